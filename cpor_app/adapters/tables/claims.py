@@ -1,0 +1,175 @@
+"""
+Table `claims`, one partition for each customer's tenant: the consistency boundary.
+
+| row key | what |
+|---|---|
+| `claim|{id}` | the claim |
+| `slot|{engagement}|{item}` | who holds, awaits and claims the item |
+| `history|{id}|{sequence}` | one entry; beside it who of the programme it was, and the act that wrote it |
+| `remark|{id}|{sequence}` | words of a person |
+| `act|{id}|{key}` | the first answer to a keyed act |
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Replace, Row, Rows
+from cpor_app.adapters.tables import behind, packed, unpacked
+from cpor_core.errors import Refused
+from cpor_core.model.claim import CLOSED, Claim, Status
+from cpor_core.model.history import Entry
+from cpor_core.model.slot import Slot
+from cpor_core.ports import Answered, Commit, Remark
+from cpor_core.rules.identifiers import is_claim_id, tenant_of
+from cpor_core.transitions.case import Case
+
+TABLE = "claims"
+MOST_ROWS = 95
+"""Rows that one act may write (rulings 6): a transaction has 100."""
+
+
+class ClaimsTable:
+    """`cpor_core.ports.Claims` over rows."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> Case | None:
+        """Return a claim with the slots of its items: two requests, one for a closed claim and, if asked so, a draft."""
+        row = await self._row(claim_id)
+        if row is None:
+            return None
+        claim = Claim.model_validate_json(unpacked(row.values["document"]))
+        seen = {claim.id: row.etag}
+        if claim.status in CLOSED or (claim.status is Status.DRAFT and not slots_of_drafts):
+            return Case(claim, {item.key: Slot(engagement=claim.engagement, key=item.key) for item in claim.items}, seen=seen)
+        slots = {item.key: Slot(engagement=claim.engagement, key=item.key) for item in claim.items}
+        prefix = f"slot|{claim.engagement}|"
+        first, last = prefix + min(slots), prefix + max(slots)
+        async for found in self._rows.query(TABLE, claim.tenant_id, start=first, before=behind(last)):
+            slot = Slot.model_validate_json(unpacked(found.values["document"]))
+            if slot.key in slots:
+                slots[slot.key] = slot
+                seen[slot.key] = found.etag
+        return Case(claim, slots, seen=seen)
+
+    async def commit(self, commit: Commit) -> None:
+        """Write a new or changed case as one transaction. Raises `Conflict`, `Refused("TooManyCompetitors")`."""
+        ops = [*_claim_ops(commit), *_slot_ops(commit), *_history_ops(commit), *_beside(commit)]
+        if len(ops) > MOST_ROWS:
+            raise Refused(
+                "TooManyCompetitors",
+                "Too many claims would be changed at once.",
+                resolution="Decide some of the competing claims first.",
+            )
+        await self._rows.write(TABLE, commit.after.claim.tenant_id, *ops)
+
+    async def wrote(self, claim_id: str, act_id: str, sequence: int) -> bool:
+        """Whether the newest row of the claim, or the history entry of that sequence, was written by this act."""
+        row = await self._row(claim_id)
+        if row is not None and row.values["actId"] == act_id:
+            return True
+        entry = await self._rows.get(TABLE, tenant_of(claim_id), f"history|{claim_id}|{sequence:06d}")
+        return entry is not None and entry.values["actId"] == act_id
+
+    async def history(self, claim_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+        """Return the stored entries whose sequence is above *after*, in order."""
+        rows = await self._beside(claim_id, "history", after, limit)
+        return [Entry.model_validate_json(unpacked(row.values["document"])) for row in rows]
+
+    async def remarks(self, claim_id: str, *, after: int, limit: int) -> Sequence[Remark]:
+        """Return the remarks whose sequence is above *after*, in order."""
+        rows = await self._beside(claim_id, "remark", after, limit)
+        return [
+            Remark(
+                author=str(row.values["author"]),
+                who=str(row.values["who"]),
+                text=str(row.values["text"]),
+                at=_instant(row.values["at"]),
+                sequence=int(row.key.rpartition("|")[2]),
+            )
+            for row in rows
+        ]
+
+    async def answered(self, claim_id: str, key: str) -> Answered | None:
+        """Return the first answer to a keyed act."""
+        row = await self._rows.get(TABLE, tenant_of(claim_id), f"act|{claim_id}|{key}")
+        if row is None:
+            return None
+        answer, etag = row.values["answer"], row.values.get("etag")
+        text = zlib.decompress(answer).decode() if isinstance(answer, bytes) else str(answer)
+        return Answered(body=str(row.values["body"]), answer=text, etag=str(etag) if etag is not None else None)
+
+    async def erase(self, claim_id: str) -> None:
+        """Delete every row of a deleted draft, the claim's own row last."""
+        tenant = tenant_of(claim_id)
+        for kind in ("history", "remark", "act"):
+            prefix = f"{kind}|{claim_id}|"
+            while rows := await self._rows.page(TABLE, tenant, start=prefix, before=f"{prefix}~", limit=MOST_ROWS):
+                await self._rows.write(TABLE, tenant, *(Delete(row.key) for row in rows))
+        await self._rows.write(TABLE, tenant, Delete(f"claim|{claim_id}"))
+
+    async def _row(self, claim_id: str) -> Row | None:
+        return await self._rows.get(TABLE, tenant_of(claim_id), f"claim|{claim_id}") if is_claim_id(claim_id) else None
+
+    async def _beside(self, claim_id: str, kind: str, after: int, limit: int) -> Sequence[Row]:
+        prefix = f"{kind}|{claim_id}|"
+        return await self._rows.page(
+            TABLE, tenant_of(claim_id), start=f"{prefix}{after + 1:06d}", before=f"{prefix}~", limit=limit
+        )
+
+
+def _instant(cell: Cell) -> datetime:
+    assert isinstance(cell, datetime)  # noqa: S101 - written as a date by `_beside`
+    return cell
+
+
+def _claim_ops(commit: Commit) -> Iterator[Op]:
+    claims: Mapping[str, Claim] = {commit.after.claim.id: commit.after.claim, **commit.after.rivals}
+    former: Mapping[str, Claim] = {commit.before.claim.id: commit.before.claim, **commit.before.rivals}
+    for claim_id, claim in claims.items():
+        if claim == former[claim_id]:
+            continue
+        values = {
+            "document": packed(claim),
+            "status": claim.status.value,
+            "organisation": claim.organisation,
+            "version": claim.version,
+            "actId": commit.act_id,
+        }
+        yield _written(f"claim|{claim_id}", values, commit.before.seen.get(claim_id))
+
+
+def _slot_ops(commit: Commit) -> Iterator[Op]:
+    for key, slot in commit.after.slots.items():
+        if slot != commit.before.slots.get(key):
+            values = {"document": packed(slot), "version": slot.version}
+            yield _written(f"slot|{slot.engagement}|{key}", values, commit.before.seen.get(key))
+
+
+def _history_ops(commit: Commit) -> Iterator[Op]:
+    for claim_id, entry in commit.after.entries:
+        values: dict[str, Cell] = {"document": packed(entry), "actId": commit.act_id}
+        if commit.who is not None:
+            values["who"] = commit.who
+        yield Insert(f"history|{claim_id}|{entry.sequence:06d}", values)
+
+
+def _beside(commit: Commit) -> Iterator[Op]:
+    claim_id = commit.after.claim.id
+    if commit.remark is not None:
+        remark = commit.remark
+        values: dict[str, Cell] = {"author": remark.author, "who": remark.who, "text": remark.text, "at": remark.at}
+        yield Insert(f"remark|{claim_id}|{remark.sequence:06d}", values)
+    if commit.key is not None and commit.answered is not None:
+        answered = commit.answered
+        kept: dict[str, Cell] = {"body": answered.body, "answer": zlib.compress(answered.answer.encode())}
+        if answered.etag is not None:
+            kept["etag"] = answered.etag
+        yield Insert(f"act|{claim_id}|{commit.key}", kept)
+
+
+def _written(key: str, values: Mapping[str, Cell], seen: str | None) -> Op:
+    return Insert(key, values) if seen is None else Replace(key, values, seen)

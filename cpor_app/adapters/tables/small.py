@@ -1,0 +1,87 @@
+"""The small tables: `requests` (keyed creations), `mails` (message ids), `failures` (messages from poison queues)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cpor_app.adapters.queues import AzureQueues
+from cpor_app.adapters.rows import Cell, Delete, Insert, Put, Rows
+from cpor_app.adapters.tables import behind
+from cpor_core.errors import Conflict
+from cpor_core.ports import Failure, KeptRequest, SentMail
+from cpor_core.rules.identifiers import newest_first
+
+REQUESTS, MAILS, FAILURES = "requests", "mails", "failures"
+SENT, FAILED = "sent", "failed"
+
+
+class RequestsTable:
+    """`cpor_core.ports.Requests` over rows: partition = organisation, row = hashed key."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def begin(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest | None:
+        """Insert; returns the request that is there already when the insert was lost, None when it was won."""
+        values: dict[str, Cell] = {"body": request.body, "claimId": request.claim_id, "actId": request.act_id, "at": request.at}
+        try:
+            await self._rows.write(REQUESTS, organisation, Insert(key, values))
+        except Conflict:
+            row = await self._rows.get(REQUESTS, organisation, key)
+            if row is None:  # forgotten between the two requests
+                return await self.begin(organisation, key, request)
+            at = row.values["at"]
+            assert isinstance(at, datetime)  # noqa: S101 - as it is written above
+            return KeptRequest(
+                str(row.values["body"]), str(row.values["claimId"]), str(row.values["actId"]), at
+            )
+        return None
+
+
+class MailsTable:
+    """`cpor_core.ports.Mails` over rows: partition = message id."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def keep(self, message_id: str, sent: SentMail) -> None:
+        """Write over whatever is there: the id says it all."""
+        values: dict[str, Cell] = {"claimId": sent.claim_id, "kind": sent.kind, "number": sent.number, "recipient": sent.recipient}
+        await self._rows.write(MAILS, message_id, Put(SENT, values))
+
+
+class FailuresTable:
+    """`cpor_core.ports.Failures` over rows and queues."""
+
+    def __init__(self, rows: Rows, queues: AzureQueues) -> None:
+        """Keep both; nothing is sent."""
+        self._rows = rows
+        self._queues = queues
+
+    async def keep(self, failure: Failure) -> None:
+        """Write one."""
+        values: dict[str, Cell] = {"id": failure.id, "queue": failure.queue, "body": failure.body, "at": failure.at}
+        await self._rows.write(FAILURES, FAILED, Put(_position(failure), values))
+
+    async def page(self, *, after: str, limit: int) -> Sequence[Failure]:
+        """Return failures behind the position *after*, newest first."""
+        start = behind(after) if after else ""
+        rows = await self._rows.page(FAILURES, FAILED, start=start, limit=limit)
+        failures = []
+        for row in rows:
+            at = row.values["at"]
+            assert isinstance(at, datetime)  # noqa: S101 - as `keep` writes it
+            failures.append(
+                Failure(str(row.values["id"]), str(row.values["queue"]), str(row.values["body"]), at)
+            )
+        return failures
+
+    async def redrive(self, failure: Failure) -> None:
+        """Put its ids back into the queue it came from, then forget it."""
+        await self._queues.send(failure.queue, failure.body)
+        await self._rows.write(FAILURES, FAILED, Delete(_position(failure)))
+
+
+def _position(failure: Failure) -> str:
+    return f"{newest_first(failure.at)}|{failure.id}"

@@ -1,0 +1,203 @@
+"""What every value of the domain has in common, and the small types that many of them share."""
+
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated, Final
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+MAX_EMAIL_CHARACTERS: Final = 254
+"""The longest address that an SMTP path can carry (RFC 5321, 4.5.3.1.3)."""
+MAX_SLUG_CHARACTERS: Final = 100
+
+_GUID: Final = r"^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
+_PARTNER_ID: Final = r"^[0-9]{4,10}$"
+_SLUG: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+_DAY: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_INSTANT: Final = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+)
+_LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_EMAIL: Final = rf"^(?=[^@]{{1,64}}@){_ATOM}(\.{_ATOM})*@({_LABEL}\.)+[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])$"
+
+# The directions U+202A to U+202E and U+2066 to U+2069 can make a text read otherwise than it is stored.
+_CONTROLS: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+_CONTROLS_BUT_TAB_AND_LINE: Final = _CONTROLS.replace(r"\u0000-\u001f", r"\u0000-\u0008\u000b-\u001f")
+_LINE: Final = rf"^[^{_CONTROLS}]*[^{_CONTROLS}\s][^{_CONTROLS}]*$"
+_LINES: Final = rf"^[^{_CONTROLS_BUT_TAB_AND_LINE}]*[^{_CONTROLS_BUT_TAB_AND_LINE}\s][^{_CONTROLS_BUT_TAB_AND_LINE}]*$"
+
+
+class Value(BaseModel):
+    """
+    A frozen value: camelCase in JSON, unknown fields refused.
+
+    What was wrong is said without repeating what was sent, because errors reach logs and values hold personal data.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        serialize_by_alias=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+
+def _guid(text: str) -> str:
+    if re.fullmatch(_GUID, text) is None:
+        raise ValueError("must be a GUID such as 6c1b5a34-9d2e-4f70-8a11-0c2d3e4f5a6b")
+    return text.lower()
+
+
+def _partner_id(text: str) -> str:
+    if re.fullmatch(_PARTNER_ID, text) is None:
+        raise ValueError("must be 4 to 10 digits")
+    return text
+
+
+def _slug(text: str) -> str:
+    if re.fullmatch(_SLUG, text) is None:
+        raise ValueError("must be small letters and digits with single hyphens between them, such as entra-id-p1")
+    return text
+
+
+def _email(text: str) -> str:
+    if re.fullmatch(_EMAIL, text) is None:
+        raise ValueError(
+            "must be a mail address such as ana@contoso.fr; an international domain is written in its xn-- form"
+        )
+    return text
+
+
+def _line(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    if re.search(f"[{_CONTROLS}]", text) is not None:
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+def _lines(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    if re.search(f"[{_CONTROLS_BUT_TAB_AND_LINE}]", text) is not None:
+        raise ValueError("must not hold control characters other than tabs and line breaks")
+    return text
+
+
+def _with_plain_line_breaks(sent: object) -> object:
+    # A form of a web page always sends CR LF (HTML, "multipart/form-data" and "urlencoded").
+    return sent.replace("\r\n", "\n") if isinstance(sent, str) else sent
+
+
+def _instant(sent: object) -> datetime:
+    if isinstance(sent, str):
+        if re.fullmatch(_INSTANT, sent) is None:
+            raise ValueError("must be an RFC 3339 date and time with its offset, such as 2026-11-20T09:30:00Z")
+        sent = datetime.fromisoformat(sent.upper())
+    if not isinstance(sent, datetime):
+        raise ValueError("must be an RFC 3339 date and time as a string")  # noqa: TRY004 - pydantic turns only a ValueError into a refusal
+    if sent.utcoffset() is None:
+        raise ValueError("must say its offset from UTC")
+    try:
+        return sent.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("must lie between the years 1 and 9999 in UTC") from error
+
+
+def rfc3339(instant: datetime) -> str:
+    """Return *instant* in UTC with `Z`; microseconds only when there are any."""
+    return instant.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
+def _day(sent: object) -> date:
+    if isinstance(sent, str) and re.fullmatch(_DAY, sent) is not None:
+        return date.fromisoformat(sent)
+    if isinstance(sent, date) and not isinstance(sent, datetime):
+        return sent
+    raise ValueError("must be a date as YYYY-MM-DD")
+
+
+def _schema(**json_schema: str | int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", **json_schema})
+
+
+Guid = Annotated[str, AfterValidator(_guid), _schema(format="uuid", pattern=_GUID)]
+"""A GUID in its canonical form; capitals are taken and lowered (rulings 5)."""
+PartnerId = Annotated[str, AfterValidator(_partner_id), _schema(pattern=_PARTNER_ID)]
+"""The number of a partner's location: 4 to 10 digits (rulings 5)."""
+Slug = Annotated[
+    str,
+    StringConstraints(max_length=MAX_SLUG_CHARACTERS),
+    AfterValidator(_slug),
+    _schema(pattern=_SLUG, maxLength=MAX_SLUG_CHARACTERS),
+]
+"""An id that people read: kebab case."""
+Email = Annotated[
+    str,
+    StringConstraints(max_length=MAX_EMAIL_CHARACTERS),
+    AfterValidator(_email),
+    _schema(format="email", pattern=_EMAIL, maxLength=MAX_EMAIL_CHARACTERS),
+]
+"""
+A mail address by its form: a plain ASCII local part and a domain with a dot.
+
+Stricter than the standards on purpose. Whether mail can be sent there at all is asked of email-validator, outside
+the core.
+"""
+Text100 = Annotated[
+    str,
+    StringConstraints(max_length=100),
+    AfterValidator(_line),
+    _schema(pattern=_LINE, minLength=1, maxLength=100),
+]
+"""One line, kept as sent."""
+Text200 = Annotated[
+    str,
+    StringConstraints(max_length=200),
+    AfterValidator(_line),
+    _schema(pattern=_LINE, minLength=1, maxLength=200),
+]
+"""One line, kept as sent."""
+Text1000 = Annotated[
+    str,
+    BeforeValidator(_with_plain_line_breaks),
+    StringConstraints(max_length=1000),
+    AfterValidator(_lines),
+    _schema(pattern=_LINES, minLength=1, maxLength=1000),
+]
+"""Some lines, kept as sent but for CR LF, which becomes LF."""
+Text4000 = Annotated[
+    str,
+    BeforeValidator(_with_plain_line_breaks),
+    StringConstraints(max_length=4000),
+    AfterValidator(_lines),
+    _schema(pattern=_LINES, minLength=1, maxLength=4000),
+]
+"""Many lines, kept as sent but for CR LF, which becomes LF."""
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    _schema(format="date-time"),
+]
+"""An instant in UTC. Naive times and numbers are refused; any offset is taken and turned into UTC."""
+Day = Annotated[date, BeforeValidator(_day), _schema(format="date")]
+"""A date of the calendar. Numbers and times are refused."""
+Flag = Annotated[bool, Strict()]
+"""True or false; neither "yes" nor 1."""
+Count = Annotated[int, Strict(), Field(ge=0)]
+"""A whole number, not negative; neither "1" nor 1.0."""

@@ -1,0 +1,171 @@
+"""The engagements: what can be claimed, how it is reviewed, and under which names it went before."""
+
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from cpor_core.model.base import Flag, Slug, Text200, Value
+from cpor_core.model.registry import Channel
+
+
+class ItemKind(StrEnum):
+    """What an engagement's claims hold on: a workload of the tenant, or one subscription to a product."""
+
+    WORKLOAD = "workload"
+    SUBSCRIPTION = "subscription"
+
+
+class Review(StrEnum):
+    """Who validates a claim that passes every check and has no rival."""
+
+    MANUAL = "manual"
+    AUTOMATIC = "automatic"
+
+
+class PurchaseChannel(StrEnum):
+    """How a claimed item may have been bought: a registry's `Channel`, or any way at all."""
+
+    EA = "EA"
+    WEB_DIRECT = "WebDirect"
+    CSP = "CSP"
+    ANY = "any"
+
+
+class ExtraField(StrEnum):
+    """A field of a claim's `revenue` that an engagement needs beyond the common ones."""
+
+    SOLUTION_SELLER = "solutionSeller"
+    CUSTOMER_NAME = "customerName"
+    ISV_SOLUTION = "isvSolution"
+
+
+class Claimable(Value):
+    """A workload or product that can be claimed."""
+
+    id: Slug
+    name: Text200
+
+
+Claimables = Annotated[tuple[Claimable, ...], Field(min_length=1)]
+
+
+class ListedEngagement(Value):
+    """An engagement as everybody may read it: `workloads` or `products`, never both."""
+
+    id: Slug
+    name: Text200
+    former_names: tuple[Text200, ...] = ()
+    item_kind: ItemKind
+    channels: Annotated[tuple[PurchaseChannel, ...], Field(min_length=1)]
+    incentivised: Flag
+    review: Review
+    retired: Flag = False
+    successor: Slug | None = None
+    workloads: Annotated[Claimables | None, Field(exclude_if=lambda listed: listed is None)] = None
+    products: Annotated[Claimables | None, Field(exclude_if=lambda listed: listed is None)] = None
+
+
+class Engagement(ListedEngagement):
+    """One engagement, with what only the checks need to know."""
+
+    incentive_may_be_waived: Flag = False
+    extra_fields: tuple[ExtraField, ...] = ()
+    evidence_needed: Flag = True
+
+    @property
+    def items(self) -> tuple[Claimable, ...]:
+        """The workloads or products that it lists."""
+        return self.workloads or self.products or ()
+
+    def lists(self, item: str) -> bool:
+        """Whether *item* is the id of one of its workloads or products."""
+        return any(listed.id == item for listed in self.items)
+
+    def takes(self, channel: Channel) -> bool:
+        """Whether a subscription bought through *channel* can be claimed."""
+        return PurchaseChannel.ANY in self.channels or PurchaseChannel(channel.value) in self.channels
+
+    def as_listed(self) -> ListedEngagement:
+        """Return what everybody may read."""
+        return ListedEngagement.model_validate({name: getattr(self, name) for name in ListedEngagement.model_fields})
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        by_kind = {ItemKind.WORKLOAD: self.workloads, ItemKind.SUBSCRIPTION: self.products}
+        if [kind for kind, listed in by_kind.items() if listed is not None] != [self.item_kind]:
+            raise ValueError(
+                f"{self.id}: list the workloads when each item is a workload, the products when it is a subscription"
+            )
+        if self.retired != (self.successor is not None):
+            raise ValueError(f"{self.id}: a retired engagement, and no other, names its successor")
+        if PurchaseChannel.ANY in self.channels and len(self.channels) > 1:
+            raise ValueError(f"{self.id}: `any` channel stands alone")
+        if self.incentive_may_be_waived and not self.incentivised:
+            raise ValueError(f"{self.id}: there is no incentive to waive")
+        _verify_unique(f"{self.id}: item", (listed.id for listed in self.items))
+        _verify_unique(f"{self.id}: channel", self.channels)
+        _verify_unique(f"{self.id}: extra field", self.extra_fields)
+        return self
+
+
+class Catalogue(Value):
+    """All engagements, current and retired, in the order in which they are shown."""
+
+    engagements: tuple[Engagement, ...]
+
+    @property
+    def current(self) -> tuple[Engagement, ...]:
+        """The engagements that a claim can be filed under."""
+        return tuple(engagement for engagement in self.engagements if not engagement.retired)
+
+    def find(self, engagement_id: str) -> Engagement | None:
+        """Return the engagement of that id, current or retired, or None."""
+        return next((engagement for engagement in self.engagements if engagement.id == engagement_id), None)
+
+    def engagement(self, engagement_id: str) -> Engagement:
+        """Return the engagement of that id, current or retired. Raises KeyError; for ids that were checked before."""
+        found = self.find(engagement_id)
+        if found is None:
+            raise KeyError(engagement_id)
+        return found
+
+    def filed_under(self, engagement_id: str) -> tuple[Engagement, str | None] | None:
+        """
+        Return the current engagement that a claim sent under this id is filed under, and the older id or None.
+
+        None when no engagement bears the id.
+        """
+        sent = self.find(engagement_id)
+        if sent is None:
+            return None
+        return (sent, None) if sent.successor is None else (self.engagement(sent.successor), sent.id)
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        _verify_unique("engagement", (engagement.id for engagement in self.engagements))
+        for engagement in self.engagements:
+            if engagement.successor is not None:
+                _verify_succession(engagement, self.find(engagement.successor))
+        names = {(item.id, item.name) for engagement in self.engagements for item in engagement.items}
+        _verify_unique("name of one item", (item for item, _ in names))
+        return self
+
+
+def _verify_succession(retired: Engagement, successor: Engagement | None) -> None:
+    if successor is None or successor.retired:
+        raise ValueError(f"{retired.id}: the successor {retired.successor} is no current engagement")
+    # An association of an older programme holds its successor's slot, so the successor must have one for it.
+    lacking = [item.id for item in retired.items if not successor.lists(item.id)]
+    if successor.item_kind is not retired.item_kind or lacking:
+        raise ValueError(
+            f"{retired.id}: the successor {successor.id} does not list {', '.join(lacking) or 'the same kind of item'}"
+        )
+
+
+def _verify_unique(what: str, ids: Iterable[str]) -> None:
+    twice = sorted(named for named, times in Counter(ids).items() if times > 1)
+    if twice:
+        raise ValueError(f"{what} twice: {', '.join(twice)}")

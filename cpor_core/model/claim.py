@@ -1,0 +1,368 @@
+"""The claim: what a partner sends, what is kept of it, and the words for the states of its life."""
+
+from collections.abc import Iterable
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from cpor_core.model.base import Email, Flag, Guid, Instant, PartnerId, Slug, Text200, Text4000, Value
+
+MAX_ITEMS = 30
+"""Items a claim may name (rulings 6); with 30 claimants a slot, an act still fits one transaction."""
+MAX_EVIDENCE_FILES = 20
+MAX_EVIDENCE_BYTES = 20 * 2**20
+
+
+class Status(StrEnum):
+    """Where a claim stands; the diagram is in `docs/claim-life.md`. `deleted` is never shown to anybody."""
+
+    DRAFT = "draft"
+    SUBMITTED = "submitted"
+    UNDER_REVIEW = "underReview"
+    PARTNER_ACTION_REQUIRED = "partnerActionRequired"
+    AWAITING_CUSTOMER = "awaitingCustomer"
+    DECLINED = "declined"
+    REJECTED = "rejected"
+    DISPUTED = "disputed"
+    REJECTED_FINAL = "rejectedFinal"
+    OFFICIAL = "official"
+    ENDED = "ended"
+    WITHDRAWN = "withdrawn"
+    DELETED = "deleted"
+
+
+UNDECIDED = frozenset({Status.SUBMITTED, Status.UNDER_REVIEW, Status.PARTNER_ACTION_REQUIRED, Status.DISPUTED})
+"""A person of the programme, or the partner, still has to act."""
+OPEN = UNDECIDED | {Status.AWAITING_CUSTOMER}
+"""The five open states of rulings 20."""
+CLOSED = frozenset({Status.REJECTED_FINAL, Status.ENDED, Status.WITHDRAWN, Status.DELETED})
+"""Nothing can happen to the claim any more."""
+
+
+class Reason(StrEnum):
+    """Why a claim was refused, sent back or ended: the closed lists of `product.md`."""
+
+    EVIDENCE_MISSING = "evidenceMissing"
+    CUSTOMER_ACKNOWLEDGEMENT_MISSING = "customerAcknowledgementMissing"
+    DATES_MISSING_OR_OLD = "datesMissingOrOld"
+    PARTNER_SERVICE_MISSING = "partnerServiceMissing"
+    PRODUCTS_MISSING = "productsMissing"
+    CUSTOMER_UNREACHABLE = "customerUnreachable"
+
+    INSUFFICIENT_EVIDENCE = "insufficientEvidence"
+    CUSTOMER_CONSENT_MISSING = "customerConsentMissing"
+    EVIDENCE_UNAVAILABLE = "evidenceUnavailable"
+    PARTNER_REQUEST = "partnerRequest"
+    NO_PARTNER_RESPONSE = "noPartnerResponse"
+    LOST_ARBITRATION = "lostArbitration"
+    ALL_ITEMS_STRUCK = "allItemsStruck"
+    SUBSCRIPTION_ENDED = "subscriptionEnded"
+    REVOKED_BY_PROGRAMME = "revokedByProgramme"
+
+    PARTNER_DISASSOCIATED = "partnerDisassociated"
+    CUSTOMER_OPTED_OUT = "customerOptedOut"
+    SUPERSEDED = "superseded"
+
+
+REQUEST_REASONS = frozenset(
+    {
+        Reason.EVIDENCE_MISSING,
+        Reason.CUSTOMER_ACKNOWLEDGEMENT_MISSING,
+        Reason.DATES_MISSING_OR_OLD,
+        Reason.PARTNER_SERVICE_MISSING,
+        Reason.PRODUCTS_MISSING,
+        Reason.CUSTOMER_UNREACHABLE,
+    }
+)
+REJECTION_REASONS = frozenset(
+    {
+        Reason.INSUFFICIENT_EVIDENCE,
+        Reason.CUSTOMER_CONSENT_MISSING,
+        Reason.PRODUCTS_MISSING,
+        Reason.EVIDENCE_UNAVAILABLE,
+        Reason.PARTNER_REQUEST,
+        Reason.NO_PARTNER_RESPONSE,
+        Reason.LOST_ARBITRATION,
+        Reason.ALL_ITEMS_STRUCK,
+        Reason.SUBSCRIPTION_ENDED,
+        Reason.REVOKED_BY_PROGRAMME,
+    }
+)
+REVIEWERS_REJECTION_REASONS = frozenset(
+    {
+        Reason.INSUFFICIENT_EVIDENCE,
+        Reason.CUSTOMER_CONSENT_MISSING,
+        Reason.PRODUCTS_MISSING,
+        Reason.EVIDENCE_UNAVAILABLE,
+        Reason.PARTNER_REQUEST,
+        Reason.LOST_ARBITRATION,
+    }
+)
+"""What a reviewer may choose; the others of the list are given by the clock, an arbitration or the registry."""
+NOT_DISPUTABLE = frozenset({Reason.PARTNER_REQUEST, Reason.SUBSCRIPTION_ENDED, Reason.REVOKED_BY_PROGRAMME})
+"""Rejections that a partner cannot dispute (rulings 28)."""
+END_REASONS = frozenset(
+    {
+        Reason.PARTNER_DISASSOCIATED,
+        Reason.CUSTOMER_OPTED_OUT,
+        Reason.SUBSCRIPTION_ENDED,
+        Reason.SUPERSEDED,
+        Reason.REVOKED_BY_PROGRAMME,
+    }
+)
+
+
+class AsSent(Value):
+    """A part of a claim that is answered as it was sent: what was left out is not answered as null."""
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+
+class Item(AsSent):
+    """What is claimed: a workload, or a product of one subscription."""
+
+    workload: Slug | None = None
+    product: Slug | None = None
+    subscription_id: Guid | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.workload is None) == (self.product is None and self.subscription_id is None):
+            msg = "give either `workload`, or `product` and `subscriptionId`"
+            raise ValueError(msg)
+        if self.workload is None and (self.product is None or self.subscription_id is None):
+            msg = "a Business Applications item needs both `product` and `subscriptionId`"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def key(self) -> str:
+        """What a slot is held on: the workload, or the subscription whatever its product (rulings 9)."""
+        return self.workload or self.subscription_id or ""
+
+
+class Contact(AsSent):
+    """A person at the customer."""
+
+    name: Text200
+    title: Text200 | None = None
+    email: Email
+
+
+class PartnerContact(AsSent):
+    """A person at the partner."""
+
+    name: Text200
+    email: Email
+
+
+class Contacts(AsSent):
+    """Whom the claim names on both sides; the technical contact is optional."""
+
+    customer: Contact
+    customer_technical: Contact | None = None
+    partner: PartnerContact
+
+
+class Revenue(AsSent):
+    """The extra fields of Microsoft Business Applications Revenue; needed at submission, not in a draft."""
+
+    solution_seller: Text200 | None = None
+    customer_name: Text200 | None = None
+    isv_solution: Text200 | None = None
+
+
+class ClaimedCustomer(Value):
+    """The tenant that the claim is about, and a domain of it."""
+
+    tenant_id: Guid
+    domain: Annotated[str, Field(min_length=3, max_length=253, pattern=r"^[A-Za-z0-9.-]+\.[A-Za-z0-9-]+$")]
+
+
+Items = Annotated[tuple[Item, ...], Field(min_length=1, max_length=MAX_ITEMS)]
+
+
+class NewClaim(Value):
+    """A claim as a partner sends it."""
+
+    name: Text200
+    partner_id: PartnerId
+    engagement: Annotated[str, Field(max_length=100)]
+    customer: ClaimedCustomer
+    items: Items
+    contacts: Contacts
+    waive_incentive: Flag | None = None
+    revenue: Revenue | None = None
+    comment: Text4000 | None = None
+
+
+class Acknowledgements(Value):
+    """What the partner confirms when submitting; both must be true."""
+
+    accurate: Flag
+    customer_aware: Flag
+
+
+class Evidence(Value):
+    """One file of the proof of execution; the bytes lie in Blob Storage under `blob`."""
+
+    file_name: str
+    content_type: str
+    size: int
+    sha256: str
+    signed_on: date | None = None
+    added_at: Instant
+    blob: str
+
+
+class RecipientKind(StrEnum):
+    """Why somebody is told: named by the partner, or registered by the customer."""
+
+    CONTACT = "contact"
+    NOTICE_ADDRESS = "noticeAddress"
+
+
+class Recipient(Value):
+    """Somebody at the customer who is or was told of the claim; `number` stands for them in history and links."""
+
+    number: int
+    kind: RecipientKind
+    email: Email
+    name: str | None = None
+    language: str
+    failed: bool = False
+
+
+class SkippedDay(Value):
+    """A day that does not count, by name; `kind` is `weekend` or `holiday`."""
+
+    date: date
+    name: str
+    kind: str
+
+
+class Promise(Value):
+    """What a notice tells the customer; stored before it is sent, never moved afterwards (rulings 17)."""
+
+    number: int
+    made_at: Instant
+    day_zero: date
+    ends_at: Instant
+    last_day: date
+    reminder_at: Instant
+    time_zone: str
+    calendar: str | None
+    skipped_days: tuple[SkippedDay, ...]
+    sending_until: Instant
+    recipients: tuple[int, ...]
+    """Numbers of those to whom the notice goes."""
+
+
+class MailKind(StrEnum):
+    """The mails to a customer, apart from the notice itself and its reminder."""
+
+    DECLINE_CONFIRMATION = "declineConfirmation"
+    OFFICIAL_CONFIRMATION = "officialConfirmation"
+    CLOSING = "closing"
+
+
+class OwedMail(Value):
+    """A mail to everybody who was told; kept until it was handed over to each."""
+
+    number: int
+    kind: MailKind
+    since: Instant
+    reason: str | None = None
+    sent_to: tuple[int, ...] = ()
+
+
+class EndedItem(Value):
+    """An item that the association no longer holds."""
+
+    key: str
+    at: Instant
+    reason: Reason
+
+
+class StruckItem(Value):
+    """An item that was taken out of an open claim."""
+
+    item: Item
+    at: Instant
+    reason: Reason
+
+
+class Claim(Value):
+    """
+    A claim as it is stored.
+
+    What time alone has made of it since is told by `cpor_core.transitions.life.effective`.
+    """
+
+    id: str
+    tenant_id: Guid
+    organisation: Guid
+    partner_id: PartnerId
+    partner_name: str
+    engagement: str
+    filed_as: str | None = None
+    name: Text200
+    domain: str
+    items: tuple[Item, ...]
+    struck: tuple[StruckItem, ...] = ()
+    contacts: Contacts
+    waive_incentive: bool | None = None
+    revenue: Revenue | None = None
+    comment: Text4000 | None = None
+    evidence: tuple[Evidence, ...] = ()
+    acknowledgements: Acknowledgements | None = None
+
+    status: Status = Status.DRAFT
+    status_reason: Reason | None = None
+    status_since: Instant
+    created_at: Instant
+    submitted_at: Instant | None = None
+    updated_at: Instant
+
+    automatic_review: bool = False
+    due: Instant | None = None
+    """Until when the owner of the present state has time; the clock decides only for the partner, never for a reviewer."""
+    disputed_before: bool = False
+
+    recipients: tuple[Recipient, ...] = ()
+    promise: Promise | None = None
+    opened_at: Instant | None = None
+    """When the notice of the present promise was handed over; without it no window runs."""
+    told: bool = False
+    """A notice was handed over to somebody at some time: those people get a closing mail."""
+    reminded: bool = False
+    undoable: bool = False
+    """The customer's no was said in `awaitingCustomer`, so it can be undone until the window's end."""
+    mails: tuple[OwedMail, ...] = ()
+    mail_count: int = 0
+
+    official_since: Instant | None = None
+    ended_at: Instant | None = None
+    end_reason: Reason | None = None
+    ended_items: tuple[EndedItem, ...] = ()
+
+    history_length: int = 0
+    history_hash: str | None = None
+    version: int = 0
+
+    @property
+    def window_ends_at(self) -> Instant | None:
+        """The end of the customer's window, once it was opened by a hand-over."""
+        return self.promise.ends_at if self.promise is not None and self.opened_at is not None else None
+
+    def holds(self, key: str) -> bool:
+        """Whether the association still has this item."""
+        return any(item.key == key for item in self.items) and all(ended.key != key for ended in self.ended_items)
+
+    def recipients_told(self) -> Iterable[Recipient]:
+        """Everybody who can still be written to about this claim."""
+        return (recipient for recipient in self.recipients if not recipient.failed)

@@ -1,0 +1,114 @@
+"""History: one entry for each thing that happened, each carrying the hash of the one before (rulings 41)."""
+
+import hashlib
+import json
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from cpor_core.model.base import Instant, Value
+from cpor_core.model.claim import Reason, Status
+
+
+class ActorKind(StrEnum):
+    """Who did it."""
+
+    PERSON = "person"
+    APP = "app"
+    CUSTOMER = "customer"
+    PROGRAMME = "programme"
+    CLOCK = "clock"
+
+
+class Actor(Value):
+    """
+    Who did it, without personal data.
+
+    `id` is the partner's `oid`, the customer recipient's number (or the `oid` of their administrator), and always
+    `programme` for the programme's people.
+    """
+
+    kind: ActorKind
+    id: str
+
+
+CLOCK = Actor(kind=ActorKind.CLOCK, id="clock")
+PROGRAMME = Actor(kind=ActorKind.PROGRAMME, id="programme")
+
+
+class Act(StrEnum):
+    """What happened."""
+
+    CREATED = "created"
+    EDITED = "edited"
+    EVIDENCE_ADDED = "evidenceAdded"
+    EVIDENCE_REMOVED = "evidenceRemoved"
+    DELETED = "deleted"
+    LAPSED = "lapsed"
+    SUBMITTED = "submitted"
+    VALIDATED = "validated"
+    REVIEW_STARTED = "reviewStarted"
+    INFORMATION_REQUESTED = "informationRequested"
+    RESUBMITTED = "resubmitted"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    ITEM_STRUCK = "itemStruck"
+    COMMENTED = "commented"
+    CUSTOMER_TOLD = "customerTold"
+    CUSTOMER_UNREACHABLE = "customerUnreachable"
+    RECIPIENT_FAILED = "recipientFailed"
+    DECLINED = "declined"
+    UNDONE = "undone"
+    MADE_OFFICIAL = "madeOfficial"
+    ITEM_ENDED = "itemEnded"
+    ENDED = "ended"
+    WITHDRAWN = "withdrawn"
+    REVOKED = "revoked"
+    DISPUTED = "disputed"
+    FINALLY_REJECTED = "finallyRejected"
+
+
+class Entry(Value):
+    """One thing that happened to a claim: codes, instants, numbers and ids only."""
+
+    sequence: int
+    at: Instant
+    actor: Actor
+    act: Act
+    from_: Status | None = Field(default=None, alias="from")
+    to: Status
+    reason: Reason | None = None
+    previous_hash: str | None
+    hash: str
+
+
+def entry(  # noqa: PLR0913 - one argument for each field of the entry
+    *,
+    sequence: int,
+    at: datetime,
+    actor: Actor,
+    act: Act,
+    from_: Status | None,
+    to: Status,
+    reason: Reason | None,
+    previous_hash: str | None,
+) -> Entry:
+    """Return the entry with its hash."""
+    made = Entry(
+        sequence=sequence, at=at, actor=actor, act=act, from_=from_, to=to, reason=reason, previous_hash=previous_hash, hash=""
+    )
+    return made.model_copy(update={"hash": digest(made.model_dump(mode="json", by_alias=True))})
+
+
+def digest(entry_as_json: dict[str, object]) -> str:
+    """
+    Return the SHA-256, in hex, over the RFC 8785 JSON of an entry without its own `hash`.
+
+    An entry holds only strings, whole numbers, null and objects with ASCII names; for those, sorted and compact
+    `json.dumps` is RFC 8785.
+    """
+    hashed = {name: value for name, value in entry_as_json.items() if name != "hash"}
+    return hashlib.sha256(
+        json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    ).hexdigest()

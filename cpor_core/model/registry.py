@@ -1,0 +1,69 @@
+"""Who is known to the programme: partners by location, customers by tenant."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from cpor_core.model.base import Count, Email, Guid, Slug, Text200, Value
+
+MAX_SUBSCRIPTIONS = 500
+MAX_NOTICE_ADDRESSES = 10
+Domain = Annotated[str, Field(min_length=3, max_length=253, pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=20)]
+Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+Subdivision = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,6}$")]
+TimeZone = Annotated[str, Field(min_length=1, max_length=60)]
+
+
+class Channel(StrEnum):
+    """How a subscription was bought."""
+
+    EA = "EA"
+    WEB_DIRECT = "WebDirect"
+    CSP = "CSP"
+
+
+class SubscriptionState(StrEnum):
+    """The life of a subscription; an item lives while it is `active` or `grace` (rulings 32)."""
+
+    NOT_PROVISIONED = "notProvisioned"
+    ACTIVE = "active"
+    GRACE = "grace"
+    DISABLED = "disabled"
+
+
+class Subscription(Value):
+    """One subscription on a customer's tenant."""
+
+    subscription_id: Guid
+    product: Slug
+    channel: Channel
+    state: SubscriptionState
+    seats: Count
+
+
+class Partner(Value):
+    """A partner location as the operator registers it."""
+
+    name: Text200
+    entra_tenant_id: Guid
+    country: Country
+    subdivision: Subdivision | None = None
+    time_zone: TimeZone = "UTC"
+    language: Language = "en"
+    enrolled_engagements: Annotated[tuple[Slug, ...], Field(max_length=50)]
+
+
+class Customer(Value):
+    """A customer's tenant as the operator registers it."""
+
+    name: Text200
+    domains: Annotated[tuple[Domain, ...], Field(min_length=1, max_length=50)]
+    country: Country
+    subdivision: Subdivision | None = None
+    time_zone: TimeZone
+    language: Language = "en"
+    notice_addresses: Annotated[tuple[Email, ...], Field(max_length=MAX_NOTICE_ADDRESSES)] = ()
+    workloads: Annotated[tuple[Slug, ...], Field(max_length=200)] = ()
+    subscriptions: Annotated[tuple[Subscription, ...], Field(max_length=MAX_SUBSCRIPTIONS)] = ()

@@ -1,0 +1,92 @@
+"""The slot: who holds, awaits and claims one item of one tenant under one engagement."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from cpor_core.model.base import Guid, Instant, Value
+
+MAX_CLAIMANTS = 30
+"""Undecided claimants a slot takes (rulings 6)."""
+
+
+class Party(Value):
+    """A claim at a slot, with the organisation it belongs to."""
+
+    claim: str
+    organisation: Guid
+    declined: bool = False
+    """The customer said no, and can still undo it: the claim keeps its place, but is not open."""
+
+
+class Holder(Party):
+    """The association that holds the item, since when."""
+
+    since: Instant
+
+
+class Awaiting(Party):
+    """The one claim that awaits the customer; from `takes_over_at` on it is the holder, whoever wrote that down."""
+
+    takes_over_at: Instant | None = None
+
+
+class Claimant(Party):
+    """A claim that wants the item; it lapses by itself at `until`, where that is known."""
+
+    until: Instant | None = None
+
+
+class Slot(Value):
+    """
+    One partner for each item: (tenant, engagement, item key).
+
+    Inserted at first use, never deleted (rulings 11). `version` is 0 while no row exists.
+    """
+
+    engagement: str
+    key: str
+    holder: Holder | None = None
+    awaiting: Awaiting | None = None
+    claimants: tuple[Claimant, ...] = ()
+    version: int = 0
+
+    def at(self, now: datetime) -> "Slot":
+        """Return the slot as it stands at *now*: a successor whose instant has come holds it, lapsed claimants are gone."""
+        slot = self
+        if slot.awaiting is not None and slot.awaiting.takes_over_at is not None and slot.awaiting.takes_over_at <= now:
+            taken = slot.awaiting
+            holder = Holder(claim=taken.claim, organisation=taken.organisation, since=slot.awaiting.takes_over_at)
+            slot = slot.without(taken.claim).changed(holder=holder)
+        if any(claimant.until is not None and claimant.until <= now for claimant in slot.claimants):
+            slot = slot.changed(claimants=tuple(c for c in slot.claimants if c.until is None or c.until > now))
+        return slot
+
+    def others(self, claim: str) -> Iterator[Party]:
+        """Every other claim that holds, awaits or claims the item."""
+        for party in (self.holder, self.awaiting, *self.claimants):
+            if party is not None and party.claim != claim:
+                yield party
+
+    def without(self, claim: str) -> "Slot":
+        """Return the slot with *claim* out of every place."""
+        return self.changed(
+            holder=None if self.holder is not None and self.holder.claim == claim else self.holder,
+            awaiting=None if self.awaiting is not None and self.awaiting.claim == claim else self.awaiting,
+            claimants=tuple(c for c in self.claimants if c.claim != claim),
+        )
+
+    def with_claimant(
+        self, claim: str, organisation: str, until: datetime | None = None, *, declined: bool = False
+    ) -> "Slot":
+        """Return the slot with *claim* among the claimants, once."""
+        rest = tuple(c for c in self.claimants if c.claim != claim)
+        claimant = Claimant(claim=claim, organisation=organisation, until=until, declined=declined)
+        return self.changed(claimants=(*rest, claimant))
+
+    def with_awaiting(self, claim: str, organisation: str, takes_over_at: datetime | None) -> "Slot":
+        """Return the slot with *claim* as the one that awaits the customer."""
+        return self.changed(awaiting=Awaiting(claim=claim, organisation=organisation, takes_over_at=takes_over_at))
+
+    def changed(self, **changes: object) -> "Slot":
+        """Return a copy with *changes*."""
+        return self.model_copy(update=changes)

@@ -1,0 +1,49 @@
+"""Usage and sold seats, by month and item, and the receipts of those who looked."""
+
+from datetime import date
+from typing import Annotated
+
+from pydantic import Field
+
+from cpor_core.model.base import Count, Guid, Instant, Value
+
+Month = Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
+
+
+class UsageLine(Value):
+    """One JSON line of the operator's feed; `item` is a workload's id or a subscription id."""
+
+    tenant_id: Guid | None = None
+    month: Month
+    item: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[0-9A-Za-z-]+$")]
+    active_users: Count | None = None
+    available_seats: Count | None = None
+    assigned_seats: Count | None = None
+
+
+class Figure(Value):
+    """One number, with the day for which the source gave it: of two, the newer day wins."""
+
+    value: int
+    as_of: date
+
+
+class MonthFigures(Value):
+    """The figures of one item in one month, merged field by field."""
+
+    active_users: Figure | None = None
+    available_seats: Figure | None = None
+    assigned_seats: Figure | None = None
+
+
+class Receipt(Value):
+    """Who looked at which figures of the customer, and when; never the figures."""
+
+    at: Instant
+    organisation: Guid
+    partner_id: str
+    object_id: str
+    kind: str
+    association_id: str
+    items: tuple[str, ...]
+    months: tuple[str, ...]

@@ -1,0 +1,326 @@
+"""
+What the use cases need of the world, and nothing of how it is done.
+
+Every port raises `Retryable` faults of `cpor_core.errors`; stores raise `Conflict` when somebody else wrote first.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from cpor_core.model.catalogue import Catalogue
+from cpor_core.model.claim import Claim, Recipient
+from cpor_core.model.history import Entry
+from cpor_core.model.registry import Customer, Partner
+from cpor_core.model.usage import MonthFigures, Receipt
+from cpor_core.rules.terms import Terms
+from cpor_core.transitions.case import Case
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A caller's idempotency key for one act: both are hashes, neither the key nor the body is kept."""
+
+    key: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The first answer to a keyed act: kept 48 hours, given again word for word."""
+
+    body: str
+    """Hash of the request's body, to tell a repetition from another request under the same key."""
+    answer: str
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Words of a person, kept beside the history so that they can be erased."""
+
+    author: str
+    """`partner`, `customer` or `programme`."""
+    who: str
+    """The person's `oid`, or the recipient's number; shown to nobody but the operator."""
+    text: str
+    at: datetime
+    sequence: int = 0
+    """The history entry that it belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Everything that one act writes in one entity-group transaction."""
+
+    act_id: str
+    before: Case
+    after: Case
+    who: str | None = None
+    remark: Remark | None = None
+    key: str | None = None
+    answered: Answered | None = None
+
+
+class Claims(Protocol):
+    """Claims with their slots, history, remarks and answers to keyed acts; one partition for each tenant."""
+
+    async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> Case | None:
+        """Return a claim with the slots of its items: two requests, one for a closed claim and, if asked so, a draft."""
+
+    async def commit(self, commit: Commit) -> None:
+        """
+        Write a new or changed case as one transaction.
+
+        Raises `Conflict` when a row of it was written by somebody else, and `Refused("TooManyCompetitors")` when it
+        would take more than 95 rows.
+        """
+
+    async def wrote(self, claim_id: str, act_id: str, sequence: int) -> bool:
+        """Whether the newest row of the claim, or the history entry of that sequence, was written by this act of ours."""
+
+    async def history(self, claim_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+        """Return the stored entries whose sequence is above *after*, in order."""
+
+    async def remarks(self, claim_id: str, *, after: int, limit: int) -> Sequence[Remark]:
+        """Return the remarks whose sequence is above *after*, in order."""
+
+    async def answered(self, claim_id: str, key: str) -> Answered | None:
+        """Return the first answer to a keyed act."""
+
+    async def erase(self, claim_id: str) -> None:
+        """Delete every row of a deleted draft, the claim's own row last."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueRow:
+    """
+    "Look at this at that instant": a claim, or a row that is to be forgotten.
+
+    `mark` and `written_at` (by the real clock) are what the store said when the row was read.
+    """
+
+    due: datetime
+    subject: str
+    debt: str
+    attempt: int = 0
+    forget: tuple[str, str, str] | None = None
+    """Table, partition and key of what is to be deleted."""
+    mark: str | None = None
+    written_at: datetime | None = None
+
+
+class DueWork(Protocol):
+    """Due rows, 16 shards; see rulings 36 for when one may be deleted."""
+
+    async def add(self, rows: Sequence[DueRow]) -> None:
+        """Write rows; one request for each subject, however many rows it has."""
+
+    async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
+        """Return the next rows of a shard that are due at *now*: one request."""
+
+    async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
+        """Put a row off and add others of the same subject: one request. Raises `Conflict`."""
+
+    async def delete(self, row: DueRow) -> None:
+        """Delete a row as it was read. Raises `Conflict`."""
+
+    async def forget(self, table: str, partition: str, key: str) -> None:
+        """Delete a row of another table that was kept long enough; a missing one is no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """A key of a claim; `written_at` by the real clock."""
+
+    position: str
+    claim_id: str
+    written_at: datetime
+
+
+class ClaimIndex(Protocol):
+    """Keys of claims in order; rows are written before the claim and verified on read."""
+
+    async def add(self, partition: str, position: str, claim_id: str) -> None:
+        """Write a key; the same one again is no error."""
+
+    async def page(self, partition: str, *, after: str, limit: int) -> Sequence[IndexRow]:
+        """Return up to *limit* rows behind *after*: one request."""
+
+    async def remove(self, partition: str, position: str) -> None:
+        """Delete a key that no longer leads anywhere; a missing one is no error."""
+
+
+RegistryEntry = TypeVar("RegistryEntry")
+
+
+@dataclass(frozen=True, slots=True)
+class Registered(Generic[RegistryEntry]):
+    """An entry of the registry, its version, and the store's opaque mark of it."""
+
+    value: RegistryEntry
+    version: int
+    mark: str
+
+
+class Registry(Protocol):
+    """Partners by location, customers by tenant; each call is one request."""
+
+    async def partner(self, partner_id: str) -> Registered[Partner] | None:
+        """Return a partner's location."""
+
+    async def put_partner(self, partner_id: str, partner: Partner, former: Registered[Partner] | None) -> int:
+        """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
+
+    async def customer(self, tenant_id: str) -> Registered[Customer] | None:
+        """Return a customer's tenant."""
+
+    async def put_customer(self, tenant_id: str, customer: Customer, former: Registered[Customer] | None) -> int:
+        """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRequest:
+    """A keyed creation: who asked for what, and the claim id that it leads to."""
+
+    body: str
+    claim_id: str
+    act_id: str
+    at: datetime
+
+
+class Requests(Protocol):
+    """Keyed creations, by organisation and hashed key."""
+
+    async def begin(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest | None:
+        """Insert; returns the request that is there already when the insert was lost, None when it was won."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentMail:
+    """Which claim, promise or mail, and recipient a Message-ID belongs to."""
+
+    claim_id: str
+    kind: str
+    number: int
+    recipient: int
+
+
+class Mails(Protocol):
+    """Message ids, so that a delivery report finds its claim; written before the mail is sent."""
+
+    async def keep(self, message_id: str, sent: SentMail) -> None:
+        """Write over whatever is there: the id says it all."""
+
+
+class UsageFigures(Protocol):
+    """Monthly figures by tenant."""
+
+    async def read(self, tenant_id: str, first: str, last: str) -> Mapping[tuple[str, str], tuple[MonthFigures, str]]:
+        """Return (month, item) → figures and mark, for the months from *first* to *last*, both `YYYY-MM`."""
+
+    async def write(
+        self, tenant_id: str, rows: Mapping[tuple[str, str], tuple[MonthFigures, str | None]]
+    ) -> None:
+        """Write figures over what was read as the mark, in as few transactions as may be. Raises `Conflict`."""
+
+
+class Receipts(Protocol):
+    """Who looked at which figures."""
+
+    async def add(self, tenant_id: str, receipt: Receipt) -> None:
+        """Write one receipt: one request."""
+
+    async def page(self, tenant_id: str, *, after: str, limit: int) -> Sequence[tuple[str, Receipt]]:
+        """Return (position, receipt) pairs behind *after*, newest first."""
+
+
+class Blobs(Protocol):
+    """The bytes of evidence."""
+
+    async def put(self, name: str, data: bytes, content_type: str) -> None:
+        """Write once; the same bytes again are no error."""
+
+    async def get(self, name: str) -> bytes | None:
+        """Return the bytes, None where there are none."""
+
+    async def delete(self, name: str) -> None:
+        """Delete; a missing one is no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What a mail to the customer says, in the words of the domain; `kind` is `notice`, `reminder` or a `MailKind`."""
+
+    kind: str
+    number: int
+    message_id: str
+    recipient: Recipient
+    claim: Claim
+    customer_name: str
+    corrected: bool = False
+    incumbents: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+class Post(Protocol):
+    """The mail system."""
+
+    async def send(self, letter: Letter) -> None:
+        """Hand a letter over. Raises `RecipientRefused`, or `MailDelayed` when it was not handed over now."""
+
+
+class Hints(Protocol):
+    """Queue messages that hurry what is already true; one that is lost is made good by a due row."""
+
+    async def customer_notice(self, claim_id: str) -> None:
+        """Ask that what this claim owes be paid soon. Never raises a fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A message that could not be processed: ids only."""
+
+    id: str
+    queue: str
+    body: str
+    at: datetime
+
+
+class Failures(Protocol):
+    """Messages from the poison queues."""
+
+    async def keep(self, failure: Failure) -> None:
+        """Write one."""
+
+    async def page(self, *, after: str, limit: int) -> Sequence[Failure]:
+        """Return failures behind the position *after*, newest first."""
+
+    async def redrive(self, failure: Failure) -> None:
+        """Put its ids back into the queue it came from, then forget it."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything a use case may touch."""
+
+    claims: Claims
+    duework: DueWork
+    partner_claims: ClaimIndex
+    reviews: ClaimIndex
+    registry: Registry
+    requests: Requests
+    mails: Mails
+    usage: UsageFigures
+    receipts: Receipts
+    blobs: Blobs
+    post: Post
+    hints: Hints
+    failures: Failures
+    catalogue: Catalogue
+    terms: Terms
+    new_id: Callable[[], str]
+    real_now: Callable[[], datetime]
+    now: Callable[[], Awaitable[datetime]] = field(repr=False)
+    """The service's clock, read anew; an invocation reads it once and passes the instant on."""

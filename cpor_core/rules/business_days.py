@@ -1,0 +1,233 @@
+"""
+Business days of a place, and the one deadline rule that is made of them (rulings 16 to 19).
+
+The only module that knows local time. Everybody else compares instants.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache, lru_cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+from cpor_core.model.base import Instant, Value
+from cpor_core.model.claim import SkippedDay
+
+if TYPE_CHECKING:
+    from holidays import HolidayBase
+
+NOTICE_WINDOW_BUSINESS_DAYS: Final = 5
+"""How many business days a customer has to decline; a constant, not a setting (rulings 16)."""
+REMINDER_LOCAL_TIME: Final = time(9)
+WEEKEND: Final = "weekend"
+HOLIDAY: Final = "holiday"
+
+_ONE_DAY: Final = timedelta(days=1)
+_SATURDAY: Final = 5
+_WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_NORWEGIAN: Final = {"nb": "no", "nn": "no"}
+"""Norwegian is written in two ways; the holidays are named under the language of both."""
+
+
+class Calendar(Value):
+    """
+    Whose weekends and public holidays count, and where the day begins.
+
+    A country without holiday data, or none, has Saturdays, Sundays and no holidays.
+    """
+
+    country: str | None
+    subdivision: str | None = None
+    time_zone: str
+
+    @property
+    def label(self) -> str | None:
+        """The country, with its subdivision where given: `FR`, `GB-SCT`. None when there is no holiday data."""
+        return "-".join(filter(None, self._known_place())) or None
+
+    def day_off(self, day: date, language: str = "en") -> SkippedDay | None:
+        """
+        Return why *day* does not count, or None when it is a business day.
+
+        A public holiday that falls on a weekend goes by the holiday's name. Half days are business days, and a
+        weekend day that a country declares a working day is none.
+        """
+        country, subdivision = self._known_place()
+        if country is None:
+            return _on_weekend(day) if day.weekday() >= _SATURDAY else None
+        return _days_off(country, subdivision, day.year, _language_of_names(country, language)).get(day)
+
+    def has(self, day: date) -> bool:
+        """Whether *day* exists there; a place that crosses the date line leaps over one (Samoa's 30 December 2011)."""
+        return first_instant(day, self.time_zone) < first_instant(day + _ONE_DAY, self.time_zone)
+
+    def is_business_day(self, day: date) -> bool:
+        """Whether *day* counts."""
+        return self.day_off(day) is None and self.has(day)
+
+    def _known_place(self) -> tuple[str | None, str | None]:
+        # A registered place may leave the holiday data with a later release: then the next larger one stands for it.
+        subdivisions = _subdivisions(self.country) if self.country is not None else None
+        if subdivisions is None:
+            return None, None
+        return self.country, self.subdivision if self.subdivision in subdivisions else None
+
+
+class Deadline(Value):
+    """
+    The end of some business days: what is stored before anybody is told of it, and never moved afterwards.
+
+    `now < ends_at` is in time; at `ends_at` it is too late.
+    """
+
+    last_day: date
+    ends_at: Instant
+    time_zone: str
+    calendar: str | None
+    skipped_days: tuple[SkippedDay, ...]
+
+
+def count_business_days(day_zero: date, days: int, calendar: Calendar, language: str = "en") -> Deadline:
+    """
+    Return the end of the last of *days* business days that follow *day_zero*.
+
+    They end with the whole of the last one, as Regulation (EEC, Euratom) 1182/71, article 3, counts working days.
+    `skipped_days` are all the dates between that did not count, named in *language* where the holiday data has it,
+    else in English; weekend days always in English.
+    """
+    if days < 1:
+        raise ValueError(f"a deadline needs at least one business day, not {days}")
+    skipped: list[SkippedDay] = []
+    day = day_zero
+    while days:
+        day += _ONE_DAY
+        if not calendar.has(day):
+            continue
+        day_off = calendar.day_off(day, language)
+        if day_off is None:
+            days -= 1
+        else:
+            skipped.append(day_off)
+    return Deadline(
+        last_day=day,
+        ends_at=first_instant(day + _ONE_DAY, calendar.time_zone),
+        time_zone=calendar.time_zone,
+        calendar=calendar.label,
+        skipped_days=tuple(skipped),
+    )
+
+
+def previous_business_day(day: date, calendar: Calendar) -> date:
+    """Return the last business day before *day*."""
+    day -= _ONE_DAY
+    while not calendar.is_business_day(day):
+        day -= _ONE_DAY
+    return day
+
+
+def reminder_at(last_day: date, calendar: Calendar) -> datetime:
+    """Return when to remind of a deadline: 09:00 local on the business day before its *last_day* (rulings 19)."""
+    day = previous_business_day(last_day, calendar)
+    return datetime.combine(day, REMINDER_LOCAL_TIME, ZoneInfo(calendar.time_zone)).astimezone(UTC)
+
+
+def local_date(instant: datetime, time_zone: str) -> date:
+    """Return the date that people in *time_zone* write at *instant*."""
+    return instant.astimezone(ZoneInfo(time_zone)).date()
+
+
+@lru_cache(maxsize=4096)
+def first_instant(day: date, time_zone: str) -> datetime:
+    """
+    Return the first instant in *time_zone* at which *day* has come, in UTC.
+
+    Mostly midnight. Where clocks leap over midnight it is the leap; where midnight comes twice, the first; where the
+    whole day is left out, the beginning of the next.
+    """
+    midnight = datetime.combine(day, time.min, ZoneInfo(time_zone))
+    earliest, latest = sorted(midnight.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    seconds = range(int((latest - earliest).total_seconds()))
+    until_then = bisect_left(
+        seconds, x=True, key=lambda second: local_date(earliest + timedelta(seconds=second), time_zone) >= day
+    )
+    return earliest + timedelta(seconds=until_then)
+
+
+def verify_country(country: str, subdivision: str | None = None) -> None:
+    """Raise ValueError unless *country* is of ISO 3166-1 alpha-2 and *subdivision* one that its holiday data knows."""
+    subdivisions = _subdivisions(country)
+    if subdivisions is None and country not in _iso_countries():
+        raise ValueError(f"{country!r} is not a country of ISO 3166-1 alpha-2, such as FR or GB")
+    if subdivision is None or subdivision in (subdivisions or ()):
+        return
+    if not subdivisions:
+        raise ValueError(f"{country} has no subdivisions with holidays of their own: leave the subdivision out")
+    short = subdivision.removeprefix(f"{country}-")
+    if short in subdivisions:
+        raise ValueError(f"a subdivision is written without its country: {short}")
+    raise ValueError(f"{subdivision!r} is not a subdivision of {country}; known are {', '.join(subdivisions)}")
+
+
+def verify_time_zone(time_zone: str) -> None:
+    """Raise ValueError unless *time_zone* is a name of the IANA time zone database."""
+    if time_zone not in _time_zones():
+        raise ValueError(f"{time_zone!r} is not a time zone of the IANA database, such as Europe/Paris")
+
+
+def _on_weekend(day: date) -> SkippedDay:
+    return SkippedDay(date=day, name=_WEEKDAYS[day.weekday()], kind=WEEKEND)
+
+
+@lru_cache(maxsize=1024)
+def _days_off(country: str, subdivision: str | None, year: int, language: str) -> Mapping[date, SkippedDay]:
+    holidays = _holidays(country, subdivision, year, language)
+    january_1 = date(year, 1, 1)
+    days = (january_1 + timedelta(days=n) for n in range((date(year, 12, 31) - january_1).days + 1))
+    off = {day: _on_weekend(day) for day in days if holidays.is_weekend(day)}
+    off |= {day: SkippedDay(date=day, name=name, kind=HOLIDAY) for day, name in holidays.items()}
+    return MappingProxyType(off)
+
+
+def _holidays(country: str, subdivision: str | None, year: int | None, language: str) -> "HolidayBase":
+    from holidays import PUBLIC, country_holidays  # slow to import, and few invocations count days
+
+    return country_holidays(country, subdiv=subdivision, years=year, categories=PUBLIC, language=language)
+
+
+@lru_cache(maxsize=1024)
+def _language_of_names(country: str, language: str) -> str:
+    """Return the name under which the data of *country* has *language*, or else English."""
+    # Never left to the library: without a language it would take that of the machine it runs on.
+    known = _holidays(country, None, None, "en").supported_languages
+    wanted = language.replace("-", "_")
+    primary = _NORWEGIAN.get(wanted.partition("_")[0], wanted.partition("_")[0])
+    for spoken in (primary, "en"):
+        same = [name for name in known if name.partition("_")[0] == spoken]
+        for name in (wanted, spoken, f"{spoken}_{country}", *same):
+            if name in same:
+                return name
+    return "en"
+
+
+@lru_cache(maxsize=1024)
+def _subdivisions(country: str) -> tuple[str, ...] | None:
+    from holidays import list_supported_countries  # slow to import, and few invocations count days
+
+    listed = list_supported_countries(include_aliases=False).get(country)
+    return tuple(listed) if listed is not None else None
+
+
+@cache
+def _iso_countries() -> frozenset[str]:
+    lines = files("tzdata").joinpath("zoneinfo", "iso3166.tab").read_text(encoding="utf-8").splitlines()
+    return frozenset(line.partition("\t")[0] for line in lines if not line.startswith("#"))
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    # The list of the pinned package, not that of the machine, which may hold files that are no zones.
+    names = files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
+    return frozenset(names) - {"Factory"}

@@ -1,0 +1,185 @@
+"""The checks at submission: all of them, reported together; the dry run uses the very same code."""
+
+from calendar import monthrange
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+
+from cpor_core.errors import Detail
+from cpor_core.model.catalogue import Engagement
+from cpor_core.model.claim import Acknowledgements, Claim, Item
+from cpor_core.model.registry import Channel, Customer, Partner, Subscription, SubscriptionState
+from cpor_core.model.slot import Slot
+
+CLAIMABLE_STATES = frozenset({SubscriptionState.ACTIVE, SubscriptionState.GRACE})
+EVIDENCE_AGE_MONTHS = 12
+
+
+def failed_checks(  # noqa: PLR0913 - everything a submission is judged by
+    claim: Claim,
+    engagement: Engagement,
+    partner: Partner | None,
+    customer: Customer | None,
+    slots: Mapping[str, Slot],
+    acknowledgements: Acknowledgements | None,
+    now: datetime,
+) -> tuple[Detail, ...]:
+    """
+    Return every reason why *claim* can't be submitted at *now*; empty when it can.
+
+    No oracle about customers (rulings 8): items are judged only when tenant, domain and the customer contact's domain
+    agree; else one `TenantDomainMismatch` stands for all, an unknown tenant too.
+    """
+    return (
+        *_partner(claim, partner),
+        *_customer(claim, engagement, customer),
+        *_fields(claim, engagement),
+        *_evidence(claim, now.date()),
+        *_acknowledgements(acknowledgements),
+        *_duplicates(claim, slots, now),
+    )
+
+
+def _partner(claim: Claim, partner: Partner | None) -> Iterator[Detail]:
+    enrolled = partner is not None and {claim.engagement, claim.filed_as} & set(partner.enrolled_engagements)
+    if not enrolled:
+        yield Detail(
+            "PartnerNotEnrolled",
+            f"Partner {claim.partner_id} is not enrolled in {claim.engagement}.",
+            "partnerId",
+            "Enrol this location in the engagement, or use the partnerId of one that is.",
+        )
+    if claim.organisation == claim.tenant_id:
+        yield Detail(
+            "PartnerIsCustomer",
+            "A partner cannot be partner of record of its own tenant.",
+            "customer.tenantId",
+            "Claim for a customer's tenant.",
+        )
+
+
+def _customer(claim: Claim, engagement: Engagement, customer: Customer | None) -> Iterator[Detail]:
+    domains = {domain.lower() for domain in customer.domains} if customer is not None else set()
+    contact_domain = claim.contacts.customer.email.rpartition("@")[2].lower()
+    if customer is None or claim.domain.lower() not in domains or contact_domain not in domains:
+        yield Detail(
+            "TenantDomainMismatch",
+            "Tenant, domain and the customer contact's mail address do not belong together.",
+            "customer",
+            "Ask the customer for their tenant id, a verified domain of it, and a contact with an address in one.",
+        )
+        return
+    for position, item in enumerate(claim.items):
+        reason = _not_claimable(item, engagement, customer)
+        if reason is not None:
+            yield Detail(
+                "ItemNotClaimable",
+                f"{item.key} cannot be claimed: {reason}.",
+                f"items[{position}]",
+                _WHAT_TO_DO[reason],
+            )
+
+
+_WHAT_TO_DO = {
+    "notOnTenant": "Ask the customer whether this workload is on this tenant.",
+    "notASubscription": "Ask the customer for the subscription's id on this tenant.",
+    "wrongProduct": "Give the product that the subscription is for, one that the engagement lists.",
+    "csp": "Subscriptions bought through CSP cannot be claimed under this engagement.",
+    "notProvisioned": "Ask the customer to finish provisioning; it can take up to seven days to show.",
+    "inactive": "Claim a subscription that is active or in its grace period.",
+}
+
+
+def _not_claimable(item: Item, engagement: Engagement, customer: Customer) -> str | None:
+    if item.workload is not None:
+        return None if item.workload in customer.workloads else "notOnTenant"
+    subscription = next((s for s in customer.subscriptions if s.subscription_id == item.subscription_id), None)
+    if subscription is None:
+        return "notASubscription"
+    return _subscription_not_claimable(item, engagement, subscription)
+
+
+def _subscription_not_claimable(item: Item, engagement: Engagement, subscription: Subscription) -> str | None:
+    listed = {product.id for product in engagement.products or ()}
+    if item.product != subscription.product or item.product not in listed:
+        return "wrongProduct"
+    if subscription.channel is Channel.CSP:
+        return "csp"
+    if subscription.state is SubscriptionState.NOT_PROVISIONED:
+        return "notProvisioned"
+    return None if subscription.state in CLAIMABLE_STATES else "inactive"
+
+
+def _fields(claim: Claim, engagement: Engagement) -> Iterator[Detail]:
+    revenue = claim.revenue
+    given = {
+        "solutionSeller": revenue.solution_seller if revenue else None,
+        "customerName": revenue.customer_name if revenue else None,
+        "isvSolution": revenue.isv_solution if revenue else None,
+    }
+    for name in engagement.extra_fields:
+        if not given.get(name):
+            yield Detail(
+                "FieldMissing",
+                f"{engagement.name} needs revenue.{name}.",
+                f"revenue.{name}",
+                "Add the field to the draft.",
+            )
+
+
+def _evidence(claim: Claim, today: date) -> Iterator[Detail]:
+    if not claim.evidence:
+        yield Detail(
+            "EvidenceMissing",
+            "There is no proof of execution.",
+            "evidence",
+            "Upload at least one file with PUT …/evidence/{fileName}?signedOn=YYYY-MM-DD.",
+        )
+        return
+    signed = [evidence.signed_on for evidence in claim.evidence if evidence.signed_on is not None]
+    if not signed:
+        yield Detail(
+            "AcknowledgementMissing",
+            "No file says when the customer acknowledged the work.",
+            "evidence",
+            "Upload the customer's acknowledgement with signedOn in the query.",
+        )
+    elif max(signed) < _months_before(today, EVIDENCE_AGE_MONTHS):
+        yield Detail(
+            "AcknowledgementTooOld",
+            f"The customer's newest acknowledgement is older than {EVIDENCE_AGE_MONTHS} months.",
+            "evidence",
+            "Upload one that was signed within the last 12 months.",
+        )
+
+
+def _months_before(day: date, months: int) -> date:
+    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def _acknowledgements(acknowledgements: Acknowledgements | None) -> Iterator[Detail]:
+    given = acknowledgements.model_dump(by_alias=True) if acknowledgements is not None else {}
+    for name in ("accurate", "customerAware"):
+        if not given.get(name):
+            yield Detail(
+                "AcknowledgementMissing",
+                f"acknowledgements.{name} is not confirmed.",
+                f"acknowledgements.{name}",
+                "Send it as true, if it is.",
+            )
+
+
+def _duplicates(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> Iterator[Detail]:
+    """The same organisation has no open claim and no official one on the same item; declined ones are not open."""
+    for position, item in enumerate(claim.items):
+        slot = slots.get(item.key)
+        if slot is None:
+            continue
+        others = slot.at(now).others(claim.id)
+        if any(party.organisation == claim.organisation for party in others if not party.declined):
+            yield Detail(
+                "DuplicateClaim",
+                f"Your organisation has an open or official claim for {item.key} already.",
+                f"items[{position}]",
+                "Take the item out, or withdraw the other claim.",
+            )

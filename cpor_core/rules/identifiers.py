@@ -1,0 +1,41 @@
+"""Ids and keys that are worked out, never drawn: random parts come in as arguments."""
+
+import hashlib
+import uuid
+from datetime import UTC, datetime
+
+RANDOM_HEX = 20
+"""Random characters of a claim id: 80 bits, unguessable beside the tenant that its owner knows anyway."""
+CLAIM_ID_LENGTH = 32 + RANDOM_HEX
+_MAIL_NAMESPACE = uuid.UUID("5d0f3a52-9f0e-5a53-9c39-6a7f8f6d2f11")
+_LAST_MICROSECOND = 9_999_999_999_999_999
+
+
+def new_claim_id(tenant_id: str, random_hex: str) -> str:
+    """Return an id that leads to the tenant's partition in one point read: 32 hex of the tenant, 20 random ones."""
+    return uuid.UUID(tenant_id).hex + random_hex[:RANDOM_HEX]
+
+
+def derived_claim_id(tenant_id: str, organisation: str, key: str) -> str:
+    """Return the same id for the same organisation and idempotency key, so that a repetition finds the first claim."""
+    return new_claim_id(tenant_id, hashlib.sha256(f"{organisation}|{key}".encode()).hexdigest())
+
+
+def is_claim_id(text: str) -> bool:
+    """Whether *text* has the form of a claim id."""
+    return len(text) == CLAIM_ID_LENGTH and all(character in "0123456789abcdef" for character in text)
+
+
+def tenant_of(claim_id: str) -> str:
+    """Return the tenant, as a GUID, that a claim id leads to."""
+    return str(uuid.UUID(claim_id[:32]))
+
+
+def newest_first(at: datetime) -> str:
+    """Return a key that sorts later instants first."""
+    return f"{_LAST_MICROSECOND - int(at.astimezone(UTC).timestamp() * 1_000_000):016d}"
+
+
+def message_id(claim_id: str, kind: str, number: int, recipient: int) -> str:
+    """Return the local part of a mail's Message-ID: the same on every retry, so that a double can be told."""
+    return str(uuid.uuid5(_MAIL_NAMESPACE, f"{claim_id}|{kind}|{number}|{recipient}"))

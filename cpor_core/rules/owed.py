@@ -1,0 +1,69 @@
+"""
+What a claim owes, and when.
+
+The one answer to "is there anything to do?": a due row makes it happen surely, a queue message makes it happen soon, and
+both ask here again before they act.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from cpor_core.model.claim import Claim, Status
+
+
+class Debt(StrEnum):
+    """Something that somebody must be told, or that must be written down."""
+
+    WRITE_DOWN = "writeDown"
+    TELL_CUSTOMER = "tellCustomer"
+    REMIND_CUSTOMER = "remindCustomer"
+    SEND_MAIL = "sendMail"
+    ERASE = "erase"
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """One debt; `due` is None when it is due at once, `number` tells mails apart."""
+
+    debt: Debt
+    due: datetime | None = None
+    number: int = 0
+
+
+CLOCK_DECIDES = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Status.REJECTED})
+"""States that end by themselves at `claim.due`; a reviewer's time is shown and counted, never decided by the clock."""
+
+
+def owed(claim: Claim) -> frozenset[Owed]:
+    """Return everything that the stored *claim* owes, now or later."""
+    debts = {Owed(Debt.SEND_MAIL, number=mail.number) for mail in claim.mails}
+    if claim.status in CLOCK_DECIDES and claim.due is not None:
+        debts.add(Owed(Debt.WRITE_DOWN, claim.due))
+    if claim.status is Status.AWAITING_CUSTOMER:
+        debts |= _owed_to_customer(claim)
+    if claim.status is Status.DELETED:
+        debts.add(Owed(Debt.ERASE))
+    return frozenset(debts)
+
+
+def _owed_to_customer(claim: Claim) -> set[Owed]:
+    if claim.promise is None or claim.opened_at is None:
+        return {Owed(Debt.TELL_CUSTOMER, number=claim.promise.number if claim.promise else 0)}
+    debts = {Owed(Debt.WRITE_DOWN, claim.promise.ends_at)}
+    reminder_at = claim.promise.reminder_at
+    if not claim.reminded and claim.opened_at < reminder_at < claim.promise.ends_at:
+        debts.add(Owed(Debt.REMIND_CUSTOMER, reminder_at))
+    return debts
+
+
+def due_now(claim: Claim, now: datetime) -> frozenset[Debt]:
+    """
+    Return what is to be paid at *now*.
+
+    A reminder is owed only while the window runs (rulings 19): one that comes too late is dropped.
+    """
+    due = {debt.debt for debt in owed(claim) if debt.due is None or debt.due <= now}
+    if Debt.WRITE_DOWN in due:
+        due.discard(Debt.REMIND_CUSTOMER)
+    return frozenset(due)

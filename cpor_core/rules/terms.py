@@ -1,0 +1,39 @@
+"""How long each side has: named lengths with their defaults, and the programme's own calendar (rulings 16, 31)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cpor_core.model.registry import Partner
+from cpor_core.rules.business_days import Calendar, count_business_days, local_date
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The lengths that a programme may set; the customer's five days are a constant of the core and not among them."""
+
+    programme: Calendar
+    start_review_business_days: int = 5
+    decide_business_days: int = 5
+    partner_answer_business_days: int = 5
+    draft_days: int = 90
+
+    def start_review_by(self, at: datetime) -> datetime:
+        """Return until when a claim submitted *at* should be taken up; overdue is shown, never decided by a timer."""
+        return self._after(at, self.start_review_business_days, self.programme)
+
+    def decide_by(self, at: datetime) -> datetime:
+        """Return until when a review started *at* should be decided."""
+        return self._after(at, self.decide_business_days, self.programme)
+
+    def partner_answers_by(self, at: datetime, partner: Partner) -> datetime:
+        """Return until when a partner asked *at* has time, in the partner's own calendar."""
+        calendar = Calendar(country=partner.country, subdivision=partner.subdivision, time_zone=partner.time_zone)
+        return self._after(at, self.partner_answer_business_days, calendar)
+
+    def draft_lapses_at(self, at: datetime) -> datetime:
+        """Return when a draft made *at* lapses."""
+        return at + timedelta(days=self.draft_days)
+
+    @staticmethod
+    def _after(at: datetime, days: int, calendar: Calendar) -> datetime:
+        return count_business_days(local_date(at, calendar.time_zone), days, calendar).ends_at

@@ -1,0 +1,133 @@
+"""The case: one claim with its slots, as an act finds it and as it leaves it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+from cpor_core.errors import Refused
+from cpor_core.model.claim import Claim, Reason, Status
+from cpor_core.model.history import Act, Actor, Entry, entry
+from cpor_core.model.slot import Party, Slot
+
+Versioned = TypeVar("Versioned", Claim, Slot)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """
+    A claim, the slots of its items, and the other claims that the act changes too (`rivals`).
+
+    A transition takes a case and returns the next one; `entries` are the history entries it made, with the claim they
+    belong to. Nothing is stored until the use case commits the result as one entity-group transaction.
+    """
+
+    claim: Claim
+    slots: Mapping[str, Slot]
+    rivals: Mapping[str, Claim] = field(default_factory=dict)
+    entries: tuple[tuple[str, Entry], ...] = ()
+    seen: Mapping[str, str] = field(default_factory=dict)
+    """Opaque marks of the stored rows as they were read, by claim id or slot key: the store refuses to write over newer ones."""
+
+    def record(  # noqa: PLR0913 - what, who, when, where to, why
+        self,
+        act: Act,
+        actor: Actor,
+        at: datetime,
+        *,
+        to: Status | None = None,
+        reason: Reason | None = None,
+        **changes: object,
+    ) -> "Case":
+        """Return the case with the claim changed and the entry that says so."""
+        claim, made = _recorded(self.claim, act, actor, at, to=to, reason=reason, changes=changes)
+        return replace(self, claim=claim, entries=(*self.entries, (claim.id, made)))
+
+    def record_rival(  # noqa: PLR0913 - as `record`, for another claim
+        self,
+        rival: str,
+        act: Act,
+        actor: Actor,
+        at: datetime,
+        *,
+        to: Status | None = None,
+        reason: Reason | None = None,
+        **changes: object,
+    ) -> "Case":
+        """Return the case with another claim changed and the entry that says so."""
+        claim, made = _recorded(self.rivals[rival], act, actor, at, to=to, reason=reason, changes=changes)
+        return replace(self, rivals={**self.rivals, rival: claim}, entries=(*self.entries, (rival, made)))
+
+    def changed(self, **changes: object) -> "Case":
+        """Return the case with the claim changed and no history entry: nothing happened that anybody must know."""
+        return replace(self, claim=self.claim.model_copy(update=changes))
+
+    def with_slots(self, slots: Mapping[str, Slot]) -> "Case":
+        """Return the case with these slots in place of those of the same keys."""
+        return replace(self, slots={**self.slots, **slots})
+
+    def with_rivals(self, others: Iterable["Case"]) -> "Case":
+        """Return the case with other claims beside it, to be changed in the same transaction."""
+        rivals, seen = dict(self.rivals), dict(self.seen)
+        for other in others:
+            rivals[other.claim.id] = other.claim
+            seen[other.claim.id] = other.seen[other.claim.id]
+        return replace(self, rivals=rivals, seen=seen)
+
+    def own_slots(self) -> Mapping[str, Slot]:
+        """Return the slots of the claim's own items."""
+        return {item.key: self.slots[item.key] for item in self.claim.items}
+
+    def rival_parties(self, now: datetime) -> tuple[Party, ...]:
+        """Return everybody else who holds, awaits or claims one of the claim's items at *now*."""
+        return tuple(party for slot in self.own_slots().values() for party in slot.at(now).others(self.claim.id))
+
+    def written_over(self, before: "Case") -> "Case":
+        """Return the case with the version of every claim and slot that differs from *before* raised by one."""
+        return replace(
+            self,
+            claim=_raised(self.claim, before.claim),
+            rivals={name: _raised(rival, before.rivals[name]) for name, rival in self.rivals.items()},
+            slots={key: _raised(slot, before.slots[key]) for key, slot in self.slots.items()},
+        )
+
+
+def _raised(after: Versioned, before: Versioned) -> Versioned:
+    return after if after == before else after.model_copy(update={"version": before.version + 1})
+
+
+def _recorded(  # noqa: PLR0913 - as `Case.record`
+    claim: Claim,
+    act: Act,
+    actor: Actor,
+    at: datetime,
+    *,
+    to: Status | None,
+    reason: Reason | None,
+    changes: Mapping[str, object],
+) -> tuple[Claim, Entry]:
+    made = entry(
+        sequence=claim.history_length + 1,
+        at=at,
+        actor=actor,
+        act=act,
+        from_=claim.status if claim.history_length else None,
+        to=to or claim.status,
+        reason=reason,
+        previous_hash=claim.history_hash,
+    )
+    moved: dict[str, object] = {}
+    if to is not None and (to is not claim.status or not claim.history_length):
+        moved = {"status": to, "status_since": at, "status_reason": reason, "due": None}
+    update = {**moved, "updated_at": at, "history_length": made.sequence, "history_hash": made.hash, **changes}
+    return claim.model_copy(update=update), made
+
+
+def invalid_state(claim: Claim, act: str) -> Refused:
+    """Return the refusal that names the state which forbids *act*."""
+    return Refused(
+        "InvalidState",
+        f"A claim that is {claim.status.value} cannot be {act}.",
+        target="status",
+        resolution="Read the claim again; its nextStep says who can do what until when.",
+    )

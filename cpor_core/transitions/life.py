@@ -1,0 +1,514 @@
+"""
+The life of a claim, as one state machine for people and for the clock.
+
+`settle` makes the moves that time alone makes; every act begins with it, every read shows its result (`effective`), and
+the timer only stores it. So a late, doubled or dead timer changes nothing. A successor's takeover is an instant in the
+slot row, set when the customer was told: from that instant on it is the holder on every read.
+
+The judging reads a slot as it stands at `now` (`Slot.at`); the writing changes the slot as it is stored, so that an
+instant which another claim has set there is never lost.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+
+from cpor_core.errors import Refused
+from cpor_core.model.claim import (
+    NOT_DISPUTABLE,
+    OPEN,
+    UNDECIDED,
+    Acknowledgements,
+    Claim,
+    EndedItem,
+    MailKind,
+    OwedMail,
+    Promise,
+    Reason,
+    Recipient,
+    Status,
+    StruckItem,
+)
+from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor
+from cpor_core.model.slot import MAX_CLAIMANTS, Slot
+from cpor_core.transitions.case import Case, invalid_state
+
+
+# --- what time alone makes of a claim -------------------------------------------------------------------------------
+
+
+def effective(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> Claim:
+    """
+    Return *claim* as it stands at *now*.
+
+    A claim whose customer was told and whose window has ended is official, whether or not the timer has run; an item
+    that a successor has taken over is no longer held; what lapses by itself has lapsed.
+    """
+    return settle(Case(claim, slots), now).claim
+
+
+def settle(case: Case, now: datetime) -> Case:
+    """Return the case with every move that time has made by *now*, each recorded at its own instant."""
+    settled = _lapse(case, now)
+    settled = _become_official(settled, now)
+    return _lose_items_taken_over(settled, now)
+
+
+def _lapse(case: Case, now: datetime) -> Case:
+    """Drafts lapse, unanswered requests and undisputed rejections become final, each at the instant stored as `due`."""
+    while (due := case.claim.due) is not None and due <= now:
+        match case.claim.status:
+            case Status.DRAFT:
+                case = case.record(Act.LAPSED, CLOCK, due, to=Status.DELETED)
+            case Status.PARTNER_ACTION_REQUIRED:
+                case = _leave_slots(case).record(
+                    Act.REJECTED,
+                    CLOCK,
+                    due,
+                    to=Status.REJECTED,
+                    reason=Reason.NO_PARTNER_RESPONSE,
+                    due=due + DISPUTE_PERIOD,
+                )
+            case Status.REJECTED:
+                case = case.record(
+                    Act.FINALLY_REJECTED, CLOCK, due, to=Status.REJECTED_FINAL, reason=case.claim.status_reason
+                )
+            case _:  # a reviewer's time may run out; that is shown, never decided by a timer
+                break
+    return case
+
+
+DISPUTE_PERIOD = timedelta(days=30)
+"""How long a rejection can be disputed: 30 × 24 hours (rulings 28)."""
+
+
+def _become_official(case: Case, now: datetime) -> Case:
+    ends_at = case.claim.window_ends_at
+    if case.claim.status is not Status.AWAITING_CUSTOMER or ends_at is None or now < ends_at:
+        return case
+    for key, slot in case.own_slots().items():
+        if slot.holder is not None and slot.holder.claim in case.rivals:
+            case = _end_rivals_item(case, slot.holder.claim, key, ends_at)
+    case = case.with_slots({key: slot.at(now) for key, slot in case.own_slots().items()})
+    return _owe_mail(
+        case.record(Act.MADE_OFFICIAL, CLOCK, ends_at, to=Status.OFFICIAL, official_since=ends_at),
+        MailKind.OFFICIAL_CONFIRMATION,
+        ends_at,
+    )
+
+
+def _end_rivals_item(case: Case, rival_id: str, key: str, at: datetime) -> Case:
+    """End one item of the incumbent; the association ends with its last item."""
+    rival = case.rivals[rival_id]
+    if rival.status is not Status.OFFICIAL or not rival.holds(key):
+        return case
+    ended = (*rival.ended_items, EndedItem(key=key, at=at, reason=Reason.SUPERSEDED))
+    if len(ended) < len(rival.items):
+        return case.record_rival(
+            rival_id, Act.ITEM_ENDED, CLOCK, at, reason=Reason.SUPERSEDED, ended_items=ended
+        )
+    mails, count = _with_mail(rival, MailKind.CLOSING, at, Reason.SUPERSEDED)
+    return case.record_rival(
+        rival_id,
+        Act.ENDED,
+        CLOCK,
+        at,
+        to=Status.ENDED,
+        reason=Reason.SUPERSEDED,
+        ended_items=ended,
+        ended_at=at,
+        end_reason=Reason.SUPERSEDED,
+        mails=mails,
+        mail_count=count,
+    )
+
+
+def _lose_items_taken_over(case: Case, now: datetime) -> Case:
+    """An item whose slot has another holder ended when that one took over."""
+    if case.claim.status is not Status.OFFICIAL:
+        return case
+    since = case.claim.official_since
+    lost = sorted(
+        (slot.holder.since, key)
+        for key, stored in case.own_slots().items()
+        if case.claim.holds(key)
+        and (slot := stored.at(now)).holder is not None
+        and slot.holder.claim != case.claim.id
+        and (since is None or slot.holder.since >= since)
+    )
+    for at, key in lost:
+        case = _end_items(case, (key,), CLOCK, at, Reason.SUPERSEDED)
+    return case
+
+
+def taken_over_by_others(case: Case, now: datetime) -> frozenset[str]:
+    """
+    Return the ids of other claims that have become official on this claim's slots without that being stored yet.
+
+    Before this case's slots are written, those claims must be settled: else the instant of their takeover, and with it
+    the end of whoever held the item before, would be overwritten.
+    """
+    return frozenset(
+        slot.awaiting.claim
+        for slot in case.own_slots().values()
+        if slot.awaiting is not None
+        and slot.awaiting.claim != case.claim.id
+        and slot.awaiting.takes_over_at is not None
+        and slot.awaiting.takes_over_at <= now
+    )
+
+
+def holders_to_supersede(case: Case, now: datetime) -> frozenset[str]:
+    """Return the ids of the associations that end because this claim has become official by *now*."""
+    ends_at = case.claim.window_ends_at
+    if case.claim.status is not Status.AWAITING_CUSTOMER or ends_at is None or now < ends_at:
+        return frozenset()
+    return frozenset(slot.holder.claim for slot in case.own_slots().values() if slot.holder is not None)
+
+
+# --- the partner ----------------------------------------------------------------------------------------------------
+
+
+def delete(case: Case, actor: Actor, at: datetime) -> Case:
+    """Delete a draft. Raises `InvalidState` for anything else."""
+    _require(case, "deleted", Status.DRAFT)
+    return case.record(Act.DELETED, actor, at, to=Status.DELETED)
+
+
+def submit(  # noqa: PLR0913 - each is a fact the act depends on
+    case: Case,
+    actor: Actor,
+    at: datetime,
+    *,
+    acknowledgements: Acknowledgements,
+    partner_name: str,
+    automatic_review: bool,
+    start_review_by: datetime,
+) -> Case:
+    """
+    Submit a draft that has passed every check.
+
+    With automatic review and nobody else at any of its slots it goes to the customer at once; anything competing is
+    always reviewed by a person. Raises `InvalidState`, `SlotCrowded`.
+    """
+    _require(case, "submitted", Status.DRAFT)
+    competing = bool(case.rival_parties(at))
+    for key, slot in case.own_slots().items():
+        if len(slot.at(at).claimants) >= MAX_CLAIMANTS:
+            raise Refused(
+                "SlotCrowded",
+                f"{MAX_CLAIMANTS} undecided claims for this item are waiting already.",
+                target=key,
+                resolution="Submit again when some of them have been decided.",
+            )
+    automatic = automatic_review and not competing
+    case = case.record(
+        Act.SUBMITTED,
+        actor,
+        at,
+        to=Status.SUBMITTED,
+        acknowledgements=acknowledgements,
+        partner_name=partner_name,
+        submitted_at=at,
+        automatic_review=automatic,
+        due=None if automatic else start_review_by,
+    )
+    case = _each_slot(case, lambda slot: slot.with_claimant(case.claim.id, case.claim.organisation))
+    return _await_customer(case, Act.VALIDATED, PROGRAMME, at) if automatic else case
+
+
+def withdraw(case: Case, actor: Actor, at: datetime) -> Case:
+    """Take an open claim back. Raises `InvalidState`; a dispute is answered, not withdrawn."""
+    _require(case, "withdrawn", *(OPEN - {Status.DISPUTED}))
+    return _tell_of_closing(_leave_slots(case).record(Act.WITHDRAWN, actor, at, to=Status.WITHDRAWN), at)
+
+
+# --- the programme --------------------------------------------------------------------------------------------------
+
+
+def start_review(case: Case, actor: Actor, at: datetime, *, decide_by: datetime) -> Case:
+    """Begin to review a submitted claim. Raises `InvalidState`."""
+    _require(case, "put under review", Status.SUBMITTED)
+    return case.record(Act.REVIEW_STARTED, actor, at, to=Status.UNDER_REVIEW, due=decide_by)
+
+
+def approve(case: Case, actor: Actor, at: datetime) -> Case:
+    """
+    Approve a claim under review, or uphold a dispute: its customer is told next.
+
+    Decides the arbitration: every other undecided claimant loses the contested items (`lostArbitration`), an official
+    holder stays until this claim's window has ended undeclined. Raises `InvalidState`, and `SlotAwaitsCustomer` while
+    another claim's customer is being asked for one of the items.
+    """
+    _require(case, "approved", Status.UNDER_REVIEW, Status.DISPUTED)
+    verify_no_other_awaits(case, at)
+    for rival in case.rivals:
+        case = _lose_arbitration(case, rival, at)
+    case = _each_slot(case, lambda slot: slot.with_claimant(case.claim.id, case.claim.organisation))
+    return _await_customer(case, Act.APPROVED, actor, at)
+
+
+def verify_no_other_awaits(case: Case, at: datetime) -> None:
+    """At most one claim a slot awaits the customer (rulings 11). Raises `SlotAwaitsCustomer` with the instant."""
+    for key, stored in case.own_slots().items():
+        awaiting = stored.at(at).awaiting
+        if awaiting is not None and awaiting.claim != case.claim.id:
+            until = f" until {awaiting.takes_over_at:%Y-%m-%dT%H:%M:%SZ}" if awaiting.takes_over_at else ""
+            raise Refused(
+                "SlotAwaitsCustomer",
+                f"The customer is being asked about another claim for this item{until}.",
+                target=key,
+                resolution="Wait until the customer's window of that claim is over.",
+            )
+
+
+def is_given_away(case: Case, now: datetime) -> bool:
+    """Whether another claim awaits the customer for one of the items, so that a no can no longer be taken back."""
+    return any(
+        awaiting is not None and awaiting.claim != case.claim.id
+        for awaiting in (slot.at(now).awaiting for slot in case.own_slots().values())
+    )
+
+
+def claimants_to_refuse(case: Case, at: datetime) -> frozenset[str]:
+    """Return the ids of the other claimants; an approval decides those of them that are undecided."""
+    return frozenset(
+        claimant.claim
+        for slot in case.own_slots().values()
+        for claimant in slot.at(at).claimants
+        if claimant.claim != case.claim.id
+    )
+
+
+def _lose_arbitration(case: Case, rival_id: str, at: datetime) -> Case:
+    """Take the contested items from another undecided claim; with its last item it is rejected, and may dispute."""
+    rival = case.rivals[rival_id]
+    contested = {item.key for item in case.claim.items}
+    lost = tuple(item for item in rival.items if item.key in contested)
+    if rival.status not in UNDECIDED or not lost:
+        return case
+    case = case.with_slots({item.key: case.slots[item.key].without(rival_id) for item in lost})
+    if len(lost) == len(rival.items):
+        return case.record_rival(
+            rival_id,
+            Act.REJECTED,
+            PROGRAMME,
+            at,
+            to=Status.REJECTED_FINAL if rival.disputed_before else Status.REJECTED,
+            reason=Reason.LOST_ARBITRATION,
+            due=None if rival.disputed_before else at + DISPUTE_PERIOD,
+        )
+    struck = tuple(StruckItem(item=item, at=at, reason=Reason.LOST_ARBITRATION) for item in lost)
+    return case.record_rival(
+        rival_id,
+        Act.ITEM_STRUCK,
+        PROGRAMME,
+        at,
+        reason=Reason.LOST_ARBITRATION,
+        items=tuple(item for item in rival.items if item not in lost),
+        struck=(*rival.struck, *struck),
+    )
+
+
+def reject(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
+    """Refuse a claim under review, disputable for 30 days; or refuse its dispute for good. Raises `InvalidState`."""
+    _require(case, "rejected", Status.UNDER_REVIEW, Status.DISPUTED)
+    final = case.claim.status is Status.DISPUTED
+    return _leave_slots(case).record(
+        Act.FINALLY_REJECTED if final else Act.REJECTED,
+        actor,
+        at,
+        to=Status.REJECTED_FINAL if final else Status.REJECTED,
+        reason=reason,
+        due=None if final else at + DISPUTE_PERIOD,
+    )
+
+
+def revoke(case: Case, actor: Actor, at: datetime) -> Case:
+    """Stop a claim that awaits the customer, or end its association, by the programme. Raises `InvalidState`."""
+    if case.claim.status is Status.OFFICIAL:
+        return _end_items(case, _held(case.claim), actor, at, Reason.REVOKED_BY_PROGRAMME, act=Act.REVOKED)
+    _require(case, "revoked", Status.AWAITING_CUSTOMER)
+    case = _leave_slots(case).record(
+        Act.REVOKED,
+        actor,
+        at,
+        to=Status.REJECTED,
+        reason=Reason.REVOKED_BY_PROGRAMME,
+        due=at + DISPUTE_PERIOD,
+    )
+    return _tell_of_closing(case, at)
+
+
+# --- the customer's window ------------------------------------------------------------------------------------------
+
+
+def promise(case: Case, promised: Promise, recipients: tuple[Recipient, ...]) -> Case:
+    """Store what the notice will say, before it is sent (rulings 17). Raises `InvalidState`."""
+    _require(case, "announced", Status.AWAITING_CUSTOMER)
+    return case.changed(promise=promised, recipients=recipients)
+
+
+def hand_over(case: Case, number: int, at: datetime, failed: Iterable[int] = ()) -> Case:
+    """
+    Record that the notice of promise *number* was handed over to the mail system: only this opens the window.
+
+    A hand-over is a fact whatever happened meanwhile: a claim that was closed before is recorded as told, and those who
+    were told are owed a closing mail; a claim that was declined keeps its promise, until which the no can be undone.
+    """
+    if case.claim.promise is None or case.claim.promise.number != number or case.claim.opened_at is not None:
+        return case
+    refused = set(failed)
+    recipients = tuple(
+        recipient.model_copy(update={"failed": recipient.failed or recipient.number in refused})
+        for recipient in case.claim.recipients
+    )
+    ends_at = case.claim.promise.ends_at
+    status = case.claim.status
+    case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=at, told=True, recipients=recipients)
+    if status is Status.AWAITING_CUSTOMER:
+        return _each_slot(
+            case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, ends_at)
+        )
+    if status is Status.DECLINED:
+        return case
+    return _tell_of_closing(case, at)
+
+
+def customer_unreachable(case: Case, at: datetime, *, answer_by: datetime, failed: Iterable[int]) -> Case:
+    """Stop the window: nobody is left who could be told, so the partner must name another contact (rulings 25)."""
+    _require(case, "reported unreachable", Status.AWAITING_CUSTOMER)
+    refused = set(failed)
+    recipients = tuple(
+        recipient.model_copy(update={"failed": recipient.failed or recipient.number in refused})
+        for recipient in case.claim.recipients
+    )
+    case = case.record(
+        Act.CUSTOMER_UNREACHABLE,
+        PROGRAMME,
+        at,
+        to=Status.PARTNER_ACTION_REQUIRED,
+        reason=Reason.CUSTOMER_UNREACHABLE,
+        due=answer_by,
+        opened_at=None,
+        recipients=recipients,
+    )
+    return _each_slot(
+        case,
+        lambda slot: slot.without(case.claim.id).with_claimant(case.claim.id, case.claim.organisation, answer_by),
+    )
+
+
+def decline(case: Case, actor: Actor, at: datetime) -> Case:
+    """
+    Take the customer's no: in every open state once anybody was told, and from `official` on as an end.
+
+    *at* is the instant at which it arrived. Raises `InvalidState` for a claim that is closed, or declined already.
+    """
+    claim = case.claim
+    if claim.status is Status.OFFICIAL:
+        return end(case, actor, at, Reason.CUSTOMER_OPTED_OUT)
+    if claim.status not in OPEN:
+        raise invalid_state(claim, "declined")
+    undoable = claim.status is Status.AWAITING_CUSTOMER and claim.promise is not None
+    case = case.record(Act.DECLINED, actor, at, to=Status.DECLINED, undoable=undoable, told=True)
+    if undoable and claim.promise is not None:
+        ends_at = claim.promise.ends_at
+        case = _each_slot(
+            case,
+            lambda slot: slot.without(claim.id).with_claimant(claim.id, claim.organisation, ends_at, declined=True),
+        )
+    else:
+        case = _leave_slots(case)
+    return _owe_mail(case, MailKind.DECLINE_CONFIRMATION, at)
+
+
+def undo_decline(case: Case, actor: Actor, at: datetime) -> Case:
+    """
+    Take the customer's no back while the window has not ended.
+
+    Raises `InvalidState`, and `SlotAwaitsCustomer` when the place was given to another claim meanwhile.
+    """
+    claim = case.claim
+    if claim.status is not Status.DECLINED or not claim.undoable or claim.promise is None or at >= claim.promise.ends_at:
+        raise invalid_state(claim, "taken back")
+    verify_no_other_awaits(case, at)
+    takes_over_at = claim.window_ends_at
+    case = case.record(Act.UNDONE, actor, at, to=Status.AWAITING_CUSTOMER, undoable=False)
+    return _each_slot(
+        case,
+        lambda slot: slot.with_claimant(claim.id, claim.organisation).with_awaiting(
+            claim.id, claim.organisation, takes_over_at
+        ),
+    )
+
+
+def end(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
+    """End the whole association: access stops with this write, and its slots are free at once. Raises `InvalidState`."""
+    _require(case, "ended", Status.OFFICIAL)
+    return _end_items(case, _held(case.claim), actor, at, reason)
+
+
+# --- shared steps ---------------------------------------------------------------------------------------------------
+
+
+def is_disputable(claim: Claim) -> bool:
+    """Whether the partner may still dispute: once, and not what they or the programme's revocation brought about."""
+    return claim.status is Status.REJECTED and not claim.disputed_before and claim.status_reason not in NOT_DISPUTABLE
+
+
+def _require(case: Case, act: str, *states: Status) -> None:
+    if case.claim.status not in states:
+        raise invalid_state(case.claim, act)
+
+
+def _each_slot(case: Case, change: Callable[[Slot], Slot]) -> Case:
+    return case.with_slots({key: change(slot) for key, slot in case.own_slots().items()})
+
+
+def _leave_slots(case: Case) -> Case:
+    return _each_slot(case, lambda slot: slot.without(case.claim.id))
+
+
+def _await_customer(case: Case, act: Act, actor: Actor, at: datetime) -> Case:
+    case = case.record(act, actor, at, to=Status.AWAITING_CUSTOMER, opened_at=None, reminded=False)
+    return _each_slot(case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, None))
+
+
+def _held(claim: Claim) -> tuple[str, ...]:
+    return tuple(item.key for item in claim.items if claim.holds(item.key))
+
+
+def _end_items(  # noqa: PLR0913 - which, who, when, why, and under which name
+    case: Case, keys: tuple[str, ...], actor: Actor, at: datetime, reason: Reason, act: Act = Act.ENDED
+) -> Case:
+    """End items of the association; it ends with its last one, at once and for that item's reason."""
+    claim = case.claim
+    at = max(at, claim.official_since) if claim.official_since is not None else at
+    ended = (*claim.ended_items, *(EndedItem(key=key, at=at, reason=reason) for key in keys))
+    freed = {
+        key: slot.without(claim.id)
+        for key in keys
+        if (slot := case.slots[key]).holder is not None and slot.holder.claim == claim.id and reason is not Reason.SUPERSEDED
+    }
+    case = case.with_slots(freed)
+    if len(ended) < len(claim.items):
+        return case.record(Act.ITEM_ENDED, actor, at, reason=reason, ended_items=ended)
+    case = case.record(act, actor, at, to=Status.ENDED, reason=reason, ended_items=ended, ended_at=at, end_reason=reason)
+    return _owe_mail(case, MailKind.CLOSING, at, reason)
+
+
+def _tell_of_closing(case: Case, at: datetime) -> Case:
+    return _owe_mail(case, MailKind.CLOSING, at, case.claim.status_reason)
+
+
+def _owe_mail(case: Case, kind: MailKind, at: datetime, reason: Reason | None = None) -> Case:
+    mails, count = _with_mail(case.claim, kind, at, reason)
+    return case.changed(mails=mails, mail_count=count)
+
+
+def _with_mail(claim: Claim, kind: MailKind, at: datetime, reason: Reason | None) -> tuple[tuple[OwedMail, ...], int]:
+    """Owe one mail to everybody who was told; nothing to those who never heard of the claim."""
+    if not claim.told:
+        return claim.mails, claim.mail_count
+    count = claim.mail_count + 1
+    return (*claim.mails, OwedMail(number=count, kind=kind, since=at, reason=reason)), count

@@ -1,0 +1,1 @@
+"""What the programme does, one subject a file: load, judge, write, hint."""

@@ -1,0 +1,226 @@
+"""
+The one way in which a claim is changed.
+
+Index rows first, then one entity-group transaction, then the hint (`docs/order-of-writes.md`): a process may die between
+any two of these, and the due row still brings somebody to do the rest.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from cpor_core.errors import Conflict, Refused, StorageBusy
+from cpor_core.model.claim import UNDECIDED, Claim, Status
+from cpor_core.ports import Answered, Commit, DueRow, Keyed, Ports, Remark
+from cpor_core.rules.owed import Owed, owed
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import claimants_to_refuse, holders_to_supersede, settle, taken_over_by_others
+from cpor_core.views import ClaimView, claim_view, etag
+
+
+
+class Repeated(Exception):
+    """The caller's key was used for this claim before: the first answer is given again, if the request is the same."""
+
+    def __init__(self, answered: Answered) -> None:
+        """Keep the first answer."""
+        super().__init__("repeated request")
+        self.answered = answered
+
+
+ATTEMPTS = 8
+"""How often an act is judged again after it lost a race; more is reported as a busy store."""
+SOON = timedelta(minutes=2)
+"""A row for something owed at once is due then: the queue does it sooner (rulings 36)."""
+ANSWERS_KEPT = timedelta(hours=48)
+REVIEWS = "open"
+"""The one partition of the review index."""
+FORGET = "forget"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What comes with an act: who is behind it, the caller's key, their If-Match, their words, the due row that is being paid."""
+
+    who: str | None = None
+    keyed: Keyed | None = None
+    if_match: str | None = None
+    remark: Remark | None = None
+    decides_claimants: bool = False
+    """The act judges the other claimants of the slots too: they are loaded with it."""
+    cover: DueRow | None = None
+    """The due row that led here; moved on, it covers what the act newly owes at once."""
+
+
+NO_INTENT = Intent()
+
+
+async def find(ports: Ports, claim_id: str, now: datetime) -> Case | None:
+    """Return a claim with its slots as stored; None for one that never was, or is a deleted or lapsed draft at *now*."""
+    case = await ports.claims.load(claim_id)
+    if case is None or settle(case, now).claim.status is Status.DELETED:
+        return None
+    return case
+
+
+def shown(case: Case, now: datetime) -> ClaimView:
+    """Return what callers see of a stored case at *now*."""
+    return claim_view(case.claim, settle(case, now).claim, case.slots, now)
+
+
+def entity_tag(case: Case, now: datetime) -> str:
+    """Return the ETag of a stored case at *now*."""
+    return etag(case.claim, settle(case, now).claim, case.slots, now)
+
+
+def verify_match(case: Case, now: datetime, if_match: str | None) -> None:
+    """Raise `PreconditionFailed` when the caller's If-Match names another state; `*` matches any."""
+    if if_match not in (None, "*", entity_tag(case, now)):
+        raise Refused(
+            "PreconditionFailed",
+            "The claim has changed since you read it.",
+            target="If-Match",
+            resolution="Read the claim again and repeat the request with its new ETag.",
+        )
+
+
+async def act(
+    ports: Ports,
+    case: Case,
+    now: datetime,
+    judge: Callable[[Case], Case],
+    intent: Intent = NO_INTENT,
+) -> Case:
+    """
+    Change a claim: settle what time has made, let *judge* decide, write all of it in one transaction.
+
+    A lost race is judged again on the newest rows, with the same *now*: the instant of arrival decides. Returns the case
+    as it is stored afterwards. Raises what *judge* raises, and `StorageBusy` after too many lost races.
+    """
+    act_id = ports.new_id()
+    for _ in range(ATTEMPTS):
+        case = await _with_everyone_concerned(ports, case, now, decides=intent.decides_claimants)
+        verify_match(case, now, intent.if_match)
+        after = judge(settle(case, now)).written_over(case)
+        if after.claim == case.claim and after.rivals == case.rivals and after.slots == case.slots:
+            return case
+        intent = replace(intent, cover=await _write_index_rows(ports, case, after, now, intent))
+        try:
+            await ports.claims.commit(_commit(act_id, case, after, now, intent))
+        except Conflict:
+            if await ports.claims.wrote(case.claim.id, act_id, case.claim.history_length + 1):  # the transaction was ours; its answer was lost
+                return await _reloaded(ports, case.claim.id)
+            await _verify_not_repeated(ports, case.claim.id, intent)
+            case = await _reloaded(ports, case.claim.id)
+            continue
+        if any(debt.due is None for debt in owed(after.claim) - owed(case.claim)):
+            await ports.hints.customer_notice(case.claim.id)
+        return after
+    message = f"claim {case.claim.id}: lost {ATTEMPTS} races in a row"
+    raise StorageBusy(message, retry_after_seconds=1)
+
+
+async def _verify_not_repeated(ports: Ports, claim_id: str, intent: Intent) -> None:
+    if intent.keyed is not None:
+        answered = await ports.claims.answered(claim_id, intent.keyed.key)
+        if answered is not None:
+            raise Repeated(answered)
+
+
+async def write_down(ports: Ports, claim_id: str, now: datetime) -> None:
+    """Store what time has made of a claim, nothing else."""
+    case = await ports.claims.load(claim_id)
+    if case is not None:
+        await act(ports, case, now, lambda settled: settled)
+
+
+async def _reloaded(ports: Ports, claim_id: str) -> Case:
+    case = await ports.claims.load(claim_id)
+    if case is None:
+        raise Refused("NotFound", "The claim is gone.", resolution="List your claims.")
+    return case
+
+
+async def _with_everyone_concerned(ports: Ports, case: Case, now: datetime, *, decides: bool) -> Case:
+    """Settle other claims that took over a slot of this one, and load those that this act changes too."""
+    while others := taken_over_by_others(case, now):
+        for other in sorted(others):
+            await write_down(ports, other, now)
+        case = await _reloaded(ports, case.claim.id)
+    concerned = holders_to_supersede(case, now) | (claimants_to_refuse(case, now) if decides else frozenset())
+    loaded = [await ports.claims.load(rival) for rival in sorted(concerned)]
+    return case.with_rivals(rival for rival in loaded if rival is not None)
+
+
+def _commit(act_id: str, before: Case, after: Case, now: datetime, intent: Intent) -> Commit:
+    remark = replace(intent.remark, sequence=after.claim.history_length) if intent.remark is not None else None
+    answered = None
+    if intent.keyed is not None:
+        view = shown(after, now)
+        answered = Answered(intent.keyed.body, view.model_dump_json(by_alias=True), view.etag)
+    return Commit(
+        act_id=act_id,
+        before=before,
+        after=after,
+        who=intent.who,
+        remark=remark,
+        key=intent.keyed.key if intent.keyed is not None else None,
+        answered=answered,
+    )
+
+
+async def _write_index_rows(ports: Ports, before: Case, after: Case, now: datetime, intent: Intent) -> DueRow | None:
+    """
+    Write what must not be missing before the moment of truth; each row is judged again when it is read.
+
+    Returns the due row that led here, as it now lies in the store.
+    """
+    rows = [*due_rows(before.claim, after.claim, now), *_forget_answer(after.claim, now, intent)]
+    cover = await _cover(ports, rows, now, intent.cover)
+    for name, rival in after.rivals.items():
+        owing = due_rows(before.rivals[name], rival, now)
+        if owing:
+            await ports.duework.add(owing)
+    for former, claim in ((before.claim, after.claim), *((before.rivals[name], after.rivals[name]) for name in after.rivals)):
+        position = review_position(claim)
+        if position is not None and position != review_position(former):
+            await ports.reviews.add(REVIEWS, position, claim.id)
+    return cover
+
+
+async def _cover(ports: Ports, rows: Sequence[DueRow], now: datetime, cover: DueRow | None) -> DueRow | None:
+    """Write due rows; one that is being paid is moved on and stands for all that is due at once."""
+    if not rows:
+        return cover
+    if cover is not None and cover.forget is None:
+        try:
+            return await ports.duework.move(cover, [row for row in rows if row.due != now + SOON], due=now + SOON, attempt=0)
+        except Conflict:
+            pass  # somebody else pays this row too: our own rows make us independent of it
+    await ports.duework.add(rows)
+    return None
+
+
+def _forget_answer(claim: Claim, now: datetime, intent: Intent) -> Iterable[DueRow]:
+    if intent.keyed is not None:
+        target = ("claims", claim.tenant_id, f"act|{claim.id}|{intent.keyed.key}")
+        yield DueRow(now + ANSWERS_KEPT, claim.id, f"{FORGET}-{intent.keyed.key[:16]}", forget=target)
+
+
+def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueRow]:
+    """Return the due rows for everything that *after* owes and *before* did not."""
+    fresh: frozenset[Owed] = owed(after) - (owed(before) if before is not None else frozenset())
+    return tuple(
+        DueRow(debt.due if debt.due is not None else now + SOON, after.id, debt.debt.value)
+        for debt in sorted(fresh, key=lambda debt: (debt.debt, debt.number))
+    )
+
+
+def review_position(claim: Claim) -> str | None:
+    """Return where a claim stands in the review index: by its due instant; None when no reviewer has to act next."""
+    if claim.status not in AWAITS_DECISION or claim.due is None:
+        return None
+    return f"{claim.due.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}"
+
+
+AWAITS_DECISION = UNDECIDED - {Status.PARTNER_ACTION_REQUIRED}

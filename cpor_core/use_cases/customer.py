@@ -1,0 +1,77 @@
+"""The customer's own acts: no, the no taken back, the end; by mailed link or by token."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cpor_core.errors import Refused
+from cpor_core.model.claim import CLOSED, OPEN, Claim, Reason, Recipient, Status
+from cpor_core.model.history import Actor, ActorKind
+from cpor_core.ports import Ports
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.acts import Intent, act, find
+
+LINK_LIVES = timedelta(days=90)
+"""A link lives until so long after its claim is closed (rulings 23)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a mailed link leads to."""
+
+    case: Case
+    recipient: Recipient
+
+
+async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) -> Opened:
+    """Return the claim and the recipient of a verified link. Raises `NotFound`, and `LinkExpired` long after the close."""
+    case = await find(ports, claim_id, now)
+    found = next((r for r in case.claim.recipients if r.number == recipient), None) if case is not None else None
+    if case is None or found is None:
+        raise Refused("NotFound", "This link leads nowhere.", resolution="Use the newest mail about this request.")
+    if now >= expires_at(life.settle(case, now).claim):
+        raise Refused("LinkExpired", "This link has expired.", resolution="Ask the programme if you have questions.")
+    return Opened(case, found)
+
+
+def expires_at(shown: Claim) -> datetime:
+    """Return when the links of a claim expire; far away while it can still change."""
+    if shown.status in CLOSED or shown.status is Status.DECLINED:
+        return max(shown.status_since, shown.window_ends_at or shown.status_since) + LINK_LIVES
+    return datetime.max.replace(tzinfo=shown.status_since.tzinfo)
+
+
+def possible_acts(shown: Claim, case: Case, now: datetime) -> tuple[str, ...]:
+    """Return what the page offers now: `decline`, `undo` or `end`."""
+    if shown.status is Status.OFFICIAL:
+        return ("end",)
+    if shown.status in OPEN:
+        return ("decline",)
+    if shown.status is Status.DECLINED and shown.undoable and shown.promise is not None and now < shown.promise.ends_at:
+        return ("undo",) if not life.is_given_away(case, now) else ()
+    return ()
+
+
+def recipient_actor(recipient: Recipient) -> Actor:
+    """Return who a recipient is in the history: a number, not an address."""
+    return Actor(kind=ActorKind.CUSTOMER, id=str(recipient.number))
+
+
+async def decline(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+    """
+    Take the customer's no, in every open state; an official association ends by it.
+
+    Raises `InvalidState` when the claim is closed, or declined already.
+    """
+    return await act(ports, case, now, lambda current: life.decline(current, actor, now), intent)
+
+
+async def undo(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+    """Take the no back before the window ends. Raises `InvalidState`, `SlotAwaitsCustomer`."""
+    return await act(ports, case, now, lambda current: life.undo_decline(current, actor, now), intent)
+
+
+async def end(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+    """End the association for the customer. Raises `InvalidState`."""
+    reason = Reason.CUSTOMER_OPTED_OUT
+    return await act(ports, case, now, lambda current: life.end(current, actor, now, reason), intent)

@@ -1,0 +1,305 @@
+"""
+Paying what a claim owes: the queue and the timer call the same function.
+
+Load the claim, ask what is due at `now`, do it, store that it is done. A mail is kept in `mails` before it is sent and
+recorded on the claim afterwards, under a Message-ID that stays the same on every retry.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cpor_core.errors import MailDelayed, RecipientRefused
+from cpor_core.model.claim import Claim, OwedMail, Promise, Recipient, RecipientKind, Status
+from cpor_core.model.registry import Customer
+from cpor_core.ports import DueRow, Letter, Ports, SentMail
+from cpor_core.rules.business_days import (
+    NOTICE_WINDOW_BUSINESS_DAYS,
+    Calendar,
+    count_business_days,
+    local_date,
+    reminder_at,
+)
+from cpor_core.rules.identifiers import message_id
+from cpor_core.rules.owed import Debt, due_now
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.acts import NO_INTENT, Intent, act
+
+SENDING = timedelta(minutes=2)
+"""For so long after a promise nobody else sends; day 0 is the local date at its end (rulings 17)."""
+MOST_STEPS = 8
+"""Debts that one call pays; more are paid by the next."""
+NOTICE = "notice"
+REMINDER = "reminder"
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What came of it: `delayed` when something is still owed now and could not be paid."""
+
+    delayed: bool = False
+    not_before: datetime | None = None
+    """When the mail system asked us to come back, by the service's clock."""
+
+
+async def pay(ports: Ports, claim_id: str, now: datetime, cover: DueRow | None = None) -> Paid:
+    """Pay everything that the claim owes at *now*, in the order in which it matters; twice is harmless."""
+    intent = Intent(cover=cover) if cover is not None else NO_INTENT
+    for _ in range(MOST_STEPS):
+        case = await ports.claims.load(claim_id)
+        if case is None:
+            return Paid()
+        debts = due_now(case.claim, now)
+        if Debt.WRITE_DOWN in debts:
+            await act(ports, case, now, lambda settled: settled, intent)
+            if cover is not None:  # what is owed from here on has its rows; mails go out by the queue
+                return Paid()
+        elif Debt.ERASE in debts:
+            await _erase(ports, case)
+        elif Debt.TELL_CUSTOMER in debts:
+            paid = await _tell_customer(ports, case, now, intent)
+            if paid is not None:
+                return paid
+        elif Debt.SEND_MAIL in debts:
+            paid = await _send_owed_mail(ports, case, case.claim.mails[0], now)
+            if paid is not None:
+                return paid
+        elif Debt.REMIND_CUSTOMER in debts:
+            paid = await _remind(ports, case, now)
+            if paid is not None:
+                return paid
+        else:
+            return Paid()
+    return Paid(delayed=True)
+
+
+async def _erase(ports: Ports, case: Case) -> None:
+    for evidence in case.claim.evidence:
+        await ports.blobs.delete(evidence.blob)
+    await ports.claims.erase(case.claim.id)
+
+
+# --- the notice -----------------------------------------------------------------------------------------------------
+
+
+async def _tell_customer(
+    ports: Ports, case: Case, now: datetime, intent: Intent, mine: Promise | None = None
+) -> Paid | None:
+    """
+    Promise, send, record the hand-over; seven requests for one recipient.
+
+    The promise is stored before the mail that states it. When the hand-over falls on a later local date than the one
+    promised, it is not recorded: a new promise (*mine* is the one that came too late) goes out as a corrected notice.
+    """
+    real_now, former = ports.real_now(), case.claim.promise
+    if former is not None and former != mine and real_now < former.sending_until:
+        return Paid(delayed=True)  # somebody else is sending it
+    known = await ports.registry.customer(case.claim.tenant_id)
+    if known is None:
+        return Paid(delayed=True)
+    promised, recipients = _promise(case.claim, known.value, now, real_now)
+
+    def store_promise(current: Case) -> Case:
+        untold = current.claim.status is Status.AWAITING_CUSTOMER and current.claim.opened_at is None
+        return life.promise(current, promised, recipients) if untold and current.claim.promise == former else current
+
+    case = await act(ports, case, now, store_promise)
+    if case.claim.promise != promised:
+        return Paid(delayed=True)  # somebody else promised first, or nobody is to be told any more
+    letters = _letters(
+        case.claim,
+        NOTICE,
+        promised.number,
+        promised.recipients,
+        customer_name=known.value.name,
+        corrected=mine is not None,
+        incumbents=await _incumbents(ports, case, now),
+    )
+    sent = await _send(ports, letters)
+    if not sent.delivered and sent.delayed is not None:
+        return _delayed(now, sent.delayed)
+    if not sent.delivered:
+        answer_by = await _partner_answers_by(ports, case.claim, now)
+        await act(ports, case, now, lambda c: life.customer_unreachable(c, now, answer_by=answer_by, failed=sent.refused), intent)
+        return Paid()
+    handed_over = await ports.now()
+    if local_date(handed_over, promised.time_zone) > promised.day_zero:
+        return await _tell_customer(ports, case, handed_over, intent, mine=promised)
+    await act(ports, case, now, lambda c: life.hand_over(c, promised.number, handed_over, sent.refused), intent)
+    return None
+
+
+def _promise(claim: Claim, customer: Customer, now: datetime, real_now: datetime) -> tuple[Promise, tuple[Recipient, ...]]:
+    """
+    Return what the notice will state, and to whom it goes.
+
+    While the local date stays the same so does the promise's number, and with it the Message-ID of each retry.
+    """
+    calendar = Calendar(country=customer.country, subdivision=customer.subdivision, time_zone=customer.time_zone)
+    day_zero = local_date(now + SENDING, customer.time_zone)
+    deadline = count_business_days(day_zero, NOTICE_WINDOW_BUSINESS_DAYS, calendar, customer.language)
+    recipients = _recipients(claim, customer)
+    addressed = tuple(r.number for r in recipients if not r.failed and _is_current(r, claim, customer))
+    former = claim.promise
+    same = former is not None and (former.day_zero, former.ends_at, former.recipients) == (
+        day_zero,
+        deadline.ends_at,
+        addressed,
+    )
+    number = (former.number if same else former.number + 1) if former is not None else 1
+    promised = Promise(
+        number=number,
+        made_at=now,
+        day_zero=day_zero,
+        ends_at=deadline.ends_at,
+        last_day=deadline.last_day,
+        reminder_at=reminder_at(deadline.last_day, calendar),
+        time_zone=deadline.time_zone,
+        calendar=deadline.calendar,
+        skipped_days=deadline.skipped_days,
+        sending_until=real_now + SENDING,
+        recipients=addressed,
+    )
+    return promised, recipients
+
+
+def _recipients(claim: Claim, customer: Customer) -> tuple[Recipient, ...]:
+    """Everybody told so far keeps their number; the contact and the tenant's notice addresses are added where new."""
+    recipients = list(claim.recipients)
+    contact = claim.contacts.customer
+    wanted: list[tuple[RecipientKind, str, str | None]] = [(RecipientKind.CONTACT, contact.email, contact.name)]
+    wanted += [(RecipientKind.NOTICE_ADDRESS, address, None) for address in customer.notice_addresses]
+    for kind, email, name in wanted:
+        if all(recipient.email.lower() != email.lower() for recipient in recipients):
+            recipients.append(
+                Recipient(
+                    number=len(recipients) + 1, kind=kind, email=email, name=name, language=customer.language
+                )
+            )
+    return tuple(recipients)
+
+
+def _is_current(recipient: Recipient, claim: Claim, customer: Customer) -> bool:
+    current = {claim.contacts.customer.email.lower(), *(address.lower() for address in customer.notice_addresses)}
+    return recipient.email.lower() in current
+
+
+async def _incumbents(ports: Ports, case: Case, now: datetime) -> tuple[str, ...]:
+    """Return the names of the partners who would be replaced; the customer may know them (rulings 24)."""
+    holders = {
+        slot.holder.claim
+        for stored in case.own_slots().values()
+        if (slot := stored.at(now)).holder is not None and slot.holder.claim != case.claim.id
+    }
+    loaded = [await ports.claims.load(holder) for holder in sorted(holders)]
+    return tuple(sorted({holder.claim.partner_name for holder in loaded if holder is not None}))
+
+
+async def _partner_answers_by(ports: Ports, claim: Claim, now: datetime) -> datetime:
+    found = await ports.registry.partner(claim.partner_id)
+    return ports.terms.partner_answers_by(now, found.value) if found is not None else ports.terms.decide_by(now)
+
+
+# --- reminders and other mails --------------------------------------------------------------------------------------
+
+
+async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
+    promised = case.claim.promise
+    if promised is None:
+        return Paid()
+    name = await _customer_name(ports, case.claim)
+    sent = await _send(
+        ports, _letters(case.claim, REMINDER, promised.number, promised.recipients, customer_name=name)
+    )
+    if not sent.delivered and sent.delayed is not None:
+        return _delayed(now, sent.delayed)
+
+    def reminded(current: Case) -> Case:
+        same = current.claim.promise is not None and current.claim.promise.number == promised.number
+        return current.changed(reminded=True) if same else current
+
+    await act(ports, case, now, reminded)
+    return None
+
+
+async def _send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Paid | None:
+    waiting = [recipient.number for recipient in case.claim.recipients_told() if recipient.number not in mail.sent_to]
+    name = await _customer_name(ports, case.claim)
+    sent = await _send(
+        ports, _letters(case.claim, mail.kind, mail.number, waiting, customer_name=name, reason=mail.reason)
+    )
+    done = {*mail.sent_to, *sent.delivered, *sent.refused}
+
+    def record(current: Case) -> Case:
+        others = tuple(owed for owed in current.claim.mails if owed.number != mail.number)
+        rest = (mail.model_copy(update={"sent_to": tuple(sorted(done))}),) if sent.delayed is not None else ()
+        return current.changed(mails=(*rest, *others))
+
+    await act(ports, case, now, record)
+    return _delayed(now, sent.delayed) if sent.delayed is not None else None
+
+
+async def _customer_name(ports: Ports, claim: Claim) -> str:
+    known = await ports.registry.customer(claim.tenant_id)
+    return known.value.name if known is not None else claim.domain
+
+
+def _letters(  # noqa: PLR0913 - what a letter is made of
+    claim: Claim,
+    kind: str,
+    number: int,
+    recipients: Iterable[int],
+    *,
+    customer_name: str,
+    corrected: bool = False,
+    incumbents: tuple[str, ...] = (),
+    reason: str | None = None,
+) -> Sequence[Letter]:
+    wanted = set(recipients)
+    return tuple(
+        Letter(
+            kind=kind,
+            number=number,
+            message_id=message_id(claim.id, kind, number, recipient.number),
+            recipient=recipient,
+            claim=claim,
+            customer_name=customer_name,
+            corrected=corrected,
+            incumbents=incumbents,
+            reason=reason,
+        )
+        for recipient in claim.recipients
+        if recipient.number in wanted
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Recipients by number; `delayed` where at least one could not be written to now."""
+
+    delivered: tuple[int, ...]
+    refused: tuple[int, ...]
+    delayed: MailDelayed | None
+
+
+async def _send(ports: Ports, letters: Sequence[Letter]) -> _Sent:
+    """Hand letters over, each after its Message-ID is kept: a report that comes back at once finds its claim."""
+    delivered, refused, delayed = [], [], None
+    for letter in letters:
+        number = letter.recipient.number
+        await ports.mails.keep(letter.message_id, SentMail(letter.claim.id, letter.kind, letter.number, number))
+        try:
+            await ports.post.send(letter)
+        except RecipientRefused:
+            refused.append(number)
+        except MailDelayed as fault:
+            delayed = fault
+        else:
+            delivered.append(number)
+    return _Sent(tuple(delivered), tuple(refused), delayed)
+
+
+def _delayed(now: datetime, fault: MailDelayed) -> Paid:
+    wait = fault.retry_after_seconds
+    return Paid(delayed=True, not_before=now + timedelta(seconds=wait) if wait is not None else None)

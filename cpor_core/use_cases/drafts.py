@@ -1,0 +1,393 @@
+"""Drafts: made, edited, deleted, and given their evidence."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from cpor_core.errors import Conflict, Detail, Refused, StorageBusy
+from cpor_core.model.catalogue import Engagement
+from cpor_core.model.claim import MAX_EVIDENCE_FILES, Claim, ClaimedCustomer, Evidence, Item, NewClaim, Status
+from cpor_core.model.history import Act, Actor
+from cpor_core.ports import Answered, Commit, DueRow, Keyed, KeptRequest, Ports
+from cpor_core.rules.identifiers import derived_claim_id, new_claim_id, newest_first
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case, invalid_state
+from cpor_core.transitions.life import settle
+from cpor_core.use_cases.acts import ANSWERS_KEPT, FORGET, NO_INTENT, Intent, Repeated, act, due_rows, shown
+
+TAKE_OVER_AFTER = timedelta(minutes=1)
+"""A keyed creation that has not finished by then is taken over by its repetition (rulings 39)."""
+BLOB_KEPT = timedelta(hours=1)
+"""A blob that no claim points to is deleted after this."""
+EVIDENCE = "evidence"
+"""The blob container, and the "table" of a due row that forgets a blob."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A claim as sent, judged in form: what it is filed under, and the name it came under."""
+
+    sent: NewClaim
+    engagement: Engagement
+    filed_as: str | None
+
+
+def file(ports: Ports, sent: NewClaim) -> Filed:
+    """
+    Return what a claim as sent is filed under.
+
+    Raises `EngagementUnknown`, `DuplicateItem`, `NotForThisEngagement`, `ValidationFailed` for items of the wrong kind.
+    """
+    found = ports.catalogue.filed_under(sent.engagement)
+    if found is None:
+        raise Refused(
+            "EngagementUnknown",
+            f"There is no engagement {sent.engagement!r}.",
+            target="engagement",
+            resolution="GET /engagements lists them.",
+        )
+    engagement, filed_as = found
+    _verify_items(sent.items, engagement)
+    if sent.revenue is not None and not engagement.extra_fields:
+        raise _not_for_this("revenue", engagement)
+    if sent.waive_incentive and not engagement.incentive_may_be_waived:
+        raise _not_for_this("waiveIncentive", engagement)
+    return Filed(sent, engagement, filed_as)
+
+
+def _verify_items(items: tuple[Item, ...], engagement: Engagement) -> None:
+    wants_workloads = engagement.item_kind == "workload"
+    wrong = [n for n, item in enumerate(items) if (item.workload is not None) is not wants_workloads]
+    if wrong:
+        form = "a workload" if wants_workloads else "a product and a subscriptionId"
+        message = f"{engagement.name} is claimed for {engagement.item_kind}s: each item needs {form}."
+        details = [Detail("ValidationFailed", message, f"items[{n}]", f"Send {form}.") for n in wrong]
+        raise Refused("ValidationFailed", message, target="items", resolution=f"Send {form}.", details=details)
+    offered = {thing.id for thing in engagement.workloads or engagement.products or ()}
+    unknown = [n for n, item in enumerate(items) if (item.workload or item.product) not in offered]
+    if unknown:
+        message = f"{engagement.name} does not list this item."
+        what = f"GET /engagements/{engagement.id} lists what can be claimed."
+        details = [Detail("ValidationFailed", message, f"items[{n}]", what) for n in unknown]
+        raise Refused("ValidationFailed", message, target="items", resolution=what, details=details)
+    keys = [item.key for item in items]
+    twice = [n for n, key in enumerate(keys) if key in keys[:n]]
+    if twice:
+        raise Refused(
+            "DuplicateItem",
+            "The same item is named twice.",
+            target=f"items[{twice[0]}]",
+            resolution="Name each item once.",
+        )
+
+
+def _not_for_this(field: str, engagement: Engagement) -> Refused:
+    return Refused(
+        "NotForThisEngagement", f"{engagement.name} has no {field}.", target=field, resolution="Leave the field out."
+    )
+
+
+async def draft(ports: Ports, organisation: str, sent: NewClaim, now: datetime, claim_id: str) -> Claim:
+    """
+    Return the draft that *sent* makes, without storing it: what creation and the dry run share.
+
+    Raises what `file` raises, and `PartnerIdNotYours`.
+    """
+    filed = file(ports, sent)
+    found = await ports.registry.partner(sent.partner_id)
+    if found is None or found.value.entra_tenant_id != organisation:
+        raise Refused(
+            "PartnerIdNotYours",
+            f"{sent.partner_id} is not a location of your organisation.",
+            target="partnerId",
+            resolution="Use a partnerId that the programme has registered for your Entra tenant.",
+        )
+    return Claim(
+        id=claim_id,
+        tenant_id=sent.customer.tenant_id,
+        organisation=organisation,
+        partner_id=sent.partner_id,
+        partner_name=found.value.name,
+        engagement=filed.engagement.id,
+        filed_as=filed.filed_as,
+        name=sent.name,
+        domain=sent.customer.domain,
+        items=sent.items,
+        contacts=sent.contacts,
+        waive_incentive=sent.waive_incentive,
+        revenue=sent.revenue,
+        comment=sent.comment,
+        status_since=now,
+        created_at=now,
+        updated_at=now,
+        due=ports.terms.draft_lapses_at(now),
+    )
+
+
+async def create(  # noqa: PLR0913 - who, what, when, under which key
+    ports: Ports, organisation: str, actor: Actor, sent: NewClaim, now: datetime, keyed: Keyed | None
+) -> Case:
+    """
+    Make a draft: four requests, one more with a key.
+
+    Raises what `draft` raises, `Repeated` for a key that has been answered, `IdempotencyKeyReused`, `RequestInProgress`.
+    """
+    act_id = ports.new_id()
+    if keyed is None:
+        claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
+    else:
+        claim_id = derived_claim_id(sent.customer.tenant_id, organisation, keyed.key)
+    made = await draft(ports, organisation, sent, now, claim_id)
+    if keyed is not None:
+        await _begin(ports, organisation, keyed, KeptRequest(keyed.body, claim_id, act_id, now), now)
+    await ports.duework.add([*due_rows(None, made, now), *_forget_request(organisation, keyed, made, now)])
+    await ports.partner_claims.add(organisation, f"{newest_first(now)}|{claim_id}", claim_id)
+    nothing = Case(made, {})
+    case = nothing.record(Act.CREATED, actor, now, to=Status.DRAFT, due=made.due, status_since=now)
+    case = case.changed(version=1)
+    answered = None
+    if keyed is not None:
+        view = shown(case, now)
+        answered = Answered(keyed.body, view.model_dump_json(by_alias=True), view.etag)
+    key = keyed.key if keyed is not None else None
+    try:
+        await ports.claims.commit(Commit(act_id, nothing, case, who=actor.id, key=key, answered=answered))
+    except Conflict:
+        if not await ports.claims.wrote(claim_id, act_id, 1):
+            if keyed is not None and (first := await ports.claims.answered(claim_id, keyed.key)) is not None:
+                raise Repeated(first) from None
+            message = "a claim of this id exists already"
+            raise StorageBusy(message, retry_after_seconds=1) from None
+    return case
+
+
+async def _begin(ports: Ports, organisation: str, keyed: Keyed, request: KeptRequest, now: datetime) -> None:
+    """Insert the request; of a lost insert, tell the first answer, a different request, or one that still runs."""
+    kept = await ports.requests.begin(organisation, keyed.key, request)
+    if kept is None or kept.act_id == request.act_id:
+        return
+    if kept.body != request.body:
+        raise key_reused()
+    answered = await ports.claims.answered(kept.claim_id, keyed.key)
+    if answered is not None:
+        raise Repeated(answered)
+    if now - kept.at < TAKE_OVER_AFTER:
+        raise Refused(
+            "RequestInProgress",
+            "The first request with this key is still running.",
+            target="Idempotency-Key",
+            resolution="Wait as Retry-After says and send the same request again.",
+        )
+
+
+def key_reused() -> Refused:
+    """Return the refusal of a key that was used for another request."""
+    return Refused(
+        "IdempotencyKeyReused",
+        "This key was used for a different request.",
+        target="Idempotency-Key",
+        resolution="Use a new key for a new request.",
+    )
+
+
+def _forget_request(organisation: str, keyed: Keyed | None, made: Claim, now: datetime) -> tuple[DueRow, ...]:
+    if keyed is None:
+        return ()
+    due, short = now + ANSWERS_KEPT, keyed.key[:16]
+    return (
+        DueRow(due, made.id, f"{FORGET}-request-{short}", forget=("requests", organisation, keyed.key)),
+        DueRow(due, made.id, f"{FORGET}-{short}", forget=("claims", made.tenant_id, f"act|{made.id}|{keyed.key}")),
+    )
+
+
+async def edit(
+    ports: Ports, case: Case, actor: Actor, now: datetime, patch: Mapping[str, object], intent: Intent
+) -> Case:
+    """
+    Change a draft by a JSON merge patch (RFC 7396).
+
+    Raises pydantic's `ValidationError` for a patch that does not fit, `Immutable` for the tenant and the engagement,
+    `InvalidState` for anything but a draft, and what `draft` raises.
+    """
+    sent = NewClaim.model_validate_json(json.dumps(merge_patch(_as_sent(case.claim), patch)))
+    if sent.customer.tenant_id != case.claim.tenant_id:
+        raise _immutable("customer.tenantId")
+    if sent.engagement not in (case.claim.engagement, case.claim.filed_as):
+        raise _immutable("engagement")
+    _verify_draft(settle(case, now), "edited")
+    made = await draft(ports, case.claim.organisation, sent, now, case.claim.id)
+
+    def judge(current: Case) -> Case:
+        _verify_draft(current, "edited")
+        return current.record(Act.EDITED, actor, now, **{name: getattr(made, name) for name in EDITABLE})
+
+    return await act(ports, case, now, judge, intent)
+
+
+EDITABLE = (
+    "name",
+    "partner_id",
+    "partner_name",
+    "domain",
+    "items",
+    "contacts",
+    "waive_incentive",
+    "revenue",
+    "comment",
+)
+
+
+def _as_sent(claim: Claim) -> dict[str, object]:
+    """Return the claim in the shape of `NewClaim`, for a patch to be laid over."""
+    sent = NewClaim(
+        name=claim.name,
+        partner_id=claim.partner_id,
+        engagement=claim.engagement,
+        customer=ClaimedCustomer(tenant_id=claim.tenant_id, domain=claim.domain),
+        items=claim.items,
+        contacts=claim.contacts,
+        waive_incentive=claim.waive_incentive,
+        revenue=claim.revenue,
+        comment=claim.comment,
+    )
+    return sent.model_dump(mode="json", by_alias=True)
+
+
+def merge_patch(target: object, patch: object) -> object:
+    """Return *target* with a JSON merge patch (RFC 7396) laid over it: null removes, objects merge, all else replaces."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
+
+
+def _immutable(field: str) -> Refused:
+    return Refused(
+        "Immutable",
+        f"{field} is fixed from the creation of a claim.",
+        target=field,
+        resolution="Make a new claim, and delete this draft.",
+    )
+
+
+def _verify_draft(case: Case, act_name: str) -> None:
+    if case.claim.status is not Status.DRAFT:
+        raise invalid_state(case.claim, act_name)
+
+
+async def delete(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent = NO_INTENT) -> None:
+    """Delete a draft; its rows and evidence are erased by the debt that this leaves. Raises `InvalidState`."""
+    await act(ports, case, now, lambda current: life.delete(current, actor, now), intent)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An evidence file as it came; its media type was told from its content."""
+
+    file_name: str
+    content_type: str
+    data: bytes
+    signed_on: date | None
+
+
+def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
+    if case.claim.status not in MAY_ADD_EVIDENCE:
+        raise invalid_state(case.claim, "given evidence")
+    exists = any(evidence.file_name == upload.file_name for evidence in case.claim.evidence)
+    if exists and case.claim.status is not Status.DRAFT:
+        raise Refused(
+            "EvidenceExists",
+            "Evidence of a submitted claim is only added to, never replaced.",
+            target="fileName",
+            resolution="Upload it under another file name.",
+        )
+    if not exists and len(case.claim.evidence) >= MAX_EVIDENCE_FILES:
+        raise Refused(
+            "TooManyFiles",
+            f"A claim takes {MAX_EVIDENCE_FILES} evidence files.",
+            target="evidence",
+            resolution="Put several documents into one file, or delete one from the draft.",
+        )
+    if upload.signed_on is not None and upload.signed_on > now.date() + timedelta(days=1):  # ahead of UTC it is tomorrow
+        raise Refused(
+            "ValidationFailed",
+            "signedOn lies in the future.",
+            target="signedOn",
+            resolution="Send the date of the customer's signature as YYYY-MM-DD.",
+        )
+
+
+MAY_ADD_EVIDENCE = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Status.OFFICIAL, Status.REJECTED})
+"""Replaced only in a draft; afterwards evidence defends an association or prepares a dispute (rulings 10, 28)."""
+
+
+async def add_evidence(  # noqa: PLR0913 - as every act
+    ports: Ports, case: Case, actor: Actor, now: datetime, upload: Upload, intent: Intent
+) -> tuple[Case, bool]:
+    """
+    Keep an evidence file; returns the case and whether the file name is new.
+
+    The blob is written first, and the debt to forget it before that: a blob that no claim points to is deleted later.
+    Raises `InvalidState`, `EvidenceExists`, `TooManyFiles`.
+    """
+    _verify_may_add(settle(case, now), upload, now)
+    blob = f"{case.claim.id}-{ports.new_id()}"
+    await ports.duework.add([_forget_blob(case.claim.id, blob, now)])
+    await ports.blobs.put(blob, upload.data, upload.content_type)
+    made = Evidence(
+        file_name=upload.file_name,
+        content_type=upload.content_type,
+        size=len(upload.data),
+        sha256=hashlib.sha256(upload.data).hexdigest(),
+        signed_on=upload.signed_on,
+        added_at=now,
+        blob=blob,
+    )
+    new = True
+
+    def judge(current: Case) -> Case:
+        nonlocal new
+        _verify_may_add(current, upload, now)
+        kept = tuple(evidence for evidence in current.claim.evidence if evidence.file_name != upload.file_name)
+        new = len(kept) == len(current.claim.evidence)
+        return current.record(Act.EVIDENCE_ADDED, actor, now, evidence=(*kept, made))
+
+    replaced = [e.blob for e in case.claim.evidence if e.file_name == upload.file_name]
+    if replaced:
+        await ports.duework.add([_forget_blob(case.claim.id, former, now) for former in replaced])
+    return await act(ports, case, now, judge, intent), new
+
+
+async def remove_evidence(  # noqa: PLR0913 - as every act
+    ports: Ports, case: Case, actor: Actor, now: datetime, file_name: str, intent: Intent
+) -> Case:
+    """Take a file out of a draft. Raises `InvalidState`; `NotFound` for a file that is not there."""
+    found = find_evidence(case.claim, file_name)
+    _verify_draft(settle(case, now), "relieved of evidence")
+    await ports.duework.add([_forget_blob(case.claim.id, found.blob, now)])
+
+    def judge(current: Case) -> Case:
+        _verify_draft(current, "relieved of evidence")
+        kept = tuple(evidence for evidence in current.claim.evidence if evidence.file_name != file_name)
+        return current.record(Act.EVIDENCE_REMOVED, actor, now, evidence=kept)
+
+    return await act(ports, case, now, judge, intent)
+
+
+def find_evidence(claim: Claim, file_name: str) -> Evidence:
+    """Return a file of the claim. Raises `NotFound`."""
+    for evidence in claim.evidence:
+        if evidence.file_name == file_name:
+            return evidence
+    raise Refused("NotFound", "The claim has no such file.", target="fileName", resolution="The claim lists its evidence.")
+
+
+def _forget_blob(claim_id: str, blob: str, now: datetime) -> DueRow:
+    return DueRow(now + BLOB_KEPT, claim_id, f"{FORGET}-{blob[-16:]}", forget=(EVIDENCE, claim_id, blob))

@@ -1,0 +1,110 @@
+"""The operator's registry: partners by location, customers by tenant."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cpor_core.errors import Conflict, Detail, Refused
+from cpor_core.model.registry import Customer, Partner
+from cpor_core.ports import Ports, Registered
+from cpor_core.rules.business_days import verify_country, verify_time_zone
+
+Entry = TypeVar("Entry", Partner, Customer)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was written: the entry's version, and whether it is new."""
+
+    version: int
+    new: bool
+
+
+async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match: str | None) -> Kept:
+    """
+    Register a partner's location.
+
+    Raises `ValidationFailed` for an unknown country, zone or engagement, `OrganisationFixed` when the location would move
+    to another organisation, `PreconditionFailed`.
+    """
+    _verify_place(partner.country, partner.subdivision, partner.time_zone)
+    unknown = [name for name in partner.enrolled_engagements if ports.catalogue.filed_under(name) is None]
+    if unknown:
+        raise Refused(
+            "EngagementUnknown",
+            f"There is no engagement {unknown[0]!r}.",
+            target="enrolledEngagements",
+            resolution="GET /engagements lists them.",
+        )
+    former = await ports.registry.partner(partner_id)
+    if former is not None and former.value.entra_tenant_id != partner.entra_tenant_id:
+        raise Refused(
+            "OrganisationFixed",
+            "A partnerId stays with its organisation.",
+            target="entraTenantId",
+            resolution="Register a new partnerId for the other organisation.",
+        )
+    _verify_match(if_match, former)
+    try:
+        return Kept(await ports.registry.put_partner(partner_id, partner, former), former is None)
+    except Conflict:
+        return _ours(await ports.registry.partner(partner_id), partner, former)
+
+
+async def put_customer(ports: Ports, tenant_id: str, customer: Customer, if_match: str | None) -> Kept:
+    """Register a customer's tenant. Raises as `put_partner`."""
+    _verify_place(customer.country, customer.subdivision, customer.time_zone)
+    ids = [subscription.subscription_id for subscription in customer.subscriptions]
+    if len(set(ids)) < len(ids):
+        raise Refused(
+            "ValidationFailed",
+            "The same subscription is named twice.",
+            target="subscriptions",
+            resolution="Name each subscription once.",
+        )
+    former = await ports.registry.customer(tenant_id)
+    _verify_match(if_match, former)
+    try:
+        return Kept(await ports.registry.put_customer(tenant_id, customer, former), former is None)
+    except Conflict:
+        return _ours(await ports.registry.customer(tenant_id), customer, former)
+
+
+def registry_etag(version: int) -> str:
+    """Return the ETag of an entry of that version."""
+    return f'"{version}"'
+
+
+def _ours(stored: Registered[Entry] | None, wanted: Entry, former: Registered[Entry] | None) -> Kept:
+    """Tell a lost race from a write of ours whose answer was lost: the SDK repeats it, and it meets itself."""
+    version = former.version + 1 if former is not None else 1
+    if stored is None or stored.value != wanted or stored.version != version:
+        raise _changed_meanwhile()
+    return Kept(version, former is None)
+
+
+def _verify_place(country: str, subdivision: str | None, time_zone: str) -> None:
+    details = []
+    try:
+        verify_country(country, subdivision)
+    except ValueError as error:
+        details.append(Detail("ValidationFailed", str(error), "country", "Use ISO 3166 codes, such as FR or GB with SCT."))
+    try:
+        verify_time_zone(time_zone)
+    except ValueError as error:
+        details.append(Detail("ValidationFailed", str(error), "timeZone", "Use an IANA name, such as Europe/Paris."))
+    if details:
+        raise Refused("ValidationFailed", details[0].message, target=details[0].target, details=details)
+
+
+def _verify_match(if_match: str | None, former: Registered[Entry] | None) -> None:
+    if if_match is not None and (former is None or if_match not in ("*", registry_etag(former.version))):
+        raise _changed_meanwhile()
+
+
+def _changed_meanwhile() -> Refused:
+    return Refused(
+        "PreconditionFailed",
+        "The entry has changed since you read it.",
+        target="If-Match",
+        resolution="Read it again and repeat the request.",
+    )

@@ -1,0 +1,65 @@
+"""What a reviewer sees and decides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cpor_core.model.claim import Reason
+from cpor_core.model.history import PROGRAMME
+from cpor_core.ports import Ports
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.acts import REVIEWS, Intent, act, review_position
+from cpor_core.use_cases.listing import load_all
+
+STALE_AFTER = timedelta(minutes=10)
+
+
+async def start(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
+    """Take a submitted claim up. Raises `InvalidState`."""
+    decide_by = ports.terms.decide_by(now)
+    return await act(
+        ports, case, now, lambda current: life.start_review(current, PROGRAMME, now, decide_by=decide_by), intent
+    )
+
+
+async def approve(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
+    """Approve a claim, and with it decide the arbitration. Raises `InvalidState`, `SlotAwaitsCustomer`."""
+    return await act(ports, case, now, lambda current: life.approve(current, PROGRAMME, now), intent)
+
+
+async def reject(ports: Ports, case: Case, now: datetime, reason: Reason, intent: Intent) -> Case:
+    """Refuse a claim, or its dispute for good. Raises `InvalidState`."""
+    return await act(ports, case, now, lambda current: life.reject(current, PROGRAMME, now, reason), intent)
+
+
+async def revoke(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
+    """Stop a claim that awaits its customer, or end an association. Raises `InvalidState`."""
+    return await act(ports, case, now, lambda current: life.revoke(current, PROGRAMME, now), intent)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewPage:
+    """Claims that await a decision, most urgent first, and the position behind the last row looked at."""
+
+    cases: Sequence[Case]
+    position: str | None
+
+
+async def awaiting_decision(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
+    """
+    Return a page of what awaits a decision, in the order of its due instants.
+
+    Index rows are verified on read: one whose claim was decided, or has another due instant by now, leads nowhere and is
+    removed. Its claim was written after the row, so a row without its claim is left for ten minutes to come true.
+    """
+    rows = await ports.reviews.page(REVIEWS, after=after, limit=limit)
+    cases = await load_all(ports, [row.claim_id for row in rows], now)
+    page: list[Case] = []
+    for row in rows:
+        case = cases.get(row.claim_id)
+        if case is not None and row.position == review_position(life.settle(case, now).claim):
+            page.append(case)
+        elif ports.real_now() - row.written_at > STALE_AFTER:
+            await ports.reviews.remove(REVIEWS, row.position)
+    return ReviewPage(page, rows[-1].position if len(rows) == limit else None)

@@ -1,0 +1,93 @@
+"""
+The timer's work: everything that is due, and nothing else.
+
+Each shard is asked once for its rows before `now`; each row is judged again when it is read, so one that is stale does
+no harm. One bad claim is counted and put off, the others go on.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cpor_core.errors import Conflict, Fault, Refused
+from cpor_core.ports import DueRow, Ports
+from cpor_core.use_cases.acts import FORGET
+from cpor_core.use_cases.debts import pay
+from cpor_core.use_cases.forget import forget
+
+log = logging.getLogger("cpor.sweep")
+
+SHARDS = 16
+PAGE = 100
+"""Rows read from a shard at once; a full page is followed by the next."""
+IN_FLIGHT = 16
+TIME_LIMIT = timedelta(minutes=4)
+"""The sweep stops itself before `functionTimeout` stops the whole worker; the next run goes on."""
+SETTLED_AFTER = timedelta(minutes=10)
+"""A row of which nothing is owed is left for so long, by the real clock: longer than any writer may run (rulings 36)."""
+NEXT_ATTEMPTS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60))
+"""When a debt that could not be paid is tried again; hourly after the last."""
+
+
+@dataclass
+class Swept:
+    """Counts of one run, for the log: rows paid, put off, and in error."""
+
+    paid: int = 0
+    delayed: int = 0
+    failed: int = 0
+
+
+async def sweep(ports: Ports, now: datetime) -> Swept:
+    """Pay everything that is due at *now*; safe to run twice, late, or at the same time as another."""
+    swept = Swept()
+    stop_at = ports.real_now() + TIME_LIMIT
+    gate = asyncio.Semaphore(IN_FLIGHT)
+    await asyncio.gather(*(_sweep_shard(ports, shard, now, stop_at, gate, swept) for shard in range(SHARDS)))
+    return swept
+
+
+async def _sweep_shard(  # noqa: PLR0913 - the limits of one run are shared by its shards
+    ports: Ports, shard: int, now: datetime, stop_at: datetime, gate: asyncio.Semaphore, swept: Swept
+) -> None:
+    last: DueRow | None = None
+    while ports.real_now() < stop_at:
+        rows = await ports.duework.due(shard, now, after=last, limit=PAGE)
+        for row in rows:
+            async with gate:
+                await _pay_row(ports, row, now, swept)
+        if len(rows) < PAGE:
+            return
+        last = rows[-1]
+
+
+async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> None:
+    try:
+        if row.debt.startswith(FORGET):
+            await forget(ports, row)
+            delayed, not_before = False, None
+        else:
+            paid = await pay(ports, row.subject, now, cover=row)
+            delayed, not_before = paid.delayed, paid.not_before
+    except (Fault, Refused, Conflict) as fault:
+        log.warning("claim %s: %s could not be paid: %s", row.subject, row.debt, type(fault).__name__)
+        swept.failed += 1
+        delayed, not_before = True, None
+    except Exception:  # one bad claim must not stop the others
+        log.exception("claim %s: %s failed", row.subject, row.debt)
+        swept.failed += 1
+        delayed, not_before = True, None
+    try:
+        if delayed:
+            swept.delayed += 1
+            wait = NEXT_ATTEMPTS[min(row.attempt, len(NEXT_ATTEMPTS) - 1)]
+            await ports.duework.move(row, (), due=max(now + wait, not_before or now), attempt=row.attempt + 1)
+        else:
+            swept.paid += 1
+            if row.written_at is not None and ports.real_now() - row.written_at > SETTLED_AFTER:
+                await ports.duework.delete(row)
+    except Conflict:
+        pass  # somebody else paid it, or moved it on
+    except Fault as fault:
+        log.warning("claim %s: the due row stays where it is: %s", row.subject, type(fault).__name__)
