@@ -297,6 +297,9 @@ class Failures(Protocol):
     async def page(self, *, after: str, limit: int) -> Sequence[Failure]:
         """Return failures behind the position *after*, newest first."""
 
+    def position(self, failure: Failure) -> str:
+        """Return where a failure stands in that order."""
+
     async def redrive(self, failure: Failure) -> None:
         """Put its ids back into the queue it came from, then forget it."""
 

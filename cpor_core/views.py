@@ -4,10 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from datetime import date, datetime
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
-
 from cpor_core.model.base import Instant, Value
 from cpor_core.model.claim import (
+    LEFT_OUT,
     OPEN,
     Acknowledgements,
     Claim,
@@ -48,17 +47,12 @@ class WindowView(Value):
 class AssociatedItem(Value):
     """An item of an association, with its own end where it ended alone."""
 
-    workload: str | None = None
-    product: str | None = None
-    subscription_id: str | None = None
+    workload: str | None = LEFT_OUT
+    product: str | None = LEFT_OUT
+    subscription_id: str | None = LEFT_OUT
     since: Instant
     ended_at: Instant | None = None
     end_reason: Reason | None = None
-
-    @model_serializer(mode="wrap")
-    def _one_kind(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        shown = handler(self)
-        return {name: shown[name] for name in shown if shown[name] is not None or name.startswith("end")}
 
 
 class AssociationPart(Value):

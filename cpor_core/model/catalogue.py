@@ -94,13 +94,13 @@ class Engagement(ListedEngagement):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
+        if self.retired != (self.successor is not None):
+            raise ValueError(f"{self.id}: a retired engagement, and no other, names its successor")
         by_kind = {ItemKind.WORKLOAD: self.workloads, ItemKind.SUBSCRIPTION: self.products}
         if [kind for kind, listed in by_kind.items() if listed is not None] != [self.item_kind]:
             raise ValueError(
                 f"{self.id}: list the workloads when each item is a workload, the products when it is a subscription"
             )
-        if self.retired != (self.successor is not None):
-            raise ValueError(f"{self.id}: a retired engagement, and no other, names its successor")
         if PurchaseChannel.ANY in self.channels and len(self.channels) > 1:
             raise ValueError(f"{self.id}: `any` channel stands alone")
         if self.incentive_may_be_waived and not self.incentivised:

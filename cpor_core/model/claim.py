@@ -5,7 +5,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from cpor_core.model.base import Email, Flag, Guid, Instant, PartnerId, Slug, Text200, Text4000, Value
 
@@ -114,20 +114,20 @@ END_REASONS = frozenset(
 )
 
 
-class AsSent(Value):
-    """A part of a claim that is answered as it was sent: what was left out is not answered as null."""
-
-    @model_serializer(mode="wrap")
-    def _without_nulls(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        return {name: value for name, value in handler(self).items() if value is not None}
+def _is_none(value: object) -> bool:
+    return value is None
 
 
-class Item(AsSent):
+LEFT_OUT = Field(default=None, exclude_if=_is_none)
+"""What was left out is not answered as null: the parts of a claim are answered as they were sent."""
+
+
+class Item(Value):
     """What is claimed: a workload, or a product of one subscription."""
 
-    workload: Slug | None = None
-    product: Slug | None = None
-    subscription_id: Guid | None = None
+    workload: Slug | None = LEFT_OUT
+    product: Slug | None = LEFT_OUT
+    subscription_id: Guid | None = LEFT_OUT
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -145,35 +145,35 @@ class Item(AsSent):
         return self.workload or self.subscription_id or ""
 
 
-class Contact(AsSent):
+class Contact(Value):
     """A person at the customer."""
 
     name: Text200
-    title: Text200 | None = None
+    title: Text200 | None = LEFT_OUT
     email: Email
 
 
-class PartnerContact(AsSent):
+class PartnerContact(Value):
     """A person at the partner."""
 
     name: Text200
     email: Email
 
 
-class Contacts(AsSent):
+class Contacts(Value):
     """Whom the claim names on both sides; the technical contact is optional."""
 
     customer: Contact
-    customer_technical: Contact | None = None
+    customer_technical: Contact | None = LEFT_OUT
     partner: PartnerContact
 
 
-class Revenue(AsSent):
+class Revenue(Value):
     """The extra fields of Microsoft Business Applications Revenue; needed at submission, not in a draft."""
 
-    solution_seller: Text200 | None = None
-    customer_name: Text200 | None = None
-    isv_solution: Text200 | None = None
+    solution_seller: Text200 | None = LEFT_OUT
+    customer_name: Text200 | None = LEFT_OUT
+    isv_solution: Text200 | None = LEFT_OUT
 
 
 class ClaimedCustomer(Value):

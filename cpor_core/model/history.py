@@ -79,7 +79,7 @@ class Entry(Value):
     from_: Status | None = Field(default=None, alias="from")
     to: Status
     reason: Reason | None = None
-    previous_hash: str | None
+    previous_hash: str | None = None
     hash: str
 
 

@@ -94,7 +94,7 @@ def count_business_days(day_zero: date, days: int, calendar: Calendar, language:
     """
     Return the end of the last of *days* business days that follow *day_zero*.
 
-    They end with the whole of the last one, as Regulation (EEC, Euratom) 1182/71, article 3, counts working days.
+    They end with the whole of the last one, as Regulation (EEC, Euratom) 1182/71 counts working days.
     `skipped_days` are all the dates between that did not count, named in *language* where the holiday data has it,
     else in English; weekend days always in English.
     """

@@ -15,7 +15,7 @@ from cpor_core.ports import Answered, Commit, DueRow, Keyed, Ports, Remark
 from cpor_core.rules.owed import Owed, owed
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import claimants_to_refuse, holders_to_supersede, settle, taken_over_by_others
-from cpor_core.views import ClaimView, claim_view, etag
+from cpor_core.views import ClaimView, association_view, claim_view, etag
 
 
 
@@ -48,6 +48,8 @@ class Intent:
     remark: Remark | None = None
     decides_claimants: bool = False
     """The act judges the other claimants of the slots too: they are loaded with it."""
+    answers_association: bool = False
+    """The first answer to be kept is the association's, not the claim's."""
     cover: DueRow | None = None
     """The due row that led here; moved on, it covers what the act newly owes at once."""
 
@@ -157,7 +159,8 @@ def _commit(act_id: str, before: Case, after: Case, now: datetime, intent: Inten
     answered = None
     if intent.keyed is not None:
         view = shown(after, now)
-        answered = Answered(intent.keyed.body, view.model_dump_json(by_alias=True), view.etag)
+        association = association_view(settle(after, now).claim) if intent.answers_association else None
+        answered = Answered(intent.keyed.body, (association or view).model_dump_json(by_alias=True), view.etag)
     return Commit(
         act_id=act_id,
         before=before,

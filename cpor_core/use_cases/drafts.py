@@ -211,7 +211,9 @@ async def edit(
     Raises pydantic's `ValidationError` for a patch that does not fit, `Immutable` for the tenant and the engagement,
     `InvalidState` for anything but a draft, and what `draft` raises.
     """
-    sent = NewClaim.model_validate_json(json.dumps(merge_patch(_as_sent(case.claim), patch)))
+    sent = NewClaim.model_validate_json(
+        json.dumps(merge_patch(_as_sent(case.claim), patch)), by_alias=True, by_name=False
+    )
     if sent.customer.tenant_id != case.claim.tenant_id:
         raise _immutable("customer.tenantId")
     if sent.engagement not in (case.claim.engagement, case.claim.filed_as):

@@ -21,7 +21,7 @@ async def submit(  # noqa: PLR0913 - as every act
     """
     Submit a draft: seven requests with automatic review, one more with manual.
 
-    Raises `InvalidState`, `SlotCrowded`, and `ChecksFailed` with every failed check.
+    Raises `InvalidState`, `SlotCrowded`, and `ValidationFailed` with every failed check.
     """
     engagement = ports.catalogue.engagement(case.claim.engagement)
     found = await ports.registry.partner(case.claim.partner_id)
@@ -42,7 +42,7 @@ async def submit(  # noqa: PLR0913 - as every act
         failed = failed_checks(current.claim, engagement, partner, customer, current.slots, acknowledgements, now)
         if failed:
             raise Refused(
-                "ChecksFailed",
+                "ValidationFailed",
                 f"{len(failed)} of the checks at submission failed.",
                 resolution="Put right what the details name, then submit again.",
                 details=failed,

@@ -56,7 +56,7 @@ def parse_lines(lines: Iterable[bytes], tenant_id: str | None) -> tuple[list[tup
         if not text.strip():
             continue
         try:
-            line = _LINE.validate_json(text)
+            line = _LINE.validate_json(text, by_alias=True, by_name=False)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(str(part) for part in first["loc"])

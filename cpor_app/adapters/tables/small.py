@@ -77,6 +77,10 @@ class FailuresTable:
             )
         return failures
 
+    def position(self, failure: Failure) -> str:
+        """Return where a failure stands in that order."""
+        return _position(failure)
+
     async def redrive(self, failure: Failure) -> None:
         """Put its ids back into the queue it came from, then forget it."""
         await self._queues.send(failure.queue, failure.body)

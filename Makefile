@@ -1,0 +1,74 @@
+# Every command does the set-up it needs and says so on stderr; standard output is the command's own.
+
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PY := .venv/bin/python
+UV := uv==0.9.30
+
+# The first that runs and is fit; a name on the PATH may be a shim with nothing behind it. PYTHON=… overrides.
+FIT := import sys, ensurepip, ssl; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+FIND_PYTHON = $(or $(PYTHON),$(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c '$(FIT)' >/dev/null 2>&1 && { echo $$p; exit; }; done; echo no-fit-python))
+
+# What is installed is named by the checksum of what was asked for: no work when nothing changed, on any branch.
+PY_LOCKS := requirements-dev.txt tests/conformance/requirements.txt
+PY_READY := .venv/.ready-$(shell cat $(PY_LOCKS) | cksum | cut -d' ' -f1)
+NODE_READY := node_modules/.ready-$(shell cat package-lock.json | cksum | cut -d' ' -f1)
+
+.PHONY: help run demo token test check bench openapi lock clean FORCE
+
+help:  ## These lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s%s\n", $$1, $$2}' Makefile
+
+run: $(PY_READY) $(NODE_READY)  ## Storage, mail catcher and functions on this machine, until Ctrl-C
+	@exec $(PY) -m devhost.stack
+
+demo: $(PY_READY) $(NODE_READY)  ## Walk a claim from draft to usage figures, on the running stack or its own
+	@exec $(PY) -m devhost.demo
+
+token: $(PY_READY)  ## Print a bearer token of the sandbox: ROLE=Incentives.Admin TENANT=<guid> [APP=1]
+	@exec $(PY) -m devhost.token $(if $(ROLE),--role '$(ROLE)') $(if $(TENANT),--tenant '$(TENANT)') \
+		$(if $(filter-out 0 no false,$(APP)),--app)
+
+test: $(PY_READY) $(NODE_READY)  ## Every test, on real storage, mail and browser: [ARGS='tests/core -k window']
+	@chromium="$$($(PY) -m tools.chromium)" && CPOR_CHROMIUM="$$chromium" exec $(PY) -m pytest --numprocesses=auto $(ARGS)
+
+check: $(PY_READY)  ## Lint, format, types and layers
+	@failed=; \
+	echo 'lint (ruff)';            $(PY) -m ruff check --quiet --output-format=concise || failed+=' lint'; \
+	echo 'format (ruff)';          $(PY) -m ruff format --check --quiet --output-format=concise || failed+=' format'; \
+	echo 'types (mypy)';           $(PY) -m mypy --no-error-summary || failed+=' types'; \
+	echo 'layers (import-linter)'; .venv/bin/lint-imports --no-logo || failed+=' layers'; \
+	if [ "$$failed" ]; then echo "Not as it must be:$$failed" >&2; exit 1; fi
+
+bench: $(PY_READY) $(NODE_READY)  ## How fast it is, as a table
+	@exec $(PY) -m tests.bench $(ARGS)
+
+openapi: $(PY_READY)  ## Write openapi.json from the table of operations
+	@exec $(PY) -m tools.openapi
+
+COMPILE = UV_PYTHON_DOWNLOADS=never .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+
+lock: $(PY_READY)  ## Compile the requirement files and the npm lock from what is asked for: [UPGRADE=1]
+	@$(PY) -m pip install --quiet --quiet '$(UV)'
+	@$(COMPILE) --python-version 3.11 pyproject.toml --output-file requirements.txt
+	@$(COMPILE) --python-version 3.11 pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	@$(COMPILE) --python-version 3.13 --no-deps --group worker --output-file tests/conformance/requirements.txt
+	@npm install --package-lock-only --loglevel=error
+
+clean:  ## Remove what was installed, built and stored
+	@rm -rf .venv node_modules .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY_READY): $(if $(PYTHON),FORCE)
+	@python=$(FIND_PYTHON); command -v "$$python" >/dev/null \
+		|| { echo 'Python 3.11, 3.12 or 3.13 is needed, and none was found. PYTHON=<path> names one.' >&2; exit 1; }; \
+	"$$python" tools/prepare.py python $@ $(if $(PYTHON),--same-python)
+
+$(NODE_READY):
+	@$(PY) tools/prepare.py node $@
+
+FORCE:

@@ -1,0 +1,1 @@
+"""Everything that touches the world: triggers above, adapters below, `bootstrap` between them."""

@@ -1,0 +1,125 @@
+"""
+The only place that reads a clock.
+
+There are two times (rulings 44): the *real* one judges tokens, throttling and the age of rows; the *service's* one
+judges everything else. They differ only in the sandbox, whose clock can be moved forward and goes on ticking.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from cpor_app.adapters.ids import new_id
+from cpor_app.adapters.rows import Cell, Insert, Replace, Row, Rows
+from cpor_core.errors import Conflict, Refused, StorageBusy
+
+_TABLE, _PARTITION, _KEY = "settings", "clock", "offset"
+_MICROSECOND = timedelta(microseconds=1)
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+_ATTEMPTS_TO_MOVE = 20
+
+
+class Clock:
+    """The clock of the cloud: the service's time is the real time."""
+
+    def real(self) -> datetime:
+        """Return the real instant, in UTC."""
+        return datetime.now(UTC)
+
+    async def now(self) -> datetime:
+        """Return the service's instant, in UTC. Read once an invocation, at the edge."""
+        return self.real()
+
+
+class SandboxClock(Clock):
+    """A clock that all processes of one sandbox share: the real time and an offset that lies in a table."""
+
+    def __init__(self, rows: Rows, base: Clock | None = None) -> None:
+        """Keep the offset in *rows*; *base* is what ticks."""
+        self._rows = rows
+        self._base = base or Clock()
+
+    def real(self) -> datetime:
+        """Return the real instant, which nobody moves."""
+        return self._base.real()
+
+    async def now(self) -> datetime:
+        """Return the real instant and the offset. One point read."""
+        return self.real() + _offset(await self._read())
+
+    async def advance(self, by: timedelta) -> datetime:
+        """Move the clock on by *by* and return its new time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
+        if by < timedelta(0):
+            raise _backwards("advance")
+        act = new_id()
+        for _ in range(_ATTEMPTS_TO_MOVE):
+            row = await self._read()
+            # Storage may repeat what it has already committed and then say "changed": two days for one would follow.
+            if _is_by(row, act) or await self._write(row, self._advanced(_offset(row), by), act):
+                return await self.now()
+        raise _crowded()
+
+    async def set(self, now: datetime) -> datetime:
+        """Move the clock on to *now* and return its new time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
+        act = new_id()
+        for _ in range(_ATTEMPTS_TO_MOVE):
+            row = await self._read()
+            if _is_by(row, act):
+                return await self.now()
+            real = self.real()
+            if now < real + _offset(row):
+                raise _backwards("now")
+            if now > _LATEST:
+                raise _too_late("now")
+            if await self._write(row, now - real, act):
+                return await self.now()
+        raise _crowded()
+
+    def _advanced(self, offset: timedelta, by: timedelta) -> timedelta:
+        if by > _LATEST - (self.real() + offset):
+            raise _too_late("advance")
+        return offset + by
+
+    async def _read(self) -> Row | None:
+        return await self._rows.get(_TABLE, _PARTITION, _KEY)
+
+    async def _write(self, row: Row | None, offset: timedelta, act: str) -> bool:
+        """Store *offset* over *row*. False when somebody else moved the clock since *row* was read."""
+        values: dict[str, Cell] = {"offset_microseconds": offset // _MICROSECOND, "actId": act}
+        change = Insert(_KEY, values) if row is None else Replace(_KEY, values, row.etag)
+        try:
+            await self._rows.write(_TABLE, _PARTITION, change)
+        except Conflict:
+            return False
+        return True
+
+
+def _offset(row: Row | None) -> timedelta:
+    """Return how far the sandbox is ahead of the real time: not at all until it was first moved."""
+    microseconds = 0 if row is None else row.values["offset_microseconds"]
+    assert isinstance(microseconds, int)  # noqa: S101  (the only writer is above)
+    return timedelta(microseconds=microseconds)
+
+
+def _is_by(row: Row | None, act: str) -> bool:
+    return row is not None and row.values.get("actId") == act
+
+
+def _backwards(target: str) -> Refused:
+    return Refused(
+        "ClockBackwards",
+        "The sandbox's clock goes forward only.",
+        target=target,
+        resolution="Read the clock with GET /sandbox/clock and ask for a later instant.",
+    )
+
+
+def _too_late(target: str) -> Refused:
+    return Refused(
+        "ValidationFailed",
+        f"The sandbox's clock ends at {_LATEST:%Y-%m-%d}.",
+        target=target,
+        resolution="Ask for an earlier instant, or start a sandbox with a fresh state directory.",
+    )
+
+
+def _crowded() -> StorageBusy:
+    return StorageBusy("The sandbox's clock is being moved by too many callers at once.", retry_after_seconds=1)

@@ -1,0 +1,143 @@
+"""
+Everything that we sign ourselves and get back from outside: the customer's link, the forms' nonces, the lists' cursors.
+
+All three are stateless HMAC-SHA256 signatures of `itsdangerous`, each kind under a salt of its own, so that one never
+passes for another. Several secrets may be valid at once: the newest signs, all verify, and a secret is changed without
+breaking the links that were mailed.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from itsdangerous import Signer
+from pydantic import JsonValue
+
+from cpor_core.errors import Refused
+
+NONCE_LIFETIME = timedelta(hours=1)
+NONCE_CLOCK_DIFFERENCE = timedelta(minutes=1)
+
+_LINK, _NONCE, _CURSOR = "cpor.link", "cpor.nonce", "cpor.cursor"
+_MAX_CHARACTERS = 4096
+_SIGNED = re.compile(r"([A-Za-z0-9_.-]+)\.([A-Za-z0-9_-]{43})", re.ASCII)
+_LINK_VALUE = re.compile(r"([0-9a-z]{1,100})\.(0|[1-9][0-9]{0,5})", re.ASCII)
+_NONCE_VALUE = re.compile(r"[0-9]{1,12}", re.ASCII)
+
+
+class BadLink(Refused):
+    """A link that we never mailed, or that was changed on its way. Callers are told no more than `NotFound`."""
+
+    def __init__(self) -> None:
+        """Say the same whatever is wrong with it."""
+        super().__init__(
+            "NotFound",
+            "This link is not valid.",
+            target="t",
+            resolution="Open the link again as it stands in the mail.",
+        )
+
+
+class BadCursor(Refused):
+    """A cursor that we never made, or made for another list or organisation."""
+
+    def __init__(self) -> None:
+        """Say the same whatever is wrong with it."""
+        super().__init__(
+            "InvalidCursor",
+            "The cursor is not one of this list.",
+            target="cursor",
+            resolution="Use nextLink as it was answered, or start the list again without a cursor.",
+        )
+
+
+class Links:
+    """Makes and reads what is signed with the service's own secrets."""
+
+    def __init__(self, secrets: tuple[str, ...], public_url: str) -> None:
+        """Sign with the first of *secrets* and take all of them; *public_url* is the only source of addresses."""
+        if not secrets or not all(secrets):
+            raise ValueError("At least one secret is needed to sign links, and none may be empty.")
+        self._public_url = public_url.rstrip("/")
+        self._signers = {
+            salt: [Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256) for secret in secrets]
+            for salt in (_LINK, _NONCE, _CURSOR)
+        }
+
+    def token(self, claim_id: str, recipient: int) -> str:
+        """Return the secret of the link that is mailed to recipient number *recipient* of that claim."""
+        value = f"{claim_id}.{recipient}"
+        if _LINK_VALUE.fullmatch(value) is None:
+            raise ValueError("A link is for a claim id and a recipient's number.")
+        return self._signed(_LINK, "", value)
+
+    def read(self, token: str) -> tuple[str, int]:
+        """Return claim id and recipient of a link's secret. Raises BadLink for anything that we did not make."""
+        value = self._verified(_LINK, "", token)
+        match = None if value is None else _LINK_VALUE.fullmatch(value)
+        if match is None:
+            raise BadLink
+        return match[1], int(match[2])
+
+    def request_url(self, claim_id: str, token: str) -> str:
+        """Return the address that stands in the mail. Logs show its path and redact its query (rulings 23)."""
+        return f"{self._public_url}/customer/requests/{claim_id}?t={token}"
+
+    def nonce(self, token: str, act: str, now: datetime) -> str:
+        """Return what a form for *act* on the page of that link must send back within the hour."""
+        return self._signed(_NONCE, f"{act}\n{token}", str(int(now.timestamp())))
+
+    def check_nonce(self, nonce: str, token: str, act: str, now: datetime) -> bool:
+        """Tell whether *nonce* was made for this link and act, by the service's clock, within the last hour."""
+        value = self._verified(_NONCE, f"{act}\n{token}", nonce)
+        if value is None or _NONCE_VALUE.fullmatch(value) is None:
+            return False
+        age = timedelta(seconds=int(now.timestamp()) - int(value))
+        return -NONCE_CLOCK_DIFFERENCE <= age < NONCE_LIFETIME
+
+    def cursor(self, kind: str, payload: Mapping[str, JsonValue]) -> str:
+        """
+        Return a signed text that stands for *payload* in the list *kind*.
+
+        *kind* names all that must stay the same from page to page: the list, the organisation, the filters. The payload
+        can be read by who takes the trouble, so that it holds keys and nothing secret.
+        """
+        text = json.dumps(dict(payload), separators=(",", ":"), sort_keys=True, allow_nan=False)
+        signed = self._signed(_CURSOR, kind, base64.urlsafe_b64encode(text.encode()).decode().rstrip("="))
+        if len(signed) > _MAX_CHARACTERS:
+            raise ValueError("The cursor is too long for an address.")
+        return signed
+
+    def read_cursor(self, kind: str, text: str) -> dict[str, JsonValue]:
+        """Return the payload of a cursor of the list *kind*. Raises BadCursor for any other text."""
+        value = self._verified(_CURSOR, kind, text)
+        if value is None:
+            raise BadCursor
+        payload: dict[str, JsonValue] = json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
+        return payload
+
+    def _signed(self, salt: str, context: str, value: str) -> str:
+        """Return *value* with a signature that holds only together with *context*, which is not carried."""
+        return f"{value}.{_signature(self._signers[salt][0], context, value)}"
+
+    def _verified(self, salt: str, context: str, text: str) -> str | None:
+        """Return the value of a text that is, character by character, what one of the secrets would have made of it."""
+        match = _SIGNED.fullmatch(text) if len(text) <= _MAX_CHARACTERS else None
+        if match is None:
+            return None
+        value, signature = match.groups()
+        # Signed again and compared as text: comparing decoded bytes would take several spellings of one signature.
+        for signer in self._signers[salt]:
+            if hmac.compare_digest(signature, _signature(signer, context, value)):
+                return value
+        return None
+
+
+def _signature(signer: Signer, context: str, value: str) -> str:
+    # The context's hash has a fixed length, so that no character can wander from context to value.
+    bound = hashlib.sha256(context.encode("utf-8", "surrogatepass")).hexdigest()
+    return signer.get_signature(f"{bound}.{value}").decode("ascii")

@@ -1,0 +1,144 @@
+"""The customer's page of one request, in words and as JSON."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from cpor_app.adapters.links import Links
+from cpor_app.adapters.naming import engagement_name, item_names
+from cpor_app.adapters.texts import Act, ActForm, Closing, MessageKind, PageFacts, SkippedDay, Texts
+from cpor_app.adapters.texts import Receipt as ShownReceipt
+from cpor_core.model.catalogue import Catalogue
+from cpor_core.model.claim import Claim, Item, Status
+from cpor_core.model.usage import Receipt
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import is_given_away, settle
+from cpor_core.use_cases.customer import Opened, possible_acts
+from cpor_core.views import associated_items, window_view
+
+MESSAGES: Mapping[str, MessageKind] = {
+    "NotFound": MessageKind.NOT_FOUND,
+    "LinkExpired": MessageKind.EXPIRED,
+    "InvalidState": MessageKind.NOT_POSSIBLE_NOW,
+    "SlotAwaitsCustomer": MessageKind.ALREADY_GIVEN_AWAY,
+    "StaleForm": MessageKind.STALE_FORM,
+    "ValidationFailed": MessageKind.BAD_FORM,
+    "InvalidJson": MessageKind.BAD_FORM,
+    "LengthRequired": MessageKind.BAD_FORM,
+    "UnsupportedMediaType": MessageKind.BAD_FORM,
+    "PayloadTooLarge": MessageKind.REASON_TOO_LONG,
+}
+
+
+class Pages:
+    """Writes the page behind a mailed link."""
+
+    def __init__(self, texts: Texts, links: Links, catalogue: Catalogue, public_url: str) -> None:
+        """Build every address from *public_url*."""
+        self._texts = texts
+        self._links = links
+        self._catalogue = catalogue
+        self._public_url = public_url
+
+    def csp(self) -> str:
+        """Return the Content-Security-Policy of every page."""
+        return self._texts.csp()
+
+    def language(self, chosen: str | None, customers: str | None, accepted: str | None) -> str:
+        """Return the language of a page: `?lang`, else the customer's, else `Accept-Language`."""
+        return self._texts.negotiate(chosen, customers, accepted)
+
+    def refusal(self, code: str, accepted: str | None, chosen: str | None) -> str:
+        """Return a page that says in words why the request can't be shown or done."""
+        return self._texts.message_page(
+            self._texts.negotiate(chosen, None, accepted), MESSAGES.get(code, MessageKind.TRY_LATER)
+        )
+
+    def page(  # noqa: PLR0913 - what a page shows
+        self,
+        opened: Opened,
+        token: str,
+        now: datetime,
+        receipts: Sequence[Receipt],
+        *,
+        language: str,
+        chosen_language: str | None,
+    ) -> str:
+        """Return the page in HTML."""
+        case, shown = opened.case, settle(opened.case, now).claim
+        names = self._names(shown)
+        promised = shown.promise
+        facts = PageFacts(
+            status=shown.status.value,
+            partner_name=shown.partner_name,
+            customer_name=shown.domain,
+            engagement_name=engagement_name(self._catalogue, shown),
+            items=item_names(self._catalogue, shown, shown.items),
+            page_url=self._links.request_url(shown.id, token),
+            token=token,
+            acts={
+                Act(act): ActForm(self._address(shown, act), self._links.nonce(token, act, now))
+                for act in possible_acts(shown, case, now)
+            },
+            customer_domain=shown.domain,
+            time_zone=promised.time_zone if promised is not None else "UTC",
+            last_day=promised.last_day if promised is not None else None,
+            skipped_days=tuple(SkippedDay(day.date, day.name, day.kind) for day in promised.skipped_days)
+            if promised is not None
+            else (),
+            since=shown.official_since,
+            happened_at=shown.ended_at or shown.status_since,
+            closing=Closing.of(shown.end_reason or shown.status_reason),
+            ended_items=tuple(names[ended.key] for ended in shown.ended_items) if shown.ended_at is None else (),
+            place_given_away=shown.status is Status.DECLINED and is_given_away(case, now),
+            receipts=tuple(
+                ShownReceipt(
+                    receipt.at,
+                    shown.partner_name,
+                    receipt.kind,
+                    tuple(names.get(key, key) for key in receipt.items),
+                    receipt.months,
+                )
+                for receipt in receipts
+            ),
+            chosen_language=chosen_language,
+        )
+        return self._texts.page(language, facts)
+
+    def as_json(self, opened: Opened, token: str, now: datetime, receipts: Sequence[Receipt]) -> dict[str, JsonValue]:
+        """Return the same as JSON, with a nonce for each act that is possible now."""
+        case, shown = opened.case, settle(opened.case, now).claim
+        window = window_view(shown)
+        return {
+            "requestId": shown.id,
+            "status": shown.status.value,
+            "partnerName": shown.partner_name,
+            "engagement": shown.engagement,
+            "customer": {"tenantId": shown.tenant_id, "domain": shown.domain},
+            "items": [item.model_dump(mode="json", by_alias=True) for item in shown.items],
+            "window": window.model_dump(mode="json", by_alias=True) if window is not None else None,
+            "association": {
+                "id": shown.id,
+                "items": [item.model_dump(mode="json", by_alias=True) for item in associated_items(shown)],
+            }
+            if shown.official_since is not None
+            else None,
+            "acts": [
+                {"act": act, "action": self._address(shown, act), "nonce": self._links.nonce(token, act, now)}
+                for act in possible_acts(shown, case, now)
+            ],
+            "accessReceipts": [receipt.model_dump(mode="json", by_alias=True) for receipt in receipts],
+        }
+
+    def _names(self, shown: Claim) -> Mapping[str, str]:
+        items: Sequence[Item] = shown.items
+        return dict(zip((item.key for item in items), item_names(self._catalogue, shown, items), strict=True))
+
+    def _address(self, shown: Claim, act: str) -> str:
+        return f"{self._public_url}/customer/requests/{shown.id}/{act}"
+
+
+def receipts_of(case: Case, receipts: Sequence[Receipt]) -> Sequence[Receipt]:
+    """Return those of a tenant's receipts that are of this claim's association: a link shows no other (rulings 23)."""
+    return [receipt for receipt in receipts if receipt.association_id == case.claim.id]

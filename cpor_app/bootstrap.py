@@ -1,0 +1,190 @@
+"""The only place that chooses what stands behind each port; tests call it with doubles in their place."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from cpor_app.adapters.blobs import AzureBlobs
+from cpor_app.adapters.catalogue import load_catalogue
+from cpor_app.adapters.clock import Clock, SandboxClock
+from cpor_app.adapters.content_types import sniff
+from cpor_app.adapters.hints import CUSTOMER_NOTICES, POISON, QUEUES, QueueHints
+from cpor_app.adapters.identity import TokenSettings, TokenVerifier
+from cpor_app.adapters.ids import new_id
+from cpor_app.adapters.links import Links
+from cpor_app.adapters.pages import Pages
+from cpor_app.adapters.post import CustomerPost, Mailer
+from cpor_app.adapters.queues import AzureQueues
+from cpor_app.adapters.rows import AzureRows, Rows
+from cpor_app.adapters.smtp import SmtpMailer
+from cpor_app.adapters.storage import StorageConnection, Transport, provision
+from cpor_app.adapters.tables import TABLES
+from cpor_app.adapters.tables.claims import ClaimsTable
+from cpor_app.adapters.tables.duework import DueWorkTable
+from cpor_app.adapters.tables.indexes import IndexTable
+from cpor_app.adapters.tables.registry import RegistryTable
+from cpor_app.adapters.tables.small import FailuresTable, MailsTable, RequestsTable
+from cpor_app.adapters.tables.usage import ReceiptsTable, UsageTable
+from cpor_app.adapters.texts import Texts
+from cpor_app.adapters.throttle import Throttle
+from cpor_app.settings import STORAGE, Settings, SettingsError, environment
+from cpor_core.ports import Ports
+from cpor_core.rules.business_days import Calendar
+from cpor_core.rules.terms import Terms
+
+__all__ = ["CUSTOMER_NOTICES", "STORAGE", "Services", "build", "ready", "use"]
+
+CONTAINERS = ("evidence",)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a trigger may touch, made once and reused."""
+
+    settings: Settings
+    connection: StorageConnection
+    ports: Ports
+    rows: Rows
+    queues: AzureQueues
+    blobs: AzureBlobs
+    clock: Clock
+    links: Links
+    tokens: TokenVerifier
+    pages: Pages
+    throttle: Throttle
+    sniff: Callable[[bytes, str], str | None]
+    closing: tuple[Callable[[], Any], ...] = field(default=())
+
+    async def move_clock(self, *, by: timedelta | None = None, to: datetime | None = None) -> datetime:
+        """Move the sandbox's clock forward; returns its time. Raises `ClockBackwards`."""
+        if not isinstance(self.clock, SandboxClock):
+            message = "only the sandbox's clock can be moved"
+            raise TypeError(message)
+        if to is not None:
+            return await self.clock.set(to)
+        return await self.clock.advance(by or timedelta(0))
+
+    async def close(self) -> None:
+        """Close the connections to storage."""
+        for close in self.closing:
+            await close()
+
+
+def build(
+    settings: Settings,
+    connection: StorageConnection,
+    *,
+    clock: Clock | None = None,
+    mailer: Mailer | None = None,
+    transport: Transport | None = None,
+) -> Services:
+    """Return the services over real storage; *clock*, *mailer* and *transport* can be given by tests."""
+    if settings.sandbox and not connection.is_emulator:
+        message = "settings: CPOR_SANDBOX=1 is for the emulator, or an account named for sandbox use."
+        raise SettingsError(message)
+    rows = AzureRows(connection, transport=transport)
+    queues = AzureQueues(connection, transport=transport)
+    blobs = AzureBlobs(connection, transport=transport)
+    clock = clock or (SandboxClock(rows) if settings.sandbox else Clock())
+    links = Links(settings.secrets, settings.public_url)
+    texts, catalogue = Texts(), load_catalogue()
+    mailer = mailer or SmtpMailer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        starttls=settings.smtp_starttls,
+        username=settings.smtp_username,
+        password=settings.smtp_password,
+        sender=settings.mail_from,
+        sender_domain=settings.mail_from.rpartition("@")[2],
+        now=clock.real,
+    )
+    ports = Ports(
+        claims=ClaimsTable(rows),
+        duework=DueWorkTable(rows),
+        partner_claims=IndexTable(rows, "partnerclaims"),
+        reviews=IndexTable(rows, "reviews"),
+        registry=RegistryTable(rows),
+        requests=RequestsTable(rows),
+        mails=MailsTable(rows),
+        usage=UsageTable(rows),
+        receipts=ReceiptsTable(rows),
+        blobs=blobs,
+        post=CustomerPost(texts, links, catalogue, mailer, settings.mail_from),
+        hints=QueueHints(queues),
+        failures=FailuresTable(rows, queues),
+        catalogue=catalogue,
+        terms=Terms(
+            programme=Calendar(country=settings.programme_country, time_zone=settings.programme_time_zone),
+            start_review_business_days=settings.start_review_business_days,
+            decide_business_days=settings.decide_business_days,
+            partner_answer_business_days=settings.partner_answer_business_days,
+            draft_days=settings.draft_days,
+        ),
+        new_id=new_id,
+        real_now=clock.real,
+        now=clock.now,
+    )
+    tokens = TokenVerifier(
+        TokenSettings(
+            audience=settings.token_audience,
+            issuer=settings.token_issuer,
+            jwks_url=settings.token_jwks_url,
+            programme_tenant=settings.programme_tenant,
+            sandbox=settings.sandbox,
+        ),
+        clock.real,
+    )
+    return Services(
+        settings=settings,
+        connection=connection,
+        ports=ports,
+        rows=rows,
+        queues=queues,
+        blobs=blobs,
+        clock=clock,
+        links=links,
+        tokens=tokens,
+        pages=Pages(texts, links, catalogue, settings.public_url),
+        throttle=Throttle(settings.writes_per_second),
+        sniff=sniff,
+        closing=(rows.close, queues.close, blobs.close),
+    )
+
+
+class _Process:
+    """What this process has made so far; `use` puts something else in its place."""
+
+    services: Services | None = None
+    provisioned: bool = False
+    making: asyncio.Lock | None = None
+
+
+async def ready(environ: Mapping[str, str] | None = None) -> Services:
+    """
+    Return the process's services, made on first use; in the sandbox, tables, queues and container are made with them.
+
+    Raises SettingsError when the environment lacks something, and `StorageBusy` while the sandbox's storage is starting.
+    """
+    if _Process.services is not None and _Process.provisioned:
+        return _Process.services
+    if _Process.making is None:
+        _Process.making = asyncio.Lock()
+    async with _Process.making:
+        if _Process.services is None:
+            given = environment() if environ is None else environ
+            settings = Settings.from_environment(given)
+            _Process.services = build(settings, StorageConnection.from_environment(given, STORAGE))
+        if not _Process.provisioned:
+            if _Process.services.settings.sandbox:
+                await provision(_Process.services.connection, TABLES, (*QUEUES, *POISON), CONTAINERS)
+            _Process.provisioned = True
+        return _Process.services
+
+
+def use(services: Services | None) -> None:
+    """Let the process use these services; None makes it start afresh. For tests and for the start of a new loop."""
+    _Process.services = services
+    _Process.provisioned = services is not None
+    _Process.making = None

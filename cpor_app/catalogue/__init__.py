@@ -1,0 +1,1 @@
+"""The engagements as data: `engagements.toml`, which a non-programmer can review."""

@@ -1,0 +1,209 @@
+"""
+Every setting of the service, read once from the environment; `docs/settings.md` lists them from here.
+
+The sandbox (`CPOR_SANDBOX=1`) can move the clock and trusts a local issuer, so it is refused on any storage that is not
+the emulator or an account named for sandbox use.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+PROGRAMME_TENANT_OF_THE_SANDBOX = "00000000-0000-4000-8000-00000000c0de"
+ENTRA_ISSUER = "https://login.microsoftonline.com/{tenantid}/v2.0"
+ENTRA_KEYS = "https://login.microsoftonline.com/common/discovery/v2.0/keys"
+STORAGE = "CPOR_STORAGE"
+"""The connection's name, in our clients and in the queue triggers alike."""
+
+
+def environment() -> Mapping[str, str]:
+    """Return the process's environment: the only place that reads it."""
+    return os.environ
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message says which, and what is wanted."""
+
+
+def _setting(name: str) -> AliasChoices:
+    return AliasChoices(name)
+
+
+class Settings(BaseModel):
+    """What an operator can set; each field's description is its line in `docs/settings.md`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    public_url: Annotated[
+        str,
+        Field(
+            validation_alias=_setting("CPOR_PUBLIC_URL"),
+            pattern=r"^https?://[^\s?#]+/api$",
+            description="The address of the service, ending in `/api`: the only source of links (rulings 26).",
+        ),
+    ]
+    sandbox: Annotated[
+        bool,
+        Field(
+            validation_alias=_setting("CPOR_SANDBOX"),
+            description="1 on a developer's machine only: the clock can be moved, and a local issuer is trusted.",
+        ),
+    ] = False
+    programme_tenant: Annotated[
+        str,
+        Field(
+            validation_alias=_setting("CPOR_PROGRAMME_TENANT"),
+            pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+            description="The Entra tenant in which the roles `Program.*` and `Mail.Events` count.",
+        ),
+    ] = PROGRAMME_TENANT_OF_THE_SANDBOX
+    programme_country: Annotated[
+        str,
+        Field(
+            validation_alias=_setting("CPOR_PROGRAMME_COUNTRY"),
+            pattern=r"^[A-Z]{2}$",
+            description="The country whose holidays stop the programme's own clocks.",
+        ),
+    ] = "US"
+    programme_time_zone: Annotated[
+        str,
+        Field(
+            validation_alias=_setting("CPOR_PROGRAMME_TIME_ZONE"),
+            description="The time zone, as IANA names it, in which the programme's days end.",
+        ),
+    ] = "UTC"
+    start_review_business_days: Annotated[
+        int,
+        Field(
+            validation_alias=_setting("CPOR_START_REVIEW_BUSINESS_DAYS"),
+            ge=1,
+            le=60,
+            description="Business days a reviewer has to take a claim up; overdue is shown, never decided by a timer.",
+        ),
+    ] = 5
+    decide_business_days: Annotated[
+        int,
+        Field(
+            validation_alias=_setting("CPOR_DECIDE_BUSINESS_DAYS"),
+            ge=1,
+            le=60,
+            description="Business days a reviewer has to decide, or to answer a dispute.",
+        ),
+    ] = 5
+    partner_answer_business_days: Annotated[
+        int,
+        Field(
+            validation_alias=_setting("CPOR_PARTNER_ANSWER_BUSINESS_DAYS"),
+            ge=1,
+            le=60,
+            description="Business days, in the partner's calendar, to answer what a reviewer asks for.",
+        ),
+    ] = 5
+    draft_days: Annotated[
+        int,
+        Field(validation_alias=_setting("CPOR_DRAFT_DAYS"), ge=1, le=3650, description="Days after which a draft lapses."),
+    ] = 90
+    token_audience: Annotated[
+        str,
+        Field(
+            validation_alias=_setting("CPOR_TOKEN_AUDIENCE"),
+            min_length=1,
+            description="The client id of the app registration: a token's `aud`.",
+        ),
+    ]
+    token_issuer: Annotated[
+        str,
+        Field(
+            validation_alias=_setting("CPOR_TOKEN_ISSUER"),
+            description="A token's `iss`, with `{tenantid}` in the tenant's place.",
+        ),
+    ] = ENTRA_ISSUER
+    token_jwks_url: Annotated[
+        str,
+        Field(
+            validation_alias=_setting("CPOR_TOKEN_JWKS_URL"),
+            description="Where the issuer's signing keys lie; https, in the sandbox also a file.",
+        ),
+    ] = ENTRA_KEYS
+    link_secrets: Annotated[
+        str,
+        Field(
+            validation_alias=_setting("CPOR_LINK_SECRETS"),
+            min_length=32,
+            description="One or two secrets of 32 characters or more, newest first, with a comma between: the first signs "
+            "links, nonces and cursors, both are taken.",
+        ),
+    ]
+    mail_from: Annotated[
+        str,
+        Field(
+            validation_alias=_setting("CPOR_MAIL_FROM"),
+            pattern=r"^[^@\s]+@[A-Za-z0-9.-]+$",
+            description="The sender's address; its domain is in every Message-ID.",
+        ),
+    ]
+    smtp_host: Annotated[
+        str, Field(validation_alias=_setting("CPOR_SMTP_HOST"), description="The mail server.")
+    ] = "127.0.0.1"
+    smtp_port: Annotated[
+        int, Field(validation_alias=_setting("CPOR_SMTP_PORT"), ge=1, le=65535, description="Its port.")
+    ] = 587
+    smtp_starttls: Annotated[
+        bool,
+        Field(
+            validation_alias=_setting("CPOR_SMTP_STARTTLS"),
+            description="0 only for a mail catcher on the same machine.",
+        ),
+    ] = True
+    smtp_username: Annotated[
+        str | None, Field(validation_alias=_setting("CPOR_SMTP_USERNAME"), description="Left out: no log-in.")
+    ] = None
+    smtp_password: Annotated[
+        str | None, Field(validation_alias=_setting("CPOR_SMTP_PASSWORD"), description="Goes with the user name.")
+    ] = None
+    mail_per_minute: Annotated[
+        int | None,
+        Field(
+            validation_alias=_setting("CPOR_MAIL_PER_MINUTE"),
+            ge=1,
+            description="Mails the whole deployment hands over in a minute; left out: no limit.",
+        ),
+    ] = None
+    mail_per_hour: Annotated[
+        int | None,
+        Field(
+            validation_alias=_setting("CPOR_MAIL_PER_HOUR"),
+            ge=1,
+            description="Mails the whole deployment hands over in an hour; left out: no limit.",
+        ),
+    ] = None
+    writes_per_second: Annotated[
+        int,
+        Field(
+            validation_alias=_setting("CPOR_WRITES_PER_SECOND"),
+            ge=0,
+            description="Writes a second that one instance takes of one organisation, else 429; 0: no limit.",
+        ),
+    ] = 50
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The link secrets, newest first."""
+        return tuple(part.strip() for part in self.link_secrets.split(",") if part.strip())
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Return the settings. Raises SettingsError that names the setting."""
+        given = {name: value for name, value in (environment() if environ is None else environ).items() if value != ""}
+        try:
+            settings = cls.model_validate(given)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+            message = f"settings: {wrong}. docs/settings.md explains each."
+            raise SettingsError(message) from None
+        if len(min(settings.secrets, key=len, default="")) < 32:  # noqa: PLR2004 - as the setting's description says
+            message = "settings: CPOR_LINK_SECRETS: each secret needs 32 characters or more."
+            raise SettingsError(message)
+        return settings

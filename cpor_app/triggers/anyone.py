@@ -1,0 +1,101 @@
+"""What anybody may ask: health, the catalogue, the API's description."""
+
+import asyncio
+from pathlib import Path
+
+import azure.functions as func
+
+from cpor_app.triggers.http import Answer, Call, not_found, operation
+from cpor_core.errors import Fault
+from cpor_core.model.base import Value
+from cpor_core.model.catalogue import ListedEngagement
+
+blueprint = func.Blueprint()
+DESCRIPTION = Path(__file__).resolve().parents[1] / "openapi.json"
+
+
+class Health(Value):
+    """Whether the service can do its work; `checks` says which part can't be reached."""
+
+    status: str
+    checks: dict[str, str]
+
+
+class ListedEngagements(Value):
+    """The catalogue."""
+
+    value: tuple[ListedEngagement, ...]
+
+
+@operation(
+    blueprint,
+    name="get_health",
+    method="GET",
+    route="health",
+    summary="Whether storage and queues can be reached",
+    tag="Anyone",
+    answers={200: Health, 503: Health},
+)
+async def get_health(call: Call) -> Answer:
+    """Ask tables and queues one small question each."""
+
+    async def check(name: str) -> tuple[str, str]:
+        try:
+            if name == "tables":
+                await call.services.rows.get("settings", "clock", "offset")
+            else:
+                await call.services.queues.ping()
+        except Fault:
+            return name, "unreachable"
+        return name, "healthy"
+
+    checks = dict(await asyncio.gather(check("tables"), check("queues")))
+    healthy = all(state == "healthy" for state in checks.values())
+    return Answer(200 if healthy else 503, Health(status="healthy" if healthy else "unhealthy", checks=checks))
+
+
+@operation(
+    blueprint,
+    name="get_openapi",
+    method="GET",
+    route="openapi.json",
+    summary="This description of the API, as OpenAPI 3.1",
+    tag="Anyone",
+    answers={200: dict},
+)
+async def get_openapi(call: Call) -> Answer:
+    """Serve the description as it lies in the package; a test keeps it equal to what is served."""
+    del call
+    return Answer(200, await asyncio.to_thread(DESCRIPTION.read_bytes))
+
+
+@operation(
+    blueprint,
+    name="list_engagements",
+    method="GET",
+    route="engagements",
+    summary="Every engagement with what can be claimed under it",
+    tag="Anyone",
+    answers={200: ListedEngagements},
+)
+async def list_engagements(call: Call) -> Answer:
+    """Answer the catalogue, older programmes with their successors."""
+    return Answer(200, ListedEngagements(value=tuple(e.as_listed() for e in call.ports.catalogue.engagements)))
+
+
+@operation(
+    blueprint,
+    name="get_engagement",
+    method="GET",
+    route="engagements/{engagementId}",
+    summary="One engagement",
+    tag="Anyone",
+    answers={200: ListedEngagement},
+    refusals=("NotFound",),
+)
+async def get_engagement(call: Call) -> Answer:
+    """Answer one engagement of the catalogue."""
+    engagement = call.ports.catalogue.find(call.path("engagementId"))
+    if engagement is None:
+        raise not_found("engagement")
+    return Answer(200, engagement.as_listed())

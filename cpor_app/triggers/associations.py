@@ -1,0 +1,175 @@
+"""What a partner has: associations and their figures."""
+
+import azure.functions as func
+from pydantic import BaseModel, Field
+from pydantic.alias_generators import to_camel
+
+from cpor_app.triggers.claims import KEYED
+from cpor_app.triggers.http import PARTNER, PARTNER_ADMIN, Answer, Call, not_found, operation
+from cpor_core.model.base import Guid, PartnerId, Text1000, Value
+from cpor_core.model.claim import Claim, Reason, Status
+from cpor_core.model.usage import Month
+from cpor_core.rules.usage_figures import UsageRow
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import settle
+from cpor_core.use_cases import submission, usage
+from cpor_core.use_cases.acts import entity_tag
+from cpor_core.use_cases.listing import own_claims
+from cpor_core.views import AssociationView, association_view
+
+blueprint = func.Blueprint()
+
+
+class AssociationFilters(BaseModel):
+    """Filters of the list of associations."""
+
+    include_ended: bool = False
+    engagement: str | None = None
+    partner_id: PartnerId | None = None
+    customer_tenant_id: Guid | None = None
+
+    model_config = {"alias_generator": to_camel}
+
+
+class Months(BaseModel):
+    """From which month to which, both included."""
+
+    first: Month | None = Field(default=None, alias="from")
+    last: Month | None = Field(default=None, alias="to")
+
+
+class EndReason(Value):
+    """Why the partner leaves, in words that the reviewer can read."""
+
+    reason: Text1000
+
+
+class ListedAssociations(Value):
+    """A page of associations, newest claim first."""
+
+    value: tuple[AssociationView, ...]
+    next_link: str | None = None
+
+
+class Usage(Value):
+    """Figures by month and item."""
+
+    value: tuple[UsageRow, ...]
+
+
+@operation(
+    blueprint,
+    name="list_associations",
+    method="GET",
+    route="associations",
+    summary="Your organisation's associations, newest first",
+    tag="Associations",
+    roles=PARTNER,
+    query=AssociationFilters,
+    answers={200: ListedAssociations},
+    refusals=("InvalidCursor",),
+)
+async def list_associations(call: Call) -> Answer:
+    """The official ones; with `includeEnded=true` those that have ended too."""
+    filters = call.query(AssociationFilters)
+    states = {Status.OFFICIAL, Status.ENDED} if filters.include_ended else {Status.OFFICIAL}
+
+    def wanted(claim: Claim) -> bool:
+        return (
+            claim.status in states
+            and filters.engagement in (None, claim.engagement, claim.filed_as)
+            and filters.partner_id in (None, claim.partner_id)
+            and filters.customer_tenant_id in (None, claim.tenant_id)
+        )
+
+    kept = {
+        name: "true" if value is True else str(value)
+        for name, value in filters.model_dump(mode="json", by_alias=True).items()
+        if value not in (None, False)
+    }
+    after, limit = call.page(kept)
+    now = await call.now()
+    page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=wanted)
+    views = [association_view(settle(case, now).claim) for case in page.cases]
+    return call.listed([view for view in views if view is not None], page.position, kept)
+
+
+@operation(
+    blueprint,
+    name="get_association",
+    method="GET",
+    route="associations/{associationId}",
+    summary="An association",
+    tag="Associations",
+    roles=PARTNER,
+    answers={200: AssociationView},
+    etag=True,
+    refusals=("NotFound",),
+)
+async def get_association(call: Call) -> Answer:
+    """Official or ended."""
+    return await _association(call, await call.own_case())
+
+
+@operation(
+    blueprint,
+    name="end_association",
+    method="POST",
+    route="associations/{associationId}/end",
+    summary="Leave: access to the figures stops with this write",
+    tag="Associations",
+    roles=PARTNER_ADMIN,
+    body=EndReason,
+    answers={200: AssociationView},
+    keyed=True,
+    if_match="honoured",
+    etag=True,
+    refusals=("NotFound", "InvalidState", *KEYED),
+)
+async def end_association(call: Call) -> Answer:
+    """Its items are free at once; the customer gets a closing mail."""
+    case = await call.own_case()
+    now = await call.now()
+    if association_view(settle(case, now).claim) is None:
+        raise not_found("association")
+    intent = call.intent(words=call.body(EndReason).reason, at=now, answers_association=True)
+    after = await submission.end(call.ports, case, call.actor(), now, Reason.PARTNER_DISASSOCIATED, intent)
+    return await _association(call, after)
+
+
+@operation(
+    blueprint,
+    name="get_usage",
+    method="GET",
+    route="associations/{associationId}/usage",
+    summary="Active users and seats of the associated items, by month",
+    tag="Associations",
+    roles=PARTNER,
+    query=Months,
+    answers={200: Usage},
+    refusals=("NotFound",),
+)
+async def get_usage(call: Call) -> Answer:
+    """
+    Only while official, only these items, only months from the association's first on.
+
+    Each answer leaves a receipt that the customer can see: who, when, which months and items.
+    """
+    case = await call.own_case()
+    months = call.query(Months)
+    reader = usage.Reader(call.who, call.kind.value)
+    rows = await usage.read_usage(
+        call.ports, case, reader, await call.now(), first=months.first, last=months.last
+    )
+    return Answer(200, Usage(value=tuple(rows)))
+
+
+async def _association(call: Call, case: Case) -> Answer:
+    now = await call.now()
+    view = association_view(settle(case, now).claim)
+    if view is None:
+        raise not_found("association")
+    headers = {"ETag": entity_tag(case, now)}
+    if call.keyed() is not None:
+        headers["Repeatability-Result"] = "accepted"
+    return Answer(200, view, headers=headers)

@@ -1,0 +1,79 @@
+"""Queue messages and the timer: both ask what is owed and pay it."""
+
+import json
+import logging
+import re
+
+import azure.functions as func
+
+from cpor_app.bootstrap import CUSTOMER_NOTICES, STORAGE, ready
+from cpor_core.ports import Failure
+from cpor_core.rules.identifiers import is_claim_id
+from cpor_core.use_cases.debts import pay
+from cpor_core.use_cases.sweep import sweep
+
+blueprint = func.Blueprint()
+log = logging.getLogger("cpor.background")
+
+
+@blueprint.function_name("notify_customer")
+@blueprint.queue_trigger(arg_name="message", queue_name=CUSTOMER_NOTICES, connection=STORAGE)
+async def notify_customer(message: func.QueueMessage) -> None:
+    """
+    Pay what one claim owes to its customer: a notice, a reminder, a confirmation.
+
+    What can't be paid for now is not an error: the due row tries again (rulings 42). A message that is none of ours goes
+    to the poison queue.
+    """
+    claim_id = _claim_id(message.get_body())
+    services = await ready()
+    paid = await pay(services.ports, claim_id, await services.ports.now())
+    if paid.delayed:
+        log.info("claim %s: delayed, its due row tries again", claim_id)
+
+
+@blueprint.function_name("record_failed_customer_notice")
+@blueprint.queue_trigger(arg_name="message", queue_name=f"{CUSTOMER_NOTICES}-poison", connection=STORAGE)
+async def record_failed_customer_notice(message: func.QueueMessage) -> None:
+    """Keep a message that could not be processed, where the operator sees it and can put it back."""
+    services = await ready()
+    failure = Failure(
+        id=re.sub(r"[^0-9A-Za-z-]", "", message.id or "") or services.ports.new_id(),
+        queue=CUSTOMER_NOTICES,
+        body=_ids_only(message.get_body()),
+        at=await services.ports.now(),
+    )
+    await services.ports.failures.keep(failure)
+    log.error("failed message recorded: queue %s, message %s", failure.queue, failure.id)
+
+
+@blueprint.function_name("finalise_uncontested")
+@blueprint.timer_trigger(arg_name="timer", schedule="%FINALISE_SCHEDULE%", run_on_startup=False, use_monitor=True)
+async def finalise_uncontested(timer: func.TimerRequest) -> None:
+    """Pay everything that is due: finalise, remind, lapse, resend, forget."""
+    services = await ready()
+    swept = await sweep(services.ports, await services.ports.now())
+    log.info(
+        "sweep: %d paid, %d delayed, %d failed%s",
+        swept.paid,
+        swept.delayed,
+        swept.failed,
+        ", late" if timer.past_due else "",
+    )
+
+
+def _claim_id(body: bytes) -> str:
+    """Return the claim that a message names. Raises ValueError for a message that is none of ours."""
+    claim_id = json.loads(body)["claimId"]
+    if not isinstance(claim_id, str) or not is_claim_id(claim_id):
+        msg = "not a message of ours: claimId is missing or malformed"
+        raise ValueError(msg)
+    return claim_id
+
+
+def _ids_only(body: bytes) -> str:
+    """Return the message as far as it is ours: what a stranger put into the queue is not kept."""
+    try:
+        return json.dumps({"claimId": _claim_id(body)})
+    except (ValueError, KeyError, TypeError):
+        return "{}"

@@ -1,0 +1,372 @@
+"""The partner's claims: drafts, submission, history."""
+
+from collections.abc import Sequence
+
+import azure.functions as func
+from pydantic import BaseModel, JsonValue
+from pydantic.alias_generators import to_camel
+
+from cpor_app.triggers.http import (
+    PARTNER,
+    PARTNER_ADMIN,
+    PATCH_TYPES,
+    Answer,
+    Call,
+    Paging,
+    operation,
+    read_object,
+    validated,
+)
+from cpor_core.errors import Detail
+from cpor_core.model.base import Guid, Instant, PartnerId, Text4000, Value
+from cpor_core.model.claim import Acknowledgements, Claim, NewClaim, Status
+from cpor_core.model.history import PROGRAMME, Entry
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases import commenting, drafts, submission
+from cpor_core.use_cases.acts import shown
+from cpor_core.use_cases.listing import own_claims
+from cpor_core.use_cases.past import past
+from cpor_core.views import ClaimView
+
+blueprint = func.Blueprint()
+
+
+class DryRun(BaseModel):
+    """`validate=true`: judge, store nothing."""
+
+    validate_: bool = False
+
+    model_config = {"alias_generator": lambda name: name.rstrip("_")}
+
+
+class ClaimFilters(BaseModel):
+    """Filters of a list of claims; each narrows it."""
+
+    status: Status | None = None
+    engagement: str | None = None
+    partner_id: PartnerId | None = None
+    customer_tenant_id: Guid | None = None
+
+    model_config = {"alias_generator": to_camel}
+
+
+class Verdict(Value):
+    """What the dry run found."""
+
+    valid: bool
+    details: tuple["VerdictDetail", ...]
+
+
+class VerdictDetail(Value):
+    """One failed check."""
+
+    code: str
+    message: str
+    target: str | None
+    resolution: str | None
+
+
+class Submission(Value):
+    """What the partner confirms."""
+
+    acknowledgements: Acknowledgements | None = None
+
+
+class Words(Value):
+    """An act without more than, perhaps, a comment."""
+
+    comment: Text4000 | None = None
+
+
+class CommentSent(Value):
+    """A comment as sent."""
+
+    text: Text4000
+
+
+class CommentView(Value):
+    """A comment; `author` is the side it came from."""
+
+    sequence: int
+    at: Instant
+    author: str
+    text: str
+
+
+class Listed(Value):
+    """A page of claims, newest first."""
+
+    value: tuple[ClaimView, ...]
+    next_link: str | None = None
+
+
+class ListedEntries(Value):
+    """A page of history, oldest first, as the chain of hashes runs."""
+
+    value: tuple[Entry, ...]
+    next_link: str | None = None
+
+
+class ListedComments(Value):
+    """A page of comments, oldest first."""
+
+    value: tuple[CommentView, ...]
+    next_link: str | None = None
+
+
+FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEngagement")
+KEYED = ("IdempotencyKeyReused", "RequestInProgress")
+
+
+@operation(
+    blueprint,
+    name="create_claim",
+    method="POST",
+    route="claims",
+    summary="Make a draft, or judge one with `validate=true`",
+    tag="Claims",
+    roles=PARTNER,
+    query=DryRun,
+    body=NewClaim,
+    answers={201: ClaimView, 200: Verdict},
+    keyed=True,
+    etag=True,
+    location=True,
+    refusals=(*FORM, *KEYED),
+)
+async def create_claim(call: Call) -> Answer:
+    """The dry run answers every check that the claim would fail at submission, and stores nothing."""
+    sent = call.body(NewClaim)
+    if call.query(DryRun).validate_:
+        return _verdict(await submission.dry_run_of_new(call.ports, call.organisation, sent, await call.now()))
+    made = await drafts.create(call.ports, call.organisation, call.actor(), sent, await call.now(), call.keyed())
+    return await call.claim(made, 201)
+
+
+@operation(
+    blueprint,
+    name="list_claims",
+    method="GET",
+    route="claims",
+    summary="Your organisation's claims, newest first",
+    tag="Claims",
+    roles=PARTNER,
+    query=ClaimFilters,
+    answers={200: Listed},
+    refusals=("InvalidCursor",),
+)
+async def list_claims(call: Call) -> Answer:
+    """A page behind filters may be short or empty and still have a nextLink: one call looks at 500 claims at most."""
+    filters = call.query(ClaimFilters)
+
+    def wanted(claim: Claim) -> bool:
+        return (
+            filters.status in (None, claim.status)
+            and filters.engagement in (None, claim.engagement, claim.filed_as)
+            and filters.partner_id in (None, claim.partner_id)
+            and filters.customer_tenant_id in (None, claim.tenant_id)
+        )
+
+    kept = filters.model_dump(mode="json", by_alias=True)
+    after, limit = call.page(kept)
+    now = await call.now()
+    page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=wanted)
+    return call.listed([shown(case, now) for case in page.cases], page.position, kept)
+
+
+@operation(
+    blueprint,
+    name="get_claim",
+    method="GET",
+    route="claims/{claimId}",
+    summary="A claim as it stands now",
+    tag="Claims",
+    roles=PARTNER,
+    answers={200: ClaimView},
+    etag=True,
+    refusals=("NotFound",),
+)
+async def get_claim(call: Call) -> Answer:
+    """The state is worked out at the time of reading; no timer has a say in it."""
+    return await call.claim(await call.own_case())
+
+
+@operation(
+    blueprint,
+    name="patch_claim",
+    method="PATCH",
+    route="claims/{claimId}",
+    summary="Change a draft by a JSON merge patch",
+    tag="Claims",
+    roles=PARTNER,
+    body=dict[str, JsonValue],
+    body_types=PATCH_TYPES,
+    answers={200: ClaimView},
+    if_match="required",
+    etag=True,
+    refusals=("NotFound", "InvalidState", "Immutable", *FORM),
+)
+async def patch_claim(call: Call) -> Answer:
+    """Everything but the tenant and the engagement can be changed; null removes what is optional."""
+    case = await call.own_case()
+    patch = read_object(call.bytes())
+    now = await call.now()
+    with validated():
+        changed = await drafts.edit(call.ports, case, call.actor(), now, patch, call.intent())
+    return await call.claim(changed)
+
+
+@operation(
+    blueprint,
+    name="delete_claim",
+    method="DELETE",
+    route="claims/{claimId}",
+    summary="Delete a draft",
+    tag="Claims",
+    roles=PARTNER,
+    answers={204: None},
+    if_match="honoured",
+    refusals=("NotFound", "InvalidState"),
+)
+async def delete_claim(call: Call) -> Answer:
+    """Only a draft can be deleted; its evidence goes with it."""
+    case = await call.own_case()
+    await drafts.delete(call.ports, case, call.actor(), await call.now(), call.intent())
+    return Answer(204)
+
+
+@operation(
+    blueprint,
+    name="submit_claim",
+    method="POST",
+    route="claims/{claimId}/submit",
+    summary="Submit a draft, or judge it with `validate=true`",
+    tag="Claims",
+    roles=PARTNER_ADMIN,
+    query=DryRun,
+    body=Submission,
+    answers={200: ClaimView},
+    keyed=True,
+    if_match="honoured",
+    etag=True,
+    refusals=("NotFound", "InvalidState", "SlotCrowded", *KEYED),
+)
+async def submit_claim(call: Call) -> Answer:
+    """All failed checks are reported at once. With automatic review and nobody else at the items the customer is told next."""
+    case = await call.own_case()
+    sent = call.body(Submission)
+    now = await call.now()
+    if call.query(DryRun).validate_:
+        return _verdict(await submission.dry_run(call.ports, case.claim, sent.acknowledgements, now))
+    given = sent.acknowledgements or Acknowledgements(accurate=False, customer_aware=False)
+    return await call.claim(await submission.submit(call.ports, case, call.actor(), now, given, call.intent()))
+
+
+@operation(
+    blueprint,
+    name="withdraw_claim",
+    method="POST",
+    route="claims/{claimId}/withdraw",
+    summary="Take an open claim back",
+    tag="Claims",
+    roles=PARTNER_ADMIN,
+    body=Words,
+    body_needed=False,
+    answers={200: ClaimView},
+    keyed=True,
+    if_match="honoured",
+    etag=True,
+    refusals=("NotFound", "InvalidState", *KEYED),
+)
+async def withdraw_claim(call: Call) -> Answer:
+    """A customer who was told of the claim gets one closing mail."""
+    case = await call.own_case()
+    words = call.body(Words).comment
+    now = await call.now()
+    return await call.claim(
+        await submission.withdraw(call.ports, case, call.actor(), now, call.intent(words=words, at=now))
+    )
+
+
+@operation(
+    blueprint,
+    name="list_history",
+    method="GET",
+    route="claims/{claimId}/history",
+    summary="Everything that happened to a claim",
+    tag="Claims",
+    roles=PARTNER,
+    answers={200: ListedEntries},
+    refusals=("NotFound", "InvalidCursor"),
+)
+async def list_history(call: Call) -> Answer:
+    """Oldest first; each entry carries the hash of the one before, so that an export can be checked without us."""
+    return await history_page(call, await call.own_case())
+
+
+@operation(
+    blueprint,
+    name="list_comments",
+    method="GET",
+    route="claims/{claimId}/comments",
+    summary="What both sides wrote",
+    tag="Claims",
+    roles=PARTNER,
+    answers={200: ListedComments},
+    refusals=("NotFound", "InvalidCursor"),
+)
+async def list_comments(call: Call) -> Answer:
+    """Oldest first: comments, the words with a decision, and the reason that a customer gave."""
+    return await comments_page(call, await call.own_case())
+
+
+@operation(
+    blueprint,
+    name="add_comment",
+    method="POST",
+    route="claims/{claimId}/comments",
+    summary="Write to the reviewer",
+    tag="Claims",
+    roles=PARTNER,
+    body=CommentSent,
+    answers={201: CommentView},
+    if_match="honoured",
+    refusals=("NotFound",),
+)
+async def add_comment(call: Call) -> Answer:
+    """Comments are open in every state."""
+    return await comment(call, await call.own_case(), "partner")
+
+
+async def history_page(call: Call, case: Case) -> Answer:
+    """Answer a page of history, with the entries that time has made and nobody has written yet."""
+    after, limit = call.page()
+    start = int(after or 0)
+    entries = await past(call.ports, case, await call.now(), after=start, limit=limit)
+    position = str(entries[-1].sequence) if len(entries) == limit else None
+    return call.listed(entries, position)
+
+
+async def comments_page(call: Call, case: Case) -> Answer:
+    """Answer a page of comments."""
+    after, limit = call.page()
+    remarks = await call.ports.claims.remarks(case.claim.id, after=int(after or 0), limit=limit)
+    views = [CommentView(sequence=r.sequence, at=r.at, author=r.author, text=r.text) for r in remarks]
+    return call.listed(views, str(views[-1].sequence) if len(views) == limit else None)
+
+
+async def comment(call: Call, case: Case, author: str) -> Answer:
+    """Take a comment by *author*."""
+    sent = call.body(CommentSent)
+    now = await call.now()
+    actor = call.actor() if author == "partner" else PROGRAMME
+    intent = call.intent(words=sent.text, author=author, at=now)
+    after = await commenting.comment(call.ports, case, actor, now, intent)
+    return Answer(201, CommentView(sequence=after.claim.history_length, at=now, author=author, text=sent.text))
+
+
+def _verdict(details: Sequence[Detail]) -> Answer:
+    found = tuple(
+        VerdictDetail(code=d.code, message=d.message, target=d.target, resolution=d.resolution) for d in details
+    )
+    return Answer(200, Verdict(valid=not found, details=found))

@@ -1,0 +1,171 @@
+"""The page behind a mailed link: GET shows, only a POST with the page's own nonce does anything."""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+import azure.functions as func
+from pydantic import BaseModel, JsonValue
+
+from cpor_app.triggers.http import Answer, Call, operation, validated, wants_json
+from cpor_core.errors import Refused
+from cpor_core.model.base import Text1000, Value
+from cpor_core.ports import Remark
+from cpor_core.use_cases import customer
+from cpor_core.use_cases.acts import Intent
+from cpor_core.use_cases.receipts import receipts_of
+
+blueprint = func.Blueprint()
+ROUTE = "customer/requests/{requestId}"
+HTML = "text/html; charset=utf-8"
+FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 20
+REFUSALS = ("NotFound", "LinkExpired", "InvalidState", "StaleForm")
+
+
+class LinkQuery(BaseModel):
+    """What a mailed link carries; `lang` chooses the page's language."""
+
+    t: str = ""
+    lang: str | None = None
+
+
+class Form(Value):
+    """What a form of the page sends."""
+
+    t: str = ""
+    nonce: str = ""
+    reason: Text1000 | None = None
+    lang: str | None = None
+
+
+@operation(
+    blueprint,
+    name="show_request",
+    method="GET",
+    route=ROUTE,
+    summary="The page of one request, for the person it was mailed to",
+    tag="Customer",
+    query=LinkQuery,
+    answers={200: str},
+    refusals=("NotFound", "LinkExpired"),
+    in_words=True,
+)
+async def show_request(call: Call) -> Answer:
+    """Nothing changes by looking, however often, and whoever follows the link. JSON when asked for."""
+    query = call.query(LinkQuery)
+    return await _page(call, await _opened(call, query.t), query.t, query.lang)
+
+
+@operation(
+    blueprint,
+    name="decline_request",
+    method="POST",
+    route=f"{ROUTE}/decline",
+    summary="Say no",
+    tag="Customer",
+    body=Form,
+    body_types=(FORM, "application/json"),
+    answers={303: None, 200: dict},
+    refusals=REFUSALS,
+    in_words=True,
+)
+async def decline_request(call: Call) -> Answer:
+    """A no is taken in every open state; an official association ends by it. The partner sees the reason, if one is given."""
+    return await _do(call, "decline")
+
+
+@operation(
+    blueprint,
+    name="undo_decline",
+    method="POST",
+    route=f"{ROUTE}/undo",
+    summary="Take the no back, before the window ends",
+    tag="Customer",
+    body=Form,
+    body_types=(FORM, "application/json"),
+    answers={303: None, 200: dict},
+    refusals=(*REFUSALS, "SlotAwaitsCustomer"),
+    in_words=True,
+)
+async def undo_decline(call: Call) -> Answer:
+    """Not any more when the place was given to another request."""
+    return await _do(call, "undo")
+
+
+@operation(
+    blueprint,
+    name="end_by_customer",
+    method="POST",
+    route=f"{ROUTE}/end",
+    summary="End the association",
+    tag="Customer",
+    body=Form,
+    body_types=(FORM, "application/json"),
+    answers={303: None, 200: dict},
+    refusals=REFUSALS,
+    in_words=True,
+)
+async def end_by_customer(call: Call) -> Answer:
+    """At any time; the partner's access stops with that very write."""
+    return await _do(call, "end")
+
+
+async def _opened(call: Call, token: str) -> customer.Opened:
+    """Return what the link leads to. Raises `NotFound` for a link that is not of this request, `LinkExpired`."""
+    claim_id, recipient = call.services.links.read(token)
+    if claim_id != call.claim_id:
+        raise Refused("NotFound", "This link is not of this request.", resolution="Open the link as it was mailed.")
+    return await customer.open_link(call.ports, claim_id, recipient, await call.now())
+
+
+async def _do(call: Call, act: str) -> Answer:
+    form = _form(call)
+    opened = await _opened(call, form.t)
+    now = await call.now()
+    if not call.services.links.check_nonce(form.nonce, form.t, act, now):
+        raise Refused(
+            "StaleForm",
+            "The form is older than an hour, or not of this page.",
+            target="nonce",
+            resolution="Open the link again and send the form that it shows.",
+        )
+    actor = customer.recipient_actor(opened.recipient)
+    remark = Remark("customer", actor.id, form.reason, now) if form.reason else None
+    intent = Intent(who=actor.id, remark=remark)
+    after = await _ACTS[act](call.ports, opened.case, actor, now, intent)
+    if wants_json(call.headers):
+        return await _page(call, customer.Opened(after, opened.recipient), form.t, form.lang)
+    location = call.services.links.request_url(after.claim.id, form.t)
+    if form.lang is not None and form.lang.isalnum():
+        location += f"&lang={form.lang}"
+    return Answer(303, None, HTML, {"Location": location})
+
+
+_ACTS = {"decline": customer.decline, "undo": customer.undo, "end": customer.end}
+
+
+def _form(call: Call) -> Form:
+    """Return the form. Raises `ValidationFailed`, `UnsupportedMediaType`."""
+    body = call.bytes()
+    if call.media_type == "application/json":
+        return call.body(Form)
+    try:
+        fields: Mapping[str, str] = dict(parse_qsl(body.decode(), max_num_fields=MOST_FIELDS))
+    except ValueError:
+        raise Refused(
+            "ValidationFailed", "The form can't be read.", resolution="Open the link again and send its form."
+        ) from None
+    with validated():
+        return Form.model_validate(fields)
+
+
+async def _page(call: Call, opened: customer.Opened, token: str, lang: str | None) -> Answer:
+    now = await call.now()
+    pages = call.services.pages
+    receipts = await receipts_of(call.ports, opened.case)
+    if wants_json(call.headers):
+        values: JsonValue = pages.as_json(opened, token, now, receipts)
+        return Answer(200, values)
+    language = pages.language(lang, opened.recipient.language, call.headers.get("accept-language"))
+    html = pages.page(opened, token, now, receipts, language=language, chosen_language=lang)
+    return Answer(200, html.encode(), HTML, {"Content-Security-Policy": pages.csp()})

@@ -1,0 +1,668 @@
+"""
+The one mechanism behind every HTTP operation.
+
+`operation` enters a handler into the table of operations and wraps it: identity, throttling, version, role, errors,
+entity tags, idempotency and headers are the same for all, in the order of rulings 3. A handler loads what the request is
+about, reads the body, calls one use case and returns an `Answer`.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import azure.functions as func
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+
+from cpor_app.bootstrap import Services, ready
+from cpor_app.triggers.refusals import STATUSES
+from cpor_core.errors import Detail, Refused, Retryable
+from cpor_core.model.history import Actor, ActorKind
+from cpor_core.model.people import Caller, CallerKind, Role, Unauthenticated
+from cpor_core.ports import Answered, Keyed, Remark
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.acts import Intent, Repeated, find, shown, verify_match
+from cpor_core.use_cases.drafts import key_reused
+from cpor_core.views import ClaimView
+
+log = logging.getLogger("cpor.http")
+
+API_VERSION = "2026-11-01"
+ONE_MIB = 2**20
+DEFAULT_PAGE, LARGEST_PAGE = 50, 1000
+JSON = "application/json"
+JSON_TYPES = (JSON,)
+PATCH_TYPES = ("application/merge-patch+json", JSON)
+PARTNER = frozenset({Role.INCENTIVES_ADMIN, Role.INCENTIVES_USER})
+PARTNER_ADMIN = frozenset({Role.INCENTIVES_ADMIN})
+REVIEWER = frozenset({Role.PROGRAM_REVIEWER})
+PROGRAMME = frozenset({Role.PROGRAM_REVIEWER, Role.PROGRAM_OPERATOR})
+OPERATOR = frozenset({Role.PROGRAM_OPERATOR})
+CUSTOMER_ADMIN = frozenset({Role.CUSTOMER_ADMIN})
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+COMMON_REFUSALS = ("UnsupportedApiVersionValue", "TooManyRequests", "InternalError", "ServerBusy")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler answers: a model, JSON values, text or bytes."""
+
+    status: int = 200
+    body: BaseModel | JsonValue | bytes = None
+    media_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A line of the table of operations: what is served, to whom, with which bodies, answers and refusals."""
+
+    name: str
+    method: str
+    route: str
+    summary: str
+    description: str
+    tag: str
+    roles: frozenset[Role] | None
+    answers: Mapping[int, Any]
+    query: type[BaseModel] | None
+    body: Any
+    body_types: tuple[str, ...]
+    body_needed: bool
+    max_bytes: int
+    keyed: bool
+    if_match: str | None
+    etag: bool
+    location: bool
+    refusals: tuple[str, ...]
+    in_words: bool
+
+
+Handler = Callable[["Call"], Awaitable[Answer]]
+OPERATIONS: list[Operation] = []
+"""Every operation, in the order in which the modules of this package declare them."""
+
+
+class Paging(BaseModel):
+    """The query of every list."""
+
+    maxpagesize: int = DEFAULT_PAGE
+    cursor: str | None = None
+
+
+class Call:
+    """One request on its way through: who asks, for what, and everything that the handler needs to answer."""
+
+    def __init__(self, operation: Operation, request: func.HttpRequest, services: Services) -> None:
+        """Take the request; nothing is judged yet."""
+        self.operation = operation
+        self.request = request
+        self.services = services
+        self.ports = services.ports
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in request.headers.items()}
+        self.caller: Caller | None = None
+        self._now: datetime | None = None
+        self._body: bytes | None = None
+
+    # --- who and when -----------------------------------------------------------------------------------------------
+
+    async def now(self) -> datetime:
+        """Return the instant of this request by the service's clock, read once."""
+        if self._now is None:
+            self._now = await self.ports.now()
+        return self._now
+
+    @property
+    def organisation(self) -> str:
+        """The caller's Entra tenant."""
+        return self._known_caller.tenant_id
+
+    @property
+    def _known_caller(self) -> Caller:
+        assert self.caller is not None  # noqa: S101 - `_admit` sets it before any handler with roles runs
+        return self.caller
+
+    @property
+    def who(self) -> str:
+        """The caller's `oid`."""
+        return self._known_caller.object_id
+
+    @property
+    def kind(self) -> CallerKind:
+        """Whether a person or a client calls."""
+        return self._known_caller.kind
+
+    def actor(self) -> Actor:
+        """Return who the caller is in the history."""
+        return Actor(kind=ActorKind(self.kind.value), id=self.who)
+
+    # --- what it is about -------------------------------------------------------------------------------------------
+
+    def path(self, name: str) -> str:
+        """Return a part of the address."""
+        return str(self.request.route_params.get(name) or "")
+
+    def query(self, model: type[Model]) -> Model:
+        """Return the query's parameters; unknown ones are left alone. Raises `ValidationFailed`."""
+        try:
+            return model.model_validate(dict(self.request.params))
+        except ValidationError as error:
+            raise _validation_failed(error) from None
+
+    @property
+    def claim_id(self) -> str:
+        """The claim of the address; an association and a customer's request have their claim's id."""
+        names = ("claimId", "associationId", "requestId")
+        return next((self.path(name).lower() for name in names if self.path(name)), "")
+
+    async def own_case(self) -> Case:
+        """Return the claim of the address, if it is the caller's organisation's; another's is not found."""
+        case = await find(self.ports, self.claim_id, await self.now())
+        if case is None or case.claim.organisation != self.organisation:
+            raise not_found("claim")
+        return await self._matched(case)
+
+    async def any_case(self) -> Case:
+        """Return the claim of the address, whoever's it is: for the programme."""
+        case = await find(self.ports, self.claim_id, await self.now())
+        if case is None:
+            raise not_found("claim")
+        return await self._matched(case)
+
+    async def _matched(self, case: Case) -> Case:
+        if_match = self.if_match
+        if self.operation.if_match == "required" and if_match is None:
+            raise Refused(
+                "PreconditionRequired",
+                "This request needs If-Match.",
+                target="If-Match",
+                resolution="Send the ETag that you read, so that nobody's change is overwritten.",
+            )
+        if if_match is not None and self.request.method not in ("GET", "HEAD"):
+            verify_match(case, await self.now(), if_match)
+        return case
+
+    @property
+    def if_match(self) -> str | None:
+        """The caller's If-Match, if any."""
+        return self.headers.get("if-match")
+
+    # --- the body ---------------------------------------------------------------------------------------------------
+
+    def bytes(self) -> bytes:
+        """Return the body. Raises `LengthRequired`, `PayloadTooLarge`, `UnsupportedMediaType`."""
+        if self._body is not None:
+            return self._body
+        length = self.headers.get("content-length")
+        if "transfer-encoding" in self.headers:
+            raise _length_required()
+        body = self.request.get_body() or b""
+        if not body and length is None and self.operation.body_needed:
+            raise _length_required()
+        if len(body) > self.operation.max_bytes:
+            raise Refused(
+                "PayloadTooLarge",
+                f"The body may have {self.operation.max_bytes} bytes.",
+                resolution="Send less, or in several requests.",
+            )
+        media_type = self.media_type
+        if (body or self.operation.body_needed) and self.operation.body_types and media_type not in self.operation.body_types:
+            raise Refused(
+                "UnsupportedMediaType",
+                f"The body must be {' or '.join(self.operation.body_types)}.",
+                target="Content-Type",
+                resolution="Send the body in that form, with its Content-Type.",
+            )
+        self._body = body
+        return body
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the body, without parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def body(self, model: type[Model]) -> Model:
+        """Return the body as *model*; an empty one, where none is needed, as its defaults. Raises as `bytes` and `read`."""
+        body = self.bytes()
+        return read(model, body if body or self.operation.body_needed else b"{}")
+
+    # --- acting -----------------------------------------------------------------------------------------------------
+
+    def intent(
+        self,
+        *,
+        words: str | None = None,
+        author: str = "partner",
+        at: datetime | None = None,
+        decides: bool = False,
+        answers_association: bool = False,
+    ) -> Intent:
+        """Return what comes with the act: who, under which key, with which words."""
+        remark = Remark(author, self.who, words, at) if words and at is not None else None
+        return Intent(
+            who=self.who,
+            keyed=self.keyed(),
+            if_match=self.if_match,
+            remark=remark,
+            decides_claimants=decides,
+            answers_association=answers_association,
+        )
+
+    def keyed(self) -> Keyed | None:
+        """Return the caller's idempotency key, hashed, with the hash of what it is used for. Raises `ValidationFailed`."""
+        given = self.headers.get("idempotency-key") or self.headers.get("repeatability-request-id")
+        if given is None or not self.operation.keyed:
+            return None
+        if re.fullmatch(r"[\x21-\x7e]{1,255}", given) is None:
+            raise Refused(
+                "ValidationFailed",
+                "An idempotency key has 1 to 255 printable characters.",
+                target="Idempotency-Key",
+                resolution="Use a GUID.",
+            )
+        first_sent = self.headers.get("repeatability-first-sent")
+        if first_sent is not None:
+            _verify_http_date(first_sent)
+        what = f"{self.operation.name}|{json.dumps(dict(self.request.route_params), sort_keys=True)}|"
+        return Keyed(
+            key=hashlib.sha256(f"{self.organisation}|{given}".encode()).hexdigest(),
+            body=hashlib.sha256(what.encode() + self.bytes()).hexdigest(),
+        )
+
+    async def claim(self, case: Case, status: int = 200) -> Answer:
+        """Answer with the claim as it stands now."""
+        view = shown(case, await self.now())
+        return self.view(view, status)
+
+    def view(self, view: ClaimView, status: int = 200) -> Answer:
+        """Answer with a claim that is made already."""
+        headers = {"ETag": view.etag}
+        if status == 201:  # noqa: PLR2004 - created
+            headers["Location"] = self.url(f"claims/{view.id}")
+        if self.keyed() is not None:
+            headers["Repeatability-Result"] = "accepted"
+        return Answer(status, view, headers=headers)
+
+    def url(self, path: str) -> str:
+        """Return the public address of *path*: no header of a request has a say in it (rulings 26)."""
+        return f"{self.services.settings.public_url}/{path}"
+
+    # --- lists ------------------------------------------------------------------------------------------------------
+
+    def page(self, filters: Mapping[str, str | None] | None = None) -> tuple[str, int]:
+        """Return where the page begins and how long it is. Raises `ValidationFailed`, `InvalidCursor`."""
+        paging = self.query(Paging)
+        if not 1 <= paging.maxpagesize <= LARGEST_PAGE:
+            raise Refused(
+                "ValidationFailed",
+                f"maxpagesize is 1 to {LARGEST_PAGE}.",
+                target="maxpagesize",
+                resolution=f"Leave it out for {DEFAULT_PAGE}.",
+            )
+        after = ""
+        if paging.cursor is not None:
+            after = str(self.services.links.read_cursor(self._list_kind(filters), paging.cursor)["after"])
+        return after, paging.maxpagesize
+
+    def listed(
+        self, values: Sequence[BaseModel], position: str | None, filters: Mapping[str, str | None] | None = None
+    ) -> Answer:
+        """Answer with a page of a list, and the link to the next one."""
+        body: dict[str, JsonValue] = {"value": [value.model_dump(mode="json", by_alias=True) for value in values]}
+        if position is not None:
+            kept = {name: value for name, value in (filters or {}).items() if value is not None}
+            for name in ("maxpagesize", "api-version"):
+                if name in self.request.params:
+                    kept[name] = self.request.params[name]
+            kept["cursor"] = self.services.links.cursor(self._list_kind(filters), {"after": position})
+            body["nextLink"] = self.url(f"{self._address()}?{urlencode(kept)}")
+        return Answer(200, body)
+
+    def _list_kind(self, filters: Mapping[str, str | None] | None) -> str:
+        """Return what must stay the same from page to page, so that a cursor fits no other list."""
+        kept = {name: value for name, value in (filters or {}).items() if value is not None}
+        return json.dumps([self._address(), self.caller.tenant_id if self.caller else "", kept], sort_keys=True)
+
+    def _address(self) -> str:
+        return re.sub(r"\{(\w+)(:[^}]*)?\}", lambda part: quote(self.path(part[1]), safe=""), self.operation.route)
+
+
+def read(model: type[Model], text: bytes) -> Model:
+    """Return JSON as *model*. Raises `InvalidJson`, `ValidationFailed` with one detail a field."""
+    try:
+        return TypeAdapter(model).validate_json(text, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise _validation_failed(error) from None
+
+
+def read_object(text: bytes) -> Mapping[str, JsonValue]:
+    """Return a JSON object. Raises `InvalidJson`, `ValidationFailed`."""
+    try:
+        return TypeAdapter(dict[str, JsonValue]).validate_json(text)
+    except ValidationError as error:
+        raise _validation_failed(error) from None
+
+
+@contextmanager
+def validated() -> Iterator[None]:
+    """Turn what a model says about values that were put together here into the refusal that the caller gets."""
+    try:
+        yield
+    except ValidationError as error:
+        raise _validation_failed(error) from None
+
+
+def not_found(what: str) -> Refused:
+    """Return the refusal for what is not there, or is somebody else's."""
+    return Refused("NotFound", f"There is no such {what}.", resolution="Check the id; the lists name what is yours.")
+
+
+def _verify_http_date(text: str) -> None:
+    try:
+        parsedate_to_datetime(text)
+    except ValueError:
+        raise Refused(
+            "ValidationFailed",
+            "Repeatability-First-Sent must be an HTTP date.",
+            target="Repeatability-First-Sent",
+            resolution="Send it as in RFC 9110, 5.6.7, or leave it out.",
+        ) from None
+
+
+def _length_required() -> Refused:
+    return Refused(
+        "LengthRequired",
+        "The request needs a Content-Length.",
+        target="Content-Length",
+        resolution="Send the body at once, with its length, not chunked.",
+    )
+
+
+def _validation_failed(error: ValidationError) -> Refused:
+    errors = error.errors(include_url=False, include_input=False, include_context=False)
+    if any(one["type"] == "json_invalid" for one in errors):
+        return Refused("InvalidJson", "The body is not JSON.", resolution="Send one JSON document in UTF-8.")
+    details = tuple(_detail(one["type"], tuple(one["loc"]), one["msg"]) for one in errors)
+    return Refused(
+        "ValidationFailed",
+        f"{len(details)} of the fields cannot be taken as they are.",
+        target=details[0].target,
+        resolution="Put right what the details name.",
+        details=details,
+    )
+
+
+def _detail(kind: str, loc: tuple[int | str, ...], message: str) -> Detail:
+    target = ""
+    for part in loc:
+        target += f"[{part}]" if isinstance(part, int) else f".{part}" if target else str(part)
+    if kind == "missing":
+        return Detail("FieldRequired", "This field is needed.", target, "Send it.")
+    if kind == "extra_forbidden":
+        return Detail("FieldUnknown", "There is no such field here.", target, "Leave it out, or mend its spelling.")
+    return Detail("FieldInvalid", message.removeprefix("Value error, "), target, "Send a value of that form.")
+
+
+def operation(  # noqa: PLR0913 - a line of the table has as many columns
+    blueprint: func.Blueprint,
+    *,
+    name: str,
+    method: str,
+    route: str,
+    summary: str,
+    tag: str,
+    answers: Mapping[int, Any],
+    roles: frozenset[Role] | None = None,
+    query: type[BaseModel] | None = None,
+    body: Any = None,
+    body_types: tuple[str, ...] = JSON_TYPES,
+    body_needed: bool = True,
+    max_bytes: int = ONE_MIB,
+    keyed: bool = False,
+    if_match: str | None = None,
+    etag: bool = False,
+    location: bool = False,
+    refusals: tuple[str, ...] = (),
+    in_words: bool = False,
+) -> Callable[[Handler], Handler]:
+    """Enter a handler into the table and serve it. `in_words`: refusals are pages for people unless JSON is asked for."""
+
+    def enter(handler: Handler) -> Handler:
+        line = Operation(
+            name=name,
+            method=method,
+            route=route,
+            summary=summary,
+            description=(handler.__doc__ or "").strip(),
+            tag=tag,
+            roles=roles,
+            answers=answers,
+            query=query,
+            body=body,
+            body_types=body_types if body is not None else (),
+            body_needed=body is not None and body_needed,
+            max_bytes=max_bytes,
+            keyed=keyed,
+            if_match=if_match,
+            etag=etag,
+            location=location,
+            refusals=refusals,
+            in_words=in_words,
+        )
+        OPERATIONS.append(line)
+        methods = [func.HttpMethod(method), func.HttpMethod.HEAD] if in_words and method == "GET" else [func.HttpMethod(method)]
+
+        @blueprint.function_name(name)
+        @blueprint.route(route=route, methods=methods, auth_level=func.AuthLevel.ANONYMOUS)
+        async def serve(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+            return await respond(line, handler, req, context)
+
+        return handler
+
+    return enter
+
+
+async def respond(
+    line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
+) -> func.HttpResponse:
+    """Answer a request; whatever happens, the caller gets the envelope and the security headers."""
+    request_id = context.invocation_id
+    call: Call | None = None
+    try:
+        call = Call(line, request, await ready())
+        answer = await _served(call, handler)
+    except Unauthenticated as unknown:
+        log.info("%s: 401 %s", line.name, unknown.reason_code)
+        answer = _unauthenticated(unknown)
+    except Refused as refused:
+        answer = await _refusal(call, refused)
+    except Retryable as fault:
+        log.warning("%s: 503 %s", line.name, type(fault).__name__)
+        answer = await _refusal(call, _busy(), retry_after=fault.retry_after_seconds or 1)
+    except Exception:
+        log.exception("%s: 500, request %s", line.name, request_id)
+        answer = await _refusal(call, _internal(request_id))
+    return _response(answer, request, request_id)
+
+
+async def _served(call: Call, handler: Handler) -> Answer:
+    await _admit(call)
+    if call.operation.max_bytes > ONE_MIB:
+        if _LARGE_BODIES.locked():  # a few large bodies at once fill the memory of an instance
+            message = "two large bodies are being taken in already"
+            raise Retryable(message, retry_after_seconds=2)
+        async with _LARGE_BODIES:
+            return await _answered(call, handler)
+    return await _answered(call, handler)
+
+
+_LARGE_BODIES = asyncio.Semaphore(2)
+
+
+async def _answered(call: Call, handler: Handler) -> Answer:
+    try:
+        return await handler(call)
+    except Repeated as repeated:
+        return _first_answer(call, repeated.answered)
+    except Refused as refused:
+        if refused.code in ("InvalidState", "PreconditionFailed") and (first := await _answered_before(call)) is not None:
+            return _first_answer(call, first)
+        raise
+
+
+async def _admit(call: Call) -> None:
+    """Judge identity, rate, version and role, in that order (rulings 3)."""
+    line = call.operation
+    if line.roles is not None:
+        call.caller = await call.services.tokens.verify(call.headers.get("authorization"))
+        if line.method != "GET" and not call.services.throttle.admits(call.caller.tenant_id, time.monotonic()):
+            raise Refused(
+                "TooManyRequests",
+                "Your organisation writes faster than one instance takes.",
+                resolution="Wait as Retry-After says.",
+            )
+    version = call.request.params.get("api-version")
+    if version is not None and version != API_VERSION:
+        raise Refused(
+            "UnsupportedApiVersionValue",
+            f"There is no api-version {version[:40]!r}.",
+            target="api-version",
+            resolution=f"Use {API_VERSION}, or leave it out for the newest.",
+        )
+    if line.roles is not None and call.caller is not None and not line.roles & call.caller.roles:
+        raise Refused(
+            "RoleRequired",
+            f"This needs the role {' or '.join(sorted(role.value for role in line.roles))}.",
+            resolution="Ask your administrator for the role.",
+        )
+
+
+async def _answered_before(call: Call) -> Answered | None:
+    """Return the first answer when the act was refused because the same request has done it before."""
+    keyed = call.keyed()
+    return await call.ports.claims.answered(call.claim_id, keyed.key) if keyed is not None and call.claim_id else None
+
+
+def _first_answer(call: Call, answered: Answered) -> Answer:
+    keyed = call.keyed()
+    if keyed is None or keyed.body != answered.body:
+        raise key_reused()
+    status = min(call.operation.answers)
+    headers = {"Repeatability-Result": "accepted"}
+    if answered.etag is not None:
+        headers["ETag"] = answered.etag
+    if call.operation.location:
+        headers["Location"] = call.url(f"claims/{json.loads(answered.answer)['id']}")
+    return Answer(status, answered.answer.encode(), headers=headers)
+
+
+def _unauthenticated(unknown: Unauthenticated) -> Answer:
+    challenge = "Bearer"  # RFC 6750, 3: who sent no token is told no error
+    if unknown.reason_code != "TokenMissing":
+        challenge += f' error="invalid_token", error_description="{unknown.description}"'
+    refused = Refused("Unauthenticated", unknown.description, resolution="Send a valid bearer token.")
+    return Answer(401, envelope(refused), headers={"WWW-Authenticate": challenge, "x-ms-error-code": refused.code})
+
+
+def _busy() -> Refused:
+    return Refused("ServerBusy", "A part of the service is busy.", resolution="Send the same request again later.")
+
+
+def _internal(request_id: str) -> Refused:
+    return Refused(
+        "InternalError",
+        f"Something went wrong inside; the request's id is {request_id}.",
+        resolution="Send the request again; if it fails again, tell the programme this id.",
+    )
+
+
+async def _refusal(call: Call | None, refused: Refused, retry_after: int | None = None) -> Answer:
+    status = int(STATUSES[refused.code])
+    headers = {"x-ms-error-code": refused.code}
+    if status == 429 or refused.code == "RequestInProgress":  # noqa: PLR2004 - too many requests
+        retry_after = 1
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
+    if call is not None and call.operation.in_words and not wants_json(call.headers):
+        page = call.services.pages.refusal(refused.code, call.headers.get("accept-language"), call.request.params.get("lang"))
+        headers["Content-Security-Policy"] = call.services.pages.csp()
+        return Answer(status, page.encode(), "text/html; charset=utf-8", headers)
+    return Answer(status, envelope(refused), headers=headers)
+
+
+def refuse(
+    refused: Refused, request: func.HttpRequest, context: func.Context, headers: Mapping[str, str]
+) -> func.HttpResponse:
+    """Return the envelope for a request that no operation answers."""
+    given = {"x-ms-error-code": refused.code, **headers}
+    answer = Answer(int(STATUSES[refused.code]), envelope(refused), headers=given)
+    return _response(answer, request, context.invocation_id)
+
+
+def envelope(refused: Refused) -> dict[str, JsonValue]:
+    """Return the error object of `api.md`."""
+    error: dict[str, JsonValue] = {"code": refused.code, "message": refused.message}
+    if refused.target is not None:
+        error["target"] = refused.target
+    if refused.details:
+        error["details"] = [
+            {
+                name: value
+                for name, value in (
+                    ("code", detail.code),
+                    ("message", detail.message),
+                    ("target", detail.target),
+                    ("resolution", detail.resolution),
+                )
+                if value is not None
+            }
+            for detail in refused.details
+        ]
+    if refused.resolution is not None:
+        error["resolution"] = refused.resolution
+    return {"error": error}
+
+
+def wants_json(headers: Mapping[str, str]) -> bool:
+    """Whether the caller prefers JSON to a page."""
+    accept = headers.get("accept", "").lower()
+    return JSON in accept and "text/html" not in accept
+
+
+def _response(answer: Answer, request: func.HttpRequest, request_id: str) -> func.HttpResponse:
+    body: bytes
+    match answer.body:
+        case BaseModel() as model:
+            body = model.model_dump_json(by_alias=True).encode()
+        case bytes() as raw:
+            body = raw
+        case None if answer.status in (204, 303, 304):
+            body = b""
+        case value:
+            body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    headers = {**SECURITY_HEADERS, **answer.headers, "x-ms-request-id": request_id}
+    client_id = request.headers.get("x-ms-client-request-id")
+    if client_id is not None and re.fullmatch(r"[\x21-\x7e]{1,100}", client_id):
+        headers["x-ms-client-request-id"] = client_id
+    return func.HttpResponse(body=body, status_code=answer.status, headers=headers, mimetype=answer.media_type)
+
+

@@ -1,0 +1,40 @@
+"""The last function by name: unknown addresses and wrong methods get the envelope too."""
+
+import re
+
+import azure.functions as func
+
+from cpor_app.triggers.http import OPERATIONS, refuse
+from cpor_core.errors import Refused
+
+blueprint = func.Blueprint()
+METHODS = [func.HttpMethod(name) for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")]
+
+
+@blueprint.function_name("zz_not_found")
+@blueprint.route(route="{*path}", methods=METHODS, auth_level=func.AuthLevel.ANONYMOUS)
+async def zz_not_found(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """Answer what no other function answers: 405 with `Allow` on a known address, else 404."""
+    path = str(req.route_params.get("path") or "")
+    allowed = allowed_methods(path)
+    if allowed:
+        refused = Refused(
+            "MethodNotAllowed",
+            f"This address takes {', '.join(allowed)}.",
+            resolution="Use one of these methods.",
+        )
+        return refuse(refused, req, context, {"Allow": ", ".join(allowed)})
+    refused = Refused("NotFound", "There is no such address.", resolution="GET /openapi.json describes what there is.")
+    return refuse(refused, req, context, {})
+
+
+def allowed_methods(path: str) -> list[str]:
+    """Return the methods that a path takes, in the order of the alphabet; none for an unknown path."""
+    found = {line.method for line in OPERATIONS if _matches(line.route, path)}
+    found |= {"HEAD" for line in OPERATIONS if line.in_words and line.method == "GET" and _matches(line.route, path)}
+    return sorted(found)
+
+
+def _matches(route: str, path: str) -> bool:
+    pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(route))
+    return re.fullmatch(pattern, path.strip("/"), re.IGNORECASE) is not None

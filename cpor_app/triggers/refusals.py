@@ -1,0 +1,61 @@
+"""The only table that knows both error codes and HTTP statuses; `docs/errors.md` and the API description list it."""
+
+from http import HTTPStatus as Is
+from types import MappingProxyType
+
+STATUSES = MappingProxyType(
+    {
+        "Unauthenticated": Is.UNAUTHORIZED,
+        "TooManyRequests": Is.TOO_MANY_REQUESTS,
+        "UnsupportedApiVersionValue": Is.BAD_REQUEST,
+        "RoleRequired": Is.FORBIDDEN,
+        "StaleForm": Is.FORBIDDEN,
+        "NotFound": Is.NOT_FOUND,
+        "LinkExpired": Is.GONE,
+        "MethodNotAllowed": Is.METHOD_NOT_ALLOWED,
+        "PreconditionRequired": Is.PRECONDITION_REQUIRED,
+        "PreconditionFailed": Is.PRECONDITION_FAILED,
+        "LengthRequired": Is.LENGTH_REQUIRED,
+        "PayloadTooLarge": Is.REQUEST_ENTITY_TOO_LARGE,
+        "UnsupportedMediaType": Is.UNSUPPORTED_MEDIA_TYPE,
+        "InvalidJson": Is.BAD_REQUEST,
+        "InvalidCursor": Is.BAD_REQUEST,
+        "ValidationFailed": Is.BAD_REQUEST,
+        "Immutable": Is.BAD_REQUEST,
+        "EngagementUnknown": Is.BAD_REQUEST,
+        "PartnerIdNotYours": Is.BAD_REQUEST,
+        "DuplicateItem": Is.BAD_REQUEST,
+        "NotForThisEngagement": Is.BAD_REQUEST,
+        "ClockBackwards": Is.BAD_REQUEST,
+        "IdempotencyKeyReused": Is.UNPROCESSABLE_ENTITY,
+        "RequestInProgress": Is.CONFLICT,
+        "InvalidState": Is.CONFLICT,
+        "SlotCrowded": Is.CONFLICT,
+        "SlotAwaitsCustomer": Is.CONFLICT,
+        "TooManyCompetitors": Is.CONFLICT,
+        "EvidenceExists": Is.CONFLICT,
+        "TooManyFiles": Is.CONFLICT,
+        "OrganisationFixed": Is.CONFLICT,
+        "InternalError": Is.INTERNAL_SERVER_ERROR,
+        "ServerBusy": Is.SERVICE_UNAVAILABLE,
+    }
+)
+
+DETAIL_CODES = (
+    "FieldRequired",
+    "FieldUnknown",
+    "FieldInvalid",
+    "ValidationFailed",
+    "PartnerNotEnrolled",
+    "PartnerIsCustomer",
+    "TenantDomainMismatch",
+    "ItemNotClaimable",
+    "ContactMissing",
+    "FieldMissing",
+    "EvidenceMissing",
+    "AcknowledgementMissing",
+    "AcknowledgementTooOld",
+    "DuplicateClaim",
+    "CustomerRefused",
+)
+"""Codes that stand in `details` only: what is wrong with a field, and the checks at submission (rulings 7)."""

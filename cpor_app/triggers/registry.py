@@ -1,0 +1,290 @@
+"""The operator's side: partners, customers, figures, failed messages, and the sandbox's clock."""
+
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+import azure.functions as func
+from pydantic import BaseModel, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from cpor_app.triggers.http import OPERATOR, Answer, Call, not_found, operation, validated
+from cpor_core.errors import Refused
+from cpor_core.model.base import Day, Guid, Instant, PartnerId, Value
+from cpor_core.model.registry import Customer, Partner
+from cpor_core.ports import Registered
+from cpor_core.use_cases import registering, usage
+from cpor_core.use_cases.usage import Loaded
+
+blueprint = func.Blueprint()
+USAGE_BYTES = 32 * 2**20
+
+
+class FeedFormat(StrEnum):
+    """The formats of a feed."""
+
+    JSONL = "jsonl"
+
+
+class Feed(BaseModel):
+    """Which feed it is: of which tenant, as of which day, in which format."""
+
+    tenant_id: Guid | None = None
+    as_of: Day | None = None
+    format: FeedFormat
+
+    model_config = {"alias_generator": to_camel}
+
+
+class _PartnerPath(BaseModel):
+    partnerId: PartnerId  # noqa: N815 - as it stands in the address
+
+
+class _TenantPath(BaseModel):
+    tenantId: Guid  # noqa: N815 - as it stands in the address
+
+
+@operation(
+    blueprint,
+    name="get_partner",
+    method="GET",
+    route="partners/{partnerId}",
+    summary="A partner's location",
+    tag="Registry",
+    roles=OPERATOR,
+    answers={200: Partner},
+    etag=True,
+    refusals=("NotFound",),
+)
+async def get_partner(call: Call) -> Answer:
+    """As it is registered."""
+    return _entry(await call.ports.registry.partner(_partner_id(call)))
+
+
+@operation(
+    blueprint,
+    name="put_partner",
+    method="PUT",
+    route="partners/{partnerId}",
+    summary="Register a partner's location, or change it",
+    tag="Registry",
+    roles=OPERATOR,
+    body=Partner,
+    answers={201: Partner, 200: Partner},
+    if_match="honoured",
+    etag=True,
+    refusals=("OrganisationFixed", "EngagementUnknown"),
+)
+async def put_partner(call: Call) -> Answer:
+    """A partnerId stays with its organisation."""
+    partner_id = _partner_id(call)
+    partner = call.body(Partner)
+    kept = await registering.put_partner(call.ports, partner_id, partner, call.if_match)
+    return _kept(call, partner, kept, f"partners/{partner_id}")
+
+
+@operation(
+    blueprint,
+    name="get_customer",
+    method="GET",
+    route="customers/{tenantId}",
+    summary="A customer's tenant",
+    tag="Registry",
+    roles=OPERATOR,
+    answers={200: Customer},
+    etag=True,
+    refusals=("NotFound",),
+)
+async def get_customer(call: Call) -> Answer:
+    """As it is registered."""
+    return _entry(await call.ports.registry.customer(_tenant_id(call)))
+
+
+@operation(
+    blueprint,
+    name="put_customer",
+    method="PUT",
+    route="customers/{tenantId}",
+    summary="Register a customer's tenant, or change it",
+    tag="Registry",
+    roles=OPERATOR,
+    body=Customer,
+    answers={201: Customer, 200: Customer},
+    if_match="honoured",
+    etag=True,
+)
+async def put_customer(call: Call) -> Answer:
+    """Country, subdivision and time zone decide which days count; windows that are promised already stay as they are."""
+    tenant_id = _tenant_id(call)
+    customer = call.body(Customer)
+    kept = await registering.put_customer(call.ports, tenant_id, customer, call.if_match)
+    return _kept(call, customer, kept, f"customers/{tenant_id}")
+
+
+def _partner_id(call: Call) -> str:
+    with validated():
+        return _PartnerPath.model_validate({"partnerId": call.path("partnerId")}).partnerId
+
+
+def _tenant_id(call: Call) -> str:
+    with validated():
+        return _TenantPath.model_validate({"tenantId": call.path("tenantId")}).tenantId
+
+
+def _entry(found: Registered[Partner] | Registered[Customer] | None) -> Answer:
+    if found is None:
+        raise not_found("entry")
+    return Answer(200, found.value, headers={"ETag": registering.registry_etag(found.version)})
+
+
+def _kept(call: Call, value: BaseModel, kept: registering.Kept, path: str) -> Answer:
+    headers = {"ETag": registering.registry_etag(kept.version)}
+    if kept.new:
+        headers["Location"] = call.url(path)
+    return Answer(201 if kept.new else 200, value, headers=headers)
+
+
+@operation(
+    blueprint,
+    name="load_usage",
+    method="POST",
+    route="usage/reports",
+    summary="Feed usage figures, one JSON line for each item and month",
+    tag="Usage",
+    roles=OPERATOR,
+    query=Feed,
+    body=bytes,
+    body_types=("application/x-ndjson",),
+    max_bytes=USAGE_BYTES,
+    answers={200: Loaded},
+)
+async def load_usage(call: Call) -> Answer:
+    """The same feed twice changes nothing; a bad row is reported and the others are kept. Of two days, the newer wins."""
+    feed = call.query(Feed)
+    as_of: date = feed.as_of or (await call.now()).date()
+    lines = call.bytes().split(b"\n")
+    return Answer(200, await usage.load_lines(call.ports, lines, feed.tenant_id, as_of))
+
+
+class FailedMessage(Value):
+    """A message that could not be processed: ids only."""
+
+    id: str
+    queue: str
+    body: str
+    at: Instant
+
+
+class ListedFailures(Value):
+    """A page of failed messages, newest first."""
+
+    value: tuple[FailedMessage, ...]
+    next_link: str | None = None
+
+
+class Redriven(Value):
+    """How many messages were put back."""
+
+    redriven: int
+
+
+@operation(
+    blueprint,
+    name="list_failed_messages",
+    method="GET",
+    route="operations/failed-messages",
+    summary="Messages that could not be processed",
+    tag="Operations",
+    roles=OPERATOR,
+    answers={200: ListedFailures},
+    refusals=("InvalidCursor",),
+)
+async def list_failed_messages(call: Call) -> Answer:
+    """They hold ids, never personal data."""
+    after, limit = call.page()
+    failures = await call.ports.failures.page(after=after, limit=limit)
+    views = [FailedMessage(id=f.id, queue=f.queue, body=f.body, at=f.at) for f in failures]
+    return call.listed(views, call.ports.failures.position(failures[-1]) if len(failures) == limit else None)
+
+
+@operation(
+    blueprint,
+    name="redrive_failed_messages",
+    method="POST",
+    route="operations/failed-messages/redrive",
+    summary="Put failed messages back into their queues",
+    tag="Operations",
+    roles=OPERATOR,
+    answers={200: Redriven},
+)
+async def redrive_failed_messages(call: Call) -> Answer:
+    """Up to 1,000 at a time; each is processed again on fresh state."""
+    failures = await call.ports.failures.page(after="", limit=1000)
+    for failure in failures:
+        await call.ports.failures.redrive(failure)
+    return Answer(200, Redriven(redriven=len(failures)))
+
+
+class ClockView(Value):
+    """The service's time."""
+
+    now: Instant
+
+
+class ClockChange(Value):
+    """How far the clock is moved on, or to when."""
+
+    advance: timedelta | None = Field(default=None, description="An ISO 8601 duration such as P1D.")
+    now: Instant | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "ClockChange":
+        if (self.advance is None) is (self.now is None):
+            msg = "give either `advance` or `now`"
+            raise ValueError(msg)
+        return self
+
+
+@operation(
+    blueprint,
+    name="get_clock",
+    method="GET",
+    route="sandbox/clock",
+    summary="The sandbox's time",
+    tag="Sandbox",
+    roles=OPERATOR,
+    answers={200: ClockView},
+    refusals=("NotFound",),
+)
+async def get_clock(call: Call) -> Answer:
+    """Outside the sandbox there is no such thing."""
+    _verify_sandbox(call)
+    return Answer(200, ClockView(now=await call.now()))
+
+
+@operation(
+    blueprint,
+    name="move_clock",
+    method="POST",
+    route="sandbox/clock",
+    summary="Move the sandbox's time forward",
+    tag="Sandbox",
+    roles=OPERATOR,
+    body=ClockChange,
+    answers={200: ClockView},
+    refusals=("NotFound", "ClockBackwards"),
+)
+async def move_clock(call: Call) -> Answer:
+    """Forward only; it goes on ticking from there."""
+    _verify_sandbox(call)
+    change = call.body(ClockChange)
+    now: datetime
+    if change.advance is not None:
+        now = await call.services.move_clock(by=change.advance)
+    else:
+        now = await call.services.move_clock(to=change.now)
+    return Answer(200, ClockView(now=now))
+
+
+def _verify_sandbox(call: Call) -> None:
+    if not call.services.settings.sandbox:
+        raise Refused("NotFound", "There is no such address.", resolution="GET /openapi.json describes what there is.")

@@ -1,0 +1,324 @@
+"""The reviewer's side: what awaits a decision, and the decisions."""
+
+from typing import Annotated
+
+import azure.functions as func
+from pydantic import AfterValidator, BaseModel
+
+from cpor_app.triggers.claims import (
+    KEYED,
+    CommentSent,
+    CommentView,
+    ListedComments,
+    ListedEntries,
+    VerdictDetail,
+    Words,
+    comment,
+    comments_page,
+    history_page,
+)
+from cpor_app.triggers.evidence import attachment
+from cpor_app.triggers.http import PROGRAMME, REVIEWER, Answer, Call, operation
+from cpor_core.model.base import Text200, Text4000, Value
+from cpor_core.model.claim import REVIEWERS_REJECTION_REASONS, Item, Reason
+from cpor_core.use_cases import reviews, submission
+from cpor_core.use_cases.acts import shown
+from cpor_core.use_cases.listing import load_all
+from cpor_core.views import ClaimView
+
+blueprint = func.Blueprint()
+ACT = ("NotFound", "InvalidState", *KEYED)
+
+
+def _reviewers(reason: Reason) -> Reason:
+    if reason not in REVIEWERS_REJECTION_REASONS:
+        names = ", ".join(sorted(REVIEWERS_REJECTION_REASONS))
+        msg = f"a reviewer rejects for one of: {names}"
+        raise ValueError(msg)
+    return reason
+
+
+class Rejection(Value):
+    """Why a claim is refused: a code of the closed list, and words for the partner."""
+
+    reason: Annotated[Reason, AfterValidator(_reviewers)]
+    comment: Text4000 | None = None
+
+
+class Revocation(Value):
+    """Why the programme stops a claim or ends an association, in words for the partner."""
+
+    reason: Text200 | None = None
+    comment: Text4000 | None = None
+
+
+class ReviewFilters(BaseModel):
+    """Filters of the review list."""
+
+    overdue: bool | None = None
+    competing: bool | None = None
+
+
+class ReviewItem(ClaimView):
+    """A claim that awaits a decision; `overdue` once its reviewer's time has run out."""
+
+    claim_id: str
+    overdue: bool
+
+
+class ListedReviews(Value):
+    """A page of what awaits a decision, most urgent first."""
+
+    value: tuple[ReviewItem, ...]
+    next_link: str | None = None
+
+
+class Contested(Value):
+    """An item at which other claims stand."""
+
+    item: Item
+    others: tuple["Other", ...]
+
+
+class Other(Value):
+    """Another claim at the same slot, with its evidence."""
+
+    claim: ClaimView
+
+
+class Review(Value):
+    """Everything that a reviewer needs to decide: the claim, the checks it fails now, both sides of each slot."""
+
+    claim: ClaimView
+    checks: tuple[VerdictDetail, ...]
+    contested: tuple[Contested, ...]
+
+
+@operation(
+    blueprint,
+    name="list_reviews",
+    method="GET",
+    route="reviews",
+    summary="What awaits a decision, most urgent first",
+    tag="Reviews",
+    roles=PROGRAMME,
+    query=ReviewFilters,
+    answers={200: ListedReviews},
+    refusals=("InvalidCursor",),
+)
+async def list_reviews(call: Call) -> Answer:
+    """Overdue reviews are shown, never decided by a timer."""
+    filters = call.query(ReviewFilters)
+    kept = {name: str(value).lower() for name, value in filters if value is not None}
+    after, limit = call.page(kept)
+    now = await call.now()
+    page = await reviews.awaiting_decision(call.ports, now, after=after, limit=limit)
+    views = []
+    for case in page.cases:
+        view = shown(case, now)
+        overdue = view.next_step.due is not None and view.next_step.due <= now
+        if filters.overdue in (None, overdue) and filters.competing in (None, view.competing):
+            views.append(ReviewItem.model_construct(**{name: getattr(view, name) for name in ClaimView.model_fields}, claim_id=view.id, overdue=overdue))
+    return call.listed(views, page.position, kept)
+
+
+@operation(
+    blueprint,
+    name="get_review",
+    method="GET",
+    route="reviews/{claimId}",
+    summary="A claim with its checks and the other side of each slot",
+    tag="Reviews",
+    roles=PROGRAMME,
+    answers={200: Review},
+    etag=True,
+    refusals=("NotFound",),
+)
+async def get_review(call: Call) -> Answer:
+    """Any claim in any state."""
+    case = await call.any_case()
+    now = await call.now()
+    view = shown(case, now)
+    failed = await submission.dry_run(call.ports, case.claim, case.claim.acknowledgements, now)
+    parties = {party.claim for party in case.rival_parties(now)}
+    rivals = await load_all(call.ports, sorted(parties), now)
+    contested = [
+        Contested(item=item, others=others)
+        for item in case.claim.items
+        if (
+            others := tuple(
+                Other(claim=shown(rivals[claim_id], now))
+                for claim_id in dict.fromkeys(p.claim for p in case.slots[item.key].at(now).others(case.claim.id))
+                if claim_id in rivals
+            )
+        )
+    ]
+    review = Review(
+        claim=view,
+        checks=tuple(
+            VerdictDetail(code=d.code, message=d.message, target=d.target, resolution=d.resolution) for d in failed
+        ),
+        contested=tuple(contested),
+    )
+    return Answer(200, review, headers={"ETag": view.etag})
+
+
+@operation(
+    blueprint,
+    name="start_review",
+    method="POST",
+    route="reviews/{claimId}/start",
+    summary="Take a submitted claim up",
+    tag="Reviews",
+    roles=REVIEWER,
+    body=Words,
+    body_needed=False,
+    answers={200: ClaimView},
+    keyed=True,
+    if_match="honoured",
+    etag=True,
+    refusals=ACT,
+)
+async def start_review(call: Call) -> Answer:
+    """The reviewer's time to decide begins."""
+    case = await call.any_case()
+    words, now = call.body(Words).comment, await call.now()
+    intent = call.intent(words=words, author="programme", at=now)
+    return await call.claim(await reviews.start(call.ports, case, now, intent))
+
+
+@operation(
+    blueprint,
+    name="approve_claim",
+    method="POST",
+    route="reviews/{claimId}/approve",
+    summary="Approve; of competing claims, this decides the arbitration",
+    tag="Reviews",
+    roles=REVIEWER,
+    body=Words,
+    body_needed=False,
+    answers={200: ClaimView},
+    keyed=True,
+    if_match="honoured",
+    etag=True,
+    refusals=(*ACT, "SlotAwaitsCustomer", "TooManyCompetitors"),
+)
+async def approve_claim(call: Call) -> Answer:
+    """The customer is told next. Other undecided claimants lose the contested items; an official holder stays meanwhile."""
+    case = await call.any_case()
+    words, now = call.body(Words).comment, await call.now()
+    intent = call.intent(words=words, author="programme", at=now, decides=True)
+    return await call.claim(await reviews.approve(call.ports, case, now, intent))
+
+
+@operation(
+    blueprint,
+    name="reject_claim",
+    method="POST",
+    route="reviews/{claimId}/reject",
+    summary="Refuse a claim, or its dispute for good",
+    tag="Reviews",
+    roles=REVIEWER,
+    body=Rejection,
+    answers={200: ClaimView},
+    keyed=True,
+    if_match="honoured",
+    etag=True,
+    refusals=ACT,
+)
+async def reject_claim(call: Call) -> Answer:
+    """The partner may dispute a first refusal within 30 days."""
+    case = await call.any_case()
+    sent, now = call.body(Rejection), await call.now()
+    intent = call.intent(words=sent.comment, author="programme", at=now)
+    return await call.claim(await reviews.reject(call.ports, case, now, sent.reason, intent))
+
+
+@operation(
+    blueprint,
+    name="revoke_claim",
+    method="POST",
+    route="reviews/{claimId}/revoke",
+    summary="Stop a claim that awaits its customer, or end an association",
+    tag="Reviews",
+    roles=REVIEWER,
+    body=Revocation,
+    answers={200: ClaimView},
+    keyed=True,
+    if_match="honoured",
+    etag=True,
+    refusals=ACT,
+)
+async def revoke_claim(call: Call) -> Answer:
+    """For claims that should never have come so far. Customer and partner are told."""
+    case = await call.any_case()
+    sent, now = call.body(Revocation), await call.now()
+    words = "\n".join(part for part in (sent.reason, sent.comment) if part)
+    intent = call.intent(words=words, author="programme", at=now)
+    return await call.claim(await reviews.revoke(call.ports, case, now, intent))
+
+
+@operation(
+    blueprint,
+    name="review_history",
+    method="GET",
+    route="reviews/{claimId}/history",
+    summary="Everything that happened to a claim",
+    tag="Reviews",
+    roles=PROGRAMME,
+    answers={200: ListedEntries},
+    refusals=("NotFound", "InvalidCursor"),
+)
+async def review_history(call: Call) -> Answer:
+    """The same bytes as the partner reads."""
+    return await history_page(call, await call.any_case())
+
+
+@operation(
+    blueprint,
+    name="review_comments",
+    method="GET",
+    route="reviews/{claimId}/comments",
+    summary="What both sides wrote",
+    tag="Reviews",
+    roles=PROGRAMME,
+    answers={200: ListedComments},
+    refusals=("NotFound", "InvalidCursor"),
+)
+async def review_comments(call: Call) -> Answer:
+    """Oldest first."""
+    return await comments_page(call, await call.any_case())
+
+
+@operation(
+    blueprint,
+    name="add_review_comment",
+    method="POST",
+    route="reviews/{claimId}/comments",
+    summary="Write to the partner",
+    tag="Reviews",
+    roles=REVIEWER,
+    body=CommentSent,
+    answers={201: CommentView},
+    if_match="honoured",
+    refusals=("NotFound",),
+)
+async def add_review_comment(call: Call) -> Answer:
+    """Who of the programme wrote it is kept, and not shown."""
+    return await comment(call, await call.any_case(), "programme")
+
+
+@operation(
+    blueprint,
+    name="review_evidence",
+    method="GET",
+    route="reviews/{claimId}/evidence/{fileName}",
+    summary="A file, as an attachment",
+    tag="Reviews",
+    roles=PROGRAMME,
+    answers={200: bytes},
+    refusals=("NotFound",),
+)
+async def review_evidence(call: Call) -> Answer:
+    """The bytes as the partner sent them."""
+    return await attachment(call, await call.any_case())

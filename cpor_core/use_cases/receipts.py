@@ -1,0 +1,26 @@
+"""Who looked at the figures: shown to the customer whose figures they are."""
+
+from collections.abc import Sequence
+
+from cpor_core.model.usage import Receipt
+from cpor_core.ports import Ports
+from cpor_core.transitions.case import Case
+
+SHOWN = 50
+"""Receipts on the page of one request, the newest ones."""
+LOOKED_AT = 500
+
+
+async def receipts_of(ports: Ports, case: Case) -> Sequence[Receipt]:
+    """Return the newest receipts of this claim's association; a mailed link shows no other's (rulings 23)."""
+    if case.claim.window_ends_at is None and case.claim.official_since is None:
+        return ()
+    found: list[Receipt] = []
+    after = ""
+    for _ in range(LOOKED_AT // SHOWN):
+        page = await ports.receipts.page(case.claim.tenant_id, after=after, limit=SHOWN)
+        found += [receipt for _, receipt in page if receipt.association_id == case.claim.id]
+        if len(page) < SHOWN or len(found) >= SHOWN:
+            break
+        after = page[-1][0]
+    return found[:SHOWN]

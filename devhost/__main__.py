@@ -1,0 +1,35 @@
+"""`python -m devhost`: runs the app of a folder until it is told to stop."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from devhost.config import Config
+from devhost.refusal import CannotStart
+from devhost.server import log_to_stderr, serve
+
+_ENDED_BY_SIGINT = 128 + 2
+
+
+def main() -> int:
+    """Return the exit code: 0 after a stop that was asked for once, 1 with one clear message for what cannot start."""
+    parser = argparse.ArgumentParser(prog="python -m devhost", description="Runs function_app.py on this machine.")
+    parser.add_argument("--app", type=Path, default=Path(), help="the folder of function_app.py and host.json")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, help="0 is any free one; else LocalHttpPort of local.settings.json, or 7071")
+    asked = parser.parse_args()
+    log_to_stderr()
+    try:
+        config = Config.load(asked.app, os.environ)
+        serve(config, asked.host, config.port if asked.port is None else asked.port)
+    except CannotStart as fault:
+        print(f"devhost: {fault}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return _ENDED_BY_SIGINT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

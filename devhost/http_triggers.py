@@ -1,0 +1,126 @@
+"""HTTP functions: finds the function of a request, gives it what the real host would give, sends what it answers."""
+
+import logging
+from collections.abc import Iterable, Mapping
+
+from azure.functions.meta import Datum
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from devhost import kestrel
+from devhost.functions import Function, HttpTrigger
+from devhost.invocations import Invoker
+
+log = logging.getLogger("devhost")
+
+BODY_LIMIT_BYTES = 100 * 1024 * 1024
+
+# What belongs to the connection is the server's to say.
+_HEADERS_OF_THE_SERVER = frozenset({"connection", "content-length", "transfer-encoding"})
+_STATUSES_WITHOUT_BODY = frozenset({204, 304})
+
+
+class BodyTooLarge(Exception):
+    """The body is above the host's limit: 413, before any function."""
+
+
+class HttpTriggers:
+    """The ASGI app of every path that is not the host's own."""
+
+    def __init__(self, functions: Iterable[Function], invoker: Invoker, custom_headers: Mapping[str, str]) -> None:
+        """Keep the functions in the order given: the first that fits is called."""
+        self._routes = [(each, each.trigger) for each in functions if isinstance(each.trigger, HttpTrigger)]
+        self._invoker = invoker
+        self._custom_headers = dict(custom_headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except kestrel.BadPath:
+            response = Response(status_code=400)
+        except BodyTooLarge:
+            response = Response(status_code=413)
+        for name, value in self._custom_headers.items():
+            response.headers.setdefault(name, value)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        path = kestrel.decoded_path(request.scope["raw_path"])
+        body = await _body(request)
+        function, parameters = self._find(request.method, path)
+        if function is None or function.disabled:
+            return Response(status_code=404)
+        headers = kestrel.joined_headers(request.headers.raw)
+        ended = await self._invoker.run(function, _datum(request, path, parameters, headers, body), headers=headers)
+        return Response(status_code=500) if ended.answer is None else _response(function, ended.answer)
+
+    def _find(self, method: str, path: str) -> tuple[Function | None, dict[str, str]]:
+        """Return the first function by name that takes both: one that takes the path alone hides nobody."""
+        for function, trigger in self._routes:
+            parameters = trigger.template.match(path)
+            if parameters is not None and (not trigger.methods or method in trigger.methods):
+                return function, parameters
+        return None, {}
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body, empty if its length was not announced, as on the real host. Raises BodyTooLarge."""
+    announced = request.headers.get("content-length")
+    if announced is not None and int(announced) > BODY_LIMIT_BYTES:
+        raise BodyTooLarge
+    received = bytearray()
+    async for piece in request.stream():
+        received += piece
+        if len(received) > BODY_LIMIT_BYTES:
+            raise BodyTooLarge
+    if announced is None and received:
+        log.warning("a request without Content-Length: the function gets an empty body, as it would in Azure")
+        return b""
+    return bytes(received)
+
+
+def _datum(
+    request: Request, path: str, parameters: Mapping[str, str], headers: Mapping[str, str], body: bytes
+) -> Datum:
+    query = request.scope["query_string"]
+    url = f"{request.url.scheme}://{headers.get('host', '')}{kestrel.encoded_path(path)}"
+    return Datum(
+        {
+            "method": Datum(request.method, "string"),
+            "url": Datum(f"{url}?{query.decode('latin-1')}" if query else url, "string"),
+            "headers": _strings(headers),
+            "query": _strings(kestrel.joined_query(query)),
+            "params": _strings(parameters),
+            "body": Datum(body, "bytes"),
+        },
+        "http",
+    )
+
+
+def _strings(values: Mapping[str, str]) -> dict[str, Datum]:
+    return {name: Datum(value, "string") for name, value in values.items()}
+
+
+def _response(function: Function, answer: Datum) -> Response:
+    """Return what goes out: an empty 500 for an answer that the real host could not send."""
+    status, body = int(answer.value["status_code"].value), answer.value["body"].value
+    headers = {name: datum.value for name, datum in answer.value["headers"].items()}
+    if fault := _fault(status, body, headers, answer.value["cookies"]):
+        log.error("%s: %s", function.name, fault)
+        return Response(status_code=500)
+    kept = {name: value for name, value in headers.items() if name.lower() not in _HEADERS_OF_THE_SERVER}
+    return Response(body, status, kept)
+
+
+def _fault(status: int, body: bytes, headers: Mapping[str, str], cookies: object) -> str | None:
+    if cookies:
+        return "cookies are not known to this host"
+    if body and status in _STATUSES_WITHOUT_BODY:
+        return f"an answer {status} cannot have a body"
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            return f"the header {name} has a character that no header can have"
+    return None

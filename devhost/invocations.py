@@ -1,0 +1,172 @@
+"""Runs one function once: converts what came in, hands over the context, keeps the time limit, writes one log line."""
+
+import asyncio
+import logging
+import re
+import secrets
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+import azure.functions as func
+from azure.functions._abc import RetryContext, RpcException, TraceContext
+from azure.functions.meta import Datum
+
+from devhost.functions import Function, converter
+
+log = logging.getLogger("devhost")
+
+current: ContextVar[str] = ContextVar("invocation", default="-")
+
+_TRACE_PARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an invocation ended, and what an HTTP function answered."""
+
+    succeeded: bool
+    answer: Datum | None = None
+
+
+class _Trace(TraceContext):
+    def __init__(self, caller: str, state: str) -> None:
+        """Stand below the caller's span if it sent one, else begin a trace."""
+        found = _TRACE_PARENT.fullmatch(caller)
+        trace_id, flags = found.groups() if found else (secrets.token_hex(16), "00")
+        self._parent = f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
+        self._state = state if found else ""
+
+    @property
+    def trace_parent(self) -> str:
+        return self._parent
+
+    @property
+    def trace_state(self) -> str:
+        return self._state
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        return {}
+
+
+class _NoRetries(RetryContext):
+    @property
+    def retry_count(self) -> int:
+        return 0
+
+    @property
+    def max_retry_count(self) -> int:
+        return 0
+
+    @property
+    def exception(self) -> RpcException:
+        raise AttributeError("there is none: retry policies are not known to this host")
+
+
+class Context(func.Context):
+    """What a function is told of its invocation, as the real worker tells it."""
+
+    def __init__(self, function: Function, trace: TraceContext) -> None:
+        """Draw the invocation's id."""
+        self._function = function
+        self._id = str(uuid.uuid4())
+        self._trace = trace
+        self._local = threading.local()
+
+    @property
+    def invocation_id(self) -> str:
+        """A new one for each invocation."""
+        return self._id
+
+    @property
+    def thread_local_storage(self) -> Any:
+        """Here to be there: the real worker keeps the invocation's id in it."""
+        return self._local
+
+    @property
+    def function_name(self) -> str:
+        """The name that the function was registered under."""
+        return self._function.name
+
+    @property
+    def function_directory(self) -> str:
+        """The folder of the file that defines the function."""
+        return self._function.directory
+
+    @property
+    def trace_context(self) -> TraceContext:
+        """Where this invocation stands in a distributed trace."""
+        return self._trace
+
+    @property
+    def retry_context(self) -> RetryContext:
+        """Always the first try: a queue's own retries count in the message's `dequeue_count`."""
+        return _NoRetries()
+
+
+@dataclass(frozen=True, slots=True)
+class Invoker:
+    """Runs functions within the time limit of `host.json`."""
+
+    limit: timedelta
+
+    async def run(
+        self,
+        function: Function,
+        given: Datum,
+        metadata: Mapping[str, Datum] = _NOTHING,
+        headers: Mapping[str, str] = _NOTHING,
+    ) -> Ended:
+        """
+        Run *function* and return how it ended. What it raises is logged, never passed on.
+
+        The log gets its name, its duration and how it ended; never what it was given, for tokens and names lie there.
+        """
+        context = Context(function, _Trace(headers.get("traceparent", ""), headers.get("tracestate", "")))
+        token = current.set(context.invocation_id)
+        began = time.perf_counter()
+        ended = Ended(succeeded=False)
+        limit = asyncio.timeout(self.limit.total_seconds())
+        try:
+            async with limit:
+                ended = Ended(succeeded=True, answer=await _call(function, context, given, metadata))
+        except Exception:
+            # At the limit the real host ends the whole worker; one process can only cancel the invocation.
+            why = f"was stopped at the limit of {self.limit}" if limit.expired() else "failed"
+            log.exception("%s %s after %s", function.name, why, _since(began))
+        else:
+            log.info("%s %s in %s", function.name, _status(ended), _since(began))
+        finally:
+            current.reset(token)
+        return ended
+
+
+async def _call(function: Function, context: Context, given: Datum, metadata: Mapping[str, Datum]) -> Datum | None:
+    arguments = {function.parameter: converter(function.binding).decode(given, trigger_metadata=metadata)}
+    if function.wants_context:
+        arguments["context"] = context
+    result = await function.call(**arguments)
+    if function.binding != "httpTrigger":
+        if result is not None:
+            raise TypeError(f"{function.name} returned a {type(result).__name__} that nobody takes")
+        return None
+    if not isinstance(result, func.HttpResponse):
+        raise TypeError(f"{function.name} returned a {type(result).__name__} in place of an HttpResponse")
+    answer: Datum = converter("http").encode(result, expected_type=None)
+    return answer
+
+
+def _status(ended: Ended) -> str:
+    return "succeeded" if ended.answer is None else f"answered {ended.answer.value['status_code'].value}"
+
+
+def _since(began: float) -> str:
+    return f"{1000 * (time.perf_counter() - began):.0f} ms"

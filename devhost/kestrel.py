@@ -1,0 +1,65 @@
+"""How the real host's web server reads a request, where that differs from what Python's libraries do."""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import parse_qsl, quote
+
+_PATH_CHARACTERS = "/:@!$&'()*+,;=-._~%"
+
+
+class BadPath(Exception):
+    """The path cannot be decoded: 400, before any function."""
+
+
+def decoded_path(raw: bytes) -> str:
+    """
+    Return the path as routes see it: decoded but for `%2F`, without dot segments.
+
+    What is not UTF-8 stays as it was sent. Raises BadPath for a NUL.
+    """
+    text = re.sub(r"(?:%(?!2[fF])[0-9a-fA-F]{2})+", _decoded, raw.decode("latin-1"))
+    if "\0" in text:
+        raise BadPath
+    return _without_dot_segments(text)
+
+
+def encoded_path(path: str) -> str:
+    """Return the path as functions see it in the request's URL."""
+    return quote(re.sub(r"%(?![0-9a-fA-F]{2})", "%25", path), safe=_PATH_CHARACTERS)
+
+
+def joined_query(raw: bytes) -> dict[str, str]:
+    """Return the query's values: of one name, in any case, joined with commas; without those that are empty."""
+    return _joined(parse_qsl(raw.decode("latin-1"), keep_blank_values=True))
+
+
+def joined_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers under lower-case names: of one name joined with commas; without those that are empty."""
+    return _joined((name.decode("latin-1").lower(), value.decode("utf-8", "replace")) for name, value in raw)
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(names.setdefault(name.lower(), name), []).append(value)
+    joined = {name: ",".join(each) for name, each in values.items()}
+    return {name: value for name, value in joined.items() if value}
+
+
+def _decoded(run: re.Match[str]) -> str:
+    text = bytes.fromhex(run[0].replace("%", "")).decode("utf-8", "surrogateescape")
+    return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
+
+
+def _without_dot_segments(path: str) -> str:
+    kept: list[str] = []
+    *folders, last = path.split("/")[1:]
+    for segment in folders:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if last == "..":
+        del kept[-1:]
+    return "/" + "/".join([*kept, "" if last in {".", ".."} else last])

@@ -1,0 +1,194 @@
+"""
+Queue functions: takes messages, renews their lease while they are worked on, and deletes, releases or poisons them.
+
+At least once, like the real host: whoever dies between the work and the delete leaves the message to the next.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import logging
+from collections.abc import Awaitable
+from contextlib import nullcontext, suppress
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
+from azure.functions.meta import Datum
+from azure.storage.queue import QueueMessage
+from azure.storage.queue.aio import QueueClient
+
+from devhost.config import QueueSettings
+from devhost.functions import Function
+from devhost.invocations import Ended, Invoker
+
+log = logging.getLogger("devhost")
+
+LEASE = timedelta(minutes=10)
+FIRST_POLL = timedelta(milliseconds=100)
+# The real host goes up to maxPollingInterval. Here somebody is watching, so it stays quick.
+LONGEST_POLL = timedelta(seconds=1)
+
+_POISON_SUFFIX = "-poison"
+_T = TypeVar("_T")
+
+
+class QueueListener:
+    """Feeds one function from its queue until it is told to stop."""
+
+    def __init__(
+        self,
+        function: Function,
+        connection: str,
+        queue: str,
+        settings: QueueSettings,
+        invoker: Invoker,
+        lease: timedelta = LEASE,
+    ) -> None:
+        """Make the clients. Raises ValueError for a connection string that is none."""
+        self._function = function
+        self._settings = settings
+        self._invoker = invoker
+        self._lease = lease
+        self._queue = QueueClient.from_connection_string(connection, queue)
+        # A poison queue has none of its own: what fails there comes again when its lease has run out.
+        self._poison = (
+            None
+            if queue.endswith(_POISON_SUFFIX)
+            else QueueClient.from_connection_string(connection, queue + _POISON_SUFFIX)
+        )
+
+    async def listen(self, stop: asyncio.Event) -> None:
+        """Take messages until *stop*, then let the running ones end."""
+        delay, longest = FIRST_POLL, min(LONGEST_POLL, self._settings.max_polling_interval)
+        running: set[asyncio.Task[None]] = set()
+        async with self._queue, self._poison or nullcontext(), asyncio.TaskGroup() as tasks:
+            while not stop.is_set():
+                messages = await self._receive()
+                for message in messages:
+                    running.add(task := tasks.create_task(self._handle(message)))
+                    task.add_done_callback(running.discard)
+                while len(running) > self._new_batch_threshold:
+                    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                if not messages:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), delay.total_seconds())
+                delay = FIRST_POLL if messages else min(2 * delay, longest)
+
+    @property
+    def _new_batch_threshold(self) -> int:
+        threshold = self._settings.new_batch_threshold
+        return self._settings.batch_size // 2 if threshold is None else threshold
+
+    async def _receive(self) -> list[QueueMessage]:
+        """Return what one request brings; nothing while the queue is not there, which this host never makes."""
+        pages = self._queue.receive_messages(
+            messages_per_page=self._settings.batch_size, visibility_timeout=_seconds(self._lease), retry_total=0
+        ).by_page()
+        try:
+            # One page is one request; of an empty queue there is not even that.
+            page = await anext(pages, None)
+            return [] if page is None else [message async for message in page]
+        except ResourceNotFoundError:
+            return []
+        except AzureError as error:
+            log.warning("%s: its queue does not answer: %s", self._function.name, _first_line(error))
+            return []
+
+    async def _handle(self, message: QueueMessage) -> None:
+        times = message.dequeue_count or 1
+        if times > self._settings.max_dequeue_count:
+            await self._move_to_poison(message)
+            return
+        try:
+            body = base64.b64decode(message.content, validate=True)
+        except (binascii.Error, ValueError):
+            log.warning("%s: message %s is not base64", self._function.name, message.id)
+            await self._move_to_poison(message)
+            return
+        if (await self._run_under_lease(message, body)).succeeded:
+            await self._quietly(self._queue.delete_message(message))
+        elif self._poison is None:
+            log.warning("%s: message %s stays, to come again after its lease", self._function.name, message.id)
+        elif times >= self._settings.max_dequeue_count:
+            await self._move_to_poison(message)
+        else:
+            again = _seconds(self._settings.visibility_timeout)
+            await self._quietly(self._queue.update_message(message, visibility_timeout=again))
+
+    async def _run_under_lease(self, message: QueueMessage, body: bytes) -> Ended:
+        try:
+            text = body.decode("utf-8")
+        except UnicodeDecodeError:
+            # The real host fails such an invocation before the function sees it, as often as any other.
+            log.warning("%s: message %s is not UTF-8", self._function.name, message.id)
+            return Ended(succeeded=False)
+        renewing = asyncio.create_task(self._renew(message))
+        try:
+            return await self._invoker.run(self._function, Datum(text, "string"), _metadata(message))
+        finally:
+            renewing.cancel()
+
+    async def _renew(self, message: QueueMessage) -> None:
+        while True:
+            await asyncio.sleep(self._lease.total_seconds() / 2)
+            renewed = await self._quietly(self._queue.update_message(message, visibility_timeout=_seconds(self._lease)))
+            if renewed is None:
+                return
+            message.pop_receipt = renewed.pop_receipt
+
+    async def _move_to_poison(self, message: QueueMessage) -> None:
+        """Copy, then delete: it may be there twice and cannot be lost."""
+        if self._poison is None:
+            return
+        log.warning("%s: message %s goes to %s", self._function.name, message.id, self._poison.queue_name)
+        if await self._quietly(self._send_to_poison(self._poison, message.content)) is not None:
+            await self._quietly(self._queue.delete_message(message))
+
+    @staticmethod
+    async def _send_to_poison(poison: QueueClient, content: str) -> QueueMessage:
+        try:
+            return await poison.send_message(content)
+        except ResourceNotFoundError:
+            with suppress(ResourceExistsError):
+                await poison.create_queue()
+            return await poison.send_message(content)
+
+    async def _quietly(self, request: Awaitable[_T]) -> _T | None:
+        """Return what *request* brings, or None: a message that stays comes again, so a failure here loses nothing."""
+        try:
+            return await request
+        except AzureError as error:
+            log.warning("%s: %s", self._function.name, _first_line(error))
+            return None
+
+
+def by_hand(text: str, now: datetime) -> tuple[Datum, dict[str, Datum]]:
+    """Return what a function is given for a message that is in no queue."""
+    message = QueueMessage(content=text)
+    message.id, message.pop_receipt, message.dequeue_count = "by-hand", "", 1
+    message.inserted_on = message.expires_on = message.next_visible_on = now
+    return Datum(text, "string"), _metadata(message)
+
+
+def _metadata(message: QueueMessage) -> dict[str, Datum]:
+    instants = {
+        "ExpirationTime": message.expires_on,
+        "InsertionTime": message.inserted_on,
+        "NextVisibleTime": message.next_visible_on,
+    }
+    return {
+        "Id": Datum(message.id, "string"),
+        "PopReceipt": Datum(message.pop_receipt, "string"),
+        "DequeueCount": Datum(json.dumps(message.dequeue_count), "json"),
+        **{name: Datum(json.dumps(at.isoformat()), "json") for name, at in instants.items() if at is not None},
+    }
+
+
+def _seconds(span: timedelta) -> int:
+    return int(span.total_seconds())
+
+
+def _first_line(error: AzureError) -> str:
+    return str(error).partition("\n")[0]

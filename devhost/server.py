@@ -1,0 +1,223 @@
+"""Puts the parts together and keeps them running: one process, one loop, one app."""
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from devhost.admin import Admin, Run
+from devhost.config import Config
+from devhost.functions import Function, HttpTrigger, QueueTrigger, TimerTrigger, Trigger, load
+from devhost.http_triggers import HttpTriggers
+from devhost.invocations import Invoker, current
+from devhost.queue_triggers import QueueListener, by_hand
+from devhost.refusal import CannotStart
+from devhost.timer_triggers import Clock, Timer
+
+log = logging.getLogger("devhost")
+
+GRACE_SECONDS = 30
+
+OnReady = Callable[[str], object]
+Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
+
+def serve(config: Config, host: str, port: int, *, on_ready: OnReady | None = None) -> None:
+    """
+    Run the app of *config* until SIGTERM or SIGINT, let running invocations end, and return.
+
+    Once a process: the app is loaded into this interpreter, with its settings, its folder and UTC. *on_ready* gets the
+    address as soon as it answers; port 0 is any free one. Raises CannotStart.
+    """
+    with _listening(host, port) as listening:
+        become_worker(config)
+        functions = load(config)
+        for function in functions:
+            log.info("%s: %s", function.name, _introduced(function))
+        asyncio.run(_until_signalled(Host(config, functions), listening, on_ready))
+
+
+def become_worker(config: Config) -> None:
+    """Make this process what the real worker is to the app: its settings, its folder, and UTC."""
+    os.environ.update(
+        {
+            "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+            "FUNCTIONS_WORKER_RUNTIME": "python",
+            **config.settings,
+            "AzureWebJobsScriptRoot": str(config.app_dir),
+            "TZ": "UTC",
+        }
+    )
+    time.tzset()
+    os.chdir(config.app_dir)
+    sys.path.insert(0, str(config.app_dir))
+
+
+def log_to_stderr() -> None:
+    """Write the app's and the host's log lines to stderr, each with the id of its invocation."""
+    handler = logging.StreamHandler()
+    handler.addFilter(_with_invocation)
+    logging.basicConfig(
+        level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(invocation)s %(name)s: %(message)s"
+    )
+    for wordy in ("azure", "uvicorn"):
+        logging.getLogger(wordy).setLevel(logging.WARNING)
+
+
+class Host:
+    """An app that can run."""
+
+    def __init__(self, config: Config, functions: Sequence[Function]) -> None:
+        """Make a listener for each queue and a timer for each schedule. Raises CannotStart."""
+        self._config = config
+        self._functions = functions
+        self._invoker = Invoker(config.host.function_timeout)
+        self._clock = Clock()
+        self._work: list[Work] = []
+        self._runs: dict[str, Run] = {}
+        for function in functions:
+            work = self._prepared(function)
+            if work is not None and not function.disabled:
+                self._work.append(work)
+        self._admin = Admin(functions, self._runs)
+
+    async def run(self, listening: socket.socket, stop: asyncio.Event, on_ready: OnReady | None = None) -> None:
+        """Answer, listen and fire until *stop*; then take nothing new and wait for what runs, half a minute at most."""
+        server = _Server(self._app(), on_ready)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        working = [asyncio.create_task(work(stop)) for work in self._work]
+        stopped = asyncio.create_task(stop.wait())
+        # Whatever else ends before the stop has failed, and a host that does half its work must not go on.
+        await asyncio.wait({stopped, serving, *working}, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        server.should_exit = True
+        try:
+            async with asyncio.timeout(GRACE_SECONDS):
+                await asyncio.gather(serving, stopped, *working)
+                await asyncio.gather(*self._admin.running)
+        except TimeoutError:
+            log.warning("what still ran after %d s was stopped", GRACE_SECONDS)
+
+    def _app(self) -> Starlette:
+        http = self._config.host.extensions.http
+        functions = HttpTriggers(self._functions, self._invoker, http.custom_headers)
+        return Starlette(routes=[*self._admin.routes, Mount("/", functions)])
+
+    def _prepared(self, function: Function) -> Work | None:
+        """Return what keeps the function running, and note how to run it by hand. Raises CannotStart."""
+        match function.trigger:
+            case HttpTrigger():
+                return None
+            case QueueTrigger(queue, connection):
+
+                async def take(text: str) -> None:
+                    await self._invoker.run(function, *by_hand(text, self._clock.now()))
+
+                self._runs[function.name] = take
+                try:
+                    string = self._config.connection(connection)
+                    listener = QueueListener(
+                        function, string, queue, self._config.host.extensions.queues, self._invoker
+                    )
+                except ValueError as error:
+                    raise CannotStart(f"{connection} is no connection string: {error}") from error
+                return listener.listen
+            case TimerTrigger(schedule):
+                timer = Timer(function, schedule, self._invoker, self._clock)
+
+                async def fire(_: str) -> None:
+                    await timer.fire()
+
+                self._runs[function.name] = fire
+                return timer.tick
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which leaves the signals to the host and says when it answers."""
+
+    def __init__(self, app: Starlette, on_ready: OnReady | None) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                access_log=False,
+                date_header=True,
+                http="h11",
+                lifespan="off",
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+                ws="none",
+            )
+        )
+        self._on_ready = on_ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for each in sockets or ():
+            host, port = each.getsockname()[:2]
+            address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            log.info("ready %s", address)
+            if self._on_ready is not None:
+                self._on_ready(address)
+
+
+async def _until_signalled(host: Host, listening: socket.socket, on_ready: OnReady | None) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def asked_to_stop() -> None:
+        log.info("stopping")
+        stop.set()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)  # whoever asks twice does not want to wait
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, asked_to_stop)
+    await host.run(listening, stop, on_ready)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, before anything else is done. Raises CannotStart for a port that is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        why = (
+            "is taken" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else f"cannot be used: {error}"
+        )
+        raise CannotStart(f"port {port} on {host} {why}") from error
+
+
+def _introduced(function: Function) -> str:
+    what = _what(function.trigger)
+    return f"{what} (disabled)" if function.disabled else what
+
+
+def _what(trigger: Trigger) -> str:
+    match trigger:
+        case HttpTrigger(template, methods):
+            return f"{','.join(sorted(methods)) or 'all methods'} /{template.text}"
+        case QueueTrigger(queue):
+            return f"queue {queue}"
+        case TimerTrigger(schedule):
+            return f"timer {schedule.text}"
+
+
+def _with_invocation(record: logging.LogRecord) -> bool:
+    record.invocation = current.get()[:8]
+    return True

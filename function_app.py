@@ -1,0 +1,19 @@
+"""Every function of the service, from the blueprints of `cpor_app.triggers`; no rule and no I/O at import."""
+
+import azure.functions as func
+
+from cpor_app.triggers import (
+    anyone,
+    associations,
+    background,
+    claims,
+    customer_page,
+    evidence,
+    not_found,
+    registry,
+    reviews,
+)
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+for module in (anyone, claims, evidence, reviews, associations, registry, customer_page, background, not_found):
+    app.register_functions(module.blueprint)

@@ -1,0 +1,156 @@
+"""Evidence blobs: written once, read whole, deleted for good."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from cpor_app.adapters.blobs import AzureBlobs
+from cpor_app.adapters.storage import StorageConnection, provision
+from cpor_core.errors import Conflict, StorageBusy, Terminal
+from tests.doubles.memory_blobs import MemoryBlobs
+from tests.doubles.transport import Plan, Trouble, answer, lose_answer
+
+NAME = "0123456789abcdef-3f9c"
+PDF = "application/pdf"
+
+Blobs = AzureBlobs | MemoryBlobs
+
+
+@pytest.fixture
+def plan() -> Plan:
+    """The plan that the transport obeys; without faults it only counts."""
+    return Plan()
+
+
+@pytest.fixture
+async def connection(storage_connection: str) -> StorageConnection:
+    """A connection to an account with one empty container."""
+    connection = StorageConnection.from_text(storage_connection).without_pauses()
+    await provision(connection, [], [], ["evidence"])
+    return connection
+
+
+@pytest.fixture
+async def azure(connection: StorageConnection, plan: Plan) -> AsyncIterator[AzureBlobs]:
+    """The real container."""
+    blobs = AzureBlobs(connection, transport=plan.transport)
+    yield blobs
+    await blobs.close()
+
+
+@pytest.fixture(params=["memory", "azure"])
+def blobs(request: pytest.FixtureRequest) -> Blobs:
+    """The real container and its stand-in, which keeps the same promises."""
+    found: Blobs = MemoryBlobs() if request.param == "memory" else request.getfixturevalue("azure")
+    return found
+
+
+async def test_a_blob_comes_back_as_it_was_put(blobs: Blobs) -> None:
+    """Every byte of it."""
+    data = bytes(range(256)) * 64
+
+    await blobs.put(NAME, data, PDF)
+
+    assert await blobs.get(NAME) == data
+
+
+async def test_a_blob_that_is_not_there_is_none(blobs: Blobs) -> None:
+    """Absence is an answer, not an error."""
+    assert await blobs.get(NAME) is None
+
+
+async def test_a_blob_is_written_once(blobs: Blobs) -> None:
+    """Other bytes under its name are refused, the same bytes are simply there."""
+    await blobs.put(NAME, b"first", PDF)
+
+    await blobs.put(NAME, b"first", PDF)
+    for other in (b"other", b"longer than the first"):
+        with pytest.raises(Conflict):
+            await blobs.put(NAME, other, PDF)
+
+    assert await blobs.get(NAME) == b"first"
+
+
+async def test_a_deleted_blob_is_gone(blobs: Blobs) -> None:
+    """And one that has gone already is fine."""
+    await blobs.put(NAME, b"x", PDF)
+
+    await blobs.delete(NAME)
+    await blobs.delete(NAME)
+
+    assert await blobs.get(NAME) is None
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "a?b", "é", "x" * 256])
+async def test_a_name_that_we_would_not_give_is_refused(blobs: Blobs, name: str) -> None:
+    """No caller's file name becomes a blob's name."""
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: blobs.put(name, b"x", PDF),
+        lambda: blobs.get(name),
+        lambda: blobs.delete(name),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError):
+            await call()
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # aiohttp's advice from 1 MiB on
+async def test_the_largest_evidence_is_one_request_each_way(azure: AzureBlobs, plan: Plan) -> None:
+    """20 MiB are neither cut into blocks nor read in pieces."""
+    data = b"\x00\xff" * (10 * 1024 * 1024)
+
+    await azure.put(NAME, data, PDF)
+    assert await azure.get(NAME) == data
+    await azure.delete(NAME)
+
+    assert [str(request) for request in plan.requests] == [
+        f"1 blobs PUT /evidence/{NAME}",
+        f"2 blobs GET /evidence/{NAME}",
+        f"3 blobs DELETE /evidence/{NAME}",
+    ]
+
+
+async def test_a_blob_bears_its_content_type(azure: AzureBlobs, connection: StorageConnection) -> None:
+    """Whoever looks at the account sees what the bytes are."""
+    await azure.put(NAME, b"x", PDF)
+
+    async with connection.blobs() as service:
+        properties = await service.get_blob_client("evidence", NAME).get_blob_properties()
+    assert properties.content_settings.content_type == PDF
+
+
+@pytest.mark.parametrize("trouble", [answer(503), lose_answer()], ids=["503", "silence"])
+async def test_a_put_whose_answer_was_lost_is_done(azure: AzureBlobs, plan: Plan, trouble: Trouble) -> None:
+    """The SDK's second try meets the first, which has the same bytes."""
+    plan.at(1, trouble)
+
+    await azure.put(NAME, b"x", PDF)
+
+    assert await azure.get(NAME) == b"x"
+
+
+@pytest.mark.parametrize("status", [403, 429, 500, 503])
+async def test_what_may_pass_is_busy_wherever_it_happens(azure: AzureBlobs, plan: Plan, status: int) -> None:
+    """Roles that are still being assigned, throttling and servers that fall over are no fault of the program."""
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: azure.put(NAME, b"x", PDF),
+        lambda: azure.get(NAME),
+        lambda: azure.delete(NAME),
+    ]
+    for call in calls:
+        plan.clear()
+        plan.at(1, answer(status, done=False, every_try=True))
+        with pytest.raises(StorageBusy):
+            await call()
+
+
+async def test_a_container_that_was_never_made_is_terminal(connection: StorageConnection) -> None:
+    """It is no missing blob: somebody forgot to make it."""
+    blobs = AzureBlobs(connection, "nowhere")
+
+    with pytest.raises(Terminal):
+        await blobs.put(NAME, b"x", PDF)
+    with pytest.raises(Terminal):
+        await blobs.get(NAME)
+
+    await blobs.close()

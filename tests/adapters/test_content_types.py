@@ -1,0 +1,355 @@
+"""What a file is, by its content: real samples, made here, and their impostors."""
+
+import io
+import struct
+import zipfile
+import zlib
+from email.message import EmailMessage
+from email.policy import SMTP
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cpor_app.adapters.content_types import EML, JPEG, MAX_PARTS, MSG, PDF, PNG, sniff
+
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+
+OLE_FREE, OLE_END, OLE_FAT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
+STORAGE, STREAM, ROOT = 1, 2, 5
+
+
+def pdf() -> bytes:
+    """A whole PDF of one empty page."""
+    return (
+        b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+        b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n3 0 obj<</Type/Page/Parent 2 0 R>>endobj\n"
+        b"trailer<</Root 1 0 R>>\nstartxref\n0\n%%EOF\n"
+    )
+
+
+def png() -> bytes:
+    """A whole PNG of one pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
+
+
+def jpg() -> bytes:
+    """The frame of a JPEG: its beginning, JFIF's own segment, and its end."""
+    return (
+        b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
+        b"\xff\xdb\x00\x43" + bytes(65) + b"\xff\xd9"
+    )
+
+
+def archive(parts: dict[str, bytes], *, prefix: bytes = b"", compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip of *parts*."""
+    buffer = io.BytesIO()
+    buffer.write(prefix)
+    with zipfile.ZipFile(buffer, "a", compression) as made:
+        for name, content in parts.items():
+            made.writestr(name, content)
+    return buffer.getvalue()
+
+
+def declarations(main_part: str, content_type: str) -> bytes:
+    """The list of content types that every Office file has."""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Override PartName="/{main_part}" ContentType="{content_type}"/></Types>'
+    ).encode()
+
+
+def office(main_part: str, content_type: str, **more: bytes) -> dict[str, bytes]:
+    """The parts of an Office file."""
+    relations = f'<Relationships><Relationship Id="r1" Target="{main_part}"/></Relationships>'.encode()
+    return {
+        "[Content_Types].xml": declarations(main_part, content_type),
+        "_rels/.rels": relations,
+        main_part: b"<document/>",
+        **more,
+    }
+
+
+def word() -> dict[str, bytes]:
+    """The parts of a Word document."""
+    return office("word/document.xml", f"{DOCX}.main+xml")
+
+
+def excel() -> dict[str, bytes]:
+    """The parts of a workbook."""
+    return office("xl/workbook.xml", f"{XLSX}.main+xml")
+
+
+def powerpoint() -> dict[str, bytes]:
+    """The parts of a presentation."""
+    return office("ppt/presentation.xml", f"{PPTX}.main+xml")
+
+
+def ole(entries: list[tuple[str, int, bytes]]) -> bytes:
+    """An OLE compound file with *entries* right under its root, each stream in whole sectors of its own (MS-CFB)."""
+    sectors: list[bytes] = []
+    fat: list[int] = []
+
+    def store(content: bytes) -> int:
+        first = len(sectors)
+        for at in range(0, len(content), 512):
+            sectors.append(content[at : at + 512].ljust(512, b"\0"))
+            fat.append(len(sectors))
+        fat[-1] = OLE_END
+        return first
+
+    def entry(name: str, kind: int, *, right: int, child: int, start: int, size: int) -> bytes:
+        utf16 = name.encode("utf-16-le") + b"\0\0"
+        links = struct.pack("<III", OLE_FREE, right, child)
+        return (
+            utf16.ljust(64, b"\0")
+            + struct.pack("<HBB", len(utf16), kind, 1)
+            + links
+            + bytes(36)
+            + struct.pack("<IQ", start, size)
+        )
+
+    directory = entry("Root Entry", ROOT, right=OLE_FREE, child=1 if entries else OLE_FREE, start=OLE_END, size=0)
+    for number, (name, kind, content) in enumerate(entries, 1):
+        padded = content.ljust(4096, b"\0")  # shorter streams would live in a stream of their own
+        directory += entry(
+            name,
+            kind,
+            right=number + 1 if number < len(entries) else OLE_FREE,
+            child=OLE_FREE,
+            start=store(padded) if kind == STREAM else 0,
+            size=len(padded) if kind == STREAM else 0,
+        )
+    directory_at = store(directory)
+    fat_at = len(sectors)
+    fat.append(OLE_FAT)
+    assert len(fat) <= 128
+    table = struct.pack("<128I", *fat, *[OLE_FREE] * (128 - len(fat)))
+    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6) + bytes(6)
+    header += struct.pack("<IIIIIIIII", 0, 1, directory_at, 0, 4096, OLE_END, 0, OLE_END, 0)
+    header += struct.pack("<109I", fat_at, *[OLE_FREE] * 108)
+    return header + b"".join(sectors) + table
+
+
+def msg(*more: tuple[str, int, bytes]) -> bytes:
+    """An Outlook message with its subject, and *more* streams."""
+    return ole(
+        [
+            ("__nameid_version1.0", STORAGE, b""),
+            ("__properties_version1.0", STREAM, bytes(32)),
+            ("__substg1.0_0037001F", STREAM, "Our partner".encode("utf-16-le")),
+            *more,
+        ]
+    )
+
+
+def eml() -> bytes:
+    """A mail as a program saves it."""
+    mail = EmailMessage(SMTP)
+    mail["From"] = "Žofie <zofie@customer.example>"
+    mail["To"] = "partner@partner.example"
+    mail["Date"] = "Fri, 20 Nov 2026 10:00:00 +0100"
+    mail["Subject"] = "Potvrzení"
+    mail.set_content("Yes, they are our partner.\n")
+    mail.add_alternative("<html><body>Yes, they are our partner.</body></html>", subtype="html")
+    return mail.as_bytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "expected"),
+    [
+        (pdf(), "letter.pdf", PDF),
+        (png(), "scan.png", PNG),
+        (jpg(), "scan.jpg", JPEG),
+        (archive(word()), "letter.docx", DOCX),
+        (archive(excel()), "list.xlsx", XLSX),
+        (archive(powerpoint()), "kick-off.pptx", PPTX),
+        (archive(word(), compression=zipfile.ZIP_STORED), "letter.docx", DOCX),
+        (archive(office("word/document2.xml", f"{DOCX}.main+xml")), "letter.docx", DOCX),
+        (archive({**word(), "word/embeddings/list.xlsx": archive(excel())}), "letter.docx", DOCX),
+        (archive({"word/document.xml": b"<document/>", "[Content_Types].xml": b"<Types/>"}), "letter.docx", DOCX),
+        (msg(), "mail.msg", MSG),
+        (msg(("__substg1.0_37010102", STREAM, archive(word()))), "mail.msg", MSG),
+        (msg(("__substg1.0_37010102", STREAM, ole([("WordDocument", STREAM, b"")]))), "mail.msg", MSG),
+        (eml(), "mail.eml", EML),
+        (eml(), "MAIL.EML", EML),
+        (eml().replace(b"\r\n", b"\n"), "mail.eml", EML),
+        (b"Received: by x\r\n" + eml(), "mail.eml", EML),
+        (b"From: a@customer.example\r\nTo: b@partner.example\r\nSubject: yes\r\n\r\nYes.", "mail.eml", EML),
+    ],
+)
+def test_each_kind_of_evidence_is_known_by_its_content(data: bytes, name: str, expected: str) -> None:
+    """All eight kinds, as different programs write them."""
+    assert sniff(data, name) == expected
+
+
+@pytest.mark.parametrize(
+    "data", [pdf(), png(), jpg(), archive(word()), msg()], ids=["pdf", "png", "jpg", "docx", "msg"]
+)
+@pytest.mark.parametrize("name", ["", "evidence", "evidence.bin", "evidence.eml", "evidence.exe"])
+def test_a_name_changes_nothing(data: bytes, name: str) -> None:
+    """The content decides."""
+    assert sniff(data, name) == sniff(data, "right.name")
+    assert sniff(data, name) is not None
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"", "empty.pdf"),
+        (b"MZ\x90\x00" + bytes(400), "letter.pdf"),
+        (b"\x7fELF" + bytes(400), "scan.png"),
+        (b"<!doctype html><script>alert(1)</script>", "letter.pdf"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "scan.png"),
+        (b"GIF89a" + bytes(400), "scan.jpg"),
+        (b"just words", "letter.docx"),
+        (b"{\\rtf1 words}", "letter.docx"),
+        (b"PDF", "letter.pdf"),
+        (b"\n%PDF-1.7\n", "letter.pdf"),
+    ],
+)
+def test_what_is_on_no_list_is_refused_under_every_name(data: bytes, name: str) -> None:
+    """A name proves nothing."""
+    assert sniff(data, name) is None
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"hello.txt": b"hello"},
+        {"word/document.xml": b"<document/>"},
+        {"[Content_Types].xml": declarations("word/document.xml", f"{DOCX}.main+xml")},
+        {"mimetype": b"application/vnd.oasis.opendocument.text", "content.xml": b"<x/>"},
+        {"META-INF/MANIFEST.MF": b"Manifest-Version: 1.0\n", "Main.class": b"\xca\xfe\xba\xbe"},
+        {**word(), **excel(), "[Content_Types].xml": b"<Types/>"},
+        office("word/document.xml", "application/vnd.ms-word.document.macroEnabled.main+xml"),
+        {**word(), "word/vbaProject.bin": b"macro"},
+        {**excel(), "xl/VBAPROJECT.BIN": b"macro"},
+    ],
+    ids=["zip", "no-list", "list-only", "odt", "jar", "two-at-once", "docm", "vba-in-docx", "vba-in-xlsx"],
+)
+def test_a_zip_that_is_no_office_document_is_refused(parts: dict[str, bytes]) -> None:
+    """Nor is one with macros, whatever it calls itself."""
+    assert sniff(archive(parts), "letter.docx") is None
+
+
+def test_a_zip_that_is_broken_or_made_to_be_slow_is_refused() -> None:
+    """Reading it neither fails nor takes long."""
+    whole = archive(word())
+    many = archive({**word(), **{f"word/{n}": b"" for n in range(MAX_PARTS)}})
+
+    assert sniff(whole[: len(whole) // 2], "letter.docx") is None
+    assert sniff(whole[:-10], "letter.docx") is None
+    assert sniff(many, "letter.docx") is None
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [("WordDocument", STREAM, b"")],
+        [("Workbook", STREAM, b"")],
+        [("PowerPoint Document", STREAM, b"")],
+        [("EncryptionInfo", STREAM, b""), ("EncryptedPackage", STREAM, b"")],
+        [("__substg1.0_0037001F", STREAM, b"subject")],
+        [("__properties_version1.0", STORAGE, b"")],
+        [("__properties_version1.0", STREAM, bytes(32)), ("WordDocument", STREAM, b"")],
+        [],
+    ],
+    ids=[
+        "doc",
+        "xls",
+        "ppt",
+        "encrypted-docx",
+        "no-properties",
+        "storage-of-that-name",
+        "doc-with-properties",
+        "empty",
+    ],
+)
+def test_an_ole_file_that_is_no_outlook_message_is_refused(entries: list[tuple[str, int, bytes]]) -> None:
+    """Old Office files and encrypted new ones wear the same first bytes."""
+    assert sniff(ole(entries), "mail.msg") is None
+
+
+def test_a_broken_ole_file_is_refused() -> None:
+    """The first bytes alone are no message."""
+    assert sniff(msg()[:8], "mail.msg") is None
+    assert sniff(msg()[:700], "mail.msg") is None
+    assert sniff(msg()[:8] + b"\xff" * 4096, "mail.msg") is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"just words\r\n\r\nmore words",
+        b"<html>\r\n\r\nFrom: a@customer.example\r\nTo: b@partner.example\r\nSubject: yes\r\n\r\n",
+        b"\r\n" + eml(),
+        b"From me to you\r\n" + eml(),
+        b" " + eml(),
+        eml().partition(b"\r\n\r\n")[0],
+        eml() + b"\0",
+        eml().replace(b"zofie@customer.example", b"zofie"),
+        eml().replace(b"20 Nov 2026", b"some day"),
+        b"Subject: yes\r\nTo: b@partner.example\r\nDate: Fri, 20 Nov 2026 10:00:00 +0100\r\n\r\nYes.",
+        b"From: a@customer.example\r\n\r\nYes.",
+        b"From: a@customer.example\r\nTo: b@partner.example\r\nno colon here\r\nSubject: x\r\n\r\n",
+        b"MZ" + eml(),
+    ],
+)
+def test_text_that_is_no_mail_is_refused(data: bytes) -> None:
+    """`.eml` on the name is not enough."""
+    if data.startswith(b"MZ"):
+        data = b"MZ\x90\x00" + data[2:]
+    assert sniff(data, "mail.eml") is None
+
+
+@pytest.mark.parametrize("name", ["mail.txt", "mail", "mail.eml.html", "eml"])
+def test_a_mail_needs_its_name_too(name: str) -> None:
+    """A mail as text has no sign of its own, so both are asked for."""
+    assert sniff(eml(), name) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pdf() + archive(word()),
+        archive(word(), prefix=pdf()),
+        archive(word(), prefix=jpg()),
+        png() + archive({"Main.class": b""}),
+        png() + b"\n" + archive({"a": b""}) + b"comment",
+        jpg()[:20] + pdf(),
+        archive({"a.pdf": pdf(), **word()}, compression=zipfile.ZIP_STORED),
+        b"%PDF-1.7\n<html><script>alert(1)</script>" + pdf(),
+        jpg()[:20] + b"<SCRIPT>alert(1)</SCRIPT>" + jpg(),
+        archive(word(), prefix=b"MZ\x90\x00" + bytes(60)),
+        archive(word(), prefix=b"<html>"),
+    ],
+)
+def test_a_file_that_is_two_things_at_once_is_refused(data: bytes) -> None:
+    """One program would show the reviewer something else than another."""
+    for name in ("letter.pdf", "letter.docx", "scan.png", "scan.jpg", "mail.eml"):
+        assert sniff(data, name) is None
+
+
+@given(
+    whole=st.sampled_from(
+        [archive(word()), archive(excel(), compression=zipfile.ZIP_STORED), msg(), eml(), pdf(), png()]
+    ),
+    cuts=st.lists(st.tuples(st.integers(8, 5_000), st.binary(min_size=1, max_size=8)), max_size=6),
+    end=st.integers(0, 10_000),
+)
+def test_no_damage_makes_it_fail(whole: bytes, cuts: list[tuple[int, bytes]], end: int) -> None:
+    """Whatever is sent gets an answer: a type or none."""
+    damaged = bytearray(whole)
+    for at, junk in cuts:
+        damaged[at % len(whole) : at % len(whole) + len(junk)] = junk
+
+    sniff(bytes(damaged[: len(whole) - end % 50]), "mail.eml")

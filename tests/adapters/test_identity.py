@@ -1,0 +1,722 @@
+"""Bearer tokens, against a local tenant that behaves like Microsoft Entra ID."""
+
+import asyncio
+import hashlib
+import hmac
+import itertools
+import json
+import traceback
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cpor_app.adapters.clock import Clock
+from cpor_app.adapters.identity import (
+    CONSUMER_TENANT,
+    IssuerUnreachable,
+    TokenSettings,
+    TokenVerifier,
+)
+from cpor_core.model.people import Caller, CallerKind, Role, Unauthenticated
+from devhost import issuer as local
+from devhost.issuer import LocalIssuer
+from tests.doubles import entra
+from tests.doubles.clock import FixedClock
+from tests.doubles.entra import KeyServer, app_claims, claims, published, segment, signed, signed_octets, signing_key
+
+PROGRAMME = "11111111-2222-4333-8444-555566667777"
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """A clock that the test moves."""
+    return FixedClock()
+
+
+@pytest.fixture
+def server() -> Iterator[KeyServer]:
+    """The issuer's address for keys, with one key."""
+    with KeyServer() as listening:
+        listening.publish(published(signing_key(0)))
+        yield listening
+
+
+@pytest.fixture
+def verifier(server: KeyServer, clock: FixedClock) -> TokenVerifier:
+    """The verifier under test."""
+    return verifier_of(server.url, clock)
+
+
+def verifier_of(url: str, clock: FixedClock, timeout_seconds: float = 5) -> TokenVerifier:
+    """A verifier of Entra's tokens with the keys of a local address."""
+    trusted = TokenSettings(
+        entra.AUDIENCE, entra.ISSUER, url, PROGRAMME, sandbox=True, fetch_timeout_seconds=timeout_seconds
+    )
+    return TokenVerifier(trusted, clock.real, clock.monotonic)
+
+
+async def refusal(verifier: TokenVerifier, authorization: str | None) -> str:
+    """The reason code for which a header is refused."""
+    with pytest.raises(Unauthenticated) as caught:
+        await verifier.verify(authorization)
+    return caught.value.reason_code
+
+
+def hs256(said: dict[str, object], secret: bytes, **header: object) -> str:
+    """A token signed with a shared secret: no library makes one whose secret is a public key."""
+    text = f"{segment({'alg': 'HS256', 'typ': 'JWT', **header})}.{segment(said)}"
+    mac = hmac.new(secret, text.encode(), hashlib.sha256).digest()
+    return f"{text}.{urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+# Who calls
+
+
+async def test_a_persons_token_names_organisation_person_and_roles(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """`tid`, `oid` and `roles` of a delegated token become the caller."""
+    caller = await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
+
+    assert caller == Caller(entra.TENANT, entra.PERSON, CallerKind.PERSON, frozenset({Role.INCENTIVES_ADMIN}))
+
+
+async def test_a_clients_token_names_the_client(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """An app-only token is a caller of kind app."""
+    caller = await verifier.verify(f"Bearer {signed(app_claims(clock.real()))}")
+
+    assert caller.kind is CallerKind.APP
+    assert caller.object_id == entra.PERSON
+
+
+async def test_the_scheme_is_taken_in_any_case(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """`bearer` is as good as `Bearer` (RFC 9110)."""
+    caller = await verifier.verify(f"bEARER  {signed(claims(clock.real()))} ")
+
+    assert caller.tenant_id == entra.TENANT
+
+
+async def test_capital_guids_are_lowered(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """An organisation is the same organisation however its GUID is written."""
+    said = claims(clock.real(), tid=entra.TENANT.upper(), oid=entra.PERSON.upper())
+
+    caller = await verifier.verify(f"Bearer {signed(said)}")
+
+    assert (caller.tenant_id, caller.object_id) == (entra.TENANT, entra.PERSON)
+
+
+async def test_one_scope_of_several_is_enough(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """`scp` is a list with spaces."""
+    caller = await verifier.verify(f"Bearer {signed(claims(clock.real(), scp='other access more', idtyp='user'))}")
+
+    assert caller.kind is CallerKind.PERSON
+
+
+async def test_roles_that_we_do_not_know_are_ignored(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """A role of another spelling is as if absent."""
+    said = claims(clock.real(), roles=["Incentives.User", "incentives.admin", "Owner", ""])
+
+    caller = await verifier.verify(f"Bearer {signed(said)}")
+
+    assert caller.roles == {Role.INCENTIVES_USER}
+
+
+async def test_a_person_without_roles_is_known_and_may_do_nothing(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """Without `roles` a person is authenticated; what follows is a matter of rights."""
+    caller = await verifier.verify(f"Bearer {signed(claims(clock.real(), roles=None))}")
+
+    assert caller.roles == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("tenant", "counted"),
+    [
+        (PROGRAMME, set(Role)),
+        (PROGRAMME.upper(), set(Role)),
+        (entra.TENANT, {Role.INCENTIVES_ADMIN, Role.INCENTIVES_USER, Role.CUSTOMER_ADMIN}),
+    ],
+)
+async def test_the_programmes_roles_count_only_in_its_own_tenant(
+    verifier: TokenVerifier, clock: FixedClock, tenant: str, counted: set[Role]
+) -> None:
+    """An administrator of any tenant can hand out `Program.Operator`; it means nothing there."""
+    caller = await verifier.verify(f"Bearer {signed(claims(clock.real(), tid=tenant, roles=list(Role)))}")
+
+    assert caller.roles == counted
+
+
+async def test_the_local_issuer_is_checked_by_the_same_code(tmp_path: Path) -> None:
+    """The sandbox differs in settings only: a file for a key set, another issuer, another audience."""
+    issuer = LocalIssuer.open(tmp_path)
+    trusted = TokenSettings(local.AUDIENCE, local.ISSUER, issuer.jwks_url, local.PROGRAMME_TENANT, sandbox=True)
+
+    caller = await TokenVerifier(trusted, Clock().real).verify(
+        f"Bearer {issuer.sign(['Program.Operator'], local.PROGRAMME_TENANT, app=True)}"
+    )
+
+    assert caller.kind is CallerKind.APP
+    assert caller.roles == {Role.PROGRAM_OPERATOR}
+
+
+# Whom we do not know: the header
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Basic YTpi", "Digest x", "token", "BearOff a.b.c"])
+async def test_without_a_bearer_token_nobody_calls(verifier: TokenVerifier, authorization: str | None) -> None:
+    """A missing header and other schemes are told apart from bad tokens."""
+    assert await refusal(verifier, authorization) == "TokenMissing"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer a.b",
+        "Bearer a.b.c.d",
+        "Bearer a.b.",
+        "Bearera.b.c",
+        "Bearer a.b.c, Bearer a.b.c",
+        "Bearer é.b.c",
+        "Bearer a\0.b.c",
+        "Bearer a.b.c\n",
+        "Bearer ====.b.c",
+        "Bearer a.b.c",
+        f"Bearer {'a' * 20_000}.b.c",
+        f"Bearer {segment([])}.e30.c",
+        f"Bearer {segment('text')}.e30.c",
+        f"Bearer {segment(None)}.e30.c",
+        f"Bearer {segment({'alg': 'RS256'})}.e30.c",
+        f"Bearer {segment({'alg': 'RS256', 'kid': 7})}.e30.c",
+        f"Bearer {segment({'alg': 'RS256', 'kid': None})}.e30.c",
+        f"Bearer {segment({'alg': ['RS256'], 'kid': 'k'})}.e30.c",
+        f"Bearer {segment({'kid': 'k'})}.e30.c",
+        f"Bearer {urlsafe_b64encode(b'[' * 9000).decode()}.e30.c",
+        f"Bearer {urlsafe_b64encode(b'1' * 9000).decode()}.e30.c",
+        f"Bearer {urlsafe_b64encode(bytes(range(128, 256))).decode()}.e30.c",
+    ],
+    ids=itertools.count(),
+)
+async def test_what_is_no_token_is_refused_as_such(verifier: TokenVerifier, authorization: str) -> None:
+    """Nothing that comes in the header can be more than a 401."""
+    assert await refusal(verifier, authorization) == "TokenMalformed"
+
+
+async def test_an_unsigned_token_is_refused(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """Algorithm `none` is refused, with a signature and without."""
+    kid = published(signing_key(0))["kid"]
+    text = f"{segment({'alg': 'none', 'kid': kid})}.{segment(claims(clock.real()))}"
+
+    assert await refusal(verifier, f"Bearer {text}.c2ln") == "TokenAlgorithm"
+    assert await refusal(verifier, f"Bearer {text}.") == "TokenMalformed"
+
+
+@pytest.mark.parametrize("form", [PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1])
+async def test_the_public_key_is_no_shared_secret(
+    verifier: TokenVerifier, clock: FixedClock, form: PublicFormat
+) -> None:
+    """HS256 is refused: everybody knows the public key, with which such a token would be signed."""
+    secret = signing_key(0).public_key().public_bytes(Encoding.PEM, form)
+    token = hs256(claims(clock.real()), secret, kid=published(signing_key(0))["kid"])
+
+    assert await refusal(verifier, f"Bearer {token}") == "TokenAlgorithm"
+
+
+@pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])
+async def test_other_algorithms_of_the_same_key_are_refused(
+    verifier: TokenVerifier, clock: FixedClock, algorithm: str
+) -> None:
+    """RS256 only."""
+    kid = published(signing_key(0))["kid"]
+    token = jwt.encode(claims(clock.real()), signing_key(0), algorithm, {"kid": kid})
+
+    assert await refusal(verifier, f"Bearer {token}") == "TokenAlgorithm"
+
+
+@pytest.mark.parametrize(
+    "header", [{"crit": ["exp"]}, {"crit": []}, {"crit": None}, {"crit": "b64"}, {"b64": True}, {"b64": "false"}]
+)
+async def test_critical_header_parameters_are_refused(
+    verifier: TokenVerifier, clock: FixedClock, header: dict[str, object]
+) -> None:
+    """We understand no extension, so that a token which demands one is not ours (RFC 7515, 4.1.11)."""
+    text = f"{segment({'alg': 'RS256', 'kid': 'k', **header})}.{segment(claims(clock.real()))}"
+
+    assert await refusal(verifier, f"Bearer {text}.c2ln") == "TokenAlgorithm"
+
+
+async def test_a_key_that_the_token_brings_along_is_not_looked_at(
+    verifier: TokenVerifier, clock: FixedClock, server: KeyServer
+) -> None:
+    """`jwk`, `jku` and `x5u` in the header change nothing: neither which key is used nor where keys are fetched."""
+    stranger = signing_key(1)
+    with KeyServer() as elsewhere:
+        elsewhere.publish(published(stranger))
+        header = {"jwk": published(stranger), "jku": elsewhere.url, "x5u": elsewhere.url, "x5c": ["MIIB"]}
+        known = signed(claims(clock.real()), stranger, **header, kid=published(signing_key(0))["kid"])
+        unknown = signed(claims(clock.real()), stranger, **header)
+
+        assert await refusal(verifier, f"Bearer {known}") == "TokenSignature"
+        assert await refusal(verifier, f"Bearer {unknown}") == "TokenKeyUnknown"
+        assert (server.requests, elsewhere.requests) == (1, 0)
+    assert (await verifier.verify(f"Bearer {signed(claims(clock.real()), **header)}")).tenant_id == entra.TENANT
+
+
+# Whom we do not know: signature and claims
+
+
+async def test_a_strangers_signature_is_refused(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """Our key's name on another key's signature helps nobody."""
+    token = signed(claims(clock.real()), signing_key(1), kid=published(signing_key(0))["kid"])
+
+    assert await refusal(verifier, f"Bearer {token}") == "TokenSignature"
+
+
+async def test_a_changed_claim_breaks_the_signature(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """What was signed is what counts."""
+    header, _, signature = signed(claims(clock.real())).split(".")
+    changed = segment(claims(clock.real(), roles=["Program.Operator"]))
+
+    assert await refusal(verifier, f"Bearer {header}.{changed}.{signature}") == "TokenSignature"
+
+
+async def test_a_signature_has_one_spelling(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """The spare bits of base64url's last character do not make another good token."""
+    token = signed(claims(clock.real()))
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    other = token[:-1] + alphabet[alphabet.index(token[-1]) ^ 1]
+
+    assert await refusal(verifier, f"Bearer {other}") == "TokenMalformed"
+
+
+HOUR = 3600
+LONG_AGO, FAR_AHEAD = -(10**30), 10**30
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        # for somebody else
+        ({"aud": "api://" + entra.AUDIENCE}, "TokenAudience"),
+        ({"aud": entra.AUDIENCE.upper()}, "TokenAudience"),
+        ({"aud": ""}, "TokenAudience"),
+        ({"aud": [entra.AUDIENCE]}, "TokenClaims"),
+        ({"aud": None}, "TokenClaims"),
+        # from somebody else
+        ({"iss": "https://login.microsoftonline.com/{tenantid}/v2.0"}, "TokenIssuer"),
+        ({"iss": f"https://login.microsoftonline.com/{PROGRAMME}/v2.0"}, "TokenIssuer"),
+        ({"iss": f"https://login.microsoftonline.com/{entra.TENANT}/v2.0/"}, "TokenIssuer"),
+        ({"iss": f"https://login.microsoftonline.com/{entra.TENANT.upper()}/v2.0"}, "TokenIssuer"),
+        ({"iss": f"https://login.microsoftonline.de/{entra.TENANT}/v2.0"}, "TokenIssuer"),
+        ({"iss": [entra.ISSUER]}, "TokenClaims"),
+        ({"iss": None}, "TokenClaims"),
+        ({"tid": CONSUMER_TENANT}, "TokenTenant"),
+        ({"tid": CONSUMER_TENANT.upper()}, "TokenTenant"),
+        ({"tid": "common"}, "TokenTenant"),
+        ({"tid": "contoso.onmicrosoft.com"}, "TokenTenant"),
+        ({"tid": entra.TENANT + "\n"}, "TokenTenant"),
+        ({"tid": ""}, "TokenTenant"),
+        ({"tid": [entra.TENANT]}, "TokenClaims"),
+        ({"tid": None}, "TokenClaims"),
+        # of another version
+        ({"ver": "1.0", "iss": f"https://sts.windows.net/{entra.TENANT}/"}, "TokenVersion"),
+        ({"ver": 2.0}, "TokenClaims"),
+        ({"ver": None}, "TokenClaims"),
+        # times
+        ({"exp": None}, "TokenClaims"),
+        ({"nbf": None}, "TokenClaims"),
+        ({"iat": None}, "TokenClaims"),
+        ({"exp": "4102444800"}, "TokenClaims"),
+        ({"exp": 4102444800.5}, "TokenClaims"),
+        ({"exp": float("inf")}, "TokenClaims"),
+        ({"exp": float("nan")}, "TokenClaims"),
+        ({"exp": True}, "TokenClaims"),
+        ({"exp": [1]}, "TokenClaims"),
+        ({"exp": LONG_AGO}, "TokenExpired"),
+        ({"exp": 0}, "TokenExpired"),
+        ({"nbf": FAR_AHEAD}, "TokenNotYetValid"),
+        ({"iat": FAR_AHEAD}, "TokenNotYetValid"),
+        ({"nbf": "soon"}, "TokenClaims"),
+        ({"iat": {}}, "TokenClaims"),
+        # neither a person nor an app
+        ({"scp": None}, "TokenSubject"),
+        ({"scp": ""}, "TokenSubject"),
+        ({"scp": "accessible"}, "TokenSubject"),
+        ({"scp": "Access"}, "TokenSubject"),
+        ({"scp": ["access"]}, "TokenClaims"),
+        ({"oid": "ana@contoso.fr"}, "TokenSubject"),
+        ({"oid": None}, "TokenClaims"),
+        ({"oid": 7}, "TokenClaims"),
+        ({"idtyp": "app"}, "TokenSubject"),
+        ({"idtyp": "device"}, "TokenSubject"),
+        ({"idtyp": "app", "scp": None, "roles": None}, "TokenSubject"),
+        ({"idtyp": "app", "scp": None, "roles": []}, "TokenSubject"),
+        ({"idtyp": "app", "scp": None, "oid": None}, "TokenClaims"),
+        ({"idtyp": ["app"], "scp": None}, "TokenClaims"),
+        ({"idtyp": "App", "scp": None}, "TokenSubject"),
+        # roles
+        ({"roles": "Incentives.Admin"}, "TokenClaims"),
+        ({"roles": {"Incentives.Admin": True}}, "TokenClaims"),
+        ({"roles": ["Incentives.Admin", 1]}, "TokenClaims"),
+        ({"roles": [["Incentives.Admin"]]}, "TokenClaims"),
+    ],
+)
+async def test_a_well_signed_token_that_says_the_wrong_thing_is_refused(
+    verifier: TokenVerifier, clock: FixedClock, overrides: dict[str, object], reason: str
+) -> None:
+    """Each claim that we rest on is checked, and a claim of a strange type is a 401 and no fault of ours."""
+    assert await refusal(verifier, f"Bearer {signed(claims(clock.real(), **overrides))}") == reason
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"null", b"[]", b"\xff\xfe", b"{", b'{"exp":' + b"9" * 5000 + b"}", b"[" * 5000],
+    ids=itertools.count(),
+)
+async def test_a_well_signed_payload_that_is_no_object_is_refused(verifier: TokenVerifier, payload: bytes) -> None:
+    """Even the issuer cannot make us fail."""
+    assert await refusal(verifier, f"Bearer {signed_octets(payload)}") in {"TokenClaims", "TokenMalformed"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "seconds_from_now", "reason"),
+    [
+        ("exp", -299, None),
+        ("exp", -300, "TokenExpired"),
+        ("nbf", 300, None),
+        ("nbf", 301, "TokenNotYetValid"),
+        ("iat", 300, None),
+        ("iat", 301, "TokenNotYetValid"),
+    ],
+)
+async def test_clocks_may_differ_by_five_minutes(
+    verifier: TokenVerifier, clock: FixedClock, claim: str, seconds_from_now: int, reason: str | None
+) -> None:
+    """The leeway is five minutes on each side, to the second."""
+    said = claims(clock.real(), **{claim: int(clock.real().timestamp()) + seconds_from_now})
+
+    if reason is None:
+        assert (await verifier.verify(f"Bearer {signed(said)}")).tenant_id == entra.TENANT
+    else:
+        assert await refusal(verifier, f"Bearer {signed(said)}") == reason
+
+
+async def test_a_token_outlives_the_move_of_the_sandbox_clock(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """Token times are judged by the real clock, which the sandbox cannot move."""
+    token = signed(claims(clock.real()))
+
+    clock.shift(timedelta(days=30))
+
+    assert (await verifier.verify(f"Bearer {token}")).tenant_id == entra.TENANT
+
+
+async def test_one_tenants_own_key_does_not_sign_for_the_others(
+    verifier: TokenVerifier, clock: FixedClock, server: KeyServer
+) -> None:
+    """A key whose `issuer` names a tenant is good for that tenant alone."""
+    server.publish(published(signing_key(0), issuer=f"https://login.microsoftonline.com/{PROGRAMME}/v2.0"))
+
+    assert await refusal(verifier, f"Bearer {signed(claims(clock.real()))}") == "TokenIssuer"
+    assert (await verifier.verify(f"Bearer {signed(claims(clock.real(), tid=PROGRAMME))}")).tenant_id == PROGRAMME
+
+
+async def test_a_key_without_an_issuer_signs_for_every_tenant(
+    verifier: TokenVerifier, clock: FixedClock, server: KeyServer
+) -> None:
+    """The member is optional in a key set."""
+    server.publish(published(signing_key(0), issuer=None))
+
+    assert (await verifier.verify(f"Bearer {signed(claims(clock.real()))}")).tenant_id == entra.TENANT
+
+
+# The issuer's keys
+
+
+async def test_keys_are_fetched_once_a_day(verifier: TokenVerifier, clock: FixedClock, server: KeyServer) -> None:
+    """A set is kept for 24 hours and then fetched anew."""
+    asked = []
+    for hours in (0, 23, 1, 1):
+        clock.advance(timedelta(hours=hours))
+        await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
+        asked.append(server.requests)
+
+    assert asked == [1, 1, 2, 2]
+
+
+async def test_callers_who_come_together_share_one_fetch(
+    verifier: TokenVerifier, clock: FixedClock, server: KeyServer
+) -> None:
+    """A cold start under load asks the issuer once, and one caller who goes away does not fail the others."""
+    server.open_gate.clear()
+    calls = [asyncio.create_task(verifier.verify(f"Bearer {signed(claims(clock.real()))}")) for _ in range(50)]
+    await asyncio.sleep(0)
+    calls[0].cancel()
+    server.open_gate.set()
+
+    callers = await asyncio.gather(*calls[1:])
+
+    assert {caller.tenant_id for caller in callers} == {entra.TENANT}
+    assert server.requests == 1
+
+
+async def test_a_fetch_does_not_hold_up_the_event_loop(
+    verifier: TokenVerifier, clock: FixedClock, server: KeyServer
+) -> None:
+    """While the issuer thinks, others are served."""
+    server.open_gate.clear()
+    call = asyncio.create_task(verifier.verify(f"Bearer {signed(claims(clock.real()))}"))
+
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+    assert not call.done()
+    server.open_gate.set()
+    await call
+
+
+async def test_a_new_key_of_the_issuer_is_found(verifier: TokenVerifier, clock: FixedClock, server: KeyServer) -> None:
+    """An unknown key id fetches the set anew; a key that the issuer has withdrawn is no longer good."""
+    await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
+    clock.advance(timedelta(seconds=30))
+    server.publish(published(signing_key(1)))
+
+    caller = await verifier.verify(f"Bearer {signed(claims(clock.real()), signing_key(1))}")
+
+    assert caller.tenant_id == entra.TENANT
+    assert await refusal(verifier, f"Bearer {signed(claims(clock.real()))}") == "TokenKeyUnknown"
+
+
+async def test_made_up_key_ids_ask_the_issuer_once_in_thirty_seconds(
+    verifier: TokenVerifier, clock: FixedClock, server: KeyServer
+) -> None:
+    """A flood of unknown key ids is refused from memory."""
+    asked = []
+    for second in (0, 29, 30, 59, 60):
+        clock.set(FixedClock().real() + timedelta(seconds=second))
+        for number in range(20):
+            token = signed(claims(clock.real()), kid=f"made-up-{number}")
+            assert await refusal(verifier, f"Bearer {token}") == "TokenKeyUnknown"
+        asked.append(server.requests)
+
+    assert asked == [1, 1, 2, 2, 3]
+    assert (await verifier.verify(f"Bearer {signed(claims(clock.real()))}")).tenant_id == entra.TENANT
+
+
+async def test_an_old_set_is_used_while_the_issuer_is_out_of_reach(
+    verifier: TokenVerifier, clock: FixedClock, server: KeyServer
+) -> None:
+    """An outage of the issuer does not lock out those who hold good tokens, nor let in others."""
+    await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
+    server.stop()
+    clock.advance(timedelta(days=3))
+
+    assert (await verifier.verify(f"Bearer {signed(claims(clock.real()))}")).tenant_id == entra.TENANT
+    assert await refusal(verifier, f"Bearer {signed(claims(clock.real()), signing_key(1))}") == "TokenKeyUnknown"
+
+
+async def test_an_outage_is_asked_about_once_in_thirty_seconds(
+    verifier: TokenVerifier, clock: FixedClock, server: KeyServer
+) -> None:
+    """With an old set in hand, callers do not each wait for an issuer that fails."""
+    await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
+    server.status = 500
+    clock.advance(timedelta(days=3))
+
+    asked = []
+    for seconds in (0, 29, 1):
+        clock.advance(timedelta(seconds=seconds))
+        for _ in range(5):
+            await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
+        asked.append(server.requests)
+
+    assert asked == [2, 2, 3]
+
+
+@pytest.mark.parametrize("answer", [b"", b"<html>", b"{}", b'{"keys": 7}', b'{"keys": []}', b'{"keys": [1, {}, null]}'])
+async def test_an_answer_without_keys_is_no_answer(
+    verifier: TokenVerifier, clock: FixedClock, server: KeyServer, answer: bytes
+) -> None:
+    """What a broken gateway says in the issuer's place does not replace the keys that we have."""
+    await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
+    server.answer = answer
+    clock.advance(timedelta(days=2))
+
+    assert (await verifier.verify(f"Bearer {signed(claims(clock.real()))}")).tenant_id == entra.TENANT
+    assert server.requests == 2
+
+
+async def test_without_any_key_nothing_can_be_judged(
+    verifier: TokenVerifier, clock: FixedClock, server: KeyServer
+) -> None:
+    """With no set at all the answer is "later", not "no": the token may be good. It heals after five seconds."""
+    server.status = 503
+    token = f"Bearer {signed(claims(clock.real()))}"
+    for _ in range(5):
+        with pytest.raises(IssuerUnreachable) as caught:
+            await verifier.verify(token)
+        assert caught.value.retry_after_seconds == 5
+    assert server.requests == 1
+
+    server.status = 200
+    clock.advance(timedelta(seconds=5))
+
+    assert (await verifier.verify(token)).tenant_id == entra.TENANT
+
+
+async def test_an_issuer_that_is_silent_is_out_of_reach(clock: FixedClock, server: KeyServer) -> None:
+    """A fetch ends with its time limit."""
+    server.open_gate.clear()
+    verifier = verifier_of(server.url, clock, timeout_seconds=0.05)
+
+    with pytest.raises(IssuerUnreachable):
+        await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
+
+
+async def test_the_issuers_keys_are_not_fetched_from_elsewhere(
+    verifier: TokenVerifier, clock: FixedClock, server: KeyServer
+) -> None:
+    """A redirect is not followed."""
+    with KeyServer() as elsewhere:
+        elsewhere.publish(published(signing_key(0)))
+        server.status, server.location = 302, elsewhere.url
+
+        with pytest.raises(IssuerUnreachable):
+            await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
+
+        assert elsewhere.requests == 0
+
+
+async def test_a_key_set_without_end_is_refused(verifier: TokenVerifier, clock: FixedClock, server: KeyServer) -> None:
+    """A set of more than 1 MiB is not read."""
+    server.answer += b" " * 1024 * 1024
+
+    with pytest.raises(IssuerUnreachable):
+        await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
+
+
+async def test_keys_of_other_kinds_are_passed_over(
+    verifier: TokenVerifier, clock: FixedClock, server: KeyServer
+) -> None:
+    """Keys that are not RSA, not for signing, too short, nameless or broken neither count nor disturb."""
+    short = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - that is the point
+    curve = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key()))
+    good = published(signing_key(0))
+    server.publish(
+        {**curve, "kid": "curve"},
+        {**published(signing_key(1)), "use": "enc"},
+        published(short),
+        {name: value for name, value in published(signing_key(1)).items() if name != "kid"},
+        {**published(signing_key(1)), "issuer": ["*"]},
+        {**published(signing_key(1)), "n": "é"},
+        {**published(signing_key(1)), "n": ""},
+        {**published(signing_key(1)), "e": "AA"},
+        {**good, "x5t": "abc", "x5c": ["MIIB"]},
+    )
+
+    assert (await verifier.verify(f"Bearer {signed(claims(clock.real()))}")).tenant_id == entra.TENANT
+    assert await refusal(verifier, f"Bearer {signed(claims(clock.real()), signing_key(1))}") == "TokenKeyUnknown"
+    assert await refusal(verifier, f"Bearer {signed(claims(clock.real()), kid=published(short)['kid'])}") == (
+        "TokenKeyUnknown"
+    )
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("audience", "issuer", "jwks_url", "sandbox"),
+    [
+        ("", entra.ISSUER, "https://issuer.example/keys", True),
+        (entra.AUDIENCE, "https://issuer.example", "https://issuer.example/keys", True),
+        (entra.AUDIENCE, entra.ISSUER, "file:///keys.json", False),
+        (entra.AUDIENCE, entra.ISSUER, "http://issuer.example/keys", False),
+        (entra.AUDIENCE, entra.ISSUER, "ftp://issuer.example/keys", True),
+        (entra.AUDIENCE, entra.ISSUER, "", True),
+    ],
+)
+def test_settings_under_which_anybody_could_make_tokens_are_refused(
+    audience: str,
+    issuer: str,
+    jwks_url: str,
+    sandbox: bool,  # noqa: FBT001
+) -> None:
+    """Outside the sandbox keys come over https only, and the issuer always names its tenant."""
+    with pytest.raises(ValueError, match=r"token|keys"):
+        TokenSettings(audience, issuer, jwks_url, PROGRAMME, sandbox=sandbox)
+
+
+def test_keys_over_https_are_fit_for_the_cloud() -> None:
+    """The settings of a deployment are taken."""
+    assert not TokenSettings(entra.AUDIENCE, entra.ISSUER, "https://issuer.example/keys", PROGRAMME).sandbox
+
+
+# Whatever is sent
+
+
+@pytest.fixture(scope="module")
+def key_set(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A key set in a file, for tests of many examples."""
+    path = tmp_path_factory.mktemp("keys") / "jwks.json"
+    path.write_text(json.dumps({"keys": [published(signing_key(0))]}))
+    return path.as_uri()
+
+
+@settings(deadline=None)
+@given(authorization=st.text() | st.from_regex(r"(?i)bearer [A-Za-z0-9_\-.]{0,80}", fullmatch=True))
+def test_no_header_is_more_than_refused(key_set: str, authorization: str) -> None:
+    """Any text is a 401."""
+    assert asyncio.run(refusal(verifier_of(key_set, FixedClock()), authorization))
+
+
+@settings(deadline=None)
+@given(header=st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "x"]), any_json))
+def test_no_token_header_is_more_than_refused(key_set: str, header: dict[str, object]) -> None:
+    """Any JSON in the token's header is a 401."""
+    named = {"alg": "RS256", "kid": published(signing_key(0))["kid"], **header}
+
+    assert asyncio.run(refusal(verifier_of(key_set, FixedClock()), f"Bearer {segment(named)}.e30.c2ln"))
+
+
+@settings(deadline=None)
+@given(
+    overrides=st.dictionaries(
+        st.sampled_from(["aud", "iss", "tid", "oid", "ver", "exp", "nbf", "iat", "roles", "scp", "idtyp"]),
+        any_json,
+        min_size=1,
+    )
+)
+def test_no_claim_is_more_than_refused(key_set: str, overrides: dict[str, object]) -> None:
+    """Any JSON in a well signed claim is a 401, or nothing that we rest on."""
+    clock = FixedClock()
+    token = signed({**claims(clock.real()), **overrides})
+    try:
+        caller = asyncio.run(verifier_of(key_set, clock).verify(f"Bearer {token}"))
+    except Unauthenticated:
+        return
+    assert caller.tenant_id == entra.TENANT
+
+
+async def test_a_refusal_says_nothing_of_the_token(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """Neither what the caller is told nor what a log would print of the error holds a part of the token."""
+    for overrides in ({"aud": "SECRET"}, {"tid": "SECRET"}, {"exp": "SECRET"}, {"roles": "SECRET"}, {"oid": "SECRET"}):
+        token = signed(claims(clock.real(), name="SECRET", **overrides))
+
+        with pytest.raises(Unauthenticated) as caught:
+            await verifier.verify(f"Bearer {token}")
+
+        printed = "".join(traceback.format_exception(caught.value)) + caught.value.description
+        assert "SECRET" not in printed
+        assert not any(part in printed for part in token.split("."))
+        assert not set('"\\') & set(caught.value.description)

@@ -1,0 +1,417 @@
+"""Handing mails over to a real SMTP server, and telling its refusals apart."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from cpor_app.adapters.smtp import OutgoingMail, SmtpMailer
+from cpor_core.errors import MailDelayed, RecipientRefused
+from tests.support.smtp import SmtpServer
+
+NOW = datetime(2026, 11, 20, 13, 35, tzinfo=UTC)
+MAIL = OutgoingMail(
+    message_id="<5d3f6a0e-0000-5000-8000-000000000001@cpor.example>",
+    to_name="Zoé Lefèvre",
+    to_address="zoe@contoso.fr",
+    subject="Fabrikam demande à être enregistré. Dernier jour : vendredi 27 novembre 2026",
+    text="Bonjour,\n\nhttps://cpor.example/api/customer/requests/abc?t=" + "x" * 120 + "\n\n.un point au début\n",
+    html="<!doctype html><html lang='fr'><body><p>Bonjour, é</p></body></html>",
+    language="fr",
+)
+
+
+def _mailer(port: int, **settings: object) -> SmtpMailer:
+    given: dict[str, object] = {
+        "starttls": False,
+        "sender": "CPOR <noreply@cpor.example>",
+        "sender_domain": "cpor.example",
+        "now": lambda: NOW,
+        "limit_seconds": 5.0,
+    }
+    return SmtpMailer("127.0.0.1", port, **(given | settings))  # type: ignore[arg-type]
+
+
+# --- what is sent -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_mail_arrives_as_text_and_html_with_the_headers_it_needs(smtp_server: SmtpServer) -> None:
+    """Two equal parts, UTF-8 names, the given Message-ID and date, and marks that stop automatic answers."""
+    await _mailer(smtp_server.port).send(MAIL)
+
+    (received,) = smtp_server.received
+    message = received.message
+    assert received.sender == "noreply@cpor.example"
+    assert received.recipients == ("zoe@contoso.fr",)
+    assert message.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+    assert received.text("plain").splitlines() == MAIL.text.splitlines()
+    assert received.text("html").strip() == MAIL.html
+    assert message["Subject"] == MAIL.subject
+    assert message["From"] == "CPOR <noreply@cpor.example>"
+    assert message["To"].addresses[0].display_name == "Zoé Lefèvre"
+    assert message["To"].addresses[0].addr_spec == "zoe@contoso.fr"
+    assert message["Message-ID"] == MAIL.message_id
+    assert message["Date"].datetime == NOW
+    assert message["Content-Language"] == "fr"
+    assert message["Auto-Submitted"] == "auto-generated"
+
+
+async def test_a_mail_is_ascii_with_short_lines_on_the_wire(smtp_server: SmtpServer) -> None:
+    """Any server on the way may carry it unchanged."""
+    await _mailer(smtp_server.port).send(MAIL)
+
+    content = smtp_server.received[0].content
+    assert content.isascii()
+    assert max(len(line) for line in content.splitlines()) < 100
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["subject", "to_name", "language"],
+)
+async def test_no_value_can_begin_another_header(smtp_server: SmtpServer, field: str) -> None:
+    """Line breaks of every kind stay inside the value they came in."""
+    hostile = "x\r\nBcc: everybody@evil.example\nX-Evil: 1\x0b\x0c\x85\u2028Bcc: y\r\n\r\nbody"
+
+    await _mailer(smtp_server.port).send(replace(MAIL, **{field: hostile}))
+
+    message = smtp_server.received[0].message
+    assert smtp_server.received[0].recipients == ("zoe@contoso.fr",)
+    assert message["Bcc"] is None
+    assert message["X-Evil"] is None
+    assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "zoe@contoso.fr\r\nBcc: x@evil.example",
+        "zoe@contoso.fr>\r\nRCPT TO:<x@evil.example",
+        "zoe@contoso.fr, x@evil.example",
+        "zoe@contoso.fr SIZE=1",
+        "a b@contoso.fr",
+        "a@b@c.fr",
+        "é@contoso.fr",
+        "@contoso.fr",
+        "zoe",
+        "",
+    ],
+)
+async def test_what_is_no_mail_address_is_a_refused_recipient(smtp_server: SmtpServer, address: str) -> None:
+    """It will never be one, and no server is even asked."""
+    with pytest.raises(RecipientRefused):
+        await _mailer(smtp_server.port).send(replace(MAIL, to_address=address))
+
+    assert smtp_server.connections == 0
+
+
+async def test_a_domain_beyond_ascii_is_written_the_way_mail_needs_it(smtp_server: SmtpServer) -> None:
+    """IDNA, as the domain name system spells it."""
+    await _mailer(smtp_server.port).send(replace(MAIL, to_address="info@příklad.cz"))
+
+    assert smtp_server.received[0].recipients == ("info@xn--pklad-zsa96e.cz",)
+
+
+@pytest.mark.parametrize("message_id", ["no-brackets@x", "<a@b>\r\nBcc: c", "<a b@c>", "<>"])
+async def test_a_message_id_that_is_none_is_a_fault_of_ours(smtp_server: SmtpServer, message_id: str) -> None:
+    """It is made by us and must be repeatable to the letter."""
+    with pytest.raises(ValueError, match="Message-ID"):
+        await _mailer(smtp_server.port).send(replace(MAIL, message_id=message_id))
+
+
+def test_a_sender_that_is_no_address_is_refused_at_once() -> None:
+    """A wrong setting shows when the service starts, not with the first customer."""
+    with pytest.raises(ValueError, match="sender"):
+        _mailer(25, sender="CPOR")
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "reply", ["550 5.1.1 No such user", "551 not here", "553 5.1.3 bad", "550 5.2.1 disabled", "556 5.1.10 null"]
+)
+async def test_a_recipient_refused_for_good_is_a_bounce(smtp_server: SmtpServer, reply: str) -> None:
+    """The code and the server's words are kept for the operator."""
+    smtp_server.refuse("zoe@contoso.fr", reply)
+
+    with pytest.raises(RecipientRefused) as refused:
+        await _mailer(smtp_server.port).send(MAIL)
+
+    assert refused.value.code == int(reply[:3])
+    assert reply in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("reply", "theirs"),
+    [
+        ("450 4.2.1 mailbox busy", True),
+        ("451 4.7.1 greylisted", True),
+        ("452 4.2.2 over quota", True),
+        ("452 4.3.1 our disk is full", False),
+        ("451 4.4.1 no answer from upstream", False),
+        ("421 4.3.2 shutting down", False),
+    ],
+)
+async def test_a_recipient_refused_for_now_is_told_from_a_server_that_cannot(
+    smtp_server: SmtpServer, reply: str, *, theirs: bool
+) -> None:
+    """Only the first kind may count as the recipient's failure after three days (rulings 25)."""
+    smtp_server.refuse("zoe@contoso.fr", reply)
+
+    with pytest.raises(MailDelayed) as delayed:
+        await _mailer(smtp_server.port).send(MAIL)
+
+    assert delayed.value.recipient_refused_for_now is theirs
+
+
+@pytest.mark.parametrize("reply", ["503 5.5.1 bad sequence", "530 5.7.0 log in first", "550 5.1.8 sender unknown"])
+async def test_a_permanent_refusal_of_ourselves_is_nobodys_bounce(smtp_server: SmtpServer, reply: str) -> None:
+    """A wrong setting of ours must not close customers' windows."""
+    smtp_server.refuse("zoe@contoso.fr", reply)
+
+    with pytest.raises(MailDelayed) as delayed:
+        await _mailer(smtp_server.port).send(MAIL)
+
+    assert delayed.value.recipient_refused_for_now is False
+
+
+async def test_content_refused_for_good_is_a_bounce(smtp_server: SmtpServer) -> None:
+    """One mail has one recipient: a server that will not take it will not deliver it to them."""
+    smtp_server.answer_next("554 5.6.0 refused")
+
+    with pytest.raises(RecipientRefused):
+        await _mailer(smtp_server.port).send(MAIL)
+
+
+async def test_content_refused_for_now_is_tried_again(smtp_server: SmtpServer) -> None:
+    """Greylisting may come as late as this."""
+    smtp_server.answer_next("451 4.7.1 try later")
+
+    with pytest.raises(MailDelayed) as delayed:
+        await _mailer(smtp_server.port).send(MAIL)
+    await _mailer(smtp_server.port).send(MAIL)
+
+    assert delayed.value.recipient_refused_for_now is True
+    assert len(smtp_server.received) == 1
+
+
+async def test_a_lost_receipt_is_a_delay_and_the_second_try_bears_the_same_id(smtp_server: SmtpServer) -> None:
+    """Nobody can know whether the first one was taken; the Message-ID lets mail systems see that they are one."""
+    smtp_server.answer_next(None)
+
+    with pytest.raises(MailDelayed):
+        await _mailer(smtp_server.port).send(MAIL)
+    await _mailer(smtp_server.port).send(MAIL)
+
+    assert [received.message["Message-ID"] for received in smtp_server.received] == [MAIL.message_id] * 2
+
+
+async def test_a_server_that_is_down_is_a_delay_until_it_is_back(smtp_server: SmtpServer) -> None:
+    """It is no recipient's failure."""
+    smtp_server.stop()
+    with pytest.raises(MailDelayed) as delayed:
+        await _mailer(smtp_server.port).send(MAIL)
+    assert delayed.value.recipient_refused_for_now is False
+
+    smtp_server.start()
+    await _mailer(smtp_server.port).send(MAIL)
+    assert len(smtp_server.received) == 1
+
+
+async def test_a_host_that_does_not_exist_is_a_delay() -> None:
+    """A name that does not resolve may resolve tomorrow."""
+    mailer = SmtpMailer(
+        "mail.invalid",
+        25,
+        starttls=False,
+        sender="a@b.example",
+        sender_domain="b.example",
+        now=lambda: NOW,
+        limit_seconds=5,
+    )
+
+    with pytest.raises(MailDelayed):
+        await mailer.send(MAIL)
+
+
+# --- servers that behave badly ----------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def _server(replies: dict[str, str | None], greeting: str | None = "220 hello") -> AsyncIterator[int]:
+    """Answer each command as told; None stays silent. `END` is the end of the content."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def say(reply: str | None) -> None:
+            if reply is None:
+                await asyncio.Event().wait()
+            writer.write(f"{reply}\r\n".encode())
+            await writer.drain()
+
+        try:
+            await say(greeting)
+            while line := (await reader.readline()).decode():
+                verb = line.split()[0].upper()
+                if verb == "DATA":
+                    await say("354 go on")
+                    while (await reader.readline()) not in (b".\r\n", b""):
+                        pass
+                    verb = "END"
+                await say(replies.get(verb, "250 fine"))
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("verb", ["GREETING", "EHLO", "MAIL", "RCPT", "END"])
+async def test_a_server_that_falls_silent_is_given_up(verb: str) -> None:
+    """At whatever point: the whole sending has one limit, and silence is no recipient's failure."""
+    async with _server({verb: None}, None if verb == "GREETING" else "220 hello") as port:
+        with pytest.raises(MailDelayed) as delayed:
+            await asyncio.wait_for(_mailer(port, limit_seconds=0.2).send(MAIL), 3)
+
+    assert delayed.value.recipient_refused_for_now is False
+
+
+@pytest.mark.parametrize("reply", ["550 5.7.1 sender refused", "451 later", "552 too big"])
+async def test_a_refused_sender_is_no_recipients_failure(reply: str) -> None:
+    """Our own address is our own trouble, permanent or not."""
+    async with _server({"MAIL": reply}) as port:
+        with pytest.raises(MailDelayed) as delayed:
+            await _mailer(port).send(MAIL)
+
+    assert delayed.value.recipient_refused_for_now is False
+    assert reply[:3] in str(delayed.value) or reply[4:] in str(delayed.value)
+
+
+@pytest.mark.parametrize("greeting", ["554 no service", "421 busy", "nonsense"])
+async def test_a_server_that_greets_with_a_refusal_is_a_delay(greeting: str) -> None:
+    """It may be in a better mood later."""
+    async with _server({}, greeting) as port:
+        with pytest.raises(MailDelayed):
+            await _mailer(port, limit_seconds=1).send(MAIL)
+
+
+@pytest.mark.parametrize("reply", [None, "500 what?"])
+async def test_a_server_that_does_not_say_goodbye_has_taken_the_mail(
+    reply: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the content was accepted the mail is handed over, whatever happens to the connection."""
+    monkeypatch.setattr("cpor_app.adapters.smtp.FAREWELL_LIMIT_SECONDS", 0.1)
+
+    async with _server({"QUIT": reply}) as port:
+        await asyncio.wait_for(_mailer(port).send(MAIL), 3)
+
+
+# --- encryption and login ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate and key for 127.0.0.1 that nobody but these tests trusts."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+         "subjectAltName=IP:127.0.0.1", "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return folder
+
+
+class _Inbox:
+    def __init__(self) -> None:
+        self.recipients: list[str] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        self.recipients += envelope.rcpt_tos
+        return "250 OK"
+
+
+def _log_in(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: LoginPassword) -> AuthResult:
+    return AuthResult(success=data.password == b"right", handled=False)
+
+
+@contextlib.contextmanager
+def _strict_server(certificate: Path) -> Iterator[tuple[int, _Inbox]]:
+    """A server that takes mail only after STARTTLS and a login with the right password."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    inbox = _Inbox()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    controller = Controller(
+        inbox,
+        hostname="127.0.0.1",
+        port=port,
+        tls_context=context,
+        require_starttls=True,
+        auth_required=True,
+        authenticator=_log_in,
+    )
+    controller.start()
+    try:
+        yield port, inbox
+    finally:
+        controller.stop()
+
+
+def _trust(certificate: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificate / "cert.pem"))
+
+
+async def test_a_server_with_starttls_and_login_is_used(certificate: Path) -> None:
+    """Encrypted first, then the password."""
+    with _strict_server(certificate) as (port, inbox):
+        mailer = _mailer(port, starttls=True, username="cpor", password="right", tls_context=_trust(certificate))
+        await mailer.send(MAIL)
+
+    assert inbox.recipients == ["zoe@contoso.fr"]
+
+
+async def test_a_wrong_password_is_no_recipients_failure(certificate: Path) -> None:
+    """535 is a permanent refusal, but of ours."""
+    with _strict_server(certificate) as (port, _):
+        mailer = _mailer(port, starttls=True, username="cpor", password="wrong", tls_context=_trust(certificate))
+        with pytest.raises(MailDelayed) as delayed:
+            await mailer.send(MAIL)
+
+    assert delayed.value.recipient_refused_for_now is False
+    assert "535" in str(delayed.value)
+
+
+async def test_a_certificate_that_nobody_vouches_for_stops_the_mail(certificate: Path) -> None:
+    """Neither password nor mail is given to a server that may be somebody else's."""
+    with _strict_server(certificate) as (port, inbox), pytest.raises(MailDelayed):
+        await _mailer(port, starttls=True, username="cpor", password="right").send(MAIL)
+
+    assert inbox.recipients == []
+
+
+async def test_encryption_that_was_asked_for_is_not_done_without(smtp_server: SmtpServer) -> None:
+    """A server that does not offer STARTTLS gets nothing: somebody may have taken the offer out on the way."""
+    with pytest.raises(MailDelayed):
+        await _mailer(smtp_server.port, starttls=True).send(MAIL)
+
+    assert smtp_server.received == []

@@ -1,0 +1,130 @@
+"""How the data account is found, and who may make what is in it."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from cpor_app.adapters.rows import AzureRows, Put
+from cpor_app.adapters.storage import StorageConnection, close, provision
+from cpor_core.errors import StorageBusy
+
+CLOUD = {
+    "CPOR_STORAGE__tableServiceUri": "https://cpordata.table.core.windows.net",
+    "CPOR_STORAGE__queueServiceUri": "https://cpordata.queue.core.windows.net",
+    "CPOR_STORAGE__blobServiceUri": "https://cpordata.blob.core.windows.net",
+    "CPOR_STORAGE__credential": "managedidentity",
+    "CPOR_STORAGE__clientId": "11111111-2222-4333-8444-555555555555",
+}
+KEYED = "DefaultEndpointsProtocol=https;AccountName=cpordata;AccountKey=a2V5;EndpointSuffix=core.windows.net"
+
+
+def test_the_cloud_is_reached_with_a_managed_identity() -> None:
+    """Three addresses and the identity's client id."""
+    connection = StorageConnection.from_environment(CLOUD)
+
+    assert connection.table_uri == "https://cpordata.table.core.windows.net"
+    assert connection.queue_uri == "https://cpordata.queue.core.windows.net"
+    assert connection.blob_uri == "https://cpordata.blob.core.windows.net"
+    assert connection.client_id == "11111111-2222-4333-8444-555555555555"
+    assert not connection.is_emulator
+
+
+def test_the_exact_name_wins_over_the_prefix() -> None:
+    """As it does in the Functions host, so that triggers and clients see the same account."""
+    connection = StorageConnection.from_environment({**CLOUD, "CPOR_STORAGE": KEYED})
+
+    assert connection == StorageConnection.from_text(KEYED)
+
+
+@pytest.mark.parametrize("missing", [name for name in CLOUD if not name.endswith("clientId")])
+def test_an_incomplete_connection_is_named(missing: str) -> None:
+    """Whoever deploys reads which setting is missing."""
+    with pytest.raises(ValueError, match=missing):
+        StorageConnection.from_environment({name: value for name, value in CLOUD.items() if name != missing})
+
+
+def test_a_connection_string_without_an_account_is_refused() -> None:
+    """It is told at the start, not at the first request."""
+    with pytest.raises(ValueError, match="AccountName"):
+        StorageConnection.from_environment({"CPOR_STORAGE": "nonsense"})
+
+
+def test_a_key_is_never_shown() -> None:
+    """A connection may end in a log."""
+    assert "a2V5" not in repr(StorageConnection.from_text(KEYED))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_emulator"),
+    [
+        ("UseDevelopmentStorage=true", True),
+        ("usedevelopmentstorage=TRUE;", True),
+        ("AccountName=a;AccountKey=a2V5;TableEndpoint=http://127.0.0.1:10002/a", True),
+        ("AccountName=a;AccountKey=a2V5;QueueEndpoint=http://localhost:10001/a;", True),
+        ("AccountName=cporsandbox7;AccountKey=a2V5;EndpointSuffix=core.windows.net", True),
+        (KEYED, False),
+    ],
+)
+def test_only_the_sandbox_may_be_furnished_by_us(text: str, *, is_emulator: bool) -> None:
+    """Azurite, or an account that says in its name that it is a sandbox."""
+    assert StorageConnection.from_text(text).is_emulator is is_emulator
+
+
+async def test_all_that_is_missing_is_made_and_what_is_there_stays(storage_connection: str) -> None:
+    """Two processes may start at once, and every start asks again."""
+    connection = StorageConnection.from_text(storage_connection)
+    wanted = (["claims", "duework"], ["notices", "notices-poison"], ["evidence"])
+    rows = AzureRows(connection)
+
+    await asyncio.gather(provision(connection, *wanted), provision(connection, *wanted))
+    await rows.write("claims", "p", Put("k", {}))
+    await provision(connection, *wanted)
+
+    assert await rows.get("claims", "p", "k") is not None
+    assert await rows.get("duework", "p", "k") is None
+    await rows.close()
+    async with connection.queues() as queues, connection.blobs() as blobs:
+        assert {queue.name async for queue in queues.list_queues()} == {"notices", "notices-poison"}
+        assert {container.name async for container in blobs.list_containers()} == {"evidence"}
+
+
+async def test_the_cloud_is_never_furnished_by_us() -> None:
+    """There the deployment makes the tables, and the app has no right to."""
+    with pytest.raises(ValueError, match="deployment"):
+        await provision(StorageConnection.from_environment(CLOUD), ["claims"], [], [])
+
+
+async def test_every_client_takes_the_identity() -> None:
+    """Made without a request, closed together with the identity."""
+    connection = StorageConnection.from_environment(CLOUD)
+
+    for client in (connection.tables(), connection.queues(), connection.blobs()):
+        assert type(client.credential).__name__ == "ManagedIdentityCredential"
+        await close(client)
+
+
+async def test_an_identity_out_of_reach_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance that starts may ask for its token too early."""
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "secret")
+    rows = AzureRows(StorageConnection.from_environment(CLOUD).without_pauses())
+
+    with pytest.raises(StorageBusy):
+        await rows.get("claims", "p", "k")
+
+    await rows.close()
+
+
+def test_importing_the_adapters_loads_nothing_heavy() -> None:
+    """A cold start pays for imports: the queue, blob and identity libraries wait until they are used."""
+    adapters = [f"cpor_app.adapters.{name}" for name in ("storage", "rows", "queues", "blobs", "content_types")]
+    heavy = ["azure.storage.queue", "azure.storage.blob", "azure.identity", "cryptography", "aiohttp", "requests"]
+    code = (
+        f"import sys, {', '.join(adapters)}; print([m for m in {[*heavy, 'filetype', 'olefile']} if m in sys.modules])"
+    )
+
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+    assert loaded.strip() == "[]"

@@ -1,0 +1,43 @@
+"""A clock that stands still until the test moves it."""
+
+from datetime import UTC, datetime, timedelta
+
+from cpor_app.adapters.clock import Clock
+
+
+class FixedClock(Clock):
+    """
+    Both times under the test's hand.
+
+    `advance` and `set` let time pass, for tokens and row ages too; `shift` moves the service's time alone, as the
+    sandbox's clock does.
+    """
+
+    def __init__(self, now: datetime = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)) -> None:
+        """Stand at *now*, a Monday morning by default."""
+        self._real = now
+        self._offset = timedelta(0)
+
+    def real(self) -> datetime:
+        """Return the real instant."""
+        return self._real
+
+    async def now(self) -> datetime:
+        """Return the service's instant."""
+        return self._real + self._offset
+
+    def monotonic(self) -> float:
+        """Return the seconds that have passed, in place of `time.monotonic`."""
+        return self._real.timestamp()
+
+    def advance(self, by: timedelta) -> None:
+        """Let *by* pass."""
+        self._real += by
+
+    def set(self, now: datetime) -> None:
+        """Let time pass until the service's clock shows *now*."""
+        self._real = now - self._offset
+
+    def shift(self, by: timedelta) -> None:
+        """Move the service's time on by *by*, and leave the real one."""
+        self._offset += by

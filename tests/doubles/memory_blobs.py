@@ -1,0 +1,33 @@
+"""Blobs in memory: the promises of `cpor_app.adapters.blobs.AzureBlobs` without a storage account."""
+
+from cpor_app.adapters.blobs import verify_name
+from cpor_core.errors import Conflict
+
+
+class MemoryBlobs:
+    """Blobs in a dictionary, with the content type that each was put under."""
+
+    def __init__(self) -> None:
+        """Begin without blobs."""
+        self.blobs: dict[str, tuple[bytes, str]] = {}
+
+    async def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+    async def put(self, name: str, data: bytes, content_type: str) -> None:
+        """Write the blob once; raises `Conflict` when other bytes are there."""
+        verify_name(name)
+        there = self.blobs.setdefault(name, (data, content_type))
+        if there[0] != data:
+            raise Conflict(f"{name}: BlobAlreadyExists")
+
+    async def get(self, name: str) -> bytes | None:
+        """Return the bytes, or None where there are none."""
+        verify_name(name)
+        there = self.blobs.get(name)
+        return None if there is None else there[0]
+
+    async def delete(self, name: str) -> None:
+        """Delete the blob; one that has gone already is fine."""
+        verify_name(name)
+        self.blobs.pop(name, None)

@@ -1,0 +1,50 @@
+"""Queues in memory: the promises of `cpor_app.adapters.queues.AzureQueues` without a storage account."""
+
+import itertools
+from dataclasses import dataclass
+from datetime import timedelta
+
+from cpor_app.adapters.queues import Taken, verify_message
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message as it was sent."""
+
+    queue: str
+    text: str
+    delay: timedelta | None = None
+
+
+class MemoryQueues:
+    """Messages in a list: `sent` has all that were ever sent, `waiting` those that nobody has finished."""
+
+    def __init__(self) -> None:
+        """Begin with empty queues."""
+        self.sent: list[Sent] = []
+        self.waiting: dict[str, Sent] = {}
+        self._taken: dict[str, int] = {}
+        self._ids = itertools.count(1)
+
+    async def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+    async def ping(self) -> None:
+        """Do nothing: memory is always there."""
+
+    async def send(self, queue: str, text: str, *, delay: timedelta | None = None) -> None:
+        """Put *text* into *queue*; a delay is noted, not waited for."""
+        verify_message(text, delay)
+        message = Sent(queue, text, delay)
+        self.sent.append(message)
+        self.waiting[f"{next(self._ids)}"] = message
+
+    async def take(self, queue: str, limit: int) -> list[Taken]:
+        """Take up to *limit* messages without a delay, hidden from other takers until they are done."""
+        ids = [i for i, m in self.waiting.items() if m.queue == queue and not m.delay and i not in self._taken][:limit]
+        self._taken |= dict.fromkeys(ids, 1)
+        return [Taken(queue, i, self.waiting[i].text, receipt=i, deliveries=1) for i in ids]
+
+    async def done(self, taken: Taken) -> None:
+        """Delete the message; one that has gone already is fine."""
+        self.waiting.pop(taken.id, None)

@@ -1,0 +1,75 @@
+"""Rows in memory: the promises of `cpor_app.adapters.rows.Rows` without a storage account."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Put, Replace, Row, verify_keys, verify_ops, verify_range
+from cpor_core.errors import Conflict
+
+
+class MemoryRows:
+    """All tables in one dictionary; every call lets other tasks run first, so that races happen here too."""
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """Take row timestamps from *now*, as storage takes them from its own clock."""
+        self._now = now
+        self._rows: dict[tuple[str, str, str], Row] = {}
+        self._versions = itertools.count(1)
+
+    async def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+    async def get(self, table: str, partition: str, key: str) -> Row | None:
+        """Return the row, or None where there is none."""
+        verify_keys(partition, key)
+        await asyncio.sleep(0)
+        return self._rows.get((table, partition, key))
+
+    async def query(
+        self, table: str, partition: str, *, start: str = "", before: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[Row]:
+        """Yield the rows with start <= key < before in the order of their keys, at most *limit*."""
+        verify_range(partition, start, before, limit)
+        await asyncio.sleep(0)
+        keys = sorted(
+            place
+            for place in self._rows
+            if place[:2] == (table, partition) and start <= place[2] and (before is None or place[2] < before)
+        )
+        for row in [self._rows[place] for place in keys[:limit]]:
+            yield row
+
+    async def page(
+        self, table: str, partition: str, *, start: str = "", before: str | None = None, limit: int
+    ) -> list[Row]:
+        """Return the first *limit* rows with start <= key < before."""
+        return [row async for row in self.query(table, partition, start=start, before=before, limit=limit)]
+
+    async def write(self, table: str, partition: str, *ops: Op) -> None:
+        """Do all of *ops*, or none; raises `Conflict` and ValueError as storage does."""
+        verify_ops(partition, ops)
+        await asyncio.sleep(0)
+        for op in ops:
+            there = self._rows.get((table, partition, op.key))
+            match op:
+                case Insert() if there is not None:
+                    raise Conflict(f"{table}: EntityAlreadyExists")
+                case Replace(etag=etag) | Delete(etag=str(etag)) if there is None or there.etag != etag:
+                    raise Conflict(f"{table}: UpdateConditionNotSatisfied")
+                case _:
+                    pass
+        now = self._now()
+        for op in ops:
+            place = (table, partition, op.key)
+            match op:
+                case Insert() | Put() | Replace():
+                    values = {name: _kept(value) for name, value in op.values.items()}
+                    self._rows[place] = Row(partition, op.key, values, f'W/"{next(self._versions)}"', now)
+                case Delete():
+                    self._rows.pop(place, None)
+
+
+def _kept(value: Cell) -> Cell:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value

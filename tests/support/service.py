@@ -1,0 +1,288 @@
+"""The whole service in one process: real functions, real storage, real tokens; the clock stands still and mail is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+from azure.functions.meta import Datum
+
+from cpor_app import bootstrap
+from cpor_app.adapters.hints import CUSTOMER_NOTICES, POISON, QUEUES
+from cpor_app.adapters.smtp import OutgoingMail
+from cpor_app.adapters.storage import StorageConnection, Transport, provision
+from cpor_app.adapters.tables import TABLES
+from cpor_app.settings import Settings
+from cpor_core.errors import MailDelayed, RecipientRefused
+from devhost.config import Config
+from devhost.functions import Function, load
+from devhost.http_triggers import HttpTriggers
+from devhost.invocations import Invoker
+from devhost.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, LocalIssuer
+from tests.doubles.clock import FixedClock
+
+ROOT = Path(__file__).resolve().parents[2]
+PUBLIC_URL = "http://127.0.0.1:7071/api"
+MONDAY = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+PARTNER, OTHER_PARTNER = "aaaaaaaa-0000-4000-8000-000000000001", "aaaaaaaa-0000-4000-8000-000000000002"
+PARTNER_ID, OTHER_PARTNER_ID = "4782913", "5550001"
+CUSTOMER = "bbbbbbbb-0000-4000-8000-000000000001"
+SUBSCRIPTION = "cccccccc-0000-4000-8000-000000000001"
+PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+
+
+@cache
+def functions() -> Sequence[Function]:
+    """The app's functions, loaded once as the local host loads them."""
+    return load(Config.load(ROOT, {"FINALISE_SCHEDULE": "0 * * * * *", "CPOR_STORAGE": "unused"}))
+
+
+def function(name: str) -> Function:
+    """Return one function by its name."""
+    return next(each for each in functions() if each.name == name)
+
+
+@dataclass
+class Mailbox:
+    """A mail system that keeps what it is handed, and can be down or refuse an address."""
+
+    sent: list[OutgoingMail] = field(default_factory=list)
+    down: bool = False
+    refused: set[str] = field(default_factory=set)
+    on_send: Callable[[OutgoingMail], None] | None = None
+
+    async def send(self, mail: OutgoingMail) -> None:
+        if self.on_send is not None:
+            self.on_send(mail)
+        if self.down:
+            raise MailDelayed("the server is down")
+        if mail.to_address in self.refused:
+            raise RecipientRefused(550, "no such user")
+        self.sent.append(mail)
+
+    def links(self) -> Iterator[str]:
+        """Yield the link of each mail, oldest first."""
+        for mail in self.sent:
+            yield next(line.strip() for line in mail.text.splitlines() if line.strip().startswith(PUBLIC_URL))
+
+
+@dataclass
+class Service:
+    """The running service, with shorthands for what its users do."""
+
+    services: bootstrap.Services
+    clock: FixedClock
+    mailbox: Mailbox
+    issuer: LocalIssuer
+    client: httpx.AsyncClient
+
+    def token(self, roles: str, tenant: str, *, app: bool = False) -> str:
+        """Return a bearer token; several roles with commas."""
+        return self.issuer.sign(roles.split(","), tenant, app=app, now=self.clock.real())
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        role: str | None = "Incentives.Admin",
+        tenant: str = PARTNER,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        """Send a request as somebody with *role* in *tenant*; None sends no token."""
+        given = dict(headers or {})
+        if role is not None:
+            given["Authorization"] = f"Bearer {self.token(role, tenant)}"
+        return await self.client.request(method, path, headers=given, **more)
+
+    async def programme(self, method: str, path: str, role: str = "Program.Operator", **more: Any) -> httpx.Response:
+        """Send a request as the programme."""
+        return await self.request(method, path, role=role, tenant=PROGRAMME_TENANT, **more)
+
+    async def review(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Send a request as a reviewer."""
+        return await self.programme(method, path, role="Program.Reviewer", **more)
+
+    async def deliver(self) -> int:
+        """Hand every waiting queue message to its function; returns how many there were."""
+        count = 0
+        while taken := await self.services.queues.take(CUSTOMER_NOTICES, 32):
+            for message in taken:
+                await self.run("notify_customer", message.text)
+                await self.services.queues.done(message)
+                count += 1
+        return count
+
+    async def sweep(self) -> None:
+        """Fire the timer."""
+        await self.run("finalise_uncontested", json.dumps({"IsPastDue": False, "Schedule": {}, "ScheduleStatus": None}))
+
+    async def run(self, name: str, given: str) -> None:
+        """Run a background function; raises AssertionError when it fails."""
+        called = function(name)
+        kind = "json" if name == "finalise_uncontested" else "string"
+        metadata = {
+            "Id": Datum("1", "string"),
+            "PopReceipt": Datum("1", "string"),
+            "DequeueCount": Datum("1", "json"),
+            **{key: Datum('"2026-01-01T00:00:00+00:00"', "json") for key in ("ExpirationTime", "InsertionTime", "NextVisibleTime")},
+        }
+        ended = await _invoker().run(called, Datum(given, kind), {} if kind == "json" else metadata)
+        assert ended.succeeded, f"{name} failed; its traceback is in the log"
+
+    # --- what users do ----------------------------------------------------------------------------------------------
+
+    async def register(self, **changes: Any) -> None:
+        """Register two partners and a French customer."""
+        for partner_id, tenant, name in (
+            (PARTNER_ID, PARTNER, "Adatum Conseil"),
+            (OTHER_PARTNER_ID, OTHER_PARTNER, "Fabrikam Services"),
+        ):
+            answer = await self.programme(
+                "PUT",
+                f"/partners/{partner_id}",
+                json={
+                    "name": name,
+                    "entraTenantId": tenant,
+                    "country": "FR",
+                    "timeZone": "Europe/Paris",
+                    "enrolledEngagements": [
+                        "modern-work-security-usage",
+                        "usage-recognition-bizapps",
+                        "bizapps-revenue",
+                        "mci-bizapps-presales-advisor",
+                    ],
+                },
+            )
+            assert answer.status_code in (200, 201), answer.text
+        customer = {
+            "name": "Contoso France",
+            "domains": ["contoso.fr"],
+            "country": "FR",
+            "subdivision": None,
+            "timeZone": "Europe/Paris",
+            "language": "fr",
+            "noticeAddresses": [],
+            "workloads": ["teams", "exchange", "sharepoint"],
+            "subscriptions": [
+                {
+                    "subscriptionId": SUBSCRIPTION,
+                    "product": "dynamics-365-sales",
+                    "channel": "EA",
+                    "state": "active",
+                    "seats": 50,
+                }
+            ],
+            **changes,
+        }
+        answer = await self.programme("PUT", f"/customers/{CUSTOMER}", json=customer)
+        assert answer.status_code in (200, 201), answer.text
+
+    async def draft(self, *, tenant: str = PARTNER, headers: Mapping[str, str] | None = None, **changes: Any) -> dict[str, Any]:
+        """Make a draft with evidence; returns the claim."""
+        answer = await self.request("POST", "/claims", tenant=tenant, json=claim_as_sent(tenant, **changes), headers=headers)
+        assert answer.status_code == 201, answer.text
+        claim = answer.json()
+        signed = (await self.clock.now()).date() - timedelta(days=30)
+        answer = await self.request(
+            "PUT", f"/claims/{claim['id']}/evidence/sow.pdf?signedOn={signed}", tenant=tenant, content=PDF
+        )
+        assert answer.status_code == 201, answer.text
+        return (await self.request("GET", f"/claims/{claim['id']}", tenant=tenant)).json()
+
+    async def submitted(self, *, tenant: str = PARTNER, **changes: Any) -> dict[str, Any]:
+        """Make and submit a claim; returns it."""
+        claim = await self.draft(tenant=tenant, **changes)
+        answer = await self.request("POST", f"/claims/{claim['id']}/submit", tenant=tenant, json=ACKNOWLEDGED)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def told(self, *, tenant: str = PARTNER, **changes: Any) -> dict[str, Any]:
+        """Bring an automatically reviewed claim to where its customer was told; returns it."""
+        claim = await self.submitted(tenant=tenant, **changes)
+        await self.deliver()
+        return (await self.request("GET", f"/claims/{claim['id']}", tenant=tenant)).json()
+
+    async def official(self, *, tenant: str = PARTNER, **changes: Any) -> dict[str, Any]:
+        """Bring a claim to where it is official by time alone; returns it."""
+        claim = await self.told(tenant=tenant, **changes)
+        self.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]))
+        return (await self.request("GET", f"/claims/{claim['id']}", tenant=tenant)).json()
+
+
+ACKNOWLEDGED = {"acknowledgements": {"accurate": True, "customerAware": True}}
+
+
+def claim_as_sent(tenant: str = PARTNER, **changes: Any) -> dict[str, Any]:
+    """Return a claim that passes every check and is reviewed automatically; changes are laid over the top level."""
+    return {
+        "name": "Contoso Sales adoption",
+        "partnerId": PARTNER_ID if tenant == PARTNER else OTHER_PARTNER_ID,
+        "engagement": "usage-recognition-bizapps",
+        "customer": {"tenantId": CUSTOMER, "domain": "contoso.fr"},
+        "items": [{"product": "dynamics-365-sales", "subscriptionId": SUBSCRIPTION}],
+        "contacts": {
+            "customer": {"name": "Anne Durand", "title": "DSI", "email": "anne.durand@contoso.fr"},
+            "partner": {"name": "Paul Petit", "email": "paul@adatum.example"},
+        },
+        **changes,
+    }
+
+
+def settings(issuer: LocalIssuer, **changes: Any) -> Settings:
+    """Return the sandbox's settings."""
+    return Settings.from_environment(
+        {
+            "CPOR_SANDBOX": "1",
+            "CPOR_PUBLIC_URL": PUBLIC_URL,
+            "CPOR_PROGRAMME_TENANT": PROGRAMME_TENANT,
+            "CPOR_TOKEN_AUDIENCE": AUDIENCE,
+            "CPOR_TOKEN_ISSUER": ISSUER,
+            "CPOR_TOKEN_JWKS_URL": issuer.jwks_url,
+            "CPOR_LINK_SECRETS": "a secret of a test that nobody else knows",
+            "CPOR_MAIL_FROM": "noreply@cpor.example",
+            "CPOR_WRITES_PER_SECOND": "0",
+            **changes,
+        }
+    )
+
+
+def _invoker() -> Invoker:
+    return Invoker(timedelta(minutes=5))
+
+
+@asynccontextmanager
+async def running_service(
+    connection_string: str,
+    issuer: LocalIssuer,
+    *,
+    clock: FixedClock | None = None,
+    mailbox: Mailbox | None = None,
+    transport: Transport | None = None,
+    **changes: Any,
+) -> AsyncIterator[Service]:
+    """Start the service over a storage account; stopping it leaves the storage as it is."""
+    connection = StorageConnection.from_text(connection_string)
+    await provision(connection, TABLES, (*QUEUES, *POISON), bootstrap.CONTAINERS)
+    clock, mailbox = clock or FixedClock(MONDAY), mailbox or Mailbox()
+    services = bootstrap.build(
+        settings(issuer, **changes), connection, clock=clock, mailer=mailbox, transport=transport
+    )
+    bootstrap.use(services)
+    app = HttpTriggers(functions(), _invoker(), {})
+    try:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url=PUBLIC_URL, follow_redirects=False
+        ) as client:
+            yield Service(services, clock, mailbox, issuer, client)
+    finally:
+        bootstrap.use(None)
+        await services.close()
