@@ -1,6 +1,7 @@
 """The only place that chooses what stands behind each port; tests call it with doubles in their place."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -84,6 +85,7 @@ def build(
     if settings.sandbox and not connection.is_emulator:
         message = "settings: CPOR_SANDBOX=1 is for the emulator, or an account named for sandbox use."
         raise SettingsError(message)
+    logging.getLogger("azure").setLevel(logging.WARNING)  # below it the SDK logs addresses, which hold tenants
     rows = AzureRows(connection, transport=transport)
     queues = AzureQueues(connection, transport=transport)
     blobs = AzureBlobs(connection, transport=transport)
@@ -165,7 +167,7 @@ async def ready(environ: Mapping[str, str] | None = None) -> Services:
     """
     Return the process's services, made on first use; in the sandbox, tables, queues and container are made with them.
 
-    Raises SettingsError when the environment lacks something, and `StorageBusy` while the sandbox's storage is starting.
+    Raises SettingsError when the environment lacks something, `StorageBusy` while the sandbox's storage is starting.
     """
     if _Process.services is not None and _Process.provisioned:
         return _Process.services

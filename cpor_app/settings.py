@@ -103,7 +103,9 @@ class Settings(BaseModel):
     ] = 5
     draft_days: Annotated[
         int,
-        Field(validation_alias=_setting("CPOR_DRAFT_DAYS"), ge=1, le=3650, description="Days after which a draft lapses."),
+        Field(
+            validation_alias=_setting("CPOR_DRAFT_DAYS"), ge=1, le=3650, description="Days after which a draft lapses."
+        ),
     ] = 90
     token_audience: Annotated[
         str,
@@ -132,7 +134,7 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_LINK_SECRETS"),
             min_length=32,
-            description="One or two secrets of 32 characters or more, newest first, with a comma between: the first signs "
+            description="One or two secrets of 32 characters or more, newest first, a comma between: the first signs "
             "links, nonces and cursors, both are taken.",
         ),
     ]
@@ -144,9 +146,9 @@ class Settings(BaseModel):
             description="The sender's address; its domain is in every Message-ID.",
         ),
     ]
-    smtp_host: Annotated[
-        str, Field(validation_alias=_setting("CPOR_SMTP_HOST"), description="The mail server.")
-    ] = "127.0.0.1"
+    smtp_host: Annotated[str, Field(validation_alias=_setting("CPOR_SMTP_HOST"), description="The mail server.")] = (
+        "127.0.0.1"
+    )
     smtp_port: Annotated[
         int, Field(validation_alias=_setting("CPOR_SMTP_PORT"), ge=1, le=65535, description="Its port.")
     ] = 587

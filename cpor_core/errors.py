@@ -1,7 +1,7 @@
 """
 What can go wrong, in the three kinds that callers must tell apart.
 
-- `Refused`: the rules say no. It carries a stable code and what the caller can do; only `cpor_app.triggers` knows HTTP statuses.
+- `Refused`: the rules say no. It carries a stable code and what the caller can do; `cpor_app.triggers` knows statuses.
 - `Fault`: something we depend on failed. `Retryable` may work later, `Terminal` will not.
 - `Conflict`: somebody else wrote first. Never shown to a caller: the act is judged again on the newest rows.
 """
@@ -77,7 +77,7 @@ class RecipientRefused(Exception):
 
 
 class MailDelayed(Retryable):
-    """The mail could not be handed over now; `recipient_refused_for_now` tells a 4xx for the address from a silent server."""
+    """The mail was not handed over now; `recipient_refused_for_now` tells a 4xx for the address from a silent server."""
 
     def __init__(
         self, reason: str, *, retry_after_seconds: int | None = None, recipient_refused_for_now: bool = False

@@ -67,7 +67,7 @@ class Claims(Protocol):
     """Claims with their slots, history, remarks and answers to keyed acts; one partition for each tenant."""
 
     async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> Case | None:
-        """Return a claim with the slots of its items: two requests, one for a closed claim and, if asked so, a draft."""
+        """Return a claim with the slots of its items: two requests, one for a closed claim or, if asked so, a draft."""
 
     async def commit(self, commit: Commit) -> None:
         """
@@ -78,7 +78,7 @@ class Claims(Protocol):
         """
 
     async def wrote(self, claim_id: str, act_id: str, sequence: int) -> bool:
-        """Whether the newest row of the claim, or the history entry of that sequence, was written by this act of ours."""
+        """Whether the claim's newest row, or its history entry of that sequence, was written by this act of ours."""
 
     async def history(self, claim_id: str, *, after: int, limit: int) -> Sequence[Entry]:
         """Return the stored entries whose sequence is above *after*, in order."""
@@ -220,9 +220,7 @@ class UsageFigures(Protocol):
     async def read(self, tenant_id: str, first: str, last: str) -> Mapping[tuple[str, str], tuple[MonthFigures, str]]:
         """Return (month, item) → figures and mark, for the months from *first* to *last*, both `YYYY-MM`."""
 
-    async def write(
-        self, tenant_id: str, rows: Mapping[tuple[str, str], tuple[MonthFigures, str | None]]
-    ) -> None:
+    async def write(self, tenant_id: str, rows: Mapping[tuple[str, str], tuple[MonthFigures, str | None]]) -> None:
         """Write figures over what was read as the mark, in as few transactions as may be. Raises `Conflict`."""
 
 

@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from cpor_core.model.base import Instant, Value
 from cpor_core.model.claim import (
+    CLOSED,
     LEFT_OUT,
     OPEN,
     Acknowledgements,
@@ -111,7 +112,9 @@ class AssociationView(Value):
 
 def etag(stored: Claim, shown: Claim, slots: Mapping[str, Slot], now: datetime) -> str:
     """Return the entity tag of a claim: stored versions of claim and slots, and the effective state (rulings 40)."""
-    versions = [f"{item.key}:{slots[item.key].version}" for item in stored.items if item.key in slots]
+    versions = []
+    if stored.status is not Status.DRAFT and stored.status not in CLOSED:  # else nobody reads, or needs, the slots
+        versions = [f"{item.key}:{slots[item.key].version}" for item in stored.items]
     ended = ",".join(item.key for item in shown.ended_items)
     competing = is_competing(shown, slots, now)
     told = f"{stored.id}|{stored.version}|{'|'.join(sorted(versions))}|{shown.status}|{ended}|{competing}"
@@ -148,9 +151,7 @@ def claim_view(stored: Claim, shown: Claim, slots: Mapping[str, Slot], now: date
         status_reason=shown.status_reason,
         competing=is_competing(shown, slots, now),
         next_step=next_step(shown, now),
-        evidence=tuple(
-            EvidenceView(**evidence.model_dump(exclude={"blob"})) for evidence in shown.evidence
-        ),
+        evidence=tuple(EvidenceView(**evidence.model_dump(exclude={"blob"})) for evidence in shown.evidence),
         acknowledgements=shown.acknowledgements,
         window=window_view(shown),
         association=_association_part(shown),

@@ -17,7 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m devhost", description="Runs function_app.py on this machine.")
     parser.add_argument("--app", type=Path, default=Path(), help="the folder of function_app.py and host.json")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, help="0 is any free one; else LocalHttpPort of local.settings.json, or 7071")
+    parser.add_argument("--port", type=int, help="0 is any free one; default: local.settings.json, else 7071")
     asked = parser.parse_args()
     log_to_stderr()
     try:

@@ -18,7 +18,6 @@ from pydantic.alias_generators import to_camel
 
 from devhost.refusal import CannotStart
 
-
 DEFAULT_PORT = 7071
 
 

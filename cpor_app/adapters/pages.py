@@ -11,8 +11,8 @@ from cpor_app.adapters.texts import Act, ActForm, Closing, MessageKind, PageFact
 from cpor_app.adapters.texts import Receipt as ShownReceipt
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import Claim, Item, Status
+from cpor_core.model.people import CallerKind
 from cpor_core.model.usage import Receipt
-from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import is_given_away, settle
 from cpor_core.use_cases.customer import Opened, possible_acts
 from cpor_core.views import associated_items, window_view
@@ -55,7 +55,7 @@ class Pages:
             self._texts.negotiate(chosen, None, accepted), MESSAGES.get(code, MessageKind.TRY_LATER)
         )
 
-    def page(  # noqa: PLR0913 - what a page shows
+    def page(
         self,
         opened: Opened,
         token: str,
@@ -96,7 +96,7 @@ class Pages:
                 ShownReceipt(
                     receipt.at,
                     shown.partner_name,
-                    receipt.kind,
+                    "app" if receipt.kind == CallerKind.APP else "user",
                     tuple(names.get(key, key) for key in receipt.items),
                     receipt.months,
                 )
@@ -137,8 +137,3 @@ class Pages:
 
     def _address(self, shown: Claim, act: str) -> str:
         return f"{self._public_url}/customer/requests/{shown.id}/{act}"
-
-
-def receipts_of(case: Case, receipts: Sequence[Receipt]) -> Sequence[Receipt]:
-    """Return those of a tenant's receipts that are of this claim's association: a link shows no other (rulings 23)."""
-    return [receipt for receipt in receipts if receipt.association_id == case.claim.id]

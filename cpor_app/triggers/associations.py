@@ -158,9 +158,7 @@ async def get_usage(call: Call) -> Answer:
     case = await call.own_case()
     months = call.query(Months)
     reader = usage.Reader(call.who, call.kind.value)
-    rows = await usage.read_usage(
-        call.ports, case, reader, await call.now(), first=months.first, last=months.last
-    )
+    rows = await usage.read_usage(call.ports, case, reader, await call.now(), first=months.first, last=months.last)
     return Answer(200, Usage(value=tuple(rows)))
 
 

@@ -22,8 +22,8 @@ async def notify_customer(message: func.QueueMessage) -> None:
     """
     Pay what one claim owes to its customer: a notice, a reminder, a confirmation.
 
-    What can't be paid for now is not an error: the due row tries again (rulings 42). A message that is none of ours goes
-    to the poison queue.
+    What can't be paid for now is not an error: the due row tries again (rulings 42). A message that is none of ours
+    goes to the poison queue.
     """
     claim_id = _claim_id(message.get_body())
     services = await ready()

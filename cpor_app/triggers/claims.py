@@ -12,7 +12,6 @@ from cpor_app.triggers.http import (
     PATCH_TYPES,
     Answer,
     Call,
-    Paging,
     operation,
     read_object,
     validated,
@@ -252,7 +251,7 @@ async def delete_claim(call: Call) -> Answer:
     refusals=("NotFound", "InvalidState", "SlotCrowded", *KEYED),
 )
 async def submit_claim(call: Call) -> Answer:
-    """All failed checks are reported at once. With automatic review and nobody else at the items the customer is told next."""
+    """All failed checks are reported at once. With automatic review and no rival the customer is told next."""
     case = await call.own_case()
     sent = call.body(Submission)
     now = await call.now()

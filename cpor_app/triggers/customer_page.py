@@ -70,7 +70,7 @@ async def show_request(call: Call) -> Answer:
     in_words=True,
 )
 async def decline_request(call: Call) -> Answer:
-    """A no is taken in every open state; an official association ends by it. The partner sees the reason, if one is given."""
+    """A no is taken in every open state; an official association ends by it. The partner sees the reason, if any."""
     return await _do(call, "decline")
 
 

@@ -1,16 +1,18 @@
 """The proof of execution: files that belong to a claim."""
 
+import asyncio
 import re
 from urllib.parse import quote
 
 import azure.functions as func
 from pydantic import BaseModel
 
-from cpor_app.triggers.http import PARTNER, Answer, Call, not_found, operation
+from cpor_app.triggers.http import PARTNER, PARTNER_ADMIN, Answer, Call, not_found, operation
 from cpor_core.errors import Refused
 from cpor_core.model.base import Day
-from cpor_core.model.claim import MAX_EVIDENCE_BYTES
+from cpor_core.model.claim import MAX_EVIDENCE_BYTES, Status
 from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import settle
 from cpor_core.use_cases import drafts
 from cpor_core.views import ClaimView
 
@@ -46,15 +48,20 @@ class Signing(BaseModel):
 async def put_evidence(call: Call) -> Answer:
     """The content decides what a file is, not its name or media type: pdf, docx, xlsx, pptx, msg, eml, png or jpg."""
     case = await call.own_case()
+    if settle(case, await call.now()).claim.status is not Status.DRAFT:
+        call.require(PARTNER_ADMIN)
     name = _file_name(call)
     data = call.bytes()
     signed_on = call.query(Signing).signedOn
     if not data:
         raise Refused("ValidationFailed", "The file is empty.", target="body", resolution=f"Send a {KINDS}.")
-    content_type = call.services.sniff(data, name)
+    content_type = await asyncio.to_thread(call.services.sniff, data, name)
     if content_type is None:
         raise Refused(
-            "UnsupportedMediaType", "The content is none of the kinds that are taken.", target="body", resolution=f"Send a {KINDS}."
+            "UnsupportedMediaType",
+            "The content is none of the kinds that are taken.",
+            target="body",
+            resolution=f"Send a {KINDS}.",
         )
     upload = drafts.Upload(name, content_type, data, signed_on)
     after, new = await drafts.add_evidence(call.ports, case, call.actor(), await call.now(), upload, call.intent())

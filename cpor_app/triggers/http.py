@@ -2,8 +2,8 @@
 The one mechanism behind every HTTP operation.
 
 `operation` enters a handler into the table of operations and wraps it: identity, throttling, version, role, errors,
-entity tags, idempotency and headers are the same for all, in the order of rulings 3. A handler loads what the request is
-about, reads the body, calls one use case and returns an `Answer`.
+entity tags, idempotency and headers are the same for all, in the order of rulings 3. A handler loads what the request
+is about, reads the body, calls one use case and returns an `Answer`.
 """
 
 import asyncio
@@ -155,6 +155,11 @@ class Call:
         """Return who the caller is in the history."""
         return Actor(kind=ActorKind(self.kind.value), id=self.who)
 
+    def require(self, roles: frozenset[Role]) -> None:
+        """Raise `RoleRequired` unless the caller has one of *roles*: in some states the operation's own are too few."""
+        if not roles & self._known_caller.roles:
+            raise role_required(roles)
+
     # --- what it is about -------------------------------------------------------------------------------------------
 
     def path(self, name: str) -> str:
@@ -225,7 +230,11 @@ class Call:
                 resolution="Send less, or in several requests.",
             )
         media_type = self.media_type
-        if (body or self.operation.body_needed) and self.operation.body_types and media_type not in self.operation.body_types:
+        if (
+            (body or self.operation.body_needed)
+            and self.operation.body_types
+            and media_type not in self.operation.body_types
+        ):
             raise Refused(
                 "UnsupportedMediaType",
                 f"The body must be {' or '.join(self.operation.body_types)}.",
@@ -241,7 +250,7 @@ class Call:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def body(self, model: type[Model]) -> Model:
-        """Return the body as *model*; an empty one, where none is needed, as its defaults. Raises as `bytes` and `read`."""
+        """Return the body as *model*, an empty one that is not needed as its defaults. Raises as `bytes` and `read`."""
         body = self.bytes()
         return read(model, body if body or self.operation.body_needed else b"{}")
 
@@ -268,7 +277,7 @@ class Call:
         )
 
     def keyed(self) -> Keyed | None:
-        """Return the caller's idempotency key, hashed, with the hash of what it is used for. Raises `ValidationFailed`."""
+        """Return the caller's idempotency key and what it is used for, both hashed. Raises `ValidationFailed`."""
         given = self.headers.get("idempotency-key") or self.headers.get("repeatability-request-id")
         if given is None or not self.operation.keyed:
             return None
@@ -371,6 +380,15 @@ def validated() -> Iterator[None]:
         raise _validation_failed(error) from None
 
 
+def role_required(roles: frozenset[Role]) -> Refused:
+    """Return the refusal that names the roles which open an operation."""
+    return Refused(
+        "RoleRequired",
+        f"This needs the role {' or '.join(sorted(role.value for role in roles))}.",
+        resolution="Ask your administrator for the role.",
+    )
+
+
 def not_found(what: str) -> Refused:
     """Return the refusal for what is not there, or is somebody else's."""
     return Refused("NotFound", f"There is no such {what}.", resolution="Check the id; the lists name what is yours.")
@@ -444,7 +462,7 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
     refusals: tuple[str, ...] = (),
     in_words: bool = False,
 ) -> Callable[[Handler], Handler]:
-    """Enter a handler into the table and serve it. `in_words`: refusals are pages for people unless JSON is asked for."""
+    """Enter a handler into the table and serve it; `in_words`: refusals are pages unless JSON is asked for."""
 
     def enter(handler: Handler) -> Handler:
         line = Operation(
@@ -469,7 +487,11 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
             in_words=in_words,
         )
         OPERATIONS.append(line)
-        methods = [func.HttpMethod(method), func.HttpMethod.HEAD] if in_words and method == "GET" else [func.HttpMethod(method)]
+        methods = (
+            [func.HttpMethod(method), func.HttpMethod.HEAD]
+            if in_words and method == "GET"
+            else [func.HttpMethod(method)]
+        )
 
         @blueprint.function_name(name)
         @blueprint.route(route=route, methods=methods, auth_level=func.AuthLevel.ANONYMOUS)
@@ -524,7 +546,10 @@ async def _answered(call: Call, handler: Handler) -> Answer:
     except Repeated as repeated:
         return _first_answer(call, repeated.answered)
     except Refused as refused:
-        if refused.code in ("InvalidState", "PreconditionFailed") and (first := await _answered_before(call)) is not None:
+        if (
+            refused.code in ("InvalidState", "PreconditionFailed")
+            and (first := await _answered_before(call)) is not None
+        ):
             return _first_answer(call, first)
         raise
 
@@ -549,11 +574,7 @@ async def _admit(call: Call) -> None:
             resolution=f"Use {API_VERSION}, or leave it out for the newest.",
         )
     if line.roles is not None and call.caller is not None and not line.roles & call.caller.roles:
-        raise Refused(
-            "RoleRequired",
-            f"This needs the role {' or '.join(sorted(role.value for role in line.roles))}.",
-            resolution="Ask your administrator for the role.",
-        )
+        raise role_required(line.roles)
 
 
 async def _answered_before(call: Call) -> Answered | None:
@@ -603,7 +624,9 @@ async def _refusal(call: Call | None, refused: Refused, retry_after: int | None 
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
     if call is not None and call.operation.in_words and not wants_json(call.headers):
-        page = call.services.pages.refusal(refused.code, call.headers.get("accept-language"), call.request.params.get("lang"))
+        page = call.services.pages.refusal(
+            refused.code, call.headers.get("accept-language"), call.request.params.get("lang")
+        )
         headers["Content-Security-Policy"] = call.services.pages.csp()
         return Answer(status, page.encode(), "text/html; charset=utf-8", headers)
     return Answer(status, envelope(refused), headers=headers)
@@ -664,5 +687,3 @@ def _response(answer: Answer, request: func.HttpRequest, request_id: str) -> fun
     if client_id is not None and re.fullmatch(r"[\x21-\x7e]{1,100}", client_id):
         headers["x-ms-client-request-id"] = client_id
     return func.HttpResponse(body=body, status_code=answer.status, headers=headers, mimetype=answer.media_type)
-
-

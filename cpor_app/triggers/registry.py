@@ -113,7 +113,7 @@ async def get_customer(call: Call) -> Answer:
     etag=True,
 )
 async def put_customer(call: Call) -> Answer:
-    """Country, subdivision and time zone decide which days count; windows that are promised already stay as they are."""
+    """Country, subdivision and time zone decide which days count; windows that are promised stay as they are."""
     tenant_id = _tenant_id(call)
     customer = call.body(Customer)
     kept = await registering.put_customer(call.ports, tenant_id, customer, call.if_match)
@@ -158,7 +158,7 @@ def _kept(call: Call, value: BaseModel, kept: registering.Kept, path: str) -> An
     answers={200: Loaded},
 )
 async def load_usage(call: Call) -> Answer:
-    """The same feed twice changes nothing; a bad row is reported and the others are kept. Of two days, the newer wins."""
+    """The same feed twice changes nothing; a bad row is reported, the others are kept. Of two days the newer wins."""
     feed = call.query(Feed)
     as_of: date = feed.as_of or (await call.now()).date()
     lines = call.bytes().split(b"\n")

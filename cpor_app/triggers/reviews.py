@@ -118,7 +118,11 @@ async def list_reviews(call: Call) -> Answer:
         view = shown(case, now)
         overdue = view.next_step.due is not None and view.next_step.due <= now
         if filters.overdue in (None, overdue) and filters.competing in (None, view.competing):
-            views.append(ReviewItem.model_construct(**{name: getattr(view, name) for name in ClaimView.model_fields}, claim_id=view.id, overdue=overdue))
+            views.append(
+                ReviewItem.model_construct(
+                    **{name: getattr(view, name) for name in ClaimView.model_fields}, claim_id=view.id, overdue=overdue
+                )
+            )
     return call.listed(views, page.position, kept)
 
 
@@ -204,7 +208,7 @@ async def start_review(call: Call) -> Answer:
     refusals=(*ACT, "SlotAwaitsCustomer", "TooManyCompetitors"),
 )
 async def approve_claim(call: Call) -> Answer:
-    """The customer is told next. Other undecided claimants lose the contested items; an official holder stays meanwhile."""
+    """The customer is told next. Other undecided claimants lose the contested items; a holder stays meanwhile."""
     case = await call.any_case()
     words, now = call.body(Words).comment, await call.now()
     intent = call.intent(words=words, author="programme", at=now, decides=True)

@@ -330,7 +330,7 @@ class Claim(Value):
 
     automatic_review: bool = False
     due: Instant | None = None
-    """Until when the owner of the present state has time; the clock decides only for the partner, never for a reviewer."""
+    """Until when the owner of the present state has time; the clock decides for the partner, never for a reviewer."""
     disputed_before: bool = False
 
     recipients: tuple[Recipient, ...] = ()

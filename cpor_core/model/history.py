@@ -83,7 +83,7 @@ class Entry(Value):
     hash: str
 
 
-def entry(  # noqa: PLR0913 - one argument for each field of the entry
+def entry(
     *,
     sequence: int,
     at: datetime,
@@ -96,7 +96,15 @@ def entry(  # noqa: PLR0913 - one argument for each field of the entry
 ) -> Entry:
     """Return the entry with its hash."""
     made = Entry(
-        sequence=sequence, at=at, actor=actor, act=act, from_=from_, to=to, reason=reason, previous_hash=previous_hash, hash=""
+        sequence=sequence,
+        at=at,
+        actor=actor,
+        act=act,
+        from_=from_,
+        to=to,
+        reason=reason,
+        previous_hash=previous_hash,
+        hash="",
     )
     return made.model_copy(update={"hash": digest(made.model_dump(mode="json", by_alias=True))})
 

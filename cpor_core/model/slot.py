@@ -51,7 +51,7 @@ class Slot(Value):
     version: int = 0
 
     def at(self, now: datetime) -> "Slot":
-        """Return the slot as it stands at *now*: a successor whose instant has come holds it, lapsed claimants are gone."""
+        """Return the slot at *now*: a successor whose instant has come holds it, lapsed claimants are gone."""
         slot = self
         if slot.awaiting is not None and slot.awaiting.takes_over_at is not None and slot.awaiting.takes_over_at <= now:
             taken = slot.awaiting

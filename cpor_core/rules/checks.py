@@ -14,7 +14,7 @@ CLAIMABLE_STATES = frozenset({SubscriptionState.ACTIVE, SubscriptionState.GRACE}
 EVIDENCE_AGE_MONTHS = 12
 
 
-def failed_checks(  # noqa: PLR0913 - everything a submission is judged by
+def failed_checks(
     claim: Claim,
     engagement: Engagement,
     partner: Partner | None,

@@ -36,6 +36,11 @@ def newest_first(at: datetime) -> str:
     return f"{_LAST_MICROSECOND - int(at.astimezone(UTC).timestamp() * 1_000_000):016d}"
 
 
+def list_position(created_at: datetime, claim_id: str) -> str:
+    """Return where a claim stands in its organisation's list."""
+    return f"{newest_first(created_at)}|{claim_id}"
+
+
 def message_id(claim_id: str, kind: str, number: int, recipient: int) -> str:
     """Return the local part of a mail's Message-ID: the same on every retry, so that a double can be told."""
     return str(uuid.uuid5(_MAIL_NAMESPACE, f"{claim_id}|{kind}|{number}|{recipient}"))

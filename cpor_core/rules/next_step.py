@@ -42,7 +42,7 @@ class NextStep(Value):
 NOTHING = NextStep(owner=Owner.NOBODY, action=Action.NONE)
 
 
-def next_step(claim: Claim, now: datetime) -> NextStep:  # noqa: PLR0911 - one answer for each state
+def next_step(claim: Claim, now: datetime) -> NextStep:
     """Return the next step of an effective *claim* at *now*."""
     match claim.status:
         case Status.DRAFT:

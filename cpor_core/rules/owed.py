@@ -1,8 +1,8 @@
 """
 What a claim owes, and when.
 
-The one answer to "is there anything to do?": a due row makes it happen surely, a queue message makes it happen soon, and
-both ask here again before they act.
+The one answer to "is there anything to do?": a due row makes it happen surely, a queue message makes it happen soon,
+and both ask here again before they act.
 """
 
 from dataclasses import dataclass

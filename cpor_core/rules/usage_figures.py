@@ -52,7 +52,9 @@ def shown_months(shown: Claim, first: str | None, last: str | None, now: datetim
     return start, end
 
 
-def usage_rows(shown: Claim, figures: Mapping[tuple[str, str], MonthFigures], months: Sequence[str]) -> Sequence[UsageRow]:
+def usage_rows(
+    shown: Claim, figures: Mapping[tuple[str, str], MonthFigures], months: Sequence[str]
+) -> Sequence[UsageRow]:
     """Return a row for each associated item and month with figures; nothing of any other item."""
     rows = []
     for item in shown.items:

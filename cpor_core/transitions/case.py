@@ -27,9 +27,9 @@ class Case:
     rivals: Mapping[str, Claim] = field(default_factory=dict)
     entries: tuple[tuple[str, Entry], ...] = ()
     seen: Mapping[str, str] = field(default_factory=dict)
-    """Opaque marks of the stored rows as they were read, by claim id or slot key: the store refuses to write over newer ones."""
+    """Opaque marks of the rows as they were read, by claim id or slot key: the store writes over no newer ones."""
 
-    def record(  # noqa: PLR0913 - what, who, when, where to, why
+    def record(
         self,
         act: Act,
         actor: Actor,
@@ -43,7 +43,7 @@ class Case:
         claim, made = _recorded(self.claim, act, actor, at, to=to, reason=reason, changes=changes)
         return replace(self, claim=claim, entries=(*self.entries, (claim.id, made)))
 
-    def record_rival(  # noqa: PLR0913 - as `record`, for another claim
+    def record_rival(
         self,
         rival: str,
         act: Act,
@@ -96,7 +96,7 @@ def _raised(after: Versioned, before: Versioned) -> Versioned:
     return after if after == before else after.model_copy(update={"version": before.version + 1})
 
 
-def _recorded(  # noqa: PLR0913 - as `Case.record`
+def _recorded(
     claim: Claim,
     act: Act,
     actor: Actor,

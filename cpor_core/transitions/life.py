@@ -32,7 +32,6 @@ from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor
 from cpor_core.model.slot import MAX_CLAIMANTS, Slot
 from cpor_core.transitions.case import Case, invalid_state
 
-
 # --- what time alone makes of a claim -------------------------------------------------------------------------------
 
 
@@ -103,9 +102,7 @@ def _end_rivals_item(case: Case, rival_id: str, key: str, at: datetime) -> Case:
         return case
     ended = (*rival.ended_items, EndedItem(key=key, at=at, reason=Reason.SUPERSEDED))
     if len(ended) < len(rival.items):
-        return case.record_rival(
-            rival_id, Act.ITEM_ENDED, CLOCK, at, reason=Reason.SUPERSEDED, ended_items=ended
-        )
+        return case.record_rival(rival_id, Act.ITEM_ENDED, CLOCK, at, reason=Reason.SUPERSEDED, ended_items=ended)
     mails, count = _with_mail(rival, MailKind.CLOSING, at, Reason.SUPERSEDED)
     return case.record_rival(
         rival_id,
@@ -174,7 +171,7 @@ def delete(case: Case, actor: Actor, at: datetime) -> Case:
     return case.record(Act.DELETED, actor, at, to=Status.DELETED)
 
 
-def submit(  # noqa: PLR0913 - each is a fact the act depends on
+def submit(
     case: Case,
     actor: Actor,
     at: datetime,
@@ -366,9 +363,7 @@ def hand_over(case: Case, number: int, at: datetime, failed: Iterable[int] = ())
     status = case.claim.status
     case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=at, told=True, recipients=recipients)
     if status is Status.AWAITING_CUSTOMER:
-        return _each_slot(
-            case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, ends_at)
-        )
+        return _each_slot(case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, ends_at))
     if status is Status.DECLINED:
         return case
     return _tell_of_closing(case, at)
@@ -429,7 +424,12 @@ def undo_decline(case: Case, actor: Actor, at: datetime) -> Case:
     Raises `InvalidState`, and `SlotAwaitsCustomer` when the place was given to another claim meanwhile.
     """
     claim = case.claim
-    if claim.status is not Status.DECLINED or not claim.undoable or claim.promise is None or at >= claim.promise.ends_at:
+    if (
+        claim.status is not Status.DECLINED
+        or not claim.undoable
+        or claim.promise is None
+        or at >= claim.promise.ends_at
+    ):
         raise invalid_state(claim, "taken back")
     verify_no_other_awaits(case, at)
     takes_over_at = claim.window_ends_at
@@ -443,7 +443,7 @@ def undo_decline(case: Case, actor: Actor, at: datetime) -> Case:
 
 
 def end(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
-    """End the whole association: access stops with this write, and its slots are free at once. Raises `InvalidState`."""
+    """End the whole association: access stops with this write, its slots are free at once. Raises `InvalidState`."""
     _require(case, "ended", Status.OFFICIAL)
     return _end_items(case, _held(case.claim), actor, at, reason)
 
@@ -478,7 +478,7 @@ def _held(claim: Claim) -> tuple[str, ...]:
     return tuple(item.key for item in claim.items if claim.holds(item.key))
 
 
-def _end_items(  # noqa: PLR0913 - which, who, when, why, and under which name
+def _end_items(
     case: Case, keys: tuple[str, ...], actor: Actor, at: datetime, reason: Reason, act: Act = Act.ENDED
 ) -> Case:
     """End items of the association; it ends with its last one, at once and for that item's reason."""
@@ -488,12 +488,16 @@ def _end_items(  # noqa: PLR0913 - which, who, when, why, and under which name
     freed = {
         key: slot.without(claim.id)
         for key in keys
-        if (slot := case.slots[key]).holder is not None and slot.holder.claim == claim.id and reason is not Reason.SUPERSEDED
+        if (slot := case.slots[key]).holder is not None
+        and slot.holder.claim == claim.id
+        and reason is not Reason.SUPERSEDED
     }
     case = case.with_slots(freed)
     if len(ended) < len(claim.items):
         return case.record(Act.ITEM_ENDED, actor, at, reason=reason, ended_items=ended)
-    case = case.record(act, actor, at, to=Status.ENDED, reason=reason, ended_items=ended, ended_at=at, end_reason=reason)
+    case = case.record(
+        act, actor, at, to=Status.ENDED, reason=reason, ended_items=ended, ended_at=at, end_reason=reason
+    )
     return _owe_mail(case, MailKind.CLOSING, at, reason)
 
 

@@ -1,8 +1,8 @@
 """
 The one way in which a claim is changed.
 
-Index rows first, then one entity-group transaction, then the hint (`docs/order-of-writes.md`): a process may die between
-any two of these, and the due row still brings somebody to do the rest.
+Index rows first, then one entity-group transaction, then the hint (`docs/order-of-writes.md`): a process may die
+between any two of these, and the due row still brings somebody to do the rest.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +16,6 @@ from cpor_core.rules.owed import Owed, owed
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import claimants_to_refuse, holders_to_supersede, settle, taken_over_by_others
 from cpor_core.views import ClaimView, association_view, claim_view, etag
-
 
 
 class Repeated(Exception):
@@ -40,7 +39,7 @@ FORGET = "forget"
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What comes with an act: who is behind it, the caller's key, their If-Match, their words, the due row that is being paid."""
+    """What comes with an act: who is behind it, their key, If-Match and words, the due row that is being paid."""
 
     who: str | None = None
     keyed: Keyed | None = None
@@ -58,7 +57,7 @@ NO_INTENT = Intent()
 
 
 async def find(ports: Ports, claim_id: str, now: datetime) -> Case | None:
-    """Return a claim with its slots as stored; None for one that never was, or is a deleted or lapsed draft at *now*."""
+    """Return a claim with its slots as stored; None for one that never was, or is deleted or lapsed at *now*."""
     case = await ports.claims.load(claim_id)
     if case is None or settle(case, now).claim.status is Status.DELETED:
         return None
@@ -96,8 +95,8 @@ async def act(
     """
     Change a claim: settle what time has made, let *judge* decide, write all of it in one transaction.
 
-    A lost race is judged again on the newest rows, with the same *now*: the instant of arrival decides. Returns the case
-    as it is stored afterwards. Raises what *judge* raises, and `StorageBusy` after too many lost races.
+    A lost race is judged again on the newest rows, with the same *now*: the instant of arrival decides. Returns the
+    case as it is stored afterwards. Raises what *judge* raises, and `StorageBusy` after too many lost races.
     """
     act_id = ports.new_id()
     for _ in range(ATTEMPTS):
@@ -110,13 +109,16 @@ async def act(
         try:
             await ports.claims.commit(_commit(act_id, case, after, now, intent))
         except Conflict:
-            if await ports.claims.wrote(case.claim.id, act_id, case.claim.history_length + 1):  # the transaction was ours; its answer was lost
+            if await ports.claims.wrote(
+                case.claim.id, act_id, case.claim.history_length + 1
+            ):  # the transaction was ours; its answer was lost
                 return await _reloaded(ports, case.claim.id)
             await _verify_not_repeated(ports, case.claim.id, intent)
             case = await _reloaded(ports, case.claim.id)
             continue
-        if any(debt.due is None for debt in owed(after.claim) - owed(case.claim)):
-            await ports.hints.customer_notice(case.claim.id)
+        for former, claim in _changed_claims(case, after):
+            if any(debt.due is None for debt in owed(claim) - owed(former)):
+                await ports.hints.customer_notice(claim.id)
         return after
     message = f"claim {case.claim.id}: lost {ATTEMPTS} races in a row"
     raise StorageBusy(message, retry_after_seconds=1)
@@ -184,11 +186,18 @@ async def _write_index_rows(ports: Ports, before: Case, after: Case, now: dateti
         owing = due_rows(before.rivals[name], rival, now)
         if owing:
             await ports.duework.add(owing)
-    for former, claim in ((before.claim, after.claim), *((before.rivals[name], after.rivals[name]) for name in after.rivals)):
+    for former, claim in _changed_claims(before, after):
         position = review_position(claim)
         if position is not None and position != review_position(former):
             await ports.reviews.add(REVIEWS, position, claim.id)
     return cover
+
+
+def _changed_claims(before: Case, after: Case) -> Iterable[tuple[Claim, Claim]]:
+    """Yield the claim and its rivals, as they were and as they are."""
+    yield before.claim, after.claim
+    for name, rival in after.rivals.items():
+        yield before.rivals[name], rival
 
 
 async def _cover(ports: Ports, rows: Sequence[DueRow], now: datetime, cover: DueRow | None) -> DueRow | None:
@@ -197,7 +206,9 @@ async def _cover(ports: Ports, rows: Sequence[DueRow], now: datetime, cover: Due
         return cover
     if cover is not None and cover.forget is None:
         try:
-            return await ports.duework.move(cover, [row for row in rows if row.due != now + SOON], due=now + SOON, attempt=0)
+            return await ports.duework.move(
+                cover, [row for row in rows if row.due != now + SOON], due=now + SOON, attempt=0
+            )
         except Conflict:
             pass  # somebody else pays this row too: our own rows make us independent of it
     await ports.duework.add(rows)

@@ -24,7 +24,7 @@ class Opened:
 
 
 async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) -> Opened:
-    """Return the claim and the recipient of a verified link. Raises `NotFound`, and `LinkExpired` long after the close."""
+    """Return what a verified link leads to. Raises `NotFound`, and `LinkExpired` long after the close."""
     case = await find(ports, claim_id, now)
     found = next((r for r in case.claim.recipients if r.number == recipient), None) if case is not None else None
     if case is None or found is None:

@@ -20,7 +20,7 @@ from cpor_core.rules.business_days import (
     local_date,
     reminder_at,
 )
-from cpor_core.rules.identifiers import message_id
+from cpor_core.rules.identifiers import list_position, message_id
 from cpor_core.rules.owed import Debt, due_now
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
@@ -39,6 +39,8 @@ class Paid:
     """What came of it: `delayed` when something is still owed now and could not be paid."""
 
     delayed: bool = False
+    row_stays: bool = False
+    """The due row that led here was moved on, or its turn comes again: leave it alone."""
     not_before: datetime | None = None
     """When the mail system asked us to come back, by the service's clock."""
 
@@ -54,7 +56,7 @@ async def pay(ports: Ports, claim_id: str, now: datetime, cover: DueRow | None =
         if Debt.WRITE_DOWN in debts:
             await act(ports, case, now, lambda settled: settled, intent)
             if cover is not None:  # what is owed from here on has its rows; mails go out by the queue
-                return Paid()
+                return Paid(row_stays=True)
         elif Debt.ERASE in debts:
             await _erase(ports, case)
         elif Debt.TELL_CUSTOMER in debts:
@@ -75,9 +77,11 @@ async def pay(ports: Ports, claim_id: str, now: datetime, cover: DueRow | None =
 
 
 async def _erase(ports: Ports, case: Case) -> None:
-    for evidence in case.claim.evidence:
+    claim = case.claim
+    for evidence in claim.evidence:
         await ports.blobs.delete(evidence.blob)
-    await ports.claims.erase(case.claim.id)
+    await ports.partner_claims.remove(claim.organisation, list_position(claim.created_at, claim.id))
+    await ports.claims.erase(claim.id)
 
 
 # --- the notice -----------------------------------------------------------------------------------------------------
@@ -121,7 +125,13 @@ async def _tell_customer(
         return _delayed(now, sent.delayed)
     if not sent.delivered:
         answer_by = await _partner_answers_by(ports, case.claim, now)
-        await act(ports, case, now, lambda c: life.customer_unreachable(c, now, answer_by=answer_by, failed=sent.refused), intent)
+        await act(
+            ports,
+            case,
+            now,
+            lambda c: life.customer_unreachable(c, now, answer_by=answer_by, failed=sent.refused),
+            intent,
+        )
         return Paid()
     handed_over = await ports.now()
     if local_date(handed_over, promised.time_zone) > promised.day_zero:
@@ -130,7 +140,9 @@ async def _tell_customer(
     return None
 
 
-def _promise(claim: Claim, customer: Customer, now: datetime, real_now: datetime) -> tuple[Promise, tuple[Recipient, ...]]:
+def _promise(
+    claim: Claim, customer: Customer, now: datetime, real_now: datetime
+) -> tuple[Promise, tuple[Recipient, ...]]:
     """
     Return what the notice will state, and to whom it goes.
 
@@ -173,9 +185,7 @@ def _recipients(claim: Claim, customer: Customer) -> tuple[Recipient, ...]:
     for kind, email, name in wanted:
         if all(recipient.email.lower() != email.lower() for recipient in recipients):
             recipients.append(
-                Recipient(
-                    number=len(recipients) + 1, kind=kind, email=email, name=name, language=customer.language
-                )
+                Recipient(number=len(recipients) + 1, kind=kind, email=email, name=name, language=customer.language)
             )
     return tuple(recipients)
 
@@ -209,9 +219,7 @@ async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
     if promised is None:
         return Paid()
     name = await _customer_name(ports, case.claim)
-    sent = await _send(
-        ports, _letters(case.claim, REMINDER, promised.number, promised.recipients, customer_name=name)
-    )
+    sent = await _send(ports, _letters(case.claim, REMINDER, promised.number, promised.recipients, customer_name=name))
     if not sent.delivered and sent.delayed is not None:
         return _delayed(now, sent.delayed)
 
@@ -245,7 +253,7 @@ async def _customer_name(ports: Ports, claim: Claim) -> str:
     return known.value.name if known is not None else claim.domain
 
 
-def _letters(  # noqa: PLR0913 - what a letter is made of
+def _letters(
     claim: Claim,
     kind: str,
     number: int,

@@ -10,8 +10,8 @@ from cpor_core.errors import Conflict, Detail, Refused, StorageBusy
 from cpor_core.model.catalogue import Engagement
 from cpor_core.model.claim import MAX_EVIDENCE_FILES, Claim, ClaimedCustomer, Evidence, Item, NewClaim, Status
 from cpor_core.model.history import Act, Actor
-from cpor_core.ports import Answered, Commit, DueRow, Keyed, KeptRequest, Ports
-from cpor_core.rules.identifiers import derived_claim_id, new_claim_id, newest_first
+from cpor_core.ports import Answered, Commit, DueRow, KeptRequest, Keyed, Ports
+from cpor_core.rules.identifiers import derived_claim_id, list_position, new_claim_id
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case, invalid_state
 from cpor_core.transitions.life import settle
@@ -126,13 +126,13 @@ async def draft(ports: Ports, organisation: str, sent: NewClaim, now: datetime, 
     )
 
 
-async def create(  # noqa: PLR0913 - who, what, when, under which key
+async def create(
     ports: Ports, organisation: str, actor: Actor, sent: NewClaim, now: datetime, keyed: Keyed | None
 ) -> Case:
     """
     Make a draft: four requests, one more with a key.
 
-    Raises what `draft` raises, `Repeated` for a key that has been answered, `IdempotencyKeyReused`, `RequestInProgress`.
+    Raises what `draft` raises, `Repeated` for a key that was answered, `IdempotencyKeyReused`, `RequestInProgress`.
     """
     act_id = ports.new_id()
     if keyed is None:
@@ -143,7 +143,7 @@ async def create(  # noqa: PLR0913 - who, what, when, under which key
     if keyed is not None:
         await _begin(ports, organisation, keyed, KeptRequest(keyed.body, claim_id, act_id, now), now)
     await ports.duework.add([*due_rows(None, made, now), *_forget_request(organisation, keyed, made, now)])
-    await ports.partner_claims.add(organisation, f"{newest_first(now)}|{claim_id}", claim_id)
+    await ports.partner_claims.add(organisation, list_position(now, claim_id), claim_id)
     nothing = Case(made, {})
     case = nothing.record(Act.CREATED, actor, now, to=Status.DRAFT, due=made.due, status_since=now)
     case = case.changed(version=1)
@@ -258,7 +258,7 @@ def _as_sent(claim: Claim) -> dict[str, object]:
 
 
 def merge_patch(target: object, patch: object) -> object:
-    """Return *target* with a JSON merge patch (RFC 7396) laid over it: null removes, objects merge, all else replaces."""
+    """Return *target* with a merge patch (RFC 7396) laid over it: null removes, objects merge, all else replaces."""
     if not isinstance(patch, Mapping):
         return patch
     merged = dict(target) if isinstance(target, Mapping) else {}
@@ -317,7 +317,9 @@ def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
             target="evidence",
             resolution="Put several documents into one file, or delete one from the draft.",
         )
-    if upload.signed_on is not None and upload.signed_on > now.date() + timedelta(days=1):  # ahead of UTC it is tomorrow
+    if upload.signed_on is not None and upload.signed_on > now.date() + timedelta(
+        days=1
+    ):  # ahead of UTC it is tomorrow
         raise Refused(
             "ValidationFailed",
             "signedOn lies in the future.",
@@ -330,7 +332,7 @@ MAY_ADD_EVIDENCE = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Stat
 """Replaced only in a draft; afterwards evidence defends an association or prepares a dispute (rulings 10, 28)."""
 
 
-async def add_evidence(  # noqa: PLR0913 - as every act
+async def add_evidence(
     ports: Ports, case: Case, actor: Actor, now: datetime, upload: Upload, intent: Intent
 ) -> tuple[Case, bool]:
     """
@@ -367,7 +369,7 @@ async def add_evidence(  # noqa: PLR0913 - as every act
     return await act(ports, case, now, judge, intent), new
 
 
-async def remove_evidence(  # noqa: PLR0913 - as every act
+async def remove_evidence(
     ports: Ports, case: Case, actor: Actor, now: datetime, file_name: str, intent: Intent
 ) -> Case:
     """Take a file out of a draft. Raises `InvalidState`; `NotFound` for a file that is not there."""
@@ -388,7 +390,9 @@ def find_evidence(claim: Claim, file_name: str) -> Evidence:
     for evidence in claim.evidence:
         if evidence.file_name == file_name:
             return evidence
-    raise Refused("NotFound", "The claim has no such file.", target="fileName", resolution="The claim lists its evidence.")
+    raise Refused(
+        "NotFound", "The claim has no such file.", target="fileName", resolution="The claim lists its evidence."
+    )
 
 
 def _forget_blob(claim_id: str, blob: str, now: datetime) -> DueRow:

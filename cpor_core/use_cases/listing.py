@@ -40,7 +40,7 @@ async def load_all(ports: Ports, claim_ids: Sequence[str], now: datetime) -> Map
     }
 
 
-async def own_claims(  # noqa: PLR0913 - a list has an owner, a place, a size and a filter
+async def own_claims(
     ports: Ports, organisation: str, now: datetime, *, after: str, limit: int, wanted: Callable[[Claim], bool]
 ) -> Page:
     """

@@ -23,8 +23,8 @@ async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match:
     """
     Register a partner's location.
 
-    Raises `ValidationFailed` for an unknown country, zone or engagement, `OrganisationFixed` when the location would move
-    to another organisation, `PreconditionFailed`.
+    Raises `ValidationFailed` for an unknown country or zone, `EngagementUnknown`, `PreconditionFailed`, and
+    `OrganisationFixed` when the location would move to another organisation.
     """
     _verify_place(partner.country, partner.subdivision, partner.time_zone)
     unknown = [name for name in partner.enrolled_engagements if ports.catalogue.filed_under(name) is None]
@@ -87,7 +87,9 @@ def _verify_place(country: str, subdivision: str | None, time_zone: str) -> None
     try:
         verify_country(country, subdivision)
     except ValueError as error:
-        details.append(Detail("ValidationFailed", str(error), "country", "Use ISO 3166 codes, such as FR or GB with SCT."))
+        details.append(
+            Detail("ValidationFailed", str(error), "country", "Use ISO 3166 codes, such as FR or GB with SCT.")
+        )
     try:
         verify_time_zone(time_zone)
     except ValueError as error:

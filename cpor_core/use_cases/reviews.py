@@ -50,8 +50,8 @@ async def awaiting_decision(ports: Ports, now: datetime, *, after: str, limit: i
     """
     Return a page of what awaits a decision, in the order of its due instants.
 
-    Index rows are verified on read: one whose claim was decided, or has another due instant by now, leads nowhere and is
-    removed. Its claim was written after the row, so a row without its claim is left for ten minutes to come true.
+    Index rows are verified on read: one whose claim was decided, or has another due instant by now, leads nowhere and
+    is removed. Its claim was written after the row, so a row without its claim is left for ten minutes to come true.
     """
     rows = await ports.reviews.page(REVIEWS, after=after, limit=limit)
     cases = await load_all(ports, [row.claim_id for row in rows], now)

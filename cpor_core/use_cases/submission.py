@@ -15,7 +15,7 @@ from cpor_core.use_cases.acts import Intent, act
 from cpor_core.use_cases.drafts import draft
 
 
-async def submit(  # noqa: PLR0913 - as every act
+async def submit(
     ports: Ports, case: Case, actor: Actor, now: datetime, acknowledgements: Acknowledgements, intent: Intent
 ) -> Case:
     """
@@ -53,7 +53,7 @@ async def submit(  # noqa: PLR0913 - as every act
 
 
 async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: datetime) -> Sequence[Detail]:
-    """Return every check that a claim as sent would fail at submission; nothing is stored. Raises what creation raises."""
+    """Return every check that a claim as sent would fail at submission; nothing is stored. Raises as creation."""
     claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
     return await dry_run(ports, await draft(ports, organisation, sent, now, claim_id), None, now)
 
@@ -81,8 +81,6 @@ async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, intent
     return await act(ports, case, now, lambda current: life.withdraw(current, actor, now), intent)
 
 
-async def end(  # noqa: PLR0913 - as every act
-    ports: Ports, case: Case, actor: Actor, now: datetime, reason: Reason, intent: Intent
-) -> Case:
+async def end(ports: Ports, case: Case, actor: Actor, now: datetime, reason: Reason, intent: Intent) -> Case:
     """End an association; access stops with this write. Raises `InvalidState`."""
     return await act(ports, case, now, lambda current: life.end(current, actor, now, reason), intent)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from cpor_core.errors import Conflict, Fault, Refused
 from cpor_core.ports import DueRow, Ports
 from cpor_core.use_cases.acts import FORGET
-from cpor_core.use_cases.debts import pay
+from cpor_core.use_cases.debts import Paid, pay
 from cpor_core.use_cases.forget import forget
 
 log = logging.getLogger("cpor.sweep")
@@ -25,7 +25,7 @@ IN_FLIGHT = 16
 TIME_LIMIT = timedelta(minutes=4)
 """The sweep stops itself before `functionTimeout` stops the whole worker; the next run goes on."""
 SETTLED_AFTER = timedelta(minutes=10)
-"""A row of which nothing is owed is left for so long, by the real clock: longer than any writer may run (rulings 36)."""
+"""A row of which nothing is owed is left so long, by the real clock: longer than any writer runs (rulings 36)."""
 NEXT_ATTEMPTS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60))
 """When a debt that could not be paid is tried again; hourly after the last."""
 
@@ -48,7 +48,7 @@ async def sweep(ports: Ports, now: datetime) -> Swept:
     return swept
 
 
-async def _sweep_shard(  # noqa: PLR0913 - the limits of one run are shared by its shards
+async def _sweep_shard(
     ports: Ports, shard: int, now: datetime, stop_at: datetime, gate: asyncio.Semaphore, swept: Swept
 ) -> None:
     last: DueRow | None = None
@@ -66,26 +66,26 @@ async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> No
     try:
         if row.debt.startswith(FORGET):
             await forget(ports, row)
-            delayed, not_before = False, None
+            paid = Paid()
         else:
             paid = await pay(ports, row.subject, now, cover=row)
-            delayed, not_before = paid.delayed, paid.not_before
     except (Fault, Refused, Conflict) as fault:
         log.warning("claim %s: %s could not be paid: %s", row.subject, row.debt, type(fault).__name__)
         swept.failed += 1
-        delayed, not_before = True, None
+        paid = Paid(delayed=True)
     except Exception:  # one bad claim must not stop the others
         log.exception("claim %s: %s failed", row.subject, row.debt)
         swept.failed += 1
-        delayed, not_before = True, None
+        paid = Paid(delayed=True)
     try:
-        if delayed:
+        if paid.delayed:
             swept.delayed += 1
             wait = NEXT_ATTEMPTS[min(row.attempt, len(NEXT_ATTEMPTS) - 1)]
-            await ports.duework.move(row, (), due=max(now + wait, not_before or now), attempt=row.attempt + 1)
+            await ports.duework.move(row, (), due=max(now + wait, paid.not_before or now), attempt=row.attempt + 1)
         else:
             swept.paid += 1
-            if row.written_at is not None and ports.real_now() - row.written_at > SETTLED_AFTER:
+            settled = row.written_at is not None and ports.real_now() - row.written_at > SETTLED_AFTER
+            if settled and not paid.row_stays:
                 await ports.duework.delete(row)
     except Conflict:
         pass  # somebody else paid it, or moved it on

@@ -1,4 +1,4 @@
-"""Figures come in by the operator's feed, and go out to whom they are associated with, each read leaving its receipt."""
+"""Figures come in by the operator's feed and go out to their partner of record, each read leaving its receipt."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +60,9 @@ def parse_lines(lines: Iterable[bytes], tenant_id: str | None) -> tuple[list[tup
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(str(part) for part in first["loc"])
-            bad.append(BadRow(row=row, code="InvalidRow", message=f"{where}: {first['msg']}" if where else first["msg"]))
+            bad.append(
+                BadRow(row=row, code="InvalidRow", message=f"{where}: {first['msg']}" if where else first["msg"])
+            )
             continue
         tenant = line.tenant_id or tenant_id
         if tenant is None:
@@ -72,9 +74,7 @@ def parse_lines(lines: Iterable[bytes], tenant_id: str | None) -> tuple[list[tup
     return good, bad
 
 
-async def load_lines(
-    ports: Ports, lines: Iterable[bytes], tenant_id: str | None, as_of: date
-) -> Loaded:
+async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None, as_of: date) -> Loaded:
     """Merge a feed into what is kept: the same feed twice changes nothing, an older one changes nothing newer."""
     good, bad = parse_lines(lines, tenant_id)
     if len(good) > MOST_ROWS:
@@ -122,7 +122,7 @@ async def _merge(ports: Ports, tenant: str, lines: Sequence[UsageLine], as_of: d
     raise StorageBusy(message, retry_after_seconds=1)
 
 
-async def read_usage(  # noqa: PLR0913 - who reads what of when
+async def read_usage(
     ports: Ports, case: Case, reader: Reader, now: datetime, *, first: str | None, last: str | None
 ) -> Sequence[UsageRow]:
     """

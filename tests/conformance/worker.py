@@ -1,9 +1,9 @@
 """
 Loads an app in Microsoft's own worker library and calls its functions, with no host at all.
 
-So it is not this project's host alone that says the app works. The library keeps one app a process: `called` starts one,
-`python -m tests.conformance.worker` is what runs in it. Routes are no part of the library, so they are found by the
-templates of the local host.
+So it is not this project's host alone that says the app works. The library keeps one app a process: `called` starts
+one, which runs this module. Routes are no part of the library, so they are found by
+the templates of the local host.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from devhost.routes import Template
 
 ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_SECONDS = 60
+_SUCCESS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def called(app_dir: Path, settings: Mapping[str, str], calls: Sequence[Call]) ->
         [sys.executable, "-m", "tests.conformance.worker", str(app_dir)],
         input=json.dumps([asdict(call) for call in calls]),
         cwd=ROOT,
-        env=os.environ | settings,
+        env=os.environ | settings | {"AzureWebJobsScriptRoot": str(app_dir)},
         capture_output=True,
         text=True,
         timeout=_PATIENCE_SECONDS,
@@ -114,7 +115,7 @@ async def _indexed(library: Any, app_dir: Path) -> list[Any]:
     """Return what the library found in the app, by the two requests that the host begins with."""
     protos = _Protos()
     begun = await library.worker_init_request(_request(app_dir, host="127.0.0.1", protos=protos))
-    assert begun.result.status == protos.StatusResult.Success, begun.result.exception.message
+    assert begun.result.status == _SUCCESS, begun.result.exception.message
     found: list[Any] = (await library.functions_metadata_request(_request(app_dir))).function_metadata_results
     return found
 
@@ -166,12 +167,11 @@ class _Worker:
     def _http(self, call: Mapping[str, Any]) -> tuple[str, Any]:
         raw_path, _, query = call["url"].partition("?")
         path = decoded_path(raw_path.encode())
-        for name, template, methods in self._routes:
-            parameters = template.match(path)
-            if parameters is not None and (not methods or call["method"] in methods):
-                break
-        else:
-            raise AssertionError(f"no function takes {call['method']} {raw_path}")
+        name, parameters = next(
+            (name, parameters)
+            for name, template, methods in self._routes
+            if (parameters := template.match(path)) is not None and (not methods or call["method"] in methods)
+        )
         values = {
             "method": _datum(call["method"], "string"),
             "url": _datum(f"http://localhost{call['url']}", "string"),
@@ -202,7 +202,7 @@ class _Protos:
 
     def __init__(self) -> None:
         self.BindingInfo = type("BindingInfo", (types.SimpleNamespace,), {"undefined": 0, "inout": 2, "out": 1})
-        self.StatusResult = type("StatusResult", (types.SimpleNamespace,), {"Failure": 0, "Success": 1})
+        self.StatusResult = type("StatusResult", (types.SimpleNamespace,), {"Failure": 0, "Success": _SUCCESS})
 
     def __getattr__(self, name: str) -> type[types.SimpleNamespace]:
         record = type(name, (types.SimpleNamespace,), {})
@@ -217,7 +217,6 @@ def _request(app_dir: Path, **properties: object) -> types.SimpleNamespace:
 
 def _main() -> None:
     app_dir, calls = Path(sys.argv[1]).resolve(), json.load(sys.stdin)
-    os.environ["AzureWebJobsScriptRoot"] = str(app_dir)
     os.chdir(app_dir)
     sys.path.insert(0, str(app_dir))
     print(json.dumps(asyncio.run(_report(app_dir, calls))))

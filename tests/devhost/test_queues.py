@@ -90,10 +90,10 @@ async def test_a_lease_is_renewed_while_the_function_works(storage_connection: s
         begun.set()
         await may_end.wait()
 
-    async with _listening(storage_connection, slow, lease=timedelta(seconds=2)) as queue:
+    async with _listening(storage_connection, slow, lease=timedelta(seconds=3)) as queue:
         await queue.send_message(_base64("sixth"))
         await begun.wait()
-        await asyncio.sleep(3)
+        await asyncio.sleep(4)
         hidden = [message async for message in queue.receive_messages()]
         may_end.set()
         await _until_empty(queue)

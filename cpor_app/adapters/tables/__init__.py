@@ -1,4 +1,4 @@
-"""What lies in which table: one file a table, or a family of small ones; keys and partitions are in `docs/storage.md`."""
+"""What lies in which table: one file a table, or a family of small ones; `docs/storage.md` has keys and partitions."""
 
 import zlib
 

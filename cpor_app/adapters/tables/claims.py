@@ -37,14 +37,16 @@ class ClaimsTable:
         self._rows = rows
 
     async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> Case | None:
-        """Return a claim with the slots of its items: two requests, one for a closed claim and, if asked so, a draft."""
+        """Return a claim with the slots of its items: two requests, one for a closed claim or, if asked so, a draft."""
         row = await self._row(claim_id)
         if row is None:
             return None
         claim = Claim.model_validate_json(unpacked(row.values["document"]))
         seen = {claim.id: row.etag}
         if claim.status in CLOSED or (claim.status is Status.DRAFT and not slots_of_drafts):
-            return Case(claim, {item.key: Slot(engagement=claim.engagement, key=item.key) for item in claim.items}, seen=seen)
+            return Case(
+                claim, {item.key: Slot(engagement=claim.engagement, key=item.key) for item in claim.items}, seen=seen
+            )
         slots = {item.key: Slot(engagement=claim.engagement, key=item.key) for item in claim.items}
         prefix = f"slot|{claim.engagement}|"
         first, last = prefix + min(slots), prefix + max(slots)

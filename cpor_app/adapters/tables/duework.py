@@ -82,6 +82,4 @@ def _due_row(row: Row) -> DueRow:
     forget = None
     if "forgetTable" in values:
         forget = (str(values["forgetTable"]), str(values["forgetPartition"]), str(values["forgetKey"]))
-    return DueRow(
-        due, str(values["subject"]), str(values["debt"]), int(str(attempt)), forget, row.etag, row.timestamp
-    )
+    return DueRow(due, str(values["subject"]), str(values["debt"]), int(str(attempt)), forget, row.etag, row.timestamp)

@@ -1,4 +1,4 @@
-"""Table `registry`: partners by location, customers by tenant; a partition for each, so that no entry crowds another."""
+"""Table `registry`: partners by location, customers by tenant, a partition for each entry."""
 
 from typing import TypeVar
 

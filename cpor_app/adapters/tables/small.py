@@ -23,7 +23,12 @@ class RequestsTable:
 
     async def begin(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest | None:
         """Insert; returns the request that is there already when the insert was lost, None when it was won."""
-        values: dict[str, Cell] = {"body": request.body, "claimId": request.claim_id, "actId": request.act_id, "at": request.at}
+        values: dict[str, Cell] = {
+            "body": request.body,
+            "claimId": request.claim_id,
+            "actId": request.act_id,
+            "at": request.at,
+        }
         try:
             await self._rows.write(REQUESTS, organisation, Insert(key, values))
         except Conflict:
@@ -32,9 +37,7 @@ class RequestsTable:
                 return await self.begin(organisation, key, request)
             at = row.values["at"]
             assert isinstance(at, datetime)  # noqa: S101 - as it is written above
-            return KeptRequest(
-                str(row.values["body"]), str(row.values["claimId"]), str(row.values["actId"]), at
-            )
+            return KeptRequest(str(row.values["body"]), str(row.values["claimId"]), str(row.values["actId"]), at)
         return None
 
 
@@ -47,7 +50,12 @@ class MailsTable:
 
     async def keep(self, message_id: str, sent: SentMail) -> None:
         """Write over whatever is there: the id says it all."""
-        values: dict[str, Cell] = {"claimId": sent.claim_id, "kind": sent.kind, "number": sent.number, "recipient": sent.recipient}
+        values: dict[str, Cell] = {
+            "claimId": sent.claim_id,
+            "kind": sent.kind,
+            "number": sent.number,
+            "recipient": sent.recipient,
+        }
         await self._rows.write(MAILS, message_id, Put(SENT, values))
 
 
@@ -72,9 +80,7 @@ class FailuresTable:
         for row in rows:
             at = row.values["at"]
             assert isinstance(at, datetime)  # noqa: S101 - as `keep` writes it
-            failures.append(
-                Failure(str(row.values["id"]), str(row.values["queue"]), str(row.values["body"]), at)
-            )
+            failures.append(Failure(str(row.values["id"]), str(row.values["queue"]), str(row.values["body"]), at))
         return failures
 
     def position(self, failure: Failure) -> str:

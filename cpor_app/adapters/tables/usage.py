@@ -28,9 +28,7 @@ class UsageTable:
             found[month, item] = (MonthFigures.model_validate_json(unpacked(row.values["document"])), row.etag)
         return found
 
-    async def write(
-        self, tenant_id: str, rows: Mapping[tuple[str, str], tuple[MonthFigures, str | None]]
-    ) -> None:
+    async def write(self, tenant_id: str, rows: Mapping[tuple[str, str], tuple[MonthFigures, str | None]]) -> None:
         """Write figures over what was read as the mark, in as few transactions as may be. Raises `Conflict`."""
         ops = iter(_op(f"{month}|{item}", figures, mark) for (month, item), (figures, mark) in rows.items())
         while chunk := list(islice(ops, ROWS_A_TRANSACTION)):
