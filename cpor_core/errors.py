@@ -77,7 +77,7 @@ class RecipientRefused(Exception):
 
 
 class MailDelayed(Retryable):
-    """The mail was not handed over now; `recipient_refused_for_now` tells a 4xx for the address from a silent server."""
+    """The mail was not handed over now; `recipient_refused_for_now`: a 4xx for the address, not a silent server."""
 
     def __init__(
         self, reason: str, *, retry_after_seconds: int | None = None, recipient_refused_for_now: bool = False

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from azure.functions.meta import Datum
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -39,6 +39,8 @@ class HttpTriggers:
         request = Request(scope, receive)
         try:
             response = await self._answer(request)
+        except ClientDisconnect:
+            return  # in the middle of its body: there is nobody to answer
         except kestrel.BadPath:
             response = Response(status_code=400)
         except BodyTooLarge:

@@ -7,6 +7,7 @@ import re
 import azure.functions as func
 
 from cpor_app.bootstrap import CUSTOMER_NOTICES, STORAGE, ready
+from cpor_core.errors import Retryable
 from cpor_core.ports import Failure
 from cpor_core.rules.identifiers import is_claim_id
 from cpor_core.use_cases.debts import pay
@@ -26,8 +27,12 @@ async def notify_customer(message: func.QueueMessage) -> None:
     goes to the poison queue.
     """
     claim_id = _claim_id(message.get_body())
-    services = await ready()
-    paid = await pay(services.ports, claim_id, await services.ports.now())
+    try:
+        services = await ready()
+        paid = await pay(services.ports, claim_id, await services.ports.now())
+    except Retryable as fault:
+        log.warning("claim %s: %s, its due row tries again", claim_id, type(fault).__name__)
+        return
     if paid.delayed:
         log.info("claim %s: delayed, its due row tries again", claim_id)
 
@@ -41,7 +46,7 @@ async def record_failed_customer_notice(message: func.QueueMessage) -> None:
         id=re.sub(r"[^0-9A-Za-z-]", "", message.id or "") or services.ports.new_id(),
         queue=CUSTOMER_NOTICES,
         body=_ids_only(message.get_body()),
-        at=await services.ports.now(),
+        at=message.insertion_time or await services.ports.now(),
     )
     await services.ports.failures.keep(failure)
     log.error("failed message recorded: queue %s, message %s", failure.queue, failure.id)

@@ -587,7 +587,7 @@ def _first_answer(call: Call, answered: Answered) -> Answer:
     keyed = call.keyed()
     if keyed is None or keyed.body != answered.body:
         raise key_reused()
-    status = min(call.operation.answers)
+    status = next(iter(call.operation.answers))
     headers = {"Repeatability-Result": "accepted"}
     if answered.etag is not None:
         headers["ETag"] = answered.etag

@@ -263,8 +263,9 @@ class Promise(Value):
 
 
 class MailKind(StrEnum):
-    """The mails to a customer, apart from the notice itself and its reminder."""
+    """The mails that a claim owes to a customer; `notice` to those whom the first try did not reach."""
 
+    NOTICE = "notice"
     DECLINE_CONFIRMATION = "declineConfirmation"
     OFFICIAL_CONFIRMATION = "officialConfirmation"
     CLOSING = "closing"

@@ -3,9 +3,10 @@
 from datetime import date
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cpor_core.model.base import Count, Guid, Instant, Value
+from cpor_core.model.claim import Item
 
 Month = Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
 
@@ -19,6 +20,17 @@ class UsageLine(Value):
     active_users: Count | None = None
     available_seats: Count | None = None
     assigned_seats: Count | None = None
+
+    @field_validator("item", mode="before")
+    @classmethod
+    def _by_its_key(cls, sent: object) -> object:
+        """Take an item in a claim's form too, as `{"workload": …}` or `{"product": …, "subscriptionId": …}`."""
+        return Item.model_validate(sent).key if isinstance(sent, dict) else sent
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the row says nothing."""
+        return self.active_users is None and self.available_seats is None and self.assigned_seats is None
 
 
 class Figure(Value):

@@ -24,11 +24,11 @@ class Debt(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """One debt; `due` is None when it is due at once, `number` tells mails apart."""
+    """One debt; `due` is None when it is due at once, `about` tells mails apart."""
 
     debt: Debt
     due: datetime | None = None
-    number: int = 0
+    about: str = ""
 
 
 CLOCK_DECIDES = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Status.REJECTED})
@@ -37,7 +37,7 @@ CLOCK_DECIDES = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Status.
 
 def owed(claim: Claim) -> frozenset[Owed]:
     """Return everything that the stored *claim* owes, now or later."""
-    debts = {Owed(Debt.SEND_MAIL, number=mail.number) for mail in claim.mails}
+    debts = {Owed(Debt.SEND_MAIL, about=f"{mail.kind}-{mail.number}") for mail in claim.mails}
     if claim.status in CLOCK_DECIDES and claim.due is not None:
         debts.add(Owed(Debt.WRITE_DOWN, claim.due))
     if claim.status is Status.AWAITING_CUSTOMER:
@@ -49,7 +49,7 @@ def owed(claim: Claim) -> frozenset[Owed]:
 
 def _owed_to_customer(claim: Claim) -> set[Owed]:
     if claim.promise is None or claim.opened_at is None:
-        return {Owed(Debt.TELL_CUSTOMER, number=claim.promise.number if claim.promise else 0)}
+        return {Owed(Debt.TELL_CUSTOMER)}
     debts = {Owed(Debt.WRITE_DOWN, claim.promise.ends_at)}
     reminder_at = claim.promise.reminder_at
     if not claim.reminded and claim.opened_at < reminder_at < claim.promise.ends_at:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 from cpor_core.model.base import Value
-from cpor_core.model.claim import Claim, Item
+from cpor_core.model.claim import Claim
 from cpor_core.model.usage import Figure, MonthFigures, UsageLine
 
 ACTIVE_DAYS = 30
@@ -15,14 +15,14 @@ MOST_MONTHS = 120
 
 class UsageRow(Value):
     """
-    The figures of one item in one month.
+    The figures of one item in one month; `item` is the workload's id or the subscription's, as in the feed.
 
     `activeShare` is active users by available seats, four decimals, null without seats; `highWaterMark` is the highest
     `activeUsers` of the months shown up to this one.
     """
 
     month: str
-    item: Item
+    item: str
     active_users: int | None
     active_days: int = ACTIVE_DAYS
     available_seats: int | None
@@ -71,7 +71,7 @@ def usage_rows(
             rows.append(
                 UsageRow(
                     month=month,
-                    item=item,
+                    item=item.key,
                     active_users=active,
                     available_seats=available,
                     assigned_seats=_value(found.assigned_seats),
@@ -79,7 +79,7 @@ def usage_rows(
                     high_water_mark=highest,
                 )
             )
-    return sorted(rows, key=lambda row: (row.month, row.item.key))
+    return sorted(rows, key=lambda row: (row.month, row.item))
 
 
 def _value(figure: Figure | None) -> int | None:

@@ -345,38 +345,41 @@ def promise(case: Case, promised: Promise, recipients: tuple[Recipient, ...]) ->
     return case.changed(promise=promised, recipients=recipients)
 
 
-def hand_over(case: Case, number: int, at: datetime, failed: Iterable[int] = ()) -> Case:
+def hand_over(
+    case: Case, number: int, at: datetime, *, failed: Iterable[int] = (), waiting: Iterable[int] = ()
+) -> Case:
     """
     Record that the notice of promise *number* was handed over to the mail system: only this opens the window.
 
+    *failed* will never get it; to those who are *waiting*, whose server would not take it yet, it is still owed.
     A hand-over is a fact whatever happened meanwhile: a claim that was closed before is recorded as told, and those who
     were told are owed a closing mail; a claim that was declined keeps its promise, until which the no can be undone.
     """
     if case.claim.promise is None or case.claim.promise.number != number or case.claim.opened_at is not None:
         return case
-    refused = set(failed)
-    recipients = tuple(
-        recipient.model_copy(update={"failed": recipient.failed or recipient.number in refused})
-        for recipient in case.claim.recipients
-    )
-    ends_at = case.claim.promise.ends_at
-    status = case.claim.status
+    promised, status = case.claim.promise, case.claim.status
+    recipients = _without(case.claim.recipients, failed)
     case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=at, told=True, recipients=recipients)
-    if status is Status.AWAITING_CUSTOMER:
-        return _each_slot(case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, ends_at))
     if status is Status.DECLINED:
         return case
-    return _tell_of_closing(case, at)
+    if status is not Status.AWAITING_CUSTOMER:
+        return _tell_of_closing(case, at)
+    reached = {recipient.number for recipient in recipients} - set(waiting)
+    if set(waiting):
+        notice = OwedMail(number=number, kind=MailKind.NOTICE, since=at, sent_to=tuple(sorted(reached)))
+        case = case.changed(mails=(*case.claim.mails, notice))
+    return _each_slot(case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, promised.ends_at))
+
+
+def _without(recipients: tuple[Recipient, ...], failed: Iterable[int]) -> tuple[Recipient, ...]:
+    """Mark those who can't be reached; they keep their number."""
+    refused = set(failed)
+    return tuple(r.model_copy(update={"failed": r.failed or r.number in refused}) for r in recipients)
 
 
 def customer_unreachable(case: Case, at: datetime, *, answer_by: datetime, failed: Iterable[int]) -> Case:
     """Stop the window: nobody is left who could be told, so the partner must name another contact (rulings 25)."""
     _require(case, "reported unreachable", Status.AWAITING_CUSTOMER)
-    refused = set(failed)
-    recipients = tuple(
-        recipient.model_copy(update={"failed": recipient.failed or recipient.number in refused})
-        for recipient in case.claim.recipients
-    )
     case = case.record(
         Act.CUSTOMER_UNREACHABLE,
         PROGRAMME,
@@ -385,7 +388,7 @@ def customer_unreachable(case: Case, at: datetime, *, answer_by: datetime, faile
         reason=Reason.CUSTOMER_UNREACHABLE,
         due=answer_by,
         opened_at=None,
-        recipients=recipients,
+        recipients=_without(case.claim.recipients, failed),
     )
     return _each_slot(
         case,

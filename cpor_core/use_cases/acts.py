@@ -201,18 +201,17 @@ def _changed_claims(before: Case, after: Case) -> Iterable[tuple[Claim, Claim]]:
 
 
 async def _cover(ports: Ports, rows: Sequence[DueRow], now: datetime, cover: DueRow | None) -> DueRow | None:
-    """Write due rows; one that is being paid is moved on and stands for all that is due at once."""
-    if not rows:
-        return cover
-    if cover is not None and cover.forget is None:
+    """Write due rows; one that is being paid is moved on and stands for all that is newly due at once."""
+    later = [row for row in rows if row.due != now + SOON]
+    if cover is not None and len(later) < len(rows):
         try:
-            return await ports.duework.move(
-                cover, [row for row in rows if row.due != now + SOON], due=now + SOON, attempt=0
-            )
+            return await ports.duework.move(cover, later, due=now + SOON, attempt=0)
         except Conflict:
-            pass  # somebody else pays this row too: our own rows make us independent of it
-    await ports.duework.add(rows)
-    return None
+            cover = None  # somebody else pays this row too: rows of our own make us independent of it
+            later = list(rows)
+    if later or cover is None:
+        await ports.duework.add(later if cover is not None else rows)
+    return cover
 
 
 def _forget_answer(claim: Claim, now: datetime, intent: Intent) -> Iterable[DueRow]:
@@ -226,7 +225,7 @@ def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueR
     fresh: frozenset[Owed] = owed(after) - (owed(before) if before is not None else frozenset())
     return tuple(
         DueRow(debt.due if debt.due is not None else now + SOON, after.id, debt.debt.value)
-        for debt in sorted(fresh, key=lambda debt: (debt.debt, debt.number))
+        for debt in sorted(fresh, key=lambda debt: (debt.debt, debt.about))
     )
 
 

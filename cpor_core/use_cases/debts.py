@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cpor_core.errors import MailDelayed, RecipientRefused
-from cpor_core.model.claim import Claim, OwedMail, Promise, Recipient, RecipientKind, Status
+from cpor_core.model.claim import Claim, MailKind, OwedMail, Promise, Recipient, RecipientKind, Status
 from cpor_core.model.registry import Customer
 from cpor_core.ports import DueRow, Letter, Ports, SentMail
 from cpor_core.rules.business_days import (
@@ -110,7 +110,7 @@ async def _tell_customer(
 
     case = await act(ports, case, now, store_promise)
     if case.claim.promise != promised:
-        return Paid(delayed=True)  # somebody else promised first, or nobody is to be told any more
+        return None  # somebody else promised first, or nobody is to be told any more
     letters = _letters(
         case.claim,
         NOTICE,
@@ -122,22 +122,33 @@ async def _tell_customer(
     )
     sent = await _send(ports, letters)
     if not sent.delivered and sent.delayed is not None:
+        await act(ports, case, now, lambda current: _let_others_send(current, promised, ports.real_now()))
         return _delayed(now, sent.delayed)
     if not sent.delivered:
         answer_by = await _partner_answers_by(ports, case.claim, now)
-        await act(
-            ports,
-            case,
-            now,
-            lambda c: life.customer_unreachable(c, now, answer_by=answer_by, failed=sent.refused),
-            intent,
-        )
-        return Paid()
+
+        def unreachable(current: Case) -> Case:
+            return life.customer_unreachable(current, now, answer_by=answer_by, failed=sent.refused)
+
+        await act(ports, case, now, unreachable, intent)
+        return None
     handed_over = await ports.now()
     if local_date(handed_over, promised.time_zone) > promised.day_zero:
         return await _tell_customer(ports, case, handed_over, intent, mine=promised)
-    await act(ports, case, now, lambda c: life.hand_over(c, promised.number, handed_over, sent.refused), intent)
-    return None
+    waiting = set(promised.recipients) - {*sent.delivered, *sent.refused}
+
+    def hand_over(current: Case) -> Case:
+        return life.hand_over(current, promised.number, handed_over, failed=sent.refused, waiting=waiting)
+
+    await act(ports, case, now, hand_over, intent)
+    return _delayed(now, sent.delayed) if sent.delayed is not None else None
+
+
+def _let_others_send(case: Case, promised: Promise, real_now: datetime) -> Case:
+    """Give the promise free: whoever pays next need not wait for us."""
+    if case.claim.promise != promised or case.claim.opened_at is not None:
+        return case
+    return case.changed(promise=promised.model_copy(update={"sending_until": real_now}))
 
 
 def _promise(
@@ -218,8 +229,10 @@ async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
     promised = case.claim.promise
     if promised is None:
         return Paid()
+    reachable = [recipient.number for recipient in case.claim.recipients_told()]
+    numbers = [number for number in promised.recipients if number in reachable]
     name = await _customer_name(ports, case.claim)
-    sent = await _send(ports, _letters(case.claim, REMINDER, promised.number, promised.recipients, customer_name=name))
+    sent = await _send(ports, _letters(case.claim, REMINDER, promised.number, numbers, customer_name=name))
     if not sent.delivered and sent.delayed is not None:
         return _delayed(now, sent.delayed)
 
@@ -233,16 +246,18 @@ async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
 
 async def _send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Paid | None:
     waiting = [recipient.number for recipient in case.claim.recipients_told() if recipient.number not in mail.sent_to]
+    if mail.kind is MailKind.NOTICE and case.claim.status is not Status.AWAITING_CUSTOMER:
+        waiting = []  # there is nothing left to ask them
     name = await _customer_name(ports, case.claim)
     sent = await _send(
         ports, _letters(case.claim, mail.kind, mail.number, waiting, customer_name=name, reason=mail.reason)
     )
-    done = {*mail.sent_to, *sent.delivered, *sent.refused}
+    done = tuple(sorted({*mail.sent_to, *sent.delivered, *sent.refused}))
+    rest = (mail.model_copy(update={"sent_to": done}),) if sent.delayed is not None else ()
 
     def record(current: Case) -> Case:
-        others = tuple(owed for owed in current.claim.mails if owed.number != mail.number)
-        rest = (mail.model_copy(update={"sent_to": tuple(sorted(done))}),) if sent.delayed is not None else ()
-        return current.changed(mails=(*rest, *others))
+        others = [owed for owed in current.claim.mails if (owed.kind, owed.number) != (mail.kind, mail.number)]
+        return current.changed(mails=(*others, *rest))
 
     await act(ports, case, now, record)
     return _delayed(now, sent.delayed) if sent.delayed is not None else None

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from cpor_core.model.claim import Claim, Status
 from cpor_core.ports import Ports
+from cpor_core.rules.identifiers import list_position
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 
@@ -46,8 +47,7 @@ async def own_claims(
     """
     Return a page of an organisation's claims, newest first, whose effective state is *wanted*.
 
-    1 + 2n requests for n claims; a claim id that stands twice in the index (a creation that was tried twice) is listed
-    once a page.
+    1 + 2n requests for n claims.
     """
     kept: list[Case] = []
     looked_at, position = 0, after
@@ -55,9 +55,11 @@ async def own_claims(
         want = min(limit - len(kept), MOST_LOOKED_AT - looked_at)
         rows = await ports.partner_claims.page(organisation, after=position, limit=want)
         cases = await load_all(ports, [row.claim_id for row in rows], now)
-        for claim_id in dict.fromkeys(row.claim_id for row in rows):
-            case = cases.get(claim_id)
-            if case is not None and case.claim.organisation == organisation and wanted(settle(case, now).claim):
+        for row in rows:
+            case = cases.get(row.claim_id)
+            if case is None or row.position != list_position(case.claim.created_at, case.claim.id):
+                continue  # a ghost: of a creation that was tried twice, or never finished
+            if case.claim.organisation == organisation and wanted(settle(case, now).claim):
                 kept.append(case)
         looked_at += len(rows)
         if len(rows) < want:

@@ -64,6 +64,9 @@ def parse_lines(lines: Iterable[bytes], tenant_id: str | None) -> tuple[list[tup
                 BadRow(row=row, code="InvalidRow", message=f"{where}: {first['msg']}" if where else first["msg"])
             )
             continue
+        if line.is_empty:
+            bad.append(BadRow(row=row, code="NoFigures", message="The row has none of the three figures."))
+            continue
         tenant = line.tenant_id or tenant_id
         if tenant is None:
             bad.append(BadRow(row=row, code="TenantMissing", message="Give tenantId in the row or in the query."))

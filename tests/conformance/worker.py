@@ -2,8 +2,7 @@
 Loads an app in Microsoft's own worker library and calls its functions, with no host at all.
 
 So it is not this project's host alone that says the app works. The library keeps one app a process: `called` starts
-one, which runs this module. Routes are no part of the library, so they are found by
-the templates of the local host.
+one, which runs this module. Routes are no part of the library, so they are found by the templates of the local host.
 """
 
 import asyncio

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -161,6 +162,16 @@ def test_a_body_above_the_limit_is_refused(host: RunningHost) -> None:
     status, body = _raw(host, "POST", "/api/items/1", {"content-length": str(100 * 1024 * 1024 + 1)})
 
     assert (status, body) == (413, b"")
+
+
+def test_a_caller_who_leaves_in_the_middle_is_not_answered(host: RunningHost) -> None:
+    """No function is called with half a body, and the log has no fault to tell."""
+    address = urlsplit(str(host.client.base_url))
+    with socket.create_connection((address.hostname, address.port)) as caller:
+        caller.sendall(b"POST /api/items/1?left=early HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+
+    assert host.client.get("/api/items/1").status_code == 200
+    assert "ClientDisconnect" not in host.log
 
 
 def test_the_log_has_one_line_for_an_invocation_and_nothing_of_its_content(host: RunningHost) -> None:

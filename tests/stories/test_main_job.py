@@ -36,7 +36,7 @@ async def test_silence_makes_a_claim_official_and_opens_the_figures(service: Ser
     assert figures.json()["value"] == [
         {
             "month": "2026-11",
-            "item": {"product": "dynamics-365-sales", "subscriptionId": SUBSCRIPTION},
+            "item": SUBSCRIPTION,
             "activeUsers": 30,
             "activeDays": 30,
             "availableSeats": 50,

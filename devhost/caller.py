@@ -1,0 +1,66 @@
+"""Calls the local service as its users do: over HTTP, with tokens of the local issuer."""
+
+import json
+from collections.abc import Collection
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from devhost.issuer import PROGRAMME_TENANT, LocalIssuer
+
+_PATIENCE_SECONDS = 30
+_SHOWN_CHARACTERS = 800
+
+
+class Unexpected(Exception):
+    """The service answered something else than it should."""
+
+
+class Caller:
+    """Whoever calls the service, in whichever role."""
+
+    def __init__(self, url: str, issuer: LocalIssuer) -> None:
+        """Call the API at *url*; the issuer's keys must be those that it trusts."""
+        self._issuer = issuer
+        self._client = httpx.Client(base_url=url, timeout=_PATIENCE_SECONDS, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._client.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        role: str | None = None,
+        tenant: str = PROGRAMME_TENANT,
+        expect: Collection[int] = (200,),
+        **more: Any,
+    ) -> httpx.Response:
+        """
+        Send a request, with a token if *role* is given; a whole address in place of *path* is taken as it is.
+
+        Raises Unexpected for a status that is not in *expect*, and when nobody answers.
+        """
+        headers = dict(more.pop("headers", None) or {})
+        if role is not None:
+            headers["Authorization"] = f"Bearer {self._issuer.sign([role], tenant)}"
+        try:
+            answer = self._client.request(method, path, headers=headers, **more)
+        except httpx.HTTPError as error:
+            raise Unexpected(f"{method} {path}: no answer ({type(error).__name__}: {error})") from error
+        if answer.status_code not in expect:
+            raise Unexpected(f"{method} {path}: answered {answer.status_code}\n{_shown(answer)}")
+        return answer
+
+
+def _shown(answer: httpx.Response) -> str:
+    try:
+        text = json.dumps(answer.json(), indent=2, ensure_ascii=False)
+    except ValueError:
+        text = answer.text
+    return text[:_SHOWN_CHARACTERS]

@@ -1,0 +1,143 @@
+"""
+Processes that end with the one that started them, however that one ends.
+
+Each gets a pipe as its standard input, of which we hold the other end: the system closes it even when we are killed.
+None shares our process group, so that Ctrl-C reaches us alone and they are ended one after the other, in order.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from devhost.refusal import CannotStart
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_GRACE_SECONDS = 8
+_LAST_LINES = 15
+# SIGTERM and not an exit at once: Azurite saves what it holds.
+_END_WITH_INPUT = 'data:text/javascript,process.stdin.resume().on("end",()=>process.kill(process.pid,"SIGTERM"))'
+
+
+class Ended(Exception):
+    """A process that should have stayed has ended; the message says what it said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process of ours; whatever it says goes to its log."""
+
+    name: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, name: str, command: Sequence[str], log: Path, environ: Mapping[str, str]) -> Self:
+        """Start *command*; its log begins afresh. Raises CannotStart."""
+        try:
+            with log.open("wb") as output:
+                process = subprocess.Popen(
+                    command,
+                    cwd=ROOT,
+                    env=environ,
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise CannotStart(f"{name} cannot be started: {error}") from error
+        return cls(name, log, process)
+
+    def verify_runs(self) -> None:
+        """Raise Ended, with the last lines of its log, if it has ended."""
+        if self.process.poll() is None:
+            return
+        code = self.process.returncode
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        raise Ended("\n  ".join([f"{self.name} {how}; all that it said is in {self.log}", *self._last_lines()]))
+
+    def stop(self) -> None:
+        """End it: politely at first, for certain after a few seconds. Ending what has ended does nothing."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.process.stdin.close()
+
+    def _last_lines(self) -> list[str]:
+        with suppress(OSError):
+            return self.log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]
+        return []
+
+
+def node(script: str, *arguments: str) -> list[str]:
+    """Return the command that runs a script of an npm package. Raises CannotStart when it is not installed."""
+    program, path = shutil.which("node"), ROOT / "node_modules" / script
+    if program is None or not path.exists():
+        raise CannotStart(f"{script.partition('/')[0]} is not installed: `make run` installs it, and so does `npm ci`")
+    return [program, "--import", _END_WITH_INPUT, str(path), *arguments]
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module under this Python."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+class Orders:
+    """
+    Whether we were told to end: by a signal, or by the end of the make that started us.
+
+    A signal is noted and nothing else, so a second one is harmless.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Take note of signals from now on."""
+        self._signalled = False
+        self._make = os.getppid() if "MAKELEVEL" in environ else None
+        self._make_took_interrupts = _takes_interrupts(self._make)
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN:  # nohup
+                signal.signal(each, self._note)
+
+    def to_end(self) -> bool:
+        """Say whether it is time to end."""
+        return self._signalled or self._make_has_gone()
+
+    def wait(self, every_seconds: float = 0.1) -> Iterator[None]:
+        """Yield every few moments until it is time to end."""
+        while not self.to_end():
+            yield
+            time.sleep(every_seconds)
+
+    def _note(self, _signal: int, _frame: object) -> None:
+        self._signalled = True
+
+    def _make_has_gone(self) -> bool:
+        if self._make is None:
+            return False
+        # A make that alone is sent SIGINT (a terminal sends it to us too) gives up and waits for us, without a word.
+        gave_up = self._make_took_interrupts and not _takes_interrupts(self._make)
+        return os.getppid() != self._make or gave_up
+
+
+def _takes_interrupts(process: int | None) -> bool:
+    """Say whether *process* has a handler for SIGINT; where there is no /proc, nobody can tell, and it has none."""
+    with suppress(OSError, ValueError):
+        for line in Path(f"/proc/{process}/status").read_text("ascii", "replace").splitlines():
+            if line.startswith("SigCgt:"):
+                return bool(int(line.split()[1], 16) >> (signal.SIGINT - 1) & 1)
+    return False

@@ -1,0 +1,93 @@
+"""The settings under which the functions run on a developer's machine, and what of them is kept in the state directory."""
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from cpor_app.settings import STORAGE
+from devhost.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, LocalIssuer
+from devhost.ports import Ports
+from devhost.refusal import CannotStart
+from devhost.token import DEFAULT_STATE_DIR
+
+EACH_MINUTE = "0 * * * * *"
+SENDER = "no-reply@cpor.invalid"
+# Azurite's own account, the same everywhere: no secret.
+_ACCOUNT = "devstoreaccount1"
+_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+def public_url(ports: Ports) -> str:
+    """Return the address of the API."""
+    return f"http://127.0.0.1:{ports.http}/api"
+
+
+def mail_url(ports: Ports) -> str:
+    """Return the address of the mail catcher: its page, and below `/email` its REST."""
+    return f"http://127.0.0.1:{ports.mail}"
+
+
+def storage_connection(ports: Ports) -> str:
+    """Return the connection string of the local storage."""
+    services = {name: ports.azurite + offset for offset, name in enumerate(("Blob", "Queue", "Table"))}
+    return ";".join(
+        [
+            "DefaultEndpointsProtocol=http",
+            f"AccountName={_ACCOUNT}",
+            f"AccountKey={_KEY}",
+            *(f"{name}Endpoint=http://127.0.0.1:{port}/{_ACCOUNT}" for name, port in services.items()),
+        ]
+    )
+
+
+def functions_environment(ports: Ports, issuer: LocalIssuer, secret: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return *environ* with the sandbox's settings laid over it; it may choose the schedule and the sender."""
+    storage = storage_connection(ports)
+    return {
+        "FINALISE_SCHEDULE": EACH_MINUTE,
+        "CPOR_MAIL_FROM": SENDER,
+        **{name: value for name, value in environ.items() if value},
+        "AzureWebJobsStorage": storage,
+        STORAGE: storage,
+        "CPOR_SANDBOX": "1",
+        "CPOR_PUBLIC_URL": public_url(ports),
+        "CPOR_PROGRAMME_TENANT": PROGRAMME_TENANT,
+        "CPOR_TOKEN_AUDIENCE": AUDIENCE,
+        "CPOR_TOKEN_ISSUER": ISSUER,
+        "CPOR_TOKEN_JWKS_URL": issuer.jwks_url,
+        "CPOR_LINK_SECRETS": secret,
+        "CPOR_SMTP_HOST": "127.0.0.1",
+        "CPOR_SMTP_PORT": str(ports.smtp),
+        "CPOR_SMTP_STARTTLS": "0",
+        # As in the cloud: UTC, time zones from the package and not from this machine, no spans by the storage SDK.
+        "TZ": "UTC",
+        "PYTHONTZPATH": "",
+        "AZURE_TRACING_ENABLED": "false",
+    }
+
+
+def link_secret(state_dir: Path) -> str:
+    """Return the secret that signs links, with which those of earlier runs stay good; drawn when there is none."""
+    path = state_dir / "link-secret"
+    if not path.exists():
+        drawn = state_dir / "link-secret.new"
+        drawn.touch(mode=0o600)
+        drawn.write_text(secrets.token_urlsafe(32), "ascii")
+        drawn.rename(path)
+    return path.read_text("ascii").strip()
+
+
+def without_proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return *environ* with this machine reached directly, whatever proxy stands in it."""
+    direct = ",".join(filter(None, (environ.get("no_proxy") or environ.get("NO_PROXY"), "127.0.0.1", "localhost")))
+    return {**environ, "no_proxy": direct, "NO_PROXY": direct}
+
+
+def state_directory(environ: Mapping[str, str]) -> Path:
+    """Return the state directory that *environ* asks for, made if it is not there. Raises CannotStart."""
+    path = Path(environ.get("CPOR_STATE_DIR") or DEFAULT_STATE_DIR).resolve()
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise CannotStart(f"CPOR_STATE_DIR: {path} cannot be used: {error.strerror}") from error
+    return path

@@ -1,0 +1,25 @@
+"""
+`python -m devhost.tethered` runs the host as `python -m devhost` does, and ends it when its standard input ends.
+
+Its input is a pipe that only the stack holds: however that one ends, the host does not stay behind.
+"""
+
+import os
+import signal
+import sys
+import threading
+
+from devhost.__main__ import main
+
+_STANDARD_INPUT = 0
+
+
+def _end_with_input() -> None:
+    while os.read(_STANDARD_INPUT, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    sys.exit(main())
