@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -358,15 +359,21 @@ class Call:
 def read(model: type[Model], text: bytes) -> Model:
     """Return JSON as *model*. Raises `InvalidJson`, `ValidationFailed` with one detail a field."""
     try:
-        return TypeAdapter(model).validate_json(text, by_alias=True, by_name=False)
+        return adapter(model).validate_json(text, by_alias=True, by_name=False)
     except ValidationError as error:
         raise _validation_failed(error) from None
+
+
+@cache
+def adapter(form: Any) -> TypeAdapter[Any]:
+    """Return what validates *form*, made once."""
+    return TypeAdapter(form)
 
 
 def read_object(text: bytes) -> Mapping[str, JsonValue]:
     """Return a JSON object. Raises `InvalidJson`, `ValidationFailed`."""
     try:
-        return TypeAdapter(dict[str, JsonValue]).validate_json(text)
+        return adapter(dict[str, JsonValue]).validate_json(text)
     except ValidationError as error:
         raise _validation_failed(error) from None
 

@@ -8,11 +8,10 @@ from cpor_app.triggers.http import OPERATIONS, refuse
 from cpor_core.errors import Refused
 
 blueprint = func.Blueprint()
-METHODS = [func.HttpMethod(name) for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")]
 
 
 @blueprint.function_name("zz_not_found")
-@blueprint.route(route="{*path}", methods=METHODS, auth_level=func.AuthLevel.ANONYMOUS)
+@blueprint.route(route="{*path}", auth_level=func.AuthLevel.ANONYMOUS)
 async def zz_not_found(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """Answer what no other function answers: 405 with `Allow` on a known address, else 404."""
     path = str(req.route_params.get("path") or "")

@@ -5,8 +5,8 @@ The life of a claim, as one state machine for people and for the clock.
 the timer only stores it. So a late, doubled or dead timer changes nothing. A successor's takeover is an instant in the
 slot row, set when the customer was told: from that instant on it is the holder on every read.
 
-The judging reads a slot as it stands at `now` (`Slot.at`); the writing changes the slot as it is stored, so that an
-instant which another claim has set there is never lost.
+Before an act writes slots, every other claim that has taken one over by now is settled (`taken_over_by_others`), so that
+no instant which another claim has set there is ever lost.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -209,7 +209,7 @@ def submit(
         automatic_review=automatic,
         due=None if automatic else start_review_by,
     )
-    case = _each_slot(case, lambda slot: slot.with_claimant(case.claim.id, case.claim.organisation))
+    case = _each_slot(case, lambda slot: slot.at(at).with_claimant(case.claim.id, case.claim.organisation))
     return _await_customer(case, Act.VALIDATED, PROGRAMME, at) if automatic else case
 
 
@@ -360,10 +360,10 @@ def hand_over(
     promised, status = case.claim.promise, case.claim.status
     recipients = _without(case.claim.recipients, failed)
     case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=at, told=True, recipients=recipients)
-    if status is Status.DECLINED:
-        return case
-    if status is not Status.AWAITING_CUSTOMER:
+    if status in (Status.WITHDRAWN, Status.REJECTED, Status.REJECTED_FINAL):
         return _tell_of_closing(case, at)
+    if status is not Status.AWAITING_CUSTOMER:
+        return case
     reached = {recipient.number for recipient in recipients} - set(waiting)
     if set(waiting):
         notice = OwedMail(number=number, kind=MailKind.NOTICE, since=at, sent_to=tuple(sorted(reached)))

@@ -1,0 +1,46 @@
+"""Shows on the terminal what goes wrong in the functions; all else that they log stays in the file."""
+
+import os
+import re
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+_EVERY_SECONDS = 0.3
+_ENTRY = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?P<level>[A-Z]+) ")
+_QUIET = frozenset({b"DEBUG", b"INFO"})
+_STANDARD_ERROR = 2
+
+
+class Alarms:
+    """
+    Follows a log and writes its warnings, errors and their stack traces to standard error.
+
+    In a thread of its own: a terminal that nobody reads may hold it up, and nothing else.
+    """
+
+    def __init__(self, log: Path) -> None:
+        """Follow *log* from its beginning."""
+        self._log = log
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Show what is left, if somebody reads it."""
+        self._ended.set()
+        self._thread.join(_EVERY_SECONDS * 3)
+
+    def _follow(self) -> None:
+        quiet, rest = False, b""
+        with suppress(OSError), self._log.open("rb") as log:
+            last = False
+            while not last:
+                last = self._ended.wait(_EVERY_SECONDS)
+                *lines, rest = (rest + log.read()).split(b"\n")
+                for line in lines:
+                    entry = _ENTRY.match(line)
+                    # A line that begins no entry belongs to the one before it, as those of a stack trace do.
+                    quiet = entry["level"] in _QUIET if entry else quiet
+                    if not quiet:
+                        os.write(_STANDARD_ERROR, line + b"\n")

@@ -1,0 +1,230 @@
+"""
+`python -m devhost.stack`: storage, mail catcher and functions on this machine, with a sample registry, until told to end.
+
+All of it lies in the state directory and is there again at the next start. `docs/running.md` explains the settings.
+"""
+
+import fcntl
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from devhost.alarms import Alarms
+from devhost.caller import Caller, Unexpected
+from devhost.issuer import PROGRAMME_TENANT, IssuerBroken, LocalIssuer
+from devhost.ports import Ports
+from devhost.processes import ROOT, Child, Ended, Orders, node, python
+from devhost.refusal import CannotStart
+from devhost.samples import ADATUM, ADATUM_TENANT, ALPINE, FABRIKAM, FABRIKAM_TENANT, TAILSPIN, register
+from devhost.sandbox import (
+    functions_environment,
+    link_secret,
+    mail_url,
+    public_url,
+    state_directory,
+    without_proxies,
+)
+from devhost.token import DEFAULT_STATE_DIR
+
+START_SECONDS = 90
+_LOOK_SECONDS = 0.05
+_ANSWER_SECONDS = 2
+_STANDARD_OUTPUT = 1
+
+Say = Callable[[str], None]
+
+
+class ToldToEnd(Exception):
+    """Somebody ended us while we were still starting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack that answers."""
+
+    ports: Ports
+    state_dir: Path
+    issuer: LocalIssuer
+    children: tuple[Child, ...]
+
+    def verify_runs(self) -> None:
+        """Raise Ended if a part of it has ended."""
+        for child in self.children:
+            child.verify_runs()
+
+
+@contextmanager
+def running_stack(
+    ports: Ports, state_dir: Path, environ: Mapping[str, str], orders: Orders, say: Say
+) -> Iterator[Stack]:
+    """
+    Start everything, in order, and end it, however this is left.
+
+    Raises CannotStart, Ended, Unexpected or IssuerBroken for what does not come up, ToldToEnd.
+    """
+    ports.verify_free()
+    with ExitStack() as exits:
+        exits.enter_context(_alone_in(state_dir))
+        starting = _Starting(exits, orders, state_dir / "logs")
+        issuer = LocalIssuer.open(state_dir)
+        plain = without_proxies(environ)
+        # Accounts and options that stand in the environment for other uses of the same tools are not meant for us.
+        bare = {name: value for name, value in plain.items() if not name.startswith(("AZURITE_", "MAILDEV_"))}
+
+        say(f"Starting storage on ports {ports.azurite} to {ports.azurite + 2}, data in {state_dir} …")
+        starting.start("storage", _azurite(ports, state_dir), bare)
+        say(f"Starting the mail catcher on ports {ports.smtp} (SMTP) and {ports.mail} (web page) …")
+        starting.start("mail", _maildev(ports, state_dir), bare)
+        for port in range(ports.azurite, ports.azurite + 3):
+            starting.wait_for("storage", lambda port=port: _status(f"http://127.0.0.1:{port}/") is not None)
+        starting.wait_for("mail", lambda: _status(f"{mail_url(ports)}/email") == httpx.codes.OK)
+        starting.wait_for("mail", lambda: _greets(ports.smtp))
+
+        say(f"Starting the functions on port {ports.http} …")
+        functions = starting.start(
+            "functions",
+            python("devhost.tethered", "--app", str(ROOT), "--port", str(ports.http)),
+            functions_environment(ports, issuer, link_secret(state_dir), plain),
+        )
+        exits.callback(Alarms(functions.log).stop)
+        exits.callback(functions.stop)  # the first to end: it still needs the others
+        starting.wait_for("functions", lambda: _status(f"{public_url(ports)}/health") == httpx.codes.OK)
+        with Caller(public_url(ports), issuer) as caller:
+            registered = register(caller)
+        say(f"Registered {registered} sample partners and customers." if registered else "The samples are there already.")
+        stack = Stack(ports, state_dir, issuer, tuple(starting.children))
+        stack.verify_runs()
+        yield stack
+
+
+class _Starting:
+    """The children so far; each is ended when the stack is left."""
+
+    def __init__(self, exits: ExitStack, orders: Orders, logs: Path) -> None:
+        logs.mkdir(exist_ok=True)
+        self.children: list[Child] = []
+        self._exits = exits
+        self._orders = orders
+        self._logs = logs
+
+    def start(self, name: str, command: list[str], environ: Mapping[str, str]) -> Child:
+        """Start a process. Raises CannotStart."""
+        child = Child.start(name, command, self._logs / f"{name}.log", environ)
+        self._exits.callback(child.stop)
+        self.children.append(child)
+        return child
+
+    def wait_for(self, name: str, answers: Callable[[], bool]) -> None:
+        """Return as soon as it answers. Raises Ended, ToldToEnd, CannotStart when it takes too long."""
+        end = time.monotonic() + START_SECONDS
+        for _ in self._orders.wait(_LOOK_SECONDS):
+            for child in self.children:
+                child.verify_runs()
+            if answers():
+                return
+            if time.monotonic() > end:
+                raise CannotStart(f"{name} does not answer after {START_SECONDS} s; see {self._logs / f'{name}.log'}")
+        raise ToldToEnd
+
+
+def _azurite(ports: Ports, state_dir: Path) -> list[str]:
+    options = ["--location", str(state_dir / "azurite"), "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+    for offset, service in enumerate(("blob", "queue", "table")):
+        options += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(ports.azurite + offset)]
+    return node("azurite/dist/src/azurite.js", *options)
+
+
+def _maildev(ports: Ports, state_dir: Path) -> list[str]:
+    return node(
+        "maildev/bin/maildev",
+        *("--smtp", str(ports.smtp), "--web", str(ports.mail), "--ip", "127.0.0.1", "--web-ip", "127.0.0.1"),
+        *("--hide-extensions", "STARTTLS", "--mail-directory", str(state_dir / "mails")),
+    )
+
+
+@contextmanager
+def _alone_in(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory's lock, which goes with the process. Raises CannotStart when another stack has it."""
+    lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CannotStart(
+                f"another stack runs on the state directory {state_dir}; CPOR_STATE_DIR sets another"
+            ) from error
+        yield
+    finally:
+        os.close(lock)
+
+
+def _status(url: str) -> int | None:
+    """Return what a GET is answered, whatever it is; None when nobody answers."""
+    with suppress(httpx.HTTPError):
+        return httpx.get(url, timeout=_ANSWER_SECONDS, trust_env=False).status_code
+    return None
+
+
+def _greets(port: int) -> bool:
+    """Say whether a mail server says hello there."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), _ANSWER_SECONDS) as connection:
+        return connection.recv(3) == b"220"
+    return False
+
+
+def _where_to_look(stack: Stack) -> str:
+    url, default = public_url(stack.ports), Path(DEFAULT_STATE_DIR).resolve() == stack.state_dir
+    token = f"{'' if default else f'CPOR_STATE_DIR={stack.state_dir} '}make token"
+    return f"""
+  Mails, as the customer gets them   {mail_url(stack.ports)}
+  What can be claimed                {url}/engagements
+  The API, described                 {url}/openapi.json
+  Logs                               {stack.state_dir}/logs
+
+  Partners    {ADATUM} Adatum Conseil     tenant {ADATUM_TENANT}
+              {FABRIKAM} Fabrikam Služby    tenant {FABRIKAM_TENANT}
+  Customers   alpineskihouse.fr  (French)   tenant {ALPINE}
+              tailspinhracky.cz  (Czech)    tenant {TAILSPIN}
+
+  Tokens, an hour each:
+    {token} ROLE=Incentives.Admin TENANT={ADATUM_TENANT}
+    {token} ROLE=Program.Operator,Program.Reviewer TENANT={PROGRAMME_TENANT}
+  A claim's whole life, step by step, in another terminal: make demo
+  Ctrl-C ends everything; the data stays.
+"""
+
+
+def say(text: str) -> None:
+    """Write a line to standard output at once; nobody has to read it."""
+    with suppress(OSError):
+        os.write(_STANDARD_OUTPUT, f"{text}\n".encode())
+
+
+def main() -> int:
+    """Run until told to end. Returns the exit status: 0 then, 1 with one clear message when something is in the way."""
+    orders = Orders(os.environ)
+    try:
+        ports = Ports.from_environment(os.environ)
+        with running_stack(ports, state_directory(os.environ), os.environ, orders, say) as stack:
+            say(f"ready {public_url(ports)}")
+            say(_where_to_look(stack))
+            for _ in orders.wait():
+                stack.verify_runs()
+            say("Ending …")
+    except ToldToEnd:
+        return 0
+    except (CannotStart, Ended, IssuerBroken, OSError, Unexpected) as fault:
+        print(f"stack: {fault}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
