@@ -27,7 +27,9 @@ class Ports:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
         """Read the four settings. Raises CannotStart for one that is no port, or when two parts would share one."""
-        named = {field: _port(setting, environ[setting]) for field, setting in _SETTINGS.items() if environ.get(setting)}
+        named = {
+            field: _port(setting, environ[setting]) for field, setting in _SETTINGS.items() if environ.get(setting)
+        }
         ports = cls(**named)
         users: dict[int, str] = {}
         for port, field in ports._all():

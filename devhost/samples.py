@@ -87,7 +87,7 @@ def register(caller: Caller) -> int:
         **{f"/partners/{key}": {**entry, "enrolledEngagements": everything} for key, entry in PARTNERS.items()},
         **{f"/customers/{key}": entry for key, entry in CUSTOMERS.items()},
     }
-    missing = [path for path in wanted if caller.ask("GET", path, role=OPERATOR, expect=(200, 404)).status_code != 200]
+    missing = [path for path in wanted if caller.ask("GET", path, role=OPERATOR, expect=(200, 404)).is_error]
     for path in missing:
         caller.ask("PUT", path, role=OPERATOR, json=wanted[path], expect=(200, 201))
     return len(missing)

@@ -1,4 +1,4 @@
-"""The settings under which the functions run on a developer's machine, and what of them is kept in the state directory."""
+"""The settings of the functions on a developer's machine, and what of them is kept in the state directory."""
 
 import secrets
 from collections.abc import Mapping

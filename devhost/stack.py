@@ -1,5 +1,5 @@
 """
-`python -m devhost.stack`: storage, mail catcher and functions on this machine, with a sample registry, until told to end.
+`python -m devhost.stack`: storage, mail catcher and functions on this machine, with samples, until told to end.
 
 All of it lies in the state directory and is there again at the next start. `docs/running.md` explains the settings.
 """
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -83,7 +84,7 @@ def running_stack(
         say(f"Starting the mail catcher on ports {ports.smtp} (SMTP) and {ports.mail} (web page) …")
         starting.start("mail", _maildev(ports, state_dir), bare)
         for port in range(ports.azurite, ports.azurite + 3):
-            starting.wait_for("storage", lambda port=port: _status(f"http://127.0.0.1:{port}/") is not None)
+            starting.wait_for("storage", partial(_answers, f"http://127.0.0.1:{port}/"))
         starting.wait_for("mail", lambda: _status(f"{mail_url(ports)}/email") == httpx.codes.OK)
         starting.wait_for("mail", lambda: _greets(ports.smtp))
 
@@ -98,7 +99,7 @@ def running_stack(
         starting.wait_for("functions", lambda: _status(f"{public_url(ports)}/health") == httpx.codes.OK)
         with Caller(public_url(ports), issuer) as caller:
             registered = register(caller)
-        say(f"Registered {registered} sample partners and customers." if registered else "The samples are there already.")
+        say(f"{registered} sample partners and customers registered; those of earlier runs stay as they are.")
         stack = Stack(ports, state_dir, issuer, tuple(starting.children))
         stack.verify_runs()
         yield stack
@@ -170,6 +171,10 @@ def _status(url: str) -> int | None:
     with suppress(httpx.HTTPError):
         return httpx.get(url, timeout=_ANSWER_SECONDS, trust_env=False).status_code
     return None
+
+
+def _answers(url: str) -> bool:
+    return _status(url) is not None
 
 
 def _greets(port: int) -> bool:

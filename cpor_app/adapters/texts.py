@@ -10,7 +10,7 @@ import base64
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -37,6 +37,8 @@ MAX_REASON_CHARACTERS = 1000
 """Rulings 6: the customer's own words for a no or an end."""
 MAX_ACCEPTED_LANGUAGES = 20
 """A longer `Accept-Language` header is not a reader's."""
+MAX_TAG_CHARACTERS = 40
+"""What follows in a longer language tag would not change the catalogue."""
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -268,29 +270,33 @@ Facts = TypeVar("Facts", MailFacts, PageFacts, HeldAssociation)
 
 def _harmless(facts: Facts) -> Facts:
     """Return *facts* with every name cleaned; addresses and tokens are ours and stay as they are."""
-    cleaned: dict[str, Any] = {}
-    for name in (entry.name for entry in fields(facts)):
-        value = getattr(facts, name)
-        if value is None:
-            continue
-        if name in {"partner_name", "customer_name", "engagement_name", "customer_domain"}:
-            cleaned[name] = plain_line(value)
-        elif name in {"items", "incumbents", "remaining_items", "ended_items"}:
-            cleaned[name] = tuple(plain_line(entry) for entry in value)
-        elif name == "contact_name":
-            cleaned[name] = safe_contact_name(value) or None
-        elif name == "reason":
-            cleaned[name] = paragraph(value, MAX_REASON_CHARACTERS) or None
-        elif name == "skipped_days":
-            cleaned[name] = tuple(SkippedDay(day, plain_line(title), kind) for day, title, kind in value)
-        elif name == "receipts":
-            cleaned[name] = tuple(
-                Receipt(at, plain_line(who), kind, tuple(plain_line(item) for item in items), months)
-                for at, who, kind, items, months in value
-            )
-        elif name == "others":
-            cleaned[name] = tuple(_harmless(other) for other in value)
-    return replace(facts, **cleaned)
+    given = ((entry.name, getattr(facts, entry.name)) for entry in fields(facts))
+    return replace(
+        facts, **{name: _CLEANED[name](value) for name, value in given if value is not None and name in _CLEANED}
+    )
+
+
+def _lines(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(plain_line(name) for name in names)
+
+
+_CLEANED: Mapping[str, Callable[[Any], object]] = {
+    "partner_name": plain_line,
+    "customer_name": plain_line,
+    "customer_domain": plain_line,
+    "engagement_name": plain_line,
+    "items": _lines,
+    "incumbents": _lines,
+    "remaining_items": _lines,
+    "ended_items": _lines,
+    "contact_name": lambda name: safe_contact_name(name) or None,
+    "reason": lambda reason: paragraph(reason, MAX_REASON_CHARACTERS) or None,
+    "skipped_days": lambda days: tuple(day._replace(name=plain_line(day.name)) for day in days),
+    "receipts": lambda receipts: tuple(
+        receipt._replace(who=plain_line(receipt.who), items=_lines(receipt.items)) for receipt in receipts
+    ),
+    "others": lambda others: tuple(_harmless(other) for other in others),
+}
 
 
 def _require(facts: MailFacts | PageFacts, needed: Sequence[str], what: str) -> None:
@@ -320,7 +326,7 @@ class Texts:
 
     def supported(self, tag: str | None) -> str | None:
         """Return the language in which somebody who asks for *tag* (`fr-CA`) can be written to, or None."""
-        parts = (tag or "").strip().replace("_", "-").lower().split("-")
+        parts = (tag or "")[:MAX_TAG_CHARACTERS].strip().replace("_", "-").lower().split("-")
         known = {language.replace("_", "-").lower(): language for language in self.languages}
         for length in range(len(parts), 0, -1):
             language = known.get("-".join(parts[:length]))

@@ -1,5 +1,7 @@
 """What a partner has: associations and their figures."""
 
+from datetime import datetime
+
 import azure.functions as func
 from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
@@ -130,9 +132,8 @@ async def end_association(call: Call) -> Answer:
     """Its items are free at once; the customer gets a closing mail."""
     case = await call.own_case()
     now = await call.now()
-    if association_view(settle(case, now).claim) is None:
-        raise not_found("association")
-    intent = call.intent(words=call.body(EndReason).reason, at=now, answers_association=True)
+    _view(case, now)
+    intent = call.intent(words=call.body(EndReason).reason, at=now, answers=_view)
     after = await submission.end(call.ports, case, call.actor(), now, Reason.PARTNER_DISASSOCIATED, intent)
     return await _association(call, after)
 
@@ -164,10 +165,15 @@ async def get_usage(call: Call) -> Answer:
 
 async def _association(call: Call, case: Case) -> Answer:
     now = await call.now()
-    view = association_view(settle(case, now).claim)
-    if view is None:
-        raise not_found("association")
     headers = {"ETag": entity_tag(case, now)}
     if call.keyed() is not None:
         headers["Repeatability-Result"] = "accepted"
-    return Answer(200, view, headers=headers)
+    return Answer(200, _view(case, now), headers=headers)
+
+
+def _view(case: Case, now: datetime) -> AssociationView:
+    """Return the association of a claim. Raises `NotFound` where it never became official."""
+    view = association_view(settle(case, now).claim)
+    if view is None:
+        raise not_found("association")
+    return view

@@ -1,6 +1,7 @@
 """The partner's claims: drafts, submission, history."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import azure.functions as func
 from pydantic import BaseModel, JsonValue
@@ -329,8 +330,9 @@ async def list_comments(call: Call) -> Answer:
     roles=PARTNER,
     body=CommentSent,
     answers={201: CommentView},
+    keyed=True,
     if_match="honoured",
-    refusals=("NotFound",),
+    refusals=("NotFound", *KEYED),
 )
 async def add_comment(call: Call) -> Answer:
     """Comments are open in every state."""
@@ -356,12 +358,16 @@ async def comments_page(call: Call, case: Case) -> Answer:
 
 async def comment(call: Call, case: Case, author: str) -> Answer:
     """Take a comment by *author*."""
-    sent = call.body(CommentSent)
-    now = await call.now()
+    text, now = call.body(CommentSent).text, await call.now()
+
+    def view(after: Case, at: datetime) -> CommentView:
+        return CommentView(sequence=after.claim.history_length, at=at, author=author, text=text)
+
     actor = call.actor() if author == "partner" else PROGRAMME
-    intent = call.intent(words=sent.text, author=author, at=now)
+    intent = call.intent(words=text, author=author, at=now, answers=view)
     after = await commenting.comment(call.ports, case, actor, now, intent)
-    return Answer(201, CommentView(sequence=after.claim.history_length, at=now, author=author, text=sent.text))
+    headers = {"Repeatability-Result": "accepted"} if call.keyed() is not None else {}
+    return Answer(201, view(after, now), headers=headers)
 
 
 def _verdict(details: Sequence[Detail]) -> Answer:

@@ -8,6 +8,7 @@ is about, reads the body, calls one use case and returns an `Answer`.
 
 import asyncio
 import hashlib
+import inspect
 import json
 import logging
 import re
@@ -18,11 +19,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import azure.functions as func
-from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, TypeAdapter, ValidationError
 
 from cpor_app.bootstrap import Services, ready
 from cpor_app.triggers.refusals import STATUSES
@@ -58,7 +59,10 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-COMMON_REFUSALS = ("UnsupportedApiVersionValue", "TooManyRequests", "InternalError", "ServerBusy")
+MOST_DETAILS = 100
+"""Details that one refusal tells: a body of a mebibyte can be wrong in a hundred thousand places."""
+LONGEST_TARGET = 200
+"""Characters of a detail's target: the name of an unknown field is the caller's, and may be as long as the body."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -75,7 +79,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A line of the table of operations: what is served, to whom, with which bodies, answers and refusals."""
+    """
+    A line of the table of operations: what is served, to whom, with which bodies, answers and refusals.
+
+    `answers` holds a model for each status, the first of them for the act that the operation is named for; None where
+    there is no body, several models in a tuple, and a mapping where the media type is not JSON alone. Of a PATCH, `body`
+    is what its merge patch makes; of JSON lines, one line.
+    """
 
     name: str
     method: str
@@ -94,8 +104,39 @@ class Operation:
     if_match: str | None
     etag: bool
     location: bool
+    paged: bool
     refusals: tuple[str, ...]
     in_words: bool
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether it is a partner's write (rulings 4)."""
+        return self.roles is not None and self.method != "GET" and bool(self.roles & PARTNER)
+
+    @property
+    def takes_json(self) -> bool:
+        """Whether the body is, or may be, one JSON document."""
+        return bool({JSON, *PATCH_TYPES} & set(self.body_types))
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Every code that a caller may be refused with: those of the line, and what follows from its columns."""
+        follow = {
+            ("UnsupportedApiVersionValue", "InternalError", "ServerBusy"): True,
+            ("Unauthenticated", "RoleRequired"): self.roles is not None,
+            ("TooManyRequests",): self.is_throttled,
+            ("PreconditionFailed",): self.if_match is not None,
+            ("PreconditionRequired",): self.if_match == "required",
+            ("LengthRequired", "PayloadTooLarge"): self.body is not None,
+            ("UnsupportedMediaType",): bool(self.body_types),
+            ("InvalidJson", "ValidationFailed"): self.takes_json,
+            ("ValidationFailed",): self.query is not None or self.paged or self.keyed,
+            ("InvalidCursor",): self.paged,
+            ("IdempotencyKeyReused",): self.keyed,
+        }
+        return tuple(
+            dict.fromkeys([*self.refusals, *(code for codes, does in follow.items() if does for code in codes)])
+        )
 
 
 Handler = Callable[["Call"], Awaitable[Answer]]
@@ -103,11 +144,35 @@ OPERATIONS: list[Operation] = []
 """Every operation, in the order in which the modules of this package declare them."""
 
 
+def _is_true(sent: object) -> object:
+    match sent:
+        case str() if sent.lower() in ("true", "false"):
+            return sent.lower() == "true"
+        case bool():
+            return sent
+        case _:
+            raise ValueError("must be true or false")
+
+
+def _in_digits(sent: object) -> object:
+    if isinstance(sent, str) and re.fullmatch(r"[0-9]{1,10}", sent) is None:
+        raise ValueError("must be a whole number")
+    return sent
+
+
+QueryFlag = Annotated[bool, BeforeValidator(_is_true)]
+"""`true` or `false` in a query."""
+QueryNumber = Annotated[int, BeforeValidator(_in_digits)]
+"""A whole number in a query."""
+
+
 class Paging(BaseModel):
     """The query of every list."""
 
-    maxpagesize: int = DEFAULT_PAGE
-    cursor: str | None = None
+    maxpagesize: Annotated[
+        QueryNumber, Field(ge=1, le=LARGEST_PAGE, description="How many entries a page may have.")
+    ] = DEFAULT_PAGE
+    cursor: Annotated[str | None, Field(description="Where the page begins; taken from nextLink as it is.")] = None
 
 
 class Call:
@@ -264,7 +329,7 @@ class Call:
         author: str = "partner",
         at: datetime | None = None,
         decides: bool = False,
-        answers_association: bool = False,
+        answers: Callable[[Case, datetime], BaseModel] = shown,
     ) -> Intent:
         """Return what comes with the act: who, under which key, with which words."""
         remark = Remark(author, self.who, words, at) if words and at is not None else None
@@ -274,7 +339,7 @@ class Call:
             if_match=self.if_match,
             remark=remark,
             decides_claimants=decides,
-            answers_association=answers_association,
+            answers=answers,
         )
 
     def keyed(self) -> Keyed | None:
@@ -321,13 +386,6 @@ class Call:
     def page(self, filters: Mapping[str, str | None] | None = None) -> tuple[str, int]:
         """Return where the page begins and how long it is. Raises `ValidationFailed`, `InvalidCursor`."""
         paging = self.query(Paging)
-        if not 1 <= paging.maxpagesize <= LARGEST_PAGE:
-            raise Refused(
-                "ValidationFailed",
-                f"maxpagesize is 1 to {LARGEST_PAGE}.",
-                target="maxpagesize",
-                resolution=f"Leave it out for {DEFAULT_PAGE}.",
-            )
         after = ""
         if paging.cursor is not None:
             after = str(self.services.links.read_cursor(self._list_kind(filters), paging.cursor)["after"])
@@ -359,9 +417,10 @@ class Call:
 def read(model: type[Model], text: bytes) -> Model:
     """Return JSON as *model*. Raises `InvalidJson`, `ValidationFailed` with one detail a field."""
     try:
-        return adapter(model).validate_json(text, by_alias=True, by_name=False)
+        value: Model = adapter(model).validate_json(text, by_alias=True, by_name=False)
     except ValidationError as error:
         raise _validation_failed(error) from None
+    return value
 
 
 @cache
@@ -373,9 +432,10 @@ def adapter(form: Any) -> TypeAdapter[Any]:
 def read_object(text: bytes) -> Mapping[str, JsonValue]:
     """Return a JSON object. Raises `InvalidJson`, `ValidationFailed`."""
     try:
-        return adapter(dict[str, JsonValue]).validate_json(text)
+        value: Mapping[str, JsonValue] = adapter(dict[str, JsonValue]).validate_json(text)
     except ValidationError as error:
         raise _validation_failed(error) from None
+    return value
 
 
 @contextmanager
@@ -426,10 +486,10 @@ def _validation_failed(error: ValidationError) -> Refused:
     errors = error.errors(include_url=False, include_input=False, include_context=False)
     if any(one["type"] == "json_invalid" for one in errors):
         return Refused("InvalidJson", "The body is not JSON.", resolution="Send one JSON document in UTF-8.")
-    details = tuple(_detail(one["type"], tuple(one["loc"]), one["msg"]) for one in errors)
+    details = tuple(_detail(one["type"], tuple(one["loc"]), one["msg"]) for one in errors[:MOST_DETAILS])
     return Refused(
         "ValidationFailed",
-        f"{len(details)} of the fields cannot be taken as they are.",
+        f"{len(errors)} of the fields cannot be taken as they are.",
         target=details[0].target,
         resolution="Put right what the details name.",
         details=details,
@@ -440,6 +500,7 @@ def _detail(kind: str, loc: tuple[int | str, ...], message: str) -> Detail:
     target = ""
     for part in loc:
         target += f"[{part}]" if isinstance(part, int) else f".{part}" if target else str(part)
+    target = target[:LONGEST_TARGET]
     if kind == "missing":
         return Detail("FieldRequired", "This field is needed.", target, "Send it.")
     if kind == "extra_forbidden":
@@ -466,6 +527,7 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
     if_match: str | None = None,
     etag: bool = False,
     location: bool = False,
+    paged: bool = False,
     refusals: tuple[str, ...] = (),
     in_words: bool = False,
 ) -> Callable[[Handler], Handler]:
@@ -477,7 +539,7 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
             method=method,
             route=route,
             summary=summary,
-            description=(handler.__doc__ or "").strip(),
+            description=inspect.cleandoc(handler.__doc__ or ""),
             tag=tag,
             roles=roles,
             answers=answers,
@@ -490,6 +552,7 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
             if_match=if_match,
             etag=etag,
             location=location,
+            paged=paged,
             refusals=refusals,
             in_words=in_words,
         )
@@ -566,7 +629,7 @@ async def _admit(call: Call) -> None:
     line = call.operation
     if line.roles is not None:
         call.caller = await call.services.tokens.verify(call.headers.get("authorization"))
-        if line.method != "GET" and not call.services.throttle.admits(call.caller.tenant_id, time.monotonic()):
+        if line.is_throttled and not call.services.throttle.admits(call.caller.tenant_id, time.monotonic()):
             raise Refused(
                 "TooManyRequests",
                 "Your organisation writes faster than one instance takes.",
@@ -586,7 +649,10 @@ async def _admit(call: Call) -> None:
 
 async def _answered_before(call: Call) -> Answered | None:
     """Return the first answer when the act was refused because the same request has done it before."""
-    keyed = call.keyed()
+    try:
+        keyed = call.keyed()
+    except Refused:
+        return None  # a body or key that can't be read has never been answered
     return await call.ports.claims.answered(call.claim_id, keyed.key) if keyed is not None and call.claim_id else None
 
 

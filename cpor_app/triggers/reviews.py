@@ -304,8 +304,9 @@ async def review_comments(call: Call) -> Answer:
     roles=REVIEWER,
     body=CommentSent,
     answers={201: CommentView},
+    keyed=True,
     if_match="honoured",
-    refusals=("NotFound",),
+    refusals=("NotFound", *KEYED),
 )
 async def add_review_comment(call: Call) -> Answer:
     """Who of the programme wrote it is kept, and not shown."""

@@ -5,8 +5,8 @@ The life of a claim, as one state machine for people and for the clock.
 the timer only stores it. So a late, doubled or dead timer changes nothing. A successor's takeover is an instant in the
 slot row, set when the customer was told: from that instant on it is the holder on every read.
 
-Before an act writes slots, every other claim that has taken one over by now is settled (`taken_over_by_others`), so that
-no instant which another claim has set there is ever lost.
+Before an act writes slots, every other claim that has taken one over by now is settled (`taken_over_by_others`), so
+that no instant which another claim has set there is ever lost.
 """
 
 from collections.abc import Callable, Iterable, Mapping

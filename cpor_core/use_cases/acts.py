@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from pydantic import BaseModel
+
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import UNDECIDED, Claim, Status
 from cpor_core.ports import Answered, Commit, DueRow, Keyed, Ports, Remark
 from cpor_core.rules.owed import Owed, owed
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import claimants_to_refuse, holders_to_supersede, settle, taken_over_by_others
-from cpor_core.views import ClaimView, association_view, claim_view, etag
+from cpor_core.views import ClaimView, claim_view, etag
 
 
 class Repeated(Exception):
@@ -37,6 +39,16 @@ REVIEWS = "open"
 FORGET = "forget"
 
 
+def shown(case: Case, now: datetime) -> ClaimView:
+    """Return what callers see of a stored case at *now*."""
+    return claim_view(case.claim, settle(case, now).claim, case.slots, now)
+
+
+def entity_tag(case: Case, now: datetime) -> str:
+    """Return the ETag of a stored case at *now*."""
+    return etag(case.claim, settle(case, now).claim, case.slots, now)
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """What comes with an act: who is behind it, their key, If-Match and words, the due row that is being paid."""
@@ -47,8 +59,8 @@ class Intent:
     remark: Remark | None = None
     decides_claimants: bool = False
     """The act judges the other claimants of the slots too: they are loaded with it."""
-    answers_association: bool = False
-    """The first answer to be kept is the association's, not the claim's."""
+    answers: Callable[[Case, datetime], BaseModel] = shown
+    """What the caller is answered: kept with the act when it has a key."""
     cover: DueRow | None = None
     """The due row that led here; moved on, it covers what the act newly owes at once."""
 
@@ -62,16 +74,6 @@ async def find(ports: Ports, claim_id: str, now: datetime) -> Case | None:
     if case is None or settle(case, now).claim.status is Status.DELETED:
         return None
     return case
-
-
-def shown(case: Case, now: datetime) -> ClaimView:
-    """Return what callers see of a stored case at *now*."""
-    return claim_view(case.claim, settle(case, now).claim, case.slots, now)
-
-
-def entity_tag(case: Case, now: datetime) -> str:
-    """Return the ETag of a stored case at *now*."""
-    return etag(case.claim, settle(case, now).claim, case.slots, now)
 
 
 def verify_match(case: Case, now: datetime, if_match: str | None) -> None:
@@ -160,9 +162,8 @@ def _commit(act_id: str, before: Case, after: Case, now: datetime, intent: Inten
     remark = replace(intent.remark, sequence=after.claim.history_length) if intent.remark is not None else None
     answered = None
     if intent.keyed is not None:
-        view = shown(after, now)
-        association = association_view(settle(after, now).claim) if intent.answers_association else None
-        answered = Answered(intent.keyed.body, (association or view).model_dump_json(by_alias=True), view.etag)
+        answer = intent.answers(after, now).model_dump_json(by_alias=True)
+        answered = Answered(intent.keyed.body, answer, entity_tag(after, now))
     return Commit(
         act_id=act_id,
         before=before,
