@@ -256,9 +256,8 @@ class Letter:
     message_id: str
     recipient: Recipient
     claim: Claim
-    customer_name: str
-    corrected: bool = False
-    incumbents: tuple[str, ...] = ()
+    happened_at: datetime | None = None
+    """When what the mail reports came about."""
     reason: str | None = None
 
 

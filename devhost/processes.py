@@ -23,8 +23,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 _GRACE_SECONDS = 8
 _LAST_LINES = 15
-# SIGTERM and not an exit at once: Azurite saves what it holds.
-_END_WITH_INPUT = 'data:text/javascript,process.stdin.resume().on("end",()=>process.kill(process.pid,"SIGTERM"))'
+# SIGTERM and not an exit at once, for Azurite to save what it holds; unref, for it to end once it has.
+_END_WITH_INPUT = (
+    'data:text/javascript,process.stdin.resume().on("end",()=>process.kill(process.pid,"SIGTERM")).unref()'
+)
 
 
 class Ended(Exception):

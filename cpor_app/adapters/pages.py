@@ -6,8 +6,8 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from cpor_app.adapters.links import Links
-from cpor_app.adapters.naming import engagement_name, item_names
-from cpor_app.adapters.texts import Act, ActForm, Closing, MessageKind, PageFacts, SkippedDay, Texts
+from cpor_app.adapters.naming import engagement_name, item_names, promise_of, skipped_days
+from cpor_app.adapters.texts import Act, ActForm, Closing, MessageKind, PageFacts, Texts
 from cpor_app.adapters.texts import Receipt as ShownReceipt
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import Claim, Item, Status
@@ -15,6 +15,7 @@ from cpor_core.model.people import CallerKind
 from cpor_core.model.usage import Receipt
 from cpor_core.transitions.life import is_given_away, settle
 from cpor_core.use_cases.customer import Opened, possible_acts
+from cpor_core.use_cases.receipts import SHOWN
 from cpor_core.views import associated_items, window_view
 
 MESSAGES: Mapping[str, MessageKind] = {
@@ -49,11 +50,10 @@ class Pages:
         """Return the language of a page: `?lang`, else the customer's, else `Accept-Language`."""
         return self._texts.negotiate(chosen, customers, accepted)
 
-    def refusal(self, code: str, accepted: str | None, chosen: str | None) -> str:
-        """Return a page that says in words why the request can't be shown or done."""
-        return self._texts.message_page(
-            self._texts.negotiate(chosen, None, accepted), MESSAGES.get(code, MessageKind.TRY_LATER)
-        )
+    def refusal(self, code: str, *, accepted: str | None, chosen: str | None, back: str | None) -> str:
+        """Return a page that says in words why the request can't be shown or done, with a link *back* where one is."""
+        language = self._texts.negotiate(chosen, None, accepted)
+        return self._texts.message_page(language, MESSAGES.get(code, MessageKind.TRY_LATER), back=back)
 
     def page(
         self,
@@ -64,15 +64,16 @@ class Pages:
         *,
         language: str,
         chosen_language: str | None,
+        done: str | None,
     ) -> str:
         """Return the page in HTML."""
         case, shown = opened.case, settle(opened.case, now).claim
         names = self._names(shown)
-        promised = shown.promise
+        promised = promise_of(shown)
         facts = PageFacts(
             status=shown.status.value,
             partner_name=shown.partner_name,
-            customer_name=shown.domain,
+            customer_name=promised.customer_name,
             engagement_name=engagement_name(self._catalogue, shown),
             items=item_names(self._catalogue, shown, shown.items),
             page_url=self._links.request_url(shown.id, token),
@@ -82,11 +83,10 @@ class Pages:
                 for act in possible_acts(shown, case, now)
             },
             customer_domain=shown.domain,
-            time_zone=promised.time_zone if promised is not None else "UTC",
-            last_day=promised.last_day if promised is not None else None,
-            skipped_days=tuple(SkippedDay(day.date, day.name, day.kind) for day in promised.skipped_days)
-            if promised is not None
-            else (),
+            time_zone=promised.time_zone,
+            last_day=promised.last_day,
+            skipped_days=skipped_days(promised),
+            incumbents=promised.incumbents,
             since=shown.official_since,
             happened_at=shown.ended_at or shown.status_since,
             closing=Closing.of(shown.end_reason or shown.status_reason),
@@ -102,6 +102,8 @@ class Pages:
                 )
                 for receipt in receipts
             ),
+            just_done=Act(done) if done in set(Act) else None,
+            more_receipts=len(receipts) == SHOWN,
             chosen_language=chosen_language,
         )
         return self._texts.page(language, facts)

@@ -2,10 +2,11 @@
 
 from typing import Protocol
 
+from cpor_app.adapters.harmless import safe_contact_name
 from cpor_app.adapters.links import Links
-from cpor_app.adapters.naming import engagement_name, item_names
+from cpor_app.adapters.naming import engagement_name, item_names, promise_of, skipped_days
 from cpor_app.adapters.smtp import OutgoingMail
-from cpor_app.adapters.texts import Closing, MailFacts, MailKind, SkippedDay, Texts
+from cpor_app.adapters.texts import Closing, MailFacts, MailKind, Texts
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import RecipientKind
 from cpor_core.ports import Letter
@@ -37,7 +38,7 @@ class CustomerPost:
             OutgoingMail(
                 message_id=f"<{letter.message_id}@{self._domain}>",
                 to_address=recipient.email,
-                to_name=recipient.name if recipient.kind is RecipientKind.CONTACT else None,
+                to_name=safe_contact_name(recipient.name or "") or None,
                 subject=rendered.subject,
                 text=rendered.text,
                 html=rendered.html,
@@ -46,26 +47,23 @@ class CustomerPost:
         )
 
     def _facts(self, letter: Letter) -> MailFacts:
-        claim, promised, recipient = letter.claim, letter.claim.promise, letter.recipient
-        is_contact = recipient.kind is RecipientKind.CONTACT
+        claim, recipient, promised = letter.claim, letter.recipient, promise_of(letter.claim)
         return MailFacts(
             partner_name=claim.partner_name,
-            customer_name=letter.customer_name,
+            customer_name=promised.customer_name,
             engagement_name=engagement_name(self._catalogue, claim),
             items=item_names(self._catalogue, claim, claim.items),
             link=self._links.request_url(claim.id, self._links.token(claim.id, recipient.number)),
             customer_domain=claim.domain,
-            contact_name=recipient.name if is_contact else None,
-            registered_address=not is_contact,
-            time_zone=promised.time_zone if promised is not None else "UTC",
-            last_day=promised.last_day if promised is not None else None,
-            skipped_days=tuple(SkippedDay(day.date, day.name, day.kind) for day in promised.skipped_days)
-            if promised is not None
-            else (),
-            incumbents=letter.incumbents,
-            corrected=letter.corrected,
+            contact_name=recipient.name,
+            registered_address=recipient.kind is RecipientKind.NOTICE_ADDRESS,
+            time_zone=promised.time_zone,
+            last_day=promised.last_day,
+            skipped_days=skipped_days(promised),
+            incumbents=promised.incumbents,
+            corrected=promised.corrected,
             since=claim.official_since,
-            happened_at=claim.ended_at or claim.status_since,
+            happened_at=letter.happened_at,
             closing=Closing.of(letter.reason) if letter.kind == MailKind.CLOSING else None,
             can_undo=claim.undoable,
         )

@@ -280,7 +280,7 @@ def _lines(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(plain_line(name) for name in names)
 
 
-_CLEANED: Mapping[str, Callable[[Any], object]] = {
+_CLEANED: Mapping[str, Callable[[Any], Any]] = {
     "partner_name": plain_line,
     "customer_name": plain_line,
     "customer_domain": plain_line,

@@ -6,10 +6,9 @@ import azure.functions as func
 from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
 
-from cpor_app.triggers.claims import KEYED
-from cpor_app.triggers.http import PARTNER, PARTNER_ADMIN, Answer, Call, not_found, operation
+from cpor_app.triggers.http import PARTNER, PARTNER_ADMIN, Answer, Call, QueryFlag, not_found, operation
 from cpor_core.model.base import Guid, PartnerId, Text1000, Value
-from cpor_core.model.claim import Claim, Reason, Status
+from cpor_core.model.claim import LEFT_OUT, Claim, Reason, Status
 from cpor_core.model.usage import Month
 from cpor_core.rules.usage_figures import UsageRow
 from cpor_core.transitions.case import Case
@@ -25,7 +24,7 @@ blueprint = func.Blueprint()
 class AssociationFilters(BaseModel):
     """Filters of the list of associations."""
 
-    include_ended: bool = False
+    include_ended: QueryFlag = False
     engagement: str | None = None
     partner_id: PartnerId | None = None
     customer_tenant_id: Guid | None = None
@@ -50,7 +49,7 @@ class ListedAssociations(Value):
     """A page of associations, newest claim first."""
 
     value: tuple[AssociationView, ...]
-    next_link: str | None = None
+    next_link: str | None = LEFT_OUT
 
 
 class Usage(Value):
@@ -69,7 +68,7 @@ class Usage(Value):
     roles=PARTNER,
     query=AssociationFilters,
     answers={200: ListedAssociations},
-    refusals=("InvalidCursor",),
+    paged=True,
 )
 async def list_associations(call: Call) -> Answer:
     """The official ones; with `includeEnded=true` those that have ended too."""
@@ -126,13 +125,12 @@ async def get_association(call: Call) -> Answer:
     keyed=True,
     if_match="honoured",
     etag=True,
-    refusals=("NotFound", "InvalidState", *KEYED),
+    refusals=("NotFound", "InvalidState"),
 )
 async def end_association(call: Call) -> Answer:
     """Its items are free at once; the customer gets a closing mail."""
-    case = await call.own_case()
+    case = await call.own_case(_view)
     now = await call.now()
-    _view(case, now)
     intent = call.intent(words=call.body(EndReason).reason, at=now, answers=_view)
     after = await submission.end(call.ports, case, call.actor(), now, Reason.PARTNER_DISASSOCIATED, intent)
     return await _association(call, after)

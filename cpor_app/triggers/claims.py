@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import azure.functions as func
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from cpor_app.triggers.http import (
@@ -13,13 +13,14 @@ from cpor_app.triggers.http import (
     PATCH_TYPES,
     Answer,
     Call,
+    QueryFlag,
     operation,
     read_object,
     validated,
 )
 from cpor_core.errors import Detail
 from cpor_core.model.base import Guid, Instant, PartnerId, Text4000, Value
-from cpor_core.model.claim import Acknowledgements, Claim, NewClaim, Status
+from cpor_core.model.claim import LEFT_OUT, Acknowledgements, Claim, NewClaim, Status
 from cpor_core.model.history import PROGRAMME, Entry
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import commenting, drafts, submission
@@ -34,7 +35,7 @@ blueprint = func.Blueprint()
 class DryRun(BaseModel):
     """`validate=true`: judge, store nothing."""
 
-    validate_: bool = False
+    validate_: QueryFlag = False
 
     model_config = {"alias_generator": lambda name: name.rstrip("_")}
 
@@ -97,25 +98,24 @@ class Listed(Value):
     """A page of claims, newest first."""
 
     value: tuple[ClaimView, ...]
-    next_link: str | None = None
+    next_link: str | None = LEFT_OUT
 
 
 class ListedEntries(Value):
     """A page of history, oldest first, as the chain of hashes runs."""
 
     value: tuple[Entry, ...]
-    next_link: str | None = None
+    next_link: str | None = LEFT_OUT
 
 
 class ListedComments(Value):
     """A page of comments, oldest first."""
 
     value: tuple[CommentView, ...]
-    next_link: str | None = None
+    next_link: str | None = LEFT_OUT
 
 
 FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEngagement")
-KEYED = ("IdempotencyKeyReused", "RequestInProgress")
 
 
 @operation(
@@ -132,7 +132,7 @@ KEYED = ("IdempotencyKeyReused", "RequestInProgress")
     keyed=True,
     etag=True,
     location=True,
-    refusals=(*FORM, *KEYED),
+    refusals=(*FORM, "RequestInProgress"),
 )
 async def create_claim(call: Call) -> Answer:
     """The dry run answers every check that the claim would fail at submission, and stores nothing."""
@@ -153,7 +153,7 @@ async def create_claim(call: Call) -> Answer:
     roles=PARTNER,
     query=ClaimFilters,
     answers={200: Listed},
-    refusals=("InvalidCursor",),
+    paged=True,
 )
 async def list_claims(call: Call) -> Answer:
     """A page behind filters may be short or empty and still have a nextLink: one call looks at 500 claims at most."""
@@ -199,7 +199,7 @@ async def get_claim(call: Call) -> Answer:
     summary="Change a draft by a JSON merge patch",
     tag="Claims",
     roles=PARTNER,
-    body=dict[str, JsonValue],
+    body=NewClaim,
     body_types=PATCH_TYPES,
     answers={200: ClaimView},
     if_match="required",
@@ -245,11 +245,11 @@ async def delete_claim(call: Call) -> Answer:
     roles=PARTNER_ADMIN,
     query=DryRun,
     body=Submission,
-    answers={200: ClaimView},
+    answers={200: (ClaimView, Verdict)},
     keyed=True,
     if_match="honoured",
     etag=True,
-    refusals=("NotFound", "InvalidState", "SlotCrowded", *KEYED),
+    refusals=("NotFound", "InvalidState", "SlotCrowded"),
 )
 async def submit_claim(call: Call) -> Answer:
     """All failed checks are reported at once. With automatic review and no rival the customer is told next."""
@@ -276,7 +276,7 @@ async def submit_claim(call: Call) -> Answer:
     keyed=True,
     if_match="honoured",
     etag=True,
-    refusals=("NotFound", "InvalidState", *KEYED),
+    refusals=("NotFound", "InvalidState"),
 )
 async def withdraw_claim(call: Call) -> Answer:
     """A customer who was told of the claim gets one closing mail."""
@@ -297,7 +297,8 @@ async def withdraw_claim(call: Call) -> Answer:
     tag="Claims",
     roles=PARTNER,
     answers={200: ListedEntries},
-    refusals=("NotFound", "InvalidCursor"),
+    paged=True,
+    refusals=("NotFound",),
 )
 async def list_history(call: Call) -> Answer:
     """Oldest first; each entry carries the hash of the one before, so that an export can be checked without us."""
@@ -313,7 +314,8 @@ async def list_history(call: Call) -> Answer:
     tag="Claims",
     roles=PARTNER,
     answers={200: ListedComments},
-    refusals=("NotFound", "InvalidCursor"),
+    paged=True,
+    refusals=("NotFound",),
 )
 async def list_comments(call: Call) -> Answer:
     """Oldest first: comments, the words with a decision, and the reason that a customer gave."""
@@ -332,7 +334,7 @@ async def list_comments(call: Call) -> Answer:
     answers={201: CommentView},
     keyed=True,
     if_match="honoured",
-    refusals=("NotFound", *KEYED),
+    refusals=("NotFound",),
 )
 async def add_comment(call: Call) -> Answer:
     """Comments are open in every state."""

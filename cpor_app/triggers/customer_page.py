@@ -6,27 +6,61 @@ from urllib.parse import parse_qsl
 import azure.functions as func
 from pydantic import BaseModel, JsonValue
 
-from cpor_app.triggers.http import Answer, Call, operation, validated, wants_json
+from cpor_app.triggers.http import JSON, Answer, Call, operation, validated, wants_json
 from cpor_core.errors import Refused
 from cpor_core.model.base import Text1000, Value
+from cpor_core.model.claim import ClaimedCustomer, Item, Status
+from cpor_core.model.usage import Receipt
 from cpor_core.ports import Remark
 from cpor_core.use_cases import customer
 from cpor_core.use_cases.acts import Intent
 from cpor_core.use_cases.receipts import receipts_of
+from cpor_core.views import AssociatedItem, WindowView
 
 blueprint = func.Blueprint()
 ROUTE = "customer/requests/{requestId}"
-HTML = "text/html; charset=utf-8"
+HTML = "text/html"
 FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 20
 REFUSALS = ("NotFound", "LinkExpired", "InvalidState", "StaleForm")
 
 
 class LinkQuery(BaseModel):
-    """What a mailed link carries; `lang` chooses the page's language."""
+    """What a mailed link carries; `lang` chooses the page's language, `done` names the act that led back to it."""
 
     t: str = ""
     lang: str | None = None
+    done: str | None = None
+
+
+class OfferedAct(Value):
+    """What the page offers now: where its form goes, and the nonce that it must bring."""
+
+    act: str
+    action: str
+    nonce: str
+
+
+class RequestedAssociation(Value):
+    """The association that the request became."""
+
+    id: str
+    items: tuple[AssociatedItem, ...]
+
+
+class RequestPage(Value):
+    """The page as JSON."""
+
+    request_id: str
+    status: Status
+    partner_name: str
+    engagement: str
+    customer: ClaimedCustomer
+    items: tuple[Item, ...]
+    window: WindowView | None
+    association: RequestedAssociation | None
+    acts: tuple[OfferedAct, ...]
+    access_receipts: tuple[Receipt, ...]
 
 
 class Form(Value):
@@ -46,14 +80,14 @@ class Form(Value):
     summary="The page of one request, for the person it was mailed to",
     tag="Customer",
     query=LinkQuery,
-    answers={200: str},
+    answers={200: {HTML: str, JSON: RequestPage}},
     refusals=("NotFound", "LinkExpired"),
     in_words=True,
 )
 async def show_request(call: Call) -> Answer:
     """Nothing changes by looking, however often, and whoever follows the link. JSON when asked for."""
     query = call.query(LinkQuery)
-    return await _page(call, await _opened(call, query.t), query.t, query.lang)
+    return await _page(call, await _opened(call, query.t), query)
 
 
 @operation(
@@ -64,8 +98,9 @@ async def show_request(call: Call) -> Answer:
     summary="Say no",
     tag="Customer",
     body=Form,
-    body_types=(FORM, "application/json"),
-    answers={303: None, 200: dict},
+    body_types=(FORM, JSON),
+    answers={303: None, 200: RequestPage},
+    location=True,
     refusals=REFUSALS,
     in_words=True,
 )
@@ -82,8 +117,9 @@ async def decline_request(call: Call) -> Answer:
     summary="Take the no back, before the window ends",
     tag="Customer",
     body=Form,
-    body_types=(FORM, "application/json"),
-    answers={303: None, 200: dict},
+    body_types=(FORM, JSON),
+    answers={303: None, 200: RequestPage},
+    location=True,
     refusals=(*REFUSALS, "SlotAwaitsCustomer"),
     in_words=True,
 )
@@ -100,8 +136,9 @@ async def undo_decline(call: Call) -> Answer:
     summary="End the association",
     tag="Customer",
     body=Form,
-    body_types=(FORM, "application/json"),
-    answers={303: None, 200: dict},
+    body_types=(FORM, JSON),
+    answers={303: None, 200: RequestPage},
+    location=True,
     refusals=REFUSALS,
     in_words=True,
 )
@@ -115,6 +152,7 @@ async def _opened(call: Call, token: str) -> customer.Opened:
     claim_id, recipient = call.services.links.read(token)
     if claim_id != call.claim_id:
         raise Refused("NotFound", "This link is not of this request.", resolution="Open the link as it was mailed.")
+    call.back = call.services.links.request_url(claim_id, token)
     return await customer.open_link(call.ports, claim_id, recipient, await call.now())
 
 
@@ -134,9 +172,9 @@ async def _do(call: Call, act: str) -> Answer:
     intent = Intent(who=actor.id, remark=remark)
     after = await _ACTS[act](call.ports, opened.case, actor, now, intent)
     if wants_json(call.headers):
-        return await _page(call, customer.Opened(after, opened.recipient), form.t, form.lang)
-    location = call.services.links.request_url(after.claim.id, form.t)
-    if form.lang is not None and form.lang.isalnum():
+        return await _page(call, customer.Opened(after, opened.recipient), LinkQuery(t=form.t))
+    location = f"{call.back}&done={act}"
+    if form.lang is not None and form.lang.replace("-", "").isalnum() and form.lang.isascii():
         location += f"&lang={form.lang}"
     return Answer(303, None, HTML, {"Location": location})
 
@@ -159,13 +197,13 @@ def _form(call: Call) -> Form:
         return Form.model_validate(fields)
 
 
-async def _page(call: Call, opened: customer.Opened, token: str, lang: str | None) -> Answer:
+async def _page(call: Call, opened: customer.Opened, query: LinkQuery) -> Answer:
     now = await call.now()
     pages = call.services.pages
     receipts = await receipts_of(call.ports, opened.case)
     if wants_json(call.headers):
-        values: JsonValue = pages.as_json(opened, token, now, receipts)
+        values: JsonValue = pages.as_json(opened, query.t, now, receipts)
         return Answer(200, values)
-    language = pages.language(lang, opened.recipient.language, call.headers.get("accept-language"))
-    html = pages.page(opened, token, now, receipts, language=language, chosen_language=lang)
+    language = pages.language(query.lang, opened.recipient.language, call.headers.get("accept-language"))
+    html = pages.page(opened, query.t, now, receipts, language=language, chosen_language=query.lang, done=query.done)
     return Answer(200, html.encode(), HTML, {"Content-Security-Policy": pages.csp()})

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from datetime import datetime
+from functools import partial
 from urllib.parse import quote
 
 import azure.functions as func
@@ -18,8 +20,22 @@ from cpor_core.views import ClaimView
 
 blueprint = func.Blueprint()
 ROUTE = "claims/{claimId}/evidence/{fileName}"
-FILE_NAME = re.compile(r"[^\x00-\x1f\x7f/\\:*?\"<>|]{1,200}")
+# The last ranges are line ends and turns of direction, by which a name reads otherwise than it is; %2F is the one
+# character that a host leaves encoded in a path.
+FILE_NAME = re.compile(r"(?:(?!%2f)[^\x00-\x1f\x7f-\x9f/\\:*?\"<>|\u2028-\u202e\u2066-\u2069]){1,200}", re.IGNORECASE)
 KINDS = "pdf, docx, xlsx, pptx, msg, eml, png or jpg"
+MEDIA_TYPES = (
+    "application/pdf",
+    "application/vnd.ms-outlook",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "image/jpeg",
+    "image/png",
+    "message/rfc822",
+)
+"""The same kinds, as they are given back."""
+FILE = dict.fromkeys(MEDIA_TYPES, bytes)
 
 
 class Signing(BaseModel):
@@ -43,15 +59,18 @@ class Signing(BaseModel):
     answers={201: ClaimView, 200: ClaimView},
     if_match="honoured",
     etag=True,
-    refusals=("NotFound", "InvalidState", "EvidenceExists", "TooManyFiles", "RoleRequired"),
+    location=True,
+    refusals=("NotFound", "InvalidState", "EvidenceExists", "TooManyFiles", "UnsupportedMediaType"),
 )
 async def put_evidence(call: Call) -> Answer:
-    """The content decides what a file is, not its name or media type: pdf, docx, xlsx, pptx, msg, eml, png or jpg."""
-    case = await call.own_case()
-    if settle(case, await call.now()).claim.status is not Status.DRAFT:
-        call.require(PARTNER_ADMIN)
-    name = _file_name(call)
+    """
+    The content decides what a file is, not its name or media type: pdf, docx, xlsx, pptx, msg, eml, png or jpg.
+
+    Once the claim is submitted, evidence is for `Incentives.Admin` to add.
+    """
+    case = await call.own_case(partial(_verify_may_add, call))
     data = call.bytes()
+    name = _file_name(call)
     signed_on = call.query(Signing).signedOn
     if not data:
         raise Refused("ValidationFailed", "The file is empty.", target="body", resolution=f"Send a {KINDS}.")
@@ -78,8 +97,8 @@ async def put_evidence(call: Call) -> Answer:
     summary="A file, as an attachment",
     tag="Evidence",
     roles=PARTNER,
-    answers={200: bytes},
-    refusals=("NotFound",),
+    answers={200: FILE},
+    refusals=("NotFound", "ValidationFailed"),
 )
 async def get_evidence(call: Call) -> Answer:
     """The bytes as they were sent."""
@@ -96,7 +115,7 @@ async def get_evidence(call: Call) -> Answer:
     roles=PARTNER,
     answers={204: None},
     if_match="honoured",
-    refusals=("NotFound", "InvalidState"),
+    refusals=("NotFound", "InvalidState", "ValidationFailed"),
 )
 async def delete_evidence(call: Call) -> Answer:
     """After submission nothing is taken out."""
@@ -115,6 +134,12 @@ async def attachment(call: Call, case: Case) -> Answer:
     disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(found.file_name, safe='')}"
     headers = {"Content-Disposition": disposition, "Content-Security-Policy": "sandbox; default-src 'none'"}
     return Answer(200, data, found.content_type, headers)
+
+
+def _verify_may_add(call: Call, case: Case, now: datetime) -> None:
+    """Raise `RoleRequired` for a user without the administrator's role, but for a draft (rulings 2)."""
+    if settle(case, now).claim.status is not Status.DRAFT:
+        call.require(PARTNER_ADMIN)
 
 
 def _file_name(call: Call) -> str:

@@ -186,6 +186,8 @@ class Call:
         self.ports = services.ports
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in request.headers.items()}
         self.caller: Caller | None = None
+        self.back: str | None = None
+        """The page that a person can go back to when the request is refused."""
         self._now: datetime | None = None
         self._body: bytes | None = None
 
@@ -245,11 +247,17 @@ class Call:
         names = ("claimId", "associationId", "requestId")
         return next((self.path(name).lower() for name in names if self.path(name)), "")
 
-    async def own_case(self) -> Case:
-        """Return the claim of the address, if it is the caller's organisation's; another's is not found."""
+    async def own_case(self, exists: Callable[[Case, datetime], object] | None = None) -> Case:
+        """
+        Return the claim of the address, if it is the caller's organisation's; another's is not found.
+
+        *exists* raises `NotFound` where the address is of something that the claim has not: it goes before If-Match.
+        """
         case = await find(self.ports, self.claim_id, await self.now())
         if case is None or case.claim.organisation != self.organisation:
             raise not_found("claim")
+        if exists is not None:
+            exists(case, await self.now())
         return await self._matched(case)
 
     async def any_case(self) -> Case:
@@ -662,7 +670,7 @@ def _first_answer(call: Call, answered: Answered) -> Answer:
         raise key_reused()
     status = next(iter(call.operation.answers))
     headers = {"Repeatability-Result": "accepted"}
-    if answered.etag is not None:
+    if answered.etag is not None and call.operation.etag:
         headers["ETag"] = answered.etag
     if call.operation.location:
         headers["Location"] = call.url(f"claims/{json.loads(answered.answer)['id']}")
@@ -698,10 +706,13 @@ async def _refusal(call: Call | None, refused: Refused, retry_after: int | None 
         headers["Retry-After"] = str(retry_after)
     if call is not None and call.operation.in_words and not wants_json(call.headers):
         page = call.services.pages.refusal(
-            refused.code, call.headers.get("accept-language"), call.request.params.get("lang")
+            refused.code,
+            accepted=call.headers.get("accept-language"),
+            chosen=call.request.params.get("lang"),
+            back=call.back,
         )
         headers["Content-Security-Policy"] = call.services.pages.csp()
-        return Answer(status, page.encode(), "text/html; charset=utf-8", headers)
+        return Answer(status, page.encode(), "text/html", headers)
     return Answer(status, envelope(refused), headers=headers)
 
 

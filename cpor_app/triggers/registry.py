@@ -1,22 +1,27 @@
 """The operator's side: partners, customers, figures, failed messages, and the sandbox's clock."""
 
+import re
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
 import azure.functions as func
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from cpor_app.triggers.http import OPERATOR, Answer, Call, not_found, operation, validated
 from cpor_core.errors import Refused
 from cpor_core.model.base import Day, Guid, Instant, PartnerId, Value
+from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.registry import Customer, Partner
+from cpor_core.model.usage import UsageLine
 from cpor_core.ports import Registered
 from cpor_core.use_cases import registering, usage
 from cpor_core.use_cases.usage import Loaded
 
 blueprint = func.Blueprint()
 USAGE_BYTES = 32 * 2**20
+JSON_LINES = "application/x-ndjson"
 
 
 class FeedFormat(StrEnum):
@@ -53,7 +58,7 @@ class _TenantPath(BaseModel):
     roles=OPERATOR,
     answers={200: Partner},
     etag=True,
-    refusals=("NotFound",),
+    refusals=("NotFound", "ValidationFailed"),
 )
 async def get_partner(call: Call) -> Answer:
     """As it is registered."""
@@ -72,11 +77,14 @@ async def get_partner(call: Call) -> Answer:
     answers={201: Partner, 200: Partner},
     if_match="honoured",
     etag=True,
+    location=True,
     refusals=("OrganisationFixed", "EngagementUnknown"),
 )
 async def put_partner(call: Call) -> Answer:
     """A partnerId stays with its organisation."""
     partner_id = _partner_id(call)
+    if call.if_match is not None:  # judged before the body (rulings 3)
+        registering.verify_match(call.if_match, await call.ports.registry.partner(partner_id))
     partner = call.body(Partner)
     kept = await registering.put_partner(call.ports, partner_id, partner, call.if_match)
     return _kept(call, partner, kept, f"partners/{partner_id}")
@@ -92,7 +100,7 @@ async def put_partner(call: Call) -> Answer:
     roles=OPERATOR,
     answers={200: Customer},
     etag=True,
-    refusals=("NotFound",),
+    refusals=("NotFound", "ValidationFailed"),
 )
 async def get_customer(call: Call) -> Answer:
     """As it is registered."""
@@ -111,10 +119,13 @@ async def get_customer(call: Call) -> Answer:
     answers={201: Customer, 200: Customer},
     if_match="honoured",
     etag=True,
+    location=True,
 )
 async def put_customer(call: Call) -> Answer:
     """Country, subdivision and time zone decide which days count; windows that are promised stay as they are."""
     tenant_id = _tenant_id(call)
+    if call.if_match is not None:  # judged before the body (rulings 3)
+        registering.verify_match(call.if_match, await call.ports.registry.customer(tenant_id))
     customer = call.body(Customer)
     kept = await registering.put_customer(call.ports, tenant_id, customer, call.if_match)
     return _kept(call, customer, kept, f"customers/{tenant_id}")
@@ -152,8 +163,8 @@ def _kept(call: Call, value: BaseModel, kept: registering.Kept, path: str) -> An
     tag="Usage",
     roles=OPERATOR,
     query=Feed,
-    body=bytes,
-    body_types=("application/x-ndjson",),
+    body=UsageLine,
+    body_types=(JSON_LINES,),
     max_bytes=USAGE_BYTES,
     answers={200: Loaded},
 )
@@ -178,7 +189,7 @@ class ListedFailures(Value):
     """A page of failed messages, newest first."""
 
     value: tuple[FailedMessage, ...]
-    next_link: str | None = None
+    next_link: str | None = LEFT_OUT
 
 
 class Redriven(Value):
@@ -196,7 +207,7 @@ class Redriven(Value):
     tag="Operations",
     roles=OPERATOR,
     answers={200: ListedFailures},
-    refusals=("InvalidCursor",),
+    paged=True,
 )
 async def list_failed_messages(call: Call) -> Answer:
     """They hold ids, never personal data."""
@@ -230,10 +241,19 @@ class ClockView(Value):
     now: Instant
 
 
+def _in_iso_8601(sent: object) -> object:
+    if not isinstance(sent, str) or re.match(r"-?P", sent) is None:
+        raise ValueError("must be an ISO 8601 duration such as P1D")
+    return sent
+
+
+Duration = Annotated[timedelta, BeforeValidator(_in_iso_8601)]
+
+
 class ClockChange(Value):
     """How far the clock is moved on, or to when."""
 
-    advance: timedelta | None = Field(default=None, description="An ISO 8601 duration such as P1D.")
+    advance: Duration | None = Field(default=None, description="An ISO 8601 duration such as P1D.")
     now: Instant | None = None
 
     @model_validator(mode="after")

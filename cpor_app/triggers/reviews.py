@@ -3,10 +3,9 @@
 from typing import Annotated
 
 import azure.functions as func
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, WithJsonSchema
 
 from cpor_app.triggers.claims import (
-    KEYED,
     CommentSent,
     CommentView,
     ListedComments,
@@ -17,17 +16,17 @@ from cpor_app.triggers.claims import (
     comments_page,
     history_page,
 )
-from cpor_app.triggers.evidence import attachment
-from cpor_app.triggers.http import PROGRAMME, REVIEWER, Answer, Call, operation
+from cpor_app.triggers.evidence import FILE, attachment
+from cpor_app.triggers.http import PROGRAMME, REVIEWER, Answer, Call, QueryFlag, operation
 from cpor_core.model.base import Text200, Text4000, Value
-from cpor_core.model.claim import REVIEWERS_REJECTION_REASONS, Item, Reason
+from cpor_core.model.claim import LEFT_OUT, REVIEWERS_REJECTION_REASONS, Item, Reason
 from cpor_core.use_cases import reviews, submission
 from cpor_core.use_cases.acts import shown
 from cpor_core.use_cases.listing import load_all
 from cpor_core.views import ClaimView
 
 blueprint = func.Blueprint()
-ACT = ("NotFound", "InvalidState", *KEYED)
+ACT = ("NotFound", "InvalidState")
 
 
 def _reviewers(reason: Reason) -> Reason:
@@ -41,7 +40,11 @@ def _reviewers(reason: Reason) -> Reason:
 class Rejection(Value):
     """Why a claim is refused: a code of the closed list, and words for the partner."""
 
-    reason: Annotated[Reason, AfterValidator(_reviewers)]
+    reason: Annotated[
+        Reason,
+        AfterValidator(_reviewers),
+        WithJsonSchema({"type": "string", "enum": sorted(REVIEWERS_REJECTION_REASONS)}),
+    ]
     comment: Text4000 | None = None
 
 
@@ -55,8 +58,8 @@ class Revocation(Value):
 class ReviewFilters(BaseModel):
     """Filters of the review list."""
 
-    overdue: bool | None = None
-    competing: bool | None = None
+    overdue: QueryFlag | None = None
+    competing: QueryFlag | None = None
 
 
 class ReviewItem(ClaimView):
@@ -70,7 +73,7 @@ class ListedReviews(Value):
     """A page of what awaits a decision, most urgent first."""
 
     value: tuple[ReviewItem, ...]
-    next_link: str | None = None
+    next_link: str | None = LEFT_OUT
 
 
 class Contested(Value):
@@ -104,7 +107,7 @@ class Review(Value):
     roles=PROGRAMME,
     query=ReviewFilters,
     answers={200: ListedReviews},
-    refusals=("InvalidCursor",),
+    paged=True,
 )
 async def list_reviews(call: Call) -> Answer:
     """Overdue reviews are shown, never decided by a timer."""
@@ -271,7 +274,8 @@ async def revoke_claim(call: Call) -> Answer:
     tag="Reviews",
     roles=PROGRAMME,
     answers={200: ListedEntries},
-    refusals=("NotFound", "InvalidCursor"),
+    paged=True,
+    refusals=("NotFound",),
 )
 async def review_history(call: Call) -> Answer:
     """The same bytes as the partner reads."""
@@ -287,7 +291,8 @@ async def review_history(call: Call) -> Answer:
     tag="Reviews",
     roles=PROGRAMME,
     answers={200: ListedComments},
-    refusals=("NotFound", "InvalidCursor"),
+    paged=True,
+    refusals=("NotFound",),
 )
 async def review_comments(call: Call) -> Answer:
     """Oldest first."""
@@ -306,7 +311,7 @@ async def review_comments(call: Call) -> Answer:
     answers={201: CommentView},
     keyed=True,
     if_match="honoured",
-    refusals=("NotFound", *KEYED),
+    refusals=("NotFound",),
 )
 async def add_review_comment(call: Call) -> Answer:
     """Who of the programme wrote it is kept, and not shown."""
@@ -321,8 +326,8 @@ async def add_review_comment(call: Call) -> Answer:
     summary="A file, as an attachment",
     tag="Reviews",
     roles=PROGRAMME,
-    answers={200: bytes},
-    refusals=("NotFound",),
+    answers={200: FILE},
+    refusals=("NotFound", "ValidationFailed"),
 )
 async def review_evidence(call: Call) -> Answer:
     """The bytes as the partner sent them."""

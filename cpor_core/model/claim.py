@@ -260,6 +260,11 @@ class Promise(Value):
     sending_until: Instant
     recipients: tuple[int, ...]
     """Numbers of those to whom the notice goes."""
+    customer_name: str
+    incumbents: tuple[str, ...] = ()
+    """Names of the partners who would be replaced; the customer may know them, the partners not (rulings 24)."""
+    corrected: bool = False
+    """It replaces one that was mailed already, and names another last day."""
 
 
 class MailKind(StrEnum):

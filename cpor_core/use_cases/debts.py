@@ -102,7 +102,10 @@ async def _tell_customer(
     known = await ports.registry.customer(case.claim.tenant_id)
     if known is None:
         return Paid(delayed=True)
-    promised, recipients = _promise(case.claim, known.value, now, real_now)
+    incumbents = await _incumbents(ports, case, now)
+    promised, recipients = _promise(
+        case.claim, known.value, now, real_now, incumbents=incumbents, corrected=mine is not None
+    )
 
     def store_promise(current: Case) -> Case:
         untold = current.claim.status is Status.AWAITING_CUSTOMER and current.claim.opened_at is None
@@ -111,16 +114,7 @@ async def _tell_customer(
     case = await act(ports, case, now, store_promise)
     if case.claim.promise != promised:
         return None  # somebody else promised first, or nobody is to be told any more
-    letters = _letters(
-        case.claim,
-        NOTICE,
-        promised.number,
-        promised.recipients,
-        customer_name=known.value.name,
-        corrected=mine is not None,
-        incumbents=await _incumbents(ports, case, now),
-    )
-    sent = await _send(ports, letters)
+    sent = await _send(ports, _letters(case.claim, NOTICE, promised.number, promised.recipients))
     if not sent.delivered and sent.delayed is not None:
         await act(ports, case, now, lambda current: _let_others_send(current, promised, ports.real_now()))
         return _delayed(now, sent.delayed)
@@ -152,7 +146,13 @@ def _let_others_send(case: Case, promised: Promise, real_now: datetime) -> Case:
 
 
 def _promise(
-    claim: Claim, customer: Customer, now: datetime, real_now: datetime
+    claim: Claim,
+    customer: Customer,
+    now: datetime,
+    real_now: datetime,
+    *,
+    incumbents: tuple[str, ...],
+    corrected: bool,
 ) -> tuple[Promise, tuple[Recipient, ...]]:
     """
     Return what the notice will state, and to whom it goes.
@@ -183,6 +183,9 @@ def _promise(
         skipped_days=deadline.skipped_days,
         sending_until=real_now + SENDING,
         recipients=addressed,
+        customer_name=customer.name,
+        incumbents=incumbents,
+        corrected=corrected or (same and former is not None and former.corrected),
     )
     return promised, recipients
 
@@ -231,8 +234,7 @@ async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
         return Paid()
     reachable = [recipient.number for recipient in case.claim.recipients_told()]
     numbers = [number for number in promised.recipients if number in reachable]
-    name = await _customer_name(ports, case.claim)
-    sent = await _send(ports, _letters(case.claim, REMINDER, promised.number, numbers, customer_name=name))
+    sent = await _send(ports, _letters(case.claim, REMINDER, promised.number, numbers))
     if not sent.delivered and sent.delayed is not None:
         return _delayed(now, sent.delayed)
 
@@ -248,10 +250,7 @@ async def _send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetim
     waiting = [recipient.number for recipient in case.claim.recipients_told() if recipient.number not in mail.sent_to]
     if mail.kind is MailKind.NOTICE and case.claim.status is not Status.AWAITING_CUSTOMER:
         waiting = []  # there is nothing left to ask them
-    name = await _customer_name(ports, case.claim)
-    sent = await _send(
-        ports, _letters(case.claim, mail.kind, mail.number, waiting, customer_name=name, reason=mail.reason)
-    )
+    sent = await _send(ports, _letters(case.claim, mail.kind, mail.number, waiting, owed=mail))
     done = tuple(sorted({*mail.sent_to, *sent.delivered, *sent.refused}))
     rest = (mail.model_copy(update={"sent_to": done}),) if sent.delayed is not None else ()
 
@@ -263,21 +262,8 @@ async def _send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetim
     return _delayed(now, sent.delayed) if sent.delayed is not None else None
 
 
-async def _customer_name(ports: Ports, claim: Claim) -> str:
-    known = await ports.registry.customer(claim.tenant_id)
-    return known.value.name if known is not None else claim.domain
-
-
 def _letters(
-    claim: Claim,
-    kind: str,
-    number: int,
-    recipients: Iterable[int],
-    *,
-    customer_name: str,
-    corrected: bool = False,
-    incumbents: tuple[str, ...] = (),
-    reason: str | None = None,
+    claim: Claim, kind: str, number: int, recipients: Iterable[int], owed: OwedMail | None = None
 ) -> Sequence[Letter]:
     wanted = set(recipients)
     return tuple(
@@ -287,10 +273,8 @@ def _letters(
             message_id=message_id(claim.id, kind, number, recipient.number),
             recipient=recipient,
             claim=claim,
-            customer_name=customer_name,
-            corrected=corrected,
-            incumbents=incumbents,
-            reason=reason,
+            happened_at=owed.since if owed is not None else None,
+            reason=owed.reason if owed is not None else None,
         )
         for recipient in claim.recipients
         if recipient.number in wanted

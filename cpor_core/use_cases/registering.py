@@ -43,7 +43,7 @@ async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match:
             target="entraTenantId",
             resolution="Register a new partnerId for the other organisation.",
         )
-    _verify_match(if_match, former)
+    verify_match(if_match, former)
     try:
         return Kept(await ports.registry.put_partner(partner_id, partner, former), former is None)
     except Conflict:
@@ -62,7 +62,7 @@ async def put_customer(ports: Ports, tenant_id: str, customer: Customer, if_matc
             resolution="Name each subscription once.",
         )
     former = await ports.registry.customer(tenant_id)
-    _verify_match(if_match, former)
+    verify_match(if_match, former)
     try:
         return Kept(await ports.registry.put_customer(tenant_id, customer, former), former is None)
     except Conflict:
@@ -98,7 +98,8 @@ def _verify_place(country: str, subdivision: str | None, time_zone: str) -> None
         raise Refused("ValidationFailed", details[0].message, target=details[0].target, details=details)
 
 
-def _verify_match(if_match: str | None, former: Registered[Entry] | None) -> None:
+def verify_match(if_match: str | None, former: Registered[Entry] | None) -> None:
+    """Raise `PreconditionFailed` when the caller's If-Match names another version; `*` matches any that is there."""
     if if_match is not None and (former is None or if_match not in ("*", registry_etag(former.version))):
         raise _changed_meanwhile()
 

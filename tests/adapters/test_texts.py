@@ -296,6 +296,13 @@ def test_an_unknown_language_falls_back_to_english(texts: Texts) -> None:
     assert "asks to be recorded" in mail.subject
 
 
+def test_a_customer_known_by_its_domain_alone_is_named_once(texts: Texts) -> None:
+    """Nobody reads `contoso.fr (contoso.fr)`."""
+    text = texts.mail(MailKind.NOTICE, "en", replace(MAIL, customer_name="contoso.fr")).text
+
+    assert "Your organisation: contoso.fr\n" in text
+
+
 # --- catalogues -------------------------------------------------------------------------------------------------------
 
 

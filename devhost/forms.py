@@ -1,0 +1,40 @@
+"""The forms of a page, as a browser without JavaScript sees them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Where a press of its button goes, and what goes with it."""
+
+    action: str
+    fields: Mapping[str, str]
+
+
+def forms(page: str) -> list[Form]:
+    """Return the page's forms, each with its hidden fields as they stand."""
+    reader = _Reader()
+    reader.feed(page)
+    return [Form(action, fields) for action, fields in reader.found]
+
+
+def form_of(page: str, act: str) -> Form | None:
+    """Return the form of an act such as `decline`; None when the page does not offer it."""
+    return next((form for form in forms(page) if form.action.endswith(f"/{act}")), None)
+
+
+@dataclass
+class _Reader(HTMLParser):
+    found: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.found.append((given.get("action", ""), {}))
+        elif tag == "input" and self.found and "name" in given:
+            self.found[-1][1][given["name"]] = given.get("value", "")

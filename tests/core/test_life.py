@@ -1,0 +1,982 @@
+"""The claim's life: every act from every state, the deadline to the microsecond, and one partner for each item."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from cpor_core.errors import Refused
+from cpor_core.model.claim import (
+    NOT_DISPUTABLE,
+    OPEN,
+    REJECTION_REASONS,
+    Claim,
+    Item,
+    MailKind,
+    Reason,
+    Status,
+)
+from cpor_core.model.history import CLOCK, PROGRAMME, Act, digest
+from cpor_core.model.slot import MAX_CLAIMANTS, Awaiting, Holder
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import DISPUTE_PERIOD, effective, settle
+from tests.core.making import (
+    ACKNOWLEDGED,
+    ADATUM,
+    ANNE,
+    ANNES,
+    DAY,
+    ENDS_AT,
+    EXCHANGE,
+    FABRIKAM,
+    HOUR,
+    LITWARE,
+    MICROSECOND,
+    MONDAY,
+    PERSON,
+    REGISTERED,
+    SHAREPOINT,
+    SUBMITTED_AT,
+    TEAMS,
+    TOLD_AT,
+    a_promise,
+    approved,
+    at_slots,
+    awaiting,
+    claim_id,
+    disputed,
+    draft,
+    in_state,
+    official,
+    promised,
+    rejected,
+    submitted,
+    told,
+    under_review,
+    unreachable,
+)
+
+LATER = TOLD_AT + HOUR
+A, B, C = claim_id("a"), claim_id("b"), claim_id("c")
+
+
+def acts_of(case: Case, claim: str | None = None) -> list[Act]:
+    """Return what happened to a claim, in order."""
+    return [entry.act for of, entry in case.entries if of == (claim or case.claim.id)]
+
+
+def mails(claim: Claim) -> list[tuple[MailKind, str | None]]:
+    """Return the mails that are owed to those who were told."""
+    return [(mail.kind, mail.reason) for mail in claim.mails]
+
+
+def winner_over(incumbent: Case, *, items: tuple[Item, ...] = (TEAMS,), name: str = "b", days: int = 30) -> Case:
+    """Return another organisation's claim that was approved over an official one, its window ending *days* later."""
+    case = at_slots(draft(name, organisation=FABRIKAM, items=items), incumbent.slots)
+    return told(approved(case, ENDS_AT), ENDS_AT, ends_at=ENDS_AT + days * DAY)
+
+
+# --- every act from every state ---------------------------------------------------------------------------------------
+
+ACTS: dict[str, tuple[Callable[[Case], Case], frozenset[Status]]] = {
+    "delete": (lambda case: life.delete(case, PERSON, LATER), frozenset({Status.DRAFT})),
+    "submit": (submitted, frozenset({Status.DRAFT})),
+    "withdraw": (lambda case: life.withdraw(case, PERSON, LATER), OPEN - {Status.DISPUTED}),
+    "start_review": (
+        lambda case: life.start_review(case, PROGRAMME, LATER, decide_by=LATER + DAY),
+        frozenset({Status.SUBMITTED}),
+    ),
+    "approve": (lambda case: life.approve(case, PROGRAMME, LATER), frozenset({Status.UNDER_REVIEW, Status.DISPUTED})),
+    "reject": (
+        lambda case: life.reject(case, PROGRAMME, LATER, Reason.INSUFFICIENT_EVIDENCE),
+        frozenset({Status.UNDER_REVIEW, Status.DISPUTED}),
+    ),
+    "revoke": (
+        lambda case: life.revoke(case, PROGRAMME, LATER),
+        frozenset({Status.AWAITING_CUSTOMER, Status.OFFICIAL}),
+    ),
+    "promise": (lambda case: life.promise(case, a_promise(2), (ANNES,)), frozenset({Status.AWAITING_CUSTOMER})),
+    "customer_unreachable": (
+        lambda case: life.customer_unreachable(case, LATER, answer_by=LATER + DAY, failed=(1,)),
+        frozenset({Status.AWAITING_CUSTOMER}),
+    ),
+    "decline": (lambda case: life.decline(case, ANNE, LATER), OPEN | {Status.OFFICIAL}),
+    "undo_decline": (lambda case: life.undo_decline(case, ANNE, LATER), frozenset({Status.DECLINED})),
+    "end": (lambda case: life.end(case, PERSON, LATER, Reason.PARTNER_DISASSOCIATED), frozenset({Status.OFFICIAL})),
+}
+
+
+@pytest.mark.parametrize(
+    ("act", "status"), [(name, status) for name, (_, legal) in ACTS.items() for status in Status if status not in legal]
+)
+def test_an_act_is_refused_in_every_other_state(act: str, status: Status) -> None:
+    """The refusal names the state; nothing happens to the claim."""
+    case = in_state(status)
+
+    with pytest.raises(Refused) as refusal:
+        ACTS[act][0](case)
+
+    assert refusal.value.code == "InvalidState"
+    assert status.value in refusal.value.message
+    assert refusal.value.resolution is not None
+
+
+@pytest.mark.parametrize(
+    ("act", "status", "to"),
+    [
+        ("delete", Status.DRAFT, Status.DELETED),
+        ("submit", Status.DRAFT, Status.SUBMITTED),
+        ("withdraw", Status.SUBMITTED, Status.WITHDRAWN),
+        ("withdraw", Status.UNDER_REVIEW, Status.WITHDRAWN),
+        ("withdraw", Status.PARTNER_ACTION_REQUIRED, Status.WITHDRAWN),
+        ("withdraw", Status.AWAITING_CUSTOMER, Status.WITHDRAWN),
+        ("start_review", Status.SUBMITTED, Status.UNDER_REVIEW),
+        ("approve", Status.UNDER_REVIEW, Status.AWAITING_CUSTOMER),
+        ("approve", Status.DISPUTED, Status.AWAITING_CUSTOMER),
+        ("reject", Status.UNDER_REVIEW, Status.REJECTED),
+        ("reject", Status.DISPUTED, Status.REJECTED_FINAL),
+        ("revoke", Status.AWAITING_CUSTOMER, Status.REJECTED),
+        ("revoke", Status.OFFICIAL, Status.ENDED),
+        ("promise", Status.AWAITING_CUSTOMER, Status.AWAITING_CUSTOMER),
+        ("customer_unreachable", Status.AWAITING_CUSTOMER, Status.PARTNER_ACTION_REQUIRED),
+        ("decline", Status.SUBMITTED, Status.DECLINED),
+        ("decline", Status.UNDER_REVIEW, Status.DECLINED),
+        ("decline", Status.PARTNER_ACTION_REQUIRED, Status.DECLINED),
+        ("decline", Status.AWAITING_CUSTOMER, Status.DECLINED),
+        ("decline", Status.DISPUTED, Status.DECLINED),
+        ("decline", Status.OFFICIAL, Status.ENDED),
+        ("undo_decline", Status.DECLINED, Status.AWAITING_CUSTOMER),
+        ("end", Status.OFFICIAL, Status.ENDED),
+    ],
+)
+def test_an_act_leads_where_the_diagram_says(act: str, status: Status, to: Status) -> None:
+    """Each legal act leads to one state, and its history entry says from where to where."""
+    before = in_state(status)
+
+    after = ACTS[act][0](before)
+
+    assert after.claim.status is to
+    for _, entry in after.entries[len(before.entries) :]:
+        assert (entry.from_, entry.to) == (status, to)
+
+
+def test_the_table_of_acts_knows_every_legal_start() -> None:
+    """No act is legal from a state that the test above leaves out."""
+    assert sum(len(legal) for _, legal in ACTS.values()) == 23
+
+
+@pytest.mark.parametrize("status", Status)
+def test_history_is_a_chain_in_every_state(status: Status) -> None:
+    """Each entry bears its number and the hash of the one before; the claim shows the newest."""
+    case = in_state(status)
+    entries = [entry for _, entry in case.entries]
+
+    assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
+    assert [entry.previous_hash for entry in entries] == [None, *(entry.hash for entry in entries[:-1])]
+    assert [entry.hash for entry in entries] == [digest(entry.model_dump(mode="json", by_alias=True)) for entry in entries]
+    assert (case.claim.history_length, case.claim.history_hash) == (len(entries), entries[-1].hash)
+
+
+def test_the_first_entry_comes_from_nowhere() -> None:
+    """A claim that was just made had no state before."""
+    assert draft().entries[0][1].from_ is None
+
+
+# --- what time makes of a claim ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("distance", "status"),
+    [
+        (-MICROSECOND, Status.AWAITING_CUSTOMER),
+        (timedelta(0), Status.OFFICIAL),
+        (MICROSECOND, Status.OFFICIAL),
+        (400 * DAY, Status.OFFICIAL),
+    ],
+)
+def test_a_claim_is_official_from_the_end_of_the_window_on(distance: timedelta, status: Status) -> None:
+    """The window is half open: at its last microsecond the customer may decline, at its end it is over."""
+    case = awaiting(draft())
+
+    shown = effective(case.claim, case.slots, ENDS_AT + distance)
+
+    assert shown.status is status
+    assert shown.official_since == (ENDS_AT if status is Status.OFFICIAL else None)
+
+
+def test_becoming_official_bears_the_instant_of_the_deadline() -> None:
+    """However late it is read, the entry says when it happened, and that nobody did it."""
+    late = settle(awaiting(draft()), ENDS_AT + 40 * DAY)
+
+    entry = late.entries[-1][1]
+    assert (entry.act, entry.at, entry.actor) == (Act.MADE_OFFICIAL, ENDS_AT, CLOCK)
+    assert late.slots["teams"].holder == Holder(claim=A, organisation=ADATUM, since=ENDS_AT)
+    assert mails(late.claim) == [(MailKind.OFFICIAL_CONFIRMATION, None)]
+
+
+def test_without_a_hand_over_nobody_is_ever_bound() -> None:
+    """A promise that was stored but whose notice never left opens no window."""
+    case = promised(submitted(draft(), automatic=True))
+
+    assert effective(case.claim, case.slots, ENDS_AT + 4000 * DAY).status is Status.AWAITING_CUSTOMER
+    assert case.claim.window_ends_at is None
+
+
+def test_without_a_promise_nobody_is_ever_bound() -> None:
+    """A claim that only awaits its notice stays where it is."""
+    case = submitted(draft(), automatic=True)
+
+    assert effective(case.claim, case.slots, ENDS_AT + 4000 * DAY).status is Status.AWAITING_CUSTOMER
+
+
+@pytest.mark.parametrize(("distance", "status"), [(-MICROSECOND, Status.DRAFT), (timedelta(0), Status.DELETED)])
+def test_a_draft_lapses_at_its_due_instant(distance: timedelta, status: Status) -> None:
+    """A draft that nobody submits is gone after its time."""
+    due = MONDAY + timedelta(days=90)
+
+    case = settle(draft(), due + distance)
+
+    assert case.claim.status is status
+    if status is Status.DELETED:
+        assert (case.entries[-1][1].act, case.entries[-1][1].at) == (Act.LAPSED, due)
+
+
+@pytest.mark.parametrize(
+    ("distance", "status"), [(-MICROSECOND, Status.PARTNER_ACTION_REQUIRED), (timedelta(0), Status.REJECTED)]
+)
+def test_an_unanswered_request_is_rejected_at_its_due_instant(distance: timedelta, status: Status) -> None:
+    """The partner's time ends by itself, and with it the claim's place at its slots."""
+    case = unreachable(draft())
+    due = case.claim.due
+    assert due is not None
+
+    settled = settle(case, due + distance)
+
+    assert settled.claim.status is status
+    if status is Status.REJECTED:
+        assert (settled.claim.status_reason, settled.claim.status_since) == (Reason.NO_PARTNER_RESPONSE, due)
+        assert settled.claim.due == due + timedelta(days=30)
+        assert settled.slots["teams"].claimants == ()
+
+
+@pytest.mark.parametrize(("distance", "status"), [(-MICROSECOND, Status.REJECTED), (timedelta(0), Status.REJECTED_FINAL)])
+def test_a_rejection_is_final_after_thirty_times_24_hours(distance: timedelta, status: Status) -> None:
+    """The partner's time to dispute is counted in hours, not in local days (rulings 28)."""
+    case = rejected(draft())
+
+    settled = settle(case, TOLD_AT + timedelta(hours=30 * 24) + distance)
+
+    assert settled.claim.status is status
+    assert settled.claim.status_reason is Reason.INSUFFICIENT_EVIDENCE
+
+
+def test_two_limits_that_passed_make_two_entries() -> None:
+    """A request that nobody answered is rejected, and thirty days later that is final, each at its own instant."""
+    case = unreachable(draft())
+    due = case.claim.due
+    assert due is not None
+
+    settled = settle(case, due + 31 * DAY)
+
+    assert [(entry.act, entry.at) for _, entry in settled.entries[-2:]] == [
+        (Act.REJECTED, due),
+        (Act.FINALLY_REJECTED, due + 30 * DAY),
+    ]
+    assert settled.claim.status_reason is Reason.NO_PARTNER_RESPONSE
+
+
+@pytest.mark.parametrize("status", [Status.SUBMITTED, Status.UNDER_REVIEW, Status.DISPUTED])
+def test_a_reviewers_time_is_never_decided_by_the_clock(status: Status) -> None:
+    """Overdue is shown and counted; the claim stays where it is."""
+    case = in_state(status)
+
+    assert settle(case, MONDAY + 4000 * DAY) == case
+
+
+INSTANTS = [
+    SUBMITTED_AT,
+    TOLD_AT,
+    ENDS_AT - MICROSECOND,
+    ENDS_AT,
+    ENDS_AT + DAY,
+    MONDAY + 20 * DAY,
+    MONDAY + 60 * DAY,
+    MONDAY + 200 * DAY,
+]
+
+
+@pytest.mark.parametrize("status", Status)
+def test_settling_twice_is_settling_once(status: Status) -> None:
+    """What time has made it makes no second time."""
+    for now in INSTANTS:
+        settled = settle(in_state(status), now)
+
+        assert settle(settled, now) == settled
+
+
+@pytest.mark.parametrize("status", Status)
+def test_settling_on_the_way_changes_nothing_in_the_end(status: Status) -> None:
+    """The timer may run early, late, or not at all: the claim, its history and its slots are the same."""
+    case = in_state(status)
+    for now in INSTANTS:
+        at_once = settle(case, now)
+        for earlier in (instant for instant in INSTANTS if instant < now):
+            in_two_steps = settle(settle(case, earlier), now)
+
+            assert in_two_steps.claim == at_once.claim
+            assert in_two_steps.entries == at_once.entries
+            assert {key: slot.at(now) for key, slot in in_two_steps.slots.items()} == {
+                key: slot.at(now) for key, slot in at_once.slots.items()
+            }
+
+
+# --- drafts and submission --------------------------------------------------------------------------------------------
+
+
+def test_automatic_review_leads_to_the_customer_at_once() -> None:
+    """Two entries: submitted by the partner, validated by the programme; the claim awaits the customer at its slots."""
+    case = submitted(draft(items=(TEAMS, EXCHANGE)), automatic=True)
+
+    assert case.claim.status is Status.AWAITING_CUSTOMER
+    assert acts_of(case) == [Act.CREATED, Act.SUBMITTED, Act.VALIDATED]
+    assert [entry.actor for _, entry in case.entries[1:]] == [PERSON, PROGRAMME]
+    assert case.claim.automatic_review
+    assert case.claim.due is None
+    for slot in case.slots.values():
+        assert slot.awaiting == Awaiting(claim=A, organisation=ADATUM)
+
+
+def test_submission_keeps_what_was_confirmed_and_under_which_name() -> None:
+    """The acknowledgements, the registry's name of the partner and the reviewer's time are kept with the claim."""
+    case = life.submit(
+        draft(),
+        PERSON,
+        SUBMITTED_AT,
+        acknowledgements=ACKNOWLEDGED,
+        partner_name="Adatum SA",
+        automatic_review=False,
+        start_review_by=SUBMITTED_AT + 7 * DAY,
+    )
+
+    claim = case.claim
+    assert (claim.acknowledgements, claim.partner_name) == (ACKNOWLEDGED, "Adatum SA")
+    assert (claim.submitted_at, claim.due) == (SUBMITTED_AT, SUBMITTED_AT + 7 * DAY)
+    assert not claim.automatic_review
+    assert [claimant.claim for claimant in case.slots["teams"].claimants] == [A]
+
+
+@pytest.mark.parametrize("status", [Status.SUBMITTED, Status.AWAITING_CUSTOMER, Status.OFFICIAL, Status.DECLINED])
+def test_anything_competing_is_reviewed_by_a_person(status: Status) -> None:
+    """Whoever claims, awaits, holds or can still take back a no makes the next claim competing (rulings 13)."""
+    slots = in_state(status).slots
+
+    case = submitted(at_slots(draft("b", organisation=FABRIKAM), slots), automatic=True)
+
+    assert case.claim.status is Status.SUBMITTED
+    assert not case.claim.automatic_review
+    assert case.claim.due is not None
+
+
+def test_one_contested_item_of_several_is_enough_for_a_person_to_review() -> None:
+    """A claim is reviewed as a whole."""
+    slots = official(draft()).slots
+
+    case = submitted(at_slots(draft("b", organisation=FABRIKAM, items=(EXCHANGE, TEAMS)), slots), automatic=True)
+
+    assert case.claim.status is Status.SUBMITTED
+
+
+@pytest.mark.parametrize("status", [Status.WITHDRAWN, Status.REJECTED, Status.ENDED])
+def test_a_slot_that_was_left_is_free_at_once(status: Status) -> None:
+    """The next claim is reviewed automatically again."""
+    slots = in_state(status).slots
+
+    case = submitted(at_slots(draft("b", organisation=FABRIKAM), slots), automatic=True)
+
+    assert case.claim.status is Status.AWAITING_CUSTOMER
+
+
+@pytest.mark.parametrize(
+    ("at", "status"), [(ENDS_AT - MICROSECOND, Status.SUBMITTED), (ENDS_AT, Status.AWAITING_CUSTOMER)]
+)
+def test_a_declined_claim_keeps_its_place_until_its_windows_end(at: datetime, status: Status) -> None:
+    """As long as the no can be taken back a later claim is competing; then the slot is free (rulings 13)."""
+    slots = in_state(Status.DECLINED).slots
+
+    case = submitted(at_slots(draft("b", organisation=FABRIKAM), slots), at, automatic=True)
+
+    assert case.claim.status is status
+
+
+def test_the_thirty_first_claimant_of_a_slot_is_refused() -> None:
+    """So that an approval still fits one transaction (rulings 6)."""
+    case = draft()
+    slot = case.slots["teams"]
+    for number in range(MAX_CLAIMANTS):
+        slot = slot.with_claimant(f"claim {number}", LITWARE)
+    crowded = case.with_slots({"teams": slot})
+
+    with pytest.raises(Refused) as refusal:
+        submitted(crowded)
+
+    assert (refusal.value.code, refusal.value.target) == ("SlotCrowded", "teams")
+
+
+def test_claimants_that_have_lapsed_do_not_crowd_a_slot() -> None:
+    """They are counted as they stand now, and written away with the next submission."""
+    case = draft()
+    slot = case.slots["teams"]
+    for number in range(MAX_CLAIMANTS):
+        slot = slot.with_claimant(f"claim {number}", LITWARE, SUBMITTED_AT)
+
+    case = submitted(case.with_slots({"teams": slot}))
+
+    assert [claimant.claim for claimant in case.slots["teams"].claimants] == [A]
+
+
+# --- withdrawal and revocation ----------------------------------------------------------------------------------------
+
+
+def test_withdrawing_leaves_every_slot_and_tells_those_who_were_told() -> None:
+    """One closing mail, without a reason: the partner took the claim back."""
+    case = life.withdraw(awaiting(draft(items=(TEAMS, EXCHANGE))), PERSON, LATER)
+
+    for slot in case.slots.values():
+        assert (slot.holder, slot.awaiting, slot.claimants) == (None, None, ())
+    assert mails(case.claim) == [(MailKind.CLOSING, None)]
+
+
+def test_nobody_hears_of_the_end_of_a_claim_of_which_they_never_heard() -> None:
+    """Withdrawn or revoked before the notice went out: no mail."""
+    assert mails(life.withdraw(submitted(draft()), PERSON, LATER).claim) == []
+    assert mails(life.revoke(submitted(draft(), automatic=True), PROGRAMME, LATER).claim) == []
+
+
+def test_revoking_a_claim_that_awaits_its_customer_frees_the_slots_and_tells_them() -> None:
+    """It is rejected, not to be disputed (rulings 29)."""
+    case = life.revoke(awaiting(draft()), PROGRAMME, LATER)
+
+    assert (case.claim.status, case.claim.status_reason) == (Status.REJECTED, Reason.REVOKED_BY_PROGRAMME)
+    assert not life.is_disputable(case.claim)
+    assert case.slots["teams"].awaiting is None
+    assert mails(case.claim) == [(MailKind.CLOSING, Reason.REVOKED_BY_PROGRAMME)]
+    assert effective(case.claim, case.slots, ENDS_AT).status is Status.REJECTED
+
+
+def test_revoking_an_association_ends_it_at_once() -> None:
+    """Under the act's own name, with every item."""
+    case = life.revoke(official(draft(items=(TEAMS, EXCHANGE))), PROGRAMME, ENDS_AT + DAY)
+
+    claim = case.claim
+    assert (claim.status, claim.end_reason, claim.ended_at) == (
+        Status.ENDED,
+        Reason.REVOKED_BY_PROGRAMME,
+        ENDS_AT + DAY,
+    )
+    assert acts_of(case)[-1] is Act.REVOKED
+    assert {ended.key for ended in claim.ended_items} == {"teams", "exchange"}
+    assert all(slot.holder is None for slot in case.slots.values())
+
+
+# --- promise and hand-over --------------------------------------------------------------------------------------------
+
+
+def test_a_promise_is_no_history() -> None:
+    """Nothing has happened yet that anybody must know; the recipients are stored with it."""
+    before = submitted(draft(), automatic=True)
+
+    after = life.promise(before, a_promise(), (ANNES,))
+
+    assert after.entries == before.entries
+    assert (after.claim.promise, after.claim.recipients) == (a_promise(), (ANNES,))
+
+
+def test_the_hand_over_opens_the_window_and_says_when_the_slot_is_taken_over() -> None:
+    """Both in one write (rulings 17)."""
+    case = told(submitted(draft(), automatic=True))
+
+    assert (case.claim.opened_at, case.claim.window_ends_at, case.claim.told) == (TOLD_AT, ENDS_AT, True)
+    assert case.slots["teams"].awaiting == Awaiting(claim=A, organisation=ADATUM, takes_over_at=ENDS_AT)
+    assert acts_of(case)[-1] is Act.CUSTOMER_TOLD
+
+
+def test_a_hand_over_is_recorded_once() -> None:
+    """A second payer of the same debt writes nothing."""
+    case = told(submitted(draft(), automatic=True))
+
+    assert life.hand_over(case, 1, LATER) == case
+
+
+def test_the_hand_over_of_another_promise_opens_nothing() -> None:
+    """Only what the newest notice says can bind."""
+    case = promised(submitted(draft(), automatic=True), number=2)
+
+    assert life.hand_over(case, 1, LATER) == case
+
+
+def test_a_hand_over_without_a_promise_opens_nothing() -> None:
+    """There is nothing that it could open."""
+    case = submitted(draft(), automatic=True)
+
+    assert life.hand_over(case, 1, LATER) == case
+
+
+def test_a_recipient_who_was_refused_is_marked_and_keeps_their_number() -> None:
+    """The others are told; the window opens for them."""
+    case = life.promise(
+        submitted(draft(), automatic=True), a_promise(recipients=(1, 2)), (ANNES, REGISTERED)
+    )
+
+    case = life.hand_over(case, 1, TOLD_AT, failed=(1,))
+
+    assert [(r.number, r.failed) for r in case.claim.recipients] == [(1, True), (2, False)]
+    assert [r.number for r in case.claim.recipients_told()] == [2]
+    assert case.claim.window_ends_at == ENDS_AT
+
+
+def test_a_recipient_whose_server_waits_is_still_owed_the_notice() -> None:
+    """The window opens with the first who was told; the others get the same notice as soon as it goes."""
+    case = life.promise(
+        submitted(draft(), automatic=True), a_promise(recipients=(1, 2)), (ANNES, REGISTERED)
+    )
+
+    case = life.hand_over(case, 1, TOLD_AT, waiting=(2,))
+
+    assert [(mail.kind, mail.number, mail.sent_to) for mail in case.claim.mails] == [(MailKind.NOTICE, 1, (1,))]
+
+
+def test_a_hand_over_after_a_withdrawal_is_a_fact_and_owes_the_closing_mail() -> None:
+    """The notice was on its way when the partner took the claim back (rulings 17)."""
+    withdrawn = life.withdraw(promised(submitted(draft(), automatic=True)), PERSON, TOLD_AT)
+    assert mails(withdrawn.claim) == []
+
+    case = life.hand_over(withdrawn, 1, LATER)
+
+    assert case.claim.status is Status.WITHDRAWN
+    assert (acts_of(case)[-1], case.claim.told) == (Act.CUSTOMER_TOLD, True)
+    assert mails(case.claim) == [(MailKind.CLOSING, None)]
+    assert case.slots["teams"].awaiting is None
+
+
+def test_a_hand_over_after_a_revocation_owes_the_closing_mail() -> None:
+    """Rejected while the notice was on its way."""
+    revoked = life.revoke(promised(submitted(draft(), automatic=True)), PROGRAMME, TOLD_AT)
+
+    case = life.hand_over(revoked, 1, LATER)
+
+    assert case.claim.status is Status.REJECTED
+    assert mails(case.claim) == [(MailKind.CLOSING, Reason.REVOKED_BY_PROGRAMME)]
+    assert effective(case.claim, case.slots, ENDS_AT).status is Status.REJECTED
+
+
+def test_a_hand_over_after_a_no_keeps_the_no_and_its_window() -> None:
+    """The customer was quicker than our own writing: no closing mail, and the no can be taken back until the end."""
+    declined = life.decline(promised(submitted(draft(), automatic=True)), ANNE, TOLD_AT)
+
+    case = life.hand_over(declined, 1, LATER)
+
+    assert case.claim.status is Status.DECLINED
+    assert mails(case.claim) == [(MailKind.DECLINE_CONFIRMATION, None)]
+    undone = life.undo_decline(case, ANNE, LATER)
+    assert undone.slots["teams"].awaiting == Awaiting(claim=A, organisation=ADATUM, takes_over_at=ENDS_AT)
+
+
+def test_a_hand_over_that_is_recorded_after_no_and_undo_opens_the_window() -> None:
+    """The link proved that the notice had arrived; the record of it comes third."""
+    case = life.decline(promised(submitted(draft(), automatic=True)), ANNE, TOLD_AT)
+    case = life.undo_decline(case, ANNE, TOLD_AT)
+    assert effective(case.claim, case.slots, ENDS_AT).status is Status.AWAITING_CUSTOMER
+
+    case = life.hand_over(case, 1, LATER)
+
+    assert effective(case.claim, case.slots, ENDS_AT).status is Status.OFFICIAL
+
+
+def test_a_hand_over_after_the_window_was_stopped_closes_nothing() -> None:
+    """A claim that waits for another contact is open: nobody is told of an end."""
+    case = life.hand_over(unreachable(draft()), 1, LATER)
+
+    assert case.claim.status is Status.PARTNER_ACTION_REQUIRED
+    assert mails(case.claim) == []
+    assert effective(case.claim, case.slots, ENDS_AT).status is Status.PARTNER_ACTION_REQUIRED
+
+
+# --- nobody can be told -----------------------------------------------------------------------------------------------
+
+
+def test_when_nobody_can_be_told_the_clock_stops_and_the_partner_is_asked() -> None:
+    """The place at the slots is kept until the partner's time is over (rulings 14, 25)."""
+    case = life.customer_unreachable(awaiting(draft()), LATER, answer_by=LATER + 7 * DAY, failed=(1,))
+
+    claim = case.claim
+    assert (claim.status, claim.status_reason) == (Status.PARTNER_ACTION_REQUIRED, Reason.CUSTOMER_UNREACHABLE)
+    assert (claim.due, claim.window_ends_at) == (LATER + 7 * DAY, None)
+    assert [recipient.failed for recipient in claim.recipients] == [True]
+    slot = case.slots["teams"]
+    assert slot.awaiting is None
+    assert [(claimant.claim, claimant.until) for claimant in slot.claimants] == [(A, LATER + 7 * DAY)]
+    assert slot.at(LATER + 7 * DAY).claimants == ()
+
+
+# --- the customer's no ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", sorted(OPEN))
+def test_a_no_is_taken_in_every_open_state(status: Status) -> None:
+    """Whatever the programme and the partner are at: the customer's no wins (rulings 20)."""
+    case = life.decline(in_state(status), ANNE, LATER)
+
+    claim = case.claim
+    assert (claim.status, claim.due, claim.told) == (Status.DECLINED, None, True)
+    assert mails(claim)[-1] == (MailKind.DECLINE_CONFIRMATION, None)
+    assert case.slots["teams"].awaiting is None
+    for now in (LATER, ENDS_AT, ENDS_AT + 4000 * DAY):
+        assert effective(claim, case.slots, now).status is Status.DECLINED
+
+
+@pytest.mark.parametrize("status", sorted(OPEN - {Status.AWAITING_CUSTOMER}))
+def test_a_no_outside_the_window_leaves_the_slots_and_cannot_be_undone(status: Status) -> None:
+    """Undo exists only for a no said in `awaitingCustomer` (rulings 20)."""
+    case = life.decline(in_state(status), ANNE, LATER)
+
+    assert list(case.slots["teams"].others("somebody else")) == []
+    with pytest.raises(Refused, match="InvalidState"):
+        life.undo_decline(case, ANNE, LATER)
+
+
+def test_a_no_at_the_last_microsecond_declines() -> None:
+    """`now < endsAt` may decline."""
+    case = settle(awaiting(draft()), ENDS_AT - MICROSECOND)
+
+    assert life.decline(case, ANNE, ENDS_AT - MICROSECOND).claim.status is Status.DECLINED
+
+
+@pytest.mark.parametrize("late", [timedelta(0), MICROSECOND, 400 * DAY])
+def test_a_no_from_the_deadline_on_ends_the_association(late: timedelta) -> None:
+    """The same button: the claim was official at that instant, so the association ends (rulings 20)."""
+    arrived = ENDS_AT + late
+
+    case = life.decline(settle(awaiting(draft()), arrived), ANNE, arrived)
+
+    claim = case.claim
+    assert (claim.status, claim.end_reason, claim.ended_at) == (Status.ENDED, Reason.CUSTOMER_OPTED_OUT, arrived)
+    assert acts_of(case)[-2:] == [Act.MADE_OFFICIAL, Act.ENDED]
+    assert case.slots["teams"].holder is None
+
+
+def test_a_no_that_lost_the_race_with_the_timer_ends_the_association_as_it_began() -> None:
+    """Its arrival lies before the deadline, the row says official: ended at since, never before (rulings 20)."""
+    arrived = ENDS_AT - MICROSECOND
+
+    case = life.decline(settle(official(draft()), arrived), ANNE, arrived)
+
+    assert (case.claim.status, case.claim.ended_at) == (Status.ENDED, ENDS_AT)
+    assert case.entries[-1][1].at == ENDS_AT
+
+
+def test_a_no_to_a_winner_that_lost_the_race_leaves_the_incumbent_superseded() -> None:
+    """What was superseded at since stays superseded: the slot is free (rulings 20)."""
+    incumbent = official(draft())
+    winner = winner_over(incumbent)
+    takes_over = winner.claim.window_ends_at
+    assert takes_over is not None
+    written = settle(winner.with_rivals([incumbent]), takes_over)
+
+    declined = life.decline(settle(written, takes_over - MICROSECOND), ANNE, takes_over - MICROSECOND)
+
+    assert declined.claim.ended_at == takes_over
+    assert declined.rivals[A].end_reason is Reason.SUPERSEDED
+    assert declined.slots["teams"].holder is None
+
+
+def test_the_no_is_taken_back_within_the_window() -> None:
+    """The claim awaits the customer again, with the window that was promised."""
+    case = life.undo_decline(in_state(Status.DECLINED), ANNE, ENDS_AT - MICROSECOND)
+
+    assert (case.claim.status, case.claim.undoable) == (Status.AWAITING_CUSTOMER, False)
+    assert case.slots["teams"].awaiting == Awaiting(claim=A, organisation=ADATUM, takes_over_at=ENDS_AT)
+    assert effective(case.claim, case.slots, ENDS_AT).status is Status.OFFICIAL
+
+
+def test_the_no_cannot_be_taken_back_from_the_windows_end_on() -> None:
+    """A no that stood at the end of the window stands."""
+    with pytest.raises(Refused, match="InvalidState"):
+        life.undo_decline(in_state(Status.DECLINED), ANNE, ENDS_AT)
+
+
+def test_no_undo_no_declines_again() -> None:
+    """As often as the customer likes; the last word counts."""
+    case = life.undo_decline(in_state(Status.DECLINED), ANNE, LATER)
+
+    case = life.decline(case, ANNE, LATER)
+
+    assert case.claim.undoable
+    assert effective(case.claim, case.slots, ENDS_AT).status is Status.DECLINED
+
+
+def test_the_no_cannot_be_taken_back_when_the_place_is_given_away() -> None:
+    """Another claim awaits the customer for the item: at most one at a time (rulings 11, 13)."""
+    declined = in_state(Status.DECLINED)
+    assert not life.is_given_away(declined, LATER)
+    other = approved(at_slots(draft("b", organisation=FABRIKAM), declined.slots), LATER)
+    declined = declined.with_slots(other.slots)
+
+    assert life.is_given_away(declined, LATER)
+    with pytest.raises(Refused) as refusal:
+        life.undo_decline(declined, ANNE, LATER)
+
+    assert refusal.value.code == "SlotAwaitsCustomer"
+
+
+# --- competition ------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_claim_cannot_be_approved_while_the_first_awaits_the_customer() -> None:
+    """At most one claim a slot awaits the customer; the refusal says until when (rulings 11)."""
+    first = awaiting(draft())
+    second = under_review(at_slots(draft("b", organisation=FABRIKAM), first.slots))
+
+    with pytest.raises(Refused) as refusal:
+        life.approve(second, PROGRAMME, LATER)
+
+    assert (refusal.value.code, refusal.value.target) == ("SlotAwaitsCustomer", "teams")
+    assert "2026-11-09T23:00:00Z" in refusal.value.message
+
+
+def test_the_refusal_of_an_approval_names_no_instant_that_is_not_known() -> None:
+    """The first claim's customer has not been told yet."""
+    first = submitted(draft(), automatic=True)
+    second = under_review(at_slots(draft("b", organisation=FABRIKAM), first.slots))
+
+    with pytest.raises(Refused, match="another claim for this item\\."):
+        life.approve(second, PROGRAMME, LATER)
+
+
+def test_a_second_claim_can_be_approved_from_the_first_ones_deadline_on() -> None:
+    """The first is official by then, whether or not that is stored: it no longer awaits, it holds."""
+    first = awaiting(draft())
+    second = under_review(at_slots(draft("b", organisation=FABRIKAM), first.slots))
+
+    assert life.approve(second, PROGRAMME, ENDS_AT).claim.status is Status.AWAITING_CUSTOMER
+
+
+def test_approval_takes_the_contested_items_from_every_other_claimant() -> None:
+    """Who has nothing left is rejected and may dispute; the loser's place at the slot is gone (rulings 12)."""
+    loser = under_review(draft())
+    winner = under_review(at_slots(draft("b", organisation=FABRIKAM), loser.slots))
+    assert life.claimants_to_refuse(winner, LATER) == {A}
+
+    case = life.approve(winner.with_rivals([loser]), PROGRAMME, LATER)
+
+    lost = case.rivals[A]
+    assert (lost.status, lost.status_reason, lost.due) == (
+        Status.REJECTED,
+        Reason.LOST_ARBITRATION,
+        LATER + DISPUTE_PERIOD,
+    )
+    assert life.is_disputable(lost)
+    assert acts_of(case, A) == [Act.REJECTED]
+    slot = case.slots["teams"]
+    assert slot.awaiting is not None
+    assert (slot.awaiting.claim, {claimant.claim for claimant in slot.claimants}) == (B, {B})
+
+
+def test_a_claimant_contested_in_part_goes_on_with_the_rest() -> None:
+    """Only the contested items are struck, each with the reason (rulings 12)."""
+    loser = under_review(draft(items=(TEAMS, EXCHANGE, SHAREPOINT)))
+    winner = under_review(at_slots(draft("b", organisation=FABRIKAM, items=(EXCHANGE,)), loser.slots))
+
+    case = life.approve(winner.with_rivals([loser]), PROGRAMME, LATER)
+
+    rest = case.rivals[A]
+    assert (rest.status, rest.items) == (Status.UNDER_REVIEW, (TEAMS, SHAREPOINT))
+    assert [(struck.item, struck.at, struck.reason) for struck in rest.struck] == [
+        (EXCHANGE, LATER, Reason.LOST_ARBITRATION)
+    ]
+    assert acts_of(case, A) == [Act.ITEM_STRUCK]
+
+
+def test_a_loser_that_had_disputed_before_is_rejected_for_good() -> None:
+    """A dispute is had once."""
+    loser = disputed(draft())
+    loser = loser.with_slots({"teams": loser.slots["teams"].with_claimant(A, ADATUM)})
+    winner = under_review(at_slots(draft("b", organisation=FABRIKAM), loser.slots))
+
+    lost = life.approve(winner.with_rivals([loser]), PROGRAMME, LATER).rivals[A]
+
+    assert (lost.status, lost.due) == (Status.REJECTED_FINAL, None)
+
+
+def test_approval_leaves_claimants_alone_that_are_not_undecided() -> None:
+    """A no that can still be taken back keeps its place in line; taking it back is refused while the winner waits."""
+    declined = in_state(Status.DECLINED)
+    winner = under_review(at_slots(draft("b", organisation=FABRIKAM), declined.slots))
+
+    case = life.approve(winner.with_rivals([declined]), PROGRAMME, LATER)
+
+    assert case.rivals[A] == declined.claim
+    assert {claimant.claim for claimant in case.slots["teams"].claimants} == {A, B}
+
+
+def test_an_incumbent_stays_until_the_winners_window_has_ended() -> None:
+    """Official to the last microsecond, superseded at the winner's instant (rulings 12)."""
+    incumbent = official(draft())
+    winner = winner_over(incumbent)
+    takes_over = winner.claim.window_ends_at
+    assert takes_over is not None
+
+    before = effective(incumbent.claim, winner.slots, takes_over - MICROSECOND)
+    after = effective(incumbent.claim, winner.slots, takes_over)
+
+    assert before.status is Status.OFFICIAL
+    assert (after.status, after.end_reason, after.ended_at) == (Status.ENDED, Reason.SUPERSEDED, takes_over)
+
+
+def test_an_incumbent_stays_when_the_winner_is_declined() -> None:
+    """Nothing has happened to it at all."""
+    incumbent = official(draft())
+    winner = winner_over(incumbent)
+
+    declined = life.decline(winner, ANNE, ENDS_AT + DAY)
+
+    assert effective(incumbent.claim, declined.slots, ENDS_AT + 400 * DAY) == incumbent.claim
+    holder = declined.slots["teams"].at(ENDS_AT + 400 * DAY).holder
+    assert holder is not None
+    assert holder.claim == A
+
+
+def test_what_is_read_of_a_superseded_claim_equals_what_its_successor_writes() -> None:
+    """Same entries, same hashes, whoever settles first (rulings 14)."""
+    incumbent = official(draft(items=(TEAMS, EXCHANGE)))
+    winner = winner_over(incumbent, items=(EXCHANGE, TEAMS))
+    takes_over = winner.claim.window_ends_at
+    assert takes_over is not None
+
+    read = settle(replace(incumbent, slots=winner.slots), takes_over + 5 * DAY)
+    written = settle(winner.with_rivals([incumbent]), takes_over + DAY)
+
+    assert written.rivals[A] == read.claim
+    assert [entry for of, entry in written.entries if of == A] == [entry for _, entry in read.entries[-2:]]
+
+
+def test_items_are_superseded_one_by_one() -> None:
+    """An association loses the item that was taken over, and keeps the others (rulings 14)."""
+    incumbent = official(draft(items=(TEAMS, EXCHANGE)))
+    winner = winner_over(incumbent, items=(EXCHANGE,))
+    takes_over = winner.claim.window_ends_at
+    assert takes_over is not None
+
+    read = settle(replace(incumbent, slots={**incumbent.slots, **winner.slots}), takes_over)
+
+    assert read.claim.status is Status.OFFICIAL
+    assert (read.claim.holds("teams"), read.claim.holds("exchange")) == (True, False)
+    assert acts_of(read)[-1] is Act.ITEM_ENDED
+    assert mails(read.claim) == mails(incumbent.claim)
+
+
+def test_an_association_ends_with_its_last_item_and_for_that_items_reason() -> None:
+    """First one item is taken over, later the other."""
+    incumbent = official(draft(items=(TEAMS, EXCHANGE)))
+    first = winner_over(incumbent, items=(EXCHANGE,), days=30)
+    second = winner_over(incumbent, items=(TEAMS,), name="c", days=60)
+    slots = {**first.slots, **second.slots}
+
+    read = effective(incumbent.claim, slots, ENDS_AT + 60 * DAY)
+
+    assert (read.status, read.end_reason, read.ended_at) == (Status.ENDED, Reason.SUPERSEDED, ENDS_AT + 60 * DAY)
+    assert [(ended.key, ended.at) for ended in read.ended_items] == [
+        ("exchange", ENDS_AT + 30 * DAY),
+        ("teams", ENDS_AT + 60 * DAY),
+    ]
+    assert mails(read) == [*mails(incumbent.claim), (MailKind.CLOSING, Reason.SUPERSEDED)]
+
+
+def test_the_partner_ends_what_a_partly_superseded_association_still_holds() -> None:
+    """The item that was taken over keeps its own end."""
+    incumbent = official(draft(items=(TEAMS, EXCHANGE)))
+    winner = winner_over(incumbent, items=(EXCHANGE,))
+    now = ENDS_AT + 40 * DAY
+    case = settle(replace(incumbent, slots={**incumbent.slots, **settle(winner, now).slots}), now)
+
+    ended = life.end(case, PERSON, now, Reason.PARTNER_DISASSOCIATED)
+
+    assert [(item.key, item.reason) for item in ended.claim.ended_items] == [
+        ("exchange", Reason.SUPERSEDED),
+        ("teams", Reason.PARTNER_DISASSOCIATED),
+    ]
+    assert ended.claim.end_reason is Reason.PARTNER_DISASSOCIATED
+    assert ended.slots["teams"].holder is None
+    holder = ended.slots["exchange"].holder
+    assert holder is not None
+    assert holder.claim == B
+
+
+def test_an_end_frees_the_slots_at_once() -> None:
+    """A successor that waits for the customer then takes over a free slot."""
+    incumbent = official(draft())
+    winner = winner_over(incumbent)
+    incumbent = incumbent.with_slots(winner.slots)
+
+    ended = life.end(incumbent, PERSON, ENDS_AT + DAY, Reason.PARTNER_DISASSOCIATED)
+
+    slot = ended.slots["teams"]
+    assert slot.holder is None
+    assert slot.awaiting == winner.slots["teams"].awaiting
+    assert mails(ended.claim)[-1] == (MailKind.CLOSING, Reason.PARTNER_DISASSOCIATED)
+
+
+def test_whom_a_takeover_concerns_is_told_before_anything_is_written() -> None:
+    """The successor names the holders it ends; the holder names the successors that must be settled first."""
+    incumbent = official(draft())
+    winner = winner_over(incumbent)
+    takes_over = winner.claim.window_ends_at
+    assert takes_over is not None
+    seen_by_incumbent = replace(incumbent, slots=winner.slots)
+
+    assert life.holders_to_supersede(winner, takes_over - MICROSECOND) == frozenset()
+    assert life.holders_to_supersede(winner, takes_over) == {A}
+    assert life.taken_over_by_others(seen_by_incumbent, takes_over - MICROSECOND) == frozenset()
+    assert life.taken_over_by_others(seen_by_incumbent, takes_over) == {B}
+    assert life.taken_over_by_others(winner, takes_over) == frozenset()
+
+
+def test_a_rival_that_no_longer_holds_the_item_loses_nothing_more() -> None:
+    """It was ended by the partner between the approval and the takeover."""
+    incumbent = official(draft(items=(TEAMS, EXCHANGE)))
+    winner = winner_over(incumbent)
+    ended = life.end(incumbent, PERSON, ENDS_AT + DAY, Reason.PARTNER_DISASSOCIATED)
+    takes_over = winner.claim.window_ends_at
+    assert takes_over is not None
+
+    case = settle(winner.with_rivals([ended]), takes_over)
+
+    assert case.rivals[A] == ended.claim
+
+
+# --- disputes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", sorted(REJECTION_REASONS))
+def test_every_rejection_can_be_disputed_but_three(reason: Reason) -> None:
+    """Not what the partner asked for, the subscription's end, or the programme's revocation (rulings 28)."""
+    claim = rejected(draft(), reason).claim
+
+    assert life.is_disputable(claim) is (reason not in NOT_DISPUTABLE)
+    assert not life.is_disputable(claim.model_copy(update={"disputed_before": True}))
+
+
+def test_an_upheld_dispute_takes_its_place_at_the_slots_again() -> None:
+    """As an approval does (rulings 28)."""
+    case = life.approve(disputed(draft()), PROGRAMME, LATER)
+
+    assert case.claim.status is Status.AWAITING_CUSTOMER
+    assert case.slots["teams"].awaiting == Awaiting(claim=A, organisation=ADATUM)
+
+
+def test_a_refused_dispute_has_no_further_limit() -> None:
+    """The claim is closed."""
+    claim = in_state(Status.REJECTED_FINAL).claim
+
+    assert (claim.due, life.is_disputable(claim)) == (None, False)

@@ -1,0 +1,190 @@
+"""
+Whatever goes wrong at whichever request, the next run gets to the same end.
+
+Each job runs undisturbed once, to count its requests, then once for each request and each way of failing: the process
+dies before or after it, or it is done and answered 500, 503 or not at all. Dying before and after a read is the same
+state, so reads are stopped at once; and what the SDK mends at a read is tried at every read of one run.
+"""
+
+import hashlib
+import json
+import re
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from devhost.issuer import LocalIssuer
+from tests.faults.jobs import JOBS, REVIEWER, Job
+from tests.faults.world import (
+    ANSWERED_500,
+    ANSWERED_503,
+    DIES_AFTER,
+    DIES_BEFORE,
+    NO_ANSWER,
+    REFUSED,
+    REFUSED_THOUGH_TAKEN,
+    STAYS_BUSY,
+    Fault,
+    Trail,
+    World,
+    world,
+)
+from tests.support.azurite import Azurite
+from tests.support.service import OTHER_PARTNER, PARTNER
+
+WAYS = {
+    "write": (DIES_BEFORE, DIES_AFTER, ANSWERED_500, ANSWERED_503, NO_ANSWER, STAYS_BUSY),
+    "read": (DIES_BEFORE, STAYS_BUSY, ANSWERED_500, ANSWERED_503, NO_ANSWER),
+    "mail": (DIES_BEFORE, DIES_AFTER, REFUSED, REFUSED_THOUGH_TAKEN),
+}
+MENDED_BY_THE_SDK = (ANSWERED_500, ANSWERED_503, NO_ANSWER)
+MAY_DOUBLE_A_MAIL = (DIES_BEFORE, DIES_AFTER, STAYS_BUSY, REFUSED_THOUGH_TAKEN)
+PARTS = 3
+"""A job's runs of one kind are shared out to so many tests, so that all cores have work."""
+
+INSTANT = re.compile(r"(\d{4}-\d{2}-\d{2})T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|\+00:00)")
+EXACT = frozenset({"endsAt", "since", "takesOverAt"})
+"""Instants that no accident may move; of the others the date must be the same."""
+LEFT_OUT = frozenset({"etag", "version", "hash", "previousHash", "historyHash"})
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: what must be the same, and what may be more."""
+
+    picture: Mapping[str, Any]
+    mails: Counter[str]
+    receipts: int
+    requests: Mapping[str, int]
+    hit: str | None
+
+
+async def run(job: Job, azurite: Azurite, issuer: LocalIssuer, fault: Fault | None) -> Ended:
+    """Run a job in a new world, to the end of all time."""
+    async with world(azurite.fresh_account(), issuer) as made:
+        await job.prepare(made)
+        trail = Trail(fault=fault)
+        made.post.begin(fault)
+        await made.start(trail)
+        saw = await job.run(made)
+        requests = {
+            "write": sum(request.is_write for request in trail.requests),
+            "read": sum(not request.is_write for request in trail.requests),
+            "mail": made.post.count,
+        }
+        hit = trail.hit or made.post.hit
+        await made.start(Trail())
+        await made.end()
+        receipts = await made.documents("receipts")
+        return Ended(
+            picture={"seen": plain(saw), **await picture(made)},
+            mails=Counter(mail.message_id for mail in made.post.sent),
+            receipts=len(receipts),
+            requests=requests,
+            hit=hit,
+        )
+
+
+async def picture(made: World) -> dict[str, Any]:
+    """Return what partners, programme and storage show at the end, without what may differ."""
+    found: dict[str, Any] = {}
+    for tenant in (PARTNER, OTHER_PARTNER):
+        claims = (await made.ask("GET", "/claims", tenant=tenant)).json()["value"]
+        found[f"claims of {tenant}"] = plain(claims)
+        found[f"associations of {tenant}"] = plain((await made.ask("GET", "/associations", tenant=tenant)).json())
+        for claim in claims:
+            path = f"/claims/{claim['id']}"
+            entries = (await made.ask("GET", f"{path}/history", tenant=tenant)).json()["value"]
+            assert [entry["previousHash"] for entry in entries] == [None, *(entry["hash"] for entry in entries[:-1])]
+            assert claim["historyHash"] == entries[-1]["hash"]
+            found[f"history of {claim['id']}"] = plain(entries)
+            for evidence in claim["evidence"]:
+                file = await made.ask("GET", f"{path}/evidence/{evidence['fileName']}", tenant=tenant)
+                assert hashlib.sha256(file.content).hexdigest() == evidence["sha256"]
+    found["reviews"] = plain((await made.ask("GET", "/reviews", **REVIEWER)).json())
+    found["slots"] = plain(await made.documents("claims", "slot|"))
+    found["usage"] = plain(await made.documents("usage"))
+    found["receipts"] = sorted({json.dumps(plain(one)) for one in (await made.documents("receipts")).values()})
+    found["blobs"] = await made.blobs()
+    for table in ("duework", "requests", "failures"):
+        found[table] = [row["RowKey"] for row in await made.stored(table)]
+    found["answers kept"] = [row["RowKey"] for row in await made.stored("claims") if row["RowKey"].startswith("act|")]
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Return *value* with dates in place of instants, and without hashes and versions."""
+    match value:
+        case dict():
+            return {name: one if name in EXACT else plain(one) for name, one in value.items() if name not in LEFT_OUT}
+        case list():
+            return [plain(one) for one in value]
+        case str() if INSTANT.fullmatch(value):
+            return value[:10]
+        case _:
+            return value
+
+
+def faults(requests: Mapping[str, int], on: str, mode: str) -> Iterator[Fault]:
+    """Yield each way in which a job of so many requests can be disturbed so."""
+    if on == "read" and mode in MENDED_BY_THE_SDK:
+        yield Fault(on, None, mode)
+        return
+    for number in range(1, requests[on] + 1):
+        yield Fault(on, number, mode)
+
+
+def differences(fault: Fault, calm: Ended, ended: Ended) -> Iterator[str]:
+    """Yield what is not as in the undisturbed end."""
+    if ended.hit is None:
+        yield "the fault was never met"
+    for name in sorted(calm.picture.keys() | ended.picture.keys()):
+        if calm.picture.get(name) != ended.picture.get(name):
+            yield f"{name}: {ended.picture.get(name)}\n      in place of {calm.picture.get(name)}"
+    if set(calm.mails) != set(ended.mails):
+        yield f"mails: {dict(ended.mails)} in place of {dict(calm.mails)}"
+    doubled = (ended.mails - calm.mails).total()
+    if doubled > (fault.mode in MAY_DOUBLE_A_MAIL):
+        yield f"{doubled} mails doubled"
+    if ended.receipts - calm.receipts > (fault.mode in (DIES_BEFORE, DIES_AFTER, STAYS_BUSY)):
+        yield f"{ended.receipts} receipts"
+
+
+_calm: dict[str, Ended] = {}
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(("on", "mode"), [(on, mode) for on, modes in WAYS.items() for mode in modes])
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
+async def test_the_end_is_the_same(
+    job: Job, on: str, mode: str, part: int, azurite: Azurite, issuer: LocalIssuer
+) -> None:
+    """Same claims, slots, history, evidence, figures and receipts; nothing owed; at most one mail twice."""
+    calm = _calm[job.name] = _calm.get(job.name) or await run(job, azurite, issuer, None)
+    failed = []
+    for fault in list(faults(calm.requests, on, mode))[part::PARTS]:
+        try:
+            ended = await run(job, azurite, issuer, fault)
+            told = list(differences(fault, calm, ended))
+            hit = ended.hit
+        except Exception as error:  # noqa: BLE001 - every request is tried, and all that failed are told
+            hit, told = None, ["".join(traceback.format_exception(error)[-3:])]
+        if told:
+            failed.append(f"{job.name}: {on} {fault.number} ({hit}) {mode}:\n    " + "\n    ".join(told))
+    assert not failed, f"{len(failed)} ends differ\n" + "\n".join(failed)
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
+async def test_the_undisturbed_end_owes_nothing(job: Job, azurite: Azurite, issuer: LocalIssuer) -> None:
+    """What the other ends are compared with is right: all is told once, nothing is left to do or to forget."""
+    calm = await run(job, azurite, issuer, None)
+
+    assert set(calm.mails.values()) <= {1}
+    assert not calm.picture["duework"]
+    assert not calm.picture["requests"]
+    assert not calm.picture["answers kept"]
+    assert not calm.picture["failures"]

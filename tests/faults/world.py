@@ -1,0 +1,391 @@
+"""
+The service in a world that goes wrong: processes die and are started again, storage and mail stay.
+
+A `World` has one storage account, one clock and one mail system. Its users do what users do when a request fails:
+they send it again, with the same key. Its host gives a message that was not completed to the next process, and fires
+the timer each minute. What goes wrong is one `Fault`: at the n-th request to storage, or at the n-th mail.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import httpx
+from azure.data.tables.aio import TableServiceClient
+
+from cpor_app import bootstrap
+from cpor_app.adapters.hints import CUSTOMER_NOTICES, POISON, QUEUES
+from cpor_app.adapters.queues import AzureQueues, Taken
+from cpor_app.adapters.smtp import OutgoingMail
+from cpor_app.adapters.storage import StorageConnection, provision
+from cpor_app.adapters.tables import TABLES, unpacked
+from cpor_core.errors import MailDelayed
+from cpor_core.model.claim import Claim
+from cpor_core.ports import DueRow, DueWork
+from cpor_core.rules.owed import due_now
+from devhost.http_triggers import HttpTriggers
+from devhost.issuer import LocalIssuer
+from tests.doubles.clock import FixedClock
+from tests.doubles.transport import Plan, ProcessDied, Request, Trouble, answer, die_after, die_before, lose_answer
+from tests.support.service import MONDAY, PUBLIC_URL, Mailbox, Service, _invoker, functions, settings
+
+Answer = TypeVar("Answer")
+
+ALL_OVER = timedelta(days=100)
+"""After so long every debt is due: drafts lapse after 90 days, and nothing is kept for later any more."""
+SETTLED = timedelta(minutes=11)
+"""A due row of which nothing is owed is deleted when it is older than ten minutes (rulings 36)."""
+MOST_ROUNDS = 30
+"""Minutes in which a world must come to rest."""
+MOST_REPETITIONS = 5
+
+DIES_BEFORE, DIES_AFTER = "dies before", "dies after"
+ANSWERED_500, ANSWERED_503, NO_ANSWER = "done, answered 500", "done, answered 503", "done, no answer"
+STAYS_BUSY = "done, but 503 to every try"
+REFUSED, REFUSED_THOUGH_TAKEN = "refused for now", "refused for now, though taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """
+    What goes wrong, and where.
+
+    `number` counts from 1, for reads, writes and mails each by itself: so the fourth write is the fourth write even
+    when the requests of a sweep overtake each other. None is "every read, once each".
+    """
+
+    on: str
+    """`read`, `write` or `mail`."""
+    number: int | None
+    mode: str
+
+    @property
+    def trouble(self) -> Trouble:
+        """What the transport does at a request."""
+        return {
+            DIES_BEFORE: die_before,
+            DIES_AFTER: die_after,
+            ANSWERED_500: lambda: answer(500),
+            ANSWERED_503: lambda: answer(503),
+            NO_ANSWER: lose_answer,
+            STAYS_BUSY: lambda: answer(503, every_try=True),
+        }[self.mode]()
+
+
+@dataclass(slots=True)
+class Trail(Plan):
+    """A plan that carries out one fault, and remembers which request it was."""
+
+    fault: Fault | None = None
+    hit: str | None = None
+    _count: int = 0
+    _troubled: set[str] = field(default_factory=set)
+
+    def _planned(self, request: Request) -> Trouble | None:
+        if self.fault is None or self.fault.on != ("write" if request.is_write else "read"):
+            return None
+        if self.fault.number is None:
+            return self._each_once(self.fault, request)
+        self._count += 1
+        if self._count != self.fault.number:
+            return None
+        self.hit = str(request)
+        return self.fault.trouble
+
+    def _each_once(self, fault: Fault, request: Request) -> Trouble | None:
+        line = f"{request.method} {request.path}?{request.query}"
+        self.hit = "every read"
+        if line in self._troubled:  # this is the SDK's next try
+            self._troubled.remove(line)
+            return None
+        self._troubled.add(line)
+        return fault.trouble
+
+
+class Post(Mailbox):
+    """A mail system with one fault."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fault: Fault | None = None
+        self.hit: str | None = None
+        self.trail: Trail | None = None
+        self.count = 0
+
+    def begin(self, fault: Fault | None) -> None:
+        """Count from here on, until *fault* is met."""
+        self.fault, self.count = fault if fault is not None and fault.on == "mail" else None, 0
+
+    async def send(self, mail: OutgoingMail) -> None:
+        assert self.trail is not None
+        if self.trail.is_dead:
+            raise ProcessDied("A dead process sends no mail.")
+        self.count += 1
+        mode = self.fault.mode if self.fault is not None and self.fault.number == self.count else None
+        if mode is None:
+            return await super().send(mail)
+        self.hit = f"{self.count} mail to {mail.to_address}: {mail.subject}"
+        if mode not in (DIES_BEFORE, REFUSED):
+            await super().send(mail)
+        if mode in (REFUSED, REFUSED_THOUGH_TAKEN):
+            raise MailDelayed("451 4.3.0 later")
+        self.trail.is_dead = True
+        raise ProcessDied(self.hit)
+
+
+
+
+class DueWorkOfThisClock:
+    """
+    Due rows whose age is told by the world's clock.
+
+    The emulator's clock stands where the machine's does; here months pass in a second, and a row's age decides whether
+    it may be deleted.
+    """
+
+    def __init__(self, inner: DueWork, clock: FixedClock, written: dict[tuple[datetime, str, str], datetime]) -> None:
+        """Share *written* with every other process."""
+        self._inner, self._clock, self._written = inner, clock, written
+
+    def _note(self, *rows: DueRow) -> None:
+        self._written |= {(row.due, row.subject, row.debt): self._clock.real() for row in rows}
+
+    async def add(self, rows: Sequence[DueRow]) -> None:
+        self._note(*rows)
+        await self._inner.add(rows)
+
+    async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
+        rows = await self._inner.due(shard, now, after=after, limit=limit)
+        return [replace(row, written_at=self._written[row.due, row.subject, row.debt]) for row in rows]
+
+    async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
+        self._note(*also, replace(row, due=due))
+        return await self._inner.move(row, also, due=due, attempt=attempt)
+
+    async def delete(self, row: DueRow) -> None:
+        await self._inner.delete(row)
+
+    async def forget(self, table: str, partition: str, key: str) -> None:
+        await self._inner.forget(table, partition, key)
+
+
+@dataclass
+class World:
+    """One deployment, its users, its host and its time."""
+
+    connection: StorageConnection
+    issuer: LocalIssuer
+    clock: FixedClock
+    post: Post
+    tables: TableServiceClient
+    """The test's own way into storage, in which nothing goes wrong; the host's `queues` too."""
+    queues: AzureQueues
+    trail: Trail = field(default_factory=Trail)
+    deaths: int = 0
+    busy_answers: int = 0
+    _service: Service | None = None
+    _written: dict[tuple[datetime, str, str], datetime] = field(default_factory=dict)
+    _waiting: list[Taken] = field(default_factory=list)
+
+    # --- processes --------------------------------------------------------------------------------------------------
+
+    async def start(self, trail: Trail) -> None:
+        """Start a process over what the last one left."""
+        await self.stop()
+        self.trail = self.post.trail = trail
+        services = bootstrap.build(
+            settings(self.issuer), self.connection, clock=self.clock, mailer=self.post, transport=trail.transport
+        )
+        duework = DueWorkOfThisClock(services.ports.duework, self.clock, self._written)
+        services = replace(services, ports=replace(services.ports, duework=duework))
+        bootstrap.use(services)
+        app = HttpTriggers(functions(), _invoker(), {})
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=PUBLIC_URL, follow_redirects=False)
+        self._service = Service(services, self.clock, self.post, self.issuer, client)
+
+    async def stop(self) -> None:
+        """End the process; what it had begun is never finished."""
+        if self._service is not None:
+            bootstrap.use(None)
+            await self._service.client.aclose()
+            await self._service.services.close()
+            self._service = None
+
+    @property
+    def service(self) -> Service:
+        """The process that runs now."""
+        assert self._service is not None
+        return self._service
+
+    async def _survives(self, doing: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """Return what *doing* returns; None when the process died of it and another was started in its place."""
+        before = asyncio.all_tasks()
+        try:
+            return await doing()
+        except ProcessDied:
+            orphans = asyncio.all_tasks() - before
+            for task in orphans:
+                task.cancel()
+            await asyncio.gather(*orphans, return_exceptions=True)
+            self.deaths += 1
+            await self.start(Trail())
+            return None
+
+    # --- users ------------------------------------------------------------------------------------------------------
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        expect: Iterable[int] = (200, 201, 204),
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        """
+        Send a request until it is answered, as a client does: the same one, with the same key.
+
+        `expect` names the statuses of a first answer and of a repetition's (404 after a deletion).
+        """
+        sent = {**(headers or {}), **({"Idempotency-Key": key} if key is not None else {})}
+        for _ in range(MOST_REPETITIONS):
+            answer = await self._survives(lambda: self.service.request(method, path, headers=sent, **more))
+            if answer is None or self._is_busy(answer):
+                continue
+            if answer.status_code == 409 and answer.json()["error"]["code"] == "RequestInProgress":
+                assert "Retry-After" in answer.headers
+                self.clock.advance(timedelta(minutes=1))
+                continue
+            assert answer.status_code in tuple(expect), f"{method} {path}: {answer.status_code} {answer.text}"
+            return answer
+        raise AssertionError(f"{method} {path}: sent {MOST_REPETITIONS} times and never answered")
+
+    def _is_busy(self, answer: httpx.Response) -> bool:
+        """Whether we were told to come back, which the fault excuses; a fault that the SDK mends excuses nothing."""
+        fault = self.trail.fault
+        if answer.status_code != 503 or fault is None or fault.mode != STAYS_BUSY:
+            return False
+        assert "Retry-After" in answer.headers
+        self.busy_answers += 1
+        return True
+
+    async def press(self, act: str, claim_id: str) -> None:
+        """Follow the newest link and press a button of the page, as a customer does: only if it is offered."""
+        link = next(url for url in reversed(list(self.post.links())) if claim_id in url)
+        path, token = link.removeprefix(PUBLIC_URL), link.partition("?t=")[2]
+        for _ in range(MOST_REPETITIONS):
+            page = await self.ask("GET", path, role=None, headers={"Accept": "application/json"})
+            nonces = {one["act"]: one["nonce"] for one in page.json()["acts"]}
+            if act not in nonces:
+                return
+            answer = await self._survives(lambda form={"t": token, "nonce": nonces[act]}: self._send(claim_id, act, form))
+            if answer is None or self._is_busy(answer):
+                continue
+            assert answer.status_code == 303, answer.text
+            return
+        raise AssertionError(f"{act} was never answered")
+
+    async def _send(self, claim_id: str, act: str, form: Mapping[str, str]) -> httpx.Response:
+        return await self.service.request("POST", f"/customer/requests/{claim_id}/{act}", role=None, data=form)
+
+    # --- the host ---------------------------------------------------------------------------------------------------
+
+    async def deliver(self) -> None:
+        """Hand every queue message to its function; what a dead process had taken goes to the next one."""
+        while True:
+            self._waiting = self._waiting or await self.queues.take(CUSTOMER_NOTICES, 32)
+            if not self._waiting:
+                return
+            message = self._waiting[0]
+            if await self._survives(lambda given=message.text: self._ran("notify_customer", given)):
+                await self.queues.done(message)
+                self._waiting.remove(message)
+
+    async def fire(self) -> None:
+        """Fire the timer; when the process dies of it, the next one fires a minute later."""
+        schedule = json.dumps({"IsPastDue": False, "Schedule": {}, "ScheduleStatus": None})
+        while not await self._survives(lambda: self._ran("finalise_uncontested", schedule)):
+            self.clock.advance(timedelta(minutes=1))
+
+    async def _ran(self, name: str, given: str) -> bool:
+        await self.service.run(name, given)
+        return True
+
+    async def until(self, instant: str) -> None:
+        """Let time pass until *instant*, if it is still to come, and fire the timer."""
+        self.clock.set(max(datetime.fromisoformat(instant), await self.clock.now()))
+        await self.fire()
+
+    async def rest(self) -> None:
+        """
+        Let minutes pass until nothing is owed now: messages are delivered, the timer fires when a row is due.
+
+        Raises AssertionError when that never comes.
+        """
+        for _ in range(MOST_ROUNDS):
+            await self.deliver()
+            if not await self.owing():
+                return
+            self.clock.advance(timedelta(minutes=1))
+            now = await self.clock.now()
+            if any(due <= now for due in await self.dues()):
+                await self.fire()
+        raise AssertionError(f"not at rest after {MOST_ROUNDS} minutes: {await self.owing()}")
+
+    async def end(self) -> None:
+        """Let all time pass; what was ever owed is paid then, or never will be."""
+        await self.rest()
+        for time in (ALL_OVER, SETTLED):
+            self.clock.advance(time)
+            await self.fire()
+            await self.rest()
+
+    # --- what lies in storage ---------------------------------------------------------------------------------------
+
+    async def stored(self, table: str) -> list[Mapping[str, Any]]:
+        """Return every row of a table."""
+        return [dict(entity) async for entity in self.tables.get_table_client(table).list_entities()]
+
+    async def documents(self, table: str, kind: str = "") -> dict[str, Any]:
+        """Return the documents of the rows whose key begins with *kind*, by key."""
+        rows = [row for row in await self.stored(table) if row["RowKey"].startswith(kind)]
+        return {row["RowKey"]: json.loads(unpacked(row["document"])) for row in rows}
+
+    async def blobs(self) -> int:
+        """Return how many blobs there are."""
+        client = self.connection.blobs()
+        async with client:
+            return len([blob async for blob in client.get_container_client("evidence").list_blobs()])
+
+    async def owing(self) -> list[str]:
+        """Return what the stored claims owe now."""
+        now = await self.clock.now()
+        claims = [Claim.model_validate(found) for found in (await self.documents("claims", "claim|")).values()]
+        return [f"{claim.id} {debt}" for claim in claims for debt in due_now(claim, now)]
+
+    async def dues(self) -> list[datetime]:
+        """Return the instants of all due rows."""
+        stamps = [row["RowKey"].partition("|")[0] for row in await self.stored("duework")]
+        return [datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC) for stamp in stamps]
+
+
+@asynccontextmanager
+async def world(connection_string: str, issuer: LocalIssuer) -> AsyncIterator[World]:
+    """Make a world with two partners and a customer, in which nothing has gone wrong yet."""
+    connection = StorageConnection.from_text(connection_string).without_pauses()
+    await provision(connection, TABLES, (*QUEUES, *POISON), bootstrap.CONTAINERS)
+    queues = AzureQueues(connection)
+    async with connection.tables() as tables:
+        made = World(connection, issuer, FixedClock(MONDAY), Post(), tables, queues)
+        try:
+            await made.start(Trail())
+            await made.service.register()
+            yield made
+        finally:
+            await made.stop()
+            await queues.close()

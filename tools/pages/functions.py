@@ -1,0 +1,111 @@
+"""The table of functions, as the Functions host indexes them, and of what each role opens."""
+
+import inspect
+import json
+import runpy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import azure.functions as func
+
+from cpor_app.triggers.http import OPERATIONS, Operation
+from cpor_core.model.people import Role
+from tools.pages.markdown import code, listed, table
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """A function with its trigger; `operation` for those of the table of operations."""
+
+    name: str
+    trigger: Mapping[str, Any]
+    summary: str
+    operation: Operation | None
+
+
+def indexed() -> Sequence[Indexed]:
+    """Return every function of the app, in the order in which the modules declare them."""
+    app = runpy.run_path(str(ROOT / "function_app.py"))["app"]  # anew: an app tells its functions once
+    operations = {line.name: line for line in OPERATIONS}
+    return [_indexed(each, operations) for each in app.get_functions()]
+
+
+def _indexed(declared: Any, operations: Mapping[str, Operation]) -> Indexed:
+    name = declared.get_function_name()
+    bindings = [json.loads(raw) for raw in declared.get_raw_bindings()]
+    trigger = next(binding for binding in bindings if binding["type"].endswith("Trigger"))
+    operation = operations.get(name)
+    summary = operation.summary if operation is not None else first_sentence(declared.get_user_function())
+    return Indexed(name, trigger, summary, operation)
+
+
+def first_sentence(documented: object) -> str:
+    """Return the first line of a docstring, without its full stop."""
+    return (inspect.getdoc(documented) or "").partition("\n")[0].removesuffix(".")
+
+
+def functions_tables() -> str:
+    """Return the functions that callers reach, by subject, and those that queues and the timer start."""
+    functions = indexed()
+    called = [function for function in functions if function.trigger["type"] == "httpTrigger"]
+    subjects = dict.fromkeys(line.operation.tag if line.operation else "Everything else" for line in called)
+    parts = []
+    for subject in subjects:
+        mine = [one for one in called if (one.operation.tag if one.operation else "Everything else") == subject]
+        parts += [f"### {subject}", "", *_called(mine), ""]
+    parts += ["## Started by queues and the timer", "", *_started(functions)]
+    return "\n".join(parts)
+
+
+def _called(functions: Sequence[Indexed]) -> Iterator[str]:
+    return table(
+        ("function", "call", "roles", "what it does"),
+        (
+            (code(one.name), code(f"{_methods(one.trigger)} /{one.trigger['route']}"), _roles(one), one.summary)
+            for one in functions
+        ),
+    )
+
+
+def _methods(trigger: Mapping[str, Any]) -> str:
+    methods = trigger.get("methods") or []
+    return "any method" if len(methods) >= len(func.HttpMethod) else ", ".join(methods)
+
+
+def _roles(function: Indexed) -> str:
+    line = function.operation
+    if line is None:
+        return "anyone"
+    if line.roles is None:
+        return "the mailed link" if line.in_words else "anyone"
+    return listed(role for role in Role if role in line.roles)
+
+
+def _started(functions: Sequence[Indexed]) -> Iterator[str]:
+    rows = []
+    for one in functions:
+        match one.trigger:
+            case {"type": "queueTrigger", "queueName": queue}:
+                rows.append((code(one.name), f"queue {code(queue)}", one.summary))
+            case {"type": "timerTrigger", "schedule": schedule}:
+                rows.append((code(one.name), f"timer {code(schedule)}", one.summary))
+            case _:
+                pass
+    return table(("function", "started by", "what it does"), rows)
+
+
+def roles_table() -> str:
+    """Return what each role opens."""
+    return "\n".join(
+        table(
+            ("role", "opens"),
+            (
+                (code(role), listed(line.name for line in OPERATIONS if line.roles and role in line.roles))
+                for role in Role
+            ),
+        )
+    )
