@@ -17,7 +17,7 @@ PY_LOCKS := requirements-dev.txt tests/conformance/requirements.txt
 PY_READY := .venv/.ready-$(shell cat $(PY_LOCKS) | cksum | cut -d' ' -f1)
 NODE_READY := node_modules/.ready-$(shell cat package-lock.json | cksum | cut -d' ' -f1)
 
-.PHONY: help run demo token test check bench openapi lock clean FORCE
+.PHONY: help run demo token test check bench openapi docs lock clean FORCE
 
 help:  ## These lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s%s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ bench: $(PY_READY) $(NODE_READY)  ## How fast it is, as a table
 
 openapi: $(PY_READY)  ## Write openapi.json from the table of operations
 	@exec $(PY) -m tools.openapi
+
+docs: $(PY_READY)  ## Write the parts of docs/ that are made from the code
+	@exec $(PY) -m tools.pages
 
 COMPILE = UV_PYTHON_DOWNLOADS=never .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)

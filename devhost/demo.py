@@ -8,16 +8,15 @@ of its own, so that it works however often it is run.
 import json
 import os
 import secrets
-import signal
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx
 
@@ -26,11 +25,11 @@ from devhost.forms import form_of
 from devhost.issuer import IssuerBroken, LocalIssuer
 from devhost.mailbox import Mail, Mailbox
 from devhost.ports import Ports
-from devhost.processes import Ended, Orders
+from devhost.processes import Ended, Orders, ToldToEnd
 from devhost.refusal import CannotStart
 from devhost.samples import ADATUM, ADATUM_TENANT, OPERATOR
 from devhost.sandbox import mail_url, public_url, state_directory
-from devhost.stack import ToldToEnd, running_stack, say
+from devhost.stack import running_stack, say
 
 PARTNER_ADMIN = "Incentives.Admin"
 ENGAGEMENT, PRODUCT = "usage-recognition-bizapps", "dynamics-365-sales"
@@ -38,6 +37,9 @@ ENGAGEMENT, PRODUCT = "usage-recognition-bizapps", "dynamics-365-sales"
 CONTRACT = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 SIGNED_DAYS_AGO = 30
 _PROBE_SECONDS = 2
+_PATIENCE_SECONDS = 30
+_ACKNOWLEDGED = {"acknowledgements": {"accurate": True, "customerAware": True}}
+_INTERRUPTED = 130
 
 Json = Mapping[str, Any]
 
@@ -64,13 +66,15 @@ class Cast:
 class Walk:
     """A claim's life, step by step."""
 
-    def __init__(self, caller: Caller, ports: Ports) -> None:
-        """Walk on the stack at *ports*."""
+    def __init__(self, caller: Caller, ports: Ports, orders: Orders) -> None:
+        """Walk on the stack at *ports*, until told to end."""
         self._caller = caller
+        self._orders = orders
         self._host = public_url(ports).removesuffix("/api")
         self._mails = Mailbox(caller, mail_url(ports))
         self._cast = Cast.new()
         self._steps = 0
+        self._short = {self._cast.tenant: "<tenant>", self._host: ""}
 
     def walk(self) -> None:
         """Walk all of it. Raises Unexpected at the first step that does not give what it should."""
@@ -127,6 +131,8 @@ class Walk:
                 },
             },
         )
+        self._tell(f"Claim <id> = {claim['id']}")
+        self._short[claim["id"]] = "<id>"
         self._verify_status(claim, "draft")
 
         self._step("The partner asks what is missing", "a dry run, by the very checks of the submission.")
@@ -151,14 +157,17 @@ class Walk:
 
     def _notice(self, claim_id: str) -> tuple[Json, Mail]:
         self._step("The customer is told by mail", "in their language; five business days of theirs begin to run.")
-        mail = self._mails.wait(self._cast.contact)
+        mail = self._mail(1)
         self._tell(f"To       {mail.to}")
         self._tell(f"Subject  {mail.subject}")
         self._tell(f"Link     {mail.link}")
-        claim = self._claim(claim_id, until=lambda claim: claim["window"] is not None)
+        self._short = {mail.link: "<link>", **self._short}
+        claim = self._once_told(claim_id)
         window = claim["window"]
         skipped = ", ".join(f"{day['date']} ({day['name']})" for day in window["skippedDays"]) or "none"
-        self._tell(f"Last day to decline: {window['lastDay']} in {window['timeZone']}; days that do not count: {skipped}")
+        self._tell(
+            f"Last day to decline: {window['lastDay']} in {window['timeZone']}; days that do not count: {skipped}"
+        )
         return claim, mail
 
     def _look(self, told: Json, mail: Mail) -> None:
@@ -172,7 +181,9 @@ class Walk:
 
     def _silence(self, told: Json) -> None:
         ends_at = told["window"]["endsAt"]
-        self._step("Until the window ends, the partner sees nothing", "nor does anybody tell it that there is something.")
+        self._step(
+            "Until the window ends, the partner sees nothing", "nor does anybody tell it that there is something."
+        )
         self._partner("GET", f"/associations/{told['id']}/usage", expect=(404,))
 
         self._step("The days go by", f"the sandbox's clock is moved to the end of the window, {ends_at}.")
@@ -208,12 +219,11 @@ class Walk:
         )
         rows = self._partner("GET", f"/associations/{told['id']}/usage")["value"]
         for row in rows:
-            self._tell(
-                f"{row['month']}  {row['item']['product']}: {row['activeUsers']} active users, {row['assignedSeats']} of "
-                f"{row['availableSeats']} seats assigned, active share {row['activeShare']}, most so far "
-                f"{row['highWaterMark']}"
-            )
-        _verify([row["month"] for row in rows] == [_month(first)], "only the association's own month should be shown")
+            seats = f"{row['assignedSeats']} of {row['availableSeats']} seats assigned"
+            self._tell(f"{row['month']}: {row['activeUsers']} active users, {seats}, active share {row['activeShare']}")
+        _verify(
+            [row["month"] for row in rows] == [f"{first:%Y-%m}"], "only the association's own month should be shown"
+        )
 
     def _timer(self, claim_id: str) -> Mail:
         self._step(
@@ -221,7 +231,7 @@ class Walk:
             "it runs each minute; here it is run by hand. The customer gets a confirmation.",
         )
         self._ask("POST", f"{self._host}/admin/functions/finalise_uncontested", expect=(202,), json={"input": ""})
-        mail = self._mails.wait(self._cast.contact, number=2)
+        mail = self._mail(2)
         self._tell(f"Subject  {mail.subject}")
         self._verify_status(self._claim(claim_id), "official")
         return mail
@@ -238,21 +248,52 @@ class Walk:
         ended = self._claim(claim_id)
         self._verify_status(ended, "ended")
         self._partner("GET", f"/associations/{claim_id}/usage", expect=(404,))
-        self._tell(f"Reason {ended['association']['endReason']}; the figures are gone for the partner with that very press.")
+        self._tell(
+            f"Reason {ended['association']['endReason']}; the figures are gone for the partner with that very press."
+        )
 
     def _claim(self, claim_id: str) -> Json:
         return self._partner("GET", f"/claims/{claim_id}")
+
+    def _once_told(self, claim_id: str) -> Json:
+        """Return the claim when it is written down that the mail was handed over, a moment after it arrives."""
+
+        def look() -> Json | None:
+            path = f"/claims/{claim_id}"
+            claim: Json = self._caller.ask("GET", path, role=PARTNER_ADMIN, tenant=ADATUM_TENANT).json()
+            return claim if claim["window"] is not None else None
+
+        claim = self._orders.wait_for(look, _PATIENCE_SECONDS)
+        if claim is None:
+            raise Unexpected(f"no window was opened within {_PATIENCE_SECONDS} s of the mail")
+        return claim
+
+    def _mail(self, number: int) -> Mail:
+        """Return the mail of that number to the contact, as soon as it is there."""
+
+        def look() -> Mail | None:
+            mails = self._mails.mails(self._cast.contact)
+            return mails[number - 1] if len(mails) >= number else None
+
+        mail = self._orders.wait_for(look, _PATIENCE_SECONDS)
+        if mail is None:
+            raise Unexpected(f"there is no mail number {number} to {self._cast.contact} after {_PATIENCE_SECONDS} s")
+        return mail
 
     def _now(self) -> datetime:
         now: str = self._ask("GET", "/sandbox/clock", role=OPERATOR).json()["now"]
         return datetime.fromisoformat(now)
 
-    def _partner(self, method: str, path: str, **more: Any) -> Any:
-        return self._ask(method, path, role=PARTNER_ADMIN, tenant=ADATUM_TENANT, **more).json()
+    def _partner(self, method: str, path: str, **more: Any) -> Json:
+        answered: Json = self._ask(method, path, role=PARTNER_ADMIN, tenant=ADATUM_TENANT, **more).json()
+        return answered
 
     def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         answer = self._caller.ask(method, path, **more)
-        self._tell(f"{method} {_short(path)} → {answer.status_code}")
+        shown = path
+        for long, short in self._short.items():
+            shown = shown.replace(long, short)
+        self._tell(f"{method} {shown} → {answer.status_code}")
         return answer
 
     def _verify_status(self, claim: Json, status: str) -> None:
@@ -262,9 +303,79 @@ class Walk:
         self._tell(f"Status {status}; next: {step['owner']}, {step['action']}{due}")
 
     def _step(self, title: str, sentence: str) -> None:
+        if self._orders.to_end():
+            raise ToldToEnd
         self._steps += 1
         say(f"\n{self._steps}. {title}: {sentence}")
 
     @staticmethod
     def _tell(text: str) -> None:
         say(f"   {text}")
+
+
+def _verify(right: bool, wanted: str) -> None:  # noqa: FBT001 - reads like an assertion, and is not left out like one
+    if not right:
+        raise Unexpected(wanted)
+
+
+@contextmanager
+def _some_stack(environ: Mapping[str, str], orders: Orders) -> Iterator[tuple[Ports, LocalIssuer, bool]]:
+    """
+    Yield the stack that runs, else one of our own until this is left; True says that it is our own.
+
+    Raises what `running_stack` raises, and CannotStart when the running one is not that of the state directory.
+    """
+    ports = Ports.from_environment(environ)
+    if _answers(ports):
+        say(f"A stack answers on {public_url(ports)}: the demo runs there, and moves its clock on by about a week.")
+        state_dir = state_directory(environ)
+        issuer = LocalIssuer.open(state_dir)
+        with Caller(public_url(ports), issuer) as caller:
+            status = caller.ask("GET", "/sandbox/clock", role=OPERATOR, expect=(200, 401)).status_code
+        if status == httpx.codes.UNAUTHORIZED:
+            raise CannotStart(
+                f"the stack on port {ports.http} does not know the keys in {state_dir}: "
+                "CPOR_STATE_DIR must be what it was started with"
+            )
+        yield ports, issuer, False
+        return
+    say(f"Nothing answers on {public_url(ports)}: starting a stack for this demo alone …")
+    with tempfile.TemporaryDirectory(prefix="cpor-demo-") as directory:
+        free = Ports.free()
+        with running_stack(free, Path(directory).resolve(), environ, orders, lambda _: None) as stack:
+            yield free, stack.issuer, True
+
+
+def _answers(ports: Ports) -> bool:
+    with suppress(httpx.HTTPError, ValueError):
+        answer = httpx.get(f"{public_url(ports)}/health", timeout=_PROBE_SECONDS, trust_env=False)
+        return answer.status_code == httpx.codes.OK and answer.json()["status"] == "healthy"
+    return False
+
+
+def _where_to_look(ports: Ports, *, our_own: bool) -> str:
+    if our_own:
+        return "To see it all yourself: make run, and in another terminal make demo. docs/running.md says more."
+    return f"""The mails, as the customer got them: {mail_url(ports)}
+What can be claimed:                 {public_url(ports)}/engagements
+How it all is run, and by hand:      docs/running.md"""
+
+
+def main() -> int:
+    """Walk once. Returns the exit status: 0 when each step gave what it should, else 1 with what it gave instead."""
+    orders = Orders(os.environ)
+    try:
+        with _some_stack(os.environ, orders) as (ports, issuer, our_own):
+            with Caller(public_url(ports), issuer) as caller:
+                Walk(caller, ports, orders).walk()
+            say(f"\nThat was a claim's whole life.\n{_where_to_look(ports, our_own=our_own)}")
+    except ToldToEnd:
+        return _INTERRUPTED
+    except (CannotStart, Ended, IssuerBroken, OSError, Unexpected) as fault:
+        print(f"demo: {fault}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,15 +1,12 @@
 """Reads what the mail catcher has caught."""
 
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from devhost.caller import Caller, Unexpected
 
-PATIENCE_SECONDS = 30
-_EVERY_SECONDS = 0.1
 _LINK = re.compile(r"https?://\S+/customer/requests/\S+")
 
 
@@ -43,12 +40,3 @@ class Mailbox:
         caught.sort(key=lambda mail: mail["time"])
         mails = [Mail(mail["to"][0]["address"], mail["subject"], mail["text"]) for mail in caught]
         return [mail for mail in mails if mail.to == to]
-
-    def wait(self, to: str, number: int = 1) -> Mail:
-        """Return the mail of that number to an address, as soon as it is there. Raises Unexpected if it does not come."""
-        end = time.monotonic() + PATIENCE_SECONDS
-        while len(mails := self.mails(to)) < number:
-            if time.monotonic() > end:
-                raise Unexpected(f"{len(mails)} mails to {to} after {PATIENCE_SECONDS} s, and not {number}")
-            time.sleep(_EVERY_SECONDS)
-        return mails[number - 1]

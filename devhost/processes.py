@@ -11,22 +11,29 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from devhost.refusal import CannotStart
 
 ROOT = Path(__file__).resolve().parents[1]
 
+T = TypeVar("T")
+
 _GRACE_SECONDS = 8
 _LAST_LINES = 15
+_MOMENT_SECONDS = 0.05
 # SIGTERM and not an exit at once, for Azurite to save what it holds; unref, for it to end once it has.
 _END_WITH_INPUT = (
     'data:text/javascript,process.stdin.resume().on("end",()=>process.kill(process.pid,"SIGTERM")).unref()'
 )
+
+
+class ToldToEnd(Exception):
+    """Somebody ended us in the middle of what we were doing."""
 
 
 class Ended(Exception):
@@ -65,7 +72,14 @@ class Child:
             return
         code = self.process.returncode
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        raise Ended("\n  ".join([f"{self.name} {how}; all that it said is in {self.log}", *self._last_lines()]))
+        raise Ended(self.told(how))
+
+    def told(self, what: str) -> str:
+        """Return *what* has happened to it, with the last lines of its log."""
+        last: list[str] = []
+        with suppress(OSError):
+            last = self.log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]
+        return "\n  ".join([f"{self.name} {what}; its log is {self.log}", *last])
 
     def stop(self) -> None:
         """End it: politely at first, for certain after a few seconds. Ending what has ended does nothing."""
@@ -79,11 +93,6 @@ class Child:
         if self.process.stdin is not None:
             with suppress(BrokenPipeError):
                 self.process.stdin.close()
-
-    def _last_lines(self) -> list[str]:
-        with suppress(OSError):
-            return self.log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]
-        return []
 
 
 def node(script: str, *arguments: str) -> list[str]:
@@ -119,11 +128,21 @@ class Orders:
         """Say whether it is time to end."""
         return self._signalled or self._make_has_gone()
 
-    def wait(self, every_seconds: float = 0.1) -> Iterator[None]:
+    def wait(self) -> Iterator[None]:
         """Yield every few moments until it is time to end."""
         while not self.to_end():
             yield
-            time.sleep(every_seconds)
+            time.sleep(_MOMENT_SECONDS)
+
+    def wait_for(self, look: Callable[[], T | None], seconds: float) -> T | None:
+        """Return what *look* finds as soon as it finds something, None if it never does. Raises ToldToEnd."""
+        patience = time.monotonic() + seconds
+        for _ in self.wait():
+            if (found := look()) is not None:
+                return found
+            if time.monotonic() > patience:
+                return None
+        raise ToldToEnd
 
     def _note(self, _signal: int, _frame: object) -> None:
         self._signalled = True

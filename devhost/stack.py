@@ -8,7 +8,6 @@ import fcntl
 import os
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from devhost.alarms import Alarms
 from devhost.caller import Caller, Unexpected
 from devhost.issuer import PROGRAMME_TENANT, IssuerBroken, LocalIssuer
 from devhost.ports import Ports
-from devhost.processes import ROOT, Child, Ended, Orders, node, python
+from devhost.processes import ROOT, Child, Ended, Orders, ToldToEnd, node, python
 from devhost.refusal import CannotStart
 from devhost.samples import ADATUM, ADATUM_TENANT, ALPINE, FABRIKAM, FABRIKAM_TENANT, TAILSPIN, register
 from devhost.sandbox import (
@@ -35,15 +34,10 @@ from devhost.sandbox import (
 from devhost.token import DEFAULT_STATE_DIR
 
 START_SECONDS = 90
-_LOOK_SECONDS = 0.05
 _ANSWER_SECONDS = 2
 _STANDARD_OUTPUT = 1
 
 Say = Callable[[str], None]
-
-
-class ToldToEnd(Exception):
-    """Somebody ended us while we were still starting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +88,9 @@ def running_stack(
             python("devhost.tethered", "--app", str(ROOT), "--port", str(ports.http)),
             functions_environment(ports, issuer, link_secret(state_dir), plain),
         )
-        exits.callback(Alarms(functions.log).stop)
-        exits.callback(functions.stop)  # the first to end: it still needs the others
         starting.wait_for("functions", lambda: _status(f"{public_url(ports)}/health") == httpx.codes.OK)
+        exits.callback(Alarms(functions.log).stop)
+        exits.callback(functions.stop)  # the first to end: it still needs the others, and its last words are shown
         with Caller(public_url(ports), issuer) as caller:
             registered = register(caller)
         say(f"{registered} sample partners and customers registered; those of earlier runs stay as they are.")
@@ -124,15 +118,15 @@ class _Starting:
 
     def wait_for(self, name: str, answers: Callable[[], bool]) -> None:
         """Return as soon as it answers. Raises Ended, ToldToEnd, CannotStart when it takes too long."""
-        end = time.monotonic() + START_SECONDS
-        for _ in self._orders.wait(_LOOK_SECONDS):
+
+        def look() -> bool | None:
             for child in self.children:
                 child.verify_runs()
-            if answers():
-                return
-            if time.monotonic() > end:
-                raise CannotStart(f"{name} does not answer after {START_SECONDS} s; see {self._logs / f'{name}.log'}")
-        raise ToldToEnd
+            return answers() or None
+
+        if self._orders.wait_for(look, START_SECONDS) is None:
+            child = next(child for child in self.children if child.name == name)
+            raise CannotStart(child.told(f"does not answer after {START_SECONDS} s"))
 
 
 def _azurite(ports: Ports, state_dir: Path) -> list[str]:

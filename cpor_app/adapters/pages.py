@@ -80,7 +80,7 @@ class Pages:
             token=token,
             acts={
                 Act(act): ActForm(self._address(shown, act), self._links.nonce(token, act, now))
-                for act in possible_acts(shown, case, now)
+                for act in possible_acts(shown, case, opened.recipient, now)
             },
             customer_domain=shown.domain,
             time_zone=promised.time_zone,
@@ -128,7 +128,7 @@ class Pages:
             else None,
             "acts": [
                 {"act": act, "action": self._address(shown, act), "nonce": self._links.nonce(token, act, now)}
-                for act in possible_acts(shown, case, now)
+                for act in possible_acts(shown, case, opened.recipient, now)
             ],
             "accessReceipts": [receipt.model_dump(mode="json", by_alias=True) for receipt in receipts],
         }

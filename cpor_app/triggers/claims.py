@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 
 import azure.functions as func
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from cpor_app.triggers.http import (
@@ -18,6 +19,7 @@ from cpor_app.triggers.http import (
     read_object,
     validated,
 )
+from cpor_app.triggers.refusals import DETAIL_CODES
 from cpor_core.errors import Detail
 from cpor_core.model.base import Guid, Instant, PartnerId, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, Acknowledgements, Claim, NewClaim, Status
@@ -61,7 +63,7 @@ class Verdict(Value):
 class VerdictDetail(Value):
     """One failed check."""
 
-    code: str
+    code: Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(DETAIL_CODES)})]
     message: str
     target: str | None
     resolution: str | None
@@ -77,6 +79,12 @@ class Words(Value):
     """An act without more than, perhaps, a comment."""
 
     comment: Text4000 | None = None
+
+
+class Justification(Value):
+    """Why a rejection is wrong."""
+
+    justification: Text4000 | None = None
 
 
 class CommentSent(Value):
@@ -196,7 +204,7 @@ async def get_claim(call: Call) -> Answer:
     name="patch_claim",
     method="PATCH",
     route="claims/{claimId}",
-    summary="Change a draft by a JSON merge patch",
+    summary="Change a draft, or what more was asked about, by a JSON merge patch",
     tag="Claims",
     roles=PARTNER,
     body=NewClaim,
@@ -207,7 +215,7 @@ async def get_claim(call: Call) -> Answer:
     refusals=("NotFound", "InvalidState", "Immutable", *FORM),
 )
 async def patch_claim(call: Call) -> Answer:
-    """Everything but the tenant and the engagement can be changed; null removes what is optional."""
+    """Of a draft all but tenant and engagement; in `partnerActionRequired` partnerId, items, contacts. Null removes."""
     case = await call.own_case()
     patch = read_object(call.bytes())
     now = await call.now()
@@ -260,6 +268,54 @@ async def submit_claim(call: Call) -> Answer:
         return _verdict(await submission.dry_run(call.ports, case.claim, sent.acknowledgements, now))
     given = sent.acknowledgements or Acknowledgements(accurate=False, customer_aware=False)
     return await call.claim(await submission.submit(call.ports, case, call.actor(), now, given, call.intent()))
+
+
+@operation(
+    blueprint,
+    name="resubmit_claim",
+    method="POST",
+    route="claims/{claimId}/resubmit",
+    summary="Answer what the reviewer asked for",
+    tag="Claims",
+    roles=PARTNER_ADMIN,
+    body=Words,
+    body_needed=False,
+    answers={200: ClaimView},
+    keyed=True,
+    if_match="honoured",
+    etag=True,
+    refusals=("NotFound", "InvalidState", "SlotCrowded", "SlotAwaitsCustomer"),
+)
+async def resubmit_claim(call: Call) -> Answer:
+    """By the same checks as the submission. When only the customer could not be reached, they are told at once."""
+    case = await call.own_case()
+    words, now = call.body(Words).comment, await call.now()
+    intent = call.intent(words=words, at=now)
+    return await call.claim(await submission.resubmit(call.ports, case, call.actor(), now, intent))
+
+
+@operation(
+    blueprint,
+    name="dispute_claim",
+    method="POST",
+    route="claims/{claimId}/dispute",
+    summary="Dispute a rejection, once, within 30 days",
+    tag="Claims",
+    roles=PARTNER_ADMIN,
+    body=Justification,
+    body_needed=False,
+    answers={200: ClaimView},
+    keyed=True,
+    if_match="honoured",
+    etag=True,
+    refusals=("NotFound", "InvalidState", "NotDisputable", "JustificationMissing", "SlotCrowded"),
+)
+async def dispute_claim(call: Call) -> Answer:
+    """With a justification, or with evidence added since. A customer's no cannot be disputed."""
+    case = await call.own_case()
+    words, now = call.body(Justification).justification, await call.now()
+    intent = call.intent(words=words, at=now)
+    return await call.claim(await submission.dispute(call.ports, case, call.actor(), now, intent))
 
 
 @operation(

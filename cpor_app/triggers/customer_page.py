@@ -147,6 +147,25 @@ async def end_by_customer(call: Call) -> Answer:
     return await _do(call, "end")
 
 
+@operation(
+    blueprint,
+    name="not_me",
+    method="POST",
+    route=f"{ROUTE}/not-me",
+    summary="Say that you are not the person to ask",
+    tag="Customer",
+    body=Form,
+    body_types=(FORM, JSON),
+    answers={303: None, 200: RequestPage},
+    location=True,
+    refusals=REFUSALS,
+    in_words=True,
+)
+async def not_me(call: Call) -> Answer:
+    """It counts as a mail that came back: when nobody else was told, the partner must name another contact."""
+    return await _do(call, "not-me")
+
+
 async def _opened(call: Call, token: str) -> customer.Opened:
     """Return what the link leads to. Raises `NotFound` for a link that is not of this request, `LinkExpired`."""
     claim_id, recipient = call.services.links.read(token)
@@ -170,7 +189,10 @@ async def _do(call: Call, act: str) -> Answer:
     actor = customer.recipient_actor(opened.recipient)
     remark = Remark("customer", actor.id, form.reason, now) if form.reason else None
     intent = Intent(who=actor.id, remark=remark)
-    after = await _ACTS[act](call.ports, opened.case, actor, now, intent)
+    if act == "not-me":
+        after = await customer.not_me(call.ports, opened, now, intent)
+    else:
+        after = await _ACTS[act](call.ports, opened.case, actor, now, intent)
     if wants_json(call.headers):
         return await _page(call, customer.Opened(after, opened.recipient), LinkQuery(t=form.t))
     location = f"{call.back}&done={act}"

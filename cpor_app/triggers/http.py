@@ -84,7 +84,7 @@ class Operation:
 
     `answers` holds a model for each status, the first of them for the act that the operation is named for; None where
     there is no body, several models in a tuple, and a mapping where the media type is not JSON alone. Of a PATCH, `body`
-    is what its merge patch makes; of JSON lines, one line.
+    is what the patch must make; of JSON lines, one line.
     """
 
     name: str

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import azure.functions as func
-from pydantic import AfterValidator, BaseModel, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
 from cpor_app.triggers.claims import (
     CommentSent,
@@ -19,7 +19,7 @@ from cpor_app.triggers.claims import (
 from cpor_app.triggers.evidence import FILE, attachment
 from cpor_app.triggers.http import PROGRAMME, REVIEWER, Answer, Call, QueryFlag, operation
 from cpor_core.model.base import Text200, Text4000, Value
-from cpor_core.model.claim import LEFT_OUT, REVIEWERS_REJECTION_REASONS, Item, Reason
+from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
 from cpor_core.use_cases import reviews, submission
 from cpor_core.use_cases.acts import shown
 from cpor_core.use_cases.listing import load_all
@@ -45,6 +45,32 @@ class Rejection(Value):
         AfterValidator(_reviewers),
         WithJsonSchema({"type": "string", "enum": sorted(REVIEWERS_REJECTION_REASONS)}),
     ]
+    comment: Text4000 | None = None
+
+
+def _askable(reason: Reason) -> Reason:
+    if reason not in REQUEST_REASONS - {Reason.CUSTOMER_UNREACHABLE}:
+        names = ", ".join(sorted(REQUEST_REASONS - {Reason.CUSTOMER_UNREACHABLE}))
+        msg = f"a reviewer asks for more for one of: {names}"
+        raise ValueError(msg)
+    return reason
+
+
+class InformationRequest(Value):
+    """What the evidence lacks, as codes of the closed list, and words for the partner."""
+
+    reasons: Annotated[
+        tuple[Annotated[Reason, AfterValidator(_askable)], ...],
+        Field(min_length=1, max_length=len(REQUEST_REASONS)),
+        AfterValidator(lambda reasons: tuple(dict.fromkeys(reasons))),
+    ]
+    comment: Text4000 | None = None
+
+
+class ItemsToStrike(Value):
+    """The items that the evidence does not cover, and words for the partner."""
+
+    items: Items
     comment: Text4000 | None = None
 
 
@@ -89,7 +115,7 @@ class Other(Value):
     claim: ClaimView
 
 
-class Review(Value):
+class ReviewView(Value):
     """Everything that a reviewer needs to decide: the claim, the checks it fails now, both sides of each slot."""
 
     claim: ClaimView
@@ -137,7 +163,7 @@ async def list_reviews(call: Call) -> Answer:
     summary="A claim with its checks and the other side of each slot",
     tag="Reviews",
     roles=PROGRAMME,
-    answers={200: Review},
+    answers={200: ReviewView},
     etag=True,
     refusals=("NotFound",),
 )
@@ -160,7 +186,7 @@ async def get_review(call: Call) -> Answer:
             )
         )
     ]
-    review = Review(
+    review = ReviewView(
         claim=view,
         checks=tuple(
             VerdictDetail(code=d.code, message=d.message, target=d.target, resolution=d.resolution) for d in failed
@@ -216,6 +242,52 @@ async def approve_claim(call: Call) -> Answer:
     words, now = call.body(Words).comment, await call.now()
     intent = call.intent(words=words, author="programme", at=now, decides=True)
     return await call.claim(await reviews.approve(call.ports, case, now, intent))
+
+
+@operation(
+    blueprint,
+    name="request_information",
+    method="POST",
+    route="reviews/{claimId}/request-information",
+    summary="Ask the partner for more",
+    tag="Reviews",
+    roles=REVIEWER,
+    body=InformationRequest,
+    answers={200: ClaimView},
+    keyed=True,
+    if_match="honoured",
+    etag=True,
+    refusals=ACT,
+)
+async def request_information(call: Call) -> Answer:
+    """The partner has five business days of their own calendar; then the claim is rejected."""
+    case = await call.any_case()
+    sent, now = call.body(InformationRequest), await call.now()
+    intent = call.intent(words=sent.comment, author="programme", at=now)
+    return await call.claim(await reviews.request_information(call.ports, case, now, sent.reasons, intent))
+
+
+@operation(
+    blueprint,
+    name="strike_items",
+    method="POST",
+    route="reviews/{claimId}/strike-items",
+    summary="Take items out that the evidence does not cover",
+    tag="Reviews",
+    roles=REVIEWER,
+    body=ItemsToStrike,
+    answers={200: ClaimView},
+    keyed=True,
+    if_match="honoured",
+    etag=True,
+    refusals=(*ACT, "ItemNotInClaim"),
+)
+async def strike_items(call: Call) -> Answer:
+    """A claim whose last item is struck is rejected."""
+    case = await call.any_case()
+    sent, now = call.body(ItemsToStrike), await call.now()
+    intent = call.intent(words=sent.comment, author="programme", at=now)
+    return await call.claim(await reviews.strike_items(call.ports, case, now, sent.items, intent))
 
 
 @operation(

@@ -255,9 +255,10 @@ class Promise(Value):
     last_day: date
     reminder_at: Instant
     time_zone: str
-    calendar: str | None
+    calendar: str | None = None
     skipped_days: tuple[SkippedDay, ...]
-    sending_until: Instant
+    sending_until: Instant | None = None
+    """By the real clock: nobody else sends before it; None when nobody is sending."""
     recipients: tuple[int, ...]
     """Numbers of those to whom the notice goes."""
     customer_name: str
@@ -337,6 +338,12 @@ class Claim(Value):
     automatic_review: bool = False
     due: Instant | None = None
     """Until when the owner of the present state has time; the clock decides for the partner, never for a reviewer."""
+    requested: tuple[Reason, ...] = ()
+    """What the reviewer asked for, or `customerUnreachable`."""
+    only_contacts_changed: bool = True
+    """Since the partner was asked, nothing but contacts was changed: no second review is needed (rulings 27)."""
+    left_items: tuple[Item, ...] = ()
+    """Items taken out by an edit, whose slots the claim leaves when it is resubmitted."""
     disputed_before: bool = False
 
     recipients: tuple[Recipient, ...] = ()
@@ -364,6 +371,11 @@ class Claim(Value):
     def window_ends_at(self) -> Instant | None:
         """The end of the customer's window, once it was opened by a hand-over."""
         return self.promise.ends_at if self.promise is not None and self.opened_at is not None else None
+
+    @property
+    def slot_keys(self) -> tuple[str, ...]:
+        """The keys of every slot at which the claim may have a place."""
+        return tuple(dict.fromkeys(item.key for item in (*self.items, *self.left_items)))
 
     def holds(self, key: str) -> bool:
         """Whether the association still has this item."""

@@ -25,9 +25,11 @@ class Terms:
         """Return until when a review started *at* should be decided."""
         return self._after(at, self.decide_business_days, self.programme)
 
-    def partner_answers_by(self, at: datetime, partner: Partner) -> datetime:
-        """Return until when a partner asked *at* has time, in the partner's own calendar."""
-        calendar = Calendar(country=partner.country, subdivision=partner.subdivision, time_zone=partner.time_zone)
+    def partner_answers_by(self, at: datetime, partner: Partner | None) -> datetime:
+        """Return until when a partner asked *at* has time, in their own calendar, or else the programme's."""
+        calendar = self.programme
+        if partner is not None:
+            calendar = Calendar(country=partner.country, subdivision=partner.subdivision, time_zone=partner.time_zone)
         return self._after(at, self.partner_answer_business_days, calendar)
 
     def draft_lapses_at(self, at: datetime) -> datetime:

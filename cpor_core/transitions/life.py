@@ -9,7 +9,7 @@ Before an act writes slots, every other claim that has taken one over by now is 
 that no instant which another claim has set there is ever lost.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from cpor_core.errors import Refused
@@ -188,16 +188,7 @@ def submit(
     always reviewed by a person. Raises `InvalidState`, `SlotCrowded`.
     """
     _require(case, "submitted", Status.DRAFT)
-    competing = bool(case.rival_parties(at))
-    for key, slot in case.own_slots().items():
-        if len(slot.at(at).claimants) >= MAX_CLAIMANTS:
-            raise Refused(
-                "SlotCrowded",
-                f"{MAX_CLAIMANTS} undecided claims for this item are waiting already.",
-                target=key,
-                resolution="Submit again when some of them have been decided.",
-            )
-    automatic = automatic_review and not competing
+    automatic = automatic_review and not case.rival_parties(at)
     case = case.record(
         Act.SUBMITTED,
         actor,
@@ -209,8 +200,39 @@ def submit(
         automatic_review=automatic,
         due=None if automatic else start_review_by,
     )
-    case = _each_slot(case, lambda slot: slot.at(at).with_claimant(case.claim.id, case.claim.organisation))
+    case = _take_place(case, at)
     return _await_customer(case, Act.VALIDATED, PROGRAMME, at) if automatic else case
+
+
+def resubmit(case: Case, actor: Actor, at: datetime, *, start_review_by: datetime) -> Case:
+    """
+    Answer what the reviewer asked for; the claim's places in the slots follow its items.
+
+    After `customerUnreachable`, when only contacts were changed, the customer is told at once (rulings 27). Raises
+    `InvalidState`, `SlotCrowded`, `SlotAwaitsCustomer`.
+    """
+    _require(case, "resubmitted", Status.PARTNER_ACTION_REQUIRED)
+    straight_on = case.claim.status_reason is Reason.CUSTOMER_UNREACHABLE and case.claim.only_contacts_changed
+    if straight_on:
+        verify_no_other_awaits(case, at)
+    case = _take_place(_leave_slots(case).changed(left_items=()), at)
+    if straight_on:
+        return _await_customer(case, Act.RESUBMITTED, actor, at)
+    return case.record(Act.RESUBMITTED, actor, at, to=Status.SUBMITTED, due=start_review_by, automatic_review=False)
+
+
+def dispute(case: Case, actor: Actor, at: datetime, *, decide_by: datetime) -> Case:
+    """Dispute a rejection: once, within 30 days. Raises `InvalidState`, `NotDisputable`, `SlotCrowded`."""
+    _require(case, "disputed", Status.REJECTED)
+    if not is_disputable(case.claim):
+        raise Refused(
+            "NotDisputable",
+            "This rejection cannot be disputed, or was disputed before.",
+            target="statusReason",
+            resolution="File a new claim with better evidence.",
+        )
+    case = _take_place(case, at)
+    return case.record(Act.DISPUTED, actor, at, to=Status.DISPUTED, disputed_before=True, due=decide_by)
 
 
 def withdraw(case: Case, actor: Actor, at: datetime) -> Case:
@@ -226,6 +248,53 @@ def start_review(case: Case, actor: Actor, at: datetime, *, decide_by: datetime)
     """Begin to review a submitted claim. Raises `InvalidState`."""
     _require(case, "put under review", Status.SUBMITTED)
     return case.record(Act.REVIEW_STARTED, actor, at, to=Status.UNDER_REVIEW, due=decide_by)
+
+
+def request_information(
+    case: Case, actor: Actor, at: datetime, reasons: Sequence[Reason], *, answer_by: datetime
+) -> Case:
+    """Ask the partner for more, for one or several reasons, each an entry of its own. Raises `InvalidState`."""
+    _require(case, "sent back", Status.UNDER_REVIEW)
+    for reason in reasons:
+        case = case.record(
+            Act.INFORMATION_REQUESTED,
+            actor,
+            at,
+            to=Status.PARTNER_ACTION_REQUIRED,
+            reason=reason,
+            due=answer_by,
+            requested=tuple(reasons),
+            only_contacts_changed=True,
+        )
+    return _each_slot(case, lambda slot: slot.with_claimant(case.claim.id, case.claim.organisation, answer_by))
+
+
+def strike_items(case: Case, actor: Actor, at: datetime, keys: Collection[str], reason: Reason) -> Case:
+    """Take items out that the evidence does not cover; with its last one the claim is rejected (`allItemsStruck`)."""
+    _require(case, "relieved of items", Status.UNDER_REVIEW, Status.DISPUTED)
+    return _strike(case, actor, at, keys, reason)
+
+
+def _strike(case: Case, actor: Actor, at: datetime, keys: Collection[str], reason: Reason) -> Case:
+    claim = case.claim
+    gone = tuple(item for item in claim.items if item.key in keys)
+    rest = tuple(item for item in claim.items if item.key not in keys)
+    if not rest:
+        final = claim.disputed_before
+        return _leave_slots(case).record(
+            Act.FINALLY_REJECTED if final else Act.REJECTED,
+            actor,
+            at,
+            to=Status.REJECTED_FINAL if final else Status.REJECTED,
+            reason=reason if reason is Reason.SUBSCRIPTION_ENDED else Reason.ALL_ITEMS_STRUCK,
+            due=None if final else at + DISPUTE_PERIOD,
+        )
+    for item in gone:
+        case = case.with_slots({item.key: case.slots[item.key].without(claim.id)})
+        struck = (*case.claim.struck, StruckItem(item=item, at=at, reason=reason))
+        left = tuple(one for one in case.claim.items if one != item)
+        case = case.record(Act.ITEM_STRUCK, actor, at, reason=reason, items=left, struck=struck)
+    return case
 
 
 def approve(case: Case, actor: Actor, at: datetime) -> Case:
@@ -388,12 +457,33 @@ def customer_unreachable(case: Case, at: datetime, *, answer_by: datetime, faile
         reason=Reason.CUSTOMER_UNREACHABLE,
         due=answer_by,
         opened_at=None,
+        requested=(Reason.CUSTOMER_UNREACHABLE,),
+        only_contacts_changed=True,
         recipients=_without(case.claim.recipients, failed),
     )
     return _each_slot(
         case,
         lambda slot: slot.without(case.claim.id).with_claimant(case.claim.id, case.claim.organisation, answer_by),
     )
+
+
+def recipient_failed(case: Case, actor: Actor, at: datetime, number: int, *, answer_by: datetime) -> Case:
+    """
+    Record that a recipient can't be reached, or is not the right person (rulings 24, 25).
+
+    While the claim awaits the customer and nobody else is left who was told, its window stops. Otherwise the failure is
+    history, shown to the reviewer.
+    """
+    known = next((r for r in case.claim.recipients if r.number == number and not r.failed), None)
+    if known is None:
+        return case
+    promised = case.claim.promise
+    if case.claim.status is Status.AWAITING_CUSTOMER and promised is not None:
+        left = {r.number for r in case.claim.recipients_told()} & set(promised.recipients) - {number}
+        if not left:
+            return customer_unreachable(case, at, answer_by=answer_by, failed=(number,))
+    recipients = _without(case.claim.recipients, (number,))
+    return case.record(Act.RECIPIENT_FAILED, actor, at, recipients=recipients)
 
 
 def decline(case: Case, actor: Actor, at: datetime) -> Case:
@@ -468,12 +558,26 @@ def _each_slot(case: Case, change: Callable[[Slot], Slot]) -> Case:
     return case.with_slots({key: change(slot) for key, slot in case.own_slots().items()})
 
 
+def _take_place(case: Case, at: datetime) -> Case:
+    """Enter the claim among the claimants of its items. Raises `SlotCrowded`."""
+    for key, slot in case.own_slots().items():
+        if len(slot.at(at).without(case.claim.id).claimants) >= MAX_CLAIMANTS:
+            raise Refused(
+                "SlotCrowded",
+                f"{MAX_CLAIMANTS} undecided claims for this item are waiting already.",
+                target=key,
+                resolution="Try again when some of them have been decided.",
+            )
+    return _each_slot(case, lambda slot: slot.at(at).with_claimant(case.claim.id, case.claim.organisation))
+
+
 def _leave_slots(case: Case) -> Case:
-    return _each_slot(case, lambda slot: slot.without(case.claim.id))
+    return case.with_slots({key: case.slots[key].without(case.claim.id) for key in case.claim.slot_keys})
 
 
 def _await_customer(case: Case, act: Act, actor: Actor, at: datetime) -> Case:
-    case = case.record(act, actor, at, to=Status.AWAITING_CUSTOMER, opened_at=None, reminded=False)
+    former = case.claim.promise.model_copy(update={"sending_until": None}) if case.claim.promise is not None else None
+    case = case.record(act, actor, at, to=Status.AWAITING_CUSTOMER, promise=former, opened_at=None, reminded=False)
     return _each_slot(case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, None))
 
 

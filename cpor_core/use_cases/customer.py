@@ -8,8 +8,9 @@ from cpor_core.model.claim import CLOSED, OPEN, Claim, Reason, Recipient, Status
 from cpor_core.model.history import Actor, ActorKind
 from cpor_core.ports import Ports
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.case import Case, invalid_state
 from cpor_core.use_cases.acts import Intent, act, find
+from cpor_core.use_cases.debts import partner_answers_by
 
 LINK_LIVES = timedelta(days=90)
 """A link lives until so long after its claim is closed (rulings 23)."""
@@ -41,10 +42,12 @@ def expires_at(shown: Claim) -> datetime:
     return datetime.max.replace(tzinfo=shown.status_since.tzinfo)
 
 
-def possible_acts(shown: Claim, case: Case, now: datetime) -> tuple[str, ...]:
-    """Return what the page offers now: `decline`, `undo` or `end`."""
+def possible_acts(shown: Claim, case: Case, recipient: Recipient, now: datetime) -> tuple[str, ...]:
+    """Return what the page offers now: `decline`, `not-me`, `undo` or `end`."""
     if shown.status is Status.OFFICIAL:
         return ("end",)
+    if shown.status is Status.AWAITING_CUSTOMER:
+        return ("decline",) if recipient.failed else ("decline", "not-me")
     if shown.status in OPEN:
         return ("decline",)
     if shown.status is Status.DECLINED and shown.undoable and shown.promise is not None and now < shown.promise.ends_at:
@@ -64,6 +67,19 @@ async def decline(ports: Ports, case: Case, actor: Actor, now: datetime, intent:
     Raises `InvalidState` when the claim is closed, or declined already.
     """
     return await act(ports, case, now, lambda current: life.decline(current, actor, now), intent)
+
+
+async def not_me(ports: Ports, opened: Opened, now: datetime, intent: Intent) -> Case:
+    """Take the word of a recipient who is not the right person: it counts as a mail that came back (rulings 24)."""
+    actor, number = recipient_actor(opened.recipient), opened.recipient.number
+    answer_by = await partner_answers_by(ports, opened.case.claim, now)
+
+    def judge(current: Case) -> Case:
+        if current.claim.status is not Status.AWAITING_CUSTOMER:
+            raise invalid_state(current.claim, "passed on")
+        return life.recipient_failed(current, actor, now, number, answer_by=answer_by)
+
+    return await act(ports, opened.case, now, judge, intent)
 
 
 async def undo(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:

@@ -97,7 +97,8 @@ async def _tell_customer(
     promised, it is not recorded: a new promise (*mine* is the one that came too late) goes out as a corrected notice.
     """
     real_now, former = ports.real_now(), case.claim.promise
-    if former is not None and former != mine and real_now < former.sending_until:
+    sending_until = former.sending_until if former is not None and former != mine else None
+    if sending_until is not None and real_now < sending_until:
         return Paid(delayed=True)  # somebody else is sending it
     known = await ports.registry.customer(case.claim.tenant_id)
     if known is None:
@@ -116,10 +117,10 @@ async def _tell_customer(
         return None  # somebody else promised first, or nobody is to be told any more
     sent = await _send(ports, _letters(case.claim, NOTICE, promised.number, promised.recipients))
     if not sent.delivered and sent.delayed is not None:
-        await act(ports, case, now, lambda current: _let_others_send(current, promised, ports.real_now()))
+        await act(ports, case, now, lambda current: _let_others_send(current, promised))
         return _delayed(now, sent.delayed)
     if not sent.delivered:
-        answer_by = await _partner_answers_by(ports, case.claim, now)
+        answer_by = await partner_answers_by(ports, case.claim, now)
 
         def unreachable(current: Case) -> Case:
             return life.customer_unreachable(current, now, answer_by=answer_by, failed=sent.refused)
@@ -138,11 +139,11 @@ async def _tell_customer(
     return _delayed(now, sent.delayed) if sent.delayed is not None else None
 
 
-def _let_others_send(case: Case, promised: Promise, real_now: datetime) -> Case:
+def _let_others_send(case: Case, promised: Promise) -> Case:
     """Give the promise free: whoever pays next need not wait for us."""
     if case.claim.promise != promised or case.claim.opened_at is not None:
         return case
-    return case.changed(promise=promised.model_copy(update={"sending_until": real_now}))
+    return case.changed(promise=promised.model_copy(update={"sending_until": None}))
 
 
 def _promise(
@@ -220,9 +221,10 @@ async def _incumbents(ports: Ports, case: Case, now: datetime) -> tuple[str, ...
     return tuple(sorted({holder.claim.partner_name for holder in loaded if holder is not None}))
 
 
-async def _partner_answers_by(ports: Ports, claim: Claim, now: datetime) -> datetime:
+async def partner_answers_by(ports: Ports, claim: Claim, now: datetime) -> datetime:
+    """Return until when the claim's partner has time to name another contact."""
     found = await ports.registry.partner(claim.partner_id)
-    return ports.terms.partner_answers_by(now, found.value) if found is not None else ports.terms.decide_by(now)
+    return ports.terms.partner_answers_by(now, found.value if found is not None else None)
 
 
 # --- reminders and other mails --------------------------------------------------------------------------------------

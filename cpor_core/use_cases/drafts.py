@@ -206,10 +206,10 @@ async def edit(
     ports: Ports, case: Case, actor: Actor, now: datetime, patch: Mapping[str, object], intent: Intent
 ) -> Case:
     """
-    Change a draft by a JSON merge patch (RFC 7396).
+    Change a draft, or what a partner may change while more is asked of them, by a JSON merge patch (RFC 7396).
 
-    Raises pydantic's `ValidationError` for a patch that does not fit, `Immutable` for the tenant and the engagement,
-    `InvalidState` for anything but a draft, and what `draft` raises.
+    Raises pydantic's `ValidationError` for a patch that does not fit, `Immutable` for a field that is fixed, in
+    `partnerActionRequired` all but partnerId, items and contacts; `InvalidState`; and what `draft` raises.
     """
     sent = NewClaim.model_validate_json(
         json.dumps(merge_patch(_as_sent(case.claim), patch)), by_alias=True, by_name=False
@@ -218,27 +218,55 @@ async def edit(
         raise _immutable("customer.tenantId")
     if sent.engagement not in (case.claim.engagement, case.claim.filed_as):
         raise _immutable("engagement")
-    _verify_draft(settle(case, now), "edited")
+    _verify_editable(settle(case, now).claim)
     made = await draft(ports, case.claim.organisation, sent, now, case.claim.id)
 
     def judge(current: Case) -> Case:
-        _verify_draft(current, "edited")
-        return current.record(Act.EDITED, actor, now, **{name: getattr(made, name) for name in EDITABLE})
+        _verify_editable(current.claim)
+        changes = {name: getattr(made, name) for name in EDITABLE}
+        if current.claim.status is not Status.DRAFT:
+            changes = _answer(current.claim, changes)
+        return current.record(Act.EDITED, actor, now, **changes)
 
-    return await act(ports, case, now, judge, intent)
+    after = await act(ports, case, now, judge, intent)
+    if after.claim.status is Status.DRAFT:
+        return after
+    return await ports.claims.load(after.claim.id) or after  # new items have slots that were not read with the old ones
 
 
-EDITABLE = (
-    "name",
-    "partner_id",
-    "partner_name",
-    "domain",
-    "items",
-    "contacts",
-    "waive_incentive",
-    "revenue",
-    "comment",
-)
+EDITABLE = {
+    "name": "name",
+    "partner_id": "partnerId",
+    "partner_name": "partnerId",
+    "domain": "customer.domain",
+    "items": "items",
+    "contacts": "contacts",
+    "waive_incentive": "waiveIncentive",
+    "revenue": "revenue",
+    "comment": "comment",
+}
+"""What an edit of a draft may change, and how the caller calls it."""
+EDITABLE_IN_ANSWER = frozenset({"partner_id", "partner_name", "items", "contacts"})
+
+
+def _answer(claim: Claim, changes: Mapping[str, object]) -> dict[str, object]:
+    """Return what an edit in `partnerActionRequired` changes. Raises `Immutable` for any other field."""
+    changed = {name for name, value in changes.items() if value != getattr(claim, name)}
+    fixed = changed - EDITABLE_IN_ANSWER - {"partner_name"}
+    if fixed:
+        raise _immutable(EDITABLE[min(fixed)])
+    items: tuple[Item, ...] = tuple(changes["items"])  # type: ignore[arg-type]  # as `draft` made it
+    kept = {item.key for item in items}
+    return {
+        **{name: changes[name] for name in EDITABLE_IN_ANSWER},
+        "left_items": tuple(item for item in (*claim.left_items, *claim.items) if item.key not in kept),
+        "only_contacts_changed": claim.only_contacts_changed and changed <= {"contacts", "partner_name"},
+    }
+
+
+def _verify_editable(claim: Claim) -> None:
+    if claim.status not in (Status.DRAFT, Status.PARTNER_ACTION_REQUIRED):
+        raise invalid_state(claim, "edited")
 
 
 def _as_sent(claim: Claim) -> dict[str, object]:
@@ -273,9 +301,9 @@ def merge_patch(target: object, patch: object) -> object:
 def _immutable(field: str) -> Refused:
     return Refused(
         "Immutable",
-        f"{field} is fixed from the creation of a claim.",
+        f"{field} can no longer be changed.",
         target=field,
-        resolution="Make a new claim, and delete this draft.",
+        resolution="Leave it as it is, or make a new claim.",
     )
 
 
@@ -303,7 +331,7 @@ def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
     if case.claim.status not in MAY_ADD_EVIDENCE:
         raise invalid_state(case.claim, "given evidence")
     exists = any(evidence.file_name == upload.file_name for evidence in case.claim.evidence)
-    if exists and case.claim.status is not Status.DRAFT:
+    if exists and case.claim.status is not Status.DRAFT and not _is_kept(case.claim, upload):
         raise Refused(
             "EvidenceExists",
             "Evidence of a submitted claim is only added to, never replaced.",
@@ -328,6 +356,12 @@ def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
         )
 
 
+def _is_kept(claim: Claim, upload: Upload) -> bool:
+    """Whether the claim has this very file: the answer to its upload was lost, and the caller repeats it."""
+    told = (upload.file_name, hashlib.sha256(upload.data).hexdigest(), upload.signed_on)
+    return any((kept.file_name, kept.sha256, kept.signed_on) == told for kept in claim.evidence)
+
+
 MAY_ADD_EVIDENCE = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Status.OFFICIAL, Status.REJECTED})
 """Replaced only in a draft; afterwards evidence defends an association or prepares a dispute (rulings 10, 28)."""
 
@@ -339,9 +373,11 @@ async def add_evidence(
     Keep an evidence file; returns the case and whether the file name is new.
 
     The blob is written first, and the debt to forget it before that: a blob that no claim points to is deleted later.
-    Raises `InvalidState`, `EvidenceExists`, `TooManyFiles`.
+    The same file again changes nothing. Raises `InvalidState`, `EvidenceExists`, `TooManyFiles`.
     """
     _verify_may_add(settle(case, now), upload, now)
+    if _is_kept(case.claim, upload):
+        return case, False
     blob = f"{case.claim.id}-{ports.new_id()}"
     await ports.duework.add([_forget_blob(case.claim.id, blob, now)])
     await ports.blobs.put(blob, upload.data, upload.content_type)
@@ -361,7 +397,7 @@ async def add_evidence(
         _verify_may_add(current, upload, now)
         kept = tuple(evidence for evidence in current.claim.evidence if evidence.file_name != upload.file_name)
         new = len(kept) == len(current.claim.evidence)
-        return current.record(Act.EVIDENCE_ADDED, actor, now, evidence=(*kept, made))
+        return current.record(Act.EVIDENCE_ADDED, actor, now, evidence=(*kept, made), only_contacts_changed=False)
 
     replaced = [e.blob for e in case.claim.evidence if e.file_name == upload.file_name]
     if replaced:

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cpor_core.model.claim import Reason
+from cpor_core.errors import Refused
+from cpor_core.model.claim import Item, Reason
 from cpor_core.model.history import PROGRAMME
 from cpor_core.ports import Ports
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.acts import REVIEWS, Intent, act, review_position
+from cpor_core.use_cases.debts import partner_answers_by
 from cpor_core.use_cases.listing import load_all
 
 STALE_AFTER = timedelta(minutes=10)
@@ -31,6 +33,38 @@ async def approve(ports: Ports, case: Case, now: datetime, intent: Intent) -> Ca
 async def reject(ports: Ports, case: Case, now: datetime, reason: Reason, intent: Intent) -> Case:
     """Refuse a claim, or its dispute for good. Raises `InvalidState`."""
     return await act(ports, case, now, lambda current: life.reject(current, PROGRAMME, now, reason), intent)
+
+
+async def request_information(
+    ports: Ports, case: Case, now: datetime, reasons: Sequence[Reason], intent: Intent
+) -> Case:
+    """Ask the partner for more, within their own calendar. Raises `InvalidState`."""
+    answer_by = await partner_answers_by(ports, case.claim, now)
+    return await act(
+        ports,
+        case,
+        now,
+        lambda current: life.request_information(current, PROGRAMME, now, reasons, answer_by=answer_by),
+        intent,
+    )
+
+
+async def strike_items(ports: Ports, case: Case, now: datetime, items: Sequence[Item], intent: Intent) -> Case:
+    """Take items out that the evidence does not cover. Raises `InvalidState`, `ItemNotInClaim`."""
+    keys = {item.key for item in items}
+
+    def judge(current: Case) -> Case:
+        after = life.strike_items(current, PROGRAMME, now, keys, Reason.PRODUCTS_MISSING)
+        if not keys <= {item.key for item in current.claim.items}:
+            raise Refused(
+                "ItemNotInClaim",
+                "The claim does not have all of these items.",
+                target="items",
+                resolution="Read the claim again and name items that it has.",
+            )
+        return after
+
+    return await act(ports, case, now, judge, intent)
 
 
 async def revoke(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:

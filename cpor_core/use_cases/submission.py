@@ -1,11 +1,15 @@
 """Submission and its dry run, by the same checks; withdrawal; ends by the partner."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from cpor_core.errors import Detail, Refused
+from cpor_core.model.catalogue import Engagement
 from cpor_core.model.claim import Acknowledgements, Claim, NewClaim, Reason
 from cpor_core.model.history import Actor
+from cpor_core.model.registry import Customer, Partner
 from cpor_core.ports import Ports
 from cpor_core.rules.checks import failed_checks
 from cpor_core.rules.identifiers import new_claim_id
@@ -23,11 +27,7 @@ async def submit(
 
     Raises `InvalidState`, `SlotCrowded`, and `ValidationFailed` with every failed check.
     """
-    engagement = ports.catalogue.engagement(case.claim.engagement)
-    found = await ports.registry.partner(case.claim.partner_id)
-    partner = found.value if found is not None else None
-    known = await ports.registry.customer(case.claim.tenant_id)
-    customer = known.value if known is not None else None
+    known = await _known(ports, case.claim)
 
     def judge(current: Case) -> Case:
         after = life.submit(
@@ -35,21 +35,89 @@ async def submit(
             actor,
             now,
             acknowledgements=acknowledgements,
-            partner_name=partner.name if partner is not None else current.claim.partner_name,
-            automatic_review=engagement.review == "automatic",
+            partner_name=known.partner_name(current.claim),
+            automatic_review=known.engagement.review == "automatic",
             start_review_by=ports.terms.start_review_by(now),
         )
-        failed = failed_checks(current.claim, engagement, partner, customer, current.slots, acknowledgements, now)
-        if failed:
+        _verify(known, current, acknowledgements, now)
+        return after
+
+    return await act(ports, case, now, judge, intent)
+
+
+async def resubmit(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+    """
+    Answer what the reviewer asked for, by the same checks as the submission.
+
+    Raises `InvalidState`, `SlotCrowded`, `SlotAwaitsCustomer`, and `ValidationFailed` with every failed check.
+    """
+    known = await _known(ports, case.claim)
+
+    def judge(current: Case) -> Case:
+        after = life.resubmit(current, actor, now, start_review_by=ports.terms.start_review_by(now))
+        _verify(known, current, current.claim.acknowledgements, now)
+        return after.changed(partner_name=known.partner_name(current.claim))
+
+    return await act(ports, case, now, judge, intent)
+
+
+async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+    """
+    Dispute a rejection with a justification, or with evidence added since.
+
+    Raises `InvalidState`, `NotDisputable`, `JustificationMissing`, `SlotCrowded`.
+    """
+
+    def judge(current: Case) -> Case:
+        after = life.dispute(current, actor, now, decide_by=ports.terms.decide_by(now))
+        new_evidence = any(evidence.added_at > current.claim.status_since for evidence in current.claim.evidence)
+        if intent.remark is None and not new_evidence:
             raise Refused(
-                "ValidationFailed",
-                f"{len(failed)} of the checks at submission failed.",
-                resolution="Put right what the details name, then submit again.",
-                details=failed,
+                "JustificationMissing",
+                "A dispute needs a justification, or evidence added since the rejection.",
+                target="justification",
+                resolution="Say why the rejection is wrong, or upload new evidence first.",
             )
         return after
 
     return await act(ports, case, now, judge, intent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the registry and the catalogue know of a claim."""
+
+    engagement: Engagement
+    partner: Partner | None
+    customer: Customer | None
+
+    def partner_name(self, claim: Claim) -> str:
+        return self.partner.name if self.partner is not None else claim.partner_name
+
+
+async def _known(ports: Ports, claim: Claim) -> _Known:
+    partner, customer = await asyncio.gather(
+        ports.registry.partner(claim.partner_id), ports.registry.customer(claim.tenant_id)
+    )
+    return _Known(
+        ports.catalogue.engagement(claim.engagement),
+        partner.value if partner is not None else None,
+        customer.value if customer is not None else None,
+    )
+
+
+def _verify(known: _Known, case: Case, acknowledgements: Acknowledgements | None, now: datetime) -> None:
+    """Raise `ValidationFailed` with every check that the claim fails."""
+    failed = failed_checks(
+        case.claim, known.engagement, known.partner, known.customer, case.slots, acknowledgements, now
+    )
+    if failed:
+        raise Refused(
+            "ValidationFailed",
+            f"{len(failed)} of the checks at submission failed.",
+            resolution="Put right what the details name, then submit again.",
+            details=failed,
+        )
 
 
 async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: datetime) -> Sequence[Detail]:
@@ -62,18 +130,8 @@ async def dry_run(
     ports: Ports, claim: Claim, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
     """Return every check that *claim* would fail; never whether somebody else holds a slot (rulings 8)."""
-    engagement = ports.catalogue.engagement(claim.engagement)
-    found = await ports.registry.partner(claim.partner_id)
-    known = await ports.registry.customer(claim.tenant_id)
-    return failed_checks(
-        claim,
-        engagement,
-        found.value if found is not None else None,
-        known.value if known is not None else None,
-        {},
-        acknowledgements,
-        now,
-    )
+    known = await _known(ports, claim)
+    return failed_checks(claim, known.engagement, known.partner, known.customer, {}, acknowledgements, now)
 
 
 async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:

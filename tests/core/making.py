@@ -74,24 +74,27 @@ def evidence(signed_on: date | None = date(2026, 10, 1), file_name: str = "sow.p
 
 def draft(name: str = "a", *, organisation: str = ADATUM, items: tuple[Item, ...] = (TEAMS,), **changes: Any) -> Case:
     """Return a new draft with slots that nobody has used."""
-    engagement = changes.get("engagement", USAGE)
-    made = Claim(
-        id=claim_id(name),
-        tenant_id=TENANT,
-        organisation=organisation,
-        partner_id=PARTNER_IDS[organisation],
-        partner_name=NAMES[organisation],
-        name="Contoso adoption",
-        domain="contoso.fr",
-        items=items,
-        contacts=contacts(),
-        evidence=(evidence(),),
-        status_since=MONDAY,
-        created_at=MONDAY,
-        updated_at=MONDAY,
-        **{"engagement": engagement, "due": MONDAY + timedelta(days=90), **changes},
+    made = Claim.model_validate(
+        {
+            "id": claim_id(name),
+            "tenant_id": TENANT,
+            "organisation": organisation,
+            "partner_id": PARTNER_IDS[organisation],
+            "partner_name": NAMES[organisation],
+            "engagement": USAGE,
+            "name": "Contoso adoption",
+            "domain": "contoso.fr",
+            "items": items,
+            "contacts": contacts(),
+            "evidence": (evidence(),),
+            "status_since": MONDAY,
+            "created_at": MONDAY,
+            "updated_at": MONDAY,
+            "due": MONDAY + timedelta(days=90),
+            **changes,
+        }
     )
-    slots = {item.key: Slot(engagement=engagement, key=item.key) for item in items}
+    slots = {item.key: Slot(engagement=made.engagement, key=item.key) for item in items}
     case = Case(made, slots, seen={made.id: "1"})
     return case.record(Act.CREATED, PERSON, MONDAY, to=Status.DRAFT, due=made.due, status_since=MONDAY)
 
@@ -147,6 +150,7 @@ def a_promise(number: int = 1, *, ends_at: datetime = ENDS_AT, recipients: tuple
         ),
         sending_until=TOLD_AT + timedelta(minutes=2),
         recipients=recipients,
+        customer_name="Contoso France",
     )
 
 

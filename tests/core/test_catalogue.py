@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from cpor_app.adapters.catalogue import load_catalogue, read_catalogue
 from cpor_core.model.catalogue import Catalogue, Engagement, ExtraField, ItemKind, PurchaseChannel, Review
 from cpor_core.model.registry import Channel
-from tools.engagements_page import PAGE, page
 
 CATALOGUE = load_catalogue()
 LISTED_KEYS = {
@@ -181,11 +180,6 @@ def test_an_engagement_is_answered_with_exactly_the_promised_keys() -> None:
 def test_the_catalogue_is_read_once() -> None:
     """A process keeps what it has read."""
     assert load_catalogue() is CATALOGUE
-
-
-def test_the_page_for_readers_is_up_to_date() -> None:
-    """`python -m tools.engagements_page` writes it again."""
-    assert PAGE.read_text(encoding="utf-8") == page(CATALOGUE)
 
 
 # ---------------------------------------------------------------------------------- what an editor may not do

@@ -600,7 +600,7 @@ def test_a_hand_over_after_the_window_was_stopped_closes_nothing() -> None:
 
     assert case.claim.status is Status.PARTNER_ACTION_REQUIRED
     assert mails(case.claim) == []
-    assert effective(case.claim, case.slots, ENDS_AT).status is Status.PARTNER_ACTION_REQUIRED
+    assert effective(case.claim, case.slots, ENDS_AT).official_since is None
 
 
 # --- nobody can be told -----------------------------------------------------------------------------------------------

@@ -29,7 +29,9 @@ class Job:
 
     name: str
     run: Callable[[World], Awaitable[object]]
-    prepare: Callable[[World], Awaitable[None]] = nothing
+    prepare: Callable[[World], Awaitable[object]] = nothing
+    in_full: bool = False
+    """Whether what the SDK mends is tried at each write by itself too; else only at every write of one run."""
 
 
 # --- steps that jobs share ------------------------------------------------------------------------------------------
@@ -45,18 +47,23 @@ async def draft(world: World, tenant: str = PARTNER) -> str:
     return claim_id
 
 
-async def submitted(world: World, tenant: str = PARTNER) -> str:
-    """Make and submit a claim, under keys; returns its id."""
-    claim_id = await draft(world, tenant)
+async def submit(world: World, claim_id: str, tenant: str = PARTNER) -> None:
+    """Submit a draft, under a key."""
     await world.ask("POST", f"/claims/{claim_id}/submit", tenant=tenant, key="submit", json=ACKNOWLEDGED)
-    return claim_id
 
 
-async def told(world: World, tenant: str = PARTNER) -> str:
+async def told(world: World) -> str:
     """Bring a claim to where its customer was told; returns its id."""
-    claim_id = await submitted(world, tenant)
+    claim_id = await draft(world)
+    await submit(world, claim_id)
     await world.rest()
     return claim_id
+
+
+async def only_claim(world: World, tenant: str = PARTNER) -> str:
+    """Return the id of the partner's one claim."""
+    (claim,) = (await world.ask("GET", "/claims", tenant=tenant)).json()["value"]
+    return str(claim["id"])
 
 
 async def window(world: World, claim_id: str, tenant: str = PARTNER) -> dict[str, str]:
@@ -82,8 +89,8 @@ async def becomes_official(world: World) -> object:
 
 async def is_declined(world: World) -> object:
     """The customer is reminded, says no, takes it back and says no again; each no is confirmed."""
-    claim_id = await told(world)
-    await world.until("2026-11-06T08:00:00+00:00")
+    claim_id = await only_claim(world)
+    await world.until(REMINDER_AT)
     await world.rest()
     for act in ("decline", "undo", "decline"):
         await world.press(act, claim_id)
@@ -91,9 +98,14 @@ async def is_declined(world: World) -> object:
     return (await world.ask("GET", f"/claims/{claim_id}")).json()["status"]
 
 
+REMINDER_AT = "2026-11-06T08:00:00+00:00"
+"""09:00 in Paris on the business day before the last of a window that was opened on Monday."""
+
+
 async def takes_over(world: World) -> object:
     """A second partner's claim for a held item is reviewed, approved and told; at its window's end it takes over."""
-    claim_id = await submitted(world, OTHER_PARTNER)
+    claim_id = await only_claim(world, OTHER_PARTNER)
+    await submit(world, claim_id, OTHER_PARTNER)
     for act in ("start", "approve"):
         await world.ask("POST", f"/reviews/{claim_id}/{act}", key=act, **REVIEWER)
     await world.rest()
@@ -103,23 +115,24 @@ async def takes_over(world: World) -> object:
 
 
 async def somebody_holds_the_item(world: World) -> None:
-    """An official association of another partner."""
+    """An official association of one partner, and the draft of another for the same item."""
     claim_id = await told(world)
     await world.until((await window(world, claim_id))["endsAt"])
     await world.rest()
+    await draft(world, OTHER_PARTNER)
 
 
 async def is_deleted(world: World) -> object:
     """A draft with evidence is deleted, and every trace of it."""
-    claim_id = await draft(world)
+    claim_id = await only_claim(world)
     await world.ask("DELETE", f"/claims/{claim_id}", expect=(204, 404))
     await world.rest()
     return (await world.ask("GET", f"/claims/{claim_id}", expect=(404,))).status_code
 
 
 JOBS = (
-    Job("becomes official", becomes_official),
-    Job("is declined", is_declined),
+    Job("becomes official", becomes_official, in_full=True),
+    Job("is declined", is_declined, prepare=told),
     Job("takes over", takes_over, prepare=somebody_holds_the_item),
-    Job("is deleted", is_deleted),
+    Job("is deleted", is_deleted, prepare=draft),
 )

@@ -55,7 +55,7 @@ class Fault:
     What goes wrong, and where.
 
     `number` counts from 1, for reads, writes and mails each by itself: so the fourth write is the fourth write even
-    when the requests of a sweep overtake each other. None is "every read, once each".
+    when the requests of a sweep overtake each other. None is "every one of them, once".
     """
 
     on: str
@@ -98,7 +98,7 @@ class Trail(Plan):
 
     def _each_once(self, fault: Fault, request: Request) -> Trouble | None:
         line = f"{request.method} {request.path}?{request.query}"
-        self.hit = "every read"
+        self.hit = "every one"
         if line in self._troubled:  # this is the SDK's next try
             self._troubled.remove(line)
             return None
@@ -173,6 +173,18 @@ class DueWorkOfThisClock:
         await self._inner.forget(table, partition, key)
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """All that outlives a process: what lies in storage, what was mailed, and the time."""
+
+    now: datetime
+    rows: Mapping[str, Sequence[Mapping[str, Any]]]
+    """By table, as the SDK gives them."""
+    blobs: Mapping[str, bytes]
+    sent: Sequence[OutgoingMail]
+    written: Mapping[tuple[datetime, str, str], datetime]
+
+
 @dataclass
 class World:
     """One deployment, its users, its host and its time."""
@@ -185,8 +197,6 @@ class World:
     """The test's own way into storage, in which nothing goes wrong; the host's `queues` too."""
     queues: AzureQueues
     trail: Trail = field(default_factory=Trail)
-    deaths: int = 0
-    busy_answers: int = 0
     _service: Service | None = None
     _written: dict[tuple[datetime, str, str], datetime] = field(default_factory=dict)
     _waiting: list[Taken] = field(default_factory=list)
@@ -231,7 +241,6 @@ class World:
             for task in orphans:
                 task.cancel()
             await asyncio.gather(*orphans, return_exceptions=True)
-            self.deaths += 1
             await self.start(Trail())
             return None
 
@@ -271,7 +280,6 @@ class World:
         if answer.status_code != 503 or fault is None or fault.mode != STAYS_BUSY:
             return False
         assert "Retry-After" in answer.headers
-        self.busy_answers += 1
         return True
 
     async def press(self, act: str, claim_id: str) -> None:
@@ -340,10 +348,12 @@ class World:
     async def end(self) -> None:
         """Let all time pass; what was ever owed is paid then, or never will be."""
         await self.rest()
-        for time in (ALL_OVER, SETTLED):
-            self.clock.advance(time)
+        self.clock.advance(ALL_OVER)
+        await self.fire()
+        await self.rest()
+        if await self.dues():  # of what was done just now: too young to be deleted
+            self.clock.advance(SETTLED)
             await self.fire()
-            await self.rest()
 
     # --- what lies in storage ---------------------------------------------------------------------------------------
 
@@ -356,11 +366,33 @@ class World:
         rows = [row for row in await self.stored(table) if row["RowKey"].startswith(kind)]
         return {row["RowKey"]: json.loads(unpacked(row["document"])) for row in rows}
 
-    async def blobs(self) -> int:
-        """Return how many blobs there are."""
-        client = self.connection.blobs()
-        async with client:
-            return len([blob async for blob in client.get_container_client("evidence").list_blobs()])
+    async def blobs(self) -> dict[str, bytes]:
+        """Return the bytes of every blob."""
+        async with self.connection.blobs() as client:
+            container = client.get_container_client("evidence")
+            names = [blob.name async for blob in container.list_blobs()]
+            return {name: await (await container.download_blob(name)).readall() for name in names}
+
+    async def save(self) -> Saved:
+        """Return everything that another world needs to go on from here; the queues must be empty."""
+        rows = {table: await self.stored(table) for table in TABLES}
+        return Saved(await self.clock.now(), rows, await self.blobs(), tuple(self.post.sent), dict(self._written))
+
+    async def load(self, saved: Saved) -> None:
+        """Go on from where another world was saved."""
+        self.clock.set(saved.now)
+        self.post.sent = list(saved.sent)
+        self._written = dict(saved.written)
+        await asyncio.gather(*(self._fill(table, rows) for table, rows in saved.rows.items()))
+        if saved.blobs:
+            async with self.connection.blobs() as client:
+                for name, data in saved.blobs.items():
+                    await client.get_blob_client("evidence", name).upload_blob(data)
+
+    async def _fill(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        client = self.tables.get_table_client(table)
+        for partition in {row["PartitionKey"] for row in rows}:
+            await client.submit_transaction([("create", dict(row)) for row in rows if row["PartitionKey"] == partition])
 
     async def owing(self) -> list[str]:
         """Return what the stored claims owe now."""
@@ -375,16 +407,19 @@ class World:
 
 
 @asynccontextmanager
-async def world(connection_string: str, issuer: LocalIssuer) -> AsyncIterator[World]:
-    """Make a world with two partners and a customer, in which nothing has gone wrong yet."""
+async def world(connection_string: str, issuer: LocalIssuer, saved: Saved | None = None) -> AsyncIterator[World]:
+    """Make a world in which nothing goes wrong yet: a saved one, else a new one with two partners and a customer."""
     connection = StorageConnection.from_text(connection_string).without_pauses()
     await provision(connection, TABLES, (*QUEUES, *POISON), bootstrap.CONTAINERS)
     queues = AzureQueues(connection)
     async with connection.tables() as tables:
         made = World(connection, issuer, FixedClock(MONDAY), Post(), tables, queues)
         try:
-            await made.start(Trail())
-            await made.service.register()
+            if saved is None:
+                await made.start(Trail())
+                await made.service.register()
+            else:
+                await made.load(saved)
             yield made
         finally:
             await made.stop()

@@ -1,5 +1,6 @@
 """The main job as its users live it: a claim, a notice, five business days, figures."""
 
+import json
 from datetime import datetime, timedelta
 
 from tests.support.service import ACKNOWLEDGED, CUSTOMER, OTHER_PARTNER, SUBSCRIPTION, Service
@@ -21,7 +22,8 @@ async def test_silence_makes_a_claim_official_and_opens_the_figures(service: Ser
     service.clock.set(ends_at)
 
     official = (await service.request("GET", f"/claims/{claim['id']}")).json()
-    line = f'{{"month": "2026-11", "item": "{SUBSCRIPTION}", "activeUsers": 30, "availableSeats": 50, "assignedSeats": 40}}\n'
+    numbers = {"activeUsers": 30, "availableSeats": 50, "assignedSeats": 40}
+    line = json.dumps({"month": "2026-11", "item": SUBSCRIPTION, **numbers}) + "\n"
     fed = await service.programme(
         "POST",
         f"/usage/reports?tenantId={CUSTOMER}&format=jsonl",
@@ -49,7 +51,7 @@ async def test_silence_makes_a_claim_official_and_opens_the_figures(service: Ser
 
 
 async def test_timer_writes_down_what_is_true_already(service: Service) -> None:
-    """The timer changes neither state nor instants nor hashes; afterwards the customer is told with a link to end it."""
+    """The timer changes neither state nor instants nor hashes; the customer is told then, with a link to end it."""
     claim = await service.official()
     before = (await service.request("GET", f"/claims/{claim['id']}/history")).json()["value"]
 

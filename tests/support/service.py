@@ -27,6 +27,7 @@ from devhost.http_triggers import HttpTriggers
 from devhost.invocations import Invoker
 from devhost.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, LocalIssuer
 from tests.doubles.clock import FixedClock
+from tests.support import description
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC_URL = "http://127.0.0.1:7071/api"
@@ -280,7 +281,10 @@ async def running_service(
     app = HttpTriggers(functions(), _invoker(), {})
     try:
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app), base_url=PUBLIC_URL, follow_redirects=False
+            transport=httpx.ASGITransport(app=app),
+            base_url=PUBLIC_URL,
+            follow_redirects=False,
+            event_hooks={"response": [description.verify]},
         ) as client:
             yield Service(services, clock, mailbox, issuer, client)
     finally:

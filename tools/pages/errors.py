@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cpor_app.triggers.http import OPERATIONS
 from cpor_app.triggers.refusals import DETAIL_CODES, STATUSES
-import function_app  # noqa: F401 - fills the table of operations
+from tools.pages.functions import operations
 from tools.pages.markdown import code, listed, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,9 +61,7 @@ def _words(node: ast.expr) -> str | None:
 def codes_table() -> str:
     """Return each code with its status and what callers can do about it."""
     answers = raised()
-    rows = (
-        (code(name), f"{int(status)} {status.phrase}", _what_to_do(name, answers)) for name, status in STATUSES.items()
-    )
+    rows = ((code(name), str(int(status)), _what_to_do(name, answers)) for name, status in STATUSES.items())
     return "\n".join(table(("code", "status", "what to do"), rows))
 
 
@@ -75,23 +72,20 @@ def details_table() -> str:
 
 
 def _what_to_do(name: str, answers: Sequence[Raised]) -> str:
-    told = list(dict.fromkeys(one.resolution for one in answers if one.code == name and one.resolution))
-    return " *or* ".join(told) if 0 < len(told) <= MOST_ANSWERS else "as `resolution` says"
+    told = [one.resolution for one in answers if one.code == name]
+    if not told:
+        return "not answered yet"
+    words = list(dict.fromkeys(filter(None, told)))
+    return " *or* ".join(words) if 0 < len(words) <= MOST_ANSWERS else "as `resolution` says"
 
 
 def operations_table() -> str:
-    """Return each operation with the codes that it may answer besides those that all may."""
-    rows = (
-        (code(line.name), listed(name for name in STATUSES if name in line.codes and name not in _everywhere()))
-        for line in OPERATIONS
-    )
-    return "\n".join(table(("operation", "codes"), rows))
+    """Return each operation with the codes of its own; what follows from its shape stands on the page in words."""
+    rows = ((code(line.name), listed(name for name in STATUSES if name in line.refusals)) for line in operations())
+    return "\n".join(table(("operation", "its own codes"), rows))
 
 
 def everywhere() -> str:
-    """Return the codes that any operation may answer, as one line."""
-    return f"Any operation: {listed(_everywhere())}."
-
-
-def _everywhere() -> Sequence[str]:
-    return [name for name in STATUSES if all(name in line.codes for line in OPERATIONS)]
+    """Return the codes that every operation may answer, as one line."""
+    lines = operations()
+    return f"Any operation: {listed(name for name in STATUSES if all(name in line.codes for line in lines))}."

@@ -5,10 +5,9 @@ import json
 import runpy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-import azure.functions as func
 
 from cpor_app.triggers.http import OPERATIONS, Operation
 from cpor_core.model.people import Role
@@ -30,32 +29,40 @@ class Indexed:
 def indexed() -> Sequence[Indexed]:
     """Return every function of the app, in the order in which the modules declare them."""
     app = runpy.run_path(str(ROOT / "function_app.py"))["app"]  # anew: an app tells its functions once
-    operations = {line.name: line for line in OPERATIONS}
-    return [_indexed(each, operations) for each in app.get_functions()]
+    lines = {line.name: line for line in OPERATIONS}
+    return [_indexed(each, lines) for each in app.get_functions()]
 
 
-def _indexed(declared: Any, operations: Mapping[str, Operation]) -> Indexed:
+@cache
+def operations() -> Sequence[Operation]:
+    """Return the table of operations in that same order."""
+    return [function.operation for function in indexed() if function.operation is not None]
+
+
+def _indexed(declared: Any, lines: Mapping[str, Operation]) -> Indexed:
     name = declared.get_function_name()
     bindings = [json.loads(raw) for raw in declared.get_raw_bindings()]
     trigger = next(binding for binding in bindings if binding["type"].endswith("Trigger"))
-    operation = operations.get(name)
-    summary = operation.summary if operation is not None else first_sentence(declared.get_user_function())
-    return Indexed(name, trigger, summary, operation)
+    operation = lines.get(name)
+    if operation is None:
+        return Indexed(name, trigger, first_paragraph(inspect.getdoc(declared.get_user_function())), None)
+    return Indexed(name, trigger, f"{operation.summary}. {first_paragraph(operation.description)}", operation)
 
 
-def first_sentence(documented: object) -> str:
-    """Return the first line of a docstring, without its full stop."""
-    return (inspect.getdoc(documented) or "").partition("\n")[0].removesuffix(".")
+def first_paragraph(documented: str | None) -> str:
+    """Return the first paragraph of a docstring, as one line."""
+    return " ".join((documented or "").partition("\n\n")[0].split())
 
 
 def functions_tables() -> str:
     """Return the functions that callers reach, by subject, and those that queues and the timer start."""
     functions = indexed()
-    called = [function for function in functions if function.trigger["type"] == "httpTrigger"]
-    subjects = dict.fromkeys(line.operation.tag if line.operation else "Everything else" for line in called)
+    called: dict[str, list[Indexed]] = {}
+    for one in functions:
+        if one.trigger["type"] == "httpTrigger":
+            called.setdefault(one.operation.tag if one.operation is not None else "Everything else", []).append(one)
     parts = []
-    for subject in subjects:
-        mine = [one for one in called if (one.operation.tag if one.operation else "Everything else") == subject]
+    for subject, mine in called.items():
         parts += [f"### {subject}", "", *_called(mine), ""]
     parts += ["## Started by queues and the timer", "", *_started(functions)]
     return "\n".join(parts)
@@ -72,8 +79,7 @@ def _called(functions: Sequence[Indexed]) -> Iterator[str]:
 
 
 def _methods(trigger: Mapping[str, Any]) -> str:
-    methods = trigger.get("methods") or []
-    return "any method" if len(methods) >= len(func.HttpMethod) else ", ".join(methods)
+    return ", ".join(trigger.get("methods") or ["any method"])
 
 
 def _roles(function: Indexed) -> str:
@@ -100,12 +106,6 @@ def _started(functions: Sequence[Indexed]) -> Iterator[str]:
 
 def roles_table() -> str:
     """Return what each role opens."""
-    return "\n".join(
-        table(
-            ("role", "opens"),
-            (
-                (code(role), listed(line.name for line in OPERATIONS if line.roles and role in line.roles))
-                for role in Role
-            ),
-        )
-    )
+    lines = operations()
+    rows = ((code(role), listed(line.name for line in lines if line.roles and role in line.roles)) for role in Role)
+    return "\n".join(table(("role", "opens"), rows))

@@ -43,11 +43,9 @@ class ClaimsTable:
             return None
         claim = Claim.model_validate_json(unpacked(row.values["document"]))
         seen = {claim.id: row.etag}
+        slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
         if claim.status in CLOSED or (claim.status is Status.DRAFT and not slots_of_drafts):
-            return Case(
-                claim, {item.key: Slot(engagement=claim.engagement, key=item.key) for item in claim.items}, seen=seen
-            )
-        slots = {item.key: Slot(engagement=claim.engagement, key=item.key) for item in claim.items}
+            return Case(claim, slots, seen=seen)
         prefix = f"slot|{claim.engagement}|"
         first, last = prefix + min(slots), prefix + max(slots)
         async for found in self._rows.query(TABLE, claim.tenant_id, start=first, before=behind(last)):

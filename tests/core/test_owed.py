@@ -1,0 +1,118 @@
+"""What a claim owes and when, in every state."""
+
+from datetime import datetime
+
+import pytest
+
+from cpor_core.model.claim import Reason, Status
+from cpor_core.rules.owed import Debt, Owed, due_now, owed
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from tests.core.making import (
+    ANNE,
+    DAY,
+    ENDS_AT,
+    MICROSECOND,
+    MONDAY,
+    PERSON,
+    REMINDER_AT,
+    TOLD_AT,
+    awaiting,
+    draft,
+    in_state,
+    official,
+    promised,
+    rejected,
+    submitted,
+    told,
+    unreachable,
+)
+
+ENDS = Owed(Debt.WRITE_DOWN, ENDS_AT)
+REMINDER = Owed(Debt.REMIND_CUSTOMER, REMINDER_AT)
+
+
+@pytest.mark.parametrize("status", [Status.SUBMITTED, Status.UNDER_REVIEW, Status.DISPUTED, Status.REJECTED_FINAL])
+def test_nothing_is_owed_where_only_people_act(status: Status) -> None:
+    """A reviewer's limit is shown and counted, never a debt; what is closed owes nothing."""
+    assert owed(in_state(status).claim) == frozenset()
+
+
+@pytest.mark.parametrize("case", [draft(), unreachable(draft()), rejected(draft())], ids=["draft", "asked", "rejected"])
+def test_what_ends_by_itself_is_to_be_written_down(case: Case) -> None:
+    """At the instant that is stored."""
+    assert owed(case.claim) == {Owed(Debt.WRITE_DOWN, case.claim.due)}
+
+
+def test_a_claim_whose_time_is_not_set_ends_not_by_itself() -> None:
+    """A rejection without a limit stays as it is."""
+    assert owed(rejected(draft()).claim.model_copy(update={"due": None})) == frozenset()
+
+
+def test_a_deleted_draft_is_to_be_erased() -> None:
+    """At once, by whomever comes first."""
+    assert owed(in_state(Status.DELETED).claim) == {Owed(Debt.ERASE)}
+
+
+def test_a_customer_who_was_not_told_is_to_be_told() -> None:
+    """Before the promise, and after it until the hand-over."""
+    case = submitted(draft(), automatic=True)
+
+    assert owed(case.claim) == {Owed(Debt.TELL_CUSTOMER)}
+    assert owed(promised(case).claim) == {Owed(Debt.TELL_CUSTOMER)}
+
+
+def test_once_told_the_reminder_and_the_end_are_owed() -> None:
+    """Each at its own instant."""
+    assert owed(awaiting(draft()).claim) == {ENDS, REMINDER}
+
+
+def test_a_reminder_is_owed_once() -> None:
+    """Sent is sent."""
+    assert owed(awaiting(draft()).changed(reminded=True).claim) == {ENDS}
+
+
+@pytest.mark.parametrize("opened_at", [REMINDER_AT, REMINDER_AT + MICROSECOND, ENDS_AT - MICROSECOND])
+def test_who_was_told_after_the_reminders_instant_gets_none(opened_at: datetime) -> None:
+    """The notice is fresh enough."""
+    case = told(submitted(draft(), automatic=True), opened_at)
+
+    assert owed(case.claim) == {ENDS}
+
+
+def test_each_mail_is_a_debt_of_its_own() -> None:
+    """Official, then ended: a confirmation and a closing mail."""
+    case = life.end(official(draft()), PERSON, ENDS_AT + DAY, Reason.PARTNER_DISASSOCIATED)
+
+    assert owed(case.claim) == {
+        Owed(Debt.SEND_MAIL, about="officialConfirmation-1"),
+        Owed(Debt.SEND_MAIL, about="closing-2"),
+    }
+
+
+def test_a_no_leaves_only_its_confirmation() -> None:
+    """Neither reminder nor end of a window."""
+    assert owed(life.decline(awaiting(draft()), ANNE, TOLD_AT).claim) == {
+        Owed(Debt.SEND_MAIL, about="declineConfirmation-1")
+    }
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        (MONDAY, set()),
+        (REMINDER_AT - MICROSECOND, set()),
+        (REMINDER_AT, {Debt.REMIND_CUSTOMER}),
+        (ENDS_AT - MICROSECOND, {Debt.REMIND_CUSTOMER}),
+        (ENDS_AT, {Debt.WRITE_DOWN}),
+        (ENDS_AT + DAY, {Debt.WRITE_DOWN}),
+    ],
+)
+def test_a_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Debt]) -> None:
+    """It is owed only while the window runs (rulings 19)."""
+    assert due_now(awaiting(draft()).claim, now) == due
+
+
+def test_what_is_owed_at_once_is_due_now() -> None:
+    """However early."""
+    assert due_now(submitted(draft(), automatic=True).claim, MONDAY - 400 * DAY) == {Debt.TELL_CUSTOMER}

@@ -1,0 +1,64 @@
+"""How long each side has, in its own calendar."""
+
+from datetime import UTC, datetime, timedelta
+
+from cpor_core.rules.business_days import Calendar
+from cpor_core.rules.terms import Terms
+from tests.core.making import MONDAY, partner
+
+TERMS = Terms(programme=Calendar(country="US", time_zone="UTC"))
+THURSDAY = datetime(2026, 11, 26, tzinfo=UTC)
+"""Thanksgiving Day."""
+
+
+def test_a_reviewer_has_five_business_days_to_start_and_five_to_decide() -> None:
+    """In the programme's calendar: Veterans Day and the weekend do not count."""
+    assert TERMS.start_review_by(MONDAY) == datetime(2026, 11, 10, tzinfo=UTC)
+    assert TERMS.start_review_by(MONDAY + timedelta(days=2)) == datetime(2026, 11, 13, tzinfo=UTC)
+    assert TERMS.decide_by(MONDAY) == TERMS.start_review_by(MONDAY)
+
+
+def test_a_limit_ends_with_the_last_of_its_days() -> None:
+    """Whatever hour it begins."""
+    assert TERMS.decide_by(THURSDAY) == TERMS.decide_by(THURSDAY + timedelta(hours=23, minutes=59))
+
+
+def test_a_partner_has_five_business_days_in_its_own_calendar() -> None:
+    """Armistice Day is a holiday in France, and the day ends in Paris."""
+    monday = datetime(2026, 11, 9, 9, tzinfo=UTC)
+
+    assert TERMS.partner_answers_by(monday, partner()) == datetime(2026, 11, 17, 23, tzinfo=UTC)
+    assert TERMS.partner_answers_by(monday, partner(country="CZ", time_zone="Europe/Prague")) == datetime(
+        2026, 11, 16, 23, tzinfo=UTC
+    )
+
+
+def test_a_subdivision_has_holidays_of_its_own() -> None:
+    """Saint Andrew's Day is one in Scotland, not in England."""
+    friday = datetime(2026, 11, 27, 9, tzinfo=UTC)
+    scottish = partner(country="GB", subdivision="SCT", time_zone="Europe/London")
+    english = partner(country="GB", subdivision="ENG", time_zone="Europe/London")
+
+    assert TERMS.partner_answers_by(friday, scottish) == datetime(2026, 12, 8, tzinfo=UTC)
+    assert TERMS.partner_answers_by(friday, english) == datetime(2026, 12, 5, tzinfo=UTC)
+
+
+def test_the_lengths_are_the_programmes_to_set() -> None:
+    """Each of its own."""
+    terms = Terms(
+        programme=Calendar(country="US", time_zone="UTC"),
+        start_review_business_days=1,
+        decide_business_days=2,
+        partner_answer_business_days=3,
+        draft_days=10,
+    )
+
+    assert terms.start_review_by(MONDAY) == datetime(2026, 11, 4, tzinfo=UTC)
+    assert terms.decide_by(MONDAY) == datetime(2026, 11, 5, tzinfo=UTC)
+    assert terms.partner_answers_by(MONDAY, partner(time_zone="UTC")) == datetime(2026, 11, 6, tzinfo=UTC)
+    assert terms.draft_lapses_at(MONDAY) == MONDAY + timedelta(days=10)
+
+
+def test_a_draft_has_ninety_times_24_hours() -> None:
+    """Counted from its creation."""
+    assert TERMS.draft_lapses_at(MONDAY) == MONDAY + timedelta(days=90)

@@ -1,0 +1,22 @@
+"""Stacks for tests: one to look at, and places for others."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from devhost.ports import Ports
+from tests.stack.running import MAKE_RUN, Place, RunningStack, running_stack
+
+
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Ports and a state directory that nobody uses."""
+    return Place(Ports.free(), tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """What `make run` gives, with a timer that never fires by itself; what goes wrong in it fails the last test."""
+    with running_stack(Place(Ports.free(), tmp_path_factory.mktemp("state")), MAKE_RUN) as running:
+        yield running
+    assert not any(level in line for line in running.warned for level in ("WARNING", "ERROR", "Traceback"))

@@ -1,0 +1,146 @@
+"""How the stack starts, what stands in its way, and that nothing of it is left behind, however it ends."""
+
+import os
+import signal
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from devhost.ports import Ports
+from devhost.samples import ADATUM, FABRIKAM, OPERATOR, PARTNERS
+from tests.stack.running import MAKE_RUN, STACK, Place, running_stack, until
+
+
+def test_signal_ends_everything_and_the_next_start_finds_all_that_was(place: Place) -> None:
+    """Exit code 0, though asked twice; data, keys, secret and mails last, and a sample that was changed stays so."""
+    with running_stack(place) as stack, stack.caller as caller:
+        kept = {path: (place.state_dir / path).read_bytes() for path in ("link-secret", "issuer/jwks.json")}
+        changed = caller.ask("GET", f"/partners/{ADATUM}", role=OPERATOR).json() | {"name": "Changed by hand"}
+        caller.ask("PUT", f"/partners/{ADATUM}", role=OPERATOR, json=changed)
+        with (
+            socket.create_connection(("127.0.0.1", place.ports.smtp)) as connection,
+            connection.makefile("rwb") as mail,
+        ):
+            for line in (
+                "HELO us",
+                "MAIL FROM:<a@b.example>",
+                "RCPT TO:<c@d.example>",
+                "DATA",
+                "Subject: kept\r\n\r\n.",
+                "QUIT",
+            ):
+                mail.write(f"{line}\r\n".encode())
+                mail.flush()
+            assert b"queued" in mail.read()
+        until(lambda: stack.mail("c@d.example") or None)
+
+        code = stack.stop(signal.SIGTERM, signal.SIGINT, signal.SIGTERM)
+
+        assert code == 0
+        place.verify_nothing_is_left()
+    with running_stack(place) as stack, stack.caller as caller:
+        assert caller.ask("GET", f"/partners/{ADATUM}", role=OPERATOR).json() == changed
+        assert caller.ask("GET", f"/partners/{FABRIKAM}", role=OPERATOR).json()["name"] == PARTNERS[FABRIKAM]["name"]
+        assert {path: (place.state_dir / path).read_bytes() for path in kept} == kept
+        assert stack.mail("c@d.example").subject == "kept"
+        assert stack.stop(signal.SIGINT) == 0
+    assert (place.state_dir / "link-secret").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_everything_ends_with_the_make_that_started_it(place: Place, how: signal.Signals) -> None:
+    """Killed, or sent a signal that the make alone gets: nothing stays behind."""
+    with running_stack(place, MAKE_RUN) as stack:
+        stack.stop(how)
+
+        place.verify_nothing_is_left()
+
+
+def test_nothing_outlives_a_stack_that_was_killed(place: Place) -> None:
+    """Storage, mail catcher and functions notice that nobody holds their input any more."""
+    with running_stack(place) as stack:
+        stack.stop(signal.SIGKILL)
+
+        place.verify_nothing_is_left()
+
+
+def test_when_a_part_dies_the_rest_ends_and_it_says_which(place: Place) -> None:
+    """A stack that does half its work must not go on."""
+    with running_stack(place) as stack:
+        storage = next(
+            process for process in place.processes() if b"azurite" in Path(f"/proc/{process}/cmdline").read_bytes()
+        )
+
+        os.kill(storage, signal.SIGKILL)
+        code = stack.process.wait(20)
+
+        place.verify_nothing_is_left()
+    assert code == 1
+    assert any(line.startswith("stack: storage was ended by SIGKILL") for line in stack.warned)
+    assert not any("Traceback" in line for line in stack.warned)
+
+
+@pytest.mark.parametrize(
+    ("setting", "offset"),
+    [("CPOR_HTTP_PORT", 0), ("CPOR_AZURITE_PORT", 2), ("CPOR_SMTP_PORT", 0), ("CPOR_MAIL_PORT", 0)],
+)
+def test_taken_port_is_one_clear_line_and_nothing_starts(place: Place, setting: str, offset: int) -> None:
+    """The line names the port and the setting that chooses another."""
+    port = int(place.environ[setting]) + offset
+    with socket.create_server(("127.0.0.1", port)):
+        ended = place.run(STACK)
+
+        assert place.processes() == []
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"stack: port {port} is taken; {setting} sets another")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_two_stacks_need_two_state_directories(place: Place) -> None:
+    """The second says which directory is in use; side by side in two directories, both work."""
+    with running_stack(place):
+        same_directory = Place(Ports.free(), place.state_dir)
+        refused = same_directory.run(STACK)
+        with running_stack(replace(same_directory, state_dir=place.state_dir / "other")):
+            assert httpx.get(f"{place.url}/health").status_code == 200
+            assert httpx.get(f"{same_directory.url}/health").status_code == 200
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"stack: another stack runs on the state directory {place.state_dir}")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_what_the_functions_refuse_is_said_and_nothing_is_left(place: Place) -> None:
+    """A schedule that is none stops the functions; their own words say so."""
+    with pytest.raises(AssertionError) as failure, running_stack(place, settings={"FINALISE_SCHEDULE": "each minute"}):
+        pass
+
+    place.verify_nothing_is_left()
+    assert "stack: functions ended with exit code 1" in str(failure.value)
+    assert "schedule 'each minute' does not have six plain fields" in str(failure.value)
+
+
+def test_demo_without_a_stack_has_one_of_its_own(place: Place) -> None:
+    """It says so, walks the whole way, and leaves neither process nor file."""
+    demo = place.run(["make", "demo"])
+
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "starting a stack for this demo alone" in demo.stdout
+    assert "31 active users" in demo.stdout
+    assert "Status ended" in demo.stdout
+    assert "make run" in demo.stdout
+    assert list(place.state_dir.iterdir()) == []
+    place.verify_nothing_is_left()
+
+
+def test_demo_says_when_the_state_directory_is_not_the_stacks(place: Place) -> None:
+    """Its tokens would not be taken: one line says which setting is wrong."""
+    with running_stack(place):
+        demo = replace(place, state_dir=place.state_dir / "other").run(["make", "demo"])
+
+    assert demo.returncode != 0
+    assert "CPOR_STATE_DIR must be what it was started with" in demo.stderr
+    assert "Traceback" not in demo.stderr

@@ -1,0 +1,225 @@
+"""The main job from outside: `make run`, then HTTP, mails and pages only."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from devhost.forms import form_of
+from devhost.issuer import PROGRAMME_TENANT
+from devhost.samples import ADATUM, ADATUM_TENANT, CUSTOMERS, OPERATOR, PARTNERS
+from tests.stack.running import Place, RunningStack, until
+
+pytestmark = pytest.mark.xdist_group("stack")
+
+PARTNER = "Incentives.Admin"
+PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+ACKNOWLEDGED = {"acknowledgements": {"accurate": True, "customerAware": True}}
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A claim whose customer was told."""
+
+    claim: Mapping[str, Any]
+    contact: str
+    link: str
+    subject: str
+    subscription: str
+
+
+def ask(stack: RunningStack, method: str, path: str, role: str | None = PARTNER, **more: Any) -> httpx.Response:
+    """Send a request as the sample partner, or as the programme for its roles; whatever the answer is, return it."""
+    tenant = PROGRAMME_TENANT if role == OPERATOR else ADATUM_TENANT
+    with stack.caller as caller:
+        return caller.ask(method, path, role=role, tenant=tenant, expect=range(600), **more)
+
+
+def claim_of(stack: RunningStack, told: Told) -> dict[str, Any]:
+    """Return the claim as it stands now."""
+    claim: dict[str, Any] = ask(stack, "GET", f"/claims/{told.claim['id']}").json()
+    return claim
+
+
+def told(stack: RunningStack, **changes: Any) -> Told:
+    """Bring a claim for a new customer to where that customer was told."""
+    number = next(_numbers)
+    tenant, subscription = (f"{kind}-0000-4000-8000-{number:012d}" for kind in ("cccccccc", "dddddddd"))
+    domain = f"customer{number}.example"
+    contact = f"anne.durand@{domain}"
+    customer = {
+        "name": f"Customer {number}",
+        "domains": [domain],
+        "country": "FR",
+        "timeZone": "Europe/Paris",
+        "language": "fr",
+        "subscriptions": [
+            {
+                "subscriptionId": subscription,
+                "product": "business-central",
+                "channel": "EA",
+                "state": "active",
+                "seats": 10,
+            }
+        ],
+        **changes,
+    }
+    assert ask(stack, "PUT", f"/customers/{tenant}", OPERATOR, json=customer).status_code == 201
+    draft = {
+        "name": "Adoption",
+        "partnerId": ADATUM,
+        "engagement": "usage-recognition-bizapps",
+        "customer": {"tenantId": tenant, "domain": domain},
+        "items": [{"product": "business-central", "subscriptionId": subscription}],
+        "contacts": {
+            "customer": {"name": "Anne Durand", "email": contact},
+            "partner": {"name": "Paul Petit", "email": "paul.petit@adatum.example"},
+        },
+    }
+    created = ask(stack, "POST", "/claims", json=draft)
+    assert created.status_code == 201, created.text
+    path = f"/claims/{created.json()['id']}"
+    signed_on = ask(stack, "GET", "/sandbox/clock", OPERATOR).json()["now"][:10]
+    evidence = ask(stack, "PUT", f"{path}/evidence/sow.pdf?signedOn={signed_on}", content=PDF)
+    assert evidence.status_code == 201, evidence.text
+    submitted = ask(stack, "POST", f"{path}/submit", json=ACKNOWLEDGED)
+    assert submitted.json()["status"] == "awaitingCustomer", submitted.text
+    mail = stack.mail(contact)
+    claim = until(lambda: claim if (claim := ask(stack, "GET", path).json())["window"] else None)
+    return Told(claim, contact, mail.link, mail.subject, subscription)
+
+
+def test_ready_means_that_everything_answers_and_the_samples_are_there(stack: RunningStack) -> None:
+    """Exactly one line says so; storage, mail and functions answer, and a claim could begin at once."""
+    url = stack.place.url
+    ports = stack.place.ports
+
+    answers = [httpx.get(f"http://127.0.0.1:{ports.azurite + offset}/").headers["server"] for offset in range(3)]
+
+    assert [line for line in stack.said if line.startswith("ready")] == [f"ready {url}\n"]
+    assert all("Azurite" in server for server in answers)
+    assert isinstance(httpx.get(f"http://127.0.0.1:{ports.mail}/email").json(), list)
+    assert "text/html" in httpx.get(f"http://127.0.0.1:{ports.mail}/").headers["content-type"]
+    assert httpx.get(f"{url}/health").json()["status"] == "healthy"
+    partners = [ask(stack, "GET", f"/partners/{key}", OPERATOR).json() for key in PARTNERS]
+    assert len(partners) == 2
+    assert all(len(partner["enrolledEngagements"]) == 4 for partner in partners)
+    assert [ask(stack, "GET", f"/customers/{key}", OPERATOR).json()["country"] for key in CUSTOMERS] == ["FR", "CZ"]
+
+
+def test_silence_makes_a_claim_official_though_the_timer_never_fires(stack: RunningStack) -> None:
+    """From the end of the window on it reads as official, as of that instant, and its figures are shown."""
+    begun = told(stack)
+    path, ends_at = f"/claims/{begun.claim['id']}", begun.claim["window"]["endsAt"]
+    usage = f"/associations/{begun.claim['id']}/usage"
+    for method in ("GET", "HEAD"):
+        assert httpx.request(method, begun.link).status_code == 200
+    assert ask(stack, "GET", path).json()["historyHash"] == begun.claim["historyHash"]
+    assert ask(stack, "GET", usage).status_code == 404
+
+    moved = ask(stack, "POST", "/sandbox/clock", OPERATOR, json={"now": ends_at})
+    official = ask(stack, "GET", path).json()
+    month = ends_at[:7]
+    fed = ask(
+        stack,
+        "POST",
+        f"/usage/reports?tenantId={begun.claim['customer']['tenantId']}&format=jsonl",
+        OPERATOR,
+        content=f'{{"month": "{month}", "item": "{begun.subscription}", "activeUsers": 4, "availableSeats": 10}}\n',
+        headers={"Content-Type": "application/x-ndjson"},
+    )
+    shown = ask(stack, "GET", usage)
+
+    assert moved.status_code == 200
+    assert (official["status"], official["association"]["since"]) == ("official", ends_at)
+    assert fed.json() == {"accepted": 1, "unchanged": 0, "rejected": []}
+    assert [(row["month"], row["activeUsers"], row["activeShare"]) for row in shown.json()["value"]] == [
+        (month, 4, 0.4)
+    ]
+
+
+def test_customer_declines_with_the_mailed_link_and_takes_it_back(stack: RunningStack) -> None:
+    """A press of the page's button is a no; the mail that confirms it leads to a page that undoes it."""
+    begun = told(stack)
+
+    declined = _press(begun.link, "decline")
+    after_no = claim_of(stack, begun)
+    confirmation = stack.mail(begun.contact, 2)
+    undone = _press(confirmation.link, "undo")
+    after_all = claim_of(stack, begun)
+
+    assert begun.subject.startswith("Adatum Conseil demande à être enregistré comme votre partenaire")
+    assert (declined.status_code, after_no["status"]) == (303, "declined")
+    assert httpx.get(declined.headers["Location"]).status_code == 200
+    assert (undone.status_code, after_all["status"]) == (303, "awaitingCustomer")
+    assert after_all["window"] == begun.claim["window"]
+
+
+def test_declined_claim_never_becomes_official(stack: RunningStack) -> None:
+    """Neither time nor timer makes a no undone."""
+    begun = told(stack)
+    assert _press(begun.link, "decline").status_code == 303
+
+    ask(stack, "POST", "/sandbox/clock", OPERATOR, json={"now": begun.claim["window"]["endsAt"]})
+    fired = httpx.post(f"{_host(stack.place)}/admin/functions/finalise_uncontested", json={"input": ""})
+
+    assert fired.status_code == 202
+    assert claim_of(stack, begun)["status"] == "declined"
+
+
+def test_timer_run_by_hand_confirms_what_has_become_official(stack: RunningStack) -> None:
+    """The administrator's call has no prefix, is answered at once, and the customer gets a link to end it."""
+    begun = told(stack)
+    ask(stack, "POST", "/sandbox/clock", OPERATOR, json={"now": begun.claim["window"]["endsAt"]})
+
+    fired = httpx.post(f"{_host(stack.place)}/admin/functions/finalise_uncontested", json={"input": ""})
+    confirmation = stack.mail(begun.contact, 2)
+    ended = _press(confirmation.link, "end")
+
+    assert fired.status_code == 202
+    assert ended.status_code == 303
+    assert claim_of(stack, begun)["association"]["endReason"] == "customerOptedOut"
+
+
+@pytest.mark.parametrize("app", [(), ("APP=1",)])
+def test_make_token_prints_a_token_that_the_service_takes_and_nothing_else(
+    stack: RunningStack, app: tuple[str, ...]
+) -> None:
+    """One line on standard output, for a person and for a client alike; another role opens nothing."""
+    made = stack.place.run(["make", "token", f"ROLE={OPERATOR}", f"TENANT={PROGRAMME_TENANT}", *app])
+    token = made.stdout.removesuffix("\n")
+
+    taken, refused = (
+        httpx.get(f"{stack.place.url}/{path}", headers={"Authorization": f"Bearer {token}"})
+        for path in (f"partners/{ADATUM}", "claims")
+    )
+
+    assert (made.returncode, len(made.stdout.splitlines()), token.count(".")) == (0, 1, 2)
+    assert taken.status_code == 200
+    assert (refused.status_code, refused.headers["x-ms-error-code"]) == (403, "RoleRequired")
+
+
+def test_demo_walks_on_the_stack_that_runs(stack: RunningStack) -> None:
+    """From draft to figures, as often as one likes; the mails are there to be read afterwards."""
+    for _ in range(2):
+        demo = stack.place.run(["make", "demo"])
+
+        assert demo.returncode == 0, demo.stdout + demo.stderr
+        assert f"A stack answers on {stack.place.url}" in demo.stdout
+        assert "Subject  Adatum Conseil demande" in demo.stdout
+        assert "31 active users" in demo.stdout
+        assert f"http://127.0.0.1:{stack.place.ports.mail}" in demo.stdout
+
+
+def _press(link: str, act: str) -> httpx.Response:
+    form = form_of(httpx.get(link).text, act)
+    assert form is not None, f"the page does not offer to {act}"
+    return httpx.post(form.action, data=dict(form.fields))
+
+
+def _host(place: Place) -> str:
+    return place.url.removesuffix("/api")

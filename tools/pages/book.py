@@ -1,0 +1,32 @@
+"""Which parts of the pages are made from the code, and by what."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cpor_app.adapters.catalogue import load_catalogue
+from tools.pages import claim_life, errors, functions, settings
+from tools.pages.engagements import engagements
+from tools.pages.markdown import filled
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def made() -> Mapping[str, str]:
+    """Return every part by its name."""
+    return {
+        "engagements": engagements(load_catalogue()),
+        "error-codes": errors.codes_table(),
+        "error-codes-everywhere": errors.everywhere(),
+        "error-details": errors.details_table(),
+        "errors-by-operation": errors.operations_table(),
+        "functions": functions.functions_tables(),
+        "life-diagram": claim_life.diagram(),
+        "life-table": claim_life.states_table(),
+        "roles": functions.roles_table(),
+        "settings": settings.settings_table(),
+    }
+
+
+def page(path: Path, blocks: Mapping[str, str]) -> str:
+    """Return a page as it is to be. Raises KeyError for a part that nothing makes."""
+    return filled(path.read_text("utf-8"), blocks)

@@ -1,0 +1,62 @@
+"""What a partner can claim, from the catalogue."""
+
+from collections.abc import Iterator
+
+from cpor_core.model.catalogue import Catalogue, Engagement, ItemKind, PurchaseChannel, Review
+from tools.pages.markdown import code, table
+
+_OLDER = """\
+## Older programmes
+
+A claim sent under one of these is filed under its successor, takes the successor's slots, and keeps the older name in
+`filedAs`.
+"""
+
+_CHANNELS = {
+    PurchaseChannel.EA: "Enterprise Agreement",
+    PurchaseChannel.WEB_DIRECT: "web direct",
+    PurchaseChannel.CSP: "Cloud Solution Provider",
+    PurchaseChannel.ANY: "any",
+}
+
+
+def engagements(catalogue: Catalogue) -> str:
+    """Return every engagement, the older programmes at the end."""
+    return "\n".join([*(_section(engagement) for engagement in catalogue.current), *_older(catalogue)])
+
+
+def _section(engagement: Engagement) -> str:
+    facts = {
+        "Formerly": "; ".join(engagement.former_names),
+        "Claimed for": "workloads" if engagement.item_kind is ItemKind.WORKLOAD else "subscriptions",
+        "Bought through": ", ".join(_CHANNELS[channel] for channel in engagement.channels),
+        "Incentive": _incentive(engagement),
+        "Review": "automatic" if engagement.review is Review.AUTOMATIC else "by a person",
+        "Evidence": "needed" if engagement.evidence_needed else "not needed",
+        "Needed beyond the common fields": ", ".join(code(f"revenue.{field}") for field in engagement.extra_fields),
+    }
+    return "\n".join(
+        [
+            f"## {engagement.name}",
+            "",
+            code(engagement.id),
+            "",
+            *(f"- {name}: {value}" for name, value in facts.items() if value),
+            "",
+            *table(("id", "name"), ((code(item.id), item.name) for item in engagement.items)),
+            "",
+        ]
+    )
+
+
+def _incentive(engagement: Engagement) -> str:
+    if not engagement.incentivised:
+        return "none"
+    return "yes; a claim may waive it" if engagement.incentive_may_be_waived else "yes"
+
+
+def _older(catalogue: Catalogue) -> Iterator[str]:
+    older = [engagement for engagement in catalogue.engagements if engagement.successor is not None]
+    if older:
+        rows = ((code(engagement.id), engagement.name, code(engagement.successor)) for engagement in older)
+        yield "\n".join([_OLDER, *table(("id", "name", "successor"), rows)])
