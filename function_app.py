@@ -9,11 +9,23 @@ from cpor_app.triggers import (
     claims,
     customer_page,
     evidence,
+    mail_events,
     not_found,
     registry,
     reviews,
 )
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-for module in (anyone, claims, evidence, reviews, associations, registry, customer_page, background, not_found):
+for module in (
+    anyone,
+    claims,
+    evidence,
+    reviews,
+    associations,
+    registry,
+    customer_page,
+    mail_events,
+    background,
+    not_found,
+):
     app.register_functions(module.blueprint)

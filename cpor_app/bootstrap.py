@@ -11,7 +11,7 @@ from cpor_app.adapters.blobs import AzureBlobs
 from cpor_app.adapters.catalogue import load_catalogue
 from cpor_app.adapters.clock import Clock, SandboxClock
 from cpor_app.adapters.content_types import sniff
-from cpor_app.adapters.hints import CUSTOMER_NOTICES, POISON, QUEUES, QueueHints
+from cpor_app.adapters.hints import CUSTOMER_NOTICES, MAIL_EVENTS, POISON, QUEUES, QueueHints
 from cpor_app.adapters.identity import TokenSettings, TokenVerifier
 from cpor_app.adapters.ids import new_id
 from cpor_app.adapters.links import Links
@@ -35,7 +35,7 @@ from cpor_core.ports import Ports
 from cpor_core.rules.business_days import Calendar
 from cpor_core.rules.terms import Terms
 
-__all__ = ["CUSTOMER_NOTICES", "STORAGE", "Services", "build", "ready", "use"]
+__all__ = ["CUSTOMER_NOTICES", "MAIL_EVENTS", "STORAGE", "Services", "build", "ready", "use"]
 
 CONTAINERS = ("evidence",)
 

@@ -69,6 +69,9 @@ class Claims(Protocol):
     async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> Case | None:
         """Return a claim with the slots of its items: two requests, one for a closed claim or, if asked so, a draft."""
 
+    async def prospect(self, claim: Claim) -> Case:
+        """Return a claim that is not stored yet with the slots of its items: one request."""
+
     async def commit(self, commit: Commit) -> None:
         """
         Write a new or changed case as one transaction.
@@ -212,6 +215,9 @@ class Mails(Protocol):
 
     async def keep(self, message_id: str, sent: SentMail) -> None:
         """Write over whatever is there: the id says it all."""
+
+    async def find(self, message_id: str) -> SentMail | None:
+        """Return what the id belongs to; None for one that we never gave."""
 
 
 class UsageFigures(Protocol):

@@ -76,7 +76,7 @@ class ClaimView(Value):
     filed_as: str | None
     customer: ClaimedCustomer
     items: tuple[Item, ...]
-    contacts: Contacts
+    contacts: Contacts | None
     waive_incentive: bool
     revenue: Revenue | None
     comment: str | None

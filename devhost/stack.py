@@ -195,7 +195,7 @@ def _where_to_look(stack: Stack) -> str:
   Tokens, an hour each:
     {token} ROLE=Incentives.Admin TENANT={ADATUM_TENANT}
     {token} ROLE=Program.Operator,Program.Reviewer TENANT={PROGRAMME_TENANT}
-  A claim's whole life, step by step, in another terminal: make demo
+  A claim's whole life, step by step: make demo, in another terminal with the same settings
   Ctrl-C ends everything; the data stays.
 """
 

@@ -7,7 +7,8 @@ from cpor_app.adapters.queues import AzureQueues
 from cpor_core.errors import Fault
 
 CUSTOMER_NOTICES = "customer-notices"
-QUEUES = (CUSTOMER_NOTICES,)
+MAIL_EVENTS = "mail-events"
+QUEUES = (CUSTOMER_NOTICES, MAIL_EVENTS)
 POISON = tuple(f"{queue}-poison" for queue in QUEUES)
 log = logging.getLogger("cpor.hints")
 

@@ -1,10 +1,12 @@
-"""What mails and page have in common: the names by which a customer knows what is claimed, and what was promised."""
+"""What mails and page have in common: the names by which a customer knows what is claimed, and what they were told."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
 
 from cpor_app.adapters.texts import SkippedDay
 from cpor_core.model.catalogue import Catalogue
-from cpor_core.model.claim import Claim, Item, Promise
+from cpor_core.model.claim import Claim, Item
 
 
 def engagement_name(catalogue: Catalogue, claim: Claim) -> str:
@@ -23,14 +25,31 @@ def item_names(catalogue: Catalogue, claim: Claim, items: Iterable[Item]) -> tup
     )
 
 
-def promise_of(claim: Claim) -> Promise:
-    """Return what the customer was promised. Raises ValueError for a claim of which nobody was ever to be told."""
-    if claim.promise is None:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a customer was told: of a window, or of an association of the past, which had none."""
+
+    customer_name: str
+    time_zone: str
+    last_day: date | None = None
+    skipped_days: tuple[SkippedDay, ...] = ()
+    incumbents: tuple[str, ...] = ()
+    corrected: bool = False
+
+
+def told_of(claim: Claim) -> Told:
+    """Return what the customer was told. Raises ValueError for a claim of which nobody was ever to be told."""
+    if claim.imported is not None:
+        return Told(claim.imported.customer_name, claim.imported.time_zone)
+    promised = claim.promise
+    if promised is None:
         msg = f"claim {claim.id} was never announced, so there is nobody to write to"
         raise ValueError(msg)
-    return claim.promise
-
-
-def skipped_days(promised: Promise) -> tuple[SkippedDay, ...]:
-    """Return the days that do not count, as mails and page write them."""
-    return tuple(SkippedDay(day.date, day.name, day.kind) for day in promised.skipped_days)
+    return Told(
+        customer_name=promised.customer_name,
+        time_zone=promised.time_zone,
+        last_day=promised.last_day,
+        skipped_days=tuple(SkippedDay(day.date, day.name, day.kind) for day in promised.skipped_days),
+        incumbents=promised.incumbents,
+        corrected=promised.corrected,
+    )

@@ -6,7 +6,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from cpor_app.adapters.links import Links
-from cpor_app.adapters.naming import engagement_name, item_names, promise_of, skipped_days
+from cpor_app.adapters.naming import engagement_name, item_names, told_of
 from cpor_app.adapters.texts import Act, ActForm, Closing, MessageKind, PageFacts, Texts
 from cpor_app.adapters.texts import Receipt as ShownReceipt
 from cpor_core.model.catalogue import Catalogue
@@ -69,11 +69,11 @@ class Pages:
         """Return the page in HTML."""
         case, shown = opened.case, settle(opened.case, now).claim
         names = self._names(shown)
-        promised = promise_of(shown)
+        told = told_of(shown)
         facts = PageFacts(
             status=shown.status.value,
             partner_name=shown.partner_name,
-            customer_name=promised.customer_name,
+            customer_name=told.customer_name,
             engagement_name=engagement_name(self._catalogue, shown),
             items=item_names(self._catalogue, shown, shown.items),
             page_url=self._links.request_url(shown.id, token),
@@ -83,10 +83,10 @@ class Pages:
                 for act in possible_acts(shown, case, opened.recipient, now)
             },
             customer_domain=shown.domain,
-            time_zone=promised.time_zone,
-            last_day=promised.last_day,
-            skipped_days=skipped_days(promised),
-            incumbents=promised.incumbents,
+            time_zone=told.time_zone,
+            last_day=told.last_day,
+            skipped_days=told.skipped_days,
+            incumbents=told.incumbents,
             since=shown.official_since,
             happened_at=shown.ended_at or shown.status_since,
             closing=Closing.of(shown.end_reason or shown.status_reason),

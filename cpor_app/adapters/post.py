@@ -4,7 +4,7 @@ from typing import Protocol
 
 from cpor_app.adapters.harmless import safe_contact_name
 from cpor_app.adapters.links import Links
-from cpor_app.adapters.naming import engagement_name, item_names, promise_of, skipped_days
+from cpor_app.adapters.naming import engagement_name, item_names, told_of
 from cpor_app.adapters.smtp import OutgoingMail
 from cpor_app.adapters.texts import Closing, MailFacts, MailKind, Texts
 from cpor_core.model.catalogue import Catalogue
@@ -47,21 +47,21 @@ class CustomerPost:
         )
 
     def _facts(self, letter: Letter) -> MailFacts:
-        claim, recipient, promised = letter.claim, letter.recipient, promise_of(letter.claim)
+        claim, recipient, told = letter.claim, letter.recipient, told_of(letter.claim)
         return MailFacts(
             partner_name=claim.partner_name,
-            customer_name=promised.customer_name,
+            customer_name=told.customer_name,
             engagement_name=engagement_name(self._catalogue, claim),
             items=item_names(self._catalogue, claim, claim.items),
             link=self._links.request_url(claim.id, self._links.token(claim.id, recipient.number)),
             customer_domain=claim.domain,
             contact_name=recipient.name,
             registered_address=recipient.kind is RecipientKind.NOTICE_ADDRESS,
-            time_zone=promised.time_zone,
-            last_day=promised.last_day,
-            skipped_days=skipped_days(promised),
-            incumbents=promised.incumbents,
-            corrected=promised.corrected,
+            time_zone=told.time_zone,
+            last_day=told.last_day,
+            skipped_days=told.skipped_days,
+            incumbents=told.incumbents,
+            corrected=told.corrected,
             since=claim.official_since,
             happened_at=letter.happened_at,
             closing=Closing.of(letter.reason) if letter.kind == MailKind.CLOSING else None,

@@ -6,7 +6,7 @@ import re
 
 import azure.functions as func
 
-from cpor_app.bootstrap import CUSTOMER_NOTICES, STORAGE, ready
+from cpor_app.bootstrap import CUSTOMER_NOTICES, MAIL_EVENTS, STORAGE, ready
 from cpor_core.errors import Retryable
 from cpor_core.ports import Failure
 from cpor_core.rules.identifiers import is_claim_id
@@ -41,11 +41,22 @@ async def notify_customer(message: func.QueueMessage) -> None:
 @blueprint.queue_trigger(arg_name="message", queue_name=f"{CUSTOMER_NOTICES}-poison", connection=STORAGE)
 async def record_failed_customer_notice(message: func.QueueMessage) -> None:
     """Keep a message that could not be processed, where the operator sees it and can put it back."""
+    await _record_failed(message, CUSTOMER_NOTICES, ("claimId",))
+
+
+@blueprint.function_name("record_failed_mail_event")
+@blueprint.queue_trigger(arg_name="message", queue_name=f"{MAIL_EVENTS}-poison", connection=STORAGE)
+async def record_failed_mail_event(message: func.QueueMessage) -> None:
+    """Keep a delivery report that could not be read; of its content only ids and the kind of event."""
+    await _record_failed(message, MAIL_EVENTS, ("messageId", "event", "eventType"))
+
+
+async def _record_failed(message: func.QueueMessage, queue: str, names: tuple[str, ...]) -> None:
     services = await ready()
     failure = Failure(
         id=re.sub(r"[^0-9A-Za-z-]", "", message.id or "") or services.ports.new_id(),
-        queue=CUSTOMER_NOTICES,
-        body=_ids_only(message.get_body()),
+        queue=queue,
+        body=_ids_only(message.get_body(), names),
         at=message.insertion_time or await services.ports.now(),
     )
     await services.ports.failures.keep(failure)
@@ -76,9 +87,14 @@ def _claim_id(body: bytes) -> str:
     return claim_id
 
 
-def _ids_only(body: bytes) -> str:
-    """Return the message as far as it is ours: what a stranger put into the queue is not kept."""
+def _ids_only(body: bytes, names: tuple[str, ...]) -> str:
+    """Return the ids of a message: what else somebody has put into the queue, addresses above all, is not kept."""
     try:
-        return json.dumps({"claimId": _claim_id(body)})
-    except (ValueError, KeyError, TypeError):
+        sent = json.loads(body)
+    except ValueError:
         return "{}"
+    kept = {name: sent[name] for name in names if name in sent} if isinstance(sent, dict) else {}
+    return json.dumps({name: value for name, value in kept.items() if isinstance(value, str) and ID.fullmatch(value)})
+
+
+ID = re.compile(r"[0-9A-Za-z.-]{1,100}", re.ASCII)

@@ -50,6 +50,7 @@ REVIEWER = frozenset({Role.PROGRAM_REVIEWER})
 PROGRAMME = frozenset({Role.PROGRAM_REVIEWER, Role.PROGRAM_OPERATOR})
 OPERATOR = frozenset({Role.PROGRAM_OPERATOR})
 CUSTOMER_ADMIN = frozenset({Role.CUSTOMER_ADMIN})
+MAIL_REPORTERS = frozenset({Role.PROGRAM_OPERATOR, Role.MAIL_EVENTS})
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -446,6 +447,15 @@ def read_object(text: bytes) -> Mapping[str, JsonValue]:
     return value
 
 
+def read_json(text: bytes) -> JsonValue:
+    """Return any JSON. Raises `InvalidJson`."""
+    try:
+        value: JsonValue = adapter(JsonValue).validate_json(text)
+    except ValidationError as error:
+        raise _validation_failed(error) from None
+    return value
+
+
 @contextmanager
 def validated() -> Iterator[None]:
     """Turn what a model says about values that were put together here into the refusal that the caller gets."""
@@ -494,6 +504,13 @@ def _validation_failed(error: ValidationError) -> Refused:
     errors = error.errors(include_url=False, include_input=False, include_context=False)
     if any(one["type"] == "json_invalid" for one in errors):
         return Refused("InvalidJson", "The body is not JSON.", resolution="Send one JSON document in UTF-8.")
+    # A list whose entries are wrong is said to have too few as well.
+    places = [tuple(one["loc"]) for one in errors]
+    errors = [
+        one
+        for one, place in zip(errors, places, strict=True)
+        if one["type"] != "too_short" or not any(len(other) > len(place) == _shared(place, other) for other in places)
+    ]
     details = tuple(_detail(one["type"], tuple(one["loc"]), one["msg"]) for one in errors[:MOST_DETAILS])
     return Refused(
         "ValidationFailed",

@@ -275,6 +275,7 @@ class MailKind(StrEnum):
     DECLINE_CONFIRMATION = "declineConfirmation"
     OFFICIAL_CONFIRMATION = "officialConfirmation"
     CLOSING = "closing"
+    IMPORTED = "imported"
 
 
 class OwedMail(Value):
@@ -303,6 +304,13 @@ class StruckItem(Value):
     reason: Reason
 
 
+class Imported(Value):
+    """Whom an association of the past was entered for, as the registry knew them then: there is no promise to say it."""
+
+    customer_name: str
+    time_zone: str
+
+
 class Claim(Value):
     """
     A claim as it is stored.
@@ -321,7 +329,8 @@ class Claim(Value):
     domain: str
     items: tuple[Item, ...]
     struck: tuple[StruckItem, ...] = ()
-    contacts: Contacts
+    contacts: Contacts | None = None
+    """None only where the operator entered an association of the past: nobody named anybody."""
     waive_incentive: bool | None = None
     revenue: Revenue | None = None
     comment: Text4000 | None = None
@@ -345,6 +354,8 @@ class Claim(Value):
     left_items: tuple[Item, ...] = ()
     """Items taken out by an edit, whose slots the claim leaves when it is resubmitted."""
     disputed_before: bool = False
+    look_at: Instant | None = None
+    """Since when a reviewer should look at an official claim: a mail about it came back; their comment settles it."""
 
     recipients: tuple[Recipient, ...] = ()
     promise: Promise | None = None
@@ -358,6 +369,7 @@ class Claim(Value):
     mails: tuple[OwedMail, ...] = ()
     mail_count: int = 0
 
+    imported: Imported | None = None
     official_since: Instant | None = None
     ended_at: Instant | None = None
     end_reason: Reason | None = None

@@ -41,6 +41,7 @@ class Act(StrEnum):
     """What happened."""
 
     CREATED = "created"
+    IMPORTED = "imported"
     EDITED = "edited"
     EVIDENCE_ADDED = "evidenceAdded"
     EVIDENCE_REMOVED = "evidenceRemoved"

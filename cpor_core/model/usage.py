@@ -25,7 +25,9 @@ class UsageLine(Value):
     @classmethod
     def _by_its_key(cls, sent: object) -> object:
         """Take an item in a claim's form too, as `{"workload": …}` or `{"product": …, "subscriptionId": …}`."""
-        return Item.model_validate(sent).key if isinstance(sent, dict) else sent
+        if isinstance(sent, dict):
+            return Item.model_validate(sent).key
+        return sent.lower() if isinstance(sent, str) else sent  # GUIDs in capitals are taken and lowered (rulings 5)
 
     @property
     def is_empty(self) -> bool:

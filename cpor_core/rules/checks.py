@@ -59,6 +59,9 @@ def _partner(claim: Claim, partner: Partner | None) -> Iterator[Detail]:
 
 def _customer(claim: Claim, engagement: Engagement, customer: Customer | None) -> Iterator[Detail]:
     domains = {domain.lower() for domain in customer.domains} if customer is not None else set()
+    if claim.contacts is None:
+        yield Detail("ContactMissing", "The claim names no contact.", "contacts", "Name a contact at the customer.")
+        return
     contact_domain = claim.contacts.customer.email.rpartition("@")[2].lower()
     if customer is None or claim.domain.lower() not in domains or contact_domain not in domains:
         yield Detail(

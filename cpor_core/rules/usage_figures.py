@@ -9,8 +9,6 @@ from cpor_core.model.usage import Figure, MonthFigures, UsageLine
 
 ACTIVE_DAYS = 30
 """`activeUsers` counts the users of the last 30 days, as Microsoft Graph does."""
-MOST_MONTHS = 120
-"""Months that one call shows."""
 
 
 class UsageRow(Value):

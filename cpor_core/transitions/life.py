@@ -29,7 +29,7 @@ from cpor_core.model.claim import (
     StruckItem,
 )
 from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor
-from cpor_core.model.slot import MAX_CLAIMANTS, Slot
+from cpor_core.model.slot import MAX_CLAIMANTS, Holder, Slot
 from cpor_core.transitions.case import Case, invalid_state
 
 # --- what time alone makes of a claim -------------------------------------------------------------------------------
@@ -539,6 +539,38 @@ def end(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
     """End the whole association: access stops with this write, its slots are free at once. Raises `InvalidState`."""
     _require(case, "ended", Status.OFFICIAL)
     return _end_items(case, _held(case.claim), actor, at, reason)
+
+
+def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recipients: tuple[Recipient, ...]) -> Case:
+    """
+    Enter an association that was made in the past: official *since* then, it holds its items from now on (rulings 33).
+
+    The customer is told by a mail to their registered notice addresses, the *recipients*, if they have any. Raises
+    `SlotHeld`, and `InvalidState` for a claim that has a history of its own.
+    """
+    claim = case.claim
+    if claim.history_length:
+        raise invalid_state(claim, "entered as an association of the past")
+    for key, stored in case.own_slots().items():
+        if stored.at(at).holder is not None:
+            raise Refused(
+                "SlotHeld",
+                f"Another association holds {key} already.",
+                target="item",
+                resolution="End that association first, if it is the wrong one.",
+            )
+    case = case.record(
+        Act.IMPORTED,
+        actor,
+        at,
+        to=Status.OFFICIAL,
+        official_since=since,
+        recipients=recipients,
+        told=bool(recipients),
+    )
+    holder = Holder(claim=claim.id, organisation=claim.organisation, since=since)
+    case = _each_slot(case, lambda slot: slot.at(at).changed(holder=holder))
+    return _owe_mail(case, MailKind.IMPORTED, at)
 
 
 # --- shared steps ---------------------------------------------------------------------------------------------------

@@ -232,9 +232,10 @@ def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueR
 
 def review_position(claim: Claim) -> str | None:
     """Return where a claim stands in the review index: by its due instant; None when no reviewer has to act next."""
-    if claim.status not in AWAITS_DECISION or claim.due is None:
-        return None
-    return f"{claim.due.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}"
+    urgent = claim.due if claim.status in AWAITS_DECISION else None
+    if claim.status is Status.OFFICIAL:
+        urgent = claim.look_at
+    return f"{urgent.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}" if urgent is not None else None
 
 
 AWAITS_DECISION = UNDECIDED - {Status.PARTNER_ACTION_REQUIRED}

@@ -28,6 +28,8 @@ from cpor_core.use_cases.acts import NO_INTENT, Intent, act
 
 SENDING = timedelta(minutes=2)
 """For so long after a promise nobody else sends; day 0 is the local date at its end (rulings 17)."""
+REFUSED_FOR_GOOD_AFTER = timedelta(days=3)
+"""A recipient whose server puts us off (4xx) for so long counts as one who can't be reached (rulings 25)."""
 MOST_STEPS = 8
 """Debts that one call pays; more are paid by the next."""
 NOTICE = "notice"
@@ -115,7 +117,9 @@ async def _tell_customer(
     case = await act(ports, case, now, store_promise)
     if case.claim.promise != promised:
         return None  # somebody else promised first, or nobody is to be told any more
-    sent = await _send(ports, _letters(case.claim, NOTICE, promised.number, promised.recipients))
+    sent = await _send(
+        ports, _letters(case.claim, NOTICE, promised.number, promised.recipients), now, case.claim.status_since
+    )
     if not sent.delivered and sent.delayed is not None:
         await act(ports, case, now, lambda current: _let_others_send(current, promised))
         return _delayed(now, sent.delayed)
@@ -194,8 +198,10 @@ def _promise(
 def _recipients(claim: Claim, customer: Customer) -> tuple[Recipient, ...]:
     """Everybody told so far keeps their number; the contact and the tenant's notice addresses are added where new."""
     recipients = list(claim.recipients)
-    contact = claim.contacts.customer
-    wanted: list[tuple[RecipientKind, str, str | None]] = [(RecipientKind.CONTACT, contact.email, contact.name)]
+    wanted: list[tuple[RecipientKind, str, str | None]] = []
+    if claim.contacts is not None:
+        contact = claim.contacts.customer
+        wanted.append((RecipientKind.CONTACT, contact.email, contact.name))
     wanted += [(RecipientKind.NOTICE_ADDRESS, address, None) for address in customer.notice_addresses]
     for kind, email, name in wanted:
         if all(recipient.email.lower() != email.lower() for recipient in recipients):
@@ -206,7 +212,9 @@ def _recipients(claim: Claim, customer: Customer) -> tuple[Recipient, ...]:
 
 
 def _is_current(recipient: Recipient, claim: Claim, customer: Customer) -> bool:
-    current = {claim.contacts.customer.email.lower(), *(address.lower() for address in customer.notice_addresses)}
+    current = {address.lower() for address in customer.notice_addresses}
+    if claim.contacts is not None:
+        current.add(claim.contacts.customer.email.lower())
     return recipient.email.lower() in current
 
 
@@ -236,7 +244,7 @@ async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
         return Paid()
     reachable = [recipient.number for recipient in case.claim.recipients_told()]
     numbers = [number for number in promised.recipients if number in reachable]
-    sent = await _send(ports, _letters(case.claim, REMINDER, promised.number, numbers))
+    sent = await _send(ports, _letters(case.claim, REMINDER, promised.number, numbers), now, promised.reminder_at)
     if not sent.delivered and sent.delayed is not None:
         return _delayed(now, sent.delayed)
 
@@ -252,7 +260,9 @@ async def _send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetim
     waiting = [recipient.number for recipient in case.claim.recipients_told() if recipient.number not in mail.sent_to]
     if mail.kind is MailKind.NOTICE and case.claim.status is not Status.AWAITING_CUSTOMER:
         waiting = []  # there is nothing left to ask them
-    sent = await _send(ports, _letters(case.claim, mail.kind, mail.number, waiting, owed=mail))
+    if mail.kind is MailKind.IMPORTED and case.claim.status is not Status.OFFICIAL:
+        waiting = []  # it has ended, which is another mail
+    sent = await _send(ports, _letters(case.claim, mail.kind, mail.number, waiting, owed=mail), now, mail.since)
     done = tuple(sorted({*mail.sent_to, *sent.delivered, *sent.refused}))
     rest = (mail.model_copy(update={"sent_to": done}),) if sent.delayed is not None else ()
 
@@ -292,7 +302,7 @@ class _Sent:
     delayed: MailDelayed | None
 
 
-async def _send(ports: Ports, letters: Sequence[Letter]) -> _Sent:
+async def _send(ports: Ports, letters: Sequence[Letter], now: datetime, since: datetime) -> _Sent:
     """Hand letters over, each after its Message-ID is kept: a report that comes back at once finds its claim."""
     delivered, refused, delayed = [], [], None
     for letter in letters:
@@ -303,7 +313,10 @@ async def _send(ports: Ports, letters: Sequence[Letter]) -> _Sent:
         except RecipientRefused:
             refused.append(number)
         except MailDelayed as fault:
-            delayed = fault
+            if fault.recipient_refused_for_now and now - since >= REFUSED_FOR_GOOD_AFTER:
+                refused.append(number)
+            else:
+                delayed = fault
         else:
             delivered.append(number)
     return _Sent(tuple(delivered), tuple(refused), delayed)

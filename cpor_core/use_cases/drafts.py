@@ -214,11 +214,11 @@ async def edit(
     sent = NewClaim.model_validate_json(
         json.dumps(merge_patch(_as_sent(case.claim), patch)), by_alias=True, by_name=False
     )
+    _verify_editable(settle(case, now).claim)
     if sent.customer.tenant_id != case.claim.tenant_id:
         raise _immutable("customer.tenantId")
     if sent.engagement not in (case.claim.engagement, case.claim.filed_as):
         raise _immutable("engagement")
-    _verify_editable(settle(case, now).claim)
     made = await draft(ports, case.claim.organisation, sent, now, case.claim.id)
 
     def judge(current: Case) -> Case:
@@ -270,7 +270,9 @@ def _verify_editable(claim: Claim) -> None:
 
 
 def _as_sent(claim: Claim) -> dict[str, object]:
-    """Return the claim in the shape of `NewClaim`, for a patch to be laid over."""
+    """Return the claim in the shape of `NewClaim`, for a patch to be laid over. Raises `InvalidState`."""
+    if claim.contacts is None:  # entered by the operator: it was never a draft
+        raise invalid_state(claim, "edited")
     sent = NewClaim(
         name=claim.name,
         partner_id=claim.partner_id,

@@ -46,9 +46,9 @@ TEAMS, EXCHANGE, SHAREPOINT = (Item(workload=name) for name in ("teams", "exchan
 SALES = Item(product="dynamics-365-sales", subscription_id=SUBSCRIPTION)
 
 
-def claim_id(name: str) -> str:
-    """Return the id of a claim at the customer's tenant that is easy to tell apart: *name* is one hexadecimal digit."""
-    return TENANT.replace("-", "") + name * 20
+def claim_id(which: str) -> str:
+    """Return the id of a claim at the customer's tenant that is easy to tell apart: *which* is one hexadecimal digit."""
+    return TENANT.replace("-", "") + which * 20
 
 
 def contacts(email: str = "anne.durand@contoso.fr") -> Contacts:
@@ -72,11 +72,11 @@ def evidence(signed_on: date | None = date(2026, 10, 1), file_name: str = "sow.p
     )
 
 
-def draft(name: str = "a", *, organisation: str = ADATUM, items: tuple[Item, ...] = (TEAMS,), **changes: Any) -> Case:
+def draft(which: str = "a", *, organisation: str = ADATUM, items: tuple[Item, ...] = (TEAMS,), **changes: Any) -> Case:
     """Return a new draft with slots that nobody has used."""
     made = Claim.model_validate(
         {
-            "id": claim_id(name),
+            "id": claim_id(which),
             "tenant_id": TENANT,
             "organisation": organisation,
             "partner_id": PARTNER_IDS[organisation],

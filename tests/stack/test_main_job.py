@@ -1,8 +1,10 @@
 """The main job from outside: `make run`, then HTTP, mails and pages only."""
 
 import itertools
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +13,7 @@ import pytest
 from devhost.forms import form_of
 from devhost.issuer import PROGRAMME_TENANT
 from devhost.samples import ADATUM, ADATUM_TENANT, CUSTOMERS, OPERATOR, PARTNERS
-from tests.stack.running import Place, RunningStack, until
+from tests.stack.running import PATIENCE_SECONDS, ROOT, Place, RunningStack, until
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -213,6 +215,32 @@ def test_demo_walks_on_the_stack_that_runs(stack: RunningStack) -> None:
         assert "Subject  Adatum Conseil demande" in demo.stdout
         assert "31 active users" in demo.stdout
         assert f"http://127.0.0.1:{stack.place.ports.mail}" in demo.stdout
+
+
+def test_walk_by_hand_of_the_docs_works_word_for_word(stack: RunningStack, tmp_path: Path) -> None:
+    """Its commands, one after the other, end with the figures; only the port is this stack's."""
+    section = (ROOT / "docs" / "running.md").read_text("utf-8").partition("\n## By hand\n")[2].partition("\n## ")[0]
+    commands = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
+    reads_the_mail = 'until curl -s -H "$partner" "$api/claims/$claim" | grep -q openedAt; do sleep 0.1; done\n'
+    for theirs, ours in (
+        ("127.0.0.1:7071", f"127.0.0.1:{stack.place.ports.http}"),
+        ("make ", f"make --no-print-directory -C {ROOT} "),
+        ('curl -H "$operator"', f'{reads_the_mail}curl -H "$operator"'),
+    ):
+        commands = commands.replace(theirs, ours, 1 if ours.startswith("until") else -1)
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=tmp_path,
+        env=stack.place.environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert '"activeUsers":70' in done.stdout, done.stdout
 
 
 def _press(link: str, act: str) -> httpx.Response:

@@ -45,7 +45,7 @@ def test_state_directory_that_cannot_be_made_is_refused_by_name(tmp_path: Path) 
     """A file in its way is no stack trace."""
     (tmp_path / "file").touch()
 
-    with pytest.raises(CannotStart, match="CPOR_STATE_DIR: .*/file/state cannot be used"):
+    with pytest.raises(CannotStart, match=r"CPOR_STATE_DIR: .*/file/state cannot be used"):
         state_directory({"CPOR_STATE_DIR": str(tmp_path / "file" / "state")})
 
 

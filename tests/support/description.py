@@ -85,7 +85,7 @@ async def verify(response: httpx.Response) -> None:
         return
     assert media_type in content, f"{where}: {media_type} is not described"
     if media_type == "application/json":
-        for error in _validator(content[media_type]["schema"]).iter_errors(response.json()):
+        for error in validator(content[media_type]["schema"]).iter_errors(response.json()):
             raise AssertionError(f"{where}: {error.json_path}: {error.message}")
 
 
@@ -111,14 +111,15 @@ def _verify_headers(response: httpx.Response, headers: Mapping[str, Any], where:
         value = response.headers.get(name)
         assert value is not None or not header.get("required"), f"{where} lacks {name}"
         if value is not None:
-            for error in _validator(header["schema"]).iter_errors(value):
+            for error in validator(header["schema"]).iter_errors(value):
                 raise AssertionError(f"{where}: {name}: {error.message}")
     told = {"etag", "location", "retry-after", "www-authenticate", "x-ms-error-code", "repeatability-result"}
     more = told & {name.lower() for name in response.headers} - {name.lower() for name in headers}
     assert more == set(), f"{where}: {', '.join(more)} is not described"
 
 
-def _validator(schema: dict[str, Any]) -> Any:
+def validator(schema: dict[str, Any]) -> Any:
+    """Return a validator of a schema that may refer to others of the description."""
     return _validator_of(json.dumps(schema))
 
 

@@ -15,9 +15,10 @@ from functools import cache
 from itertools import product
 from typing import Any, get_args, get_origin, get_type_hints
 
+from pydantic import BaseModel
+
 from cpor_core.errors import Refused
 from cpor_core.model.claim import (
-    NOT_DISPUTABLE,
     Acknowledgements,
     Claim,
     Contact,
@@ -47,7 +48,7 @@ PATIENCE = timedelta(days=5)
 """The time that everybody is given who has until some instant to act."""
 TENANT, PARTNER, OTHER = (f"00000000-0000-4000-8000-00000000000{digit}" for digit in "123")
 SOMEBODY = Actor(kind=ActorKind.PERSON, id=PARTNER)
-ITEM = Item(workload="teams")
+ITEMS = (Item(workload="exchange"), Item(workload="teams"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,27 @@ class Situation:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """All that decides what can be done: situations of one kind are looked at once."""
+        """What can decide over what is possible: situations of one kind are looked at once."""
         claim = self.case.claim
-        step = next_step(claim, self.now)
-        window = (claim.promise is not None, claim.opened_at is not None, claim.told, claim.undoable)
-        return (claim.status, step.owner, step.action, claim.disputed_before, claim.status_reason in NOT_DISPUTABLE, window)
+        fields = [_kind_of(getattr(claim, name), self.now) for name in Claim.model_fields if name not in _RECORDS]
+        return (*fields, *(_kind_of(slot, self.now) for slot in self.case.own_slots().values()))
+
+
+_RECORDS = {"mails", "mail_count", "history_length", "history_hash", "version"}
+"""Fields that no act asks for."""
+
+
+def _kind_of(value: object, now: datetime) -> object:
+    """Return *value* without what differs from one walk to the next: of an instant, only whether it is over."""
+    match value:
+        case datetime():
+            return value <= now
+        case BaseModel():
+            return tuple(_kind_of(getattr(value, name), now) for name in type(value).model_fields if name != "version")
+        case tuple():
+            return tuple(_kind_of(member, now) for member in value[:1]), len(value)
+        case _:
+            return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +249,7 @@ def _arguments(act: Transition, situation: Situation) -> Iterator[Mapping[str, o
 
 def _choices(act: str, parameter: str, hint: Any, situation: Situation) -> Sequence[object]:
     claim, now = situation.case.claim, situation.now
+    keys = tuple(item.key for item in claim.items)
     if parameter == "at":
         return [now]
     plain: Mapping[object, Sequence[object]] = {
@@ -248,7 +266,7 @@ def _choices(act: str, parameter: str, hint: Any, situation: Situation) -> Seque
         Recipient: [(_recipient(),)],
         Reason: [(Reason.EVIDENCE_MISSING,)],
         Item: [claim.items],
-        str: [tuple(item.key for item in claim.items)],
+        str: [keys[:1], keys],
         int: [()],
     }
     origin, inside = get_origin(hint), get_args(hint)
@@ -263,8 +281,8 @@ def _choices(act: str, parameter: str, hint: Any, situation: Situation) -> Seque
 
 def _draft() -> Case:
     claim = _claim(new_claim_id(TENANT, "a" * 20), PARTNER)
-    case = Case(claim, {ITEM.key: Slot(engagement=claim.engagement, key=ITEM.key)})
-    return case.record(Act.CREATED, SOMEBODY, BEGIN, to=Status.DRAFT, due=BEGIN + 90 * timedelta(days=1))
+    case = Case(claim, {item.key: Slot(engagement=claim.engagement, key=item.key) for item in ITEMS})
+    return case.record(Act.CREATED, SOMEBODY, BEGIN, to=Status.DRAFT, due=BEGIN + timedelta(days=90))
 
 
 def _claim(claim_id: str, organisation: str) -> Claim:
@@ -277,7 +295,7 @@ def _claim(claim_id: str, organisation: str) -> Claim:
         engagement="an-engagement",
         name="A claim",
         domain="customer.example",
-        items=(ITEM,),
+        items=ITEMS,
         contacts=Contacts(
             customer=Contact(name="A contact", email="contact@customer.example"),
             partner=PartnerContact(name="A partner's contact", email="contact@partner.example"),

@@ -43,9 +43,17 @@ class ClaimsTable:
             return None
         claim = Claim.model_validate_json(unpacked(row.values["document"]))
         seen = {claim.id: row.etag}
-        slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
         if claim.status in CLOSED or (claim.status is Status.DRAFT and not slots_of_drafts):
+            slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
             return Case(claim, slots, seen=seen)
+        return await self._with_slots(claim, seen)
+
+    async def prospect(self, claim: Claim) -> Case:
+        """Return a claim that is not stored yet with the slots of its items: one request."""
+        return await self._with_slots(claim, {})
+
+    async def _with_slots(self, claim: Claim, seen: dict[str, str]) -> Case:
+        slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
         prefix = f"slot|{claim.engagement}|"
         first, last = prefix + min(slots), prefix + max(slots)
         async for found in self._rows.query(TABLE, claim.tenant_id, start=first, before=behind(last)):

@@ -1,5 +1,6 @@
 """The small tables: `requests` (keyed creations), `mails` (message ids), `failures` (messages from poison queues)."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from cpor_core.rules.identifiers import newest_first
 
 REQUESTS, MAILS, FAILURES = "requests", "mails", "failures"
 SENT, FAILED = "sent", "failed"
+GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 class RequestsTable:
@@ -57,6 +59,16 @@ class MailsTable:
             "recipient": sent.recipient,
         }
         await self._rows.write(MAILS, message_id, Put(SENT, values))
+
+    async def find(self, message_id: str) -> SentMail | None:
+        """Return what the id belongs to; None for one that we never gave."""
+        if GUID.fullmatch(message_id) is None:
+            return None
+        row = await self._rows.get(MAILS, message_id, SENT)
+        if row is None:
+            return None
+        claim_id, kind = str(row.values["claimId"]), str(row.values["kind"])
+        return SentMail(claim_id, kind, int(str(row.values["number"])), int(str(row.values["recipient"])))
 
 
 class FailuresTable:

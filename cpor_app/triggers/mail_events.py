@@ -1,0 +1,130 @@
+"""Delivery reports: from Azure Communication Services by Event Grid, from any other mail system in a plain form."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import azure.functions as func
+from pydantic import Field, JsonValue, TypeAdapter
+
+from cpor_app.bootstrap import MAIL_EVENTS, STORAGE, ready
+from cpor_app.triggers.http import MAIL_REPORTERS, Answer, Call, operation, read_json, validated
+from cpor_core.errors import Retryable
+from cpor_core.model.base import Email, Instant, Text1000, Value
+from cpor_core.use_cases.mail_events import MailEvent, MailOutcome, record
+
+blueprint = func.Blueprint()
+log = logging.getLogger("cpor.mail_events")
+
+DELIVERY_REPORT = "Microsoft.Communication.EmailDeliveryReportReceived"
+HANDSHAKE = "Microsoft.EventGrid.SubscriptionValidationEvent"
+FAILURES = frozenset({"Bounced", "Failed", "Suppressed", "FilteredSpam", "Quarantined"})
+"""Statuses of a delivery report that are a recipient's failure; `Expanded` is none (a list was resolved)."""
+LOCAL_PART = re.compile(r"<?([0-9A-Fa-f-]{36})(@[^>]*)?>?", re.ASCII)
+MOST_EVENTS = 1000
+
+
+class PlainEvent(Value):
+    """A report in the plain form; `messageId` is the mail's Message-ID, with or without brackets and domain."""
+
+    message_id: Annotated[str, Field(min_length=1, max_length=300)]
+    recipient: Email | None = None
+    event: MailOutcome
+    reason: Text1000 | None = None
+    at: Instant | None = None
+
+
+class Taken(Value):
+    """How many reports were of our mails, and how many were not."""
+
+    accepted: int
+    unknown: int
+
+
+class Handshake(Value):
+    """The answer that Event Grid wants before it sends anything."""
+
+    validation_response: str
+
+
+@operation(
+    blueprint,
+    name="take_mail_events",
+    method="POST",
+    route="mail-events",
+    summary="Report what became of mails",
+    tag="Operations",
+    roles=MAIL_REPORTERS,
+    body=PlainEvent | tuple[PlainEvent, ...],
+    answers={200: (Taken, Handshake)},
+)
+async def take_mail_events(call: Call) -> Answer:
+    """One report or an array, plain or in Event Grid's schema, whose validation handshake is answered too."""
+    body = read_json(call.bytes())
+    found: list[JsonValue] = body if isinstance(body, list) else [body]
+    for event in found:
+        code = handshake_code(event)
+        if code is not None:
+            return Answer(200, Handshake(validation_response=code))
+    now = await call.now()
+    with validated():
+        events = list(reports(found))
+    ours = [await record(call.ports, event, now) for event in events]
+    return Answer(200, Taken(accepted=sum(ours), unknown=len(ours) - sum(ours)))
+
+
+@blueprint.function_name("record_mail_event")
+@blueprint.queue_trigger(arg_name="message", queue_name=MAIL_EVENTS, connection=STORAGE)
+async def record_mail_event(message: func.QueueMessage) -> None:
+    """Take a report that Event Grid has put into the queue. One that can't be read goes to the poison queue."""
+    body = json.loads(message.get_body())
+    try:
+        services = await ready()
+        now = await services.ports.now()
+        for event in reports(body if isinstance(body, list) else [body]):
+            await record(services.ports, event, now)
+    except Retryable as fault:
+        raise RuntimeError(f"storage is busy, the queue tries again: {type(fault).__name__}") from fault
+
+
+def handshake_code(event: JsonValue) -> str | None:
+    """Return the code of a validation handshake."""
+    if not isinstance(event, dict) or event.get("eventType") != HANDSHAKE:
+        return None
+    data = event.get("data")
+    code = data.get("validationCode") if isinstance(data, dict) else None
+    return code if isinstance(code, str) else None
+
+
+_PLAIN = TypeAdapter(PlainEvent)
+
+
+def reports(events: list[JsonValue]) -> Iterator[MailEvent]:
+    """Yield the reports among *events*; those of other kinds are passed over. Raises pydantic's ValidationError."""
+    for event in events[:MOST_EVENTS]:
+        if isinstance(event, dict) and "eventType" in event:
+            made = _from_event_grid(event)
+            if made is not None:
+                yield made
+        else:
+            plain = _PLAIN.validate_json(json.dumps(event), by_alias=True, by_name=False)
+            yield MailEvent(local_part(plain.message_id), plain.event)
+
+
+def _from_event_grid(event: Mapping[str, Any]) -> MailEvent | None:
+    data = event.get("data")
+    if event.get("eventType") != DELIVERY_REPORT or not isinstance(data, dict):
+        return None
+    message_id = data.get("internetMessageId") or data.get("messageId")
+    if not isinstance(message_id, str):
+        return None
+    outcome = MailOutcome.FAILED if data.get("status") in FAILURES else MailOutcome.DELIVERED
+    return MailEvent(local_part(message_id), outcome)
+
+
+def local_part(message_id: str) -> str:
+    """Return what we put before the `@` of a Message-ID; anything that can't be ours as an empty text."""
+    match = LOCAL_PART.fullmatch(message_id.strip())
+    return match[1].lower() if match is not None else ""

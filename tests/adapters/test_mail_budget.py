@@ -1,0 +1,137 @@
+"""The mail budget's row: one for all instances, drawn from under its ETag."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cpor_app.adapters.rows import AzureRows, Op
+from cpor_app.adapters.storage import StorageConnection, provision
+from cpor_app.adapters.tables.mail_budget import PARTITION, ROW, TABLE, MailBudgetRow
+from cpor_core.errors import Conflict, StorageBusy
+from cpor_core.rules.mail_budget import Drawn, Limits, Urgency
+from tests.doubles.clock import FixedClock
+from tests.doubles.memory_rows import MemoryRows
+from tests.doubles.transport import Plan, lose_answer
+
+START = datetime(2026, 11, 2, 9, 30, 20, tzinfo=UTC)
+NEXT_MINUTE = datetime(2026, 11, 2, 9, 31, tzinfo=UTC)
+TEN_A_MINUTE = Limits(per_minute=10)
+
+
+class CountedRows(MemoryRows):
+    """Rows that count what is asked of them, and can lose every race."""
+
+    def __init__(self, *, contested: bool = False) -> None:
+        super().__init__()
+        self.writes = 0
+        self.contested = contested
+
+    async def write(self, table: str, partition: str, *ops: Op) -> None:
+        self.writes += 1
+        if self.contested:
+            raise Conflict("somebody else was first")
+        await super().write(table, partition, *ops)
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """The real time, under the test's hand."""
+    return FixedClock(START)
+
+
+@pytest.fixture
+def rows() -> CountedRows:
+    """The table that all instances share."""
+    return CountedRows()
+
+
+async def test_without_limits_nothing_is_read_or_counted(rows: CountedRows, clock: FixedClock) -> None:
+    """SMTP has no limit unless one is set, and costs no request."""
+    budget = MailBudgetRow(rows, Limits(), clock.real)
+
+    assert await budget.draw(500, Urgency.OTHER) == Drawn(500)
+    assert await rows.get(TABLE, PARTITION, ROW) is None
+
+
+async def test_instances_draw_from_one_budget(rows: CountedRows, clock: FixedClock) -> None:
+    """However many there are, no more is handed over than the mail service takes."""
+    instances = [MailBudgetRow(rows, TEN_A_MINUTE, clock.real) for _ in range(8)]
+
+    drawn = await asyncio.gather(*(instance.draw(2, Urgency.NOTICE) for instance in instances))
+
+    assert sum(one.permits for one in drawn) <= 10
+    assert {one.next_turn for one in drawn if one.permits < 2} == {NEXT_MINUTE}
+
+
+async def test_notices_are_drawn_ahead_for_the_minute(rows: CountedRows, clock: FixedClock) -> None:
+    """The next notices cost no request; in the next minute what is left is worth nothing."""
+    budget = MailBudgetRow(rows, Limits(per_minute=30), clock.real)
+
+    assert [await budget.draw(1, Urgency.NOTICE) for _ in range(10)] == 10 * [Drawn(1)]
+    assert rows.writes == 1
+    await budget.draw(1, Urgency.NOTICE)
+    clock.set(NEXT_MINUTE)
+    await budget.draw(1, Urgency.NOTICE)
+    assert rows.writes == 3
+
+
+async def test_other_mails_draw_what_they_need(rows: CountedRows, clock: FixedClock) -> None:
+    """What is drawn ahead is for notices."""
+    budget = MailBudgetRow(rows, Limits(per_minute=30), clock.real)
+    await budget.draw(1, Urgency.NOTICE)
+
+    await budget.draw(1, Urgency.OTHER)
+
+    row = await rows.get(TABLE, PARTITION, ROW)
+    assert row is not None
+    assert row.values["sent"] == 11
+
+
+async def test_a_pause_is_for_everybody(rows: CountedRows, clock: FixedClock) -> None:
+    """The one who was told and every other instance hand nothing over until it ends."""
+    told, other = (MailBudgetRow(rows, TEN_A_MINUTE, clock.real) for _ in range(2))
+    until = START + timedelta(minutes=2)
+
+    await told.pause(until)
+
+    assert await told.draw(1, Urgency.NOTICE) == Drawn(0, until)
+    assert await other.draw(1, Urgency.NOTICE) == Drawn(0, until)
+    clock.set(until)
+    assert await told.draw(1, Urgency.NOTICE) == Drawn(1)
+    assert await other.draw(1, Urgency.NOTICE) == Drawn(1)
+
+
+async def test_a_pause_holds_without_limits_too(rows: CountedRows, clock: FixedClock) -> None:
+    """Where nobody counts, the instance that was told remembers it."""
+    budget = MailBudgetRow(rows, Limits(), clock.real)
+    until = START + timedelta(minutes=2)
+
+    await budget.pause(until)
+
+    assert await budget.draw(3, Urgency.NOTICE) == Drawn(0, until)
+
+
+async def test_a_draw_whose_answer_was_lost_counts_once(storage_connection: str, clock: FixedClock) -> None:
+    """The SDK sends it again and meets itself; the row bears our act."""
+    connection = StorageConnection.from_text(storage_connection).without_pauses()
+    await provision(connection, [TABLE], [], [])
+    plan = Plan()
+    rows = AzureRows(connection, transport=plan.transport)
+    budget = MailBudgetRow(rows, TEN_A_MINUTE, clock.real)
+    for _ in range(2):  # an insert and a replacement
+        plan.when(lambda request: request.is_write, lose_answer())
+        assert await budget.draw(2, Urgency.OTHER) == Drawn(2)
+
+    row = await rows.get(TABLE, PARTITION, ROW)
+    await rows.close()
+    assert row is not None
+    assert row.values["sent"] == 4
+
+
+async def test_a_crowd_at_the_row_is_told_to_come_back(clock: FixedClock) -> None:
+    """A sender that loses every race gives up, and its debt is paid later."""
+    budget = MailBudgetRow(CountedRows(contested=True), TEN_A_MINUTE, clock.real)
+
+    with pytest.raises(StorageBusy):
+        await budget.draw(1, Urgency.NOTICE)

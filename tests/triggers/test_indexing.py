@@ -1,0 +1,127 @@
+"""What the host is told: names, routes, methods, queues and the schedule, pinned, because callers and Azure rest on them."""
+
+import re
+from typing import Any
+
+import pytest
+
+from devhost.functions import Function, HttpTrigger
+from tests.support.service import functions
+
+HTTP = {
+    "add_comment": ("POST", "claims/{claimId}/comments"),
+    "add_review_comment": ("POST", "reviews/{claimId}/comments"),
+    "approve_claim": ("POST", "reviews/{claimId}/approve"),
+    "create_claim": ("POST", "claims"),
+    "decline_request": ("POST", "customer/requests/{requestId}/decline"),
+    "delete_claim": ("DELETE", "claims/{claimId}"),
+    "delete_evidence": ("DELETE", "claims/{claimId}/evidence/{fileName}"),
+    "dispute_claim": ("POST", "claims/{claimId}/dispute"),
+    "end_association": ("POST", "associations/{associationId}/end"),
+    "end_by_customer": ("POST", "customer/requests/{requestId}/end"),
+    "get_association": ("GET", "associations/{associationId}"),
+    "get_claim": ("GET", "claims/{claimId}"),
+    "get_clock": ("GET", "sandbox/clock"),
+    "get_customer": ("GET", "customers/{tenantId}"),
+    "get_engagement": ("GET", "engagements/{engagementId}"),
+    "get_evidence": ("GET", "claims/{claimId}/evidence/{fileName}"),
+    "get_health": ("GET", "health"),
+    "get_openapi": ("GET", "openapi.json"),
+    "get_partner": ("GET", "partners/{partnerId}"),
+    "get_review": ("GET", "reviews/{claimId}"),
+    "get_usage": ("GET", "associations/{associationId}/usage"),
+    "list_associations": ("GET", "associations"),
+    "list_claims": ("GET", "claims"),
+    "list_comments": ("GET", "claims/{claimId}/comments"),
+    "list_engagements": ("GET", "engagements"),
+    "list_failed_messages": ("GET", "operations/failed-messages"),
+    "list_history": ("GET", "claims/{claimId}/history"),
+    "list_reviews": ("GET", "reviews"),
+    "load_usage": ("POST", "usage/reports"),
+    "move_clock": ("POST", "sandbox/clock"),
+    "not_me": ("POST", "customer/requests/{requestId}/not-me"),
+    "patch_claim": ("PATCH", "claims/{claimId}"),
+    "put_customer": ("PUT", "customers/{tenantId}"),
+    "put_evidence": ("PUT", "claims/{claimId}/evidence/{fileName}"),
+    "put_partner": ("PUT", "partners/{partnerId}"),
+    "redrive_failed_messages": ("POST", "operations/failed-messages/redrive"),
+    "reject_claim": ("POST", "reviews/{claimId}/reject"),
+    "request_information": ("POST", "reviews/{claimId}/request-information"),
+    "resubmit_claim": ("POST", "claims/{claimId}/resubmit"),
+    "review_comments": ("GET", "reviews/{claimId}/comments"),
+    "review_evidence": ("GET", "reviews/{claimId}/evidence/{fileName}"),
+    "review_history": ("GET", "reviews/{claimId}/history"),
+    "revoke_claim": ("POST", "reviews/{claimId}/revoke"),
+    "show_request": ("GET HEAD", "customer/requests/{requestId}"),
+    "start_review": ("POST", "reviews/{claimId}/start"),
+    "strike_items": ("POST", "reviews/{claimId}/strike-items"),
+    "submit_claim": ("POST", "claims/{claimId}/submit"),
+    "undo_decline": ("POST", "customer/requests/{requestId}/undo"),
+    "withdraw_claim": ("POST", "claims/{claimId}/withdraw"),
+    "zz_not_found": ("", "{*path}"),
+}
+QUEUES = {
+    "notify_customer": ("customer-notices", "CPOR_STORAGE"),
+    "record_failed_customer_notice": ("customer-notices-poison", "CPOR_STORAGE"),
+}
+TIMERS = {"finalise_uncontested": "%FINALISE_SCHEDULE%"}
+
+
+def trigger(function: Function) -> dict[str, Any]:
+    """Return the binding that starts a function, as the host reads it."""
+    return dict(next(each for each in function.bindings if each["type"].endswith("Trigger")))
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    """Return the triggers of that type by function."""
+    return {each.name: trigger(each) for each in functions() if trigger(each)["type"] == kind}
+
+
+def test_http_functions_are_these_and_judge_every_token_themselves() -> None:
+    """Names, methods and routes are what callers and dashboards know; keys of the host open nothing."""
+    served = of_type("httpTrigger")
+
+    assert {name: (" ".join(given.get("methods") or ()), given["route"]) for name, given in served.items()} == HTTP
+    assert {given["authLevel"] for given in served.values()} == {"ANONYMOUS"}
+
+
+def test_queue_functions_read_these_queues_over_our_own_connection() -> None:
+    """The connection's name is the prefix of the settings that say where queues lie."""
+    served = of_type("queueTrigger")
+
+    assert {name: (given["queueName"], given["connection"]) for name, given in served.items()} == QUEUES
+
+
+def test_timer_has_its_schedule_from_a_setting_and_does_not_run_at_start() -> None:
+    """A deployment or a scale-out must not fire it; what was missed is caught up by the host's own record."""
+    served = of_type("timerTrigger")
+
+    assert {name: given["schedule"] for name, given in served.items()} == TIMERS
+    assert [(given["runOnStartup"], given["useMonitor"]) for given in served.values()] == [(False, True)]
+
+
+@pytest.mark.parametrize("name", [name for name in HTTP if name != "zz_not_found"])
+def test_every_route_reaches_its_own_function(name: str) -> None:
+    """The host calls the first function by name whose route and method fit, so a literal must not hide behind a parameter."""
+    methods, route = HTTP[name]
+    path = "/api/" + re.sub(r"\{\w+\}", "some-thing", route)
+
+    for method in methods.split():
+        assert first(method, path) == name
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/api/nothing/here"), ("TRACE", "/api/claims"), ("PUT", "/api/claims"), ("GET", "/api/")]
+)
+def test_what_no_other_function_takes_reaches_the_last_one(method: str, path: str) -> None:
+    """So that unknown addresses and wrong methods get our own refusal."""
+    assert first(method, path) == "zz_not_found"
+
+
+def first(method: str, path: str) -> str:
+    """Return the function that the host calls: it tries them in the order of their names."""
+    for each in sorted(functions(), key=lambda function: function.name.lower()):
+        if isinstance(each.trigger, HttpTrigger) and each.trigger.template.match(path) is not None:
+            if not each.trigger.methods or method in each.trigger.methods:
+                return each.name
+    raise AssertionError(f"no function takes {method} {path}")
