@@ -25,6 +25,7 @@ from cpor_app.adapters.tables import TABLES
 from cpor_app.adapters.tables.claims import ClaimsTable
 from cpor_app.adapters.tables.duework import DueWorkTable
 from cpor_app.adapters.tables.indexes import IndexTable
+from cpor_app.adapters.tables.mail_budget import MailBudgetRow
 from cpor_app.adapters.tables.registry import RegistryTable
 from cpor_app.adapters.tables.small import FailuresTable, MailsTable, RequestsTable
 from cpor_app.adapters.tables.usage import ReceiptsTable, UsageTable
@@ -33,6 +34,7 @@ from cpor_app.adapters.throttle import Throttle
 from cpor_app.settings import STORAGE, Settings, SettingsError, environment
 from cpor_core.ports import Ports
 from cpor_core.rules.business_days import Calendar
+from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.terms import Terms
 
 __all__ = ["CUSTOMER_NOTICES", "MAIL_EVENTS", "STORAGE", "Services", "build", "ready", "use"]
@@ -80,8 +82,9 @@ def build(
     clock: Clock | None = None,
     mailer: Mailer | None = None,
     transport: Transport | None = None,
+    texts: Texts | None = None,
 ) -> Services:
-    """Return the services over real storage; *clock*, *mailer* and *transport* can be given by tests."""
+    """Return the services over real storage; *clock*, *mailer*, *transport* and *texts* can be given by tests."""
     if settings.sandbox and not connection.is_emulator:
         message = "settings: CPOR_SANDBOX=1 is for the emulator, or an account named for sandbox use."
         raise SettingsError(message)
@@ -91,7 +94,7 @@ def build(
     blobs = AzureBlobs(connection, transport=transport)
     clock = clock or (SandboxClock(rows) if settings.sandbox else Clock())
     links = Links(settings.secrets, settings.public_url)
-    texts, catalogue = Texts(), load_catalogue()
+    texts, catalogue = texts or Texts(), load_catalogue()
     mailer = mailer or SmtpMailer(
         host=settings.smtp_host,
         port=settings.smtp_port,
@@ -114,6 +117,7 @@ def build(
         receipts=ReceiptsTable(rows),
         blobs=blobs,
         post=CustomerPost(texts, links, catalogue, mailer, settings.mail_from),
+        mail_budget=MailBudgetRow(rows, Limits(settings.mail_per_minute, settings.mail_per_hour), real_now=clock.real),
         hints=QueueHints(queues),
         failures=FailuresTable(rows, queues),
         catalogue=catalogue,

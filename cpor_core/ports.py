@@ -14,6 +14,7 @@ from cpor_core.model.claim import Claim, Recipient
 from cpor_core.model.history import Entry
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.model.usage import MonthFigures, Receipt
+from cpor_core.rules.mail_budget import Drawn, Urgency
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
 
@@ -71,6 +72,9 @@ class Claims(Protocol):
 
     async def prospect(self, claim: Claim) -> Case:
         """Return a claim that is not stored yet with the slots of its items: one request."""
+
+    async def of_tenant(self, tenant_id: str) -> Sequence[Case]:
+        """Return every claim of a tenant with its slots: two range queries of one partition."""
 
     async def commit(self, commit: Commit) -> None:
         """
@@ -255,7 +259,11 @@ class Blobs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What a mail to the customer says, in the words of the domain; `kind` is `notice`, `reminder` or a `MailKind`."""
+    """
+    What a mail says, in the words of the domain.
+
+    `kind` is `notice`, `reminder` or a `MailKind` to somebody at the customer, `answerReminder` to the partner's contact.
+    """
 
     kind: str
     number: int
@@ -272,6 +280,16 @@ class Post(Protocol):
 
     async def send(self, letter: Letter) -> None:
         """Hand a letter over. Raises `RecipientRefused`, or `MailDelayed` when it was not handed over now."""
+
+
+class MailBudget(Protocol):
+    """What the whole deployment may hand over to the mail system, in real time; no request where nothing is limited."""
+
+    async def draw(self, wanted: int, urgency: Urgency) -> Drawn:
+        """Return how many of *wanted* mails may be handed over now, and when the turn of the others comes."""
+
+    async def pause(self, until: datetime) -> None:
+        """Let nobody hand a mail over before *until*."""
 
 
 class Hints(Protocol):
@@ -322,6 +340,7 @@ class Ports:
     receipts: Receipts
     blobs: Blobs
     post: Post
+    mail_budget: MailBudget
     hints: Hints
     failures: Failures
     catalogue: Catalogue

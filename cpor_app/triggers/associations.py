@@ -129,9 +129,9 @@ async def get_association(call: Call) -> Answer:
 )
 async def end_association(call: Call) -> Answer:
     """Its items are free at once; the customer gets a closing mail."""
-    case = await call.own_case(_view)
+    case = await call.own_case(association_of)
     now = await call.now()
-    intent = call.intent(words=call.body(EndReason).reason, at=now, answers=_view)
+    intent = call.intent(words=call.body(EndReason).reason, at=now, answers=association_of)
     after = await submission.end(call.ports, case, call.actor(), now, Reason.PARTNER_DISASSOCIATED, intent)
     return await _association(call, after)
 
@@ -163,13 +163,11 @@ async def get_usage(call: Call) -> Answer:
 
 async def _association(call: Call, case: Case) -> Answer:
     now = await call.now()
-    headers = {"ETag": entity_tag(case, now)}
-    if call.keyed() is not None:
-        headers["Repeatability-Result"] = "accepted"
-    return Answer(200, _view(case, now), headers=headers)
+    headers = {"ETag": entity_tag(case, now), **call.repeatability()}
+    return Answer(200, association_of(case, now), headers=headers)
 
 
-def _view(case: Case, now: datetime) -> AssociationView:
+def association_of(case: Case, now: datetime) -> AssociationView:
     """Return the association of a claim. Raises `NotFound` where it never became official."""
     view = association_view(settle(case, now).claim)
     if view is None:

@@ -424,8 +424,7 @@ async def comment(call: Call, case: Case, author: str) -> Answer:
     actor = call.actor() if author == "partner" else PROGRAMME
     intent = call.intent(words=text, author=author, at=now, answers=view)
     after = await commenting.comment(call.ports, case, actor, now, intent)
-    headers = {"Repeatability-Result": "accepted"} if call.keyed() is not None else {}
-    return Answer(201, view(after, now), headers=headers)
+    return Answer(201, view(after, now), headers=call.repeatability())
 
 
 def _verdict(details: Sequence[Detail]) -> Answer:

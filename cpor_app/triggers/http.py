@@ -379,12 +379,14 @@ class Call:
 
     def view(self, view: ClaimView, status: int = 200) -> Answer:
         """Answer with a claim that is made already."""
-        headers = {"ETag": view.etag}
+        headers = {"ETag": view.etag, **self.repeatability()}
         if status == 201:  # noqa: PLR2004 - created
             headers["Location"] = self.url(f"claims/{view.id}")
-        if self.keyed() is not None:
-            headers["Repeatability-Result"] = "accepted"
         return Answer(status, view, headers=headers)
+
+    def repeatability(self) -> dict[str, str]:
+        """Return the header that says an idempotency key was taken."""
+        return {"Repeatability-Result": "accepted"} if self.keyed() is not None else {}
 
     def url(self, path: str) -> str:
         """Return the public address of *path*: no header of a request has a say in it (rulings 26)."""
@@ -504,14 +506,10 @@ def _validation_failed(error: ValidationError) -> Refused:
     errors = error.errors(include_url=False, include_input=False, include_context=False)
     if any(one["type"] == "json_invalid" for one in errors):
         return Refused("InvalidJson", "The body is not JSON.", resolution="Send one JSON document in UTF-8.")
-    # A list whose entries are wrong is said to have too few as well.
-    places = [tuple(one["loc"]) for one in errors]
-    errors = [
-        one
-        for one, place in zip(errors, places, strict=True)
-        if one["type"] != "too_short" or not any(len(other) > len(place) == _shared(place, other) for other in places)
-    ]
-    details = tuple(_detail(one["type"], tuple(one["loc"]), one["msg"]) for one in errors[:MOST_DETAILS])
+    # A list whose entries are wrong is said to have too few as well: one detail is enough.
+    holders = {one["loc"][:-1] for one in errors}
+    errors = [one for one in errors if one["type"] != "too_short" or one["loc"] not in holders]
+    details = tuple(_detail(one["type"], one["loc"], one["msg"]) for one in errors[:MOST_DETAILS])
     return Refused(
         "ValidationFailed",
         f"{len(errors)} of the fields cannot be taken as they are.",

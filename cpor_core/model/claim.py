@@ -220,14 +220,19 @@ class Evidence(Value):
 
 
 class RecipientKind(StrEnum):
-    """Why somebody is told: named by the partner, or registered by the customer."""
+    """Why somebody is told: named by the partner, registered by the customer, or the partner's own contact."""
 
     CONTACT = "contact"
     NOTICE_ADDRESS = "noticeAddress"
+    PARTNER_CONTACT = "partnerContact"
 
 
 class Recipient(Value):
-    """Somebody at the customer who is or was told of the claim; `number` stands for them in history and links."""
+    """
+    Somebody who is or was told of the claim; `number` stands for them in history and links.
+
+    Those at the customer are kept with the claim and counted from 1; the partner's contact is 0, and never kept.
+    """
 
     number: int
     kind: RecipientKind
@@ -266,6 +271,15 @@ class Promise(Value):
     """Names of the partners who would be replaced; the customer may know them, the partners not (rulings 24)."""
     corrected: bool = False
     """It replaces one that was mailed already, and names another last day."""
+
+
+class TimeToAnswer(Value):
+    """How long a partner who was asked for more has time; stored with the question, never moved afterwards."""
+
+    ends_at: Instant
+    last_day: date
+    time_zone: str
+    reminder_at: Instant
 
 
 class MailKind(StrEnum):
@@ -349,6 +363,11 @@ class Claim(Value):
     """Until when the owner of the present state has time; the clock decides for the partner, never for a reviewer."""
     requested: tuple[Reason, ...] = ()
     """What the reviewer asked for, or `customerUnreachable`."""
+    time_to_answer: TimeToAnswer | None = None
+    """What the partner was told when they were last asked."""
+    times_asked: int = 0
+    answer_reminded: bool = False
+    """The partner was reminded of the present question."""
     only_contacts_changed: bool = True
     """Since the partner was asked, nothing but contacts was changed: no second review is needed (rulings 27)."""
     left_items: tuple[Item, ...] = ()

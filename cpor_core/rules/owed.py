@@ -18,6 +18,7 @@ class Debt(StrEnum):
     WRITE_DOWN = "writeDown"
     TELL_CUSTOMER = "tellCustomer"
     REMIND_CUSTOMER = "remindCustomer"
+    REMIND_PARTNER = "remindPartner"
     SEND_MAIL = "sendMail"
     ERASE = "erase"
 
@@ -42,6 +43,8 @@ def owed(claim: Claim) -> frozenset[Owed]:
         debts.add(Owed(Debt.WRITE_DOWN, claim.due))
     if claim.status is Status.AWAITING_CUSTOMER:
         debts |= _owed_to_customer(claim)
+    if claim.status is Status.PARTNER_ACTION_REQUIRED:
+        debts |= _owed_to_partner(claim)
     if claim.status is Status.DELETED:
         debts.add(Owed(Debt.ERASE))
     return frozenset(debts)
@@ -57,13 +60,20 @@ def _owed_to_customer(claim: Claim) -> set[Owed]:
     return debts
 
 
+def _owed_to_partner(claim: Claim) -> set[Owed]:
+    time = claim.time_to_answer
+    if claim.answer_reminded or time is None or not claim.status_since < time.reminder_at < time.ends_at:
+        return set()
+    return {Owed(Debt.REMIND_PARTNER, time.reminder_at)}
+
+
 def due_now(claim: Claim, now: datetime) -> frozenset[Debt]:
     """
     Return what is to be paid at *now*.
 
-    A reminder is owed only while the window runs (rulings 19): one that comes too late is dropped.
+    A reminder is owed only while the time that it speaks of runs (rulings 19): one that comes too late is dropped.
     """
     due = {debt.debt for debt in owed(claim) if debt.due is None or debt.due <= now}
     if Debt.WRITE_DOWN in due:
-        due.discard(Debt.REMIND_CUSTOMER)
+        due -= {Debt.REMIND_CUSTOMER, Debt.REMIND_PARTNER}
     return frozenset(due)

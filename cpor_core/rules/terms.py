@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cpor_core.model.claim import TimeToAnswer
 from cpor_core.model.registry import Partner
-from cpor_core.rules.business_days import Calendar, count_business_days, local_date
+from cpor_core.rules.business_days import Calendar, Deadline, count_business_days, local_date, reminder_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,23 +20,29 @@ class Terms:
 
     def start_review_by(self, at: datetime) -> datetime:
         """Return until when a claim submitted *at* should be taken up; overdue is shown, never decided by a timer."""
-        return self._after(at, self.start_review_business_days, self.programme)
+        return _deadline(at, self.start_review_business_days, self.programme).ends_at
 
     def decide_by(self, at: datetime) -> datetime:
         """Return until when a review started *at* should be decided."""
-        return self._after(at, self.decide_business_days, self.programme)
+        return _deadline(at, self.decide_business_days, self.programme).ends_at
 
-    def partner_answers_by(self, at: datetime, partner: Partner | None) -> datetime:
-        """Return until when a partner asked *at* has time, in their own calendar, or else the programme's."""
+    def partner_answers_by(self, at: datetime, partner: Partner | None) -> TimeToAnswer:
+        """Return how long a partner asked *at* has time, in their own calendar, or else the programme's."""
         calendar = self.programme
         if partner is not None:
             calendar = Calendar(country=partner.country, subdivision=partner.subdivision, time_zone=partner.time_zone)
-        return self._after(at, self.partner_answer_business_days, calendar)
+        deadline = _deadline(at, self.partner_answer_business_days, calendar)
+        return TimeToAnswer(
+            ends_at=deadline.ends_at,
+            last_day=deadline.last_day,
+            time_zone=deadline.time_zone,
+            reminder_at=reminder_at(deadline.last_day, calendar),
+        )
 
     def draft_lapses_at(self, at: datetime) -> datetime:
         """Return when a draft made *at* lapses."""
         return at + timedelta(days=self.draft_days)
 
-    @staticmethod
-    def _after(at: datetime, days: int, calendar: Calendar) -> datetime:
-        return count_business_days(local_date(at, calendar.time_zone), days, calendar).ends_at
+
+def _deadline(at: datetime, days: int, calendar: Calendar) -> Deadline:
+    return count_business_days(local_date(at, calendar.time_zone), days, calendar)

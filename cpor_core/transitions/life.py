@@ -27,6 +27,7 @@ from cpor_core.model.claim import (
     Recipient,
     Status,
     StruckItem,
+    TimeToAnswer,
 )
 from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor
 from cpor_core.model.slot import MAX_CLAIMANTS, Holder, Slot
@@ -251,10 +252,11 @@ def start_review(case: Case, actor: Actor, at: datetime, *, decide_by: datetime)
 
 
 def request_information(
-    case: Case, actor: Actor, at: datetime, reasons: Sequence[Reason], *, answer_by: datetime
+    case: Case, actor: Actor, at: datetime, reasons: Sequence[Reason], *, answer_by: TimeToAnswer
 ) -> Case:
     """Ask the partner for more, for one or several reasons, each an entry of its own. Raises `InvalidState`."""
     _require(case, "sent back", Status.UNDER_REVIEW)
+    asked = _asked(case.claim, reasons, answer_by)
     for reason in reasons:
         case = case.record(
             Act.INFORMATION_REQUESTED,
@@ -262,11 +264,22 @@ def request_information(
             at,
             to=Status.PARTNER_ACTION_REQUIRED,
             reason=reason,
-            due=answer_by,
-            requested=tuple(reasons),
-            only_contacts_changed=True,
+            **asked,
         )
-    return _each_slot(case, lambda slot: slot.with_claimant(case.claim.id, case.claim.organisation, answer_by))
+    ends_at = answer_by.ends_at
+    return _each_slot(case, lambda slot: slot.with_claimant(case.claim.id, case.claim.organisation, ends_at))
+
+
+def _asked(claim: Claim, reasons: Sequence[Reason], answer_by: TimeToAnswer) -> Mapping[str, object]:
+    """Return what changes in a claim whose partner is asked for more."""
+    return {
+        "due": answer_by.ends_at,
+        "requested": tuple(reasons),
+        "time_to_answer": answer_by,
+        "times_asked": claim.times_asked + 1,
+        "answer_reminded": False,
+        "only_contacts_changed": True,
+    }
 
 
 def strike_items(case: Case, actor: Actor, at: datetime, keys: Collection[str], reason: Reason) -> Case:
@@ -446,7 +459,7 @@ def _without(recipients: tuple[Recipient, ...], failed: Iterable[int]) -> tuple[
     return tuple(r.model_copy(update={"failed": r.failed or r.number in refused}) for r in recipients)
 
 
-def customer_unreachable(case: Case, at: datetime, *, answer_by: datetime, failed: Iterable[int]) -> Case:
+def customer_unreachable(case: Case, at: datetime, *, answer_by: TimeToAnswer, failed: Iterable[int]) -> Case:
     """Stop the window: nobody is left who could be told, so the partner must name another contact (rulings 25)."""
     _require(case, "reported unreachable", Status.AWAITING_CUSTOMER)
     case = case.record(
@@ -455,19 +468,18 @@ def customer_unreachable(case: Case, at: datetime, *, answer_by: datetime, faile
         at,
         to=Status.PARTNER_ACTION_REQUIRED,
         reason=Reason.CUSTOMER_UNREACHABLE,
-        due=answer_by,
         opened_at=None,
-        requested=(Reason.CUSTOMER_UNREACHABLE,),
-        only_contacts_changed=True,
         recipients=_without(case.claim.recipients, failed),
+        **_asked(case.claim, (Reason.CUSTOMER_UNREACHABLE,), answer_by),
     )
+    ends_at = answer_by.ends_at
     return _each_slot(
         case,
-        lambda slot: slot.without(case.claim.id).with_claimant(case.claim.id, case.claim.organisation, answer_by),
+        lambda slot: slot.without(case.claim.id).with_claimant(case.claim.id, case.claim.organisation, ends_at),
     )
 
 
-def recipient_failed(case: Case, actor: Actor, at: datetime, number: int, *, answer_by: datetime) -> Case:
+def recipient_failed(case: Case, actor: Actor, at: datetime, number: int, *, answer_by: TimeToAnswer) -> Case:
     """
     Record that a recipient can't be reached, or is not the right person (rulings 24, 25).
 

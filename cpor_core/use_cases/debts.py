@@ -5,12 +5,13 @@ Load the claim, ask what is due at `now`, do it, store that it is done. A mail i
 recorded on the claim afterwards, under a Message-ID that stays the same on every retry.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cpor_core.errors import MailDelayed, RecipientRefused
-from cpor_core.model.claim import Claim, MailKind, OwedMail, Promise, Recipient, RecipientKind, Status
+from cpor_core.model.claim import Claim, MailKind, OwedMail, Promise, Recipient, RecipientKind, Status, TimeToAnswer
 from cpor_core.model.registry import Customer
 from cpor_core.ports import DueRow, Letter, Ports, SentMail
 from cpor_core.rules.business_days import (
@@ -21,6 +22,7 @@ from cpor_core.rules.business_days import (
     reminder_at,
 )
 from cpor_core.rules.identifiers import list_position, message_id
+from cpor_core.rules.mail_budget import Urgency
 from cpor_core.rules.owed import Debt, due_now
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
@@ -34,6 +36,10 @@ MOST_STEPS = 8
 """Debts that one call pays; more are paid by the next."""
 NOTICE = "notice"
 REMINDER = "reminder"
+ANSWER_REMINDER = "answerReminder"
+PARTNER_CONTACT = 0
+"""The number of the partner's contact; recipients at the customer are counted from 1."""
+NO_PARTNERS_LANGUAGE = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,10 @@ async def pay(ports: Ports, claim_id: str, now: datetime, cover: DueRow | None =
             paid = await _remind(ports, case, now)
             if paid is not None:
                 return paid
+        elif Debt.REMIND_PARTNER in debts:
+            paid = await _remind_partner(ports, case, now)
+            if paid is not None:
+                return paid
         else:
             return Paid()
     return Paid(delayed=True)
@@ -109,6 +119,9 @@ async def _tell_customer(
     promised, recipients = _promise(
         case.claim, known.value, now, real_now, incumbents=incumbents, corrected=mine is not None
     )
+    allowed = await _permits(ports, len(promised.recipients), Urgency.NOTICE)
+    if not allowed.permits and allowed.delay is not None:
+        return _delayed(now, allowed.delay)  # nothing is promised that could not be sent now
 
     def store_promise(current: Case) -> Case:
         untold = current.claim.status is Status.AWAITING_CUSTOMER and current.claim.opened_at is None
@@ -117,9 +130,8 @@ async def _tell_customer(
     case = await act(ports, case, now, store_promise)
     if case.claim.promise != promised:
         return None  # somebody else promised first, or nobody is to be told any more
-    sent = await _send(
-        ports, _letters(case.claim, NOTICE, promised.number, promised.recipients), now, case.claim.status_since
-    )
+    letters = _letters(case.claim, NOTICE, promised.number, promised.recipients)
+    sent = await _send(ports, letters, allowed, now, case.claim.status_since)
     if not sent.delivered and sent.delayed is not None:
         await act(ports, case, now, lambda current: _let_others_send(current, promised))
         return _delayed(now, sent.delayed)
@@ -229,8 +241,8 @@ async def _incumbents(ports: Ports, case: Case, now: datetime) -> tuple[str, ...
     return tuple(sorted({holder.claim.partner_name for holder in loaded if holder is not None}))
 
 
-async def partner_answers_by(ports: Ports, claim: Claim, now: datetime) -> datetime:
-    """Return until when the claim's partner has time to name another contact."""
+async def partner_answers_by(ports: Ports, claim: Claim, now: datetime) -> TimeToAnswer:
+    """Return how long the claim's partner has time when they are asked *now*."""
     found = await ports.registry.partner(claim.partner_id)
     return ports.terms.partner_answers_by(now, found.value if found is not None else None)
 
@@ -244,7 +256,9 @@ async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
         return Paid()
     reachable = [recipient.number for recipient in case.claim.recipients_told()]
     numbers = [number for number in promised.recipients if number in reachable]
-    sent = await _send(ports, _letters(case.claim, REMINDER, promised.number, numbers), now, promised.reminder_at)
+    allowed = await _permits(ports, len(numbers), Urgency.REMINDER)
+    letters = _letters(case.claim, REMINDER, promised.number, numbers)
+    sent = await _send(ports, letters, allowed, now, promised.reminder_at)
     if not sent.delivered and sent.delayed is not None:
         return _delayed(now, sent.delayed)
 
@@ -256,13 +270,47 @@ async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
     return None
 
 
+async def _remind_partner(ports: Ports, case: Case, now: datetime) -> Paid | None:
+    """Remind the partner's contact, once for each time they are asked; one who refuses the mail is not tried again."""
+    claim = case.claim
+    if claim.time_to_answer is None:
+        return Paid()
+    letter = await _letter_to_partner(ports, claim, ANSWER_REMINDER, claim.times_asked)
+    sent = await _send(ports, (letter,), now, claim.time_to_answer.reminder_at)
+    if sent.delayed is not None:
+        return _delayed(now, sent.delayed)
+
+    def reminded(current: Case) -> Case:
+        same = current.claim.times_asked == claim.times_asked
+        return current.changed(answer_reminded=True) if same else current
+
+    await act(ports, case, now, reminded)
+    return None
+
+
+async def _letter_to_partner(ports: Ports, claim: Claim, kind: str, number: int) -> Letter:
+    """Return a letter to the claim's partner contact, in the language that is registered for the partner."""
+    contact = claim.contacts.partner
+    found = await ports.registry.partner(claim.partner_id)
+    recipient = Recipient(
+        number=PARTNER_CONTACT,
+        kind=RecipientKind.PARTNER_CONTACT,
+        email=contact.email,
+        name=contact.name,
+        language=found.value.language if found is not None else NO_PARTNERS_LANGUAGE,
+    )
+    return Letter(kind, number, message_id(claim.id, kind, number, recipient.number), recipient, claim)
+
+
 async def _send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Paid | None:
     waiting = [recipient.number for recipient in case.claim.recipients_told() if recipient.number not in mail.sent_to]
     if mail.kind is MailKind.NOTICE and case.claim.status is not Status.AWAITING_CUSTOMER:
         waiting = []  # there is nothing left to ask them
     if mail.kind is MailKind.IMPORTED and case.claim.status is not Status.OFFICIAL:
         waiting = []  # it has ended, which is another mail
-    sent = await _send(ports, _letters(case.claim, mail.kind, mail.number, waiting, owed=mail), now, mail.since)
+    allowed = await _permits(ports, len(waiting), Urgency.NOTICE if mail.kind is MailKind.NOTICE else Urgency.OTHER)
+    letters = _letters(case.claim, mail.kind, mail.number, waiting, owed=mail)
+    sent = await _send(ports, letters, allowed, now, mail.since)
     done = tuple(sorted({*mail.sent_to, *sent.delivered, *sent.refused}))
     rest = (mail.model_copy(update={"sent_to": done}),) if sent.delayed is not None else ()
 
@@ -294,6 +342,25 @@ def _letters(
 
 
 @dataclass(frozen=True, slots=True)
+class _Allowed:
+    """How many mails may be handed over now; `delay` is for the others."""
+
+    permits: int
+    delay: MailDelayed | None = None
+
+
+async def _permits(ports: Ports, wanted: int, urgency: Urgency) -> _Allowed:
+    """Draw from the budget of the whole deployment; whose turn it is not comes back when it is (rulings 42)."""
+    if not wanted:
+        return _Allowed(0)
+    drawn = await ports.mail_budget.draw(wanted, urgency)
+    if drawn.next_turn is None:
+        return _Allowed(drawn.permits)
+    wait = math.ceil((drawn.next_turn - ports.real_now()).total_seconds())
+    return _Allowed(drawn.permits, MailDelayed("the mail budget is used up", retry_after_seconds=max(wait, 1)))
+
+
+@dataclass(frozen=True, slots=True)
 class _Sent:
     """Recipients by number; `delayed` where at least one could not be written to now."""
 
@@ -302,10 +369,14 @@ class _Sent:
     delayed: MailDelayed | None
 
 
-async def _send(ports: Ports, letters: Sequence[Letter], now: datetime, since: datetime) -> _Sent:
-    """Hand letters over, each after its Message-ID is kept: a report that comes back at once finds its claim."""
-    delivered, refused, delayed = [], [], None
-    for letter in letters:
+async def _send(ports: Ports, letters: Sequence[Letter], allowed: _Allowed, now: datetime, since: datetime) -> _Sent:
+    """
+    Hand letters over, each after its Message-ID is kept: a report that comes back at once finds its claim.
+
+    A mail system that is silent, or asks for peace, is not asked again for the other recipients.
+    """
+    delivered, refused, delayed = [], [], allowed.delay
+    for letter in letters[: allowed.permits]:
         number = letter.recipient.number
         await ports.mails.keep(letter.message_id, SentMail(letter.claim.id, letter.kind, letter.number, number))
         try:
@@ -315,8 +386,13 @@ async def _send(ports: Ports, letters: Sequence[Letter], now: datetime, since: d
         except MailDelayed as fault:
             if fault.recipient_refused_for_now and now - since >= REFUSED_FOR_GOOD_AFTER:
                 refused.append(number)
-            else:
-                delayed = fault
+                continue
+            delayed = fault
+            if fault.recipient_refused_for_now:
+                continue
+            if fault.retry_after_seconds is not None:
+                await ports.mail_budget.pause(ports.real_now() + timedelta(seconds=fault.retry_after_seconds))
+            break
         else:
             delivered.append(number)
     return _Sent(tuple(delivered), tuple(refused), delayed)

@@ -80,8 +80,11 @@ async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> No
     try:
         if paid.delayed:
             swept.delayed += 1
-            wait = NEXT_ATTEMPTS[min(row.attempt, len(NEXT_ATTEMPTS) - 1)]
-            await ports.duework.move(row, (), due=max(now + wait, paid.not_before or now), attempt=row.attempt + 1)
+            if paid.not_before is not None:  # its turn, or when the mail system wants to be asked again
+                await ports.duework.move(row, (), due=paid.not_before, attempt=row.attempt)
+            else:
+                wait = NEXT_ATTEMPTS[min(row.attempt, len(NEXT_ATTEMPTS) - 1)]
+                await ports.duework.move(row, (), due=now + wait, attempt=row.attempt + 1)
         else:
             swept.paid += 1
             settled = row.written_at is not None and ports.real_now() - row.written_at > SETTLED_AFTER

@@ -18,6 +18,7 @@ from cpor_core.model.claim import (
     RecipientKind,
     SkippedDay,
     Status,
+    TimeToAnswer,
 )
 from cpor_core.model.history import PROGRAMME, Act, Actor, ActorKind
 from cpor_core.model.registry import Channel, Customer, Partner, Subscription, SubscriptionState
@@ -174,10 +175,15 @@ def official(case: Case, *, ends_at: datetime = ENDS_AT) -> Case:
     return life.settle(awaiting(case, ends_at=ends_at), ends_at)
 
 
+def answer_by(ends_at: datetime) -> TimeToAnswer:
+    """Return the time that a partner is given, with a reminder a day before its end."""
+    return TimeToAnswer(ends_at=ends_at, last_day=ends_at.date(), time_zone="Europe/Paris", reminder_at=ends_at - DAY)
+
+
 def unreachable(case: Case) -> Case:
     """Return a draft validated at once, whose notice nobody could be given."""
     return life.customer_unreachable(
-        promised(submitted(case, automatic=True)), TOLD_AT, answer_by=TOLD_AT + 7 * DAY, failed=(1,)
+        promised(submitted(case, automatic=True)), TOLD_AT, answer_by=answer_by(TOLD_AT + 7 * DAY), failed=(1,)
     )
 
 
@@ -188,8 +194,17 @@ def rejected(case: Case, reason: Reason = Reason.INSUFFICIENT_EVIDENCE) -> Case:
 
 def disputed(case: Case) -> Case:
     """Return a refused draft whose partner disputes that."""
-    return rejected(case).record(
-        Act.DISPUTED, PERSON, TOLD_AT, to=Status.DISPUTED, disputed_before=True, due=TOLD_AT + 7 * DAY
+    return life.dispute(rejected(case), PERSON, TOLD_AT, decide_by=TOLD_AT + 7 * DAY)
+
+
+def asked_for_more(case: Case, *reasons: Reason) -> Case:
+    """Return a draft of whose partner a reviewer has asked more."""
+    return life.request_information(
+        under_review(case),
+        PROGRAMME,
+        TOLD_AT,
+        reasons or (Reason.EVIDENCE_MISSING,),
+        answer_by=answer_by(TOLD_AT + 7 * DAY),
     )
 
 

@@ -42,6 +42,7 @@ from tests.core.making import (
     TEAMS,
     TOLD_AT,
     a_promise,
+    answer_by,
     approved,
     at_slots,
     awaiting,
@@ -88,6 +89,21 @@ ACTS: dict[str, tuple[Callable[[Case], Case], frozenset[Status]]] = {
         lambda case: life.start_review(case, PROGRAMME, LATER, decide_by=LATER + DAY),
         frozenset({Status.SUBMITTED}),
     ),
+    "resubmit": (
+        lambda case: life.resubmit(case, PERSON, LATER, start_review_by=LATER + DAY),
+        frozenset({Status.PARTNER_ACTION_REQUIRED}),
+    ),
+    "dispute": (lambda case: life.dispute(case, PERSON, LATER, decide_by=LATER + DAY), frozenset({Status.REJECTED})),
+    "request_information": (
+        lambda case: life.request_information(
+            case, PROGRAMME, LATER, [Reason.EVIDENCE_MISSING], answer_by=answer_by(LATER + DAY)
+        ),
+        frozenset({Status.UNDER_REVIEW}),
+    ),
+    "strike_items": (
+        lambda case: life.strike_items(case, PROGRAMME, LATER, {"teams"}, Reason.PRODUCTS_MISSING),
+        frozenset({Status.UNDER_REVIEW, Status.DISPUTED}),
+    ),
     "approve": (lambda case: life.approve(case, PROGRAMME, LATER), frozenset({Status.UNDER_REVIEW, Status.DISPUTED})),
     "reject": (
         lambda case: life.reject(case, PROGRAMME, LATER, Reason.INSUFFICIENT_EVIDENCE),
@@ -99,7 +115,7 @@ ACTS: dict[str, tuple[Callable[[Case], Case], frozenset[Status]]] = {
     ),
     "promise": (lambda case: life.promise(case, a_promise(2), (ANNES,)), frozenset({Status.AWAITING_CUSTOMER})),
     "customer_unreachable": (
-        lambda case: life.customer_unreachable(case, LATER, answer_by=LATER + DAY, failed=(1,)),
+        lambda case: life.customer_unreachable(case, LATER, answer_by=answer_by(LATER + DAY), failed=(1,)),
         frozenset({Status.AWAITING_CUSTOMER}),
     ),
     "decline": (lambda case: life.decline(case, ANNE, LATER), OPEN | {Status.OFFICIAL}),
@@ -133,6 +149,11 @@ def test_an_act_is_refused_in_every_other_state(act: str, status: Status) -> Non
         ("withdraw", Status.PARTNER_ACTION_REQUIRED, Status.WITHDRAWN),
         ("withdraw", Status.AWAITING_CUSTOMER, Status.WITHDRAWN),
         ("start_review", Status.SUBMITTED, Status.UNDER_REVIEW),
+        ("resubmit", Status.PARTNER_ACTION_REQUIRED, Status.AWAITING_CUSTOMER),
+        ("dispute", Status.REJECTED, Status.DISPUTED),
+        ("request_information", Status.UNDER_REVIEW, Status.PARTNER_ACTION_REQUIRED),
+        ("strike_items", Status.UNDER_REVIEW, Status.REJECTED),
+        ("strike_items", Status.DISPUTED, Status.REJECTED_FINAL),
         ("approve", Status.UNDER_REVIEW, Status.AWAITING_CUSTOMER),
         ("approve", Status.DISPUTED, Status.AWAITING_CUSTOMER),
         ("reject", Status.UNDER_REVIEW, Status.REJECTED),
@@ -164,7 +185,7 @@ def test_an_act_leads_where_the_diagram_says(act: str, status: Status, to: Statu
 
 def test_the_table_of_acts_knows_every_legal_start() -> None:
     """No act is legal from a state that the test above leaves out."""
-    assert sum(len(legal) for _, legal in ACTS.values()) == 23
+    assert sum(len(legal) for _, legal in ACTS.values()) == 28
 
 
 @pytest.mark.parametrize("status", Status)
@@ -608,7 +629,7 @@ def test_a_hand_over_after_the_window_was_stopped_closes_nothing() -> None:
 
 def test_when_nobody_can_be_told_the_clock_stops_and_the_partner_is_asked() -> None:
     """The place at the slots is kept until the partner's time is over (rulings 14, 25)."""
-    case = life.customer_unreachable(awaiting(draft()), LATER, answer_by=LATER + 7 * DAY, failed=(1,))
+    case = life.customer_unreachable(awaiting(draft()), LATER, answer_by=answer_by(LATER + 7 * DAY), failed=(1,))
 
     claim = case.claim
     assert (claim.status, claim.status_reason) == (Status.PARTNER_ACTION_REQUIRED, Reason.CUSTOMER_UNREACHABLE)
@@ -801,7 +822,6 @@ def test_a_claimant_contested_in_part_goes_on_with_the_rest() -> None:
 def test_a_loser_that_had_disputed_before_is_rejected_for_good() -> None:
     """A dispute is had once."""
     loser = disputed(draft())
-    loser = loser.with_slots({"teams": loser.slots["teams"].with_claimant(A, ADATUM)})
     winner = under_review(at_slots(draft("b", organisation=FABRIKAM), loser.slots))
 
     lost = life.approve(winner.with_rivals([loser]), PROGRAMME, LATER).rivals[A]

@@ -1,10 +1,12 @@
 """What a claim owes and when, in every state."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 import pytest
 
 from cpor_core.model.claim import Reason, Status
+from cpor_core.model.history import PROGRAMME
 from cpor_core.rules.owed import Debt, Owed, due_now, owed
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
@@ -17,6 +19,8 @@ from tests.core.making import (
     PERSON,
     REMINDER_AT,
     TOLD_AT,
+    answer_by,
+    asked_for_more,
     awaiting,
     draft,
     in_state,
@@ -30,6 +34,9 @@ from tests.core.making import (
 
 ENDS = Owed(Debt.WRITE_DOWN, ENDS_AT)
 REMINDER = Owed(Debt.REMIND_CUSTOMER, REMINDER_AT)
+PARTNERS_REMINDER_AT = TOLD_AT + 6 * DAY
+PARTNERS_REMINDER = Owed(Debt.REMIND_PARTNER, PARTNERS_REMINDER_AT)
+ANSWERED_AT = PARTNERS_REMINDER_AT + MICROSECOND
 
 
 @pytest.mark.parametrize("status", [Status.SUBMITTED, Status.UNDER_REVIEW, Status.DISPUTED, Status.REJECTED_FINAL])
@@ -38,10 +45,51 @@ def test_nothing_is_owed_where_only_people_act(status: Status) -> None:
     assert owed(in_state(status).claim) == frozenset()
 
 
-@pytest.mark.parametrize("case", [draft(), unreachable(draft()), rejected(draft())], ids=["draft", "asked", "rejected"])
+@pytest.mark.parametrize("case", [draft(), rejected(draft())], ids=["draft", "rejected"])
 def test_what_ends_by_itself_is_to_be_written_down(case: Case) -> None:
     """At the instant that is stored."""
     assert owed(case.claim) == {Owed(Debt.WRITE_DOWN, case.claim.due)}
+
+
+@pytest.mark.parametrize("ask", [asked_for_more, unreachable])
+def test_a_partner_who_was_asked_is_reminded_once_and_then_out_of_time(ask: Callable[[Case], Case]) -> None:
+    """Whoever asks; the end is owed in any case."""
+    case = ask(draft())
+
+    assert owed(case.claim) == {Owed(Debt.WRITE_DOWN, case.claim.due), PARTNERS_REMINDER}
+    assert owed(case.changed(answer_reminded=True).claim) == {Owed(Debt.WRITE_DOWN, case.claim.due)}
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - {Status.PARTNER_ACTION_REQUIRED}))
+def test_a_partner_is_reminded_of_nothing_in_any_other_state(status: Status) -> None:
+    """What was once asked stays with the claim; it is a debt only while the answer is awaited."""
+    time = asked_for_more(draft()).claim.time_to_answer
+    claim = in_state(status).changed(time_to_answer=time, times_asked=1).claim
+
+    assert Debt.REMIND_PARTNER not in {one.debt for one in owed(claim)}
+
+
+def test_a_partner_asked_at_the_reminders_instant_gets_none() -> None:
+    """The question is fresh enough."""
+    case = asked_for_more(draft()).changed(status_since=PARTNERS_REMINDER_AT)
+
+    assert PARTNERS_REMINDER not in owed(case.claim)
+
+
+def test_who_is_asked_again_is_reminded_again() -> None:
+    """Each question has its own time."""
+    again = life.start_review(
+        life.resubmit(asked_for_more(draft()).changed(answer_reminded=True), PERSON, ANSWERED_AT, start_review_by=ENDS_AT),
+        PROGRAMME,
+        ANSWERED_AT,
+        decide_by=ENDS_AT,
+    )
+    time = answer_by(ANSWERED_AT + 7 * DAY)
+
+    case = life.request_information(again, PROGRAMME, ANSWERED_AT, [Reason.PRODUCTS_MISSING], answer_by=time)
+
+    assert Owed(Debt.REMIND_PARTNER, time.reminder_at) in owed(case.claim)
+    assert case.claim.times_asked == 2
 
 
 def test_a_claim_whose_time_is_not_set_ends_not_by_itself() -> None:
@@ -111,6 +159,20 @@ def test_a_no_leaves_only_its_confirmation() -> None:
 def test_a_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Debt]) -> None:
     """It is owed only while the window runs (rulings 19)."""
     assert due_now(awaiting(draft()).claim, now) == due
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        (PARTNERS_REMINDER_AT - MICROSECOND, set()),
+        (PARTNERS_REMINDER_AT, {Debt.REMIND_PARTNER}),
+        (PARTNERS_REMINDER_AT + DAY - MICROSECOND, {Debt.REMIND_PARTNER}),
+        (PARTNERS_REMINDER_AT + DAY, {Debt.WRITE_DOWN}),
+    ],
+)
+def test_a_partners_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Debt]) -> None:
+    """The claim is rejected then."""
+    assert due_now(asked_for_more(draft()).claim, now) == due
 
 
 def test_what_is_owed_at_once_is_due_now() -> None:

@@ -1,6 +1,6 @@
 """How long each side has, in its own calendar."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from cpor_core.rules.business_days import Calendar
 from cpor_core.rules.terms import Terms
@@ -27,8 +27,8 @@ def test_a_partner_has_five_business_days_in_its_own_calendar() -> None:
     """Armistice Day is a holiday in France, and the day ends in Paris."""
     monday = datetime(2026, 11, 9, 9, tzinfo=UTC)
 
-    assert TERMS.partner_answers_by(monday, partner()) == datetime(2026, 11, 17, 23, tzinfo=UTC)
-    assert TERMS.partner_answers_by(monday, partner(country="CZ", time_zone="Europe/Prague")) == datetime(
+    assert TERMS.partner_answers_by(monday, partner()).ends_at == datetime(2026, 11, 17, 23, tzinfo=UTC)
+    assert TERMS.partner_answers_by(monday, partner(country="CZ", time_zone="Europe/Prague")).ends_at == datetime(
         2026, 11, 16, 23, tzinfo=UTC
     )
 
@@ -39,8 +39,27 @@ def test_a_subdivision_has_holidays_of_its_own() -> None:
     scottish = partner(country="GB", subdivision="SCT", time_zone="Europe/London")
     english = partner(country="GB", subdivision="ENG", time_zone="Europe/London")
 
-    assert TERMS.partner_answers_by(friday, scottish) == datetime(2026, 12, 8, tzinfo=UTC)
-    assert TERMS.partner_answers_by(friday, english) == datetime(2026, 12, 5, tzinfo=UTC)
+    assert TERMS.partner_answers_by(friday, scottish).ends_at == datetime(2026, 12, 8, tzinfo=UTC)
+    assert TERMS.partner_answers_by(friday, english).ends_at == datetime(2026, 12, 5, tzinfo=UTC)
+
+
+def test_a_partner_is_reminded_on_the_business_day_before_the_last() -> None:
+    """At nine in the morning, in the partner's own calendar: Friday before the Monday after a weekend."""
+    given = TERMS.partner_answers_by(MONDAY, partner())
+    behind_a_holiday = TERMS.partner_answers_by(MONDAY + timedelta(days=2), partner())
+
+    assert (given.last_day, given.time_zone) == (date(2026, 11, 9), "Europe/Paris")
+    assert given.reminder_at == datetime(2026, 11, 6, 8, tzinfo=UTC)
+    assert behind_a_holiday.last_day == date(2026, 11, 12)
+    assert behind_a_holiday.reminder_at == datetime(2026, 11, 10, 8, tzinfo=UTC)
+
+
+def test_a_partner_who_is_not_registered_has_the_programmes_calendar() -> None:
+    """Veterans Day does not count in the United States, and the reminder comes at nine in the programme's time zone."""
+    given = TERMS.partner_answers_by(datetime(2026, 11, 9, 9, tzinfo=UTC), None)
+
+    assert (given.last_day, given.time_zone) == (date(2026, 11, 17), "UTC")
+    assert given.reminder_at == datetime(2026, 11, 16, 9, tzinfo=UTC)
 
 
 def test_the_lengths_are_the_programmes_to_set() -> None:
@@ -55,7 +74,7 @@ def test_the_lengths_are_the_programmes_to_set() -> None:
 
     assert terms.start_review_by(MONDAY) == datetime(2026, 11, 4, tzinfo=UTC)
     assert terms.decide_by(MONDAY) == datetime(2026, 11, 5, tzinfo=UTC)
-    assert terms.partner_answers_by(MONDAY, partner(time_zone="UTC")) == datetime(2026, 11, 6, tzinfo=UTC)
+    assert terms.partner_answers_by(MONDAY, partner(time_zone="UTC")).ends_at == datetime(2026, 11, 6, tzinfo=UTC)
     assert terms.draft_lapses_at(MONDAY) == MONDAY + timedelta(days=10)
 
 

@@ -30,6 +30,7 @@ from cpor_core.model.claim import (
     Recipient,
     RecipientKind,
     Status,
+    TimeToAnswer,
 )
 from cpor_core.model.history import Act, Actor, ActorKind, Entry
 from cpor_core.model.slot import Awaiting, Slot
@@ -66,7 +67,7 @@ class Situation:
         return (*fields, *(_kind_of(slot, self.now) for slot in self.case.own_slots().values()))
 
 
-_RECORDS = {"mails", "mail_count", "history_length", "history_hash", "version"}
+_RECORDS = {"mails", "mail_count", "times_asked", "history_length", "history_hash", "version"}
 """Fields that no act asks for."""
 
 
@@ -260,6 +261,7 @@ def _choices(act: str, parameter: str, hint: Any, situation: Situation) -> Seque
         int: [claim.promise.number if claim.promise is not None else 1],
         Acknowledgements: [Acknowledgements(accurate=True, customer_aware=True)],
         Promise: [_promise(now)],
+        TimeToAnswer: [_time_to_answer(now + PATIENCE)],
         Reason: [Reason.INSUFFICIENT_EVIDENCE, Reason.PARTNER_REQUEST],
     }
     several: Mapping[object, Sequence[object]] = {
@@ -326,6 +328,11 @@ def _promise(now: datetime) -> Promise:
         recipients=(1,),
         customer_name="A customer",
     )
+
+
+def _time_to_answer(ends_at: datetime) -> TimeToAnswer:
+    reminder_at = ends_at - timedelta(days=2)
+    return TimeToAnswer(ends_at=ends_at, last_day=ends_at.date(), time_zone="UTC", reminder_at=reminder_at)
 
 
 # --- the page -------------------------------------------------------------------------------------------------------

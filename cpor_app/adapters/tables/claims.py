@@ -11,7 +11,7 @@ Table `claims`, one partition for each customer's tenant: the consistency bounda
 """
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Replace, Row, Rows
@@ -55,13 +55,31 @@ class ClaimsTable:
     async def _with_slots(self, claim: Claim, seen: dict[str, str]) -> Case:
         slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
         prefix = f"slot|{claim.engagement}|"
-        first, last = prefix + min(slots), prefix + max(slots)
-        async for found in self._rows.query(TABLE, claim.tenant_id, start=first, before=behind(last)):
-            slot = Slot.model_validate_json(unpacked(found.values["document"]))
-            if slot.key in slots:
-                slots[slot.key] = slot
-                seen[slot.key] = found.etag
+        async for key, slot, etag in self._slots(claim.tenant_id, prefix + min(slots), prefix + max(slots)):
+            if key in slots:
+                slots[key], seen[key] = slot, etag
         return Case(claim, slots, seen=seen)
+
+    async def of_tenant(self, tenant_id: str) -> Sequence[Case]:
+        """Return every claim of a tenant with its slots: two range queries of one partition."""
+        known = {
+            (slot.engagement, key): (slot, etag) async for key, slot, etag in self._slots(tenant_id, "slot|", "slot|~")
+        }
+        cases = []
+        async for row in self._rows.query(TABLE, tenant_id, start="claim|", before="claim|~"):
+            claim = Claim.model_validate_json(unpacked(row.values["document"]))
+            at = {key: known.get((claim.engagement, key)) for key in claim.slot_keys}
+            slots = {
+                key: found[0] if found else Slot(engagement=claim.engagement, key=key) for key, found in at.items()
+            }
+            seen = {claim.id: row.etag, **{key: found[1] for key, found in at.items() if found}}
+            cases.append(Case(claim, slots, seen=seen))
+        return cases
+
+    async def _slots(self, tenant_id: str, first: str, last: str) -> AsyncIterator[tuple[str, Slot, str]]:
+        async for row in self._rows.query(TABLE, tenant_id, start=first, before=behind(last)):
+            slot = Slot.model_validate_json(unpacked(row.values["document"]))
+            yield slot.key, slot, row.etag
 
     async def commit(self, commit: Commit) -> None:
         """Write a new or changed case as one transaction. Raises `Conflict`, `Refused("TooManyCompetitors")`."""

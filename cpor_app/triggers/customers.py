@@ -1,0 +1,259 @@
+"""The customer's administrator: requests, associations and receipts of their own tenant, and every no and end."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import azure.functions as func
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+
+from cpor_app.triggers.associations import association_of
+from cpor_app.triggers.http import CUSTOMER_ADMIN, Answer, Call, operation, role_required
+from cpor_core.model.base import Instant, Text1000, Value
+from cpor_core.model.claim import LEFT_OUT, Claim, ClaimedCustomer, Item, Status
+from cpor_core.model.history import Actor, ActorKind
+from cpor_core.model.usage import Receipt
+from cpor_core.rules.next_step import NextStep, next_step
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import settle
+from cpor_core.use_cases import customer
+from cpor_core.use_cases.tenants import cases_of, request_of
+from cpor_core.views import AssociationView, WindowView, association_view, window_view
+
+blueprint = func.Blueprint()
+REQUESTS = "customers/{tenantId}/requests"
+ASSOCIATIONS = "customers/{tenantId}/associations"
+
+
+class RequestView(Value):
+    """A request as the customer sees it: who asks, for what, until when they can say no."""
+
+    id: str
+    claim_id: str
+    status: Status
+    partner_id: str
+    partner_name: str
+    engagement: str
+    customer: ClaimedCustomer
+    items: tuple[Item, ...]
+    window: WindowView | None
+    next_step: NextStep
+    submitted_at: Instant | None
+
+
+class ListedRequests(Value):
+    """A page of requests, newest first."""
+
+    value: tuple[RequestView, ...]
+    next_link: str | None = LEFT_OUT
+
+
+class ListedTenantAssociations(Value):
+    """A page of associations, newest claim first."""
+
+    value: tuple[AssociationView, ...]
+    next_link: str | None = LEFT_OUT
+
+
+class ListedReceipts(Value):
+    """A page of receipts, newest first."""
+
+    value: tuple[Receipt, ...]
+    next_link: str | None = LEFT_OUT
+
+
+class Why(Value):
+    """Why, in words that the partner can read."""
+
+    reason: Text1000 | None = None
+
+
+class EndedToo(BaseModel):
+    """Whether associations that have ended are listed too."""
+
+    include_ended: bool = False
+
+    model_config = {"alias_generator": to_camel}
+
+
+@operation(
+    blueprint,
+    name="list_requests",
+    method="GET",
+    route=REQUESTS,
+    summary="Every request about your tenant, newest first",
+    tag="Customer",
+    roles=CUSTOMER_ADMIN,
+    answers={200: ListedRequests},
+    refusals=("InvalidCursor",),
+)
+async def list_requests(call: Call) -> Answer:
+    """Those that your organisation was told of, or is about to be."""
+    tenant_id = own_tenant(call)
+    after, limit = call.page()
+    now = await call.now()
+    views = [_request_view(claim, now) for _, claim in await cases_of(call.ports, tenant_id, now)]
+    return call.listed(*_page(views, after, limit))
+
+
+@operation(
+    blueprint,
+    name="decline_as_customer",
+    method="POST",
+    route=f"{REQUESTS}/{{claimId}}/decline",
+    summary="Say no",
+    tag="Customer",
+    roles=CUSTOMER_ADMIN,
+    body=Why,
+    body_needed=False,
+    answers={200: RequestView},
+    keyed=True,
+    refusals=("NotFound", "InvalidState"),
+)
+async def decline_as_customer(call: Call) -> Answer:
+    """In every open state; an official association ends by it."""
+    case = await _request(call)
+    why, now = call.body(Why).reason, await call.now()
+    intent = call.intent(words=why, author="customer", at=now, answers=_answered)
+    after = await customer.decline(call.ports, case, _actor(call), now, intent)
+    return await _answer(call, after)
+
+
+@operation(
+    blueprint,
+    name="undo_as_customer",
+    method="POST",
+    route=f"{REQUESTS}/{{claimId}}/undo",
+    summary="Take the no back, before the window ends",
+    tag="Customer",
+    roles=CUSTOMER_ADMIN,
+    body=Why,
+    body_needed=False,
+    answers={200: RequestView},
+    keyed=True,
+    refusals=("NotFound", "InvalidState", "SlotAwaitsCustomer"),
+)
+async def undo_as_customer(call: Call) -> Answer:
+    """Not any more when the place was given to another request."""
+    case = await _request(call)
+    why, now = call.body(Why).reason, await call.now()
+    intent = call.intent(words=why, author="customer", at=now, answers=_answered)
+    after = await customer.undo(call.ports, case, _actor(call), now, intent)
+    return await _answer(call, after)
+
+
+@operation(
+    blueprint,
+    name="list_tenant_associations",
+    method="GET",
+    route=ASSOCIATIONS,
+    summary="Every association with your tenant, newest first",
+    tag="Customer",
+    roles=CUSTOMER_ADMIN,
+    query=EndedToo,
+    answers={200: ListedTenantAssociations},
+    refusals=("InvalidCursor",),
+)
+async def list_tenant_associations(call: Call) -> Answer:
+    """The official ones; with `includeEnded=true` those that have ended too."""
+    tenant_id = own_tenant(call)
+    ended_too = call.query(EndedToo).include_ended
+    filters = {"includeEnded": "true"} if ended_too else {}
+    after, limit = call.page(filters)
+    states = {Status.OFFICIAL, Status.ENDED} if ended_too else {Status.OFFICIAL}
+    shown = [claim for _, claim in await cases_of(call.ports, tenant_id, await call.now()) if claim.status in states]
+    views = [view for claim in shown if (view := association_view(claim)) is not None]
+    return call.listed(*_page(views, after, limit), filters)
+
+
+@operation(
+    blueprint,
+    name="end_as_customer",
+    method="POST",
+    route=f"{ASSOCIATIONS}/{{associationId}}/end",
+    summary="End an association: the partner's access stops with this write",
+    tag="Customer",
+    roles=CUSTOMER_ADMIN,
+    body=Why,
+    body_needed=False,
+    answers={200: AssociationView},
+    keyed=True,
+    refusals=("NotFound", "InvalidState"),
+)
+async def end_as_customer(call: Call) -> Answer:
+    """At any time."""
+    case = await _request(call)
+    why, now = call.body(Why).reason, await call.now()
+    intent = call.intent(words=why, author="customer", at=now, answers=association_of)
+    after = await customer.end(call.ports, case, _actor(call), now, intent)
+    return Answer(200, association_of(after, now), headers=call.repeatability())
+
+
+@operation(
+    blueprint,
+    name="list_access_receipts",
+    method="GET",
+    route="customers/{tenantId}/access-receipts",
+    summary="Who looked at your figures, newest first",
+    tag="Customer",
+    roles=CUSTOMER_ADMIN,
+    answers={200: ListedReceipts},
+    refusals=("InvalidCursor",),
+)
+async def list_access_receipts(call: Call) -> Answer:
+    """Each answered read of a partner has left exactly one; they are kept for good."""
+    tenant_id = own_tenant(call)
+    after, limit = call.page()
+    page = await call.ports.receipts.page(tenant_id, after=after, limit=limit)
+    return call.listed([receipt for _, receipt in page], page[-1][0] if len(page) == limit else None)
+
+
+def own_tenant(call: Call) -> str:
+    """Return the tenant of the address, if it is the caller's own; for another one the role does not count."""
+    if call.path("tenantId").lower() != call.organisation:
+        raise role_required(CUSTOMER_ADMIN)
+    return call.organisation
+
+
+async def _request(call: Call) -> Case:
+    return await request_of(call.ports, own_tenant(call), call.claim_id, await call.now())
+
+
+def _actor(call: Call) -> Actor:
+    return Actor(kind=ActorKind.CUSTOMER, id=call.who)
+
+
+def _request_view(shown: Claim, now: datetime) -> RequestView:
+    return RequestView(
+        id=shown.id,
+        claim_id=shown.id,
+        status=shown.status,
+        partner_id=shown.partner_id,
+        partner_name=shown.partner_name,
+        engagement=shown.engagement,
+        customer=ClaimedCustomer(tenant_id=shown.tenant_id, domain=shown.domain),
+        items=shown.items,
+        window=window_view(shown),
+        next_step=next_step(shown, now),
+        submitted_at=shown.submitted_at,
+    )
+
+
+def _answered(case: Case, now: datetime) -> RequestView:
+    return _request_view(settle(case, now).claim, now)
+
+
+async def _answer(call: Call, case: Case) -> Answer:
+    return Answer(200, _answered(case, await call.now()), headers=call.repeatability())
+
+
+View = TypeVar("View", RequestView, AssociationView)
+
+
+def _page(views: Sequence[View], after: str, limit: int) -> tuple[Sequence[View], str | None]:
+    """Return the page behind the id *after*, and where the next one begins."""
+    ids = [view.id for view in views]
+    start = ids.index(after) + 1 if after in ids else 0
+    page = views[start : start + limit]
+    return page, page[-1].id if start + limit < len(views) else None

@@ -1,0 +1,79 @@
+"""What a customer's administrator sees and does with a token of their own tenant."""
+
+from datetime import datetime
+from typing import Any
+
+from tests.support.service import CUSTOMER, OTHER_PARTNER, PARTNER, SUBSCRIPTION, Service
+
+
+async def admin(service: Service, method: str, path: str, tenant: str = CUSTOMER, **more: Any) -> Any:
+    """Send a request as the administrator of a customer's tenant."""
+    return await service.request(method, f"/customers/{CUSTOMER}{path}", role="Customer.Admin", tenant=tenant, **more)
+
+
+async def test_administrator_sees_requests_and_says_no_and_takes_it_back(service: Service) -> None:
+    """Only what the customer is told of is listed; the no and its undoing are the same as behind a mailed link."""
+    await service.draft()
+    claim = await service.told()
+
+    listed = (await admin(service, "GET", "/requests")).json()["value"]
+    declined = await admin(service, "POST", f"/requests/{claim['id']}/decline", json={"reason": "We know them not."})
+    undone = await admin(service, "POST", f"/requests/{claim['id']}/undo")
+    comments = (await service.request("GET", f"/claims/{claim['id']}/comments")).json()["value"]
+
+    assert [entry["id"] for entry in listed] == [claim["id"]]
+    assert listed[0]["nextStep"]["owner"] == "customer"
+    assert declined.json()["status"] == "declined"
+    assert undone.json()["status"] == "awaitingCustomer"
+    assert [(one["author"], one["text"]) for one in comments] == [("customer", "We know them not.")]
+
+
+async def test_administrator_sees_who_looked_and_ends_the_association(service: Service) -> None:
+    """Receipts equal reads; from the end on the partner gets no figures and the slot is free."""
+    claim = await service.official()
+    line = f'{{"month": "2026-11", "item": "{SUBSCRIPTION}", "activeUsers": 3}}'
+    feed = f"/usage/reports?tenantId={CUSTOMER}&format=jsonl"
+    await service.programme("POST", feed, content=line, headers={"Content-Type": "application/x-ndjson"})
+    await service.request("GET", f"/associations/{claim['id']}/usage")
+
+    receipts = (await admin(service, "GET", "/access-receipts")).json()["value"]
+    associations = (await admin(service, "GET", "/associations")).json()["value"]
+    ended = await admin(service, "POST", f"/associations/{claim['id']}/end", json={"reason": "We changed partners."})
+    again = await service.submitted(tenant=OTHER_PARTNER)
+
+    assert len(receipts) == 1
+    assert (receipts[0]["organisation"], receipts[0]["items"]) == (PARTNER, [SUBSCRIPTION])
+    assert [entry["id"] for entry in associations] == [claim["id"]]
+    assert ended.json()["endReason"] == "customerOptedOut"
+    assert (await service.request("GET", f"/associations/{claim['id']}/usage")).status_code == 404
+    assert (again["status"], again["competing"]) == ("awaitingCustomer", False)
+    assert (await admin(service, "GET", "/associations")).json()["value"] == []
+    assert len((await admin(service, "GET", "/associations?includeEnded=true")).json()["value"]) == 1
+
+
+async def test_role_counts_for_the_own_tenant_only(service: Service) -> None:
+    """Another tenant's administrator is as if without the role; a claim of another tenant is not found."""
+    claim = await service.told()
+
+    stranger = await admin(service, "GET", "/requests", tenant=OTHER_PARTNER)
+    foreign = await service.request(
+        "POST",
+        f"/customers/{OTHER_PARTNER}/requests/{claim['id']}/decline",
+        role="Customer.Admin",
+        tenant=OTHER_PARTNER,
+    )
+
+    assert (stranger.status_code, stranger.json()["error"]["code"]) == (403, "RoleRequired")
+    assert foreign.status_code == 404
+
+
+async def test_no_at_the_last_instant_counts_and_at_the_end_it_ends(service: Service) -> None:
+    """At the window's end the same act ends what has just become official."""
+    claim = await service.told()
+    service.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]))
+
+    answer = await admin(service, "POST", f"/requests/{claim['id']}/decline")
+
+    assert answer.json()["status"] == "ended"
+    shown = (await service.request("GET", f"/claims/{claim['id']}")).json()
+    assert shown["association"]["since"] == shown["association"]["endedAt"] == claim["window"]["endsAt"]
