@@ -262,7 +262,8 @@ class Letter:
     """
     What a mail says, in the words of the domain.
 
-    `kind` is `notice`, `reminder` or a `MailKind` to somebody at the customer, `answerReminder` to the partner's contact.
+    `kind` is `notice`, `reminder` or a `MailKind` to somebody at the customer; `answerReminder` goes to the partner's
+    contact.
     """
 
     kind: str

@@ -507,7 +507,7 @@ def _validation_failed(error: ValidationError) -> Refused:
     if any(one["type"] == "json_invalid" for one in errors):
         return Refused("InvalidJson", "The body is not JSON.", resolution="Send one JSON document in UTF-8.")
     # A list whose entries are wrong is said to have too few as well: one detail is enough.
-    holders = {one["loc"][:-1] for one in errors}
+    holders = {one["loc"][:n] for one in errors for n in range(len(one["loc"]))}
     errors = [one for one in errors if one["type"] != "too_short" or one["loc"] not in holders]
     details = tuple(_detail(one["type"], one["loc"], one["msg"]) for one in errors[:MOST_DETAILS])
     return Refused(

@@ -39,6 +39,7 @@ STATUSES = MappingProxyType(
         "EvidenceExists": Is.CONFLICT,
         "TooManyFiles": Is.CONFLICT,
         "OrganisationFixed": Is.CONFLICT,
+        "WouldEndAssociations": Is.CONFLICT,
         "InternalError": Is.INTERNAL_SERVER_ERROR,
         "ServerBusy": Is.SERVICE_UNAVAILABLE,
     }

@@ -40,6 +40,29 @@ class Feed(BaseModel):
     model_config = {"alias_generator": to_camel}
 
 
+class CustomerQuery(BaseModel):
+    """How a customer is registered: only judged, or with the number of associations that will end by it."""
+
+    validate_: bool = False
+    confirm_ends: int | None = None
+
+    model_config = {"alias_generator": lambda name: to_camel(name.rstrip("_"))}
+
+
+class EndedBy(Value):
+    """A claim that loses items by the change; `association` tells an official one."""
+
+    claim_id: str
+    association: bool
+    items: tuple[str, ...]
+
+
+class CustomerKept(Customer):
+    """A customer as it is registered, and what ends by that."""
+
+    ends: tuple[EndedBy, ...] = ()
+
+
 class _PartnerPath(BaseModel):
     partnerId: PartnerId  # noqa: N815 - as it stands in the address
 
@@ -115,20 +138,35 @@ async def get_customer(call: Call) -> Answer:
     summary="Register a customer's tenant, or change it",
     tag="Registry",
     roles=OPERATOR,
+    query=CustomerQuery,
     body=Customer,
-    answers={201: Customer, 200: Customer},
+    answers={201: CustomerKept, 200: CustomerKept},
     if_match="honoured",
     etag=True,
     location=True,
+    refusals=("WouldEndAssociations",),
 )
 async def put_customer(call: Call) -> Answer:
-    """Country, subdivision and time zone decide which days count; windows that are promised stay as they are."""
+    """
+    Country, subdivision and time zone decide which days count; windows that are promised stay as they are.
+
+    An item whose subscription is no longer active or in grace, or whose workload is no longer listed, ends its
+    associations and is struck from open claims: `ends` names them. `validate=true` shows them and stores nothing.
+    """
     tenant_id = _tenant_id(call)
     if call.if_match is not None:  # judged before the body (rulings 3)
         registering.verify_match(call.if_match, await call.ports.registry.customer(tenant_id))
     customer = call.body(Customer)
-    kept = await registering.put_customer(call.ports, tenant_id, customer, call.if_match)
-    return _kept(call, customer, kept, f"customers/{tenant_id}")
+    query = call.query(CustomerQuery)
+    change = registering.CustomerChange(
+        tenant_id, customer, call.if_match, only_validate=query.validate_, confirmed_ends=query.confirm_ends
+    )
+    kept, ends = await registering.put_customer(call.ports, change, await call.now())
+    view = CustomerKept(
+        **dict(customer),
+        ends=tuple(EndedBy(claim_id=e.claim_id, association=e.association, items=e.keys) for e in ends),
+    )
+    return _kept(call, view, kept, f"customers/{tenant_id}")
 
 
 def _partner_id(call: Call) -> str:

@@ -5,7 +5,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from cpor_core.model.base import Email, Flag, Guid, Instant, PartnerId, Slug, Text200, Text4000, Value
 
@@ -143,6 +143,16 @@ class Item(Value):
     def key(self) -> str:
         """What a slot is held on: the workload, or the subscription whatever its product (rulings 9)."""
         return self.workload or self.subscription_id or ""
+
+
+def _key_of(sent: object) -> object:
+    if isinstance(sent, dict):
+        return Item.model_validate(sent).key
+    return sent.lower() if isinstance(sent, str) else sent  # GUIDs in capitals are taken and lowered (rulings 5)
+
+
+ItemKey = Annotated[str, BeforeValidator(_key_of), Field(min_length=1, max_length=100, pattern=r"^[0-9A-Za-z-]+$")]
+"""A workload's id or a subscription's; an item in a claim's form is taken too."""
 
 
 class Contact(Value):

@@ -3,31 +3,23 @@
 from datetime import date
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from cpor_core.model.base import Count, Guid, Instant, Value
-from cpor_core.model.claim import Item
+from cpor_core.model.claim import ItemKey
 
 Month = Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
 
 
 class UsageLine(Value):
-    """One JSON line of the operator's feed; `item` is a workload's id or a subscription id."""
+    """One JSON line of the operator's feed; `item` is a workload's id or a subscription id, or an item as claimed."""
 
     tenant_id: Guid | None = None
     month: Month
-    item: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[0-9A-Za-z-]+$")]
+    item: ItemKey
     active_users: Count | None = None
     available_seats: Count | None = None
     assigned_seats: Count | None = None
-
-    @field_validator("item", mode="before")
-    @classmethod
-    def _by_its_key(cls, sent: object) -> object:
-        """Take an item in a claim's form too, as `{"workload": …}` or `{"product": …, "subscriptionId": …}`."""
-        if isinstance(sent, dict):
-            return Item.model_validate(sent).key
-        return sent.lower() if isinstance(sent, str) else sent  # GUIDs in capitals are taken and lowered (rulings 5)
 
     @property
     def is_empty(self) -> bool:

@@ -72,7 +72,7 @@ def _customer(claim: Claim, engagement: Engagement, customer: Customer | None) -
         )
         return
     for position, item in enumerate(claim.items):
-        reason = _not_claimable(item, engagement, customer)
+        reason = why_not_claimable(item, engagement, customer)
         if reason is not None:
             yield Detail(
                 "ItemNotClaimable",
@@ -92,7 +92,8 @@ _WHAT_TO_DO = {
 }
 
 
-def _not_claimable(item: Item, engagement: Engagement, customer: Customer) -> str | None:
+def why_not_claimable(item: Item, engagement: Engagement, customer: Customer) -> str | None:
+    """Return why an item of the engagement's kind can't be claimed, as rulings 7 name it; None when it can."""
     if item.workload is not None:
         return None if item.workload in customer.workloads else "notOnTenant"
     subscription = next((s for s in customer.subscriptions if s.subscription_id == item.subscription_id), None)
@@ -110,6 +111,15 @@ def _subscription_not_claimable(item: Item, engagement: Engagement, subscription
     if subscription.state is SubscriptionState.NOT_PROVISIONED:
         return "notProvisioned"
     return None if subscription.state in CLAIMABLE_STATES else "inactive"
+
+
+def is_alive(item: Item, customer: Customer) -> bool:
+    """Whether the item is on the tenant: its workload listed, or its subscription active or in grace (rulings 32)."""
+    if item.workload is not None:
+        return item.workload in customer.workloads
+    return any(
+        s.subscription_id == item.subscription_id and s.state in CLAIMABLE_STATES for s in customer.subscriptions
+    )
 
 
 def _fields(claim: Claim, engagement: Engagement) -> Iterator[Detail]:

@@ -585,6 +585,21 @@ def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recip
     return _owe_mail(case, MailKind.IMPORTED, at)
 
 
+def end_gone_items(case: Case, at: datetime, keys: Sequence[str]) -> Case:
+    """
+    Take away items that are no longer on the tenant: an association ends them, an open claim has them struck.
+
+    With its last item the association ends and the claim is rejected (`subscriptionEnded`, not disputable).
+    """
+    if not keys:
+        return case
+    if case.claim.status is Status.OFFICIAL:
+        return _end_items(case, tuple(keys), PROGRAMME, at, Reason.SUBSCRIPTION_ENDED)
+    was_told = case.claim.status is Status.AWAITING_CUSTOMER
+    case = _strike(case, PROGRAMME, at, keys, Reason.SUBSCRIPTION_ENDED)
+    return _tell_of_closing(case, at) if was_told and case.claim.status is Status.REJECTED else case
+
+
 # --- shared steps ---------------------------------------------------------------------------------------------------
 
 

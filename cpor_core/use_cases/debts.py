@@ -6,12 +6,22 @@ recorded on the claim afterwards, under a Message-ID that stays the same on ever
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cpor_core.errors import MailDelayed, RecipientRefused
-from cpor_core.model.claim import Claim, MailKind, OwedMail, Promise, Recipient, RecipientKind, Status, TimeToAnswer
+from cpor_core.model.claim import (
+    Claim,
+    MailKind,
+    OwedMail,
+    PartnerContact,
+    Promise,
+    Recipient,
+    RecipientKind,
+    Status,
+    TimeToAnswer,
+)
 from cpor_core.model.registry import Customer
 from cpor_core.ports import DueRow, Letter, Ports, SentMail
 from cpor_core.rules.business_days import (
@@ -27,6 +37,7 @@ from cpor_core.rules.owed import Debt, due_now
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.acts import NO_INTENT, Intent, act
+from cpor_core.use_cases.subscription_ends import end_items_of, gone_items
 
 SENDING = timedelta(minutes=2)
 """For so long after a promise nobody else sends; day 0 is the local date at its end (rulings 17)."""
@@ -71,16 +82,8 @@ async def pay(ports: Ports, claim_id: str, now: datetime, cover: DueRow | None =
             paid = await _tell_customer(ports, case, now, intent)
             if paid is not None:
                 return paid
-        elif Debt.SEND_MAIL in debts:
-            paid = await _send_owed_mail(ports, case, case.claim.mails[0], now)
-            if paid is not None:
-                return paid
-        elif Debt.REMIND_CUSTOMER in debts:
-            paid = await _remind(ports, case, now)
-            if paid is not None:
-                return paid
-        elif Debt.REMIND_PARTNER in debts:
-            paid = await _remind_partner(ports, case, now)
+        elif debts:
+            paid = await _send_what_is_due(ports, case, debts, now)
             if paid is not None:
                 return paid
         else:
@@ -115,6 +118,9 @@ async def _tell_customer(
     known = await ports.registry.customer(case.claim.tenant_id)
     if known is None:
         return Paid(delayed=True)
+    if gone_items(case.claim, known.value):  # the registry has changed since the submission
+        await end_items_of(ports, case, known.value, now)
+        return None
     incumbents = await _incumbents(ports, case, now)
     promised, recipients = _promise(
         case.claim, known.value, now, real_now, incumbents=incumbents, corrected=mine is not None
@@ -250,6 +256,15 @@ async def partner_answers_by(ports: Ports, claim: Claim, now: datetime) -> TimeT
 # --- reminders and other mails --------------------------------------------------------------------------------------
 
 
+async def _send_what_is_due(ports: Ports, case: Case, debts: Collection[Debt], now: datetime) -> Paid | None:
+    """Send one of the mails that are due: what is told before what is reminded of, customers before partners."""
+    if Debt.SEND_MAIL in debts:
+        return await _send_owed_mail(ports, case, case.claim.mails[0], now)
+    if Debt.REMIND_CUSTOMER in debts:
+        return await _remind(ports, case, now)
+    return await _remind_partner(ports, case, now)
+
+
 async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
     promised = case.claim.promise
     if promised is None:
@@ -273,10 +288,10 @@ async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
 async def _remind_partner(ports: Ports, case: Case, now: datetime) -> Paid | None:
     """Remind the partner's contact, once for each time they are asked; one who refuses the mail is not tried again."""
     claim = case.claim
-    if claim.time_to_answer is None:
+    if claim.time_to_answer is None or claim.contacts is None:
         return Paid()
-    letter = await _letter_to_partner(ports, claim, ANSWER_REMINDER, claim.times_asked)
-    sent = await _send(ports, (letter,), now, claim.time_to_answer.reminder_at)
+    letter = await _letter_to_partner(ports, claim, claim.contacts.partner, ANSWER_REMINDER, claim.times_asked)
+    sent = await _send(ports, (letter,), await _permits(ports, 1, Urgency.OTHER), now, claim.time_to_answer.reminder_at)
     if sent.delayed is not None:
         return _delayed(now, sent.delayed)
 
@@ -288,9 +303,8 @@ async def _remind_partner(ports: Ports, case: Case, now: datetime) -> Paid | Non
     return None
 
 
-async def _letter_to_partner(ports: Ports, claim: Claim, kind: str, number: int) -> Letter:
+async def _letter_to_partner(ports: Ports, claim: Claim, contact: PartnerContact, kind: str, number: int) -> Letter:
     """Return a letter to the claim's partner contact, in the language that is registered for the partner."""
-    contact = claim.contacts.partner
     found = await ports.registry.partner(claim.partner_id)
     recipient = Recipient(
         number=PARTNER_CONTACT,

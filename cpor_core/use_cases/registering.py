@@ -1,12 +1,15 @@
 """The operator's registry: partners by location, customers by tenant."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from cpor_core.errors import Conflict, Detail, Refused
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.ports import Ports, Registered
 from cpor_core.rules.business_days import verify_country, verify_time_zone
+from cpor_core.use_cases.subscription_ends import Ending, due_rows, end_gone_items, endings
 
 Entry = TypeVar("Entry", Partner, Customer)
 
@@ -50,8 +53,31 @@ async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match:
         return _ours(await ports.registry.partner(partner_id), partner, former)
 
 
-async def put_customer(ports: Ports, tenant_id: str, customer: Customer, if_match: str | None) -> Kept:
-    """Register a customer's tenant. Raises as `put_partner`."""
+@dataclass(frozen=True, slots=True)
+class CustomerChange:
+    """
+    A customer as the operator sends it, and how: `only_validate` stores nothing, `confirmed_ends` is the number of
+    associations that the operator knows will end by it.
+    """
+
+    tenant_id: str
+    customer: Customer
+    if_match: str | None = None
+    only_validate: bool = False
+    confirmed_ends: int | None = None
+
+
+MOST_UNCONFIRMED_ENDS = 5
+"""More associations than these end only when the operator has confirmed their number (rulings 32)."""
+
+
+async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> tuple[Kept, Sequence[Ending]]:
+    """
+    Register a customer's tenant; returns the version that is registered now, and what ends by it.
+
+    Raises as `put_partner`, and `WouldEndAssociations` when more than five would end unconfirmed.
+    """
+    tenant_id, customer = change.tenant_id, change.customer
     _verify_place(customer.country, customer.subdivision, customer.time_zone)
     ids = [subscription.subscription_id for subscription in customer.subscriptions]
     if len(set(ids)) < len(ids):
@@ -62,11 +88,27 @@ async def put_customer(ports: Ports, tenant_id: str, customer: Customer, if_matc
             resolution="Name each subscription once.",
         )
     former = await ports.registry.customer(tenant_id)
-    verify_match(if_match, former)
+    verify_match(change.if_match, former)
+    ends = await endings(ports, tenant_id, customer, now) if former is not None else ()
+    if change.only_validate:
+        return Kept(former.version if former is not None else 0, new=False), ends
+    count = sum(ending.association for ending in ends)
+    if count > MOST_UNCONFIRMED_ENDS and change.confirmed_ends != count:
+        raise Refused(
+            "WouldEndAssociations",
+            f"{count} associations would end, because their items are no longer on the tenant.",
+            target="subscriptions",
+            resolution=f"Look at them with validate=true; if it is right, repeat with confirmEnds={count}.",
+        )
+    if ends:
+        await ports.duework.add(due_rows(tenant_id, now))
     try:
-        return Kept(await ports.registry.put_customer(tenant_id, customer, former), former is None)
+        kept = Kept(await ports.registry.put_customer(tenant_id, customer, former), former is None)
     except Conflict:
-        return _ours(await ports.registry.customer(tenant_id), customer, former)
+        kept = _ours(await ports.registry.customer(tenant_id), customer, former)
+    if ends:
+        await end_gone_items(ports, tenant_id, now)
+    return kept, ends
 
 
 def registry_etag(version: int) -> str:

@@ -15,6 +15,7 @@ from cpor_core.ports import DueRow, Ports
 from cpor_core.use_cases.acts import FORGET
 from cpor_core.use_cases.debts import Paid, pay
 from cpor_core.use_cases.forget import forget
+from cpor_core.use_cases.subscription_ends import END_GONE_ITEMS, end_gone_items
 
 log = logging.getLogger("cpor.sweep")
 
@@ -66,6 +67,9 @@ async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> No
     try:
         if row.debt.startswith(FORGET):
             await forget(ports, row)
+            paid = Paid()
+        elif row.debt == END_GONE_ITEMS:
+            await end_gone_items(ports, row.subject, now)
             paid = Paid()
         else:
             paid = await pay(ports, row.subject, now, cover=row)

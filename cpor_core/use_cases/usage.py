@@ -58,11 +58,7 @@ def parse_lines(lines: Iterable[bytes], tenant_id: str | None) -> tuple[list[tup
         try:
             line = _LINE.validate_json(text, by_alias=True, by_name=False)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            bad.append(
-                BadRow(row=row, code="InvalidRow", message=f"{where}: {first['msg']}" if where else first["msg"])
-            )
+            bad.append(invalid_row(row, error))
             continue
         if line.is_empty:
             bad.append(BadRow(row=row, code="NoFigures", message="The row has none of the three figures."))
@@ -75,6 +71,13 @@ def parse_lines(lines: Iterable[bytes], tenant_id: str | None) -> tuple[list[tup
         else:
             good.append((row, tenant, line))
     return good, bad
+
+
+def invalid_row(row: int, error: ValidationError) -> BadRow:
+    """Return what is wrong with the form of a line: the first of its faults."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return BadRow(row=row, code="InvalidRow", message=f"{where}: {first['msg']}" if where else first["msg"])
 
 
 async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None, as_of: date) -> Loaded:

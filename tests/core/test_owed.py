@@ -78,12 +78,9 @@ def test_a_partner_asked_at_the_reminders_instant_gets_none() -> None:
 
 def test_who_is_asked_again_is_reminded_again() -> None:
     """Each question has its own time."""
-    again = life.start_review(
-        life.resubmit(asked_for_more(draft()).changed(answer_reminded=True), PERSON, ANSWERED_AT, start_review_by=ENDS_AT),
-        PROGRAMME,
-        ANSWERED_AT,
-        decide_by=ENDS_AT,
-    )
+    reminded = asked_for_more(draft()).changed(answer_reminded=True)
+    answered = life.resubmit(reminded, PERSON, ANSWERED_AT, start_review_by=ENDS_AT)
+    again = life.start_review(answered, PROGRAMME, ANSWERED_AT, decide_by=ENDS_AT)
     time = answer_by(ANSWERED_AT + 7 * DAY)
 
     case = life.request_information(again, PROGRAMME, ANSWERED_AT, [Reason.PRODUCTS_MISSING], answer_by=time)

@@ -23,6 +23,7 @@ from cpor_app.adapters.queues import AzureQueues, Taken
 from cpor_app.adapters.smtp import OutgoingMail
 from cpor_app.adapters.storage import StorageConnection, provision
 from cpor_app.adapters.tables import TABLES, unpacked
+from cpor_app.adapters.texts import Texts
 from cpor_core.errors import MailDelayed
 from cpor_core.model.claim import Claim
 from cpor_core.ports import DueRow, DueWork
@@ -137,8 +138,6 @@ class Post(Mailbox):
         raise ProcessDied(self.hit)
 
 
-
-
 class DueWorkOfThisClock:
     """
     Due rows whose age is told by the world's clock.
@@ -185,6 +184,10 @@ class Saved:
     written: Mapping[tuple[datetime, str, str], datetime]
 
 
+_TEXTS = Texts()
+"""Templates are read once for all processes: nothing goes wrong in them."""
+
+
 @dataclass
 class World:
     """One deployment, its users, its host and its time."""
@@ -208,7 +211,12 @@ class World:
         await self.stop()
         self.trail = self.post.trail = trail
         services = bootstrap.build(
-            settings(self.issuer), self.connection, clock=self.clock, mailer=self.post, transport=trail.transport
+            settings(self.issuer),
+            self.connection,
+            clock=self.clock,
+            mailer=self.post,
+            transport=trail.transport,
+            texts=_TEXTS,
         )
         duework = DueWorkOfThisClock(services.ports.duework, self.clock, self._written)
         services = replace(services, ports=replace(services.ports, duework=duework))
@@ -291,7 +299,9 @@ class World:
             nonces = {one["act"]: one["nonce"] for one in page.json()["acts"]}
             if act not in nonces:
                 return
-            answer = await self._survives(lambda form={"t": token, "nonce": nonces[act]}: self._send(claim_id, act, form))
+            answer = await self._survives(
+                lambda form={"t": token, "nonce": nonces[act]}: self._send(claim_id, act, form)
+            )
             if answer is None or self._is_busy(answer):
                 continue
             assert answer.status_code == 303, answer.text

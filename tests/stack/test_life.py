@@ -4,13 +4,10 @@ import os
 import signal
 import smtplib
 import socket
-from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 
-from devhost.ports import Ports
 from devhost.samples import ADATUM, FABRIKAM, OPERATOR, PARTNERS
 from tests.stack.running import MAKE_RUN, STACK, Place, running_stack
 
@@ -87,20 +84,6 @@ def test_taken_port_is_one_clear_line_and_nothing_starts(place: Place, setting: 
     assert ended.stderr.count("\n") == 1
 
 
-def test_two_stacks_need_two_state_directories(place: Place) -> None:
-    """The second says which directory is in use; side by side in two directories, both work."""
-    with running_stack(place):
-        same_directory = Place(Ports.free(), place.state_dir)
-        refused = same_directory.run(STACK)
-        with running_stack(replace(same_directory, state_dir=place.state_dir / "other")):
-            assert httpx.get(f"{place.url}/health").status_code == 200
-            assert httpx.get(f"{same_directory.url}/health").status_code == 200
-
-    assert refused.returncode == 1
-    assert refused.stderr.startswith(f"stack: another stack runs on the state directory {place.state_dir}")
-    assert refused.stderr.count("\n") == 1
-
-
 def test_what_the_functions_refuse_is_said_and_nothing_is_left(place: Place) -> None:
     """A schedule that is none stops the functions; their own words say so."""
     with pytest.raises(AssertionError) as failure, running_stack(place, settings={"FINALISE_SCHEDULE": "each minute"}):
@@ -122,13 +105,3 @@ def test_demo_without_a_stack_has_one_of_its_own(place: Place) -> None:
     assert "make run" in demo.stdout
     assert list(place.state_dir.iterdir()) == []
     place.verify_nothing_is_left()
-
-
-def test_demo_says_when_the_state_directory_is_not_the_stacks(place: Place) -> None:
-    """Its tokens would not be taken: one line says which setting is wrong."""
-    with running_stack(place):
-        demo = replace(place, state_dir=place.state_dir / "other").run(["make", "demo"])
-
-    assert demo.returncode != 0
-    assert "CPOR_STATE_DIR must be what it was started with" in demo.stderr
-    assert "Traceback" not in demo.stderr

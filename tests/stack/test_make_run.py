@@ -1,9 +1,9 @@
-"""The main job from outside: `make run`, then HTTP, mails and pages only."""
+"""What `make run` gives, seen from outside: HTTP, mails and pages only."""
 
 import itertools
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from devhost.forms import form_of
 from devhost.issuer import PROGRAMME_TENANT
 from devhost.samples import ADATUM, ADATUM_TENANT, CUSTOMERS, OPERATOR, PARTNERS
-from tests.stack.running import PATIENCE_SECONDS, ROOT, Place, RunningStack, until
+from tests.stack.running import PATIENCE_SECONDS, ROOT, STACK, Place, RunningStack, running_stack, until
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -206,15 +206,35 @@ def test_make_token_prints_a_token_that_the_service_takes_and_nothing_else(
 
 
 def test_demo_walks_on_the_stack_that_runs(stack: RunningStack) -> None:
-    """From draft to figures, as often as one likes; the mails are there to be read afterwards."""
-    for _ in range(2):
-        demo = stack.place.run(["make", "demo"])
+    """From draft to figures; the mails are there to be read afterwards."""
+    demo = stack.place.run(["make", "demo"])
 
-        assert demo.returncode == 0, demo.stdout + demo.stderr
-        assert f"A stack answers on {stack.place.url}" in demo.stdout
-        assert "Subject  Adatum Conseil demande" in demo.stdout
-        assert "31 active users" in demo.stdout
-        assert f"http://127.0.0.1:{stack.place.ports.mail}" in demo.stdout
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert f"A stack answers on {stack.place.url}" in demo.stdout
+    assert "Subject  Adatum Conseil demande" in demo.stdout
+    assert "31 active users" in demo.stdout
+    assert f"http://127.0.0.1:{stack.place.ports.mail}" in demo.stdout
+
+
+def test_demo_says_when_the_state_directory_is_not_the_stacks(stack: RunningStack, tmp_path: Path) -> None:
+    """Its tokens would not be taken: one line says which setting is wrong."""
+    demo = replace(stack.place, state_dir=tmp_path).run(["make", "demo"])
+
+    assert demo.returncode != 0
+    assert "CPOR_STATE_DIR must be what it was started with" in demo.stderr
+    assert "Traceback" not in demo.stderr
+
+
+def test_two_stacks_need_two_state_directories(stack: RunningStack, place: Place) -> None:
+    """The second says which directory is in use; side by side in two directories, both work."""
+    refused = replace(place, state_dir=stack.place.state_dir).run(STACK)
+    with running_stack(place) as other:
+        answers = [httpx.get(f"{running.place.url}/health").status_code for running in (stack, other)]
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"stack: another stack runs on the state directory {stack.place.state_dir}")
+    assert refused.stderr.count("\n") == 1
+    assert answers == [200, 200]
 
 
 def test_walk_by_hand_of_the_docs_works_word_for_word(stack: RunningStack, tmp_path: Path) -> None:

@@ -1,0 +1,262 @@
+"""
+Associations that were made in the past, entered by the operator (rulings 33).
+
+Each line becomes a claim that is official at once. Its id follows from what it says, so the same file sent again, or
+after a crash half-way, changes nothing that is there already.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
+
+from cpor_core.errors import Conflict, Refused, StorageBusy
+from cpor_core.model.base import Guid, Instant, PartnerId, Value, rfc3339
+from cpor_core.model.catalogue import Engagement, ItemKind
+from cpor_core.model.claim import Claim, Imported, Item, ItemKey, Recipient, RecipientKind
+from cpor_core.model.history import PROGRAMME
+from cpor_core.model.registry import Customer, Partner
+from cpor_core.ports import Commit, Ports, Registered
+from cpor_core.rules.checks import why_not_claimable
+from cpor_core.rules.identifiers import derived_claim_id, list_position
+from cpor_core.transitions import life
+from cpor_core.use_cases.acts import due_rows
+from cpor_core.use_cases.usage import BadRow, Loaded, invalid_row
+
+MOST_LINES = 10_000
+"""Lines that one call takes."""
+IN_FLIGHT = 32
+"""Slots that are written at the same time."""
+ATTEMPTS = 8
+EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
+"""Before this no programme had such associations: an earlier day is a slip of the pen."""
+
+
+def _at_midnight(sent: object) -> object:
+    return f"{sent}T00:00:00Z" if isinstance(sent, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", sent) else sent
+
+
+Since = Annotated[
+    Instant,
+    BeforeValidator(_at_midnight),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
+]
+"""An instant, or a day: its first instant in UTC, where months are counted (rulings 34)."""
+
+
+class PastAssociation(Value):
+    """
+    One JSON line: which partner is associated with which item since when.
+
+    `engagement` may be an older programme's id; `item` is a workload's id or a subscription id, or an item as claimed;
+    `since` is an instant or a day.
+    """
+
+    engagement: Annotated[str, Field(max_length=100)]
+    partner_id: PartnerId
+    tenant_id: Guid
+    item: ItemKey
+    since: Since
+
+
+_LINE = TypeAdapter(PastAssociation)
+Row = tuple[int, PastAssociation]
+
+
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """One import: who sent it when, and what it has looked up so far."""
+
+    ports: Ports
+    who: str
+    now: datetime
+    partners: dict[str, Registered[Partner] | None] = field(default_factory=dict)
+    customers: dict[str, Registered[Customer] | None] = field(default_factory=dict)
+
+    async def partner(self, partner_id: str) -> Partner:
+        """Return a partner's location. Raises `PartnerUnknown`."""
+        if partner_id not in self.partners:
+            self.partners[partner_id] = await self.ports.registry.partner(partner_id)
+        found = self.partners[partner_id]
+        if found is None:
+            raise Refused("PartnerUnknown", f"There is no partner {partner_id}.", target="partnerId")
+        return found.value
+
+    async def customer(self, tenant_id: str) -> Customer:
+        """Return a customer's tenant. Raises `TenantUnknown`."""
+        if tenant_id not in self.customers:
+            self.customers[tenant_id] = await self.ports.registry.customer(tenant_id)
+        found = self.customers[tenant_id]
+        if found is None:
+            raise Refused("TenantUnknown", "This tenant is not registered.", target="tenantId")
+        return found.value
+
+
+async def import_lines(ports: Ports, lines: Sequence[bytes], who: str, now: datetime) -> Loaded:
+    """
+    Enter the associations of JSON lines; a bad one is reported, the others are kept.
+
+    Lines about the same slot are entered in their order: the first holds it. Raises `PayloadTooLarge`, and
+    `StorageBusy` half-way, after which the same lines can be sent again.
+    """
+    if sum(1 for text in lines if text.strip()) > MOST_LINES:
+        raise Refused(
+            "PayloadTooLarge",
+            f"An import has at most {MOST_LINES} lines.",
+            resolution="Send it in several calls.",
+        )
+    good, bad = _parsed(lines)
+    by_slot: dict[tuple[str, str, str], list[Row]] = {}
+    for row, line in good:
+        filed = ports.catalogue.filed_under(line.engagement)
+        engagement = filed[0].id if filed is not None else line.engagement
+        by_slot.setdefault((line.tenant_id, engagement, line.item), []).append((row, line))
+    accepted = unchanged = 0
+    groups, begun = list(by_slot.values()), _Import(ports, who, now)
+    for start in range(0, len(groups), IN_FLIGHT):
+        done = await asyncio.gather(
+            *(_enter_in_turn(begun, rows) for rows in groups[start : start + IN_FLIGHT]), return_exceptions=True
+        )
+        for outcome in done:  # only now: nobody of this batch is still at work when a fault is told
+            if isinstance(outcome, BaseException):
+                raise outcome
+            accepted += outcome[0]
+            unchanged += outcome[1]
+            bad += outcome[2]
+    unchanged = len(good) + (len(lines) - len(lines)) - accepted
+    return Loaded(accepted=accepted, unchanged=unchanged, rejected=tuple(sorted(bad, key=lambda one: one.row)))
+
+
+def _parsed(lines: Iterable[bytes]) -> tuple[list[Row], list[BadRow]]:
+    """Return the good lines with their numbers, and what is wrong with the form of the others."""
+    good: list[Row] = []
+    bad: list[BadRow] = []
+    for row, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        try:
+            good.append((row, _LINE.validate_json(text, by_alias=True, by_name=False)))
+        except ValidationError as error:
+            bad.append(invalid_row(row, error))
+    return good, bad
+
+
+async def _enter_in_turn(begun: _Import, rows: Sequence[Row]) -> tuple[int, int, list[BadRow]]:
+    """Enter the lines about one slot; returns how many were new, how many known, and what is wrong with the others."""
+    accepted = unchanged = 0
+    bad: list[BadRow] = []
+    for row, line in rows:
+        try:
+            if await _enter(begun, line):
+                accepted += 1
+            else:
+                unchanged += 1
+        except Refused as refused:  # each line stands for itself
+            bad.append(BadRow(row=row, code=refused.code, message=refused.message))
+    return accepted, unchanged, bad
+
+
+async def _enter(begun: _Import, line: PastAssociation) -> bool:
+    """
+    Enter one association; returns whether it is new. Five requests, six when somebody is told.
+
+    One that has ended since it was entered stays ended. Raises what `_official_claim` raises, `SlotHeld`, and
+    `AlreadyImported` when it was entered with another beginning.
+    """
+    ports, now = begun.ports, begun.now
+    claim, recipients = await _official_claim(begun, line)
+    act_id = ports.new_id()
+    for _ in range(ATTEMPTS):
+        known = await ports.claims.load(claim.id)
+        if known is not None:
+            _verify_same(known.claim, line)
+            return False
+        before = await ports.claims.prospect(claim)
+        after = life.enter_past(before, PROGRAMME, now, since=line.since, recipients=recipients).written_over(before)
+        await ports.duework.add(due_rows(None, after.claim, now))
+        await ports.partner_claims.add(claim.organisation, list_position(now, claim.id), claim.id)
+        try:
+            await ports.claims.commit(Commit(act_id, before, after, who=begun.who))
+        except Conflict:
+            if not await ports.claims.wrote(claim.id, act_id, 1):
+                continue  # somebody else wrote the slot: judge again
+        if after.claim.mails:
+            await ports.hints.customer_notice(claim.id)
+        return True
+    message = f"claim {claim.id}: lost {ATTEMPTS} races in a row"
+    raise StorageBusy(message, retry_after_seconds=1)
+
+
+def _verify_same(claim: Claim, line: PastAssociation) -> None:
+    if claim.official_since != line.since:
+        since = rfc3339(claim.official_since) if claim.official_since is not None else "never"
+        raise Refused("AlreadyImported", f"This association was entered before, since {since}.", target="since")
+
+
+async def _official_claim(begun: _Import, line: PastAssociation) -> tuple[Claim, tuple[Recipient, ...]]:
+    """
+    Return the claim that a line makes, before it is entered, and who is told of it.
+
+    Raises `EngagementUnknown`, `SinceInvalid`, `PartnerUnknown`, `TenantUnknown`, `ItemNotClaimable`.
+    """
+    filed = begun.ports.catalogue.filed_under(line.engagement)
+    if filed is None:
+        raise Refused("EngagementUnknown", f"There is no engagement {line.engagement!r}.", target="engagement")
+    if not EARLIEST <= line.since <= begun.now:
+        where = "in the future" if line.since > begun.now else f"before {EARLIEST.year}"
+        raise Refused("SinceInvalid", f"since lies {where}.", target="since")
+    partner = await begun.partner(line.partner_id)
+    customer = await begun.customer(line.tenant_id)
+    engagement, filed_as = filed
+    claim = Claim(
+        id=_claim_id(partner, line),
+        tenant_id=line.tenant_id,
+        organisation=partner.entra_tenant_id,
+        partner_id=line.partner_id,
+        partner_name=partner.name,
+        engagement=engagement.id,
+        filed_as=filed_as,
+        name=begun.ports.catalogue.engagement(line.engagement).name,
+        domain=customer.domains[0],
+        items=(_item(line.item, engagement, customer),),
+        status_since=begun.now,
+        created_at=begun.now,
+        updated_at=begun.now,
+        imported=Imported(customer_name=customer.name, time_zone=customer.time_zone),
+    )
+    recipients = tuple(
+        Recipient(number=number, kind=RecipientKind.NOTICE_ADDRESS, email=address, language=customer.language)
+        for number, address in enumerate(dict.fromkeys(customer.notice_addresses), start=1)
+    )
+    return claim, recipients
+
+
+def _claim_id(partner: Partner, line: PastAssociation) -> str:
+    """Return the same id for the same association, whatever its beginning: it is entered once."""
+    key = f"imported|{line.engagement}|{line.item}|{line.partner_id}"
+    return derived_claim_id(line.tenant_id, partner.entra_tenant_id, key)
+
+
+def _item(key: str, engagement: Engagement, customer: Customer) -> Item:
+    """Return the item of that key, as it could be claimed today. Raises `ItemNotClaimable`."""
+    if engagement.item_kind is ItemKind.WORKLOAD:
+        if not engagement.lists(key):
+            raise _not_claimable(key, f"it is no workload of {engagement.name}")
+        item = Item(workload=key)
+    else:
+        products = {one.subscription_id: one.product for one in customer.subscriptions}
+        if key not in products:
+            raise _not_claimable(key, "notASubscription")
+        item = Item(product=products[key], subscription_id=key)
+    reason = why_not_claimable(item, engagement, customer)
+    if reason is not None:
+        raise _not_claimable(key, reason)
+    return item
+
+
+def _not_claimable(key: str, reason: str) -> Refused:
+    return Refused("ItemNotClaimable", f"{key} cannot be claimed: {reason}.", target="item")

@@ -1,0 +1,74 @@
+"""
+Items that are no longer on the customer's tenant: their associations end, open claims lose them (rulings 32).
+
+The operator's update of the customer carries the debt: due rows run it at once, and again ten minutes later for claims
+that were being submitted on what the registry said before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cpor_core.model.claim import OPEN, Claim, Status
+from cpor_core.model.registry import Customer
+from cpor_core.ports import DueRow, Ports
+from cpor_core.rules.checks import is_alive
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import settle
+from cpor_core.use_cases.acts import act
+
+END_GONE_ITEMS = "endGoneItems"
+"""The debt; its subject is the customer's tenant."""
+AGAIN_AFTER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A claim that loses items, by their keys; `association` tells an official one."""
+
+    claim_id: str
+    association: bool
+    keys: tuple[str, ...]
+
+
+async def endings(ports: Ports, tenant_id: str, customer: Customer, now: datetime) -> Sequence[Ending]:
+    """Return what ends if the tenant is as *customer* says."""
+    found = []
+    for case in await ports.claims.of_tenant(tenant_id):
+        claim = settle(case, now).claim
+        keys = gone_items(claim, customer)
+        if keys:
+            found.append(Ending(claim.id, claim.status is Status.OFFICIAL, keys))
+    return found
+
+
+def gone_items(claim: Claim, customer: Customer) -> tuple[str, ...]:
+    """Return the keys of the items of an open claim, or of a running association, that are not on the tenant."""
+    if claim.status is Status.OFFICIAL:
+        return tuple(i.key for i in claim.items if claim.holds(i.key) and not is_alive(i, customer))
+    if claim.status in OPEN:
+        return tuple(item.key for item in claim.items if not is_alive(item, customer))
+    return ()
+
+
+def due_rows(tenant_id: str, now: datetime) -> Sequence[DueRow]:
+    """Return the rows that make sure of it; written before the registry is."""
+    return (DueRow(now, tenant_id, END_GONE_ITEMS), DueRow(now + AGAIN_AFTER, tenant_id, END_GONE_ITEMS))
+
+
+async def end_gone_items(ports: Ports, tenant_id: str, now: datetime) -> None:
+    """End whatever is no longer on the tenant, by what the registry says now; twice is harmless."""
+    known = await ports.registry.customer(tenant_id)
+    if known is None:
+        return
+    for case in await ports.claims.of_tenant(tenant_id):
+        if gone_items(settle(case, now).claim, known.value):
+            await end_items_of(ports, case, known.value, now)
+
+
+async def end_items_of(ports: Ports, case: Case, customer: Customer, now: datetime) -> Case:
+    """End the gone items of one claim."""
+    return await act(
+        ports, case, now, lambda current: life.end_gone_items(current, now, gone_items(current.claim, customer))
+    )

@@ -1,0 +1,636 @@
+"""The one way in which a claim is changed: order of writes, lost races, lost answers, and everyone concerned."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from cpor_core.errors import Conflict, Refused, StorageBusy
+from cpor_core.model.claim import Item, Reason, Status
+from cpor_core.model.history import Act
+from cpor_core.ports import DueRow, Keyed, Remark
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import settle
+from cpor_core.use_cases import commenting, submission
+from cpor_core.use_cases import customer as customers
+from cpor_core.use_cases.acts import (
+    ANSWERS_KEPT,
+    ATTEMPTS,
+    NO_INTENT,
+    REVIEWS,
+    SOON,
+    Intent,
+    Repeated,
+    act,
+    entity_tag,
+    find,
+    review_position,
+    shown,
+    write_down,
+)
+from tests.core.making import (
+    ADATUM,
+    ANNE,
+    DAY,
+    EXCHANGE,
+    FABRIKAM,
+    HOUR,
+    LITWARE,
+    MICROSECOND,
+    MONDAY,
+    PERSON,
+    SHAREPOINT,
+    TEAMS,
+    TENANT,
+    USAGE,
+)
+from tests.core.world import World
+from tests.doubles.transport import ProcessDied
+
+KEYED = Keyed("f00d" * 16, "body")
+
+
+async def comment(world: World, case: Case, intent: Intent = NO_INTENT) -> Case:
+    """Do the smallest act there is."""
+    return await commenting.comment(world.ports, case, PERSON, await world.now(), intent)
+
+
+# --- order of writes --------------------------------------------------------------------------------------------------
+
+
+async def test_what_must_not_be_missing_is_written_before_the_moment_of_truth(world: World) -> None:
+    """Due row, then the transaction, then the hint."""
+    draft = await world.draft()
+    world.rows.written.clear()
+
+    async with world.rows.once_before("claims", lambda: nothing_sent(world)):
+        await world.submit(draft)
+
+    assert world.rows.written == ["duework", "claims"]
+    assert len(world.queues.waiting) == 1
+
+
+async def nothing_sent(world: World) -> None:
+    """Assert that no hint is under way yet."""
+    assert world.queues.waiting == {}
+
+
+async def test_what_a_reviewer_must_see_is_indexed_before_the_claim(world: World) -> None:
+    """By its due instant, in the one partition."""
+    draft = await world.draft(items=(TEAMS,), engagement=USAGE)
+    world.rows.written.clear()
+
+    case = await world.submit(draft)
+
+    assert world.rows.written == ["reviews", "claims"]
+    rows = await world.ports.reviews.page(REVIEWS, after="", limit=9)
+    assert [(row.position, row.claim_id) for row in rows] == [(review_position(case.claim), case.claim.id)]
+
+
+async def test_due_rows_name_each_debt_with_its_instant(world: World) -> None:
+    """At once is in two minutes, because the queue does it sooner (rulings 36)."""
+    submitted = await world.submitted()
+    now = await world.now()
+    assert DueRow(now + SOON, submitted.claim.id, "tellCustomer") in [unmarked(row) for row in await world.due_rows()]
+
+    await world.deliver()
+
+    promised = (await world.stored(submitted)).claim.promise
+    assert promised is not None
+    rows = [unmarked(row) for row in await world.due_rows(submitted)]
+    assert DueRow(promised.reminder_at, submitted.claim.id, "remindCustomer") in rows
+    assert DueRow(promised.ends_at, submitted.claim.id, "writeDown") in rows
+
+
+def unmarked(row: DueRow) -> DueRow:
+    """Return a due row without what only the store knows."""
+    return DueRow(row.due, row.subject, row.debt, row.attempt, row.forget)
+
+
+@pytest.mark.parametrize("table", ["duework", "claims"])
+async def test_a_process_that_dies_before_the_transaction_leaves_nothing_but_a_harmless_row(
+    world: World, table: str
+) -> None:
+    """The row is judged when it is read, nothing is owed, and it is deleted when it is old."""
+    draft = await world.draft()
+
+    async def die() -> None:
+        raise ProcessDied
+
+    async with world.rows.once_before(table, die):
+        with pytest.raises(ProcessDied):
+            await world.submit(draft)
+
+    assert (await world.stored(draft)).claim.status is Status.DRAFT
+    await world.rest(timedelta(minutes=20))
+    assert [row.debt for row in await world.due_rows(draft)] == ["writeDown"]
+    assert world.post.sent == []
+
+
+async def test_a_process_that_dies_before_the_hint_is_made_good_by_the_due_row(world: World) -> None:
+    """Two minutes later the timer tells the customer."""
+    draft = await world.draft()
+
+    async def die() -> None:
+        raise ProcessDied
+
+    async with world.rows.once_after("claims", die):
+        with pytest.raises(ProcessDied):
+            await world.submit(draft)
+    assert world.queues.waiting == {}
+
+    world.clock.advance(SOON - MICROSECOND)
+    await world.sweep()
+    assert world.post.sent == []
+    world.clock.advance(MICROSECOND)
+    await world.sweep()
+    assert world.post.kinds() == ["notice"]
+
+
+async def test_an_act_that_changes_nothing_writes_nothing(world: World) -> None:
+    """Not even a due row."""
+    case = await world.told()
+    world.rows.written.clear()
+
+    after = await act(world.ports, case, await world.now(), lambda settled: settled)
+
+    assert after.claim == case.claim
+    assert world.rows.written == []
+
+
+async def test_a_hint_is_sent_only_when_something_is_newly_owed_at_once(world: World) -> None:
+    """A comment on a claim that owes a notice sends no second one."""
+    case = await world.submitted()
+    world.lose_messages()
+
+    await comment(world, case)
+
+    assert world.queues.waiting == {}
+
+
+async def test_who_of_the_programme_it_was_stands_beside_the_entry(world: World) -> None:
+    """And the words, under the entry's number; never inside what is hashed (rulings 41)."""
+    case = await world.submitted()
+    words = Remark("partner", "oid", "Please hurry", await world.now())
+
+    after = await comment(world, case, Intent(who="somebody", remark=words))
+
+    number = after.claim.history_length
+    row = await world.rows.get("claims", TENANT, f"history|{case.claim.id}|{number:06d}")
+    assert row is not None
+    assert row.values["who"] == "somebody"
+    remarks = await world.ports.claims.remarks(case.claim.id, after=0, limit=9)
+    assert [(remark.text, remark.sequence) for remark in remarks] == [("Please hurry", number)]
+    entries = await world.ports.claims.history(case.claim.id, after=0, limit=99)
+    assert "somebody" not in str([entry.model_dump_json() for entry in entries])
+
+
+# --- races ------------------------------------------------------------------------------------------------------------
+
+
+async def test_of_two_submissions_for_a_free_slot_one_competes(world: World) -> None:
+    """One loses the race, is judged again and is reviewed by a person (rulings 11)."""
+    drafts = [await world.draft(organisation) for organisation in (ADATUM, FABRIKAM, LITWARE)]
+
+    results = await asyncio.gather(*(world.submit(draft) for draft in drafts))
+
+    statuses = sorted(case.claim.status for case in results)
+    assert statuses == [Status.AWAITING_CUSTOMER, Status.SUBMITTED, Status.SUBMITTED]
+    assert [(await world.seen(case)).competing for case in results] == [True, True, True]
+
+
+async def test_a_lost_race_is_judged_again_with_the_same_now(world: World) -> None:
+    """A no that arrived in the last microsecond, overtaken by the timer, ends what has just begun (rulings 20)."""
+    case = await world.told()
+    ends_at = case.claim.window_ends_at
+    assert ends_at is not None
+    arrived = ends_at - MICROSECOND
+
+    async def timer() -> None:
+        world.clock.set(ends_at)
+        await world.sweep()
+
+    async with world.rows.once_before("claims", timer):
+        after = await world.decline(case, arrived)
+
+    assert (after.claim.status, after.claim.end_reason) == (Status.ENDED, Reason.CUSTOMER_OPTED_OUT)
+    assert (after.claim.official_since, after.claim.ended_at) == (ends_at, ends_at)
+    assert [entry.act for entry in await world.history(case)][-2:] == [Act.MADE_OFFICIAL, Act.ENDED]
+
+
+async def test_a_lost_race_is_refused_when_the_act_is_no_longer_possible(world: World) -> None:
+    """The customer was quicker than the partner."""
+    case = await world.told()
+
+    async with world.rows.once_before("claims", lambda: decline(world, case)):
+        with pytest.raises(Refused, match="declined cannot be withdrawn"):
+            await world.withdraw(case)
+
+    assert (await world.stored(case)).claim.status is Status.DECLINED
+
+
+async def decline(world: World, case: Case) -> None:
+    """Say the customer's no."""
+    await world.decline(case)
+
+
+async def lost_answer() -> None:
+    """Let the SDK repeat what was done, and meet itself."""
+    raise Conflict("claims: UpdateConditionNotSatisfied")
+
+
+async def test_our_own_transaction_whose_answer_was_lost_is_a_success(world: World) -> None:
+    """Nothing is done twice (rulings 36a)."""
+    case = await world.told()
+
+    async with world.rows.once_after("claims", lost_answer):
+        after = await world.decline(case)
+
+    assert after.claim.status is Status.DECLINED
+    assert [entry.act for entry in await world.history(case)].count(Act.DECLINED) == 1
+
+
+async def test_our_own_transaction_is_recognised_though_somebody_wrote_after_it(world: World) -> None:
+    """By its entry in the history."""
+    case = await world.told()
+
+    async def overtaken() -> None:
+        await comment(world, await world.stored(case))
+        await lost_answer()
+
+    async with world.rows.once_after("claims", overtaken):
+        after = await world.decline(case)
+
+    assert after.claim.status is Status.DECLINED
+    acts = [entry.act for entry in await world.history(case)]
+    assert acts[-2:] == [Act.DECLINED, Act.COMMENTED]
+
+
+async def test_a_draft_whose_first_answer_was_lost_is_made_once(world: World) -> None:
+    """A creation too is recognised."""
+    async with world.rows.once_after("claims", lost_answer):
+        case = await world.draft(evidence=False)
+
+    assert (await world.stored(case)).claim.history_length == 1
+
+
+async def test_an_act_that_loses_every_race_is_a_busy_store(world: World) -> None:
+    """Eight times; the caller may come again in a second."""
+    case = await world.submitted()
+    tries = 0
+
+    async def always_quicker(table: str, ops: object) -> None:
+        nonlocal tries
+        if table == "claims":
+            tries += 1
+            raise Conflict("claims: UpdateConditionNotSatisfied")
+
+    world.rows.before = always_quicker
+    with pytest.raises(StorageBusy) as fault:
+        await comment(world, case)
+
+    assert (tries, fault.value.retry_after_seconds) == (ATTEMPTS, 1)
+
+
+async def test_an_act_on_a_claim_that_was_erased_meanwhile_finds_nothing(world: World) -> None:
+    """404, not a fault."""
+    case = await world.draft()
+
+    async with world.rows.once_before("claims", lambda: world.ports.claims.erase(case.claim.id)):
+        with pytest.raises(Refused, match="NotFound"):
+            await comment(world, case)
+
+
+async def test_writing_down_what_is_gone_is_no_error(world: World) -> None:
+    """There is nothing to write down."""
+    case = await world.draft()
+    await world.ports.claims.erase(case.claim.id)
+
+    await write_down(world.ports, case.claim.id, await world.now())
+
+
+async def test_ten_comments_at_once_are_ten_comments(world: World) -> None:
+    """Each in its place in the chain; nobody's is lost."""
+    case = await world.submitted()
+
+    await asyncio.gather(*(comment(world, case) for _ in range(5)))
+
+    entries = await world.history(case)
+    assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
+    assert [entry.act for entry in entries].count(Act.COMMENTED) == 5
+    assert [entry.previous_hash for entry in entries[1:]] == [entry.hash for entry in entries[:-1]]
+
+
+# --- If-Match and idempotency -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("if_match", [None, "*", "its own"])
+async def test_an_act_under_a_matching_etag_is_done(world: World, if_match: str | None) -> None:
+    """None was sent, any is right, or it is the claim's."""
+    case = await world.submitted()
+    etag = entity_tag(case, await world.now()) if if_match == "its own" else if_match
+
+    after = await comment(world, case, Intent(if_match=etag))
+
+    assert after.claim.history_length == case.claim.history_length + 1
+
+
+async def test_an_act_under_a_stale_etag_is_refused(world: World) -> None:
+    """Also when it became stale between our reading and our writing."""
+    case = await world.submitted()
+    etag = entity_tag(case, await world.now())
+
+    async with world.rows.once_before("claims", lambda: commented(world, case)):
+        with pytest.raises(Refused, match="PreconditionFailed"):
+            await comment(world, case, Intent(if_match=etag))
+
+    with pytest.raises(Refused, match="PreconditionFailed"):
+        await comment(world, await world.stored(case), Intent(if_match=etag))
+
+
+async def commented(world: World, case: Case) -> None:
+    """Do something else to the claim."""
+    await comment(world, await world.stored(case))
+
+
+async def test_the_first_answer_is_kept_with_the_act(world: World) -> None:
+    """With its ETag, and a due row that forgets it after 48 hours (rulings 39)."""
+    case = await world.submitted()
+
+    after = await comment(world, case, Intent(keyed=KEYED))
+
+    now = await world.now()
+    kept = await world.ports.claims.answered(case.claim.id, KEYED.key)
+    assert kept is not None
+    view = shown(after, now)
+    assert (kept.body, kept.answer, kept.etag) == (KEYED.body, view.model_dump_json(by_alias=True), view.etag)
+    forget = next(row for row in await world.due_rows(case) if row.forget is not None and row.due == now + ANSWERS_KEPT)
+    assert forget.forget == ("claims", TENANT, f"act|{case.claim.id}|{KEYED.key}")
+
+
+async def test_what_the_caller_is_answered_is_kept(world: World) -> None:
+    """Some acts answer something else than the claim."""
+    case = await world.submitted()
+
+    await comment(world, case, Intent(keyed=KEYED, answers=lambda after, _: after.claim.items[0]))
+
+    kept = await world.ports.claims.answered(case.claim.id, KEYED.key)
+    assert kept is not None
+    assert kept.answer == case.claim.items[0].model_dump_json(by_alias=True)
+
+
+async def test_an_answer_is_forgotten_after_48_hours(world: World) -> None:
+    """By the timer, and its row in time too."""
+    case = await world.told()
+    await comment(world, case, Intent(keyed=KEYED))
+
+    world.clock.advance(ANSWERS_KEPT)
+    await world.sweep()
+
+    assert await world.ports.claims.answered(case.claim.id, KEYED.key) is None
+    assert not [row for row in await world.due_rows(case) if row.forget is not None and row.due <= await world.now()]
+
+
+async def test_a_repetition_that_overtakes_its_first_try_gets_that_answer(world: World) -> None:
+    """Two of the same request at once: one is done, the other is told what was answered."""
+    case = await world.submitted()
+    intent = Intent(keyed=KEYED)
+
+    async with world.rows.once_before("claims", lambda: commented_under_key(world, case)):
+        with pytest.raises(Repeated) as repeated:
+            await comment(world, case, intent)
+
+    assert repeated.value.answered == await world.ports.claims.answered(case.claim.id, KEYED.key)
+    assert [entry.act for entry in await world.history(case)].count(Act.COMMENTED) == 1
+
+
+async def commented_under_key(world: World, case: Case) -> None:
+    """Do the same under the same key."""
+    await comment(world, await world.stored(case), Intent(keyed=KEYED))
+
+
+async def test_another_act_that_overtakes_is_no_repetition(world: World) -> None:
+    """The key was not used: the act is judged again."""
+    case = await world.submitted()
+
+    async with world.rows.once_before("claims", lambda: commented(world, case)):
+        after = await comment(world, case, Intent(keyed=KEYED))
+
+    assert after.claim.history_length == case.claim.history_length + 2
+
+
+# --- what is found ----------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_deleted_or_has_lapsed_is_not_found(world: World) -> None:
+    """Whether or not the timer has run."""
+    case = await world.draft()
+    lapses = case.claim.due
+    assert lapses is not None
+
+    assert await find(world.ports, case.claim.id, lapses - MICROSECOND) is not None
+    assert await find(world.ports, case.claim.id, lapses) is None
+    assert await find(world.ports, "nobody", MONDAY) is None
+
+
+async def test_what_time_has_made_is_written_before_a_later_act(world: World) -> None:
+    """In one transaction, in order (rulings 14)."""
+    case = await world.told()
+    ends_at = case.claim.window_ends_at
+    assert ends_at is not None
+    world.clock.set(ends_at + DAY)
+    before = await world.history(case)
+
+    await comment(world, await world.stored(case))
+
+    stored = await world.ports.claims.history(case.claim.id, after=0, limit=99)
+    assert list(stored[:-1]) == list(before)
+    assert [(entry.act, entry.at) for entry in stored[-2:]] == [
+        (Act.MADE_OFFICIAL, ends_at),
+        (Act.COMMENTED, ends_at + DAY),
+    ]
+
+
+# --- everyone concerned -----------------------------------------------------------------------------------------------
+
+
+async def superseded(world: World, *, items: tuple[Item, ...] = (TEAMS,)) -> tuple[Case, Case]:
+    """Return an incumbent, and a winner whose customer was told, its window about to end."""
+    incumbent = await world.official(items=items, engagement=USAGE)
+    winner = await world.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    return await world.stored(incumbent), winner
+
+
+async def test_a_takeover_ends_the_incumbent_in_the_same_transaction(world: World) -> None:
+    """Both claims, the slot and both histories, and what each owes to whom it was told."""
+    incumbent, winner = await superseded(world)
+    takes_over = winner.claim.window_ends_at
+    assert takes_over is not None
+    world.clock.set(takes_over)
+    await world.sweep()
+
+    ended, now_official = (await world.stored(incumbent)).claim, (await world.stored(winner)).claim
+
+    assert (ended.status, ended.end_reason, ended.ended_at) == (Status.ENDED, Reason.SUPERSEDED, takes_over)
+    assert (now_official.status, now_official.official_since) == (Status.OFFICIAL, takes_over)
+    await world.rest()
+    assert world.post.kinds()[-2:].count("closing") == 1
+    assert world.post.kinds()[-2:].count("officialConfirmation") == 1
+
+
+async def test_an_act_of_the_incumbent_first_writes_down_that_it_was_superseded(world: World) -> None:
+    """Its end by the partner comes too late, by an instant."""
+    incumbent, winner = await superseded(world)
+    takes_over = winner.claim.window_ends_at
+    assert takes_over is not None
+    world.clock.set(takes_over)
+
+    with pytest.raises(Refused, match="ended cannot be ended"):
+        await submission.end(
+            world.ports, incumbent, PERSON, takes_over, Reason.PARTNER_DISASSOCIATED, NO_INTENT
+        )
+
+    assert (await world.stored(winner)).claim.status is Status.OFFICIAL
+    assert (await world.stored(incumbent)).claim.end_reason is Reason.SUPERSEDED
+
+
+async def test_a_third_claim_is_judged_after_the_takeover_is_written(world: World) -> None:
+    """The instant of the takeover, and the end of the incumbent, are never overwritten."""
+    incumbent, winner = await superseded(world)
+    takes_over = winner.claim.window_ends_at
+    assert takes_over is not None
+    third = await world.draft(LITWARE, items=(TEAMS,), engagement=USAGE)
+    world.clock.set(takes_over + DAY)
+
+    submitted = await world.submit(third)
+
+    assert (await world.stored(incumbent)).claim.ended_at == takes_over
+    holder = submitted.slots["teams"].holder
+    assert holder is not None
+    assert (holder.claim, holder.since) == (winner.claim.id, takes_over)
+
+
+async def test_the_incumbent_that_ends_before_the_takeover_ends_by_its_own_reason(world: World) -> None:
+    """A microsecond earlier it was still its partner's to end; the winner then takes a free slot."""
+    incumbent, winner = await superseded(world)
+    takes_over = winner.claim.window_ends_at
+    assert takes_over is not None
+
+    await submission.end(
+        world.ports, incumbent, PERSON, takes_over - MICROSECOND, Reason.PARTNER_DISASSOCIATED, NO_INTENT
+    )
+    world.clock.set(takes_over)
+    await world.sweep()
+
+    assert (await world.stored(incumbent)).claim.end_reason is Reason.PARTNER_DISASSOCIATED
+    assert (await world.stored(winner)).claim.status is Status.OFFICIAL
+
+
+@pytest.mark.parametrize("later_first", [True, False])
+async def test_successors_are_written_in_the_order_in_which_they_took_over(world: World, later_first: bool) -> None:  # noqa: FBT001 - a column of the table
+    """Two items of one association go to two others at two instants: whoever is settled first, history is the same."""
+    incumbent = await world.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
+    first = await world.told(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
+    world.clock.advance(3 * DAY)
+    second = await world.told(LITWARE, items=(TEAMS,), engagement=USAGE)
+    last = second.claim.window_ends_at
+    assert first.claim.window_ends_at is not None
+    assert last is not None
+    assert first.claim.window_ends_at < last
+    world.clock.set(last)
+    read = await world.history(incumbent)
+
+    for successor in (second, first) if later_first else (first, second):
+        await write_down(world.ports, successor.claim.id, last)
+
+    stored = await world.ports.claims.history(incumbent.claim.id, after=0, limit=99)
+    assert list(stored) == list(read)
+    assert [ended.key for ended in (await world.stored(incumbent)).claim.ended_items] == ["exchange", "teams"]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_successors_of_one_instant_are_written_in_one_order(world: World, order: tuple[int, int]) -> None:
+    """Windows end at midnight, so this is the usual case; several items each, in any order of the claims' own."""
+    incumbent = await world.official(items=(TEAMS, EXCHANGE, SHAREPOINT), engagement=USAGE)
+    successors = [
+        await world.told(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE),
+        await world.told(LITWARE, items=(SHAREPOINT,), engagement=USAGE),
+    ]
+    last = successors[0].claim.window_ends_at
+    assert last is not None
+    assert last == successors[1].claim.window_ends_at
+    world.clock.set(last)
+    read = await world.history(incumbent)
+    seen = settle(await world.stored(incumbent), last).claim
+
+    for n in order:
+        await write_down(world.ports, successors[n].claim.id, last)
+
+    assert list(await world.ports.claims.history(incumbent.claim.id, after=0, limit=99)) == list(read)
+    stored = (await world.stored(incumbent)).claim
+    assert stored.ended_items == seen.ended_items
+    assert stored.history_hash == seen.history_hash
+
+
+async def test_an_approval_loads_and_refuses_the_other_claimants(world: World) -> None:
+    """In one transaction, with the index rows of what they owe before it."""
+    loser = await world.submitted(items=(TEAMS, EXCHANGE), engagement=USAGE)
+    partly = await world.submitted(LITWARE, items=(EXCHANGE, SHAREPOINT), engagement=USAGE)
+    winner = await world.submitted(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
+
+    await world.approve(winner)
+
+    lost, rest = (await world.stored(loser)).claim, (await world.stored(partly)).claim
+    assert (lost.status, lost.status_reason) == (Status.REJECTED, Reason.LOST_ARBITRATION)
+    assert (rest.status, rest.items) == (Status.SUBMITTED, (SHAREPOINT,))
+    assert lost.due in [row.due for row in await world.due_rows(loser)]
+
+
+async def test_a_claimant_that_comes_between_is_refused_too(world: World) -> None:
+    """The slot has changed: the approval is judged again with everybody who is there now."""
+    winner = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    late = await world.draft(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+
+    async with world.rows.once_before("claims", lambda: submit(world, late)):
+        now = await world.now()
+        case = await act(
+            world.ports,
+            winner,
+            now,
+            lambda current: current.record(Act.COMMENTED, PERSON, now),
+            Intent(decides_claimants=True),
+        )
+        assert case.claim.history_length == winner.claim.history_length + 1
+    await world.approve(case)
+
+    assert (await world.stored(late)).claim.status is Status.REJECTED
+
+
+async def submit(world: World, case: Case) -> None:
+    """Submit a draft."""
+    await world.submit(case)
+
+
+async def test_the_customer_sees_one_state_and_the_timer_writes_the_same(world: World) -> None:
+    """From the deadline on every read says official, with the timer stopped; then it runs, and nothing is different."""
+    case = await world.told()
+    ends_at = case.claim.window_ends_at
+    assert ends_at is not None
+    world.clock.set(ends_at + HOUR)
+    seen, history = await world.seen(case), await world.history(case)
+
+    await world.sweep()
+
+    after = await world.seen(case)
+    assert after.model_copy(update={"etag": seen.etag}) == seen
+    assert await world.history(case) == history
+    assert seen.status is Status.OFFICIAL
+
+
+async def test_an_end_by_the_customer_stops_everything_with_that_write(world: World) -> None:
+    """The slot is free for the next claim at once."""
+    case = await world.official()
+
+    await customers.end(world.ports, case, ANNE, await world.now(), NO_INTENT)
+
+    assert (await world.submitted(FABRIKAM)).claim.status is Status.AWAITING_CUSTOMER

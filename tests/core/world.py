@@ -1,0 +1,330 @@
+"""
+The use cases over stores in memory: the real tables on rows in a dictionary, a clock that stands still, kept letters.
+
+Whoever writes can be overtaken, stopped, or robbed of the answer: see `Meddled`.
+"""
+
+import itertools
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, cast
+
+from cpor_app.adapters.catalogue import load_catalogue
+from cpor_app.adapters.hints import CUSTOMER_NOTICES, QueueHints
+from cpor_app.adapters.queues import AzureQueues
+from cpor_app.adapters.rows import Op
+from cpor_app.adapters.tables.claims import ClaimsTable
+from cpor_app.adapters.tables.duework import DueWorkTable
+from cpor_app.adapters.tables.indexes import IndexTable
+from cpor_app.adapters.tables.mail_budget import MailBudgetRow
+from cpor_app.adapters.tables.registry import RegistryTable
+from cpor_app.adapters.tables.small import FailuresTable, MailsTable, RequestsTable
+from cpor_app.adapters.tables.usage import ReceiptsTable, UsageTable
+from cpor_core.errors import MailDelayed, RecipientRefused
+from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient
+from cpor_core.model.history import Entry
+from cpor_core.ports import DueRow, Letter, Ports
+from cpor_core.rules.business_days import Calendar
+from cpor_core.rules.mail_budget import Limits
+from cpor_core.rules.terms import Terms
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import settle
+from cpor_core.use_cases import customer as customers
+from cpor_core.use_cases import debts, drafts, reviews, submission
+from cpor_core.use_cases.acts import NO_INTENT, Intent, find, shown
+from cpor_core.use_cases.past import past
+from cpor_core.use_cases.sweep import SHARDS, Swept, sweep
+from cpor_core.views import ClaimView
+from tests.core.making import (
+    ACKNOWLEDGED,
+    ADATUM,
+    ANNE,
+    FABRIKAM,
+    LITWARE,
+    MONDAY,
+    PARTNER_IDS,
+    PERSON,
+    RECOGNITION,
+    SALES,
+    TENANT,
+    contacts,
+    customer,
+    partner,
+)
+from tests.doubles.clock import FixedClock
+from tests.doubles.memory_blobs import MemoryBlobs
+from tests.doubles.memory_queues import MemoryQueues
+from tests.doubles.memory_rows import MemoryRows
+
+Meddler = Callable[[str, Sequence[Op]], Awaitable[None]]
+
+
+class Meddled(MemoryRows):
+    """
+    Rows with somebody in between.
+
+    `before` is called before each write, `after` once it is done; what they raise, the writer gets. `written` has the
+    tables in the order in which they were written.
+    """
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        super().__init__(now)
+        self.before: Meddler | None = None
+        self.after: Meddler | None = None
+        self.written: list[str] = []
+
+    async def write(self, table: str, partition: str, *ops: Op) -> None:
+        if self.before is not None:
+            await self.before(table, ops)
+        await super().write(table, partition, *ops)
+        self.written.append(table)
+        if self.after is not None:
+            await self.after(table, ops)
+
+    @asynccontextmanager
+    async def once_before(self, wanted: str, meddle: Callable[[], Awaitable[None]]) -> Any:
+        """Let *meddle* go first at the next write to the table *wanted*, once."""
+
+        async def go_first(table: str, _: Sequence[Op]) -> None:
+            if table == wanted:
+                self.before = None
+                await meddle()
+
+        self.before = go_first
+        yield
+        assert self.before is None, f"{wanted} was not written"
+
+    @asynccontextmanager
+    async def once_after(self, wanted: str, meddle: Callable[[], Awaitable[None]]) -> Any:
+        """Let *meddle* happen right after the next write to the table *wanted*, once."""
+
+        async def follow(table: str, _: Sequence[Op]) -> None:
+            if table == wanted:
+                self.after = None
+                await meddle()
+
+        self.after = follow
+        yield
+        assert self.after is None, f"{wanted} was not written"
+
+
+@dataclass
+class Postbox:
+    """A mail system that keeps what it is handed; it can be down, and refuse addresses for now or for good."""
+
+    sent: list[Letter] = field(default_factory=list)
+    down: bool = False
+    refused: set[str] = field(default_factory=set)
+    put_off: set[str] = field(default_factory=set)
+    retry_after: int | None = None
+    on_send: Callable[[Letter], Awaitable[None]] | None = None
+
+    async def send(self, letter: Letter) -> None:
+        if self.on_send is not None:
+            await self.on_send(letter)
+        if self.down:
+            raise MailDelayed("down", retry_after_seconds=self.retry_after)
+        if letter.recipient.email in self.put_off:
+            raise MailDelayed("451 later", recipient_refused_for_now=True)
+        if letter.recipient.email in self.refused:
+            raise RecipientRefused(550, "no such user")
+        self.sent.append(letter)
+
+    def kinds(self) -> list[str]:
+        """Return the kinds of the letters that were sent, in order."""
+        return [letter.kind for letter in self.sent]
+
+    def addressed(self, kind: str) -> list[str]:
+        """Return who was sent a letter of that kind."""
+        return [letter.recipient.email for letter in self.sent if letter.kind == kind]
+
+
+class World:
+    """The service in memory, with shorthands for what its users, its queue and its timer do."""
+
+    def __init__(self, now: datetime = MONDAY) -> None:
+        self.clock = FixedClock(now)
+        self.rows = Meddled(self.clock.real)
+        self.queues = MemoryQueues()
+        self.blobs = MemoryBlobs()
+        self.post = Postbox()
+        queues = cast("AzureQueues", self.queues)
+        numbers = itertools.count(1)
+        self.ports = Ports(
+            claims=ClaimsTable(self.rows),
+            duework=DueWorkTable(self.rows),
+            partner_claims=IndexTable(self.rows, "partnerclaims"),
+            reviews=IndexTable(self.rows, "reviews"),
+            registry=RegistryTable(self.rows),
+            requests=RequestsTable(self.rows),
+            mails=MailsTable(self.rows),
+            usage=UsageTable(self.rows),
+            receipts=ReceiptsTable(self.rows),
+            blobs=self.blobs,
+            post=self.post,
+            mail_budget=MailBudgetRow(self.rows, Limits(), self.clock.real),
+            hints=QueueHints(queues),
+            failures=FailuresTable(self.rows, queues),
+            catalogue=load_catalogue(),
+            terms=Terms(programme=Calendar(country="US", time_zone="UTC")),
+            new_id=lambda: f"{next(numbers) * 0x9E3779B97F4A7C15 % 2**128:032x}",
+            real_now=self.clock.real,
+            now=self.clock.now,
+        )
+
+    # --- the registry -------------------------------------------------------------------------------------------------
+
+    async def register(self, **changes: Any) -> None:
+        """Register three partners and a customer."""
+        for organisation in (ADATUM, FABRIKAM, LITWARE):
+            await self.ports.registry.put_partner(PARTNER_IDS[organisation], partner(organisation), None)
+        await self.register_customer(**changes)
+
+    async def register_customer(self, **changes: Any) -> None:
+        """Write over what is known of the customer."""
+        former = await self.ports.registry.customer(TENANT)
+        await self.ports.registry.put_customer(TENANT, customer(**changes), former)
+
+    # --- what people do -----------------------------------------------------------------------------------------------
+
+    async def now(self) -> datetime:
+        """Return the service's time."""
+        return await self.clock.now()
+
+    async def draft(
+        self,
+        organisation: str = ADATUM,
+        *,
+        items: tuple[Item, ...] = (SALES,),
+        engagement: str = RECOGNITION,
+        email: str = "anne.durand@contoso.fr",
+        evidence: bool = True,
+    ) -> Case:
+        """Make a draft that passes every check; as it is stored."""
+        sent = NewClaim(
+            name="Contoso adoption",
+            partner_id=PARTNER_IDS[organisation],
+            engagement=engagement,
+            customer=ClaimedCustomer(tenant_id=TENANT, domain="contoso.fr"),
+            items=items,
+            contacts=contacts(email),
+        )
+        now = await self.now()
+        case = await drafts.create(self.ports, organisation, PERSON, sent, now, None)
+        if evidence:
+            signed = date(now.year, now.month, now.day) - timedelta(days=30)
+            upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.4", signed)
+            await drafts.add_evidence(self.ports, await self.stored(case), PERSON, now, upload, NO_INTENT)
+        return await self.stored(case)
+
+    async def submitted(self, organisation: str = ADATUM, **more: Any) -> Case:
+        """Make and submit a claim."""
+        return await self.submit(await self.draft(organisation, **more))
+
+    async def submit(self, case: Case, intent: Intent = NO_INTENT) -> Case:
+        """Submit a draft."""
+        return await submission.submit(self.ports, case, PERSON, await self.now(), ACKNOWLEDGED, intent)
+
+    async def told(self, organisation: str = ADATUM, **more: Any) -> Case:
+        """Bring a claim to where its customer was told."""
+        case = await self.submitted(organisation, **more)
+        if case.claim.automatic_review is False:
+            case = await self.approve(case)
+        await self.deliver()
+        return await self.stored(case)
+
+    async def official(self, organisation: str = ADATUM, **more: Any) -> Case:
+        """Bring a claim to its window's end, and write that down."""
+        case = await self.told(organisation, **more)
+        assert case.claim.window_ends_at is not None
+        self.clock.set(case.claim.window_ends_at)
+        await self.sweep()
+        return await self.stored(case)
+
+    async def approve(self, case: Case) -> Case:
+        """Take a claim up and approve it."""
+        now = await self.now()
+        case = await reviews.start(self.ports, await self.stored(case), now, NO_INTENT)
+        return await reviews.approve(self.ports, case, now, Intent(decides_claimants=True))
+
+    async def decline(self, case: Case, now: datetime | None = None) -> Case:
+        """Say the customer's no, which arrived at *now*."""
+        return await customers.decline(self.ports, await self.stored(case), ANNE, now or await self.now(), NO_INTENT)
+
+    async def undo(self, case: Case) -> Case:
+        """Take the customer's no back."""
+        return await customers.undo(self.ports, await self.stored(case), ANNE, await self.now(), NO_INTENT)
+
+    async def withdraw(self, case: Case) -> Case:
+        """Take a claim back."""
+        return await submission.withdraw(self.ports, await self.stored(case), PERSON, await self.now(), NO_INTENT)
+
+    # --- queue and timer ----------------------------------------------------------------------------------------------
+
+    async def deliver(self) -> int:
+        """Hand every waiting message to its function; returns how many there were."""
+        count = 0
+        while taken := await self.queues.take(CUSTOMER_NOTICES, 32):
+            for message in taken:
+                await debts.pay(self.ports, json.loads(message.text)["claimId"], await self.now())
+                await self.queues.done(message)
+                count += 1
+        return count
+
+    async def pay(self, case: Case) -> debts.Paid:
+        """Pay what a claim owes, as the queue's function does."""
+        return await debts.pay(self.ports, case.claim.id, await self.now())
+
+    def lose_messages(self) -> None:
+        """Let every waiting message be lost."""
+        self.queues.waiting.clear()
+
+    async def sweep(self) -> Swept:
+        """Fire the timer."""
+        return await sweep(self.ports, await self.now())
+
+    async def rest(self, by: timedelta = timedelta(minutes=3)) -> None:
+        """Let the messages be delivered and the timer run until what is owed at once is paid."""
+        await self.deliver()
+        self.clock.advance(by)
+        await self.sweep()
+        await self.deliver()
+
+    # --- what can be seen ---------------------------------------------------------------------------------------------
+
+    async def stored(self, case: Case | str) -> Case:
+        """Return a claim as it lies in the store."""
+        found = await self.ports.claims.load(case if isinstance(case, str) else case.claim.id)
+        assert found is not None
+        return found
+
+    async def seen(self, case: Case) -> ClaimView:
+        """Return what callers see of a claim now."""
+        now = await self.now()
+        found = await find(self.ports, case.claim.id, now)
+        assert found is not None
+        return shown(found, now)
+
+    async def effective(self, case: Case) -> Case:
+        """Return a claim as it stands now, whoever has written that down."""
+        return settle(await self.stored(case), await self.now())
+
+    async def history(self, case: Case) -> Sequence[Entry]:
+        """Return everything that happened to a claim by now."""
+        return await past(self.ports, await self.stored(case), await self.now(), after=0, limit=1000)
+
+    async def due_rows(self, case: Case | None = None) -> list[DueRow]:
+        """Return every due row there is, or those of one claim, soonest first."""
+        far = datetime.max.replace(tzinfo=MONDAY.tzinfo) - timedelta(days=1)
+        found: list[DueRow] = []
+        for shard in range(SHARDS):
+            found += await self.ports.duework.due(shard, far, after=None, limit=10_000)
+        wanted = [row for row in found if case is None or row.subject == case.claim.id]
+        return sorted(wanted, key=lambda row: (row.due, row.subject, row.debt))
+
+    async def recipients(self, case: Case) -> Sequence[Recipient]:
+        """Return who was or is to be told of a claim."""
+        return (await self.stored(case)).claim.recipients

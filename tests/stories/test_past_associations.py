@@ -1,0 +1,322 @@
+"""Associations that were made in the past: the operator enters them, and they live on like all others."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.service import (
+    CUSTOMER,
+    MONDAY,
+    OTHER_PARTNER,
+    OTHER_PARTNER_ID,
+    PARTNER,
+    PARTNER_ID,
+    PUBLIC_URL,
+    SUBSCRIPTION,
+    Service,
+)
+
+TEAMS = {
+    "engagement": "osu-m365",
+    "partnerId": PARTNER_ID,
+    "tenantId": CUSTOMER,
+    "item": "teams",
+    "since": "2024-03-01",
+}
+WORKLOADS = {"engagement": "modern-work-security-usage", "items": [{"workload": "teams"}]}
+JSON_LINES = {"Content-Type": "application/x-ndjson"}
+
+
+async def sent(service: Service, *rows: Mapping[str, object] | str) -> dict[str, Any]:
+    """Send an import; returns its answer."""
+    lines = "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows)
+    answer = await service.programme("POST", "/associations/import", content=lines, headers=JSON_LINES)
+    assert answer.status_code == 200, answer.text
+    answered: dict[str, Any] = answer.json()
+    return answered
+
+
+async def entered(service: Service, **changes: object) -> dict[str, Any]:
+    """Enter the association for Teams; returns it as its partner reads it."""
+    assert await sent(service, {**TEAMS, **changes}) == {"accepted": 1, "unchanged": 0, "rejected": []}
+    listed = (await service.request("GET", "/associations")).json()["value"]
+    association: dict[str, Any] = listed[0]
+    return association
+
+
+async def feed(service: Service, *months: str) -> None:
+    """Feed a number for Teams in each month."""
+    lines = "".join(json.dumps({"month": month, "item": "teams", "activeUsers": 7}) + "\n" for month in months)
+    path = f"/usage/reports?tenantId={CUSTOMER}&format=jsonl"
+    answer = await service.programme("POST", path, content=lines, headers=JSON_LINES)
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_past_association_is_official_since_then_under_its_successor(service: Service) -> None:
+    """It is read and listed like any other, keeps the older name, and its history has one entry."""
+    association = await entered(service)
+
+    claim = (await service.request("GET", f"/claims/{association['id']}")).json()
+    history = (await service.request("GET", f"/claims/{association['id']}/history")).json()["value"]
+    assert association == {
+        "id": claim["id"],
+        "claimId": claim["id"],
+        "partnerId": PARTNER_ID,
+        "partnerName": "Adatum Conseil",
+        "engagement": "modern-work-security-usage",
+        "customer": {"tenantId": CUSTOMER, "domain": "contoso.fr"},
+        "items": [{"workload": "teams", "since": "2024-03-01T00:00:00Z", "endedAt": None, "endReason": None}],
+        "since": "2024-03-01T00:00:00Z",
+        "endedAt": None,
+        "endReason": None,
+    }
+    assert (claim["status"], claim["filedAs"], claim["contacts"], claim["window"]) == (
+        "official",
+        "osu-m365",
+        None,
+        None,
+    )
+    assert claim["nextStep"] == {"owner": "nobody", "action": "none", "due": None}
+    assert [(one["act"], one["from"], one["to"], one["actor"]["id"]) for one in history] == [
+        ("imported", None, "official", "programme")
+    ]
+    assert claim["historyHash"] == history[0]["hash"]
+    assert (await service.request("GET", f"/claims/{claim['id']}", tenant=OTHER_PARTNER)).status_code == 404
+    assert (await service.review("GET", f"/reviews/{claim['id']}")).status_code == 200
+    edit = await service.request(
+        "PATCH", f"/claims/{claim['id']}", json={"name": "Mine"}, headers={"If-Match": claim["etag"]}
+    )
+    assert (edit.status_code, edit.json()["error"]["code"]) == (409, "InvalidState")
+
+
+async def test_the_figures_begin_with_the_month_of_since(service: Service) -> None:
+    """Months before it are nobody's business; a subscription may be named in a claim's form."""
+    association = await entered(service, since="2026-08-15T10:00:00+02:00")
+    await feed(service, "2026-07", "2026-08", "2026-10")
+    item = {"product": "dynamics-365-sales", "subscriptionId": SUBSCRIPTION.upper()}
+    subscription = {**TEAMS, "engagement": "osu-bizapps", "item": item}
+
+    rows = (await service.request("GET", f"/associations/{association['id']}/usage")).json()["value"]
+    taken = await sent(service, subscription)
+
+    assert association["since"] == "2026-08-15T08:00:00Z"
+    assert [row["month"] for row in rows] == ["2026-08", "2026-10"]
+    assert taken["accepted"] == 1
+    listed = (await service.request("GET", "/associations?engagement=osu-bizapps")).json()["value"]
+    assert [one["items"][0]["subscriptionId"] for one in listed] == [SUBSCRIPTION]
+
+
+async def test_the_same_lines_twice_change_nothing(service: Service) -> None:
+    """Not the second time, not an hour later, and not after the association has ended."""
+    first = await sent(service, TEAMS, {**TEAMS, "item": "exchange"})
+    association = (await service.request("GET", "/associations")).json()["value"][0]
+    service.clock.advance(timedelta(hours=1))
+    second = await sent(service, {**TEAMS, "item": "exchange"}, TEAMS, TEAMS)
+    await service.request("POST", f"/associations/{association['id']}/end", json={"reason": "The project is over."})
+    third = await sent(service, TEAMS, {**TEAMS, "item": "exchange"}, {**TEAMS, "since": "2025-01-01"})
+
+    assert first == {"accepted": 2, "unchanged": 0, "rejected": []}
+    assert second == {"accepted": 0, "unchanged": 3, "rejected": []}
+    assert (third["accepted"], third["unchanged"]) == (0, 2)
+    assert [(row["row"], row["code"]) for row in third["rejected"]] == [(3, "AlreadyImported")]
+    assert len((await service.request("GET", "/associations?includeEnded=true")).json()["value"]) == 2
+    assert len((await service.request("GET", "/associations")).json()["value"]) == 1
+
+
+async def test_each_bad_row_is_told_and_the_good_ones_are_kept(service: Service) -> None:
+    """Unknown names, items of the wrong kind, days that cannot be, and what is no line at all."""
+    nobody = "bbbbbbbb-0000-4000-8000-00000000000f"
+    answer = await sent(
+        service,
+        {**TEAMS, "engagement": "osu-everything"},
+        {**TEAMS, "partnerId": "9999999"},
+        {**TEAMS, "tenantId": nobody},
+        {**TEAMS, "item": SUBSCRIPTION},
+        {**TEAMS, "item": "intune"},
+        {**TEAMS, "engagement": "osu-bizapps"},
+        {**TEAMS, "since": "2026-11-03"},
+        {**TEAMS, "since": "1999-01-01"},
+        {**TEAMS, "since": "2024-02-31"},
+        {**TEAMS, "extra": 1},
+        "not a line",
+        "",
+        TEAMS,
+    )
+
+    assert [(row["row"], row["code"]) for row in answer["rejected"]] == [
+        (1, "EngagementUnknown"),
+        (2, "PartnerUnknown"),
+        (3, "TenantUnknown"),
+        (4, "ItemNotClaimable"),
+        (5, "ItemNotClaimable"),
+        (6, "ItemNotClaimable"),
+        (7, "SinceInvalid"),
+        (8, "SinceInvalid"),
+        (9, "InvalidRow"),
+        (10, "InvalidRow"),
+        (11, "InvalidRow"),
+    ]
+    assert all(row["message"] for row in answer["rejected"])
+    assert (answer["accepted"], answer["unchanged"]) == (1, 0)
+
+
+async def test_a_held_slot_is_a_bad_row(service: Service) -> None:
+    """Held by a claim of today or by a line before: an older programme holds its successor's slot."""
+    association = await entered(service)
+    other = {**TEAMS, "partnerId": OTHER_PARTNER_ID}
+    held = await sent(service, other, {**TEAMS, "engagement": "modern-work-security-usage"})
+    service.clock.advance(timedelta(minutes=1))
+    await service.request("POST", f"/associations/{association['id']}/end", json={"reason": "The project is over."})
+    freed = await sent(service, other, {**TEAMS, "engagement": "modern-work-security-usage"})
+    official = await service.official()
+    late = await sent(service, {**other, "engagement": "osu-bizapps", "item": SUBSCRIPTION})
+
+    assert [(row["row"], row["code"]) for row in held["rejected"]] == [(1, "SlotHeld"), (2, "SlotHeld")]
+    assert [(row["row"], row["code"]) for row in freed["rejected"]] == [(2, "SlotHeld")]
+    assert freed["accepted"] == 1
+    assert official["status"] == "official"  # by time alone: nobody has written it down
+    assert [row["code"] for row in late["rejected"]] == ["SlotHeld"]
+
+
+async def test_two_imports_at_once_make_one_holder(service: Service) -> None:
+    """Whoever loses the race is judged again, and is told that the slot is held."""
+    lines = [{**TEAMS, "partnerId": partner} for partner in (PARTNER_ID, OTHER_PARTNER_ID)]
+
+    answers = await asyncio.gather(*(sent(service, line) for line in lines), *(sent(service, line) for line in lines))
+
+    assert sum(answer["accepted"] for answer in answers) == 1
+    assert sum(answer["unchanged"] for answer in answers) == 1
+    assert [row["code"] for answer in answers for row in answer["rejected"]] == ["SlotHeld", "SlotHeld"]
+
+
+async def test_the_customer_is_told_at_the_registered_addresses_and_ends_it(service: Service) -> None:
+    """In the customer's language and with the customer's day; the end takes the figures away at once."""
+    await service.register(noticeAddresses=["it@contoso.fr", "dsi@contoso.fr"], timeZone="Europe/Paris")
+    association = await entered(service, since="2024-02-29T23:30:00Z")
+    await sent(service, TEAMS | {"since": "2024-02-29T23:30:00Z"})
+    await service.deliver()
+    mails = service.mailbox.sent
+
+    assert [mail.to_address for mail in mails] == ["it@contoso.fr", "dsi@contoso.fr"]
+    assert {mail.language for mail in mails} == {"fr"}
+    assert "1 mars 2024" in mails[0].text
+    assert "Contoso France" in mails[0].text
+    assert "Adatum Conseil" in mails[0].subject
+
+    path = next(service.mailbox.links()).removeprefix(PUBLIC_URL)
+    page = await service.request("GET", path, role=None)
+    shown = (await service.request("GET", path, role=None, headers={"Accept": "application/json"})).json()
+    assert page.status_code == 200
+    assert [act["act"] for act in shown["acts"]] == ["end"]
+    form = {"t": path.partition("?t=")[2], "nonce": shown["acts"][0]["nonce"]}
+    ended = await service.request("POST", f"/customer/requests/{association['id']}/end", role=None, data=form)
+
+    assert ended.status_code == 303
+    read = (await service.request("GET", f"/associations/{association['id']}")).json()
+    assert (read["endReason"], read["endedAt"]) == ("customerOptedOut", "2026-11-02T09:00:00Z")
+    assert (await service.request("GET", f"/associations/{association['id']}/usage")).status_code == 404
+    assert (await service.request("GET", path, role=None)).status_code == 200
+
+
+async def test_nobody_registered_is_told_and_the_association_exists(service: Service) -> None:
+    """Without a registered address there is nobody to write to, at its end neither."""
+    association = await entered(service)
+    await service.request("POST", f"/associations/{association['id']}/end", json={"reason": "The project is over."})
+    service.clock.advance(timedelta(minutes=5))
+    await service.deliver()
+    await service.sweep()
+
+    assert service.mailbox.sent == []
+
+
+async def test_the_timer_tells_the_customer_when_the_hint_was_lost(service: Service) -> None:
+    """The due row was written before the association, so nothing rests on the queue."""
+    await service.register(noticeAddresses=["it@contoso.fr"])
+    await entered(service)
+
+    service.clock.advance(timedelta(minutes=5))
+    await service.sweep()
+    await service.deliver()
+
+    assert [mail.to_address for mail in service.mailbox.sent] == ["it@contoso.fr"]
+
+
+async def test_one_that_ended_before_the_mail_went_out_gets_only_the_closing_mail(service: Service) -> None:
+    """Nobody is told that they can end what has ended."""
+    await service.register(noticeAddresses=["it@contoso.fr"])
+    association = await entered(service)
+    await service.request("POST", f"/associations/{association['id']}/end", json={"reason": "The project is over."})
+
+    await service.deliver()
+
+    closed = (await service.request("GET", f"/claims/{association['id']}")).json()
+    assert closed["status"] == "ended"
+    assert len(service.mailbox.sent) == 1
+    assert "terminée" in service.mailbox.sent[0].text or "fin" in service.mailbox.sent[0].text
+
+
+async def test_a_new_claim_competes_with_it_and_takes_over(service: Service) -> None:
+    """It is superseded at the very instant at which the winner's window has ended."""
+    association = await entered(service)
+    claim = await service.submitted(tenant=OTHER_PARTNER, **WORKLOADS)
+    assert claim["competing"] is True
+    assert (await service.request("GET", f"/claims/{association['id']}")).json()["competing"] is True
+    await service.review("POST", f"/reviews/{claim['id']}/start")
+    await service.review("POST", f"/reviews/{claim['id']}/approve")
+    await service.deliver()
+    told = (await service.request("GET", f"/claims/{claim['id']}", tenant=OTHER_PARTNER)).json()
+    assert "Adatum Conseil" in service.mailbox.sent[0].text
+
+    service.clock.set(datetime.fromisoformat(told["window"]["endsAt"]))
+
+    ended = (await service.request("GET", f"/associations/{association['id']}")).json()
+    assert (ended["endReason"], ended["endedAt"]) == ("superseded", told["window"]["endsAt"])
+    await service.sweep()
+    await service.sweep()
+    written = (await service.request("GET", f"/associations/{association['id']}")).json()
+    assert written == ended
+
+
+async def test_the_programme_revokes_it(service: Service) -> None:
+    """As it can any association, and the customer is told of the end."""
+    await service.register(noticeAddresses=["it@contoso.fr"])
+    association = await entered(service)
+    await service.deliver()
+
+    revoked = await service.review(
+        "POST", f"/reviews/{association['id']}/revoke", json={"reason": "Entered by mistake", "comment": "Sorry."}
+    )
+    await service.deliver()
+
+    assert revoked.status_code == 200, revoked.text
+    read = (await service.request("GET", f"/associations/{association['id']}")).json()
+    assert read["endReason"] == "revokedByProgramme"
+    assert len(service.mailbox.sent) == 2
+
+
+async def test_only_the_operator_imports_and_only_so_many_lines(service: Service) -> None:
+    """Anybody else is refused, as is another media type and one line too many."""
+    line = json.dumps(TEAMS)
+    for role, tenant in (("Incentives.Admin", PARTNER), ("Customer.Admin", CUSTOMER)):
+        refused = await service.request(
+            "POST", "/associations/import", role=role, tenant=tenant, content=line, headers=JSON_LINES
+        )
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "RoleRequired")
+    assert (await service.review("POST", "/associations/import", content=line, headers=JSON_LINES)).status_code == 403
+    assert (await service.programme("POST", "/associations/import", json=TEAMS)).status_code == 415
+    many = await service.programme("POST", "/associations/import", content="{}\n" * 10_001, headers=JSON_LINES)
+    assert (many.status_code, many.json()["error"]["code"]) == (413, "PayloadTooLarge")
+
+
+@pytest.mark.parametrize("since", [MONDAY.isoformat(), "2026-11-02"])
+def test_since_is_an_instant_or_a_day(since: str) -> None:
+    """A day is its first instant in UTC, where months are counted."""
+    from cpor_core.use_cases.importing import PastAssociation
+
+    line = PastAssociation.model_validate({**TEAMS, "since": since})
+
+    assert line.since in (MONDAY, datetime(2026, 11, 2, tzinfo=UTC))

@@ -1,0 +1,79 @@
+"""Calls any operation of the table as somebody who may."""
+
+from collections.abc import AsyncIterable, Mapping
+
+import httpx
+
+from cpor_app.triggers.http import OPERATIONS, Operation
+from cpor_core.model.people import Role
+from devhost.issuer import PROGRAMME_TENANT
+from tests.support.service import CUSTOMER, PARTNER, PARTNER_ID, Service, functions
+
+TENANTS = {
+    Role.INCENTIVES_ADMIN: PARTNER,
+    Role.INCENTIVES_USER: PARTNER,
+    Role.PROGRAM_REVIEWER: PROGRAMME_TENANT,
+    Role.PROGRAM_OPERATOR: PROGRAMME_TENANT,
+    Role.MAIL_EVENTS: PROGRAMME_TENANT,
+    Role.CUSTOMER_ADMIN: CUSTOMER,
+}
+"""Where a role counts."""
+QUERIES = {"load_usage": "?format=jsonl"}
+"""What a query must hold."""
+
+
+def operations() -> tuple[Operation, ...]:
+    """Return the table of operations."""
+    functions()
+    return tuple(OPERATIONS)
+
+
+def line_of(name: str) -> Operation:
+    """Return one operation."""
+    return next(line for line in operations() if line.name == name)
+
+
+def address(line: Operation, claim_id: str, **parts: str) -> str:
+    """Return an address of the operation, about that claim."""
+    known = {
+        "claimId": claim_id,
+        "associationId": claim_id,
+        "requestId": claim_id,
+        "partnerId": PARTNER_ID,
+        "tenantId": CUSTOMER,
+        "fileName": "sow.pdf",
+        "engagementId": "bizapps-revenue",
+        **parts,
+    }
+    path = "/" + line.route
+    for name, value in known.items():
+        path = path.replace(f"{{{name}}}", value)
+    assert "{" not in path, f"{line.name}: say what {path} stands for"
+    return path + QUERIES.get(line.name, "")
+
+
+def content_type(line: Operation) -> Mapping[str, str]:
+    """Return the header that says what the body is, where there is one."""
+    return {"Content-Type": line.body_types[0]} if line.body_types else {}
+
+
+async def ask(
+    service: Service,
+    line: Operation,
+    claim_id: str,
+    body: bytes | AsyncIterable[bytes] = b"",
+    *,
+    role: Role | None = None,
+    tenant: str | None = None,
+    **headers: str,
+) -> httpx.Response:
+    """Send a body to an operation as somebody who may, or as *role* of *tenant*."""
+    may = min(line.roles) if line.roles else None
+    return await service.request(
+        line.method,
+        address(line, claim_id),
+        role=role or may,
+        tenant=tenant or TENANTS[role or may or Role.INCENTIVES_ADMIN],
+        content=body,
+        headers={**content_type(line), "If-Match": "*", **headers},
+    )
