@@ -16,7 +16,7 @@ from cpor_app.adapters.identity import TokenSettings, TokenVerifier
 from cpor_app.adapters.ids import new_id
 from cpor_app.adapters.links import Links
 from cpor_app.adapters.pages import Pages
-from cpor_app.adapters.post import CustomerPost, Mailer
+from cpor_app.adapters.post import Mailer, MailPost
 from cpor_app.adapters.queues import AzureQueues
 from cpor_app.adapters.rows import AzureRows, Rows
 from cpor_app.adapters.smtp import SmtpMailer
@@ -116,7 +116,7 @@ def build(
         usage=UsageTable(rows),
         receipts=ReceiptsTable(rows),
         blobs=blobs,
-        post=CustomerPost(texts, links, catalogue, mailer, settings.mail_from),
+        post=MailPost(texts, links, catalogue, mailer, settings.mail_from),
         mail_budget=MailBudgetRow(rows, Limits(settings.mail_per_minute, settings.mail_per_hour), real_now=clock.real),
         hints=QueueHints(queues),
         failures=FailuresTable(rows, queues),

@@ -73,6 +73,9 @@ class Claims(Protocol):
     async def prospect(self, claim: Claim) -> Case:
         """Return a claim that is not stored yet with the slots of its items: one request."""
 
+    async def with_refusals(self, case: Case) -> Case:
+        """Return the case with the customer's earlier refusals of the same partner: one request."""
+
     async def of_tenant(self, tenant_id: str) -> Sequence[Case]:
         """Return every claim of a tenant with its slots: two range queries of one partition."""
 

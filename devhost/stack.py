@@ -47,12 +47,25 @@ class Stack:
     ports: Ports
     state_dir: Path
     issuer: LocalIssuer
-    children: tuple[Child, ...]
+    mail: Child
+    others: tuple[Child, ...]
 
     def verify_runs(self) -> None:
-        """Raise Ended if a part of it has ended."""
-        for child in self.children:
+        """Raise Ended if a part has ended without which nothing works."""
+        for child in self.others:
             child.verify_runs()
+
+    def missed(self) -> str | None:
+        """
+        Return what is to be said when the mail catcher has ended.
+
+        The rest stays: the service outlives its mail server, and this is how one sees it.
+        """
+        try:
+            self.mail.verify_runs()
+        except Ended as fault:
+            return f"{fault}\nThe rest goes on; mails wait until a mail server answers on port {self.ports.smtp} again."
+        return None
 
 
 @contextmanager
@@ -74,9 +87,9 @@ def running_stack(
         bare = {name: value for name, value in plain.items() if not name.startswith(("AZURITE_", "MAILDEV_"))}
 
         say(f"Starting storage on ports {ports.azurite} to {ports.azurite + 2}, data in {state_dir} …")
-        starting.start("storage", _azurite(ports, state_dir), bare)
+        storage = starting.start("storage", _azurite(ports, state_dir), bare)
         say(f"Starting the mail catcher on ports {ports.smtp} (SMTP) and {ports.mail} (web page) …")
-        starting.start("mail", _maildev(ports, state_dir), bare)
+        mail = starting.start("mail", _maildev(ports, state_dir), bare)
         for port in range(ports.azurite, ports.azurite + 3):
             starting.wait_for("storage", partial(_answers, f"http://127.0.0.1:{port}/"))
         starting.wait_for("mail", lambda: _status(f"{mail_url(ports)}/email") == httpx.codes.OK)
@@ -94,7 +107,7 @@ def running_stack(
         with Caller(public_url(ports), issuer) as caller:
             registered = register(caller)
         say(f"{registered} sample partners and customers registered; those of earlier runs stay as they are.")
-        stack = Stack(ports, state_dir, issuer, tuple(starting.children))
+        stack = Stack(ports, state_dir, issuer, mail, (storage, functions))
         stack.verify_runs()
         yield stack
 
@@ -214,8 +227,11 @@ def main() -> int:
         with running_stack(ports, state_directory(os.environ), os.environ, orders, say) as stack:
             say(f"ready {public_url(ports)}")
             say(_where_to_look(stack))
+            missed = None
             for _ in orders.wait():
                 stack.verify_runs()
+                if missed is None and (missed := stack.missed()) is not None:
+                    print(f"stack: {missed}", file=sys.stderr)
             say("Ending …")
     except ToldToEnd:
         return 0

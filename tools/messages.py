@@ -71,7 +71,7 @@ def faults(catalogue: Catalog, template: Catalog) -> Iterator[str]:
 
 
 def _begun(language: str) -> Catalog:
-    header = f"# The sentences that customers read, in {Locale.parse(language).english_name}."
+    header = f"# The sentences that customers and partners read, in {Locale.parse(language).english_name}."
     catalogue = Catalog(
         locale=language, project="cpor", version="1", header_comment=header, charset="utf-8", fuzzy=False
     )

@@ -315,6 +315,10 @@ EXAMPLES: Final[Mapping[str, Any]] = {
             }
         ],
     },
+    "import_associations": (
+        f'{{"engagement": "osu-m365", "partnerId": "4782913", "tenantId": "{TENANT}", "item": "teams", '
+        '"since": "2024-03-01"}\n'
+    ),
     "load_usage": '{"month": "2026-11", "item": "teams", "activeUsers": 30, "availableSeats": 50}\n',
     "move_clock": {"advance": "P1D"},
 }

@@ -87,6 +87,7 @@ class Pages:
             last_day=told.last_day,
             skipped_days=told.skipped_days,
             incumbents=told.incumbents,
+            refused_before=shown.refused_before.date() if shown.refused_before is not None else None,
             since=shown.official_since,
             happened_at=shown.ended_at or shown.status_since,
             closing=Closing.of(shown.end_reason or shown.status_reason),

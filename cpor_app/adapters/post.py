@@ -1,4 +1,4 @@
-"""Letters to customers: what the core wants said, in words, with a link of their own, handed to the mail system."""
+"""Letters to customers and partners: what the core wants said, in words, handed to the mail system."""
 
 from typing import Protocol
 
@@ -6,7 +6,16 @@ from cpor_app.adapters.harmless import safe_contact_name
 from cpor_app.adapters.links import Links
 from cpor_app.adapters.naming import engagement_name, item_names, told_of
 from cpor_app.adapters.smtp import OutgoingMail
-from cpor_app.adapters.texts import Closing, MailFacts, MailKind, Texts
+from cpor_app.adapters.texts import (
+    Asked,
+    Closing,
+    MailFacts,
+    MailKind,
+    PartnerMailFacts,
+    PartnerMailKind,
+    RenderedMail,
+    Texts,
+)
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import RecipientKind
 from cpor_core.ports import Letter
@@ -19,8 +28,8 @@ class Mailer(Protocol):
         """Hand one mail over."""
 
 
-class CustomerPost:
-    """`cpor_core.ports.Post`: writes a letter in the recipient's language and sends it."""
+class MailPost:
+    """`cpor_core.ports.Post`: writes a letter in the recipient's language, customers' with a link, and sends it."""
 
     def __init__(self, texts: Texts, links: Links, catalogue: Catalogue, mailer: Mailer, sender: str) -> None:
         """Sign links with *links*; Message-IDs are of the domain of *sender*."""
@@ -33,7 +42,7 @@ class CustomerPost:
     async def send(self, letter: Letter) -> None:
         """Hand a letter over. Raises `RecipientRefused`, or `MailDelayed` when it was not handed over now."""
         recipient = letter.recipient
-        rendered = self._texts.mail(MailKind(letter.kind), recipient.language, self._facts(letter))
+        rendered = self._rendered(letter)
         await self._mailer.send(
             OutgoingMail(
                 message_id=f"<{letter.message_id}@{self._domain}>",
@@ -44,6 +53,25 @@ class CustomerPost:
                 html=rendered.html,
                 language=rendered.language,
             )
+        )
+
+    def _rendered(self, letter: Letter) -> RenderedMail:
+        language = letter.recipient.language
+        if letter.recipient.kind is RecipientKind.PARTNER_CONTACT:
+            return self._texts.partner_mail(PartnerMailKind(letter.kind), language, self._partner_facts(letter))
+        return self._texts.mail(MailKind(letter.kind), language, self._facts(letter))
+
+    def _partner_facts(self, letter: Letter) -> PartnerMailFacts:
+        claim, time = letter.claim, letter.claim.time_to_answer
+        return PartnerMailFacts(
+            claim_name=claim.name,
+            claim_id=claim.id,
+            customer_domain=claim.domain,
+            engagement_name=engagement_name(self._catalogue, claim),
+            contact_name=letter.recipient.name,
+            asked=tuple(Asked(reason) for reason in claim.requested),
+            time_zone=time.time_zone if time is not None else "UTC",
+            last_day=time.last_day if time is not None else None,
         )
 
     def _facts(self, letter: Letter) -> MailFacts:
@@ -61,6 +89,7 @@ class CustomerPost:
             last_day=told.last_day,
             skipped_days=told.skipped_days,
             incumbents=told.incumbents,
+            refused_before=claim.refused_before.date() if claim.refused_before is not None else None,
             corrected=told.corrected,
             since=claim.official_since,
             happened_at=letter.happened_at,

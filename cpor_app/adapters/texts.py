@@ -1,5 +1,5 @@
 """
-What customers read: mails and the request page, in every language that has a catalogue.
+What customers and partners read: mails and the request page, in every language that has a catalogue.
 
 The words live in `cpor_app/templates` (English) and `cpor_app/locale` (everything else). What partners and the registry
 wrote comes in as facts and is made harmless here, so that no template has to think of it. Babel and Jinja2 are imported
@@ -52,6 +52,23 @@ class MailKind(StrEnum):
     OFFICIAL_CONFIRMATION = "officialConfirmation"
     CLOSING = "closing"
     IMPORTED = "imported"
+
+
+class PartnerMailKind(StrEnum):
+    """The mails to a partner's contact; each has a folder in `templates/partner`."""
+
+    ANSWER_REMINDER = "answerReminder"
+
+
+class Asked(StrEnum):
+    """What a partner can be asked for; the values are the core's reasons."""
+
+    EVIDENCE_MISSING = "evidenceMissing"
+    CUSTOMER_ACKNOWLEDGEMENT_MISSING = "customerAcknowledgementMissing"
+    DATES_MISSING_OR_OLD = "datesMissingOrOld"
+    PARTNER_SERVICE_MISSING = "partnerServiceMissing"
+    PRODUCTS_MISSING = "productsMissing"
+    CUSTOMER_UNREACHABLE = "customerUnreachable"
 
 
 class Closing(StrEnum):
@@ -177,6 +194,21 @@ class MailFacts:
     can_undo: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerMailFacts:
+    """What a mail to a partner's contact speaks of; nobody has verified that address, so names hold no links."""
+
+    claim_name: str
+    claim_id: str
+    customer_domain: str
+    engagement_name: str
+    contact_name: str | None = None
+    asked: tuple[Asked, ...] = ()
+    time_zone: str = "UTC"
+    last_day: date | None = None
+    """The last day on which the partner may answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class ActForm:
     """Where a form is posted, and the nonce that makes it count."""
@@ -256,6 +288,9 @@ _NEEDED_BY_MAIL: Mapping[MailKind, tuple[str, ...]] = {
     MailKind.CLOSING: ("happened_at", "closing"),
     MailKind.IMPORTED: ("since",),
 }
+_NEEDED_BY_PARTNER_MAIL: Mapping[PartnerMailKind, tuple[str, ...]] = {
+    PartnerMailKind.ANSWER_REMINDER: ("last_day",),
+}
 _NEEDED_BY_PAGE: Mapping[Stage, tuple[str, ...]] = {
     Stage.DECLINED: ("happened_at",),
     Stage.OFFICIAL: ("since",),
@@ -265,7 +300,7 @@ _NEEDED_BY_PAGE: Mapping[Stage, tuple[str, ...]] = {
 
 # --- the facts, made harmless ----------------------------------------------------------------------------------------
 
-Facts = TypeVar("Facts", MailFacts, PageFacts, HeldAssociation)
+Facts = TypeVar("Facts", MailFacts, PartnerMailFacts, PageFacts, HeldAssociation)
 
 
 def _harmless(facts: Facts) -> Facts:
@@ -283,6 +318,7 @@ def _lines(names: Iterable[str]) -> tuple[str, ...]:
 _CLEANED: Mapping[str, Callable[[Any], Any]] = {
     "partner_name": plain_line,
     "customer_name": plain_line,
+    "claim_name": lambda name: safe_contact_name(name) or "…",
     "customer_domain": plain_line,
     "engagement_name": plain_line,
     "items": _lines,
@@ -299,7 +335,7 @@ _CLEANED: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def _require(facts: MailFacts | PageFacts, needed: Sequence[str], what: str) -> None:
+def _require(facts: MailFacts | PartnerMailFacts | PageFacts, needed: Sequence[str], what: str) -> None:
     missing = [name for name in needed if getattr(facts, name) is None]
     if missing:
         msg = f"{what} cannot be written without {', '.join(missing)}"
@@ -350,8 +386,21 @@ class Texts:
         _require(facts, _NEEDED_BY_MAIL[kind], f"the mail {kind.value}")
         language = self.supported(language) or SOURCE_LANGUAGE
         facts = _harmless(facts)
-        folder = kind.name.lower()
         short = replace(facts, partner_name=plain_line(facts.partner_name, MAX_SUBJECT_NAME_CHARACTERS))
+        return self._written(kind.name.lower(), language, facts, short)
+
+    def partner_mail(self, kind: PartnerMailKind, language: str, facts: PartnerMailFacts) -> RenderedMail:
+        """Write a mail to a partner, else as `mail` does."""
+        _require(facts, _NEEDED_BY_PARTNER_MAIL[kind], f"the partner's mail {kind.value}")
+        language = self.supported(language) or SOURCE_LANGUAGE
+        facts = _harmless(facts)
+        short = replace(facts, claim_name=plain_line(facts.claim_name, MAX_SUBJECT_NAME_CHARACTERS))
+        return self._written(f"partner/{kind.name.lower()}", language, facts, short)
+
+    def _written(
+        self, folder: str, language: str, facts: MailFacts | PartnerMailFacts, short: MailFacts | PartnerMailFacts
+    ) -> RenderedMail:
+        """Write a mail from its folder; *short* are the facts as a subject has room for them."""
         subject = _without_controls(self._render(f"{folder}/subject.txt", language, facts.time_zone, facts=short))
         text = self._render(f"{folder}/body.txt", language, facts.time_zone, facts=facts)
         html = self._render(f"{folder}/body.html", language, facts.time_zone, facts=facts, subject=subject)
@@ -441,6 +490,7 @@ class Texts:
             style=Markup(self._style),  # noqa: S704 - our own file
             max_reason=MAX_REASON_CHARACTERS,
             Closing=Closing,
+            Asked=Asked,
         )
         return environment
 

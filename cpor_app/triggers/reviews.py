@@ -18,7 +18,7 @@ from cpor_app.triggers.claims import (
 )
 from cpor_app.triggers.evidence import FILE, attachment
 from cpor_app.triggers.http import PROGRAMME, REVIEWER, Answer, Call, QueryFlag, operation
-from cpor_core.model.base import Text200, Text4000, Value
+from cpor_core.model.base import Instant, Text200, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
 from cpor_core.use_cases import reviews, submission
 from cpor_core.use_cases.acts import shown
@@ -119,6 +119,7 @@ class ReviewView(Value):
     """Everything that a reviewer needs to decide: the claim, the checks it fails now, both sides of each slot."""
 
     claim: ClaimView
+    refused_before: Instant | None
     checks: tuple[VerdictDetail, ...]
     contested: tuple[Contested, ...]
 
@@ -188,6 +189,7 @@ async def get_review(call: Call) -> Answer:
     ]
     review = ReviewView(
         claim=view,
+        refused_before=case.claim.refused_before,
         checks=tuple(
             VerdictDetail(code=d.code, message=d.message, target=d.target, resolution=d.resolution) for d in failed
         ),

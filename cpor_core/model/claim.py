@@ -329,7 +329,7 @@ class StruckItem(Value):
 
 
 class Imported(Value):
-    """Whom an association of the past was entered for, as the registry knew them then: there is no promise to say it."""
+    """As whom the customer of an association of the past is written to: there is no promise that says it."""
 
     customer_name: str
     time_zone: str
@@ -383,6 +383,8 @@ class Claim(Value):
     left_items: tuple[Item, ...] = ()
     """Items taken out by an edit, whose slots the claim leaves when it is resubmitted."""
     disputed_before: bool = False
+    refused_before: Instant | None = None
+    """When this customer last said no to the same partner, within the 12 months before the submission (rulings 21)."""
     look_at: Instant | None = None
     """Since when a reviewer should look at an official claim: a mail about it came back; their comment settles it."""
 

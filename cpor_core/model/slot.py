@@ -1,7 +1,7 @@
 """The slot: who holds, awaits and claims one item of one tenant under one engagement."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 
 from cpor_core.model.base import Guid, Instant, Value
 
@@ -34,6 +34,34 @@ class Claimant(Party):
     """A claim that wants the item; it lapses by itself at `until`, where that is known."""
 
     until: Instant | None = None
+
+
+class Refusal(Value):
+    """A customer's no to one claim."""
+
+    claim: str
+    at: Instant
+
+
+class Refusals(Value):
+    """Every no of a tenant to an organisation under an engagement, those taken back left out (rulings 21)."""
+
+    engagement: str
+    organisation: Guid
+    entries: tuple[Refusal, ...] = ()
+    version: int = 0
+
+    def since(self, day: date) -> tuple[Refusal, ...]:
+        """Return those said on or after *day*, oldest first."""
+        return tuple(refusal for refusal in self.entries if refusal.at.date() >= day)
+
+    def with_refusal(self, claim: str, at: datetime) -> "Refusals":
+        """Return them with one more."""
+        return self.model_copy(update={"entries": (*self.without(claim).entries, Refusal(claim=claim, at=at))})
+
+    def without(self, claim: str) -> "Refusals":
+        """Return them without the no to *claim*."""
+        return self.model_copy(update={"entries": tuple(one for one in self.entries if one.claim != claim)})
 
 
 class Slot(Value):

@@ -8,7 +8,7 @@ from cpor_core.errors import Detail
 from cpor_core.model.catalogue import Engagement
 from cpor_core.model.claim import Acknowledgements, Claim, Item
 from cpor_core.model.registry import Channel, Customer, Partner, Subscription, SubscriptionState
-from cpor_core.model.slot import Slot
+from cpor_core.model.slot import Refusal, Refusals, Slot
 
 CLAIMABLE_STATES = frozenset({SubscriptionState.ACTIVE, SubscriptionState.GRACE})
 EVIDENCE_AGE_MONTHS = 12
@@ -20,6 +20,7 @@ def failed_checks(
     partner: Partner | None,
     customer: Customer | None,
     slots: Mapping[str, Slot],
+    refusals: Refusals | None,
     acknowledgements: Acknowledgements | None,
     now: datetime,
 ) -> tuple[Detail, ...]:
@@ -36,6 +37,7 @@ def failed_checks(
         *_evidence(claim, now.date()),
         *_acknowledgements(acknowledgements),
         *_duplicates(claim, slots, now),
+        *_refused(refusals, now),
     )
 
 
@@ -180,6 +182,27 @@ def _acknowledgements(acknowledgements: Acknowledgements | None) -> Iterator[Det
                 f"acknowledgements.{name}",
                 "Send it as true, if it is.",
             )
+
+
+REFUSAL_COUNTS_MONTHS = 12
+MOST_REFUSALS = 2
+"""After so many within twelve months a customer is not asked again (rulings 21)."""
+
+
+def recent_refusals(refusals: Refusals | None, now: datetime) -> tuple[Refusal, ...]:
+    """Return the customer's refusals of the same partner within the last twelve months, oldest first."""
+    return refusals.since(_months_before(now.date(), REFUSAL_COUNTS_MONTHS)) if refusals is not None else ()
+
+
+def _refused(refusals: Refusals | None, now: datetime) -> Iterator[Detail]:
+    recent = recent_refusals(refusals, now)
+    if len(recent) >= MOST_REFUSALS:
+        yield Detail(
+            "CustomerRefused",
+            f"This customer has refused your organisation {len(recent)} times within {REFUSAL_COUNTS_MONTHS} months.",
+            "customer.tenantId",
+            "Wait until the first of these refusals is a year old.",
+        )
 
 
 def _duplicates(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> Iterator[Detail]:

@@ -8,9 +8,11 @@ from typing import TypeVar
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Claim, Reason, Status
 from cpor_core.model.history import Act, Actor, Entry, entry
-from cpor_core.model.slot import Party, Slot
+from cpor_core.model.slot import Party, Refusals, Slot
 
-Versioned = TypeVar("Versioned", Claim, Slot)
+REFUSALS = "refusals"
+"""Under this name the mark of the refusals' row lies in `Case.seen`."""
+Versioned = TypeVar("Versioned", Claim, Slot, Refusals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Case:
     slots: Mapping[str, Slot]
     rivals: Mapping[str, Claim] = field(default_factory=dict)
     entries: tuple[tuple[str, Entry], ...] = ()
+    refusals: Refusals | None = None
+    """The customer's earlier refusals of the same partner; read only for acts that count them."""
     seen: Mapping[str, str] = field(default_factory=dict)
     """Opaque marks of the rows as they were read, by claim id or slot key: the store writes over no newer ones."""
 
@@ -74,6 +78,11 @@ class Case:
             seen[other.claim.id] = other.seen[other.claim.id]
         return replace(self, rivals=rivals, seen=seen)
 
+    def with_refusals(self, refusals: Refusals, mark: str | None) -> "Case":
+        """Return the case with the customer's earlier refusals beside it; *mark* is the store's, of the row as read."""
+        seen = self.seen if mark is None else {**self.seen, REFUSALS: mark}
+        return replace(self, refusals=refusals, seen=seen)
+
     def own_slots(self) -> Mapping[str, Slot]:
         """Return the slots of the claim's own items."""
         return {item.key: self.slots[item.key] for item in self.claim.items}
@@ -89,6 +98,7 @@ class Case:
             claim=_raised(self.claim, before.claim),
             rivals={name: _raised(rival, before.rivals[name]) for name, rival in self.rivals.items()},
             slots={key: _raised(slot, before.slots[key]) for key, slot in self.slots.items()},
+            refusals=_raised(self.refusals, before.refusals) if self.refusals and before.refusals else self.refusals,
         )
 
 

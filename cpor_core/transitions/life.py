@@ -10,6 +10,7 @@ that no instant which another claim has set there is ever lost.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cpor_core.errors import Refused
@@ -85,7 +86,7 @@ def _become_official(case: Case, now: datetime) -> Case:
     ends_at = case.claim.window_ends_at
     if case.claim.status is not Status.AWAITING_CUSTOMER or ends_at is None or now < ends_at:
         return case
-    for key, slot in case.own_slots().items():
+    for key, slot in sorted(case.own_slots().items()):
         if slot.holder is not None and slot.holder.claim in case.rivals:
             case = _end_rivals_item(case, slot.holder.claim, key, ends_at)
     case = case.with_slots({key: slot.at(now) for key, slot in case.own_slots().items()})
@@ -121,19 +122,23 @@ def _end_rivals_item(case: Case, rival_id: str, key: str, at: datetime) -> Case:
 
 
 def _lose_items_taken_over(case: Case, now: datetime) -> Case:
-    """An item whose slot has another holder ended when that one took over."""
+    """
+    An item whose slot has another holder ended when that one took over.
+
+    In the order in which the successors write it down: by instant, claim and item.
+    """
     if case.claim.status is not Status.OFFICIAL:
         return case
     since = case.claim.official_since
     lost = sorted(
-        (slot.holder.since, key)
+        (slot.holder.since, slot.holder.claim, key)
         for key, stored in case.own_slots().items()
         if case.claim.holds(key)
         and (slot := stored.at(now)).holder is not None
         and slot.holder.claim != case.claim.id
         and (since is None or slot.holder.since >= since)
     )
-    for at, key in lost:
+    for at, _, key in lost:
         case = _end_items(case, (key,), CLOCK, at, Reason.SUPERSEDED)
     return case
 
@@ -163,6 +168,23 @@ def holders_to_supersede(case: Case, now: datetime) -> frozenset[str]:
     return frozenset(slot.holder.claim for slot in case.own_slots().values() if slot.holder is not None)
 
 
+def taken_over_before(holder: Case, successor: Claim) -> frozenset[str]:
+    """
+    Return the ids of claims that took other items of *holder* over before *successor* takes its own.
+
+    They must be written down first, else the holder's history would not be the one that was read before.
+    """
+    ends_at = successor.window_ends_at
+    return frozenset(
+        slot.awaiting.claim
+        for slot in holder.own_slots().values()
+        if slot.awaiting is not None
+        and slot.awaiting.takes_over_at is not None
+        and ends_at is not None
+        and (slot.awaiting.takes_over_at, slot.awaiting.claim) < (ends_at, successor.id)
+    )
+
+
 # --- the partner ----------------------------------------------------------------------------------------------------
 
 
@@ -181,6 +203,7 @@ def submit(
     partner_name: str,
     automatic_review: bool,
     start_review_by: datetime,
+    refused_before: datetime | None = None,
 ) -> Case:
     """
     Submit a draft that has passed every check.
@@ -197,6 +220,7 @@ def submit(
         to=Status.SUBMITTED,
         acknowledgements=acknowledgements,
         partner_name=partner_name,
+        refused_before=refused_before,
         submitted_at=at,
         automatic_review=automatic,
         due=None if automatic else start_review_by,
@@ -511,6 +535,8 @@ def decline(case: Case, actor: Actor, at: datetime) -> Case:
         raise invalid_state(claim, "declined")
     undoable = claim.status is Status.AWAITING_CUSTOMER and claim.promise is not None
     case = case.record(Act.DECLINED, actor, at, to=Status.DECLINED, undoable=undoable, told=True)
+    if case.refusals is not None:
+        case = replace(case, refusals=case.refusals.with_refusal(claim.id, at))
     if undoable and claim.promise is not None:
         ends_at = claim.promise.ends_at
         case = _each_slot(
@@ -539,6 +565,8 @@ def undo_decline(case: Case, actor: Actor, at: datetime) -> Case:
     verify_no_other_awaits(case, at)
     takes_over_at = claim.window_ends_at
     case = case.record(Act.UNDONE, actor, at, to=Status.AWAITING_CUSTOMER, undoable=False)
+    if case.refusals is not None:
+        case = replace(case, refusals=case.refusals.without(claim.id))
     return _each_slot(
         case,
         lambda slot: slot.with_claimant(claim.id, claim.organisation).with_awaiting(
@@ -591,13 +619,13 @@ def end_gone_items(case: Case, at: datetime, keys: Sequence[str]) -> Case:
 
     With its last item the association ends and the claim is rejected (`subscriptionEnded`, not disputable).
     """
-    if not keys:
-        return case
-    if case.claim.status is Status.OFFICIAL:
+    if keys and case.claim.status is Status.OFFICIAL:
         return _end_items(case, tuple(keys), PROGRAMME, at, Reason.SUBSCRIPTION_ENDED)
+    if not keys or case.claim.status not in OPEN:
+        return case
     was_told = case.claim.status is Status.AWAITING_CUSTOMER
     case = _strike(case, PROGRAMME, at, keys, Reason.SUBSCRIPTION_ENDED)
-    return _tell_of_closing(case, at) if was_told and case.claim.status is Status.REJECTED else case
+    return _tell_of_closing(case, at) if was_told and case.claim.status is not Status.AWAITING_CUSTOMER else case
 
 
 # --- shared steps ---------------------------------------------------------------------------------------------------

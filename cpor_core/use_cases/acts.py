@@ -16,7 +16,13 @@ from cpor_core.model.claim import UNDECIDED, Claim, Status
 from cpor_core.ports import Answered, Commit, DueRow, Keyed, Ports, Remark
 from cpor_core.rules.owed import Owed, owed
 from cpor_core.transitions.case import Case
-from cpor_core.transitions.life import claimants_to_refuse, holders_to_supersede, settle, taken_over_by_others
+from cpor_core.transitions.life import (
+    claimants_to_refuse,
+    holders_to_supersede,
+    settle,
+    taken_over_before,
+    taken_over_by_others,
+)
 from cpor_core.views import ClaimView, claim_view, etag
 
 
@@ -59,6 +65,8 @@ class Intent:
     remark: Remark | None = None
     decides_claimants: bool = False
     """The act judges the other claimants of the slots too: they are loaded with it."""
+    counts_refusals: bool = False
+    """The act reads or writes the customer's refusals of this partner: they are loaded with it."""
     answers: Callable[[Case, datetime], BaseModel] = shown
     """What the caller is answered: kept with the act when it has a key."""
     cover: DueRow | None = None
@@ -103,6 +111,8 @@ async def act(
     act_id = ports.new_id()
     for _ in range(ATTEMPTS):
         case = await _with_everyone_concerned(ports, case, now, decides=intent.decides_claimants)
+        if intent.counts_refusals:
+            case = await ports.claims.with_refusals(case)
         verify_match(case, now, intent.if_match)
         after = judge(settle(case, now)).written_over(case)
         if after.claim == case.claim and after.rivals == case.rivals and after.slots == case.slots:
@@ -148,14 +158,28 @@ async def _reloaded(ports: Ports, claim_id: str) -> Case:
 
 
 async def _with_everyone_concerned(ports: Ports, case: Case, now: datetime, *, decides: bool) -> Case:
-    """Settle other claims that took over a slot of this one, and load those that this act changes too."""
+    """
+    Settle other claims that took over a slot of this one, and load those that this act changes too.
+
+    Successors of one incumbent are written down in the order in which they took over, so that its history is the one
+    that was read before.
+    """
     while others := taken_over_by_others(case, now):
         for other in sorted(others):
             await write_down(ports, other, now)
         case = await _reloaded(ports, case.claim.id)
-    concerned = holders_to_supersede(case, now) | (claimants_to_refuse(case, now) if decides else frozenset())
-    loaded = [await ports.claims.load(rival) for rival in sorted(concerned)]
-    return case.with_rivals(rival for rival in loaded if rival is not None)
+    holders = await _loaded(ports, holders_to_supersede(case, now))
+    while earlier := {other for holder in holders for other in taken_over_before(holder, case.claim)}:
+        for other in sorted(earlier):
+            await write_down(ports, other, now)
+        holders = await _loaded(ports, holders_to_supersede(case, now))
+    claimants = await _loaded(ports, claimants_to_refuse(case, now)) if decides else ()
+    return case.with_rivals((*holders, *claimants))
+
+
+async def _loaded(ports: Ports, claim_ids: Iterable[str]) -> Sequence[Case]:
+    loaded = [await ports.claims.load(claim_id) for claim_id in sorted(claim_ids)]
+    return [case for case in loaded if case is not None]
 
 
 def _commit(act_id: str, before: Case, after: Case, now: datetime, intent: Intent) -> Commit:

@@ -1,6 +1,6 @@
 """The customer's own acts: no, the no taken back, the end; by mailed link or by token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cpor_core.errors import Refused
@@ -66,6 +66,7 @@ async def decline(ports: Ports, case: Case, actor: Actor, now: datetime, intent:
 
     Raises `InvalidState` when the claim is closed, or declined already.
     """
+    intent = replace(intent, counts_refusals=True)
     return await act(ports, case, now, lambda current: life.decline(current, actor, now), intent)
 
 
@@ -84,6 +85,7 @@ async def not_me(ports: Ports, opened: Opened, now: datetime, intent: Intent) ->
 
 async def undo(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
     """Take the no back before the window ends. Raises `InvalidState`, `SlotAwaitsCustomer`."""
+    intent = replace(intent, counts_refusals=True)
     return await act(ports, case, now, lambda current: life.undo_decline(current, actor, now), intent)
 
 

@@ -127,7 +127,6 @@ async def import_lines(ports: Ports, lines: Sequence[bytes], who: str, now: date
             accepted += outcome[0]
             unchanged += outcome[1]
             bad += outcome[2]
-    unchanged = len(good) + (len(lines) - len(lines)) - accepted
     return Loaded(accepted=accepted, unchanged=unchanged, rejected=tuple(sorted(bad, key=lambda one: one.row)))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cpor_core.errors import Detail, Refused
@@ -11,7 +11,7 @@ from cpor_core.model.claim import Acknowledgements, Claim, NewClaim, Reason
 from cpor_core.model.history import Actor
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.ports import Ports
-from cpor_core.rules.checks import failed_checks
+from cpor_core.rules.checks import failed_checks, recent_refusals
 from cpor_core.rules.identifiers import new_claim_id
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
@@ -30,19 +30,21 @@ async def submit(
     known = await _known(ports, case.claim)
 
     def judge(current: Case) -> Case:
+        refused = recent_refusals(current.refusals, now)
         after = life.submit(
             current,
             actor,
             now,
             acknowledgements=acknowledgements,
             partner_name=known.partner_name(current.claim),
-            automatic_review=known.engagement.review == "automatic",
+            automatic_review=known.engagement.review == "automatic" and not refused,
             start_review_by=ports.terms.start_review_by(now),
+            refused_before=refused[-1].at if refused else None,
         )
         _verify(known, current, acknowledgements, now)
         return after
 
-    return await act(ports, case, now, judge, intent)
+    return await act(ports, case, now, judge, replace(intent, counts_refusals=True))
 
 
 async def resubmit(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
@@ -58,7 +60,7 @@ async def resubmit(ports: Ports, case: Case, actor: Actor, now: datetime, intent
         _verify(known, current, current.claim.acknowledgements, now)
         return after.changed(partner_name=known.partner_name(current.claim))
 
-    return await act(ports, case, now, judge, intent)
+    return await act(ports, case, now, judge, replace(intent, counts_refusals=True))
 
 
 async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
@@ -109,7 +111,7 @@ async def _known(ports: Ports, claim: Claim) -> _Known:
 def _verify(known: _Known, case: Case, acknowledgements: Acknowledgements | None, now: datetime) -> None:
     """Raise `ValidationFailed` with every check that the claim fails."""
     failed = failed_checks(
-        case.claim, known.engagement, known.partner, known.customer, case.slots, acknowledgements, now
+        case.claim, known.engagement, known.partner, known.customer, case.slots, case.refusals, acknowledgements, now
     )
     if failed:
         raise Refused(
@@ -131,7 +133,8 @@ async def dry_run(
 ) -> Sequence[Detail]:
     """Return every check that *claim* would fail; never whether somebody else holds a slot (rulings 8)."""
     known = await _known(ports, claim)
-    return failed_checks(claim, known.engagement, known.partner, known.customer, {}, acknowledgements, now)
+    refusals = (await ports.claims.with_refusals(Case(claim, {}))).refusals
+    return failed_checks(claim, known.engagement, known.partner, known.customer, {}, refusals, acknowledgements, now)
 
 
 async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:

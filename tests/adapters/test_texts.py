@@ -1,4 +1,4 @@
-"""What customers read: complete in every language, equal in text and HTML, and harmless whatever names it is given."""
+"""What customers and partners read: complete in every language, equal in text and HTML, harmless whatever the names."""
 
 import re
 import subprocess
@@ -14,17 +14,21 @@ from cpor_app.adapters.harmless import MAX_CONTACT_NAME_CHARACTERS, paragraph, p
 from cpor_app.adapters.texts import (
     Act,
     ActForm,
+    Asked,
     Closing,
     HeldAssociation,
     MailFacts,
     MailKind,
     MessageKind,
     PageFacts,
+    PartnerMailFacts,
+    PartnerMailKind,
     Receipt,
     SkippedDay,
     Stage,
     Texts,
 )
+from cpor_core.model.claim import REQUEST_REASONS
 from tools import messages
 
 LANGUAGES = ("en", "cs", "fr")
@@ -55,6 +59,17 @@ FULL_MAIL = replace(
     corrected=True,
     remaining_items=("SharePoint",),
     can_undo=True,
+)
+CLAIM_ID = "bbbbbbbb000040008000000000000001" + "a" * 20
+PARTNER_MAIL = PartnerMailFacts(
+    claim_name="Contoso adoption",
+    claim_id=CLAIM_ID,
+    customer_domain="contoso.fr",
+    engagement_name="Modern Work and Security Usage",
+    contact_name="Paul Petit",
+    asked=tuple(Asked),
+    time_zone="Europe/Paris",
+    last_day=date(2026, 11, 9),
 )
 FORMS = "https://cpor.example/api/customer/requests/abc"
 ALL_ACTS = {act: ActForm(f"{FORMS}/{act.value}", f"nonce-of-{act.value}") for act in Act}
@@ -384,6 +399,68 @@ def test_a_page_is_in_the_language_asked_for_else_the_customers_else_the_browser
     assert texts.negotiate(query, customer, accepted) == language
 
 
+# --- mails to the partner --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", PartnerMailKind)
+@pytest.mark.parametrize(
+    "facts", [PARTNER_MAIL, replace(PARTNER_MAIL, contact_name=None, asked=(Asked.PRODUCTS_MISSING,))]
+)
+def test_every_partners_mail_says_the_same_in_text_and_html_and_has_no_link(
+    texts: Texts, kind: PartnerMailKind, language: str, facts: PartnerMailFacts
+) -> None:
+    """Partners act by their own sign-in: nobody can act for them with a mail."""
+    mail = texts.partner_mail(kind, language, facts)
+
+    page = Page(mail.html)
+    assert _words(mail.text) == page.words
+    assert not {"a", "img", "script", "link", "iframe", "form", "table"} & {tag for tag, _ in page.tags}
+    assert "://" not in mail.text + mail.html
+    assert mail.language == language
+
+
+@pytest.mark.parametrize(
+    ("language", "asked", "last_day"),
+    [
+        ("en", "Dates are missing in the evidence", "Last day to answer: Monday, November 9, 2026"),
+        ("fr", "Des dates manquent dans les preuves", "Dernier jour pour répondre\u00a0: lundi 9 novembre 2026"),
+        ("cs", "V dokladech chybějí data", "Poslední den pro odpověď: pondělí 9. listopadu 2026"),
+        ("fi", "Dates are missing in the evidence", "Last day to answer: Monday, November 9, 2026"),
+    ],
+)
+def test_an_answer_reminder_says_what_is_asked_until_when_and_how_to_answer(
+    texts: Texts, language: str, asked: str, last_day: str
+) -> None:
+    """In the partner's language, or in English where that has no catalogue."""
+    mail = texts.partner_mail(PartnerMailKind.ANSWER_REMINDER, language, PARTNER_MAIL)
+
+    for words in (
+        "Contoso adoption", CLAIM_ID, "contoso.fr", "Modern Work and Security Usage", "Paul Petit", asked, last_day,
+        "Europe/Paris", f"PATCH /claims/{CLAIM_ID}", f"POST /claims/{CLAIM_ID}/resubmit",
+    ):  # fmt: skip
+        assert words in mail.text
+    assert "Contoso adoption" in mail.subject
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_everything_that_a_partner_can_be_asked_for_has_its_words(texts: Texts, language: str) -> None:
+    """Each of the core's reasons is a line of its own."""
+    lines = {
+        one: texts.partner_mail(PartnerMailKind.ANSWER_REMINDER, language, replace(PARTNER_MAIL, asked=(one,))).text
+        for one in Asked
+    }
+
+    assert {one.value for one in Asked} == {reason.value for reason in REQUEST_REASONS}
+    assert len(set(lines.values())) == len(Asked)
+
+
+def test_a_partners_mail_is_not_written_without_what_it_speaks_of(texts: Texts) -> None:
+    """A reminder without its day is a mistake of ours."""
+    with pytest.raises(ValueError, match="last_day"):
+        texts.partner_mail(PartnerMailKind.ANSWER_REMINDER, "en", replace(PARTNER_MAIL, last_day=None))
+
+
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
@@ -565,6 +642,28 @@ def test_hostile_names_come_out_of_a_mail_harmless(texts: Texts, kind: MailKind,
     assert not {"script", "img", "b"} & tags
     assert mail.subject.isprintable() or "\u202f" in mail.subject
     assert len(mail.subject) < 250
+    for text in (mail.text, mail.html):
+        assert not re.search(CONTROLS, text)
+        assert "x" * 300 not in text
+        text.encode()
+    assert not [line for line in mail.text.splitlines() if line.startswith(("Bcc", "https://evil"))]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("kind", PartnerMailKind)
+def test_hostile_names_come_out_of_a_partners_mail_harmless(texts: Texts, kind: PartnerMailKind, hostile: str) -> None:
+    """Nobody has verified a partner contact's address: what a partner wrote can't make a link or a tag there either."""
+    facts = replace(
+        PARTNER_MAIL, claim_name=hostile, contact_name=hostile, customer_domain=hostile, engagement_name=hostile
+    )
+    named = replace(PARTNER_MAIL, claim_name=hostile, contact_name=hostile)
+
+    mail, only_named = texts.partner_mail(kind, "en", facts), texts.partner_mail(kind, "en", named)
+
+    assert not {"script", "img", "b"} & {tag for tag, _ in Page(mail.html).tags}
+    assert mail.subject.isprintable()
+    assert len(mail.subject) < 250
+    assert "://" not in only_named.text + only_named.html + only_named.subject
     for text in (mail.text, mail.html):
         assert not re.search(CONTROLS, text)
         assert "x" * 300 not in text

@@ -12,7 +12,16 @@ from typing import Any
 
 from devhost.issuer import PROGRAMME_TENANT
 from tests.faults.world import World
-from tests.support.service import ACKNOWLEDGED, CUSTOMER, OTHER_PARTNER, PARTNER, PDF, SUBSCRIPTION, claim_as_sent
+from tests.support.service import (
+    ACKNOWLEDGED,
+    CUSTOMER,
+    OTHER_PARTNER,
+    PARTNER,
+    PARTNER_ID,
+    PDF,
+    SUBSCRIPTION,
+    claim_as_sent,
+)
 
 OPERATOR: dict[str, Any] = {"role": "Program.Operator", "tenant": PROGRAMME_TENANT}
 REVIEWER: dict[str, Any] = {"role": "Program.Reviewer", "tenant": PROGRAMME_TENANT}
@@ -31,7 +40,7 @@ class Job:
     run: Callable[[World], Awaitable[object]]
     prepare: Callable[[World], Awaitable[object]] = nothing
     in_full: bool = False
-    """Whether what the SDK mends is tried at each write by itself too; else only at every write of one run."""
+    """Whether what the SDK mends is tried at each write alone too, not only at every write of one run."""
 
 
 # --- steps that jobs share ------------------------------------------------------------------------------------------
@@ -130,9 +139,29 @@ async def is_deleted(world: World) -> object:
     return (await world.ask("GET", f"/claims/{claim_id}", expect=(404,))).status_code
 
 
+async def is_entered(world: World) -> object:
+    """The operator enters an association of the past; the customer's registered address is told."""
+    await world.ask(
+        "POST", "/associations/import", content=PAST, headers={"Content-Type": "application/x-ndjson"}, **OPERATOR
+    )
+    await world.rest()
+    return (await world.ask("GET", "/associations")).json()
+
+
+async def somebody_is_to_be_told(world: World) -> None:
+    """A customer with an address for notices."""
+    await world.service.register(noticeAddresses=["it@contoso.fr"])
+
+
+PAST = (
+    f'{{"engagement": "osu-bizapps", "partnerId": "{PARTNER_ID}", "tenantId": "{CUSTOMER}", '
+    f'"item": "{SUBSCRIPTION}", "since": "2024-03-01"}}\n'
+)
+
 JOBS = (
     Job("becomes official", becomes_official, in_full=True),
     Job("is declined", is_declined, prepare=told),
     Job("takes over", takes_over, prepare=somebody_holds_the_item),
     Job("is deleted", is_deleted, prepare=draft),
+    Job("is entered", is_entered, prepare=somebody_is_to_be_told),
 )

@@ -2,8 +2,9 @@
 Whatever goes wrong at whichever request, the next run gets to the same end.
 
 Each job runs undisturbed once, to count its requests, then once for each request and each way of failing: the process
-dies before or after it, or it is done and answered 500, 503 or not at all. A read changes nothing, so dying after it leaves
-what dying before it leaves, and what the SDK mends is tried at every read of one run.
+dies before or after it; it is done, and answered 503 as often as the SDK tries; or it is done and answered 500, 503 or
+not at all, which the SDK mends by sending it again. A read changes nothing: dying after it leaves what dying before it
+leaves. What the SDK mends is tried in each of the three ways at every request of one run, and in one way at each alone.
 """
 
 import hashlib
@@ -142,11 +143,12 @@ def plain(value: Any) -> Any:
 
 def faults(job: Job, requests: Mapping[str, int], on: str, mode: str) -> Iterator[Fault]:
     """Yield each way in which a job of so many requests can be disturbed so."""
+    numbers = range(1, requests[on] + 1)
     if mode in MENDED_BY_THE_SDK:
         yield Fault(on, None, mode)
-        if on == "read" or not job.in_full:
-            return
-    for number in range(1, requests[on] + 1):
+        begin = MENDED_BY_THE_SDK.index(mode)
+        numbers = numbers[begin :: len(MENDED_BY_THE_SDK)] if on == "write" and job.in_full else numbers[:0]
+    for number in numbers:
         yield Fault(on, number, mode)
 
 

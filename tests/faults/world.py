@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -68,13 +69,13 @@ class Fault:
     def trouble(self) -> Trouble:
         """What the transport does at a request."""
         return {
-            DIES_BEFORE: die_before,
-            DIES_AFTER: die_after,
-            ANSWERED_500: lambda: answer(500),
-            ANSWERED_503: lambda: answer(503),
-            NO_ANSWER: lose_answer,
-            STAYS_BUSY: lambda: answer(503, every_try=True),
-        }[self.mode]()
+            DIES_BEFORE: die_before(),
+            DIES_AFTER: die_after(),
+            ANSWERED_500: answer(500),
+            ANSWERED_503: answer(503),
+            NO_ANSWER: lose_answer(),
+            STAYS_BUSY: answer(503, every_try=True),
+        }[self.mode]
 
 
 @dataclass(slots=True)
@@ -299,9 +300,7 @@ class World:
             nonces = {one["act"]: one["nonce"] for one in page.json()["acts"]}
             if act not in nonces:
                 return
-            answer = await self._survives(
-                lambda form={"t": token, "nonce": nonces[act]}: self._send(claim_id, act, form)
-            )
+            answer = await self._survives(partial(self._send, claim_id, act, {"t": token, "nonce": nonces[act]}))
             if answer is None or self._is_busy(answer):
                 continue
             assert answer.status_code == 303, answer.text
@@ -320,14 +319,14 @@ class World:
             if not self._waiting:
                 return
             message = self._waiting[0]
-            if await self._survives(lambda given=message.text: self._ran("notify_customer", given)):
+            if await self._survives(partial(self._ran, "notify_customer", message.text)):
                 await self.queues.done(message)
                 self._waiting.remove(message)
 
     async def fire(self) -> None:
         """Fire the timer; when the process dies of it, the next one fires a minute later."""
         schedule = json.dumps({"IsPastDue": False, "Schedule": {}, "ScheduleStatus": None})
-        while not await self._survives(lambda: self._ran("finalise_uncontested", schedule)):
+        while not await self._survives(partial(self._ran, "finalise_uncontested", schedule)):
             self.clock.advance(timedelta(minutes=1))
 
     async def _ran(self, name: str, given: str) -> bool:

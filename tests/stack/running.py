@@ -62,6 +62,11 @@ class Place:
         """Return the processes that run for this stack: all that has its state directory in the environment."""
         return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if self._is_ours(entry)]
 
+    def part(self, name: str) -> int:
+        """Return the process of one part: storage, mail or functions."""
+        sign = {"storage": b"azurite.js", "mail": b"maildev", "functions": b"devhost.tethered"}[name]
+        return next(each for each in self.processes() if sign in Path(f"/proc/{each}/cmdline").read_bytes())
+
     def _is_ours(self, entry: Path) -> bool:
         with contextlib.suppress(OSError):
             return f"CPOR_STATE_DIR={self.state_dir}\0".encode() in (entry / "environ").read_bytes()

@@ -4,7 +4,6 @@ import os
 import signal
 import smtplib
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -52,19 +51,16 @@ def test_nothing_outlives_a_stack_that_was_killed(place: Place) -> None:
         place.verify_nothing_is_left()
 
 
-def test_when_a_part_dies_the_rest_ends_and_it_says_which(place: Place) -> None:
+@pytest.mark.parametrize("part", ["storage", "functions"])
+def test_when_a_part_dies_the_rest_ends_and_it_says_which(place: Place, part: str) -> None:
     """A stack that does half its work must not go on."""
     with running_stack(place) as stack:
-        storage = next(
-            process for process in place.processes() if b"azurite" in Path(f"/proc/{process}/cmdline").read_bytes()
-        )
-
-        os.kill(storage, signal.SIGKILL)
+        os.kill(place.part(part), signal.SIGKILL)
         code = stack.process.wait(20)
 
         place.verify_nothing_is_left()
     assert code == 1
-    assert any(line.startswith("stack: storage was ended by SIGKILL") for line in stack.warned)
+    assert any(line.startswith(f"stack: {part} was ended by SIGKILL") for line in stack.warned)
     assert not any("Traceback" in line for line in stack.warned)
 
 

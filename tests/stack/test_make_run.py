@@ -1,9 +1,12 @@
 """What `make run` gives, seen from outside: HTTP, mails and pages only."""
 
 import itertools
+import os
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from devhost.forms import form_of
 from devhost.issuer import PROGRAMME_TENANT
 from devhost.samples import ADATUM, ADATUM_TENANT, CUSTOMERS, OPERATOR, PARTNERS
 from tests.stack.running import PATIENCE_SECONDS, ROOT, STACK, Place, RunningStack, running_stack, until
+from tests.support.smtp import SmtpServer
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -21,6 +25,16 @@ PARTNER = "Incentives.Admin"
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 ACKNOWLEDGED = {"acknowledgements": {"accurate": True, "customerAware": True}}
 _numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A claim that awaits its customer, who may not know it yet."""
+
+    id: str
+    tenant: str
+    contact: str
+    subscription: str
 
 
 @dataclass(frozen=True)
@@ -47,8 +61,8 @@ def claim_of(stack: RunningStack, told: Told) -> dict[str, Any]:
     return claim
 
 
-def told(stack: RunningStack, **changes: Any) -> Told:
-    """Bring a claim for a new customer to where that customer was told."""
+def submitted(stack: RunningStack) -> Submitted:
+    """Submit a claim for a new customer; it is reviewed automatically."""
     number = next(_numbers)
     tenant, subscription = (f"{kind}-0000-4000-8000-{number:012d}" for kind in ("cccccccc", "dddddddd"))
     domain = f"customer{number}.example"
@@ -68,7 +82,6 @@ def told(stack: RunningStack, **changes: Any) -> Told:
                 "seats": 10,
             }
         ],
-        **changes,
     }
     assert ask(stack, "PUT", f"/customers/{tenant}", OPERATOR, json=customer).status_code == 201
     draft = {
@@ -88,11 +101,18 @@ def told(stack: RunningStack, **changes: Any) -> Told:
     signed_on = ask(stack, "GET", "/sandbox/clock", OPERATOR).json()["now"][:10]
     evidence = ask(stack, "PUT", f"{path}/evidence/sow.pdf?signedOn={signed_on}", content=PDF)
     assert evidence.status_code == 201, evidence.text
-    submitted = ask(stack, "POST", f"{path}/submit", json=ACKNOWLEDGED)
-    assert submitted.json()["status"] == "awaitingCustomer", submitted.text
-    mail = stack.mail(contact)
+    sent = ask(stack, "POST", f"{path}/submit", json=ACKNOWLEDGED)
+    assert sent.json()["status"] == "awaitingCustomer", sent.text
+    return Submitted(sent.json()["id"], tenant, contact, subscription)
+
+
+def told(stack: RunningStack) -> Told:
+    """Bring a claim for a new customer to where that customer was told."""
+    begun = submitted(stack)
+    mail = stack.mail(begun.contact)
+    path = f"/claims/{begun.id}"
     claim = until(lambda: claim if (claim := ask(stack, "GET", path).json())["window"] else None)
-    return Told(claim, contact, mail.link, mail.subject, subscription)
+    return Told(claim, begun.contact, mail.link, mail.subject, begun.subscription)
 
 
 def test_ready_means_that_everything_answers_and_the_samples_are_there(stack: RunningStack) -> None:
@@ -167,7 +187,7 @@ def test_declined_claim_never_becomes_official(stack: RunningStack) -> None:
     assert _press(begun.link, "decline").status_code == 303
 
     ask(stack, "POST", "/sandbox/clock", OPERATOR, json={"now": begun.claim["window"]["endsAt"]})
-    fired = httpx.post(f"{_host(stack.place)}/admin/functions/finalise_uncontested", json={"input": ""})
+    fired = _fire(stack.place)
 
     assert fired.status_code == 202
     assert claim_of(stack, begun)["status"] == "declined"
@@ -178,13 +198,41 @@ def test_timer_run_by_hand_confirms_what_has_become_official(stack: RunningStack
     begun = told(stack)
     ask(stack, "POST", "/sandbox/clock", OPERATOR, json={"now": begun.claim["window"]["endsAt"]})
 
-    fired = httpx.post(f"{_host(stack.place)}/admin/functions/finalise_uncontested", json={"input": ""})
+    fired = _fire(stack.place)
     confirmation = stack.mail(begun.contact, 2)
     ended = _press(confirmation.link, "end")
 
     assert fired.status_code == 202
     assert ended.status_code == 303
     assert claim_of(stack, begun)["association"]["endReason"] == "customerOptedOut"
+
+
+def test_mail_server_that_is_down_past_the_end_binds_nobody(place: Place) -> None:
+    """The stack goes on without; whoever could not be told is told when it is back, with all the days before them."""
+    with running_stack(place) as stack:
+        os.kill(place.part("mail"), signal.SIGKILL)
+        begun = submitted(stack)
+        path = f"/claims/{begun.id}"
+        until(lambda: any("mail was ended" in line for line in stack.warned) or None)
+        ask(stack, "POST", "/sandbox/clock", OPERATOR, json={"advance": "P20D"})
+        _fire(place)
+        untold = ask(stack, "GET", path).json()
+
+        back = SmtpServer()
+        back.port = place.ports.smtp
+        back.start()
+        try:
+            ask(stack, "POST", "/sandbox/clock", OPERATOR, json={"advance": "PT2H"})
+            _fire(place)
+            claim = until(lambda: claim if (claim := ask(stack, "GET", path).json())["window"] else None)
+        finally:
+            back.stop()
+
+    assert (untold["status"], untold["window"], untold["association"]) == ("awaitingCustomer", None, None)
+    assert [mail.recipients for mail in back.received] == [(begun.contact,)]
+    window = {name: datetime.fromisoformat(claim["window"][name]) for name in ("openedAt", "endsAt")}
+    assert claim["status"] == "awaitingCustomer"
+    assert window["endsAt"] - window["openedAt"] > timedelta(days=5)
 
 
 @pytest.mark.parametrize("app", [(), ("APP=1",)])
@@ -269,5 +317,6 @@ def _press(link: str, act: str) -> httpx.Response:
     return httpx.post(form.action, data=dict(form.fields))
 
 
-def _host(place: Place) -> str:
-    return place.url.removesuffix("/api")
+def _fire(place: Place) -> httpx.Response:
+    host = place.url.removesuffix("/api")
+    return httpx.post(f"{host}/admin/functions/finalise_uncontested", json={"input": ""})

@@ -32,7 +32,6 @@ MALFORMED = {
     "a bare control character": b'{"name": "a\x00b"}',
     "deep arrays": b"[" * 100_000 + b"]" * 100_000,
     "deep objects": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
-    "deep in a field": b'{"name":' + b"[" * 150 + b"]" * 150 + b"}",
     "a number too long": b'{"name": ' + b"9" * 100_000 + b"}",
 }
 WRONG = {
@@ -44,6 +43,7 @@ WRONG = {
     "a long number": b'{"name": ' + b"9" * 4000 + b"}",
     "not a number": b'{"name": NaN, "comment": -Infinity}',
     "no strings": b'{"name": {}, "partnerId": [], "text": true, "comment": 1.5, "reason": null, "advance": []}',
+    "deep in a field": b'{"name":' + b"[" * 150 + b"]" * 150 + b"}",
     "unknown fields": b'{"__proto__": {}, "constructor": null, "": 1}',
     "names of ours": b'{"partner_id": "4782913", "entra_tenant_id": "x", "tenant_id": "x"}',
     "a name twice": b'{"name": "a", "name": 1, "name": {"name": []}}',
@@ -59,7 +59,7 @@ def taking_json() -> tuple[Operation, ...]:
 
 def body_of(name: str) -> Any:
     """Return a body that the operation takes."""
-    return claim_as_sent() if name == "create_claim" else json.loads(json.dumps(EXAMPLES[name]))
+    return claim_as_sent() if name == "create_claim" else json.loads(json.dumps(EXAMPLES.get(name, {})))
 
 
 @pytest.mark.parametrize("kind", MALFORMED)
@@ -207,7 +207,7 @@ async def test_a_claim_that_is_as_large_as_may_be_is_kept_and_read(service: Serv
 
     claim = (await service.request("GET", path)).json()
     assert len(claim["evidence"]) == 20
-    assert {name: claim[name] for name in sent} == {**sent, "waiveIncentive": False} | sent
+    assert {name: claim[name] for name in sent} == sent
 
 
 # --- at random --------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ HTTP = {
     "get_partner": ("GET", "partners/{partnerId}"),
     "get_review": ("GET", "reviews/{claimId}"),
     "get_usage": ("GET", "associations/{associationId}/usage"),
+    "import_associations": ("POST", "associations/import"),
     "list_associations": ("GET", "associations"),
     "list_claims": ("GET", "claims"),
     "list_comments": ("GET", "claims/{claimId}/comments"),

@@ -11,14 +11,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from functools import cache
 from itertools import product
 from typing import Any, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel
-
 from cpor_core.errors import Refused
 from cpor_core.model.claim import (
+    CLOSED,
+    NOT_DISPUTABLE,
     Acknowledgements,
     Claim,
     Contact,
@@ -62,26 +63,41 @@ class Situation:
     @property
     def kind(self) -> tuple[object, ...]:
         """What can decide over what is possible: situations of one kind are looked at once."""
-        claim = self.case.claim
-        fields = [_kind_of(getattr(claim, name), self.now) for name in Claim.model_fields if name not in _RECORDS]
-        return (*fields, *(_kind_of(slot, self.now) for slot in self.case.own_slots().values()))
+        claim, slots = self.case.claim, self.case.own_slots().values()
+        if claim.status in CLOSED:
+            return (claim.status,)
+        plain = (_kind_of(getattr(claim, name), self.now) for name in Claim.model_fields if name not in _RECORDS)
+        reason = claim.status_reason in NOT_DISPUTABLE, claim.status_reason is Reason.CUSTOMER_UNREACHABLE
+        failed = sum(recipient.failed for recipient in claim.recipients)
+        window_is_over = claim.promise is not None and claim.promise.ends_at <= self.now
+        given_away = any(slot.awaiting is not None and slot.awaiting.claim != claim.id for slot in slots)
+        return (claim.status, *plain, *reason, len(claim.items), failed, window_is_over, given_away)
 
 
-_RECORDS = {"mails", "mail_count", "times_asked", "history_length", "history_hash", "version"}
-"""Fields that no act asks for."""
+_RECORDS = {
+    "acknowledgements",
+    "automatic_review",
+    "due",
+    "official_since",
+    "status_reason",
+    "submitted_at",
+    "time_to_answer",
+    "told",
+}
+"""Fields that say how it came about, and not what can come next."""
 
 
 def _kind_of(value: object, now: datetime) -> object:
-    """Return *value* without what differs from one walk to the next: of an instant, only whether it is over."""
+    """Return states and flags as they are, of an instant whether it is over, of all else whether it is there."""
     match value:
+        case Enum() | bool():
+            return value
         case datetime():
             return value <= now
-        case BaseModel():
-            return tuple(_kind_of(getattr(value, name), now) for name in type(value).model_fields if name != "version")
         case tuple():
-            return tuple(_kind_of(member, now) for member in value[:1]), len(value)
+            return None
         case _:
-            return value
+            return value is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +111,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What came of an act in a state; `steps` is empty where the state stayed."""
+    """What came of an act in a state; `steps` is empty where the state stayed, `is_recorded` if anything happened."""
 
     owner: Owner
     act: str
     before: Status
     after: Status
     steps: tuple[Step, ...]
+    is_recorded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +160,7 @@ def _move(owner: Owner, act: str, before: Case, after: Case) -> Move:
     made = [made for claim, made in after.entries[len(before.entries) :] if claim == before.claim.id]
     known = before.claim.status_reason
     steps = (Step(one.from_, one.to, _in_words(one, known)) for one in made if one.from_ not in (None, one.to))
-    return Move(owner, act, before.claim.status, after.claim.status, tuple(steps))
+    return Move(owner, act, before.claim.status, after.claim.status, tuple(steps), bool(made))
 
 
 def _in_words(made: Entry, known: Reason | None) -> str:
@@ -219,10 +236,9 @@ def owners(act: str) -> tuple[Owner, ...]:
     An act without an actor is the service's own, and nobody's. One that has an actor and no operation is open to no
     one yet.
     """
-    if "actor" not in inspect.signature(acts()[act]).parameters:
+    if act in _OWN or "actor" not in inspect.signature(acts()[act]).parameters:
         return (Owner.NOBODY,)
-    called = _CALLED.get(act, act)
-    asked = [line for line in operations() if line.name == called or line.name.startswith(f"{called}_")]
+    asked = [line for line in operations() if line.name == act or line.name.startswith(f"{act}_")]
     found = set()
     for line in asked:
         sides = {role.value.partition(".")[0] for role in line.roles} if line.roles is not None else {"Customer"}
@@ -230,8 +246,8 @@ def owners(act: str) -> tuple[Owner, ...]:
     return tuple(owner for owner in Owner if owner in found)
 
 
-_CALLED = {"recipient_failed": "not_me"}
-"""Acts whose operation goes by another name."""
+_OWN = frozenset({"recipient_failed"})
+"""Acts of the service that have an actor all the same: whoever told it."""
 _SIDES = {"Incentives": Owner.PARTNER, "Program": Owner.PROGRAMME, "Customer": Owner.CUSTOMER}
 
 
@@ -258,14 +274,14 @@ def _choices(act: str, parameter: str, hint: Any, situation: Situation) -> Seque
         datetime: [now + PATIENCE],
         bool: [False, True],
         str: ["words"],
-        int: [claim.promise.number if claim.promise is not None else 1],
+        int: [1, 2],
         Acknowledgements: [Acknowledgements(accurate=True, customer_aware=True)],
         Promise: [_promise(now)],
         TimeToAnswer: [_time_to_answer(now + PATIENCE)],
         Reason: [Reason.INSUFFICIENT_EVIDENCE, Reason.PARTNER_REQUEST],
     }
     several: Mapping[object, Sequence[object]] = {
-        Recipient: [(_recipient(),)],
+        Recipient: [_recipients()],
         Reason: [(Reason.EVIDENCE_MISSING,)],
         Item: [claim.items],
         str: [keys[:1], keys],
@@ -308,8 +324,11 @@ def _claim(claim_id: str, organisation: str) -> Claim:
     )
 
 
-def _recipient() -> Recipient:
-    return Recipient(number=1, kind=RecipientKind.CONTACT, email="contact@customer.example", language="en")
+def _recipients() -> tuple[Recipient, ...]:
+    return tuple(
+        Recipient(number=number, kind=kind, email=f"{number}@customer.example", language="en")
+        for number, kind in enumerate(RecipientKind, start=1)
+    )
 
 
 def _promise(now: datetime) -> Promise:
@@ -325,7 +344,7 @@ def _promise(now: datetime) -> Promise:
         calendar=None,
         skipped_days=(),
         sending_until=now,
-        recipients=(1,),
+        recipients=tuple(recipient.number for recipient in _recipients()),
         customer_name="A customer",
     )
 
@@ -375,9 +394,9 @@ def states_table() -> str:
 def _cell(found: Life, state: Status, owner: Owner) -> str:
     results: dict[str, dict[str, None]] = {}
     for move in found.moves:
-        if (move.before, move.owner) != (state, owner) or move.after is state:
+        if (move.before, move.owner) != (state, owner) or not (move.is_recorded if owner is not Owner.NOBODY else move.steps):
             continue
-        name = _CALLED.get(move.act, move.act) if owner is not Owner.NOBODY else move.steps[-1].words
+        name = move.act if owner is not Owner.NOBODY else move.steps[-1].words
         results.setdefault(name.replace("_", " "), {})[_shown(move.after)] = None
     said = [f"{name} → {' or '.join(_result(after) for after in afters)}" for name, afters in results.items()]
     if owner is Owner.PARTNER and state in MAY_ADD_EVIDENCE:

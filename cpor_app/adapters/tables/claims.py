@@ -5,6 +5,7 @@ Table `claims`, one partition for each customer's tenant: the consistency bounda
 |---|---|
 | `claim|{id}` | the claim |
 | `slot|{engagement}|{item}` | who holds, awaits and claims the item |
+| `refusals|{engagement}|{organisation}` | the customer's refusals of one partner |
 | `history|{id}|{sequence}` | one entry; beside it who of the programme it was, and the act that wrote it |
 | `remark|{id}|{sequence}` | words of a person |
 | `act|{id}|{key}` | the first answer to a keyed act |
@@ -19,10 +20,10 @@ from cpor_app.adapters.tables import behind, packed, unpacked
 from cpor_core.errors import Refused
 from cpor_core.model.claim import CLOSED, Claim, Status
 from cpor_core.model.history import Entry
-from cpor_core.model.slot import Slot
+from cpor_core.model.slot import Refusals, Slot
 from cpor_core.ports import Answered, Commit, Remark
 from cpor_core.rules.identifiers import is_claim_id, tenant_of
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.case import REFUSALS, Case
 
 TABLE = "claims"
 MOST_ROWS = 95
@@ -60,6 +61,14 @@ class ClaimsTable:
                 slots[key], seen[key] = slot, etag
         return Case(claim, slots, seen=seen)
 
+    async def with_refusals(self, case: Case) -> Case:
+        """Return the case with the customer's earlier refusals of the same partner: one request."""
+        claim = case.claim
+        row = await self._rows.get(TABLE, claim.tenant_id, f"refusals|{claim.engagement}|{claim.organisation}")
+        if row is None:
+            return case.with_refusals(Refusals(engagement=claim.engagement, organisation=claim.organisation), None)
+        return case.with_refusals(Refusals.model_validate_json(unpacked(row.values["document"])), row.etag)
+
     async def of_tenant(self, tenant_id: str) -> Sequence[Case]:
         """Return every claim of a tenant with its slots: two range queries of one partition."""
         known = {
@@ -83,7 +92,13 @@ class ClaimsTable:
 
     async def commit(self, commit: Commit) -> None:
         """Write a new or changed case as one transaction. Raises `Conflict`, `Refused("TooManyCompetitors")`."""
-        ops = [*_claim_ops(commit), *_slot_ops(commit), *_history_ops(commit), *_beside(commit)]
+        ops = [
+            *_claim_ops(commit),
+            *_slot_ops(commit),
+            *_refusals_ops(commit),
+            *_history_ops(commit),
+            *_beside(commit),
+        ]
         if len(ops) > MOST_ROWS:
             raise Refused(
                 "TooManyCompetitors",
@@ -173,6 +188,14 @@ def _slot_ops(commit: Commit) -> Iterator[Op]:
         if slot != commit.before.slots.get(key):
             values = {"document": packed(slot), "version": slot.version}
             yield _written(f"slot|{slot.engagement}|{key}", values, commit.before.seen.get(key))
+
+
+def _refusals_ops(commit: Commit) -> Iterator[Op]:
+    refusals = commit.after.refusals
+    if refusals is not None and refusals != commit.before.refusals:
+        values: dict[str, Cell] = {"document": packed(refusals), "version": refusals.version}
+        key = f"refusals|{refusals.engagement}|{refusals.organisation}"
+        yield _written(key, values, commit.before.seen.get(REFUSALS))
 
 
 def _history_ops(commit: Commit) -> Iterator[Op]:

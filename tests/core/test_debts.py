@@ -1,0 +1,812 @@
+"""Telling the customer: what is promised, sent and recorded, in which order, and what comes of mail that does not go."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from cpor_app.adapters.rows import Delete
+from cpor_app.adapters.tables.mail_budget import MailBudgetRow
+from cpor_core.model.claim import MailKind, OwedMail, Reason, Status
+from cpor_core.model.history import PROGRAMME, Act
+from cpor_core.ports import Letter
+from cpor_core.rules.identifiers import message_id
+from cpor_core.rules.mail_budget import Limits
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases import drafts, reviews, submission
+from cpor_core.use_cases.acts import NO_INTENT, SOON, act
+from cpor_core.use_cases.debts import MOST_STEPS, REFUSED_FOR_GOOD_AFTER, SENDING, pay
+from tests.core.making import (
+    DAY,
+    EXCHANGE,
+    FABRIKAM,
+    HOUR,
+    MICROSECOND,
+    MONDAY,
+    PERSON,
+    SUBSCRIPTION,
+    TEAMS,
+    TENANT,
+    USAGE,
+    partner,
+    subscription,
+)
+from tests.core.world import World
+from tests.doubles.transport import ProcessDied
+
+ANNE, IT, LAW = "anne.durand@contoso.fr", "it@contoso.fr", "law@contoso.fr"
+MINUTE = timedelta(minutes=1)
+
+
+def ends_at(case: Case) -> datetime:
+    """Return the end of a window that was opened."""
+    assert case.claim.window_ends_at is not None
+    return case.claim.window_ends_at
+
+
+async def once(world: World, what: object) -> None:
+    """Wait for something that happens while the first letter is being sent."""
+
+
+def on_first_letter(world: World, happens: object) -> None:
+    """Let something happen while the first letter is being sent."""
+
+    async def send(_: Letter) -> None:
+        world.post.on_send = None
+        await happens()  # type: ignore[operator]
+
+    world.post.on_send = send
+
+
+# --- promise, mail, hand-over -----------------------------------------------------------------------------------------
+
+
+async def test_what_the_notice_says_is_stored_before_it_is_sent(world: World) -> None:
+    """The promise of the letter is that of the row, and the letter's id leads back to the claim already."""
+    case = await world.submitted()
+    found: list[bool] = []
+
+    async def look(letter: Letter) -> None:
+        stored = (await world.stored(case)).claim
+        kept = await world.ports.mails.find(letter.message_id)
+        found.append(stored.promise == letter.claim.promise and stored.opened_at is None)
+        found.append(kept is not None and (kept.claim_id, kept.recipient) == (case.claim.id, 1))
+
+    world.post.on_send = look
+    await world.deliver()
+
+    assert found == [True, True]
+    assert world.post.addressed("notice") == [ANNE]
+
+
+async def test_the_hand_over_opens_the_window_that_was_promised(world: World) -> None:
+    """Five business days after the local day: Monday to the end of the next, in Paris."""
+    case = await world.told()
+
+    claim = case.claim
+    assert claim.promise is not None
+    assert (claim.opened_at, ends_at(case)) == (MONDAY, datetime.fromisoformat("2026-11-09T23:00:00Z"))
+    assert [entry.act for entry in await world.history(case)][-1] is Act.CUSTOMER_TOLD
+    assert [day.kind for day in claim.promise.skipped_days] == ["weekend", "weekend"]
+    assert case.slots[SUBSCRIPTION].awaiting is not None
+
+
+async def test_day_zero_is_the_local_date_in_two_minutes(world: World) -> None:
+    """A notice sent in the last two minutes of a day counts from the next (rulings 17)."""
+    just_before = datetime.fromisoformat("2026-11-02T22:57:59.999999Z")
+
+    for now, day in ((just_before, 2), (just_before + MICROSECOND, 3)):
+        world.clock.set(now)
+        case = await world.told(email=f"anne.{day}@contoso.fr")
+        assert case.claim.promise is not None
+        assert case.claim.promise.day_zero.day == day
+        await world.withdraw(case)
+
+
+async def test_the_promise_names_the_customer_and_who_would_be_replaced(world: World) -> None:
+    """The customer may know them; the promise keeps the names that the mail states (rulings 24)."""
+    await world.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
+
+    winner = await world.told(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
+
+    assert winner.claim.promise is not None
+    assert (winner.claim.promise.customer_name, winner.claim.promise.incumbents) == (
+        "Contoso France",
+        ("Adatum Conseil",),
+    )
+
+
+async def test_everybody_who_is_to_be_told_gets_a_notice_of_their_own(world: World) -> None:
+    """The contact and the registered addresses, each once, each with a number and a Message-ID (rulings 25)."""
+    await world.register_customer(notice_addresses=(IT, "Anne.Durand@Contoso.FR", LAW))
+
+    case = await world.told()
+
+    assert world.post.addressed("notice") == [ANNE, IT, LAW]
+    assert [letter.recipient.number for letter in world.post.sent] == [1, 2, 3]
+    assert [letter.message_id for letter in world.post.sent] == [
+        message_id(case.claim.id, "notice", 1, number) for number in (1, 2, 3)
+    ]
+
+
+async def test_a_message_that_comes_twice_sends_one_notice(world: World) -> None:
+    """Queues deliver at least once."""
+    case = await world.submitted()
+
+    await world.pay(case)
+    await world.pay(case)
+
+    assert world.post.kinds() == ["notice"]
+
+
+async def test_two_payers_at_once_send_one_notice(world: World) -> None:
+    """The queue and the timer: whoever stores the promise first sends it."""
+    case = await world.submitted()
+
+    paid = await asyncio.gather(*(world.pay(case) for _ in range(4)))
+
+    assert world.post.kinds() == ["notice"]
+    assert [one.delayed for one in paid].count(False) >= 1
+
+
+async def test_while_one_is_sending_nobody_else_does(world: World) -> None:
+    """For two minutes of real time from the promise on (rulings 17)."""
+    case = await world.submitted()
+
+    async def another() -> None:
+        assert (await world.pay(case)).delayed
+        world.clock.advance(SENDING - MICROSECOND)
+        assert (await world.pay(case)).delayed
+
+    on_first_letter(world, another)
+    await world.deliver()
+
+    assert world.post.kinds() == ["notice"]
+
+
+async def test_a_sender_that_died_is_replaced_after_two_minutes(world: World) -> None:
+    """Mailed or not, it is not recorded: the same notice goes out again under the same Message-ID."""
+    case = await world.submitted()
+
+    async def die() -> None:
+        async with world.rows.once_before("claims", died):
+            pass
+
+    async def died() -> None:
+        raise ProcessDied
+
+    async def send(_: Letter) -> None:
+        world.post.on_send = None
+
+        async def go(table: str, ops: object) -> None:
+            if table == "claims":
+                world.rows.before = None
+                raise ProcessDied
+
+        world.rows.before = go
+
+    world.post.on_send = send
+    with pytest.raises(ProcessDied):
+        await world.pay(case)
+    assert (await world.stored(case)).claim.opened_at is None
+    world.clock.advance(SENDING - MICROSECOND)
+    assert (await world.pay(case)).delayed
+
+    world.clock.advance(MICROSECOND)
+    await world.pay(case)
+
+    first, second = world.post.sent
+    assert first.message_id == second.message_id
+    assert (await world.stored(case)).claim.opened_at == MONDAY + SENDING
+
+
+async def test_a_lost_message_is_made_good_by_the_timer(world: World) -> None:
+    """After two minutes."""
+    case = await world.submitted()
+    world.lose_messages()
+
+    world.clock.advance(SOON)
+    await world.sweep()
+
+    assert (await world.stored(case)).claim.opened_at == MONDAY + SOON
+
+
+# --- mail that does not go --------------------------------------------------------------------------------------------
+
+
+async def test_a_retry_on_the_same_day_is_the_same_notice(world: World) -> None:
+    """Same number, same end, same Message-ID; whoever tries next need not wait for who has failed."""
+    case = await world.submitted()
+    world.post.down = True
+    assert (await world.pay(case)).delayed
+    first = (await world.stored(case)).claim.promise
+    world.post.down = False
+    world.clock.advance(MINUTE)
+
+    assert not (await world.pay(case)).delayed
+
+    second = (await world.stored(case)).claim.promise
+    assert first is not None
+    assert second is not None
+    assert (second.number, second.ends_at) == (first.number, first.ends_at)
+    assert world.post.sent[0].message_id == message_id(case.claim.id, "notice", 1, 1)
+
+
+async def test_a_mail_server_that_is_down_past_a_promised_end_binds_nobody(world: World) -> None:
+    """Nothing opens the window but a hand-over; then a new promise is made, on the later date, with the next number."""
+    case = await world.submitted()
+    world.post.down = True
+    await world.pay(case)
+    promised = (await world.stored(case)).claim.promise
+    assert promised is not None
+
+    for now in (promised.ends_at, promised.ends_at + DAY, promised.ends_at + 30 * DAY):
+        world.clock.set(now)
+        await world.sweep()
+        seen = await world.seen(case)
+        assert (seen.status, seen.window) == (Status.AWAITING_CUSTOMER, None)
+
+    world.post.down = False
+    world.clock.advance(2 * HOUR)
+    await world.sweep()
+    case = await world.stored(case)
+    assert case.claim.promise is not None
+    assert case.claim.promise.number > promised.number
+    assert ends_at(case) > promised.ends_at + 30 * DAY
+    assert not case.claim.promise.corrected
+    assert (await world.seen(case)).status is Status.AWAITING_CUSTOMER
+    world.clock.set(ends_at(case))
+    assert (await world.seen(case)).status is Status.OFFICIAL
+
+
+async def test_a_delayed_mail_is_tried_again_later_and_later(world: World) -> None:
+    """After 1, 5, 15, 60 minutes, then hourly (rulings 36)."""
+    case = await world.submitted()
+    world.lose_messages()
+    world.post.down = True
+    waits = []
+
+    for _ in range(6):
+        due = next(row.due for row in await world.due_rows(case) if row.debt == "tellCustomer")
+        world.clock.set(due)
+        await world.sweep()
+        again = next(row.due for row in await world.due_rows(case) if row.debt == "tellCustomer")
+        waits.append((again - due) // MINUTE)
+
+    assert waits == [1, 5, 15, 60, 60, 60]
+
+
+async def test_a_mail_system_that_names_a_time_is_asked_again_then(world: World) -> None:
+    """And not before."""
+    case = await world.submitted()
+    world.post.down, world.post.retry_after = True, 600
+
+    paid = await world.pay(case)
+
+    assert (paid.delayed, paid.not_before) == (True, MONDAY + timedelta(seconds=600))
+
+
+async def test_a_hand_over_on_a_later_day_promises_anew_and_sends_a_corrected_notice(world: World) -> None:
+    """The first mail said one day too early: its hand-over is not recorded (rulings 17)."""
+    case = await world.submitted()
+    midnight = datetime.fromisoformat("2026-11-02T23:00:00Z")
+
+    async def slow() -> None:
+        world.clock.set(midnight)
+
+    on_first_letter(world, slow)
+    world.clock.set(midnight - SENDING - MICROSECOND)
+    await world.pay(case)
+
+    case = await world.stored(case)
+    first, second = (letter.claim.promise for letter in world.post.sent)
+    assert first is not None
+    assert second is not None
+    assert (first.number, first.corrected, second.number, second.corrected) == (1, False, 2, True)
+    assert second.ends_at == first.ends_at + DAY == ends_at(case)
+    assert case.claim.opened_at == midnight
+    assert [entry.act for entry in await world.history(case)].count(Act.CUSTOMER_TOLD) == 1
+
+
+async def test_a_correction_stays_one_until_it_is_handed_over(world: World) -> None:
+    """However long the mail system is down after the notice that was overtaken, the next one says what it replaces."""
+    case = await world.submitted()
+    midnight = datetime.fromisoformat("2026-11-02T23:00:00Z")
+
+    async def slow_then_down(_: Letter) -> None:
+        if world.post.sent:
+            world.post.down = True
+        else:
+            world.clock.set(midnight)
+
+    world.post.on_send = slow_then_down
+    world.clock.set(midnight - SENDING - MICROSECOND)
+    assert (await world.pay(case)).delayed
+    world.post.on_send, world.post.down = None, False
+
+    world.clock.advance(2 * DAY)
+    await world.pay(case)
+
+    last = world.post.sent[-1].claim.promise
+    assert last is not None
+    assert (last.number, last.corrected) == (3, True)
+
+
+async def test_a_refused_recipient_stops_the_window_before_it_opens(world: World) -> None:
+    """Nobody can be told: the partner is asked for another contact."""
+    case = await world.submitted()
+    world.post.refused.add(ANNE)
+
+    await world.deliver()
+
+    claim = (await world.stored(case)).claim
+    assert (claim.status, claim.status_reason) == (Status.PARTNER_ACTION_REQUIRED, Reason.CUSTOMER_UNREACHABLE)
+    assert claim.due == datetime.fromisoformat("2026-11-09T23:00:00Z")
+    assert [recipient.failed for recipient in claim.recipients] == [True]
+    assert claim.due in [row.due for row in await world.due_rows(case)]
+
+
+async def test_another_contact_gets_a_fresh_notice(world: World) -> None:
+    """With the next numbers; the one who failed keeps theirs and is not written to again."""
+    case = await world.submitted()
+    world.post.refused.add(ANNE)
+    await world.deliver()
+    world.clock.advance(DAY)
+    patch = {"contacts": {"customer": {"name": "Bruno", "email": "bruno@contoso.fr"}}}
+    case = await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_INTENT)
+
+    await submission.resubmit(world.ports, case, PERSON, await world.now(), NO_INTENT)
+    await world.deliver()
+
+    case = await world.stored(case)
+    letter = world.post.sent[-1]
+    assert (letter.recipient.email, letter.recipient.number, letter.number) == ("bruno@contoso.fr", 2, 2)
+    assert [recipient.failed for recipient in case.claim.recipients] == [True, False]
+    assert ends_at(case) == datetime.fromisoformat("2026-11-10T23:00:00Z")
+
+
+async def test_one_refused_recipient_of_several_is_marked(world: World) -> None:
+    """The window opens for the others, and nothing more is sent to who refused."""
+    await world.register_customer(notice_addresses=(IT,))
+    case = await world.submitted()
+    world.post.refused.add(ANNE)
+
+    await world.deliver()
+
+    case = await world.stored(case)
+    assert [recipient.failed for recipient in case.claim.recipients] == [True, False]
+    world.clock.set(ends_at(case))
+    await world.rest()
+    assert world.post.addressed("officialConfirmation") == [IT]
+
+
+async def test_a_recipient_whose_server_waits_gets_the_same_notice_later(world: World) -> None:
+    """The window opens with the first who was told; the other is owed the notice until it goes."""
+    await world.register_customer(notice_addresses=(IT,))
+    case = await world.submitted()
+    world.post.put_off.add(IT)
+    assert (await world.pay(case)).delayed
+    case = await world.stored(case)
+    assert case.claim.window_ends_at is not None
+    assert world.post.addressed("notice") == [ANNE]
+
+    world.post.put_off.clear()
+    world.clock.advance(DAY)
+    await world.sweep()
+
+    assert world.post.addressed("notice") == [ANNE, IT]
+    assert world.post.sent[-1].message_id == message_id(case.claim.id, "notice", 1, 2)
+    assert (await world.stored(case)).claim.mails == ()
+
+
+async def test_a_notice_that_waits_is_dropped_when_there_is_nothing_left_to_ask(world: World) -> None:
+    """The other recipient has said no meanwhile."""
+    await world.register_customer(notice_addresses=(IT,))
+    case = await world.submitted()
+    world.post.put_off.add(IT)
+    await world.pay(case)
+    await world.decline(case)
+    world.post.put_off.clear()
+
+    await world.rest()
+
+    assert world.post.addressed("notice") == [ANNE]
+
+
+async def test_a_recipient_who_is_put_off_for_three_days_cannot_be_reached(world: World) -> None:
+    """A 4xx for so long counts as a failure (rulings 25)."""
+    case = await world.submitted()
+    world.post.put_off.add(ANNE)
+    assert (await world.pay(case)).delayed
+    world.clock.advance(REFUSED_FOR_GOOD_AFTER - MICROSECOND)
+    assert (await world.pay(case)).delayed
+
+    world.clock.advance(MICROSECOND)
+    await world.pay(case)
+
+    assert (await world.stored(case)).claim.status is Status.PARTNER_ACTION_REQUIRED
+
+
+async def test_a_silent_server_is_no_recipients_failure(world: World) -> None:
+    """However long it is down."""
+    case = await world.submitted()
+    world.post.down = True
+    world.clock.advance(30 * DAY)
+
+    assert (await world.pay(case)).delayed
+    assert (await world.stored(case)).claim.status is Status.AWAITING_CUSTOMER
+
+
+async def test_a_customer_who_is_not_registered_any_more_is_told_when_they_are(world: World) -> None:
+    """The debt waits."""
+    case = await world.submitted()
+    await world.rows.write("registry", f"customer|{TENANT}", Delete("registered"))
+
+    assert (await world.pay(case)).delayed
+
+    await world.register_customer()
+    assert not (await world.pay(case)).delayed
+    assert world.post.kinds() == ["notice"]
+
+
+async def test_the_partners_calendar_counts_for_their_answer(world: World) -> None:
+    """And the programme's, when the partner is not registered any more."""
+    case = await world.submitted()
+    world.post.refused.add(ANNE)
+    await world.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
+
+    await world.deliver()
+
+    assert (await world.stored(case)).claim.due == datetime.fromisoformat("2026-11-10T00:00:00Z")
+
+
+async def test_a_subscription_that_ended_before_the_notice_is_asked_about_no_more(world: World) -> None:
+    """The items are checked again before the promise (rulings 32)."""
+    case = await world.submitted()
+    await world.register_customer(subscriptions=(subscription(state="disabled"),))
+
+    await world.deliver()
+
+    claim = (await world.stored(case)).claim
+    assert (claim.status, claim.status_reason) == (Status.REJECTED, Reason.SUBSCRIPTION_ENDED)
+    assert world.post.sent == []
+
+
+async def test_without_a_permit_nothing_is_promised(world: World) -> None:
+    """The debt comes back when its turn does."""
+    world.ports = replace(
+        world.ports, mail_budget=MailBudgetRow(world.rows, Limits(per_minute=1), world.ports.real_now)
+    )
+    first = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    await world.approve(first)
+    await world.deliver()
+    second = await world.submitted()
+
+    paid = await world.pay(second)
+
+    assert paid.delayed
+    assert paid.not_before is not None
+    assert paid.not_before > await world.now()
+    assert (await world.stored(second)).claim.promise is None
+
+
+# --- what happens while the notice is on its way ----------------------------------------------------------------------
+
+
+async def test_a_withdrawal_while_the_notice_is_being_sent_owes_a_closing_mail(world: World) -> None:
+    """The hand-over is a fact; who was told is told the end."""
+    case = await world.submitted()
+
+    async def withdraw() -> None:
+        await world.withdraw(case)
+
+    on_first_letter(world, withdraw)
+    await world.rest()
+
+    assert world.post.kinds() == ["notice", "closing"]
+    assert (await world.seen(case)).status is Status.WITHDRAWN
+
+
+async def test_a_revocation_while_the_notice_is_being_sent_owes_a_closing_mail(world: World) -> None:
+    """As a withdrawal."""
+    case = await world.submitted()
+
+    async def revoke() -> None:
+        await reviews.revoke(world.ports, await world.stored(case), await world.now(), NO_INTENT)
+
+    on_first_letter(world, revoke)
+    await world.rest()
+
+    assert world.post.kinds() == ["notice", "closing"]
+    assert world.post.sent[-1].reason == "revokedByProgramme"
+
+
+async def test_a_no_that_overtakes_our_own_record_stands(world: World) -> None:
+    """The customer pressed the link before we had written that the mail had gone (rulings 20)."""
+    case = await world.submitted()
+
+    async def decline() -> None:
+        await world.decline(case)
+
+    on_first_letter(world, decline)
+    await world.rest()
+
+    case = await world.stored(case)
+    assert (case.claim.status, case.claim.opened_at) == (Status.DECLINED, MONDAY)
+    world.clock.set(ends_at(case))
+    assert (await world.seen(case)).status is Status.DECLINED
+    assert sorted(world.post.kinds()) == ["declineConfirmation", "notice"]
+
+
+async def test_a_no_and_its_undo_that_overtake_our_own_record_open_the_window(world: World) -> None:
+    """The last word counts, and the mail was sent."""
+    case = await world.submitted()
+
+    async def decline_and_undo() -> None:
+        await world.decline(case)
+        await world.undo(case)
+
+    on_first_letter(world, decline_and_undo)
+    await world.deliver()
+
+    case = await world.stored(case)
+    world.clock.set(ends_at(case))
+    assert (await world.seen(case)).status is Status.OFFICIAL
+
+
+async def test_nobody_is_told_of_a_claim_that_was_withdrawn_before(world: World) -> None:
+    """The message comes too late."""
+    case = await world.submitted()
+    await world.withdraw(case)
+
+    await world.rest()
+
+    assert world.post.sent == []
+
+
+# --- the reminder -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_reminder_goes_out_on_the_business_day_before_the_last(world: World) -> None:
+    """At 09:00 in the customer's zone, once, to those who were told: Friday, for a window that ends on Monday."""
+    case = await world.told()
+    at = datetime.fromisoformat("2026-11-06T08:00:00Z")
+
+    world.clock.set(at - MICROSECOND)
+    await world.sweep()
+    assert world.post.kinds() == ["notice"]
+    world.clock.set(at)
+    await world.sweep()
+    await world.sweep()
+    await world.rest()
+
+    assert world.post.kinds() == ["notice", "reminder"]
+    assert world.post.sent[-1].message_id == message_id(case.claim.id, "reminder", 1, 1)
+
+
+async def test_a_reminder_that_would_come_too_late_is_dropped(world: World) -> None:
+    """The timer was dead until after the window's end."""
+    case = await world.told()
+
+    world.clock.set(ends_at(case))
+    await world.rest()
+
+    assert "reminder" not in world.post.kinds()
+    assert (await world.stored(case)).claim.status is Status.OFFICIAL
+
+
+async def test_a_reminder_is_late_rather_than_never(world: World) -> None:
+    """As long as the window runs."""
+    case = await world.told()
+
+    world.clock.set(ends_at(case) - MINUTE)
+    await world.sweep()
+
+    assert world.post.kinds() == ["notice", "reminder"]
+
+
+async def test_who_said_no_is_not_reminded(world: World) -> None:
+    """Nothing is owed any more."""
+    case = await world.told()
+    await world.decline(case)
+
+    world.clock.set(ends_at(case) - MINUTE)
+    await world.rest()
+
+    assert "reminder" not in world.post.kinds()
+
+
+async def test_who_cannot_be_reached_is_not_reminded(world: World) -> None:
+    """Those who were told are."""
+    await world.register_customer(notice_addresses=(IT,))
+    world.post.refused.add(ANNE)
+    case = await world.told()
+    world.post.refused.clear()
+
+    world.clock.set(ends_at(case) - MINUTE)
+    await world.sweep()
+
+    assert world.post.addressed("reminder") == [IT]
+
+
+async def test_a_reminder_that_cannot_be_sent_now_is_tried_again(world: World) -> None:
+    """And what was promised does not move."""
+    case = await world.told()
+    world.post.down = True
+    world.clock.set(ends_at(case) - 3 * HOUR)
+    assert (await world.pay(case)).delayed
+
+    world.post.down = False
+    world.clock.advance(HOUR)
+    await world.sweep()
+
+    assert world.post.kinds() == ["notice", "reminder"]
+
+
+async def test_a_reminder_that_some_got_is_not_sent_again(world: World) -> None:
+    """One whose server waits then has had the notice."""
+    await world.register_customer(notice_addresses=(IT,))
+    case = await world.told()
+    world.post.put_off.add(IT)
+    world.clock.set(ends_at(case) - 3 * HOUR)
+
+    await world.sweep()
+    world.post.put_off.clear()
+    await world.rest()
+
+    assert world.post.addressed("reminder") == [ANNE]
+
+
+async def test_a_window_that_was_closed_while_reminding_is_not_reopened(world: World) -> None:
+    """The record of the reminder changes nothing else."""
+    case = await world.told()
+    world.clock.set(ends_at(case) - 3 * HOUR)
+
+    async def decline() -> None:
+        await world.decline(case)
+
+    on_first_letter(world, decline)
+    await world.pay(case)
+
+    assert (await world.stored(case)).claim.status is Status.DECLINED
+
+
+# --- confirmations and closing mails ----------------------------------------------------------------------------------
+
+
+async def test_a_no_is_confirmed(world: World) -> None:
+    """To everybody who was told."""
+    await world.register_customer(notice_addresses=(IT,))
+    case = await world.told()
+
+    await world.decline(case)
+    await world.rest()
+
+    assert world.post.addressed("declineConfirmation") == [ANNE, IT]
+
+
+async def test_what_became_official_is_confirmed(world: World) -> None:
+    """By the queue, after the timer wrote it down."""
+    case = await world.official()
+
+    assert (await world.stored(case)).claim.mails != ()
+    await world.deliver()
+
+    assert world.post.kinds()[-1] == "officialConfirmation"
+    assert (await world.stored(case)).claim.mails == ()
+
+
+async def test_a_confirmation_is_sent_again_only_to_whom_it_did_not_reach(world: World) -> None:
+    """Each has what they have."""
+    await world.register_customer(notice_addresses=(IT, LAW))
+    case = await world.told()
+    world.post.put_off.add(IT)
+    world.post.refused.add(LAW)
+    await world.decline(case)
+    await world.deliver()
+    assert world.post.addressed("declineConfirmation") == [ANNE]
+
+    world.post.put_off.clear()
+    await world.rest()
+
+    assert world.post.addressed("declineConfirmation") == [ANNE, IT]
+
+
+async def test_a_delayed_confirmation_does_not_hold_back_what_was_said_since(world: World) -> None:
+    """No, undo, no again: each is confirmed, in the order in which it can be."""
+    case = await world.told()
+    world.post.down = True
+    await world.decline(case)
+    await world.deliver()
+    await world.undo(case)
+    await world.decline(case)
+    await world.deliver()
+    assert len((await world.stored(case)).claim.mails) == 2
+
+    world.post.down = False
+    world.clock.advance(DAY)
+    await world.sweep()
+
+    assert world.post.addressed("declineConfirmation") == [ANNE, ANNE]
+    assert len({letter.message_id for letter in world.post.sent}) == 3
+
+
+async def test_closing_mails_go_only_to_those_who_were_told(world: World) -> None:
+    """A withdrawn claim closes for the customer who heard of it, and for nobody else."""
+    told = await world.told()
+    await world.withdraw(told)
+    await world.rest()
+    assert world.post.addressed("closing") == [ANNE]
+
+    untold = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    await world.withdraw(untold)
+    await world.rest()
+    assert world.post.addressed("closing") == [ANNE]
+
+
+async def test_more_debts_than_one_call_pays_are_left_to_the_next(world: World) -> None:
+    """The call says so; nothing is lost."""
+    case = await world.told()
+    owed = tuple(
+        OwedMail(number=n, kind=MailKind.CLOSING, since=MONDAY) for n in range(100, 100 + MOST_STEPS + 1)
+    )
+    await act(world.ports, case, MONDAY, lambda current: current.changed(mails=owed))
+
+    assert (await world.pay(case)).delayed
+    assert not (await world.pay(case)).delayed
+    assert world.post.kinds().count("closing") == MOST_STEPS + 1
+
+
+async def test_owing_nothing_is_paid(world: World) -> None:
+    """Nor does a claim that is not there."""
+    case = await world.told()
+
+    assert not (await world.pay(case)).delayed
+    assert not (await pay(world.ports, "nobody", MONDAY)).delayed
+
+
+# --- drafts and the partner -------------------------------------------------------------------------------------------
+
+
+async def test_nothing_of_a_deleted_draft_is_left(world: World) -> None:
+    """Neither claim nor history, list entry or evidence."""
+    case = await world.draft()
+    await drafts.delete(world.ports, case, PERSON, await world.now())
+    assert world.blobs.blobs != {}
+
+    await world.deliver()
+
+    assert await world.ports.claims.load(case.claim.id) is None
+    assert world.blobs.blobs == {}
+    assert await world.ports.partner_claims.page(case.claim.organisation, after="", limit=9) == []
+
+
+async def test_a_draft_that_nobody_submits_lapses_and_is_erased(world: World) -> None:
+    """By the timer alone."""
+    case = await world.draft()
+    assert case.claim.due is not None
+
+    world.clock.set(case.claim.due)
+    await world.rest()
+
+    assert await world.ports.claims.load(case.claim.id) is None
+
+
+async def test_a_request_that_nobody_answers_is_rejected_by_the_timer(world: World) -> None:
+    """And thirty days later that is final."""
+    case = await world.submitted()
+    world.post.refused.add(ANNE)
+    await world.deliver()
+    due = (await world.stored(case)).claim.due
+    assert due is not None
+
+    world.clock.set(due)
+    await world.rest()
+    assert (await world.stored(case)).claim.status_reason is Reason.NO_PARTNER_RESPONSE
+    world.clock.set(due + 30 * DAY)
+    await world.rest()
+
+    assert (await world.stored(case)).claim.status is Status.REJECTED_FINAL
+    assert partner().time_zone == "Europe/Paris"
+    assert PROGRAMME.id == "programme"

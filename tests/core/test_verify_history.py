@@ -1,0 +1,201 @@
+"""An exported history is checked without the service, and the first entry that was touched is named."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cpor_core.model.claim import Reason, Status
+from cpor_core.model.history import CLOCK, Act, Entry, entry
+from cpor_core.verify_history import main, verdict
+from tests.core.making import MONDAY
+
+ROOT = Path(__file__).resolve().parents[2]
+LENGTH = 5
+
+
+def history(length: int = LENGTH) -> list[dict[str, Any]]:
+    """Return a chain of entries as callers get them."""
+    made: list[Entry] = []
+    for number in range(length):
+        made.append(
+            entry(
+                sequence=number + 1,
+                at=MONDAY + timedelta(hours=number),
+                actor=CLOCK,
+                act=Act.COMMENTED,
+                from_=Status.OFFICIAL if made else None,
+                to=Status.OFFICIAL,
+                reason=Reason.SUPERSEDED if number % 2 else None,
+                previous_hash=made[-1].hash if made else None,
+            )
+        )
+    return [one.model_dump(mode="json", by_alias=True) for one in made]
+
+
+def page(*entries: dict[str, Any]) -> str:
+    """Return a page as it is answered."""
+    return json.dumps({"value": entries, "nextLink": "https://example.org/next"})
+
+
+EXPORTS: dict[str, Callable[[list[dict[str, Any]]], str]] = {
+    "a page": lambda entries: page(*entries),
+    "a bare array": json.dumps,
+    "pages, a line each": lambda entries: f"{page(*entries[:2])}\n{page(*entries[2:])}\n",
+    "pages that are indented, behind a byte order mark": lambda entries: (
+        "\ufeff" + "\n".join(json.dumps({"value": part}, indent=2) for part in (entries[3:], entries[:3]))
+    ),
+    "an array in any order": lambda entries: json.dumps(entries[::-1]),
+}
+
+
+@pytest.mark.parametrize("form", EXPORTS)
+def test_a_whole_history_is_found_whole(form: str) -> None:
+    """In every form in which it can have been saved; the line ends with the hash that the claim shows."""
+    entries = history()
+
+    found = verdict(EXPORTS[form](entries), entries[-1]["hash"])
+
+    assert (found.code, found.words) == (0, f"WHOLE: entries 1 to 5, newest hash {entries[-1]['hash']}")
+
+
+TOUCHED: dict[str, tuple[Callable[[list[dict[str, Any]]], Sequence[dict[str, Any]]], str]] = {
+    "another state": (lambda e: [*e[:2], {**e[2], "to": "declined"}, *e[3:]], "entry 3 does not fit its own hash"),
+    "another actor": (
+        lambda e: [*e[:2], {**e[2], "actor": {"kind": "clock", "id": "me"}}, *e[3:]],
+        "entry 3 does not fit its own hash",
+    ),
+    "a field more": (lambda e: [{**e[0], "note": "x"}, *e[1:]], "entry 1 does not fit its own hash"),
+    "a field less": (lambda e: [*e[:4], {k: v for k, v in e[4].items() if k != "reason"}], "entry 5 does not fit"),
+    "no hash": (lambda e: [{k: v for k, v in e[0].items() if k != "hash"}], "entry 1 does not fit its own hash"),
+    "half a character": (lambda e: [{**e[0], "act": "\ud800"}], "entry 1 does not fit its own hash"),
+    "one in the middle is gone": (lambda e: [*e[:2], *e[3:]], "entry 3 is missing"),
+    "the first is gone": (lambda e: e[1:], "entry 1 is missing"),
+    "one is there twice": (lambda e: [*e, e[1]], "entry 2 is there twice"),
+    "one before the first": (lambda e: [{**e[0], "sequence": 0}, *e], "there is an entry 0"),
+    "nothing": (lambda _: [], "entry 1 is missing"),
+    "the chain is another's": (
+        lambda e: [e[0], *history_of_another()[1:]],
+        "entry 2 does not carry the hash of the one before",
+    ),
+}
+
+
+def history_of_another() -> list[dict[str, Any]]:
+    """Return a whole history that begins differently."""
+    first = entry(
+        sequence=1,
+        at=MONDAY,
+        actor=CLOCK,
+        act=Act.CREATED,
+        from_=None,
+        to=Status.DRAFT,
+        reason=None,
+        previous_hash=None,
+    )
+    second = entry(
+        sequence=2,
+        at=MONDAY,
+        actor=CLOCK,
+        act=Act.EDITED,
+        from_=Status.DRAFT,
+        to=Status.DRAFT,
+        reason=None,
+        previous_hash=first.hash,
+    )
+    return [one.model_dump(mode="json", by_alias=True) for one in (first, second)]
+
+
+@pytest.mark.parametrize("how", TOUCHED)
+def test_a_touched_history_is_found_broken_at_that_entry(how: str) -> None:
+    """Whatever was changed, taken out or put in."""
+    touch, where = TOUCHED[how]
+
+    found = verdict(json.dumps(touch(history())))
+
+    assert found.code == 1
+    assert found.words.startswith(f"BROKEN: {where}")
+
+
+@given(st.integers(0, LENGTH - 1), st.sampled_from(sorted(history()[0])), st.text() | st.integers() | st.none())
+def test_no_value_can_be_changed_unseen(number: int, name: str, value: object) -> None:
+    """One value of one entry is enough, unless it was that before."""
+    entries = history()
+    same = entries[number][name] == value
+    entries[number][name] = value
+
+    assert (verdict(json.dumps(entries)).code == 0) is same
+
+
+def test_a_history_cut_off_at_its_end_is_told_by_the_claims_hash() -> None:
+    """In itself it is whole; the hash that the claim shows says that more has happened."""
+    entries = history()
+    text = json.dumps(entries[:3])
+
+    assert verdict(text).code == 0
+    assert verdict(text, entries[-1]["hash"]).words.startswith("BROKEN: what followed entry 3 is missing")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        '{"value": 1}',
+        '{"error": {}}',
+        "[1]",
+        "1",
+        '[{"hash": "x"}]',
+        '[{"sequence": "1"}]',
+        '[{"sequence": true}]',
+        '[{"sequence": 1, "sequence": 2}]',
+        "[" * 100_000,
+        '[{"sequence": 1}] and more',
+    ],
+)
+def test_what_is_no_history_is_unreadable(text: str) -> None:
+    """Neither whole nor broken, and never a stack trace."""
+    found = verdict(text)
+
+    assert found.code == 2
+    assert found.words.startswith("UNREADABLE: ")
+
+
+def test_the_program_prints_one_line_and_returns_the_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0 for whole, 1 for broken, 2 for what can't be read."""
+    whole, broken, binary = (tmp_path / name for name in ("whole.json", "broken.json", "binary.json"))
+    whole.write_text(page(*history()), encoding="utf-8")
+    broken.write_text(page(*history()[1:]), encoding="utf-8")
+    binary.write_bytes(b"\xff\xfe\x00")
+
+    codes = [main([str(path)]) for path in (whole, broken, binary, tmp_path / "missing.json")]
+    codes += [main([]), main([str(whole), "0" * 64])]
+
+    lines = capsys.readouterr().out.splitlines()
+    assert codes == [0, 1, 2, 2, 2, 1]
+    assert [line.partition(":")[0] for line in lines] == ["WHOLE", "BROKEN", "UNREADABLE", "UNREADABLE", "BROKEN"]
+
+
+def test_it_runs_as_a_program(tmp_path: Path) -> None:
+    """`python -m cpor_core.verify_history FILE` needs nothing of the app."""
+    path = tmp_path / "history.json"
+    path.write_text(page(*history()), encoding="utf-8")
+
+    run = subprocess.run(
+        [sys.executable, "-m", "cpor_core.verify_history", str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("WHOLE: entries 1 to 5")

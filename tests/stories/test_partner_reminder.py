@@ -1,0 +1,235 @@
+"""A partner who was asked for more is reminded once, by mail, on the business day before the last."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cpor_app.adapters.smtp import OutgoingMail
+from cpor_core.errors import MailDelayed
+from tests.support.service import PARTNER, PARTNER_ID, Service
+
+MICROSECOND = timedelta(microseconds=1)
+REMINDER_AT = datetime(2026, 11, 6, 8, 0, tzinfo=UTC)
+"""09:00 in Paris on the Friday before the last day, a Monday."""
+ENDS_AT = datetime(2026, 11, 9, 23, 0, tzinfo=UTC)
+PAUL = "paul@adatum.example"
+
+
+async def asked(service: Service, *reasons: str) -> dict[str, Any]:
+    """Bring a claim under review, and ask its partner for more on Monday morning."""
+    claim = await service.submitted(engagement="modern-work-security-usage", items=[{"workload": "teams"}])
+    return await asked_again(service, claim["id"], *reasons)
+
+
+async def asked_again(service: Service, claim_id: str, *reasons: str) -> dict[str, Any]:
+    """Take a submitted claim up, and ask its partner for more."""
+    await service.review("POST", f"/reviews/{claim_id}/start")
+    answer = await service.review(
+        "POST", f"/reviews/{claim_id}/request-information", json={"reasons": reasons or ["evidenceMissing"]}
+    )
+    assert answer.status_code == 200, answer.text
+    claim: dict[str, Any] = answer.json()
+    return claim
+
+
+async def speak(service: Service, language: str) -> None:
+    """Register the partner's language."""
+    path = f"/partners/{PARTNER_ID}"
+    partner = (await service.programme("GET", path)).json()
+    given = {
+        "name": "Adatum Conseil",
+        "entraTenantId": PARTNER,
+        "country": "FR",
+        "timeZone": "Europe/Paris",
+        "enrolledEngagements": partner["enrolledEngagements"],
+        "language": language,
+    }
+    answer = await service.programme("PUT", path, json=given, headers={"If-Match": "*"})
+    assert answer.status_code == 200, answer.text
+
+
+async def test_partner_is_reminded_once_at_nine_on_the_business_day_before_the_last(service: Service) -> None:
+    """The mail says what is asked for, until when and how to answer, and holds no link."""
+    claim = await asked(service, "productsMissing", "datesMissingOrOld")
+    service.clock.set(REMINDER_AT - MICROSECOND)
+    await service.sweep()
+    before = list(service.mailbox.sent)
+
+    service.clock.set(REMINDER_AT)
+    await service.sweep()
+    await service.sweep()
+    service.clock.advance(timedelta(hours=2))
+    await service.sweep()
+
+    assert before == []
+    [mail] = service.mailbox.sent
+    assert (mail.to_address, mail.to_name, mail.language) == (PAUL, "Paul Petit", "en")
+    assert mail.subject == (
+        "Reminder: claim “Contoso Sales adoption” awaits your answer. Last day: Monday, November 9, 2026"
+    )
+    for words in (
+        "The evidence does not name every product and service of the claim.",
+        "Dates are missing in the evidence, or lie too far back.",
+        "until the end of that day (Central European Time, Europe/Paris)",
+        "contoso.fr",
+        "Modern Work and Security Usage",
+        f"POST /claims/{claim['id']}/resubmit",
+    ):
+        assert words in mail.text
+    assert "://" not in mail.text + mail.html
+    shown = (await service.request("GET", f"/claims/{claim['id']}")).json()
+    assert (shown["status"], shown["historyHash"]) == ("partnerActionRequired", claim["historyHash"])
+
+
+async def test_who_has_answered_is_not_reminded(service: Service) -> None:
+    """The claim is with the reviewer again."""
+    claim = await asked(service)
+    answer = await service.request("POST", f"/claims/{claim['id']}/resubmit")
+    assert answer.status_code == 200, answer.text
+
+    service.clock.set(REMINDER_AT)
+    await service.sweep()
+
+    assert service.mailbox.sent == []
+
+
+async def test_who_is_asked_again_is_reminded_again(service: Service) -> None:
+    """Of the new day, by another mail."""
+    claim = await asked(service)
+    service.clock.set(REMINDER_AT)
+    await service.sweep()
+    await service.request("POST", f"/claims/{claim['id']}/resubmit")
+    await asked_again(service, claim["id"], "productsMissing")
+
+    service.clock.set(datetime(2026, 11, 13, 8, 0, tzinfo=UTC))
+    await service.sweep()
+
+    first, second = service.mailbox.sent
+    assert first.message_id != second.message_id
+    assert "Monday, November 16, 2026" in second.subject
+
+
+async def test_a_reminder_that_would_come_too_late_is_dropped(service: Service) -> None:
+    """The claim is rejected then, and the timer writes that down."""
+    claim = await asked(service)
+
+    service.clock.set(ENDS_AT)
+    await service.sweep()
+    await service.deliver()
+
+    assert service.mailbox.sent == []
+    assert (await service.request("GET", f"/claims/{claim['id']}")).json()["statusReason"] == "noPartnerResponse"
+
+
+async def test_a_reminder_waits_for_the_mail_system(service: Service) -> None:
+    """It is tried again a minute later."""
+    await asked(service)
+    service.mailbox.down = True
+    service.clock.set(REMINDER_AT)
+    await service.sweep()
+    service.mailbox.down = False
+
+    service.clock.advance(timedelta(minutes=1))
+    await service.sweep()
+    service.clock.advance(timedelta(hours=1))
+    await service.sweep()
+
+    assert [mail.to_address for mail in service.mailbox.sent] == [PAUL]
+
+
+async def test_a_mail_system_that_is_down_until_the_end_reminds_nobody(service: Service) -> None:
+    """When it is back, there is nothing left to remind of."""
+    await asked(service)
+    service.mailbox.down = True
+    service.clock.set(REMINDER_AT)
+    await service.sweep()
+    service.mailbox.down = False
+
+    service.clock.set(ENDS_AT)
+    await service.sweep()
+    await service.deliver()
+
+    assert service.mailbox.sent == []
+
+
+async def test_a_reminder_sent_twice_can_be_told_by_its_message_id(service: Service) -> None:
+    """The mail system took it, but its answer was lost."""
+    await asked(service)
+    taken: list[OutgoingMail] = []
+
+    def lose_the_answer(mail: OutgoingMail) -> None:
+        taken.append(mail)
+        raise MailDelayed("no answer")
+
+    service.mailbox.on_send = lose_the_answer
+    service.clock.set(REMINDER_AT)
+    await service.sweep()
+    service.mailbox.on_send = None
+    service.clock.advance(timedelta(minutes=1))
+    await service.sweep()
+
+    assert [mail.message_id for mail in taken] == [mail.message_id for mail in service.mailbox.sent]
+
+
+async def test_a_contact_who_refuses_the_mail_is_not_written_to_again(service: Service) -> None:
+    """The claim goes on as if they had read it: `nextStep` says the same."""
+    claim = await asked(service)
+    service.mailbox.refused.add(PAUL)
+    service.clock.set(REMINDER_AT)
+    await service.sweep()
+    service.mailbox.refused.clear()
+
+    service.clock.advance(timedelta(hours=2))
+    await service.sweep()
+
+    assert service.mailbox.sent == []
+    assert (await service.request("GET", f"/claims/{claim['id']}")).json()["status"] == "partnerActionRequired"
+
+
+async def test_the_contact_that_the_claim_names_by_then_is_reminded(service: Service) -> None:
+    """Contacts can be changed while the answer is awaited."""
+    claim = await asked(service)
+    contacts = {"partner": {"name": "Lea Blanc", "email": "lea@adatum.example"}}
+    answer = await service.request(
+        "PATCH", f"/claims/{claim['id']}", json={"contacts": contacts}, headers={"If-Match": claim["etag"]}
+    )
+    assert answer.status_code == 200, answer.text
+
+    service.clock.set(REMINDER_AT)
+    await service.sweep()
+
+    assert [mail.to_address for mail in service.mailbox.sent] == ["lea@adatum.example"]
+
+
+async def test_a_partner_whose_customer_cannot_be_reached_is_reminded_too(service: Service) -> None:
+    """Another contact is what is asked for then."""
+    service.mailbox.refused.add("anne.durand@contoso.fr")
+    await service.submitted()
+    await service.deliver()
+
+    service.clock.set(REMINDER_AT)
+    await service.sweep()
+
+    [mail] = service.mailbox.sent
+    assert mail.to_address == PAUL
+    assert "The customer’s contact could not be reached. Please name another one." in mail.text
+
+
+@pytest.mark.parametrize(
+    ("registered", "language", "last_day"),
+    [("fr-CA", "fr", "lundi 9 novembre 2026"), ("cs", "cs", "pondělí 9. listopadu 2026"), ("fi", "en", "November 9")],
+)
+async def test_a_partner_is_written_to_in_the_registered_language(
+    service: Service, registered: str, language: str, last_day: str
+) -> None:
+    """Or in English, where that has no catalogue."""
+    await speak(service, registered)
+    await asked(service)
+
+    service.clock.set(REMINDER_AT)
+    await service.sweep()
+
+    [mail] = service.mailbox.sent
+    assert mail.language == language
+    assert last_day in mail.subject
