@@ -27,7 +27,7 @@ from cpor_app.adapters.tables.duework import DueWorkTable
 from cpor_app.adapters.tables.indexes import IndexTable
 from cpor_app.adapters.tables.mail_budget import MailBudgetRow
 from cpor_app.adapters.tables.registry import RegistryTable
-from cpor_app.adapters.tables.small import FailuresTable, MailsTable, RequestsTable
+from cpor_app.adapters.tables.small import DryRunsTable, FailuresTable, MailsTable, RequestsTable
 from cpor_app.adapters.tables.usage import ReceiptsTable, UsageTable
 from cpor_app.adapters.texts import Texts
 from cpor_app.adapters.throttle import Throttle
@@ -115,6 +115,7 @@ def build(
         mails=MailsTable(rows),
         usage=UsageTable(rows),
         receipts=ReceiptsTable(rows),
+        dry_runs=DryRunsTable(rows),
         blobs=blobs,
         post=MailPost(texts, links, catalogue, mailer, settings.mail_from),
         mail_budget=MailBudgetRow(rows, Limits(settings.mail_per_minute, settings.mail_per_hour), real_now=clock.real),
@@ -127,6 +128,8 @@ def build(
             decide_business_days=settings.decide_business_days,
             partner_answer_business_days=settings.partner_answer_business_days,
             draft_days=settings.draft_days,
+            sample_percent=settings.sample_percent,
+            dry_runs_per_hour=settings.dry_runs_per_hour,
         ),
         new_id=new_id,
         real_now=clock.real,

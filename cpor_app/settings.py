@@ -107,6 +107,23 @@ class Settings(BaseModel):
             validation_alias=_setting("CPOR_DRAFT_DAYS"), ge=1, le=3650, description="Days after which a draft lapses."
         ),
     ] = 90
+    sample_percent: Annotated[
+        int,
+        Field(
+            validation_alias=_setting("CPOR_SAMPLE_PERCENT"),
+            ge=0,
+            le=100,
+            description="Of the automatically reviewed claims, how many in a hundred `GET /reviews?sample=true` shows.",
+        ),
+    ] = 10
+    dry_runs_per_hour: Annotated[
+        int,
+        Field(
+            validation_alias=_setting("CPOR_DRY_RUNS_PER_HOUR"),
+            ge=1,
+            description="Dry runs that an organisation has in an hour, so that nobody can probe for customers by them.",
+        ),
+    ] = 100
     token_audience: Annotated[
         str,
         Field(

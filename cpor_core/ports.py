@@ -247,6 +247,28 @@ class Receipts(Protocol):
         """Return (position, receipt) pairs behind *after*, newest first."""
 
 
+@dataclass(frozen=True, slots=True)
+class DryRunCount:
+    """How often an organisation has tried in an hour, named by its beginning."""
+
+    organisation: str
+    hour: datetime
+    count: int
+
+
+class DryRuns(Protocol):
+    """Counts of dry runs, so that nobody can probe for customers by them."""
+
+    async def count(self, organisation: str, now: datetime) -> int:
+        """Count one more; returns how many there are in this hour with it."""
+
+    def place(self, organisation: str, now: datetime) -> tuple[str, str, str]:
+        """Return table, partition and key of the count, for it to be forgotten."""
+
+    async def of_hour(self, now: datetime) -> Sequence[DryRunCount]:
+        """Return the counts of the hour in which *now* lies."""
+
+
 class Blobs(Protocol):
     """The bytes of evidence."""
 
@@ -342,6 +364,7 @@ class Ports:
     mails: Mails
     usage: UsageFigures
     receipts: Receipts
+    dry_runs: DryRuns
     blobs: Blobs
     post: Post
     mail_budget: MailBudget

@@ -140,7 +140,7 @@ FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEn
     keyed=True,
     etag=True,
     location=True,
-    refusals=(*FORM, "RequestInProgress"),
+    refusals=(*FORM, "RequestInProgress", "TooManyDryRuns"),
 )
 async def create_claim(call: Call) -> Answer:
     """The dry run answers every check that the claim would fail at submission, and stores nothing."""
@@ -257,7 +257,7 @@ async def delete_claim(call: Call) -> Answer:
     keyed=True,
     if_match="honoured",
     etag=True,
-    refusals=("NotFound", "InvalidState", "SlotCrowded"),
+    refusals=("NotFound", "InvalidState", "SlotCrowded", "TooManyDryRuns"),
 )
 async def submit_claim(call: Call) -> Answer:
     """All failed checks are reported at once. With automatic review and no rival the customer is told next."""

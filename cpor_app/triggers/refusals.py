@@ -7,6 +7,7 @@ STATUSES = MappingProxyType(
     {
         "Unauthenticated": Is.UNAUTHORIZED,
         "TooManyRequests": Is.TOO_MANY_REQUESTS,
+        "TooManyDryRuns": Is.TOO_MANY_REQUESTS,
         "UnsupportedApiVersionValue": Is.BAD_REQUEST,
         "RoleRequired": Is.FORBIDDEN,
         "StaleForm": Is.FORBIDDEN,

@@ -273,6 +273,37 @@ async def redrive_failed_messages(call: Call) -> Answer:
     return Answer(200, Redriven(redriven=len(failures)))
 
 
+class DryRunsView(Value):
+    """How often an organisation has tried in the present hour."""
+
+    organisation: Guid
+    hour: Instant
+    count: int
+
+
+class ListedDryRuns(Value):
+    """Who tries how often, most first."""
+
+    value: tuple[DryRunsView, ...]
+
+
+@operation(
+    blueprint,
+    name="list_dry_runs",
+    method="GET",
+    route="operations/dry-runs",
+    summary="Dry runs of the present hour, by organisation",
+    tag="Operations",
+    roles=OPERATOR,
+    answers={200: ListedDryRuns},
+)
+async def list_dry_runs(call: Call) -> Answer:
+    """An organisation that uses up its hundred may be probing for customers."""
+    counts = sorted(await call.ports.dry_runs.of_hour(await call.now()), key=lambda one: -one.count)
+    views = tuple(DryRunsView(organisation=one.organisation, hour=one.hour, count=one.count) for one in counts)
+    return Answer(200, ListedDryRuns(value=views))
+
+
 class ClockView(Value):
     """The service's time."""
 

@@ -86,6 +86,7 @@ class ReviewFilters(BaseModel):
 
     overdue: QueryFlag | None = None
     competing: QueryFlag | None = None
+    sample: QueryFlag | None = None
 
 
 class ReviewItem(ClaimView):
@@ -142,7 +143,8 @@ async def list_reviews(call: Call) -> Answer:
     kept = {name: str(value).lower() for name, value in filters if value is not None}
     after, limit = call.page(kept)
     now = await call.now()
-    page = await reviews.awaiting_decision(call.ports, now, after=after, limit=limit)
+    listing = reviews.sample if filters.sample else reviews.awaiting_decision
+    page = await listing(call.ports, now, after=after, limit=limit)
     views = []
     for case in page.cases:
         view = shown(case, now)
@@ -173,7 +175,7 @@ async def get_review(call: Call) -> Answer:
     case = await call.any_case()
     now = await call.now()
     view = shown(case, now)
-    failed = await submission.dry_run(call.ports, case.claim, case.claim.acknowledgements, now)
+    failed = await submission.checks_now(call.ports, case.claim, case.claim.acknowledgements, now)
     parties = {party.claim for party in case.rival_parties(now)}
     rivals = await load_all(call.ports, sorted(parties), now)
     contested = [

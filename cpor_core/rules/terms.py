@@ -1,5 +1,6 @@
 """How long each side has: named lengths with their defaults, and the programme's own calendar (rulings 16, 31)."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,6 +18,10 @@ class Terms:
     decide_business_days: int = 5
     partner_answer_business_days: int = 5
     draft_days: int = 90
+    dry_runs_per_hour: int = 100
+    """An organisation's dry runs in an hour (rulings 8)."""
+    sample_percent: int = 10
+    """Of the automatically reviewed claims, the share that a person may look at while the customer can decline."""
 
     def start_review_by(self, at: datetime) -> datetime:
         """Return until when a claim submitted *at* should be taken up; overdue is shown, never decided by a timer."""
@@ -38,6 +43,10 @@ class Terms:
             time_zone=deadline.time_zone,
             reminder_at=reminder_at(deadline.last_day, calendar),
         )
+
+    def is_sampled(self, claim_id: str) -> bool:
+        """Whether a claim is drawn: always the same answer for the same claim, and nobody can aim at it."""
+        return int(hashlib.sha256(claim_id.encode()).hexdigest()[:8], 16) % 100 < self.sample_percent
 
     def draft_lapses_at(self, at: datetime) -> datetime:
         """Return when a draft made *at* lapses."""

@@ -42,6 +42,8 @@ SOON = timedelta(minutes=2)
 ANSWERS_KEPT = timedelta(hours=48)
 REVIEWS = "open"
 """The one partition of the review index."""
+SAMPLE = "sample"
+"""The partition of the claims that are drawn for a look."""
 FORGET = "forget"
 
 
@@ -215,6 +217,9 @@ async def _write_index_rows(ports: Ports, before: Case, after: Case, now: dateti
         position = review_position(claim)
         if position is not None and position != review_position(former):
             await ports.reviews.add(REVIEWS, position, claim.id)
+        drawn = sample_position(claim)
+        if drawn is not None and drawn != sample_position(former) and ports.terms.is_sampled(claim.id):
+            await ports.reviews.add(SAMPLE, drawn, claim.id)
     return cover
 
 
@@ -260,6 +265,13 @@ def review_position(claim: Claim) -> str | None:
     if claim.status is Status.OFFICIAL:
         urgent = claim.look_at
     return f"{urgent.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}" if urgent is not None else None
+
+
+def sample_position(claim: Claim) -> str | None:
+    """Return where a claim stands in the sample: by its window's end, while the customer can decline."""
+    if not claim.automatic_review or claim.status is not Status.AWAITING_CUSTOMER or claim.window_ends_at is None:
+        return None
+    return f"{claim.window_ends_at.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}"
 
 
 AWAITS_DECISION = UNDECIDED - {Status.PARTNER_ACTION_REQUIRED}

@@ -129,13 +129,17 @@ async def _tell_customer(
     if not allowed.permits and allowed.delay is not None:
         return _delayed(now, allowed.delay)  # nothing is promised that could not be sent now
 
+    ours = False
+
     def store_promise(current: Case) -> Case:
+        nonlocal ours
         untold = current.claim.status is Status.AWAITING_CUSTOMER and current.claim.opened_at is None
-        return life.promise(current, promised, recipients) if untold and current.claim.promise == former else current
+        ours = untold and current.claim.promise == former
+        return life.promise(current, promised, recipients) if ours else current
 
     case = await act(ports, case, now, store_promise)
-    if case.claim.promise != promised:
-        return None  # somebody else promised first, or nobody is to be told any more
+    if not ours:
+        return None  # somebody else promised first, be it the same, or nobody is to be told any more
     letters = _letters(case.claim, NOTICE, promised.number, promised.recipients)
     sent = await _send(ports, letters, allowed, now, case.claim.status_since)
     if not sent.delivered and sent.delayed is not None:
@@ -208,7 +212,7 @@ def _promise(
         recipients=addressed,
         customer_name=customer.name,
         incumbents=incumbents,
-        corrected=corrected or (same and former is not None and former.corrected),
+        corrected=corrected or (former is not None and former.corrected and former.recipients == addressed),
     )
     return promised, recipients
 

@@ -1,16 +1,16 @@
 """What a reviewer sees and decides."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cpor_core.errors import Refused
-from cpor_core.model.claim import Item, Reason
+from cpor_core.model.claim import Claim, Item, Reason
 from cpor_core.model.history import PROGRAMME
 from cpor_core.ports import Ports
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases.acts import REVIEWS, Intent, act, review_position
+from cpor_core.use_cases.acts import REVIEWS, SAMPLE, Intent, act, review_position, sample_position
 from cpor_core.use_cases.debts import partner_answers_by
 from cpor_core.use_cases.listing import load_all
 
@@ -81,19 +81,31 @@ class ReviewPage:
 
 
 async def awaiting_decision(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
-    """
-    Return a page of what awaits a decision, in the order of its due instants.
+    """Return a page of what awaits a decision, or a look, in the order of its due instants."""
+    return await _verified(ports, REVIEWS, review_position, now, after=after, limit=limit)
 
-    Index rows are verified on read: one whose claim was decided, or has another due instant by now, leads nowhere and
-    is removed. Its claim was written after the row, so a row without its claim is left for ten minutes to come true.
+
+async def sample(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
+    """Return a page of the drawn claims that were reviewed automatically and are still in their window (rulings 29)."""
+    return await _verified(ports, SAMPLE, sample_position, now, after=after, limit=limit)
+
+
+async def _verified(
+    ports: Ports, partition: str, position_of: Callable[[Claim], str | None], now: datetime, *, after: str, limit: int
+) -> ReviewPage:
     """
-    rows = await ports.reviews.page(REVIEWS, after=after, limit=limit)
+    Return a page of an index, verified on read.
+
+    A row whose claim was decided, or has another instant by now, leads nowhere and is removed. Its claim was written
+    after the row, so a row without its claim is left for ten minutes to come true.
+    """
+    rows = await ports.reviews.page(partition, after=after, limit=limit)
     cases = await load_all(ports, [row.claim_id for row in rows], now)
     page: list[Case] = []
     for row in rows:
         case = cases.get(row.claim_id)
-        if case is not None and row.position == review_position(life.settle(case, now).claim):
+        if case is not None and row.position == position_of(life.settle(case, now).claim):
             page.append(case)
         elif ports.real_now() - row.written_at > STALE_AFTER:
-            await ports.reviews.remove(REVIEWS, row.position)
+            await ports.reviews.remove(partition, row.position)
     return ReviewPage(page, rows[-1].position if len(rows) == limit else None)

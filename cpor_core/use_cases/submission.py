@@ -3,20 +3,22 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cpor_core.errors import Detail, Refused
 from cpor_core.model.catalogue import Engagement
 from cpor_core.model.claim import Acknowledgements, Claim, NewClaim, Reason
 from cpor_core.model.history import Actor
 from cpor_core.model.registry import Customer, Partner
-from cpor_core.ports import Ports
+from cpor_core.ports import DueRow, Ports
 from cpor_core.rules.checks import failed_checks, recent_refusals
 from cpor_core.rules.identifiers import new_claim_id
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases.acts import Intent, act
+from cpor_core.use_cases.acts import FORGET, Intent, act
 from cpor_core.use_cases.drafts import draft
+
+DRY_RUNS_KEPT = timedelta(days=1)
 
 
 async def submit(
@@ -131,7 +133,28 @@ async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: d
 async def dry_run(
     ports: Ports, claim: Claim, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
-    """Return every check that *claim* would fail; never whether somebody else holds a slot (rulings 8)."""
+    """
+    Return every check that *claim* would fail; never whether somebody else holds a slot (rulings 8).
+
+    Raises `TooManyDryRuns`: an organisation has a hundred an hour, and the operator sees who uses them up.
+    """
+    count = await ports.dry_runs.count(claim.organisation, now)
+    if count == 1:
+        place = ports.dry_runs.place(claim.organisation, now)
+        await ports.duework.add([DueRow(now + DRY_RUNS_KEPT, claim.organisation, f"{FORGET}-dry-runs", forget=place)])
+    if count > ports.terms.dry_runs_per_hour:
+        raise Refused(
+            "TooManyDryRuns",
+            f"An organisation has {ports.terms.dry_runs_per_hour} dry runs an hour.",
+            resolution="Wait until the next full hour.",
+        )
+    return await checks_now(ports, claim, acknowledgements, now)
+
+
+async def checks_now(
+    ports: Ports, claim: Claim, acknowledgements: Acknowledgements | None, now: datetime
+) -> Sequence[Detail]:
+    """Return every check that *claim* fails by what the registry says now."""
     known = await _known(ports, claim)
     refusals = (await ports.claims.with_refusals(Case(claim, {}))).refusals
     return failed_checks(claim, known.engagement, known.partner, known.customer, {}, refusals, acknowledgements, now)

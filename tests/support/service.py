@@ -251,6 +251,7 @@ def settings(issuer: LocalIssuer, **changes: Any) -> Settings:
             "CPOR_LINK_SECRETS": "a secret of a test that nobody else knows",
             "CPOR_MAIL_FROM": "noreply@cpor.example",
             "CPOR_WRITES_PER_SECOND": "0",
+            "CPOR_SAMPLE_PERCENT": "100",
             **changes,
         }
     )

@@ -1,17 +1,17 @@
-"""The small tables: `requests` (keyed creations), `mails` (message ids), `failures` (messages from poison queues)."""
+"""The small tables: `requests` (keyed creations), `mails` (message ids), `failures` (messages from poison queues), `settings`."""
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from cpor_app.adapters.queues import AzureQueues
-from cpor_app.adapters.rows import Cell, Delete, Insert, Put, Rows
+from cpor_app.adapters.rows import Cell, Delete, Insert, Put, Replace, Rows
 from cpor_app.adapters.tables import behind
 from cpor_core.errors import Conflict
-from cpor_core.ports import Failure, KeptRequest, SentMail
+from cpor_core.ports import DryRunCount, Failure, KeptRequest, SentMail
 from cpor_core.rules.identifiers import newest_first
 
-REQUESTS, MAILS, FAILURES = "requests", "mails", "failures"
+REQUESTS, MAILS, FAILURES, SETTINGS = "requests", "mails", "failures", "settings"
 SENT, FAILED = "sent", "failed"
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
@@ -103,6 +103,43 @@ class FailuresTable:
         """Put its ids back into the queue it came from, then forget it."""
         await self._queues.send(failure.queue, failure.body)
         await self._rows.write(FAILURES, FAILED, Delete(_position(failure)))
+
+
+class DryRunsTable:
+    """`cpor_core.ports.DryRuns` over rows of `settings`: partition = hour, row = organisation."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def count(self, organisation: str, now: datetime) -> int:
+        """Count one more; returns how many there are in this hour with it."""
+        while True:
+            row = await self._rows.get(SETTINGS, _hour(now), organisation)
+            count = int(str(row.values["count"])) + 1 if row is not None else 1
+            values: dict[str, Cell] = {"count": count}
+            try:
+                op = Insert(organisation, values) if row is None else Replace(organisation, values, row.etag)
+                await self._rows.write(SETTINGS, _hour(now), op)
+            except Conflict:
+                continue
+            return count
+
+    def place(self, organisation: str, now: datetime) -> tuple[str, str, str]:
+        """Return table, partition and key of the count, for it to be forgotten."""
+        return SETTINGS, _hour(now), organisation
+
+    async def of_hour(self, now: datetime) -> Sequence[DryRunCount]:
+        """Return the counts of the hour in which *now* lies."""
+        hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        return [
+            DryRunCount(row.key, hour, int(str(row.values["count"])))
+            async for row in self._rows.query(SETTINGS, _hour(now))
+        ]
+
+
+def _hour(now: datetime) -> str:
+    return f"dryruns-{now.astimezone(UTC):%Y%m%dT%H}"
 
 
 def _position(failure: Failure) -> str:
