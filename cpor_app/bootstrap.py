@@ -15,7 +15,7 @@ from cpor_app.adapters.hints import CUSTOMER_NOTICES, MAIL_EVENTS, POISON, QUEUE
 from cpor_app.adapters.identity import TokenSettings, TokenVerifier
 from cpor_app.adapters.ids import new_id
 from cpor_app.adapters.links import Links
-from cpor_app.adapters.pages import Pages
+from cpor_app.adapters.pages import Pages, end_of
 from cpor_app.adapters.post import Mailer, MailPost
 from cpor_app.adapters.queues import AzureQueues
 from cpor_app.adapters.rows import AzureRows, Rows
@@ -37,7 +37,7 @@ from cpor_core.rules.business_days import Calendar
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.terms import Terms
 
-__all__ = ["CUSTOMER_NOTICES", "MAIL_EVENTS", "STORAGE", "Services", "build", "ready", "use"]
+__all__ = ["CUSTOMER_NOTICES", "MAIL_EVENTS", "STORAGE", "Services", "build", "end_of", "ready", "use"]
 
 CONTAINERS = ("evidence",)
 

@@ -7,16 +7,17 @@ from pydantic import JsonValue
 
 from cpor_app.adapters.links import Links
 from cpor_app.adapters.naming import engagement_name, item_names, told_of
-from cpor_app.adapters.texts import Act, ActForm, Closing, MessageKind, PageFacts, Texts
+from cpor_app.adapters.texts import Act, ActForm, Closing, HeldAssociation, MessageKind, PageFacts, Texts
 from cpor_app.adapters.texts import Receipt as ShownReceipt
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import Claim, Item, Status
 from cpor_core.model.people import CallerKind
 from cpor_core.model.usage import Receipt
+from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import is_given_away, settle
 from cpor_core.use_cases.customer import Opened, possible_acts
 from cpor_core.use_cases.receipts import SHOWN
-from cpor_core.views import associated_items, window_view
+from cpor_core.views import associated_items, association_view, window_view
 
 MESSAGES: Mapping[str, MessageKind] = {
     "NotFound": MessageKind.NOT_FOUND,
@@ -30,6 +31,11 @@ MESSAGES: Mapping[str, MessageKind] = {
     "UnsupportedMediaType": MessageKind.BAD_FORM,
     "PayloadTooLarge": MessageKind.REASON_TOO_LONG,
 }
+
+
+def end_of(association_id: str) -> str:
+    """Return the act for which the nonce is made that ends another association from this page."""
+    return f"end {association_id}"
 
 
 class Pages:
@@ -103,11 +109,24 @@ class Pages:
                 )
                 for receipt in receipts
             ),
+            others=tuple(self._held(other, shown, token, now) for other in opened.others),
             just_done=Act(done) if done in set(Act) else None,
             more_receipts=len(receipts) == SHOWN,
             chosen_language=chosen_language,
         )
         return self._texts.page(language, facts)
+
+    def _held(self, other: Case, here: Claim, token: str, now: datetime) -> HeldAssociation:
+        claim = settle(other, now).claim
+        held = [item for item in claim.items if claim.holds(item.key)]
+        return HeldAssociation(
+            association_id=claim.id,
+            partner_name=claim.partner_name,
+            engagement_name=engagement_name(self._catalogue, claim),
+            items=item_names(self._catalogue, claim, held),
+            since=claim.official_since or now,
+            form=ActForm(self._address(here, "end"), self._links.nonce(token, end_of(claim.id), now)),
+        )
 
     def as_json(self, opened: Opened, token: str, now: datetime, receipts: Sequence[Receipt]) -> dict[str, JsonValue]:
         """Return the same as JSON, with a nonce for each act that is possible now."""
@@ -130,6 +149,15 @@ class Pages:
             "acts": [
                 {"act": act, "action": self._address(shown, act), "nonce": self._links.nonce(token, act, now)}
                 for act in possible_acts(shown, case, opened.recipient, now)
+            ],
+            "associations": [
+                {
+                    "association": other.model_dump(mode="json", by_alias=True),
+                    "action": self._address(shown, "end"),
+                    "nonce": self._links.nonce(token, end_of(other.id), now),
+                }
+                for case in opened.others
+                if (other := association_view(settle(case, now).claim)) is not None
             ],
             "accessReceipts": [receipt.model_dump(mode="json", by_alias=True) for receipt in receipts],
         }

@@ -6,16 +6,18 @@ from urllib.parse import parse_qsl
 import azure.functions as func
 from pydantic import BaseModel, JsonValue
 
-from cpor_app.triggers.http import JSON, Answer, Call, operation, validated, wants_json
+from cpor_app.bootstrap import end_of
+from cpor_app.triggers.http import JSON, Answer, Call, not_found, operation, validated, wants_json
 from cpor_core.errors import Refused
 from cpor_core.model.base import Text1000, Value
 from cpor_core.model.claim import ClaimedCustomer, Item, Status
 from cpor_core.model.usage import Receipt
 from cpor_core.ports import Remark
+from cpor_core.transitions.case import Case
 from cpor_core.use_cases import customer
 from cpor_core.use_cases.acts import Intent
 from cpor_core.use_cases.receipts import receipts_of
-from cpor_core.views import AssociatedItem, WindowView
+from cpor_core.views import AssociationView, AssociatedItem, WindowView
 
 blueprint = func.Blueprint()
 ROUTE = "customer/requests/{requestId}"
@@ -48,6 +50,14 @@ class RequestedAssociation(Value):
     items: tuple[AssociatedItem, ...]
 
 
+class OtherAssociation(Value):
+    """Another association of the tenant, and the form that ends it."""
+
+    association: AssociationView
+    action: str
+    nonce: str
+
+
 class RequestPage(Value):
     """The page as JSON."""
 
@@ -60,6 +70,7 @@ class RequestPage(Value):
     window: WindowView | None
     association: RequestedAssociation | None
     acts: tuple[OfferedAct, ...]
+    associations: tuple[OtherAssociation, ...]
     access_receipts: tuple[Receipt, ...]
 
 
@@ -70,6 +81,7 @@ class Form(Value):
     nonce: str = ""
     reason: Text1000 | None = None
     lang: str | None = None
+    association_id: str | None = None
 
 
 @operation(
@@ -179,7 +191,8 @@ async def _do(call: Call, act: str) -> Answer:
     form = _form(call)
     opened = await _opened(call, form.t)
     now = await call.now()
-    if not call.services.links.check_nonce(form.nonce, form.t, act, now):
+    target = form.association_id if act == "end" and form.association_id != opened.case.claim.id else None
+    if not call.services.links.check_nonce(form.nonce, form.t, act if target is None else end_of(target), now):
         raise Refused(
             "StaleForm",
             "The form is older than an hour, or not of this page.",
@@ -189,7 +202,10 @@ async def _do(call: Call, act: str) -> Answer:
     actor = customer.recipient_actor(opened.recipient)
     remark = Remark("customer", actor.id, form.reason, now) if form.reason else None
     intent = Intent(who=actor.id, remark=remark)
-    if act == "not-me":
+    after = opened.case
+    if target is not None:
+        await customer.end(call.ports, await _other(call, opened, target), actor, now, intent)
+    elif act == "not-me":
         after = await customer.not_me(call.ports, opened, now, intent)
     else:
         after = await _ACTS[act](call.ports, opened.case, actor, now, intent)
@@ -199,6 +215,15 @@ async def _do(call: Call, act: str) -> Answer:
     if form.lang is not None and form.lang.replace("-", "").isalnum() and form.lang.isascii():
         location += f"&lang={form.lang}"
     return Answer(303, None, HTML, {"Location": location})
+
+
+async def _other(call: Call, opened: customer.Opened, association_id: str) -> Case:
+    """Return another association of the tenant that this link may end. Raises `NotFound`."""
+    now = await call.now()
+    for case in (await customer.with_others(call.ports, opened, now)).others:
+        if case.claim.id == association_id:
+            return case
+    raise not_found("association")
 
 
 _ACTS = {"decline": customer.decline, "undo": customer.undo, "end": customer.end}
@@ -222,6 +247,7 @@ def _form(call: Call) -> Form:
 async def _page(call: Call, opened: customer.Opened, query: LinkQuery) -> Answer:
     now = await call.now()
     pages = call.services.pages
+    opened = await customer.with_others(call.ports, opened, now)
     receipts = await receipts_of(call.ports, opened.case)
     if wants_json(call.headers):
         values: JsonValue = pages.as_json(opened, query.t, now, receipts)

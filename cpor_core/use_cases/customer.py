@@ -1,16 +1,18 @@
 """The customer's own acts: no, the no taken back, the end; by mailed link or by token."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cpor_core.errors import Refused
-from cpor_core.model.claim import CLOSED, OPEN, Claim, Reason, Recipient, Status
+from cpor_core.model.claim import CLOSED, OPEN, Claim, Reason, Recipient, RecipientKind, Status
 from cpor_core.model.history import Actor, ActorKind
 from cpor_core.ports import Ports
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case, invalid_state
 from cpor_core.use_cases.acts import Intent, act, find
 from cpor_core.use_cases.debts import partner_answers_by
+from cpor_core.use_cases.tenants import cases_of
 
 LINK_LIVES = timedelta(days=90)
 """A link lives until so long after its claim is closed (rulings 23)."""
@@ -22,6 +24,8 @@ class Opened:
 
     case: Case
     recipient: Recipient
+    others: Sequence[Case] = ()
+    """The tenant's other official associations; only behind the link of a registered notice address (rulings 23)."""
 
 
 async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) -> Opened:
@@ -33,6 +37,19 @@ async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) 
     if now >= expires_at(life.settle(case, now).claim):
         raise Refused("LinkExpired", "This link has expired.", resolution="Ask the programme if you have questions.")
     return Opened(case, found)
+
+
+async def with_others(ports: Ports, opened: Opened, now: datetime) -> Opened:
+    """Return what a link leads to with the tenant's other associations, if it was mailed to a registered address."""
+    if opened.recipient.kind is not RecipientKind.NOTICE_ADDRESS:
+        return opened
+    known = await ports.registry.customer(opened.case.claim.tenant_id)
+    registered = {address.lower() for address in known.value.notice_addresses} if known is not None else set()
+    if opened.recipient.email.lower() not in registered:
+        return opened
+    cases = await cases_of(ports, opened.case.claim.tenant_id, now)
+    others = [c for c, shown in cases if shown.status is Status.OFFICIAL and shown.id != opened.case.claim.id]
+    return replace(opened, others=others)
 
 
 def expires_at(shown: Claim) -> datetime:

@@ -8,28 +8,19 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from cpor_app.adapters.catalogue import load_catalogue
-from cpor_app.adapters.hints import CUSTOMER_NOTICES, QueueHints
-from cpor_app.adapters.queues import AzureQueues
+from cpor_app import bootstrap
+from cpor_app.adapters.hints import CUSTOMER_NOTICES
 from cpor_app.adapters.rows import Op
-from cpor_app.adapters.tables.claims import ClaimsTable
-from cpor_app.adapters.tables.duework import DueWorkTable
-from cpor_app.adapters.tables.indexes import IndexTable
-from cpor_app.adapters.tables.mail_budget import MailBudgetRow
-from cpor_app.adapters.tables.registry import RegistryTable
-from cpor_app.adapters.tables.small import FailuresTable, MailsTable, RequestsTable
-from cpor_app.adapters.tables.usage import ReceiptsTable, UsageTable
+from cpor_app.adapters.storage import StorageConnection
+from cpor_app.settings import Settings
 from cpor_core.errors import MailDelayed, RecipientRefused
 from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient
 from cpor_core.model.history import Entry
 from cpor_core.ports import DueRow, Letter, Ports
-from cpor_core.rules.business_days import Calendar
-from cpor_core.rules.mail_budget import Limits
-from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases import customer as customers
@@ -38,6 +29,7 @@ from cpor_core.use_cases.acts import NO_INTENT, Intent, find, shown
 from cpor_core.use_cases.past import past
 from cpor_core.use_cases.sweep import SHARDS, Swept, sweep
 from cpor_core.views import ClaimView
+from devhost.issuer import AUDIENCE, ISSUER
 from tests.core.making import (
     ACKNOWLEDGED,
     ADATUM,
@@ -59,6 +51,24 @@ from tests.doubles.memory_blobs import MemoryBlobs
 from tests.doubles.memory_queues import MemoryQueues
 from tests.doubles.memory_rows import MemoryRows
 
+_NOWHERE = StorageConnection.from_text(
+    "DefaultEndpointsProtocol=http;AccountName=nowhere;AccountKey=dGVzdA==;"
+    "BlobEndpoint=http://127.0.0.1:1/nowhere;QueueEndpoint=http://127.0.0.1:1/nowhere;"
+    "TableEndpoint=http://127.0.0.1:1/nowhere"
+)
+_SETTINGS = Settings.from_environment(
+    {
+        "CPOR_SANDBOX": "1",
+        "CPOR_PUBLIC_URL": "http://127.0.0.1:7071/api",
+        "CPOR_PROGRAMME_TENANT": "00000000-0000-4000-8000-00000000c0de",
+        "CPOR_TOKEN_AUDIENCE": AUDIENCE,
+        "CPOR_TOKEN_ISSUER": ISSUER,
+        "CPOR_TOKEN_JWKS_URL": "http://127.0.0.1:1/keys",
+        "CPOR_LINK_SECRETS": "a secret of a test that nobody else knows",
+        "CPOR_MAIL_FROM": "noreply@cpor.example",
+        "CPOR_SAMPLE_PERCENT": "100",
+    }
+)
 Meddler = Callable[[str, Sequence[Op]], Awaitable[None]]
 
 
@@ -151,28 +161,17 @@ class World:
         self.queues = MemoryQueues()
         self.blobs = MemoryBlobs()
         self.post = Postbox()
-        queues = cast("AzureQueues", self.queues)
         numbers = itertools.count(1)
-        self.ports = Ports(
-            claims=ClaimsTable(self.rows),
-            duework=DueWorkTable(self.rows),
-            partner_claims=IndexTable(self.rows, "partnerclaims"),
-            reviews=IndexTable(self.rows, "reviews"),
-            registry=RegistryTable(self.rows),
-            requests=RequestsTable(self.rows),
-            mails=MailsTable(self.rows),
-            usage=UsageTable(self.rows),
-            receipts=ReceiptsTable(self.rows),
+        built = bootstrap.build(_SETTINGS, _NOWHERE, clock=self.clock).ports
+        for port in vars(built).values():  # every store over these rows, whichever there are
+            for own, double in (("_rows", self.rows), ("_queues", self.queues)):
+                if hasattr(port, own):
+                    setattr(port, own, double)
+        self.ports = replace(
+            built,
             blobs=self.blobs,
             post=self.post,
-            mail_budget=MailBudgetRow(self.rows, Limits(), self.clock.real),
-            hints=QueueHints(queues),
-            failures=FailuresTable(self.rows, queues),
-            catalogue=load_catalogue(),
-            terms=Terms(programme=Calendar(country="US", time_zone="UTC")),
-            new_id=lambda: f"{next(numbers) * 0x9E3779B97F4A7C15 % 2**128:032x}",
-            real_now=self.clock.real,
-            now=self.clock.now,
+            new_id=lambda: f"{next(numbers) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}",
         )
 
     # --- the registry -------------------------------------------------------------------------------------------------

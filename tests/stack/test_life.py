@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from devhost.samples import ADATUM, FABRIKAM, OPERATOR, PARTNERS
-from tests.stack.running import MAKE_RUN, STACK, Place, running_stack
+from tests.stack.running import MAKE_RUN, PATIENCE_SECONDS, STACK, Place, running_stack
 
 
 def test_signal_ends_everything_and_the_next_start_finds_all_that_was(place: Place) -> None:
@@ -56,7 +56,7 @@ def test_when_a_part_dies_the_rest_ends_and_it_says_which(place: Place, part: st
     """A stack that does half its work must not go on."""
     with running_stack(place) as stack:
         os.kill(place.part(part), signal.SIGKILL)
-        code = stack.process.wait(20)
+        code = stack.process.wait(PATIENCE_SECONDS)
 
         place.verify_nothing_is_left()
     assert code == 1

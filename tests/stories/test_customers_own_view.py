@@ -77,3 +77,37 @@ async def test_no_at_the_last_instant_counts_and_at_the_end_it_ends(service: Ser
     assert answer.json()["status"] == "ended"
     shown = (await service.request("GET", f"/claims/{claim['id']}")).json()
     assert shown["association"]["since"] == shown["association"]["endedAt"] == claim["window"]["endsAt"]
+
+
+async def test_link_of_a_registered_address_ends_any_association_of_the_tenant(service: Service) -> None:
+    """The contact's own link shows and ends only its claim; the registered address's shows and ends all."""
+    items = [{"workload": "teams"}]
+    other = await service.submitted(tenant=OTHER_PARTNER, engagement="modern-work-security-usage", items=items)
+    await service.review("POST", f"/reviews/{other['id']}/start")
+    await service.review("POST", f"/reviews/{other['id']}/approve")
+    await service.deliver()
+    await service.register(noticeAddresses=["it@contoso.fr"])
+    await service.official()
+    link = {
+        mail.to_address: address for mail, address in zip(service.mailbox.sent, service.mailbox.links(), strict=True)
+    }
+
+    async def page(address: str) -> Any:
+        path = link[address].removeprefix("http://127.0.0.1:7071/api")
+        return (await service.request("GET", path, role=None, headers={"Accept": "application/json"})).json()
+
+    async def end(address: str, nonce: str) -> int:
+        url, _, token = link[address].removeprefix("http://127.0.0.1:7071/api").partition("?t=")
+        form = {"t": token, "nonce": nonce, "associationId": other["id"]}
+        return (await service.request("POST", f"{url}/end", role=None, data=form)).status_code
+
+    contacts = await page("anne.durand@contoso.fr")
+    everything = await page("it@contoso.fr")
+    own_nonce = next(one["nonce"] for one in everything["acts"] if one["act"] == "end")
+
+    assert contacts["associations"] == []
+    assert [one["association"]["id"] for one in everything["associations"]] == [other["id"]]
+    assert await end("it@contoso.fr", own_nonce) == 403
+    assert await end("it@contoso.fr", everything["associations"][0]["nonce"]) == 303
+    shown = (await service.request("GET", f"/claims/{other['id']}", tenant=OTHER_PARTNER)).json()
+    assert (shown["status"], shown["association"]["endReason"]) == ("ended", "customerOptedOut")
