@@ -30,8 +30,8 @@ from openapi_pydantic import (
     Tag,
 )
 from openapi_pydantic import Operation as Described
-from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 import function_app  # noqa: F401 - it loads every module that enters operations into the table
@@ -407,29 +407,29 @@ class Models:
 
     def __init__(self, lines: Sequence[Operation]) -> None:
         """Make them, all at once, so that names stay clear."""
-        queries: set[type[BaseModel]] = {line.query for line in lines if line.query is not None} | {Paging}
-        taken: set[type[BaseModel]] = queries | {line.body for line in lines if _is_model(line.body)}
+        queries = {line.query for line in lines if line.query is not None} | {Paging}
+        taken = queries | {line.body for line in lines if _has_a_form(line.body)}
         sent = {model for line in lines for answer in line.answers.values() for model in _models(answer)}
-        wanted: list[tuple[type[BaseModel], Mode]] = [
-            *((model, "validation") for model in sorted(taken, key=_name)),
-            *((model, "serialization") for model in sorted(sent, key=_name)),
+        wanted: list[tuple[Any, Mode, TypeAdapter[Any]]] = [
+            *((model, "validation", TypeAdapter(model)) for model in sorted(taken, key=_name)),
+            *((model, "serialization", TypeAdapter(model)) for model in sorted(sent, key=_name)),
         ]
-        made, of_all = models_json_schema(wanted, ref_template=SCHEMAS + "{model}", schema_generator=_Schemas)
+        made, of_all = TypeAdapter.json_schemas(wanted, ref_template=SCHEMAS + "{model}", schema_generator=_Schemas)
         self._of: Mapping[Any, Json] = {key: _renamed(reference) for key, reference in made.items()}
         named = {_short(name): _tidied(_renamed(schema)) for name, schema in of_all["$defs"].items()}
         self._all: Mapping[str, Json] = {name: {**schema, **SHAPES.get(name, {})} for name, schema in named.items()}
         not_kept = {self.taken(model)["$ref"] for model in queries}
         self.kept = {name: schema for name, schema in self._all.items() if SCHEMAS + name not in not_kept}
 
-    def taken(self, model: type[BaseModel]) -> Json:
-        """Return the schema of what we take, as a reference."""
+    def taken(self, model: Any) -> Json:
+        """Return the schema of what we take; of a model, as a reference."""
         return dict(self._of[model, "validation"])
 
     def sent(self, model: Any) -> Json:
         """Return the schema of what we send: a reference, or several to choose from."""
         if isinstance(model, tuple):
             return {"oneOf": [self.sent(one) for one in model]}
-        if _is_model(model):
+        if _has_a_form(model):
             return dict(self._of[model, "serialization"])
         return {"type": "object"} if model is dict else {"type": "string"}
 
@@ -509,15 +509,16 @@ def _renamed(schema: Any) -> Any:
             return schema
 
 
-def _name(model: type[BaseModel]) -> str:
-    return model.__name__
+def _name(model: Any) -> str:
+    return model.__name__ if isinstance(model, type) else str(model)
 
 
-def _is_model(model: object) -> bool:
-    return isinstance(model, type) and issubclass(model, BaseModel)
+def _has_a_form(model: Any) -> bool:
+    """Whether it is a model, or several to choose from: not bytes, text or any object at all."""
+    return model not in (None, bytes, str, dict)
 
 
-def _models(answer: Any) -> Iterator[type[BaseModel]]:
+def _models(answer: Any) -> Iterator[Any]:
     match answer:
         case tuple():
             parts: Iterable[Any] = answer
@@ -525,7 +526,7 @@ def _models(answer: Any) -> Iterator[type[BaseModel]]:
             parts = answer.values()
         case _:
             parts = (answer,)
-    yield from (part for part in parts if _is_model(part))
+    yield from (part for part in parts if _has_a_form(part))
 
 
 def _tidied(schema: Json) -> Json:
@@ -612,7 +613,7 @@ def _request_body(line: Operation, schemas: Models) -> RequestBody:
 
 
 def _taken(line: Operation, kind: str, schemas: Models) -> MediaType:
-    if not _is_model(line.body):
+    if not _has_a_form(line.body):
         return MediaType()  # bytes of any kind: their content decides
     schema = schemas.taken(line.body)
     if line.method == "PATCH":

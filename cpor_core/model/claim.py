@@ -385,6 +385,8 @@ class Claim(Value):
     disputed_before: bool = False
     refused_before: Instant | None = None
     """When this customer last said no to the same partner, within the 12 months before the submission (rulings 21)."""
+    evidence_by: Instant | None = None
+    """Until when the holder of a contested item is asked for evidence to defend it."""
     look_at: Instant | None = None
     """Since when a reviewer should look at an official claim: a mail about it came back; their comment settles it."""
 

@@ -65,7 +65,11 @@ def next_step(claim: Claim, now: datetime) -> NextStep:
             if claim.disputed_before or claim.status_reason in NOT_DISPUTABLE:
                 return NOTHING
             return NextStep(owner=Owner.PARTNER, action=Action.DISPUTE, due=claim.due)
-        case Status.OFFICIAL | Status.ENDED | Status.WITHDRAWN | Status.REJECTED_FINAL | Status.DELETED:
+        case Status.OFFICIAL:
+            if claim.evidence_by is not None and now < claim.evidence_by:
+                return NextStep(owner=Owner.PARTNER, action=Action.ANSWER, due=claim.evidence_by)
+            return NOTHING
+        case Status.ENDED | Status.WITHDRAWN | Status.REJECTED_FINAL | Status.DELETED:
             return NOTHING
         case _:
             assert_never(claim.status)

@@ -278,7 +278,15 @@ def start_review(case: Case, actor: Actor, at: datetime, *, decide_by: datetime)
 def request_information(
     case: Case, actor: Actor, at: datetime, reasons: Sequence[Reason], *, answer_by: TimeToAnswer
 ) -> Case:
-    """Ask the partner for more, for one or several reasons, each an entry of its own. Raises `InvalidState`."""
+    """
+    Ask the partner for more, for one or several reasons, each an entry of its own. Raises `InvalidState`.
+
+    The holder of a contested item may be asked for evidence too; its association goes on meanwhile (rulings 15).
+    """
+    if case.claim.status is Status.OFFICIAL and case.rival_parties(at):
+        for reason in reasons:
+            case = case.record(Act.INFORMATION_REQUESTED, actor, at, reason=reason, evidence_by=answer_by.ends_at)
+        return case
     _require(case, "sent back", Status.UNDER_REVIEW)
     asked = _asked(case.claim, reasons, answer_by)
     for reason in reasons:

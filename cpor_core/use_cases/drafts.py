@@ -399,7 +399,9 @@ async def add_evidence(
         _verify_may_add(current, upload, now)
         kept = tuple(evidence for evidence in current.claim.evidence if evidence.file_name != upload.file_name)
         new = len(kept) == len(current.claim.evidence)
-        return current.record(Act.EVIDENCE_ADDED, actor, now, evidence=(*kept, made), only_contacts_changed=False)
+        return current.record(
+            Act.EVIDENCE_ADDED, actor, now, evidence=(*kept, made), only_contacts_changed=False, evidence_by=None
+        )
 
     replaced = [e.blob for e in case.claim.evidence if e.file_name == upload.file_name]
     if replaced:

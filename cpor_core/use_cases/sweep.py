@@ -41,11 +41,20 @@ class Swept:
 
 
 async def sweep(ports: Ports, now: datetime) -> Swept:
-    """Pay everything that is due at *now*; safe to run twice, late, or at the same time as another."""
+    """
+    Pay everything that is due at *now*; safe to run twice, late, or at the same time as another.
+
+    Raises the fault of a shard that could not be read, after the others are done.
+    """
     swept = Swept()
     stop_at = ports.real_now() + TIME_LIMIT
     gate = asyncio.Semaphore(IN_FLIGHT)
-    await asyncio.gather(*(_sweep_shard(ports, shard, now, stop_at, gate, swept) for shard in range(SHARDS)))
+    ended = await asyncio.gather(
+        *(_sweep_shard(ports, shard, now, stop_at, gate, swept) for shard in range(SHARDS)), return_exceptions=True
+    )
+    for fault in ended:  # only now: a shard that can't be read must not stop the others
+        if fault is not None:
+            raise fault
     return swept
 
 

@@ -202,3 +202,21 @@ async def test_a_no_is_taken_while_the_partner_looks_for_another_contact(service
     declined = (await service.request("GET", f"/claims/{claim['id']}")).json()
     assert declined["status"] == "declined"
     assert declined["nextStep"]["owner"] == "nobody"
+
+
+async def test_holder_of_a_contested_item_is_asked_for_evidence_without_losing_anything(service: Service) -> None:
+    """Its association goes on; what it owes is shown until it has added evidence, or its time is over."""
+    holder = await service.official()
+    alone = await service.review(
+        "POST", f"/reviews/{holder['id']}/request-information", json={"reasons": ["datesMissingOrOld"]}
+    )
+    await service.submitted(tenant=OTHER_PARTNER)
+
+    asked = await service.review(
+        "POST", f"/reviews/{holder['id']}/request-information", json={"reasons": ["datesMissingOrOld"]}
+    )
+    added = await service.request("PUT", f"/claims/{holder['id']}/evidence/new.pdf", content=PDF)
+
+    assert alone.status_code == 409
+    assert (asked.json()["status"], asked.json()["nextStep"]["action"]) == ("official", "answer")
+    assert added.json()["nextStep"]["action"] == "none"

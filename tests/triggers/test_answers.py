@@ -167,7 +167,9 @@ async def test_version_may_be_left_out_and_an_unknown_one_is_refused(service: Se
 async def answers_of_all_kinds(service: Service) -> dict[str, httpx.Response]:
     """Return one answer of each kind."""
     claim = await service.told()
-    draft = await service.draft(items=[{"product": "dynamics-365-sales", "subscriptionId": "c" * 8 + "-0000" * 3 + "-" + "0" * 12}])
+    draft = await service.draft(
+        items=[{"product": "dynamics-365-sales", "subscriptionId": "c" * 8 + "-0000" * 3 + "-" + "0" * 12}]
+    )
     link = next(service.mailbox.links()).partition("/api")[2]
     page = (await service.request("GET", link, role=None, headers={"Accept": "application/json"})).json()
     form = {"t": link.partition("?t=")[2], "nonce": page["acts"][0]["nonce"]}

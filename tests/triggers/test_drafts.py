@@ -63,7 +63,9 @@ async def test_ids_in_capitals_are_taken_and_lowered(service: Service) -> None:
 
 async def test_engagement_that_nobody_knows_is_refused(service: Service) -> None:
     """EngagementUnknown, and where they are listed."""
-    error = refused(await service.request("POST", "/claims", json=claim_as_sent(engagement="x")), 400, "EngagementUnknown")
+    error = refused(
+        await service.request("POST", "/claims", json=claim_as_sent(engagement="x")), 400, "EngagementUnknown"
+    )
 
     assert error["target"] == "engagement"
     assert "/engagements" in error["resolution"]
@@ -111,12 +113,17 @@ async def test_location_has_4_to_10_digits(service: Service, partner_id: object)
 
 async def test_claim_has_1_to_30_items_none_of_them_twice(service: Service) -> None:
     """An item is twice there when its subscription is, whatever its product."""
-    twice = [*subscriptions(2), {"product": "dynamics-365-customer-service", "subscriptionId": subscriptions(1)[0]["subscriptionId"].upper()}]
+    twice = [
+        *subscriptions(2),
+        {"product": "dynamics-365-customer-service", "subscriptionId": subscriptions(1)[0]["subscriptionId"].upper()},
+    ]
 
     for items, status in ((subscriptions(30), 201), (subscriptions(31), 400), ([], 400)):
         assert (await service.request("POST", "/claims", json=claim_as_sent(items=items))).status_code == status
     for repeated in (twice, [subscriptions(1)[0]] * 2):
-        error = refused(await service.request("POST", "/claims", json=claim_as_sent(items=repeated)), 400, "DuplicateItem")
+        error = refused(
+            await service.request("POST", "/claims", json=claim_as_sent(items=repeated)), 400, "DuplicateItem"
+        )
         assert error["target"] == f"items[{len(repeated) - 1}]"
 
 
@@ -166,7 +173,8 @@ async def test_fields_of_another_engagement_are_refused(
 
 
 @pytest.mark.parametrize(
-    "left_out", ["name", "partnerId", "engagement", "customer", "items", "contacts", "contacts.customer", "contacts.partner"]
+    "left_out",
+    ["name", "partnerId", "engagement", "customer", "items", "contacts", "contacts.customer", "contacts.partner"],
 )
 async def test_a_draft_is_sent_whole(service: Service, left_out: str) -> None:
     """Only what is optional may be missing."""
@@ -202,7 +210,9 @@ async def test_dry_run_tells_every_check_and_stores_nothing(service: Service) ->
     assert (await service.request("GET", "/claims")).json() == {"value": []}
 
 
-@pytest.mark.parametrize("change", [{"engagement": "x"}, {"partnerId": OTHER_PARTNER_ID}, {"items": subscriptions(1) * 2}])
+@pytest.mark.parametrize(
+    "change", [{"engagement": "x"}, {"partnerId": OTHER_PARTNER_ID}, {"items": subscriptions(1) * 2}]
+)
 async def test_dry_run_refuses_what_creation_refuses(service: Service, change: dict[str, Any]) -> None:
     """With the same code: a body that makes no draft can't be judged as a submission."""
     really = await service.request("POST", "/claims", json=claim_as_sent(**change))
@@ -227,10 +237,14 @@ async def test_dry_run_of_a_draft_is_the_submission_without_it(service: Service)
 
 async def test_dry_run_does_not_tell_that_a_place_is_held(service: Service) -> None:
     """Neither by an answer nor by a header: there is no oracle about others (rulings 8)."""
-    before = await service.request("POST", "/claims?validate=true", tenant=OTHER_PARTNER, json=claim_as_sent(OTHER_PARTNER))
+    before = await service.request(
+        "POST", "/claims?validate=true", tenant=OTHER_PARTNER, json=claim_as_sent(OTHER_PARTNER)
+    )
     await service.official()
 
-    after = await service.request("POST", "/claims?validate=true", tenant=OTHER_PARTNER, json=claim_as_sent(OTHER_PARTNER))
+    after = await service.request(
+        "POST", "/claims?validate=true", tenant=OTHER_PARTNER, json=claim_as_sent(OTHER_PARTNER)
+    )
 
     assert after.json() == before.json()
 
@@ -241,7 +255,10 @@ async def test_unknown_tenant_and_wrong_domain_are_told_alike(service: Service) 
     unknown["customer"] = {"tenantId": "bbbbbbbb-0000-4000-8000-00000000000f", "domain": "contoso.fr"}
     wrong["customer"] = {"tenantId": CUSTOMER, "domain": "fabrikam.fr"}
 
-    told = [(await service.request("POST", "/claims?validate=true", json=sent)).json()["details"] for sent in (unknown, wrong)]
+    told = [
+        (await service.request("POST", "/claims?validate=true", json=sent)).json()["details"]
+        for sent in (unknown, wrong)
+    ]
 
     assert told[0] == told[1]
     assert [detail["code"] for detail in told[0]].count("TenantDomainMismatch") == 1

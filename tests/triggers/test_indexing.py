@@ -112,7 +112,8 @@ def test_every_route_reaches_its_own_function(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/api/nothing/here"), ("TRACE", "/api/claims"), ("PUT", "/api/claims"), ("GET", "/api/")]
+    ("method", "path"),
+    [("GET", "/api/nothing/here"), ("TRACE", "/api/claims"), ("PUT", "/api/claims"), ("GET", "/api/")],
 )
 def test_what_no_other_function_takes_reaches_the_last_one(method: str, path: str) -> None:
     """So that unknown addresses and wrong methods get our own refusal."""

@@ -113,7 +113,11 @@ async def test_user_drafts_and_does_not_decide(service: Service) -> None:
     refused(dry_run, 403, "RoleRequired")
     for act in ("submit", "withdraw", "resubmit", "dispute"):
         refused(await service.request("POST", f"{path}/{act}", json={}, **user), 403, "RoleRequired")
-    refused(await service.request("POST", f"{path.replace('claims', 'associations')}/end", json={}, **user), 403, "RoleRequired")
+    refused(
+        await service.request("POST", f"{path.replace('claims', 'associations')}/end", json={}, **user),
+        403,
+        "RoleRequired",
+    )
     assert (await service.request("DELETE", f"{path}/evidence/sow.pdf", **user)).status_code == 204
     assert (await service.request("DELETE", path, **user)).status_code == 204
 

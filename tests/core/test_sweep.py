@@ -1,0 +1,376 @@
+"""The timer: it pays what is due and nothing else, whatever goes wrong, however often and late it runs."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from cpor_app.adapters.rows import Op, Put
+from cpor_core.errors import StorageBusy
+from cpor_core.model.claim import Status
+from cpor_core.ports import DueRow
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases import drafts
+from cpor_core.use_cases.acts import NO_INTENT, SOON
+from cpor_core.use_cases.sweep import PAGE, SETTLED_AFTER, TIME_LIMIT
+from tests.core.making import (
+    DAY,
+    EXCHANGE,
+    FABRIKAM,
+    HOUR,
+    LITWARE,
+    MICROSECOND,
+    MONDAY,
+    PERSON,
+    SHAREPOINT,
+    TEAMS,
+    TENANT,
+    USAGE,
+)
+from tests.core.world import World
+
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+async def row_of(world: World, case: Case) -> DueRow:
+    """Return the row that is about to write a claim down."""
+    return next(row for row in await world.due_rows(case) if row.debt == "writeDown")
+
+
+async def test_an_empty_store_is_swept_at_once(world: World) -> None:
+    """Nothing is due."""
+    swept = await world.sweep()
+
+    assert (swept.paid, swept.delayed, swept.failed) == (0, 0, 0)
+
+
+async def test_nothing_is_paid_before_it_is_due(world: World) -> None:
+    """Not a microsecond."""
+    case = await world.told()
+    ends_at = case.claim.window_ends_at
+    assert ends_at is not None
+    world.clock.set(ends_at - MICROSECOND)
+    await world.sweep()
+    assert (await world.stored(case)).claim.status is Status.AWAITING_CUSTOMER
+
+    world.clock.set(ends_at)
+    await world.sweep()
+
+    assert (await world.stored(case)).claim.status is Status.OFFICIAL
+
+
+@pytest.mark.parametrize("late", [timedelta(0), SECOND, DAY, 400 * DAY])
+async def test_a_late_timer_writes_what_was_true_in_time(world: World, late: timedelta) -> None:
+    """The same history, however late."""
+    case = await world.told()
+    ends_at = case.claim.window_ends_at
+    assert ends_at is not None
+    world.clock.set(ends_at)
+    read = await world.history(case)
+    world.clock.set(ends_at + late)
+
+    await world.sweep()
+
+    assert list(await world.ports.claims.history(case.claim.id, after=0, limit=99))[: len(read)] == list(read)
+
+
+async def test_a_second_run_changes_nothing(world: World) -> None:
+    """Neither claims nor mails."""
+    case = await world.official()
+    await world.deliver()
+    before, mails = await world.stored(case), len(world.post.sent)
+
+    await world.sweep()
+    await world.sweep()
+
+    after = await world.stored(case)
+    assert (after.claim, after.slots, len(world.post.sent)) == (before.claim, before.slots, mails)
+
+
+async def test_timers_that_run_at_the_same_time_do_it_once(world: World) -> None:
+    """Whoever loses the race finds it done."""
+    case = await world.told()
+    assert case.claim.window_ends_at is not None
+    world.clock.set(case.claim.window_ends_at)
+
+    await asyncio.gather(world.sweep(), world.sweep(), world.sweep())
+    await world.rest()
+
+    acts = [entry.act for entry in await world.history(case)]
+    assert acts.count("madeOfficial") == 1
+    assert world.post.kinds().count("officialConfirmation") == 1
+
+
+async def test_timer_and_queue_at_the_same_time_send_one_mail(world: World) -> None:
+    """Both found the same debt."""
+    case = await world.submitted()
+    world.clock.advance(SOON)
+
+    await asyncio.gather(world.deliver(), world.sweep(), world.pay(case))
+
+    assert world.post.kinds() == ["notice"]
+
+
+async def test_one_bad_claim_does_not_stop_the_others(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged by its id, counted and put off."""
+    bad = await world.told()
+    good = await world.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    assert bad.claim.window_ends_at is not None
+    await world.rows.write("claims", TENANT, Put(f"claim|{bad.claim.id}", {"document": "{}", "actId": "x"}))
+    world.clock.set(bad.claim.window_ends_at)
+
+    with caplog.at_level(logging.WARNING):
+        swept = await world.sweep()
+
+    assert (await world.stored(good)).claim.status is Status.OFFICIAL
+    assert swept.failed >= 1
+    assert bad.claim.id in caplog.text
+    assert "anne.durand" not in caplog.text
+    again = await row_of(world, bad)
+    assert (again.due, again.attempt) == (bad.claim.window_ends_at + MINUTE, 1)
+
+
+async def test_a_claim_that_is_busy_is_put_off(world: World) -> None:
+    """An expected fault is no error of the program."""
+    case = await world.told()
+    assert case.claim.window_ends_at is not None
+    world.clock.set(case.claim.window_ends_at)
+
+    async def busy(table: str, _: Sequence[Op]) -> None:
+        if table == "claims":
+            raise StorageBusy("throttled")
+
+    world.rows.before = busy
+    swept = await world.sweep()
+    world.rows.before = None
+
+    assert swept.failed == swept.delayed >= 1
+    assert (await world.seen(case)).status is Status.OFFICIAL
+    world.clock.advance(10 * MINUTE)
+    await world.sweep()
+    assert (await world.stored(case)).claim.status is Status.OFFICIAL
+
+
+async def test_a_row_that_cannot_be_put_off_stays_where_it_is(world: World) -> None:
+    """The next run finds it again."""
+    case = await world.submitted()
+    world.post.down = True
+    world.clock.advance(SOON)
+    before = await world.due_rows(case)
+
+    async def busy(table: str, _: Sequence[Op]) -> None:
+        if table == "duework":
+            raise StorageBusy("throttled")
+
+    world.rows.before = busy
+    await world.sweep()
+    world.rows.before = None
+
+    assert await world.due_rows(case) == before
+
+
+async def test_a_shard_that_cannot_be_read_does_not_stop_the_others(world: World) -> None:
+    """Its fault is raised when they are done, so that the run counts as failed."""
+    cases = [await world.told(items=(item,), engagement=USAGE) for item in (TEAMS, EXCHANGE, SHAREPOINT)]
+    shards = {await shard_of(world, case) for case in cases}
+    broken = await shard_of(world, cases[0])
+    assert len(shards) > 1
+    read = world.ports.duework.due
+
+    async def due(shard: int, *args: object, **more: object) -> Sequence[DueRow]:
+        if shard == broken:
+            raise StorageBusy("throttled")
+        return await read(shard, *args, **more)  # type: ignore[arg-type]
+
+    world.ports.duework.due = due  # type: ignore[method-assign]
+    world.clock.set(MONDAY + 20 * DAY)
+    with pytest.raises(StorageBusy):
+        await world.sweep()
+
+    for case in cases:
+        written = (await world.stored(case)).claim.status is Status.OFFICIAL
+        assert written == (await shard_of(world, case, read) != broken)
+
+
+async def shard_of(world: World, case: Case, read: object = None) -> int:
+    """Return the shard in which a claim's rows lie."""
+    for shard in range(16):
+        rows = await (read or world.ports.duework.due)(shard, MONDAY + 900 * DAY, after=None, limit=999)  # type: ignore[operator]
+        if any(row.subject == case.claim.id for row in rows):
+            return shard
+    raise AssertionError(case.claim.id)
+
+
+async def test_more_rows_than_a_page_are_swept_in_one_run(world: World) -> None:
+    """A full page is followed by the next."""
+    subject = "0" * 52
+    rows = [DueRow(MONDAY, subject, f"debt-{n:04d}") for n in range(2 * PAGE + 1)]
+    for start in range(0, len(rows), PAGE):
+        await world.ports.duework.add(rows[start : start + PAGE])
+
+    swept = await world.sweep()
+
+    assert swept.paid == len(rows)
+
+
+async def test_a_run_stops_itself_before_it_is_stopped(world: World) -> None:
+    """After four minutes of real time; the next run goes on (the whole worker would be restarted after five)."""
+    subject = "0" * 52
+    rows = [DueRow(MONDAY, subject, f"debt-{n:04d}") for n in range(2 * PAGE)]
+    for start in range(0, len(rows), PAGE):
+        await world.ports.duework.add(rows[start : start + PAGE])
+    read = world.ports.claims.load
+
+    async def slow(*args: object, **more: object) -> Case | None:
+        world.clock.advance(TIME_LIMIT)
+        return await read(*args, **more)  # type: ignore[arg-type]
+
+    world.ports.claims.load = slow  # type: ignore[method-assign]
+
+    assert (await world.sweep()).paid == PAGE
+
+
+# --- when a row may be deleted ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("age", "left"), [(SETTLED_AFTER, 1), (SETTLED_AFTER + MICROSECOND, 0)])
+async def test_a_settled_row_is_deleted_when_no_writer_can_be_at_work_any_more(
+    world: World, age: timedelta, left: int
+) -> None:
+    """Older than ten minutes by the real clock (rulings 36)."""
+    case = await world.told()
+    rows = await world.due_rows(case)
+    assert "tellCustomer" in [row.debt for row in rows]
+    world.clock.advance(age)
+
+    await world.sweep()
+
+    assert [row.debt for row in await world.due_rows(case)].count("tellCustomer") == left
+
+
+async def test_the_sandbox_clock_does_not_make_a_row_old(world: World) -> None:
+    """Its age is real time: a writer may be at work still, however far the service's time was moved."""
+    case = await world.told()
+    world.clock.shift(3 * DAY)
+
+    await world.sweep()
+
+    assert "tellCustomer" in [row.debt for row in await world.due_rows(case)]
+
+
+async def test_a_row_whose_writer_has_not_finished_yet_survives_the_sweep(world: World) -> None:
+    """The row is there, the debt not yet: deleting it would lose the debt when the writer dies after its commit."""
+    draft = await world.draft()
+
+    async def sweep_in_between() -> None:
+        world.clock.advance(SETTLED_AFTER)
+        await world.sweep()
+
+    async with world.rows.once_before("claims", sweep_in_between):
+        await world.submit(draft)
+    world.lose_messages()
+
+    await world.rest()
+
+    assert world.post.kinds() == ["notice"]
+
+
+async def test_a_row_that_was_written_anew_is_not_deleted(world: World) -> None:
+    """Every delete is under the version that was read."""
+    case = await world.told()
+    world.clock.advance(SETTLED_AFTER + SECOND)
+    rows = {row.debt: row for row in await world.due_rows(case)}
+
+    async def write_again() -> None:
+        again = rows["tellCustomer"]
+        await world.ports.duework.add([DueRow(again.due, again.subject, again.debt)])
+
+    async with world.rows.once_before("duework", write_again):
+        await world.sweep()
+
+    assert "tellCustomer" in [row.debt for row in await world.due_rows(case)]
+
+
+async def test_rows_end_with_what_they_are_about(world: World) -> None:
+    """Some time after a claim is closed not one of its rows is left, but those that forget."""
+    case = await world.official()
+    await world.rest()
+    await drafts.delete(world.ports, await world.draft(LITWARE), PERSON, await world.now())
+    await world.rest()
+
+    for _ in range(5):
+        world.clock.advance(30 * DAY)
+        await world.sweep()
+
+    assert [row for row in await world.due_rows() if row.forget is None] == []
+    assert (await world.stored(case)).claim.status is Status.OFFICIAL
+
+
+# --- what is to be forgotten ------------------------------------------------------------------------------------------
+
+
+async def test_an_orphaned_blob_is_deleted_later(world: World) -> None:
+    """The upload died before the claim pointed to it (rulings 10)."""
+    case = await world.draft(evidence=False)
+    upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.4", None)
+
+    async def refused() -> None:
+        raise StorageBusy("throttled")
+
+    async with world.rows.once_before("claims", refused):
+        with pytest.raises(StorageBusy):
+            await drafts.add_evidence(world.ports, case, PERSON, MONDAY, upload, NO_INTENT)
+    assert len(world.blobs.blobs) == 1
+
+    world.clock.advance(HOUR)
+    await world.sweep()
+
+    assert world.blobs.blobs == {}
+
+
+async def test_a_blob_to_which_its_claim_points_is_kept(world: World) -> None:
+    """The row that would forget it finds the claim."""
+    case = await world.draft()
+
+    world.clock.advance(HOUR)
+    await world.sweep()
+
+    assert set(world.blobs.blobs) == {evidence.blob for evidence in case.claim.evidence}
+
+
+async def test_a_replaced_blob_is_deleted_later(world: World) -> None:
+    """And the new one kept."""
+    case = await world.draft()
+    upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.5", None)
+    after, new = await drafts.add_evidence(world.ports, case, PERSON, MONDAY, upload, NO_INTENT)
+    assert not new
+    assert len(world.blobs.blobs) == 2
+
+    world.clock.advance(HOUR)
+    await world.sweep()
+
+    assert set(world.blobs.blobs) == {evidence.blob for evidence in after.claim.evidence}
+
+
+async def test_the_blobs_of_a_draft_that_is_gone_are_deleted(world: World) -> None:
+    """Whoever erases it first."""
+    case = await world.draft()
+    await world.ports.claims.erase(case.claim.id)
+
+    world.clock.advance(HOUR)
+    await world.sweep()
+
+    assert world.blobs.blobs == {}
+
+
+async def test_a_row_that_names_nothing_to_forget_is_harmless(world: World) -> None:
+    """It is deleted in time like any other."""
+    await world.ports.duework.add([DueRow(MONDAY, "0" * 52, "forget-nothing")])
+    world.clock.advance(SETTLED_AFTER + SECOND)
+
+    swept = await world.sweep()
+
+    assert (swept.paid, swept.failed) == (1, 0)
+    assert await world.due_rows() == []

@@ -1,0 +1,158 @@
+"""The pages of `docs` say what the code does: what is made from it is as it is made, and nothing is left out."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from cpor_app import bootstrap
+from cpor_app.adapters.catalogue import load_catalogue
+from cpor_app.adapters.hints import POISON, QUEUES
+from cpor_app.adapters.tables import TABLES
+from cpor_app.settings import Settings
+from cpor_app.triggers.refusals import DETAIL_CODES, STATUSES
+from cpor_core.model.people import Role
+from tests.docs.reading import DOCS, ROOT, anchors, codes, links, pages, paths
+from tools.pages import book, errors
+from tools.pages.functions import indexed
+from tools.pages.markdown import filled, names
+
+
+def text(name: str) -> str:
+    """Return a page."""
+    return (DOCS / name).read_text("utf-8")
+
+
+def test_every_page_is_as_the_code_is() -> None:
+    """`make docs` writes what differs."""
+    made = book.made()
+
+    assert [path.name for path in DOCS.glob("*.md") if book.page(path, made) != path.read_text("utf-8")] == []
+
+
+def test_everything_that_is_made_stands_on_a_page() -> None:
+    """A part that no page asks for would be made for nobody."""
+    asked = {name for path in DOCS.glob("*.md") for name in names(path.read_text("utf-8"))}
+
+    assert asked == set(book.made())
+
+
+def test_a_part_is_put_between_its_comments_and_the_rest_is_left_alone() -> None:
+    """What was there before goes; a part that nobody makes is an error, not an empty place."""
+    page = "one\n<!-- made from the code: a -->\nold\n<!-- end -->\ntwo\n"
+
+    assert filled(page, {"a": "new\n"}) == (
+        "one\n<!-- made from the code: a -->\n\nnew\n\n<!-- end -->\ntwo\n"
+    )
+    with pytest.raises(KeyError):
+        filled(page, {})
+
+
+def test_every_setting_is_on_the_page_of_settings() -> None:
+    """Those of the service with their defaults, and whatever else the code reads from the environment."""
+    named = set(codes(text("settings.md"))) | set(codes(text("running.md")))
+    read = {
+        name
+        for folder in ("cpor_app", "devhost", "tools")
+        for file in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r'"(CPOR_[A-Z_]+)"', file.read_text("utf-8"))
+    }
+
+    assert set(Settings.model_json_schema()["properties"]) <= read
+    assert read - named == set()
+
+
+def test_every_function_is_on_the_page_of_functions() -> None:
+    """With its route, queue or schedule."""
+    page = text("functions.md")
+
+    for function in indexed():
+        trigger = function.trigger
+        assert f"| `{function.name}` |" in page
+        assert (trigger.get("route") or trigger.get("queueName") or trigger.get("schedule")) in page
+
+
+def test_every_code_is_on_the_page_of_errors() -> None:
+    """With its status, and with the operations that answer it."""
+    page = text("errors.md")
+
+    for code, status in STATUSES.items():
+        assert f"| `{code}` | {int(status)} |" in page
+    assert set(DETAIL_CODES) <= set(codes(page))
+    answered = {code for function in indexed() if function.operation is not None for code in function.operation.codes}
+    assert answered <= set(codes(page.partition("## Which operation answers what")[2]))
+
+
+def test_no_code_is_raised_that_the_page_of_errors_does_not_know() -> None:
+    """A new refusal is entered into the one table that knows statuses."""
+    assert {raised.code for raised in errors.raised()} <= {*STATUSES, *DETAIL_CODES}
+
+
+def test_the_places_of_a_code_are_found_however_it_is_raised() -> None:
+    """As a refusal, as a detail, or by a kind of refusal of its own; with words that are put together, too."""
+    source = '''
+Refused("A", "message", target="t", resolution=f"do {this}")
+Detail("B", "message", "target", "do that")
+Refused(chosen, "message")
+class Own(Refused):
+    def __init__(self):
+        super().__init__("C", "message", resolution="do it")
+    def other(self):
+        super().__init__("no code")
+'''
+
+    found = list(errors._raised_in(ast.parse(source)))
+
+    assert [(one.code, one.resolution) for one in found] == [("A", "do …"), ("B", "do that"), ("C", "do it")]
+
+
+def test_every_role_is_on_the_page_of_identity() -> None:
+    """In the table of what it opens, and in that of where it counts."""
+    page = text("identity.md")
+
+    assert all(codes(page).count(role) > 1 for role in Role)
+
+
+def test_everything_that_is_stored_is_on_the_page_of_storage() -> None:
+    """Each table, container and queue in a row of its own."""
+    page = text("storage.md")
+
+    for name in TABLES:
+        assert f"\n| `{name}` |" in page
+    for name in bootstrap.CONTAINERS:
+        assert f"container `{name}`" in page
+    for name in (*QUEUES, *POISON):
+        assert f"queue `{name}`" in page
+
+
+def test_every_engagement_is_on_its_page() -> None:
+    """The older programmes too."""
+    assert {engagement.id for engagement in load_catalogue().engagements} <= set(codes(text("engagements.md")))
+
+
+def test_the_index_lists_every_page_once() -> None:
+    """A page that is not listed is not found."""
+    listed = links(DOCS / "README.md")
+
+    assert sorted(listed) == sorted(path.name for path in DOCS.glob("*.md") if path.name != "README.md")
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """To a file of the repository, and to a heading in it where one is named."""
+    for link in links(page):
+        address, _, anchor = link.partition("#")
+        if "://" in address:
+            continue
+        target = (page.parent / address).resolve() if address else page
+        assert target.exists(), f"{link} leads nowhere"
+        assert not anchor or anchor in anchors(target), f"{link} names no heading"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    """Files and folders of the repository, as far as they are written as code."""
+    missing = [name for name in paths(page.read_text("utf-8")) if not (ROOT / name).exists()]
+
+    assert [name for name in missing if not name.startswith((".local", "node_modules", ".venv"))] == []
