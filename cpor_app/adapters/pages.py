@@ -102,7 +102,7 @@ class Pages:
             receipts=tuple(
                 ShownReceipt(
                     receipt.at,
-                    shown.partner_name,
+                    receipt.object_id,
                     "app" if receipt.kind == CallerKind.APP else "user",
                     tuple(names.get(key, key) for key in receipt.items),
                     receipt.months,

@@ -418,6 +418,14 @@ class Claim(Value):
         return self.promise.ends_at if self.promise is not None and self.opened_at is not None else None
 
     @property
+    def named(self) -> Contacts:
+        """Whom the partner named. Raises ValueError for an association of the past, where nobody named anybody."""
+        if self.contacts is None:
+            msg = f"claim {self.id} was entered by the operator and names no contact"
+            raise ValueError(msg)
+        return self.contacts
+
+    @property
     def slot_keys(self) -> tuple[str, ...]:
         """The keys of every slot at which the claim may have a place."""
         return tuple(dict.fromkeys(item.key for item in (*self.items, *self.left_items)))

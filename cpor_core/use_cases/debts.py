@@ -15,7 +15,6 @@ from cpor_core.model.claim import (
     Claim,
     MailKind,
     OwedMail,
-    PartnerContact,
     Promise,
     Recipient,
     RecipientKind,
@@ -220,10 +219,8 @@ def _promise(
 def _recipients(claim: Claim, customer: Customer) -> tuple[Recipient, ...]:
     """Everybody told so far keeps their number; the contact and the tenant's notice addresses are added where new."""
     recipients = list(claim.recipients)
-    wanted: list[tuple[RecipientKind, str, str | None]] = []
-    if claim.contacts is not None:
-        contact = claim.contacts.customer
-        wanted.append((RecipientKind.CONTACT, contact.email, contact.name))
+    contact = claim.named.customer
+    wanted: list[tuple[RecipientKind, str, str | None]] = [(RecipientKind.CONTACT, contact.email, contact.name)]
     wanted += [(RecipientKind.NOTICE_ADDRESS, address, None) for address in customer.notice_addresses]
     for kind, email, name in wanted:
         if all(recipient.email.lower() != email.lower() for recipient in recipients):
@@ -234,9 +231,7 @@ def _recipients(claim: Claim, customer: Customer) -> tuple[Recipient, ...]:
 
 
 def _is_current(recipient: Recipient, claim: Claim, customer: Customer) -> bool:
-    current = {address.lower() for address in customer.notice_addresses}
-    if claim.contacts is not None:
-        current.add(claim.contacts.customer.email.lower())
+    current = {claim.named.customer.email.lower(), *(address.lower() for address in customer.notice_addresses)}
     return recipient.email.lower() in current
 
 
@@ -292,9 +287,9 @@ async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
 async def _remind_partner(ports: Ports, case: Case, now: datetime) -> Paid | None:
     """Remind the partner's contact, once for each time they are asked; one who refuses the mail is not tried again."""
     claim = case.claim
-    if claim.time_to_answer is None or claim.contacts is None:
+    if claim.time_to_answer is None:
         return Paid()
-    letter = await _letter_to_partner(ports, claim, claim.contacts.partner, ANSWER_REMINDER, claim.times_asked)
+    letter = await _letter_to_partner(ports, claim, ANSWER_REMINDER, claim.times_asked)
     sent = await _send(ports, (letter,), await _permits(ports, 1, Urgency.OTHER), now, claim.time_to_answer.reminder_at)
     if sent.delayed is not None:
         return _delayed(now, sent.delayed)
@@ -307,8 +302,9 @@ async def _remind_partner(ports: Ports, case: Case, now: datetime) -> Paid | Non
     return None
 
 
-async def _letter_to_partner(ports: Ports, claim: Claim, contact: PartnerContact, kind: str, number: int) -> Letter:
+async def _letter_to_partner(ports: Ports, claim: Claim, kind: str, number: int) -> Letter:
     """Return a letter to the claim's partner contact, in the language that is registered for the partner."""
+    contact = claim.named.partner
     found = await ports.registry.partner(claim.partner_id)
     recipient = Recipient(
         number=PARTNER_CONTACT,

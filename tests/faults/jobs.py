@@ -40,7 +40,7 @@ class Job:
     run: Callable[[World], Awaitable[object]]
     prepare: Callable[[World], Awaitable[object]] = nothing
     in_full: bool = False
-    """Whether what the SDK mends is tried at each write alone too, not only at every write of one run."""
+    """Stop at every read, not only at those after a write; try what the SDK mends at each write alone too."""
 
 
 # --- steps that jobs share ------------------------------------------------------------------------------------------

@@ -3,8 +3,11 @@ Whatever goes wrong at whichever request, the next run gets to the same end.
 
 Each job runs undisturbed once, to count its requests, then once for each request and each way of failing: the process
 dies before or after it; it is done, and answered 503 as often as the SDK tries; or it is done and answered 500, 503 or
-not at all, which the SDK mends by sending it again. A read changes nothing: dying after it leaves what dying before it
-leaves. What the SDK mends is tried in each of the three ways at every request of one run, and in one way at each alone.
+not at all, which the SDK mends by sending it again.
+
+A read changes nothing: dying after it leaves what dying before it leaves, and before the read that follows it too. What
+the SDK mends is tried in each of the three ways at every request of one run. The main job is stopped at every read and
+mended at every write alone, all the same.
 """
 
 import hashlib
@@ -12,7 +15,7 @@ import json
 import re
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +64,8 @@ class Ended:
     picture: Mapping[str, Any]
     mails: Counter[str]
     receipts: int
-    requests: Mapping[str, int]
+    requests: Mapping[str, Sequence[int]]
+    """Of reads, writes and mails: the numbers of those at which the job is stopped."""
     hit: str | None
 
 
@@ -84,11 +88,7 @@ async def run(job: Job, azurite: Azurite, issuer: LocalIssuer, fault: Fault | No
         made.post.begin(fault)
         await made.start(trail)
         saw = await job.run(made)
-        requests = {
-            "write": sum(request.is_write for request in trail.requests),
-            "read": sum(not request.is_write for request in trail.requests),
-            "mail": made.post.count,
-        }
+        requests = {"mail": range(1, made.post.count + 1), **numbers(trail, job)}
         hit = trail.hit or made.post.hit
         await made.start(Trail())
         await made.end()
@@ -100,6 +100,14 @@ async def run(job: Job, azurite: Azurite, issuer: LocalIssuer, fault: Fault | No
             requests=requests,
             hit=hit,
         )
+
+
+def numbers(trail: Trail, job: Job) -> Mapping[str, Sequence[int]]:
+    """Return the numbers of all writes, and of the reads: all of them, or those that follow a write."""
+    writes = [request.is_write for request in trail.requests]
+    reads = [place for place, is_write in enumerate(writes) if not is_write]
+    first = [number for number, place in enumerate(reads, start=1) if place == 0 or writes[place - 1]]
+    return {"write": range(1, sum(writes) + 1), "read": range(1, len(reads) + 1) if job.in_full else first}
 
 
 async def picture(made: World) -> dict[str, Any]:
@@ -141,9 +149,9 @@ def plain(value: Any) -> Any:
             return value
 
 
-def faults(job: Job, requests: Mapping[str, int], on: str, mode: str) -> Iterator[Fault]:
-    """Yield each way in which a job of so many requests can be disturbed so."""
-    numbers = range(1, requests[on] + 1)
+def faults(job: Job, requests: Mapping[str, Sequence[int]], on: str, mode: str) -> Iterator[Fault]:
+    """Yield each way in which a job of these requests can be disturbed so."""
+    numbers = requests[on]
     if mode in MENDED_BY_THE_SDK:
         yield Fault(on, None, mode)
         begin = MENDED_BY_THE_SDK.index(mode)

@@ -358,8 +358,11 @@ def _time_to_answer(ends_at: datetime) -> TimeToAnswer:
 
 
 def edges(life_of_claim: Life) -> Mapping[tuple[str, str], Sequence[str]]:
-    """Return each step from state to state, with what the history calls it; `[*]` is before the draft and after it."""
-    found: dict[tuple[str, str], dict[str, None]] = {("[*]", Status.DRAFT.value): {"created": None}}
+    """Return each step from state to state, with what the history calls it; `[*]` is before the first and after it."""
+    found: dict[tuple[str, str], dict[str, None]] = {
+        ("[*]", Status.DRAFT.value): {"created": None},
+        ("[*]", Status.OFFICIAL.value): {"imported": None},  # by the operator (docs/past-associations.md)
+    }
     for step in (step for move in life_of_claim.moves for step in move.steps):
         found.setdefault((step.before.value, _shown(step.after)), {})[step.words] = None
     return {edge: list(labels) for edge, labels in found.items()}
@@ -388,13 +391,17 @@ def states_table() -> str:
         )
         for state in found.states
     )
-    return "\n".join(table(("state", "the partner may", "the programme may", "the customer may", "by itself", "`nextStep`"), rows))
+    return "\n".join(
+        table(("state", "the partner may", "the programme may", "the customer may", "by itself", "`nextStep`"), rows)
+    )
 
 
 def _cell(found: Life, state: Status, owner: Owner) -> str:
     results: dict[str, dict[str, None]] = {}
     for move in found.moves:
-        if (move.before, move.owner) != (state, owner) or not (move.is_recorded if owner is not Owner.NOBODY else move.steps):
+        if (move.before, move.owner) != (state, owner) or not (
+            move.is_recorded if owner is not Owner.NOBODY else move.steps
+        ):
             continue
         name = move.act if owner is not Owner.NOBODY else move.steps[-1].words
         results.setdefault(name.replace("_", " "), {})[_shown(move.after)] = None
