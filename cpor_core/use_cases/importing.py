@@ -229,7 +229,7 @@ async def _official_claim(begun: _Import, line: PastAssociation) -> tuple[Claim,
     )
     recipients = tuple(
         Recipient(number=number, kind=RecipientKind.NOTICE_ADDRESS, email=address, language=customer.language)
-        for number, address in enumerate(dict.fromkeys(customer.notice_addresses), start=1)
+        for number, address in enumerate({each.lower(): each for each in customer.notice_addresses}.values(), start=1)
     )
     return claim, recipients
 

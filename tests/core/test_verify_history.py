@@ -1,6 +1,7 @@
 """An exported history is checked without the service, and the first entry that was touched is named."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -199,3 +200,24 @@ def test_it_runs_as_a_program(tmp_path: Path) -> None:
 
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.startswith("WHOLE: entries 1 to 5")
+
+
+def test_the_program_in_the_docs_comes_to_the_same(tmp_path: Path) -> None:
+    """Ten lines of Python without any of our code find the whole history whole, and any other broken."""
+    (program,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "history.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    entries = history()
+    forged = [*entries[:2], {**entries[2], "to": "declined"}, *entries[3:]]
+
+    def check(shown: list[dict[str, Any]]) -> tuple[int, str]:
+        path = tmp_path / "history.json"
+        path.write_text(page(*shown), encoding="utf-8")
+        run = subprocess.run(
+            [sys.executable, "-I", "-c", program, str(path)], capture_output=True, text=True, check=False
+        )
+        return run.returncode, run.stdout + run.stderr.strip().rpartition("\n")[2]
+
+    assert check(entries) == (0, f"whole: {entries[-1]['hash']}\n")
+    assert check(forged) == (1, "AssertionError: entry 3 was changed")
+    assert check(entries[:1] + entries[2:]) == (1, "AssertionError: before entry 2 one is missing")

@@ -43,12 +43,8 @@ def codes(text: str) -> Sequence[str]:
 
 def paths(text: str) -> Sequence[str]:
     """Return what is written as code in *text* and looks like a file or folder of the repository."""
-    return [name for name in codes(text) if re.fullmatch(r"[\w.-]+(/[\w.<>-]+)*/?", name) and _is_ours(name)]
-
-
-def _is_ours(name: str) -> bool:
-    first = name.strip("/").partition("/")[0]
-    return "<" not in name and ((ROOT / first).exists() if "/" in name.strip("/") else name.endswith("/"))
+    written = (re.fullmatch(r"([\w.-]+)(/[\w.-]+)+/?", name) for name in codes(text))
+    return [name[0] for name in written if name is not None and (ROOT / name[1]).exists()]
 
 
 def section(page: Path, heading: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from tests.support.service import ACKNOWLEDGED, CUSTOMER, Service
 
 
-async def refused(service: Service) -> dict[str, Any]:
+async def refused(service: Service) -> Any:
     """Bring a claim to the customer's no, and past the time in which it could be taken back."""
     claim = await service.submitted()
     if claim["status"] == "submitted":

@@ -187,6 +187,20 @@ async def test_a_contact_who_refuses_the_mail_is_not_written_to_again(service: S
     assert (await service.request("GET", f"/claims/{claim['id']}")).json()["status"] == "partnerActionRequired"
 
 
+async def test_a_reminder_that_comes_back_changes_nothing(service: Service) -> None:
+    """Only a notice that comes back stops anything."""
+    claim = await asked(service)
+    service.clock.set(REMINDER_AT)
+    await service.sweep()
+    event = {"messageId": service.mailbox.sent[0].message_id, "recipient": PAUL, "event": "bounced"}
+
+    taken = await service.programme("POST", "/mail-events", json=event)
+
+    shown = (await service.request("GET", f"/claims/{claim['id']}")).json()
+    assert taken.json() == {"accepted": 1, "unknown": 0}
+    assert (shown["status"], shown["historyHash"]) == ("partnerActionRequired", claim["historyHash"])
+
+
 async def test_the_contact_that_the_claim_names_by_then_is_reminded(service: Service) -> None:
     """Contacts can be changed while the answer is awaited."""
     claim = await asked(service)

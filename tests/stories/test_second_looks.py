@@ -1,6 +1,7 @@
 """What happens when a claim does not go straight through: more is asked, items are struck, it is disputed."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -10,13 +11,13 @@ from tests.support.service import (
     Service,
 )
 
-WORKLOADS = {
+WORKLOADS: dict[str, Any] = {
     "engagement": "modern-work-security-usage",
     "items": [{"workload": "teams"}, {"workload": "exchange"}],
 }
 
 
-async def under_review(service: Service, **changes: object) -> dict[str, object]:
+async def under_review(service: Service, **changes: Any) -> Any:
     """Bring a claim for two workloads under review."""
     claim = await service.submitted(**{**WORKLOADS, **changes})
     answer = await service.review("POST", f"/reviews/{claim['id']}/start")
@@ -168,7 +169,7 @@ async def test_not_the_right_person_counts_as_a_mail_that_came_back(service: Ser
     links = list(service.mailbox.links())
     assert len(links) == 2
 
-    async def not_me(link: str) -> str:
+    async def not_me(link: str) -> Any:
         path = link.removeprefix("http://127.0.0.1:7071/api")
         page = (await service.request("GET", path, role=None, headers={"Accept": "application/json"})).json()
         nonce = next(one["nonce"] for one in page["acts"] if one["act"] == "not-me")

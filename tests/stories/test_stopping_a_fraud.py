@@ -39,7 +39,7 @@ async def test_dry_run_is_no_oracle(service: Service) -> None:
 
 
 async def test_sample_shows_automatically_reviewed_claims_in_their_window(service: Service) -> None:
-    """A drawn claim can be looked at, and revoked, while its customer can decline; afterwards it is gone from the list."""
+    """A drawn claim can be looked at, and revoked, while its customer can decline; then it is gone from the list."""
     claim = await service.told()
     listed = (await service.review("GET", "/reviews?sample=true")).json()["value"]
     assert [entry["id"] for entry in listed] == [claim["id"]]

@@ -1,4 +1,4 @@
-"""The whole service in one process: real functions, real storage, real tokens; the clock stands still and mail is kept."""
+"""The whole service in one process: real functions, storage and tokens; the clock stands still and mail is kept."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from tests.support import description
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC_URL = "http://127.0.0.1:7071/api"
+EARLIER = '"2026-01-01T00:00:00+00:00"'
 MONDAY = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 PARTNER, OTHER_PARTNER = "aaaaaaaa-0000-4000-8000-000000000001", "aaaaaaaa-0000-4000-8000-000000000002"
 PARTNER_ID, OTHER_PARTNER_ID = "4782913", "5550001"
@@ -69,9 +70,9 @@ class Mailbox:
         self.sent.append(mail)
 
     def links(self) -> Iterator[str]:
-        """Yield the link of each mail, oldest first."""
+        """Yield the link of each mail to a customer, oldest first; mails to partners have none."""
         for mail in self.sent:
-            yield next(line.strip() for line in mail.text.splitlines() if line.strip().startswith(PUBLIC_URL))
+            yield from (line.strip() for line in mail.text.splitlines() if line.strip().startswith(PUBLIC_URL))
 
 
 @dataclass
@@ -134,7 +135,7 @@ class Service:
             "Id": Datum("1", "string"),
             "PopReceipt": Datum("1", "string"),
             "DequeueCount": Datum("1", "json"),
-            **{key: Datum('"2026-01-01T00:00:00+00:00"', "json") for key in ("ExpirationTime", "InsertionTime", "NextVisibleTime")},
+            **dict.fromkeys(("ExpirationTime", "InsertionTime", "NextVisibleTime"), Datum(EARLIER, "json")),
         }
         ended = await _invoker().run(called, Datum(given, kind), {} if kind == "json" else metadata)
         assert ended.succeeded, f"{name} failed; its traceback is in the log"
@@ -187,9 +188,11 @@ class Service:
         answer = await self.programme("PUT", f"/customers/{CUSTOMER}", json=customer)
         assert answer.status_code in (200, 201), answer.text
 
-    async def draft(self, *, tenant: str = PARTNER, headers: Mapping[str, str] | None = None, **changes: Any) -> dict[str, Any]:
+    async def draft(self, *, tenant: str = PARTNER, headers: Mapping[str, str] | None = None, **changes: Any) -> Any:
         """Make a draft with evidence; returns the claim."""
-        answer = await self.request("POST", "/claims", tenant=tenant, json=claim_as_sent(tenant, **changes), headers=headers)
+        answer = await self.request(
+            "POST", "/claims", tenant=tenant, json=claim_as_sent(tenant, **changes), headers=headers
+        )
         assert answer.status_code == 201, answer.text
         claim = answer.json()
         signed = (await self.clock.now()).date() - timedelta(days=30)
@@ -199,20 +202,20 @@ class Service:
         assert answer.status_code == 201, answer.text
         return (await self.request("GET", f"/claims/{claim['id']}", tenant=tenant)).json()
 
-    async def submitted(self, *, tenant: str = PARTNER, **changes: Any) -> dict[str, Any]:
+    async def submitted(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
         """Make and submit a claim; returns it."""
         claim = await self.draft(tenant=tenant, **changes)
         answer = await self.request("POST", f"/claims/{claim['id']}/submit", tenant=tenant, json=ACKNOWLEDGED)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    async def told(self, *, tenant: str = PARTNER, **changes: Any) -> dict[str, Any]:
+    async def told(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
         """Bring an automatically reviewed claim to where its customer was told; returns it."""
         claim = await self.submitted(tenant=tenant, **changes)
         await self.deliver()
         return (await self.request("GET", f"/claims/{claim['id']}", tenant=tenant)).json()
 
-    async def official(self, *, tenant: str = PARTNER, **changes: Any) -> dict[str, Any]:
+    async def official(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
         """Bring a claim to where it is official by time alone; returns it."""
         claim = await self.told(tenant=tenant, **changes)
         self.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]))

@@ -18,6 +18,7 @@ def made() -> Mapping[str, str]:
         "error-codes": errors.codes_table(),
         "error-codes-everywhere": errors.everywhere(),
         "error-details": errors.details_table(),
+        "error-rows": errors.rows_table(),
         "errors-by-operation": errors.operations_table(),
         "functions": functions.functions_tables(),
         "life-diagram": claim_life.diagram(),

@@ -17,9 +17,10 @@ MOST_ANSWERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """A code that stands in the source, with what the caller is told to do."""
+    """A code that stands in the source, with what the caller is told is wrong, and to do."""
 
     code: str
+    message: str | None
     resolution: str | None
 
 
@@ -30,21 +31,23 @@ def raised() -> Sequence[Raised]:
 
 
 def _raised_in(tree: ast.AST) -> Iterator[Raised]:
-    """Yield what is made as `Refused(…)`, as `Detail(…)`, or by the `__init__` of a kind of `Refused`."""
+    """Yield what is made as `Refused(…)`, `Detail(…)` or `BadRow(…)`, or by the `__init__` of a kind of `Refused`."""
     for node in ast.walk(tree):
         match node:
-            case ast.Call(func=ast.Name(id="Refused" | "Detail"), args=[ast.Constant(value=str(name)), *rest]):
+            case ast.Call(func=ast.Name(id="Refused" | "Detail" | "BadRow"), args=given):
                 pass
-            case ast.Call(
-                func=ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr="__init__"),
-                args=[ast.Constant(value=str(name)), _, *rest],
-            ):
+            case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr="__init__"), args=given):
                 pass
             case _:
                 continue
-        named = [keyword.value for keyword in node.keywords if keyword.arg == "resolution"]
-        answers = [text for value in (*named, *rest[2:3]) if (text := _words(value)) is not None]
-        yield Raised(name, answers[0] if answers else None)
+        told = {name: _words(value) for name, value in zip(_PLACES, given, strict=False)}
+        told |= {keyword.arg: _words(keyword.value) for keyword in node.keywords if keyword.arg in _PLACES}
+        name, message = told.get("code"), told.get("message")
+        if name is not None and "message" in told:
+            yield Raised(name, message, told.get("resolution"))
+
+
+_PLACES = ("code", "message", "target", "resolution")
 
 
 def _words(node: ast.expr) -> str | None:
@@ -77,6 +80,15 @@ def _what_to_do(name: str, answers: Sequence[Raised]) -> str:
         return "not answered yet"
     words = list(dict.fromkeys(filter(None, told)))
     return " *or* ".join(words) if 0 < len(words) <= MOST_ANSWERS else "as `resolution` says"
+
+
+def rows_table() -> str:
+    """Return the codes that stand for a row of a feed or an import only, with what is wrong with such a row."""
+    wrong: dict[str, dict[str, None]] = {}
+    for one in raised():
+        if one.code not in STATUSES and one.code not in DETAIL_CODES:
+            wrong.setdefault(one.code, {})[one.message or "as `message` says"] = None
+    return "\n".join(table(("code", "what is wrong"), ((code(name), " *or* ".join(wrong[name])) for name in sorted(wrong))))
 
 
 def operations_table() -> str:

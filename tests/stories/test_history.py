@@ -1,0 +1,27 @@
+"""A history is exported page by page, and checked by somebody who has nothing but the file."""
+
+import json
+from datetime import datetime
+
+from cpor_core.verify_history import verdict
+from tests.support.service import Service
+
+
+async def test_an_exported_history_is_whole_whether_or_not_the_timer_has_run(service: Service) -> None:
+    """Pages of two entries, one after another; the last entry is one that nobody has written yet."""
+    claim = await service.official()
+    pages, url = [], f"/claims/{claim['id']}/history?maxpagesize=2"
+    while url:
+        answer = (await service.request("GET", url)).json()
+        pages.append(answer)
+        url = answer.get("nextLink", "")
+    text = "\n".join(json.dumps(page) for page in pages)
+
+    found = verdict(text, claim["historyHash"])
+
+    assert len(pages) > 2
+    assert pages[-1]["value"][-1]["act"] == "madeOfficial"
+    assert (found.code, found.words.partition(":")[0]) == (0, "WHOLE")
+    assert datetime.fromisoformat(pages[-1]["value"][-1]["at"]) == datetime.fromisoformat(claim["window"]["endsAt"])
+    forged = text.replace("madeOfficial", "declined")
+    assert verdict(forged, claim["historyHash"]).code == 1
