@@ -79,9 +79,9 @@ class Claims(Protocol):
     async def of_tenant(self, tenant_id: str) -> Sequence[Case]:
         """Return every claim of a tenant with its slots: two range queries of one partition."""
 
-    async def commit(self, commit: Commit) -> None:
+    async def commit(self, commit: Commit) -> Case:
         """
-        Write a new or changed case as one transaction.
+        Write a new or changed case as one transaction; returns it as if read again, ready for the next act.
 
         Raises `Conflict` when a row of it was written by somebody else, and `Refused("TooManyCompetitors")` when it
         would take more than 95 rows.

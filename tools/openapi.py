@@ -51,11 +51,11 @@ A partner claims to be partner of record for what it helped a customer with, the
 business days, and an official association shows usage figures.
 
 - **Identity**: a bearer token of Microsoft Entra ID on every call, but where `security` is empty. A role counts only
-  where it belongs: `Program.*` and `Mail.Events` in the programme's tenant, `Incentives.*` for partnerIds of the token's
-  tenant, `Customer.Admin` for the token's own. What belongs to another organisation is not found.
+  where it belongs: `Program.*` and `Mail.Events` in the programme's tenant, `Incentives.*` for partnerIds of the
+  token's tenant, `Customer.Admin` for the token's own. What belongs to another organisation is not found.
 - **Version**: `api-version={API_VERSION}` in the query, or none for the newest.
-- **Errors**: every refusal is an `Error`, with its code in `x-ms-error-code` too, and each operation lists its codes. An
-  address that is not described here is 404 `NotFound`; a method that is not, 405 `MethodNotAllowed` with `Allow`.
+- **Errors**: every refusal is an `Error`, with its code in `x-ms-error-code` too, and each operation lists its codes.
+  An address that is not described here is 404 `NotFound`; a method that is not, 405 `MethodNotAllowed` with `Allow`.
   Refusals are judged in this order: 401, 429, 400 for the version, 403, 404, 428 and 412, 411, 413 and 415, 400 for the
   form of what was sent, 409, 400 for what it says.
 - **Idempotency**: `Idempotency-Key` on the POSTs that list it. The same key and body within 48 hours get the first

@@ -124,9 +124,12 @@ class Rows(Protocol):
         """Return the first *limit* rows with start <= key < before; one request where storage has them at hand."""
         ...
 
-    async def write(self, table: str, partition: str, *ops: Op) -> None:
+    async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         """
         Do all of *ops*, or none: one plain call, or up to 100 in one entity-group transaction.
+
+        Returns the new versions of the rows that were written, by key: what was just written can be written over
+        without reading it again.
 
         Raises `Conflict` when a row to insert is there already or a row under an ETag was changed or deleted, and
         ValueError for what storage could never take.
@@ -198,15 +201,14 @@ class AzureRows:
         """Return the first *limit* rows with start <= key < before; one request where storage has them at hand."""
         return [row async for row in self.query(table, partition, start=start, before=before, limit=limit)]
 
-    async def write(self, table: str, partition: str, *ops: Op) -> None:
+    async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         """Do all of *ops*, or none; see `Rows.write` for what a `Conflict` may mean."""
         verify_ops(partition, ops)
         client = self._table(table)
         try:
             if len(ops) == 1:
-                await _write_one(client, partition, ops[0])
-            else:
-                await _write_all(client, partition, ops)
+                return await _write_one(client, partition, ops[0])
+            return await _write_all(client, partition, ops)
         except AzureError as error:
             if isinstance(error, HttpResponseError) and _is_conflict(error, ops):
                 raise Conflict(f"{table}: {_code(error) or error.status_code}") from error
@@ -312,14 +314,14 @@ def _entity(partition: str, op: Insert | Put | Replace) -> dict[str, Any]:
     return {"PartitionKey": partition, "RowKey": op.key, **values}
 
 
-async def _write_one(client: TableClient, partition: str, op: Op) -> None:
+async def _write_one(client: TableClient, partition: str, op: Op) -> Mapping[str, str]:
     match op:
         case Insert():
-            await client.create_entity(_entity(partition, op), **_AGAIN)
+            written = await client.create_entity(_entity(partition, op), **_AGAIN)
         case Put():
-            await client.upsert_entity(_entity(partition, op), UpdateMode.REPLACE)
+            written = await client.upsert_entity(_entity(partition, op), UpdateMode.REPLACE)
         case Replace():
-            await client.update_entity(
+            written = await client.update_entity(
                 _entity(partition, op),
                 UpdateMode.REPLACE,
                 etag=op.etag,
@@ -327,18 +329,21 @@ async def _write_one(client: TableClient, partition: str, op: Op) -> None:
             )
         case Delete(etag=None):
             await client.delete_entity(partition, op.key)
+            return {}
         case Delete():
             # Not `delete_entity`, which hides that the row had gone.
             await client.submit_transaction([_operation(partition, op)], **_AGAIN)
+            return {}
         case _:
             assert_never(op)
+    return {op.key: str(written["etag"])}
 
 
-async def _write_all(client: TableClient, partition: str, ops: tuple[Op, ...]) -> None:
+async def _write_all(client: TableClient, partition: str, ops: tuple[Op, ...]) -> Mapping[str, str]:
     left = list(ops)
     while left:
         try:
-            await client.submit_transaction([_operation(partition, op) for op in left], **_AGAIN)
+            written = await client.submit_transaction([_operation(partition, op) for op in left], **_AGAIN)
         except TableTransactionError as error:
             # One missing row undoes the whole transaction. Where it was to go anyway, the rest is done without it.
             failed = left[error.index]
@@ -346,7 +351,9 @@ async def _write_all(client: TableClient, partition: str, ops: tuple[Op, ...]) -
                 del left[error.index]
                 continue
             raise
-        return
+        told = zip(left, written, strict=True)
+        return {op.key: str(metadata["etag"]) for op, metadata in told if not isinstance(op, Delete)}
+    return {}
 
 
 def _operation(partition: str, op: Op) -> Any:

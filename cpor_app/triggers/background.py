@@ -7,6 +7,7 @@ import re
 import azure.functions as func
 
 from cpor_app.bootstrap import CUSTOMER_NOTICES, MAIL_EVENTS, STORAGE, ready
+from cpor_app.triggers.mail_events import reports
 from cpor_core.errors import Retryable
 from cpor_core.ports import Failure
 from cpor_core.rules.identifiers import is_claim_id
@@ -47,16 +48,33 @@ async def record_failed_customer_notice(message: func.QueueMessage) -> None:
 @blueprint.function_name("record_failed_mail_event")
 @blueprint.queue_trigger(arg_name="message", queue_name=f"{MAIL_EVENTS}-poison", connection=STORAGE)
 async def record_failed_mail_event(message: func.QueueMessage) -> None:
-    """Keep a delivery report that could not be read; of its content only ids and the kind of event."""
-    await _record_failed(message, MAIL_EVENTS, ("messageId", "event", "eventType"))
+    """
+    Keep a delivery report that could not be taken; of its content only ids and the kind of event.
+
+    One that can be read is kept in the plain form, so that it still tells what became of which mail when it is put back.
+    """
+    await _record_failed(message, MAIL_EVENTS, ("messageId", "event", "eventType"), _plain_reports(message.get_body()))
 
 
-async def _record_failed(message: func.QueueMessage, queue: str, names: tuple[str, ...]) -> None:
+def _plain_reports(body: bytes) -> str | None:
+    try:
+        sent = json.loads(body)
+        found = list(reports(sent if isinstance(sent, list) else [sent]))
+    except ValueError:
+        return None
+    plain = [{"messageId": one.message_id, "event": one.outcome.value} for one in found if one.message_id]
+    text = json.dumps(plain[0] if len(plain) == 1 else plain)
+    return text if plain and len(text) <= LONGEST_KEPT else None
+
+
+async def _record_failed(
+    message: func.QueueMessage, queue: str, names: tuple[str, ...], body: str | None = None
+) -> None:
     services = await ready()
     failure = Failure(
         id=re.sub(r"[^0-9A-Za-z-]", "", message.id or "") or services.ports.new_id(),
         queue=queue,
-        body=_ids_only(message.get_body(), names),
+        body=body if body is not None else _ids_only(message.get_body(), names),
         at=message.insertion_time or await services.ports.now(),
     )
     await services.ports.failures.keep(failure)
@@ -98,3 +116,5 @@ def _ids_only(body: bytes, names: tuple[str, ...]) -> str:
 
 
 ID = re.compile(r"[0-9A-Za-z.-]{1,100}", re.ASCII)
+LONGEST_KEPT = 30_000
+"""Characters of a failed message that fit one cell of a table."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import azure.functions as func
@@ -15,6 +16,7 @@ from cpor_app.triggers.http import (
     Answer,
     Call,
     QueryFlag,
+    admins_only_but_in_drafts,
     operation,
     read_object,
     validated,
@@ -215,8 +217,12 @@ async def get_claim(call: Call) -> Answer:
     refusals=("NotFound", "InvalidState", "Immutable", *FORM),
 )
 async def patch_claim(call: Call) -> Answer:
-    """Of a draft all but tenant and engagement; in `partnerActionRequired` partnerId, items, contacts. Null removes."""
-    case = await call.own_case()
+    """
+    Of a draft all but tenant and engagement; in `partnerActionRequired` partnerId, items, contacts. Null removes.
+
+    Once the claim is submitted, editing is for `Incentives.Admin`.
+    """
+    case = await call.own_case(partial(admins_only_but_in_drafts, call))
     patch = read_object(call.bytes())
     now = await call.now()
     with validated():
@@ -265,7 +271,7 @@ async def submit_claim(call: Call) -> Answer:
     sent = call.body(Submission)
     now = await call.now()
     if call.query(DryRun).validate_:
-        return _verdict(await submission.dry_run(call.ports, case.claim, sent.acknowledgements, now))
+        return _verdict(await submission.dry_run(call.ports, case, sent.acknowledgements, now))
     given = sent.acknowledgements or Acknowledgements(accurate=False, customer_aware=False)
     return await call.claim(await submission.submit(call.ports, case, call.actor(), now, given, call.intent()))
 

@@ -14,6 +14,7 @@ from cpor_core.model.base import Instant, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, Claim, ClaimedCustomer, Item, Status
 from cpor_core.model.history import Actor, ActorKind
 from cpor_core.model.usage import Receipt
+from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.next_step import NextStep, next_step
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
@@ -93,7 +94,8 @@ async def list_requests(call: Call) -> Answer:
     tenant_id = own_tenant(call)
     after, limit = call.page()
     now = await call.now()
-    views = [_request_view(claim, now) for _, claim in await cases_of(call.ports, tenant_id, now)]
+    cases = await cases_of(call.ports, tenant_id, now)
+    views = [(list_position(claim.created_at, claim.id), _request_view(claim, now)) for _, claim in cases]
     return call.listed(*_page(views, after, limit))
 
 
@@ -163,7 +165,11 @@ async def list_tenant_associations(call: Call) -> Answer:
     after, limit = call.page(filters)
     states = {Status.OFFICIAL, Status.ENDED} if ended_too else {Status.OFFICIAL}
     shown = [claim for _, claim in await cases_of(call.ports, tenant_id, await call.now()) if claim.status in states]
-    views = [view for claim in shown if (view := association_view(claim)) is not None]
+    views = [
+        (list_position(claim.created_at, claim.id), view)
+        for claim in shown
+        if (view := association_view(claim)) is not None
+    ]
     return call.listed(*_page(views, after, limit), filters)
 
 
@@ -251,9 +257,8 @@ async def _answer(call: Call, case: Case) -> Answer:
 View = TypeVar("View", RequestView, AssociationView)
 
 
-def _page(views: Sequence[View], after: str, limit: int) -> tuple[Sequence[View], str | None]:
-    """Return the page behind the id *after*, and where the next one begins."""
-    ids = [view.id for view in views]
-    start = ids.index(after) + 1 if after in ids else 0
-    page = views[start : start + limit]
-    return page, page[-1].id if start + limit < len(views) else None
+def _page(views: Sequence[tuple[str, View]], after: str, limit: int) -> tuple[Sequence[View], str | None]:
+    """Return the page behind the position *after*, and where the next one begins, whatever ended in between."""
+    rest = [(position, view) for position, view in views if position > after]
+    page = rest[:limit]
+    return [view for _, view in page], page[-1][0] if len(rest) > limit else None

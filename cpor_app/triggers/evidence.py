@@ -2,19 +2,17 @@
 
 import asyncio
 import re
-from datetime import datetime
 from functools import partial
 from urllib.parse import quote
 
 import azure.functions as func
 from pydantic import BaseModel
 
-from cpor_app.triggers.http import PARTNER, PARTNER_ADMIN, Answer, Call, not_found, operation
+from cpor_app.triggers.http import PARTNER, Answer, Call, admins_only_but_in_drafts, not_found, operation
 from cpor_core.errors import Refused
 from cpor_core.model.base import Day
-from cpor_core.model.claim import MAX_EVIDENCE_BYTES, Status
+from cpor_core.model.claim import MAX_EVIDENCE_BYTES
 from cpor_core.transitions.case import Case
-from cpor_core.transitions.life import settle
 from cpor_core.use_cases import drafts
 from cpor_core.views import ClaimView
 
@@ -68,7 +66,7 @@ async def put_evidence(call: Call) -> Answer:
 
     Once the claim is submitted, evidence is for `Incentives.Admin` to add.
     """
-    case = await call.own_case(partial(_verify_may_add, call))
+    case = await call.own_case(partial(admins_only_but_in_drafts, call))
     data = call.bytes()
     name = _file_name(call)
     signed_on = call.query(Signing).signedOn
@@ -134,12 +132,6 @@ async def attachment(call: Call, case: Case) -> Answer:
     disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(found.file_name, safe='')}"
     headers = {"Content-Disposition": disposition, "Content-Security-Policy": "sandbox; default-src 'none'"}
     return Answer(200, data, found.content_type, headers)
-
-
-def _verify_may_add(call: Call, case: Case, now: datetime) -> None:
-    """Raise `RoleRequired` for a user without the administrator's role, but for a draft (rulings 2)."""
-    if settle(case, now).claim.status is not Status.DRAFT:
-        call.require(PARTNER_ADMIN)
 
 
 def _file_name(call: Call) -> str:

@@ -28,10 +28,12 @@ from pydantic import BaseModel, BeforeValidator, Field, JsonValue, TypeAdapter, 
 from cpor_app.bootstrap import Services, ready
 from cpor_app.triggers.refusals import STATUSES
 from cpor_core.errors import Detail, Refused, Retryable
+from cpor_core.model.claim import Status
 from cpor_core.model.history import Actor, ActorKind
 from cpor_core.model.people import Caller, CallerKind, Role, Unauthenticated
 from cpor_core.ports import Answered, Keyed, Remark
 from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import settle
 from cpor_core.use_cases.acts import Intent, Repeated, find, shown, verify_match
 from cpor_core.use_cases.drafts import key_reused
 from cpor_core.views import ClaimView
@@ -476,6 +478,12 @@ def role_required(roles: frozenset[Role]) -> Refused:
     )
 
 
+def admins_only_but_in_drafts(call: Call, case: Case, now: datetime) -> None:
+    """Raise `RoleRequired` for a user without the administrator's role, but for a draft (rulings 2)."""
+    if settle(case, now).claim.status is not Status.DRAFT:
+        call.require(PARTNER_ADMIN)
+
+
 def not_found(what: str) -> Refused:
     """Return the refusal for what is not there, or is somebody else's."""
     return Refused("NotFound", f"There is no such {what}.", resolution="Check the id; the lists name what is yours.")
@@ -484,7 +492,7 @@ def not_found(what: str) -> Refused:
 def _verify_http_date(text: str) -> None:
     try:
         parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Refused(
             "ValidationFailed",
             "Repeatability-First-Sent must be an HTTP date.",
@@ -640,7 +648,7 @@ async def _answered(call: Call, handler: Handler) -> Answer:
         return _first_answer(call, repeated.answered)
     except Refused as refused:
         if (
-            refused.code in ("InvalidState", "PreconditionFailed")
+            refused.code in ("InvalidState", "PreconditionFailed", "ItemNotInClaim")
             and (first := await _answered_before(call)) is not None
         ):
             return _first_answer(call, first)

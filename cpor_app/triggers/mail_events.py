@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, TypeAdapter
 
 from cpor_app.bootstrap import MAIL_EVENTS, STORAGE, ready
 from cpor_app.triggers.http import MAIL_REPORTERS, Answer, Call, operation, read_json, validated
-from cpor_core.errors import Retryable
+from cpor_core.errors import Refused, Retryable
 from cpor_core.model.base import Email, Instant, Text1000, Value
 from cpor_core.use_cases.mail_events import MailEvent, MailOutcome, record
 
@@ -64,6 +64,10 @@ async def take_mail_events(call: Call) -> Answer:
     """One report or an array, plain or in Event Grid's schema, whose validation handshake is answered too."""
     body = read_json(call.bytes())
     found: list[JsonValue] = body if isinstance(body, list) else [body]
+    if len(found) > MOST_EVENTS:
+        raise Refused(
+            "PayloadTooLarge", f"An array has at most {MOST_EVENTS} reports.", resolution="Send them in several requests."
+        )
     for event in found:
         code = handshake_code(event)
         if code is not None:
@@ -103,7 +107,7 @@ _PLAIN = TypeAdapter(PlainEvent)
 
 def reports(events: list[JsonValue]) -> Iterator[MailEvent]:
     """Yield the reports among *events*; those of other kinds are passed over. Raises pydantic's ValidationError."""
-    for event in events[:MOST_EVENTS]:
+    for event in events:
         if isinstance(event, dict) and "eventType" in event:
             made = _from_event_grid(event)
             if made is not None:
@@ -120,7 +124,9 @@ def _from_event_grid(event: Mapping[str, Any]) -> MailEvent | None:
     message_id = data.get("internetMessageId") or data.get("messageId")
     if not isinstance(message_id, str):
         return None
-    outcome = MailOutcome.FAILED if data.get("status") in FAILURES else MailOutcome.DELIVERED
+    status = data.get("status")
+    failed = isinstance(status, str) and status in FAILURES
+    outcome = MailOutcome.FAILED if failed else MailOutcome.DELIVERED
     return MailEvent(local_part(message_id), outcome)
 
 

@@ -64,3 +64,16 @@ DETAIL_CODES = (
     "CustomerRefused",
 )
 """Codes that stand in `details` only: what is wrong with a field, and the checks at submission (rulings 7)."""
+
+ROW_CODES = (
+    "InvalidRow",
+    "NoFigures",
+    "TenantMissing",
+    "TenantMismatch",
+    "TenantUnknown",
+    "PartnerUnknown",
+    "SinceInvalid",
+    "SlotHeld",
+    "AlreadyImported",
+)
+"""Codes that stand in the `rejected` of a feed or an import only: what is wrong with a line."""

@@ -20,6 +20,8 @@ from pydantic.alias_generators import to_camel
 MAX_EMAIL_CHARACTERS: Final = 254
 """The longest address that an SMTP path can carry (RFC 5321, 4.5.3.1.3)."""
 MAX_SLUG_CHARACTERS: Final = 100
+MAX_COUNT: Final = 2**31 - 1
+"""The largest number of seats or users: Microsoft Graph counts in Int32."""
 
 _GUID: Final = r"^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
 _PARTNER_ID: Final = r"^[0-9]{4,10}$"
@@ -199,5 +201,5 @@ Day = Annotated[date, BeforeValidator(_day), _schema(format="date")]
 """A date of the calendar. Numbers and times are refused."""
 Flag = Annotated[bool, Strict()]
 """True or false; neither "yes" nor 1."""
-Count = Annotated[int, Strict(), Field(ge=0)]
+Count = Annotated[int, Strict(), Field(ge=0, le=MAX_COUNT)]
 """A whole number, not negative; neither "1" nor 1.0."""

@@ -373,10 +373,15 @@ def verify_no_other_awaits(case: Case, at: datetime) -> None:
 
 
 def is_given_away(case: Case, now: datetime) -> bool:
-    """Whether another claim awaits the customer for one of the items, so that a no can no longer be taken back."""
-    return any(
-        awaiting is not None and awaiting.claim != case.claim.id
-        for awaiting in (slot.at(now).awaiting for slot in case.own_slots().values())
+    """
+    Whether the place of a declined claim was given to another, so that the no can no longer be taken back.
+
+    Another claim awaits the customer for one of the items, or has become its holder since the no was said.
+    """
+    slots = [slot.at(now) for slot in case.own_slots().values()]
+    return any(slot.awaiting is not None and slot.awaiting.claim != case.claim.id for slot in slots) or any(
+        slot.holder is not None and slot.holder.claim != case.claim.id and slot.holder.since > case.claim.status_since
+        for slot in slots
     )
 
 
@@ -473,7 +478,8 @@ def hand_over(
         return case
     promised, status = case.claim.promise, case.claim.status
     recipients = _without(case.claim.recipients, failed)
-    case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=at, told=True, recipients=recipients)
+    opened_at = None if status in UNDECIDED else at  # a report came back first: the window was stopped already
+    case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=opened_at, told=True, recipients=recipients)
     if status in (Status.WITHDRAWN, Status.REJECTED, Status.REJECTED_FINAL):
         return _tell_of_closing(case, at)
     if status is not Status.AWAITING_CUSTOMER:
@@ -571,6 +577,12 @@ def undo_decline(case: Case, actor: Actor, at: datetime) -> Case:
     ):
         raise invalid_state(claim, "taken back")
     verify_no_other_awaits(case, at)
+    if is_given_away(case, at):
+        raise Refused(
+            "SlotAwaitsCustomer",
+            "The place was given to another claim meanwhile.",
+            resolution="Nothing more can be done with this request.",
+        )
     takes_over_at = claim.window_ends_at
     case = case.record(Act.UNDONE, actor, at, to=Status.AWAITING_CUSTOMER, undoable=False)
     if case.refusals is not None:
@@ -600,7 +612,8 @@ def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recip
     if claim.history_length:
         raise invalid_state(claim, "entered as an association of the past")
     for key, stored in case.own_slots().items():
-        if stored.at(at).holder is not None:
+        holder = stored.at(at).holder
+        if holder is not None and holder.claim != claim.id:  # by itself: it is being entered twice at once
             raise Refused(
                 "SlotHeld",
                 f"Another association holds {key} already.",
@@ -616,8 +629,8 @@ def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recip
         recipients=recipients,
         told=bool(recipients),
     )
-    holder = Holder(claim=claim.id, organisation=claim.organisation, since=since)
-    case = _each_slot(case, lambda slot: slot.at(at).changed(holder=holder))
+    held = Holder(claim=claim.id, organisation=claim.organisation, since=since)
+    case = _each_slot(case, lambda slot: slot.at(at).changed(holder=held))
     return _owe_mail(case, MailKind.IMPORTED, at)
 
 

@@ -121,7 +121,7 @@ async def act(
             return case
         intent = replace(intent, cover=await _write_index_rows(ports, case, after, now, intent))
         try:
-            await ports.claims.commit(_commit(act_id, case, after, now, intent))
+            stored = await ports.claims.commit(_commit(act_id, case, after, now, intent))
         except Conflict:
             if await ports.claims.wrote(
                 case.claim.id, act_id, case.claim.history_length + 1
@@ -133,7 +133,7 @@ async def act(
         for former, claim in _changed_claims(case, after):
             if any(debt.due is None for debt in owed(claim) - owed(former)):
                 await ports.hints.customer_notice(claim.id)
-        return after
+        return stored
     message = f"claim {case.claim.id}: lost {ATTEMPTS} races in a row"
     raise StorageBusy(message, retry_after_seconds=1)
 

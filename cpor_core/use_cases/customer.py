@@ -12,6 +12,7 @@ from cpor_core.transitions import life
 from cpor_core.transitions.case import Case, invalid_state
 from cpor_core.use_cases.acts import Intent, act, find
 from cpor_core.use_cases.debts import partner_answers_by
+from cpor_core.use_cases.subscription_ends import gone_items
 from cpor_core.use_cases.tenants import cases_of
 
 LINK_LIVES = timedelta(days=90)
@@ -101,9 +102,18 @@ async def not_me(ports: Ports, opened: Opened, now: datetime, intent: Intent) ->
 
 
 async def undo(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
-    """Take the no back before the window ends. Raises `InvalidState`, `SlotAwaitsCustomer`."""
-    intent = replace(intent, counts_refusals=True)
-    return await act(ports, case, now, lambda current: life.undo_decline(current, actor, now), intent)
+    """
+    Take the no back before the window ends. Raises `InvalidState`, `SlotAwaitsCustomer`.
+
+    No new promise is made, so the items that have gone from the tenant meanwhile are taken out here (rulings 32).
+    """
+    known = await ports.registry.customer(case.claim.tenant_id)
+
+    def judge(current: Case) -> Case:
+        after = life.undo_decline(current, actor, now)
+        return life.end_gone_items(after, now, gone_items(after.claim, known.value)) if known is not None else after
+
+    return await act(ports, case, now, judge, replace(intent, counts_refusals=True))
 
 
 async def end(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:

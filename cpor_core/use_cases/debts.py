@@ -21,6 +21,7 @@ from cpor_core.model.claim import (
     Status,
     TimeToAnswer,
 )
+from cpor_core.model.history import PROGRAMME
 from cpor_core.model.registry import Customer
 from cpor_core.ports import DueRow, Letter, Ports, SentMail
 from cpor_core.rules.business_days import (
@@ -66,28 +67,32 @@ class Paid:
 async def pay(ports: Ports, claim_id: str, now: datetime, cover: DueRow | None = None) -> Paid:
     """Pay everything that the claim owes at *now*, in the order in which it matters; twice is harmless."""
     intent = Intent(cover=cover) if cover is not None else NO_INTENT
+    case = await ports.claims.load(claim_id)
+    if case is None:
+        return Paid()
     for _ in range(MOST_STEPS):
-        case = await ports.claims.load(claim_id)
-        if case is None:
-            return Paid()
-        debts = due_now(case.claim, now)
-        if Debt.WRITE_DOWN in debts:
-            await act(ports, case, now, lambda settled: settled, intent)
-            if cover is not None:  # what is owed from here on has its rows; mails go out by the queue
-                return Paid(row_stays=True)
-        elif Debt.ERASE in debts:
-            await _erase(ports, case)
-        elif Debt.TELL_CUSTOMER in debts:
-            paid = await _tell_customer(ports, case, now, intent)
-            if paid is not None:
-                return paid
-        elif debts:
-            paid = await _send_what_is_due(ports, case, debts, now)
-            if paid is not None:
-                return paid
-        else:
-            return Paid()
+        step = await _pay_one(ports, case, now, intent)
+        if isinstance(step, Paid):
+            return step
+        case = step
     return Paid(delayed=True)
+
+
+async def _pay_one(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case | Paid:
+    """Pay what matters most; returns the case as it is stored then, or, where there is no more to be done, what came."""
+    debts = due_now(case.claim, now)
+    if Debt.WRITE_DOWN in debts:
+        written = await act(ports, case, now, lambda settled: settled, intent)
+        # With a row to cover it, what is owed from here on has its rows; mails go out by the queue.
+        return written if intent.cover is None else Paid(row_stays=True)
+    if Debt.ERASE in debts:
+        await _erase(ports, case)
+        return Paid()
+    if Debt.TELL_CUSTOMER in debts:
+        return await _tell_customer(ports, case, now, intent)
+    if debts:
+        return await _send_what_is_due(ports, case, debts, now)
+    return Paid()
 
 
 async def _erase(ports: Ports, case: Case) -> None:
@@ -103,9 +108,9 @@ async def _erase(ports: Ports, case: Case) -> None:
 
 async def _tell_customer(
     ports: Ports, case: Case, now: datetime, intent: Intent, mine: Promise | None = None
-) -> Paid | None:
+) -> Case | Paid:
     """
-    Promise, send, record the hand-over; seven requests for one recipient.
+    Promise, send, record the hand-over: six requests for one recipient, after two for the claim.
 
     The promise is stored before the mail that states it. When the hand-over falls on a later local date than the one
     promised, it is not recorded: a new promise (*mine* is the one that came too late) goes out as a corrected notice.
@@ -118,8 +123,7 @@ async def _tell_customer(
     if known is None:
         return Paid(delayed=True)
     if gone_items(case.claim, known.value):  # the registry has changed since the submission
-        await end_items_of(ports, case, known.value, now)
-        return None
+        return await end_items_of(ports, case, known.value, now)
     incumbents = await _incumbents(ports, case, now)
     promised, recipients = _promise(
         case.claim, known.value, now, real_now, incumbents=incumbents, corrected=mine is not None
@@ -138,7 +142,7 @@ async def _tell_customer(
 
     case = await act(ports, case, now, store_promise)
     if not ours:
-        return None  # somebody else promised first, be it the same, or nobody is to be told any more
+        return case  # somebody else promised first, be it the same, or nobody is to be told any more
     letters = _letters(case.claim, NOTICE, promised.number, promised.recipients)
     sent = await _send(ports, letters, allowed, now, case.claim.status_since)
     if not sent.delivered and sent.delayed is not None:
@@ -150,8 +154,7 @@ async def _tell_customer(
         def unreachable(current: Case) -> Case:
             return life.customer_unreachable(current, now, answer_by=answer_by, failed=sent.refused)
 
-        await act(ports, case, now, unreachable, intent)
-        return None
+        return await act(ports, case, now, unreachable, intent)
     handed_over = await ports.now()
     if local_date(handed_over, promised.time_zone) > promised.day_zero:
         return await _tell_customer(ports, case, handed_over, intent, mine=promised)
@@ -160,8 +163,8 @@ async def _tell_customer(
     def hand_over(current: Case) -> Case:
         return life.hand_over(current, promised.number, handed_over, failed=sent.refused, waiting=waiting)
 
-    await act(ports, case, now, hand_over, intent)
-    return _delayed(now, sent.delayed) if sent.delayed is not None else None
+    told = await act(ports, case, now, hand_over, intent)
+    return _delayed(now, sent.delayed) if sent.delayed is not None else told
 
 
 def _let_others_send(case: Case, promised: Promise) -> Case:
@@ -255,7 +258,7 @@ async def partner_answers_by(ports: Ports, claim: Claim, now: datetime) -> TimeT
 # --- reminders and other mails --------------------------------------------------------------------------------------
 
 
-async def _send_what_is_due(ports: Ports, case: Case, debts: Collection[Debt], now: datetime) -> Paid | None:
+async def _send_what_is_due(ports: Ports, case: Case, debts: Collection[Debt], now: datetime) -> Case | Paid:
     """Send one of the mails that are due: what is told before what is reminded of, customers before partners."""
     if Debt.SEND_MAIL in debts:
         return await _send_owed_mail(ports, case, case.claim.mails[0], now)
@@ -264,7 +267,7 @@ async def _send_what_is_due(ports: Ports, case: Case, debts: Collection[Debt], n
     return await _remind_partner(ports, case, now)
 
 
-async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
+async def _remind(ports: Ports, case: Case, now: datetime) -> Case | Paid:
     promised = case.claim.promise
     if promised is None:
         return Paid()
@@ -280,11 +283,10 @@ async def _remind(ports: Ports, case: Case, now: datetime) -> Paid | None:
         same = current.claim.promise is not None and current.claim.promise.number == promised.number
         return current.changed(reminded=True) if same else current
 
-    await act(ports, case, now, reminded)
-    return None
+    return await act(ports, case, now, reminded)
 
 
-async def _remind_partner(ports: Ports, case: Case, now: datetime) -> Paid | None:
+async def _remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid:
     """Remind the partner's contact, once for each time they are asked; one who refuses the mail is not tried again."""
     claim = case.claim
     if claim.time_to_answer is None:
@@ -298,8 +300,7 @@ async def _remind_partner(ports: Ports, case: Case, now: datetime) -> Paid | Non
         same = current.claim.times_asked == claim.times_asked
         return current.changed(answer_reminded=True) if same else current
 
-    await act(ports, case, now, reminded)
-    return None
+    return await act(ports, case, now, reminded)
 
 
 async def _letter_to_partner(ports: Ports, claim: Claim, kind: str, number: int) -> Letter:
@@ -316,7 +317,7 @@ async def _letter_to_partner(ports: Ports, claim: Claim, kind: str, number: int)
     return Letter(kind, number, message_id(claim.id, kind, number, recipient.number), recipient, claim)
 
 
-async def _send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Paid | None:
+async def _send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Case | Paid:
     waiting = [recipient.number for recipient in case.claim.recipients_told() if recipient.number not in mail.sent_to]
     if mail.kind is MailKind.NOTICE and case.claim.status is not Status.AWAITING_CUSTOMER:
         waiting = []  # there is nothing left to ask them
@@ -328,12 +329,20 @@ async def _send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetim
     done = tuple(sorted({*mail.sent_to, *sent.delivered, *sent.refused}))
     rest = (mail.model_copy(update={"sent_to": done}),) if sent.delayed is not None else ()
 
+    late = sent.refused if mail.kind is MailKind.NOTICE else ()
+    answer_by = await partner_answers_by(ports, case.claim, now) if late else None
+
     def record(current: Case) -> Case:
         others = [owed for owed in current.claim.mails if (owed.kind, owed.number) != (mail.kind, mail.number)]
-        return current.changed(mails=(*others, *rest))
+        current = current.changed(mails=(*others, *rest))
+        promised = current.claim.promise
+        if answer_by is not None and promised is not None and promised.number == mail.number:
+            for number in late:  # it counts as a notice that came back (rulings 25)
+                current = life.recipient_failed(current, PROGRAMME, now, number, answer_by=answer_by)
+        return current
 
-    await act(ports, case, now, record)
-    return _delayed(now, sent.delayed) if sent.delayed is not None else None
+    recorded = await act(ports, case, now, record)
+    return _delayed(now, sent.delayed) if sent.delayed is not None else recorded
 
 
 def _letters(

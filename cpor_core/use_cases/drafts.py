@@ -138,10 +138,12 @@ async def create(
     if keyed is None:
         claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
     else:
-        claim_id = derived_claim_id(sent.customer.tenant_id, organisation, keyed.key)
+        # The instant is in it because a key may be used anew once it was forgotten.
+        claim_id = derived_claim_id(sent.customer.tenant_id, organisation, f"{keyed.key}|{now.isoformat()}")
     made = await draft(ports, organisation, sent, now, claim_id)
     if keyed is not None:
-        await _begin(ports, organisation, keyed, KeptRequest(keyed.body, claim_id, act_id, now), now)
+        claim_id = await _begin(ports, organisation, keyed, KeptRequest(keyed.body, claim_id, act_id, now), now)
+        made = made.model_copy(update={"id": claim_id})
     await ports.duework.add([*due_rows(None, made, now), *_forget_request(organisation, keyed, made, now)])
     await ports.partner_claims.add(organisation, list_position(now, claim_id), claim_id)
     nothing = Case(made, {})
@@ -163,11 +165,15 @@ async def create(
     return case
 
 
-async def _begin(ports: Ports, organisation: str, keyed: Keyed, request: KeptRequest, now: datetime) -> None:
-    """Insert the request; of a lost insert, tell the first answer, a different request, or one that still runs."""
+async def _begin(ports: Ports, organisation: str, keyed: Keyed, request: KeptRequest, now: datetime) -> str:
+    """
+    Insert the request; returns the claim id that it leads to, the first one's where this takes over.
+
+    Of a lost insert, raises the first answer, a different request, or one that still runs.
+    """
     kept = await ports.requests.begin(organisation, keyed.key, request)
     if kept is None or kept.act_id == request.act_id:
-        return
+        return request.claim_id
     if kept.body != request.body:
         raise key_reused()
     answered = await ports.claims.answered(kept.claim_id, keyed.key)
@@ -180,6 +186,7 @@ async def _begin(ports: Ports, organisation: str, keyed: Keyed, request: KeptReq
             target="Idempotency-Key",
             resolution="Wait as Retry-After says and send the same request again.",
         )
+    return kept.claim_id
 
 
 def key_reused() -> Refused:

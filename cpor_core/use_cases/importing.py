@@ -76,6 +76,7 @@ class _Import:
     now: datetime
     partners: dict[str, Registered[Partner] | None] = field(default_factory=dict)
     customers: dict[str, Registered[Customer] | None] = field(default_factory=dict)
+    claims: dict[str, dict[str, datetime | None]] = field(default_factory=dict)
 
     async def partner(self, partner_id: str) -> Partner:
         """Return a partner's location. Raises `PartnerUnknown`."""
@@ -94,6 +95,13 @@ class _Import:
         if found is None:
             raise Refused("TenantUnknown", "This tenant is not registered.", target="tenantId")
         return found.value
+
+    async def known(self, tenant_id: str) -> dict[str, datetime | None]:
+        """Return the ids of the tenant's claims, each with since when it is official."""
+        if tenant_id not in self.claims:
+            cases = await self.ports.claims.of_tenant(tenant_id)
+            self.claims.setdefault(tenant_id, {case.claim.id: case.claim.official_since for case in cases})
+        return self.claims[tenant_id]
 
 
 async def import_lines(ports: Ports, lines: Sequence[bytes], who: str, now: datetime) -> Loaded:
@@ -118,9 +126,9 @@ async def import_lines(ports: Ports, lines: Sequence[bytes], who: str, now: date
     accepted = unchanged = 0
     groups, begun = list(by_slot.values()), _Import(ports, who, now)
     for start in range(0, len(groups), IN_FLIGHT):
-        done = await asyncio.gather(
-            *(_enter_in_turn(begun, rows) for rows in groups[start : start + IN_FLIGHT]), return_exceptions=True
-        )
+        batch = groups[start : start + IN_FLIGHT]
+        await asyncio.gather(*(begun.known(tenant_id) for tenant_id in {rows[0][1].tenant_id for rows in batch}))
+        done = await asyncio.gather(*(_enter_in_turn(begun, rows) for rows in batch), return_exceptions=True)
         for outcome in done:  # only now: nobody of this batch is still at work when a fault is told
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -161,46 +169,55 @@ async def _enter_in_turn(begun: _Import, rows: Sequence[Row]) -> tuple[int, int,
 
 async def _enter(begun: _Import, line: PastAssociation) -> bool:
     """
-    Enter one association; returns whether it is new. Five requests, six when somebody is told.
+    Enter one association; returns whether it is new. Four requests, five when somebody is told, none when it is known.
 
-    One that has ended since it was entered stays ended. Raises what `_official_claim` raises, `SlotHeld`, and
-    `AlreadyImported` when it was entered with another beginning.
+    One that has ended since it was entered stays ended. Raises `PartnerUnknown`, `AlreadyImported` when it was entered
+    with another beginning, what `_official_claim` raises, and `SlotHeld`.
     """
     ports, now = begun.ports, begun.now
-    claim, recipients = await _official_claim(begun, line)
+    partner = await begun.partner(line.partner_id)
+    claim_id = _claim_id(partner, line)
+    known = await begun.known(line.tenant_id)
+    if claim_id in known:
+        _verify_same(known[claim_id], line)
+        return False
+    claim, recipients = await _official_claim(begun, claim_id, partner, line)
     act_id = ports.new_id()
     for _ in range(ATTEMPTS):
-        known = await ports.claims.load(claim.id)
-        if known is not None:
-            _verify_same(known.claim, line)
-            return False
         before = await ports.claims.prospect(claim)
         after = life.enter_past(before, PROGRAMME, now, since=line.since, recipients=recipients).written_over(before)
         await ports.duework.add(due_rows(None, after.claim, now))
-        await ports.partner_claims.add(claim.organisation, list_position(now, claim.id), claim.id)
+        await ports.partner_claims.add(claim.organisation, list_position(now, claim_id), claim_id)
         try:
             await ports.claims.commit(Commit(act_id, before, after, who=begun.who))
         except Conflict:
-            if not await ports.claims.wrote(claim.id, act_id, 1):
+            if not await ports.claims.wrote(claim_id, act_id, 1):
+                there = await ports.claims.load(claim_id)
+                if there is not None:
+                    _verify_same(there.claim.official_since, line)
+                    return False
                 continue  # somebody else wrote the slot: judge again
+        known[claim_id] = line.since
         if after.claim.mails:
-            await ports.hints.customer_notice(claim.id)
+            await ports.hints.customer_notice(claim_id)
         return True
-    message = f"claim {claim.id}: lost {ATTEMPTS} races in a row"
+    message = f"claim {claim_id}: lost {ATTEMPTS} races in a row"
     raise StorageBusy(message, retry_after_seconds=1)
 
 
-def _verify_same(claim: Claim, line: PastAssociation) -> None:
-    if claim.official_since != line.since:
-        since = rfc3339(claim.official_since) if claim.official_since is not None else "never"
-        raise Refused("AlreadyImported", f"This association was entered before, since {since}.", target="since")
+def _verify_same(since: datetime | None, line: PastAssociation) -> None:
+    if since != line.since:
+        told = rfc3339(since) if since is not None else "another instant"
+        raise Refused("AlreadyImported", f"This association was entered before, since {told}.", target="since")
 
 
-async def _official_claim(begun: _Import, line: PastAssociation) -> tuple[Claim, tuple[Recipient, ...]]:
+async def _official_claim(
+    begun: _Import, claim_id: str, partner: Partner, line: PastAssociation
+) -> tuple[Claim, tuple[Recipient, ...]]:
     """
     Return the claim that a line makes, before it is entered, and who is told of it.
 
-    Raises `EngagementUnknown`, `SinceInvalid`, `PartnerUnknown`, `TenantUnknown`, `ItemNotClaimable`.
+    Raises `EngagementUnknown`, `SinceInvalid`, `TenantUnknown`, `ItemNotClaimable`.
     """
     filed = begun.ports.catalogue.filed_under(line.engagement)
     if filed is None:
@@ -208,11 +225,10 @@ async def _official_claim(begun: _Import, line: PastAssociation) -> tuple[Claim,
     if not EARLIEST <= line.since <= begun.now:
         where = "in the future" if line.since > begun.now else f"before {EARLIEST.year}"
         raise Refused("SinceInvalid", f"since lies {where}.", target="since")
-    partner = await begun.partner(line.partner_id)
     customer = await begun.customer(line.tenant_id)
     engagement, filed_as = filed
     claim = Claim(
-        id=_claim_id(partner, line),
+        id=claim_id,
         tenant_id=line.tenant_id,
         organisation=partner.entra_tenant_id,
         partner_id=line.partner_id,

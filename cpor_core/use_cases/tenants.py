@@ -6,6 +6,7 @@ from datetime import datetime
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Claim, Status
 from cpor_core.ports import Ports
+from cpor_core.rules.identifiers import list_position
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.acts import find
@@ -22,7 +23,7 @@ async def cases_of(ports: Ports, tenant_id: str, now: datetime) -> Sequence[tupl
     loaded = await ports.claims.of_tenant(tenant_id)
     shown = [(case, settle(case, now).claim) for case in loaded]
     requests = [(case, claim) for case, claim in shown if is_request(claim)]
-    return sorted(requests, key=lambda pair: (pair[1].created_at, pair[1].id), reverse=True)
+    return sorted(requests, key=lambda pair: list_position(pair[1].created_at, pair[1].id))
 
 
 def is_request(shown: Claim) -> bool:

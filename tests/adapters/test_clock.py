@@ -1,7 +1,7 @@
 """The two times of the service: the real one, and the one that the sandbox can move."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -49,7 +49,7 @@ class UnsureRows:
     ) -> list[Row]:
         return await self._rows.page(table, partition, start=start, before=before, limit=limit)
 
-    async def write(self, table: str, partition: str, *ops: Op) -> None:
+    async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         self.writes += 1
         await self._rows.write(table, partition, *ops)
         raise Conflict("the SDK sent it again")
@@ -58,7 +58,7 @@ class UnsureRows:
 class ContestedRows(UnsureRows):
     """Rows that somebody else always changes first."""
 
-    async def write(self, table: str, partition: str, *ops: Op) -> None:
+    async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         self.writes += 1
         raise Conflict("somebody else was first")
 

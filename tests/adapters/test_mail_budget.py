@@ -1,6 +1,7 @@
 """The mail budget's row: one for all instances, drawn from under its ETag."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,11 +28,11 @@ class CountedRows(MemoryRows):
         self.writes = 0
         self.contested = contested
 
-    async def write(self, table: str, partition: str, *ops: Op) -> None:
+    async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         self.writes += 1
         if self.contested:
             raise Conflict("somebody else was first")
-        await super().write(table, partition, *ops)
+        return await super().write(table, partition, *ops)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ Whoever writes can be overtaken, stopped, or robbed of the answer: see `Meddled`
 
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -86,13 +86,18 @@ class Meddled(MemoryRows):
         self.after: Meddler | None = None
         self.written: list[str] = []
 
-    async def write(self, table: str, partition: str, *ops: Op) -> None:
+    async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         if self.before is not None:
             await self.before(table, ops)
-        await super().write(table, partition, *ops)
+        versions = await super().write(table, partition, *ops)
         self.written.append(table)
         if self.after is not None:
             await self.after(table, ops)
+        return versions
+
+    def take(self, other: "Meddled") -> None:
+        """Hold the same rows as another."""
+        self._rows = dict(other._rows)
 
     @asynccontextmanager
     async def once_before(self, wanted: str, meddle: Callable[[], Awaitable[None]]) -> Any:
@@ -155,13 +160,13 @@ class Postbox:
 class World:
     """The service in memory, with shorthands for what its users, its queue and its timer do."""
 
-    def __init__(self, now: datetime = MONDAY) -> None:
+    def __init__(self, now: datetime = MONDAY, first_id: int = 1) -> None:
         self.clock = FixedClock(now)
         self.rows = Meddled(self.clock.real)
         self.queues = MemoryQueues()
         self.blobs = MemoryBlobs()
         self.post = Postbox()
-        numbers = itertools.count(1)
+        numbers = itertools.count(first_id)
         built = bootstrap.build(_SETTINGS, _NOWHERE, clock=self.clock).ports
         for port in vars(built).values():  # every store over these rows, whichever there are
             for own, double in (("_rows", self.rows), ("_queues", self.queues)):
@@ -173,6 +178,12 @@ class World:
             post=self.post,
             new_id=lambda: f"{next(numbers) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}",
         )
+
+    def copied(self) -> "World":
+        """Return a world with the same rows and time, in which something can be tried out."""
+        made = World(self.clock.real(), first_id=10**9)
+        made.rows.take(self.rows)
+        return made
 
     # --- the registry -------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ from tools.pages import book, errors
 from tools.pages.functions import indexed
 from tools.pages.markdown import filled, names
 
-
 MADE_BY_COMMANDS = (".local/", ".venv/", "node_modules/", "cpor_app/locale/de/")
 """What a page names because a command that it explains makes it."""
 
@@ -46,9 +45,7 @@ def test_a_part_is_put_between_its_comments_and_the_rest_is_left_alone() -> None
     """What was there before goes; a part that nobody makes is an error, not an empty place."""
     page = "one\n<!-- made from the code: a -->\nold\n<!-- end -->\ntwo\n"
 
-    assert filled(page, {"a": "new\n"}) == (
-        "one\n<!-- made from the code: a -->\n\nnew\n\n<!-- end -->\ntwo\n"
-    )
+    assert filled(page, {"a": "new\n"}) == ("one\n<!-- made from the code: a -->\n\nnew\n\n<!-- end -->\ntwo\n")
     with pytest.raises(KeyError):
         filled(page, {})
 
@@ -74,7 +71,7 @@ def test_every_function_is_on_the_page_of_functions() -> None:
     for function in indexed():
         trigger = function.trigger
         assert f"| `{function.name}` |" in page
-        assert (trigger.get("route") or trigger.get("queueName") or trigger.get("schedule")) in page
+        assert str(trigger.get("route") or trigger.get("queueName") or trigger.get("schedule")) in page
 
 
 def test_every_code_is_on_the_page_of_errors() -> None:
@@ -95,7 +92,7 @@ def test_no_code_is_raised_that_the_page_of_errors_does_not_know() -> None:
 
 def test_the_places_of_a_code_are_found_however_it_is_raised() -> None:
     """As a refusal, as a detail, or by a kind of refusal of its own; with words that are put together, too."""
-    source = '''
+    source = """
 Refused("A", "message", target="t", resolution=f"do {this}")
 Detail("B", "message", "target", "do that")
 Refused(chosen, "message")
@@ -105,7 +102,7 @@ class Own(Refused):
     def other(self):
         super().__init__("no code")
 BadRow(row=1, code="D", message=told)
-'''
+"""
 
     found = list(errors._raised_in(ast.parse(source)))
 

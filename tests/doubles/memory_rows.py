@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 
 from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Put, Replace, Row, verify_keys, verify_ops, verify_range
@@ -47,7 +47,7 @@ class MemoryRows:
         """Return the first *limit* rows with start <= key < before."""
         return [row async for row in self.query(table, partition, start=start, before=before, limit=limit)]
 
-    async def write(self, table: str, partition: str, *ops: Op) -> None:
+    async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         """Do all of *ops*, or none; raises `Conflict` and ValueError as storage does."""
         verify_ops(partition, ops)
         await asyncio.sleep(0)
@@ -60,15 +60,17 @@ class MemoryRows:
                     raise Conflict(f"{table}: UpdateConditionNotSatisfied")
                 case _:
                     pass
-        now = self._now()
+        now, written = self._now(), {}
         for op in ops:
             place = (table, partition, op.key)
             match op:
                 case Insert() | Put() | Replace():
                     values = {name: _kept(value) for name, value in op.values.items()}
-                    self._rows[place] = Row(partition, op.key, values, f'W/"{next(self._versions)}"', now)
+                    written[op.key] = f'W/"{next(self._versions)}"'
+                    self._rows[place] = Row(partition, op.key, values, written[op.key], now)
                 case Delete():
                     self._rows.pop(place, None)
+        return written
 
 
 def _kept(value: Cell) -> Cell:

@@ -3,7 +3,8 @@ Whatever goes wrong at whichever request, the next run gets to the same end.
 
 Each job runs undisturbed once, to count its requests, then once for each request and each way of failing: the process
 dies before or after it; it is done, and answered 503 as often as the SDK tries; or it is done and answered 500, 503 or
-not at all, which the SDK mends by sending it again.
+not at all, which the SDK mends by sending it again; or it hangs until the timer of another process has run, and goes on
+or dies.
 
 A read changes nothing: dying after it leaves what dying before it leaves, and before the read that follows it too. What
 the SDK mends is tried in each of the three ways at every request of one run. The main job is stopped at every read and
@@ -29,6 +30,8 @@ from tests.faults.world import (
     DIES_AFTER,
     DIES_BEFORE,
     NO_ANSWER,
+    OVERTAKEN,
+    OVERTAKEN_DIES,
     REFUSED,
     REFUSED_THOUGH_TAKEN,
     STAYS_BUSY,
@@ -42,12 +45,21 @@ from tests.support.azurite import Azurite
 from tests.support.service import OTHER_PARTNER, PARTNER
 
 WAYS = {
-    "write": (DIES_BEFORE, DIES_AFTER, ANSWERED_500, ANSWERED_503, NO_ANSWER, STAYS_BUSY),
+    "write": (
+        DIES_BEFORE,
+        DIES_AFTER,
+        ANSWERED_500,
+        ANSWERED_503,
+        NO_ANSWER,
+        STAYS_BUSY,
+        OVERTAKEN,
+        OVERTAKEN_DIES,
+    ),
     "read": (DIES_BEFORE, ANSWERED_500, ANSWERED_503, NO_ANSWER),
     "mail": (DIES_BEFORE, DIES_AFTER, REFUSED, REFUSED_THOUGH_TAKEN),
 }
 MENDED_BY_THE_SDK = (ANSWERED_500, ANSWERED_503, NO_ANSWER)
-MAY_DOUBLE_A_MAIL = (DIES_BEFORE, DIES_AFTER, STAYS_BUSY, REFUSED_THOUGH_TAKEN)
+MAY_DOUBLE_A_MAIL = (DIES_BEFORE, DIES_AFTER, STAYS_BUSY, REFUSED_THOUGH_TAKEN, OVERTAKEN, OVERTAKEN_DIES)
 PARTS = 3
 """A job's runs of one kind are shared out to so many tests, so that all cores have work."""
 
@@ -172,7 +184,7 @@ def differences(fault: Fault, calm: Ended, ended: Ended) -> Iterator[str]:
     doubled = (ended.mails - calm.mails).total()
     if doubled > (fault.mode in MAY_DOUBLE_A_MAIL):
         yield f"{doubled} mails doubled"
-    if ended.receipts - calm.receipts > (fault.mode in (DIES_BEFORE, DIES_AFTER, STAYS_BUSY)):
+    if ended.receipts - calm.receipts > (fault.mode in (DIES_BEFORE, DIES_AFTER, STAYS_BUSY, OVERTAKEN_DIES)):
         yield f"{ended.receipts} receipts"
 
 

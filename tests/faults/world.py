@@ -16,6 +16,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 import httpx
+from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
+from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.data.tables.aio import TableServiceClient
 
 from cpor_app import bootstrap
@@ -27,12 +29,22 @@ from cpor_app.adapters.tables import TABLES, unpacked
 from cpor_app.adapters.texts import Texts
 from cpor_core.errors import MailDelayed
 from cpor_core.model.claim import Claim
-from cpor_core.ports import DueRow, DueWork
 from cpor_core.rules.owed import due_now
 from devhost.http_triggers import HttpTriggers
 from devhost.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock
-from tests.doubles.transport import Plan, ProcessDied, Request, Trouble, answer, die_after, die_before, lose_answer
+from tests.doubles.due_work import DueWorkOfThisClock, Written
+from tests.doubles.transport import (
+    FaultyTransport,
+    Plan,
+    ProcessDied,
+    Request,
+    Trouble,
+    answer,
+    die_after,
+    die_before,
+    lose_answer,
+)
 from tests.support.service import MONDAY, PUBLIC_URL, Mailbox, Service, _invoker, functions, settings
 
 Answer = TypeVar("Answer")
@@ -48,6 +60,7 @@ MOST_REPETITIONS = 5
 DIES_BEFORE, DIES_AFTER = "dies before", "dies after"
 ANSWERED_500, ANSWERED_503, NO_ANSWER = "done, answered 500", "done, answered 503", "done, no answer"
 STAYS_BUSY = "done, but 503 to every try"
+OVERTAKEN, OVERTAKEN_DIES = "overtaken by the timer", "overtaken by the timer, dies after"
 REFUSED, REFUSED_THOUGH_TAKEN = "refused for now", "refused for now, though taken"
 
 
@@ -66,8 +79,8 @@ class Fault:
     mode: str
 
     @property
-    def trouble(self) -> Trouble:
-        """What the transport does at a request."""
+    def trouble(self) -> Trouble | None:
+        """What the transport does at a request, if anything."""
         return {
             DIES_BEFORE: die_before(),
             DIES_AFTER: die_after(),
@@ -75,6 +88,8 @@ class Fault:
             ANSWERED_503: answer(503),
             NO_ANSWER: lose_answer(),
             STAYS_BUSY: answer(503, every_try=True),
+            OVERTAKEN: None,
+            OVERTAKEN_DIES: die_after(),
         }[self.mode]
 
 
@@ -84,8 +99,15 @@ class Trail(Plan):
 
     fault: Fault | None = None
     hit: str | None = None
+    overtake: Callable[[], Awaitable[None]] | None = None
+    """What another process does while this one is about to send the request at which it is overtaken."""
+    is_overtaken: bool = False
     _count: int = 0
     _troubled: set[str] = field(default_factory=set)
+
+    def transport(self) -> AsyncHttpTransport[Any, Any]:
+        """Return a new transport that obeys this plan."""
+        return _Overtaken(AioHttpTransport(), self)
 
     def _planned(self, request: Request) -> Trouble | None:
         if self.fault is None or self.fault.on != ("write" if request.is_write else "read"):
@@ -96,6 +118,7 @@ class Trail(Plan):
         if self._count != self.fault.number:
             return None
         self.hit = str(request)
+        self.is_overtaken = self.fault.mode in (OVERTAKEN, OVERTAKEN_DIES)
         return self.fault.trouble
 
     def _each_once(self, fault: Fault, request: Request) -> Trouble | None:
@@ -106,6 +129,20 @@ class Trail(Plan):
             return None
         self._troubled.add(line)
         return fault.trouble
+
+
+class _Overtaken(FaultyTransport):
+    """A transport that lets another process work before it sends the request of the fault."""
+
+    def __init__(self, inner: AsyncHttpTransport[Any, Any], trail: Trail) -> None:
+        super().__init__(inner, trail)
+        self._trail = trail
+
+    async def _send(self, request: HttpRequest, **kwargs: Any) -> AsyncHttpResponse:
+        if self._trail.is_overtaken and self._trail.overtake is not None:
+            self._trail.is_overtaken = False
+            await self._trail.overtake()
+        return await super()._send(request, **kwargs)
 
 
 class Post(Mailbox):
@@ -139,40 +176,6 @@ class Post(Mailbox):
         raise ProcessDied(self.hit)
 
 
-class DueWorkOfThisClock:
-    """
-    Due rows whose age is told by the world's clock.
-
-    The emulator's clock stands where the machine's does; here months pass in a second, and a row's age decides whether
-    it may be deleted.
-    """
-
-    def __init__(self, inner: DueWork, clock: FixedClock, written: dict[tuple[datetime, str, str], datetime]) -> None:
-        """Share *written* with every other process."""
-        self._inner, self._clock, self._written = inner, clock, written
-
-    def _note(self, *rows: DueRow) -> None:
-        self._written |= {(row.due, row.subject, row.debt): self._clock.real() for row in rows}
-
-    async def add(self, rows: Sequence[DueRow]) -> None:
-        self._note(*rows)
-        await self._inner.add(rows)
-
-    async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
-        rows = await self._inner.due(shard, now, after=after, limit=limit)
-        return [replace(row, written_at=self._written[row.due, row.subject, row.debt]) for row in rows]
-
-    async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
-        self._note(*also, replace(row, due=due))
-        return await self._inner.move(row, also, due=due, attempt=attempt)
-
-    async def delete(self, row: DueRow) -> None:
-        await self._inner.delete(row)
-
-    async def forget(self, table: str, partition: str, key: str) -> None:
-        await self._inner.forget(table, partition, key)
-
-
 @dataclass(frozen=True, slots=True)
 class Saved:
     """All that outlives a process: what lies in storage, what was mailed, and the time."""
@@ -182,7 +185,7 @@ class Saved:
     """By table, as the SDK gives them."""
     blobs: Mapping[str, bytes]
     sent: Sequence[OutgoingMail]
-    written: Mapping[tuple[datetime, str, str], datetime]
+    written: Written
 
 
 _TEXTS = Texts()
@@ -202,7 +205,7 @@ class World:
     queues: AzureQueues
     trail: Trail = field(default_factory=Trail)
     _service: Service | None = None
-    _written: dict[tuple[datetime, str, str], datetime] = field(default_factory=dict)
+    _written: Written = field(default_factory=dict)
     _waiting: list[Taken] = field(default_factory=list)
 
     # --- processes --------------------------------------------------------------------------------------------------
@@ -211,6 +214,7 @@ class World:
         """Start a process over what the last one left."""
         await self.stop()
         self.trail = self.post.trail = trail
+        trail.overtake = self.overtake
         services = bootstrap.build(
             settings(self.issuer),
             self.connection,
@@ -225,6 +229,18 @@ class World:
         app = HttpTriggers(functions(), _invoker(), {})
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=PUBLIC_URL, follow_redirects=False)
         self._service = Service(services, self.clock, self.post, self.issuer, client)
+
+    async def overtake(self) -> None:
+        """Let three minutes pass in which the process hangs, and another one fires the timer."""
+        hanging, trail = self._service, self.trail
+        self._service = None
+        await self.start(Trail())
+        self.clock.advance(timedelta(minutes=3))
+        await self.fire()
+        await self.stop()
+        assert hanging is not None
+        self._service, self.trail, self.post.trail = hanging, trail, trail
+        bootstrap.use(hanging.services)
 
     async def stop(self) -> None:
         """End the process; what it had begun is never finished."""

@@ -1,8 +1,8 @@
 """
 Holds every answer against the description of the API: a caller who reads it must never be surprised.
 
-The description is made from the table of operations as it is now; tests/triggers/test_description.py says when the file in
-the repository is an older one.
+The description is made from the table of operations as it is now; tests/triggers/test_description.py says when the file
+in the repository is an older one.
 """
 
 import json
@@ -17,6 +17,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from cpor_app.triggers.http import SECURITY_HEADERS
+from devhost import kestrel
 from tools import openapi
 
 HOME = "urn:description"
@@ -50,7 +51,7 @@ def _templates() -> list[tuple[re.Pattern[str], str]]:
 
 def path_of(address: str) -> str | None:
     """Return the described path that an address is of."""
-    path = address.removeprefix(PREFIX).rstrip("/") or "/"
+    path = kestrel.decoded_path(address.encode()).removeprefix(PREFIX).rstrip("/") or "/"
     return next((template for pattern, template in _templates() if pattern.fullmatch(path)), None)
 
 
@@ -106,15 +107,15 @@ def _verify_not_served(response: httpx.Response, where: str) -> None:
 
 
 def _verify_headers(response: httpx.Response, headers: Mapping[str, Any], where: str) -> None:
-    for name, header in headers.items():
-        header = found(header)
+    for name, told in headers.items():
+        header = found(told)
         value = response.headers.get(name)
         assert value is not None or not header.get("required"), f"{where} lacks {name}"
         if value is not None:
             for error in validator(header["schema"]).iter_errors(value):
                 raise AssertionError(f"{where}: {name}: {error.message}")
-    told = {"etag", "location", "retry-after", "www-authenticate", "x-ms-error-code", "repeatability-result"}
-    more = told & {name.lower() for name in response.headers} - {name.lower() for name in headers}
+    meant = {"etag", "location", "retry-after", "www-authenticate", "x-ms-error-code", "repeatability-result"}
+    more = meant & {name.lower() for name in response.headers} - {name.lower() for name in headers}
     assert more == set(), f"{where}: {', '.join(more)} is not described"
 
 

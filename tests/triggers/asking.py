@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterable, Mapping
 
 import httpx
+import pytest
 
 from cpor_app.triggers.http import OPERATIONS, Operation
 from cpor_core.model.people import Role
 from devhost.issuer import PROGRAMME_TENANT
 from tests.support.service import CUSTOMER, PARTNER, PARTNER_ID, Service, functions
 
+shares_its_service = pytest.mark.asyncio(loop_scope="module")
+"""For a test that asks for `shared`: it runs in the loop in which that service was started."""
 TENANTS = {
     Role.INCENTIVES_ADMIN: PARTNER,
     Role.INCENTIVES_USER: PARTNER,

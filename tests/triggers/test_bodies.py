@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cpor_app.triggers.http import Operation, read
 from cpor_core.errors import Refused
 from tests.support.service import PARTNER, PARTNER_ID, PDF, Service, claim_as_sent
-from tests.triggers.asking import ask, operations
+from tests.triggers.asking import ask, operations, shares_its_service
 from tests.triggers.refusals import refused, targets
 from tools.openapi import EXAMPLES
 
@@ -128,11 +128,12 @@ async def test_body_may_have_a_mebibyte_and_not_one_byte_more(service: Service) 
 @pytest.mark.parametrize(
     "content_type", [None, "", "text/plain", "application/x-json", "application/jsonx", "application/merge-patch+json"]
 )
-async def test_media_type_must_be_the_described_one(service: Service, content_type: str | None) -> None:
+@shares_its_service
+async def test_media_type_must_be_the_described_one(shared: Service, content_type: str | None) -> None:
     """415 for any other, and for none."""
     headers = {"Content-Type": content_type} if content_type is not None else {}
 
-    answer = await service.request("POST", "/claims", content=json.dumps(claim_as_sent()), headers=headers)
+    answer = await shared.request("POST", "/claims", content=json.dumps(claim_as_sent()), headers=headers)
 
     refused(answer, 415, "UnsupportedMediaType")
 
@@ -140,11 +141,12 @@ async def test_media_type_must_be_the_described_one(service: Service, content_ty
 @pytest.mark.parametrize(
     "content_type", ["application/json; charset=utf-8", "Application/JSON", "application/json;x=y"]
 )
-async def test_media_type_may_have_parameters_and_capitals(service: Service, content_type: str) -> None:
+@shares_its_service
+async def test_media_type_may_have_parameters_and_capitals(shared: Service, content_type: str) -> None:
     """They change nothing: JSON is UTF-8."""
     body = json.dumps(claim_as_sent())
 
-    answer = await service.request("POST", "/claims", content=body, headers={"Content-Type": content_type})
+    answer = await shared.request("POST", "/claims", content=body, headers={"Content-Type": content_type})
 
     assert answer.status_code == 201
 
@@ -164,9 +166,10 @@ async def test_names_in_snake_case_are_unknown_fields(service: Service) -> None:
 
 
 @pytest.mark.parametrize("text", ["a\u0000b", "a\u0007b", "a\u202eb", "a\u2028b", "a\u0085b", "\n", " ", ""])
-async def test_names_are_one_line_without_control_characters(service: Service, text: str) -> None:
+@shares_its_service
+async def test_names_are_one_line_without_control_characters(shared: Service, text: str) -> None:
     """They stand in mails and lists."""
-    error = refused(await service.request("POST", "/claims", json=claim_as_sent(name=text)), 400, "ValidationFailed")
+    error = refused(await shared.request("POST", "/claims", json=claim_as_sent(name=text)), 400, "ValidationFailed")
 
     assert targets(error) == {"name": "FieldInvalid"}
 

@@ -15,10 +15,10 @@ from tests.support.service import (
     Service,
     claim_as_sent,
 )
+from tests.triggers.asking import shares_its_service
 from tests.triggers.refusals import refused, targets
 
 ANY = {"If-Match": "*"}
-WORKLOADS = {"engagement": "modern-work-security-usage", "items": [{"workload": "teams"}, {"workload": "exchange"}]}
 REVENUE = {"solutionSeller": "Ada", "customerName": "Contoso", "isvSolution": "Planner"}
 
 
@@ -79,34 +79,37 @@ async def test_engagement_that_nobody_knows_is_refused(service: Service) -> None
         ("osu-m365", "modern-work-security-usage", [{"workload": "teams"}]),
     ],
 )
+@shares_its_service
 async def test_older_programme_is_filed_under_its_successor(
-    service: Service, older: str, successor: str, items: list[dict[str, str]]
+    shared: Service, older: str, successor: str, items: list[dict[str, str]]
 ) -> None:
     """The claim remembers the name it came under, through patches too."""
-    made = await service.request("POST", "/claims", json=claim_as_sent(engagement=older, items=items))
+    made = await shared.request("POST", "/claims", json=claim_as_sent(engagement=older, items=items))
     claim = made.json()
-    patched = await service.request(
+    patched = await shared.request(
         "PATCH", f"/claims/{claim['id']}", json={"engagement": older, "name": "Other"}, headers=ANY
     )
 
     assert (claim["engagement"], claim["filedAs"]) == (successor, older)
     assert (patched.json()["engagement"], patched.json()["filedAs"]) == (successor, older)
     for engagement in (older, successor):
-        assert len((await service.request("GET", f"/claims?engagement={engagement}")).json()["value"]) == 1
+        assert len((await shared.request("GET", f"/claims?engagement={engagement}")).json()["value"]) == 1
 
 
 @pytest.mark.parametrize("partner_id", [OTHER_PARTNER_ID, "9999999999"])
-async def test_location_must_be_the_callers_own(service: Service, partner_id: str) -> None:
+@shares_its_service
+async def test_location_must_be_the_callers_own(shared: Service, partner_id: str) -> None:
     """Somebody else's and nobody's are refused alike."""
-    answer = await service.request("POST", "/claims", json=claim_as_sent(partnerId=partner_id))
+    answer = await shared.request("POST", "/claims", json=claim_as_sent(partnerId=partner_id))
 
     assert refused(answer, 400, "PartnerIdNotYours")["target"] == "partnerId"
 
 
 @pytest.mark.parametrize("partner_id", ["123", "12345678901", "47829a3", "٤٧٨٢٩١٣", " 4782913", 4782913])
-async def test_location_has_4_to_10_digits(service: Service, partner_id: object) -> None:
+@shares_its_service
+async def test_location_has_4_to_10_digits(shared: Service, partner_id: object) -> None:
     """A number, or digits of another script, are no partnerId."""
-    answer = await service.request("POST", "/claims", json=claim_as_sent(partnerId=partner_id))
+    answer = await shared.request("POST", "/claims", json=claim_as_sent(partnerId=partner_id))
 
     assert targets(refused(answer, 400, "ValidationFailed")) == {"partnerId": "FieldInvalid"}
 
@@ -141,9 +144,10 @@ async def test_claim_has_1_to_30_items_none_of_them_twice(service: Service) -> N
         None,
     ],
 )
-async def test_items_are_of_the_engagements_kind_and_list(service: Service, item: object) -> None:
+@shares_its_service
+async def test_items_are_of_the_engagements_kind_and_list(shared: Service, item: object) -> None:
     """A Business Applications engagement takes a listed product of a subscription."""
-    answer = await service.request("POST", "/claims", json=claim_as_sent(items=[item]))
+    answer = await shared.request("POST", "/claims", json=claim_as_sent(items=[item]))
 
     assert refused(answer, 400, "ValidationFailed")["details"]
 
@@ -160,11 +164,12 @@ async def test_items_are_of_the_engagements_kind_and_list(service: Service, item
         ("usage-recognition-bizapps", {"waiveIncentive": False, "revenue": None}, 201),
     ],
 )
+@shares_its_service
 async def test_fields_of_another_engagement_are_refused(
-    service: Service, engagement: str, field: dict[str, Any], status: int
+    shared: Service, engagement: str, field: dict[str, Any], status: int
 ) -> None:
     """Revenue and the waiver belong to the engagements that have them; saying no to a waiver is no waiver."""
-    answer = await service.request("POST", "/claims", json=claim_as_sent(engagement=engagement, **field))
+    answer = await shared.request("POST", "/claims", json=claim_as_sent(engagement=engagement, **field))
 
     if status == 201:
         assert answer.status_code == 201, answer.text
@@ -176,7 +181,8 @@ async def test_fields_of_another_engagement_are_refused(
     "left_out",
     ["name", "partnerId", "engagement", "customer", "items", "contacts", "contacts.customer", "contacts.partner"],
 )
-async def test_a_draft_is_sent_whole(service: Service, left_out: str) -> None:
+@shares_its_service
+async def test_a_draft_is_sent_whole(shared: Service, left_out: str) -> None:
     """Only what is optional may be missing."""
     sent: dict[str, Any] = claim_as_sent()
     *path, name = left_out.split(".")
@@ -185,7 +191,7 @@ async def test_a_draft_is_sent_whole(service: Service, left_out: str) -> None:
         place = place[part]
     del place[name]
 
-    error = refused(await service.request("POST", "/claims", json=sent), 400, "ValidationFailed")
+    error = refused(await shared.request("POST", "/claims", json=sent), 400, "ValidationFailed")
 
     assert targets(error) == {left_out: "FieldRequired"}
 
@@ -213,10 +219,11 @@ async def test_dry_run_tells_every_check_and_stores_nothing(service: Service) ->
 @pytest.mark.parametrize(
     "change", [{"engagement": "x"}, {"partnerId": OTHER_PARTNER_ID}, {"items": subscriptions(1) * 2}]
 )
-async def test_dry_run_refuses_what_creation_refuses(service: Service, change: dict[str, Any]) -> None:
+@shares_its_service
+async def test_dry_run_refuses_what_creation_refuses(shared: Service, change: dict[str, Any]) -> None:
     """With the same code: a body that makes no draft can't be judged as a submission."""
-    really = await service.request("POST", "/claims", json=claim_as_sent(**change))
-    dry = await service.request("POST", "/claims?validate=true", json=claim_as_sent(**change))
+    really = await shared.request("POST", "/claims", json=claim_as_sent(**change))
+    dry = await shared.request("POST", "/claims?validate=true", json=claim_as_sent(**change))
 
     assert (dry.status_code, dry.json()) == (really.status_code, really.json())
 
@@ -266,9 +273,10 @@ async def test_unknown_tenant_and_wrong_domain_are_told_alike(service: Service) 
 
 
 @pytest.mark.parametrize("value", ["1", "yes", "", "truee", "2", "on"])
-async def test_validate_is_true_or_false(service: Service, value: str) -> None:
+@shares_its_service
+async def test_validate_is_true_or_false(shared: Service, value: str) -> None:
     """A typing error must not create what was to be judged only; nothing at all is not said."""
-    answer = await service.request("POST", f"/claims?validate={value}", json=claim_as_sent())
+    answer = await shared.request("POST", f"/claims?validate={value}", json=claim_as_sent())
 
     if value:
         assert targets(refused(answer, 400, "ValidationFailed")) == {"validate": "FieldInvalid"}
@@ -281,7 +289,7 @@ async def test_validate_is_true_or_false(service: Service, value: str) -> None:
 
 async def test_patch_merges_by_rfc_7396(service: Service) -> None:
     """Objects merge, lists and values replace, null removes what is optional; what is not named stays."""
-    claim = await service.draft(**WORKLOADS, comment="To be removed")
+    claim = await service.draft(engagement="modern-work-security-usage", items=[{"workload": "teams"}], comment="Old")
     patch = {
         "name": "Changed",
         "comment": None,
@@ -339,15 +347,16 @@ async def test_patch_merges_by_rfc_7396(service: Service) -> None:
         ([{"op": "replace", "path": "/name", "value": "x"}], "ValidationFailed"),
     ],
 )
-async def test_patch_must_make_a_claim_that_could_have_been_sent(service: Service, patch: object, code: str) -> None:
+@shares_its_service
+async def test_patch_must_make_a_claim_that_could_have_been_sent(shared: Service, patch: object, code: str) -> None:
     """Refused as a whole, with the claim as it was."""
-    claim = await service.draft()
+    claim = await shared.draft()
     headers = {**ANY, "Content-Type": "application/merge-patch+json"}
 
-    answer = await service.request("PATCH", f"/claims/{claim['id']}", content=json.dumps(patch), headers=headers)
+    answer = await shared.request("PATCH", f"/claims/{claim['id']}", content=json.dumps(patch), headers=headers)
 
     refused(answer, 400, code)
-    assert (await service.request("GET", f"/claims/{claim['id']}")).json() == claim
+    assert (await shared.request("GET", f"/claims/{claim['id']}")).json() == claim
 
 
 async def test_what_is_fixed_may_be_sent_again_unchanged(service: Service) -> None:

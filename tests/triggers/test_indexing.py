@@ -1,4 +1,4 @@
-"""What the host is told: names, routes, methods, queues and the schedule, pinned, because callers and Azure rest on them."""
+"""What the host is told: names, routes, methods, queues and schedule; callers and Azure rest on them."""
 
 import re
 from typing import Any
@@ -13,10 +13,12 @@ HTTP = {
     "add_review_comment": ("POST", "reviews/{claimId}/comments"),
     "approve_claim": ("POST", "reviews/{claimId}/approve"),
     "create_claim": ("POST", "claims"),
+    "decline_as_customer": ("POST", "customers/{tenantId}/requests/{claimId}/decline"),
     "decline_request": ("POST", "customer/requests/{requestId}/decline"),
     "delete_claim": ("DELETE", "claims/{claimId}"),
     "delete_evidence": ("DELETE", "claims/{claimId}/evidence/{fileName}"),
     "dispute_claim": ("POST", "claims/{claimId}/dispute"),
+    "end_as_customer": ("POST", "customers/{tenantId}/associations/{associationId}/end"),
     "end_association": ("POST", "associations/{associationId}/end"),
     "end_by_customer": ("POST", "customer/requests/{requestId}/end"),
     "get_association": ("GET", "associations/{associationId}"),
@@ -31,13 +33,17 @@ HTTP = {
     "get_review": ("GET", "reviews/{claimId}"),
     "get_usage": ("GET", "associations/{associationId}/usage"),
     "import_associations": ("POST", "associations/import"),
+    "list_access_receipts": ("GET", "customers/{tenantId}/access-receipts"),
     "list_associations": ("GET", "associations"),
     "list_claims": ("GET", "claims"),
     "list_comments": ("GET", "claims/{claimId}/comments"),
+    "list_dry_runs": ("GET", "operations/dry-runs"),
     "list_engagements": ("GET", "engagements"),
     "list_failed_messages": ("GET", "operations/failed-messages"),
     "list_history": ("GET", "claims/{claimId}/history"),
+    "list_requests": ("GET", "customers/{tenantId}/requests"),
     "list_reviews": ("GET", "reviews"),
+    "list_tenant_associations": ("GET", "customers/{tenantId}/associations"),
     "load_usage": ("POST", "usage/reports"),
     "move_clock": ("POST", "sandbox/clock"),
     "not_me": ("POST", "customer/requests/{requestId}/not-me"),
@@ -57,6 +63,8 @@ HTTP = {
     "start_review": ("POST", "reviews/{claimId}/start"),
     "strike_items": ("POST", "reviews/{claimId}/strike-items"),
     "submit_claim": ("POST", "claims/{claimId}/submit"),
+    "take_mail_events": ("POST", "mail-events"),
+    "undo_as_customer": ("POST", "customers/{tenantId}/requests/{claimId}/undo"),
     "undo_decline": ("POST", "customer/requests/{requestId}/undo"),
     "withdraw_claim": ("POST", "claims/{claimId}/withdraw"),
     "zz_not_found": ("", "{*path}"),
@@ -64,6 +72,8 @@ HTTP = {
 QUEUES = {
     "notify_customer": ("customer-notices", "CPOR_STORAGE"),
     "record_failed_customer_notice": ("customer-notices-poison", "CPOR_STORAGE"),
+    "record_failed_mail_event": ("mail-events-poison", "CPOR_STORAGE"),
+    "record_mail_event": ("mail-events", "CPOR_STORAGE"),
 }
 TIMERS = {"finalise_uncontested": "%FINALISE_SCHEDULE%"}
 
@@ -103,7 +113,7 @@ def test_timer_has_its_schedule_from_a_setting_and_does_not_run_at_start() -> No
 
 @pytest.mark.parametrize("name", [name for name in HTTP if name != "zz_not_found"])
 def test_every_route_reaches_its_own_function(name: str) -> None:
-    """The host calls the first function by name whose route and method fit, so a literal must not hide behind a parameter."""
+    """The host calls the first function by name whose route and method fit: no literal may hide behind a parameter."""
     methods, route = HTTP[name]
     path = "/api/" + re.sub(r"\{\w+\}", "some-thing", route)
 
@@ -123,7 +133,10 @@ def test_what_no_other_function_takes_reaches_the_last_one(method: str, path: st
 def first(method: str, path: str) -> str:
     """Return the function that the host calls: it tries them in the order of their names."""
     for each in sorted(functions(), key=lambda function: function.name.lower()):
-        if isinstance(each.trigger, HttpTrigger) and each.trigger.template.match(path) is not None:
-            if not each.trigger.methods or method in each.trigger.methods:
-                return each.name
+        match each.trigger:
+            case HttpTrigger(template=template, methods=methods) if template.match(path) is not None:
+                if not methods or method in methods:
+                    return each.name
+            case _:
+                pass
     raise AssertionError(f"no function takes {method} {path}")

@@ -9,6 +9,7 @@ import pytest
 from cpor_app import bootstrap
 from cpor_app.adapters.throttle import Throttle
 from tests.support.service import ACKNOWLEDGED, OTHER_PARTNER, PARTNER, Service
+from tests.triggers.asking import shares_its_service
 from tests.triggers.refusals import refused
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -112,11 +113,12 @@ async def test_malformed_body_goes_before_the_state(service: Service) -> None:
         ("POST", "/associations/{id}/end"),
     ],
 )
-async def test_what_is_not_yours_is_not_found_whatever_you_send(service: Service, method: str, path: str) -> None:
+@shares_its_service
+async def test_what_is_not_yours_is_not_found_whatever_you_send(shared: Service, method: str, path: str) -> None:
     """A stale If-Match or an unreadable body must not tell that there is something."""
-    claim = await service.draft()
+    claim = await shared.draft()
 
-    answer = await service.request(
+    answer = await shared.request(
         method,
         path.format(id=claim["id"]),
         tenant=OTHER_PARTNER,

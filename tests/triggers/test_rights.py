@@ -1,6 +1,7 @@
 """Who may do what: roles where they count, and nothing of anybody else's (rulings 1 and 2)."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -90,36 +91,36 @@ async def test_organisation_that_is_not_registered_has_empty_lists_and_makes_not
 
 async def test_user_drafts_and_does_not_decide(service: Service) -> None:
     """`Incentives.User` makes, edits, documents, comments and deletes drafts; all else is the administrator's."""
-    user = {"role": "Incentives.User"}
+    user = partial(service.request, role="Incentives.User")
 
-    made = await service.request("POST", "/claims", json=claim_as_sent(), **user)
+    made = await user("POST", "/claims", json=claim_as_sent())
     path = f"/claims/{made.json()['id']}"
     allowed = [
-        await service.request("PATCH", path, json={"name": "Changed"}, headers={"If-Match": "*"}, **user),
-        await service.request("PUT", f"{path}/evidence/sow.pdf?signedOn=2026-10-01", content=PDF, **user),
-        await service.request("PUT", f"{path}/evidence/sow.pdf?signedOn=2026-10-02", content=PDF, **user),
-        await service.request("POST", f"{path}/comments", json={"text": "Ready."}, **user),
-        await service.request("GET", path, **user),
-        await service.request("GET", f"{path}/evidence/sow.pdf", **user),
-        await service.request("GET", f"{path}/history", **user),
-        await service.request("GET", f"{path}/comments", **user),
-        await service.request("GET", "/claims", **user),
-        await service.request("GET", "/associations", **user),
+        await user("PATCH", path, json={"name": "Changed"}, headers={"If-Match": "*"}),
+        await user("PUT", f"{path}/evidence/sow.pdf?signedOn=2026-10-01", content=PDF),
+        await user("PUT", f"{path}/evidence/sow.pdf?signedOn=2026-10-02", content=PDF),
+        await user("POST", f"{path}/comments", json={"text": "Ready."}),
+        await user("GET", path),
+        await user("GET", f"{path}/evidence/sow.pdf"),
+        await user("GET", f"{path}/history"),
+        await user("GET", f"{path}/comments"),
+        await user("GET", "/claims"),
+        await user("GET", "/associations"),
     ]
-    dry_run = await service.request("POST", f"{path}/submit?validate=true", json=ACKNOWLEDGED, **user)
+    dry_run = await user("POST", f"{path}/submit?validate=true", json=ACKNOWLEDGED)
 
     assert made.status_code == 201
     assert [answer.status_code for answer in allowed] == [200, 201, 200, 201, 200, 200, 200, 200, 200, 200]
     refused(dry_run, 403, "RoleRequired")
     for act in ("submit", "withdraw", "resubmit", "dispute"):
-        refused(await service.request("POST", f"{path}/{act}", json={}, **user), 403, "RoleRequired")
+        refused(await user("POST", f"{path}/{act}", json={}), 403, "RoleRequired")
     refused(
-        await service.request("POST", f"{path.replace('claims', 'associations')}/end", json={}, **user),
+        await user("POST", f"{path.replace('claims', 'associations')}/end", json={}),
         403,
         "RoleRequired",
     )
-    assert (await service.request("DELETE", f"{path}/evidence/sow.pdf", **user)).status_code == 204
-    assert (await service.request("DELETE", path, **user)).status_code == 204
+    assert (await user("DELETE", f"{path}/evidence/sow.pdf")).status_code == 204
+    assert (await user("DELETE", path)).status_code == 204
 
 
 async def test_user_adds_no_evidence_after_the_submission(service: Service) -> None:

@@ -166,8 +166,9 @@ def _move(owner: Owner, act: str, before: Case, after: Case) -> Move:
 def _in_words(made: Entry, known: Reason | None) -> str:
     """Return the act of an entry, with the reason where time or another claim gave it."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", made.act.value).lower()
-    chosen = made.actor == SOMEBODY or made.reason in (None, known) or made.reason.value == made.act.value
-    return words if chosen else f"{words} ({made.reason.value})"
+    if made.reason is None or made.reason is known or made.actor == SOMEBODY or made.reason.value == made.act.value:
+        return words
+    return f"{words} ({made.reason.value})"
 
 
 def _tried(situation: Situation) -> Iterator[tuple[Owner, str, Case, datetime]]:
@@ -387,7 +388,7 @@ def states_table() -> str:
         (
             code(state),
             *(_cell(found, state, owner) for owner in (Owner.PARTNER, Owner.PROGRAMME, Owner.CUSTOMER, Owner.NOBODY)),
-            _next_steps(found, state),
+            next_steps(found, state),
         )
         for state in found.states
     )
@@ -415,7 +416,8 @@ def _result(shown: str) -> str:
     return "gone" if shown == "[*]" else code(shown)
 
 
-def _next_steps(found: Life, state: Status) -> str:
+def next_steps(found: Life, state: Status) -> str:
+    """Return every `nextStep` that a claim in a state may show."""
     steps = [next_step(one.case.claim, one.now) for one in found.situations if one.case.claim.status is state]
     told = (f"{step.owner}: {code(step.action)}{', `due`' if step.due is not None else ''}" for step in steps)
     return "; ".join(dict.fromkeys(told))

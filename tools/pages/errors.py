@@ -88,7 +88,9 @@ def rows_table() -> str:
     for one in raised():
         if one.code not in STATUSES and one.code not in DETAIL_CODES:
             wrong.setdefault(one.code, {})[one.message or "as `message` says"] = None
-    return "\n".join(table(("code", "what is wrong"), ((code(name), " *or* ".join(wrong[name])) for name in sorted(wrong))))
+    return "\n".join(
+        table(("code", "what is wrong"), ((code(name), " *or* ".join(wrong[name])) for name in sorted(wrong)))
+    )
 
 
 def operations_table() -> str:

@@ -90,8 +90,12 @@ class ClaimsTable:
             slot = Slot.model_validate_json(unpacked(row.values["document"]))
             yield slot.key, slot, row.etag
 
-    async def commit(self, commit: Commit) -> None:
-        """Write a new or changed case as one transaction. Raises `Conflict`, `Refused("TooManyCompetitors")`."""
+    async def commit(self, commit: Commit) -> Case:
+        """
+        Write a new or changed case as one transaction; returns it as if read again.
+
+        Raises `Conflict`, `Refused("TooManyCompetitors")`.
+        """
         ops = [
             *_claim_ops(commit),
             *_slot_ops(commit),
@@ -105,7 +109,10 @@ class ClaimsTable:
                 "Too many claims would be changed at once.",
                 resolution="Decide some of the competing claims first.",
             )
-        await self._rows.write(TABLE, commit.after.claim.tenant_id, *ops)
+        written = await self._rows.write(TABLE, commit.after.claim.tenant_id, *ops)
+        marks = {key.rpartition("|")[2]: mark for key, mark in written.items() if key.startswith(("claim|", "slot|"))}
+        after = commit.after
+        return Case(after.claim, after.slots, seen={**after.seen, **marks})
 
     async def wrote(self, claim_id: str, act_id: str, sequence: int) -> bool:
         """Whether the newest row of the claim, or the history entry of that sequence, was written by this act."""

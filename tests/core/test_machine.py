@@ -1,0 +1,567 @@
+"""
+Anything, in any order: partners, reviewer, customer, operator, clock, queue, timer and mail, and what must always hold.
+
+A found case becomes a plain test (`test_acts.py`, `test_debts.py`, `test_life.py`), where it can be read.
+"""
+
+import asyncio
+import itertools
+import os
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from cpor_app.adapters.rows import Op
+from cpor_core.errors import Refused
+from cpor_core.model.claim import OPEN, UNDECIDED, Claim, Item, Reason, Status
+from cpor_core.model.history import PROGRAMME, Entry, digest
+from cpor_core.model.slot import Slot
+from cpor_core.ports import Remark
+from cpor_core.rules.next_step import Action, Owner, next_step
+from cpor_core.rules.owed import Debt, owed
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import settle
+from cpor_core.use_cases import customer as customers
+from cpor_core.use_cases import debts, drafts, reviews, submission
+from cpor_core.use_cases.acts import NO_INTENT, SOON, Intent, act, write_down
+from cpor_core.use_cases.past import past
+from tests.core.making import (
+    ADATUM,
+    ANNE,
+    DAY,
+    EXCHANGE,
+    FABRIKAM,
+    LITWARE,
+    MICROSECOND,
+    PERSON,
+    RECOGNITION,
+    SALES,
+    SHAREPOINT,
+    TEAMS,
+    USAGE,
+)
+from tests.core.world import World
+from tests.doubles.transport import ProcessDied
+
+Answer = TypeVar("Answer")
+
+MOST_CLAIMS = 7
+LONGEST_WAIT = timedelta(minutes=60)
+"""A debt that could not be paid is tried again at least so often (rulings 36)."""
+FAR = 4000 * DAY
+
+WORKLOADS = [(TEAMS,), (EXCHANGE,), (TEAMS, EXCHANGE), (EXCHANGE, SHAREPOINT), (TEAMS, EXCHANGE, SHAREPOINT)]
+Act = Callable[[World, Case, datetime], Awaitable[Any]]
+
+
+async def _approve(world: World, case: Case, now: datetime) -> Case:
+    return await reviews.approve(world.ports, case, now, Intent(decides_claimants=True))
+
+
+async def _strike(world: World, case: Case, now: datetime) -> Case:
+    return await reviews.strike_items(world.ports, case, now, case.claim.items[:1], NO_INTENT)
+
+
+async def _resubmit(world: World, case: Case, now: datetime) -> Case:
+    return await submission.resubmit(world.ports, case, PERSON, now, NO_INTENT)
+
+
+async def _another_contact(world: World, case: Case, now: datetime) -> Case:
+    former = case.claim.contacts
+    email = "bruno@contoso.fr" if former is not None and "anne" in former.customer.email else "anne.durand@contoso.fr"
+    patch = {"contacts": {"customer": {"name": "Somebody else", "email": email}}}
+    case = await drafts.edit(world.ports, case, PERSON, now, patch, NO_INTENT)
+    return await submission.resubmit(world.ports, case, PERSON, now, NO_INTENT)
+
+
+async def _other_items(world: World, case: Case, now: datetime) -> Case:
+    if case.claim.engagement != USAGE:
+        return case
+    patch = {"items": [{"workload": "exchange"}] if case.claim.holds("teams") else [{"workload": "teams"}]}
+    return await drafts.edit(world.ports, case, PERSON, now, patch, NO_INTENT)
+
+
+async def _dispute(world: World, case: Case, now: datetime) -> Case:
+    words = Remark("partner", PERSON.id, "We were first.", now)
+    return await submission.dispute(world.ports, case, PERSON, now, Intent(remark=words))
+
+
+async def _bounce(world: World, case: Case, now: datetime) -> Case:
+    answer_by = await debts.partner_answers_by(world.ports, case.claim, now)
+    numbers = [recipient.number for recipient in case.claim.recipients_told()]
+    if not numbers:
+        return case
+
+    def failed(current: Case) -> Case:
+        return life.recipient_failed(current, PROGRAMME, now, numbers[0], answer_by=answer_by)
+
+    return await act(world.ports, case, now, failed)
+
+
+ACTS: dict[str, Act] = {
+    "start": lambda world, case, now: reviews.start(world.ports, case, now, NO_INTENT),
+    "approve": _approve,
+    "reject": lambda world, case, now: reviews.reject(
+        world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_INTENT
+    ),
+    "ask for more": lambda world, case, now: reviews.request_information(
+        world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_INTENT
+    ),
+    "strike": _strike,
+    "revoke": lambda world, case, now: reviews.revoke(world.ports, case, now, NO_INTENT),
+    "resubmit": _resubmit,
+    "name another contact": _another_contact,
+    "name other items": _other_items,
+    "dispute": _dispute,
+    "withdraw": lambda world, case, now: submission.withdraw(world.ports, case, PERSON, now, NO_INTENT),
+    "end": lambda world, case, now: submission.end(
+        world.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_INTENT
+    ),
+    "bounce": _bounce,
+    "submit": lambda world, case, now: world.submit(case),
+    "delete": lambda world, case, now: drafts.delete(world.ports, case, PERSON, now),
+}
+"""What the partner and the programme do. What the customer does stands in rules of its own: it must be remembered."""
+
+LIKELY: dict[Status, Sequence[str]] = {
+    Status.DRAFT: ["submit", "submit", "delete"],
+    Status.SUBMITTED: ["start", "start", "withdraw"],
+    Status.UNDER_REVIEW: ["approve", "approve", "approve", "reject", "ask for more", "strike", "withdraw"],
+    Status.PARTNER_ACTION_REQUIRED: ["resubmit", "name another contact", "name other items", "withdraw"],
+    Status.AWAITING_CUSTOMER: ["bounce", "revoke", "withdraw"],
+    Status.REJECTED: ["dispute"],
+    Status.DISPUTED: ["approve", "reject", "strike"],
+    Status.OFFICIAL: ["end", "revoke", "bounce"],
+}
+"""What can be done in each state, the usual more often."""
+
+PARTNERS = st.sampled_from([ADATUM, FABRIKAM, LITWARE])
+ITEMS = st.sampled_from([(SALES,), (SALES,), *WORKLOADS])
+
+REFUSALS = {
+    "InvalidState",
+    "SlotAwaitsCustomer",
+    "SlotCrowded",
+    "NotDisputable",
+    "ValidationFailed",
+    "NotFound",
+}
+"""No is an answer; what else comes back is a fault."""
+
+
+class Machine(RuleBasedStateMachine):
+    """The service in memory, and what we know of it without asking it."""
+
+    claims: Bundle[str] = Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.world = World()
+        self.ids: list[str] = []
+        self.said_no: set[str] = set()
+        """Claims to which the customer's last word was no."""
+        self.read: dict[str, list[Entry]] = {}
+        """The history of each claim as it was last read."""
+        self.crashed = False
+
+    def teardown(self) -> None:
+        """Close the loop."""
+        self.loop.close()
+
+    def run(self, doing: Coroutine[Any, Any, Answer]) -> Answer:
+        """Let something happen."""
+        return self.loop.run_until_complete(doing)
+
+    @property
+    def now(self) -> datetime:
+        return self.run(self.world.now())
+
+    def attempt(self, doing: Coroutine[Any, Any, Any]) -> bool:
+        """Let somebody try something; returns whether it was taken."""
+        try:
+            self.run(doing)
+        except Refused as refused:
+            assert refused.code in REFUSALS, refused
+            return False
+        return True
+
+    # --- people -------------------------------------------------------------------------------------------------------
+
+    @initialize(
+        target=claims,
+        addresses=st.sampled_from([(), ("it@contoso.fr",)]),
+        held=st.sampled_from([(), (TEAMS,), (TEAMS, EXCHANGE), (TEAMS, EXCHANGE, SHAREPOINT)]),
+        filed=st.lists(ITEMS, min_size=1, max_size=2),
+    )
+    def begin(self, addresses: tuple[str, ...], held: tuple[Item, ...], filed: Sequence[tuple[Item, ...]]) -> Any:
+        """Three partners, one customer; maybe one of them is official, and others have claimed."""
+        self.run(self.world.register(notice_addresses=addresses))
+        if held:
+            incumbent = self._file(ADATUM, held, submit=True)
+            self.things_go_their_way(incumbent, undeclined=True)
+        claims = zip((FABRIKAM, LITWARE), filed, strict=False)
+        return multiple(*self.ids, *(self._file(organisation, items, submit=True) for organisation, items in claims))
+
+    @precondition(lambda self: len(self.ids) < MOST_CLAIMS)
+    @rule(target=claims, organisation=PARTNERS, items=ITEMS, submit=st.sampled_from([True, True, False]))
+    def file(self, organisation: str, items: tuple[Item, ...], submit: bool) -> str:  # noqa: FBT001
+        """A partner makes a claim, mostly to submit it."""
+        return self._file(organisation, items, submit=submit)
+
+    def _file(self, organisation: str, items: tuple[Item, ...], *, submit: bool) -> str:
+        engagement = RECOGNITION if items == (SALES,) else USAGE
+        case = self.run(self.world.draft(organisation, items=items, engagement=engagement))
+        self.ids.append(case.claim.id)
+        if submit:
+            self.attempt(self.world.submit(case))
+        return case.claim.id
+
+    @rule(claim=claims, data=st.data())
+    def do(self, claim: str, data: st.DataObject) -> None:
+        """Somebody of the partner or the programme tries something, mostly what is possible now."""
+        case = self.run(self.world.ports.claims.load(claim))
+        if case is not None:
+            likely = LIKELY.get(settle(case, self.now).claim.status, ())
+            self.attempt(self._do(claim, data.draw(st.sampled_from([*likely, *likely, *likely, *sorted(ACTS)]))))
+
+    @rule(claim=claims, undeclined=st.sampled_from([True, False]))
+    def things_go_their_way(self, claim: str, undeclined: bool) -> None:  # noqa: FBT001
+        """The claim is approved if it can be, its customer is told, and maybe lets the window pass."""
+        self.attempt(self._do(claim, "start"))
+        self.attempt(self._do(claim, "approve"))
+        self.run(self.world.deliver())
+        case = self.run(self.world.ports.claims.load(claim))
+        ends_at = case.claim.window_ends_at if case is not None else None
+        if undeclined and ends_at is not None and ends_at > self.now:
+            self.world.clock.set(ends_at)
+
+    async def _do(self, claim: str, name: str) -> None:
+        case = await self.world.ports.claims.load(claim)
+        if case is not None:
+            await ACTS[name](self.world, case, await self.world.now())
+
+    @rule(claim=claims, slow=st.sampled_from([timedelta(0), MICROSECOND, timedelta(seconds=1)]))
+    def say_no(self, claim: str, slow: timedelta) -> None:
+        """The customer declines, or ends by the same button; only who was written to can. The instance may be slow."""
+        self.attempt(self._say_no(claim, slow))
+
+    async def _say_no(self, claim: str, slow: timedelta = timedelta(0)) -> None:
+        case, arrived = await self.world.ports.claims.load(claim), await self.world.now()
+        if case is None or not self._was_written_to(claim):
+            return
+        self.world.clock.advance(slow)
+        after = await customers.decline(self.world.ports, case, ANNE, arrived, NO_INTENT)
+        self.said_no.add(claim)
+        assert after.claim.status in (Status.DECLINED, Status.ENDED)
+
+    @rule(claim=claims)
+    def take_it_back(self, claim: str) -> None:
+        """The customer undoes the no."""
+        self.attempt(self._take_it_back(claim))
+
+    async def _take_it_back(self, claim: str) -> None:
+        case = await self.world.ports.claims.load(claim)
+        if case is not None:
+            await customers.undo(self.world.ports, case, ANNE, await self.world.now(), NO_INTENT)
+            self.said_no.discard(claim)
+
+    def _was_written_to(self, claim: str) -> bool:
+        return any(letter.claim.id == claim and letter.kind == "notice" for letter in self.world.post.sent)
+
+    @rule(one=claims, other=claims, names=st.tuples(*2 * [st.sampled_from(["say no", *sorted(ACTS)])]))
+    def do_at_once(self, one: str, other: str, names: tuple[str, str]) -> None:
+        """Two people act at the same time, on one claim or on two."""
+
+        async def both() -> None:
+            doing = [
+                self._say_no(claim) if name == "say no" else self._do(claim, name)
+                for claim, name in zip((one, other), names, strict=True)
+            ]
+            for outcome in await asyncio.gather(*doing, return_exceptions=True):
+                if isinstance(outcome, Refused):
+                    assert outcome.code in REFUSALS, outcome
+                elif outcome is not None:
+                    raise outcome
+
+        self.run(both())
+
+    # --- the clock ----------------------------------------------------------------------------------------------------
+
+    @rule(by=st.sampled_from([MICROSECOND, timedelta(minutes=1), timedelta(minutes=12), DAY, 8 * DAY, 31 * DAY]))
+    def time_passes(self, by: timedelta) -> None:
+        """A little, or a lot."""
+        self.world.clock.advance(by)
+
+    @rule(which=st.integers(0, 5), offset=st.sampled_from([-MICROSECOND, timedelta(0), timedelta(0), MICROSECOND]))
+    def time_comes(self, which: int, offset: timedelta) -> None:
+        """The clock moves to one of the next instants at which something happens by itself, or close to it."""
+        instants = [instant for instant in self._instants() if instant + offset > self.now]
+        if instants:
+            self.world.clock.set(instants[which % len(instants)] + offset)
+
+    def _instants(self) -> list[datetime]:
+        """Return the instants at which something changes by itself, soonest first."""
+        found = set()
+        for case in self._stored().values():
+            claim = case.claim
+            found |= {claim.due, claim.window_ends_at, claim.promise.reminder_at if claim.promise else None}
+            found |= {place.until for slot in case.slots.values() for place in slot.claimants}
+        return sorted(instant for instant in found if instant is not None)
+
+    # --- queue, timer and mail ----------------------------------------------------------------------------------------
+
+    @rule(what=st.sampled_from(["queue", "queue", "timer", "timer", "twice", "all at once"]))
+    def queue_and_timer(self, what: str) -> None:
+        """Every waiting message reaches its function, the timer runs, or runs twice; or all of that at the same time."""
+
+        async def at_once() -> None:
+            await asyncio.gather(self.world.sweep(), self.world.deliver(), self.world.sweep())
+
+        match what:
+            case "queue":
+                self.run(self.world.deliver())
+            case "timer" | "twice":
+                assert self.run(self.world.sweep()).failed == 0
+                if what == "twice":
+                    assert self.run(self.world.sweep()).failed == 0
+            case _:
+                self.run(at_once())
+
+    @rule(claim=claims)
+    def message_comes_again(self, claim: str) -> None:
+        """A message that was delivered before, or that nobody sent."""
+        self.run(debts.pay(self.world.ports, claim, self.now))
+
+    @rule(name=st.sampled_from(["timer", "queue"]), at=st.integers(1, 6), done=st.booleans())
+    def process_dies(self, name: str, at: int, done: bool) -> None:  # noqa: FBT001
+        """A process is gone before or after its n-th write; what was under way is lost."""
+        writes = itertools.count(1)
+        rows = self.world.rows
+
+        async def die(table: str, ops: Sequence[Op]) -> None:
+            if next(writes) >= at:
+                raise ProcessDied
+
+        if done:
+            rows.after = die
+        else:
+            rows.before = die
+        try:
+            self.run(self.world.sweep() if name == "timer" else self.world.deliver())
+        except ProcessDied:
+            self.crashed = True
+        rows.before = rows.after = None
+        self.world.lose_messages()
+
+    @rule(what=st.sampled_from(["mail", "anne.durand@contoso.fr", "bruno@contoso.fr", "it@contoso.fr", "lost", "moved"]))
+    def trouble(self, what: str) -> None:
+        """
+        The mail system goes down, or comes back; an address is refused for good, for now, then taken again.
+
+        Messages are lost. The sandbox's clock is moved, and the real one not.
+        """
+        post = self.world.post
+        if what == "mail":
+            post.down = not post.down
+        elif what == "lost":
+            self.world.lose_messages()
+        elif what == "moved":
+            self.world.clock.shift(3 * DAY)
+        elif what in post.refused:
+            post.refused.discard(what)
+            post.put_off.add(what)
+        elif what in post.put_off:
+            post.put_off.discard(what)
+        else:
+            post.refused.add(what)
+
+    # --- what must always hold ----------------------------------------------------------------------------------------
+
+    def _stored(self) -> dict[str, Case]:
+        loaded = [self.run(self.world.ports.claims.load(claim)) for claim in self.ids]
+        return {case.claim.id: case for case in loaded if case is not None}
+
+    def _effective(self, cases: dict[str, Case], now: datetime) -> dict[str, Claim]:
+        return {name: settle(case, now).claim for name, case in cases.items()}
+
+    @staticmethod
+    def _slots(cases: dict[str, Case]) -> dict[tuple[str, str], Slot]:
+        found: dict[tuple[str, str], Slot] = {}
+        for case in cases.values():
+            for key, slot in case.slots.items():
+                if slot.version >= found.get((slot.engagement, key), slot).version:
+                    found[slot.engagement, key] = slot
+        return found
+
+    @invariant()
+    def it_holds(self) -> None:
+        """Look at everything once, and ask every question about it."""
+        now, cases = self.now, self._stored()
+        shown = self._effective(cases, now)
+        self.at_no_instant_two_hold_one_item(cases, now)
+        self.each_has_its_place(cases, shown, now)
+        self.official_claims_were_told_and_not_declined(shown)
+        self.no_means_no(cases, now)
+        self.what_is_owed_has_a_due_row(cases, now)
+        self.somebody_is_next(shown, now)
+        self.histories_are_chains_that_only_grow(cases, now)
+        self.the_timer_writes_what_was_read(cases, shown, now)
+        self.one_notice_goes_out_once()
+
+    def at_no_instant_two_hold_one_item(self, cases: dict[str, Case], now: datetime) -> None:
+        """Nor do two await the customer: now, and at every instant to come."""
+        for instant in (now, *(i for i in self._instants() if i > now), now + FAR):
+            holders: set[tuple[str, str]] = set()
+            awaiting: set[tuple[str, str]] = set()
+            for claim in self._effective(cases, instant).values():
+                held = {(claim.engagement, item.key) for item in claim.items if claim.holds(item.key)}
+                if claim.status is Status.OFFICIAL:
+                    assert not held & holders, (instant, held & holders)
+                    holders |= held
+                if claim.status is Status.AWAITING_CUSTOMER:
+                    assert not held & awaiting, (instant, held & awaiting)
+                    awaiting |= held
+
+    def each_has_its_place(self, cases: dict[str, Case], shown: dict[str, Claim], now: datetime) -> None:
+        """Who is in a slot has a claim to it, and who has a claim is in the slot."""
+        slots = {place: slot.at(now) for place, slot in self._slots(cases).items()}
+        for (engagement, key), slot in slots.items():
+            if slot.holder is not None:
+                holder = shown[slot.holder.claim]
+                assert (holder.status, holder.holds(key)) == (Status.OFFICIAL, True), (engagement, key)
+            if slot.awaiting is not None:
+                assert shown[slot.awaiting.claim].status is Status.AWAITING_CUSTOMER, (engagement, key)
+            for claimant in slot.claimants:
+                claim = shown[claimant.claim]
+                assert claim.status in OPEN or claimant.declined, (engagement, key, claim.status)
+                assert claimant.declined == (claim.status is Status.DECLINED), (engagement, key, claim.status)
+        for claim in shown.values():
+            for item in claim.items:
+                at = slots.get((claim.engagement, item.key))
+                if at is None:
+                    continue
+                if claim.status is Status.OFFICIAL and claim.holds(item.key):
+                    assert at.holder is not None
+                    assert at.holder.claim == claim.id
+                if claim.status is Status.AWAITING_CUSTOMER:
+                    assert at.awaiting is not None
+                    assert at.awaiting.claim == claim.id
+                    assert at.awaiting.takes_over_at == claim.window_ends_at
+                if claim.status in UNDECIDED - {Status.PARTNER_ACTION_REQUIRED}:
+                    assert claim.id in {claimant.claim for claimant in at.claimants}
+
+    def official_claims_were_told_and_not_declined(self, shown: dict[str, Claim]) -> None:
+        """Of the very end that bound them, by a mail that was handed over before."""
+        for claim in shown.values():
+            if claim.official_since is None:
+                continue
+            ends = [
+                letter.claim.promise.ends_at
+                for letter in self.world.post.sent
+                if letter.kind == "notice" and letter.claim.id == claim.id and letter.claim.promise is not None
+            ]
+            assert claim.official_since in ends
+            assert claim.opened_at is not None
+            assert claim.opened_at < claim.official_since
+
+    def no_means_no(self, cases: dict[str, Case], now: datetime) -> None:
+        """What the customer has declined or ended is neither awaited nor official, now or ever."""
+        for instant in (now, now + FAR):
+            for name, claim in self._effective(cases, instant).items():
+                if name in self.said_no:
+                    assert claim.status not in OPEN | {Status.OFFICIAL}
+
+    def what_is_owed_has_a_due_row(self, cases: dict[str, Case], now: datetime) -> None:
+        """At its instant, or two minutes from now for what is owed at once; put off, within the hour."""
+        rows = self.run(self.world.due_rows())
+        for case in cases.values():
+            due = [row for row in rows if row.subject == case.claim.id and row.forget is None]
+            for debt in owed(case.claim):
+                if debt.debt is Debt.REMIND_CUSTOMER and case.claim.window_ends_at is not None:
+                    if now >= case.claim.window_ends_at:
+                        continue
+                earliest = now if debt.due is None or debt.due <= now else debt.due
+                assert any(
+                    row.due <= earliest + (LONGEST_WAIT if row.attempt else SOON)
+                    and (row.due >= earliest or earliest == now)
+                    for row in due
+                ), (debt, [(row.due, row.debt, row.attempt) for row in due])
+
+    def somebody_is_next(self, shown: dict[str, Claim], now: datetime) -> None:
+        """And whose limit the clock decides has time left."""
+        for claim in shown.values():
+            step = next_step(claim, now)
+            assert (step.owner is Owner.NOBODY) == (step.action is Action.NONE)
+            if step.owner in (Owner.PARTNER, Owner.CUSTOMER):
+                assert step.due is not None
+                assert step.due > now
+            if claim.status in OPEN | {Status.DRAFT}:
+                assert step.owner is not Owner.NOBODY
+
+    def histories_are_chains_that_only_grow(self, cases: dict[str, Case], now: datetime) -> None:
+        """What was read once is read ever after, byte for byte."""
+        for name, case in cases.items():
+            entries = list(self.run(past(self.world.ports, case, now, after=0, limit=1000)))
+            assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
+            assert [entry.previous_hash for entry in entries] == [None, *(entry.hash for entry in entries[:-1])]
+            assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
+            before = self.read.get(name, [])
+            assert entries[: len(before)] == before
+            self.read[name] = entries
+
+    def the_timer_writes_what_was_read(
+        self, cases: dict[str, Case], shown: dict[str, Claim], now: datetime
+    ) -> None:
+        """In whatever order claims are written down; the store itself is left alone."""
+        unsettled = [name for name, case in cases.items() if shown[name] != case.claim]
+        if not unsettled:
+            return
+        random.Random(len(self.read)).shuffle(unsettled)
+        copy = self.world.copied()
+        for name in unsettled:
+            self.run(write_down(copy.ports, name, now))
+        for name in cases:
+            written = self.run(copy.ports.claims.load(name))
+            assert written is not None
+            same = {"version": 0, "mails": (), "mail_count": 0}
+            assert written.claim.model_copy(update=same) == shown[name].model_copy(update=same)
+            assert list(self.run(past(copy.ports, written, now, after=0, limit=1000))) == self.read[name]
+
+    def one_notice_goes_out_once(self) -> None:
+        """Unless a process died with a mail that it had handed over."""
+        if self.crashed:
+            return
+        ids = [letter.message_id for letter in self.world.post.sent if letter.kind == "notice"]
+        assert len(ids) == len(set(ids))
+
+
+def test_whatever_happens_in_whatever_order_it_holds() -> None:
+    """A minute of the machine's time on each commit, the same every time; more when it is asked for."""
+    thorough = bool(os.environ.get("CPOR_THOROUGH"))
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=2000 if thorough else 60,
+            stateful_step_count=40,
+            derandomize=not thorough,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

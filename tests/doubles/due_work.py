@@ -1,0 +1,46 @@
+"""Due rows whose age follows the test's clock."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeAlias
+
+from cpor_core.ports import DueRow, DueWork
+from tests.doubles.clock import FixedClock
+
+Written: TypeAlias = dict[tuple[datetime, str, str], datetime]
+"""When each row was written, by its due instant, subject and debt."""
+
+
+class DueWorkOfThisClock:
+    """
+    Due rows whose age is told by the world's clock.
+
+    The emulator's clock stands where the machine's does; here months pass in a second, and a row's age decides whether
+    it may be deleted.
+    """
+
+    def __init__(self, inner: DueWork, clock: FixedClock, written: Written) -> None:
+        """Share *written* with every other process."""
+        self._inner, self._clock, self._written = inner, clock, written
+
+    def _note(self, *rows: DueRow) -> None:
+        self._written |= {(row.due, row.subject, row.debt): self._clock.real() for row in rows}
+
+    async def add(self, rows: Sequence[DueRow]) -> None:
+        self._note(*rows)
+        await self._inner.add(rows)
+
+    async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
+        rows = await self._inner.due(shard, now, after=after, limit=limit)
+        return [replace(row, written_at=self._written[row.due, row.subject, row.debt]) for row in rows]
+
+    async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
+        self._note(*also, replace(row, due=due))
+        return await self._inner.move(row, also, due=due, attempt=attempt)
+
+    async def delete(self, row: DueRow) -> None:
+        await self._inner.delete(row)
+
+    async def forget(self, table: str, partition: str, key: str) -> None:
+        await self._inner.forget(table, partition, key)

@@ -1,0 +1,78 @@
+"""What anybody may ask without a token."""
+
+from typing import Any
+
+from tests.support.service import Service
+from tests.triggers.refusals import refused
+
+IDS = {
+    "mci-bizapps-presales-advisor",
+    "modern-work-security-usage",
+    "usage-recognition-bizapps",
+    "bizapps-revenue",
+    "osa-sell",
+    "osu-m365",
+    "osu-bizapps",
+}
+FIELDS = {
+    "id", "name", "formerNames", "itemKind", "channels", "incentivised", "review", "retired", "successor"
+}  # fmt: skip
+
+
+async def engagements(service: Service) -> dict[str, dict[str, Any]]:
+    """Return the catalogue by id."""
+    answer = await service.request("GET", "/engagements", role=None)
+    assert answer.status_code == 200
+    assert set(answer.json()) == {"value"}
+    return {one["id"]: one for one in answer.json()["value"]}
+
+
+async def test_engagements_are_seven_of_one_shape(service: Service) -> None:
+    """Rulings 46: workloads or products, never both, each with id and name."""
+    listed = await engagements(service)
+
+    assert set(listed) == IDS
+    for one in listed.values():
+        kind = {"workload": "workloads", "subscription": "products"}[one["itemKind"]]
+        assert set(one) == {*FIELDS, kind}, one["id"]
+        assert all(set(item) == {"id", "name"} for item in one[kind])
+        assert one["review"] in ("manual", "automatic")
+        assert one["retired"] is (one["successor"] is not None)
+
+
+async def test_items_go_by_the_ids_that_claims_use(service: Service) -> None:
+    """Kebab case; dynamics-365-sales is in all three lists of Business Applications (rulings 9)."""
+    listed = await engagements(service)
+    workloads = {item["id"] for item in listed["modern-work-security-usage"]["workloads"]}
+
+    assert {"teams", "exchange", "sharepoint", "intune", "entra-id-p1", "defender-for-endpoint"} <= workloads
+    for name in ("mci-bizapps-presales-advisor", "usage-recognition-bizapps", "bizapps-revenue"):
+        assert "dynamics-365-sales" in {item["id"] for item in listed[name]["products"]}
+
+
+async def test_one_engagement_is_as_in_the_list(service: Service) -> None:
+    """An unknown one is not found."""
+    for name, listed in (await engagements(service)).items():
+        assert (await service.request("GET", f"/engagements/{name}", role=None)).json() == listed
+    for unknown in ("nothing", "Bizapps-Revenue", "%2e%2e", "'"):
+        refused(await service.request("GET", f"/engagements/{unknown}", role=None), 404, "NotFound")
+
+
+async def test_a_token_changes_nothing_here(service: Service) -> None:
+    """Not even a bad one: nobody is asked who they are."""
+    for authorization in (
+        "Bearer x",
+        f"Bearer {service.token('Incentives.User', '0' * 8 + '-0000' * 3 + '-' + '0' * 12)}",
+    ):
+        answer = await service.client.get("/engagements", headers={"Authorization": authorization})
+        assert answer.status_code == 200
+
+
+async def test_health_is_healthy(service: Service) -> None:
+    """With each part by name."""
+    answer = await service.request("GET", "/health", role=None)
+
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"status": "healthy", "checks": {"tables": "healthy", "queues": "healthy"}},
+    )

@@ -1,0 +1,311 @@
+"""The operator's side over HTTP: registry, feed, throttle and the sandbox's clock."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cpor_app import bootstrap
+from cpor_app.adapters.clock import SandboxClock
+from cpor_app.adapters.throttle import Throttle
+from tests.support.service import CUSTOMER, OTHER_PARTNER, PARTNER, PUBLIC_URL, SUBSCRIPTION, Service, claim_as_sent
+from tests.triggers.asking import shares_its_service
+from tests.triggers.refusals import refused, targets
+
+JSON_LINES = {"Content-Type": "application/x-ndjson"}
+NEW_TENANT = "bbbbbbbb-0000-4000-8000-0000000000fe"
+LOCATION = {
+    "name": "Adatum Praha",
+    "entraTenantId": PARTNER,
+    "country": "CZ",
+    "subdivision": None,
+    "timeZone": "Europe/Prague",
+    "language": "cs",
+    "enrolledEngagements": ["bizapps-revenue"],
+}
+TENANT: dict[str, Any] = {
+    "name": "Contoso Česko",
+    "domains": ["contoso.cz", "Contoso.Example"],
+    "country": "CZ",
+    "subdivision": None,
+    "timeZone": "Europe/Prague",
+    "language": "cs",
+    "noticeAddresses": ["it@contoso.cz"],
+    "workloads": ["teams"],
+    "subscriptions": [
+        {
+            "subscriptionId": SUBSCRIPTION,
+            "product": "dynamics-365-sales",
+            "channel": "WebDirect",
+            "state": "grace",
+            "seats": 0,
+        }
+    ],
+}
+
+
+# --- registry ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "entry"), [("/partners/77770001", LOCATION), (f"/customers/{NEW_TENANT}", TENANT)])
+async def test_entry_is_made_read_and_changed(service: Service, path: str, entry: dict[str, Any]) -> None:
+    """201 with its Location, then 200; what was sent is what is read, under the tag that was answered."""
+    made = await service.programme("PUT", path, json=entry)
+    read = await service.programme("GET", path)
+    changed = await service.programme("PUT", path, json={**entry, "name": "Other"})
+
+    assert (made.status_code, made.headers["Location"]) == (201, PUBLIC_URL + path)
+    assert (read.status_code, read.headers["ETag"]) == (200, made.headers["ETag"])
+    assert read.json() == entry
+    assert (changed.status_code, changed.json()["name"]) == (200, "Other")
+    assert "Location" not in changed.headers
+
+
+async def test_entries_that_nobody_made_are_not_found(service: Service) -> None:
+    """404; an address that could be nobody's is refused."""
+    refused(await service.programme("GET", "/partners/1234567890"), 404, "NotFound")
+    refused(await service.programme("GET", f"/customers/{NEW_TENANT}"), 404, "NotFound")
+    for path in ("/partners/123", "/partners/x", "/partners/12345678901", "/customers/x", "/customers/contoso.fr"):
+        refused(await service.programme("GET", path), 400, "ValidationFailed")
+        refused(await service.programme("PUT", path, json=LOCATION), 400, "ValidationFailed")
+
+
+async def test_tenant_in_capitals_is_the_same_tenant(service: Service) -> None:
+    """In the address too."""
+    assert (await service.programme("GET", f"/customers/{CUSTOMER.upper()}")).json()["name"] == "Contoso France"
+
+
+async def test_location_stays_with_its_organisation(service: Service) -> None:
+    """409: claims and associations hang on it."""
+    moved = {**LOCATION, "entraTenantId": OTHER_PARTNER}
+
+    refused(await service.programme("PUT", "/partners/4782913", json=moved), 409, "OrganisationFixed")
+
+
+@pytest.mark.parametrize(
+    ("change", "target"),
+    [
+        ({"country": "XX"}, "country"),
+        ({"country": "fr"}, "country"),
+        ({"country": "FRA"}, "country"),
+        ({"subdivision": "ZZ9"}, "country"),
+        ({"country": "GB", "subdivision": "GB-SCT"}, "subdivision"),
+        ({"timeZone": "Europe/Paris\x00"}, "timeZone"),
+        ({"timeZone": "../../etc/passwd"}, "timeZone"),
+        ({"timeZone": "America"}, "timeZone"),
+        ({"timeZone": "CEST"}, "timeZone"),
+        ({"timeZone": ""}, "timeZone"),
+        ({"language": "französisch"}, "language"),
+        ({"name": " "}, "name"),
+    ],
+)
+@pytest.mark.parametrize(("path", "entry"), [("/partners/77770001", LOCATION), (f"/customers/{NEW_TENANT}", TENANT)])
+@shares_its_service
+async def test_places_are_real_ones(
+    shared: Service, path: str, entry: dict[str, Any], change: dict[str, Any], target: str
+) -> None:
+    """An unknown zone or country would count the wrong days (rulings 18)."""
+    error = refused(await shared.programme("PUT", path, json={**entry, **change}), 400, "ValidationFailed")
+
+    assert target in targets(error)
+    refused(await shared.programme("GET", path), 404, "NotFound")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"domains": []},
+        {"domains": ["contoso"]},
+        {"noticeAddresses": [f"{n}@contoso.cz" for n in range(11)]},
+        {"noticeAddresses": ["nobody"]},
+        {"subscriptions": TENANT["subscriptions"] * 2},
+        {"subscriptions": [{**TENANT["subscriptions"][0], "seats": -1}]},
+        {"subscriptions": [{**TENANT["subscriptions"][0], "seats": 10**30}]},
+        {"subscriptions": [{**TENANT["subscriptions"][0], "seats": "5"}]},
+        {"subscriptions": [{**TENANT["subscriptions"][0], "state": "Active"}]},
+        {"workloads": ["Teams!"]},
+    ],
+)
+@shares_its_service
+async def test_customers_are_as_described(shared: Service, change: dict[str, Any]) -> None:
+    """Ten notice addresses, each subscription once, whole seats."""
+    refused(
+        await shared.programme("PUT", f"/customers/{NEW_TENANT}", json={**TENANT, **change}), 400, "ValidationFailed"
+    )
+
+
+async def test_500_subscriptions_fit_and_one_more_does_not(service: Service) -> None:
+    """Rulings 6."""
+    path = f"/customers/{NEW_TENANT}"
+    many = [{**TENANT["subscriptions"][0], "subscriptionId": f"cccccccc-0000-4000-8000-{n:012x}"} for n in range(501)]
+
+    assert (await service.programme("PUT", path, json={**TENANT, "subscriptions": many[:500]})).status_code == 201
+    refused(await service.programme("PUT", path, json={**TENANT, "subscriptions": many}), 400, "ValidationFailed")
+    assert (await service.programme("GET", path)).json()["subscriptions"] == many[:500]
+
+
+async def test_enrolment_is_in_engagements_that_there_are(service: Service) -> None:
+    """Older ones too."""
+    unknown = {**LOCATION, "enrolledEngagements": ["bizapps-revenue", "nothing"]}
+
+    refused(await service.programme("PUT", "/partners/77770001", json=unknown), 400, "EngagementUnknown")
+    assert (
+        await service.programme("PUT", "/partners/77770001", json={**LOCATION, "enrolledEngagements": ["osu-m365"]})
+    ).status_code == 201
+
+
+# --- the feed ---------------------------------------------------------------------------------------------------------
+
+FEED = f"/usage/reports?tenantId={CUSTOMER}&format=jsonl"
+LINE = '{"month": "2026-11", "item": "teams", "activeUsers": 1}'
+
+
+@pytest.mark.parametrize(
+    ("row", "taken"),
+    [
+        (LINE, True),
+        ('{"month": "2026-11", "item": "teams", "activeUsers": 2147483647}', True),
+        ('{"month": "2026-11", "item": "teams", "activeUsers": 1' + "0" * 400 + "}", False),
+        ('{"month": "2026-13", "item": "teams", "activeUsers": 1}', False),
+        ('{"month": "2026-11", "item": "teams", "activeUsers": -1}', False),
+        ('{"month": "2026-11", "item": "teams", "activeUsers": 1.5}', False),
+        ('{"month": "2026-11", "item": "teams", "activeUsers": NaN}', False),
+        ('{"month": "2026-11", "item": "../x|y", "activeUsers": 1}', False),
+        ('{"month": "2026-11"}', False),
+        ("[]", False),
+        ("{", False),
+        ("\ufeff" + LINE, False),
+        ("[" * 5000, False),
+    ],
+)
+async def test_bad_row_is_reported_and_the_others_are_kept(service: Service, row: str, taken: bool) -> None:  # noqa: FBT001
+    """By its number, counted from 1; empty lines are none."""
+    answer = await service.programme("POST", FEED, content=f"{LINE}\r\n\n{row}\n", headers=JSON_LINES)
+
+    told = answer.json()
+    assert answer.status_code == 200, answer.text
+    assert told["accepted"] + told["unchanged"] == (2 if taken else 1)
+    assert [one["row"] for one in told["rejected"]] == ([] if taken else [3])
+
+
+async def test_lines_that_are_no_utf_8_are_bad_rows(service: Service) -> None:
+    """Not a failure of the whole feed."""
+    answer = await service.programme("POST", FEED, content=b"\xff\xfe\n" + LINE.encode(), headers=JSON_LINES)
+
+    assert (answer.json()["accepted"], [one["row"] for one in answer.json()["rejected"]]) == (1, [1])
+
+
+@pytest.mark.parametrize("query", ["", "?format=xml", "?format=jsonl&tenantId=x", "?format=jsonl&asOf=today"])
+@shares_its_service
+async def test_feed_says_what_it_is(shared: Service, query: str) -> None:
+    """The format is needed; tenant and day have their forms."""
+    refused(
+        await shared.programme("POST", f"/usage/reports{query}", content=LINE, headers=JSON_LINES),
+        400,
+        "ValidationFailed",
+    )
+
+
+async def test_feed_is_json_lines_up_to_32_mebibytes(service: Service) -> None:
+    """415 for another type, 413 above."""
+    refused(
+        await service.programme("POST", FEED, content=LINE, headers={"Content-Type": "application/json"}),
+        415,
+        "UnsupportedMediaType",
+    )
+    refused(
+        await service.programme("POST", FEED, content=b"\n" * (32 * 2**20 + 1), headers=JSON_LINES),
+        413,
+        "PayloadTooLarge",
+    )
+
+
+# --- throttling -------------------------------------------------------------------------------------------------------
+
+
+async def test_partner_that_writes_too_fast_is_told_to_wait(service: Service) -> None:
+    """429 with Retry-After; reads go on, other partners and the programme too."""
+
+    class OneWrite(Throttle):
+        def admits(self, organisation: str, at: float) -> bool:
+            return super().admits(organisation, 0.0)
+
+    bootstrap.use(replace(service.services, throttle=OneWrite(1)))
+    answers = [await service.request("POST", "/claims", json=claim_as_sent()) for _ in range(2)]
+    read = await service.request("GET", "/claims")
+    other = await service.request("POST", "/claims", tenant=OTHER_PARTNER, json=claim_as_sent(OTHER_PARTNER))
+    programme = [await service.programme("PUT", f"/customers/{NEW_TENANT}", json=TENANT) for _ in range(3)]
+
+    assert answers[0].status_code == 201
+    refused(answers[1], 429, "TooManyRequests")
+    assert answers[1].headers["Retry-After"] == "1"
+    assert (read.status_code, other.status_code) == (200, 201)
+    assert [answer.status_code for answer in programme] == [201, 200, 200]
+
+
+# --- the sandbox's clock ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def sandbox(service: Service) -> AsyncIterator[Service]:
+    """The service with the sandbox's own clock, that lies in a table and goes on ticking."""
+    clock = SandboxClock(service.services.rows)
+    ports = replace(service.services.ports, now=clock.now, real_now=clock.real)
+    bootstrap.use(replace(service.services, clock=clock, ports=ports))
+    yield service
+    bootstrap.use(service.services)
+
+
+async def now_of(service: Service) -> datetime:
+    """Return the service's time."""
+    return datetime.fromisoformat((await service.programme("GET", "/sandbox/clock")).json()["now"])
+
+
+async def test_clock_goes_forward_by_a_duration_or_to_an_instant(sandbox: Service) -> None:
+    """And the answer says the new time."""
+    before = await now_of(sandbox)
+    advanced = await sandbox.programme("POST", "/sandbox/clock", json={"advance": "P1DT1H"})
+    set_to = await sandbox.programme("POST", "/sandbox/clock", json={"now": "2090-01-01T00:00:00+01:00"})
+
+    gone = datetime.fromisoformat(advanced.json()["now"]) - before
+    assert 25 * 3600 <= gone.total_seconds() < 25 * 3600 + 60
+    assert (await now_of(sandbox)).year == 2089
+    assert datetime.fromisoformat(set_to.json()["now"]) >= datetime(2089, 12, 31, 23, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"advance": "-P1D"}, "ClockBackwards"),
+        ({"now": "2000-01-01T00:00:00Z"}, "ClockBackwards"),
+        ({"now": "9999-12-31T23:59:59Z"}, "ValidationFailed"),
+        ({"now": "0001-01-01T00:00:00+23:59"}, "ValidationFailed"),
+        ({"advance": "P999999999D"}, "ValidationFailed"),
+        ({"advance": "P9999999999999D"}, "ValidationFailed"),
+        ({"advance": "1 day"}, "ValidationFailed"),
+        ({"advance": 86400}, "ValidationFailed"),
+        ({"advance": "86400"}, "ValidationFailed"),
+        ({"advance": "P"}, "ValidationFailed"),
+        ({"now": "tomorrow"}, "ValidationFailed"),
+        ({"now": 0}, "ValidationFailed"),
+        ({"now": "2090-01-01T00:00:00"}, "ValidationFailed"),
+        ({"advance": "P1D", "now": "2090-01-01T00:00:00Z"}, "ValidationFailed"),
+        ({}, "ValidationFailed"),
+        ({"advance": None, "now": None}, "ValidationFailed"),
+    ],
+)
+async def test_clock_refuses_what_is_no_way_forward(sandbox: Service, change: dict[str, Any], code: str) -> None:
+    """Backwards, too far, or not said in ISO 8601; the time stays."""
+    refused(await sandbox.programme("POST", "/sandbox/clock", json=change), 400, code)
+    assert (await now_of(sandbox)).year < 2089
+
+
+async def test_outside_the_sandbox_there_is_no_clock(service: Service) -> None:
+    """404, for the operator too."""
+    settings = service.services.settings.model_copy(update={"sandbox": False})
+    bootstrap.use(replace(service.services, settings=settings))
+
+    refused(await service.programme("GET", "/sandbox/clock"), 404, "NotFound")
+    refused(await service.programme("POST", "/sandbox/clock", json={"advance": "P1D"}), 404, "NotFound")
