@@ -51,7 +51,7 @@ async def record_failed_mail_event(message: func.QueueMessage) -> None:
     """
     Keep a delivery report that could not be taken; of its content only ids and the kind of event.
 
-    One that can be read is kept in the plain form, so that it still tells what became of which mail when it is put back.
+    One that can be read is kept in the plain form: put back, it still tells what became of which mail.
     """
     await _record_failed(message, MAIL_EVENTS, ("messageId", "event", "eventType"), _plain_reports(message.get_body()))
 

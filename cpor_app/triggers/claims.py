@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Annotated
 
 import azure.functions as func
-from pydantic import BaseModel, WithJsonSchema
+from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from cpor_app.triggers.http import (
@@ -21,7 +20,6 @@ from cpor_app.triggers.http import (
     read_object,
     validated,
 )
-from cpor_app.triggers.refusals import DETAIL_CODES
 from cpor_core.errors import Detail
 from cpor_core.model.base import Guid, Instant, PartnerId, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, Acknowledgements, Claim, NewClaim, Status
@@ -65,7 +63,7 @@ class Verdict(Value):
 class VerdictDetail(Value):
     """One failed check."""
 
-    code: Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(DETAIL_CODES)})]
+    code: str
     message: str
     target: str | None
     resolution: str | None
@@ -271,7 +269,7 @@ async def submit_claim(call: Call) -> Answer:
     sent = call.body(Submission)
     now = await call.now()
     if call.query(DryRun).validate_:
-        return _verdict(await submission.dry_run(call.ports, case, sent.acknowledgements, now))
+        return _verdict(await submission.dry_run(call.ports, case.claim, sent.acknowledgements, now))
     given = sent.acknowledgements or Acknowledgements(accurate=False, customer_aware=False)
     return await call.claim(await submission.submit(call.ports, case, call.actor(), now, given, call.intent()))
 

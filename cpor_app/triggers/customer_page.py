@@ -17,7 +17,7 @@ from cpor_core.transitions.case import Case
 from cpor_core.use_cases import customer
 from cpor_core.use_cases.acts import Intent
 from cpor_core.use_cases.receipts import receipts_of
-from cpor_core.views import AssociationView, AssociatedItem, WindowView
+from cpor_core.views import AssociatedItem, AssociationView, WindowView
 
 blueprint = func.Blueprint()
 ROUTE = "customer/requests/{requestId}"

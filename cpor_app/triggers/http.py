@@ -86,8 +86,8 @@ class Operation:
     A line of the table of operations: what is served, to whom, with which bodies, answers and refusals.
 
     `answers` holds a model for each status, the first of them for the act that the operation is named for; None where
-    there is no body, several models in a tuple, and a mapping where the media type is not JSON alone. Of a PATCH, `body`
-    is what the patch must make; of JSON lines, one line.
+    there is no body, several models in a tuple, and a mapping where the media type is not JSON alone. Of a PATCH,
+    `body` is what the patch must make; of JSON lines, one line.
     """
 
     name: str

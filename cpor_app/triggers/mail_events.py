@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import azure.functions as func
-from pydantic import Field, JsonValue, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic.alias_generators import to_camel
 
 from cpor_app.bootstrap import MAIL_EVENTS, STORAGE, ready
 from cpor_app.triggers.http import MAIL_REPORTERS, Answer, Call, operation, read_json, validated
@@ -36,6 +37,15 @@ class PlainEvent(Value):
     at: Instant | None = None
 
 
+class GridEvent(BaseModel):
+    """An event of Azure Event Grid; delivery reports and the validation handshake are read, others passed over."""
+
+    model_config = ConfigDict(extra="allow", alias_generator=to_camel)
+
+    event_type: str
+    data: dict[str, JsonValue] | None = None
+
+
 class Taken(Value):
     """How many reports were of our mails, and how many were not."""
 
@@ -57,7 +67,7 @@ class Handshake(Value):
     summary="Report what became of mails",
     tag="Operations",
     roles=MAIL_REPORTERS,
-    body=PlainEvent | tuple[PlainEvent, ...],
+    body=PlainEvent | GridEvent | tuple[PlainEvent | GridEvent, ...],
     answers={200: (Taken, Handshake)},
 )
 async def take_mail_events(call: Call) -> Answer:
@@ -66,7 +76,9 @@ async def take_mail_events(call: Call) -> Answer:
     found: list[JsonValue] = body if isinstance(body, list) else [body]
     if len(found) > MOST_EVENTS:
         raise Refused(
-            "PayloadTooLarge", f"An array has at most {MOST_EVENTS} reports.", resolution="Send them in several requests."
+            "PayloadTooLarge",
+            f"An array has at most {MOST_EVENTS} reports.",
+            resolution="Send them in several requests.",
         )
     for event in found:
         code = handshake_code(event)

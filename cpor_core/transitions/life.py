@@ -613,10 +613,11 @@ def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recip
         raise invalid_state(claim, "entered as an association of the past")
     for key, stored in case.own_slots().items():
         holder = stored.at(at).holder
-        if holder is not None and holder.claim != claim.id:  # by itself: it is being entered twice at once
+        awaiting = stored.at(at).awaiting  # it would take the item over without anybody having compared the two
+        if (holder is not None and holder.claim != claim.id) or awaiting is not None:  # not by itself: entered twice
             raise Refused(
                 "SlotHeld",
-                f"Another association holds {key} already.",
+                f"Another association holds {key} already, or its customer is being asked for one.",
                 target="item",
                 resolution="End that association first, if it is the wrong one.",
             )

@@ -79,7 +79,7 @@ async def pay(ports: Ports, claim_id: str, now: datetime, cover: DueRow | None =
 
 
 async def _pay_one(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case | Paid:
-    """Pay what matters most; returns the case as it is stored then, or, where there is no more to be done, what came."""
+    """Pay what matters most; returns the case as stored then, or what came of it where nothing more can be done."""
     debts = due_now(case.claim, now)
     if Debt.WRITE_DOWN in debts:
         written = await act(ports, case, now, lambda settled: settled, intent)
@@ -152,6 +152,9 @@ async def _tell_customer(
         answer_by = await partner_answers_by(ports, case.claim, now)
 
         def unreachable(current: Case) -> Case:
+            still = current.claim.status is Status.AWAITING_CUSTOMER and current.claim.promise == promised
+            if not still or current.claim.opened_at is not None:
+                return current  # somebody else found it out, or the customer said no meanwhile
             return life.customer_unreachable(current, now, answer_by=answer_by, failed=sent.refused)
 
         return await act(ports, case, now, unreachable, intent)

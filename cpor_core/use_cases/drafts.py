@@ -231,6 +231,8 @@ async def edit(
     def judge(current: Case) -> Case:
         _verify_editable(current.claim)
         changes = {name: getattr(made, name) for name in EDITABLE}
+        if all(value == getattr(current.claim, name) for name, value in changes.items()):
+            return current  # the same patch again: the answer to the first was lost
         if current.claim.status is not Status.DRAFT:
             changes = _answer(current.claim, changes)
         return current.record(Act.EDITED, actor, now, **changes)

@@ -127,41 +127,37 @@ def _verify(known: _Known, case: Case, acknowledgements: Acknowledgements | None
 async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: datetime) -> Sequence[Detail]:
     """Return every check that a claim as sent would fail at submission; nothing is stored. Raises as creation."""
     claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
-    made = await draft(ports, organisation, sent, now, claim_id)
-    return await dry_run(ports, await ports.claims.prospect(made), None, now)
+    return await dry_run(ports, await draft(ports, organisation, sent, now, claim_id), None, now)
 
 
 async def dry_run(
-    ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
+    ports: Ports, claim: Claim, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
     """
-    Return every check that a claim would fail; of the slots only whether one's own claim is in the way (rulings 8).
+    Return every check that *claim* would fail; never whether somebody else holds a slot (rulings 8).
 
     Raises `TooManyDryRuns`: an organisation has a hundred an hour, and the operator sees who uses them up.
     """
-    organisation = case.claim.organisation
-    count = await ports.dry_runs.count(organisation, now)
+    count = await ports.dry_runs.count(claim.organisation, now)
     if count == 1:
-        place = ports.dry_runs.place(organisation, now)
-        await ports.duework.add([DueRow(now + DRY_RUNS_KEPT, organisation, f"{FORGET}-dry-runs", forget=place)])
+        place = ports.dry_runs.place(claim.organisation, now)
+        await ports.duework.add([DueRow(now + DRY_RUNS_KEPT, claim.organisation, f"{FORGET}-dry-runs", forget=place)])
     if count > ports.terms.dry_runs_per_hour:
         raise Refused(
             "TooManyDryRuns",
             f"An organisation has {ports.terms.dry_runs_per_hour} dry runs an hour.",
             resolution="Wait until the next full hour.",
         )
-    return await checks_now(ports, case, acknowledgements, now)
+    return await checks_now(ports, claim, acknowledgements, now)
 
 
 async def checks_now(
-    ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
+    ports: Ports, claim: Claim, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
-    """Return every check that a claim fails by what the registry says now."""
-    known = await _known(ports, case.claim)
-    refusals = (await ports.claims.with_refusals(case)).refusals
-    return failed_checks(
-        case.claim, known.engagement, known.partner, known.customer, case.slots, refusals, acknowledgements, now
-    )
+    """Return every check that *claim* fails by what the registry says now."""
+    known = await _known(ports, claim)
+    refusals = (await ports.claims.with_refusals(Case(claim, {}))).refusals
+    return failed_checks(claim, known.engagement, known.partner, known.customer, {}, refusals, acknowledgements, now)
 
 
 async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:

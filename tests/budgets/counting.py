@@ -180,9 +180,6 @@ async def counter(connection_string: str, issuer: LocalIssuer, **settings: Any) 
 async def main_job(c: Counter) -> None:
     """A claim from its draft to the end of its association."""
     made = (await c.ask("create_claim", "POST", "/claims", json=claim_as_sent())).json()
-    keyed = {"Idempotency-Key": "key-1"}
-    await c.ask("create_claim", "POST", "/claims", "with an idempotency key", json=claim_as_sent(), headers=keyed)
-    await c.ask("create_claim", "POST", "/claims?validate=true", "dry run", json=claim_as_sent())
     path = f"/claims/{made['id']}"
     await c.ask("get_claim", "GET", path)
     await c.ask("patch_claim", "PATCH", path, json={"name": "Another name"}, headers={"If-Match": "*"})
@@ -194,7 +191,6 @@ async def main_job(c: Counter) -> None:
     await c.ask("delete_evidence", "DELETE", f"{path}/evidence/other.pdf")
     await c.ask("add_comment", "POST", f"{path}/comments", json={"text": "A word"})
     await c.ask("list_comments", "GET", f"{path}/comments")
-    await c.ask("submit_claim", "POST", f"{path}/submit?validate=true", "dry run", json=ACKNOWLEDGED)
     await c.ask("submit_claim", "POST", f"{path}/submit", "reviewed automatically", json=ACKNOWLEDGED)
     await c.notify(made["id"], "one notice")
     await c.notify(made["id"], "nothing is owed")
@@ -221,9 +217,12 @@ async def main_job(c: Counter) -> None:
 
 
 async def keyed_submission(c: Counter) -> None:
-    """Submission under a key; then the partner takes the claim back."""
-    claim = await c.service.draft()
-    path, keyed = f"/claims/{claim['id']}", {"Idempotency-Key": "key-1"}
+    """Creation and submission under keys, after dry runs; then the partner takes the claim back."""
+    keyed = {"Idempotency-Key": "key-1"}
+    await c.ask("create_claim", "POST", "/claims", "with an idempotency key", json=claim_as_sent(), headers=keyed)
+    await c.ask("create_claim", "POST", "/claims?validate=true", "dry run", json=claim_as_sent())
+    path = f"/claims/{(await c.service.draft())['id']}"
+    await c.ask("submit_claim", "POST", f"{path}/submit?validate=true", "dry run", json=ACKNOWLEDGED)
     what = "reviewed automatically, with an idempotency key"
     await c.ask("submit_claim", "POST", f"{path}/submit", what, json=ACKNOWLEDGED, headers=keyed)
     await c.service.deliver()
@@ -244,7 +243,7 @@ async def no_and_no_again(c: Counter) -> None:
     c.service.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]))
     await c.press("end_by_customer", claim["id"], "end")
     again = await c.service.told()
-    await c.press("not_me", again["id"], "notMe")
+    await c.press("not_me", again["id"], "not-me")
 
 
 async def second_looks(c: Counter) -> None:
@@ -264,7 +263,7 @@ async def second_looks(c: Counter) -> None:
     await c.ask("start_review", "POST", f"{review}/start", json={}, **REVIEWER)
     lacking = {"reasons": ["evidenceMissing"]}
     await c.ask("request_information", "POST", f"{review}/request-information", json=lacking, **REVIEWER)
-    await c.ask("resubmit_claim", "POST", f"{path}/resubmit", json=ACKNOWLEDGED)
+    await c.ask("resubmit_claim", "POST", f"{path}/resubmit", json={})
     await c.service.review("POST", f"{review}/start", json={})
     struck = {"items": [{"workload": "exchange"}]}
     await c.ask("strike_items", "POST", f"{review}/strike-items", json=struck, **REVIEWER)

@@ -191,10 +191,14 @@ class StoresContract(ABC):
             for n in range(20)
         )
         items = tuple(
-            Item.model_validate({"product": "dynamics-365-sales", "subscription_id": f"{n:08x}-0000-4000-8000-000000000001"})
+            Item.model_validate(
+                {"product": "dynamics-365-sales", "subscription_id": f"{n:08x}-0000-4000-8000-000000000001"}
+            )
             for n in range(30)
         )
-        case = draft(items=items, engagement="usage-recognition-bizapps", comment=letters, evidence=files, name=letters[:200])
+        case = draft(
+            items=items, engagement="usage-recognition-bizapps", comment=letters, evidence=files, name=letters[:200]
+        )
 
         read = await stores.write(case)
 
@@ -260,7 +264,10 @@ class StoresContract(ABC):
 
         again = await stores.read(B)
         written = await stores.change(again, submitted(again, automatic=True))
-        assert (written.claim.status, (await stores.read(A)).claim.status) == (Status.SUBMITTED, Status.AWAITING_CUSTOMER)
+        assert (written.claim.status, (await stores.read(A)).claim.status) == (
+            Status.SUBMITTED,
+            Status.AWAITING_CUSTOMER,
+        )
 
     async def test_a_claim_is_made_once(self, stores: Stores) -> None:
         """The second of the same id is a conflict."""
@@ -368,7 +375,9 @@ class StoresContract(ABC):
         assert await stores.claims.remarks(A, after=1, limit=10) == [second]
         assert await stores.claims.remarks(A, after=0, limit=1) == [first]
 
-    @pytest.mark.parametrize("answered", [Answered("hash", '{"long": "' + "é𝄞" * 40_000 + '"}', '"etag"'), Answered("", "", None)])
+    @pytest.mark.parametrize(
+        "answered", [Answered("hash", '{"long": "' + "é𝄞" * 40_000 + '"}', '"etag"'), Answered("", "", None)]
+    )
     async def test_the_first_answer_comes_back_word_for_word(self, stores: Stores, answered: Answered) -> None:
         """However long; under its own key only."""
         await stores.write(draft(), key="f00d", answered=answered)
@@ -570,7 +579,8 @@ class StoresContract(ABC):
             workloads=tuple(f"{random.getrandbits(200):050x}" for _ in range(200)),
             subscriptions=tuple(
                 Subscription(
-                    subscription_id=f"{random.getrandbits(128):032x}"[:8] + f"-0000-4000-8000-{random.getrandbits(48):012x}",
+                    subscription_id=f"{random.getrandbits(128):032x}"[:8]
+                    + f"-0000-4000-8000-{random.getrandbits(48):012x}",
                     product="dynamics-365-intelligent-order-management",
                     channel=random.choice(list(Channel)),
                     state=random.choice(list(SubscriptionState)),

@@ -40,7 +40,9 @@ class Job:
     run: Callable[[World], Awaitable[object]]
     prepare: Callable[[World], Awaitable[object]] = nothing
     in_full: bool = False
-    """Stop at every read, not only at those after a write; try what the SDK mends at each write alone too."""
+    """Stop at every read, not only at those after a write; disturb each write alone in every way."""
+    without_key: bool = False
+    """Its users send no key, so they cannot repeat a request: only what the SDK mends leads to the same end."""
 
 
 # --- steps that jobs share ------------------------------------------------------------------------------------------
@@ -48,11 +50,11 @@ class Job:
 
 async def draft(world: World, tenant: str = PARTNER) -> str:
     """Make a draft with evidence, under a key; returns its id."""
-    made = await world.ask("POST", "/claims", tenant=tenant, key="create", json=claim_as_sent(tenant), expect=(201,))
+    made = await world.ask("POST", "/claims", tenant=tenant, key="create", json=claim_as_sent(tenant), expect=201)
     claim_id = str(made.json()["id"])
     signed = (await world.clock.now()).date() - timedelta(days=30)
     evidence = f"/claims/{claim_id}/evidence/sow.pdf?signedOn={signed}"
-    await world.ask("PUT", evidence, tenant=tenant, content=PDF, expect=(201, 200))
+    await world.ask("PUT", evidence, tenant=tenant, content=PDF, expect=201, if_repeated=200)
     return claim_id
 
 
@@ -81,6 +83,13 @@ async def window(world: World, claim_id: str, tenant: str = PARTNER) -> dict[str
     assert claim["window"] is not None, claim["status"]
     found: dict[str, str] = claim["window"]
     return found
+
+
+async def is_official(world: World) -> None:
+    """An official association, written down."""
+    claim_id = await told(world)
+    await world.until((await window(world, claim_id))["endsAt"])
+    await world.rest()
 
 
 # --- the jobs -------------------------------------------------------------------------------------------------------
@@ -125,18 +134,16 @@ async def takes_over(world: World) -> object:
 
 async def somebody_holds_the_item(world: World) -> None:
     """An official association of one partner, and the draft of another for the same item."""
-    claim_id = await told(world)
-    await world.until((await window(world, claim_id))["endsAt"])
-    await world.rest()
+    await is_official(world)
     await draft(world, OTHER_PARTNER)
 
 
 async def is_deleted(world: World) -> object:
     """A draft with evidence is deleted, and every trace of it."""
     claim_id = await only_claim(world)
-    await world.ask("DELETE", f"/claims/{claim_id}", expect=(204, 404))
+    await world.ask("DELETE", f"/claims/{claim_id}", expect=204, if_repeated=404)
     await world.rest()
-    return (await world.ask("GET", f"/claims/{claim_id}", expect=(404,))).status_code
+    return (await world.ask("GET", f"/claims/{claim_id}", expect=404)).status_code
 
 
 async def is_entered(world: World) -> object:
@@ -153,6 +160,46 @@ async def somebody_is_to_be_told(world: World) -> None:
     await world.service.register(noticeAddresses=["it@contoso.fr"])
 
 
+async def is_made_without_a_key(world: World) -> object:
+    """A draft, two words and two files of somebody who sends no idempotency key."""
+    claim_id = (await world.ask("POST", "/claims", json=claim_as_sent(), expect=201)).json()["id"]
+    path = f"/claims/{claim_id}"
+    for text in ("One word", "Another"):
+        await world.ask("POST", f"{path}/comments", json={"text": text}, expect=201)
+    for name in ("one.pdf", "two.pdf"):
+        await world.ask("PUT", f"{path}/evidence/{name}", content=PDF, expect=201)
+    await world.ask("DELETE", f"{path}/evidence/one.pdf", expect=204)
+    await world.ask("PATCH", path, json={"name": "Another name"}, headers={"If-Match": "*"})
+    comments = (await world.ask("GET", f"{path}/comments")).json()["value"]
+    return [comment["text"] for comment in comments]
+
+
+async def loses_its_item(world: World) -> object:
+    """The operator says that the subscription is gone: the association ends, and the customer is told."""
+    path = f"/customers/{CUSTOMER}"
+    customer = (await world.ask("GET", path, **OPERATOR)).json()
+    customer["subscriptions"][0]["state"] = "disabled"
+    await world.ask("PUT", path, json=customer, **OPERATOR)
+    await world.pass_minutes(12)
+    await world.rest()
+    return (await world.ask("GET", path, **OPERATOR)).json()
+
+
+async def finds_another_contact(world: World) -> object:
+    """Nobody can be reached; the partner names somebody else, who is told."""
+    claim_id = await only_claim(world)
+    world.post.refused = {"anne.durand@contoso.fr"}
+    await submit(world, claim_id)
+    await world.rest()
+    path = f"/claims/{claim_id}"
+    contacts = (await world.ask("GET", path)).json()["contacts"]
+    contacts["customer"]["email"] = "marc.petit@contoso.fr"
+    await world.ask("PATCH", path, json={"contacts": contacts}, headers={"If-Match": "*"})
+    await world.ask("POST", f"{path}/resubmit", key="resubmit", json={})
+    await world.rest()
+    return (await window(world, claim_id))["lastDay"]
+
+
 PAST = (
     f'{{"engagement": "osu-bizapps", "partnerId": "{PARTNER_ID}", "tenantId": "{CUSTOMER}", '
     f'"item": "{SUBSCRIPTION}", "since": "2024-03-01"}}\n'
@@ -164,4 +211,7 @@ JOBS = (
     Job("takes over", takes_over, prepare=somebody_holds_the_item),
     Job("is deleted", is_deleted, prepare=draft),
     Job("is entered", is_entered, prepare=somebody_is_to_be_told),
+    Job("loses its item", loses_its_item, prepare=is_official),
+    Job("finds another contact", finds_another_contact, prepare=draft),
+    Job("is made without a key", is_made_without_a_key, without_key=True),
 )

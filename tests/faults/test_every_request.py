@@ -6,9 +6,9 @@ dies before or after it; it is done, and answered 503 as often as the SDK tries;
 not at all, which the SDK mends by sending it again; or it hangs until the timer of another process has run, and goes on
 or dies.
 
-A read changes nothing: dying after it leaves what dying before it leaves, and before the read that follows it too. What
-the SDK mends is tried in each of the three ways at every request of one run. The main job is stopped at every read and
-mended at every write alone, all the same.
+The main job is disturbed at every request, in each of these ways. The others leave out what is the same once more: a
+read changes nothing, so dying before or after it, before the next read, or before the write that follows leaves the
+same state; and what the SDK mends is tried at every request of one run.
 """
 
 import hashlib
@@ -145,6 +145,8 @@ async def picture(made: World) -> dict[str, Any]:
     for table in ("duework", "requests", "failures"):
         found[table] = [row["RowKey"] for row in await made.stored(table)]
     found["answers kept"] = [row["RowKey"] for row in await made.stored("claims") if row["RowKey"].startswith("act|")]
+    kinds = Counter(row["RowKey"].partition("|")[0] for row in await made.stored("claims"))
+    found["rows of claims"] = dict(sorted(kinds.items()))
     return found
 
 
@@ -167,7 +169,9 @@ def faults(job: Job, requests: Mapping[str, Sequence[int]], on: str, mode: str) 
     if mode in MENDED_BY_THE_SDK:
         yield Fault(on, None, mode)
         begin = MENDED_BY_THE_SDK.index(mode)
-        numbers = numbers[begin :: len(MENDED_BY_THE_SDK)] if on == "write" and job.in_full else numbers[:0]
+        numbers = numbers[begin :: len(MENDED_BY_THE_SDK)] if on == "write" and job.in_full else ()
+    elif job.without_key or (not job.in_full and on == "write" and mode in (DIES_BEFORE, OVERTAKEN)):
+        return
     for number in numbers:
         yield Fault(on, number, mode)
 

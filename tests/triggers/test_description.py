@@ -79,7 +79,8 @@ def test_codes_of_details_are_listed() -> None:
     schemas = description.description()["components"]["schemas"]
 
     assert schemas["DetailCode"]["enum"] == sorted(DETAIL_CODES)
-    assert schemas["VerdictDetail"]["properties"]["code"]["enum"] == sorted(DETAIL_CODES)
+    assert schemas["VerdictDetail"]["properties"]["code"] == {"$ref": "#/components/schemas/DetailCode"}
+    assert schemas["BadRow"]["properties"]["code"] == {"$ref": "#/components/schemas/RowCode"}
 
 
 def test_every_operation_says_who_may_call_it() -> None:

@@ -15,7 +15,10 @@ from tests.triggers.refusals import refused
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0" * 20
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0" + b"\0" * 20
-MAIL = b"From: a@contoso.fr\r\nTo: b@adatum.example\r\nSubject: Done\r\nDate: Mon, 02 Nov 2026 09:00:00 +0000\r\n\r\nThanks.\r\n"
+MAIL = (
+    b"From: a@contoso.fr\r\nTo: b@adatum.example\r\nSubject: Done\r\n"
+    b"Date: Mon, 02 Nov 2026 09:00:00 +0000\r\n\r\nThanks.\r\n"
+)
 
 
 def office(folder: str, main: str) -> bytes:

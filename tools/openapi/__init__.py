@@ -1,0 +1,79 @@
+"""
+The description of the API, OpenAPI 3.1, from the table of operations.
+
+It lies in the repository and is served as a file, so that no run has to make it; a test keeps it equal to what this
+makes. `make openapi` writes it.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from openapi_pydantic import Components, Header, Info, OpenAPI, Parameter, PathItem, Schema, SecurityScheme, Server, Tag
+
+import function_app  # noqa: F401 - it loads every module that enters operations into the table
+from cpor_app.triggers.http import API_VERSION, OPERATIONS
+from tools.openapi.operations import alone, head, name_alone, operation, refusal
+from tools.openapi.schemas import Models
+from tools.openapi.words import ERROR_SCHEMAS, HEADERS, INTRODUCTION, PARAMETERS, TAGS
+
+FILE: Final = Path(__file__).resolve().parents[2] / "cpor_app" / "openapi.json"
+
+
+def described() -> OpenAPI:
+    """Return the description of everything that is served."""
+    lines = sorted(OPERATIONS, key=lambda line: (line.route, line.method))
+    schemas = Models(lines)
+    paths: dict[str, PathItem] = {}
+    for line in lines:
+        item = paths.setdefault(f"/{line.route}", PathItem())
+        setattr(item, line.method.lower(), operation(line, schemas, lines))
+        if line.in_words and line.method == "GET":
+            item.head = head(line, schemas)
+    return OpenAPI(
+        openapi="3.1.1",
+        info=Info(
+            title="Claiming partner of record",
+            summary="Partners claim, customers may say no, usage follows.",
+            description=INTRODUCTION,
+            version=API_VERSION,
+        ),
+        servers=[Server(url="/api", description="Relative to where this description lies.")],
+        tags=[Tag(name=name, description=text) for name, text in TAGS.items()],
+        paths=paths,
+        components=Components(
+            schemas={
+                name: Schema.model_validate(made) for name, made in sorted({**schemas.kept, **ERROR_SCHEMAS}.items())
+            },
+            responses={name_alone(*alone): refusal([alone[0]], in_words=alone[1]) for alone in sorted(alone(lines))},
+            parameters={name: Parameter.model_validate(given) for name, given in PARAMETERS.items()},
+            headers={name: Header.model_validate(given) for name, given in HEADERS.items()},
+            securitySchemes={
+                "bearer": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    bearerFormat="JWT",
+                    description="A token of Microsoft Entra ID, version 2.0, for this service.",
+                )
+            },
+        ),
+    )
+
+
+def text() -> str:
+    """Return the description as it lies in the repository: the same for the same table, byte by byte."""
+    made = _whole(described().model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True))
+    return json.dumps(made, ensure_ascii=False, indent=2) + "\n"
+
+
+def _whole(value: Any) -> Any:
+    """Return the value with 0 for 0.0: the library keeps every bound as a float."""
+    match value:
+        case dict():
+            return {name: _whole(part) for name, part in value.items()}
+        case list():
+            return [_whole(part) for part in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value

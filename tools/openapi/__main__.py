@@ -1,0 +1,14 @@
+"""Writes the description of the API."""
+
+from cpor_app.triggers.http import OPERATIONS
+from tools.openapi import FILE, text
+
+
+def main() -> None:
+    """Write it where it is served from."""
+    FILE.write_text(text(), encoding="utf-8")
+    print(f"{FILE.name}: {len(OPERATIONS)} operations")
+
+
+if __name__ == "__main__":
+    main()

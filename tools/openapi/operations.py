@@ -1,0 +1,223 @@
+"""One line of the table of operations, as OpenAPI says it."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from openapi_pydantic import Link, MediaType, Parameter, Reference, RequestBody, Response
+from openapi_pydantic import Operation as Described
+
+from cpor_app.triggers.claims import Verdict
+from cpor_app.triggers.http import JSON, Operation, Paging
+from cpor_app.triggers.refusals import STATUSES
+from tools.openapi.examples import EXAMPLES
+from tools.openapi.schemas import Models, has_a_form
+from tools.openapi.words import PATH_PARAMETERS, SCHEMAS, Json
+
+JSON_LINES: Final = "application/x-ndjson"
+
+
+def operation(line: Operation, schemas: Models, lines: Sequence[Operation]) -> Described:
+    """Return an operation; *lines* are all there are, for the links from what it makes."""
+    return Described.model_validate(
+        {
+            "operationId": line.name,
+            "tags": [line.tag],
+            "summary": line.summary,
+            "description": _description(line),
+            "parameters": [*_path_parameters(line), *_query_parameters(line, schemas), *_header_parameters(line)],
+            "requestBody": _request_body(line, schemas) if line.body is not None else None,
+            "responses": _responses(line, schemas, lines),
+            "security": [{"bearer": [role.value]} for role in sorted(line.roles or ())],
+        }
+    )
+
+
+def head(line: Operation, schemas: Models) -> Described:
+    """Return the HEAD of an operation that people open in a browser."""
+    made = operation(line, schemas, ())
+    made.operationId = f"{line.name}_head"
+    made.summary = f"{line.summary}: its headers only"
+    for response in (made.responses or {}).values():
+        if isinstance(response, Response):
+            response.content = None
+    return made
+
+
+def _description(line: Operation) -> str:
+    parts = [re.sub(r" \(rulings [^)]*\)", "", line.description)]
+    if line.roles is not None:
+        parts.append("Roles: " + ", ".join(f"`{role.value}`" for role in sorted(line.roles)) + ".")
+    return "\n\n".join(parts)
+
+
+def _path_parameters(line: Operation) -> Iterator[Parameter]:
+    for name in re.findall(r"\{(\w+)\}", line.route):
+        given = {"schema": {"type": "string"}, **PATH_PARAMETERS[name], "name": name, "in": "path", "required": True}
+        yield Parameter.model_validate(given)
+
+
+def _query_parameters(line: Operation, schemas: Models) -> Iterator[Parameter | Reference]:
+    if line.query is not None:
+        yield from schemas.parameters(line.query)
+    if line.paged:
+        yield from schemas.parameters(Paging)
+    yield _reference("parameters", "ApiVersion")
+
+
+def _header_parameters(line: Operation) -> Iterator[Reference]:
+    yield _reference("parameters", "ClientRequestId")
+    if line.in_words:
+        yield _reference("parameters", "AcceptLanguage")
+    if line.if_match is not None:
+        yield _reference("parameters", "IfMatchNeeded" if line.if_match == "required" else "IfMatch")
+    if line.keyed:
+        for name in ("IdempotencyKey", "RepeatabilityRequestId", "RepeatabilityFirstSent"):
+            yield _reference("parameters", name)
+
+
+def _request_body(line: Operation, schemas: Models) -> RequestBody:
+    return RequestBody(
+        description=f"At most {line.max_bytes // 2**20} MiB.",
+        required=line.body_needed,
+        content={kind: _taken(line, kind, schemas) for kind in line.body_types or ("*/*",)},
+    )
+
+
+def _taken(line: Operation, kind: str, schemas: Models) -> MediaType:
+    if not has_a_form(line.body):
+        return MediaType()  # bytes of any kind: their content decides
+    schema = schemas.taken(line.body)
+    if line.method == "PATCH":
+        schema = {**schemas.patch(schema), "type": "object"}
+    if kind == JSON_LINES:
+        schema = {"type": "string", "description": "One JSON document a line.", "contentSchema": schema}
+    return MediaType.model_validate({"schema": schema, "example": EXAMPLES.get(line.name)})
+
+
+# --- what it answers --------------------------------------------------------------------------------------------------
+
+
+def _responses(line: Operation, schemas: Models, lines: Sequence[Operation]) -> dict[str, Response | Reference]:
+    codes = _codes(line)
+    made: dict[str, Response | Reference] = {}
+    for status in sorted({*line.answers, *codes}):
+        refused = codes.get(status, [])
+        if status in line.answers:
+            made[str(status)] = _answer(line, status, schemas, lines, refused)
+        elif len(refused) == 1:
+            made[str(status)] = _reference("responses", name_alone(refused[0], line.in_words))
+        else:
+            made[str(status)] = refusal(refused, in_words=line.in_words)
+    return made
+
+
+def _codes(line: Operation) -> Mapping[int, Sequence[str]]:
+    """Return the codes of an operation by status."""
+    codes: dict[int, list[str]] = {}
+    for code in line.codes:
+        codes.setdefault(int(STATUSES[code]), []).append(code)
+    return codes
+
+
+def alone(lines: Iterable[Operation]) -> set[tuple[str, bool]]:
+    """Return every code that is the only one of its status with some operation, and whether that answers in words."""
+    return {
+        (codes[0], line.in_words)
+        for line in lines
+        for status, codes in _codes(line).items()
+        if len(codes) == 1 and status not in line.answers
+    }
+
+
+def name_alone(code: str, in_words: bool) -> str:  # noqa: FBT001 - one of two kinds of the same answer
+    """Return the name under which the answer with this code alone is kept."""
+    return f"{code}InWords" if in_words else code
+
+
+def _answer(
+    line: Operation, status: int, schemas: Models, lines: Sequence[Operation], refused: Sequence[str]
+) -> Response:
+    answer = line.answers[status]
+    by_type: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {JSON: answer}
+    content = {kind: _media(model, schemas, refused) for kind, model in by_type.items()} if answer is not None else None
+    links = _links(line, lines) if line.location and line.keyed and status == HTTPStatus.CREATED else None
+    return Response(
+        description=_phrase(status, refused),
+        headers=dict(_headers(line, status)),
+        content=content or None,
+        links=links or None,
+    )
+
+
+def _media(model: Any, schemas: Models, refused: Sequence[str]) -> MediaType:
+    if model is bytes:
+        return MediaType()
+    schema = schemas.sent(model)
+    if refused:
+        schema = {"oneOf": [schema, _error(refused)]}
+    return MediaType.model_validate({"schema": schema})
+
+
+def _headers(line: Operation, status: int) -> Iterator[tuple[str, Reference]]:
+    yield from _every_answers_headers()
+    answer = line.answers[status]
+    if line.etag and answer is not Verdict:
+        dry = isinstance(answer, tuple) and Verdict in answer
+        yield "ETag", _reference("headers", "ETagUnlessDryRun" if dry else "ETag")
+    if line.location and status in (HTTPStatus.CREATED, HTTPStatus.SEE_OTHER):
+        yield "Location", _reference("headers", "Location")
+    if line.keyed and answer is not Verdict:
+        yield "Repeatability-Result", _reference("headers", "RepeatabilityResult")
+    if isinstance(answer, Mapping) and bytes in answer.values():
+        yield "Content-Disposition", _reference("headers", "ContentDisposition")
+
+
+def _every_answers_headers() -> Iterator[tuple[str, Reference]]:
+    yield "x-ms-request-id", _reference("headers", "RequestId")
+    yield "x-ms-client-request-id", _reference("headers", "ClientRequestId")
+
+
+def _links(line: Operation, lines: Sequence[Operation]) -> dict[str, Link | Reference]:
+    return {
+        other.name: Link(operationId=other.name, parameters={"claimId": "$response.body#/id"})
+        for other in lines
+        if re.findall(r"\{(\w+)\}", other.route) == ["claimId"] and other.route.startswith(line.route)
+    }
+
+
+def refusal(codes: Sequence[str], *, in_words: bool = False) -> Response:
+    """Return the answer that refuses with one of *codes*, which have one status."""
+    status = int(STATUSES[codes[0]])
+    headers = dict([*_every_answers_headers(), ("x-ms-error-code", _reference("headers", "ErrorCode"))])
+    match status:
+        case HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = _reference("headers", "WwwAuthenticate")
+        case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
+            headers["Retry-After"] = _reference("headers", "RetryAfter")
+        case HTTPStatus.CONFLICT if "RequestInProgress" in codes:
+            alone = len(codes) == 1
+            headers["Retry-After"] = _reference("headers", "RetryAfter" if alone else "RetryAfterInProgress")
+        case _:
+            pass
+    content = {JSON: MediaType.model_validate({"schema": _error(codes)})}
+    if in_words:
+        content["text/html"] = MediaType.model_validate({"schema": {"type": "string"}})
+    return Response.model_validate(
+        {"description": _phrase(status, codes), "headers": headers, "content": content},
+    )
+
+
+def _error(codes: Sequence[str]) -> Json:
+    told = {"properties": {"error": {"properties": {"code": {"enum": sorted(codes)}}}}}
+    return {"allOf": [{"$ref": f"{SCHEMAS}Error"}, told]}
+
+
+def _phrase(status: int, codes: Sequence[str]) -> str:
+    told = ", ".join(f"`{code}`" for code in sorted(codes))
+    return f"{HTTPStatus(status).phrase}: {told}" if told else HTTPStatus(status).phrase
+
+
+def _reference(kind: str, name: str) -> Reference:
+    return Reference.model_validate({"$ref": f"#/components/{kind}/{name}"})

@@ -1,0 +1,193 @@
+"""JSON schemas of everything that is taken and sent, made from the models that the service itself reads and writes."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
+
+from openapi_pydantic import Parameter
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from cpor_app.triggers.http import Operation, Paging
+from tools.openapi.words import SCHEMAS, Json
+
+Mode = Literal["validation", "serialization"]
+
+
+_ABSENT: Final = {"type": "null"}
+_TEXT: Final = {"type": "string"}
+_ONE_KIND_OF_ITEM: Final[Json] = {
+    "oneOf": [
+        {"required": ["workload"], "properties": {"workload": _TEXT, "product": _ABSENT, "subscriptionId": _ABSENT}},
+        {
+            "required": ["product", "subscriptionId"],
+            "properties": {"workload": _ABSENT, "product": _TEXT, "subscriptionId": _TEXT},
+        },
+    ]
+}
+SHAPES: Final[Mapping[str, Json]] = {
+    "Item": _ONE_KIND_OF_ITEM,
+    "ItemInput": _ONE_KIND_OF_ITEM,
+    "AssociatedItem": _ONE_KIND_OF_ITEM,
+    "ClockChange": {
+        "oneOf": [
+            {"required": ["advance"], "properties": {"advance": _TEXT, "now": _ABSENT}},
+            {"required": ["now"], "properties": {"advance": _ABSENT, "now": _TEXT}},
+        ]
+    },
+    "Status": {"description": "Where a claim stands; `deleted` is never shown to anybody."},
+}
+"""What a model demands of its fields together, which its schema does not say."""
+CODES: Final = (("VerdictDetail", "code", "DetailCode"), ("BadRow", "code", "RowCode"))
+"""Fields that hold codes of a closed list, which the core does not close."""
+
+
+class _Schemas(GenerateJsonSchema):
+    """JSON schemas that say what we send and take: no titles, and of what we send, whether it is always there."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Name nothing twice."""
+        del schema
+        return False
+
+    def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: FBT001 - as it is overridden
+        """Return whether a field is always there: of what we send, all but those that are left out when empty."""
+        if self.mode == "serialization" and field["type"] == "model-field":
+            return "serialization_exclude_if" not in field
+        return super().field_is_required(field, total)
+
+    def model_field_schema(self, schema: core_schema.ModelField) -> JsonSchemaValue:
+        """Return the schema of a field: one that is left out when empty is never null."""
+        made = super().model_field_schema(schema)
+        if self.mode == "serialization" and "serialization_exclude_if" in schema:
+            made = _without_null(made)
+        return made
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """Return the schema; a default is told of what we take, and only if it is a value."""
+        if self.mode == "serialization" or schema.get("default") is None:
+            return self.generate_inner(schema["schema"])
+        return super().default_schema(schema)
+
+
+def _without_null(schema: JsonSchemaValue) -> JsonSchemaValue:
+    others = [part for part in schema.get("anyOf", ()) if part != {"type": "null"}]
+    rest = {name: value for name, value in schema.items() if name != "anyOf"}
+    match others:
+        case []:
+            return schema
+        case [one]:
+            return {**one, **rest}
+        case _:
+            return {**rest, "anyOf": others}
+
+
+class Models:
+    """The schemas of all models, by what they are for."""
+
+    def __init__(self, lines: Sequence[Operation]) -> None:
+        """Make them, all at once, so that names stay clear."""
+        queries = {line.query for line in lines if line.query is not None} | {Paging}
+        taken = queries | {line.body for line in lines if has_a_form(line.body)}
+        sent = {model for line in lines for answer in line.answers.values() for model in _models(answer)}
+        wanted: list[tuple[Any, Mode, TypeAdapter[Any]]] = [
+            *((model, "validation", TypeAdapter(model)) for model in sorted(taken, key=_name)),
+            *((model, "serialization", TypeAdapter(model)) for model in sorted(sent, key=_name)),
+        ]
+        made, of_all = TypeAdapter.json_schemas(wanted, ref_template=SCHEMAS + "{model}", schema_generator=_Schemas)
+        self._of: Mapping[Any, Json] = {key: _renamed(reference) for key, reference in made.items()}
+        named = {_short(name): _tidied(_renamed(schema)) for name, schema in of_all["$defs"].items()}
+        for model, field, schema in CODES:
+            named[model]["properties"][field] = {"$ref": SCHEMAS + schema}
+        self._all: Mapping[str, Json] = {name: {**schema, **SHAPES.get(name, {})} for name, schema in named.items()}
+        not_kept = {self.taken(model)["$ref"] for model in queries}
+        self.kept = {name: schema for name, schema in self._all.items() if SCHEMAS + name not in not_kept}
+
+    def taken(self, model: Any) -> Json:
+        """Return the schema of what we take; of a model, as a reference."""
+        return dict(self._of[model, "validation"])
+
+    def sent(self, model: Any) -> Json:
+        """Return the schema of what we send: a reference, or several to choose from."""
+        if isinstance(model, tuple):
+            return {"oneOf": [self.sent(one) for one in model]}
+        if has_a_form(model):
+            return dict(self._of[model, "serialization"])
+        return {"type": "object"} if model is dict else {"type": "string"}
+
+    def parameters(self, model: Any) -> Iterator[Parameter]:
+        """Yield what a query may hold."""
+        schema = self.resolved(self.taken(model))
+        for name, of_field in schema["properties"].items():
+            described = {key: value for key, value in _without_null(of_field).items() if key != "description"}
+            yield Parameter.model_validate(
+                {
+                    "name": name,
+                    "in": "query",
+                    **({"required": True} if name in schema.get("required", ()) else {}),
+                    "description": of_field.get("description"),
+                    "schema": described,
+                }
+            )
+
+    def patch(self, schema: Json) -> Json:
+        """Return what a merge patch (RFC 7396) may hold that is laid over *schema*: any part of it, and null."""
+        whole = self.resolved(schema)
+        if "anyOf" in whole:
+            whole = self.resolved(_without_null(whole))
+        if "properties" not in whole:
+            return {"anyOf": [schema, {"type": "null"}]} if {"type": "null"} not in schema.get("anyOf", ()) else schema
+        return {
+            "type": ["object", "null"],
+            "additionalProperties": False,
+            "properties": {name: self.patch(part) for name, part in whole["properties"].items()},
+        }
+
+    def resolved(self, schema: Json) -> Json:
+        """Return what a reference stands for."""
+        return self._all[schema["$ref"].removeprefix(SCHEMAS)] if "$ref" in schema else schema
+
+
+def _short(name: str) -> str:
+    """Return a model's name; where we take another form than we send, the first is the model's `Input`."""
+    return name.removesuffix("-Output").replace("-Input", "Input")
+
+
+def _renamed(schema: Any) -> Any:
+    match schema:
+        case {"$ref": str(reference), **rest}:
+            return {"$ref": _short(reference), **_renamed(rest)}
+        case dict():
+            return {name: _renamed(part) for name, part in schema.items()}
+        case list():
+            return [_renamed(part) for part in schema]
+        case _:
+            return schema
+
+
+def _name(model: Any) -> str:
+    return model.__name__ if isinstance(model, type) else str(model)
+
+
+def has_a_form(model: Any) -> bool:
+    """Whether it is a model, or several to choose from: not bytes, text or any object at all."""
+    return model not in (None, bytes, str, dict)
+
+
+def _models(answer: Any) -> Iterator[Any]:
+    match answer:
+        case tuple():
+            parts: Iterable[Any] = answer
+        case Mapping():
+            parts = answer.values()
+        case _:
+            parts = (answer,)
+    yield from (part for part in parts if has_a_form(part))
+
+
+def _tidied(schema: Json) -> Json:
+    """Return a schema without its title, and without references to pages that callers have not."""
+    text = re.sub(r" \(rulings [^)]*\)", "", schema.get("description", ""))
+    rest = {name: value for name, value in schema.items() if name not in ("title", "description")}
+    return {"description": re.sub(r"\s+", " ", text).strip(), **rest} if text else rest

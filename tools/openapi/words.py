@@ -1,0 +1,237 @@
+"""What the description says in words, and the parts that several operations share."""
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from cpor_app.triggers.http import API_VERSION
+from cpor_app.triggers.refusals import DETAIL_CODES, ROW_CODES, STATUSES
+
+SCHEMAS: Final = "#/components/schemas/"
+
+Json = dict[str, Any]
+
+INTRODUCTION: Final = f"""\
+A partner claims to be partner of record for what it helped a customer with, the customer may say no within five
+business days, and an official association shows usage figures.
+
+- **Identity**: a bearer token of Microsoft Entra ID on every call, but where `security` is empty. A role counts only
+  where it belongs: `Program.*` and `Mail.Events` in the programme's tenant, `Incentives.*` for partnerIds of the
+  token's tenant, `Customer.Admin` for the token's own. What belongs to another organisation is not found.
+- **Version**: `api-version={API_VERSION}` in the query, or none for the newest.
+- **Errors**: every refusal is an `Error`, with its code in `x-ms-error-code` too, and each operation lists its codes.
+  An address that is not described here is 404 `NotFound`; a method that is not, 405 `MethodNotAllowed` with `Allow`.
+  Refusals are judged in this order: 401, 429, 400 for the version, 403, 404, 428 and 412, 411, 413 and 415, 400 for the
+  form of what was sent, 409, 400 for what it says.
+- **Idempotency**: `Idempotency-Key` on the POSTs that list it. The same key and body within 48 hours get the first
+  answer again; another body 422.
+- **Concurrency**: `ETag`, and `If-Match` where it is listed.
+- **Lists**: `value` and, while there is more, `nextLink`; a page may be short or empty and still have one.
+- **Bodies**: JSON in UTF-8, with a `Content-Length`; unknown fields are refused.
+- **Tracing**: every answer has `x-ms-request-id`; a request's `x-ms-client-request-id` is given back.
+- **Headers of every answer**: `Cache-Control: no-store`, `Content-Security-Policy`, `Cross-Origin-Opener-Policy`,
+  `Cross-Origin-Resource-Policy`, `Referrer-Policy`, `X-Content-Type-Options`, `X-Frame-Options`.
+"""
+
+TAGS: Final = {
+    "Anyone": "What anybody may ask.",
+    "Claims": "The partner's claims.",
+    "Evidence": "The proof of execution: files that belong to a claim.",
+    "Associations": "What a partner has: associations and their figures.",
+    "Reviews": "The programme's reviewers.",
+    "Customer": "The page behind a mailed link; JSON when asked for.",
+    "Registry": "Partners and customers, as the operator registers them.",
+    "Usage": "Usage figures come in.",
+    "Operations": "What the operator looks after.",
+    "Sandbox": "On a developer's machine only; elsewhere 404.",
+}
+
+PATH_PARAMETERS: Final[Mapping[str, Json]] = {
+    "claimId": {"description": "The claim's id."},
+    "associationId": {"description": "The association's id, which is its claim's."},
+    "requestId": {"description": "The request's id, as it stands in the mailed link. It opens nothing by itself."},
+    "engagementId": {"description": "The engagement's id.", "example": "modern-work-security-usage"},
+    "fileName": {
+        "description": "The file's name: none of / \\ : * ? \" < > | and no control characters.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+        "example": "statement of work.pdf",
+    },
+    "partnerId": {
+        "description": "The number of a partner's location.",
+        "schema": {"type": "string", "pattern": "^[0-9]{4,10}$"},
+        "example": "4782913",
+    },
+    "tenantId": {
+        "description": "The customer's Entra tenant.",
+        "schema": {"type": "string", "format": "uuid"},
+        "example": "6c1b5a34-9d2e-4f70-8a11-0c2d3e4f5a6b",
+    },
+}
+
+PARAMETERS: Final[Mapping[str, Json]] = {
+    "ApiVersion": {
+        "name": "api-version",
+        "in": "query",
+        "description": "Left out: the newest.",
+        "schema": {"type": "string", "enum": [API_VERSION]},
+    },
+    "ClientRequestId": {
+        "name": "x-ms-client-request-id",
+        "in": "header",
+        "description": "The caller's own id of the request; given back if it has 1 to 100 printable characters.",
+        "schema": {"type": "string"},
+    },
+    "IfMatch": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "The ETag that was read, or `*`: do it only if nothing has changed since.",
+        "schema": {"type": "string"},
+    },
+    "IfMatchNeeded": {
+        "name": "If-Match",
+        "in": "header",
+        "required": True,
+        "description": "The ETag that was read, or `*`.",
+        "schema": {"type": "string"},
+        "example": "*",
+    },
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Names the request, so that it can be repeated; kept for 48 hours.",
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+        "example": "2f1d4d0e-9f0c-4f0e-8f57-3d1f7f3ad0a1",
+    },
+    "RepeatabilityRequestId": {
+        "name": "Repeatability-Request-ID",
+        "in": "header",
+        "description": "Another name of Idempotency-Key, which goes before it.",
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    },
+    "RepeatabilityFirstSent": {
+        "name": "Repeatability-First-Sent",
+        "in": "header",
+        "description": "An HTTP date; its form is checked, nothing else.",
+        "schema": {"type": "string"},
+        "example": "Mon, 02 Nov 2026 09:00:00 GMT",
+    },
+    "AcceptLanguage": {
+        "name": "Accept-Language",
+        "in": "header",
+        "description": "The page's language where neither the query nor the customer says one.",
+        "schema": {"type": "string"},
+    },
+}
+
+HEADERS: Final[Mapping[str, Json]] = {
+    "RequestId": {
+        "required": True,
+        "description": "Our id of the request: tell it when you ask about one.",
+        "schema": {"type": "string"},
+    },
+    "ClientRequestId": {"description": "As it was sent.", "schema": {"type": "string"}},
+    "ErrorCode": {
+        "required": True,
+        "description": "The code of the error.",
+        "schema": {"$ref": f"{SCHEMAS}ErrorCode"},
+    },
+    "ETag": {
+        "required": True,
+        "description": "The version of what is answered, quotes included.",
+        "schema": {"type": "string", "pattern": '^"[^"]+"$'},
+    },
+    "ETagUnlessDryRun": {
+        "description": "The version of the claim, quotes included; none on a dry run.",
+        "schema": {"type": "string", "pattern": '^"[^"]+"$'},
+    },
+    "Location": {
+        "required": True,
+        "description": "The absolute address of what was made, or of the page to go to.",
+        "schema": {"type": "string", "format": "uri"},
+    },
+    "RepeatabilityResult": {
+        "description": "There when the request had a key.",
+        "schema": {"type": "string", "const": "accepted"},
+    },
+    "RetryAfter": {
+        "required": True,
+        "description": "Seconds to wait before the same request is sent again.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+    "RetryAfterInProgress": {
+        "description": "With RequestInProgress: seconds to wait before the same request is sent again.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+    "WwwAuthenticate": {
+        "required": True,
+        "description": "What is wrong with the token, after RFC 6750.",
+        "schema": {"type": "string", "pattern": "^Bearer"},
+    },
+    "ContentDisposition": {
+        "required": True,
+        "description": "An attachment, under the file's name.",
+        "schema": {"type": "string", "pattern": "^attachment;"},
+    },
+}
+
+
+def _of_what_is_asked() -> Iterator[str]:
+    """Yield the codes that a single line can be refused with."""
+    for code, status in STATUSES.items():
+        if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT):
+            yield code
+
+
+ERROR_SCHEMAS: Final[Mapping[str, Json]] = {
+    "Error": {
+        "description": "Why a request was refused, and what the caller can do about it.",
+        "type": "object",
+        "required": ["error"],
+        "additionalProperties": False,
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["code", "message"],
+                "additionalProperties": False,
+                "properties": {
+                    "code": {"$ref": f"{SCHEMAS}ErrorCode"},
+                    "message": {"type": "string"},
+                    "target": {
+                        "type": "string",
+                        "description": "What it is about: a JSON path such as contacts.customer.email, or a header.",
+                    },
+                    "details": {"type": "array", "items": {"$ref": f"{SCHEMAS}ErrorDetail"}},
+                    "resolution": {"type": "string", "description": "What the caller can do about it."},
+                },
+            }
+        },
+    },
+    "ErrorDetail": {
+        "description": "One of several reasons.",
+        "type": "object",
+        "required": ["code", "message"],
+        "additionalProperties": False,
+        "properties": {
+            "code": {"$ref": f"{SCHEMAS}DetailCode"},
+            "message": {"type": "string"},
+            "target": {"type": "string"},
+            "resolution": {"type": "string"},
+        },
+    },
+    "ErrorCode": {
+        "description": "Every code of an error. `MethodNotAllowed` is of no operation: it answers a method that the "
+        "address has not.",
+        "type": "string",
+        "enum": sorted(STATUSES),
+    },
+    "RowCode": {
+        "description": "What is wrong with a line of a feed or an import: what it lacks, or what refuses it.",
+        "type": "string",
+        "enum": sorted({*ROW_CODES, *DETAIL_CODES, *_of_what_is_asked()}),
+    },
+    "DetailCode": {
+        "description": "What is wrong with a field, and the checks at submission.",
+        "type": "string",
+        "enum": sorted(DETAIL_CODES),
+    },
+}
