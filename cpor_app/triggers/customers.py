@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from cpor_app.triggers.associations import association_of
-from cpor_app.triggers.http import CUSTOMER_ADMIN, Answer, Call, operation, role_required
+from cpor_app.triggers.http import CUSTOMER_ADMIN, Answer, Call, QueryFlag, operation, role_required
 from cpor_core.model.base import Instant, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, Claim, ClaimedCustomer, Item, Status
 from cpor_core.model.history import Actor, ActorKind
@@ -73,7 +73,7 @@ class Why(Value):
 class EndedToo(BaseModel):
     """Whether associations that have ended are listed too."""
 
-    include_ended: bool = False
+    include_ended: QueryFlag = False
 
     model_config = {"alias_generator": to_camel}
 

@@ -9,7 +9,7 @@ import azure.functions as func
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from cpor_app.triggers.http import OPERATOR, Answer, Call, not_found, operation, validated
+from cpor_app.triggers.http import OPERATOR, Answer, Call, QueryFlag, not_found, operation, validated
 from cpor_core.errors import Refused
 from cpor_core.model.base import Day, Guid, Instant, PartnerId, Value
 from cpor_core.model.claim import LEFT_OUT
@@ -43,7 +43,7 @@ class Feed(BaseModel):
 class CustomerQuery(BaseModel):
     """How a customer is registered: only judged, or with the number of associations that will end by it."""
 
-    validate_: bool = False
+    validate_: QueryFlag = False
     confirm_ends: int | None = None
 
     model_config = {"alias_generator": lambda name: to_camel(name.rstrip("_"))}

@@ -249,6 +249,8 @@ class Recipient(Value):
     email: Email
     name: str | None = None
     language: str
+    told: bool = False
+    """A notice was handed over to them: who never heard of the claim gets no mail about its end (rulings 24)."""
     failed: bool = False
 
 
@@ -434,6 +436,10 @@ class Claim(Value):
         """Whether the association still has this item."""
         return any(item.key == key for item in self.items) and all(ended.key != key for ended in self.ended_items)
 
-    def recipients_told(self) -> Iterable[Recipient]:
-        """Everybody who can still be written to about this claim."""
+    def reachable(self) -> Iterable[Recipient]:
+        """Everybody whose mails have not come back."""
         return (recipient for recipient in self.recipients if not recipient.failed)
+
+    def recipients_told(self) -> Iterable[Recipient]:
+        """Everybody who has heard of this claim and can still be written to."""
+        return (recipient for recipient in self.reachable() if recipient.told)

@@ -477,7 +477,8 @@ def hand_over(
     if case.claim.promise is None or case.claim.promise.number != number or case.claim.opened_at is not None:
         return case
     promised, status = case.claim.promise, case.claim.status
-    recipients = _without(case.claim.recipients, failed)
+    told = set(promised.recipients) - {*failed, *waiting}
+    recipients = mark_told(_without(case.claim.recipients, failed), told)
     opened_at = None if status in UNDECIDED else at  # a report came back first: the window was stopped already
     case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=opened_at, told=True, recipients=recipients)
     if status in (Status.WITHDRAWN, Status.REJECTED, Status.REJECTED_FINAL):
@@ -489,6 +490,11 @@ def hand_over(
         notice = OwedMail(number=number, kind=MailKind.NOTICE, since=at, sent_to=tuple(sorted(reached)))
         case = case.changed(mails=(*case.claim.mails, notice))
     return _each_slot(case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, promised.ends_at))
+
+
+def mark_told(recipients: tuple[Recipient, ...], told: Collection[int]) -> tuple[Recipient, ...]:
+    """Mark those who have heard of the claim."""
+    return tuple(r.model_copy(update={"told": r.told or r.number in told}) for r in recipients)
 
 
 def _without(recipients: tuple[Recipient, ...], failed: Iterable[int]) -> tuple[Recipient, ...]:
@@ -529,7 +535,7 @@ def recipient_failed(case: Case, actor: Actor, at: datetime, number: int, *, ans
         return case
     promised = case.claim.promise
     if case.claim.status is Status.AWAITING_CUSTOMER and promised is not None:
-        left = {r.number for r in case.claim.recipients_told()} & set(promised.recipients) - {number}
+        left = {r.number for r in case.claim.reachable()} & set(promised.recipients) - {number}
         if not left:
             return customer_unreachable(case, at, answer_by=answer_by, failed=(number,))
     recipients = _without(case.claim.recipients, (number,))
@@ -548,7 +554,10 @@ def decline(case: Case, actor: Actor, at: datetime) -> Case:
     if claim.status not in OPEN:
         raise invalid_state(claim, "declined")
     undoable = claim.status is Status.AWAITING_CUSTOMER and claim.promise is not None
-    case = case.record(Act.DECLINED, actor, at, to=Status.DECLINED, undoable=undoable, told=True)
+    recipients = claim.recipients
+    if claim.promise is not None and not claim.told:  # whoever says no has heard of it, recorded or not
+        recipients = mark_told(recipients, claim.promise.recipients)
+    case = case.record(Act.DECLINED, actor, at, to=Status.DECLINED, undoable=undoable, told=True, recipients=recipients)
     if case.refusals is not None:
         case = replace(case, refusals=case.refusals.with_refusal(claim.id, at))
     if undoable and claim.promise is not None:

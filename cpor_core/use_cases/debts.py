@@ -274,7 +274,7 @@ async def _remind(ports: Ports, case: Case, now: datetime) -> Case | Paid:
     promised = case.claim.promise
     if promised is None:
         return Paid()
-    reachable = [recipient.number for recipient in case.claim.recipients_told()]
+    reachable = [recipient.number for recipient in case.claim.reachable()]
     numbers = [number for number in promised.recipients if number in reachable]
     allowed = await _permits(ports, len(numbers), Urgency.REMINDER)
     letters = _letters(case.claim, REMINDER, promised.number, numbers)
@@ -321,9 +321,12 @@ async def _letter_to_partner(ports: Ports, claim: Claim, kind: str, number: int)
 
 
 async def _send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Case | Paid:
-    waiting = [recipient.number for recipient in case.claim.recipients_told() if recipient.number not in mail.sent_to]
-    if mail.kind is MailKind.NOTICE and case.claim.status is not Status.AWAITING_CUSTOMER:
-        waiting = []  # there is nothing left to ask them
+    tells = mail.kind in (MailKind.NOTICE, MailKind.IMPORTED)
+    candidates = case.claim.reachable() if tells else case.claim.recipients_told()
+    waiting = [recipient.number for recipient in candidates if recipient.number not in mail.sent_to]
+    present = case.claim.promise is not None and case.claim.promise.number == mail.number
+    if mail.kind is MailKind.NOTICE and (case.claim.status is not Status.AWAITING_CUSTOMER or not present):
+        waiting = []  # there is nothing left to ask them, or another notice asks it
     if mail.kind is MailKind.IMPORTED and case.claim.status is not Status.OFFICIAL:
         waiting = []  # it has ended, which is another mail
     allowed = await _permits(ports, len(waiting), Urgency.NOTICE if mail.kind is MailKind.NOTICE else Urgency.OTHER)
@@ -338,6 +341,8 @@ async def _send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetim
     def record(current: Case) -> Case:
         others = [owed for owed in current.claim.mails if (owed.kind, owed.number) != (mail.kind, mail.number)]
         current = current.changed(mails=(*others, *rest))
+        if tells:
+            current = current.changed(recipients=life.mark_told(current.claim.recipients, sent.delivered))
         promised = current.claim.promise
         if answer_by is not None and promised is not None and promised.number == mail.number:
             for number in late:  # it counts as a notice that came back (rulings 25)

@@ -399,7 +399,7 @@ class StoresContract(ABC):
         assert (await stores.read()).claim.history_length == 1
 
     async def test_nothing_of_an_erased_draft_is_left(self, stores: Stores) -> None:
-        """Neither history nor words nor answers; erasing it again is no error; its neighbour stays."""
+        """Neither history nor words; its first answers keep their time; again is no error; its neighbour stays."""
         case = draft()
         for _ in range(MOST_ROWS - 5):
             case = case.record(Act.COMMENTED, PERSON, TOLD_AT)
@@ -416,7 +416,7 @@ class StoresContract(ABC):
         assert await stores.claims.load(A) is None
         assert await stores.claims.history(A, after=0, limit=10) == []
         assert await stores.claims.remarks(A, after=0, limit=10) == []
-        assert await stores.claims.answered(A, "f00d") is None
+        assert await stores.claims.answered(A, "f00d") == Answered("1", "first", None)
         assert await stores.claims.load(B) is not None
         assert len(await stores.claims.history(B, after=0, limit=10)) == 1
 

@@ -47,6 +47,7 @@ def failures(case: Case, now: datetime = MONDAY, **known: Any) -> tuple[Detail, 
         "partner": partner(case.claim.organisation),
         "customer": customer(),
         "slots": case.slots,
+        "refusals": None,
         "acknowledgements": ACKNOWLEDGED,
         **known,
     }
@@ -249,7 +250,9 @@ def test_an_acknowledgement_counts_for_twelve_months(today: date, signed: date, 
 
 def test_the_newest_acknowledgement_counts() -> None:
     """One file within twelve months is enough (rulings 10)."""
-    case = draft(evidence=(evidence(date(2020, 1, 1)), evidence(None, "plan.pdf"), evidence(date(2026, 1, 1), "new.pdf")))
+    case = draft(
+        evidence=(evidence(date(2020, 1, 1)), evidence(None, "plan.pdf"), evidence(date(2026, 1, 1), "new.pdf"))
+    )
 
     assert failures(case) == ()
 

@@ -15,7 +15,7 @@ from cpor_core.errors import Refused
 from tests.support.service import PARTNER, PARTNER_ID, PDF, Service, claim_as_sent
 from tests.triggers.asking import ask, operations, shares_its_service
 from tests.triggers.refusals import refused, targets
-from tools.openapi import EXAMPLES
+from tools.openapi.examples import EXAMPLES
 
 MALFORMED = {
     "nothing": b"",

@@ -16,6 +16,7 @@ from tests.support import description
 from tests.support.service import Service, functions
 from tests.triggers.test_indexing import HTTP
 from tools import openapi
+from tools.openapi.examples import EXAMPLES
 
 
 def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
@@ -91,11 +92,11 @@ def test_every_operation_says_who_may_call_it() -> None:
         assert security == [{"bearer": [role.value]} for role in sorted(line.roles or ())], line.name
 
 
-@pytest.mark.parametrize("name", sorted(openapi.EXAMPLES))
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_examples_are_what_their_schemas_ask_for(name: str) -> None:
     """An example that would be refused teaches the wrong thing."""
     for media_type, content in operations()[name][2]["requestBody"]["content"].items():
-        assert content["example"] == openapi.EXAMPLES[name], media_type
+        assert content["example"] == EXAMPLES[name], media_type
         errors = list(description.validator(content["schema"]).iter_errors(content["example"]))
         assert errors == []
 
@@ -105,7 +106,7 @@ def test_every_json_body_has_an_example() -> None:
     functions()
     wanted = {line.name for line in OPERATIONS if line.body is not None and line.body_types and not line.in_words}
 
-    assert wanted - set(openapi.EXAMPLES) == set()
+    assert wanted - set(EXAMPLES) == set()
 
 
 def test_evidence_is_given_back_under_the_types_that_are_taken() -> None:

@@ -45,7 +45,10 @@ def described() -> OpenAPI:
             schemas={
                 name: Schema.model_validate(made) for name, made in sorted({**schemas.kept, **ERROR_SCHEMAS}.items())
             },
-            responses={name_alone(*alone): refusal([alone[0]], in_words=alone[1]) for alone in sorted(alone(lines))},
+            responses={
+                name_alone(code, in_words): refusal([code], in_words=in_words)
+                for code, in_words in sorted(alone(lines))
+            },
             parameters={name: Parameter.model_validate(given) for name, given in PARAMETERS.items()},
             headers={name: Header.model_validate(given) for name, given in HEADERS.items()},
             securitySchemes={

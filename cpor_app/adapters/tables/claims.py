@@ -151,9 +151,9 @@ class ClaimsTable:
         return Answered(body=str(row.values["body"]), answer=text, etag=str(etag) if etag is not None else None)
 
     async def erase(self, claim_id: str) -> None:
-        """Delete every row of a deleted draft, the claim's own row last."""
+        """Delete every row of a deleted draft but its first answers, which are kept their time; the claim's row last."""
         tenant = tenant_of(claim_id)
-        for kind in ("history", "remark", "act"):
+        for kind in ("history", "remark"):
             prefix = f"{kind}|{claim_id}|"
             while rows := await self._rows.page(TABLE, tenant, start=prefix, before=f"{prefix}~", limit=MOST_ROWS):
                 await self._rows.write(TABLE, tenant, *(Delete(row.key) for row in rows))
