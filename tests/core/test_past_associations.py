@@ -72,15 +72,18 @@ def test_a_mail_is_owed_only_where_somebody_can_be_told(
 def test_whoever_claims_the_item_keeps_the_place() -> None:
     """Claims that are open compete with it from now on; one that is over by now is gone from the slot."""
     slot = EMPTY.with_claimant(claim_id("b"), FABRIKAM).with_claimant(claim_id("c"), FABRIKAM, MONDAY)
-    awaited = slot.with_awaiting(claim_id("d"), FABRIKAM, MONDAY + DAY)
 
-    after = entered(past(awaited)).slots["teams"]
+    after = entered(past(slot)).slots["teams"]
 
     assert [claimant.claim for claimant in after.claimants] == [claim_id("b")]
-    assert after.awaiting == awaited.awaiting
-    successor = after.at(MONDAY + DAY).holder
-    assert successor is not None
-    assert successor.claim == claim_id("d")
+
+
+def test_an_item_about_which_the_customer_is_being_asked_is_refused() -> None:
+    """That claim would take it over without anybody having compared the two."""
+    with pytest.raises(Refused) as refused:
+        entered(past(EMPTY.with_awaiting(claim_id("d"), FABRIKAM, MONDAY + DAY)))
+
+    assert refused.value.code == "SlotHeld"
 
 
 def test_a_slot_that_is_held_by_now_is_refused() -> None:

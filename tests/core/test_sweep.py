@@ -10,6 +10,7 @@ import pytest
 from cpor_app.adapters.rows import Op, Put
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import Status
+from cpor_core.model.history import Act
 from cpor_core.ports import DueRow
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import drafts
@@ -99,7 +100,7 @@ async def test_timers_that_run_at_the_same_time_do_it_once(world: World) -> None
     await world.rest()
 
     acts = [entry.act for entry in await world.history(case)]
-    assert acts.count("madeOfficial") == 1
+    assert acts.count(Act.MADE_OFFICIAL) == 1
     assert world.post.kinds().count("officialConfirmation") == 1
 
 
