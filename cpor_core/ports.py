@@ -100,7 +100,7 @@ class Claims(Protocol):
         """Return the first answer to a keyed act."""
 
     async def erase(self, claim_id: str) -> None:
-        """Delete every row of a deleted draft but its first answers, which are kept their time; the claim's row last."""
+        """Delete every row of a deleted draft but its first answers, which are kept their time; its own row last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,22 +54,38 @@ def next_step(claim: Claim, now: datetime) -> NextStep:
         case Status.PARTNER_ACTION_REQUIRED:
             return NextStep(owner=Owner.PARTNER, action=Action.ANSWER, due=claim.due)
         case Status.AWAITING_CUSTOMER:
-            if claim.window_ends_at is None:
-                return NextStep(owner=Owner.PROGRAMME, action=Action.TELL_CUSTOMER)
-            return NextStep(owner=Owner.CUSTOMER, action=Action.DECLINE, due=claim.window_ends_at)
+            return _while_awaiting(claim)
         case Status.DECLINED:
-            if claim.undoable and claim.promise is not None and now < claim.promise.ends_at:
-                return NextStep(owner=Owner.CUSTOMER, action=Action.UNDO, due=claim.promise.ends_at)
-            return NOTHING
+            return _after_a_no(claim, now)
         case Status.REJECTED:
-            if claim.disputed_before or claim.status_reason in NOT_DISPUTABLE:
-                return NOTHING
-            return NextStep(owner=Owner.PARTNER, action=Action.DISPUTE, due=claim.due)
+            return _after_a_rejection(claim)
         case Status.OFFICIAL:
-            if claim.evidence_by is not None and now < claim.evidence_by:
-                return NextStep(owner=Owner.PARTNER, action=Action.ANSWER, due=claim.evidence_by)
-            return NOTHING
+            return _while_official(claim, now)
         case Status.ENDED | Status.WITHDRAWN | Status.REJECTED_FINAL | Status.DELETED:
             return NOTHING
         case _:
             assert_never(claim.status)
+
+
+def _while_awaiting(claim: Claim) -> NextStep:
+    if claim.window_ends_at is None:
+        return NextStep(owner=Owner.PROGRAMME, action=Action.TELL_CUSTOMER)
+    return NextStep(owner=Owner.CUSTOMER, action=Action.DECLINE, due=claim.window_ends_at)
+
+
+def _after_a_no(claim: Claim, now: datetime) -> NextStep:
+    if claim.undoable and claim.promise is not None and now < claim.promise.ends_at:
+        return NextStep(owner=Owner.CUSTOMER, action=Action.UNDO, due=claim.promise.ends_at)
+    return NOTHING
+
+
+def _after_a_rejection(claim: Claim) -> NextStep:
+    if claim.disputed_before or claim.status_reason in NOT_DISPUTABLE:
+        return NOTHING
+    return NextStep(owner=Owner.PARTNER, action=Action.DISPUTE, due=claim.due)
+
+
+def _while_official(claim: Claim, now: datetime) -> NextStep:
+    if claim.evidence_by is not None and now < claim.evidence_by:
+        return NextStep(owner=Owner.PARTNER, action=Action.ANSWER, due=claim.evidence_by)
+    return NOTHING

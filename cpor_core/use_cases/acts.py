@@ -166,15 +166,18 @@ async def _with_everyone_concerned(ports: Ports, case: Case, now: datetime, *, d
     Successors of one incumbent are written down in the order in which they took over, so that its history is the one
     that was read before.
     """
-    while others := taken_over_by_others(case, now):
-        for other in sorted(others):
+    for _ in range(ATTEMPTS):
+        holders = await _loaded(ports, holders_to_supersede(case, now))
+        earlier = {other for holder in holders for other in taken_over_before(holder, case.claim)}
+        first = taken_over_by_others(case, now) | earlier
+        if not first:
+            break
+        for other in sorted(first):
             await write_down(ports, other, now)
         case = await _reloaded(ports, case.claim.id)
-    holders = await _loaded(ports, holders_to_supersede(case, now))
-    while earlier := {other for holder in holders for other in taken_over_before(holder, case.claim)}:
-        for other in sorted(earlier):
-            await write_down(ports, other, now)
-        holders = await _loaded(ports, holders_to_supersede(case, now))
+    else:  # a slot that names somebody who is not there must not keep us for ever
+        message = f"claim {case.claim.id}: who took over its items can't be written down"
+        raise StorageBusy(message, retry_after_seconds=1)
     claimants = await _loaded(ports, claimants_to_refuse(case, now)) if decides else ()
     return case.with_rivals((*holders, *claimants))
 

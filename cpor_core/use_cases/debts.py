@@ -149,15 +149,7 @@ async def _tell_customer(
         await act(ports, case, now, lambda current: _let_others_send(current, promised))
         return _delayed(now, sent.delayed)
     if not sent.delivered:
-        answer_by = await partner_answers_by(ports, case.claim, now)
-
-        def unreachable(current: Case) -> Case:
-            still = current.claim.status is Status.AWAITING_CUSTOMER and current.claim.promise == promised
-            if not still or current.claim.opened_at is not None:
-                return current  # somebody else found it out, or the customer said no meanwhile
-            return life.customer_unreachable(current, now, answer_by=answer_by, failed=sent.refused)
-
-        return await act(ports, case, now, unreachable, intent)
+        return await _nobody_is_left(ports, case, promised, sent.refused, now, intent)
     handed_over = await ports.now()
     if local_date(handed_over, promised.time_zone) > promised.day_zero:
         return await _tell_customer(ports, case, handed_over, intent, mine=promised)
@@ -168,6 +160,21 @@ async def _tell_customer(
 
     told = await act(ports, case, now, hand_over, intent)
     return _delayed(now, sent.delayed) if sent.delayed is not None else told
+
+
+async def _nobody_is_left(
+    ports: Ports, case: Case, promised: Promise, refused: Iterable[int], now: datetime, intent: Intent
+) -> Case:
+    """Ask the partner for another contact, unless somebody else found it out, or the customer said no meanwhile."""
+    answer_by = await partner_answers_by(ports, case.claim, now)
+
+    def unreachable(current: Case) -> Case:
+        claim = current.claim
+        if claim.status is not Status.AWAITING_CUSTOMER or claim.promise != promised or claim.opened_at is not None:
+            return current
+        return life.customer_unreachable(current, now, answer_by=answer_by, failed=refused)
+
+    return await act(ports, case, now, unreachable, intent)
 
 
 def _let_others_send(case: Case, promised: Promise) -> Case:
@@ -272,8 +279,7 @@ async def _send_what_is_due(ports: Ports, case: Case, debts: Collection[Debt], n
 
 async def _remind(ports: Ports, case: Case, now: datetime) -> Case | Paid:
     promised = case.claim.promise
-    if promised is None:
-        return Paid()
+    assert promised is not None  # noqa: S101 - a reminder is owed only of what was promised
     reachable = [recipient.number for recipient in case.claim.reachable()]
     numbers = [number for number in promised.recipients if number in reachable]
     allowed = await _permits(ports, len(numbers), Urgency.REMINDER)
@@ -292,8 +298,7 @@ async def _remind(ports: Ports, case: Case, now: datetime) -> Case | Paid:
 async def _remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid:
     """Remind the partner's contact, once for each time they are asked; one who refuses the mail is not tried again."""
     claim = case.claim
-    if claim.time_to_answer is None:
-        return Paid()
+    assert claim.time_to_answer is not None  # noqa: S101 - a reminder is owed only of a time that runs
     letter = await _letter_to_partner(ports, claim, ANSWER_REMINDER, claim.times_asked)
     sent = await _send(ports, (letter,), await _permits(ports, 1, Urgency.OTHER), now, claim.time_to_answer.reminder_at)
     if sent.delayed is not None:

@@ -339,7 +339,8 @@ class Upload:
 
 
 def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
-    if case.claim.status not in MAY_ADD_EVIDENCE:
+    closed = case.claim.status is Status.REJECTED and not life.is_disputable(case.claim)
+    if case.claim.status not in MAY_ADD_EVIDENCE or closed:
         raise invalid_state(case.claim, "given evidence")
     exists = any(evidence.file_name == upload.file_name for evidence in case.claim.evidence)
     if exists and case.claim.status is not Status.DRAFT and not _is_kept(case.claim, upload):

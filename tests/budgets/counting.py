@@ -338,7 +338,7 @@ async def everybody(c: Counter) -> None:
 
 
 async def lists(c: Counter) -> None:
-    """Ten drafts of one partner, ten open claims and then associations of another."""
+    """Ten drafts of one partner, ten open claims and then associations of another; one ends."""
     for _ in range(10):
         answer = await c.service.request("POST", "/claims", json=claim_as_sent())
         assert answer.status_code == 201, answer.text
@@ -352,7 +352,9 @@ async def lists(c: Counter) -> None:
     await c.ask("list_claims", "GET", "/claims", "10 open claims", tenant=OTHER_PARTNER)
     await c.service.deliver()
     c.service.clock.advance(timedelta(days=8))
-    await c.ask("list_associations", "GET", "/associations", "10 associations", tenant=OTHER_PARTNER)
+    answer = await c.ask("list_associations", "GET", "/associations", "10 associations", tenant=OTHER_PARTNER)
+    ended = f"/customers/{CUSTOMER}/associations/{answer.json()['value'][0]['id']}/end"
+    await c.ask("end_as_customer", "POST", ended, json={}, **ADMINISTRATOR)
 
 
 async def mail_limit(c: Counter) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import islice
 
-from cpor_app.adapters.rows import Cell, Put
+from cpor_app.adapters.rows import Cell, Insert
 from cpor_app.adapters.tables.duework import SHARDS
 from cpor_core.rules.identifiers import list_position, new_claim_id
 from devhost.issuer import LocalIssuer
@@ -37,16 +37,16 @@ async def fill(c: Counter, first: int, last: int) -> None:
         rows.append(("duework", f"{number % SHARDS:02d}", f"{YEARS_LATER}|{claim_id}|writeDown", {"attempt": 0}))
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def write(table: str, partition: str, puts: list[Put]) -> None:
+    async def write(table: str, partition: str, inserts: list[Insert]) -> None:
         async with gate:
-            await c.service.services.rows.write(table, partition, *puts)
+            await c.service.services.rows.write(table, partition, *inserts)
 
-    by_partition: dict[tuple[str, str], list[Put]] = {}
+    by_partition: dict[tuple[str, str], list[Insert]] = {}
     for table, partition, key, values in rows:
-        by_partition.setdefault((table, partition), []).append(Put(key, values))
+        by_partition.setdefault((table, partition), []).append(Insert(key, values))
     writes = []
-    for (table, partition), puts in by_partition.items():
-        left = iter(puts)
+    for (table, partition), inserts in by_partition.items():
+        left = iter(inserts)
         while chunk := list(islice(left, A_TRANSACTION)):
             writes.append(write(table, partition, chunk))
     await asyncio.gather(*writes)

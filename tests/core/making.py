@@ -48,7 +48,7 @@ SALES = Item(product="dynamics-365-sales", subscription_id=SUBSCRIPTION)
 
 
 def claim_id(which: str) -> str:
-    """Return the id of a claim at the customer's tenant that is easy to tell apart: *which* is one hexadecimal digit."""
+    """Return the id of a claim at the customer's tenant easy to tell apart: *which* is one hexadecimal digit."""
     return TENANT.replace("-", "") + which * 20
 
 

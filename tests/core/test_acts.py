@@ -486,9 +486,7 @@ async def test_an_act_of_the_incumbent_first_writes_down_that_it_was_superseded(
     world.clock.set(takes_over)
 
     with pytest.raises(Refused, match="ended cannot be ended"):
-        await submission.end(
-            world.ports, incumbent, PERSON, takes_over, Reason.PARTNER_DISASSOCIATED, NO_INTENT
-        )
+        await submission.end(world.ports, incumbent, PERSON, takes_over, Reason.PARTNER_DISASSOCIATED, NO_INTENT)
 
     assert (await world.stored(winner)).claim.status is Status.OFFICIAL
     assert (await world.stored(incumbent)).claim.end_reason is Reason.SUPERSEDED
@@ -570,6 +568,17 @@ async def test_successors_of_one_instant_are_written_in_one_order(world: World, 
     stored = (await world.stored(incumbent)).claim
     assert stored.ended_items == seen.ended_items
     assert stored.history_hash == seen.history_hash
+
+
+async def test_a_slot_that_names_somebody_who_is_not_there_keeps_nobody_for_ever(world: World) -> None:
+    """It never happens; if it does, one claim is busy, and no function runs until it is killed."""
+    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    now = await world.now()
+    ghost = case.slots["teams"].with_awaiting("b" * 52, FABRIKAM, now)
+    await act(world.ports, case, now - MICROSECOND, lambda current: current.with_slots({"teams": ghost}))
+
+    with pytest.raises(StorageBusy):
+        await comment(world, await world.stored(case))
 
 
 async def test_an_approval_loads_and_refuses_the_other_claimants(world: World) -> None:

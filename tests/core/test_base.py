@@ -258,7 +258,8 @@ def test_a_day_that_is_none_is_refused(sent: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "sent"), [(Flag, 1), (Flag, "true"), (Count, "2"), (Count, 1.0), (Count, True), (Count, -1), (Count, 2**31)]
+    ("kind", "sent"),
+    [(Flag, 1), (Flag, "true"), (Count, "2"), (Count, 1.0), (Count, True), (Count, -1), (Count, 2**31)],
 )
 def test_numbers_and_flags_are_not_guessed(kind: Any, sent: object) -> None:
     """JSON has its own words for both."""

@@ -157,6 +157,11 @@ def test_every_mismatch_reads_the_same() -> None:
     assert unknown == wrong
 
 
+def test_a_contact_is_needed() -> None:
+    """An association that the operator entered has none."""
+    assert codes(failures(draft(contacts=None))) == [("ContactMissing", "contacts")]
+
+
 def test_domains_are_compared_without_case() -> None:
     """As mail and DNS do."""
     case = draft(domain="Contoso.FR", contacts=contacts("Anne.Durand@CONTOSO.fr"))
@@ -310,7 +315,7 @@ def test_an_organisation_has_one_open_claim_an_item(status: Status, duplicate: b
 
 
 def test_locations_of_one_organisation_are_one() -> None:
-    """ "Same partner" means the organisation, not the partnerId (rulings 2)."""
+    """The same partner is the same organisation, whatever the partnerId (rulings 2)."""
     slots = in_state(Status.SUBMITTED).slots
 
     assert codes(failures(draft("b", partner_id="9999"), slots=slots)) == [("DuplicateClaim", "items[0]")]

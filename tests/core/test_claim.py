@@ -20,7 +20,7 @@ from cpor_core.model.claim import (
     Reason,
     Status,
 )
-from cpor_core.model.people import Role, roles_that_count
+from cpor_core.model.people import Role, Unauthenticated, roles_that_count
 from tests.core.making import ENDS_AT, EXCHANGE, SALES, SUBSCRIPTION, TEAMS, awaiting, draft, promised, submitted
 
 
@@ -54,7 +54,7 @@ def test_the_sets_of_states_do_not_overlap() -> None:
 
     assert {*OPEN, *CLOSED, *others} == set(Status)
     assert len(OPEN) + len(CLOSED) + len(others) == len(Status)
-    assert OPEN - UNDECIDED == {Status.AWAITING_CUSTOMER}
+    assert {Status.AWAITING_CUSTOMER} == OPEN - UNDECIDED
 
 
 def test_reasons_are_closed_lists() -> None:
@@ -126,3 +126,14 @@ def test_the_programmes_roles_count_in_its_own_tenant_only(tenant: str, roles: s
     named = ["Program.Reviewer", "Mail.Events", "Customer.Admin", "Unknown.Role"]
 
     assert roles_that_count(named, tenant, PROGRAMME_TENANT) == roles
+
+
+def test_who_is_not_known_is_told_in_fixed_words() -> None:
+    """The code is counted, the description is for the caller."""
+    unknown = Unauthenticated("TokenExpired", "The token has expired.")
+
+    assert (unknown.reason_code, unknown.description, str(unknown)) == (
+        "TokenExpired",
+        "The token has expired.",
+        "TokenExpired",
+    )

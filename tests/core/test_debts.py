@@ -1,4 +1,4 @@
-"""Telling the customer: what is promised, sent and recorded, in which order, and what comes of mail that does not go."""
+"""Telling the customer: what is promised, sent and recorded, in which order; and mail that does not go."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -415,6 +415,22 @@ async def test_a_recipient_who_is_put_off_for_three_days_cannot_be_reached(world
     assert (await world.stored(case)).claim.status is Status.PARTNER_ACTION_REQUIRED
 
 
+async def test_one_of_several_who_is_put_off_for_three_days_cannot_be_reached(world: World) -> None:
+    """It is history; when the others' mails have come back too, the window stops."""
+    await world.register_customer(notice_addresses=(IT,))
+    case = await world.submitted()
+    world.post.put_off.add(IT)
+    await world.pay(case)
+
+    world.clock.advance(REFUSED_FOR_GOOD_AFTER)
+    await world.pay(case)
+
+    claim = (await world.stored(case)).claim
+    assert (claim.status, claim.mails) == (Status.AWAITING_CUSTOMER, ())
+    assert [recipient.failed for recipient in claim.recipients] == [False, True]
+    assert [entry.act for entry in await world.history(case)][-1] is Act.RECIPIENT_FAILED
+
+
 async def test_a_silent_server_is_no_recipients_failure(world: World) -> None:
     """However long it is down."""
     case = await world.submitted()
@@ -540,6 +556,40 @@ async def test_a_no_and_its_undo_that_overtake_our_own_record_open_the_window(wo
     case = await world.stored(case)
     world.clock.set(ends_at(case))
     assert (await world.seen(case)).status is Status.OFFICIAL
+
+
+async def test_a_no_while_a_refused_notice_is_being_recorded_stands(world: World) -> None:
+    """The mail system refused the address of somebody who has said no meanwhile, by an earlier copy of the mail."""
+    case = await world.submitted()
+    world.post.refused.add(ANNE)
+
+    async def decline() -> None:
+        await world.decline(case)
+
+    on_first_letter(world, decline)
+    await world.deliver()
+
+    assert (await world.stored(case)).claim.status is Status.DECLINED
+
+
+async def test_a_delay_of_a_notice_that_is_no_longer_wanted_changes_nothing(world: World) -> None:
+    """The claim was withdrawn and the server is down: there is no promise left to be given free."""
+    case = await world.submitted()
+    world.post.down = True
+
+    async def tell_another_way() -> None:
+        current = await world.stored(case)
+        promised = current.claim.promise
+        assert promised is not None
+        newer = promised.model_copy(update={"number": promised.number + 1})
+        await act(world.ports, current, MONDAY, lambda found: found.changed(promise=newer))
+
+    on_first_letter(world, tell_another_way)
+    assert (await world.pay(case)).delayed
+
+    promised = (await world.stored(case)).claim.promise
+    assert promised is not None
+    assert (promised.number, promised.sending_until) == (2, MONDAY + SENDING)
 
 
 async def test_nobody_is_told_of_a_claim_that_was_withdrawn_before(world: World) -> None:
@@ -734,9 +784,7 @@ async def test_closing_mails_go_only_to_those_who_were_told(world: World) -> Non
 async def test_more_debts_than_one_call_pays_are_left_to_the_next(world: World) -> None:
     """The call says so; nothing is lost."""
     case = await world.told()
-    owed = tuple(
-        OwedMail(number=n, kind=MailKind.CLOSING, since=MONDAY) for n in range(100, 100 + MOST_STEPS + 1)
-    )
+    owed = tuple(OwedMail(number=n, kind=MailKind.CLOSING, since=MONDAY) for n in range(100, 100 + MOST_STEPS + 1))
     await act(world.ports, case, MONDAY, lambda current: current.changed(mails=owed))
 
     assert (await world.pay(case)).delayed
@@ -750,6 +798,71 @@ async def test_owing_nothing_is_paid(world: World) -> None:
 
     assert not (await world.pay(case)).delayed
     assert not (await pay(world.ports, "nobody", MONDAY)).delayed
+
+
+# --- the partner's reminder -------------------------------------------------------------------------------------------
+
+
+async def asked(world: World) -> Case:
+    """Return a claim of whose partner a reviewer has asked more."""
+    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    now = await world.now()
+    case = await reviews.start(world.ports, case, now, NO_INTENT)
+    return await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_INTENT)
+
+
+async def test_a_partner_is_reminded_on_the_business_day_before_the_last(world: World) -> None:
+    """Once for each time they are asked; at the partner's contact, in the partner's language."""
+    case = await asked(world)
+    assert case.claim.time_to_answer is not None
+
+    world.clock.set(case.claim.time_to_answer.reminder_at)
+    await world.sweep()
+    await world.sweep()
+    await world.rest()
+
+    assert world.post.kinds() == ["answerReminder"]
+    assert (world.post.sent[0].recipient.email, world.post.sent[0].recipient.language) == ("paul@adatum.example", "en")
+
+
+async def test_a_partner_is_reminded_in_english_when_they_are_not_registered_any_more(world: World) -> None:
+    """And on the programme's calendar; a mail that can't go now goes later."""
+    case = await asked(world)
+    await world.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
+    assert case.claim.time_to_answer is not None
+    world.post.down = True
+    world.clock.set(case.claim.time_to_answer.reminder_at)
+    assert (await world.pay(case)).delayed
+
+    world.post.down = False
+    await world.rest()
+
+    assert world.post.sent[0].recipient.language == "en"
+
+
+async def test_an_answer_while_the_partner_is_being_reminded_stands(world: World) -> None:
+    """And the next time they are asked they are reminded again."""
+    case = await asked(world)
+    assert case.claim.time_to_answer is not None
+    world.clock.set(case.claim.time_to_answer.reminder_at)
+
+    async def answer_and_be_asked_again() -> None:
+        now = await world.now()
+        current = await submission.resubmit(world.ports, await world.stored(case), PERSON, now, NO_INTENT)
+        current = await reviews.start(world.ports, current, now, NO_INTENT)
+        await reviews.request_information(world.ports, current, now, [Reason.EVIDENCE_MISSING], NO_INTENT)
+
+    on_first_letter(world, answer_and_be_asked_again)
+    await world.pay(case)
+    again = (await world.stored(case)).claim
+    assert not again.answer_reminded
+    assert again.time_to_answer is not None
+
+    world.clock.set(again.time_to_answer.reminder_at)
+    await world.rest()
+
+    assert world.post.kinds() == ["answerReminder", "answerReminder"]
+    assert len({letter.message_id for letter in world.post.sent}) == 2
 
 
 # --- drafts and the partner -------------------------------------------------------------------------------------------

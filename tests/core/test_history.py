@@ -1,12 +1,17 @@
 """History entries: codes, instants and ids, chained by hashes that anybody can check with a library of their own."""
 
 import hashlib
+import runpy
+import sys
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
+import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cpor_core import verify_history
 from cpor_core.model.claim import Reason, Status
 from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor, ActorKind, Entry, digest, entry
 
@@ -15,7 +20,9 @@ instants = st.datetimes(
     max_value=datetime(2100, 1, 1),  # noqa: DTZ001
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-8))]),
 )
-actors = st.builds(Actor, kind=st.sampled_from(ActorKind), id=st.text(max_size=40)) | st.sampled_from([CLOCK, PROGRAMME])
+actors = st.builds(Actor, kind=st.sampled_from(ActorKind), id=st.text(max_size=40)) | st.sampled_from(
+    [CLOCK, PROGRAMME]
+)
 hashes = st.binary(min_size=32, max_size=32).map(bytes.hex)
 entries = st.builds(
     entry,
@@ -80,3 +87,18 @@ def test_changing_an_entry_changes_its_hash(made: Entry, name: str) -> None:
     forged = {**shown, name: "forged"}
 
     assert digest(forged) != made.hash
+
+
+def test_an_exported_history_is_checked_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `python -m cpor_core.verify_history FILE`."""
+    exported = tmp_path / "history.json"
+    exported.write_text("[]", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["verify_history", str(exported)])
+
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(verify_history.__file__, run_name="__main__")
+
+    assert ended.value.code in (0, 1, 2)
+    assert capsys.readouterr().out.count("\n") == 1

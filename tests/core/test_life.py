@@ -196,7 +196,9 @@ def test_history_is_a_chain_in_every_state(status: Status) -> None:
 
     assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
     assert [entry.previous_hash for entry in entries] == [None, *(entry.hash for entry in entries[:-1])]
-    assert [entry.hash for entry in entries] == [digest(entry.model_dump(mode="json", by_alias=True)) for entry in entries]
+    assert [entry.hash for entry in entries] == [
+        digest(entry.model_dump(mode="json", by_alias=True)) for entry in entries
+    ]
     assert (case.claim.history_length, case.claim.history_hash) == (len(entries), entries[-1].hash)
 
 
@@ -282,7 +284,9 @@ def test_an_unanswered_request_is_rejected_at_its_due_instant(distance: timedelt
         assert settled.slots["teams"].claimants == ()
 
 
-@pytest.mark.parametrize(("distance", "status"), [(-MICROSECOND, Status.REJECTED), (timedelta(0), Status.REJECTED_FINAL)])
+@pytest.mark.parametrize(
+    ("distance", "status"), [(-MICROSECOND, Status.REJECTED), (timedelta(0), Status.REJECTED_FINAL)]
+)
 def test_a_rejection_is_final_after_thirty_times_24_hours(distance: timedelta, status: Status) -> None:
     """The partner's time to dispute is counted in hours, not in local days (rulings 28)."""
     case = rejected(draft())
@@ -546,9 +550,7 @@ def test_a_hand_over_without_a_promise_opens_nothing() -> None:
 
 def test_a_recipient_who_was_refused_is_marked_and_keeps_their_number() -> None:
     """The others are told; the window opens for them."""
-    case = life.promise(
-        submitted(draft(), automatic=True), a_promise(recipients=(1, 2)), (ANNES, REGISTERED)
-    )
+    case = life.promise(submitted(draft(), automatic=True), a_promise(recipients=(1, 2)), (ANNES, REGISTERED))
 
     case = life.hand_over(case, 1, TOLD_AT, failed=(1,))
 
@@ -559,9 +561,7 @@ def test_a_recipient_who_was_refused_is_marked_and_keeps_their_number() -> None:
 
 def test_a_recipient_whose_server_waits_is_still_owed_the_notice() -> None:
     """The window opens with the first who was told; the others get the same notice as soon as it goes."""
-    case = life.promise(
-        submitted(draft(), automatic=True), a_promise(recipients=(1, 2)), (ANNES, REGISTERED)
-    )
+    case = life.promise(submitted(draft(), automatic=True), a_promise(recipients=(1, 2)), (ANNES, REGISTERED))
 
     case = life.hand_over(case, 1, TOLD_AT, waiting=(2,))
 
@@ -749,6 +749,20 @@ def test_the_no_cannot_be_taken_back_when_the_place_is_given_away() -> None:
         life.undo_decline(declined, ANNE, LATER)
 
     assert refusal.value.code == "SlotAwaitsCustomer"
+
+
+def test_the_no_cannot_be_taken_back_when_somebody_has_become_the_holder_since() -> None:
+    """An incumbent that was there before is no hindrance: it would be superseded."""
+    declined = in_state(Status.DECLINED)
+    since = Holder(claim=B, organisation=FABRIKAM, since=LATER)
+    before = since.model_copy(update={"since": TOLD_AT - HOUR})
+    held = declined.with_slots({"teams": declined.slots["teams"].changed(holder=since)})
+    contested = declined.with_slots({"teams": declined.slots["teams"].changed(holder=before)})
+
+    with pytest.raises(Refused, match="given to another claim"):
+        life.undo_decline(held, ANNE, LATER + HOUR)
+
+    assert life.undo_decline(contested, ANNE, LATER + HOUR).claim.status is Status.AWAITING_CUSTOMER
 
 
 # --- competition ------------------------------------------------------------------------------------------------------
@@ -973,6 +987,22 @@ def test_a_rival_that_no_longer_holds_the_item_loses_nothing_more() -> None:
     case = settle(winner.with_rivals([ended]), takes_over)
 
     assert case.rivals[A] == ended.claim
+
+
+def test_the_holder_of_a_contested_item_can_be_asked_for_evidence() -> None:
+    """One entry a reason, and its association goes on (rulings 15); whom nobody contests is not asked."""
+    incumbent = official(draft())
+    rival = submitted(at_slots(draft("b", organisation=FABRIKAM), incumbent.slots), ENDS_AT)
+    contested = incumbent.with_slots(rival.slots)
+    reasons = [Reason.EVIDENCE_MISSING, Reason.DATES_MISSING_OR_OLD]
+    time = answer_by(ENDS_AT + 7 * DAY)
+
+    case = life.request_information(contested, PROGRAMME, ENDS_AT, reasons, answer_by=time)
+
+    assert (case.claim.status, case.claim.evidence_by) == (Status.OFFICIAL, time.ends_at)
+    assert [entry.reason for _, entry in case.entries[-2:]] == reasons
+    with pytest.raises(Refused, match="InvalidState"):
+        life.request_information(incumbent, PROGRAMME, ENDS_AT, reasons, answer_by=time)
 
 
 # --- disputes ---------------------------------------------------------------------------------------------------------

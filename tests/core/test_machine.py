@@ -37,10 +37,11 @@ from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases import customer as customers
-from cpor_core.use_cases import debts, drafts, reviews, submission
+from cpor_core.use_cases import debts, drafts, registering, reviews, submission
 from cpor_core.use_cases.acts import NO_INTENT, SOON, Intent, act, write_down
 from cpor_core.use_cases.past import past
 from tests.core.making import (
+    ACKNOWLEDGED,
     ADATUM,
     ANNE,
     DAY,
@@ -53,7 +54,9 @@ from tests.core.making import (
     SALES,
     SHAREPOINT,
     TEAMS,
+    TENANT,
     USAGE,
+    customer,
 )
 from tests.core.world import Meddler, World
 from tests.doubles.transport import ProcessDied
@@ -71,6 +74,10 @@ Act = Callable[[World, Case, datetime], Awaitable[Any]]
 
 async def _approve(world: World, case: Case, now: datetime) -> Case:
     return await reviews.approve(world.ports, case, now, Intent(decides_claimants=True))
+
+
+async def _submit(world: World, case: Case, now: datetime) -> Case:
+    return await submission.submit(world.ports, case, PERSON, now, ACKNOWLEDGED, NO_INTENT)
 
 
 async def _strike(world: World, case: Case, now: datetime) -> Case:
@@ -116,9 +123,7 @@ async def _bounce(world: World, case: Case, now: datetime) -> Case:
 ACTS: dict[str, Act] = {
     "start": lambda world, case, now: reviews.start(world.ports, case, now, NO_INTENT),
     "approve": _approve,
-    "reject": lambda world, case, now: reviews.reject(
-        world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_INTENT
-    ),
+    "reject": lambda world, case, now: reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_INTENT),
     "ask for more": lambda world, case, now: reviews.request_information(
         world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_INTENT
     ),
@@ -133,7 +138,7 @@ ACTS: dict[str, Act] = {
         world.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_INTENT
     ),
     "bounce": _bounce,
-    "submit": lambda world, case, now: world.submit(case),
+    "submit": _submit,
     "delete": lambda world, case, now: drafts.delete(world.ports, case, PERSON, now),
 }
 """What the partner and the programme do. What the customer does stands in rules of its own: it must be remembered."""
@@ -167,7 +172,6 @@ REFUSALS = {
     "ValidationFailed",
     "NotFound",
 }
-"""No is an answer; what else comes back is a fault."""
 
 
 class Machine(RuleBasedStateMachine):
@@ -200,11 +204,12 @@ class Machine(RuleBasedStateMachine):
         return self.run(self.world.now())
 
     def attempt(self, doing: Coroutine[Any, Any, Any]) -> bool:
-        """Let somebody try something; returns whether it was taken."""
+        """Let somebody try something; returns whether it was taken. No is an answer, anything else is a fault."""
         try:
             self.run(doing)
         except Refused as refused:
-            assert refused.code in REFUSALS, refused
+            if refused.code not in REFUSALS:
+                raise
             return False
         return True
 
@@ -261,15 +266,16 @@ class Machine(RuleBasedStateMachine):
 
         Maybe the timer runs between our writing that something will be owed and our writing that it is.
         """
-        case = self.run(self.world.ports.claims.load(claim))
-        if case is None:
-            return
-        likely = LIKELY.get(settle(case, self.now).claim.status, ())
+        likely = self._likely(claim)
         name = data.draw(st.sampled_from([*likely, *likely, *likely, *sorted(ACTS)]))
         if between:
             self.world.rows.before = self._timer_before("claims")
         self.attempt(self._do(claim, name))
         self.world.rows.before = None
+
+    def _likely(self, claim: str) -> Sequence[str]:
+        case = self.run(self.world.ports.claims.load(claim))
+        return LIKELY.get(settle(case, self.now).claim.status, ()) if case is not None else ()
 
     def _timer_before(self, wanted: str) -> Meddler:
         async def go_first(table: str, _: Sequence[Op]) -> None:
@@ -343,9 +349,10 @@ class Machine(RuleBasedStateMachine):
     def _was_written_to(self, claim: str) -> bool:
         return any(letter.claim.id == claim and letter.kind == "notice" for letter in self.world.post.sent)
 
-    @rule(one=claims, other=claims, names=st.tuples(*2 * [st.sampled_from(["say no", *sorted(ACTS)])]))
-    def do_at_once(self, one: str, other: str, names: tuple[str, str]) -> None:
+    @rule(one=claims, other=claims, data=st.data())
+    def do_at_once(self, one: str, other: str, data: st.DataObject) -> None:
         """Two people act at the same time, on one claim or on two."""
+        names = [data.draw(st.sampled_from(["say no", *self._likely(claim)])) for claim in (one, other)]
 
         async def both() -> None:
             doing = [
@@ -357,6 +364,21 @@ class Machine(RuleBasedStateMachine):
                     assert outcome.code in REFUSALS, outcome
                 elif outcome is not None:
                     raise outcome
+
+        self.run(both())
+
+    @rule(items=ITEMS)
+    def file_at_once(self, items: tuple[Item, ...]) -> None:
+        """Two partners submit for the same items at the same time."""
+        if len(self.ids) > MOST_CLAIMS - 2:
+            return
+        for organisation in (FABRIKAM, LITWARE):
+            self._file(organisation, items, submit=False)
+
+        async def both() -> None:
+            doing = [self._do(claim, "submit") for claim in self.ids[-2:]]
+            for outcome in await asyncio.gather(*doing, return_exceptions=True):
+                assert outcome is None or isinstance(outcome, Refused), outcome
 
         self.run(both())
 
@@ -387,7 +409,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(["queue", "queue", "timer", "timer", "twice", "all at once"]))
     def queue_and_timer(self, what: str) -> None:
-        """Every waiting message reaches its function, the timer runs, or runs twice; or all of that at the same time."""
+        """Every waiting message reaches its function; the timer runs, or runs twice; or all of that at once."""
 
         async def at_once() -> None:
             await asyncio.gather(self.world.sweep(), self.world.deliver(), self.world.sweep())
@@ -433,7 +455,9 @@ class Machine(RuleBasedStateMachine):
         rows.before = rows.after = None
         self.world.lose_messages()
 
-    @rule(what=st.sampled_from(["mail", "anne.durand@contoso.fr", "bruno@contoso.fr", "it@contoso.fr", "lost", "moved"]))
+    @rule(
+        what=st.sampled_from(["mail", "anne.durand@contoso.fr", "bruno@contoso.fr", "it@contoso.fr", "lost", "moved"])
+    )
     def trouble(self, what: str) -> None:
         """
         The mail system goes down, or comes back; an address is refused for good, for now, then taken again.
@@ -454,6 +478,13 @@ class Machine(RuleBasedStateMachine):
             post.put_off.discard(what)
         else:
             post.refused.add(what)
+
+    @rule(gone=st.sampled_from(["exchange", "teams", ""]))
+    def operator_changes_the_tenant(self, gone: str) -> None:
+        """A workload is no longer on the tenant, or is back."""
+        workloads = tuple(name for name in ("teams", "exchange", "sharepoint") if name != gone)
+        change = registering.CustomerChange(TENANT, customer(workloads=workloads), confirmed_ends=None)
+        self.attempt(registering.put_customer(self.world.ports, change, self.now))
 
     # --- what must always hold ----------------------------------------------------------------------------------------
 
@@ -557,9 +588,9 @@ class Machine(RuleBasedStateMachine):
         for case in cases.values():
             due = [row for row in rows if row.subject == case.claim.id and row.forget is None]
             for debt in owed(case.claim):
-                if debt.debt is Debt.REMIND_CUSTOMER and case.claim.window_ends_at is not None:
-                    if now >= case.claim.window_ends_at:
-                        continue
+                over = case.claim.window_ends_at is not None and now >= case.claim.window_ends_at
+                if debt.debt is Debt.REMIND_CUSTOMER and over:
+                    continue
                 earliest = now if debt.due is None or debt.due <= now else debt.due
                 assert any(
                     row.due <= earliest + (LONGEST_WAIT if row.attempt else SOON)
@@ -591,9 +622,7 @@ class Machine(RuleBasedStateMachine):
             assert entries[: len(before)] == before
             self.read[name] = entries
 
-    def the_timer_writes_what_was_read(
-        self, cases: dict[str, Case], shown: dict[str, Claim], now: datetime
-    ) -> None:
+    def the_timer_writes_what_was_read(self, cases: dict[str, Case], shown: dict[str, Claim], now: datetime) -> None:
         """In whatever order claims are written down; the store itself is left alone."""
         cases = {name: case for name, case in cases.items() if case.claim.status is not Status.DELETED}
         unsettled = [name for name, case in cases.items() if shown[name] != case.claim]

@@ -84,6 +84,14 @@ def test_a_rejection_can_be_disputed_for_thirty_days(reason: Reason) -> None:
     assert next_step(claim.model_copy(update={"disputed_before": True}), TOLD_AT).owner is Owner.NOBODY
 
 
+@pytest.mark.parametrize(("now", "owner"), [(ENDS_AT + DAY, Owner.PARTNER), (ENDS_AT + 2 * DAY, Owner.NOBODY)])
+def test_the_holder_of_a_contested_item_may_be_asked_for_evidence(now: datetime, owner: Owner) -> None:
+    """Until then it is the partner's turn; the association goes on (rulings 15)."""
+    claim = in_state(Status.OFFICIAL).claim.model_copy(update={"evidence_by": ENDS_AT + 2 * DAY})
+
+    assert next_step(claim, now).owner is owner
+
+
 def test_a_next_step_is_shown_with_these_names() -> None:
     """Due as RFC 3339 writes it, null where there is none."""
     step = next_step(in_state(Status.AWAITING_CUSTOMER).claim, TOLD_AT)

@@ -154,6 +154,20 @@ async def test_a_claim_that_is_busy_is_put_off(world: World) -> None:
     assert (await world.stored(case)).claim.status is Status.OFFICIAL
 
 
+async def test_a_row_is_put_off_until_the_mail_system_wants_to_be_asked_again(world: World) -> None:
+    """That is no failed attempt: its turn comes."""
+    case = await world.submitted()
+    world.lose_messages()
+    world.post.down, world.post.retry_after = True, 600
+    world.clock.advance(SOON)
+    now = await world.now()
+
+    await world.sweep()
+
+    row = next(row for row in await world.due_rows(case) if row.debt == "tellCustomer")
+    assert (row.due, row.attempt) == (now + timedelta(seconds=600), 0)
+
+
 async def test_a_row_that_cannot_be_put_off_stays_where_it_is(world: World) -> None:
     """The next run finds it again."""
     case = await world.submitted()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpor_core.model.claim import Reason, Status
@@ -125,6 +125,7 @@ def test_a_touched_history_is_found_broken_at_that_entry(how: str) -> None:
     assert found.words.startswith(f"BROKEN: {where}")
 
 
+@settings(deadline=None)  # how long an example takes on a busy machine says nothing
 @given(st.integers(0, LENGTH - 1), st.sampled_from(sorted(history()[0])), st.text() | st.integers() | st.none())
 def test_no_value_can_be_changed_unseen(number: int, name: str, value: object) -> None:
     """One value of one entry is enough, unless it was that before."""

@@ -10,6 +10,7 @@ from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.views import (
+    associated_items,
     association_view,
     claim_view,
     etag,
@@ -231,6 +232,7 @@ def test_what_never_became_official_is_no_association(status: Status) -> None:
     claim = in_state(status).claim
 
     assert association_view(claim) is None
+    assert associated_items(claim) == ()
 
 
 # --- competing --------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from cpor_app.settings import Settings
 from cpor_core.errors import MailDelayed, RecipientRefused
 from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient
 from cpor_core.model.history import Entry
-from cpor_core.ports import DueRow, Letter, Ports
+from cpor_core.ports import DueRow, Letter
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases import customer as customers

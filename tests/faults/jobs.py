@@ -40,7 +40,7 @@ class Job:
     run: Callable[[World], Awaitable[object]]
     prepare: Callable[[World], Awaitable[object]] = nothing
     in_full: bool = False
-    """Stop at every read, not only at those after a write; disturb each write alone in every way."""
+    """The main job: disturbed at every request, not only where a run says more than the others do."""
     without_key: bool = False
     """Its users send no key, so they cannot repeat a request: only what the SDK mends leads to the same end."""
 

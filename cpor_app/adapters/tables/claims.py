@@ -151,7 +151,7 @@ class ClaimsTable:
         return Answered(body=str(row.values["body"]), answer=text, etag=str(etag) if etag is not None else None)
 
     async def erase(self, claim_id: str) -> None:
-        """Delete every row of a deleted draft but its first answers, which are kept their time; the claim's row last."""
+        """Delete every row of a deleted draft but its first answers, which are kept their time; its own row last."""
         tenant = tenant_of(claim_id)
         for kind in ("history", "remark"):
             prefix = f"{kind}|{claim_id}|"

@@ -1,4 +1,4 @@
-"""The small tables: `requests` (keyed creations), `mails` (message ids), `failures` (messages from poison queues), `settings`."""
+"""The small tables: `requests` (keyed creations), `mails` (message ids), `failures` (poison messages), `settings`."""
 
 import re
 from collections.abc import Sequence

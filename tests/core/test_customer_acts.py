@@ -1,0 +1,345 @@
+"""What the customer can do, by a mailed link or as the tenant's administrator, and what they are shown."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from cpor_core.errors import Refused
+from cpor_core.model.claim import CLOSED, Reason, Status
+from cpor_core.model.usage import Receipt
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases import customer as customers
+from cpor_core.use_cases import reviews, tenants
+from cpor_core.use_cases.acts import NO_INTENT
+from cpor_core.use_cases.customer import LINK_LIVES, possible_acts
+from cpor_core.use_cases.receipts import LOOKED_AT, SHOWN, receipts_of
+from tests.core.making import (
+    ADATUM,
+    ANNE,
+    ANNES,
+    DAY,
+    ENDS_AT,
+    EXCHANGE,
+    FABRIKAM,
+    LITWARE,
+    MICROSECOND,
+    MONDAY,
+    TEAMS,
+    TENANT,
+    TOLD_AT,
+    USAGE,
+    approved,
+    at_slots,
+    draft,
+    in_state,
+    subscription,
+)
+from tests.core.world import World
+
+IT = "it@contoso.fr"
+
+
+def ends_at(case: Case) -> datetime:
+    """Return the end of a window that was opened."""
+    assert case.claim.window_ends_at is not None
+    return case.claim.window_ends_at
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_link_leads_to_its_claim_and_recipient(world: World) -> None:
+    """Verified before."""
+    case = await world.told()
+
+    opened = await customers.open_link(world.ports, case.claim.id, 1, MONDAY)
+
+    assert (opened.case.claim.id, opened.recipient.email, opened.others) == (
+        case.claim.id,
+        "anne.durand@contoso.fr",
+        (),
+    )
+
+
+@pytest.mark.parametrize("recipient", [0, 2, 99])
+async def test_a_link_of_nobody_leads_nowhere(world: World, recipient: int) -> None:
+    """Nor does one of a claim that is not there."""
+    case = await world.told()
+
+    with pytest.raises(Refused, match="NotFound"):
+        await customers.open_link(world.ports, case.claim.id, recipient, MONDAY)
+    with pytest.raises(Refused, match="NotFound"):
+        await customers.open_link(world.ports, "nobody", 1, MONDAY)
+
+
+async def test_a_link_lives_until_ninety_days_after_the_close(world: World) -> None:
+    """Of a no from the window's end on, of an association from its end on (rulings 23)."""
+    case = await world.told()
+    await world.decline(case)
+    expires = ends_at(case) + LINK_LIVES
+
+    assert (await customers.open_link(world.ports, case.claim.id, 1, expires - MICROSECOND)).case is not None
+    with pytest.raises(Refused, match="LinkExpired"):
+        await customers.open_link(world.ports, case.claim.id, 1, expires)
+
+
+async def test_the_link_of_a_running_association_never_expires(world: World) -> None:
+    """So that it can be ended at any time."""
+    case = await world.official()
+
+    opened = await customers.open_link(world.ports, case.claim.id, 1, MONDAY + 8000 * DAY)
+
+    assert opened.case.claim.status is Status.OFFICIAL
+
+
+async def test_the_contacts_link_shows_only_its_own_claim(world: World) -> None:
+    """The contact was chosen by the partner (rulings 23)."""
+    await world.official(items=(TEAMS,), engagement=USAGE)
+    case = await world.told(FABRIKAM)
+    now = await world.now()
+
+    opened = await customers.with_others(
+        world.ports, await customers.open_link(world.ports, case.claim.id, 1, now), now
+    )
+
+    assert opened.others == ()
+
+
+async def test_a_registered_addresss_link_shows_every_association(world: World) -> None:
+    """As long as it is registered: all of the tenant's official ones but its own."""
+    await world.register_customer(notice_addresses=(IT,))
+    other = await world.official(items=(TEAMS,), engagement=USAGE)
+    case = await world.told(FABRIKAM)
+    now = await world.now()
+    opened = await customers.open_link(world.ports, case.claim.id, 2, now)
+
+    shown = await customers.with_others(world.ports, opened, now)
+    await world.register_customer(notice_addresses=())
+    not_any_more = await customers.with_others(world.ports, opened, now)
+
+    assert [one.claim.id for one in shown.others] == [other.claim.id]
+    assert not_any_more.others == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "acts"),
+    [
+        (Status.SUBMITTED, ("decline",)),
+        (Status.UNDER_REVIEW, ("decline",)),
+        (Status.PARTNER_ACTION_REQUIRED, ("decline",)),
+        (Status.AWAITING_CUSTOMER, ("decline", "not-me")),
+        (Status.DISPUTED, ("decline",)),
+        (Status.DECLINED, ("undo",)),
+        (Status.OFFICIAL, ("end",)),
+        (Status.REJECTED, ()),
+        (Status.REJECTED_FINAL, ()),
+        (Status.ENDED, ()),
+        (Status.WITHDRAWN, ()),
+    ],
+)
+def test_the_page_offers_what_is_possible_now(status: Status, acts: tuple[str, ...]) -> None:
+    """And nothing that would be refused."""
+    case = in_state(status)
+
+    assert possible_acts(case.claim, case, ANNES, TOLD_AT) == acts
+
+
+def test_who_has_said_that_they_are_not_the_one_may_still_decline() -> None:
+    """Said once is said."""
+    case = in_state(Status.AWAITING_CUSTOMER)
+
+    assert possible_acts(case.claim, case, ANNES.model_copy(update={"failed": True}), TOLD_AT) == ("decline",)
+
+
+def test_a_no_is_not_to_be_taken_back_after_the_window_or_when_the_place_is_given_away() -> None:
+    """The page says so instead of a button."""
+    case = in_state(Status.DECLINED)
+    other = approved(at_slots(draft("b", organisation=FABRIKAM), case.slots), TOLD_AT)
+
+    assert possible_acts(case.claim, case, ANNES, ENDS_AT - MICROSECOND) == ("undo",)
+    assert possible_acts(case.claim, case, ANNES, ENDS_AT) == ()
+    assert possible_acts(case.claim, case.with_slots(other.slots), ANNES, TOLD_AT) == ()
+
+
+# --- not the right person ---------------------------------------------------------------------------------------------
+
+
+async def test_not_the_right_person_counts_as_a_mail_that_came_back(world: World) -> None:
+    """With nobody else told the window stops (rulings 24)."""
+    case = await world.told()
+    opened = await customers.open_link(world.ports, case.claim.id, 1, MONDAY)
+
+    after = await customers.not_me(world.ports, opened, MONDAY + DAY, NO_INTENT)
+
+    assert (after.claim.status, after.claim.status_reason) == (
+        Status.PARTNER_ACTION_REQUIRED,
+        Reason.CUSTOMER_UNREACHABLE,
+    )
+
+
+async def test_with_others_who_were_told_the_window_goes_on(world: World) -> None:
+    """One wrong person is history, no more; saying it twice is one."""
+    await world.register_customer(notice_addresses=(IT,))
+    case = await world.told()
+    opened = await customers.open_link(world.ports, case.claim.id, 1, MONDAY)
+
+    after = await customers.not_me(world.ports, opened, MONDAY + DAY, NO_INTENT)
+    again = await customers.not_me(world.ports, opened, MONDAY + DAY, NO_INTENT)
+
+    assert after.claim.status is Status.AWAITING_CUSTOMER
+    assert [recipient.failed for recipient in after.claim.recipients] == [True, False]
+    assert again.claim == after.claim
+    assert (await world.history(case))[-1].actor.id == "1"
+
+
+async def test_who_is_asked_nothing_cannot_pass_it_on(world: World) -> None:
+    """The claim was declined by another recipient."""
+    case = await world.told()
+    opened = await customers.open_link(world.ports, case.claim.id, 1, MONDAY)
+    await world.decline(case)
+
+    with pytest.raises(Refused, match="InvalidState"):
+        await customers.not_me(world.ports, opened, MONDAY + DAY, NO_INTENT)
+
+
+# --- undo and end -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_undo_takes_out_what_has_gone_from_the_tenant_meanwhile(world: World) -> None:
+    """No new promise is made that would look again (rulings 32)."""
+    case = await world.told(items=(TEAMS, EXCHANGE), engagement=USAGE)
+    await world.decline(case)
+    await world.register_customer(workloads=("exchange",))
+
+    after = await world.undo(case)
+
+    assert after.claim.status is Status.AWAITING_CUSTOMER
+    assert [item.key for item in after.claim.items] == ["exchange"]
+    assert after.slots["teams"].awaiting is None
+
+
+async def test_an_undo_of_what_has_gone_altogether_closes_the_claim(world: World) -> None:
+    """There is nothing left to say yes to."""
+    case = await world.told()
+    await world.decline(case)
+    await world.register_customer(subscriptions=(subscription(state="disabled"),))
+
+    after = await world.undo(case)
+
+    assert (after.claim.status, after.claim.status_reason) == (Status.REJECTED, Reason.SUBSCRIPTION_ENDED)
+
+
+async def test_an_undo_is_refused_when_the_place_went_to_somebody_who_is_official_now(world: World) -> None:
+    """The page says that the place has been given away (rulings 13)."""
+    case = await world.told(items=(TEAMS,), engagement=USAGE)
+    await world.decline(case)
+    rival = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    await world.approve(rival)
+
+    with pytest.raises(Refused, match="SlotAwaitsCustomer"):
+        await world.undo(case)
+
+
+async def test_the_customer_ends_an_association_at_any_time(world: World) -> None:
+    """Access stops with that very write."""
+    case = await world.official()
+
+    after = await customers.end(world.ports, case, ANNE, await world.now(), NO_INTENT)
+
+    assert (after.claim.status, after.claim.end_reason) == (Status.ENDED, Reason.CUSTOMER_OPTED_OUT)
+
+
+async def test_what_is_not_official_cannot_be_ended(world: World) -> None:
+    """It can be declined."""
+    case = await world.told()
+
+    with pytest.raises(Refused, match="InvalidState"):
+        await customers.end(world.ports, case, ANNE, MONDAY, NO_INTENT)
+
+
+# --- the tenant's administrator ---------------------------------------------------------------------------------------
+
+
+async def test_the_administrator_sees_every_request_of_which_the_customer_is_told(world: World) -> None:
+    """Newest first; no drafts, nothing that only a reviewer has seen."""
+    await world.draft(LITWARE)
+    reviewed = await world.submitted(LITWARE, items=(TEAMS,), engagement=USAGE)
+    first = await world.told()
+    world.clock.advance(DAY)
+    second = await world.told(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
+    now = await world.now()
+
+    found = await tenants.cases_of(world.ports, TENANT, now)
+
+    assert [shown.id for _, shown in found] == [second.claim.id, first.claim.id]
+    assert (await tenants.request_of(world.ports, TENANT, first.claim.id, now)).claim.id == first.claim.id
+    for hidden, tenant in ((reviewed, TENANT), (first, ADATUM)):
+        with pytest.raises(Refused, match="NotFound"):
+            await tenants.request_of(world.ports, tenant, hidden.claim.id, now)
+    with pytest.raises(Refused, match="NotFound"):
+        await tenants.request_of(world.ports, TENANT, "nobody", now)
+
+
+async def test_a_request_stays_visible_after_its_close(world: World) -> None:
+    """Whoever closed it."""
+    case = await world.told()
+    await reviews.revoke(world.ports, case, MONDAY, NO_INTENT)
+
+    assert [shown.status for _, shown in await tenants.cases_of(world.ports, TENANT, MONDAY)] == [Status.REJECTED]
+
+
+# --- receipts ---------------------------------------------------------------------------------------------------------
+
+
+def receipt(case: Case, at: datetime) -> Receipt:
+    """Return the receipt of a look at an association's figures."""
+    return Receipt(
+        at=at,
+        organisation=ADATUM,
+        partner_id="4782913",
+        object_id="oid",
+        kind="person",
+        association_id=case.claim.id,
+        items=("teams",),
+        months=(),
+    )
+
+
+async def test_the_page_shows_the_newest_receipts_of_its_own_association(world: World) -> None:
+    """Of no other (rulings 23); fifty at most."""
+    case = await world.official()
+    other = Case(case.claim.model_copy(update={"id": "f" * 52}), {})
+    for n in range(SHOWN + 10):
+        await world.ports.receipts.add(TENANT, receipt(case, MONDAY + n * DAY))
+        await world.ports.receipts.add(TENANT, receipt(other, MONDAY + n * DAY))
+
+    found = await receipts_of(world.ports, case)
+
+    assert len(found) == SHOWN
+    assert {one.association_id for one in found} == {case.claim.id}
+    assert found[0].at == MONDAY + (SHOWN + 9) * DAY
+
+
+async def test_what_was_never_official_has_no_receipts(world: World) -> None:
+    """Nothing is read for it."""
+    assert await receipts_of(world.ports, await world.submitted()) == ()
+
+
+async def test_only_so_many_receipts_are_looked_through(world: World) -> None:
+    """Those of a tenant with many associations are read by token."""
+    case = await world.official()
+    other = Case(case.claim.model_copy(update={"id": "f" * 52}), {})
+    await world.ports.receipts.add(TENANT, receipt(case, MONDAY))
+    for n in range(LOOKED_AT):
+        await world.ports.receipts.add(TENANT, receipt(other, MONDAY + timedelta(seconds=n + 1)))
+
+    assert await receipts_of(world.ports, case) == []
+
+
+def test_the_instant_of_expiry_is_far_away_while_a_claim_can_change() -> None:
+    """For every state that is not closed."""
+    for status in Status:
+        shown = in_state(status).claim
+        far = customers.expires_at(shown).year == 9999
+
+        assert far is (status not in CLOSED | {Status.DECLINED})

@@ -1,0 +1,583 @@
+"""Drafts: judged in form when they are made, made once under a key, edited, given evidence."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from cpor_app.adapters.rows import Op, Put
+from cpor_core.errors import Conflict, Refused, StorageBusy
+from cpor_core.model.claim import MAX_EVIDENCE_FILES, NewClaim, Reason, Status
+from cpor_core.model.history import Act
+from cpor_core.ports import KeptRequest, Keyed
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases import drafts, reviews
+from cpor_core.use_cases.acts import ANSWERS_KEPT, NO_INTENT, Repeated
+from cpor_core.use_cases.drafts import TAKE_OVER_AFTER, Upload, merge_patch
+from tests.core.making import (
+    ADATUM,
+    FABRIKAM,
+    LITWARE,
+    MICROSECOND,
+    MONDAY,
+    PARTNER_IDS,
+    PERSON,
+    RECOGNITION,
+    REVENUE,
+    SUBSCRIPTION,
+    TEAMS,
+    TENANT,
+    USAGE,
+)
+from tests.core.world import World
+from tests.doubles.transport import ProcessDied
+
+KEYED = Keyed("f00d" * 16, "hash of the body")
+PDF = Upload("sow.pdf", "application/pdf", b"%PDF-1.4", date(2026, 10, 1))
+
+
+def as_sent(**changes: Any) -> NewClaim:
+    """Return a claim as a partner sends it."""
+    return NewClaim.model_validate(
+        {
+            "name": "Contoso adoption",
+            "partnerId": PARTNER_IDS[ADATUM],
+            "engagement": USAGE,
+            "customer": {"tenantId": TENANT, "domain": "contoso.fr"},
+            "items": [{"workload": "teams"}],
+            "contacts": {
+                "customer": {"name": "Anne Durand", "email": "anne.durand@contoso.fr"},
+                "partner": {"name": "Paul Petit", "email": "paul@adatum.example"},
+            },
+            **changes,
+        }
+    )
+
+
+async def create(world: World, keyed: Keyed | None = None, organisation: str = ADATUM, **changes: Any) -> Case:
+    """Make a draft."""
+    return await drafts.create(world.ports, organisation, PERSON, as_sent(**changes), await world.now(), keyed)
+
+
+# --- form -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "target"),
+    [
+        ({"engagement": "no-such-engagement"}, "EngagementUnknown", "engagement"),
+        ({"items": [{"product": "dynamics-365-sales", "subscriptionId": SUBSCRIPTION}]}, "ValidationFailed", "items"),
+        ({"engagement": RECOGNITION}, "ValidationFailed", "items"),
+        ({"items": [{"workload": "teams"}, {"workload": "no-such-workload"}]}, "ValidationFailed", "items"),
+        (
+            {"items": [{"workload": "teams"}, {"workload": "exchange"}, {"workload": "teams"}]},
+            "DuplicateItem",
+            "items[2]",
+        ),
+        ({"revenue": {"customerName": "Contoso"}}, "NotForThisEngagement", "revenue"),
+        ({"partnerId": "9999"}, "PartnerIdNotYours", "partnerId"),
+        ({"partnerId": PARTNER_IDS[FABRIKAM]}, "PartnerIdNotYours", "partnerId"),
+    ],
+)
+async def test_a_claim_is_judged_in_form_when_it_is_made(
+    world: World, changes: dict[str, Any], code: str, target: str
+) -> None:
+    """Everything else is judged at submission; nothing is stored of a claim that is refused (rulings 5)."""
+    world.rows.written.clear()
+
+    with pytest.raises(Refused) as refusal:
+        await create(world, **changes)
+
+    assert (refusal.value.code, refusal.value.target) == (code, target)
+    assert refusal.value.resolution is not None
+    assert world.rows.written == []
+
+
+async def test_every_item_of_the_wrong_kind_is_named(world: World) -> None:
+    """One detail an item."""
+    with pytest.raises(Refused) as refusal:
+        await create(world, items=[{"workload": "teams"}, {"workload": "no-such"}, {"workload": "nor-this"}])
+
+    assert [detail.target for detail in refusal.value.details] == ["items[1]", "items[2]"]
+
+
+async def test_a_waiver_is_for_the_engagement_that_has_one(world: World) -> None:
+    """Usage may waive its incentive, recognition has none."""
+    assert (await create(world, waiveIncentive=True)).claim.waive_incentive
+
+    with pytest.raises(Refused, match="NotForThisEngagement"):
+        await create(
+            world,
+            engagement=RECOGNITION,
+            items=[{"product": "dynamics-365-sales", "subscriptionId": SUBSCRIPTION}],
+            waiveIncentive=True,
+        )
+
+
+async def test_the_revenue_engagement_takes_its_extra_fields(world: World) -> None:
+    """In part too: they are needed at submission."""
+    case = await create(
+        world,
+        engagement=REVENUE,
+        items=[{"product": "dynamics-365-sales", "subscriptionId": SUBSCRIPTION}],
+        revenue={"customerName": "Contoso"},
+    )
+
+    assert case.claim.revenue is not None
+
+
+async def test_a_claim_under_an_older_name_is_filed_under_its_successor(world: World) -> None:
+    """And remembers the name (rulings 5)."""
+    case = await create(world, engagement="osu-m365")
+
+    assert (case.claim.engagement, case.claim.filed_as) == (USAGE, "osu-m365")
+
+
+async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(world: World) -> None:
+    """With the registry's name of the partner."""
+    case = await create(world)
+
+    claim = case.claim
+    assert (claim.status, claim.partner_name, claim.due) == (
+        Status.DRAFT,
+        "Adatum Conseil",
+        MONDAY + timedelta(days=90),
+    )
+    rows = await world.ports.partner_claims.page(ADATUM, after="", limit=9)
+    assert [row.claim_id for row in rows] == [claim.id]
+    assert [(row.due, row.debt) for row in await world.due_rows(case)] == [(claim.due, "writeDown")]
+    assert await world.stored(case) == await world.stored(claim.id)
+
+
+# --- under a key ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_creation_under_a_key_is_done_once(world: World) -> None:
+    """The repetition gets the first answer word for word (rulings 39)."""
+    first = await create(world, KEYED)
+
+    with pytest.raises(Repeated) as repeated:
+        await create(world, KEYED)
+
+    assert repeated.value.answered.body == KEYED.body
+    assert first.claim.id in repeated.value.answered.answer
+    assert len(await world.ports.partner_claims.page(ADATUM, after="", limit=9)) == 1
+
+
+async def test_another_body_under_the_same_key_is_refused(world: World) -> None:
+    """The key was used."""
+    await create(world, KEYED)
+
+    with pytest.raises(Refused, match="IdempotencyKeyReused"):
+        await create(world, Keyed(KEYED.key, "another body"))
+
+
+async def test_another_organisation_may_use_the_same_key(world: World) -> None:
+    """It is another key: the scope is the organisation."""
+    await create(world, KEYED)
+
+    assert (await create(world, KEYED, LITWARE, partnerId=PARTNER_IDS[LITWARE])).claim.organisation == LITWARE
+
+
+async def test_while_the_first_is_running_the_second_waits(world: World) -> None:
+    """For a minute; then it takes over, to the same claim."""
+    await die_at(world, "claims")
+    with pytest.raises(ProcessDied):
+        await create(world, KEYED)
+    world.rows.before = None
+    kept = await world.ports.requests.begin(ADATUM, KEYED.key, KeptRequest("", "", "", MONDAY))
+    assert kept is not None
+
+    world.clock.advance(TAKE_OVER_AFTER - MICROSECOND)
+    with pytest.raises(Refused, match="RequestInProgress"):
+        await create(world, KEYED)
+    world.clock.advance(MICROSECOND)
+    case = await create(world, KEYED)
+
+    assert case.claim.id == kept.claim_id
+    with pytest.raises(Repeated):
+        await create(world, KEYED)
+
+
+async def die_at(world: World, wanted: str) -> None:
+    """Let the process die at its next write to a table."""
+
+    async def die(table: str, _: Sequence[Op]) -> None:
+        if table == wanted:
+            raise ProcessDied
+
+    world.rows.before = die
+
+
+async def test_two_at_once_under_one_key_make_one_claim(world: World) -> None:
+    """The other is told that the first is running, or its answer."""
+    outcomes = await asyncio.gather(*(create(world, KEYED) for _ in range(3)), return_exceptions=True)
+
+    made = [outcome for outcome in outcomes if isinstance(outcome, Case)]
+    assert len(made) == 1
+    assert all(isinstance(outcome, Case | Refused | Repeated) for outcome in outcomes)
+
+
+async def test_a_take_over_that_meets_the_first_after_all_gets_its_answer(world: World) -> None:
+    """The first was slow, not dead."""
+    await die_at(world, "claims")
+    with pytest.raises(ProcessDied):
+        await create(world, KEYED)
+    world.rows.before = None
+    world.clock.advance(TAKE_OVER_AFTER)
+
+    async def first_is_done() -> None:
+        await create(world, KEYED)
+
+    async with world.rows.once_before("claims", first_is_done):
+        with pytest.raises(Repeated):
+            await create(world, KEYED)
+
+
+async def test_a_claim_that_is_there_without_an_answer_is_a_busy_store(world: World) -> None:
+    """The answer was forgotten at that very moment: the caller may come again."""
+    await die_at(world, "claims")
+    with pytest.raises(ProcessDied):
+        await create(world, KEYED)
+    world.rows.before = None
+    world.clock.advance(TAKE_OVER_AFTER)
+    kept = await world.ports.requests.begin(ADATUM, KEYED.key, KeptRequest("", "", "", MONDAY))
+    assert kept is not None
+
+    async def somebody_else() -> None:
+        await world.rows.write("claims", TENANT, Put(f"claim|{kept.claim_id}", {"document": "{}", "actId": "x"}))
+
+    async with world.rows.once_before("claims", somebody_else):
+        with pytest.raises(StorageBusy):
+            await create(world, KEYED)
+
+
+async def test_an_unkeyed_claim_that_is_there_already_is_a_busy_store(world: World) -> None:
+    """Eighty random bits have met: the caller may come again."""
+
+    async def lost(table: str, _: Sequence[Op]) -> None:
+        if table == "claims":
+            raise Conflict("claims: EntityAlreadyExists")
+
+    world.rows.before = lost
+
+    with pytest.raises(StorageBusy):
+        await create(world)
+
+
+async def test_a_key_is_forgotten_after_48_hours(world: World) -> None:
+    """Then it makes a new claim."""
+    first = await create(world, KEYED)
+    world.clock.advance(ANSWERS_KEPT)
+    await world.sweep()
+
+    assert (await create(world, KEYED)).claim.id != first.claim.id
+
+
+# --- editing ----------------------------------------------------------------------------------------------------------
+
+
+async def edit(world: World, case: Case, **patch: Any) -> Case:
+    """Change a claim by a merge patch."""
+    return await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_INTENT)
+
+
+async def test_everything_of_a_draft_can_be_edited_but_tenant_and_engagement(world: World) -> None:
+    """Null removes what is optional."""
+    case = await create(world, comment="Please")
+
+    after = await edit(
+        world,
+        case,
+        name="Renamed",
+        items=[{"workload": "exchange"}],
+        comment=None,
+        customer={"domain": "contoso.com"},
+        contacts={"customer": {"title": "DSI"}},
+        waiveIncentive=True,
+    )
+
+    claim = after.claim
+    assert (claim.name, claim.comment, claim.domain, claim.waive_incentive) == ("Renamed", None, "contoso.com", True)
+    assert [item.key for item in claim.items] == ["exchange"]
+    assert claim.contacts is not None
+    assert (claim.contacts.customer.name, claim.contacts.customer.title) == ("Anne Durand", "DSI")
+    assert [entry.act for entry in await world.history(case)] == [Act.CREATED, Act.EDITED]
+
+
+@pytest.mark.parametrize(
+    ("patch", "target"),
+    [
+        ({"customer": {"tenantId": ADATUM}}, "customer.tenantId"),
+        ({"engagement": "mci-bizapps-presales-advisor"}, "engagement"),
+    ],
+)
+async def test_tenant_and_engagement_are_fixed_from_creation(world: World, patch: dict[str, Any], target: str) -> None:
+    """A new claim is needed for another."""
+    case = await create(world)
+
+    with pytest.raises(Refused) as refusal:
+        await edit(world, case, **patch)
+
+    assert (refusal.value.code, refusal.value.target) == ("Immutable", target)
+
+
+async def test_the_engagement_may_be_sent_as_it_is(world: World) -> None:
+    """Under its own name or the one that the claim came under."""
+    case = await create(world, engagement="osu-m365")
+
+    assert (await edit(world, case, engagement="osu-m365")).claim.filed_as == "osu-m365"
+    assert (await edit(world, case, engagement=USAGE, name="Again")).claim.name == "Again"
+
+
+@pytest.mark.parametrize(
+    "patch", [{"name": None}, {"contacts": None}, {"unknown": 1}, {"items": []}, {"customer": {"domain": 7}}]
+)
+async def test_a_patch_that_does_not_fit_is_refused(world: World, patch: dict[str, Any]) -> None:
+    """As if the whole claim had been sent so."""
+    case = await create(world)
+
+    with pytest.raises(ValidationError):
+        await edit(world, case, **patch)
+
+
+async def test_the_same_patch_again_changes_nothing(world: World) -> None:
+    """The answer to the first was lost."""
+    case = await create(world)
+    once = await edit(world, case, name="Renamed")
+
+    assert (await edit(world, case, name="Renamed")).claim == once.claim
+
+
+async def test_what_is_submitted_is_not_edited(world: World) -> None:
+    """Not even by one who read it as a draft."""
+    case = await world.draft(items=(TEAMS,), engagement=USAGE)
+
+    async def submit() -> None:
+        await world.submit(case)
+
+    async with world.rows.once_before("claims", submit):
+        with pytest.raises(Refused, match="submitted cannot be edited"):
+            await edit(world, case, name="Renamed")
+
+    with pytest.raises(Refused, match="submitted cannot be edited"):
+        await edit(world, case, name="Renamed")
+
+
+async def asked(world: World) -> Case:
+    """Return a claim of whose partner more is asked."""
+    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    now = await world.now()
+    case = await reviews.start(world.ports, case, now, NO_INTENT)
+    return await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_INTENT)
+
+
+async def test_while_more_is_asked_contacts_and_items_can_be_edited(world: World) -> None:
+    """Items taken out keep their slots until the answer; the partner's other fields are fixed."""
+    case = await asked(world)
+
+    after = await edit(world, case, items=[{"workload": "exchange"}])
+
+    assert [item.key for item in after.claim.items] == ["exchange"]
+    assert [item.key for item in after.claim.left_items] == ["teams"]
+    assert not after.claim.only_contacts_changed
+    assert set(after.slots) == {"exchange", "teams"}
+
+
+async def test_an_answer_of_contacts_alone_is_remembered_as_such(world: World) -> None:
+    """It needs no second review after a bounce (rulings 27)."""
+    case = await asked(world)
+
+    after = await edit(world, case, contacts={"customer": {"email": "bruno@contoso.fr"}})
+
+    assert after.claim.only_contacts_changed
+
+
+@pytest.mark.parametrize(
+    ("patch", "target"), [({"name": "Renamed"}, "name"), ({"customer": {"domain": "contoso.com"}}, "customer.domain")]
+)
+async def test_while_more_is_asked_the_rest_is_fixed(world: World, patch: dict[str, Any], target: str) -> None:
+    """Named as the caller calls it."""
+    case = await asked(world)
+
+    with pytest.raises(Refused) as refusal:
+        await edit(world, case, **patch)
+
+    assert (refusal.value.code, refusal.value.target) == ("Immutable", target)
+
+
+async def test_an_imported_association_was_never_a_draft(world: World) -> None:
+    """It has no contacts that could be edited."""
+    case = await create(world)
+
+    imported = Case(case.claim.model_copy(update={"contacts": None}), case.slots)
+
+    with pytest.raises(Refused, match="InvalidState"):
+        await drafts.edit(world.ports, imported, PERSON, MONDAY, {"name": "Renamed"}, NO_INTENT)
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "merged"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        (["a", "b"], ["c", "d"], ["c", "d"]),
+        ({"a": "b"}, ["c"], ["c"]),
+        ({"a": "foo"}, None, None),
+        ({"a": "foo"}, "bar", "bar"),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_a_merge_patch_does_what_its_standard_shows(target: object, patch: object, merged: object) -> None:
+    """The examples of RFC 7396, appendix A."""
+    assert merge_patch(target, patch) == merged
+
+
+# --- evidence ---------------------------------------------------------------------------------------------------------
+
+
+async def upload(world: World, case: Case, file: Upload = PDF) -> tuple[Case, bool]:
+    """Upload evidence."""
+    return await drafts.add_evidence(world.ports, await world.stored(case), PERSON, await world.now(), file, NO_INTENT)
+
+
+async def test_evidence_is_kept_with_its_digest_and_date(world: World) -> None:
+    """The bytes lie under a name that nobody can guess."""
+    case = await create(world)
+
+    after, new = await upload(world, case)
+
+    kept = after.claim.evidence[0]
+    assert new
+    assert (kept.file_name, kept.size, kept.signed_on, kept.added_at) == ("sow.pdf", 8, date(2026, 10, 1), MONDAY)
+    assert await world.blobs.get(kept.blob) == b"%PDF-1.4"
+    assert kept.blob.startswith(case.claim.id)
+    assert drafts.find_evidence(after.claim, "sow.pdf") == kept
+    with pytest.raises(Refused, match="NotFound"):
+        drafts.find_evidence(after.claim, "plan.pdf")
+
+
+async def test_evidence_of_a_draft_is_replaced(world: World) -> None:
+    """Under the same name."""
+    case, _ = await upload(world, await create(world))
+
+    after, new = await upload(world, case, Upload("sow.pdf", "application/pdf", b"%PDF-1.5", None))
+
+    assert not new
+    assert [kept.size for kept in after.claim.evidence] == [8]
+    assert after.claim.evidence[0].signed_on is None
+
+
+async def test_the_same_file_again_changes_nothing(world: World) -> None:
+    """The answer to the first upload was lost; in any state in which it could be added."""
+    case, _ = await upload(world, await create(world))
+    blobs = dict(world.blobs.blobs)
+
+    after, new = await upload(world, case)
+
+    assert not new
+    assert (after.claim, world.blobs.blobs) == (case.claim, blobs)
+
+
+async def test_evidence_of_what_was_submitted_is_only_added_to(world: World) -> None:
+    """To a rejected claim, to prepare a dispute; never replaced (rulings 10, 28)."""
+    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    now = await world.now()
+    case = await reviews.start(world.ports, case, now, NO_INTENT)
+    case = await reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_INTENT)
+
+    with pytest.raises(Refused, match="EvidenceExists"):
+        await upload(world, case, Upload("sow.pdf", "application/pdf", b"%PDF-1.6", None))
+    after, new = await upload(world, case, Upload("more.pdf", "application/pdf", b"%PDF-1.6", None))
+
+    assert new
+    assert len(after.claim.evidence) == 2
+
+
+async def test_evidence_for_a_rejection_that_cannot_be_disputed_is_not_taken(world: World) -> None:
+    """There is nothing that it could prepare."""
+    case = await world.submitted()
+    case = await reviews.revoke(world.ports, case, await world.now(), NO_INTENT)
+    assert case.claim.status is Status.REJECTED
+
+    with pytest.raises(Refused, match="rejected cannot be given evidence"):
+        await upload(world, case, Upload("more.pdf", "application/pdf", b"%PDF-1.6", None))
+
+
+async def test_evidence_is_not_taken_while_others_decide(world: World) -> None:
+    """Neither under review nor while the customer is asked."""
+    for case in (await world.submitted(items=(TEAMS,), engagement=USAGE), await world.submitted()):
+        with pytest.raises(Refused, match="cannot be given evidence"):
+            await upload(world, case)
+
+
+async def test_a_claim_takes_twenty_files(world: World) -> None:
+    """The twenty-first is refused, one in place of another is not."""
+    case = await create(world)
+    for n in range(MAX_EVIDENCE_FILES):
+        await upload(world, case, Upload(f"{n}.pdf", "application/pdf", b"%PDF", None))
+
+    with pytest.raises(Refused, match="TooManyFiles"):
+        await upload(world, case)
+    assert not (await upload(world, case, Upload("7.pdf", "application/pdf", b"%PDF-", None)))[1]
+
+
+@pytest.mark.parametrize(("days", "taken"), [(0, True), (1, True), (2, False)])
+async def test_a_signature_does_not_lie_in_the_future(world: World, days: int, taken: bool) -> None:  # noqa: FBT001 - a column of the table
+    """Tomorrow is taken: ahead of UTC it is that already."""
+    case = await create(world)
+    file = Upload("sow.pdf", "application/pdf", b"%PDF", MONDAY.date() + timedelta(days=days))
+
+    if taken:
+        await upload(world, case, file)
+    else:
+        with pytest.raises(Refused, match="ValidationFailed"):
+            await upload(world, case, file)
+
+
+async def test_evidence_is_taken_out_of_a_draft(world: World) -> None:
+    """Its bytes go later."""
+    case, _ = await upload(world, await create(world), Upload("plan.pdf", "application/pdf", b"%PDF", None))
+    case, _ = await upload(world, case)
+
+    after = await drafts.remove_evidence(world.ports, case, PERSON, MONDAY, "sow.pdf", NO_INTENT)
+    world.clock.advance(timedelta(hours=1))
+    await world.sweep()
+
+    assert [kept.file_name for kept in after.claim.evidence] == ["plan.pdf"]
+    assert list(world.blobs.blobs) == [after.claim.evidence[0].blob]
+
+
+async def test_evidence_that_is_not_there_cannot_be_taken_out(world: World) -> None:
+    """404."""
+    with pytest.raises(Refused, match="NotFound"):
+        await drafts.remove_evidence(world.ports, await create(world), PERSON, MONDAY, "none.pdf", NO_INTENT)
+
+
+async def test_evidence_of_what_was_submitted_stays(world: World) -> None:
+    """Deleted only in a draft; also when it was submitted between our reading and our writing."""
+    draft = await world.draft(items=(TEAMS,), engagement=USAGE)
+
+    async def submit() -> None:
+        await world.submit(draft)
+
+    async with world.rows.once_before("claims", submit):
+        with pytest.raises(Refused, match="submitted cannot be relieved"):
+            await drafts.remove_evidence(world.ports, draft, PERSON, MONDAY, "sow.pdf", NO_INTENT)
+
+    with pytest.raises(Refused, match="submitted cannot be relieved"):
+        await drafts.remove_evidence(world.ports, await world.stored(draft), PERSON, MONDAY, "sow.pdf", NO_INTENT)
+    world.clock.advance(timedelta(hours=1))
+    await world.sweep()
+    assert len(world.blobs.blobs) == 1

@@ -1,0 +1,242 @@
+"""Associations that were made in the past, entered by the operator."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cpor_app.adapters.rows import Op
+from cpor_core.errors import Conflict, Refused, StorageBusy
+from cpor_core.model.claim import Reason, Status
+from cpor_core.use_cases import importing, submission
+from cpor_core.use_cases.acts import NO_INTENT
+from cpor_core.use_cases.importing import import_lines
+from cpor_core.use_cases.usage import Loaded
+from tests.core.making import (
+    ADATUM,
+    FABRIKAM,
+    MONDAY,
+    PARTNER_IDS,
+    PERSON,
+    RECOGNITION,
+    SALES,
+    SUBSCRIPTION,
+    TEAMS,
+    TENANT,
+    USAGE,
+)
+from tests.core.world import World
+from tests.doubles.transport import ProcessDied
+
+SINCE = datetime(2024, 5, 1, tzinfo=UTC)
+
+
+def line(**given: Any) -> bytes:
+    """Return a line about Teams."""
+    return json.dumps(
+        {
+            "engagement": "osu-m365",
+            "partnerId": PARTNER_IDS[ADATUM],
+            "tenantId": TENANT,
+            "item": "teams",
+            "since": "2024-05-01",
+            **given,
+        }
+    ).encode()
+
+
+async def enter(world: World, *lines: bytes) -> Loaded:
+    """Enter past associations."""
+    return await import_lines(world.ports, lines, "operator", await world.now())
+
+
+async def own(world: World, organisation: str = ADATUM) -> list[str]:
+    """Return the ids of an organisation's claims."""
+    return [row.claim_id for row in await world.ports.partner_claims.page(organisation, after="", limit=99)]
+
+
+async def test_a_past_association_is_official_since_then(world: World) -> None:
+    """Under its successor's slot, with the name that it was made under (rulings 33)."""
+    assert await enter(world, line()) == Loaded(accepted=1, unchanged=0, rejected=())
+
+    case = await world.stored((await own(world))[0])
+    claim = case.claim
+    assert (claim.status, claim.official_since, claim.engagement, claim.filed_as) == (
+        Status.OFFICIAL,
+        SINCE,
+        USAGE,
+        "osu-m365",
+    )
+    holder = case.slots["teams"].holder
+    assert holder is not None
+    assert (holder.claim, holder.since) == (claim.id, SINCE)
+    assert world.queues.waiting == {}
+
+
+async def test_the_customer_is_told_with_a_link_to_end_it(world: World) -> None:
+    """At each registered address, once whatever its case."""
+    await world.register_customer(notice_addresses=("it@contoso.fr", "IT@contoso.fr"))
+
+    await enter(world, line())
+    await world.deliver()
+
+    assert world.post.kinds() == ["imported"]
+
+
+async def test_who_never_heard_of_it_is_not_told_when_it_has_ended(world: World) -> None:
+    """Neither of the association, for there is nothing left to end, nor of its end."""
+    await world.register_customer(notice_addresses=("it@contoso.fr",))
+    await enter(world, line())
+    case = await world.stored((await own(world))[0])
+    await submission.end(world.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+
+    await world.rest()
+
+    assert world.post.kinds() == []
+
+
+async def test_a_subscription_is_found_by_its_id(world: World) -> None:
+    """Its product is the registry's."""
+    loaded = await enter(
+        world, line(engagement="osu-bizapps", item=SUBSCRIPTION.upper(), since="2024-05-01T00:00:00+02:00")
+    )
+
+    assert loaded.accepted == 1
+    claim = (await world.stored((await own(world))[0])).claim
+    assert (claim.engagement, claim.items) == (RECOGNITION, (SALES,))
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"engagement": "no-such"}, "EngagementUnknown"),
+        ({"partnerId": "9999"}, "PartnerUnknown"),
+        ({"tenantId": ADATUM}, "TenantUnknown"),
+        ({"item": "viva-topics"}, "ItemNotClaimable"),
+        ({"item": "no-such"}, "ItemNotClaimable"),
+        ({"engagement": "osu-bizapps", "item": "cccccccc-0000-4000-8000-000000000009"}, "ItemNotClaimable"),
+        ({"since": "2027-01-01"}, "SinceInvalid"),
+        ({"since": "2009-12-31"}, "SinceInvalid"),
+        ({"since": "yesterday"}, "InvalidRow"),
+    ],
+)
+async def test_a_bad_line_is_told_and_the_others_are_entered(world: World, given: dict[str, Any], code: str) -> None:
+    """With its number."""
+    loaded = await enter(world, b"", line(**given), line(item="exchange"), line(item="sharepoint"))
+
+    assert loaded.accepted == 2
+    assert [(bad.row, bad.code) for bad in loaded.rejected] == [(2, code)]
+
+
+async def test_the_same_lines_again_change_nothing(world: World) -> None:
+    """Nor does what has ended since come back."""
+    await enter(world, line(), line(item="exchange"))
+    case = await world.stored((await own(world))[0])
+    await submission.end(world.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+
+    loaded = await enter(world, line(), line(item="exchange"))
+
+    assert (loaded.accepted, loaded.unchanged) == (0, 2)
+    assert (await world.stored(case)).claim.status is Status.ENDED
+
+
+async def test_the_same_line_twice_in_one_import_is_one(world: World) -> None:
+    """The second finds the first."""
+    loaded = await enter(world, line(), line())
+
+    assert (loaded.accepted, loaded.unchanged, loaded.rejected) == (1, 1, ())
+
+
+async def test_another_beginning_is_another_story(world: World) -> None:
+    """The first stands."""
+    await enter(world, line())
+
+    loaded = await enter(world, line(since="2025-05-01"))
+
+    assert [bad.code for bad in loaded.rejected] == ["AlreadyImported"]
+
+
+async def test_of_two_lines_about_one_slot_the_first_holds_it(world: World) -> None:
+    """And a slot that is held is a bad row (rulings 33)."""
+    loaded = await enter(world, line(), line(partnerId=PARTNER_IDS[FABRIKAM]))
+
+    assert loaded.accepted == 1
+    assert [(bad.row, bad.code) for bad in loaded.rejected] == [(2, "SlotHeld")]
+
+
+async def test_a_slot_that_changes_meanwhile_is_judged_again(world: World) -> None:
+    """A claim was submitted in between."""
+    draft = await world.draft(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+
+    async def submit() -> None:
+        await world.submit(draft)
+
+    async with world.rows.once_before("claims", submit):
+        loaded = await enter(world, line())
+
+    assert loaded.accepted == 1
+    assert (await world.seen(draft)).competing
+
+
+async def test_two_imports_at_once_enter_it_once(world: World) -> None:
+    """Whoever comes second finds it."""
+
+    async def another() -> None:
+        assert (await enter(world, line())).accepted == 1
+
+    async with world.rows.once_before("claims", another):
+        loaded = await enter(world, line())
+
+    assert (loaded.accepted, loaded.unchanged) == (0, 1)
+
+
+async def test_our_own_line_whose_answer_was_lost_is_entered(world: World) -> None:
+    """Once."""
+
+    async def lost() -> None:
+        raise Conflict("claims: EntityAlreadyExists")
+
+    async with world.rows.once_after("claims", lost):
+        assert (await enter(world, line())).accepted == 1
+
+
+async def test_a_line_that_loses_every_race_is_a_busy_store(world: World) -> None:
+    """The same lines can be sent again."""
+
+    async def lost(table: str, _: Sequence[Op]) -> None:
+        if table == "claims":
+            raise Conflict("claims: UpdateConditionNotSatisfied")
+
+    world.rows.before = lost
+    with pytest.raises(StorageBusy):
+        await enter(world, line(), line(item="exchange"))
+    world.rows.before = None
+
+    assert (await enter(world, line(), line(item="exchange"))).accepted == 2
+
+
+async def test_an_import_that_died_half_way_is_sent_again(world: World) -> None:
+    """What is there stays, the rest is entered."""
+
+    async def die() -> None:
+        raise ProcessDied
+
+    async with world.rows.once_after("claims", die):
+        with pytest.raises(ProcessDied):
+            await enter(world, line(), line(item="exchange"))
+
+    loaded = await enter(world, line(), line(item="exchange"))
+
+    assert loaded.accepted + loaded.unchanged == 2
+    assert len(set(await own(world))) == 2
+
+
+async def test_an_import_has_so_many_lines(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty ones do not count."""
+    monkeypatch.setattr(importing, "MOST_LINES", 1)
+
+    assert (await enter(world, line(), b" ")).accepted == 1
+    with pytest.raises(Refused, match="PayloadTooLarge"):
+        await enter(world, line(), line(item="exchange"))

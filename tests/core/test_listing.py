@@ -1,0 +1,184 @@
+"""Lists: keys first, then the claims themselves, so that what is listed is what is."""
+
+from datetime import timedelta
+
+import pytest
+
+from cpor_core.model.claim import Claim, Status
+from cpor_core.model.history import PROGRAMME
+from cpor_core.rules.identifiers import list_position
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases import commenting, drafts, listing, reviews
+from cpor_core.use_cases.acts import NO_INTENT, REVIEWS, SAMPLE
+from cpor_core.use_cases.listing import own_claims
+from cpor_core.use_cases.mail_events import MailEvent, MailOutcome, record
+from cpor_core.use_cases.reviews import STALE_AFTER, awaiting_decision, sample
+from tests.core.making import (
+    ADATUM,
+    DAY,
+    EXCHANGE,
+    FABRIKAM,
+    LITWARE,
+    MICROSECOND,
+    MONDAY,
+    PERSON,
+    SHAREPOINT,
+    TEAMS,
+    USAGE,
+)
+from tests.core.world import World
+
+
+def any_claim(_: Claim) -> bool:
+    """Want every claim."""
+    return True
+
+
+async def three(world: World) -> list[Case]:
+    """Make three drafts, a day apart."""
+    made = []
+    for _ in range(3):
+        made.append(await world.draft(evidence=False))
+        world.clock.advance(DAY)
+    return made
+
+
+async def test_own_claims_come_newest_first(world: World) -> None:
+    """Of the own organisation only."""
+    made = await three(world)
+    await world.draft(FABRIKAM, evidence=False)
+
+    page = await own_claims(world.ports, ADATUM, await world.now(), after="", limit=10, wanted=any_claim)
+
+    assert [case.claim.id for case in page.cases] == [case.claim.id for case in reversed(made)]
+    assert page.position is None
+
+
+async def test_pages_follow_one_another(world: World) -> None:
+    """Nothing twice, nothing left out."""
+    made = await three(world)
+    now = await world.now()
+
+    first = await own_claims(world.ports, ADATUM, now, after="", limit=2, wanted=any_claim)
+    assert first.position is not None
+    second = await own_claims(world.ports, ADATUM, now, after=first.position, limit=2, wanted=any_claim)
+
+    assert [case.claim.id for case in (*first.cases, *second.cases)] == [case.claim.id for case in reversed(made)]
+    assert second.position is None
+
+
+async def test_filters_apply_to_the_effective_state(world: World) -> None:
+    """A claim whose window has ended is listed as official, with the timer stopped."""
+    case = await world.told()
+    await world.draft(evidence=False)
+    assert case.claim.window_ends_at is not None
+    world.clock.set(case.claim.window_ends_at)
+
+    page = await own_claims(
+        world.ports, ADATUM, await world.now(), after="", limit=1, wanted=lambda shown: shown.status is Status.OFFICIAL
+    )
+
+    assert [one.claim.id for one in page.cases] == [case.claim.id]
+
+
+async def test_one_call_looks_at_so_many_and_says_where_it_stopped(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page is empty then, and there may be more (rulings 37)."""
+    monkeypatch.setattr(listing, "MOST_LOOKED_AT", 2)
+    made = await three(world)
+
+    page = await own_claims(world.ports, ADATUM, await world.now(), after="", limit=5, wanted=lambda _: False)
+
+    assert page.cases == []
+    assert page.position == list_position(made[1].claim.created_at, made[1].claim.id)
+
+
+async def test_ghosts_fall_out(world: World) -> None:
+    """Keys of claims that were never written, are gone, lapsed, or stand elsewhere in the list."""
+    case = await world.draft(evidence=False)
+    await world.ports.partner_claims.add(ADATUM, list_position(MONDAY, "f" * 52), "f" * 52)
+    await world.ports.partner_claims.add(ADATUM, list_position(MONDAY + DAY, case.claim.id), case.claim.id)
+    deleted = await world.draft(evidence=False)
+    await drafts.delete(world.ports, deleted, PERSON, MONDAY)
+    strangers = await world.draft(FABRIKAM, evidence=False)
+    position = list_position(strangers.claim.created_at, strangers.claim.id)
+    await world.ports.partner_claims.add(ADATUM, position, strangers.claim.id)
+
+    page = await own_claims(world.ports, ADATUM, MONDAY, after="", limit=10, wanted=any_claim)
+
+    assert [one.claim.id for one in page.cases] == [case.claim.id]
+
+
+# --- reviews ----------------------------------------------------------------------------------------------------------
+
+
+async def test_what_awaits_a_decision_comes_most_urgent_first(world: World) -> None:
+    """In pages."""
+    made = []
+    for organisation, item in ((ADATUM, TEAMS), (FABRIKAM, EXCHANGE), (LITWARE, SHAREPOINT)):
+        made.append(await world.submitted(organisation, items=(item,), engagement=USAGE))
+        world.clock.advance(DAY)
+    now = await world.now()
+    await reviews.start(world.ports, made[0], now, NO_INTENT)
+
+    first = await awaiting_decision(world.ports, now, after="", limit=2)
+    assert first.position is not None
+    second = await awaiting_decision(world.ports, now, after=first.position, limit=2)
+    assert second.position is not None
+    third = await awaiting_decision(world.ports, now, after=second.position, limit=2)
+
+    assert [case.claim.id for case in (*first.cases, *second.cases)] == [
+        made[1].claim.id,
+        made[2].claim.id,
+        made[0].claim.id,
+    ]
+    assert (third.cases, third.position) == ([], None)
+
+
+async def test_what_was_decided_leads_nowhere_and_is_removed_later(world: World) -> None:
+    """Once no writer can be at work any more."""
+    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    await world.approve(case)
+
+    world.clock.advance(STALE_AFTER)
+    assert (await awaiting_decision(world.ports, await world.now(), after="", limit=9)).cases == []
+    assert len(await world.ports.reviews.page(REVIEWS, after="", limit=9)) == 1
+    world.clock.advance(MICROSECOND)
+    assert (await awaiting_decision(world.ports, await world.now(), after="", limit=9)).cases == []
+
+    assert await world.ports.reviews.page(REVIEWS, after="", limit=9) == []
+
+
+async def test_an_official_claim_whose_mail_came_back_is_looked_at(world: World) -> None:
+    """Until a reviewer has said something (rulings 25)."""
+    case = await world.official()
+    await world.ports.reviews.add(REVIEWS, "20261110T000000|x", case.claim.id)
+    message = world.post.sent[0].message_id
+    await record(world.ports, MailEvent(message, MailOutcome.FAILED), await world.now())
+
+    page = await awaiting_decision(world.ports, await world.now(), after="", limit=9)
+    assert [one.claim.id for one in page.cases] == [case.claim.id]
+    await commenting.comment(world.ports, page.cases[0], PROGRAMME, await world.now(), NO_INTENT)
+    assert (await awaiting_decision(world.ports, await world.now(), after="", limit=9)).cases == []
+
+
+async def test_a_sample_of_what_nobody_reviewed_is_shown_while_it_can_be_stopped(world: World) -> None:
+    """Claims that were reviewed automatically, until their window has ended (rulings 29)."""
+    case = await world.told()
+    assert case.claim.window_ends_at is not None
+    assert len(await world.ports.reviews.page(SAMPLE, after="", limit=9)) == 1
+
+    shown = await sample(world.ports, MONDAY, after="", limit=9)
+    later = await sample(world.ports, case.claim.window_ends_at, after="", limit=9)
+
+    assert [one.claim.id for one in shown.cases] == [case.claim.id]
+    assert later.cases == []
+
+
+async def test_a_claim_that_is_declined_is_no_longer_in_the_sample(world: World) -> None:
+    """There is nothing left to stop."""
+    case = await world.told()
+    await world.decline(case)
+
+    assert (await sample(world.ports, MONDAY + timedelta(hours=1), after="", limit=9)).cases == []

@@ -1,0 +1,271 @@
+"""The operator's registry, and what ends when a customer's items are gone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from cpor_app.adapters.rows import Delete, Op
+from cpor_core.errors import Conflict, Refused
+from cpor_core.model.claim import Item, Reason, Status
+from cpor_core.model.registry import Customer, Partner
+from cpor_core.ports import DueRow
+from cpor_core.use_cases import registering
+from cpor_core.use_cases.registering import CustomerChange, Kept, registry_etag
+from cpor_core.use_cases.subscription_ends import AGAIN_AFTER, END_GONE_ITEMS, end_gone_items
+from tests.core.making import (
+    ADATUM,
+    EXCHANGE,
+    FABRIKAM,
+    PARTNER_IDS,
+    SHAREPOINT,
+    SUBSCRIPTION,
+    TEAMS,
+    TENANT,
+    USAGE,
+    customer,
+    partner,
+    subscription,
+)
+from tests.core.world import World
+
+NEW = "7770001"
+
+
+async def put_partner(world: World, value: Partner, partner_id: str = NEW, if_match: str | None = None) -> Kept:
+    """Register a partner."""
+    return await registering.put_partner(world.ports, partner_id, value, if_match)
+
+
+async def put_customer(world: World, value: Customer, tenant: str = TENANT, **more: Any) -> tuple[Kept, Sequence[Any]]:
+    """Register a customer."""
+    return await registering.put_customer(world.ports, CustomerChange(tenant, value, **more), await world.now())
+
+
+# --- partners ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_partner_is_registered_and_changed(world: World) -> None:
+    """Each write has the next version."""
+    assert await put_partner(world, partner()) == Kept(1, new=True)
+    assert await put_partner(world, partner(name="Renamed")) == Kept(2, new=False)
+    assert (registry_etag(1), registry_etag(2)) == ('"1"', '"2"')
+
+
+@pytest.mark.parametrize(
+    ("changes", "targets"),
+    [
+        ({"country": "XX"}, ["country"]),
+        ({"country": "GB", "subdivision": "XYZ"}, ["country"]),
+        ({"time_zone": "Europe/Nowhere"}, ["timeZone"]),
+        ({"country": "XX", "time_zone": "Factory"}, ["country", "timeZone"]),
+    ],
+)
+async def test_a_place_that_is_not_known_is_refused(world: World, changes: dict[str, Any], targets: list[str]) -> None:
+    """For partners and customers alike; everything that is wrong at once (rulings 18)."""
+    for refused in (put_partner(world, partner(**changes)), put_customer(world, customer(**changes))):
+        with pytest.raises(Refused) as refusal:
+            await refused
+        assert refusal.value.code == "ValidationFailed"
+        assert [detail.target for detail in refusal.value.details] == targets
+
+
+async def test_a_partner_is_enrolled_in_engagements_that_exist(world: World) -> None:
+    """Under older names too."""
+    assert (await put_partner(world, partner(enrolled_engagements=("osu-m365",)))).new
+
+    with pytest.raises(Refused, match="EngagementUnknown"):
+        await put_partner(world, partner(enrolled_engagements=(USAGE, "no-such")))
+
+
+async def test_a_partner_id_stays_with_its_organisation(world: World) -> None:
+    """It never changes (rulings 32)."""
+    with pytest.raises(Refused, match="OrganisationFixed"):
+        await put_partner(world, partner(FABRIKAM), PARTNER_IDS[ADATUM])
+
+
+@pytest.mark.parametrize(
+    ("if_match", "taken"), [(None, True), ("*", True), ('"1"', True), ('"2"', False), ('W/"1"', False)]
+)
+async def test_a_change_may_be_bound_to_a_version(world: World, if_match: str | None, taken: bool) -> None:  # noqa: FBT001 - a column of the table
+    """A stale one is refused."""
+    changes = [
+        put_partner(world, partner(), PARTNER_IDS[ADATUM], if_match),
+        put_customer(world, customer(), if_match=if_match),
+    ]
+    for change in changes:
+        if taken:
+            await change
+        else:
+            with pytest.raises(Refused, match="PreconditionFailed"):
+                await change
+
+
+async def test_what_is_not_there_matches_no_version(world: World) -> None:
+    """Not even any."""
+    with pytest.raises(Refused, match="PreconditionFailed"):
+        await put_partner(world, partner(), if_match="*")
+
+
+async def test_a_write_of_ours_whose_answer_was_lost_is_a_success(world: World) -> None:
+    """The SDK repeats it, and it meets itself."""
+
+    async def lost() -> None:
+        raise Conflict("registry: EntityAlreadyExists")
+
+    async with world.rows.once_after("registry", lost):
+        assert await put_partner(world, partner()) == Kept(1, new=True)
+    async with world.rows.once_after("registry", lost):
+        assert (await put_customer(world, customer(name="Renamed")))[0] == Kept(2, new=False)
+
+
+async def test_a_lost_race_is_told(world: World) -> None:
+    """Somebody else wrote something else; or it was deleted."""
+
+    async def quicker() -> None:
+        await put_partner(world, partner(name="Quicker"))
+
+    async with world.rows.once_before("registry", quicker):
+        with pytest.raises(Refused, match="PreconditionFailed"):
+            await put_partner(world, partner(name="Slower"))
+
+    async def gone() -> None:
+        await world.rows.write("registry", f"partner|{NEW}", Delete("registered"))
+
+    async with world.rows.once_before("registry", gone):
+        with pytest.raises(Refused, match="PreconditionFailed"):
+            await put_partner(world, partner(name="Slower"))
+
+
+# --- customers --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_new_customer_ends_nothing(world: World) -> None:
+    """There is nothing that could end."""
+    assert await put_customer(world, customer(), ADATUM) == (Kept(1, new=True), ())
+
+
+async def test_a_subscription_is_named_once(world: World) -> None:
+    """Two of the same id would be two answers."""
+    with pytest.raises(Refused, match="ValidationFailed"):
+        await put_customer(world, customer(subscriptions=(subscription(), subscription(seats=7))))
+
+
+async def test_what_is_gone_ends_at_once(world: World) -> None:
+    """Associations end, open claims lose the item; those who were told hear of it (rulings 32)."""
+    held = await world.official()
+    pending = await world.submitted(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
+
+    kept, ends = await put_customer(
+        world, customer(workloads=("exchange",), subscriptions=(subscription(state="disabled"),))
+    )
+
+    assert (kept.version, kept.new) == (2, False)
+    assert {(ending.claim_id, ending.association, ending.keys) for ending in ends} == {
+        (held.claim.id, True, (SUBSCRIPTION,)),
+        (pending.claim.id, False, ("teams",)),
+    }
+    ended, struck = (await world.stored(held)).claim, (await world.stored(pending)).claim
+    assert (ended.status, ended.end_reason) == (Status.ENDED, Reason.SUBSCRIPTION_ENDED)
+    assert [item.key for item in struck.items] == ["exchange"]
+    await world.rest()
+    assert world.post.kinds()[-1] == "closing"
+
+
+async def test_a_claim_that_loses_everything_is_rejected(world: World) -> None:
+    """Not to be disputed; who was told gets one closing mail."""
+    told = await world.told()
+    untold = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+
+    await put_customer(world, customer(workloads=(), subscriptions=()))
+    await world.rest()
+
+    for case in (told, untold):
+        claim = (await world.stored(case)).claim
+        assert (claim.status, claim.status_reason) == (Status.REJECTED, Reason.SUBSCRIPTION_ENDED)
+    assert world.post.kinds().count("closing") == 1
+
+
+async def test_grace_is_not_the_end(world: World) -> None:
+    """Nor is another number of seats."""
+    held = await world.official()
+
+    _, ends = await put_customer(world, customer(subscriptions=(subscription(state="grace", seats=1),)))
+
+    assert ends == []
+    assert (await world.stored(held)).claim.status is Status.OFFICIAL
+
+
+async def test_what_would_end_is_shown_first(world: World) -> None:
+    """Nothing is stored."""
+    held = await world.official()
+
+    kept, ends = await put_customer(world, customer(subscriptions=()), only_validate=True)
+    new, nothing = await put_customer(world, customer(), ADATUM, only_validate=True)
+
+    assert (kept, [ending.claim_id for ending in ends]) == (Kept(1, new=False), [held.claim.id])
+    assert (new, nothing) == (Kept(0, new=False), ())
+    assert (await world.stored(held)).claim.status is Status.OFFICIAL
+
+
+async def test_more_than_five_ends_must_be_confirmed(world: World) -> None:
+    """By their number, as it is then."""
+    names = ("teams", "exchange", "sharepoint", "intune", "yammer", "teams-phone")
+    await world.register_customer(workloads=names)
+    for name in names:
+        await world.told(items=(Item(workload=name),), engagement=USAGE)
+    world.clock.set((await world.now()).replace(year=2027))
+
+    for confirmed in (None, 5, 7):
+        with pytest.raises(Refused, match="WouldEndAssociations"):
+            await put_customer(world, customer(workloads=()), confirmed_ends=confirmed)
+    _, ends = await put_customer(world, customer(workloads=()), confirmed_ends=6)
+
+    assert len(ends) == 6
+
+
+async def test_an_operator_who_dies_half_way_has_left_the_debt(world: World) -> None:
+    """The due rows are written before the registry, and run again ten minutes later (rulings 32)."""
+    held = await world.official()
+    now = await world.now()
+
+    async def busy(table: str, _: Sequence[Op]) -> None:
+        if table == "claims":
+            raise Conflict("claims: UpdateConditionNotSatisfied")
+
+    world.rows.before = busy
+    with pytest.raises(Exception, match="lost 8 races"):
+        await put_customer(world, customer(subscriptions=()))
+    world.rows.before = None
+    rows = [(row.due, row.debt) for row in await world.due_rows() if row.subject == TENANT]
+    assert rows == [(now, END_GONE_ITEMS), (now + AGAIN_AFTER, END_GONE_ITEMS)]
+
+    await world.sweep()
+
+    assert (await world.stored(held)).claim.status is Status.ENDED
+
+
+async def test_a_claim_that_was_being_submitted_meanwhile_is_found_by_the_second_run(world: World) -> None:
+    """It was judged by what the registry said before."""
+    await world.official()
+    draft = await world.draft(FABRIKAM, items=(TEAMS, SHAREPOINT), engagement=USAGE)
+
+    async def update() -> None:
+        await put_customer(world, customer(workloads=("sharepoint",), subscriptions=()))
+
+    async with world.rows.once_before("claims", update):
+        case = await world.submit(draft)
+    assert len(case.claim.items) == 2
+
+    world.clock.advance(AGAIN_AFTER)
+    await world.sweep()
+
+    assert [item.key for item in (await world.stored(case)).claim.items] == ["sharepoint"]
+
+
+async def test_a_row_about_a_tenant_that_is_not_registered_is_harmless(world: World) -> None:
+    """There is nothing by which anything could be gone."""
+    await world.ports.duework.add([DueRow(await world.now(), ADATUM, END_GONE_ITEMS)])
+
+    assert (await world.sweep()).failed == 0
+    await end_gone_items(world.ports, ADATUM, await world.now())
