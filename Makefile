@@ -15,9 +15,11 @@ FIND_PYTHON = $(or $(PYTHON),$(shell for p in python3.13 python3.12 python3.11 p
 # What is installed is named by the checksum of what was asked for: no work when nothing changed, on any branch.
 PY_LOCKS := requirements-dev.txt tests/conformance/requirements.txt
 PY_READY := .venv/.ready-$(shell cat $(PY_LOCKS) | cksum | cut -d' ' -f1)
+INFRA_LOCK := tests/infra/requirements.txt
+INFRA_READY := .venv-infra/.ready-$(shell cat $(INFRA_LOCK) | cksum | cut -d' ' -f1)
 NODE_READY := node_modules/.ready-$(shell cat package-lock.json | cksum | cut -d' ' -f1)
 
-.PHONY: help run demo token test check bench openapi docs lock clean FORCE
+.PHONY: help run demo token test check bench package infra smoke openapi docs lock clean FORCE
 
 help:  ## These lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s%s\n", $$1, $$2}' Makefile
@@ -46,6 +48,15 @@ check: $(PY_READY)  ## Lint, format, types and layers
 bench: $(PY_READY) $(NODE_READY)  ## How fast it is, as a table
 	@exec $(PY) -m tests.bench $(ARGS)
 
+package: $(PY_READY)  ## Build what is deployed, dist/cpor.zip, for the cloud's Python
+	@exec $(PY) -m tools.package
+
+infra: $(PY_READY) $(INFRA_READY)  ## Look for insecure settings in infra/ (checkov)
+	@exec $(PY) -m tools.insecure_settings
+
+smoke: $(PY_READY)  ## Ask a deployed service a few things from outside: URL=https://…/api
+	@exec $(PY) -m tools.smoke '$(URL)'
+
 openapi: $(PY_READY)  ## Write openapi.json from the table of operations
 	@exec $(PY) -m tools.openapi
 
@@ -60,16 +71,20 @@ lock: $(PY_READY)  ## Compile the requirement files and the npm lock from what i
 	@$(COMPILE) --python-version 3.11 pyproject.toml --output-file requirements.txt
 	@$(COMPILE) --python-version 3.11 pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	@$(COMPILE) --python-version 3.13 --no-deps --group worker --output-file tests/conformance/requirements.txt
+	@$(COMPILE) --python-version 3.11 --group infra --output-file $(INFRA_LOCK)
 	@npm install --package-lock-only --loglevel=error
 
 clean:  ## Remove what was installed, built and stored
-	@rm -rf .venv node_modules .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov .import_linter_cache
+	@rm -rf .venv .venv-infra node_modules .local dist .python_packages .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY_READY): $(if $(PYTHON),FORCE)
 	@python=$(FIND_PYTHON); command -v "$$python" >/dev/null \
 		|| { echo 'Python 3.11, 3.12 or 3.13 is needed, and none was found. PYTHON=<path> names one.' >&2; exit 1; }; \
 	"$$python" tools/prepare.py python $@ $(if $(PYTHON),--same-python)
+
+$(INFRA_READY): | $(PY_READY)
+	@$(PY) tools/prepare.py infra $@
 
 $(NODE_READY):
 	@$(PY) tools/prepare.py node $@

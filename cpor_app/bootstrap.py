@@ -8,10 +8,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cpor_app.adapters.blobs import AzureBlobs
-from cpor_app.adapters.catalogue import load_catalogue
+from cpor_app.adapters.catalogue import load_catalogue, load_licensing
 from cpor_app.adapters.clock import Clock, SandboxClock
 from cpor_app.adapters.content_types import sniff
-from cpor_app.adapters.hints import CUSTOMER_NOTICES, MAIL_EVENTS, POISON, QUEUES, QueueHints
+from cpor_app.adapters.hints import (
+    CLAIM_BATCHES,
+    CUSTOMER_NOTICES,
+    MAIL_EVENTS,
+    PARTNER_NOTICES,
+    POISON,
+    QUEUES,
+    QueueHints,
+)
 from cpor_app.adapters.identity import TokenSettings, TokenVerifier
 from cpor_app.adapters.ids import new_id
 from cpor_app.adapters.links import Links
@@ -22,6 +30,8 @@ from cpor_app.adapters.rows import AzureRows, Rows
 from cpor_app.adapters.smtp import SmtpMailer
 from cpor_app.adapters.storage import StorageConnection, Transport, provision
 from cpor_app.adapters.tables import TABLES
+from cpor_app.adapters.tables.batches import BatchesTable
+from cpor_app.adapters.tables.changes import ChangesTable
 from cpor_app.adapters.tables.claims import ClaimsTable
 from cpor_app.adapters.tables.duework import DueWorkTable
 from cpor_app.adapters.tables.indexes import IndexTable
@@ -29,17 +39,31 @@ from cpor_app.adapters.tables.mail_budget import MailBudgetRow
 from cpor_app.adapters.tables.registry import RegistryTable
 from cpor_app.adapters.tables.small import DryRunsTable, FailuresTable, MailsTable, RequestsTable
 from cpor_app.adapters.tables.usage import ReceiptsTable, UsageTable
+from cpor_app.adapters.tables.webhooks import WebhooksTable
 from cpor_app.adapters.texts import Texts
 from cpor_app.adapters.throttle import Throttle
+from cpor_app.adapters.webhook_calls import WebhookCalls
 from cpor_app.settings import STORAGE, Settings, SettingsError, environment
 from cpor_core.ports import Ports
 from cpor_core.rules.business_days import Calendar
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.terms import Terms
 
-__all__ = ["CUSTOMER_NOTICES", "MAIL_EVENTS", "STORAGE", "Services", "build", "end_of", "ready", "use"]
+__all__ = [
+    "CLAIM_BATCHES",
+    "CUSTOMER_NOTICES",
+    "MAIL_EVENTS",
+    "PARTNER_NOTICES",
+    "STORAGE",
+    "Services",
+    "build",
+    "end_of",
+    "ready",
+    "use",
+]
 
-CONTAINERS = ("evidence",)
+BATCH_BODIES = "batches"
+CONTAINERS = ("evidence", BATCH_BODIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +116,7 @@ def build(
     rows = AzureRows(connection, transport=transport)
     queues = AzureQueues(connection, transport=transport)
     blobs = AzureBlobs(connection, transport=transport)
+    batch_bodies = AzureBlobs(connection, BATCH_BODIES, transport=transport)
     clock = clock or (SandboxClock(rows) if settings.sandbox else Clock())
     links = Links(settings.secrets, settings.public_url)
     texts, catalogue = texts or Texts(), load_catalogue()
@@ -115,13 +140,19 @@ def build(
         mails=MailsTable(rows),
         usage=UsageTable(rows),
         receipts=ReceiptsTable(rows),
+        changes=ChangesTable(rows),
+        webhooks=WebhooksTable(rows),
+        receivers=WebhookCalls(settings.public_url, clock.real, anywhere=settings.sandbox),
         dry_runs=DryRunsTable(rows),
         blobs=blobs,
+        batches=BatchesTable(rows),
+        batch_bodies=batch_bodies,
         post=MailPost(texts, links, catalogue, mailer, settings.mail_from),
         mail_budget=MailBudgetRow(rows, Limits(settings.mail_per_minute, settings.mail_per_hour), real_now=clock.real),
         hints=QueueHints(queues),
         failures=FailuresTable(rows, queues),
         catalogue=catalogue,
+        licensing=load_licensing,
         terms=Terms(
             programme=Calendar(country=settings.programme_country, time_zone=settings.programme_time_zone),
             start_review_business_days=settings.start_review_business_days,
@@ -158,7 +189,7 @@ def build(
         pages=Pages(texts, links, catalogue, settings.public_url),
         throttle=Throttle(settings.writes_per_second),
         sniff=sniff,
-        closing=(rows.close, queues.close, blobs.close),
+        closing=(rows.close, queues.close, blobs.close, batch_bodies.close),
     )
 
 

@@ -216,6 +216,7 @@ class Settings(BaseModel):
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Return the settings. Raises SettingsError that names the setting."""
         given = {name: value for name, value in (environment() if environ is None else environ).items() if value != ""}
+        verify_references_are_resolved(given)
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
@@ -226,3 +227,16 @@ class Settings(BaseModel):
             message = "settings: CPOR_LINK_SECRETS: each secret needs 32 characters or more."
             raise SettingsError(message)
         return settings
+
+
+def verify_references_are_resolved(given: Mapping[str, str]) -> None:
+    """
+    Refuse a setting that names a secret of the vault instead of holding it; raises SettingsError.
+
+    Azure hands over the reference itself when the identity may not read the vault yet. Anybody can write that text
+    down: links must not be signed with it.
+    """
+    for name, value in given.items():
+        if name.startswith("CPOR_") and value.startswith("@Microsoft.KeyVault("):
+            message = f"settings: {name}: the Key Vault reference is not resolved. docs/deploying.md says what to do."
+            raise SettingsError(message)

@@ -31,6 +31,7 @@ class Refused(Exception):
         target: str | None = None,
         resolution: str | None = None,
         details: Sequence[Detail] = (),
+        retry_after_seconds: int | None = None,
     ) -> None:
         """Keep the parts apart, so that no reader has to parse the message."""
         super().__init__(f"{code}: {message}")
@@ -39,6 +40,7 @@ class Refused(Exception):
         self.target = target
         self.resolution = resolution
         self.details = tuple(details)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Fault(Exception):

@@ -5,15 +5,20 @@ Every port raises `Retryable` faults of `cpor_core.errors`; stores raise `Confli
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
+from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
 from cpor_core.model.catalogue import Catalogue
-from cpor_core.model.claim import Claim, Recipient
+from cpor_core.model.change import Change
+from cpor_core.model.claim import Claim, Reason, Recipient
 from cpor_core.model.history import Entry
+from cpor_core.model.licensing import Licensing
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.model.usage import MonthFigures, Receipt
+from cpor_core.model.webhook import CallOutcome, Delivery, Webhook
 from cpor_core.rules.mail_budget import Drawn, Urgency
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
@@ -21,10 +26,12 @@ from cpor_core.transitions.case import Case
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """A caller's idempotency key for one act: both are hashes, neither the key nor the body is kept."""
+    """A caller's idempotency key for one act: key and body are hashes, neither is kept as it was sent."""
 
     key: str
     body: str
+    organisation: str
+    """Within it, a key stands for one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,20 +198,40 @@ class Registry(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """The first answer to a keyed request that is about no claim, as it was sent."""
+
+    status: int
+    body: bytes
+    media_type: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class KeptRequest:
-    """A keyed creation: who asked for what, and the claim id that it leads to."""
+    """A keyed request: what was asked for, and the claim that it leads to or is about; empty if it is about none."""
 
     body: str
     claim_id: str
     act_id: str
     at: datetime
+    answer: KeptAnswer | None = None
+    """Of a request about no claim, once it is answered; otherwise the answer lies with the claim."""
+    mark: str | None = None
+    """What the store said when the row was read or written."""
 
 
 class Requests(Protocol):
-    """Keyed creations, by organisation and hashed key."""
+    """Keyed requests, by organisation and hashed key; each call is one request, a lost insert two."""
 
-    async def begin(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest | None:
-        """Insert; returns the request that is there already when the insert was lost, None when it was won."""
+    async def begin(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest:
+        """Insert; returns the request that is there now: this one, or another that was there before."""
+
+    async def keep(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest:
+        """Write over the row of that mark. Raises `Conflict`."""
+
+    async def release(self, organisation: str, key: str, mark: str) -> None:
+        """Delete the row of that mark: the key is free again. Raises `Conflict`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +296,141 @@ class DryRuns(Protocol):
         """Return the counts of the hour in which *now* lies."""
 
 
+@dataclass(frozen=True, slots=True)
+class FeedHead:
+    """Where an organisation's change feed stands; `mark` is the store's, None while there is no entry."""
+
+    last: int = 0
+    """Sequence of the newest entry."""
+    oldest: int = 1
+    """Sequence of the oldest entry that is kept."""
+    has_webhooks: bool = False
+    mark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """One thing to tell a feed: what, of which history entry, or, with number 0, of which competing claim."""
+
+    change: Change
+    number: int
+    competes_with: str | None = None
+
+    def numbered(self, sequence: int) -> "Announcement":
+        """Return it with its number in the feed."""
+        return replace(self, change=self.change.model_copy(update={"sequence": sequence}))
+
+
+class Changes(Protocol):
+    """The change feeds, one partition for each organisation."""
+
+    async def head(self, organisation: str) -> FeedHead:
+        """Return where the feed stands: one request."""
+
+    async def page(self, organisation: str, *, after: int, limit: int) -> Sequence[Change]:
+        """Return entries whose sequence is above *after*, in order: one request."""
+
+    def turn(self, organisation: str) -> AbstractAsyncContextManager[object]:
+        """Let the tasks of this process tell a feed one after the other: between processes, `Conflict` decides."""
+
+    async def told(self, organisation: str, claim_id: str) -> int:
+        """Return the number of the newest history entry of a claim that the feed was told of: one request."""
+
+    async def told_of_rival(self, organisation: str, claim_id: str, rival: str) -> bool:
+        """Whether the feed was told that a claim competes with another: one request."""
+
+    async def append(self, organisation: str, head: FeedHead, news: Sequence[Announcement]) -> FeedHead:
+        """
+        Tell news, numbered from `head.last` on: one request. Returns the new head.
+
+        Raises `Conflict` when the feed has gone on, one of the news was told before, or an earlier one was not.
+        """
+
+    async def trim(self, organisation: str, *, before: datetime) -> datetime | None:
+        """
+        Delete entries from before that instant, as many as one request takes; returns the instant of the oldest left.
+
+        Raises `Conflict`.
+        """
+
+    async def note_webhooks(self, organisation: str, *, has_webhooks: bool) -> None:
+        """Write down whether anybody is to be called. Raises `Conflict`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked(Generic[RegistryEntry]):
+    """A value as it lies in the store, and the store's opaque mark of it."""
+
+    value: RegistryEntry
+    mark: str
+
+
+class Webhooks(Protocol):
+    """Webhooks with their deliveries, one partition for each organisation."""
+
+    async def all(self, organisation: str) -> Sequence[Marked[Webhook]]:
+        """Return every webhook, by name: one request."""
+
+    async def find(self, organisation: str, name: str) -> Marked[Webhook] | None:
+        """Return one webhook: one request."""
+
+    async def write(
+        self, organisation: str, webhook: Webhook, former: Marked[Webhook] | None, made: Sequence[Delivery] = ()
+    ) -> Marked[Webhook]:
+        """Write over *former* (None: nothing was there) with up to 45 deliveries: one request. Raises `Conflict`."""
+
+    async def delete(self, organisation: str, former: Marked[Webhook]) -> None:
+        """Delete a webhook as it was read: one request. Raises `Conflict`."""
+
+    async def add(self, organisation: str, webhook: Webhook, delivery: Delivery) -> None:
+        """Write one new delivery: one request."""
+
+    async def deliveries(self, organisation: str, webhook: Webhook, *, after: str, limit: int) -> Sequence[Delivery]:
+        """Return deliveries behind the place *after*, newest first: one request."""
+
+    async def is_waiting(self, organisation: str, webhook: Webhook, now: datetime) -> bool:
+        """Whether a delivery is to be tried at *now*: one request."""
+
+    async def waiting(
+        self, organisation: str, webhook: Webhook, now: datetime, *, limit: int
+    ) -> Sequence[Marked[Delivery]]:
+        """Return deliveries that are to be tried at *now*, the longest due first: one request, and one for each."""
+
+    async def record(self, organisation: str, webhook: Webhook, before: Marked[Delivery], after: Delivery) -> None:
+        """Write what came of a try: one request. Raises `Conflict`."""
+
+    async def begin_calls(self, organisation: str, webhook: Webhook, now: datetime, until: datetime) -> str | None:
+        """Return a mark when it is for this process to call, *until* then; None while it is another's. In real time."""
+
+    async def end_calls(self, organisation: str, webhook: Webhook, mark: str) -> None:
+        """Let others call; one whose time was over has no say any more."""
+
+    def place(self, organisation: str, webhook: Webhook, delivery: Delivery) -> tuple[str, str, str]:
+        """Return table, partition and key of a delivery, for it to be forgotten."""
+
+    async def forget(self, organisation: str, key: str) -> None:
+        """Delete a delivery, and its place among those that wait; a missing one is no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswer:
+    """What came of calling a receiver; `wait` is how long it asked us to."""
+
+    outcome: CallOutcome
+    status: int | None = None
+    wait: timedelta | None = None
+
+
+class Receivers(Protocol):
+    """The partners' own servers."""
+
+    async def verify(self, url: str) -> None:
+        """Raise `Refused` for an address that could never be called."""
+
+    async def call(self, url: str, secrets: Sequence[str], name: str, delivery: Delivery) -> CallAnswer:
+        """Send one event of the webhook *name*, signed with each of *secrets*. Never raises a fault."""
+
+
 class Blobs(Protocol):
     """The bytes of evidence."""
 
@@ -282,13 +444,45 @@ class Blobs(Protocol):
         """Delete; a missing one is no error."""
 
 
+class Bodies(Protocol):
+    """What was sent with batches."""
+
+    async def put(self, name: str, data: bytes, content_type: str) -> None:
+        """Write once; the same bytes again are no error."""
+
+    async def part(self, name: str, start: int, length: int) -> bytes | None:
+        """Return *length* bytes from *start* on, None where there are none: one request."""
+
+    async def delete(self, name: str) -> None:
+        """Delete; a missing one is no error."""
+
+
+class Batches(Protocol):
+    """Batches of claims, one partition each."""
+
+    async def begin(self, batch: Batch) -> Progress:
+        """Insert; returns what is there now, this batch or another of its id: one request, a lost insert two."""
+
+    async def find(self, batch_id: str) -> Progress | None:
+        """Return a batch with how far it has come: one request."""
+
+    async def finish(self, batch: Batch, page: int, done: PageDone, outcomes: Sequence[RowOutcome]) -> None:
+        """Write down what became of a page's rows, over whatever is there: one request."""
+
+    async def outcomes(self, batch: Batch, page: int) -> Sequence[RowOutcome]:
+        """Return what became of the rows of a page that is done: one request."""
+
+    async def forget(self, batch_id: str, keeping: str) -> None:
+        """Delete every row of a batch; those of another one under its id stay. A missing one is no error."""
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """
     What a mail says, in the words of the domain.
 
-    `kind` is `notice`, `reminder` or a `MailKind` to somebody at the customer; `answerReminder` goes to the partner's
-    contact.
+    `kind` is `notice`, `reminder` or a `MailKind` to somebody at the customer; `answerReminder` or a `PartnerMailKind`
+    to the contact of the claim's partner.
     """
 
     kind: str
@@ -299,6 +493,10 @@ class Letter:
     happened_at: datetime | None = None
     """When what the mail reports came about."""
     reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
+    """Those that a partner is told of."""
+    time_zone: str = "UTC"
+    """In which a partner reads of instants."""
 
 
 class Post(Protocol):
@@ -323,6 +521,15 @@ class Hints(Protocol):
 
     async def customer_notice(self, claim_id: str) -> None:
         """Ask that what this claim owes be paid soon. Never raises a fault."""
+
+    async def partner_notice(self, claim_id: str) -> None:
+        """Ask that the partner be told soon of what this claim owes them. Never raises a fault."""
+
+    async def webhook_delivery(self, organisation: str, *, delay: timedelta | None = None) -> None:
+        """Ask that an organisation's webhooks be called soon, or after *delay*. Never raises a fault."""
+
+    async def claim_batch(self, batch_id: str, page: int) -> None:
+        """Ask that a page of a batch be dealt with soon. Never raises a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,13 +571,20 @@ class Ports:
     mails: Mails
     usage: UsageFigures
     receipts: Receipts
+    changes: Changes
+    webhooks: Webhooks
+    receivers: Receivers
     dry_runs: DryRuns
     blobs: Blobs
+    batches: Batches
+    batch_bodies: Bodies
     post: Post
     mail_budget: MailBudget
     hints: Hints
     failures: Failures
     catalogue: Catalogue
+    licensing: Callable[[], Licensing]
+    """Read when a feed first needs it."""
     terms: Terms
     new_id: Callable[[], str]
     real_now: Callable[[], datetime]

@@ -20,7 +20,10 @@ from cpor_core.model.claim import (
     Status,
 )
 from cpor_core.model.slot import Slot
-from cpor_core.rules.next_step import NextStep, next_step
+from cpor_core.rules.next_step import NextStep, next_step, stands_still
+from cpor_core.rules.terms import Terms
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import settle
 
 
 class EvidenceView(Value):
@@ -110,14 +113,24 @@ class AssociationView(Value):
     end_reason: Reason | None
 
 
+def shown(case: Case, now: datetime, terms: Terms) -> ClaimView:
+    """Return what callers see of a stored case at *now*."""
+    return claim_view(case.claim, settle(case, now).claim, case.slots, now, terms)
+
+
+def entity_tag(case: Case, now: datetime) -> str:
+    """Return the ETag of a stored case at *now*."""
+    return etag(case.claim, settle(case, now).claim, case.slots, now)
+
+
 def etag(stored: Claim, shown: Claim, slots: Mapping[str, Slot], now: datetime) -> str:
     """Return the entity tag of a claim: stored versions of claim and slots, and the effective state (rulings 40)."""
     versions = []
     if stored.status is not Status.DRAFT and stored.status not in CLOSED:  # else nobody reads, or needs, the slots
         versions = [f"{item.key}:{slots[item.key].version}" for item in stored.items]
     ended = ",".join(item.key for item in shown.ended_items)
-    competing = is_competing(shown, slots, now)
-    told = f"{stored.id}|{stored.version}|{'|'.join(sorted(versions))}|{shown.status}|{ended}|{competing}"
+    others = f"{is_competing(shown, slots, now)}|{stands_still(shown, slots, now)}"
+    told = f"{stored.id}|{stored.version}|{'|'.join(sorted(versions))}|{shown.status}|{ended}|{others}"
     return f'"{hashlib.sha256(told.encode()).hexdigest()[:32]}"'
 
 
@@ -133,7 +146,7 @@ def is_competing(shown: Claim, slots: Mapping[str, Slot], now: datetime) -> bool
     )
 
 
-def claim_view(stored: Claim, shown: Claim, slots: Mapping[str, Slot], now: datetime) -> ClaimView:
+def claim_view(stored: Claim, shown: Claim, slots: Mapping[str, Slot], now: datetime, terms: Terms) -> ClaimView:
     """Return what a caller sees of the effective claim *shown*, of which *stored* is kept."""
     return ClaimView(
         id=shown.id,
@@ -150,7 +163,7 @@ def claim_view(stored: Claim, shown: Claim, slots: Mapping[str, Slot], now: date
         status=shown.status,
         status_reason=shown.status_reason,
         competing=is_competing(shown, slots, now),
-        next_step=next_step(shown, now),
+        next_step=next_step(shown, slots, now, terms),
         evidence=tuple(EvidenceView(**evidence.model_dump(exclude={"blob"})) for evidence in shown.evidence),
         acknowledgements=shown.acknowledgements,
         window=window_view(shown),

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -112,7 +113,9 @@ class Host:
     def _app(self) -> Starlette:
         http = self._config.host.extensions.http
         functions = HttpTriggers(self._functions, self._invoker, http.custom_headers)
-        return Starlette(routes=[*self._admin.routes, Mount("/", functions)])
+        everything = Mount("/", functions)
+        everything.path_regex = re.compile(everything.path_regex.pattern, re.DOTALL)  # addresses with a line break too
+        return Starlette(routes=[*self._admin.routes, everything])
 
     def _prepared(self, function: Function) -> Work | None:
         """Return what keeps the function running, and note how to run it by hand. Raises CannotStart."""

@@ -16,7 +16,8 @@ from pydantic import AliasChoices
 from cpor_app.settings import STORAGE, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNTIME, DEVELOPMENT, WORKER = "requirements.txt", "requirements-dev.txt", "tests/conformance/requirements.txt"
+RUNTIME, DEVELOPMENT = "requirements.txt", "requirements-dev.txt"
+WORKER, INFRA = "tests/conformance/requirements.txt", "tests/infra/requirements.txt"
 PINNED = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[\w.]+)(?P<marker> ; [^\\]+?)?(?: --hash=sha256:[0-9a-f]{64})+")
 COMMANDS = {"help", "run", "demo", "token", "test", "bench", "check"}
 
@@ -50,7 +51,7 @@ def in_git(*arguments: str) -> list[str]:
     return answer.stdout.splitlines()
 
 
-@pytest.mark.parametrize("file", [RUNTIME, DEVELOPMENT, WORKER])
+@pytest.mark.parametrize("file", [RUNTIME, DEVELOPMENT, WORKER, INFRA])
 def test_every_requirement_is_pinned_with_hashes_and_nothing_else_is_said(file: str) -> None:
     """One version, its hashes, and perhaps a marker: no options, no addresses."""
     assert [line for line in requirements(file) if not PINNED.fullmatch(line)] == []
@@ -68,11 +69,12 @@ def test_all_that_is_asked_for_is_pinned() -> None:
     match settings:
         case {
             "project": {"dependencies": [*runtime]},
-            "dependency-groups": {"dev": [*development], "worker": [*worker]},
+            "dependency-groups": {"dev": [*development], "worker": [*worker], "infra": [*infra]},
         }:
             assert asked_for(runtime) <= {name for name, _ in pins(RUNTIME)}
             assert asked_for(development) <= {name for name, _ in pins(DEVELOPMENT)}
             assert asked_for(worker) == {name for name, _ in pins(WORKER)}
+            assert asked_for(infra) <= {name for name, _ in pins(INFRA)}
         case _:
             pytest.fail("pyproject.toml has lost its dependencies")
 
@@ -147,6 +149,9 @@ def test_what_a_machine_makes_stays_out_of_version_control() -> None:
         ".mypy_cache/x",
         "local.settings.json",
         ".env",
+        ".venv-infra/x",
+        ".python_packages/x",
+        "dist/x",
     ]
 
     assert in_git("check-ignore", *made) == made

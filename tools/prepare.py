@@ -17,18 +17,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV_PYTHON = ROOT / ".venv" / "bin" / "python"
+INFRA_VENV = ROOT / ".venv-infra"
 NODE_AT_LEAST = 20
 
 
 def main() -> int:
     """Install one kind of packages, unless *ready*, the file that says so, is there. Anything said goes to stderr."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=["python", "node"])
+    parser.add_argument("kind", choices=["python", "infra", "node"])
     parser.add_argument("ready", type=Path, help="the file that stands for all being installed")
     parser.add_argument("--same-python", action="store_true", help="install anew if .venv is of another Python version")
     options = parser.parse_args()
     ready: Path = ROOT / options.ready
-    install = _install_python if options.kind == "python" else _install_node
+    install = {"python": _install_python, "infra": _install_infra, "node": _install_node}[options.kind]
 
     with _one_at_a_time():
         if ready.exists() and not (options.same_python and _venv_version() != sys.version):
@@ -57,6 +58,15 @@ def _install_python() -> None:
     _run([*pip, "-r", ROOT / "requirements-dev.txt"])
     # Microsoft's worker library says that it wants Python 3.13, and works on 3.11.
     _run([*pip, "--no-deps", "--ignore-requires-python", "-r", ROOT / "tests" / "conformance" / "requirements.txt"])
+
+
+def _install_infra() -> None:
+    """Make `.venv-infra` anew: checkov, which pins much that others need in other versions."""
+    _say("Installing checkov into .venv-infra; about half a minute …")
+    _run([sys.executable, "-m", "venv", "--clear", str(INFRA_VENV)])
+    pip = [str(INFRA_VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
+    # Without looking at what wants what: the reader of Bicep is a newer one than checkov asks for.
+    _run([*pip, "--require-hashes", "--no-deps", "-r", ROOT / "tests" / "infra" / "requirements.txt"])
 
 
 def _install_node() -> None:

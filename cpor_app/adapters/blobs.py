@@ -1,4 +1,4 @@
-"""Evidence: blobs that are written once and read whole."""
+"""Evidence, and what was sent with batches: blobs that are written once."""
 
 from __future__ import annotations
 
@@ -65,8 +65,15 @@ class AzureBlobs:
 
     async def get(self, name: str) -> bytes | None:
         """Return the bytes, or None where there are none."""
+        return await self._read(name, None, None)
+
+    async def part(self, name: str, start: int, length: int) -> bytes | None:
+        """Return *length* bytes from *start* on, or None where there are none."""
+        return await self._read(name, start, length)
+
+    async def _read(self, name: str, start: int | None, length: int | None) -> bytes | None:
         try:
-            return await (await self._blob(name).download_blob()).readall()
+            return await (await self._blob(name).download_blob(start, length)).readall()
         except ResourceNotFoundError as error:
             if getattr(error, "error_code", None) == "ContainerNotFound":
                 raise storage.as_fault(error) from error

@@ -1,4 +1,4 @@
-"""Reads the catalogue of engagements out of the file that people keep."""
+"""Reads the catalogue out of its files: the engagements, which people keep, and the ids of service plans, made."""
 
 import tomllib
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from cpor_core.model.catalogue import Catalogue
+from cpor_core.model.licensing import Licensing
 
 _LISTS = ("workloads", "products")
 
@@ -15,6 +16,23 @@ _LISTS = ("workloads", "products")
 def load_catalogue() -> Catalogue:
     """Return the catalogue, read and checked once a process. Raises ValueError with what is wrong in the file."""
     return read_catalogue(files("cpor_app.catalogue").joinpath("engagements.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def load_licensing() -> Licensing:
+    """Return which service plans are which workload, read once a process, when a report of Graph first comes."""
+    text = files("cpor_app.catalogue").joinpath("service_plans.toml").read_text(encoding="utf-8")
+    return read_licensing(text, load_catalogue())
+
+
+def read_licensing(text: str, catalogue: Catalogue) -> Licensing:
+    """Return what is written in *text*. Raises ValueError unless it has exactly the workloads of *catalogue*."""
+    written = tomllib.loads(text)
+    known = {item.id for engagement in catalogue.engagements for item in engagement.workloads or ()}
+    odd = sorted(known ^ set(written["workloads"]))
+    if odd:
+        raise ValueError(f"service plans and engagements differ in their workloads: {', '.join(odd)}")
+    return Licensing(workloads=written["workloads"], free_skus=written["skus"]["free"])
 
 
 def read_catalogue(text: str) -> Catalogue:

@@ -1,6 +1,9 @@
 """Letters to customers and partners: what the core wants said, in words, handed to the mail system."""
 
-from typing import Protocol
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import NamedTuple, Protocol
+from zoneinfo import ZoneInfo
 
 from cpor_app.adapters.harmless import safe_contact_name
 from cpor_app.adapters.links import Links
@@ -15,10 +18,12 @@ from cpor_app.adapters.texts import (
     PartnerMailKind,
     RenderedMail,
     Texts,
+    Why,
 )
 from cpor_core.model.catalogue import Catalogue
-from cpor_core.model.claim import RecipientKind
+from cpor_core.model.claim import OPEN, Claim, Item, RecipientKind, Status
 from cpor_core.ports import Letter
+from cpor_core.transitions.life import is_disputable
 
 
 class Mailer(Protocol):
@@ -62,16 +67,25 @@ class MailPost:
         return self._texts.mail(MailKind(letter.kind), language, self._facts(letter))
 
     def _partner_facts(self, letter: Letter) -> PartnerMailFacts:
-        claim, time = letter.claim, letter.claim.time_to_answer
+        claim, kind = letter.claim, PartnerMailKind(letter.kind)
+        days = _days(letter, kind)
         return PartnerMailFacts(
             claim_name=claim.name,
             claim_id=claim.id,
             customer_domain=claim.domain,
             engagement_name=engagement_name(self._catalogue, claim),
             contact_name=letter.recipient.name,
-            asked=tuple(Asked(reason) for reason in claim.requested),
-            time_zone=time.time_zone if time is not None else "UTC",
-            last_day=time.last_day if time is not None else None,
+            asked=tuple(Asked(reason) for reason in _asked(letter, kind)),
+            why=tuple(Why(reason) for reason in letter.reasons if reason.value in set(Why)),
+            time_zone=days.time_zone,
+            last_day=days.last_day,
+            until=claim.due if is_disputable(claim) else None,
+            happened_at=letter.happened_at,
+            items=item_names(self._catalogue, claim, _items(letter, kind)),
+            remaining_items=item_names(self._catalogue, claim, _remaining(claim)),
+            upheld=claim.disputed_before,
+            held=claim.status is Status.OFFICIAL,
+            awaits_customer=claim.status is Status.AWAITING_CUSTOMER,
         )
 
     def _facts(self, letter: Letter) -> MailFacts:
@@ -96,3 +110,53 @@ class MailPost:
             closing=Closing.of(letter.reason) if letter.kind == MailKind.CLOSING else None,
             can_undo=claim.undoable,
         )
+
+
+class _Day(NamedTuple):
+    """A last day, and the time zone in which it ends and everything else in the mail is told."""
+
+    time_zone: str
+    last_day: date | None = None
+
+
+def _days(letter: Letter, kind: PartnerMailKind) -> _Day:
+    """Return the day of which a mail to a partner speaks: in their zone, or where it is the customer's in that."""
+    claim, time, promised = letter.claim, letter.claim.time_to_answer, letter.claim.promise
+    if kind in _OF_THE_CUSTOMERS_TIME and promised is not None:
+        stands = kind is not PartnerMailKind.DECLINED or claim.undoable
+        return _Day(promised.time_zone, promised.last_day if stands else None)
+    if kind is PartnerMailKind.EVIDENCE_ASKED and claim.evidence_by is not None:
+        last = claim.evidence_by.astimezone(ZoneInfo(letter.time_zone)) - timedelta(microseconds=1)
+        return _Day(letter.time_zone, last.date())
+    if claim.status is Status.PARTNER_ACTION_REQUIRED and time is not None:
+        return _Day(time.time_zone, time.last_day)
+    return _Day(letter.time_zone)
+
+
+_OF_THE_CUSTOMERS_TIME = frozenset(
+    {PartnerMailKind.CUSTOMER_TOLD, PartnerMailKind.DECLINED, PartnerMailKind.DECLINE_UNDONE}
+)
+
+
+def _asked(letter: Letter, kind: PartnerMailKind) -> Iterable[str]:
+    """Return what is asked for: of a holder what stands in the debt, of anybody else what their claim waits for."""
+    if kind is PartnerMailKind.EVIDENCE_ASKED:
+        return letter.reasons
+    return letter.claim.requested if letter.claim.status is Status.PARTNER_ACTION_REQUIRED else ()
+
+
+def _items(letter: Letter, kind: PartnerMailKind) -> Iterable[Item]:
+    """Return the items that a mail is about: those of the act, or all that the claim has."""
+    claim, at = letter.claim, letter.happened_at
+    if kind is PartnerMailKind.ITEMS_STRUCK:
+        return [struck.item for struck in claim.struck if struck.at == at]
+    if kind is PartnerMailKind.ITEMS_ENDED:
+        ended = {one.key for one in claim.ended_items if one.at == at}
+        return [item for item in claim.items if item.key in ended]
+    return [item for item in claim.items if claim.holds(item.key)]
+
+
+def _remaining(claim: Claim) -> Iterable[Item]:
+    """Return what goes on; nothing does of a claim that is closed."""
+    goes_on = claim.status is Status.OFFICIAL or claim.status in OPEN
+    return [item for item in claim.items if goes_on and claim.holds(item.key)]

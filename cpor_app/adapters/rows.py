@@ -97,7 +97,14 @@ class Delete:
     etag: str | None = None
 
 
-Op: TypeAlias = Insert | Put | Replace | Delete
+@dataclass(frozen=True, slots=True)
+class Require:
+    """A row that must be there, whatever it says; it is left as it is. Only beside others, in a transaction."""
+
+    key: str
+
+
+Op: TypeAlias = Insert | Put | Replace | Delete | Require
 
 
 class Rows(Protocol):
@@ -131,8 +138,8 @@ class Rows(Protocol):
         Returns the new versions of the rows that were written, by key: what was just written can be written over
         without reading it again.
 
-        Raises `Conflict` when a row to insert is there already or a row under an ETag was changed or deleted, and
-        ValueError for what storage could never take.
+        Raises `Conflict` when a row to insert is there already, a row under an ETag was changed or deleted, or one that
+        is required is not there, and ValueError for what storage could never take.
 
         A write whose answer was lost is sent again by the SDK, and then meets itself: a `Conflict` may be our own
         doing, and after `StorageBusy` the write may or may not have happened. Callers read the newest row and compare
@@ -240,9 +247,11 @@ def verify_ops(partition: str, ops: tuple[Op, ...]) -> None:
     for op in ops:
         if isinstance(op, Replace | Delete) and op.etag == "":
             raise ValueError(f"{op.key}: an empty ETag is no version.")
-        if not isinstance(op, Delete):
+        if not isinstance(op, Delete | Require):
             _verify_values(partition, op.key, op.values)
     size = sum(_bytes_on_the_wire(partition, op) for op in ops)
+    if len(ops) == 1 and isinstance(ops[0], Require):
+        raise ValueError("A row is required for the sake of others.")
     if len(ops) > 1 and size > MAX_TRANSACTION_BYTES:
         raise ValueError(f"A transaction has at most {MAX_TRANSACTION_BYTES} bytes, not {size}.")
 
@@ -295,7 +304,7 @@ def _verified_size(name: str, value: Cell) -> int:
 
 def _bytes_on_the_wire(partition: str, op: Op) -> int:
     size = OP_BYTES + COPIES_OF_KEYS * 3 * len(partition + op.key)  # 3: `|` is `%7C` in an address
-    if isinstance(op, Delete):
+    if isinstance(op, Delete | Require):
         return size
     for name, value in op.values.items():
         size += 2 * len(name) + 40  # the name, once more for the type, and the type
@@ -334,6 +343,8 @@ async def _write_one(client: TableClient, partition: str, op: Op) -> Mapping[str
             # Not `delete_entity`, which hides that the row had gone.
             await client.submit_transaction([_operation(partition, op)], **_AGAIN)
             return {}
+        case Require():  # refused by `verify_ops`
+            return {}
         case _:
             assert_never(op)
     return {op.key: str(written["etag"])}
@@ -352,12 +363,14 @@ async def _write_all(client: TableClient, partition: str, ops: tuple[Op, ...]) -
                 continue
             raise
         told = zip(left, written, strict=True)
-        return {op.key: str(metadata["etag"]) for op, metadata in told if not isinstance(op, Delete)}
+        return {op.key: str(metadata["etag"]) for op, metadata in told if not isinstance(op, Delete | Require)}
     return {}
 
 
 def _operation(partition: str, op: Op) -> Any:
     match op:
+        case Require():
+            return ("update", {"PartitionKey": partition, "RowKey": op.key}, {"mode": UpdateMode.MERGE})
         case Insert():
             return ("create", _entity(partition, op))
         case Put():
@@ -377,7 +390,7 @@ def _operation(partition: str, op: Op) -> Any:
 def _is_conflict(error: HttpResponseError, ops: tuple[Op, ...]) -> bool:
     if error.status_code == HTTPStatus.NOT_FOUND:
         # Only a row under an ETag can have gone; else it is the table that is missing.
-        return _code(error) != "TableNotFound" and any(isinstance(op, Replace | Delete) for op in ops)
+        return _code(error) != "TableNotFound" and any(isinstance(op, Replace | Delete | Require) for op in ops)
     return error.status_code in {HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED}
 
 

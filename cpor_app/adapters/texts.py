@@ -55,9 +55,22 @@ class MailKind(StrEnum):
 
 
 class PartnerMailKind(StrEnum):
-    """The mails to a partner's contact; each has a folder in `templates/partner`."""
+    """The mails to a partner's contact; the words of each are a file in `templates/partner`."""
 
     ANSWER_REMINDER = "answerReminder"
+    INFORMATION_REQUESTED = "informationRequested"
+    CUSTOMER_UNREACHABLE = "customerUnreachable"
+    EVIDENCE_ASKED = "evidenceAsked"
+    ITEMS_STRUCK = "itemsStruck"
+    CUSTOMER_TOLD = "customerTold"
+    DECLINED = "declined"
+    DECLINE_UNDONE = "declineUndone"
+    MADE_OFFICIAL = "madeOfficial"
+    REJECTED = "rejected"
+    FINALLY_REJECTED = "finallyRejected"
+    ITEMS_ENDED = "itemsEnded"
+    ENDED = "ended"
+    COMPETING = "competing"
 
 
 class Asked(StrEnum):
@@ -69,6 +82,24 @@ class Asked(StrEnum):
     PARTNER_SERVICE_MISSING = "partnerServiceMissing"
     PRODUCTS_MISSING = "productsMissing"
     CUSTOMER_UNREACHABLE = "customerUnreachable"
+
+
+class Why(StrEnum):
+    """Why a claim was refused or an association ended, as a partner is told; the values are the core's reasons."""
+
+    INSUFFICIENT_EVIDENCE = "insufficientEvidence"
+    CUSTOMER_CONSENT_MISSING = "customerConsentMissing"
+    PRODUCTS_MISSING = "productsMissing"
+    EVIDENCE_UNAVAILABLE = "evidenceUnavailable"
+    PARTNER_REQUEST = "partnerRequest"
+    NO_PARTNER_RESPONSE = "noPartnerResponse"
+    LOST_ARBITRATION = "lostArbitration"
+    ALL_ITEMS_STRUCK = "allItemsStruck"
+    SUBSCRIPTION_ENDED = "subscriptionEnded"
+    REVOKED_BY_PROGRAMME = "revokedByProgramme"
+    PARTNER_DISASSOCIATED = "partnerDisassociated"
+    CUSTOMER_OPTED_OUT = "customerOptedOut"
+    SUPERSEDED = "superseded"
 
 
 class Closing(StrEnum):
@@ -204,9 +235,22 @@ class PartnerMailFacts:
     engagement_name: str
     contact_name: str | None = None
     asked: tuple[Asked, ...] = ()
+    why: tuple[Why, ...] = ()
     time_zone: str = "UTC"
     last_day: date | None = None
-    """The last day on which the partner may answer."""
+    """The last day on which the partner may answer, or the customer may decline or take a refusal back."""
+    until: datetime | None = None
+    """Until when a rejection can be disputed; None where it cannot."""
+    happened_at: datetime | None = None
+    items: tuple[str, ...] = ()
+    """What the mail is about."""
+    remaining_items: tuple[str, ...] = ()
+    """What the claim or association still has."""
+    upheld: bool = False
+    """The claim was approved by upholding a dispute."""
+    held: bool = False
+    """The claim that another competes with is an official association."""
+    awaits_customer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +334,26 @@ _NEEDED_BY_MAIL: Mapping[MailKind, tuple[str, ...]] = {
 }
 _NEEDED_BY_PARTNER_MAIL: Mapping[PartnerMailKind, tuple[str, ...]] = {
     PartnerMailKind.ANSWER_REMINDER: ("last_day",),
+    PartnerMailKind.INFORMATION_REQUESTED: ("last_day",),
+    PartnerMailKind.CUSTOMER_UNREACHABLE: ("last_day",),
+    PartnerMailKind.EVIDENCE_ASKED: ("last_day",),
+    PartnerMailKind.CUSTOMER_TOLD: ("last_day",),
+    PartnerMailKind.DECLINE_UNDONE: ("last_day", "happened_at"),
+    **dict.fromkeys(
+        (
+            PartnerMailKind.ITEMS_STRUCK,
+            PartnerMailKind.DECLINED,
+            PartnerMailKind.MADE_OFFICIAL,
+            PartnerMailKind.REJECTED,
+            PartnerMailKind.FINALLY_REJECTED,
+            PartnerMailKind.ITEMS_ENDED,
+            PartnerMailKind.ENDED,
+        ),
+        ("happened_at",),
+    ),
+    PartnerMailKind.COMPETING: (),
 }
+_PARTNER_TEMPLATES = ("base/partner_subject.txt", "base/partner_mail.txt", "base/partner_mail.html")
 _NEEDED_BY_PAGE: Mapping[Stage, tuple[str, ...]] = {
     Stage.DECLINED: ("happened_at",),
     Stage.OFFICIAL: ("since",),
@@ -387,7 +450,9 @@ class Texts:
         language = self.supported(language) or SOURCE_LANGUAGE
         facts = _harmless(facts)
         short = replace(facts, partner_name=plain_line(facts.partner_name, MAX_SUBJECT_NAME_CHARACTERS))
-        return self._written(kind.name.lower(), language, facts, short)
+        folder = kind.name.lower()
+        templates = (f"{folder}/subject.txt", f"{folder}/body.txt", f"{folder}/body.html")
+        return self._written(templates, language, facts, short)
 
     def partner_mail(self, kind: PartnerMailKind, language: str, facts: PartnerMailFacts) -> RenderedMail:
         """Write a mail to a partner, else as `mail` does."""
@@ -395,15 +460,21 @@ class Texts:
         language = self.supported(language) or SOURCE_LANGUAGE
         facts = _harmless(facts)
         short = replace(facts, claim_name=plain_line(facts.claim_name, MAX_SUBJECT_NAME_CHARACTERS))
-        return self._written(f"partner/{kind.name.lower()}", language, facts, short)
+        return self._written(_PARTNER_TEMPLATES, language, facts, short, kind=kind.name.lower())
 
     def _written(
-        self, folder: str, language: str, facts: MailFacts | PartnerMailFacts, short: MailFacts | PartnerMailFacts
+        self,
+        templates: tuple[str, str, str],
+        language: str,
+        facts: MailFacts | PartnerMailFacts,
+        short: MailFacts | PartnerMailFacts,
+        **more: str,
     ) -> RenderedMail:
-        """Write a mail from its folder; *short* are the facts as a subject has room for them."""
-        subject = _without_controls(self._render(f"{folder}/subject.txt", language, facts.time_zone, facts=short))
-        text = self._render(f"{folder}/body.txt", language, facts.time_zone, facts=facts)
-        html = self._render(f"{folder}/body.html", language, facts.time_zone, facts=facts, subject=subject)
+        """Write a mail by its templates for subject, text and HTML; *short* are the facts as a subject has room."""
+        for_subject, for_text, for_html = templates
+        subject = _without_controls(self._render(for_subject, language, facts.time_zone, facts=short, **more))
+        text = self._render(for_text, language, facts.time_zone, facts=facts, **more)
+        html = self._render(for_html, language, facts.time_zone, facts=facts, subject=subject, **more)
         return RenderedMail(subject, re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", html, language)
 
     def page(self, language: str, facts: PageFacts) -> str:
@@ -491,6 +562,7 @@ class Texts:
             max_reason=MAX_REASON_CHARACTERS,
             Closing=Closing,
             Asked=Asked,
+            Why=Why,
         )
         return environment
 

@@ -10,13 +10,14 @@ from cpor_app.triggers.http import PARTNER, PARTNER_ADMIN, Answer, Call, QueryFl
 from cpor_core.model.base import Guid, PartnerId, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, Claim, Reason, Status
 from cpor_core.model.usage import Month
+from cpor_core.rules.advice import Advice
+from cpor_core.rules.terms import Terms
 from cpor_core.rules.usage_figures import UsageRow
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases import submission, usage
-from cpor_core.use_cases.acts import entity_tag
 from cpor_core.use_cases.listing import own_claims
-from cpor_core.views import AssociationView, association_view
+from cpor_core.views import AssociationView, association_view, entity_tag
 
 blueprint = func.Blueprint()
 
@@ -50,6 +51,12 @@ class ListedAssociations(Value):
 
     value: tuple[AssociationView, ...]
     next_link: str | None = LEFT_OUT
+
+
+class ListedAdvice(Value):
+    """What a partner would tell the customer."""
+
+    value: tuple[Advice, ...]
 
 
 class Usage(Value):
@@ -131,7 +138,7 @@ async def end_association(call: Call) -> Answer:
     """Its items are free at once; the customer gets a closing mail."""
     case = await call.own_case(association_of)
     now = await call.now()
-    intent = call.intent(words=call.body(EndReason).reason, at=now, answers=association_of)
+    intent = call.intent(words=call.body(EndReason).reason, at=now, answers=answered)
     after = await submission.end(call.ports, case, call.actor(), now, Reason.PARTNER_DISASSOCIATED, intent)
     return await _association(call, after)
 
@@ -161,10 +168,37 @@ async def get_usage(call: Call) -> Answer:
     return Answer(200, Usage(value=tuple(rows)))
 
 
+@operation(
+    blueprint,
+    name="get_advice",
+    method="GET",
+    route="associations/{associationId}/advice",
+    summary="What you would tell the customer from these figures",
+    tag="Associations",
+    roles=PARTNER,
+    answers={200: ListedAdvice},
+    refusals=("NotFound",),
+)
+async def get_advice(call: Call) -> Answer:
+    """
+    Seats that nobody has, seats that nobody uses, use that falls; each with the figures that it rests on.
+
+    It shows what the usage figures show, and leaves the same receipt.
+    """
+    case = await call.own_case()
+    reader = usage.Reader(call.who, call.kind.value)
+    return Answer(200, ListedAdvice(value=tuple(await usage.read_advice(call.ports, case, reader, await call.now()))))
+
+
 async def _association(call: Call, case: Case) -> Answer:
     now = await call.now()
     headers = {"ETag": entity_tag(case, now), **call.repeatability()}
     return Answer(200, association_of(case, now), headers=headers)
+
+
+def answered(case: Case, now: datetime, _: Terms) -> AssociationView:
+    """Return what an act on an association answers."""
+    return association_of(case, now)
 
 
 def association_of(case: Case, now: datetime) -> AssociationView:

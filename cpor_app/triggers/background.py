@@ -3,15 +3,21 @@
 import json
 import logging
 import re
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import azure.functions as func
 
-from cpor_app.bootstrap import CUSTOMER_NOTICES, MAIL_EVENTS, STORAGE, ready
+from cpor_app.bootstrap import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, STORAGE, ready
 from cpor_app.triggers.mail_events import reports
-from cpor_core.errors import Retryable
-from cpor_core.ports import Failure
-from cpor_core.rules.identifiers import is_claim_id
-from cpor_core.use_cases.debts import pay
+from cpor_core.errors import Conflict, Retryable
+from cpor_core.ports import Failure, Ports
+from cpor_core.rules.identifiers import is_batch_id, is_claim_id
+from cpor_core.use_cases.batches import process_page
+from cpor_core.use_cases.calling import call_receivers
+from cpor_core.use_cases.debts import pay_customer, pay_partner
+from cpor_core.use_cases.mailing import Paid
 from cpor_core.use_cases.sweep import sweep
 
 blueprint = func.Blueprint()
@@ -27,7 +33,29 @@ async def notify_customer(message: func.QueueMessage) -> None:
     What can't be paid for now is not an error: the due row tries again (rulings 42). A message that is none of ours
     goes to the poison queue.
     """
-    claim_id = _claim_id(message.get_body())
+    await _paid(pay_customer, _claim_id(message.get_body()))
+
+
+@blueprint.function_name("notify_partner")
+@blueprint.queue_trigger(arg_name="message", queue_name=PARTNER_NOTICES, connection=STORAGE)
+async def notify_partner(message: func.QueueMessage) -> None:
+    """
+    Send the mails that one claim owes to its partner, and to partners with whom it competes, or call webhooks.
+
+    What can't be sent now is not an error: the due row tries again. A message that is none of ours goes to the poison
+    queue.
+    """
+    organisation = _organisation(message.get_body())
+    if organisation is None:
+        await _paid(pay_partner, _claim_id(message.get_body()))
+        return
+    try:
+        await call_receivers((await ready()).ports, organisation)
+    except Retryable as fault:
+        log.warning("webhooks of %s: %s, a due row goes on", organisation, type(fault).__name__)
+
+
+async def _paid(pay: Callable[[Ports, str, datetime], Awaitable[Paid]], claim_id: str) -> None:
     try:
         services = await ready()
         paid = await pay(services.ports, claim_id, await services.ports.now())
@@ -38,11 +66,42 @@ async def notify_customer(message: func.QueueMessage) -> None:
         log.info("claim %s: delayed, its due row tries again", claim_id)
 
 
+@blueprint.function_name("process_claim_batch")
+@blueprint.queue_trigger(arg_name="message", queue_name=CLAIM_BATCHES, connection=STORAGE)
+async def process_claim_batch(message: func.QueueMessage) -> None:
+    """
+    Make drafts of one page of a batch, and write down what became of each row.
+
+    A page that is done is left alone. One that can't be ended now is sent again by the batch's due row. A message that
+    is none of ours goes to the poison queue.
+    """
+    batch_id, page = _batch_page(message.get_body())
+    try:
+        services = await ready()
+        await process_page(services.ports, batch_id, page, await services.ports.now())
+    except (Retryable, Conflict) as fault:
+        log.warning("batch %s, page %d: %s, its due row tries again", batch_id, page, type(fault).__name__)
+
+
 @blueprint.function_name("record_failed_customer_notice")
 @blueprint.queue_trigger(arg_name="message", queue_name=f"{CUSTOMER_NOTICES}-poison", connection=STORAGE)
 async def record_failed_customer_notice(message: func.QueueMessage) -> None:
     """Keep a message that could not be processed, where the operator sees it and can put it back."""
     await _record_failed(message, CUSTOMER_NOTICES, ("claimId",))
+
+
+@blueprint.function_name("record_failed_partner_notice")
+@blueprint.queue_trigger(arg_name="message", queue_name=f"{PARTNER_NOTICES}-poison", connection=STORAGE)
+async def record_failed_partner_notice(message: func.QueueMessage) -> None:
+    """Keep a message that could not be processed, where the operator sees it and can put it back."""
+    await _record_failed(message, PARTNER_NOTICES, ("claimId", "organisation"))
+
+
+@blueprint.function_name("record_failed_claim_batch")
+@blueprint.queue_trigger(arg_name="message", queue_name=f"{CLAIM_BATCHES}-poison", connection=STORAGE)
+async def record_failed_claim_batch(message: func.QueueMessage) -> None:
+    """Keep a message that could not be processed, where the operator sees it and can put it back."""
+    await _record_failed(message, CLAIM_BATCHES, ("batchId", "page"))
 
 
 @blueprint.function_name("record_failed_mail_event")
@@ -105,6 +164,22 @@ def _claim_id(body: bytes) -> str:
     return claim_id
 
 
+def _organisation(body: bytes) -> str | None:
+    """Return the organisation whose webhooks a message is about, None for one about a claim. Raises ValueError."""
+    sent = json.loads(body).get("organisation")
+    return str(uuid.UUID(sent)) if sent is not None else None
+
+
+def _batch_page(body: bytes) -> tuple[str, int]:
+    """Return the batch and the page that a message names. Raises ValueError for a message that is none of ours."""
+    sent = json.loads(body)
+    batch_id, page = sent["batchId"], sent["page"]
+    if not isinstance(batch_id, str) or not is_batch_id(batch_id) or not isinstance(page, int):
+        msg = "not a message of ours: batchId or page is missing or malformed"
+        raise ValueError(msg)
+    return batch_id, page
+
+
 def _ids_only(body: bytes, names: tuple[str, ...]) -> str:
     """Return the ids of a message: what else somebody has put into the queue, addresses above all, is not kept."""
     try:
@@ -112,7 +187,9 @@ def _ids_only(body: bytes, names: tuple[str, ...]) -> str:
     except ValueError:
         return "{}"
     kept = {name: sent[name] for name in names if name in sent} if isinstance(sent, dict) else {}
-    return json.dumps({name: value for name, value in kept.items() if isinstance(value, str) and ID.fullmatch(value)})
+    return json.dumps(
+        {name: value for name, value in kept.items() if isinstance(value, str | int) and ID.fullmatch(str(value))}
+    )
 
 
 ID = re.compile(r"[0-9A-Za-z.-]{1,100}", re.ASCII)

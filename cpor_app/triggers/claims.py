@@ -24,12 +24,12 @@ from cpor_core.errors import Detail
 from cpor_core.model.base import Guid, Instant, PartnerId, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, Acknowledgements, Claim, NewClaim, Status
 from cpor_core.model.history import PROGRAMME, Entry
+from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import commenting, drafts, submission
-from cpor_core.use_cases.acts import shown
 from cpor_core.use_cases.listing import own_claims
 from cpor_core.use_cases.past import past
-from cpor_core.views import ClaimView
+from cpor_core.views import ClaimView, shown
 
 blueprint = func.Blueprint()
 
@@ -51,6 +51,15 @@ class ClaimFilters(BaseModel):
     customer_tenant_id: Guid | None = None
 
     model_config = {"alias_generator": to_camel}
+
+    def fit(self, claim: Claim) -> bool:
+        """Whether a claim, as it stands now, is of those that are wanted."""
+        return (
+            self.status in (None, claim.status)
+            and self.engagement in (None, claim.engagement, claim.filed_as)
+            and self.partner_id in (None, claim.partner_id)
+            and self.customer_tenant_id in (None, claim.tenant_id)
+        )
 
 
 class Verdict(Value):
@@ -140,7 +149,7 @@ FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEn
     keyed=True,
     etag=True,
     location=True,
-    refusals=(*FORM, "RequestInProgress", "TooManyDryRuns"),
+    refusals=(*FORM, "TooManyDryRuns"),
 )
 async def create_claim(call: Call) -> Answer:
     """The dry run answers every check that the claim would fail at submission, and stores nothing."""
@@ -166,20 +175,11 @@ async def create_claim(call: Call) -> Answer:
 async def list_claims(call: Call) -> Answer:
     """A page behind filters may be short or empty and still have a nextLink: one call looks at 500 claims at most."""
     filters = call.query(ClaimFilters)
-
-    def wanted(claim: Claim) -> bool:
-        return (
-            filters.status in (None, claim.status)
-            and filters.engagement in (None, claim.engagement, claim.filed_as)
-            and filters.partner_id in (None, claim.partner_id)
-            and filters.customer_tenant_id in (None, claim.tenant_id)
-        )
-
     kept = filters.model_dump(mode="json", by_alias=True)
     after, limit = call.page(kept)
     now = await call.now()
-    page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=wanted)
-    return call.listed([shown(case, now) for case in page.cases], page.position, kept)
+    page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=filters.fit)
+    return call.listed([shown(case, now, call.ports.terms) for case in page.cases], page.position, kept)
 
 
 @operation(
@@ -269,7 +269,7 @@ async def submit_claim(call: Call) -> Answer:
     sent = call.body(Submission)
     now = await call.now()
     if call.query(DryRun).validate_:
-        return _verdict(await submission.dry_run(call.ports, case.claim, sent.acknowledgements, now))
+        return _verdict(await submission.dry_run_of_draft(call.ports, case, sent.acknowledgements, now))
     given = sent.acknowledgements or Acknowledgements(accurate=False, customer_aware=False)
     return await call.claim(await submission.submit(call.ports, case, call.actor(), now, given, call.intent()))
 
@@ -422,13 +422,13 @@ async def comment(call: Call, case: Case, author: str) -> Answer:
     """Take a comment by *author*."""
     text, now = call.body(CommentSent).text, await call.now()
 
-    def view(after: Case, at: datetime) -> CommentView:
+    def view(after: Case, at: datetime, _: Terms) -> CommentView:
         return CommentView(sequence=after.claim.history_length, at=at, author=author, text=text)
 
     actor = call.actor() if author == "partner" else PROGRAMME
     intent = call.intent(words=text, author=author, at=now, answers=view)
     after = await commenting.comment(call.ports, case, actor, now, intent)
-    return Answer(201, view(after, now), headers=call.repeatability())
+    return Answer(201, view(after, now, call.ports.terms), headers=call.repeatability())
 
 
 def _verdict(details: Sequence[Detail]) -> Answer:

@@ -1,6 +1,6 @@
 """The customer's administrator: requests, associations and receipts of their own tenant, and every no and end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -8,14 +8,16 @@ import azure.functions as func
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
-from cpor_app.triggers.associations import association_of
+from cpor_app.triggers.associations import answered, association_of
 from cpor_app.triggers.http import CUSTOMER_ADMIN, Answer, Call, QueryFlag, operation, role_required
 from cpor_core.model.base import Instant, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, Claim, ClaimedCustomer, Item, Status
-from cpor_core.model.history import Actor, ActorKind
+from cpor_core.model.history import ADMINISTRATOR
+from cpor_core.model.slot import Slot
 from cpor_core.model.usage import Receipt
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.next_step import NextStep, next_step
+from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases import customer
@@ -95,7 +97,10 @@ async def list_requests(call: Call) -> Answer:
     after, limit = call.page()
     now = await call.now()
     cases = await cases_of(call.ports, tenant_id, now)
-    views = [(list_position(claim.created_at, claim.id), _request_view(claim, now)) for _, claim in cases]
+    views = [
+        (list_position(claim.created_at, claim.id), _request_view(claim, case.slots, now, call.ports.terms))
+        for case, claim in cases
+    ]
     return call.listed(*_page(views, after, limit))
 
 
@@ -118,7 +123,7 @@ async def decline_as_customer(call: Call) -> Answer:
     case = await _request(call)
     why, now = call.body(Why).reason, await call.now()
     intent = call.intent(words=why, author="customer", at=now, answers=_answered)
-    after = await customer.decline(call.ports, case, _actor(call), now, intent)
+    after = await customer.decline(call.ports, case, ADMINISTRATOR, now, intent)
     return await _answer(call, after)
 
 
@@ -141,7 +146,7 @@ async def undo_as_customer(call: Call) -> Answer:
     case = await _request(call)
     why, now = call.body(Why).reason, await call.now()
     intent = call.intent(words=why, author="customer", at=now, answers=_answered)
-    after = await customer.undo(call.ports, case, _actor(call), now, intent)
+    after = await customer.undo(call.ports, case, ADMINISTRATOR, now, intent)
     return await _answer(call, after)
 
 
@@ -191,8 +196,8 @@ async def end_as_customer(call: Call) -> Answer:
     """At any time."""
     case = await _request(call)
     why, now = call.body(Why).reason, await call.now()
-    intent = call.intent(words=why, author="customer", at=now, answers=association_of)
-    after = await customer.end(call.ports, case, _actor(call), now, intent)
+    intent = call.intent(words=why, author="customer", at=now, answers=answered)
+    after = await customer.end(call.ports, case, ADMINISTRATOR, now, intent)
     return Answer(200, association_of(after, now), headers=call.repeatability())
 
 
@@ -226,11 +231,7 @@ async def _request(call: Call) -> Case:
     return await request_of(call.ports, own_tenant(call), call.claim_id, await call.now())
 
 
-def _actor(call: Call) -> Actor:
-    return Actor(kind=ActorKind.CUSTOMER, id=call.who)
-
-
-def _request_view(shown: Claim, now: datetime) -> RequestView:
+def _request_view(shown: Claim, slots: Mapping[str, Slot], now: datetime, terms: Terms) -> RequestView:
     return RequestView(
         id=shown.id,
         claim_id=shown.id,
@@ -241,17 +242,17 @@ def _request_view(shown: Claim, now: datetime) -> RequestView:
         customer=ClaimedCustomer(tenant_id=shown.tenant_id, domain=shown.domain),
         items=shown.items,
         window=window_view(shown),
-        next_step=next_step(shown, now),
+        next_step=next_step(shown, slots, now, terms),
         submitted_at=shown.submitted_at,
     )
 
 
-def _answered(case: Case, now: datetime) -> RequestView:
-    return _request_view(settle(case, now).claim, now)
+def _answered(case: Case, now: datetime, terms: Terms) -> RequestView:
+    return _request_view(settle(case, now).claim, case.slots, now, terms)
 
 
 async def _answer(call: Call, case: Case) -> Answer:
-    return Answer(200, _answered(case, await call.now()), headers=call.repeatability())
+    return Answer(200, _answered(case, await call.now(), call.ports.terms), headers=call.repeatability())
 
 
 View = TypeVar("View", RequestView, AssociationView)

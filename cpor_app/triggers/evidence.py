@@ -14,6 +14,7 @@ from cpor_core.model.base import Day
 from cpor_core.model.claim import MAX_EVIDENCE_BYTES
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import drafts
+from cpor_core.use_cases.acts import evidence_tag
 from cpor_core.views import ClaimView
 
 blueprint = func.Blueprint()
@@ -64,7 +65,7 @@ async def put_evidence(call: Call) -> Answer:
     """
     The content decides what a file is, not its name or media type: pdf, docx, xlsx, pptx, msg, eml, png or jpg.
 
-    Once the claim is submitted, evidence is for `Incentives.Admin` to add.
+    Once the claim is submitted, evidence is for `Incentives.Admin` to add. If-Match may name the file or the claim.
     """
     case = await call.own_case(partial(admins_only_but_in_drafts, call))
     data = call.bytes()
@@ -96,6 +97,7 @@ async def put_evidence(call: Call) -> Answer:
     tag="Evidence",
     roles=PARTNER,
     answers={200: FILE},
+    etag=True,
     refusals=("NotFound", "ValidationFailed"),
 )
 async def get_evidence(call: Call) -> Answer:
@@ -116,7 +118,7 @@ async def get_evidence(call: Call) -> Answer:
     refusals=("NotFound", "InvalidState", "ValidationFailed"),
 )
 async def delete_evidence(call: Call) -> Answer:
-    """After submission nothing is taken out."""
+    """After submission nothing is taken out. If-Match may name the file or the claim."""
     case = await call.own_case()
     await drafts.remove_evidence(call.ports, case, call.actor(), await call.now(), _file_name(call), call.intent())
     return Answer(204)
@@ -130,7 +132,11 @@ async def attachment(call: Call, case: Case) -> Answer:
         raise not_found("file")
     plain = re.sub(r"[^0-9A-Za-z ._-]", "_", found.file_name)
     disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(found.file_name, safe='')}"
-    headers = {"Content-Disposition": disposition, "Content-Security-Policy": "sandbox; default-src 'none'"}
+    headers = {
+        "Content-Disposition": disposition,
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "ETag": evidence_tag(found),
+    }
     return Answer(200, data, found.content_type, headers)
 
 

@@ -20,23 +20,25 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Annotated, Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import azure.functions as func
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, TypeAdapter, ValidationError
 
 from cpor_app.bootstrap import Services, ready
 from cpor_app.triggers.refusals import STATUSES
-from cpor_core.errors import Detail, Refused, Retryable
+from cpor_core.errors import Refused, Retryable
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Actor, ActorKind
 from cpor_core.model.people import Caller, CallerKind, Role, Unauthenticated
-from cpor_core.ports import Answered, Keyed, Remark
+from cpor_core.ports import Answered, KeptAnswer, Keyed, Remark
+from cpor_core.rules.forms import not_in_form
+from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.acts import Intent, Repeated, find, shown, verify_match
-from cpor_core.use_cases.drafts import key_reused
-from cpor_core.views import ClaimView
+from cpor_core.use_cases.acts import Intent, find, verify_match
+from cpor_core.use_cases.keys import Repeated, key_reused, once
+from cpor_core.views import ClaimView, shown
 
 log = logging.getLogger("cpor.http")
 
@@ -62,11 +64,6 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-MOST_DETAILS = 100
-"""Details that one refusal tells: a body of a mebibyte can be wrong in a hundred thousand places."""
-LONGEST_TARGET = 200
-"""Characters of a detail's target: the name of an unknown field is the caller's, and may be as long as the body."""
-
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -87,7 +84,7 @@ class Operation:
 
     `answers` holds a model for each status, the first of them for the act that the operation is named for; None where
     there is no body, several models in a tuple, and a mapping where the media type is not JSON alone. Of a PATCH,
-    `body` is what the patch must make; of JSON lines, one line.
+    `body` is what the patch must make; of JSON lines, one line; where media types differ in form, a mapping.
     """
 
     name: str
@@ -103,7 +100,8 @@ class Operation:
     body_types: tuple[str, ...]
     body_needed: bool
     max_bytes: int
-    keyed: bool
+    key_kept_by_handler: bool
+    """The use case keeps the answer to a key with what it writes; of other POSTs the answer is kept here."""
     if_match: str | None
     etag: bool
     location: bool
@@ -115,6 +113,15 @@ class Operation:
     def is_throttled(self) -> bool:
         """Whether it is a partner's write (rulings 4)."""
         return self.roles is not None and self.method != "GET" and bool(self.roles & PARTNER)
+
+    @property
+    def keyed(self) -> bool:
+        """Whether it takes an idempotency key: every POST with a token does (rulings 39)."""
+        return self.method == "POST" and self.roles is not None
+
+    def taken(self, media_type: str) -> Any:
+        """Return the model of a body of that media type."""
+        return self.body[media_type] if isinstance(self.body, Mapping) else self.body
 
     @property
     def takes_json(self) -> bool:
@@ -135,7 +142,7 @@ class Operation:
             ("InvalidJson", "ValidationFailed"): self.takes_json,
             ("ValidationFailed",): self.query is not None or self.paged or self.keyed,
             ("InvalidCursor",): self.paged,
-            ("IdempotencyKeyReused",): self.keyed,
+            ("IdempotencyKeyReused", "RequestInProgress"): self.keyed,
         }
         return tuple(
             dict.fromkeys([*self.refusals, *(code for codes, does in follow.items() if does for code in codes)])
@@ -237,12 +244,18 @@ class Call:
         """Return a part of the address."""
         return str(self.request.route_params.get(name) or "")
 
+    @property
+    def params(self) -> Mapping[str, str]:
+        """The query's parameters. The host leaves out those without a value, which are as wrong as any other."""
+        sent = dict(parse_qsl(urlsplit(self.request.url).query, keep_blank_values=True))
+        return {**{name: value for name, value in sent.items() if not value}, **self.request.params}
+
     def query(self, model: type[Model]) -> Model:
         """Return the query's parameters; unknown ones are left alone. Raises `ValidationFailed`."""
         try:
-            return model.model_validate(dict(self.request.params))
+            return model.model_validate(dict(self.params))
         except ValidationError as error:
-            raise _validation_failed(error) from None
+            raise not_in_form(error) from None
 
     @property
     def claim_id(self) -> str:
@@ -280,7 +293,7 @@ class Call:
                 resolution="Send the ETag that you read, so that nobody's change is overwritten.",
             )
         if if_match is not None and self.request.method not in ("GET", "HEAD"):
-            verify_match(case, await self.now(), if_match)
+            verify_match(case, await self.now(), if_match, self.path("fileName"))
         return case
 
     @property
@@ -306,20 +319,20 @@ class Call:
                 f"The body may have {self.operation.max_bytes} bytes.",
                 resolution="Send less, or in several requests.",
             )
-        media_type = self.media_type
-        if (
-            (body or self.operation.body_needed)
-            and self.operation.body_types
-            and media_type not in self.operation.body_types
-        ):
+        if body or self.operation.body_needed:
+            self.require_type(*self.operation.body_types)
+        self._body = body
+        return body
+
+    def require_type(self, *media_types: str) -> None:
+        """Raise `UnsupportedMediaType` unless the body is of one of these; of none named, any will do."""
+        if media_types and self.media_type not in media_types:
             raise Refused(
                 "UnsupportedMediaType",
-                f"The body must be {' or '.join(self.operation.body_types)}.",
+                f"The body must be {' or '.join(media_types)}.",
                 target="Content-Type",
                 resolution="Send the body in that form, with its Content-Type.",
             )
-        self._body = body
-        return body
 
     @property
     def media_type(self) -> str:
@@ -340,7 +353,7 @@ class Call:
         author: str = "partner",
         at: datetime | None = None,
         decides: bool = False,
-        answers: Callable[[Case, datetime], BaseModel] = shown,
+        answers: Callable[[Case, datetime, Terms], BaseModel] = shown,
     ) -> Intent:
         """Return what comes with the act: who, under which key, with which words."""
         remark = Remark(author, self.who, words, at) if words and at is not None else None
@@ -348,6 +361,7 @@ class Call:
             who=self.who,
             keyed=self.keyed(),
             if_match=self.if_match,
+            file_name=self.path("fileName"),
             remark=remark,
             decides_claimants=decides,
             answers=answers,
@@ -368,15 +382,17 @@ class Call:
         first_sent = self.headers.get("repeatability-first-sent")
         if first_sent is not None:
             _verify_http_date(first_sent)
-        what = f"{self.operation.name}|{json.dumps(dict(self.request.route_params), sort_keys=True)}|"
+        asked = {name: value for name, value in self.params.items() if name != "api-version"}
+        what = json.dumps([self.operation.name, dict(self.request.route_params), asked], sort_keys=True)
         return Keyed(
             key=hashlib.sha256(f"{self.organisation}|{given}".encode()).hexdigest(),
             body=hashlib.sha256(what.encode() + self.bytes()).hexdigest(),
+            organisation=self.organisation,
         )
 
     async def claim(self, case: Case, status: int = 200) -> Answer:
         """Answer with the claim as it stands now."""
-        view = shown(case, await self.now())
+        view = shown(case, await self.now(), self.ports.terms)
         return self.view(view, status)
 
     def view(self, view: ClaimView, status: int = 200) -> Answer:
@@ -410,13 +426,21 @@ class Call:
         """Answer with a page of a list, and the link to the next one."""
         body: dict[str, JsonValue] = {"value": [value.model_dump(mode="json", by_alias=True) for value in values]}
         if position is not None:
-            kept = {name: value for name, value in (filters or {}).items() if value is not None}
-            for name in ("maxpagesize", "api-version"):
-                if name in self.request.params:
-                    kept[name] = self.request.params[name]
-            kept["cursor"] = self.services.links.cursor(self._list_kind(filters), {"after": position})
-            body["nextLink"] = self.url(f"{self._address()}?{urlencode(kept)}")
+            body["nextLink"] = self.next_link(position, filters)
         return Answer(200, body)
+
+    def next_link(self, position: str, filters: Mapping[str, str | None] | None = None) -> str:
+        """Return the address of the next page."""
+        kept = {name: value for name, value in (filters or {}).items() if value is not None}
+        for name in ("maxpagesize", "api-version"):
+            if name in self.request.params:
+                kept[name] = self.request.params[name]
+        kept["cursor"] = self.cursor(position, filters)
+        return self.url(f"{self._address()}?{urlencode(kept)}")
+
+    def cursor(self, position: str, filters: Mapping[str, str | None] | None = None) -> str:
+        """Return what the next page begins with, signed."""
+        return self.services.links.cursor(self._list_kind(filters), {"after": position})
 
     def _list_kind(self, filters: Mapping[str, str | None] | None) -> str:
         """Return what must stay the same from page to page, so that a cursor fits no other list."""
@@ -432,7 +456,7 @@ def read(model: type[Model], text: bytes) -> Model:
     try:
         value: Model = adapter(model).validate_json(text, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise _validation_failed(error) from None
+        raise not_in_form(error) from None
     return value
 
 
@@ -447,7 +471,7 @@ def read_object(text: bytes) -> Mapping[str, JsonValue]:
     try:
         value: Mapping[str, JsonValue] = adapter(dict[str, JsonValue]).validate_json(text)
     except ValidationError as error:
-        raise _validation_failed(error) from None
+        raise not_in_form(error) from None
     return value
 
 
@@ -456,7 +480,7 @@ def read_json(text: bytes) -> JsonValue:
     try:
         value: JsonValue = adapter(JsonValue).validate_json(text)
     except ValidationError as error:
-        raise _validation_failed(error) from None
+        raise not_in_form(error) from None
     return value
 
 
@@ -466,7 +490,7 @@ def validated() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise _validation_failed(error) from None
+        raise not_in_form(error) from None
 
 
 def role_required(roles: frozenset[Role]) -> Refused:
@@ -510,35 +534,6 @@ def _length_required() -> Refused:
     )
 
 
-def _validation_failed(error: ValidationError) -> Refused:
-    errors = error.errors(include_url=False, include_input=False, include_context=False)
-    if any(one["type"] == "json_invalid" for one in errors):
-        return Refused("InvalidJson", "The body is not JSON.", resolution="Send one JSON document in UTF-8.")
-    # A list whose entries are wrong is said to have too few as well: one detail is enough.
-    holders = {one["loc"][:n] for one in errors for n in range(len(one["loc"]))}
-    errors = [one for one in errors if one["type"] != "too_short" or one["loc"] not in holders]
-    details = tuple(_detail(one["type"], one["loc"], one["msg"]) for one in errors[:MOST_DETAILS])
-    return Refused(
-        "ValidationFailed",
-        f"{len(errors)} of the fields cannot be taken as they are.",
-        target=details[0].target,
-        resolution="Put right what the details name.",
-        details=details,
-    )
-
-
-def _detail(kind: str, loc: tuple[int | str, ...], message: str) -> Detail:
-    target = ""
-    for part in loc:
-        target += f"[{part}]" if isinstance(part, int) else f".{part}" if target else str(part)
-    target = target[:LONGEST_TARGET]
-    if kind == "missing":
-        return Detail("FieldRequired", "This field is needed.", target, "Send it.")
-    if kind == "extra_forbidden":
-        return Detail("FieldUnknown", "There is no such field here.", target, "Leave it out, or mend its spelling.")
-    return Detail("FieldInvalid", message.removeprefix("Value error, "), target, "Send a value of that form.")
-
-
 def operation(  # noqa: PLR0913 - a line of the table has as many columns
     blueprint: func.Blueprint,
     *,
@@ -562,7 +557,12 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
     refusals: tuple[str, ...] = (),
     in_words: bool = False,
 ) -> Callable[[Handler], Handler]:
-    """Enter a handler into the table and serve it; `in_words`: refusals are pages unless JSON is asked for."""
+    """
+    Enter a handler into the table and serve it.
+
+    `in_words`: refusals are pages unless JSON is asked for. `keyed`: the use case keeps the answer to an idempotency
+    key together with what it writes; of every other POST with a token it is kept here.
+    """
 
     def enter(handler: Handler) -> Handler:
         line = Operation(
@@ -576,10 +576,10 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
             answers=answers,
             query=query,
             body=body,
-            body_types=body_types if body is not None else (),
+            body_types=tuple(body) if isinstance(body, Mapping) else body_types if body is not None else (),
             body_needed=body is not None and body_needed,
             max_bytes=max_bytes,
-            keyed=keyed,
+            key_kept_by_handler=keyed,
             if_match=if_match,
             etag=etag,
             location=location,
@@ -642,6 +642,8 @@ _LARGE_BODIES = asyncio.Semaphore(2)
 
 
 async def _answered(call: Call, handler: Handler) -> Answer:
+    if call.operation.keyed and not call.operation.key_kept_by_handler and (keyed := call.keyed()) is not None:
+        return await _answered_once(call, handler, keyed)
     try:
         return await handler(call)
     except Repeated as repeated:
@@ -655,6 +657,17 @@ async def _answered(call: Call, handler: Handler) -> Answer:
         raise
 
 
+async def _answered_once(call: Call, handler: Handler, keyed: Keyed) -> Answer:
+    """Answer a request that is about no claim; its repetition gets the same bytes and headers."""
+
+    async def run() -> KeptAnswer:
+        answer = await handler(call)
+        return KeptAnswer(answer.status, _body(answer), answer.media_type, answer.headers)
+
+    kept = await once(call.ports, keyed, await call.now(), run)
+    return Answer(kept.status, kept.body, kept.media_type, {**kept.headers, "Repeatability-Result": "accepted"})
+
+
 async def _admit(call: Call) -> None:
     """Judge identity, rate, version and role, in that order (rulings 3)."""
     line = call.operation
@@ -665,8 +678,9 @@ async def _admit(call: Call) -> None:
                 "TooManyRequests",
                 "Your organisation writes faster than one instance takes.",
                 resolution="Wait as Retry-After says.",
+                retry_after_seconds=1,
             )
-    version = call.request.params.get("api-version")
+    version = call.params.get("api-version")
     if version is not None and version != API_VERSION:
         raise Refused(
             "UnsupportedApiVersionValue",
@@ -723,8 +737,7 @@ def _internal(request_id: str) -> Refused:
 async def _refusal(call: Call | None, refused: Refused, retry_after: int | None = None) -> Answer:
     status = int(STATUSES[refused.code])
     headers = {"x-ms-error-code": refused.code}
-    if status == 429 or refused.code == "RequestInProgress":  # noqa: PLR2004 - too many requests
-        retry_after = 1
+    retry_after = refused.retry_after_seconds or retry_after
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
     if call is not None and call.operation.in_words and not wants_json(call.headers):
@@ -778,19 +791,21 @@ def wants_json(headers: Mapping[str, str]) -> bool:
     return JSON in accept and "text/html" not in accept
 
 
-def _response(answer: Answer, request: func.HttpRequest, request_id: str) -> func.HttpResponse:
-    body: bytes
+def _body(answer: Answer) -> bytes:
     match answer.body:
         case BaseModel() as model:
-            body = model.model_dump_json(by_alias=True).encode()
+            return model.model_dump_json(by_alias=True).encode()
         case bytes() as raw:
-            body = raw
+            return raw
         case None if answer.status in (204, 303, 304):
-            body = b""
+            return b""
         case value:
-            body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _response(answer: Answer, request: func.HttpRequest, request_id: str) -> func.HttpResponse:
     headers = {**SECURITY_HEADERS, **answer.headers, "x-ms-request-id": request_id}
     client_id = request.headers.get("x-ms-client-request-id")
     if client_id is not None and re.fullmatch(r"[\x21-\x7e]{1,100}", client_id):
         headers["x-ms-client-request-id"] = client_id
-    return func.HttpResponse(body=body, status_code=answer.status, headers=headers, mimetype=answer.media_type)
+    return func.HttpResponse(body=_body(answer), status_code=answer.status, headers=headers, mimetype=answer.media_type)

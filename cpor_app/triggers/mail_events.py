@@ -43,7 +43,7 @@ class GridEvent(BaseModel):
     model_config = ConfigDict(extra="allow", alias_generator=to_camel)
 
     event_type: str
-    data: dict[str, JsonValue] | None = None
+    data: JsonValue = None
 
 
 class Taken(Value):
@@ -130,8 +130,9 @@ def reports(events: list[JsonValue]) -> Iterator[MailEvent]:
 
 
 def _from_event_grid(event: Mapping[str, Any]) -> MailEvent | None:
-    data = event.get("data")
-    if event.get("eventType") != DELIVERY_REPORT or not isinstance(data, dict):
+    made = GridEvent.model_validate(event)
+    data = made.data
+    if made.event_type != DELIVERY_REPORT or not isinstance(data, dict):
         return None
     message_id = data.get("internetMessageId") or data.get("messageId")
     if not isinstance(message_id, str):

@@ -28,10 +28,16 @@ async def zz_not_found(req: func.HttpRequest, context: func.Context) -> func.Htt
 
 
 def allowed_methods(path: str) -> list[str]:
-    """Return the methods that a path takes, in the order of the alphabet; none for an unknown path."""
-    found = {line.method for line in OPERATIONS if _matches(line.route, path)}
-    found |= {"HEAD" for line in OPERATIONS if line.in_words and line.method == "GET" and _matches(line.route, path)}
-    return sorted(found)
+    """
+    Return the methods that a path takes, in the order of the alphabet; none for an unknown path.
+
+    Of two routes that fit, the one with fewer parameters is meant: `import` is no association.
+    """
+    fit = [line for line in OPERATIONS if _matches(line.route, path)]
+    fewest = min((line.route.count("{") for line in fit), default=0)
+    meant = [line for line in fit if line.route.count("{") == fewest]
+    heads = {"HEAD" for line in meant if line.in_words and line.method == "GET"}
+    return sorted({line.method for line in meant} | heads)
 
 
 def _matches(route: str, path: str) -> bool:

@@ -13,11 +13,13 @@ STATUSES = MappingProxyType(
         "StaleForm": Is.FORBIDDEN,
         "NotFound": Is.NOT_FOUND,
         "LinkExpired": Is.GONE,
+        "CursorExpired": Is.GONE,
         "MethodNotAllowed": Is.METHOD_NOT_ALLOWED,
         "PreconditionRequired": Is.PRECONDITION_REQUIRED,
         "PreconditionFailed": Is.PRECONDITION_FAILED,
         "LengthRequired": Is.LENGTH_REQUIRED,
         "PayloadTooLarge": Is.REQUEST_ENTITY_TOO_LARGE,
+        "ExportTooLarge": Is.REQUEST_ENTITY_TOO_LARGE,
         "UnsupportedMediaType": Is.UNSUPPORTED_MEDIA_TYPE,
         "InvalidJson": Is.BAD_REQUEST,
         "InvalidCursor": Is.BAD_REQUEST,
@@ -27,8 +29,10 @@ STATUSES = MappingProxyType(
         "PartnerIdNotYours": Is.BAD_REQUEST,
         "DuplicateItem": Is.BAD_REQUEST,
         "NotForThisEngagement": Is.BAD_REQUEST,
+        "UrlNotAllowed": Is.BAD_REQUEST,
         "ItemNotInClaim": Is.BAD_REQUEST,
         "JustificationMissing": Is.BAD_REQUEST,
+        "WrongReport": Is.BAD_REQUEST,
         "ClockBackwards": Is.BAD_REQUEST,
         "IdempotencyKeyReused": Is.UNPROCESSABLE_ENTITY,
         "RequestInProgress": Is.CONFLICT,
@@ -39,6 +43,7 @@ STATUSES = MappingProxyType(
         "TooManyCompetitors": Is.CONFLICT,
         "EvidenceExists": Is.CONFLICT,
         "TooManyFiles": Is.CONFLICT,
+        "TooManyWebhooks": Is.CONFLICT,
         "OrganisationFixed": Is.CONFLICT,
         "WouldEndAssociations": Is.CONFLICT,
         "InternalError": Is.INTERNAL_SERVER_ERROR,
@@ -63,7 +68,10 @@ DETAIL_CODES = (
     "DuplicateClaim",
     "CustomerRefused",
 )
-"""Codes that stand in `details` only: what is wrong with a field, and the checks at submission (rulings 7)."""
+"""
+Codes that stand in `details`, or in the errors of a batch's row, only: what is wrong with a field, and the checks at
+submission (rulings 7).
+"""
 
 ROW_CODES = (
     "InvalidRow",
@@ -71,6 +79,9 @@ ROW_CODES = (
     "TenantMissing",
     "TenantMismatch",
     "TenantUnknown",
+    "WrongPeriod",
+    "DuplicateRow",
+    "AmbiguousSubscription",
     "PartnerUnknown",
     "SinceInvalid",
     "SlotHeld",

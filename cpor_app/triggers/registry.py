@@ -1,16 +1,18 @@
 """The operator's side: partners, customers, figures, failed messages, and the sandbox's clock."""
 
 import re
+from codecs import BOM_UTF8
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from io import BytesIO
 from typing import Annotated
 
 import azure.functions as func
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, model_validator
 from pydantic.alias_generators import to_camel
 
-from cpor_app.triggers.http import OPERATOR, Answer, Call, QueryFlag, not_found, operation, validated
-from cpor_core.errors import Refused
+from cpor_app.triggers.http import JSON, OPERATOR, Answer, Call, QueryFlag, not_found, operation, read, validated
+from cpor_core.errors import Detail, Refused
 from cpor_core.model.base import Day, Guid, Instant, PartnerId, Value
 from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.registry import Customer, Partner
@@ -21,23 +23,34 @@ from cpor_core.use_cases.usage import Loaded
 
 blueprint = func.Blueprint()
 USAGE_BYTES = 32 * 2**20
-JSON_LINES = "application/x-ndjson"
+JSON_LINES, CSV = "application/x-ndjson", "text/csv"
 
 
 class FeedFormat(StrEnum):
-    """The formats of a feed."""
+    """The formats of a feed; those of Microsoft Graph are its own reports as they come."""
 
     JSONL = "jsonl"
+    SUBSCRIBED_SKUS = "graph-subscribed-skus"
+    SERVICE_USER_COUNTS = "graph-service-user-counts"
+    SUBSCRIPTIONS = "graph-subscriptions"
 
 
 class Feed(BaseModel):
     """Which feed it is: of which tenant, as of which day, in which format."""
 
-    tenant_id: Guid | None = None
-    as_of: Day | None = None
-    format: FeedFormat
+    tenant_id: Guid | None = Field(default=None, description="Needed for the formats of Microsoft Graph.")
+    as_of: Day | None = Field(default=None, description="The day that the figures are of; today, if it is left out.")
+    format: FeedFormat = FeedFormat.JSONL
 
     model_config = {"alias_generator": to_camel}
+
+
+class GraphList(BaseModel):
+    """A list as Microsoft Graph answers it; what is not asked for is left alone."""
+
+    value: tuple[JsonValue, ...]
+
+    model_config = {"extra": "ignore", "frozen": True, "hide_input_in_errors": True}
 
 
 class CustomerQuery(BaseModel):
@@ -197,21 +210,42 @@ def _kept(call: Call, value: BaseModel, kept: registering.Kept, path: str) -> An
     name="load_usage",
     method="POST",
     route="usage/reports",
-    summary="Feed usage figures, one JSON line for each item and month",
+    summary="Feed usage figures: a report of Microsoft Graph as it comes, or JSON lines",
     tag="Usage",
     roles=OPERATOR,
     query=Feed,
-    body=UsageLine,
-    body_types=(JSON_LINES,),
+    body={JSON: GraphList, JSON_LINES: UsageLine, CSV: str},
     max_bytes=USAGE_BYTES,
     answers={200: Loaded},
+    refusals=("WrongReport",),
 )
 async def load_usage(call: Call) -> Answer:
-    """The same feed twice changes nothing; a bad row is reported, the others are kept. Of two days the newer wins."""
+    """
+    The same feed twice changes nothing; a bad row is reported, the others are kept. Of two days the newer wins.
+
+    `graph-subscribed-skus` takes the JSON of `GET /subscribedSkus`, `graph-subscriptions` that of
+    `GET /directory/subscriptions`, `graph-service-user-counts` the CSV of `getOffice365ServicesUserCounts`; `jsonl` has
+    a line for each item and month. `accepted`, `unchanged` and `rejected` count rows.
+    """
+    body = call.bytes()
     feed = call.query(Feed)
     as_of: date = feed.as_of or (await call.now()).date()
-    lines = call.bytes().split(b"\n")
-    return Answer(200, await usage.load_lines(call.ports, lines, feed.tenant_id, as_of))
+    if feed.format is FeedFormat.JSONL:
+        call.require_type(JSON_LINES)
+        return Answer(200, await usage.load_lines(call.ports, BytesIO(body), feed.tenant_id, as_of))
+    report = usage.GraphReport(feed.format)
+    in_csv = report is usage.GraphReport.SERVICE_USER_COUNTS
+    call.require_type(CSV if in_csv else JSON)
+    if feed.tenant_id is None:
+        raise Refused(
+            "ValidationFailed",
+            "A report of Microsoft Graph does not say whose it is.",
+            target="tenantId",
+            resolution="Put right what the details name.",
+            details=(Detail("FieldRequired", "This field is needed.", "tenantId", "Send it."),),
+        )
+    content = body if in_csv else read(GraphList, body.removeprefix(BOM_UTF8)).value
+    return Answer(200, await usage.load_graph_report(call.ports, report, feed.tenant_id, as_of, content))
 
 
 class FailedMessage(Value):

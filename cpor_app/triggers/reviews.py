@@ -21,9 +21,8 @@ from cpor_app.triggers.http import PROGRAMME, REVIEWER, Answer, Call, QueryFlag,
 from cpor_core.model.base import Instant, Text200, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
 from cpor_core.use_cases import reviews, submission
-from cpor_core.use_cases.acts import shown
 from cpor_core.use_cases.listing import load_all
-from cpor_core.views import ClaimView
+from cpor_core.views import ClaimView, shown
 
 blueprint = func.Blueprint()
 ACT = ("NotFound", "InvalidState")
@@ -147,7 +146,7 @@ async def list_reviews(call: Call) -> Answer:
     page = await listing(call.ports, now, after=after, limit=limit)
     views = []
     for case in page.cases:
-        view = shown(case, now)
+        view = shown(case, now, call.ports.terms)
         overdue = view.next_step.due is not None and view.next_step.due <= now
         if filters.overdue in (None, overdue) and filters.competing in (None, view.competing):
             views.append(
@@ -174,7 +173,7 @@ async def get_review(call: Call) -> Answer:
     """Any claim in any state."""
     case = await call.any_case()
     now = await call.now()
-    view = shown(case, now)
+    view = shown(case, now, call.ports.terms)
     failed = await submission.checks_now(call.ports, case.claim, case.claim.acknowledgements, now)
     parties = {party.claim for party in case.rival_parties(now)}
     rivals = await load_all(call.ports, sorted(parties), now)
@@ -183,7 +182,7 @@ async def get_review(call: Call) -> Answer:
         for item in case.claim.items
         if (
             others := tuple(
-                Other(claim=shown(rivals[claim_id], now))
+                Other(claim=shown(rivals[claim_id], now, call.ports.terms))
                 for claim_id in dict.fromkeys(p.claim for p in case.slots[item.key].at(now).others(case.claim.id))
                 if claim_id in rivals
             )
@@ -403,6 +402,7 @@ async def add_review_comment(call: Call) -> Answer:
     tag="Reviews",
     roles=PROGRAMME,
     answers={200: FILE},
+    etag=True,
     refusals=("NotFound", "ValidationFailed"),
 )
 async def review_evidence(call: Call) -> Answer:

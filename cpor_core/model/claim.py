@@ -314,6 +314,41 @@ class OwedMail(Value):
     sent_to: tuple[int, ...] = ()
 
 
+class PartnerMailKind(StrEnum):
+    """
+    The mails by which the partner's contact is told what others, or time, have done to a claim.
+
+    `cpor_core.rules.partner_mail` says which happening is told by which.
+    """
+
+    INFORMATION_REQUESTED = "informationRequested"
+    CUSTOMER_UNREACHABLE = "customerUnreachable"
+    EVIDENCE_ASKED = "evidenceAsked"
+    """The holder of a contested item is asked for evidence."""
+    ITEMS_STRUCK = "itemsStruck"
+    CUSTOMER_TOLD = "customerTold"
+    DECLINED = "declined"
+    DECLINE_UNDONE = "declineUndone"
+    MADE_OFFICIAL = "madeOfficial"
+    REJECTED = "rejected"
+    FINALLY_REJECTED = "finallyRejected"
+    ITEMS_ENDED = "itemsEnded"
+    ENDED = "ended"
+    COMPETING = "competing"
+
+
+class OwedPartnerMail(Value):
+    """Something that the partner's contact is to be told; kept until it was handed over, or is no longer true."""
+
+    number: int
+    """The history entry that it is about; with the kind and *to* it names the mail."""
+    kind: PartnerMailKind
+    since: Instant
+    reasons: tuple[Reason, ...] = ()
+    to: str | None = None
+    """Another claim, whose partner is told that this one competes with it (rulings 15); None for the claim's own."""
+
+
 class EndedItem(Value):
     """An item that the association no longer holds."""
 
@@ -403,6 +438,7 @@ class Claim(Value):
     """The customer's no was said in `awaitingCustomer`, so it can be undone until the window's end."""
     mails: tuple[OwedMail, ...] = ()
     mail_count: int = 0
+    partner_mails: tuple[OwedPartnerMail, ...] = ()
 
     imported: Imported | None = None
     official_since: Instant | None = None

@@ -25,8 +25,8 @@ class Actor(Value):
     """
     Who did it, without personal data.
 
-    `id` is the partner's `oid`, the customer recipient's number (or the `oid` of their administrator), and always
-    `programme` for the programme's people.
+    `id` is the partner's `oid`, the customer recipient's number (or `administrator`), and always `programme` for the
+    programme's people.
     """
 
     kind: ActorKind
@@ -35,6 +35,8 @@ class Actor(Value):
 
 CLOCK = Actor(kind=ActorKind.CLOCK, id="clock")
 PROGRAMME = Actor(kind=ActorKind.PROGRAMME, id="programme")
+ADMINISTRATOR = Actor(kind=ActorKind.CUSTOMER, id="administrator")
+"""The customer's own administrator: who it was stands beside the entry, for the partner reads the history."""
 
 
 class Act(StrEnum):

@@ -76,6 +76,8 @@ class Slot(Value):
     holder: Holder | None = None
     awaiting: Awaiting | None = None
     claimants: tuple[Claimant, ...] = ()
+    free_since: Instant | None = None
+    """When the last claim that awaited the customer left: the review clocks of the others begin anew (rulings 11)."""
     version: int = 0
 
     def at(self, now: datetime) -> "Slot":
@@ -84,7 +86,7 @@ class Slot(Value):
         if slot.awaiting is not None and slot.awaiting.takes_over_at is not None and slot.awaiting.takes_over_at <= now:
             taken = slot.awaiting
             holder = Holder(claim=taken.claim, organisation=taken.organisation, since=slot.awaiting.takes_over_at)
-            slot = slot.without(taken.claim).changed(holder=holder)
+            slot = slot.without(taken.claim, holder.since).changed(holder=holder)
         if any(claimant.until is not None and claimant.until <= now for claimant in slot.claimants):
             slot = slot.changed(claimants=tuple(c for c in slot.claimants if c.until is None or c.until > now))
         return slot
@@ -95,11 +97,13 @@ class Slot(Value):
             if party is not None and party.claim != claim:
                 yield party
 
-    def without(self, claim: str) -> "Slot":
-        """Return the slot with *claim* out of every place."""
+    def without(self, claim: str, at: datetime) -> "Slot":
+        """Return the slot with *claim* out of every place; *at* is when it left."""
+        awaited = self.awaiting is not None and self.awaiting.claim == claim
         return self.changed(
             holder=None if self.holder is not None and self.holder.claim == claim else self.holder,
-            awaiting=None if self.awaiting is not None and self.awaiting.claim == claim else self.awaiting,
+            awaiting=None if awaited else self.awaiting,
+            free_since=at if awaited else self.free_since,
             claimants=tuple(c for c in self.claimants if c.claim != claim),
         )
 

@@ -42,6 +42,14 @@ class MonthFigures(Value):
     assigned_seats: Figure | None = None
 
 
+class BadRow(Value):
+    """A row of a feed that was left out; the others are kept. `row` counts from 1."""
+
+    row: int
+    code: str
+    message: str
+
+
 class Receipt(Value):
     """Who looked at which figures of the customer, and when; never the figures."""
 

@@ -1,11 +1,14 @@
 """Who owes what until when: the `nextStep` that every claim shows at every moment."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
 from cpor_core.model.base import Instant, Value
 from cpor_core.model.claim import NOT_DISPUTABLE, Claim, Status
+from cpor_core.model.slot import Slot
+from cpor_core.rules.terms import Terms
 
 
 class Owner(StrEnum):
@@ -42,15 +45,17 @@ class NextStep(Value):
 NOTHING = NextStep(owner=Owner.NOBODY, action=Action.NONE)
 
 
-def next_step(claim: Claim, now: datetime) -> NextStep:
+def next_step(claim: Claim, slots: Mapping[str, Slot], now: datetime, terms: Terms) -> NextStep:
     """Return the next step of an effective *claim* at *now*."""
     match claim.status:
         case Status.DRAFT:
             return NextStep(owner=Owner.PARTNER, action=Action.SUBMIT, due=claim.due)
         case Status.SUBMITTED:
-            return NextStep(owner=Owner.PROGRAMME, action=Action.START_REVIEW, due=claim.due)
+            due = _reviewed_by(claim, slots, now, terms.start_review_by)
+            return NextStep(owner=Owner.PROGRAMME, action=Action.START_REVIEW, due=due)
         case Status.UNDER_REVIEW | Status.DISPUTED:
-            return NextStep(owner=Owner.PROGRAMME, action=Action.DECIDE, due=claim.due)
+            due = _reviewed_by(claim, slots, now, terms.decide_by)
+            return NextStep(owner=Owner.PROGRAMME, action=Action.DECIDE, due=due)
         case Status.PARTNER_ACTION_REQUIRED:
             return NextStep(owner=Owner.PARTNER, action=Action.ANSWER, due=claim.due)
         case Status.AWAITING_CUSTOMER:
@@ -65,6 +70,27 @@ def next_step(claim: Claim, now: datetime) -> NextStep:
             return NOTHING
         case _:
             assert_never(claim.status)
+
+
+def _reviewed_by(
+    claim: Claim, slots: Mapping[str, Slot], now: datetime, limit: Callable[[datetime], datetime]
+) -> datetime | None:
+    """
+    Return until when the reviewer should act; None while another claim awaits the customer for one of the items.
+
+    It cannot be approved then, so its clock stands still, and begins anew when the place is free (rulings 11).
+    """
+    if stands_still(claim, slots, now):
+        return None
+    free = [slots[item.key].at(now).free_since for item in claim.items if item.key in slots]
+    free_since = max((at for at in free if at is not None), default=claim.status_since)
+    return limit(free_since) if free_since > claim.status_since else claim.due
+
+
+def stands_still(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> bool:
+    """Whether another claim awaits the customer for one of the items."""
+    awaiting = [slots[item.key].at(now).awaiting for item in claim.items if item.key in slots]
+    return any(party is not None and party.claim != claim.id for party in awaiting)
 
 
 def _while_awaiting(claim: Claim) -> NextStep:

@@ -6,10 +6,13 @@ and both ask here again before they act.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from cpor_core.model.claim import Claim, Status
+
+SOON = timedelta(minutes=2)
+"""The due row of something owed at once is due then: the request itself, or the queue, does it sooner (rulings 36)."""
 
 
 class Debt(StrEnum):
@@ -20,7 +23,12 @@ class Debt(StrEnum):
     REMIND_CUSTOMER = "remindCustomer"
     REMIND_PARTNER = "remindPartner"
     SEND_MAIL = "sendMail"
+    TELL_PARTNER = "tellPartner"
     ERASE = "erase"
+
+
+TO_PARTNERS = frozenset({Debt.TELL_PARTNER, Debt.REMIND_PARTNER})
+"""Debts to partners, who come last (rulings 42)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,7 @@ CLOCK_DECIDES = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Status.
 def owed(claim: Claim) -> frozenset[Owed]:
     """Return everything that the stored *claim* owes, now or later."""
     debts = {Owed(Debt.SEND_MAIL, about=f"{mail.kind}-{mail.number}") for mail in claim.mails}
+    debts |= {Owed(Debt.TELL_PARTNER, about=f"{mail.kind}-{mail.number}-{mail.to}") for mail in claim.partner_mails}
     if claim.status in CLOCK_DECIDES and claim.due is not None:
         debts.add(Owed(Debt.WRITE_DOWN, claim.due))
     if claim.status is Status.AWAITING_CUSTOMER:

@@ -9,6 +9,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.claim import Claim, Reason, Status
 from cpor_core.model.history import Act, Actor, Entry, entry
 from cpor_core.model.slot import Party, Refusals, Slot
+from cpor_core.rules.partner_mail import owed_after
 
 REFUSALS = "refusals"
 """Under this name the mark of the refusals' row lies in `Case.seen`."""
@@ -129,6 +130,8 @@ def _recorded(
     moved: dict[str, object] = {}
     if to is not None and (to is not claim.status or not claim.history_length):
         moved = {"status": to, "status_since": at, "status_reason": reason, "due": None}
+    if claim.contacts is not None:  # else nobody named anybody who could be told
+        moved["partner_mails"] = owed_after(claim.partner_mails, made)
     update = {**moved, "updated_at": at, "history_length": made.sequence, "history_hash": made.hash, **changes}
     return claim.model_copy(update=update), made
 

@@ -32,6 +32,7 @@ from cpor_core.model.claim import (
 )
 from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor
 from cpor_core.model.slot import MAX_CLAIMANTS, Holder, Slot
+from cpor_core.rules.partner_mail import owed_to_both
 from cpor_core.transitions.case import Case, invalid_state
 
 # --- what time alone makes of a claim -------------------------------------------------------------------------------
@@ -61,7 +62,7 @@ def _lapse(case: Case, now: datetime) -> Case:
             case Status.DRAFT:
                 case = case.record(Act.LAPSED, CLOCK, due, to=Status.DELETED)
             case Status.PARTNER_ACTION_REQUIRED:
-                case = _leave_slots(case).record(
+                case = _leave_slots(case, due).record(
                     Act.REJECTED,
                     CLOCK,
                     due,
@@ -185,6 +186,16 @@ def taken_over_before(holder: Case, successor: Claim) -> frozenset[str]:
     )
 
 
+def beside(case: Case, at: datetime) -> frozenset[str]:
+    """Return the other claims, open or official, that stand at the same slots as this one."""
+    found: set[str] = set()
+    for key in case.claim.slot_keys:
+        standing = {party.claim for party in case.slots[key].at(at).others("") if not party.declined}
+        if case.claim.id in standing:
+            found |= standing - {case.claim.id}
+    return frozenset(found)
+
+
 # --- the partner ----------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +203,11 @@ def delete(case: Case, actor: Actor, at: datetime) -> Case:
     """Delete a draft. Raises `InvalidState` for anything else."""
     _require(case, "deleted", Status.DRAFT)
     return case.record(Act.DELETED, actor, at, to=Status.DELETED)
+
+
+def verify_draft(case: Case) -> None:
+    """Raise `InvalidState` unless the claim can be submitted: for submission and dry run alike."""
+    _require(case, "submitted", Status.DRAFT)
 
 
 def submit(
@@ -211,7 +227,7 @@ def submit(
     With automatic review and nobody else at any of its slots it goes to the customer at once; anything competing is
     always reviewed by a person. Raises `InvalidState`, `SlotCrowded`.
     """
-    _require(case, "submitted", Status.DRAFT)
+    verify_draft(case)
     automatic = automatic_review and not case.rival_parties(at)
     case = case.record(
         Act.SUBMITTED,
@@ -225,7 +241,7 @@ def submit(
         automatic_review=automatic,
         due=None if automatic else start_review_by,
     )
-    case = _take_place(case, at)
+    case = _tell_both_sides(_take_place(case, at), at)
     return _await_customer(case, Act.VALIDATED, PROGRAMME, at) if automatic else case
 
 
@@ -233,14 +249,19 @@ def resubmit(case: Case, actor: Actor, at: datetime, *, start_review_by: datetim
     """
     Answer what the reviewer asked for; the claim's places in the slots follow its items.
 
-    After `customerUnreachable`, when only contacts were changed, the customer is told at once (rulings 27). Raises
-    `InvalidState`, `SlotCrowded`, `SlotAwaitsCustomer`.
+    After `customerUnreachable`, when only contacts were changed, the customer is told at once (rulings 27), unless
+    somebody competes by now for what no person has reviewed. Raises `InvalidState`, `SlotCrowded`,
+    `SlotAwaitsCustomer`.
     """
     _require(case, "resubmitted", Status.PARTNER_ACTION_REQUIRED)
     straight_on = case.claim.status_reason is Reason.CUSTOMER_UNREACHABLE and case.claim.only_contacts_changed
+    if case.claim.automatic_review and case.rival_parties(at):
+        straight_on = False
     if straight_on:
         verify_no_other_awaits(case, at)
-    case = _take_place(_leave_slots(case).changed(left_items=()), at)
+    known = beside(case, at)
+    case = _take_place(_leave_slots(case, at).changed(left_items=()), at)
+    case = _tell_both_sides(case, at, known)
     if straight_on:
         return _await_customer(case, Act.RESUBMITTED, actor, at)
     return case.record(Act.RESUBMITTED, actor, at, to=Status.SUBMITTED, due=start_review_by, automatic_review=False)
@@ -256,14 +277,14 @@ def dispute(case: Case, actor: Actor, at: datetime, *, decide_by: datetime) -> C
             target="statusReason",
             resolution="File a new claim with better evidence.",
         )
-    case = _take_place(case, at)
+    case = _tell_both_sides(_take_place(case, at), at)
     return case.record(Act.DISPUTED, actor, at, to=Status.DISPUTED, disputed_before=True, due=decide_by)
 
 
 def withdraw(case: Case, actor: Actor, at: datetime) -> Case:
     """Take an open claim back. Raises `InvalidState`; a dispute is answered, not withdrawn."""
     _require(case, "withdrawn", *(OPEN - {Status.DISPUTED}))
-    return _tell_of_closing(_leave_slots(case).record(Act.WITHDRAWN, actor, at, to=Status.WITHDRAWN), at)
+    return _tell_of_closing(_leave_slots(case, at).record(Act.WITHDRAWN, actor, at, to=Status.WITHDRAWN), at)
 
 
 # --- the programme --------------------------------------------------------------------------------------------------
@@ -326,7 +347,7 @@ def _strike(case: Case, actor: Actor, at: datetime, keys: Collection[str], reaso
     rest = tuple(item for item in claim.items if item.key not in keys)
     if not rest:
         final = claim.disputed_before
-        return _leave_slots(case).record(
+        return _leave_slots(case, at).record(
             Act.FINALLY_REJECTED if final else Act.REJECTED,
             actor,
             at,
@@ -335,7 +356,7 @@ def _strike(case: Case, actor: Actor, at: datetime, keys: Collection[str], reaso
             due=None if final else at + DISPUTE_PERIOD,
         )
     for item in gone:
-        case = case.with_slots({item.key: case.slots[item.key].without(claim.id)})
+        case = case.with_slots({item.key: case.slots[item.key].without(claim.id, at)})
         struck = (*case.claim.struck, StruckItem(item=item, at=at, reason=reason))
         left = tuple(one for one in case.claim.items if one != item)
         case = case.record(Act.ITEM_STRUCK, actor, at, reason=reason, items=left, struck=struck)
@@ -402,7 +423,7 @@ def _lose_arbitration(case: Case, rival_id: str, at: datetime) -> Case:
     lost = tuple(item for item in rival.items if item.key in contested)
     if rival.status not in UNDECIDED or not lost:
         return case
-    case = case.with_slots({item.key: case.slots[item.key].without(rival_id) for item in lost})
+    case = case.with_slots({item.key: case.slots[item.key].without(rival_id, at) for item in lost})
     if len(lost) == len(rival.items):
         return case.record_rival(
             rival_id,
@@ -429,7 +450,7 @@ def reject(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
     """Refuse a claim under review, disputable for 30 days; or refuse its dispute for good. Raises `InvalidState`."""
     _require(case, "rejected", Status.UNDER_REVIEW, Status.DISPUTED)
     final = case.claim.status is Status.DISPUTED
-    return _leave_slots(case).record(
+    return _leave_slots(case, at).record(
         Act.FINALLY_REJECTED if final else Act.REJECTED,
         actor,
         at,
@@ -444,7 +465,7 @@ def revoke(case: Case, actor: Actor, at: datetime) -> Case:
     if case.claim.status is Status.OFFICIAL:
         return _end_items(case, _held(case.claim), actor, at, Reason.REVOKED_BY_PROGRAMME, act=Act.REVOKED)
     _require(case, "revoked", Status.AWAITING_CUSTOMER)
-    case = _leave_slots(case).record(
+    case = _leave_slots(case, at).record(
         Act.REVOKED,
         actor,
         at,
@@ -519,7 +540,7 @@ def customer_unreachable(case: Case, at: datetime, *, answer_by: TimeToAnswer, f
     ends_at = answer_by.ends_at
     return _each_slot(
         case,
-        lambda slot: slot.without(case.claim.id).with_claimant(case.claim.id, case.claim.organisation, ends_at),
+        lambda slot: slot.without(case.claim.id, at).with_claimant(case.claim.id, case.claim.organisation, ends_at),
     )
 
 
@@ -564,10 +585,10 @@ def decline(case: Case, actor: Actor, at: datetime) -> Case:
         ends_at = claim.promise.ends_at
         case = _each_slot(
             case,
-            lambda slot: slot.without(claim.id).with_claimant(claim.id, claim.organisation, ends_at, declined=True),
+            lambda slot: slot.without(claim.id, at).with_claimant(claim.id, claim.organisation, ends_at, declined=True),
         )
     else:
-        case = _leave_slots(case)
+        case = _leave_slots(case, at)
     return _owe_mail(case, MailKind.DECLINE_CONFIRMATION, at)
 
 
@@ -679,7 +700,7 @@ def _each_slot(case: Case, change: Callable[[Slot], Slot]) -> Case:
 def _take_place(case: Case, at: datetime) -> Case:
     """Enter the claim among the claimants of its items. Raises `SlotCrowded`."""
     for key, slot in case.own_slots().items():
-        if len(slot.at(at).without(case.claim.id).claimants) >= MAX_CLAIMANTS:
+        if len(slot.at(at).without(case.claim.id, at).claimants) >= MAX_CLAIMANTS:
             raise Refused(
                 "SlotCrowded",
                 f"{MAX_CLAIMANTS} undecided claims for this item are waiting already.",
@@ -689,8 +710,14 @@ def _take_place(case: Case, at: datetime) -> Case:
     return _each_slot(case, lambda slot: slot.at(at).with_claimant(case.claim.id, case.claim.organisation))
 
 
-def _leave_slots(case: Case) -> Case:
-    return case.with_slots({key: case.slots[key].without(case.claim.id) for key in case.claim.slot_keys})
+def _tell_both_sides(case: Case, at: datetime, known: Collection[str] = ()) -> Case:
+    """Owe the claim's partner, and those beside whom it has come to stand, the news of each other (rulings 15)."""
+    rivals = beside(case, at) - set(known)
+    return case.changed(partner_mails=owed_to_both(case.claim, rivals, at)) if rivals else case
+
+
+def _leave_slots(case: Case, at: datetime) -> Case:
+    return case.with_slots({key: case.slots[key].without(case.claim.id, at) for key in case.claim.slot_keys})
 
 
 def _await_customer(case: Case, act: Act, actor: Actor, at: datetime) -> Case:
@@ -711,7 +738,7 @@ def _end_items(
     at = max(at, claim.official_since) if claim.official_since is not None else at
     ended = (*claim.ended_items, *(EndedItem(key=key, at=at, reason=reason) for key in keys))
     freed = {
-        key: slot.without(claim.id)
+        key: slot.without(claim.id, at)
         for key in keys
         if (slot := case.slots[key]).holder is not None
         and slot.holder.claim == claim.id

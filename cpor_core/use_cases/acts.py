@@ -7,14 +7,16 @@ between any two of these, and the due row still brings somebody to do the rest.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
 from cpor_core.errors import Conflict, Refused, StorageBusy
-from cpor_core.model.claim import UNDECIDED, Claim, Status
-from cpor_core.ports import Answered, Commit, DueRow, Keyed, Ports, Remark
-from cpor_core.rules.owed import Owed, owed
+from cpor_core.model.claim import UNDECIDED, Claim, Evidence, Status
+from cpor_core.ports import Answered, Commit, DueRow, KeptRequest, Keyed, Ports, Remark
+from cpor_core.rules.entity_tags import matches
+from cpor_core.rules.owed import SOON, TO_PARTNERS, Owed, owed
+from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import (
     claimants_to_refuse,
@@ -23,38 +25,16 @@ from cpor_core.transitions.life import (
     taken_over_before,
     taken_over_by_others,
 )
-from cpor_core.views import ClaimView, claim_view, etag
-
-
-class Repeated(Exception):
-    """The caller's key was used for this claim before: the first answer is given again, if the request is the same."""
-
-    def __init__(self, answered: Answered) -> None:
-        """Keep the first answer."""
-        super().__init__("repeated request")
-        self.answered = answered
-
+from cpor_core.use_cases.feed import ANNOUNCE, announce, announcement_row
+from cpor_core.use_cases.keys import ANSWERS_KEPT, FORGET, Repeated, begin, forgotten
+from cpor_core.views import entity_tag, shown
 
 ATTEMPTS = 8
 """How often an act is judged again after it lost a race; more is reported as a busy store."""
-SOON = timedelta(minutes=2)
-"""A row for something owed at once is due then: the queue does it sooner (rulings 36)."""
-ANSWERS_KEPT = timedelta(hours=48)
 REVIEWS = "open"
 """The one partition of the review index."""
 SAMPLE = "sample"
 """The partition of the claims that are drawn for a look."""
-FORGET = "forget"
-
-
-def shown(case: Case, now: datetime) -> ClaimView:
-    """Return what callers see of a stored case at *now*."""
-    return claim_view(case.claim, settle(case, now).claim, case.slots, now)
-
-
-def entity_tag(case: Case, now: datetime) -> str:
-    """Return the ETag of a stored case at *now*."""
-    return etag(case.claim, settle(case, now).claim, case.slots, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +44,14 @@ class Intent:
     who: str | None = None
     keyed: Keyed | None = None
     if_match: str | None = None
+    file_name: str | None = None
+    """The evidence file that the act is about: If-Match may name it in place of the claim."""
     remark: Remark | None = None
     decides_claimants: bool = False
     """The act judges the other claimants of the slots too: they are loaded with it."""
     counts_refusals: bool = False
     """The act reads or writes the customer's refusals of this partner: they are loaded with it."""
-    answers: Callable[[Case, datetime], BaseModel] = shown
+    answers: Callable[[Case, datetime, Terms], BaseModel] = shown
     """What the caller is answered: kept with the act when it has a key."""
     cover: DueRow | None = None
     """The due row that led here; moved on, it covers what the act newly owes at once."""
@@ -86,9 +68,15 @@ async def find(ports: Ports, claim_id: str, now: datetime) -> Case | None:
     return case
 
 
-def verify_match(case: Case, now: datetime, if_match: str | None) -> None:
-    """Raise `PreconditionFailed` when the caller's If-Match names another state; `*` matches any."""
-    if if_match not in (None, "*", entity_tag(case, now)):
+def evidence_tag(evidence: Evidence) -> str:
+    """Return the entity tag of a file: its content's hash."""
+    return f'"{evidence.sha256}"'
+
+
+def verify_match(case: Case, now: datetime, if_match: str | None, file_name: str | None = None) -> None:
+    """Raise `PreconditionFailed` if If-Match names other states only, of the claim and of that file; `*` names any."""
+    tags = [evidence_tag(evidence) for evidence in case.claim.evidence if evidence.file_name == file_name]
+    if if_match is not None and not any(matches(if_match, tag) for tag in (entity_tag(case, now), *tags)):
         raise Refused(
             "PreconditionFailed",
             "The claim has changed since you read it.",
@@ -108,20 +96,26 @@ async def act(
     Change a claim: settle what time has made, let *judge* decide, write all of it in one transaction.
 
     A lost race is judged again on the newest rows, with the same *now*: the instant of arrival decides. Returns the
-    case as it is stored afterwards. Raises what *judge* raises, and `StorageBusy` after too many lost races.
+    case as it is stored afterwards. Raises what *judge* raises, what `keys.begin` raises for the caller's key, and
+    `StorageBusy` after too many lost races.
     """
     act_id = ports.new_id()
+    key_taken = False
     for _ in range(ATTEMPTS):
         case = await _with_everyone_concerned(ports, case, now, decides=intent.decides_claimants)
         if intent.counts_refusals:
             case = await ports.claims.with_refusals(case)
-        verify_match(case, now, intent.if_match)
+        verify_match(case, now, intent.if_match, intent.file_name)
         after = judge(settle(case, now)).written_over(case)
         if after.claim == case.claim and after.rivals == case.rivals and after.slots == case.slots:
             return case
         intent = replace(intent, cover=await _write_index_rows(ports, case, after, now, intent))
+        if intent.keyed is not None and not key_taken:
+            request = KeptRequest(intent.keyed.body, case.claim.id, act_id, now)
+            await begin(ports, intent.keyed, request, doubles_wait=False)  # the transaction tells doubles apart
+            key_taken = True
         try:
-            stored = await ports.claims.commit(_commit(act_id, case, after, now, intent))
+            stored = await ports.claims.commit(_commit(act_id, case, after, now, ports.terms, intent))
         except Conflict:
             if await ports.claims.wrote(
                 case.claim.id, act_id, case.claim.history_length + 1
@@ -131,11 +125,20 @@ async def act(
             case = await _reloaded(ports, case.claim.id)
             continue
         for former, claim in _changed_claims(case, after):
-            if any(debt.due is None for debt in owed(claim) - owed(former)):
-                await ports.hints.customer_notice(claim.id)
+            await _hint(ports, former, claim)
+        await announce(ports, stored, after.entries, now)
         return stored
     message = f"claim {case.claim.id}: lost {ATTEMPTS} races in a row"
     raise StorageBusy(message, retry_after_seconds=1)
+
+
+async def _hint(ports: Ports, former: Claim, claim: Claim) -> None:
+    """Hurry what is newly owed at once: one message, for the customer's queue passes on what the partner is owed."""
+    fresh = {debt.debt for debt in owed(claim) - owed(former) if debt.due is None}
+    if fresh - TO_PARTNERS:
+        await ports.hints.customer_notice(claim.id)
+    elif fresh:
+        await ports.hints.partner_notice(claim.id)
 
 
 async def _verify_not_repeated(ports: Ports, claim_id: str, intent: Intent) -> None:
@@ -187,11 +190,11 @@ async def _loaded(ports: Ports, claim_ids: Iterable[str]) -> Sequence[Case]:
     return [case for case in loaded if case is not None]
 
 
-def _commit(act_id: str, before: Case, after: Case, now: datetime, intent: Intent) -> Commit:
+def _commit(act_id: str, before: Case, after: Case, now: datetime, terms: Terms, intent: Intent) -> Commit:
     remark = replace(intent.remark, sequence=after.claim.history_length) if intent.remark is not None else None
     answered = None
     if intent.keyed is not None:
-        answer = intent.answers(after, now).model_dump_json(by_alias=True)
+        answer = intent.answers(after, now, terms).model_dump_json(by_alias=True)
         answered = Answered(intent.keyed.body, answer, entity_tag(after, now))
     return Commit(
         act_id=act_id,
@@ -210,12 +213,15 @@ async def _write_index_rows(ports: Ports, before: Case, after: Case, now: dateti
 
     Returns the due row that led here, as it now lies in the store.
     """
+    told = {claim_id for claim_id, _ in after.entries}
     rows = [*due_rows(before.claim, after.claim, now), *_forget_answer(after.claim, now, intent)]
+    if after.claim.id in told:
+        rows.append(announcement_row(after.claim.id, now))
     cover = await _cover(ports, rows, now, intent.cover)
     for name, rival in after.rivals.items():
         owing = due_rows(before.rivals[name], rival, now)
-        if owing:
-            await ports.duework.add(owing)
+        if name in told:
+            await ports.duework.add([*owing, announcement_row(name, now)])
     for former, claim in _changed_claims(before, after):
         position = review_position(claim)
         if position is not None and position != review_position(former):
@@ -234,8 +240,8 @@ def _changed_claims(before: Case, after: Case) -> Iterable[tuple[Claim, Claim]]:
 
 
 async def _cover(ports: Ports, rows: Sequence[DueRow], now: datetime, cover: DueRow | None) -> DueRow | None:
-    """Write due rows; one that is being paid is moved on and stands for all that is newly due at once."""
-    later = [row for row in rows if row.due != now + SOON]
+    """Write due rows; one that is being paid is moved on and stands for all that is newly to be paid at once."""
+    later = [row for row in rows if row.due != now + SOON or row.debt == ANNOUNCE]
     if cover is not None and len(later) < len(rows):
         try:
             return await ports.duework.move(cover, later, due=now + SOON, attempt=0)
@@ -251,6 +257,7 @@ def _forget_answer(claim: Claim, now: datetime, intent: Intent) -> Iterable[DueR
     if intent.keyed is not None:
         target = ("claims", claim.tenant_id, f"act|{claim.id}|{intent.keyed.key}")
         yield DueRow(now + ANSWERS_KEPT, claim.id, f"{FORGET}-{intent.keyed.key[:16]}", forget=target)
+        yield forgotten(intent.keyed, claim.id, now)
 
 
 def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueRow]:

@@ -11,7 +11,7 @@ from cpor_core.ports import Ports
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case, invalid_state
 from cpor_core.use_cases.acts import Intent, act, find
-from cpor_core.use_cases.debts import partner_answers_by
+from cpor_core.use_cases.notice import partner_answers_by
 from cpor_core.use_cases.subscription_ends import gone_items
 from cpor_core.use_cases.tenants import cases_of
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from cpor_core.errors import Conflict, Detail, Refused, StorageBusy
 from cpor_core.model.catalogue import Engagement
@@ -15,10 +16,11 @@ from cpor_core.rules.identifiers import derived_claim_id, list_position, new_cla
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case, invalid_state
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.acts import ANSWERS_KEPT, FORGET, NO_INTENT, Intent, Repeated, act, due_rows, shown
+from cpor_core.use_cases.acts import NO_INTENT, Intent, act, due_rows
+from cpor_core.use_cases.feed import announce, announcement_row
+from cpor_core.use_cases.keys import ANSWERS_KEPT, FORGET, Repeated, begin, forgotten
+from cpor_core.views import shown
 
-TAKE_OVER_AFTER = timedelta(minutes=1)
-"""A keyed creation that has not finished by then is taken over by its repetition (rulings 39)."""
 BLOB_KEPT = timedelta(hours=1)
 """A blob that no claim points to is deleted after this."""
 EVIDENCE = "evidence"
@@ -96,20 +98,13 @@ async def draft(ports: Ports, organisation: str, sent: NewClaim, now: datetime, 
     Raises what `file` raises, and `PartnerIdNotYours`.
     """
     filed = file(ports, sent)
-    found = await ports.registry.partner(sent.partner_id)
-    if found is None or found.value.entra_tenant_id != organisation:
-        raise Refused(
-            "PartnerIdNotYours",
-            f"{sent.partner_id} is not a location of your organisation.",
-            target="partnerId",
-            resolution="Use a partnerId that the programme has registered for your Entra tenant.",
-        )
+    partner_name = await _own_partners_name(ports, organisation, sent.partner_id)
     return Claim(
         id=claim_id,
         tenant_id=sent.customer.tenant_id,
         organisation=organisation,
         partner_id=sent.partner_id,
-        partner_name=found.value.name,
+        partner_name=partner_name,
         engagement=filed.engagement.id,
         filed_as=filed.filed_as,
         name=sent.name,
@@ -124,6 +119,18 @@ async def draft(ports: Ports, organisation: str, sent: NewClaim, now: datetime, 
         updated_at=now,
         due=ports.terms.draft_lapses_at(now),
     )
+
+
+async def _own_partners_name(ports: Ports, organisation: str, partner_id: str) -> str:
+    found = await ports.registry.partner(partner_id)
+    if found is None or found.value.entra_tenant_id != organisation:
+        raise Refused(
+            "PartnerIdNotYours",
+            f"{partner_id} is not a location of your organisation.",
+            target="partnerId",
+            resolution="Use a partnerId that the programme has registered for your Entra tenant.",
+        )
+    return found.value.name
 
 
 async def create(
@@ -142,71 +149,51 @@ async def create(
         claim_id = derived_claim_id(sent.customer.tenant_id, organisation, f"{keyed.key}|{now.isoformat()}")
     made = await draft(ports, organisation, sent, now, claim_id)
     if keyed is not None:
-        claim_id = await _begin(ports, organisation, keyed, KeptRequest(keyed.body, claim_id, act_id, now), now)
+        claim_id = (await begin(ports, keyed, KeptRequest(keyed.body, claim_id, act_id, now))).claim_id
         made = made.model_copy(update={"id": claim_id})
-    await ports.duework.add([*due_rows(None, made, now), *_forget_request(organisation, keyed, made, now)])
-    await ports.partner_claims.add(organisation, list_position(now, claim_id), claim_id)
-    nothing = Case(made, {})
-    case = nothing.record(Act.CREATED, actor, now, to=Status.DRAFT, due=made.due, status_since=now)
-    case = case.changed(version=1)
-    answered = None
+    commit = created(made, actor, now, act_id)
+    case = commit.after
     if keyed is not None:
-        view = shown(case, now)
+        view = shown(case, now, ports.terms)
         answered = Answered(keyed.body, view.model_dump_json(by_alias=True), view.etag)
-    key = keyed.key if keyed is not None else None
+        commit = replace(commit, key=keyed.key, answered=answered)
     try:
-        await ports.claims.commit(Commit(act_id, nothing, case, who=actor.id, key=key, answered=answered))
+        await keep(ports, commit, now, (announcement_row(claim_id, now), *_forget_request(keyed, made, now)))
     except Conflict:
         if not await ports.claims.wrote(claim_id, act_id, 1):
             if keyed is not None and (first := await ports.claims.answered(claim_id, keyed.key)) is not None:
                 raise Repeated(first) from None
             message = "a claim of this id exists already"
             raise StorageBusy(message, retry_after_seconds=1) from None
+    await announce(ports, case, case.entries, now)
     return case
 
 
-async def _begin(ports: Ports, organisation: str, keyed: Keyed, request: KeptRequest, now: datetime) -> str:
+def created(made: Claim, actor: Actor, now: datetime, act_id: str) -> Commit:
+    """Return what is written when the draft *made* is new."""
+    nothing = Case(made, {})
+    case = nothing.record(Act.CREATED, actor, now, to=Status.DRAFT, due=made.due, status_since=now)
+    return Commit(act_id, nothing, case.changed(version=1), who=actor.id)
+
+
+async def keep(ports: Ports, commit: Commit, now: datetime, also: Sequence[DueRow] = ()) -> None:
     """
-    Insert the request; returns the claim id that it leads to, the first one's where this takes over.
+    Store a new draft: its due rows with those that come with it, its place in the list, itself; one request each.
 
-    Of a lost insert, raises the first answer, a different request, or one that still runs.
+    Raises `Conflict` when a claim of its id exists.
     """
-    kept = await ports.requests.begin(organisation, keyed.key, request)
-    if kept is None or kept.act_id == request.act_id:
-        return request.claim_id
-    if kept.body != request.body:
-        raise key_reused()
-    answered = await ports.claims.answered(kept.claim_id, keyed.key)
-    if answered is not None:
-        raise Repeated(answered)
-    if now - kept.at < TAKE_OVER_AFTER:
-        raise Refused(
-            "RequestInProgress",
-            "The first request with this key is still running.",
-            target="Idempotency-Key",
-            resolution="Wait as Retry-After says and send the same request again.",
-        )
-    return kept.claim_id
+    made = commit.before.claim
+    await ports.duework.add((*due_rows(None, made, now), *also))
+    await ports.partner_claims.add(made.organisation, list_position(now, made.id), made.id)
+    await ports.claims.commit(commit)
 
 
-def key_reused() -> Refused:
-    """Return the refusal of a key that was used for another request."""
-    return Refused(
-        "IdempotencyKeyReused",
-        "This key was used for a different request.",
-        target="Idempotency-Key",
-        resolution="Use a new key for a new request.",
-    )
-
-
-def _forget_request(organisation: str, keyed: Keyed | None, made: Claim, now: datetime) -> tuple[DueRow, ...]:
+def _forget_request(keyed: Keyed | None, made: Claim, now: datetime) -> tuple[DueRow, ...]:
     if keyed is None:
         return ()
-    due, short = now + ANSWERS_KEPT, keyed.key[:16]
-    return (
-        DueRow(due, made.id, f"{FORGET}-request-{short}", forget=("requests", organisation, keyed.key)),
-        DueRow(due, made.id, f"{FORGET}-{short}", forget=("claims", made.tenant_id, f"act|{made.id}|{keyed.key}")),
-    )
+    place = ("claims", made.tenant_id, f"act|{made.id}|{keyed.key}")
+    answer = DueRow(now + ANSWERS_KEPT, made.id, f"{FORGET}-{keyed.key[:16]}", forget=place)
+    return forgotten(keyed, made.id, now), answer
 
 
 async def edit(
@@ -215,22 +202,29 @@ async def edit(
     """
     Change a draft, or what a partner may change while more is asked of them, by a JSON merge patch (RFC 7396).
 
-    Raises pydantic's `ValidationError` for a patch that does not fit, `Immutable` for a field that is fixed, in
-    `partnerActionRequired` all but partnerId, items and contacts; `InvalidState`; and what `draft` raises.
+    The patch is laid over what the claim is when it is written. Raises pydantic's `ValidationError` for one that does
+    not fit, `Immutable` for a field that is fixed, in `partnerActionRequired` all but partnerId, items and contacts;
+    `InvalidState`; and what `draft` raises.
     """
-    sent = NewClaim.model_validate_json(
-        json.dumps(merge_patch(_as_sent(case.claim), patch)), by_alias=True, by_name=False
-    )
-    _verify_editable(settle(case, now).claim)
-    if sent.customer.tenant_id != case.claim.tenant_id:
-        raise _immutable("customer.tenantId")
-    if sent.engagement not in (case.claim.engagement, case.claim.filed_as):
-        raise _immutable("engagement")
-    made = await draft(ports, case.claim.organisation, sent, now, case.claim.id)
+    first = _patched(case.claim, settle(case, now).claim, patch)
+    file(ports, first)
+    partner_name = await _own_partners_name(ports, case.claim.organisation, first.partner_id)
 
     def judge(current: Case) -> Case:
-        _verify_editable(current.claim)
-        changes = {name: getattr(made, name) for name in EDITABLE}
+        sent = _patched(current.claim, current.claim, patch)  # others may have changed other fields meanwhile
+        filed = file(ports, sent)
+        ours = sent.partner_id == first.partner_id
+        changes: dict[str, Any] = {
+            "name": sent.name,
+            "partner_id": sent.partner_id,
+            "partner_name": partner_name if ours else current.claim.partner_name,
+            "domain": sent.customer.domain,
+            "items": filed.sent.items,
+            "contacts": sent.contacts,
+            "waive_incentive": sent.waive_incentive,
+            "revenue": sent.revenue,
+            "comment": sent.comment,
+        }
         if all(value == getattr(current.claim, name) for name, value in changes.items()):
             return current  # the same patch again: the answer to the first was lost
         if current.claim.status is not Status.DRAFT:
@@ -241,6 +235,18 @@ async def edit(
     if after.claim.status is Status.DRAFT:
         return after
     return await ports.claims.load(after.claim.id) or after  # new items have slots that were not read with the old ones
+
+
+def _patched(claim: Claim, standing: Claim, patch: Mapping[str, object]) -> NewClaim:
+    """Return the claim as it would be sent after the patch; *standing* is what it is by now. Raises as `edit`."""
+    sent = NewClaim.model_validate_json(json.dumps(merge_patch(_as_sent(claim), patch)), by_alias=True, by_name=False)
+    if standing.status not in (Status.DRAFT, Status.PARTNER_ACTION_REQUIRED):
+        raise invalid_state(standing, "edited")
+    if sent.customer.tenant_id != claim.tenant_id:
+        raise _immutable("customer.tenantId")
+    if sent.engagement not in (claim.engagement, claim.filed_as):
+        raise _immutable("engagement")
+    return sent
 
 
 EDITABLE = {
@@ -258,24 +264,18 @@ EDITABLE = {
 EDITABLE_IN_ANSWER = frozenset({"partner_id", "partner_name", "items", "contacts"})
 
 
-def _answer(claim: Claim, changes: Mapping[str, object]) -> dict[str, object]:
+def _answer(claim: Claim, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an edit in `partnerActionRequired` changes. Raises `Immutable` for any other field."""
     changed = {name for name, value in changes.items() if value != getattr(claim, name)}
     fixed = changed - EDITABLE_IN_ANSWER - {"partner_name"}
     if fixed:
         raise _immutable(EDITABLE[min(fixed)])
-    items: tuple[Item, ...] = tuple(changes["items"])  # type: ignore[arg-type]  # as `draft` made it
-    kept = {item.key for item in items}
+    kept = {item.key for item in changes["items"]}
     return {
         **{name: changes[name] for name in EDITABLE_IN_ANSWER},
         "left_items": tuple(item for item in (*claim.left_items, *claim.items) if item.key not in kept),
         "only_contacts_changed": claim.only_contacts_changed and changed <= {"contacts", "partner_name"},
     }
-
-
-def _verify_editable(claim: Claim) -> None:
-    if claim.status not in (Status.DRAFT, Status.PARTNER_ACTION_REQUIRED):
-        raise invalid_state(claim, "edited")
 
 
 def _as_sent(claim: Claim) -> dict[str, object]:

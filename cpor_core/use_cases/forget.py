@@ -1,6 +1,8 @@
 """Deleting what has been kept long enough; storage has no expiry of its own."""
 
 from cpor_core.ports import DueRow, Ports
+from cpor_core.use_cases.batches import BATCHES, forget_batch
+from cpor_core.use_cases.calling import WEBHOOKS
 from cpor_core.use_cases.drafts import EVIDENCE
 
 
@@ -9,6 +11,12 @@ async def forget(ports: Ports, row: DueRow) -> None:
     if row.forget is None:
         return
     table, partition, key = row.forget
+    if table == WEBHOOKS:
+        await ports.webhooks.forget(partition, key)
+        return
+    if table == BATCHES:
+        await forget_batch(ports, partition, key)
+        return
     if table != EVIDENCE:
         await ports.duework.forget(table, partition, key)
         return

@@ -20,12 +20,16 @@ from cpor_core.model.catalogue import Engagement, ItemKind
 from cpor_core.model.claim import Claim, Imported, Item, ItemKey, Recipient, RecipientKind
 from cpor_core.model.history import PROGRAMME
 from cpor_core.model.registry import Customer, Partner
+from cpor_core.model.usage import BadRow
 from cpor_core.ports import Commit, Ports, Registered
 from cpor_core.rules.checks import why_not_claimable
+from cpor_core.rules.graph_reports import invalid_row
 from cpor_core.rules.identifiers import derived_claim_id, list_position
 from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
 from cpor_core.use_cases.acts import due_rows
-from cpor_core.use_cases.usage import BadRow, Loaded, invalid_row
+from cpor_core.use_cases.feed import announce_created, announcement_row
+from cpor_core.use_cases.usage import Loaded
 
 MOST_LINES = 10_000
 """Lines that one call takes."""
@@ -77,6 +81,8 @@ class _Import:
     partners: dict[str, Registered[Partner] | None] = field(default_factory=dict)
     customers: dict[str, Registered[Customer] | None] = field(default_factory=dict)
     claims: dict[str, dict[str, datetime | None]] = field(default_factory=dict)
+    entered: dict[str, list[Case]] = field(default_factory=dict)
+    """By organisation, of the lines at work."""
 
     async def partner(self, partner_id: str) -> Partner:
         """Return a partner's location. Raises `PartnerUnknown`."""
@@ -102,6 +108,13 @@ class _Import:
             cases = await self.ports.claims.of_tenant(tenant_id)
             self.claims.setdefault(tenant_id, {case.claim.id: case.claim.official_since for case in cases})
         return self.claims[tenant_id]
+
+
+    async def announce(self) -> None:
+        """Tell the partners' feeds of what was entered."""
+        for organisation, cases in self.entered.items():
+            await announce_created(self.ports, organisation, cases, self.now)
+        self.entered.clear()
 
 
 async def import_lines(ports: Ports, lines: Sequence[bytes], who: str, now: datetime) -> Loaded:
@@ -135,6 +148,7 @@ async def import_lines(ports: Ports, lines: Sequence[bytes], who: str, now: date
             accepted += outcome[0]
             unchanged += outcome[1]
             bad += outcome[2]
+        await begun.announce()
     return Loaded(accepted=accepted, unchanged=unchanged, rejected=tuple(sorted(bad, key=lambda one: one.row)))
 
 
@@ -186,7 +200,7 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
     for _ in range(ATTEMPTS):
         before = await ports.claims.prospect(claim)
         after = life.enter_past(before, PROGRAMME, now, since=line.since, recipients=recipients).written_over(before)
-        await ports.duework.add(due_rows(None, after.claim, now))
+        await ports.duework.add([*due_rows(None, after.claim, now), announcement_row(claim_id, now)])
         await ports.partner_claims.add(claim.organisation, list_position(now, claim_id), claim_id)
         try:
             await ports.claims.commit(Commit(act_id, before, after, who=begun.who))
@@ -198,6 +212,7 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
                     return False
                 continue  # somebody else wrote the slot: judge again
         known[claim_id] = line.since
+        begun.entered.setdefault(claim.organisation, []).append(after)
         if after.claim.mails:
             await ports.hints.customer_notice(claim_id)
         return True

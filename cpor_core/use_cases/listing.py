@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cpor_core.model.claim import Claim, Status
-from cpor_core.ports import Ports
+from cpor_core.ports import IndexRow, Ports
 from cpor_core.rules.identifiers import list_position
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
@@ -41,6 +41,19 @@ async def load_all(ports: Ports, claim_ids: Sequence[str], now: datetime) -> Map
     }
 
 
+async def load_own(ports: Ports, organisation: str, rows: Sequence[IndexRow], now: datetime) -> Sequence[Case]:
+    """Return the organisation's claims to which keys of its list lead, in their order: two requests a claim."""
+    cases = await load_all(ports, [row.claim_id for row in rows], now)
+    found = [(row.position, cases[row.claim_id]) for row in rows if row.claim_id in cases]
+    return [
+        case
+        for position, case in found
+        if case.claim.organisation == organisation
+        # Others are ghosts: of a creation that was tried twice.
+        and position == list_position(case.claim.created_at, case.claim.id)
+    ]
+
+
 async def own_claims(
     ports: Ports, organisation: str, now: datetime, *, after: str, limit: int, wanted: Callable[[Claim], bool]
 ) -> Page:
@@ -54,13 +67,7 @@ async def own_claims(
     while len(kept) < limit and looked_at < MOST_LOOKED_AT:
         want = min(limit - len(kept), MOST_LOOKED_AT - looked_at)
         rows = await ports.partner_claims.page(organisation, after=position, limit=want)
-        cases = await load_all(ports, [row.claim_id for row in rows], now)
-        for row in rows:
-            case = cases.get(row.claim_id)
-            if case is None or row.position != list_position(case.claim.created_at, case.claim.id):
-                continue  # a ghost: of a creation that was tried twice, or never finished
-            if case.claim.organisation == organisation and wanted(settle(case, now).claim):
-                kept.append(case)
+        kept += [case for case in await load_own(ports, organisation, rows, now) if wanted(settle(case, now).claim)]
         looked_at += len(rows)
         if len(rows) < want:
             return Page(kept, None)

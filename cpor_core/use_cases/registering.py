@@ -9,6 +9,7 @@ from cpor_core.errors import Conflict, Detail, Refused
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.ports import Ports, Registered
 from cpor_core.rules.business_days import verify_country, verify_time_zone
+from cpor_core.rules.entity_tags import matches
 from cpor_core.use_cases.subscription_ends import Ending, due_rows, end_gone_items, endings
 
 Entry = TypeVar("Entry", Partner, Customer)
@@ -141,8 +142,8 @@ def _verify_place(country: str, subdivision: str | None, time_zone: str) -> None
 
 
 def verify_match(if_match: str | None, former: Registered[Entry] | None) -> None:
-    """Raise `PreconditionFailed` when the caller's If-Match names another version; `*` matches any that is there."""
-    if if_match is not None and (former is None or if_match not in ("*", registry_etag(former.version))):
+    """Raise `PreconditionFailed` if the caller's If-Match names other versions only; `*` matches any that is there."""
+    if if_match is not None and (former is None or not matches(if_match, registry_etag(former.version))):
         raise _changed_meanwhile()
 
 

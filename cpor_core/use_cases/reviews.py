@@ -11,8 +11,8 @@ from cpor_core.ports import Ports
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.acts import REVIEWS, SAMPLE, Intent, act, review_position, sample_position
-from cpor_core.use_cases.debts import partner_answers_by
 from cpor_core.use_cases.listing import load_all
+from cpor_core.use_cases.notice import partner_answers_by
 
 STALE_AFTER = timedelta(minutes=10)
 

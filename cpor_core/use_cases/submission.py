@@ -15,10 +15,12 @@ from cpor_core.rules.checks import failed_checks, recent_refusals
 from cpor_core.rules.identifiers import new_claim_id
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases.acts import FORGET, Intent, act
+from cpor_core.use_cases.acts import Intent, act
 from cpor_core.use_cases.drafts import draft
+from cpor_core.use_cases.keys import FORGET
 
 DRY_RUNS_KEPT = timedelta(days=1)
+HOUR_SECONDS = 3600
 
 
 async def submit(
@@ -130,6 +132,14 @@ async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: d
     return await dry_run(ports, await draft(ports, organisation, sent, now, claim_id), None, now)
 
 
+async def dry_run_of_draft(
+    ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
+) -> Sequence[Detail]:
+    """Return what checks a draft would fail if sent. Raises `InvalidState` as that does, and as `dry_run`."""
+    life.verify_draft(life.settle(case, now))
+    return await dry_run(ports, case.claim, acknowledgements, now)
+
+
 async def dry_run(
     ports: Ports, claim: Claim, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
@@ -146,7 +156,8 @@ async def dry_run(
         raise Refused(
             "TooManyDryRuns",
             f"An organisation has {ports.terms.dry_runs_per_hour} dry runs an hour.",
-            resolution="Wait until the next full hour.",
+            resolution="Wait until the next full hour, as Retry-After says.",
+            retry_after_seconds=HOUR_SECONDS - (now.minute * 60 + now.second),
         )
     return await checks_now(ports, claim, acknowledgements, now)
 

@@ -12,9 +12,14 @@ from datetime import datetime, timedelta
 
 from cpor_core.errors import Conflict, Fault, Refused
 from cpor_core.ports import DueRow, Ports
-from cpor_core.use_cases.acts import FORGET
-from cpor_core.use_cases.debts import Paid, pay
+from cpor_core.rules.owed import SOON
+from cpor_core.use_cases import batches
+from cpor_core.use_cases.calling import DELIVER, remind
+from cpor_core.use_cases.debts import pay
+from cpor_core.use_cases.feed import ANNOUNCE, TRIM, catch_up, trim
 from cpor_core.use_cases.forget import forget
+from cpor_core.use_cases.keys import FORGET
+from cpor_core.use_cases.mailing import Paid
 from cpor_core.use_cases.subscription_ends import END_GONE_ITEMS, end_gone_items
 
 log = logging.getLogger("cpor.sweep")
@@ -27,6 +32,7 @@ TIME_LIMIT = timedelta(minutes=4)
 """The sweep stops itself before `functionTimeout` stops the whole worker; the next run goes on."""
 SETTLED_AFTER = timedelta(minutes=10)
 """A row of which nothing is owed is left so long, by the real clock: longer than any writer runs (rulings 36)."""
+LOOKED_AT_AGAIN = SETTLED_AFTER + timedelta(minutes=1)
 NEXT_ATTEMPTS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60))
 """When a debt that could not be paid is tried again; hourly after the last."""
 
@@ -74,14 +80,7 @@ async def _sweep_shard(
 
 async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> None:
     try:
-        if row.debt.startswith(FORGET):
-            await forget(ports, row)
-            paid = Paid()
-        elif row.debt == END_GONE_ITEMS:
-            await end_gone_items(ports, row.subject, now)
-            paid = Paid()
-        else:
-            paid = await pay(ports, row.subject, now, cover=row)
+        paid = await _paid(ports, row, now)
     except (Fault, Refused, Conflict) as fault:
         log.warning("claim %s: %s could not be paid: %s", row.subject, row.debt, type(fault).__name__)
         swept.failed += 1
@@ -103,7 +102,30 @@ async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> No
             settled = row.written_at is not None and ports.real_now() - row.written_at > SETTLED_AFTER
             if settled and not paid.row_stays:
                 await ports.duework.delete(row)
+            elif not paid.row_stays:  # its writer may still be at work: look once more when it can't be
+                await ports.duework.move(row, (), due=now + LOOKED_AT_AGAIN, attempt=row.attempt)
     except Conflict:
         pass  # somebody else paid it, or moved it on
     except Fault as fault:
         log.warning("claim %s: the due row stays where it is: %s", row.subject, type(fault).__name__)
+
+
+async def _paid(ports: Ports, row: DueRow, now: datetime) -> Paid:
+    """Pay what a row stands for."""
+    if row.debt.startswith(FORGET):
+        await forget(ports, row)
+    elif row.debt == ANNOUNCE:
+        await catch_up(ports, row.subject, now)
+    elif row.debt == TRIM:
+        await trim(ports, row, now)
+        return Paid(row_stays=True)
+    elif row.debt == DELIVER:
+        left = await remind(ports, row.subject, now)
+        return Paid(delayed=left, not_before=now + SOON if left else None)
+    elif row.debt == batches.FINISH:
+        return await batches.finish(ports, row.subject, now)
+    elif row.debt == END_GONE_ITEMS:
+        await end_gone_items(ports, row.subject, now)
+    else:
+        return await pay(ports, row.subject, now, cover=row)
+    return Paid()

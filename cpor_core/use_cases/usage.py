@@ -1,17 +1,31 @@
 """Figures come in by the operator's feed and go out to their partner of record, each read leaving its receipt."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.base import Value
 from cpor_core.model.claim import Status
-from cpor_core.model.usage import MonthFigures, Receipt, UsageLine
+from cpor_core.model.licensing import Licensing
+from cpor_core.model.registry import Customer
+from cpor_core.model.usage import BadRow, MonthFigures, Receipt, UsageLine
 from cpor_core.ports import Ports
+from cpor_core.rules.advice import Advice, advice
+from cpor_core.rules.graph_reports import (
+    Ambiguous,
+    Given,
+    Report,
+    directory_subscriptions,
+    invalid_row,
+    service_user_counts,
+    subscribed_skus,
+)
 from cpor_core.rules.usage_figures import UsageRow, merged, months_between, shown_months, usage_rows
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
@@ -19,14 +33,18 @@ from cpor_core.transitions.life import settle
 ATTEMPTS = 5
 MOST_ROWS = 100_000
 """Rows that one call takes."""
+YIELD_EVERY = 500
+TENANTS_IN_FLIGHT = 16
+"""Tenants whose figures are written at the same time."""
+Item = TypeVar("Item")
 
 
-class BadRow(Value):
-    """A row that was left out; the others are kept. `row` counts from 1."""
+class GraphReport(StrEnum):
+    """The reports of Microsoft Graph that are taken as they come."""
 
-    row: int
-    code: str
-    message: str
+    SUBSCRIBED_SKUS = "graph-subscribed-skus"
+    SERVICE_USER_COUNTS = "graph-service-user-counts"
+    SUBSCRIPTIONS = "graph-subscriptions"
 
 
 class Loaded(Value):
@@ -48,72 +66,140 @@ class Reader:
 _LINE = TypeAdapter(UsageLine)
 
 
-def parse_lines(lines: Iterable[bytes], tenant_id: str | None) -> tuple[list[tuple[int, str, UsageLine]], list[BadRow]]:
-    """Return the good rows as (row number, tenant, line), and what is wrong with each bad one."""
-    good: list[tuple[int, str, UsageLine]] = []
-    bad: list[BadRow] = []
-    for row, text in enumerate(lines, start=1):
-        if not text.strip():
-            continue
-        try:
-            line = _LINE.validate_json(text, by_alias=True, by_name=False)
-        except ValidationError as error:
-            bad.append(invalid_row(row, error))
-            continue
-        if line.is_empty:
-            bad.append(BadRow(row=row, code="NoFigures", message="The row has none of the three figures."))
-            continue
-        tenant = line.tenant_id or tenant_id
-        if tenant is None:
-            bad.append(BadRow(row=row, code="TenantMissing", message="Give tenantId in the row or in the query."))
-        elif tenant_id is not None and line.tenant_id not in (None, tenant_id):
-            bad.append(BadRow(row=row, code="TenantMismatch", message="The row is of another tenant than the query."))
-        else:
-            good.append((row, tenant, line))
-    return good, bad
-
-
-def invalid_row(row: int, error: ValidationError) -> BadRow:
-    """Return what is wrong with the form of a line: the first of its faults."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return BadRow(row=row, code="InvalidRow", message=f"{where}: {first['msg']}" if where else first["msg"])
+# --- in ---------------------------------------------------------------------------------------------------------------
 
 
 async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None, as_of: date) -> Loaded:
-    """Merge a feed into what is kept: the same feed twice changes nothing, an older one changes nothing newer."""
-    good, bad = parse_lines(lines, tenant_id)
-    if len(good) > MOST_ROWS:
+    """
+    Merge JSON lines into what is kept: the same ones twice change nothing, older ones change nothing newer.
+
+    A bad line is told, the others are kept. Raises `PayloadTooLarge`, and `StorageBusy` half-way, after which the same
+    lines can be sent again.
+    """
+    by_tenant: dict[str, list[Given]] = {}
+    bad: list[BadRow] = []
+    count = 0
+    for row, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        count += 1
+        _verify_not_too_many(count)
+        if count % YIELD_EVERY == 0:
+            await asyncio.sleep(0)  # others of this instance are served meanwhile
+        read = _read_line(row, text, tenant_id)
+        if isinstance(read, BadRow):
+            bad.append(read)
+        else:
+            tenant, line = read
+            by_tenant.setdefault(tenant, []).append(Given(line, as_of, (row,)))
+    accepted = unchanged = 0
+    for group in _in_groups(list(by_tenant.items()), TENANTS_IN_FLIGHT):
+        done = await asyncio.gather(*(_load_tenant(ports, *one) for one in group), return_exceptions=True)
+        for outcome in done:  # only now: nobody of this group is still at work when a fault is told
+            if isinstance(outcome, BaseException):
+                raise outcome
+            accepted += outcome.accepted
+            unchanged += outcome.unchanged
+            bad += outcome.rejected
+    return _loaded(accepted, unchanged, bad)
+
+
+async def load_graph_report(
+    ports: Ports, kind: GraphReport, tenant_id: str, as_of: date, content: bytes | Sequence[JsonValue]
+) -> Loaded:
+    """
+    Merge one of Microsoft Graph's reports: the bytes of its CSV, or the list in its JSON.
+
+    A bad row is told, the others are kept. Raises `WrongReport`, `PayloadTooLarge`, and `StorageBusy` half-way, after
+    which the same report can be sent again.
+    """
+    registered = await ports.registry.customer(tenant_id)
+    report = _read_report(kind, content, as_of, registered.value if registered is not None else None, ports.licensing())
+    _verify_not_too_many(len(report.rows) + len(report.rejected))
+    if registered is None:
+        return _loaded(0, 0, (*report.rejected, *map(_of_an_unknown_tenant, report.rows)))
+    changed = await _merge(ports, tenant_id, report.given)
+    bad = [*report.rejected, *await _undecided(ports, tenant_id, report.ambiguous)]
+    good = set(report.rows) - {one.row for one in bad}
+    touched = good & {row for at in changed for row in report.given[at].rows}
+    return _loaded(len(touched), len(good - touched), bad)
+
+
+def _read_report(
+    kind: GraphReport,
+    content: bytes | Sequence[JsonValue],
+    as_of: date,
+    customer: Customer | None,
+    licensing: Licensing,
+) -> Report:
+    if isinstance(content, bytes):
+        return service_user_counts(content, licensing, as_of)
+    _verify_not_too_many(len(content))
+    ids = frozenset(one.subscription_id for one in customer.subscriptions) if customer is not None else frozenset()
+    if kind is GraphReport.SUBSCRIPTIONS:
+        return directory_subscriptions(content, licensing, as_of, subscriptions=ids)
+    workloads = customer.workloads if customer is not None else ()
+    return subscribed_skus(content, licensing, as_of, workloads=workloads, subscriptions=ids)
+
+
+def _loaded(accepted: int, unchanged: int, bad: Iterable[BadRow]) -> Loaded:
+    return Loaded(accepted=accepted, unchanged=unchanged, rejected=tuple(sorted(bad, key=lambda one: one.row)))
+
+
+def _verify_not_too_many(count: int) -> None:
+    if count > MOST_ROWS:
         raise Refused(
             "PayloadTooLarge",
             f"A feed has at most {MOST_ROWS} rows.",
             resolution="Send it in several calls.",
         )
-    by_tenant: dict[str, list[tuple[int, UsageLine]]] = {}
-    for row, tenant, line in good:
-        by_tenant.setdefault(tenant, []).append((row, line))
-    accepted = unchanged = 0
-    for tenant, rows in by_tenant.items():
-        if await ports.registry.customer(tenant) is None:
-            bad += [BadRow(row=row, code="TenantUnknown", message="This tenant is not registered.") for row, _ in rows]
-            continue
-        changed = await _merge(ports, tenant, [line for _, line in rows], as_of)
-        accepted += changed
-        unchanged += len(rows) - changed
-    return Loaded(accepted=accepted, unchanged=unchanged, rejected=tuple(sorted(bad, key=lambda one: one.row)))
 
 
-async def _merge(ports: Ports, tenant: str, lines: Sequence[UsageLine], as_of: date) -> int:
-    """Merge the lines of one tenant; returns how many of them changed something."""
-    months = sorted({line.month for line in lines})
+def _in_groups(everything: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    return (everything[start : start + size] for start in range(0, len(everything), size))
+
+
+def _read_line(row: int, text: bytes, tenant_id: str | None) -> tuple[str, UsageLine] | BadRow:
+    """Return the tenant and the figures of a line, or what is wrong with it."""
+    try:
+        line = _LINE.validate_json(text, by_alias=True, by_name=False)
+    except ValidationError as error:
+        return invalid_row(row, error)
+    if line.is_empty:
+        return BadRow(row=row, code="NoFigures", message="The row has none of the three figures.")
+    tenant = line.tenant_id or tenant_id
+    if tenant is None:
+        return BadRow(row=row, code="TenantMissing", message="Give tenantId in the row or in the query.")
+    if tenant_id is not None and tenant != tenant_id:
+        return BadRow(row=row, code="TenantMismatch", message="The row is of another tenant than the query.")
+    return tenant, line
+
+
+def _of_an_unknown_tenant(row: int) -> BadRow:
+    return BadRow(row=row, code="TenantUnknown", message="This tenant is not registered.")
+
+
+async def _load_tenant(ports: Ports, tenant: str, given: Sequence[Given]) -> Loaded:
+    if await ports.registry.customer(tenant) is None:
+        return _loaded(0, 0, (_of_an_unknown_tenant(row) for one in given for row in one.rows))
+    changed = await _merge(ports, tenant, given)
+    return _loaded(len(changed), len(given) - len(changed), ())
+
+
+async def _merge(ports: Ports, tenant: str, given: Sequence[Given]) -> set[int]:
+    """Merge figures of one tenant in as few transactions as may be; returns the places of those that changed any."""
+    changed: set[int] = set()
+    if not given:
+        return changed
+    months = sorted({one.line.month for one in given})
     for _ in range(ATTEMPTS):
         kept = await ports.usage.read(tenant, months[0], months[-1])
         figures = {key: found[0] for key, found in kept.items()}
-        changed = 0
-        for line in lines:
-            key = (line.month, line.item)
-            after = merged(figures.get(key), line, as_of)
-            changed += after != figures.get(key)
+        for at, one in enumerate(given):
+            key = (one.line.month, one.line.item)
+            after = merged(figures.get(key), one.line, one.as_of)
+            if after != figures.get(key):  # also where an earlier attempt has written a part of them
+                changed.add(at)
             figures[key] = after
         marks = {key: found[1] for key, found in kept.items()}
         writes = {
@@ -126,6 +212,40 @@ async def _merge(ports: Ports, tenant: str, lines: Sequence[UsageLine], as_of: d
         return changed
     message = "the figures of this tenant are being written by somebody else"
     raise StorageBusy(message, retry_after_seconds=1)
+
+
+async def _undecided(ports: Ports, tenant: str, ambiguous: Sequence[Ambiguous]) -> Sequence[BadRow]:
+    """Return the rows whose seats belong to several subscriptions, unless another report has told the seats of each."""
+    if not ambiguous:
+        return ()
+    months = sorted({one.month for one in ambiguous})
+    kept = await ports.usage.read(tenant, months[0], months[-1])
+
+    def told(month: str, item: str) -> bool:
+        found = kept.get((month, item))
+        return found is not None and found[0].available_seats is not None
+
+    return [
+        BadRow(
+            row=one.row,
+            code="AmbiguousSubscription",
+            message="The SKU belongs to several subscriptions; graph-subscriptions tells the seats of each.",
+        )
+        for one in ambiguous
+        if not all(told(one.month, item) for item in one.subscriptions)
+    ]
+
+
+# --- out --------------------------------------------------------------------------------------------------------------
+
+
+async def read_advice(ports: Ports, case: Case, reader: Reader, now: datetime) -> Sequence[Advice]:
+    """
+    Return what follows from the figures that `read_usage` shows; the receipt is the same, and the only one.
+
+    Raises `NotFound` unless the association is official.
+    """
+    return advice(await read_usage(ports, case, reader, now, first=None, last=None))
 
 
 async def read_usage(

@@ -59,6 +59,16 @@ async def test_a_blob_that_is_not_there_is_none(blobs: Blobs) -> None:
     assert await blobs.get(NAME) is None
 
 
+async def test_a_part_of_a_blob_is_read_by_itself(blobs: Blobs) -> None:
+    """A page of a batch is read without the others; where there is no blob there is no part."""
+    assert await blobs.part(NAME, 0, 5) is None
+
+    await blobs.put(NAME, b"one\ntwo\nthree", PDF)
+
+    assert await blobs.part(NAME, 4, 4) == b"two\n"
+    assert await blobs.part(NAME, 8, 5) == b"three"
+
+
 async def test_a_blob_is_written_once(blobs: Blobs) -> None:
     """Other bytes under its name are refused, the same bytes are simply there."""
     await blobs.put(NAME, b"first", PDF)

@@ -27,8 +27,10 @@ from cpor_app.adapters.texts import (
     SkippedDay,
     Stage,
     Texts,
+    Why,
 )
-from cpor_core.model.claim import REQUEST_REASONS
+from cpor_core.model import claim as core
+from cpor_core.model.claim import END_REASONS, REJECTION_REASONS, REQUEST_REASONS
 from tools import messages
 
 LANGUAGES = ("en", "cs", "fr")
@@ -68,8 +70,23 @@ PARTNER_MAIL = PartnerMailFacts(
     engagement_name="Modern Work and Security Usage",
     contact_name="Paul Petit",
     asked=tuple(Asked),
+    why=tuple(Why),
     time_zone="Europe/Paris",
     last_day=date(2026, 11, 9),
+    until=datetime(2026, 12, 9, 9, 30, tzinfo=UTC),
+    happened_at=MAIL.happened_at,
+    items=("Microsoft Teams",),
+    remaining_items=("Exchange Online",),
+    upheld=True,
+    held=True,
+)
+BARE_PARTNER_MAIL = PartnerMailFacts(
+    claim_name="Contoso adoption",
+    claim_id=CLAIM_ID,
+    customer_domain="contoso.fr",
+    engagement_name="Modern Work and Security Usage",
+    last_day=date(2026, 11, 9),
+    happened_at=MAIL.happened_at,
 )
 FORMS = "https://cpor.example/api/customer/requests/abc"
 ALL_ACTS = {act: ActForm(f"{FORMS}/{act.value}", f"nonce-of-{act.value}") for act in Act}
@@ -405,7 +422,13 @@ def test_a_page_is_in_the_language_asked_for_else_the_customers_else_the_browser
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("kind", PartnerMailKind)
 @pytest.mark.parametrize(
-    "facts", [PARTNER_MAIL, replace(PARTNER_MAIL, contact_name=None, asked=(Asked.PRODUCTS_MISSING,))]
+    "facts",
+    [
+        PARTNER_MAIL,
+        replace(PARTNER_MAIL, contact_name=None, asked=(Asked.PRODUCTS_MISSING,)),
+        BARE_PARTNER_MAIL,
+        replace(BARE_PARTNER_MAIL, awaits_customer=True),
+    ],
 )
 def test_every_partners_mail_says_the_same_in_text_and_html_and_has_no_link(
     texts: Texts, kind: PartnerMailKind, language: str, facts: PartnerMailFacts
@@ -418,6 +441,76 @@ def test_every_partners_mail_says_the_same_in_text_and_html_and_has_no_link(
     assert not {"a", "img", "script", "link", "iframe", "form", "table"} & {tag for tag, _ in page.tags}
     assert "://" not in mail.text + mail.html
     assert mail.language == language
+    assert "Contoso adoption" in mail.subject
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_partners_mail_has_words_of_its_own(texts: Texts, language: str) -> None:
+    """No two kinds can be mistaken for each other, by their subject or by their first sentence."""
+    mails = [texts.partner_mail(kind, language, PARTNER_MAIL) for kind in PartnerMailKind]
+
+    assert len({mail.subject for mail in mails}) == len(PartnerMailKind)
+    assert len({mail.text.split("\n\n")[2] for mail in mails}) == len(PartnerMailKind)
+
+
+def test_there_is_a_text_for_everything_that_the_core_tells_partners() -> None:
+    """And no other but the reminder, which is owed of time and not of a happening."""
+    assert {kind.value for kind in PartnerMailKind} == {*core.PartnerMailKind, "answerReminder"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "language", "words"),
+    [
+        (PartnerMailKind.CUSTOMER_TOLD, "en", "customer may decline: Monday, November 9, 2026"),
+        (PartnerMailKind.CUSTOMER_TOLD, "fr", "peut refuser\u00a0: lundi 9 novembre 2026"),
+        (PartnerMailKind.CUSTOMER_TOLD, "cs", "může zákazník odmítnout: pondělí 9. listopadu 2026"),
+        (PartnerMailKind.REJECTED, "en", "It can be disputed until: December 9, 2026, 10:30\u202fAM"),
+        (PartnerMailKind.REJECTED, "fr", "Contestation possible jusqu’au\u00a0: 9 décembre 2026, 10:30"),
+        (PartnerMailKind.REJECTED, "cs", "Napadnout ji lze do: 9. prosince 2026 10:30"),
+        (PartnerMailKind.DECLINED, "en", "can take this back: Monday, November 9, 2026"),
+        (PartnerMailKind.COMPETING, "en", "the most recent evidence of work decides"),
+        (PartnerMailKind.COMPETING, "fr", "la preuve de travail la plus récente l’emporte"),
+        (PartnerMailKind.COMPETING, "cs", "rozhoduje nejnovější doklad o práci"),
+        (PartnerMailKind.ITEMS_ENDED, "en", "Microsoft Teams"),
+        (PartnerMailKind.ITEMS_STRUCK, "en", "Exchange Online"),
+    ],
+)
+def test_a_partners_mail_says_what_has_happened_and_until_when(
+    texts: Texts, kind: PartnerMailKind, language: str, words: str
+) -> None:
+    """In the partner's language, days and times as it writes them."""
+    assert words in texts.partner_mail(kind, language, PARTNER_MAIL).text
+
+
+def test_what_cannot_be_disputed_or_taken_back_is_not_said_to_be(texts: Texts) -> None:
+    """Neither a day nor a call for it stands in the mail."""
+    rejected = texts.partner_mail(PartnerMailKind.REJECTED, "en", BARE_PARTNER_MAIL).text
+    declined = texts.partner_mail(PartnerMailKind.DECLINED, "en", replace(BARE_PARTNER_MAIL, last_day=None)).text
+
+    assert "/dispute" not in rejected
+    assert "cannot be disputed" in rejected
+    assert "take this back" not in declined
+
+
+def test_a_claims_name_begins_no_header_and_no_link(texts: Texts) -> None:
+    """Nobody has verified the address of the partner's contact."""
+    name = "Win\r\nBcc: all@contoso.fr\r\nhttps://evil.example/ <b>"
+
+    for kind in PartnerMailKind:
+        mail = texts.partner_mail(kind, "en", replace(PARTNER_MAIL, claim_name=name))
+        assert mail.subject == mail.subject.replace("\n", "").replace("\r", "")
+        assert not any(text in mail.subject + mail.text for text in ("Bcc:", "://", "evil.example", "<b>"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_reason_has_its_words(texts: Texts, language: str) -> None:
+    """Each of the core's reasons for a rejection or an end is a line of its own."""
+    lines = {
+        one: texts.partner_mail(PartnerMailKind.ENDED, language, replace(PARTNER_MAIL, why=(one,))).text for one in Why
+    }
+
+    assert {one.value for one in Why} == {reason.value for reason in REJECTION_REASONS | END_REASONS}
+    assert len(set(lines.values())) == len(Why)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ LATE = (
     "jwt",
     "aiosmtplib",
     "email_validator",
+    "offapi",
     "openapi_pydantic",
 )
 PROGRAM = """

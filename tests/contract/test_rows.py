@@ -19,6 +19,7 @@ from cpor_app.adapters.rows import (
     Op,
     Put,
     Replace,
+    Require,
     Row,
     Rows,
     verify_ops,
@@ -70,6 +71,28 @@ class RowsContract(ABC):
     async def test_a_row_that_is_not_there_is_none(self, rows: Rows) -> None:
         """Absence is an answer, not an error."""
         assert await rows.get(TABLE, "p", "nobody") is None
+
+    async def test_a_required_row_stays_as_it_is(self, rows: Rows) -> None:
+        """What stands beside it is written, and what it says is untouched."""
+        await rows.write(TABLE, "p", Put("there", {"n": 1}))
+
+        await rows.write(TABLE, "p", Require("there"), Insert("new", {"n": 2}))
+
+        assert (await read(rows, "there")).values == {"n": 1}
+        assert (await read(rows, "new")).values == {"n": 2}
+
+    async def test_without_a_required_row_nothing_is_written(self, rows: Rows) -> None:
+        """The whole transaction is refused, and the required row is not made by it."""
+        with pytest.raises(Conflict):
+            await rows.write(TABLE, "p", Require("missing"), Insert("beside", {"n": 2}))
+
+        assert await rows.get(TABLE, "p", "beside") is None
+        assert await rows.get(TABLE, "p", "missing") is None
+
+    async def test_a_row_is_required_for_the_sake_of_others(self, rows: Rows) -> None:
+        """To ask whether a row is there, read it."""
+        with pytest.raises(ValueError, match="for the sake of others"):
+            await rows.write(TABLE, "p", Require("there"))
 
     async def test_a_row_comes_back_as_it_was_written(self, rows: Rows) -> None:
         """Every type of value comes back equal and of the same type."""

@@ -25,7 +25,7 @@ from cpor_core.model.history import Act
 from cpor_core.model.registry import Channel, Subscription, SubscriptionState
 from cpor_core.model.slot import Slot
 from cpor_core.model.usage import Figure, MonthFigures, Receipt
-from cpor_core.ports import Answered, Commit, DueRow, Failure, KeptRequest, Remark, SentMail
+from cpor_core.ports import Answered, Commit, DueRow, Failure, KeptAnswer, KeptRequest, Remark, SentMail
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from tests.core.making import (
@@ -618,10 +618,28 @@ class StoresContract(ABC):
         first = KeptRequest("body", A, "act", MONDAY + MICROSECOND)
         second = KeptRequest("other body", B, "other act", MONDAY + DAY)
 
-        assert await stores.requests.begin(ADATUM, "f00d", first) is None
-        assert await stores.requests.begin(ADATUM, "f00d", second) == first
-        assert await stores.requests.begin(FABRIKAM, "f00d", second) is None
-        assert await stores.requests.begin(ADATUM, "beef", second) is None
+        won = await stores.requests.begin(ADATUM, "f00d", first)
+
+        assert won == replace(first, mark=won.mark)
+        assert await stores.requests.begin(ADATUM, "f00d", second) == won
+        assert (await stores.requests.begin(FABRIKAM, "f00d", second)).act_id == "other act"
+        assert (await stores.requests.begin(ADATUM, "beef", second)).act_id == "other act"
+
+    async def test_an_answer_is_kept_with_its_request(self, stores: Stores) -> None:
+        """As it was sent; whoever has not seen the newest row writes nothing, and frees nothing."""
+        answer = KeptAnswer(200, b'{"redriven": 1}', "application/json", {"ETag": '"1"'})
+        first = await stores.requests.begin(ADATUM, "f00d", KeptRequest("body", "", "act", MONDAY))
+
+        kept = await stores.requests.keep(ADATUM, "f00d", replace(first, answer=answer))
+
+        assert await stores.requests.begin(ADATUM, "f00d", KeptRequest("body", "", "another", MONDAY)) == kept
+        assert kept.answer == answer
+        with pytest.raises(Conflict):
+            await stores.requests.keep(ADATUM, "f00d", first)
+        with pytest.raises(Conflict):
+            await stores.requests.release(ADATUM, "f00d", str(first.mark))
+        await stores.requests.release(ADATUM, "f00d", str(kept.mark))
+        assert (await stores.requests.begin(ADATUM, "f00d", first)).answer is None
 
     async def test_a_forgotten_key_can_be_used_again(self, stores: Stores) -> None:
         """It is a new request then."""
@@ -630,7 +648,7 @@ class StoresContract(ABC):
 
         await stores.duework.forget("requests", ADATUM, "f00d")
 
-        assert await stores.requests.begin(ADATUM, "f00d", replace(first, body="another")) is None
+        assert (await stores.requests.begin(ADATUM, "f00d", replace(first, body="another"))).body == "another"
 
     async def test_a_message_id_leads_to_its_claim_and_recipient(self, stores: Stores) -> None:
         """Kept before it is sent, and again on every retry."""

@@ -23,6 +23,8 @@ from cpor_core.model.claim import (
 from cpor_core.model.history import PROGRAMME, Act, Actor, ActorKind
 from cpor_core.model.registry import Channel, Customer, Partner, Subscription, SubscriptionState
 from cpor_core.model.slot import Slot
+from cpor_core.rules.business_days import Calendar
+from cpor_core.rules.terms import Terms
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 
@@ -35,6 +37,7 @@ REMINDER_AT = datetime(2026, 11, 6, 8, 0, tzinfo=UTC)
 
 ADATUM, FABRIKAM, LITWARE = (f"aaaaaaaa-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
 PARTNER_IDS = {ADATUM: "4782913", FABRIKAM: "5550001", LITWARE: "6660001"}
+TERMS = Terms(programme=Calendar(country="US", time_zone="UTC"))
 NAMES = {ADATUM: "Adatum Conseil", FABRIKAM: "Fabrikam Services", LITWARE: "Litware"}
 TENANT = "bbbbbbbb-0000-4000-8000-000000000001"
 SUBSCRIPTION, OTHER_SUBSCRIPTION = (f"cccccccc-0000-4000-8000-00000000000{n}" for n in (1, 2))

@@ -9,25 +9,23 @@ from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.history import Act
 from cpor_core.ports import DueRow, Keyed, Remark
+from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases import commenting, submission
 from cpor_core.use_cases import customer as customers
 from cpor_core.use_cases.acts import (
-    ANSWERS_KEPT,
     ATTEMPTS,
     NO_INTENT,
     REVIEWS,
-    SOON,
     Intent,
-    Repeated,
     act,
-    entity_tag,
     find,
     review_position,
-    shown,
     write_down,
 )
+from cpor_core.use_cases.keys import ANSWERS_KEPT, Repeated
+from cpor_core.views import entity_tag, shown
 from tests.core.making import (
     ADATUM,
     ANNE,
@@ -47,7 +45,7 @@ from tests.core.making import (
 from tests.core.world import World
 from tests.doubles.transport import ProcessDied
 
-KEYED = Keyed("f00d" * 16, "body")
+KEYED = Keyed("f00d" * 16, "body", ADATUM)
 
 
 async def comment(world: World, case: Case, intent: Intent = NO_INTENT) -> Case:
@@ -59,14 +57,14 @@ async def comment(world: World, case: Case, intent: Intent = NO_INTENT) -> Case:
 
 
 async def test_what_must_not_be_missing_is_written_before_the_moment_of_truth(world: World) -> None:
-    """Due row, then the transaction, then the hint."""
+    """Due row, then the transaction, then the hint; what the feed is told comes last."""
     draft = await world.draft()
     world.rows.written.clear()
 
     async with world.rows.once_before("claims", lambda: nothing_sent(world)):
         await world.submit(draft)
 
-    assert world.rows.written == ["duework", "claims"]
+    assert world.rows.written == ["duework", "claims", "changes"]
     assert len(world.queues.waiting) == 1
 
 
@@ -82,7 +80,7 @@ async def test_what_a_reviewer_must_see_is_indexed_before_the_claim(world: World
 
     case = await world.submit(draft)
 
-    assert world.rows.written == ["reviews", "claims"]
+    assert world.rows.written == ["duework", "reviews", "claims", "changes"]
     rows = await world.ports.reviews.page(REVIEWS, after="", limit=9)
     assert [(row.position, row.claim_id) for row in rows] == [(review_position(case.claim), case.claim.id)]
 
@@ -362,17 +360,17 @@ async def test_the_first_answer_is_kept_with_the_act(world: World) -> None:
     now = await world.now()
     kept = await world.ports.claims.answered(case.claim.id, KEYED.key)
     assert kept is not None
-    view = shown(after, now)
+    view = shown(after, now, world.ports.terms)
     assert (kept.body, kept.answer, kept.etag) == (KEYED.body, view.model_dump_json(by_alias=True), view.etag)
-    forget = next(row for row in await world.due_rows(case) if row.forget is not None and row.due == now + ANSWERS_KEPT)
-    assert forget.forget == ("claims", TENANT, f"act|{case.claim.id}|{KEYED.key}")
+    forget = {row.forget for row in await world.due_rows(case) if row.due == now + ANSWERS_KEPT}
+    assert forget == {("claims", TENANT, f"act|{case.claim.id}|{KEYED.key}"), ("requests", ADATUM, KEYED.key)}
 
 
 async def test_what_the_caller_is_answered_is_kept(world: World) -> None:
     """Some acts answer something else than the claim."""
     case = await world.submitted()
 
-    await comment(world, case, Intent(keyed=KEYED, answers=lambda after, _: after.claim.items[0]))
+    await comment(world, case, Intent(keyed=KEYED, answers=lambda after, _, __: after.claim.items[0]))
 
     kept = await world.ports.claims.answered(case.claim.id, KEYED.key)
     assert kept is not None

@@ -14,10 +14,13 @@ from cpor_core.model.history import Act
 from cpor_core.ports import Letter
 from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Limits
+from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import drafts, reviews, submission
-from cpor_core.use_cases.acts import NO_INTENT, SOON, act
-from cpor_core.use_cases.debts import MOST_STEPS, REFUSED_FOR_GOOD_AFTER, SENDING, pay
+from cpor_core.use_cases.acts import NO_INTENT, act
+from cpor_core.use_cases.debts import MOST_STEPS, pay
+from cpor_core.use_cases.mailing import REFUSED_FOR_GOOD_AFTER
+from cpor_core.use_cases.notice import SENDING
 from tests.core.making import (
     DAY,
     EXCHANGE,
@@ -64,6 +67,7 @@ async def test_what_the_notice_says_is_stored_before_it_is_sent(world: World) ->
     found: list[bool] = []
 
     async def look(letter: Letter) -> None:
+        world.post.on_send = None
         stored = (await world.stored(case)).claim
         kept = await world.ports.mails.find(letter.message_id)
         found.append(stored.promise == letter.claim.promise and stored.opened_at is None)
@@ -821,8 +825,9 @@ async def test_a_partner_is_reminded_on_the_business_day_before_the_last(world: 
     await world.sweep()
     await world.rest()
 
-    assert world.post.kinds() == ["answerReminder"]
-    assert (world.post.sent[0].recipient.email, world.post.sent[0].recipient.language) == ("paul@adatum.example", "en")
+    assert world.post.news()[-1:] == ["answerReminder"]
+    contact = world.post.to_partners[-1].recipient
+    assert (contact.email, contact.language) == ("paul@adatum.example", "en")
 
 
 async def test_a_partner_is_reminded_in_english_when_they_are_not_registered_any_more(world: World) -> None:
@@ -837,12 +842,13 @@ async def test_a_partner_is_reminded_in_english_when_they_are_not_registered_any
     world.post.down = False
     await world.rest()
 
-    assert world.post.sent[0].recipient.language == "en"
+    assert world.post.to_partners[0].recipient.language == "en"
 
 
 async def test_an_answer_while_the_partner_is_being_reminded_stands(world: World) -> None:
     """And the next time they are asked they are reminded again."""
     case = await asked(world)
+    await world.deliver()
     assert case.claim.time_to_answer is not None
     world.clock.set(case.claim.time_to_answer.reminder_at)
 
@@ -861,8 +867,8 @@ async def test_an_answer_while_the_partner_is_being_reminded_stands(world: World
     world.clock.set(again.time_to_answer.reminder_at)
     await world.rest()
 
-    assert world.post.kinds() == ["answerReminder", "answerReminder"]
-    assert len({letter.message_id for letter in world.post.sent}) == 2
+    reminders = [letter for letter in world.post.to_partners if letter.kind == "answerReminder"]
+    assert len({letter.message_id for letter in reminders}) == len(reminders) == 2
 
 
 # --- drafts and the partner -------------------------------------------------------------------------------------------

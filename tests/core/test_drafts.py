@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,10 +14,13 @@ from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import MAX_EVIDENCE_FILES, NewClaim, Reason, Status
 from cpor_core.model.history import Act
 from cpor_core.ports import KeptRequest, Keyed
+from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import drafts, reviews
-from cpor_core.use_cases.acts import ANSWERS_KEPT, NO_INTENT, Repeated
-from cpor_core.use_cases.drafts import TAKE_OVER_AFTER, Upload, merge_patch
+from cpor_core.use_cases.acts import NO_INTENT, evidence_tag, verify_match
+from cpor_core.use_cases.drafts import Upload, merge_patch
+from cpor_core.use_cases.feed import ANNOUNCE
+from cpor_core.use_cases.keys import ANSWERS_KEPT, TAKE_OVER_AFTER, Repeated
 from tests.core.making import (
     ADATUM,
     FABRIKAM,
@@ -35,7 +39,7 @@ from tests.core.making import (
 from tests.core.world import World
 from tests.doubles.transport import ProcessDied
 
-KEYED = Keyed("f00d" * 16, "hash of the body")
+KEYED = Keyed("f00d" * 16, "hash of the body", ADATUM)
 PDF = Upload("sow.pdf", "application/pdf", b"%PDF-1.4", date(2026, 10, 1))
 
 
@@ -59,6 +63,7 @@ def as_sent(**changes: Any) -> NewClaim:
 
 async def create(world: World, keyed: Keyed | None = None, organisation: str = ADATUM, **changes: Any) -> Case:
     """Make a draft."""
+    keyed = replace(keyed, organisation=organisation) if keyed is not None else None
     return await drafts.create(world.ports, organisation, PERSON, as_sent(**changes), await world.now(), keyed)
 
 
@@ -148,7 +153,8 @@ async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(world: World) -> 
     )
     rows = await world.ports.partner_claims.page(ADATUM, after="", limit=9)
     assert [row.claim_id for row in rows] == [claim.id]
-    assert [(row.due, row.debt) for row in await world.due_rows(case)] == [(claim.due, "writeDown")]
+    rows_due = [(row.due, row.debt) for row in await world.due_rows(case)]
+    assert rows_due == [(MONDAY + SOON, ANNOUNCE), (claim.due, "writeDown")]
     assert await world.stored(case) == await world.stored(claim.id)
 
 
@@ -172,7 +178,7 @@ async def test_another_body_under_the_same_key_is_refused(world: World) -> None:
     await create(world, KEYED)
 
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
-        await create(world, Keyed(KEYED.key, "another body"))
+        await create(world, Keyed(KEYED.key, "another body", ADATUM))
 
 
 async def test_another_organisation_may_use_the_same_key(world: World) -> None:
@@ -230,6 +236,7 @@ async def test_a_take_over_that_meets_the_first_after_all_gets_its_answer(world:
     world.clock.advance(TAKE_OVER_AFTER)
 
     async def first_is_done() -> None:
+        world.clock.advance(TAKE_OVER_AFTER)
         await create(world, KEYED)
 
     async with world.rows.once_before("claims", first_is_done):
@@ -581,3 +588,28 @@ async def test_evidence_of_what_was_submitted_stays(world: World) -> None:
     world.clock.advance(timedelta(hours=1))
     await world.sweep()
     assert len(world.blobs.blobs) == 1
+
+
+async def test_if_match_may_name_the_file_that_an_act_is_about(world: World) -> None:
+    """By the hash of its content; another file's tag is none of it."""
+    case = await world.draft()
+    file = case.claim.evidence[0]
+
+    verify_match(case, MONDAY, f'"old", {evidence_tag(file)}', file.file_name)
+
+    for given, name in ((evidence_tag(file), "other.pdf"), (f"W/{evidence_tag(file)}", file.file_name)):
+        with pytest.raises(Refused, match="PreconditionFailed"):
+            verify_match(case, MONDAY, given, name)
+
+
+async def test_patches_at_the_same_time_are_laid_over_each_other(world: World) -> None:
+    """The second is judged again on what the first has left, its partner's location too."""
+    case = await world.draft()
+
+    async def somebody_else() -> None:
+        await drafts.edit(world.ports, case, PERSON, MONDAY, {"name": "Renamed"}, NO_INTENT)
+
+    async with world.rows.once_before("claims", somebody_else):
+        after = await drafts.edit(world.ports, case, PERSON, MONDAY, {"comment": "A word."}, NO_INTENT)
+
+    assert (after.claim.name, after.claim.comment) == ("Renamed", "A word.")

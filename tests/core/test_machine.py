@@ -32,13 +32,13 @@ from cpor_core.model.history import PROGRAMME, Entry, digest
 from cpor_core.model.slot import Slot
 from cpor_core.ports import Remark
 from cpor_core.rules.next_step import Action, Owner, next_step
-from cpor_core.rules.owed import Debt, owed
+from cpor_core.rules.owed import SOON, Debt, owed
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases import customer as customers
-from cpor_core.use_cases import debts, drafts, registering, reviews, submission
-from cpor_core.use_cases.acts import NO_INTENT, SOON, Intent, act, write_down
+from cpor_core.use_cases import debts, drafts, notice, registering, reviews, submission
+from cpor_core.use_cases.acts import NO_INTENT, Intent, act, write_down
 from cpor_core.use_cases.past import past
 from tests.core.making import (
     ACKNOWLEDGED,
@@ -109,7 +109,7 @@ async def _dispute(world: World, case: Case, now: datetime) -> Case:
 
 
 async def _bounce(world: World, case: Case, now: datetime) -> Case:
-    answer_by = await debts.partner_answers_by(world.ports, case.claim, now)
+    answer_by = await notice.partner_answers_by(world.ports, case.claim, now)
     numbers = [recipient.number for recipient in case.claim.recipients_told()]
     if not numbers:
         return case
@@ -518,6 +518,7 @@ class Machine(RuleBasedStateMachine):
         self.histories_are_chains_that_only_grow(cases, now)
         self.the_timer_writes_what_was_read(cases, shown, now)
         self.one_notice_goes_out_once()
+        self.partners_are_told_what_is_true()
 
     def at_no_instant_two_hold_one_item(self, cases: dict[str, Case], now: datetime) -> None:
         """Nor do two await the customer: now, and at every instant to come."""
@@ -601,7 +602,7 @@ class Machine(RuleBasedStateMachine):
     def somebody_is_next(self, shown: dict[str, Claim], now: datetime) -> None:
         """And whose limit the clock decides has time left."""
         for claim in shown.values():
-            step = next_step(claim, now)
+            step = next_step(claim, {}, now, self.world.ports.terms)
             assert (step.owner is Owner.NOBODY) == (step.action is Action.NONE)
             if step.owner in (Owner.PARTNER, Owner.CUSTOMER):
                 assert step.due is not None
@@ -635,7 +636,7 @@ class Machine(RuleBasedStateMachine):
             for name in cases:
                 written = self.run(copy.ports.claims.load(name))
                 assert written is not None
-                same = {"version": 0, "mails": (), "mail_count": 0}
+                same = {"version": 0, "mails": (), "mail_count": 0, "partner_mails": ()}
                 assert written.claim.model_copy(update=same) == shown[name].model_copy(update=same)
                 assert list(self.run(past(copy.ports, written, now, after=0, limit=1000))) == self.read[name]
 
@@ -643,6 +644,24 @@ class Machine(RuleBasedStateMachine):
         """Unless a process died with a mail that it had handed over."""
         ids = [letter.message_id for letter in self.world.post.sent if letter.kind == "notice"]
         assert not [name for name in set(ids) - self.doubtful if ids.count(name) > 1]
+
+    def partners_are_told_what_is_true(self) -> None:
+        """Of a claim's states, only of the one that it was in when the mail was sent."""
+        for letter in self.world.post.to_partners:
+            assert letter.claim.status is TOLD_IN.get(letter.kind, letter.claim.status), letter.kind
+
+
+TOLD_IN = {
+    "informationRequested": Status.PARTNER_ACTION_REQUIRED,
+    "customerUnreachable": Status.PARTNER_ACTION_REQUIRED,
+    "customerTold": Status.AWAITING_CUSTOMER,
+    "declined": Status.DECLINED,
+    "declineUndone": Status.AWAITING_CUSTOMER,
+    "madeOfficial": Status.OFFICIAL,
+    "rejected": Status.REJECTED,
+    "finallyRejected": Status.REJECTED_FINAL,
+    "ended": Status.ENDED,
+}
 
 
 def test_whatever_happens_in_whatever_order_it_holds() -> None:

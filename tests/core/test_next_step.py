@@ -1,5 +1,6 @@
 """Who owes what until when, in every state."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 import pytest
@@ -12,9 +13,11 @@ from tests.core.making import (
     ANNE,
     DAY,
     ENDS_AT,
+    LITWARE,
     MICROSECOND,
     MONDAY,
     SUBMITTED_AT,
+    TERMS,
     TOLD_AT,
     draft,
     in_state,
@@ -24,6 +27,11 @@ from tests.core.making import (
 )
 
 NOBODY = (Owner.NOBODY, Action.NONE, None)
+
+
+def step(case: Case, now: datetime) -> NextStep:
+    """Return the next step of a claim at *now*."""
+    return next_step(case.claim, case.slots, now, TERMS)
 
 
 @pytest.mark.parametrize(
@@ -46,13 +54,13 @@ NOBODY = (Owner.NOBODY, Action.NONE, None)
 )
 def test_every_state_says_who_acts_next(status: Status, owner: Owner, action: Action, due: datetime | None) -> None:
     """Whose turn it is, to do what, until when."""
-    assert next_step(in_state(status).claim, TOLD_AT) == NextStep(owner=owner, action=action, due=due)
+    assert step(in_state(status), TOLD_AT) == NextStep(owner=owner, action=action, due=due)
 
 
 @pytest.mark.parametrize("case", [submitted(draft(), automatic=True), promised(submitted(draft(), automatic=True))])
 def test_until_the_customer_was_told_it_is_the_programmes_turn(case: Case) -> None:
     """No date can be named yet."""
-    assert next_step(case.claim, TOLD_AT) == NextStep(owner=Owner.PROGRAMME, action=Action.TELL_CUSTOMER)
+    assert step(case, TOLD_AT) == NextStep(owner=Owner.PROGRAMME, action=Action.TELL_CUSTOMER)
 
 
 @pytest.mark.parametrize(
@@ -60,49 +68,90 @@ def test_until_the_customer_was_told_it_is_the_programmes_turn(case: Case) -> No
 )
 def test_a_no_can_be_taken_back_until_the_windows_end(now: datetime, action: Action) -> None:
     """Afterwards there is nothing to be done."""
-    assert next_step(in_state(Status.DECLINED).claim, now).action is action
+    assert step(in_state(Status.DECLINED), now).action is action
 
 
 def test_a_no_from_another_state_cannot_be_taken_back() -> None:
     """Nobody's turn."""
     declined = life.decline(in_state(Status.UNDER_REVIEW), ANNE, TOLD_AT)
 
-    assert next_step(declined.claim, TOLD_AT).action is Action.NONE
+    assert step(declined, TOLD_AT).action is Action.NONE
 
 
 @pytest.mark.parametrize("reason", sorted(REJECTION_REASONS))
 def test_a_rejection_can_be_disputed_for_thirty_days(reason: Reason) -> None:
     """Unless it is of a kind that cannot, or was disputed before: then it is nobody's turn."""
-    claim = rejected(draft(), reason).claim
+    case = rejected(draft(), reason)
 
-    step = next_step(claim, TOLD_AT)
+    told = step(case, TOLD_AT)
 
     if reason in NOT_DISPUTABLE:
-        assert step.owner is Owner.NOBODY
+        assert told.owner is Owner.NOBODY
     else:
-        assert (step.owner, step.action, step.due) == (Owner.PARTNER, Action.DISPUTE, TOLD_AT + 30 * DAY)
-    assert next_step(claim.model_copy(update={"disputed_before": True}), TOLD_AT).owner is Owner.NOBODY
+        assert (told.owner, told.action, told.due) == (Owner.PARTNER, Action.DISPUTE, TOLD_AT + 30 * DAY)
+    assert step(case.changed(disputed_before=True), TOLD_AT).owner is Owner.NOBODY
 
 
 @pytest.mark.parametrize(("now", "owner"), [(ENDS_AT + DAY, Owner.PARTNER), (ENDS_AT + 2 * DAY, Owner.NOBODY)])
 def test_the_holder_of_a_contested_item_may_be_asked_for_evidence(now: datetime, owner: Owner) -> None:
     """Until then it is the partner's turn; the association goes on (rulings 15)."""
-    claim = in_state(Status.OFFICIAL).claim.model_copy(update={"evidence_by": ENDS_AT + 2 * DAY})
+    case = in_state(Status.OFFICIAL).changed(evidence_by=ENDS_AT + 2 * DAY)
 
-    assert next_step(claim, now).owner is owner
+    assert step(case, now).owner is owner
 
 
 def test_a_next_step_is_shown_with_these_names() -> None:
     """Due as RFC 3339 writes it, null where there is none."""
-    step = next_step(in_state(Status.AWAITING_CUSTOMER).claim, TOLD_AT)
+    told = step(in_state(Status.AWAITING_CUSTOMER), TOLD_AT)
 
-    assert step.model_dump(mode="json", by_alias=True) == {
+    assert told.model_dump(mode="json", by_alias=True) == {
         "owner": "customer",
         "action": "decline",
         "due": "2026-11-09T23:00:00Z",
     }
-    assert next_step(in_state(Status.OFFICIAL).claim, ENDS_AT).model_dump(mode="json", by_alias=True) == {
+    assert step(in_state(Status.OFFICIAL), ENDS_AT).model_dump(mode="json", by_alias=True) == {
         "owner": "nobody",
         "action": "none",
         "due": None,
     }
+
+
+@pytest.mark.parametrize("status", [Status.SUBMITTED, Status.UNDER_REVIEW, Status.DISPUTED])
+def test_a_review_stands_still_while_another_claim_awaits_the_customer(status: Status) -> None:
+    """It could not be approved: no limit is shown, and nothing is overdue (rulings 11)."""
+    case = beside_one_that_awaits(status, takes_over_at=None)
+
+    assert step(case, TOLD_AT + 60 * DAY).due is None
+
+
+@pytest.mark.parametrize(
+    ("status", "limit"),
+    [
+        (Status.SUBMITTED, TERMS.start_review_by),
+        (Status.UNDER_REVIEW, TERMS.decide_by),
+        (Status.DISPUTED, TERMS.decide_by),
+    ],
+)
+def test_the_review_begins_anew_when_the_place_is_free(status: Status, limit: Callable[[datetime], datetime]) -> None:
+    """From the instant at which the other took over, or left, whoever has written that down."""
+    waiting = beside_one_that_awaits(status, takes_over_at=ENDS_AT)
+    left = waiting.with_slots({key: slot.without("other", ENDS_AT) for key, slot in waiting.slots.items()})
+
+    assert step(waiting, ENDS_AT - MICROSECOND).due is None
+    assert step(waiting, ENDS_AT).due == step(left, ENDS_AT).due == limit(ENDS_AT)
+
+
+def test_a_place_that_was_free_before_changes_nothing() -> None:
+    """The limit that was set at the beginning of the review holds."""
+    case = in_state(Status.SUBMITTED)
+    before = case.claim.status_since - DAY
+    case = case.with_slots({key: slot.changed(free_since=before) for key, slot in case.slots.items()})
+
+    assert step(case, TOLD_AT).due == case.claim.due
+
+
+def beside_one_that_awaits(status: Status, takes_over_at: datetime | None) -> Case:
+    """Return a claim in a state, and another one on its first item whose customer is being asked."""
+    case = in_state(status)
+    key = case.claim.items[0].key
+    return case.with_slots({key: case.slots[key].with_awaiting("other", LITWARE, takes_over_at)})

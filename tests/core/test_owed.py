@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from cpor_core.model.claim import Reason, Status
+from cpor_core.model.claim import Claim, OwedPartnerMail, PartnerMailKind, Reason, Status
 from cpor_core.model.history import PROGRAMME
 from cpor_core.rules.owed import Debt, Owed, due_now, owed
 from cpor_core.transitions import life
@@ -39,16 +39,21 @@ PARTNERS_REMINDER = Owed(Debt.REMIND_PARTNER, PARTNERS_REMINDER_AT)
 ANSWERED_AT = PARTNERS_REMINDER_AT + MICROSECOND
 
 
+def besides_news(claim: Claim) -> set[Owed]:
+    """Return what a claim owes besides telling its partner what has happened."""
+    return {one for one in owed(claim) if one.debt is not Debt.TELL_PARTNER}
+
+
 @pytest.mark.parametrize("status", [Status.SUBMITTED, Status.UNDER_REVIEW, Status.DISPUTED, Status.REJECTED_FINAL])
 def test_nothing_is_owed_where_only_people_act(status: Status) -> None:
     """A reviewer's limit is shown and counted, never a debt; what is closed owes nothing."""
-    assert owed(in_state(status).claim) == frozenset()
+    assert besides_news(in_state(status).claim) == frozenset()
 
 
 @pytest.mark.parametrize("case", [draft(), rejected(draft())], ids=["draft", "rejected"])
 def test_what_ends_by_itself_is_to_be_written_down(case: Case) -> None:
     """At the instant that is stored."""
-    assert owed(case.claim) == {Owed(Debt.WRITE_DOWN, case.claim.due)}
+    assert besides_news(case.claim) == {Owed(Debt.WRITE_DOWN, case.claim.due)}
 
 
 @pytest.mark.parametrize("ask", [asked_for_more, unreachable])
@@ -56,8 +61,8 @@ def test_a_partner_who_was_asked_is_reminded_once_and_then_out_of_time(ask: Call
     """Whoever asks; the end is owed in any case."""
     case = ask(draft())
 
-    assert owed(case.claim) == {Owed(Debt.WRITE_DOWN, case.claim.due), PARTNERS_REMINDER}
-    assert owed(case.changed(answer_reminded=True).claim) == {Owed(Debt.WRITE_DOWN, case.claim.due)}
+    assert besides_news(case.claim) == {Owed(Debt.WRITE_DOWN, case.claim.due), PARTNERS_REMINDER}
+    assert besides_news(case.changed(answer_reminded=True).claim) == {Owed(Debt.WRITE_DOWN, case.claim.due)}
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.PARTNER_ACTION_REQUIRED}))
@@ -91,30 +96,30 @@ def test_who_is_asked_again_is_reminded_again() -> None:
 
 def test_a_claim_whose_time_is_not_set_ends_not_by_itself() -> None:
     """A rejection without a limit stays as it is."""
-    assert owed(rejected(draft()).claim.model_copy(update={"due": None})) == frozenset()
+    assert besides_news(rejected(draft()).claim.model_copy(update={"due": None})) == frozenset()
 
 
 def test_a_deleted_draft_is_to_be_erased() -> None:
     """At once, by whomever comes first."""
-    assert owed(in_state(Status.DELETED).claim) == {Owed(Debt.ERASE)}
+    assert besides_news(in_state(Status.DELETED).claim) == {Owed(Debt.ERASE)}
 
 
 def test_a_customer_who_was_not_told_is_to_be_told() -> None:
     """Before the promise, and after it until the hand-over."""
     case = submitted(draft(), automatic=True)
 
-    assert owed(case.claim) == {Owed(Debt.TELL_CUSTOMER)}
-    assert owed(promised(case).claim) == {Owed(Debt.TELL_CUSTOMER)}
+    assert besides_news(case.claim) == {Owed(Debt.TELL_CUSTOMER)}
+    assert besides_news(promised(case).claim) == {Owed(Debt.TELL_CUSTOMER)}
 
 
 def test_once_told_the_reminder_and_the_end_are_owed() -> None:
     """Each at its own instant."""
-    assert owed(awaiting(draft()).claim) == {ENDS, REMINDER}
+    assert besides_news(awaiting(draft()).claim) == {ENDS, REMINDER}
 
 
 def test_a_reminder_is_owed_once() -> None:
     """Sent is sent."""
-    assert owed(awaiting(draft()).changed(reminded=True).claim) == {ENDS}
+    assert besides_news(awaiting(draft()).changed(reminded=True).claim) == {ENDS}
 
 
 @pytest.mark.parametrize("opened_at", [REMINDER_AT, REMINDER_AT + MICROSECOND, ENDS_AT - MICROSECOND])
@@ -122,22 +127,32 @@ def test_who_was_told_after_the_reminders_instant_gets_none(opened_at: datetime)
     """The notice is fresh enough."""
     case = told(submitted(draft(), automatic=True), opened_at)
 
-    assert owed(case.claim) == {ENDS}
+    assert besides_news(case.claim) == {ENDS}
 
 
 def test_each_mail_is_a_debt_of_its_own() -> None:
     """Official, then ended: a confirmation and a closing mail."""
     case = life.end(official(draft()), PERSON, ENDS_AT + DAY, Reason.PARTNER_DISASSOCIATED)
 
-    assert owed(case.claim) == {
+    assert besides_news(case.claim) == {
         Owed(Debt.SEND_MAIL, about="officialConfirmation-1"),
         Owed(Debt.SEND_MAIL, about="closing-2"),
     }
 
 
+def test_each_of_the_partners_mails_is_a_debt_of_its_own() -> None:
+    """Due at once; what the claim owes a competitor's partner too."""
+    mails = [OwedPartnerMail(number=2, kind=PartnerMailKind.COMPETING, since=MONDAY, to=to) for to in (None, "another")]
+
+    assert owed(draft().changed(due=None, partner_mails=tuple(mails)).claim) == {
+        Owed(Debt.TELL_PARTNER, about="competing-2-None"),
+        Owed(Debt.TELL_PARTNER, about="competing-2-another"),
+    }
+
+
 def test_a_no_leaves_only_its_confirmation() -> None:
     """Neither reminder nor end of a window."""
-    assert owed(life.decline(awaiting(draft()), ANNE, TOLD_AT).claim) == {
+    assert besides_news(life.decline(awaiting(draft()), ANNE, TOLD_AT).claim) == {
         Owed(Debt.SEND_MAIL, about="declineConfirmation-1")
     }
 
@@ -155,7 +170,7 @@ def test_a_no_leaves_only_its_confirmation() -> None:
 )
 def test_a_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Debt]) -> None:
     """It is owed only while the window runs (rulings 19)."""
-    assert due_now(awaiting(draft()).claim, now) == due
+    assert due_now(awaiting(draft()).claim, now) - {Debt.TELL_PARTNER} == due
 
 
 @pytest.mark.parametrize(
@@ -169,7 +184,7 @@ def test_a_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Debt]
 )
 def test_a_partners_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Debt]) -> None:
     """The claim is rejected then."""
-    assert due_now(asked_for_more(draft()).claim, now) == due
+    assert due_now(asked_for_more(draft()).claim, now) - {Debt.TELL_PARTNER} == due
 
 
 def test_what_is_owed_at_once_is_due_now() -> None:

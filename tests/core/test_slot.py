@@ -71,7 +71,7 @@ def test_everybody_else_is_named() -> None:
 @pytest.mark.parametrize("claim", ["held", "winner", "other"])
 def test_who_leaves_is_out_of_every_place(claim: str) -> None:
     """The others stay where they are."""
-    slot = CONTESTED.with_claimant("other", LITWARE).without(claim)
+    slot = CONTESTED.with_claimant("other", LITWARE).without(claim, MONDAY)
 
     assert [party.claim for party in slot.others("")] == [name for name in ("held", "winner", "other") if name != claim]
 

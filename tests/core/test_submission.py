@@ -9,6 +9,7 @@ from cpor_app.adapters.rows import Delete
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Acknowledgements, NewClaim, Reason, Status
 from cpor_core.ports import Remark
+from cpor_core.rules.next_step import Action
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import drafts, reviews, submission
@@ -182,6 +183,17 @@ async def test_a_dry_run_of_a_draft_says_what_the_submission_would(world: World)
     assert (await world.stored(case)).claim.status is Status.DRAFT
 
 
+async def test_a_dry_run_of_what_is_no_draft_is_refused_as_the_submission_is(world: World) -> None:
+    """It says what the submission would, of its state too; and it is not counted."""
+    submitted, draft = await world.submitted(), await world.draft()
+
+    with pytest.raises(Refused, match="InvalidState"):
+        await submission.dry_run_of_draft(world.ports, submitted, ACKNOWLEDGED, MONDAY)
+
+    assert await submission.dry_run_of_draft(world.ports, draft, ACKNOWLEDGED, MONDAY) == ()
+    assert [count.count for count in await world.ports.dry_runs.of_hour(MONDAY)] == [1]
+
+
 async def test_a_dry_run_of_a_new_claim_stores_nothing_of_it(world: World) -> None:
     """Only that there was one."""
     world.rows.written.clear()
@@ -209,9 +221,11 @@ async def test_an_organisation_has_so_many_dry_runs_an_hour(world: World) -> Non
     for _ in range(world.ports.terms.dry_runs_per_hour):
         await submission.dry_run(world.ports, case.claim, ACKNOWLEDGED, MONDAY)
 
-    with pytest.raises(Refused, match="TooManyDryRuns"):
-        await submission.dry_run(world.ports, case.claim, ACKNOWLEDGED, MONDAY)
+    later = MONDAY + timedelta(minutes=20, seconds=5)
+    with pytest.raises(Refused, match="TooManyDryRuns") as refused:
+        await submission.dry_run(world.ports, case.claim, ACKNOWLEDGED, later)
 
+    assert refused.value.retry_after_seconds == 39 * 60 + 55
     assert await submission.dry_run(world.ports, other.claim, ACKNOWLEDGED, MONDAY) == ()
     assert await submission.dry_run(world.ports, case.claim, ACKNOWLEDGED, MONDAY + timedelta(hours=1)) == ()
     assert {count.organisation: count.count for count in await world.ports.dry_runs.of_hour(MONDAY)}[LITWARE] == 1
@@ -328,6 +342,20 @@ async def test_another_contact_alone_goes_straight_to_the_customer(world: World)
 
 async def test_an_answer_cannot_overtake_who_awaits_the_customer_meanwhile(world: World) -> None:
     """At most one a slot (rulings 11)."""
+    case = await world.approve(await world.submitted(items=(TEAMS,), engagement=USAGE))
+    world.post.refused.add(ANNE)
+    await world.deliver()
+    rival = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE, email="bruno@contoso.fr")
+    now = await world.now()
+    rival = await reviews.start(world.ports, rival, now, NO_INTENT)
+    await reviews.approve(world.ports, rival, now, NO_INTENT)
+
+    with pytest.raises(Refused, match="SlotAwaitsCustomer"):
+        await resubmit(world, case)
+
+
+async def test_what_no_person_has_reviewed_is_reviewed_when_somebody_competes_by_now(world: World) -> None:
+    """Only what was decided before goes straight on to the customer; its clock stands still while another awaits."""
     case = await world.submitted()
     world.post.refused.add(ANNE)
     await world.deliver()
@@ -336,8 +364,11 @@ async def test_an_answer_cannot_overtake_who_awaits_the_customer_meanwhile(world
     rival = await reviews.start(world.ports, rival, now, NO_INTENT)
     await reviews.approve(world.ports, rival, now, NO_INTENT)
 
-    with pytest.raises(Refused, match="SlotAwaitsCustomer"):
-        await resubmit(world, case)
+    after = await resubmit(world, case)
+
+    assert after.claim.status is Status.SUBMITTED
+    step = (await world.seen(after)).next_step
+    assert (step.action, step.due) == (Action.START_REVIEW, None)
 
 
 # --- dispute ----------------------------------------------------------------------------------------------------------

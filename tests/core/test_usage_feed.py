@@ -1,18 +1,45 @@
 """Figures come in row by row, and go out with a receipt or not at all."""
 
+import asyncio
 import json
-from datetime import date, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Reason
+from cpor_core.model.usage import BadRow
+from cpor_core.rules.advice import AdviceCode
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import submission, usage
 from cpor_core.use_cases.acts import NO_INTENT
-from cpor_core.use_cases.usage import Loaded, Reader, load_lines, read_usage
-from tests.core.making import ADATUM, DAY, MICROSECOND, PERSON, TEAMS, TENANT, USAGE
+from cpor_core.use_cases.usage import (
+    GraphReport,
+    Loaded,
+    Reader,
+    load_graph_report,
+    load_lines,
+    read_advice,
+    read_usage,
+)
+from tests.core.making import (
+    ADATUM,
+    DAY,
+    EXCHANGE,
+    MICROSECOND,
+    OTHER_SUBSCRIPTION,
+    PERSON,
+    SUBSCRIPTION,
+    TEAMS,
+    TENANT,
+    USAGE,
+    customer,
+)
 from tests.core.world import World
 
 TODAY = date(2026, 12, 2)
@@ -141,6 +168,153 @@ async def test_a_feed_has_so_many_rows(world: World, monkeypatch: pytest.MonkeyP
         await load(world, *(line(activeUsers=n) for n in range(3)))
 
 
+async def test_tenants_are_loaded_side_by_side(world: World) -> None:
+    """More of them than are written at the same time; a fault of one is told when the others have ended."""
+    tenants = [f"eeeeeeee-0000-4000-8000-{n:012x}" for n in range(usage.TENANTS_IN_FLIGHT + 2)]
+    for tenant in tenants:
+        await world.ports.registry.put_customer(tenant, customer(), None)
+    feed = [line(tenantId=tenant, activeUsers=n) for n, tenant in enumerate(tenants)] * 2
+
+    assert (await load(world, *feed, tenant=None)) == Loaded(accepted=len(tenants), unchanged=len(tenants), rejected=())
+    world.rows.before = out_of_reach
+    with pytest.raises(StorageBusy):
+        await load(world, *(line(tenantId=tenant, activeUsers=0) for tenant in tenants), tenant=None)
+    world.rows.before = None
+    assert (await load(world, *feed, tenant=None)).rejected == ()
+
+
+async def out_of_reach(table: str, _: object) -> None:
+    """Let writes of figures fail."""
+    if table == "usage":
+        raise StorageBusy("throttled")
+
+
+async def test_a_feed_that_was_half_written_counts_all_that_it_changed(world: World) -> None:
+    """Somebody else came between; what an earlier attempt has written is no less accepted."""
+
+    async def another() -> None:
+        await load(world, line(item="sharepoint", activeUsers=5))
+
+    async with world.rows.once_before("usage", another):
+        loaded = await load(world, line(item="sharepoint", activeUsers=5), line(activeUsers=1))
+
+    assert (loaded.accepted, loaded.unchanged) == (2, 0)
+
+
+async def test_others_are_served_while_a_long_feed_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives way every so many rows."""
+    monkeypatch.setattr(usage, "YIELD_EVERY", 2)
+    turns: list[int] = []
+
+    async def other() -> None:
+        for turn in range(5):
+            turns.append(turn)
+            await asyncio.sleep(0)
+
+    def lines() -> Iterator[bytes]:
+        yield from (b"x" for _ in range(9))
+        assert len(turns) > 3
+
+    task = asyncio.create_task(other())
+    await load_lines(world.ports, lines(), TENANT, TODAY)
+    await task
+
+
+# --- in, from Microsoft Graph -----------------------------------------------------------------------------------------
+
+SALES_SKU = "1e1a282c-9c54-43a2-9310-98ef728faace"
+COUNTS = b"Report Refresh Date,Exchange Active,Teams Active,Report Period\n2026-11-16,41,35,30\n2026-11-16,1,1,7\n"
+
+
+def sku(*subscriptions: str, enabled: int = 25) -> JsonValue:
+    """Return a SKU with Teams in it."""
+    return {
+        "skuId": SALES_SKU,
+        "appliesTo": "User",
+        "capabilityStatus": "Enabled",
+        "consumedUnits": 14,
+        "prepaidUnits": {"enabled": enabled},
+        "servicePlans": [{"servicePlanId": "57ff2da0-773e-42df-b2af-ffb7a2317929"}],
+        "subscriptionIds": list(subscriptions),
+    }
+
+
+def bought(subscription: str) -> JsonValue:
+    """Return a subscription."""
+    told = {"commerceSubscriptionId": subscription, "skuId": SALES_SKU, "isTrial": False}
+    return {**told, "status": "Enabled", "totalLicenses": 20}
+
+
+async def graph(
+    world: World, kind: GraphReport, *rows: JsonValue, tenant: str = TENANT, text: bytes | None = None
+) -> Loaded:
+    """Load a report of Microsoft Graph."""
+    return await load_graph_report(world.ports, kind, tenant, TODAY, rows if text is None else text)
+
+
+async def test_graphs_reports_become_figures(world: World) -> None:
+    """Seats by the day that was given, users by the report's own; counts are of rows."""
+    assert await graph(world, GraphReport.SUBSCRIBED_SKUS, sku(SUBSCRIPTION), sku()) == Loaded(
+        accepted=1,
+        unchanged=0,
+        rejected=(BadRow(row=2, code="DuplicateRow", message="An earlier row is of the same SKU."),),
+    )
+    loaded = await graph(world, GraphReport.SERVICE_USER_COUNTS, text=COUNTS)
+
+    assert (loaded.accepted, [(bad.row, bad.code) for bad in loaded.rejected]) == (1, [(2, "WrongPeriod")])
+    assert await kept(world, "2026-12") == (None, 25, 14)
+    assert await kept(world, "2026-12", SUBSCRIPTION) == (None, 25, 14)
+    assert await kept(world, "2026-12", "exchange") == (None, 0, 0)
+    assert await kept(world, "2026-11") == (35, None, None)
+
+
+async def test_a_report_twice_changes_nothing(world: World) -> None:
+    """Each load is idempotent; a row that says nothing of what is kept changes nothing either."""
+    for rows in ((sku(SUBSCRIPTION),), ()):
+        first = await graph(world, GraphReport.SUBSCRIBED_SKUS, *rows)
+        again = await graph(world, GraphReport.SUBSCRIBED_SKUS, *rows)
+        assert (first.accepted, first.unchanged) == (len(rows), 0)
+        assert (again.accepted, again.unchanged) == (0, len(rows))
+    assert await kept(world, "2026-12") == (None, 0, 0)
+    other = await graph(world, GraphReport.SUBSCRIPTIONS, bought(OTHER_SUBSCRIPTION))
+    assert (other.accepted, other.unchanged) == (0, 1)
+
+
+async def test_seats_of_several_subscriptions_are_told_by_the_report_on_them(world: World) -> None:
+    """Until then the SKU is a bad row, though its workloads have their seats."""
+    row = sku(SUBSCRIPTION, OTHER_SUBSCRIPTION)
+
+    before = await graph(world, GraphReport.SUBSCRIBED_SKUS, row)
+    told = await graph(world, GraphReport.SUBSCRIPTIONS, bought(SUBSCRIPTION))
+    after = await graph(world, GraphReport.SUBSCRIBED_SKUS, row)
+
+    assert [(bad.row, bad.code) for bad in before.rejected] == [(1, "AmbiguousSubscription")]
+    assert (before.accepted, before.unchanged) == (0, 0)
+    assert (told.accepted, after.rejected, after.unchanged) == (1, (), 1)
+    assert await kept(world, "2026-12") == (None, 25, 14)
+    assert await kept(world, "2026-12", SUBSCRIPTION) == (None, 20, None)
+
+
+async def test_a_report_on_an_unknown_tenant_is_all_bad_rows(world: World) -> None:
+    """Each is told; nothing is kept."""
+    for kind, rows in ((GraphReport.SUBSCRIBED_SKUS, (sku(), None)), (GraphReport.SUBSCRIPTIONS, (bought(TENANT), 1))):
+        loaded = await graph(world, kind, *rows, tenant=ADATUM)
+        assert [(bad.row, bad.code) for bad in loaded.rejected] == [(1, "TenantUnknown"), (2, "InvalidRow")]
+    loaded = await graph(world, GraphReport.SERVICE_USER_COUNTS, tenant=ADATUM, text=COUNTS)
+    assert [(bad.row, bad.code) for bad in loaded.rejected] == [(1, "TenantUnknown"), (2, "WrongPeriod")]
+    assert await world.ports.usage.read(ADATUM, "2000-01", "2099-12") == {}
+
+
+async def test_a_report_has_so_many_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More come in several calls."""
+    monkeypatch.setattr(usage, "MOST_ROWS", 1)
+
+    with pytest.raises(Refused, match="PayloadTooLarge"):
+        await graph(world, GraphReport.SUBSCRIBED_SKUS, sku(), sku())
+    with pytest.raises(Refused, match="PayloadTooLarge"):
+        await graph(world, GraphReport.SERVICE_USER_COUNTS, text=COUNTS)
+
+
 # --- out --------------------------------------------------------------------------------------------------------------
 
 
@@ -225,3 +399,80 @@ async def test_when_an_association_ends_the_figures_are_gone(world: World) -> No
 
     with pytest.raises(Refused, match="NotFound"):
         await read(world, ended)
+
+
+async def test_advice_shows_what_usage_shows_and_leaves_the_same_receipt(world: World) -> None:
+    """One receipt, of all the months; nothing where the association is not official."""
+    case = await official(world)
+    await load(world, line(assignedSeats=8), line(item="exchange", availableSeats=9, assignedSeats=0))
+
+    found = await read_advice(world.ports, case, READER, await world.now())
+
+    assert [(one.code, [row.item for row in one.figures]) for one in found] == [
+        (AdviceCode.SEATS_NOT_ASSIGNED, ["teams"]),
+        (AdviceCode.SEATS_NOT_USED, ["teams"]),
+    ]
+    receipts = [receipt for _, receipt in await world.ports.receipts.page(TENANT, after="", limit=9)]
+    assert [(one.items, one.months) for one in receipts] == [(("teams",), ("2026-11",))]
+    ended = await submission.end(world.ports, case, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+    with pytest.raises(Refused, match="NotFound"):
+        await read_advice(world.ports, ended, READER, await world.now())
+    assert len(await world.ports.receipts.page(TENANT, after="", limit=9)) == 1
+
+
+# --- a random history -------------------------------------------------------------------------------------------------
+
+ITEMS = ("teams", "exchange", "sharepoint")
+MONTHS = ("2026-10", "2026-11", "2026-12", "2027-01", "2027-02")
+FIELDS = ("activeUsers", "availableSeats", "assignedSeats")
+COUNT = st.none() | st.integers(0, 60)
+A_LINE = st.tuples(st.sampled_from(MONTHS), st.sampled_from(ITEMS), st.tuples(COUNT, COUNT, COUNT))
+A_FEED = st.tuples(st.integers(0, 5).map(lambda days: TODAY + timedelta(days=days)), st.lists(A_LINE, max_size=6))
+BOUND = st.none() | st.sampled_from(MONTHS)
+
+
+@given(feeds=st.lists(A_FEED, max_size=8), first=BOUND, last=BOUND)
+@settings(deadline=None, max_examples=25)
+def test_figures_equal_an_independent_count(
+    feeds: Sequence[tuple[date, Sequence[tuple[str, str, tuple[int | None, ...]]]]], first: str | None, last: str | None
+) -> None:
+    """Whatever was fed in whatever order: of each figure the newest, later loads before earlier ones of a day."""
+    told = [
+        (as_of, order, month, item, field, value)
+        for order, (as_of, lines) in enumerate(feeds)
+        for month, item, values in lines
+        for field, value in zip(FIELDS, values, strict=True)
+        if value is not None
+    ]
+    newest = {(month, item, field): value for _, _, month, item, field, value in sorted(told, key=lambda one: one[:2])}
+
+    async def shown() -> list[Mapping[str, Any]]:
+        world = World()
+        await world.register()
+        case = await world.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
+        for as_of, lines in feeds:
+            rows = (
+                line(month=month, item=item, **dict(zip(FIELDS, values, strict=True))) for month, item, values in lines
+            )
+            await load(world, *rows, as_of=as_of)
+        world.clock.set(datetime(2027, 1, 20, tzinfo=UTC))
+        found = await read_usage(world.ports, case, READER, await world.now(), first=first, last=last)
+        return [row.model_dump(mode="json", by_alias=True) for row in found]
+
+    expected = []
+    for item in ("exchange", "teams"):
+        mark = None
+        for month in MONTHS[1:4]:
+            counts = [newest.get((month, item, field)) for field in FIELDS]
+            if (first or month) > month or (last or month) < month or counts == [None] * 3:
+                continue
+            mark = max((count for count in (mark, counts[0]) if count is not None), default=None)
+            share = counts[0] / counts[1] if counts[0] is not None and counts[1] else None
+            expected.append((month, item, *counts, share, mark))
+    found = asyncio.run(shown())
+
+    assert [(row["month"], row["item"]) for row in found] == sorted(one[:2] for one in expected)
+    for row, (_, _, *counts, share, mark) in zip(found, sorted(expected, key=lambda one: one[:2]), strict=True):
+        assert [row[field] for field in FIELDS] == counts
+        assert row["highWaterMark"] == mark
+        assert row["activeShare"] == (share if share is None else pytest.approx(share, abs=0.00005))

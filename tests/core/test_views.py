@@ -33,6 +33,7 @@ from tests.core.making import (
     SUBSCRIPTION,
     TEAMS,
     TENANT,
+    TERMS,
     TOLD_AT,
     approved,
     at_slots,
@@ -52,7 +53,9 @@ JsonObject = dict[str, object]
 
 def shown(case: Case, now: datetime = TOLD_AT) -> JsonObject:
     """Return the JSON that a caller gets of a stored case at *now*."""
-    return claim_view(case.claim, settle(case, now).claim, case.slots, now).model_dump(mode="json", by_alias=True)
+    return claim_view(case.claim, settle(case, now).claim, case.slots, now, TERMS).model_dump(
+        mode="json", by_alias=True
+    )
 
 
 def test_a_draft_is_shown_with_every_name_of_the_contract() -> None:

@@ -4,6 +4,7 @@ The use cases over stores in memory: the real tables on rows in a dictionary, a 
 Whoever writes can be overtaken, stopped, or robbed of the answer: see `Meddled`.
 """
 
+import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,22 +14,25 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from cpor_app import bootstrap
-from cpor_app.adapters.hints import CUSTOMER_NOTICES
+from cpor_app.adapters.hints import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES
 from cpor_app.adapters.rows import Op
 from cpor_app.adapters.storage import StorageConnection
 from cpor_app.settings import Settings
-from cpor_core.errors import MailDelayed, RecipientRefused
-from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient
+from cpor_core.errors import MailDelayed, RecipientRefused, Refused
+from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient, RecipientKind
 from cpor_core.model.history import Entry
-from cpor_core.ports import DueRow, Letter
+from cpor_core.model.webhook import CallOutcome, Delivery
+from cpor_core.ports import CallAnswer, DueRow, Letter
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
+from cpor_core.use_cases import batches, debts, drafts, reviews, submission
 from cpor_core.use_cases import customer as customers
-from cpor_core.use_cases import debts, drafts, reviews, submission
-from cpor_core.use_cases.acts import NO_INTENT, Intent, find, shown
+from cpor_core.use_cases.acts import NO_INTENT, Intent, find
+from cpor_core.use_cases.calling import call_receivers
+from cpor_core.use_cases.mailing import Paid
 from cpor_core.use_cases.past import past
 from cpor_core.use_cases.sweep import SHARDS, Swept, sweep
-from cpor_core.views import ClaimView
+from cpor_core.views import ClaimView, shown
 from devhost.issuer import AUDIENCE, ISSUER
 from tests.core.making import (
     ACKNOWLEDGED,
@@ -128,9 +132,14 @@ class Meddled(MemoryRows):
 
 @dataclass
 class Postbox:
-    """A mail system that keeps what it is handed; it can be down, and refuse addresses for now or for good."""
+    """
+    A mail system that keeps what it is handed; it can be down, and refuse addresses for now or for good.
+
+    What goes to partners lies apart from what goes to customers.
+    """
 
     sent: list[Letter] = field(default_factory=list)
+    to_partners: list[Letter] = field(default_factory=list)
     down: bool = False
     refused: set[str] = field(default_factory=set)
     put_off: set[str] = field(default_factory=set)
@@ -146,15 +155,63 @@ class Postbox:
             raise MailDelayed("451 later", recipient_refused_for_now=True)
         if letter.recipient.email in self.refused:
             raise RecipientRefused(550, "no such user")
-        self.sent.append(letter)
+        to_partner = letter.recipient.kind is RecipientKind.PARTNER_CONTACT
+        (self.to_partners if to_partner else self.sent).append(letter)
 
     def kinds(self) -> list[str]:
-        """Return the kinds of the letters that were sent, in order."""
+        """Return the kinds of the letters that were sent to customers, in order."""
         return [letter.kind for letter in self.sent]
+
+    def news(self) -> list[str]:
+        """Return the kinds of the letters that were sent to partners, in order."""
+        return [letter.kind for letter in self.to_partners]
 
     def addressed(self, kind: str) -> list[str]:
         """Return who was sent a letter of that kind."""
         return [letter.recipient.email for letter in self.sent if letter.kind == kind]
+
+
+@dataclass
+class Called:
+    """One call of a receiver."""
+
+    url: str
+    secrets: Sequence[str]
+    name: str
+    delivery: Delivery
+
+
+@dataclass
+class Receivers:
+    """
+    The partners' servers: they keep what they are sent, and answer 204, or what `answers` says for their address.
+
+    A call may take time, and somebody may do something meanwhile.
+    """
+
+    clock: FixedClock
+    calls: list[Called] = field(default_factory=list)
+    answers: dict[str, CallAnswer] = field(default_factory=dict)
+    takes: timedelta = timedelta(0)
+    on_call: Callable[[Called], Awaitable[None]] | None = None
+    never_called: set[str] = field(default_factory=set)
+
+    async def verify(self, url: str) -> None:
+        if url in self.never_called:
+            raise Refused("UrlNotAllowed", "not this one")
+
+    async def call(self, url: str, secrets: Sequence[str], name: str, delivery: Delivery) -> CallAnswer:
+        called = Called(url, secrets, name, delivery)
+        self.calls.append(called)
+        if self.on_call is not None:
+            await self.on_call(called)
+        await asyncio.sleep(0)  # others go on meanwhile
+        self.clock.advance(self.takes)
+        return self.answers.get(url, CallAnswer(CallOutcome.ANSWERED, 204))
+
+    def ids(self, url: str | None = None) -> list[str]:
+        """Return the webhook-ids of the calls, in order."""
+        return [called.delivery.webhook_id for called in self.calls if url in (None, called.url)]
 
 
 class World:
@@ -165,7 +222,9 @@ class World:
         self.rows = Meddled(self.clock.real)
         self.queues = MemoryQueues()
         self.blobs = MemoryBlobs()
+        self.batch_bodies = MemoryBlobs()
         self.post = Postbox()
+        self.receivers = Receivers(self.clock)
         numbers = itertools.count(first_id)
         built = bootstrap.build(_SETTINGS, _NOWHERE, clock=self.clock).ports
         for port in vars(built).values():  # every store over these rows, whichever there are
@@ -175,7 +234,9 @@ class World:
         self.ports = replace(
             built,
             blobs=self.blobs,
+            batch_bodies=self.batch_bodies,
             post=self.post,
+            receivers=self.receivers,
             new_id=lambda: f"{next(numbers) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}",
         )
 
@@ -277,15 +338,26 @@ class World:
     async def deliver(self) -> int:
         """Hand every waiting message to its function; returns how many there were."""
         count = 0
-        while taken := await self.queues.take(CUSTOMER_NOTICES, 32):
+        for queue, pay in ((CUSTOMER_NOTICES, debts.pay_customer), (PARTNER_NOTICES, debts.pay_partner)):
+            while taken := await self.queues.take(queue, 32):
+                for message in taken:
+                    sent = json.loads(message.text)
+                    if "organisation" in sent:
+                        await call_receivers(self.ports, sent["organisation"])
+                    else:
+                        await pay(self.ports, sent["claimId"], await self.now())
+                    await self.queues.done(message)
+                    count += 1
+        while taken := await self.queues.take(CLAIM_BATCHES, 32):
             for message in taken:
-                await debts.pay(self.ports, json.loads(message.text)["claimId"], await self.now())
+                sent = json.loads(message.text)
+                await batches.process_page(self.ports, sent["batchId"], sent["page"], await self.now())
                 await self.queues.done(message)
                 count += 1
         return count
 
-    async def pay(self, case: Case) -> debts.Paid:
-        """Pay what a claim owes, as the queue's function does."""
+    async def pay(self, case: Case) -> Paid:
+        """Pay everything that a claim owes, as the timer does."""
         return await debts.pay(self.ports, case.claim.id, await self.now())
 
     def lose_messages(self) -> None:
@@ -316,7 +388,7 @@ class World:
         now = await self.now()
         found = await find(self.ports, case.claim.id, now)
         assert found is not None
-        return shown(found, now)
+        return shown(found, now, self.ports.terms)
 
     async def effective(self, case: Case) -> Case:
         """Return a claim as it stands now, whoever has written that down."""

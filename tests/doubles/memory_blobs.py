@@ -27,6 +27,11 @@ class MemoryBlobs:
         there = self.blobs.get(name)
         return None if there is None else there[0]
 
+    async def part(self, name: str, start: int, length: int) -> bytes | None:
+        """Return *length* bytes from *start* on, or None where there are none."""
+        whole = await self.get(name)
+        return None if whole is None else whole[start : start + length]
+
     async def delete(self, name: str) -> None:
         """Delete the blob; one that has gone already is fine."""
         verify_name(name)

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 
-from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Put, Replace, Row, verify_keys, verify_ops, verify_range
+from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Put, Replace, Require, Row, verify_keys, verify_ops, verify_range
 from cpor_core.errors import Conflict
 
 
@@ -58,6 +58,8 @@ class MemoryRows:
                     raise Conflict(f"{table}: EntityAlreadyExists")
                 case Replace(etag=etag) | Delete(etag=str(etag)) if there is None or there.etag != etag:
                     raise Conflict(f"{table}: UpdateConditionNotSatisfied")
+                case Require() if there is None:
+                    raise Conflict(f"{table}: ResourceNotFound")
                 case _:
                     pass
         now, written = self._now(), {}
@@ -70,6 +72,8 @@ class MemoryRows:
                     self._rows[place] = Row(partition, op.key, values, written[op.key], now)
                 case Delete():
                     self._rows.pop(place, None)
+                case Require():
+                    pass
         return written
 
 

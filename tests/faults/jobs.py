@@ -5,6 +5,7 @@ A job is a function of a `World`: what its users do, and how long they wait. It 
 preparation is not disturbed. What it returns is what its users saw, and is compared with the rest of the end.
 """
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -200,6 +201,18 @@ async def finds_another_contact(world: World) -> object:
     return (await window(world, claim_id))["lastDay"]
 
 
+async def is_sent_in_bulk(world: World) -> object:
+    """Three claims are sent as a batch, one of them bad; what became of them is read, and told to the feed."""
+    bad = {**claim_as_sent(), "partnerId": "none"}
+    rows = "".join(json.dumps(one) + "\n" for one in (claim_as_sent(), bad, claim_as_sent(name="Another")))
+    headers = {"Content-Type": "application/x-ndjson"}
+    sent = await world.ask("POST", "/claim-batches", key="batch", content=rows, headers=headers, expect=202)
+    await world.rest()
+    done = (await world.ask("GET", f"/claim-batches/{sent.json()['id']}")).json()
+    changes = (await world.ask("GET", "/changes")).json()["value"]
+    return [done, sorted((change["type"], change["claimId"]) for change in changes)]
+
+
 PAST = (
     f'{{"engagement": "osu-bizapps", "partnerId": "{PARTNER_ID}", "tenantId": "{CUSTOMER}", '
     f'"item": "{SUBSCRIPTION}", "since": "2024-03-01"}}\n'
@@ -213,5 +226,6 @@ JOBS = (
     Job("is entered", is_entered, prepare=somebody_is_to_be_told),
     Job("loses its item", loses_its_item, prepare=is_official),
     Job("finds another contact", finds_another_contact, prepare=draft),
+    Job("is sent in bulk", is_sent_in_bulk),
     Job("is made without a key", is_made_without_a_key, without_key=True),
 )

@@ -21,7 +21,7 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.data.tables.aio import TableServiceClient
 
 from cpor_app import bootstrap
-from cpor_app.adapters.hints import CUSTOMER_NOTICES, POISON, QUEUES
+from cpor_app.adapters.hints import POISON, QUEUES
 from cpor_app.adapters.queues import AzureQueues, Taken
 from cpor_app.adapters.smtp import OutgoingMail
 from cpor_app.adapters.storage import StorageConnection, provision
@@ -45,7 +45,7 @@ from tests.doubles.transport import (
     die_before,
     lose_answer,
 )
-from tests.support.service import MONDAY, PUBLIC_URL, Mailbox, Service, _invoker, functions, settings
+from tests.support.service import DELIVERED, MONDAY, PUBLIC_URL, Mailbox, Service, _invoker, functions, settings
 
 Answer = TypeVar("Answer")
 
@@ -185,6 +185,7 @@ class Saved:
     """By table, as the SDK gives them."""
     blobs: Mapping[str, bytes]
     sent: Sequence[OutgoingMail]
+    to_partners: Sequence[OutgoingMail]
     written: Written
 
 
@@ -208,7 +209,8 @@ class World:
     """Something has happened that the users of the service noticed."""
     _service: Service | None = None
     _written: Written = field(default_factory=dict)
-    _waiting: list[Taken] = field(default_factory=list)
+    _waiting: list[tuple[str, Taken]] = field(default_factory=list)
+    """Messages that were taken, with the function of their queue."""
 
     # --- processes --------------------------------------------------------------------------------------------------
 
@@ -341,13 +343,14 @@ class World:
     async def deliver(self) -> None:
         """Hand every queue message to its function; what a dead process had taken goes to the next one."""
         while True:
-            self._waiting = self._waiting or await self.queues.take(CUSTOMER_NOTICES, 32)
+            for queue, name in DELIVERED:
+                self._waiting = self._waiting or [(name, taken) for taken in await self.queues.take(queue, 32)]
             if not self._waiting:
                 return
-            message = self._waiting[0]
-            if await self._survives(partial(self._ran, "notify_customer", message.text)):
+            name, message = self._waiting[0]
+            if await self._survives(partial(self._ran, name, message.text)):
                 await self.queues.done(message)
-                self._waiting.remove(message)
+                self._waiting.pop(0)
 
     async def fire(self) -> None:
         """Fire the timer; when the process dies of it, the next one fires a minute later."""
@@ -407,27 +410,31 @@ class World:
         return {row["RowKey"]: json.loads(unpacked(row["document"])) for row in rows}
 
     async def blobs(self) -> dict[str, bytes]:
-        """Return the bytes of every blob."""
+        """Return the bytes of every blob, by container and name."""
         async with self.connection.blobs() as client:
-            container = client.get_container_client("evidence")
-            names = [blob.name async for blob in container.list_blobs()]
-            return {name: await (await container.download_blob(name)).readall() for name in names}
+            return {
+                f"{container}/{blob.name}": await (await held.download_blob(blob.name)).readall()
+                for container in bootstrap.CONTAINERS
+                for held in [client.get_container_client(container)]
+                async for blob in held.list_blobs()
+            }
 
     async def save(self) -> Saved:
         """Return everything that another world needs to go on from here; the queues must be empty."""
         rows = {table: await self.stored(table) for table in TABLES}
-        return Saved(await self.clock.now(), rows, await self.blobs(), tuple(self.post.sent), dict(self._written))
+        sent, to_partners = tuple(self.post.sent), tuple(self.post.to_partners)
+        return Saved(await self.clock.now(), rows, await self.blobs(), sent, to_partners, dict(self._written))
 
     async def load(self, saved: Saved) -> None:
         """Go on from where another world was saved."""
         self.clock.set(saved.now)
-        self.post.sent = list(saved.sent)
+        self.post.sent, self.post.to_partners = list(saved.sent), list(saved.to_partners)
         self._written = dict(saved.written)
         await asyncio.gather(*(self._fill(table, rows) for table, rows in saved.rows.items()))
         if saved.blobs:
             async with self.connection.blobs() as client:
                 for name, data in saved.blobs.items():
-                    await client.get_blob_client("evidence", name).upload_blob(data)
+                    await client.get_blob_client(*name.split("/")).upload_blob(data)
 
     async def _fill(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         client = self.tables.get_table_client(table)
@@ -435,10 +442,13 @@ class World:
             await client.submit_transaction([("create", dict(row)) for row in rows if row["PartitionKey"] == partition])
 
     async def owing(self) -> list[str]:
-        """Return what the stored claims owe now."""
+        """Return what the stored claims owe now, and the batches that are not done."""
         now = await self.clock.now()
         claims = [Claim.model_validate(found) for found in (await self.documents("claims", "claim|")).values()]
-        return [f"{claim.id} {debt}" for claim in claims for debt in due_now(claim, now)]
+        owed = [f"{claim.id} {debt}" for claim in claims for debt in due_now(claim, now)]
+        pages = [page for batch in (await self.documents("batches", "batch")).values() for page in batch["pages"]]
+        done = await self.documents("batches", "done|")
+        return owed if len(done) == len(pages) else [*owed, f"{len(pages) - len(done)} pages of a batch"]
 
     async def dues(self) -> list[datetime]:
         """Return the instants of all due rows."""

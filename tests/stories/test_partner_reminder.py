@@ -33,6 +33,11 @@ async def asked_again(service: Service, claim_id: str, *reasons: str) -> dict[st
     return claim
 
 
+def reminders(service: Service) -> list[OutgoingMail]:
+    """Return the reminders that were sent to the partner."""
+    return [mail for mail in service.mailbox.to_partners if mail.subject.startswith(("Reminder", "Rappel", "Připom"))]
+
+
 async def speak(service: Service, language: str) -> None:
     """Register the partner's language."""
     path = f"/partners/{PARTNER_ID}"
@@ -54,7 +59,7 @@ async def test_partner_is_reminded_once_at_nine_on_the_business_day_before_the_l
     claim = await asked(service, "productsMissing", "datesMissingOrOld")
     service.clock.set(REMINDER_AT - MICROSECOND)
     await service.sweep()
-    before = list(service.mailbox.sent)
+    before = list(reminders(service))
 
     service.clock.set(REMINDER_AT)
     await service.sweep()
@@ -63,7 +68,7 @@ async def test_partner_is_reminded_once_at_nine_on_the_business_day_before_the_l
     await service.sweep()
 
     assert before == []
-    [mail] = service.mailbox.sent
+    [mail] = reminders(service)
     assert (mail.to_address, mail.to_name, mail.language) == (PAUL, "Paul Petit", "en")
     assert mail.subject == (
         "Reminder: claim “Contoso Sales adoption” awaits your answer. Last day: Monday, November 9, 2026"
@@ -91,7 +96,7 @@ async def test_who_has_answered_is_not_reminded(service: Service) -> None:
     service.clock.set(REMINDER_AT)
     await service.sweep()
 
-    assert service.mailbox.sent == []
+    assert reminders(service) == []
 
 
 async def test_who_is_asked_again_is_reminded_again(service: Service) -> None:
@@ -105,7 +110,7 @@ async def test_who_is_asked_again_is_reminded_again(service: Service) -> None:
     service.clock.set(datetime(2026, 11, 13, 8, 0, tzinfo=UTC))
     await service.sweep()
 
-    first, second = service.mailbox.sent
+    first, second = reminders(service)
     assert first.message_id != second.message_id
     assert "Monday, November 16, 2026" in second.subject
 
@@ -118,7 +123,7 @@ async def test_a_reminder_that_would_come_too_late_is_dropped(service: Service) 
     await service.sweep()
     await service.deliver()
 
-    assert service.mailbox.sent == []
+    assert reminders(service) == []
     assert (await service.request("GET", f"/claims/{claim['id']}")).json()["statusReason"] == "noPartnerResponse"
 
 
@@ -135,7 +140,7 @@ async def test_a_reminder_waits_for_the_mail_system(service: Service) -> None:
     service.clock.advance(timedelta(hours=1))
     await service.sweep()
 
-    assert [mail.to_address for mail in service.mailbox.sent] == [PAUL]
+    assert [mail.to_address for mail in reminders(service)] == [PAUL]
 
 
 async def test_a_mail_system_that_is_down_until_the_end_reminds_nobody(service: Service) -> None:
@@ -150,12 +155,13 @@ async def test_a_mail_system_that_is_down_until_the_end_reminds_nobody(service: 
     await service.sweep()
     await service.deliver()
 
-    assert service.mailbox.sent == []
+    assert reminders(service) == []
 
 
 async def test_a_reminder_sent_twice_can_be_told_by_its_message_id(service: Service) -> None:
     """The mail system took it, but its answer was lost."""
     await asked(service)
+    await service.deliver()
     taken: list[OutgoingMail] = []
 
     def lose_the_answer(mail: OutgoingMail) -> None:
@@ -169,7 +175,8 @@ async def test_a_reminder_sent_twice_can_be_told_by_its_message_id(service: Serv
     service.clock.advance(timedelta(minutes=1))
     await service.sweep()
 
-    assert [mail.message_id for mail in taken] == [mail.message_id for mail in service.mailbox.sent]
+    [mail] = reminders(service)
+    assert {tried.message_id for tried in taken} == {mail.message_id}
 
 
 async def test_a_contact_who_refuses_the_mail_is_not_written_to_again(service: Service) -> None:
@@ -183,7 +190,7 @@ async def test_a_contact_who_refuses_the_mail_is_not_written_to_again(service: S
     service.clock.advance(timedelta(hours=2))
     await service.sweep()
 
-    assert service.mailbox.sent == []
+    assert reminders(service) == []
     assert (await service.request("GET", f"/claims/{claim['id']}")).json()["status"] == "partnerActionRequired"
 
 
@@ -192,7 +199,7 @@ async def test_a_reminder_that_comes_back_changes_nothing(service: Service) -> N
     claim = await asked(service)
     service.clock.set(REMINDER_AT)
     await service.sweep()
-    event = {"messageId": service.mailbox.sent[0].message_id, "recipient": PAUL, "event": "bounced"}
+    event = {"messageId": reminders(service)[0].message_id, "recipient": PAUL, "event": "bounced"}
 
     taken = await service.programme("POST", "/mail-events", json=event)
 
@@ -213,7 +220,7 @@ async def test_the_contact_that_the_claim_names_by_then_is_reminded(service: Ser
     service.clock.set(REMINDER_AT)
     await service.sweep()
 
-    assert [mail.to_address for mail in service.mailbox.sent] == ["lea@adatum.example"]
+    assert [mail.to_address for mail in reminders(service)] == ["lea@adatum.example"]
 
 
 async def test_a_partner_whose_customer_cannot_be_reached_is_reminded_too(service: Service) -> None:
@@ -225,7 +232,7 @@ async def test_a_partner_whose_customer_cannot_be_reached_is_reminded_too(servic
     service.clock.set(REMINDER_AT)
     await service.sweep()
 
-    [mail] = service.mailbox.sent
+    [mail] = reminders(service)
     assert mail.to_address == PAUL
     assert "The customer’s contact could not be reached. Please name another one." in mail.text
 
@@ -244,6 +251,6 @@ async def test_a_partner_is_written_to_in_the_registered_language(
     service.clock.set(REMINDER_AT)
     await service.sweep()
 
-    [mail] = service.mailbox.sent
+    [mail] = reminders(service)
     assert mail.language == language
     assert last_day in mail.subject

@@ -15,7 +15,7 @@ import httpx
 from azure.functions.meta import Datum
 
 from cpor_app import bootstrap
-from cpor_app.adapters.hints import CUSTOMER_NOTICES, POISON, QUEUES
+from cpor_app.adapters.hints import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES, POISON, QUEUES
 from cpor_app.adapters.smtp import OutgoingMail
 from cpor_app.adapters.storage import StorageConnection, Transport, provision
 from cpor_app.adapters.tables import TABLES
@@ -37,6 +37,14 @@ PARTNER, OTHER_PARTNER = "aaaaaaaa-0000-4000-8000-000000000001", "aaaaaaaa-0000-
 PARTNER_ID, OTHER_PARTNER_ID = "4782913", "5550001"
 CUSTOMER = "bbbbbbbb-0000-4000-8000-000000000001"
 SUBSCRIPTION = "cccccccc-0000-4000-8000-000000000001"
+PARTNERS_DOMAIN = "@adatum.example"
+"""Of the addresses of partners' contacts; no customer has it."""
+DELIVERED = (
+    (CUSTOMER_NOTICES, "notify_customer"),
+    (PARTNER_NOTICES, "notify_partner"),
+    (CLAIM_BATCHES, "process_claim_batch"),
+)
+"""The queues of which the tests are the host, and the function of each; the first passes work on to the second."""
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 
 
@@ -53,9 +61,14 @@ def function(name: str) -> Function:
 
 @dataclass
 class Mailbox:
-    """A mail system that keeps what it is handed, and can be down or refuse an address."""
+    """
+    A mail system that keeps what it is handed, and can be down or refuse an address.
+
+    What goes to partners lies apart from what goes to customers.
+    """
 
     sent: list[OutgoingMail] = field(default_factory=list)
+    to_partners: list[OutgoingMail] = field(default_factory=list)
     down: bool = False
     refused: set[str] = field(default_factory=set)
     on_send: Callable[[OutgoingMail], None] | None = None
@@ -67,10 +80,10 @@ class Mailbox:
             raise MailDelayed("the server is down")
         if mail.to_address in self.refused:
             raise RecipientRefused(550, "no such user")
-        self.sent.append(mail)
+        (self.to_partners if mail.to_address.endswith(PARTNERS_DOMAIN) else self.sent).append(mail)
 
     def links(self) -> Iterator[str]:
-        """Yield the link of each mail to a customer, oldest first; mails to partners have none."""
+        """Yield the link of each mail to a customer, oldest first."""
         for mail in self.sent:
             yield from (line.strip() for line in mail.text.splitlines() if line.strip().startswith(PUBLIC_URL))
 
@@ -116,11 +129,12 @@ class Service:
     async def deliver(self) -> int:
         """Hand every waiting queue message to its function; returns how many there were."""
         count = 0
-        while taken := await self.services.queues.take(CUSTOMER_NOTICES, 32):
-            for message in taken:
-                await self.run("notify_customer", message.text)
-                await self.services.queues.done(message)
-                count += 1
+        for queue, name in DELIVERED:
+            while taken := await self.services.queues.take(queue, 32):
+                for message in taken:
+                    await self.run(name, message.text)
+                    await self.services.queues.done(message)
+                    count += 1
         return count
 
     async def sweep(self) -> None:

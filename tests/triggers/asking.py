@@ -21,7 +21,7 @@ TENANTS = {
     Role.CUSTOMER_ADMIN: CUSTOMER,
 }
 """Where a role counts."""
-QUERIES = {"load_usage": "?format=jsonl"}
+QUERIES = {"load_usage": f"?format=graph-subscribed-skus&tenantId={CUSTOMER}"}
 """What a query must hold."""
 
 
@@ -45,6 +45,8 @@ def address(line: Operation, claim_id: str, **parts: str) -> str:
         "partnerId": PARTNER_ID,
         "tenantId": CUSTOMER,
         "fileName": "sow.pdf",
+        "name": "main",
+        "batchId": "0" * 32,
         "engagementId": "bizapps-revenue",
         **parts,
     }
@@ -80,3 +82,9 @@ async def ask(
         content=body,
         headers={**content_type(line), "If-Match": "*", **headers},
     )
+
+
+async def make_webhook(service: Service) -> None:
+    """Make the webhook that `address` names."""
+    answer = await service.request("PUT", "/webhooks/main", json={"url": "http://127.0.0.1:9/"})
+    assert answer.status_code in (200, 201), answer.text

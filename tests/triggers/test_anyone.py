@@ -1,5 +1,6 @@
 """What anybody may ask without a token."""
 
+import re
 from typing import Any
 
 from tests.support.service import Service
@@ -17,6 +18,46 @@ IDS = {
 FIELDS = {
     "id", "name", "formerNames", "itemKind", "channels", "incentivised", "review", "retired", "successor"
 }  # fmt: skip
+
+
+async def test_docs_page_and_its_files_come_from_here(service: Service) -> None:
+    """The page has no script in it and its policy takes none; what it names is served, with its own type."""
+    page = await service.request("GET", "/docs", role=None)
+    named = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
+
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "'unsafe" not in page.headers["Content-Security-Policy"]
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+    assert re.findall(r"<script(?! src=)", page.text) == []
+    files = {path.rpartition("/")[2]: await service.client.get(path.removeprefix("/api")) for path in named}
+    assert {name: file.headers["Content-Type"].partition(";")[0] for name, file in files.items()} == {
+        "swagger-ui.css": "text/css",
+        "swagger-ui.js": "text/javascript",
+        "start.js": "text/javascript",
+        "openapi.json": "application/json",
+    }
+    assert {file.status_code for file in files.values()} == {200}
+
+
+async def test_docs_serve_no_other_file(service: Service) -> None:
+    """Not even of the package that they come from."""
+    for name in ("redoc.js", "..%2F..%2Fhost.json", "__init__.py"):
+        refused(await service.request("GET", f"/docs/{name}", role=None), 404, "NotFound")
+
+
+async def test_method_that_an_address_has_not_is_told_those_it_has(service: Service) -> None:
+    """An address that is written out is no id: `import` is no association."""
+    answer = await service.request("PUT", "/associations/import", json={})
+
+    refused(answer, 405, "MethodNotAllowed")
+    assert answer.headers["Allow"] == "POST"
+
+
+async def test_parameter_without_a_value_is_as_wrong_as_any_other(service: Service) -> None:
+    """A filter that was left empty by mistake must not list everything."""
+    refused(await service.request("GET", "/claims?partnerId="), 400, "ValidationFailed")
+    refused(await service.request("GET", "/claims?api-version="), 400, "UnsupportedApiVersionValue")
+    refused(await service.request("GET", "/claims?cursor="), 400, "InvalidCursor")
 
 
 async def engagements(service: Service) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cpor_app.triggers.http import Operation, read
 from cpor_core.errors import Refused
 from tests.support.service import PARTNER, PARTNER_ID, PDF, Service, claim_as_sent
-from tests.triggers.asking import ask, operations, shares_its_service
+from tests.triggers.asking import ask, make_webhook, operations, shares_its_service
 from tests.triggers.refusals import refused, targets
 from tools.openapi.examples import EXAMPLES
 
@@ -68,17 +68,18 @@ def test_what_is_no_json_is_invalid_json(kind: str) -> None:
     """Whatever model is asked for; the mechanism reads every body by this."""
     for line in taking_json():
         with pytest.raises(Refused, match="InvalidJson"):
-            read(line.body, MALFORMED[kind])
+            read(line.taken(line.body_types[0]), MALFORMED[kind])
 
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_json_of_the_wrong_form_fails_validation(kind: str) -> None:
     """Whatever model is asked for; some take an array, and then an empty one is right."""
     for line in taking_json():
-        if kind == "an array" and not isinstance(line.body, type):
+        body = line.taken(line.body_types[0])
+        if kind == "an array" and not isinstance(body, type):
             continue
         with pytest.raises(Refused, match=r"ValidationFailed|InvalidJson"):
-            read(line.body, WRONG[kind])
+            read(body, WRONG[kind])
 
 
 @pytest.mark.parametrize("kind", ["a string", "a long number", "not a number", "deep in a field"])
@@ -86,6 +87,7 @@ def test_json_of_the_wrong_form_fails_validation(kind: str) -> None:
 async def test_every_operation_refuses_such_bodies(service: Service, kind: str, malformed: bool) -> None:  # noqa: FBT001
     """Over HTTP, on a claim that is there, and cut off as well."""
     claim = await service.official()
+    await make_webhook(service)
     for line in taking_json():
         answer = await ask(service, line, claim["id"], WRONG[kind][:-1] if malformed else WRONG[kind])
         assert answer.status_code == 400, f"{line.name}: {answer.text}"
@@ -101,6 +103,7 @@ async def test_chunked_bodies_are_refused(service: Service) -> None:
         yield b"{}"
 
     claim = await service.official()
+    await make_webhook(service)
     for line in operations():
         if line.body is not None and line.roles is not None:
             refused(await ask(service, line, claim["id"], chunks()), 411, "LengthRequired")

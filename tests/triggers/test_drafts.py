@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from devhost.issuer import LocalIssuer
 from tests.support.service import (
     ACKNOWLEDGED,
     CUSTOMER,
@@ -14,6 +15,7 @@ from tests.support.service import (
     SUBSCRIPTION,
     Service,
     claim_as_sent,
+    running_service,
 )
 from tests.triggers.asking import shares_its_service
 from tests.triggers.refusals import refused, targets
@@ -242,6 +244,28 @@ async def test_dry_run_of_a_draft_is_the_submission_without_it(service: Service)
     assert (await service.request("GET", f"/claims/{claim['id']}")).json() == claim
 
 
+async def test_dry_run_of_a_submitted_claim_is_refused_as_its_submission(service: Service) -> None:
+    """Word for word."""
+    path = f"/claims/{(await service.submitted())['id']}/submit"
+
+    dry = await service.request("POST", f"{path}?validate=true", json=ACKNOWLEDGED)
+    really = await service.request("POST", path, json=ACKNOWLEDGED)
+
+    refused(dry, 409, "InvalidState")
+    assert dry.json() == really.json()
+
+
+async def test_more_dry_runs_wait_for_the_next_hour(storage_connection: str, issuer: LocalIssuer) -> None:
+    """Retry-After says how many seconds that is."""
+    async with running_service(storage_connection, issuer, CPOR_DRY_RUNS_PER_HOUR="1") as service:
+        await service.register()
+        service.clock.advance(timedelta(minutes=59, seconds=50))
+        answers = [await service.request("POST", "/claims?validate=true", json=claim_as_sent()) for _ in range(2)]
+
+    refused(answers[1], 429, "TooManyDryRuns")
+    assert answers[1].headers["Retry-After"] == "10"
+
+
 async def test_dry_run_does_not_tell_that_a_place_is_held(service: Service) -> None:
     """Neither by an answer nor by a header: there is no oracle about others (rulings 8)."""
     before = await service.request(
@@ -275,13 +299,10 @@ async def test_unknown_tenant_and_wrong_domain_are_told_alike(service: Service) 
 @pytest.mark.parametrize("value", ["1", "yes", "", "truee", "2", "on"])
 @shares_its_service
 async def test_validate_is_true_or_false(shared: Service, value: str) -> None:
-    """A typing error must not create what was to be judged only; nothing at all is not said."""
+    """A typing error must not create what was to be judged only; a host drops an empty value, but not the address."""
     answer = await shared.request("POST", f"/claims?validate={value}", json=claim_as_sent())
 
-    if value:
-        assert targets(refused(answer, 400, "ValidationFailed")) == {"validate": "FieldInvalid"}
-    else:
-        assert answer.status_code == 201  # a host drops an empty value
+    assert targets(refused(answer, 400, "ValidationFailed")) == {"validate": "FieldInvalid"}
 
 
 # --- patches ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,10 @@
 """Nobody's change is overwritten unseen: entity tags and If-Match (rulings 40)."""
 
+import asyncio
+import hashlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -112,3 +116,67 @@ async def test_registry_entries_have_tags(service: Service, path: str) -> None:
     refused(stale, 412, "PreconditionFailed")
     assert any_at_all.status_code == 200
     refused(absent, 412, "PreconditionFailed")
+
+
+async def test_if_match_may_list_tags_and_a_weak_one_never_matches(service: Service) -> None:
+    """As RFC 9110 compares them (13.1.1), of claims and of registry entries alike."""
+    claim = await service.draft()
+    path, tag = f"/claims/{claim['id']}", claim["etag"]
+    entry = await service.programme("GET", f"/customers/{CUSTOMER}")
+    registered: Mapping[str, Any] = {"json": entry.json(), "path": f"/customers/{CUSTOMER}", "method": "PUT"}
+
+    for given in (f"W/{tag}", f'"old", W/{tag}', tag.strip('"')):
+        answer = await service.request("PATCH", path, json={"name": "x"}, headers={"If-Match": given})
+        refused(answer, 412, "PreconditionFailed")
+    listed = await service.request("PATCH", path, json={"name": "x"}, headers={"If-Match": f'"old,er" ,{tag}'})
+    weak = await service.programme(headers={"If-Match": f"W/{entry.headers['ETag']}"}, **registered)
+    several = await service.programme(headers={"If-Match": f'"old", {entry.headers["ETag"]}'}, **registered)
+
+    assert listed.status_code == 200
+    refused(weak, 412, "PreconditionFailed")
+    assert several.status_code == 200
+
+
+async def test_files_have_tags_of_their_own(service: Service) -> None:
+    """Of their bytes; who replaces or deletes one may name it, or the claim."""
+    claim = await service.draft()
+    path = f"/claims/{claim['id']}/evidence/sow.pdf"
+    tag = (await service.request("GET", path)).headers["ETag"]
+
+    other = PDF + b"\n"
+    replaced = await service.request("PUT", path, content=other, headers={"If-Match": tag})
+    stale = [
+        await service.request("PUT", path, content=PDF, headers={"If-Match": tag}),
+        await service.request("DELETE", path, headers={"If-Match": tag}),
+    ]
+    newest = (await service.request("GET", path)).headers["ETag"]
+    deleted = await service.request("DELETE", path, headers={"If-Match": newest})
+
+    assert tag == f'"{hashlib.sha256(PDF).hexdigest()}"'
+    assert newest == f'"{hashlib.sha256(other).hexdigest()}"'
+    assert (replaced.status_code, deleted.status_code) == (200, 204)
+    for answer in stale:
+        refused(answer, 412, "PreconditionFailed")
+
+
+async def test_concurrent_patches_of_any_version_lose_nothing(service: Service) -> None:
+    """Each is laid over what the other has left, though both said that any version would do."""
+    claim = await service.draft()
+    patches: list[dict[str, object]] = [
+        {"name": "Renamed"},
+        {"comment": "A word."},
+        {"contacts": {"customer": {"title": "CIO"}}},
+        {"contacts": {"partner": {"name": "Petra Petit"}}},
+    ]
+
+    answers = await asyncio.gather(
+        *(
+            service.request("PATCH", f"/claims/{claim['id']}", json=patch, headers={"If-Match": "*"})
+            for patch in patches
+        )
+    )
+
+    assert {answer.status_code for answer in answers} == {200}
+    after = (await service.request("GET", f"/claims/{claim['id']}")).json()
+    assert (after["name"], after["comment"]) == ("Renamed", "A word.")
+    assert (after["contacts"]["customer"]["title"], after["contacts"]["partner"]["name"]) == ("CIO", "Petra Petit")

@@ -1,15 +1,26 @@
 """The same request twice is done once, and answered alike (rulings 39)."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from devhost.issuer import LocalIssuer
+from cpor_app.triggers.http import OPERATIONS
+from devhost.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.doubles.transport import Plan, ProcessDied, die_before
-from tests.support.service import ACKNOWLEDGED, OTHER_PARTNER, PARTNER, Service, claim_as_sent, running_service
+from tests.support.service import (
+    ACKNOWLEDGED,
+    CUSTOMER,
+    OTHER_PARTNER,
+    PARTNER,
+    SUBSCRIPTION,
+    Service,
+    claim_as_sent,
+    running_service,
+)
 from tests.triggers.refusals import refused
 
 KEY = {"Idempotency-Key": "2f1d4d0e-9f0c-4f0e-8f57-3d1f7f3ad0a1"}
@@ -150,6 +161,7 @@ async def test_creation_that_died_midway_is_taken_over_after_a_minute(
     plan = Plan()
     async with running_service(storage_connection, issuer, transport=plan.transport) as service:
         await service.register()
+        await service.request("POST", "/claims", json=claim_as_sent())  # it begins the feed, which others go on with
         plan.clear()
         await service.request("POST", "/claims", json=claim_as_sent(), headers={"Idempotency-Key": "undisturbed"})
         requests = len(plan.requests)
@@ -168,7 +180,7 @@ async def test_creation_that_died_midway_is_taken_over_after_a_minute(
             assert at_once.status_code == 201 or refused(at_once, 409, "RequestInProgress"), number
             assert later.status_code == 201, number
             same(later, await service.request("POST", "/claims", json=claim_as_sent(), headers=headers))
-        assert await claims(service) == requests
+        assert await claims(service) == requests + 1
 
 
 async def test_key_is_kept_for_48_hours(service: Service) -> None:
@@ -274,3 +286,118 @@ async def test_refused_act_leaves_the_key_free(service: Service) -> None:
 
     refused(await service.request("POST", path, json={}, headers=KEY), 400, "ValidationFailed")
     assert (await service.request("POST", path, json=ACKNOWLEDGED, headers=KEY)).status_code == 200
+
+
+# --- requests about no claim, and keys across all of them -------------------------------------------------------------
+
+OPERATOR: Mapping[str, Any] = {"role": "Program.Operator", "tenant": PROGRAMME_TENANT}
+REPORT = {"messageId": "2b0d3c1e-5f5b-5a53-9c39-6a7f8f6d2f11@cpor.example", "event": "delivered"}
+
+
+async def test_repeated_request_about_no_claim_gets_the_first_answer(service: Service) -> None:
+    """Another body is 422; and without a key it is done again."""
+    first = await service.request("POST", "/mail-events", json=REPORT, headers=KEY, **OPERATOR)
+
+    assert first.status_code == 200
+    same(first, await service.request("POST", "/mail-events", json=REPORT, headers=KEY, **OPERATOR))
+    other = await service.request("POST", "/mail-events", json=[REPORT], headers=KEY, **OPERATOR)
+    refused(other, 422, "IdempotencyKeyReused")
+    unkeyed = await service.request("POST", "/mail-events", json=REPORT, **OPERATOR)
+    assert unkeyed.status_code == 200
+    assert "Repeatability-Result" not in unkeyed.headers
+
+
+async def test_redrive_without_a_body_takes_a_key_too(service: Service) -> None:
+    """What has failed since the first try waits for a new key."""
+    redrive = "/operations/failed-messages/redrive"
+    await service.run("record_failed_customer_notice", '{"claimId": "1"}')
+    first = await service.request("POST", redrive, headers=KEY, **OPERATOR)
+    await service.run("record_failed_customer_notice", '{"claimId": "2"}')
+
+    assert first.json() == {"redriven": 1}
+    same(first, await service.request("POST", redrive, headers=KEY, **OPERATOR))
+    again = await service.request("POST", redrive, headers={"Idempotency-Key": "another"}, **OPERATOR)
+    assert again.json() == {"redriven": 1}
+
+
+async def test_feed_of_other_figures_or_for_another_tenant_is_another_request(service: Service) -> None:
+    """The query says what a feed is about, so it belongs to what is compared; the version does not."""
+    feed: Mapping[str, Any] = {"headers": {**KEY, "Content-Type": "application/x-ndjson"}, **OPERATOR}
+    line = f'{{"month": "2026-11", "item": "{SUBSCRIPTION}", "activeUsers": 3}}\n'
+    path = f"/usage/reports?tenantId={CUSTOMER}&format=jsonl"
+
+    first = await service.request("POST", path, content=line, **feed)
+
+    assert first.json()["accepted"] == 1
+    same(first, await service.request("POST", f"{path}&api-version=2026-11-01", content=line, **feed))
+    for address, content in ((path, line * 2), (path.replace(CUSTOMER, PARTNER), line)):
+        answer = await service.request("POST", address, content=content, **feed)
+        refused(answer, 422, "IdempotencyKeyReused")
+
+
+async def test_refused_request_about_no_claim_leaves_the_key_free(service: Service) -> None:
+    """The mended one is taken under the same key."""
+    misspelt = await service.request("POST", "/mail-events", json={**REPORT, "event": "x"}, headers=KEY, **OPERATOR)
+
+    refused(misspelt, 400, "ValidationFailed")
+    mended = await service.request("POST", "/mail-events", json=REPORT, headers=KEY, **OPERATOR)
+    assert mended.status_code == 200
+
+
+async def test_concurrent_doubles_about_no_claim_are_done_once(service: Service) -> None:
+    """The others wait for its answer."""
+    await service.run("record_failed_customer_notice", '{"claimId": "1"}')
+
+    async def redrive() -> httpx.Response:
+        for _ in range(50):
+            answer = await service.request("POST", "/operations/failed-messages/redrive", headers=KEY, **OPERATOR)
+            if answer.status_code != 409:
+                return answer
+            refused(answer, 409, "RequestInProgress")
+            assert answer.headers["Retry-After"] == "1"
+        raise AssertionError("it never ended")
+
+    answers = await asyncio.gather(*(redrive() for _ in range(5)))
+
+    assert {answer.content for answer in answers} == {b'{"redriven":1}'}
+
+
+async def test_key_is_one_key_whatever_it_is_used_for(service: Service) -> None:
+    """Two claims, two acts, a creation: in one organisation the second request under a key is refused."""
+    first, second = await service.draft(), await service.draft()
+    said: Mapping[str, Any] = {"json": {"text": "Once."}, "headers": KEY}
+
+    done = await service.request("POST", f"/claims/{first['id']}/comments", **said)
+
+    assert done.status_code == 201
+    for path, body in (
+        (f"/claims/{second['id']}/comments", {"text": "Once."}),
+        (f"/claims/{first['id']}/submit", ACKNOWLEDGED),
+        ("/claims", claim_as_sent()),
+    ):
+        answer = await service.request("POST", path, json=body, headers=KEY)
+        refused(answer, 422, "IdempotencyKeyReused")
+    same(done, await service.request("POST", f"/claims/{first['id']}/comments", **said))
+    theirs = await service.draft(tenant=OTHER_PARTNER)
+    answer = await service.request("POST", f"/claims/{theirs['id']}/comments", tenant=OTHER_PARTNER, **said)
+    assert answer.status_code == 201
+
+
+async def test_concurrent_acts_on_two_claims_under_one_key_are_not_both_done(service: Service) -> None:
+    """Whichever was first; the other is told."""
+    paths = [f"/claims/{(await service.draft())['id']}/comments" for _ in range(2)]
+
+    answers = await asyncio.gather(
+        *(service.request("POST", path, json={"text": "Once."}, headers=KEY) for path in paths)
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [201, 422]
+
+
+async def test_every_post_with_a_token_takes_a_key() -> None:
+    """What joins later has it without a word (rulings 39)."""
+    posts = [line for line in OPERATIONS if line.method == "POST" and line.roles is not None]
+
+    assert posts
+    for line in posts:
+        assert {"IdempotencyKeyReused", "RequestInProgress"} <= set(line.codes), line.name

@@ -197,10 +197,13 @@ async def test_lines_that_are_no_utf_8_are_bad_rows(service: Service) -> None:
     assert (answer.json()["accepted"], [one["row"] for one in answer.json()["rejected"]]) == (1, [1])
 
 
-@pytest.mark.parametrize("query", ["", "?format=xml", "?format=jsonl&tenantId=x", "?format=jsonl&asOf=today"])
+@pytest.mark.parametrize(
+    "query",
+    ["?format=xml", "?format=", "?tenantId=x", "?asOf=today", "?asOf=2026-11-31", "?format=GRAPH-SUBSCRIPTIONS"],
+)
 @shares_its_service
 async def test_feed_says_what_it_is(shared: Service, query: str) -> None:
-    """The format is needed; tenant and day have their forms."""
+    """Format, tenant and day have their forms."""
     refused(
         await shared.programme("POST", f"/usage/reports{query}", content=LINE, headers=JSON_LINES),
         400,
@@ -208,18 +211,57 @@ async def test_feed_says_what_it_is(shared: Service, query: str) -> None:
     )
 
 
-async def test_feed_is_json_lines_up_to_32_mebibytes(service: Service) -> None:
-    """415 for another type, 413 above."""
-    refused(
-        await service.programme("POST", FEED, content=LINE, headers={"Content-Type": "application/json"}),
-        415,
-        "UnsupportedMediaType",
+@pytest.mark.parametrize(
+    ("format_", "takes"),
+    [
+        ("jsonl", "application/x-ndjson"),
+        ("graph-subscribed-skus", "application/json"),
+        ("graph-subscriptions", "application/json"),
+        ("graph-service-user-counts", "text/csv"),
+    ],
+)
+@shares_its_service
+async def test_each_format_has_its_media_type(shared: Service, format_: str, takes: str) -> None:
+    """415 for that of another format, and for any other."""
+    for other in {"application/x-ndjson", "application/json", "text/csv", "text/plain", ""} - {takes}:
+        answer = await shared.programme(
+            "POST",
+            f"/usage/reports?tenantId={CUSTOMER}&format={format_}",
+            content=b"{}",
+            headers={"Content-Type": other},
+        )
+        refused(answer, 415, "UnsupportedMediaType")
+
+
+@pytest.mark.parametrize("format_", ["graph-subscribed-skus", "graph-subscriptions", "graph-service-user-counts"])
+@shares_its_service
+async def test_report_of_graph_needs_its_tenant(shared: Service, format_: str) -> None:
+    """It does not say whose it is."""
+    takes = "text/csv" if format_ == "graph-service-user-counts" else "application/json"
+
+    told = refused(
+        await shared.programme(
+            "POST", f"/usage/reports?format={format_}", content=b'{"value": []}', headers={"Content-Type": takes}
+        ),
+        400,
+        "ValidationFailed",
     )
+
+    assert [(one["code"], one["target"]) for one in told["details"]] == [("FieldRequired", "tenantId")]
+
+
+async def test_feed_has_up_to_32_mebibytes(service: Service) -> None:
+    """413 above; without a format it is JSON lines."""
+    path = f"/usage/reports?tenantId={CUSTOMER}"
     refused(
-        await service.programme("POST", FEED, content=b"\n" * (32 * 2**20 + 1), headers=JSON_LINES),
+        await service.programme("POST", path, content=b"\n" * (32 * 2**20 + 1), headers=JSON_LINES),
         413,
         "PayloadTooLarge",
     )
+
+    answer = await service.programme("POST", path, content=LINE + "\n" * (32 * 2**20 - len(LINE)), headers=JSON_LINES)
+
+    assert answer.json() == {"accepted": 1, "unchanged": 0, "rejected": []}
 
 
 # --- throttling -------------------------------------------------------------------------------------------------------

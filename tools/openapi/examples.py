@@ -70,10 +70,52 @@ EXAMPLES: Final[Mapping[str, Any]] = {
             }
         ],
     },
+    "put_webhook": {"url": "https://adatum.example/hooks/cpor", "events": ["claim.submitted", "claim.madeOfficial"]},
+    "replay_changes": {"from": "2026-11-02T00:00:00Z", "to": "2026-11-03T00:00:00Z"},
+    "create_claim_batch": (
+        f'{{"name": "Contoso Teams adoption", "partnerId": "4782913", "engagement": "modern-work-security-usage", '
+        f'"customer": {{"tenantId": "{TENANT}", "domain": "contoso.fr"}}, "items": [{{"workload": "teams"}}], '
+        '"contacts": {"customer": {"name": "Anne Durand", "email": "anne.durand@contoso.fr"}, '
+        '"partner": {"name": "Paul Petit", "email": "paul.petit@adatum.example"}}}\n'
+    ),
     "import_associations": (
         f'{{"engagement": "osu-m365", "partnerId": "4782913", "tenantId": "{TENANT}", "item": "teams", '
         '"since": "2024-03-01"}\n'
     ),
-    "load_usage": '{"month": "2026-11", "item": "teams", "activeUsers": 30, "availableSeats": 50}\n',
+    "load_usage": {
+        "value": [
+            {
+                "skuId": "06ebc4ee-1bb5-47dd-8120-11324bc54e06",
+                "skuPartNumber": "SPE_E5",
+                "appliesTo": "User",
+                "capabilityStatus": "Enabled",
+                "consumedUnits": 40,
+                "prepaidUnits": {"enabled": 50, "suspended": 0, "warning": 0, "lockedOut": 0},
+                "servicePlans": [
+                    {
+                        "servicePlanId": "57ff2da0-773e-42df-b2af-ffb7a2317929",
+                        "servicePlanName": "TEAMS1",
+                        "provisioningStatus": "Success",
+                        "appliesTo": "User",
+                    }
+                ],
+                "subscriptionIds": ["660c5f8c-0f5c-4e5f-8d3a-1c9f0a1b2c3d"],
+            }
+        ]
+    },
     "move_clock": {"advance": "P1D"},
 }
+OF_OTHER_TYPES: Final[Mapping[tuple[str, str], Any]] = {
+    ("load_usage", "application/x-ndjson"): (
+        '{"month": "2026-11", "item": "teams", "activeUsers": 30, "availableSeats": 50}\n'
+    ),
+    ("load_usage", "text/csv"): (
+        "Report Refresh Date,Exchange Active,Exchange Inactive,Teams Active,Teams Inactive,Report Period\n"
+        "2026-11-18,41,9,30,20,30\n"
+    ),
+}
+
+
+def example(name: str, media_type: str) -> Any:
+    """Return a body that an operation takes in that media type."""
+    return OF_OTHER_TYPES.get((name, media_type), EXAMPLES.get(name))

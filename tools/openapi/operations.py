@@ -11,7 +11,7 @@ from openapi_pydantic import Operation as Described
 from cpor_app.triggers.claims import Verdict
 from cpor_app.triggers.http import JSON, Operation, Paging
 from cpor_app.triggers.refusals import STATUSES
-from tools.openapi.examples import EXAMPLES
+from tools.openapi.examples import example
 from tools.openapi.schemas import Models, has_a_form
 from tools.openapi.words import PATH_PARAMETERS, SCHEMAS, Json
 
@@ -54,8 +54,8 @@ def _description(line: Operation) -> str:
 
 def _path_parameters(line: Operation) -> Iterator[Parameter]:
     for name in re.findall(r"\{(\w+)\}", line.route):
-        given = {"schema": {"type": "string"}, **PATH_PARAMETERS[name], "name": name, "in": "path", "required": True}
-        yield Parameter.model_validate(given)
+        known = {"schema": {"type": "string"}, **PATH_PARAMETERS.get(name, {})}
+        yield Parameter.model_validate({**known, "name": name, "in": "path", "required": True})
 
 
 def _query_parameters(line: Operation, schemas: Models) -> Iterator[Parameter | Reference]:
@@ -86,14 +86,15 @@ def _request_body(line: Operation, schemas: Models) -> RequestBody:
 
 
 def _taken(line: Operation, kind: str, schemas: Models) -> MediaType:
-    if not has_a_form(line.body):
+    body = line.taken(kind)
+    if body is not str and not has_a_form(body):
         return MediaType()  # bytes of any kind: their content decides
-    schema = schemas.taken(line.body)
+    schema = {"type": "string"} if body is str else schemas.taken(body)
     if line.method == "PATCH":
         schema = {**schemas.patch(schema), "type": "object"}
     if kind == JSON_LINES:
         schema = {"type": "string", "description": "One JSON document a line.", "contentSchema": schema}
-    return MediaType.model_validate({"schema": schema, "example": EXAMPLES.get(line.name)})
+    return MediaType.model_validate({"schema": schema, "example": example(line.name, kind)})
 
 
 # --- what it answers --------------------------------------------------------------------------------------------------
@@ -142,7 +143,8 @@ def _answer(
     answer = line.answers[status]
     by_type: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {JSON: answer}
     content = {kind: _media(model, schemas, refused) for kind, model in by_type.items()} if answer is not None else None
-    links = _links(line, lines) if line.location and line.keyed and status == HTTPStatus.CREATED else None
+    made = status in (HTTPStatus.CREATED, HTTPStatus.ACCEPTED) and line.roles is not None
+    links = _links(line, lines) if made and (line.location or status == HTTPStatus.ACCEPTED) else None
     return Response(
         description=_phrase(status, refused),
         headers=dict(_headers(line, status)),
@@ -168,6 +170,8 @@ def _headers(line: Operation, status: int) -> Iterator[tuple[str, Reference]]:
         yield "ETag", _reference("headers", "ETagUnlessDryRun" if dry else "ETag")
     if line.location and status in (HTTPStatus.CREATED, HTTPStatus.SEE_OTHER):
         yield "Location", _reference("headers", "Location")
+    if status == HTTPStatus.ACCEPTED:
+        yield "Operation-Location", _reference("headers", "OperationLocation")
     if line.keyed and answer is not Verdict:
         yield "Repeatability-Result", _reference("headers", "RepeatabilityResult")
     if isinstance(answer, Mapping) and bytes in answer.values():
@@ -180,11 +184,35 @@ def _every_answers_headers() -> Iterator[tuple[str, Reference]]:
 
 
 def _links(line: Operation, lines: Sequence[Operation]) -> dict[str, Link | Reference]:
+    """Return which operations are about what was made, and where their parameters stand in request and answer."""
+    places = {name: f"$request.path.{name}" for name in _parameters(line.route)}
+    if line.method == "POST":
+        places |= {
+            name: "$response.body#/id"
+            for other in lines
+            for name in _parameters(other.route)
+            if other.route == f"{line.route}/{{{name}}}"
+        }
+        if "claimId" in places:
+            places |= {"associationId": "$response.body#/id", "tenantId": "$response.body#/customer/tenantId"}
+    told = set(places) - {"tenantId"} or set(places)
     return {
-        other.name: Link(operationId=other.name, parameters={"claimId": "$response.body#/id"})
+        other.name: Link(operationId=other.name, parameters=_given(line, other, places))
         for other in lines
-        if re.findall(r"\{(\w+)\}", other.route) == ["claimId"] and other.route.startswith(line.route)
+        if (wanted := _parameters(other.route)) & told
+        and wanted <= set(places)
+        and (line.method == "POST" or (other is not line and wanted == set(places)))
     }
+
+
+def _given(line: Operation, other: Operation, places: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of a link; an act that needs the version gets the one that was answered."""
+    tag = {"header.If-Match": "$response.header.ETag"} if line.etag and other.if_match == "required" else {}
+    return {name: places[name] for name in sorted(_parameters(other.route))} | tag
+
+
+def _parameters(route: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", route))
 
 
 def refusal(codes: Sequence[str], *, in_words: bool = False) -> Response:

@@ -89,7 +89,7 @@ class Models:
     def __init__(self, lines: Sequence[Operation]) -> None:
         """Make them, all at once, so that names stay clear."""
         queries = {line.query for line in lines if line.query is not None} | {Paging}
-        taken = queries | {line.body for line in lines if has_a_form(line.body)}
+        taken = queries | {body for line in lines for kind in line.body_types if has_a_form(body := line.taken(kind))}
         sent = {model for line in lines for answer in line.answers.values() for model in _models(answer)}
         wanted: list[tuple[Any, Mode, TypeAdapter[Any]]] = [
             *((model, "validation", TypeAdapter(model)) for model in sorted(taken, key=_name)),

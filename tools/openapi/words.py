@@ -23,8 +23,9 @@ business days, and an official association shows usage figures.
   An address that is not described here is 404 `NotFound`; a method that is not, 405 `MethodNotAllowed` with `Allow`.
   Refusals are judged in this order: 401, 429, 400 for the version, 403, 404, 428 and 412, 411, 413 and 415, 400 for the
   form of what was sent, 409, 400 for what it says.
-- **Idempotency**: `Idempotency-Key` on the POSTs that list it. The same key and body within 48 hours get the first
-  answer again; another body 422.
+- **Idempotency**: `Idempotency-Key` on every POST with a token. Within an organisation a key stands for one request:
+  the same address and body within 48 hours get the first answer again, anything else 422, and while the first is
+  running 409. Only successes are kept, and none above 60 KiB: after a refusal the key is free.
 - **Concurrency**: `ETag`, and `If-Match` where it is listed.
 - **Lists**: `value` and, while there is more, `nextLink`; a page may be short or empty and still have one.
 - **Bodies**: JSON in UTF-8, with a `Content-Length`; unknown fields are refused.
@@ -36,8 +37,10 @@ business days, and an official association shows usage figures.
 TAGS: Final = {
     "Anyone": "What anybody may ask.",
     "Claims": "The partner's claims.",
+    "Bulk": "Many claims at once.",
     "Evidence": "The proof of execution: files that belong to a claim.",
     "Associations": "What a partner has: associations and their figures.",
+    "Webhooks": "Your own server is called on each change. Headers and events: docs/webhooks.md.",
     "Reviews": "The programme's reviewers.",
     "Customer": "The page behind a mailed link; JSON when asked for.",
     "Registry": "Partners and customers, as the operator registers them.",
@@ -48,6 +51,7 @@ TAGS: Final = {
 
 PATH_PARAMETERS: Final[Mapping[str, Json]] = {
     "claimId": {"description": "The claim's id."},
+    "batchId": {"description": "The batch's id, as it stands in Operation-Location."},
     "associationId": {"description": "The association's id, which is its claim's."},
     "requestId": {"description": "The request's id, as it stands in the mailed link. It opens nothing by itself."},
     "engagementId": {"description": "The engagement's id.", "example": "modern-work-security-usage"},
@@ -55,6 +59,15 @@ PATH_PARAMETERS: Final[Mapping[str, Json]] = {
         "description": "The file's name: none of / \\ : * ? \" < > | and no control characters.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 200},
         "example": "statement of work.pdf",
+    },
+    "name": {
+        "description": "The webhook's name: small letters and digits with single hyphens between them.",
+        "schema": {"type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$", "maxLength": 100},
+        "example": "main",
+    },
+    "docsFile": {
+        "description": "The file's name.",
+        "schema": {"type": "string", "enum": ["start.js", "swagger-ui.css", "swagger-ui.js"]},
     },
     "partnerId": {
         "description": "The number of a partner's location.",
@@ -84,7 +97,8 @@ PARAMETERS: Final[Mapping[str, Json]] = {
     "IfMatch": {
         "name": "If-Match",
         "in": "header",
-        "description": "The ETag that was read, or `*`: do it only if nothing has changed since.",
+        "description": "The ETag that was read, several of them, or `*`: do it only if nothing has changed since. Weak "
+        "ones never match.",
         "schema": {"type": "string"},
     },
     "IfMatchNeeded": {
@@ -98,15 +112,15 @@ PARAMETERS: Final[Mapping[str, Json]] = {
     "IdempotencyKey": {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Names the request, so that it can be repeated; kept for 48 hours.",
-        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-        "example": "2f1d4d0e-9f0c-4f0e-8f57-3d1f7f3ad0a1",
+        "description": "Names the request, so that it can be repeated; kept for 48 hours. A GUID does well; use a new "
+        "one for each new request. Empty is none.",
+        "schema": {"type": "string", "pattern": "^[!-~]{0,255}$"},
     },
     "RepeatabilityRequestId": {
         "name": "Repeatability-Request-ID",
         "in": "header",
         "description": "Another name of Idempotency-Key, which goes before it.",
-        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+        "schema": {"type": "string", "pattern": "^[!-~]{0,255}$"},
     },
     "RepeatabilityFirstSent": {
         "name": "Repeatability-First-Sent",
@@ -147,6 +161,11 @@ HEADERS: Final[Mapping[str, Json]] = {
     "Location": {
         "required": True,
         "description": "The absolute address of what was made, or of the page to go to.",
+        "schema": {"type": "string", "format": "uri"},
+    },
+    "OperationLocation": {
+        "required": True,
+        "description": "The absolute address at which to see how far it has come.",
         "schema": {"type": "string", "format": "uri"},
     },
     "RepeatabilityResult": {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cpor_app.adapters.catalogue import load_catalogue
-from tools.pages import claim_life, errors, functions, settings
+from tools.pages import claim_life, errors, functions, partner_mails, settings
 from tools.pages.engagements import engagements
 from tools.pages.markdown import filled
 
@@ -23,6 +23,7 @@ def made() -> Mapping[str, str]:
         "functions": functions.functions_tables(),
         "life-diagram": claim_life.diagram(),
         "life-table": claim_life.states_table(),
+        "partner-mails": partner_mails.mails(),
         "roles": functions.roles_table(),
         "settings": settings.settings_table(),
     }

@@ -35,8 +35,10 @@ from cpor_core.model.claim import (
 )
 from cpor_core.model.history import Act, Actor, ActorKind, Entry
 from cpor_core.model.slot import Awaiting, Slot
+from cpor_core.rules.business_days import Calendar
 from cpor_core.rules.identifiers import new_claim_id
 from cpor_core.rules.next_step import Owner, next_step
+from cpor_core.rules.terms import Terms
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.drafts import MAY_ADD_EVIDENCE
@@ -45,6 +47,7 @@ from tools.pages.markdown import code, table
 
 Transition = Callable[..., Case]
 
+TERMS = Terms(programme=Calendar(country="US", time_zone="UTC"))
 BEGIN = datetime(2026, 11, 2, 9, tzinfo=UTC)
 PATIENCE = timedelta(days=5)
 """The time that everybody is given who has until some instant to act."""
@@ -418,6 +421,10 @@ def _result(shown: str) -> str:
 
 def next_steps(found: Life, state: Status) -> str:
     """Return every `nextStep` that a claim in a state may show."""
-    steps = [next_step(one.case.claim, one.now) for one in found.situations if one.case.claim.status is state]
+    steps = [
+        next_step(one.case.claim, one.case.slots, one.now, TERMS)
+        for one in found.situations
+        if one.case.claim.status is state
+    ]
     told = (f"{step.owner}: {code(step.action)}{', `due`' if step.due is not None else ''}" for step in steps)
     return "; ".join(dict.fromkeys(told))

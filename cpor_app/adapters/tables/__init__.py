@@ -15,6 +15,9 @@ TABLES = (
     "registry",
     "usage",
     "receipts",
+    "changes",
+    "webhooks",
+    "batches",
     "failures",
     "settings",
 )

@@ -143,7 +143,8 @@ class ClaimsTable:
 
     async def answered(self, claim_id: str, key: str) -> Answered | None:
         """Return the first answer to a keyed act."""
-        row = await self._rows.get(TABLE, tenant_of(claim_id), f"act|{claim_id}|{key}")
+        place = f"act|{claim_id}|{key}"
+        row = await self._rows.get(TABLE, tenant_of(claim_id), place) if is_claim_id(claim_id) else None
         if row is None:
             return None
         answer, etag = row.values["answer"], row.values.get("etag")

@@ -1,14 +1,17 @@
-"""The small tables: `requests` (keyed creations), `mails` (message ids), `failures` (poison messages), `settings`."""
+"""The small tables: `requests` (keyed requests), `mails` (message ids), `failures` (poison messages), `settings`."""
 
+import json
 import re
+import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from cpor_app.adapters.queues import AzureQueues
-from cpor_app.adapters.rows import Cell, Delete, Insert, Put, Replace, Rows
+from cpor_app.adapters.rows import Cell, Delete, Insert, Put, Replace, Row, Rows
 from cpor_app.adapters.tables import behind
 from cpor_core.errors import Conflict
-from cpor_core.ports import DryRunCount, Failure, KeptRequest, SentMail
+from cpor_core.ports import DryRunCount, Failure, KeptAnswer, KeptRequest, SentMail
 from cpor_core.rules.identifiers import newest_first
 
 REQUESTS, MAILS, FAILURES, SETTINGS = "requests", "mails", "failures", "settings"
@@ -23,24 +26,57 @@ class RequestsTable:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
-    async def begin(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest | None:
-        """Insert; returns the request that is there already when the insert was lost, None when it was won."""
-        values: dict[str, Cell] = {
-            "body": request.body,
-            "claimId": request.claim_id,
-            "actId": request.act_id,
-            "at": request.at,
-        }
+    async def begin(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest:
+        """Insert; returns the request that is there now: this one, or another that was there before."""
         try:
-            await self._rows.write(REQUESTS, organisation, Insert(key, values))
+            written = await self._rows.write(REQUESTS, organisation, Insert(key, _request_values(request)))
         except Conflict:
             row = await self._rows.get(REQUESTS, organisation, key)
             if row is None:  # forgotten between the two requests
                 return await self.begin(organisation, key, request)
-            at = row.values["at"]
-            assert isinstance(at, datetime)  # noqa: S101 - as it is written above
-            return KeptRequest(str(row.values["body"]), str(row.values["claimId"]), str(row.values["actId"]), at)
-        return None
+            return _kept_request(row)
+        return replace(request, mark=written[key])
+
+    async def keep(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest:
+        """Write over the row of that mark. Raises `Conflict`."""
+        assert request.mark is not None  # noqa: S101 - as `begin` returns it
+        op = Replace(key, _request_values(request), request.mark)
+        return replace(request, mark=(await self._rows.write(REQUESTS, organisation, op))[key])
+
+    async def release(self, organisation: str, key: str, mark: str) -> None:
+        """Delete the row of that mark: the key is free again. Raises `Conflict`."""
+        await self._rows.write(REQUESTS, organisation, Delete(key, mark))
+
+
+def _request_values(request: KeptRequest) -> dict[str, Cell]:
+    values: dict[str, Cell] = {
+        "body": request.body,
+        "claimId": request.claim_id,
+        "actId": request.act_id,
+        "at": request.at,
+    }
+    if request.answer is not None:
+        values |= {
+            "status": request.answer.status,
+            "answer": zlib.compress(request.answer.body),
+            "mediaType": request.answer.media_type,
+            "headers": json.dumps(dict(request.answer.headers)),
+        }
+    return values
+
+
+def _kept_request(row: Row) -> KeptRequest:
+    values = row.values
+    at, packed = values["at"], values.get("answer")
+    assert isinstance(at, datetime)  # noqa: S101 - as it is written above
+    answer = None
+    if isinstance(packed, bytes):
+        headers = json.loads(str(values["headers"]))
+        status = int(str(values["status"]))
+        answer = KeptAnswer(status, zlib.decompress(packed), str(values["mediaType"]), headers)
+    return KeptRequest(
+        str(values["body"]), str(values["claimId"]), str(values["actId"]), at, answer=answer, mark=row.etag
+    )
 
 
 class MailsTable:

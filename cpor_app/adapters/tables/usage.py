@@ -1,5 +1,6 @@
 """Tables `usage` (tenant; month and item, so that one range query serves any number of items) and `receipts`."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
@@ -11,6 +12,8 @@ from cpor_core.rules.identifiers import newest_first
 
 USAGE, RECEIPTS = "usage", "receipts"
 ROWS_A_TRANSACTION = 100
+IN_FLIGHT = 8
+"""Transactions of one tenant that are written at the same time."""
 
 
 class UsageTable:
@@ -31,8 +34,11 @@ class UsageTable:
     async def write(self, tenant_id: str, rows: Mapping[tuple[str, str], tuple[MonthFigures, str | None]]) -> None:
         """Write figures over what was read as the mark, in as few transactions as may be. Raises `Conflict`."""
         ops = iter(_op(f"{month}|{item}", figures, mark) for (month, item), (figures, mark) in rows.items())
-        while chunk := list(islice(ops, ROWS_A_TRANSACTION)):
-            await self._rows.write(USAGE, tenant_id, *chunk)
+        while chunks := [chunk for _ in range(IN_FLIGHT) if (chunk := list(islice(ops, ROWS_A_TRANSACTION)))]:
+            written = (self._rows.write(USAGE, tenant_id, *chunk) for chunk in chunks)
+            for outcome in await asyncio.gather(*written, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
 
 
 def _op(key: str, figures: MonthFigures, mark: str | None) -> Op:

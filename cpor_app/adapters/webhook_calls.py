@@ -1,0 +1,282 @@
+"""
+Calling the receivers of webhooks: a CloudEvents 1.0 document, signed after Standard Webhooks, to an address that is
+public.
+
+Partners choose the addresses, so nothing inside our network must be reached by them. A name is resolved by us, every
+address that it has is judged, and the connection goes to one of just these: a name that says something else the next
+moment gains nothing. No redirect is followed and no proxy asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import ipaddress
+import json
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from cpor_core.errors import Refused
+from cpor_core.model.base import rfc3339
+from cpor_core.model.webhook import CallOutcome, Delivery
+from cpor_core.ports import CallAnswer
+
+if TYPE_CHECKING:
+    import ssl
+
+    from aiohttp.abc import AbstractResolver, ResolveResult
+
+SECONDS_A_CALL = 15
+SECONDS_TO_RESOLVE = 5
+READ_BYTES = 1024
+"""Of an answer no more is read: its status says it all."""
+ASKS_TO_WAIT = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+LONGEST_WAIT = timedelta(days=3)
+NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "64:ff9b::/96",  # NAT64: leads to any address of IPv4
+        "64:ff9b:1::/48",
+        "fec0::/10",  # private, as it was once written
+        "2002::/16",  # 6to4, the same
+        "2001::/32",  # Teredo, the same
+        "100.64.0.0/10",  # shared by the customers of a provider
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "168.63.129.16/32",  # Azure's own, to every machine in it
+    )
+)
+"""What `ipaddress` takes for global, here or there, and is not for us."""
+SIGNED_BY = "v1"
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+class AddressRefused(Exception):
+    """The address is none that we call."""
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Return every address that *host* has now. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
+
+
+class WebhookCalls:
+    """`cpor_core.ports.Receivers` over HTTP."""
+
+    def __init__(
+        self,
+        source: str,
+        real_now: Callable[[], datetime],
+        *,
+        anywhere: bool = False,
+        resolve: Resolve = resolve,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """
+        Call as *source*. Nothing is sent.
+
+        *anywhere*, for the sandbox: by http too, and at private addresses. *tls* trusts other issuers, in tests.
+        """
+        self._source = source
+        self._real_now = real_now
+        self._anywhere = anywhere
+        self._resolve = resolve
+        self._tls = tls
+
+    async def verify(self, url: str) -> None:
+        """Raise `UrlNotAllowed` for an address that could never be called; a name that is not known yet may come."""
+        try:
+            host, port = self._target(url)
+            if not self._anywhere:
+                await self._addresses(host, port)
+        except AddressRefused as refused:
+            raise Refused(
+                "UrlNotAllowed",
+                f"This address is not called: {refused}.",
+                target="url",
+                resolution="Give an https address at a public host, without user name or fragment.",
+            ) from None
+        except OSError:
+            return
+
+    async def call(self, url: str, secrets: Sequence[str], name: str, delivery: Delivery) -> CallAnswer:
+        """Send one event of the webhook *name*, signed with each of *secrets*. Never raises a fault."""
+        import aiohttp  # 100 ms, and few instances ever need it
+
+        body = event(self._source, name, delivery)
+        headers = {
+            "Content-Type": "application/cloudevents+json",
+            "User-Agent": "cpor-webhooks",
+            **signed(secrets, delivery.webhook_id, self._real_now(), body),
+        }
+        try:
+            self._target(url)
+            async with (
+                aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(
+                        resolver=self._resolver(), use_dns_cache=False, force_close=True, ssl=self._tls or True
+                    ),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    timeout=aiohttp.ClientTimeout(total=SECONDS_A_CALL),
+                    auto_decompress=False,
+                    trust_env=False,
+                    read_bufsize=READ_BYTES,
+                ) as session,
+                session.post(url, data=body, headers=headers, allow_redirects=False) as response,
+            ):
+                return CallAnswer(CallOutcome.ANSWERED, response.status, self._wait(response.status, response.headers))
+        except AddressRefused:
+            return CallAnswer(CallOutcome.ADDRESS_REFUSED)
+        except TimeoutError:
+            return CallAnswer(CallOutcome.TIMED_OUT)
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL):
+            return CallAnswer(CallOutcome.NOT_REACHED)
+        except (aiohttp.ClientError, OSError):
+            return CallAnswer(CallOutcome.HUNG_UP)
+
+    def _target(self, url: str) -> tuple[str, int]:
+        """Return host and port. Raises `AddressRefused`."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            raise AddressRefused("it is malformed") from None
+        self._verify_form(parts, host)
+        if not self._anywhere:
+            _verify_literal(host)
+        return host, port or (443 if parts.scheme == "https" else 80)
+
+    def _verify_form(self, parts: SplitResult, host: str) -> None:
+        schemes = ("https", "http") if self._anywhere else ("https",)
+        if parts.scheme not in schemes:
+            raise AddressRefused(f"it must begin with {schemes[0]}://")
+        if not host or parts.port == 0 or "\\" in parts.netloc:
+            raise AddressRefused("it is malformed")
+        if "@" in parts.netloc:
+            raise AddressRefused("it has a user name")
+        if parts.fragment:
+            raise AddressRefused("it has a fragment")
+
+    async def _addresses(self, host: str, port: int) -> Sequence[str]:
+        """Return every address of *host*. Raises `AddressRefused` when one of them is not public, and OSError."""
+        try:
+            async with asyncio.timeout(SECONDS_TO_RESOLVE):
+                found = await self._resolve(host, port)
+        except UnicodeError:  # a label that no name has
+            raise AddressRefused("it is malformed") from None
+        if not self._anywhere and not all(is_public(address) for address in found):
+            raise AddressRefused("its host is not public")
+        return found
+
+    def _resolver(self) -> AbstractResolver:
+        from aiohttp.abc import AbstractResolver
+
+        addresses = self._addresses
+
+        class Checked(AbstractResolver):
+            """Gives the client those addresses that were judged, and no name to ask anybody for again."""
+
+            async def resolve(
+                self,
+                host: str,
+                port: int = 0,
+                family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - as it is called
+            ) -> list[ResolveResult]:
+                return [
+                    {
+                        "hostname": host,
+                        "host": address,
+                        "port": port,
+                        "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
+                        "proto": socket.IPPROTO_TCP,
+                        "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+                    }
+                    for address in await addresses(host, port)
+                ]
+
+            async def close(self) -> None:
+                """Nothing is held."""
+
+        return Checked()
+
+    def _wait(self, status: int, headers: Mapping[str, str]) -> timedelta | None:
+        """Return how long a busy receiver asks us to wait, in seconds or until a date."""
+        asked = headers.get("Retry-After", "").strip()
+        if status not in ASKS_TO_WAIT or not asked:
+            return None
+        if asked.isdecimal() and asked.isascii():
+            return timedelta(seconds=min(int(asked[:9]), LONGEST_WAIT.total_seconds()))
+        try:
+            until = parsedate_to_datetime(asked)
+        except (ValueError, OverflowError):
+            return None
+        until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
+        return min(max(until - self._real_now(), timedelta(0)), LONGEST_WAIT)
+
+
+def _verify_literal(host: str) -> None:
+    """Raise `AddressRefused` for an address in figures that is not public: the client asks no resolver for it."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return
+    if not is_public(host):
+        raise AddressRefused("its host is not public")
+
+
+def is_public(address: str) -> bool:
+    """Whether anybody on the internet could be meant by *address*: neither private nor of any special use."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    special = ip.is_private or ip.is_multicast or ip.is_reserved or ip.is_unspecified or ip.is_loopback
+    return (
+        ip.is_global
+        and not special
+        and not ip.is_link_local
+        and not any(ip in network for network in NOT_PUBLIC if network.version == ip.version)
+    )
+
+
+def event(source: str, name: str, delivery: Delivery) -> bytes:
+    """Return an event as CloudEvents 1.0 writes it in JSON: the same bytes on every try."""
+    change = delivery.change
+    document: dict[str, object] = {
+        "specversion": "1.0",
+        "id": delivery.event_id,
+        "source": source,
+        "type": delivery.type,
+        "time": rfc3339(change.at if change is not None else delivery.created_at),
+        "datacontenttype": "application/json",
+    }
+    if change is not None:
+        document["subject"] = change.claim_id
+        document["data"] = change.model_dump(mode="json", by_alias=True)
+    else:
+        document["data"] = {"webhook": name}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def signed(secrets: Sequence[str], webhook_id: str, at: datetime, body: bytes) -> dict[str, str]:
+    """Return the headers of Standard Webhooks, with a signature by each secret."""
+    timestamp = str(int(at.timestamp()))
+    content = b".".join((webhook_id.encode(), timestamp.encode(), body))
+    keys = (base64.b64decode(secret.removeprefix("whsec_")) for secret in secrets)
+    signatures = (base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode() for key in keys)
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": " ".join(f"{SIGNED_BY},{signature}" for signature in signatures),
+    }

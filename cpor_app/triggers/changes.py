@@ -1,0 +1,49 @@
+"""The change feed: every change of an organisation's claims and associations since a cursor."""
+
+import azure.functions as func
+from pydantic import Field
+
+from cpor_app.triggers.http import PARTNER, Answer, Call, operation
+from cpor_core.errors import Refused
+from cpor_core.model.base import Value
+from cpor_core.model.change import Change
+from cpor_core.use_cases import feed
+
+blueprint = func.Blueprint()
+
+
+class Changes(Value):
+    """The next changes, oldest first."""
+
+    value: tuple[Change, ...]
+    cursor: str = Field(description="Where to go on: send it the next time, also when there was nothing new.")
+
+
+@operation(
+    blueprint,
+    name="list_changes",
+    method="GET",
+    route="changes",
+    summary="What has changed since the cursor",
+    tag="Changes",
+    roles=PARTNER,
+    answers={200: Changes},
+    paged=True,
+    refusals=("CursorExpired",),
+)
+async def list_changes(call: Call) -> Answer:
+    """
+    Every change of your claims and associations, from a draft's creation on, each once and in order.
+
+    Without a cursor from the oldest change that is kept. Changes are kept for 400 days.
+    """
+    after, limit = call.page()
+    page = await feed.read(call.ports, call.organisation, after=int(after) if after else None, limit=limit)
+    if page is None:
+        raise Refused(
+            "CursorExpired",
+            "Changes after this cursor are no longer kept.",
+            target="cursor",
+            resolution="Read your claims and associations once, then begin without a cursor.",
+        )
+    return Answer(200, Changes(value=tuple(page.changes), cursor=call.cursor(str(page.last))))

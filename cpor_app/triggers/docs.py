@@ -1,0 +1,96 @@
+"""
+The description of the API as a page.
+
+Script and style come from a package that is installed with us, so that no other host is asked; what starts them is a
+file of its own, because the page's policy takes no script that stands in it.
+"""
+
+import asyncio
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import azure.functions as func
+
+from cpor_app.triggers.http import Answer, Call, not_found, operation
+
+blueprint = func.Blueprint()
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HTML, SCRIPT, STYLE = "text/html", "text/javascript", "text/css"
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Claiming partner of record: the API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="{api}/docs/swagger-ui.css">
+<script src="{api}/docs/swagger-ui.js" defer></script>
+<script src="{api}/docs/start.js" defer></script>
+</head>
+<body>
+<main id="description"><noscript>Without script, read <a href="{api}/openapi.json">openapi.json</a>.</noscript></main>
+</body>
+</html>
+"""
+START = b"""\
+SwaggerUIBundle({
+  url: new URL("../openapi.json", document.currentScript.src).href,
+  dom_id: "#description",
+  deepLinking: true,
+  defaultModelsExpandDepth: 0,
+  docExpansion: "list",
+  validatorUrl: null,
+});
+"""
+OF_THE_PACKAGE = {"swagger-ui.js": ("swagger_bundle.js", SCRIPT), "swagger-ui.css": ("swagger_style.css", STYLE)}
+"""Our names of the files that the package holds, and what they are."""
+
+
+@operation(
+    blueprint,
+    name="get_docs",
+    method="GET",
+    route="docs",
+    summary="This description as a page",
+    tag="Anyone",
+    answers={200: {HTML: str}},
+)
+async def get_docs(call: Call) -> Answer:
+    """Everything it needs comes from here; no other host is asked."""
+    page = PAGE.format(api=urlsplit(call.services.settings.public_url).path)
+    return Answer(200, page.encode(), HTML, {"Content-Security-Policy": POLICY})
+
+
+@operation(
+    blueprint,
+    name="get_docs_file",
+    method="GET",
+    route="docs/{docsFile}",
+    summary="A file of that page",
+    tag="Anyone",
+    answers={200: {SCRIPT: str, STYLE: str}},
+    refusals=("NotFound",),
+)
+async def get_docs_file(call: Call) -> Answer:
+    """Its script, its style, and what starts them."""
+    name = call.path("docsFile")
+    if name == "start.js":
+        return Answer(200, START, SCRIPT)
+    if name not in OF_THE_PACKAGE:
+        raise not_found("file")
+    file, media_type = OF_THE_PACKAGE[name]
+    return Answer(200, await asyncio.to_thread((_package() / file).read_bytes), media_type)
+
+
+@cache
+def _package() -> Path:
+    """Return where the package lies; importing it would load all its files into memory."""
+    found = find_spec("offapi")
+    assert found is not None  # noqa: S101 - it is one of our requirements
+    assert found.submodule_search_locations is not None  # noqa: S101 - it is a package
+    return Path(next(iter(found.submodule_search_locations)))

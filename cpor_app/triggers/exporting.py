@@ -1,0 +1,41 @@
+"""The partner's claims as a file for a spreadsheet."""
+
+import azure.functions as func
+
+from cpor_app.triggers.claims import ClaimFilters
+from cpor_app.triggers.http import PARTNER, Answer, Call, operation
+from cpor_core.use_cases.exporting import export
+
+blueprint = func.Blueprint()
+CSV = "text/csv"
+
+
+@operation(
+    blueprint,
+    name="export_claims",  # the host tries functions by name: before get_claim, whose {claimId} would take "export"
+    method="GET",
+    route="claims/export",
+    summary="Your organisation's claims as CSV",
+    tag="Claims",
+    roles=PARTNER,
+    query=ClaimFilters,
+    answers={200: {CSV: bytes}},
+    refusals=("ExportTooLarge",),
+)
+async def export_claims(call: Call) -> Answer:
+    """
+    In UTF-8 with its mark, newest first, at most 50,000 claims; filters as in the list.
+
+    A cell that a spreadsheet would run as a formula begins with an apostrophe.
+    """
+    filters, now = call.query(ClaimFilters), await call.now()
+    narrowed = any((filters.status, filters.engagement, filters.partner_id))
+    table = await export(
+        call.ports,
+        call.organisation,
+        now,
+        wanted=filters.fit if narrowed else None,
+        tenant_id=filters.customer_tenant_id,
+    )
+    disposition = f'attachment; filename="claims-{now:%Y-%m-%d}.csv"'
+    return Answer(200, table, CSV, {"Content-Disposition": disposition})

@@ -1,0 +1,284 @@
+"""Webhooks: a partner's software is called on each change of its claims, in place of asking for changes."""
+
+import azure.functions as func
+from pydantic import BaseModel, Field
+
+from cpor_app.triggers.http import PARTNER, PARTNER_ADMIN, Answer, Call, operation, validated
+from cpor_core.model.base import Instant, Slug, Value
+from cpor_core.model.claim import LEFT_OUT
+from cpor_core.model.webhook import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Range,
+    Webhook,
+    WebhookStatus,
+    WebhookWanted,
+    WhyDisabled,
+)
+from cpor_core.use_cases import webhooks
+
+blueprint = func.Blueprint()
+
+
+class WebhookView(Value):
+    """A webhook, without its secret."""
+
+    name: Slug
+    url: str
+    events: tuple[str, ...] | None = LEFT_OUT
+    status: WebhookStatus
+    why: WhyDisabled | None = Field(
+        default=None, description="What switched it off; `gone`: its receiver answered 410."
+    )
+    since: Instant = Field(description="Since when it has this status.")
+    replay: Range | None = Field(default=None, description="The replay that is under way.")
+    created_at: Instant
+
+
+class WebhookWithSecret(WebhookView):
+    """A webhook with its secret, which is shown this once."""
+
+    secret: str = Field(description="Signs what is sent; `whsec_` and base64, as Standard Webhooks writes it.")
+
+
+class ListedWebhooks(Value):
+    """An organisation's webhooks, by name."""
+
+    value: tuple[WebhookView, ...]
+
+
+class DeliveryView(Value):
+    """One event on its way to a webhook."""
+
+    webhook_id: str = Field(description="The header `webhook-id`: the same on every attempt and replay.")
+    event_id: str = Field(description="The event's `id`: the same at every webhook.")
+    type: str
+    sequence: int | None = Field(default=None, description="Of the change; null for a test.")
+    claim_id: str | None = None
+    replayed: bool
+    state: DeliveryState
+    created_at: Instant
+    next_attempt: Instant | None = None
+    attempts: tuple[Attempt, ...] = Field(description="Oldest first.")
+
+
+class ListedDeliveries(Value):
+    """A page of deliveries, newest first."""
+
+    value: tuple[DeliveryView, ...]
+    next_link: str | None = LEFT_OUT
+
+
+class _NamePath(BaseModel):
+    name: Slug
+
+
+@operation(
+    blueprint,
+    name="list_webhooks",
+    method="GET",
+    route="webhooks",
+    summary="Your organisation's webhooks",
+    tag="Webhooks",
+    roles=PARTNER,
+    answers={200: ListedWebhooks},
+)
+async def list_webhooks(call: Call) -> Answer:
+    """By name, all on one page: there are at most ten."""
+    kept = await webhooks.of_organisation(call.ports, call.organisation)
+    return Answer(200, ListedWebhooks(value=tuple(_view(webhook) for webhook in kept)))
+
+
+@operation(
+    blueprint,
+    name="get_webhook",
+    method="GET",
+    route="webhooks/{name}",
+    summary="One webhook",
+    tag="Webhooks",
+    roles=PARTNER,
+    answers={200: WebhookView},
+    etag=True,
+    refusals=("NotFound", "ValidationFailed"),
+)
+async def get_webhook(call: Call) -> Answer:
+    """With what switched it off, if it is; never with its secret."""
+    webhook = await webhooks.find(call.ports, call.organisation, _name(call))
+    return _answer(200, webhook)
+
+
+@operation(
+    blueprint,
+    name="put_webhook",
+    method="PUT",
+    route="webhooks/{name}",
+    summary="Make a webhook, change it, or switch it on again",
+    tag="Webhooks",
+    roles=PARTNER_ADMIN,
+    body=WebhookWanted,
+    answers={201: WebhookWithSecret, 200: WebhookView},
+    if_match="honoured",
+    etag=True,
+    location=True,
+    refusals=("UrlNotAllowed", "TooManyWebhooks"),
+)
+async def put_webhook(call: Call) -> Answer:
+    """
+    A new one begins with the next change, and its secret is shown this once.
+
+    The address must be https, at a host whose addresses are all public. A webhook that was switched off is on again,
+    from the next change on; what it missed can be replayed.
+    """
+    name = _name(call)
+    if call.if_match is not None:  # judged before the body (rulings 3)
+        await webhooks.verify_version(call.ports, call.organisation, name, call.if_match)
+    wanted = call.body(WebhookWanted)
+    made = await webhooks.put(call.ports, call.organisation, name, wanted, await call.now(), call.if_match)
+    if not made.new:
+        return _answer(200, made.webhook)
+    answer = _with_secret(201, made.webhook)
+    return Answer(201, answer.body, headers={**answer.headers, "Location": call.url(f"webhooks/{name}")})
+
+
+@operation(
+    blueprint,
+    name="delete_webhook",
+    method="DELETE",
+    route="webhooks/{name}",
+    summary="Delete a webhook",
+    tag="Webhooks",
+    roles=PARTNER_ADMIN,
+    answers={204: None},
+    if_match="honoured",
+    refusals=("NotFound", "ValidationFailed"),
+)
+async def delete_webhook(call: Call) -> Answer:
+    """What was waiting for it is not sent."""
+    await webhooks.delete(call.ports, call.organisation, _name(call), call.if_match)
+    return Answer(204)
+
+
+@operation(
+    blueprint,
+    name="test_webhook",
+    method="POST",
+    route="webhooks/{name}/test",
+    summary="Send a test event",
+    tag="Webhooks",
+    roles=PARTNER_ADMIN,
+    answers={200: DeliveryView},
+    refusals=("NotFound", "ValidationFailed", "InvalidState"),
+)
+async def test_webhook(call: Call) -> Answer:
+    """Of type `cpor.webhook.test`; signed, tried and shown like any other, whatever the webhook's `events` are."""
+    return Answer(
+        200, _delivery(await webhooks.send_test(call.ports, call.organisation, _name(call), await call.now()))
+    )
+
+
+@operation(
+    blueprint,
+    name="rotate_webhook_secret",
+    method="POST",
+    route="webhooks/{name}/rotate-secret",
+    summary="Get a new secret",
+    tag="Webhooks",
+    roles=PARTNER_ADMIN,
+    answers={200: WebhookWithSecret},
+    if_match="honoured",
+    etag=True,
+    refusals=("NotFound", "ValidationFailed"),
+)
+async def rotate_webhook_secret(call: Call) -> Answer:
+    """For 24 hours the former secret signs besides, so that no event is refused meanwhile."""
+    name, now = _name(call), await call.now()
+    return _with_secret(200, await webhooks.rotate_secret(call.ports, call.organisation, name, now, call.if_match))
+
+
+@operation(
+    blueprint,
+    name="replay_changes",
+    method="POST",
+    route="webhooks/{name}/replay",
+    summary="Send the changes of a range of time again",
+    tag="Webhooks",
+    roles=PARTNER_ADMIN,
+    body=Range,
+    answers={200: WebhookView},
+    etag=True,
+    refusals=("NotFound", "InvalidState"),
+)
+async def replay_changes(call: Call) -> Answer:
+    """
+    Those from `from` on and before `to`, that the webhook's `events` let through, under the webhook-ids that they had.
+
+    One replay at a time: `replay` shows it until its deliveries are made. Changes are kept for 400 days.
+    """
+    name = _name(call)
+    await webhooks.find(call.ports, call.organisation, name)  # existence goes before the body (rulings 3)
+    wanted = call.body(Range)
+    webhook = await webhooks.replay(call.ports, call.organisation, name, wanted, await call.now())
+    return _answer(200, webhook)
+
+
+@operation(
+    blueprint,
+    name="list_deliveries",
+    method="GET",
+    route="webhooks/{name}/deliveries",
+    summary="What was, or will be, sent to a webhook",
+    tag="Webhooks",
+    roles=PARTNER,
+    answers={200: ListedDeliveries},
+    paged=True,
+    refusals=("NotFound",),
+)
+async def list_deliveries(call: Call) -> Answer:
+    """With every attempt, newest delivery first. They are kept for 30 days."""
+    webhook = await webhooks.find(call.ports, call.organisation, _name(call))
+    after, limit = call.page()
+    page = await call.ports.webhooks.deliveries(call.organisation, webhook, after=after, limit=limit)
+    return call.listed([_delivery(one) for one in page], page[-1].place if len(page) == limit else None)
+
+
+def _name(call: Call) -> str:
+    with validated():
+        return _NamePath.model_validate({"name": call.path("name")}).name
+
+
+def _view(webhook: Webhook) -> WebhookView:
+    return WebhookView(
+        name=webhook.name,
+        url=webhook.url,
+        events=webhook.events,
+        status=webhook.status,
+        why=webhook.why,
+        since=webhook.since,
+        replay=webhook.replay.range if webhook.replay is not None else None,
+        created_at=webhook.created_at,
+    )
+
+
+def _answer(status: int, webhook: Webhook) -> Answer:
+    return Answer(status, _view(webhook), headers={"ETag": webhooks.webhook_tag(webhook)})
+
+
+def _with_secret(status: int, webhook: Webhook) -> Answer:
+    view = WebhookWithSecret(**dict(_view(webhook)), secret=webhook.secrets[0].text)
+    return Answer(status, view, headers={"ETag": webhooks.webhook_tag(webhook)})
+
+
+def _delivery(delivery: Delivery) -> DeliveryView:
+    return DeliveryView(
+        webhook_id=delivery.webhook_id,
+        event_id=delivery.event_id,
+        type=delivery.type,
+        sequence=delivery.change.sequence if delivery.change is not None else None,
+        claim_id=delivery.change.claim_id if delivery.change is not None else None,
+        replayed=delivery.replayed,
+        state=delivery.state,
+        created_at=delivery.created_at,
+        next_attempt=delivery.next_attempt,
+        attempts=delivery.attempts,
+    )

@@ -1,0 +1,18 @@
+"""The change feed's entries: what happened to the claims of one organisation, numbered without gaps (rulings 38)."""
+
+from pydantic import Field
+
+from cpor_core.model.base import Instant, Value
+from cpor_core.model.claim import Status
+
+
+class Change(Value):
+    """One thing that happened to a claim or its association, as the partner's software is told of it."""
+
+    sequence: int = Field(description="Gap-free within the organisation, from 1 on.")
+    type: str = Field(description="`claim.` and the act of the history entry, or `claim.competing`.")
+    claim_id: str
+    association_id: str | None = None
+    status: Status
+    at: Instant
+    etag: str

@@ -1,0 +1,158 @@
+"""Webhooks of a partner organisation: where it wants to be called, with which secrets, and what came of each call."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from cpor_core.model.base import Instant, Slug, Value
+from cpor_core.model.change import Change
+from cpor_core.model.claim import LEFT_OUT
+from cpor_core.model.history import Act
+
+EVENT_PREFIX = "cpor."
+COMPETING = "claim.competing"
+KNOWN_TYPES = frozenset({COMPETING, *(f"claim.{act}" for act in Act)})
+"""What a change feed tells of."""
+MOST_FILTERS = 50
+MAX_URL_CHARACTERS = 2000
+
+
+def _event(sent: str) -> str:
+    wanted = sent.removeprefix(EVENT_PREFIX)
+    if not any(is_of(known, wanted) for known in KNOWN_TYPES):
+        raise ValueError("must be the type of a change, such as claim.submitted, or what it begins with, such as claim")
+    return wanted
+
+
+def is_of(kind: str, wanted: str) -> bool:
+    """Whether a change's type is *wanted*, or begins with it and a dot."""
+    return kind == wanted or kind.startswith(f"{wanted}.")
+
+
+EventFilter = Annotated[str, StringConstraints(max_length=100), AfterValidator(_event)]
+"""A type of change, or the words that it begins with; `cpor.` in front of it may be sent and is dropped."""
+WebhookUrl = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL_CHARACTERS, pattern=r"^[\x21-\x7e]+$")]
+
+
+class WebhookWanted(Value):
+    """A webhook as it is asked for."""
+
+    url: WebhookUrl = Field(description="Where each change is sent to by POST: https, at a public address.")
+    events: tuple[EventFilter, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MOST_FILTERS,
+        description="Only changes of these types: whole, such as `claim.submitted`, or the words before a dot, such as "
+        "`claim`. Left out: every change.",
+    )
+
+
+class WebhookStatus(StrEnum):
+    """Whether a webhook is called."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+
+
+class WhyDisabled(StrEnum):
+    """What switched a webhook off."""
+
+    GONE = "gone"
+
+
+class Secret(Value):
+    """A signing secret; a former one signs besides until *until*."""
+
+    text: str = Field(repr=False)
+    until: Instant | None = None
+
+
+class Range(Value):
+    """A range of time, half-open: `from` is in it, `to` is not."""
+
+    since: Instant = Field(alias="from")
+    until: Instant = Field(alias="to")
+
+
+class Replay(Value):
+    """A replay under way: the changes of *range* among those above *after*, up to *last*."""
+
+    id: str
+    range: Range
+    after: int
+    last: int
+
+
+class Webhook(Value):
+    """A webhook as it is kept."""
+
+    name: Slug
+    born: str
+    """Tells it from another of the same name, made after this one was deleted."""
+    url: str
+    events: tuple[str, ...] | None = None
+    secrets: tuple[Secret, ...]
+    """The newest first."""
+    status: WebhookStatus = WebhookStatus.ACTIVE
+    why: WhyDisabled | None = None
+    since: Instant
+    """Since when it has that status."""
+    created_at: Instant
+    scheduled: int
+    """The feed's sequence up to which deliveries were made."""
+    replay: Replay | None = None
+    version: int = 1
+    """Counts what its owner can see of it."""
+
+    def wants(self, change: Change) -> bool:
+        """Whether its owner asked for changes of that type."""
+        return self.events is None or any(is_of(change.type, wanted) for wanted in self.events)
+
+
+class CallOutcome(StrEnum):
+    """What came of a call."""
+
+    ANSWERED = "answered"
+    TIMED_OUT = "timedOut"
+    NOT_REACHED = "notReached"
+    HUNG_UP = "hungUp"
+    ADDRESS_REFUSED = "addressRefused"
+
+
+class Attempt(Value):
+    """One call of a receiver; `status` is that of its answer."""
+
+    at: Instant
+    outcome: CallOutcome
+    status: int | None = LEFT_OUT
+
+
+class DeliveryState(StrEnum):
+    """`pending` until it is delivered, or given up."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class Delivery(Value):
+    """One event on its way to one webhook; without `change` it is a test."""
+
+    place: str
+    """Where it stands among the deliveries of its webhook: newest first."""
+    webhook_id: str
+    event_id: str
+    change: Change | None = None
+    replayed: bool = False
+    state: DeliveryState = DeliveryState.PENDING
+    created_at: Instant
+    first_attempt_at: Instant | None = None
+    next_attempt: Instant | None = None
+    attempts: tuple[Attempt, ...] = ()
+    """The newest last."""
+
+    @property
+    def type(self) -> str:
+        """The event's type."""
+        return EVENT_PREFIX + (self.change.type if self.change is not None else "webhook.test")

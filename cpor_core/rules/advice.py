@@ -1,0 +1,90 @@
+"""What a partner would tell the customer from the figures of an association."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from itertools import pairwise
+
+from cpor_core.model.base import Value
+from cpor_core.rules.usage_figures import UsageRow
+
+SPARE_SHARE = 0.1
+"""A tenth of the seats may wait for newcomers; more than that has been bought too early, or not been handed out."""
+IDLE_SHARE = 0.2
+"""A fifth of those who have a seat may be away for the 30 days that are counted: on leave, ill, part-time."""
+TREND_MONTHS = 3
+"""A quarter shows a trend. Two months do where there are no more: 30 days smooth a holiday, and waiting costs use."""
+FALL_SHARE = 0.1
+"""Below a tenth, people come and go."""
+
+
+class AdviceCode(StrEnum):
+    """What can be advised."""
+
+    SEATS_NOT_ASSIGNED = "SeatsNotAssigned"
+    SEATS_NOT_USED = "SeatsNotUsed"
+    USE_FALLING = "UseFalling"
+
+
+class Advice(Value):
+    """A piece of advice about one item, and the figures that it rests on, as `/usage` shows them."""
+
+    code: AdviceCode
+    message: str
+    figures: tuple[UsageRow, ...]
+
+
+def advice(rows: Sequence[UsageRow]) -> Sequence[Advice]:
+    """Return what follows from figures in the order of their months: by item, from the newest that tell."""
+    items = dict.fromkeys(row.item for row in rows)
+    return [one for item in items for one in _about([row for row in rows if row.item == item])]
+
+
+def _about(rows: Sequence[UsageRow]) -> Iterator[Advice]:
+    yield from _not_assigned(rows)
+    yield from _not_used(rows)
+    yield from _falling(rows)
+
+
+def _not_assigned(rows: Sequence[UsageRow]) -> Iterator[Advice]:
+    for row in reversed(rows):
+        bought, assigned = row.available_seats, row.assigned_seats
+        if bought is None or assigned is None:
+            continue
+        spare = bought - assigned
+        if spare > 0 and spare >= bought * SPARE_SHARE:
+            yield Advice(
+                code=AdviceCode.SEATS_NOT_ASSIGNED,
+                message=f"{spare} of {bought} seats of {row.item} are assigned to nobody.",
+                figures=(row,),
+            )
+        return
+
+
+def _not_used(rows: Sequence[UsageRow]) -> Iterator[Advice]:
+    for row in reversed(rows):
+        assigned, active = row.assigned_seats, row.active_users
+        if assigned is None or active is None:
+            continue
+        idle = assigned - active
+        if idle > 0 and idle >= assigned * IDLE_SHARE:
+            yield Advice(
+                code=AdviceCode.SEATS_NOT_USED,
+                message=f"{idle} of {assigned} assigned seats of {row.item} were not used in {row.active_days} days.",
+                figures=(row,),
+            )
+        return
+
+
+def _falling(rows: Sequence[UsageRow]) -> Iterator[Advice]:
+    told = [row for row in rows if row.active_users is not None][-TREND_MONTHS:]
+    active = [row.active_users or 0 for row in told]
+    if not told or any(later > earlier for earlier, later in pairwise(active)):
+        return
+    first, last = active[0], active[-1]
+    if last < first and first - last >= first * FALL_SHARE:
+        since, until = told[0].month, told[-1].month
+        yield Advice(
+            code=AdviceCode.USE_FALLING,
+            message=f"Active users of {told[0].item} fell from {first} in {since} to {last} in {until}.",
+            figures=tuple(told),
+        )

@@ -1,0 +1,315 @@
+"""
+Reads Microsoft Graph's own reports: what they say of workloads and subscriptions, as lines of a feed.
+
+Each function returns a `Report`: figures for one tenant, and what is wrong with each row that is none. Fields that are
+not asked for are left alone, Graph adds some every year.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from types import MappingProxyType
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from cpor_core.errors import Refused
+from cpor_core.model.base import MAX_COUNT, Count, Day
+from cpor_core.model.licensing import Licensing
+from cpor_core.model.usage import BadRow, UsageLine
+from cpor_core.rules.usage_figures import ACTIVE_DAYS
+
+SEATS_COUNT_WHILE = frozenset({"Enabled", "Warning"})
+"""States of a SKU or subscription whose seats can be used; what is suspended, locked or deleted has none."""
+REFRESHED, PERIOD = "report refresh date", "report period"
+ACTIVE_COLUMNS = MappingProxyType(
+    {
+        "exchange active": "exchange",
+        "onedrive active": "onedrive",
+        "sharepoint active": "sharepoint",
+        "skype for business active": "skype-for-business",
+        "yammer active": "yammer",
+        "teams active": "teams",
+        "office 365 active": "office-365",
+    }
+)
+"""Columns of `getOffice365ServicesUserCounts`, and the workload of each; those that cannot be claimed are left out."""
+PERSONAL = re.compile(r"user ?(principal ?name|id)|owner ?(principal|display) ?name|display ?name|e?mail( ?address)?")
+"""Columns, or fields, by which a report on single people is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Figures that a source gives, as of a day, and the rows that they come from."""
+
+    line: UsageLine
+    as_of: date
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """A row whose seats belong to several subscriptions; it is in order when another report has told their seats."""
+
+    row: int
+    month: str
+    subscriptions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a report says of one tenant: `rows` are its good rows, of which some may say nothing that is kept."""
+
+    rows: Sequence[int]
+    given: Sequence[Given]
+    rejected: Sequence[BadRow]
+    ambiguous: Sequence[Ambiguous] = ()
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class _Units(_Form):
+    enabled: Count
+    warning: Count | None = None
+
+
+class _Plan(_Form):
+    service_plan_id: str
+
+
+class _Sku(_Form):
+    sku_id: str
+    applies_to: str
+    capability_status: str
+    consumed_units: Count
+    prepaid_units: _Units
+    service_plans: tuple[_Plan, ...]
+    subscription_ids: tuple[str, ...] | None = None
+
+
+class _Subscription(_Form):
+    id: str | None = None
+    commerce_subscription_id: str | None
+    sku_id: str
+    status: str
+    is_trial: bool | None
+    total_licenses: Count
+
+
+Form = TypeVar("Form", bound=_Form)
+_DAY = TypeAdapter(Day)
+_DIGITS = re.compile(r"[0-9]{1,10}")
+
+
+def invalid_row(row: int, error: ValidationError) -> BadRow:
+    """Return what is wrong with the form of a row: the first of its faults."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return BadRow(row=row, code="InvalidRow", message=f"{where}: {first['msg']}" if where else first["msg"])
+
+
+def _wrong_report(message: str, resolution: str) -> Refused:
+    return Refused("WrongReport", message, resolution=resolution)
+
+
+def _on_people() -> Refused:
+    return _wrong_report(
+        "This is a report on single people; nothing of it was kept.",
+        "Send the report on the whole tenant that the format names.",
+    )
+
+
+def _in_form(rows: Sequence[JsonValue], form: type[Form], bad: list[BadRow]) -> Iterator[tuple[int, Form]]:
+    """Yield the rows that are in form. Raises `WrongReport` for one on a single person."""
+    for row, sent in enumerate(rows, start=1):
+        if isinstance(sent, dict) and "userPrincipalName" in sent:
+            raise _on_people()
+        try:
+            yield row, form.model_validate(sent)
+        except ValidationError as error:
+            bad.append(invalid_row(row, error))
+
+
+# --- seats ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Seats:
+    available: int = 0
+    assigned: int = 0
+    rows: tuple[int, ...] = ()
+
+    def holds(self, available: int, assigned: int) -> bool:
+        return self.available + available <= MAX_COUNT and self.assigned + assigned <= MAX_COUNT
+
+    def add(self, row: int, available: int, assigned: int) -> None:
+        self.available += available
+        self.assigned += assigned
+        self.rows += (row,)
+
+
+def subscribed_skus(
+    rows: Sequence[JsonValue],
+    licensing: Licensing,
+    as_of: date,
+    *,
+    workloads: Collection[str],
+    subscriptions: Collection[str],
+) -> Report:
+    """
+    Return the seats that `GET /subscribedSkus` tells.
+
+    A workload has the seats of every SKU for users that is bought, usable and holds one of its plans, each SKU once;
+    those of *workloads* that have a plan get zero where no SKU holds one. A SKU of one of the registered
+    *subscriptions* gives that one its seats; of several it cannot tell whose they are. Raises `WrongReport`.
+    """
+    month = f"{as_of:%Y-%m}"
+    found = {name: _Seats() for name in sorted(workloads) if licensing.workloads.get(name)}
+    bad: list[BadRow] = []
+    good: list[int] = []
+    ambiguous: list[Ambiguous] = []
+    seen: set[str] = set()
+    for row, sku in _in_form(rows, _Sku, bad):
+        sku_id = sku.sku_id.lower()
+        if sku_id in seen:
+            bad.append(BadRow(row=row, code="DuplicateRow", message="An earlier row is of the same SKU."))
+            continue
+        counts = sku.capability_status in SEATS_COUNT_WHILE and sku_id not in licensing.free_skus
+        available = sku.prepaid_units.enabled + (sku.prepaid_units.warning or 0) if counts else 0
+        assigned = sku.consumed_units if counts else 0
+        plans = frozenset(plan.service_plan_id.lower() for plan in sku.service_plans)
+        items = set(licensing.workloads_of(plans)) if counts and sku.applies_to == "User" else set()
+        all_of_it = tuple(dict.fromkeys(one.lower() for one in sku.subscription_ids or ()))
+        registered = tuple(one for one in all_of_it if one in subscriptions)
+        if len(all_of_it) == 1:
+            items.update(registered)
+        if not all(found.get(item, _Seats()).holds(available, assigned) for item in items):
+            bad.append(BadRow(row=row, code="InvalidRow", message=f"Together these are more than {MAX_COUNT} seats."))
+            continue
+        seen.add(sku_id)
+        good.append(row)
+        for item in items:
+            found.setdefault(item, _Seats()).add(row, available, assigned)
+        if registered and len(all_of_it) > 1:
+            ambiguous.append(Ambiguous(row, month, registered))
+    given = [
+        Given(
+            UsageLine(month=month, item=item, available_seats=seats.available, assigned_seats=seats.assigned),
+            as_of,
+            seats.rows,
+        )
+        for item, seats in found.items()
+    ]
+    return Report(good, given, bad, ambiguous)
+
+
+def directory_subscriptions(
+    rows: Sequence[JsonValue], licensing: Licensing, as_of: date, *, subscriptions: Collection[str]
+) -> Report:
+    """
+    Return the seats of the registered *subscriptions* that `GET /directory/subscriptions` tells.
+
+    A trial has no sold seats, and one that is not usable none at all. Raises `WrongReport`.
+    """
+    bad: list[BadRow] = []
+    good: list[int] = []
+    given: dict[str, Given] = {}
+    for row, one in _in_form(rows, _Subscription, bad):
+        names = [name.lower() for name in (one.commerce_subscription_id, one.id) if name is not None]
+        item = next((name for name in names if name in subscriptions), None)
+        if item in given:
+            bad.append(BadRow(row=row, code="DuplicateRow", message="An earlier row is of the same subscription."))
+            continue
+        good.append(row)
+        if item is not None:
+            counts = one.status in SEATS_COUNT_WHILE and not one.is_trial
+            counts = counts and one.sku_id.lower() not in licensing.free_skus
+            seats = one.total_licenses if counts else 0
+            given[item] = Given(UsageLine(month=f"{as_of:%Y-%m}", item=item, available_seats=seats), as_of, (row,))
+    return Report(good, list(given.values()), bad)
+
+
+# --- active users -----------------------------------------------------------------------------------------------------
+
+
+def service_user_counts(text: bytes, licensing: Licensing, as_of: date) -> Report:
+    """
+    Return the active users that the CSV of `getOffice365ServicesUserCounts` tells, each as of its refresh date.
+
+    Rows count from 1 below the headings. Raises `WrongReport` for another report, and for one on single people.
+    """
+    lines = csv.reader(io.StringIO(_in_utf_8(text), newline=""), strict=True)
+    headings = _headings(lines)
+    bad: list[BadRow] = []
+    good: list[int] = []
+    given: list[Given] = []
+    row = 0
+    try:
+        for cells in lines:
+            if not any(cell.strip() for cell in cells):
+                continue
+            row += 1
+            told = _counts(row, headings, cells, licensing, as_of)
+            if isinstance(told, BadRow):
+                bad.append(told)
+            else:
+                good.append(row)
+                given += told
+    except csv.Error as error:  # what follows an open quote belongs to no row that could be told
+        bad.append(BadRow(row=row + 1, code="InvalidRow", message=f"This is no CSV: {error}."))
+    return Report(good, given, bad)
+
+
+def _in_utf_8(text: bytes) -> str:
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise _wrong_report("The report is not in UTF-8.", "Send the file as Graph gives it.") from None
+
+
+def _headings(lines: Iterator[list[str]]) -> Sequence[str]:
+    """Return the headings in small letters. Raises `WrongReport`."""
+    try:
+        headings = [" ".join(cell.split()).lower() for cell in next(lines, [])]
+    except csv.Error:
+        headings = []
+    if any(PERSONAL.fullmatch(heading) for heading in headings):
+        raise _on_people()
+    if not {REFRESHED, PERIOD} <= set(headings) or not set(ACTIVE_COLUMNS) & set(headings):
+        raise _wrong_report(
+            "These are not the headings of getOffice365ServicesUserCounts.",
+            "Send that report, its first line with the headings.",
+        )
+    return headings
+
+
+def _counts(
+    row: int, headings: Sequence[str], cells: Sequence[str], licensing: Licensing, as_of: date
+) -> Sequence[Given] | BadRow:
+    if len(cells) != len(headings):
+        return BadRow(row=row, code="InvalidRow", message="The row has not as many cells as there are headings.")
+    named = dict(zip(headings, (cell.strip() for cell in cells), strict=True))
+    if named[PERIOD] != str(ACTIVE_DAYS):
+        return BadRow(row=row, code="WrongPeriod", message=f"Only a report on {ACTIVE_DAYS} days counts.")
+    if named[REFRESHED]:
+        try:
+            as_of = _DAY.validate_python(named[REFRESHED])
+        except ValidationError:
+            return BadRow(row=row, code="InvalidRow", message="Report Refresh Date: must be a date as YYYY-MM-DD")
+    given = []
+    for column, workload in ACTIVE_COLUMNS.items():
+        cell = named.get(column, "")
+        if not cell:
+            continue
+        if _DIGITS.fullmatch(cell) is None or int(cell) > MAX_COUNT:
+            return BadRow(row=row, code="InvalidRow", message=f"{column}: must be a whole number")
+        if workload in licensing.workloads:
+            line = UsageLine(month=f"{as_of:%Y-%m}", item=workload, active_users=int(cell))
+            given.append(Given(line, as_of, (row,)))
+    return given

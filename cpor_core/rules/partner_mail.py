@@ -1,0 +1,107 @@
+"""
+Of what the partner's contact is told by mail: everything that others, or time, have done to the state of their claim.
+
+Asked for every history entry that is made, so that no transition can forget it. What the partner did themselves is not
+told, nor what the next mail says anyway (that the claim was approved, before the customer was told).
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import assert_never
+
+from cpor_core.model.claim import NOT_DISPUTABLE, Claim, OwedPartnerMail, PartnerMailKind, Status
+from cpor_core.model.history import Act, ActorKind, Entry
+
+THE_PARTNER = frozenset({ActorKind.PERSON, ActorKind.APP})
+SUBJECT_TO_CHANGE = frozenset(PartnerMailKind) - {
+    PartnerMailKind.ITEMS_STRUCK,
+    PartnerMailKind.ITEMS_ENDED,
+    PartnerMailKind.COMPETING,
+}
+"""Mails that speak of the claim's state: once it has left that state, they would say what is no longer true."""
+
+
+def mail_about(made: Entry) -> PartnerMailKind | None:  # noqa: C901, PLR0912 - one line for each act
+    """Return the mail that tells the partner of a history entry; None where none does."""
+    if made.actor.kind in THE_PARTNER:
+        return None
+    match made.act:
+        case Act.INFORMATION_REQUESTED:
+            asks_holder = made.to is Status.OFFICIAL
+            return PartnerMailKind.EVIDENCE_ASKED if asks_holder else PartnerMailKind.INFORMATION_REQUESTED
+        case Act.CUSTOMER_UNREACHABLE:
+            return PartnerMailKind.CUSTOMER_UNREACHABLE
+        case Act.ITEM_STRUCK:
+            return PartnerMailKind.ITEMS_STRUCK
+        case Act.CUSTOMER_TOLD:  # a claim that was closed meanwhile is recorded as told, and stays closed
+            return PartnerMailKind.CUSTOMER_TOLD if made.to is Status.AWAITING_CUSTOMER else None
+        case Act.DECLINED:
+            return PartnerMailKind.DECLINED
+        case Act.UNDONE:
+            return PartnerMailKind.DECLINE_UNDONE
+        case Act.MADE_OFFICIAL:
+            return PartnerMailKind.MADE_OFFICIAL
+        case Act.REJECTED:
+            return PartnerMailKind.REJECTED if made.to is Status.REJECTED else PartnerMailKind.FINALLY_REJECTED
+        case Act.FINALLY_REJECTED:  # what could not be disputed was as good as final before
+            return PartnerMailKind.FINALLY_REJECTED if made.reason not in NOT_DISPUTABLE else None
+        case Act.REVOKED:
+            return PartnerMailKind.REJECTED if made.to is Status.REJECTED else PartnerMailKind.ENDED
+        case Act.ITEM_ENDED:
+            return PartnerMailKind.ITEMS_ENDED
+        case Act.ENDED:
+            return PartnerMailKind.ENDED
+        case (
+            Act.CREATED
+            | Act.IMPORTED
+            | Act.EDITED
+            | Act.EVIDENCE_ADDED
+            | Act.EVIDENCE_REMOVED
+            | Act.DELETED
+            | Act.LAPSED
+            | Act.SUBMITTED
+            | Act.VALIDATED
+            | Act.REVIEW_STARTED
+            | Act.RESUBMITTED
+            | Act.APPROVED
+            | Act.COMMENTED
+            | Act.RECIPIENT_FAILED
+            | Act.WITHDRAWN
+            | Act.DISPUTED
+        ):
+            return None
+        case _:
+            assert_never(made.act)
+
+
+def owed_after(owed: Sequence[OwedPartnerMail], made: Entry) -> tuple[OwedPartnerMail, ...]:
+    """
+    Return what the partner is owed after a history entry.
+
+    What was owed about a state that the claim has left is dropped: whoever moved it was the partner, or tells them
+    more. Several entries of one act are one mail.
+    """
+    kind = mail_about(made)
+    moved = made.from_ is not made.to
+    kept = tuple(
+        mail
+        for mail in owed
+        if mail.kind not in SUBJECT_TO_CHANGE or not (moved or (mail.kind is kind and mail.since != made.at))
+    )
+    if kind is None:
+        return kept
+    same = next((mail for mail in kept if (mail.kind, mail.since) == (kind, made.at)), None)
+    said = same or OwedPartnerMail(number=made.sequence, kind=kind, since=made.at)
+    if made.reason is not None and made.reason not in said.reasons:
+        said = said.model_copy(update={"reasons": (*said.reasons, made.reason)})
+    return (*(mail for mail in kept if mail is not same), said)
+
+
+def owed_to_both(claim: Claim, rivals: Iterable[str], at: datetime) -> tuple[OwedPartnerMail, ...]:
+    """Return what is owed once a claim stands beside *rivals*: its own partner and each of theirs is told, once."""
+    kind, number = PartnerMailKind.COMPETING, claim.history_length
+    known = {mail.to for mail in claim.partner_mails if mail.kind is kind}
+    news = tuple(
+        OwedPartnerMail(number=number, kind=kind, since=at, to=to) for to in (None, *sorted(rivals)) if to not in known
+    )
+    return (*claim.partner_mails, *news)

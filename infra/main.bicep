@@ -1,0 +1,415 @@
+// The whole service in a resource group of its own, for `azd up`. docs/deploying.md goes through it.
+
+targetScope = 'subscription'
+
+type memory = 512 | 2048 | 4096
+type redundancy = 'Standard_LRS' | 'Standard_ZRS' | 'Standard_GRS' | 'Standard_RAGRS' | 'Standard_GZRS' | 'Standard_RAGZRS'
+
+// --------------------------------------------------------------------------------------------------------- where
+
+@description('Name of the azd environment; part of every name.')
+@minLength(1)
+@maxLength(40)
+param environmentName string
+
+@description('Region of everything that has one.')
+@minLength(1)
+param location string
+
+@description('How the data account is replicated.')
+param dataRedundancy redundancy = 'Standard_GRS'
+
+@description('Days for which logs are kept.')
+@minValue(30)
+@maxValue(730)
+param logRetentionDays int = 90
+
+@description('Who is told of an alert, by mail.')
+@minLength(3)
+param alertEmail string
+
+// ------------------------------------------------------------------------------------------------------- scaling
+
+@description('Memory of an instance, in MiB.')
+param instanceMemoryMB memory = 2048
+
+@description('The most instances there may be.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstanceCount int = 40
+
+@description('HTTP requests that one instance takes at once; Python gets one where nothing is said.')
+@minValue(1)
+@maxValue(1000)
+param httpPerInstanceConcurrency int = 16
+
+@description('Instances that are kept ready, and paid for: objects of name (http, or function:<name>) and instanceCount.')
+param alwaysReady array = []
+
+@description('When the timer runs: six fields, seconds first.')
+@minLength(11)
+param finaliseSchedule string = '0 * * * * *'
+
+// ------------------------------------------------------------------------------------------------------- address
+
+@description('The programme\'s own domain; empty: a host name of Azure\'s. A link at a shared name looks like phishing.')
+param publicDomain string = ''
+
+@description('Whether Azure Front Door stands before the app, which then answers nobody else.')
+param useFrontDoor bool = false
+
+// ---------------------------------------------------------------------------------------------------------- mail
+
+@description('Where mails, and what is known of them, lie at rest.')
+@minLength(1)
+param mailDataLocation string = 'Europe'
+
+@description('Domain of the sender\'s address; empty: one of Azure\'s, which may send 5 mails a minute.')
+param mailDomain string = ''
+
+@description('Whether the DNS records of the mail domain are in place and Azure has seen them.')
+param mailDomainVerified bool = false
+
+@description('What stands before the @ of the sender\'s address, on a domain of one\'s own.')
+@minLength(1)
+@maxLength(64)
+param mailSender string = 'no-reply'
+
+@description('The name that mail programs show for the sender.')
+@minLength(1)
+param mailSenderName string = 'Claiming partner of record'
+
+@description('Mails a minute; 0: what Azure allows the domain at first, and no limit where mails go by SMTP.')
+@minValue(0)
+param mailPerMinute int = 0
+
+@description('Mails an hour; 0: what Azure allows the domain at first, and no limit where mails go by SMTP.')
+@minValue(0)
+param mailPerHour int = 0
+
+@description('Address of the sender where mails go by SMTP.')
+param smtpFrom string = ''
+
+@description('The mail server; empty: none.')
+param smtpHost string = ''
+
+@description('Its port.')
+@minValue(1)
+@maxValue(65535)
+param smtpPort int = 587
+
+@description('Who logs in at the mail server, with the password in the vault\'s secret smtp-password; empty: nobody.')
+param smtpUsername string = ''
+
+// ----------------------------------------------------------------------------------------------------- programme
+
+@description('The Entra tenant in which the roles of the programme count.')
+@minLength(36)
+@maxLength(36)
+param programmeTenant string
+
+@description('The client id of the app registration that infra/entra made.')
+@minLength(36)
+@maxLength(36)
+param tokenAudience string
+
+@description('The country whose holidays stop the programme\'s own clocks.')
+@minLength(2)
+@maxLength(2)
+param programmeCountry string = 'US'
+
+@description('The time zone, as IANA names it, in which the programme\'s days end.')
+@minLength(1)
+param programmeTimeZone string = 'UTC'
+
+@description('Business days a reviewer has to take a claim up.')
+@minValue(1)
+@maxValue(60)
+param startReviewBusinessDays int = 5
+
+@description('Business days a reviewer has to decide.')
+@minValue(1)
+@maxValue(60)
+param decideBusinessDays int = 5
+
+@description('Business days the partner has to answer what a reviewer asks for.')
+@minValue(1)
+@maxValue(60)
+param partnerAnswerBusinessDays int = 5
+
+@description('Days after which a draft lapses.')
+@minValue(1)
+@maxValue(3650)
+param draftDays int = 90
+
+@description('Of the automatically reviewed claims, how many in a hundred are shown as a sample.')
+@minValue(0)
+@maxValue(100)
+param samplePercent int = 10
+
+@description('Dry runs that an organisation has in an hour.')
+@minValue(1)
+param dryRunsPerHour int = 100
+
+@description('Writes a second that one instance takes of one organisation; 0: no limit.')
+@minValue(0)
+param writesPerSecond int = 50
+
+// ------------------------------------------------------------------------------------------------------- names
+
+var abbreviations = loadJsonContent('abbreviations.json')
+var token = toLower(uniqueString(subscription().id, environmentName, location))
+var tags = {
+  'azd-env-name': environmentName
+}
+var appName = '${abbreviations.functionApps}${token}'
+var workspaceName = '${abbreviations.operationalInsightsWorkspaces}${token}'
+var azureDomain = empty(mailDomain) || !mailDomainVerified
+var bySmtp = !empty(smtpHost)
+
+// A quota is the domain's: Azure's own takes 5 a minute and 10 an hour, one's own 30 and 100 until more is asked for. A
+// mail server's is not known here; an empty setting counts as left out.
+var firstPerMinute = azureDomain ? '5' : '30'
+var firstPerHour = azureDomain ? '10' : '100'
+var unlessSaidPerMinute = bySmtp ? '' : firstPerMinute
+var unlessSaidPerHour = bySmtp ? '' : firstPerHour
+
+resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+  name: '${abbreviations.resourceGroups}${environmentName}'
+  location: location
+  tags: tags
+}
+
+module identity 'modules/identity.bicep' = {
+  name: 'identity'
+  scope: group
+  params: {
+    name: '${abbreviations.userAssignedIdentities}${token}'
+    location: location
+    tags: tags
+  }
+}
+
+module hostStorage 'modules/host-storage.bicep' = {
+  name: 'host-storage'
+  scope: group
+  params: {
+    name: '${abbreviations.storageAccounts}host${token}'
+    location: location
+    tags: tags
+  }
+}
+
+module dataStorage 'modules/data-storage.bicep' = {
+  name: 'data-storage'
+  scope: group
+  params: {
+    name: '${abbreviations.storageAccounts}data${token}'
+    location: location
+    tags: tags
+    redundancy: dataRedundancy
+  }
+}
+
+module workspace 'modules/workspace.bicep' = {
+  name: 'workspace'
+  scope: group
+  params: {
+    name: workspaceName
+    location: location
+    tags: tags
+    retentionDays: logRetentionDays
+  }
+}
+
+module masking 'modules/masking.bicep' = {
+  name: 'masking'
+  scope: group
+  params: {
+    name: '${abbreviations.dataCollectionRules}${token}'
+    location: location
+    tags: tags
+    workspaceId: workspace.outputs.id
+  }
+}
+
+module maskedWorkspace 'modules/workspace.bicep' = {
+  name: 'masked-workspace'
+  scope: group
+  params: {
+    name: workspaceName
+    location: location
+    tags: tags
+    retentionDays: logRetentionDays
+    ruleId: masking.outputs.id
+  }
+}
+
+module insights 'modules/insights.bicep' = {
+  name: 'insights'
+  scope: group
+  params: {
+    name: '${abbreviations.insightsComponents}${token}'
+    location: location
+    tags: tags
+    workspaceId: maskedWorkspace.outputs.id
+  }
+}
+
+module alerts 'modules/alerts.bicep' = {
+  name: 'alerts'
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    actionGroupName: '${abbreviations.actionGroups}${token}'
+    email: alertEmail
+    workspaceId: maskedWorkspace.outputs.id
+    namePrefix: 'cpor-${environmentName}-'
+  }
+}
+
+module keyVault 'modules/key-vault.bicep' = {
+  name: 'key-vault'
+  scope: group
+  params: {
+    name: '${abbreviations.keyVaults}${token}'
+    location: location
+    tags: tags
+    workspaceId: maskedWorkspace.outputs.id
+  }
+}
+
+module mail 'modules/mail.bicep' = {
+  name: 'mail'
+  scope: group
+  params: {
+    name: '${abbreviations.communicationServices}${token}'
+    emailServiceName: '${abbreviations.emailServices}${token}'
+    tags: tags
+    dataLocation: mailDataLocation
+    domain: mailDomain
+    domainVerified: mailDomainVerified
+    sender: mailSender
+    senderDisplayName: mailSenderName
+  }
+}
+
+module mailEvents 'modules/mail-events.bicep' = {
+  name: 'mail-events'
+  scope: group
+  params: {
+    name: '${abbreviations.eventGridSystemTopics}${token}'
+    tags: tags
+    communicationServiceId: mail.outputs.id
+    dataAccountName: dataStorage.outputs.name
+  }
+}
+
+module roles 'modules/roles.bicep' = {
+  name: 'roles'
+  scope: group
+  params: {
+    principalId: identity.outputs.principalId
+    hostAccountName: hostStorage.outputs.name
+    dataAccountName: dataStorage.outputs.name
+    containerNames: dataStorage.outputs.containerNames
+    insightsName: insights.outputs.name
+    vaultName: keyVault.outputs.name
+    communicationServiceName: mail.outputs.name
+  }
+}
+
+module frontDoor 'modules/front-door.bicep' = if (useFrontDoor) {
+  name: 'front-door'
+  scope: group
+  params: {
+    name: '${abbreviations.frontDoorProfiles}${token}'
+    endpointName: '${abbreviations.frontDoorEndpoints}${token}'
+    tags: tags
+  }
+}
+
+var azureHost = useFrontDoor ? frontDoor.?outputs.hostName ?? '' : '${appName}.azurewebsites.net'
+var publicUrl = 'https://${empty(publicDomain) ? azureHost : publicDomain}/api'
+
+// Every setting of cpor_app/settings.py that has a meaning in the cloud; a test compares the two.
+var settings = {
+  CPOR_PUBLIC_URL: publicUrl
+  CPOR_PROGRAMME_TENANT: programmeTenant
+  CPOR_PROGRAMME_COUNTRY: programmeCountry
+  CPOR_PROGRAMME_TIME_ZONE: programmeTimeZone
+  CPOR_START_REVIEW_BUSINESS_DAYS: string(startReviewBusinessDays)
+  CPOR_DECIDE_BUSINESS_DAYS: string(decideBusinessDays)
+  CPOR_PARTNER_ANSWER_BUSINESS_DAYS: string(partnerAnswerBusinessDays)
+  CPOR_DRAFT_DAYS: string(draftDays)
+  CPOR_SAMPLE_PERCENT: string(samplePercent)
+  CPOR_DRY_RUNS_PER_HOUR: string(dryRunsPerHour)
+  CPOR_WRITES_PER_SECOND: string(writesPerSecond)
+  CPOR_TOKEN_AUDIENCE: tokenAudience
+  CPOR_LINK_SECRETS: '@Microsoft.KeyVault(SecretUri=${keyVault.outputs.linkSecretsUri})'
+  CPOR_MAIL_FROM: bySmtp ? smtpFrom : mail.outputs.fromAddress
+  CPOR_MAIL_PER_MINUTE: mailPerMinute == 0 ? unlessSaidPerMinute : string(mailPerMinute)
+  CPOR_MAIL_PER_HOUR: mailPerHour == 0 ? unlessSaidPerHour : string(mailPerHour)
+  CPOR_STORAGE__tableServiceUri: dataStorage.outputs.tableEndpoint
+  CPOR_STORAGE__queueServiceUri: dataStorage.outputs.queueEndpoint
+  CPOR_STORAGE__blobServiceUri: dataStorage.outputs.blobEndpoint
+  CPOR_STORAGE__credential: 'managedidentity'
+  CPOR_STORAGE__clientId: identity.outputs.clientId
+  FINALISE_SCHEDULE: finaliseSchedule
+  // The SDK's own spans bear keys and names of blobs.
+  AZURE_TRACING_ENABLED: 'false'
+}
+var smtpLogin = empty(smtpUsername) ? {} : {
+  CPOR_SMTP_USERNAME: smtpUsername
+  CPOR_SMTP_PASSWORD: '@Microsoft.KeyVault(SecretUri=${keyVault.outputs.smtpPasswordUri})'
+}
+var smtpServer = {
+  CPOR_SMTP_HOST: smtpHost
+  CPOR_SMTP_PORT: string(smtpPort)
+}
+var smtpSettings = bySmtp ? union(smtpServer, smtpLogin) : {}
+
+module functionApp 'modules/function-app.bicep' = {
+  name: 'function-app'
+  scope: group
+  dependsOn: [
+    roles
+  ]
+  params: {
+    name: appName
+    planName: '${abbreviations.serverFarms}${token}'
+    location: location
+    tags: tags
+    identityId: identity.outputs.id
+    identityClientId: identity.outputs.clientId
+    hostBlobEndpoint: hostStorage.outputs.blobEndpoint
+    packagesUrl: hostStorage.outputs.packagesUrl
+    insightsConnectionString: insights.outputs.connectionString
+    settings: union(settings, smtpSettings)
+    instanceMemoryMB: instanceMemoryMB
+    maximumInstanceCount: maximumInstanceCount
+    httpPerInstanceConcurrency: httpPerInstanceConcurrency
+    alwaysReady: alwaysReady
+    frontDoorId: frontDoor.?outputs.frontDoorId ?? ''
+  }
+}
+
+module frontDoorRoute 'modules/front-door-route.bicep' = if (useFrontDoor) {
+  name: 'front-door-route'
+  scope: group
+  params: {
+    profileName: frontDoor.?outputs.profileName ?? ''
+    endpointName: frontDoor.?outputs.endpointName ?? ''
+    appHostName: functionApp.outputs.hostName
+    domain: publicDomain
+  }
+}
+
+output AZURE_LOCATION string = location
+output AZURE_RESOURCE_GROUP string = group.name
+output AZURE_FUNCTION_APP_NAME string = functionApp.outputs.name
+output AZURE_KEY_VAULT_NAME string = keyVault.outputs.name
+output CPOR_PUBLIC_URL string = publicUrl
+output CPOR_MAIL_FROM string = mail.outputs.fromAddress
+output CPOR_MAIL_ENDPOINT string = mail.outputs.endpoint

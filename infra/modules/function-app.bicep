@@ -1,0 +1,172 @@
+// The app on Flex Consumption. Its settings come from main.bicep; what the platform needs besides is here.
+
+@description('Name of the app, and the first part of its host name.')
+@minLength(2)
+@maxLength(60)
+param name string
+
+@description('Name of the plan.')
+param planName string
+
+@description('Region.')
+param location string
+
+@description('Tags of every resource.')
+param tags object
+
+@description('The identity as which the app runs.')
+param identityId string
+
+@description('Its client id.')
+param identityClientId string
+
+@description('Address of the host\'s blobs.')
+param hostBlobEndpoint string
+
+@description('Address of the container that holds the deployment package.')
+param packagesUrl string
+
+@description('Where telemetry is sent.')
+param insightsConnectionString string
+
+@description('The settings of the service, as environment variables.')
+param settings object
+
+@description('Memory of an instance, in MiB.')
+param instanceMemoryMB int
+
+@description('The most instances there may be.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstanceCount int
+
+@description('HTTP requests that one instance takes at once; Python gets one where nothing is said.')
+@minValue(1)
+@maxValue(1000)
+param httpPerInstanceConcurrency int
+
+@description('Instances that are kept ready, by group: http, or function:<name>.')
+param alwaysReady array
+
+@description('The Front Door that alone may reach the app; empty: everybody may.')
+param frontDoorId string
+
+// Header and service tag together: the tag lets in every Front Door there is, the header is this one's.
+var onlyFrontDoor = [
+  {
+    name: 'front-door'
+    priority: 100
+    action: 'Allow'
+    tag: 'ServiceTag'
+    ipAddress: 'AzureFrontDoor.Backend'
+    headers: {
+      'x-azure-fdid': [
+        frontDoorId
+      ]
+    }
+  }
+]
+
+var allSettings = union(settings, {
+  AzureWebJobsStorage__blobServiceUri: hostBlobEndpoint
+  AzureWebJobsStorage__credential: 'managedidentity'
+  AzureWebJobsStorage__clientId: identityClientId
+  APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+})
+var appSettings = [
+  for setting in items(allSettings): {
+    name: setting.key
+    value: setting.value
+  }
+]
+
+resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+  name: planName
+  location: location
+  tags: tags
+  kind: 'functionapp'
+  sku: {
+    tier: 'FlexConsumption'
+    name: 'FC1'
+  }
+  properties: {
+    reserved: true
+  }
+}
+
+resource app 'Microsoft.Web/sites@2024-04-01' = {
+  name: name
+  location: location
+  tags: union(tags, { 'azd-service-name': 'api' })
+  kind: 'functionapp,linux'
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: {
+      '${identityId}': {}
+    }
+  }
+  properties: {
+    serverFarmId: plan.id
+    httpsOnly: true
+    keyVaultReferenceIdentity: identityId
+    // The admin endpoint is for the sandbox. The property is documented, and missing from the resource's schema.
+    #disable-next-line BCP037
+    functionsRuntimeAdminIsolationEnabled: true
+    functionAppConfig: {
+      runtime: {
+        name: 'python'
+        version: '3.13'
+      }
+      deployment: {
+        storage: {
+          type: 'blobContainer'
+          value: packagesUrl
+          authentication: {
+            type: 'UserAssignedIdentity'
+            userAssignedIdentityResourceId: identityId
+          }
+        }
+      }
+      scaleAndConcurrency: {
+        instanceMemoryMB: instanceMemoryMB
+        maximumInstanceCount: maximumInstanceCount
+        alwaysReady: alwaysReady
+        triggers: {
+          http: {
+            perInstanceConcurrency: httpPerInstanceConcurrency
+          }
+        }
+      }
+    }
+    siteConfig: {
+      appSettings: appSettings
+      minTlsVersion: '1.2'
+      scmMinTlsVersion: '1.2'
+      ftpsState: 'Disabled'
+      http20Enabled: true
+      ipSecurityRestrictionsDefaultAction: empty(frontDoorId) ? 'Allow' : 'Deny'
+      ipSecurityRestrictions: empty(frontDoorId) ? [] : onlyFrontDoor
+    }
+  }
+}
+
+// Nobody deploys with a password.
+resource noFtpPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+  parent: app
+  name: 'ftp'
+  properties: {
+    allow: false
+  }
+}
+
+resource noScmPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+  parent: app
+  name: 'scm'
+  properties: {
+    allow: false
+  }
+}
+
+output name string = app.name
+output hostName string = app.properties.defaultHostName

@@ -1,0 +1,32 @@
+// Application Insights over the workspace. Nobody writes to it with a key.
+
+@description('Name of the component.')
+param name string
+
+@description('Region.')
+param location string
+
+@description('Tags of every resource.')
+param tags object
+
+@description('Workspace that keeps what is sent.')
+param workspaceId string
+
+resource component 'Microsoft.Insights/components@2020-02-02' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'web'
+  properties: {
+    Application_Type: 'web'
+    WorkspaceResourceId: workspaceId
+    DisableLocalAuth: true
+    DisableIpMasking: false
+    publicNetworkAccessForIngestion: 'Enabled'
+    publicNetworkAccessForQuery: 'Enabled'
+  }
+}
+
+output id string = component.id
+output name string = component.name
+output connectionString string = component.properties.ConnectionString

@@ -1,0 +1,101 @@
+"""What a partner would tell the customer, from figures alone."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from cpor_core.rules.advice import AdviceCode, advice
+from cpor_core.rules.usage_figures import UsageRow
+
+
+def row(
+    month: int, active: int | None = None, bought: int | None = None, assigned: int | None = None, item: str = "teams"
+) -> UsageRow:
+    """Return the figures of a month."""
+    return UsageRow(
+        month=f"2026-{month:02d}",
+        item=item,
+        active_users=active,
+        available_seats=bought,
+        assigned_seats=assigned,
+        active_share=None,
+        high_water_mark=None,
+    )
+
+
+def told(*rows: UsageRow) -> list[AdviceCode]:
+    """Return what is advised."""
+    return [one.code for one in advice(rows)]
+
+
+@pytest.mark.parametrize(
+    ("bought", "assigned", "advised"),
+    [(50, 40, True), (50, 45, True), (50, 46, False), (50, 50, False), (50, 60, False), (1, 0, True), (0, 0, False)],
+)
+def test_seats_that_nobody_has(bought: int, assigned: int, advised: bool) -> None:  # noqa: FBT001 - a fact of the case
+    """From a tenth of those bought."""
+    assert told(row(11, None, bought, assigned)) == [AdviceCode.SEATS_NOT_ASSIGNED] * advised
+
+
+@pytest.mark.parametrize(
+    ("assigned", "active", "advised"),
+    [(50, 40, True), (50, 41, False), (50, 0, True), (50, 60, False), (0, 0, False)],
+)
+def test_seats_that_nobody_uses(assigned: int, active: int, advised: bool) -> None:  # noqa: FBT001 - a fact of the case
+    """From a fifth of those assigned."""
+    assert told(row(11, active, None, assigned)) == [AdviceCode.SEATS_NOT_USED] * advised
+
+
+@pytest.mark.parametrize(
+    ("active", "advised"),
+    [
+        ([40, 36], True),
+        ([40, 37], False),
+        ([40, 40, 36], True),
+        ([40, 30, 31], False),
+        ([90, 40, 39, 36], True),
+        ([30, 40, 38, 36], True),
+        ([40, 38, 37], False),
+        ([40], False),
+        ([0, 0, 0], False),
+        ([40, 40, 40], False),
+        ([1, 0], True),
+        ([], False),
+        ([40, None, 30, None], True),
+        ([None, None], False),
+    ],
+)
+def test_use_that_falls(active: Sequence[int | None], advised: bool) -> None:  # noqa: FBT001 - a fact of the case
+    """Over the last three months with figures: it never rises, and ends a tenth or more below its beginning."""
+    rows = [row(month, count) for month, count in enumerate(active, start=1)]
+
+    assert told(*rows) == [AdviceCode.USE_FALLING] * advised
+
+
+def test_advice_rests_on_the_newest_figures_that_tell() -> None:
+    """Each has them with it, as they are shown; a month without them says nothing."""
+    rows = [row(9, 60, 50, 10), row(10, 40, 50, 45), row(11, None, 50, None), row(12, 35)]
+
+    found = advice(rows)
+
+    assert [(one.code, [shown.month for shown in one.figures]) for one in found] == [
+        (AdviceCode.SEATS_NOT_ASSIGNED, ["2026-10"]),
+        (AdviceCode.USE_FALLING, ["2026-09", "2026-10", "2026-12"]),
+    ]
+    assert found[0].message == "5 of 50 seats of teams are assigned to nobody."
+    assert found[1].message == "Active users of teams fell from 60 in 2026-09 to 35 in 2026-12."
+
+
+def test_each_item_is_advised_on_by_itself() -> None:
+    """Their rows lie between each other."""
+    rows = [row(11, 10, 10, 10, "exchange"), row(11, 5, 10, 10), row(12, 9, 10, 10, "exchange"), row(12, 9, 10, 5)]
+
+    assert [(one.code, one.figures[0].item) for one in advice(rows)] == [
+        (AdviceCode.USE_FALLING, "exchange"),
+        (AdviceCode.SEATS_NOT_ASSIGNED, "teams"),
+    ]
+
+
+def test_without_figures_there_is_nothing_to_say() -> None:
+    """An association may be new."""
+    assert advice([]) == []

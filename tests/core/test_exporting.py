@@ -1,0 +1,150 @@
+"""The export: every claim that is wanted, in a table that a spreadsheet opens and never runs."""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+
+import pytest
+
+from cpor_core.errors import Refused
+from cpor_core.model.claim import Claim, Status
+from cpor_core.rules.spreadsheet import defused
+from cpor_core.use_cases import exporting
+from cpor_core.views import shown
+from tests.core.making import (
+    ADATUM,
+    ENDS_AT,
+    FABRIKAM,
+    MONDAY,
+    PARTNER_IDS,
+    SUBSCRIPTION,
+    TEAMS,
+    TENANT,
+    TERMS,
+    USAGE,
+    official,
+)
+from tests.core.making import draft as made
+from tests.core.world import World
+
+OTHER_TENANT = "bbbbbbbb-0000-4000-8000-000000000002"
+
+
+async def exported(
+    world: World, *, wanted: Callable[[Claim], bool] | None = None, tenant_id: str | None = None
+) -> Sequence[Mapping[str, str]]:
+    """Return the rows of an export, as a spreadsheet reads them."""
+    now = await world.now()
+    table = await exporting.export(world.ports, ADATUM, now, wanted=wanted, tenant_id=tenant_id)
+    assert table.startswith(b"\xef\xbb\xbf")
+    return list(csv.DictReader(table.decode("utf-8-sig").splitlines(), strict=True))
+
+
+async def test_an_export_has_every_claim_of_the_organisation(world: World) -> None:
+    """As each stands now, newest first; nobody else's."""
+    first = await world.draft()
+    world.clock.advance(timedelta(hours=1))
+    second = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    await world.draft(FABRIKAM)
+
+    rows = await exported(world)
+
+    assert [row["id"] for row in rows] == [second.claim.id, first.claim.id]
+    assert rows[1] == {
+        "id": first.claim.id,
+        "name": "Contoso adoption",
+        "status": "draft",
+        "statusReason": "",
+        "engagement": "usage-recognition-bizapps",
+        "partnerId": PARTNER_IDS[ADATUM],
+        "customerTenantId": TENANT,
+        "customerDomain": "contoso.fr",
+        "items": f"dynamics-365-sales {SUBSCRIPTION}",
+        "competing": "false",
+        "nextStepOwner": "partner",
+        "nextStepAction": "submit",
+        "nextStepDue": "2027-01-31T09:00:00Z",
+        "windowEndsAt": "",
+        "associatedSince": "",
+        "associationEndedAt": "",
+        "endReason": "",
+        "createdAt": "2026-11-02T09:00:00Z",
+        "submittedAt": "",
+        "updatedAt": "2026-11-02T09:00:00Z",
+        "customerContactName": "Anne Durand",
+        "customerContactEmail": "anne.durand@contoso.fr",
+        "technicalContactName": "",
+        "technicalContactEmail": "",
+        "partnerContactName": "Paul Petit",
+        "partnerContactEmail": "paul@adatum.example",
+    }
+    assert (rows[0]["status"], rows[0]["items"]) == (second.claim.status, "teams")
+
+
+def test_an_association_is_exported_with_its_window_and_since_when_it_is() -> None:
+    """One that the operator has entered names no contacts."""
+    case = official(made())
+    entered = case.changed(contacts=None)
+
+    row = dict(zip(exporting.COLUMNS, exporting.cells(shown(entered, ENDS_AT, TERMS)), strict=True))
+
+    assert row["windowEndsAt"] == row["associatedSince"] == "2026-11-09T23:00:00Z"
+    assert (row["associationEndedAt"], row["customerContactName"], row["partnerContactEmail"]) == ("", "", "")
+
+
+async def test_lines_end_as_spreadsheets_want_them(world: World) -> None:
+    """Without claims there is the line of the columns."""
+    table = await exporting.export(world.ports, ADATUM, MONDAY, wanted=None, tenant_id=None)
+
+    assert table.decode("utf-8-sig") == ",".join(exporting.COLUMNS) + "\r\n"
+
+
+async def test_an_export_is_narrowed(world: World) -> None:
+    """By the tenant, which the key of a claim leads to, and by what the claim says."""
+    draft = await world.draft()
+    submitted = await world.submitted(items=(TEAMS,), engagement=USAGE)
+
+    assert len(await exported(world, tenant_id=TENANT)) == 2
+    assert await exported(world, tenant_id=OTHER_TENANT) == []
+    rows = await exported(world, wanted=lambda claim: claim.status is not Status.DRAFT)
+    assert [row["id"] for row in rows] == [submitted.claim.id]
+    rows = await exported(world, wanted=lambda claim: claim.status is Status.DRAFT)
+    assert [row["id"] for row in rows] == [draft.claim.id]
+
+
+async def test_a_long_list_is_read_to_its_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it ends where a page of it does."""
+    monkeypatch.setattr(exporting, "KEYS_AT_ONCE", 2)
+    monkeypatch.setattr(exporting, "LOADED_AT_ONCE", 3)
+    for count in (1, 2, 3, 4):
+        world.clock.advance(timedelta(hours=1))
+        await world.draft()
+        assert len(await exported(world)) == count
+
+
+async def test_an_export_that_is_too_large_is_refused_before_claims_are_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the keys tell need not be read; behind a filter it is counted on the way."""
+    monkeypatch.setattr(exporting, "MOST_ROWS", 2)
+    for _ in range(3):
+        await world.draft()
+        world.clock.advance(timedelta(hours=1))
+
+    for wanted in (None, lambda _: True):
+        with pytest.raises(Refused, match="ExportTooLarge"):
+            await exported(world, wanted=wanted)
+    assert len(await exported(world, wanted=lambda claim: claim.created_at > MONDAY)) == 2
+    assert await exported(world, tenant_id=OTHER_TENANT) == []
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
+def test_a_cell_that_would_be_run_is_defused(first: str) -> None:
+    """The full-width forms are taken for the plain ones."""
+    assert defused(f"{first}cmd|' /C calc'!A0") == f"'{first}cmd|' /C calc'!A0"
+
+
+@pytest.mark.parametrize("text", ["", "Contoso", "a=b", "4782913", "'quoted", " =1+1"])
+def test_a_cell_that_is_harmless_stays_as_it_is(text: str) -> None:
+    """An apostrophe that is not needed would be seen."""
+    assert defused(text) == text

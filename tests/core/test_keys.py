@@ -1,0 +1,203 @@
+"""A key stands for one request of an organisation, whatever it is about (rulings 39)."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from cpor_core.errors import Conflict, Refused, StorageBusy
+from cpor_core.ports import KeptAnswer, KeptRequest, Keyed
+from cpor_core.use_cases.acts import Intent
+from cpor_core.use_cases.commenting import comment
+from cpor_core.use_cases.keys import ANSWERS_KEPT, LONGEST_ANSWER, TAKE_OVER_AFTER, Repeated, begin, once
+from tests.core.making import ADATUM, FABRIKAM, MICROSECOND, MONDAY, PERSON
+from tests.core.world import World
+
+KEYED = Keyed("f00d" * 16, "hash of the body", ADATUM)
+OTHER_BODY = replace(KEYED, body="hash of another body")
+DONE = KeptAnswer(200, b'{"redriven": 2}', "application/json", {"ETag": '"1"'})
+
+
+@pytest.fixture
+async def world() -> World:
+    """The service in memory."""
+    world = World()
+    await world.register()
+    return world
+
+
+class Work:
+    """Something that a request does, and how often it was done."""
+
+    def __init__(self, answer: KeptAnswer = DONE, then: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.answer = answer
+        self.then = then
+        self.times = 0
+
+    async def __call__(self) -> KeptAnswer:
+        self.times += 1
+        if self.then is not None:
+            await self.then()
+        return self.answer
+
+
+async def ask(world: World, work: Work, keyed: Keyed = KEYED) -> KeptAnswer:
+    """Send the request."""
+    return await once(world.ports, keyed, await world.now(), work)
+
+
+async def died(world: World, keyed: Keyed = KEYED, claim_id: str = "") -> KeptRequest:
+    """Take the key, and never come back."""
+    request = KeptRequest(keyed.body, claim_id, world.ports.new_id(), await world.now())
+    return await world.ports.requests.begin(keyed.organisation, keyed.key, request)
+
+
+async def test_a_repetition_gets_the_first_answer_and_nothing_is_done_again(world: World) -> None:
+    """Word for word, with its headers."""
+    work = Work()
+
+    assert await ask(world, work) == DONE
+    assert await ask(world, Work(replace(DONE, body=b"{}"))) == DONE
+    assert work.times == 1
+
+
+async def test_another_body_is_another_request(world: World) -> None:
+    """Refused while the first is kept; another organisation's key is another."""
+    await ask(world, Work())
+
+    with pytest.raises(Refused, match="IdempotencyKeyReused"):
+        await ask(world, Work(), OTHER_BODY)
+    assert await ask(world, Work(), replace(OTHER_BODY, organisation=FABRIKAM)) == DONE
+
+
+async def test_a_key_is_free_again_after_48_hours(world: World) -> None:
+    """The due row was written before the key was taken."""
+    await ask(world, Work())
+    assert world.rows.written.index("duework") < world.rows.written.index("requests")
+
+    world.clock.advance(ANSWERS_KEPT)
+    await world.sweep()
+    work = Work()
+
+    await ask(world, work, OTHER_BODY)
+    assert work.times == 1
+
+
+async def test_what_was_refused_or_failed_is_not_kept(world: World) -> None:
+    """The key is free for the mended request at once."""
+
+    async def refuse() -> None:
+        raise Refused("ClockBackwards", "Forward only.")
+
+    async def fail() -> None:
+        raise StorageBusy("busy")
+
+    for failing, kind in ((refuse, Refused), (fail, StorageBusy)):
+        with pytest.raises(kind):
+            await ask(world, Work(then=failing))
+    assert (await ask(world, Work(replace(DONE, status=400)))).status == 400
+    assert await ask(world, Work(), OTHER_BODY) == DONE
+
+
+async def test_an_answer_that_is_too_long_is_given_but_not_kept(world: World) -> None:
+    """Its repetition is done anew."""
+    long = Work(replace(DONE, body=b"x" * (LONGEST_ANSWER + 1)))
+
+    for _ in range(2):
+        assert await ask(world, long) == long.answer
+    assert long.times == 2
+
+
+async def test_while_the_first_is_running_a_repetition_waits_for_a_minute(world: World) -> None:
+    """Then it takes over; another body is refused before, and taken after."""
+    await died(world)
+
+    world.clock.advance(TAKE_OVER_AFTER - MICROSECOND)
+    with pytest.raises(Refused, match="RequestInProgress") as running:
+        await ask(world, Work())
+    with pytest.raises(Refused, match="IdempotencyKeyReused"):
+        await ask(world, Work(), OTHER_BODY)
+    world.clock.advance(MICROSECOND)
+
+    assert running.value.retry_after_seconds == 1
+    assert await ask(world, Work(), OTHER_BODY) == DONE
+
+
+async def test_of_two_who_take_over_one_waits(world: World) -> None:
+    """The row says which."""
+    await died(world)
+    world.clock.advance(TAKE_OVER_AFTER)
+
+    async def be_faster() -> None:
+        await ask(world, Work())
+
+    async with world.rows.once_after("duework", be_faster):
+        assert await ask(world, Work(replace(DONE, status=201))) == DONE
+    world.clock.advance(ANSWERS_KEPT)
+    await world.sweep()
+    await died(world)
+    world.clock.advance(TAKE_OVER_AFTER)
+
+    async def overtaken(table: str, _: object) -> None:
+        if table == "requests" and world.rows.written[-1] == "duework":
+            raise Conflict("somebody else")
+
+    request = KeptRequest(KEYED.body, "", world.ports.new_id(), await world.now())
+    await world.ports.duework.add([])
+    world.rows.before = overtaken
+    world.rows.written.append("duework")
+    with pytest.raises(Refused, match="RequestInProgress"):
+        await begin(world.ports, KEYED, request)
+
+
+async def test_whoever_was_taken_over_does_no_harm(world: World) -> None:
+    """The first goes on after its minute: its answer is given, the other's is kept."""
+    second = Work(replace(DONE, body=b"second"))
+
+    async def be_slow() -> None:
+        world.clock.advance(TAKE_OVER_AFTER + timedelta(seconds=1))
+        await ask(world, second)
+
+    async def be_slow_and_fail() -> None:
+        await be_slow()
+        raise Refused("ClockBackwards", "Forward only.")
+
+    assert await ask(world, Work(then=be_slow)) == DONE
+    assert await ask(world, Work()) == second.answer
+    other = replace(KEYED, key="beef" * 16)
+
+    async def other_is_faster() -> None:
+        world.clock.advance(TAKE_OVER_AFTER)
+        await ask(world, second, other)
+        raise Refused("ClockBackwards", "Forward only.")
+
+    with pytest.raises(Refused, match="ClockBackwards"):
+        await ask(world, Work(then=other_is_faster), other)
+    assert await ask(world, Work(), other) == second.answer
+
+
+async def test_a_key_of_one_claims_act_is_no_key_of_another_claims(world: World) -> None:
+    """Though each act is kept with its own claim."""
+    first, second = await world.draft(), await world.draft()
+    intent = Intent(keyed=KEYED)
+    await comment(world.ports, first, PERSON, MONDAY, intent)
+
+    with pytest.raises(Repeated):
+        await comment(world.ports, await world.stored(first), PERSON, MONDAY, intent)
+    with pytest.raises(Refused, match="IdempotencyKeyReused"):
+        await comment(world.ports, second, PERSON, MONDAY, replace(intent, keyed=OTHER_BODY))
+
+
+async def test_an_act_does_not_wait_for_its_double(world: World) -> None:
+    """The transaction tells them apart; one that died leaves its key to the next."""
+    case = await world.draft()
+    await died(world, claim_id=case.claim.id)
+
+    after = await comment(world.ports, case, PERSON, MONDAY, Intent(keyed=KEYED))
+
+    assert after.claim.history_length == case.claim.history_length + 1
+    await died(world, other := replace(KEYED, key="beef" * 16), case.claim.id)
+    world.clock.advance(TAKE_OVER_AFTER)
+    request = KeptRequest(other.body, "", "another act", await world.now())
+    assert (await begin(world.ports, other, request)).claim_id == case.claim.id

@@ -1,0 +1,459 @@
+"""What the partner's contact is told of, what is dropped because it is no longer true, and to whom mails go."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from itertools import product
+
+import pytest
+
+from cpor_app.adapters.rows import Delete
+from cpor_app.adapters.tables.mail_budget import MailBudgetRow
+from cpor_core.model.claim import OwedPartnerMail, PartnerMailKind, Reason, Status
+from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor, ActorKind, entry
+from cpor_core.ports import Letter
+from cpor_core.rules.mail_budget import Limits
+from cpor_core.rules.partner_mail import mail_about, owed_after
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases import reviews
+from cpor_core.use_cases.acts import NO_INTENT, act
+from cpor_core.use_cases.debts import MOST_STEPS, pay_customer, pay_partner
+from tests.core.making import (
+    ANNE,
+    DAY,
+    EXCHANGE,
+    FABRIKAM,
+    HOUR,
+    LITWARE,
+    MONDAY,
+    PERSON,
+    SHAREPOINT,
+    TEAMS,
+    USAGE,
+    answer_by,
+    awaiting,
+    draft,
+    official,
+    submitted,
+    under_review,
+)
+from tests.core.world import World
+
+Kind = PartnerMailKind
+PAUL = "paul@adatum.example"
+
+
+def told_of(made: Act, to: Status, by: Actor = PROGRAMME, reason: Reason | None = None) -> PartnerMailKind | None:
+    """Return the mail about an entry."""
+    return mail_about(
+        entry(sequence=2, at=MONDAY, actor=by, act=made, from_=None, to=to, reason=reason, previous_hash=None)
+    )
+
+
+def owes(case: Case) -> list[PartnerMailKind]:
+    """Return the kinds of what a claim owes its own partner."""
+    return [mail.kind for mail in case.claim.partner_mails if mail.to is None]
+
+
+# --- the rule ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("made", "to"), list(product(Act, Status)))
+def test_nobody_is_told_what_they_did_themselves(made: Act, to: Status) -> None:
+    """As a person, or by their software."""
+    for kind in (ActorKind.PERSON, ActorKind.APP):
+        assert told_of(made, to, Actor(kind=kind, id="x")) is None
+
+
+def test_every_kind_is_about_something_that_others_or_time_can_do() -> None:
+    """Only a competition is not an entry of the claim's own history."""
+    found = {told_of(made, to) for made, to in product(Act, Status)}
+
+    assert found - {None} == set(Kind) - {Kind.COMPETING}
+
+
+@pytest.mark.parametrize(
+    ("made", "to", "reason", "kind"),
+    [
+        (Act.INFORMATION_REQUESTED, Status.PARTNER_ACTION_REQUIRED, None, Kind.INFORMATION_REQUESTED),
+        (Act.INFORMATION_REQUESTED, Status.OFFICIAL, None, Kind.EVIDENCE_ASKED),
+        (Act.CUSTOMER_TOLD, Status.AWAITING_CUSTOMER, None, Kind.CUSTOMER_TOLD),
+        (Act.CUSTOMER_TOLD, Status.WITHDRAWN, None, None),
+        (Act.REJECTED, Status.REJECTED, Reason.LOST_ARBITRATION, Kind.REJECTED),
+        (Act.REJECTED, Status.REJECTED_FINAL, Reason.LOST_ARBITRATION, Kind.FINALLY_REJECTED),
+        (Act.FINALLY_REJECTED, Status.REJECTED_FINAL, Reason.INSUFFICIENT_EVIDENCE, Kind.FINALLY_REJECTED),
+        (Act.FINALLY_REJECTED, Status.REJECTED_FINAL, Reason.SUBSCRIPTION_ENDED, None),
+        (Act.REVOKED, Status.REJECTED, Reason.REVOKED_BY_PROGRAMME, Kind.REJECTED),
+        (Act.REVOKED, Status.ENDED, Reason.REVOKED_BY_PROGRAMME, Kind.ENDED),
+        (Act.APPROVED, Status.AWAITING_CUSTOMER, None, None),
+        (Act.REVIEW_STARTED, Status.UNDER_REVIEW, None, None),
+    ],
+)
+def test_one_act_may_be_told_by_several_mails(
+    made: Act, to: Status, reason: Reason | None, kind: PartnerMailKind | None
+) -> None:
+    """By the state to which it led; an approval is told once the customer was told."""
+    assert told_of(made, to, reason=reason) is kind
+
+
+def test_several_reasons_and_items_of_one_act_are_one_mail() -> None:
+    """With every reason, each once, under the number of the first entry."""
+    case = under_review(draft(items=(TEAMS, EXCHANGE, SHAREPOINT)))
+    struck = life.strike_items(case, PROGRAMME, MONDAY + DAY, ["teams", "exchange"], Reason.INSUFFICIENT_EVIDENCE)
+    reasons = [Reason.EVIDENCE_MISSING, Reason.PRODUCTS_MISSING]
+
+    asked = life.request_information(struck, PROGRAMME, MONDAY + DAY, reasons, answer_by=answer_by(MONDAY + 7 * DAY))
+
+    assert [(mail.kind, mail.reasons) for mail in asked.claim.partner_mails] == [
+        (Kind.ITEMS_STRUCK, (Reason.INSUFFICIENT_EVIDENCE,)),
+        (Kind.INFORMATION_REQUESTED, tuple(reasons)),
+    ]
+    assert asked.claim.partner_mails[0].number == case.claim.history_length + 1
+
+
+def test_what_is_owed_about_a_state_is_dropped_when_the_claim_leaves_it() -> None:
+    """Whoever moved it tells more, or did it themselves; what was struck stays struck."""
+    told = awaiting(draft())
+    declined = life.decline(told, ANNE, told.claim.status_since + HOUR)
+    withdrawn = life.withdraw(told, PERSON, told.claim.status_since + HOUR)
+
+    assert (owes(told), owes(declined), owes(withdrawn)) == ([Kind.CUSTOMER_TOLD], [Kind.DECLINED], [])
+
+
+def test_who_is_asked_anew_for_evidence_is_told_the_new_day_only() -> None:
+    """The former day is no longer theirs."""
+    rival = submitted(draft("b", organisation=FABRIKAM))
+    holder = official(draft())
+    holder = holder.with_slots(
+        {key: slot.with_claimant(rival.claim.id, FABRIKAM) for key, slot in holder.slots.items()}
+    )
+    at = holder.claim.status_since
+    for day in (1, 2):
+        limit = answer_by(at + 9 * DAY)
+        holder = life.request_information(holder, PROGRAMME, at + day * DAY, [Reason.EVIDENCE_MISSING], answer_by=limit)
+
+    asked = [mail for mail in holder.claim.partner_mails if mail.kind is Kind.EVIDENCE_ASKED]
+    assert [mail.since for mail in asked] == [at + 2 * DAY]
+
+
+def test_a_claim_that_names_nobody_owes_nobody() -> None:
+    """An association of the past has no partner's contact."""
+    case = draft().changed(contacts=None)
+
+    assert case.record(Act.REJECTED, PROGRAMME, MONDAY, to=Status.REJECTED).claim.partner_mails == ()
+
+
+def test_an_entry_of_which_nothing_is_told_adds_nothing() -> None:
+    """And takes away what it makes untrue."""
+    owed = (OwedPartnerMail(number=1, kind=Kind.DECLINED, since=MONDAY),)
+    made = entry(
+        sequence=2,
+        at=MONDAY,
+        actor=CLOCK,
+        act=Act.LAPSED,
+        from_=Status.DRAFT,
+        to=Status.DELETED,
+        reason=None,
+        previous_hash=None,
+    )
+
+    assert owed_after(owed, made) == ()
+
+
+# --- competition ------------------------------------------------------------------------------------------------------
+
+
+async def test_both_sides_are_told_once_that_they_compete(world: World) -> None:
+    """By debts of the challenger: the rows of the others are left alone."""
+    first = await world.submitted(items=(TEAMS, EXCHANGE), engagement=USAGE)
+    before = await world.stored(first)
+    second = await world.submitted(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
+
+    await world.rest()
+    await world.rest()
+
+    assert (await world.stored(first)).claim == before.claim
+    assert sorted((letter.kind, letter.claim.id) for letter in world.post.to_partners) == sorted(
+        [("competing", first.claim.id), ("competing", second.claim.id)]
+    )
+    assert len({letter.message_id for letter in world.post.to_partners}) == 2
+    assert (await world.stored(second)).claim.partner_mails == ()
+
+
+async def test_a_claim_that_stands_alone_tells_nobody(world: World) -> None:
+    """Nor does one beside a claim that the customer has declined."""
+    declined = await world.told(items=(TEAMS,), engagement=USAGE)
+    await world.decline(declined)
+    await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+
+    await world.rest()
+
+    assert "competing" not in world.post.news()
+
+
+async def test_an_answer_tells_only_those_beside_whom_the_claim_has_newly_come_to_stand(world: World) -> None:
+    """Who was beside it before was told before."""
+    await world.submitted(items=(TEAMS,), engagement=USAGE)
+    await world.submitted(LITWARE, items=(EXCHANGE,), engagement=USAGE)
+    case = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    now = await world.now()
+    case = await reviews.start(world.ports, await world.stored(case), now, NO_INTENT)
+    case = await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_INTENT)
+    await world.rest()
+    world.post.to_partners.clear()
+    moved = (await world.stored(case)).claim.model_copy(update={"items": (TEAMS, EXCHANGE)})
+    case = await world.ports.claims.prospect(moved)
+
+    after = life.resubmit(case, PERSON, await world.now(), start_review_by=MONDAY + 9 * DAY)
+
+    news = [mail for mail in after.claim.partner_mails if mail.kind is Kind.COMPETING]
+    assert [mail.to is None for mail in news] == [True, False]
+
+
+async def drop_the_rival(world: World, rival: Case) -> None:
+    """The one beside whom the claim stands is gone before the mail is sent."""
+    await world.withdraw(rival)
+
+
+async def lose_the_row_of_the_rival(world: World, rival: Case) -> None:
+    """The slot names a claim that is not there."""
+    await world.rows.write("claims", rival.claim.tenant_id, Delete(f"claim|{rival.claim.id}"))
+
+
+async def let_the_rival_name_nobody(world: World, rival: Case) -> None:
+    """The rival is an association of the past, of which nobody named a contact."""
+    await act(world.ports, await world.stored(rival), MONDAY, lambda current: current.changed(contacts=None))
+
+
+@pytest.mark.parametrize(
+    ("meddle", "own"), [(drop_the_rival, 0), (lose_the_row_of_the_rival, 1), (let_the_rival_name_nobody, 1)]
+)
+async def test_whom_nobody_can_tell_is_left_out(
+    world: World, meddle: Callable[[World, Case], Awaitable[None]], own: int
+) -> None:
+    """And what is over is not told to the other side either."""
+    first = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    second = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    await meddle(world, first)
+
+    await world.rest()
+
+    assert [letter.claim.id for letter in world.post.to_partners] == [second.claim.id] * own
+    assert (await world.stored(second)).claim.partner_mails == ()
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+async def asked(world: World) -> Case:
+    """Return a claim of whose partner a reviewer has asked more; nothing was delivered yet."""
+    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    now = await world.now()
+    case = await reviews.start(world.ports, case, now, NO_INTENT)
+    return await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_INTENT)
+
+
+async def test_the_queue_of_customers_leaves_the_partners_mail_to_its_own(world: World) -> None:
+    """And passes on what both were owed by one act."""
+    case = await world.told()
+    await world.decline(case)
+    world.post.to_partners.clear()
+    [message] = await world.queues.take("customer-notices", 32)
+    await world.queues.done(message)
+    assert await world.queues.take("partner-notices", 32) == []
+
+    await pay_customer(world.ports, case.claim.id, await world.now())
+
+    assert world.post.kinds()[-1] == "declineConfirmation"
+    assert world.post.news() == []
+    await world.deliver()
+    assert world.post.news() == ["declined"]
+
+
+async def test_a_claim_that_is_not_there_owes_nothing(world: World) -> None:
+    """To neither side."""
+    assert not (await pay_customer(world.ports, "nobody", MONDAY)).delayed
+    assert not (await pay_partner(world.ports, "nobody", MONDAY)).delayed
+
+
+async def test_the_mail_goes_to_the_contact_in_the_registered_language_and_zone(world: World) -> None:
+    """In English and UTC where the location is not registered any more."""
+    case = await asked(world)
+    await world.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
+
+    await world.deliver()
+
+    [letter] = world.post.to_partners
+    assert (letter.recipient.email, letter.recipient.language, letter.time_zone) == (PAUL, "en", "UTC")
+    assert (letter.happened_at, letter.reasons) == (MONDAY, (Reason.EVIDENCE_MISSING,))
+
+
+async def test_what_time_has_made_untrue_is_not_sent(world: World) -> None:
+    """The question was not answered in time: the partner is told of the rejection, written down or not."""
+    case = await asked(world)
+    world.lose_messages()
+    assert case.claim.due is not None
+    world.clock.set(case.claim.due)
+
+    await pay_partner(world.ports, case.claim.id, await world.now())
+
+    assert world.post.news() == ["rejected"]
+    assert (await world.stored(case)).claim.status is Status.REJECTED
+
+
+async def test_a_rejection_that_was_never_told_and_is_final_by_now_is_only_written_down(world: World) -> None:
+    """It could not be disputed, so that it is final is no news; it is read in the claim."""
+    case = await world.told(items=(TEAMS,), engagement=USAGE)
+    await reviews.revoke(world.ports, await world.stored(case), await world.now(), NO_INTENT)
+    world.lose_messages()
+    world.post.to_partners.clear()
+    world.clock.advance(31 * DAY)
+
+    await pay_partner(world.ports, case.claim.id, await world.now())
+
+    stored = (await world.stored(case)).claim
+    assert (stored.status, stored.partner_mails, world.post.news()) == (Status.REJECTED_FINAL, (), [])
+
+
+async def test_the_reminder_to_answer_waits_for_the_mail_system_too(world: World) -> None:
+    """It is sent when that is back."""
+    case = await asked(world)
+    await world.deliver()
+    assert case.claim.time_to_answer is not None
+    world.clock.set(case.claim.time_to_answer.reminder_at)
+    world.post.down = True
+    assert (await world.pay(case)).delayed
+
+    world.post.down = False
+    assert not (await world.pay(case)).delayed
+
+    assert world.post.news() == ["informationRequested", "answerReminder"]
+
+
+async def test_when_all_of_it_has_become_untrue_nothing_is_sent(world: World) -> None:
+    """The holder was asked for evidence, and the time for it is over."""
+    await world.official(items=(TEAMS,), engagement=USAGE)
+    holder = await world.official(LITWARE, items=(EXCHANGE,), engagement=USAGE)
+    await world.submitted(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
+    await world.rest()
+    now = await world.now()
+    await reviews.request_information(
+        world.ports, await world.stored(holder), now, [Reason.EVIDENCE_MISSING], NO_INTENT
+    )
+    world.lose_messages()
+    world.post.to_partners.clear()
+    world.clock.advance(30 * DAY)
+
+    await world.sweep()
+
+    assert "evidenceAsked" not in world.post.news()
+    assert (await world.stored(holder)).claim.partner_mails == ()
+
+
+async def test_a_mailbox_that_puts_us_off_holds_up_nobody_else(world: World) -> None:
+    """The challenger's own contact is told, the incumbent's later; after three days it is given up."""
+    await world.submitted(items=(TEAMS,), engagement=USAGE)
+    case = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    own = case.claim.id
+    refused: list[str] = []
+
+    async def put_off_the_other(letter: Letter) -> None:
+        world.post.put_off = {PAUL} if letter.claim.id != own else set()
+        refused.extend([letter.claim.id] if letter.claim.id != own else [])
+
+    world.post.on_send = put_off_the_other
+    await world.deliver()
+    assert [letter.claim.id for letter in world.post.to_partners] == [own]
+    assert [mail.to is None for mail in (await world.stored(case)).claim.partner_mails] == [False]
+
+    world.clock.advance(3 * DAY)
+    await world.sweep()
+
+    assert len(refused) > 1
+    assert (await world.stored(case)).claim.partner_mails == ()
+
+
+async def test_of_two_mails_to_a_mailbox_that_puts_us_off_the_second_waits(world: World) -> None:
+    """They are read in their order."""
+    case = await asked(world)
+    later = OwedPartnerMail(number=99, kind=Kind.ITEMS_STRUCK, since=MONDAY)
+    await act(world.ports, case, MONDAY, lambda now: now.changed(partner_mails=(*now.claim.partner_mails, later)))
+    tried: list[str] = []
+
+    async def note(letter: Letter) -> None:
+        tried.append(letter.kind)
+
+    world.post.on_send, world.post.put_off = note, {PAUL}
+    assert (await pay_partner(world.ports, case.claim.id, MONDAY)).delayed
+    assert tried == ["informationRequested"]
+
+    world.post.put_off = set()
+    await pay_partner(world.ports, case.claim.id, MONDAY)
+
+    assert world.post.news() == ["informationRequested", "itemsStruck"]
+
+
+async def test_a_mail_system_that_is_down_is_not_asked_for_the_others(world: World) -> None:
+    """It says when it wants to be asked again."""
+    case = await asked(world)
+    world.post.down, world.post.retry_after = True, 600
+
+    paid = await world.pay(case)
+
+    assert (paid.delayed, paid.not_before) == (True, MONDAY + timedelta(seconds=600))
+
+
+async def test_partners_come_last_in_the_mail_budget(world: World) -> None:
+    """A notice takes the permit that is kept for it."""
+    case = await asked(world)
+    world.ports.mail_budget._limits = Limits(per_minute=1)  # type: ignore[attr-defined]
+    assert isinstance(world.ports.mail_budget, MailBudgetRow)
+    await world.told(LITWARE)
+
+    paid = await pay_partner(world.ports, case.claim.id, await world.now())
+
+    assert paid.delayed
+    assert paid.not_before is not None
+
+
+async def test_more_mails_than_one_call_sends_are_left_to_the_next(world: World) -> None:
+    """Nothing is lost."""
+    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    mails = tuple(OwedPartnerMail(number=n, kind=Kind.ITEMS_STRUCK, since=MONDAY) for n in range(100, 101 + MOST_STEPS))
+    await act(world.ports, case, MONDAY, lambda current: current.changed(partner_mails=mails))
+
+    assert (await pay_partner(world.ports, case.claim.id, MONDAY)).delayed
+    assert not (await pay_partner(world.ports, case.claim.id, MONDAY)).delayed
+    assert world.post.news() == ["itemsStruck"] * (MOST_STEPS + 1)
+
+
+async def test_the_partner_is_told_though_a_customers_mailbox_puts_us_off(world: World) -> None:
+    """Neither side waits for the other's."""
+    case = await world.told()
+    await world.decline(case)
+    world.lose_messages()
+    world.post.put_off = {"anne.durand@contoso.fr"}
+    world.clock.advance(timedelta(minutes=3))
+
+    await world.sweep()
+
+    assert world.post.news()[-1] == "declined"
+    assert "declineConfirmation" not in world.post.kinds()
+
+
+@pytest.mark.parametrize("at", [MONDAY, MONDAY + HOUR])
+async def test_a_dispute_comes_to_stand_beside_others_again(world: World, at: datetime) -> None:
+    """Both sides are told then, whoever came first."""
+    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    world.clock.set(at)
+    case = await reviews.start(world.ports, await world.stored(case), at, NO_INTENT)
+    case = await reviews.reject(world.ports, case, at, Reason.INSUFFICIENT_EVIDENCE, NO_INTENT)
+    await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    await world.rest()
+    world.post.to_partners.clear()
+    case = (await world.stored(case)).changed(evidence=case.claim.evidence)
+
+    disputed = life.dispute(case, PERSON, await world.now(), decide_by=at + 9 * DAY)
+
+    assert owes(disputed) == [Kind.COMPETING]
+    assert {mail.to is None for mail in disputed.claim.partner_mails} == {True, False}

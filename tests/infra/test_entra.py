@@ -1,0 +1,37 @@
+"""The registration gives the tokens that the service takes, and no others."""
+
+import re
+from typing import Any
+
+from cpor_app.adapters.identity import DELEGATED_SCOPE
+from cpor_core.model.people import Role
+from tests.infra.reading import INFRA, declared
+
+FILE = INFRA / "entra" / "main.bicep"
+REGISTRATION: dict[str, Any] = declared(FILE, "resources")["registration"]["config"]
+ROLES: list[dict[str, str]] = declared(FILE, "variables")["roles"]["value"]
+GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def test_every_role_can_be_given_to_people_and_to_applications() -> None:
+    """All that the service knows, under ids of their own that never change."""
+    assert {role["value"] for role in ROLES} == set(Role)
+    assert declared(FILE, "variables")["everybody"]["value"] == ["User", "Application"]
+    assert len({role["id"] for role in ROLES}) == len(ROLES)
+    assert all(GUID.fullmatch(role["id"]) for role in ROLES)
+
+
+def test_tokens_are_of_the_version_and_with_the_claims_that_are_asked_for() -> None:
+    """v2.0, for work accounts of any tenant; an application's token says that it is one."""
+    scopes = REGISTRATION["api"]["oauth2PermissionScopes"]
+
+    assert REGISTRATION["signInAudience"] == "AzureADMultipleOrgs"
+    assert REGISTRATION["api"]["requestedAccessTokenVersion"] == 2
+    assert [scope["value"] for scope in scopes] == [DELEGATED_SCOPE]
+    assert all(GUID.fullmatch(scope["id"]) for scope in scopes)
+    assert [claim["name"] for claim in REGISTRATION["optionalClaims"]["accessToken"]] == ["idtyp"]
+
+
+def test_without_a_role_there_is_no_token() -> None:
+    """Assignment is required in the programme's tenant; others decide for theirs."""
+    assert declared(FILE, "resources")["principal"]["config"]["appRoleAssignmentRequired"] is True

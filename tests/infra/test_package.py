@@ -1,0 +1,157 @@
+"""The package that is deployed holds what runs and nothing else, and runs where nothing else is."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance.test_our_app import CALLS
+from tests.support.azurite import Azurite
+from tools import package
+
+ROOT = package.ROOT
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+RUNS = {"cpor_app", "cpor_core", "function_app.py", "host.json", ".python_packages"}
+STAYS_OUT = ("tests", "docs", "infra", "devhost", "tools")
+LIBRARY = ("azure_functions_runtime", "azurefunctions")
+PATIENCE_SECONDS = 120
+
+IN_THE_WORKER = """
+import sys
+sys.path[:0] = sys.argv[2:4]
+from tests.conformance import worker
+worker._main()
+homes = (*sys.argv[1:4], sys.base_prefix)
+files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+strangers = {name: file for name, file in files.items() if file and not file.startswith(homes)}
+assert not strangers, strangers
+assert files["cpor_app"].startswith(sys.argv[1])
+"""
+
+
+def _requirement_names(python: str) -> dict[str, str]:
+    pins = (line.partition(" ")[0].partition("==") for line in package.requirements(python))
+    return {name: version for name, _, version in pins}
+
+
+def test_what_is_left_out_is_one_plain_line_a_folder() -> None:
+    """So that nobody has to know the rules of such files, of which each tool has its own reading."""
+    lines = (ROOT / ".funcignore").read_text("utf-8").splitlines()
+
+    assert {f"/{folder}" for folder in STAYS_OUT} <= set(lines)
+
+
+def test_only_what_runs_is_deployed() -> None:
+    """Of everything that belongs to the repository; packages are put there when it is built."""
+    assert {name.split("/")[0] for name in package.files(ROOT)} <= RUNS
+    assert not [name for name in package.files(ROOT) if "__pycache__" in name or name.endswith(".pyc")]
+    assert {"host.json", "function_app.py", "cpor_app/openapi.json"} <= set(package.files(ROOT))
+
+
+def test_no_file_of_a_package_is_left_out(tmp_path: Path) -> None:
+    """A folder of theirs may have the name of one of ours."""
+    shutil.copy(ROOT / ".funcignore", tmp_path)
+    theirs = {f"{package.PACKAGES.as_posix()}/theirs/{name}/module.py" for name in (*STAYS_OUT, "dist", "node_modules")}
+    for name in theirs:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+
+    assert set(package.files(tmp_path)) == theirs
+
+
+def test_the_packages_are_those_of_the_python_that_will_run_them() -> None:
+    """Not of the one that builds: the cloud's has another major version of the Functions library."""
+    assert _requirement_names("3.13")["azure-functions"].startswith("2.")
+    assert _requirement_names("3.11")["azure-functions"].startswith("1.")
+    assert all("--hash=sha256:" in line and ";" not in line for line in package.requirements("3.13"))
+
+
+def test_the_same_files_give_the_same_package(tmp_path: Path) -> None:
+    """Byte for byte, whenever and wherever they were written."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for place, names in ((first, ("b", "a")), (second, ("a", "b"))):
+        place.mkdir()
+        shutil.copy(ROOT / ".funcignore", place)
+        for name in names:
+            (place / name).write_text(name)
+        os.utime(place / "a", (names[0] == "a", 1))
+        package.write(place, place / "made.zip")
+
+    assert (first / "made.zip").read_bytes() == (second / "made.zip").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The package, built for the Python that runs the tests, or the one that CPOR_PACKAGE names, unpacked elsewhere."""
+    given = os.environ.get("CPOR_PACKAGE")
+    if given is None and (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        pytest.skip("packages are built for Linux on x86-64, and this machine could not run one")
+    place = tmp_path_factory.mktemp("package")
+    archive = Path(given) if given else _built(place / "tree", place / "cpor.zip")
+    with zipfile.ZipFile(archive) as made:
+        made.extractall(place / "app")
+    yield place / "app"
+    shutil.rmtree(place)
+
+
+def _built(tree: Path, archive: Path) -> Path:
+    for name in (".funcignore", *package.files(ROOT)):
+        if not name.startswith(".python_packages/"):
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, tree / name)
+    package.install(tree / package.PACKAGES, HERE)
+    package.write(tree, archive)
+    shutil.rmtree(tree)
+    return archive
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Microsoft's worker library and what calls it, and nothing of the app's."""
+    place = tmp_path_factory.mktemp("bench")
+    installed = Path(next(path for path in sys.path if (Path(path) / LIBRARY[0]).is_dir()))
+    for library in LIBRARY:
+        shutil.copytree(installed / library, place / library)
+    shutil.copytree(ROOT / "devhost", place / "devhost")
+    (place / "tests" / "conformance").mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "conformance" / "worker.py", place / "tests" / "conformance")
+    return place
+
+
+def test_the_package_runs_in_microsofts_worker_library(unpacked: Path, bench: Path, azurite: Azurite) -> None:
+    """With no module but its own, the worker's and Python's: nothing of this machine's packages is in reach."""
+    example = json.loads((ROOT / "local.settings.example.json").read_text("utf-8"))["Values"]
+    settings = example | {"CPOR_STORAGE": azurite.fresh_account(), "AzureWebJobsScriptRoot": str(unpacked)}
+
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", IN_THE_WORKER, unpacked, unpacked / package.PACKAGES, bench],
+        input=json.dumps([asdict(call) for call in CALLS.values()]),
+        cwd=unpacked,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    report: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    answers = dict(zip(CALLS, report["outcomes"], strict=True))
+    assert list(report["triggers"])[-1] == "zz_not_found"
+    assert {call: answer["status"] for call, answer in answers.items() if answer["status"]} == {
+        "engagements": 200,
+        "health": 200,
+        "claims without a token": 401,
+        "an unknown path": 404,
+        "a wrong method": 405,
+    }
+    assert answers["the timer"]["error"] is None

@@ -1,0 +1,208 @@
+"""Many claims at once: sent, watched, sent again, interrupted; and all of them read out as a table."""
+
+import asyncio
+import csv
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from cpor_app.adapters.hints import CLAIM_BATCHES
+from tests.support.service import OTHER_PARTNER, PARTNER, PARTNER_ID, PUBLIC_URL, Service, claim_as_sent
+
+LINES = {"Content-Type": "application/x-ndjson"}
+ROWS, BAD = 330, frozenset(range(30, 331, 33))
+"""One in 33 is bad: 3 %."""
+
+
+def batch(rows: int = ROWS, bad: frozenset[int] = BAD, **changes: Any) -> str:
+    """Return JSON lines of claims, some of them with a partner id that is none."""
+    sent = [
+        claim_as_sent(name=f"Claim {row}", **({"partnerId": "none"} if row in bad else {}), **changes)
+        for row in range(1, rows + 1)
+    ]
+    return "".join(json.dumps(one) + "\n" for one in sent)
+
+
+async def send(service: Service, content: str, **more: Any) -> httpx.Response:
+    """Send a batch."""
+    headers = {**LINES, **more.pop("headers", {})}
+    return await service.request("POST", "/claim-batches", content=content, headers=headers, **more)
+
+
+async def seen(service: Service, sent: httpx.Response, query: str = "", **more: Any) -> Any:
+    """Return a batch as its address shows it."""
+    address = sent.headers["Operation-Location"]
+    answer = await service.request("GET", address.removeprefix(PUBLIC_URL) + query, **more)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def all_rows(service: Service, sent: httpx.Response, query: str) -> Sequence[Any]:
+    """Return all rows of a batch, following the links."""
+    page = await seen(service, sent, query)
+    rows = [*page["rows"]]
+    while "nextLink" in page:
+        page = (await service.request("GET", page["nextLink"].removeprefix(PUBLIC_URL))).json()
+        assert page["rows"]
+        rows += page["rows"]
+    return rows
+
+
+async def claims(service: Service) -> list[Any]:
+    """Return every claim of the partner."""
+    page = (await service.request("GET", "/claims?maxpagesize=1000")).json()
+    found = [*page["value"]]
+    while "nextLink" in page:
+        page = (await service.request("GET", page["nextLink"].removeprefix(PUBLIC_URL))).json()
+        found += page["value"]
+    return found
+
+
+async def changes(service: Service) -> list[Any]:
+    """Return every change that the partner's feed has told."""
+    found: list[Any] = []
+    page = (await service.request("GET", "/changes?maxpagesize=1000")).json()
+    found += page["value"]
+    return found
+
+
+async def work(service: Service, *, until: int | None = None) -> None:
+    """Let two instances share the pages, or let one deal with so many and die."""
+    if until is None:
+        await asyncio.gather(service.deliver(), service.deliver())
+        return
+    for message in await service.services.queues.take(CLAIM_BATCHES, until):
+        await service.run("process_claim_batch", message.text)
+        await service.services.queues.done(message)
+
+
+async def test_hundreds_of_claims_are_sent_at_once(service: Service) -> None:
+    """The answer comes first; then each good row is a draft, and each bad one says why it is none."""
+    sent = await send(service, batch())
+
+    assert sent.status_code == 202
+    identity = sent.headers["Operation-Location"].rpartition("/")[2]
+    nothing = {"id": identity, "status": "NotStarted", "total": ROWS, "done": 0, "failed": 0, "rows": []}
+    assert sent.json() == nothing == await seen(service, sent)
+    await work(service, until=1)
+    running = await seen(service, sent)
+    assert (running["status"], running["done"]) == ("Running", 100)
+    await work(service)
+
+    done = await seen(service, sent)
+    assert (done["status"], done["done"], done["failed"]) == ("Succeeded", ROWS, len(BAD))
+    assert [row["row"] for row in done["rows"]] == list(range(1, 51))
+    rows = await all_rows(service, sent, "?maxpagesize=120")
+    assert [row["row"] for row in rows] == list(range(1, ROWS + 1))
+    failed = await all_rows(service, sent, "?outcome=failed&maxpagesize=4")
+    assert [row["row"] for row in failed] == sorted(BAD)
+    assert {(error["code"], error["target"]) for row in failed for error in row["errors"]} == {
+        ("FieldInvalid", "partnerId")
+    }
+    created = {row["claimId"] for row in await all_rows(service, sent, "?outcome=created&maxpagesize=1000")}
+    assert created == {claim["id"] for claim in await claims(service)}
+    assert sorted(created) == sorted(change["claimId"] for change in await changes(service))
+    assert len(created) == ROWS - len(BAD)
+
+
+async def test_the_same_batch_again_changes_nothing(service: Service) -> None:
+    """Without a key it is known by what was sent, with one by the key, which stands for one batch."""
+    first, keyed = await send(service, batch(3, frozenset())), {"Idempotency-Key": "batch-1"}
+    await work(service)
+    again = await send(service, batch(3, frozenset()))
+
+    assert again.headers["Operation-Location"] == first.headers["Operation-Location"]
+    assert (again.status_code, again.json()["status"]) == (202, "Succeeded")
+    other = await send(service, batch(3, frozenset()), headers=keyed)
+    repeated = await send(service, batch(3, frozenset()), headers=keyed)
+    assert other.headers["Operation-Location"] == repeated.headers["Operation-Location"]
+    assert other.headers["Operation-Location"] != first.headers["Operation-Location"]
+    assert (repeated.status_code, repeated.headers["Repeatability-Result"]) == (202, "accepted")
+    reused = await send(service, batch(4, frozenset()), headers=keyed)
+    assert (reused.status_code, reused.json()["error"]["code"]) == (422, "IdempotencyKeyReused")
+    await work(service)
+    assert len(await claims(service)) == 6
+
+
+async def test_a_batch_goes_on_when_its_host_has_died(service: Service) -> None:
+    """Messages that it held are lost with it; the timer of the next one sends what is missing again."""
+    sent = await send(service, batch())
+    await work(service, until=1)
+    lost = await service.services.queues.take(CLAIM_BATCHES, 32)
+    assert len(lost) == 3
+    service.clock.advance(timedelta(minutes=1))
+    await service.sweep()
+    await work(service)
+
+    assert (await seen(service, sent))["status"] == "Succeeded"
+    for message in lost:  # the queue gives them to somebody again
+        await service.run("process_claim_batch", message.text)
+    assert len(await claims(service)) == len(await changes(service)) == ROWS - len(BAD)
+
+
+async def test_a_batch_is_its_organisations_own(service: Service) -> None:
+    """Another organisation's is not found, and neither is one that there never was."""
+    sent = await send(service, batch(1, frozenset()))
+    path = sent.headers["Operation-Location"].removeprefix(PUBLIC_URL)
+
+    for address, tenant in ((path, OTHER_PARTNER), ("/claim-batches/none", PARTNER)):
+        answer = await service.request("GET", address, tenant=tenant)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NotFound")
+    assert (await seen(service, sent, role="Incentives.User"))["total"] == 1
+
+
+async def test_a_batch_that_cannot_be_taken_in_is_refused_at_once(service: Service) -> None:
+    """Its form is judged before anything is kept."""
+    for content, headers, status, code in (
+        ("\n", LINES, 400, "ValidationFailed"),
+        ("{}\n" * 10_001, LINES, 413, "PayloadTooLarge"),
+        (" " * (16 * 2**20 + 1), LINES, 413, "PayloadTooLarge"),
+        ("{}", {"Content-Type": "application/json"}, 415, "UnsupportedMediaType"),
+    ):
+        answer = await service.request("POST", "/claim-batches", content=content, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    tampered = await service.request(
+        "GET", (await send(service, batch(1))).headers["Operation-Location"].removeprefix(PUBLIC_URL) + "?cursor=x"
+    )
+    assert tampered.json()["error"]["code"] == "InvalidCursor"
+
+
+async def test_a_message_that_fails_is_shown_and_put_back(service: Service) -> None:
+    """With its ids, and nothing else that somebody put into the queue."""
+    sent = await send(service, batch(1, frozenset()))
+    (message,) = await service.services.queues.take(CLAIM_BATCHES, 32)
+    failed = json.dumps({**json.loads(message.text), "email": "anne.durand@contoso.fr"})
+    await service.run("record_failed_claim_batch", failed)
+    await service.services.queues.done(message)
+
+    listed = (await service.programme("GET", "/operations/failed-messages")).json()["value"]
+    assert [(one["queue"], "anne" in json.dumps(one)) for one in listed] == [(CLAIM_BATCHES, False)]
+    assert (await service.programme("POST", "/operations/failed-messages/redrive")).status_code == 200
+    await work(service)
+    assert (await seen(service, sent))["status"] == "Succeeded"
+
+
+async def test_claims_are_exported_for_a_spreadsheet(service: Service) -> None:
+    """Nothing in it is run, letters of all languages are read, and filters narrow it as they do the list."""
+    formulas = ["=HYPERLINK(1)", "+33 1", "-1", "@SUM", "＝1+1"]
+    for name in (*formulas, "Déploiement, « Ltd »"):
+        await service.draft(name=name)
+
+    answer = await service.request("GET", "/claims/export")
+    rows = list(csv.DictReader(answer.content.decode("utf-8-sig").splitlines()))
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="claims-2026-11-02.csv"'
+    assert answer.content.startswith(b"\xef\xbb\xbfid,name,")
+    assert answer.content.count(b"\r\n") == answer.content.count(b"\n") == 7
+    assert {row["name"] for row in rows} == {*(f"'{name}" for name in formulas), "Déploiement, « Ltd »"}
+    assert {row["partnerId"] for row in rows} == {PARTNER_ID}
+    for query, count in (("status=draft", 6), ("status=official", 0), (f"partnerId={PARTNER_ID}", 6)):
+        answer = await service.request("GET", f"/claims/export?{query}")
+        assert len(answer.text.splitlines()) == 1 + count
+    answer = await service.request("GET", "/claims/export", tenant=OTHER_PARTNER)
+    assert len(answer.text.splitlines()) == 1

@@ -1,0 +1,115 @@
+"""
+Build what is deployed: one zip of the app and of every package that it needs, for the cloud's Python on Linux.
+
+    python -m tools.package [--python 3.13] [--into dist/cpor.zip]
+
+What goes in is what `.funcignore` leaves; the packages are those of `requirements.txt`, as wheels. `azd` packs the
+same files from the work tree, which is why the packages are put there, below `.python_packages`. The same files give
+the same zip, byte for byte.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from packaging.markers import Marker
+from pathspec import GitIgnoreSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+CLOUD_PYTHON = "3.13"
+PACKAGES = Path(".python_packages", "lib", "site-packages")
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+LONG_AGO = (1980, 1, 1, 0, 0, 0)
+"""The time of every file in the zip; the earliest that one can bear."""
+
+_REQUIREMENT = re.compile(r"(?P<pin>[a-z0-9-]+==[\w.]+)(?: ; (?P<marker>[^\\]+?))?(?P<hashes>(?: --hash=sha256:\S+)+)")
+
+
+def main() -> int:
+    """Install the packages into the work tree and write the zip."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--python", default=CLOUD_PYTHON, help="the Python version that will run it")
+    parser.add_argument("--into", type=Path, default=ROOT / "dist" / "cpor.zip")
+    options = parser.parse_args()
+    install(ROOT / PACKAGES, options.python)
+    write(ROOT, options.into)
+    print(f"{options.into}: {options.into.stat().st_size // 1024} KiB, for Python {options.python}")
+    return 0
+
+
+def install(target: Path, python: str) -> None:
+    """
+    Put the packages of `requirements.txt` into *target*, as wheels for Linux and that version of Python.
+
+    pip judges markers by the Python that runs it, not by the one that is asked for; so they are judged here, and pip
+    gets a list without any. Raises subprocess.CalledProcessError when one can't be had.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    wanted = target / "wanted.txt"
+    wanted.write_text("".join(f"{line}\n" for line in requirements(python)), "utf-8")
+    platforms = [option for platform in PLATFORMS for option in ("--platform", platform)]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-compile"]
+    # What is asked for is pinned with all that it needs; which Python a package wants is judged by its wheel's name.
+    exact = ["--require-hashes", "--no-deps", "--ignore-requires-python", "--only-binary=:all:"]
+    aim = ["--python-version", python, "--implementation", "cp", *platforms, "--target", str(target)]
+    subprocess.run([*pip, *exact, *aim, "-r", str(wanted)], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=True)
+    wanted.unlink()
+    shutil.rmtree(target / "bin", ignore_errors=True)  # commands of the packages, with this machine's paths in them
+
+
+def requirements(python: str) -> Iterator[str]:
+    """Yield each requirement that counts in the cloud with that version of Python, with its hashes."""
+    cloud = {
+        "implementation_name": "cpython",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+        "platform_python_implementation": "CPython",
+        "platform_system": "Linux",
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "sys_platform": "linux",
+    }
+    text = (ROOT / "requirements.txt").read_text("utf-8").replace("\\\n", " ")
+    for line in re.sub(r"[ \t]+", " ", text).splitlines():
+        found = _REQUIREMENT.match(line.strip())
+        if found and (found["marker"] is None or Marker(found["marker"]).evaluate(cloud)):
+            yield found["pin"] + found["hashes"]
+
+
+def files(root: Path) -> Sequence[str]:
+    """Return the files below *root* that are deployed, by their paths in it: those that `.funcignore` leaves."""
+    ignored = GitIgnoreSpec.from_lines((root / ".funcignore").read_text("utf-8").splitlines())
+    return sorted(_files(root, Path(), ignored))
+
+
+def _files(root: Path, folder: Path, ignored: GitIgnoreSpec) -> Iterator[str]:
+    for entry in os.scandir(root / folder):
+        path = folder / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if not ignored.match_file(f"{path.as_posix()}/"):
+                yield from _files(root, path, ignored)
+        elif not ignored.match_file(path.as_posix()):
+            yield path.as_posix()
+
+
+def write(root: Path, archive: Path) -> None:
+    """Write the zip of what is deployed of *root*."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in files(root):
+            entry = zipfile.ZipInfo(name, LONG_AGO)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            made.writestr(entry, (root / name).read_bytes())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Every mail to a partner's contact: its subject, after which history entries it is sent, and when it is dropped."""
+
+from datetime import UTC, date, datetime
+from itertools import product
+
+from cpor_app.adapters.texts import PartnerMailFacts, PartnerMailKind, Texts
+from cpor_core.model import claim
+from cpor_core.model.history import PROGRAMME, Act, entry
+from cpor_core.rules.partner_mail import SUBJECT_TO_CHANGE, mail_about
+from tools.pages.markdown import code, table
+
+_AT = datetime(2026, 11, 2, 9, tzinfo=UTC)
+_FACTS = PartnerMailFacts(
+    claim_name="Contoso adoption",
+    claim_id="…",
+    customer_domain="contoso.fr",
+    engagement_name="Modern Work and Security Usage",
+    last_day=date(2026, 11, 9),
+    happened_at=_AT,
+)
+_NO_ENTRY = {
+    PartnerMailKind.ANSWER_REMINDER: ("the business day before the last day to answer", "the answer has come"),
+    PartnerMailKind.COMPETING: (
+        "`submitted`, `resubmitted`, `disputed` of either side",
+        "one of the two no longer stands at the slot",
+    ),
+}
+_STAYS_TRUE = "–"
+
+
+def mails() -> str:
+    """Return the table of all of them, in the order in which the code names them."""
+    texts = Texts()
+    rows = []
+    for kind in PartnerMailKind:
+        after, dropped = _NO_ENTRY.get(kind) or (_acts(kind), _when_dropped(kind))
+        rows.append((code(kind.value), texts.partner_mail(kind, "en", _FACTS).subject, after, dropped))
+    return "\n".join([*table(("mail", "subject", "after", "dropped once"), rows), ""])
+
+
+def _acts(kind: PartnerMailKind) -> str:
+    """Return the acts whose entries are told by this mail, with the states to which they led where that decides."""
+    found: dict[Act, list[claim.Status]] = {}
+    for act, to in product(Act, claim.Status):
+        made = entry(sequence=1, at=_AT, actor=PROGRAMME, act=act, from_=None, to=to, reason=None, previous_hash=None)
+        if mail_about(made) == kind.value:
+            found.setdefault(act, []).append(to)
+    return ", ".join(code(act.value) + _led_to(states) for act, states in found.items())
+
+
+def _led_to(states: list[claim.Status]) -> str:
+    if len(states) == 1:
+        return f" (to {code(states[0].value)})"
+    return "" if len(states) == len(claim.Status) else " (otherwise)"
+
+
+def _when_dropped(kind: PartnerMailKind) -> str:
+    if kind is PartnerMailKind.EVIDENCE_ASKED:
+        return "the association has ended, or the last day is over"
+    return "the claim has left that state" if claim.PartnerMailKind(kind.value) in SUBJECT_TO_CHANGE else _STAYS_TRUE
