@@ -75,7 +75,7 @@ lock: $(PY_READY)  ## Compile the requirement files and the npm lock from what i
 	@npm install --package-lock-only --loglevel=error
 
 clean:  ## Remove what was installed, built and stored
-	@rm -rf .venv .venv-infra node_modules .local dist .python_packages .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov .import_linter_cache
+	@rm -rf .venv .venv-infra node_modules .local dist .python_packages .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage htmlcov .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY_READY): $(if $(PYTHON),FORCE)

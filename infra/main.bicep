@@ -330,13 +330,13 @@ module frontDoor 'modules/front-door.bicep' = if (useFrontDoor) {
   }
 }
 
-var azureHost = useFrontDoor ? frontDoor.?outputs.hostName ?? '' : '${appName}.azurewebsites.net'
+var azureHost = useFrontDoor ? (frontDoor.?outputs.hostName ?? '') : '${appName}.azurewebsites.net'
 var publicUrl = 'https://${empty(publicDomain) ? azureHost : publicDomain}/api'
 
 // Every setting of cpor_app/settings.py that has a meaning in the cloud; a test compares the two.
 var settings = {
   CPOR_PUBLIC_URL: publicUrl
-  CPOR_PROGRAMME_TENANT: programmeTenant
+  CPOR_PROGRAMME_TENANT: toLower(programmeTenant)
   CPOR_PROGRAMME_COUNTRY: programmeCountry
   CPOR_PROGRAMME_TIME_ZONE: programmeTimeZone
   CPOR_START_REVIEW_BUSINESS_DAYS: string(startReviewBusinessDays)
@@ -346,7 +346,7 @@ var settings = {
   CPOR_SAMPLE_PERCENT: string(samplePercent)
   CPOR_DRY_RUNS_PER_HOUR: string(dryRunsPerHour)
   CPOR_WRITES_PER_SECOND: string(writesPerSecond)
-  CPOR_TOKEN_AUDIENCE: tokenAudience
+  CPOR_TOKEN_AUDIENCE: toLower(tokenAudience)
   CPOR_LINK_SECRETS: '@Microsoft.KeyVault(SecretUri=${keyVault.outputs.linkSecretsUri})'
   CPOR_MAIL_FROM: bySmtp ? smtpFrom : mail.outputs.fromAddress
   CPOR_MAIL_PER_MINUTE: mailPerMinute == 0 ? unlessSaidPerMinute : string(mailPerMinute)
@@ -357,6 +357,8 @@ var settings = {
   CPOR_STORAGE__credential: 'managedidentity'
   CPOR_STORAGE__clientId: identity.outputs.clientId
   FINALISE_SCHEDULE: finaliseSchedule
+  // Time zones come from the package, so that every instance, and every machine, has the same.
+  PYTHONTZPATH: '/home/site/wwwroot/.python_packages/lib/site-packages/tzdata/zoneinfo'
   // The SDK's own spans bear keys and names of blobs.
   AZURE_TRACING_ENABLED: 'false'
 }

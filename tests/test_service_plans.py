@@ -7,7 +7,7 @@ import pytest
 
 from cpor_app.adapters.catalogue import load_catalogue, load_licensing, read_licensing
 from tools import service_plans
-from tools.service_plans import CHOICES, MADE, REFERENCE, made, main, read_choices, read_reference, undecided
+from tools.service_plans import CHOICES, MADE, REFERENCE, Reference, made, main, read_choices, read_reference, undecided
 
 PLANS = {
     "exchange": "efb87545-963c-4e0d-99df-69c6916d9eb0",
@@ -102,7 +102,7 @@ def test_spellings_and_blanks_do_not_matter() -> None:
         f"\ufeff{HEAD}A,SKU\u00a0,{sku.upper()}\u00a0, Teams1\t,{plan} ,x\nA,SKU,{sku},TEAMS1,{plan},y\n"
     )
 
-    assert (reference.plans, reference.skus) == ({plan: {"TEAMS1"}}, {sku: {"SKU"}})
+    assert reference == Reference({plan: frozenset({"TEAMS1"})}, {sku: frozenset({"SKU"})})
 
 
 def test_a_newer_copy_is_taken_in(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:

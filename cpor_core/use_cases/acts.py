@@ -218,10 +218,9 @@ async def _write_index_rows(ports: Ports, before: Case, after: Case, now: dateti
     if after.claim.id in told:
         rows.append(announcement_row(after.claim.id, now))
     cover = await _cover(ports, rows, now, intent.cover)
-    for name, rival in after.rivals.items():
-        owing = due_rows(before.rivals[name], rival, now)
-        if name in told:
-            await ports.duework.add([*owing, announcement_row(name, now)])
+    for name in sorted(told - {after.claim.id}):
+        owing = due_rows(before.rivals[name], after.rivals[name], now)
+        await ports.duework.add([*owing, announcement_row(name, now)])
     for former, claim in _changed_claims(before, after):
         position = review_position(claim)
         if position is not None and position != review_position(former):

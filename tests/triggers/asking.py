@@ -45,6 +45,7 @@ def address(line: Operation, claim_id: str, **parts: str) -> str:
         "partnerId": PARTNER_ID,
         "tenantId": CUSTOMER,
         "fileName": "sow.pdf",
+        "docsFile": "swagger-ui.css",
         "name": "main",
         "batchId": "0" * 32,
         "engagementId": "bizapps-revenue",
