@@ -5,7 +5,9 @@ from pathlib import Path
 
 import azure.functions as func
 
-from cpor_app.triggers.http import Answer, Call, not_found, operation
+from cpor_app.triggers.call import Call, not_found
+from cpor_app.triggers.http import operation
+from cpor_app.triggers.operations import Answer
 from cpor_core.errors import Fault
 from cpor_core.model.base import Value
 from cpor_core.model.catalogue import ListedEngagement

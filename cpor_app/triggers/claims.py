@@ -8,18 +8,10 @@ import azure.functions as func
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
-from cpor_app.triggers.http import (
-    PARTNER,
-    PARTNER_ADMIN,
-    PATCH_TYPES,
-    Answer,
-    Call,
-    QueryFlag,
-    admins_only_but_in_drafts,
-    operation,
-    read_object,
-    validated,
-)
+from cpor_app.triggers.call import Call, admins_only_but_in_drafts
+from cpor_app.triggers.http import operation
+from cpor_app.triggers.operations import PARTNER, PARTNER_ADMIN, PATCH_TYPES, Answer
+from cpor_app.triggers.reading import QueryFlag, read_object, validated
 from cpor_core.errors import Detail
 from cpor_core.model.base import Guid, Instant, PartnerId, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, Acknowledgements, Claim, NewClaim, Status

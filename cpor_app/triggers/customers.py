@@ -9,7 +9,10 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from cpor_app.triggers.associations import answered, association_of
-from cpor_app.triggers.http import CUSTOMER_ADMIN, Answer, Call, QueryFlag, operation, role_required
+from cpor_app.triggers.call import Call, role_required
+from cpor_app.triggers.http import operation
+from cpor_app.triggers.operations import CUSTOMER_ADMIN, Answer
+from cpor_app.triggers.reading import QueryFlag
 from cpor_core.model.base import Instant, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, Claim, ClaimedCustomer, Item, Status
 from cpor_core.model.history import ADMINISTRATOR

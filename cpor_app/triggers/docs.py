@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 import azure.functions as func
 
-from cpor_app.triggers.http import Answer, Call, not_found, operation
+from cpor_app.triggers.call import Call, not_found
+from cpor_app.triggers.http import operation
+from cpor_app.triggers.operations import Answer
 
 blueprint = func.Blueprint()
 POLICY = (

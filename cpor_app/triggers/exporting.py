@@ -2,8 +2,10 @@
 
 import azure.functions as func
 
+from cpor_app.triggers.call import Call
 from cpor_app.triggers.claims import ClaimFilters
-from cpor_app.triggers.http import PARTNER, Answer, Call, operation
+from cpor_app.triggers.http import operation
+from cpor_app.triggers.operations import PARTNER, Answer
 from cpor_core.use_cases.exporting import export
 
 blueprint = func.Blueprint()

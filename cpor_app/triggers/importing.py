@@ -2,7 +2,9 @@
 
 import azure.functions as func
 
-from cpor_app.triggers.http import OPERATOR, Answer, Call, operation
+from cpor_app.triggers.call import Call
+from cpor_app.triggers.http import operation
+from cpor_app.triggers.operations import OPERATOR, Answer
 from cpor_core.use_cases.importing import PastAssociation, import_lines
 from cpor_core.use_cases.usage import Loaded
 

@@ -4,7 +4,8 @@ import re
 
 import azure.functions as func
 
-from cpor_app.triggers.http import OPERATIONS, refuse
+from cpor_app.triggers.http import refuse
+from cpor_app.triggers.operations import OPERATIONS
 from cpor_core.errors import Refused
 
 blueprint = func.Blueprint()

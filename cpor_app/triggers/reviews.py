@@ -5,6 +5,7 @@ from typing import Annotated
 import azure.functions as func
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
+from cpor_app.triggers.call import Call
 from cpor_app.triggers.claims import (
     CommentSent,
     CommentView,
@@ -17,7 +18,9 @@ from cpor_app.triggers.claims import (
     history_page,
 )
 from cpor_app.triggers.evidence import FILE, attachment
-from cpor_app.triggers.http import PROGRAMME, REVIEWER, Answer, Call, QueryFlag, operation
+from cpor_app.triggers.http import operation
+from cpor_app.triggers.operations import PROGRAMME, REVIEWER, Answer
+from cpor_app.triggers.reading import QueryFlag
 from cpor_core.model.base import Instant, Text200, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
 from cpor_core.use_cases import reviews, submission

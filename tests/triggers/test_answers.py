@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from cpor_app import bootstrap
-from cpor_app.triggers.http import API_VERSION, SECURITY_HEADERS
+from cpor_app.triggers.operations import API_VERSION, SECURITY_HEADERS
 from cpor_app.triggers.refusals import DETAIL_CODES, ROW_CODES, STATUSES
 from cpor_core.rules.forms import LONGEST_TARGET, MOST_DETAILS
 from devhost.issuer import LocalIssuer

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cpor_app.triggers.http import Operation, read
+from cpor_app.triggers.operations import Operation
+from cpor_app.triggers.reading import read
 from cpor_core.errors import Refused
 from tests.support.service import PARTNER, PARTNER_ID, PDF, Service, claim_as_sent
 from tests.triggers.asking import ask, make_webhook, operations, shares_its_service

@@ -10,7 +10,7 @@ from openapi_spec_validator import validate
 from cpor_app.adapters import content_types
 from cpor_app.triggers.anyone import DESCRIPTION
 from cpor_app.triggers.evidence import MEDIA_TYPES
-from cpor_app.triggers.http import OPERATIONS, SECURITY_HEADERS
+from cpor_app.triggers.operations import OPERATIONS, SECURITY_HEADERS
 from cpor_app.triggers.refusals import DETAIL_CODES, STATUSES
 from tests.support import description
 from tests.support.service import Service, functions

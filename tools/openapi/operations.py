@@ -9,7 +9,8 @@ from openapi_pydantic import Link, MediaType, Parameter, Reference, RequestBody,
 from openapi_pydantic import Operation as Described
 
 from cpor_app.triggers.claims import Verdict
-from cpor_app.triggers.http import JSON, Operation, Paging
+from cpor_app.triggers.operations import JSON, Operation
+from cpor_app.triggers.reading import Paging
 from cpor_app.triggers.refusals import STATUSES
 from tools.openapi.examples import example
 from tools.openapi.schemas import Models, has_a_form

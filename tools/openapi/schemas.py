@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from cpor_app.triggers.http import Operation, Paging
+from cpor_app.triggers.operations import Operation
+from cpor_app.triggers.reading import Paging
 from tools.openapi.words import SCHEMAS, Json
 
 Mode = Literal["validation", "serialization"]

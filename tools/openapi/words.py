@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from cpor_app.triggers.http import API_VERSION
+from cpor_app.triggers.operations import API_VERSION
 from cpor_app.triggers.refusals import DETAIL_CODES, ROW_CODES, STATUSES
 
 SCHEMAS: Final = "#/components/schemas/"
