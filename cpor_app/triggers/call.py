@@ -12,7 +12,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from cpor_app.bootstrap import Services
 from cpor_app.triggers.operations import PARTNER_ADMIN, Answer, Operation
-from cpor_app.triggers.reading import Model, Paging, length_required, read, verify_http_date
+from cpor_app.triggers.reading import Model, Nothing, Paging, length_required, read, verify_http_date
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Actor, ActorKind
@@ -175,6 +175,12 @@ class Call:
                 resolution="Send the body in that form, with its Content-Type.",
             )
 
+    def nothing(self) -> None:
+        """Take a body that has nothing to say. Raises as `read`."""
+        sent = self.request.get_body() or b""
+        if sent.strip():
+            read(Nothing, sent)
+
     @property
     def media_type(self) -> str:
         """The media type of the body, without parameters."""
@@ -210,7 +216,7 @@ class Call:
 
     def keyed(self) -> Keyed | None:
         """Return the caller's idempotency key and what it is used for, both hashed. Raises `ValidationFailed`."""
-        given = self.headers.get("idempotency-key") or self.headers.get("repeatability-request-id")
+        given = self.headers.get("idempotency-key", self.headers.get("repeatability-request-id"))
         if given is None or not self.operation.keyed:
             return None
         if re.fullmatch(r"[\x21-\x7e]{1,255}", given) is None:

@@ -94,6 +94,11 @@ class Operation:
         return bool({JSON, *PATCH_TYPES} & set(self.body_types))
 
     @property
+    def takes_nothing(self) -> bool:
+        """Whether it is a POST without fields: a body, if there is one, must be an empty object."""
+        return self.method == "POST" and self.body is None
+
+    @property
     def codes(self) -> tuple[str, ...]:
         """Every code that a caller may be refused with: those of the line, and what follows from its columns."""
         follow = {
@@ -104,7 +109,7 @@ class Operation:
             ("PreconditionRequired",): self.if_match == "required",
             ("LengthRequired", "PayloadTooLarge"): self.body is not None,
             ("UnsupportedMediaType",): bool(self.body_types),
-            ("InvalidJson", "ValidationFailed"): self.takes_json,
+            ("InvalidJson", "ValidationFailed"): self.takes_json or self.takes_nothing,
             ("ValidationFailed",): self.query is not None or self.paged or self.keyed,
             ("InvalidCursor",): self.paged,
             ("IdempotencyKeyReused", "RequestInProgress"): self.keyed,

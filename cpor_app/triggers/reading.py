@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field, JsonValue, TypeAdapter, 
 
 from cpor_app.triggers.operations import DEFAULT_PAGE, LARGEST_PAGE
 from cpor_core.errors import Refused
+from cpor_core.model.base import Value
 from cpor_core.rules.forms import not_in_form
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -36,6 +37,10 @@ QueryFlag = Annotated[bool, BeforeValidator(_is_true)]
 """`true` or `false` in a query."""
 QueryNumber = Annotated[int, BeforeValidator(_in_digits)]
 """A whole number in a query."""
+
+
+class Nothing(Value):
+    """A body without fields."""
 
 
 class Paging(BaseModel):

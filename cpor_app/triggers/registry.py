@@ -304,6 +304,7 @@ async def list_failed_messages(call: Call) -> Answer:
 )
 async def redrive_failed_messages(call: Call) -> Answer:
     """Up to 1,000 at a time; each is processed again on fresh state."""
+    call.nothing()
     failures = await call.ports.failures.page(after="", limit=1000)
     for failure in failures:
         await call.ports.failures.redrive(failure)

@@ -175,9 +175,10 @@ async def delete_webhook(call: Call) -> Answer:
 )
 async def test_webhook(call: Call) -> Answer:
     """Of type `cpor.webhook.test`; signed, tried and shown like any other, whatever the webhook's `events` are."""
-    return Answer(
-        200, _delivery(await webhooks.send_test(call.ports, call.organisation, _name(call), await call.now()))
-    )
+    name = _name(call)
+    await webhooks.find(call.ports, call.organisation, name)
+    call.nothing()
+    return Answer(200, _delivery(await webhooks.send_test(call.ports, call.organisation, name, await call.now())))
 
 
 @operation(
@@ -196,6 +197,10 @@ async def test_webhook(call: Call) -> Answer:
 async def rotate_webhook_secret(call: Call) -> Answer:
     """For 24 hours the former secret signs besides, so that no event is refused meanwhile."""
     name, now = _name(call), await call.now()
+    await webhooks.find(call.ports, call.organisation, name)
+    if call.if_match is not None:
+        await webhooks.verify_version(call.ports, call.organisation, name, call.if_match)
+    call.nothing()
     return _with_secret(200, await webhooks.rotate_secret(call.ports, call.organisation, name, now, call.if_match))
 
 

@@ -283,6 +283,8 @@ class Promise(Value):
     """Names of the partners who would be replaced; the customer may know them, the partners not (rulings 24)."""
     corrected: bool = False
     """It replaces one that was mailed already, and names another last day."""
+    over: bool = False
+    """The customer is asked anew: the next promise has a number, and with it a Message-ID, of its own."""
 
 
 class TimeToAnswer(Value):

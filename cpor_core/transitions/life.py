@@ -614,7 +614,8 @@ def undo_decline(case: Case, actor: Actor, at: datetime) -> Case:
             resolution="Nothing more can be done with this request.",
         )
     takes_over_at = claim.window_ends_at
-    case = case.record(Act.UNDONE, actor, at, to=Status.AWAITING_CUSTOMER, undoable=False)
+    still_true = tuple(mail for mail in claim.mails if mail.kind is not MailKind.DECLINE_CONFIRMATION)
+    case = case.record(Act.UNDONE, actor, at, to=Status.AWAITING_CUSTOMER, undoable=False, mails=still_true)
     if case.refusals is not None:
         case = replace(case, refusals=case.refusals.without(claim.id))
     return _each_slot(
@@ -721,8 +722,18 @@ def _leave_slots(case: Case, at: datetime) -> Case:
 
 
 def _await_customer(case: Case, act: Act, actor: Actor, at: datetime) -> Case:
-    former = case.claim.promise.model_copy(update={"sending_until": None}) if case.claim.promise is not None else None
-    case = case.record(act, actor, at, to=Status.AWAITING_CUSTOMER, promise=former, opened_at=None, reminded=False)
+    """The customer is to be asked, anew if they were before: whose mail came back then is tried again (rulings 25)."""
+    former = case.claim.promise
+    case = case.record(
+        act,
+        actor,
+        at,
+        to=Status.AWAITING_CUSTOMER,
+        promise=former.model_copy(update={"sending_until": None, "over": True}) if former is not None else None,
+        recipients=tuple(recipient.model_copy(update={"failed": False}) for recipient in case.claim.recipients),
+        opened_at=None,
+        reminded=False,
+    )
     return _each_slot(case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, None))
 
 

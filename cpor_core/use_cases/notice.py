@@ -65,7 +65,7 @@ async def tell_customer(
     letters = letters_to(case.claim, NOTICE, promised.number, promised.recipients)
     sent = await send(ports, letters, allowed, now, case.claim.status_since)
     if not sent.delivered and sent.delayed is not None:
-        await act(ports, case, now, lambda current: _let_otherssend(current, promised))
+        await act(ports, case, now, lambda current: _let_others_send(current, promised))
         return delayed_by(now, sent.delayed)
     if not sent.delivered:
         return await _nobody_is_left(ports, case, promised, sent.refused, now, intent)
@@ -96,7 +96,7 @@ async def _nobody_is_left(
     return await act(ports, case, now, unreachable, intent)
 
 
-def _let_otherssend(case: Case, promised: Promise) -> Case:
+def _let_others_send(case: Case, promised: Promise) -> Case:
     """Give the promise free: whoever pays next need not wait for us."""
     if case.claim.promise != promised or case.claim.opened_at is not None:
         return case
@@ -123,7 +123,7 @@ def _promise(
     recipients = _recipients(claim, customer)
     addressed = tuple(r.number for r in recipients if not r.failed and _is_current(r, claim, customer))
     former = claim.promise
-    same = former is not None and (former.day_zero, former.ends_at, former.recipients) == (
+    same = former is not None and not former.over and (former.day_zero, former.ends_at, former.recipients) == (
         day_zero,
         deadline.ends_at,
         addressed,

@@ -338,8 +338,23 @@ async def test_a_refused_recipient_stops_the_window_before_it_opens(world: World
     assert claim.due in [row.due for row in await world.due_rows(case)]
 
 
+async def test_who_could_not_be_reached_is_asked_again_with_the_next_notice(world: World) -> None:
+    """A failure counts for the notice that it concerns (rulings 25): a mailbox can be repaired."""
+    case = await world.submitted()
+    world.post.refused.add(ANNE)
+    await world.deliver()
+    world.post.refused.clear()
+
+    await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
+    await world.deliver()
+
+    notice = next(letter for letter in world.post.sent if letter.kind == "notice")
+    assert (notice.recipient.email, notice.number) == (ANNE, 2)
+    assert (await world.stored(case)).claim.opened_at is not None
+
+
 async def test_another_contact_gets_a_fresh_notice(world: World) -> None:
-    """With the next numbers; the one who failed keeps theirs and is not written to again."""
+    """With the next numbers; who is no longer named is not written to, and counts as failed no more (rulings 25)."""
     case = await world.submitted()
     world.post.refused.add(ANNE)
     await world.deliver()
@@ -353,7 +368,8 @@ async def test_another_contact_gets_a_fresh_notice(world: World) -> None:
     case = await world.stored(case)
     letter = world.post.sent[-1]
     assert (letter.recipient.email, letter.recipient.number, letter.number) == ("bruno@contoso.fr", 2, 2)
-    assert [recipient.failed for recipient in case.claim.recipients] == [True, False]
+    assert [recipient.failed for recipient in case.claim.recipients] == [False, False]
+    assert world.post.addressed("notice") == ["bruno@contoso.fr"]
     assert ends_at(case) == datetime.fromisoformat("2026-11-10T23:00:00Z")
 
 
@@ -753,23 +769,23 @@ async def test_a_confirmation_is_sent_again_only_to_whom_it_did_not_reach(world:
     assert world.post.addressed("declineConfirmation") == [ANNE, IT]
 
 
-async def test_a_delayed_confirmation_does_not_hold_back_what_was_said_since(world: World) -> None:
-    """No, undo, no again: each is confirmed, in the order in which it can be."""
+async def test_a_no_that_was_taken_back_is_not_confirmed_any_more(world: World) -> None:
+    """No and undo while the mail system is down: nothing says that it was declined. A no after that is confirmed."""
     case = await world.told()
     world.post.down = True
     await world.decline(case)
     await world.deliver()
     await world.undo(case)
+    assert not (await world.stored(case)).claim.mails
     await world.decline(case)
     await world.deliver()
-    assert len((await world.stored(case)).claim.mails) == 2
 
     world.post.down = False
     world.clock.advance(DAY)
     await world.sweep()
 
-    assert world.post.addressed("declineConfirmation") == [ANNE, ANNE]
-    assert len({letter.message_id for letter in world.post.sent}) == 3
+    assert world.post.addressed("declineConfirmation") == [ANNE]
+    assert len({letter.message_id for letter in world.post.sent}) == 2
 
 
 async def test_closing_mails_go_only_to_those_who_were_told(world: World) -> None:
