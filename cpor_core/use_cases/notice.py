@@ -123,10 +123,15 @@ def _promise(
     recipients = _recipients(claim, customer)
     addressed = tuple(r.number for r in recipients if not r.failed and _is_current(r, claim, customer))
     former = claim.promise
-    same = former is not None and not former.over and (former.day_zero, former.ends_at, former.recipients) == (
-        day_zero,
-        deadline.ends_at,
-        addressed,
+    same = (
+        former is not None
+        and not former.over
+        and (former.day_zero, former.ends_at, former.recipients)
+        == (
+            day_zero,
+            deadline.ends_at,
+            addressed,
+        )
     )
     number = (former.number if same else former.number + 1) if former is not None else 1
     promised = Promise(
