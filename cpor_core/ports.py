@@ -4,7 +4,7 @@ What the use cases need of the world, and nothing of how it is done.
 Every port raises `Retryable` faults of `cpor_core.errors`; stores raise `Conflict` when somebody else wrote first.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -71,6 +71,15 @@ class Commit:
     answered: Answered | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TenantClaims:
+    """Everything about one customer's tenant: its claims with their slots, and the stored history of each by its id."""
+
+    tenant_id: str
+    cases: Sequence[Case]
+    histories: Mapping[str, Sequence[Entry]]
+
+
 class Claims(Protocol):
     """Claims with their slots, history, remarks and answers to keyed acts; one partition for each tenant."""
 
@@ -85,6 +94,9 @@ class Claims(Protocol):
 
     async def of_tenant(self, tenant_id: str) -> Sequence[Case]:
         """Return every claim of a tenant with its slots: two range queries of one partition."""
+
+    def tenants(self, *, after: str = "") -> AsyncIterator[TenantClaims]:
+        """Yield every tenant behind *after* that has claims, in order: a scan, for what must see everything."""
 
     async def commit(self, commit: Commit) -> Case:
         """

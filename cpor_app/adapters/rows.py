@@ -131,6 +131,14 @@ class Rows(Protocol):
         """Return the first *limit* rows with start <= key < before; one request where storage has them at hand."""
         ...
 
+    def scan(self, table: str, *, after: str = "") -> AsyncIterator[Row]:
+        """
+        Yield every row of the partitions behind *after*, in the order of partitions and keys: a request for each page.
+
+        For what must see everything, and runs rarely or in the background; no call of a user waits for it.
+        """
+        ...
+
     async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         """
         Do all of *ops*, or none: one plain call, or up to 100 in one entity-group transaction.
@@ -189,8 +197,14 @@ class AzureRows:
         if before is not None:
             conditions.append("RowKey lt @before")
             parameters["before"] = before
+        async for row in self._found(table, " and ".join(conditions), parameters, limit):
+            yield row
+
+    async def _found(
+        self, table: str, conditions: str, parameters: Mapping[str, str], limit: int | None = None
+    ) -> AsyncIterator[Row]:
         pages = self._table(table).query_entities(
-            " and ".join(conditions), parameters=parameters, results_per_page=min(limit or PAGE_ROWS, PAGE_ROWS)
+            conditions, parameters=dict(parameters), results_per_page=min(limit or PAGE_ROWS, PAGE_ROWS)
         )
         count = 0
         try:
@@ -207,6 +221,12 @@ class AzureRows:
     ) -> list[Row]:
         """Return the first *limit* rows with start <= key < before; one request where storage has them at hand."""
         return [row async for row in self.query(table, partition, start=start, before=before, limit=limit)]
+
+    async def scan(self, table: str, *, after: str = "") -> AsyncIterator[Row]:
+        """Yield every row of the partitions behind *after*, in the order of partitions and keys."""
+        verify_keys(*filter(None, (after,)))
+        async for row in self._found(table, "PartitionKey gt @after", {"after": after}):
+            yield row
 
     async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         """Do all of *ops*, or none; see `Rows.write` for what a `Conflict` may mean."""

@@ -49,6 +49,9 @@ class UnsureRows:
     ) -> list[Row]:
         return await self._rows.page(table, partition, start=start, before=before, limit=limit)
 
+    def scan(self, table: str, *, after: str = "") -> AsyncIterator[Row]:
+        return self._rows.scan(table, after=after)
+
     async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         self.writes += 1
         await self._rows.write(table, partition, *ops)

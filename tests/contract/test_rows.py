@@ -200,6 +200,22 @@ class RowsContract(ABC):
         assert await keys_of(rows.query(TABLE, "p")) == ["k1"]
         assert await keys_of(rows.query(TABLE, "nobody")) == []
 
+    async def test_a_scan_sees_every_partition_in_order(self, rows: Rows) -> None:
+        """One partition after another, each in the order of its keys; it can begin behind any of them."""
+        for partition in ("q", "p1", "p"):
+            await fill(rows, partition, ["b", "a"])
+
+        assert [(row.partition, row.key) async for row in rows.scan(TABLE)] == [
+            ("p", "a"),
+            ("p", "b"),
+            ("p1", "a"),
+            ("p1", "b"),
+            ("q", "a"),
+            ("q", "b"),
+        ]
+        assert [row.partition async for row in rows.scan(TABLE, after="p")] == ["p1", "p1", "q", "q"]
+        assert await keys_of(rows.scan(TABLE, after="q")) == []
+
     async def test_a_page_has_the_first_rows(self, rows: Rows) -> None:
         """A page is full where there are rows enough, and short at the end."""
         await fill(rows, "p", [f"{n:03}" for n in range(25)])
@@ -485,6 +501,9 @@ class TestAzureRows(RowsContract):
 
         plan.when(lambda request: request.method == "GET", empty_page())
         assert [row.key for row in await rows.page(TABLE, "p", limit=2)] == ["a", "b"]
+
+        plan.when(lambda request: request.method == "GET", empty_page())
+        assert await keys_of(rows.scan(TABLE)) == ["a", "b", "c"]
 
     @pytest.mark.parametrize("status", [500, 503])
     async def test_an_insert_whose_answer_was_lost_meets_itself(self, rows: AzureRows, plan: Plan, status: int) -> None:

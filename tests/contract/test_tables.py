@@ -56,6 +56,7 @@ from tests.doubles.memory_rows import MemoryRows
 from tests.doubles.transport import Plan
 
 A, B = claim_id("a"), claim_id("b")
+LATER = TENANT.replace("b", "c")
 QUEUE = "customer-notices"
 
 
@@ -174,6 +175,24 @@ class StoresContract(ABC):
         empty = {key: Slot(engagement=USAGE, key=key) for key in ("teams", "exchange")}
         assert read.slots == (empty if status in closed else case.slots)
         assert read.entries == ()
+
+    async def test_every_tenant_comes_with_all_that_is_known_of_its_claims(self, stores: Stores) -> None:
+        """Claims with their slots, and their histories, tenant by tenant; it can begin behind any of them."""
+        mine = await stores.write(submitted(draft("a"), automatic=True))
+        other = await stores.write(draft("b", items=(EXCHANGE,)))
+        elsewhere = await stores.write(draft(id=LATER.replace("-", "") + "a" * 20, tenant_id=LATER))
+
+        found = [tenant async for tenant in stores.claims.tenants()]
+
+        assert [(tenant.tenant_id, list(tenant.cases)) for tenant in found] == [
+            (TENANT, [mine, other]),
+            (LATER, [elsewhere]),
+        ]
+        for tenant in found:
+            for case in tenant.cases:
+                told = await stores.claims.history(case.claim.id, after=0, limit=100)
+                assert list(tenant.histories[case.claim.id]) == told
+        assert [tenant.tenant_id async for tenant in stores.claims.tenants(after=TENANT)] == [LATER]
 
     async def test_the_largest_claim_fits_its_row(self, stores: Stores) -> None:
         """Thirty items, twenty files, the longest comment of characters that nothing compresses."""

@@ -21,7 +21,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.claim import CLOSED, Claim, Status
 from cpor_core.model.history import Entry
 from cpor_core.model.slot import Refusals, Slot
-from cpor_core.ports import Answered, Commit, Remark
+from cpor_core.ports import Answered, Commit, Remark, TenantClaims
 from cpor_core.rules.identifiers import is_claim_id, tenant_of
 from cpor_core.transitions.case import REFUSALS, Case
 
@@ -71,19 +71,22 @@ class ClaimsTable:
 
     async def of_tenant(self, tenant_id: str) -> Sequence[Case]:
         """Return every claim of a tenant with its slots: two range queries of one partition."""
-        known = {
-            (slot.engagement, key): (slot, etag) async for key, slot, etag in self._slots(tenant_id, "slot|", "slot|~")
-        }
-        cases = []
-        async for row in self._rows.query(TABLE, tenant_id, start="claim|", before="claim|~"):
-            claim = Claim.model_validate_json(unpacked(row.values["document"]))
-            at = {key: known.get((claim.engagement, key)) for key in claim.slot_keys}
-            slots = {
-                key: found[0] if found else Slot(engagement=claim.engagement, key=key) for key, found in at.items()
-            }
-            seen = {claim.id: row.etag, **{key: found[1] for key, found in at.items() if found}}
-            cases.append(Case(claim, slots, seen=seen))
-        return cases
+        slots = [row async for row in self._rows.query(TABLE, tenant_id, start="slot|", before="slot|~")]
+        return _cases(
+            [row async for row in self._rows.query(TABLE, tenant_id, start="claim|", before="claim|~")], slots
+        )
+
+    async def tenants(self, *, after: str = "") -> AsyncIterator[TenantClaims]:
+        """Yield every tenant behind *after* that has claims, in order: a scan of the table."""
+        rows: list[Row] = []
+        async for row in self._rows.scan(TABLE, after=after):
+            if rows and row.partition != rows[0].partition:
+                yield _tenant(rows)
+                rows = []
+            if row.key.startswith(("claim|", "slot|", "history|")):
+                rows.append(row)
+        if rows:
+            yield _tenant(rows)
 
     async def _slots(self, tenant_id: str, first: str, last: str) -> AsyncIterator[tuple[str, Slot, str]]:
         async for row in self._rows.query(TABLE, tenant_id, start=first, before=behind(last)):
@@ -168,6 +171,33 @@ class ClaimsTable:
         return await self._rows.page(
             TABLE, tenant_of(claim_id), start=f"{prefix}{after + 1:06d}", before=f"{prefix}~", limit=limit
         )
+
+
+def _tenant(rows: Sequence[Row]) -> TenantClaims:
+    kinds: dict[str, list[Row]] = {"claim": [], "slot": [], "history": []}
+    for row in rows:
+        kinds[row.key.partition("|")[0]].append(row)
+    histories: dict[str, list[Entry]] = {}
+    for row in kinds["history"]:
+        entry = Entry.model_validate_json(unpacked(row.values["document"]))
+        histories.setdefault(row.key.split("|")[1], []).append(entry)
+    return TenantClaims(rows[0].partition, _cases(kinds["claim"], kinds["slot"]), histories)
+
+
+def _cases(claims: Sequence[Row], slots: Sequence[Row]) -> Sequence[Case]:
+    """Return claims with their slots, all of one tenant."""
+    known = {}
+    for row in slots:
+        slot = Slot.model_validate_json(unpacked(row.values["document"]))
+        known[slot.engagement, slot.key] = slot, row.etag
+    cases = []
+    for row in claims:
+        claim = Claim.model_validate_json(unpacked(row.values["document"]))
+        at = {key: known.get((claim.engagement, key)) for key in claim.slot_keys}
+        theirs = {key: found[0] if found else Slot(engagement=claim.engagement, key=key) for key, found in at.items()}
+        seen = {claim.id: row.etag, **{key: found[1] for key, found in at.items() if found}}
+        cases.append(Case(claim, theirs, seen=seen))
+    return cases
 
 
 def _instant(cell: Cell) -> datetime:
