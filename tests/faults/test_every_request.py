@@ -148,8 +148,10 @@ async def picture(made: World) -> dict[str, Any]:
                 assert hashlib.sha256(file.content).hexdigest() == evidence["sha256"]
         changes = (await made.ask("GET", "/changes?maxpagesize=1000", tenant=tenant)).json()["value"]
         assert [change["sequence"] for change in changes] == list(range(1, len(changes) + 1))
+        told: dict[str, list[tuple[str, str]]] = {}
         for change in changes:  # of each claim in order; which claim comes first may differ
-            found.setdefault(f"feed of {change['claimId']}", []).append((change["type"], change["status"]))
+            told.setdefault(change["claimId"], []).append((change["type"], change["status"]))
+        found[f"feed of {tenant}"] = sorted(told.values())
     found["reviews"] = plain((await made.ask("GET", "/reviews", **REVIEWER)).json())
     found["slots"] = plain(await made.documents("claims", "slot|"))
     found["usage"] = plain(await made.documents("usage"))

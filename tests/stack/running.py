@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAKE_RUN = ("make", "run")
 STACK = (sys.executable, "-m", "devhost.stack")
 NEVER = "0 0 0 29 2 0"  # a 29th of February that is a Sunday: not before 2032
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 150
 
 T = TypeVar("T")
 
