@@ -35,6 +35,7 @@ from cpor_app.adapters.tables.changes import ChangesTable
 from cpor_app.adapters.tables.claims import ClaimsTable
 from cpor_app.adapters.tables.duework import DueWorkTable
 from cpor_app.adapters.tables.indexes import IndexTable
+from cpor_app.adapters.tables.insight import InsightTable
 from cpor_app.adapters.tables.mail_budget import MailBudgetRow
 from cpor_app.adapters.tables.registry import RegistryTable
 from cpor_app.adapters.tables.small import DryRunsTable, FailuresTable, MailsTable, RequestsTable
@@ -151,6 +152,7 @@ def build(
         mail_budget=MailBudgetRow(rows, Limits(settings.mail_per_minute, settings.mail_per_hour), real_now=clock.real),
         hints=QueueHints(queues),
         failures=FailuresTable(rows, queues),
+        insight=InsightTable(rows),
         catalogue=catalogue,
         licensing=load_licensing,
         terms=Terms(

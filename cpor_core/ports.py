@@ -15,10 +15,12 @@ from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Claim, Reason, Recipient
 from cpor_core.model.history import Entry
+from cpor_core.model.insight import Counting, Grouping, Insight
 from cpor_core.model.licensing import Licensing
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.model.usage import MonthFigures, Receipt
 from cpor_core.model.webhook import CallOutcome, Delivery, Webhook
+from cpor_core.rules.insight import Counted
 from cpor_core.rules.mail_budget import Drawn, Urgency
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
@@ -570,6 +572,36 @@ class Failures(Protocol):
         """Put its ids back into the queue it came from, then forget it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the counting for the programme stands; `mark` is the store's, None where nothing was ever counted."""
+
+    value: Counting
+    mark: str | None = None
+
+
+class InsightStore(Protocol):
+    """What was counted of all claims, and how far the next count has come; each call is a request, but `end`."""
+
+    async def standing(self) -> Standing:
+        """Return where it stands."""
+
+    async def write(self, value: Counting, mark: str | None) -> Standing:
+        """Write where it stands over what was read as the mark. Raises `Conflict`."""
+
+    async def keep(self, value: Counting, page: Counted, mark: str | None) -> Standing:
+        """Keep a page of the count under way, the last of *value*, and write where it stands. Raises `Conflict`."""
+
+    async def page(self, value: Counting, number: int) -> Counted:
+        """Return a page of the count under way."""
+
+    async def end(self, value: Counting, insights: Sequence[Insight], mark: str | None) -> None:
+        """Show these from now on, all at once, and forget pages and what was shown before. Raises `Conflict`."""
+
+    async def shown(self, value: Counting, grouping: Grouping) -> Insight | None:
+        """Return what is shown of a grouping; None when something else is shown by now."""
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything a use case may touch."""
@@ -594,6 +626,7 @@ class Ports:
     mail_budget: MailBudget
     hints: Hints
     failures: Failures
+    insight: InsightStore
     catalogue: Catalogue
     licensing: Callable[[], Licensing]
     """Read when a feed first needs it."""

@@ -1,16 +1,18 @@
-"""The customer's page of one request, in words and as JSON."""
+"""The pages: the customer's of one request, in words and as JSON, and the programme's of all claims."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pydantic import JsonValue
 
+from cpor_app.adapters.insight_page import insight_page
 from cpor_app.adapters.links import Links
 from cpor_app.adapters.naming import engagement_name, item_names, told_of
 from cpor_app.adapters.texts import Act, ActForm, Closing, HeldAssociation, MessageKind, PageFacts, Texts
 from cpor_app.adapters.texts import Receipt as ShownReceipt
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import Claim, Item, Status
+from cpor_core.model.insight import Insight
 from cpor_core.model.people import CallerKind
 from cpor_core.model.usage import Receipt
 from cpor_core.transitions.case import Case
@@ -60,6 +62,10 @@ class Pages:
         """Return a page that says in words why the request can't be shown or done, with a link *back* where one is."""
         language = self._texts.negotiate(chosen, None, accepted)
         return self._texts.message_page(language, MESSAGES.get(code, MessageKind.TRY_LATER), back=back)
+
+    def insight(self, insights: Sequence[Insight]) -> str:
+        """Return the programme's page of what all claims say."""
+        return insight_page(self._texts, insights)
 
     def page(
         self,

@@ -494,8 +494,12 @@ class Texts:
         language = self.supported(language) or SOURCE_LANGUAGE
         return self._render("message_page/page.html", language, "UTC", kind=kind.value, back=back)
 
+    def insight_page(self, charts: Mapping[str, object]) -> str:
+        """Write the programme's page of what all claims say; in English, as the programme's people work."""
+        return self._render("insight_page/page.html", SOURCE_LANGUAGE, "UTC", **charts)
+
     def csp(self) -> str:
-        """Return the Content-Security-Policy of both pages: no script, no other host, only the one style sheet."""
+        """Return the Content-Security-Policy of every page: no script, no other host, only the one style sheet."""
         return (
             f"default-src 'none'; style-src '{self._style_hash}'; form-action 'self'; "
             "base-uri 'none'; frame-ancestors 'none'"

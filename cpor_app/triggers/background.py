@@ -17,6 +17,7 @@ from cpor_core.rules.identifiers import is_batch_id, is_claim_id
 from cpor_core.use_cases.batches import process_page
 from cpor_core.use_cases.calling import call_receivers
 from cpor_core.use_cases.debts import pay_customer, pay_partner
+from cpor_core.use_cases.insight import recount
 from cpor_core.use_cases.mailing import Paid
 from cpor_core.use_cases.sweep import sweep
 
@@ -153,6 +154,17 @@ async def finalise_uncontested(timer: func.TimerRequest) -> None:
         swept.failed,
         ", late" if timer.past_due else "",
     )
+
+
+@blueprint.function_name("recount_insight")
+@blueprint.timer_trigger(arg_name="timer", schedule="0 */5 * * * *", run_on_startup=False, use_monitor=True)
+async def recount_insight(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host binds it by its name
+    """Count all claims for the programme, each hour or when asked; what a run can't end the next one goes on with."""
+    try:
+        services = await ready()
+        await recount(services.ports, await services.ports.now())
+    except (Retryable, Conflict) as fault:
+        log.warning("insight: %s, the next run goes on", type(fault).__name__)
 
 
 def _claim_id(body: bytes) -> str:

@@ -1,5 +1,11 @@
-"""Cells that a spreadsheet shows and never runs."""
+"""Tables that a spreadsheet opens: UTF-8 with its mark, commas, CR LF; every cell is shown and never run."""
 
+import csv
+from collections.abc import Iterable
+from io import StringIO
+
+UTF8_MARK = "\ufeff"
+"""Without it Excel takes the file for one in an older code page."""
 RUN_AS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a cell must not begin with; a spreadsheet takes the full-width forms for the plain ones."""
 
@@ -7,3 +13,12 @@ RUN_AS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 def defused(text: str) -> str:
     """Return *text* as a cell: with a leading apostrophe where a spreadsheet would take it for a formula."""
     return f"'{text}" if text.startswith(RUN_AS_FORMULA) else text
+
+
+def spreadsheet(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> bytes:
+    """Return a table under the names of its columns."""
+    table = StringIO(newline="")
+    written = csv.writer(table)
+    written.writerow(columns)
+    written.writerows([defused(cell) for cell in row] for row in rows)
+    return (UTF8_MARK + table.getvalue()).encode()

@@ -1,16 +1,14 @@
-"""An organisation's claims as a table that a spreadsheet opens: UTF-8 with its mark, commas, CR LF."""
+"""An organisation's claims as a table that a spreadsheet opens."""
 
-import csv
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from io import StringIO
 
 from cpor_core.errors import Refused
 from cpor_core.model.base import rfc3339
 from cpor_core.model.claim import Claim, Contact, Item, PartnerContact
 from cpor_core.ports import IndexRow, Ports
 from cpor_core.rules.identifiers import tenant_of
-from cpor_core.rules.spreadsheet import defused
+from cpor_core.rules.spreadsheet import spreadsheet
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.listing import load_own
 from cpor_core.views import ClaimView, shown
@@ -19,8 +17,6 @@ MOST_ROWS = 50_000
 """Claims that an export holds (rulings 49)."""
 KEYS_AT_ONCE = 1_000
 LOADED_AT_ONCE = 500
-UTF8_MARK = "\ufeff"
-"""Without it Excel takes the file for one in an older code page."""
 
 
 async def export(
@@ -34,17 +30,13 @@ async def export(
     keys = await _keys(ports, organisation, tenant_id)
     if wanted is None:
         _verify_size(len(keys))
-    table = StringIO(newline="")
-    rows = csv.writer(table)
-    rows.writerow(COLUMNS)
-    count = 0
+    rows: list[tuple[str, ...]] = []
     for first in range(0, len(keys), LOADED_AT_ONCE):
         cases = await load_own(ports, organisation, keys[first : first + LOADED_AT_ONCE], now)
         found = [case for case in cases if wanted is None or wanted(settle(case, now).claim)]
-        count += len(found)
-        _verify_size(count)
-        rows.writerows(cells(shown(case, now, ports.terms)) for case in found)
-    return (UTF8_MARK + table.getvalue()).encode()
+        rows += [tuple(cells_of(shown(case, now, ports.terms))) for case in found]
+        _verify_size(len(rows))
+    return spreadsheet(COLUMNS, rows)
 
 
 async def _keys(ports: Ports, organisation: str, tenant_id: str | None) -> list[IndexRow]:
@@ -99,12 +91,8 @@ COLUMNS = (
 """What the table says of each claim."""
 
 
-def cells(claim: ClaimView) -> list[str]:
-    """Return a claim's row, each cell safe to open."""
-    return [defused(cell) for cell in _cells(claim)]
-
-
-def _cells(claim: ClaimView) -> Iterator[str]:
+def cells_of(claim: ClaimView) -> Iterator[str]:
+    """Yield what the table says of a claim."""
     yield from (claim.id, claim.name, claim.status, claim.status_reason or "", claim.engagement, claim.partner_id)
     yield from (claim.customer.tenant_id, claim.customer.domain)
     yield "; ".join(_item(item) for item in claim.items)

@@ -34,6 +34,7 @@ var tableNames = [
   'webhooks'
   'batches'
   'failures'
+  'insight'
   'settings'
 ]
 

@@ -86,7 +86,7 @@ def test_an_association_is_exported_with_its_window_and_since_when_it_is() -> No
     case = official(made())
     entered = case.changed(contacts=None)
 
-    row = dict(zip(exporting.COLUMNS, exporting.cells(shown(entered, ENDS_AT, TERMS)), strict=True))
+    row = dict(zip(exporting.COLUMNS, exporting.cells_of(shown(entered, ENDS_AT, TERMS)), strict=True))
 
     assert row["windowEndsAt"] == row["associatedSince"] == "2026-11-09T23:00:00Z"
     assert (row["associationEndedAt"], row["customerContactName"], row["partnerContactEmail"]) == ("", "", "")

@@ -39,6 +39,7 @@ from cpor_core.transitions.life import settle
 from cpor_core.use_cases import customer as customers
 from cpor_core.use_cases import debts, drafts, notice, registering, reviews, submission
 from cpor_core.use_cases.acts import NO_INTENT, Intent, act, write_down
+from cpor_core.use_cases.insight import count_now
 from cpor_core.use_cases.past import past
 from tests.core.making import (
     ACKNOWLEDGED,
@@ -58,6 +59,7 @@ from tests.core.making import (
     USAGE,
     customer,
 )
+from tests.core.test_insight import verify as verify_insight
 from tests.core.world import Meddler, World
 from tests.doubles.transport import ProcessDied
 
@@ -487,6 +489,12 @@ class Machine(RuleBasedStateMachine):
         self.attempt(registering.put_customer(self.world.ports, change, self.now))
 
     # --- what must always hold ----------------------------------------------------------------------------------------
+
+    @rule()
+    def the_programme_counts(self) -> None:
+        """What it is told is what somebody finds who counts what callers see."""
+        counted = self.run(count_now(self.world.ports, self.now))
+        self.run(verify_insight(self.world, list(self._stored()), counted))
 
     def _stored(self) -> dict[str, Case]:
         loaded = [self.run(self.world.ports.claims.load(claim)) for claim in self.ids]

@@ -19,6 +19,7 @@ TABLES = (
     "webhooks",
     "batches",
     "failures",
+    "insight",
     "settings",
 )
 LONGEST_TEXT = 16_000

@@ -1,0 +1,115 @@
+"""What all claims together tell the programme: figures, a page with charts, and a count when one is wanted."""
+
+from collections.abc import Iterator, Sequence
+
+import azure.functions as func
+from pydantic import BaseModel, Field
+from pydantic.alias_generators import to_camel
+
+from cpor_app.triggers.call import Call
+from cpor_app.triggers.http import operation
+from cpor_app.triggers.operations import JSON, OPERATOR, Answer
+from cpor_core.model.base import Instant, Value
+from cpor_core.model.insight import Figures, Grouping, Insight, Step
+from cpor_core.rules.spreadsheet import spreadsheet
+from cpor_core.use_cases import insight
+
+blueprint = func.Blueprint()
+CSV, HTML = "text/csv", "text/html"
+
+
+class GroupBy(BaseModel):
+    """By what claims are counted."""
+
+    group_by: Grouping = Field(default=Grouping.ENGAGEMENT, description="By what claims are counted.")
+
+    model_config = {"alias_generator": to_camel}
+
+
+class RecountAsked(Value):
+    """Which figures are shown until the next count has ended."""
+
+    as_of: Instant | None
+
+
+@operation(
+    blueprint,
+    name="get_insight",
+    method="GET",
+    route="insight",
+    summary="Claims and associations in figures",
+    tag="Insight",
+    roles=OPERATOR,
+    query=GroupBy,
+    answers={200: {JSON: Insight, CSV: bytes}},
+)
+async def get_insight(call: Call) -> Answer:
+    """
+    As of the last full count, which the service makes each hour: `asOf`, null before the first.
+
+    With `Accept: text/csv` the groups come as a table. Times are in hours: half of the claims, or 90 of 100, took no
+    longer. By workload or product a claim counts once for each that it names.
+    """
+    wanted = call.query(GroupBy).group_by
+    if call.services.settings.sandbox:
+        found = next(one for one in await _counted(call) if one.group_by is wanted)
+    else:
+        found = await insight.read_one(call.ports, wanted)
+    if CSV in call.headers.get("accept", "").lower():
+        disposition = f'attachment; filename="insight-by-{wanted}.csv"'
+        return Answer(200, spreadsheet(COLUMNS, map(_cells, found.value)), CSV, {"Content-Disposition": disposition})
+    return Answer(200, found)
+
+
+@operation(
+    blueprint,
+    name="get_insight_page",
+    method="GET",
+    route="insight/page",
+    summary="The same as a page with charts",
+    tag="Insight",
+    roles=OPERATOR,
+    answers={200: {HTML: str}},
+)
+async def get_insight_page(call: Call) -> Answer:
+    """Every grouping, its 20 largest groups; without script, and nothing on it comes from elsewhere."""
+    policy = {"Content-Security-Policy": call.services.pages.csp()}
+    return Answer(200, call.services.pages.insight(await _counted(call)).encode(), HTML, policy)
+
+
+@operation(
+    blueprint,
+    name="recount_insight_now",
+    method="POST",
+    route="insight/recount",
+    summary="Ask for a count now",
+    tag="Insight",
+    roles=OPERATOR,
+    answers={202: RecountAsked},
+)
+async def recount_insight_now(call: Call) -> Answer:
+    """It begins within five minutes. Until it has ended, the figures of `asOf` are shown; null where there are none."""
+    call.nothing()
+    return Answer(202, RecountAsked(as_of=await insight.ask(call.ports)))
+
+
+async def _counted(call: Call) -> Sequence[Insight]:
+    """Return every grouping; in the sandbox, where time is moved, counted at this moment (rulings 50)."""
+    if call.services.settings.sandbox:
+        return await insight.count_now(call.ports, await call.now())
+    return await insight.read(call.ports)
+
+
+PLAIN = tuple(field.alias or name for name, field in Figures.model_fields.items() if name != "steps")
+COLUMNS = (*PLAIN, *(f"{step}{what}" for step in Step for what in ("Count", "MedianHours", "P90Hours")))
+
+
+def _cells(one: Figures) -> Iterator[str]:
+    said = one.model_dump(mode="json", by_alias=True)
+    yield from (_cell(said[name]) for name in PLAIN)
+    for time in one.steps:
+        yield from (str(time.count), _cell(time.median_hours), _cell(time.p90_hours))
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,424 @@
+"""What the programme is told of all claims: the same as somebody finds who counts what callers see, one by one."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cpor_app.adapters.rows import Op
+from cpor_core.errors import Conflict
+from cpor_core.model.claim import ClaimedCustomer, NewClaim, Reason, Status
+from cpor_core.model.history import Act, Entry
+from cpor_core.model.insight import Figures, Grouping, Insight, Step
+from cpor_core.ports import Ports
+from cpor_core.rules.insight import Counted, Group, Tally, figures, resolved
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases import drafts, insight, reviews
+from cpor_core.use_cases.acts import NO_INTENT
+from cpor_core.use_cases.insight import PAGE_CLAIMS, ask, count_now, read, read_one, recount
+from cpor_core.views import ClaimView, shown
+from tests.core.making import ADATUM, EXCHANGE, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, SALES, TEAMS, USAGE, contacts
+from tests.core.world import World
+from tests.doubles.transport import ProcessDied
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+async def world() -> World:
+    """A world with partners and a customer."""
+    made = World()
+    await made.register()
+    return made
+
+
+# --- counted by somebody else -----------------------------------------------------------------------------------------
+
+Known = tuple[ClaimView, Sequence[Entry]]
+BETWEEN = {
+    "draft": ({"created"}, {"submitted"}),
+    "waitForReview": ({"submitted"}, {"reviewStarted"}),
+    "review": ({"reviewStarted"}, {"approved", "rejected"}),
+    "answer": ({"informationRequested"}, {"resubmitted"}),
+    "notice": ({"approved", "validated"}, {"customerTold"}),
+    "window": ({"customerTold"}, {"madeOfficial"}),
+    "submissionToOfficial": ({"submitted"}, {"madeOfficial"}),
+}
+
+
+async def known(world: World, claim_ids: Sequence[str]) -> list[Known]:
+    """Return what callers see of claims that are there now."""
+    now, found = await world.now(), []
+    for claim_id in claim_ids:
+        case = await world.ports.claims.load(claim_id)
+        if case is not None and (view := shown(case, now, world.ports.terms)).status is not Status.DELETED:
+            found.append((view, await world.history(case)))
+    return found
+
+
+def keys(view: ClaimView, grouping: str) -> set[str]:
+    """Return the groups to which a claim belongs."""
+    one = {
+        "engagement": view.engagement,
+        "country": "FR",
+        "partner": view.partner_id,
+        "status": view.status.value,
+        "month": view.created_at.strftime("%Y-%m"),
+    }
+    return {one[grouping]} if grouping in one else {str(item.workload or item.product) for item in view.items}
+
+
+def hours(history: Sequence[Entry], begins: set[str], ends: set[str]) -> float | None:
+    """Return how long a step took, if it was taken."""
+    last = next((n for n, e in enumerate(history) if e.act in ends and any(b.act in begins for b in history[:n])), None)
+    if last is None:
+        return None
+    first = [entry.at for entry in history[:last] if entry.act in begins][-1]
+    return (history[last].at - first) / HOUR
+
+
+def counted(claims: Sequence[Known], grouping: str, now: datetime) -> dict[str, dict[str, Any]]:
+    """Return what there is to say of each group."""
+    groups: dict[str, list[Known]] = defaultdict(list)
+    for claim in claims:
+        for key in keys(claim[0], grouping):
+            groups[key].append(claim)
+    return {key: said(group, now, key if grouping == "workload" else None) for key, group in groups.items()}
+
+
+def said(claims: Sequence[Known], now: datetime, item: str | None = None) -> dict[str, Any]:
+    """Return what there is to say of some claims."""
+    views = [view for view, _ in claims]
+    acts = [{entry.act for entry in history} for _, history in claims]
+    states = Counter(view.status.value for view in views)
+    told = sum(Act.CUSTOMER_TOLD in done or view.status == "declined" for view, done in zip(views, acts, strict=True))
+    rejected, disputed = (sum(act in done for done in acts) for act in (Act.REJECTED, Act.DISPUTED))
+    reviewed = [view for view in views if view.status in ("submitted", "underReview", "disputed")]
+    overdue = sum(view.next_step.due is not None and view.next_step.due <= now for view in reviewed)
+    steps = {}
+    for step, (begins, ends) in BETWEEN.items():
+        took = [t for _, history in claims if (t := hours(history, begins, ends)) is not None]
+        steps[step] = (len(took), *(ranked(took, share) for share in (0.5, 0.9)))
+    return {
+        "claims": len(views),
+        "associations": sum(is_official(view, item) for view in views),
+        "declined": (states["declined"], states["declined"] / told if told else None),
+        "disputed": (disputed, disputed / rejected if rejected else None),
+        "overdue": (overdue, overdue / len(reviewed) if reviewed else None),
+        "steps": steps,
+    }
+
+
+def is_official(view: ClaimView, item: str | None) -> bool:
+    """Whether a claim is an association now, of that item if one is given."""
+    if view.status != "official" or view.association is None:
+        return False
+    held = {str(one.workload or one.product) for one in view.association.items if one.ended_at is None}
+    return item is None or item in held
+
+
+def ranked(took: Sequence[float], share: float) -> float | None:
+    """Return the shortest time that is enough for that share."""
+    return sorted(took)[math.ceil(len(took) * share) - 1] if took else None
+
+
+def told(one: Figures) -> dict[str, Any]:
+    """Return what the service says of a group, to be compared."""
+    return {
+        "claims": one.claims,
+        "associations": one.associations,
+        "declined": (one.declined, one.decline_rate),
+        "disputed": (one.disputed, one.dispute_rate),
+        "overdue": (one.overdue, one.overdue_rate),
+        "steps": {time.step.value: (time.count, time.median_hours, time.p90_hours) for time in one.steps},
+    }
+
+
+def about(value: Any) -> Any:
+    """Allow for what the service leaves out: seconds, and a thousandth of a long time."""
+    match value:
+        case dict():
+            return {name: about(one) for name, one in value.items()}
+        case (int() as count, *shares):
+            return (count, *(one if one is None else pytest.approx(one, rel=2e-3, abs=0.02) for one in shares))
+        case _:
+            return value
+
+
+async def verify(world: World, claim_ids: Sequence[str], insights: Sequence[Insight]) -> None:
+    """Compare each grouping with what somebody else has counted. Raises AssertionError."""
+    now, claims = await world.now(), await known(world, claim_ids)
+    for one in insights:
+        assert {row.key: told(row) for row in one.value} == about(counted(claims, one.group_by.value, now))
+        assert one.total is not None
+        assert told(one.total) == about(said(claims, now))
+
+
+# --- a life of each kind ----------------------------------------------------------------------------------------------
+
+
+async def lives(world: World) -> list[str]:
+    """Bring claims to ends of many kinds; returns their ids."""
+    made: list[Case] = [await world.official(ADATUM)]
+    first = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    world.clock.advance(3 * HOUR)
+    first = await reviews.start(world.ports, await world.stored(first), await world.now(), NO_INTENT)
+    world.clock.advance(30 * HOUR)
+    await reviews.reject(world.ports, first, await world.now(), Reason.INSUFFICIENT_EVIDENCE, NO_INTENT)
+    made.append(first)
+    declined = await world.told(ADATUM, items=(EXCHANGE,), engagement=USAGE)
+    await world.decline(declined)
+    made += [declined, await world.draft(FABRIKAM), await world.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)]
+    world.clock.advance(timedelta(days=20))
+    return [case.claim.id for case in made]
+
+
+async def test_figures_equal_an_independent_count(world: World) -> None:
+    """By every grouping, and all together; `test_machine.py` asks the same after random lives."""
+    claims = await lives(world)
+
+    insights = await count_now(world.ports, await world.now())
+
+    await verify(world, claims, insights)
+    total = insights[0].total
+    assert total is not None
+    assert (total.claims, total.associations, total.declined, total.overdue, total.overdue_rate) == (5, 1, 1, 1, 1.0)
+    assert total.decline_rate == 0.5
+    times = {time.step: time for time in total.steps}
+    assert times[Step.REVIEW].p90_hours == pytest.approx(30, rel=1e-3)
+    assert times[Step.WAIT_FOR_REVIEW].p90_hours == 3
+    assert [one.group_by for one in insights] == list(Grouping)
+
+
+async def test_a_window_that_has_ended_counts_with_every_timer_stopped(world: World) -> None:
+    """Truth at read time: the same figures before and after the timer has written it down."""
+    case = await world.told()
+    assert case.claim.window_ends_at is not None
+    world.clock.set(case.claim.window_ends_at)
+
+    before = await count_now(world.ports, await world.now())
+    await world.sweep()
+
+    assert before == await count_now(world.ports, await world.now())
+    assert before[0].total is not None
+    assert before[0].total.associations == 1
+    assert {time.step for time in before[0].total.steps if time.count} >= {Step.WINDOW, Step.SUBMISSION_TO_OFFICIAL}
+
+
+async def test_a_draft_that_has_lapsed_is_not_counted(world: World) -> None:
+    """Nor one of which only the timer does not know yet that it has."""
+    await world.draft()
+    world.clock.advance(timedelta(days=91))
+
+    (first, *_) = await count_now(world.ports, await world.now())
+
+    assert first.total is not None
+    assert (first.total.claims, first.value) == (0, ())
+
+
+def test_a_time_is_exact_below_seventeen_hours_and_to_a_thousandth_above() -> None:
+    """So that there are few different ones, however many claims there are."""
+    assert [resolved(minutes) for minutes in (0, 1, 1023)] == [0, 1, 1023]
+    assert all(0 <= minutes - resolved(minutes) < minutes / 500 for minutes in range(1024, 600_000, 97))
+    assert len({resolved(minutes) for minutes in range(2_000_000)}) < 7_000
+
+
+@pytest.mark.parametrize(
+    ("times", "median", "p90"),
+    [
+        ({}, None, None),
+        ({60: 1}, 1.0, 1.0),
+        ({60: 1, 120: 1}, 1.0, 2.0),
+        ({0: 9, 600: 1}, 0.0, 0.0),
+        ({0: 8, 600: 2}, 0.0, 10.0),
+    ],
+)
+def test_half_of_the_claims_and_nine_of_ten_took_no_longer(
+    times: dict[int, int], median: float | None, p90: float | None
+) -> None:
+    """The shortest time that is enough for that share of them, in hours."""
+    step = next(one for one in figures("", "", Tally(minutes={Step.REVIEW: times})).steps if one.step is Step.REVIEW)
+
+    assert (step.count, step.median_hours, step.p90_hours) == (sum(times.values()), median, p90)
+
+
+# --- counting on ------------------------------------------------------------------------------------------------------
+
+
+async def spread(world: World, tenants: int) -> None:
+    """Make a draft at each of many tenants; nobody has registered them."""
+    for number in range(tenants):
+        sent = NewClaim(
+            name="Many",
+            partner_id=PARTNER_IDS[ADATUM],
+            engagement="usage-recognition-bizapps",
+            customer=ClaimedCustomer(tenant_id=f"{number:08d}-0000-4000-8000-000000000000", domain="contoso.fr"),
+            items=(SALES,),
+            contacts=contacts(),
+        )
+        await drafts.create(world.ports, ADATUM, PERSON, sent, await world.now(), None)
+
+
+async def test_a_count_is_made_once_an_hour(world: World) -> None:
+    """What it says stays until the next one has ended, and tells as of when it is."""
+    await lives(world)
+    assert await read_one(world.ports, Grouping.MONTH) == Insight(
+        as_of=None, group_by=Grouping.MONTH, total=None, value=()
+    )
+    began = await world.now()
+
+    await recount(world.ports, began)
+    assert await read(world.ports) == await count_now(world.ports, began)
+    await world.draft()
+    world.clock.set(began.replace(minute=59, second=59))
+    await recount(world.ports, await world.now())
+    assert (await read_one(world.ports, Grouping.STATUS)).as_of == began
+
+    world.clock.set(began.replace(minute=0) + HOUR)
+    await recount(world.ports, await world.now())
+    assert await read(world.ports) == await count_now(world.ports, await world.now())
+
+
+async def test_a_count_can_be_asked_for(world: World) -> None:
+    """The next run makes it, whatever the hour; once."""
+    await recount(world.ports, MONDAY)
+    await world.draft()
+    assert await ask(world.ports) == MONDAY
+
+    await recount(world.ports, MONDAY + timedelta(seconds=5))
+    await recount(world.ports, MONDAY + timedelta(seconds=10))
+
+    assert (await read_one(world.ports, Grouping.STATUS)).as_of == MONDAY + timedelta(seconds=5)
+
+
+async def test_asking_while_a_count_comes_further_is_not_lost(world: World) -> None:
+    """Who asks tries again; the count under way was begun before, so another follows it."""
+    await recount(world.ports, MONDAY)
+
+    async def another() -> None:
+        await ask(world.ports)
+
+    async with world.rows.once_before("insight", another):
+        await ask(world.ports)
+
+    assert (await world.ports.insight.standing()).value.is_asked_for
+
+
+async def test_a_count_goes_on_where_its_time_was_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page by page, in as many runs as it takes; nothing is shown before the end."""
+    monkeypatch.setattr(insight, "PAGE_CLAIMS", 2)
+    monkeypatch.setattr(insight, "TIME_LIMIT", timedelta(0))
+    await spread(world, 5)
+
+    for pages in (1, 2):
+        await recount(world.ports, MONDAY)
+        assert (await world.ports.insight.standing()).value.pages == pages
+        assert (await read_one(world.ports, Grouping.STATUS)).as_of is None
+    await recount(world.ports, MONDAY + HOUR)
+
+    found = await read_one(world.ports, Grouping.COUNTRY)
+    assert found.as_of == MONDAY
+    assert [(row.key, row.claims) for row in found.value] == [("unknown", 5)]
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_a_process_that_dies_at_any_write_is_followed_by_one_that_ends_the_count(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, done: bool
+) -> None:
+    """Before or after it is done: the figures are the same, and nothing else is left in the table."""
+    monkeypatch.setattr(insight, "PAGE_CLAIMS", 2)
+    await spread(world, 5)
+    await recount(world.ports, MONDAY - HOUR)
+    later = MONDAY + HOUR
+    expected = await count_now(world.ports, later)
+    number = 0
+    while True:
+        number += 1
+        tried = world.copied()
+        if not await dies(tried.ports, tried, number, later, done=done):
+            break
+        await recount(tried.ports, later)
+        await recount(tried.ports, later + HOUR)
+        assert [one.model_copy(update={"as_of": later}) for one in await read(tried.ports)] == list(expected)
+        assert len([row async for row in tried.rows.scan("insight")]) == len(Grouping) + 1
+    assert number > len(Grouping)
+
+
+async def dies(ports: Ports, world: World, at: int, now: datetime, *, done: bool) -> bool:
+    """Let the process die at a write of a count; returns whether there were so many."""
+    count = 0
+
+    async def die(table: str, _: Sequence[Op]) -> None:
+        nonlocal count
+        count += table == "insight"
+        if count == at:
+            raise ProcessDied("here")
+
+    world.rows.before, world.rows.after = (None, die) if done else (die, None)
+    try:
+        await recount(ports, now)
+    except ProcessDied:
+        return True
+    finally:
+        world.rows.before = world.rows.after = None
+    return False
+
+
+async def test_of_two_runs_at_once_one_ends_the_count(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other stops when it finds that somebody else has come further."""
+    monkeypatch.setattr(insight, "PAGE_CLAIMS", 2)
+    await spread(world, 3)
+
+    async def overtake() -> None:
+        await recount(world.ports, MONDAY)
+
+    with pytest.raises(Conflict):
+        async with world.rows.once_before("insight", overtake):
+            await recount(world.ports, MONDAY)
+
+    assert [row.claims for row in (await read_one(world.ports, Grouping.STATUS)).value] == [3]
+
+
+async def test_pages_that_another_run_has_ended_are_not_missed_silently(world: World) -> None:
+    """A count is never made up of half its pages."""
+    at = (await world.ports.insight.standing()).value.model_copy(update={"began": MONDAY, "pages": 1})
+
+    with pytest.raises(Conflict):
+        await world.ports.insight.page(at, 1)
+
+
+async def test_a_reader_whom_the_next_count_overtakes_reads_that_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never a mixture of two."""
+    await recount(world.ports, MONDAY)
+    await world.draft()
+    store = world.ports.insight
+    looked: Mapping[str, Any] = {"at": await store.standing()}
+    await recount(world.ports, MONDAY + HOUR)
+    answers = [looked["at"], await store.standing()]
+
+    async def standing() -> Any:
+        return answers.pop(0)
+
+    monkeypatch.setattr(store, "standing", standing)
+
+    assert [row.claims for row in (await read_one(world.ports, Grouping.STATUS)).value] == [1]
+
+
+async def test_a_page_of_claims_that_have_nothing_in_common_can_be_stored(world: World) -> None:
+    """Hundreds of partners and times, in one transaction; a tenant of many claims makes a page larger."""
+    page = Counted()
+    for number in range(6 * PAGE_CLAIMS):
+        tally = Tally(claims=1, minutes={step: {resolved(number * 7919): 1} for step in Step})
+        page.total.add(tally)
+        for grouping in Grouping:
+            page.groups[grouping][f"{number:032x}"] = Group(f"{number:0200x}", tally)
+    at = (await world.ports.insight.standing()).value.model_copy(update={"began": MONDAY, "pages": 1})
+
+    await world.ports.insight.keep(at, page, None)
+
+    assert await world.ports.insight.page(at, 1) == page
