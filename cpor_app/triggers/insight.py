@@ -56,8 +56,7 @@ async def get_insight(call: Call) -> Answer:
     else:
         found = await insight.read_one(call.ports, wanted)
     if CSV in call.headers.get("accept", "").lower():
-        disposition = f'attachment; filename="insight-by-{wanted}.csv"'
-        return Answer(200, spreadsheet(COLUMNS, map(_cells, found.value)), CSV, {"Content-Disposition": disposition})
+        return Answer(200, spreadsheet(COLUMNS, map(_cells, found.value)), CSV)
     return Answer(200, found)
 
 
@@ -90,7 +89,8 @@ async def get_insight_page(call: Call) -> Answer:
 async def recount_insight_now(call: Call) -> Answer:
     """It begins within five minutes. Until it has ended, the figures of `asOf` are shown; null where there are none."""
     call.nothing()
-    return Answer(202, RecountAsked(as_of=await insight.ask(call.ports)))
+    asked = RecountAsked(as_of=await insight.ask(call.ports))
+    return Answer(202, asked, headers={"Operation-Location": call.url("insight")})
 
 
 async def _counted(call: Call) -> Sequence[Insight]:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from cpor_app.adapters.insight_page import insight_page
 from cpor_app.adapters.texts import (
     Act,
     ActForm,
@@ -26,6 +27,9 @@ from cpor_app.adapters.texts import (
     SkippedDay,
     Texts,
 )
+from cpor_core.model.claim import Status
+from cpor_core.model.insight import Grouping, Insight, Step
+from cpor_core.rules.insight import Counted, Group, Tally, figures, in_order
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -218,6 +222,35 @@ def test_the_pages_that_refuse_are_accessible_too(site: Site, texts: Texts, visi
     assert visit.faults() == []
     assert visit.complaints == []
     assert not visit.overflows()
+
+
+def test_the_page_of_all_claims_is_accessible_and_keeps_its_policy(site: Site, texts: Texts, visit: Visit) -> None:
+    """Its charts have names, its tables can be reached and read, and what a partner calls itself is only text."""
+    counted = Counted()
+    for number in range(30):
+        tally = Tally(claims=number, associations=1, told=3, declined=1, minutes={step: {90: 1} for step in Step})
+        counted.total.add(tally)
+        for grouping in Grouping:
+            key = list(Status)[number % 12].value if grouping is Grouping.STATUS else f"key-{number}"
+            counted.groups[grouping][key] = Group(f"<script>alert({number})</script> & Söhne, Consulting", tally)
+    insights = [
+        Insight(
+            as_of=datetime(2026, 11, 20, 13, tzinfo=UTC),
+            group_by=grouping,
+            total=figures("", "", counted.total),
+            value=tuple(in_order(grouping, counted)),
+        )
+        for grouping in Grouping
+    ]
+    site.pages["/page"] = insight_page(texts, insights)
+
+    visit.page.goto(f"{site.url}/page")
+
+    assert visit.faults() == []
+    assert visit.complaints == []
+    assert visit.requests == [f"{site.url}/page"]
+    assert not visit.overflows()
+    assert visit.page.locator("svg").count() == 12
 
 
 @pytest.mark.parametrize("kind", [MailKind.NOTICE, MailKind.CLOSING])

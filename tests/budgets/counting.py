@@ -343,6 +343,11 @@ async def registry(c: Counter) -> None:
     await c.ask("list_failed_messages", "GET", "/operations/failed-messages", **OPERATOR)
     await c.ask("redrive_failed_messages", "POST", "/operations/failed-messages/redrive", "three messages", **OPERATOR)
     await c.ask("list_dry_runs", "GET", "/operations/dry-runs", **OPERATOR)
+    await c.count("recount_insight", lambda: c.service.fire("recount_insight"), "all claims of one tenant")
+    await c.count("recount_insight", lambda: c.service.fire("recount_insight"), "nothing is owed")
+    await c.ask("recount_insight_now", "POST", "/insight/recount", **OPERATOR)
+    await c.ask("get_insight", "GET", "/insight", "in the sandbox: all claims of one tenant", **OPERATOR)
+    await c.ask("get_insight_page", "GET", "/insight/page", "in the sandbox: all claims of one tenant", **OPERATOR)
 
 
 async def everybody(c: Counter) -> None:

@@ -22,7 +22,7 @@ from cpor_app.adapters.tables import TABLES
 from cpor_app.settings import Settings
 from cpor_core.errors import MailDelayed, RecipientRefused
 from devhost.config import Config
-from devhost.functions import Function, load
+from devhost.functions import Function, TimerTrigger, load
 from devhost.http_triggers import HttpTriggers
 from devhost.invocations import Invoker
 from devhost.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, LocalIssuer
@@ -138,13 +138,17 @@ class Service:
         return count
 
     async def sweep(self) -> None:
-        """Fire the timer."""
-        await self.run("finalise_uncontested", json.dumps({"IsPastDue": False, "Schedule": {}, "ScheduleStatus": None}))
+        """Fire the timer that pays what is due."""
+        await self.fire("finalise_uncontested")
+
+    async def fire(self, name: str) -> None:
+        """Fire a timer."""
+        await self.run(name, json.dumps({"IsPastDue": False, "Schedule": {}, "ScheduleStatus": None}))
 
     async def run(self, name: str, given: str) -> None:
         """Run a background function; raises AssertionError when it fails."""
         called = function(name)
-        kind = "json" if name == "finalise_uncontested" else "string"
+        kind = "json" if isinstance(called.trigger, TimerTrigger) else "string"
         metadata = {
             "Id": Datum("1", "string"),
             "PopReceipt": Datum("1", "string"),

@@ -35,6 +35,8 @@ HTTP = {
     "get_engagement": ("GET", "engagements/{engagementId}"),
     "get_evidence": ("GET", "claims/{claimId}/evidence/{fileName}"),
     "get_health": ("GET", "health"),
+    "get_insight": ("GET", "insight"),
+    "get_insight_page": ("GET", "insight/page"),
     "get_openapi": ("GET", "openapi.json"),
     "get_partner": ("GET", "partners/{partnerId}"),
     "get_review": ("GET", "reviews/{claimId}"),
@@ -63,6 +65,7 @@ HTTP = {
     "put_evidence": ("PUT", "claims/{claimId}/evidence/{fileName}"),
     "put_partner": ("PUT", "partners/{partnerId}"),
     "put_webhook": ("PUT", "webhooks/{name}"),
+    "recount_insight_now": ("POST", "insight/recount"),
     "redrive_failed_messages": ("POST", "operations/failed-messages/redrive"),
     "reject_claim": ("POST", "reviews/{claimId}/reject"),
     "replay_changes": ("POST", "webhooks/{name}/replay"),
@@ -94,7 +97,7 @@ QUEUES = {
     "record_failed_partner_notice": ("partner-notices-poison", "CPOR_STORAGE"),
     "record_mail_event": ("mail-events", "CPOR_STORAGE"),
 }
-TIMERS = {"finalise_uncontested": "%FINALISE_SCHEDULE%"}
+TIMERS = {"finalise_uncontested": "%FINALISE_SCHEDULE%", "recount_insight": "0 */5 * * * *"}
 
 
 def trigger(function: Function) -> dict[str, Any]:
@@ -122,12 +125,12 @@ def test_queue_functions_read_these_queues_over_our_own_connection() -> None:
     assert {name: (given["queueName"], given["connection"]) for name, given in served.items()} == QUEUES
 
 
-def test_timer_has_its_schedule_from_a_setting_and_does_not_run_at_start() -> None:
+def test_timers_have_their_schedules_and_do_not_run_at_start() -> None:
     """A deployment or a scale-out must not fire it; what was missed is caught up by the host's own record."""
     served = of_type("timerTrigger")
 
     assert {name: given["schedule"] for name, given in served.items()} == TIMERS
-    assert [(given["runOnStartup"], given["useMonitor"]) for given in served.values()] == [(False, True)]
+    assert {(given["runOnStartup"], given["useMonitor"]) for given in served.values()} == {(False, True)}
 
 
 @pytest.mark.parametrize("name", [name for name in HTTP if name != "zz_not_found"])

@@ -175,7 +175,7 @@ def _headers(line: Operation, status: int) -> Iterator[tuple[str, Reference]]:
         yield "Operation-Location", _reference("headers", "OperationLocation")
     if line.keyed and answer is not Verdict:
         yield "Repeatability-Result", _reference("headers", "RepeatabilityResult")
-    if isinstance(answer, Mapping) and bytes in answer.values():
+    if isinstance(answer, Mapping) and set(answer.values()) == {bytes}:
         yield "Content-Disposition", _reference("headers", "ContentDisposition")
 
 

@@ -45,6 +45,7 @@ TAGS: Final = {
     "Customer": "The page behind a mailed link; JSON when asked for.",
     "Registry": "Partners and customers, as the operator registers them.",
     "Usage": "Usage figures come in.",
+    "Insight": "What all claims together tell the programme: docs/insight.md.",
     "Operations": "What the operator looks after.",
     "Sandbox": "On a developer's machine only; elsewhere 404.",
 }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cpor_app.adapters.catalogue import load_catalogue
-from tools.pages import claim_life, errors, functions, partner_mails, settings
+from tools.pages import claim_life, errors, functions, insight, partner_mails, settings
 from tools.pages.engagements import engagements
 from tools.pages.markdown import filled
 
@@ -21,6 +21,7 @@ def made() -> Mapping[str, str]:
         "error-rows": errors.rows_table(),
         "errors-by-operation": errors.operations_table(),
         "functions": functions.functions_tables(),
+        "insight-steps": insight.steps(),
         "life-diagram": claim_life.diagram(),
         "life-table": claim_life.states_table(),
         "partner-mails": partner_mails.mails(),

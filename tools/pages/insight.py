@@ -1,0 +1,15 @@
+"""The steps of which insight tells how long they take."""
+
+from cpor_core.model.history import Act
+from cpor_core.rules.insight import STEPS
+from tools.pages.markdown import code, table
+
+
+def steps() -> str:
+    """Return the table of steps, with the acts between which each is measured."""
+    rows = ((code(step.value), _acts(begins), _acts(ends)) for step, (begins, ends) in STEPS.items())
+    return "\n".join([*table(("step", "from", "to"), rows), ""])
+
+
+def _acts(acts: frozenset[Act]) -> str:
+    return " or ".join(code(act.value) for act in Act if act in acts)
