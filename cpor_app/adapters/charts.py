@@ -15,9 +15,9 @@ def bars(title: str, measured: Sequence[tuple[str, float]]) -> str:
     import leather
     from leather import theme
 
-    theme.title_font_family = theme.axis_title_font_family = theme.tick_font_family = "sans-serif"
-    theme.title_color = theme.axis_title_color = theme.tick_color = INK
-    theme.grid_color, theme.zero_color, theme.background_color = LINES, INK, "#ffffff"
+    theme.title_font_family = theme.tick_font_family = "sans-serif"
+    theme.title_color = theme.label_color = theme.zero_color = INK
+    theme.tick_color, theme.background_color = LINES, "#ffffff"
     chart = leather.Chart(title)
     chart.add_x_scale(0, max(1, *(value for _, value in measured)))
     chart.add_bars([(value, name) for name, value in measured], fill_color=BARS)
