@@ -45,7 +45,7 @@ from cpor_app.adapters.texts import Texts
 from cpor_app.adapters.throttle import Throttle
 from cpor_app.adapters.webhook_calls import WebhookCalls
 from cpor_app.settings import STORAGE, Settings, SettingsError, environment
-from cpor_core.ports import Ports
+from cpor_core.ports import Domains, Ports
 from cpor_core.rules.business_days import Calendar
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.terms import Terms
@@ -137,6 +137,7 @@ def build(
         partner_claims=IndexTable(rows, "partnerclaims"),
         reviews=IndexTable(rows, "reviews"),
         registry=RegistryTable(rows),
+        domains=_domains(settings),
         requests=RequestsTable(rows),
         mails=MailsTable(rows),
         usage=UsageTable(rows),
@@ -193,6 +194,14 @@ def build(
         sniff=sniff,
         closing=(rows.close, queues.close, blobs.close, batch_bodies.close),
     )
+
+
+def _domains(settings: Settings) -> Domains | None:
+    if not settings.domain_check:
+        return None
+    from cpor_app.adapters.domains import DomainsByDiscovery
+
+    return DomainsByDiscovery(settings.token_issuer, sandbox=settings.sandbox)
 
 
 class _Process:

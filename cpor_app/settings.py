@@ -146,6 +146,14 @@ class Settings(BaseModel):
             description="Where the issuer's signing keys lie; https, in the sandbox also a file.",
         ),
     ] = ENTRA_KEYS
+    domain_check: Annotated[
+        bool,
+        Field(
+            validation_alias=_setting("CPOR_DOMAIN_CHECK"),
+            description="1: when a customer is registered, the token issuer is asked whether its domains are that "
+            "tenant's.",
+        ),
+    ] = False
     link_secrets: Annotated[
         str,
         Field(

@@ -211,6 +211,13 @@ class Registry(Protocol):
         """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
 
 
+class Domains(Protocol):
+    """Whose a domain is, by those who know: the issuer of the tokens."""
+
+    async def tenants(self, domains: Sequence[str]) -> Mapping[str, str | None]:
+        """Return the tenant of each domain, None for one that no tenant has."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
     """The first answer to a keyed request that is about no claim, as it was sent."""
@@ -611,6 +618,8 @@ class Ports:
     partner_claims: ClaimIndex
     reviews: ClaimIndex
     registry: Registry
+    domains: Domains | None
+    """None where the operator's word is enough."""
     requests: Requests
     mails: Mails
     usage: UsageFigures

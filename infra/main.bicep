@@ -151,6 +151,9 @@ param samplePercent int = 10
 @minValue(1)
 param dryRunsPerHour int = 100
 
+@description('Whether Entra is asked, when a customer is registered, that its domains are that tenant\'s.')
+param domainCheck bool = false
+
 @description('Writes a second that one instance takes of one organisation; 0: no limit.')
 @minValue(0)
 param writesPerSecond int = 50
@@ -347,6 +350,7 @@ var settings = {
   CPOR_DRY_RUNS_PER_HOUR: string(dryRunsPerHour)
   CPOR_WRITES_PER_SECOND: string(writesPerSecond)
   CPOR_TOKEN_AUDIENCE: toLower(tokenAudience)
+  CPOR_DOMAIN_CHECK: domainCheck ? '1' : '0'
   CPOR_LINK_SECRETS: '@Microsoft.KeyVault(SecretUri=${keyVault.outputs.linkSecretsUri})'
   CPOR_MAIL_FROM: bySmtp ? smtpFrom : mail.outputs.fromAddress
   CPOR_MAIL_PER_MINUTE: mailPerMinute == 0 ? unlessSaidPerMinute : string(mailPerMinute)

@@ -11,16 +11,16 @@ import logging
 import re
 import time
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from http.client import HTTPException, HTTPMessage
-from typing import IO, TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from cpor_app.adapters.fetching import FetchFailed, fetch
 from cpor_core.errors import Retryable
 from cpor_core.model.people import Caller, CallerKind, Role, Unauthenticated, roles_that_count
 
@@ -190,6 +190,7 @@ class _Claims(BaseModel):
     roles: list[str] = []
     scp: str | None = None
     idtyp: str | None = None
+    azp: str | None = None
 
 
 class _Header(BaseModel):
@@ -205,7 +206,7 @@ def _kind(claims: _Claims) -> CallerKind:
     """Tell person from app. Raises Unauthenticated for a token that is neither, or would be both."""
     if _GUID.fullmatch(claims.oid) is None:
         raise _unauthenticated(Flaw.SUBJECT)
-    if claims.idtyp == "app" and claims.scp is None and claims.roles:
+    if claims.idtyp == "app" and claims.scp is None and claims.roles and _GUID.fullmatch(claims.azp or ""):
         return CallerKind.APP
     if claims.idtyp in (None, "user") and claims.scp is not None and DELEGATED_SCOPE in claims.scp.split(" "):
         return CallerKind.PERSON
@@ -305,10 +306,13 @@ class SigningKeys:
 
     async def _fetch_once(self) -> None:
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                keys = await asyncio.to_thread(_fetched_keys, self._url, self._timeout_seconds)
-        except (OSError, HTTPException, ValueError) as error:
-            _log.warning("The token issuer's keys could not be fetched from %s: %s", self._url, type(error).__name__)
+            answer = await fetch(self._url, self._timeout_seconds, KEY_SET_MAX_BYTES)
+            if answer.status != HTTPStatus.OK:
+                raise FetchFailed(str(answer.status))
+            keys = await asyncio.to_thread(_usable_keys, answer.body)
+        except (FetchFailed, ValidationError) as error:
+            why = str(error) if isinstance(error, FetchFailed) else "this is no key set"
+            _log.warning("The token issuer's keys could not be fetched from %s: %s", self._url, why)
             return
         if not keys:
             _log.warning("The token issuer's answer from %s holds no usable key.", self._url)
@@ -346,32 +350,3 @@ def _usable_keys(text: bytes) -> Mapping[str, SigningKey]:
         if key.kty == "RSA" and key.use == "sig" and public.key.key_size >= RSA_MIN_BITS:
             usable[key.kid] = SigningKey(public, key.issuer)
     return usable
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The issuer's keys are where the setting says, or nowhere."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: HTTPMessage,
-        newurl: str,
-    ) -> None:
-        """Follow nothing."""
-
-
-def _fetched_keys(url: str, timeout_seconds: float) -> Mapping[str, SigningKey]:
-    """Return the keys that lie at *url*. Blocking: for a thread. Raises OSError, HTTPException, ValueError."""
-    return _usable_keys(_download(url, timeout_seconds))
-
-
-def _download(url: str, timeout_seconds: float) -> bytes:
-    opener = urllib.request.build_opener(_NoRedirect)
-    with opener.open(url, timeout=timeout_seconds) as answer:
-        text: bytes = answer.read(KEY_SET_MAX_BYTES + 1)
-    if len(text) > KEY_SET_MAX_BYTES:
-        raise ValueError("The key set is too large.")
-    return text

@@ -33,6 +33,7 @@ STATUSES = MappingProxyType(
         "ItemNotInClaim": Is.BAD_REQUEST,
         "JustificationMissing": Is.BAD_REQUEST,
         "WrongReport": Is.BAD_REQUEST,
+        "DomainNotOnTenant": Is.BAD_REQUEST,
         "ClockBackwards": Is.BAD_REQUEST,
         "IdempotencyKeyReused": Is.UNPROCESSABLE_ENTITY,
         "RequestInProgress": Is.CONFLICT,
@@ -67,10 +68,12 @@ DETAIL_CODES = (
     "AcknowledgementTooOld",
     "DuplicateClaim",
     "CustomerRefused",
+    "DomainUnknown",
+    "DomainOfAnotherTenant",
 )
 """
-Codes that stand in `details`, or in the errors of a batch's row, only: what is wrong with a field, and the checks at
-submission (rulings 7).
+Codes that stand in `details`, or in the errors of a batch's row, only: what is wrong with a field, the checks at
+submission (rulings 7), and whose the domains of a customer are.
 """
 
 ROW_CODES = (

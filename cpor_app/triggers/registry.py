@@ -160,7 +160,7 @@ async def get_customer(call: Call) -> Answer:
     if_match="honoured",
     etag=True,
     location=True,
-    refusals=("WouldEndAssociations",),
+    refusals=("WouldEndAssociations", "DomainNotOnTenant"),
 )
 async def put_customer(call: Call) -> Answer:
     """
@@ -168,6 +168,8 @@ async def put_customer(call: Call) -> Answer:
 
     An item whose subscription is no longer active or in grace, or whose workload is no longer listed, ends its
     associations and is struck from open claims: `ends` names them. `validate=true` shows them and stores nothing.
+
+    Where the programme has domains looked up, each that comes new must be one that this tenant has verified.
     """
     tenant_id = _tenant_id(call)
     if call.if_match is not None:  # judged before the body (rulings 3)

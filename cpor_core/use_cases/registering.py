@@ -76,7 +76,8 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
     """
     Register a customer's tenant; returns the version that is registered now, and what ends by it.
 
-    Raises as `put_partner`, and `WouldEndAssociations` when more than five would end unconfirmed.
+    Raises as `put_partner`, `WouldEndAssociations` when more than five would end unconfirmed, and, where domains are
+    looked up, `DomainNotOnTenant`, or a fault when that cannot be found out now: nothing is written then.
     """
     tenant_id, customer = change.tenant_id, change.customer
     _verify_place(customer.country, customer.subdivision, customer.time_zone)
@@ -91,16 +92,17 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
     former = await ports.registry.customer(tenant_id)
     verify_match(change.if_match, former)
     ends = await endings(ports, tenant_id, customer, now) if former is not None else ()
-    if change.only_validate:
-        return Kept(former.version if former is not None else 0, new=False), ends
     count = sum(ending.association for ending in ends)
-    if count > MOST_UNCONFIRMED_ENDS and change.confirmed_ends != count:
+    if not change.only_validate and count > MOST_UNCONFIRMED_ENDS and change.confirmed_ends != count:
         raise Refused(
             "WouldEndAssociations",
             f"{count} associations would end, because their items are no longer on the tenant.",
             target="subscriptions",
             resolution=f"Look at them with validate=true; if it is right, repeat with confirmEnds={count}.",
         )
+    await _verify_domains(ports, change, former)
+    if change.only_validate:
+        return Kept(former.version if former is not None else 0, new=False), ends
     if ends:
         await ports.duework.add(due_rows(tenant_id, now))
     try:
@@ -139,6 +141,48 @@ def _verify_place(country: str, subdivision: str | None, time_zone: str) -> None
         details.append(Detail("ValidationFailed", str(error), "timeZone", "Use an IANA name, such as Europe/Paris."))
     if details:
         raise Refused("ValidationFailed", details[0].message, target=details[0].target, details=details)
+
+
+async def _verify_domains(ports: Ports, change: CustomerChange, former: Registered[Customer] | None) -> None:
+    """
+    Raise `DomainNotOnTenant` unless each domain that comes new is the tenant's; does nothing where none is looked up.
+
+    A slip of the operator's would have the wrong organisation's mails taken for this customer's. Those that are
+    registered stay: a change of subscriptions must not wait for the issuer.
+    """
+    if ports.domains is None:
+        return
+    registered = {domain.lower() for domain in former.value.domains} if former is not None else set()
+    tenants = await ports.domains.tenants([name for name in change.customer.domains if name.lower() not in registered])
+    details = []
+    for number, domain in enumerate(change.customer.domains):
+        tenant = tenants.get(domain, change.tenant_id)
+        if tenant is None:
+            details.append(
+                Detail(
+                    "DomainUnknown",
+                    f"No tenant has verified the domain {domain}.",
+                    f"domains[{number}]",
+                    "Look for a slip; the customer's administrator verifies a domain in their tenant.",
+                )
+            )
+        elif tenant != change.tenant_id:
+            details.append(
+                Detail(
+                    "DomainOfAnotherTenant",
+                    f"The domain {domain} belongs to the tenant {tenant}.",
+                    f"domains[{number}]",
+                    "Look for a slip in the domain and in the tenant's id.",
+                )
+            )
+    if details:
+        raise Refused(
+            "DomainNotOnTenant",
+            f"{len(details)} of the domains are not the tenant's.",
+            target="domains",
+            resolution="Put right what the details name, or leave these domains out.",
+            details=details,
+        )
 
 
 def verify_match(if_match: str | None, former: Registered[Entry] | None) -> None:

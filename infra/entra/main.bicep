@@ -15,7 +15,11 @@ param uniqueName string = 'cpor'
 @minLength(1)
 param displayName string = 'Claiming partner of record'
 
+@description('Where a browser returns after an administrator has consented, such as the page /api/docs; empty: nowhere.')
+param consentReturnUrl string = ''
+
 // The ids stand in every tenant that has consented: they never change.
+var consentReturnUrls = empty(consentReturnUrl) ? [] : [consentReturnUrl]
 var everybody = [
   'User'
   'Application'
@@ -74,6 +78,10 @@ resource registration 'Microsoft.Graph/applications@v1.0' = {
   displayName: displayName
   // Partners and customers sign in with their own directories; personal accounts do not.
   signInAudience: 'AzureADMultipleOrgs'
+  // The address of admin consent works only with an address to return to. Nothing is handed to that page.
+  web: {
+    redirectUris: consentReturnUrls
+  }
   api: {
     requestedAccessTokenVersion: 2
     oauth2PermissionScopes: [

@@ -9,10 +9,12 @@ import pytest
 from tests.support.azurite import ROOT
 
 LATE = (
+    "aiohttp",
     "azure.identity",
     "azure.storage.blob",
     "azure.storage.queue",  # it loads cryptography
     "babel",
+    "cpor_app.adapters.domains",  # only where domains are looked up
     "cryptography",
     "holidays",
     "jinja2",

@@ -1,12 +1,13 @@
 """The operator's registry, and what ends when a customer's items are gone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from cpor_app.adapters.rows import Delete, Op
-from cpor_core.errors import Conflict, Refused
+from cpor_core.errors import Conflict, Refused, Retryable
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.ports import DueRow
@@ -149,6 +150,80 @@ async def test_a_subscription_is_named_once(world: World) -> None:
     """Two of the same id would be two answers."""
     with pytest.raises(Refused, match="ValidationFailed"):
         await put_customer(world, customer(subscriptions=(subscription(), subscription(seats=7))))
+
+
+@dataclass
+class Issuer:
+    """It knows whose each domain is; it may be out of reach."""
+
+    domains: dict[str, str] = field(default_factory=lambda: {"contoso.fr": TENANT, "fabrikam.example": FABRIKAM})
+    gone: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    async def tenants(self, domains: Sequence[str]) -> Mapping[str, str | None]:
+        self.asked += domains
+        if self.gone:
+            raise Retryable("out of reach")
+        return {domain: self.domains.get(domain.lower()) for domain in domains}
+
+
+@pytest.fixture
+def issuer(world: World) -> Issuer:
+    """The world, with domains looked up."""
+    issuer = Issuer()
+    world.ports = replace(world.ports, domains=issuer)
+    return issuer
+
+
+async def test_the_operators_word_is_enough_unless_domains_are_looked_up(world: World) -> None:
+    """As it is by default."""
+    assert world.ports.domains is None
+    assert (await put_customer(world, customer(domains=("fabrikam.example",)), ADATUM))[0].new
+
+
+async def test_a_domain_that_comes_new_is_the_tenants(world: World, issuer: Issuer) -> None:
+    """Registered ones are not asked about again, in whatever case they are written."""
+    await put_customer(world, customer(domains=("Contoso.FR",)))
+    assert issuer.asked == []
+
+    issuer.domains["contoso.example"] = TENANT
+    kept, _ = await put_customer(world, customer(domains=("contoso.fr", "Contoso.Example")))
+    assert (kept.version, issuer.asked) == (3, ["Contoso.Example"])
+
+
+@pytest.mark.parametrize("only_validate", [False, True])
+async def test_a_domain_that_is_not_the_tenants_is_refused(
+    world: World,
+    issuer: Issuer,
+    only_validate: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """Each is named with whose it is, when it is only to be judged too; nothing is written."""
+    domains = ("fabrikam.example", "contoso.fr", "nosuch.example")
+
+    with pytest.raises(Refused) as refusal:
+        await put_customer(world, customer(domains=domains), ADATUM, only_validate=only_validate)
+
+    assert refusal.value.code == "DomainNotOnTenant"
+    assert [(one.code, one.target) for one in refusal.value.details] == [
+        ("DomainOfAnotherTenant", "domains[0]"),
+        ("DomainOfAnotherTenant", "domains[1]"),
+        ("DomainUnknown", "domains[2]"),
+    ]
+    assert f"fabrikam.example belongs to the tenant {FABRIKAM}" in refusal.value.details[0].message
+    assert await world.ports.registry.customer(ADATUM) is None
+
+
+async def test_while_domains_cannot_be_looked_up_nothing_is_written(world: World, issuer: Issuer) -> None:
+    """Neither the entry nor a debt of it, though associations would end by it."""
+    await world.official()
+    issuer.gone = True
+    change = customer(domains=("contoso.fr", "contoso.example"), subscriptions=(subscription(state="disabled"),))
+    world.rows.written.clear()
+
+    with pytest.raises(Retryable):
+        await put_customer(world, change)
+
+    assert world.rows.written == []
 
 
 async def test_what_is_gone_ends_at_once(world: World) -> None:

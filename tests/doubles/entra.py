@@ -1,15 +1,17 @@
-"""A local tenant that behaves like Microsoft Entra ID: its claims, its key set over HTTP, and the ways it can fail."""
+"""Local tenants that behave like Microsoft Entra ID: claims, key set and discovery over HTTP, and ways to fail."""
 
 import base64
 import json
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
+from urllib.parse import unquote
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -20,6 +22,7 @@ ISSUER = "https://login.microsoftonline.com/{tenantid}/v2.0"
 AUDIENCE = "d6a1c7f2-0b52-4a57-8c67-2c8f9a1e4b30"
 TENANT = "6c1b5a34-9d2e-4f70-8a11-0c2d3e4f5a6b"
 PERSON = "0f9e8d7c-6b5a-4c3d-9e2f-1a0b9c8d7e6f"
+GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @cache
@@ -75,30 +78,85 @@ def segment(content: object) -> str:
 
 
 @dataclass
-class KeyServer:
+class LocalEntra:
     """
-    Entra's address for keys, on a free port.
+    Entra's addresses on a free port: the key set, and the discovery document of each tenant and of each domain.
 
-    `answer` is what it says and may be changed at any time; `requests` counts how often it was asked. It answers only
-    while `open_gate` is set.
+    `answer`, where it is set, is what it says wherever it is asked; with `status`, `location` and `halfway` it goes
+    wrong in other ways. It counts who asked for keys in `requests`, and keeps what else was asked for in `discovered`.
+    It answers only while `open_gate` is set.
     """
 
-    answer: bytes = b""
+    keys: Sequence[Mapping[str, object]] = ()
+    domains: dict[str, str] = field(default_factory=dict)
+    """Which tenant has verified a domain."""
+    answer: bytes | None = None
     status: int = 200
     location: str | None = None
+    halfway: bool = False
+    """Half of the answer, and then nothing until the gate is opened."""
     requests: int = 0
+    discovered: list[str] = field(default_factory=list)
     open_gate: threading.Event = field(default_factory=threading.Event)
     _server: ThreadingHTTPServer | None = None
+    _port: int = 0
 
     def publish(self, *keys: Mapping[str, object]) -> None:
-        """Answer with these JSON Web Keys from now on."""
-        self.answer = json.dumps({"keys": list(keys)}).encode()
+        """Have these JSON Web Keys from now on."""
+        self.keys = keys
+
+    @property
+    def base(self) -> str:
+        """The address, without a path; the same when it is gone."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def issuer(self) -> str:
+        """The template of the issuers, as a deployment's settings have it."""
+        return self.base + "/{tenantid}/v2.0"
 
     @property
     def url(self) -> str:
         """Where the keys lie."""
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.server_address[1]}/common/discovery/v2.0/keys"
+        return f"{self.base}/common/discovery/v2.0/keys"
+
+    def said(self, path: str) -> tuple[int, bytes]:
+        """Return status and body of what a path says, as Entra words it."""
+        if path.endswith("/discovery/v2.0/keys"):
+            self.requests += 1
+            return 200, json.dumps({"keys": list(self.keys)}).encode()
+        name = unquote(path.removeprefix("/").removesuffix("/v2.0/.well-known/openid-configuration"))
+        self.discovered.append(name)
+        if "/" in name:
+            return 404, b""
+        if name in ("common", "organizations"):
+            tenant: str | None = "{tenantid}"
+        elif "." in name:
+            tenant = self.domains.get(name)
+        else:
+            tenant = name if GUID.fullmatch(name) else None
+        if tenant is not None:
+            return 200, json.dumps(self._document(name, tenant)).encode()
+        code, what = (90002, "invalid_tenant") if "." in name else (900023, "invalid_request")
+        told = {
+            "error": what,
+            "error_description": f"AADSTS{code}: Tenant '{name}' not found.",
+            "error_codes": [code],
+            "error_uri": f"https://login.microsoftonline.com/error?code={code}",
+        }
+        return 400, json.dumps(told).encode()
+
+    def _document(self, name: str, tenant: str) -> dict[str, object]:
+        return {
+            "token_endpoint": f"{self.base}/{tenant.replace('{tenantid}', name)}/oauth2/v2.0/token",
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
+            "jwks_uri": self.url,
+            "subject_types_supported": ["pairwise"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "issuer": self.issuer.replace("{tenantid}", tenant),
+            "tenant_region_scope": "EU",
+            "cloud_instance_name": "microsoftonline.com",
+        }
 
     def stop(self) -> None:
         """Be out of reach from now on."""
@@ -115,14 +173,20 @@ class KeyServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                outside.requests += 1
-                outside.open_gate.wait()
-                self.send_response(outside.status)
+                status, body = outside.said(self.path)
+                if not outside.halfway:
+                    outside.open_gate.wait()
+                body = body if outside.answer is None else outside.answer
+                self.send_response(status if outside.status == 200 else outside.status)
                 if outside.location is not None:
                     self.send_header("Location", outside.location)
-                self.send_header("Content-Length", str(len(outside.answer)))
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(outside.answer)
+                sent = len(body) // 2 if outside.halfway else len(body)
+                self.wfile.write(body[:sent])
+                self.wfile.flush()
+                outside.open_gate.wait()
+                self.wfile.write(body[sent:])
 
             def log_message(self, *args: object) -> None:
                 """Say nothing."""
@@ -134,6 +198,7 @@ class KeyServer:
                 """Take it as it is that a caller went away."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
+        self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
 

@@ -32,6 +32,15 @@ def test_tokens_are_of_the_version_and_with_the_claims_that_are_asked_for() -> N
     assert [claim["name"] for claim in REGISTRATION["optionalClaims"]["accessToken"]] == ["idtyp"]
 
 
+def test_nobody_signs_in_at_the_registration_itself() -> None:
+    """It is asked for tokens only: no secret, no key, no flow that hands a token to a page."""
+    ways_in = {"passwordCredentials", "keyCredentials", "spa", "publicClient", "isFallbackPublicClient"}
+
+    assert set(REGISTRATION) & ways_in == set()
+    assert set(REGISTRATION["web"]) == {"redirectUris"}
+    assert declared(FILE, "parameters")["consentReturnUrl"]["default"] == ""
+
+
 def test_without_a_role_there_is_no_token() -> None:
     """Assignment is required in the programme's tenant; others decide for theirs."""
     assert declared(FILE, "resources")["principal"]["config"]["appRoleAssignmentRequired"] is True

@@ -1,0 +1,185 @@
+"""Whose a domain is, asked of local tenants that behave like Microsoft Entra ID."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from cpor_app.adapters import domains
+from cpor_app.adapters.domains import DomainsByDiscovery, DomainsUnreachable
+from cpor_app.settings import ENTRA_ISSUER
+from tests.doubles.clock import FixedClock
+from tests.doubles.entra import TENANT, LocalEntra
+
+OTHER = "11111111-2222-4333-8444-555566667777"
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """A clock that the test moves."""
+    return FixedClock()
+
+
+@pytest.fixture
+def entra() -> Iterator[LocalEntra]:
+    """Two tenants, each with domains."""
+    with LocalEntra(domains={"contoso.fr": TENANT, "contoso.example": TENANT, "fabrikam.example": OTHER}) as listening:
+        yield listening
+
+
+@pytest.fixture
+def looked_up(entra: LocalEntra, clock: FixedClock) -> DomainsByDiscovery:
+    """The adapter under test."""
+    return DomainsByDiscovery(entra.issuer, clock.monotonic, sandbox=True)
+
+
+async def test_a_domain_is_the_tenants_that_has_verified_it(looked_up: DomainsByDiscovery, entra: LocalEntra) -> None:
+    """In any case of letters; one that nobody has is nobody's."""
+    told = await looked_up.tenants(["Contoso.FR", "fabrikam.example", "nosuch.example"])
+
+    assert told == {"Contoso.FR": TENANT, "fabrikam.example": OTHER, "nosuch.example": None}
+    assert entra.discovered == ["contoso.fr", "fabrikam.example", "nosuch.example"]
+
+
+@pytest.mark.parametrize("name", ["common", "organizations", "nodots"])
+async def test_what_stands_for_all_tenants_is_nobodys(looked_up: DomainsByDiscovery, name: str) -> None:
+    """The document of all tenants names no tenant."""
+    assert await looked_up.tenants([name]) == {name: None}
+
+
+@pytest.mark.parametrize("name", ["a/b", "../x", "a?b", "a#b", "a%2fb", "@evil.example", "a b", "a\r\nHost: b"])
+async def test_a_domain_stays_one_part_of_the_path(looked_up: DomainsByDiscovery, entra: LocalEntra, name: str) -> None:
+    """Whatever it holds, it changes neither the host nor the path around it."""
+    entra.answer = b"{}"  # an answer that settles nothing: what counts is where we asked
+
+    with pytest.raises(DomainsUnreachable):
+        await looked_up.tenants([name])
+
+    assert entra.discovered == [name.lower()]
+
+
+async def test_an_issuer_of_another_cloud_is_nobodys(looked_up: DomainsByDiscovery, entra: LocalEntra) -> None:
+    """Its tokens would not be taken either."""
+    entra.answer = b'{"issuer": "https://login.partner.microsoftonline.cn/' + TENANT.encode() + b'/v2.0"}'
+
+    assert await looked_up.tenants(["contoso.fr"]) == {"contoso.fr": None}
+
+
+async def test_answers_are_kept_for_ten_minutes(
+    looked_up: DomainsByDiscovery, entra: LocalEntra, clock: FixedClock
+) -> None:
+    """A yes and a no alike."""
+    asked = []
+    for minutes in (0, 9, 1, 1):
+        clock.advance(timedelta(minutes=minutes))
+        await looked_up.tenants(["contoso.fr", "CONTOSO.fr", "nosuch.example"])
+        asked.append(len(entra.discovered))
+
+    assert asked == [2, 2, 4, 4]
+
+
+async def test_only_so_many_answers_are_kept(
+    looked_up: DomainsByDiscovery, entra: LocalEntra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest goes first."""
+    monkeypatch.setattr(domains, "KEPT_DOMAINS", 2)
+    for name in ("contoso.fr", "contoso.example", "fabrikam.example", "contoso.example", "contoso.fr"):
+        await looked_up.tenants([name])
+
+    assert entra.discovered == ["contoso.fr", "contoso.example", "fabrikam.example", "contoso.fr"]
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (500, None),
+        (429, None),
+        (404, None),
+        (302, None),
+        (200, b""),
+        (200, b"<html>Sign in to this network</html>"),
+        (200, b"[]"),
+        (200, b'{"issuer": 7}'),
+        (200, b'{"issuer": "x"}' + b" " * 64 * 1024),
+        (400, b"<html>Bad Request</html>"),
+        (400, b'{"error": "invalid_tenant"}'),
+        (400, b'{"error": "server_error", "error_codes": [90033]}'),
+    ],
+)
+async def test_an_answer_that_settles_nothing_is_neither_yes_nor_no(
+    looked_up: DomainsByDiscovery, entra: LocalEntra, status: int, answer: bytes | None
+) -> None:
+    """Later is the answer, nothing of it is kept, and a redirect is not followed."""
+    with LocalEntra(domains={"contoso.fr": OTHER}) as elsewhere:
+        entra.status, entra.answer = status, answer
+        entra.location = f"{elsewhere.base}/contoso.fr/v2.0/.well-known/openid-configuration" if status == 302 else None
+        with pytest.raises(DomainsUnreachable) as caught:
+            await looked_up.tenants(["contoso.fr"])
+        assert elsewhere.discovered == []
+    entra.status, entra.answer, entra.location = 200, None, None
+
+    assert caught.value.retry_after_seconds == 5
+    assert await looked_up.tenants(["contoso.fr"]) == {"contoso.fr": TENANT}
+
+
+@pytest.mark.parametrize("halfway", [False, True])
+async def test_an_issuer_that_is_silent_is_out_of_reach(
+    entra: LocalEntra,
+    clock: FixedClock,
+    halfway: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """Each question ends with its time limit; the first that does ends the others."""
+    entra.halfway = halfway
+    entra.open_gate.clear()
+
+    with pytest.raises(DomainsUnreachable):
+        await DomainsByDiscovery(entra.issuer, clock.monotonic, sandbox=True, timeout_seconds=0.05).tenants(
+            ["contoso.fr", "contoso.example"]
+        )
+
+    assert entra.discovered == ["contoso.fr"]
+
+
+async def test_all_domains_together_have_a_time_limit_too(
+    looked_up: DomainsByDiscovery, entra: LocalEntra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was learned until then is kept."""
+    await looked_up.tenants(["contoso.fr"])
+    entra.open_gate.clear()
+    monkeypatch.setattr(domains, "ALL_TIMEOUT_SECONDS", 0.05)
+
+    with pytest.raises(DomainsUnreachable):
+        await looked_up.tenants(["contoso.fr", "contoso.example"])
+
+    assert entra.discovered == ["contoso.fr", "contoso.example"]
+
+
+async def test_an_issuer_that_is_gone_is_out_of_reach(looked_up: DomainsByDiscovery, entra: LocalEntra) -> None:
+    """A refused connection as well."""
+    entra.stop()
+
+    with pytest.raises(DomainsUnreachable):
+        await looked_up.tenants(["contoso.fr"])
+
+
+@pytest.mark.parametrize(
+    ("issuer", "sandbox"),
+    [
+        ("http://login.example/{tenantid}/v2.0", False),
+        ("https://{tenantid}.login.example/v2.0", True),
+        ("https://login.example/v2.0", True),
+        ("file:///{tenantid}", True),
+        ("{tenantid}", True),
+    ],
+)
+def test_an_issuer_that_cannot_be_asked_is_refused(issuer: str, sandbox: bool) -> None:  # noqa: FBT001 - a column
+    """The host is always the issuer's, never the domain's; in the cloud it is asked over https only."""
+    with pytest.raises(ValueError, match="looked up"):
+        DomainsByDiscovery(issuer, sandbox=sandbox)
+
+
+def test_the_issuer_of_the_cloud_can_be_asked() -> None:
+    """At its one host, with the domain in a tenant's place."""
+    address = "https://login.microsoftonline.com/{tenantid}/v2.0/.well-known/openid-configuration"
+
+    assert DomainsByDiscovery(ENTRA_ISSUER)._address == address
