@@ -55,7 +55,8 @@ class DomainsByDiscovery:
         Raises ValueError for one whose host a domain could change, and, outside the sandbox, for one without https.
         """
         parts = urlsplit(issuer)
-        if parts.scheme not in (("https", "http") if sandbox else ("https",)) or _TENANT_PLACE not in parts.path:
+        schemes = ("https", "http") if sandbox else ("https",)
+        if parts.scheme not in schemes or issuer.count(_TENANT_PLACE) != 1 or _TENANT_PLACE not in parts.path:
             raise ValueError(f"Domains cannot be looked up at the token issuer {issuer!r}.")
         self._address = issuer + "/.well-known/openid-configuration"
         self._named = re.compile(re.escape(issuer).replace(re.escape(_TENANT_PLACE), f"({_GUID})"), re.ASCII)

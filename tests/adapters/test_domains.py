@@ -167,6 +167,7 @@ async def test_an_issuer_that_is_gone_is_out_of_reach(looked_up: DomainsByDiscov
     [
         ("http://login.example/{tenantid}/v2.0", False),
         ("https://{tenantid}.login.example/v2.0", True),
+        ("https://{tenantid}.login.example/{tenantid}/v2.0", True),
         ("https://login.example/v2.0", True),
         ("file:///{tenantid}", True),
         ("{tenantid}", True),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cpor_app import bootstrap
+from cpor_app.adapters import identity
 from cpor_app.adapters.catalogue import load_catalogue
 from cpor_app.adapters.hints import POISON, QUEUES
 from cpor_app.adapters.tables import TABLES
@@ -119,6 +120,14 @@ def test_every_role_is_on_the_page_of_identity() -> None:
     page = text("identity.md")
 
     assert all(codes(page).count(role) > 1 for role in Role)
+
+
+def test_every_reason_to_refuse_a_token_is_on_the_page_of_registration() -> None:
+    """In the order of the code, with the words that the caller is told, and what to do."""
+    rows = re.findall(r"^\| `(Token\w+)` \| (.+?) \| \S.+ \|$", text("registration.md"), re.MULTILINE)
+
+    assert rows == [(flaw.value, told) for flaw, told in identity._DESCRIPTIONS.items()]
+    assert {name for name, _ in rows} == set(identity.Flaw)
 
 
 def test_everything_that_is_stored_is_on_the_page_of_storage() -> None:

@@ -5,11 +5,13 @@ from typing import Any
 
 from cpor_app.adapters.identity import DELEGATED_SCOPE
 from cpor_core.model.people import Role
-from tests.infra.reading import INFRA, declared
+from tests.infra.reading import INFRA, ROOT, declared
 
 FILE = INFRA / "entra" / "main.bicep"
 REGISTRATION: dict[str, Any] = declared(FILE, "resources")["registration"]["config"]
 ROLES: list[dict[str, str]] = declared(FILE, "variables")["roles"]["value"]
+AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+"""Microsoft's own client id of the Azure CLI."""
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -19,6 +21,20 @@ def test_every_role_can_be_given_to_people_and_to_applications() -> None:
     assert declared(FILE, "variables")["everybody"]["value"] == ["User", "Application"]
     assert len({role["id"] for role in ROLES}) == len(ROLES)
     assert all(GUID.fullmatch(role["id"]) for role in ROLES)
+
+
+def test_the_page_of_registration_has_the_ids_of_the_template() -> None:
+    """Roles and scope, in the tables and in every command."""
+    page = (ROOT / "docs" / "registration.md").read_text("utf-8")
+    scopes = REGISTRATION["api"]["oauth2PermissionScopes"]
+
+    rows = re.findall(r"^\| `([\w.]+)` \| `([0-9a-f-]{36})` \|", page, re.MULTILINE)
+    assert rows == [(role["value"], role["id"]) for role in sorted(ROLES, key=lambda role: role["id"])]
+    assert [f"| scope | `{scope['value']}` (`{scope['id']}`) |" in page for scope in scopes] == [True]
+    known = {role["id"] for role in ROLES} | {scope["id"] for scope in scopes} | {AZURE_CLI}
+    assert {match[0] for match in GUID.finditer(page)} == known
+    for said in (REGISTRATION["signInAudience"], "requestedAccessTokenVersion: 2", "`idtyp`", "consentReturnUrl"):
+        assert said in page
 
 
 def test_tokens_are_of_the_version_and_with_the_claims_that_are_asked_for() -> None:
