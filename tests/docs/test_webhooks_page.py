@@ -1,5 +1,6 @@
 """What the page about webhooks tells a receiver to do works, tried on what we send."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,15 +10,19 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.webhook_calls import WebhookCalls
+from cpor_app.adapters.webhook_calls import WebhookCalls, event, signed
+from cpor_core.model.change import Change
+from cpor_core.model.claim import Status
 from cpor_core.model.webhook import Delivery
 from cpor_core.rules.webhook_calls import DELAYS, TRIED_FOR, new_secret
 from tests.docs.reading import DOCS
+from tests.support.description import description, validator
 from tests.support.receiver import Received, running_receiver
 
 PAGE = (DOCS / "webhooks.md").read_text("utf-8")
 SECRET = new_secret("5e" * 32)
 AT = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+CHANGE = Change(sequence=3, type="claim.submitted", claim_id="0" * 52, status=Status.SUBMITTED, at=AT, etag='"e"')
 
 
 def block(language: str) -> str:
@@ -83,3 +88,16 @@ def test_the_delays_are_those_of_the_page() -> None:
         *(3600 * hours for hours in (2, 5, 10, 14, 20, 24)),
     ]
     assert TRIED_FOR.days == 3
+
+
+@pytest.mark.parametrize("change", [None, CHANGE], ids=["a test", "a change"])
+def test_what_is_sent_is_as_the_description_says(change: Change | None) -> None:
+    """A receiver who generates code from `openapi.json` can read every event."""
+    sent = Delivery(place="1", webhook_id="msg_1", event_id="e", created_at=AT, next_attempt=AT, change=change)
+    call = description()["webhooks"]["change"]["post"]
+    schema = call["requestBody"]["content"]["application/cloudevents+json"]["schema"]
+
+    assert list(validator(schema).iter_errors(json.loads(event("https://cpor.example/api", "main", sent)))) == []
+
+    headers = signed((SECRET,), "msg_1", AT, b"{}")
+    assert {one["name"] for one in call["parameters"]} == set(headers)

@@ -13,6 +13,7 @@ from openapi_pydantic import Components, Header, Info, OpenAPI, Parameter, PathI
 
 import function_app  # noqa: F401 - it loads every module that enters operations into the table
 from cpor_app.triggers.operations import API_VERSION, OPERATIONS
+from tools.openapi.events import webhooks
 from tools.openapi.operations import alone, head, name_alone, operation, refusal
 from tools.openapi.schemas import Models
 from tools.openapi.words import ERROR_SCHEMAS, HEADERS, INTRODUCTION, PARAMETERS, TAGS
@@ -41,6 +42,7 @@ def described() -> OpenAPI:
         servers=[Server(url="/api", description="Relative to where this description lies.")],
         tags=[Tag(name=name, description=text) for name, text in TAGS.items()],
         paths=paths,
+        webhooks=dict(webhooks()),
         components=Components(
             schemas={
                 name: Schema.model_validate(made) for name, made in sorted({**schemas.kept, **ERROR_SCHEMAS}.items())
