@@ -10,6 +10,7 @@ from typing import Any
 from cpor_app.adapters.blobs import AzureBlobs
 from cpor_app.adapters.catalogue import load_catalogue, load_licensing
 from cpor_app.adapters.clock import Clock, SandboxClock
+from cpor_app.adapters.communication_services import CommunicationServicesMailer
 from cpor_app.adapters.content_types import sniff
 from cpor_app.adapters.hints import (
     CLAIM_BATCHES,
@@ -59,6 +60,7 @@ __all__ = [
     "Services",
     "build",
     "end_of",
+    "mail_system",
     "ready",
     "use",
 ]
@@ -95,7 +97,7 @@ class Services:
         return await self.clock.advance(by or timedelta(0))
 
     async def close(self) -> None:
-        """Close the connections to storage."""
+        """Close the connections to storage and mail system."""
         for close in self.closing:
             await close()
 
@@ -121,16 +123,7 @@ def build(
     clock = clock or (SandboxClock(rows) if settings.sandbox else Clock())
     links = Links(settings.secrets, settings.public_url)
     texts, catalogue = texts or Texts(), load_catalogue()
-    mailer = mailer or SmtpMailer(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        starttls=settings.smtp_starttls,
-        username=settings.smtp_username,
-        password=settings.smtp_password,
-        sender=settings.mail_from,
-        sender_domain=settings.mail_from.rpartition("@")[2],
-        now=clock.real,
-    )
+    mailer = mailer or mail_system(settings, connection, clock)
     ports = Ports(
         claims=ClaimsTable(rows),
         duework=DueWorkTable(rows),
@@ -150,7 +143,7 @@ def build(
         batches=BatchesTable(rows),
         batch_bodies=batch_bodies,
         post=MailPost(texts, links, catalogue, mailer, settings.mail_from),
-        mail_budget=MailBudgetRow(rows, Limits(settings.mail_per_minute, settings.mail_per_hour), real_now=clock.real),
+        mail_budget=MailBudgetRow(rows, Limits(*settings.mail_limits), real_now=clock.real),
         hints=QueueHints(queues),
         failures=FailuresTable(rows, queues),
         insight=InsightTable(rows),
@@ -192,7 +185,25 @@ def build(
         pages=Pages(texts, links, catalogue, settings.public_url),
         throttle=Throttle(settings.writes_per_second),
         sniff=sniff,
-        closing=(rows.close, queues.close, blobs.close, batch_bodies.close),
+        closing=(rows.close, queues.close, blobs.close, batch_bodies.close, mailer.close),
+    )
+
+
+def mail_system(settings: Settings, connection: StorageConnection, clock: Clock) -> Mailer:
+    """Return what hands mails over: Communication Services where an endpoint is set, else a mail server."""
+    if settings.mail_endpoint is not None:
+        return CommunicationServicesMailer(
+            settings.mail_endpoint, connection.identity, sender=settings.mail_from, now=clock.real
+        )
+    return SmtpMailer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        starttls=settings.smtp_starttls,
+        username=settings.smtp_username,
+        password=settings.smtp_password,
+        sender=settings.mail_from,
+        sender_domain=settings.mail_from.rpartition("@")[2],
+        now=clock.real,
     )
 
 

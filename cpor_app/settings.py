@@ -14,6 +14,9 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 PROGRAMME_TENANT_OF_THE_SANDBOX = "00000000-0000-4000-8000-00000000c0de"
 ENTRA_ISSUER = "https://login.microsoftonline.com/{tenantid}/v2.0"
 ENTRA_KEYS = "https://login.microsoftonline.com/common/discovery/v2.0/keys"
+AZURES_MAIL_DOMAINS = ".azurecomm.net"
+FIRST_QUOTA_OF_AZURES_DOMAIN, FIRST_QUOTA_OF_OWN_DOMAIN = (5, 10), (30, 100)
+"""Mails a minute and an hour that Communication Services takes until more is asked for."""
 STORAGE = "CPOR_STORAGE"
 """The connection's name, in our clients and in the queue triggers alike."""
 
@@ -171,6 +174,15 @@ class Settings(BaseModel):
             description="The sender's address; its domain is in every Message-ID.",
         ),
     ]
+    mail_endpoint: Annotated[
+        str | None,
+        Field(
+            validation_alias=_setting("CPOR_MAIL_ENDPOINT"),
+            pattern=r"^https://[A-Za-z0-9.-]+/?$",
+            description="The address of Azure Communication Services, which the managed identity may use: mails go by "
+            "it; left out: by SMTP.",
+        ),
+    ] = None
     smtp_host: Annotated[str, Field(validation_alias=_setting("CPOR_SMTP_HOST"), description="The mail server.")] = (
         "127.0.0.1"
     )
@@ -195,7 +207,8 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_MAIL_PER_MINUTE"),
             ge=1,
-            description="Mails the whole deployment hands over in a minute; left out: no limit.",
+            description="Mails the whole deployment hands over in a minute; left out: no limit by SMTP; "
+            "by `CPOR_MAIL_ENDPOINT` what Azure allows at first, 30, or 5 from a domain of Azure's.",
         ),
     ] = None
     mail_per_hour: Annotated[
@@ -203,7 +216,8 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_MAIL_PER_HOUR"),
             ge=1,
-            description="Mails the whole deployment hands over in an hour; left out: no limit.",
+            description="Mails the whole deployment hands over in an hour; left out: no limit by SMTP; "
+            "by `CPOR_MAIL_ENDPOINT` what Azure allows at first, 100, or 10 from a domain of Azure's.",
         ),
     ] = None
     writes_per_second: Annotated[
@@ -219,6 +233,15 @@ class Settings(BaseModel):
     def secrets(self) -> tuple[str, ...]:
         """The link secrets, newest first."""
         return tuple(part.strip() for part in self.link_secrets.split(",") if part.strip())
+
+    @property
+    def mail_limits(self) -> tuple[int | None, int | None]:
+        """Mails a minute and an hour: what is set, or what the mail system is known to take at first."""
+        first: tuple[int | None, int | None] = (None, None)
+        if self.mail_endpoint is not None:
+            azures = self.mail_from.lower().endswith(AZURES_MAIL_DOMAINS)
+            first = FIRST_QUOTA_OF_AZURES_DOMAIN if azures else FIRST_QUOTA_OF_OWN_DOMAIN
+        return self.mail_per_minute or first[0], self.mail_per_hour or first[1]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":

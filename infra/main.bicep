@@ -167,15 +167,7 @@ var tags = {
 }
 var appName = '${abbreviations.functionApps}${token}'
 var workspaceName = '${abbreviations.operationalInsightsWorkspaces}${token}'
-var azureDomain = empty(mailDomain) || !mailDomainVerified
 var bySmtp = !empty(smtpHost)
-
-// A quota is the domain's: Azure's own takes 5 a minute and 10 an hour, one's own 30 and 100 until more is asked for. A
-// mail server's is not known here; an empty setting counts as left out.
-var firstPerMinute = azureDomain ? '5' : '30'
-var firstPerHour = azureDomain ? '10' : '100'
-var unlessSaidPerMinute = bySmtp ? '' : firstPerMinute
-var unlessSaidPerHour = bySmtp ? '' : firstPerHour
 
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
   name: '${abbreviations.resourceGroups}${environmentName}'
@@ -353,8 +345,10 @@ var settings = {
   CPOR_DOMAIN_CHECK: domainCheck ? '1' : '0'
   CPOR_LINK_SECRETS: '@Microsoft.KeyVault(SecretUri=${keyVault.outputs.linkSecretsUri})'
   CPOR_MAIL_FROM: bySmtp ? smtpFrom : mail.outputs.fromAddress
-  CPOR_MAIL_PER_MINUTE: mailPerMinute == 0 ? unlessSaidPerMinute : string(mailPerMinute)
-  CPOR_MAIL_PER_HOUR: mailPerHour == 0 ? unlessSaidPerHour : string(mailPerHour)
+  // An empty setting counts as left out.
+  CPOR_MAIL_ENDPOINT: bySmtp ? '' : mail.outputs.endpoint
+  CPOR_MAIL_PER_MINUTE: mailPerMinute == 0 ? '' : string(mailPerMinute)
+  CPOR_MAIL_PER_HOUR: mailPerHour == 0 ? '' : string(mailPerHour)
   CPOR_STORAGE__tableServiceUri: dataStorage.outputs.tableEndpoint
   CPOR_STORAGE__queueServiceUri: dataStorage.outputs.queueEndpoint
   CPOR_STORAGE__blobServiceUri: dataStorage.outputs.blobEndpoint

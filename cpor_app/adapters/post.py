@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 from cpor_app.adapters.harmless import safe_contact_name
 from cpor_app.adapters.links import Links
+from cpor_app.adapters.mail import OutgoingMail
 from cpor_app.adapters.naming import engagement_name, item_names, told_of
-from cpor_app.adapters.smtp import OutgoingMail
 from cpor_app.adapters.texts import (
     Asked,
     Closing,
@@ -31,6 +31,9 @@ class Mailer(Protocol):
 
     async def send(self, mail: OutgoingMail) -> None:
         """Hand one mail over."""
+
+    async def close(self) -> None:
+        """Close what is open; a later mail opens it again."""
 
 
 class MailPost:

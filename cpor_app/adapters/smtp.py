@@ -7,16 +7,15 @@ network) is nobody's failure but ours and must never count against a customer wh
 """
 
 import asyncio
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from email import policy
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, NoReturn
 
+from cpor_app.adapters.mail import SEND_LIMIT_SECONDS, OutgoingMail, headers_of, one_line, recipient_of, sender_of
 from cpor_core.errors import MailDelayed, RecipientRefused
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
     from aiosmtplib import SMTP
 
-SEND_LIMIT_SECONDS = 60.0
-"""For one mail, from the first packet to the server's receipt: a slow server must not hold a function."""
 FAREWELL_LIMIT_SECONDS = 2.0
 """For QUIT; the mail is handed over by then."""
 SERVICE_CLOSING = 421
@@ -36,20 +33,6 @@ ABOUT_THE_SENDER = ("5.1.7", "5.1.8")
 """RFC 3463: the sender's address, though it is the recipient's line that is answered."""
 ABOUT_THE_SERVER = ("4.3.", "4.4.")
 """RFC 3463: mail system and network status."""
-MESSAGE_ID = re.compile(r"<[^<>@\s]+@[^<>@\s]+>", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingMail:
-    """One mail to one recipient; `message_id` is given with its angle brackets and stays the same on every try."""
-
-    message_id: str
-    to_address: str
-    subject: str
-    text: str
-    html: str
-    language: str
-    to_name: str | None = None
 
 
 class SmtpMailer:
@@ -74,8 +57,7 @@ class SmtpMailer:
 
         *now* is for the `Date` header only. Raises ValueError for a sender that is not an address.
         """
-        name, address = parseaddr(sender)
-        self._sender = Address(name, addr_spec=address) if "@" in address else _not_an_address(sender)
+        self._sender = sender_of(sender)
         self._host = host
         self._port = port
         self._starttls = starttls
@@ -94,7 +76,7 @@ class SmtpMailer:
         """
         from aiosmtplib import SMTP, SMTPException
 
-        recipient = _address(mail.to_name, mail.to_address)
+        recipient = recipient_of(mail)
         message = self._message(mail, recipient)
         server = SMTP(
             hostname=self._host,
@@ -118,6 +100,9 @@ class SmtpMailer:
         finally:
             server.close()
 
+    async def close(self) -> None:
+        """Nothing is open between two mails."""
+
     async def _transfer(self, server: "SMTP", message: EmailMessage, recipient: Address) -> None:
         from aiosmtplib import SMTPDataError, SMTPRecipientRefused
 
@@ -130,20 +115,16 @@ class SmtpMailer:
             _judge(error.code, error.message, error)
 
     def _message(self, mail: OutgoingMail, recipient: Address) -> EmailMessage:
-        if MESSAGE_ID.fullmatch(mail.message_id) is None:
-            raise ValueError(f"not a Message-ID: {mail.message_id!r}")
         message = EmailMessage(policy=policy.SMTP)
         # Quoted-printable whatever the server offers: what was signed underway stays valid, and lines stay short.
         message.set_content(mail.text, cte="quoted-printable")
         message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
         message["From"] = self._sender
         message["To"] = recipient
-        message["Subject"] = _one_line(mail.subject)
+        message["Subject"] = one_line(mail.subject)
         message["Date"] = format_datetime(self._now())
-        message["Message-ID"] = mail.message_id
-        message["Content-Language"] = _one_line(mail.language)
-        message["Auto-Submitted"] = "auto-generated"
-        message["X-Auto-Response-Suppress"] = "All"
+        for name, value in headers_of(mail).items():
+            message[name] = value
         return message
 
 
@@ -155,33 +136,6 @@ def _judge(code: int, reason: str, error: Exception) -> NoReturn:
         raise RecipientRefused(code, f"{code} {reason}") from error
     theirs = code != SERVICE_CLOSING and not reason.startswith(ABOUT_THE_SERVER)
     raise MailDelayed(f"{code} {reason}", recipient_refused_for_now=theirs) from error
-
-
-def _address(name: str | None, address: str) -> Address:
-    """Return an address that is safe in a header and in the envelope. Raises `RecipientRefused` when it is none."""
-    from email_validator import EmailNotValidError, validate_email
-
-    try:
-        # Whether a domain exists is for the mail server to say; here only the form counts.
-        valid = validate_email(
-            address,
-            allow_smtputf8=False,
-            check_deliverability=False,
-            globally_deliverable=False,
-            test_environment=True,
-        )
-        return Address(_one_line(name or ""), addr_spec=valid.ascii_email or address)
-    except (EmailNotValidError, ValueError) as error:
-        raise RecipientRefused(None, "not a mail address") from error
-
-
-def _not_an_address(sender: str) -> NoReturn:
-    raise ValueError(f"the sender is not a mail address: {sender!r}")
-
-
-def _one_line(text: str) -> str:
-    """Return *text* with no way to begin another header."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 async def _say_goodbye(server: "SMTP") -> None:

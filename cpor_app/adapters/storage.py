@@ -112,7 +112,7 @@ class StorageConnection:
         # `timeout`: no new try is begun after so many seconds.
         # `raw_response_hook`: the SDK would sleep as long as a throttled server asks, however long that is.
         options: dict[str, Any] = {
-            "transport": _transport(transport),
+            "transport": pipeline_transport(transport),
             "retry_total": MORE_TRIES,
             "retry_backoff_factor": 0.2 * self.retry_pause_seconds,
             "timeout": NO_NEW_TRY_AFTER_SECONDS,
@@ -120,7 +120,7 @@ class StorageConnection:
         }
         if self.text is not None:
             return TableServiceClient.from_connection_string(self.text, **options)
-        return TableServiceClient(self.table_uri, credential=self._identity(), **options)
+        return TableServiceClient(self.table_uri, credential=self.identity(), **options)
 
     def queues(self, transport: Transport | None = None) -> QueueServiceClient:
         """Return a new client of the queues; made inside the running loop, closed with `close`."""
@@ -130,7 +130,7 @@ class StorageConnection:
         options = self._patience(transport)
         if self.text is not None:
             return QueueServiceClient.from_connection_string(self.text, **options)
-        return QueueServiceClient(self.queue_uri, credential=self._identity(), **options)
+        return QueueServiceClient(self.queue_uri, credential=self.identity(), **options)
 
     def blobs(self, transport: Transport | None = None) -> BlobServiceClient:
         """Return a new client of the blobs; made inside the running loop, closed with `close`."""
@@ -140,19 +140,20 @@ class StorageConnection:
         options = self._patience(transport)
         if self.text is not None:
             return BlobServiceClient.from_connection_string(self.text, **options)
-        return BlobServiceClient(self.blob_uri, credential=self._identity(), **options)
+        return BlobServiceClient(self.blob_uri, credential=self.identity(), **options)
 
     def _patience(self, transport: Transport | None) -> dict[str, Any]:
         """Return what queues and blobs share: three pauses of about 1.4, 1.6 and 1.9 seconds."""
         return {
-            "transport": _transport(transport),
+            "transport": pipeline_transport(transport),
             "retry_total": MORE_TRIES,
             "initial_backoff": 0.2 * self.retry_pause_seconds,
             "increment_base": 1.2 * self.retry_pause_seconds,
             "random_jitter_range": 0.2 * self.retry_pause_seconds,
         }
 
-    def _identity(self) -> ManagedIdentityCredential:
+    def identity(self) -> ManagedIdentityCredential:
+        """Return the identity that opens the account, and whatever else the deployment gave it roles for."""
         from azure.identity.aio import ManagedIdentityCredential  # 280 ms, in the cloud only
 
         return ManagedIdentityCredential(
@@ -215,7 +216,8 @@ async def _make(creation: Awaitable[object]) -> None:
         raise as_fault(error) from error
 
 
-def _transport(transport: Transport | None) -> AsyncHttpTransport[Any, Any]:
+def pipeline_transport(transport: Transport | None) -> AsyncHttpTransport[Any, Any]:
+    """Return what one client sends with: the transport of a test, or one that soon notices silence."""
     if transport is not None:
         return transport()
     from azure.core.pipeline.transport import AioHttpTransport  # aiohttp: not before it is needed

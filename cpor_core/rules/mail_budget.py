@@ -78,17 +78,11 @@ def budget_at(budget: Budget | None, now: datetime) -> Budget:
     return budget
 
 
-def draw(
-    budget: Budget | None, limits: Limits, urgency: Urgency, wanted: int, now: datetime, *, ahead: int = 0
-) -> tuple[Budget, Drawn]:
-    """
-    Return the budget after *wanted* mails asked for permits at *now*, and what they were given.
-
-    *ahead* more are drawn where they are free, for mails that come next; what is not used within the minute is lost.
-    """
+def draw(budget: Budget | None, limits: Limits, urgency: Urgency, wanted: int, now: datetime) -> tuple[Budget, Drawn]:
+    """Return the budget after *wanted* mails asked for permits at *now*, and what they were given."""
     budget = budget_at(budget, now)
-    permits = min(wanted + ahead, _free(budget, limits, urgency, now))
-    missing = max(wanted - permits, 0)
+    permits = min(wanted, _free(budget, limits, urgency, now))
+    missing = wanted - permits
     after = replace(
         budget,
         sent=budget.sent + permits,

@@ -65,28 +65,25 @@ async def test_instances_draw_from_one_budget(rows: CountedRows, clock: FixedClo
     assert {one.next_turn for one in drawn if one.permits < 2} == {NEXT_MINUTE}
 
 
-async def test_notices_are_drawn_ahead_for_the_minute(rows: CountedRows, clock: FixedClock) -> None:
-    """The next notices cost no request; in the next minute what is left is worth nothing."""
-    budget = MailBudgetRow(rows, Limits(per_minute=30), clock.real)
-
-    assert [await budget.draw(1, Urgency.NOTICE) for _ in range(10)] == 10 * [Drawn(1)]
-    assert rows.writes == 1
-    await budget.draw(1, Urgency.NOTICE)
-    clock.set(NEXT_MINUTE)
-    await budget.draw(1, Urgency.NOTICE)
-    assert rows.writes == 3
-
-
-async def test_other_mails_draw_what_they_need(rows: CountedRows, clock: FixedClock) -> None:
-    """What is drawn ahead is for notices."""
-    budget = MailBudgetRow(rows, Limits(per_minute=30), clock.real)
-    await budget.draw(1, Urgency.NOTICE)
-
-    await budget.draw(1, Urgency.OTHER)
+async def test_a_mail_uses_up_no_more_than_itself(rows: CountedRows, clock: FixedClock) -> None:
+    """However few there are in an hour: what is drawn and not used would be lost to all others."""
+    budget = MailBudgetRow(rows, Limits(per_minute=30, per_hour=100), clock.real)
+    for _ in range(20):
+        await budget.draw(1, Urgency.NOTICE)
+        clock.advance(timedelta(minutes=1))
 
     row = await rows.get(TABLE, PARTITION, ROW)
     assert row is not None
-    assert row.values["sent"] == 11
+    assert (row.values["sent"], row.values["sentInHour"]) == (1, 20)
+
+
+async def test_mails_of_one_instance_do_not_race(rows: CountedRows, clock: FixedClock) -> None:
+    """Sixteen are paid at once, and one write each is enough."""
+    budget = MailBudgetRow(rows, Limits(per_minute=30), clock.real)
+
+    await asyncio.gather(*(budget.draw(1, Urgency.NOTICE) for _ in range(16)))
+
+    assert rows.writes == 16
 
 
 async def test_a_pause_is_for_everybody(rows: CountedRows, clock: FixedClock) -> None:

@@ -14,7 +14,8 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from cpor_app.adapters.smtp import OutgoingMail, SmtpMailer
+from cpor_app.adapters.mail import OutgoingMail
+from cpor_app.adapters.smtp import SmtpMailer
 from cpor_core.errors import MailDelayed, RecipientRefused
 from tests.support.smtp import SmtpServer
 

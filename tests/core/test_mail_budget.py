@@ -97,31 +97,22 @@ def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     assert paused(long, NOW + 2 * HOUR, NOW).not_before == NOW + 2 * HOUR
 
 
-def test_permits_can_be_drawn_ahead() -> None:
-    """For the mails that come next; only what is free, and nobody who draws ahead stands in line."""
-    budget, drawn = draw(None, LIMITS, Urgency.NOTICE, 1, NOW, ahead=9)
-
-    assert (drawn, budget.sent, budget.turned_away) == (Drawn(5), 5, 0)
-
-
 @given(
     per_minute=st.integers(1, 40),
     per_hour=st.integers(1, 120),
     mails=st.lists(
-        st.tuples(st.integers(0, 900), st.integers(1, 15), st.sampled_from(list(Urgency)), st.integers(0, 9)),
+        st.tuples(st.integers(0, 900), st.integers(1, 15), st.sampled_from(list(Urgency))),
         max_size=60,
     ),
 )
-def test_no_window_is_ever_overdrawn(
-    per_minute: int, per_hour: int, mails: list[tuple[int, int, Urgency, int]]
-) -> None:
+def test_no_window_is_ever_overdrawn(per_minute: int, per_hour: int, mails: list[tuple[int, int, Urgency]]) -> None:
     """Whoever asks for whatever in whatever order; who is turned away always has a turn that is still to come."""
     limits, budget, now = Limits(per_minute, per_hour), None, NOW
     in_minutes: dict[datetime, int] = {}
     in_hours: dict[datetime, int] = {}
-    for seconds, wanted, urgency, ahead in mails:
+    for seconds, wanted, urgency in mails:
         now += timedelta(seconds=seconds)
-        budget, drawn = draw(budget, limits, urgency, wanted, now, ahead=ahead)
+        budget, drawn = draw(budget, limits, urgency, wanted, now)
         in_minutes[budget.minute] = in_minutes.get(budget.minute, 0) + drawn.permits
         in_hours[budget.hour] = in_hours.get(budget.hour, 0) + drawn.permits
 

@@ -22,8 +22,8 @@ from azure.data.tables.aio import TableServiceClient
 
 from cpor_app import bootstrap
 from cpor_app.adapters.hints import POISON, QUEUES
+from cpor_app.adapters.mail import OutgoingMail
 from cpor_app.adapters.queues import AzureQueues, Taken
-from cpor_app.adapters.smtp import OutgoingMail
 from cpor_app.adapters.storage import StorageConnection, provision
 from cpor_app.adapters.tables import TABLES, unpacked
 from cpor_app.adapters.texts import Texts

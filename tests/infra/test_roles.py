@@ -29,8 +29,11 @@ NEEDED_BY: Mapping[str, tuple[str, str, str]] = {
         "APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'",
     ),
     "Key Vault Secrets User": ("vault", "infra/main.bicep", "CPOR_LINK_SECRETS: '@Microsoft.KeyVault("),
-    # The adapter that sends through it is not there yet; its endpoint is what the deployment gives it.
-    "Communication and Email Service Owner": ("communicationService", "infra/main.bicep", "output CPOR_MAIL_ENDPOINT"),
+    "Communication and Email Service Owner": (
+        "communicationService",
+        "cpor_app/adapters/communication_services.py",
+        "begin_send(",
+    ),
 }
 GUIDS = {
     "Storage Blob Data Owner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",

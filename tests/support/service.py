@@ -16,7 +16,7 @@ from azure.functions.meta import Datum
 
 from cpor_app import bootstrap
 from cpor_app.adapters.hints import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES, POISON, QUEUES
-from cpor_app.adapters.smtp import OutgoingMail
+from cpor_app.adapters.mail import OutgoingMail
 from cpor_app.adapters.storage import StorageConnection, Transport, provision
 from cpor_app.adapters.tables import TABLES
 from cpor_app.settings import Settings
@@ -81,6 +81,9 @@ class Mailbox:
         if mail.to_address in self.refused:
             raise RecipientRefused(550, "no such user")
         (self.to_partners if mail.to_address.endswith(PARTNERS_DOMAIN) else self.sent).append(mail)
+
+    async def close(self) -> None:
+        pass
 
     def links(self) -> Iterator[str]:
         """Yield the link of each mail to a customer, oldest first."""

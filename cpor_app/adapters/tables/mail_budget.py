@@ -4,18 +4,17 @@ Table `settings`, partition `mail`: the one row by which all instances keep to w
 Without limits (SMTP, unless set) nothing is read or counted; only a pause that the mail system asks for is written.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
 from cpor_app.adapters.ids import new_id
 from cpor_app.adapters.rows import Cell, Insert, Replace, Row, Rows
 from cpor_core.errors import Conflict, StorageBusy
-from cpor_core.rules.mail_budget import MOST_AT_ONCE, Budget, Drawn, Limits, Urgency, budget_at, draw, paused
+from cpor_core.rules.mail_budget import Budget, Drawn, Limits, Urgency, draw, paused
 
 TABLE, PARTITION, ROW = "settings", "mail", "budget"
 ATTEMPTS = 20
-SHARE_DRAWN_AHEAD = 3
-"""One instance draws a third of a minute's mails ahead at most, so that none empties the window of the others."""
 
 
 class MailBudgetRow:
@@ -27,51 +26,42 @@ class MailBudgetRow:
         self._limits = limits
         self._real_now = real_now
         self._not_before: datetime | None = None
-        self._minute: datetime | None = None
-        self._kept = 0
+        self._one_at_a_time = asyncio.Lock()
 
     async def draw(self, wanted: int, urgency: Urgency) -> Drawn:
         """
-        Return how many of *wanted* mails may be handed over now: two requests, none for permits that are at hand.
+        Return how many of *wanted* mails may be handed over now: two requests.
 
-        Notices draw ahead. Permits at hand are good for their minute, even when another instance is told to pause.
+        No more are drawn than are wanted: others could not use what one has at hand, and a pause would not reach it.
         """
         now = self._real_now()
         if self._not_before is not None and now < self._not_before:
             return Drawn(0, self._not_before)
         if not self._limits.are_set:
             return Drawn(wanted)
-        if urgency is Urgency.NOTICE and self._minute == budget_at(None, now).minute and self._kept >= wanted:
-            self._kept -= wanted
-            return Drawn(wanted)
-        ahead = self._ahead(wanted) if urgency is Urgency.NOTICE else 0
         drawn: Drawn | None = None
 
         def take(budget: Budget | None) -> Budget:
             nonlocal drawn
-            after, drawn = draw(budget, self._limits, urgency, wanted, now, ahead=ahead)
+            after, drawn = draw(budget, self._limits, urgency, wanted, now)
             return after
 
         await self._change(take)
         assert drawn is not None  # noqa: S101 - `_change` has called `take`
-        if drawn.permits > wanted:
-            self._minute, self._kept = budget_at(None, now).minute, drawn.permits - wanted
-        return Drawn(min(drawn.permits, wanted), drawn.next_turn)
+        return drawn
 
     async def pause(self, until: datetime) -> None:
         """Let nobody hand a mail over before *until*: the mail system asked for it."""
         self._not_before = max(until, self._not_before or until)
-        self._kept = 0
         now = self._real_now()
         await self._change(lambda budget: paused(budget, until, now))
 
-    def _ahead(self, wanted: int) -> int:
-        a_minute = self._limits.per_minute
-        most = MOST_AT_ONCE if a_minute is None else min(MOST_AT_ONCE, a_minute // SHARE_DRAWN_AHEAD)
-        return max(most - wanted, 0)
-
     async def _change(self, change: Callable[[Budget | None], Budget]) -> None:
-        """Write what *change* makes of the newest row, under its ETag."""
+        """Write what *change* makes of the newest row, under its ETag; mails of one instance need not race."""
+        async with self._one_at_a_time:
+            await self._raced(change)
+
+    async def _raced(self, change: Callable[[Budget | None], Budget]) -> None:
         act = new_id()
         for _ in range(ATTEMPTS):
             row = await self._rows.get(TABLE, PARTITION, ROW)

@@ -1,0 +1,339 @@
+"""Handing mails over to Communication Services by the SDK, and telling its answers apart."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cpor_app.adapters.communication_services import CommunicationServicesMailer
+from cpor_app.adapters.mail import OutgoingMail
+from cpor_app.triggers.mail_events import reports
+from cpor_core.errors import MailDelayed, RecipientRefused
+from cpor_core.use_cases.mail_events import MailEvent, MailOutcome
+from tests.doubles.clock import FixedClock
+from tests.support.communication_services import (
+    CUT,
+    ENDPOINT,
+    HANGS_UP,
+    LOST,
+    SENDER,
+    CommunicationServices,
+    Identity,
+    Refusal,
+    ToThisMachine,
+    refusal,
+    running_communication_services,
+)
+
+NOW = datetime(2026, 11, 20, 13, 35, tzinfo=UTC)
+ID = "5d3f6a0e-0000-5000-8000-000000000001"
+MAIL = OutgoingMail(
+    message_id=f"<{ID}@mail.programme.example>",
+    to_name="Zoé Lefèvre",
+    to_address="zoe@contoso.fr",
+    subject="Fabrikam demande à être enregistré",
+    text="Bonjour,\n\nhttps://cpor.example/api/customer/requests/abc?t=x\n",
+    html="<!doctype html><html lang='fr'><body><p>Bonjour, é</p></body></html>",
+    language="fr",
+)
+DUPLICATES = (
+    "The internet message id in the headers is a duplicate.",
+    "Duplicate Message-ID.",
+    "InternetMessageId has already been used.",
+)
+"""The words are not published; that it is a 400 is."""
+
+
+@pytest.fixture
+async def acs() -> AsyncIterator[CommunicationServices]:
+    """The mail service."""
+    async with running_communication_services() as running:
+        yield running
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """The real time, under the test's hand."""
+    return FixedClock(NOW)
+
+
+@pytest.fixture
+async def mailer(acs: CommunicationServices, clock: FixedClock) -> AsyncIterator[CommunicationServicesMailer]:
+    """The adapter, whose SDK reaches the service."""
+    made = mailer_of(acs, clock)
+    yield made
+    await made.close()
+
+
+def mailer_of(
+    acs: CommunicationServices,
+    clock: FixedClock,
+    *,
+    identity: Identity | None = None,
+    sender: str = SENDER,
+    limit_seconds: float = 5.0,
+) -> CommunicationServicesMailer:
+    """Return an adapter of its own."""
+    return CommunicationServicesMailer(
+        ENDPOINT,
+        lambda: identity or Identity(),
+        sender=sender,
+        now=clock.real,
+        transport=lambda: ToThisMachine(acs.url),
+        limit_seconds=limit_seconds,
+    )
+
+
+# --- what is sent -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_mail_is_sent_as_text_and_html_under_our_ids(
+    acs: CommunicationServices, mailer: CommunicationServicesMailer
+) -> None:
+    """One recipient, the headers of every mail of ours, a Message-ID that must be kept, and no rewritten links."""
+    await mailer.send(MAIL)
+
+    (taken,) = acs.taken
+    message = taken.message
+    assert (taken.operation_id, taken.message_id) == (ID, MAIL.message_id)
+    assert message.sender_address == SENDER
+    assert [(to.address, to.display_name) for to in message.recipients.to] == [("zoe@contoso.fr", "Zoé Lefèvre")]
+    assert not message.recipients.cc
+    assert not message.recipients.bcc
+    assert message.content.subject == MAIL.subject
+    assert message.content.plain_text == MAIL.text
+    assert message.content.html == MAIL.html
+    assert message.user_engagement_tracking_disabled is True
+    assert message.headers == {
+        "Message-ID": MAIL.message_id,
+        "Content-Language": "fr",
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+        "x-ms-acsemail-validate-message-id": "true",
+    }
+
+
+async def test_the_hand_over_is_the_acceptance(acs: CommunicationServices, mailer: CommunicationServicesMailer) -> None:
+    """What becomes of it is not asked for; reports tell it."""
+    await mailer.send(MAIL)
+    await mailer.send(replace(MAIL, message_id=MAIL.message_id.replace("1@", "2@"), to_name=None))
+
+    assert acs.statuses == [202, 202]
+    assert acs.polls == 0
+    assert acs.taken[1].message.recipients.to[0].display_name is None
+
+
+async def test_a_subject_stays_one_line(acs: CommunicationServices, mailer: CommunicationServicesMailer) -> None:
+    """Nobody begins another header through us."""
+    await mailer.send(replace(MAIL, subject="Hello\r\nBcc: all@contoso.fr", to_name="Zoé\nX: y"))
+
+    message = acs.taken[0].message
+    assert message.content.subject == "Hello Bcc: all@contoso.fr"
+    assert message.recipients.to[0].display_name == "Zoé X: y"
+
+
+async def test_what_is_no_address_is_not_asked_about(
+    acs: CommunicationServices, mailer: CommunicationServicesMailer
+) -> None:
+    """It would cost a call of the quota."""
+    with pytest.raises(RecipientRefused):
+        await mailer.send(replace(MAIL, to_address="zoe at contoso"))
+    with pytest.raises(ValueError, match="Message-ID"):
+        await mailer.send(replace(MAIL, message_id=ID))
+
+    assert acs.statuses == []
+
+
+def test_a_sender_must_be_an_address(clock: FixedClock) -> None:
+    """Found out at the start and not with the first mail."""
+    with pytest.raises(ValueError, match="not a mail address"):
+        mailer_of(CommunicationServices(), clock, sender="nobody")
+
+
+# --- answers that are lost --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", DUPLICATES)
+@pytest.mark.parametrize("lost", [LOST, CUT])
+async def test_a_mail_whose_answer_was_lost_is_sent_once(
+    acs: CommunicationServices, mailer: CommunicationServicesMailer, lost: str, words: str
+) -> None:
+    """The next try is refused as a duplicate, which says that it is handed over."""
+    acs.duplicate = words
+    acs.answer_next(lost)
+
+    with pytest.raises(MailDelayed) as delayed:
+        await mailer.send(MAIL)
+    await mailer.send(MAIL)
+
+    assert delayed.value.retry_after_seconds is None
+    assert acs.statuses == [202, 400]
+    assert len(acs.taken) == 1
+
+
+async def test_the_sdk_tries_nothing_again_by_itself(
+    acs: CommunicationServices, mailer: CommunicationServicesMailer
+) -> None:
+    """Each call counts against the quota, so each is the budget's to allow."""
+    acs.answer_next(HANGS_UP, refusal(503, "ServiceUnavailable"), refusal(500, "InternalServerError"))
+    for _ in range(3):
+        with pytest.raises(MailDelayed):
+            await mailer.send(MAIL)
+
+    assert acs.statuses == [503, 500]
+    await mailer.send(MAIL)
+    assert len(acs.taken) == 1
+
+
+async def test_a_silent_service_is_given_up(acs: CommunicationServices, clock: FixedClock) -> None:
+    """Those who wait for their turn behind the call do not wait longer than it does."""
+    impatient = mailer_of(acs, clock, limit_seconds=0.2)
+    held = asyncio.Event()
+
+    async def never(_: object) -> Refusal:
+        await held.wait()
+        raise AssertionError
+
+    acs._judged = never  # type: ignore[method-assign,assignment]
+    mails = [replace(MAIL, message_id=f"<{ID[:-1]}{n}@mail.programme.example>") for n in range(3)]
+    ended = await asyncio.gather(*(impatient.send(mail) for mail in mails), return_exceptions=True)
+    await impatient.close()
+
+    assert [type(one) for one in ended] == [MailDelayed] * 3
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusal(400, "BadRequest", "No internet message id."),
+        refusal(400, "DuplicateContentId", "Duplicate content id."),
+        refusal(400, "InvalidSenderUserName", "Invalid format for email address: the sender's."),
+        refusal(401, "Unauthorized", "Denied by the resource provider."),
+        refusal(403, "Forbidden"),
+        refusal(404, "DomainNotLinked", "The specified sender domain has not been linked."),
+        refusal(409, "Conflict", "The request is still in progress."),
+        refusal(412, "PreconditionFailed"),
+        refusal(413, "RequestEntityTooLarge"),
+        refusal(307, "Moved", Location="https://elsewhere.example/emails:send"),
+        refusal(500, "InternalServerError"),
+    ],
+    ids=lambda answer: f"{answer[0]} {answer[1]}",
+)
+async def test_what_is_not_said_of_the_recipient_is_our_own_trouble(
+    acs: CommunicationServices, mailer: CommunicationServicesMailer, answer: Refusal
+) -> None:
+    """It must never count against a customer who was simply not told; 401 and 403 while roles are fresh."""
+    acs.answer_next(answer)
+
+    with pytest.raises(MailDelayed) as delayed:
+        await mailer.send(MAIL)
+
+    assert not delayed.value.recipient_refused_for_now
+    assert delayed.value.retry_after_seconds is None
+    assert f"{answer[0]} {answer[1]}" in delayed.value.reason
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusal(400, "BadRequest", "Invalid format for email address 'zoe@contoso.fr'."),
+        refusal(400, "EmailDroppedAllRecipientsSuppressed", "Message dropped because all recipients were suppressed."),
+    ],
+    ids=["form", "suppressed"],
+)
+async def test_what_is_said_of_the_recipient_is_theirs(
+    acs: CommunicationServices, mailer: CommunicationServicesMailer, answer: Refusal
+) -> None:
+    """The address itself stays out of what is kept and logged."""
+    acs.answer_next(answer)
+
+    with pytest.raises(RecipientRefused) as refused:
+        await mailer.send(MAIL)
+
+    assert refused.value.code == 400
+    assert "zoe" not in str(refused.value)
+
+
+async def test_an_error_without_a_form_is_our_own_trouble(
+    acs: CommunicationServices, mailer: CommunicationServicesMailer
+) -> None:
+    """Whatever stands between us and the service may answer in its own way."""
+    acs.answer_next(refusal(400, ""))
+
+    with pytest.raises(MailDelayed):
+        await mailer.send(MAIL)
+
+
+async def test_an_identity_without_a_token_is_our_own_trouble(acs: CommunicationServices, clock: FixedClock) -> None:
+    """And one whose token is not taken; both are closed with the adapter."""
+    stranger = Identity("of a stranger")
+    mailer = mailer_of(acs, clock, identity=stranger)
+
+    with pytest.raises(MailDelayed, match="401"):
+        await mailer.send(MAIL)
+    await mailer.close()
+
+    assert stranger.closed
+
+
+# --- the quota --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("120", 120), ("0", 1), ("", 60), ("soon", 60), ("99999999999999", 86_400)]
+)
+async def test_a_used_up_quota_says_when_to_come_again(
+    acs: CommunicationServices, mailer: CommunicationServicesMailer, given: str, seconds: int
+) -> None:
+    """A minute where it says nothing sensible, a day at most."""
+    acs.answer_next(refusal(429, "TooManyRequests", **({"Retry_After": given} if given else {})))
+
+    with pytest.raises(MailDelayed) as delayed:
+        await mailer.send(MAIL)
+
+    assert delayed.value.retry_after_seconds == seconds
+
+
+async def test_nobody_calls_behind_a_call_that_was_told_to_wait(
+    acs: CommunicationServices, mailer: CommunicationServicesMailer, clock: FixedClock
+) -> None:
+    """However many are about to: each would count against the quota; after the pause all may."""
+    acs.answer_next(refusal(429, "TooManyRequests", Retry_After="90"))
+    mails = [replace(MAIL, message_id=f"<{ID[:-1]}{n}@mail.programme.example>") for n in range(6)]
+
+    ended = await asyncio.gather(*(mailer.send(mail) for mail in mails), return_exceptions=True)
+
+    assert acs.statuses == [429]
+    assert {one.retry_after_seconds for one in ended if isinstance(one, MailDelayed)} <= {90, 91}
+    clock.advance(timedelta(seconds=90))
+    await asyncio.gather(*(mailer.send(mail) for mail in mails))
+    assert acs.statuses == [429, *[202] * 6]
+
+
+# --- reports ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("both", [True, False], ids=["newer events", "older events"])
+@pytest.mark.parametrize(("status", "outcome"), [("Bounced", MailOutcome.FAILED), ("Expanded", MailOutcome.DELIVERED)])
+async def test_a_report_leads_back_to_the_mail_by_either_id(
+    acs: CommunicationServices,
+    mailer: CommunicationServicesMailer,
+    status: str,
+    outcome: MailOutcome,
+    *,
+    both: bool,
+) -> None:
+    """Also when the answer was lost, or the report comes before the answer: nothing of the service's has to be kept."""
+    acs.answer_next(LOST)
+    with pytest.raises(MailDelayed):
+        await mailer.send(MAIL)
+
+    event = json.loads(json.dumps(acs.taken[0].report(status, internet_message_id=both)))
+
+    assert list(reports([event])) == [MailEvent(ID, outcome)]

@@ -1,0 +1,138 @@
+"""Three hosts, five hundred waiting notices, one quota: after the first call that is refused, none is any more."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from cpor_app.adapters.communication_services import CommunicationServicesMailer
+from cpor_app.adapters.mail import OutgoingMail
+from cpor_app.adapters.rows import AzureRows
+from cpor_app.adapters.storage import StorageConnection, provision
+from cpor_app.adapters.tables.mail_budget import TABLE, MailBudgetRow
+from cpor_app.settings import FIRST_QUOTA_OF_OWN_DOMAIN
+from cpor_core.model.claim import Item
+from cpor_core.model.registry import Channel, Subscription, SubscriptionState
+from cpor_core.ports import Letter, Ports
+from cpor_core.rules.mail_budget import Limits
+from cpor_core.use_cases import debts
+from tests.core.world import World
+from tests.support.communication_services import (
+    ENDPOINT,
+    SENDER,
+    CommunicationServices,
+    Identity,
+    Quota,
+    ToThisMachine,
+    running_communication_services,
+)
+
+NIGHT = datetime(2026, 11, 2, 2, 0, 20, tzinfo=UTC)
+"""Early enough for all to be told on one day."""
+CLAIMS, HOSTS, AT_ONCE = 125, 3, 4
+ADDRESSES = ("it@contoso.fr", "legal@contoso.fr", "board@contoso.fr")
+MAILS = CLAIMS * (1 + len(ADDRESSES))
+SOMEBODY_ELSES = 12
+"""Calls of this hour that are not ours, so that the service refuses us before our own count says so."""
+
+
+class Pen:
+    """Writes the same few words to everybody: how a mail reads is another test's."""
+
+    def __init__(self, mailer: CommunicationServicesMailer) -> None:
+        self._mailer = mailer
+
+    async def send(self, letter: Letter) -> None:
+        await self._mailer.send(
+            OutgoingMail(
+                message_id=f"<{letter.message_id}@mail.programme.example>",
+                to_address=letter.recipient.email,
+                subject=letter.kind,
+                text=letter.claim.id,
+                html=f"<p>{letter.claim.id}</p>",
+                language=letter.recipient.language,
+            )
+        )
+
+
+@asynccontextmanager
+async def host(world: World, connection: StorageConnection, acs: CommunicationServices) -> AsyncIterator[Ports]:
+    """Start a host: connections, budget and mailer of its own; claims are in memory, which all hosts share."""
+    rows = AzureRows(connection)
+    mailer = CommunicationServicesMailer(
+        ENDPOINT, Identity, sender=SENDER, now=world.clock.real, transport=lambda: ToThisMachine(acs.url)
+    )
+    budget = MailBudgetRow(rows, Limits(*FIRST_QUOTA_OF_OWN_DOMAIN), world.clock.real)
+    try:
+        yield replace(world.ports, post=Pen(mailer), mail_budget=budget)
+    finally:
+        await mailer.close()
+        await rows.close()
+
+
+@pytest.fixture
+async def acs() -> AsyncIterator[CommunicationServices]:
+    """The mail service."""
+    async with running_communication_services() as running:
+        yield running
+
+
+@pytest.fixture
+async def hosts(storage_connection: str, acs: CommunicationServices) -> AsyncIterator[tuple[World, list[Ports]]]:
+    """The service's world, and three hosts over it."""
+    connection = StorageConnection.from_text(storage_connection)
+    await provision(connection, [TABLE], [], [])
+    world = World(NIGHT)
+    async with AsyncExitStack() as started:
+        yield world, [await started.enter_async_context(host(world, connection, acs)) for _ in range(HOSTS)]
+
+
+async def waiting_notices(world: World, count: int) -> list[str]:
+    """Submit claims that have nothing to do with each other; returns their ids."""
+    ids = [f"cccccccc-0000-4000-8000-{number:012d}" for number in range(count)]
+    subscriptions = tuple(
+        Subscription(
+            subscription_id=one,
+            product="dynamics-365-sales",
+            channel=Channel.EA,
+            state=SubscriptionState.ACTIVE,
+            seats=50,
+        )
+        for one in ids
+    )
+    await world.register(subscriptions=subscriptions, notice_addresses=ADDRESSES)
+    items = [(Item(product="dynamics-365-sales", subscription_id=one),) for one in ids]
+    return [(await world.submitted(items=each)).claim.id for each in items]
+
+
+async def test_after_the_first_refused_call_none_is_refused(
+    hosts: tuple[World, list[Ports]], acs: CommunicationServices
+) -> None:
+    """Whichever host's turn it is, with whatever permits at hand; every customer is told, once."""
+    world, ports = hosts
+    due = dict.fromkeys(await waiting_notices(world, CLAIMS), world.clock.real())
+    acs.quota = Quota(*FIRST_QUOTA_OF_OWN_DOMAIN, world.clock.real, used=SOMEBODY_ELSES)
+    turns = random.Random(42)
+    while due:
+        now = max(min(due.values()), world.clock.real())
+        world.clock.set(now)
+        ready = [claim for claim, at in due.items() if at <= now][:AT_ONCE]
+        # Hosts in turn: nobody can be told of a refusal that another host is about to get.
+        on = turns.choice(ports)
+        ended = await asyncio.gather(*(debts.pay_customer(on, claim, now) for claim in ready))
+        for claim, paid in zip(ready, ended, strict=True):
+            if paid.delayed:
+                assert paid.not_before is not None
+                due[claim] = paid.not_before
+            else:
+                del due[claim]
+
+    print(f"\n{MAILS} mails in {world.clock.real() - NIGHT}, {acs.statuses.count(429)} refused")
+    assert acs.statuses.index(429) == FIRST_QUOTA_OF_OWN_DOMAIN[1] - SOMEBODY_ELSES
+    assert acs.statuses.count(429) == 1
+    assert acs.statuses.count(202) == len(acs.statuses) - 1
+    assert len({mail.message_id for mail in acs.taken}) == len(acs.taken) == MAILS
