@@ -10,6 +10,10 @@ import pytest
 
 from cpor_app.adapters.communication_services import CommunicationServicesMailer
 from cpor_app.adapters.mail import OutgoingMail
+from cpor_app.adapters.smtp import SmtpMailer
+from cpor_app.adapters.storage import StorageConnection
+from cpor_app.bootstrap import mail_system
+from cpor_app.settings import Settings, SettingsError
 from cpor_app.triggers.mail_events import reports
 from cpor_core.errors import MailDelayed, RecipientRefused
 from cpor_core.use_cases.mail_events import MailEvent, MailOutcome
@@ -337,3 +341,47 @@ async def test_a_report_leads_back_to_the_mail_by_either_id(
     event = json.loads(json.dumps(acs.taken[0].report(status, internet_message_id=both)))
 
     assert list(reports([event])) == [MailEvent(ID, outcome)]
+
+
+# --- which mail system it is ------------------------------------------------------------------------------------------
+
+GIVEN = {
+    "CPOR_PUBLIC_URL": "https://cpor.example/api",
+    "CPOR_TOKEN_AUDIENCE": "0f0e0d0c-0000-4000-8000-000000000002",
+    "CPOR_LINK_SECRETS": "a secret of a test that nobody else knows",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "system", "limits"),
+    [
+        ({}, SmtpMailer, (None, None)),
+        ({"CPOR_MAIL_PER_HOUR": "7"}, SmtpMailer, (None, 7)),
+        ({"CPOR_MAIL_ENDPOINT": ENDPOINT}, CommunicationServicesMailer, (30, 100)),
+        ({"CPOR_MAIL_ENDPOINT": ENDPOINT, "CPOR_MAIL_PER_MINUTE": "500"}, CommunicationServicesMailer, (500, 100)),
+        (
+            {"CPOR_MAIL_ENDPOINT": ENDPOINT, "CPOR_MAIL_FROM": "DoNotReply@0f0e.azurecomm.net"},
+            CommunicationServicesMailer,
+            (5, 10),
+        ),
+    ],
+    ids=["SMTP", "SMTP with a limit", "own domain", "raised quota", "Azure's domain"],
+)
+def test_an_endpoint_chooses_the_mail_system_and_its_first_quota(
+    given: dict[str, str], system: type, limits: tuple[int | None, int | None], clock: FixedClock
+) -> None:
+    """By SMTP nothing is limited unless it is said; Azure's quota is known, and kept to from the first mail."""
+    settings = Settings.from_environment({"CPOR_MAIL_FROM": SENDER, **GIVEN, **given})
+    connection = StorageConnection(table_uri="https://st.table.example")
+
+    assert isinstance(mail_system(settings, connection, clock), system)
+    assert settings.mail_limits == limits
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://acs.example", "acs.example", "https://acs.example/emails:send", "https://"]
+)
+def test_an_endpoint_is_an_address_that_a_token_may_be_sent_to(endpoint: str) -> None:
+    """By https only, and the resource itself."""
+    with pytest.raises(SettingsError, match="CPOR_MAIL_ENDPOINT"):
+        Settings.from_environment({"CPOR_MAIL_FROM": SENDER, **GIVEN, "CPOR_MAIL_ENDPOINT": endpoint})

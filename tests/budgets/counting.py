@@ -50,7 +50,6 @@ BUDGETS: Mapping[tuple[str, str], int] = {
     ("submit_claim", "reviewed automatically"): 8 + FEED,
     ("submit_claim", "reviewed automatically, with an idempotency key"): 8 + FEED + KEY,
     ("notify_customer", "one notice"): 8 + FEED,
-    ("notify_customer", "one notice, its permit at hand"): 8 + FEED,
     ("finalise_uncontested", "nothing is due"): 16,
     ("finalise_uncontested", "one claim is made official"): 16 + 5 + FEED,
     ("get_claim", ""): 2,
@@ -417,19 +416,10 @@ async def drawn(c: Counter) -> None:
 
 
 async def mail_limit(c: Counter) -> None:
-    """Notices where the mail service has limits: the first draws permits for the next ones."""
-    for number, what in enumerate(("one notice, drawing permits", "one notice, its permit at hand")):
-        claim = await c.service.submitted(**OTHER_ENGAGEMENTS[number])
-        await c.notify(claim["id"], what)
+    """A notice where the mail service has limits."""
+    claim = await c.service.submitted()
+    await c.notify(claim["id"], "one notice, drawing a permit")
 
-
-OTHER_ENGAGEMENTS: tuple[Mapping[str, Any], ...] = (
-    {},
-    {
-        "engagement": "bizapps-revenue",
-        "revenue": {"solutionSeller": "Adatum", "customerName": "Contoso", "isvSolution": "none"},
-    },
-)
 
 Flow: TypeAlias = Callable[[Counter], Awaitable[None]]
 FLOWS: tuple[Flow, ...] = (

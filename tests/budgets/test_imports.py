@@ -10,6 +10,7 @@ from tests.support.azurite import ROOT
 
 LATE = (
     "aiohttp",
+    "azure.communication",
     "azure.identity",
     "azure.storage.blob",
     "azure.storage.queue",  # it loads cryptography

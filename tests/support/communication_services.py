@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import TracebackType
 from typing import Annotated, Any, Self
 from uuid import UUID, uuid4
 
 from aiohttp import web
 from azure.core.credentials import AccessToken
-from azure.core.pipeline.transport import AioHttpTransport
+from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -256,17 +257,35 @@ class Identity:
         await self.close()
 
 
-class ToThisMachine(AioHttpTransport):
+class ToThisMachine(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     """The SDK's own transport, but for the address: a token is sent by https only, and there is no certificate here."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(connection_timeout=5, read_timeout=5)
+        self._inner: AsyncHttpTransport[HttpRequest, AsyncHttpResponse] = AioHttpTransport()
         self._url = url
 
-    async def send(self, request: HttpRequest, **config: Any) -> AsyncHttpResponse:  # type: ignore[override]
+    async def send(self, request: HttpRequest, **config: Any) -> AsyncHttpResponse:
         assert request.url.startswith(f"{ENDPOINT}/")
         request.url = request.url.replace(ENDPOINT, self._url, 1)
-        return await super().send(request, **config)
+        return await self._inner.send(request, **config)
+
+    async def open(self) -> None:
+        await self._inner.open()
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        await self._inner.__aexit__(kind, error, trace)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from azure.functions.meta import Datum
 from cpor_app import bootstrap
 from cpor_app.adapters.hints import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES, POISON, QUEUES
 from cpor_app.adapters.mail import OutgoingMail
+from cpor_app.adapters.post import Mailer
 from cpor_app.adapters.storage import StorageConnection, Transport, provision
 from cpor_app.adapters.tables import TABLES
 from cpor_app.settings import Settings
@@ -292,15 +293,16 @@ async def running_service(
     *,
     clock: FixedClock | None = None,
     mailbox: Mailbox | None = None,
+    mailer: Mailer | None = None,
     transport: Transport | None = None,
     **changes: Any,
 ) -> AsyncIterator[Service]:
-    """Start the service over a storage account; stopping it leaves the storage as it is."""
+    """Start the service over a storage account; stopping it leaves the storage as it is. A *mailer* gets the mails."""
     connection = StorageConnection.from_text(connection_string)
     await provision(connection, TABLES, (*QUEUES, *POISON), bootstrap.CONTAINERS)
     clock, mailbox = clock or FixedClock(MONDAY), mailbox or Mailbox()
     services = bootstrap.build(
-        settings(issuer, **changes), connection, clock=clock, mailer=mailbox, transport=transport
+        settings(issuer, **changes), connection, clock=clock, mailer=mailer or mailbox, transport=transport
     )
     bootstrap.use(services)
     app = HttpTriggers(functions(), _invoker(), {})
