@@ -79,11 +79,11 @@ param mailSender string = 'no-reply'
 @minLength(1)
 param mailSenderName string = 'Claiming partner of record'
 
-@description('Mails a minute; 0: what Azure allows the domain at first, and no limit where mails go by SMTP.')
+@description('Mails a minute; 0: what Azure allows the sender\'s domain at first, and no limit where mails go by SMTP.')
 @minValue(0)
 param mailPerMinute int = 0
 
-@description('Mails an hour; 0: what Azure allows the domain at first, and no limit where mails go by SMTP.')
+@description('Mails an hour; 0: what Azure allows the sender\'s domain at first, and no limit where mails go by SMTP.')
 @minValue(0)
 param mailPerHour int = 0
 

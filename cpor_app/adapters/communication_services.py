@@ -11,6 +11,7 @@ docs/mail.md says what each answer means, and what of it is documented.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from azure.communication.email.aio import EmailClient
     from azure.core.credentials_async import AsyncTokenCredential
+
+log = logging.getLogger("cpor.mail")
 
 BAD_REQUEST, TOO_MANY_REQUESTS = 400, 429
 PAUSE_SECONDS = 60
@@ -81,7 +84,7 @@ class CommunicationServicesMailer:
             raise MailDelayed(f"the mail service took longer than {self._limit_seconds:g} s") from error
         except HttpResponseError as error:
             if not _is_handed_over_already(error):
-                raise self._refusal(error) from error
+                raise self._refusal(error, _operation_id(mail)) from error
         except AzureError as error:
             raise MailDelayed(f"the mail service could not be used: {type(error).__name__}") from error
 
@@ -125,7 +128,7 @@ class CommunicationServicesMailer:
             seconds = int(left.total_seconds()) + 1
             raise MailDelayed("the mail service asked for a pause", retry_after_seconds=seconds)
 
-    def _refusal(self, error: HttpResponseError) -> MailDelayed | RecipientRefused:
+    def _refusal(self, error: HttpResponseError, operation_id: str) -> MailDelayed | RecipientRefused:
         """Say whose failure a refusal is: the recipient's only where the service says so, else ours."""
         code, said = _code(error), _said(error)
         if error.status_code == BAD_REQUEST and "sender" not in said and any(one in said for one in RECIPIENTS_FAULT):
@@ -133,6 +136,7 @@ class CommunicationServicesMailer:
         pause = _pause(error)
         if pause is not None:
             self._not_before = self._now() + timedelta(seconds=pause)
+        log.warning("mail %s was put off: %s %s", operation_id, error.status_code, code)
         return MailDelayed(f"the mail service answered {error.status_code} {code}", retry_after_seconds=pause)
 
 

@@ -230,7 +230,10 @@ async def test_a_silent_service_is_given_up(acs: CommunicationServices, clock: F
     ids=lambda answer: f"{answer[0]} {answer[1]}",
 )
 async def test_what_is_not_said_of_the_recipient_is_our_own_trouble(
-    acs: CommunicationServices, mailer: CommunicationServicesMailer, answer: Refusal
+    acs: CommunicationServices,
+    mailer: CommunicationServicesMailer,
+    caplog: pytest.LogCaptureFixture,
+    answer: Refusal,
 ) -> None:
     """It must never count against a customer who was simply not told; 401 and 403 while roles are fresh."""
     acs.answer_next(answer)
@@ -241,6 +244,7 @@ async def test_what_is_not_said_of_the_recipient_is_our_own_trouble(
     assert not delayed.value.recipient_refused_for_now
     assert delayed.value.retry_after_seconds is None
     assert f"{answer[0]} {answer[1]}" in delayed.value.reason
+    assert caplog.messages[-1] == f"mail {ID} was put off: {answer[0]} {answer[1]}"
 
 
 @pytest.mark.parametrize(
