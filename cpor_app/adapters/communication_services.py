@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cpor.mail")
 
-BAD_REQUEST, TOO_MANY_REQUESTS = 400, 429
+BAD_REQUEST, TOO_MANY_REQUESTS, SERVERS_FAULT = 400, 429, 500
 PAUSE_SECONDS = 60
 """After a 429 that does not say how long."""
 LONGEST_PAUSE_SECONDS = 24 * 60 * 60
@@ -125,8 +126,8 @@ class CommunicationServicesMailer:
     def _verify_not_paused(self) -> None:
         """Refuse those who waited behind a call that was told to wait."""
         if self._not_before is not None and (left := self._not_before - self._now()) > timedelta(0):
-            seconds = int(left.total_seconds()) + 1
-            raise MailDelayed("the mail service asked for a pause", retry_after_seconds=seconds)
+            wait = math.ceil(left.total_seconds())
+            raise MailDelayed("the mail service asked for a pause", retry_after_seconds=wait)
 
     def _refusal(self, error: HttpResponseError, operation_id: str) -> MailDelayed | RecipientRefused:
         """Say whose failure a refusal is: the recipient's only where the service says so, else ours."""
@@ -152,7 +153,9 @@ def _is_handed_over_already(error: HttpResponseError) -> bool:
 
 
 def _pause(error: HttpResponseError) -> int | None:
-    """Return for how many seconds the service wants to be left in peace; always some after a 429."""
+    """Return for how many seconds the service wants to be left in peace: some after a 429, where said after a 5xx."""
+    if error.status_code is None or (error.status_code != TOO_MANY_REQUESTS and error.status_code < SERVERS_FAULT):
+        return None
     given = getattr(error.response, "headers", {}).get("Retry-After", "")
     if given.isascii() and given.isdigit():
         return min(max(int(given), 1), LONGEST_PAUSE_SECONDS)

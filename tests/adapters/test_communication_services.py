@@ -7,6 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
+from azure.identity import CredentialUnavailableError
 
 from cpor_app.adapters.communication_services import CommunicationServicesMailer
 from cpor_app.adapters.mail import OutgoingMail
@@ -218,7 +221,7 @@ async def test_a_silent_service_is_given_up(acs: CommunicationServices, clock: F
         refusal(400, "BadRequest", "No internet message id."),
         refusal(400, "DuplicateContentId", "Duplicate content id."),
         refusal(400, "InvalidSenderUserName", "Invalid format for email address: the sender's."),
-        refusal(401, "Unauthorized", "Denied by the resource provider."),
+        refusal(401, "Unauthorized", "Denied by the resource provider.", Retry_After="5"),
         refusal(403, "Forbidden"),
         refusal(404, "DomainNotLinked", "The specified sender domain has not been linked."),
         refusal(409, "Conflict", "The request is still in progress."),
@@ -278,16 +281,52 @@ async def test_an_error_without_a_form_is_our_own_trouble(
         await mailer.send(MAIL)
 
 
-async def test_an_identity_without_a_token_is_our_own_trouble(acs: CommunicationServices, clock: FixedClock) -> None:
-    """And one whose token is not taken; both are closed with the adapter."""
+@pytest.mark.parametrize("error", [CredentialUnavailableError("No identity."), ClientAuthenticationError("Refused.")])
+async def test_an_identity_without_a_token_is_our_own_trouble(
+    acs: CommunicationServices, clock: FixedClock, error: Exception
+) -> None:
+    """The service is not asked."""
+
+    class Nobody(Identity):
+        async def get_token(self, *scopes: str, **_: object) -> AccessToken:
+            raise error
+
+    mailer = mailer_of(acs, clock, identity=Nobody())
+
+    with pytest.raises(MailDelayed):
+        await mailer.send(MAIL)
+    await mailer.close()
+
+    assert acs.statuses == []
+
+
+async def test_a_token_that_is_not_taken_is_our_own_trouble(acs: CommunicationServices, clock: FixedClock) -> None:
+    """The identity is closed with the adapter, which can be used again."""
     stranger = Identity("of a stranger")
     mailer = mailer_of(acs, clock, identity=stranger)
 
     with pytest.raises(MailDelayed, match="401"):
         await mailer.send(MAIL)
     await mailer.close()
+    closed = stranger.closed
+    stranger.token = Identity().token
+    await mailer.send(MAIL)
+    await mailer.close()
 
-    assert stranger.closed
+    assert closed
+    assert acs.statuses == [401, 202]
+
+
+async def test_a_service_that_is_busy_may_say_for_how_long(
+    acs: CommunicationServices, mailer: CommunicationServicesMailer
+) -> None:
+    """It is left in peace as after a 429."""
+    acs.answer_next(refusal(503, "ServiceUnavailable", Retry_After="30"))
+
+    with pytest.raises(MailDelayed) as delayed:
+        await mailer.send(MAIL)
+
+    assert delayed.value.retry_after_seconds == 30
 
 
 # --- the quota --------------------------------------------------------------------------------------------------------
@@ -318,7 +357,8 @@ async def test_nobody_calls_behind_a_call_that_was_told_to_wait(
     ended = await asyncio.gather(*(mailer.send(mail) for mail in mails), return_exceptions=True)
 
     assert acs.statuses == [429]
-    assert {one.retry_after_seconds for one in ended if isinstance(one, MailDelayed)} <= {90, 91}
+    assert [type(one) for one in ended] == [MailDelayed] * 6
+    assert {one.retry_after_seconds for one in ended if isinstance(one, MailDelayed)} == {90}
     clock.advance(timedelta(seconds=90))
     await asyncio.gather(*(mailer.send(mail) for mail in mails))
     assert acs.statuses == [429, *[202] * 6]

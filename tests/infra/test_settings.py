@@ -109,6 +109,7 @@ def test_the_service_takes_what_bicep_sets() -> None:
         "CPOR_TOKEN_AUDIENCE": "0f0e0d0c-0000-4000-8000-000000000002",
         "CPOR_LINK_SECRETS": "0f0e0d0c-0000-4000-8000-0000000000030f0e0d0c-0000-4000-8000-000000000004",
         "CPOR_MAIL_FROM": "donotreply@0f0e0d0c.azurecomm.net",
+        "CPOR_MAIL_ENDPOINT": "https://acs-abc.europe.communication.azure.com",
         "CPOR_MAIL_PER_MINUTE": "",
         **{f"{STORAGE}__{kind}ServiceUri": url.replace("table", kind) for kind in ("table", "queue", "blob")},
         f"{STORAGE}__credential": OURS[f"{STORAGE}__credential"],
@@ -120,6 +121,7 @@ def test_the_service_takes_what_bicep_sets() -> None:
 
     assert set(given) <= set(OURS)
     assert not settings.sandbox
+    assert settings.mail_limits == (5, 10)
     assert (connection.is_emulator, connection.client_id) == (False, given[f"{STORAGE}__clientId"])
 
 

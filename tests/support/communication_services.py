@@ -8,6 +8,7 @@ What is not published (the words of an error, how a quota counts) is said where 
 
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -104,26 +105,23 @@ class Taken:
 
 @dataclass
 class Quota:
-    """
-    Calls by clock minutes and hours, as far as it is published: refused ones count too.
-
-    `used` are calls of somebody else in this hour.
-    """
+    """So many calls a minute and an hour; refused ones count too. That minutes and hours are the clock's is made up."""
 
     per_minute: int
     per_hour: int
     now: Callable[[], datetime]
-    used: int = 0
-    _calls: dict[datetime, int] = field(default_factory=dict)
+    _calls: Counter[datetime] = field(default_factory=Counter)
+
+    def count(self, at: datetime, calls: int = 1) -> None:
+        """Count calls, ours or somebody else's."""
+        self._calls[at.replace(second=0, microsecond=0)] += calls
 
     def seconds_to_wait(self) -> int:
         """Count a call; returns 0 when it may go on."""
         now = self.now()
+        self.count(now)
         minute, hour = now.replace(second=0, microsecond=0), now.replace(minute=0, second=0, microsecond=0)
-        self._calls[minute] = self._calls.get(minute, 0) + 1
-        in_hour = sum(count for at, count in self._calls.items() if at >= hour) + self.used
-        if in_hour > self.per_hour:
-            self.used = 0  # it was in this hour
+        if sum(calls for at, calls in self._calls.items() if at >= hour) > self.per_hour:
             return int((hour + timedelta(hours=1) - now).total_seconds())
         if self._calls[minute] > self.per_minute:
             return int((minute + timedelta(minutes=1) - now).total_seconds())
