@@ -266,10 +266,17 @@ class SentMail:
 
 
 class Mails(Protocol):
-    """Message ids, so that a delivery report finds its claim; written before the mail is sent."""
+    """Message ids, so that a delivery report finds its claim, and one process at a time sends a mail."""
 
-    async def keep(self, message_id: str, sent: SentMail) -> None:
-        """Write over whatever is there: the id says it all."""
+    async def begin(self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime) -> str | None:
+        """
+        Keep an id before its mail is sent, held *by* one sender *until* then, in real time; returns the store's mark.
+
+        None while another holds it. One request for a new one, three for another try.
+        """
+
+    async def release(self, message_id: str, sent: SentMail, mark: str) -> None:
+        """Let others send: it was not handed over. A sender whose time was over has no say any more."""
 
     async def find(self, message_id: str) -> SentMail | None:
         """Return what the id belongs to; None for one that we never gave."""
@@ -426,11 +433,11 @@ class Webhooks(Protocol):
     async def end_calls(self, organisation: str, webhook: Webhook, mark: str) -> None:
         """Let others call; one whose time was over has no say any more."""
 
-    def place(self, organisation: str, webhook: Webhook, delivery: Delivery) -> tuple[str, str, str]:
-        """Return table, partition and key of a delivery, for it to be forgotten."""
+    def made_before(self, organisation: str, webhook: Webhook, instant: datetime) -> tuple[str, str, str]:
+        """Return table, partition and key of the deliveries made before *instant*, for them to be forgotten."""
 
     async def forget(self, organisation: str, key: str) -> None:
-        """Delete a delivery, and its place among those that wait; a missing one is no error."""
+        """Delete a webhook's deliveries from that key on, which are the older ones, and where they wait."""
 
 
 @dataclass(frozen=True, slots=True)

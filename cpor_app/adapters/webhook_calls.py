@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -54,6 +55,13 @@ NOT_PUBLIC = tuple(
     )
 )
 """What `ipaddress` takes for global, here or there, and is not for us."""
+HOST = re.compile(
+    r"(?:[a-z0-9_][a-z0-9_-]*\.)*(?!0x[0-9a-f]*$)(?=[0-9-]*[a-z])[a-z0-9][a-z0-9-]*"
+    r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
+    r"|[0-9a-f.]*:[0-9a-f:.]*",
+    re.ASCII,
+)
+"""A name, four numbers, or an address of IPv6: nothing that a client and we could read as two different hosts."""
 SIGNED_BY = "v1"
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -159,7 +167,7 @@ class WebhookCalls:
         schemes = ("https", "http") if self._anywhere else ("https",)
         if parts.scheme not in schemes:
             raise AddressRefused(f"it must begin with {schemes[0]}://")
-        if not host or parts.port == 0 or "\\" in parts.netloc:
+        if HOST.fullmatch(host) is None or parts.port == 0 or "\\" in parts.netloc:
             raise AddressRefused("it is malformed")
         if "@" in parts.netloc:
             raise AddressRefused("it has a user name")

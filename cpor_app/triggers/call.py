@@ -216,13 +216,14 @@ class Call:
 
     def keyed(self) -> Keyed | None:
         """Return the caller's idempotency key and what it is used for, both hashed. Raises `ValidationFailed`."""
-        given = self.headers.get("idempotency-key", self.headers.get("repeatability-request-id"))
+        alias = self.headers.get("repeatability-request-id")
+        given = self.headers.get("idempotency-key", alias)
         if given is None or not self.operation.keyed:
             return None
-        if re.fullmatch(r"[\x21-\x7e]{1,255}", given) is None:
+        if re.fullmatch(r"[\x21-\x7e]{1,255}", given) is None or alias not in (None, given):
             raise Refused(
                 "ValidationFailed",
-                "An idempotency key has 1 to 255 printable characters.",
+                "An idempotency key has 1 to 255 printable characters, the same under both names of the header.",
                 target="Idempotency-Key",
                 resolution="Use a GUID.",
             )

@@ -136,7 +136,7 @@ async def respond(
 
 async def _served(call: Call, handler: Handler) -> Answer:
     await _admit(call)
-    if call.operation.max_bytes > ONE_MIB:
+    if len(call.request.get_body() or b"") > ONE_MIB:
         if _LARGE_BODIES.locked():  # a few large bodies at once fill the memory of an instance
             message = "two large bodies are being taken in already"
             raise Retryable(message, retry_after_seconds=2)

@@ -8,6 +8,7 @@ never written over: so a page may be dealt with twice, or half, and then again.
 
 import asyncio
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -93,9 +94,9 @@ async def take_in(
 
 def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
     """Return how many rows the body has, and where each page of them begins and ends. Raises as `take_in`."""
-    total, place = 0, 0
+    total, place = 0, len(body) - len(body.removeprefix(BOM_UTF8))  # some programs mark what they save
     begins: list[tuple[int, int]] = []
-    for number, line in enumerate(BytesIO(body), start=1):
+    for number, line in enumerate(BytesIO(body[place:]), start=1):
         if line.strip():
             if total % PAGE_ROWS == 0:
                 begins.append((place, number))

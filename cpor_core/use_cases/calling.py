@@ -8,10 +8,12 @@ a time, a few of its events at once.
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import TypeVar
 
 from cpor_core.errors import Conflict, StorageBusy
 from cpor_core.model.change import Change
@@ -31,6 +33,7 @@ from cpor_core.rules.webhook_calls import event_id, next_attempt, webhook_id
 from cpor_core.use_cases.keys import FORGET
 
 log = logging.getLogger("cpor.webhooks")
+Result = TypeVar("Result")
 
 DELIVER = "deliver"
 """The due row of an organisation whose webhooks may be owed a call."""
@@ -85,19 +88,11 @@ def delivery_of(
     )
 
 
-def forget_rows(
-    ports: Ports, organisation: str, webhook: Webhook, made: Iterable[Delivery], now: datetime
-) -> Sequence[DueRow]:
-    """Return the due rows by which deliveries are forgotten."""
-    return [
-        DueRow(
-            now + KEPT,
-            organisation,
-            f"{FORGET}-{delivery.webhook_id}",
-            forget=ports.webhooks.place(organisation, webhook, delivery),
-        )
-        for delivery in made
-    ]
+def forget_row(ports: Ports, organisation: str, webhook: Webhook, now: datetime) -> DueRow:
+    """Return the due row by which the deliveries that are made in this hour are forgotten, all together."""
+    hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    what = ports.webhooks.made_before(organisation, webhook, hour)
+    return DueRow(hour + KEPT, organisation, f"{FORGET}-{webhook.born}", forget=what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +140,7 @@ async def _make(
         else:
             after, made = await _next_of_replay(ports, organisation, kept.value, now)
         if made:
-            await ports.duework.add(
-                [due_row(organisation, now), *forget_rows(ports, organisation, kept.value, made, now)]
-            )
+            await ports.duework.add([due_row(organisation, now), forget_row(ports, organisation, kept.value, now)])
         try:
             kept = await ports.webhooks.write(organisation, after, kept, made)
         except Conflict:  # somebody else has made them, or it was changed
@@ -234,10 +227,10 @@ async def call_receivers(ports: Ports, organisation: str) -> None:
         await ports.hints.webhook_delivery(organisation)
 
 
-async def _all(running: Iterable[Awaitable[bool]]) -> Sequence[bool]:
+async def _all(running: Iterable[Awaitable[Result]]) -> Sequence[Result]:
     """Return what each returns, after the last has ended; raises the first fault."""
     ended = await asyncio.gather(*running, return_exceptions=True)
-    results = []
+    results: list[Result] = []
     for one in ended:
         if isinstance(one, BaseException):
             raise one
@@ -275,8 +268,16 @@ async def _try_waiting(ports: Ports, organisation: str, webhook: Webhook, stop_a
         waiting = await ports.webhooks.waiting(organisation, webhook, now, limit=TAKEN_AT_ONCE)
         if not waiting:
             break
-        await _all(_try_one(ports, organisation, kept.value, delivery, gate, stop_at) for delivery in waiting)
+        ended = await _all(_try_one(ports, organisation, kept.value, delivery, gate, stop_at) for delivery in waiting)
+        await _remind_of(ports, organisation, {again for again in ended if again is not None}, await ports.now())
     return True
+
+
+async def _remind_of(ports: Ports, organisation: str, attempts: Iterable[datetime], now: datetime) -> None:
+    """Have a message for each second in which soon somebody is to be called again; the timer comes each minute."""
+    waits = {max(math.ceil((again - now).total_seconds()), 0) for again in attempts if again - now <= BY_MESSAGE}
+    for wait in sorted(waits):
+        await ports.hints.webhook_delivery(organisation, delay=timedelta(seconds=wait) + MESSAGE_LATER)
 
 
 async def _try_one(
@@ -286,11 +287,11 @@ async def _try_one(
     kept: Marked[Delivery],
     gate: asyncio.Semaphore,
     stop_at: datetime,
-) -> bool:
-    """Call the receiver once and write down what came of it; returns whether it was called."""
+) -> datetime | None:
+    """Call the receiver once and write down what came of it; returns when it is to be called again."""
     async with gate:
         if ports.real_now() >= stop_at:
-            return False
+            return None
         now = await ports.now()
         secrets = [secret.text for secret in webhook.secrets if secret.until is None or now < secret.until]
         answer = await ports.receivers.call(webhook.url, secrets, webhook.name, kept.value)
@@ -304,10 +305,8 @@ async def _try_one(
         await ports.webhooks.record(organisation, webhook, kept, after)
     except Conflict:  # somebody else has called too; what they wrote stands
         log.info("webhook %s of %s: %s was tried twice", webhook.name, organisation, kept.value.webhook_id)
-        return True
-    if after.next_attempt is not None and after.next_attempt - now <= BY_MESSAGE:
-        await ports.hints.webhook_delivery(organisation, delay=after.next_attempt - now + MESSAGE_LATER)
-    return True
+        return None
+    return after.next_attempt
 
 
 def judged(delivery: Delivery, answer: CallAnswer, now: datetime) -> Delivery:

@@ -1,5 +1,6 @@
 """Mails to a customer who was told: the reminder before the window's end, and what the claim owes them afterwards."""
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from cpor_core.model.claim import MailKind, OwedMail, Status
@@ -9,7 +10,7 @@ from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.acts import act
-from cpor_core.use_cases.mailing import Paid, delayed_by, letters_to, permits, send
+from cpor_core.use_cases.mailing import Paid, Sent, delayed_by, letters_to, permits, send
 from cpor_core.use_cases.notice import partner_answers_by
 
 REMINDER = "reminder"
@@ -47,15 +48,13 @@ async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime
     allowed = await permits(ports, len(waiting), Urgency.NOTICE if mail.kind is MailKind.NOTICE else Urgency.OTHER)
     letters = letters_to(case.claim, mail.kind, mail.number, waiting, owed=mail)
     sent = await send(ports, letters, allowed, now, mail.since)
-    done = tuple(sorted({*mail.sent_to, *sent.delivered, *sent.refused}))
-    rest = (mail.model_copy(update={"sent_to": done}),) if sent.delayed is not None else ()
-
+    if sent.delayed is not None and not sent.delivered and not sent.refused:
+        return delayed_by(now, sent.delayed)
     late = sent.refused if mail.kind is MailKind.NOTICE else ()
     answer_by = await partner_answers_by(ports, case.claim, now) if late else None
 
     def record(current: Case) -> Case:
-        others = [owed for owed in current.claim.mails if (owed.kind, owed.number) != (mail.kind, mail.number)]
-        current = current.changed(mails=(*others, *rest))
+        current = current.changed(mails=tuple(_left(current.claim.mails, mail, sent)))
         if tells:
             current = current.changed(recipients=life.mark_told(current.claim.recipients, sent.delivered))
         promised = current.claim.promise
@@ -66,3 +65,13 @@ async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime
 
     recorded = await act(ports, case, now, record)
     return delayed_by(now, sent.delayed) if sent.delayed is not None else recorded
+
+
+def _left(owed: Iterable[OwedMail], mail: OwedMail, sent: Sent) -> Iterator[OwedMail]:
+    """Yield what is owed once *mail* was sent to some, or to all; what another process has sent since stays sent."""
+    for one in owed:
+        if (one.kind, one.number) != (mail.kind, mail.number):
+            yield one
+        elif sent.delayed is not None:
+            done = {*one.sent_to, *sent.delivered, *sent.refused}
+            yield one.model_copy(update={"sent_to": tuple(sorted(done))})

@@ -16,6 +16,8 @@ from cpor_core.ports import Letter, Ports, SentMail
 from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Urgency
 
+HELD_FOR = timedelta(minutes=2)
+"""By then whoever was sending a mail is done, or dead; in real time."""
 REFUSED_FOR_GOOD_AFTER = timedelta(days=3)
 """A recipient whose server puts us off (4xx) for so long counts as one who can't be reached (rulings 25)."""
 
@@ -83,12 +85,17 @@ async def send(ports: Ports, letters: Sequence[Letter], allowed: Allowed, now: d
     """
     Hand letters over, each after its Message-ID is kept: a report that comes back at once finds its claim.
 
-    A mail system that is silent, or asks for peace, is not asked again for the other recipients.
+    A letter that another process is sending counts as delayed: queue and timer may come to one claim together. A mail
+    system that is silent, or asks for peace, is not asked again for the other recipients.
     """
-    delivered, refused, delayed = [], [], allowed.delay
+    delivered, refused, delayed, sender = [], [], allowed.delay, ports.new_id()
     for letter in letters[: allowed.permits]:
-        number = letter.recipient.number
-        await ports.mails.keep(letter.message_id, SentMail(letter.claim.id, letter.kind, letter.number, number))
+        number, began = letter.recipient.number, ports.real_now()
+        kept = SentMail(letter.claim.id, letter.kind, letter.number, number)
+        mark = await ports.mails.begin(letter.message_id, kept, sender, began, began + HELD_FOR)
+        if mark is None:
+            delayed = MailDelayed("another process is sending it")
+            continue
         try:
             await ports.post.send(letter)
         except RecipientRefused:
@@ -98,6 +105,7 @@ async def send(ports: Ports, letters: Sequence[Letter], allowed: Allowed, now: d
                 refused.append(number)
                 continue
             delayed = fault
+            await ports.mails.release(letter.message_id, kept, mark)
             if fault.recipient_refused_for_now:
                 continue
             if fault.retry_after_seconds is not None:

@@ -9,7 +9,7 @@ from cpor_core.model.webhook import Delivery, Range, Replay, Secret, Webhook, We
 from cpor_core.ports import Marked, Ports
 from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.webhook_calls import BOTH_SECRETS_SIGN, MOST_SECRETS, event_id, new_secret
-from cpor_core.use_cases.calling import delivery_of, due_row, forget_rows
+from cpor_core.use_cases.calling import delivery_of, due_row, forget_row
 
 ATTEMPTS = 8
 MOST_WEBHOOKS = 10
@@ -162,7 +162,7 @@ async def send_test(ports: Ports, organisation: str, name: str, now: datetime) -
     _verify_active(webhook)
     drawn = ports.new_id()
     delivery = delivery_of(webhook, event_id(organisation, drawn), drawn[:12], now)
-    await ports.duework.add([due_row(organisation, now), *forget_rows(ports, organisation, webhook, [delivery], now)])
+    await ports.duework.add([due_row(organisation, now), forget_row(ports, organisation, webhook, now)])
     await ports.webhooks.add(organisation, webhook, delivery)
     await ports.hints.webhook_delivery(organisation)
     return delivery

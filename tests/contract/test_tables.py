@@ -58,6 +58,7 @@ from tests.doubles.transport import Plan
 A, B = claim_id("a"), claim_id("b")
 LATER = TENANT.replace("b", "c")
 QUEUE = "customer-notices"
+MAIL = "5d0f3a52-9f0e-5a53-9c39-6a7f8f6d2f11"
 
 
 @dataclass(frozen=True)
@@ -536,7 +537,7 @@ class StoresContract(ABC):
 
     async def test_a_row_of_another_table_is_forgotten(self, stores: Stores) -> None:
         """One that is not there is no error."""
-        await stores.mails.keep("message", SentMail(A, "notice", 1, 1))
+        await stores.mails.begin("message", SentMail(A, "notice", 1, 1), "me", MONDAY, MONDAY)
 
         await stores.duework.forget("mails", "message", "sent")
         await stores.duework.forget("mails", "message", "sent")
@@ -671,13 +672,26 @@ class StoresContract(ABC):
 
     async def test_a_message_id_leads_to_its_claim_and_recipient(self, stores: Stores) -> None:
         """Kept before it is sent, and again on every retry."""
-        for _ in range(2):
-            await stores.mails.keep("5d0f3a52-9f0e-5a53-9c39-6a7f8f6d2f11", SentMail(A, "notice", 2, 3))
+        kept = SentMail(A, "notice", 2, 3)
+        for sender in ("first", "second"):
+            await stores.mails.begin(MAIL, kept, sender, MONDAY, MONDAY)
 
-        kept = await stores.rows.get("mails", "5d0f3a52-9f0e-5a53-9c39-6a7f8f6d2f11", "sent")
+        assert await stores.mails.find(MAIL) == kept
 
-        assert kept is not None
-        assert dict(kept.values) == {"claimId": A, "kind": "notice", "number": 2, "recipient": 3}
+    async def test_one_sender_at_a_time_holds_a_mail(self, stores: Stores) -> None:
+        """Another may try once its time is over, or at once when it lets go; who asks again still holds it."""
+        kept, until = SentMail(A, "notice", 1, 1), MONDAY + timedelta(minutes=2)
+        mark = await stores.mails.begin(MAIL, kept, "first", MONDAY, until)
+        assert mark is not None
+
+        assert await stores.mails.begin(MAIL, kept, "second", until - MICROSECOND, ENDS_AT) is None
+        assert await stores.mails.begin(MAIL, kept, "first", MONDAY, until) == mark
+        after = await stores.mails.begin(MAIL, kept, "second", until, ENDS_AT)
+        assert after is not None
+        await stores.mails.release(MAIL, kept, mark)
+        assert await stores.mails.begin(MAIL, kept, "third", until, ENDS_AT) is None
+        await stores.mails.release(MAIL, kept, after)
+        assert await stores.mails.begin(MAIL, kept, "third", until, ENDS_AT) is not None
 
     # --- usage and receipts -------------------------------------------------------------------------------------------
 
@@ -832,4 +846,4 @@ class TestInStorage(StoresContract):
         assert await requests(stores.registry.customer(TENANT)) == 1
         assert await requests(stores.usage.read(TENANT, "2026-01", "2026-12")) == 1
         assert await requests(stores.usage.write(TENANT, {})) == 0
-        assert await requests(stores.mails.keep("m", SentMail(A, "notice", 1, 1))) == 1
+        assert await requests(stores.mails.begin("m", SentMail(A, "notice", 1, 1), "me", MONDAY, MONDAY)) == 1

@@ -159,18 +159,24 @@ class WebhooksContract(ABC):
 
         assert await webhooks.begin_calls(ADATUM, MAIN, until, until + HOUR) is not None
 
-    async def test_a_forgotten_delivery_leaves_nothing(self, webhooks: WebhooksTable, rows: Rows) -> None:
-        """Whether it waits still, is done, or has gone already."""
-        await webhooks.add(ADATUM, MAIN, delivery(1))
-        done = delivery(2).model_copy(update={"next_attempt": None})
+    async def test_deliveries_made_before_an_instant_are_forgotten(self, webhooks: WebhooksTable, rows: Rows) -> None:
+        """Those that wait still, too; later ones and other webhooks' stay. Twice is harmless."""
+        for number in range(120):
+            await webhooks.add(ADATUM, MAIN, delivery(number, MONDAY - MICROSECOND))
+        done = delivery(500, MONDAY - HOUR).model_copy(update={"next_attempt": None})
         await webhooks.add(ADATUM, MAIN, done)
+        late, others = delivery(600), delivery(1, MONDAY - HOUR)
+        await webhooks.add(ADATUM, MAIN, late)
+        await webhooks.add(ADATUM, MAIN_TOO, others)
 
-        for one in (delivery(1), done, done):
-            table, partition, key = webhooks.place(ADATUM, MAIN, one)
-            assert (table, partition) == (TABLE, ADATUM)
+        table, partition, key = webhooks.made_before(ADATUM, MAIN, MONDAY)
+        assert (table, partition) == (TABLE, ADATUM)
+        for _ in range(2):
             await webhooks.forget(partition, key)
 
-        assert await rows.page(TABLE, ADATUM, limit=9) == []
+        assert await webhooks.deliveries(ADATUM, MAIN, after="", limit=1000) == [late]
+        assert await webhooks.deliveries(ADATUM, MAIN_TOO, after="", limit=1000) == [others]
+        assert len(await rows.page(TABLE, ADATUM, limit=1000)) == 2 * 2
 
 
 class TestMemory(WebhooksContract):

@@ -1,6 +1,7 @@
 """Batches: every row is made into one draft or refused, whoever deals with its page, and however often."""
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -91,8 +92,9 @@ async def test_a_batch_is_kept_before_anybody_works_on_it(world: World) -> None:
     assert (sent.status, sent.batch.total, sent.done) == (BatchStatus.NOT_STARTED, 101, 0)
 
 
-async def test_rows_become_drafts_and_bad_ones_are_told(world: World) -> None:
-    """By the rules of `POST /claims`; the number of a row is that of its line, blank ones counted."""
+@pytest.mark.parametrize("mark", [b"", BOM_UTF8])
+async def test_rows_become_drafts_and_bad_ones_are_told(world: World, mark: bytes) -> None:
+    """By the rules of `POST /claims`; the number of a row is that of its line, blank ones counted, a mark left out."""
     other = PARTNER_IDS[FABRIKAM]
     body = b"\r\n".join(
         [
@@ -107,7 +109,7 @@ async def test_rows_become_drafts_and_bad_ones_are_told(world: World) -> None:
             claim(9),
         ]
     )
-    sent = await take_in(world, body)
+    sent = await take_in(world, mark + body)
     await world.deliver()
 
     progress = await seen(world, sent)

@@ -929,3 +929,53 @@ async def test_a_request_that_nobody_answers_is_rejected_by_the_timer(world: Wor
     await world.rest()
 
     assert (await world.stored(case)).claim.status is Status.REJECTED_FINAL
+
+
+# --- queue and timer at once ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_mail_is_sent_by_one_process_at_a_time(world: World, *, dies: bool) -> None:
+    """Another that comes meanwhile leaves it alone; after a death somebody sends it once more, two minutes later."""
+    case = await world.told()
+    await world.decline(case)
+
+    async def the_timer_comes() -> None:
+        assert (await world.pay(case)).delayed
+        if dies:
+            raise ProcessDied("while it sends")
+
+    on_first_letter(world, the_timer_comes)
+    try:
+        await world.deliver()
+    except ProcessDied:
+        assert dies
+    before = (world.post.kinds(), world.post.news())
+    await world.rest(timedelta(minutes=1))
+    assert not dies or (world.post.kinds(), world.post.news()) == before
+    await world.rest()
+
+    assert world.post.kinds() == ["notice", "declineConfirmation"]
+    assert world.post.news().count("declined") == 1
+
+
+async def test_what_another_process_has_sent_stays_sent(world: World) -> None:
+    """One who could not send everything does not put back what is done."""
+    await world.register_customer(notice_addresses=(IT,))
+    case = await world.told()
+    case = await world.decline(case)
+    world.post.put_off = {IT}
+
+    async def the_timer_comes() -> None:
+        world.post.put_off = set()
+        await world.pay(case)
+        world.post.put_off = {IT}
+
+    on_first_letter(world, the_timer_comes)
+    await world.pay(case)
+    world.post.put_off = set()
+    await world.rest()
+
+    confirmed = [letter.recipient.email for letter in world.post.sent if letter.kind == "declineConfirmation"]
+    assert sorted(confirmed) == [ANNE, IT]
+    assert (await world.stored(case)).claim.mails == ()

@@ -144,7 +144,13 @@ def test_a_cell_that_would_be_run_is_defused(first: str) -> None:
     assert defused(f"{first}cmd|' /C calc'!A0") == f"'{first}cmd|' /C calc'!A0"
 
 
-@pytest.mark.parametrize("text", ["", "Contoso", "a=b", "4782913", "'quoted", " =1+1"])
+@pytest.mark.parametrize("unseen", [" ", "\u00a0", "\u3000", "\u200b", "\ufeff", " \u200d "])
+def test_what_is_not_seen_hides_no_formula(unseen: str) -> None:
+    """A spreadsheet may drop it before it looks."""
+    assert defused(f"{unseen}=1+1") == f"'{unseen}=1+1"
+
+
+@pytest.mark.parametrize("text", ["", " ", "Contoso", "a=b", "4782913", "'quoted", " a"])
 def test_a_cell_that_is_harmless_stays_as_it_is(text: str) -> None:
     """An apostrophe that is not needed would be seen."""
     assert defused(text) == text

@@ -882,17 +882,17 @@ async def test_a_lost_answer_to_a_replay_starts_no_second_one(world: World) -> N
 
 
 async def test_deliveries_are_forgotten_after_thirty_days(world: World) -> None:
-    """Those that still wait for a webhook that is off, too: nothing is left of them."""
+    """All of an hour together, those that still wait for a webhook that is off too: nothing is left of them."""
     world.receivers.answers[URL] = DOWN
     await made(world)
     await happened(world)
     await world.deliver()
     await calling._switch_off(world.ports, ADATUM, await webhooks.find(world.ports, ADATUM, "main"), MONDAY)
-    world.clock.set(MONDAY + KEPT - MICROSECOND)
+    world.clock.set(MONDAY + HOUR + KEPT - MICROSECOND)
     await world.sweep()
     assert len(await shown(world)) == 1
 
-    world.clock.set(MONDAY + KEPT)
+    world.clock.set(MONDAY + HOUR + KEPT)
     await world.sweep()
     await world.sweep()
 

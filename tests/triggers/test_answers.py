@@ -316,10 +316,13 @@ async def test_two_large_bodies_at_once_are_enough_for_one_instance(service: Ser
 
     bootstrap.use(replace(service.services, ports=replace(service.services.ports, claims=Slow())))
     path = f"/claims/{claim['id']}/evidence/large.pdf"
-    waiting = [asyncio.create_task(service.request("PUT", path, content=PDF)) for _ in range(2)]
+    large = PDF + b"\n" * 2**20
+    waiting = [asyncio.create_task(service.request("PUT", path, content=large)) for _ in range(2)]
     for _ in waiting:
         await started.acquire()
-    third = await service.request("PUT", path, content=PDF)
+    third = await service.request("PUT", path, content=large)
+    waiting.append(asyncio.create_task(service.request("PUT", path, content=PDF)))
+    await asyncio.wait_for(started.acquire(), 10)  # a small one is let in, whatever the route would take
     go_on.set()
     await asyncio.gather(*waiting)
 

@@ -101,6 +101,7 @@ async def test_key_has_an_alias(service: Service, header: str) -> None:
         {"Idempotency-Key": "a b"},
         {"Idempotency-Key": "é"},
         {"Idempotency-Key": "a\tb"},
+        {**KEY, "Repeatability-Request-ID": "another"},
         {**KEY, "Repeatability-First-Sent": "yesterday"},
         {**KEY, "Repeatability-First-Sent": "2026-11-02T09:00:00Z"},
     ],

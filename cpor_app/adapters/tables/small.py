@@ -86,15 +86,31 @@ class MailsTable:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
-    async def keep(self, message_id: str, sent: SentMail) -> None:
-        """Write over whatever is there: the id says it all."""
-        values: dict[str, Cell] = {
-            "claimId": sent.claim_id,
-            "kind": sent.kind,
-            "number": sent.number,
-            "recipient": sent.recipient,
-        }
-        await self._rows.write(MAILS, message_id, Put(SENT, values))
+    async def begin(self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime) -> str | None:
+        """Keep an id, held *by* one sender *until* then, in real time; None while another holds it, else a mark."""
+        values = {**_sent(sent), "heldBy": by, "heldUntil": until}
+        op: Insert | Replace = Insert(SENT, values)
+        while True:
+            try:
+                return (await self._rows.write(MAILS, message_id, op))[SENT]
+            except Conflict:
+                row = await self._rows.get(MAILS, message_id, SENT)
+            if row is None:  # forgotten between the two requests
+                op = Insert(SENT, values)
+                continue
+            if row.values.get("heldBy") == by:  # the SDK has sent it again
+                return row.etag
+            held_until = row.values.get("heldUntil")
+            if isinstance(held_until, datetime) and now < held_until:
+                return None
+            op = Replace(SENT, values, row.etag)
+
+    async def release(self, message_id: str, sent: SentMail, mark: str) -> None:
+        """Let others send; a sender whose time was over has no say any more."""
+        try:
+            await self._rows.write(MAILS, message_id, Replace(SENT, _sent(sent), mark))
+        except Conflict:
+            return
 
     async def find(self, message_id: str) -> SentMail | None:
         """Return what the id belongs to; None for one that we never gave."""
@@ -105,6 +121,15 @@ class MailsTable:
             return None
         claim_id, kind = str(row.values["claimId"]), str(row.values["kind"])
         return SentMail(claim_id, kind, int(str(row.values["number"])), int(str(row.values["recipient"])))
+
+
+def _sent(sent: SentMail) -> dict[str, Cell]:
+    return {
+        "claimId": sent.claim_id,
+        "kind": sent.kind,
+        "number": sent.number,
+        "recipient": sent.recipient,
+    }
 
 
 class FailuresTable:

@@ -20,8 +20,11 @@ from cpor_app.adapters.tables import behind, packed, unpacked
 from cpor_core.errors import Conflict
 from cpor_core.model.webhook import Delivery, Webhook
 from cpor_core.ports import Marked
+from cpor_core.rules.identifiers import newest_first
 
 TABLE = "webhooks"
+FORGOTTEN_AT_ONCE = 50
+"""Deliveries in one transaction: each takes at most two rows of its 100."""
 
 
 class WebhooksTable:
@@ -116,17 +119,17 @@ class WebhooksTable:
         except Conflict:
             return
 
-    def place(self, organisation: str, webhook: Webhook, delivery: Delivery) -> tuple[str, str, str]:
-        """Return table, partition and key of a delivery, for it to be forgotten."""
-        return TABLE, organisation, _delivery(webhook, delivery.place)
+    def made_before(self, organisation: str, webhook: Webhook, instant: datetime) -> tuple[str, str, str]:
+        """Return table, partition and key of the deliveries made before *instant*, for them to be forgotten."""
+        return TABLE, organisation, _delivery(webhook, newest_first(instant - timedelta(microseconds=1)))
 
     async def forget(self, organisation: str, key: str) -> None:
-        """Delete a delivery, and its place among those that wait; a missing one is no error."""
-        row = await self._rows.get(TABLE, organisation, key)
-        if row is not None:
-            _, name, born, _ = key.split("|", 3)
-            waits = _waiting(name, born, _read(row).value)
-            await self._rows.write(TABLE, organisation, Delete(key), *(Delete(each) for each in waits))
+        """Delete a webhook's deliveries from that key on, which are the older ones, and where they wait."""
+        _, name, born, _ = key.split("|")
+        before = f"delivery|{name}|{born}|~"
+        while rows := await self._rows.page(TABLE, organisation, start=key, before=before, limit=FORGOTTEN_AT_ONCE):
+            waits = (each for row in rows for each in _waiting(name, born, _read(row).value))
+            await self._rows.write(TABLE, organisation, *(Delete(row.key) for row in rows), *map(Delete, waits))
 
 
 def _hook(name: str) -> str:
