@@ -33,7 +33,6 @@ from cpor_app.adapters.storage import StorageConnection, Transport, provision
 from cpor_app.adapters.tables import TABLES
 from cpor_app.adapters.tables.batches import BatchesTable
 from cpor_app.adapters.tables.changes import ChangesTable
-from cpor_app.adapters.tables.claims import ClaimsTable
 from cpor_app.adapters.tables.duework import DueWorkTable
 from cpor_app.adapters.tables.indexes import IndexTable
 from cpor_app.adapters.tables.insight import InsightTable
@@ -42,6 +41,7 @@ from cpor_app.adapters.tables.registry import RegistryTable
 from cpor_app.adapters.tables.small import DryRunsTable, FailuresTable, MailsTable, RequestsTable
 from cpor_app.adapters.tables.usage import ReceiptsTable, UsageTable
 from cpor_app.adapters.tables.webhooks import WebhooksTable
+from cpor_app.adapters.telemetry import CountedClaims, Sdk, Telemetry, WatchedPost
 from cpor_app.adapters.texts import Texts
 from cpor_app.adapters.throttle import Throttle
 from cpor_app.adapters.webhook_calls import WebhookCalls
@@ -62,6 +62,7 @@ __all__ = [
     "end_of",
     "mail_system",
     "ready",
+    "telemetry",
     "use",
 ]
 
@@ -84,6 +85,7 @@ class Services:
     tokens: TokenVerifier
     pages: Pages
     throttle: Throttle
+    telemetry: Telemetry
     sniff: Callable[[bytes, str], str | None]
     closing: tuple[Callable[[], Any], ...] = field(default=())
 
@@ -121,11 +123,12 @@ def build(
     blobs = AzureBlobs(connection, transport=transport)
     batch_bodies = AzureBlobs(connection, BATCH_BODIES, transport=transport)
     clock = clock or (SandboxClock(rows) if settings.sandbox else Clock())
+    telemetry = Telemetry(_exporting(settings))
     links = Links(settings.secrets, settings.public_url)
     texts, catalogue = texts or Texts(), load_catalogue()
     mailer = mailer or mail_system(settings, connection, clock)
     ports = Ports(
-        claims=ClaimsTable(rows),
+        claims=CountedClaims(rows, telemetry),
         duework=DueWorkTable(rows),
         partner_claims=IndexTable(rows, "partnerclaims"),
         reviews=IndexTable(rows, "reviews"),
@@ -142,11 +145,12 @@ def build(
         blobs=blobs,
         batches=BatchesTable(rows),
         batch_bodies=batch_bodies,
-        post=MailPost(texts, links, catalogue, mailer, settings.mail_from),
+        post=WatchedPost(MailPost(texts, links, catalogue, mailer, settings.mail_from), telemetry),
         mail_budget=MailBudgetRow(rows, Limits(*settings.mail_limits), real_now=clock.real),
         hints=QueueHints(queues),
         failures=FailuresTable(rows, queues),
         insight=InsightTable(rows),
+        watching=telemetry,
         catalogue=catalogue,
         licensing=load_licensing,
         terms=Terms(
@@ -184,8 +188,9 @@ def build(
         tokens=tokens,
         pages=Pages(texts, links, catalogue, settings.public_url),
         throttle=Throttle(settings.writes_per_second),
+        telemetry=telemetry,
         sniff=sniff,
-        closing=(rows.close, queues.close, blobs.close, batch_bodies.close, mailer.close),
+        closing=(rows.close, queues.close, blobs.close, batch_bodies.close, mailer.close, telemetry.close),
     )
 
 
@@ -213,6 +218,19 @@ def _domains(settings: Settings) -> Domains | None:
     from cpor_app.adapters.domains import DomainsByDiscovery
 
     return DomainsByDiscovery(settings.token_issuer, sandbox=settings.sandbox)
+
+
+def _exporting(settings: Settings) -> Callable[[], Sdk] | None:
+    """Return what loads the SDK and begins to send; None where nobody is named to send to."""
+    if settings.application_insights is None and settings.otlp_endpoint is None:
+        return None
+
+    def load() -> Sdk:
+        from cpor_app.adapters.telemetry_sdk import Exporting  # as heavy as the app
+
+        return Exporting(connection_string=settings.application_insights, otlp_endpoint=settings.otlp_endpoint)
+
+    return load
 
 
 class _Process:
@@ -243,6 +261,14 @@ async def ready(environ: Mapping[str, str] | None = None) -> Services:
                 await provision(_Process.services.connection, TABLES, (*QUEUES, *POISON), CONTAINERS)
             _Process.provisioned = True
         return _Process.services
+
+
+async def telemetry() -> Telemetry:
+    """Return the process's telemetry; one that is off while the services can't be made, whatever the reason."""
+    try:
+        return (await ready()).telemetry
+    except Exception:  # noqa: BLE001 - whoever asks for the services next is told
+        return Telemetry()
 
 
 def use(services: Services | None) -> None:

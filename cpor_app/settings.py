@@ -220,6 +220,21 @@ class Settings(BaseModel):
             "by `CPOR_MAIL_ENDPOINT` what Azure allows at first, 100, or 10 from a domain of Azure's.",
         ),
     ] = None
+    application_insights: Annotated[
+        str | None,
+        Field(
+            validation_alias=_setting("APPLICATIONINSIGHTS_CONNECTION_STRING"),
+            description="The Application Insights that spans and counters are sent to; left out: none.",
+        ),
+    ] = None
+    otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            validation_alias=_setting("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            pattern=r"^https?://",
+            description="The collector (OTLP over HTTP) that spans and counters are sent to; left out: none.",
+        ),
+    ] = None
     writes_per_second: Annotated[
         int,
         Field(

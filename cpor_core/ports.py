@@ -5,7 +5,7 @@ Every port raises `Retryable` faults of `cpor_core.errors`; stores raise `Confli
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
@@ -138,6 +138,10 @@ class DueRow:
     attempt: int = 0
     forget: tuple[str, str, str] | None = None
     """Table, partition and key of what is to be deleted."""
+    since: datetime | None = None
+    """Since when it has been owed, of one that was put off."""
+    trace: str | None = None
+    """Whose trace it belongs to, for `Watching`."""
     mark: str | None = None
     written_at: datetime | None = None
 
@@ -151,8 +155,14 @@ class DueWork(Protocol):
     async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
         """Return the next rows of a shard that are due at *now*: one request."""
 
-    async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
-        """Put a row off and add others of the same subject: one request. Raises `Conflict`."""
+    async def move(
+        self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None
+    ) -> DueRow:
+        """
+        Put a row off and add others of the same subject: one request. Raises `Conflict`.
+
+        *since*: what it stands for has been owed so long, and still is.
+        """
 
     async def delete(self, row: DueRow) -> None:
         """Delete a row as it was read. Raises `Conflict`."""
@@ -616,6 +626,16 @@ class InsightStore(Protocol):
         """Return what is shown of a grouping; None when something else is shown by now."""
 
 
+class Watching(Protocol):
+    """What an operator sees of the work; it never raises a fault."""
+
+    def paying(self, row: DueRow) -> AbstractContextManager[object]:
+        """Let what is done within belong to the trace of the act that wrote the row."""
+
+    def settled_late(self, row: DueRow, late: timedelta) -> None:
+        """Tell that a due row was settled *late*."""
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything a use case may touch."""
@@ -643,6 +663,7 @@ class Ports:
     hints: Hints
     failures: Failures
     insight: InsightStore
+    watching: Watching
     catalogue: Catalogue
     licensing: Callable[[], Licensing]
     """Read when a feed first needs it."""

@@ -38,9 +38,9 @@ class Ended:
 
 class _Trace(TraceContext):
     def __init__(self, caller: str, state: str) -> None:
-        """Stand below the caller's span if it sent one, else begin a trace."""
+        """Stand below the caller's span if it sent one, else begin a trace, to be recorded."""
         found = _TRACE_PARENT.fullmatch(caller)
-        trace_id, flags = found.groups() if found else (secrets.token_hex(16), "00")
+        trace_id, flags = found.groups() if found else (secrets.token_hex(16), "01")
         self._parent = f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
         self._state = state if found else ""
 

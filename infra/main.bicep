@@ -359,6 +359,8 @@ var settings = {
   PYTHONTZPATH: '/home/site/wwwroot/.python_packages/lib/site-packages/tzdata/zoneinfo'
   // The SDK's own spans bear keys and names of blobs.
   AZURE_TRACING_ENABLED: 'false'
+  // The exporter would tell Microsoft how it fares.
+  APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL: 'true'
 }
 var smtpLogin = empty(smtpUsername) ? {} : {
   CPOR_SMTP_USERNAME: smtpUsername

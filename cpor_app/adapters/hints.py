@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from cpor_app.adapters.queues import AzureQueues
+from cpor_app.adapters.tracing import trace_parent
 from cpor_core.errors import Fault
 
 CUSTOMER_NOTICES = "customer-notices"
@@ -42,6 +43,8 @@ class QueueHints:
 
     async def _hint(self, queue: str, ids: Mapping[str, str | int], delay: timedelta | None = None) -> None:
         try:
-            await self._queues.send(queue, json.dumps(ids), delay=delay)
+            trace = trace_parent()
+            body = ids if trace is None else {**ids, "traceparent": trace}
+            await self._queues.send(queue, json.dumps(body), delay=delay)
         except Fault as fault:
             log.warning("%s: no hint was sent for %s: %s", queue, ids, type(fault).__name__)

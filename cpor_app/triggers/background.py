@@ -5,11 +5,11 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import azure.functions as func
 
-from cpor_app.bootstrap import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, STORAGE, ready
+from cpor_app.bootstrap import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, STORAGE, ready, telemetry
 from cpor_app.triggers.mail_events import reports
 from cpor_core.errors import Conflict, Retryable
 from cpor_core.ports import Failure, Ports
@@ -19,6 +19,7 @@ from cpor_core.use_cases.calling import call_receivers
 from cpor_core.use_cases.debts import pay_customer, pay_partner
 from cpor_core.use_cases.insight import recount
 from cpor_core.use_cases.mailing import Paid
+from cpor_core.use_cases.reviews import overdue
 from cpor_core.use_cases.sweep import sweep
 
 blueprint = func.Blueprint()
@@ -34,7 +35,8 @@ async def notify_customer(message: func.QueueMessage) -> None:
     What can't be paid for now is not an error: the due row tries again (rulings 42). A message that is none of ours
     goes to the poison queue.
     """
-    await _paid(pay_customer, _claim_id(message.get_body()))
+    with (await telemetry()).doing("notify_customer", "consumer", _trace(message)):
+        await _paid(pay_customer, _claim_id(message.get_body()))
 
 
 @blueprint.function_name("notify_partner")
@@ -46,10 +48,15 @@ async def notify_partner(message: func.QueueMessage) -> None:
     What can't be sent now is not an error: the due row tries again. A message that is none of ours goes to the poison
     queue.
     """
-    organisation = _organisation(message.get_body())
-    if organisation is None:
-        await _paid(pay_partner, _claim_id(message.get_body()))
-        return
+    with (await telemetry()).doing("notify_partner", "consumer", _trace(message)):
+        organisation = _organisation(message.get_body())
+        if organisation is None:
+            await _paid(pay_partner, _claim_id(message.get_body()))
+        else:
+            await _called(organisation)
+
+
+async def _called(organisation: str) -> None:
     try:
         await call_receivers((await ready()).ports, organisation)
     except Retryable as fault:
@@ -76,7 +83,11 @@ async def process_claim_batch(message: func.QueueMessage) -> None:
     A page that is done is left alone. One that can't be ended now is sent again by the batch's due row. A message that
     is none of ours goes to the poison queue.
     """
-    batch_id, page = _batch_page(message.get_body())
+    with (await telemetry()).doing("process_claim_batch", "consumer", _trace(message)):
+        await _processed(*_batch_page(message.get_body()))
+
+
+async def _processed(batch_id: str, page: int) -> None:
     try:
         services = await ready()
         await process_page(services.ports, batch_id, page, await services.ports.now())
@@ -145,8 +156,12 @@ async def _record_failed(
 @blueprint.timer_trigger(arg_name="timer", schedule="%FINALISE_SCHEDULE%", run_on_startup=False, use_monitor=True)
 async def finalise_uncontested(timer: func.TimerRequest) -> None:
     """Pay everything that is due: finalise, remind, lapse, resend, forget."""
-    services = await ready()
-    swept = await sweep(services.ports, await services.ports.now())
+    with (await telemetry()).doing("finalise_uncontested"):
+        services = await ready()
+        now = await services.ports.now()
+        swept = await sweep(services.ports, now)
+    owed = now - swept.owed_since if swept.owed_since is not None else timedelta(0)
+    log.info("oldest unpaid debt: %d s", owed.total_seconds())
     log.info(
         "sweep: %d paid, %d delayed, %d failed%s",
         swept.paid,
@@ -162,9 +177,20 @@ async def recount_insight(timer: func.TimerRequest) -> None:  # noqa: ARG001 - t
     """Count all claims for the programme, each hour or when asked; what a run can't end the next one goes on with."""
     try:
         services = await ready()
-        await recount(services.ports, await services.ports.now())
+        now = await services.ports.now()
+        log.info("reviews: %d overdue", await overdue(services.ports, now))
+        await recount(services.ports, now)
     except (Retryable, Conflict) as fault:
         log.warning("insight: %s, the next run goes on", type(fault).__name__)
+
+
+def _trace(message: func.QueueMessage) -> object:
+    """Return what a message says of its trace; nothing that was put there by somebody else is believed further on."""
+    try:
+        sent = json.loads(message.get_body())
+    except ValueError:
+        return None
+    return sent.get("traceparent") if isinstance(sent, dict) else None
 
 
 def _claim_id(body: bytes) -> str:

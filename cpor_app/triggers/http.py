@@ -18,7 +18,7 @@ from typing import Any
 import azure.functions as func
 from pydantic import BaseModel, JsonValue
 
-from cpor_app.bootstrap import ready
+from cpor_app.bootstrap import ready, telemetry
 from cpor_app.triggers.call import Call, role_required
 from cpor_app.triggers.operations import (
     API_VERSION,
@@ -112,6 +112,18 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
 
 
 async def respond(
+    line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
+) -> func.HttpResponse:
+    """Answer a request, on the caller's trace: the host hands over where the request stands in it."""
+    told = {"http.request.method": line.method, "http.route": line.route}
+    parent = context.trace_context.trace_parent
+    with (await telemetry()).doing(line.name, "server", parent, told) as doing:
+        response = await _responded(line, handler, request, context)
+        doing.note("http.response.status_code", response.status_code)
+        return response
+
+
+async def _responded(
     line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
 ) -> func.HttpResponse:
     """Answer a request; whatever happens, the caller gets the envelope and the security headers."""

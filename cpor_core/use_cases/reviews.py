@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Claim, Item, Reason
@@ -15,6 +15,8 @@ from cpor_core.use_cases.listing import load_all
 from cpor_core.use_cases.notice import partner_answers_by
 
 STALE_AFTER = timedelta(minutes=10)
+MOST_OVERDUE = 20
+"""More are not counted: an operator who is told of so many looks at the list."""
 
 
 async def start(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
@@ -83,6 +85,20 @@ class ReviewPage:
 async def awaiting_decision(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
     """Return a page of what awaits a decision, or a look, in the order of its due instants."""
     return await _verified(ports, REVIEWS, review_position, now, after=after, limit=limit)
+
+
+async def overdue(ports: Ports, now: datetime) -> int:
+    """Return how many of the most urgent claims are past their due instant, counted up to 20: mostly one request."""
+    most_urgent = await ports.reviews.page(REVIEWS, after="", limit=1)
+    if not any(_is_past(row.position, now) for row in most_urgent):
+        return 0
+    page = await awaiting_decision(ports, now, after="", limit=MOST_OVERDUE)
+    positions = [review_position(life.settle(case, now).claim) for case in page.cases]
+    return sum(1 for position in positions if position is not None and _is_past(position, now))
+
+
+def _is_past(position: str, now: datetime) -> bool:
+    return position.partition("|")[0] < f"{now.astimezone(UTC):%Y%m%dT%H%M%S}"
 
 
 async def sample(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:

@@ -32,6 +32,8 @@ TIME_LIMIT = timedelta(minutes=4)
 """The sweep stops itself before `functionTimeout` stops the whole worker; the next run goes on."""
 SETTLED_AFTER = timedelta(minutes=10)
 """A row of which nothing is owed is left so long, by the real clock: longer than any writer runs (rulings 36)."""
+LATE = timedelta(minutes=2)
+"""A debt that is settled so long after it fell due, two runs of the timer, is told of as late."""
 LOOKED_AT_AGAIN = SETTLED_AFTER + timedelta(minutes=1)
 NEXT_ATTEMPTS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60))
 """When a debt that could not be paid is tried again; hourly after the last."""
@@ -44,6 +46,12 @@ class Swept:
     paid: int = 0
     delayed: int = 0
     failed: int = 0
+    owed_since: datetime | None = None
+    """Since when the oldest debt is owed that this run met and could not pay; webhooks are a receiver's affair."""
+
+    def still_owed(self, since: datetime) -> None:
+        """Note a debt that stays."""
+        self.owed_since = since if self.owed_since is None else min(self.owed_since, since)
 
 
 async def sweep(ports: Ports, now: datetime) -> Swept:
@@ -76,11 +84,14 @@ async def _sweep_shard(
         if len(rows) < PAGE:
             return
         last = rows[-1]
+    if last is not None:
+        swept.still_owed(last.due)  # those behind it wait for the next run
 
 
 async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> None:
     try:
-        paid = await _paid(ports, row, now)
+        with ports.watching.paying(row):
+            paid = await _paid(ports, row, now)
     except (Fault, Refused, Conflict) as fault:
         log.warning("claim %s: %s could not be paid: %s", row.subject, row.debt, type(fault).__name__)
         swept.failed += 1
@@ -92,13 +103,18 @@ async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> No
     try:
         if paid.delayed:
             swept.delayed += 1
+            since = row.since or row.due
+            if row.debt != DELIVER:
+                swept.still_owed(since)
             if paid.not_before is not None:  # its turn, or when the mail system wants to be asked again
-                await ports.duework.move(row, (), due=paid.not_before, attempt=row.attempt)
+                await ports.duework.move(row, (), due=paid.not_before, attempt=row.attempt, since=since)
             else:
                 wait = NEXT_ATTEMPTS[min(row.attempt, len(NEXT_ATTEMPTS) - 1)]
-                await ports.duework.move(row, (), due=now + wait, attempt=row.attempt + 1)
+                await ports.duework.move(row, (), due=now + wait, attempt=row.attempt + 1, since=since)
         else:
             swept.paid += 1
+            if (late := now - (row.since or row.due)) > LATE:
+                ports.watching.settled_late(row, late)
             settled = row.written_at is not None and ports.real_now() - row.written_at > SETTLED_AFTER
             if settled and not paid.row_stays:
                 await ports.duework.delete(row)

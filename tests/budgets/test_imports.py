@@ -1,12 +1,13 @@
 """Importing the app is what a cold start waits for: what only some functions need is loaded by them."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
-from tests.support.azurite import ROOT
+from tests.support.azurite import ROOT, Azurite
 
 LATE = (
     "aiohttp",
@@ -24,7 +25,29 @@ LATE = (
     "email_validator",
     "offapi",
     "openapi_pydantic",
+    "opentelemetry",
+    "azure.monitor",
 )
+FIRST_ANSWER = """
+import asyncio, json, sys
+import httpx
+from cpor_app import bootstrap
+from cpor_app.adapters import telemetry
+from devhost.http_triggers import HttpTriggers
+from tests.support.service import _invoker, functions
+telemetry.AFTER_THE_ANSWER_SECONDS = 3600  # the answer is looked at before the thread goes on
+async def main():
+    app = HttpTriggers(functions(), _invoker(), {})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1/api") as client:
+        answer = await client.get("/engagements")
+    told = {"status": answer.status_code, "before": [name for name in sys.modules if name.startswith("opentelemetry")]}
+    watching = (await bootstrap.ready()).telemetry
+    watching._timer.cancel()
+    watching._timer.function()
+    print(json.dumps(told | {"after": "opentelemetry.sdk" in sys.modules}))
+    await (await bootstrap.ready()).close()
+asyncio.run(main())
+"""
 PROGRAM = """
 import json, sys, time
 began = time.perf_counter()
@@ -50,3 +73,22 @@ def imported() -> dict[str, object]:
 def test_a_heavy_module_is_loaded_where_it_is_used(imported: dict[str, object], module: str) -> None:
     """Not by the app itself."""
     assert module not in imported["modules"]  # type: ignore[operator]  # a list of names
+
+
+def test_what_watches_is_loaded_after_the_first_answer(azurite: Azurite) -> None:
+    """Neither OpenTelemetry's SDK nor its API keeps the first caller waiting, where somebody wants to be told."""
+    example = json.loads((ROOT / "local.settings.example.json").read_text("utf-8"))["Values"]
+    settings = {"CPOR_STORAGE": azurite.fresh_account(), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+
+    ran = subprocess.run(
+        [sys.executable, "-c", FIRST_ANSWER],
+        cwd=ROOT,
+        env=os.environ | example | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout.splitlines()[-1]) == {"status": 200, "before": [], "after": True}

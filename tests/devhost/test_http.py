@@ -42,7 +42,7 @@ def test_an_invocation_has_a_context(host: RunningHost) -> None:
     assert re.fullmatch(r"00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-01", first["traceParent"])
     assert first["traceParent"] != caller
     assert first["traceState"] == "a=1"
-    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", second["traceParent"])
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", second["traceParent"])
     assert second["traceState"] == ""
     assert first["invocation"] != second["invocation"]
 

@@ -29,7 +29,7 @@ def test_a_message_is_given_to_the_function_and_deleted(host: RunningHost, queue
     assert note["function"] == "work"
     assert note["times"] == 1
     assert re.match(r"20\d\d-", note["inserted"])
-    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", note["traceParent"])
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", note["traceParent"])
     until(lambda: _count(queue) == 0)
     assert len(host.seen("first: é")) == 1
 

@@ -35,9 +35,11 @@ class DueWorkOfThisClock:
         rows = await self._inner.due(shard, now, after=after, limit=limit)
         return [replace(row, written_at=self._written[row.due, row.subject, row.debt]) for row in rows]
 
-    async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
+    async def move(
+        self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None
+    ) -> DueRow:
         self._note(*also, replace(row, due=due))
-        return await self._inner.move(row, also, due=due, attempt=attempt)
+        return await self._inner.move(row, also, due=due, attempt=attempt, since=since)
 
     async def delete(self, row: DueRow) -> None:
         await self._inner.delete(row)

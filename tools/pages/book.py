@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cpor_app.adapters.catalogue import load_catalogue
-from tools.pages import claim_life, errors, functions, insight, partner_mails, settings
+from tools.pages import claim_life, errors, functions, insight, partner_mails, settings, telemetry
 from tools.pages.engagements import engagements
 from tools.pages.markdown import filled
 
@@ -27,6 +27,9 @@ def made() -> Mapping[str, str]:
         "partner-mails": partner_mails.mails(),
         "roles": functions.roles_table(),
         "settings": settings.settings_table(),
+        "telemetry-attributes": telemetry.attributes_table(),
+        "telemetry-counters": telemetry.counters_table(),
+        "telemetry-lines": telemetry.lines_table(),
     }
 
 

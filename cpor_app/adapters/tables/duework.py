@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from cpor_app.adapters.rows import Cell, Delete, Put, Row, Rows
 from cpor_app.adapters.tables import behind
+from cpor_app.adapters.tracing import as_trace_parent, trace_parent
 from cpor_core.ports import DueRow
 
 TABLE = "duework"
@@ -36,9 +37,11 @@ class DueWorkTable:
         rows = await self._rows.page(TABLE, f"{shard:02d}", start=start, before=before, limit=limit)
         return [_due_row(row) for row in rows]
 
-    async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
-        """Put a row off and add others of the same subject: one request. Raises `Conflict`."""
-        moved = DueRow(due, row.subject, row.debt, attempt, row.forget)
+    async def move(
+        self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None
+    ) -> DueRow:
+        """Put a row off, in the trace that it came from, and add others of the same subject: one request."""
+        moved = DueRow(due, row.subject, row.debt, attempt, row.forget, since, row.trace)
         puts = {put.key: put for put in (Put(_key(one), _values(one)) for one in (moved, *also))}
         if _key(moved) == _key(row):
             await self._rows.write(TABLE, _shard(row.subject), *puts.values())
@@ -70,6 +73,11 @@ def _key(row: DueRow) -> str:
 
 def _values(row: DueRow) -> Mapping[str, Cell]:
     values: dict[str, Cell] = {"due": row.due, "subject": row.subject, "debt": row.debt, "attempt": row.attempt}
+    if row.since is not None:
+        values["since"] = row.since
+    trace = row.trace or trace_parent()
+    if trace is not None:
+        values["traceparent"] = trace
     if row.forget is not None:
         values |= dict(zip(("forgetTable", "forgetPartition", "forgetKey"), row.forget, strict=True))
     return values
@@ -82,4 +90,15 @@ def _due_row(row: Row) -> DueRow:
     forget = None
     if "forgetTable" in values:
         forget = (str(values["forgetTable"]), str(values["forgetPartition"]), str(values["forgetKey"]))
-    return DueRow(due, str(values["subject"]), str(values["debt"]), int(str(attempt)), forget, row.etag, row.timestamp)
+    since = values.get("since")
+    return DueRow(
+        due,
+        str(values["subject"]),
+        str(values["debt"]),
+        int(str(attempt)),
+        forget,
+        since if isinstance(since, datetime) else None,
+        as_trace_parent(values.get("traceparent")),
+        row.etag,
+        row.timestamp,
+    )
