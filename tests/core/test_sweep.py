@@ -246,7 +246,25 @@ async def test_a_run_stops_itself_before_it_is_stopped(world: World) -> None:
 
     world.ports.claims.load = slow  # type: ignore[method-assign]
 
-    assert (await world.sweep()).paid == PAGE
+    swept = await world.sweep()
+    assert swept.paid == PAGE
+    assert swept.owed_since == MONDAY
+
+
+async def test_the_oldest_debt_is_told_of_for_as_long_as_it_is_unpaid(world: World) -> None:
+    """Since it fell due, however often it was put off; once it is paid nothing is told."""
+    world.post.down = True
+    await world.told()
+    world.clock.advance(SOON)
+    first = (await world.sweep()).owed_since
+    assert first is not None
+    for pause in (2 * MINUTE, 6 * MINUTE, 16 * MINUTE):
+        world.clock.advance(pause)
+        assert (await world.sweep()).owed_since == first
+    world.post.down = False
+    world.clock.advance(2 * HOUR)
+
+    assert (await world.sweep()).owed_since is None
 
 
 # --- when a row may be deleted ----------------------------------------------------------------------------------------
