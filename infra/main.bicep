@@ -359,8 +359,9 @@ var settings = {
   PYTHONTZPATH: '/home/site/wwwroot/.python_packages/lib/site-packages/tzdata/zoneinfo'
   // The SDK's own spans bear keys and names of blobs.
   AZURE_TRACING_ENABLED: 'false'
-  // The exporter would tell Microsoft how it fares.
+  // The exporter would tell Microsoft how it fares, and let itself be configured from there.
   APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL: 'true'
+  APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED: 'true'
 }
 var smtpLogin = empty(smtpUsername) ? {} : {
   CPOR_SMTP_USERNAME: smtpUsername
