@@ -76,7 +76,7 @@ async def _sweep_shard(
     ports: Ports, shard: int, now: datetime, stop_at: datetime, gate: asyncio.Semaphore, swept: Swept
 ) -> None:
     last: DueRow | None = None
-    while ports.real_now() < stop_at:
+    while True:
         rows = await ports.duework.due(shard, now, after=last, limit=PAGE)
         for row in rows:
             async with gate:
@@ -84,8 +84,9 @@ async def _sweep_shard(
         if len(rows) < PAGE:
             return
         last = rows[-1]
-    if last is not None:
-        swept.still_owed(last.due)  # those behind it wait for the next run
+        if ports.real_now() >= stop_at:
+            swept.still_owed(last.due)  # those behind it wait for the next run
+            return
 
 
 async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> None:
