@@ -19,7 +19,7 @@ INFRA_LOCK := tests/infra/requirements.txt
 INFRA_READY := .venv-infra/.ready-$(shell cat $(INFRA_LOCK) | cksum | cut -d' ' -f1)
 NODE_READY := node_modules/.ready-$(shell cat package-lock.json | cksum | cut -d' ' -f1)
 
-.PHONY: help run demo token test check bench package infra smoke openapi docs lock clean FORCE
+.PHONY: help run demo token test check bench package infra smoke backup restore rebuild openapi docs lock clean FORCE
 
 help:  ## These lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s%s\n", $$1, $$2}' Makefile
@@ -56,6 +56,15 @@ infra: $(PY_READY) $(INFRA_READY)  ## Look for insecure settings in infra/ (chec
 
 smoke: $(PY_READY)  ## Ask a deployed service a few things from outside: URL=https://…/api
 	@exec $(PY) -m tools.smoke '$(URL)'
+
+backup: $(PY_READY)  ## Copy all tables into a new folder: TO=<folder>, storage as docs/operating.md says
+	@exec $(PY) -m tools.backup '$(TO)'
+
+restore: $(PY_READY)  ## Fill empty tables from such a folder: FROM=<folder> [OVER=1]
+	@exec $(PY) -m tools.restore $(if $(OVER),--over) '$(FROM)'
+
+rebuild: $(PY_READY)  ## Make indexes and due rows anew from the claims
+	@exec $(PY) -m tools.rebuild_indexes
 
 openapi: $(PY_READY)  ## Write openapi.json from the table of operations
 	@exec $(PY) -m tools.openapi

@@ -80,6 +80,8 @@ class TenantClaims:
     tenant_id: str
     cases: Sequence[Case]
     histories: Mapping[str, Sequence[Entry]]
+    answers: Sequence[tuple[str, str]] = ()
+    """Claim's id and key of each first answer that is kept for a keyed act, of erased drafts too."""
 
 
 class Claims(Protocol):
@@ -264,6 +266,9 @@ class Requests(Protocol):
     async def release(self, organisation: str, key: str, mark: str) -> None:
         """Delete the row of that mark: the key is free again. Raises `Conflict`."""
 
+    def all(self) -> AsyncIterator[tuple[str, str, KeptRequest]]:
+        """Yield every request that is kept, with its organisation and key: a scan."""
+
 
 @dataclass(frozen=True, slots=True)
 class SentMail:
@@ -362,6 +367,9 @@ class Announcement:
 class Changes(Protocol):
     """The change feeds, one partition for each organisation."""
 
+    def organisations(self) -> AsyncIterator[str]:
+        """Yield every organisation that has a feed: one request for each, and one."""
+
     async def head(self, organisation: str) -> FeedHead:
         """Return where the feed stands: one request."""
 
@@ -405,6 +413,12 @@ class Marked(Generic[RegistryEntry]):
 
 class Webhooks(Protocol):
     """Webhooks with their deliveries, one partition for each organisation."""
+
+    def organisations(self) -> AsyncIterator[str]:
+        """Yield every organisation that has, or had, webhooks: one request for each, and one."""
+
+    def kept(self, organisation: str) -> AsyncIterator[tuple[Delivery, tuple[str, str, str]]]:
+        """Yield every delivery that is kept, with its place: those of deleted webhooks too."""
 
     async def all(self, organisation: str) -> Sequence[Marked[Webhook]]:
         """Return every webhook, by name: one request."""
@@ -472,6 +486,9 @@ class Receivers(Protocol):
 class Blobs(Protocol):
     """The bytes of evidence."""
 
+    def names(self) -> AsyncIterator[str]:
+        """Yield the name of each."""
+
     async def put(self, name: str, data: bytes, content_type: str) -> None:
         """Write once; the same bytes again are no error."""
 
@@ -485,6 +502,9 @@ class Blobs(Protocol):
 class Bodies(Protocol):
     """What was sent with batches."""
 
+    def names(self) -> AsyncIterator[str]:
+        """Yield the name of each."""
+
     async def put(self, name: str, data: bytes, content_type: str) -> None:
         """Write once; the same bytes again are no error."""
 
@@ -497,6 +517,9 @@ class Bodies(Protocol):
 
 class Batches(Protocol):
     """Batches of claims, one partition each."""
+
+    def all(self) -> AsyncIterator[Batch]:
+        """Yield every batch that is kept: two requests for each, and one."""
 
     async def begin(self, batch: Batch) -> Progress:
         """Insert; returns what is there now, this batch or another of its id: one request, a lost insert two."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
@@ -37,6 +38,14 @@ class AzureBlobs:
         client, self._client = self._client, None
         if client is not None:
             await storage.close(client)
+
+    async def names(self) -> AsyncIterator[str]:
+        """Yield the name of each: a request for every 5,000."""
+        try:
+            async for name in self._service().get_container_client(self._container).list_blob_names():
+                yield name
+        except AzureError as error:
+            raise storage.as_fault(error) from error
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
         """
@@ -92,9 +101,12 @@ class AzureBlobs:
 
     def _blob(self, name: str) -> BlobClient:
         verify_name(name)
+        return self._service().get_blob_client(self._container, name)
+
+    def _service(self) -> BlobServiceClient:
         if self._client is None:
             self._client = self._connection.blobs(self._transport)
-        return self._client.get_blob_client(self._container, name)
+        return self._client
 
 
 def verify_name(name: str) -> None:

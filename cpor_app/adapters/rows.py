@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -131,9 +131,11 @@ class Rows(Protocol):
         """Return the first *limit* rows with start <= key < before; one request where storage has them at hand."""
         ...
 
-    def scan(self, table: str, *, after: str = "") -> AsyncIterator[Row]:
+    def scan(self, table: str, *, after: str = "", limit: int | None = None) -> AsyncIterator[Row]:
         """
-        Yield every row of the partitions behind *after*, in the order of partitions and keys: a request for each page.
+        Yield every row of the partitions behind *after*, in the order of partitions and keys, at most *limit*.
+
+        A request for each page.
 
         For what must see everything, and runs rarely or in the background; no call of a user waits for it.
         """
@@ -222,10 +224,10 @@ class AzureRows:
         """Return the first *limit* rows with start <= key < before; one request where storage has them at hand."""
         return [row async for row in self.query(table, partition, start=start, before=before, limit=limit)]
 
-    async def scan(self, table: str, *, after: str = "") -> AsyncIterator[Row]:
-        """Yield every row of the partitions behind *after*, in the order of partitions and keys."""
+    async def scan(self, table: str, *, after: str = "", limit: int | None = None) -> AsyncIterator[Row]:
+        """Yield every row of the partitions behind *after*, in the order of partitions and keys, at most *limit*."""
         verify_keys(*filter(None, (after,)))
-        async for row in self._found(table, "PartitionKey gt @after", {"after": after}):
+        async for row in self._found(table, "PartitionKey gt @after", {"after": after}, limit):
             yield row
 
     async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
@@ -247,6 +249,29 @@ class AzureRows:
                 self._service = self._connection.tables(self._transport)
             self._tables[table] = self._service.get_table_client(table)
         return self._tables[table]
+
+
+async def partitions(rows: Rows, table: str) -> AsyncIterator[str]:
+    """Yield the name of every partition, in order: one request for each, and one."""
+    after = ""
+    while found := [row async for row in rows.scan(table, after=after, limit=1)]:
+        after = found[0].partition
+        yield after
+
+
+def in_transactions(partition: str, ops: Iterable[Op]) -> Iterator[Sequence[Op]]:
+    """Cut *ops* into as few transactions as storage takes, in their order."""
+    group: list[Op] = []
+    size = 0
+    for op in ops:
+        more = _bytes_on_the_wire(partition, op)
+        if group and (len(group) == MAX_OPS or size + more > MAX_TRANSACTION_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(op)
+        size += more
+    if group:
+        yield group
 
 
 def verify_range(partition: str, start: str, before: str | None, limit: int | None) -> None:

@@ -21,7 +21,7 @@ from cpor_core.errors import Fault, StorageBusy, Terminal
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineResponse
-    from azure.identity.aio import ManagedIdentityCredential
+    from azure.identity.aio import AzureCliCredential, ManagedIdentityCredential
     from azure.storage.blob.aio import BlobServiceClient
     from azure.storage.queue.aio import QueueServiceClient
 
@@ -44,6 +44,7 @@ class StorageConnection:
     """
     Where the data account is and who we are to it: a connection string, or three addresses and a managed identity.
 
+    `as_operator`: in the managed identity's place whoever has logged in with the Azure CLI at this terminal.
     `retry_pause_seconds` scales the pauses between the SDK's tries; 0 is for tests, which never wait.
     """
 
@@ -52,6 +53,7 @@ class StorageConnection:
     queue_uri: str = ""
     blob_uri: str = ""
     client_id: str | None = None
+    as_operator: bool = False
     retry_pause_seconds: int = 1
 
     @classmethod
@@ -65,9 +67,13 @@ class StorageConnection:
         return cls(text=text)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], name: str = "CPOR_STORAGE") -> Self:
+    def from_environment(
+        cls, environ: Mapping[str, str], name: str = "CPOR_STORAGE", *, as_operator: bool = False
+    ) -> Self:
         """
         Return the connection of the setting *name*, read as the Functions host reads it: the exact name wins.
+
+        An operator needs the addresses only.
 
         Raises ValueError, naming the setting, when it is incomplete.
         """
@@ -76,13 +82,14 @@ class StorageConnection:
         uris = {service: environ.get(f"{name}__{service}ServiceUri", "") for service in ("table", "queue", "blob")}
         if missing := [service for service, uri in uris.items() if not uri]:
             raise ValueError(f"Set {name} to a connection string, or {name}__{missing[0]}ServiceUri to an address.")
-        if environ.get(f"{name}__credential", "").lower() != "managedidentity":
+        if not as_operator and environ.get(f"{name}__credential", "").lower() != "managedidentity":
             raise ValueError(f"Set {name}__credential to managedidentity: nothing else opens the data account.")
         return cls(
             table_uri=uris["table"],
             queue_uri=uris["queue"],
             blob_uri=uris["blob"],
             client_id=environ.get(f"{name}__clientId") or None,
+            as_operator=as_operator,
         )
 
     @property
@@ -152,10 +159,13 @@ class StorageConnection:
             "random_jitter_range": 0.2 * self.retry_pause_seconds,
         }
 
-    def identity(self) -> ManagedIdentityCredential:
+    def identity(self) -> ManagedIdentityCredential | AzureCliCredential:
         """Return the identity that opens the account, and whatever else the deployment gave it roles for."""
-        from azure.identity.aio import ManagedIdentityCredential  # 280 ms, in the cloud only
+        from azure.identity.aio import AzureCliCredential, ManagedIdentityCredential  # 280 ms, in the cloud only
 
+
+        if self.as_operator:
+            return AzureCliCredential()
         return ManagedIdentityCredential(
             client_id=self.client_id, retry_total=MORE_TRIES, retry_backoff_factor=0.2 * self.retry_pause_seconds
         )

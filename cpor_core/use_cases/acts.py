@@ -26,7 +26,7 @@ from cpor_core.transitions.life import (
     taken_over_by_others,
 )
 from cpor_core.use_cases.feed import ANNOUNCE, announce, announcement_row
-from cpor_core.use_cases.keys import ANSWERS_KEPT, FORGET, Repeated, begin, forgotten
+from cpor_core.use_cases.keys import Repeated, answer_forgotten, begin, forgotten
 from cpor_core.views import entity_tag, shown
 
 ATTEMPTS = 8
@@ -222,13 +222,19 @@ async def _write_index_rows(ports: Ports, before: Case, after: Case, now: dateti
         owing = due_rows(before.rivals[name], after.rivals[name], now)
         await ports.duework.add([*owing, announcement_row(name, now)])
     for former, claim in _changed_claims(before, after):
-        position = review_position(claim)
-        if position is not None and position != review_position(former):
-            await ports.reviews.add(REVIEWS, position, claim.id)
-        drawn = sample_position(claim)
-        if drawn is not None and drawn != sample_position(former) and ports.terms.is_sampled(claim.id):
-            await ports.reviews.add(SAMPLE, drawn, claim.id)
+        await list_for_review(ports, former, claim)
     return cover
+
+
+async def list_for_review(ports: Ports, former: Claim | None, claim: Claim) -> None:
+    """Write the keys by which a reviewer finds a claim, where they are not those of what it was before."""
+    position = review_position(claim)
+    if position is not None and (former is None or position != review_position(former)):
+        await ports.reviews.add(REVIEWS, position, claim.id)
+    drawn = sample_position(claim)
+    is_new = drawn is not None and (former is None or drawn != sample_position(former))
+    if drawn is not None and is_new and ports.terms.is_sampled(claim.id):
+        await ports.reviews.add(SAMPLE, drawn, claim.id)
 
 
 def _changed_claims(before: Case, after: Case) -> Iterable[tuple[Claim, Claim]]:
@@ -254,8 +260,7 @@ async def _cover(ports: Ports, rows: Sequence[DueRow], now: datetime, cover: Due
 
 def _forget_answer(claim: Claim, now: datetime, intent: Intent) -> Iterable[DueRow]:
     if intent.keyed is not None:
-        target = ("claims", claim.tenant_id, f"act|{claim.id}|{intent.keyed.key}")
-        yield DueRow(now + ANSWERS_KEPT, claim.id, f"{FORGET}-{intent.keyed.key[:16]}", forget=target)
+        yield answer_forgotten(claim.id, intent.keyed.key, now)
         yield forgotten(intent.keyed, claim.id, now)
 
 

@@ -118,8 +118,7 @@ def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
 
 async def _begin(ports: Ports, batch: Batch, body: bytes) -> Progress:
     """Store a new batch: its due rows, its body, itself, then the messages. Returns the one that was there before."""
-    forget = DueRow(batch.at + KEPT, batch.id, f"{FORGET}-batch-{batch.keeping}", forget=_place(batch))
-    await ports.duework.add([DueRow(batch.at + LOOK_AGAIN, batch.id, FINISH), forget])
+    await ports.duework.add(due_rows(batch))
     await ports.batch_bodies.put(batch.blob, body, "application/x-ndjson")
     found = await ports.batches.begin(batch)
     if found.batch.keeping != batch.keeping:  # the same one came twice at the same time, or another under its key
@@ -129,8 +128,14 @@ async def _begin(ports: Ports, batch: Batch, body: bytes) -> Progress:
     return found
 
 
-def _place(batch: Batch) -> tuple[str, str, str]:
-    return BATCHES, batch.id, batch.keeping
+def due_rows(batch: Batch) -> Sequence[DueRow]:
+    """Return the due rows that finish and forget a batch."""
+    return DueRow(batch.at + LOOK_AGAIN, batch.id, FINISH), forget_row(batch.id, batch.keeping, batch.at)
+
+
+def forget_row(of: str, keeping: str, at: datetime) -> DueRow:
+    """Return the due row that forgets a batch that was taken in *at*, its body too."""
+    return DueRow(at + KEPT, of, f"{FORGET}-batch-{keeping}", forget=(BATCHES, of, keeping))
 
 
 async def _hint(ports: Ports, progress: Progress) -> None:

@@ -64,7 +64,12 @@ LAST_NUMBER = 10**12 - 1
 
 def due_row(organisation: str, now: datetime) -> DueRow:
     """Return the due row that makes sure that what webhooks are owed from *now* on is looked at."""
-    return DueRow(_minute(now + SOON), organisation, DELIVER)
+    return attempt_row(organisation, now + SOON)
+
+
+def attempt_row(organisation: str, at: datetime) -> DueRow:
+    """Return the due row of an attempt at that instant."""
+    return DueRow(_minute(at), organisation, DELIVER)
 
 
 def _minute(instant: datetime) -> datetime:
@@ -88,11 +93,11 @@ def delivery_of(
     )
 
 
-def forget_row(ports: Ports, organisation: str, webhook: Webhook, now: datetime) -> DueRow:
-    """Return the due row by which the deliveries that are made in this hour are forgotten, all together."""
+def forget_row(ports: Ports, organisation: str, webhook: tuple[str, str], now: datetime) -> DueRow:
+    """Return the due row by which the deliveries that are made in this hour are forgotten, all together; *webhook* is its name and birth."""
     hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     what = ports.webhooks.made_before(organisation, webhook, hour)
-    return DueRow(hour + KEPT, organisation, f"{FORGET}-{webhook.born}", forget=what)
+    return DueRow(hour + KEPT, organisation, f"{FORGET}-{webhook[1]}", forget=what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,7 @@ async def _make(
         else:
             after, made = await _next_of_replay(ports, organisation, kept.value, now)
         if made:
-            await ports.duework.add([due_row(organisation, now), forget_row(ports, organisation, kept.value, now)])
+            await ports.duework.add([due_row(organisation, now), forget_row(ports, organisation, kept.value.key, now)])
         try:
             kept = await ports.webhooks.write(organisation, after, kept, made)
         except Conflict:  # somebody else has made them, or it was changed
@@ -300,7 +305,7 @@ async def _try_one(
     if answer.status == HTTPStatus.GONE:
         await _switch_off(ports, organisation, webhook, now)
     if after.next_attempt is not None:
-        await ports.duework.add([DueRow(_minute(after.next_attempt), organisation, DELIVER)])
+        await ports.duework.add([attempt_row(organisation, after.next_attempt)])
     try:
         await ports.webhooks.record(organisation, webhook, kept, after)
     except Conflict:  # somebody else has called too; what they wrote stands

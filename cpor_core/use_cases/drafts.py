@@ -18,7 +18,7 @@ from cpor_core.transitions.case import Case, invalid_state
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.acts import NO_INTENT, Intent, act, due_rows
 from cpor_core.use_cases.feed import announce, announcement_row
-from cpor_core.use_cases.keys import ANSWERS_KEPT, FORGET, Repeated, begin, forgotten
+from cpor_core.use_cases.keys import FORGET, Repeated, answer_forgotten, begin, forgotten
 from cpor_core.views import shown
 
 BLOB_KEPT = timedelta(hours=1)
@@ -191,9 +191,7 @@ async def keep(ports: Ports, commit: Commit, now: datetime, also: Sequence[DueRo
 def _forget_request(keyed: Keyed | None, made: Claim, now: datetime) -> tuple[DueRow, ...]:
     if keyed is None:
         return ()
-    place = ("claims", made.tenant_id, f"act|{made.id}|{keyed.key}")
-    answer = DueRow(now + ANSWERS_KEPT, made.id, f"{FORGET}-{keyed.key[:16]}", forget=place)
-    return forgotten(keyed, made.id, now), answer
+    return forgotten(keyed, made.id, now), answer_forgotten(made.id, keyed.key, now)
 
 
 async def edit(
@@ -391,7 +389,7 @@ async def add_evidence(
     if _is_kept(case.claim, upload):
         return case, False
     blob = f"{case.claim.id}-{ports.new_id()}"
-    await ports.duework.add([_forget_blob(case.claim.id, blob, now)])
+    await ports.duework.add([forget_blob(case.claim.id, blob, now)])
     await ports.blobs.put(blob, upload.data, upload.content_type)
     made = Evidence(
         file_name=upload.file_name,
@@ -415,7 +413,7 @@ async def add_evidence(
 
     replaced = [e.blob for e in case.claim.evidence if e.file_name == upload.file_name]
     if replaced:
-        await ports.duework.add([_forget_blob(case.claim.id, former, now) for former in replaced])
+        await ports.duework.add([forget_blob(case.claim.id, former, now) for former in replaced])
     return await act(ports, case, now, judge, intent), new
 
 
@@ -425,7 +423,7 @@ async def remove_evidence(
     """Take a file out of a draft. Raises `InvalidState`; `NotFound` for a file that is not there."""
     found = find_evidence(case.claim, file_name)
     _verify_draft(settle(case, now), "relieved of evidence")
-    await ports.duework.add([_forget_blob(case.claim.id, found.blob, now)])
+    await ports.duework.add([forget_blob(case.claim.id, found.blob, now)])
 
     def judge(current: Case) -> Case:
         _verify_draft(current, "relieved of evidence")
@@ -445,5 +443,6 @@ def find_evidence(claim: Claim, file_name: str) -> Evidence:
     )
 
 
-def _forget_blob(claim_id: str, blob: str, now: datetime) -> DueRow:
+def forget_blob(claim_id: str, blob: str, now: datetime) -> DueRow:
+    """Return the due row that deletes a blob, if its claim does not point to it by then."""
     return DueRow(now + BLOB_KEPT, claim_id, f"{FORGET}-{blob[-16:]}", forget=(EVIDENCE, claim_id, blob))

@@ -42,6 +42,11 @@ def announcement_row(claim_id: str, now: datetime) -> DueRow:
     return DueRow(now + SOON, claim_id, ANNOUNCE)
 
 
+def trim_row(organisation: str, oldest: datetime) -> DueRow:
+    """Return the due row that deletes the oldest entry of a feed when it was kept long enough."""
+    return DueRow(oldest + KEPT, organisation, TRIM)
+
+
 async def announce(ports: Ports, case: Case, entries: Sequence[tuple[str, Entry]], now: datetime) -> None:
     """
     Tell the feeds of what an act has just done: two requests. Never raises a fault: the due row tells what is left.
@@ -166,7 +171,7 @@ async def _append(ports: Ports, organisation: str, news: Sequence[Announcement],
     for _ in range(ATTEMPTS):
         async with ports.changes.turn(organisation):
             head = await ports.changes.head(organisation)
-            rows = [DueRow(now + KEPT, organisation, TRIM)] if not head.last else []
+            rows = [trim_row(organisation, now)] if not head.last else []
             if head.has_webhooks:
                 rows.append(webhooks_row(organisation, now))
             if rows:

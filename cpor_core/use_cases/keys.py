@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from cpor_core.errors import Conflict, Refused
 from cpor_core.ports import Answered, DueRow, KeptAnswer, KeptRequest, Keyed, Ports
+from cpor_core.rules.identifiers import tenant_of
 
 TAKE_OVER_AFTER = timedelta(minutes=1)
 """A request that has not ended by then is taken over by its repetition."""
@@ -55,6 +56,12 @@ def forgotten(keyed: Keyed, subject: str, now: datetime) -> DueRow:
     """Return the due row by which the key is free again; it is written before, or with, what it is about."""
     place = ("requests", keyed.organisation, keyed.key)
     return DueRow(now + ANSWERS_KEPT, subject, f"{FORGET}-request-{keyed.key[:16]}", forget=place)
+
+
+def answer_forgotten(claim_id: str, key: str, now: datetime) -> DueRow:
+    """Return the due row that deletes the answer that is kept with a claim."""
+    place = ("claims", tenant_of(claim_id), f"act|{claim_id}|{key}")
+    return DueRow(now + ANSWERS_KEPT, claim_id, f"{FORGET}-{key[:16]}", forget=place)
 
 
 async def begin(ports: Ports, keyed: Keyed, request: KeptRequest, *, doubles_wait: bool = True) -> KeptRequest:

@@ -49,8 +49,8 @@ class UnsureRows:
     ) -> list[Row]:
         return await self._rows.page(table, partition, start=start, before=before, limit=limit)
 
-    def scan(self, table: str, *, after: str = "") -> AsyncIterator[Row]:
-        return self._rows.scan(table, after=after)
+    def scan(self, table: str, *, after: str = "", limit: int | None = None) -> AsyncIterator[Row]:
+        return self._rows.scan(table, after=after, limit=limit)
 
     async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         self.writes += 1

@@ -1,5 +1,7 @@
 """Blobs in memory: the promises of `cpor_app.adapters.blobs.AzureBlobs` without a storage account."""
 
+from collections.abc import AsyncIterator
+
 from cpor_app.adapters.blobs import verify_name
 from cpor_core.errors import Conflict
 
@@ -13,6 +15,11 @@ class MemoryBlobs:
 
     async def close(self) -> None:
         """Do nothing: there is no connection."""
+
+    async def names(self) -> AsyncIterator[str]:
+        """Yield the name of each."""
+        for name in sorted(self.blobs):
+            yield name
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
         """Write the blob once; raises `Conflict` when other bytes are there."""

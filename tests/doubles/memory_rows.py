@@ -59,12 +59,12 @@ class MemoryRows:
         """Return the first *limit* rows with start <= key < before."""
         return [row async for row in self.query(table, partition, start=start, before=before, limit=limit)]
 
-    async def scan(self, table: str, *, after: str = "") -> AsyncIterator[Row]:
-        """Yield every row of the partitions behind *after*, in the order of partitions and keys."""
+    async def scan(self, table: str, *, after: str = "", limit: int | None = None) -> AsyncIterator[Row]:
+        """Yield every row of the partitions behind *after*, in the order of partitions and keys, at most *limit*."""
         verify_keys(*filter(None, (after,)))
         await asyncio.sleep(0)
         places = sorted(place for place in self._rows if place[0] == table and place[1] > after)
-        for row in [self._rows[place] for place in places]:
+        for row in [self._rows[place] for place in places[:limit]]:
             yield row
 
     async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:

@@ -5,11 +5,11 @@ Counts lie apart from outcomes: how far a batch has come is read in one request,
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from pydantic import TypeAdapter
 
-from cpor_app.adapters.rows import Cell, Delete, Insert, Put, Rows
+from cpor_app.adapters.rows import Cell, Delete, Insert, Put, Rows, partitions
 from cpor_app.adapters.tables import packed, unpacked
 from cpor_core.errors import Conflict
 from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
@@ -30,6 +30,13 @@ class BatchesTable:
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
+
+    async def all(self) -> AsyncIterator[Batch]:
+        """Yield every batch that is kept: two requests for each, and one."""
+        async for batch_id in partitions(self._rows, TABLE):
+            row = await self._rows.get(TABLE, batch_id, BATCH)
+            if row is not None:
+                yield Batch.model_validate_json(unpacked(row.values["document"]))
 
     async def begin(self, batch: Batch) -> Progress:
         """Insert; returns what is there now, this batch or another of its id: one request, a lost insert two."""

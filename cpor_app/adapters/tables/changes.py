@@ -12,11 +12,11 @@ Number and entries are written in one transaction: no number is missing, and not
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from weakref import WeakValueDictionary
 
-from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Replace, Require, Rows
+from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Replace, Require, Rows, partitions
 from cpor_app.adapters.tables import packed, unpacked
 from cpor_core.model.change import Change
 from cpor_core.ports import Announcement, FeedHead
@@ -39,6 +39,10 @@ class ChangesTable:
     def turn(self, organisation: str) -> asyncio.Lock:
         """Let the tasks of this process tell a feed one after the other."""
         return self._turns.setdefault(organisation, asyncio.Lock())
+
+    def organisations(self) -> AsyncIterator[str]:
+        """Yield every organisation that has a feed: one request for each, and one."""
+        return partitions(self._rows, TABLE)
 
     async def head(self, organisation: str) -> FeedHead:
         """Return where the feed stands: one request."""

@@ -83,7 +83,7 @@ class ClaimsTable:
             if rows and row.partition != rows[0].partition:
                 yield _tenant(rows)
                 rows = []
-            if row.key.startswith(("claim|", "slot|", "history|")):
+            if row.key.startswith(("act|", "claim|", "slot|", "history|")):
                 rows.append(row)
         if rows:
             yield _tenant(rows)
@@ -174,14 +174,15 @@ class ClaimsTable:
 
 
 def _tenant(rows: Sequence[Row]) -> TenantClaims:
-    kinds: dict[str, list[Row]] = {"claim": [], "slot": [], "history": []}
+    kinds: dict[str, list[Row]] = {"act": [], "claim": [], "slot": [], "history": []}
     for row in rows:
         kinds[row.key.partition("|")[0]].append(row)
     histories: dict[str, list[Entry]] = {}
     for row in kinds["history"]:
         entry = Entry.model_validate_json(unpacked(row.values["document"]))
         histories.setdefault(row.key.split("|")[1], []).append(entry)
-    return TenantClaims(rows[0].partition, _cases(kinds["claim"], kinds["slot"]), histories)
+    answers = [(claim_id, key) for _, claim_id, key in (row.key.split("|") for row in kinds["act"])]
+    return TenantClaims(rows[0].partition, _cases(kinds["claim"], kinds["slot"]), histories, answers)
 
 
 def _cases(claims: Sequence[Row], slots: Sequence[Row]) -> Sequence[Case]:

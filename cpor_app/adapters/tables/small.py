@@ -3,7 +3,7 @@
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -46,6 +46,11 @@ class RequestsTable:
     async def release(self, organisation: str, key: str, mark: str) -> None:
         """Delete the row of that mark: the key is free again. Raises `Conflict`."""
         await self._rows.write(REQUESTS, organisation, Delete(key, mark))
+
+    async def all(self) -> AsyncIterator[tuple[str, str, KeptRequest]]:
+        """Yield every request that is kept, with its organisation and key: a scan."""
+        async for row in self._rows.scan(REQUESTS):
+            yield row.partition, row.key, _kept_request(row)
 
 
 def _request_values(request: KeptRequest) -> dict[str, Cell]:

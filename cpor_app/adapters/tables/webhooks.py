@@ -12,10 +12,10 @@ Deliveries are made in the transaction that says how far they were made: none is
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Put, Replace, Row, Rows
+from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Put, Replace, Row, Rows, partitions
 from cpor_app.adapters.tables import behind, packed, unpacked
 from cpor_core.errors import Conflict
 from cpor_core.model.webhook import Delivery, Webhook
@@ -33,6 +33,15 @@ class WebhooksTable:
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
+
+    def organisations(self) -> AsyncIterator[str]:
+        """Yield every organisation that has, or had, webhooks: one request for each, and one."""
+        return partitions(self._rows, TABLE)
+
+    async def kept(self, organisation: str) -> AsyncIterator[tuple[Delivery, tuple[str, str, str]]]:
+        """Yield every delivery that is kept, with its place: those of deleted webhooks too."""
+        async for row in self._rows.query(TABLE, organisation, start="delivery|", before="delivery|~"):
+            yield _read(row).value, (TABLE, organisation, row.key)
 
     async def all(self, organisation: str) -> Sequence[Marked[Webhook]]:
         """Return every webhook, by name: one request."""

@@ -1,0 +1,138 @@
+"""
+Index rows and due rows made anew from what they lead to, for when they were lost, or come from another time.
+
+They are hints that are judged when they are read: one too many costs a look. So this may run while the service does,
+end half-way, and run again. What it does not make anew is harmless to lose: the rows that forget counts of dry runs,
+which are an organisation and a number.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cpor_core.model.claim import Claim
+from cpor_core.ports import DueRow, Keyed, Ports, TenantClaims
+from cpor_core.rules.identifiers import is_batch_id, is_claim_id, list_position
+from cpor_core.transitions.life import settle
+from cpor_core.use_cases import batches, calling, subscription_ends
+from cpor_core.use_cases.acts import due_rows, list_for_review
+from cpor_core.use_cases.drafts import forget_blob
+from cpor_core.use_cases.feed import announcement_row, trim_row
+from cpor_core.use_cases.keys import answer_forgotten, forgotten
+
+ROWS_AT_ONCE = 90
+"""Due rows of one subject in one request: a transaction has 100 rows."""
+IN_FLIGHT = 32
+
+
+@dataclass
+class Rebuilt:
+    """Counts, for whoever waits: claims that were looked at, due rows that were written."""
+
+    claims: int = 0
+    due_rows: int = 0
+
+
+async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
+    """
+    Write every row of `duework`, `partnerclaims` and `reviews` that something in the other tables needs.
+
+    Rows that are there stay, or are written over by themselves. About four requests a claim. Raises `StorageBusy`;
+    what was written till then is good.
+    """
+    rebuilt = Rebuilt()
+    evidence = await _claims(ports, now, rebuilt)
+    await _keys(ports, rebuilt)
+    await _feeds(ports, now, rebuilt)
+    await _webhooks(ports, now, rebuilt)
+    await _batches(ports, now, rebuilt)
+    await _files(ports, evidence, now, rebuilt)
+    return rebuilt
+
+
+async def _claims(ports: Ports, now: datetime, rebuilt: Rebuilt) -> set[str]:
+    """Rebuild what claims need; returns the blobs to which they point."""
+    evidence: set[str] = set()
+    gate = asyncio.Semaphore(IN_FLIGHT)
+
+    async def one(claim: Claim) -> Sequence[DueRow]:
+        async with gate:
+            return await _of_claim(ports, claim, now)
+
+    async for tenant in ports.claims.tenants():
+        found = await asyncio.gather(*(one(case.claim) for case in tenant.cases))
+        rows = [row for of_claim in found for row in of_claim]
+        rows += [answer_forgotten(claim_id, key, now) for claim_id, key in tenant.answers]
+        rows += await _ends(ports, tenant, now)
+        await _add(ports, rows, rebuilt)
+        evidence |= {kept.blob for case in tenant.cases for kept in case.claim.evidence}
+        rebuilt.claims += len(tenant.cases)
+    return evidence
+
+
+async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRow]:
+    """Write the keys by which a claim is listed; returns its due rows."""
+    await ports.partner_claims.add(claim.organisation, list_position(claim.created_at, claim.id), claim.id)
+    await list_for_review(ports, None, claim)
+    rows = list(due_rows(None, claim, now))
+    if await ports.changes.told(claim.organisation, claim.id) < claim.history_length:
+        rows.append(announcement_row(claim.id, now))
+    return rows
+
+
+async def _ends(ports: Ports, tenant: TenantClaims, now: datetime) -> Sequence[DueRow]:
+    """Return the due rows that end what is no longer on the tenant, if anything is not."""
+    known = await ports.registry.customer(tenant.tenant_id)
+    if known is None:
+        return ()
+    gone = (subscription_ends.gone_items(settle(case, now).claim, known.value) for case in tenant.cases)
+    return subscription_ends.due_rows(tenant.tenant_id, now) if any(gone) else ()
+
+
+async def _keys(ports: Ports, rebuilt: Rebuilt) -> None:
+    async for organisation, key, kept in ports.requests.all():
+        row = forgotten(Keyed(key, kept.body, organisation), kept.claim_id or organisation, kept.at)
+        await _add(ports, [row], rebuilt)
+
+
+async def _feeds(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
+    async for organisation in ports.changes.organisations():
+        oldest = await ports.changes.page(organisation, after=0, limit=1)
+        await _add(ports, [trim_row(organisation, oldest[0].at if oldest else now)], rebuilt)
+
+
+async def _webhooks(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
+    async for organisation in ports.webhooks.organisations():
+        rows = {calling.due_row(organisation, now)}
+        async for delivery, place in ports.webhooks.kept(organisation):
+            rows.add(calling.forget_row(organisation, delivery, place, delivery.created_at))
+            if delivery.next_attempt is not None:
+                rows.add(calling.attempt_row(organisation, delivery.next_attempt))
+        await _add(ports, rows, rebuilt)
+
+
+async def _batches(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
+    bodies = set()
+    async for batch in ports.batches.all():
+        await _add(ports, batches.due_rows(batch), rebuilt)
+        bodies.add(batch.blob)
+    async for name in ports.batch_bodies.names():
+        batch_id, _, keeping = name.partition("-")
+        if name not in bodies and is_batch_id(batch_id):  # maybe of a batch that is being taken in: not too soon
+            await _add(ports, [batches.forget_row(batch_id, keeping, now)], rebuilt)
+
+
+async def _files(ports: Ports, evidence: set[str], now: datetime, rebuilt: Rebuilt) -> None:
+    """Forget what no claim points to; that is judged once more when it is due."""
+    async for name in ports.blobs.names():
+        claim_id = name.partition("-")[0]
+        if name not in evidence and is_claim_id(claim_id):
+            await _add(ports, [forget_blob(claim_id, name, now)], rebuilt)
+
+
+async def _add(ports: Ports, rows: Iterable[DueRow], rebuilt: Rebuilt) -> None:
+    wanted = list(rows)
+    for first in range(0, len(wanted), ROWS_AT_ONCE):
+        await ports.duework.add(wanted[first : first + ROWS_AT_ONCE])
+    rebuilt.due_rows += len(wanted)

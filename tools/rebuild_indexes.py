@@ -1,0 +1,50 @@
+"""
+Make the tables `duework`, `partnerclaims` and `reviews` anew from the others: `make rebuild`.
+
+Settings as for `tools.backup`. The service may run meanwhile, and it may be run again at any time: the rows are hints,
+which are judged when they are read.
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+
+from cpor_app import bootstrap
+from cpor_app.adapters.storage import StorageConnection
+from cpor_app.settings import STORAGE, Settings, SettingsError, environment
+from cpor_core.errors import Fault
+from cpor_core.use_cases.rebuilding import Rebuilt, rebuild
+
+NOT_NEEDED_HERE = {
+    "CPOR_PUBLIC_URL": "https://nowhere.invalid/api",
+    "CPOR_TOKEN_AUDIENCE": "nobody",
+    "CPOR_LINK_SECRETS": "no link is signed by this command",
+    "CPOR_MAIL_FROM": "nobody@nowhere.invalid",
+}
+"""Settings that the service cannot do without: no link is made here, no token read and no mail sent."""
+
+
+async def rebuild_at(connection: StorageConnection, environ: Mapping[str, str]) -> Rebuilt:
+    """Rebuild the indexes of an account, by the settings that matter here. Raises faults of storage."""
+    services = bootstrap.build(Settings.from_environment({**environ, **NOT_NEEDED_HERE}), connection)
+    try:
+        return await rebuild(services.ports, await services.ports.now())
+    finally:
+        await services.close()
+
+
+def main() -> int:
+    """Rebuild, and say what was written."""
+    environ = environment()
+    try:
+        connection = StorageConnection.from_environment(environ, STORAGE, as_operator=True)
+        rebuilt = asyncio.run(rebuild_at(connection, environ))
+    except (Fault, SettingsError, ValueError) as fault:
+        print(f"not rebuilt: {fault}. Run it again when the cause is gone.", file=sys.stderr)
+        return 1
+    print(f"{rebuilt.claims} claims, {rebuilt.due_rows} due rows")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

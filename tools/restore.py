@@ -1,0 +1,114 @@
+"""
+Fill empty tables from a backup: `python -m tools.restore <folder>`, or `make restore FROM=<folder>`.
+
+Settings as for `tools.backup`. The service must not run meanwhile. Afterwards indexes and due rows are made anew, so
+that a backup that was made while the service was writing owes nothing that nobody pays. A restore that was broken off
+is run again and goes on. `--over` writes over tables that are not empty; rows that are not in the backup stay.
+"""
+
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+
+from cpor_app.adapters.rows import AzureRows, Delete, Put, Rows, in_transactions
+from cpor_app.adapters.storage import StorageConnection
+from cpor_app.adapters.tables import TABLES
+from cpor_app.settings import STORAGE, SettingsError, environment
+from cpor_core.errors import Fault
+from cpor_core.use_cases.rebuilding import Rebuilt
+from tools.backups import Manifest, NoBackup, read_manifest, rows_in, verify
+from tools.rebuild_indexes import rebuild_at
+
+IN_FLIGHT = 16
+"""Transactions that are written at the same time."""
+SETTINGS, UNDER_WAY = "settings", "restore"
+"""Where the backup's id stands while it is being restored: a second run knows that the rows are its own."""
+
+
+async def restore(rows: Rows, folder: Path, *, over: bool = False) -> Manifest:
+    """
+    Write every row of a backup, which is verified before anything is written.
+
+    Raises NoBackup for a folder that is not what was written, for a table that this release does not have, and for
+    tables that are not empty, unless *over*, or this very backup was being restored; faults of storage.
+    """
+    manifest = read_manifest(folder)
+    if unknown := sorted({table.name for table in manifest.tables} - set(TABLES)):
+        raise NoBackup(f"this release has no table {unknown[0]}: restore it with the release that wrote it")
+    verify(folder, manifest)
+    if not over and await rows.get(SETTINGS, UNDER_WAY, manifest.id) is None:
+        await _verify_empty(rows)
+    await rows.write(SETTINGS, UNDER_WAY, Put(manifest.id, {}))
+    for table in manifest.tables:
+        await _fill(rows, table.name, folder)
+    return manifest
+
+
+async def end(rows: Rows, manifest: Manifest) -> None:
+    """Write down that a restore is complete."""
+    await rows.write(SETTINGS, UNDER_WAY, Delete(manifest.id))
+
+
+async def _verify_empty(rows: Rows) -> None:
+    for table in TABLES:
+        if [row async for row in rows.scan(table, limit=1)]:
+            raise NoBackup(f"table {table} is not empty; --over writes over what is there")
+
+
+async def _fill(rows: Rows, table: str, folder: Path) -> None:
+    running: set[asyncio.Task[object]] = set()
+    try:
+        for partition, puts in _transactions(folder, table):
+            if len(running) >= IN_FLIGHT:
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for ended in done:
+                    ended.result()
+            running.add(asyncio.ensure_future(rows.write(table, partition, *puts)))
+        await asyncio.gather(*running)
+    finally:
+        for left in running:
+            left.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def _transactions(folder: Path, table: str) -> Iterator[tuple[str, tuple[Put, ...]]]:
+    for partition, found in groupby(rows_in(folder, table), key=itemgetter(0)):
+        puts = (Put(key, cells) for _, key, cells in found)
+        for group in in_transactions(partition, puts):
+            yield partition, tuple(op for op in group if isinstance(op, Put))
+
+
+async def run(environ: Mapping[str, str], folder: Path, *, over: bool) -> tuple[Manifest, Rebuilt]:
+    """Restore into the account that *environ* names, and rebuild its indexes. Raises as `restore`, and ValueError."""
+    connection = StorageConnection.from_environment(environ, STORAGE, as_operator=True)
+    rows = AzureRows(connection)
+    try:
+        manifest = await restore(rows, folder, over=over)
+        rebuilt = await rebuild_at(connection, environ)
+        await end(rows, manifest)
+    finally:
+        await rows.close()
+    return manifest, rebuilt
+
+
+def main() -> int:
+    """Restore, and say what was written."""
+    folders = [argument for argument in sys.argv[1:] if argument != "--over"]
+    if len(folders) != 1:
+        print("a backup's folder is needed: python -m tools.restore [--over] <folder>", file=sys.stderr)
+        return 2
+    try:
+        manifest, rebuilt = asyncio.run(run(environment(), Path(folders[0]), over="--over" in sys.argv))
+    except (Fault, NoBackup, OSError, SettingsError, ValueError) as fault:
+        print(f"not restored: {fault}. Run it again when the cause is gone: it goes on.", file=sys.stderr)
+        return 1
+    print(f"backup {manifest.id} of {manifest.began_at:%Y-%m-%d %H:%M} UTC is restored")
+    print(f"{sum(table.rows for table in manifest.tables)} rows; {rebuilt.claims} claims, {rebuilt.due_rows} due rows")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
