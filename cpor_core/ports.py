@@ -417,8 +417,8 @@ class Webhooks(Protocol):
     def organisations(self) -> AsyncIterator[str]:
         """Yield every organisation that has, or had, webhooks: one request for each, and one."""
 
-    def kept(self, organisation: str) -> AsyncIterator[tuple[Delivery, tuple[str, str, str]]]:
-        """Yield every delivery that is kept, with its place: those of deleted webhooks too."""
+    def kept(self, organisation: str) -> AsyncIterator[tuple[tuple[str, str], Delivery]]:
+        """Yield every delivery that is kept, with its webhook's name and birth: those of deleted ones too."""
 
     async def all(self, organisation: str) -> Sequence[Marked[Webhook]]:
         """Return every webhook, by name: one request."""
@@ -457,7 +457,7 @@ class Webhooks(Protocol):
     async def end_calls(self, organisation: str, webhook: Webhook, mark: str) -> None:
         """Let others call; one whose time was over has no say any more."""
 
-    def made_before(self, organisation: str, webhook: Webhook, instant: datetime) -> tuple[str, str, str]:
+    def made_before(self, organisation: str, webhook: tuple[str, str], instant: datetime) -> tuple[str, str, str]:
         """Return table, partition and key of the deliveries made before *instant*, for them to be forgotten."""
 
     async def forget(self, organisation: str, key: str) -> None:

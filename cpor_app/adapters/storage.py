@@ -163,7 +163,6 @@ class StorageConnection:
         """Return the identity that opens the account, and whatever else the deployment gave it roles for."""
         from azure.identity.aio import AzureCliCredential, ManagedIdentityCredential  # 280 ms, in the cloud only
 
-
         if self.as_operator:
             return AzureCliCredential()
         return ManagedIdentityCredential(

@@ -105,6 +105,11 @@ class Webhook(Value):
     version: int = 1
     """Counts what its owner can see of it."""
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Name and birth: made anew under the same name, it is another."""
+        return self.name, self.born
+
     def wants(self, change: Change) -> bool:
         """Whether its owner asked for changes of that type."""
         return self.events is None or any(is_of(change.type, wanted) for wanted in self.events)

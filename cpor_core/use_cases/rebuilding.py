@@ -105,8 +105,8 @@ async def _feeds(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
 async def _webhooks(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
     async for organisation in ports.webhooks.organisations():
         rows = {calling.due_row(organisation, now)}
-        async for delivery, place in ports.webhooks.kept(organisation):
-            rows.add(calling.forget_row(organisation, delivery, place, delivery.created_at))
+        async for webhook, delivery in ports.webhooks.kept(organisation):
+            rows.add(calling.forget_row(ports, organisation, webhook, delivery.created_at))
             if delivery.next_attempt is not None:
                 rows.add(calling.attempt_row(organisation, delivery.next_attempt))
         await _add(ports, rows, rebuilt)

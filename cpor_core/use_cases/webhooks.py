@@ -162,7 +162,7 @@ async def send_test(ports: Ports, organisation: str, name: str, now: datetime) -
     _verify_active(webhook)
     drawn = ports.new_id()
     delivery = delivery_of(webhook, event_id(organisation, drawn), drawn[:12], now)
-    await ports.duework.add([due_row(organisation, now), forget_row(ports, organisation, webhook, now)])
+    await ports.duework.add([due_row(organisation, now), forget_row(ports, organisation, webhook.key, now)])
     await ports.webhooks.add(organisation, webhook, delivery)
     await ports.hints.webhook_delivery(organisation)
     return delivery

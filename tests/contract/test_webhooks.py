@@ -169,7 +169,7 @@ class WebhooksContract(ABC):
         await webhooks.add(ADATUM, MAIN, late)
         await webhooks.add(ADATUM, MAIN_TOO, others)
 
-        table, partition, key = webhooks.made_before(ADATUM, MAIN, MONDAY)
+        table, partition, key = webhooks.made_before(ADATUM, MAIN.key, MONDAY)
         assert (table, partition) == (TABLE, ADATUM)
         for _ in range(2):
             await webhooks.forget(partition, key)

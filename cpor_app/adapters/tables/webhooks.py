@@ -38,10 +38,11 @@ class WebhooksTable:
         """Yield every organisation that has, or had, webhooks: one request for each, and one."""
         return partitions(self._rows, TABLE)
 
-    async def kept(self, organisation: str) -> AsyncIterator[tuple[Delivery, tuple[str, str, str]]]:
-        """Yield every delivery that is kept, with its place: those of deleted webhooks too."""
+    async def kept(self, organisation: str) -> AsyncIterator[tuple[tuple[str, str], Delivery]]:
+        """Yield every delivery that is kept, with its webhook's name and birth: those of deleted ones too."""
         async for row in self._rows.query(TABLE, organisation, start="delivery|", before="delivery|~"):
-            yield _read(row).value, (TABLE, organisation, row.key)
+            _, name, born, _ = row.key.split("|", 3)
+            yield (name, born), _read(row).value
 
     async def all(self, organisation: str) -> Sequence[Marked[Webhook]]:
         """Return every webhook, by name: one request."""
@@ -128,9 +129,10 @@ class WebhooksTable:
         except Conflict:
             return
 
-    def made_before(self, organisation: str, webhook: Webhook, instant: datetime) -> tuple[str, str, str]:
+    def made_before(self, organisation: str, webhook: tuple[str, str], instant: datetime) -> tuple[str, str, str]:
         """Return table, partition and key of the deliveries made before *instant*, for them to be forgotten."""
-        return TABLE, organisation, _delivery(webhook, newest_first(instant - timedelta(microseconds=1)))
+        name, born = webhook
+        return TABLE, organisation, f"delivery|{name}|{born}|{newest_first(instant - timedelta(microseconds=1))}"
 
     async def forget(self, organisation: str, key: str) -> None:
         """Delete a webhook's deliveries from that key on, which are the older ones, and where they wait."""
