@@ -98,6 +98,8 @@ async def _keys(ports: Ports, rebuilt: Rebuilt) -> None:
 
 async def _feeds(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
     async for organisation in ports.changes.organisations():
+        if (await ports.changes.head(organisation)).last == 0:
+            continue  # the first entry has a due row of its own
         oldest = await ports.changes.page(organisation, after=0, limit=1)
         await _add(ports, [trim_row(organisation, oldest[0].at if oldest else now)], rebuilt)
 

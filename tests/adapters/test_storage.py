@@ -105,6 +105,18 @@ async def test_every_client_takes_the_identity() -> None:
         await close(client)
 
 
+async def test_an_operator_is_whoever_has_logged_in_at_the_terminal() -> None:
+    """With the addresses alone: the app's own identity cannot be used there."""
+    addresses = {name: value for name, value in CLOUD.items() if name.endswith("Uri")}
+
+    client = StorageConnection.from_environment(addresses, as_operator=True).tables()
+
+    assert type(client.credential).__name__ == "AzureCliCredential"
+    await close(client)
+    with pytest.raises(ValueError, match="managedidentity"):
+        StorageConnection.from_environment(addresses)
+
+
 async def test_an_identity_out_of_reach_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instance that starts may ask for its token too early."""
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/token")

@@ -22,6 +22,8 @@ from cpor_app.adapters.rows import (
     Require,
     Row,
     Rows,
+    in_transactions,
+    partitions,
     verify_ops,
 )
 from cpor_app.adapters.storage import StorageConnection, provision
@@ -215,6 +217,8 @@ class RowsContract(ABC):
         ]
         assert [row.partition async for row in rows.scan(TABLE, after="p")] == ["p1", "p1", "q", "q"]
         assert await keys_of(rows.scan(TABLE, after="q")) == []
+        assert [row.partition async for row in rows.scan(TABLE, after="p", limit=1)] == ["p1"]
+        assert [name async for name in partitions(rows, TABLE)] == ["p", "p1", "q"]
 
     async def test_a_page_has_the_first_rows(self, rows: Rows) -> None:
         """A page is full where there are rows enough, and short at the end."""
@@ -620,3 +624,17 @@ class TestAzureRows(RowsContract):
         await rows.close()
 
         assert await rows.get(TABLE, "p", "k") is not None
+
+
+def test_rows_are_cut_into_what_storage_takes_at_once() -> None:
+    """In their order, as many as may be: by their number, and by their bytes."""
+    small = [Put(f"{number:03}", {}) for number in range(201)]
+    large = [Put(f"{number:03}", {"bytes": b"x" * MAX_BYTES}) for number in range(100)]
+
+    by_number, by_bytes = list(in_transactions("p", small)), list(in_transactions("p", large))
+
+    assert [len(group) for group in by_number] == [100, 100, 1]
+    assert [op for group in by_bytes for op in group] == large
+    assert len(by_bytes) == 3
+    for group in (*by_number, *by_bytes):
+        verify_ops("p", tuple(group))

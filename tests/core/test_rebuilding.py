@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -190,6 +191,32 @@ async def test_every_due_row_of_every_kind_is_there_again(world: World) -> None:
     assert {(ADATUM, TRIM), (taken.batch.id, batches.FINISH)} <= {row[1:3] for row in after}
     assert {row[3] for row in after} >= {("requests", ADATUM, keyed.key), ("requests", FABRIKAM, other.key)}
     assert (rebuilt.claims, rebuilt.due_rows >= len(after)) == (3, True)
+
+
+async def test_a_delivery_that_has_arrived_is_only_forgotten(world: World) -> None:
+    """No call is owed for it."""
+    await webhooks.put(world.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, None)
+    await webhooks.send_test(world.ports, ADATUM, "main", MONDAY)
+    await world.deliver()
+    lose(world, *REBUILT)
+
+    await rebuild(world.ports, MONDAY + DAY)
+
+    rows = [row for row in await world.due_rows() if row.subject == ADATUM]
+    assert [row.due for row in rows] == [MONDAY + DAY + 2 * MINUTE, MONDAY + 30 * DAY]
+
+
+async def test_a_claim_is_drawn_as_it_was(world: World) -> None:
+    """Of those that were reviewed automatically, and whose customer can decline."""
+    await world.told(ADATUM)
+    lose(world, *REBUILT)
+    seldom = replace(world.ports, terms=replace(world.ports.terms, sample_percent=0))
+
+    await rebuild(seldom, MONDAY)
+    none = (await lists(world))[1][1]
+    await rebuild(world.ports, MONDAY)
+
+    assert (none, len((await lists(world))[1][1])) == ([], 1)
 
 
 async def test_a_feed_that_lags_is_told(world: World) -> None:
