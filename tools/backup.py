@@ -25,9 +25,9 @@ ORDER = (
     "webhooks",
     "changes",
     "batches",
+    "claims",
     "registry",
     "usage",
-    "claims",
     "partnerclaims",
     "reviews",
     "duework",
@@ -40,7 +40,8 @@ ORDER = (
 """
 What follows from something else comes before it, so that it can lag behind, and is caught up with, but is never ahead:
 deliveries before the feed, the feed before the claims, pages of batches before their claims. Hints that are written
-before the claim come after it: of none that the copied claim needs is the place still empty. Receipts come last.
+before the claim come after it: of none that the copied claim needs is the place still empty; nor is the registry's
+entry of whoever has registered and claimed meanwhile. Receipts come last.
 """
 LEFT_OUT = frozenset({"insight"})
 """Counted anew within the hour."""

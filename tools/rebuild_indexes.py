@@ -15,6 +15,8 @@ from cpor_app.settings import STORAGE, Settings, SettingsError, environment
 from cpor_core.errors import Fault
 from cpor_core.use_cases.rebuilding import Rebuilt, rebuild
 
+NEEDED_HERE = ("CPOR_SAMPLE_PERCENT", "CPOR_SANDBOX")
+"""Settings on which it depends what is written: which claims are drawn for a look, and what time it is."""
 NOT_NEEDED_HERE = {
     "CPOR_PUBLIC_URL": "https://nowhere.invalid/api",
     "CPOR_TOKEN_AUDIENCE": "nobody",
@@ -26,7 +28,8 @@ NOT_NEEDED_HERE = {
 
 async def rebuild_at(connection: StorageConnection, environ: Mapping[str, str]) -> Rebuilt:
     """Rebuild the indexes of an account, by the settings that matter here. Raises faults of storage."""
-    services = bootstrap.build(Settings.from_environment({**environ, **NOT_NEEDED_HERE}), connection)
+    given = {name: environ[name] for name in NEEDED_HERE if name in environ}
+    services = bootstrap.build(Settings.from_environment({**given, **NOT_NEEDED_HERE}), connection)
     try:
         return await rebuild(services.ports, await services.ports.now())
     finally:

@@ -23,7 +23,7 @@ from cpor_core.use_cases.keys import answer_forgotten, forgotten
 
 ROWS_AT_ONCE = 90
 """Due rows of one subject in one request: a transaction has 100 rows."""
-IN_FLIGHT = 32
+TENANTS_AT_ONCE = 32
 
 
 @dataclass
@@ -54,21 +54,31 @@ async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
 async def _claims(ports: Ports, now: datetime, rebuilt: Rebuilt) -> set[str]:
     """Rebuild what claims need; returns the blobs to which they point."""
     evidence: set[str] = set()
-    gate = asyncio.Semaphore(IN_FLIGHT)
-
-    async def one(claim: Claim) -> Sequence[DueRow]:
-        async with gate:
-            return await _of_claim(ports, claim, now)
-
+    group: list[TenantClaims] = []
     async for tenant in ports.claims.tenants():
-        found = await asyncio.gather(*(one(case.claim) for case in tenant.cases))
-        rows = [row for of_claim in found for row in of_claim]
-        rows += [answer_forgotten(claim_id, key, now) for claim_id, key in tenant.answers]
-        rows += await _ends(ports, tenant, now)
-        await _add(ports, rows, rebuilt)
         evidence |= {kept.blob for case in tenant.cases for kept in case.claim.evidence}
-        rebuilt.claims += len(tenant.cases)
+        group.append(tenant)
+        if len(group) == TENANTS_AT_ONCE:
+            await _together(ports, group, now, rebuilt)
+            group = []
+    await _together(ports, group, now, rebuilt)
     return evidence
+
+
+async def _together(ports: Ports, tenants: Sequence[TenantClaims], now: datetime, rebuilt: Rebuilt) -> None:
+    ended = await asyncio.gather(*(_tenant(ports, one, now, rebuilt) for one in tenants), return_exceptions=True)
+    for fault in ended:  # only now: nobody is still at work when a fault is told
+        if fault is not None:
+            raise fault
+
+
+async def _tenant(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Rebuilt) -> None:
+    rows = [answer_forgotten(claim_id, key, now) for claim_id, key in tenant.answers]
+    for case in tenant.cases:
+        rows += await _of_claim(ports, case.claim, now)
+    rows += await _ends(ports, tenant, now)
+    await _add(ports, rows, rebuilt)
+    rebuilt.claims += len(tenant.cases)
 
 
 async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRow]:

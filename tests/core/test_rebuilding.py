@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from cpor_app.adapters.rows import Op
+from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import NewClaim
 from cpor_core.model.webhook import WebhookWanted
 from cpor_core.ports import DueRow, KeptAnswer, Keyed
@@ -270,6 +272,29 @@ async def test_claims_of_a_customer_that_nobody_knows_are_left_as_they_are(world
 
     position = list_position(case.claim.created_at, case.claim.id)
     assert [row.position for row in await world.ports.partner_claims.page(ADATUM, after="", limit=9)] == [position]
+
+
+async def test_one_that_was_broken_off_is_followed_by_one_that_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any write; the fault is told, and what was written till then is good."""
+    monkeypatch.setattr(rebuilding, "TENANTS_AT_ONCE", 1)
+    await world.submitted(ADATUM)
+    before = said(await world.due_rows())
+    lose(world, *REBUILT)
+
+    async def fail(table: str, _: Sequence[Op]) -> None:
+        if table == "duework":
+            raise StorageBusy("throttled")
+
+    world.rows.before = fail
+    with pytest.raises(StorageBusy):
+        await rebuild(world.ports, MONDAY)
+    world.rows.before = None
+    await rebuild(world.ports, MONDAY)
+
+    assert said(await world.due_rows()) <= before
+    assert len((await lists(world))[0][0]) == 1
 
 
 async def test_it_may_run_as_often_as_one_likes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,9 @@ from tests.doubles.clock import FixedClock
 from tests.doubles.memory_rows import MemoryRows
 from tests.support.azurite import ROOT, Azurite
 from tests.support.service import running_service
+from tests.upgrade.copy import SECRET, Known, keep, releases
 from tests.upgrade.copy import TABLES as KEPT
-from tests.upgrade.copy import Known, instant, releases
-from tests.upgrade.making import tenant
+from tests.upgrade.making import everything, tenant
 from tools.backup import LEFT_OUT, ORDER, ROWS_LOOKED_AT, WHOLE, back_up
 from tools.backups import FORMAT, MANIFEST, NoBackup, file_of, read_manifest
 from tools.restore import end, restore
@@ -107,26 +107,26 @@ async def test_every_row_comes_back_as_it_was_and_the_service_goes_on(
     """
     A store in which everything has happened, with awkward values, more rows than a transaction takes and more bytes.
 
-    In the other account a claim that was in its window becomes official by its timer.
+    It is copied as `python -m tests.upgrade` copies it, so the next release can be kept. In the other account a claim
+    that was in its window becomes official by its timer.
     """
-    known = Known.of(NEWEST.parent)
     account, other = azurite.fresh_account(), azurite.fresh_account()
-    async with running_service(account, issuer, clock=FixedClock(instant(known))) as service:
+    async with running_service(account, issuer, CPOR_LINK_SECRETS=SECRET) as service:
+        await service.register()
+        await everything(service)
         rows = service.services.rows
-        await restore(rows, NEWEST)
-        await service.sweep()
         await rows.write("mails", "awkward", Put("a.b|c~d-e_f", AWKWARD))
         for first in (0, 28):
             puts = (Put(f"{number:03d}", {"bytes": os.urandom(60_000)}) for number in range(first, first + 28))
             await rows.write("mails", "large", *puts)
         for first in (0, 100):
             await rows.write("mails", "many", *(Put(f"{number:03d}", {}) for number in range(first, first + 100)))
-        made = await back_up(rows, tmp_path / "backup", service.clock)
         before, now = await contents(rows), await service.clock.now()
+        await keep(service, tmp_path)
 
     async with running_service(other, issuer, clock=FixedClock(now)) as service:
         rows = service.services.rows
-        await restore(rows, tmp_path / "backup")
+        made = await restore(rows, tmp_path / KEPT)
         await end(rows, made)
         after = await contents(rows)
         await rebuild(service.services.ports, now)
@@ -137,6 +137,7 @@ async def test_every_row_comes_back_as_it_was_and_the_service_goes_on(
         stored = await service.services.ports.claims.load(waiting["id"])
 
     assert after == before
+    assert len(Known.of(tmp_path).asked) > 100
     assert sum(table.rows for table in made.tables) == len(before)
     assert stored is not None
     assert stored.claim.status == "official"
