@@ -94,7 +94,7 @@ def delivery_of(
 
 
 def forget_row(ports: Ports, organisation: str, webhook: tuple[str, str], now: datetime) -> DueRow:
-    """Return the due row by which what is made in this hour for a webhook (name and birth) is forgotten, all together."""
+    """Return the due row by which what is made this hour for a webhook (name and birth) is forgotten, all together."""
     hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     what = ports.webhooks.made_before(organisation, webhook, hour)
     return DueRow(hour + KEPT, organisation, f"{FORGET}-{webhook[1]}", forget=what)

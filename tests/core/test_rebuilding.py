@@ -205,7 +205,7 @@ async def test_a_delivery_that_has_arrived_is_only_forgotten(world: World) -> No
     await rebuild(world.ports, MONDAY + DAY)
 
     rows = [row for row in await world.due_rows() if row.subject == ADATUM]
-    assert [row.due for row in rows] == [MONDAY + DAY + 2 * MINUTE, MONDAY + 30 * DAY]
+    assert [row.due for row in rows] == [MONDAY + DAY + 2 * MINUTE, MONDAY + HOUR + 30 * DAY]
 
 
 async def test_a_claim_is_drawn_as_it_was(world: World) -> None:
