@@ -32,7 +32,7 @@ from cpor_core.model.history import PROGRAMME, Entry, digest
 from cpor_core.model.slot import Slot
 from cpor_core.ports import Remark
 from cpor_core.rules.next_step import Action, Owner, next_step
-from cpor_core.rules.owed import SOON, Debt, owed
+from cpor_core.rules.owed import Debt, owed
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
@@ -41,6 +41,7 @@ from cpor_core.use_cases import debts, drafts, notice, registering, reviews, sub
 from cpor_core.use_cases.acts import NO_INTENT, Intent, act, write_down
 from cpor_core.use_cases.insight import count_now
 from cpor_core.use_cases.past import past
+from cpor_core.use_cases.sweep import LOOKED_AT_AGAIN
 from tests.core.making import (
     ACKNOWLEDGED,
     ADATUM,
@@ -592,7 +593,10 @@ class Machine(RuleBasedStateMachine):
                     assert claim.status not in OPEN | {Status.OFFICIAL}
 
     def what_is_owed_has_a_due_row(self, cases: dict[str, Case], now: datetime) -> None:
-        """At its instant, or two minutes from now for what is owed at once; put off, within the hour."""
+        """
+        At its instant; for what is owed at once soon, eleven minutes from now where a sweep came between row and act;
+        put off, within the hour.
+        """
         rows = self.run(self.world.due_rows())
         for case in cases.values():
             due = [row for row in rows if row.subject == case.claim.id and row.forget is None]
@@ -602,7 +606,7 @@ class Machine(RuleBasedStateMachine):
                     continue
                 earliest = now if debt.due is None or debt.due <= now else debt.due
                 assert any(
-                    row.due <= earliest + (LONGEST_WAIT if row.attempt else SOON)
+                    row.due <= earliest + (LONGEST_WAIT if row.attempt else LOOKED_AT_AGAIN)
                     and (row.due >= earliest or earliest == now)
                     for row in due
                 ), (debt, [(row.due, row.debt, row.attempt) for row in due])
