@@ -32,7 +32,7 @@ from cpor_core.model.history import PROGRAMME, Entry, digest
 from cpor_core.model.slot import Slot
 from cpor_core.ports import Remark
 from cpor_core.rules.next_step import Action, Owner, next_step
-from cpor_core.rules.owed import Debt, owed
+from cpor_core.rules.owed import SOON, Debt, owed
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
