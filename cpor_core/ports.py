@@ -14,6 +14,7 @@ from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Claim, Reason, Recipient
+from cpor_core.model.erasure import Erasure
 from cpor_core.model.history import Entry
 from cpor_core.model.licensing import Licensing
 from cpor_core.model.registry import Customer, Partner
@@ -72,6 +73,17 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptText:
+    """What stands beside a claim: words of a person (`author` and `who` say whose), or an answer that was kept."""
+
+    key: str
+    text: str
+    author: str | None
+    who: str
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
 class TenantClaims:
     """Everything about one customer's tenant: its claims with their slots, and the stored history of each by its id."""
 
@@ -117,6 +129,19 @@ class Claims(Protocol):
 
     async def answered(self, claim_id: str, key: str) -> Answered | None:
         """Return the first answer to a keyed act."""
+
+    def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, frozenset[str]]]:
+        """
+        Yield every tenant behind *after*, in order, with the ids of its claims that hold *text*: a scan.
+
+        In the claim itself, in words or in a kept answer, in whatever case; of a deleted claim an answer may be left.
+        """
+
+    async def texts(self, claim_id: str) -> Sequence[KeptText]:
+        """Return the words and kept answers of a claim: two requests."""
+
+    async def rewrite(self, claim_id: str, kept: KeptText, text: str | None) -> None:
+        """Write over a text as it was read, or delete it: two requests. Raises `Conflict`."""
 
     async def erase(self, claim_id: str) -> None:
         """Delete every row of a deleted draft but its first answers, which are kept their time; its own row last."""
@@ -208,6 +233,9 @@ class Registry(Protocol):
     async def put_customer(self, tenant_id: str, customer: Customer, former: Registered[Customer] | None) -> int:
         """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
 
+    def customers(self, *, after: str = "") -> AsyncIterator[tuple[str, Registered[Customer]]]:
+        """Yield every customer's tenant behind *after*, in order: a scan, for what must see everything."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
@@ -245,6 +273,9 @@ class Requests(Protocol):
     async def release(self, organisation: str, key: str, mark: str) -> None:
         """Delete the row of that mark: the key is free again. Raises `Conflict`."""
 
+    def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, Mapping[str, KeptRequest]]]:
+        """Yield every organisation behind *after*, in order, with its kept answers that hold *text*: a scan."""
+
 
 @dataclass(frozen=True, slots=True)
 class SentMail:
@@ -264,6 +295,9 @@ class Mails(Protocol):
 
     async def find(self, message_id: str) -> SentMail | None:
         """Return what the id belongs to; None for one that we never gave."""
+
+    def place(self, message_id: str) -> tuple[str, str, str]:
+        """Return table, partition and key of what is kept of a mail, for it to be forgotten."""
 
 
 class UsageFigures(Protocol):
@@ -465,6 +499,9 @@ class Bodies(Protocol):
     async def part(self, name: str, start: int, length: int) -> bytes | None:
         """Return *length* bytes from *start* on, None where there are none: one request."""
 
+    def names(self) -> AsyncIterator[str]:
+        """Yield the names of all bodies, in order."""
+
     async def delete(self, name: str) -> None:
         """Delete; a missing one is no error."""
 
@@ -486,6 +523,19 @@ class Batches(Protocol):
 
     async def forget(self, batch_id: str, keeping: str) -> None:
         """Delete every row of a batch; those of another one under its id stay. A missing one is no error."""
+
+
+class Erasures(Protocol):
+    """Requests to erase somebody, and how far they have come."""
+
+    async def begin(self, erasure: Erasure) -> None:
+        """Write a new one; the same one again is no error."""
+
+    async def find(self, erasure_id: str) -> Marked[Erasure] | None:
+        """Return one: one request."""
+
+    async def write(self, erasure: Erasure, former: Marked[Erasure]) -> Marked[Erasure]:
+        """Write over *former*. Raises `Conflict`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -569,6 +619,9 @@ class Failures(Protocol):
     async def redrive(self, failure: Failure) -> None:
         """Put its ids back into the queue it came from, then forget it."""
 
+    def place(self, failure: Failure) -> tuple[str, str, str]:
+        """Return table, partition and key of a failure, for it to be forgotten."""
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -590,6 +643,7 @@ class Ports:
     blobs: Blobs
     batches: Batches
     batch_bodies: Bodies
+    erasures: Erasures
     post: Post
     mail_budget: MailBudget
     hints: Hints

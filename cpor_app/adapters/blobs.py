@@ -12,6 +12,8 @@ from cpor_app.adapters import storage
 from cpor_core.errors import Conflict
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
     from cpor_app.adapters.storage import StorageConnection, Transport
@@ -81,6 +83,14 @@ class AzureBlobs:
         except AzureError as error:
             raise storage.as_fault(error) from error
 
+    async def names(self) -> AsyncIterator[str]:
+        """Yield the names of all blobs of the container, in order."""
+        try:
+            async for blob in self._reached().get_container_client(self._container).list_blobs():
+                yield str(blob.name)
+        except AzureError as error:
+            raise storage.as_fault(error) from error
+
     async def delete(self, name: str) -> None:
         """Delete the blob; one that has gone already is fine."""
         try:
@@ -92,9 +102,12 @@ class AzureBlobs:
 
     def _blob(self, name: str) -> BlobClient:
         verify_name(name)
+        return self._reached().get_blob_client(self._container, name)
+
+    def _reached(self) -> BlobServiceClient:
         if self._client is None:
             self._client = self._connection.blobs(self._transport)
-        return self._client.get_blob_client(self._container, name)
+        return self._client
 
 
 def verify_name(name: str) -> None:

@@ -14,6 +14,7 @@ from cpor_app.triggers.mail_events import reports
 from cpor_core.errors import Conflict, Retryable
 from cpor_core.ports import Failure, Ports
 from cpor_core.rules.identifiers import is_batch_id, is_claim_id
+from cpor_core.use_cases import failures
 from cpor_core.use_cases.batches import process_page
 from cpor_core.use_cases.calling import call_receivers
 from cpor_core.use_cases.debts import pay_customer, pay_partner
@@ -136,7 +137,7 @@ async def _record_failed(
         body=body if body is not None else _ids_only(message.get_body(), names),
         at=message.insertion_time or await services.ports.now(),
     )
-    await services.ports.failures.keep(failure)
+    await failures.keep(services.ports, failure, await services.ports.now())
     log.error("failed message recorded: queue %s, message %s", failure.queue, failure.id)
 
 

@@ -280,7 +280,7 @@ def _answer(claim: Claim, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_sent(claim: Claim) -> dict[str, object]:
     """Return the claim in the shape of `NewClaim`, for a patch to be laid over. Raises `InvalidState`."""
-    if claim.contacts is None:  # entered by the operator: it was never a draft
+    if claim.contacts is None:  # entered by the operator, or closed long ago
         raise invalid_state(claim, "edited")
     sent = NewClaim(
         name=claim.name,
@@ -391,7 +391,7 @@ async def add_evidence(
     if _is_kept(case.claim, upload):
         return case, False
     blob = f"{case.claim.id}-{ports.new_id()}"
-    await ports.duework.add([_forget_blob(case.claim.id, blob, now)])
+    await ports.duework.add([forget_blob(case.claim.id, blob, now)])
     await ports.blobs.put(blob, upload.data, upload.content_type)
     made = Evidence(
         file_name=upload.file_name,
@@ -415,7 +415,7 @@ async def add_evidence(
 
     replaced = [e.blob for e in case.claim.evidence if e.file_name == upload.file_name]
     if replaced:
-        await ports.duework.add([_forget_blob(case.claim.id, former, now) for former in replaced])
+        await ports.duework.add([forget_blob(case.claim.id, former, now) for former in replaced])
     return await act(ports, case, now, judge, intent), new
 
 
@@ -425,7 +425,7 @@ async def remove_evidence(
     """Take a file out of a draft. Raises `InvalidState`; `NotFound` for a file that is not there."""
     found = find_evidence(case.claim, file_name)
     _verify_draft(settle(case, now), "relieved of evidence")
-    await ports.duework.add([_forget_blob(case.claim.id, found.blob, now)])
+    await ports.duework.add([forget_blob(case.claim.id, found.blob, now)])
 
     def judge(current: Case) -> Case:
         _verify_draft(current, "relieved of evidence")
@@ -445,5 +445,6 @@ def find_evidence(claim: Claim, file_name: str) -> Evidence:
     )
 
 
-def _forget_blob(claim_id: str, blob: str, now: datetime) -> DueRow:
+def forget_blob(claim_id: str, blob: str, now: datetime) -> DueRow:
+    """Return the due row by which a file is deleted if its claim does not point to it then."""
     return DueRow(now + BLOB_KEPT, claim_id, f"{FORGET}-{blob[-16:]}", forget=(EVIDENCE, claim_id, blob))

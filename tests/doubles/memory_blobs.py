@@ -1,5 +1,7 @@
 """Blobs in memory: the promises of `cpor_app.adapters.blobs.AzureBlobs` without a storage account."""
 
+from collections.abc import AsyncIterator
+
 from cpor_app.adapters.blobs import verify_name
 from cpor_core.errors import Conflict
 
@@ -31,6 +33,11 @@ class MemoryBlobs:
         """Return *length* bytes from *start* on, or None where there are none."""
         whole = await self.get(name)
         return None if whole is None else whole[start : start + length]
+
+    async def names(self) -> AsyncIterator[str]:
+        """Yield the names of all blobs, in order."""
+        for name in sorted(self.blobs):
+            yield name
 
     async def delete(self, name: str) -> None:
         """Delete the blob; one that has gone already is fine."""

@@ -1,0 +1,14 @@
+"""Messages that could not be processed: kept where the operator sees them, and not for ever."""
+
+from datetime import datetime, timedelta
+
+from cpor_core.ports import DueRow, Failure, Ports
+from cpor_core.use_cases.keys import FORGET
+
+KEPT = timedelta(days=90)
+
+
+async def keep(ports: Ports, failure: Failure, now: datetime) -> None:
+    """Keep a failed message; the due row that forgets it comes first."""
+    await ports.duework.add([DueRow(now + KEPT, failure.id, f"{FORGET}-failure", forget=ports.failures.place(failure))])
+    await ports.failures.keep(failure)
