@@ -55,6 +55,8 @@ class Erasure(Value):
     evidence_to_look_at: tuple[str, ...] = ()
     """Claims that are still alive and have named the person: their files can't be searched."""
     evidence_not_listed: int = 0
+    run: str = ""
+    """The run of the timer that wrote this, to know our own write by."""
     started: bool = False
     finished_at: Instant | None = None
 

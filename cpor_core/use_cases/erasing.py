@@ -96,11 +96,12 @@ async def go_on(ports: Ports, erasure_id: str, now: datetime) -> Paid:
     if kept is None or kept.value.email is None:
         return Paid()
     stop_at = ports.real_now() + TIME_LIMIT
+    kept = replace(kept, value=kept.value.model_copy(update={"run": ports.new_id()}))
     try:
         while kept.value.finished_at is None:
             kept, is_searched = await _search(ports, kept, Person(str(kept.value.email)), now, stop_at)
             if is_searched:
-                kept = await ports.erasures.write(_next_place(kept.value, now), kept)
+                kept = await _write(ports, _next_place(kept.value, now), kept)
                 if kept.value.finished_at is None and kept.value.place is Place.BATCHES:
                     return Paid(delayed=True, not_before=now + AGAIN_AFTER)
             if kept.value.finished_at is None and ports.real_now() >= stop_at:
@@ -109,6 +110,17 @@ async def go_on(ports: Ports, erasure_id: str, now: datetime) -> Paid:
         return Paid(delayed=True, not_before=now + SOON)
     log.info("erasure %s: done in %d rounds", erasure_id, kept.value.round)
     return Paid()
+
+
+async def _write(ports: Ports, erasure: Erasure, former: Marked[Erasure]) -> Marked[Erasure]:
+    """Write down how far it has come. Raises `Conflict`, unless it was us: the store repeats what it did not answer."""
+    try:
+        return await ports.erasures.write(erasure, former)
+    except Conflict:
+        there = await ports.erasures.find(erasure.id)
+        if there is None or there.value != erasure:
+            raise
+        return there
 
 
 def _next_place(erasure: Erasure, now: datetime) -> Erasure:
@@ -140,7 +152,7 @@ async def _search(
         async for step in steps:
             if (step.erase is not None or step.must_wait) and erasure.counted != step.key:
                 # Before the work: once that is done, it would not be found again.
-                kept = await ports.erasures.write(_counted(erasure, step), kept)
+                kept = await _write(ports, _counted(erasure, step), kept)
                 erasure = kept.value
             if step.erase is not None and not await _is_done(step.erase, erasure.id):
                 erasure = erasure.model_copy(update={"missed_in_round": erasure.missed_in_round + 1})
@@ -148,7 +160,7 @@ async def _search(
             if ports.real_now() >= stop_at:
                 is_searched = False
                 break
-    return await ports.erasures.write(erasure.model_copy(update={"started": True}), kept), is_searched
+    return await _write(ports, erasure.model_copy(update={"started": True}), kept), is_searched
 
 
 def _counted(erasure: Erasure, step: _Step) -> Erasure:

@@ -343,6 +343,10 @@ async def registry(c: Counter) -> None:
     await c.ask("list_failed_messages", "GET", "/operations/failed-messages", **OPERATOR)
     await c.ask("redrive_failed_messages", "POST", "/operations/failed-messages/redrive", "three messages", **OPERATOR)
     await c.ask("list_dry_runs", "GET", "/operations/dry-runs", **OPERATOR)
+    somebody = {"email": "nobody@contoso.fr"}
+    erasure = await c.ask("erase_person", "POST", "/operations/erasures", json=somebody, **OPERATOR)
+    await c.ask("get_erasure", "GET", f"/operations/erasures/{erasure.json()['id']}", **OPERATOR)
+    await c.sweep("one erasure that finds nothing")
 
 
 async def everybody(c: Counter) -> None:

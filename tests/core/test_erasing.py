@@ -27,10 +27,10 @@ from cpor_core.model.claim import (
 )
 from cpor_core.model.erasure import Erasure, ErasureStatus, Found
 from cpor_core.model.history import PROGRAMME, Act, digest
-from cpor_core.ports import KeptAnswer, KeptRequest, Keyed, Remark
+from cpor_core.ports import DueRow, Failure, KeptAnswer, KeptRequest, Keyed, Remark, SentMail
 from cpor_core.rules.persons import Person
 from cpor_core.transitions import erasing as transitions
-from cpor_core.use_cases import batches, commenting, customer, drafts, erasing, submission
+from cpor_core.use_cases import batches, commenting, customer, drafts, erasing, failures, submission
 from cpor_core.use_cases.acts import NO_INTENT, Intent, act
 from tests.core.making import (
     ADATUM,
@@ -485,6 +485,27 @@ async def test_two_timers_at_once_do_not_count_twice(world: World) -> None:
     assert (await until_done(world, begun.id)).found == Found(claims=2, batches=1, customers=1, answers=2)
 
 
+async def test_a_lost_answer_is_known_as_our_own_write(world: World) -> None:
+    """The store did it, and the repetition meets itself: the run goes on."""
+    await fill(world)
+    begun = await erasing.begin(world.ports, ANNES, await world.now())
+    met: set[int] = set()
+
+    async def lose_answer(table: str, _: Sequence[Op]) -> None:
+        if table == "settings":
+            met.add(len(met))
+            raise Conflict("met itself")
+
+    world.rows.after = lose_answer
+    paid = await erasing.go_on(world.ports, begun.id, await world.now())
+    world.rows.after = None
+
+    assert paid.not_before == await world.now() + erasing.AGAIN_AFTER
+    assert len(met) > 4
+    left = [place for place in holds(world, ANNES) if place not in holds(world, OTHERS)]
+    assert left == [f"settings {begun.id}"]
+
+
 async def test_a_batch_that_is_not_done_is_waited_for(world: World) -> None:
     """For an hour; then its rows must not go on to name the person."""
     await send_batch(world)
@@ -682,3 +703,73 @@ async def test_message_ids_are_forgotten_90_days_after_the_close(world: World) -
         await world.sweep()
 
     assert [key for key in world.rows._rows if key[0] == "mails"] == []
+
+
+async def test_a_message_id_whose_claim_is_gone_is_forgotten(world: World) -> None:
+    """A deleted draft has no links that live on."""
+    place = world.ports.mails.place("a")
+    await world.ports.mails.keep("a", SentMail("0" * 52, "notice", 1, 1))
+    await world.ports.duework.add([DueRow(await world.now(), "0" * 52, "forget-mail-a", forget=place)])
+
+    await world.sweep()
+
+    assert [key for key in world.rows._rows if key[0] == "mails"] == []
+
+
+async def test_a_failed_message_is_forgotten_after_90_days(world: World) -> None:
+    """Nobody has put it back by then."""
+    failure = Failure("a", "customer-notices", "{}", await world.now())
+    await failures.keep(world.ports, failure, await world.now())
+    assert await world.ports.failures.page(after="", limit=10) == [failure]
+
+    world.clock.advance(failures.KEPT)
+    await world.sweep()
+
+    assert await world.ports.failures.page(after="", limit=10) == []
+
+
+async def test_answers_are_left_to_their_own_time_when_people_are_forgotten(world: World) -> None:
+    """They are kept for two days only, and their caller may still repeat the request."""
+    claim_id, until = await closed(world)
+    world.clock.set(until - timedelta(hours=1))
+    keyed = Keyed("k" * 64, "b" * 64, ADATUM)
+    now = await world.now()
+    await commenting.comment(world.ports, await world.stored(claim_id), PERSON, now, Intent(keyed=keyed))
+
+    world.clock.set(until)
+    await erasing.forget_people(world.ports, await world.stored(claim_id), until, NO_INTENT)
+
+    assert [kept.author for kept in await world.ports.claims.texts(claim_id)] == [None]
+
+
+async def test_somebody_whose_address_is_longer_is_found_and_left_alone(world: World) -> None:
+    """The search finds every claim that holds the letters; who is meant is judged by the whole address."""
+    case = await world.draft(email=OTHERS)
+
+    assert (await erased(world)).found == Found()
+    assert (await world.stored(case)).claim == case.claim
+
+
+async def test_a_customer_that_is_gone_meanwhile_has_nobody_to_erase(world: World) -> None:
+    """There is nothing left to change."""
+    await erasing._erase_in_customer(world.ports, "f" * 36, Person(ANNES))()
+
+
+async def test_a_search_of_bodies_goes_on_behind_the_last(world: World) -> None:
+    """One body a run, if that is all there is time for; lines that name nobody are passed over."""
+    for number in range(3):
+        body = "{}\n" + json.dumps({"to": ANNES})
+        await world.batch_bodies.put(str(number) * 32 + "-1", body.encode(), "application/x-ndjson")
+    begun = await erasing.begin(world.ports, ANNES, await world.now())
+
+    def later() -> datetime:
+        world.clock.advance(timedelta(seconds=31))
+        return world.clock.real()
+
+    ports = replace(world.ports, real_now=later)
+    runs = 1
+    while (await erasing.go_on(ports, begun.id, await world.now())).delayed:
+        runs += 1
+
+    assert runs > 6
+    assert world.batch_bodies.blobs == {}

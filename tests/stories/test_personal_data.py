@@ -23,7 +23,7 @@ from tests.support.service import (
 
 ANNE, ANNE_ELSEWHERE, JOANNE = "anne.durand@contoso.fr", "Anne.Durand@Contoso.fr", "joanne.durand@contoso.fr"
 KEY = {"Idempotency-Key": "the-key-of-a-partner"}
-TEAMS = {"engagement": "modern-work-security-usage", "items": [{"workload": "teams"}]}
+TEAMS: dict[str, Any] = {"engagement": "modern-work-security-usage", "items": [{"workload": "teams"}]}
 
 
 async def everything(service: Service) -> list[str]:
@@ -83,6 +83,7 @@ async def erase(service: Service, address: str = ANNE) -> Any:
     assert asked.status_code == 202, asked.text
     assert address not in asked.text
     where = asked.headers["Operation-Location"].removeprefix(PUBLIC_URL)
+    seen: Any = None
     for _ in range(5):
         await service.sweep()
         await service.deliver()

@@ -1,8 +1,13 @@
-"""How long what is kept, from the constants and settings that delete it: the page about personal data can't go stale."""
+"""How long what is kept, from the constants and settings that delete it: so the page can't go stale."""
 
 from cpor_app.settings import Settings
 from cpor_core.use_cases import batches, calling, customer, drafts, erasing, failures, feed, keys
 from tools.pages.markdown import code, table
+
+_OF_CLOSED_CLAIMS = (
+    "contacts, recipients' addresses, comment, revenue fields, words and files of a claim that was finally rejected, "
+    "declined, withdrawn or ended"
+)
 
 
 def periods() -> str:
@@ -16,8 +21,7 @@ def periods() -> str:
             (
                 ("drafts that nobody submits, with their files", f"{days} after they were made"),
                 (
-                    "contacts, recipients' addresses, comment, revenue fields, words and files of a claim that was "
-                    "finally rejected, declined, withdrawn or ended",
+                    _OF_CLOSED_CLAIMS,
                     f"{months} after it was closed",
                 ),
                 ("links in mails", f"{customer.LINK_LIVES.days} days after the claim was closed: then 410"),
@@ -33,8 +37,7 @@ def periods() -> str:
                 ),
                 (
                     "the address in a request to erase somebody",
-                    f"the work is done: one round, or two {erasing.AGAIN_AFTER.total_seconds() / 60:.0f} minutes "
-                    "apart when something was found",
+                    f"the work is done: once, or twice {erasing.AGAIN_AFTER.total_seconds() / 60:.0f} minutes apart",
                 ),
             ),
         )
