@@ -38,7 +38,7 @@ from cpor_app.adapters.tables.indexes import IndexTable
 from cpor_app.adapters.tables.insight import InsightTable
 from cpor_app.adapters.tables.mail_budget import MailBudgetRow
 from cpor_app.adapters.tables.registry import RegistryTable
-from cpor_app.adapters.tables.small import DryRunsTable, FailuresTable, MailsTable, RequestsTable
+from cpor_app.adapters.tables.small import DryRunsTable, ErasuresTable, FailuresTable, MailsTable, RequestsTable
 from cpor_app.adapters.tables.usage import ReceiptsTable, UsageTable
 from cpor_app.adapters.tables.webhooks import WebhooksTable
 from cpor_app.adapters.telemetry import CountedClaims, Sdk, Telemetry, WatchedPost
@@ -145,6 +145,7 @@ def build(
         blobs=blobs,
         batches=BatchesTable(rows),
         batch_bodies=batch_bodies,
+        erasures=ErasuresTable(rows),
         post=WatchedPost(MailPost(texts, links, catalogue, mailer, settings.mail_from), telemetry),
         mail_budget=MailBudgetRow(rows, Limits(*settings.mail_limits), real_now=clock.real),
         hints=QueueHints(queues),
@@ -159,6 +160,7 @@ def build(
             decide_business_days=settings.decide_business_days,
             partner_answer_business_days=settings.partner_answer_business_days,
             draft_days=settings.draft_days,
+            retention_months=settings.retention_months,
             sample_percent=settings.sample_percent,
             dry_runs_per_hour=settings.dry_runs_per_hour,
         ),

@@ -110,6 +110,16 @@ class Settings(BaseModel):
             validation_alias=_setting("CPOR_DRAFT_DAYS"), ge=1, le=3650, description="Days after which a draft lapses."
         ),
     ] = 90
+    retention_months: Annotated[
+        int,
+        Field(
+            validation_alias=_setting("CPOR_RETENTION_MONTHS"),
+            ge=1,
+            le=240,
+            description="Months after which a refused, declined, withdrawn or ended claim forgets people: contacts, "
+            "addresses, words, evidence. Fixed for a claim when it is closed.",
+        ),
+    ] = 24
     sample_percent: Annotated[
         int,
         Field(

@@ -14,6 +14,7 @@ from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Claim, Reason, Recipient
+from cpor_core.model.erasure import Erasure
 from cpor_core.model.history import Entry
 from cpor_core.model.insight import Counting, Grouping, Insight
 from cpor_core.model.licensing import Licensing
@@ -74,6 +75,17 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptText:
+    """What stands beside a claim: words of a person (`author` and `who` say whose), or an answer that was kept."""
+
+    key: str
+    text: str
+    author: str | None
+    who: str
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
 class TenantClaims:
     """Everything about one customer's tenant: its claims with their slots, and the stored history of each by its id."""
 
@@ -121,6 +133,19 @@ class Claims(Protocol):
 
     async def answered(self, claim_id: str, key: str) -> Answered | None:
         """Return the first answer to a keyed act."""
+
+    def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, frozenset[str]]]:
+        """
+        Yield every tenant behind *after*, in order, with the ids of its claims that hold *text*: a scan.
+
+        In the claim itself, in words or in a kept answer, in whatever case; of a deleted claim an answer may be left.
+        """
+
+    async def texts(self, claim_id: str) -> Sequence[KeptText]:
+        """Return the words and kept answers of a claim: two requests."""
+
+    async def rewrite(self, claim_id: str, kept: KeptText, text: str | None) -> None:
+        """Write over a text as it was read, or delete it: two requests. Raises `Conflict`."""
 
     async def erase(self, claim_id: str) -> None:
         """Delete every row of a deleted draft but its first answers, which are kept their time; its own row last."""
@@ -222,6 +247,9 @@ class Registry(Protocol):
     async def put_customer(self, tenant_id: str, customer: Customer, former: Registered[Customer] | None) -> int:
         """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
 
+    def customers(self, *, after: str = "") -> AsyncIterator[tuple[str, Registered[Customer]]]:
+        """Yield every customer's tenant behind *after*, in order: a scan, for what must see everything."""
+
 
 class Domains(Protocol):
     """Whose a domain is, by those who know: the issuer of the tokens."""
@@ -269,6 +297,9 @@ class Requests(Protocol):
     def all(self) -> AsyncIterator[tuple[str, str, KeptRequest]]:
         """Yield every request that is kept, with its organisation and key: a scan."""
 
+    def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, Mapping[str, KeptRequest]]]:
+        """Yield every organisation behind *after*, in order, with its kept answers that hold *text*: a scan."""
+
 
 @dataclass(frozen=True, slots=True)
 class SentMail:
@@ -295,6 +326,12 @@ class Mails(Protocol):
 
     async def find(self, message_id: str) -> SentMail | None:
         """Return what the id belongs to; None for one that we never gave."""
+
+    def place(self, message_id: str) -> tuple[str, str, str]:
+        """Return table, partition and key of what is kept of a mail, for it to be forgotten."""
+
+    def all(self) -> AsyncIterator[tuple[str, SentMail]]:
+        """Yield every message id, and what it belongs to: a scan."""
 
 
 class UsageFigures(Protocol):
@@ -353,10 +390,11 @@ class FeedHead:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One thing to tell a feed: what, of which history entry, or, with number 0, of which competing claim."""
+    """One thing to tell a feed: what, of which history entry, or that another claim competes."""
 
     change: Change
     number: int
+    """Of the history entry; or of that by which the other came back with a dispute, 0 when it first came."""
     competes_with: str | None = None
 
     def numbered(self, sequence: int) -> "Announcement":
@@ -382,8 +420,8 @@ class Changes(Protocol):
     async def told(self, organisation: str, claim_id: str) -> int:
         """Return the number of the newest history entry of a claim that the feed was told of: one request."""
 
-    async def told_of_rival(self, organisation: str, claim_id: str, rival: str) -> bool:
-        """Whether the feed was told that a claim competes with another: one request."""
+    async def told_of_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
+        """Whether the feed was told that a claim competes with another, that *time*: one request."""
 
     async def append(self, organisation: str, head: FeedHead, news: Sequence[Announcement]) -> FeedHead:
         """
@@ -487,7 +525,7 @@ class Blobs(Protocol):
     """The bytes of evidence."""
 
     def names(self) -> AsyncIterator[str]:
-        """Yield the name of each."""
+        """Yield the name of each, in order."""
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
         """Write once; the same bytes again are no error."""
@@ -503,7 +541,7 @@ class Bodies(Protocol):
     """What was sent with batches."""
 
     def names(self) -> AsyncIterator[str]:
-        """Yield the name of each."""
+        """Yield the name of each, in order."""
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
         """Write once; the same bytes again are no error."""
@@ -535,6 +573,22 @@ class Batches(Protocol):
 
     async def forget(self, batch_id: str, keeping: str) -> None:
         """Delete every row of a batch; those of another one under its id stay. A missing one is no error."""
+
+
+class Erasures(Protocol):
+    """Requests to erase somebody, and how far they have come."""
+
+    async def begin(self, erasure: Erasure) -> None:
+        """Write a new one; the same one again is no error."""
+
+    async def find(self, erasure_id: str) -> Marked[Erasure] | None:
+        """Return one: one request."""
+
+    async def write(self, erasure: Erasure, former: Marked[Erasure]) -> Marked[Erasure]:
+        """Write over *former*. Raises `Conflict`."""
+
+    async def all(self) -> Sequence[Erasure]:
+        """Return every one: one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -618,6 +672,9 @@ class Failures(Protocol):
     async def redrive(self, failure: Failure) -> None:
         """Put its ids back into the queue it came from, then forget it."""
 
+    def place(self, failure: Failure) -> tuple[str, str, str]:
+        """Return table, partition and key of a failure, for it to be forgotten."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -681,6 +738,7 @@ class Ports:
     blobs: Blobs
     batches: Batches
     batch_bodies: Bodies
+    erasures: Erasures
     post: Post
     mail_budget: MailBudget
     hints: Hints

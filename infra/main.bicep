@@ -142,6 +142,11 @@ param partnerAnswerBusinessDays int = 5
 @maxValue(3650)
 param draftDays int = 90
 
+@description('Months after which a closed claim forgets people.')
+@minValue(1)
+@maxValue(240)
+param retentionMonths int = 24
+
 @description('Of the automatically reviewed claims, how many in a hundred are shown as a sample.')
 @minValue(0)
 @maxValue(100)
@@ -338,6 +343,7 @@ var settings = {
   CPOR_DECIDE_BUSINESS_DAYS: string(decideBusinessDays)
   CPOR_PARTNER_ANSWER_BUSINESS_DAYS: string(partnerAnswerBusinessDays)
   CPOR_DRAFT_DAYS: string(draftDays)
+  CPOR_RETENTION_MONTHS: string(retentionMonths)
   CPOR_SAMPLE_PERCENT: string(samplePercent)
   CPOR_DRY_RUNS_PER_HOUR: string(dryRunsPerHour)
   CPOR_WRITES_PER_SECOND: string(writesPerSecond)

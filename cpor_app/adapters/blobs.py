@@ -13,6 +13,8 @@ from cpor_app.adapters import storage
 from cpor_core.errors import Conflict
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
     from cpor_app.adapters.storage import StorageConnection, Transport
@@ -40,7 +42,7 @@ class AzureBlobs:
             await storage.close(client)
 
     async def names(self) -> AsyncIterator[str]:
-        """Yield the name of each: a request for every 5,000."""
+        """Yield the name of each, in order: a request for every 5,000."""
         try:
             async for name in self._service().get_container_client(self._container).list_blob_names():
                 yield name

@@ -14,6 +14,7 @@ from cpor_app.triggers.mail_events import reports
 from cpor_core.errors import Conflict, Retryable
 from cpor_core.ports import Failure, Ports
 from cpor_core.rules.identifiers import is_batch_id, is_claim_id
+from cpor_core.use_cases import failures
 from cpor_core.use_cases.batches import process_page
 from cpor_core.use_cases.calling import call_receivers
 from cpor_core.use_cases.debts import pay_customer, pay_partner
@@ -59,7 +60,7 @@ async def notify_partner(message: func.QueueMessage) -> None:
 async def _called(organisation: str) -> None:
     try:
         await call_receivers((await ready()).ports, organisation)
-    except Retryable as fault:
+    except (Retryable, Conflict) as fault:
         log.warning("webhooks of %s: %s, a due row goes on", organisation, type(fault).__name__)
 
 
@@ -67,7 +68,7 @@ async def _paid(pay: Callable[[Ports, str, datetime], Awaitable[Paid]], claim_id
     try:
         services = await ready()
         paid = await pay(services.ports, claim_id, await services.ports.now())
-    except Retryable as fault:
+    except (Retryable, Conflict) as fault:
         log.warning("claim %s: %s, its due row tries again", claim_id, type(fault).__name__)
         return
     if paid.delayed:
@@ -148,7 +149,7 @@ async def _record_failed(
         body=body if body is not None else _ids_only(message.get_body(), names),
         at=message.insertion_time or await services.ports.now(),
     )
-    await services.ports.failures.keep(failure)
+    await failures.keep(services.ports, failure, await services.ports.now())
     log.error("failed message recorded: queue %s, message %s", failure.queue, failure.id)
 
 

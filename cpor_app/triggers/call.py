@@ -176,8 +176,8 @@ class Call:
             )
 
     def nothing(self) -> None:
-        """Take a body that has nothing to say. Raises as `read`."""
-        sent = self.request.get_body() or b""
+        """Take a body that has nothing to say. Raises as `bytes` and `read`."""
+        sent = self.bytes()
         if sent.strip():
             read(Nothing, sent)
 

@@ -107,7 +107,7 @@ class Operation:
             ("TooManyRequests",): self.is_throttled,
             ("PreconditionFailed",): self.if_match is not None,
             ("PreconditionRequired",): self.if_match == "required",
-            ("LengthRequired", "PayloadTooLarge"): self.body is not None,
+            ("LengthRequired", "PayloadTooLarge"): self.body is not None or self.takes_nothing,
             ("UnsupportedMediaType",): bool(self.body_types),
             ("InvalidJson", "ValidationFailed"): self.takes_json or self.takes_nothing,
             ("ValidationFailed",): self.query is not None or self.paged or self.keyed,

@@ -1,7 +1,7 @@
 """The claim: what a partner sends, what is kept of it, and the words for the states of its life."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -11,6 +11,10 @@ from cpor_core.model.base import Email, Flag, Guid, Instant, PartnerId, Slug, Te
 
 MAX_ITEMS = 30
 """Items a claim may name (rulings 6); with 30 claimants a slot, an act still fits one transaction."""
+ERASED = "erased"
+"""Stands where a person's name or address was."""
+ERASED_ADDRESS = "erased@erased.invalid"
+"""The same where only an address fits: `.invalid` is nobody's (RFC 2606), and nothing is sent to it."""
 MAX_EVIDENCE_FILES = 20
 MAX_EVIDENCE_BYTES = 20 * 2**20
 
@@ -253,6 +257,11 @@ class Recipient(Value):
     """A notice was handed over to them: who never heard of the claim gets no mail about its end (rulings 24)."""
     failed: bool = False
 
+    @property
+    def is_erased(self) -> bool:
+        """Whether nothing but the number is left: nobody can write to them any more."""
+        return self.email == ERASED_ADDRESS
+
 
 class SkippedDay(Value):
     """A day that does not count, by name; `kind` is `weekend` or `holiday`."""
@@ -393,7 +402,7 @@ class Claim(Value):
     items: tuple[Item, ...]
     struck: tuple[StruckItem, ...] = ()
     contacts: Contacts | None = None
-    """None only where the operator entered an association of the past: nobody named anybody."""
+    """None where the operator entered an association of the past, and where people are forgotten."""
     waive_incentive: bool | None = None
     revenue: Revenue | None = None
     comment: Text4000 | None = None
@@ -448,6 +457,10 @@ class Claim(Value):
     end_reason: Reason | None = None
     ended_items: tuple[EndedItem, ...] = ()
 
+    people_until: Instant | None = None
+    """Until when a closed claim keeps what it knows of people; stored when it is closed, never moved afterwards."""
+    people_forgotten: bool = False
+
     history_length: int = 0
     history_hash: str | None = None
     version: int = 0
@@ -458,12 +471,27 @@ class Claim(Value):
         return self.promise.ends_at if self.promise is not None and self.opened_at is not None else None
 
     @property
-    def named(self) -> Contacts:
-        """Whom the partner named. Raises ValueError for an association of the past, where nobody named anybody."""
-        if self.contacts is None:
-            msg = f"claim {self.id} was entered by the operator and names no contact"
-            raise ValueError(msg)
-        return self.contacts
+    def partner_contact(self) -> PartnerContact | None:
+        """Who is written to at the partner; None where nobody was named, or nobody is left."""
+        contact = self.contacts.partner if self.contacts is not None else None
+        return contact if contact is not None and contact.email != ERASED_ADDRESS else None
+
+    @property
+    def customer_contact(self) -> Contact | None:
+        """Who was named at the customer; None where nobody was, or nobody is left."""
+        contact = self.contacts.customer if self.contacts is not None else None
+        return contact if contact is not None and contact.email != ERASED_ADDRESS else None
+
+    @property
+    def closed_at(self) -> datetime | None:
+        """
+        Since when, or from when on, the claim is closed for good; None while it can still change.
+
+        A no can be taken back until the window's end; a rejection is final when its dispute time is over.
+        """
+        if self.status is Status.DECLINED:
+            return max(self.status_since, self.window_ends_at or self.status_since)
+        return self.status_since if self.status in CLOSED else None
 
     @property
     def slot_keys(self) -> tuple[str, ...]:

@@ -70,6 +70,7 @@ class Act(StrEnum):
     REVOKED = "revoked"
     DISPUTED = "disputed"
     FINALLY_REJECTED = "finallyRejected"
+    PERSONAL_DATA_ERASED = "personalDataErased"
 
 
 class Entry(Value):

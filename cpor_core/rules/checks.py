@@ -64,7 +64,12 @@ def _customer(claim: Claim, engagement: Engagement, customer: Customer | None) -
     if claim.contacts is None:
         yield Detail("ContactMissing", "The claim names no contact.", "contacts", "Name a contact at the customer.")
         return
-    contact_domain = claim.contacts.customer.email.rpartition("@")[2].lower()
+    if claim.partner_contact is None:  # somebody was named, and was erased
+        yield Detail("ContactMissing", "Nobody is named.", "contacts.partner", "Name a contact of your own.")
+    if claim.customer_contact is None:
+        yield Detail("ContactMissing", "Nobody is named.", "contacts.customer", "Name a contact at the customer.")
+        return
+    contact_domain = claim.customer_contact.email.rpartition("@")[2].lower()
     if customer is None or claim.domain.lower() not in domains or contact_domain not in domains:
         yield Detail(
             "TenantDomainMismatch",

@@ -8,6 +8,7 @@ RANDOM_HEX = 20
 """Random characters of a claim id: 80 bits, unguessable beside the tenant that its owner knows anyway."""
 CLAIM_ID_LENGTH = 32 + RANDOM_HEX
 BATCH_ID_LENGTH = 32
+ERASURE_ID_LENGTH = 32
 _MAIL_NAMESPACE = uuid.UUID("5d0f3a52-9f0e-5a53-9c39-6a7f8f6d2f11")
 _LAST_MICROSECOND = 9_999_999_999_999_999
 
@@ -35,6 +36,11 @@ def batch_id(organisation: str, named_by: str) -> str:
 def is_batch_id(text: str) -> bool:
     """Whether *text* has the form of a batch's id."""
     return len(text) == BATCH_ID_LENGTH and all(character in "0123456789abcdef" for character in text)
+
+
+def is_erasure_id(text: str) -> bool:
+    """Whether *text* has the form of an erasure's id."""
+    return len(text) == ERASURE_ID_LENGTH and all(character in "0123456789abcdef" for character in text)
 
 
 def tenant_of(claim_id: str) -> str:

@@ -25,6 +25,7 @@ class Debt(StrEnum):
     SEND_MAIL = "sendMail"
     TELL_PARTNER = "tellPartner"
     ERASE = "erase"
+    FORGET_PEOPLE = "forgetPeople"
 
 
 TO_PARTNERS = frozenset({Debt.TELL_PARTNER, Debt.REMIND_PARTNER})
@@ -56,6 +57,8 @@ def owed(claim: Claim) -> frozenset[Owed]:
         debts |= _owed_to_partner(claim)
     if claim.status is Status.DELETED:
         debts.add(Owed(Debt.ERASE))
+    if claim.people_until is not None and not claim.people_forgotten:
+        debts.add(Owed(Debt.FORGET_PEOPLE, claim.people_until))
     return frozenset(debts)
 
 

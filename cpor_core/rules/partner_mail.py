@@ -68,6 +68,7 @@ def mail_about(made: Entry) -> PartnerMailKind | None:  # noqa: C901, PLR0912 - 
             | Act.RECIPIENT_FAILED
             | Act.WITHDRAWN
             | Act.DISPUTED
+            | Act.PERSONAL_DATA_ERASED
         ):
             return None
         case _:

@@ -1,6 +1,7 @@
 """How long each side has: named lengths with their defaults, and the programme's own calendar (rulings 16, 31)."""
 
 import hashlib
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +19,8 @@ class Terms:
     decide_business_days: int = 5
     partner_answer_business_days: int = 5
     draft_days: int = 90
+    retention_months: int = 24
+    """How long a closed claim keeps what it knows of people."""
     dry_runs_per_hour: int = 100
     """An organisation's dry runs in an hour (rulings 8)."""
     sample_percent: int = 10
@@ -51,6 +54,12 @@ class Terms:
     def draft_lapses_at(self, at: datetime) -> datetime:
         """Return when a draft made *at* lapses."""
         return at + timedelta(days=self.draft_days)
+
+    def people_kept_until(self, at: datetime) -> datetime:
+        """Return when a claim closed *at* forgets people: the same day so many months on, or that month's last."""
+        months = at.month - 1 + self.retention_months
+        year, month = at.year + months // 12, months % 12 + 1
+        return at.replace(year=year, month=month, day=min(at.day, monthrange(year, month)[1]))
 
 
 def _deadline(at: datetime, days: int, calendar: Calendar) -> Deadline:

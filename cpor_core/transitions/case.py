@@ -67,6 +67,10 @@ class Case:
         """Return the case with the claim changed and no history entry: nothing happened that anybody must know."""
         return replace(self, claim=self.claim.model_copy(update=changes))
 
+    def with_claims(self, claim: Claim, rivals: Mapping[str, Claim]) -> "Case":
+        """Return the case with other versions of its claim and rivals."""
+        return replace(self, claim=claim, rivals=rivals)
+
     def with_slots(self, slots: Mapping[str, Slot]) -> "Case":
         """Return the case with these slots in place of those of the same keys."""
         return replace(self, slots={**self.slots, **slots})

@@ -730,7 +730,7 @@ def _await_customer(case: Case, act: Act, actor: Actor, at: datetime) -> Case:
         at,
         to=Status.AWAITING_CUSTOMER,
         promise=former.model_copy(update={"sending_until": None, "over": True}) if former is not None else None,
-        recipients=tuple(recipient.model_copy(update={"failed": False}) for recipient in case.claim.recipients),
+        recipients=tuple(r.model_copy(update={"failed": r.is_erased}) for r in case.claim.recipients),
         opened_at=None,
         reminded=False,
     )

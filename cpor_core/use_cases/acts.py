@@ -18,6 +18,7 @@ from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.owed import SOON, TO_PARTNERS, Owed, owed
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
+from cpor_core.transitions.erasing import with_retention
 from cpor_core.transitions.life import (
     claimants_to_refuse,
     holders_to_supersede,
@@ -27,6 +28,7 @@ from cpor_core.transitions.life import (
 )
 from cpor_core.use_cases.feed import ANNOUNCE, announce, announcement_row
 from cpor_core.use_cases.keys import Repeated, answer_forgotten, begin, forgotten
+from cpor_core.use_cases.mailing import forget_rows
 from cpor_core.views import entity_tag, shown
 
 ATTEMPTS = 8
@@ -106,7 +108,7 @@ async def act(
         if intent.counts_refusals:
             case = await ports.claims.with_refusals(case)
         verify_match(case, now, intent.if_match, intent.file_name)
-        after = judge(settle(case, now)).written_over(case)
+        after = with_retention(judge(settle(case, now)), ports.terms).written_over(case)
         if after.claim == case.claim and after.rivals == case.rivals and after.slots == case.slots:
             return case
         intent = replace(intent, cover=await _write_index_rows(ports, case, after, now, intent))
@@ -215,11 +217,13 @@ async def _write_index_rows(ports: Ports, before: Case, after: Case, now: dateti
     """
     told = {claim_id for claim_id, _ in after.entries}
     rows = [*due_rows(before.claim, after.claim, now), *_forget_answer(after.claim, now, intent)]
+    rows += forget_rows(ports, before.claim, after.claim, now)
     if after.claim.id in told:
         rows.append(announcement_row(after.claim.id, now))
     cover = await _cover(ports, rows, now, intent.cover)
     for name in sorted(told - {after.claim.id}):
-        owing = due_rows(before.rivals[name], after.rivals[name], now)
+        former, rival = before.rivals[name], after.rivals[name]
+        owing = (*due_rows(former, rival, now), *forget_rows(ports, former, rival, now))
         await ports.duework.add([*owing, announcement_row(name, now)])
     for former, claim in _changed_claims(before, after):
         await list_for_review(ports, former, claim)

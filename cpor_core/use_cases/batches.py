@@ -52,6 +52,7 @@ SELDOM_AFTER = timedelta(hours=1)
 IN_FLIGHT = 8
 """Rows of a page that are written at the same time."""
 MESSAGES_AT_ONCE = 16
+MOST_LINES = 2 * MOST_ROWS
 LONGEST_ROW = 2**20
 """Bytes of a row: what `POST /claims` takes."""
 MOST_ERRORS, LONGEST_TARGET = 10, 100
@@ -97,6 +98,12 @@ def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
     total, place = 0, len(body) - len(body.removeprefix(BOM_UTF8))  # some programs mark what they save
     begins: list[tuple[int, int]] = []
     for number, line in enumerate(BytesIO(body[place:]), start=1):
+        if number > MOST_LINES:
+            raise Refused(
+                "PayloadTooLarge",
+                f"A batch has at most {MOST_ROWS} rows, and {MOST_LINES} lines, blank ones among them.",
+                resolution="Send it in several batches.",
+            )
         if line.strip():
             if total % PAGE_ROWS == 0:
                 begins.append((place, number))

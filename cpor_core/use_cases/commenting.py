@@ -1,6 +1,7 @@
 """Comments, by both sides, in every state."""
 
 from datetime import datetime
+from typing import Any
 
 from cpor_core.model.history import PROGRAMME, Act, Actor
 from cpor_core.ports import Ports
@@ -10,5 +11,13 @@ from cpor_core.use_cases.acts import Intent, act
 
 async def comment(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
     """Keep the words of *intent* beside an entry of the history; a reviewer's settle what they were to look at."""
-    settles = {"look_at": None} if actor == PROGRAMME else {}
-    return await act(ports, case, now, lambda current: current.record(Act.COMMENTED, actor, now, **settles), intent)
+    settles: dict[str, Any] = {"look_at": None} if actor == PROGRAMME else {}
+
+    def judge(current: Case) -> Case:
+        # Words that come after people were forgotten are kept their time too, from now on.
+        anew: dict[str, Any] = (
+            {"people_until": None, "people_forgotten": False} if current.claim.people_forgotten else {}
+        )
+        return current.record(Act.COMMENTED, actor, now, **settles, **anew)
+
+    return await act(ports, case, now, judge, intent)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cpor_core.errors import Refused
-from cpor_core.model.claim import CLOSED, OPEN, Claim, Reason, Recipient, RecipientKind, Status
+from cpor_core.model.claim import OPEN, Claim, Reason, Recipient, RecipientKind, Status
 from cpor_core.model.history import Actor, ActorKind
 from cpor_core.ports import Ports
 from cpor_core.transitions import life
@@ -55,8 +55,8 @@ async def with_others(ports: Ports, opened: Opened, now: datetime) -> Opened:
 
 def expires_at(shown: Claim) -> datetime:
     """Return when the links of a claim expire; far away while it can still change."""
-    if shown.status in CLOSED or shown.status is Status.DECLINED:
-        return max(shown.status_since, shown.window_ends_at or shown.status_since) + LINK_LIVES
+    if shown.closed_at is not None:
+        return max(shown.closed_at, shown.window_ends_at or shown.closed_at) + LINK_LIVES
     return datetime.max.replace(tzinfo=shown.status_since.tzinfo)
 
 

@@ -10,10 +10,8 @@ from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.acts import act
-from cpor_core.use_cases.mailing import Paid, Sent, delayed_by, letters_to, permits, send
+from cpor_core.use_cases.mailing import REMINDER, Paid, Sent, delayed_by, letters_to, permits, send
 from cpor_core.use_cases.notice import partner_answers_by
-
-REMINDER = "reminder"
 
 
 async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Paid:

@@ -14,6 +14,7 @@ from cpor_core.rules.owed import TO_PARTNERS, Debt, due_now
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.acts import NO_INTENT, Intent, act
 from cpor_core.use_cases.customer_mail import remind_customer, send_owed_mail
+from cpor_core.use_cases.erasing import forget_people
 from cpor_core.use_cases.feed import catch_up
 from cpor_core.use_cases.mailing import Paid
 from cpor_core.use_cases.notice import tell_customer
@@ -84,6 +85,8 @@ async def _pay_one(ports: Ports, case: Case, now: datetime, intent: Intent) -> C
     if Debt.ERASE in debts:
         await _erase(ports, case, now)
         return Paid()
+    if Debt.FORGET_PEOPLE in debts:
+        return await forget_people(ports, case, now, intent)
     if Debt.TELL_CUSTOMER in debts:
         return await tell_customer(ports, case, now, intent)
     if Debt.SEND_MAIL in debts:

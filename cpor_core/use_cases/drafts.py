@@ -278,7 +278,7 @@ def _answer(claim: Claim, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_sent(claim: Claim) -> dict[str, object]:
     """Return the claim in the shape of `NewClaim`, for a patch to be laid over. Raises `InvalidState`."""
-    if claim.contacts is None:  # entered by the operator: it was never a draft
+    if claim.contacts is None:  # entered by the operator, or closed long ago
         raise invalid_state(claim, "edited")
     sent = NewClaim(
         name=claim.name,

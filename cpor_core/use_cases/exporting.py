@@ -15,6 +15,8 @@ from cpor_core.views import ClaimView, shown
 
 MOST_ROWS = 50_000
 """Claims that an export holds (rulings 49)."""
+MOST_LOOKED_AT = 2 * MOST_ROWS
+"""Claims that an export looks at, however few of them fit."""
 KEYS_AT_ONCE = 1_000
 LOADED_AT_ONCE = 500
 
@@ -28,14 +30,13 @@ async def export(
     Two requests a claim, and one for each 1,000. Raises `ExportTooLarge`, unless *wanted* is given before any is read.
     """
     keys = await _keys(ports, organisation, tenant_id)
-    if wanted is None:
-        _verify_size(len(keys))
+    _verify_size(len(keys), MOST_ROWS if wanted is None else MOST_LOOKED_AT)
     rows: list[tuple[str, ...]] = []
     for first in range(0, len(keys), LOADED_AT_ONCE):
         cases = await load_own(ports, organisation, keys[first : first + LOADED_AT_ONCE], now)
         found = [case for case in cases if wanted is None or wanted(settle(case, now).claim)]
         rows += [tuple(cells_of(shown(case, now, ports.terms))) for case in found]
-        _verify_size(len(rows))
+        _verify_size(len(rows), MOST_ROWS)
     return spreadsheet(COLUMNS, rows)
 
 
@@ -51,12 +52,13 @@ async def _keys(ports: Ports, organisation: str, tenant_id: str | None) -> list[
     return keys
 
 
-def _verify_size(count: int) -> None:
-    if count > MOST_ROWS:
+def _verify_size(count: int, most: int) -> None:
+    if count > most:
         raise Refused(
             "ExportTooLarge",
-            f"An export has at most {MOST_ROWS} claims.",
-            resolution="Narrow it by status, engagement, partnerId or customerTenantId, or read GET /claims.",
+            f"An export has at most {MOST_ROWS} claims, looked for among {MOST_LOOKED_AT}.",
+            resolution="Narrow it by customerTenantId, which comes first, then by status, engagement or partnerId; or "
+            "read GET /claims.",
         )
 
 

@@ -6,7 +6,7 @@ written before. The feed's own rows know what was told, so a claim's entries com
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -77,13 +77,16 @@ async def _late(ports: Ports, claim_id: str, now: datetime) -> None:
 
 async def catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
     """Tell the feed of all that it was not told of a claim yet. Raises `Conflict` after too many lost races."""
-    case = await ports.claims.load(claim_id)
-    if case is None:
+    known = await ports.claims.load(claim_id)
+    if known is None:
         return
     for _ in range(ATTEMPTS):
-        told = await ports.changes.told(case.claim.organisation, claim_id)
+        told = await ports.changes.told(known.claim.organisation, claim_id)
+        if told >= known.claim.history_length:
+            return
         entries = await ports.claims.history(claim_id, after=told, limit=MOST_AT_ONCE)
-        if not entries:
+        case = await ports.claims.load(claim_id)  # as it is since those entries: it may have come beside others by them
+        if case is None or not entries:
             return
         try:
             await _tell_rivals(ports, case, entries, now)
@@ -125,19 +128,20 @@ async def trim(ports: Ports, row: DueRow, now: datetime) -> None:
     await ports.duework.move(row, (), due=again, attempt=0)
 
 
-async def _tell_rivals(ports: Ports, case: Case, entries: Iterable[Entry], now: datetime) -> None:
+async def _tell_rivals(ports: Ports, case: Case, entries: Sequence[Entry], now: datetime) -> None:
     """Tell those beside whom the claim has come to stand: before its own entry, which says that it was done."""
-    came = next((entry for entry in entries if entry.act in TAKES_PLACE), None)
+    came = next((entry for entry in reversed(entries) if entry.act in TAKES_PLACE), None)
     if came is None:
         return
+    time = came.sequence if came.act is Act.DISPUTED else 0  # it had left, and competes anew
     others = dict.fromkeys(party.claim for party in case.rival_parties(now) if not party.declined)
     for other in [found for claim_id in others if (found := await ports.claims.load(claim_id)) is not None]:
         change = _change(other, COMPETING, settle(other, now).claim.status, came.at, now)
         try:
-            news = Announcement(change, number=0, competes_with=case.claim.id)
+            news = Announcement(change, number=time, competes_with=case.claim.id)
             await _append(ports, other.claim.organisation, [news], now)
         except Conflict:
-            if not await ports.changes.told_of_rival(other.claim.organisation, other.claim.id, case.claim.id):
+            if not await ports.changes.told_of_rival(other.claim.organisation, other.claim.id, case.claim.id, time):
                 raise
 
 

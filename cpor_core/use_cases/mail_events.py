@@ -10,7 +10,8 @@ from cpor_core.ports import Ports, SentMail
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.acts import Intent, act
-from cpor_core.use_cases.notice import NOTICE, partner_answers_by
+from cpor_core.use_cases.mailing import NOTICE
+from cpor_core.use_cases.notice import partner_answers_by
 
 
 class MailOutcome(StrEnum):

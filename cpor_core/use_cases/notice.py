@@ -17,12 +17,11 @@ from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.acts import Intent, act
-from cpor_core.use_cases.mailing import Paid, delayed_by, letters_to, permits, send
+from cpor_core.use_cases.mailing import NOTICE, Paid, delayed_by, letters_to, permits, send
 from cpor_core.use_cases.subscription_ends import end_items_of, gone_items
 
 SENDING = timedelta(minutes=2)
 """For so long after a promise nobody else sends; day 0 is the local date at its end (rulings 17)."""
-NOTICE = "notice"
 
 
 async def tell_customer(
@@ -35,6 +34,7 @@ async def tell_customer(
     promised, it is not recorded: a new promise (*mine* is the one that came too late) goes out as a corrected notice.
     """
     real_now, former = ports.real_now(), case.claim.promise
+    people = (case.claim.contacts, case.claim.recipients)
     sending_until = former.sending_until if former is not None and former != mine else None
     if sending_until is not None and real_now < sending_until:
         return Paid(delayed=True)  # somebody else is sending it
@@ -56,7 +56,8 @@ async def tell_customer(
     def store_promise(current: Case) -> Case:
         nonlocal ours
         untold = current.claim.status is Status.AWAITING_CUSTOMER and current.claim.opened_at is None
-        ours = untold and current.claim.promise == former
+        same = (current.claim.contacts, current.claim.recipients) == people  # else somebody was erased meanwhile
+        ours = untold and same and current.claim.promise == former
         return life.promise(current, promised, recipients) if ours else current
 
     case = await act(ports, case, now, store_promise)
@@ -156,8 +157,10 @@ def _promise(
 def _recipients(claim: Claim, customer: Customer) -> tuple[Recipient, ...]:
     """Everybody told so far keeps their number; the contact and the tenant's notice addresses are added where new."""
     recipients = list(claim.recipients)
-    contact = claim.named.customer
-    wanted: list[tuple[RecipientKind, str, str | None]] = [(RecipientKind.CONTACT, contact.email, contact.name)]
+    contact = claim.customer_contact
+    wanted: list[tuple[RecipientKind, str, str | None]] = []
+    if contact is not None:
+        wanted.append((RecipientKind.CONTACT, contact.email, contact.name))
     wanted += [(RecipientKind.NOTICE_ADDRESS, address, None) for address in customer.notice_addresses]
     for kind, email, name in wanted:
         if all(recipient.email.lower() != email.lower() for recipient in recipients):
@@ -168,8 +171,9 @@ def _recipients(claim: Claim, customer: Customer) -> tuple[Recipient, ...]:
 
 
 def _is_current(recipient: Recipient, claim: Claim, customer: Customer) -> bool:
-    current = {claim.named.customer.email.lower(), *(address.lower() for address in customer.notice_addresses)}
-    return recipient.email.lower() in current
+    contact = claim.customer_contact
+    current = {address.lower() for address in customer.notice_addresses}
+    return recipient.email.lower() in current | ({contact.email.lower()} if contact is not None else set())
 
 
 async def _incumbents(ports: Ports, case: Case, now: datetime) -> tuple[str, ...]:

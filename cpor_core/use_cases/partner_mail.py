@@ -22,11 +22,16 @@ from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import beside, settle
 from cpor_core.use_cases.acts import act
-from cpor_core.use_cases.mailing import Paid, delayed_by, permits, send
+from cpor_core.use_cases.mailing import (
+    ANSWER_REMINDER,
+    PARTNER_CONTACT,
+    Paid,
+    delayed_by,
+    partner_mail_kind,
+    permits,
+    send,
+)
 
-ANSWER_REMINDER = "answerReminder"
-PARTNER_CONTACT = 0
-"""The number of the partner's contact; recipients at the customer are counted from 1."""
 NO_PARTNERS_LANGUAGE, NO_PARTNERS_TIME_ZONE = "en", "UTC"
 """Of a location that is not registered any more."""
 
@@ -37,9 +42,11 @@ async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid
     assert claim.time_to_answer is not None  # noqa: S101 - a reminder is owed only of a time that runs
     name = message_id(claim.id, ANSWER_REMINDER, claim.times_asked, PARTNER_CONTACT)
     letter = await _letter(ports, claim, ANSWER_REMINDER, claim.times_asked, name)
-    sent = await send(ports, (letter,), await permits(ports, 1, Urgency.OTHER), now, claim.time_to_answer.reminder_at)
-    if sent.delayed is not None:
-        return delayed_by(now, sent.delayed)
+    if letter is not None:
+        allowed = await permits(ports, 1, Urgency.OTHER)
+        sent = await send(ports, (letter,), allowed, now, claim.time_to_answer.reminder_at)
+        if sent.delayed is not None:
+            return delayed_by(now, sent.delayed)
 
     def reminded(current: Case) -> Case:
         same = current.claim.times_asked == claim.times_asked
@@ -83,8 +90,7 @@ def _without(case: Case, mail: OwedPartnerMail) -> Case:
 async def _news(ports: Ports, case: Case, mail: OwedPartnerMail, now: datetime) -> Letter | None:
     """Return the letter that a claim owes; None when it would say what is no longer so."""
     claim = case.claim
-    kind = f"{mail.kind}-{mail.to}" if mail.to is not None else mail.kind
-    name = message_id(claim.id, kind, mail.number, PARTNER_CONTACT)
+    name = message_id(claim.id, partner_mail_kind(mail), mail.number, PARTNER_CONTACT)
     if mail.to is not None:
         other = await ports.claims.load(mail.to) if mail.to in beside(case, now) else None
         if other is None:
@@ -99,14 +105,16 @@ async def _news(ports: Ports, case: Case, mail: OwedPartnerMail, now: datetime) 
 
 def _competes(claim: Claim, case: Case, now: datetime) -> bool:
     """Whether *claim*, which is the case's own or stands beside it, still has a partner to tell of a competition."""
-    return claim.contacts is not None and claim.status in OPEN | {Status.OFFICIAL} and bool(beside(case, now))
+    return claim.status in OPEN | {Status.OFFICIAL} and bool(beside(case, now))
 
 
 async def _letter(
     ports: Ports, claim: Claim, kind: str, number: int, name: str, mail: OwedPartnerMail | None = None
-) -> Letter:
-    """Return a letter to the claim's partner contact, in the language that is registered for the partner."""
-    contact = claim.named.partner
+) -> Letter | None:
+    """Return a letter to the claim's partner contact, in the language of the partner; None if there is nobody."""
+    contact = claim.partner_contact
+    if contact is None:
+        return None
     found = await ports.registry.partner(claim.partner_id)
     recipient = Recipient(
         number=PARTNER_CONTACT,

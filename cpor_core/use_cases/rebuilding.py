@@ -15,15 +15,18 @@ from cpor_core.model.claim import Claim
 from cpor_core.ports import DueRow, Keyed, Ports, TenantClaims
 from cpor_core.rules.identifiers import is_batch_id, is_claim_id, list_position
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases import batches, calling, subscription_ends
+from cpor_core.use_cases import batches, calling, failures, subscription_ends
 from cpor_core.use_cases.acts import due_rows, list_for_review
 from cpor_core.use_cases.drafts import forget_blob
+from cpor_core.use_cases.erasing import ERASE_PERSON
 from cpor_core.use_cases.feed import announcement_row, trim_row
 from cpor_core.use_cases.keys import answer_forgotten, forgotten
+from cpor_core.use_cases.mailing import forget_row as forget_mail_row
 
 ROWS_AT_ONCE = 90
 """Due rows of one subject in one request: a transaction has 100 rows."""
 TENANTS_AT_ONCE = 32
+FAILURES_AT_ONCE = 1000
 
 
 @dataclass
@@ -48,6 +51,7 @@ async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
     await _webhooks(ports, now, rebuilt)
     await _batches(ports, now, rebuilt)
     await _files(ports, evidence, now, rebuilt)
+    await _kept_for_a_time(ports, now, rebuilt)
     return rebuilt
 
 
@@ -141,6 +145,20 @@ async def _files(ports: Ports, evidence: set[str], now: datetime, rebuilt: Rebui
         claim_id = name.partition("-")[0]
         if name not in evidence and is_claim_id(claim_id):
             await _add(ports, [forget_blob(claim_id, name, now)], rebuilt)
+
+
+async def _kept_for_a_time(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
+    """Forget mails and failed messages in their time; go on with erasures."""
+    async for message_id, sent in ports.mails.all():
+        await _add(ports, [forget_mail_row(ports, sent.claim_id, message_id, now)], rebuilt)
+    after = ""
+    while page := await ports.failures.page(after=after, limit=FAILURES_AT_ONCE):
+        for failure in page:
+            await _add(ports, [failures.forget_row(ports, failure, failure.at)], rebuilt)
+        after = ports.failures.position(page[-1])
+    for erasure in await ports.erasures.all():
+        if erasure.finished_at is None:
+            await _add(ports, [DueRow(now, erasure.id, ERASE_PERSON)], rebuilt)
 
 
 async def _add(ports: Ports, rows: Iterable[DueRow], rebuilt: Rebuilt) -> None:

@@ -13,12 +13,11 @@ from datetime import datetime, timedelta
 from cpor_core.errors import Conflict, Fault, Refused
 from cpor_core.ports import DueRow, Ports
 from cpor_core.rules.owed import SOON
-from cpor_core.use_cases import batches
+from cpor_core.use_cases import batches, erasing
 from cpor_core.use_cases.calling import DELIVER, remind
 from cpor_core.use_cases.debts import pay
 from cpor_core.use_cases.feed import ANNOUNCE, TRIM, catch_up, trim
 from cpor_core.use_cases.forget import forget
-from cpor_core.use_cases.keys import FORGET
 from cpor_core.use_cases.mailing import Paid
 from cpor_core.use_cases.subscription_ends import END_GONE_ITEMS, end_gone_items
 
@@ -129,9 +128,9 @@ async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> No
 
 async def _paid(ports: Ports, row: DueRow, now: datetime) -> Paid:
     """Pay what a row stands for."""
-    if row.debt.startswith(FORGET):
-        await forget(ports, row)
-    elif row.debt == ANNOUNCE:
+    if row.forget is not None:
+        return await forget(ports, row, row.forget, now)
+    if row.debt == ANNOUNCE:
         await catch_up(ports, row.subject, now)
     elif row.debt == TRIM:
         await trim(ports, row, now)
@@ -141,6 +140,8 @@ async def _paid(ports: Ports, row: DueRow, now: datetime) -> Paid:
         return Paid(delayed=left, not_before=now + SOON if left else None)
     elif row.debt == batches.FINISH:
         return await batches.finish(ports, row.subject, now)
+    elif row.debt == erasing.ERASE_PERSON:
+        return await erasing.go_on(ports, row.subject, now)
     elif row.debt == END_GONE_ITEMS:
         await end_gone_items(ports, row.subject, now)
     else:

@@ -347,6 +347,10 @@ async def registry(c: Counter) -> None:
     await c.ask("recount_insight_now", "POST", "/insight/recount", **OPERATOR)
     await c.ask("get_insight", "GET", "/insight", "in the sandbox: all claims of one tenant", **OPERATOR)
     await c.ask("get_insight_page", "GET", "/insight/page", "in the sandbox: all claims of one tenant", **OPERATOR)
+    somebody = {"email": "nobody@contoso.fr"}
+    erasure = await c.ask("erase_person", "POST", "/operations/erasures", json=somebody, **OPERATOR)
+    await c.ask("get_erasure", "GET", f"/operations/erasures/{erasure.json()['id']}", **OPERATOR)
+    await c.sweep("one erasure that finds nothing")
 
 
 async def everybody(c: Counter) -> None:

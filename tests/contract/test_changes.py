@@ -101,10 +101,12 @@ class ChangesContract(ABC):
         rival = Announcement(news(A, 0, 2).change, number=0, competes_with=B)
         head = await changes.append(ADATUM, head, [rival])
 
-        assert await changes.told_of_rival(ADATUM, A, B)
-        assert not await changes.told_of_rival(ADATUM, B, A)
+        assert await changes.told_of_rival(ADATUM, A, B, 0)
+        assert not await changes.told_of_rival(ADATUM, A, B, 5)
+        assert not await changes.told_of_rival(ADATUM, B, A, 0)
         with pytest.raises(Conflict):
             await changes.append(ADATUM, head, [Announcement(news(A, 0, 3).change, number=0, competes_with=B)])
+        await changes.append(ADATUM, head, [Announcement(news(A, 0, 3).change, number=5, competes_with=B)])
         assert await changes.told(ADATUM, A) == 1
 
     async def test_whether_anybody_is_to_be_called_is_kept_with_the_head(self, changes: ChangesTable) -> None:
@@ -133,6 +135,14 @@ class ChangesContract(ABC):
         assert await changes.trim(ADATUM, before=MONDAY + 9 * DAY) is None
         assert (await changes.head(ADATUM)).oldest == 5
         assert await changes.trim(ADATUM, before=MONDAY + 9 * DAY) is None
+
+    async def test_an_entry_goes_only_after_those_before_it(self, changes: ChangesTable) -> None:
+        """One that was told late is older than what stands before it: a reader must never find a gap between them."""
+        await changes.append(ADATUM, FeedHead(), [news(A, 1, 1), news(A, 2, 2, days=5), news(A, 3, 3)])
+
+        assert await changes.trim(ADATUM, before=MONDAY + DAY) == MONDAY + 5 * DAY
+
+        assert numbers(await changes.page(ADATUM, after=0, limit=10)) == [(2, A), (3, A)]
 
     async def test_more_than_one_request_deletes_is_left_for_the_next(self, changes: ChangesTable) -> None:
         """The oldest that is left tells when to come back."""

@@ -13,6 +13,7 @@ from cpor_core.model.batch import MOST_ROWS, BatchStatus, Outcome, Progress, Row
 from cpor_core.model.claim import Status
 from cpor_core.ports import DueRow, Keyed
 from cpor_core.use_cases import batches, drafts
+from cpor_core.use_cases.batches import MOST_LINES
 from cpor_core.use_cases.listing import own_claims
 from tests.core.making import ADATUM, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, TENANT
 from tests.core.world import World
@@ -143,7 +144,12 @@ async def test_a_draft_of_a_batch_is_like_any_other(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code"), [(b"\n \r\n", "ValidationFailed"), (b"{}\n" * (MOST_ROWS + 1), "PayloadTooLarge")]
+    ("body", "code"),
+    [
+        (b"\n \r\n", "ValidationFailed"),
+        (b"{}\n" * (MOST_ROWS + 1), "PayloadTooLarge"),
+        (b"{}" + b"\n" * (MOST_LINES + 1), "PayloadTooLarge"),
+    ],
 )
 async def test_a_batch_has_one_row_at_least_and_ten_thousand_at_most(world: World, body: bytes, code: str) -> None:
     """Nothing is stored of one that is refused."""

@@ -134,6 +134,10 @@ async def test_an_export_that_is_too_large_is_refused_before_claims_are_read(
     for wanted in (None, lambda _: True):
         with pytest.raises(Refused, match="ExportTooLarge"):
             await exported(world, wanted=wanted)
+    monkeypatch.setattr(exporting, "MOST_LOOKED_AT", 2)
+    with pytest.raises(Refused, match="ExportTooLarge"):
+        await exported(world, wanted=lambda _: False)
+    monkeypatch.setattr(exporting, "MOST_LOOKED_AT", 3)
     assert len(await exported(world, wanted=lambda claim: claim.created_at > MONDAY)) == 2
     assert await exported(world, tenant_id=OTHER_TENANT) == []
 

@@ -12,11 +12,11 @@ from cpor_app.adapters.rows import Op
 from cpor_app.adapters.tables.changes import ChangesTable
 from cpor_core.errors import Conflict, StorageBusy
 from cpor_core.model.change import Change
-from cpor_core.model.claim import Status
-from cpor_core.ports import Ports
+from cpor_core.model.claim import Reason, Status
+from cpor_core.ports import Ports, Remark
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import commenting, drafts, feed
-from cpor_core.use_cases.acts import NO_INTENT
+from cpor_core.use_cases import commenting, drafts, feed, reviews, submission
+from cpor_core.use_cases.acts import NO_INTENT, Intent
 from tests.core.making import ADATUM, DAY, FABRIKAM, LITWARE, MONDAY, PERSON, TEAMS, USAGE
 from tests.core.world import World
 
@@ -106,6 +106,21 @@ async def test_who_is_competed_with_hears_of_it_once(world: World) -> None:
     assert feed.COMPETING not in [change.type for change in await told(world, FABRIKAM)]
     await feed.catch_up(world.ports, second.claim.id, await world.now())
     assert types(await told(world)).count("competing") == 1
+
+
+async def test_who_is_competed_with_anew_hears_of_it_again(world: World) -> None:
+    """A claim that was rejected had left the place; its dispute takes it once more."""
+    await world.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)
+    case = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    now = await world.now()
+    case = await reviews.start(world.ports, await world.stored(case), now, NO_INTENT)
+    case = await reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_INTENT)
+    words = Remark("partner", PERSON.id, "We were first.", now)
+    await submission.dispute(world.ports, case, PERSON, now, Intent(remark=words))
+
+    assert types(await told(world)).count("competing") == 2
+    await feed.catch_up(world.ports, case.claim.id, now)
+    assert types(await told(world)).count("competing") == 2
 
 
 async def test_a_rival_that_cannot_be_told_is_told_later(world: World) -> None:

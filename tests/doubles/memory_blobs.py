@@ -17,7 +17,7 @@ class MemoryBlobs:
         """Do nothing: there is no connection."""
 
     async def names(self) -> AsyncIterator[str]:
-        """Yield the name of each."""
+        """Yield the name of each, in order."""
         for name in sorted(self.blobs):
             yield name
 

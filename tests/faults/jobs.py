@@ -213,6 +213,19 @@ async def is_sent_in_bulk(world: World) -> object:
     return [done, sorted((change["type"], change["claimId"]) for change in changes)]
 
 
+async def is_erased(world: World) -> object:
+    """The contact of a claim whose customer was told is erased: the claim goes back to its partner."""
+    asked = await world.ask(
+        "POST", "/operations/erasures", key="erase", json={"email": "anne.durand@contoso.fr"}, expect=202, **OPERATOR
+    )
+    for _ in range(4):
+        await world.pass_minutes(12)
+        await world.rest()
+    seen = (await world.ask("GET", f"/operations/erasures/{asked.json()['id']}", **OPERATOR)).json()
+    (claim,) = (await world.ask("GET", "/claims")).json()["value"]
+    return [seen["status"], seen["found"], claim["contacts"], claim["status"]]
+
+
 PAST = (
     f'{{"engagement": "osu-bizapps", "partnerId": "{PARTNER_ID}", "tenantId": "{CUSTOMER}", '
     f'"item": "{SUBSCRIPTION}", "since": "2024-03-01"}}\n'
@@ -227,5 +240,6 @@ JOBS = (
     Job("loses its item", loses_its_item, prepare=is_official),
     Job("finds another contact", finds_another_contact, prepare=draft),
     Job("is sent in bulk", is_sent_in_bulk),
+    Job("is erased", is_erased, prepare=told),
     Job("is made without a key", is_made_without_a_key, without_key=True),
 )

@@ -29,7 +29,8 @@ from cpor_app.adapters.tables import TABLES, unpacked
 from cpor_app.adapters.texts import Texts
 from cpor_core.errors import MailDelayed
 from cpor_core.model.claim import Claim
-from cpor_core.rules.owed import due_now
+from cpor_core.rules.owed import Debt, due_now
+from cpor_core.use_cases.keys import FORGET
 from devhost.http_triggers import HttpTriggers
 from devhost.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock
@@ -451,9 +452,16 @@ class World:
         return owed if len(done) == len(pages) else [*owed, f"{len(pages) - len(done)} pages of a batch"]
 
     async def dues(self) -> list[datetime]:
-        """Return the instants of all due rows."""
-        stamps = [row["RowKey"].partition("|")[0] for row in await self.stored("duework")]
+        """Return the instants of all due rows but those that wait for a claim to be closed for long."""
+        keys = [row["RowKey"] for row in await self.stored("duework")]
+        stamps = [key.partition("|")[0] for key in keys if not waits_for_retention(key)]
         return [datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC) for stamp in stamps]
+
+
+def waits_for_retention(key: str) -> bool:
+    """Whether a due row is one by which a closed claim forgets people or mails, months or years later."""
+    debt = key.rpartition("|")[2]
+    return debt == Debt.FORGET_PEOPLE or debt.startswith(f"{FORGET}-mail-")
 
 
 @asynccontextmanager

@@ -39,6 +39,8 @@ HTTP = {
     "get_insight_page": ("GET", "insight/page"),
     "get_openapi": ("GET", "openapi.json"),
     "get_partner": ("GET", "partners/{partnerId}"),
+    "erase_person": ("POST", "operations/erasures"),
+    "get_erasure": ("GET", "operations/erasures/{erasureId}"),
     "get_review": ("GET", "reviews/{claimId}"),
     "get_usage": ("GET", "associations/{associationId}/usage"),
     "get_webhook": ("GET", "webhooks/{name}"),

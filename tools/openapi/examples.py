@@ -72,6 +72,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     },
     "put_webhook": {"url": "https://adatum.example/hooks/cpor", "events": ["claim.submitted", "claim.madeOfficial"]},
     "replay_changes": {"from": "2026-11-02T00:00:00Z", "to": "2026-11-03T00:00:00Z"},
+    "erase_person": {"email": "anne.durand@contoso.fr"},
     "create_claim_batch": (
         f'{{"name": "Contoso Teams adoption", "partnerId": "4782913", "engagement": "modern-work-security-usage", '
         f'"customer": {{"tenantId": "{TENANT}", "domain": "contoso.fr"}}, "items": [{{"workload": "teams"}}], '

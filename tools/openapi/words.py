@@ -52,6 +52,7 @@ TAGS: Final = {
 
 PATH_PARAMETERS: Final[Mapping[str, Json]] = {
     "claimId": {"description": "The claim's id."},
+    "erasureId": {"description": "The erasure's id, as it stands in Operation-Location."},
     "batchId": {"description": "The batch's id, as it stands in Operation-Location."},
     "associationId": {"description": "The association's id, which is its claim's."},
     "requestId": {"description": "The request's id, as it stands in the mailed link. It opens nothing by itself."},

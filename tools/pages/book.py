@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cpor_app.adapters.catalogue import load_catalogue
-from tools.pages import claim_life, errors, functions, insight, partner_mails, settings, telemetry
+from tools.pages import claim_life, errors, functions, insight, partner_mails, retention, settings, telemetry
 from tools.pages.engagements import engagements
 from tools.pages.markdown import filled
 
@@ -25,6 +25,7 @@ def made() -> Mapping[str, str]:
         "life-diagram": claim_life.diagram(),
         "life-table": claim_life.states_table(),
         "partner-mails": partner_mails.mails(),
+        "retention": retention.periods(),
         "roles": functions.roles_table(),
         "settings": settings.settings_table(),
         "telemetry-attributes": telemetry.attributes_table(),

@@ -14,6 +14,7 @@ Number and entries are written in one transaction: no number is missing, and not
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
+from itertools import takewhile
 from weakref import WeakValueDictionary
 
 from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Replace, Require, Rows, partitions
@@ -68,9 +69,9 @@ class ChangesTable:
         rows = await self._rows.page(TABLE, organisation, start=start, before=f"{start}~", limit=1)
         return _HIGHEST - int(rows[0].key.rpartition("|")[2]) if rows else 0
 
-    async def told_of_rival(self, organisation: str, claim_id: str, rival: str) -> bool:
-        """Whether the feed was told that a claim competes with another: one request."""
-        return await self._rows.get(TABLE, organisation, f"rival|{claim_id}|{rival}") is not None
+    async def told_of_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
+        """Whether the feed was told that a claim competes with another, that *time*: one request."""
+        return await self._rows.get(TABLE, organisation, _rival(claim_id, rival, time)) is not None
 
     async def append(self, organisation: str, head: FeedHead, news: Sequence[Announcement]) -> FeedHead:
         """
@@ -97,7 +98,8 @@ class ChangesTable:
         """
         head = await self.head(organisation)
         entries = await self.page(organisation, after=head.oldest - 1, limit=MOST_AT_ONCE + 1)
-        old = [entry for entry in entries[:MOST_AT_ONCE] if entry.at < before]
+        # Only from the beginning on: what was told late may be older than what stands before it.
+        old = list(takewhile(lambda entry: entry.at < before, entries[:MOST_AT_ONCE]))
         if old:
             after = FeedHead(head.last, old[-1].sequence + 1, head.has_webhooks)
             gone = (Delete(_entry(entry.sequence)) for entry in old)
@@ -108,6 +110,10 @@ class ChangesTable:
 
 def _entry(sequence: int) -> str:
     return f"entry|{sequence:012d}"
+
+
+def _rival(claim_id: str, rival: str, time: int) -> str:
+    return f"rival|{claim_id}|{rival}|{time:06d}"
 
 
 def _told_key(claim_id: str, number: int) -> str:
@@ -121,7 +127,7 @@ def _head_op(head: FeedHead, after: FeedHead) -> Op:
 
 def _told_before(news: Sequence[Announcement]) -> Iterator[Op]:
     """Yield what must have been told for these to be next."""
-    now = {(one.change.claim_id, one.number) for one in news}
+    now = {(one.change.claim_id, one.number) for one in news if one.competes_with is None}
     for claim_id, number in now:
         if number > 1 and (claim_id, number - 1) not in now:
             yield Require(_told_key(claim_id, number - 1))
@@ -132,6 +138,6 @@ def _told(news: Sequence[Announcement]) -> Iterator[Op]:
         claim_id = one.change.claim_id
         yield Insert(_entry(one.change.sequence), {"document": packed(one.change)})
         if one.competes_with is not None:
-            yield Insert(f"rival|{claim_id}|{one.competes_with}", {"sequence": one.change.sequence})
+            yield Insert(_rival(claim_id, one.competes_with, one.number), {"sequence": one.change.sequence})
         else:
             yield Insert(_told_key(claim_id, one.number), {"sequence": one.change.sequence})

@@ -17,15 +17,17 @@ from datetime import datetime
 
 from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Replace, Row, Rows
 from cpor_app.adapters.tables import behind, packed, unpacked
-from cpor_core.errors import Refused
+from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import CLOSED, Claim, Status
 from cpor_core.model.history import Entry
 from cpor_core.model.slot import Refusals, Slot
-from cpor_core.ports import Answered, Commit, Remark, TenantClaims
+from cpor_core.ports import Answered, Commit, KeptText, Remark, TenantClaims
 from cpor_core.rules.identifiers import is_claim_id, tenant_of
 from cpor_core.transitions.case import REFUSALS, Case
 
 TABLE = "claims"
+TEXTS = {"claim": "document", "remark": "text", "act": "answer"}
+"""Rows in which a person may be named, and the cell that says so."""
 MOST_ROWS = 95
 """Rows that one act may write (rulings 6): a transaction has 100."""
 
@@ -150,9 +152,48 @@ class ClaimsTable:
         row = await self._rows.get(TABLE, tenant_of(claim_id), place) if is_claim_id(claim_id) else None
         if row is None:
             return None
-        answer, etag = row.values["answer"], row.values.get("etag")
-        text = zlib.decompress(answer).decode() if isinstance(answer, bytes) else str(answer)
+        etag = row.values.get("etag")
+        text = _text(row.values["answer"])
         return Answered(body=str(row.values["body"]), answer=text, etag=str(etag) if etag is not None else None)
+
+    async def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, frozenset[str]]]:
+        """Yield every tenant behind *after*, in order, with the ids of its claims that hold *text*: a scan."""
+        tenant, found, wanted = "", set[str](), text.lower()
+        async for row in self._rows.scan(TABLE, after=after):
+            if tenant and row.partition != tenant:
+                yield tenant, frozenset(found)
+                found = set()
+            tenant = row.partition
+            kind, _, rest = row.key.partition("|")
+            cell = TEXTS.get(kind)
+            if cell is not None and wanted in _text(row.values[cell]).lower():
+                found.add(rest.partition("|")[0])
+        if tenant:
+            yield tenant, frozenset(found)
+
+    async def texts(self, claim_id: str) -> Sequence[KeptText]:
+        """Return the words and kept answers of a claim: two requests."""
+        found = []
+        for kind in ("remark", "act"):
+            prefix = f"{kind}|{claim_id}|"
+            async for row in self._rows.query(TABLE, tenant_of(claim_id), start=prefix, before=f"{prefix}~"):
+                author = str(row.values["author"]) if kind == "remark" else None
+                text = _text(row.values[TEXTS[kind]])
+                found.append(KeptText(row.key, text, author, str(row.values.get("who", "")), row.etag))
+        return found
+
+    async def rewrite(self, claim_id: str, kept: KeptText, text: str | None) -> None:
+        """Write over a text as it was read, or delete it: two requests. Raises `Conflict`."""
+        tenant = tenant_of(claim_id)
+        if text is None:
+            await self._rows.write(TABLE, tenant, Delete(kept.key, kept.mark))
+            return
+        row = await self._rows.get(TABLE, tenant, kept.key)
+        if row is None:
+            raise Conflict("claims: the text has gone")
+        cell = TEXTS[kept.key.partition("|")[0]]
+        said: Cell = text if cell == "text" else zlib.compress(text.encode())
+        await self._rows.write(TABLE, tenant, Replace(kept.key, {**row.values, cell: said}, kept.mark))
 
     async def erase(self, claim_id: str) -> None:
         """Delete every row of a deleted draft but its first answers, which are kept their time; its own row last."""
@@ -199,6 +240,12 @@ def _cases(claims: Sequence[Row], slots: Sequence[Row]) -> Sequence[Case]:
         seen = {claim.id: row.etag, **{key: found[1] for key, found in at.items() if found}}
         cases.append(Case(claim, theirs, seen=seen))
     return cases
+
+
+def _text(cell: Cell) -> str:
+    """Return the text of a cell, packed or not."""
+    text = unpacked(cell)
+    return text.decode() if isinstance(text, bytes) else text
 
 
 def _instant(cell: Cell) -> datetime:

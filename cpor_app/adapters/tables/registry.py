@@ -1,8 +1,9 @@
 """Table `registry`: partners by location, customers by tenant, a partition for each entry."""
 
+from collections.abc import AsyncIterator
 from typing import TypeVar
 
-from cpor_app.adapters.rows import Insert, Replace, Rows
+from cpor_app.adapters.rows import Insert, Replace, Row, Rows
 from cpor_app.adapters.tables import packed, unpacked
 from cpor_core.model.base import Value
 from cpor_core.model.registry import Customer, Partner
@@ -36,12 +37,17 @@ class RegistryTable:
         """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
         return await self._put(f"customer|{tenant_id}", customer, former)
 
+    async def customers(self, *, after: str = "") -> AsyncIterator[tuple[str, Registered[Customer]]]:
+        """Yield every customer's tenant behind *after*, in order: a scan."""
+        async for row in self._rows.scan(TABLE, after=f"customer|{after}"):
+            kind, _, tenant_id = row.partition.partition("|")
+            if kind != "customer":
+                return
+            yield tenant_id, _registered(row, Customer)
+
     async def _get(self, partition: str, kind: type[Entry]) -> Registered[Entry] | None:
         row = await self._rows.get(TABLE, partition, ROW)
-        if row is None:
-            return None
-        value = kind.model_validate_json(unpacked(row.values["document"]))
-        return Registered(value, int(str(row.values["version"])), row.etag)
+        return _registered(row, kind) if row is not None else None
 
     async def _put(self, partition: str, value: Value, former: Registered[Entry] | None) -> int:
         version = former.version + 1 if former is not None else 1
@@ -49,3 +55,8 @@ class RegistryTable:
         op = Insert(ROW, values) if former is None else Replace(ROW, values, former.mark)
         await self._rows.write(TABLE, partition, op)
         return version
+
+
+def _registered(row: Row, kind: type[Entry]) -> Registered[Entry]:
+    value = kind.model_validate_json(unpacked(row.values["document"]))
+    return Registered(value, int(str(row.values["version"])), row.etag)

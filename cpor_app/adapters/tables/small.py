@@ -3,19 +3,20 @@
 import json
 import re
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from cpor_app.adapters.queues import AzureQueues
 from cpor_app.adapters.rows import Cell, Delete, Insert, Put, Replace, Row, Rows
-from cpor_app.adapters.tables import behind
+from cpor_app.adapters.tables import behind, packed, unpacked
 from cpor_core.errors import Conflict
-from cpor_core.ports import DryRunCount, Failure, KeptAnswer, KeptRequest, SentMail
+from cpor_core.model.erasure import Erasure
+from cpor_core.ports import DryRunCount, Failure, KeptAnswer, KeptRequest, Marked, SentMail
 from cpor_core.rules.identifiers import newest_first
 
 REQUESTS, MAILS, FAILURES, SETTINGS = "requests", "mails", "failures", "settings"
-SENT, FAILED = "sent", "failed"
+SENT, FAILED, ERASURES = "sent", "failed", "erasures"
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
@@ -51,6 +52,20 @@ class RequestsTable:
         """Yield every request that is kept, with its organisation and key: a scan."""
         async for row in self._rows.scan(REQUESTS):
             yield row.partition, row.key, _kept_request(row)
+
+    async def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, Mapping[str, KeptRequest]]]:
+        """Yield every organisation behind *after*, in order, with its kept answers that hold *text*: a scan."""
+        organisation, found = "", dict[str, KeptRequest]()
+        async for row in self._rows.scan(REQUESTS, after=after):
+            if organisation and row.partition != organisation:
+                yield organisation, found
+                found = {}
+            organisation = row.partition
+            request = _kept_request(row)
+            if request.answer is not None and text.lower().encode() in request.answer.body.lower():
+                found[row.key] = request
+        if organisation:
+            yield organisation, found
 
 
 def _request_values(request: KeptRequest) -> dict[str, Cell]:
@@ -122,10 +137,23 @@ class MailsTable:
         if GUID.fullmatch(message_id) is None:
             return None
         row = await self._rows.get(MAILS, message_id, SENT)
-        if row is None:
-            return None
-        claim_id, kind = str(row.values["claimId"]), str(row.values["kind"])
-        return SentMail(claim_id, kind, int(str(row.values["number"])), int(str(row.values["recipient"])))
+        return _sent_mail(row) if row is not None else None
+
+    async def all(self) -> AsyncIterator[tuple[str, SentMail]]:
+        """Yield every message id, and what it belongs to: a scan."""
+        async for row in self._rows.scan(MAILS):
+            yield row.partition, _sent_mail(row)
+
+    def place(self, message_id: str) -> tuple[str, str, str]:
+        """Return table, partition and key of what is kept of a mail, for it to be forgotten."""
+        return MAILS, message_id, SENT
+
+
+def _sent_mail(row: Row) -> SentMail:
+    values = row.values
+    return SentMail(
+        str(values["claimId"]), str(values["kind"]), int(str(values["number"])), int(str(values["recipient"]))
+    )
 
 
 def _sent(sent: SentMail) -> dict[str, Cell]:
@@ -165,10 +193,43 @@ class FailuresTable:
         """Return where a failure stands in that order."""
         return _position(failure)
 
+    def place(self, failure: Failure) -> tuple[str, str, str]:
+        """Return table, partition and key of a failure, for it to be forgotten."""
+        return FAILURES, FAILED, _position(failure)
+
     async def redrive(self, failure: Failure) -> None:
         """Put its ids back into the queue it came from, then forget it."""
         await self._queues.send(failure.queue, failure.body)
         await self._rows.write(FAILURES, FAILED, Delete(_position(failure)))
+
+
+class ErasuresTable:
+    """`cpor_core.ports.Erasures` over rows of `settings`: partition `erasures`, row = id."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def begin(self, erasure: Erasure) -> None:
+        """Write a new one; the same one again is no error."""
+        await self._rows.write(SETTINGS, ERASURES, Put(erasure.id, {"document": packed(erasure)}))
+
+    async def find(self, erasure_id: str) -> Marked[Erasure] | None:
+        """Return one: one request."""
+        row = await self._rows.get(SETTINGS, ERASURES, erasure_id)
+        if row is None:
+            return None
+        return Marked(Erasure.model_validate_json(unpacked(row.values["document"])), row.etag)
+
+    async def write(self, erasure: Erasure, former: Marked[Erasure]) -> Marked[Erasure]:
+        """Write over *former*. Raises `Conflict`."""
+        op = Replace(erasure.id, {"document": packed(erasure)}, former.mark)
+        return Marked(erasure, (await self._rows.write(SETTINGS, ERASURES, op))[erasure.id])
+
+    async def all(self) -> Sequence[Erasure]:
+        """Return every one: one request."""
+        rows = self._rows.query(SETTINGS, ERASURES)
+        return [Erasure.model_validate_json(unpacked(row.values["document"])) async for row in rows]
 
 
 class DryRunsTable:

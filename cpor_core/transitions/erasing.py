@@ -1,0 +1,166 @@
+"""What a claim forgets of people: one of them when asked to, all of them when it has been closed long enough."""
+
+from datetime import datetime
+from typing import Any
+
+from cpor_core.model.claim import (
+    ERASED,
+    ERASED_ADDRESS,
+    Claim,
+    Contact,
+    Contacts,
+    Evidence,
+    PartnerContact,
+    Recipient,
+    Revenue,
+    Status,
+    TimeToAnswer,
+)
+from cpor_core.model.history import CLOCK, PROGRAMME, Act
+from cpor_core.rules.persons import Person
+from cpor_core.rules.terms import Terms
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import recipient_failed
+
+NOBODY = Contact(name=ERASED, email=ERASED_ADDRESS)
+NOBODY_AT_PARTNER = PartnerContact(name=ERASED, email=ERASED_ADDRESS)
+"""In the place of a contact who was erased; a submission refuses them (`ContactMissing`)."""
+
+
+def with_retention(case: Case, terms: Terms) -> Case:
+    """Return the case with the day on which each claim that it closes forgets people; one that is open has none."""
+    rivals = {name: _with_retention(rival, terms) for name, rival in case.rivals.items()}
+    changed = case.with_claims(_with_retention(case.claim, terms), rivals)
+    return case if (changed.claim, changed.rivals) == (case.claim, case.rivals) else changed
+
+
+def _with_retention(claim: Claim, terms: Terms) -> Claim:
+    closed_at = claim.closed_at if claim.status is not Status.DELETED else None
+    if (closed_at is None) is (claim.people_until is None):
+        return claim
+    until = terms.people_kept_until(max(closed_at, claim.updated_at)) if closed_at is not None else None
+    return claim.model_copy(update={"people_until": until})
+
+
+def forget_people(case: Case, at: datetime) -> Case:
+    """Forget everybody: contacts, addresses, comment, evidence; what happened and who holds what stays."""
+    if case.claim.people_until is None or case.claim.people_forgotten or at < case.claim.people_until:
+        return case
+    return case.record(
+        Act.PERSONAL_DATA_ERASED,
+        CLOCK,
+        at,
+        contacts=None,
+        comment=None,
+        revenue=None,
+        recipients=tuple(_erased(recipient) for recipient in case.claim.recipients),
+        evidence=(),
+        mails=(),
+        partner_mails=(),
+        people_forgotten=True,
+    )
+
+
+def person_of(claim: Claim, address: str) -> Person:
+    """Return somebody with the names under which the claim knows them."""
+    person = Person(address)
+    named = [contact for contact in _contacts(claim) if person.is_at(contact.email)]
+    told = [recipient for recipient in claim.recipients if person.is_at(recipient.email)]
+    return Person(address, frozenset(name for name in (one.name for one in (*named, *told)) if name is not None))
+
+
+def is_contact(claim: Claim, person: Person) -> bool:
+    """Whether the claim names them as a contact."""
+    return any(person.is_at(contact.email) for contact in _contacts(claim))
+
+
+def _contacts(claim: Claim) -> tuple[Contact | PartnerContact, ...]:
+    contacts = claim.contacts
+    if contacts is None:
+        return ()
+    return tuple(c for c in (contacts.customer, contacts.customer_technical, contacts.partner) if c is not None)
+
+
+def is_over(claim: Claim, at: datetime) -> bool:
+    """Whether nothing can happen to the claim any more."""
+    return claim.closed_at is not None and claim.closed_at <= at
+
+
+def forget_person(case: Case, person: Person, at: datetime, *, answer_by: TimeToAnswer) -> Case:
+    """
+    Forget one person; where a claim awaits them, it is as if their mail had come back (rulings 24, 25).
+
+    If nobody else is left who was told, the partner must name another contact: nothing becomes official with nobody
+    told. The evidence of a closed claim that names them goes too. A claim that knows nothing of them stays as it is.
+    """
+    claim = case.claim
+    changes: dict[str, Any] = {
+        "name": person.without(claim.name),
+        "contacts": _contacts_without(claim.contacts, person),
+        "comment": person.without(claim.comment) if claim.comment is not None else None,
+        "revenue": _revenue_without(claim.revenue, person),
+        "evidence": _evidence_without(claim.evidence, person),
+    }
+    if is_contact(claim, person) and is_over(claim, at):
+        changes["evidence"] = ()
+    theirs = [recipient for recipient in claim.recipients if person.is_at(recipient.email)]
+    if claim.status is Status.AWAITING_CUSTOMER:
+        for recipient in theirs:
+            case = recipient_failed(case, PROGRAMME, at, recipient.number, answer_by=answer_by)
+    changes["recipients"] = tuple(
+        _erased(recipient) if person.is_at(recipient.email) else recipient for recipient in case.claim.recipients
+    )
+    changes["mails"] = tuple(
+        mail.model_copy(update={"reason": person.without(mail.reason)}) if mail.reason is not None else mail
+        for mail in case.claim.mails
+    )
+    if all(value == getattr(case.claim, name) for name, value in changes.items()):
+        return case
+    if claim.status is Status.DELETED:  # it tells nobody anything any more
+        return case.changed(**changes)
+    return case.record(Act.PERSONAL_DATA_ERASED, PROGRAMME, at, **changes)
+
+
+def _erased(recipient: Recipient) -> Recipient:
+    return recipient.model_copy(update={"email": ERASED_ADDRESS, "name": None, "failed": True})
+
+
+def _contacts_without(contacts: Contacts | None, person: Person) -> Contacts | None:
+    if contacts is None:
+        return None
+    technical = contacts.customer_technical
+    return Contacts(
+        customer=NOBODY if person.is_at(contacts.customer.email) else _contact_without(contacts.customer, person),
+        customer_technical=_contact_without(technical, person)
+        if technical is not None and not person.is_at(technical.email)
+        else None,
+        partner=NOBODY_AT_PARTNER
+        if person.is_at(contacts.partner.email)
+        else contacts.partner.model_copy(update={"name": person.without(contacts.partner.name)}),
+    )
+
+
+def _contact_without(contact: Contact, person: Person) -> Contact:
+    """Return somebody else, in whose name or title the person may be named."""
+    title = person.without(contact.title) if contact.title is not None else None
+    return contact.model_copy(update={"name": person.without(contact.name), "title": title})
+
+
+def _evidence_without(evidence: tuple[Evidence, ...], person: Person) -> tuple[Evidence, ...]:
+    """Return files that are not called after the person; each keeps a name of its own."""
+    taken = {one.file_name for one in evidence}
+    kept = []
+    for number, one in enumerate(evidence, start=1):
+        name = person.without(one.file_name)
+        if name != one.file_name and name in taken:
+            name = f"{number}-{name}"
+        taken.add(name)
+        kept.append(one.model_copy(update={"file_name": name}))
+    return tuple(kept)
+
+
+def _revenue_without(revenue: Revenue | None, person: Person) -> Revenue | None:
+    if revenue is None:
+        return None
+    sent = revenue.model_dump(exclude_none=True)
+    return Revenue(**{name: person.without(text) for name, text in sent.items()})

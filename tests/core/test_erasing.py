@@ -1,0 +1,776 @@
+"""Forgetting people: somebody everywhere when asked to, everybody when a claim was closed long ago."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cpor_app.adapters.rows import Op
+from cpor_core.errors import Conflict, Refused, StorageBusy
+from cpor_core.model.batch import Progress
+from cpor_core.model.claim import (
+    ERASED,
+    ERASED_ADDRESS,
+    Contact,
+    Contacts,
+    Evidence,
+    MailKind,
+    OwedMail,
+    PartnerContact,
+    Reason,
+    Revenue,
+    Status,
+)
+from cpor_core.model.erasure import Erasure, ErasureStatus, Found
+from cpor_core.model.history import PROGRAMME, Act, digest
+from cpor_core.ports import DueRow, Failure, KeptAnswer, KeptRequest, Keyed, Remark, SentMail
+from cpor_core.rules.persons import Person
+from cpor_core.transitions import erasing as transitions
+from cpor_core.use_cases import batches, commenting, customer, drafts, erasing, failures, submission
+from cpor_core.use_cases.acts import NO_INTENT, Intent, act
+from tests.core.making import (
+    ADATUM,
+    ANNE,
+    FABRIKAM,
+    PERSON,
+    SALES,
+    TENANT,
+    TERMS,
+    answer_by,
+    contacts,
+    draft,
+    evidence,
+    in_state,
+    rejected,
+)
+from tests.core.world import World
+
+ANNES = "anne.durand@contoso.fr"
+IN_CAPITALS = "Anne.Durand@Contoso.FR"
+OTHERS = "joanne.durand@contoso.fr"
+
+
+async def erased(world: World, address: str = ANNES) -> Erasure:
+    """Ask for an erasure and let the timer work until it is done."""
+    begun = await erasing.begin(world.ports, address, await world.now())
+    return await until_done(world, begun.id)
+
+
+async def until_done(world: World, erasure_id: str) -> Erasure:
+    """Let the timer run until an erasure is done."""
+    for _ in range(30):
+        await world.sweep()
+        kept = await world.ports.erasures.find(erasure_id)
+        assert kept is not None
+        if kept.value.status is ErasureStatus.SUCCEEDED:
+            return kept.value
+        world.clock.advance(timedelta(minutes=12))
+    raise AssertionError("the erasure does not end")
+
+
+def holds(world: World, text: str) -> list[str]:
+    """Return the places that hold a text: tables and keys, packed or not, bodies and messages."""
+    found = [
+        f"{table} {key}"
+        for (table, _, key), row in world.rows._rows.items()
+        if any(text.lower() in read(cell).lower() for cell in row.values.values())
+    ]
+    found += [name for name, (data, _) in world.batch_bodies.blobs.items() if text.lower().encode() in data.lower()]
+    return found
+
+
+def read(cell: Any) -> str:
+    """Return what a cell says."""
+    if isinstance(cell, bytes):
+        return zlib.decompress(cell).decode(errors="replace")
+    return str(cell)
+
+
+# --- who is meant -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (f"Ask {ANNES}.", f"Ask {ERASED}."),
+        (f"first\n{IN_CAPITALS}, please", f"first\n{ERASED}, please"),
+        (f"<{ANNES}>", f"<{ERASED}>"),
+        (f"{ANNES}.pdf", f"{ERASED}.pdf"),
+        (f"mailto:{ANNES}", f"mailto:{ERASED}"),
+        (OTHERS, OTHERS),
+        (f"{ANNES}.example", f"{ANNES}.example"),
+        (f"x.{ANNES}", f"x.{ANNES}"),
+        ("Anne Durand said so", f"{ERASED} said so"),
+        ("Marianne Durandal", "Marianne Durandal"),
+        ("Ann", "Ann"),
+    ],
+)
+def test_only_the_person_is_taken_out_of_words(text: str, left: str) -> None:
+    """Whoever's address or name is longer is somebody else; a name of three letters is not looked for."""
+    person = Person(ANNES, frozenset({"Anne Durand", "Ann"}))
+
+    assert person.without(text) == left
+    assert person.is_named_in(text) is (text != left)
+
+
+def test_a_person_is_taken_out_of_json_at_any_depth() -> None:
+    """An address stays an address, so that the value keeps its form."""
+    person = Person(ANNES)
+
+    assert person.out_of({"a": [ANNES, 1, None, True], ANNES: {"b": f"to {ANNES}"}}) == {
+        "a": [ERASED_ADDRESS, 1, None, True],
+        ERASED: {"b": f"to {ERASED}"},
+    }
+
+
+# --- one claim --------------------------------------------------------------------------------------------------------
+
+
+def test_every_part_of_a_claim_forgets_the_person() -> None:
+    """Contacts, free words and the names of files; a file keeps a name of its own."""
+    named = Contacts(
+        customer=Contact(name="Marc", title=f"for {ANNES}", email="marc@contoso.fr"),
+        customer_technical=Contact(name="Anne", email=IN_CAPITALS),
+        partner=PartnerContact(name=ANNES, email="paul@adatum.example"),
+    )
+    files: tuple[Evidence, ...] = (
+        evidence(file_name="erased.pdf"),
+        evidence().model_copy(update={"file_name": f"{ANNES}.pdf"}),
+        evidence(file_name="sow.pdf"),
+    )
+    case = draft(
+        name=f"for {ANNES}",
+        contacts=named,
+        comment=f"ask {ANNES}",
+        revenue=Revenue(solution_seller=ANNES, customer_name="Contoso"),
+        evidence=files,
+        mails=(
+            OwedMail(number=1, kind=MailKind.CLOSING, since=case_at(), reason=f"{ANNES} said so"),
+            OwedMail(number=2, kind=MailKind.CLOSING, since=case_at()),
+        ),
+    )
+
+    after = transitions.forget_person(case, Person(ANNES), case_at(), answer_by=answer_by(case_at()))
+
+    assert ANNES not in after.claim.model_dump_json().lower()
+    assert after.claim.contacts == Contacts(
+        customer=Contact(name="Marc", title="for erased", email="marc@contoso.fr"),
+        customer_technical=None,
+        partner=PartnerContact(name=ERASED, email="paul@adatum.example"),
+    )
+    assert [one.file_name for one in after.claim.evidence] == ["erased.pdf", "2-erased.pdf", "sow.pdf"]
+    assert after.claim.revenue == Revenue(solution_seller=ERASED, customer_name="Contoso")
+    assert after.entries[-1][1].act is Act.PERSONAL_DATA_ERASED
+    again = transitions.forget_person(after, Person(ANNES), case_at(), answer_by=answer_by(case_at()))
+    assert again == after
+
+
+def test_a_deleted_draft_tells_nobody_of_it() -> None:
+    """It goes by itself within minutes; its history is not told of any more."""
+    case = in_state(Status.DELETED)
+
+    after = transitions.forget_person(case, Person(ANNES), case_at(), answer_by=answer_by(case_at()))
+
+    assert after.claim.contacts is not None
+    assert after.claim.contacts.customer == transitions.NOBODY
+    assert after.entries == case.entries
+
+
+def test_a_claim_without_contacts_has_nobody_to_forget() -> None:
+    """Such is one of the past."""
+    case = draft(contacts=None)
+
+    assert transitions.forget_person(case, Person(ANNES), case_at(), answer_by=answer_by(case_at())) == case
+    assert not transitions.is_contact(case.claim, Person(ANNES))
+
+
+def case_at() -> datetime:
+    """Return an instant after the draft was made."""
+    return datetime(2026, 11, 3, tzinfo=UTC)
+
+
+async def test_a_draft_that_has_lost_its_contacts_cannot_be_submitted(world: World) -> None:
+    """The partner is told whom to name anew, on both sides."""
+    case = await world.draft()
+    await erased(world)
+    await erased(world, "paul@adatum.example")
+
+    with pytest.raises(Refused) as refused:
+        await world.submit(await world.stored(case))
+
+    missing = [detail.target for detail in refused.value.details if detail.code == "ContactMissing"]
+    assert missing == ["contacts.partner", "contacts.customer"]
+
+
+async def test_a_window_does_not_go_on_when_nobody_is_left_who_was_told(world: World) -> None:
+    """The claim goes back to its partner, who is told, and names another contact: then the customer is asked anew."""
+    case = await world.told()
+
+    done = await erased(world)
+
+    claim = (await world.stored(case)).claim
+    assert (claim.status, claim.status_reason) == (Status.PARTNER_ACTION_REQUIRED, Reason.CUSTOMER_UNREACHABLE)
+    assert done.evidence_to_look_at == (claim.id,)
+    await world.deliver()
+    assert "customerUnreachable" in world.post.news()
+    with pytest.raises(Refused, match="ValidationFailed"):
+        await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
+    patch = {"contacts": contacts("marc.petit@contoso.fr").model_dump(mode="json", by_alias=True)}
+    await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_INTENT)
+    await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
+    await world.deliver()
+    assert world.post.addressed("notice") == [ANNES, "marc.petit@contoso.fr"]
+    assert (await world.stored(case)).claim.opened_at is not None
+
+
+async def test_a_window_goes_on_while_somebody_else_was_told(world: World) -> None:
+    """The person gets no mail any more, the others do."""
+    await world.register_customer(notice_addresses=("it@contoso.fr",))
+    case = await world.told()
+
+    await erased(world)
+
+    claim = (await world.stored(case)).claim
+    assert claim.status is Status.AWAITING_CUSTOMER
+    assert [(one.email, one.failed) for one in claim.recipients] == [(ERASED_ADDRESS, True), ("it@contoso.fr", False)]
+    assert claim.window_ends_at is not None
+    world.clock.set(claim.window_ends_at)
+    await world.sweep()
+    await world.deliver()
+    assert world.post.addressed("officialConfirmation") == ["it@contoso.fr"]
+
+
+async def test_a_claim_whose_contact_was_erased_before_the_notice_finds_nobody(world: World) -> None:
+    """Nothing is sent to the placeholder; with an address of the tenant's own, that one is told."""
+    case = await world.submitted()
+    await erasing.erase_in_claim(world.ports, case.claim.id, ANNES, await world.now())
+    await world.deliver()
+
+    assert (await world.stored(case)).claim.status is Status.PARTNER_ACTION_REQUIRED
+    assert world.post.sent == []
+
+
+async def test_a_notice_on_its_way_does_not_bring_the_address_back(world: World) -> None:
+    """Whoever had read the claim before finds that it has changed."""
+    case = await world.submitted()
+
+    async def erase() -> None:
+        await erasing.erase_in_claim(world.ports, case.claim.id, ANNES, await world.now())
+
+    async with world.rows.once_before("claims", erase):
+        await world.deliver()
+    await world.deliver()
+
+    assert ANNES not in (await world.stored(case)).claim.model_dump_json()
+    assert world.post.sent == []
+
+
+async def test_an_association_stays_and_its_partner_contact_gets_no_mail(world: World) -> None:
+    """What is owed to nobody is dropped, the reminder to answer too."""
+    case = await world.told()
+    await erased(world, "paul@adatum.example")
+    before = len(world.post.to_partners)
+    ends_at = (await world.stored(case)).claim.window_ends_at
+    assert ends_at is not None
+    world.clock.set(ends_at)
+    await world.sweep()
+    await world.rest()
+
+    claim = (await world.stored(case)).claim
+    assert (claim.status, claim.partner_mails) == (Status.OFFICIAL, ())
+    assert len(world.post.to_partners) == before
+
+
+async def test_nobody_is_reminded_to_answer_when_nobody_is_left(world: World) -> None:
+    """The reminder counts as made."""
+    case = await world.submitted()
+    world.post.refused = {ANNES}
+    await world.deliver()
+    await erased(world, "paul@adatum.example")
+    time = (await world.stored(case)).claim.time_to_answer
+    assert time is not None
+    world.clock.set(time.reminder_at)
+    await world.sweep()
+
+    assert (await world.stored(case)).claim.answer_reminded
+    assert "answerReminder" not in world.post.news()
+
+
+# --- everywhere -------------------------------------------------------------------------------------------------------
+
+
+async def fill(world: World) -> str:
+    """Name Anne wherever somebody can be named, and Joanne beside her; returns the id of an open claim."""
+    await world.register_customer(notice_addresses=(IN_CAPITALS, OTHERS))
+    case = await world.told()
+    now = await world.now()
+    keyed = Keyed("k" * 64, "b" * 64, ADATUM)
+    remark = Remark("partner", PERSON.id, f"Hello\n{ANNES}, Anne Durand", now)
+    await commenting.comment(
+        world.ports, await world.stored(case), PERSON, now, Intent(who=PERSON.id, keyed=keyed, remark=remark)
+    )
+    others = Remark("programme", "r", f"{OTHERS} knows", now)
+    await commenting.comment(world.ports, await world.stored(case), PROGRAMME, now, Intent(remark=others))
+    said = Intent(who=ANNE.id, remark=Remark("customer", ANNE.id, "It was I", now))
+    await customer.decline(world.ports, await world.stored(case), ANNE, now, said)
+    await customer.undo(world.ports, await world.stored(case), ANNE, now, NO_INTENT)
+    for key, body in (("json", json.dumps({"to": [ANNES]})), ("text", f"to {ANNES}"), ("other", f'"{OTHERS}"')):
+        request = await world.ports.requests.begin(ADATUM, key * 8, KeptRequest("b", "", "a", now))
+        answer = KeptAnswer(200, body.encode(), "application/json", {})
+        await world.ports.requests.keep(ADATUM, key * 8, replace(request, answer=answer))
+    await world.ports.requests.begin(FABRIKAM, "none", KeptRequest("b", "", "a", now))
+    await send_batch(world)
+    await world.deliver()
+    return case.claim.id
+
+
+async def send_batch(world: World, *more: object) -> Progress:
+    """Send a batch whose second row is refused for a field that is called after Anne."""
+    row = {
+        "name": "Contoso",
+        "partnerId": "4782913",
+        "engagement": "usage-recognition-bizapps",
+        "customer": {"tenantId": TENANT, "domain": "contoso.fr"},
+        "items": [SALES.model_dump(mode="json", by_alias=True)],
+        "contacts": contacts().model_dump(mode="json", by_alias=True),
+    }
+    rows = [row, {**row, ANNES: 1}, *more]
+    text = "\n".join(json.dumps(one) for one in rows).replace("@", "\\u0040", 1)
+    return await batches.take_in(world.ports, ADATUM, PERSON, text.encode(), None, await world.now())
+
+
+async def test_a_person_is_erased_everywhere_and_nobody_else(world: World) -> None:
+    """Tables, bodies of batches and kept answers are clean, in whatever case the address was written."""
+    claim_id = await fill(world)
+    others = len(holds(world, OTHERS))
+    assert holds(world, ANNES)
+
+    done = await erased(world)
+
+    gone = [place for place in holds(world, ANNES) if OTHERS not in place]
+    assert [place for place in gone if place not in holds(world, OTHERS)] == []
+    assert len(holds(world, OTHERS)) == others
+    assert done.email is None
+    assert done.found == Found(claims=2, batches=1, customers=1, answers=2)
+    words = [remark.text for remark in await world.ports.claims.remarks(claim_id, after=0, limit=100)]
+    assert words == ["Hello\nerased, erased", f"{OTHERS} knows"]
+    entries = await world.history(await world.stored(claim_id))
+    assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
+    assert not [row for row in await world.due_rows() if row.debt == erasing.ERASE_PERSON and row.attempt]
+
+
+async def test_the_same_address_again_finds_nothing(world: World) -> None:
+    """It is done after one round."""
+    await fill(world)
+    await erased(world)
+
+    again = await erased(world)
+
+    assert (again.found, again.round) == (Found(), 1)
+
+
+async def test_an_erasure_stops_after_half_a_minute_and_goes_on_from_there(world: World) -> None:
+    """However often it stops, each find is counted once."""
+    await fill(world)
+    begun = await erasing.begin(world.ports, ANNES, await world.now())
+    assert begun.status is ErasureStatus.NOT_STARTED
+
+    def later() -> datetime:
+        world.clock.advance(timedelta(seconds=31))
+        return world.clock.real()
+
+    ports = replace(world.ports, real_now=later)
+    runs = 0
+    while (await erasing.go_on(ports, begun.id, await world.now())).delayed:
+        runs += 1
+        kept = await world.ports.erasures.find(begun.id)
+        assert kept is not None
+        assert kept.value.status is ErasureStatus.RUNNING
+
+    kept = await world.ports.erasures.find(begun.id)
+    assert kept is not None
+    assert kept.value.found == Found(claims=2, batches=1, customers=1, answers=2)
+    assert runs > 4
+    assert not (await erasing.go_on(world.ports, begun.id, await world.now())).delayed
+    assert not (await erasing.go_on(world.ports, "unknown", await world.now())).delayed
+
+
+async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(world: World) -> None:
+    """Before the write and after it; finds are counted once, and the address is gone."""
+    await fill(world)
+    start = world
+    died = True
+    for number in range(1, 60):
+        for after in (False, True):
+            tried = start.copied()
+            tried.batch_bodies.blobs = dict(start.batch_bodies.blobs)
+            begun = await erasing.begin(tried.ports, ANNES, await tried.now())
+            counted = 0
+
+            async def die(_: str, __: Sequence[Op], when: int = number) -> None:
+                nonlocal counted
+                counted += 1
+                if counted == when:
+                    raise SystemError("the process dies")
+
+            tried.rows.before, tried.rows.after = (None, die) if after else (die, None)
+            try:
+                await erasing.go_on(tried.ports, begun.id, await tried.now())
+            except SystemError:
+                died = True
+            else:
+                died = False
+            tried.rows.before = tried.rows.after = None
+            done = await until_done(tried, begun.id)
+            assert done.found == Found(claims=2, batches=1, customers=1, answers=2), f"write {number}"
+            assert [place for place in holds(tried, ANNES) if place not in holds(tried, OTHERS)] == []
+        if not died:
+            return
+    raise AssertionError("it never came to its end")
+
+
+async def test_a_race_is_taken_again_and_a_fault_left_to_the_next_round(world: World) -> None:
+    """One bad claim does not stop the others; a row that changes all the time neither."""
+    case = await world.told()
+    other = await world.draft()
+    troubles = [Conflict("first"), *(StorageBusy("busy") for _ in range(2))]
+
+    async def trouble(table: str, ops: Sequence[Op]) -> None:
+        if table == "claims" and troubles:
+            raise troubles.pop(0)
+
+    world.rows.before = trouble
+    done = await erased(world)
+
+    assert done.round == 2
+    assert not holds(world, ANNES)
+    assert done.found.claims >= len({case.claim.id, other.claim.id})
+
+
+async def test_a_row_that_changes_all_the_time_is_left_to_the_next_round(world: World) -> None:
+    """Eight times, then others have their turn."""
+    await world.register_customer(notice_addresses=(ANNES,))
+    left = 12
+
+    async def trouble(table: str, _: Sequence[Op]) -> None:
+        nonlocal left
+        if table == "registry" and left:
+            left -= 1
+            raise Conflict("changed")
+
+    world.rows.before = trouble
+    done = await erased(world)
+
+    assert left == 0
+    assert done.round == 2
+    assert not holds(world, ANNES)
+
+
+async def test_two_timers_at_once_do_not_count_twice(world: World) -> None:
+    """Whoever finds that another is at work leaves it to them."""
+    await fill(world)
+    begun = await erasing.begin(world.ports, ANNES, await world.now())
+
+    async def overtake() -> None:
+        await erasing.go_on(world.ports, begun.id, await world.now())
+
+    async with world.rows.once_before("settings", overtake):
+        paid = await erasing.go_on(world.ports, begun.id, await world.now())
+
+    assert paid.delayed
+    assert (await until_done(world, begun.id)).found == Found(claims=2, batches=1, customers=1, answers=2)
+
+
+async def test_a_lost_answer_is_known_as_our_own_write(world: World) -> None:
+    """The store did it, and the repetition meets itself: the run goes on."""
+    await fill(world)
+    begun = await erasing.begin(world.ports, ANNES, await world.now())
+    met: set[int] = set()
+
+    async def lose_answer(table: str, _: Sequence[Op]) -> None:
+        if table == "settings":
+            met.add(len(met))
+            raise Conflict("met itself")
+
+    world.rows.after = lose_answer
+    paid = await erasing.go_on(world.ports, begun.id, await world.now())
+    world.rows.after = None
+
+    assert paid.not_before == await world.now() + erasing.AGAIN_AFTER
+    assert len(met) > 4
+    left = [place for place in holds(world, ANNES) if place not in holds(world, OTHERS)]
+    assert left == [f"settings {begun.id}"]
+
+
+async def test_a_batch_that_is_not_done_is_waited_for(world: World) -> None:
+    """For an hour; then its rows must not go on to name the person."""
+    await send_batch(world)
+    world.lose_messages()
+    begun = await erasing.begin(world.ports, ANNES, await world.now())
+    await world.sweep()
+    assert holds(world, ANNES)
+
+    world.lose_messages()
+    world.clock.advance(timedelta(hours=1))
+    await erasing.go_on(world.ports, begun.id, await world.now())
+
+    assert world.batch_bodies.blobs == {}
+    await until_done(world, begun.id)
+    assert not holds(world, ANNES)
+
+
+async def test_a_body_without_a_batch_goes_in_the_second_round(world: World) -> None:
+    """In the first it may be that of a batch which is just being taken in."""
+    await world.batch_bodies.put("0" * 32 + "-1", f"not json {ANNES}".encode(), "application/x-ndjson")
+    await world.batch_bodies.put("1" * 32 + "-1", f'"{OTHERS}"'.encode(), "application/x-ndjson")
+
+    done = await erased(world)
+
+    assert (done.round, done.found.batches) == (2, 1)
+    assert list(world.batch_bodies.blobs) == ["1" * 32 + "-1"]
+
+
+async def test_files_of_a_closed_claim_go_with_the_contact(world: World) -> None:
+    """An hour later, when no request can be reading them any more."""
+    case = await world.withdraw(await world.submitted())
+    assert world.blobs.blobs
+
+    done = await erased(world)
+    world.clock.advance(timedelta(hours=2))
+    await world.sweep()
+
+    assert done.evidence_to_look_at == ()
+    assert (await world.stored(case)).claim.evidence == ()
+    assert world.blobs.blobs == {}
+
+
+async def test_an_answer_is_found_though_its_claim_is_gone(world: World) -> None:
+    """A deleted draft leaves the answers to its keys for two days."""
+    keyed = Keyed("k" * 64, "b" * 64, ADATUM)
+    case = await world.draft()
+    await commenting.comment(world.ports, case, PERSON, await world.now(), Intent(keyed=keyed))
+    await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now())
+    await world.rest()
+    assert await world.ports.claims.load(case.claim.id) is None
+    assert holds(world, ANNES)
+
+    assert (await erased(world)).found == Found(claims=1)
+    assert not holds(world, ANNES)
+
+
+async def test_a_text_that_has_gone_meanwhile_is_a_conflict(world: World) -> None:
+    """So it is read anew."""
+    claim_id = await fill(world)
+    kept = (await world.ports.claims.texts(claim_id))[0]
+    await world.ports.claims.rewrite(claim_id, kept, None)
+
+    with pytest.raises(Conflict):
+        await world.ports.claims.rewrite(claim_id, kept, "text")
+
+
+async def test_a_request_without_an_answer_names_nobody() -> None:
+    """There is nothing to erase in it."""
+    request = KeptRequest("b", "", "a", case_at())
+
+    assert erasing._answer_without(request, Person(ANNES)) == request
+
+
+# --- everybody, in the end --------------------------------------------------------------------------------------------
+
+
+async def closed(world: World) -> tuple[str, datetime]:
+    """Withdraw a claim whose customer was told, with words; returns its id, and when people are forgotten."""
+    case = await world.told()
+    remark = Remark("partner", PERSON.id, "Words", await world.now())
+    await commenting.comment(world.ports, await world.stored(case), PERSON, await world.now(), Intent(remark=remark))
+    await world.withdraw(await world.stored(case))
+    await world.rest()
+    until = (await world.stored(case)).claim.people_until
+    assert until is not None
+    return case.claim.id, until
+
+
+async def test_a_closed_claim_forgets_people_after_two_years(world: World) -> None:
+    """Not a moment sooner; what happened stays, and the chain is whole."""
+    claim_id, until = await closed(world)
+    assert until == datetime(2028, 11, 2, 9, 0, tzinfo=UTC)
+    world.clock.set(until - timedelta(microseconds=1))
+    await world.sweep()
+    assert holds(world, ANNES)
+
+    world.clock.set(until)
+    await world.sweep()
+    world.clock.advance(timedelta(hours=2))
+    await world.sweep()
+
+    claim = (await world.stored(claim_id)).claim
+    assert (claim.contacts, claim.evidence, claim.comment, claim.revenue) == (None, (), None, None)
+    assert [one.email for one in claim.recipients] == [ERASED_ADDRESS]
+    assert await world.ports.claims.remarks(claim_id, after=0, limit=10) == []
+    assert world.blobs.blobs == {}
+    assert not holds(world, ANNES)
+    entries = await world.history(await world.stored(claim_id))
+    assert (entries[-1].act, entries[-1].to) == (Act.PERSONAL_DATA_ERASED, Status.WITHDRAWN)
+    assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
+    seen = await world.seen(await world.stored(claim_id))
+    assert (seen.contacts, seen.evidence) == (None, ())
+
+
+async def test_links_of_a_forgotten_claim_have_expired(world: World) -> None:
+    """They are not unknown: the person is told that their link is old."""
+    claim_id, until = await closed(world)
+    world.clock.set(until)
+    await world.sweep()
+
+    with pytest.raises(Refused) as refused:
+        await customer.open_link(world.ports, claim_id, 1, await world.now())
+
+    assert refused.value.code == "LinkExpired"
+
+
+async def test_words_that_come_later_are_kept_their_time_too(world: World) -> None:
+    """Two years from then, again and again."""
+    claim_id, until = await closed(world)
+    world.clock.set(until)
+    await world.sweep()
+    remark = Remark("partner", PERSON.id, "More words", until)
+    await commenting.comment(world.ports, await world.stored(claim_id), PERSON, until, Intent(remark=remark))
+
+    world.clock.set(datetime(2030, 11, 2, 10, 0, tzinfo=UTC))
+    await world.sweep()
+
+    assert await world.ports.claims.remarks(claim_id, after=0, limit=10) == []
+
+
+async def test_a_no_that_is_taken_back_forgets_nobody(world: World) -> None:
+    """The claim is open again; after the second no the time runs from the window's end."""
+    case = await world.told()
+    case = await world.decline(case)
+    ends_at = case.claim.window_ends_at
+    assert ends_at is not None
+    assert case.claim.people_until == world.ports.terms.people_kept_until(ends_at)
+
+    assert (await world.undo(case)).claim.people_until is None
+
+
+async def test_a_rejection_forgets_people_once_it_is_final() -> None:
+    """While it can be disputed, it is not closed."""
+    case = rejected(draft())
+
+    assert case.claim.closed_at is None
+
+
+async def test_a_claim_that_is_not_due_forgets_nobody(world: World) -> None:
+    """The row is looked at, and the claim says no."""
+    case = await world.draft()
+
+    after = await act(world.ports, case, await world.now(), lambda one: transitions.forget_people(one, case_at()))
+
+    assert after.claim == case.claim
+
+
+@pytest.mark.parametrize(
+    ("months", "at", "until"),
+    [
+        (1, datetime(2027, 1, 31, 8, tzinfo=UTC), datetime(2027, 2, 28, 8, tzinfo=UTC)),
+        (24, datetime(2026, 12, 1, tzinfo=UTC), datetime(2028, 12, 1, tzinfo=UTC)),
+        (12, datetime(2028, 2, 29, tzinfo=UTC), datetime(2029, 2, 28, tzinfo=UTC)),
+    ],
+)
+def test_months_end_on_the_same_day(months: int, at: datetime, until: datetime) -> None:
+    """Or on the last one of a shorter month."""
+    assert replace(TERMS, retention_months=months).people_kept_until(at) == until
+
+
+async def test_message_ids_are_forgotten_90_days_after_the_close(world: World) -> None:
+    """While the claim lives, they stay."""
+    await world.told()
+    (notice,) = world.post.sent
+    world.clock.advance(timedelta(days=91))
+    await world.sweep()
+    await world.rest()
+    assert await world.ports.mails.find(notice.message_id) is not None
+    case = (await world.ports.claims.of_tenant(TENANT))[0]
+    now = await world.now()
+    await submission.end(world.ports, await world.stored(case), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+    await world.rest()
+    for _ in range(4):
+        world.clock.advance(timedelta(days=60))
+        await world.sweep()
+
+    assert [key for key in world.rows._rows if key[0] == "mails"] == []
+
+
+async def test_a_message_id_whose_claim_is_gone_is_forgotten(world: World) -> None:
+    """A deleted draft has no links that live on."""
+    place = world.ports.mails.place("a")
+    now = await world.now()
+    await world.ports.mails.begin("a", SentMail("0" * 52, "notice", 1, 1), "me", now, now)
+    await world.ports.duework.add([DueRow(now, "0" * 52, "forget-mail-a", forget=place)])
+
+    await world.sweep()
+
+    assert [key for key in world.rows._rows if key[0] == "mails"] == []
+
+
+async def test_a_failed_message_is_forgotten_after_90_days(world: World) -> None:
+    """Nobody has put it back by then."""
+    failure = Failure("a", "customer-notices", "{}", await world.now())
+    await failures.keep(world.ports, failure, await world.now())
+    assert await world.ports.failures.page(after="", limit=10) == [failure]
+
+    world.clock.advance(failures.KEPT)
+    await world.sweep()
+
+    assert await world.ports.failures.page(after="", limit=10) == []
+
+
+async def test_answers_are_left_to_their_own_time_when_people_are_forgotten(world: World) -> None:
+    """They are kept for two days only, and their caller may still repeat the request."""
+    claim_id, until = await closed(world)
+    world.clock.set(until - timedelta(hours=1))
+    keyed = Keyed("k" * 64, "b" * 64, ADATUM)
+    now = await world.now()
+    await commenting.comment(world.ports, await world.stored(claim_id), PERSON, now, Intent(keyed=keyed))
+
+    world.clock.set(until)
+    await erasing.forget_people(world.ports, await world.stored(claim_id), until, NO_INTENT)
+
+    assert [kept.author for kept in await world.ports.claims.texts(claim_id)] == [None]
+
+
+async def test_somebody_whose_address_is_longer_is_found_and_left_alone(world: World) -> None:
+    """The search finds every claim that holds the letters; who is meant is judged by the whole address."""
+    case = await world.draft(email=OTHERS)
+
+    assert (await erased(world)).found == Found()
+    assert (await world.stored(case)).claim == case.claim
+
+
+async def test_a_customer_that_is_gone_meanwhile_has_nobody_to_erase(world: World) -> None:
+    """There is nothing left to change."""
+    await erasing._erase_in_customer(world.ports, "f" * 36, Person(ANNES))()
+
+
+async def test_a_search_of_bodies_goes_on_behind_the_last(world: World) -> None:
+    """One body a run, if that is all there is time for; lines that name nobody are passed over."""
+    for number in range(3):
+        body = "{}\n" + json.dumps({"to": ANNES})
+        await world.batch_bodies.put(str(number) * 32 + "-1", body.encode(), "application/x-ndjson")
+    begun = await erasing.begin(world.ports, ANNES, await world.now())
+
+    def later() -> datetime:
+        world.clock.advance(timedelta(seconds=31))
+        return world.clock.real()
+
+    ports = replace(world.ports, real_now=later)
+    runs = 1
+    while (await erasing.go_on(ports, begun.id, await world.now())).delayed:
+        runs += 1
+
+    assert runs > 6
+    assert world.batch_bodies.blobs == {}

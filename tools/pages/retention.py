@@ -1,0 +1,44 @@
+"""How long what is kept, from the constants and settings that delete it: so the page can't go stale."""
+
+from cpor_app.settings import Settings
+from cpor_core.use_cases import batches, calling, customer, drafts, erasing, failures, feed, keys
+from tools.pages.markdown import code, table
+
+_OF_CLOSED_CLAIMS = (
+    "contacts, recipients' addresses, comment, revenue fields, words and files of a claim that was finally rejected, "
+    "declined, withdrawn or ended"
+)
+
+
+def periods() -> str:
+    """Return what is deleted when."""
+    default = Settings.model_fields
+    days = f"{default['draft_days'].default} days ({code('CPOR_DRAFT_DAYS')})"
+    months = f"{default['retention_months'].default} months ({code('CPOR_RETENTION_MONTHS')})"
+    return "\n".join(
+        table(
+            ("what", "until"),
+            (
+                ("drafts that nobody submits, with their files", f"{days} after they were made"),
+                (
+                    _OF_CLOSED_CLAIMS,
+                    f"{months} after it was closed",
+                ),
+                ("links in mails", f"{customer.LINK_LIVES.days} days after the claim was closed: then 410"),
+                ("Message-IDs", f"{customer.LINK_LIVES.days} days after the claim was closed"),
+                ("answers kept for idempotency keys", f"{keys.ANSWERS_KEPT.total_seconds() / 3600:.0f} hours"),
+                ("batches: body, rows, outcomes", f"{batches.KEPT.days} days"),
+                ("deliveries of webhooks", f"{calling.KEPT.days} days"),
+                ("changes in the feed", f"{feed.KEPT.days} days"),
+                ("failed messages", f"{failures.KEPT.days} days, or until they are put back"),
+                (
+                    "a file that no claim points to any more",
+                    f"{drafts.BLOB_KEPT.total_seconds() / 60:.0f} minutes later",
+                ),
+                (
+                    "the address in a request to erase somebody",
+                    f"the work is done: once, or twice {erasing.AGAIN_AFTER.total_seconds() / 60:.0f} minutes apart",
+                ),
+            ),
+        )
+    )
