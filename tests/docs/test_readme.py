@@ -3,6 +3,9 @@
 import re
 import subprocess
 
+from babel import Locale
+
+from cpor_app.adapters.texts import Texts
 from devhost.samples import PARTNERS
 from tests.docs.reading import README, ROOT, codes, section
 from tools.pages.claim_life import edges, walked
@@ -36,14 +39,14 @@ def test_its_diagram_is_a_part_of_the_whole_one() -> None:
     assert set(shown) <= set(edges(walked()))
 
 
-def test_what_is_not_there_yet_is_not_there() -> None:
-    """An address leaves that list when it is served."""
-    served = {f"/{line.route}" for line in operations()}
+def test_the_languages_that_there_are_are_named() -> None:
+    """What is not there yet is every other."""
+    named = re.search(r"Languages other than (.+?)\.", section(README, "Not there yet"))
+    assert named is not None
 
-    missing = [code for code in codes(section(README, "Not there yet")) if code.startswith("/")]
-
-    assert missing
-    assert [code for code in missing if any(route == code or route.startswith(f"{code}/") for route in served)] == []
+    assert set(re.split(r", | and ", named[1])) == {
+        Locale.parse(language).get_display_name("en") for language in Texts().languages
+    }
 
 
 def test_the_addresses_it_names_elsewhere_are_served() -> None:
