@@ -685,7 +685,7 @@ class Standing:
 
 
 class InsightStore(Protocol):
-    """What was counted of all claims, and how far the next count has come; each call is a request, but `end`."""
+    """What was counted of all claims, and how far the next count has come; one request each, but `begin` and `end`."""
 
     async def standing(self) -> Standing:
         """Return where it stands."""
@@ -693,14 +693,17 @@ class InsightStore(Protocol):
     async def write(self, value: Counting, mark: str | None) -> Standing:
         """Write where it stands over what was read as the mark. Raises `Conflict`."""
 
+    async def begin(self, value: Counting, mark: str | None) -> Standing:
+        """Write where it stands, and forget what nobody needs: all but what is shown. Raises `Conflict`."""
+
     async def keep(self, value: Counting, page: Counted, mark: str | None) -> Standing:
         """Keep a page of the count under way, the last of *value*, and write where it stands. Raises `Conflict`."""
 
-    async def page(self, value: Counting, number: int) -> Counted:
-        """Return a page of the count under way."""
+    async def page(self, value: Counting, number: int) -> Counted | None:
+        """Return a page of the count under way; None where it is lost, or cannot be read."""
 
     async def end(self, value: Counting, insights: Sequence[Insight], mark: str | None) -> None:
-        """Show these from now on, all at once, and forget pages and what was shown before. Raises `Conflict`."""
+        """Show these from now on, all at once. Raises `Conflict`."""
 
     async def shown(self, value: Counting, grouping: Grouping) -> Insight | None:
         """Return what is shown of a grouping; None when something else is shown by now."""

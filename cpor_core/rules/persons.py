@@ -10,6 +10,8 @@ from cpor_core.model.claim import ERASED, ERASED_ADDRESS
 SHORTEST_NAME = 4
 """Characters of a name that is looked for in words; a shorter one stands in too many others."""
 
+SHORTER = "…"
+"""In place of a name that is shorter than the word: a text that is full must not become too long to be read again."""
 FILE_ENDINGS = "pdf|docx|xlsx|pptx|msg|eml|png|jpe?g"
 """Of evidence: no top-level domain is called so."""
 
@@ -32,7 +34,7 @@ class Person:
     def without(self, text: str) -> str:
         """Return words without their address and names."""
         for pattern in self._patterns():
-            text = pattern.sub(ERASED, text)
+            text = pattern.sub(lambda found: ERASED if len(found[0]) >= len(ERASED) else SHORTER, text)
         return text
 
     def out_of(self, value: JsonValue) -> JsonValue:

@@ -104,7 +104,7 @@ def forget_person(case: Case, person: Person, at: datetime, *, answer_by: TimeTo
     if is_contact(claim, person) and is_over(claim, at):
         changes["evidence"] = ()
     theirs = [recipient for recipient in claim.recipients if person.is_at(recipient.email)]
-    if claim.status is Status.AWAITING_CUSTOMER:
+    if claim.status is Status.AWAITING_CUSTOMER and claim.promise is not None and not claim.promise.over:
         for recipient in theirs:
             case = recipient_failed(case, PROGRAMME, at, recipient.number, answer_by=answer_by)
     changes["recipients"] = tuple(

@@ -221,10 +221,11 @@ async def _write_index_rows(ports: Ports, before: Case, after: Case, now: dateti
     if after.claim.id in told:
         rows.append(announcement_row(after.claim.id, now))
     cover = await _cover(ports, rows, now, intent.cover)
-    for name in sorted(told - {after.claim.id}):
-        former, rival = before.rivals[name], after.rivals[name]
-        owing = (*due_rows(former, rival, now), *forget_rows(ports, former, rival, now))
-        await ports.duework.add([*owing, announcement_row(name, now)])
+    for name, rival in sorted(after.rivals.items()):
+        former = before.rivals[name]
+        if rival != former:
+            owing = [*due_rows(former, rival, now), *forget_rows(ports, former, rival, now)]
+            await ports.duework.add([*owing, announcement_row(name, now)] if name in told else owing)
     for former, claim in _changed_claims(before, after):
         await list_for_review(ports, former, claim)
     return cover

@@ -57,7 +57,12 @@ async def forget_people(ports: Ports, case: Case, now: datetime, intent: Intent)
         if kept.author is not None:  # answers are kept for two days only
             await ports.claims.rewrite(claim.id, kept, None)
     await _forget_files(ports, claim, now)
-    return await act(ports, case, now, lambda current: erasing.forget_people(current, now), intent)
+
+    def forget_unless_more_was_said(current: Case) -> Case:
+        same = current.claim.history_length == claim.history_length  # else its words are still to be erased
+        return erasing.forget_people(current, now) if same else current
+
+    return await act(ports, case, now, forget_unless_more_was_said, intent)
 
 
 async def _forget_files(ports: Ports, claim: Claim, now: datetime) -> None:
@@ -188,7 +193,7 @@ async def _is_done(erase: Callable[[], Awaitable[None]], erasure_id: str) -> boo
             await erase()
         except Conflict:
             continue
-        except (Fault, Refused) as fault:  # one bad claim must not stop the others
+        except (Fault, Refused, ValueError) as fault:  # one bad claim, or one that no release can read, stops nobody
             log.warning("erasure %s: a step is to be taken again: %s", erasure_id, type(fault).__name__)
             return False
         return True
@@ -278,18 +283,22 @@ async def _claims(ports: Ports, person: Person, erasure: Erasure, now: datetime)
     async for tenant_id, named_in in ports.claims.naming(person.address, after=erasure.after):
         found: list[str] = []
         look_at: list[str] = []
+        unread = False
         for claim_id in sorted(named_in):
-            case = await ports.claims.load(claim_id)
-            if await _is_named(ports, claim_id, case, person):
+            try:
+                case = await ports.claims.load(claim_id)
+                is_named = await _is_named(ports, claim_id, case, person)
+            except ValueError as fault:  # a row that no release can read must not stop the search
+                log.error("claim %s: cannot be searched: %s", claim_id, type(fault).__name__)
+                unread = True
+                continue
+            if is_named:
                 found.append(claim_id)
                 alive = case is not None and not erasing.is_over(case.claim, now)
                 if case is not None and alive and case.claim.evidence and erasing.is_contact(case.claim, person):
                     look_at.append(claim_id)
-        if found:
-            erase = _erase_in_claims(ports, found, person, now)
-            yield _Step(tenant_id, Found(claims=len(found)), erase, tuple(look_at))
-        else:
-            yield _Step(tenant_id)
+        erase = _erase_in_claims(ports, found, person, now) if found else None
+        yield _Step(tenant_id, Found(claims=len(found)), erase, tuple(look_at), must_wait=unread)
 
 
 async def _is_named(ports: Ports, claim_id: str, case: Case | None, person: Person) -> bool:

@@ -18,6 +18,7 @@ from cpor_core.transitions.life import settle
 
 PAGE_CLAIMS = 500
 """Claims after which what was counted is kept."""
+ATTEMPTS = 4
 TIME_LIMIT = timedelta(minutes=4)
 """A run stops itself before `functionTimeout` stops the whole worker; the next one goes on."""
 
@@ -33,7 +34,7 @@ async def recount(ports: Ports, now: datetime) -> None:
         return
     if at.value.began is None:
         begun = at.value.model_copy(update={"began": now, "pages": 0, "after": "", "is_asked_for": False})
-        at = await ports.insight.write(begun, at.mark)
+        at = await ports.insight.begin(begun, at.mark)
     stop_at = ports.real_now() + TIME_LIMIT
     counted = Counted()
     async for tenant in ports.claims.tenants(after=at.value.after):
@@ -44,7 +45,11 @@ async def recount(ports: Ports, now: datetime) -> None:
             if ports.real_now() >= stop_at:
                 return
     for number in range(1, at.value.pages + 1):
-        counted.add(await ports.insight.page(at.value, number))
+        page = await ports.insight.page(at.value, number)
+        if page is None:  # lost, or of another release: the next run begins anew
+            await ports.insight.write(at.value.model_copy(update={"began": None, "is_asked_for": True}), at.mark)
+            return
+        counted.add(page)
     ended = Counting(as_of=at.value.began, shown=ports.new_id(), is_asked_for=at.value.is_asked_for)
     await ports.insight.end(ended, _insights(counted, at.value.began), at.mark)
 
@@ -94,13 +99,14 @@ async def read(ports: Ports) -> Sequence[Insight]:
 
 async def read_one(ports: Ports, grouping: Grouping) -> Insight:
     """Return what the last count says of a grouping: two requests."""
-    while True:
+    for _ in range(ATTEMPTS):
         at = await ports.insight.standing()
-        if at.value.as_of is None:
-            return Insight(as_of=None, group_by=grouping, total=None, value=())
-        shown = await ports.insight.shown(at.value, grouping)
-        if shown is not None:  # else a count has ended between the two requests
+        shown = await ports.insight.shown(at.value, grouping) if at.value.as_of is not None else None
+        if shown is not None:
             return shown
+        if at.value.as_of is None:
+            break  # else a count has ended between the two requests, unless rows were lost
+    return Insight(as_of=None, group_by=grouping, total=None, value=())
 
 
 async def count_now(ports: Ports, now: datetime) -> Sequence[Insight]:

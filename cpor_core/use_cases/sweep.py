@@ -48,6 +48,9 @@ class Swept:
     owed_since: datetime | None = None
     """Since when the oldest debt is owed that this run met and could not pay; webhooks are a receiver's affair."""
 
+    has_erased: bool = False
+    """One erasure has had its time in this run."""
+
     def still_owed(self, since: datetime) -> None:
         """Note a debt that stays."""
         self.owed_since = since if self.owed_since is None else min(self.owed_since, since)
@@ -78,20 +81,20 @@ async def _sweep_shard(
     while True:
         rows = await ports.duework.due(shard, now, after=last, limit=PAGE)
         for row in rows:
+            if row is not rows[0] and ports.real_now() >= stop_at:
+                swept.still_owed(row.due)  # it and those behind it wait for the next run
+                return
             async with gate:
                 await _pay_row(ports, row, now, swept)
         if len(rows) < PAGE:
             return
         last = rows[-1]
-        if ports.real_now() >= stop_at:
-            swept.still_owed(last.due)  # those behind it wait for the next run
-            return
 
 
 async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> None:
     try:
         with ports.watching.paying(row):
-            paid = await _paid(ports, row, now)
+            paid = await _paid(ports, row, now, swept)
     except (Fault, Refused, Conflict) as fault:
         log.warning("claim %s: %s could not be paid: %s", row.subject, row.debt, type(fault).__name__)
         swept.failed += 1
@@ -103,8 +106,8 @@ async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> No
     try:
         if paid.delayed:
             swept.delayed += 1
-            since = row.since or row.due
-            if row.debt != DELIVER:
+            since = (row.since or row.due) if _is_debt(row) else None
+            if since is not None:
                 swept.still_owed(since)
             if paid.not_before is not None:  # its turn, or when the mail system wants to be asked again
                 await ports.duework.move(row, (), due=paid.not_before, attempt=row.attempt, since=since)
@@ -113,7 +116,7 @@ async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> No
                 await ports.duework.move(row, (), due=now + wait, attempt=row.attempt + 1, since=since)
         else:
             swept.paid += 1
-            if (late := now - (row.since or row.due)) > LATE:
+            if _is_debt(row) and (late := now - (row.since or row.due)) > LATE:
                 ports.watching.settled_late(row, late)
             settled = row.written_at is not None and ports.real_now() - row.written_at > SETTLED_AFTER
             if settled and not paid.row_stays:
@@ -126,7 +129,12 @@ async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> No
         log.warning("claim %s: the due row stays where it is: %s", row.subject, type(fault).__name__)
 
 
-async def _paid(ports: Ports, row: DueRow, now: datetime) -> Paid:
+def _is_debt(row: DueRow) -> bool:
+    """Whether somebody waits for it: a partner's dead server, long work and what is only to be deleted are put off."""
+    return row.forget is None and row.debt not in (DELIVER, erasing.ERASE_PERSON)
+
+
+async def _paid(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Paid:
     """Pay what a row stands for."""
     if row.forget is not None:
         return await forget(ports, row, row.forget, now)
@@ -141,6 +149,9 @@ async def _paid(ports: Ports, row: DueRow, now: datetime) -> Paid:
     elif row.debt == batches.FINISH:
         return await batches.finish(ports, row.subject, now)
     elif row.debt == erasing.ERASE_PERSON:
+        if swept.has_erased:  # it takes half a minute: one in each run
+            return Paid(delayed=True, not_before=now + SOON)
+        swept.has_erased = True
         return await erasing.go_on(ports, row.subject, now)
     elif row.debt == END_GONE_ITEMS:
         await end_gone_items(ports, row.subject, now)

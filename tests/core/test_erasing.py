@@ -774,3 +774,70 @@ async def test_a_search_of_bodies_goes_on_behind_the_last(world: World) -> None:
 
     assert runs > 6
     assert world.batch_bodies.blobs == {}
+
+
+async def test_a_text_that_is_full_can_still_be_read_afterwards(world: World) -> None:
+    """A short name, as often as it fits: what is stored must fit its field."""
+    full = ("Anna " * 40)[:199] + "."
+    case = await world.draft()
+    people = contacts(ANNES)
+    anna = people.model_copy(update={"customer": people.customer.model_copy(update={"name": "Anna"})})
+    now = await world.now()
+    await act(world.ports, case, now, lambda current: current.changed(name=full, comment=full * 20, contacts=anna))
+
+    await erased(world)
+
+    claim = (await world.stored(case)).claim
+    assert "Anna" not in f"{claim.name} {claim.comment}"
+
+
+async def test_a_claim_that_cannot_be_read_does_not_stop_the_search(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are erased; the erasure is not done until it can be."""
+    bad, good = await world.draft(), await world.draft(FABRIKAM)
+    place = ("claims", TENANT, f"claim|{bad.claim.id}")
+    row = world.rows._rows[place]
+    world.rows._rows[place] = replace(row, values={**row.values, "document": f'{{"unknown": "{ANNES}"}}'})
+    begun = await erasing.begin(world.ports, ANNES, await world.now())
+
+    assert (await erasing.go_on(world.ports, begun.id, await world.now())).delayed
+    assert (await world.stored(good)).claim.customer_contact is None
+    assert "cannot be searched: ValidationError" in caplog.text
+    world.rows._rows[place] = row
+    await until_done(world, begun.id)
+
+    assert (await world.stored(bad)).claim.customer_contact is None
+
+
+async def test_words_that_come_while_people_are_forgotten_are_forgotten_too(world: World) -> None:
+    """They are found by the next try."""
+    case = await world.withdraw(await world.submitted())
+    until = (await world.stored(case)).claim.people_until
+    assert until is not None
+    world.clock.set(until)
+
+    async def comment() -> None:
+        remark = Remark("partner", PERSON.id, "One word more.", until)
+        await commenting.comment(world.ports, await world.stored(case), PERSON, until, Intent(remark=remark))
+
+    async with world.rows.once_before("claims", comment):
+        await world.sweep()
+    for _ in range(3):
+        world.clock.advance(timedelta(minutes=12))
+        await world.sweep()
+
+    assert (await world.stored(case)).claim.people_forgotten
+    assert holds(world, "One word more.") == []
+
+
+async def test_one_erasure_has_its_time_in_each_run(world: World) -> None:
+    """Many of them must not keep the timer from what is owed to claims."""
+    begun = [await erasing.begin(world.ports, f"{n}@contoso.fr", await world.now()) for n in range(3)]
+
+    for done in (1, 2, 3):
+        swept = await world.sweep()
+        assert swept.owed_since is None
+        kept = [await world.ports.erasures.find(one.id) for one in begun]
+        assert sum(one is not None and one.value.status is ErasureStatus.SUCCEEDED for one in kept) == done
+        world.clock.advance(timedelta(minutes=3))

@@ -1,6 +1,7 @@
 """What the programme is told of all claims: the same as somebody finds who counts what callers see, one by one."""
 
 import math
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.rows import Op
+from cpor_app.adapters.rows import Delete, Op, Put
 from cpor_core.errors import Conflict
 from cpor_core.model.claim import ClaimedCustomer, NewClaim, Reason, Status
 from cpor_core.model.history import Act, Entry
@@ -343,7 +344,8 @@ async def test_a_process_that_dies_at_any_write_is_followed_by_one_that_ends_the
         await recount(tried.ports, later)
         await recount(tried.ports, later + HOUR)
         assert [one.model_copy(update={"as_of": later}) for one in await read(tried.ports)] == list(expected)
-        assert len([row async for row in tried.rows.scan("insight")]) == len(Grouping) + 1
+        await recount(tried.ports, later + 2 * HOUR)
+        assert len([row async for row in tried.rows.scan("insight")]) == 2 * len(Grouping) + 1 + 2  # pages
     assert number > len(Grouping)
 
 
@@ -382,12 +384,33 @@ async def test_of_two_runs_at_once_one_ends_the_count(world: World, monkeypatch:
     assert [row.claims for row in (await read_one(world.ports, Grouping.STATUS)).value] == [3]
 
 
-async def test_pages_that_another_run_has_ended_are_not_missed_silently(world: World) -> None:
-    """A count is never made up of half its pages."""
-    at = (await world.ports.insight.standing()).value.model_copy(update={"began": MONDAY, "pages": 1})
+@pytest.mark.parametrize("values", [None, {"part": b"no zlib"}, {"part": zlib.compress(b"[]")}])
+async def test_a_count_that_has_lost_a_page_is_begun_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch, values: dict[str, bytes] | None
+) -> None:
+    """Or cannot read it: never is a count made up of the others."""
+    monkeypatch.setattr(insight, "PAGE_CLAIMS", 2)
+    monkeypatch.setattr(insight, "TIME_LIMIT", timedelta(0))
+    await spread(world, 3)
+    await recount(world.ports, MONDAY)
+    (key,) = [row.key async for row in world.rows.scan("insight") if row.key.startswith("page|")]
+    await world.rows.write("insight", "all", Delete(key) if values is None else Put(key, values))
+    monkeypatch.setattr(insight, "TIME_LIMIT", HOUR)
 
-    with pytest.raises(Conflict):
-        await world.ports.insight.page(at, 1)
+    await recount(world.ports, MONDAY)
+    assert (await read_one(world.ports, Grouping.STATUS)).as_of is None
+    await recount(world.ports, MONDAY + HOUR)
+
+    assert [row.claims for row in (await read_one(world.ports, Grouping.STATUS)).value] == [3]
+
+
+async def test_figures_that_are_lost_are_none_until_the_next_count(world: World) -> None:
+    """A part of the table was brought back, and not the rest."""
+    await recount(world.ports, MONDAY)
+    keys = [row.key async for row in world.rows.scan("insight") if row.key.startswith("shown|")]
+    await world.rows.write("insight", "all", *map(Delete, keys))
+
+    assert (await read_one(world.ports, Grouping.STATUS)).as_of is None
 
 
 async def test_a_reader_whom_the_next_count_overtakes_reads_that_one(
@@ -399,6 +422,7 @@ async def test_a_reader_whom_the_next_count_overtakes_reads_that_one(
     store = world.ports.insight
     looked: Mapping[str, Any] = {"at": await store.standing()}
     await recount(world.ports, MONDAY + HOUR)
+    await recount(world.ports, MONDAY + 2 * HOUR)
     answers = [looked["at"], await store.standing()]
 
     async def standing() -> Any:

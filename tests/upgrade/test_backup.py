@@ -115,12 +115,12 @@ async def test_every_row_comes_back_as_it_was_and_the_service_goes_on(
         await service.register()
         await everything(service)
         rows = service.services.rows
-        await rows.write("mails", "awkward", Put("a.b|c~d-e_f", AWKWARD))
+        await rows.write("receipts", "awkward", Put("a.b|c~d-e_f", AWKWARD))
         for first in (0, 28):
             puts = (Put(f"{number:03d}", {"bytes": os.urandom(60_000)}) for number in range(first, first + 28))
-            await rows.write("mails", "large", *puts)
+            await rows.write("receipts", "large", *puts)
         for first in (0, 100):
-            await rows.write("mails", "many", *(Put(f"{number:03d}", {}) for number in range(first, first + 100)))
+            await rows.write("receipts", "many", *(Put(f"{number:03d}", {}) for number in range(first, first + 100)))
         before, now = await contents(rows), await service.clock.now()
         await keep(service, tmp_path)
 

@@ -11,7 +11,6 @@ from pydantic import TypeAdapter
 
 from cpor_app.adapters.rows import Delete, Insert, Put, Replace, Rows
 from cpor_app.adapters.tables import packed, unpacked
-from cpor_core.errors import Conflict
 from cpor_core.model.insight import Counting, Grouping, Insight
 from cpor_core.ports import Standing
 from cpor_core.rules.insight import Counted
@@ -52,29 +51,42 @@ class InsightTable:
         written = await self._rows.write(TABLE, ALL, head, *beside)
         return Standing(value, written[STANDING])
 
-    async def page(self, value: Counting, number: int) -> Counted:
-        """Return a page of the count under way. Raises `Conflict` when another run has ended it."""
-        found = await self._read(_page(value, number))
-        if found is None:
-            raise Conflict(f"{TABLE}: the count has ended")
-        return _COUNTED.validate_json(found)
+    async def begin(self, value: Counting, mark: str | None) -> Standing:
+        """
+        Write where it stands, then forget what nobody needs: all but what is shown. Raises `Conflict`.
+
+        In this order: whoever was about to show another count can't any more.
+        """
+        standing = await self._write(value, mark)
+        keeping = f"{SHOWN}|{value.shown}|"
+        keys = [row.key async for row in self._rows.query(TABLE, ALL, start=PAGE, before=STANDING)]
+        old = [key for key in keys if not key.startswith(keeping)]
+        for first in range(0, len(old), DELETED_AT_ONCE):
+            await self._rows.write(TABLE, ALL, *map(Delete, old[first : first + DELETED_AT_ONCE]))
+        return standing
+
+    async def page(self, value: Counting, number: int) -> Counted | None:
+        """Return a page of the count under way; None where it is lost, or cannot be read."""
+        try:
+            found = await self._read(_page(value, number))
+            return _COUNTED.validate_json(found) if found is not None else None
+        except (ValueError, zlib.error):
+            return None
 
     async def end(self, value: Counting, insights: Sequence[Insight], mark: str | None) -> None:
-        """Show these from now on, all at once, and forget pages and what was shown before. Raises `Conflict`."""
+        """Show these from now on, all at once. Raises `Conflict`."""
         for insight in insights:
             for part in _parts(_shown(value, insight.group_by), insight.model_dump_json(by_alias=True).encode()):
                 await self._rows.write(TABLE, ALL, part)
         await self._write(value, mark)
-        keeping = f"{SHOWN}|{value.shown}|"
-        gone = [row.key async for row in self._rows.query(TABLE, ALL, start=PAGE, before=STANDING)]
-        old = [key for key in gone if not key.startswith(keeping)]
-        for first in range(0, len(old), DELETED_AT_ONCE):
-            await self._rows.write(TABLE, ALL, *map(Delete, old[first : first + DELETED_AT_ONCE]))
 
     async def shown(self, value: Counting, grouping: Grouping) -> Insight | None:
         """Return what is shown of a grouping; None when something else is shown by now."""
-        found = await self._read(_shown(value, grouping))
-        return Insight.model_validate_json(found) if found is not None else None
+        try:
+            found = await self._read(_shown(value, grouping))
+            return Insight.model_validate_json(found) if found is not None else None
+        except (ValueError, zlib.error):  # half of it was forgotten meanwhile
+            return None
 
     async def _read(self, prefix: str) -> bytes | None:
         rows = [row async for row in self._rows.query(TABLE, ALL, start=prefix, before=f"{prefix}~")]
