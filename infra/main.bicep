@@ -19,6 +19,9 @@ param location string
 @description('How the data account is replicated.')
 param dataRedundancy redundancy = 'Standard_GRS'
 
+@description('Whether Microsoft Defender for Storage scans evidence for malware as it comes in, at a price by the gigabyte.')
+param scanEvidence bool = false
+
 @description('Days for which logs are kept.')
 @minValue(30)
 @maxValue(730)
@@ -208,6 +211,7 @@ module dataStorage 'modules/data-storage.bicep' = {
     location: location
     tags: tags
     redundancy: dataRedundancy
+    scanEvidence: scanEvidence
   }
 }
 

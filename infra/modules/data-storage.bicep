@@ -20,6 +20,9 @@ param redundancy string = 'Standard_GRS'
 @maxValue(14)
 param softDeleteDays int = 14
 
+@description('Whether Microsoft Defender for Storage scans evidence for malware as it comes in.')
+param scanEvidence bool = false
+
 var tableNames = [
   'claims'
   'duework'
@@ -72,6 +75,30 @@ resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
     networkAcls: {
       bypass: 'AzureServices'
       defaultAction: 'Allow'
+    }
+  }
+}
+
+resource defender 'Microsoft.Security/defenderForStorageSettings@2025-06-01' = if (scanEvidence) {
+  scope: account
+  name: 'current'
+  properties: {
+    isEnabled: true
+    overrideSubscriptionLevelSettings: true
+    malwareScanning: {
+      onUpload: {
+        isEnabled: true
+        // Bounds the bill. Files beyond it are not scanned; Defender raises an alert before and when it is reached.
+        capGBPerMonth: 1000
+        filters: {
+          excludeBlobsWithPrefix: [
+            'batches/' // JSON lines, which nobody is ever given
+          ]
+        }
+      }
+    }
+    sensitiveDataDiscovery: {
+      isEnabled: false
     }
   }
 }

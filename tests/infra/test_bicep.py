@@ -122,3 +122,16 @@ def test_every_abbreviation_is_used() -> None:
     text = MAIN.read_text("utf-8")
 
     assert [name for name in abbreviations if f"abbreviations.{name}}}" not in text] == []
+
+
+def test_what_costs_extra_is_off_unless_it_is_asked_for() -> None:
+    """Front Door, and the scan of evidence, which is a setting of the account and made under a condition."""
+    parameters = declared(MAIN, "parameters")
+    defender = declared(INFRA / "modules" / "data-storage.bicep", "resources")["defender"]
+
+    assert {name: parameters[name]["default"] for name in ("useFrontDoor", "scanEvidence")} == {
+        "useFrontDoor": False,
+        "scanEvidence": False,
+    }
+    assert defender["config"]["condition"] == "scanEvidence"
+    assert (defender["config"]["config"]["scope"], defender["config"]["config"]["name"]) == ("account", "current")
