@@ -10,6 +10,8 @@ from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.licensing import Licensing
 
 _LISTS = ("workloads", "products")
+_RULES = (*_LISTS, "item_kind", "channels", "review", "extra_fields", "incentive_may_be_waived", "evidence_needed")
+"""What decides on a claim: a claim that comes under an older programme is judged by its successor's."""
 
 
 @cache
@@ -36,37 +38,42 @@ def read_licensing(text: str, catalogue: Catalogue) -> Licensing:
 
 
 def read_catalogue(text: str) -> Catalogue:
-    """
-    Return the catalogue written in *text*.
+    """Return the catalogue written in *text*. Raises ValueError when it is no TOML, and as `made_of`."""
+    return made_of(tomllib.loads(text))
 
-    Ids in lists get their names, and a retired engagement the list of its successor. Raises ValueError when the text is
-    no TOML, a list names something that has no name, a name is in no list, or the engagements do not fit together.
+
+def made_of(written: Mapping[str, Any]) -> Catalogue:
     """
-    written = tomllib.loads(text)
-    engagements = [dict(engagement) for engagement in written.pop("engagements", ())]
+    Return the catalogue that the file's tables make.
+
+    Ids in lists get their names, and an older programme gets the rules of its successor. Raises ValueError when a list
+    names something that has no name, a name is in no list, an older programme has a rule of its own, which nobody would
+    follow, or the engagements do not fit together.
+    """
+    unknown = set(written) - {"engagements", *_LISTS}
+    if unknown:
+        raise ValueError(f"unknown tables: {', '.join(sorted(unknown))}")
+    engagements = [dict(engagement) for engagement in written.get("engagements", ())]
     for kind in _LISTS:
-        names = written.pop(kind, {})
+        names = written.get(kind, {})
         _verify_every_name_is_used(kind, names, engagements)
         for engagement in engagements:
             if kind in engagement:
                 engagement[kind] = [_named(kind, item, names) for item in engagement[kind]]
-    if written:
-        raise ValueError(f"unknown tables: {', '.join(written)}")
     for engagement in engagements:
-        if "successor" in engagement and not _lists_of(engagement):
-            engagement.update(_lists_of(_successor_of(engagement, engagements)))
+        if "successor" in engagement:
+            engagement.update(_rules_of_successor(engagement, engagements))
     return Catalogue.model_validate({"engagements": engagements})
 
 
-def _lists_of(engagement: Mapping[str, Any]) -> dict[str, Any]:
-    return {kind: engagement[kind] for kind in _LISTS if kind in engagement}
-
-
-def _successor_of(retired: Mapping[str, Any], engagements: list[dict[str, Any]]) -> Mapping[str, Any]:
+def _rules_of_successor(older: Mapping[str, Any], engagements: list[dict[str, Any]]) -> dict[str, Any]:
+    own = [rule for rule in _RULES if rule in older]
+    if own:
+        raise ValueError(f"{older.get('id')}: claims under it go by its successor; leave out {', '.join(own)}")
     for engagement in engagements:
-        if engagement.get("id") == retired["successor"]:
-            return engagement
-    raise ValueError(f"{retired.get('id')}: the successor {retired['successor']} is not in the file")
+        if engagement.get("id") == older["successor"]:
+            return {rule: engagement[rule] for rule in _RULES if rule in engagement}
+    raise ValueError(f"{older.get('id')}: the successor {older['successor']} is not in the file")
 
 
 def _named(kind: str, item: str, names: Mapping[str, str]) -> dict[str, str]:

@@ -103,6 +103,8 @@ class Engagement(ListedEngagement):
             )
         if PurchaseChannel.ANY in self.channels and len(self.channels) > 1:
             raise ValueError(f"{self.id}: `any` channel stands alone")
+        if self.item_kind is ItemKind.WORKLOAD and PurchaseChannel.ANY not in self.channels:
+            raise ValueError(f"{self.id}: nobody knows how a workload was bought, so its channel is `any`")
         if self.incentive_may_be_waived and not self.incentivised:
             raise ValueError(f"{self.id}: there is no incentive to waive")
         _verify_unique(f"{self.id}: item", (listed.id for listed in self.items))

@@ -34,7 +34,7 @@ def failed_checks(
         *_partner(claim, partner),
         *_customer(claim, engagement, customer),
         *_fields(claim, engagement),
-        *_evidence(claim, now.date()),
+        *_evidence(claim, engagement, now.date()),
         *_acknowledgements(acknowledgements),
         *_duplicates(claim, slots, now),
         *_refused(refusals, now),
@@ -94,13 +94,18 @@ _WHAT_TO_DO = {
     "notASubscription": "Ask the customer for the subscription's id on this tenant.",
     "wrongProduct": "Give the product that the subscription is for, one that the engagement lists.",
     "csp": "Subscriptions bought through CSP cannot be claimed under this engagement.",
+    "wrongChannel": "Claim a subscription that was bought through a channel of the engagement.",
     "notProvisioned": "Ask the customer to finish provisioning; it can take up to seven days to show.",
     "inactive": "Claim a subscription that is active or in its grace period.",
 }
 
 
 def why_not_claimable(item: Item, engagement: Engagement, customer: Customer) -> str | None:
-    """Return why an item of the engagement's kind can't be claimed, as rulings 7 name it; None when it can."""
+    """
+    Return why an item of the engagement's kind can't be claimed; None when it can.
+
+    The words are those of rulings 7, and `wrongChannel` for a purchase channel other than CSP.
+    """
     if item.workload is not None:
         return None if item.workload in customer.workloads else "notOnTenant"
     subscription = next((s for s in customer.subscriptions if s.subscription_id == item.subscription_id), None)
@@ -113,8 +118,8 @@ def _subscription_not_claimable(item: Item, engagement: Engagement, subscription
     listed = {product.id for product in engagement.products or ()}
     if item.product != subscription.product or item.product not in listed:
         return "wrongProduct"
-    if subscription.channel is Channel.CSP:
-        return "csp"
+    if not engagement.takes(subscription.channel):
+        return "csp" if subscription.channel is Channel.CSP else "wrongChannel"
     if subscription.state is SubscriptionState.NOT_PROVISIONED:
         return "notProvisioned"
     return None if subscription.state in CLAIMABLE_STATES else "inactive"
@@ -146,7 +151,9 @@ def _fields(claim: Claim, engagement: Engagement) -> Iterator[Detail]:
             )
 
 
-def _evidence(claim: Claim, today: date) -> Iterator[Detail]:
+def _evidence(claim: Claim, engagement: Engagement, today: date) -> Iterator[Detail]:
+    if not engagement.evidence_needed:
+        return
     if not claim.evidence:
         yield Detail(
             "EvidenceMissing",

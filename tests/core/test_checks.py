@@ -7,10 +7,11 @@ import pytest
 
 from cpor_app.adapters.catalogue import load_catalogue
 from cpor_core.errors import Detail
+from cpor_core.model.catalogue import PurchaseChannel
 from cpor_core.model.claim import Acknowledgements, Item, Revenue, Status
 from cpor_core.model.registry import Channel, SubscriptionState
 from cpor_core.model.slot import Slot
-from cpor_core.rules.checks import failed_checks
+from cpor_core.rules.checks import failed_checks, why_not_claimable
 from cpor_core.transitions.case import Case
 from tests.core.making import (
     ACKNOWLEDGED,
@@ -199,6 +200,20 @@ def test_a_subscription_that_cannot_be_claimed_says_why(item: Item, known: dict[
     assert codes(details) == [("ItemNotClaimable", "items[0]")]
     assert details[0].message.endswith(f": {reason}.")
     assert details[0].resolution
+
+
+@pytest.mark.parametrize(
+    ("channels", "bought", "reason"),
+    [("EA", Channel.EA, None), ("EA", Channel.WEB_DIRECT, "wrongChannel"), ("CSP", Channel.CSP, None)],
+)
+def test_the_catalogue_says_which_channels_an_engagement_takes(
+    channels: str, bought: Channel, reason: str | None
+) -> None:
+    """And nothing else does: CSP is taken where it is listed."""
+    engagement = load_catalogue().engagement(RECOGNITION).model_copy(update={"channels": (PurchaseChannel(channels),)})
+    registered = customer(subscriptions=(subscription(channel=bought),))
+
+    assert why_not_claimable(SALES, engagement, registered) == reason
 
 
 @pytest.mark.parametrize("state", [SubscriptionState.ACTIVE, SubscriptionState.GRACE])

@@ -286,10 +286,15 @@ class World:
         now = await self.now()
         case = await drafts.create(self.ports, organisation, PERSON, sent, now, None)
         if evidence:
-            signed = date(now.year, now.month, now.day) - timedelta(days=30)
-            upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.4", signed)
-            await drafts.add_evidence(self.ports, await self.stored(case), PERSON, now, upload, NO_INTENT)
+            await self.add_evidence(case)
         return await self.stored(case)
+
+    async def add_evidence(self, case: Case) -> None:
+        """Add the customer's acknowledgement to a draft."""
+        now = await self.now()
+        signed = date(now.year, now.month, now.day) - timedelta(days=30)
+        upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.4", signed)
+        await drafts.add_evidence(self.ports, await self.stored(case), PERSON, now, upload, NO_INTENT)
 
     async def submitted(self, organisation: str = ADATUM, **more: Any) -> Case:
         """Make and submit a claim."""

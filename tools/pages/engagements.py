@@ -8,8 +8,8 @@ from tools.pages.markdown import code, table
 _OLDER = """\
 ## Older programmes
 
-A claim sent under one of these is filed under its successor, takes the successor's slots, and keeps the older name in
-`filedAs`.
+A claim sent under one of these is filed under its successor, goes by the successor's rules, takes its slots, and keeps
+the older name in `filedAs`. *Incentive* is what the older programme paid.
 """
 
 _CHANNELS = {
@@ -50,13 +50,16 @@ def _section(engagement: Engagement) -> str:
 
 
 def _incentive(engagement: Engagement) -> str:
-    if not engagement.incentivised:
-        return "none"
-    return "yes; a claim may waive it" if engagement.incentive_may_be_waived else "yes"
+    waivable = engagement.incentivised and engagement.incentive_may_be_waived
+    return "yes; a claim may waive it" if waivable else _incentivised(engagement)
 
 
 def _older(catalogue: Catalogue) -> Iterator[str]:
     older = [engagement for engagement in catalogue.engagements if engagement.successor is not None]
     if older:
-        rows = ((code(engagement.id), engagement.name, code(engagement.successor)) for engagement in older)
-        yield "\n".join([_OLDER, *table(("id", "name", "successor"), rows)])
+        rows = ((code(one.id), one.name, _incentivised(one), code(one.successor)) for one in older)
+        yield "\n".join([_OLDER, *table(("id", "name", "incentive", "successor"), rows)])
+
+
+def _incentivised(engagement: Engagement) -> str:
+    return "yes" if engagement.incentivised else "none"
