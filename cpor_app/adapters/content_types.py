@@ -26,6 +26,7 @@ ZIP_DIRECTORY_ENTRY = b"PK\x01\x02"
 OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 HEAD_BYTES = 1024  # how far readers of PDF and HTML look for a beginning
+FIRST_OBJECT = re.compile(rb"\s[0-9]+\s+[0-9]+\s+obj\b")  # before it a PDF has its version and comments, nothing else
 MARKUP = re.compile(rb"<(!doctype html|html|head|body|script|iframe|\?php)", re.IGNORECASE)
 
 MAX_PARTS = 10_000
@@ -65,6 +66,13 @@ OFFICE = (
     ),
 )
 DECLARATIONS = "[Content_Types].xml"
+MACROS = re.compile(
+    rb"macroenabled|vbaproject|vbadata|macrosheet|template(?:\.macroenabled)?\.main\+xml", re.IGNORECASE
+)
+"""Types of parts that hold macros, and of files that begin others."""
+MACRO_PARTS = re.compile(r"vbaproject|vbadata|(?:^|/)(?:intl)?macrosheets/", re.IGNORECASE)
+DISGUISED = re.compile(rb"\0|<!|&#|encoding\s*=\s*[\"'](?!utf-8[\"'])", re.IGNORECASE)
+"""What a list of content types is never written with: by it a type would be read otherwise than it stands there."""
 
 # Storages and streams that make an OLE file something else than a mail, whatever else it holds.
 OTHER_OLE = (
@@ -74,8 +82,9 @@ OTHER_OLE = (
     "PowerPoint Document",
     "EncryptedPackage",
     "VisioDocument",
-    "_VBA_PROJECT",
 )
+OLE_MACROS = frozenset({"_vba_project", "_vba_project_cur", "vba", "macros"})
+"""Storages of macros, in small letters, at whatever depth: a mail can hold a document as a part of its own."""
 
 MAIL_HEADERS = ("Date", "To", "Cc", "Subject", "Message-ID", "Received", "Return-Path", "MIME-Version")
 LEAST_MAIL_HEADERS = 2
@@ -85,9 +94,9 @@ def sniff(data: bytes, file_name: str) -> str | None:
     """
     Return the media type of *data* when it is a pdf, docx, xlsx, pptx, msg, eml, png or jpg, else None.
 
-    Documents with macros, encrypted ones and files that are two things at once are none of these. Only a mail as text
-    needs its name, `.eml`, beside its content, because it has no sign of its own. Reads the whole file and may take a
-    second for one that was made to be slow: call it in a thread.
+    Documents with macros, templates, encrypted ones and files that are two things at once are none of these. Only a
+    mail as text needs its name, `.eml`, beside its content, because it has no sign of its own. Reads the whole file and
+    may take a second for one that was made to be slow: call it in a thread.
     """
     if data.startswith(ZIP_MAGIC):
         return None if _begins_pdf(data) else _office_type(data)
@@ -105,8 +114,15 @@ def _is_also_something_else(data: bytes, media_type: str) -> bool:
     return (
         zipfile.is_zipfile(io.BytesIO(data))  # a zip is read from its end
         or MARKUP.search(data, 0, HEAD_BYTES) is not None
+        or (media_type == PDF and _has_markup_for_a_head(data))
         or (media_type != PDF and _begins_pdf(data))
     )
+
+
+def _has_markup_for_a_head(data: bytes) -> bool:
+    """Whether a page of the web stands where a PDF has nothing yet; without any object that is the whole file."""
+    first = FIRST_OBJECT.search(data)
+    return MARKUP.search(data, 0, first.start() if first is not None else len(data)) is not None
 
 
 def _begins_pdf(data: bytes) -> bool:
@@ -123,7 +139,9 @@ def _office_type(data: bytes) -> str | None:
                 declared = declarations.read(MAX_DECLARATION_BYTES)
     except (*UNREADABLE, zlib.error, EOFError):
         return None
-    if b"macroEnabled" in declared or any(name.lower().endswith("vbaproject.bin") for name in names):
+    if len({name.lower() for name in names}) < len(names):  # which of two is read is up to the reader
+        return None
+    if MACROS.search(declared) or DISGUISED.search(declared) or any(MACRO_PARTS.search(name) for name in names):
         return None
     found = [
         office.media_type
@@ -139,8 +157,10 @@ def _is_outlook_message(data: bytes) -> bool:
 
     try:
         with olefile.OleFileIO(io.BytesIO(data)) as ole:
-            return bool(ole.get_type("__properties_version1.0") == olefile.STGTY_STREAM) and not any(
-                ole.exists(name) for name in OTHER_OLE
+            return (
+                bool(ole.get_type("__properties_version1.0") == olefile.STGTY_STREAM)
+                and not any(ole.exists(name) for name in OTHER_OLE)
+                and not any(part.lower() in OLE_MACROS for path in ole.listdir(storages=True) for part in path)
             )
     except UNREADABLE:
         return False

@@ -14,6 +14,8 @@ from cpor_app.triggers.operations import PARTNER, Answer
 from cpor_core.errors import Refused
 from cpor_core.model.base import Day
 from cpor_core.model.claim import MAX_EVIDENCE_BYTES
+from cpor_core.rules import file_names
+from cpor_core.rules.file_names import ENDINGS
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import drafts
 from cpor_core.use_cases.acts import evidence_tag
@@ -21,22 +23,9 @@ from cpor_core.views import ClaimView
 
 blueprint = func.Blueprint()
 ROUTE = "claims/{claimId}/evidence/{fileName}"
-# The last ranges are line ends and turns of direction, by which a name reads otherwise than it is; %2F is the one
-# character that a host leaves encoded in a path.
-FILE_NAME = re.compile(r"(?:(?!%2f)[^\x00-\x1f\x7f-\x9f/\\:*?\"<>|\u2028-\u202e\u2066-\u2069]){1,200}", re.IGNORECASE)
 KINDS = "pdf, docx, xlsx, pptx, msg, eml, png or jpg"
-MEDIA_TYPES = (
-    "application/pdf",
-    "application/vnd.ms-outlook",
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    "image/jpeg",
-    "image/png",
-    "message/rfc822",
-)
+FILE = dict.fromkeys(sorted(ENDINGS), bytes)
 """The same kinds, as they are given back."""
-FILE = dict.fromkeys(MEDIA_TYPES, bytes)
 
 
 class Signing(BaseModel):
@@ -65,24 +54,26 @@ class Signing(BaseModel):
 )
 async def put_evidence(call: Call) -> Answer:
     """
-    The content decides what a file is, not its name or media type: pdf, docx, xlsx, pptx, msg, eml, png or jpg.
+    The content decides what a file is, not its media type: pdf, docx, xlsx, pptx, msg, eml, png or jpg. The ending of
+    its name must fit that. Names that differ in capitals only, or in how accents are written, are one file's.
 
     Once the claim is submitted, evidence is for `Incentives.Admin` to add. If-Match may name the file or the claim.
     """
     case = await call.own_case(partial(admins_only_but_in_drafts, call))
     data = call.bytes()
-    name = _file_name(call)
-    signed_on = call.query(Signing).signedOn
-    if not data:
-        raise Refused("ValidationFailed", "The file is empty.", target="body", resolution=f"Send a {KINDS}.")
-    content_type = await asyncio.to_thread(call.services.sniff, data, name)
-    if content_type is None:
+    sent_name = call.path("fileName")
+    content_type = await asyncio.to_thread(call.services.sniff, data, sent_name)
+    if content_type is None and data:
         raise Refused(
             "UnsupportedMediaType",
             "The content is none of the kinds that are taken.",
             target="body",
-            resolution=f"Send a {KINDS}.",
+            resolution=f"Send a {KINDS}; an Office file without macros and without a password, under its own ending.",
         )
+    signed_on = call.query(Signing).signedOn
+    if content_type is None:
+        raise Refused("ValidationFailed", "The file is empty.", target="body", resolution=f"Send a {KINDS}.")
+    name = file_names.verified(sent_name, content_type)
     upload = drafts.Upload(name, content_type, data, signed_on)
     after, new = await drafts.add_evidence(call.ports, case, call.actor(), await call.now(), upload, call.intent())
     answer = await call.claim(after, 201 if new else 200)
@@ -100,7 +91,7 @@ async def put_evidence(call: Call) -> Answer:
     roles=PARTNER,
     answers={200: FILE},
     etag=True,
-    refusals=("NotFound", "ValidationFailed"),
+    refusals=("NotFound",),
 )
 async def get_evidence(call: Call) -> Answer:
     """The bytes as they were sent."""
@@ -117,38 +108,28 @@ async def get_evidence(call: Call) -> Answer:
     roles=PARTNER,
     answers={204: None},
     if_match="honoured",
-    refusals=("NotFound", "InvalidState", "ValidationFailed"),
+    refusals=("NotFound", "InvalidState"),
 )
 async def delete_evidence(call: Call) -> Answer:
     """After submission nothing is taken out. If-Match may name the file or the claim."""
     case = await call.own_case()
-    await drafts.remove_evidence(call.ports, case, call.actor(), await call.now(), _file_name(call), call.intent())
+    name = call.path("fileName")
+    await drafts.remove_evidence(call.ports, case, call.actor(), await call.now(), name, call.intent())
     return Answer(204)
 
 
 async def attachment(call: Call, case: Case) -> Answer:
-    """Answer a file of a claim so that no browser shows it in our name."""
-    found = drafts.find_evidence(case.claim, _file_name(call))
+    """Answer a file of a claim so that no browser shows it in our name, and under a name that starts no program."""
+    found = drafts.find_evidence(case.claim, call.path("fileName"))
     data = await call.ports.blobs.get(found.blob)
     if data is None:
         raise not_found("file")
-    plain = re.sub(r"[^0-9A-Za-z ._-]", "_", found.file_name)
-    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(found.file_name, safe='')}"
+    name = file_names.safe(found.file_name, found.content_type)
+    plain = re.sub(r"[^0-9A-Za-z ._-]", "_", name)
+    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
     headers = {
         "Content-Disposition": disposition,
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "ETag": evidence_tag(found),
     }
     return Answer(200, data, found.content_type, headers)
-
-
-def _file_name(call: Call) -> str:
-    name = call.path("fileName")
-    if FILE_NAME.fullmatch(name) is None or name.strip(". ") == "":
-        raise Refused(
-            "ValidationFailed",
-            'A file name has 1 to 200 characters, none of / \\ : * ? " < > | and no control characters.',
-            target="fileName",
-            resolution="Rename the file.",
-        )
-    return name

@@ -406,7 +406,7 @@ async def add_review_comment(call: Call) -> Answer:
     roles=PROGRAMME,
     answers={200: FILE},
     etag=True,
-    refusals=("NotFound", "ValidationFailed"),
+    refusals=("NotFound",),
 )
 async def review_evidence(call: Call) -> Answer:
     """The bytes as the partner sent them."""

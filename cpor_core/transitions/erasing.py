@@ -17,6 +17,7 @@ from cpor_core.model.claim import (
     TimeToAnswer,
 )
 from cpor_core.model.history import CLOCK, PROGRAMME, Act
+from cpor_core.rules.file_names import is_same_file
 from cpor_core.rules.persons import Person
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
@@ -148,13 +149,13 @@ def _contact_without(contact: Contact, person: Person) -> Contact:
 
 def _evidence_without(evidence: tuple[Evidence, ...], person: Person) -> tuple[Evidence, ...]:
     """Return files that are not called after the person; each keeps a name of its own."""
-    taken = {one.file_name for one in evidence}
+    taken = [one.file_name for one in evidence]
     kept = []
     for number, one in enumerate(evidence, start=1):
         name = person.without(one.file_name)
-        if name != one.file_name and name in taken:
+        if name != one.file_name and any(is_same_file(name, other) for other in taken):
             name = f"{number}-{name}"
-        taken.add(name)
+        taken.append(name)
         kept.append(one.model_copy(update={"file_name": name}))
     return tuple(kept)
 

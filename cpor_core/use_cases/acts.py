@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import UNDECIDED, Claim, Evidence, Status
 from cpor_core.ports import Answered, Commit, DueRow, KeptRequest, Keyed, Ports, Remark
+from cpor_core.rules import file_names
 from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.owed import SOON, TO_PARTNERS, Owed, owed
 from cpor_core.rules.terms import Terms
@@ -77,8 +78,11 @@ def evidence_tag(evidence: Evidence) -> str:
 
 def verify_match(case: Case, now: datetime, if_match: str | None, file_name: str | None = None) -> None:
     """Raise `PreconditionFailed` if If-Match names other states only, of the claim and of that file; `*` names any."""
-    tags = [evidence_tag(evidence) for evidence in case.claim.evidence if evidence.file_name == file_name]
-    if if_match is not None and not any(matches(if_match, tag) for tag in (entity_tag(case, now), *tags)):
+    if if_match is None:
+        return
+    named = file_names.find(case.claim.evidence, file_name) if file_name is not None else None
+    tags = (entity_tag(case, now), *((evidence_tag(named),) if named is not None else ()))
+    if not any(matches(if_match, tag) for tag in tags):
         raise Refused(
             "PreconditionFailed",
             "The claim has changed since you read it.",

@@ -12,6 +12,7 @@ from cpor_core.model.catalogue import Engagement
 from cpor_core.model.claim import MAX_EVIDENCE_FILES, Claim, ClaimedCustomer, Evidence, Item, NewClaim, Status
 from cpor_core.model.history import Act, Actor
 from cpor_core.ports import Answered, Commit, DueRow, KeptRequest, Keyed, Ports
+from cpor_core.rules import file_names
 from cpor_core.rules.identifiers import derived_claim_id, list_position, new_claim_id
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case, invalid_state
@@ -340,7 +341,7 @@ def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
     closed = case.claim.status is Status.REJECTED and not life.is_disputable(case.claim)
     if case.claim.status not in MAY_ADD_EVIDENCE or closed:
         raise invalid_state(case.claim, "given evidence")
-    exists = any(evidence.file_name == upload.file_name for evidence in case.claim.evidence)
+    exists = file_names.find(case.claim.evidence, upload.file_name) is not None
     if exists and case.claim.status is not Status.DRAFT and not _is_kept(case.claim, upload):
         raise Refused(
             "EvidenceExists",
@@ -380,7 +381,8 @@ async def add_evidence(
     ports: Ports, case: Case, actor: Actor, now: datetime, upload: Upload, intent: Intent
 ) -> tuple[Case, bool]:
     """
-    Keep an evidence file; returns the case and whether the file name is new.
+    Keep an evidence file; returns the case and whether the file name is new. A file that it replaces may be written in
+    other capitals: it then bears the name of this upload.
 
     The blob is written first, and the debt to forget it before that: a blob that no claim points to is deleted later.
     The same file again changes nothing. Raises `InvalidState`, `EvidenceExists`, `TooManyFiles`.
@@ -405,15 +407,16 @@ async def add_evidence(
     def judge(current: Case) -> Case:
         nonlocal new
         _verify_may_add(current, upload, now)
-        kept = tuple(evidence for evidence in current.claim.evidence if evidence.file_name != upload.file_name)
-        new = len(kept) == len(current.claim.evidence)
+        former = file_names.find(current.claim.evidence, upload.file_name)
+        kept = tuple(evidence for evidence in current.claim.evidence if evidence is not former)
+        new = former is None
         return current.record(
             Act.EVIDENCE_ADDED, actor, now, evidence=(*kept, made), only_contacts_changed=False, evidence_by=None
         )
 
-    replaced = [e.blob for e in case.claim.evidence if e.file_name == upload.file_name]
-    if replaced:
-        await ports.duework.add([forget_blob(case.claim.id, former, now) for former in replaced])
+    replaced = file_names.find(case.claim.evidence, upload.file_name)
+    if replaced is not None:
+        await ports.duework.add([forget_blob(case.claim.id, replaced.blob, now)])
     return await act(ports, case, now, judge, intent), new
 
 
@@ -427,20 +430,24 @@ async def remove_evidence(
 
     def judge(current: Case) -> Case:
         _verify_draft(current, "relieved of evidence")
-        kept = tuple(evidence for evidence in current.claim.evidence if evidence.file_name != file_name)
+        removed = find_evidence(current.claim, file_name)
+        kept = tuple(evidence for evidence in current.claim.evidence if evidence is not removed)
         return current.record(Act.EVIDENCE_REMOVED, actor, now, evidence=kept)
 
     return await act(ports, case, now, judge, intent)
 
 
 def find_evidence(claim: Claim, file_name: str) -> Evidence:
-    """Return a file of the claim. Raises `NotFound`."""
-    for evidence in claim.evidence:
-        if evidence.file_name == file_name:
-            return evidence
-    raise Refused(
-        "NotFound", "The claim has no such file.", target="fileName", resolution="The claim lists its evidence."
-    )
+    """Return a file of the claim, however its name is written. Raises `NotFound`."""
+    found = file_names.find(claim.evidence, file_name)
+    if found is None:
+        raise Refused(
+            "NotFound",
+            "The claim has no file of this name.",
+            target="fileName",
+            resolution="Read the claim: `evidence` lists its files.",
+        )
+    return found
 
 
 def forget_blob(claim_id: str, blob: str, now: datetime) -> DueRow:

@@ -241,6 +241,97 @@ def test_a_zip_that_is_no_office_document_is_refused(parts: dict[str, bytes]) ->
     assert sniff(archive(parts), "letter.docx") is None
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        office("word/document.xml", f"{DOCX[: -len('document')]}template.main+xml"),
+        office("word/document.xml", "application/vnd.ms-word.template.macroEnabledTemplate.main+xml"),
+        office("xl/workbook.xml", f"{XLSX[: -len('sheet')]}template.main+xml"),
+        office("ppt/presentation.xml", f"{PPTX[: -len('presentation')]}template.main+xml"),
+        office("ppt/presentation.xml", "application/vnd.ms-powerpoint.slideshow.macroEnabled.main+xml"),
+        office("xl/workbook.xml", "application/vnd.ms-excel.sheet.binary.macroEnabled.main"),
+        {**word(), "word/vbaData.xml": b"<x/>"},
+        {**word(), "word/vbaData.bin": b"macro"},
+        {**excel(), "xl/macrosheets/sheet1.xml": b"<x/>"},
+        {**excel(), "xl/macroSheets/intlsheet1.xml": b"<x/>"},
+        {**word(), "[Content_Types].xml": declarations("word/x.bin", "application/vnd.ms-office.vbaProject")},
+        {**word(), "[Content_Types].xml": declarations("word/x.xml", "application/vnd.ms-word.vbaData+xml")},
+        {**excel(), "[Content_Types].xml": declarations("xl/x.xml", "application/vnd.ms-excel.macrosheet+xml")},
+        {**excel(), "[Content_Types].xml": declarations("xl/x.xml", "application/vnd.ms-excel.MACROSHEET+xml")},
+        {
+            **word(),
+            "[Content_Types].xml": declarations("word/x", "a/macroEnabled")
+            .decode()
+            .replace("UTF-8", "UTF-16")
+            .encode("utf-16"),
+        },
+        {**word(), "[Content_Types].xml": declarations("word/x", "a/macro&#69;nabled")},
+        {
+            **word(),
+            "[Content_Types].xml": b'<!DOCTYPE Types [<!ENTITY e "macroEn">]>' + declarations("word/x", "a/&e;abled"),
+        },
+        {**word(), "[Content_Types].xml": declarations("word/x", "a/x").replace(b"UTF-8", b"IBM037")},
+    ],
+    ids=[
+        "dotx",
+        "dotm",
+        "xltx",
+        "potx",
+        "ppsm",
+        "xlsb",
+        "vba-data",
+        "vba-data-in-binary",
+        "macrosheet",
+        "macrosheet-in-capitals",
+        "vba-under-another-name",
+        "vba-data-under-another-name",
+        "macrosheet-under-another-name",
+        "its-type-in-capitals",
+        "utf-16",
+        "character-reference",
+        "entity",
+        "another-encoding",
+    ],
+)
+def test_an_office_file_that_can_run_something_is_refused(parts: dict[str, bytes]) -> None:
+    """Macros under whatever name and in whatever spelling, and templates, which every new document begins with."""
+    for name in ("letter.docx", "letter.xlsx", "letter.pptx"):
+        assert sniff(archive(parts), name) is None
+
+
+def test_a_part_that_is_there_twice_is_refused() -> None:
+    """Which of the two is read is up to the program that opens it."""
+    macros = declarations("word/document.xml", "application/vnd.ms-word.document.macroEnabled.main+xml")
+    buffer = io.BytesIO(archive(word()))
+    with zipfile.ZipFile(buffer, "a") as made:
+        made.writestr("[CONTENT_TYPES].XML", macros)
+
+    assert sniff(buffer.getvalue(), "letter.docx") is None
+
+
+@pytest.mark.parametrize("name", ["_VBA_PROJECT", "_vba_project_cur", "Macros", "VBA"])
+def test_a_mail_with_macros_is_refused(name: str) -> None:
+    """Its attachments may be storages of it."""
+    assert sniff(msg(), "mail.msg") == MSG
+    assert sniff(msg((name, STORAGE, b"")), "mail.msg") is None
+
+
+@pytest.mark.parametrize(
+    ("data", "is_pdf"),
+    [
+        (b"%PDF-1.4\n" + b" " * 1100 + b"<script>alert(1)</script>", False),
+        (b"%PDF-1.4\n" + b" " * 5000 + b"<HTML>", False),
+        (b"%PDF-1.4\n%" + b"x" * 2000 + b"<body onload=x>\n" + pdf(), False),
+        (pdf().replace(b"/Catalog", b"/Catalog/Names(<html>)").replace(b"1 0 obj", b" " * 1100 + b"1 0 obj"), True),
+        (pdf() + b" " * 2000 + b"<html>", True),
+    ],
+    ids=["script-after-1,100-blanks", "after-5,000", "in-a-comment-before-the-first-object", "in-an-object", "behind"],
+)
+def test_a_page_of_the_web_with_the_head_of_a_pdf_is_none(data: bytes, *, is_pdf: bool) -> None:
+    """Before its first object a PDF holds no markup, however far away that is; within objects it may hold any text."""
+    assert (sniff(data, "letter.pdf") == PDF) is is_pdf
+
+
 def test_a_zip_that_is_broken_or_made_to_be_slow_is_refused() -> None:
     """Reading it neither fails nor takes long."""
     whole = archive(word())

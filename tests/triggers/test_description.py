@@ -9,9 +9,9 @@ from openapi_spec_validator import validate
 
 from cpor_app.adapters import content_types
 from cpor_app.triggers.anyone import DESCRIPTION
-from cpor_app.triggers.evidence import MEDIA_TYPES
 from cpor_app.triggers.operations import OPERATIONS, SECURITY_HEADERS
 from cpor_app.triggers.refusals import DETAIL_CODES, STATUSES
+from cpor_core.rules.file_names import ENDINGS
 from tests.support import description
 from tests.support.service import Service, functions
 from tests.triggers.test_indexing import HTTP
@@ -114,7 +114,7 @@ def test_evidence_is_given_back_under_the_types_that_are_taken() -> None:
     taken = {content_types.PDF, content_types.PNG, content_types.JPEG, content_types.MSG, content_types.EML}
     taken |= {office.media_type for office in content_types.OFFICE}
 
-    assert set(MEDIA_TYPES) == taken
+    assert set(ENDINGS) == taken
 
 
 def test_models_have_names_that_a_caller_can_read() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import unicodedata
 import zipfile
 from datetime import timedelta
 from urllib.parse import quote, unquote
@@ -9,6 +10,10 @@ from urllib.parse import quote, unquote
 import httpx
 import pytest
 
+from cpor_core.model.history import PROGRAMME, Act
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.acts import act
+from tests.core.making import MONDAY
 from tests.support.service import OTHER_PARTNER, PDF, PUBLIC_URL, Service
 from tests.triggers.asking import shares_its_service
 from tests.triggers.refusals import refused
@@ -28,6 +33,29 @@ def office(folder: str, main: str) -> bytes:
         archive.writestr("[Content_Types].xml", f'<Types><Override PartName="/{folder}/{main}.xml"/></Types>')
         archive.writestr(f"{folder}/{main}.xml", "<x/>")
     return made.getvalue()
+
+
+ANOTHER = PDF + b"% another\n"
+
+
+async def keep_as_before(service: Service, claim_id: str, name: str, content: bytes) -> None:
+    """Keep a file under a name that was taken once, beside those that are there."""
+    ports = service.services.ports
+    case = await ports.claims.load(claim_id)
+    assert case is not None
+    kept = case.claim.evidence[0].model_copy(
+        update={
+            "file_name": name,
+            "blob": f"{claim_id}-{ports.new_id()}",
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+    )
+    await ports.blobs.put(kept.blob, content, kept.content_type)
+
+    def judge(current: Case) -> Case:
+        return current.record(Act.EVIDENCE_ADDED, PROGRAMME, MONDAY, evidence=(*current.claim.evidence, kept))
+
+    await act(ports, case, await ports.now(), judge)
 
 
 async def put(service: Service, claim_id: str, name: str, content: bytes = PDF, **headers: str) -> httpx.Response:
@@ -56,13 +84,13 @@ async def put(service: Service, claim_id: str, name: str, content: bytes = PDF, 
             office("ppt", "presentation"),
             "application/vnd.openxmlformats-officedocument.presentationml.presentation",
         ),
-        ("a.exe", PDF, "application/pdf"),
-        ("no extension", PNG, "image/png"),
+        ("a.JPEG", JPEG, "image/jpeg"),
+        ("A.EML", MAIL, "message/rfc822"),
     ],
 )
 @shares_its_service
 async def test_content_decides_what_a_file_is(shared: Service, name: str, content: bytes, media_type: str) -> None:
-    """Neither its name nor the media type that it was sent with; it comes back byte by byte."""
+    """Not the media type that it was sent with; it comes back byte by byte."""
     claim = await shared.draft()
 
     made = await put(shared, claim["id"], name, content, **{"Content-Type": "text/html"})
@@ -101,6 +129,29 @@ async def test_content_that_is_none_of_the_kinds_is_refused(shared: Service, con
     assert (await shared.request("GET", f"/claims/{claim['id']}")).json() == claim
 
 
+@pytest.mark.parametrize(
+    "name", ["signed-offer.pdf.bat", "a.hta", "a.html", "a.docx", "a.png", "no ending", "a.pdf%20"]
+)
+@shares_its_service
+async def test_a_name_that_opens_something_else_is_refused(shared: Service, name: str) -> None:
+    """400 that names the endings which the content may have; nothing is kept."""
+    claim = await shared.draft()
+
+    error = refused(await put(shared, claim["id"], name), 400, "ValidationFailed")
+
+    assert error["target"] == "fileName"
+    assert ".pdf" in error["message"] or name.endswith("%20")
+    assert (await shared.request("GET", f"/claims/{claim['id']}")).json() == claim
+
+
+@shares_its_service
+async def test_content_is_judged_before_the_name(shared: Service) -> None:
+    """415 goes before 400 (rulings 3): a program is told what is taken, under whatever name."""
+    claim = await shared.draft()
+
+    refused(await put(shared, claim["id"], "a%5C.exe", b"MZ\x90\0" + b"\0" * 100), 415, "UnsupportedMediaType")
+
+
 async def test_empty_file_is_refused(service: Service) -> None:
     """400: a length of zero was announced; without any length it is 411."""
     claim = await service.draft()
@@ -124,7 +175,7 @@ async def test_claim_takes_20_files(service: Service) -> None:
         assert (await put(service, claim["id"], f"{n}.pdf")).status_code == 201
 
     refused(await put(service, claim["id"], "one-more.pdf"), 409, "TooManyFiles")
-    assert (await put(service, claim["id"], "3.pdf", PNG)).status_code == 200
+    assert (await put(service, claim["id"], "3.pdf", ANOTHER)).status_code == 200
 
 
 @pytest.mark.parametrize("signed_on", ["2026-11-04", "2027-01-01", "9999-12-31"])
@@ -153,18 +204,66 @@ async def test_signature_is_a_date(shared: Service, signed_on: str) -> None:
 
 
 async def test_file_is_replaced_in_a_draft_under_its_name(service: Service) -> None:
-    """200 without a Location; the new bytes, type and date stand in the place of the old."""
+    """200 without a Location; the new bytes and date stand in the place of the old."""
     claim = await service.draft()
 
-    replaced = await put(service, claim["id"], "sow.pdf?signedOn=2026-10-30", PNG)
+    replaced = await put(service, claim["id"], "sow.pdf?signedOn=2026-10-30", ANOTHER)
     read = await service.request("GET", f"/claims/{claim['id']}/evidence/sow.pdf")
 
     assert replaced.status_code == 200
     assert "Location" not in replaced.headers
-    assert [(one["fileName"], one["contentType"], one["signedOn"]) for one in replaced.json()["evidence"]] == [
-        ("sow.pdf", "image/png", "2026-10-30")
+    assert [(one["fileName"], one["size"], one["signedOn"]) for one in replaced.json()["evidence"]] == [
+        ("sow.pdf", len(ANOTHER), "2026-10-30")
     ]
-    assert read.content == PNG
+    assert read.content == ANOTHER
+
+
+async def test_a_file_is_one_however_its_name_is_written(service: Service) -> None:
+    """Capitals, and accents written apart, name the same file: to replace it, to read it, to take it out."""
+    claim = await service.draft()
+    evidence = f"/claims/{claim['id']}/evidence"
+    await put(service, claim["id"], quote("Prüfung.pdf"))
+    apart = quote(unicodedata.normalize("NFD", "PRÜFUNG.PDF"))
+
+    replaced = await put(service, claim["id"], apart, ANOTHER)
+    read = await service.request("GET", f"{evidence}/{quote('prüfung.pdf')}")
+    stale = await service.request("DELETE", f"{evidence}/{apart}", headers={"If-Match": '"another"'})
+    removed = await service.request(
+        "DELETE", f"{evidence}/{quote('prüfunG.pdf')}", headers={"If-Match": read.headers["ETag"]}
+    )
+
+    assert replaced.status_code == 200
+    assert sorted(one["fileName"] for one in replaced.json()["evidence"]) == ["PRÜFUNG.PDF", "sow.pdf"]
+    assert read.content == ANOTHER
+    refused(stale, 412, "PreconditionFailed")
+    assert removed.status_code == 204
+
+
+async def test_evidence_of_a_submitted_claim_is_not_replaced_in_other_capitals(service: Service) -> None:
+    """What was judged stays what it was."""
+    claim = await service.official()
+
+    refused(await put(service, claim["id"], "SOW.pdf", ANOTHER), 409, "EvidenceExists")
+
+
+async def test_files_from_before_the_rules_are_read_and_taken_out(service: Service) -> None:
+    """Under the names that they have; what is handed out starts no program."""
+    claim = await service.draft()
+    names = ["signed-offer.pdf.bat", "con.pdf", "a\u200b.pdf", "A.pdf", "a.pdf", unicodedata.normalize("NFD", "é.pdf")]
+    for number, name in enumerate(names):
+        await keep_as_before(service, claim["id"], name, PDF + bytes([number]))
+
+    given = {}
+    for number, name in enumerate(names):
+        path = f"/claims/{claim['id']}/evidence/{quote(name)}"
+        read = await service.request("GET", path)
+        assert read.content == PDF + bytes([number]), name
+        given[name] = unquote(read.headers["Content-Disposition"].partition("filename*=UTF-8''")[2])
+        assert (await service.request("DELETE", path)).status_code == 204, name
+
+    assert list(given.values()) == ["signed-offer.pdf.bat.pdf", "_con.pdf", "a_.pdf", "A.pdf", "a.pdf", "é.pdf"]
+    left = (await service.request("GET", f"/claims/{claim['id']}")).json()["evidence"]
+    assert [one["fileName"] for one in left] == ["sow.pdf"]
 
 
 async def test_file_is_taken_out_of_a_draft(service: Service) -> None:
@@ -193,7 +292,7 @@ async def test_evidence_of_an_association_is_added_and_never_replaced(service: S
     claim = await service.official()
 
     assert (await put(service, claim["id"], "more.pdf")).status_code == 201
-    refused(await put(service, claim["id"], "sow.pdf", PNG), 409, "EvidenceExists")
+    refused(await put(service, claim["id"], "sow.pdf", ANOTHER), 409, "EvidenceExists")
     refused(await service.request("DELETE", f"/claims/{claim['id']}/evidence/more.pdf"), 409, "InvalidState")
     assert (await service.request("GET", f"/claims/{claim['id']}/evidence/sow.pdf")).content == PDF
 
@@ -237,8 +336,8 @@ async def test_reviewer_reads_what_the_partner_sent(service: Service) -> None:
         "😀.pdf",
         "a;b=c,d.pdf",
         "a'b&c#d+e%.pdf",
-        "a.tar.gz",
-        "-",
+        "a.tar.pdf",
+        "-.pdf",
         "ａ.pdf",
     ],
 )
@@ -275,7 +374,12 @@ async def test_names_of_every_script_come_back(shared: Service, name: str) -> No
         "a%E2%80%A8b",
         "%20",
         "...",
-        "x" * 201,
+        "x" * 197 + ".pdf",
+        "con.pdf",
+        "COM1.pdf",
+        "a%E2%80%8B.pdf",
+        "%EF%BC%8E%EF%BC%8E%EF%BC%8Fx.pdf",
+        "a.pdf%20",
         "a*.pdf",
         "a%3Fb.pdf",
     ],

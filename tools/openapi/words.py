@@ -58,7 +58,8 @@ PATH_PARAMETERS: Final[Mapping[str, Json]] = {
     "requestId": {"description": "The request's id, as it stands in the mailed link. It opens nothing by itself."},
     "engagementId": {"description": "The engagement's id.", "example": "modern-work-security-usage"},
     "fileName": {
-        "description": "The file's name: none of / \\ : * ? \" < > | and no control characters.",
+        "description": "The file's name, in any capitals. A new one ends as its content asks, such as .pdf, and has "
+        'none of / \\ : * ? " < > |, no invisible characters, and neither dot nor blank at its ends.',
         "schema": {"type": "string", "minLength": 1, "maxLength": 200},
         "example": "statement of work.pdf",
     },

@@ -1,0 +1,134 @@
+"""
+The names of evidence.
+
+Reviewers save a file under its name and open it with a double click. So the ending must be one of what the content is,
+and a name must be the same name, and read the same, on every system.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from cpor_core.errors import Refused
+from cpor_core.model.claim import Evidence
+
+MAX_FILE_NAME_CHARACTERS: Final = 200
+_OPENXML: Final = "application/vnd.openxmlformats-officedocument"
+ENDINGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "application/pdf": (".pdf",),
+        f"{_OPENXML}.wordprocessingml.document": (".docx",),
+        f"{_OPENXML}.spreadsheetml.sheet": (".xlsx",),
+        f"{_OPENXML}.presentationml.presentation": (".pptx",),
+        "application/vnd.ms-outlook": (".msg",),
+        "message/rfc822": (".eml",),
+        "image/png": (".png",),
+        "image/jpeg": (".jpg", ".jpeg"),
+    }
+)
+"""Every type that is taken as evidence, and the endings that its name may have, in small letters."""
+
+_FORBIDDEN: Final = '/\\:*?"<>|'
+_SEPARATORS: Final = frozenset("/\\:")
+_LOOK_LIKE_SEPARATORS: Final = frozenset("\u2044\u2215\u2216\u29f5\u29f8\u29f9")
+"""Slashes that no normalisation turns into the plain ones."""
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+"""Controls, format characters (turns of direction and what has no width), line ends, characters of nobody's."""
+_ENCODED_SLASH: Final = re.compile("%2f", re.IGNORECASE)
+"""The one character that a host leaves encoded in a path."""
+_DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$|clock\$) *(?:\.|$)")
+"""What Windows opens in place of a file, whatever ending follows, in small letters."""
+_RENAME: Final = "Rename the file, for example statement-of-work.pdf."
+
+
+def normalised(name: str) -> str:
+    """Return a name as it is kept: composed (NFC), so that it is written in one way only."""
+    return unicodedata.normalize("NFC", name)
+
+
+def is_same_file(one: str, other: str) -> bool:
+    """Whether two names are of one file: capitals and the way in which accents are written make no difference."""
+    return _folded(one) == _folded(other)
+
+
+def find(evidence: Sequence[Evidence], name: str) -> Evidence | None:
+    """Return the file of that name: the one that is called exactly so, else the same name written in another way."""
+    exact = (one for one in evidence if one.file_name == name)
+    return next(exact, None) or next((one for one in evidence if is_same_file(one.file_name, name)), None)
+
+
+def verified(name: str, media_type: str) -> str:
+    """Return the name of a new file as it is kept. Raises `ValidationFailed` for `fileName`."""
+    name = normalised(name)
+    fault = _fault(name)
+    if fault is not None:
+        raise Refused("ValidationFailed", fault, target="fileName", resolution=_RENAME)
+    if not name.lower().endswith(ENDINGS[media_type]):
+        endings = " or ".join(ENDINGS[media_type])
+        raise Refused(
+            "ValidationFailed",
+            f"The content is {_CALLED[media_type]}, so the file name must end in {endings}.",
+            target="fileName",
+            resolution=f"Send the file under a name that ends in {endings}.",
+        )
+    return name
+
+
+def safe(name: str, media_type: str) -> str:
+    """
+    Return the name under which a file is handed out.
+
+    That of a file which was kept before a rule of today: what is forbidden becomes `_`, and an ending of its type is
+    added.
+    """
+    try:
+        return verified(name, media_type)
+    except Refused:
+        endings = ENDINGS.get(media_type, ("",))
+    plain = "".join("_" if _is_forbidden(character) else character for character in normalised(name))
+    plain = _ENCODED_SLASH.sub("_", plain).strip().strip(".").strip()
+    plain = plain[: MAX_FILE_NAME_CHARACTERS - len(endings[0]) - 1]
+    if not plain.lower().endswith(endings):
+        plain += endings[0]
+    return plain if _fault(plain) is None else f"_{plain}"
+
+
+def _fault(name: str) -> str | None:
+    """Return what is wrong with a composed name, in words; None where nothing is."""
+    if not 1 <= len(name) <= MAX_FILE_NAME_CHARACTERS:
+        return f"A file name has 1 to {MAX_FILE_NAME_CHARACTERS} characters."
+    if any(_is_forbidden(character) for character in name) or _ENCODED_SLASH.search(name):
+        return 'A file name holds none of / \\ : * ? " < > | nor what looks like them, and no invisible characters.'
+    if name != name.strip() or name.startswith(".") or name.endswith("."):
+        return "A file name begins and ends with neither a dot nor a blank."
+    if _DEVICE.match(unicodedata.normalize("NFKC", name).casefold()):
+        return "Windows takes this file name for a device."
+    return None
+
+
+def _is_forbidden(character: str) -> bool:
+    return (
+        unicodedata.category(character) in _INVISIBLE
+        or character in _FORBIDDEN
+        or character in _LOOK_LIKE_SEPARATORS
+        or not _SEPARATORS.isdisjoint(unicodedata.normalize("NFKC", character))  # full-width ones, and signs such as ℅
+    )
+
+
+def _folded(name: str) -> str:
+    # As Unicode defines a caseless match (3.13, D145): composed, folded, composed again.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+_CALLED: Final = {
+    "application/pdf": "a PDF",
+    f"{_OPENXML}.wordprocessingml.document": "a Word document",
+    f"{_OPENXML}.spreadsheetml.sheet": "an Excel workbook",
+    f"{_OPENXML}.presentationml.presentation": "a PowerPoint presentation",
+    "application/vnd.ms-outlook": "an Outlook message",
+    "message/rfc822": "a mail",
+    "image/png": "a PNG image",
+    "image/jpeg": "a JPEG image",
+}
