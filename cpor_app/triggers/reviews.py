@@ -177,7 +177,7 @@ async def get_review(call: Call) -> Answer:
     case = await call.any_case()
     now = await call.now()
     view = shown(case, now, call.ports.terms)
-    failed = await submission.checks_now(call.ports, case.claim, case.claim.acknowledgements, now)
+    failed = await submission.checks_now(call.ports, case, case.claim.acknowledgements, now)
     parties = {party.claim for party in case.rival_parties(now)}
     rivals = await load_all(call.ports, sorted(parties), now)
     contested = [

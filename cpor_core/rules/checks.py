@@ -8,7 +8,7 @@ from cpor_core.errors import Detail
 from cpor_core.model.catalogue import Engagement
 from cpor_core.model.claim import Acknowledgements, Claim, Item
 from cpor_core.model.registry import Channel, Customer, Partner, Subscription, SubscriptionState
-from cpor_core.model.slot import Refusal, Refusals, Slot
+from cpor_core.model.slot import Holder, Party, Refusal, Refusals, Slot
 
 CLAIMABLE_STATES = frozenset({SubscriptionState.ACTIVE, SubscriptionState.GRACE})
 EVIDENCE_AGE_MONTHS = 12
@@ -218,16 +218,31 @@ def _refused(refusals: Refusals | None, now: datetime) -> Iterator[Detail]:
 
 
 def _duplicates(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> Iterator[Detail]:
-    """The same organisation has no open claim and no official one on the same item; declined ones are not open."""
+    """
+    The same organisation has no open claim and no official one on the same item; declined ones are not open.
+
+    Claims of others are never named, and never counted: a dry run must not tell that they are there (rulings 8).
+    """
     for position, item in enumerate(claim.items):
         slot = slots.get(item.key)
         if slot is None:
             continue
-        others = slot.at(now).others(claim.id)
-        if any(party.organisation == claim.organisation for party in others if not party.declined):
-            yield Detail(
-                "DuplicateClaim",
-                f"Your organisation has an open or official claim for {item.key} already.",
-                f"items[{position}]",
-                "Take the item out, or withdraw the other claim.",
-            )
+        own = [p for p in slot.at(now).others(claim.id) if p.organisation == claim.organisation and not p.declined]
+        for other in {party.claim: party for party in reversed(own)}.values():  # who awaits is a claimant too
+            yield _duplicate(other, item.key, f"items[{position}]")
+
+
+def _duplicate(other: Party, key: str, target: str) -> Detail:
+    if isinstance(other, Holder):
+        return Detail(
+            "DuplicateClaim",
+            f"Your organisation's association {other.claim} holds {key} already.",
+            target,
+            f"Take the item out, or end the association {other.claim}.",
+        )
+    return Detail(
+        "DuplicateClaim",
+        f"Your organisation's claim {other.claim} for {key} is open already.",
+        target,
+        f"Take the item out, or withdraw the claim {other.claim}; a disputed one is decided first.",
+    )

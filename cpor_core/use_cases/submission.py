@@ -114,9 +114,7 @@ async def _known(ports: Ports, claim: Claim) -> _Known:
 
 def _verify(known: _Known, case: Case, acknowledgements: Acknowledgements | None, now: datetime) -> None:
     """Raise `ValidationFailed` with every check that the claim fails."""
-    failed = failed_checks(
-        case.claim, known.engagement, known.partner, known.customer, case.slots, case.refusals, acknowledgements, now
-    )
+    failed = _failed(known, case, acknowledgements, now)
     if failed:
         raise Refused(
             "ValidationFailed",
@@ -126,10 +124,18 @@ def _verify(known: _Known, case: Case, acknowledgements: Acknowledgements | None
         )
 
 
+def _failed(known: _Known, case: Case, acknowledgements: Acknowledgements | None, now: datetime) -> tuple[Detail, ...]:
+    """Return every check that the claim fails: the one place, for submission, dry run and review."""
+    return failed_checks(
+        case.claim, known.engagement, known.partner, known.customer, case.slots, case.refusals, acknowledgements, now
+    )
+
+
 async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: datetime) -> Sequence[Detail]:
     """Return every check that a claim as sent would fail at submission; nothing is stored. Raises as creation."""
     claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
-    return await dry_run(ports, await draft(ports, organisation, sent, now, claim_id), None, now)
+    claim = await draft(ports, organisation, sent, now, claim_id)
+    return await dry_run(ports, await ports.claims.prospect(claim), None, now)
 
 
 async def dry_run_of_draft(
@@ -137,17 +143,18 @@ async def dry_run_of_draft(
 ) -> Sequence[Detail]:
     """Return what checks a draft would fail if sent. Raises `InvalidState` as that does, and as `dry_run`."""
     life.verify_draft(life.settle(case, now))
-    return await dry_run(ports, case.claim, acknowledgements, now)
+    return await dry_run(ports, case, acknowledgements, now)
 
 
 async def dry_run(
-    ports: Ports, claim: Claim, acknowledgements: Acknowledgements | None, now: datetime
+    ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
     """
-    Return every check that *claim* would fail; never whether somebody else holds a slot (rulings 8).
+    Return every check that the claim would fail; never whether somebody else holds a slot (rulings 8).
 
     Raises `TooManyDryRuns`: an organisation has a hundred an hour, and the operator sees who uses them up.
     """
+    claim = case.claim
     count = await ports.dry_runs.count(claim.organisation, now)
     if count == 1:
         place = ports.dry_runs.place(claim.organisation, now)
@@ -159,16 +166,15 @@ async def dry_run(
             resolution="Wait until the next full hour, as Retry-After says.",
             retry_after_seconds=HOUR_SECONDS - (now.minute * 60 + now.second),
         )
-    return await checks_now(ports, claim, acknowledgements, now)
+    return await checks_now(ports, case, acknowledgements, now)
 
 
 async def checks_now(
-    ports: Ports, claim: Claim, acknowledgements: Acknowledgements | None, now: datetime
+    ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
-    """Return every check that *claim* fails by what the registry says now."""
-    known = await _known(ports, claim)
-    refusals = (await ports.claims.with_refusals(Case(claim, {}))).refusals
-    return failed_checks(claim, known.engagement, known.partner, known.customer, {}, refusals, acknowledgements, now)
+    """Return every check that the claim fails by what registry and slots say now: three requests."""
+    known, judged = await asyncio.gather(_known(ports, case.claim), ports.claims.with_refusals(case))
+    return _failed(known, judged, acknowledgements, now)
 
 
 async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:

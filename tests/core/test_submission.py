@@ -172,20 +172,20 @@ async def test_a_dry_run_of_a_draft_says_what_the_submission_would(world: World)
     """The same checks, and the draft stays a draft."""
     case = await world.draft(evidence=False)
 
-    details = await submission.dry_run(world.ports, case.claim, None, MONDAY)
+    details = await submission.dry_run(world.ports, case, None, MONDAY)
 
     assert [detail.code for detail in details] == [
         "EvidenceMissing",
         "AcknowledgementMissing",
         "AcknowledgementMissing",
     ]
-    assert await submission.dry_run(world.ports, (await world.draft(FABRIKAM)).claim, ACKNOWLEDGED, MONDAY) == ()
+    assert await submission.dry_run(world.ports, await world.draft(FABRIKAM), ACKNOWLEDGED, MONDAY) == ()
     assert (await world.stored(case)).claim.status is Status.DRAFT
 
 
 async def test_a_dry_run_of_what_is_no_draft_is_refused_as_the_submission_is(world: World) -> None:
     """It says what the submission would, of its state too; and it is not counted."""
-    submitted, draft = await world.submitted(), await world.draft()
+    submitted, draft = await world.submitted(), await world.draft(FABRIKAM)
 
     with pytest.raises(Refused, match="InvalidState"):
         await submission.dry_run_of_draft(world.ports, submitted, ACKNOWLEDGED, MONDAY)
@@ -205,36 +205,54 @@ async def test_a_dry_run_of_a_new_claim_stores_nothing_of_it(world: World) -> No
     assert "partnerclaims" not in world.rows.written
 
 
-async def test_a_dry_run_never_tells_whether_a_slot_is_held(world: World) -> None:
-    """Not even to who holds it (rulings 8)."""
+async def test_a_dry_run_never_tells_that_somebody_else_holds_a_slot(world: World) -> None:
+    """To nobody but the holder (rulings 8)."""
     await world.official()
 
-    for organisation in (ADATUM, FABRIKAM):
-        case = await world.draft(organisation)
-        now = await world.now()
-        assert await submission.dry_run(world.ports, case.claim, ACKNOWLEDGED, now) == ()
+    draft = await world.draft(FABRIKAM)
+
+    assert await submission.dry_run(world.ports, draft, ACKNOWLEDGED, await world.now()) == ()
+
+
+async def test_a_dry_run_names_the_partners_own_duplicate(world: World) -> None:
+    """Of a draft and of a claim that is not there yet, by its id, with what can be done about it."""
+    open_one = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    own = (await world.official()).claim.id
+    draft = await world.draft()
+    other = await world.draft(items=(TEAMS,), engagement=USAGE)
+
+    of_draft = await submission.dry_run(world.ports, draft, ACKNOWLEDGED, await world.now())
+    of_new = await submission.dry_run_of_new(world.ports, ADATUM, as_sent(), await world.now())
+    of_other = await submission.dry_run(world.ports, other, ACKNOWLEDGED, await world.now())
+
+    assert of_draft[0] in of_new
+    assert [(detail.code, detail.target) for detail in (*of_draft, *of_other)] == [("DuplicateClaim", "items[0]")] * 2
+    assert own in of_draft[0].message
+    assert f"or end the association {own}" in str(of_draft[0].resolution)
+    assert open_one.claim.id in of_other[0].message
+    assert f"or withdraw the claim {open_one.claim.id}" in str(of_other[0].resolution)
 
 
 async def test_an_organisation_has_so_many_dry_runs_an_hour(world: World) -> None:
     """Then it waits for the next; another organisation does not (rulings 8)."""
     case, other = await world.draft(), await world.draft(LITWARE)
     for _ in range(world.ports.terms.dry_runs_per_hour):
-        await submission.dry_run(world.ports, case.claim, ACKNOWLEDGED, MONDAY)
+        await submission.dry_run(world.ports, case, ACKNOWLEDGED, MONDAY)
 
     later = MONDAY + timedelta(minutes=20, seconds=5)
     with pytest.raises(Refused, match="TooManyDryRuns") as refused:
-        await submission.dry_run(world.ports, case.claim, ACKNOWLEDGED, later)
+        await submission.dry_run(world.ports, case, ACKNOWLEDGED, later)
 
     assert refused.value.retry_after_seconds == 39 * 60 + 55
-    assert await submission.dry_run(world.ports, other.claim, ACKNOWLEDGED, MONDAY) == ()
-    assert await submission.dry_run(world.ports, case.claim, ACKNOWLEDGED, MONDAY + timedelta(hours=1)) == ()
+    assert await submission.dry_run(world.ports, other, ACKNOWLEDGED, MONDAY) == ()
+    assert await submission.dry_run(world.ports, case, ACKNOWLEDGED, MONDAY + timedelta(hours=1)) == ()
     assert {count.organisation: count.count for count in await world.ports.dry_runs.of_hour(MONDAY)}[LITWARE] == 1
 
 
 async def test_counts_of_dry_runs_are_forgotten(world: World) -> None:
     """By a row of their own."""
     case = await world.draft()
-    await submission.dry_run(world.ports, case.claim, ACKNOWLEDGED, MONDAY)
+    await submission.dry_run(world.ports, case, ACKNOWLEDGED, MONDAY)
 
     world.clock.advance(submission.DRY_RUNS_KEPT)
     await world.sweep()

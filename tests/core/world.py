@@ -19,7 +19,7 @@ from cpor_app.adapters.rows import Op
 from cpor_app.adapters.storage import StorageConnection
 from cpor_app.settings import Settings
 from cpor_core.errors import MailDelayed, RecipientRefused, Refused
-from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient, RecipientKind
+from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient, RecipientKind, Revenue
 from cpor_core.model.history import Entry
 from cpor_core.model.webhook import CallOutcome, Delivery
 from cpor_core.ports import CallAnswer, DueRow, Letter
@@ -272,6 +272,7 @@ class World:
         items: tuple[Item, ...] = (SALES,),
         engagement: str = RECOGNITION,
         email: str = "anne.durand@contoso.fr",
+        revenue: Revenue | None = None,
         evidence: bool = True,
     ) -> Case:
         """Make a draft that passes every check; as it is stored."""
@@ -282,6 +283,7 @@ class World:
             customer=ClaimedCustomer(tenant_id=TENANT, domain="contoso.fr"),
             items=items,
             contacts=contacts(email),
+            revenue=revenue,
         )
         now = await self.now()
         case = await drafts.create(self.ports, organisation, PERSON, sent, now, None)
