@@ -5,7 +5,7 @@ The only module that knows local time. Everybody else compares instants.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from cpor_core.model.base import Instant, Value
 from cpor_core.model.claim import SkippedDay
+from cpor_core.rules.days_off_by_law import counted_in
 
 if TYPE_CHECKING:
     from holidays import HolidayBase
@@ -34,7 +35,7 @@ _NORWEGIAN: Final = {"nb": "no", "nn": "no"}
 
 class Calendar(Value):
     """
-    Whose weekends and public holidays count, and where the day begins.
+    Whose weekends, public holidays and other days off by law count, and where the day begins.
 
     A country without holiday data, or none, has Saturdays, Sundays and no holidays.
     """
@@ -187,14 +188,29 @@ def _days_off(country: str, subdivision: str | None, year: int, language: str) -
     january_1 = date(year, 1, 1)
     days = (january_1 + timedelta(days=n) for n in range((date(year, 12, 31) - january_1).days + 1))
     off = {day: _on_weekend(day) for day in days if holidays.is_weekend(day)}
-    off |= {day: SkippedDay(date=day, name=name, kind=HOLIDAY) for day, name in holidays.items()}
+    named = {**dict(_off_by_law(country, subdivision, year, language)), **holidays}
+    off |= {day: SkippedDay(date=day, name=name, kind=HOLIDAY) for day, name in named.items()}
     return MappingProxyType(off)
 
 
-def _holidays(country: str, subdivision: str | None, year: int | None, language: str) -> "HolidayBase":
-    from holidays import PUBLIC, country_holidays  # slow to import, and few invocations count days
+def _off_by_law(country: str, subdivision: str | None, year: int, language: str) -> Iterator[tuple[date, str]]:
+    """Yield the days that are no public holidays and on which no time limit of the law ends, with their names."""
+    for rule in counted_in(country, subdivision):
+        if rule.category is not None:
+            english = _holidays(country, subdivision, year, _language_of_names(country, "en"), rule.category)
+            for day, name in _holidays(country, subdivision, year, language, rule.category).items():
+                if rule.only is None or rule.only & set(english[day].split("; ")):
+                    yield day, name
+        for (month, number), name in rule.dates.items():
+            yield date(year, month, number), name
 
-    return country_holidays(country, subdiv=subdivision, years=year, categories=PUBLIC, language=language)
+
+def _holidays(
+    country: str, subdivision: str | None, year: int | None, language: str, category: str = "public"
+) -> "HolidayBase":
+    from holidays import country_holidays  # slow to import, and few invocations count days
+
+    return country_holidays(country, subdiv=subdivision, years=year, categories=category, language=language)
 
 
 @lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cpor_core.model.claim import SkippedDay
 from cpor_core.rules.business_days import (
     NOTICE_WINDOW_BUSINESS_DAYS,
     Calendar,
@@ -22,8 +23,11 @@ from cpor_core.rules.business_days import (
     verify_country,
     verify_time_zone,
 )
+from cpor_core.rules.days_off_by_law import COUNTED, NOT_COUNTED
+from tests.core import statutes
 
 ONE_DAY = timedelta(days=1)
+SATURDAY_AND_SUNDAY = {5, 6}
 ONE_MICROSECOND = timedelta(microseconds=1)
 
 FRANCE = Calendar(country="FR", time_zone="Europe/Paris")
@@ -36,6 +40,12 @@ NOWHERE = Calendar(country=None, time_zone="UTC")
 def window(day_zero: date, calendar: Calendar, language: str = "en") -> Deadline:
     """Return the customer's window that opens on *day_zero*."""
     return count_business_days(day_zero, NOTICE_WINDOW_BUSINESS_DAYS, calendar, language)
+
+
+def days_off(calendar: Calendar, year: int) -> list[SkippedDay]:
+    """Return every day of *year* that is no business day."""
+    days = (date(year, 1, 1) + timedelta(days=number) for number in range(366))
+    return [off for day in days if day.year == year and (off := calendar.day_off(day)) is not None]
 
 
 def skipped(deadline: Deadline) -> list[tuple[str, str, str]]:
@@ -414,10 +424,105 @@ def test_an_unknown_zone_is_refused(time_zone: str) -> None:
         verify_time_zone(time_zone)
 
 
+# -------------------------------------------------------------------------------------- days off by law
+
+
+@pytest.mark.parametrize("country", statutes.WHOLE)
+def test_the_days_off_are_those_of_the_law(country: str) -> None:
+    """From the statutes themselves, for twelve years: no day too many, none missing; weekends aside."""
+    calendar = Calendar(country=country, time_zone="UTC")
+
+    for year in range(2024, 2036):
+        off = {day.date for day in days_off(calendar, year) if day.date.weekday() not in SATURDAY_AND_SUNDAY}
+
+        assert off == {day for day in statutes.WHOLE[country](year) if day.weekday() not in SATURDAY_AND_SUNDAY}, year
+
+
+@pytest.mark.parametrize(("country", "subdivision"), statutes.BESIDES)
+def test_what_the_law_adds_to_public_holidays_is_off(country: str, subdivision: str | None) -> None:
+    """Where the whole list goes by the moon, or by orders of each year, what the law adds is held against it."""
+    calendar = Calendar(country=country, subdivision=subdivision, time_zone="UTC")
+
+    for year in range(2024, 2036):
+        assert statutes.BESIDES[country, subdivision](year) <= {day.date for day in days_off(calendar, year)}, year
+
+
+@pytest.mark.parametrize(
+    ("day_zero", "last_day", "eve", "name"),
+    [
+        pytest.param(date(2026, 6, 12), date(2026, 6, 22), date(2026, 6, 19), "Midsommarafton", id="Midsummer Eve"),
+        pytest.param(date(2026, 12, 17), date(2026, 12, 28), date(2026, 12, 24), "Julafton", id="Christmas Eve"),
+        pytest.param(date(2026, 12, 30), date(2027, 1, 11), date(2026, 12, 31), "Nyårsafton", id="New Year's Eve"),
+    ],
+)
+def test_no_window_ends_on_one_of_swedens_three_eves(day_zero: date, last_day: date, eve: date, name: str) -> None:
+    """SFS 1930:173 § 2; the customer reads the eve's name among the days that did not count."""
+    deadline = window(day_zero, Calendar(country="SE", time_zone="Europe/Stockholm"), "sv")
+
+    assert deadline.last_day == last_day
+    assert (f"{eve:%d %b}", name, "holiday") in skipped(deadline)
+
+
+def test_a_day_off_of_one_state_is_none_of_another() -> None:
+    """Banks of New South Wales close on the first Monday of August; its law counts that day, Victoria's does not."""
+    in_new_south_wales = Calendar(country="AU", subdivision="NSW", time_zone="Australia/Sydney")
+    in_victoria = Calendar(country="AU", subdivision="VIC", time_zone="Australia/Melbourne")
+
+    assert not in_new_south_wales.is_business_day(date(2026, 8, 3))
+    assert in_victoria.is_business_day(date(2026, 8, 3))
+
+
+@pytest.mark.parametrize(
+    ("country", "day"),
+    [
+        pytest.param("AT", date(2026, 12, 31), id="Austria's banks close on New Year's Eve"),
+        pytest.param("CH", date(2026, 12, 24), id="an eve off by custom in Zurich"),
+        pytest.param("DK", date(2026, 5, 1), id="Denmark's Labour Day is a matter of contracts"),
+        pytest.param("SE", date(2026, 4, 30), id="Sweden's banks close early on Walpurgis Night"),
+        pytest.param("BE", date(2026, 5, 15), id="Belgium's banks close on the Friday after Ascension"),
+        pytest.param("MO", date(2026, 12, 31), id="Macao's public offices close in the afternoon"),
+    ],
+)
+def test_a_day_off_that_no_law_on_time_limits_names_is_a_business_day(country: str, day: date) -> None:
+    """Bank holidays, days by custom, leave of public servants."""
+    assert Calendar(country=country, time_zone="UTC").is_business_day(day)
+
+
+def test_each_category_of_each_country_was_read_against_its_law() -> None:
+    """A release of the data that brings a new one is refused here until somebody has read that country's law."""
+    counted = {(rule.country, rule.category) for rule in COUNTED if rule.category is not None}
+    left = {
+        (country, category)
+        for each in NOT_COUNTED
+        for category in each.categories.split()
+        for country in each.countries.split()
+    }
+    offered = {
+        (country, category)
+        for country in holidays.list_supported_countries(include_aliases=False)
+        for category in getattr(holidays, country)().supported_categories
+        if category != "public"
+    }
+    of_communities = {name for each in NOT_COUNTED if " " in each.categories for name in each.categories.split()}
+
+    assert not counted & left
+    assert offered <= counted | left
+    assert {pair for pair in counted | left if pair[1] not in of_communities} <= offered
+
+
+def test_the_names_by_which_days_are_chosen_are_those_of_the_data() -> None:
+    """A day that a release renames would silently be a business day again."""
+    for rule in COUNTED:
+        if rule.category is not None and rule.only is not None:
+            data = getattr(holidays, rule.country)(years=range(2024, 2036), categories=rule.category, language="en_US")
+
+            assert rule.only <= set(data.values())
+
+
 # ------------------------------------------------------------------------------------------------ oracle
 # A second way of counting that shares nothing with the first: from the last day backwards, without a loop over "days
-# left"; weekends from the library's list of weekdays instead of its question by date; holidays from one object over
-# all the years by slices instead of tables by year.
+# left"; weekends from the library's list of weekdays instead of its question by date; public holidays from one object
+# over all the years by slices instead of tables by year; other days off from the statutes instead of the library.
 
 ORACLE_FROM, ORACLE_TO = date(2026, 1, 1), date(2027, 12, 31)
 ORACLE_MARGIN = timedelta(days=60)
@@ -437,6 +542,11 @@ def counted_backwards(country: str, subdivision: str | None) -> dict[date, tuple
     """Return for each start day the last of its five business days and the dates skipped on the way there."""
     table = getattr(holidays, country)(subdiv=subdivision, language="en")
     off = frozenset(table[ORACLE_FROM : ORACLE_TO + ORACLE_MARGIN])
+    for year in (ORACLE_FROM.year, ORACLE_TO.year, ORACLE_TO.year + 1):
+        if country in statutes.WHOLE:
+            off |= statutes.WHOLE[country](year)
+        for place in {(country, None), (country, subdivision)} & statutes.BESIDES.keys():
+            off |= statutes.BESIDES[place](year)
     weekend = WEEKEND_OF_ITS_OWN.get((country, subdivision or ""), table.weekend)
     off |= {day for day in every_date() if day.weekday() in weekend}
     ahead: deque[date] = deque(maxlen=NOTICE_WINDOW_BUSINESS_DAYS)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cpor_app.adapters.catalogue import load_catalogue
-from tools.pages import claim_life, errors, functions, insight, partner_mails, retention, settings, telemetry
+from tools.pages import claim_life, days_off, errors, functions, insight, partner_mails, retention, settings, telemetry
 from tools.pages.engagements import engagements
 from tools.pages.markdown import filled
 
@@ -14,6 +14,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def made() -> Mapping[str, str]:
     """Return every part by its name."""
     return {
+        "days-off-by-law": days_off.counted(),
+        "days-off-left": days_off.left(),
         "engagements": engagements(load_catalogue()),
         "error-codes": errors.codes_table(),
         "error-codes-everywhere": errors.everywhere(),
