@@ -8,6 +8,7 @@ who waits is better told to try later.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -132,9 +133,10 @@ class StorageConnection:
     def queues(self, transport: Transport | None = None) -> QueueServiceClient:
         """Return a new client of the queues; made inside the running loop, closed with `close`."""
         # Loads `cryptography`, `requests` and a quarter of a second: only where a message is sent.
+        from azure.storage.queue._shared.policies_async import ExponentialRetry
         from azure.storage.queue.aio import QueueServiceClient
 
-        options = self._patience(transport)
+        options = self._patience(transport, ExponentialRetry)
         if self.text is not None:
             return QueueServiceClient.from_connection_string(self.text, **options)
         return QueueServiceClient(self.queue_uri, credential=self.identity(), **options)
@@ -142,22 +144,22 @@ class StorageConnection:
     def blobs(self, transport: Transport | None = None) -> BlobServiceClient:
         """Return a new client of the blobs; made inside the running loop, closed with `close`."""
         # As heavy as the queues' client, and needed by evidence alone.
-        from azure.storage.blob.aio import BlobServiceClient
+        from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
-        options = self._patience(transport)
+        options = self._patience(transport, ExponentialRetry)
         if self.text is not None:
             return BlobServiceClient.from_connection_string(self.text, **options)
         return BlobServiceClient(self.blob_uri, credential=self.identity(), **options)
 
-    def _patience(self, transport: Transport | None) -> dict[str, Any]:
-        """Return what queues and blobs share: three pauses of about 1.4, 1.6 and 1.9 seconds."""
-        return {
-            "transport": pipeline_transport(transport),
-            "retry_total": MORE_TRIES,
-            "initial_backoff": 0.2 * self.retry_pause_seconds,
-            "increment_base": 1.2 * self.retry_pause_seconds,
-            "random_jitter_range": 0.2 * self.retry_pause_seconds,
-        }
+    def _patience(self, transport: Transport | None, retry: type[Any]) -> dict[str, Any]:
+        """Return what queues and blobs share: three pauses of about 1.4, 1.6 and 1.9 seconds, if there is time."""
+        policy = _soon_tired(retry)(
+            retry_total=MORE_TRIES,
+            initial_backoff=0.2 * self.retry_pause_seconds,
+            increment_base=1.2 * self.retry_pause_seconds,
+            random_jitter_range=0.2 * self.retry_pause_seconds,
+        )
+        return {"transport": pipeline_transport(transport), "retry_policy": policy}
 
     def identity(self) -> ManagedIdentityCredential | AzureCliCredential:
         """Return the identity that opens the account, and whatever else the deployment gave it roles for."""
@@ -235,6 +237,20 @@ def pipeline_transport(transport: Transport | None) -> AsyncHttpTransport[Any, A
         connection_timeout=CONNECT_SECONDS, read_timeout=SILENCE_SECONDS
     )
     return made
+
+
+def _soon_tired(retry: type[Any]) -> type[Any]:
+    """Return *retry*, a policy of the queues' or the blobs' SDK, with the time limit that the tables' has as an option."""
+
+    class SoonTired(retry):  # type: ignore[misc]  # the two SDKs have a class each, of the same shape
+        def configure_retries(self, request: object) -> dict[str, Any]:
+            return {**super().configure_retries(request), "began": time.monotonic()}
+
+        def increment(self, settings: dict[str, Any], *args: object, **kwargs: object) -> bool:
+            is_late = time.monotonic() - settings["began"] >= NO_NEW_TRY_AFTER_SECONDS
+            return not is_late and bool(super().increment(settings, *args, **kwargs))
+
+    return SoonTired
 
 
 def _refuse_long_waits(response: PipelineResponse[Any, Any]) -> None:

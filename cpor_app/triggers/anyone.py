@@ -13,6 +13,8 @@ from cpor_core.model.base import Value
 from cpor_core.model.catalogue import ListedEngagement
 
 blueprint = func.Blueprint()
+PATIENCE_SECONDS = 2
+"""How long health waits for a part: a probe gives up after a few seconds."""
 DESCRIPTION = Path(__file__).resolve().parents[1] / "openapi.json"
 
 
@@ -39,15 +41,16 @@ class ListedEngagements(Value):
     answers={200: Health, 503: Health},
 )
 async def get_health(call: Call) -> Answer:
-    """Ask tables and queues one small question each."""
+    """Ask tables and queues one small question each; what does not answer within two seconds is unreachable."""
 
     async def check(name: str) -> tuple[str, str]:
         try:
-            if name == "tables":
-                await call.services.rows.get("settings", "clock", "offset")
-            else:
-                await call.services.queues.ping()
-        except Fault:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                if name == "tables":
+                    await call.services.rows.get("settings", "clock", "offset")
+                else:
+                    await call.services.queues.ping()
+        except (Fault, TimeoutError):
             return name, "unreachable"
         return name, "healthy"
 

@@ -3,12 +3,18 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import pytest
 
+from cpor_app.adapters import storage
+from cpor_app.adapters.blobs import AzureBlobs
+from cpor_app.adapters.queues import AzureQueues
 from cpor_app.adapters.rows import AzureRows, Put
 from cpor_app.adapters.storage import StorageConnection, close, provision
 from cpor_core.errors import StorageBusy
+from tests.support.silent import silent_storage
 
 CLOUD = {
     "CPOR_STORAGE__tableServiceUri": "https://cpordata.table.core.windows.net",
@@ -127,6 +133,31 @@ async def test_an_identity_out_of_reach_is_busy(monkeypatch: pytest.MonkeyPatch)
         await rows.get("claims", "p", "k")
 
     await rows.close()
+
+
+CALLS: Mapping[str, tuple[type[AzureRows | AzureQueues | AzureBlobs], Callable[[Any], Awaitable[object]]]] = {
+    "a row": (AzureRows, lambda rows: rows.get("claims", "p", "k")),
+    "a ping": (AzureQueues, lambda queues: queues.ping()),
+    "a message": (AzureQueues, lambda queues: queues.send("notices", "x")),
+    "a blob": (AzureBlobs, lambda blobs: blobs.get("a")),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_no_client_waits_for_a_silent_account_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """No new try begins after the time that is allowed, whichever client it is: with these bounds the third does not."""
+    monkeypatch.setattr(storage, "SILENCE_SECONDS", 0.4)
+    monkeypatch.setattr(storage, "NO_NEW_TRY_AFTER_SECONDS", 0.6)
+    made, ask = CALLS[call]
+    with silent_storage() as silent:
+        adapter = made(StorageConnection.from_text(silent.connection_string).without_pauses())
+        with pytest.raises(StorageBusy):
+            await ask(adapter)
+        await adapter.close()
+
+        assert 1 <= len(silent.taken) <= 2
 
 
 def test_importing_the_adapters_loads_nothing_heavy() -> None:

@@ -1,9 +1,19 @@
 """What anybody may ask without a token."""
 
+import asyncio
 import re
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from cpor_app import bootstrap
+from cpor_app.adapters.queues import AzureQueues
+from cpor_app.adapters.rows import AzureRows
+from cpor_app.adapters.storage import StorageConnection
+from cpor_app.triggers import anyone
 from tests.support.service import Service
+from tests.support.silent import silent_storage
 from tests.triggers.refusals import refused
 
 IDS = {
@@ -107,6 +117,25 @@ async def test_a_token_changes_nothing_here(service: Service) -> None:
     ):
         answer = await service.client.get("/engagements", headers={"Authorization": authorization})
         assert answer.status_code == 200
+
+
+async def test_health_is_answered_whatever_storage_does(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe waits for no storage that is silent: within three seconds, here in less, it hears which parts are."""
+    assert anyone.PATIENCE_SECONDS < 3
+    monkeypatch.setattr(anyone, "PATIENCE_SECONDS", 0.2)
+    with silent_storage() as silent:
+        connection = StorageConnection.from_text(silent.connection_string)
+        rows, queues = AzureRows(connection), AzureQueues(connection)
+        bootstrap.use(replace(service.services, rows=rows, queues=queues))
+        async with asyncio.timeout(5):
+            answer = await service.request("GET", "/health", role=None)
+        await rows.close()
+        await queues.close()
+
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {"status": "unhealthy", "checks": {"tables": "unreachable", "queues": "unreachable"}},
+    )
 
 
 async def test_health_is_healthy(service: Service) -> None:
