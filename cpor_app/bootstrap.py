@@ -56,6 +56,8 @@ __all__ = [
     "CUSTOMER_NOTICES",
     "MAIL_EVENTS",
     "PARTNER_NOTICES",
+    "POISON",
+    "QUEUES",
     "STORAGE",
     "Services",
     "build",
@@ -230,7 +232,11 @@ def _exporting(settings: Settings) -> Callable[[], Sdk] | None:
     def load() -> Sdk:
         from cpor_app.adapters.telemetry_sdk import Exporting  # as heavy as the app
 
-        return Exporting(connection_string=settings.application_insights, otlp_endpoint=settings.otlp_endpoint)
+        return Exporting(
+            connection_string=settings.application_insights,
+            otlp_endpoint=settings.otlp_endpoint,
+            site_name=settings.site_name,
+        )
 
     return load
 

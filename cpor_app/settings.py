@@ -245,6 +245,14 @@ class Settings(BaseModel):
             description="The collector (OTLP over HTTP) that spans and counters are sent to; left out: none.",
         ),
     ] = None
+    site_name: Annotated[
+        str | None,
+        Field(
+            validation_alias=_setting("WEBSITE_SITE_NAME"),
+            description="The function app's name, which the platform sets: spans and counters are sent under it, as "
+            "the host's own are; left out: `cpor`.",
+        ),
+    ] = None
     writes_per_second: Annotated[
         int,
         Field(

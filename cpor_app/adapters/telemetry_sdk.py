@@ -23,16 +23,20 @@ class Exporting:
     tracer: Tracer
     meter: Meter
 
-    def __init__(self, *, connection_string: str | None, otlp_endpoint: str | None) -> None:
-        """Begin to send, in threads of the SDK's."""
+    def __init__(self, *, connection_string: str | None, otlp_endpoint: str | None, site_name: str | None) -> None:
+        """
+        Begin to send, in threads of the SDK's.
+
+        The name is that of the function app, under which the host reports too; `OTEL_SERVICE_NAME` goes before it.
+        """
         azure_settings.tracing_enabled = False  # its own spans bear keys and names of blobs
-        resource = Resource.create({SERVICE_NAME: NAME} if _is_unnamed() else None)
+        resource = Resource.create({SERVICE_NAME: site_name or NAME} if _is_unnamed() else None)
+        self._traces = TracerProvider(resource=resource)
         exporters: list[tuple[SpanExporter, MetricExporter]] = []
         if connection_string is not None:
-            exporters.append(_application_insights(connection_string))
+            exporters.append(_application_insights(connection_string, self._traces))
         if otlp_endpoint is not None:
             exporters.append(_otlp(otlp_endpoint.rstrip("/")))
-        self._traces = TracerProvider(resource=resource)
         for spans, _ in exporters:
             self._traces.add_span_processor(BatchSpanProcessor(spans))
         readers = [PeriodicExportingMetricReader(metrics) for _, metrics in exporters]
@@ -50,12 +54,15 @@ def _is_unnamed() -> bool:
     return str(Resource.create().attributes[SERVICE_NAME]).startswith("unknown_service")
 
 
-def _application_insights(connection_string: str) -> tuple[SpanExporter, MetricExporter]:
+def _application_insights(connection_string: str, traces: TracerProvider) -> tuple[SpanExporter, MetricExporter]:
     from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter, AzureMonitorTraceExporter
 
     # As whom it writes, APPLICATIONINSIGHTS_AUTHENTICATION_STRING says. What can't be sent is not kept on disk.
+    # Without *traces* it asks OpenTelemetry's globals, which are not used here, and logs an error at every export.
     return (
-        AzureMonitorTraceExporter(connection_string=connection_string, disable_offline_storage=True),
+        AzureMonitorTraceExporter(
+            connection_string=connection_string, disable_offline_storage=True, tracer_provider=traces
+        ),
         AzureMonitorMetricExporter(connection_string=connection_string, disable_offline_storage=True),
     )
 

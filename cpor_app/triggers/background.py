@@ -36,7 +36,7 @@ async def notify_customer(message: func.QueueMessage) -> None:
     What can't be paid for now is not an error: the due row tries again (rulings 42). A message that is none of ours
     goes to the poison queue.
     """
-    with (await telemetry()).doing("notify_customer", "consumer", _trace(message)):
+    with (await telemetry()).doing("notify_customer", parent=_trace(message)):
         await _paid(pay_customer, _claim_id(message.get_body()))
 
 
@@ -49,7 +49,7 @@ async def notify_partner(message: func.QueueMessage) -> None:
     What can't be sent now is not an error: the due row tries again. A message that is none of ours goes to the poison
     queue.
     """
-    with (await telemetry()).doing("notify_partner", "consumer", _trace(message)):
+    with (await telemetry()).doing("notify_partner", parent=_trace(message)):
         organisation = _organisation(message.get_body())
         if organisation is None:
             await _paid(pay_partner, _claim_id(message.get_body()))
@@ -84,7 +84,7 @@ async def process_claim_batch(message: func.QueueMessage) -> None:
     A page that is done is left alone. One that can't be ended now is sent again by the batch's due row. A message that
     is none of ours goes to the poison queue.
     """
-    with (await telemetry()).doing("process_claim_batch", "consumer", _trace(message)):
+    with (await telemetry()).doing("process_claim_batch", parent=_trace(message)):
         await _processed(*_batch_page(message.get_body()))
 
 

@@ -117,7 +117,7 @@ async def respond(
     """Answer a request, on the caller's trace: the host hands over where the request stands in it."""
     told = {"http.request.method": line.method, "http.route": line.route}
     parent = context.trace_context.trace_parent
-    with (await telemetry()).doing(line.name, "server", parent, told) as doing:
+    with (await telemetry()).doing(line.name, parent=parent, attributes=told) as doing:
         response = await _responded(line, handler, request, context)
         doing.note("http.response.status_code", response.status_code)
         return response

@@ -14,6 +14,7 @@ NOT_IN_THE_CLOUD = {
     "CPOR_SMTP_STARTTLS": "only a mail catcher on the same machine is talked to in the clear",
     "CPOR_TOKEN_ISSUER": "Entra ID, which is the default; another issuer would be trusted with everything",
     "CPOR_TOKEN_JWKS_URL": "where Entra's keys lie, which is the default",
+    "WEBSITE_SITE_NAME": "the platform sets it",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "spans and counters go to Application Insights",
 }
 """Settings that Bicep does not set, and why."""

@@ -16,6 +16,7 @@ from cpor_core.errors import StorageBusy
 from cpor_core.use_cases import sweep
 from devhost.issuer import LocalIssuer
 from tests.infra.reading import INFRA
+from tests.support.ingestion import running_ingestion
 from tests.support.otlp import running_sink
 from tests.support.service import ACKNOWLEDGED, PARTNER_ID, Service, running_service
 
@@ -67,6 +68,7 @@ async def test_one_trace_from_the_request_to_the_timer_and_nobodys_data(
         "http.response.status_code": 200,
     }
     assert {name for span in sink.spans() for name in span.attributes} <= set(SPAN_ATTRIBUTES)
+    assert {(span.kind, span.name) for span in sink.spans() if span.kind != "internal"} == {("client", "send_mail")}
     counted = [(name, attributes) for name, attributes, value in sink.points() if value > 0]
     assert ("cpor.claims", {"cpor.status": "official"}) in counted
     assert ("cpor.claims", {"cpor.status": "draft"}) in counted
@@ -78,6 +80,35 @@ async def test_one_trace_from_the_request_to_the_timer_and_nobodys_data(
     assert PERSONAL.findall(sink.text()) == []
     assert PERSONAL.findall(lines) == []
     assert link.partition("t=")[2][:12] not in sink.text() + lines
+
+
+async def test_application_insights_gets_it_without_an_error_and_counts_no_request_twice(
+    storage_connection: str,
+    issuer: LocalIssuer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Spans and counters arrive under the app's name; requests are the host's to report, not ours; no line is an error."""
+    for name in ("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED"):
+        monkeypatch.setenv(name, "true")  # as in the cloud
+    with running_ingestion() as insights:
+        async with running_service(
+            storage_connection,
+            issuer,
+            APPLICATIONINSIGHTS_CONNECTION_STRING=insights.connection_string,
+            WEBSITE_SITE_NAME="func-of-the-test",
+        ) as service:
+            await service.register()
+            await begun(service)
+            await service.told()
+            await service.sweep()
+
+    spans = insights.named("RemoteDependencyData")
+    assert {"submit_claim", "notify_customer", "finalise_uncontested", "send_mail"} <= spans
+    assert insights.kinds() == {"RemoteDependencyData", "MetricData"}
+    assert {"cpor.claims", "cpor.mails"} <= insights.measured()
+    assert insights.roles() == {"func-of-the-test"}
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == []
 
 
 async def test_what_somebody_else_wrote_into_a_message_is_no_trace(

@@ -12,8 +12,10 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1 import trace_pb2
 
 IDS = {"traceId", "spanId", "parentSpanId"}
+SpanKind: Any = trace_pb2.Span.SpanKind
 KINDS: dict[str, Any] = {"/v1/traces": ExportTraceServiceRequest, "/v1/metrics": ExportMetricsServiceRequest}
 
 
@@ -25,6 +27,7 @@ class Span:
     trace: str
     id: str
     parent: str
+    kind: str
     attributes: dict[str, Any]
 
 
@@ -42,7 +45,14 @@ class Sink:
     def spans(self) -> list[Span]:
         """Return every span."""
         return [
-            Span(span.name, span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex(), _named(span.attributes))
+            Span(
+                span.name,
+                span.trace_id.hex(),
+                span.span_id.hex(),
+                span.parent_span_id.hex(),
+                SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
+                _named(span.attributes),
+            )
             for sent in self.received
             for resource in getattr(sent, "resource_spans", ())
             for scope in resource.scope_spans
