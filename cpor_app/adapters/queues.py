@@ -63,6 +63,15 @@ class AzureQueues:
         except AzureError as error:
             raise storage.as_fault(error) from error
 
+    async def length(self, queue: str) -> int:
+        """Return about how many messages there are, hidden ones too; a queue that was never made has none."""
+        try:
+            return (await self._queue(queue).get_queue_properties()).approximate_message_count or 0
+        except ResourceNotFoundError:
+            return 0
+        except AzureError as error:
+            raise storage.as_fault(error) from error
+
     async def send(self, queue: str, text: str, *, delay: timedelta | None = None) -> None:
         """
         Put *text* into *queue*, to be seen after *delay*.

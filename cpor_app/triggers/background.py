@@ -6,10 +6,21 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import azure.functions as func
 
-from cpor_app.bootstrap import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, STORAGE, ready, telemetry
+from cpor_app.bootstrap import (
+    CLAIM_BATCHES,
+    CUSTOMER_NOTICES,
+    MAIL_EVENTS,
+    PARTNER_NOTICES,
+    POISON,
+    QUEUES,
+    STORAGE,
+    ready,
+    telemetry,
+)
 from cpor_app.triggers.mail_events import reports
 from cpor_core.errors import Conflict, Retryable
 from cpor_core.ports import Failure, Ports
@@ -100,21 +111,21 @@ async def _processed(batch_id: str, page: int) -> None:
 @blueprint.queue_trigger(arg_name="message", queue_name=f"{CUSTOMER_NOTICES}-poison", connection=STORAGE)
 async def record_failed_customer_notice(message: func.QueueMessage) -> None:
     """Keep a message that could not be processed, where the operator sees it and can put it back."""
-    await _record_failed(message, CUSTOMER_NOTICES, ("claimId",))
+    await _record_failed(message, CUSTOMER_NOTICES)
 
 
 @blueprint.function_name("record_failed_partner_notice")
 @blueprint.queue_trigger(arg_name="message", queue_name=f"{PARTNER_NOTICES}-poison", connection=STORAGE)
 async def record_failed_partner_notice(message: func.QueueMessage) -> None:
     """Keep a message that could not be processed, where the operator sees it and can put it back."""
-    await _record_failed(message, PARTNER_NOTICES, ("claimId", "organisation"))
+    await _record_failed(message, PARTNER_NOTICES)
 
 
 @blueprint.function_name("record_failed_claim_batch")
 @blueprint.queue_trigger(arg_name="message", queue_name=f"{CLAIM_BATCHES}-poison", connection=STORAGE)
 async def record_failed_claim_batch(message: func.QueueMessage) -> None:
     """Keep a message that could not be processed, where the operator sees it and can put it back."""
-    await _record_failed(message, CLAIM_BATCHES, ("batchId", "page"))
+    await _record_failed(message, CLAIM_BATCHES)
 
 
 @blueprint.function_name("record_failed_mail_event")
@@ -125,12 +136,12 @@ async def record_failed_mail_event(message: func.QueueMessage) -> None:
 
     One that can be read is kept in the plain form: put back, it still tells what became of which mail.
     """
-    await _record_failed(message, MAIL_EVENTS, ("messageId", "event", "eventType"), _plain_reports(message.get_body()))
+    await _record_failed(message, MAIL_EVENTS)
 
 
 def _plain_reports(body: bytes) -> str | None:
     try:
-        sent = json.loads(body)
+        sent = _read(body)
         found = list(reports(sent if isinstance(sent, list) else [sent]))
     except ValueError:
         return None
@@ -139,18 +150,38 @@ def _plain_reports(body: bytes) -> str | None:
     return text if plain and len(text) <= LONGEST_KEPT else None
 
 
-async def _record_failed(
-    message: func.QueueMessage, queue: str, names: tuple[str, ...], body: str | None = None
-) -> None:
-    services = await ready()
+async def _record_failed(message: func.QueueMessage, queue: str) -> None:
+    await _record(queue, message.id or "", message.get_body(), message.insertion_time)
+
+
+async def _record(queue: str, message_id: str, body: bytes, at: datetime | None) -> None:
+    """Keep what failed, without anything that somebody wrote into it."""
+    ports = (await ready()).ports
+    plain = _plain_reports(body) if queue == MAIL_EVENTS else None
     failure = Failure(
-        id=re.sub(r"[^0-9A-Za-z-]", "", message.id or "") or services.ports.new_id(),
+        id=re.sub(r"[^0-9A-Za-z-]", "", message_id) or ports.new_id(),
         queue=queue,
-        body=body if body is not None else _ids_only(message.get_body(), names),
-        at=message.insertion_time or await services.ports.now(),
+        body=plain if plain is not None else _ids_only(body, IDS[queue]),
+        at=at or await ports.now(),
     )
-    await failures.keep(services.ports, failure, await services.ports.now())
+    await failures.keep(ports, failure, await ports.now())
     log.error("failed message recorded: queue %s, message %s", failure.queue, failure.id)
+
+
+async def _record_left() -> None:
+    """
+    Count what lies in the poison queues, and record it as their functions do.
+
+    The host decodes a message before it calls a function; what it can't decode (no base64, no UTF-8) no function is
+    ever given, and it would lie there for ever.
+    """
+    queues = (await ready()).queues
+    left = {poison: await queues.length(poison) for poison in POISON}
+    log.info("poison queues: %d messages", sum(left.values()))
+    for queue, poison in zip(QUEUES, POISON, strict=True):
+        for taken in await queues.take(poison, MOST_RECORDED_AT_ONCE) if left[poison] else ():
+            await _record(queue, taken.id, taken.text.encode(), None)
+            await queues.done(taken)
 
 
 @blueprint.function_name("finalise_uncontested")
@@ -175,9 +206,14 @@ async def finalise_uncontested(timer: func.TimerRequest) -> None:
 @blueprint.function_name("recount_insight")
 @blueprint.timer_trigger(arg_name="timer", schedule="0 */5 * * * *", run_on_startup=False, use_monitor=True)
 async def recount_insight(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host binds it by its name
-    """Count all claims for the programme, each hour or when asked; what a run can't end the next one goes on with."""
+    """
+    Count all claims for the programme, each hour or when asked; what a run can't end the next one goes on with.
+
+    Before that, record what was left in the poison queues.
+    """
     try:
         services = await ready()
+        await _record_left()
         now = await services.ports.now()
         log.info("reviews: %d overdue", await overdue(services.ports, now))
         await recount(services.ports, now)
@@ -185,10 +221,19 @@ async def recount_insight(timer: func.TimerRequest) -> None:  # noqa: ARG001 - t
         log.warning("insight: %s, the next run goes on", type(fault).__name__)
 
 
+def _read(body: bytes) -> Any:
+    """Return the JSON of a message. Raises ValueError for what is none, or is nested too deep to be read."""
+    try:
+        return json.loads(body)
+    except RecursionError:
+        msg = "not a message of ours: nested too deep"
+        raise ValueError(msg) from None
+
+
 def _trace(message: func.QueueMessage) -> object:
     """Return what a message says of its trace; nothing that was put there by somebody else is believed further on."""
     try:
-        sent = json.loads(message.get_body())
+        sent = _read(message.get_body())
     except ValueError:
         return None
     return sent.get("traceparent") if isinstance(sent, dict) else None
@@ -196,7 +241,7 @@ def _trace(message: func.QueueMessage) -> object:
 
 def _claim_id(body: bytes) -> str:
     """Return the claim that a message names. Raises ValueError for a message that is none of ours."""
-    claim_id = json.loads(body)["claimId"]
+    claim_id = _read(body)["claimId"]
     if not isinstance(claim_id, str) or not is_claim_id(claim_id):
         msg = "not a message of ours: claimId is missing or malformed"
         raise ValueError(msg)
@@ -205,13 +250,13 @@ def _claim_id(body: bytes) -> str:
 
 def _organisation(body: bytes) -> str | None:
     """Return the organisation whose webhooks a message is about, None for one about a claim. Raises ValueError."""
-    sent = json.loads(body).get("organisation")
+    sent = _read(body).get("organisation")
     return str(uuid.UUID(sent)) if sent is not None else None
 
 
 def _batch_page(body: bytes) -> tuple[str, int]:
     """Return the batch and the page that a message names. Raises ValueError for a message that is none of ours."""
-    sent = json.loads(body)
+    sent = _read(body)
     batch_id, page = sent["batchId"], sent["page"]
     if not isinstance(batch_id, str) or not is_batch_id(batch_id) or not isinstance(page, int):
         msg = "not a message of ours: batchId or page is missing or malformed"
@@ -222,7 +267,7 @@ def _batch_page(body: bytes) -> tuple[str, int]:
 def _ids_only(body: bytes, names: tuple[str, ...]) -> str:
     """Return the ids of a message: what else somebody has put into the queue, addresses above all, is not kept."""
     try:
-        sent = json.loads(body)
+        sent = _read(body)
     except ValueError:
         return "{}"
     kept = {name: sent[name] for name in names if name in sent} if isinstance(sent, dict) else {}
@@ -231,6 +276,14 @@ def _ids_only(body: bytes, names: tuple[str, ...]) -> str:
     )
 
 
+IDS = {
+    CUSTOMER_NOTICES: ("claimId",),
+    PARTNER_NOTICES: ("claimId", "organisation"),
+    CLAIM_BATCHES: ("batchId", "page"),
+    MAIL_EVENTS: ("messageId", "event", "eventType"),
+}
+"""What is kept of a failed message of each queue."""
+MOST_RECORDED_AT_ONCE = 32
 ID = re.compile(r"[0-9A-Za-z.-]{1,100}", re.ASCII)
 LONGEST_KEPT = 30_000
 """Characters of a failed message that fit one cell of a table."""

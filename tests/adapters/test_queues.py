@@ -70,6 +70,17 @@ async def test_no_more_is_taken_than_asked_for(queues: Queues) -> None:
     assert len(await queues.take(QUEUE, 35)) == 2
 
 
+async def test_messages_are_counted_hidden_or_not(queues: Queues) -> None:
+    """What somebody has taken and not finished is still there; a queue that was never made has none."""
+    for text in ("1", "2", "3"):
+        await queues.send(QUEUE, text)
+    [taken] = await queues.take(QUEUE, 1)
+    before = await queues.length(QUEUE)
+    await queues.done(taken)
+
+    assert (before, await queues.length(QUEUE), await queues.length("nowhere")) == (3, 2, 0)
+
+
 @pytest.mark.parametrize("delay", [timedelta(minutes=1), timedelta(days=7)])
 async def test_a_delayed_message_is_not_seen_yet(queues: Queues, delay: timedelta) -> None:
     """A delay of seven days, the longest there is, is possible too."""
@@ -159,6 +170,7 @@ async def test_what_may_pass_is_busy_wherever_it_happens(azure: AzureQueues, pla
         azure.ping,
         lambda: azure.send(QUEUE, "x"),
         lambda: azure.take(QUEUE, 1),
+        lambda: azure.length(QUEUE),
         lambda: azure.done(taken),
     ]
     for call in calls:

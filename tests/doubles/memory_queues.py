@@ -32,6 +32,10 @@ class MemoryQueues:
     async def ping(self) -> None:
         """Do nothing: memory is always there."""
 
+    async def length(self, queue: str) -> int:
+        """Return how many messages there are, taken ones too."""
+        return sum(message.queue == queue for message in self.waiting.values())
+
     async def send(self, queue: str, text: str, *, delay: timedelta | None = None) -> None:
         """Put *text* into *queue*; a delay is noted, not waited for."""
         verify_message(text, delay)
