@@ -240,7 +240,7 @@ def pipeline_transport(transport: Transport | None) -> AsyncHttpTransport[Any, A
 
 
 def _soon_tired(retry: type[Any]) -> type[Any]:
-    """Return *retry*, a policy of the queues' or the blobs' SDK, with the time limit that the tables' has as an option."""
+    """Return *retry*, of the queues' or the blobs' SDK, with the time limit that the tables' has as an option."""
 
     class SoonTired(retry):  # type: ignore[misc]  # the two SDKs have a class each, of the same shape
         def configure_retries(self, request: object) -> dict[str, Any]:

@@ -118,7 +118,8 @@ class Telemetry:
         Let what is done within be a span of the trace of *parent*, else of the work around it.
 
         The *kind* is internal, or client for a call of ours. Server and consumer are the host's own spans around ours:
-        Application Insights counts each such span as one request. A *parent* that is none of ours is left alone. What is raised passes through; the span tells its class.
+        Application Insights counts each such span as one request. A *parent* that is none of ours is left alone. What
+        is raised passes through; the span tells its class.
         """
         if self.load is None:
             yield Doing()

@@ -144,10 +144,8 @@ CALLS: Mapping[str, tuple[type[AzureRows | AzureQueues | AzureBlobs], Callable[[
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_no_client_waits_for_a_silent_account_again_and_again(
-    monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
-    """No new try begins after the time that is allowed, whichever client it is: with these bounds the third does not."""
+async def test_no_client_waits_for_a_silent_account_again_and_again(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """No new try begins after the time that is allowed, whichever client it is; here the third does not."""
     monkeypatch.setattr(storage, "SILENCE_SECONDS", 0.4)
     monkeypatch.setattr(storage, "NO_NEW_TRY_AFTER_SECONDS", 0.6)
     made, ask = CALLS[call]

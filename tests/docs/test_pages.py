@@ -58,7 +58,7 @@ def test_every_setting_is_on_the_page_of_settings() -> None:
         name
         for folder in ("cpor_app", "devhost", "tools")
         for file in (ROOT / folder).rglob("*.py")
-        for name in re.findall(r'"((?:CPOR|OTEL|APPLICATIONINSIGHTS)_[A-Z_]+)"', file.read_text("utf-8"))
+        for name in re.findall(r'"((?:CPOR|OTEL|APPLICATIONINSIGHTS|WEBSITE)_[A-Z_]+)"', file.read_text("utf-8"))
     }
 
     assert set(Settings.model_json_schema()["properties"]) <= read

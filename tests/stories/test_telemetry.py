@@ -88,7 +88,7 @@ async def test_application_insights_gets_it_without_an_error_and_counts_no_reque
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Spans and counters arrive under the app's name; requests are the host's to report, not ours; no line is an error."""
+    """Spans and counters arrive under the app's name; requests are the host's to report; no line is an error."""
     for name in ("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED"):
         monkeypatch.setenv(name, "true")  # as in the cloud
     with running_ingestion() as insights:

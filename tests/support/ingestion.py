@@ -18,7 +18,7 @@ class Ingestion:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def named(self, kind: str) -> set[str]:
-        """Return the names of the rows of a kind: `RequestData`, `RemoteDependencyData` …"""
+        """Return the names of the rows of a kind, such as `RemoteDependencyData`."""
         return {row["data"]["baseData"]["name"] for row in self.rows if row["data"]["baseType"] == kind}
 
     def kinds(self) -> set[str]:
