@@ -167,6 +167,7 @@ def build(
             dry_runs_per_hour=settings.dry_runs_per_hour,
         ),
         new_id=new_id,
+        pause=clock.pause,
         real_now=clock.real,
         now=clock.now,
     )

@@ -19,6 +19,7 @@ from cpor_core.model.history import Entry
 from cpor_core.model.insight import Counting, Grouping, Insight
 from cpor_core.model.licensing import Licensing
 from cpor_core.model.registry import Customer, Partner
+from cpor_core.model.slot import Slot
 from cpor_core.model.usage import MonthFigures, Receipt
 from cpor_core.model.webhook import CallOutcome, Delivery, Webhook
 from cpor_core.rules.insight import Counted
@@ -92,6 +93,8 @@ class TenantClaims:
     tenant_id: str
     cases: Sequence[Case]
     histories: Mapping[str, Sequence[Entry]]
+    slots: Sequence[tuple[Slot, str]] = ()
+    """Every slot as it was read after the claims, with the store's mark of its row."""
     answers: Sequence[tuple[str, str]] = ()
     """Claim's id and key of each first answer that is kept for a keyed act, of erased drafts too."""
 
@@ -753,6 +756,8 @@ class Ports:
     """Read when a feed first needs it."""
     terms: Terms
     new_id: Callable[[], str]
+    pause: Callable[[int], Awaitable[None]] = field(repr=False)
+    """Wait a random moment after so many lost races in a row, so that those who race do not meet again."""
     real_now: Callable[[], datetime]
     now: Callable[[], Awaitable[datetime]] = field(repr=False)
     """The service's clock, read anew; an invocation reads it once and passes the instant on."""

@@ -45,7 +45,7 @@ def main() -> int:
     except (Fault, SettingsError, ValueError) as fault:
         print(f"not rebuilt: {fault}. Run it again when the cause is gone.", file=sys.stderr)
         return 1
-    print(f"{rebuilt.claims} claims, {rebuilt.due_rows} due rows")
+    print(f"{rebuilt.claims} claims, {rebuilt.due_rows} due rows, {rebuilt.slots_freed} slots freed of closed claims")
     return 0
 
 

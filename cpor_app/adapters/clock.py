@@ -5,6 +5,8 @@ There are two times (rulings 44): the *real* one judges tokens, throttling and t
 judges everything else. They differ only in the sandbox, whose clock can be moved forward and goes on ticking.
 """
 
+import asyncio
+import random
 from datetime import UTC, datetime, timedelta
 
 from cpor_app.adapters.ids import new_id
@@ -15,6 +17,7 @@ _TABLE, _PARTITION, _KEY = "settings", "clock", "offset"
 _MICROSECOND = timedelta(microseconds=1)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _ATTEMPTS_TO_MOVE = 20
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
 
 
 class Clock:
@@ -27,6 +30,11 @@ class Clock:
     async def now(self) -> datetime:
         """Return the service's instant, in UTC. Read once an invocation, at the edge."""
         return self.real()
+
+    async def pause(self, lost: int) -> None:
+        """Wait a random part of 50 ms after one lost race, of twice as much after each further one, at most of 1 s."""
+        longest = min(_FIRST_PAUSE_SECONDS * 2 ** (lost - 1), _LONGEST_PAUSE_SECONDS)
+        await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - nobody gains by guessing it
 
 
 class SandboxClock(Clock):

@@ -99,9 +99,14 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Require:
-    """A row that must be there, whatever it says; it is left as it is. Only beside others, in a transaction."""
+    """
+    A row that must be there: the version that was read or, without `etag`, whatever it says.
+
+    Its values stay as they are; its version is a new one. Only beside others, in a transaction.
+    """
 
     key: str
+    etag: str | None = None
 
 
 Op: TypeAlias = Insert | Put | Replace | Delete | Require
@@ -290,7 +295,7 @@ def verify_ops(partition: str, ops: tuple[Op, ...]) -> None:
     if len(set(keys)) != len(keys):
         raise ValueError("A transaction names each row once.")
     for op in ops:
-        if isinstance(op, Replace | Delete) and op.etag == "":
+        if isinstance(op, Replace | Delete | Require) and op.etag == "":
             raise ValueError(f"{op.key}: an empty ETag is no version.")
         if not isinstance(op, Delete | Require):
             _verify_values(partition, op.key, op.values)
@@ -408,14 +413,17 @@ async def _write_all(client: TableClient, partition: str, ops: tuple[Op, ...]) -
                 continue
             raise
         told = zip(left, written, strict=True)
-        return {op.key: str(metadata["etag"]) for op, metadata in told if not isinstance(op, Delete | Require)}
+        return {op.key: str(metadata["etag"]) for op, metadata in told if not isinstance(op, Delete)}
     return {}
 
 
 def _operation(partition: str, op: Op) -> Any:
     match op:
-        case Require():
+        case Require(etag=None):
             return ("update", {"PartitionKey": partition, "RowKey": op.key}, {"mode": UpdateMode.MERGE})
+        case Require():
+            under = {"etag": op.etag, "match_condition": MatchConditions.IfNotModified}
+            return ("update", {"PartitionKey": partition, "RowKey": op.key}, {"mode": UpdateMode.MERGE, **under})
         case Insert():
             return ("create", _entity(partition, op))
         case Put():

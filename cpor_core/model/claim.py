@@ -41,6 +41,8 @@ UNDECIDED = frozenset({Status.SUBMITTED, Status.UNDER_REVIEW, Status.PARTNER_ACT
 """A person of the programme, or the partner, still has to act."""
 OPEN = UNDECIDED | {Status.AWAITING_CUSTOMER}
 """The five open states of rulings 20."""
+HAS_PLACES = OPEN | {Status.OFFICIAL}
+"""In these states a claim has a place in the slot of each of its items."""
 CLOSED = frozenset({Status.REJECTED_FINAL, Status.ENDED, Status.WITHDRAWN, Status.DELETED})
 """Nothing can happen to the claim any more."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from cpor_core.errors import Refused
+from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import (
     NOT_DISPUTABLE,
     OPEN,
@@ -184,6 +184,31 @@ def taken_over_before(holder: Case, successor: Claim) -> frozenset[str]:
         and ends_at is not None
         and (slot.awaiting.takes_over_at, slot.awaiting.claim) < (ends_at, successor.id)
     )
+
+
+def verify_places(case: Case) -> None:
+    """
+    Raise `Conflict` for a stored case whose slots contradict its claim.
+
+    One of the two is older: they were read at two instants, and somebody wrote both in between. An act that went by
+    them would leave an ended association in its slot, or supersede itself.
+    """
+    for key, slot in case.own_slots().items():
+        if not _has_its_place(case.claim, key, slot):
+            message = f"claim {case.claim.id} is {case.claim.status.value}, but its slot {key} knows it otherwise"
+            raise Conflict(message)
+
+
+def _has_its_place(claim: Claim, key: str, slot: Slot) -> bool:
+    match claim.status:
+        case Status.OFFICIAL:
+            return not claim.holds(key) or (slot.holder is not None and slot.holder.claim == claim.id)
+        case Status.AWAITING_CUSTOMER:
+            return slot.awaiting is not None and slot.awaiting.claim == claim.id
+        case Status.SUBMITTED | Status.UNDER_REVIEW | Status.DISPUTED:
+            return any(claimant.claim == claim.id for claimant in slot.claimants)
+        case _:  # no place, or items whose places follow at the next submission
+            return True
 
 
 def beside(case: Case, at: datetime) -> frozenset[str]:
@@ -748,14 +773,8 @@ def _end_items(
     claim = case.claim
     at = max(at, claim.official_since) if claim.official_since is not None else at
     ended = (*claim.ended_items, *(EndedItem(key=key, at=at, reason=reason) for key in keys))
-    freed = {
-        key: slot.without(claim.id, at)
-        for key in keys
-        if (slot := case.slots[key]).holder is not None
-        and slot.holder.claim == claim.id
-        and reason is not Reason.SUPERSEDED
-    }
-    case = case.with_slots(freed)
+    if reason is not Reason.SUPERSEDED:  # else the successor holds them already
+        case = case.with_slots({key: case.slots[key].without(claim.id, at) for key in keys})
     if len(ended) < len(claim.items):
         return case.record(Act.ITEM_ENDED, actor, at, reason=reason, ended_items=ended)
     case = case.record(

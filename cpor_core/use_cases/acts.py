@@ -26,6 +26,7 @@ from cpor_core.transitions.life import (
     settle,
     taken_over_before,
     taken_over_by_others,
+    verify_places,
 )
 from cpor_core.use_cases.feed import ANNOUNCE, announce, announcement_row
 from cpor_core.use_cases.keys import Repeated, answer_forgotten, begin, forgotten
@@ -107,8 +108,12 @@ async def act(
     """
     act_id = ports.new_id()
     key_taken = False
-    for _ in range(ATTEMPTS):
-        case = await _with_everyone_concerned(ports, case, now, decides=intent.decides_claimants)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            case = await _with_everyone_concerned(ports, case, now, decides=intent.decides_claimants)
+        except Conflict:
+            case = await _reloaded(ports, case.claim.id, attempt)
+            continue
         if intent.counts_refusals:
             case = await ports.claims.with_refusals(case)
         verify_match(case, now, intent.if_match, intent.file_name)
@@ -128,7 +133,7 @@ async def act(
             ):  # the transaction was ours; its answer was lost
                 return await _reloaded(ports, case.claim.id)
             await _verify_not_repeated(ports, case.claim.id, intent)
-            case = await _reloaded(ports, case.claim.id)
+            case = await _reloaded(ports, case.claim.id, attempt)
             continue
         for former, claim in _changed_claims(case, after):
             await _hint(ports, former, claim)
@@ -161,7 +166,10 @@ async def write_down(ports: Ports, claim_id: str, now: datetime) -> None:
         await act(ports, case, now, lambda settled: settled)
 
 
-async def _reloaded(ports: Ports, claim_id: str) -> Case:
+async def _reloaded(ports: Ports, claim_id: str, lost: int = 0) -> Case:
+    """Return a claim as it lies in the store now; who has *lost* races for it lets others go first for a moment."""
+    if lost:
+        await ports.pause(lost)
     case = await ports.claims.load(claim_id)
     if case is None:
         raise Refused("NotFound", "The claim is gone.", resolution="List your claims.")
@@ -173,9 +181,10 @@ async def _with_everyone_concerned(ports: Ports, case: Case, now: datetime, *, d
     Settle other claims that took over a slot of this one, and load those that this act changes too.
 
     Successors of one incumbent are written down in the order in which they took over, so that its history is the one
-    that was read before.
+    that was read before. Raises `Conflict` for a case whose halves were read at two instants.
     """
     for _ in range(ATTEMPTS):
+        verify_places(case)
         holders = await _loaded(ports, holders_to_supersede(case, now))
         earlier = {other for holder in holders for other in taken_over_before(holder, case.claim)}
         first = taken_over_by_others(case, now) | earlier

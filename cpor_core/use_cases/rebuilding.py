@@ -1,6 +1,9 @@
 """
 Index rows and due rows made anew from what they lead to, for when they were lost, or come from another time.
 
+Slots are freed of claims that are closed: no act leaves one there, but a slot that was written wrongly once would make
+every later claim on its item compete with a dead one.
+
 They are hints that are judged when they are read: one too many costs a look. So this may run while the service does,
 end half-way, and run again. What it does not make anew is harmless to lose: the rows that forget counts of dry runs,
 which are an organisation and a number.
@@ -11,9 +14,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from cpor_core.model.claim import Claim
-from cpor_core.ports import DueRow, Keyed, Ports, TenantClaims
+from cpor_core.errors import Conflict
+from cpor_core.model.claim import OPEN, Claim, Status
+from cpor_core.model.slot import Slot
+from cpor_core.ports import Commit, DueRow, Keyed, Ports, TenantClaims
 from cpor_core.rules.identifiers import is_batch_id, is_claim_id, list_position
+from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases import batches, calling, failures, subscription_ends
 from cpor_core.use_cases.acts import due_rows, list_for_review
@@ -31,10 +37,11 @@ FAILURES_AT_ONCE = 1000
 
 @dataclass
 class Rebuilt:
-    """Counts, for whoever waits: claims that were looked at, due rows that were written."""
+    """Counts for the operator: claims that were looked at, due rows that were written, slots that were freed."""
 
     claims: int = 0
     due_rows: int = 0
+    slots_freed: int = 0
 
 
 async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
@@ -82,7 +89,48 @@ async def _tenant(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Re
         rows += await _of_claim(ports, case.claim, now)
     rows += await _ends(ports, tenant, now)
     await _add(ports, rows, rebuilt)
+    await _free_slots(ports, tenant, now, rebuilt)
     rebuilt.claims += len(tenant.cases)
+
+
+async def _free_slots(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Rebuilt) -> None:
+    """Take claims out of slots in which they have no place any more: a read of each, and one request a slot."""
+    claims = {case.claim.id: settle(case, now).claim for case in tenant.cases}
+    for slot, mark in tenant.slots:
+        awaiting = slot.awaiting
+        if awaiting is not None and awaiting.takes_over_at is not None and awaiting.takes_over_at <= now:
+            continue  # its takeover is not written down yet, and settles the slot
+        standing = {party.claim for party in slot.at(now).others("") if not party.declined}
+        suspected = {name for name in standing & claims.keys() if not _has_place(claims[name], slot.key)}
+        if suspected and await _free_slot(ports, slot, mark, suspected, now):
+            rebuilt.slots_freed += 1
+
+
+def _has_place(claim: Claim, key: str) -> bool:
+    if claim.status is Status.OFFICIAL:
+        return claim.holds(key)
+    return claim.status in OPEN and key in claim.slot_keys
+
+
+async def _free_slot(ports: Ports, slot: Slot, mark: str, suspected: Iterable[str], now: datetime) -> bool:
+    """
+    Take claims out of a slot; whether one was.
+
+    They are read again, after the slot: a claim that has come back since has written the slot too.
+    """
+    read = [await ports.claims.load(name) for name in sorted(suspected)]
+    found = [case.claim for case in read if case is not None and not _has_place(settle(case, now).claim, slot.key)]
+    if not found:
+        return False
+    before, freed = Case(found[0], {slot.key: slot}, seen={slot.key: mark}), slot
+    for claim in found:
+        freed = freed.without(claim.id, now)
+    after = before.with_slots({slot.key: freed}).written_over(before)
+    try:
+        await ports.claims.commit(Commit(ports.new_id(), before, after))
+    except Conflict:
+        return False  # somebody has written it since; the next run looks again
+    return True
 
 
 async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRow]:

@@ -91,6 +91,28 @@ class RowsContract(ABC):
         assert await rows.get(TABLE, "p", "beside") is None
         assert await rows.get(TABLE, "p", "missing") is None
 
+    async def test_a_row_can_be_required_as_it_was_read(self, rows: Rows) -> None:
+        """It keeps its values and gets a version of its own, under which it can be written next."""
+        await rows.write(TABLE, "p", Put("there", {"n": 1}))
+        former = (await read(rows, "there")).etag
+
+        written = await rows.write(TABLE, "p", Require("there", former), Insert("new", {"n": 2}))
+
+        now = await read(rows, "there")
+        assert (now.values, now.etag) == ({"n": 1}, written["there"])
+        assert now.etag != former
+
+    @pytest.mark.parametrize("key", ["there", "missing"])
+    async def test_a_row_that_is_not_as_it_was_read_stops_the_transaction(self, rows: Rows, key: str) -> None:
+        """Neither a newer version nor a row that has gone will do."""
+        written = await rows.write(TABLE, "p", Put("there", {"n": 1}))
+        await rows.write(TABLE, "p", Put("there", {"n": 2}))
+
+        with pytest.raises(Conflict):
+            await rows.write(TABLE, "p", Require(key, written["there"]), Insert("beside", {"n": 2}))
+
+        assert await rows.get(TABLE, "p", "beside") is None
+
     async def test_a_row_is_required_for_the_sake_of_others(self, rows: Rows) -> None:
         """To ask whether a row is there, read it."""
         with pytest.raises(ValueError, match="for the sake of others"):

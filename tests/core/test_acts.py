@@ -1,6 +1,7 @@
 """The one way in which a claim is changed: order of writes, lost races, lost answers, and everyone concerned."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.history import Act
-from cpor_core.ports import DueRow, Keyed, Remark
+from cpor_core.model.slot import Slot
+from cpor_core.ports import Commit, DueRow, Keyed, Remark
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
@@ -25,6 +27,7 @@ from cpor_core.use_cases.acts import (
     write_down,
 )
 from cpor_core.use_cases.keys import ANSWERS_KEPT, Repeated
+from cpor_core.use_cases.subscription_ends import end_gone_items
 from cpor_core.views import entity_tag, shown
 from tests.core.making import (
     ADATUM,
@@ -43,6 +46,7 @@ from tests.core.making import (
     USAGE,
 )
 from tests.core.world import World
+from tests.doubles.memory_rows import Asked
 from tests.doubles.transport import ProcessDied
 
 KEYED = Keyed("f00d" * 16, "body", ADATUM)
@@ -641,3 +645,96 @@ async def test_an_end_by_the_customer_stops_everything_with_that_write(world: Wo
     await customers.end(world.ports, case, ANNE, await world.now(), NO_INTENT)
 
     assert (await world.submitted(FABRIKAM)).claim.status is Status.AWAITING_CUSTOMER
+
+
+# --- what was read at two instants ------------------------------------------------------------------------------------
+
+
+async def test_an_association_that_is_written_down_between_two_reads_frees_its_slot_when_it_ends(world: World) -> None:
+    """The timer writes it down after one half of the tenant was read, and before the other; then its item is gone."""
+    case = await world.told()
+    assert case.claim.window_ends_at is not None
+    world.clock.set(case.claim.window_ends_at + HOUR)
+    await world.register_customer(subscriptions=())
+    reads = 0
+
+    async def timer_runs_between(asked: Asked) -> None:
+        nonlocal reads
+        reads += asked.table == "claims" and not asked.keys
+        if reads == 2:
+            reads += 1
+            await write_down(world.ports, case.claim.id, await world.now())
+
+    world.rows.on_request = timer_runs_between
+    await end_gone_items(world.ports, TENANT, await world.now())
+
+    ended = await world.stored(case)
+    assert ended.claim.end_reason is Reason.SUBSCRIPTION_ENDED
+    assert [slot.holder for slot in await slots_of(world)] == [None]
+
+
+async def test_an_act_does_not_supersede_its_own_claim(world: World) -> None:
+    """The timer writes an association down after the claim was read, and before its slot, which names it by then."""
+    case = await world.told()
+    assert case.claim.window_ends_at is not None
+    world.clock.set(case.claim.window_ends_at)
+    interrupted = False
+
+    async def timer_runs_between(asked: Asked) -> None:
+        nonlocal interrupted
+        if asked.table == "claims" and not asked.keys and not interrupted:
+            interrupted = True
+            await write_down(world.ports, case.claim.id, await world.now())
+
+    world.rows.on_request = timer_runs_between
+    torn = await world.stored(case)
+    await submission.end(world.ports, torn, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+
+    assert (await world.stored(case)).claim.end_reason is Reason.PARTNER_DISASSOCIATED
+    assert [slot.holder for slot in await slots_of(world)] == [None]
+
+
+async def slots_of(world: World) -> list[Slot]:
+    """Return every slot of the tenant."""
+    (tenant,) = [one async for one in world.ports.claims.tenants()]
+    return [slot for slot, _ in tenant.slots]
+
+
+async def test_a_slot_that_contradicts_its_claim_is_read_again(world: World) -> None:
+    """A new claim beside an old slot is never taken for whole."""
+    told = await world.told()
+    assert told.claim.window_ends_at is not None
+    world.clock.set(told.claim.window_ends_at)
+    await world.sweep()
+    stored = await world.stored(told)
+    torn = replace(stored, slots=told.slots, seen={**stored.seen, **{key: told.seen[key] for key in told.slots}})
+
+    await submission.end(world.ports, torn, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+
+    assert [slot.holder for slot in await slots_of(world)] == [None]
+    assert world.clock.pauses == [1]
+
+
+async def test_a_slot_that_never_agrees_is_no_success(world: World) -> None:
+    """What contradicts itself in the store is a busy store to the caller, and nothing is written."""
+    official = await world.official()
+    free = {key: slot.changed(holder=None) for key, slot in official.slots.items()}
+    await world.ports.claims.commit(Commit("by hand", official, official.with_slots(free)))
+
+    with pytest.raises(StorageBusy):
+        await submission.end(world.ports, official, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+
+    assert (await world.stored(official)).claim.status is Status.OFFICIAL
+
+
+async def test_who_loses_a_race_lets_others_go_first(world: World) -> None:
+    """A random moment before each further try, longer each time."""
+    case = await world.submitted()
+
+    async def another_comment() -> None:
+        await comment(world, await world.stored(case))
+
+    async with world.rows.once_before("claims", another_comment):
+        await comment(world, case)
+
+    assert world.clock.pauses == [1]

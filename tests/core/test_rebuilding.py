@@ -12,12 +12,24 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from cpor_app.adapters.rows import Op
 from cpor_core.errors import StorageBusy
-from cpor_core.model.claim import NewClaim
+from cpor_core.model.claim import NewClaim, Reason, Status
 from cpor_core.model.webhook import WebhookWanted
-from cpor_core.ports import DueRow, Failure, KeptAnswer, Keyed
+from cpor_core.ports import DueRow, Failure, KeptAnswer, Keyed, Remark
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.owed import Debt
-from cpor_core.use_cases import batches, drafts, erasing, failures, keys, listing, rebuilding, reviews, webhooks
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases import (
+    batches,
+    drafts,
+    erasing,
+    failures,
+    keys,
+    listing,
+    rebuilding,
+    reviews,
+    submission,
+    webhooks,
+)
 from cpor_core.use_cases.acts import NO_INTENT, Intent
 from cpor_core.use_cases.feed import TRIM
 from cpor_core.use_cases.rebuilding import rebuild
@@ -341,3 +353,60 @@ def test_whatever_has_happened_all_that_claims_need_is_there_again() -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+# --- slots ------------------------------------------------------------------------------------------------------------
+
+
+async def with_a_dead_holder(world: World) -> Case:
+    """Return an ended association that its slot still names, as an earlier release could leave one."""
+    official = await world.official()
+    slots = {place: row for place, row in world.rows._rows.items() if place[2].startswith("slot|")}
+    ended = await submission.end(
+        world.ports, official, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_INTENT
+    )
+    world.rows._rows.update(slots)
+    return ended
+
+
+async def test_a_slot_is_freed_of_a_closed_claim(world: World) -> None:
+    """The next claim on the item competes with nobody, and a second run finds nothing to do."""
+    await with_a_dead_holder(world)
+
+    assert (await rebuild(world.ports, await world.now())).slots_freed == 1
+    assert (await rebuild(world.ports, await world.now())).slots_freed == 0
+    assert (await world.submitted(FABRIKAM)).claim.automatic_review
+
+
+async def test_a_claim_that_comes_back_meanwhile_keeps_its_place(world: World) -> None:
+    """It was rejected when it was read, and is disputed before its slot is written."""
+    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    slots = {place: row for place, row in world.rows._rows.items() if place[2].startswith("slot|")}
+    case = await reviews.start(world.ports, case, await world.now(), NO_INTENT)
+    case = await reviews.reject(world.ports, case, await world.now(), Reason.INSUFFICIENT_EVIDENCE, NO_INTENT)
+    world.rows._rows.update(slots)
+
+    async def dispute() -> None:
+        remark = Intent(remark=Remark("partner", "somebody", "We did it", await world.now()))
+        await submission.dispute(world.ports, await world.stored(case), PERSON, await world.now(), remark)
+
+    async with world.rows.once_before("claims", dispute):
+        rebuilt = await rebuild(world.ports, await world.now())
+
+    assert rebuilt.slots_freed == 0
+    stored = await world.stored(case)
+    assert stored.claim.status is Status.DISPUTED
+    assert [claimant.claim for claimant in stored.slots["teams"].claimants] == [case.claim.id]
+
+
+async def test_a_place_that_is_told_by_time_alone_is_left_to_it(world: World) -> None:
+    """A successor whose window has ended takes over when that is written down, and not by a rebuild."""
+    holder = await world.official()
+    successor = await world.told(FABRIKAM)
+    assert successor.claim.window_ends_at is not None
+    world.clock.set(successor.claim.window_ends_at)
+
+    assert (await rebuild(world.ports, await world.now())).slots_freed == 0
+
+    await world.sweep()
+    assert (await world.stored(holder)).claim.end_reason is Reason.SUPERSEDED

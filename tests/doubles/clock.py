@@ -1,5 +1,6 @@
 """A clock that stands still until the test moves it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from cpor_app.adapters.clock import Clock
@@ -17,6 +18,8 @@ class FixedClock(Clock):
         """Stand at *now*, a Monday morning by default."""
         self._real = now
         self._offset = timedelta(0)
+        self.pauses: list[int] = []
+        """After how many lost races somebody waited, in order."""
 
     def real(self) -> datetime:
         """Return the real instant."""
@@ -25,6 +28,11 @@ class FixedClock(Clock):
     async def now(self) -> datetime:
         """Return the service's instant."""
         return self._real + self._offset
+
+    async def pause(self, lost: int) -> None:
+        """Let others go on, and note that somebody waited."""
+        self.pauses.append(lost)
+        await asyncio.sleep(0)
 
     def monotonic(self) -> float:
         """Return the seconds that have passed, in place of `time.monotonic`."""

@@ -15,10 +15,10 @@ import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Replace, Row, Rows
+from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Replace, Require, Row, Rows
 from cpor_app.adapters.tables import behind, packed, unpacked
 from cpor_core.errors import Conflict, Refused
-from cpor_core.model.claim import CLOSED, Claim, Status
+from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
 from cpor_core.model.history import Entry
 from cpor_core.model.slot import Refusals, Slot
 from cpor_core.ports import Answered, Commit, KeptText, Remark, TenantClaims
@@ -72,11 +72,15 @@ class ClaimsTable:
         return case.with_refusals(Refusals.model_validate_json(unpacked(row.values["document"])), row.etag)
 
     async def of_tenant(self, tenant_id: str) -> Sequence[Case]:
-        """Return every claim of a tenant with its slots: two range queries of one partition."""
-        slots = [row async for row in self._rows.query(TABLE, tenant_id, start="slot|", before="slot|~")]
-        return _cases(
-            [row async for row in self._rows.query(TABLE, tenant_id, start="claim|", before="claim|~")], slots
-        )
+        """
+        Return every claim of a tenant with its slots: two range queries of one partition.
+
+        Claims first, as `load` does: what is written between the two makes the claim the older half, and an act on it
+        fails at the claim's ETag. A new claim beside an old slot would be taken for whole.
+        """
+        claims = [row async for row in self._rows.query(TABLE, tenant_id, start="claim|", before="claim|~")]
+        slots = [_slot(row) async for row in self._rows.query(TABLE, tenant_id, start="slot|", before="slot|~")]
+        return _cases(claims, slots)
 
     async def tenants(self, *, after: str = "") -> AsyncIterator[TenantClaims]:
         """Yield every tenant behind *after* that has claims, in order: a scan of the table."""
@@ -92,8 +96,8 @@ class ClaimsTable:
 
     async def _slots(self, tenant_id: str, first: str, last: str) -> AsyncIterator[tuple[str, Slot, str]]:
         async for row in self._rows.query(TABLE, tenant_id, start=first, before=behind(last)):
-            slot = Slot.model_validate_json(unpacked(row.values["document"]))
-            yield slot.key, slot, row.etag
+            slot, mark = _slot(row)
+            yield slot.key, slot, mark
 
     async def commit(self, commit: Commit) -> Case:
         """
@@ -223,15 +227,17 @@ def _tenant(rows: Sequence[Row]) -> TenantClaims:
         entry = Entry.model_validate_json(unpacked(row.values["document"]))
         histories.setdefault(row.key.split("|")[1], []).append(entry)
     answers = [(claim_id, key) for _, claim_id, key in (row.key.split("|") for row in kinds["act"])]
-    return TenantClaims(rows[0].partition, _cases(kinds["claim"], kinds["slot"]), histories, answers)
+    slots = [_slot(row) for row in kinds["slot"]]
+    return TenantClaims(rows[0].partition, _cases(kinds["claim"], slots), histories, slots, answers)
 
 
-def _cases(claims: Sequence[Row], slots: Sequence[Row]) -> Sequence[Case]:
+def _slot(row: Row) -> tuple[Slot, str]:
+    return Slot.model_validate_json(unpacked(row.values["document"])), row.etag
+
+
+def _cases(claims: Sequence[Row], slots: Sequence[tuple[Slot, str]]) -> Sequence[Case]:
     """Return claims with their slots, all of one tenant."""
-    known = {}
-    for row in slots:
-        slot = Slot.model_validate_json(unpacked(row.values["document"]))
-        known[slot.engagement, slot.key] = slot, row.etag
+    known = {(slot.engagement, slot.key): (slot, mark) for slot, mark in slots}
     cases = []
     for row in claims:
         claim = Claim.model_validate_json(unpacked(row.values["document"]))
@@ -270,10 +276,15 @@ def _claim_ops(commit: Commit) -> Iterator[Op]:
 
 
 def _slot_ops(commit: Commit) -> Iterator[Op]:
+    """Write the slots that change; a claim that moves, or loses items, needs the others as they were read too."""
+    former, claim = commit.before.claim, commit.after.claim
+    stays = (former.status, former.items, former.ended_items) == (claim.status, claim.items, claim.ended_items)
     for key, slot in commit.after.slots.items():
+        place, mark = f"slot|{slot.engagement}|{key}", commit.before.seen.get(key)
         if slot != commit.before.slots.get(key):
-            values = {"document": packed(slot), "version": slot.version}
-            yield _written(f"slot|{slot.engagement}|{key}", values, commit.before.seen.get(key))
+            yield _written(place, {"document": packed(slot), "version": slot.version}, mark)
+        elif mark is not None and not stays and not HAS_PLACES.isdisjoint({former.status, claim.status}):
+            yield Require(place, mark)
 
 
 def _refusals_ops(commit: Commit) -> Iterator[Op]:
