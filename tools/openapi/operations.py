@@ -14,7 +14,7 @@ from cpor_app.triggers.reading import Paging
 from cpor_app.triggers.refusals import STATUSES
 from tools.openapi.examples import example
 from tools.openapi.schemas import Models, has_a_form
-from tools.openapi.words import PATH_PARAMETERS, SCHEMAS, Json
+from tools.openapi.words import PATH_PARAMETERS, PHRASES, SCHEMAS, Json
 
 JSON_LINES: Final = "application/x-ndjson"
 
@@ -245,7 +245,7 @@ def _error(codes: Sequence[str]) -> Json:
 
 def _phrase(status: int, codes: Sequence[str]) -> str:
     told = ", ".join(f"`{code}`" for code in sorted(codes))
-    return f"{HTTPStatus(status).phrase}: {told}" if told else HTTPStatus(status).phrase
+    return f"{PHRASES[status]}: {told}" if told else PHRASES[status]
 
 
 def _reference(kind: str, name: str) -> Reference:

@@ -50,6 +50,31 @@ TAGS: Final = {
     "Sandbox": "On a developer's machine only; elsewhere 404.",
 }
 
+PHRASES: Final[Mapping[int, str]] = {
+    200: "OK",
+    201: "Created",
+    202: "Accepted",
+    204: "No Content",
+    303: "See Other",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    410: "Gone",
+    411: "Length Required",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    428: "Precondition Required",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+"""The phrase of each status, after RFC 9110 and RFC 6585. The standard library's change with the version of Python."""
+
 PATH_PARAMETERS: Final[Mapping[str, Json]] = {
     "claimId": {"description": "The claim's id."},
     "erasureId": {"description": "The erasure's id, as it stands in Operation-Location."},
