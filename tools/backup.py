@@ -10,6 +10,7 @@ Evidence is not in it: blobs are written once, and copied by a tool that is made
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -72,11 +73,9 @@ def _make_empty(folder: Path) -> None:
 
 async def _copy(rows: Rows, table: str, folder: Path) -> TableCopy:
     path = folder / file_of(table)
-    with written(path) as file:
-        writer = TableWriter(file)
+    with written(path) as file, closing(TableWriter(file)) as writer:
         async for row in _whole(rows, table) if table in WHOLE else rows.scan(table):
             writer.write(row)
-        writer.end()
     return TableCopy(name=table, rows=writer.rows, sha256=digest(path))
 
 

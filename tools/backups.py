@@ -88,7 +88,7 @@ class TableWriter:
         self._gzip.write(line_of(row))
         self.rows += 1
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Write what is left; the file stays open."""
         self._gzip.close()
 

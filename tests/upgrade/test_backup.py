@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -29,7 +29,7 @@ from tests.upgrade.copy import SECRET, Known, keep, releases
 from tests.upgrade.copy import TABLES as KEPT
 from tests.upgrade.making import everything, tenant
 from tools.backup import LEFT_OUT, ORDER, ROWS_LOOKED_AT, WHOLE, back_up
-from tools.backups import FORMAT, MANIFEST, NoBackup, file_of, read_manifest
+from tools.backups import FORMAT, MANIFEST, NoBackup, TableWriter, file_of, read_manifest
 from tools.restore import end, restore
 
 NEWEST = releases()[-1] / KEPT
@@ -274,8 +274,10 @@ async def test_more_rows_than_are_looked_at_at_once_are_copied_once_each(tmp_pat
     assert [table.rows for table in made.tables if table.name == "claims"] == [ROWS_LOOKED_AT + 1000]
 
 
-async def test_a_partition_that_never_rests_is_not_copied_by_halves(tmp_path: Path) -> None:
-    """The operator is told which, and there is no backup."""
+async def test_a_partition_that_never_rests_is_not_copied_by_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator is told which, there is no backup, and no file is left open."""
     rows, count = Busy(), 0
 
     async def write() -> None:
@@ -285,9 +287,17 @@ async def test_a_partition_that_never_rests_is_not_copied_by_halves(tmp_path: Pa
 
     await write()
     rows.meanwhile = write
+    files: list[TableWriter] = []
+
+    def writer(file: IO[bytes]) -> TableWriter:
+        files.append(TableWriter(file))
+        return files[-1]
+
+    monkeypatch.setattr("tools.backup.TableWriter", writer)
     with pytest.raises(NoBackup, match="changes: p changed whenever it was read"):
         await back_up(rows, tmp_path / "backup", Clock())
 
+    assert all(file._gzip.closed for file in files)
     assert not (tmp_path / "backup" / MANIFEST).exists()
 
 
