@@ -1,5 +1,6 @@
 """What every folder of tests may use: storage and mail that are real, local, and nobody else's."""
 
+import gc
 import os
 from collections.abc import AsyncIterator, Iterator
 
@@ -14,6 +15,31 @@ from tests.support.smtp import SmtpServer, running_smtp_server
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two workers even on one core: most tests wait for storage."""
     return max(2, os.cpu_count() or 1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs Chromium, so that `-m 'not browser'` leaves it out."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+def pytest_collection_finish() -> None:
+    """Put what is imported by now out of the collector's sight: it then has little to look at after each test."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_open() -> Iterator[None]:
+    """
+    Find what a test has left open while it is still that test's turn, which fails by it.
+
+    The warning comes when the thing is collected; without this that would be in the middle of some later test.
+    """
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
