@@ -62,6 +62,11 @@ def test_every_command_of_a_workflow_is_there() -> None:
     assert called <= targets
 
 
+def test_the_suite_runs_on_the_python_that_the_job_is_named_for() -> None:
+    """The runner has others too, and the Makefile would take the newest."""
+    assert "      PYTHON: python${{ matrix.python }} " in _text("check.yml")
+
+
 def test_one_package_goes_to_staging_and_then_to_production() -> None:
     """It is built once, and each deployment checks that it is that one."""
     deploy, one = _text("deploy.yml"), _text("deploy-to.yml")
