@@ -4,7 +4,9 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-PY := .venv/bin/python
+# An environment beside the usual one: make test VENV=.venv-3.13 PYTHON=python3.13
+VENV := .venv
+PY := $(VENV)/bin/python
 UV := uv==0.9.30
 
 # The first that runs and is fit; a name on the PATH may be a shim with nothing behind it. PYTHON=… overrides.
@@ -14,7 +16,7 @@ FIND_PYTHON = $(or $(PYTHON),$(shell for p in python3.13 python3.12 python3.11 p
 
 # What is installed is named by the checksum of what was asked for: no work when nothing changed, on any branch.
 PY_LOCKS := requirements-dev.txt tests/conformance/requirements.txt
-PY_READY := .venv/.ready-$(shell cat $(PY_LOCKS) | cksum | cut -d' ' -f1)
+PY_READY := $(VENV)/.ready-$(shell cat $(PY_LOCKS) | cksum | cut -d' ' -f1)
 INFRA_LOCK := tests/infra/requirements.txt
 INFRA_READY := .venv-infra/.ready-$(shell cat $(INFRA_LOCK) | cksum | cut -d' ' -f1)
 NODE_READY := node_modules/.ready-$(shell cat package-lock.json | cksum | cut -d' ' -f1)
@@ -42,7 +44,7 @@ check: $(PY_READY)  ## Lint, format, types and layers
 	echo 'lint (ruff)';            $(PY) -m ruff check --quiet --output-format=concise || failed+=' lint'; \
 	echo 'format (ruff)';          $(PY) -m ruff format --check --quiet --output-format=concise || failed+=' format'; \
 	echo 'types (mypy)';           $(PY) -m mypy --no-error-summary || failed+=' types'; \
-	echo 'layers (import-linter)'; .venv/bin/lint-imports --no-logo || failed+=' layers'; \
+	echo 'layers (import-linter)'; $(VENV)/bin/lint-imports --no-logo || failed+=' layers'; \
 	if [ "$$failed" ]; then echo "Not as it must be:$$failed" >&2; exit 1; fi
 
 bench: $(PY_READY) $(NODE_READY)  ## How fast it is, as a table
@@ -72,7 +74,7 @@ openapi: $(PY_READY)  ## Write openapi.json from the table of operations
 docs: $(PY_READY)  ## Write the parts of docs/ that are made from the code
 	@exec $(PY) -m tools.pages
 
-COMPILE = UV_PYTHON_DOWNLOADS=never .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+COMPILE = UV_PYTHON_DOWNLOADS=never $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
 lock: $(PY_READY)  ## Compile the requirement files and the npm lock from what is asked for: [UPGRADE=1]
@@ -84,7 +86,7 @@ lock: $(PY_READY)  ## Compile the requirement files and the npm lock from what i
 	@npm install --package-lock-only --loglevel=error
 
 clean:  ## Remove what was installed, built and stored
-	@rm -rf .venv .venv-infra node_modules .local dist .python_packages .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage htmlcov .import_linter_cache
+	@rm -rf .venv .venv-* node_modules .local dist .python_packages .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage htmlcov .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY_READY): $(if $(PYTHON),FORCE)

@@ -150,6 +150,7 @@ def test_what_a_machine_makes_stays_out_of_version_control() -> None:
         "local.settings.json",
         ".env",
         ".venv-infra/x",
+        ".venv-3.13/x",
         ".python_packages/x",
         "dist/x",
     ]
@@ -158,7 +159,7 @@ def test_what_a_machine_makes_stays_out_of_version_control() -> None:
 
 
 def test_the_readme_says_what_each_thing_at_the_top_level_is_for() -> None:
-    """Nothing lies at the top level that the README's folder map does not name."""
+    """Nothing of the repository lies at the top level that the README's folder map does not name."""
     readme = ROOT / "README.md"
     heading = re.compile(
         r"^#+ .*\b(folder|folders|map|layout)\b.*\n(?P<map>(?:(?!#).*\n?)*)", re.MULTILINE | re.IGNORECASE
@@ -167,7 +168,7 @@ def test_the_readme_says_what_each_thing_at_the_top_level_is_for() -> None:
     if section is None:
         pytest.skip("README.md has no folder map yet")
 
-    there = {line.split("/")[0] for line in in_git("ls-files", "--cached", "--others", "--exclude-standard")}
+    there = {line.split("/")[0] for line in in_git("ls-files")}
     named = {name.strip("/") for name in re.findall(r"[\w.-]*\w/?", section["map"])}
 
     assert there - named - {"README.md"} == set()

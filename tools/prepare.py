@@ -1,6 +1,8 @@
 """
 Install what the commands of the Makefile need: Python packages in `.venv`, npm packages in `node_modules`.
 
+On a terminal one line shows what is being done and for how long; elsewhere, and where `CI` is set, it is quiet.
+
 It runs before anything is installed, so it imports the standard library only. It is apart from the Makefile because two
 commands may be started at once in a fresh clone, and the second has to wait for the first.
 """
@@ -9,33 +11,38 @@ import argparse
 import contextlib
 import fcntl
 import os
+import selectors
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV_PYTHON = ROOT / ".venv" / "bin" / "python"
-INFRA_VENV = ROOT / ".venv-infra"
 NODE_AT_LEAST = 20
+SHOWN = ("Collecting", "Processing", "Downloading", "Installing")
+"""How a line of pip's begins that says what it is doing; such as "Downloading ruff-0.17.5-py3-none-any.whl (11 MB)"."""
+LAST_LINES = 20
 
 
 def main() -> int:
     """Install one kind of packages, unless *ready*, the file that says so, is there. Anything said goes to stderr."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=["python", "infra", "node"])
-    parser.add_argument("ready", type=Path, help="the file that stands for all being installed")
-    parser.add_argument("--same-python", action="store_true", help="install anew if .venv is of another Python version")
+    parser.add_argument(
+        "ready", type=Path, help="the file that stands for all being installed, in the folder it is for"
+    )
+    parser.add_argument("--same-python", action="store_true", help="install anew if it is of another Python version")
     options = parser.parse_args()
     ready: Path = ROOT / options.ready
     install = {"python": _install_python, "infra": _install_infra, "node": _install_node}[options.kind]
 
     with _one_at_a_time():
-        if ready.exists() and not (options.same_python and _venv_version() != sys.version):
+        if ready.exists() and not (options.same_python and _version(ready.parent) != sys.version):
             return 0
         try:
-            install()
+            install(ready.parent)
         except subprocess.CalledProcessError as failure:
             _say(f"That failed: {' '.join(map(str, failure.cmd))}")
             return 1
@@ -50,27 +57,32 @@ class MissingError(Exception):
     """The machine lacks something that only its owner can install."""
 
 
-def _install_python() -> None:
-    """Make `.venv` anew: what an older lock had and this one has not must not linger."""
-    _say(f"Installing Python packages into .venv with Python {sys.version.split()[0]}; about a minute …")
-    _run([sys.executable, "-m", "venv", "--clear", str(ROOT / ".venv")])
-    pip = [str(VENV_PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--require-hashes"]
+def _install_python(venv: Path) -> None:
+    """Make *venv* anew: what an older lock had and this one has not must not linger."""
+    version = sys.version.split()[0]
+    _say(f"Installing Python packages into {venv.name} with Python {version}; one to three minutes …")
+    _run([sys.executable, "-m", "venv", "--clear", venv])
+    pip = [*_pip(venv), "--require-hashes"]
     _run([*pip, "-r", ROOT / "requirements-dev.txt"])
     # Microsoft's worker library says that it wants Python 3.13, and works on 3.11.
     _run([*pip, "--no-deps", "--ignore-requires-python", "-r", ROOT / "tests" / "conformance" / "requirements.txt"])
 
 
-def _install_infra() -> None:
-    """Make `.venv-infra` anew: checkov, which pins much that others need in other versions."""
-    _say("Installing checkov into .venv-infra; about half a minute …")
-    _run([sys.executable, "-m", "venv", "--clear", str(INFRA_VENV)])
-    pip = [str(INFRA_VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
+def _install_infra(venv: Path) -> None:
+    """Make *venv* anew: checkov, which pins much that others need in other versions."""
+    _say(f"Installing checkov into {venv.name}; about half a minute …")
+    _run([sys.executable, "-m", "venv", "--clear", venv])
     # Without looking at what wants what: the reader of Bicep is a newer one than checkov asks for.
-    _run([*pip, "--require-hashes", "--no-deps", "-r", ROOT / "tests" / "infra" / "requirements.txt"])
+    _run([*_pip(venv), "--require-hashes", "--no-deps", "-r", ROOT / "tests" / "infra" / "requirements.txt"])
 
 
-def _install_node() -> None:
-    """Install exactly the lock file. Raises MissingError without Node or npm."""
+def _pip(venv: Path) -> list[str | Path]:
+    quiet = "--progress-bar=off" if _is_watched() else "-qq"
+    return [venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", quiet]
+
+
+def _install_node(packages: Path) -> None:
+    """Install exactly the lock file into *packages*. Raises MissingError without Node or npm."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         raise MissingError(
@@ -79,14 +91,14 @@ def _install_node() -> None:
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.lstrip("v").split(".")[0]) < NODE_AT_LEAST:
         raise MissingError(f"Node {NODE_AT_LEAST} or newer is needed; this is {version}.")
-    _say("Installing npm packages (Azurite, mail catcher) into node_modules; about half a minute …")
+    _say(f"Installing npm packages (Azurite, mail catcher) into {packages.name}; about half a minute …")
     _run([npm, "ci", "--no-progress", "--loglevel=error"])
 
 
-def _venv_version() -> str | None:
-    """The full version of the Python in `.venv`, None if there is none that runs."""
+def _version(venv: Path) -> str | None:
+    """Return the full version of the Python in *venv*, None if there is none that runs."""
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        ask = [str(VENV_PYTHON), "-c", "import sys; print(sys.version, end='')"]
+        ask = [str(venv / "bin" / "python"), "-c", "import sys; print(sys.version, end='')"]
         return subprocess.run(ask, capture_output=True, text=True, check=True).stdout
     return None
 
@@ -108,7 +120,46 @@ def _one_at_a_time() -> Iterator[None]:
 
 def _run(command: Sequence[str | Path]) -> None:
     """Run *command* with all its output on stderr: stdout belongs to the command that was asked for."""
-    subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=True)
+    if _is_watched():
+        _run_shown(command)
+    else:
+        subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=True)
+
+
+def _run_shown(command: Sequence[str | Path]) -> None:
+    """Run *command* and keep one line about it on the terminal; when it fails, show its last lines."""
+    began, doing, said = time.monotonic(), Path(command[0]).name, b""
+    with (
+        subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process,
+        selectors.DefaultSelector() as ready,
+    ):
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        ready.register(process.stdout, selectors.EVENT_READ)
+        piece = b"\n"
+        while piece:
+            if ready.select(timeout=1):
+                piece = os.read(process.stdout.fileno(), 2**16)
+                said += piece
+                lines = said.decode("utf-8", "replace").split("\n")[:-1]
+                told = (line.split() for line in reversed(lines[-LAST_LINES:]))
+                doing = next((" ".join(words[:2]) for words in told if words and words[0] in SHOWN), doing)
+            _write_over(f"  {time.monotonic() - began:3.0f} s  {doing[:60]}")
+    _write_over("")
+    if process.returncode:
+        _say("\n".join(said.decode("utf-8", "replace").splitlines()[-LAST_LINES:]))
+        raise subprocess.CalledProcessError(process.returncode, command)
+
+
+def _is_watched() -> bool:
+    """Say whether somebody sits at a terminal and sees what is written over."""
+    return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+
+
+def _write_over(text: str) -> None:
+    """Write *text* in the place of the line that the cursor is in."""
+    print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _say(words: str) -> None:

@@ -19,7 +19,8 @@ from devhost.ports import Ports
 from devhost.sandbox import mail_url, public_url
 
 ROOT = Path(__file__).resolve().parents[2]
-MAKE_RUN = ("make", "run")
+MAKE = ("make", f"VENV={sys.prefix}")  # with the Python that runs the tests, not with the one of .venv
+MAKE_RUN = (*MAKE, "run")
 STACK = (sys.executable, "-m", "devhost.stack")
 NEVER = "0 0 0 29 2 0"  # a 29th of February that is a Sunday: not before 2032
 PATIENCE_SECONDS = 150
@@ -109,14 +110,15 @@ def running_stack(
     place: Place, command: Sequence[str] = STACK, settings: Mapping[str, str] | None = None
 ) -> Iterator[RunningStack]:
     """Start a stack and yield it when it is ready; end it, and fail if anything of it is left."""
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**place.environ, **(settings or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with _taking_interrupts():
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**place.environ, **(settings or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     stack = RunningStack(place, process)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -140,6 +142,16 @@ def running_stack(
             process.stdout.close()
             process.stderr.close()
     place.verify_nothing_is_left()
+
+
+@contextlib.contextmanager
+def _taking_interrupts() -> Iterator[None]:
+    """Let what is started take SIGINT, though the tests ignore it, as whatever a script runs behind itself does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def until(look: Callable[[], T | None]) -> T:

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from devhost.samples import ADATUM, FABRIKAM, OPERATOR, PARTNERS
-from tests.stack.running import MAKE_RUN, PATIENCE_SECONDS, STACK, Place, running_stack
+from tests.stack.running import MAKE, MAKE_RUN, PATIENCE_SECONDS, STACK, Place, running_stack
 
 
 def test_signal_ends_everything_and_the_next_start_finds_all_that_was(place: Place) -> None:
@@ -41,6 +41,18 @@ def test_everything_ends_with_the_make_that_started_it(place: Place, how: signal
         stack.stop(how)
 
         place.verify_nothing_is_left()
+
+
+def test_an_interrupt_ends_it_though_the_tests_ignore_interrupts(place: Place) -> None:
+    """As a script has it that runs `make test` behind itself; the make would wait for ever."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with running_stack(place, MAKE_RUN) as stack:
+            stack.stop(signal.SIGINT)
+
+            place.verify_nothing_is_left()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_nothing_outlives_a_stack_that_was_killed(place: Place) -> None:
@@ -92,7 +104,7 @@ def test_what_the_functions_refuse_is_said_and_nothing_is_left(place: Place) -> 
 
 def test_demo_without_a_stack_has_one_of_its_own(place: Place) -> None:
     """It says so, walks the whole way, and leaves neither process nor file."""
-    demo = place.run(["make", "demo"])
+    demo = place.run([*MAKE, "demo"])
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "starting a stack for this demo alone" in demo.stdout

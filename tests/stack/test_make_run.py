@@ -16,7 +16,7 @@ import pytest
 from devhost.forms import form_of
 from devhost.issuer import PROGRAMME_TENANT
 from devhost.samples import ADATUM, ADATUM_TENANT, CUSTOMERS, OPERATOR, PARTNERS
-from tests.stack.running import PATIENCE_SECONDS, ROOT, STACK, Place, RunningStack, running_stack, until
+from tests.stack.running import MAKE, PATIENCE_SECONDS, ROOT, STACK, Place, RunningStack, running_stack, until
 from tests.support.smtp import SmtpServer
 
 pytestmark = pytest.mark.xdist_group("stack")
@@ -240,7 +240,7 @@ def test_make_token_prints_a_token_that_the_service_takes_and_nothing_else(
     stack: RunningStack, app: tuple[str, ...]
 ) -> None:
     """One line on standard output, for a person and for a client alike; another role opens nothing."""
-    made = stack.place.run(["make", "token", f"ROLE={OPERATOR}", f"TENANT={PROGRAMME_TENANT}", *app])
+    made = stack.place.run([*MAKE, "token", f"ROLE={OPERATOR}", f"TENANT={PROGRAMME_TENANT}", *app])
     token = made.stdout.removesuffix("\n")
 
     taken, refused = (
@@ -255,7 +255,7 @@ def test_make_token_prints_a_token_that_the_service_takes_and_nothing_else(
 
 def test_demo_walks_on_the_stack_that_runs(stack: RunningStack) -> None:
     """From draft to figures; the mails are there to be read afterwards."""
-    demo = stack.place.run(["make", "demo"])
+    demo = stack.place.run([*MAKE, "demo"])
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert f"A stack answers on {stack.place.url}" in demo.stdout
@@ -266,7 +266,7 @@ def test_demo_walks_on_the_stack_that_runs(stack: RunningStack) -> None:
 
 def test_demo_says_when_the_state_directory_is_not_the_stacks(stack: RunningStack, tmp_path: Path) -> None:
     """Its tokens would not be taken: one line says which setting is wrong."""
-    demo = replace(stack.place, state_dir=tmp_path).run(["make", "demo"])
+    demo = replace(stack.place, state_dir=tmp_path).run([*MAKE, "demo"])
 
     assert demo.returncode != 0
     assert "CPOR_STATE_DIR must be what it was started with" in demo.stderr

@@ -1,0 +1,48 @@
+"""
+Print version and path of the newest Python here that is fit for us and not of this one's version, and say which it is.
+
+Nothing is printed when there is none. A name on the PATH may be a shim with nothing behind it, so each is run.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+FIT = ("3.13", "3.12", "3.11")
+"""As the Makefile has them, the newest first."""
+ASKED = "import sys, ensurepip, ssl; print('%d.%d' % sys.version_info[:2])"
+ANSWER_SECONDS = 30
+
+
+def main() -> int:
+    """Print what is found; what is said goes to stderr."""
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    found = next(((version, path) for version in FIT if version != own for path in _places(version)), None)
+    if found is None:
+        print(f"No Python beside {own} was found ({', '.join(FIT)}).", file=sys.stderr)
+    else:
+        print(f"The newest Python beside {own} is {found[0]}: {found[1]}", file=sys.stderr)
+        print(*found)
+    return 0
+
+
+def _places(version: str) -> Iterator[Path]:
+    """Yield where a Python of that version runs: on the path, then where pyenv keeps its own."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    folders = [*map(Path, os.get_exec_path()), *sorted(pyenv.glob(f"versions/{version}.*/bin"), reverse=True)]
+    yield from (path for folder in folders if _runs(path := folder / f"python{version}", version))
+
+
+def _runs(path: Path, version: str) -> bool:
+    try:
+        asked = [str(path), "-c", ASKED]
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.stdout.strip() == version
+
+
+if __name__ == "__main__":
+    sys.exit(main())
