@@ -18,6 +18,7 @@ from cpor_core.model.claim import (
     Revenue,
     SkippedDay,
     Status,
+    Voice,
 )
 from cpor_core.model.slot import Slot
 from cpor_core.rules.next_step import NextStep, next_step, stands_still
@@ -46,6 +47,13 @@ class WindowView(Value):
     calendar: str | None
     last_day: date
     skipped_days: tuple[SkippedDay, ...]
+
+
+class NoView(Value):
+    """The customer's no that stands: when it arrived, and from whom."""
+
+    at: Instant
+    by: Voice
 
 
 class AssociatedItem(Value):
@@ -189,6 +197,13 @@ def window_view(shown: Claim) -> WindowView | None:
         last_day=promised.last_day,
         skipped_days=promised.skipped_days,
     )
+
+
+def no_view(shown: Claim) -> NoView | None:
+    """Return the no that stands; None for a claim that is not declined, or was by an earlier release."""
+    if shown.status is not Status.DECLINED or shown.no is None:
+        return None
+    return NoView(at=shown.no.at, by=shown.no.by.voice)
 
 
 def associated_items(shown: Claim) -> tuple[AssociatedItem, ...]:

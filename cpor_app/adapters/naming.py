@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from cpor_app.adapters.texts import SkippedDay
+from cpor_app.adapters.texts import DeclinedBy, SkippedDay
 from cpor_core.model.catalogue import Catalogue
-from cpor_core.model.claim import Claim, Item
+from cpor_core.model.claim import Claim, Item, Speaker
 
 
 def engagement_name(catalogue: Catalogue, claim: Claim) -> str:
@@ -23,6 +23,13 @@ def item_names(catalogue: Catalogue, claim: Claim, items: Iterable[Item]) -> tup
         else f"{names.get(item.product or '', item.product)} ({item.subscription_id})"
         for item in items
     )
+
+
+def declined_by(claim: Claim, reader: Speaker) -> DeclinedBy | None:
+    """Return who has said the no, to a reader; None where nobody knows any more."""
+    if claim.no is None:
+        return None
+    return DeclinedBy.YOU if reader.is_same(claim.no.by) else DeclinedBy(claim.no.by.voice)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from cpor_app.adapters.insight_page import insight_page
 from cpor_app.adapters.links import Links
-from cpor_app.adapters.naming import engagement_name, item_names, told_of
+from cpor_app.adapters.naming import declined_by, engagement_name, item_names, told_of
 from cpor_app.adapters.texts import Act, ActForm, Closing, HeldAssociation, MessageKind, PageFacts, Texts
 from cpor_app.adapters.texts import Receipt as ShownReceipt
 from cpor_core.model.catalogue import Catalogue
@@ -19,12 +19,13 @@ from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import is_given_away, settle
 from cpor_core.use_cases.customer import Opened, possible_acts
 from cpor_core.use_cases.receipts import SHOWN
-from cpor_core.views import associated_items, association_view, window_view
+from cpor_core.views import associated_items, association_view, no_view, window_view
 
 MESSAGES: Mapping[str, MessageKind] = {
     "NotFound": MessageKind.NOT_FOUND,
     "LinkExpired": MessageKind.EXPIRED,
     "InvalidState": MessageKind.NOT_POSSIBLE_NOW,
+    "DeclineNotYours": MessageKind.NOT_YOURS,
     "SlotAwaitsCustomer": MessageKind.ALREADY_GIVEN_AWAY,
     "StaleForm": MessageKind.STALE_FORM,
     "ValidationFailed": MessageKind.BAD_FORM,
@@ -80,7 +81,8 @@ class Pages:
     ) -> str:
         """Return the page in HTML."""
         case, shown = opened.case, settle(opened.case, now).claim
-        names = self._names(shown)
+        names, acts = self._names(shown), possible_acts(shown, opened, now)
+        given_away = shown.status is Status.DECLINED and is_given_away(case, now)
         told = told_of(shown)
         facts = PageFacts(
             status=shown.status.value,
@@ -90,10 +92,7 @@ class Pages:
             items=item_names(self._catalogue, shown, shown.items),
             page_url=self._links.request_url(shown.id, token),
             token=token,
-            acts={
-                Act(act): ActForm(self._address(shown, act), self._links.nonce(token, act, now))
-                for act in possible_acts(shown, case, opened.recipient, now)
-            },
+            acts={Act(act): ActForm(self._address(shown, act), self._links.nonce(token, act, now)) for act in acts},
             customer_domain=shown.domain,
             time_zone=told.time_zone,
             last_day=told.last_day,
@@ -101,10 +100,12 @@ class Pages:
             incumbents=told.incumbents,
             refused_before=shown.refused_before.date() if shown.refused_before is not None else None,
             since=shown.official_since,
-            happened_at=shown.ended_at or shown.status_since,
+            happened_at=_happened_at(shown),
             closing=Closing.of(shown.end_reason or shown.status_reason),
             ended_items=tuple(names[ended.key] for ended in shown.ended_items) if shown.ended_at is None else (),
-            place_given_away=shown.status is Status.DECLINED and is_given_away(case, now),
+            declined_by=declined_by(shown, opened.speaker),
+            others_can_undo=shown.can_be_undone(now) and "undo" not in acts and not given_away,
+            place_given_away=given_away,
             receipts=tuple(
                 ShownReceipt(
                     receipt.at,
@@ -136,8 +137,8 @@ class Pages:
 
     def as_json(self, opened: Opened, token: str, now: datetime, receipts: Sequence[Receipt]) -> dict[str, JsonValue]:
         """Return the same as JSON, with a nonce for each act that is possible now."""
-        case, shown = opened.case, settle(opened.case, now).claim
-        window = window_view(shown)
+        shown = settle(opened.case, now).claim
+        window, no = window_view(shown), no_view(shown)
         return {
             "requestId": shown.id,
             "status": shown.status.value,
@@ -146,6 +147,7 @@ class Pages:
             "customer": {"tenantId": shown.tenant_id, "domain": shown.domain},
             "items": [item.model_dump(mode="json", by_alias=True) for item in shown.items],
             "window": window.model_dump(mode="json", by_alias=True) if window is not None else None,
+            "declined": no.model_dump(mode="json", by_alias=True) if no is not None else None,
             "association": {
                 "id": shown.id,
                 "items": [item.model_dump(mode="json", by_alias=True) for item in associated_items(shown)],
@@ -154,7 +156,7 @@ class Pages:
             else None,
             "acts": [
                 {"act": act, "action": self._address(shown, act), "nonce": self._links.nonce(token, act, now)}
-                for act in possible_acts(shown, case, opened.recipient, now)
+                for act in possible_acts(shown, opened, now)
             ],
             "associations": [
                 {
@@ -174,3 +176,10 @@ class Pages:
 
     def _address(self, shown: Claim, act: str) -> str:
         return f"{self._public_url}/customer/requests/{shown.id}/{act}"
+
+
+def _happened_at(shown: Claim) -> datetime:
+    """Return when the claim came to be what it is; a no that somebody above has made theirs is as old as theirs."""
+    if shown.status is Status.DECLINED and shown.no is not None:
+        return shown.no.at
+    return shown.ended_at or shown.status_since

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from cpor_app.adapters.harmless import safe_contact_name
 from cpor_app.adapters.links import Links
 from cpor_app.adapters.mail import OutgoingMail
-from cpor_app.adapters.naming import engagement_name, item_names, told_of
+from cpor_app.adapters.naming import declined_by, engagement_name, item_names, told_of
 from cpor_app.adapters.texts import (
     Asked,
     Closing,
@@ -21,7 +21,7 @@ from cpor_app.adapters.texts import (
     Why,
 )
 from cpor_core.model.catalogue import Catalogue
-from cpor_core.model.claim import OPEN, Claim, Item, RecipientKind, Status
+from cpor_core.model.claim import OPEN, Claim, Item, RecipientKind, Speaker, Status, Voice
 from cpor_core.ports import Letter
 from cpor_core.transitions.life import is_disputable
 
@@ -93,6 +93,7 @@ class MailPost:
 
     def _facts(self, letter: Letter) -> MailFacts:
         claim, recipient, told = letter.claim, letter.recipient, told_of(letter.claim)
+        reader = Speaker(voice=_VOICES[recipient.kind], recipient=recipient.number)
         return MailFacts(
             partner_name=claim.partner_name,
             customer_name=told.customer_name,
@@ -111,8 +112,12 @@ class MailPost:
             since=claim.official_since,
             happened_at=letter.happened_at,
             closing=Closing.of(letter.reason) if letter.kind == MailKind.CLOSING else None,
-            can_undo=claim.undoable,
+            declined_by=declined_by(claim, reader),
+            can_undo=claim.undoable and reader.may_take_back(claim.no),
         )
+
+
+_VOICES = {RecipientKind.CONTACT: Voice.CONTACT, RecipientKind.NOTICE_ADDRESS: Voice.NOTICE_ADDRESS}
 
 
 class _Day(NamedTuple):

@@ -132,12 +132,22 @@ class Act(StrEnum):
     NOT_ME = "not-me"
 
 
+class DeclinedBy(StrEnum):
+    """Who has declined, to one who reads of it; but for `you` the values are the core's voices."""
+
+    YOU = "you"
+    CONTACT = "contact"
+    NOTICE_ADDRESS = "noticeAddress"
+    ADMINISTRATOR = "administrator"
+
+
 class MessageKind(StrEnum):
     """The pages that say only why nothing else can be shown or done."""
 
     NOT_FOUND = "notFound"
     EXPIRED = "expired"
     NOT_POSSIBLE_NOW = "notPossibleNow"
+    NOT_YOURS = "notYours"
     ALREADY_GIVEN_AWAY = "alreadyGivenAway"
     STALE_FORM = "staleForm"
     BAD_FORM = "badForm"
@@ -222,7 +232,9 @@ class MailFacts:
     closing: Closing | None = None
     remaining_items: tuple[str, ...] = ()
     """What a partly ended association still holds."""
+    declined_by: DeclinedBy | None = None
     can_undo: bool = False
+    """The reader may take the no back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,6 +314,9 @@ class PageFacts:
     """Items that the association no longer holds, though it goes on for the others."""
     reason: str | None = None
     """The customer's own words with a no or an end."""
+    declined_by: DeclinedBy | None = None
+    others_can_undo: bool = False
+    """The no can still be taken back, not by the reader."""
     place_given_away: bool = False
     """The decline cannot be undone because another partner's request has taken the place."""
     receipts: tuple[Receipt, ...] = ()
@@ -565,6 +580,7 @@ class Texts:
             style=Markup(self._style),  # noqa: S704 - our own file
             max_reason=MAX_REASON_CHARACTERS,
             Closing=Closing,
+            DeclinedBy=DeclinedBy,
             Asked=Asked,
             Why=Why,
         )

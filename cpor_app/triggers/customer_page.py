@@ -1,6 +1,7 @@
 """The page behind a mailed link: GET shows, only a POST with the page's own nonce does anything."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import azure.functions as func
@@ -14,13 +15,14 @@ from cpor_app.triggers.reading import validated
 from cpor_core.errors import Refused
 from cpor_core.model.base import Text1000, Value
 from cpor_core.model.claim import ClaimedCustomer, Item, Status
+from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
 from cpor_core.ports import Remark
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import customer
 from cpor_core.use_cases.acts import Intent
 from cpor_core.use_cases.receipts import receipts_of
-from cpor_core.views import AssociatedItem, AssociationView, WindowView
+from cpor_core.views import AssociatedItem, AssociationView, NoView, WindowView
 
 blueprint = func.Blueprint()
 ROUTE = "customer/requests/{requestId}"
@@ -71,6 +73,7 @@ class RequestPage(Value):
     customer: ClaimedCustomer
     items: tuple[Item, ...]
     window: WindowView | None
+    declined: NoView | None
     association: RequestedAssociation | None
     acts: tuple[OfferedAct, ...]
     associations: tuple[OtherAssociation, ...]
@@ -120,7 +123,11 @@ async def show_request(call: Call) -> Answer:
     in_words=True,
 )
 async def decline_request(call: Call) -> Answer:
-    """A no is taken in every open state; an official association ends by it. The partner sees the reason, if any."""
+    """
+    A no is taken in every open state; an official association ends by it. The partner sees the reason, if any.
+
+    While a no can be taken back, a registered notice address makes a contact's theirs by saying it too.
+    """
     return await _do(call, "decline")
 
 
@@ -135,11 +142,15 @@ async def decline_request(call: Call) -> Answer:
     body_types=(FORM, JSON),
     answers={303: None, 200: RequestPage},
     location=True,
-    refusals=(*REFUSALS, "SlotAwaitsCustomer"),
+    refusals=(*REFUSALS, "DeclineNotYours", "SlotAwaitsCustomer"),
     in_words=True,
 )
 async def undo_decline(call: Call) -> Answer:
-    """Not any more when the place was given to another request."""
+    """
+    By who declined, or by somebody above; not any more when the place was given to another request.
+
+    A registered notice address is above the contact whom the partner named, the tenant's administrator above both.
+    """
     return await _do(call, "undo")
 
 
@@ -202,18 +213,20 @@ async def _do(call: Call, act: str) -> Answer:
             target="nonce",
             resolution="Open the link again and send the form that it shows.",
         )
-    actor = customer.recipient_actor(opened.recipient)
+    actor = spoken_by(opened.speaker)
     remark = Remark("customer", actor.id, form.reason, now) if form.reason else None
     intent = Intent(who=actor.id, remark=remark)
     after = opened.case
     if target is not None:
         await customer.end(call.ports, await _other(call, opened, target), actor, now, intent)
+    elif act == "end":
+        after = await customer.end(call.ports, opened.case, actor, now, intent)
     elif act == "not-me":
         after = await customer.not_me(call.ports, opened, now, intent)
     else:
-        after = await _ACTS[act](call.ports, opened.case, actor, now, intent)
+        after = await _ACTS[act](call.ports, opened.case, opened.speaker, now, intent)
     if wants_json(call.headers):
-        return await _page(call, customer.Opened(after, opened.recipient), LinkQuery(t=form.t))
+        return await _page(call, replace(opened, case=after), LinkQuery(t=form.t))
     location = f"{call.back}&done={act}"
     if form.lang is not None and form.lang.replace("-", "").isalnum() and form.lang.isascii():
         location += f"&lang={form.lang}"
@@ -229,7 +242,7 @@ async def _other(call: Call, opened: customer.Opened, association_id: str) -> Ca
     raise not_found("association")
 
 
-_ACTS = {"decline": customer.decline, "undo": customer.undo, "end": customer.end}
+_ACTS = {"decline": customer.decline, "undo": customer.undo}
 
 
 def _form(call: Call) -> Form:

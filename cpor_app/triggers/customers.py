@@ -14,7 +14,7 @@ from cpor_app.triggers.http import operation
 from cpor_app.triggers.operations import CUSTOMER_ADMIN, Answer
 from cpor_app.triggers.reading import QueryFlag
 from cpor_core.model.base import Instant, Text1000, Value
-from cpor_core.model.claim import LEFT_OUT, Claim, ClaimedCustomer, Item, Status
+from cpor_core.model.claim import LEFT_OUT, THE_ADMINISTRATOR, Claim, ClaimedCustomer, Item, Status
 from cpor_core.model.history import ADMINISTRATOR
 from cpor_core.model.slot import Slot
 from cpor_core.model.usage import Receipt
@@ -25,7 +25,7 @@ from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases import customer
 from cpor_core.use_cases.tenants import cases_of, request_of
-from cpor_core.views import AssociationView, WindowView, association_view, window_view
+from cpor_core.views import AssociationView, NoView, WindowView, association_view, no_view, window_view
 
 blueprint = func.Blueprint()
 REQUESTS = "customers/{tenantId}/requests"
@@ -44,6 +44,7 @@ class RequestView(Value):
     customer: ClaimedCustomer
     items: tuple[Item, ...]
     window: WindowView | None
+    declined: NoView | None
     next_step: NextStep
     submitted_at: Instant | None
 
@@ -122,11 +123,16 @@ async def list_requests(call: Call) -> Answer:
     refusals=("NotFound", "InvalidState"),
 )
 async def decline_as_customer(call: Call) -> Answer:
-    """In every open state; an official association ends by it."""
+    """
+    In every open state; an official association ends by it.
+
+    While the no of a recipient of the mails can be taken back, saying it too makes it yours: nobody but an
+    administrator can take it back then.
+    """
     case = await _request(call)
     why, now = call.body(Why).reason, await call.now()
     intent = call.intent(words=why, author="customer", at=now, answers=_answered)
-    after = await customer.decline(call.ports, case, ADMINISTRATOR, now, intent)
+    after = await customer.decline(call.ports, case, THE_ADMINISTRATOR, now, intent)
     return await _answer(call, after)
 
 
@@ -145,11 +151,11 @@ async def decline_as_customer(call: Call) -> Answer:
     refusals=("NotFound", "InvalidState", "SlotAwaitsCustomer"),
 )
 async def undo_as_customer(call: Call) -> Answer:
-    """Not any more when the place was given to another request."""
+    """Whoever said it; not any more when the place was given to another request."""
     case = await _request(call)
     why, now = call.body(Why).reason, await call.now()
     intent = call.intent(words=why, author="customer", at=now, answers=_answered)
-    after = await customer.undo(call.ports, case, ADMINISTRATOR, now, intent)
+    after = await customer.undo(call.ports, case, THE_ADMINISTRATOR, now, intent)
     return await _answer(call, after)
 
 
@@ -245,6 +251,7 @@ def _request_view(shown: Claim, slots: Mapping[str, Slot], now: datetime, terms:
         customer=ClaimedCustomer(tenant_id=shown.tenant_id, domain=shown.domain),
         items=shown.items,
         window=window_view(shown),
+        declined=no_view(shown),
         next_step=next_step(shown, slots, now, terms),
         submitted_at=shown.submitted_at,
     )

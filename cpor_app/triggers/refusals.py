@@ -38,6 +38,7 @@ STATUSES = MappingProxyType(
         "IdempotencyKeyReused": Is.UNPROCESSABLE_ENTITY,
         "RequestInProgress": Is.CONFLICT,
         "InvalidState": Is.CONFLICT,
+        "DeclineNotYours": Is.CONFLICT,
         "NotDisputable": Is.CONFLICT,
         "SlotCrowded": Is.CONFLICT,
         "SlotAwaitsCustomer": Is.CONFLICT,

@@ -265,6 +265,48 @@ class Recipient(Value):
         return self.email == ERASED_ADDRESS
 
 
+class Voice(StrEnum):
+    """Who speaks for the customer, the lowest first (rulings 20a)."""
+
+    CONTACT = "contact"
+    """Named by the partner; an address that is not registered any more is no more than that."""
+    NOTICE_ADDRESS = "noticeAddress"
+    """Registered for the tenant when it speaks."""
+    ADMINISTRATOR = "administrator"
+    """`Customer.Admin` of the tenant, whichever person that is."""
+
+
+class Speaker(Value):
+    """Somebody who says a no or takes one back: a recipient by number, or the administrator, who has none."""
+
+    voice: Voice
+    recipient: int | None = None
+
+    def is_same(self, other: "Speaker") -> bool:
+        """Whether both are one recipient, or both the administrator: a voice that has changed since is no other."""
+        return self.recipient == other.recipient
+
+    def outranks(self, other: "Speaker") -> bool:
+        """Whether this voice is above the other; two contacts, or two notice addresses, are on one level."""
+        ranks = list(Voice)
+        return ranks.index(self.voice) > ranks.index(other.voice)
+
+    def may_take_back(self, no: "No | None") -> bool:
+        """Whether a no can be taken back by this speaker; one of which nobody knows who said it, by the highest."""
+        said_by = no.by if no is not None else THE_ADMINISTRATOR
+        return self.is_same(said_by) or self.outranks(said_by)
+
+
+THE_ADMINISTRATOR = Speaker(voice=Voice.ADMINISTRATOR)
+
+
+class No(Value):
+    """The customer's no: who said it, and when it arrived."""
+
+    by: Speaker
+    at: Instant
+
+
 class SkippedDay(Value):
     """A day that does not count, by name; `kind` is `weekend` or `holiday`."""
 
@@ -449,6 +491,8 @@ class Claim(Value):
     reminded: bool = False
     undoable: bool = False
     """The customer's no was said in `awaitingCustomer`, so it can be undone until the window's end."""
+    no: No | None = None
+    """The no that stands, or that ended the association; earlier releases did not store it."""
     mails: tuple[OwedMail, ...] = ()
     mail_count: int = 0
     partner_mails: tuple[OwedPartnerMail, ...] = ()
@@ -499,6 +543,11 @@ class Claim(Value):
     def slot_keys(self) -> tuple[str, ...]:
         """The keys of every slot at which the claim may have a place."""
         return tuple(dict.fromkeys(item.key for item in (*self.items, *self.left_items)))
+
+    def can_be_undone(self, now: datetime) -> bool:
+        """Whether the no can still be taken back by somebody."""
+        in_time = self.promise is not None and now < self.promise.ends_at
+        return self.status is Status.DECLINED and self.undoable and in_time
 
     def holds(self, key: str) -> bool:
         """Whether the association still has this item."""

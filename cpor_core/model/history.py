@@ -8,7 +8,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from cpor_core.model.base import Instant, Value
-from cpor_core.model.claim import Reason, Status
+from cpor_core.model.claim import Reason, Speaker, Status
 
 
 class ActorKind(StrEnum):
@@ -39,6 +39,11 @@ ADMINISTRATOR = Actor(kind=ActorKind.CUSTOMER, id="administrator")
 """The customer's own administrator: who it was stands beside the entry, for the partner reads the history."""
 
 
+def spoken_by(speaker: Speaker) -> Actor:
+    """Return who a speaker of the customer is in the history."""
+    return ADMINISTRATOR if speaker.recipient is None else Actor(kind=ActorKind.CUSTOMER, id=str(speaker.recipient))
+
+
 class Act(StrEnum):
     """What happened."""
 
@@ -62,6 +67,7 @@ class Act(StrEnum):
     CUSTOMER_UNREACHABLE = "customerUnreachable"
     RECIPIENT_FAILED = "recipientFailed"
     DECLINED = "declined"
+    """From `declined` itself: somebody above has made the no theirs."""
     UNDONE = "undone"
     MADE_OFFICIAL = "madeOfficial"
     ITEM_ENDED = "itemEnded"

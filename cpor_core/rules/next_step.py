@@ -100,7 +100,7 @@ def _while_awaiting(claim: Claim) -> NextStep:
 
 
 def _after_a_no(claim: Claim, now: datetime) -> NextStep:
-    if claim.undoable and claim.promise is not None and now < claim.promise.ends_at:
+    if claim.promise is not None and claim.can_be_undone(now):
         return NextStep(owner=Owner.CUSTOMER, action=Action.UNDO, due=claim.promise.ends_at)
     return NOTHING
 

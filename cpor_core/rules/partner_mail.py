@@ -35,8 +35,8 @@ def mail_about(made: Entry) -> PartnerMailKind | None:  # noqa: C901, PLR0912 - 
             return PartnerMailKind.ITEMS_STRUCK
         case Act.CUSTOMER_TOLD:  # a claim that was closed meanwhile is recorded as told, and stays closed
             return PartnerMailKind.CUSTOMER_TOLD if made.to is Status.AWAITING_CUSTOMER else None
-        case Act.DECLINED:
-            return PartnerMailKind.DECLINED
+        case Act.DECLINED:  # that somebody above says it too changes nothing for the partner
+            return PartnerMailKind.DECLINED if made.from_ is not made.to else None
         case Act.UNDONE:
             return PartnerMailKind.DECLINE_UNDONE
         case Act.MADE_OFFICIAL:

@@ -22,15 +22,17 @@ from cpor_core.model.claim import (
     Claim,
     EndedItem,
     MailKind,
+    No,
     OwedMail,
     Promise,
     Reason,
     Recipient,
+    Speaker,
     Status,
     StruckItem,
     TimeToAnswer,
 )
-from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor
+from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor, spoken_by
 from cpor_core.model.slot import MAX_CLAIMANTS, Holder, Slot
 from cpor_core.rules.partner_mail import owed_to_both
 from cpor_core.transitions.case import Case, invalid_state
@@ -588,22 +590,34 @@ def recipient_failed(case: Case, actor: Actor, at: datetime, number: int, *, ans
     return case.record(Act.RECIPIENT_FAILED, actor, at, recipients=recipients)
 
 
-def decline(case: Case, actor: Actor, at: datetime) -> Case:
+def decline(case: Case, speaker: Speaker, at: datetime) -> Case:
     """
     Take the customer's no: in every open state once anybody was told, and from `official` on as an end.
 
-    *at* is the instant at which it arrived. Raises `InvalidState` for a claim that is closed, or declined already.
+    *at* is the instant at which it arrived. While a no can be taken back, somebody above the one who said it makes it
+    theirs by saying it too (rulings 20a). Raises `InvalidState` for a claim that is closed, or declined already.
     """
-    claim = case.claim
+    claim, no = case.claim, No(by=speaker, at=at)
     if claim.status is Status.OFFICIAL:
-        return end(case, actor, at, Reason.CUSTOMER_OPTED_OUT)
+        return end(case, spoken_by(speaker), at, Reason.CUSTOMER_OPTED_OUT).changed(no=no)
+    if claim.status is Status.DECLINED:
+        return _confirm_no(case, no)
     if claim.status not in OPEN:
         raise invalid_state(claim, "declined")
     undoable = claim.status is Status.AWAITING_CUSTOMER and claim.promise is not None
     recipients = claim.recipients
     if claim.promise is not None and not claim.told:  # whoever says no has heard of it, recorded or not
         recipients = mark_told(recipients, claim.promise.recipients)
-    case = case.record(Act.DECLINED, actor, at, to=Status.DECLINED, undoable=undoable, told=True, recipients=recipients)
+    case = case.record(
+        Act.DECLINED,
+        spoken_by(speaker),
+        at,
+        to=Status.DECLINED,
+        undoable=undoable,
+        no=no,
+        told=True,
+        recipients=recipients,
+    )
     if case.refusals is not None:
         case = replace(case, refusals=case.refusals.with_refusal(claim.id, at))
     if undoable and claim.promise is not None:
@@ -617,20 +631,51 @@ def decline(case: Case, actor: Actor, at: datetime) -> Case:
     return _owe_mail(case, MailKind.DECLINE_CONFIRMATION, at)
 
 
-def undo_decline(case: Case, actor: Actor, at: datetime) -> Case:
-    """
-    Take the customer's no back while the window has not ended.
+def may_make_no_theirs(claim: Claim, speaker: Speaker, now: datetime) -> bool:
+    """Whether a declined claim's no can be made theirs by a speaker, because it was said by somebody below."""
+    return claim.can_be_undone(now) and claim.no is not None and speaker.outranks(claim.no.by)
 
-    Raises `InvalidState`, and `SlotAwaitsCustomer` when the place was given to another claim meanwhile.
+
+def _confirm_no(case: Case, no: No) -> Case:
+    """
+    Let somebody above say the no too: from then on it is theirs to take back.
+
+    Those who were told are written to again, because the first confirmation may have offered them the way back.
     """
     claim = case.claim
-    if (
-        claim.status is not Status.DECLINED
-        or not claim.undoable
-        or claim.promise is None
-        or at >= claim.promise.ends_at
-    ):
+    if not may_make_no_theirs(claim, no.by, no.at):
+        since = f" since {claim.no.at:%Y-%m-%dT%H:%M:%SZ}" if claim.no is not None else ""
+        raise Refused(
+            "InvalidState",
+            f"The request is declined already{since}.",
+            target="status",
+            resolution="Nothing needs to be done: the no stands.",
+        )
+    case = case.record(Act.DECLINED, spoken_by(no.by), no.at, to=Status.DECLINED, no=no, mails=_unconfirmed(claim))
+    return _owe_mail(case, MailKind.DECLINE_CONFIRMATION, no.at)
+
+
+def _unconfirmed(claim: Claim) -> tuple[OwedMail, ...]:
+    """Return what is owed but the confirmation of a no, which says what is not so any more."""
+    return tuple(mail for mail in claim.mails if mail.kind is not MailKind.DECLINE_CONFIRMATION)
+
+
+def undo_decline(case: Case, speaker: Speaker, at: datetime) -> Case:
+    """
+    Take the customer's no back while the window has not ended: by who said it, or by somebody above.
+
+    Raises `InvalidState`, `DeclineNotYours`, and `SlotAwaitsCustomer` when the place was given to another claim.
+    """
+    claim = case.claim
+    if not claim.can_be_undone(at):
         raise invalid_state(claim, "taken back")
+    if not speaker.may_take_back(claim.no):
+        raise Refused(
+            "DeclineNotYours",
+            "The no was said by somebody else of the organisation, and stands.",
+            resolution="It can be taken back by the one who said it, or by somebody above: a registered notice "
+            "address is above the contact whom the partner named, the tenant's administrator above both.",
+        )
     verify_no_other_awaits(case, at)
     if is_given_away(case, at):
         raise Refused(
@@ -639,8 +684,15 @@ def undo_decline(case: Case, actor: Actor, at: datetime) -> Case:
             resolution="Nothing more can be done with this request.",
         )
     takes_over_at = claim.window_ends_at
-    still_true = tuple(mail for mail in claim.mails if mail.kind is not MailKind.DECLINE_CONFIRMATION)
-    case = case.record(Act.UNDONE, actor, at, to=Status.AWAITING_CUSTOMER, undoable=False, mails=still_true)
+    case = case.record(
+        Act.UNDONE,
+        spoken_by(speaker),
+        at,
+        to=Status.AWAITING_CUSTOMER,
+        undoable=False,
+        no=None,
+        mails=_unconfirmed(claim),
+    )
     if case.refusals is not None:
         case = replace(case, refusals=case.refusals.without(claim.id))
     return _each_slot(

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cpor_core.errors import Refused
-from cpor_core.model.claim import OPEN, Claim, Reason, Recipient, RecipientKind, Status
-from cpor_core.model.history import Actor, ActorKind
+from cpor_core.model.claim import OPEN, Claim, Reason, Recipient, Speaker, Status, Voice
+from cpor_core.model.history import Actor, spoken_by
 from cpor_core.ports import Ports
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case, invalid_state
 from cpor_core.use_cases.acts import Intent, act, find
 from cpor_core.use_cases.notice import partner_answers_by
 from cpor_core.use_cases.subscription_ends import gone_items
-from cpor_core.use_cases.tenants import cases_of
+from cpor_core.use_cases.tenants import cases_of, with_no
 
 LINK_LIVES = timedelta(days=90)
 """A link lives until so long after its claim is closed (rulings 23)."""
@@ -25,6 +25,7 @@ class Opened:
 
     case: Case
     recipient: Recipient
+    speaker: Speaker
     others: Sequence[Case] = ()
     """The tenant's other official associations; only behind the link of a registered notice address (rulings 23)."""
 
@@ -37,16 +38,15 @@ async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) 
         raise Refused("NotFound", "This link leads nowhere.", resolution="Use the newest mail about this request.")
     if now >= expires_at(life.settle(case, now).claim):
         raise Refused("LinkExpired", "This link has expired.", resolution="Ask the programme if you have questions.")
-    return Opened(case, found)
+    known = await ports.registry.customer(case.claim.tenant_id)
+    registered = {address.lower() for address in known.value.notice_addresses} if known is not None else set()
+    voice = Voice.NOTICE_ADDRESS if found.email.lower() in registered else Voice.CONTACT
+    return Opened(await with_no(ports, case), found, Speaker(voice=voice, recipient=recipient))
 
 
 async def with_others(ports: Ports, opened: Opened, now: datetime) -> Opened:
     """Return what a link leads to with the tenant's other associations, if it was mailed to a registered address."""
-    if opened.recipient.kind is not RecipientKind.NOTICE_ADDRESS:
-        return opened
-    known = await ports.registry.customer(opened.case.claim.tenant_id)
-    registered = {address.lower() for address in known.value.notice_addresses} if known is not None else set()
-    if opened.recipient.email.lower() not in registered:
+    if opened.speaker.voice is not Voice.NOTICE_ADDRESS:
         return opened
     cases = await cases_of(ports, opened.case.claim.tenant_id, now)
     others = [c for c, shown in cases if shown.status is Status.OFFICIAL and shown.id != opened.case.claim.id]
@@ -60,37 +60,34 @@ def expires_at(shown: Claim) -> datetime:
     return datetime.max.replace(tzinfo=shown.status_since.tzinfo)
 
 
-def possible_acts(shown: Claim, case: Case, recipient: Recipient, now: datetime) -> tuple[str, ...]:
-    """Return what the page offers now: `decline`, `not-me`, `undo` or `end`."""
+def possible_acts(shown: Claim, opened: Opened, now: datetime) -> tuple[str, ...]:
+    """Return what the page offers now: `decline`, `not-me`, `undo` or `end`; `decline` of a no makes it theirs."""
     if shown.status is Status.OFFICIAL:
         return ("end",)
     if shown.status is Status.AWAITING_CUSTOMER:
-        return ("decline",) if recipient.failed else ("decline", "not-me")
+        return ("decline",) if opened.recipient.failed else ("decline", "not-me")
     if shown.status in OPEN:
         return ("decline",)
-    if shown.status is Status.DECLINED and shown.undoable and shown.promise is not None and now < shown.promise.ends_at:
-        return ("undo",) if not life.is_given_away(case, now) else ()
-    return ()
+    if not shown.can_be_undone(now):
+        return ()
+    undoes = opened.speaker.may_take_back(shown.no) and not life.is_given_away(opened.case, now)
+    confirms = life.may_make_no_theirs(shown, opened.speaker, now)
+    return (*(("undo",) if undoes else ()), *(("decline",) if confirms else ()))
 
 
-def recipient_actor(recipient: Recipient) -> Actor:
-    """Return who a recipient is in the history: a number, not an address."""
-    return Actor(kind=ActorKind.CUSTOMER, id=str(recipient.number))
-
-
-async def decline(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+async def decline(ports: Ports, case: Case, speaker: Speaker, now: datetime, intent: Intent) -> Case:
     """
     Take the customer's no, in every open state; an official association ends by it.
 
     Raises `InvalidState` when the claim is closed, or declined already.
     """
     intent = replace(intent, counts_refusals=True)
-    return await act(ports, case, now, lambda current: life.decline(current, actor, now), intent)
+    return await act(ports, case, now, lambda current: life.decline(current, speaker, now), intent)
 
 
 async def not_me(ports: Ports, opened: Opened, now: datetime, intent: Intent) -> Case:
     """Take the word of a recipient who is not the right person: it counts as a mail that came back (rulings 24)."""
-    actor, number = recipient_actor(opened.recipient), opened.recipient.number
+    actor, number = spoken_by(opened.speaker), opened.recipient.number
     answer_by = await partner_answers_by(ports, opened.case.claim, now)
 
     def judge(current: Case) -> Case:
@@ -101,16 +98,16 @@ async def not_me(ports: Ports, opened: Opened, now: datetime, intent: Intent) ->
     return await act(ports, opened.case, now, judge, intent)
 
 
-async def undo(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+async def undo(ports: Ports, case: Case, speaker: Speaker, now: datetime, intent: Intent) -> Case:
     """
-    Take the no back before the window ends. Raises `InvalidState`, `SlotAwaitsCustomer`.
+    Take the no back before the window ends. Raises `InvalidState`, `DeclineNotYours`, `SlotAwaitsCustomer`.
 
     No new promise is made, so the items that have gone from the tenant meanwhile are taken out here (rulings 32).
     """
     known = await ports.registry.customer(case.claim.tenant_id)
 
     def judge(current: Case) -> Case:
-        after = life.undo_decline(current, actor, now)
+        after = life.undo_decline(current, speaker, now)
         return life.end_gone_items(after, now, gone_items(after.claim, known.value)) if known is not None else after
 
     return await act(ports, case, now, judge, replace(intent, counts_refusals=True))

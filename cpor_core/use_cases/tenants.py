@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cpor_core.errors import Refused
-from cpor_core.model.claim import Claim, Status
+from cpor_core.model.claim import THE_ADMINISTRATOR, Claim, No, RecipientKind, Speaker, Status, Voice
+from cpor_core.model.history import ADMINISTRATOR, Act, Entry
 from cpor_core.ports import Ports
 from cpor_core.rules.identifiers import list_position
 from cpor_core.transitions.case import Case
@@ -38,4 +39,24 @@ async def request_of(ports: Ports, tenant_id: str, claim_id: str, now: datetime)
     case = await find(ports, claim_id, now)
     if case is None or case.claim.tenant_id != tenant_id or not is_request(settle(case, now).claim):
         raise Refused("NotFound", "There is no such request.", resolution="List the requests of your tenant.")
-    return case
+    return await with_no(ports, case)
+
+
+async def with_no(ports: Ports, case: Case) -> Case:
+    """Return the case with its no: one that an earlier release took stands in the history only."""
+    claim = case.claim
+    if claim.status is not Status.DECLINED or claim.no is not None:
+        return case
+    history = await ports.claims.history(claim.id, after=0, limit=claim.history_length)
+    said = next((entry for entry in reversed(history) if entry.act is Act.DECLINED), None)
+    return case.changed(no=No(by=_speaker(claim, said), at=said.at)) if said is not None else case
+
+
+def _speaker(claim: Claim, said: Entry) -> Speaker:
+    """Return who said it: a recipient as the kind as which they were told."""
+    if said.actor == ADMINISTRATOR:
+        return THE_ADMINISTRATOR
+    number = int(said.actor.id)
+    kind = next((recipient.kind for recipient in claim.recipients if recipient.number == number), None)
+    voice = Voice.CONTACT if kind is RecipientKind.CONTACT else Voice.NOTICE_ADDRESS
+    return Speaker(voice=voice, recipient=number)

@@ -17,8 +17,10 @@ from cpor_core.model.claim import (
     Recipient,
     RecipientKind,
     SkippedDay,
+    Speaker,
     Status,
     TimeToAnswer,
+    Voice,
 )
 from cpor_core.model.history import PROGRAMME, Act, Actor, ActorKind
 from cpor_core.model.registry import Channel, Customer, Partner, Subscription, SubscriptionState
@@ -44,7 +46,12 @@ SUBSCRIPTION, OTHER_SUBSCRIPTION = (f"cccccccc-0000-4000-8000-00000000000{n}" fo
 USAGE, RECOGNITION, REVENUE = "modern-work-security-usage", "usage-recognition-bizapps", "bizapps-revenue"
 
 PERSON = Actor(kind=ActorKind.PERSON, id="dddddddd-0000-4000-8000-000000000001")
-ANNE = Actor(kind=ActorKind.CUSTOMER, id="1")
+ANNE = Speaker(voice=Voice.CONTACT, recipient=1)
+"""The contact whom the partner named."""
+BENOIT = Speaker(voice=Voice.CONTACT, recipient=3)
+"""Another contact of the same claim."""
+IT, LAW = (Speaker(voice=Voice.NOTICE_ADDRESS, recipient=number) for number in (2, 4))
+"""Two registered notice addresses."""
 ACKNOWLEDGED = Acknowledgements(accurate=True, customer_aware=True)
 TEAMS, EXCHANGE, SHAREPOINT = (Item(workload=name) for name in ("teams", "exchange", "sharepoint"))
 SALES = Item(product="dynamics-365-sales", subscription_id=SUBSCRIPTION)

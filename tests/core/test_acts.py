@@ -8,7 +8,7 @@ import pytest
 
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Item, Reason, Status
-from cpor_core.model.history import Act
+from cpor_core.model.history import Act, spoken_by
 from cpor_core.model.slot import Slot
 from cpor_core.ports import Commit, DueRow, Keyed, Remark
 from cpor_core.rules.owed import SOON
@@ -642,7 +642,7 @@ async def test_an_end_by_the_customer_stops_everything_with_that_write(world: Wo
     """The slot is free for the next claim at once."""
     case = await world.official()
 
-    await customers.end(world.ports, case, ANNE, await world.now(), NO_INTENT)
+    await customers.end(world.ports, case, spoken_by(ANNE), await world.now(), NO_INTENT)
 
     assert (await world.submitted(FABRIKAM)).claim.status is Status.AWAITING_CUSTOMER
 

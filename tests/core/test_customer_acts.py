@@ -1,17 +1,19 @@
 """What the customer can do, by a mailed link or as the tenant's administrator, and what they are shown."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from cpor_core.errors import Refused
-from cpor_core.model.claim import CLOSED, Reason, Status
+from cpor_core.model.claim import CLOSED, THE_ADMINISTRATOR, No, Reason, Speaker, Status
+from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import customer as customers
 from cpor_core.use_cases import reviews, tenants
-from cpor_core.use_cases.acts import NO_INTENT
-from cpor_core.use_cases.customer import LINK_LIVES, possible_acts
+from cpor_core.use_cases.acts import NO_INTENT, act
+from cpor_core.use_cases.customer import LINK_LIVES, Opened, possible_acts
 from cpor_core.use_cases.receipts import LOOKED_AT, SHOWN, receipts_of
 from tests.core.making import (
     ADATUM,
@@ -34,6 +36,7 @@ from tests.core.making import (
     in_state,
     subscription,
 )
+from tests.core.making import IT as REGISTERED_IT
 from tests.core.world import World
 
 IT = "it@contoso.fr"
@@ -115,6 +118,7 @@ async def test_a_registered_addresss_link_shows_every_association(world: World) 
 
     shown = await customers.with_others(world.ports, opened, now)
     await world.register_customer(notice_addresses=())
+    opened = await customers.open_link(world.ports, case.claim.id, 2, now)
     not_any_more = await customers.with_others(world.ports, opened, now)
 
     assert [one.claim.id for one in shown.others] == [other.claim.id]
@@ -141,14 +145,16 @@ def test_the_page_offers_what_is_possible_now(status: Status, acts: tuple[str, .
     """And nothing that would be refused."""
     case = in_state(status)
 
-    assert possible_acts(case.claim, case, ANNES, TOLD_AT) == acts
+    assert possible_acts(case.claim, Opened(case, ANNES, ANNE), TOLD_AT) == acts
 
 
 def test_who_has_said_that_they_are_not_the_one_may_still_decline() -> None:
     """Said once is said."""
     case = in_state(Status.AWAITING_CUSTOMER)
 
-    assert possible_acts(case.claim, case, ANNES.model_copy(update={"failed": True}), TOLD_AT) == ("decline",)
+    passed_on = Opened(case, ANNES.model_copy(update={"failed": True}), ANNE)
+
+    assert possible_acts(case.claim, passed_on, TOLD_AT) == ("decline",)
 
 
 def test_a_no_is_not_to_be_taken_back_after_the_window_or_when_the_place_is_given_away() -> None:
@@ -156,9 +162,11 @@ def test_a_no_is_not_to_be_taken_back_after_the_window_or_when_the_place_is_give
     case = in_state(Status.DECLINED)
     other = approved(at_slots(draft("b", organisation=FABRIKAM), case.slots), TOLD_AT)
 
-    assert possible_acts(case.claim, case, ANNES, ENDS_AT - MICROSECOND) == ("undo",)
-    assert possible_acts(case.claim, case, ANNES, ENDS_AT) == ()
-    assert possible_acts(case.claim, case.with_slots(other.slots), ANNES, TOLD_AT) == ()
+    opened = Opened(case, ANNES, ANNE)
+
+    assert possible_acts(case.claim, opened, ENDS_AT - MICROSECOND) == ("undo",)
+    assert possible_acts(case.claim, opened, ENDS_AT) == ()
+    assert possible_acts(case.claim, replace(opened, case=case.with_slots(other.slots)), TOLD_AT) == ()
 
 
 # --- not the right person ---------------------------------------------------------------------------------------------
@@ -244,7 +252,7 @@ async def test_the_customer_ends_an_association_at_any_time(world: World) -> Non
     """Access stops with that very write."""
     case = await world.official()
 
-    after = await customers.end(world.ports, case, ANNE, await world.now(), NO_INTENT)
+    after = await customers.end(world.ports, case, spoken_by(ANNE), await world.now(), NO_INTENT)
 
     assert (after.claim.status, after.claim.end_reason) == (Status.ENDED, Reason.CUSTOMER_OPTED_OUT)
 
@@ -254,7 +262,25 @@ async def test_what_is_not_official_cannot_be_ended(world: World) -> None:
     case = await world.told()
 
     with pytest.raises(Refused, match="InvalidState"):
-        await customers.end(world.ports, case, ANNE, MONDAY, NO_INTENT)
+        await customers.end(world.ports, case, spoken_by(ANNE), MONDAY, NO_INTENT)
+
+
+@pytest.mark.parametrize("said_by", [ANNE, REGISTERED_IT, THE_ADMINISTRATOR])
+async def test_who_said_a_no_that_an_earlier_release_took_is_read_from_the_history(
+    world: World, said_by: Speaker
+) -> None:
+    """It stands there without the voice: a recipient's is the kind as which they were told."""
+    await world.register_customer(notice_addresses=(IT,))
+    case = await world.told()
+    at = await world.now()
+    await world.decline(case, by=said_by)
+    await act(world.ports, await world.stored(case), at, lambda declined: declined.changed(no=None))
+
+    opened = await customers.open_link(world.ports, case.claim.id, 1, at)
+    requested = await tenants.request_of(world.ports, TENANT, case.claim.id, at)
+
+    assert opened.case.claim.no == requested.claim.no == No(by=said_by, at=at)
+    assert ("undo" in possible_acts(opened.case.claim, opened, at)) is (said_by == ANNE)
 
 
 # --- the tenant's administrator ---------------------------------------------------------------------------------------

@@ -315,7 +315,7 @@ async def fill(world: World) -> str:
     )
     others = Remark("programme", "r", f"{OTHERS} knows", now)
     await commenting.comment(world.ports, await world.stored(case), PROGRAMME, now, Intent(remark=others))
-    said = Intent(who=ANNE.id, remark=Remark("customer", ANNE.id, "It was I", now))
+    said = Intent(who="1", remark=Remark("customer", "1", "It was I", now))
     await customer.decline(world.ports, await world.stored(case), ANNE, now, said)
     await customer.undo(world.ports, await world.stored(case), ANNE, now, NO_INTENT)
     for key, body in (("json", json.dumps({"to": [ANNES]})), ("text", f"to {ANNES}"), ("other", f'"{OTHERS}"')):

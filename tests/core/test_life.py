@@ -11,13 +11,17 @@ from cpor_core.model.claim import (
     NOT_DISPUTABLE,
     OPEN,
     REJECTION_REASONS,
+    THE_ADMINISTRATOR,
     Claim,
     Item,
     MailKind,
+    No,
     Reason,
+    Speaker,
     Status,
+    Voice,
 )
-from cpor_core.model.history import CLOCK, PROGRAMME, Act, digest
+from cpor_core.model.history import CLOCK, PROGRAMME, Act, digest, spoken_by
 from cpor_core.model.slot import MAX_CLAIMANTS, Awaiting, Holder
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
@@ -27,11 +31,14 @@ from tests.core.making import (
     ADATUM,
     ANNE,
     ANNES,
+    BENOIT,
     DAY,
     ENDS_AT,
     EXCHANGE,
     FABRIKAM,
     HOUR,
+    IT,
+    LAW,
     LITWARE,
     MICROSECOND,
     MONDAY,
@@ -763,6 +770,109 @@ def test_the_no_cannot_be_taken_back_when_somebody_has_become_the_holder_since()
         life.undo_decline(held, ANNE, LATER + HOUR)
 
     assert life.undo_decline(contested, ANNE, LATER + HOUR).claim.status is Status.AWAITING_CUSTOMER
+
+
+# --- who may take the no back (rulings 20a) ---------------------------------------------------------------------------
+
+WHO_MAY = {
+    ANNE: {ANNE, IT, LAW, THE_ADMINISTRATOR},
+    IT: {IT, THE_ADMINISTRATOR},
+    THE_ADMINISTRATOR: {THE_ADMINISTRATOR},
+}
+"""By whom a no can be taken back, by who said it."""
+EVERYBODY = (ANNE, BENOIT, IT, LAW, THE_ADMINISTRATOR)
+
+
+@pytest.mark.parametrize(("said_by", "taken_back_by"), [(one, other) for one in WHO_MAY for other in EVERYBODY])
+def test_a_no_is_taken_back_by_who_said_it_or_somebody_above(said_by: Speaker, taken_back_by: Speaker) -> None:
+    """Contact, registered notice address, administrator; two of one level are not the same."""
+    declined = life.decline(awaiting(draft()), said_by, LATER)
+
+    if taken_back_by in WHO_MAY[said_by]:
+        undone = life.undo_decline(declined, taken_back_by, LATER + HOUR)
+        assert (undone.claim.status, undone.claim.no) == (Status.AWAITING_CUSTOMER, None)
+        assert undone.entries[-1][1].actor == spoken_by(taken_back_by)
+    else:
+        with pytest.raises(Refused) as refusal:
+            life.undo_decline(declined, taken_back_by, LATER + HOUR)
+        assert refusal.value.code == "DeclineNotYours"
+
+
+def test_who_was_registered_when_they_said_no_may_take_it_back_afterwards() -> None:
+    """The address is none of the organisation's any more; it is who said it. For the contact it stays above."""
+    declined = life.decline(awaiting(draft()), IT, LATER)
+    former = IT.model_copy(update={"voice": Voice.CONTACT})
+
+    assert life.undo_decline(declined, former, LATER + HOUR).claim.status is Status.AWAITING_CUSTOMER
+    with pytest.raises(Refused, match="DeclineNotYours"):
+        life.undo_decline(declined, ANNE, LATER + HOUR)
+
+
+@pytest.mark.parametrize("speaker", [ANNE, IT])
+def test_a_no_of_which_nobody_knows_who_said_it_is_the_administrators(speaker: Speaker) -> None:
+    """The safe side: an earlier release stored only that it was said."""
+    declined = life.decline(awaiting(draft()), ANNE, LATER).changed(no=None)
+
+    with pytest.raises(Refused, match="DeclineNotYours"):
+        life.undo_decline(declined, speaker, LATER + HOUR)
+    assert life.undo_decline(declined, THE_ADMINISTRATOR, LATER + HOUR).claim.status is Status.AWAITING_CUSTOMER
+
+
+@pytest.mark.parametrize(("below", "above"), [(ANNE, IT), (ANNE, THE_ADMINISTRATOR), (IT, THE_ADMINISTRATOR)])
+def test_somebody_above_makes_a_no_theirs(below: Speaker, above: Speaker) -> None:
+    """From then on who said it first cannot take it back; the claim stays declined since the first no."""
+    declined = life.decline(awaiting(draft()), below, LATER)
+
+    case = life.decline(declined, above, LATER + HOUR)
+
+    assert (case.claim.status, case.claim.status_since, case.claim.undoable) == (Status.DECLINED, LATER, True)
+    assert case.claim.no == No(by=above, at=LATER + HOUR)
+    made = case.entries[-1][1]
+    assert (made.act, made.from_, made.to, made.actor) == (
+        Act.DECLINED,
+        Status.DECLINED,
+        Status.DECLINED,
+        spoken_by(above),
+    )
+    with pytest.raises(Refused, match="DeclineNotYours"):
+        life.undo_decline(case, below, LATER + HOUR)
+    assert life.undo_decline(case, above, LATER + HOUR).claim.status is Status.AWAITING_CUSTOMER
+
+
+def test_a_no_that_was_made_theirs_is_confirmed_anew_and_told_the_partner_once() -> None:
+    """The first confirmation offered the contact a way back that is closed now; for the partner nothing has changed."""
+    declined = life.decline(awaiting(draft()), ANNE, LATER)
+    told = declined.claim.partner_mails
+
+    case = life.decline(declined, THE_ADMINISTRATOR, LATER + HOUR)
+
+    assert [(mail.kind, mail.since) for mail in case.claim.mails] == [(MailKind.DECLINE_CONFIRMATION, LATER + HOUR)]
+    assert case.claim.mails[0].number != declined.claim.mails[0].number
+    assert case.claim.partner_mails == told
+
+
+@pytest.mark.parametrize(
+    ("said_by", "again_by"),
+    [(ANNE, ANNE), (ANNE, BENOIT), (IT, ANNE), (IT, LAW), (THE_ADMINISTRATOR, IT), (THE_ADMINISTRATOR,) * 2],
+)
+def test_a_no_of_somebody_of_the_same_level_or_above_is_said_once(said_by: Speaker, again_by: Speaker) -> None:
+    """An act repeated in the state it leads to; the refusal says since when."""
+    declined = life.decline(awaiting(draft()), said_by, LATER)
+
+    with pytest.raises(Refused) as refusal:
+        life.decline(declined, again_by, LATER + HOUR)
+
+    assert refusal.value.code == "InvalidState"
+    assert "declined already since 2026-11-02T12:00:00Z" in refusal.value.message
+
+
+@pytest.mark.parametrize("status", [Status.UNDER_REVIEW, Status.AWAITING_CUSTOMER])
+def test_a_no_that_cannot_be_taken_back_is_nobody_elses(status: Status) -> None:
+    """Said outside the window, or the window is over: it stands whoever said it."""
+    declined = life.decline(in_state(status), ANNE, LATER)
+
+    with pytest.raises(Refused, match="InvalidState"):
+        life.decline(declined, THE_ADMINISTRATOR, ENDS_AT)
 
 
 # --- competition ------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from cpor_app.adapters.rows import Op
 from cpor_core.errors import Refused
-from cpor_core.model.claim import OPEN, UNDECIDED, Claim, Item, Reason, Status
+from cpor_core.model.claim import OPEN, THE_ADMINISTRATOR, UNDECIDED, Claim, Item, Reason, Speaker, Status
 from cpor_core.model.history import PROGRAMME, Entry, digest
 from cpor_core.model.slot import Slot
 from cpor_core.ports import Remark
@@ -169,12 +169,16 @@ ITEMS = st.sampled_from([(SALES,), *WORKLOADS])
 
 REFUSALS = {
     "InvalidState",
+    "DeclineNotYours",
     "SlotAwaitsCustomer",
     "SlotCrowded",
     "NotDisputable",
     "ValidationFailed",
     "NotFound",
 }
+
+
+SPEAKERS = st.sampled_from([ANNE, THE_ADMINISTRATOR])
 
 
 class Machine(RuleBasedStateMachine):
@@ -187,8 +191,8 @@ class Machine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.world = World()
         self.ids: list[str] = []
-        self.said_no: set[str] = set()
-        """Claims to which the customer's last word was no."""
+        self.said_no: dict[str, Speaker] = {}
+        """Claims to which the customer's last word was no, by who said it."""
         self.read: dict[str, list[Entry]] = {}
         """The history of each claim as it was last read."""
         self.doubtful: set[str] = set()
@@ -324,30 +328,30 @@ class Machine(RuleBasedStateMachine):
         if case is not None:
             await ACTS[name](self.world, case, await self.world.now())
 
-    @rule(claim=claims, slow=st.sampled_from([timedelta(0), MICROSECOND, timedelta(seconds=1)]))
-    def say_no(self, claim: str, slow: timedelta) -> None:
+    @rule(claim=claims, slow=st.sampled_from([timedelta(0), MICROSECOND, timedelta(seconds=1)]), by=SPEAKERS)
+    def say_no(self, claim: str, slow: timedelta, by: Speaker) -> None:
         """The customer declines, or ends by the same button; only who was written to can. The instance may be slow."""
-        self.attempt(self._say_no(claim, slow))
+        self.attempt(self._say_no(claim, slow, by))
 
-    async def _say_no(self, claim: str, slow: timedelta = timedelta(0)) -> None:
+    async def _say_no(self, claim: str, slow: timedelta = timedelta(0), by: Speaker = ANNE) -> None:
         case, arrived = await self.world.ports.claims.load(claim), await self.world.now()
         if case is None or not self._was_written_to(claim):
             return
         self.world.clock.advance(slow)
-        after = await customers.decline(self.world.ports, case, ANNE, arrived, NO_INTENT)
-        self.said_no.add(claim)
+        after = await customers.decline(self.world.ports, case, by, arrived, NO_INTENT)
+        self.said_no[claim] = by
         assert after.claim.status in (Status.DECLINED, Status.ENDED)
 
-    @rule(claim=claims)
-    def take_it_back(self, claim: str) -> None:
-        """The customer undoes the no."""
-        self.attempt(self._take_it_back(claim))
+    @rule(claim=claims, by=SPEAKERS)
+    def take_it_back(self, claim: str, by: Speaker) -> None:
+        """The customer undoes the no: never the contact the administrator's (rulings 20a)."""
+        self.attempt(self._take_it_back(claim, by))
 
-    async def _take_it_back(self, claim: str) -> None:
+    async def _take_it_back(self, claim: str, by: Speaker) -> None:
         case = await self.world.ports.claims.load(claim)
         if case is not None:
-            await customers.undo(self.world.ports, case, ANNE, await self.world.now(), NO_INTENT)
-            self.said_no.discard(claim)
+            await customers.undo(self.world.ports, case, by, await self.world.now(), NO_INTENT)
+            assert (self.said_no.pop(claim, None), by) != (THE_ADMINISTRATOR, ANNE)
 
     def _was_written_to(self, claim: str) -> bool:
         return any(letter.claim.id == claim and letter.kind == "notice" for letter in self.world.post.sent)

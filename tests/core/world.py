@@ -19,7 +19,7 @@ from cpor_app.adapters.rows import Op
 from cpor_app.adapters.storage import StorageConnection
 from cpor_app.settings import Settings
 from cpor_core.errors import MailDelayed, RecipientRefused, Refused
-from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient, RecipientKind, Revenue
+from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient, RecipientKind, Revenue, Speaker
 from cpor_core.model.history import Entry
 from cpor_core.model.webhook import CallOutcome, Delivery
 from cpor_core.ports import CallAnswer, DueRow, Letter
@@ -328,13 +328,13 @@ class World:
         case = await reviews.start(self.ports, await self.stored(case), now, NO_INTENT)
         return await reviews.approve(self.ports, case, now, Intent(decides_claimants=True))
 
-    async def decline(self, case: Case, now: datetime | None = None) -> Case:
+    async def decline(self, case: Case, now: datetime | None = None, by: Speaker = ANNE) -> Case:
         """Say the customer's no, which arrived at *now*."""
-        return await customers.decline(self.ports, await self.stored(case), ANNE, now or await self.now(), NO_INTENT)
+        return await customers.decline(self.ports, await self.stored(case), by, now or await self.now(), NO_INTENT)
 
-    async def undo(self, case: Case) -> Case:
+    async def undo(self, case: Case, by: Speaker = ANNE) -> Case:
         """Take the customer's no back."""
-        return await customers.undo(self.ports, await self.stored(case), ANNE, await self.now(), NO_INTENT)
+        return await customers.undo(self.ports, await self.stored(case), by, await self.now(), NO_INTENT)
 
     async def withdraw(self, case: Case) -> Case:
         """Take a claim back."""

@@ -107,6 +107,8 @@ class Claims:
             case "window over":
                 ends_at = datetime.fromisoformat((await self.read(claim))["window"]["endsAt"])
                 self._service.clock.set(ends_at)
+            case "declined by the contact":
+                assert (await self._service.press(self._service.link(CONTACT), "decline")).status_code == 303
             case "30 days":
                 self._service.clock.advance(timedelta(days=30))
             case (owner, act):
@@ -117,14 +119,15 @@ class Claims:
 
 
 SUBMIT, START, APPROVE = (Owner.PARTNER, "submit"), (Owner.PROGRAMME, "start_review"), (Owner.PROGRAMME, "approve")
-REJECT, DECLINE = (Owner.PROGRAMME, "reject"), (Owner.CUSTOMER, "decline")
+REJECT = (Owner.PROGRAMME, "reject")
+CONTACT = "anne.durand@contoso.fr"
 WAYS: dict[Status, tuple[tuple[Owner, str] | str, ...]] = {
     Status.DRAFT: (),
     Status.SUBMITTED: (SUBMIT,),
     Status.UNDER_REVIEW: (SUBMIT, START),
     Status.PARTNER_ACTION_REQUIRED: (SUBMIT, START, (Owner.PROGRAMME, "request_information")),
     Status.AWAITING_CUSTOMER: (SUBMIT, START, APPROVE, "told"),
-    Status.DECLINED: (SUBMIT, START, APPROVE, "told", DECLINE),
+    Status.DECLINED: (SUBMIT, START, APPROVE, "told", "declined by the contact"),
     Status.REJECTED: (SUBMIT, START, REJECT),
     Status.DISPUTED: (SUBMIT, START, REJECT, (Owner.PARTNER, "dispute")),
     Status.REJECTED_FINAL: (SUBMIT, START, REJECT, "30 days"),

@@ -164,6 +164,24 @@ class Service:
 
     # --- what users do ----------------------------------------------------------------------------------------------
 
+    def link(self, address: str) -> str:
+        """Return the path of the newest link that was mailed to an address."""
+        theirs = [mail for mail in self.mailbox.sent if mail.to_address == address]
+        return list(Mailbox(sent=theirs).links())[-1].removeprefix(PUBLIC_URL)
+
+    async def page(self, link: str) -> Any:
+        """Return what the page behind a mailed link shows, as JSON."""
+        answer = await self.request("GET", link, role=None, headers={"Accept": "application/json"})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def press(self, link: str, act: str, nonce: str | None = None, **form: str) -> httpx.Response:
+        """Send a form of that page, with the nonce that it shows now or one from before."""
+        if nonce is None:
+            nonce = next(one["nonce"] for one in (await self.page(link))["acts"] if one["act"] == act)
+        path, _, token = link.partition("?t=")
+        return await self.request("POST", f"{path}/{act}", role=None, data={"t": token, "nonce": nonce, **form})
+
     async def register(self, **changes: Any) -> None:
         """Register two partners and a French customer."""
         for partner_id, tenant, name in (

@@ -152,6 +152,15 @@ async def test_a_form_that_was_open_is_taken(service: Service, known: Known) -> 
     assert (await service.request("GET", f"/claims/{claim_of(link)}")).json()["status"] == "declined"
 
 
+async def test_who_said_a_no_of_then_is_known(service: Service, known: Known) -> None:
+    """The administrator did; the claim did not say so then, its history did."""
+    path = next(one.path for one in known.asked if one.role is None and one.answer["status"] == "declined")
+
+    answer = (await ask(service, path, None, PARTNER)).answer
+
+    assert answer["declined"] == {"at": answer["declined"]["at"], "by": "administrator"}
+
+
 async def test_messages_of_then_are_read_and_the_timer_goes_on(service: Service, known: Known) -> None:
     """Whoever was to be told is told; time's doing is written down; the batch is ended; what failed is put back."""
     for queue, text in known.messages:

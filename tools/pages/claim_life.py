@@ -20,6 +20,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.claim import (
     CLOSED,
     NOT_DISPUTABLE,
+    THE_ADMINISTRATOR,
     Acknowledgements,
     Claim,
     Contact,
@@ -30,8 +31,10 @@ from cpor_core.model.claim import (
     Reason,
     Recipient,
     RecipientKind,
+    Speaker,
     Status,
     TimeToAnswer,
+    Voice,
 )
 from cpor_core.model.history import Act, Actor, ActorKind, Entry
 from cpor_core.model.slot import Awaiting, Slot
@@ -240,7 +243,7 @@ def owners(act: str) -> tuple[Owner, ...]:
     An act without an actor is the service's own, and nobody's. One that has an actor and no operation is open to no
     one yet.
     """
-    if act in _OWN or "actor" not in inspect.signature(acts()[act]).parameters:
+    if act in _OWN or not {"actor", "speaker"} & inspect.signature(acts()[act]).parameters.keys():
         return (Owner.NOBODY,)
     asked = [line for line in operations() if line.name == act or line.name.startswith(f"{act}_")]
     found = set()
@@ -275,6 +278,7 @@ def _choices(act: str, parameter: str, hint: Any, situation: Situation) -> Seque
         return [now]
     plain: Mapping[object, Sequence[object]] = {
         Actor: [SOMEBODY],
+        Speaker: [Speaker(voice=Voice.CONTACT, recipient=1), THE_ADMINISTRATOR],
         datetime: [now + PATIENCE],
         bool: [False, True],
         str: ["words"],

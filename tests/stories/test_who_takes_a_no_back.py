@@ -1,0 +1,178 @@
+"""A no is taken back by who said it, or by somebody above: contact, registered notice address, administrator."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.service import CUSTOMER, Service
+from tests.triggers.refusals import refused
+
+ANNE, IT, LAW = "anne.durand@contoso.fr", "it@contoso.fr", "law@contoso.fr"
+DAYS = timedelta(days=2)
+
+
+async def as_admin(service: Service, claim: Any, act: str) -> httpx.Response:
+    """Say no, or take it back, by a token of the customer's administrator."""
+    path = f"/customers/{CUSTOMER}/requests/{claim['id']}/{act}"
+    return await service.request("POST", path, role="Customer.Admin", tenant=CUSTOMER)
+
+
+async def told(service: Service) -> Any:
+    """Return a claim of which the contact and two registered addresses were told."""
+    await service.register(noticeAddresses=[IT, LAW])
+    return await service.told()
+
+
+async def status(service: Service, claim: Any) -> str:
+    """Return the claim's state as its partner sees it."""
+    return str((await service.request("GET", f"/claims/{claim['id']}")).json()["status"])
+
+
+async def offered(service: Service, address: str) -> list[str]:
+    """Return what the page of a recipient offers."""
+    return [one["act"] for one in (await service.page(service.link(address)))["acts"]]
+
+
+async def in_words(service: Service, address: str, language: str) -> str:
+    """Return the page of a recipient as text."""
+    html = (await service.request("GET", f"{service.link(address)}&lang={language}", role=None)).text
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+async def test_the_contact_cannot_undo_the_administrators_no(service: Service) -> None:
+    """
+    A mailbox that the partner chose must not turn the organisation's no into consent.
+
+    The contact declined first and has the form for undoing it open when the administrator makes the no theirs.
+    """
+    claim = await told(service)
+    contacts = service.link(ANNE)
+    await service.press(contacts, "decline")
+    nonce = next(one["nonce"] for one in (await service.page(contacts))["acts"] if one["act"] == "undo")
+
+    confirmed = await as_admin(service, claim, "decline")
+    pressed = await service.press(contacts, "undo", nonce)
+    service.clock.advance(timedelta(days=30))
+    await service.sweep()
+
+    assert (confirmed.status_code, confirmed.json()["declined"]["by"]) == (200, "administrator")
+    assert pressed.status_code == 409
+    assert "The decision stands" in pressed.text
+    assert await status(service, claim) == "declined"
+
+
+@pytest.mark.parametrize(
+    ("address", "by", "others"),
+    [
+        (ANNE, "contact", {ANNE: ["undo"], IT: ["undo", "decline"], LAW: ["undo", "decline"]}),
+        (IT, "noticeAddress", {ANNE: [], IT: ["undo"], LAW: []}),
+        (None, "administrator", {ANNE: [], IT: [], LAW: []}),
+    ],
+)
+async def test_the_page_offers_undo_to_who_may(
+    service: Service, address: str | None, by: str, others: dict[str, list[str]]
+) -> None:
+    """To everybody else it says that the no stands, since when and by whom: a kind, never a name."""
+    claim = await told(service)
+    if address is None:
+        await as_admin(service, claim, "decline")
+    else:
+        await service.press(service.link(address), "decline")
+    service.clock.advance(DAYS)
+
+    assert {one: await offered(service, one) for one in others} == others
+    for reader, acts in others.items():
+        shown = (await service.page(service.link(reader)))["declined"]
+        words = await in_words(service, reader, "en")
+        assert shown == {"at": "2026-11-02T09:00:00Z", "by": by}
+        assert "Declined by: " in words
+        assert ("Declined by: you " in words) is (reader == address)
+        assert ("The decision stands" in words) is ("undo" not in acts)
+    listed = await service.request("GET", f"/customers/{CUSTOMER}/requests", role="Customer.Admin", tenant=CUSTOMER)
+    assert listed.json()["value"][0]["declined"] == {"at": "2026-11-02T09:00:00Z", "by": by}
+    assert (await as_admin(service, claim, "undo")).json()["declined"] is None
+
+
+@pytest.mark.parametrize(
+    ("language", "stands", "who"),
+    [
+        ("en", "Only your organisation’s administrator can undo it.", "Declined by: your organisation’s administrator"),
+        ("fr", "Seul l’administrateur de votre organisation peut l’annuler.", "Refusée par : l’administrateur de"),
+        ("cs", "Vzít je zpět může jen správce vaší organizace.", "Kdo žádost odmítl: správce vaší organizace"),
+    ],
+)
+async def test_the_page_says_in_every_language_that_the_no_stands(
+    service: Service, language: str, stands: str, who: str
+) -> None:
+    """And who can undo it, until when."""
+    await as_admin(service, await told(service), "decline")
+
+    words = (await in_words(service, ANNE, language)).replace("\N{NO-BREAK SPACE}", " ")
+
+    assert stands in words
+    assert who in words
+    assert "2026" in words.partition(stands)[2]
+
+
+async def test_an_address_that_is_registered_no_more_is_a_contact(service: Service) -> None:
+    """It counted when the mail went out; what counts is when it speaks."""
+    await told(service)
+    await service.press(service.link(ANNE), "decline")
+    customer = (await service.programme("GET", f"/customers/{CUSTOMER}")).json()
+    await service.programme("PUT", f"/customers/{CUSTOMER}", json={**customer, "noticeAddresses": [LAW]})
+
+    assert await offered(service, IT) == []
+    assert await offered(service, LAW) == ["undo", "decline"]
+
+
+async def test_a_registered_address_makes_the_contacts_no_its_own(service: Service) -> None:
+    """The contact has their page open still, and is refused; the same address takes it back."""
+    claim = await told(service)
+    await service.press(service.link(ANNE), "decline")
+    nonce = next(one["nonce"] for one in (await service.page(service.link(ANNE)))["acts"] if one["act"] == "undo")
+
+    await service.press(service.link(IT), "decline")
+
+    assert (await service.press(service.link(ANNE), "undo", nonce)).status_code == 409
+    refusal = await as_admin(service, claim, "decline")
+    assert refusal.json()["declined"]["by"] == "administrator"
+    refused(await as_admin(service, claim, "decline"), 409, "InvalidState")
+
+
+async def test_mails_offer_the_way_back_to_who_may_go_it(service: Service) -> None:
+    """Each confirmation says who declined; after the administrator's own no everybody is told anew."""
+    claim = await told(service)
+    service.mailbox.sent.clear()
+    links = dict.fromkeys((ANNE, IT))
+    await as_admin(service, claim, "decline")
+    await service.deliver()
+    administrators = {mail.to_address: mail.text for mail in service.mailbox.sent}
+    await as_admin(service, claim, "undo")
+    service.mailbox.sent.clear()
+    await service.press(f"/customer/requests/{claim['id']}?t={token(administrators[ANNE])}", "decline")
+    await service.deliver()
+    contacts = {mail.to_address: mail.text for mail in service.mailbox.sent}
+    service.mailbox.sent.clear()
+    await as_admin(service, claim, "decline")
+    await service.deliver()
+    again = {mail.to_address: mail.text for mail in service.mailbox.sent}
+
+    def offers_undo(mails: dict[str, str]) -> dict[str, bool]:
+        return {address: "annuler la décision" in mails[address] for address in links}
+
+    assert offers_undo(administrators) == {ANNE: False, IT: False}
+    assert offers_undo(contacts) == {ANNE: True, IT: True}
+    assert offers_undo(again) == {ANNE: False, IT: False}
+    assert "Refusée par : l’administrateur de votre organisation" in administrators[ANNE].replace("\xa0", " ")
+    assert "Refusée par : vous" in contacts[ANNE].replace("\xa0", " ")
+    assert "Refusée par : le contact désigné par le partenaire" in contacts[IT].replace("\xa0", " ")
+
+
+def token(text: str) -> str:
+    """Return the secret of the link in a mail."""
+    found = re.search(r"\?t=(\S+)", text)
+    assert found is not None
+    return found[1]
