@@ -15,7 +15,9 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
 
 from devhost.admin import Admin, Run
 from devhost.config import Config
@@ -115,7 +117,8 @@ class Host:
         functions = HttpTriggers(self._functions, self._invoker, http.custom_headers)
         everything = Mount("/", functions)
         everything.path_regex = re.compile(everything.path_regex.pattern, re.DOTALL)  # addresses with a line break too
-        return Starlette(routes=[*self._admin.routes, everything])
+        start = [Route("/", _to_the_functions(http.route_prefix))] if http.route_prefix.strip("/") else []
+        return Starlette(routes=[*self._admin.routes, *start, everything])
 
     def _prepared(self, function: Function) -> Work | None:
         """Return what keeps the function running, and note how to run it by hand. Raises CannotStart."""
@@ -204,6 +207,11 @@ def _listening(host: str, port: int) -> socket.socket:
             "is taken" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else f"cannot be used: {error}"
         )
         raise CannotStart(f"port {port} on {host} {why}") from error
+
+
+def _to_the_functions(prefix: str) -> Callable[[Request], Response]:
+    """Return what leads from the host's own address, where the real one has a page, to that of the functions."""
+    return lambda _: RedirectResponse(f"/{prefix.strip('/')}")
 
 
 def _introduced(function: Function) -> str:

@@ -280,6 +280,11 @@ def refuse(
     return _response(answer, request, context.invocation_id)
 
 
+def see_other(path: str, request: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """Send a caller to another address of this host."""
+    return _response(Answer(303, headers={"Location": path}), request, context.invocation_id)
+
+
 def envelope(refused: Refused) -> dict[str, JsonValue]:
     """Return the error object of `api.md`."""
     error: dict[str, JsonValue] = {"code": refused.code, "message": refused.message}

@@ -1,10 +1,15 @@
-"""The last function by name: unknown addresses and wrong methods get the envelope too."""
+"""
+The last function by name: unknown addresses and wrong methods get the envelope too.
+
+The API's own address is answered here as well: the host takes an empty route for the function's name.
+"""
 
 import re
+from urllib.parse import urlsplit
 
 import azure.functions as func
 
-from cpor_app.triggers.http import refuse
+from cpor_app.triggers.http import refuse, see_other
 from cpor_app.triggers.operations import OPERATIONS
 from cpor_core.errors import Refused
 
@@ -14,8 +19,10 @@ blueprint = func.Blueprint()
 @blueprint.function_name("zz_not_found")
 @blueprint.route(route="{*path}", auth_level=func.AuthLevel.ANONYMOUS)
 async def zz_not_found(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
-    """Answer what no other function answers: 405 with `Allow` on a known address, else 404."""
-    path = str(req.route_params.get("path") or "")
+    """Answer what no other function answers: 405 with `Allow` on a known address, else 404. `/api` leads to `/docs`."""
+    path = str(req.route_params.get("path") or "").strip("/")
+    if not path and req.method in ("GET", "HEAD"):
+        return see_other(f"{urlsplit(req.url).path.rstrip('/')}/docs", req, context)
     allowed = allowed_methods(path)
     if allowed:
         refused = Refused(

@@ -56,6 +56,13 @@ def test_a_path_is_found_however_it_is_written(host: RunningHost, path: str) -> 
     assert json.loads(body)["route"] == {"itemId": "1"}
 
 
+def test_the_hosts_own_address_leads_to_that_of_the_functions(host: RunningHost) -> None:
+    """What is there, the functions say."""
+    answer = host.client.get("/", follow_redirects=False)
+
+    assert (answer.status_code, answer.headers["Location"]) == (307, "/api")
+
+
 def test_the_first_template_by_name_wins(host: RunningHost) -> None:
     """A literal is not more specific: `a_named_item` hides the export, but only for the method that it takes."""
     assert host.client.get("/api/named/export").json() == {"name": "export"}

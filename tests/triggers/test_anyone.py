@@ -49,6 +49,20 @@ async def test_docs_page_and_its_files_come_from_here(service: Service) -> None:
     assert {file.status_code for file in files.values()} == {200}
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/engagements/%2e%2e"])
+async def test_the_address_of_the_api_leads_to_its_description(service: Service, method: str, path: str) -> None:
+    """Whoever opens it in a browser finds out what there is."""
+    answer = await service.client.request(method, f"http://127.0.0.1{path}")
+
+    assert (answer.status_code, answer.headers["Location"], answer.content) == (303, "/api/docs", b"")
+
+
+async def test_the_address_of_the_api_takes_nothing(service: Service) -> None:
+    """It is no address of the description."""
+    refused(await service.client.post("http://127.0.0.1/api", json={}), 404, "NotFound")
+
+
 async def test_docs_serve_no_other_file(service: Service) -> None:
     """Not even of the package that they come from."""
     for name in ("redoc.js", "..%2F..%2Fhost.json", "__init__.py"):
@@ -105,7 +119,7 @@ async def test_one_engagement_is_as_in_the_list(service: Service) -> None:
     """An unknown one is not found."""
     for name, listed in (await engagements(service)).items():
         assert (await service.request("GET", f"/engagements/{name}", role=None)).json() == listed
-    for unknown in ("nothing", "Bizapps-Revenue", "%2e%2e", "'"):
+    for unknown in ("nothing", "Bizapps-Revenue", "'"):
         refused(await service.request("GET", f"/engagements/{unknown}", role=None), 404, "NotFound")
 
 
