@@ -21,7 +21,7 @@ INFRA_LOCK := tests/infra/requirements.txt
 INFRA_READY := .venv-infra/.ready-$(shell cat $(INFRA_LOCK) | cksum | cut -d' ' -f1)
 NODE_READY := node_modules/.ready-$(shell cat package-lock.json | cksum | cut -d' ' -f1)
 
-.PHONY: help run demo token test check bench package infra smoke backup restore rebuild openapi docs lock clean FORCE
+.PHONY: help run demo token customer test check bench package infra smoke backup restore rebuild openapi docs lock clean FORCE
 
 help:  ## These lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s%s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ demo: $(PY_READY) $(NODE_READY)  ## Walk a claim from draft to usage figures, on
 token: $(PY_READY)  ## Print a bearer token of the sandbox: ROLE=Incentives.Admin TENANT=<guid> [APP=1]
 	@exec $(PY) -m devhost.token $(if $(ROLE),--role '$(ROLE)') $(if $(TENANT),--tenant '$(TENANT)') \
 		$(if $(filter-out 0 no false,$(APP)),--app)
+
+customer: $(PY_READY)  ## Register a customer whom nobody has claimed, on the running stack; print its ids
+	@exec $(PY) -m devhost.customer
 
 test: $(PY_READY) $(NODE_READY)  ## Every test, on real storage, mail and browser: [ARGS='tests/core -k window']
 	@chromium="$$($(PY) -m tools.chromium)" && CPOR_CHROMIUM="$$chromium" exec $(PY) -m pytest --numprocesses=auto $(ARGS)

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
 from devhost.issuer import PROGRAMME_TENANT, LocalIssuer
+from devhost.refusal import CannotStart
 
+_PROBE_SECONDS = 2
 _PATIENCE_SECONDS = 30
 _SHOWN_CHARACTERS = 800
 
@@ -32,6 +36,14 @@ class Caller:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+
+    def verify_known(self, state_dir: Path) -> None:
+        """Raise CannotStart when the service does not take the tokens of that state directory's keys."""
+        if self.ask("GET", "/sandbox/clock", role="Program.Operator", expect=(200, 401)).is_error:
+            raise CannotStart(
+                f"the stack at {self._client.base_url} does not know the keys in {state_dir}: "
+                "CPOR_STATE_DIR must be what it was started with"
+            )
 
     def ask(
         self,
@@ -58,6 +70,14 @@ class Caller:
         if answer.status_code not in expect:
             raise Unexpected(f"{method} {path}: answered {answer.status_code}\n{_shown(answer)}")
         return answer
+
+
+def answers(url: str) -> bool:
+    """Say whether the API at *url* is there and well."""
+    with suppress(httpx.HTTPError, ValueError):
+        answer = httpx.get(f"{url}/health", timeout=_PROBE_SECONDS, trust_env=False)
+        return answer.status_code == httpx.codes.OK and answer.json()["status"] == "healthy"
+    return False
 
 
 def _shown(answer: httpx.Response) -> str:

@@ -7,60 +7,37 @@ of its own, so that it works however often it is run.
 
 import json
 import os
-import secrets
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from devhost.caller import Caller, Unexpected
+from devhost.caller import Caller, Unexpected, answers
 from devhost.forms import form_of
 from devhost.issuer import IssuerBroken, LocalIssuer
 from devhost.mailbox import Mail, Mailbox
 from devhost.ports import Ports
 from devhost.processes import Ended, Orders, ToldToEnd
 from devhost.refusal import CannotStart
-from devhost.samples import ADATUM, ADATUM_TENANT, OPERATOR
+from devhost.samples import ADATUM, ADATUM_TENANT, OPERATOR, PRODUCT, Newcomer
 from devhost.sandbox import mail_url, public_url, state_directory
 from devhost.stack import running_stack, say
 
 PARTNER_ADMIN = "Incentives.Admin"
-ENGAGEMENT, PRODUCT = "usage-recognition-bizapps", "dynamics-365-sales"
+ENGAGEMENT = "usage-recognition-bizapps"
 # The least that is a PDF by its content.
 CONTRACT = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 SIGNED_DAYS_AGO = 30
-_PROBE_SECONDS = 2
 _PATIENCE_SECONDS = 30
 _ACKNOWLEDGED = {"acknowledgements": {"accurate": True, "customerAware": True}}
 _INTERRUPTED = 130
 
 Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Cast:
-    """Who plays: a customer whom nobody else has, and the subscription that is claimed."""
-
-    tenant: str
-    domain: str
-    subscription: str
-
-    @classmethod
-    def new(cls) -> "Cast":
-        """Return a new customer."""
-        return cls(str(uuid.uuid4()), f"contoso-{secrets.token_hex(3)}.example", str(uuid.uuid4()))
-
-    @property
-    def contact(self) -> str:
-        """The person at the customer's who decides."""
-        return f"anne.durand@{self.domain}"
 
 
 class Walk:
@@ -72,7 +49,7 @@ class Walk:
         self._orders = orders
         self._host = public_url(ports).removesuffix("/api")
         self._mails = Mailbox(caller, mail_url(ports))
-        self._cast = Cast.new()
+        self._cast = Newcomer.new()
         self._steps = 0
         self._short = {self._cast.tenant: "<tenant>", self._host: ""}
 
@@ -95,22 +72,7 @@ class Walk:
             f"/customers/{self._cast.tenant}",
             role=OPERATOR,
             expect=(201,),
-            json={
-                "name": "Contoso France",
-                "domains": [self._cast.domain],
-                "country": "FR",
-                "timeZone": "Europe/Paris",
-                "language": "fr",
-                "subscriptions": [
-                    {
-                        "subscriptionId": self._cast.subscription,
-                        "product": PRODUCT,
-                        "channel": "WebDirect",
-                        "state": "active",
-                        "seats": 50,
-                    }
-                ],
-            },
+            json=self._cast.entry,
         )
 
     def _draft(self) -> Json:
@@ -326,17 +288,12 @@ def _some_stack(environ: Mapping[str, str], orders: Orders) -> Iterator[tuple[Po
     Raises what `running_stack` raises, and CannotStart when the running one is not that of the state directory.
     """
     ports = Ports.from_environment(environ)
-    if _answers(ports):
+    if answers(public_url(ports)):
         say(f"A stack answers on {public_url(ports)}: the demo runs there, and moves its clock on by about a week.")
         state_dir = state_directory(environ)
         issuer = LocalIssuer.open(state_dir)
         with Caller(public_url(ports), issuer) as caller:
-            status = caller.ask("GET", "/sandbox/clock", role=OPERATOR, expect=(200, 401)).status_code
-        if status == httpx.codes.UNAUTHORIZED:
-            raise CannotStart(
-                f"the stack on port {ports.http} does not know the keys in {state_dir}: "
-                "CPOR_STATE_DIR must be what it was started with"
-            )
+            caller.verify_known(state_dir)
         yield ports, issuer, False
         return
     say(f"Nothing answers on {public_url(ports)}: starting a stack for this demo alone …")
@@ -344,13 +301,6 @@ def _some_stack(environ: Mapping[str, str], orders: Orders) -> Iterator[tuple[Po
         free = Ports.free()
         with running_stack(free, Path(directory).resolve(), environ, orders, lambda _: None) as stack:
             yield free, stack.issuer, True
-
-
-def _answers(ports: Ports) -> bool:
-    with suppress(httpx.HTTPError, ValueError):
-        answer = httpx.get(f"{public_url(ports)}/health", timeout=_PROBE_SECONDS, trust_env=False)
-        return answer.status_code == httpx.codes.OK and answer.json()["status"] == "healthy"
-    return False
 
 
 def _where_to_look(ports: Ports, *, our_own: bool) -> str:

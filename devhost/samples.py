@@ -1,7 +1,10 @@
-"""A registry to begin with: two partners and two customers, whose companies nobody has heard of."""
+"""A registry to begin with: two partners and two customers, whose companies nobody has heard of; and new customers."""
 
+import secrets
+import uuid
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 from devhost.caller import Caller
 
@@ -73,6 +76,48 @@ CUSTOMERS: Mapping[str, Entry] = {
         ],
     },
 }
+
+
+PRODUCT = "dynamics-365-sales"
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A French customer whom nobody has claimed, with one subscription that can be."""
+
+    tenant: str
+    domain: str
+    subscription: str
+
+    @classmethod
+    def new(cls) -> Self:
+        """Return a new customer."""
+        return cls(str(uuid.uuid4()), f"contoso-{secrets.token_hex(3)}.example", str(uuid.uuid4()))
+
+    @property
+    def contact(self) -> str:
+        """The person at the customer's who decides."""
+        return f"anne.durand@{self.domain}"
+
+    @property
+    def entry(self) -> Entry:
+        """What the operator registers."""
+        return {
+            "name": "Contoso France",
+            "domains": [self.domain],
+            "country": "FR",
+            "timeZone": "Europe/Paris",
+            "language": "fr",
+            "subscriptions": [
+                {
+                    "subscriptionId": self.subscription,
+                    "product": PRODUCT,
+                    "channel": "WebDirect",
+                    "state": "active",
+                    "seats": 50,
+                }
+            ],
+        }
 
 
 def register(caller: Caller) -> int:

@@ -35,6 +35,7 @@ from devhost.token import DEFAULT_STATE_DIR
 
 START_SECONDS = 90
 _ANSWER_SECONDS = 2
+_ADDRESS_BYTES = 100
 _STANDARD_OUTPUT = 1
 
 Say = Callable[[str], None]
@@ -77,9 +78,9 @@ def running_stack(
 
     Raises CannotStart, Ended, Unexpected or IssuerBroken for what does not come up, ToldToEnd.
     """
-    ports.verify_free()
     with ExitStack() as exits:
-        exits.enter_context(_alone_in(state_dir))
+        exits.enter_context(_alone_in(state_dir, public_url(ports)))
+        _verify_free(ports)
         starting = _Starting(exits, orders, state_dir / "logs")
         issuer = LocalIssuer.open(state_dir)
         plain = without_proxies(environ)
@@ -158,19 +159,39 @@ def _maildev(ports: Ports, state_dir: Path) -> list[str]:
 
 
 @contextmanager
-def _alone_in(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory's lock, which goes with the process. Raises CannotStart when another stack has it."""
+def _alone_in(state_dir: Path, url: str) -> Iterator[None]:
+    """
+    Hold the state directory's lock, which goes with the process; the address of who holds it stands in the file.
+
+    Raises CannotStart when another stack has it.
+    """
     lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            where = os.pread(lock, _ADDRESS_BYTES, 0).decode("ascii", "replace")
             raise CannotStart(
-                f"another stack runs on the state directory {state_dir}; CPOR_STATE_DIR sets another"
+                f"it runs already, at {where}, on {state_dir}; a second stack needs its own CPOR_STATE_DIR and ports"
             ) from error
+        os.truncate(lock, 0)
+        os.pwrite(lock, url.encode("ascii"), 0)
         yield
     finally:
         os.close(lock)
+
+
+def _verify_free(ports: Ports) -> None:
+    """Raise CannotStart when somebody else listens on one of the ports, in few words when it is a stack like this."""
+    try:
+        ports.verify_free()
+    except CannotStart:
+        if _status(f"{public_url(ports)}/health") is None or not _greets(ports.smtp):
+            raise
+        raise CannotStart(
+            f"a stack with another state directory runs already, at {public_url(ports)}; "
+            "CPOR_HTTP_PORT, CPOR_AZURITE_PORT, CPOR_SMTP_PORT and CPOR_MAIL_PORT set other ports"
+        ) from None
 
 
 def _status(url: str) -> int | None:
@@ -197,7 +218,7 @@ def _where_to_look(stack: Stack) -> str:
     return f"""
   Mails, as the customer gets them   {mail_url(stack.ports)}
   What can be claimed                {url}/engagements
-  The API, described                 {url}/openapi.json
+  The API, described                 {url}/docs
   Logs                               {stack.state_dir}/logs
 
   Partners    {ADATUM} Adatum Conseil     tenant {ADATUM_TENANT}
@@ -208,6 +229,7 @@ def _where_to_look(stack: Stack) -> str:
   Tokens, an hour each:
     {token} ROLE=Incentives.Admin TENANT={ADATUM_TENANT}
     {token} ROLE=Program.Operator,Program.Reviewer TENANT={PROGRAMME_TENANT}
+  A customer whom nobody has claimed: make customer
   A claim's whole life, step by step: make demo, in another terminal with the same settings
   Ctrl-C ends everything; the data stays.
 """

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from devhost.caller import Caller
 from devhost.issuer import LocalIssuer
@@ -24,6 +24,9 @@ MAKE_RUN = (*MAKE, "run")
 STACK = (sys.executable, "-m", "devhost.stack")
 NEVER = "0 0 0 29 2 0"  # a 29th of February that is a Sunday: not before 2032
 PATIENCE_SECONDS = 150
+NOT_TOLD = "curl() { echo '{\"window\":null}'; }; sleep() { :; }\n"
+"""For a shell, in front of what waits: nothing ever happens, and quickly."""
+SHELL = ("bash", "-euo", "pipefail")
 
 T = TypeVar("T")
 
@@ -53,11 +56,30 @@ class Place:
             "FINALISE_SCHEDULE": NEVER,
         }
 
-    def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def run(self, command: Sequence[str], **more: Any) -> subprocess.CompletedProcess[str]:
         """Run a command that ends by itself."""
-        return subprocess.run(
-            command, cwd=ROOT, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
-        )
+        given = {"cwd": ROOT, "env": self.environ, "timeout": PATIENCE_SECONDS, **more}
+        return subprocess.run(command, capture_output=True, text=True, check=False, **given)
+
+    def paste(self, text: str, command: Sequence[str], folder: Path) -> str:
+        """
+        Paste what a page says into *command*, with this stack's port and environment, and return what it says.
+
+        It is given all at once on standard input, as a paste is: whatever reads that would swallow the rest.
+        """
+        make = f"make --no-print-directory -C {ROOT} VENV={sys.prefix} "
+        listed = ", ".join(f'"{word}"' for word in make.split())
+        for theirs, ours in (
+            ("127.0.0.1:7071", f"127.0.0.1:{self.ports.http}"),
+            ("$(make ", f"$({make}"),
+            ('"make"', listed),
+        ):
+            text = text.replace(theirs, ours)
+        done = self.run(command, cwd=folder, input=text)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr, done.stderr
+        assert list(folder.iterdir()) == [], "files are left behind"
+        return done.stdout
 
     def processes(self) -> list[int]:
         """Return the processes that run for this stack: all that has its state directory in the environment."""
@@ -97,6 +119,11 @@ class RunningStack:
         with self.caller as caller:
             box = Mailbox(caller, mail_url(self.place.ports))
             return until(lambda: mails[number - 1] if len(mails := box.mails(to)) >= number else None)
+
+    def go_on(self, by: str) -> None:
+        """Move the clock on, such as by `P400D`."""
+        with self.caller as caller:
+            caller.ask("POST", "/sandbox/clock", role="Program.Operator", json={"advance": by})
 
     def stop(self, *how: signal.Signals) -> int:
         """Send it signals, and return its exit code."""

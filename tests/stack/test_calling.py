@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from playwright.sync_api import Browser
 from devhost.issuer import PROGRAMME_TENANT
 from devhost.samples import ADATUM_TENANT
 from tests.docs.reading import DOCS
-from tests.stack.running import PATIENCE_SECONDS, ROOT, RunningStack, until
+from tests.stack.running import NOT_TOLD, PATIENCE_SECONDS, SHELL, RunningStack, until
 from tests.support.http_file import HttpFile
 from tools.smoke import complaints_about
 
@@ -23,21 +24,6 @@ PAGE = DOCS / "calling-the-api.md"
 def parts(language: str) -> str:
     """Return all code of the page in one language, as somebody would type it one part after the other."""
     return "".join(re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL))
-
-
-def run(stack: RunningStack, command: list[str], folder: Path) -> str:
-    """Run what the page says; returns what it prints."""
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=stack.place.environ,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_page_has_six_steps_in_both_languages() -> None:
@@ -51,29 +37,42 @@ def test_the_page_has_six_steps_in_both_languages() -> None:
 
 
 def test_six_steps_with_curl_lead_to_an_official_association(stack: RunningStack, tmp_path: Path) -> None:
-    """Only the port and the folder are this test's."""
+    """Pasted twice, the second time when the sandbox is 13 months ahead; nothing is left in the folder."""
+    for by in ("PT0S", "P400D"):
+        stack.go_on(by)
+        said = stack.place.paste(parts("sh"), SHELL, tmp_path)
+
+        assert '"since"' in said
+        assert said.endswith('{"value":[]}')
+
+
+def test_six_steps_with_python_lead_to_an_official_association(stack: RunningStack, tmp_path: Path) -> None:
+    """As a program, and pasted into a prompt when the sandbox is 13 months ahead."""
+    for by, options in (("PT0S", ["-"]), ("P400D", ["-i"])):
+        stack.go_on(by)
+        said = stack.place.paste(parts("python"), [sys.executable, *options], tmp_path)
+
+        assert "Official since" in said
+
+
+def test_the_wait_for_the_customers_window_ends() -> None:
+    """In both languages, with a word, and nobody moves the clock."""
     commands = parts("sh")
-    for theirs, ours in (
-        ("127.0.0.1:7071", f"127.0.0.1:{stack.place.ports.http}"),
-        ("make token", f"make --no-print-directory -C {ROOT} token"),
-    ):
-        assert theirs in commands
-        commands = commands.replace(theirs, ours)
-
-    said = run(stack, ["bash", "-euo", "pipefail", "-c", commands], tmp_path)
-
-    assert '"since"' in said
-    assert said.endswith('{"value":[]}')
-
-
-def test_six_steps_with_python_lead_to_an_official_association(stack: RunningStack) -> None:
-    """Only the port is this test's."""
+    waits = (
+        "claim=a auth=b api=c json=d operator=e\n" + commands[commands.index("tries=") : commands.index("operator=$")]
+    )
+    moves = commands[commands.index("if [ $tries -gt 0 ]") :].partition("\nfi\n")[0] + "\nfi\n"
     program = parts("python")
-    assert "127.0.0.1:7071" in program
+    loops = program[
+        program.index("for _ in range(120)") : program.index("make = ", program.index("for _ in range(120)"))
+    ]
 
-    said = run(stack, [sys.executable, "-c", program.replace(":7071", f":{stack.place.ports.http}")], ROOT)
+    done = subprocess.run([*SHELL, "-c", NOT_TOLD + waits + moves], capture_output=True, text=True, check=True)
+    with pytest.raises(SystemExit, match="not told within two minutes"):
+        exec(loops, {"ask": lambda *_: {"id": "a", "window": None}, "claim": {"id": "a"}, "time": Mock()})  # noqa: S102
 
-    assert "Official since" in said
+    assert done.stdout == ""
+    assert done.stderr == "The customer was not told within two minutes.\n"
 
 
 def test_file_of_requests_runs_from_top_to_bottom(stack: RunningStack) -> None:

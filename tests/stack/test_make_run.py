@@ -16,7 +16,18 @@ import pytest
 from devhost.forms import form_of
 from devhost.issuer import PROGRAMME_TENANT
 from devhost.samples import ADATUM, ADATUM_TENANT, CUSTOMERS, OPERATOR, PARTNERS
-from tests.stack.running import MAKE, PATIENCE_SECONDS, ROOT, STACK, Place, RunningStack, running_stack, until
+from tests.stack.running import (
+    MAKE,
+    MAKE_RUN,
+    NOT_TOLD,
+    ROOT,
+    SHELL,
+    STACK,
+    Place,
+    RunningStack,
+    running_stack,
+    until,
+)
 from tests.support.smtp import SmtpServer
 
 pytestmark = pytest.mark.xdist_group("stack")
@@ -280,35 +291,72 @@ def test_two_stacks_need_two_state_directories(stack: RunningStack, place: Place
         answers = [httpx.get(f"{running.place.url}/health").status_code for running in (stack, other)]
 
     assert refused.returncode == 1
-    assert refused.stderr.startswith(f"stack: another stack runs on the state directory {stack.place.state_dir}")
+    assert refused.stderr.startswith(f"stack: it runs already, at {stack.place.url}, on {stack.place.state_dir};")
     assert refused.stderr.count("\n") == 1
     assert answers == [200, 200]
 
 
-def test_walk_by_hand_of_the_docs_works_word_for_word(stack: RunningStack, tmp_path: Path) -> None:
-    """Its commands, one after the other, end with the figures; only the port is this stack's."""
-    section = (ROOT / "docs" / "running.md").read_text("utf-8").partition("\n## By hand\n")[2].partition("\n## ")[0]
-    commands = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
-    reads_the_mail = 'until curl -s -H "$partner" "$api/claims/$claim" | grep -q openedAt; do sleep 0.1; done\n'
-    for theirs, ours in (
-        ("127.0.0.1:7071", f"127.0.0.1:{stack.place.ports.http}"),
-        ("make ", f"make --no-print-directory -C {ROOT} "),
-        ('curl -H "$operator"', f'{reads_the_mail}curl -H "$operator"'),
-    ):
-        commands = commands.replace(theirs, ours, 1 if ours.startswith("until") else -1)
+def test_a_second_make_run_says_that_it_runs_already_and_where(stack: RunningStack, place: Place) -> None:
+    """In one plain sentence, with the same settings as well as from another clone, whose ports are the same."""
+    again = stack.place.run(MAKE_RUN)
+    elsewhere = replace(stack.place, state_dir=place.state_dir).run(MAKE_RUN)
 
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=tmp_path,
-        env=stack.place.environ,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
+    assert again.stdout == elsewhere.stdout == ""
+    assert again.stderr.startswith(f"stack: it runs already, at {stack.place.url}, on {stack.place.state_dir};")
+    assert elsewhere.stderr.startswith(
+        f"stack: a stack with another state directory runs already, at {stack.place.url};"
     )
 
-    assert done.returncode == 0, done.stderr
-    assert '"activeUsers":70' in done.stdout, done.stdout
+
+def test_walk_by_hand_of_the_docs_works_word_for_word(stack: RunningStack, tmp_path: Path) -> None:
+    """Pasted twice, the second time with the sandbox 13 months ahead; it ends with the figures and leaves no file."""
+    for by in ("PT0S", "P400D"):
+        stack.go_on(by)
+        said = stack.place.paste(by_hand(), SHELL, tmp_path)
+
+        assert '"activeUsers":70' in said
+
+
+def test_walk_by_hand_does_not_wait_for_ever() -> None:
+    """Nobody was told: that is said, and the clock stays."""
+    commands = by_hand()
+    waits = commands[commands.index("tries=") : commands.index("; fi\n")] + "; fi\n"
+
+    done = subprocess.run(
+        [*SHELL, "-c", f"{NOT_TOLD}claim=a partner=b api=c operator=d json=e\n{waits}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == ""
+    assert done.stderr.startswith("Nobody was told within two minutes, so the clock stays;")
+
+
+def test_make_customer_says_when_nothing_runs(place: Place) -> None:
+    """In one line, with what to do."""
+    made = place.run([*MAKE, "customer"])
+
+    assert (made.stdout, made.stderr.splitlines()[0]) == (
+        "",
+        f"customer: nothing answers on {place.url}; `make run` starts it",
+    )
+
+
+@pytest.mark.parametrize("path", ["", "/api", "/api/"])
+def test_a_browser_that_opens_the_address_sees_every_call(stack: RunningStack, path: str) -> None:
+    """The host's own address, and that of the API."""
+    shown = httpx.get(f"{stack.place.url.removesuffix('/api')}{path}", follow_redirects=True)
+
+    assert str(shown.url) == f"{stack.place.url}/docs"
+    assert shown.status_code == 200
+    assert any(f"described                 {stack.place.url}/docs" in line for line in stack.said)
+
+
+def by_hand() -> str:
+    """Return the commands of that section of the docs."""
+    section = (ROOT / "docs" / "running.md").read_text("utf-8").partition("\n## By hand\n")[2].partition("\n## ")[0]
+    return "\n".join(line[4:] for line in section.splitlines() if line.startswith("    ")) + "\n"
 
 
 def _press(link: str, act: str) -> httpx.Response:

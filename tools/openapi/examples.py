@@ -51,7 +51,6 @@ EXAMPLES: Final[Mapping[str, Any]] = {
         "language": "fr",
         "enrolledEngagements": ["modern-work-security-usage"],
     },
-    "put_closed_day": {"name": "A royal funeral"},
     "put_customer": {
         "name": "Contoso France",
         "domains": ["contoso.fr"],

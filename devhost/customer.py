@@ -1,0 +1,36 @@
+"""
+`python -m devhost.customer` registers a customer whom nobody has claimed, on the stack that runs on `CPOR_HTTP_PORT`.
+
+It prints one line: the customer's tenant, its domain, and the id of its subscription of Dynamics 365 Sales.
+"""
+
+import os
+import sys
+
+from devhost.caller import Caller, Unexpected, answers
+from devhost.issuer import IssuerBroken, LocalIssuer
+from devhost.ports import Ports
+from devhost.refusal import CannotStart
+from devhost.samples import OPERATOR, Newcomer
+from devhost.sandbox import public_url, state_directory
+
+
+def main() -> int:
+    """Register and print. Returns the exit status: 1 with one clear message when something is in the way."""
+    try:
+        url = public_url(Ports.from_environment(os.environ))
+        if not answers(url):
+            raise CannotStart(f"nothing answers on {url}; `make run` starts it")
+        state_dir, customer = state_directory(os.environ), Newcomer.new()
+        with Caller(url, LocalIssuer.open(state_dir)) as caller:
+            caller.verify_known(state_dir)
+            caller.ask("PUT", f"/customers/{customer.tenant}", role=OPERATOR, json=customer.entry, expect=(201,))
+    except (CannotStart, IssuerBroken, OSError, Unexpected) as fault:
+        print(f"customer: {fault}", file=sys.stderr)
+        return 1
+    print(customer.tenant, customer.domain, customer.subscription)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
