@@ -7,7 +7,7 @@ Every port raises `Retryable` faults of `cpor_core.errors`; stores raise `Confli
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
@@ -18,10 +18,11 @@ from cpor_core.model.erasure import Erasure
 from cpor_core.model.history import Entry
 from cpor_core.model.insight import Counting, Grouping, Insight
 from cpor_core.model.licensing import Licensing
-from cpor_core.model.registry import Customer, Partner
+from cpor_core.model.registry import ClosedDay, Customer, Partner, RegisteredClosedDay
 from cpor_core.model.slot import Slot
 from cpor_core.model.usage import MonthFigures, Receipt
 from cpor_core.model.webhook import CallOutcome, Delivery, Webhook
+from cpor_core.rules.business_days import ClosedDays
 from cpor_core.rules.insight import Counted
 from cpor_core.rules.mail_budget import Drawn, Urgency
 from cpor_core.rules.terms import Terms
@@ -236,7 +237,7 @@ class Registered(Generic[RegistryEntry]):
 
 
 class Registry(Protocol):
-    """Partners by location, customers by tenant; each call is one request."""
+    """Partners by location, customers by tenant, closed days by place; each call is one request."""
 
     async def partner(self, partner_id: str) -> Registered[Partner] | None:
         """Return a partner's location."""
@@ -252,6 +253,23 @@ class Registry(Protocol):
 
     def customers(self, *, after: str = "") -> AsyncIterator[tuple[str, Registered[Customer]]]:
         """Yield every customer's tenant behind *after*, in order: a scan, for what must see everything."""
+
+    async def closed_days(self) -> ClosedDays:
+        """Return all closed days as they were at most five minutes ago: one request in that time, or none."""
+
+    async def all_closed_days(self) -> Sequence[RegisteredClosedDay]:
+        """Return all closed days as they are now, the last one first."""
+
+    async def closed_day(self, calendar: str, day: date) -> Registered[ClosedDay] | None:
+        """Return a place's closed day."""
+
+    async def put_closed_day(
+        self, calendar: str, day: date, closed_day: ClosedDay, former: Registered[ClosedDay] | None
+    ) -> int:
+        """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
+
+    async def delete_closed_day(self, calendar: str, day: date, former: Registered[ClosedDay]) -> None:
+        """Delete what was read. Raises `Conflict`."""
 
 
 class Domains(Protocol):
@@ -761,3 +779,7 @@ class Ports:
     real_now: Callable[[], datetime]
     now: Callable[[], Awaitable[datetime]] = field(repr=False)
     """The service's clock, read anew; an invocation reads it once and passes the instant on."""
+
+    async def current_terms(self) -> Terms:
+        """Return the terms with the registered closed days in them: for what counts or shows business days."""
+        return self.terms.observing(await self.registry.closed_days())

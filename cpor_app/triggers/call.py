@@ -240,7 +240,7 @@ class Call:
 
     async def claim(self, case: Case, status: int = 200) -> Answer:
         """Answer with the claim as it stands now."""
-        view = shown(case, await self.now(), self.ports.terms)
+        view = shown(case, await self.now(), await self.ports.current_terms())
         return self.view(view, status)
 
     def view(self, view: ClaimView, status: int = 200) -> Answer:

@@ -171,7 +171,8 @@ async def list_claims(call: Call) -> Answer:
     after, limit = call.page(kept)
     now = await call.now()
     page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=filters.fit)
-    return call.listed([shown(case, now, call.ports.terms) for case in page.cases], page.position, kept)
+    terms = await call.ports.current_terms()
+    return call.listed([shown(case, now, terms) for case in page.cases], page.position, kept)
 
 
 @operation(

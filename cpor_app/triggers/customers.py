@@ -101,8 +101,9 @@ async def list_requests(call: Call) -> Answer:
     after, limit = call.page()
     now = await call.now()
     cases = await cases_of(call.ports, tenant_id, now)
+    terms = await call.ports.current_terms()
     views = [
-        (list_position(claim.created_at, claim.id), _request_view(claim, case.slots, now, call.ports.terms))
+        (list_position(claim.created_at, claim.id), _request_view(claim, case.slots, now, terms))
         for case, claim in cases
     ]
     return call.listed(*_page(views, after, limit))
@@ -262,7 +263,8 @@ def _answered(case: Case, now: datetime, terms: Terms) -> RequestView:
 
 
 async def _answer(call: Call, case: Case) -> Answer:
-    return Answer(200, _answered(case, await call.now(), call.ports.terms), headers=call.repeatability())
+    terms = await call.ports.current_terms()
+    return Answer(200, _answered(case, await call.now(), terms), headers=call.repeatability())
 
 
 View = TypeVar("View", RequestView, AssociationView)

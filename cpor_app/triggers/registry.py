@@ -18,10 +18,10 @@ from cpor_app.triggers.reading import QueryFlag, read, validated
 from cpor_core.errors import Detail, Refused
 from cpor_core.model.base import Day, Guid, Instant, PartnerId, Value
 from cpor_core.model.claim import LEFT_OUT
-from cpor_core.model.registry import Customer, Partner
+from cpor_core.model.registry import ClosedDay, Customer, Partner, RegisteredClosedDay
 from cpor_core.model.usage import UsageLine
 from cpor_core.ports import Registered
-from cpor_core.use_cases import registering, usage
+from cpor_core.use_cases import closed_days, registering, usage
 from cpor_core.use_cases.usage import Loaded
 
 blueprint = func.Blueprint()
@@ -185,6 +185,112 @@ async def put_customer(call: Call) -> Answer:
         ends=tuple(EndedBy(claim_id=e.claim_id, association=e.association, items=e.keys) for e in ends),
     )
     return _kept(call, view, kept, f"customers/{tenant_id}")
+
+
+class ListedClosedDays(Value):
+    """A page of closed days, the last one first."""
+
+    value: tuple[RegisteredClosedDay, ...]
+    next_link: str | None = LEFT_OUT
+
+
+class _ClosedDayPath(BaseModel):
+    calendar: Annotated[str, Field(max_length=9)]
+    date: Day
+
+
+@operation(
+    blueprint,
+    name="list_closed_days",
+    method="GET",
+    route="closed-days",
+    summary="Closed days of all places, the last one first",
+    tag="Registry",
+    roles=OPERATOR,
+    answers={200: ListedClosedDays},
+    paged=True,
+)
+async def list_closed_days(call: Call) -> Answer:
+    """Days that count as holidays because the operator has registered them."""
+    after, limit = call.page()
+    return call.listed(*await closed_days.page(call.ports, after=after, limit=limit))
+
+
+@operation(
+    blueprint,
+    name="get_closed_day",
+    method="GET",
+    route="closed-days/{calendar}/{date}",
+    summary="One closed day",
+    tag="Registry",
+    roles=OPERATOR,
+    answers={200: RegisteredClosedDay},
+    etag=True,
+    refusals=("NotFound", "ValidationFailed"),
+)
+async def get_closed_day(call: Call) -> Answer:
+    """As it is registered."""
+    calendar, day = _closed_day(call)
+    found = await closed_days.find(call.ports, calendar, day)
+    view = RegisteredClosedDay(calendar=calendar, date=day, name=found.value.name)
+    return Answer(200, view, headers={"ETag": registering.registry_etag(found.version)})
+
+
+@operation(
+    blueprint,
+    name="put_closed_day",
+    method="PUT",
+    route="closed-days/{calendar}/{date}",
+    summary="Register a closed day, or rename it",
+    tag="Registry",
+    roles=OPERATOR,
+    body=ClosedDay,
+    answers={201: RegisteredClosedDay, 200: RegisteredClosedDay},
+    if_match="honoured",
+    etag=True,
+    location=True,
+)
+async def put_closed_day(call: Call) -> Answer:
+    """
+    A day on which a country or one of its subdivisions is closed though its calendar does not say so.
+
+    It counts as a holiday for every limit in business days that is promised from then on: the customer's window, its
+    reminder, the partner's and the programme's limits. What is promised already does not move. Each running instance
+    knows of it within five minutes.
+    """
+    calendar, day = _closed_day(call)
+    if call.if_match is not None:  # judged before the body (rulings 3)
+        registering.verify_match(call.if_match, await call.ports.registry.closed_day(calendar, day))
+    closed_day = call.body(ClosedDay)
+    kept = await closed_days.put(call.ports, calendar, day, closed_day, call.if_match)
+    view = RegisteredClosedDay(calendar=calendar, date=day, name=closed_day.name)
+    return _kept(call, view, kept, f"closed-days/{calendar}/{day}")
+
+
+@operation(
+    blueprint,
+    name="remove_closed_day",
+    method="DELETE",
+    route="closed-days/{calendar}/{date}",
+    summary="Make a closed day a business day again",
+    tag="Registry",
+    roles=OPERATOR,
+    answers={204: None},
+    if_match="honoured",
+    refusals=("NotFound", "ValidationFailed"),
+)
+async def remove_closed_day(call: Call) -> Answer:
+    """For what is promised from then on; windows that are promised stay as they are."""
+    calendar, day = _closed_day(call)
+    await closed_days.delete(call.ports, calendar, day, call.if_match)
+    return Answer(204)
+
+
+def _closed_day(call: Call) -> tuple[str, date]:
+    with validated():
+        path = _ClosedDayPath.model_validate({"calendar": call.path("calendar"), "date": call.path("date")})
+    closed_days.verify_calendar(path.calendar)
+    return path.calendar, path.date
 
 
 def _partner_id(call: Call) -> str:

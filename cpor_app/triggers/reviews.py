@@ -148,8 +148,9 @@ async def list_reviews(call: Call) -> Answer:
     listing = reviews.sample if filters.sample else reviews.awaiting_decision
     page = await listing(call.ports, now, after=after, limit=limit)
     views = []
+    terms = await call.ports.current_terms()
     for case in page.cases:
-        view = shown(case, now, call.ports.terms)
+        view = shown(case, now, terms)
         overdue = view.next_step.due is not None and view.next_step.due <= now
         if filters.overdue in (None, overdue) and filters.competing in (None, view.competing):
             views.append(
@@ -176,7 +177,8 @@ async def get_review(call: Call) -> Answer:
     """Any claim in any state."""
     case = await call.any_case()
     now = await call.now()
-    view = shown(case, now, call.ports.terms)
+    terms = await call.ports.current_terms()
+    view = shown(case, now, terms)
     failed = await submission.checks_now(call.ports, case, case.claim.acknowledgements, now)
     parties = {party.claim for party in case.rival_parties(now)}
     rivals = await load_all(call.ports, sorted(parties), now)
@@ -185,7 +187,7 @@ async def get_review(call: Call) -> Answer:
         for item in case.claim.items
         if (
             others := tuple(
-                Other(claim=shown(rivals[claim_id], now, call.ports.terms))
+                Other(claim=shown(rivals[claim_id], now, terms))
                 for claim_id in dict.fromkeys(p.claim for p in case.slots[item.key].at(now).others(case.claim.id))
                 if claim_id in rivals
             )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cpor_core.model.base import Count, Email, Guid, Slug, Text200, Value
+from cpor_core.model.base import Count, Day, Email, Guid, Slug, Text100, Text200, Value
 
 MAX_SUBSCRIPTIONS = 500
 MAX_NOTICE_ADDRESSES = 10
@@ -67,3 +67,16 @@ class Customer(Value):
     notice_addresses: Annotated[tuple[Email, ...], Field(max_length=MAX_NOTICE_ADDRESSES)] = ()
     workloads: Annotated[tuple[Slug, ...], Field(max_length=200)] = ()
     subscriptions: Annotated[tuple[Subscription, ...], Field(max_length=MAX_SUBSCRIPTIONS)] = ()
+
+
+class ClosedDay(Value):
+    """A day on which a place is closed, though its holidays do not say so, as the operator registers it."""
+
+    name: Annotated[Text100, Field(description="What customers read among the days that do not count.")]
+
+
+class RegisteredClosedDay(ClosedDay):
+    """A closed day with its place and date; `calendar` is a country, or one subdivision of it: `FR`, `GB-SCT`."""
+
+    calendar: str
+    date: Day

@@ -10,11 +10,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 from zoneinfo import ZoneInfo
+
+from pydantic import Field
 
 from cpor_core.model.base import Instant, Value
 from cpor_core.model.claim import SkippedDay
+from cpor_core.model.registry import Customer, Partner
 from cpor_core.rules.days_off_by_law import counted_in
 
 if TYPE_CHECKING:
@@ -33,16 +36,22 @@ _NORWEGIAN: Final = {"nb": "no", "nn": "no"}
 """Norwegian is written in two ways; the holidays are named under the language of both."""
 
 
+ClosedDays: TypeAlias = Mapping[str, Mapping[date, str]]
+"""The closed days that the operator has registered: place (`FR`, `GB-SCT`) → date → name."""
+
+
 class Calendar(Value):
     """
     Whose weekends, public holidays and other days off by law count, and where the day begins.
 
-    A country without holiday data, or none, has Saturdays, Sundays and no holidays.
+    A country without holiday data, or none, has Saturdays, Sundays and no holidays. `closed` are the closed days that
+    the operator has registered for the place, with their names.
     """
 
     country: str | None
     subdivision: str | None = None
     time_zone: str
+    closed: Mapping[date, str] = Field(default_factory=dict)
 
     @property
     def label(self) -> str | None:
@@ -53,9 +62,15 @@ class Calendar(Value):
         """
         Return why *day* does not count, or None when it is a business day.
 
-        A public holiday that falls on a weekend goes by the holiday's name. Half days are business days, and a
+        A holiday or closed day that falls on a weekend goes by its own name. Half days are business days, and a
         weekend day that a country declares a working day is none.
         """
+        off = self._by_the_calendar(day, language)
+        if day in self.closed and (off is None or off.kind == WEEKEND):
+            return SkippedDay(date=day, name=self.closed[day], kind=HOLIDAY)
+        return off
+
+    def _by_the_calendar(self, day: date, language: str) -> SkippedDay | None:
         country, subdivision = self._known_place()
         if country is None:
             return _on_weekend(day) if day.weekday() >= _SATURDAY else None
@@ -75,6 +90,21 @@ class Calendar(Value):
         if subdivisions is None:
             return None, None
         return self.country, self.subdivision if self.subdivision in subdivisions else None
+
+
+def calendar_of(place: Customer | Partner, closed: ClosedDays) -> Calendar:
+    """Return the calendar of somebody who is registered, with the closed days of their country and subdivision."""
+    return Calendar(
+        country=place.country,
+        subdivision=place.subdivision,
+        time_zone=place.time_zone,
+        closed=closed_in(closed, place.country, place.subdivision),
+    )
+
+
+def closed_in(closed: ClosedDays, country: str | None, subdivision: str | None = None) -> Mapping[date, str]:
+    """Return the closed days of a country and, where one is given, of its subdivision."""
+    return {**closed.get(f"{country}", {}), **closed.get(f"{country}-{subdivision}", {})}
 
 
 class Deadline(Value):

@@ -2,12 +2,21 @@
 
 import hashlib
 from calendar import monthrange
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cpor_core.model.claim import TimeToAnswer
 from cpor_core.model.registry import Partner
-from cpor_core.rules.business_days import Calendar, Deadline, count_business_days, local_date, reminder_at
+from cpor_core.rules.business_days import (
+    Calendar,
+    ClosedDays,
+    Deadline,
+    calendar_of,
+    closed_in,
+    count_business_days,
+    local_date,
+    reminder_at,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,13 @@ class Terms:
     """An organisation's dry runs in an hour (rulings 8)."""
     sample_percent: int = 10
     """Of the automatically reviewed claims, the share that a person may look at while the customer can decline."""
+    closed: ClosedDays = field(default_factory=dict)
+
+    def observing(self, closed: ClosedDays) -> "Terms":
+        """Return the same terms with these closed days in everybody's calendar."""
+        programme = self.programme
+        off = closed_in(closed, programme.country, programme.subdivision)
+        return replace(self, programme=programme.model_copy(update={"closed": off}), closed=closed)
 
     def start_review_by(self, at: datetime) -> datetime:
         """Return until when a claim submitted *at* should be taken up; overdue is shown, never decided by a timer."""
@@ -38,7 +54,7 @@ class Terms:
         """Return how long a partner asked *at* has time, in their own calendar, or else the programme's."""
         calendar = self.programme
         if partner is not None:
-            calendar = Calendar(country=partner.country, subdivision=partner.subdivision, time_zone=partner.time_zone)
+            calendar = calendar_of(partner, self.closed)
         deadline = _deadline(at, self.partner_answer_business_days, calendar)
         return TimeToAnswer(
             ends_at=deadline.ends_at,

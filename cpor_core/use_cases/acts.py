@@ -108,6 +108,7 @@ async def act(
     """
     act_id = ports.new_id()
     key_taken = False
+    terms = await ports.current_terms() if intent.keyed is not None else ports.terms
     for attempt in range(1, ATTEMPTS + 1):
         try:
             case = await _with_everyone_concerned(ports, case, now, decides=intent.decides_claimants)
@@ -126,7 +127,7 @@ async def act(
             await begin(ports, intent.keyed, request, doubles_wait=False)  # the transaction tells doubles apart
             key_taken = True
         try:
-            stored = await ports.claims.commit(_commit(act_id, case, after, now, ports.terms, intent))
+            stored = await ports.claims.commit(_commit(act_id, case, after, now, terms, intent))
         except Conflict:
             if await ports.claims.wrote(
                 case.claim.id, act_id, case.claim.history_length + 1

@@ -155,7 +155,7 @@ async def create(
     commit = created(made, actor, now, act_id)
     case = commit.after
     if keyed is not None:
-        view = shown(case, now, ports.terms)
+        view = shown(case, now, await ports.current_terms())
         answered = Answered(keyed.body, view.model_dump_json(by_alias=True), view.etag)
         commit = replace(commit, key=keyed.key, answered=answered)
     try:

@@ -32,10 +32,11 @@ async def export(
     keys = await _keys(ports, organisation, tenant_id)
     _verify_size(len(keys), MOST_ROWS if wanted is None else MOST_LOOKED_AT)
     rows: list[tuple[str, ...]] = []
+    terms = await ports.current_terms()
     for first in range(0, len(keys), LOADED_AT_ONCE):
         cases = await load_own(ports, organisation, keys[first : first + LOADED_AT_ONCE], now)
         found = [case for case in cases if wanted is None or wanted(settle(case, now).claim)]
-        rows += [tuple(cells_of(shown(case, now, ports.terms))) for case in found]
+        rows += [tuple(cells_of(shown(case, now, terms))) for case in found]
         _verify_size(len(rows), MOST_ROWS)
     return spreadsheet(COLUMNS, rows)
 

@@ -63,13 +63,14 @@ def _is_owed(at: Counting, now: datetime) -> bool:
 async def _add(ports: Ports, counted: Counted, tenant: TenantClaims, now: datetime) -> None:
     customer = await ports.registry.customer(tenant.tenant_id) if tenant.cases else None
     country = customer.value.country if customer is not None else None
+    terms = await ports.current_terms()
     for case in tenant.cases:
         settled = settle(case, now)
         claim = settled.claim
         if claim.status is not Status.DELETED:  # a draft that has lapsed, and is not erased yet
             by_time = (entry for of, entry in settled.entries if of == claim.id)
             history = (*tenant.histories.get(claim.id, ()), *by_time)
-            tally = tally_of(claim, case.slots, history, now, ports.terms)
+            tally = tally_of(claim, case.slots, history, now, terms)
             counted.add_claim(claim, tally, country, ports.catalogue)
 
 

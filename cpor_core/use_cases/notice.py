@@ -8,7 +8,8 @@ from cpor_core.model.registry import Customer
 from cpor_core.ports import Ports
 from cpor_core.rules.business_days import (
     NOTICE_WINDOW_BUSINESS_DAYS,
-    Calendar,
+    ClosedDays,
+    calendar_of,
     count_business_days,
     local_date,
     reminder_at,
@@ -44,8 +45,9 @@ async def tell_customer(
     if gone_items(case.claim, known.value):  # the registry has changed since the submission
         return await end_items_of(ports, case, known.value, now)
     incumbents = await _incumbents(ports, case, now)
+    closed = await ports.registry.closed_days()
     promised, recipients = _promise(
-        case.claim, known.value, now, real_now, incumbents=incumbents, corrected=mine is not None
+        case.claim, known.value, now, real_now, closed=closed, incumbents=incumbents, corrected=mine is not None
     )
     allowed = await permits(ports, len(promised.recipients), Urgency.NOTICE)
     if not allowed.permits and allowed.delay is not None:
@@ -110,6 +112,7 @@ def _promise(
     now: datetime,
     real_now: datetime,
     *,
+    closed: ClosedDays,
     incumbents: tuple[str, ...],
     corrected: bool,
 ) -> tuple[Promise, tuple[Recipient, ...]]:
@@ -118,7 +121,7 @@ def _promise(
 
     While the local date stays the same so does the promise's number, and with it the Message-ID of each retry.
     """
-    calendar = Calendar(country=customer.country, subdivision=customer.subdivision, time_zone=customer.time_zone)
+    calendar = calendar_of(customer, closed)
     day_zero = local_date(now + SENDING, customer.time_zone)
     deadline = count_business_days(day_zero, NOTICE_WINDOW_BUSINESS_DAYS, calendar, customer.language)
     recipients = _recipients(claim, customer)
@@ -190,4 +193,5 @@ async def _incumbents(ports: Ports, case: Case, now: datetime) -> tuple[str, ...
 async def partner_answers_by(ports: Ports, claim: Claim, now: datetime) -> TimeToAnswer:
     """Return how long the claim's partner has time when they are asked *now*."""
     found = await ports.registry.partner(claim.partner_id)
-    return ports.terms.partner_answers_by(now, found.value if found is not None else None)
+    terms = await ports.current_terms()
+    return terms.partner_answers_by(now, found.value if found is not None else None)

@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import TypeVar
 
 from cpor_core.errors import Conflict, Detail, Refused
-from cpor_core.model.registry import Customer, Partner
+from cpor_core.model.registry import ClosedDay, Customer, Partner
 from cpor_core.ports import Ports, Registered
 from cpor_core.rules.business_days import verify_country, verify_time_zone
 from cpor_core.rules.entity_tags import matches
 from cpor_core.use_cases.subscription_ends import Ending, due_rows, end_gone_items, endings
 
-Entry = TypeVar("Entry", Partner, Customer)
+Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match:
     try:
         return Kept(await ports.registry.put_partner(partner_id, partner, former), former is None)
     except Conflict:
-        return _ours(await ports.registry.partner(partner_id), partner, former)
+        return ours(await ports.registry.partner(partner_id), partner, former)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
     try:
         kept = Kept(await ports.registry.put_customer(tenant_id, customer, former), former is None)
     except Conflict:
-        kept = _ours(await ports.registry.customer(tenant_id), customer, former)
+        kept = ours(await ports.registry.customer(tenant_id), customer, former)
     if ends:
         await end_gone_items(ports, tenant_id, now)
     return kept, ends
@@ -119,11 +119,11 @@ def registry_etag(version: int) -> str:
     return f'"{version}"'
 
 
-def _ours(stored: Registered[Entry] | None, wanted: Entry, former: Registered[Entry] | None) -> Kept:
+def ours(stored: Registered[Entry] | None, wanted: Entry, former: Registered[Entry] | None) -> Kept:
     """Tell a lost race from a write of ours whose answer was lost: the SDK repeats it, and it meets itself."""
     version = former.version + 1 if former is not None else 1
     if stored is None or stored.value != wanted or stored.version != version:
-        raise _changed_meanwhile()
+        raise changed_meanwhile()
     return Kept(version, former is None)
 
 
@@ -188,10 +188,11 @@ async def _verify_domains(ports: Ports, change: CustomerChange, former: Register
 def verify_match(if_match: str | None, former: Registered[Entry] | None) -> None:
     """Raise `PreconditionFailed` if the caller's If-Match names other versions only; `*` matches any that is there."""
     if if_match is not None and (former is None or not matches(if_match, registry_etag(former.version))):
-        raise _changed_meanwhile()
+        raise changed_meanwhile()
 
 
-def _changed_meanwhile() -> Refused:
+def changed_meanwhile() -> Refused:
+    """Return the refusal of a version that is not the newest any more."""
     return Refused(
         "PreconditionFailed",
         "The entry has changed since you read it.",

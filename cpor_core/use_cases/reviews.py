@@ -21,7 +21,7 @@ MOST_OVERDUE = 20
 
 async def start(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
     """Take a submitted claim up. Raises `InvalidState`."""
-    decide_by = ports.terms.decide_by(now)
+    decide_by = (await ports.current_terms()).decide_by(now)
     return await act(
         ports, case, now, lambda current: life.start_review(current, PROGRAMME, now, decide_by=decide_by), intent
     )

@@ -32,6 +32,7 @@ async def submit(
     Raises `InvalidState`, `SlotCrowded`, and `ValidationFailed` with every failed check.
     """
     known = await _known(ports, case.claim)
+    terms = await ports.current_terms()
 
     def judge(current: Case) -> Case:
         refused = recent_refusals(current.refusals, now)
@@ -42,7 +43,7 @@ async def submit(
             acknowledgements=acknowledgements,
             partner_name=known.partner_name(current.claim),
             automatic_review=known.engagement.review == "automatic" and not refused,
-            start_review_by=ports.terms.start_review_by(now),
+            start_review_by=terms.start_review_by(now),
             refused_before=refused[-1].at if refused else None,
         )
         _verify(known, current, acknowledgements, now)
@@ -58,9 +59,10 @@ async def resubmit(ports: Ports, case: Case, actor: Actor, now: datetime, intent
     Raises `InvalidState`, `SlotCrowded`, `SlotAwaitsCustomer`, and `ValidationFailed` with every failed check.
     """
     known = await _known(ports, case.claim)
+    terms = await ports.current_terms()
 
     def judge(current: Case) -> Case:
-        after = life.resubmit(current, actor, now, start_review_by=ports.terms.start_review_by(now))
+        after = life.resubmit(current, actor, now, start_review_by=terms.start_review_by(now))
         _verify(known, current, current.claim.acknowledgements, now)
         return after.changed(partner_name=known.partner_name(current.claim))
 
@@ -73,9 +75,10 @@ async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, intent:
 
     Raises `InvalidState`, `NotDisputable`, `JustificationMissing`, `SlotCrowded`.
     """
+    terms = await ports.current_terms()
 
     def judge(current: Case) -> Case:
-        after = life.dispute(current, actor, now, decide_by=ports.terms.decide_by(now))
+        after = life.dispute(current, actor, now, decide_by=terms.decide_by(now))
         new_evidence = any(evidence.added_at > current.claim.status_since for evidence in current.claim.evidence)
         if intent.remark is None and not new_evidence:
             raise Refused(

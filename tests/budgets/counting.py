@@ -181,6 +181,7 @@ async def counter(connection_string: str, issuer: LocalIssuer, **settings: Any) 
         bootstrap.use(services)
         running.services = services
         await running.register()
+        await services.ports.registry.closed_days()  # remembered for five minutes, as by any running instance
         yield Counter(running, meter)
 
 
@@ -318,6 +319,11 @@ async def registry(c: Counter) -> None:
     partner = (await c.ask("get_partner", "GET", f"/partners/{PARTNER_ID}", **OPERATOR)).json()
     customer = (await c.ask("get_customer", "GET", f"/customers/{CUSTOMER}", **OPERATOR)).json()
     await c.ask("put_partner", "PUT", f"/partners/{PARTNER_ID}", json={**partner, "name": "New"}, **OPERATOR)
+    closed_day = f"/closed-days/FR/{MONDAY.date()}"
+    await c.ask("put_closed_day", "PUT", closed_day, json={"name": "Closed"}, **OPERATOR)
+    await c.ask("get_closed_day", "GET", closed_day, **OPERATOR)
+    await c.ask("remove_closed_day", "DELETE", closed_day, **OPERATOR)
+    await c.ask("list_closed_days", "GET", "/closed-days", **OPERATOR)
     customer["noticeAddresses"] = ["it@contoso.fr"]
     await c.ask("put_customer", "PUT", f"/customers/{CUSTOMER}", "nothing ends", json=customer, **OPERATOR)
     past = {

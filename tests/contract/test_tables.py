@@ -22,7 +22,7 @@ from cpor_app.adapters.tables.usage import ReceiptsTable, UsageTable
 from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import Evidence, Item, Status
 from cpor_core.model.history import Act
-from cpor_core.model.registry import Channel, Subscription, SubscriptionState
+from cpor_core.model.registry import Channel, ClosedDay, Subscription, SubscriptionState
 from cpor_core.model.slot import Slot
 from cpor_core.model.usage import Figure, MonthFigures, Receipt
 from cpor_core.ports import Answered, Commit, DueRow, Failure, KeptAnswer, KeptRequest, Remark, SentMail
@@ -630,6 +630,44 @@ class StoresContract(ABC):
         found = await stores.registry.customer(TENANT)
         assert found is not None
         assert found.value.name == "First"
+
+    async def test_closed_days_are_kept_by_place_and_date(self, stores: Stores) -> None:
+        """One of a subdivision is another than one of its country; the last comes first."""
+        first, last = date(2026, 11, 30), date(2026, 12, 24)
+        for calendar, day in (("GB", last), ("GB-SCT", first), ("GB", first)):
+            assert await stores.registry.put_closed_day(calendar, day, ClosedDay(name="Closed"), None) == 1
+
+        assert await stores.registry.closed_days() == {
+            "GB": {first: "Closed", last: "Closed"},
+            "GB-SCT": {first: "Closed"},
+        }
+        assert [(one.date, one.calendar) for one in await stores.registry.all_closed_days()] == [
+            (last, "GB"),
+            (first, "GB-SCT"),
+            (first, "GB"),
+        ]
+
+    async def test_of_two_who_change_a_closed_day_one_wins(self, stores: Stores) -> None:
+        """Writing over it, and deleting it."""
+        day = date(2026, 11, 30)
+        await stores.registry.put_closed_day("FR", day, ClosedDay(name="First"), None)
+        former = await stores.registry.closed_day("FR", day)
+        assert former is not None
+        await stores.registry.put_closed_day("FR", day, ClosedDay(name="Second"), former)
+
+        with pytest.raises(Conflict):
+            await stores.registry.put_closed_day("FR", day, ClosedDay(name="Third"), former)
+        with pytest.raises(Conflict):
+            await stores.registry.put_closed_day("FR", day, ClosedDay(name="Third"), None)
+        with pytest.raises(Conflict):
+            await stores.registry.delete_closed_day("FR", day, former)
+
+        newest = await stores.registry.closed_day("FR", day)
+        assert newest is not None
+        assert (newest.value.name, newest.version) == ("Second", 2)
+        await stores.registry.delete_closed_day("FR", day, newest)
+        assert await stores.registry.closed_day("FR", day) is None
+        assert await stores.registry.closed_days() == {}
 
     # --- requests and mails -------------------------------------------------------------------------------------------
 

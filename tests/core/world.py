@@ -395,7 +395,7 @@ class World:
         now = await self.now()
         found = await find(self.ports, case.claim.id, now)
         assert found is not None
-        return shown(found, now, self.ports.terms)
+        return shown(found, now, await self.ports.current_terms())
 
     async def effective(self, case: Case) -> Case:
         """Return a claim as it stands now, whoever has written that down."""

@@ -50,6 +50,8 @@ def address(line: Operation, claim_id: str, **parts: str) -> str:
         "batchId": "0" * 32,
         "erasureId": "0" * 32,
         "engagementId": "bizapps-revenue",
+        "calendar": "FR",
+        "date": "2026-11-30",
         **parts,
     }
     path = "/" + line.route

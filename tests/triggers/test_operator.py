@@ -77,6 +77,89 @@ async def test_tenant_in_capitals_is_the_same_tenant(service: Service) -> None:
     assert (await service.programme("GET", f"/customers/{CUSTOMER.upper()}")).json()["name"] == "Contoso France"
 
 
+async def test_closed_day_is_made_read_renamed_listed_and_deleted(service: Service) -> None:
+    """201 with its Location, then 200, 204; each place has its own; gone is 404."""
+    path = "/closed-days/GB-SCT/2026-11-30"
+    made = await service.programme("PUT", path, json={"name": "A royal funeral"})
+    read = await service.programme("GET", path)
+    renamed = await service.programme("PUT", path, json={"name": "Day of mourning"})
+    await service.programme("PUT", "/closed-days/FR/2026-12-01", json={"name": "Closed"})
+    listed = await service.programme("GET", "/closed-days?maxpagesize=1")
+    rest = await service.programme("GET", listed.json()["nextLink"].removeprefix(PUBLIC_URL))
+    deleted = await service.programme("DELETE", path)
+
+    assert (made.status_code, made.headers["Location"]) == (201, PUBLIC_URL + path)
+    assert read.json() == {"calendar": "GB-SCT", "date": "2026-11-30", "name": "A royal funeral"}
+    assert read.headers["ETag"] == made.headers["ETag"]
+    assert (renamed.status_code, renamed.json()["name"]) == (200, "Day of mourning")
+    assert listed.json()["value"] == [{"calendar": "FR", "date": "2026-12-01", "name": "Closed"}]
+    assert rest.json() == {"value": [{"calendar": "GB-SCT", "date": "2026-11-30", "name": "Day of mourning"}]}
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    refused(await service.programme("GET", path), 404, "NotFound")
+    refused(await service.programme("DELETE", path), 404, "NotFound")
+
+
+async def test_stale_tag_of_a_closed_day_is_refused(service: Service) -> None:
+    """Nothing is written over or deleted that has changed since it was read."""
+    path = "/closed-days/FR/2026-11-30"
+    made = await service.programme("PUT", path, json={"name": "One"})
+    await service.programme("PUT", path, json={"name": "Two"})
+    stale = {"If-Match": made.headers["ETag"]}
+
+    refused(await service.programme("PUT", path, json={"name": "Three"}, headers=stale), 412, "PreconditionFailed")
+    refused(await service.programme("DELETE", path, headers=stale), 412, "PreconditionFailed")
+    assert (await service.programme("GET", path)).json()["name"] == "Two"
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("XX/2026-11-30", "calendar"),
+        ("fr/2026-11-30", "calendar"),
+        ("FR-/2026-11-30", "calendar"),
+        ("GB-XX/2026-11-30", "calendar"),
+        ("CZ-10/2026-11-30", "calendar"),
+        ("FRANCE-PARIS/2026-11-30", "calendar"),
+        ("FR/2026-02-30", "date"),
+        ("FR/20261130", "date"),
+        ("FR/tomorrow", "date"),
+    ],
+)
+@shares_its_service
+async def test_closed_day_is_of_a_real_place_and_date(shared: Service, place: str, target: str) -> None:
+    """One that nobody's calendar has would silently close nothing."""
+    for method in ("PUT", "GET", "DELETE"):
+        body = {"name": "Closed"} if method == "PUT" else None
+        answer = await shared.programme(method, f"/closed-days/{place}", json=body)
+
+        assert set(targets(refused(answer, 400, "ValidationFailed"))) == {target}
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"name": " "}, {"name": "x" * 101}, {"name": "a\nb"}, {"name": "A", "until": "B"}]
+)
+@shares_its_service
+async def test_closed_day_has_a_name_of_one_line(shared: Service, body: dict[str, Any]) -> None:
+    """Customers read it in their mail."""
+    refused(await shared.programme("PUT", "/closed-days/FR/2026-11-30", json=body), 400, "ValidationFailed")
+
+
+async def test_customer_reads_why_the_window_is_longer(service: Service) -> None:
+    """The claim, the customer's list and the mail name the closed day; who was told before keeps their day."""
+    before = await service.told()
+    await service.programme("PUT", "/closed-days/FR/2026-11-05", json={"name": "A day of mourning & silence"})
+    unmoved = (await service.request("GET", f"/claims/{before['id']}")).json()["window"]
+    await service.request("POST", f"/claims/{before['id']}/withdraw", json={})
+    after = await service.told(tenant=OTHER_PARTNER)
+
+    assert (before["window"]["lastDay"], after["window"]["lastDay"]) == ("2026-11-09", "2026-11-10")
+    assert {"date": "2026-11-05", "name": "A day of mourning & silence", "kind": "holiday"} in after["window"][
+        "skippedDays"
+    ]
+    assert unmoved == before["window"]
+    assert any("A day of mourning & silence" in mail.text for mail in service.mailbox.sent)
+
+
 async def test_location_stays_with_its_organisation(service: Service) -> None:
     """409: claims and associations hang on it."""
     moved = {**LOCATION, "entraTenantId": OTHER_PARTNER}

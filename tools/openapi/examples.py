@@ -51,6 +51,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
         "language": "fr",
         "enrolledEngagements": ["modern-work-security-usage"],
     },
+    "put_closed_day": {"name": "A royal funeral"},
     "put_customer": {
         "name": "Contoso France",
         "domains": ["contoso.fr"],

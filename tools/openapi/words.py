@@ -77,6 +77,12 @@ PHRASES: Final[Mapping[int, str]] = {
 
 PATH_PARAMETERS: Final[Mapping[str, Json]] = {
     "claimId": {"description": "The claim's id."},
+    "calendar": {
+        "description": "A country of ISO 3166-1, or one of its subdivisions that has holidays of its own.",
+        "schema": {"type": "string", "pattern": "^[A-Z]{2}(-[A-Za-z0-9]{1,6})?$"},
+        "example": "GB-SCT",
+    },
+    "date": {"description": "The day.", "schema": {"type": "string", "format": "date"}, "example": "2026-11-30"},
     "erasureId": {"description": "The erasure's id, as it stands in Operation-Location."},
     "batchId": {"description": "The batch's id, as it stands in Operation-Location."},
     "associationId": {"description": "The association's id, which is its claim's."},

@@ -1,0 +1,220 @@
+"""Closed days that the operator registers: every count of business days knows them, and no promise moves."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from cpor_app.adapters.tables.registry import REMEMBERED_SECONDS, RegistryTable
+from cpor_core.errors import Refused
+from cpor_core.model.claim import Reason, SkippedDay, Status
+from cpor_core.model.registry import ClosedDay
+from cpor_core.ports import Remark
+from cpor_core.rules.business_days import Calendar, calendar_of, count_business_days
+from cpor_core.use_cases import closed_days, reviews, submission
+from cpor_core.use_cases.acts import NO_INTENT, Intent
+from tests.core.making import DAY, ENDS_AT, FABRIKAM, HOUR, MONDAY, PERSON, TEAMS, USAGE, customer, partner
+from tests.core.world import World
+
+THURSDAY, FRIDAY = date(2026, 11, 5), date(2026, 11, 6)
+MOURNING = "National day of mourning"
+
+
+@pytest.fixture
+async def world() -> World:
+    """A world with three partners and a customer, in France all of them."""
+    made = World()
+    await made.register()
+    return made
+
+
+async def close(world: World, day: date, calendar: str = "FR") -> None:
+    """Register a closed day."""
+    await closed_days.put(world.ports, calendar, day, ClosedDay(name=MOURNING), None)
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_closed_day_is_skipped_like_a_holiday() -> None:
+    """By its name; a weekend day goes by the name too, a public holiday keeps its own."""
+    days = {THURSDAY: MOURNING, date(2026, 11, 7): MOURNING, date(2026, 11, 11): MOURNING}
+    calendar = Calendar(country="FR", time_zone="Europe/Paris", closed=days)
+
+    deadline = count_business_days(date(2026, 11, 2), 6, calendar, "fr")
+
+    assert deadline.last_day == date(2026, 11, 12)
+    assert [(day.date.day, day.name, day.kind) for day in deadline.skipped_days] == [
+        (5, MOURNING, "holiday"),
+        (7, MOURNING, "holiday"),
+        (8, "Sunday", "weekend"),
+        (11, "Armistice", "holiday"),
+    ]
+
+
+def test_a_closed_day_of_a_subdivision_counts_only_there() -> None:
+    """One of the country counts everywhere in it, one of another country nowhere."""
+    closed = {"GB": {THURSDAY: "All"}, "GB-SCT": {FRIDAY: "Scotland"}, "FR": {date(2026, 11, 4): "France"}}
+    scottish, english = customer(country="GB", subdivision="SCT"), customer(country="GB", subdivision="ENG")
+
+    assert calendar_of(scottish, closed).closed == {THURSDAY: "All", FRIDAY: "Scotland"}
+    assert (
+        calendar_of(english, closed).closed == calendar_of(customer(country="GB"), closed).closed == {THURSDAY: "All"}
+    )
+
+
+def test_a_country_without_holiday_data_has_closed_days() -> None:
+    """Antarctica knows no holidays, and can be closed."""
+    assert not calendar_of(partner(country="AQ"), {"AQ": {THURSDAY: "Storm"}}).is_business_day(THURSDAY)
+
+
+# --- what is promised -------------------------------------------------------------------------------------------------
+
+
+async def test_the_customers_window_and_its_reminder_know_a_closed_day(world: World) -> None:
+    """The fifth business day comes a day later; the customer reads why."""
+    await close(world, THURSDAY)
+    await close(world, date(2026, 11, 9))
+
+    promise = (await world.told()).claim.promise
+
+    assert promise is not None
+    assert promise.ends_at == datetime(2026, 11, 12, 23, tzinfo=UTC)  # Wednesday the eleventh is a holiday
+    assert promise.reminder_at == datetime(2026, 11, 10, 8, tzinfo=UTC)
+    assert SkippedDay(date=THURSDAY, name=MOURNING, kind="holiday") in promise.skipped_days
+
+
+async def test_no_promised_window_moves(world: World) -> None:
+    """Neither by a closed day that is registered later, nor by one that is taken away."""
+    before = await world.told()
+    await close(world, THURSDAY)
+
+    assert (await world.stored(before)).claim.window_ends_at == ENDS_AT
+    await world.sweep()
+    world.clock.set(ENDS_AT - timedelta(microseconds=1))
+    assert (await world.seen(before)).status is Status.AWAITING_CUSTOMER
+    world.clock.set(ENDS_AT)
+    assert (await world.seen(before)).status is Status.OFFICIAL
+
+
+async def test_a_day_that_is_no_longer_closed_is_a_business_day_for_the_next_promise(world: World) -> None:
+    """What was promised meanwhile keeps it."""
+    await close(world, THURSDAY)
+    await closed_days.delete(world.ports, "FR", THURSDAY, None)
+
+    assert (await world.told()).claim.window_ends_at == ENDS_AT
+
+
+async def test_the_programmes_limits_know_closed_days_of_its_own_country(world: World) -> None:
+    """To start a review and to decide it; a closed day of the customer's country is none of the programme's."""
+    await close(world, THURSDAY, "US")
+    await close(world, FRIDAY, "FR")
+
+    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    started = await reviews.start(world.ports, case, MONDAY, NO_INTENT)
+    rejected = await reviews.reject(world.ports, started, MONDAY, Reason.EVIDENCE_MISSING, NO_INTENT)
+    why = Intent(remark=Remark("partner", PERSON.id, "Look again.", MONDAY))
+    disputed = await submission.dispute(world.ports, rejected, PERSON, MONDAY, why)
+
+    assert [one.claim.due for one in (case, started, disputed)] == [datetime(2026, 11, 11, tzinfo=UTC)] * 3
+
+
+async def test_the_partner_has_a_day_more_to_answer(world: World) -> None:
+    """Limit and reminder go by the partner's own calendar; the programme counts the answer by its own."""
+    await close(world, FRIDAY)
+    await close(world, THURSDAY, "US")
+    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    case = await reviews.start(world.ports, case, MONDAY, NO_INTENT)
+
+    asked = await reviews.request_information(world.ports, case, MONDAY, [Reason.EVIDENCE_MISSING], NO_INTENT)
+    answered = await submission.resubmit(world.ports, asked, PERSON, MONDAY, NO_INTENT)
+
+    assert asked.claim.due == ENDS_AT + DAY
+    assert asked.claim.time_to_answer is not None
+    assert asked.claim.time_to_answer.reminder_at == datetime(2026, 11, 9, 8, tzinfo=UTC)
+    assert answered.claim.due == datetime(2026, 11, 11, tzinfo=UTC)
+
+
+async def test_a_review_that_begins_anew_knows_closed_days(world: World) -> None:
+    """Its limit is worked out at each read, from the instant at which the place became free."""
+    await close(world, THURSDAY, "US")
+    first = await world.told()
+    second = await world.submitted(FABRIKAM, email="bruno@contoso.fr")
+    world.clock.advance(HOUR)
+    await world.decline(first)
+
+    assert (await world.seen(second)).next_step.due == datetime(2026, 11, 11, tzinfo=UTC)
+
+
+# --- the operator -----------------------------------------------------------------------------------------------------
+
+
+async def test_registering_the_same_again_changes_nothing(world: World) -> None:
+    """Twice is once; another name takes the place of the first."""
+    await close(world, THURSDAY)
+    await close(world, THURSDAY)
+    await closed_days.put(world.ports, "FR", THURSDAY, ClosedDay(name="Another name"), None)
+
+    listed, _ = await closed_days.page(world.ports, after="", limit=10)
+
+    assert [(one.calendar, one.date, one.name) for one in listed] == [("FR", THURSDAY, "Another name")]
+
+
+async def test_a_list_of_closed_days_goes_on_where_a_page_ended(world: World) -> None:
+    """The last day first; days of several places on one date are all there, once."""
+    for place in ("FR", "GB", "GB-SCT"):
+        for day in (THURSDAY, FRIDAY):
+            await close(world, day, place)
+
+    first, after = await closed_days.page(world.ports, after="", limit=4)
+    assert after is not None
+    rest, end = await closed_days.page(world.ports, after=after, limit=4)
+
+    assert end is None
+    assert [(one.date, one.calendar) for one in (*first, *rest)] == [
+        (day, place) for day in (FRIDAY, THURSDAY) for place in ("GB-SCT", "GB", "FR")
+    ]
+
+
+async def test_of_two_who_register_one_day_at_once_one_is_told(world: World) -> None:
+    """A lost race is not a silent overwriting."""
+    await close(world, THURSDAY)
+
+    async def somebody_renames_it() -> None:
+        former = await world.ports.registry.closed_day("FR", THURSDAY)
+        await world.ports.registry.put_closed_day("FR", THURSDAY, ClosedDay(name="Theirs"), former)
+
+    async with world.rows.once_before("registry", somebody_renames_it):
+        with pytest.raises(Refused, match="changed since you read it"):
+            await closed_days.put(world.ports, "FR", THURSDAY, ClosedDay(name="Ours"), None)
+    async with world.rows.once_before("registry", somebody_renames_it):
+        with pytest.raises(Refused, match="changed since you read it"):
+            await closed_days.delete(world.ports, "FR", THURSDAY, None)
+
+
+async def test_a_day_that_somebody_else_deletes_at_the_same_time_is_gone(world: World) -> None:
+    """Both wanted the same."""
+    await close(world, THURSDAY)
+
+    async def somebody_deletes_it() -> None:
+        former = await world.ports.registry.closed_day("FR", THURSDAY)
+        assert former is not None
+        await world.ports.registry.delete_closed_day("FR", THURSDAY, former)
+
+    async with world.rows.once_before("registry", somebody_deletes_it):
+        await closed_days.delete(world.ports, "FR", THURSDAY, None)
+
+    with pytest.raises(Refused, match="no such closed day"):
+        await closed_days.find(world.ports, "FR", THURSDAY)
+
+
+async def test_what_is_known_of_closed_days_is_at_most_five_minutes_old(world: World) -> None:
+    """Another instance's registry asks once, remembers, and asks again when five minutes are over."""
+    elapsed = 0.0
+    other = RegistryTable(world.rows, lambda: elapsed)
+    assert await other.closed_days() == {}
+    await close(world, THURSDAY)
+
+    elapsed = REMEMBERED_SECONDS
+    assert await other.closed_days() == {}
+    elapsed += 0.001
+    assert await other.closed_days() == {"FR": {THURSDAY: MOURNING}}
