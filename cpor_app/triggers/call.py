@@ -5,14 +5,15 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import azure.functions as func
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from cpor_app.bootstrap import Services
+from cpor_app.triggers import queries
 from cpor_app.triggers.operations import PARTNER_ADMIN, Answer, Operation
-from cpor_app.triggers.reading import Model, Nothing, Paging, length_required, read, verify_http_date
+from cpor_app.triggers.reading import BeyondForm, Model, Nothing, Paging, length_required, read, verify_http_date
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Actor, ActorKind
@@ -88,15 +89,15 @@ class Call:
     @property
     def params(self) -> Mapping[str, str]:
         """The query's parameters. The host leaves out those without a value, which are as wrong as any other."""
-        sent = dict(parse_qsl(urlsplit(self.request.url).query, keep_blank_values=True))
-        return {**{name: value for name, value in sent.items() if not value}, **self.request.params}
+        empty = {name: value for name, value in queries.sent(self.request.url) if not value}
+        return {**empty, **self.request.params}
 
     def query(self, model: type[Model]) -> Model:
-        """Return the query's parameters; unknown ones are left alone. Raises `ValidationFailed`."""
+        """Return the query's parameters; `queries.verify` has judged their names. Raises `ValidationFailed`."""
         try:
             return model.model_validate(dict(self.params))
         except ValidationError as error:
-            raise not_in_form(error) from None
+            raise not_in_form(error, "query") from None
 
     @property
     def claim_id(self) -> str:
@@ -155,15 +156,23 @@ class Call:
         if not body and length is None and self.operation.body_needed:
             raise length_required()
         if len(body) > self.operation.max_bytes:
-            raise Refused(
-                "PayloadTooLarge",
-                f"The body may have {self.operation.max_bytes} bytes.",
-                resolution="Send less, or in several requests.",
-            )
+            raise self._too_large()
         if body or self.operation.body_needed:
             self.require_type(*self.operation.body_types)
         self._body = body
         return body
+
+    def _too_large(self) -> Refused:
+        line = self.operation
+        if line.body is bytes:
+            message, resolution = (
+                f"A file may have {line.size_in_words}.",
+                "Compress the file, or split it into several.",
+            )
+        else:
+            message = f"The body may have {line.size_in_words}."
+            resolution = "Send fewer or shorter fields." if line.takes_json else "Send it in several requests."
+        return Refused("PayloadTooLarge", message, target="body", resolution=resolution)
 
     def require_type(self, *media_types: str) -> None:
         """Raise `UnsupportedMediaType` unless the body is of one of these; of none named, any will do."""
@@ -186,10 +195,10 @@ class Call:
         """The media type of the body, without parameters."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
-    def body(self, model: type[Model]) -> Model:
+    def body(self, model: type[Model], beyond_form: BeyondForm | None = None) -> Model:
         """Return the body as *model*, an empty one that is not needed as its defaults. Raises as `bytes` and `read`."""
         body = self.bytes()
-        return read(model, body if body or self.operation.body_needed else b"{}")
+        return read(model, body if body or self.operation.body_needed else b"{}", beyond_form)
 
     # --- acting -----------------------------------------------------------------------------------------------------
 

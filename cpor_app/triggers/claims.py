@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import Annotated
 
 import azure.functions as func
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
 
 from cpor_app.triggers.call import Call, admins_only_but_in_drafts
 from cpor_app.triggers.http import operation
 from cpor_app.triggers.operations import PARTNER, PARTNER_ADMIN, PATCH_TYPES, Answer
-from cpor_app.triggers.reading import QueryFlag, read_object, validated
+from cpor_app.triggers.reading import QueryFlag, Several, read_object, validated
 from cpor_core.errors import Detail
 from cpor_core.model.base import Guid, Instant, PartnerId, Text4000, Value
-from cpor_core.model.claim import LEFT_OUT, Acknowledgements, Claim, NewClaim, Status
+from cpor_core.model.claim import LEFT_OUT, MAX_CLAIM_BYTES, Acknowledgements, Claim, NewClaim, Status
 from cpor_core.model.history import PROGRAMME, Entry
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
@@ -35,9 +36,9 @@ class DryRun(BaseModel):
 
 
 class ClaimFilters(BaseModel):
-    """Filters of a list of claims; each narrows it."""
+    """Filters of a list of claims; each narrows it, and of several states any will do."""
 
-    status: Status | None = None
+    status: Annotated[Several[Status], Field(description="One state or several, with commas or repeated.")] = ()
     engagement: str | None = None
     partner_id: PartnerId | None = None
     customer_tenant_id: Guid | None = None
@@ -47,7 +48,7 @@ class ClaimFilters(BaseModel):
     def fit(self, claim: Claim) -> bool:
         """Whether a claim, as it stands now, is of those that are wanted."""
         return (
-            self.status in (None, claim.status)
+            (not self.status or claim.status in self.status)
             and self.engagement in (None, claim.engagement, claim.filed_as)
             and self.partner_id in (None, claim.partner_id)
             and self.customer_tenant_id in (None, claim.tenant_id)
@@ -137,6 +138,7 @@ FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEn
     roles=PARTNER,
     query=DryRun,
     body=NewClaim,
+    max_bytes=MAX_CLAIM_BYTES,
     answers={201: ClaimView, 200: Verdict},
     keyed=True,
     etag=True,
@@ -167,7 +169,7 @@ async def create_claim(call: Call) -> Answer:
 async def list_claims(call: Call) -> Answer:
     """A page behind filters may be short or empty and still have a nextLink: one call looks at 500 claims at most."""
     filters = call.query(ClaimFilters)
-    kept = filters.model_dump(mode="json", by_alias=True)
+    kept = {**filters.model_dump(mode="json", by_alias=True), "status": ",".join(sorted(filters.status)) or None}
     after, limit = call.page(kept)
     now = await call.now()
     page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=filters.fit)
@@ -202,6 +204,7 @@ async def get_claim(call: Call) -> Answer:
     roles=PARTNER,
     body=NewClaim,
     body_types=PATCH_TYPES,
+    max_bytes=MAX_CLAIM_BYTES,
     answers={200: ClaimView},
     if_match="required",
     etag=True,
@@ -250,6 +253,7 @@ async def delete_claim(call: Call) -> Answer:
     roles=PARTNER_ADMIN,
     query=DryRun,
     body=Submission,
+    max_bytes=MAX_CLAIM_BYTES,
     answers={200: (ClaimView, Verdict)},
     keyed=True,
     if_match="honoured",
@@ -277,6 +281,7 @@ async def submit_claim(call: Call) -> Answer:
     roles=PARTNER_ADMIN,
     body=Words,
     body_needed=False,
+    max_bytes=MAX_CLAIM_BYTES,
     answers={200: ClaimView},
     keyed=True,
     if_match="honoured",
@@ -301,6 +306,7 @@ async def resubmit_claim(call: Call) -> Answer:
     roles=PARTNER_ADMIN,
     body=Justification,
     body_needed=False,
+    max_bytes=MAX_CLAIM_BYTES,
     answers={200: ClaimView},
     keyed=True,
     if_match="honoured",
@@ -325,6 +331,7 @@ async def dispute_claim(call: Call) -> Answer:
     roles=PARTNER_ADMIN,
     body=Words,
     body_needed=False,
+    max_bytes=MAX_CLAIM_BYTES,
     answers={200: ClaimView},
     keyed=True,
     if_match="honoured",
@@ -384,6 +391,7 @@ async def list_comments(call: Call) -> Answer:
     tag="Claims",
     roles=PARTNER,
     body=CommentSent,
+    max_bytes=MAX_CLAIM_BYTES,
     answers={201: CommentView},
     keyed=True,
     if_match="honoured",

@@ -93,7 +93,7 @@ class EndedToo(BaseModel):
     tag="Customer",
     roles=CUSTOMER_ADMIN,
     answers={200: ListedRequests},
-    refusals=("InvalidCursor",),
+    paged=True,
 )
 async def list_requests(call: Call) -> Answer:
     """Those that your organisation was told of, or is about to be."""
@@ -170,7 +170,7 @@ async def undo_as_customer(call: Call) -> Answer:
     roles=CUSTOMER_ADMIN,
     query=EndedToo,
     answers={200: ListedTenantAssociations},
-    refusals=("InvalidCursor",),
+    paged=True,
 )
 async def list_tenant_associations(call: Call) -> Answer:
     """The official ones; with `includeEnded=true` those that have ended too."""
@@ -220,7 +220,7 @@ async def end_as_customer(call: Call) -> Answer:
     tag="Customer",
     roles=CUSTOMER_ADMIN,
     answers={200: ListedReceipts},
-    refusals=("InvalidCursor",),
+    paged=True,
 )
 async def list_access_receipts(call: Call) -> Answer:
     """Each answered read of a partner has left exactly one; they are kept for good."""

@@ -19,6 +19,7 @@ import azure.functions as func
 from pydantic import BaseModel, JsonValue
 
 from cpor_app.bootstrap import ready, telemetry
+from cpor_app.triggers import queries
 from cpor_app.triggers.call import Call, role_required
 from cpor_app.triggers.operations import (
     API_VERSION,
@@ -188,7 +189,7 @@ async def _answered_once(call: Call, handler: Handler, keyed: Keyed) -> Answer:
 
 
 async def _admit(call: Call) -> None:
-    """Judge identity, rate, version and role, in that order (rulings 3)."""
+    """Judge identity, rate, version, names of the query and role, in that order (rulings 3, 55)."""
     line = call.operation
     if line.roles is not None:
         call.caller = await call.services.tokens.verify(call.headers.get("authorization"))
@@ -207,6 +208,7 @@ async def _admit(call: Call) -> None:
             target="api-version",
             resolution=f"Use {API_VERSION}, or leave it out for the newest.",
         )
+    queries.verify(line, call.request.url)
     if line.roles is not None and call.caller is not None and not line.roles & call.caller.roles:
         raise role_required(line.roles)
 

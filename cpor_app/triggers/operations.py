@@ -9,7 +9,7 @@ from pydantic import BaseModel, JsonValue
 from cpor_core.model.people import Role
 
 API_VERSION = "2026-11-01"
-ONE_MIB = 2**20
+ONE_KIB, ONE_MIB = 2**10, 2**20
 DEFAULT_PAGE, LARGEST_PAGE = 50, 1000
 JSON = "application/json"
 JSON_TYPES = (JSON,)
@@ -89,6 +89,12 @@ class Operation:
         return self.body[media_type] if isinstance(self.body, Mapping) else self.body
 
     @property
+    def size_in_words(self) -> str:
+        """How large the body may be, as people say it."""
+        whole, unit = (ONE_MIB, "MiB") if self.max_bytes >= ONE_MIB else (ONE_KIB, "KiB")
+        return f"{self.max_bytes // whole} {unit}"
+
+    @property
     def takes_json(self) -> bool:
         """Whether the body is, or may be, one JSON document."""
         return bool({JSON, *PATCH_TYPES} & set(self.body_types))
@@ -103,7 +109,7 @@ class Operation:
         """Every code that a caller may be refused with: those of the line, and what follows from its columns."""
         follow = {
             ("UnsupportedApiVersionValue", "InternalError", "ServerBusy"): True,
-            ("Unauthenticated", "RoleRequired"): self.roles is not None,
+            ("Unauthenticated", "QueryUnknown", "RoleRequired"): self.roles is not None,
             ("TooManyRequests",): self.is_throttled,
             ("PreconditionFailed",): self.if_match is not None,
             ("PreconditionRequired",): self.if_match == "required",

@@ -1,20 +1,23 @@
 """What callers send, read into models: bodies, queries, headers."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from cpor_app.triggers.operations import DEFAULT_PAGE, LARGEST_PAGE
-from cpor_core.errors import Refused
+from cpor_core.errors import Detail, Refused
 from cpor_core.model.base import Value
 from cpor_core.rules.forms import not_in_form
 
 Model = TypeVar("Model", bound=BaseModel)
+BeyondForm = Callable[[Mapping[str, object]], Sequence[Detail]]
+"""Finds what is wrong in a JSON object although each field may have the right form."""
 
 
 def _is_true(sent: object) -> object:
@@ -31,6 +34,21 @@ def _in_digits(sent: object) -> object:
     if isinstance(sent, str) and re.fullmatch(r"[0-9]{1,10}", sent) is None:
         raise ValueError("must be a whole number")
     return sent
+
+
+def _in_parts(sent: object) -> object:
+    """Return the values that were sent with commas between them, each once."""
+    return tuple(dict.fromkeys(sent.split(","))) if isinstance(sent, str) else sent
+
+
+Entry = TypeVar("Entry")
+Several = Annotated[tuple[Entry, ...], BeforeValidator(_in_parts)]
+"""Values of a filter, any of which will do, by commas or by repetition: the host makes both the same."""
+
+
+def takes_several(field: FieldInfo) -> bool:
+    """Whether a query parameter takes several values."""
+    return any(isinstance(part, BeforeValidator) and part.func is _in_parts for part in field.metadata)
 
 
 QueryFlag = Annotated[bool, BeforeValidator(_is_true)]
@@ -52,13 +70,26 @@ class Paging(BaseModel):
     cursor: Annotated[str | None, Field(description="Where the page begins; taken from nextLink as it is.")] = None
 
 
-def read(model: type[Model], text: bytes) -> Model:
-    """Return JSON as *model*. Raises `InvalidJson`, `ValidationFailed` with one detail a field."""
+def read(model: type[Model], text: bytes, beyond_form: BeyondForm | None = None) -> Model:
+    """
+    Return JSON as *model*. Raises `InvalidJson`, `ValidationFailed` with one detail a field.
+
+    *beyond_form* finds what the use case will refuse as well, so that a caller is told all of it at once.
+    """
     try:
         value: Model = adapter(model).validate_json(text, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise not_in_form(error) from None
+        raise not_in_form(error, also=_faults(beyond_form, text)) from None
     return value
+
+
+def _faults(beyond_form: BeyondForm | None, text: bytes) -> Sequence[Detail]:
+    if beyond_form is None:
+        return ()
+    try:
+        return beyond_form(adapter(dict[str, JsonValue]).validate_json(text))
+    except ValidationError:  # no object at all
+        return ()
 
 
 @cache

@@ -9,6 +9,7 @@ STATUSES = MappingProxyType(
         "TooManyRequests": Is.TOO_MANY_REQUESTS,
         "TooManyDryRuns": Is.TOO_MANY_REQUESTS,
         "UnsupportedApiVersionValue": Is.BAD_REQUEST,
+        "QueryUnknown": Is.BAD_REQUEST,
         "RoleRequired": Is.FORBIDDEN,
         "StaleForm": Is.FORBIDDEN,
         "NotFound": Is.NOT_FOUND,

@@ -124,7 +124,7 @@ async def put_partner(call: Call) -> Answer:
     partner_id = _partner_id(call)
     if call.if_match is not None:  # judged before the body (rulings 3)
         registering.verify_match(call.if_match, await call.ports.registry.partner(partner_id))
-    partner = call.body(Partner)
+    partner = call.body(Partner, registering.faults_beyond_form)
     kept = await registering.put_partner(call.ports, partner_id, partner, call.if_match)
     return _kept(call, partner, kept, f"partners/{partner_id}")
 
@@ -174,7 +174,7 @@ async def put_customer(call: Call) -> Answer:
     tenant_id = _tenant_id(call)
     if call.if_match is not None:  # judged before the body (rulings 3)
         registering.verify_match(call.if_match, await call.ports.registry.customer(tenant_id))
-    customer = call.body(Customer)
+    customer = call.body(Customer, registering.faults_beyond_form)
     query = call.query(CustomerQuery)
     change = registering.CustomerChange(
         tenant_id, customer, call.if_match, only_validate=query.validate_, confirmed_ends=query.confirm_ends
@@ -352,8 +352,8 @@ async def load_usage(call: Call) -> Answer:
             "ValidationFailed",
             "A report of Microsoft Graph does not say whose it is.",
             target="tenantId",
-            resolution="Put right what the details name.",
-            details=(Detail("FieldRequired", "This field is needed.", "tenantId", "Send it."),),
+            resolution="Send tenantId in the query.",
+            details=(Detail("FieldRequired", "tenantId is needed.", "tenantId", "Send it."),),
         )
     content = body if in_csv else read(GraphList, body.removeprefix(BOM_UTF8)).value
     return Answer(200, await usage.load_graph_report(call.ports, report, feed.tenant_id, as_of, content))
@@ -458,7 +458,7 @@ class ClockView(Value):
 
 def _in_iso_8601(sent: object) -> object:
     if not isinstance(sent, str) or re.match(r"-?P", sent) is None:
-        raise ValueError("must be an ISO 8601 duration such as P1D")
+        raise ValueError("must be an ISO 8601 duration, such as P1D")
     return sent
 
 
@@ -474,7 +474,7 @@ class ClockChange(Value):
     @model_validator(mode="after")
     def _one_of_both(self) -> "ClockChange":
         if (self.advance is None) is (self.now is None):
-            msg = "give either `advance` or `now`"
+            msg = "must have either `advance` or `now`"
             raise ValueError(msg)
         return self
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import azure.functions as func
-from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from cpor_app.triggers.call import Call
 from cpor_app.triggers.claims import (
@@ -21,7 +21,7 @@ from cpor_app.triggers.evidence import FILE, attachment
 from cpor_app.triggers.http import operation
 from cpor_app.triggers.operations import PROGRAMME, REVIEWER, Answer
 from cpor_app.triggers.reading import QueryFlag
-from cpor_core.model.base import Instant, Text200, Text4000, Value
+from cpor_core.model.base import AtMost, Instant, Text200, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
 from cpor_core.use_cases import reviews, submission
 from cpor_core.use_cases.listing import load_all
@@ -31,12 +31,18 @@ blueprint = func.Blueprint()
 ACT = ("NotFound", "InvalidState")
 
 
-def _reviewers(reason: Reason) -> Reason:
-    if reason not in REVIEWERS_REJECTION_REASONS:
-        names = ", ".join(sorted(REVIEWERS_REJECTION_REASONS))
-        msg = f"a reviewer rejects for one of: {names}"
-        raise ValueError(msg)
-    return reason
+def _chosen_from(reasons: frozenset[Reason]) -> BeforeValidator:
+    """Return what refuses a reason that a reviewer cannot give here; the refusal names those that they can."""
+
+    def verified(sent: object) -> object:
+        if not isinstance(sent, str) or sent not in reasons:
+            raise ValueError(f"must be one of: {', '.join(sorted(reasons))}")
+        return sent
+
+    return BeforeValidator(verified)
+
+
+ASKABLE_REASONS = REQUEST_REASONS - {Reason.CUSTOMER_UNREACHABLE}
 
 
 class Rejection(Value):
@@ -44,26 +50,26 @@ class Rejection(Value):
 
     reason: Annotated[
         Reason,
-        AfterValidator(_reviewers),
+        _chosen_from(REVIEWERS_REJECTION_REASONS),
         WithJsonSchema({"type": "string", "enum": sorted(REVIEWERS_REJECTION_REASONS)}),
     ]
     comment: Text4000 | None = None
-
-
-def _askable(reason: Reason) -> Reason:
-    if reason not in REQUEST_REASONS - {Reason.CUSTOMER_UNREACHABLE}:
-        names = ", ".join(sorted(REQUEST_REASONS - {Reason.CUSTOMER_UNREACHABLE}))
-        msg = f"a reviewer asks for more for one of: {names}"
-        raise ValueError(msg)
-    return reason
 
 
 class InformationRequest(Value):
     """What the evidence lacks, as codes of the closed list, and words for the partner."""
 
     reasons: Annotated[
-        tuple[Annotated[Reason, AfterValidator(_askable)], ...],
-        Field(min_length=1, max_length=len(REQUEST_REASONS)),
+        tuple[
+            Annotated[
+                Reason,
+                _chosen_from(ASKABLE_REASONS),
+                WithJsonSchema({"type": "string", "enum": sorted(ASKABLE_REASONS)}),
+            ],
+            ...,
+        ],
+        Field(min_length=1),
+        AtMost(len(REQUEST_REASONS)),
         AfterValidator(lambda reasons: tuple(dict.fromkeys(reasons))),
     ]
     comment: Text4000 | None = None

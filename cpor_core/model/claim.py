@@ -7,10 +7,12 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from cpor_core.model.base import Email, Flag, Guid, Instant, PartnerId, Slug, Text200, Text4000, Value
+from cpor_core.model.base import AtMost, Email, Flag, Guid, Instant, PartnerId, Slug, Text200, Text4000, Value, in_form
 
 MAX_ITEMS = 30
 """Items a claim may name (rulings 6); with 30 claimants a slot, an act still fits one transaction."""
+MAX_CLAIM_BYTES = 64 * 2**10
+"""A claim as it is sent, an act on one, or a row of a batch (rulings 6)."""
 ERASED = "erased"
 """Stands where a person's name or address was."""
 ERASED_ADDRESS = "erased@erased.invalid"
@@ -138,10 +140,10 @@ class Item(Value):
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if (self.workload is None) == (self.product is None and self.subscription_id is None):
-            msg = "give either `workload`, or `product` and `subscriptionId`"
+            msg = "must have either `workload`, or `product` and `subscriptionId`"
             raise ValueError(msg)
         if self.workload is None and (self.product is None or self.subscription_id is None):
-            msg = "a Business Applications item needs both `product` and `subscriptionId`"
+            msg = "must have both `product` and `subscriptionId`, or neither"
             raise ValueError(msg)
         return self
 
@@ -151,13 +153,21 @@ class Item(Value):
         return self.workload or self.subscription_id or ""
 
 
+_ITEM_KEY = "^[0-9A-Za-z-]+$"
+
+
 def _key_of(sent: object) -> object:
     if isinstance(sent, dict):
         return Item.model_validate(sent).key
     return sent.lower() if isinstance(sent, str) else sent  # GUIDs in capitals are taken and lowered (rulings 5)
 
 
-ItemKey = Annotated[str, BeforeValidator(_key_of), Field(min_length=1, max_length=100, pattern=r"^[0-9A-Za-z-]+$")]
+ItemKey = Annotated[
+    str,
+    BeforeValidator(_key_of),
+    Field(max_length=100, json_schema_extra={"pattern": _ITEM_KEY}),
+    in_form(_ITEM_KEY, "must be the id of a workload, such as teams, or of a subscription"),
+]
 """A workload's id or a subscription's; an item in a claim's form is taken too."""
 
 
@@ -192,14 +202,21 @@ class Revenue(Value):
     isv_solution: Text200 | None = LEFT_OUT
 
 
+_DOMAIN = r"^[A-Za-z0-9.-]+\.[A-Za-z0-9-]+$"
+
+
 class ClaimedCustomer(Value):
     """The tenant that the claim is about, and a domain of it."""
 
     tenant_id: Guid
-    domain: Annotated[str, Field(min_length=3, max_length=253, pattern=r"^[A-Za-z0-9.-]+\.[A-Za-z0-9-]+$")]
+    domain: Annotated[
+        str,
+        Field(max_length=253, json_schema_extra={"pattern": _DOMAIN}),
+        in_form(_DOMAIN, "must be a domain, such as contoso.fr"),
+    ]
 
 
-Items = Annotated[tuple[Item, ...], Field(min_length=1, max_length=MAX_ITEMS)]
+Items = Annotated[tuple[Item, ...], Field(min_length=1), AtMost(MAX_ITEMS)]
 
 
 class NewClaim(Value):

@@ -5,14 +5,34 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cpor_core.model.base import Count, Day, Email, Guid, Slug, Text100, Text200, Value
+from cpor_core.model.base import AtMost, Count, Day, Email, Guid, Slug, Text100, Text200, Value, in_form
 
 MAX_SUBSCRIPTIONS = 500
 MAX_NOTICE_ADDRESSES = 10
-Domain = Annotated[str, Field(min_length=3, max_length=253, pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")]
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=20)]
-Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
-Subdivision = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,6}$")]
+_DOMAIN = r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
+_LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+_COUNTRY = "^[A-Z]{2}$"
+_SUBDIVISION = "^[A-Za-z0-9]{1,6}$"
+Domain = Annotated[
+    str,
+    Field(max_length=253, json_schema_extra={"pattern": _DOMAIN}),
+    in_form(_DOMAIN, "must be a domain, such as contoso.fr"),
+]
+Language = Annotated[
+    str,
+    Field(max_length=20, json_schema_extra={"pattern": _LANGUAGE}),
+    in_form(_LANGUAGE, "must be the tag of a language, such as fr or pt-BR"),
+]
+Country = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": _COUNTRY}),
+    in_form(_COUNTRY, "must be a country's two capital letters in ISO 3166, such as FR"),
+]
+Subdivision = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": _SUBDIVISION}),
+    in_form(_SUBDIVISION, "must be a subdivision's code in ISO 3166 without its country, such as SCT"),
+]
 TimeZone = Annotated[str, Field(min_length=1, max_length=60)]
 
 
@@ -52,21 +72,21 @@ class Partner(Value):
     subdivision: Subdivision | None = None
     time_zone: TimeZone = "UTC"
     language: Language = "en"
-    enrolled_engagements: Annotated[tuple[Slug, ...], Field(max_length=50)]
+    enrolled_engagements: Annotated[tuple[Slug, ...], AtMost(50)]
 
 
 class Customer(Value):
     """A customer's tenant as the operator registers it."""
 
     name: Text200
-    domains: Annotated[tuple[Domain, ...], Field(min_length=1, max_length=50)]
+    domains: Annotated[tuple[Domain, ...], Field(min_length=1), AtMost(50)]
     country: Country
     subdivision: Subdivision | None = None
     time_zone: TimeZone
     language: Language = "en"
-    notice_addresses: Annotated[tuple[Email, ...], Field(max_length=MAX_NOTICE_ADDRESSES)] = ()
-    workloads: Annotated[tuple[Slug, ...], Field(max_length=200)] = ()
-    subscriptions: Annotated[tuple[Subscription, ...], Field(max_length=MAX_SUBSCRIPTIONS)] = ()
+    notice_addresses: Annotated[tuple[Email, ...], AtMost(MAX_NOTICE_ADDRESSES)] = ()
+    workloads: Annotated[tuple[Slug, ...], AtMost(200)] = ()
+    subscriptions: Annotated[tuple[Subscription, ...], AtMost(MAX_SUBSCRIPTIONS)] = ()
 
 
 class ClosedDay(Value):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from cpor_core.model.base import Instant, Slug, Value
+from cpor_core.model.base import AtMost, Instant, Slug, Value, in_form
 from cpor_core.model.change import Change
 from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.history import Act
@@ -32,17 +32,20 @@ def is_of(kind: str, wanted: str) -> bool:
 
 EventFilter = Annotated[str, StringConstraints(max_length=100), AfterValidator(_event)]
 """A type of change, or the words that it begins with; `cpor.` in front of it may be sent and is dropped."""
-WebhookUrl = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL_CHARACTERS, pattern=r"^[\x21-\x7e]+$")]
+_PRINTABLE = r"^[\x21-\x7e]+$"
+WebhookUrl = Annotated[
+    str,
+    Field(max_length=MAX_URL_CHARACTERS, json_schema_extra={"pattern": _PRINTABLE, "minLength": 1}),
+    in_form(_PRINTABLE, "must be an address without blanks, such as https://adatum.example/hooks/cpor"),
+]
 
 
 class WebhookWanted(Value):
     """A webhook as it is asked for."""
 
     url: WebhookUrl = Field(description="Where each change is sent to by POST: https, at a public address.")
-    events: tuple[EventFilter, ...] | None = Field(
+    events: Annotated[tuple[EventFilter, ...], Field(min_length=1), AtMost(MOST_FILTERS)] | None = Field(
         default=None,
-        min_length=1,
-        max_length=MOST_FILTERS,
         description="Only changes of these types: whole, such as `claim.submitted`, or the words before a dot, such as "
         "`claim`. Left out: every change.",
     )

@@ -1,4 +1,8 @@
-"""What is wrong with the form of what was sent, as the caller is told: the same for a body and for a batch's row."""
+"""What is wrong with the form of what was sent, in words for the caller: of a body, a query, a batch's row."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -6,35 +10,114 @@ from cpor_core.errors import Detail, Refused
 
 MOST_DETAILS = 100
 """Details that one refusal tells: a body of a mebibyte can be wrong in a hundred thousand places."""
+MOST_LOOKED_AT = 10_000
+"""Faults beyond which none is told by itself: to list them all takes longer than to find them."""
 LONGEST_TARGET = 200
 """Characters of a detail's target: the name of an unknown field is the caller's, and may be as long as the body."""
+LONGEST_NAME = 60
+"""Characters of it that the message repeats."""
+
+_A_TEXT: Final = "must be a text"
+_A_NUMBER: Final = "must be a whole number"
+_A_FLAG: Final = "must be true or false"
+_A_LIST: Final = "must be a list"
+_AN_OBJECT: Final = "must be an object"
+_ONE_OF: Final = "must be one of: {expected}"
+_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "string_type": _A_TEXT,
+        "string_sub_type": _A_TEXT,
+        "string_unicode": "must be a text in Unicode",
+        "string_too_short": "must have at least {min_length} characters",
+        "string_too_long": "may have at most {max_length} characters",
+        "string_pattern_mismatch": "has a character or a form that is not taken",
+        "bool_type": _A_FLAG,
+        "bool_parsing": _A_FLAG,
+        "int_type": _A_NUMBER,
+        "int_parsing": _A_NUMBER,
+        "int_from_float": _A_NUMBER,
+        "int_parsing_size": "must be a shorter number",
+        "greater_than_equal": "must be at least {ge}",
+        "less_than_equal": "may be at most {le}",
+        "too_short": "must have at least {min_length} entries",
+        "too_long": "may have at most {max_length} entries",
+        "tuple_type": _A_LIST,
+        "list_type": _A_LIST,
+        "set_type": _A_LIST,
+        "dict_type": _AN_OBJECT,
+        "model_type": _AN_OBJECT,
+        "model_attributes_type": _AN_OBJECT,
+        "enum": _ONE_OF,
+        "literal_error": _ONE_OF,
+        "none_required": "must be null",
+        "time_delta_parsing": "must be an ISO 8601 duration, such as P1D",
+        "time_delta_type": "must be an ISO 8601 duration, such as P1D",
+    }
+)
+"""How each kind of fault that pydantic finds is said: the field goes before it, an example is in the words of ours."""
 
 
-def not_in_form(error: ValidationError, what: str = "body") -> Refused:
-    """Return `InvalidJson`, or `ValidationFailed` with one detail a field."""
-    errors = error.errors(include_url=False, include_input=False, include_context=False)
+def not_in_form(error: ValidationError, what: str = "body", also: Sequence[Detail] = ()) -> Refused:
+    """
+    Return `InvalidJson`, or `ValidationFailed` with one detail a field.
+
+    *also* are faults that were found beside the form; those of a field whose form is wrong already are left out.
+    """
+    if error.error_count() > MOST_LOOKED_AT:
+        return Refused(
+            "ValidationFailed",
+            f"More than {MOST_LOOKED_AT} fields cannot be taken as they are.",
+            resolution="Look up in GET /openapi.json what this operation takes.",
+        )
+    errors: Sequence[Any] = error.errors(include_url=False, include_input=False)
     if any(one["type"] == "json_invalid" for one in errors):
         return Refused("InvalidJson", f"The {what} is not JSON.", resolution="Send one JSON document in UTF-8.")
     # A list whose entries are wrong is said to have too few as well: one detail is enough.
     holders = {one["loc"][:n] for one in errors for n in range(len(one["loc"]))}
     errors = [one for one in errors if one["type"] != "too_short" or one["loc"] not in holders]
-    details = tuple(_detail(one["type"], one["loc"], one["msg"]) for one in errors[:MOST_DETAILS])
+    wrong = [_detail(one, what) for one in errors[:MOST_DETAILS]]
+    named = {detail.target for detail in wrong}
+    more = [detail for detail in also if detail.target not in named]
+    return refused_fields([*wrong, *more], len(errors) + len(more))
+
+
+def refused_fields(details: Sequence[Detail], count: int | None = None) -> Refused:
+    """Return `ValidationFailed` with these details; *count* is how many there are where not all are listed."""
+    count = count or len(details)
     return Refused(
         "ValidationFailed",
-        f"{len(errors)} of the fields cannot be taken as they are.",
+        "One field cannot be taken as it is." if count == 1 else f"{count} fields cannot be taken as they are.",
         target=details[0].target,
-        resolution="Put right what the details name.",
-        details=details,
+        resolution="Correct what the details name, and send the request again.",
+        details=details[:MOST_DETAILS],
     )
 
 
-def _detail(kind: str, loc: tuple[int | str, ...], message: str) -> Detail:
+def _detail(one: Mapping[str, Any], what: str) -> Detail:
     target = ""
-    for part in loc:
+    for part in one["loc"][:1] if what == "query" else one["loc"]:
         target += f"[{part}]" if isinstance(part, int) else f".{part}" if target else str(part)
     target = target[:LONGEST_TARGET]
-    if kind == "missing":
-        return Detail("FieldRequired", "This field is needed.", target, "Send it.")
-    if kind == "extra_forbidden":
-        return Detail("FieldUnknown", "There is no such field here.", target, "Leave it out, or mend its spelling.")
-    return Detail("FieldInvalid", message.removeprefix("Value error, "), target, "Send a value of that form.")
+    name = target or f"The {what}"
+    name = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+    match one["type"]:
+        case "missing":
+            return Detail("FieldRequired", f"{name} is needed.", target, "Send it.")
+        case "extra_forbidden":
+            return Detail("FieldUnknown", f"{name} is no field here.", target, "Leave it out, or correct its spelling.")
+        case kind:
+            words = _words(kind, one)
+            resolution = "Correct the value and send the request again."
+            return Detail("FieldInvalid", f"{name} {words}.", target, resolution)
+
+
+def _words(kind: str, one: Mapping[str, Any]) -> str:
+    context = one.get("ctx", {})
+    if kind in ("value_error", "assertion_error"):
+        return str(context["error"])
+    if context.get("min_length") == 1:
+        return "must not be empty"
+    if kind in ("enum", "literal_error"):
+        expected = str(context["expected"]).replace("'", "").replace(" or ", ", ")
+        return _WORDS[kind].format(expected=expected)
+    return _WORDS[kind].format(**context) if kind in _WORDS else "cannot be taken as it is"

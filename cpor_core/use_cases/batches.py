@@ -29,7 +29,7 @@ from cpor_core.model.batch import (
     RowOutcome,
     blob_of,
 )
-from cpor_core.model.claim import NewClaim
+from cpor_core.model.claim import MAX_CLAIM_BYTES, NewClaim
 from cpor_core.model.history import Actor
 from cpor_core.ports import DueRow, Keyed, Ports
 from cpor_core.rules.forms import not_in_form
@@ -53,7 +53,6 @@ IN_FLIGHT = 8
 """Rows of a page that are written at the same time."""
 MESSAGES_AT_ONCE = 16
 MOST_LINES = 2 * MOST_ROWS
-LONGEST_ROW = 2**20
 """Bytes of a row: what `POST /claims` takes."""
 MOST_ERRORS, LONGEST_TARGET = 10, 100
 """What is kept of a row's errors, so that a page's outcomes fit a row of storage whatever was sent."""
@@ -216,8 +215,9 @@ async def _make(ports: Ports, batch: Batch, row: int, line: bytes) -> _Dealt:
 
 def _read(line: bytes) -> NewClaim:
     """Return a row as a claim. Raises `PayloadTooLarge`, `InvalidJson`, `ValidationFailed`."""
-    if len(line) > LONGEST_ROW:
-        raise Refused("PayloadTooLarge", f"A claim may have {LONGEST_ROW} bytes.", resolution="Send less.")
+    if len(line) > MAX_CLAIM_BYTES:
+        most = f"{MAX_CLAIM_BYTES // 2**10} KiB"
+        raise Refused("PayloadTooLarge", f"A row may have {most}.", resolution="Send fewer or shorter fields.")
     try:
         return _ROW.validate_json(line, by_alias=True, by_name=False)
     except ValidationError as error:

@@ -238,7 +238,8 @@ async def edit(
 
 def _patched(claim: Claim, standing: Claim, patch: Mapping[str, object]) -> NewClaim:
     """Return the claim as it would be sent after the patch; *standing* is what it is by now. Raises as `edit`."""
-    sent = NewClaim.model_validate_json(json.dumps(merge_patch(_as_sent(claim), patch)), by_alias=True, by_name=False)
+    merged = merge_patch(_as_sent(claim), patch, keep_idle_nulls=True)
+    sent = NewClaim.model_validate_json(json.dumps(merged), by_alias=True, by_name=False)
     if standing.status not in (Status.DRAFT, Status.PARTNER_ACTION_REQUIRED):
         raise invalid_state(standing, "edited")
     if sent.customer.tenant_id != claim.tenant_id:
@@ -295,16 +296,22 @@ def _as_sent(claim: Claim) -> dict[str, object]:
     return sent.model_dump(mode="json", by_alias=True)
 
 
-def merge_patch(target: object, patch: object) -> object:
-    """Return *target* with a merge patch (RFC 7396) laid over it: null removes, objects merge, all else replaces."""
+def merge_patch(target: object, patch: object, *, keep_idle_nulls: bool = False) -> object:
+    """
+    Return *target* with a merge patch (RFC 7396) laid over it: null removes, objects merge, all else replaces.
+
+    With *keep_idle_nulls* a null that removes nothing stays, so that a field which there is not can be refused.
+    """
     if not isinstance(patch, Mapping):
         return patch
     merged = dict(target) if isinstance(target, Mapping) else {}
     for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge_patch(merged.get(name), value)
+        if value is not None:
+            merged[name] = merge_patch(merged.get(name), value, keep_idle_nulls=keep_idle_nulls)
+        elif name in merged:
+            del merged[name]
+        elif keep_idle_nulls:
+            merged[name] = None
     return merged
 
 

@@ -1,15 +1,16 @@
 """The operator's registry: partners by location, customers by tenant."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 from cpor_core.errors import Conflict, Detail, Refused
-from cpor_core.model.registry import ClosedDay, Customer, Partner
+from cpor_core.model.registry import MAX_SUBSCRIPTIONS, ClosedDay, Customer, Partner
 from cpor_core.ports import Ports, Registered
 from cpor_core.rules.business_days import verify_country, verify_time_zone
 from cpor_core.rules.entity_tags import matches
+from cpor_core.rules.forms import refused_fields
 from cpor_core.use_cases.subscription_ends import Ending, due_rows, end_gone_items, endings
 
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
@@ -30,7 +31,7 @@ async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match:
     Raises `ValidationFailed` for an unknown country or zone, `EngagementUnknown`, `PreconditionFailed`, and
     `OrganisationFixed` when the location would move to another organisation.
     """
-    _verify_place(partner.country, partner.subdivision, partner.time_zone)
+    _verify(partner)
     unknown = [name for name in partner.enrolled_engagements if ports.catalogue.filed_under(name) is None]
     if unknown:
         raise Refused(
@@ -80,15 +81,7 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
     looked up, `DomainNotOnTenant`, or a fault when that cannot be found out now: nothing is written then.
     """
     tenant_id, customer = change.tenant_id, change.customer
-    _verify_place(customer.country, customer.subdivision, customer.time_zone)
-    ids = [subscription.subscription_id for subscription in customer.subscriptions]
-    if len(set(ids)) < len(ids):
-        raise Refused(
-            "ValidationFailed",
-            "The same subscription is named twice.",
-            target="subscriptions",
-            resolution="Name each subscription once.",
-        )
+    _verify(customer)
     former = await ports.registry.customer(tenant_id)
     verify_match(change.if_match, former)
     ends = await endings(ports, tenant_id, customer, now) if former is not None else ()
@@ -127,20 +120,54 @@ def ours(stored: Registered[Entry] | None, wanted: Entry, former: Registered[Ent
     return Kept(version, former is None)
 
 
-def _verify_place(country: str, subdivision: str | None, time_zone: str) -> None:
-    details = []
-    try:
-        verify_country(country, subdivision)
-    except ValueError as error:
-        details.append(
-            Detail("ValidationFailed", str(error), "country", "Use ISO 3166 codes, such as FR or GB with SCT.")
-        )
-    try:
-        verify_time_zone(time_zone)
-    except ValueError as error:
-        details.append(Detail("ValidationFailed", str(error), "timeZone", "Use an IANA name, such as Europe/Paris."))
-    if details:
-        raise Refused("ValidationFailed", details[0].message, target=details[0].target, details=details)
+def faults_beyond_form(sent: Mapping[str, object]) -> Sequence[Detail]:
+    """
+    Return what is wrong with an entry although each of its fields may have the right form.
+
+    *sent* is an entry as JSON, perhaps not in form: a field of the wrong type is passed over. So the operator is told
+    these faults together with those of the form.
+    """
+    return [*_faults_of_place(sent), *_faults_of_subscriptions(sent)]
+
+
+def _faults_of_place(sent: Mapping[str, object]) -> Iterator[Detail]:
+    country, subdivision, time_zone = (sent.get(name) for name in ("country", "subdivision", "timeZone"))
+    if isinstance(country, str):
+        try:
+            verify_country(country)
+        except ValueError as error:
+            yield Detail("ValidationFailed", f"{error}.", "country", "Use a code of ISO 3166, such as FR.")
+        else:
+            if isinstance(subdivision, str):
+                try:
+                    verify_country(country, subdivision)
+                except ValueError as error:
+                    what = "Use the code without its country, such as SCT with GB, or leave it out."
+                    yield Detail("ValidationFailed", f"{error}.", "subdivision", what)
+    if isinstance(time_zone, str):
+        try:
+            verify_time_zone(time_zone)
+        except ValueError as error:
+            yield Detail("ValidationFailed", f"{error}.", "timeZone", "Use an IANA name, such as Europe/Paris.")
+
+
+def _faults_of_subscriptions(sent: Mapping[str, object]) -> Iterator[Detail]:
+    listed = sent.get("subscriptions")
+    entries = listed[:MAX_SUBSCRIPTIONS] if isinstance(listed, Sequence) and not isinstance(listed, str) else ()
+    seen: set[str] = set()
+    for number, entry in enumerate(entries):
+        name = entry.get("subscriptionId") if isinstance(entry, Mapping) else None
+        if isinstance(name, str) and name.lower() in seen:
+            target = f"subscriptions[{number}].subscriptionId"
+            yield Detail("ValidationFailed", "The same subscription is named twice.", target, "Name it once.")
+        elif isinstance(name, str):
+            seen.add(name.lower())
+
+
+def _verify(entry: Entry) -> None:
+    faults = faults_beyond_form(entry.model_dump(mode="json", by_alias=True))
+    if faults:
+        raise refused_fields(faults)
 
 
 async def _verify_domains(ports: Ports, change: CustomerChange, former: Registered[Customer] | None) -> None:

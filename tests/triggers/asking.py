@@ -88,7 +88,9 @@ async def ask(
     )
 
 
-async def make_webhook(service: Service) -> None:
-    """Make the webhook that `address` names."""
-    answer = await service.request("PUT", "/webhooks/main", json={"url": "http://127.0.0.1:9/"})
-    assert answer.status_code in (200, 201), answer.text
+async def make_named(service: Service) -> None:
+    """Make the webhook and the closed day that `address` names."""
+    webhook = await service.request("PUT", "/webhooks/main", json={"url": "http://127.0.0.1:9/"})
+    closed_day = await service.programme("PUT", "/closed-days/FR/2026-11-30", json={"name": "Closed"})
+    assert webhook.status_code in (200, 201), webhook.text
+    assert closed_day.status_code in (200, 201), closed_day.text

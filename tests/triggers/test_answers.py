@@ -122,9 +122,9 @@ async def test_refusal_never_repeats_what_was_sent(service: Service) -> None:
 
 
 async def test_refusal_of_a_body_that_is_wrong_everywhere_stays_small(service: Service) -> None:
-    """A mebibyte of unknown fields, or one unknown field as long, does not come back."""
-    many = await service.request("POST", "/claims", json={f"x{n}": n for n in range(20_000)})
-    long = await service.request("POST", "/claims", json={"x" * 500_000: 1})
+    """As many unknown fields as a body can hold, or one that is as long, do not come back."""
+    many = await service.request("POST", "/claims", json={f"x{n}": n for n in range(5_000)})
+    long = await service.request("POST", "/claims", json={"x" * 60_000: 1})
 
     assert len(refused(many, 400, "ValidationFailed")["details"]) == MOST_DETAILS
     assert max(len(target) for target in targets(refused(long, 400, "ValidationFailed"))) == LONGEST_TARGET

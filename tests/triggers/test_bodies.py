@@ -1,7 +1,7 @@
 """Bodies that no caller should send: each is refused in words, none brings the service down."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from typing import Any
 
@@ -9,12 +9,15 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from cpor_app.triggers.operations import Operation
-from cpor_app.triggers.reading import read
+from cpor_app.triggers.reading import adapter, read
+from cpor_app.triggers.registry import GraphList
 from cpor_core.errors import Refused
+from cpor_core.model.claim import NewClaim
 from tests.support.service import PARTNER, PARTNER_ID, PDF, Service, claim_as_sent
-from tests.triggers.asking import ask, make_webhook, operations, shares_its_service
+from tests.triggers.asking import ask, line_of, make_named, operations, shares_its_service
 from tests.triggers.refusals import refused, targets
 from tools.openapi.examples import EXAMPLES
 
@@ -88,7 +91,7 @@ def test_json_of_the_wrong_form_fails_validation(kind: str) -> None:
 async def test_every_operation_refuses_such_bodies(service: Service, kind: str, malformed: bool) -> None:  # noqa: FBT001
     """Over HTTP, on a claim that is there, and cut off as well."""
     claim = await service.official()
-    await make_webhook(service)
+    await make_named(service)
     for line in taking_json():
         answer = await ask(service, line, claim["id"], WRONG[kind][:-1] if malformed else WRONG[kind])
         assert answer.status_code == 400, f"{line.name}: {answer.text}"
@@ -104,7 +107,7 @@ async def test_chunked_bodies_are_refused(service: Service) -> None:
         yield b"{}"
 
     claim = await service.official()
-    await make_webhook(service)
+    await make_named(service)
     for line in operations():
         if line.body is not None and line.roles is not None:
             refused(await ask(service, line, claim["id"], chunks()), 411, "LengthRequired")
@@ -119,14 +122,74 @@ async def test_needed_body_that_is_neither_sent_nor_announced_is_411(service: Se
     refused(await service.client.send(request), 411, "LengthRequired")
 
 
-async def test_body_may_have_a_mebibyte_and_not_one_byte_more(service: Service) -> None:
-    """At the limit it is read and judged; above it is not."""
-    at_limit = b'{"name": "' + b"x" * (2**20 - 12) + b'"}'
-    headers = {"Content-Type": "application/json"}
+async def test_claim_may_have_64_kibibytes_and_any_other_body_a_mebibyte(service: Service) -> None:
+    """At the limit it is read and judged, one byte above it is not; what is about a claim has its limit too."""
+    claim = await service.official()
+    await make_named(service)
+    for line in taking_json():
+        if line.max_bytes > 2**20:
+            continue
+        most = 2**16 if line.tag == "Claims" else 2**20
+        at_limit = b'{"name": "' + b"x" * (most - 12) + b'"}'
+        assert len(at_limit) == most
+        judged = await ask(service, line, claim["id"], at_limit)
+        assert judged.status_code == 400, f"{line.name}: {judged.text}"
+        larger = refused(await ask(service, line, claim["id"], at_limit + b" "), 413, "PayloadTooLarge")
+        assert larger["message"] == f"The body may have {'64 KiB' if most == 2**16 else '1 MiB'}."
 
-    assert len(at_limit) == 2**20
-    refused(await service.request("POST", "/claims", content=at_limit, headers=headers), 400, "ValidationFailed")
-    refused(await service.request("POST", "/claims", content=at_limit + b" ", headers=headers), 413, "PayloadTooLarge")
+
+@shares_its_service
+async def test_what_is_too_large_is_told_the_limit_and_what_to_do(shared: Service) -> None:
+    """In MiB; a file is compressed or split, lines are sent in several requests."""
+    claim = await shared.draft()
+    large = b"x" * (21 * 2**20)
+
+    file = await shared.request("PUT", f"/claims/{claim['id']}/evidence/a.pdf", content=large)
+    lines = await ask(shared, line_of("create_claim_batch"), "", large)
+
+    told = refused(file, 413, "PayloadTooLarge")
+    assert (told["message"], told["resolution"]) == (
+        "A file may have 20 MiB.",
+        "Compress the file, or split it into several.",
+    )
+    assert refused(lines, 413, "PayloadTooLarge")["message"] == "The body may have 16 MiB."
+
+
+def lists_of(model: Any) -> Iterator[str]:
+    """Yield the fields of a model that are lists."""
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        for name, schema in model.model_json_schema().get("properties", {}).items():
+            if "array" in (schema.get("type"), *(one.get("type") for one in schema.get("anyOf", ()))):
+                yield name
+
+
+def test_no_entry_of_a_list_that_is_too_long_is_looked_at() -> None:
+    """300,000 of them would hold up everybody else on the instance; one fault is found, not one an entry."""
+    found = []
+    for line in (*taking_json(), line_of("create_claim_batch")):
+        model = line.taken(line.body_types[0])
+        for name in lists_of(model):
+            if model is GraphList:
+                continue  # its rows are judged one by one, as Graph sends them
+            with pytest.raises(ValidationError) as error:
+                adapter(model).validate_json(json.dumps({name: [0] * 300_000}))
+            about = [one for one in error.value.errors() if one["loc"][0] == name]
+            assert [one["loc"] for one in about] == [(name,)], f"{line.name}: {name}"
+            found.append(name)
+
+    assert {"items", "reasons", "domains", "subscriptions", "workloads", "events"} <= set(found)
+
+
+def test_faults_without_number_are_counted_and_not_listed() -> None:
+    """To make a detail of each takes longer than to find them."""
+    many = json.dumps({f"x{n}": n for n in range(20_000)}).encode()
+
+    with pytest.raises(Refused) as refused:
+        read(NewClaim, many)
+
+    assert refused.value.code == "ValidationFailed"
+    assert refused.value.details == ()
+    assert refused.value.resolution
 
 
 @pytest.mark.parametrize(

@@ -171,11 +171,6 @@ async def test_filters_hold_through_the_pages(service: Service) -> None:
     assert found == wanted[::-1]
 
 
-async def test_unknown_parameters_of_a_query_are_left_alone(service: Service) -> None:
-    """A tracker's parameter at a link breaks nothing."""
-    assert (await service.request("GET", "/claims?utm_source=mail&$top=3")).status_code == 200
-
-
 async def test_history_and_comments_go_page_by_page(service: Service) -> None:
     """Oldest first, as the chain of hashes runs; what time has made is on the last page."""
     claim = await service.official()

@@ -167,13 +167,46 @@ async def test_location_stays_with_its_organisation(service: Service) -> None:
     refused(await service.programme("PUT", "/partners/4782913", json=moved), 409, "OrganisationFixed")
 
 
+@shares_its_service
+async def test_all_that_is_wrong_with_an_entry_is_told_at_once(shared: Service) -> None:
+    """Its form, its place and a subscription that is named twice: one answer, one detail each."""
+    twice = {
+        "subscriptionId": NEW_TENANT,
+        "product": "dynamics-365-sales",
+        "channel": "EA",
+        "state": "active",
+        "seats": 1,
+    }
+    wrong = {
+        "country": "France",
+        "domains": ["x"],
+        "timeZone": "Paris",
+        "subscriptions": [twice, {**twice, "subscriptionId": NEW_TENANT.upper()}],
+        "unknown": 1,
+    }
+
+    customer = await shared.programme("PUT", f"/customers/{NEW_TENANT}", json={**TENANT, **wrong})
+    partner = await shared.programme(
+        "PUT", "/partners/77770001", json={**LOCATION, "name": "", "subdivision": "ZZ9", "timeZone": "Paris"}
+    )
+
+    assert targets(refused(customer, 400, "ValidationFailed")) == {
+        "country": "FieldInvalid",
+        "domains[0]": "FieldInvalid",
+        "timeZone": "ValidationFailed",
+        "subscriptions[1].subscriptionId": "ValidationFailed",
+        "unknown": "FieldUnknown",
+    }
+    assert set(targets(refused(partner, 400, "ValidationFailed"))) == {"name", "subdivision", "timeZone"}
+
+
 @pytest.mark.parametrize(
     ("change", "target"),
     [
         ({"country": "XX"}, "country"),
         ({"country": "fr"}, "country"),
         ({"country": "FRA"}, "country"),
-        ({"subdivision": "ZZ9"}, "country"),
+        ({"subdivision": "ZZ9"}, "subdivision"),
         ({"country": "GB", "subdivision": "GB-SCT"}, "subdivision"),
         ({"timeZone": "Europe/Paris\x00"}, "timeZone"),
         ({"timeZone": "../../etc/passwd"}, "timeZone"),

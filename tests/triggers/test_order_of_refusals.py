@@ -30,11 +30,12 @@ async def chunks(body: bytes) -> AsyncIterator[bytes]:
 async def test_a_patch_with_everything_wrong_is_refused_step_by_step(service: Service) -> None:
     """Each time one fault is mended, the next one in the order is told."""
     claim = await service.submitted()
-    large = b'"' + b"x" * 2**20 + b'"'
+    large = b'"' + b"x" * 2**16 + b'"'
     wrong: dict[str, Any] = {
         "authorization": "Bearer none",
         "throttled": True,
         "version": "2020-01-01",
+        "query": "&state=official",
         "role": "Customer.Admin",
         "id": "0" * 52,
         "if_match": None,
@@ -46,7 +47,8 @@ async def test_a_patch_with_everything_wrong_is_refused_step_by_step(service: Se
         ({}, 401, "Unauthenticated"),
         ({"authorization": None}, 429, "TooManyRequests"),
         ({"throttled": False}, 400, "UnsupportedApiVersionValue"),
-        ({"version": "2026-11-01"}, 403, "RoleRequired"),
+        ({"version": "2026-11-01"}, 400, "QueryUnknown"),
+        ({"query": ""}, 403, "RoleRequired"),
         ({"role": "Incentives.Admin"}, 404, "NotFound"),
         ({"id": claim["id"]}, 428, "PreconditionRequired"),
         ({"if_match": '"another"'}, 412, "PreconditionFailed"),
@@ -66,7 +68,7 @@ async def test_a_patch_with_everything_wrong_is_refused_step_by_step(service: Se
             headers["If-Match"] = wrong["if_match"]
         headers["Authorization"] = wrong["authorization"] or f"Bearer {service.token(wrong['role'], PARTNER)}"
         answer = await service.client.patch(
-            f"/claims/{wrong['id']}?api-version={wrong['version']}",
+            f"/claims/{wrong['id']}?api-version={wrong['version']}{wrong['query']}",
             headers=headers,
             content=chunks(wrong["body"]) if wrong["chunked"] else wrong["body"],
         )

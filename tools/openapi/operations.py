@@ -8,9 +8,9 @@ from typing import Any, Final
 from openapi_pydantic import Link, MediaType, Parameter, Reference, RequestBody, Response
 from openapi_pydantic import Operation as Described
 
+from cpor_app.triggers import queries
 from cpor_app.triggers.claims import Verdict
 from cpor_app.triggers.operations import JSON, Operation
-from cpor_app.triggers.reading import Paging
 from cpor_app.triggers.refusals import STATUSES
 from tools.openapi.examples import example
 from tools.openapi.schemas import Models, has_a_form
@@ -60,10 +60,8 @@ def _path_parameters(line: Operation) -> Iterator[Parameter]:
 
 
 def _query_parameters(line: Operation, schemas: Models) -> Iterator[Parameter | Reference]:
-    if line.query is not None:
-        yield from schemas.parameters(line.query)
-    if line.paged:
-        yield from schemas.parameters(Paging)
+    for model in queries.models(line):
+        yield from schemas.parameters(model)
     yield _reference("parameters", "ApiVersion")
 
 
@@ -80,7 +78,7 @@ def _header_parameters(line: Operation) -> Iterator[Reference]:
 
 def _request_body(line: Operation, schemas: Models) -> RequestBody:
     return RequestBody(
-        description=f"At most {line.max_bytes // 2**20} MiB.",
+        description=f"At most {line.size_in_words}.",
         required=line.body_needed,
         content={kind: _taken(line, kind, schemas) for kind in line.body_types or ("*/*",)},
     )

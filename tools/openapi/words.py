@@ -21,12 +21,14 @@ business days, and an official association shows usage figures.
 - **Version**: `api-version={API_VERSION}` in the query, or none for the newest.
 - **Errors**: every refusal is an `Error`, with its code in `x-ms-error-code` too, and each operation lists its codes.
   An address that is not described here is 404 `NotFound`; a method that is not, 405 `MethodNotAllowed` with `Allow`.
-  Refusals are judged in this order: 401, 429, 400 for the version, 403, 404, 428 and 412, 411, 413 and 415, 400 for the
-  form of what was sent, 409, 400 for what it says.
+  Refusals are judged in this order: 401, 429, 400 for version and names of the query, 403, 404, 428 and 412, 411, 413
+  and 415, 400 for the form of what was sent, 409, 400 for what it says.
 - **Idempotency**: `Idempotency-Key` on every POST with a token. Within an organisation a key stands for one request:
   the same address and body within 48 hours get the first answer again, anything else 422, and while the first is
   running 409. Only successes are kept, and none above 60 KiB: after a refusal the key is free.
 - **Concurrency**: `ETag`, and `If-Match` where it is listed.
+- **Queries**: where a token is needed, a parameter that an operation does not list is 400 `QueryUnknown`. One that
+  takes several values takes them with commas or repeated; any other given twice is 400.
 - **Lists**: `value` and, while there is more, `nextLink`; a page may be short or empty and still have one.
 - **Bodies**: JSON in UTF-8, with a `Content-Length`; unknown fields are refused.
 - **Tracing**: every answer has `x-ms-request-id`; a request's `x-ms-client-request-id` is given back.
