@@ -2,7 +2,8 @@
 
 targetScope = 'subscription'
 
-type memory = 512 | 2048 | 4096
+// One usage report of the largest size takes 387 MiB of the worker, and the host needs its part: 512 is too little.
+type memory = 2048 | 4096
 type redundancy = 'Standard_LRS' | 'Standard_ZRS' | 'Standard_GRS' | 'Standard_RAGRS' | 'Standard_GZRS' | 'Standard_RAGZRS'
 
 // --------------------------------------------------------------------------------------------------------- where
@@ -12,11 +13,15 @@ type redundancy = 'Standard_LRS' | 'Standard_ZRS' | 'Standard_GRS' | 'Standard_R
 @maxLength(40)
 param environmentName string
 
-@description('Region of everything that has one.')
+@description('Region of everything that has one. The next two parameters say where else data may lie.')
 @minLength(1)
 param location string
 
-@description('How the data account is replicated.')
+@description('Where mails, and what is known of them, lie at rest: a geography of Communication Services\', whatever the region.')
+@minLength(1)
+param mailDataLocation string = 'Europe'
+
+@description('How the data account is replicated. GRS, RAGRS, GZRS and RAGZRS copy all data into the paired region.')
 param dataRedundancy redundancy = 'Standard_GRS'
 
 @description('Whether Microsoft Defender for Storage scans evidence for malware as it comes in, at a price by the gigabyte.')
@@ -26,6 +31,9 @@ param scanEvidence bool = false
 @minValue(30)
 @maxValue(730)
 param logRetentionDays int = 90
+
+@description('Id of the rule that infra/masking made: logs go through it; empty: no rule.')
+param maskingRule string = ''
 
 @description('Who is told of an alert, by mail.')
 @minLength(3)
@@ -62,10 +70,6 @@ param publicDomain string = ''
 param useFrontDoor bool = false
 
 // ---------------------------------------------------------------------------------------------------------- mail
-
-@description('Where mails, and what is known of them, lie at rest.')
-@minLength(1)
-param mailDataLocation string = 'Europe'
 
 @description('Domain of the sender\'s address; empty: one of Azure\'s, which may send 5 mails a minute.')
 param mailDomain string = ''
@@ -174,7 +178,6 @@ var tags = {
   'azd-env-name': environmentName
 }
 var appName = '${abbreviations.functionApps}${token}'
-var workspaceName = '${abbreviations.operationalInsightsWorkspaces}${token}'
 var bySmtp = !empty(smtpHost)
 
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
@@ -219,33 +222,11 @@ module workspace 'modules/workspace.bicep' = {
   name: 'workspace'
   scope: group
   params: {
-    name: workspaceName
+    name: '${abbreviations.operationalInsightsWorkspaces}${token}'
     location: location
     tags: tags
     retentionDays: logRetentionDays
-  }
-}
-
-module masking 'modules/masking.bicep' = {
-  name: 'masking'
-  scope: group
-  params: {
-    name: '${abbreviations.dataCollectionRules}${token}'
-    location: location
-    tags: tags
-    workspaceId: workspace.outputs.id
-  }
-}
-
-module maskedWorkspace 'modules/workspace.bicep' = {
-  name: 'masked-workspace'
-  scope: group
-  params: {
-    name: workspaceName
-    location: location
-    tags: tags
-    retentionDays: logRetentionDays
-    ruleId: masking.outputs.id
+    ruleId: maskingRule
   }
 }
 
@@ -256,7 +237,7 @@ module insights 'modules/insights.bicep' = {
     name: '${abbreviations.insightsComponents}${token}'
     location: location
     tags: tags
-    workspaceId: maskedWorkspace.outputs.id
+    workspaceId: workspace.outputs.id
   }
 }
 
@@ -268,7 +249,8 @@ module alerts 'modules/alerts.bicep' = {
     tags: tags
     actionGroupName: '${abbreviations.actionGroups}${token}'
     email: alertEmail
-    workspaceId: maskedWorkspace.outputs.id
+    workspaceId: workspace.outputs.id
+    mailTopicId: mailEvents.outputs.id
     namePrefix: 'cpor-${environmentName}-'
   }
 }
@@ -280,7 +262,7 @@ module keyVault 'modules/key-vault.bicep' = {
     name: '${abbreviations.keyVaults}${token}'
     location: location
     tags: tags
-    workspaceId: maskedWorkspace.outputs.id
+    workspaceId: workspace.outputs.id
   }
 }
 
@@ -422,6 +404,7 @@ module frontDoorRoute 'modules/front-door-route.bicep' = if (useFrontDoor) {
 output AZURE_LOCATION string = location
 output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_FUNCTION_APP_NAME string = functionApp.outputs.name
+output AZURE_LOG_WORKSPACE_NAME string = workspace.outputs.name
 output AZURE_KEY_VAULT_NAME string = keyVault.outputs.name
 output CPOR_PUBLIC_URL string = publicUrl
 output CPOR_MAIL_FROM string = mail.outputs.fromAddress

@@ -1,5 +1,6 @@
-// What becomes of mails: Event Grid puts each delivery report into the queue, with an identity of its own that may do
-// nothing else. A queue rather than a webhook: a webhook is checked before the code that answers it is deployed.
+// What becomes of mails: Event Grid puts each delivery report into the queue, with an identity of its own. A queue rather
+// than a webhook: a webhook is checked before the code that answers it is deployed. A report that can't be delivered
+// within a day is kept aside in a container, where an alert (infra/metric-alerts.json) leads the operator.
 
 @description('Name of the topic.')
 param name string
@@ -16,8 +17,13 @@ param dataAccountName string
 @description('The queue that takes the reports.')
 param queueName string = 'mail-events'
 
-// Storage Queue Data Message Sender
-var messageSender = 'c6a89b2d-59bc-44d0-9896-0f6e12d7b80a'
+@description('Days for which a report that was not delivered is kept: it names an address.')
+@minValue(1)
+@maxValue(90)
+param keptDays int = 30
+
+var messageSender = 'c6a89b2d-59bc-44d0-9896-0f6e12d7b80a' // Storage Queue Data Message Sender
+var blobDataContributor = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe' // Storage Blob Data Contributor
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' existing = {
   name: dataAccountName
@@ -31,6 +37,53 @@ resource queues 'Microsoft.Storage/storageAccounts/queueServices@2024-01-01' exi
 resource queue 'Microsoft.Storage/storageAccounts/queueServices/queues@2024-01-01' existing = {
   parent: queues
   name: queueName
+}
+
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2024-01-01' existing = {
+  parent: account
+  name: 'default'
+}
+
+resource undelivered 'Microsoft.Storage/storageAccounts/blobServices/containers@2024-01-01' = {
+  parent: blobs
+  name: 'undelivered-reports'
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
+// An account has one such policy. It touches this container alone: what lies in the others the service deletes itself.
+resource forgetting 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01-01' = {
+  parent: account
+  name: 'default'
+  properties: {
+    policy: {
+      rules: [
+        {
+          name: 'forget-undelivered-reports'
+          enabled: true
+          type: 'Lifecycle'
+          definition: {
+            actions: {
+              baseBlob: {
+                delete: {
+                  daysAfterModificationGreaterThan: keptDays
+                }
+              }
+            }
+            filters: {
+              blobTypes: [
+                'blockBlob'
+              ]
+              prefixMatch: [
+                '${undelivered.name}/'
+              ]
+            }
+          }
+        }
+      ]
+    }
+  }
 }
 
 resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = {
@@ -56,10 +109,21 @@ resource mayPut 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
+resource mayKeepAside 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  scope: undelivered
+  name: guid(undelivered.id, topic.id, blobDataContributor)
+  properties: {
+    principalId: topic.identity.principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', blobDataContributor)
+  }
+}
+
 resource subscription 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-02-15' = {
   parent: topic
   name: 'delivery-reports'
   dependsOn: [
+    mayKeepAside
     mayPut
   ]
   properties: {
@@ -82,9 +146,23 @@ resource subscription 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-
         }
       }
     }
+    deadLetterWithResourceIdentity: {
+      identity: {
+        type: 'SystemAssigned'
+      }
+      deadLetterDestination: {
+        endpointType: 'StorageBlob'
+        properties: {
+          resourceId: account.id
+          blobContainerName: undelivered.name
+        }
+      }
+    }
     retryPolicy: {
       maxDeliveryAttempts: 30
       eventTimeToLiveInMinutes: 1440
     }
   }
 }
+
+output id string = topic.id

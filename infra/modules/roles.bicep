@@ -1,5 +1,5 @@
 // Everything the app's identity may do, each on the smallest scope that does. The one other identity, Event Grid's, has
-// its role in mail-events.bicep. Assignments take minutes to hold: the app starts into refusals and gets over them.
+// its roles in mail-events.bicep. Assignments take minutes to hold: the app starts into refusals and gets over them.
 
 @description('The identity of the app.')
 param principalId string

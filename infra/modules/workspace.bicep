@@ -1,4 +1,4 @@
-// Where logs are kept. It is deployed twice: the rule that masks them needs the workspace, and the workspace the rule.
+// Where logs are kept.
 
 @description('Name of the workspace.')
 param name string
@@ -14,30 +14,27 @@ param tags object
 @maxValue(730)
 param retentionDays int
 
-@description('Rule that every row goes through before it is kept; empty at the first of the two deployments.')
-param ruleId string = ''
-
-var masked = empty(ruleId) ? {} : { defaultDataCollectionRuleResourceId: ruleId }
+@description('Rule that every row goes through before it is kept, made by infra/masking; empty: none.')
+param ruleId string
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
   name: name
   location: location
   tags: tags
-  properties: union(
-    {
-      sku: {
-        name: 'PerGB2018'
-      }
-      retentionInDays: retentionDays
-      features: {
-        disableLocalAuth: true
-        enableLogAccessUsingOnlyResourcePermissions: true
-      }
-      publicNetworkAccessForIngestion: 'Enabled'
-      publicNetworkAccessForQuery: 'Enabled'
-    },
-    masked
-  )
+  properties: {
+    sku: {
+      name: 'PerGB2018'
+    }
+    retentionInDays: retentionDays
+    features: {
+      disableLocalAuth: true
+      enableLogAccessUsingOnlyResourcePermissions: true
+    }
+    defaultDataCollectionRuleResourceId: empty(ruleId) ? null : ruleId
+    publicNetworkAccessForIngestion: 'Enabled'
+    publicNetworkAccessForQuery: 'Enabled'
+  }
 }
 
 output id string = workspace.id
+output name string = workspace.name

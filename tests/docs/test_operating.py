@@ -7,11 +7,15 @@ from tests.docs.reading import DOCS, ROOT
 from tools.pages.functions import operations
 
 TEXT = (DOCS / "operating.md").read_text("utf-8")
-ALERTS = [alert["name"] for alert in json.loads((ROOT / "infra" / "alerts.json").read_text("utf-8"))]
+ALERTS = [
+    alert["name"]
+    for file in ("alerts.json", "metric-alerts.json")
+    for alert in json.loads((ROOT / "infra" / file).read_text("utf-8"))
+]
 
 
 def test_every_alert_has_its_heading_and_every_heading_its_alert() -> None:
-    """In the order of `infra/alerts.json`, and with something to do under each."""
+    """In the order of the files in `infra/`, and with something to do under each."""
     part = TEXT.partition("\n## The alerts\n")[2].partition("\n## ")[0]
     headings = re.findall(r"^### (.+)$", part, re.MULTILINE)
     said = re.split(r"^### .+$", part, flags=re.MULTILINE)[1:]

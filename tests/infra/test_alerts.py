@@ -1,4 +1,4 @@
-"""Every alert asks for a line that our code writes; what opens a customer's page is masked before it is kept."""
+"""Every alert asks for a line that our code writes, or for what the platform counts."""
 
 import ast
 import json
@@ -10,13 +10,25 @@ from typing import Any
 import pytest
 
 from cpor_app.adapters.identity import Flaw
-from cpor_app.adapters.links import Links
 from tests.infra.reading import INFRA, ROOT
 
 ALERTS: list[dict[str, Any]] = json.loads((INFRA / "alerts.json").read_text("utf-8"))
-MASKING = (INFRA / "modules" / "masking.bicep").read_text("utf-8")
+METRICS: list[dict[str, Any]] = json.loads((INFRA / "metric-alerts.json").read_text("utf-8"))
+PUBLISHED_METRICS = {
+    "AdvancedFilterEvaluationCount",
+    "DeadLetteredCount",
+    "DeliveryAttemptFailCount",
+    "DeliverySuccessCount",
+    "DestinationProcessingDurationInMs",
+    "DroppedEventCount",
+    "MatchedEventCount",
+    "PublishFailCount",
+    "PublishSuccessCount",
+    "PublishSuccessLatencyInMs",
+    "UnmatchedEventCount",
+}
+"""Of Microsoft.EventGrid/systemTopics, from Microsoft's reference of supported metrics, read in November 2026."""
 LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
-CLAIM = "a1b1000000004000800000000000000f1" + "0" * 20
 
 
 @cache
@@ -73,7 +85,7 @@ def test_every_alert_is_on_the_page_that_says_what_to_do() -> None:
     """And none that is not there any more."""
     page = (ROOT / "docs" / "deploying.md").read_text("utf-8").partition("\n## Alerts\n")[2].partition("\n## ")[0]
 
-    assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE) == [alert["name"] for alert in ALERTS]
+    assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE) == [alert["name"] for alert in ALERTS + METRICS]
 
 
 def test_every_reason_for_a_refused_token_is_counted() -> None:
@@ -90,27 +102,12 @@ def test_lines_of_the_lowest_level_that_an_alert_needs_are_kept() -> None:
     assert "logging" not in host
 
 
-def test_what_follows_t_in_an_address_is_masked() -> None:
-    """In every table that could hold one; the rest of the address stays."""
-    links = Links(("a secret of the test that is long enough",), "https://example.com/api")
-    link = links.request_url(CLAIM, links.token(CLAIM, 0))
-    rules = re.findall(
-        r'(\w+) = (?:parse_json\()?replace_regex\((?:tostring\()?\w+\)?, @"([^ ]+)", @"([^"]+)"\)', MASKING
-    )
+def test_alerts_about_reports_watch_what_the_platform_counts() -> None:
+    """Each is complete, its metric is published, and no name is given twice."""
+    names = [alert["name"] for alert in ALERTS + METRICS]
 
-    assert {column for column, _, _ in rules} == {"Url", "Name", "Data", "Message", "Properties"}
-    for column, pattern, replacement in rules:
-        # Within a Bicep text a backslash is written twice, within a KQL one a quotation mark is.
-        masks = re.compile(pattern.replace('""', '"').replace("\\\\", "\\"))
-        shown = masks.sub(replacement.replace("\\\\", "\\"), f'GET {link}&lang=fr "next"')
-        assert link.partition("t=")[2] not in shown, column
-        assert shown == f'GET {link.partition("t=")[0]}t=***&lang=fr "next"'
-
-
-def test_masking_stands_before_everything_that_is_kept() -> None:
-    """Application Insights and alerts use the workspace only after the rule is in it."""
-    main = (INFRA / "main.bicep").read_text("utf-8")
-
-    assert "defaultDataCollectionRuleResourceId: ruleId" in (INFRA / "modules" / "workspace.bicep").read_text("utf-8")
-    assert main.count("workspaceId: workspace.outputs.id") == 1
-    assert main.count("workspaceId: maskedWorkspace.outputs.id") == 3
+    assert len(set(names)) == len(names)
+    assert {alert["metric"] for alert in METRICS} <= PUBLISHED_METRICS
+    for alert in METRICS:
+        assert set(alert) == {"name", "title", "meaning", "severity", "metric", "threshold"}
+        assert alert["meaning"].endswith(".")

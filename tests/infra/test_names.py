@@ -37,6 +37,16 @@ def test_delivery_reports_go_to_the_queue_that_is_read() -> None:
     assert declared(INFRA / "modules" / "mail-events.bicep", "parameters")["queueName"]["default"] == MAIL_EVENTS
 
 
+def test_reports_that_were_not_delivered_are_kept_apart_and_not_for_ever() -> None:
+    """In a container that the service itself never opens: they name addresses, so a rule forgets them."""
+    resources = declared(INFRA / "modules" / "mail-events.bicep", "resources")
+    [rule] = resources["forgetting"]["config"]["properties"]["policy"]["rules"]
+
+    assert resources["undelivered"]["config"]["name"] not in CONTAINERS
+    assert rule["definition"]["filters"]["prefixMatch"] == ["${undelivered.name}/"]
+    assert declared(INFRA / "modules" / "mail-events.bicep", "parameters")["keptDays"]["default"] == 30
+
+
 def test_both_accounts_open_to_identities_only() -> None:
     """No keys, nothing public, no old TLS, and no versions that would outlive an erasure."""
     for file in ACCOUNTS:

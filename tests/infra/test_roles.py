@@ -69,11 +69,17 @@ def test_every_role_has_the_call_that_needs_it() -> None:
 
 
 def test_roles_are_given_in_two_files_only() -> None:
-    """The app's in one; Event Grid's, which may put messages into one queue, with its topic."""
+    """The app's in one; Event Grid's, which may write into one queue and one container, with its topic."""
     giving = {file.name for file in FILES if "roleAssignments@" in file.read_text("utf-8")}
     events = (INFRA / "modules" / "mail-events.bicep").read_text("utf-8")
 
     assert giving == {"roles.bicep", "mail-events.bicep"}
-    assert events.count("roleAssignments@") == 1
+    assert re.findall(
+        r"roleAssignments@[\d-]+' = \{\n  scope: (\w+)\n  name: guid\(\w+\.id, topic\.id, (\w+)\)", events
+    ) == [
+        ("queue", "messageSender"),
+        ("undelivered", "blobDataContributor"),
+    ]
+    assert events.count("roleAssignments@") == 2
     assert f"var messageSender = '{MESSAGE_SENDER}'" in events
-    assert "scope: queue\n" in events
+    assert f"var blobDataContributor = '{GUIDS['Storage Blob Data Contributor']}'" in events
