@@ -21,12 +21,16 @@ INFRA_LOCK := tests/infra/requirements.txt
 INFRA_READY := .venv-infra/.ready-$(shell cat $(INFRA_LOCK) | cksum | cut -d' ' -f1)
 NODE_READY := node_modules/.ready-$(shell cat package-lock.json | cksum | cut -d' ' -f1)
 
-.PHONY: help run demo token customer test check bench package infra smoke backup restore rebuild openapi docs lock clean FORCE
+# The files of the page /docs, taken from npm's package; no work when they lie there already.
+SWAGGER_UI = $(PY) -m tools.swagger_ui
+
+.PHONY: help run demo token customer test check bench package packaged infra smoke backup restore rebuild openapi docs lock clean FORCE
 
 help:  ## These lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s%s\n", $$1, $$2}' Makefile
 
 run: $(PY_READY) $(NODE_READY)  ## Storage, mail catcher and functions on this machine, until Ctrl-C
+	@$(SWAGGER_UI)
 	@exec $(PY) -m devhost.stack
 
 demo: $(PY_READY) $(NODE_READY)  ## Walk a claim from draft to usage figures, on the running stack or its own
@@ -40,6 +44,7 @@ customer: $(PY_READY)  ## Register a customer whom nobody has claimed, on the ru
 	@exec $(PY) -m devhost.customer
 
 test: $(PY_READY) $(NODE_READY)  ## Every test, on real storage, mail and browser: [ARGS='tests/core -k window']
+	@$(SWAGGER_UI)
 	@chromium="$$($(PY) -m tools.chromium)" && CPOR_CHROMIUM="$$chromium" exec $(PY) -m pytest --numprocesses=auto $(ARGS)
 
 check: $(PY_READY)  ## Lint, format, types and layers
@@ -53,8 +58,12 @@ check: $(PY_READY)  ## Lint, format, types and layers
 bench: $(PY_READY) $(NODE_READY)  ## How fast it is, as a table
 	@exec $(PY) -m tests.bench $(ARGS)
 
-package: $(PY_READY)  ## Build what is deployed, dist/cpor.zip, for the cloud's Python
+package: $(PY_READY) $(NODE_READY)  ## Build what is deployed, dist/cpor.zip, for the cloud's Python
+	@$(SWAGGER_UI)
 	@exec $(PY) -m tools.package
+
+packaged: $(PY_READY)  ## Whether what would be deployed has its packages: [CPOR_PACKAGE=<zip>]
+	@exec $(PY) -m tools.package --check $(CPOR_PACKAGE)
 
 infra: $(PY_READY) $(INFRA_READY)  ## Look for insecure settings in infra/ (checkov)
 	@exec $(PY) -m tools.insecure_settings
@@ -89,7 +98,7 @@ lock: $(PY_READY)  ## Compile the requirement files and the npm lock from what i
 	@npm install --package-lock-only --loglevel=error
 
 clean:  ## Remove what was installed, built and stored
-	@rm -rf .venv .venv-* node_modules .local dist .python_packages .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage htmlcov .import_linter_cache
+	@rm -rf .venv .venv-* node_modules cpor_app/swagger_ui .local dist .python_packages .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage htmlcov .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY_READY): $(if $(PYTHON),FORCE)

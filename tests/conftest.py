@@ -10,6 +10,7 @@ from devhost.issuer import LocalIssuer
 from tests.support.azurite import Azurite, running_azurite
 from tests.support.service import Service, running_service
 from tests.support.smtp import SmtpServer, running_smtp_server
+from tools import swagger_ui
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -47,6 +48,13 @@ def azurite() -> Iterator[Azurite]:
     """Azurite, one for each test process; `fresh_account()` gives a connection string that nobody has used."""
     with running_azurite() as running:
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _page_of_docs() -> None:
+    """Put Swagger UI where the app serves it from, as `make test` does, whoever starts the tests."""
+    if swagger_ui.PUBLISHED.is_dir():
+        swagger_ui.copy()
 
 
 @pytest.fixture

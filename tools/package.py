@@ -2,13 +2,19 @@
 Build what is deployed: one zip of the app and of every package that it needs, for the cloud's Python on Linux.
 
     python -m tools.package [--python 3.13] [--into dist/cpor.zip]
+    python -m tools.package --check [dist/cpor.zip]
 
 What goes in is what `.funcignore` leaves; the packages are those of `requirements.txt`, as wheels. `azd` packs the
 same files from the work tree, which is why the packages are put there, below `.python_packages`. The same files give
 the same zip, byte for byte.
+
+With `--check` nothing is built: it ends with 1 when the zip, or the work tree where none is named, must not be
+deployed, because packages are missing, or were built for other requirements.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -22,10 +28,14 @@ from pathlib import Path
 from packaging.markers import Marker
 from pathspec import GitIgnoreSpec
 
+from tools import swagger_ui
+
 ROOT = Path(__file__).resolve().parent.parent
 CLOUD_PYTHON = "3.13"
 PACKAGES = Path(".python_packages", "lib", "site-packages")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+MADE_OF = "made-of.json"
+"""Beside the packages: which Python and which requirements they were built for."""
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """The time of every file in the zip; the earliest that one can bear."""
 
@@ -37,7 +47,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--python", default=CLOUD_PYTHON, help="the Python version that will run it")
     parser.add_argument("--into", type=Path, default=ROOT / "dist" / "cpor.zip")
+    parser.add_argument("--check", nargs="?", type=Path, const=ROOT, metavar="ZIP", help="only look at what is there")
     options = parser.parse_args()
+    if options.check is not None:
+        wrong = unfit(options.check, options.python)
+        print(wrong or f"{options.check}: has the packages of requirements.txt, for Python {options.python}")
+        return 1 if wrong else 0
     install(ROOT / PACKAGES, options.python)
     write(ROOT, options.into)
     print(f"{options.into}: {options.into.stat().st_size // 1024} KiB, for Python {options.python}")
@@ -62,7 +77,28 @@ def install(target: Path, python: str) -> None:
     aim = ["--python-version", python, "--implementation", "cp", *platforms, "--target", str(target)]
     subprocess.run([*pip, *exact, *aim, "-r", str(wanted)], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=True)
     wanted.unlink()
+    (target / MADE_OF).write_text(made_of(python), "utf-8")
     shutil.rmtree(target / "bin", ignore_errors=True)  # commands of the packages, with this machine's paths in them
+
+
+def made_of(python: str) -> str:
+    """Return what stands beside the packages that were built of today's requirements for that version of Python."""
+    asked = "".join(f"{line}\n" for line in requirements(python))
+    return json.dumps({"python": python, "requirements": hashlib.sha256(asked.encode()).hexdigest()}) + "\n"
+
+
+def unfit(place: Path, python: str) -> str | None:
+    """Return why the work tree or zip at *place* must not be deployed; None when it may."""
+    if not place.exists():
+        return f"{place} is not there: run make package."
+    root = zipfile.Path(place) if place.is_file() else place
+    mark = root / PACKAGES.as_posix() / MADE_OF
+    if not mark.is_file():
+        return f"{place} has no packages below {PACKAGES}: run make package."
+    if mark.read_text("utf-8") != made_of(python):
+        return f"{place} has the packages of other requirements: run make package."
+    lacking = [name for name in swagger_ui.FILES if not (root / "cpor_app" / "swagger_ui" / name).is_file()]
+    return f"{place} lacks {', '.join(lacking)} of Swagger UI: run make package." if lacking else None
 
 
 def requirements(python: str) -> Iterator[str]:

@@ -1,13 +1,11 @@
 """
 The description of the API as a page.
 
-Script and style come from a package that is installed with us, so that no other host is asked; what starts them is a
-file of its own, because the page's policy takes no script that stands in it.
+Script and style are Swagger UI, as its makers publish it; `tools/swagger_ui.py` puts it into the app, so that no other
+host is asked. What starts them is a file of its own, because the page's policy takes no script that stands in it.
 """
 
 import asyncio
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,8 +47,9 @@ SwaggerUIBundle({
   validatorUrl: null,
 });
 """
-OF_THE_PACKAGE = {"swagger-ui.js": ("swagger_bundle.js", SCRIPT), "swagger-ui.css": ("swagger_style.css", STYLE)}
-"""Our names of the files that the package holds, and what they are."""
+SWAGGER_UI = Path(__file__).resolve().parents[1] / "swagger_ui"
+FILES = {"swagger-ui.js": ("swagger-ui-bundle.js", SCRIPT), "swagger-ui.css": ("swagger-ui.css", STYLE)}
+"""Our names of its files, theirs, and what they are."""
 
 
 @operation(
@@ -83,16 +82,7 @@ async def get_docs_file(call: Call) -> Answer:
     name = call.path("docsFile")
     if name == "start.js":
         return Answer(200, START, SCRIPT)
-    if name not in OF_THE_PACKAGE:
+    if name not in FILES:
         raise not_found("file")
-    file, media_type = OF_THE_PACKAGE[name]
-    return Answer(200, await asyncio.to_thread((_package() / file).read_bytes), media_type)
-
-
-@cache
-def _package() -> Path:
-    """Return where the package lies; importing it would load all its files into memory."""
-    found = find_spec("offapi")
-    assert found is not None  # noqa: S101 - it is one of our requirements
-    assert found.submodule_search_locations is not None  # noqa: S101 - it is a package
-    return Path(next(iter(found.submodule_search_locations)))
+    file, media_type = FILES[name]
+    return Answer(200, await asyncio.to_thread((SWAGGER_UI / file).read_bytes), media_type)

@@ -23,7 +23,6 @@ LATE = (
     "jwt",
     "aiosmtplib",
     "email_validator",
-    "offapi",
     "openapi_pydantic",
     "opentelemetry",
     "azure.monitor",

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from tests.conformance.test_our_app import CALLS
 from tests.support.azurite import Azurite
-from tools import package
+from tools import package, swagger_ui
 
 ROOT = package.ROOT
 RUNS = {"cpor_app", "cpor_core", "function_app.py", "host.json", ".python_packages"}
@@ -54,18 +55,19 @@ def test_only_what_runs_is_deployed() -> None:
     assert {name.split("/")[0] for name in package.files(ROOT)} <= RUNS
     assert not [name for name in package.files(ROOT) if "__pycache__" in name or name.endswith(".pyc")]
     assert {"host.json", "function_app.py", "cpor_app/openapi.json"} <= set(package.files(ROOT))
+    assert {f"cpor_app/swagger_ui/{name}" for name in swagger_ui.FILES} <= set(package.files(ROOT))
 
 
 def test_what_a_machine_makes_is_not_deployed(tmp_path: Path) -> None:
-    """Whatever stays out of version control stays out of the package too, but for the packages themselves."""
+    """Whatever stays out of version control stays out of the package too, but for the packages and Swagger UI."""
     shutil.copy(ROOT / ".funcignore", tmp_path)
     lines = (ROOT / ".gitignore").read_text("utf-8").splitlines()
     made = [line.strip("/").replace("*", "x") for line in lines if line and not line.startswith("#")]
     for name in made:
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").touch()
 
-    assert {name.split("/")[0] for name in package.files(tmp_path)} == {".python_packages"}
+    assert set(package.files(tmp_path)) == {".python_packages/file", "cpor_app/swagger_ui/file"}
 
 
 def test_no_file_of_a_package_is_left_out(tmp_path: Path) -> None:
@@ -98,6 +100,68 @@ def test_the_same_files_give_the_same_package(tmp_path: Path) -> None:
         package.write(place, place / "made.zip")
 
     assert (first / "made.zip").read_bytes() == (second / "made.zip").read_bytes()
+
+
+def _tree(place: Path, made_of: str | None) -> Path:
+    """Return a work tree as far as `--check` looks at it."""
+    (place / package.PACKAGES).mkdir(parents=True)
+    if made_of is not None:
+        (place / package.PACKAGES / package.MADE_OF).write_text(made_of, "utf-8")
+    (place / "cpor_app" / "swagger_ui").mkdir(parents=True)
+    for name in swagger_ui.FILES:
+        (place / "cpor_app" / "swagger_ui" / name).touch()
+    shutil.copy(ROOT / ".funcignore", place)
+    return place
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["work tree", "zip"])
+@pytest.mark.parametrize(
+    ("made_of", "says"),
+    [
+        (package.made_of("3.13"), None),
+        (None, "has no packages"),
+        (package.made_of("3.11"), "of other requirements"),
+    ],
+    ids=["fresh", "none", "other"],
+)
+def test_packages_that_are_missing_or_stale_are_not_deployed(
+    tmp_path: Path, made_of: str | None, says: str | None, *, zipped: bool
+) -> None:
+    """Before each deployment `make packaged` looks, into the work tree or the zip that is deployed."""
+    place = _tree(tmp_path / "tree", made_of)
+    if zipped:
+        package.write(place, tmp_path / "made.zip")
+        place = tmp_path / "made.zip"
+
+    wrong = package.unfit(place, "3.13")
+
+    assert (wrong is None) == (says is None)
+    assert says is None or says in str(wrong)
+
+
+def test_a_package_without_swagger_ui_is_not_deployed(tmp_path: Path) -> None:
+    """Nor one that is not there."""
+    tree = _tree(tmp_path / "tree", package.made_of("3.13"))
+    (tree / "cpor_app" / "swagger_ui" / "LICENSE").unlink()
+
+    assert "lacks LICENSE of Swagger UI" in str(package.unfit(tree, "3.13"))
+    assert "is not there" in str(package.unfit(tmp_path / "nowhere.zip", "3.13"))
+
+
+def test_each_command_of_azd_packs_and_looks() -> None:
+    """The hooks are the service's own: `azd deploy` passes those of the project over."""
+    lines = (ROOT / "azure.yaml").read_text("utf-8").splitlines()
+    top = [line for line in lines if line and not line.startswith((" ", "#"))]
+    ours = "\n".join(lines[lines.index("services:") : lines.index("pipeline:")])
+
+    assert "hooks:" not in top
+    assert re.findall(
+        r"^      (\w+):\n        posix:\n          shell: sh\n          run: (.+)$", ours, re.MULTILINE
+    ) == [
+        ("prepackage", "make package"),
+        ("predeploy", "make packaged"),
+    ]
+    assert "    hooks:\n" in ours
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from cpor_app.triggers import anyone
 from tests.support.service import Service
 from tests.support.silent import silent_storage
 from tests.triggers.refusals import refused
+from tools import swagger_ui
 
 IDS = {
     "mci-bizapps-presales-advisor",
@@ -47,6 +48,8 @@ async def test_docs_page_and_its_files_come_from_here(service: Service) -> None:
         "openapi.json": "application/json",
     }
     assert {file.status_code for file in files.values()} == {200}
+    assert files["swagger-ui.js"].content == (swagger_ui.PUBLISHED / "swagger-ui-bundle.js").read_bytes()
+    assert files["swagger-ui.css"].content == (swagger_ui.PUBLISHED / "swagger-ui.css").read_bytes()
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -65,7 +68,7 @@ async def test_the_address_of_the_api_takes_nothing(service: Service) -> None:
 
 async def test_docs_serve_no_other_file(service: Service) -> None:
     """Not even of the package that they come from."""
-    for name in ("redoc.js", "..%2F..%2Fhost.json", "__init__.py"):
+    for name in ("swagger-ui-bundle.js", "LICENSE", "..%2F..%2Fhost.json", "__init__.py"):
         refused(await service.request("GET", f"/docs/{name}", role=None), 404, "NotFound")
 
 
