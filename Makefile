@@ -24,7 +24,7 @@ NODE_READY := node_modules/.ready-$(shell cat package-lock.json | cksum | cut -d
 # The files of the page /docs, taken from npm's package; no work when they lie there already.
 SWAGGER_UI = $(PY) -m tools.swagger_ui
 
-.PHONY: help run demo token customer test check bench package packaged infra smoke backup restore rebuild openapi docs lock clean FORCE
+.PHONY: help run demo token customer test soak check bench package packaged infra smoke backup restore rebuild openapi docs lock clean FORCE
 
 help:  ## These lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s%s\n", $$1, $$2}' Makefile
@@ -46,6 +46,10 @@ customer: $(PY_READY)  ## Register a customer whom nobody has claimed, on the ru
 test: $(PY_READY) $(NODE_READY)  ## Every test, on real storage, mail and browser: [ARGS='tests/core -k window']
 	@$(SWAGGER_UI)
 	@chromium="$$($(PY) -m tools.chromium)" && CPOR_CHROMIUM="$$chromium" exec $(PY) -m pytest --numprocesses=auto $(ARGS)
+
+soak: $(PY_READY) $(NODE_READY)  ## Two hosts, many callers, kills, then a look at the tables: [SECONDS=600 KILLS=20 CALLERS=12 SEED=…]
+	@exec $(PY) -m tests.soak $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(KILLS),--kills '$(KILLS)') \
+		$(if $(CALLERS),--callers '$(CALLERS)') $(if $(SEED),--seed '$(SEED)')
 
 check: $(PY_READY)  ## Lint, format, types and layers
 	@failed=; \
