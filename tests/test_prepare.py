@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from tools import other_python
 
 ROOT = Path(__file__).resolve().parents[1]
 INSTALLS = "from tools import prepare; prepare._run(['sh', '-c', {!r}])"
-WORKS = "echo Collecting one==1.0; sleep 1.5; echo '   noise'; echo Downloading two-2.0.whl '(1 MB)'"
+WORKS = "echo Collecting one==1.0; sleep 1.5; echo '   noise'; echo '  Downloading two-2.0.whl (1 MB)'"
 
 
 def on_a_terminal(script: str, **environ: str) -> tuple[int, str]:
@@ -38,8 +39,7 @@ def test_somebody_at_a_terminal_sees_what_is_installed_and_for_how_long() -> Non
     code, seen = on_a_terminal(INSTALLS.format(WORKS))
 
     assert code == 0
-    assert "0 s  Collecting one==1.0" in seen
-    assert "1 s  Collecting one==1.0" in seen
+    assert len(set(re.findall(r"(\d+) s  Collecting one==1\.0", seen))) > 1
     assert "Downloading two-2.0.whl" in seen
     assert "noise" not in seen
     assert "\n" not in seen

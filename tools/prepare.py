@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import fcntl
 import os
+import re
 import selectors
 import shutil
 import subprocess
@@ -21,8 +22,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NODE_AT_LEAST = 20
-SHOWN = ("Collecting", "Processing", "Downloading", "Installing")
-"""How a line of pip's begins that says what it is doing; such as "Downloading ruff-0.17.5-py3-none-any.whl (11 MB)"."""
+SHOWN = re.compile(r"(Collecting|Downloading) \S+|Installing collected packages")
+"""What of a line of pip's is shown, such as "Downloading ruff-0.17.5-py3-none-any.whl"."""
 LAST_LINES = 20
 
 
@@ -128,7 +129,7 @@ def _run(command: Sequence[str | Path]) -> None:
 
 def _run_shown(command: Sequence[str | Path]) -> None:
     """Run *command* and keep one line about it on the terminal; when it fails, show its last lines."""
-    began, doing, said = time.monotonic(), Path(command[0]).name, b""
+    began, doing, said = time.monotonic(), " ".join([Path(command[0]).name, *map(str, command[1:3])]), b""
     with (
         subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -143,8 +144,7 @@ def _run_shown(command: Sequence[str | Path]) -> None:
                 piece = os.read(process.stdout.fileno(), 2**16)
                 said += piece
                 lines = said.decode("utf-8", "replace").split("\n")[:-1]
-                told = (line.split() for line in reversed(lines[-LAST_LINES:]))
-                doing = next((" ".join(words[:2]) for words in told if words and words[0] in SHOWN), doing)
+                doing = next((told[0] for line in reversed(lines[-LAST_LINES:]) if (told := SHOWN.search(line))), doing)
             _write_over(f"  {time.monotonic() - began:3.0f} s  {doing[:60]}")
     _write_over("")
     if process.returncode:
