@@ -154,6 +154,8 @@ class Walk:
         self._verify_status(claim, "official")
         _verify(claim["association"]["since"] == ends_at, "it should be official as of the end of the window")
         self._tell(f"The claim reads as official since {ends_at}, whether or not the timer has run.")
+        self._ask("POST", "/sandbox/clock", role=OPERATOR, json={"advance": "PT1M"})
+        self._tell("A minute later its figures are given out: until then a no may be on its way that arrived in time.")
 
     def _figures(self, told: Json) -> None:
         first = datetime.fromisoformat(told["window"]["endsAt"]).date().replace(day=1)

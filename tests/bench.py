@@ -27,6 +27,7 @@ from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from cpor_app.adapters.storage import StorageConnection, provision
+from cpor_core.rules.late_truths import GRACE
 from devhost.http_triggers import HttpTriggers
 from devhost.issuer import LocalIssuer
 from tests.doubles.transport import FaultyTransport, Plan
@@ -255,7 +256,7 @@ async def measure(bench: Bench) -> None:
     print(await bench.line("read a claim", read))
     print(await bench.line(f"list {min(PAGE, everyone)} open claims", show_list))
     window = (await bench.ask("GET", f"/claims/{drafts[0]}"))["window"]
-    bench.service.clock.set(datetime.fromisoformat(window["endsAt"]))
+    bench.service.clock.set(datetime.fromisoformat(window["endsAt"]) + GRACE)
     print(await bench.once(f"make {everyone} claims official (claims)", everyone, bench.service.sweep))
 
 

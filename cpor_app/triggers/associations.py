@@ -156,11 +156,12 @@ async def end_association(call: Call) -> Answer:
     roles=PARTNER,
     query=Months,
     answers={200: Usage},
-    refusals=("NotFound",),
+    refusals=("NotFound", "FiguresNotYet"),
 )
 async def get_usage(call: Call) -> Answer:
     """
-    Only while official, only these items, only months from the association's first on.
+    Only while official, only these items, only months from the association's first on. They begin a minute after the
+    window's end, so that no figures are given out while a no that arrived in time is being written.
 
     Each answer leaves a receipt that the customer can see: who, when, which months and items.
     """
@@ -180,7 +181,7 @@ async def get_usage(call: Call) -> Answer:
     tag="Associations",
     roles=PARTNER,
     answers={200: ListedAdvice},
-    refusals=("NotFound",),
+    refusals=("NotFound", "FiguresNotYet"),
 )
 async def get_advice(call: Call) -> Answer:
     """

@@ -40,6 +40,7 @@ STATUSES = MappingProxyType(
         "RequestInProgress": Is.CONFLICT,
         "InvalidState": Is.CONFLICT,
         "DeclineNotYours": Is.CONFLICT,
+        "FiguresNotYet": Is.CONFLICT,
         "NotDisputable": Is.CONFLICT,
         "SlotCrowded": Is.CONFLICT,
         "SlotAwaitsCustomer": Is.CONFLICT,

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from cpor_core.model.claim import Claim, Status
+from cpor_core.rules.late_truths import GRACE
 
 SOON = timedelta(minutes=2)
 """The due row of something owed at once is due then: the request itself, or the queue, does it sooner (rulings 36)."""
@@ -65,7 +66,7 @@ def owed(claim: Claim) -> frozenset[Owed]:
 def _owed_to_customer(claim: Claim) -> set[Owed]:
     if claim.promise is None or claim.opened_at is None:
         return {Owed(Debt.TELL_CUSTOMER)}
-    debts = {Owed(Debt.WRITE_DOWN, claim.promise.ends_at)}
+    debts = {Owed(Debt.WRITE_DOWN, claim.promise.ends_at + GRACE)}
     reminder_at = claim.promise.reminder_at
     if not claim.reminded and claim.opened_at < reminder_at < claim.promise.ends_at:
         debts.add(Owed(Debt.REMIND_CUSTOMER, reminder_at))
@@ -88,4 +89,6 @@ def due_now(claim: Claim, now: datetime) -> frozenset[Debt]:
     due = {debt.debt for debt in owed(claim) if debt.due is None or debt.due <= now}
     if Debt.WRITE_DOWN in due:
         due -= {Debt.REMIND_CUSTOMER, Debt.REMIND_PARTNER}
+    if claim.window_ends_at is not None and claim.window_ends_at <= now:
+        due -= {Debt.REMIND_CUSTOMER}
     return frozenset(due)

@@ -10,7 +10,8 @@ from datetime import datetime
 
 from cpor_core.ports import DueRow, Ports
 from cpor_core.rules.identifiers import list_position
-from cpor_core.rules.owed import TO_PARTNERS, Debt, due_now
+from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.owed import TO_PARTNERS, Debt, due_now, owed
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.acts import NO_INTENT, Intent, act
 from cpor_core.use_cases.customer_mail import remind_customer, send_owed_mail
@@ -34,10 +35,18 @@ async def pay(ports: Ports, claim_id: str, now: datetime, cover: DueRow | None =
     case, first = await _pay(ports, case, now, _pay_one, intent)
     if first.row_stays:
         return first
-    _, last = await _pay(ports, case, now, _tell_partner, intent)
+    case, last = await _pay(ports, case, now, _tell_partner, intent)
     waits = [paid.not_before for paid in (first, last) if paid.delayed]
+    if cover is not None and cover.debt == Debt.WRITE_DOWN and (grace_ends := _written_down_at(case, now)) is not None:
+        waits.append(grace_ends)
     known = [wait for wait in waits if wait is not None]
     return Paid(delayed=bool(waits), not_before=min(known) if known and known == waits else None)
+
+
+def _written_down_at(case: Case, now: datetime) -> datetime | None:
+    """Return when a window that has ended just now is written down: earlier releases put the due row at its end."""
+    debts = (debt.due for debt in owed(case.claim) if debt.debt is Debt.WRITE_DOWN)
+    return next((due for due in debts if due is not None and now < due <= now + GRACE), None)
 
 
 async def pay_customer(ports: Ports, claim_id: str, now: datetime) -> Paid:

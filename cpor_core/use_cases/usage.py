@@ -1,6 +1,7 @@
 """Figures come in by the operator's feed and go out to their partner of record, each read leaving its receipt."""
 
 import asyncio
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,7 +12,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.base import Value
-from cpor_core.model.claim import Status
+from cpor_core.model.claim import Claim, Status
 from cpor_core.model.licensing import Licensing
 from cpor_core.model.registry import Customer
 from cpor_core.model.usage import BadRow, MonthFigures, Receipt, UsageLine
@@ -26,6 +27,7 @@ from cpor_core.rules.graph_reports import (
     service_user_counts,
     subscribed_skus,
 )
+from cpor_core.rules.late_truths import figures_from
 from cpor_core.rules.usage_figures import UsageRow, merged, months_between, shown_months, usage_rows
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
@@ -243,7 +245,7 @@ async def read_advice(ports: Ports, case: Case, reader: Reader, now: datetime) -
     """
     Return what follows from the figures that `read_usage` shows; the receipt is the same, and the only one.
 
-    Raises `NotFound` unless the association is official.
+    Raises as `read_usage`.
     """
     return advice(await read_usage(ports, case, reader, now, first=None, last=None))
 
@@ -255,13 +257,14 @@ async def read_usage(
     Return the figures of exactly the associated items, from the association's first month on; four requests in all.
 
     The receipt is written after the figures are read and before they are sent: no receipt, no figures. Raises
-    `NotFound` unless the association is official.
+    `NotFound` unless the association is official, `FiguresNotYet` while a no that arrived in time may still be written.
     """
     shown = settle(case, now).claim
     if shown.status is not Status.OFFICIAL:
         raise Refused(
             "NotFound", "There is no official association of this id.", resolution="GET /associations lists yours."
         )
+    _verify_given_out(shown, now)
     start, end = shown_months(shown, first, last, now)
     figures: Mapping[tuple[str, str], tuple[MonthFigures, str]] = {}
     if start <= end:
@@ -282,3 +285,14 @@ async def read_usage(
         ),
     )
     return rows
+
+
+def _verify_given_out(shown: Claim, now: datetime) -> None:
+    begins = figures_from(shown)
+    if begins is not None and now < begins:
+        raise Refused(
+            "FiguresNotYet",
+            f"The association is official; its figures are given out from {begins:%Y-%m-%dT%H:%M:%SZ} on.",
+            resolution="Wait as Retry-After says and send the same request again.",
+            retry_after_seconds=math.ceil((begins - now).total_seconds()),
+        )

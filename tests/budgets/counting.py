@@ -18,6 +18,7 @@ from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from cpor_app import bootstrap
+from cpor_core.rules.late_truths import GRACE
 from devhost.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.doubles.due_work import DueWorkOfThisClock
@@ -221,7 +222,7 @@ async def main_job(c: Counter) -> None:
     c.service.clock.set(datetime.fromisoformat("2026-11-06T08:00:00+00:00"))
     await c.sweep("one reminder")
     await c.tidy()
-    c.service.clock.set(datetime.fromisoformat(window["endsAt"]))
+    c.service.clock.set(datetime.fromisoformat(window["endsAt"]) + GRACE)
     await c.sweep("one claim is made official")
     await c.notify(made["id"], "one confirmation")
     figures = f'{{"month": "2026-11", "item": "{SUBSCRIPTION}", "activeUsers": 30}}\n'

@@ -11,6 +11,7 @@ from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.history import Act, spoken_by
 from cpor_core.model.slot import Slot
 from cpor_core.ports import Commit, DueRow, Keyed, Remark
+from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
@@ -101,7 +102,7 @@ async def test_due_rows_name_each_debt_with_its_instant(world: World) -> None:
     assert promised is not None
     rows = [unmarked(row) for row in await world.due_rows(submitted)]
     assert DueRow(promised.reminder_at, submitted.claim.id, "remindCustomer") in rows
-    assert DueRow(promised.ends_at, submitted.claim.id, "writeDown") in rows
+    assert DueRow(promised.ends_at + GRACE, submitted.claim.id, "writeDown") in rows
 
 
 def unmarked(row: DueRow) -> DueRow:
@@ -209,7 +210,7 @@ async def test_a_lost_race_is_judged_again_with_the_same_now(world: World) -> No
     arrived = ends_at - MICROSECOND
 
     async def timer() -> None:
-        world.clock.set(ends_at)
+        world.clock.set(ends_at + GRACE)
         await world.sweep()
 
     async with world.rows.once_before("claims", timer):
@@ -468,7 +469,7 @@ async def test_a_takeover_ends_the_incumbent_in_the_same_transaction(world: Worl
     incumbent, winner = await superseded(world)
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
-    world.clock.set(takes_over)
+    world.clock.set(takes_over + GRACE)
     await world.sweep()
 
     ended, now_official = (await world.stored(incumbent)).claim, (await world.stored(winner)).claim
@@ -519,7 +520,7 @@ async def test_the_incumbent_that_ends_before_the_takeover_ends_by_its_own_reaso
     await submission.end(
         world.ports, incumbent, PERSON, takes_over - MICROSECOND, Reason.PARTNER_DISASSOCIATED, NO_INTENT
     )
-    world.clock.set(takes_over)
+    world.clock.set(takes_over + GRACE)
     await world.sweep()
 
     assert (await world.stored(incumbent)).claim.end_reason is Reason.PARTNER_DISASSOCIATED
@@ -704,7 +705,7 @@ async def test_a_slot_that_contradicts_its_claim_is_read_again(world: World) -> 
     """A new claim beside an old slot is never taken for whole."""
     told = await world.told()
     assert told.claim.window_ends_at is not None
-    world.clock.set(told.claim.window_ends_at)
+    world.clock.set(told.claim.window_ends_at + GRACE)
     await world.sweep()
     stored = await world.stored(told)
     torn = replace(stored, slots=told.slots, seen={**stored.seen, **{key: told.seen[key] for key in told.slots}})

@@ -28,6 +28,7 @@ from cpor_core.model.claim import (
 from cpor_core.model.erasure import Erasure, ErasureStatus, Found
 from cpor_core.model.history import PROGRAMME, Act, digest
 from cpor_core.ports import DueRow, Failure, KeptAnswer, KeptRequest, Keyed, Remark, SentMail
+from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.persons import Person
 from cpor_core.transitions import erasing as transitions
 from cpor_core.use_cases import batches, commenting, customer, drafts, erasing, failures, submission
@@ -238,7 +239,7 @@ async def test_a_window_goes_on_while_somebody_else_was_told(world: World) -> No
     assert claim.status is Status.AWAITING_CUSTOMER
     assert [(one.email, one.failed) for one in claim.recipients] == [(ERASED_ADDRESS, True), ("it@contoso.fr", False)]
     assert claim.window_ends_at is not None
-    world.clock.set(claim.window_ends_at)
+    world.clock.set(claim.window_ends_at + GRACE)
     await world.sweep()
     await world.deliver()
     assert world.post.addressed("officialConfirmation") == ["it@contoso.fr"]

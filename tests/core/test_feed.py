@@ -14,6 +14,7 @@ from cpor_core.errors import Conflict, StorageBusy
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Reason, Status
 from cpor_core.ports import Ports, Remark
+from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import commenting, drafts, feed, reviews, submission
 from cpor_core.use_cases.acts import NO_INTENT, Intent
@@ -86,7 +87,7 @@ async def test_who_is_superseded_hears_of_it(world: World) -> None:
     held = await world.official(ADATUM, items=(TEAMS,), engagement=USAGE)
     winner = await world.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     assert winner.claim.window_ends_at is not None
-    world.clock.set(winner.claim.window_ends_at)
+    world.clock.set(winner.claim.window_ends_at + GRACE)
     await world.sweep()
 
     assert types(await told(world))[-1] == "ended"

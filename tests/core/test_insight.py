@@ -16,6 +16,7 @@ from cpor_core.model.history import Act, Entry
 from cpor_core.model.insight import Figures, Grouping, Insight, Step
 from cpor_core.ports import Ports
 from cpor_core.rules.insight import Counted, Group, Tally, figures, resolved
+from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import drafts, insight, reviews
 from cpor_core.use_cases.acts import NO_INTENT
@@ -198,7 +199,7 @@ async def test_a_window_that_has_ended_counts_with_every_timer_stopped(world: Wo
     """Truth at read time: the same figures before and after the timer has written it down."""
     case = await world.told()
     assert case.claim.window_ends_at is not None
-    world.clock.set(case.claim.window_ends_at)
+    world.clock.set(case.claim.window_ends_at + GRACE)
 
     before = await count_now(world.ports, await world.now())
     await world.sweep()

@@ -31,6 +31,7 @@ from cpor_core.model.claim import OPEN, THE_ADMINISTRATOR, UNDECIDED, Claim, Ite
 from cpor_core.model.history import PROGRAMME, Entry, digest
 from cpor_core.model.slot import Slot
 from cpor_core.ports import Remark
+from cpor_core.rules.late_truths import GRACE, figures_from
 from cpor_core.rules.next_step import Action, Owner, next_step
 from cpor_core.rules.owed import SOON, Debt, owed
 from cpor_core.transitions import life
@@ -309,7 +310,7 @@ class Machine(RuleBasedStateMachine):
         case = self.run(self.world.ports.claims.load(claim))
         ends_at = case.claim.window_ends_at if case is not None else None
         if undeclined and ends_at is not None and ends_at > self.now:
-            self.world.clock.set(ends_at)
+            self.world.clock.set(ends_at + GRACE)
 
     @precondition(lambda self: len(self.ids) < MOST_CLAIMS)
     @rule(target=claims, claim=claims)
@@ -409,6 +410,7 @@ class Machine(RuleBasedStateMachine):
         for case in self._stored().values():
             claim = case.claim
             found |= {claim.due, claim.window_ends_at, claim.promise.reminder_at if claim.promise else None}
+            found.add(figures_from(claim))
             found |= {place.until for slot in case.slots.values() for place in slot.claimants}
         return sorted(instant for instant in found if instant is not None)
 

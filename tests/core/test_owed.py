@@ -7,6 +7,7 @@ import pytest
 
 from cpor_core.model.claim import Claim, OwedPartnerMail, PartnerMailKind, Reason, Status
 from cpor_core.model.history import PROGRAMME
+from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import Debt, Owed, due_now, owed
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
@@ -32,7 +33,7 @@ from tests.core.making import (
     unreachable,
 )
 
-ENDS = Owed(Debt.WRITE_DOWN, ENDS_AT)
+ENDS = Owed(Debt.WRITE_DOWN, ENDS_AT + GRACE)
 REMINDER = Owed(Debt.REMIND_CUSTOMER, REMINDER_AT)
 PARTNERS_REMINDER_AT = TOLD_AT + 6 * DAY
 PARTNERS_REMINDER = Owed(Debt.REMIND_PARTNER, PARTNERS_REMINDER_AT)
@@ -164,7 +165,9 @@ def test_a_no_leaves_only_its_confirmation() -> None:
         (REMINDER_AT - MICROSECOND, set()),
         (REMINDER_AT, {Debt.REMIND_CUSTOMER}),
         (ENDS_AT - MICROSECOND, {Debt.REMIND_CUSTOMER}),
-        (ENDS_AT, {Debt.WRITE_DOWN}),
+        (ENDS_AT, set()),
+        (ENDS_AT + GRACE - MICROSECOND, set()),
+        (ENDS_AT + GRACE, {Debt.WRITE_DOWN}),
         (ENDS_AT + DAY, {Debt.WRITE_DOWN}),
     ],
 )

@@ -16,6 +16,7 @@ from cpor_core.model.claim import NewClaim, Reason, Status
 from cpor_core.model.webhook import WebhookWanted
 from cpor_core.ports import DueRow, Failure, KeptAnswer, Keyed, Remark
 from cpor_core.rules.identifiers import list_position
+from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import Debt
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import (
@@ -408,5 +409,6 @@ async def test_a_place_that_is_told_by_time_alone_is_left_to_it(world: World) ->
 
     assert (await rebuild(world.ports, await world.now())).slots_freed == 0
 
+    world.clock.advance(GRACE)
     await world.sweep()
     assert (await world.stored(holder)).claim.end_reason is Reason.SUPERSEDED

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Act
 from cpor_core.ports import DueRow
+from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import drafts
@@ -54,11 +56,11 @@ async def test_nothing_is_paid_before_it_is_due(world: World) -> None:
     case = await world.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
-    world.clock.set(ends_at - MICROSECOND)
+    world.clock.set(ends_at + GRACE - MICROSECOND)
     await world.sweep()
     assert (await world.stored(case)).claim.status is Status.AWAITING_CUSTOMER
 
-    world.clock.set(ends_at)
+    world.clock.set(ends_at + GRACE)
     await world.sweep()
 
     assert (await world.stored(case)).claim.status is Status.OFFICIAL
@@ -70,9 +72,9 @@ async def test_a_late_timer_writes_what_was_true_in_time(world: World, late: tim
     case = await world.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
-    world.clock.set(ends_at)
+    world.clock.set(ends_at + GRACE)
     read = await world.history(case)
-    world.clock.set(ends_at + late)
+    world.clock.advance(late)
 
     await world.sweep()
 
@@ -96,7 +98,7 @@ async def test_timers_that_run_at_the_same_time_do_it_once(world: World) -> None
     """Whoever loses the race finds it done."""
     case = await world.told()
     assert case.claim.window_ends_at is not None
-    world.clock.set(case.claim.window_ends_at)
+    world.clock.set(case.claim.window_ends_at + GRACE)
 
     await asyncio.gather(world.sweep(), world.sweep(), world.sweep())
     await world.rest()
@@ -122,7 +124,7 @@ async def test_one_bad_claim_does_not_stop_the_others(world: World, caplog: pyte
     good = await world.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     assert bad.claim.window_ends_at is not None
     await world.rows.write("claims", TENANT, Put(f"claim|{bad.claim.id}", {"document": "{}", "actId": "x"}))
-    world.clock.set(bad.claim.window_ends_at)
+    world.clock.set(bad.claim.window_ends_at + GRACE)
 
     with caplog.at_level(logging.WARNING):
         swept = await world.sweep()
@@ -132,14 +134,14 @@ async def test_one_bad_claim_does_not_stop_the_others(world: World, caplog: pyte
     assert bad.claim.id in caplog.text
     assert "anne.durand" not in caplog.text
     again = await row_of(world, bad)
-    assert (again.due, again.attempt) == (bad.claim.window_ends_at + MINUTE, 1)
+    assert (again.due, again.attempt) == (bad.claim.window_ends_at + GRACE + MINUTE, 1)
 
 
 async def test_a_claim_that_is_busy_is_put_off(world: World) -> None:
     """An expected fault is no error of the program."""
     case = await world.told()
     assert case.claim.window_ends_at is not None
-    world.clock.set(case.claim.window_ends_at)
+    world.clock.set(case.claim.window_ends_at + GRACE)
 
     async def busy(table: str, _: Sequence[Op]) -> None:
         if table == "claims":
@@ -409,3 +411,37 @@ async def test_a_row_that_names_nothing_to_forget_is_harmless(world: World) -> N
 
     assert (swept.paid, swept.failed) == (1, 0)
     assert await world.due_rows() == []
+
+
+async def test_an_association_is_written_down_a_minute_after_its_window(world: World) -> None:
+    """A no that arrived in time may still be on its way: what was superseded could not be brought back (rulings 73)."""
+    case = await world.told()
+    assert case.claim.window_ends_at is not None
+
+    for early in (timedelta(0), GRACE - MICROSECOND):
+        world.clock.set(case.claim.window_ends_at + early)
+        await world.sweep()
+        assert (await world.stored(case)).claim.status is Status.AWAITING_CUSTOMER
+        assert (await world.seen(case)).status is Status.OFFICIAL
+    world.clock.advance(MICROSECOND)
+    await world.sweep()
+
+    assert (await world.stored(case)).claim.status is Status.OFFICIAL
+
+
+async def test_a_due_row_of_an_earlier_release_comes_a_minute_later(world: World) -> None:
+    """It lies at the window's very end, days old: deleted there, nobody would write the association down."""
+    case = await world.told()
+    ends_at = case.claim.window_ends_at
+    assert ends_at is not None
+    (new,) = [row for row in await world.due_rows(case) if row.due == ends_at + GRACE]
+    await world.ports.duework.add([replace(new, due=ends_at)])
+    await world.ports.duework.delete(new)
+    world.clock.set(ends_at)
+
+    await world.sweep()
+    assert (await world.stored(case)).claim.status is Status.AWAITING_CUSTOMER
+    world.clock.advance(GRACE)
+    await world.sweep()
+
+    assert (await world.stored(case)).claim.status is Status.OFFICIAL

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from cpor_core.errors import Conflict, Refused, StorageBusy
-from cpor_core.model.claim import Reason
+from cpor_core.model.claim import Reason, Status
 from cpor_core.model.usage import BadRow
 from cpor_core.rules.advice import AdviceCode
+from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases import submission, usage
 from cpor_core.use_cases.acts import NO_INTENT
@@ -382,13 +383,19 @@ async def test_without_a_receipt_there_are_no_figures(world: World) -> None:
 
 
 async def test_what_is_not_official_shows_nothing(world: World) -> None:
-    """Not a microsecond before; and no receipt is left."""
+    """Not a microsecond before, and a minute in which a no may still be written; no receipt is left of either."""
     case = await world.told(items=(TEAMS,), engagement=USAGE)
     assert case.claim.window_ends_at is not None
 
     world.clock.set(case.claim.window_ends_at - MICROSECOND)
     with pytest.raises(Refused, match="NotFound"):
         await read(world, case)
+    for later, seconds in ((MICROSECOND, 60), (GRACE - MICROSECOND, 1)):
+        world.clock.advance(later)
+        assert (await world.seen(case)).status is Status.OFFICIAL
+        with pytest.raises(Refused, match="FiguresNotYet") as refusal:
+            await read(world, case)
+        assert refusal.value.retry_after_seconds == seconds
     world.clock.advance(MICROSECOND)
     assert await read(world, case) == []
 

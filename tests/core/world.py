@@ -23,6 +23,7 @@ from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient, Re
 from cpor_core.model.history import Entry
 from cpor_core.model.webhook import CallOutcome, Delivery
 from cpor_core.ports import CallAnswer, DueRow, Letter
+from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases import batches, debts, drafts, reviews, submission
@@ -318,7 +319,7 @@ class World:
         """Bring a claim to its window's end, and write that down."""
         case = await self.told(organisation, **more)
         assert case.claim.window_ends_at is not None
-        self.clock.set(case.claim.window_ends_at)
+        self.clock.set(case.claim.window_ends_at + GRACE)
         await self.sweep()
         return await self.stored(case)
 

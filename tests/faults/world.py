@@ -29,6 +29,7 @@ from cpor_app.adapters.tables import TABLES, unpacked
 from cpor_app.adapters.texts import Texts
 from cpor_core.errors import MailDelayed
 from cpor_core.model.claim import Claim
+from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import Debt, due_now
 from cpor_core.use_cases.keys import FORGET
 from devhost.http_triggers import HttpTriggers
@@ -364,8 +365,8 @@ class World:
         return True
 
     async def until(self, instant: str) -> None:
-        """Let time pass until *instant*, if it is still to come, and fire the timer."""
-        self.clock.set(max(datetime.fromisoformat(instant), await self.clock.now()))
+        """Let time pass until *instant*, and the minute after a window's end, if still to come, and fire the timer."""
+        self.clock.set(max(datetime.fromisoformat(instant) + GRACE, await self.clock.now()))
         await self.fire()
 
     async def pass_minutes(self, minutes: int) -> None:

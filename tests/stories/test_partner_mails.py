@@ -7,6 +7,7 @@ import pytest
 
 from cpor_app.adapters.mail import OutgoingMail
 from cpor_core.errors import MailDelayed
+from cpor_core.rules.late_truths import GRACE
 from devhost.issuer import PROGRAMME_TENANT
 from tests.support.service import CUSTOMER, OTHER_PARTNER, PARTNER, PARTNER_ID, PUBLIC_URL, Service
 
@@ -219,7 +220,7 @@ async def test_a_superseded_partner_is_told_that_the_association_has_ended(servi
 
     await reviewed(service, rival["id"], ("approve", {}))
     window = (await service.request("GET", f"/claims/{rival['id']}", tenant=OTHER_PARTNER)).json()["window"]
-    service.clock.set(datetime.fromisoformat(window["endsAt"]))
+    service.clock.set(datetime.fromisoformat(window["endsAt"]) + GRACE)
     await service.sweep()
     await service.deliver()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cpor_core.rules.late_truths import GRACE
 from tests.support.service import (
     CUSTOMER,
     MONDAY,
@@ -281,6 +282,7 @@ async def test_a_new_claim_competes_with_it_and_takes_over(service: Service) -> 
 
     ended = (await service.request("GET", f"/associations/{association['id']}")).json()
     assert (ended["endReason"], ended["endedAt"]) == ("superseded", told["window"]["endsAt"])
+    service.clock.advance(GRACE)
     await service.sweep()
     await service.sweep()
     written = (await service.request("GET", f"/associations/{association['id']}")).json()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cpor_core.errors import MailDelayed
+from cpor_core.rules.late_truths import GRACE
 from tests.stories.test_mail_trouble import event_grid, plain, status
 from tests.support.service import CUSTOMER, OTHER_PARTNER, PARTNER, PDF, Service, claim_as_sent
 
@@ -357,7 +358,7 @@ async def test_no_taken_back_after_the_subscription_ended(service: Service) -> N
     service.clock.advance(timedelta(hours=1))
     await service.sweep()
     await service.request("POST", f"/customers/{CUSTOMER}/requests/{claim['id']}/undo", **admin)
-    service.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]))
+    service.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]) + GRACE)
     await service.sweep()
     assert (await get(service, claim))["status"] != "official"
 

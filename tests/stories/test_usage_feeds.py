@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from cpor_core.errors import StorageBusy
+from cpor_core.rules.late_truths import GRACE
 from devhost.issuer import PROGRAMME_TENANT
 from tests.support.service import CUSTOMER, OTHER_PARTNER, SUBSCRIPTION, Service
 
@@ -90,7 +91,7 @@ async def official(service: Service, **changes: Any) -> str:
         assert answer.status_code == 200, answer.text
     await service.deliver()
     told = (await service.request("GET", f"/claims/{claim['id']}")).json()
-    service.clock.set(datetime.fromisoformat(told["window"]["endsAt"]))
+    service.clock.set(datetime.fromisoformat(told["window"]["endsAt"]) + GRACE)
     return str(claim["id"])
 
 
@@ -266,6 +267,10 @@ async def test_nobody_else_sees_anything(service: Service, what: str) -> None:
     path = f"{claim['id']}/{what}"
     assert (await look(service, path)).status_code == 404
     service.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]))
+    early = await look(service, path)
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "FiguresNotYet")
+    assert early.headers["Retry-After"] == "60"
+    service.clock.advance(GRACE)
 
     assert (await look(service, path, role="Incentives.User")).status_code == 200
     assert (await look(service, path, tenant=OTHER_PARTNER)).status_code == 404

@@ -22,6 +22,7 @@ from cpor_app.adapters.storage import StorageConnection, Transport, provision
 from cpor_app.adapters.tables import TABLES
 from cpor_app.settings import Settings
 from cpor_core.errors import MailDelayed, RecipientRefused
+from cpor_core.rules.late_truths import GRACE
 from devhost.config import Config
 from devhost.functions import Function, TimerTrigger, load
 from devhost.http_triggers import HttpTriggers
@@ -258,7 +259,7 @@ class Service:
     async def official(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
         """Bring a claim to where it is official by time alone; returns it."""
         claim = await self.told(tenant=tenant, **changes)
-        self.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]))
+        self.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]) + GRACE)
         return (await self.request("GET", f"/claims/{claim['id']}", tenant=tenant)).json()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from cpor_app.adapters.hints import CUSTOMER_NOTICES
 from cpor_core.ports import Failure
+from cpor_core.rules.late_truths import GRACE
 from tests.support.service import (
     CUSTOMER,
     OTHER_PARTNER,
@@ -56,7 +57,7 @@ async def everything(service: Service) -> None:
     service.clock.set(TUESDAY)
     await service.sweep()
     await service.told(**at(2))  # official by time alone in the end
-    service.clock.set(MONDAYS_WINDOW_ENDS)
+    service.clock.set(MONDAYS_WINDOW_ENDS + GRACE)
     await service.sweep()
     await service.deliver()
     await _after_the_window(service)

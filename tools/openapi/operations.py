@@ -214,6 +214,10 @@ def _parameters(route: str) -> set[str]:
     return set(re.findall(r"\{(\w+)\}", route))
 
 
+PASSES = {"RequestInProgress", "FiguresNotYet"}
+"""Conflicts that pass by themselves; their refusals say when."""
+
+
 def refusal(codes: Sequence[str], *, in_words: bool = False) -> Response:
     """Return the answer that refuses with one of *codes*, which have one status."""
     status = int(STATUSES[codes[0]])
@@ -223,9 +227,9 @@ def refusal(codes: Sequence[str], *, in_words: bool = False) -> Response:
             headers["WWW-Authenticate"] = _reference("headers", "WwwAuthenticate")
         case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = _reference("headers", "RetryAfter")
-        case HTTPStatus.CONFLICT if "RequestInProgress" in codes:
-            alone = len(codes) == 1
-            headers["Retry-After"] = _reference("headers", "RetryAfter" if alone else "RetryAfterInProgress")
+        case HTTPStatus.CONFLICT if PASSES & set(codes):
+            all_pass = set(codes) <= PASSES
+            headers["Retry-After"] = _reference("headers", "RetryAfter" if all_pass else "RetryAfterOfSome")
         case _:
             pass
     content = {JSON: MediaType.model_validate({"schema": _error(codes)})}

@@ -213,8 +213,8 @@ HEADERS: Final[Mapping[str, Json]] = {
         "description": "Seconds to wait before the same request is sent again.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
-    "RetryAfterInProgress": {
-        "description": "With RequestInProgress: seconds to wait before the same request is sent again.",
+    "RetryAfterOfSome": {
+        "description": "With RequestInProgress or FiguresNotYet: seconds to wait before sending the same request again.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
     "WwwAuthenticate": {
