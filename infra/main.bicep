@@ -351,9 +351,10 @@ var settings = {
   PYTHONTZPATH: '/home/site/wwwroot/.python_packages/lib/site-packages/tzdata/zoneinfo'
   // The SDK's own spans bear keys and names of blobs.
   AZURE_TRACING_ENABLED: 'false'
-  // The exporter would tell Microsoft how it fares, and let itself be configured from there.
+  // The exporter would tell Microsoft how it fares, let itself be configured from there, and count its own rows among ours.
   APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL: 'true'
   APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED: 'true'
+  APPLICATIONINSIGHTS_SDKSTATS_DISABLED: 'true'
 }
 var smtpLogin = empty(smtpUsername) ? {} : {
   CPOR_SMTP_USERNAME: smtpUsername

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 
 from tests.conformance.test_our_app import CALLS
+from tests.conformance.worker import Call
+from tests.infra.test_settings import OF_THE_EXPORTER
 from tests.support.azurite import Azurite
+from tests.support.ingestion import running_ingestion
 from tools import package, swagger_ui
 
 ROOT = package.ROOT
@@ -36,6 +39,24 @@ strangers = {name: file for name, file in files.items() if file and not file.sta
 assert not strangers, strangers
 assert files["cpor_app"].startswith(sys.argv[1])
 """
+WATCHED = """
+import asyncio, logging, sys
+sys.path[:0] = sys.argv[2:4]
+from tests.conformance import worker
+logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+outcome = worker._Worker.outcome
+async def watched(self, call):
+    ended = await outcome(self, call)
+    from cpor_app import bootstrap
+    watching = (await bootstrap.ready()).telemetry
+    await asyncio.to_thread(watching._timer.join)  # the SDK is loaded behind the first answer
+    return ended
+worker._Worker.outcome = watched
+worker._main()
+from cpor_app import bootstrap
+asyncio.run(bootstrap._Process.services.telemetry.close())
+"""
+"""Calls as in the worker; what is to be seen is sent before the process ends."""
 
 
 def _requirement_names(python: str) -> dict[str, str]:
@@ -222,22 +243,10 @@ def test_the_package_runs_in_microsofts_worker_library(
     python: str, unpacked: Path, bench: Path, azurite: Azurite
 ) -> None:
     """With no module but its own, the worker's and Python's: nothing of this machine's packages is in reach."""
-    example = json.loads((ROOT / "local.settings.example.json").read_text("utf-8"))["Values"]
-    settings = example | {"CPOR_STORAGE": azurite.fresh_account(), "AzureWebJobsScriptRoot": str(unpacked)}
+    settings = {"CPOR_STORAGE": azurite.fresh_account()}
 
-    ended = subprocess.run(
-        [python, "-I", "-S", "-c", IN_THE_WORKER, unpacked, unpacked / package.PACKAGES, bench],
-        input=json.dumps([asdict(call) for call in CALLS.values()]),
-        cwd=unpacked,
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+    report, _ = _in_the_worker(IN_THE_WORKER, python, unpacked, bench, settings, list(CALLS.values()))
 
-    assert ended.returncode == 0, ended.stderr
-    report: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     answers = dict(zip(CALLS, report["outcomes"], strict=True))
     assert list(report["triggers"])[-1] == "zz_not_found"
     assert {call: answer["status"] for call, answer in answers.items() if answer["status"]} == {
@@ -248,3 +257,44 @@ def test_the_package_runs_in_microsofts_worker_library(
         "a wrong method": 405,
     }
     assert answers["the timer"]["error"] is None
+
+
+def test_the_package_reports_to_application_insights_without_an_error(
+    python: str, unpacked: Path, bench: Path, azurite: Azurite
+) -> None:
+    """As in the cloud: a line of level ERROR, from whichever library, would be a row at every export."""
+    calls = ["engagements", "health", "claims without a token", "an unknown path", "the timer"]
+    with running_ingestion() as insights:
+        settings = {
+            "CPOR_STORAGE": azurite.fresh_account(),
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": insights.connection_string,
+            **OF_THE_EXPORTER,
+            "WEBSITE_SITE_NAME": "func-of-the-test",
+        }
+
+        _, said = _in_the_worker(WATCHED, python, unpacked, bench, settings, [CALLS[name] for name in calls])
+
+    assert {"get_health", "list_claims", "finalise_uncontested"} <= insights.named("RemoteDependencyData")
+    assert insights.kinds() <= {"RemoteDependencyData", "MetricData"}
+    assert insights.roles() == {"func-of-the-test"}
+    assert [line for line in said.splitlines() if line.startswith(("ERROR", "CRITICAL", "Traceback"))] == []
+
+
+def _in_the_worker(
+    program: str, python: str, app: Path, bench: Path, settings: Mapping[str, str], calls: Sequence[Call]
+) -> tuple[dict[str, Any], str]:
+    """Run *program* over the unpacked package; returns its report and what was logged."""
+    example = json.loads((ROOT / "local.settings.example.json").read_text("utf-8"))["Values"]
+    ended = subprocess.run(
+        [python, "-I", "-S", "-c", program, app, app / package.PACKAGES, bench],
+        input=json.dumps([asdict(call) for call in calls]),
+        cwd=app,
+        env=os.environ | example | settings | {"AzureWebJobsScriptRoot": str(app)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    report: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return report, ended.stderr

@@ -22,6 +22,7 @@ NOT_IN_THE_CLOUD = {
 OF_THE_PLATFORM = {
     "FINALISE_SCHEDULE",
     "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED",
+    "APPLICATIONINSIGHTS_SDKSTATS_DISABLED",
     "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL",
     "AZURE_TRACING_ENABLED",
     "PYTHONTZPATH",
@@ -39,6 +40,10 @@ OURS: dict[str, Any] = {
     **_VARIABLES["smtpServer"]["value"],
     **_VARIABLES["smtpLogin"]["value"]["operator"]["operands"]["false_value"],
 }
+OF_THE_EXPORTER: dict[str, str] = {
+    name: value for name, value in OURS.items() if name.startswith("APPLICATIONINSIGHTS_")
+}
+"""What Bicep tells the exporter; tests that export tell it the same."""
 
 
 def _set_by_bicep() -> set[str]:

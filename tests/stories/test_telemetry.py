@@ -16,6 +16,7 @@ from cpor_core.errors import StorageBusy
 from cpor_core.use_cases import sweep
 from devhost.issuer import LocalIssuer
 from tests.infra.reading import INFRA
+from tests.infra.test_settings import OF_THE_EXPORTER
 from tests.support.ingestion import running_ingestion
 from tests.support.otlp import running_sink
 from tests.support.service import ACKNOWLEDGED, PARTNER_ID, Service, running_service
@@ -89,8 +90,8 @@ async def test_application_insights_gets_it_without_an_error_and_counts_no_reque
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Spans and counters arrive under the app's name; requests are the host's to report; no line is an error."""
-    for name in ("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED"):
-        monkeypatch.setenv(name, "true")  # as in the cloud
+    for name, value in OF_THE_EXPORTER.items():
+        monkeypatch.setenv(name, value)
     with running_ingestion() as insights:
         async with running_service(
             storage_connection,
