@@ -41,7 +41,7 @@ MOST_DAYS = 120
 PATIENCE_SECONDS = 90
 """A request is sent again for so long; who stops earlier has no answer, and notes none."""
 TRY_SECONDS = 30
-MOST_ERASED = 3
+MOST_ERASED = 2
 """People in a run: the timer works at one erasure at a time, and goes through everything twice for each."""
 AT_ONCE = 503, 429
 _LINK = re.compile(r"https?://\S+/customer/requests/\S+")

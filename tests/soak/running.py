@@ -30,7 +30,7 @@ HOSTS = 2
 SCHEDULE = "*/15 * * * * *"
 START_SECONDS = 90
 LOOK_SECONDS = 3
-REST_SECONDS = 900
+REST_SECONDS = 1200
 """Within so many, hosts that nobody calls or kills must have done everything."""
 DONE = queues_are_empty, nothing_is_overdue
 ALL_DUE = timedelta(days=100), timedelta(days=40)
