@@ -71,6 +71,23 @@ async def test_report_of_event_grid_is_taken_from_the_queue(service: Service, ou
     assert await status(service, claim) == ("partnerActionRequired", "customerUnreachable")
 
 
+async def test_report_that_event_grid_kept_aside_is_sent_as_it_is(service: Service) -> None:
+    """The file in the container is an array whose events also say why they were given up (docs/operating.md)."""
+    claim = await service.told()
+    given_up = {
+        "deadLetterReason": "MaxDeliveryAttemptsExceeded",
+        "deliveryAttempts": 30,
+        "lastDeliveryOutcome": "Unauthorized",
+        "publishTime": "2026-11-02T09:00:05Z",
+        "lastDeliveryAttemptTime": "2026-11-03T09:00:05Z",
+    }
+
+    taken = await service.programme("POST", "/mail-events", json=[event_grid(service, "Bounced") | given_up])
+
+    assert taken.json() == {"accepted": 1, "unknown": 0}
+    assert await status(service, claim) == ("partnerActionRequired", "customerUnreachable")
+
+
 @pytest.mark.parametrize("outcome", ["Delivered", "Expanded", "OutForDelivery"])
 async def test_no_failure_no_change(service: Service, outcome: str) -> None:
     """A list that was resolved, or a delivery, leaves the window as it is."""
