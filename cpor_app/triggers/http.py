@@ -135,7 +135,7 @@ async def _responded(
         answer = await _served(call, handler)
     except Unauthenticated as unknown:
         log.info("%s: 401 %s", line.name, unknown.reason_code)
-        answer = _unauthenticated(unknown)
+        answer = _unauthenticated(unknown, sandbox=call is not None and call.services.settings.sandbox)
     except Refused as refused:
         answer = await _refusal(call, refused)
     except Retryable as fault:
@@ -196,8 +196,8 @@ async def _admit(call: Call) -> None:
         if line.is_throttled and not call.services.throttle.admits(call.caller.tenant_id, time.monotonic()):
             raise Refused(
                 "TooManyRequests",
-                "Your organisation writes faster than one instance takes.",
-                resolution="Wait as Retry-After says.",
+                "Your organisation sends more writes a second than it may.",
+                resolution="Wait as long as Retry-After says, then send the request again.",
                 retry_after_seconds=1,
             )
     version = call.params.get("api-version")
@@ -235,11 +235,19 @@ def _first_answer(call: Call, answered: Answered) -> Answer:
     return Answer(status, answered.answer.encode(), headers=headers)
 
 
-def _unauthenticated(unknown: Unauthenticated) -> Answer:
+def _how_to_get_a_token(*, sandbox: bool) -> str:
+    if sandbox:
+        return (
+            "Send a token of the sandbox: make token ROLE=Incentives.Admin TENANT=<guid> prints one, good for an hour."
+        )
+    return "Send a bearer token of Microsoft Entra ID for this service; GET /docs says under Identity what it needs."
+
+
+def _unauthenticated(unknown: Unauthenticated, *, sandbox: bool) -> Answer:
     challenge = "Bearer"  # RFC 6750, 3: who sent no token is told no error
     if unknown.reason_code != "TokenMissing":
         challenge += f' error="invalid_token", error_description="{unknown.description}"'
-    refused = Refused("Unauthenticated", unknown.description, resolution="Send a valid bearer token.")
+    refused = Refused("Unauthenticated", unknown.description, resolution=_how_to_get_a_token(sandbox=sandbox))
     return Answer(401, envelope(refused), headers={"WWW-Authenticate": challenge, "x-ms-error-code": refused.code})
 
 

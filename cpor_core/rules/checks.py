@@ -65,9 +65,19 @@ def _customer(claim: Claim, engagement: Engagement, customer: Customer | None) -
         yield Detail("ContactMissing", "The claim names no contact.", "contacts", "Name a contact at the customer.")
         return
     if claim.partner_contact is None:  # somebody was named, and was erased
-        yield Detail("ContactMissing", "Nobody is named.", "contacts.partner", "Name a contact of your own.")
+        yield Detail(
+            "ContactMissing",
+            "The claim names no contact at the partner.",
+            "contacts.partner",
+            "Name one of your people.",
+        )
     if claim.customer_contact is None:
-        yield Detail("ContactMissing", "Nobody is named.", "contacts.customer", "Name a contact at the customer.")
+        yield Detail(
+            "ContactMissing",
+            "The claim names no contact at the customer.",
+            "contacts.customer",
+            "Name a person at the customer.",
+        )
         return
     contact_domain = claim.customer_contact.email.rpartition("@")[2].lower()
     if customer is None or claim.domain.lower() not in domains or contact_domain not in domains:

@@ -113,6 +113,8 @@ def _is_forbidden(character: str) -> bool:
         unicodedata.category(character) in _INVISIBLE
         or character in _FORBIDDEN
         or character in _LOOK_LIKE_SEPARATORS
+        or ord(character) & 0xFFFE == 0xFFFE  # noqa: PLR2004 - the two that end each plane are no characters
+        or "\ufdd0" <= character <= "\ufdef"  # nor are these
         or not _SEPARATORS.isdisjoint(unicodedata.normalize("NFKC", character))  # full-width ones, and signs such as ℅
     )
 

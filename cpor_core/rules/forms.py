@@ -104,7 +104,12 @@ def _detail(one: Mapping[str, Any], what: str) -> Detail:
         case "missing":
             return Detail("FieldRequired", f"{name} is needed.", target, "Send it.")
         case "extra_forbidden":
-            return Detail("FieldUnknown", f"{name} is no field here.", target, "Leave it out, or correct its spelling.")
+            return Detail(
+                "FieldUnknown",
+                f"{name} is not a field of this request.",
+                target,
+                "Leave it out, or correct its spelling.",
+            )
         case kind:
             words = _words(kind, one)
             resolution = "Correct the value and send the request again."

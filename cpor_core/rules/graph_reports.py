@@ -21,6 +21,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.base import MAX_COUNT, Count, Day
 from cpor_core.model.licensing import Licensing
 from cpor_core.model.usage import BadRow, UsageLine
+from cpor_core.rules.forms import not_in_form
 from cpor_core.rules.usage_figures import ACTIVE_DAYS
 
 SEATS_COUNT_WHILE = frozenset({"Enabled", "Warning"})
@@ -109,9 +110,8 @@ _DIGITS = re.compile(r"[0-9]{1,10}")
 
 def invalid_row(row: int, error: ValidationError) -> BadRow:
     """Return what is wrong with the form of a row: the first of its faults."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return BadRow(row=row, code="InvalidRow", message=f"{where}: {first['msg']}" if where else first["msg"])
+    refused = not_in_form(error, "row")
+    return BadRow(row=row, code="InvalidRow", message=(refused.details or (refused,))[0].message)
 
 
 def _wrong_report(message: str, resolution: str) -> Refused:
@@ -301,14 +301,14 @@ def _counts(
         try:
             as_of = _DAY.validate_python(named[REFRESHED])
         except ValidationError:
-            return BadRow(row=row, code="InvalidRow", message="Report Refresh Date: must be a date as YYYY-MM-DD")
+            return BadRow(row=row, code="InvalidRow", message="Report Refresh Date must be a date as YYYY-MM-DD.")
     given = []
     for column, workload in ACTIVE_COLUMNS.items():
         cell = named.get(column, "")
         if not cell:
             continue
         if _DIGITS.fullmatch(cell) is None or int(cell) > MAX_COUNT:
-            return BadRow(row=row, code="InvalidRow", message=f"{column}: must be a whole number")
+            return BadRow(row=row, code="InvalidRow", message=f"{column} must be a whole number.")
         if workload in licensing.workloads:
             line = UsageLine(month=f"{as_of:%Y-%m}", item=workload, active_users=int(cell))
             given.append(Given(line, as_of, (row,)))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Claim, Reason, Status
@@ -141,10 +141,29 @@ def _recorded(
 
 
 def invalid_state(claim: Claim, act: str) -> Refused:
-    """Return the refusal that names the state which forbids *act*."""
+    """Return the refusal that names the state which forbids *act*, and what can be done instead."""
     return Refused(
         "InvalidState",
-        f"A claim that is {claim.status.value} cannot be {act}.",
+        f"A claim in the state {claim.status.value} cannot be {act}.",
         target="status",
-        resolution="Read the claim again; its nextStep says who can do what until when.",
+        resolution=_INSTEAD.get((claim.status, act))
+        or "Read the claim again: nextStep says who can do what, and until when.",
     )
+
+
+_INSTEAD: Final[Mapping[tuple[Status, str], str]] = {
+    (Status.DRAFT, "withdrawn"): "Delete the draft instead: DELETE /claims/{claimId}.",
+    (Status.DRAFT, "resubmitted"): "Submit the draft: POST /claims/{claimId}/submit.",
+    (Status.PARTNER_ACTION_REQUIRED, "submitted"): "Resubmit it: POST /claims/{claimId}/resubmit.",
+    (Status.SUBMITTED, "deleted"): "Withdraw the claim instead: POST /claims/{claimId}/withdraw.",
+    (Status.UNDER_REVIEW, "deleted"): "Withdraw the claim instead: POST /claims/{claimId}/withdraw.",
+    (Status.PARTNER_ACTION_REQUIRED, "deleted"): "Withdraw the claim instead: POST /claims/{claimId}/withdraw.",
+    (Status.AWAITING_CUSTOMER, "deleted"): "Withdraw the claim instead: POST /claims/{claimId}/withdraw.",
+    (Status.OFFICIAL, "withdrawn"): "End the association instead: POST /associations/{associationId}/end.",
+    (Status.OFFICIAL, "deleted"): "End the association instead: POST /associations/{associationId}/end.",
+    (Status.SUBMITTED, "approved"): "Take the review up first: POST /reviews/{claimId}/start.",
+    (Status.SUBMITTED, "rejected"): "Take the review up first: POST /reviews/{claimId}/start.",
+    (Status.SUBMITTED, "sent back to its partner"): "Take the review up first: POST /reviews/{claimId}/start.",
+    (Status.SUBMITTED, "stripped of items"): "Take the review up first: POST /reviews/{claimId}/start.",
+}
+"""What a caller wants who tries an act in a state that has another one for it."""

@@ -335,7 +335,7 @@ def request_information(
         for reason in reasons:
             case = case.record(Act.INFORMATION_REQUESTED, actor, at, reason=reason, evidence_by=answer_by.ends_at)
         return case
-    _require(case, "sent back", Status.UNDER_REVIEW)
+    _require(case, "sent back to its partner", Status.UNDER_REVIEW)
     asked = _asked(case.claim, reasons, answer_by)
     for reason in reasons:
         case = case.record(
@@ -364,7 +364,7 @@ def _asked(claim: Claim, reasons: Sequence[Reason], answer_by: TimeToAnswer) -> 
 
 def strike_items(case: Case, actor: Actor, at: datetime, keys: Collection[str], reason: Reason) -> Case:
     """Take items out that the evidence does not cover; with its last one the claim is rejected (`allItemsStruck`)."""
-    _require(case, "relieved of items", Status.UNDER_REVIEW, Status.DISPUTED)
+    _require(case, "stripped of items", Status.UNDER_REVIEW, Status.DISPUTED)
     return _strike(case, actor, at, keys, reason)
 
 

@@ -347,7 +347,7 @@ class Upload:
 def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
     closed = case.claim.status is Status.REJECTED and not life.is_disputable(case.claim)
     if case.claim.status not in MAY_ADD_EVIDENCE or closed:
-        raise invalid_state(case.claim, "given evidence")
+        raise invalid_state(case.claim, "given more evidence")
     exists = file_names.find(case.claim.evidence, upload.file_name) is not None
     if exists and case.claim.status is not Status.DRAFT and not _is_kept(case.claim, upload):
         raise Refused(
@@ -368,7 +368,7 @@ def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
     ):  # ahead of UTC it is tomorrow
         raise Refused(
             "ValidationFailed",
-            "signedOn lies in the future.",
+            "signedOn must not lie in the future.",
             target="signedOn",
             resolution="Send the date of the customer's signature as YYYY-MM-DD.",
         )
@@ -432,11 +432,11 @@ async def remove_evidence(
 ) -> Case:
     """Take a file out of a draft. Raises `InvalidState`; `NotFound` for a file that is not there."""
     found = find_evidence(case.claim, file_name)
-    _verify_draft(settle(case, now), "relieved of evidence")
+    _verify_draft(settle(case, now), "stripped of evidence")
     await ports.duework.add([forget_blob(case.claim.id, found.blob, now)])
 
     def judge(current: Case) -> Case:
-        _verify_draft(current, "relieved of evidence")
+        _verify_draft(current, "stripped of evidence")
         removed = find_evidence(current.claim, file_name)
         kept = tuple(evidence for evidence in current.claim.evidence if evidence is not removed)
         return current.record(Act.EVIDENCE_REMOVED, actor, now, evidence=kept)

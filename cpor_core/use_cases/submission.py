@@ -121,8 +121,8 @@ def _verify(known: _Known, case: Case, acknowledgements: Acknowledgements | None
     if failed:
         raise Refused(
             "ValidationFailed",
-            f"{len(failed)} of the checks at submission failed.",
-            resolution="Put right what the details name, then submit again.",
+            "One check at submission failed." if len(failed) == 1 else f"{len(failed)} checks at submission failed.",
+            resolution="Correct what the details name, then submit again.",
             details=failed,
         )
 

@@ -95,7 +95,7 @@ def message(model: Any, sent: object, target: str) -> str:
             "subscriptions[0].seats must be a whole number.",
         ),
         (Customer, {"name": 1}, "name", "name must be a text."),
-        (Customer, {"x": 1}, "x", "x is no field here."),
+        (Customer, {"x": 1}, "x", "x is not a field of this request."),
         (Customer, {}, "country", "country is needed."),
         (Customer, [], "", "The body must be an object."),
         (

@@ -92,7 +92,7 @@ async def test_good_rows_are_kept_and_bad_ones_told(world: World) -> None:
         (6, "TenantMismatch"),
         (7, "InvalidRow"),
     ]
-    assert loaded.rejected[2].message.startswith("month: ")
+    assert loaded.rejected[2].message.startswith("month must be ")
     assert await kept(world) == (5, None, None)
 
 
