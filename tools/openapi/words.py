@@ -214,7 +214,7 @@ HEADERS: Final[Mapping[str, Json]] = {
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
     "RetryAfterOfSome": {
-        "description": "With RequestInProgress or FiguresNotYet: seconds to wait before sending the same request again.",
+        "description": "With RequestInProgress or FiguresNotYet: seconds to wait before the same request is sent.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
     "WwwAuthenticate": {
