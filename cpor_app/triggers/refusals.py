@@ -35,6 +35,7 @@ STATUSES = MappingProxyType(
         "JustificationMissing": Is.BAD_REQUEST,
         "WrongReport": Is.BAD_REQUEST,
         "DomainNotOnTenant": Is.BAD_REQUEST,
+        "TimeZoneElsewhere": Is.BAD_REQUEST,
         "ClockBackwards": Is.BAD_REQUEST,
         "IdempotencyKeyReused": Is.UNPROCESSABLE_ENTITY,
         "RequestInProgress": Is.CONFLICT,
@@ -73,10 +74,14 @@ DETAIL_CODES = (
     "CustomerRefused",
     "DomainUnknown",
     "DomainOfAnotherTenant",
+    "ItemMisspelt",
+    "EngagementUnknown",
+    "TimeZoneElsewhere",
 )
 """
-Codes that stand in `details`, or in the errors of a batch's row, only: what is wrong with a field, the checks at
-submission (rulings 7), and whose the domains of a customer are.
+Codes that stand in `details`, or in the errors of a batch's row: what is wrong with a field, the checks at
+submission (rulings 7), whose the domains of a customer are, and slips in an entry of the registry. Two of them are the
+code of the whole refusal where nothing else is wrong.
 """
 
 ROW_CODES = (
@@ -85,6 +90,7 @@ ROW_CODES = (
     "TenantMissing",
     "TenantMismatch",
     "TenantUnknown",
+    "ItemUnknown",
     "WrongPeriod",
     "DuplicateRow",
     "AmbiguousSubscription",

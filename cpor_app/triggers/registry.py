@@ -21,6 +21,7 @@ from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.registry import ClosedDay, Customer, Partner, RegisteredClosedDay
 from cpor_core.model.usage import UsageLine
 from cpor_core.ports import Registered
+from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner, unknown_items
 from cpor_core.use_cases import closed_days, registering, usage
 from cpor_core.use_cases.usage import Loaded
 
@@ -73,9 +74,22 @@ class EndedBy(Value):
     items: tuple[str, ...]
 
 
-class CustomerKept(Customer):
-    """A customer as it is registered, and what ends by that."""
+class CustomerView(Customer):
+    """A customer as it is registered, and the language in which notices to it will be."""
 
+    notice_language: Annotated[str, Field(description="English, where there is no translation into `language`.")]
+
+
+class CustomerSent(Customer):
+    """A customer as it is sent: what GET answered can be sent again."""
+
+    notice_language: Annotated[str | None, Field(description="Read only: it follows from `language`.")] = None
+
+
+class CustomerKept(CustomerView):
+    """A customer as it is registered, what ends by that, and which of its workloads and products no engagement has."""
+
+    unknown_items: tuple[str, ...] = ()
     ends: tuple[EndedBy, ...] = ()
 
 
@@ -124,7 +138,7 @@ async def put_partner(call: Call) -> Answer:
     partner_id = _partner_id(call)
     if call.if_match is not None:  # judged before the body (rulings 3)
         registering.verify_match(call.if_match, await call.ports.registry.partner(partner_id))
-    partner = call.body(Partner, registering.faults_beyond_form)
+    partner = call.body(Partner, lambda sent: [*faults_of_partner(sent, call.ports.catalogue)])
     kept = await registering.put_partner(call.ports, partner_id, partner, call.if_match)
     return _kept(call, partner, kept, f"partners/{partner_id}")
 
@@ -137,13 +151,17 @@ async def put_partner(call: Call) -> Answer:
     summary="A customer's tenant",
     tag="Registry",
     roles=OPERATOR,
-    answers={200: Customer},
+    answers={200: CustomerView},
     etag=True,
     refusals=("NotFound", "ValidationFailed"),
 )
 async def get_customer(call: Call) -> Answer:
-    """As it is registered."""
-    return _entry(await call.ports.registry.customer(_tenant_id(call)))
+    """As it is registered; `noticeLanguage` is English where there is no translation into its language."""
+    found = await call.ports.registry.customer(_tenant_id(call))
+    if found is None:
+        raise not_found("entry")
+    view = CustomerView(**dict(found.value), notice_language=_notice_language(call, found.value))
+    return Answer(200, view, headers={"ETag": registering.registry_etag(found.version)})
 
 
 @operation(
@@ -155,12 +173,12 @@ async def get_customer(call: Call) -> Answer:
     tag="Registry",
     roles=OPERATOR,
     query=CustomerQuery,
-    body=Customer,
+    body=CustomerSent,
     answers={201: CustomerKept, 200: CustomerKept},
     if_match="honoured",
     etag=True,
     location=True,
-    refusals=("WouldEndAssociations", "DomainNotOnTenant"),
+    refusals=("TimeZoneElsewhere", "WouldEndAssociations", "DomainNotOnTenant"),
 )
 async def put_customer(call: Call) -> Answer:
     """
@@ -169,12 +187,16 @@ async def put_customer(call: Call) -> Answer:
     An item whose subscription is no longer active or in grace, or whose workload is no longer listed, ends its
     associations and is struck from open claims: `ends` names them. `validate=true` shows them and stores nothing.
 
+    A workload or product that no engagement lists is taken, and `unknownItems` names it; a slip in one that an
+    engagement lists is refused. A time zone must lie in the country, unless `timeZoneElsewhere` says that it is right.
+
     Where the programme has domains looked up, each that comes new must be one that this tenant has verified.
     """
     tenant_id = _tenant_id(call)
     if call.if_match is not None:  # judged before the body (rulings 3)
         registering.verify_match(call.if_match, await call.ports.registry.customer(tenant_id))
-    customer = call.body(Customer, registering.faults_beyond_form)
+    sent = call.body(CustomerSent, lambda entry: [*faults_of_customer(entry, call.ports.catalogue)])
+    customer = Customer(**{name: getattr(sent, name) for name in Customer.model_fields})
     query = call.query(CustomerQuery)
     change = registering.CustomerChange(
         tenant_id, customer, call.if_match, only_validate=query.validate_, confirmed_ends=query.confirm_ends
@@ -182,6 +204,8 @@ async def put_customer(call: Call) -> Answer:
     kept, ends = await registering.put_customer(call.ports, change, await call.now())
     view = CustomerKept(
         **dict(customer),
+        notice_language=_notice_language(call, customer),
+        unknown_items=unknown_items(customer, call.ports.catalogue),
         ends=tuple(EndedBy(claim_id=e.claim_id, association=e.association, items=e.keys) for e in ends),
     )
     return _kept(call, view, kept, f"customers/{tenant_id}")
@@ -303,7 +327,11 @@ def _tenant_id(call: Call) -> str:
         return _TenantPath.model_validate({"tenantId": call.path("tenantId")}).tenantId
 
 
-def _entry(found: Registered[Partner] | Registered[Customer] | None) -> Answer:
+def _notice_language(call: Call, customer: Customer) -> str:
+    return call.services.pages.language(None, customer.language, None)
+
+
+def _entry(found: Registered[Partner] | None) -> Answer:
     if found is None:
         raise not_found("entry")
     return Answer(200, found.value, headers={"ETag": registering.registry_etag(found.version)})

@@ -5,12 +5,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cpor_core.model.base import AtMost, Count, Day, Email, Guid, Slug, Text100, Text200, Value, in_form
+from cpor_core.model.base import AtMost, Count, Day, Email, Flag, Guid, Slug, Text100, Text200, Value, in_form
 
 MAX_SUBSCRIPTIONS = 500
 MAX_NOTICE_ADDRESSES = 10
+MAX_WORKLOADS = 200
+MAX_ENGAGEMENTS = 50
 _DOMAIN = r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
-_LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 _COUNTRY = "^[A-Z]{2}$"
 _SUBDIVISION = "^[A-Za-z0-9]{1,6}$"
 Domain = Annotated[
@@ -18,11 +19,7 @@ Domain = Annotated[
     Field(max_length=253, json_schema_extra={"pattern": _DOMAIN}),
     in_form(_DOMAIN, "must be a domain, such as contoso.fr"),
 ]
-Language = Annotated[
-    str,
-    Field(max_length=20, json_schema_extra={"pattern": _LANGUAGE}),
-    in_form(_LANGUAGE, "must be the tag of a language, such as fr or pt-BR"),
-]
+Language = Annotated[str, Field(min_length=1, max_length=35, description="A tag of BCP 47, such as fr or fr-CA.")]
 Country = Annotated[
     str,
     Field(json_schema_extra={"pattern": _COUNTRY}),
@@ -72,21 +69,29 @@ class Partner(Value):
     subdivision: Subdivision | None = None
     time_zone: TimeZone = "UTC"
     language: Language = "en"
-    enrolled_engagements: Annotated[tuple[Slug, ...], AtMost(50)]
+    enrolled_engagements: Annotated[tuple[Slug, ...], AtMost(MAX_ENGAGEMENTS)]
 
 
 class Customer(Value):
     """A customer's tenant as the operator registers it."""
 
     name: Text200
-    domains: Annotated[tuple[Domain, ...], Field(min_length=1), AtMost(50)]
+    domains: Annotated[tuple[Domain, ...], Field(min_length=1), AtMost(MAX_ENGAGEMENTS)]
     country: Country
     subdivision: Subdivision | None = None
     time_zone: TimeZone
+    time_zone_elsewhere: Annotated[
+        Flag, Field(exclude_if=lambda flag: not flag, description="The zone is right, though not one of the country.")
+    ] = False
     language: Language = "en"
     notice_addresses: Annotated[tuple[Email, ...], AtMost(MAX_NOTICE_ADDRESSES)] = ()
-    workloads: Annotated[tuple[Slug, ...], AtMost(200)] = ()
+    workloads: Annotated[tuple[Slug, ...], AtMost(MAX_WORKLOADS)] = ()
     subscriptions: Annotated[tuple[Subscription, ...], AtMost(MAX_SUBSCRIPTIONS)] = ()
+
+    @property
+    def item_keys(self) -> frozenset[str]:
+        """What figures can be about: the ids of its workloads and subscriptions, in whatever state."""
+        return frozenset(self.workloads) | {one.subscription_id for one in self.subscriptions}
 
 
 class ClosedDay(Value):

@@ -202,12 +202,6 @@ def verify_country(country: str, subdivision: str | None = None) -> None:
     raise ValueError(f"{subdivision!r} is not a subdivision of {country}; known are {', '.join(subdivisions)}")
 
 
-def verify_time_zone(time_zone: str) -> None:
-    """Raise ValueError unless *time_zone* is a name of the IANA time zone database."""
-    if time_zone not in _time_zones():
-        raise ValueError(f"{time_zone!r} is not a time zone of the IANA database, such as Europe/Paris")
-
-
 def _on_weekend(day: date) -> SkippedDay:
     return SkippedDay(date=day, name=_WEEKDAYS[day.weekday()], kind=WEEKEND)
 
@@ -248,7 +242,8 @@ def _language_of_names(country: str, language: str) -> str:
     """Return the name under which the data of *country* has *language*, or else English."""
     # Never left to the library: without a language it would take that of the machine it runs on.
     known = _holidays(country, None, None, "en").supported_languages
-    wanted = language.replace("-", "_")
+    language_and_region = language.replace("-", "_").partition("_")
+    wanted = language_and_region[0].lower() + "".join(language_and_region[1:])
     primary = _NORWEGIAN.get(wanted.partition("_")[0], wanted.partition("_")[0])
     for spoken in (primary, "en"):
         same = [name for name in known if name.partition("_")[0] == spoken]
@@ -270,10 +265,3 @@ def _subdivisions(country: str) -> tuple[str, ...] | None:
 def _iso_countries() -> frozenset[str]:
     lines = files("tzdata").joinpath("zoneinfo", "iso3166.tab").read_text(encoding="utf-8").splitlines()
     return frozenset(line.partition("\t")[0] for line in lines if not line.startswith("#"))
-
-
-@cache
-def _time_zones() -> frozenset[str]:
-    # The list of the pinned package, not that of the machine, which may hold files that are no zones.
-    names = files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
-    return frozenset(names) - {"Factory"}

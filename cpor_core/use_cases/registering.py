@@ -1,16 +1,16 @@
 """The operator's registry: partners by location, customers by tenant."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 from cpor_core.errors import Conflict, Detail, Refused
-from cpor_core.model.registry import MAX_SUBSCRIPTIONS, ClosedDay, Customer, Partner
+from cpor_core.model.registry import ClosedDay, Customer, Partner
 from cpor_core.ports import Ports, Registered
-from cpor_core.rules.business_days import verify_country, verify_time_zone
 from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.forms import refused_fields
+from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner
 from cpor_core.use_cases.subscription_ends import Ending, due_rows, end_gone_items, endings
 
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
@@ -28,18 +28,10 @@ async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match:
     """
     Register a partner's location.
 
-    Raises `ValidationFailed` for an unknown country or zone, `EngagementUnknown`, `PreconditionFailed`, and
+    Raises `ValidationFailed` with everything that is wrong with it, `EngagementUnknown`, `PreconditionFailed`, and
     `OrganisationFixed` when the location would move to another organisation.
     """
-    _verify(partner)
-    unknown = [name for name in partner.enrolled_engagements if ports.catalogue.filed_under(name) is None]
-    if unknown:
-        raise Refused(
-            "EngagementUnknown",
-            f"There is no engagement {unknown[0]!r}.",
-            target="enrolledEngagements",
-            resolution="GET /engagements lists them.",
-        )
+    _verify(faults_of_partner(_as_sent(partner), ports.catalogue))
     former = await ports.registry.partner(partner_id)
     if former is not None and former.value.entra_tenant_id != partner.entra_tenant_id:
         raise Refused(
@@ -77,11 +69,12 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
     """
     Register a customer's tenant; returns the version that is registered now, and what ends by it.
 
-    Raises as `put_partner`, `WouldEndAssociations` when more than five would end unconfirmed, and, where domains are
-    looked up, `DomainNotOnTenant`, or a fault when that cannot be found out now: nothing is written then.
+    Raises as `put_partner`, `TimeZoneElsewhere`, `WouldEndAssociations` when more than five would end unconfirmed, and,
+    where domains are looked up, `DomainNotOnTenant`, or a fault when that cannot be found out now: nothing is written
+    then.
     """
     tenant_id, customer = change.tenant_id, change.customer
-    _verify(customer)
+    _verify(faults_of_customer(_as_sent(customer), ports.catalogue))
     former = await ports.registry.customer(tenant_id)
     verify_match(change.if_match, former)
     ends = await endings(ports, tenant_id, customer, now) if former is not None else ()
@@ -120,54 +113,25 @@ def ours(stored: Registered[Entry] | None, wanted: Entry, former: Registered[Ent
     return Kept(version, former is None)
 
 
-def faults_beyond_form(sent: Mapping[str, object]) -> Sequence[Detail]:
-    """
-    Return what is wrong with an entry although each of its fields may have the right form.
-
-    *sent* is an entry as JSON, perhaps not in form: a field of the wrong type is passed over. So the operator is told
-    these faults together with those of the form.
-    """
-    return [*_faults_of_place(sent), *_faults_of_subscriptions(sent)]
+def _as_sent(entry: Entry) -> Mapping[str, object]:
+    return entry.model_dump(mode="json", by_alias=True)
 
 
-def _faults_of_place(sent: Mapping[str, object]) -> Iterator[Detail]:
-    country, subdivision, time_zone = (sent.get(name) for name in ("country", "subdivision", "timeZone"))
-    if isinstance(country, str):
-        try:
-            verify_country(country)
-        except ValueError as error:
-            yield Detail("ValidationFailed", f"{error}.", "country", "Use a code of ISO 3166, such as FR.")
-        else:
-            if isinstance(subdivision, str):
-                try:
-                    verify_country(country, subdivision)
-                except ValueError as error:
-                    what = "Use the code without its country, such as SCT with GB, or leave it out."
-                    yield Detail("ValidationFailed", f"{error}.", "subdivision", what)
-    if isinstance(time_zone, str):
-        try:
-            verify_time_zone(time_zone)
-        except ValueError as error:
-            yield Detail("ValidationFailed", f"{error}.", "timeZone", "Use an IANA name, such as Europe/Paris.")
+def _verify(faults: Iterable[Detail]) -> None:
+    """Raise one refusal that names all *faults*; where all are of one kind that has a code of its own, with that."""
+    details = tuple(faults)
+    if not details:
+        return
+    refused = refused_fields(details)
+    kinds = {detail.code for detail in details}
+    if len(kinds) == 1 and kinds <= OWN_CODES:
+        raise Refused(
+            kinds.pop(), details[0].message, target=refused.target, resolution=details[0].resolution, details=details
+        )
+    raise refused
 
 
-def _faults_of_subscriptions(sent: Mapping[str, object]) -> Iterator[Detail]:
-    listed = sent.get("subscriptions")
-    entries = listed[:MAX_SUBSCRIPTIONS] if isinstance(listed, Sequence) and not isinstance(listed, str) else ()
-    seen: set[str] = set()
-    for number, entry in enumerate(entries):
-        name = entry.get("subscriptionId") if isinstance(entry, Mapping) else None
-        if isinstance(name, str) and name.lower() in seen:
-            target = f"subscriptions[{number}].subscriptionId"
-            yield Detail("ValidationFailed", "The same subscription is named twice.", target, "Name it once.")
-        elif isinstance(name, str):
-            seen.add(name.lower())
-
-
-def _verify(entry: Entry) -> None:
-    faults = faults_beyond_form(entry.model_dump(mode="json", by_alias=True))
-    if faults:
-        raise refused_fields(faults)
+OWN_CODES = frozenset({"EngagementUnknown", "TimeZoneElsewhere"})
 
 
 async def _verify_domains(ports: Ports, change: CustomerChange, former: Registered[Customer] | None) -> None:

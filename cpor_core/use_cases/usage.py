@@ -120,10 +120,12 @@ async def load_graph_report(
     _verify_not_too_many(len(report.rows) + len(report.rejected))
     if registered is None:
         return _loaded(0, 0, (*report.rejected, *map(_of_an_unknown_tenant, report.rows)))
-    changed = await _merge(ports, tenant_id, report.given)
+    items = registered.value.item_keys  # a report has columns for workloads that the tenant has not
+    given = [one for one in report.given if one.line.item in items]
+    changed = await _merge(ports, tenant_id, given)
     bad = [*report.rejected, *await _undecided(ports, tenant_id, report.ambiguous)]
     good = set(report.rows) - {one.row for one in bad}
-    touched = good & {row for at in changed for row in report.given[at].rows}
+    touched = good & {row for at in changed for row in given[at].rows}
     return _loaded(len(touched), len(good - touched), bad)
 
 
@@ -181,11 +183,19 @@ def _of_an_unknown_tenant(row: int) -> BadRow:
     return BadRow(row=row, code="TenantUnknown", message="This tenant is not registered.")
 
 
+def _of_an_unknown_item(row: int) -> BadRow:
+    return BadRow(row=row, code="ItemUnknown", message="This tenant has no such workload or subscription.")
+
+
 async def _load_tenant(ports: Ports, tenant: str, given: Sequence[Given]) -> Loaded:
-    if await ports.registry.customer(tenant) is None:
+    registered = await ports.registry.customer(tenant)
+    if registered is None:
         return _loaded(0, 0, (_of_an_unknown_tenant(row) for one in given for row in one.rows))
-    changed = await _merge(ports, tenant, given)
-    return _loaded(len(changed), len(given) - len(changed), ())
+    items = registered.value.item_keys
+    known = [one for one in given if one.line.item in items]
+    bad = [_of_an_unknown_item(row) for one in given if one.line.item not in items for row in one.rows]
+    changed = await _merge(ports, tenant, known)
+    return _loaded(len(changed), len(known) - len(changed), bad)
 
 
 async def _merge(ports: Ports, tenant: str, given: Sequence[Given]) -> set[int]:

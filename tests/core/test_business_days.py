@@ -21,9 +21,9 @@ from cpor_core.rules.business_days import (
     previous_business_day,
     reminder_at,
     verify_country,
-    verify_time_zone,
 )
 from cpor_core.rules.days_off_by_law import COUNTED, NOT_COUNTED
+from cpor_core.rules.time_zones import verify_time_zone
 from tests.core import statutes
 
 ONE_DAY = timedelta(days=1)

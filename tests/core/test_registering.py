@@ -57,7 +57,7 @@ async def test_a_partner_is_registered_and_changed(world: World) -> None:
     ("changes", "targets"),
     [
         ({"country": "XX"}, ["country"]),
-        ({"country": "GB", "subdivision": "XYZ"}, ["subdivision"]),
+        ({"country": "GB", "subdivision": "XYZ", "time_zone": "Europe/London"}, ["subdivision"]),
         ({"time_zone": "Europe/Nowhere"}, ["timeZone"]),
         ({"country": "XX", "time_zone": "Factory"}, ["country", "timeZone"]),
     ],

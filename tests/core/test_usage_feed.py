@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Reason, Status
+from cpor_core.model.registry import SubscriptionState
 from cpor_core.model.usage import BadRow
 from cpor_core.rules.advice import AdviceCode
 from cpor_core.rules.late_truths import GRACE
@@ -40,6 +41,7 @@ from tests.core.making import (
     TENANT,
     USAGE,
     customer,
+    subscription,
 )
 from tests.core.world import World
 
@@ -108,6 +110,36 @@ async def test_a_tenant_stands_in_the_row_or_in_the_query(world: World) -> None:
 
     assert loaded.accepted == 1
     assert [(bad.row, bad.code) for bad in loaded.rejected] == [(2, "TenantMissing"), (3, "TenantUnknown")]
+
+
+async def test_a_line_about_an_item_that_the_tenant_has_not_is_told(world: World) -> None:
+    """Else a slip in its name would be kept for ever and shown to nobody; whatever state a subscription is in."""
+    await world.register_customer(workloads=("teams",), subscriptions=(subscription(state=SubscriptionState.DISABLED),))
+
+    loaded = await load(
+        world,
+        line(item="team", activeUsers=1),
+        line(item="teams", activeUsers=2),
+        line(item="exchange", activeUsers=3),
+        line(item=OTHER_SUBSCRIPTION, activeUsers=4),
+        line(item=SUBSCRIPTION.upper(), activeUsers=5),
+    )
+
+    assert loaded.accepted == 2
+    assert [(bad.row, bad.code) for bad in loaded.rejected] == [(row, "ItemUnknown") for row in (1, 3, 4)]
+    stored = await world.ports.usage.read(TENANT, "2000-01", "2099-12")
+    assert {item for _, item in stored} == {"teams", SUBSCRIPTION}
+
+
+async def test_columns_of_a_report_for_items_that_the_tenant_has_not_are_left_out(world: World) -> None:
+    """The report has a column for each service, and that is no fault of the operator's."""
+    await world.register_customer(workloads=("exchange",))
+
+    loaded = await graph(world, GraphReport.SERVICE_USER_COUNTS, text=COUNTS)
+
+    stored = await world.ports.usage.read(TENANT, "2000-01", "2099-12")
+    assert {item for _, item in stored} == {"exchange"}
+    assert [bad.code for bad in loaded.rejected] == ["WrongPeriod"]
 
 
 async def test_the_same_feed_twice_changes_nothing(world: World) -> None:

@@ -15,7 +15,7 @@ from tests.triggers.asking import shares_its_service
 from tests.triggers.refusals import refused, targets
 
 JSON_LINES = {"Content-Type": "application/x-ndjson"}
-NEW_TENANT = "bbbbbbbb-0000-4000-8000-0000000000fe"
+NEW_TENANT, SPOKEN_TO = "bbbbbbbb-0000-4000-8000-0000000000fe", "bbbbbbbb-0000-4000-8000-0000000000fd"
 LOCATION = {
     "name": "Adatum Praha",
     "entraTenantId": PARTNER,
@@ -58,9 +58,57 @@ async def test_entry_is_made_read_and_changed(service: Service, path: str, entry
 
     assert (made.status_code, made.headers["Location"]) == (201, PUBLIC_URL + path)
     assert (read.status_code, read.headers["ETag"]) == (200, made.headers["ETag"])
-    assert read.json() == entry
+    assert read.json() == entry | ({"noticeLanguage": "cs"} if path.startswith("/customers") else {})
     assert (changed.status_code, changed.json()["name"]) == (200, "Other")
     assert "Location" not in changed.headers
+
+
+@pytest.mark.parametrize(
+    ("language", "notices"), [("cs", "cs"), ("FR-ca", "fr"), ("hsb", "en"), ("zh-Hant-TW", "en"), ("x-klingon", "en")]
+)
+@shares_its_service
+async def test_answer_says_in_which_language_notices_will_be(shared: Service, language: str, notices: str) -> None:
+    """Any tag is taken; that there is no translation is never silent (rulings 74)."""
+    path = f"/customers/{SPOKEN_TO}"
+
+    put = (await shared.programme("PUT", path, json={**TENANT, "language": language})).json()
+    read = (await shared.programme("GET", path)).json()
+
+    assert (put["language"], put["noticeLanguage"]) == (read["language"], read["noticeLanguage"]) == (language, notices)
+
+
+async def test_names_that_are_new_are_taken_and_told_and_slips_are_not(service: Service) -> None:
+    """`validate=true` tells them too."""
+    path = f"/customers/{NEW_TENANT}"
+    new = {**TENANT, "workloads": ["teams", "copilot"]}
+
+    tried = await service.programme("PUT", f"{path}?validate=true", json=new)
+    put = await service.programme("PUT", path, json=new)
+    slip = refused(
+        await service.programme("PUT", path, json={**TENANT, "workloads": ["team"], "language": "french"}),
+        400,
+        "ValidationFailed",
+    )
+
+    assert tried.json()["unknownItems"] == put.json()["unknownItems"] == ["copilot"]
+    assert {(detail["code"], detail["target"]) for detail in slip["details"]} == {
+        ("ItemMisspelt", "workloads[0]"),
+        ("ValidationFailed", "language"),
+    }
+    assert "'teams' is near" in str(slip)
+
+
+async def test_zone_elsewhere_is_taken_only_when_it_is_said_to_be_right(service: Service) -> None:
+    """The entry keeps the word, so that what was read can be sent again."""
+    path = f"/customers/{NEW_TENANT}"
+    sent = {**TENANT, "timeZone": "Asia/Tokyo"}
+
+    refused(await service.programme("PUT", path, json=sent), 400, "TimeZoneElsewhere")
+    taken = await service.programme("PUT", path, json={**sent, "timeZoneElsewhere": True})
+    read = (await service.programme("GET", path)).json()
+
+    assert (taken.status_code, read["timeZone"], read["timeZoneElsewhere"]) == (201, "Asia/Tokyo", True)
+    assert "timeZoneElsewhere" not in (await service.programme("PUT", path, json=TENANT)).json()
 
 
 async def test_entries_that_nobody_made_are_not_found(service: Service) -> None:

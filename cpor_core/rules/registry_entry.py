@@ -1,0 +1,166 @@
+"""What is wrong with an entry of the registry, all of it at once, and what is new in it (rulings 57, 74)."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
+
+from cpor_core.errors import Detail
+from cpor_core.model.base import MAX_SLUG_CHARACTERS
+from cpor_core.model.catalogue import Catalogue, ItemKind
+from cpor_core.model.registry import MAX_ENGAGEMENTS, MAX_SUBSCRIPTIONS, MAX_WORKLOADS, Customer
+from cpor_core.rules.business_days import verify_country
+from cpor_core.rules.time_zones import lies_elsewhere, verify_time_zone, zones_of
+
+SHORT_NAME: Final = 6
+"""A name with fewer characters is near another one only with a single slip; a longer one with two."""
+ZONES_NAMED: Final = 3
+
+_LANGUAGE_TAG: Final = re.compile(
+    r"""
+    [a-z]{2,3}(-[a-z]{3}){0,3}                  # language, with extended ones; longer ones were never registered
+      (-[a-z]{4})?                              # script
+      (-([a-z]{2}|[0-9]{3}))?                   # region
+      (-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*      # variants
+      (-[a-wyz0-9](-[a-z0-9]{2,8})+)*           # extensions
+      (-x(-[a-z0-9]{1,8})+)?                    # private use
+    | x(-[a-z0-9]{1,8})+
+    | i-(ami|bnn|default|enochian|hak|klingon|lux|mingo|navajo|pwn|tao|tay|tsu) | en-gb-oed | sgn-(be-fr|be-nl|ch-de)
+    """,
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
+"""A tag of BCP 47 by its form: RFC 5646, 2.1, with the registered tags that have another form."""
+
+
+def faults_of_partner(sent: Mapping[str, object], catalogue: Catalogue) -> Iterator[Detail]:
+    """
+    Yield everything that is wrong with a partner's location though its fields may have the right form.
+
+    *sent* is an entry as JSON, perhaps not in form: a field of the wrong type is passed over. So the operator is told
+    these faults together with those of the form.
+    """
+    yield from _place(sent)
+    for position, name in enumerate(_listed(sent, "enrolledEngagements", MAX_ENGAGEMENTS)):
+        if isinstance(name, str) and catalogue.filed_under(name) is None:
+            yield Detail(
+                "EngagementUnknown",
+                f"There is no engagement {name[:MAX_SLUG_CHARACTERS]!r}.",
+                f"enrolledEngagements[{position}]",
+                "GET /engagements lists them.",
+            )
+
+
+def faults_of_customer(sent: Mapping[str, object], catalogue: Catalogue) -> Iterator[Detail]:
+    """Yield the same of a customer's tenant; workloads and products that are merely new are no faults."""
+    place = list(_place(sent))
+    yield from place
+    country, zone = sent.get("country"), sent.get("timeZone")
+    is_judged = isinstance(country, str) and isinstance(zone, str) and sent.get("timeZoneElsewhere") is not True
+    if is_judged and not {"country", "timeZone"} & {fault.target for fault in place}:
+        yield from _zone_elsewhere(str(country), str(zone))
+    known = _known(catalogue, ItemKind.WORKLOAD)
+    for position, name in enumerate(_listed(sent, "workloads", MAX_WORKLOADS)):
+        yield from _slip("workload", name, known, f"workloads[{position}]")
+    known = _known(catalogue, ItemKind.SUBSCRIPTION)
+    seen: set[str] = set()
+    for position, entry in enumerate(_listed(sent, "subscriptions", MAX_SUBSCRIPTIONS)):
+        subscription = entry if isinstance(entry, Mapping) else {}
+        yield from _slip("product", subscription.get("product"), known, f"subscriptions[{position}].product")
+        name = subscription.get("subscriptionId")
+        if isinstance(name, str) and name.lower() in seen:
+            target = f"subscriptions[{position}].subscriptionId"
+            yield Detail("ValidationFailed", "The same subscription is named twice.", target, "Name it once.")
+        elif isinstance(name, str):
+            seen.add(name.lower())
+
+
+def _zone_elsewhere(country: str, zone: str) -> Iterator[Detail]:
+    if lies_elsewhere(zone, country):
+        zones = zones_of(country)
+        some = ", ".join((*zones[:ZONES_NAMED], *("…" for _ in zones[ZONES_NAMED : ZONES_NAMED + 1])))
+        yield Detail(
+            "TimeZoneElsewhere",
+            f"The time zone {zone} is not one of {country}.",
+            "timeZone",
+            f"Use one of {some}, or send timeZoneElsewhere as true if it is right.",
+        )
+
+
+def unknown_items(customer: Customer, catalogue: Catalogue) -> tuple[str, ...]:
+    """Return the workloads and products that no engagement lists, each once, in the order in which they were sent."""
+    known = _known(catalogue, ItemKind.WORKLOAD)
+    products = _known(catalogue, ItemKind.SUBSCRIPTION)
+    unknown = [name for name in customer.workloads if name not in known]
+    unknown += [one.product for one in customer.subscriptions if one.product not in products]
+    return tuple(dict.fromkeys(unknown))
+
+
+def is_near(name: str, other: str) -> bool:
+    """
+    Whether *name* looks like a slip of *other*: one letter more, less, wrong or swapped; in longer names two.
+
+    Names that differ in their digits are two names: `entra-id-p3` is no slip of `entra-id-p2`.
+    """
+    if re.findall("[0-9]", name) != re.findall("[0-9]", other):
+        return False
+    return _slips(name, other) <= (1 if min(len(name), len(other)) < SHORT_NAME else 2)
+
+
+def _place(sent: Mapping[str, object]) -> Iterator[Detail]:
+    country, subdivision, zone, language = (
+        sent.get(name) for name in ("country", "subdivision", "timeZone", "language")
+    )
+    if isinstance(country, str):
+        try:
+            verify_country(country)
+        except ValueError as error:
+            yield Detail("ValidationFailed", f"{error}.", "country", "Use a code of ISO 3166, such as FR.")
+        else:
+            yield from _subdivision(country, subdivision)
+    if isinstance(zone, str):
+        try:
+            verify_time_zone(zone)
+        except ValueError as error:
+            yield Detail("ValidationFailed", f"{error}.", "timeZone", "Use an IANA name, such as Europe/Paris.")
+    if isinstance(language, str) and _LANGUAGE_TAG.fullmatch(language) is None:
+        what = "Use a code of ISO 639, and where it matters script and region, with hyphens between."
+        yield Detail("ValidationFailed", "The language must be a tag of BCP 47, such as fr or fr-CA.", "language", what)
+
+
+def _subdivision(country: str, subdivision: object) -> Iterator[Detail]:
+    if isinstance(subdivision, str):
+        try:
+            verify_country(country, subdivision)
+        except ValueError as error:
+            what = "Use the code without its country, such as SCT with GB, or leave it out."
+            yield Detail("ValidationFailed", f"{error}.", "subdivision", what)
+
+
+def _listed(sent: Mapping[str, object], name: str, most: int) -> Sequence[object]:
+    listed = sent.get(name)
+    return listed[:most] if isinstance(listed, Sequence) and not isinstance(listed, str) else ()
+
+
+def _known(catalogue: Catalogue, kind: ItemKind) -> frozenset[str]:
+    return frozenset(item.id for each in catalogue.engagements if each.item_kind is kind for item in each.items)
+
+
+def _slip(what: str, name: object, known: Collection[str], target: str) -> Iterator[Detail]:
+    if not isinstance(name, str) or name in known or len(name) > MAX_SLUG_CHARACTERS:
+        return
+    near = sorted((other for other in known if is_near(name, other)), key=lambda other: (_slips(name, other), other))
+    if near:
+        yield Detail("ItemMisspelt", f"There is no {what} {name!r}; {near[0]!r} is near.", target, f"Send {near[0]!r}.")
+
+
+def _slips(name: str, other: str) -> int:
+    """Return how many letters must be put in, taken out, changed or swapped with the next to make one of the other."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(name, start=1):
+        before, last, row = row, before, [i]
+        for j, wanted in enumerate(other, start=1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and name[i - 2] == wanted:
+                cost = min(cost, last[j - 2] + 1)
+            row.append(cost)
+    return row[-1]

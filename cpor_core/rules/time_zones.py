@@ -1,0 +1,61 @@
+"""Time zones of the IANA database: which there are, and in which countries they lie."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+
+def verify_time_zone(time_zone: str) -> None:
+    """Raise ValueError unless *time_zone* is a name of the IANA time zone database."""
+    if time_zone not in _time_zones():
+        raise ValueError(f"{time_zone!r} is not a time zone of the IANA database, such as Europe/Paris")
+
+
+def lies_elsewhere(time_zone: str, country: str) -> bool:
+    """
+    Whether the database lists zones for *country*, and *time_zone* is none of them (rulings 57).
+
+    `zone.tab` and `zone1970.tab` both count: the second alone has no zone of its own for 99 countries. Former names
+    stand for what they link to, so `US/Eastern` lies in the United States. `UTC` and `Etc/…` lie nowhere.
+    """
+    zones = _zones_by_country().get(country, frozenset())
+    return bool(zones) and _links().get(time_zone, time_zone) not in zones
+
+
+def zones_of(country: str) -> tuple[str, ...]:
+    """Return the zones that `zone.tab` lists for *country*, in its order."""
+    return tuple(zone for countries, zone in _listed("zone.tab") if country in countries)
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    # The list of the pinned package, not that of the machine, which may hold files that are no zones.
+    names = files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
+    return frozenset(names) - {"Factory"}
+
+
+@cache
+def _zones_by_country() -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for table in ("zone.tab", "zone1970.tab"):
+        for countries, zone in _listed(table):
+            for country in countries:
+                found.setdefault(country, set()).add(_links().get(zone, zone))
+    return MappingProxyType({country: frozenset(zones) for country, zones in found.items()})
+
+
+def _listed(table: str) -> Iterator[tuple[list[str], str]]:
+    """Yield the countries of each zone that a table lists."""
+    for line in files("tzdata").joinpath("zoneinfo", table).read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            countries, _, zone, *_ = line.split("\t")
+            yield countries.split(","), zone
+
+
+@cache
+def _links() -> Mapping[str, str]:
+    """Return what each other name of a zone stands for; a link leads to a zone, never to another link."""
+    lines = files("tzdata").joinpath("zoneinfo", "tzdata.zi").read_text(encoding="utf-8").splitlines()
+    links = (line.split(" ") for line in lines if line.startswith("L "))
+    return MappingProxyType({name: zone for _, zone, name in links})
