@@ -165,6 +165,7 @@ def build(
             retention_months=settings.retention_months,
             sample_percent=settings.sample_percent,
             dry_runs_per_hour=settings.dry_runs_per_hour,
+            imports_before=settings.imports_before,
         ),
         new_id=new_id,
         pause=clock.pause,

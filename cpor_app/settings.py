@@ -11,6 +11,8 @@ from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from cpor_core.model.base import InstantOrDay
+
 PROGRAMME_TENANT_OF_THE_SANDBOX = "00000000-0000-4000-8000-00000000c0de"
 ENTRA_ISSUER = "https://login.microsoftonline.com/{tenantid}/v2.0"
 ENTRA_KEYS = "https://login.microsoftonline.com/common/discovery/v2.0/keys"
@@ -129,6 +131,14 @@ class Settings(BaseModel):
             description="Of the automatically reviewed claims, how many in a hundred `GET /reviews?sample=true` shows.",
         ),
     ] = 10
+    imports_before: Annotated[
+        InstantOrDay | None,
+        Field(
+            validation_alias=_setting("CPOR_IMPORTS_BEFORE"),
+            description="An instant, or a day: its first instant in UTC. An association of an engagement that can be "
+            "claimed is imported only if it began before this; left out: none is.",
+        ),
+    ] = None
     dry_runs_per_hour: Annotated[
         int,
         Field(

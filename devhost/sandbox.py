@@ -12,6 +12,8 @@ from devhost.token import DEFAULT_STATE_DIR
 
 EACH_MINUTE = "0 * * * * *"
 SENDER = "no-reply@cpor.invalid"
+IMPORTS_BEFORE = "2026-11-01"
+"""What was agreed before the register of the sandbox began can be imported."""
 # Azurite's own account, the same everywhere: no secret.
 _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -41,11 +43,12 @@ def storage_connection(ports: Ports) -> str:
 
 
 def functions_environment(ports: Ports, issuer: LocalIssuer, secret: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return *environ* with the sandbox's settings laid over it; it may choose the schedule and the sender."""
+    """Return *environ* with the sandbox's settings laid over it; the first three are chosen by it."""
     storage = storage_connection(ports)
     return {
         "FINALISE_SCHEDULE": EACH_MINUTE,
         "CPOR_MAIL_FROM": SENDER,
+        "CPOR_IMPORTS_BEFORE": IMPORTS_BEFORE,
         **{name: value for name, value in environ.items() if value},
         "AzureWebJobsStorage": storage,
         STORAGE: storage,

@@ -159,6 +159,10 @@ param retentionMonths int = 24
 @maxValue(100)
 param samplePercent int = 10
 
+@description('Associations of engagements that can be claimed are imported only if they began before this instant or day; empty: none is.')
+@maxLength(35)
+param importsBefore string = ''
+
 @description('Dry runs that an organisation has in an hour.')
 @minValue(1)
 param dryRunsPerHour int = 100
@@ -332,6 +336,7 @@ var settings = {
   CPOR_RETENTION_MONTHS: string(retentionMonths)
   CPOR_SAMPLE_PERCENT: string(samplePercent)
   CPOR_DRY_RUNS_PER_HOUR: string(dryRunsPerHour)
+  CPOR_IMPORTS_BEFORE: importsBefore
   CPOR_WRITES_PER_SECOND: string(writesPerSecond)
   CPOR_TOKEN_AUDIENCE: toLower(tokenAudience)
   CPOR_DOMAIN_CHECK: domainCheck ? '1' : '0'

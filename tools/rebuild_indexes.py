@@ -46,6 +46,9 @@ def main() -> int:
         print(f"not rebuilt: {fault}. Run it again when the cause is gone.", file=sys.stderr)
         return 1
     print(f"{rebuilt.claims} claims, {rebuilt.due_rows} due rows, {rebuilt.slots_freed} slots freed of closed claims")
+    if rebuilt.untold:
+        print("imported, and their customers do not know: no figures (GET /operations/untold-associations)")
+        print("\n".join(sorted(rebuilt.untold)))
     return 0
 
 

@@ -156,14 +156,15 @@ async def end_association(call: Call) -> Answer:
     roles=PARTNER,
     query=Months,
     answers={200: Usage},
-    refusals=("NotFound", "FiguresNotYet"),
+    refusals=("NotFound", "FiguresNotYet", "CustomerNotTold"),
 )
 async def get_usage(call: Call) -> Answer:
     """
     Only while official, only these items, only months from the association's first on. They begin a minute after the
     window's end, so that no figures are given out while a no that arrived in time is being written.
 
-    Each answer leaves a receipt that the customer can see: who, when, which months and items.
+    Each answer leaves a receipt that the customer can see: who, when, which months and items. Of an association that
+    was imported they begin with the mail to the customer, and pause when it came back from everybody.
     """
     case = await call.own_case()
     months = call.query(Months)
@@ -181,7 +182,7 @@ async def get_usage(call: Call) -> Answer:
     tag="Associations",
     roles=PARTNER,
     answers={200: ListedAdvice},
-    refusals=("NotFound", "FiguresNotYet"),
+    refusals=("NotFound", "FiguresNotYet", "CustomerNotTold"),
 )
 async def get_advice(call: Call) -> Answer:
     """

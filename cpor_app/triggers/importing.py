@@ -1,11 +1,16 @@
-"""The operator's import of associations that were made in the past."""
+"""The operator's import of associations that were made in the past, and whose customers do not know of them."""
 
 import azure.functions as func
 
 from cpor_app.triggers.call import Call
 from cpor_app.triggers.http import operation
 from cpor_app.triggers.operations import OPERATOR, Answer
+from cpor_core.model.base import Guid, Instant, PartnerId, Value
+from cpor_core.model.claim import LEFT_OUT, Claim, Item
+from cpor_core.rules.untold import Untold, untold
+from cpor_core.transitions.life import settle
 from cpor_core.use_cases.importing import PastAssociation, import_lines
+from cpor_core.use_cases.telling import untold_associations
 from cpor_core.use_cases.usage import Loaded
 
 blueprint = func.Blueprint()
@@ -30,7 +35,76 @@ async def import_associations(call: Call) -> Answer:
     """
     Each is official at once and holds its item, an older programme's its successor's; a held one is a bad row.
 
-    The same lines twice change nothing. The customer's registered notice addresses are told, with a link to end it.
+    Of an engagement that can be claimed, only what began before `CPOR_IMPORTS_BEFORE` is taken, and only where somebody
+    can be told. The line's `customerContact` and the tenant's notice addresses get a mail with a link to end it; the
+    figures begin with that mail. The same line twice changes nothing, unless nobody at the customer knows of it and the
+    second one names somebody new.
     """
     lines = call.bytes().split(b"\n")
     return Answer(200, await import_lines(call.ports, lines, call.who, await call.now()))
+
+
+class UntoldAssociation(Value):
+    """An imported association whose customer does not know of it, and why; its partner gets no figures."""
+
+    association_id: str
+    because: Untold
+    tenant_id: Guid
+    customer_name: str
+    partner_id: PartnerId
+    partner_name: str
+    engagement: str
+    filed_as: str | None
+    item: Item
+    since: Instant
+    imported_at: Instant
+
+
+class ListedUntold(Value):
+    """A page of them, the oldest import first."""
+
+    value: tuple[UntoldAssociation, ...]
+    next_link: str | None = LEFT_OUT
+
+
+@operation(
+    blueprint,
+    name="list_untold_associations",
+    method="GET",
+    route="operations/untold-associations",
+    summary="Imported associations whose customer does not know of them",
+    tag="Operations",
+    roles=OPERATOR,
+    answers={200: ListedUntold},
+    paged=True,
+)
+async def list_untold_associations(call: Call) -> Answer:
+    """
+    `because` says why: there was nobody to tell, the mail is on its way, or it came back from everybody.
+
+    A new notice address of the tenant gets the mail, and so does another `customerContact` in the same line sent again.
+    """
+    after, limit = call.page({})
+    now = await call.now()
+    page = await untold_associations(call.ports, now, after=after, limit=limit)
+    views = [_untold_view(settle(case, now).claim) for case in page.cases]
+    return call.listed([view for view in views if view is not None], page.position, {})
+
+
+def _untold_view(claim: Claim) -> UntoldAssociation | None:
+    because = untold(claim)
+    if because is None or claim.imported is None or claim.official_since is None:
+        return None
+    return UntoldAssociation(
+        association_id=claim.id,
+        because=because,
+        tenant_id=claim.tenant_id,
+        customer_name=claim.imported.customer_name,
+        partner_id=claim.partner_id,
+        partner_name=claim.partner_name,
+        engagement=claim.engagement,
+        filed_as=claim.filed_as,
+        item=claim.items[0],
+        since=claim.official_since,
+        imported_at=claim.status_since,
+    )

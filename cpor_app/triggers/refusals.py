@@ -51,6 +51,7 @@ STATUSES = MappingProxyType(
         "TooManyWebhooks": Is.CONFLICT,
         "OrganisationFixed": Is.CONFLICT,
         "WouldEndAssociations": Is.CONFLICT,
+        "CustomerNotTold": Is.CONFLICT,
         "InternalError": Is.INTERNAL_SERVER_ERROR,
         "ServerBusy": Is.SERVICE_UNAVAILABLE,
     }
@@ -96,6 +97,8 @@ ROW_CODES = (
     "AmbiguousSubscription",
     "PartnerUnknown",
     "SinceInvalid",
+    "SinceTooLate",
+    "NobodyToTell",
     "SlotHeld",
     "AlreadyImported",
 )

@@ -159,6 +159,10 @@ def _instant(sent: object) -> datetime:
         raise ValueError("must lie between the years 1 and 9999 in UTC") from error
 
 
+def _at_midnight(sent: object) -> object:
+    return f"{sent}T00:00:00Z" if isinstance(sent, str) and re.fullmatch(_DAY, sent) else sent
+
+
 def rfc3339(instant: datetime) -> str:
     """Return *instant* in UTC with `Z`; microseconds only when there are any."""
     return instant.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
@@ -236,6 +240,12 @@ Instant = Annotated[
     _schema(format="date-time"),
 ]
 """An instant in UTC. Naive times and numbers are refused; any offset is taken and turned into UTC."""
+InstantOrDay = Annotated[
+    Instant,
+    BeforeValidator(_at_midnight),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
+]
+"""An instant, or a day: its first instant in UTC."""
 Day = Annotated[date, BeforeValidator(_day), _schema(format="date")]
 """A date of the calendar. Numbers and times are refused."""
 Flag = Annotated[bool, Strict()]

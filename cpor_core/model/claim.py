@@ -546,6 +546,16 @@ class Claim(Value):
         return contact if contact is not None and contact.email != ERASED_ADDRESS else None
 
     @property
+    def customer_knows(self) -> bool:
+        """
+        Whether an official association's customer was told of it.
+
+        Of one that was imported, by a mail that was handed over and has not come back (rulings 65); the window of every
+        other one opened with a mail.
+        """
+        return self.imported is None or any(one.told and not one.failed for one in self.recipients)
+
+    @property
     def closed_at(self) -> datetime | None:
         """
         Since when, or from when on, the claim is closed for good; None while it can still change.

@@ -93,6 +93,14 @@ class Customer(Value):
         """What figures can be about: the ids of its workloads and subscriptions, in whatever state."""
         return frozenset(self.workloads) | {one.subscription_id for one in self.subscriptions}
 
+    def has_domain(self, domain: str) -> bool:
+        """Whether *domain* is one of the tenant's verified domains."""
+        return domain.lower() in {one.lower() for one in self.domains}
+
+    def has_address(self, email: str) -> bool:
+        """Whether a mail address lies in one of the tenant's verified domains."""
+        return self.has_domain(email.rpartition("@")[2])
+
 
 class ClosedDay(Value):
     """A day on which a place is closed, though its holidays do not say so, as the operator registers it."""

@@ -60,7 +60,6 @@ def _partner(claim: Claim, partner: Partner | None) -> Iterator[Detail]:
 
 
 def _customer(claim: Claim, engagement: Engagement, customer: Customer | None) -> Iterator[Detail]:
-    domains = {domain.lower() for domain in customer.domains} if customer is not None else set()
     if claim.contacts is None:
         yield Detail("ContactMissing", "The claim names no contact.", "contacts", "Name a contact at the customer.")
         return
@@ -79,8 +78,8 @@ def _customer(claim: Claim, engagement: Engagement, customer: Customer | None) -
             "Name a person at the customer.",
         )
         return
-    contact_domain = claim.customer_contact.email.rpartition("@")[2].lower()
-    if customer is None or claim.domain.lower() not in domains or contact_domain not in domains:
+    contact = claim.customer_contact.email
+    if customer is None or not (customer.has_domain(claim.domain) and customer.has_address(contact)):
         yield Detail(
             "TenantDomainMismatch",
             "Tenant, domain and the customer contact's mail address do not belong together.",

@@ -32,6 +32,8 @@ class Terms:
     """How long a closed claim keeps what it knows of people."""
     dry_runs_per_hour: int = 100
     """An organisation's dry runs in an hour (rulings 8)."""
+    imports_before: datetime | None = None
+    """Until when an association that is imported may have begun whose engagement can be claimed; None: none is."""
     sample_percent: int = 10
     """Of the automatically reviewed claims, the share that a person may look at while the customer can decline."""
     closed: ClosedDays = field(default_factory=dict)

@@ -35,6 +35,7 @@ from cpor_core.model.claim import (
 from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor, spoken_by
 from cpor_core.model.slot import MAX_CLAIMANTS, Holder, Slot
 from cpor_core.rules.partner_mail import owed_to_both
+from cpor_core.rules.untold import Untold, untold
 from cpor_core.transitions.case import Case, invalid_state
 
 # --- what time alone makes of a claim -------------------------------------------------------------------------------
@@ -713,8 +714,8 @@ def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recip
     """
     Enter an association that was made in the past: official *since* then, it holds its items from now on (rulings 33).
 
-    The customer is told by a mail to their registered notice addresses, the *recipients*, if they have any. Raises
-    `SlotHeld`, and `InvalidState` for a claim that has a history of its own.
+    The customer is told by a mail to the *recipients*, if there are any. Raises `SlotHeld`, and `InvalidState` for a
+    claim that has a history of its own.
     """
     claim = case.claim
     if claim.history_length:
@@ -740,6 +741,25 @@ def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recip
     )
     held = Holder(claim=claim.id, organisation=claim.organisation, since=since)
     case = _each_slot(case, lambda slot: slot.at(at).changed(holder=held))
+    return _owe_mail(case, MailKind.IMPORTED, at)
+
+
+def tell_others(case: Case, at: datetime, people: Sequence[Recipient]) -> Case:
+    """
+    Owe the mail about an imported association to *people*, when nobody is left who has it or will get it (rulings 65).
+
+    Who was written to before is not written to again; their numbers are given anew, behind those that there are.
+    """
+    claim = case.claim
+    if untold(claim) not in (Untold.NOBODY_TO_TELL, Untold.EVERYBODY_FAILED):
+        return case
+    known = {recipient.email.lower() for recipient in claim.recipients}
+    new = [person for person in people if person.email.lower() not in known]
+    if not new:
+        return case
+    numbered = (one.model_copy(update={"number": n}) for n, one in enumerate(new, start=len(known) + 1))
+    mails = tuple(mail for mail in claim.mails if mail.kind is not MailKind.IMPORTED)
+    case = case.changed(recipients=(*claim.recipients, *numbered), told=True, mails=mails)
     return _owe_mail(case, MailKind.IMPORTED, at)
 
 

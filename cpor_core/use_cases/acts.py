@@ -18,6 +18,7 @@ from cpor_core.rules import file_names
 from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.owed import SOON, TO_PARTNERS, Owed, owed
 from cpor_core.rules.terms import Terms
+from cpor_core.rules.untold import untold
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.erasing import with_retention
 from cpor_core.transitions.life import (
@@ -37,6 +38,8 @@ ATTEMPTS = 8
 """How often an act is judged again after it lost a race; more is reported as a busy store."""
 REVIEWS = "open"
 """The one partition of the review index."""
+UNTOLD = "untold"
+"""The partition of the imported associations whose customer does not know of them."""
 SAMPLE = "sample"
 """The partition of the claims that are drawn for a look."""
 
@@ -246,10 +249,13 @@ async def _write_index_rows(ports: Ports, before: Case, after: Case, now: dateti
 
 
 async def list_for_review(ports: Ports, former: Claim | None, claim: Claim) -> None:
-    """Write the keys by which a reviewer finds a claim, where they are not those of what it was before."""
+    """Write the keys by which the programme finds a claim, where they are not those of what it was before."""
     position = review_position(claim)
     if position is not None and (former is None or position != review_position(former)):
         await ports.reviews.add(REVIEWS, position, claim.id)
+    unknown = untold_position(claim)
+    if unknown is not None and (former is None or unknown != untold_position(former)):
+        await ports.reviews.add(UNTOLD, unknown, claim.id)
     drawn = sample_position(claim)
     is_new = drawn is not None and (former is None or drawn != sample_position(former))
     if drawn is not None and is_new and ports.terms.is_sampled(claim.id):
@@ -298,6 +304,13 @@ def review_position(claim: Claim) -> str | None:
     if claim.status is Status.OFFICIAL:
         urgent = claim.look_at
     return f"{urgent.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}" if urgent is not None else None
+
+
+def untold_position(claim: Claim) -> str | None:
+    """Return where a claim stands in the list of those whose customer does not know: by the import's instant."""
+    if untold(claim) is None:
+        return None
+    return f"{claim.status_since.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}"
 
 
 def sample_position(claim: Claim) -> str | None:

@@ -48,7 +48,7 @@ async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime
     sent = await send(ports, letters, allowed, now, mail.since)
     if sent.delayed is not None and not sent.delivered and not sent.refused:
         return delayed_by(now, sent.delayed)
-    late = sent.refused if mail.kind is MailKind.NOTICE else ()
+    late = sent.refused if tells else ()
     answer_by = await partner_answers_by(ports, case.claim, now) if late else None
 
     def record(current: Case) -> Case:
@@ -56,8 +56,9 @@ async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime
         if tells:
             current = current.changed(recipients=life.mark_told(current.claim.recipients, sent.delivered))
         promised = current.claim.promise
-        if answer_by is not None and promised is not None and promised.number == mail.number:
-            for number in late:  # it counts as a notice that came back (rulings 25)
+        asked = promised is not None and promised.number == mail.number
+        if answer_by is not None and (asked or mail.kind is MailKind.IMPORTED):
+            for number in late:  # it counts as a mail that came back (rulings 25)
                 current = life.recipient_failed(current, PROGRAMME, now, number, answer_by=answer_by)
         return current
 

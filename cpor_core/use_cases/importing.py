@@ -6,18 +6,17 @@ after a crash half-way, changes nothing that is there already.
 """
 
 import asyncio
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import Field, TypeAdapter, ValidationError
 
 from cpor_core.errors import Conflict, Refused, StorageBusy
-from cpor_core.model.base import Guid, Instant, PartnerId, Value, rfc3339
+from cpor_core.model.base import Guid, InstantOrDay, PartnerId, Value, rfc3339
 from cpor_core.model.catalogue import Engagement, ItemKind
-from cpor_core.model.claim import Claim, Imported, Item, ItemKey, Recipient, RecipientKind
+from cpor_core.model.claim import Claim, Imported, Item, ItemKey, Recipient
 from cpor_core.model.history import PROGRAMME
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.model.usage import BadRow
@@ -25,10 +24,12 @@ from cpor_core.ports import Commit, Ports, Registered
 from cpor_core.rules.checks import why_not_claimable
 from cpor_core.rules.graph_reports import invalid_row
 from cpor_core.rules.identifiers import derived_claim_id, list_position
+from cpor_core.rules.untold import Untold, untold
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases.acts import due_rows
+from cpor_core.use_cases.acts import due_rows, list_for_review
 from cpor_core.use_cases.feed import announce_created, announcement_row
+from cpor_core.use_cases.telling import CustomerContact, people_to_tell, tell, waiting_for_others
 from cpor_core.use_cases.usage import Loaded
 
 MOST_LINES = 10_000
@@ -40,35 +41,37 @@ EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
 """Before this no programme had such associations: an earlier day is a slip of the pen."""
 
 
-def _at_midnight(sent: object) -> object:
-    return f"{sent}T00:00:00Z" if isinstance(sent, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", sent) else sent
-
-
-Since = Annotated[
-    Instant,
-    BeforeValidator(_at_midnight),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
-]
-"""An instant, or a day: its first instant in UTC, where months are counted (rulings 34)."""
-
-
 class PastAssociation(Value):
     """
     One JSON line: which partner is associated with which item since when.
 
     `engagement` may be an older programme's id; `item` is a workload's id or a subscription id, or an item as claimed;
-    `since` is an instant or a day.
+    `since` is an instant, or a day: its first instant in UTC, where months are counted (rulings 34).
     """
 
     engagement: Annotated[str, Field(max_length=100)]
     partner_id: PartnerId
     tenant_id: Guid
     item: ItemKey
-    since: Since
+    since: InstantOrDay
+    customer_contact: CustomerContact | None = None
 
 
 _LINE = TypeAdapter(PastAssociation)
 Row = tuple[int, PastAssociation]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A claim that is there: since when it is official, and the whole of it only where its customer does not know."""
+
+    since: datetime | None
+    untold: Case | None
+
+    @classmethod
+    def of(cls, case: Case) -> "_Known":
+        waits = untold(case.claim) in (Untold.NOBODY_TO_TELL, Untold.EVERYBODY_FAILED)
+        return cls(case.claim.official_since, case if waits else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class _Import:
     now: datetime
     partners: dict[str, Registered[Partner] | None] = field(default_factory=dict)
     customers: dict[str, Registered[Customer] | None] = field(default_factory=dict)
-    claims: dict[str, dict[str, datetime | None]] = field(default_factory=dict)
+    claims: dict[str, dict[str, _Known]] = field(default_factory=dict)
     entered: dict[str, list[Case]] = field(default_factory=dict)
     """By organisation, of the lines at work."""
 
@@ -102,11 +105,11 @@ class _Import:
             raise Refused("TenantUnknown", "This tenant is not registered.", target="tenantId")
         return found.value
 
-    async def known(self, tenant_id: str) -> dict[str, datetime | None]:
-        """Return the ids of the tenant's claims, each with since when it is official."""
+    async def known(self, tenant_id: str) -> dict[str, _Known]:
+        """Return what is known of the tenant's claims by their ids, also of those that were entered just now."""
         if tenant_id not in self.claims:
             cases = await self.ports.claims.of_tenant(tenant_id)
-            self.claims.setdefault(tenant_id, {case.claim.id: case.claim.official_since for case in cases})
+            self.claims.setdefault(tenant_id, {case.claim.id: _Known.of(case) for case in cases})
         return self.claims[tenant_id]
 
     async def announce(self) -> None:
@@ -182,27 +185,32 @@ async def _enter_in_turn(begun: _Import, rows: Sequence[Row]) -> tuple[int, int,
 
 async def _enter(begun: _Import, line: PastAssociation) -> bool:
     """
-    Enter one association; returns whether it is new. Four requests, five when somebody is told, none when it is known.
+    Enter one association; returns whether that changes anything. Five requests, six when somebody is told.
 
-    One that has ended since it was entered stays ended. Raises `PartnerUnknown`, `AlreadyImported` when it was entered
-    with another beginning, what `_official_claim` raises, and `SlotHeld`.
+    One that is known stays as it is, an ended one too, and costs none; only where nobody at the customer knows of it,
+    those whom the line names and the registry has now are told. Raises `PartnerUnknown`, `AlreadyImported` when it was
+    entered with another beginning, what `_official_claim` raises, and `SlotHeld`.
     """
     ports, now = begun.ports, begun.now
     partner = await begun.partner(line.partner_id)
     claim_id = _claim_id(partner, line)
     known = await begun.known(line.tenant_id)
     if claim_id in known:
-        _verify_same(known[claim_id], line)
-        return False
+        _verify_same(known[claim_id].since, line)
+        return await _tell_others(begun, known, claim_id, line)
     claim, recipients = await _official_claim(begun, claim_id, partner, line)
     act_id = ports.new_id()
     for _ in range(ATTEMPTS):
         before = await ports.claims.prospect(claim)
-        after = life.enter_past(before, PROGRAMME, now, since=line.since, recipients=recipients).written_over(before)
+        after = life.enter_past(before, PROGRAMME, now, since=line.since, recipients=tuple(recipients)).written_over(
+            before
+        )
         await ports.duework.add([*due_rows(None, after.claim, now), announcement_row(claim_id, now)])
         await ports.partner_claims.add(claim.organisation, list_position(now, claim_id), claim_id)
+        await list_for_review(ports, None, after.claim)
+        stored = after
         try:
-            await ports.claims.commit(Commit(act_id, before, after, who=begun.who))
+            stored = await ports.claims.commit(Commit(act_id, before, after, who=begun.who))
         except Conflict:
             if not await ports.claims.wrote(claim_id, act_id, 1):
                 there = await ports.claims.load(claim_id)
@@ -210,13 +218,25 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
                     _verify_same(there.claim.official_since, line)
                     return False
                 continue  # somebody else wrote the slot: judge again
-        known[claim_id] = line.since
+        known[claim_id] = _Known.of(stored)
         begun.entered.setdefault(claim.organisation, []).append(after)
         if after.claim.mails:
             await ports.hints.customer_notice(claim_id)
         return True
     message = f"claim {claim_id}: lost {ATTEMPTS} races in a row"
     raise StorageBusy(message, retry_after_seconds=1)
+
+
+async def _tell_others(begun: _Import, known: dict[str, _Known], claim_id: str, line: PastAssociation) -> bool:
+    """Tell those whom the line names, where nobody knows of the association; returns whether somebody will be."""
+    case = known[claim_id].untold
+    if case is None:
+        return False
+    people = people_to_tell(await begun.customer(line.tenant_id), line.customer_contact)
+    if not waiting_for_others([case], people, begun.now):
+        return False
+    known[claim_id] = _Known.of(await tell(begun.ports, case, people, begun.now))
+    return True
 
 
 def _verify_same(since: datetime | None, line: PastAssociation) -> None:
@@ -227,11 +247,13 @@ def _verify_same(since: datetime | None, line: PastAssociation) -> None:
 
 async def _official_claim(
     begun: _Import, claim_id: str, partner: Partner, line: PastAssociation
-) -> tuple[Claim, tuple[Recipient, ...]]:
+) -> tuple[Claim, Sequence[Recipient]]:
     """
     Return the claim that a line makes, before it is entered, and who is told of it.
 
-    Raises `EngagementUnknown`, `SinceInvalid`, `TenantUnknown`, `ItemNotClaimable`.
+    Of an engagement that can be claimed, only what began before the programme's own register is entered, and only where
+    somebody can be told (rulings 65). Raises `EngagementUnknown`, `SinceInvalid`, `SinceTooLate`, `TenantUnknown`,
+    `ItemNotClaimable`, `NobodyToTell`.
     """
     filed = begun.ports.catalogue.filed_under(line.engagement)
     if filed is None:
@@ -239,6 +261,8 @@ async def _official_claim(
     if not EARLIEST <= line.since <= begun.now:
         where = "in the future" if line.since > begun.now else f"before {EARLIEST.year}"
         raise Refused("SinceInvalid", f"since lies {where}.", target="since")
+    if filed[1] is None:
+        _verify_from_before(begun.ports.terms.imports_before, filed[0], line)
     customer = await begun.customer(line.tenant_id)
     engagement, filed_as = filed
     claim = Claim(
@@ -257,11 +281,26 @@ async def _official_claim(
         updated_at=begun.now,
         imported=Imported(customer_name=customer.name, time_zone=customer.time_zone),
     )
-    recipients = tuple(
-        Recipient(number=number, kind=RecipientKind.NOTICE_ADDRESS, email=address, language=customer.language)
-        for number, address in enumerate({each.lower(): each for each in customer.notice_addresses}.values(), start=1)
-    )
-    return claim, recipients
+    people = people_to_tell(customer, line.customer_contact)
+    if filed_as is None and not people:
+        raise Refused(
+            "NobodyToTell",
+            "Nobody at the customer can be told: name a customerContact in a verified domain, or register an address.",
+            target="customerContact",
+        )
+    return claim, people
+
+
+def _verify_from_before(imports_before: datetime | None, engagement: Engagement, line: PastAssociation) -> None:
+    """Raise `SinceTooLate` for what a partner has to claim: its customer has five days to decline then."""
+    if imports_before is None:
+        raise Refused("SinceTooLate", f"{engagement.name} is claimed by its partner, not imported.", target="since")
+    if line.since >= imports_before:
+        raise Refused(
+            "SinceTooLate",
+            f"What began on {rfc3339(imports_before)} or later under {engagement.name} is claimed by its partner.",
+            target="since",
+        )
 
 
 def _claim_id(partner: Partner, line: PastAssociation) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from cpor_core.model.claim import Status
+from cpor_core.model.claim import MailKind, Status
 from cpor_core.model.history import PROGRAMME
 from cpor_core.ports import Ports, SentMail
 from cpor_core.transitions import life
@@ -35,12 +35,13 @@ async def record(ports: Ports, event: MailEvent, now: datetime) -> bool:
     Take a report; returns whether the mail is one of ours. Twice is harmless.
 
     A failure counts when it is of the notice of the present promise: the window stops when nobody is left who was told.
-    After `official` it changes nothing, but a reviewer gets to see the claim.
+    After `official` it changes nothing, but a reviewer gets to see the claim. A failure of the mail about an imported
+    association counts too: without anybody who knows of it, its figures pause (rulings 65).
     """
     sent = await ports.mails.find(event.message_id)
     if sent is None:
         return False
-    if event.outcome is not MailOutcome.FAILED or sent.kind != NOTICE:
+    if event.outcome is not MailOutcome.FAILED or sent.kind not in (NOTICE, MailKind.IMPORTED):
         return True
     case = await ports.claims.load(sent.claim_id)
     if case is None:
@@ -48,10 +49,10 @@ async def record(ports: Ports, event: MailEvent, now: datetime) -> bool:
     answer_by = await partner_answers_by(ports, case.claim, now)
 
     def judge(current: Case) -> Case:
-        if not _is_of_present_promise(current, sent):
+        if sent.kind == NOTICE and not _is_of_present_promise(current, sent):
             return current
         after = life.recipient_failed(current, PROGRAMME, now, sent.recipient, answer_by=answer_by)
-        if after.claim != current.claim and current.claim.status is Status.OFFICIAL:
+        if after.claim != current.claim and current.claim.status is Status.OFFICIAL and sent.kind == NOTICE:
             return after.changed(look_at=now)
         return after
 

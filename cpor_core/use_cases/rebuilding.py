@@ -11,7 +11,7 @@ which are an organisation and a number.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cpor_core.errors import Conflict
@@ -19,6 +19,7 @@ from cpor_core.model.claim import OPEN, Claim, Status
 from cpor_core.model.slot import Slot
 from cpor_core.ports import Commit, DueRow, Keyed, Ports, TenantClaims
 from cpor_core.rules.identifiers import is_batch_id, is_claim_id, list_position
+from cpor_core.rules.untold import untold
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases import batches, calling, failures, subscription_ends
@@ -42,6 +43,8 @@ class Rebuilt:
     claims: int = 0
     due_rows: int = 0
     slots_freed: int = 0
+    untold: list[str] = field(default_factory=list)
+    """Ids of imported associations whose customer does not know of them: they give no figures (rulings 65)."""
 
 
 async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
@@ -87,6 +90,8 @@ async def _tenant(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Re
     rows = [answer_forgotten(claim_id, key, now) for claim_id, key in tenant.answers]
     for case in tenant.cases:
         rows += await _of_claim(ports, case.claim, now)
+        if untold(settle(case, now).claim) is not None:
+            rebuilt.untold.append(case.claim.id)
     rows += await _ends(ports, tenant, now)
     await _add(ports, rows, rebuilt)
     await _free_slots(ports, tenant, now, rebuilt)

@@ -12,6 +12,7 @@ from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.forms import refused_fields
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner
 from cpor_core.use_cases.subscription_ends import Ending, due_rows, end_gone_items, endings
+from cpor_core.use_cases.telling import due_row, people_to_tell, tell_others, waiting_for_others
 
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
@@ -69,6 +70,8 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
     """
     Register a customer's tenant; returns the version that is registered now, and what ends by it.
 
+    New notice addresses are told of imported associations of which nobody else knows (rulings 65).
+
     Raises as `put_partner`, `TimeZoneElsewhere`, `WouldEndAssociations` when more than five would end unconfirmed, and,
     where domains are looked up, `DomainNotOnTenant`, or a fault when that cannot be found out now: nothing is written
     then.
@@ -77,7 +80,8 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
     _verify(faults_of_customer(_as_sent(customer), ports.catalogue))
     former = await ports.registry.customer(tenant_id)
     verify_match(change.if_match, former)
-    ends = await endings(ports, tenant_id, customer, now) if former is not None else ()
+    cases = await ports.claims.of_tenant(tenant_id) if former is not None else ()
+    ends = endings(cases, customer, now) if cases else ()
     count = sum(ending.association for ending in ends)
     if not change.only_validate and count > MOST_UNCONFIRMED_ENDS and change.confirmed_ends != count:
         raise Refused(
@@ -89,14 +93,19 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
     await _verify_domains(ports, change, former)
     if change.only_validate:
         return Kept(former.version if former is not None else 0, new=False), ends
+    to_tell = waiting_for_others(cases, people_to_tell(customer), now)
     if ends:
         await ports.duework.add(due_rows(tenant_id, now))
+    if to_tell:
+        await ports.duework.add([due_row(tenant_id, now)])
     try:
         kept = Kept(await ports.registry.put_customer(tenant_id, customer, former), former is None)
     except Conflict:
         kept = ours(await ports.registry.customer(tenant_id), customer, former)
     if ends:
         await end_gone_items(ports, tenant_id, now)
+    if to_tell:
+        await tell_others(ports, tenant_id, now)
     return kept, ends
 
 

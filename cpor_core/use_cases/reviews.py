@@ -84,7 +84,7 @@ class ReviewPage:
 
 async def awaiting_decision(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
     """Return a page of what awaits a decision, or a look, in the order of its due instants."""
-    return await _verified(ports, REVIEWS, review_position, now, after=after, limit=limit)
+    return await verified(ports, REVIEWS, review_position, now, after=after, limit=limit)
 
 
 async def overdue(ports: Ports, now: datetime) -> int:
@@ -103,10 +103,10 @@ def _is_past(position: str, now: datetime) -> bool:
 
 async def sample(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
     """Return a page of the drawn claims that were reviewed automatically and are still in their window (rulings 29)."""
-    return await _verified(ports, SAMPLE, sample_position, now, after=after, limit=limit)
+    return await verified(ports, SAMPLE, sample_position, now, after=after, limit=limit)
 
 
-async def _verified(
+async def verified(
     ports: Ports, partition: str, position_of: Callable[[Claim], str | None], now: datetime, *, after: str, limit: int
 ) -> ReviewPage:
     """

@@ -20,6 +20,7 @@ from cpor_core.use_cases.feed import ANNOUNCE, TRIM, catch_up, trim
 from cpor_core.use_cases.forget import forget
 from cpor_core.use_cases.mailing import Paid
 from cpor_core.use_cases.subscription_ends import END_GONE_ITEMS, end_gone_items
+from cpor_core.use_cases.telling import TELL_OTHERS, tell_others
 
 log = logging.getLogger("cpor.sweep")
 
@@ -155,6 +156,8 @@ async def _paid(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Paid:
         return await erasing.go_on(ports, row.subject, now)
     elif row.debt == END_GONE_ITEMS:
         await end_gone_items(ports, row.subject, now)
+    elif row.debt == TELL_OTHERS:
+        await tell_others(ports, row.subject, now)
     else:
         return await pay(ports, row.subject, now, cover=row)
     return Paid()

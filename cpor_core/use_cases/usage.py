@@ -28,6 +28,7 @@ from cpor_core.rules.graph_reports import (
     subscribed_skus,
 )
 from cpor_core.rules.late_truths import figures_from
+from cpor_core.rules.untold import Untold, untold
 from cpor_core.rules.usage_figures import UsageRow, merged, months_between, shown_months, usage_rows
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
@@ -38,6 +39,8 @@ MOST_ROWS = 100_000
 YIELD_EVERY = 500
 TENANTS_IN_FLIGHT = 16
 """Tenants whose figures are written at the same time."""
+MAIL_TAKES_SECONDS = 60
+"""After so long it is worth asking again whether the customer was told."""
 Item = TypeVar("Item")
 
 
@@ -267,7 +270,8 @@ async def read_usage(
     Return the figures of exactly the associated items, from the association's first month on; four requests in all.
 
     The receipt is written after the figures are read and before they are sent: no receipt, no figures. Raises
-    `NotFound` unless the association is official, `FiguresNotYet` while a no that arrived in time may still be written.
+    `NotFound` unless the association is official, `FiguresNotYet` while a no that arrived in time may still be written,
+    and `CustomerNotTold` while the customer of an imported association does not know of it.
     """
     shown = settle(case, now).claim
     if shown.status is not Status.OFFICIAL:
@@ -275,6 +279,7 @@ async def read_usage(
             "NotFound", "There is no official association of this id.", resolution="GET /associations lists yours."
         )
     _verify_given_out(shown, now)
+    _verify_told(shown)
     start, end = shown_months(shown, first, last, now)
     figures: Mapping[tuple[str, str], tuple[MonthFigures, str]] = {}
     if start <= end:
@@ -305,4 +310,21 @@ def _verify_given_out(shown: Claim, now: datetime) -> None:
             f"The association is official; its figures are given out from {begins:%Y-%m-%dT%H:%M:%SZ} on.",
             resolution="Wait as Retry-After says and send the same request again.",
             retry_after_seconds=math.ceil((begins - now).total_seconds()),
+        )
+
+
+def _verify_told(shown: Claim) -> None:
+    why = untold(shown)
+    if why is Untold.ON_ITS_WAY:
+        raise Refused(
+            "CustomerNotTold",
+            "The customer has not been told of this association yet: the mail is on its way.",
+            resolution="Wait as long as Retry-After says, then ask again.",
+            retry_after_seconds=MAIL_TAKES_SECONDS,
+        )
+    if why is not None:
+        raise Refused(
+            "CustomerNotTold",
+            "Nobody at the customer could be told of this association.",
+            resolution="Ask the programme to register an address at the customer: figures begin with the mail to it.",
         )

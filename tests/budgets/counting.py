@@ -338,6 +338,7 @@ async def registry(c: Counter) -> None:
     await c.ask(
         "import_associations", "POST", "/associations/import", "one line", content=content, headers=LINES, **OPERATOR
     )
+    await c.ask("list_untold_associations", "GET", "/operations/untold-associations", "one of them", **OPERATOR)
     await c.service.deliver()
     report = {"messageId": c.service.mailbox.sent[0].message_id, "recipient": "it@contoso.fr"}
     delivered = {**report, "event": "delivered", "at": "2026-11-02T09:00:00Z"}

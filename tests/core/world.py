@@ -72,6 +72,7 @@ _SETTINGS = Settings.from_environment(
         "CPOR_LINK_SECRETS": "a secret of a test that nobody else knows",
         "CPOR_MAIL_FROM": "noreply@cpor.example",
         "CPOR_SAMPLE_PERCENT": "100",
+        "CPOR_IMPORTS_BEFORE": "2026-11-01",
     }
 )
 Meddler = Callable[[str, Sequence[Op]], Awaitable[None]]

@@ -13,7 +13,7 @@ from tests.infra.reading import FILES, INFRA, MAIN, Used, declared, decorators, 
 
 MODULES = [file for file in FILES if file.parent.name == "modules"]
 NO_BOUNDS = {"bool", "object", "array"}
-FREE_TEXTS = {"maskingRule", "publicDomain", "mailDomain", "smtpFrom", "smtpHost", "smtpUsername"}
+FREE_TEXTS = {"importsBefore", "maskingRule", "publicDomain", "mailDomain", "smtpFrom", "smtpHost", "smtpUsername"}
 """Texts of main.bicep that may be empty."""
 
 

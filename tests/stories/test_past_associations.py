@@ -29,6 +29,8 @@ TEAMS = {
     "since": "2024-03-01",
 }
 WORKLOADS = {"engagement": "modern-work-security-usage", "items": [{"workload": "teams"}]}
+ANNES = {"name": "Anne Durand", "email": "anne.durand@contoso.fr"}
+UNTOLD = "/operations/untold-associations"
 JSON_LINES = {"Content-Type": "application/x-ndjson"}
 
 
@@ -96,7 +98,8 @@ async def test_a_past_association_is_official_since_then_under_its_successor(ser
 
 async def test_the_figures_begin_with_the_month_of_since(service: Service) -> None:
     """Months before it are nobody's business; a subscription may be named in a claim's form."""
-    association = await entered(service, since="2026-08-15T10:00:00+02:00")
+    association = await entered(service, since="2026-08-15T10:00:00+02:00", customerContact=ANNES)
+    await service.deliver()
     await feed(service, "2026-07", "2026-08", "2026-10")
     item = {"product": "dynamics-365-sales", "subscriptionId": SUBSCRIPTION.upper()}
     subscription = {**TEAMS, "engagement": "osu-bizapps", "item": item}
@@ -167,6 +170,7 @@ async def test_each_bad_row_is_told_and_the_good_ones_are_kept(service: Service)
 
 async def test_a_held_slot_is_a_bad_row(service: Service) -> None:
     """Held by a claim of today or by a line before: an older programme holds its successor's slot."""
+    await service.register(noticeAddresses=["it@contoso.fr"])
     association = await entered(service)
     other = {**TEAMS, "partnerId": OTHER_PARTNER_ID}
     held = await sent(service, other, {**TEAMS, "engagement": "modern-work-security-usage"})
@@ -239,6 +243,85 @@ async def test_nobody_registered_is_told_and_the_association_exists(service: Ser
     await service.sweep()
 
     assert service.mailbox.sent == []
+
+
+async def test_who_is_named_in_the_line_is_told_and_ends_it(service: Service) -> None:
+    """By name, in the customer's language; the figures begin with the mail, and stop with the end."""
+    now = {**TEAMS, "engagement": "modern-work-security-usage", "customerContact": ANNES}
+    refused = await sent(service, {**now, "since": "2026-11-01"}, {**now, "customerContact": None})
+    association = await entered(service, **now)
+    await feed(service, "2026-10")
+    figures = f"/associations/{association['id']}/usage"
+    early = await service.request("GET", figures)
+    [waiting] = (await service.programme("GET", UNTOLD)).json()["value"]
+
+    await service.deliver()
+    [mail] = service.mailbox.sent
+    path = next(service.mailbox.links()).removeprefix(PUBLIC_URL)
+    shown = (await service.request("GET", path, role=None, headers={"Accept": "application/json"})).json()
+    rows = (await service.request("GET", figures)).json()["value"]
+    form = {"t": path.partition("?t=")[2], "nonce": shown["acts"][0]["nonce"]}
+    ended = await service.request("POST", f"/customer/requests/{association['id']}/end", role=None, data=form)
+
+    assert [row["code"] for row in refused["rejected"]] == ["SinceTooLate", "NobodyToTell"]
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "CustomerNotTold")
+    assert early.headers["Retry-After"] == "60"
+    assert waiting == {
+        "associationId": association["id"],
+        "because": "onItsWay",
+        "tenantId": CUSTOMER,
+        "customerName": "Contoso France",
+        "partnerId": PARTNER_ID,
+        "partnerName": "Adatum Conseil",
+        "engagement": "modern-work-security-usage",
+        "filedAs": None,
+        "item": {"workload": "teams"},
+        "since": "2024-03-01T00:00:00Z",
+        "importedAt": "2026-11-02T09:00:00Z",
+    }
+    assert (mail.to_address, mail.language) == (ANNES["email"], "fr")
+    assert "Anne Durand" in mail.text
+    assert [row["month"] for row in rows] == ["2026-10"]
+    assert ended.status_code == 303
+    assert (await service.request("GET", figures)).status_code == 404
+
+
+async def test_figures_pause_until_somebody_else_was_told(service: Service) -> None:
+    """Usage and advice alike; the operator's list says why, and registering an address mends it."""
+    association = await entered(service, customerContact=ANNES)
+    await service.deliver()
+    [mail] = service.mailbox.sent
+    report = {"messageId": mail.message_id, "event": "bounced", "reason": "no such user", "at": MONDAY.isoformat()}
+    await service.programme("POST", "/mail-events", json={**report, "recipient": ANNES["email"]})
+    await service.deliver()
+
+    for what in ("usage", "advice"):
+        paused = await service.request("GET", f"/associations/{association['id']}/{what}")
+        assert (paused.status_code, paused.json()["error"]["code"]) == (409, "CustomerNotTold")
+        assert "Retry-After" not in paused.headers
+    [failed] = (await service.programme("GET", UNTOLD)).json()["value"]
+    await service.register(noticeAddresses=["it@contoso.fr"])
+    await service.deliver()
+
+    assert (failed["associationId"], failed["because"]) == (association["id"], "everybodyFailed")
+    assert [one.to_address for one in service.mailbox.sent] == [ANNES["email"], "it@contoso.fr"]
+    assert (await service.request("GET", f"/associations/{association['id']}/usage")).status_code == 200
+    assert (await service.programme("GET", UNTOLD)).json() == {"value": []}
+
+
+async def test_only_the_operator_sees_who_was_not_told(service: Service) -> None:
+    """In pages, the oldest import first."""
+    for item in ("teams", "exchange"):
+        await sent(service, {**TEAMS, "item": item})
+        service.clock.advance(timedelta(minutes=1))
+
+    page = (await service.programme("GET", f"{UNTOLD}?maxpagesize=1")).json()
+    rest = (await service.programme("GET", page["nextLink"].removeprefix(PUBLIC_URL))).json()
+    refused = await service.review("GET", UNTOLD)
+
+    assert [row["item"]["workload"] for row in (*page["value"], *rest["value"])] == ["teams", "exchange"]
+    assert {row["because"] for row in (*page["value"], *rest["value"])} == {"nobodyToTell"}
+    assert refused.status_code == 403
 
 
 async def test_the_timer_tells_the_customer_when_the_hint_was_lost(service: Service) -> None:

@@ -296,6 +296,7 @@ def settings(issuer: LocalIssuer, **changes: Any) -> Settings:
             "CPOR_MAIL_FROM": "noreply@cpor.example",
             "CPOR_WRITES_PER_SECOND": "0",
             "CPOR_SAMPLE_PERCENT": "100",
+            "CPOR_IMPORTS_BEFORE": "2026-11-01",
             **changes,
         }
     )

@@ -61,6 +61,7 @@ HTTP = {
     "list_requests": ("GET", "customers/{tenantId}/requests"),
     "list_reviews": ("GET", "reviews"),
     "list_tenant_associations": ("GET", "customers/{tenantId}/associations"),
+    "list_untold_associations": ("GET", "operations/untold-associations"),
     "list_webhooks": ("GET", "webhooks"),
     "load_usage": ("POST", "usage/reports"),
     "move_clock": ("POST", "sandbox/clock"),

@@ -38,6 +38,10 @@ NOTICED_WINDOW_RUNS = f"{CUSTOMER[:-2]}11".replace("-", "")
 """What the id of the claim begins with whose customer can decline in the end."""
 
 
+NOBODY_TOLD_OF = f"/associations/{CUSTOMER[:-2]}16".replace("-", "")
+"""What the address of the association begins with that was imported, with nobody who could be told."""
+
+
 def tenant(number: int) -> str:
     """Return a customer's tenant."""
     return f"{CUSTOMER[:-2]}{number:02d}"

@@ -12,13 +12,14 @@ import pytest
 
 from cpor_app.adapters.hints import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, QUEUES
 from cpor_core.model.claim import Status
+from cpor_core.use_cases.rebuilding import rebuild
 from cpor_core.verify_history import WHOLE, verdict
 from devhost.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.support.azurite import Azurite
 from tests.support.service import CUSTOMER, PARTNER, Service, running_service
 from tests.upgrade.copy import TABLES, Asked, Known, ask, claim_of, instant, releases
-from tests.upgrade.making import NOTICED_WINDOW_RUNS, tenant
+from tests.upgrade.making import NOBODY_TOLD_OF, NOTICED_WINDOW_RUNS, tenant
 from tools.backups import read_manifest, rows_in
 from tools.restore import restore
 
@@ -107,11 +108,33 @@ def test_a_copy_has_a_row_of_every_kind(copy: Path) -> None:
 async def test_every_answer_of_then_is_given_today(service: Service, known: Known) -> None:
     """Every list with its cursors, every claim, every page behind a link; every history is whole."""
     for then in known.asked:
+        if then.path.startswith(NOBODY_TOLD_OF):
+            continue  # the first release gave figures of it
         now = await ask(service, then.path, then.role, then.tenant)
 
         assert lacks(now.answer, then.answer) == [], then.path
         if then.path.endswith("/history"):
             assert verdict(json.dumps(now.answer["value"])).code == WHOLE
+
+
+async def test_what_was_imported_with_nobody_told_gives_no_figures(service: Service) -> None:
+    """A rebuild finds it, so that the operator can name somebody: then the figures are there again (rulings 65)."""
+    held = (await service.request("GET", f"/associations?customerTenantId={tenant(16)}")).json()["value"][0]["id"]
+    figures, listing = f"/associations/{held}/usage", "/operations/untold-associations"
+    before = await service.request("GET", figures)
+    rebuilt = await rebuild(service.services.ports, await service.clock.now())
+    [listed] = (await service.programme("GET", listing)).json()["value"]
+
+    customer = (await service.programme("GET", f"/customers/{tenant(16)}")).json()
+    told = {**customer, "noticeAddresses": ["it@contoso.fr"]}
+    await service.programme("PUT", f"/customers/{tenant(16)}", json=told)
+    await service.deliver()
+
+    assert (before.status_code, before.json()["error"]["code"]) == (409, "CustomerNotTold")
+    assert rebuilt.untold == [held]
+    assert (listed["associationId"], listed["because"]) == (held, "nobodyToTell")
+    assert (await service.request("GET", figures)).status_code == 200
+    assert (await service.programme("GET", listing)).json()["value"] == []
 
 
 async def test_an_act_under_a_key_of_then_is_answered_as_then(service: Service) -> None:

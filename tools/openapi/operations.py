@@ -216,6 +216,8 @@ def _parameters(route: str) -> set[str]:
 
 PASSES = {"RequestInProgress", "FiguresNotYet"}
 """Conflicts that pass by themselves; their refusals say when."""
+MAY_PASS = PASSES | {"CustomerNotTold"}
+"""Those, and one that passes by itself while a mail is on its way."""
 
 
 def refusal(codes: Sequence[str], *, in_words: bool = False) -> Response:
@@ -227,7 +229,7 @@ def refusal(codes: Sequence[str], *, in_words: bool = False) -> Response:
             headers["WWW-Authenticate"] = _reference("headers", "WwwAuthenticate")
         case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = _reference("headers", "RetryAfter")
-        case HTTPStatus.CONFLICT if PASSES & set(codes):
+        case HTTPStatus.CONFLICT if MAY_PASS & set(codes):
             all_pass = set(codes) <= PASSES
             headers["Retry-After"] = _reference("headers", "RetryAfter" if all_pass else "RetryAfterOfSome")
         case _:

@@ -214,7 +214,7 @@ HEADERS: Final[Mapping[str, Json]] = {
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
     "RetryAfterOfSome": {
-        "description": "With RequestInProgress or FiguresNotYet: seconds to wait before the same request is sent.",
+        "description": "Where waiting helps, as with RequestInProgress: seconds until the same request is sent again.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
     "WwwAuthenticate": {

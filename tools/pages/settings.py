@@ -50,6 +50,10 @@ def _bounds(kind: Mapping[str, Any]) -> Iterator[str]:
             yield f"{kind['minimum']} or more"
         case "integer":
             yield "a whole number"
+        case _ if "format" in kind:
+            yield {"date-time": "an instant such as `2026-11-01T00:00:00Z`", "date": "a day such as `2026-11-01`"}[
+                kind["format"]
+            ]
         case _ if "pattern" in kind:
             yield code(kind["pattern"])
         case _ if kind.get("minLength", 1) > 1:

@@ -1,0 +1,25 @@
+"""Of whose association the customer does not know: it was imported, and no mail has reached anybody (rulings 65)."""
+
+from enum import StrEnum
+
+from cpor_core.model.claim import Claim, Status
+
+
+class Untold(StrEnum):
+    """Why the customer of an imported association does not know of it."""
+
+    NOBODY_TO_TELL = "nobodyToTell"
+    """No contact was named, and no address registered."""
+    ON_ITS_WAY = "onItsWay"
+    """The mail has not been handed over yet."""
+    EVERYBODY_FAILED = "everybodyFailed"
+    """Every mail came back."""
+
+
+def untold(claim: Claim) -> Untold | None:
+    """Return why nobody knows of a running association; None when somebody does, or nothing runs."""
+    if claim.status is not Status.OFFICIAL or claim.customer_knows:
+        return None
+    if not claim.recipients:
+        return Untold.NOBODY_TO_TELL
+    return Untold.EVERYBODY_FAILED if all(one.failed for one in claim.recipients) else Untold.ON_ITS_WAY
