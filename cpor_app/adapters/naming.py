@@ -38,6 +38,7 @@ class Told:
 
     customer_name: str
     time_zone: str
+    country: str | None = None
     last_day: date | None = None
     skipped_days: tuple[SkippedDay, ...] = ()
     incumbents: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class Told:
 def told_of(claim: Claim) -> Told:
     """Return what the customer was told. Raises ValueError for a claim of which nobody was ever to be told."""
     if claim.imported is not None:
-        return Told(claim.imported.customer_name, claim.imported.time_zone)
+        return Told(claim.imported.customer_name, claim.imported.time_zone, claim.imported.country)
     promised = claim.promise
     if promised is None:
         msg = f"claim {claim.id} was never announced, so there is nobody to write to"
@@ -55,6 +56,7 @@ def told_of(claim: Claim) -> Told:
     return Told(
         customer_name=promised.customer_name,
         time_zone=promised.time_zone,
+        country=promised.calendar.partition("-")[0] if promised.calendar is not None else None,
         last_day=promised.last_day,
         skipped_days=tuple(SkippedDay(day.date, day.name, day.kind) for day in promised.skipped_days),
         incumbents=promised.incumbents,

@@ -1,6 +1,7 @@
 """The pages: the customer's of one request, in words and as JSON, and the programme's of all claims."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic import JsonValue
@@ -8,7 +9,16 @@ from pydantic import JsonValue
 from cpor_app.adapters.insight_page import insight_page
 from cpor_app.adapters.links import Links
 from cpor_app.adapters.naming import declined_by, engagement_name, item_names, told_of
-from cpor_app.adapters.texts import Act, ActForm, Closing, HeldAssociation, MessageKind, PageFacts, Texts
+from cpor_app.adapters.texts import (
+    Act,
+    ActForm,
+    Closing,
+    HeldAssociation,
+    MessageFacts,
+    MessageKind,
+    PageFacts,
+    Texts,
+)
 from cpor_app.adapters.texts import Receipt as ShownReceipt
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import Claim, Item, Status
@@ -59,10 +69,30 @@ class Pages:
         """Return the language of a page: `?lang`, else the customer's, else `Accept-Language`."""
         return self._texts.negotiate(chosen, customers, accepted)
 
-    def refusal(self, code: str, *, accepted: str | None, chosen: str | None, back: str | None) -> str:
-        """Return a page that says in words why the request can't be shown or done, with a link *back* where one is."""
-        language = self._texts.negotiate(chosen, None, accepted)
-        return self._texts.message_page(language, MESSAGES.get(code, MessageKind.TRY_LATER), back=back)
+    def refusal(
+        self, code: str, *, accepted: str | None, chosen: str | None, back: str | None, standing: Opened | None = None
+    ) -> str:
+        """
+        Return a page that says in words why the request can't be shown or done, with a link *back* where one is.
+
+        *standing* is the request that an act was refused for: a no to one that is declined already is in force.
+        """
+        kind, message = MESSAGES.get(code, MessageKind.TRY_LATER), MessageFacts(back=back)
+        customers = standing.recipient.language if standing is not None else None
+        if standing is not None and kind is MessageKind.NOT_POSSIBLE_NOW:
+            claim = standing.case.claim
+            if claim.status is Status.DECLINED:
+                told = told_of(claim)
+                kind = MessageKind.ALREADY_DECLINED
+                message = replace(
+                    message,
+                    happened_at=_happened_at(claim),
+                    declined_by=declined_by(claim, standing.speaker),
+                    time_zone=told.time_zone,
+                    country=told.country,
+                )
+        language = self._texts.negotiate(chosen, customers, accepted)
+        return self._texts.message_page(language, kind, message)
 
     def insight(self, insights: Sequence[Insight]) -> str:
         """Return the programme's page of what all claims say."""
@@ -95,6 +125,7 @@ class Pages:
             acts={Act(act): ActForm(self._address(shown, act), self._links.nonce(token, act, now)) for act in acts},
             customer_domain=shown.domain,
             time_zone=told.time_zone,
+            country=told.country,
             last_day=told.last_day,
             skipped_days=told.skipped_days,
             incumbents=told.incumbents,

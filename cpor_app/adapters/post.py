@@ -104,6 +104,7 @@ class MailPost:
             contact_name=recipient.name,
             registered_address=recipient.kind is RecipientKind.NOTICE_ADDRESS,
             time_zone=told.time_zone,
+            country=told.country,
             last_day=told.last_day,
             skipped_days=told.skipped_days,
             incumbents=told.incumbents,

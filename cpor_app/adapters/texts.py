@@ -147,6 +147,7 @@ class MessageKind(StrEnum):
     NOT_FOUND = "notFound"
     EXPIRED = "expired"
     NOT_POSSIBLE_NOW = "notPossibleNow"
+    ALREADY_DECLINED = "alreadyDeclined"
     NOT_YOURS = "notYours"
     ALREADY_GIVEN_AWAY = "alreadyGivenAway"
     STALE_FORM = "staleForm"
@@ -216,6 +217,8 @@ class MailFacts:
     """As the partner wrote it; None for an address that the customer registered."""
     registered_address: bool = False
     time_zone: str = "UTC"
+    country: str | None = None
+    """The customer's, ISO 3166: with the language it says how days and times are written."""
     last_day: date | None = None
     """The last day on which the customer may decline, or undo a decline."""
     skipped_days: tuple[SkippedDay, ...] = ()
@@ -302,6 +305,7 @@ class PageFacts:
     """What is possible now; a form is shown for each."""
     customer_domain: str | None = None
     time_zone: str = "UTC"
+    country: str | None = None
     last_day: date | None = None
     skipped_days: tuple[SkippedDay, ...] = ()
     incumbents: tuple[str, ...] = ()
@@ -327,6 +331,18 @@ class PageFacts:
     """The act that led here; a word of thanks is shown if the status bears it out."""
     chosen_language: str | None = None
     """The language asked for by `?lang`: the forms carry it on as `lang`, so that it outlives an act."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFacts:
+    """What a page that says only why nothing else can be shown knows of the request."""
+
+    back: str | None = None
+    """The address of the request's page, where that can be shown."""
+    happened_at: datetime | None = None
+    declined_by: DeclinedBy | None = None
+    time_zone: str = "UTC"
+    country: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,7 +429,7 @@ _CLEANED: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def _require(facts: MailFacts | PartnerMailFacts | PageFacts, needed: Sequence[str], what: str) -> None:
+def _require(facts: MailFacts | PartnerMailFacts | PageFacts | MessageFacts, needed: Sequence[str], what: str) -> None:
     missing = [name for name in needed if getattr(facts, name) is None]
     if missing:
         msg = f"{what} cannot be written without {', '.join(missing)}"
@@ -467,7 +483,7 @@ class Texts:
         short = replace(facts, partner_name=plain_line(facts.partner_name, MAX_SUBJECT_NAME_CHARACTERS))
         folder = kind.name.lower()
         templates = (f"{folder}/subject.txt", f"{folder}/body.txt", f"{folder}/body.html")
-        return self._written(templates, language, facts, short)
+        return self._written(templates, language, self._local(language, facts.time_zone, facts.country), facts, short)
 
     def partner_mail(self, kind: PartnerMailKind, language: str, facts: PartnerMailFacts) -> RenderedMail:
         """Write a mail to a partner, else as `mail` does."""
@@ -475,21 +491,23 @@ class Texts:
         language = self.supported(language) or SOURCE_LANGUAGE
         facts = _harmless(facts)
         short = replace(facts, claim_name=plain_line(facts.claim_name, MAX_SUBJECT_NAME_CHARACTERS))
-        return self._written(_PARTNER_TEMPLATES, language, facts, short, kind=kind.name.lower())
+        local = self._local(language, facts.time_zone)
+        return self._written(_PARTNER_TEMPLATES, language, local, facts, short, kind=kind.name.lower())
 
     def _written(
         self,
         templates: tuple[str, str, str],
         language: str,
+        local: LocalWriting,
         facts: MailFacts | PartnerMailFacts,
         short: MailFacts | PartnerMailFacts,
         **more: str,
     ) -> RenderedMail:
         """Write a mail by its templates for subject, text and HTML; *short* are the facts as a subject has room."""
         for_subject, for_text, for_html = templates
-        subject = _without_controls(self._render(for_subject, language, facts.time_zone, facts=short, **more))
-        text = self._render(for_text, language, facts.time_zone, facts=facts, **more)
-        html = self._render(for_html, language, facts.time_zone, facts=facts, subject=subject, **more)
+        subject = _without_controls(self._render(for_subject, language, local, facts=short, **more))
+        text = self._render(for_text, language, local, facts=facts, **more)
+        html = self._render(for_html, language, local, facts=facts, subject=subject, **more)
         return RenderedMail(subject, re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", html, language)
 
     def page(self, language: str, facts: PageFacts) -> str:
@@ -500,18 +518,23 @@ class Texts:
         facts = _harmless(facts)
         acts = {act.name: facts.acts.get(act) for act in Act}
         links = [(each, self._own_name(each), _with_language(facts.page_url, each)) for each in self.languages]
+        local = self._local(language, facts.time_zone, facts.country)
         return self._render(
-            "request_page/page.html", language, facts.time_zone, facts=facts, stage=stage.value, acts=acts, links=links
+            "request_page/page.html", language, local, facts=facts, stage=stage.value, acts=acts, links=links
         )
 
-    def message_page(self, language: str, kind: MessageKind, *, back: str | None = None) -> str:
-        """Write a page that says why nothing else can be shown, with a link *back* to the request where it is known."""
+    def message_page(self, language: str, kind: MessageKind, facts: MessageFacts | None = None) -> str:
+        """Write a page that says why nothing else can be shown, with a link back to the request where it is known."""
+        facts = facts or MessageFacts()
+        _require(facts, ("happened_at",) if kind is MessageKind.ALREADY_DECLINED else (), f"the page {kind.value}")
         language = self.supported(language) or SOURCE_LANGUAGE
-        return self._render("message_page/page.html", language, "UTC", kind=kind.value, back=back)
+        local = self._local(language, facts.time_zone, facts.country)
+        return self._render("message_page/page.html", language, local, kind=kind.value, facts=facts)
 
     def insight_page(self, charts: Mapping[str, object]) -> str:
         """Write the programme's page of what all claims say; in English, as the programme's people work."""
-        return self._render("insight_page/page.html", SOURCE_LANGUAGE, "UTC", **charts)
+        local = self._local(SOURCE_LANGUAGE, "UTC")
+        return self._render("insight_page/page.html", SOURCE_LANGUAGE, local, **charts)
 
     def csp(self) -> str:
         """Return the Content-Security-Policy of every page: no script, no other host, only the one style sheet."""
@@ -529,8 +552,10 @@ class Texts:
         digest = hashlib.sha256(self._style.encode()).digest()
         return f"sha256-{base64.b64encode(digest).decode()}"
 
-    def _render(self, template: str, language: str, time_zone: str, **values: object) -> str:
-        local = LocalWriting(self._locale(language), time_zone)
+    def _local(self, language: str, time_zone: str, country: str | None = None) -> LocalWriting:
+        return LocalWriting(self._regional(language, country), time_zone)
+
+    def _render(self, template: str, language: str, local: LocalWriting, **values: object) -> str:
         translations = self._catalogue(language)
         return self._environment.get_template(template).render(
             language=language, direction=self.direction(language), local=local, translations=translations, **values
@@ -608,6 +633,23 @@ class Texts:
         from babel import Locale
 
         return Locale.parse(language, sep="-" if "-" in language else "_")
+
+    def _regional(self, language: str, country: str | None) -> "Locale":
+        """
+        Return how *language* is written in *country*: British dates are not American ones.
+
+        Where nobody writes the language, English is that of the world, and any other as in its own country.
+        """
+        from babel import Locale, UnknownLocaleError
+
+        if country is None or "-" in language or "_" in language:
+            return self._locale(language)
+        for territory in (country.upper(), "001"):
+            try:
+                return Locale(language, territory)
+            except UnknownLocaleError:
+                continue
+        return self._locale(language)
 
     def _own_name(self, language: str) -> str:
         name = self._locale(language).get_display_name() or language

@@ -24,6 +24,7 @@ from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.acts import Intent, find, verify_match
+from cpor_core.use_cases.customer import Opened
 from cpor_core.views import ClaimView, shown
 
 
@@ -40,6 +41,8 @@ class Call:
         self.caller: Caller | None = None
         self.back: str | None = None
         """The page that a person can go back to when the request is refused."""
+        self.standing: Opened | None = None
+        """The request as it stands when a customer's act on it was refused."""
         self._now: datetime | None = None
         self._body: bytes | None = None
 

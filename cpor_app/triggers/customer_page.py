@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from urllib.parse import parse_qsl
 
 import azure.functions as func
@@ -198,7 +199,11 @@ async def _opened(call: Call, token: str) -> customer.Opened:
     if claim_id != call.claim_id:
         raise Refused("NotFound", "This link is not of this request.", resolution="Open the link as it was mailed.")
     call.back = call.services.links.request_url(claim_id, token)
-    return await customer.open_link(call.ports, claim_id, recipient, await call.now())
+    try:
+        return await customer.open_link(call.ports, claim_id, recipient, await call.now())
+    except Refused:
+        call.back = None  # the page itself is refused: a link to it would lead to the same words
+        raise
 
 
 async def _do(call: Call, act: str) -> Answer:
@@ -223,8 +228,10 @@ async def _do(call: Call, act: str) -> Answer:
         after = await customer.end(call.ports, opened.case, actor, now, intent)
     elif act == "not-me":
         after = await customer.not_me(call.ports, opened, now, intent)
+    elif act == "undo":
+        after = await customer.undo(call.ports, opened.case, opened.speaker, now, intent)
     else:
-        after = await _ACTS[act](call.ports, opened.case, opened.speaker, now, intent)
+        after = await _declined(call, opened, now, intent)
     if wants_json(call.headers):
         return await _page(call, replace(opened, case=after), LinkQuery(t=form.t))
     location = f"{call.back}&done={act}"
@@ -242,7 +249,13 @@ async def _other(call: Call, opened: customer.Opened, association_id: str) -> Ca
     raise not_found("association")
 
 
-_ACTS = {"decline": customer.decline, "undo": customer.undo}
+async def _declined(call: Call, opened: customer.Opened, now: datetime, intent: Intent) -> Case:
+    """Say no. Where that is refused, the page that says so knows of a no that stands already."""
+    try:
+        return await customer.decline(call.ports, opened.case, opened.speaker, now, intent)
+    except Refused:
+        call.standing = await _opened(call, call.services.links.token(opened.case.claim.id, opened.recipient.number))
+        raise
 
 
 def _form(call: Call) -> Form:

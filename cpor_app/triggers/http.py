@@ -275,6 +275,7 @@ async def _refusal(call: Call | None, refused: Refused, retry_after: int | None 
             accepted=call.headers.get("accept-language"),
             chosen=call.request.params.get("lang"),
             back=call.back,
+            standing=call.standing,
         )
         headers["Content-Security-Policy"] = call.services.pages.csp()
         return Answer(status, page.encode(), "text/html", headers)

@@ -442,6 +442,7 @@ class Imported(Value):
 
     customer_name: str
     time_zone: str
+    country: str | None = None
 
 
 class Claim(Value):

@@ -279,7 +279,7 @@ async def _official_claim(
         status_since=begun.now,
         created_at=begun.now,
         updated_at=begun.now,
-        imported=Imported(customer_name=customer.name, time_zone=customer.time_zone),
+        imported=Imported(customer_name=customer.name, time_zone=customer.time_zone, country=customer.country),
     )
     people = people_to_tell(customer, line.customer_contact)
     if filed_as is None and not people:

@@ -19,6 +19,7 @@ from cpor_app.adapters.texts import (
     HeldAssociation,
     MailFacts,
     MailKind,
+    MessageFacts,
     MessageKind,
     PageFacts,
     PartnerMailFacts,
@@ -671,8 +672,8 @@ def test_language_links_keep_the_token_and_mark_the_present_language(texts: Text
 @pytest.mark.parametrize("kind", MessageKind)
 def test_every_refusal_has_a_page_in_words(texts: Texts, kind: MessageKind, language: str) -> None:
     """With a way back where the request is known, without one where it is not."""
-    with_back = Page(texts.message_page(language, kind, back=LINK))
-    without = Page(texts.message_page(language, kind))
+    with_back = Page(texts.message_page(language, kind, MessageFacts(back=LINK, happened_at=MAIL.happened_at)))
+    without = Page(texts.message_page(language, kind, MessageFacts(happened_at=MAIL.happened_at)))
 
     assert [attributes["href"] for tag, attributes in with_back.tags if tag == "a"] == [LINK]
     assert [tag for tag, _ in without.tags if tag in {"a", "form"}] == []
@@ -844,3 +845,41 @@ def test_importing_the_texts_loads_neither_babel_nor_jinja() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
     assert loaded == "[]"
+
+
+@pytest.mark.parametrize(
+    ("language", "country", "written"),
+    [
+        ("en", None, "Friday, November 27, 2026"),
+        ("en", "US", "Friday, November 27, 2026"),
+        ("en", "GB", "Friday, 27 November 2026"),
+        ("en", "IE", "Friday 27 November 2026"),
+        ("en-GB", "GB", "Friday, 27 November 2026"),
+        ("en", "FR", "Friday, 27 November 2026"),
+        ("en", "XK", "Friday, 27 November 2026"),
+        ("fr", "FR", "vendredi 27 novembre 2026"),
+        ("fr", "CA", "vendredi 27 novembre 2026"),
+        ("fr", "CZ", "vendredi 27 novembre 2026"),
+        ("cs", "CZ", "pátek 27. listopadu 2026"),
+        ("cs", "GB", "pátek 27. listopadu 2026"),
+    ],
+)
+def test_days_are_written_as_in_the_customers_country(
+    texts: Texts, language: str, country: str | None, written: str
+) -> None:
+    """On the page and in mails; where nobody writes the language, as in its own country, English as in the world."""
+    mail = texts.mail(MailKind.NOTICE, language, replace(MAIL, country=country, last_day=date(2026, 11, 27)))
+    page = texts.page(language, replace(PAGE, status="awaitingCustomer", country=country, last_day=date(2026, 11, 27)))
+
+    assert written in mail.text
+    assert written in page
+
+
+@pytest.mark.parametrize(
+    ("language", "country", "written"), [("en", "US", "2:35"), ("en", "GB", "14:35"), ("fr", "CA", "14 h 35")]
+)
+def test_times_are_written_as_in_the_customers_country(texts: Texts, language: str, country: str, written: str) -> None:
+    """A customer in London reads no AM and PM."""
+    page = texts.page(language, replace(PAGE, status="declined", country=country))
+
+    assert written in page.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ")

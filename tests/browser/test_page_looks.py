@@ -21,6 +21,7 @@ from cpor_app.adapters.texts import (
     HeldAssociation,
     MailFacts,
     MailKind,
+    MessageFacts,
     MessageKind,
     PageFacts,
     Receipt,
@@ -212,10 +213,12 @@ def test_the_page_is_accessible_and_keeps_its_policy(site: Site, texts: Texts, v
     assert not visit.overflows()
 
 
-@pytest.mark.parametrize("kind", [MessageKind.NOT_FOUND, MessageKind.STALE_FORM])
+@pytest.mark.parametrize("kind", [MessageKind.NOT_FOUND, MessageKind.STALE_FORM, MessageKind.ALREADY_DECLINED])
 def test_the_pages_that_refuse_are_accessible_too(site: Site, texts: Texts, visit: Visit, kind: MessageKind) -> None:
     """Whoever followed a broken link can at least read why."""
-    site.pages["/page"] = texts.message_page("cs", kind, back=f"{site.url}/page?t=x")
+    site.pages["/page"] = texts.message_page(
+        "cs", kind, MessageFacts(back=f"{site.url}/page?t=x", happened_at=datetime(2026, 11, 20, 13, 35, tzinfo=UTC))
+    )
 
     visit.page.goto(f"{site.url}/page")
 

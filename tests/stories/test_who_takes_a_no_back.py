@@ -176,3 +176,43 @@ def token(text: str) -> str:
     found = re.search(r"\?t=(\S+)", text)
     assert found is not None
     return found[1]
+
+
+async def test_a_second_tab_says_that_the_request_is_already_declined(service: Service) -> None:
+    """The no is in force: that nothing was done would be a lie. It says since when and by whom."""
+    await told(service)
+    link = service.link(ANNE)
+    nonce = next(one["nonce"] for one in (await service.page(link))["acts"] if one["act"] == "decline")
+    await service.press(link, "decline")
+    service.clock.advance(timedelta(minutes=30))
+
+    again = await service.press(link, "decline", nonce, lang="en")
+    other = await service.press(link, "decline", nonce)
+
+    assert again.status_code == other.status_code == 409
+    assert "La demande est déjà refusée" in other.text
+    assert "2 novembre 2026" in other.text
+    assert "rien n’a été fait" not in other.text
+    assert service.link(ANNE) in other.text.replace("&amp;", "&")
+
+
+async def test_an_expired_page_offers_nothing_that_leads_to_itself(service: Service) -> None:
+    """It says what can be done instead."""
+    claim = await told(service)
+    await as_admin(service, claim, "decline")
+    service.clock.advance(timedelta(days=120))
+
+    expired = await service.request("GET", service.link(ANNE), role=None, headers={"Accept-Language": "en"})
+
+    assert expired.status_code == 410
+    assert "<a " not in expired.text
+    assert "administrator can still see" in expired.text
+
+
+async def test_a_british_customer_reads_british_dates(service: Service) -> None:
+    """In mails and on the page, by the country that is registered."""
+    await service.register(country="GB", timeZone="Europe/London", language="en")
+    await service.told()
+
+    assert "Monday, 9 November 2026" in service.mailbox.sent[-1].text
+    assert "Monday, 9 November 2026" in await in_words(service, ANNE, "en")
