@@ -31,6 +31,10 @@ class Clock:
         """Return the service's instant, in UTC. Read once an invocation, at the edge."""
         return self.real()
 
+    def estimate(self) -> datetime | None:
+        """Return the service's instant as far as it is known without asking storage; None where nobody knows it yet."""
+        return self.real()
+
     async def pause(self, lost: int) -> None:
         """Wait a random part of 50 ms after one lost race, of twice as much after each further one, at most of 1 s."""
         longest = min(_FIRST_PAUSE_SECONDS * 2 ** (lost - 1), _LONGEST_PAUSE_SECONDS)
@@ -44,6 +48,7 @@ class SandboxClock(Clock):
         """Keep the offset in *rows*; *base* is what ticks."""
         self._rows = rows
         self._base = base or Clock()
+        self._known: timedelta | None = None
 
     def real(self) -> datetime:
         """Return the real instant, which nobody moves."""
@@ -51,7 +56,13 @@ class SandboxClock(Clock):
 
     async def now(self) -> datetime:
         """Return the real instant and the offset. One point read."""
-        return self.real() + _offset(await self._read())
+        offset = _offset(await self._read())
+        self._known = offset
+        return self.real() + offset
+
+    def estimate(self) -> datetime | None:
+        """Return the real instant and the offset that this process read last."""
+        return self.real() + self._known if self._known is not None else None
 
     async def advance(self, by: timedelta) -> datetime:
         """Move the clock on by *by* and return its new time. Raises Refused `ClockBackwards` or `ValidationFailed`."""

@@ -1,7 +1,8 @@
 """
-Everything that we sign ourselves and get back from outside: the customer's link, the forms' nonces, the lists' cursors.
+Everything that we sign ourselves and get back from outside: the customer's link, the forms' nonces, the lists' cursors,
+the instant at which a no arrived.
 
-All three are stateless HMAC-SHA256 signatures of `itsdangerous`, each kind under a salt of its own, so that one never
+All of them are stateless HMAC-SHA256 signatures of `itsdangerous`, each kind under a salt of its own, so that one never
 passes for another. Several secrets may be valid at once: the newest signs, all verify, and a secret is changed without
 breaking the links that were mailed.
 """
@@ -12,21 +13,25 @@ import hmac
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from itsdangerous import Signer
 from pydantic import JsonValue
 
 from cpor_core.errors import Refused
+from cpor_core.rules.late_truths import ARRIVAL_COUNTS_FOR
 
 NONCE_LIFETIME = timedelta(hours=1)
 NONCE_CLOCK_DIFFERENCE = timedelta(minutes=1)
 
-_LINK, _NONCE, _CURSOR = "cpor.link", "cpor.nonce", "cpor.cursor"
+_LINK, _NONCE, _CURSOR, _ARRIVAL = "cpor.link", "cpor.nonce", "cpor.cursor", "cpor.arrival"
+_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _MAX_CHARACTERS = 4096
 _SIGNED = re.compile(r"([A-Za-z0-9_.-]+)\.([A-Za-z0-9_-]{43})", re.ASCII)
 _LINK_VALUE = re.compile(r"([0-9a-z]{1,100})\.(0|[1-9][0-9]{0,5})", re.ASCII)
 _NONCE_VALUE = re.compile(r"[0-9]{1,12}", re.ASCII)
+_ARRIVAL_VALUE = re.compile(r"[0-9]{1,17}", re.ASCII)
 
 
 class BadLink(Refused):
@@ -65,7 +70,7 @@ class Links:
         self._public_url = public_url.rstrip("/")
         self._signers = {
             salt: [Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256) for secret in secrets]
-            for salt in (_LINK, _NONCE, _CURSOR)
+            for salt in (_LINK, _NONCE, _CURSOR, _ARRIVAL)
         }
 
     def token(self, claim_id: str, recipient: int) -> str:
@@ -98,6 +103,18 @@ class Links:
             return False
         age = timedelta(seconds=int(now.timestamp()) - int(value))
         return -NONCE_CLOCK_DIFFERENCE <= age < NONCE_LIFETIME
+
+    def arrival(self, subject: str, at: datetime) -> str:
+        """Return the instant at which a no arrived that could not be written; *subject* says whose, to what."""
+        return self._signed(_ARRIVAL, subject, str((at - _BEGIN) // _MICROSECOND))
+
+    def read_arrival(self, subject: str, text: str, now: datetime) -> datetime | None:
+        """Return the instant that was signed for that no within the last 24 hours; None for any other text."""
+        value = self._verified(_ARRIVAL, subject, text)
+        if value is None or _ARRIVAL_VALUE.fullmatch(value) is None:
+            return None
+        at = _BEGIN + int(value) * _MICROSECOND
+        return at if -NONCE_CLOCK_DIFFERENCE <= now - at <= ARRIVAL_COUNTS_FOR else None
 
     def cursor(self, kind: str, payload: Mapping[str, JsonValue]) -> str:
         """

@@ -36,6 +36,7 @@ MESSAGES: Mapping[str, MessageKind] = {
     "LinkExpired": MessageKind.EXPIRED,
     "InvalidState": MessageKind.NOT_POSSIBLE_NOW,
     "DeclineNotYours": MessageKind.NOT_YOURS,
+    "NotRecordedYet": MessageKind.NOT_RECORDED,
     "SlotAwaitsCustomer": MessageKind.ALREADY_GIVEN_AWAY,
     "StaleForm": MessageKind.STALE_FORM,
     "ValidationFailed": MessageKind.BAD_FORM,
@@ -70,14 +71,25 @@ class Pages:
         return self._texts.negotiate(chosen, customers, accepted)
 
     def refusal(
-        self, code: str, *, accepted: str | None, chosen: str | None, back: str | None, standing: Opened | None = None
+        self,
+        code: str,
+        *,
+        accepted: str | None,
+        chosen: str | None,
+        back: str | None,
+        standing: Opened | None = None,
+        action: str = "",
+        unsent: Mapping[str, str] | None = None,
     ) -> str:
         """
         Return a page that says in words why the request can't be shown or done, with a link *back* where one is.
 
         *standing* is the request that an act was refused for: a no to one that is declined already is in force.
+        *unsent* are the fields of a no that could not be recorded; the page has a form that sends them to *action*.
         """
-        kind, message = MESSAGES.get(code, MessageKind.TRY_LATER), MessageFacts(back=back)
+        kind = MESSAGES.get(code, MessageKind.TRY_LATER)
+        chosen = chosen or (unsent or {}).get("lang")
+        message = MessageFacts(back=back, action=action, unsent=unsent or {})
         customers = standing.recipient.language if standing is not None else None
         if standing is not None and kind is MessageKind.NOT_POSSIBLE_NOW:
             claim = standing.case.claim

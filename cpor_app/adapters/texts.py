@@ -148,6 +148,7 @@ class MessageKind(StrEnum):
     EXPIRED = "expired"
     NOT_POSSIBLE_NOW = "notPossibleNow"
     ALREADY_DECLINED = "alreadyDeclined"
+    NOT_RECORDED = "notRecorded"
     NOT_YOURS = "notYours"
     ALREADY_GIVEN_AWAY = "alreadyGivenAway"
     STALE_FORM = "staleForm"
@@ -339,6 +340,9 @@ class MessageFacts:
 
     back: str | None = None
     """The address of the request's page, where that can be shown."""
+    action: str = ""
+    unsent: Mapping[str, str] = field(default_factory=dict)
+    """What the form sends again to *action*, of a no that could not be recorded."""
     happened_at: datetime | None = None
     declined_by: DeclinedBy | None = None
     time_zone: str = "UTC"

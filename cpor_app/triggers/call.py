@@ -43,16 +43,29 @@ class Call:
         """The page that a person can go back to when the request is refused."""
         self.standing: Opened | None = None
         """The request as it stands when a customer's act on it was refused."""
+        self.arrival: str | None = None
+        """The signed instant of arrival of a no that could not be written; it comes back with the same no."""
+        self.unsent: Mapping[str, str] = {}
+        """The fields of the form that sends that no again."""
+        self.estimate = services.clock.estimate()
+        """When the request came in, where the clock can't be read either."""
+        self._began = services.clock.real()
         self._now: datetime | None = None
         self._body: bytes | None = None
 
     # --- who and when -----------------------------------------------------------------------------------------------
 
     async def now(self) -> datetime:
-        """Return the instant of this request by the service's clock, read once."""
+        """Return the instant at which this request came in, by the service's clock; reading may take long."""
         if self._now is None:
-            self._now = await self.ports.now()
+            read = await self.ports.now()
+            self._now = read - (self.ports.real_now() - self._began)
         return self._now
+
+    @property
+    def came_in(self) -> datetime | None:
+        """When the request came in, as far as that is known."""
+        return self._now or self.estimate
 
     @property
     def organisation(self) -> str:

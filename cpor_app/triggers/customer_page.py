@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from urllib.parse import parse_qsl
 
 import azure.functions as func
@@ -13,6 +14,7 @@ from cpor_app.triggers.call import Call, not_found
 from cpor_app.triggers.http import operation, wants_json
 from cpor_app.triggers.operations import JSON, Answer
 from cpor_app.triggers.reading import validated
+from cpor_app.triggers.saying_no import said
 from cpor_core.errors import Refused
 from cpor_core.model.base import Text1000, Value
 from cpor_core.model.claim import ClaimedCustomer, Item, Status
@@ -89,6 +91,8 @@ class Form(Value):
     reason: Text1000 | None = None
     lang: str | None = None
     association_id: str | None = None
+    arrival: str | None = None
+    """With `decline`: when it arrived first, as signed in the answer that could not record it."""
 
 
 @operation(
@@ -120,16 +124,33 @@ async def show_request(call: Call) -> Answer:
     body_types=(FORM, JSON),
     answers={303: None, 200: RequestPage},
     location=True,
-    refusals=REFUSALS,
+    refusals=(*REFUSALS, "ArrivalUnknown", "NotRecordedYet"),
     in_words=True,
 )
 async def decline_request(call: Call) -> Answer:
     """
     A no is taken in every open state; an official association ends by it. The partner sees the reason, if any.
 
-    While a no can be taken back, a registered notice address makes a contact's theirs by saying it too.
+    While a no can be taken back, a registered notice address makes a contact's theirs by saying it too. It is tried
+    for a minute; if it could not be recorded, the answer is 503 `NotRecordedYet` and carries an `arrival`. Sent again
+    with it within 24 hours, the no counts as of then, and needs no nonce.
     """
-    return await _do(call, "decline")
+    form = _form(call)
+    _verify_link(call, form.t)
+    try:
+        opened, after = await said(call, f"decline\n{form.t}", form.arrival, partial(_say_no, call, form))
+    except Refused as refused:
+        if refused.code == "NotRecordedYet":
+            if form.arrival is None and call.came_in is not None:
+                _verify_nonce(call, form, "decline", call.came_in)
+            call.unsent = {
+                "t": form.t,
+                "arrival": call.arrival or "",
+                **({"reason": form.reason} if form.reason else {}),
+                **({"lang": form.lang} if form.lang else {}),
+            }
+        raise
+    return await _done(call, form, "decline", opened, after)
 
 
 @operation(
@@ -195,15 +216,21 @@ async def not_me(call: Call) -> Answer:
 
 async def _opened(call: Call, token: str) -> customer.Opened:
     """Return what the link leads to. Raises `NotFound` for a link that is not of this request, `LinkExpired`."""
+    recipient = _verify_link(call, token)
+    try:
+        return await customer.open_link(call.ports, call.claim_id, recipient, await call.now())
+    except Refused:
+        call.back = None  # the page itself is refused: a link to it would lead to the same words
+        raise
+
+
+def _verify_link(call: Call, token: str) -> int:
+    """Return whose link it is, without asking storage. Raises `NotFound` for one that is not of this request."""
     claim_id, recipient = call.services.links.read(token)
     if claim_id != call.claim_id:
         raise Refused("NotFound", "This link is not of this request.", resolution="Open the link as it was mailed.")
     call.back = call.services.links.request_url(claim_id, token)
-    try:
-        return await customer.open_link(call.ports, claim_id, recipient, await call.now())
-    except Refused:
-        call.back = None  # the page itself is refused: a link to it would lead to the same words
-        raise
+    return recipient
 
 
 async def _do(call: Call, act: str) -> Answer:
@@ -211,13 +238,7 @@ async def _do(call: Call, act: str) -> Answer:
     opened = await _opened(call, form.t)
     now = await call.now()
     target = form.association_id if act == "end" and form.association_id != opened.case.claim.id else None
-    if not call.services.links.check_nonce(form.nonce, form.t, act if target is None else end_of(target), now):
-        raise Refused(
-            "StaleForm",
-            "The form is older than an hour, or not of this page.",
-            target="nonce",
-            resolution="Open the link again and send the form that it shows.",
-        )
+    _verify_nonce(call, form, act if target is None else end_of(target), now)
     actor = spoken_by(opened.speaker)
     remark = Remark("customer", actor.id, form.reason, now) if form.reason else None
     intent = Intent(who=actor.id, remark=remark)
@@ -228,10 +249,23 @@ async def _do(call: Call, act: str) -> Answer:
         after = await customer.end(call.ports, opened.case, actor, now, intent)
     elif act == "not-me":
         after = await customer.not_me(call.ports, opened, now, intent)
-    elif act == "undo":
-        after = await customer.undo(call.ports, opened.case, opened.speaker, now, intent)
     else:
-        after = await _declined(call, opened, now, intent)
+        after = await customer.undo(call.ports, opened.case, opened.speaker, now, intent)
+    return await _done(call, form, act, opened, after)
+
+
+def _verify_nonce(call: Call, form: Form, act: str, now: datetime) -> None:
+    if not call.services.links.check_nonce(form.nonce, form.t, act, now):
+        raise Refused(
+            "StaleForm",
+            "The form is older than an hour, or not of this page.",
+            target="nonce",
+            resolution="Open the link again and send the form that it shows.",
+        )
+
+
+async def _done(call: Call, form: Form, act: str, opened: customer.Opened, after: Case) -> Answer:
+    """Answer an act that is done: with the page in JSON, or by leading to it."""
     if wants_json(call.headers):
         return await _page(call, replace(opened, case=after), LinkQuery(t=form.t))
     location = f"{call.back}&done={act}"
@@ -249,12 +283,18 @@ async def _other(call: Call, opened: customer.Opened, association_id: str) -> Ca
     raise not_found("association")
 
 
-async def _declined(call: Call, opened: customer.Opened, now: datetime, intent: Intent) -> Case:
+async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tuple[customer.Opened, Case]:  # noqa: FBT001 - as `said` calls it
     """Say no. Where that is refused, the page that says so knows of a no that stands already."""
+    opened = await _opened(call, form.t)
+    if form.arrival is None:
+        _verify_nonce(call, form, "decline", arrived)
+    actor = spoken_by(opened.speaker)
+    remark = Remark("customer", actor.id, form.reason, arrived) if form.reason else None
+    intent = Intent(who=actor.id, remark=remark)
     try:
-        return await customer.decline(call.ports, opened.case, opened.speaker, now, intent)
+        return opened, await customer.decline(call.ports, opened.case, opened.speaker, arrived, intent, again=again)
     except Refused:
-        call.standing = await _opened(call, call.services.links.token(opened.case.claim.id, opened.recipient.number))
+        call.standing = await _opened(call, form.t)
         raise
 
 

@@ -13,6 +13,7 @@ from cpor_app.triggers.call import Call, role_required
 from cpor_app.triggers.http import operation
 from cpor_app.triggers.operations import CUSTOMER_ADMIN, Answer
 from cpor_app.triggers.reading import QueryFlag
+from cpor_app.triggers.saying_no import ARRIVAL, said
 from cpor_core.model.base import Instant, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, THE_ADMINISTRATOR, Claim, ClaimedCustomer, Item, Status
 from cpor_core.model.history import ADMINISTRATOR
@@ -121,20 +122,26 @@ async def list_requests(call: Call) -> Answer:
     body_needed=False,
     answers={200: RequestView},
     keyed=True,
-    refusals=("NotFound", "InvalidState"),
+    refusals=("NotFound", "InvalidState", "ArrivalUnknown", "NotRecordedYet"),
 )
 async def decline_as_customer(call: Call) -> Answer:
     """
     In every open state; an official association ends by it.
 
     While the no of a recipient of the mails can be taken back, saying it too makes it yours: nobody but an
-    administrator can take it back then.
+    administrator can take it back then. The no is tried for a minute; if it could not be recorded, the answer is 503
+    `NotRecordedYet` with an `arrival`. Sent again with it in the header `Cpor-Arrival` within 24 hours, it counts as of
+    then.
     """
-    case = await _request(call)
-    why, now = call.body(Why).reason, await call.now()
-    intent = call.intent(words=why, author="customer", at=now, answers=_answered)
-    after = await customer.decline(call.ports, case, THE_ADMINISTRATOR, now, intent)
-    return await _answer(call, after)
+    own_tenant(call)
+
+    async def say_no(arrived: datetime, again: bool) -> Case:  # noqa: FBT001 - as `said` calls it
+        case, why = await _request(call), call.body(Why).reason
+        intent = call.intent(words=why, author="customer", at=arrived, answers=_answered)
+        return await customer.decline(call.ports, case, THE_ADMINISTRATOR, arrived, intent, again=again)
+
+    subject = f"decline\n{call.claim_id}\n{call.organisation}\n{call.who}"
+    return await _answer(call, await said(call, subject, call.headers.get(ARRIVAL.lower()), say_no))
 
 
 @operation(

@@ -276,10 +276,12 @@ async def _refusal(call: Call | None, refused: Refused, retry_after: int | None 
             chosen=call.request.params.get("lang"),
             back=call.back,
             standing=call.standing,
+            action=call.url(f"customer/requests/{call.claim_id}/decline"),
+            unsent=call.unsent,
         )
         headers["Content-Security-Policy"] = call.services.pages.csp()
         return Answer(status, page.encode(), "text/html", headers)
-    return Answer(status, envelope(refused), headers=headers)
+    return Answer(status, envelope(refused, call.arrival if call is not None else None), headers=headers)
 
 
 def refuse(
@@ -296,8 +298,8 @@ def see_other(path: str, request: func.HttpRequest, context: func.Context) -> fu
     return _response(Answer(303, headers={"Location": path}), request, context.invocation_id)
 
 
-def envelope(refused: Refused) -> dict[str, JsonValue]:
-    """Return the error object of `api.md`."""
+def envelope(refused: Refused, arrival: str | None = None) -> dict[str, JsonValue]:
+    """Return the error object of `api.md`; *arrival* is of a no that could not be recorded."""
     error: dict[str, JsonValue] = {"code": refused.code, "message": refused.message}
     if refused.target is not None:
         error["target"] = refused.target
@@ -317,6 +319,8 @@ def envelope(refused: Refused) -> dict[str, JsonValue]:
         ]
     if refused.resolution is not None:
         error["resolution"] = refused.resolution
+    if arrival is not None and refused.code == "NotRecordedYet":
+        error["arrival"] = arrival
     return {"error": error}
 
 

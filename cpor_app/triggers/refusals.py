@@ -12,6 +12,7 @@ STATUSES = MappingProxyType(
         "QueryUnknown": Is.BAD_REQUEST,
         "RoleRequired": Is.FORBIDDEN,
         "StaleForm": Is.FORBIDDEN,
+        "ArrivalUnknown": Is.FORBIDDEN,
         "NotFound": Is.NOT_FOUND,
         "LinkExpired": Is.GONE,
         "CursorExpired": Is.GONE,
@@ -53,6 +54,7 @@ STATUSES = MappingProxyType(
         "WouldEndAssociations": Is.CONFLICT,
         "CustomerNotTold": Is.CONFLICT,
         "InternalError": Is.INTERNAL_SERVER_ERROR,
+        "NotRecordedYet": Is.SERVICE_UNAVAILABLE,
         "ServerBusy": Is.SERVICE_UNAVAILABLE,
     }
 )

@@ -1,13 +1,15 @@
 """The customer's own acts: no, the no taken back, the end; by mailed link or by token."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
-from cpor_core.errors import Refused
+from cpor_core.errors import Refused, Retryable
 from cpor_core.model.claim import OPEN, Claim, Reason, Recipient, Speaker, Status, Voice
 from cpor_core.model.history import Actor, spoken_by
 from cpor_core.ports import Ports
+from cpor_core.rules.late_truths import TRIED_FOR
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case, invalid_state
 from cpor_core.use_cases.acts import Intent, act, find
@@ -15,6 +17,7 @@ from cpor_core.use_cases.notice import partner_answers_by
 from cpor_core.use_cases.subscription_ends import gone_items
 from cpor_core.use_cases.tenants import cases_of, with_no
 
+Said = TypeVar("Said")
 LINK_LIVES = timedelta(days=90)
 """A link lives until so long after its claim is closed (rulings 23)."""
 
@@ -75,14 +78,40 @@ def possible_acts(shown: Claim, opened: Opened, now: datetime) -> tuple[str, ...
     return (*(("undo",) if undoes else ()), *(("decline",) if confirms else ()))
 
 
-async def decline(ports: Ports, case: Case, speaker: Speaker, now: datetime, intent: Intent) -> Case:
+async def insist(ports: Ports, say_no: Callable[[bool], Awaitable[Said]]) -> Said:
     """
-    Take the customer's no, in every open state; an official association ends by it.
+    Try a no again and again while storage can't take it, for a minute of real time (rulings 73).
 
+    *say_no* is given whether it was tried before. Raises the `Retryable` of the last try.
+    """
+    stop_at, failed = ports.real_now() + TRIED_FOR, 0
+    while True:
+        try:
+            return await say_no(failed > 0)
+        except Retryable:
+            if ports.real_now() >= stop_at:
+                raise
+        failed += 1
+        await ports.pause(failed)
+
+
+async def decline(
+    ports: Ports, case: Case, speaker: Speaker, arrived: datetime, intent: Intent, *, again: bool = False
+) -> Case:
+    """
+    Take the customer's no as of the instant of its arrival, in every open state; an official association ends by it.
+
+    *again* says that this very no was sent before: where it was written then, and only the answer was lost, it is done.
     Raises `InvalidState` when the claim is closed, or declined already.
     """
-    intent = replace(intent, counts_refusals=True)
-    return await act(ports, case, now, lambda current: life.decline(current, speaker, now), intent)
+
+    def judge(current: Case) -> Case:
+        no = current.claim.no
+        if again and no is not None and no.at == arrived and no.by.is_same(speaker):
+            return current
+        return life.decline(current, speaker, arrived)
+
+    return await act(ports, case, arrived, judge, replace(intent, counts_refusals=True))
 
 
 async def not_me(ports: Ports, opened: Opened, now: datetime, intent: Intent) -> Case:

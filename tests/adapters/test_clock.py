@@ -172,3 +172,16 @@ async def test_the_offset_lies_in_real_storage(base: FixedClock, storage_connect
         assert await SandboxClock(rows, base).now() == START + 21_000 * DAY
     finally:
         await rows.close()
+
+
+async def test_a_clock_that_cannot_be_read_is_estimated_from_what_was_read_last(
+    base: FixedClock, rows: MemoryRows
+) -> None:
+    """For the arrival of a no while storage is away; a process that never read it has no idea."""
+    await SandboxClock(rows, base).advance(DAY)
+    clock = SandboxClock(rows, base)
+    assert clock.estimate() is None
+    await clock.now()
+    base.advance(timedelta(minutes=5))
+
+    assert clock.estimate() == START + DAY + timedelta(minutes=5)

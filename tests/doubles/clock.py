@@ -29,6 +29,10 @@ class FixedClock(Clock):
         """Return the service's instant."""
         return self._real + self._offset
 
+    def estimate(self) -> datetime | None:
+        """Return the service's instant."""
+        return self._real + self._offset
+
     async def pause(self, lost: int) -> None:
         """Let others go on, and note that somebody waited."""
         self.pauses.append(lost)

@@ -3,6 +3,7 @@
 import json
 from datetime import datetime, timedelta
 
+from cpor_core.rules.late_truths import GRACE
 from tests.support.service import ACKNOWLEDGED, CUSTOMER, OTHER_PARTNER, SUBSCRIPTION, Service
 
 
@@ -30,8 +31,11 @@ async def test_silence_makes_a_claim_official_and_opens_the_figures(service: Ser
         content=line * 2,
         headers={"Content-Type": "application/x-ndjson"},
     )
+    early = await service.request("GET", f"/associations/{claim['id']}/usage")
+    service.clock.advance(GRACE)
     figures = await service.request("GET", f"/associations/{claim['id']}/usage")
 
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "FiguresNotYet")
     assert official["status"] == "official"
     assert official["association"]["since"] == told["window"]["endsAt"]
     assert fed.json() == {"accepted": 1, "unchanged": 1, "rejected": []}

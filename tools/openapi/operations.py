@@ -71,6 +71,8 @@ def _header_parameters(line: Operation) -> Iterator[Reference]:
         yield _reference("parameters", "AcceptLanguage")
     if line.if_match is not None:
         yield _reference("parameters", "IfMatchNeeded" if line.if_match == "required" else "IfMatch")
+    if "NotRecordedYet" in line.refusals and not line.in_words:
+        yield _reference("parameters", "Arrival")
     if line.keyed:
         for name in ("IdempotencyKey", "RepeatabilityRequestId", "RepeatabilityFirstSent"):
             yield _reference("parameters", name)

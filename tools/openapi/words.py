@@ -130,6 +130,12 @@ PARAMETERS: Final[Mapping[str, Json]] = {
         "description": "The caller's own id of the request; given back if it has 1 to 100 printable characters.",
         "schema": {"type": "string"},
     },
+    "Arrival": {
+        "name": "Cpor-Arrival",
+        "in": "header",
+        "description": "When this no arrived first: the `arrival` of an answer NotRecordedYet, for 24 hours.",
+        "schema": {"type": "string"},
+    },
     "IfMatch": {
         "name": "If-Match",
         "in": "header",
@@ -257,6 +263,10 @@ ERROR_SCHEMAS: Final[Mapping[str, Json]] = {
                     },
                     "details": {"type": "array", "items": {"$ref": f"{SCHEMAS}ErrorDetail"}},
                     "resolution": {"type": "string", "description": "What the caller can do about it."},
+                    "arrival": {
+                        "type": "string",
+                        "description": "With NotRecordedYet: when the no arrived, signed; it is sent back with the no.",
+                    },
                 },
             }
         },
