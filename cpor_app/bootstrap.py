@@ -106,24 +106,47 @@ class Services:
             await close()
 
 
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What everything is kept in: rows, messages, files."""
+
+    rows: AzureRows
+    queues: AzureQueues
+    blobs: AzureBlobs
+    batch_bodies: AzureBlobs
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for store in (self.rows, self.queues, self.blobs, self.batch_bodies):
+            await store.close()
+
+    @classmethod
+    def at(cls, connection: StorageConnection, transport: Transport | None = None) -> "Stores":
+        """Return the stores of a storage account; nothing is sent."""
+        return cls(
+            rows=AzureRows(connection, transport=transport),
+            queues=AzureQueues(connection, transport=transport),
+            blobs=AzureBlobs(connection, transport=transport),
+            batch_bodies=AzureBlobs(connection, BATCH_BODIES, transport=transport),
+        )
+
+
 def build(
     settings: Settings,
     connection: StorageConnection,
     *,
     clock: Clock | None = None,
     mailer: Mailer | None = None,
-    transport: Transport | None = None,
+    stores: Stores | None = None,
     texts: Texts | None = None,
 ) -> Services:
-    """Return the services over real storage; *clock*, *mailer*, *transport* and *texts* can be given by tests."""
+    """Return the services over real storage; *clock*, *mailer*, *stores* and *texts* can be given by tests."""
     if settings.sandbox and not connection.is_emulator:
         message = "settings: CPOR_SANDBOX=1 is for the emulator, or an account named for sandbox use."
         raise SettingsError(message)
     logging.getLogger("azure").setLevel(logging.WARNING)  # below it the SDK logs addresses, which hold tenants
-    rows = AzureRows(connection, transport=transport)
-    queues = AzureQueues(connection, transport=transport)
-    blobs = AzureBlobs(connection, transport=transport)
-    batch_bodies = AzureBlobs(connection, BATCH_BODIES, transport=transport)
+    stores = stores or Stores.at(connection)
+    rows, queues = stores.rows, stores.queues
     clock = clock or (SandboxClock(rows) if settings.sandbox else Clock())
     telemetry = Telemetry(_exporting(settings))
     links = Links(settings.secrets, settings.public_url)
@@ -144,9 +167,9 @@ def build(
         webhooks=WebhooksTable(rows),
         receivers=WebhookCalls(settings.public_url, clock.real, anywhere=settings.sandbox),
         dry_runs=DryRunsTable(rows),
-        blobs=blobs,
+        blobs=stores.blobs,
         batches=BatchesTable(rows),
-        batch_bodies=batch_bodies,
+        batch_bodies=stores.batch_bodies,
         erasures=ErasuresTable(rows),
         post=WatchedPost(MailPost(texts, links, catalogue, mailer, settings.mail_from), telemetry),
         mail_budget=MailBudgetRow(rows, Limits(*settings.mail_limits), real_now=clock.real),
@@ -188,7 +211,7 @@ def build(
         ports=ports,
         rows=rows,
         queues=queues,
-        blobs=blobs,
+        blobs=stores.blobs,
         clock=clock,
         links=links,
         tokens=tokens,
@@ -196,7 +219,7 @@ def build(
         throttle=Throttle(settings.writes_per_second),
         telemetry=telemetry,
         sniff=sniff,
-        closing=(rows.close, queues.close, blobs.close, batch_bodies.close, mailer.close, telemetry.close),
+        closing=(stores.close, mailer.close, telemetry.close),
     )
 
 

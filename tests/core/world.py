@@ -16,7 +16,6 @@ from typing import Any
 from cpor_app import bootstrap
 from cpor_app.adapters.hints import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES
 from cpor_app.adapters.rows import Op
-from cpor_app.adapters.storage import StorageConnection
 from cpor_app.settings import Settings
 from cpor_core.errors import MailDelayed, RecipientRefused, Refused
 from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient, RecipientKind, Revenue, Speaker
@@ -55,12 +54,8 @@ from tests.doubles.clock import FixedClock
 from tests.doubles.memory_blobs import MemoryBlobs
 from tests.doubles.memory_queues import MemoryQueues
 from tests.doubles.memory_rows import MemoryRows
+from tests.doubles.memory_stores import NOWHERE, in_memory
 
-_NOWHERE = StorageConnection.from_text(
-    "DefaultEndpointsProtocol=http;AccountName=nowhere;AccountKey=dGVzdA==;"
-    "BlobEndpoint=http://127.0.0.1:1/nowhere;QueueEndpoint=http://127.0.0.1:1/nowhere;"
-    "TableEndpoint=http://127.0.0.1:1/nowhere"
-)
 _SETTINGS = Settings.from_environment(
     {
         "CPOR_SANDBOX": "1",
@@ -228,15 +223,9 @@ class World:
         self.post = Postbox()
         self.receivers = Receivers(self.clock)
         numbers = itertools.count(first_id)
-        built = bootstrap.build(_SETTINGS, _NOWHERE, clock=self.clock).ports
-        for port in vars(built).values():  # every store over these rows, whichever there are
-            for own, double in (("_rows", self.rows), ("_queues", self.queues)):
-                if hasattr(port, own):
-                    setattr(port, own, double)
+        stores = in_memory(self.rows, self.queues, self.blobs, self.batch_bodies)
         self.ports = replace(
-            built,
-            blobs=self.blobs,
-            batch_bodies=self.batch_bodies,
+            bootstrap.build(_SETTINGS, NOWHERE, clock=self.clock, stores=stores).ports,
             post=self.post,
             receivers=self.receivers,
             new_id=lambda: f"{next(numbers) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}",

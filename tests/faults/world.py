@@ -226,7 +226,7 @@ class World:
             self.connection,
             clock=self.clock,
             mailer=self.post,
-            transport=trail.transport,
+            stores=bootstrap.Stores.at(self.connection, trail.transport),
             texts=_TEXTS,
         )
         duework = DueWorkOfThisClock(services.ports.duework, self.clock, self._written)

@@ -322,7 +322,11 @@ async def running_service(
     await provision(connection, TABLES, (*QUEUES, *POISON), bootstrap.CONTAINERS)
     clock, mailbox = clock or FixedClock(MONDAY), mailbox or Mailbox()
     services = bootstrap.build(
-        settings(issuer, **changes), connection, clock=clock, mailer=mailer or mailbox, transport=transport
+        settings(issuer, **changes),
+        connection,
+        clock=clock,
+        mailer=mailer or mailbox,
+        stores=bootstrap.Stores.at(connection, transport),
     )
     bootstrap.use(services)
     app = HttpTriggers(functions(), _invoker(), {})
