@@ -175,7 +175,7 @@ async def _reloaded(ports: Ports, claim_id: str, lost: int = 0) -> Case:
     if lost:
         await ports.pause(lost)
     case = await ports.claims.load(claim_id)
-    if case is None:
+    if case is None or (lost and case.claim.status is Status.DELETED):
         raise Refused("NotFound", "The claim is gone.", resolution="List your claims.")
     return case
 

@@ -11,7 +11,7 @@ from cpor_core.ports import Ports, Registered
 from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.forms import refused_fields
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner
-from cpor_core.use_cases.subscription_ends import Ending, due_rows, end_gone_items, endings
+from cpor_core.use_cases.subscription_ends import Ending, due_rows, end_gone_items, endings, takes_away
 from cpor_core.use_cases.telling import due_row, people_to_tell, tell_others, waiting_for_others
 
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
@@ -94,7 +94,7 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
     if change.only_validate:
         return Kept(former.version if former is not None else 0, new=False), ends
     to_tell = waiting_for_others(cases, people_to_tell(customer), now)
-    if ends:
+    if ends or (former is not None and takes_away(former.value, customer)):
         await ports.duework.add(due_rows(tenant_id, now))
     if to_tell:
         await ports.duework.add([due_row(tenant_id, now)])

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cpor_core.model.claim import OPEN, Claim, Status
+from cpor_core.model.claim import OPEN, Claim, Item, Status
 from cpor_core.model.registry import Customer
 from cpor_core.ports import DueRow, Ports
 from cpor_core.rules.checks import is_alive
@@ -41,6 +41,19 @@ def endings(cases: Iterable[Case], customer: Customer, now: datetime) -> Sequenc
         if keys:
             found.append(Ending(claim.id, claim.status is Status.OFFICIAL, keys))
     return found
+
+
+def takes_away(former: Customer, customer: Customer) -> bool:
+    """
+    Whether an item that was on the tenant is no longer there, if anybody has claimed it or not.
+
+    A submission or an import may have read the registry before the change, and be committed after it.
+    """
+    items = [
+        *(Item(workload=workload) for workload in former.workloads),
+        *(Item(product=one.product, subscription_id=one.subscription_id) for one in former.subscriptions),
+    ]
+    return any(is_alive(item, former) and not is_alive(item, customer) for item in items)
 
 
 def gone_items(claim: Claim, customer: Customer) -> tuple[str, ...]:

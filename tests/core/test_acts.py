@@ -1,11 +1,13 @@
 """The one way in which a claim is changed: order of writes, lost races, lost answers, and everyone concerned."""
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from cpor_app.adapters.tables import unpacked
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.history import Act, spoken_by
@@ -15,7 +17,7 @@ from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases import commenting, submission
+from cpor_core.use_cases import commenting, drafts, submission
 from cpor_core.use_cases import customer as customers
 from cpor_core.use_cases.acts import (
     ATTEMPTS,
@@ -739,3 +741,28 @@ async def test_who_loses_a_race_lets_others_go_first(world: World) -> None:
         await comment(world, case)
 
     assert world.clock.pauses == [1]
+
+
+async def test_a_claim_that_is_deleted_meanwhile_takes_no_words(world: World) -> None:
+    """Nobody would find them any more."""
+    case = await world.draft()
+
+    async def delete() -> None:
+        await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
+
+    async with world.rows.once_before("claims", delete):
+        with pytest.raises(Refused, match="NotFound"):
+            await comment(world, case)
+
+
+async def test_nobody_is_named_for_what_time_has_made(world: World) -> None:
+    """A person whose act comes first after a window's end writes its entry down, and did not make it."""
+    case = await world.told()
+    assert case.claim.window_ends_at is not None
+    world.clock.set(case.claim.window_ends_at)
+
+    await comment(world, await world.stored(case), Intent(who="a reviewer"))
+
+    rows = [row for place, row in world.rows._rows.items() if place[2].startswith("history|")]
+    named = {json.loads(unpacked(row.values["document"]))["act"]: row.values.get("who") for row in rows}
+    assert (named["commented"], named["madeOfficial"]) == ("a reviewer", None)

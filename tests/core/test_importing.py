@@ -13,6 +13,8 @@ from cpor_core.model.claim import Reason, Status
 from cpor_core.use_cases import importing, submission
 from cpor_core.use_cases.acts import NO_INTENT
 from cpor_core.use_cases.importing import import_lines
+from cpor_core.use_cases.registering import CustomerChange, put_customer
+from cpor_core.use_cases.subscription_ends import AGAIN_AFTER
 from cpor_core.use_cases.usage import Loaded
 from tests.core.making import (
     ADATUM,
@@ -26,6 +28,7 @@ from tests.core.making import (
     TEAMS,
     TENANT,
     USAGE,
+    customer,
 )
 from tests.core.world import World
 from tests.doubles.transport import ProcessDied
@@ -240,3 +243,17 @@ async def test_an_import_has_so_many_lines(world: World, monkeypatch: pytest.Mon
     assert (await enter(world, line(), b" ")).accepted == 1
     with pytest.raises(Refused, match="PayloadTooLarge"):
         await enter(world, line(), line(item="exchange"))
+
+
+async def test_an_item_that_goes_while_it_is_imported_ends_the_association(world: World) -> None:
+    """The import has read the registry before the operator's change, and is committed after it."""
+
+    async def the_item_goes() -> None:
+        change = CustomerChange(TENANT, customer(workloads=("exchange",)))
+        assert (await put_customer(world.ports, change, await world.now()))[1] == ()
+
+    async with world.rows.once_before("claims", the_item_goes):
+        assert (await enter(world, line())).accepted == 1
+
+    await world.rest(AGAIN_AFTER)
+    assert (await world.stored((await own(world))[0])).claim.end_reason is Reason.SUBSCRIPTION_ENDED

@@ -19,11 +19,12 @@ from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Replace, Require, R
 from cpor_app.adapters.tables import behind, packed, unpacked
 from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
-from cpor_core.model.history import Entry
+from cpor_core.model.history import CLOCK, Entry
 from cpor_core.model.slot import Refusals, Slot
 from cpor_core.ports import Answered, Commit, KeptText, Remark, TenantClaims
 from cpor_core.rules.identifiers import is_claim_id, tenant_of
 from cpor_core.transitions.case import REFUSALS, Case
+from cpor_core.transitions.life import is_whole
 
 TABLE = "claims"
 TEXTS = {"claim": "document", "remark": "text", "act": "answer"}
@@ -40,7 +41,17 @@ class ClaimsTable:
         self._rows = rows
 
     async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> Case | None:
-        """Return a claim with the slots of its items: two requests, one for a closed claim or, if asked so, a draft."""
+        """
+        Return a claim with the slots of its items: two requests, one for a closed claim or, if asked so, a draft.
+
+        Twice as many when somebody has written both between the two.
+        """
+        case = await self._loaded(claim_id, slots_of_drafts=slots_of_drafts)
+        if case is None or is_whole(case):
+            return case
+        return await self._loaded(claim_id, slots_of_drafts=slots_of_drafts)
+
+    async def _loaded(self, claim_id: str, *, slots_of_drafts: bool) -> Case | None:
         row = await self._row(claim_id)
         if row is None:
             return None
@@ -76,8 +87,13 @@ class ClaimsTable:
         Return every claim of a tenant with its slots: two range queries of one partition.
 
         Claims first, as `load` does: what is written between the two makes the claim the older half, and an act on it
-        fails at the claim's ETag. A new claim beside an old slot would be taken for whole.
+        fails at the claim's ETag. A new claim beside an old slot would be taken for whole. Read once more when somebody
+        has written both between the two.
         """
+        cases = await self._of_tenant(tenant_id)
+        return cases if all(map(is_whole, cases)) else await self._of_tenant(tenant_id)
+
+    async def _of_tenant(self, tenant_id: str) -> Sequence[Case]:
         claims = [row async for row in self._rows.query(TABLE, tenant_id, start="claim|", before="claim|~")]
         slots = [_slot(row) async for row in self._rows.query(TABLE, tenant_id, start="slot|", before="slot|~")]
         return _cases(claims, slots)
@@ -298,7 +314,7 @@ def _refusals_ops(commit: Commit) -> Iterator[Op]:
 def _history_ops(commit: Commit) -> Iterator[Op]:
     for claim_id, entry in commit.after.entries:
         values: dict[str, Cell] = {"document": packed(entry), "actId": commit.act_id}
-        if commit.who is not None:
+        if commit.who is not None and entry.actor != CLOCK:  # what time made, nobody did
             values["who"] = commit.who
         yield Insert(f"history|{claim_id}|{entry.sequence:06d}", values)
 
