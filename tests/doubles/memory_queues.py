@@ -1,6 +1,7 @@
 """Queues in memory: the promises of `cpor_app.adapters.queues.AzureQueues` without a storage account."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -25,6 +26,12 @@ class MemoryQueues:
         self.waiting: dict[str, Sent] = {}
         self._taken: dict[str, int] = {}
         self._ids = itertools.count(1)
+
+    def hold(self, waiting: Mapping[str, Sent]) -> None:
+        """Let these messages wait, and no others; nobody has taken one."""
+        self.waiting = dict(waiting)
+        self._taken.clear()
+        self._ids = itertools.count(max(map(int, waiting), default=0) + 1)
 
     async def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -1,0 +1,191 @@
+"""
+One whole act between any two requests of another.
+
+A process sends its requests to storage one after the other, and another process may do all of its work in between. Both
+are played here over one storage: the first is held up before one of its requests, the second runs from beginning to
+end, the first goes on. What is left must be what is left when one comes after the other, in either order.
+
+Not every request is worth a try. As long as the next requests of the first touch nothing that the second touches, it is
+all the same before which of them the first is held up: one run stands for all of these (`positions`).
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from cpor_app import bootstrap
+from cpor_app.adapters.rows import Row
+from cpor_app.adapters.tables import unpacked
+from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
+from cpor_core.model.slot import Slot
+from cpor_core.rules.owed import due_now
+from tests.doubles.memory_rows import Asked
+from tests.faults.everybody import Doing
+from tests.faults.scenes import Built
+from tests.faults.test_every_request import LEFT_OUT, plain
+from tests.support.memory_service import PROCESS, Kept, MemoryService
+
+FIRST, SECOND = "first", "second"
+NOTICED = frozenset({"claims", "registry", "usage"})
+"""Tables in which a difference is one that somebody notices; the feed is compared by claim, mails are counted."""
+NEWS_WITHOUT_ORDER = "claim.competing"
+"""It is told by the claim that comes, and has no number in the history of the one that was there."""
+NEVER = 10**6
+
+
+@dataclass
+class Run:
+    """What two acts asked of storage and answered, and what they left."""
+
+    first: list[Asked] = field(default_factory=list)
+    second: list[Asked] = field(default_factory=list)
+    answers: dict[str, Any] = field(default_factory=dict)
+    held_up_before: Asked | None = None
+    left: Mapping[str, Any] = field(default_factory=dict)
+    kept: Kept | None = None
+
+
+async def run(made: MemoryService, scene: Built, first: Doing, second: Doing, at: int) -> Run:
+    """
+    Hold *first* up before its request number *at*, from 1, while *second* does all of its work.
+
+    With `NEVER`, *second* comes after *first*.
+    """
+    made.go_back_to(scene.kept)
+    ran, goes_on = Run(), asyncio.Event()
+    goes_on.set()
+
+    async def work(process: str, doing: Doing) -> None:
+        PROCESS.set(process)
+        ran.answers[process] = await doing.do()
+
+    async def whole(process: str, doing: Doing) -> None:
+        await asyncio.create_task(work(process, doing), context=copy_context())
+
+    async def before(asked: Asked) -> None:
+        if PROCESS.get() == SECOND:
+            ran.second.append(asked)
+            return
+        await goes_on.wait()  # what is sent beside the request that is held up waits too
+        ran.first.append(asked)
+        if len(ran.first) == at:
+            goes_on.clear()
+            ran.held_up_before = asked
+            bootstrap.use(made.other_process)
+            await whole(SECOND, second)
+            bootstrap.use(made.service.services)
+            goes_on.set()
+
+    made.rows.on_request = before
+    await whole(FIRST, first)
+    if SECOND not in ran.answers:
+        await whole(SECOND, second)
+    made.rows.on_request = nobody
+    ran.left, ran.kept = picture(made), made.keep()
+    return ran
+
+
+async def positions(made: MemoryService, scene: Built, first: Doing, second: Doing) -> AsyncIterator[Run]:
+    """Yield a run for each place at which it matters that *first* is held up; at the first place, *second* is first."""
+    at = 1
+    while True:
+        ran = await run(made, scene, first, second, at)
+        if ran.held_up_before is None:
+            return
+        yield ran
+        meeting = (n for n, asked in enumerate(ran.first, start=1) if n >= at and any(map(asked.meets, ran.second)))
+        next_meeting = next(meeting, None)
+        if next_meeting is None:
+            return
+        at = next_meeting + 1
+
+
+async def nobody(_: Asked) -> None:
+    """Hold nobody up."""
+
+
+# --- what is left -----------------------------------------------------------------------------------------------------
+
+
+def picture(made: MemoryService) -> Mapping[str, Any]:
+    """Return what is left that anybody could notice; due rows and messages are hints, and may be more."""
+    rows: dict[str, dict[str, Any]] = {}
+    feeds: dict[str, dict[str, list[Any]]] = {}
+    for (table, partition, key), row in sorted(made.rows._rows.items()):
+        if table == "changes" and key.startswith("entry|"):
+            entry = _said(row)["document"]
+            news = feeds.setdefault(f"{partition} {entry['claimId']}", {"in order": [], "in any order": []})
+            news["in any order" if entry["type"] == NEWS_WITHOUT_ORDER else "in order"].append(entry["type"])
+        elif table in NOTICED:  # an answer that is kept tells which version it told of
+            rows.setdefault(table, {})[f"{partition} {key}"] = None if key.startswith("act|") else _said(row)
+    return {**rows, "feeds": feeds}
+
+
+def _said(row: Row) -> dict[str, Any]:
+    values = {name: value for name, value in row.values.items() if name not in ("actId", "version", "etag")}
+    if "document" in values:
+        values["document"] = without(json.loads(unpacked(values["document"])))
+    return values
+
+
+def without(value: Any) -> Any:
+    """Return *value* without what only tells which version it is."""
+    match value:
+        case dict():
+            return {name: without(one) for name, one in value.items() if name not in LEFT_OUT}
+        case list():
+            return [without(one) for one in value]
+        case _:
+            return value
+
+
+async def rested(made: MemoryService, ran: Run) -> Mapping[str, Any]:
+    """Return what is left a quarter of an hour later, when all has been made good; of instants the day."""
+    assert ran.kept is not None
+    made.go_back_to(ran.kept)
+    for minutes in (3, 12):
+        await made.service.deliver()
+        made.clock.advance(timedelta(minutes=minutes))
+        await made.service.sweep()
+    await made.service.deliver()
+    left: Mapping[str, Any] = plain(picture(made))
+    return left
+
+
+async def broken_promises(made: MemoryService) -> list[str]:
+    """Return what is wrong with what is left, whoever came first; everything must be at rest."""
+    now = made.clock.real()
+    claims, slots = dict[str, Claim](), list[Slot]()
+    for (table, _, key), row in made.rows._rows.items():
+        if table == "claims" and key.startswith("claim|"):
+            claim = Claim.model_validate_json(unpacked(row.values["document"]))
+            claims[claim.id] = claim
+        if table == "claims" and key.startswith("slot|"):
+            slots.append(Slot.model_validate_json(unpacked(row.values["document"])))
+    wrong = [f"{claim.id} still owes {debt}" for claim in claims.values() for debt in due_now(claim, now)]
+    for slot in slots:
+        named = [party for party in slot.at(now).others("") if not party.declined]
+        for party in named:
+            claim = claims[party.claim]
+            if claim.status not in HAS_PLACES or (claim.status is Status.OFFICIAL and not claim.holds(slot.key)):
+                wrong.append(f"slot {slot.key} names {claim.id}, which is {claim.status}")
+        standing = {party.claim for party in named}
+        for claim in claims.values():
+            items = {item.key for item in claim.items if claim.status is not Status.OFFICIAL or claim.holds(item.key)}
+            follows = claim.status is Status.PARTNER_ACTION_REQUIRED
+            if claim.status in HAS_PLACES and not follows and claim.engagement == slot.engagement:
+                wrong += [f"{claim.id} has no place at {slot.key}"] * (slot.key in items and claim.id not in standing)
+    mails = Counter(mail.message_id for mail in (*made.mailbox.sent, *made.mailbox.to_partners))
+    wrong += [f"{count} mails {name}" for name, count in mails.items() if count > 1]
+    wrong += [f"{claim.id} has ended items that are not its own" for claim in claims.values() if _ends_too_much(claim)]
+    return wrong
+
+
+def _ends_too_much(claim: Claim) -> bool:
+    ended = Counter(item.key for item in claim.ended_items)
+    return max(ended.values(), default=0) > 1 or (claim.status not in CLOSED and len(ended) >= len(claim.items) > 0)

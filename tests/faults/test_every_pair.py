@@ -1,0 +1,203 @@
+"""
+Whoever does all of their work between any two requests of another: the end is that of one after the other.
+
+Every function and every act on a claim is held up at each of its requests by each kind of other act that can touch the
+same tenant. In each scene everything is tried alone first; what is answered with a success is then paired. A function
+or an act that is new joins by itself, or `test_everybody_is_disturbed_by_everybody` says that it could not.
+
+Left out is what would say the same again: places at which nothing that matters comes next (`positions`), and all but
+one act of each kind that a scene has; which one, differs from scene to scene. FAULTS=all leaves out no act.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import pytest
+
+from cpor_app.adapters.tables.claims import ClaimsTable
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases import acts
+from devhost.issuer import LocalIssuer
+from tests.doubles.memory_rows import Asked
+from tests.faults.everybody import KINDS, LEFT_ALONE, Doing, everything
+from tests.faults.interleaving import (
+    FIRST,
+    NEVER,
+    Run,
+    broken_promises,
+    nobody,
+    positions,
+    rested,
+    run,
+    without,
+)
+from tests.faults.scenes import SCENES, Built, Scene, build
+from tests.support.memory_service import MemoryService, memory_service
+from tests.support.service import functions
+
+ALL = os.environ.get("FAULTS") == "all"
+PARTS = 2
+"""A scene's pairs are shared out to so many tests, so that all cores have work."""
+SEVERAL_ACTS = {
+    "finalise_uncontested": "it pays one debt after the other",
+    "put_customer": "it ends what is gone claim by claim",
+    "import_associations": "it goes by a registry of a moment ago; what is gone since ends ten minutes later",
+    "submit_claim": "it goes by a registry of a moment ago; what is gone since is struck before the customer is told",
+    "notify_customer": "promise, mail and hand-over are three; a mail that is out is recorded whatever came meanwhile",
+    "notify_partner": "it sends one mail after the other",
+}
+"""Functions of several acts, which may be met between two of them: then no order of the two explains the end."""
+
+SEVERAL_READS = {
+    "get_review": "the claim, what the registry says of it, and those with which it competes",
+    "list_reviews": "a key of the queue, its claim, then the slots",
+    "export_claims": "one claim after the other",
+}
+"""Reads of several things, of which one may be of a moment later than another; what is decided is read anew."""
+
+
+@dataclass(frozen=True)
+class Possible:
+    """What can be done in a scene: it is answered with a success when nobody else does anything."""
+
+    reads: Sequence[Doing]
+    writes: Sequence[Doing]
+
+    def pairs(self, scene: str) -> Iterator[tuple[Doing, Doing]]:
+        """Yield each that is held up, with each by which it is worth being held up."""
+        for first in (*self.writes, *self.reads):
+            for kind in KINDS:
+                others = [second for second in self.writes if second.kind == kind and second is not first]
+                if ALL:
+                    yield from ((first, second) for second in others)
+                elif others:
+                    yield first, others[crc32(f"{first}{scene}".encode()) % len(others)]
+
+
+async def possible(made: MemoryService, scene: Built) -> Possible:
+    """Try everything alone."""
+    reads: list[Doing] = []
+    writes: list[Doing] = []
+    for doing in everything(made, scene):
+        asked: list[Asked] = []
+
+        async def note(one: Asked, asked: list[Asked] = asked) -> None:
+            asked.append(one)
+
+        made.go_back_to(scene.kept)
+        made.rows.on_request = note
+        if _succeeded(await doing.do()) and (doing.is_read or any(one.is_write for one in asked)):
+            (reads if doing.is_read else writes).append(doing)
+    made.rows.on_request = nobody
+    return Possible(reads, writes)
+
+
+def _succeeded(answer: Any) -> bool:
+    return answer is None or answer[0] < 400
+
+
+def explained(seen: Any, *orders: Any) -> bool:
+    """Whether an answer is that of one order; of a list, each member by itself."""
+    if seen in orders:
+        return True
+    if isinstance(seen, dict) and isinstance(seen.get("value"), list):
+        members = [member for order in orders if isinstance(order, dict) for member in order.get("value", [])]
+        return all(member in members for member in seen["value"])
+    return False
+
+
+async def wrong(made: MemoryService, first: Doing, ran: Run, orders: Sequence[Run]) -> list[str]:
+    """Return what is wrong with how a pair ended."""
+    found = [f"{who} is answered {answer}" for who, answer in ran.answers.items() if answer and answer[0] >= 500]
+    if first.is_read and first.name not in SEVERAL_READS:
+        seen, *either = (without(one.answers[FIRST][1]) for one in (ran, *orders))
+        if not explained(seen, *either):
+            found.append(f"it shows {seen}")
+    if ran.left in [order.left for order in orders]:
+        return found
+    left = await rested(made, ran)
+    found += await broken_promises(made)
+    if first.name not in SEVERAL_ACTS and left not in [await rested(made, order) for order in orders]:
+        found.append("neither order of the two ends so")
+    return found
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+async def test_the_end_is_that_of_one_after_the_other(scene: Scene, part: int, issuer: LocalIssuer) -> None:
+    """No internal error, no broken promise, and the end of either order, wherever another act comes in between."""
+    failed: list[str] = []
+    tried = 0
+    async with memory_service(issuer) as made:
+        built = await build(made, scene)
+        for first, second in list((await possible(made, built)).pairs(scene.name))[part::PARTS]:
+            after = await run(made, built, first, second, NEVER)
+            before: Run | None = None
+            async for ran in positions(made, built, first, second):
+                tried += 1
+                before = before or ran
+                told = await wrong(made, first, ran, [before, after])
+                if told:
+                    failed.append(f"{first}, held up before {ran.held_up_before} by {second}: " + "; ".join(told))
+
+    assert tried
+    assert not failed, f"{len(failed)} of {tried} ends are wrong\n" + "\n".join(failed)
+
+
+async def test_everybody_is_disturbed_by_everybody(issuer: LocalIssuer) -> None:
+    """Each function that touches a tenant is held up by each kind of other act, in one scene at least."""
+    left_alone = {name for names in LEFT_ALONE.values() for name in names}
+    every = {function.name for function in functions()} - left_alone - {"zz_not_found"}
+    held_up: set[tuple[str, str]] = set()
+    come_between: set[str] = set()
+    for scene in SCENES:
+        async with memory_service(issuer) as made:
+            found = await possible(made, await build(made, scene))
+        held_up |= {(first.name, second.kind) for first, second in found.pairs(scene.name)}
+        come_between |= {second.name for second in found.writes}
+
+    assert {name for name, _ in held_up} == every
+    missing = {(name, kind) for name in every for kind in KINDS} - held_up
+    assert not missing, sorted(missing)
+    assert len(come_between) > 40
+
+
+async def test_it_finds_an_association_that_ends_and_keeps_its_slot(
+    issuer: LocalIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the mend taken out, a message between the two reads of a tenant leaves a slot that names a dead claim."""
+    of_tenant, end_items = ClaimsTable.of_tenant, life._end_items
+
+    async def slots_first(self: ClaimsTable, tenant_id: str) -> Sequence[Case]:
+        old = {case.claim.id: case for case in await of_tenant(self, tenant_id)}
+        new = await of_tenant(self, tenant_id)
+        return [
+            Case(
+                case.claim,
+                old[case.claim.id].slots,
+                seen={**old[case.claim.id].seen, case.claim.id: case.seen[case.claim.id]},
+            )
+            for case in new
+        ]
+
+    def ends_quietly(case: Case, keys: tuple[str, ...], *more: Any, **named: Any) -> Case:
+        slots = {key: slot for key, slot in case.slots.items() if slot.holder is None}
+        return end_items(case, keys, *more, **named).with_slots(slots)
+
+    monkeypatch.setattr(ClaimsTable, "of_tenant", slots_first)
+    monkeypatch.setattr(life, "_end_items", ends_quietly)
+    monkeypatch.setattr(acts, "verify_places", lambda _: None)
+    monkeypatch.setattr("cpor_app.adapters.tables.claims.HAS_PLACES", frozenset())
+    found: list[str] = []
+    async with memory_service(issuer) as made:
+        built = await build(made, next(scene for scene in SCENES if scene.name == "the window has ended"))
+        named = {str(doing): doing for doing in everything(made, built)}
+        async for ran in positions(made, built, named["put_customer()"], named["notify_customer(own)"]):
+            await rested(made, ran)
+            found += await broken_promises(made)
+
+    assert any(one.startswith("slot") for one in found), found
