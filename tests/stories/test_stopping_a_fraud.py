@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from tests.support.service import ACKNOWLEDGED, PARTNER, Service, claim_as_sent
+from tests.support.service import ACKNOWLEDGED, OTHER_PARTNER, PARTNER, Service, claim_as_sent
 
 
 async def test_dry_runs_are_limited_and_listed_for_the_operator(service: Service) -> None:
@@ -22,8 +22,8 @@ async def test_dry_runs_are_limited_and_listed_for_the_operator(service: Service
 
 
 async def test_dry_run_is_no_oracle(service: Service) -> None:
-    """An unknown tenant, a wrong domain and a foreign contact all give the one same answer, and slots are not told."""
-    held = await service.official()
+    """Unknown tenant, wrong domain, foreign contact: one and the same answer; another's slot is not told."""
+    held = await service.official(tenant=OTHER_PARTNER)
     bodies = [
         claim_as_sent(customer={"tenantId": "dddddddd-0000-4000-8000-000000000001", "domain": "contoso.fr"}),
         claim_as_sent(customer={"tenantId": held["customer"]["tenantId"], "domain": "fabrikam.fr"}),

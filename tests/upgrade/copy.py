@@ -86,18 +86,18 @@ async def asked(service: Service) -> AsyncIterator[Asked]:
 
 async def _of_partners(service: Service) -> AsyncIterator[Asked]:
     for organisation in (PARTNER, OTHER_PARTNER):
-        async for one in _pages(service, f"/claims?pageSize={PAGE}", "Incentives.Admin", organisation):
+        async for one in _pages(service, f"/claims?maxpagesize={PAGE}", "Incentives.Admin", organisation):
             yield one
             for claim in one.answer["value"]:
                 for path in ("", "/history", "/comments"):
                     yield await ask(service, f"/claims/{claim['id']}{path}", "Incentives.Admin", organisation)
-        for path in (f"/associations?pageSize={PAGE}", "/changes?limit=50"):
+        for path in (f"/associations?maxpagesize={PAGE}", "/changes?maxpagesize=50"):
             async for one in _pages(service, path, "Incentives.Admin", organisation):
                 yield one
 
 
 async def _of_webhooks_and_batches(service: Service) -> AsyncIterator[Asked]:
-    for path in ("/webhooks", f"/webhooks/main/deliveries?pageSize={PAGE * 10}", *await _batches(service)):
+    for path in ("/webhooks", f"/webhooks/main/deliveries?maxpagesize={PAGE * 10}", *await _batches(service)):
         async for one in _pages(service, path, "Incentives.Admin", PARTNER):
             yield one
 
@@ -111,7 +111,7 @@ async def _of_customers(service: Service) -> AsyncIterator[Asked]:
 
 async def _of_programme(service: Service) -> AsyncIterator[Asked]:
     reviewer, operator = ("Program.Reviewer", PROGRAMME_TENANT), ("Program.Operator", PROGRAMME_TENANT)
-    for path in (f"/reviews?pageSize={PAGE}", f"/reviews?sample=true&pageSize={PAGE}"):
+    for path in (f"/reviews?maxpagesize={PAGE}", f"/reviews?sample=true&maxpagesize={PAGE}"):
         async for one in _pages(service, path, *reviewer):
             yield one
             for review in one.answer["value"]:

@@ -130,7 +130,7 @@ async def test_every_row_comes_back_as_it_was_and_the_service_goes_on(
         await end(rows, made)
         after = await contents(rows)
         await rebuild(service.services.ports, now)
-        claims = (await service.request("GET", "/claims?pageSize=100")).json()["value"]
+        claims = (await service.request("GET", "/claims?maxpagesize=100")).json()["value"]
         waiting = next(one for one in claims if one["customer"]["tenantId"] == tenant(11))
         service.clock.set(datetime.fromisoformat(waiting["window"]["endsAt"]) + timedelta(minutes=3))
         await service.sweep()

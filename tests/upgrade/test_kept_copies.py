@@ -140,17 +140,17 @@ async def test_what_was_imported_with_nobody_told_gives_no_figures(service: Serv
 async def test_an_act_under_a_key_of_then_is_answered_as_then(service: Service) -> None:
     """A request that was repeated over the upgrade is not done twice."""
     headers = {"Idempotency-Key": "about-no-claim"}
-    before = (await service.request("GET", "/webhooks/main/deliveries?pageSize=200")).json()["value"]
+    before = (await service.request("GET", "/webhooks/main/deliveries?maxpagesize=200")).json()["value"]
 
     again = await service.request("POST", "/webhooks/main/test", headers=headers)
 
     assert again.headers["Repeatability-Result"] == "accepted"
-    assert (await service.request("GET", "/webhooks/main/deliveries?pageSize=200")).json()["value"] == before
+    assert (await service.request("GET", "/webhooks/main/deliveries?maxpagesize=200")).json()["value"] == before
 
 
 async def test_evidence_of_then_is_given(service: Service) -> None:
     """The bytes to which a claim points."""
-    claims = (await service.request("GET", "/claims?pageSize=100")).json()["value"]
+    claims = (await service.request("GET", "/claims?maxpagesize=100")).json()["value"]
     holding = next(claim for claim in claims if claim["evidence"])
 
     answer = await service.request("GET", f"/claims/{holding['id']}/evidence/{holding['evidence'][0]['fileName']}")
@@ -221,7 +221,7 @@ def done(batch: Asked) -> bool:
 
 async def listed(service: Service) -> list[Any]:
     """Return the partner's claims, one of each customer but the first: the newest."""
-    found = (await service.request("GET", "/claims?pageSize=100")).json()["value"]
+    found = (await service.request("GET", "/claims?maxpagesize=100")).json()["value"]
     return [claim for claim in reversed(found) if claim["customer"]["tenantId"] != CUSTOMER]
 
 
