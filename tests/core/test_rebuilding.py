@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from cpor_app.adapters.rows import Op
+from cpor_app.adapters.tables import unpacked
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import NewClaim, Reason, Status
 from cpor_core.model.webhook import WebhookWanted
@@ -130,14 +131,21 @@ async def _next_instant(world: World) -> datetime:
 
 
 def _ends(world: World) -> Any:
-    """Return every claim with its history, the feeds, and who was written to, in order."""
-    rows = {
+    """Return every claim with its history, what the feeds say of each in order, and who was written to."""
+    rows = world.rows._rows
+    claims = {
         place: row.values["document"]
-        for place, row in world.rows._rows.items()
-        if place[0] in ("claims", "changes") and "document" in row.values
+        for place, row in rows.items()
+        if place[0] == "claims" and "document" in row.values
     }
+    told: dict[tuple[str, str], list[Any]] = {}
+    for table, organisation, key in sorted(rows):
+        if table == "changes" and key.startswith("entry|"):
+            entry = json.loads(unpacked(rows[table, organisation, key].values["document"]))
+            entry.pop("sequence")  # between claims there is no order
+            told.setdefault((organisation, entry["claimId"]), []).append(entry)
     letters = [*world.post.sent, *world.post.to_partners]
-    return rows, sorted(letter.message_id for letter in letters)
+    return claims, told, sorted(letter.message_id for letter in letters)
 
 
 def said(rows: Sequence[DueRow]) -> set[tuple[datetime, str, str, Any]]:
