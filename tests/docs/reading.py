@@ -31,11 +31,11 @@ def links(page: Path) -> Sequence[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors of the headings of *page*, as they are made on GitHub."""
-    headings = re.findall(
-        r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL), re.MULTILINE
-    )
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """Return the anchors of *page*: those that GitHub makes of headings, and those that the page sets itself."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a id="([\w-]+)"></a>', text))
 
 
 def codes(text: str) -> Sequence[str]:
