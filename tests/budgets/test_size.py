@@ -9,10 +9,11 @@ from itertools import islice
 from cpor_app.adapters.rows import Cell, Insert
 from cpor_app.adapters.tables.duework import SHARDS
 from cpor_core.rules.identifiers import list_position, new_claim_id
+from cpor_core.rules.late_truths import GRACE
 from devhost.issuer import LocalIssuer
 from tests.budgets.counting import Counter, counter
 from tests.support.azurite import Azurite
-from tests.support.service import ACKNOWLEDGED, CUSTOMER, MONDAY, PARTNER
+from tests.support.service import ACKNOWLEDGED, CUSTOMER, MONDAY, PARTNER, SUBSCRIPTION
 
 FEW, MANY = 100, 10_000
 A_TRANSACTION = 100
@@ -80,7 +81,7 @@ async def a_weeks_requests(c: Counter, subscription: str) -> Mapping[str, int]:
     ends_at = datetime.fromisoformat(claim["window"]["endsAt"])
     c.service.clock.set(ends_at - timedelta(days=2))  # behind the reminder
     await rest(c)
-    c.service.clock.set(ends_at)
+    c.service.clock.set(ends_at + GRACE)
     await c.sweep("one claim is made official")
     await c.service.deliver()
     await c.ask("get_usage", "GET", f"/associations/{claim_id}/usage")
@@ -90,7 +91,9 @@ async def a_weeks_requests(c: Counter, subscription: str) -> Mapping[str, int]:
 async def test_nothing_costs_more_with_ten_thousand_claims(azurite: Azurite, issuer: LocalIssuer) -> None:
     """The very same numbers with a hundred claims stored, and then with ten thousand."""
     async with counter(azurite.fresh_account(), issuer) as c:
-        await c.service.register(subscriptions=[{"subscriptionId": one, **REGISTERED} for one in SUBSCRIPTIONS])
+        await c.service.register(
+            subscriptions=[{"subscriptionId": one, **REGISTERED} for one in (SUBSCRIPTION, *SUBSCRIPTIONS)]
+        )
         for subscription in SUBSCRIPTIONS[:10]:
             await told(c, subscription)
         c.service.clock.advance(timedelta(days=8))

@@ -518,14 +518,14 @@ async def test_evidence_for_a_rejection_that_cannot_be_disputed_is_not_taken(wor
     case = await reviews.revoke(world.ports, case, await world.now(), NO_INTENT)
     assert case.claim.status is Status.REJECTED
 
-    with pytest.raises(Refused, match="rejected cannot be given evidence"):
+    with pytest.raises(Refused, match="rejected cannot be given more evidence"):
         await upload(world, case, Upload("more.pdf", "application/pdf", b"%PDF-1.6", None))
 
 
 async def test_evidence_is_not_taken_while_others_decide(world: World) -> None:
     """Neither under review nor while the customer is asked."""
     for case in (await world.submitted(items=(TEAMS,), engagement=USAGE), await world.submitted()):
-        with pytest.raises(Refused, match="cannot be given evidence"):
+        with pytest.raises(Refused, match="cannot be given more evidence"):
             await upload(world, case)
 
 
@@ -580,10 +580,10 @@ async def test_evidence_of_what_was_submitted_stays(world: World) -> None:
         await world.submit(draft)
 
     async with world.rows.once_before("claims", submit):
-        with pytest.raises(Refused, match="submitted cannot be relieved"):
+        with pytest.raises(Refused, match="submitted cannot be stripped"):
             await drafts.remove_evidence(world.ports, draft, PERSON, MONDAY, "sow.pdf", NO_INTENT)
 
-    with pytest.raises(Refused, match="submitted cannot be relieved"):
+    with pytest.raises(Refused, match="submitted cannot be stripped"):
         await drafts.remove_evidence(world.ports, await world.stored(draft), PERSON, MONDAY, "sow.pdf", NO_INTENT)
     world.clock.advance(timedelta(hours=1))
     await world.sweep()

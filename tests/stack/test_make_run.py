@@ -145,7 +145,7 @@ def test_ready_means_that_everything_answers_and_the_samples_are_there(stack: Ru
 
 
 def test_silence_makes_a_claim_official_though_the_timer_never_fires(stack: RunningStack) -> None:
-    """From the end of the window on it reads as official, as of that instant, and its figures are shown."""
+    """From the end of the window on it reads as official, as of that instant; a minute later its figures are shown."""
     begun = told(stack)
     path, ends_at = f"/claims/{begun.claim['id']}", begun.claim["window"]["endsAt"]
     usage = f"/associations/{begun.claim['id']}/usage"
@@ -165,8 +165,11 @@ def test_silence_makes_a_claim_official_though_the_timer_never_fires(stack: Runn
         content=f'{{"month": "{month}", "item": "{begun.subscription}", "activeUsers": 4, "availableSeats": 10}}\n',
         headers={"Content-Type": "application/x-ndjson"},
     )
+    early = ask(stack, "GET", usage)
+    ask(stack, "POST", "/sandbox/clock", OPERATOR, json={"advance": "PT1M"})
     shown = ask(stack, "GET", usage)
 
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "FiguresNotYet")
     assert moved.status_code == 200
     assert (official["status"], official["association"]["since"]) == ("official", ends_at)
     assert fed.json() == {"accepted": 1, "unchanged": 0, "rejected": []}
@@ -208,6 +211,7 @@ def test_timer_run_by_hand_confirms_what_has_become_official(stack: RunningStack
     """The administrator's call has no prefix, is answered at once, and the customer gets a link to end it."""
     begun = told(stack)
     ask(stack, "POST", "/sandbox/clock", OPERATOR, json={"now": begun.claim["window"]["endsAt"]})
+    ask(stack, "POST", "/sandbox/clock", OPERATOR, json={"advance": "PT1M"})
 
     fired = _fire(stack.place)
     confirmation = stack.mail(begun.contact, 2)
