@@ -128,6 +128,40 @@ def test_the_example_of_local_settings_is_taken_and_says_nothing_unknown() -> No
     assert {name for name in example if name.startswith("CPOR_") and name not in known} == {STORAGE}
 
 
+def test_pre_commit_runs_what_make_check_runs_and_downloads_nothing() -> None:
+    """The fast tools by themselves, before a commit; the whole command before a push."""
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    recipe = (ROOT / "Makefile").read_text("utf-8").replace("$(PY)", ".venv/bin/python")
+
+    assert re.findall(r"repo: (.+)", hooks) == ["local"]
+    entries = re.findall(r"entry: (.+)", hooks)
+    assert entries.pop() == "make check"
+    assert entries
+    assert [entry for entry in entries if entry.removesuffix(" --force-exclude") not in recipe] == []
+
+
+def test_a_dev_container_has_a_python_and_a_node_that_fit() -> None:
+    """Those that the README asks for; the image and what is added to it are public."""
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+    match = re.fullmatch(r"mcr\.microsoft\.com/devcontainers/python:(3\.1[123])-\w+", container["image"])
+    ((feature, options),) = container["features"].items()
+
+    assert match is not None
+    assert feature.startswith("ghcr.io/devcontainers/features/node:")
+    assert int(options["version"]) >= int(json.loads((ROOT / "package.json").read_text("utf-8"))["engines"]["node"][2:])
+
+
+def test_the_changelog_knows_the_version() -> None:
+    """What is being made, or what was released last."""
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    newest = re.search(r"^(?:Becomes |## )(\d+\.\d+\.\d+)\b", changelog, re.MULTILINE)
+
+    assert version is not None
+    assert newest is not None
+    assert newest[1] == version[1]
+
+
 def test_every_make_target_has_a_line_of_help() -> None:
     """`make help` shows every command there is, and there is every command that was promised."""
     makefile = (ROOT / "Makefile").read_text("utf-8")

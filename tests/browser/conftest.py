@@ -28,10 +28,15 @@ def browser() -> Iterator[Browser]:
 
     Not for the whole run: Playwright's synchronous side keeps a loop running, and asynchronous tests need their own.
     """
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium(), args=CALM)
+        yield running
+        running.close()
+
+
+def chromium() -> str:
+    """Return the path of Chromium; fails where there is none."""
     path = os.environ.get("CPOR_CHROMIUM") or next(filter(None, map(shutil.which, ON_THE_PATH)), None)
     if path is None:
         pytest.fail("No Chromium: set CPOR_CHROMIUM, or let `make test` install one.")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=CALM)
-        yield chromium
-        chromium.close()
+    return path
