@@ -46,7 +46,8 @@ from cpor_app.adapters.texts import Texts
 from cpor_app.adapters.throttle import Throttle
 from cpor_app.adapters.webhook_calls import WebhookCalls
 from cpor_app.settings import STORAGE, Settings, SettingsError, environment
-from cpor_core.ports import Domains, Ports
+from cpor_core.ports import Ports
+from cpor_core.ports.registry import Domains
 from cpor_core.rules.business_days import Calendar
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.terms import Terms

@@ -13,7 +13,7 @@ from cpor_app import bootstrap
 from cpor_app.adapters.storage import StorageConnection
 from cpor_app.settings import STORAGE, Settings, SettingsError, environment
 from cpor_core.errors import Fault
-from cpor_core.use_cases.rebuilding import Rebuilt, rebuild
+from cpor_core.use_cases.due_work.rebuild import Rebuilt, rebuild
 
 NEEDED_HERE = ("CPOR_SAMPLE_PERCENT", "CPOR_SANDBOX")
 """Settings on which it depends what is written: which claims are drawn for a look, and what time it is."""

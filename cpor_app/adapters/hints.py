@@ -19,7 +19,7 @@ log = logging.getLogger("cpor.hints")
 
 
 class QueueHints:
-    """`cpor_core.ports.Hints` over storage queues."""
+    """`cpor_core.ports.due_work.Hints` over storage queues."""
 
     def __init__(self, queues: AzureQueues) -> None:
         """Keep *queues*; nothing is sent."""

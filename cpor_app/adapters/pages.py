@@ -27,8 +27,8 @@ from cpor_core.model.people import CallerKind
 from cpor_core.model.usage import Receipt
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import is_given_away, settle
-from cpor_core.use_cases.customer import Opened, possible_acts
-from cpor_core.use_cases.receipts import SHOWN
+from cpor_core.use_cases.claims.customer_decision import Opened, possible_acts
+from cpor_core.use_cases.usage.receipts import SHOWN
 from cpor_core.views import associated_items, association_view, no_view, window_view
 
 MESSAGES: Mapping[str, MessageKind] = {

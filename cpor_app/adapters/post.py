@@ -22,7 +22,7 @@ from cpor_app.adapters.texts import (
 )
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import OPEN, Claim, Item, RecipientKind, Speaker, Status, Voice
-from cpor_core.ports import Letter
+from cpor_core.ports.notices import Letter
 from cpor_core.transitions.life import is_disputable
 
 
@@ -37,7 +37,7 @@ class Mailer(Protocol):
 
 
 class MailPost:
-    """`cpor_core.ports.Post`: writes a letter in the recipient's language, customers' with a link, and sends it."""
+    """`cpor_core.ports.notices.Post`: writes letters in the readers' languages, customers' with a link; sends them."""
 
     def __init__(self, texts: Texts, links: Links, catalogue: Catalogue, mailer: Mailer, sender: str) -> None:
         """Sign links with *links*; Message-IDs are of the domain of *sender*."""

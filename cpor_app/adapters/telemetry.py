@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
     from cpor_app.adapters.rows import Rows
-    from cpor_core.ports import Commit, DueRow, Letter, Post
+    from cpor_core.ports.claims import Commit
+    from cpor_core.ports.due_work import DueRow
+    from cpor_core.ports.notices import Letter, Post
     from cpor_core.transitions.case import Case
 
 log = logging.getLogger("cpor.telemetry")
@@ -267,7 +269,7 @@ class CountedClaims(ClaimsTable):
 
 
 class WatchedPost:
-    """`cpor_core.ports.Post`, each mail a span, and counted by what came of it."""
+    """`cpor_core.ports.notices.Post`, each mail a span, and counted by what came of it."""
 
     def __init__(self, post: Post, telemetry: Telemetry) -> None:
         """Hand over to *post*."""

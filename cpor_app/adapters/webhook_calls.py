@@ -27,7 +27,7 @@ from urllib.parse import SplitResult, urlsplit
 from cpor_core.errors import Refused
 from cpor_core.model.base import rfc3339
 from cpor_core.model.webhook import CallOutcome, Delivery
-from cpor_core.ports import CallAnswer
+from cpor_core.ports.feed import CallAnswer
 
 if TYPE_CHECKING:
     import ssl
@@ -80,7 +80,7 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
 
 class WebhookCalls:
-    """`cpor_core.ports.Receivers` over HTTP."""
+    """`cpor_core.ports.feed.Receivers` over HTTP."""
 
     def __init__(
         self,

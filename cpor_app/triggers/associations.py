@@ -18,8 +18,9 @@ from cpor_core.rules.terms import Terms
 from cpor_core.rules.usage_figures import UsageRow
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases import submission, usage
-from cpor_core.use_cases.listing import own_claims
+from cpor_core.use_cases.claims import submission
+from cpor_core.use_cases.claims.listing import own_claims
+from cpor_core.use_cases.usage import figures
 from cpor_core.views import AssociationView, association_view, entity_tag
 
 blueprint = func.Blueprint()
@@ -168,8 +169,8 @@ async def get_usage(call: Call) -> Answer:
     """
     case = await call.own_case()
     months = call.query(Months)
-    reader = usage.Reader(call.who, call.kind.value)
-    rows = await usage.read_usage(call.ports, case, reader, await call.now(), first=months.first, last=months.last)
+    reader = figures.Reader(call.who, call.kind.value)
+    rows = await figures.read_usage(call.ports, case, reader, await call.now(), first=months.first, last=months.last)
     return Answer(200, Usage(value=tuple(rows)))
 
 
@@ -191,8 +192,8 @@ async def get_advice(call: Call) -> Answer:
     It shows what the usage figures show, and leaves the same receipt.
     """
     case = await call.own_case()
-    reader = usage.Reader(call.who, call.kind.value)
-    return Answer(200, ListedAdvice(value=tuple(await usage.read_advice(call.ports, case, reader, await call.now()))))
+    reader = figures.Reader(call.who, call.kind.value)
+    return Answer(200, ListedAdvice(value=tuple(await figures.read_advice(call.ports, case, reader, await call.now()))))
 
 
 async def _association(call: Call, case: Case) -> Answer:

@@ -22,17 +22,18 @@ from cpor_app.bootstrap import (
     telemetry,
 )
 from cpor_app.triggers.mail_events import reports
+from cpor_core.due_work import Paid
 from cpor_core.errors import Conflict, Retryable
-from cpor_core.ports import Failure, Ports
+from cpor_core.ports import Ports
+from cpor_core.ports.due_work import Failure
 from cpor_core.rules.identifiers import is_batch_id, is_claim_id
-from cpor_core.use_cases import failures
-from cpor_core.use_cases.batches import process_page
-from cpor_core.use_cases.calling import call_receivers
-from cpor_core.use_cases.debts import pay_customer, pay_partner
-from cpor_core.use_cases.insight import recount
-from cpor_core.use_cases.mailing import Paid
-from cpor_core.use_cases.reviews import overdue
-from cpor_core.use_cases.sweep import sweep
+from cpor_core.use_cases.claims.batches import process_page
+from cpor_core.use_cases.claims.reviews import overdue
+from cpor_core.use_cases.due_work import failed_messages
+from cpor_core.use_cases.due_work.pay import pay_customer, pay_partner
+from cpor_core.use_cases.due_work.sweep import sweep
+from cpor_core.use_cases.feed.deliveries import call_receivers
+from cpor_core.use_cases.insight.recount import recount
 
 blueprint = func.Blueprint()
 log = logging.getLogger("cpor.background")
@@ -164,7 +165,7 @@ async def _record(queue: str, message_id: str, body: bytes, at: datetime | None)
         body=plain if plain is not None else _ids_only(body, IDS[queue]),
         at=at or await ports.now(),
     )
-    await failures.keep(ports, failure, await ports.now())
+    await failed_messages.keep(ports, failure, await ports.now())
     log.error("failed message recorded: queue %s, message %s", failure.queue, failure.id)
 
 

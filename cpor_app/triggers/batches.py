@@ -11,7 +11,7 @@ from cpor_app.triggers.operations import PARTNER, Answer
 from cpor_core.model.base import Value
 from cpor_core.model.batch import BatchStatus, Outcome, Progress, RowOutcome
 from cpor_core.model.claim import LEFT_OUT, NewClaim
-from cpor_core.use_cases import batches
+from cpor_core.use_cases.claims import batches
 
 blueprint = func.Blueprint()
 JSON_LINES = "application/x-ndjson"

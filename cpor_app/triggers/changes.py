@@ -9,7 +9,7 @@ from cpor_app.triggers.operations import PARTNER, Answer
 from cpor_core.errors import Refused
 from cpor_core.model.base import Value
 from cpor_core.model.change import Change
-from cpor_core.use_cases import feed
+from cpor_core.use_cases.feed import changes
 
 blueprint = func.Blueprint()
 
@@ -40,7 +40,7 @@ async def list_changes(call: Call) -> Answer:
     Without a cursor from the oldest change that is kept. Changes are kept for 400 days.
     """
     after, limit = call.page()
-    page = await feed.read(call.ports, call.organisation, after=int(after) if after else None, limit=limit)
+    page = await changes.read(call.ports, call.organisation, after=int(after) if after else None, limit=limit)
     if page is None:
         raise Refused(
             "CursorExpired",

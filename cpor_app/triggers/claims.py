@@ -19,9 +19,9 @@ from cpor_core.model.claim import LEFT_OUT, MAX_CLAIM_BYTES, Acknowledgements, C
 from cpor_core.model.history import PROGRAMME, Entry
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import commenting, drafts, submission
-from cpor_core.use_cases.listing import own_claims
-from cpor_core.use_cases.past import past
+from cpor_core.use_cases.claims import comments, drafts, submission
+from cpor_core.use_cases.claims.history import past
+from cpor_core.use_cases.claims.listing import own_claims
 from cpor_core.views import ClaimView, shown
 
 blueprint = func.Blueprint()
@@ -428,7 +428,7 @@ async def comment(call: Call, case: Case, author: str) -> Answer:
 
     actor = call.actor() if author == "partner" else PROGRAMME
     intent = call.intent(words=text, author=author, at=now, answers=view)
-    after = await commenting.comment(call.ports, case, actor, now, intent)
+    after = await comments.comment(call.ports, case, actor, now, intent)
     return Answer(201, view(after, now, call.ports.terms), headers=call.repeatability())
 
 

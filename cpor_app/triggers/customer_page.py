@@ -20,11 +20,11 @@ from cpor_core.model.base import Text1000, Value
 from cpor_core.model.claim import ClaimedCustomer, Item, Status
 from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
-from cpor_core.ports import Remark
+from cpor_core.ports.claims import Remark
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import customer
-from cpor_core.use_cases.acts import Intent
-from cpor_core.use_cases.receipts import receipts_of
+from cpor_core.use_cases.change_claim import Intent
+from cpor_core.use_cases.claims import customer_decision
+from cpor_core.use_cases.usage.receipts import receipts_of
 from cpor_core.views import AssociatedItem, AssociationView, NoView, WindowView
 
 blueprint = func.Blueprint()
@@ -214,11 +214,11 @@ async def not_me(call: Call) -> Answer:
     return await _do(call, "not-me")
 
 
-async def _opened(call: Call, token: str) -> customer.Opened:
+async def _opened(call: Call, token: str) -> customer_decision.Opened:
     """Return what the link leads to. Raises `NotFound` for a link that is not of this request, `LinkExpired`."""
     recipient = _verify_link(call, token)
     try:
-        return await customer.open_link(call.ports, call.claim_id, recipient, await call.now())
+        return await customer_decision.open_link(call.ports, call.claim_id, recipient, await call.now())
     except Refused:
         call.back = None  # the page itself is refused: a link to it would lead to the same words
         raise
@@ -244,13 +244,13 @@ async def _do(call: Call, act: str) -> Answer:
     intent = Intent(who=actor.id, remark=remark)
     after = opened.case
     if target is not None:
-        await customer.end(call.ports, await _other(call, opened, target), actor, now, intent)
+        await customer_decision.end(call.ports, await _other(call, opened, target), actor, now, intent)
     elif act == "end":
-        after = await customer.end(call.ports, opened.case, actor, now, intent)
+        after = await customer_decision.end(call.ports, opened.case, actor, now, intent)
     elif act == "not-me":
-        after = await customer.not_me(call.ports, opened, now, intent)
+        after = await customer_decision.not_me(call.ports, opened, now, intent)
     else:
-        after = await customer.undo(call.ports, opened.case, opened.speaker, now, intent)
+        after = await customer_decision.undo(call.ports, opened.case, opened.speaker, now, intent)
     return await _done(call, form, act, opened, after)
 
 
@@ -264,7 +264,7 @@ def _verify_nonce(call: Call, form: Form, act: str, now: datetime) -> None:
         )
 
 
-async def _done(call: Call, form: Form, act: str, opened: customer.Opened, after: Case) -> Answer:
+async def _done(call: Call, form: Form, act: str, opened: customer_decision.Opened, after: Case) -> Answer:
     """Answer an act that is done: with the page in JSON, or by leading to it."""
     if wants_json(call.headers):
         return await _page(call, replace(opened, case=after), LinkQuery(t=form.t))
@@ -274,16 +274,16 @@ async def _done(call: Call, form: Form, act: str, opened: customer.Opened, after
     return Answer(303, None, HTML, {"Location": location})
 
 
-async def _other(call: Call, opened: customer.Opened, association_id: str) -> Case:
+async def _other(call: Call, opened: customer_decision.Opened, association_id: str) -> Case:
     """Return another association of the tenant that this link may end. Raises `NotFound`."""
     now = await call.now()
-    for case in (await customer.with_others(call.ports, opened, now)).others:
+    for case in (await customer_decision.with_others(call.ports, opened, now)).others:
         if case.claim.id == association_id:
             return case
     raise not_found("association")
 
 
-async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tuple[customer.Opened, Case]:  # noqa: FBT001 - as `said` calls it
+async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tuple[customer_decision.Opened, Case]:  # noqa: FBT001 - as `said` calls it
     """Say no. Where that is refused, the page that says so knows of a no that stands already."""
     opened = await _opened(call, form.t)
     if form.arrival is None:
@@ -292,7 +292,9 @@ async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tup
     remark = Remark("customer", actor.id, form.reason, arrived) if form.reason else None
     intent = Intent(who=actor.id, remark=remark)
     try:
-        return opened, await customer.decline(call.ports, opened.case, opened.speaker, arrived, intent, again=again)
+        return opened, await customer_decision.decline(
+            call.ports, opened.case, opened.speaker, arrived, intent, again=again
+        )
     except Refused:
         call.standing = await _opened(call, form.t)
         raise
@@ -313,10 +315,10 @@ def _form(call: Call) -> Form:
         return Form.model_validate(fields)
 
 
-async def _page(call: Call, opened: customer.Opened, query: LinkQuery) -> Answer:
+async def _page(call: Call, opened: customer_decision.Opened, query: LinkQuery) -> Answer:
     now = await call.now()
     pages = call.services.pages
-    opened = await customer.with_others(call.ports, opened, now)
+    opened = await customer_decision.with_others(call.ports, opened, now)
     receipts = await receipts_of(call.ports, opened.case)
     if wants_json(call.headers):
         values: JsonValue = pages.as_json(opened, query.t, now, receipts)

@@ -24,8 +24,8 @@ from cpor_core.rules.next_step import NextStep, next_step
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases import customer
-from cpor_core.use_cases.tenants import cases_of, request_of
+from cpor_core.use_cases.claims import customer_decision
+from cpor_core.use_cases.claims.customer_tenant import cases_of, request_of
 from cpor_core.views import AssociationView, NoView, WindowView, association_view, no_view, window_view
 
 blueprint = func.Blueprint()
@@ -138,7 +138,7 @@ async def decline_as_customer(call: Call) -> Answer:
     async def say_no(arrived: datetime, again: bool) -> Case:  # noqa: FBT001 - as `said` calls it
         case, why = await _request(call), call.body(Why).reason
         intent = call.intent(words=why, author="customer", at=arrived, answers=_answered)
-        return await customer.decline(call.ports, case, THE_ADMINISTRATOR, arrived, intent, again=again)
+        return await customer_decision.decline(call.ports, case, THE_ADMINISTRATOR, arrived, intent, again=again)
 
     subject = f"decline\n{call.claim_id}\n{call.organisation}\n{call.who}"
     return await _answer(call, await said(call, subject, call.headers.get(ARRIVAL.lower()), say_no))
@@ -163,7 +163,7 @@ async def undo_as_customer(call: Call) -> Answer:
     case = await _request(call)
     why, now = call.body(Why).reason, await call.now()
     intent = call.intent(words=why, author="customer", at=now, answers=_answered)
-    after = await customer.undo(call.ports, case, THE_ADMINISTRATOR, now, intent)
+    after = await customer_decision.undo(call.ports, case, THE_ADMINISTRATOR, now, intent)
     return await _answer(call, after)
 
 
@@ -214,7 +214,7 @@ async def end_as_customer(call: Call) -> Answer:
     case = await _request(call)
     why, now = call.body(Why).reason, await call.now()
     intent = call.intent(words=why, author="customer", at=now, answers=answered)
-    after = await customer.end(call.ports, case, ADMINISTRATOR, now, intent)
+    after = await customer_decision.end(call.ports, case, ADMINISTRATOR, now, intent)
     return Answer(200, association_of(after, now), headers=call.repeatability())
 
 

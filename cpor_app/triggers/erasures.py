@@ -8,7 +8,7 @@ from cpor_app.triggers.operations import OPERATOR, Answer
 from cpor_core.model.base import Email, Instant, Value
 from cpor_core.model.erasure import Erasure, ErasureStatus, Found
 from cpor_core.rules.identifiers import is_erasure_id
-from cpor_core.use_cases import erasing
+from cpor_core.use_cases.privacy import erase_person as erasing
 
 blueprint = func.Blueprint()
 

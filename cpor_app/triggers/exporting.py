@@ -6,7 +6,7 @@ from cpor_app.triggers.call import Call
 from cpor_app.triggers.claims import ClaimFilters
 from cpor_app.triggers.http import operation
 from cpor_app.triggers.operations import PARTNER, Answer
-from cpor_core.use_cases.exporting import export
+from cpor_core.use_cases.claims.csv_export import export
 
 blueprint = func.Blueprint()
 CSV = "text/csv"

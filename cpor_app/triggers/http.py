@@ -34,8 +34,8 @@ from cpor_app.triggers.operations import (
 from cpor_app.triggers.refusals import STATUSES
 from cpor_core.errors import Refused, Retryable
 from cpor_core.model.people import Role, Unauthenticated
-from cpor_core.ports import Answered, KeptAnswer, Keyed
-from cpor_core.use_cases.keys import Repeated, key_reused, once
+from cpor_core.ports.idempotency import Answered, KeptAnswer, Keyed
+from cpor_core.use_cases.idempotency import Repeated, key_reused, once
 
 log = logging.getLogger("cpor.http")
 

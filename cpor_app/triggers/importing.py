@@ -9,9 +9,9 @@ from cpor_core.model.base import Guid, Instant, PartnerId, Value
 from cpor_core.model.claim import LEFT_OUT, Claim, Item
 from cpor_core.rules.untold import Untold, untold
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.importing import PastAssociation, import_lines
-from cpor_core.use_cases.telling import untold_associations
-from cpor_core.use_cases.usage import Loaded
+from cpor_core.use_cases.register.import_official import PastAssociation, import_lines
+from cpor_core.use_cases.register.untold import untold_associations
+from cpor_core.use_cases.usage.figures import Loaded
 
 blueprint = func.Blueprint()
 IMPORT_BYTES = 32 * 2**20

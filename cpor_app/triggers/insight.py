@@ -12,7 +12,7 @@ from cpor_app.triggers.operations import JSON, OPERATOR, Answer
 from cpor_core.model.base import Instant, Value
 from cpor_core.model.insight import Figures, Grouping, Insight, Step
 from cpor_core.rules.spreadsheet import spreadsheet
-from cpor_core.use_cases import insight
+from cpor_core.use_cases.insight import recount
 
 blueprint = func.Blueprint()
 CSV, HTML = "text/csv", "text/html"
@@ -54,7 +54,7 @@ async def get_insight(call: Call) -> Answer:
     if call.services.settings.sandbox:
         found = next(one for one in await _counted(call) if one.group_by is wanted)
     else:
-        found = await insight.read_one(call.ports, wanted)
+        found = await recount.read_one(call.ports, wanted)
     if CSV in call.headers.get("accept", "").lower():
         return Answer(200, spreadsheet(COLUMNS, map(_cells, found.value)), CSV)
     return Answer(200, found)
@@ -89,15 +89,15 @@ async def get_insight_page(call: Call) -> Answer:
 async def recount_insight_now(call: Call) -> Answer:
     """It begins within five minutes. Until it has ended, the figures of `asOf` are shown; null where there are none."""
     call.nothing()
-    asked = RecountAsked(as_of=await insight.ask(call.ports))
+    asked = RecountAsked(as_of=await recount.ask(call.ports))
     return Answer(202, asked, headers={"Operation-Location": call.url("insight")})
 
 
 async def _counted(call: Call) -> Sequence[Insight]:
     """Return every grouping; in the sandbox, where time is moved, counted at this moment (rulings 50)."""
     if call.services.settings.sandbox:
-        return await insight.count_now(call.ports, await call.now())
-    return await insight.read(call.ports)
+        return await recount.count_now(call.ports, await call.now())
+    return await recount.read(call.ports)
 
 
 PLAIN = tuple(field.alias or name for name, field in Figures.model_fields.items() if name != "steps")

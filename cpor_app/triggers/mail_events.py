@@ -17,7 +17,7 @@ from cpor_app.triggers.operations import MAIL_REPORTERS, Answer
 from cpor_app.triggers.reading import read_json, validated
 from cpor_core.errors import Refused, Retryable
 from cpor_core.model.base import Email, Instant, Text1000, Value
-from cpor_core.use_cases.mail_events import MailEvent, MailOutcome, record
+from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record
 
 blueprint = func.Blueprint()
 log = logging.getLogger("cpor.mail_events")

@@ -20,10 +20,11 @@ from cpor_core.model.base import Day, Guid, Instant, PartnerId, Value
 from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.registry import ClosedDay, Customer, Partner, RegisteredClosedDay
 from cpor_core.model.usage import UsageLine
-from cpor_core.ports import Registered
+from cpor_core.ports.stored import Registered
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner, unknown_items
-from cpor_core.use_cases import closed_days, registering, usage
-from cpor_core.use_cases.usage import Loaded
+from cpor_core.use_cases.registry import closed_days, partners_and_customers
+from cpor_core.use_cases.usage import figures
+from cpor_core.use_cases.usage.figures import Loaded
 
 blueprint = func.Blueprint()
 USAGE_BYTES = 32 * 2**20
@@ -137,9 +138,9 @@ async def put_partner(call: Call) -> Answer:
     """A partnerId stays with its organisation."""
     partner_id = _partner_id(call)
     if call.if_match is not None:  # judged before the body (rulings 3)
-        registering.verify_match(call.if_match, await call.ports.registry.partner(partner_id))
+        partners_and_customers.verify_match(call.if_match, await call.ports.registry.partner(partner_id))
     partner = call.body(Partner, lambda sent: [*faults_of_partner(sent, call.ports.catalogue)])
-    kept = await registering.put_partner(call.ports, partner_id, partner, call.if_match)
+    kept = await partners_and_customers.put_partner(call.ports, partner_id, partner, call.if_match)
     return _kept(call, partner, kept, f"partners/{partner_id}")
 
 
@@ -161,7 +162,7 @@ async def get_customer(call: Call) -> Answer:
     if found is None:
         raise not_found("entry")
     view = CustomerView(**dict(found.value), notice_language=_notice_language(call, found.value))
-    return Answer(200, view, headers={"ETag": registering.registry_etag(found.version)})
+    return Answer(200, view, headers={"ETag": partners_and_customers.registry_etag(found.version)})
 
 
 @operation(
@@ -194,14 +195,14 @@ async def put_customer(call: Call) -> Answer:
     """
     tenant_id = _tenant_id(call)
     if call.if_match is not None:  # judged before the body (rulings 3)
-        registering.verify_match(call.if_match, await call.ports.registry.customer(tenant_id))
+        partners_and_customers.verify_match(call.if_match, await call.ports.registry.customer(tenant_id))
     sent = call.body(CustomerSent, lambda entry: [*faults_of_customer(entry, call.ports.catalogue)])
     customer = Customer(**{name: getattr(sent, name) for name in Customer.model_fields})
     query = call.query(CustomerQuery)
-    change = registering.CustomerChange(
+    change = partners_and_customers.CustomerChange(
         tenant_id, customer, call.if_match, only_validate=query.validate_, confirmed_ends=query.confirm_ends
     )
-    kept, ends = await registering.put_customer(call.ports, change, await call.now())
+    kept, ends = await partners_and_customers.put_customer(call.ports, change, await call.now())
     view = CustomerKept(
         **dict(customer),
         notice_language=_notice_language(call, customer),
@@ -257,7 +258,7 @@ async def get_closed_day(call: Call) -> Answer:
     calendar, day = _closed_day(call)
     found = await closed_days.find(call.ports, calendar, day)
     view = RegisteredClosedDay(calendar=calendar, date=day, name=found.value.name)
-    return Answer(200, view, headers={"ETag": registering.registry_etag(found.version)})
+    return Answer(200, view, headers={"ETag": partners_and_customers.registry_etag(found.version)})
 
 
 @operation(
@@ -284,7 +285,7 @@ async def put_closed_day(call: Call) -> Answer:
     """
     calendar, day = _closed_day(call)
     if call.if_match is not None:  # judged before the body (rulings 3)
-        registering.verify_match(call.if_match, await call.ports.registry.closed_day(calendar, day))
+        partners_and_customers.verify_match(call.if_match, await call.ports.registry.closed_day(calendar, day))
     closed_day = call.body(ClosedDay)
     kept = await closed_days.put(call.ports, calendar, day, closed_day, call.if_match)
     view = RegisteredClosedDay(calendar=calendar, date=day, name=closed_day.name)
@@ -334,11 +335,11 @@ def _notice_language(call: Call, customer: Customer) -> str:
 def _entry(found: Registered[Partner] | None) -> Answer:
     if found is None:
         raise not_found("entry")
-    return Answer(200, found.value, headers={"ETag": registering.registry_etag(found.version)})
+    return Answer(200, found.value, headers={"ETag": partners_and_customers.registry_etag(found.version)})
 
 
-def _kept(call: Call, value: BaseModel, kept: registering.Kept, path: str) -> Answer:
-    headers = {"ETag": registering.registry_etag(kept.version)}
+def _kept(call: Call, value: BaseModel, kept: partners_and_customers.Kept, path: str) -> Answer:
+    headers = {"ETag": partners_and_customers.registry_etag(kept.version)}
     if kept.new:
         headers["Location"] = call.url(path)
     return Answer(201 if kept.new else 200, value, headers=headers)
@@ -371,9 +372,9 @@ async def load_usage(call: Call) -> Answer:
     as_of: date = feed.as_of or (await call.now()).date()
     if feed.format is FeedFormat.JSONL:
         call.require_type(JSON_LINES)
-        return Answer(200, await usage.load_lines(call.ports, BytesIO(body), feed.tenant_id, as_of))
-    report = usage.GraphReport(feed.format)
-    in_csv = report is usage.GraphReport.SERVICE_USER_COUNTS
+        return Answer(200, await figures.load_lines(call.ports, BytesIO(body), feed.tenant_id, as_of))
+    report = figures.GraphReport(feed.format)
+    in_csv = report is figures.GraphReport.SERVICE_USER_COUNTS
     call.require_type(CSV if in_csv else JSON)
     if feed.tenant_id is None:
         raise Refused(
@@ -384,7 +385,7 @@ async def load_usage(call: Call) -> Answer:
             details=(Detail("FieldRequired", "tenantId is needed.", "tenantId", "Send it."),),
         )
     content = body if in_csv else read(GraphList, body.removeprefix(BOM_UTF8)).value
-    return Answer(200, await usage.load_graph_report(call.ports, report, feed.tenant_id, as_of, content))
+    return Answer(200, await figures.load_graph_report(call.ports, report, feed.tenant_id, as_of, content))
 
 
 class FailedMessage(Value):

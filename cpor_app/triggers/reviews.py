@@ -23,8 +23,8 @@ from cpor_app.triggers.operations import PROGRAMME, REVIEWER, Answer
 from cpor_app.triggers.reading import QueryFlag
 from cpor_core.model.base import AtMost, Instant, Text200, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
-from cpor_core.use_cases import reviews, submission
-from cpor_core.use_cases.listing import load_all
+from cpor_core.use_cases.claims import reviews, submission
+from cpor_core.use_cases.claims.listing import load_all
 from cpor_core.views import ClaimView, shown
 
 blueprint = func.Blueprint()

@@ -19,7 +19,7 @@ from cpor_core.model.webhook import (
     WebhookWanted,
     WhyDisabled,
 )
-from cpor_core.use_cases import webhooks
+from cpor_core.use_cases.feed import webhooks
 
 blueprint = func.Blueprint()
 

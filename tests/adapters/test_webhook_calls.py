@@ -23,7 +23,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Status
 from cpor_core.model.webhook import CallOutcome, Delivery
-from cpor_core.ports import CallAnswer
+from cpor_core.ports.feed import CallAnswer
 from cpor_core.rules.webhook_calls import new_secret
 from tests.support.receiver import (
     Answers,

@@ -14,7 +14,7 @@ from cpor_app.adapters.tables.changes import MOST_AT_ONCE, TABLE, ChangesTable
 from cpor_core.errors import Conflict
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Status
-from cpor_core.ports import Announcement, FeedHead
+from cpor_core.ports.feed import Announcement, FeedHead
 from tests.core.making import ADATUM, DAY, FABRIKAM, MONDAY, claim_id
 from tests.doubles.memory_rows import MemoryRows
 

@@ -10,7 +10,7 @@ from cpor_app.adapters.storage import StorageConnection, provision
 from cpor_app.adapters.tables.claims import TABLE, ClaimsTable
 from cpor_core.errors import Conflict
 from cpor_core.model.slot import Slot
-from cpor_core.ports import Commit
+from cpor_core.ports.claims import Commit
 from cpor_core.transitions.case import Case
 from tests.core.making import TOLD_AT, draft, promised, submitted, told
 from tests.doubles.memory_rows import MemoryRows

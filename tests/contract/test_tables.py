@@ -25,7 +25,10 @@ from cpor_core.model.history import Act
 from cpor_core.model.registry import Channel, ClosedDay, Subscription, SubscriptionState
 from cpor_core.model.slot import Slot
 from cpor_core.model.usage import Figure, MonthFigures, Receipt
-from cpor_core.ports import Answered, Commit, DueRow, Failure, KeptAnswer, KeptRequest, Remark, SentMail
+from cpor_core.ports.claims import Commit, Remark
+from cpor_core.ports.due_work import DueRow, Failure
+from cpor_core.ports.idempotency import Answered, KeptAnswer, KeptRequest
+from cpor_core.ports.notices import SentMail
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from tests.core.making import (

@@ -12,14 +12,14 @@ from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.history import Act, spoken_by
 from cpor_core.model.slot import Slot
-from cpor_core.ports import Commit, DueRow, Keyed, Remark
+from cpor_core.ports.claims import Commit, Remark
+from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.idempotency import Keyed
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases import commenting, drafts, submission
-from cpor_core.use_cases import customer as customers
-from cpor_core.use_cases.acts import (
+from cpor_core.use_cases.change_claim import (
     ATTEMPTS,
     NO_INTENT,
     REVIEWS,
@@ -29,8 +29,10 @@ from cpor_core.use_cases.acts import (
     review_position,
     write_down,
 )
-from cpor_core.use_cases.keys import ANSWERS_KEPT, Repeated
-from cpor_core.use_cases.subscription_ends import end_gone_items
+from cpor_core.use_cases.claims import comments, drafts, submission
+from cpor_core.use_cases.claims import customer_decision as customers
+from cpor_core.use_cases.claims.subscription_ends import end_gone_items
+from cpor_core.use_cases.idempotency import ANSWERS_KEPT, Repeated
 from cpor_core.views import entity_tag, shown
 from tests.core.making import (
     ADATUM,
@@ -57,7 +59,7 @@ KEYED = Keyed("f00d" * 16, "body", ADATUM)
 
 async def comment(world: World, case: Case, intent: Intent = NO_INTENT) -> Case:
     """Do the smallest act there is."""
-    return await commenting.comment(world.ports, case, PERSON, await world.now(), intent)
+    return await comments.comment(world.ports, case, PERSON, await world.now(), intent)
 
 
 # --- order of writes --------------------------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ import pytest
 from cpor_core.errors import Refused, StorageBusy
 from cpor_core.model.batch import MOST_ROWS, BatchStatus, Outcome, Progress, RowOutcome
 from cpor_core.model.claim import Status
-from cpor_core.ports import DueRow, Keyed
-from cpor_core.use_cases import batches, drafts
-from cpor_core.use_cases.batches import MOST_LINES
-from cpor_core.use_cases.listing import own_claims
+from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.idempotency import Keyed
+from cpor_core.use_cases.claims import batches, drafts
+from cpor_core.use_cases.claims.batches import MOST_LINES
+from cpor_core.use_cases.claims.listing import own_claims
 from tests.core.making import ADATUM, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, TENANT
 from tests.core.world import World
 from tests.doubles.transport import ProcessDied

@@ -8,10 +8,11 @@ from cpor_app.adapters.tables.registry import REMEMBERED_SECONDS, RegistryTable
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Reason, SkippedDay, Status
 from cpor_core.model.registry import ClosedDay
-from cpor_core.ports import Remark
+from cpor_core.ports.claims import Remark
 from cpor_core.rules.business_days import Calendar, calendar_of, count_business_days
-from cpor_core.use_cases import closed_days, reviews, submission
-from cpor_core.use_cases.acts import NO_INTENT, Intent
+from cpor_core.use_cases.change_claim import NO_INTENT, Intent
+from cpor_core.use_cases.claims import reviews, submission
+from cpor_core.use_cases.registry import closed_days
 from tests.core.making import DAY, ENDS_AT, FABRIKAM, HOUR, MONDAY, PERSON, TEAMS, USAGE, customer, partner
 from tests.core.world import World
 

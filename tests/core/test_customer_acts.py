@@ -10,11 +10,11 @@ from cpor_core.model.claim import CLOSED, THE_ADMINISTRATOR, No, Reason, Speaker
 from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import customer as customers
-from cpor_core.use_cases import reviews, tenants
-from cpor_core.use_cases.acts import NO_INTENT, act
-from cpor_core.use_cases.customer import LINK_LIVES, Opened, possible_acts
-from cpor_core.use_cases.receipts import LOOKED_AT, SHOWN, receipts_of
+from cpor_core.use_cases.change_claim import NO_INTENT, act
+from cpor_core.use_cases.claims import customer_decision as customers
+from cpor_core.use_cases.claims import customer_tenant, reviews
+from cpor_core.use_cases.claims.customer_decision import LINK_LIVES, Opened, possible_acts
+from cpor_core.use_cases.usage.receipts import LOOKED_AT, SHOWN, receipts_of
 from tests.core.making import (
     ADATUM,
     ANNE,
@@ -277,7 +277,7 @@ async def test_who_said_a_no_that_an_earlier_release_took_is_read_from_the_histo
     await act(world.ports, await world.stored(case), at, lambda declined: declined.changed(no=None))
 
     opened = await customers.open_link(world.ports, case.claim.id, 1, at)
-    requested = await tenants.request_of(world.ports, TENANT, case.claim.id, at)
+    requested = await customer_tenant.request_of(world.ports, TENANT, case.claim.id, at)
 
     assert opened.case.claim.no == requested.claim.no == No(by=said_by, at=at)
     assert ("undo" in possible_acts(opened.case.claim, opened, at)) is (said_by == ANNE)
@@ -295,15 +295,15 @@ async def test_the_administrator_sees_every_request_of_which_the_customer_is_tol
     second = await world.told(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
     now = await world.now()
 
-    found = await tenants.cases_of(world.ports, TENANT, now)
+    found = await customer_tenant.cases_of(world.ports, TENANT, now)
 
     assert [shown.id for _, shown in found] == [second.claim.id, first.claim.id]
-    assert (await tenants.request_of(world.ports, TENANT, first.claim.id, now)).claim.id == first.claim.id
+    assert (await customer_tenant.request_of(world.ports, TENANT, first.claim.id, now)).claim.id == first.claim.id
     for hidden, tenant in ((reviewed, TENANT), (first, ADATUM)):
         with pytest.raises(Refused, match="NotFound"):
-            await tenants.request_of(world.ports, tenant, hidden.claim.id, now)
+            await customer_tenant.request_of(world.ports, tenant, hidden.claim.id, now)
     with pytest.raises(Refused, match="NotFound"):
-        await tenants.request_of(world.ports, TENANT, "nobody", now)
+        await customer_tenant.request_of(world.ports, TENANT, "nobody", now)
 
 
 async def test_a_request_stays_visible_after_its_close(world: World) -> None:
@@ -311,7 +311,9 @@ async def test_a_request_stays_visible_after_its_close(world: World) -> None:
     case = await world.told()
     await reviews.revoke(world.ports, case, MONDAY, NO_INTENT)
 
-    assert [shown.status for _, shown in await tenants.cases_of(world.ports, TENANT, MONDAY)] == [Status.REJECTED]
+    assert [shown.status for _, shown in await customer_tenant.cases_of(world.ports, TENANT, MONDAY)] == [
+        Status.REJECTED
+    ]
 
 
 # --- receipts ---------------------------------------------------------------------------------------------------------

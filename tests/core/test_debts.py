@@ -11,16 +11,16 @@ from cpor_app.adapters.rows import Delete, Op
 from cpor_app.adapters.tables.mail_budget import MailBudgetRow
 from cpor_core.model.claim import MailKind, OwedMail, Reason, Status
 from cpor_core.model.history import Act
-from cpor_core.ports import Letter
+from cpor_core.ports.notices import Letter
 from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import drafts, reviews, submission
-from cpor_core.use_cases.acts import NO_INTENT, act
-from cpor_core.use_cases.debts import MOST_STEPS, pay
-from cpor_core.use_cases.mailing import REFUSED_FOR_GOOD_AFTER
-from cpor_core.use_cases.notice import SENDING
+from cpor_core.use_cases.change_claim import NO_INTENT, act
+from cpor_core.use_cases.claims import drafts, reviews, submission
+from cpor_core.use_cases.due_work.pay import MOST_STEPS, pay
+from cpor_core.use_cases.notices.notice import SENDING
+from cpor_core.use_cases.notices.send import REFUSED_FOR_GOOD_AFTER
 from tests.core.making import (
     DAY,
     EXCHANGE,

@@ -13,14 +13,14 @@ from cpor_app.adapters.rows import Op, Put
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import MAX_EVIDENCE_FILES, NewClaim, Reason, Status
 from cpor_core.model.history import Act
-from cpor_core.ports import KeptRequest, Keyed
+from cpor_core.ports.idempotency import KeptRequest, Keyed
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import drafts, reviews
-from cpor_core.use_cases.acts import NO_INTENT, evidence_tag, verify_match
-from cpor_core.use_cases.drafts import Upload, merge_patch
-from cpor_core.use_cases.feed import ANNOUNCE
-from cpor_core.use_cases.keys import ANSWERS_KEPT, TAKE_OVER_AFTER, Repeated
+from cpor_core.use_cases.change_claim import NO_INTENT, evidence_tag, verify_match
+from cpor_core.use_cases.claims import drafts, reviews
+from cpor_core.use_cases.claims.drafts import Upload, merge_patch
+from cpor_core.use_cases.feed.changes import ANNOUNCE
+from cpor_core.use_cases.idempotency import ANSWERS_KEPT, TAKE_OVER_AFTER, Repeated
 from tests.core.making import (
     ADATUM,
     FABRIKAM,

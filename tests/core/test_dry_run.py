@@ -12,8 +12,8 @@ from cpor_core.model.claim import Acknowledgements, Item, NewClaim, Revenue
 from cpor_core.model.registry import Channel, SubscriptionState
 from cpor_core.rules import checks
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import drafts, submission
-from cpor_core.use_cases.acts import NO_INTENT, act
+from cpor_core.use_cases.change_claim import NO_INTENT, act
+from cpor_core.use_cases.claims import drafts, submission
 from tests.core.making import (
     ACKNOWLEDGED,
     ADATUM,

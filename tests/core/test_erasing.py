@@ -27,12 +27,17 @@ from cpor_core.model.claim import (
 )
 from cpor_core.model.erasure import Erasure, ErasureStatus, Found
 from cpor_core.model.history import PROGRAMME, Act, digest
-from cpor_core.ports import DueRow, Failure, KeptAnswer, KeptRequest, Keyed, Remark, SentMail
+from cpor_core.ports.claims import Remark
+from cpor_core.ports.due_work import DueRow, Failure
+from cpor_core.ports.idempotency import KeptAnswer, KeptRequest, Keyed
+from cpor_core.ports.notices import SentMail
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.persons import Person
 from cpor_core.transitions import erasing as transitions
-from cpor_core.use_cases import batches, commenting, customer, drafts, erasing, failures, submission
-from cpor_core.use_cases.acts import NO_INTENT, Intent, act
+from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act
+from cpor_core.use_cases.claims import batches, comments, customer_decision, drafts, submission
+from cpor_core.use_cases.due_work import failed_messages
+from cpor_core.use_cases.privacy import erase_person
 from tests.core.making import (
     ADATUM,
     ANNE,
@@ -57,7 +62,7 @@ OTHERS = "joanne.durand@contoso.fr"
 
 async def erased(world: World, address: str = ANNES) -> Erasure:
     """Ask for an erasure and let the timer work until it is done."""
-    begun = await erasing.begin(world.ports, address, await world.now())
+    begun = await erase_person.begin(world.ports, address, await world.now())
     return await until_done(world, begun.id)
 
 
@@ -248,7 +253,7 @@ async def test_a_window_goes_on_while_somebody_else_was_told(world: World) -> No
 async def test_a_claim_whose_contact_was_erased_before_the_notice_finds_nobody(world: World) -> None:
     """Nothing is sent to the placeholder; with an address of the tenant's own, that one is told."""
     case = await world.submitted()
-    await erasing.erase_in_claim(world.ports, case.claim.id, ANNES, await world.now())
+    await erase_person.erase_in_claim(world.ports, case.claim.id, ANNES, await world.now())
     await world.deliver()
 
     assert (await world.stored(case)).claim.status is Status.PARTNER_ACTION_REQUIRED
@@ -260,7 +265,7 @@ async def test_a_notice_on_its_way_does_not_bring_the_address_back(world: World)
     case = await world.submitted()
 
     async def erase() -> None:
-        await erasing.erase_in_claim(world.ports, case.claim.id, ANNES, await world.now())
+        await erase_person.erase_in_claim(world.ports, case.claim.id, ANNES, await world.now())
 
     async with world.rows.once_before("claims", erase):
         await world.deliver()
@@ -311,14 +316,14 @@ async def fill(world: World) -> str:
     now = await world.now()
     keyed = Keyed("k" * 64, "b" * 64, ADATUM)
     remark = Remark("partner", PERSON.id, f"Hello\n{ANNES}, Anne Durand", now)
-    await commenting.comment(
+    await comments.comment(
         world.ports, await world.stored(case), PERSON, now, Intent(who=PERSON.id, keyed=keyed, remark=remark)
     )
     others = Remark("programme", "r", f"{OTHERS} knows", now)
-    await commenting.comment(world.ports, await world.stored(case), PROGRAMME, now, Intent(remark=others))
+    await comments.comment(world.ports, await world.stored(case), PROGRAMME, now, Intent(remark=others))
     said = Intent(who="1", remark=Remark("customer", "1", "It was I", now))
-    await customer.decline(world.ports, await world.stored(case), ANNE, now, said)
-    await customer.undo(world.ports, await world.stored(case), ANNE, now, NO_INTENT)
+    await customer_decision.decline(world.ports, await world.stored(case), ANNE, now, said)
+    await customer_decision.undo(world.ports, await world.stored(case), ANNE, now, NO_INTENT)
     for key, body in (("json", json.dumps({"to": [ANNES]})), ("text", f"to {ANNES}"), ("other", f'"{OTHERS}"')):
         request = await world.ports.requests.begin(ADATUM, key * 8, KeptRequest("b", "", "a", now))
         answer = KeptAnswer(200, body.encode(), "application/json", {})
@@ -361,7 +366,7 @@ async def test_a_person_is_erased_everywhere_and_nobody_else(world: World) -> No
     assert words == ["Hello\nerased, erased", f"{OTHERS} knows"]
     entries = await world.history(await world.stored(claim_id))
     assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
-    assert not [row for row in await world.due_rows() if row.debt == erasing.ERASE_PERSON and row.attempt]
+    assert not [row for row in await world.due_rows() if row.debt == erase_person.ERASE_PERSON and row.attempt]
 
 
 async def test_the_same_address_again_finds_nothing(world: World) -> None:
@@ -377,7 +382,7 @@ async def test_the_same_address_again_finds_nothing(world: World) -> None:
 async def test_an_erasure_stops_after_half_a_minute_and_goes_on_from_there(world: World) -> None:
     """However often it stops, each find is counted once."""
     await fill(world)
-    begun = await erasing.begin(world.ports, ANNES, await world.now())
+    begun = await erase_person.begin(world.ports, ANNES, await world.now())
     assert begun.status is ErasureStatus.NOT_STARTED
 
     def later() -> datetime:
@@ -386,7 +391,7 @@ async def test_an_erasure_stops_after_half_a_minute_and_goes_on_from_there(world
 
     ports = replace(world.ports, real_now=later)
     runs = 0
-    while (await erasing.go_on(ports, begun.id, await world.now())).delayed:
+    while (await erase_person.go_on(ports, begun.id, await world.now())).delayed:
         runs += 1
         kept = await world.ports.erasures.find(begun.id)
         assert kept is not None
@@ -396,8 +401,8 @@ async def test_an_erasure_stops_after_half_a_minute_and_goes_on_from_there(world
     assert kept is not None
     assert kept.value.found == Found(claims=2, batches=1, customers=1, answers=2)
     assert runs > 4
-    assert not (await erasing.go_on(world.ports, begun.id, await world.now())).delayed
-    assert not (await erasing.go_on(world.ports, "unknown", await world.now())).delayed
+    assert not (await erase_person.go_on(world.ports, begun.id, await world.now())).delayed
+    assert not (await erase_person.go_on(world.ports, "unknown", await world.now())).delayed
 
 
 async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(world: World) -> None:
@@ -409,7 +414,7 @@ async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(world:
         for after in (False, True):
             tried = start.copied()
             tried.batch_bodies.blobs = dict(start.batch_bodies.blobs)
-            begun = await erasing.begin(tried.ports, ANNES, await tried.now())
+            begun = await erase_person.begin(tried.ports, ANNES, await tried.now())
             counted = 0
 
             async def die(_: str, __: Sequence[Op], when: int = number) -> None:
@@ -420,7 +425,7 @@ async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(world:
 
             tried.rows.before, tried.rows.after = (None, die) if after else (die, None)
             try:
-                await erasing.go_on(tried.ports, begun.id, await tried.now())
+                await erase_person.go_on(tried.ports, begun.id, await tried.now())
             except SystemError:
                 died = True
             else:
@@ -474,13 +479,13 @@ async def test_a_row_that_changes_all_the_time_is_left_to_the_next_round(world: 
 async def test_two_timers_at_once_do_not_count_twice(world: World) -> None:
     """Whoever finds that another is at work leaves it to them."""
     await fill(world)
-    begun = await erasing.begin(world.ports, ANNES, await world.now())
+    begun = await erase_person.begin(world.ports, ANNES, await world.now())
 
     async def overtake() -> None:
-        await erasing.go_on(world.ports, begun.id, await world.now())
+        await erase_person.go_on(world.ports, begun.id, await world.now())
 
     async with world.rows.once_before("settings", overtake):
-        paid = await erasing.go_on(world.ports, begun.id, await world.now())
+        paid = await erase_person.go_on(world.ports, begun.id, await world.now())
 
     assert paid.delayed
     assert (await until_done(world, begun.id)).found == Found(claims=2, batches=1, customers=1, answers=2)
@@ -489,7 +494,7 @@ async def test_two_timers_at_once_do_not_count_twice(world: World) -> None:
 async def test_a_lost_answer_is_known_as_our_own_write(world: World) -> None:
     """The store did it, and the repetition meets itself: the run goes on."""
     await fill(world)
-    begun = await erasing.begin(world.ports, ANNES, await world.now())
+    begun = await erase_person.begin(world.ports, ANNES, await world.now())
     met: set[int] = set()
 
     async def lose_answer(table: str, _: Sequence[Op]) -> None:
@@ -498,10 +503,10 @@ async def test_a_lost_answer_is_known_as_our_own_write(world: World) -> None:
             raise Conflict("met itself")
 
     world.rows.after = lose_answer
-    paid = await erasing.go_on(world.ports, begun.id, await world.now())
+    paid = await erase_person.go_on(world.ports, begun.id, await world.now())
     world.rows.after = None
 
-    assert paid.not_before == await world.now() + erasing.AGAIN_AFTER
+    assert paid.not_before == await world.now() + erase_person.AGAIN_AFTER
     assert len(met) > 4
     left = [place for place in holds(world, ANNES) if place not in holds(world, OTHERS)]
     assert left == [f"settings {begun.id}"]
@@ -511,13 +516,13 @@ async def test_a_batch_that_is_not_done_is_waited_for(world: World) -> None:
     """For an hour; then its rows must not go on to name the person."""
     await send_batch(world)
     world.lose_messages()
-    begun = await erasing.begin(world.ports, ANNES, await world.now())
+    begun = await erase_person.begin(world.ports, ANNES, await world.now())
     await world.sweep()
     assert holds(world, ANNES)
 
     world.lose_messages()
     world.clock.advance(timedelta(hours=1))
-    await erasing.go_on(world.ports, begun.id, await world.now())
+    await erase_person.go_on(world.ports, begun.id, await world.now())
 
     assert world.batch_bodies.blobs == {}
     await until_done(world, begun.id)
@@ -553,7 +558,7 @@ async def test_an_answer_is_found_though_its_claim_is_gone(world: World) -> None
     """A deleted draft leaves the answers to its keys for two days."""
     keyed = Keyed("k" * 64, "b" * 64, ADATUM)
     case = await world.draft()
-    await commenting.comment(world.ports, case, PERSON, await world.now(), Intent(keyed=keyed))
+    await comments.comment(world.ports, case, PERSON, await world.now(), Intent(keyed=keyed))
     await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now())
     await world.rest()
     assert await world.ports.claims.load(case.claim.id) is None
@@ -577,7 +582,7 @@ async def test_a_request_without_an_answer_names_nobody() -> None:
     """There is nothing to erase in it."""
     request = KeptRequest("b", "", "a", case_at())
 
-    assert erasing._answer_without(request, Person(ANNES)) == request
+    assert erase_person._answer_without(request, Person(ANNES)) == request
 
 
 # --- everybody, in the end --------------------------------------------------------------------------------------------
@@ -587,7 +592,7 @@ async def closed(world: World) -> tuple[str, datetime]:
     """Withdraw a claim whose customer was told, with words; returns its id, and when people are forgotten."""
     case = await world.told()
     remark = Remark("partner", PERSON.id, "Words", await world.now())
-    await commenting.comment(world.ports, await world.stored(case), PERSON, await world.now(), Intent(remark=remark))
+    await comments.comment(world.ports, await world.stored(case), PERSON, await world.now(), Intent(remark=remark))
     await world.withdraw(await world.stored(case))
     await world.rest()
     until = (await world.stored(case)).claim.people_until
@@ -628,7 +633,7 @@ async def test_links_of_a_forgotten_claim_have_expired(world: World) -> None:
     await world.sweep()
 
     with pytest.raises(Refused) as refused:
-        await customer.open_link(world.ports, claim_id, 1, await world.now())
+        await customer_decision.open_link(world.ports, claim_id, 1, await world.now())
 
     assert refused.value.code == "LinkExpired"
 
@@ -639,7 +644,7 @@ async def test_words_that_come_later_are_kept_their_time_too(world: World) -> No
     world.clock.set(until)
     await world.sweep()
     remark = Remark("partner", PERSON.id, "More words", until)
-    await commenting.comment(world.ports, await world.stored(claim_id), PERSON, until, Intent(remark=remark))
+    await comments.comment(world.ports, await world.stored(claim_id), PERSON, until, Intent(remark=remark))
 
     world.clock.set(datetime(2030, 11, 2, 10, 0, tzinfo=UTC))
     await world.sweep()
@@ -721,10 +726,10 @@ async def test_a_message_id_whose_claim_is_gone_is_forgotten(world: World) -> No
 async def test_a_failed_message_is_forgotten_after_90_days(world: World) -> None:
     """Nobody has put it back by then."""
     failure = Failure("a", "customer-notices", "{}", await world.now())
-    await failures.keep(world.ports, failure, await world.now())
+    await failed_messages.keep(world.ports, failure, await world.now())
     assert await world.ports.failures.page(after="", limit=10) == [failure]
 
-    world.clock.advance(failures.KEPT)
+    world.clock.advance(failed_messages.KEPT)
     await world.sweep()
 
     assert await world.ports.failures.page(after="", limit=10) == []
@@ -736,10 +741,10 @@ async def test_answers_are_left_to_their_own_time_when_people_are_forgotten(worl
     world.clock.set(until - timedelta(hours=1))
     keyed = Keyed("k" * 64, "b" * 64, ADATUM)
     now = await world.now()
-    await commenting.comment(world.ports, await world.stored(claim_id), PERSON, now, Intent(keyed=keyed))
+    await comments.comment(world.ports, await world.stored(claim_id), PERSON, now, Intent(keyed=keyed))
 
     world.clock.set(until)
-    await erasing.forget_people(world.ports, await world.stored(claim_id), until, NO_INTENT)
+    await erase_person.forget_people(world.ports, await world.stored(claim_id), until, NO_INTENT)
 
     assert [kept.author for kept in await world.ports.claims.texts(claim_id)] == [None]
 
@@ -754,7 +759,7 @@ async def test_somebody_whose_address_is_longer_is_found_and_left_alone(world: W
 
 async def test_a_customer_that_is_gone_meanwhile_has_nobody_to_erase(world: World) -> None:
     """There is nothing left to change."""
-    await erasing._erase_in_customer(world.ports, "f" * 36, Person(ANNES))()
+    await erase_person._erase_in_customer(world.ports, "f" * 36, Person(ANNES))()
 
 
 async def test_a_search_of_bodies_goes_on_behind_the_last(world: World) -> None:
@@ -762,7 +767,7 @@ async def test_a_search_of_bodies_goes_on_behind_the_last(world: World) -> None:
     for number in range(3):
         body = "{}\n" + json.dumps({"to": ANNES})
         await world.batch_bodies.put(str(number) * 32 + "-1", body.encode(), "application/x-ndjson")
-    begun = await erasing.begin(world.ports, ANNES, await world.now())
+    begun = await erase_person.begin(world.ports, ANNES, await world.now())
 
     def later() -> datetime:
         world.clock.advance(timedelta(seconds=31))
@@ -770,7 +775,7 @@ async def test_a_search_of_bodies_goes_on_behind_the_last(world: World) -> None:
 
     ports = replace(world.ports, real_now=later)
     runs = 1
-    while (await erasing.go_on(ports, begun.id, await world.now())).delayed:
+    while (await erase_person.go_on(ports, begun.id, await world.now())).delayed:
         runs += 1
 
     assert runs > 6
@@ -800,9 +805,9 @@ async def test_a_claim_that_cannot_be_read_does_not_stop_the_search(
     place = ("claims", TENANT, f"claim|{bad.claim.id}")
     row = world.rows._rows[place]
     world.rows._rows[place] = replace(row, values={**row.values, "document": f'{{"unknown": "{ANNES}"}}'})
-    begun = await erasing.begin(world.ports, ANNES, await world.now())
+    begun = await erase_person.begin(world.ports, ANNES, await world.now())
 
-    assert (await erasing.go_on(world.ports, begun.id, await world.now())).delayed
+    assert (await erase_person.go_on(world.ports, begun.id, await world.now())).delayed
     assert (await world.stored(good)).claim.customer_contact is None
     assert "cannot be searched: ValidationError" in caplog.text
     world.rows._rows[place] = row
@@ -820,7 +825,7 @@ async def test_words_that_come_while_people_are_forgotten_are_forgotten_too(worl
 
     async def comment() -> None:
         remark = Remark("partner", PERSON.id, "One word more.", until)
-        await commenting.comment(world.ports, await world.stored(case), PERSON, until, Intent(remark=remark))
+        await comments.comment(world.ports, await world.stored(case), PERSON, until, Intent(remark=remark))
 
     async with world.rows.once_before("claims", comment):
         await world.sweep()
@@ -834,7 +839,7 @@ async def test_words_that_come_while_people_are_forgotten_are_forgotten_too(worl
 
 async def test_one_erasure_has_its_time_in_each_run(world: World) -> None:
     """Many of them must not keep the timer from what is owed to claims."""
-    begun = [await erasing.begin(world.ports, f"{n}@contoso.fr", await world.now()) for n in range(3)]
+    begun = [await erase_person.begin(world.ports, f"{n}@contoso.fr", await world.now()) for n in range(3)]
 
     for done in (1, 2, 3):
         swept = await world.sweep()

@@ -9,7 +9,7 @@ import pytest
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Claim, Status
 from cpor_core.rules.spreadsheet import defused
-from cpor_core.use_cases import exporting
+from cpor_core.use_cases.claims import csv_export
 from cpor_core.views import shown
 from tests.core.making import (
     ADATUM,
@@ -35,7 +35,7 @@ async def exported(
 ) -> Sequence[Mapping[str, str]]:
     """Return the rows of an export, as a spreadsheet reads them."""
     now = await world.now()
-    table = await exporting.export(world.ports, ADATUM, now, wanted=wanted, tenant_id=tenant_id)
+    table = await csv_export.export(world.ports, ADATUM, now, wanted=wanted, tenant_id=tenant_id)
     assert table.startswith(b"\xef\xbb\xbf")
     return list(csv.DictReader(table.decode("utf-8-sig").splitlines(), strict=True))
 
@@ -86,7 +86,7 @@ def test_an_association_is_exported_with_its_window_and_since_when_it_is() -> No
     case = official(made())
     entered = case.changed(contacts=None)
 
-    row = dict(zip(exporting.COLUMNS, exporting.cells_of(shown(entered, ENDS_AT, TERMS)), strict=True))
+    row = dict(zip(csv_export.COLUMNS, csv_export.cells_of(shown(entered, ENDS_AT, TERMS)), strict=True))
 
     assert row["windowEndsAt"] == row["associatedSince"] == "2026-11-09T23:00:00Z"
     assert (row["associationEndedAt"], row["customerContactName"], row["partnerContactEmail"]) == ("", "", "")
@@ -94,9 +94,9 @@ def test_an_association_is_exported_with_its_window_and_since_when_it_is() -> No
 
 async def test_lines_end_as_spreadsheets_want_them(world: World) -> None:
     """Without claims there is the line of the columns."""
-    table = await exporting.export(world.ports, ADATUM, MONDAY, wanted=None, tenant_id=None)
+    table = await csv_export.export(world.ports, ADATUM, MONDAY, wanted=None, tenant_id=None)
 
-    assert table.decode("utf-8-sig") == ",".join(exporting.COLUMNS) + "\r\n"
+    assert table.decode("utf-8-sig") == ",".join(csv_export.COLUMNS) + "\r\n"
 
 
 async def test_an_export_is_narrowed(world: World) -> None:
@@ -114,8 +114,8 @@ async def test_an_export_is_narrowed(world: World) -> None:
 
 async def test_a_long_list_is_read_to_its_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when it ends where a page of it does."""
-    monkeypatch.setattr(exporting, "KEYS_AT_ONCE", 2)
-    monkeypatch.setattr(exporting, "LOADED_AT_ONCE", 3)
+    monkeypatch.setattr(csv_export, "KEYS_AT_ONCE", 2)
+    monkeypatch.setattr(csv_export, "LOADED_AT_ONCE", 3)
     for count in (1, 2, 3, 4):
         world.clock.advance(timedelta(hours=1))
         await world.draft()
@@ -126,7 +126,7 @@ async def test_an_export_that_is_too_large_is_refused_before_claims_are_read(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the keys tell need not be read; behind a filter it is counted on the way."""
-    monkeypatch.setattr(exporting, "MOST_ROWS", 2)
+    monkeypatch.setattr(csv_export, "MOST_ROWS", 2)
     for _ in range(3):
         await world.draft()
         world.clock.advance(timedelta(hours=1))
@@ -134,10 +134,10 @@ async def test_an_export_that_is_too_large_is_refused_before_claims_are_read(
     for wanted in (None, lambda _: True):
         with pytest.raises(Refused, match="ExportTooLarge"):
             await exported(world, wanted=wanted)
-    monkeypatch.setattr(exporting, "MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(csv_export, "MOST_LOOKED_AT", 2)
     with pytest.raises(Refused, match="ExportTooLarge"):
         await exported(world, wanted=lambda _: False)
-    monkeypatch.setattr(exporting, "MOST_LOOKED_AT", 3)
+    monkeypatch.setattr(csv_export, "MOST_LOOKED_AT", 3)
     assert len(await exported(world, wanted=lambda claim: claim.created_at > MONDAY)) == 2
     assert await exported(world, tenant_id=OTHER_TENANT) == []
 

@@ -13,11 +13,13 @@ from cpor_app.adapters.tables.changes import ChangesTable
 from cpor_core.errors import Conflict, StorageBusy
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Reason, Status
-from cpor_core.ports import Ports, Remark
+from cpor_core.ports import Ports
+from cpor_core.ports.claims import Remark
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import commenting, drafts, feed, reviews, submission
-from cpor_core.use_cases.acts import NO_INTENT, Intent
+from cpor_core.use_cases.change_claim import NO_INTENT, Intent
+from cpor_core.use_cases.claims import comments, drafts, reviews, submission
+from cpor_core.use_cases.feed import changes as feed
 from tests.core.making import ADATUM, DAY, FABRIKAM, LITWARE, MONDAY, PERSON, TEAMS, USAGE
 from tests.core.world import World
 
@@ -39,7 +41,7 @@ def types(changes: Sequence[Change]) -> list[str]:
 async def comment(world: World, case: Case, ports: Ports | None = None) -> Case:
     """Let somebody write a comment, maybe through another instance."""
     stored = await world.stored(case)
-    return await commenting.comment(ports or world.ports, stored, PERSON, await world.now(), NO_INTENT)
+    return await comments.comment(ports or world.ports, stored, PERSON, await world.now(), NO_INTENT)
 
 
 def elsewhere(world: World) -> Ports:

@@ -10,12 +10,13 @@ import pytest
 from cpor_app.adapters.rows import Op
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Reason, Status
-from cpor_core.use_cases import importing, submission
-from cpor_core.use_cases.acts import NO_INTENT
-from cpor_core.use_cases.importing import import_lines
-from cpor_core.use_cases.registering import CustomerChange, put_customer
-from cpor_core.use_cases.subscription_ends import AGAIN_AFTER
-from cpor_core.use_cases.usage import Loaded
+from cpor_core.use_cases.change_claim import NO_INTENT
+from cpor_core.use_cases.claims import submission
+from cpor_core.use_cases.claims.subscription_ends import AGAIN_AFTER
+from cpor_core.use_cases.register import import_official
+from cpor_core.use_cases.register.import_official import import_lines
+from cpor_core.use_cases.registry.partners_and_customers import CustomerChange, put_customer
+from cpor_core.use_cases.usage.figures import Loaded
 from tests.core.making import (
     ADATUM,
     FABRIKAM,
@@ -238,7 +239,7 @@ async def test_an_import_that_died_half_way_is_sent_again(world: World) -> None:
 
 async def test_an_import_has_so_many_lines(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty ones do not count."""
-    monkeypatch.setattr(importing, "MOST_LINES", 1)
+    monkeypatch.setattr(import_official, "MOST_LINES", 1)
 
     assert (await enter(world, line(), b" ")).accepted == 1
     with pytest.raises(Refused, match="PayloadTooLarge"):

@@ -18,9 +18,10 @@ from cpor_core.ports import Ports
 from cpor_core.rules.insight import Counted, Group, Tally, figures, resolved
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import drafts, insight, reviews
-from cpor_core.use_cases.acts import NO_INTENT
-from cpor_core.use_cases.insight import PAGE_CLAIMS, ask, count_now, read, read_one, recount
+from cpor_core.use_cases.change_claim import NO_INTENT
+from cpor_core.use_cases.claims import drafts, reviews
+from cpor_core.use_cases.insight import recount as insight
+from cpor_core.use_cases.insight.recount import PAGE_CLAIMS, ask, count_now, read, read_one, recount
 from cpor_core.views import ClaimView, shown
 from tests.core.making import ADATUM, EXCHANGE, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, SALES, TEAMS, USAGE, contacts
 from tests.core.world import World

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from cpor_core.errors import Conflict, Refused, StorageBusy
-from cpor_core.ports import KeptAnswer, KeptRequest, Keyed
-from cpor_core.use_cases.acts import Intent
-from cpor_core.use_cases.commenting import comment
-from cpor_core.use_cases.keys import ANSWERS_KEPT, LONGEST_ANSWER, TAKE_OVER_AFTER, Repeated, begin, once
+from cpor_core.ports.idempotency import KeptAnswer, KeptRequest, Keyed
+from cpor_core.use_cases.change_claim import Intent
+from cpor_core.use_cases.claims.comments import comment
+from cpor_core.use_cases.idempotency import ANSWERS_KEPT, LONGEST_ANSWER, TAKE_OVER_AFTER, Repeated, begin, once
 from tests.core.making import ADATUM, FABRIKAM, MICROSECOND, MONDAY, PERSON
 from tests.core.world import World
 

@@ -8,11 +8,11 @@ from cpor_core.model.claim import Claim, Status
 from cpor_core.model.history import PROGRAMME
 from cpor_core.rules.identifiers import list_position
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import commenting, drafts, listing, reviews
-from cpor_core.use_cases.acts import NO_INTENT, REVIEWS, SAMPLE
-from cpor_core.use_cases.listing import own_claims
-from cpor_core.use_cases.mail_events import MailEvent, MailOutcome, record
-from cpor_core.use_cases.reviews import STALE_AFTER, awaiting_decision, sample
+from cpor_core.use_cases.change_claim import NO_INTENT, REVIEWS, SAMPLE
+from cpor_core.use_cases.claims import comments, drafts, listing, reviews
+from cpor_core.use_cases.claims.listing import own_claims
+from cpor_core.use_cases.claims.reviews import STALE_AFTER, awaiting_decision, sample
+from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record
 from tests.core.making import (
     ADATUM,
     DAY,
@@ -159,7 +159,7 @@ async def test_an_official_claim_whose_mail_came_back_is_looked_at(world: World)
 
     page = await awaiting_decision(world.ports, await world.now(), after="", limit=9)
     assert [one.claim.id for one in page.cases] == [case.claim.id]
-    await commenting.comment(world.ports, page.cases[0], PROGRAMME, await world.now(), NO_INTENT)
+    await comments.comment(world.ports, page.cases[0], PROGRAMME, await world.now(), NO_INTENT)
     assert (await awaiting_decision(world.ports, await world.now(), after="", limit=9)).cases == []
 
 

@@ -30,19 +30,22 @@ from cpor_core.errors import Refused
 from cpor_core.model.claim import OPEN, THE_ADMINISTRATOR, UNDECIDED, Claim, Item, Reason, Speaker, Status
 from cpor_core.model.history import PROGRAMME, Entry, digest
 from cpor_core.model.slot import Slot
-from cpor_core.ports import Remark
+from cpor_core.ports.claims import Remark
 from cpor_core.rules.late_truths import GRACE, figures_from
 from cpor_core.rules.next_step import Action, Owner, next_step
 from cpor_core.rules.owed import SOON, Debt, owed
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases import customer as customers
-from cpor_core.use_cases import debts, drafts, notice, registering, reviews, submission
-from cpor_core.use_cases.acts import NO_INTENT, Intent, act, write_down
-from cpor_core.use_cases.insight import count_now
-from cpor_core.use_cases.past import past
-from cpor_core.use_cases.sweep import LOOKED_AT_AGAIN
+from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act, write_down
+from cpor_core.use_cases.claims import customer_decision as customers
+from cpor_core.use_cases.claims import drafts, reviews, submission
+from cpor_core.use_cases.claims.history import past
+from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
+from cpor_core.use_cases.due_work import pay as debts
+from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN
+from cpor_core.use_cases.insight.recount import count_now
+from cpor_core.use_cases.registry import partners_and_customers
 from tests.core.making import (
     ACKNOWLEDGED,
     ADATUM,
@@ -113,7 +116,7 @@ async def _dispute(world: World, case: Case, now: datetime) -> Case:
 
 
 async def _bounce(world: World, case: Case, now: datetime) -> Case:
-    answer_by = await notice.partner_answers_by(world.ports, case.claim, now)
+    answer_by = await partner_answers_by(world.ports, case.claim, now)
     numbers = [recipient.number for recipient in case.claim.recipients_told()]
     if not numbers:
         return case
@@ -492,8 +495,8 @@ class Machine(RuleBasedStateMachine):
     def operator_changes_the_tenant(self, gone: str) -> None:
         """A workload is no longer on the tenant, or is back."""
         workloads = tuple(name for name in ("teams", "exchange", "sharepoint") if name != gone)
-        change = registering.CustomerChange(TENANT, customer(workloads=workloads), confirmed_ends=None)
-        self.attempt(registering.put_customer(self.world.ports, change, self.now))
+        change = partners_and_customers.CustomerChange(TENANT, customer(workloads=workloads), confirmed_ends=None)
+        self.attempt(partners_and_customers.put_customer(self.world.ports, change, self.now))
 
     # --- what must always hold ----------------------------------------------------------------------------------------
 

@@ -7,11 +7,11 @@ import pytest
 from cpor_app.adapters.rows import Op
 from cpor_core.model.claim import Reason, Status
 from cpor_core.model.history import Act
-from cpor_core.ports import SentMail
+from cpor_core.ports.notices import SentMail
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import drafts, submission
-from cpor_core.use_cases.acts import NO_INTENT
-from cpor_core.use_cases.mail_events import MailEvent, MailOutcome, record
+from cpor_core.use_cases.change_claim import NO_INTENT
+from cpor_core.use_cases.claims import drafts, submission
+from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record
 from tests.core.making import DAY, PERSON
 from tests.core.world import World
 

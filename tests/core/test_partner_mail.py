@@ -10,14 +10,14 @@ from cpor_app.adapters.rows import Delete
 from cpor_app.adapters.tables.mail_budget import MailBudgetRow
 from cpor_core.model.claim import OwedPartnerMail, PartnerMailKind, Reason, Status
 from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor, ActorKind, entry
-from cpor_core.ports import Letter
+from cpor_core.ports.notices import Letter
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.partner_mail import mail_about, owed_after
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import reviews
-from cpor_core.use_cases.acts import NO_INTENT, act
-from cpor_core.use_cases.debts import MOST_STEPS, pay_customer, pay_partner
+from cpor_core.use_cases.change_claim import NO_INTENT, act
+from cpor_core.use_cases.claims import reviews
+from cpor_core.use_cases.due_work.pay import MOST_STEPS, pay_customer, pay_partner
 from tests.core.making import (
     ANNE,
     DAY,

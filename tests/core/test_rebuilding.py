@@ -15,27 +15,23 @@ from cpor_app.adapters.tables import unpacked
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import NewClaim, Reason, Status
 from cpor_core.model.webhook import WebhookWanted
-from cpor_core.ports import DueRow, Failure, KeptAnswer, Keyed, Remark
+from cpor_core.ports.claims import Remark
+from cpor_core.ports.due_work import DueRow, Failure
+from cpor_core.ports.idempotency import KeptAnswer, Keyed
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import Debt
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import (
-    batches,
-    drafts,
-    erasing,
-    failures,
-    keys,
-    listing,
-    rebuilding,
-    reviews,
-    submission,
-    webhooks,
-)
-from cpor_core.use_cases.acts import NO_INTENT, Intent
-from cpor_core.use_cases.feed import TRIM
-from cpor_core.use_cases.rebuilding import rebuild
-from cpor_core.use_cases.subscription_ends import END_GONE_ITEMS
+from cpor_core.use_cases import idempotency
+from cpor_core.use_cases.change_claim import NO_INTENT, Intent
+from cpor_core.use_cases.claims import batches, drafts, listing, reviews, submission
+from cpor_core.use_cases.claims.subscription_ends import END_GONE_ITEMS
+from cpor_core.use_cases.due_work import failed_messages
+from cpor_core.use_cases.due_work import rebuild as rebuilding
+from cpor_core.use_cases.due_work.rebuild import rebuild
+from cpor_core.use_cases.feed import webhooks
+from cpor_core.use_cases.feed.changes import TRIM
+from cpor_core.use_cases.privacy import erase_person
 from tests.core.making import (
     ADATUM,
     DAY,
@@ -188,7 +184,7 @@ async def test_every_due_row_of_every_kind_is_there_again(world: World) -> None:
     async def work() -> KeptAnswer:
         return KeptAnswer(200, b"{}", "application/json", {})
 
-    await keys.once(world.ports, other, MONDAY, work)
+    await idempotency.once(world.ports, other, MONDAY, work)
     await webhooks.put(world.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, None)
     world.post.down = True
     claim = (await world.submitted(ADATUM)).claim
@@ -199,8 +195,8 @@ async def test_every_due_row_of_every_kind_is_there_again(world: World) -> None:
     world.blobs.blobs["somebody-elses"] = (b"", "")
     world.batch_bodies.blobs[f"{'0' * 32}-unborn"] = (b"", "")
     world.batch_bodies.blobs["somebody-elses"] = (b"", "")
-    await failures.keep(world.ports, Failure("failed", "customer-notices", "{}", MONDAY), MONDAY)
-    await erasing.begin(world.ports, "somebody@contoso.fr", MONDAY)
+    await failed_messages.keep(world.ports, Failure("failed", "customer-notices", "{}", MONDAY), MONDAY)
+    await erase_person.begin(world.ports, "somebody@contoso.fr", MONDAY)
     before = said(await world.due_rows())
 
     lose(world, *REBUILT)

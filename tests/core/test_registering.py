@@ -10,10 +10,10 @@ from cpor_app.adapters.rows import Delete, Op
 from cpor_core.errors import Conflict, Refused, Retryable
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.registry import Customer, Partner
-from cpor_core.ports import DueRow
-from cpor_core.use_cases import registering
-from cpor_core.use_cases.registering import CustomerChange, Kept, registry_etag
-from cpor_core.use_cases.subscription_ends import AGAIN_AFTER, END_GONE_ITEMS, end_gone_items
+from cpor_core.ports.due_work import DueRow
+from cpor_core.use_cases.claims.subscription_ends import AGAIN_AFTER, END_GONE_ITEMS, end_gone_items
+from cpor_core.use_cases.registry import partners_and_customers
+from cpor_core.use_cases.registry.partners_and_customers import CustomerChange, Kept, registry_etag
 from tests.core.making import (
     ADATUM,
     EXCHANGE,
@@ -35,12 +35,14 @@ NEW = "7770001"
 
 async def put_partner(world: World, value: Partner, partner_id: str = NEW, if_match: str | None = None) -> Kept:
     """Register a partner."""
-    return await registering.put_partner(world.ports, partner_id, value, if_match)
+    return await partners_and_customers.put_partner(world.ports, partner_id, value, if_match)
 
 
 async def put_customer(world: World, value: Customer, tenant: str = TENANT, **more: Any) -> tuple[Kept, Sequence[Any]]:
     """Register a customer."""
-    return await registering.put_customer(world.ports, CustomerChange(tenant, value, **more), await world.now())
+    return await partners_and_customers.put_customer(
+        world.ports, CustomerChange(tenant, value, **more), await world.now()
+    )
 
 
 # --- partners ---------------------------------------------------------------------------------------------------------

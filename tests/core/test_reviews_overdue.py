@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from cpor_core.use_cases import reviews
-from cpor_core.use_cases.acts import NO_INTENT
+from cpor_core.use_cases.change_claim import NO_INTENT
+from cpor_core.use_cases.claims import reviews
 from tests.core.making import TEAMS, USAGE
 from tests.core.world import World
 

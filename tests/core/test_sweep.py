@@ -12,14 +12,14 @@ from cpor_app.adapters.rows import Op, Put
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Act
-from cpor_core.ports import DueRow
+from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import drafts
-from cpor_core.use_cases.acts import NO_INTENT
-from cpor_core.use_cases.feed import TRIM
-from cpor_core.use_cases.sweep import LOOKED_AT_AGAIN, PAGE, SETTLED_AFTER, TIME_LIMIT
+from cpor_core.use_cases.change_claim import NO_INTENT
+from cpor_core.use_cases.claims import drafts
+from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, PAGE, SETTLED_AFTER, TIME_LIMIT
+from cpor_core.use_cases.feed.changes import TRIM
 from tests.core.making import (
     DAY,
     EXCHANGE,

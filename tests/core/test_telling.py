@@ -9,16 +9,20 @@ import pytest
 
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Reason, RecipientKind, Status
-from cpor_core.ports import Letter
+from cpor_core.ports.notices import Letter
 from cpor_core.rules.untold import Untold, untold
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import erasing, mail_events, submission, telling, usage
-from cpor_core.use_cases.acts import NO_INTENT, UNTOLD
-from cpor_core.use_cases.importing import import_lines
-from cpor_core.use_cases.mail_events import MailEvent, MailOutcome
-from cpor_core.use_cases.rebuilding import rebuild
-from cpor_core.use_cases.registering import CustomerChange, put_customer
-from cpor_core.use_cases.usage import Loaded, Reader
+from cpor_core.use_cases.change_claim import NO_INTENT, UNTOLD
+from cpor_core.use_cases.claims import submission
+from cpor_core.use_cases.due_work.rebuild import rebuild
+from cpor_core.use_cases.notices import delivery_reports
+from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome
+from cpor_core.use_cases.privacy import erase_person
+from cpor_core.use_cases.register import untold as telling
+from cpor_core.use_cases.register.import_official import import_lines
+from cpor_core.use_cases.registry.partners_and_customers import CustomerChange, put_customer
+from cpor_core.use_cases.usage import figures as usage
+from cpor_core.use_cases.usage.figures import Loaded, Reader
 from tests.core.making import (
     ADATUM,
     MONDAY,
@@ -81,7 +85,7 @@ async def listed(world: World) -> list[tuple[str, Untold | None]]:
 async def come_back(world: World, letter: Letter) -> None:
     """Report that a mail came back."""
     event = MailEvent(letter.message_id, MailOutcome.FAILED)
-    assert await mail_events.record(world.ports, event, await world.now())
+    assert await delivery_reports.record(world.ports, event, await world.now())
 
 
 async def register(world: World, **changes: Any) -> None:
@@ -225,7 +229,7 @@ async def test_who_was_erased_knows_no_more(world: World) -> None:
     """Their link is gone with them: figures pause as where a mail came back."""
     case = await entered(world, customerContact=ANNES)
     await world.deliver()
-    await erasing.begin(world.ports, ANNES["email"], await world.now())
+    await erase_person.begin(world.ports, ANNES["email"], await world.now())
     await world.rest()
 
     assert await figures(world, case) == "CustomerNotTold"
@@ -319,7 +323,7 @@ async def test_a_mail_that_waits_for_an_erased_person_goes_to_nobody_twice(world
     world.post.down = True
     await entered(world, customerContact=ANNES)
     await world.deliver()
-    await erasing.begin(world.ports, ANNES["email"], await world.now())
+    await erase_person.begin(world.ports, ANNES["email"], await world.now())
     await world.rest()
     world.post.down = False
 

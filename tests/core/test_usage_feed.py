@@ -18,9 +18,10 @@ from cpor_core.model.usage import BadRow
 from cpor_core.rules.advice import AdviceCode
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import submission, usage
-from cpor_core.use_cases.acts import NO_INTENT
-from cpor_core.use_cases.usage import (
+from cpor_core.use_cases.change_claim import NO_INTENT
+from cpor_core.use_cases.claims import submission
+from cpor_core.use_cases.usage import figures
+from cpor_core.use_cases.usage.figures import (
     GraphReport,
     Loaded,
     Reader,
@@ -194,7 +195,7 @@ async def test_a_feed_that_loses_every_race_is_a_busy_store(world: World) -> Non
 
 async def test_a_feed_has_so_many_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """More come in several calls."""
-    monkeypatch.setattr(usage, "MOST_ROWS", 2)
+    monkeypatch.setattr(figures, "MOST_ROWS", 2)
 
     assert (await load(world, line(activeUsers=1), line(activeUsers=2))).accepted == 2
     with pytest.raises(Refused, match="PayloadTooLarge"):
@@ -203,7 +204,7 @@ async def test_a_feed_has_so_many_rows(world: World, monkeypatch: pytest.MonkeyP
 
 async def test_tenants_are_loaded_side_by_side(world: World) -> None:
     """More of them than are written at the same time; a fault of one is told when the others have ended."""
-    tenants = [f"eeeeeeee-0000-4000-8000-{n:012x}" for n in range(usage.TENANTS_IN_FLIGHT + 2)]
+    tenants = [f"eeeeeeee-0000-4000-8000-{n:012x}" for n in range(figures.TENANTS_IN_FLIGHT + 2)]
     for tenant in tenants:
         await world.ports.registry.put_customer(tenant, customer(), None)
     feed = [line(tenantId=tenant, activeUsers=n) for n, tenant in enumerate(tenants)] * 2
@@ -236,7 +237,7 @@ async def test_a_feed_that_was_half_written_counts_all_that_it_changed(world: Wo
 
 async def test_others_are_served_while_a_long_feed_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives way every so many rows."""
-    monkeypatch.setattr(usage, "YIELD_EVERY", 2)
+    monkeypatch.setattr(figures, "YIELD_EVERY", 2)
     turns: list[int] = []
 
     async def other() -> None:
@@ -345,7 +346,7 @@ async def test_a_report_on_an_unknown_tenant_is_all_bad_rows(world: World) -> No
 
 async def test_a_report_has_so_many_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """More come in several calls."""
-    monkeypatch.setattr(usage, "MOST_ROWS", 1)
+    monkeypatch.setattr(figures, "MOST_ROWS", 1)
 
     with pytest.raises(Refused, match="PayloadTooLarge"):
         await graph(world, GraphReport.SUBSCRIBED_SKUS, sku(), sku())

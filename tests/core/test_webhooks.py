@@ -20,10 +20,11 @@ from cpor_core.model.webhook import (
     WebhookWanted,
     WhyDisabled,
 )
-from cpor_core.ports import Announcement, CallAnswer, Marked
+from cpor_core.ports.feed import Announcement, CallAnswer
+from cpor_core.ports.stored import Marked
 from cpor_core.rules.webhook_calls import DELAYS, MOST_SECRETS, TRIED_FOR, next_attempt
-from cpor_core.use_cases import calling, webhooks
-from cpor_core.use_cases.calling import DELIVER, KEPT, call_receivers, make_deliveries, remind
+from cpor_core.use_cases.feed import deliveries, webhooks
+from cpor_core.use_cases.feed.deliveries import DELIVER, KEPT, call_receivers, make_deliveries, remind
 from tests.core.making import ADATUM, DAY, FABRIKAM, HOUR, MICROSECOND, MONDAY, claim_id
 from tests.core.world import Called, World
 
@@ -543,7 +544,7 @@ async def test_processes_that_come_at_the_same_time_call_once(world: World) -> N
 async def test_whoever_died_while_calling_is_replaced_after_two_minutes(world: World) -> None:
     """Not before; of two who replace them, one does."""
     webhook = await made(world)
-    now, until = world.clock.real(), world.clock.real() + calling.HELD_FOR
+    now, until = world.clock.real(), world.clock.real() + deliveries.HELD_FOR
     assert await world.ports.webhooks.begin_calls(ADATUM, webhook, now, until) is not None
 
     assert await world.ports.webhooks.begin_calls(ADATUM, webhook, until - MICROSECOND, until) is None
@@ -562,7 +563,7 @@ async def test_a_try_that_was_recorded_by_somebody_else_stands(world: World) -> 
     async def faster(called: Called) -> None:
         webhook = await webhooks.find(world.ports, ADATUM, "main")
         (kept,) = await world.ports.webhooks.waiting(ADATUM, webhook, await world.now(), limit=9)
-        done = calling.judged(kept.value, CallAnswer(CallOutcome.ANSWERED, 201), await world.now())
+        done = deliveries.judged(kept.value, CallAnswer(CallOutcome.ANSWERED, 201), await world.now())
         await world.ports.webhooks.record(ADATUM, webhook, kept, done)
 
     world.receivers.on_call = faster
@@ -589,7 +590,7 @@ async def test_a_long_queue_at_a_slow_receiver_is_left_to_the_next_message(world
 
 async def test_calls_in_a_queue_are_not_begun_when_the_time_is_over(world: World) -> None:
     """They wait for the next message, untouched."""
-    world.receivers.takes = calling.CALLING_FOR
+    world.receivers.takes = deliveries.CALLING_FOR
     await made(world)
     await happened(world, 6, hint=False)
 
@@ -597,29 +598,29 @@ async def test_calls_in_a_queue_are_not_begun_when_the_time_is_over(world: World
 
     untried = [delivery for delivery in await shown(world) if not delivery.attempts]
     assert len(world.receivers.calls) + len(untried) == 6
-    assert len(world.receivers.calls) <= calling.CALLS_AT_ONCE
+    assert len(world.receivers.calls) <= deliveries.CALLS_AT_ONCE
 
 
 async def test_many_changes_are_delivered_in_several_steps(world: World) -> None:
     """More than one transaction takes, each once."""
     await made(world)
-    await happened(world, calling.MADE_AT_ONCE + 3)
+    await happened(world, deliveries.MADE_AT_ONCE + 3)
 
     await world.deliver()
 
-    assert sorted(filter(None, sent(world))) == list(range(1, calling.MADE_AT_ONCE + 4))
+    assert sorted(filter(None, sent(world))) == list(range(1, deliveries.MADE_AT_ONCE + 4))
 
 
 async def test_more_than_one_call_makes_is_gone_on_with(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """By queue and by timer alike."""
-    monkeypatch.setattr(calling, "MOST_STEPS", 1)
+    monkeypatch.setattr(deliveries, "MOST_STEPS", 1)
     await made(world)
-    await happened(world, 2 * calling.MADE_AT_ONCE + 1, hint=False)
+    await happened(world, 2 * deliveries.MADE_AT_ONCE + 1, hint=False)
 
     assert await remind(world.ports, ADATUM, await world.now())
     await world.deliver()
 
-    assert len(sent(world)) == 2 * calling.MADE_AT_ONCE + 1
+    assert len(sent(world)) == 2 * deliveries.MADE_AT_ONCE + 1
     assert not await remind(world.ports, ADATUM, await world.now())
 
 
@@ -645,7 +646,7 @@ async def test_one_that_goes_while_deliveries_are_made_gets_none(world: World, *
 
     async def go() -> None:
         if off:
-            await calling._switch_off(world.ports, ADATUM, webhook, MONDAY)
+            await deliveries._switch_off(world.ports, ADATUM, webhook, MONDAY)
         else:
             await webhooks.delete(world.ports, ADATUM, "main", None)
 
@@ -659,7 +660,7 @@ async def test_organisations_without_webhooks_cost_nothing_more(world: World) ->
     """A message that came for nothing."""
     await happened(world)
 
-    assert await make_deliveries(world.ports, ADATUM, MONDAY) == calling.Made((), unfinished=False)
+    assert await make_deliveries(world.ports, ADATUM, MONDAY) == deliveries.Made((), unfinished=False)
     await call_receivers(world.ports, ADATUM)
 
     assert world.receivers.calls == []
@@ -699,11 +700,11 @@ async def test_other_calls_of_a_webhook_stop_when_it_is_switched_off(world: Worl
     """At the next look at most."""
     world.receivers.answers[URL] = GONE
     await made(world)
-    await happened(world, 2 * calling.TAKEN_AT_ONCE)
+    await happened(world, 2 * deliveries.TAKEN_AT_ONCE)
 
     await world.deliver()
 
-    assert len(world.receivers.calls) <= calling.TAKEN_AT_ONCE
+    assert len(world.receivers.calls) <= deliveries.TAKEN_AT_ONCE
 
 
 @pytest.mark.parametrize("what", ["deleted", "anew", "another address"])
@@ -737,20 +738,20 @@ async def test_switching_off_is_tried_again_when_somebody_else_writes(world: Wor
         await make_deliveries(world.ports, ADATUM, MONDAY)
 
     async with world.rows.once_before("webhooks", go_on):
-        await calling._switch_off(world.ports, ADATUM, webhook, MONDAY)
+        await deliveries._switch_off(world.ports, ADATUM, webhook, MONDAY)
     assert (await webhooks.find(world.ports, ADATUM, "main")).status is WebhookStatus.DISABLED
-    await calling._switch_off(world.ports, ADATUM, webhook, MONDAY)
+    await deliveries._switch_off(world.ports, ADATUM, webhook, MONDAY)
 
     await made(world)
     world.rows.before = always_overtaken
     with pytest.raises(StorageBusy):
-        await calling._switch_off(world.ports, ADATUM, webhook, MONDAY)
+        await deliveries._switch_off(world.ports, ADATUM, webhook, MONDAY)
 
 
 async def test_what_is_off_is_neither_tested_nor_replayed(world: World) -> None:
     """It says how to switch it on."""
     webhook = await made(world)
-    await calling._switch_off(world.ports, ADATUM, webhook, MONDAY)
+    await deliveries._switch_off(world.ports, ADATUM, webhook, MONDAY)
 
     with refusal("InvalidState"):
         await webhooks.send_test(world.ports, ADATUM, "main", MONDAY)
@@ -850,9 +851,9 @@ async def test_one_replay_at_a_time(world: World) -> None:
 
 async def test_a_long_replay_goes_on_where_it_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what happens after it was asked for is not in it."""
-    monkeypatch.setattr(calling, "MOST_STEPS", 1)
+    monkeypatch.setattr(deliveries, "MOST_STEPS", 1)
     await made(world)
-    await happened(world, calling.MADE_AT_ONCE + 5)
+    await happened(world, deliveries.MADE_AT_ONCE + 5)
     await world.deliver()
     world.receivers.calls.clear()
     await replayed(world, MONDAY, MONDAY + HOUR)
@@ -860,7 +861,9 @@ async def test_a_long_replay_goes_on_where_it_stopped(world: World, monkeypatch:
 
     await world.deliver()
 
-    assert sorted(filter(None, sent(world))) == sorted([*range(1, calling.MADE_AT_ONCE + 6), calling.MADE_AT_ONCE + 6])
+    assert sorted(filter(None, sent(world))) == sorted(
+        [*range(1, deliveries.MADE_AT_ONCE + 6), deliveries.MADE_AT_ONCE + 6]
+    )
 
 
 async def test_a_lost_answer_to_a_replay_starts_no_second_one(world: World) -> None:
@@ -887,7 +890,7 @@ async def test_deliveries_are_forgotten_after_thirty_days(world: World) -> None:
     await made(world)
     await happened(world)
     await world.deliver()
-    await calling._switch_off(world.ports, ADATUM, await webhooks.find(world.ports, ADATUM, "main"), MONDAY)
+    await deliveries._switch_off(world.ports, ADATUM, await webhooks.find(world.ports, ADATUM, "main"), MONDAY)
     world.clock.set(MONDAY + HOUR + KEPT - MICROSECOND)
     await world.sweep()
     assert len(await shown(world)) == 1

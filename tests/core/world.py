@@ -17,21 +17,24 @@ from cpor_app import bootstrap
 from cpor_app.adapters.hints import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES
 from cpor_app.adapters.rows import Op
 from cpor_app.settings import Settings
+from cpor_core.due_work import Paid
 from cpor_core.errors import MailDelayed, RecipientRefused, Refused
 from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient, RecipientKind, Revenue, Speaker
 from cpor_core.model.history import Entry
 from cpor_core.model.webhook import CallOutcome, Delivery
-from cpor_core.ports import CallAnswer, DueRow, Letter
+from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.feed import CallAnswer
+from cpor_core.ports.notices import Letter
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases import batches, debts, drafts, reviews, submission
-from cpor_core.use_cases import customer as customers
-from cpor_core.use_cases.acts import NO_INTENT, Intent, find
-from cpor_core.use_cases.calling import call_receivers
-from cpor_core.use_cases.mailing import Paid
-from cpor_core.use_cases.past import past
-from cpor_core.use_cases.sweep import SHARDS, Swept, sweep
+from cpor_core.use_cases.change_claim import NO_INTENT, Intent, find
+from cpor_core.use_cases.claims import batches, drafts, reviews, submission
+from cpor_core.use_cases.claims import customer_decision as customers
+from cpor_core.use_cases.claims.history import past
+from cpor_core.use_cases.due_work import pay as debts
+from cpor_core.use_cases.due_work.sweep import SHARDS, Swept, sweep
+from cpor_core.use_cases.feed.deliveries import call_receivers
 from cpor_core.views import ClaimView, shown
 from devhost.issuer import AUDIENCE, ISSUER
 from tests.core.making import (

@@ -12,7 +12,7 @@ import pytest
 
 from cpor_core.model.claim import CLOSED, Status
 from cpor_core.rules.next_step import Owner
-from cpor_core.use_cases.drafts import MAY_ADD_EVIDENCE
+from cpor_core.use_cases.claims.drafts import MAY_ADD_EVIDENCE
 from tests.support.service import ACKNOWLEDGED, CUSTOMER, OTHER_PARTNER, PDF, Service
 from tools.pages import claim_life
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
 
-from cpor_core.ports import DueRow, DueWork
+from cpor_core.ports.due_work import DueRow, DueWork
 from tests.doubles.clock import FixedClock
 
 Written: TypeAlias = dict[tuple[datetime, str, str], datetime]

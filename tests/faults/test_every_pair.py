@@ -18,9 +18,9 @@ from zlib import crc32
 import pytest
 
 from cpor_app.adapters.tables.claims import ClaimsTable
-from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases import acts
+from cpor_core.transitions.life import clock, programme, steps
+from cpor_core.use_cases import change_claim
 from devhost.issuer import LocalIssuer
 from tests.doubles.memory_rows import Asked
 from tests.faults.everybody import KINDS, LEFT_ALONE, Doing, everything
@@ -170,7 +170,7 @@ async def test_it_finds_an_association_that_ends_and_keeps_its_slot(
     issuer: LocalIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the mend taken out, a message between the two reads of a tenant leaves a slot that names a dead claim."""
-    of_tenant, end_items = ClaimsTable.of_tenant, life._end_items
+    of_tenant, end_items = ClaimsTable.of_tenant, steps.end_items
 
     async def slots_first(self: ClaimsTable, tenant_id: str) -> Sequence[Case]:
         old = {case.claim.id: case for case in await of_tenant(self, tenant_id)}
@@ -189,8 +189,9 @@ async def test_it_finds_an_association_that_ends_and_keeps_its_slot(
         return end_items(case, keys, *more, **named).with_slots(slots)
 
     monkeypatch.setattr(ClaimsTable, "of_tenant", slots_first)
-    monkeypatch.setattr(life, "_end_items", ends_quietly)
-    monkeypatch.setattr(acts, "verify_places", lambda _: None)
+    for module in (steps, clock, programme):
+        monkeypatch.setattr(module, "end_items", ends_quietly)
+    monkeypatch.setattr(change_claim, "verify_places", lambda _: None)
     monkeypatch.setattr("cpor_app.adapters.tables.claims.HAS_PLACES", frozenset())
     found: list[str] = []
     async with memory_service(issuer) as made:

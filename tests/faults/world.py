@@ -27,11 +27,11 @@ from cpor_app.adapters.queues import AzureQueues, Taken
 from cpor_app.adapters.storage import StorageConnection, provision
 from cpor_app.adapters.tables import TABLES, unpacked
 from cpor_app.adapters.texts import Texts
+from cpor_core.due_work import FORGET
 from cpor_core.errors import MailDelayed
 from cpor_core.model.claim import Claim
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import Debt, due_now
-from cpor_core.use_cases.keys import FORGET
 from devhost.http_triggers import HttpTriggers
 from devhost.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from cpor_core.errors import StorageBusy
-from cpor_core.ports import Commit
+from cpor_core.ports.claims import Commit
 from cpor_core.rules.late_truths import GRACE, TRIED_FOR
 from cpor_core.transitions.case import Case
 from tests.support.service import CUSTOMER, OTHER_PARTNER, Service

@@ -17,9 +17,10 @@ from cpor_app.adapters.tables.mail_budget import TABLE, MailBudgetRow
 from cpor_app.settings import FIRST_QUOTA_OF_OWN_DOMAIN
 from cpor_core.model.claim import Item
 from cpor_core.model.registry import Channel, Subscription, SubscriptionState
-from cpor_core.ports import Letter, Ports
+from cpor_core.ports import Ports
+from cpor_core.ports.notices import Letter
 from cpor_core.rules.mail_budget import Limits
-from cpor_core.use_cases import debts
+from cpor_core.use_cases.due_work import pay
 from tests.core.world import World
 from tests.support.communication_services import (
     ENDPOINT,
@@ -124,7 +125,7 @@ async def test_after_the_first_refused_call_none_is_refused(
         ready = [claim for claim, at in due.items() if at <= now][:AT_ONCE]
         # Hosts in turn: nobody can be told of a refusal that another host is about to get.
         on = turns.choice(ports)
-        ended = await asyncio.gather(*(debts.pay_customer(on, claim, now) for claim in ready))
+        ended = await asyncio.gather(*(pay.pay_customer(on, claim, now) for claim in ready))
         for claim, paid in zip(ready, ended, strict=True):
             if paid.delayed:
                 assert paid.not_before is not None

@@ -406,7 +406,7 @@ async def test_only_the_operator_imports_and_only_so_many_lines(service: Service
 @pytest.mark.parametrize("since", [MONDAY.isoformat(), "2026-11-02"])
 def test_since_is_an_instant_or_a_day(since: str) -> None:
     """A day is its first instant in UTC, where months are counted."""
-    from cpor_core.use_cases.importing import PastAssociation
+    from cpor_core.use_cases.register.import_official import PastAssociation
 
     line = PastAssociation.model_validate({**TEAMS, "since": since})
 

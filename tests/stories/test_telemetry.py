@@ -13,7 +13,7 @@ from cpor_app.adapters.hints import CUSTOMER_NOTICES
 from cpor_app.adapters.tables.registry import RegistryTable
 from cpor_app.adapters.telemetry import INSTRUMENTS, SPAN_ATTRIBUTES, Telemetry
 from cpor_core.errors import StorageBusy
-from cpor_core.use_cases import sweep
+from cpor_core.use_cases.due_work import sweep
 from devhost.issuer import LocalIssuer
 from tests.infra.reading import INFRA
 from tests.infra.test_settings import OF_THE_EXPORTER

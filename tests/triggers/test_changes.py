@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from cpor_core.use_cases.feed import KEPT
+from cpor_core.use_cases.feed.changes import KEPT
 from tests.support.service import (
     ACKNOWLEDGED,
     OTHER_PARTNER,

@@ -12,7 +12,7 @@ import pytest
 
 from cpor_core.model.history import PROGRAMME, Act
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases.acts import act
+from cpor_core.use_cases.change_claim import act
 from tests.core.making import MONDAY
 from tests.support.service import OTHER_PARTNER, PDF, PUBLIC_URL, Service
 from tests.triggers.asking import shares_its_service

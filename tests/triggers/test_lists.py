@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cpor_core.ports import Failure
+from cpor_core.ports.due_work import Failure
 from tests.support.service import (
     CUSTOMER,
     OTHER_PARTNER,

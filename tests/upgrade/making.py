@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cpor_app.adapters.hints import CUSTOMER_NOTICES
-from cpor_core.ports import Failure
+from cpor_core.ports.due_work import Failure
 from cpor_core.rules.late_truths import GRACE
 from tests.support.service import (
     CUSTOMER,

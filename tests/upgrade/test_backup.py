@@ -17,7 +17,7 @@ from cpor_app.adapters.rows import AzureRows, Cell, Op, Put, Row, Rows
 from cpor_app.adapters.storage import StorageConnection, provision
 from cpor_app.adapters.tables import TABLES
 from cpor_core.errors import StorageBusy
-from cpor_core.use_cases.rebuilding import rebuild
+from cpor_core.use_cases.due_work.rebuild import rebuild
 from devhost.issuer import LocalIssuer
 from tests.core.making import ADATUM, FABRIKAM, LITWARE
 from tests.core.world import World

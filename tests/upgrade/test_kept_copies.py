@@ -12,7 +12,7 @@ import pytest
 
 from cpor_app.adapters.hints import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, QUEUES
 from cpor_core.model.claim import Status
-from cpor_core.use_cases.rebuilding import rebuild
+from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.verify_history import WHOLE, verdict
 from devhost.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock

@@ -1,5 +1,5 @@
 """
-The life of a claim, found by walking it: every act of `cpor_core/transitions/life.py` is tried in every state.
+The life of a claim, found by walking it: every act of `cpor_core/transitions/life/` is tried in every state.
 
 The walk begins with a draft. In each situation each act is tried, the clock is moved to the next instant at which
 something lapses, and another partner's claim for the same item is let win. What comes of it is read from the history
@@ -44,7 +44,8 @@ from cpor_core.rules.next_step import Owner, next_step
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
-from cpor_core.use_cases.drafts import MAY_ADD_EVIDENCE
+from cpor_core.transitions.life import customer, partner, programme, steps
+from cpor_core.use_cases.claims.drafts import MAY_ADD_EVIDENCE
 from tools.pages.functions import operations
 from tools.pages.markdown import code, table
 
@@ -223,14 +224,14 @@ def _through_another_claim(case: Case, now: datetime) -> Iterator[tuple[str, Cas
 
 @cache
 def acts() -> Mapping[str, Transition]:
-    """Return every public transition of a case but `settle`, by name, in the order in which they stand in the file."""
+    """Return every public transition of a case but `settle`, by name: party by party, in the order of their files."""
     return {
         name: member
-        for name, member in vars(life).items()
+        for party in (partner, programme, customer, steps)
+        for name, member in vars(party).items()
         if inspect.isfunction(member)
-        and member.__module__ == life.__name__
-        and not name.startswith("_")
-        and member is not life.settle
+        and member.__module__ == party.__name__
+        and name in life.__all__
         and get_type_hints(member)["return"] is Case
     }
 

@@ -25,7 +25,7 @@ _OUTCOMES = TypeAdapter(tuple[RowOutcome, ...])
 
 
 class BatchesTable:
-    """`cpor_core.ports.Batches` over rows."""
+    """`cpor_core.ports.batches.Batches` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""

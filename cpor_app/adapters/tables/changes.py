@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Replace, Require, Rows, partitions
 from cpor_app.adapters.tables import packed, unpacked
 from cpor_core.model.change import Change
-from cpor_core.ports import Announcement, FeedHead
+from cpor_core.ports.feed import Announcement, FeedHead
 
 TABLE = "changes"
 HEAD = "head"
@@ -30,7 +30,7 @@ _HIGHEST = 999_999
 
 
 class ChangesTable:
-    """`cpor_core.ports.Changes` over rows."""
+    """`cpor_core.ports.feed.Changes` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""

@@ -21,7 +21,8 @@ from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
 from cpor_core.model.history import CLOCK, Entry
 from cpor_core.model.slot import Refusals, Slot
-from cpor_core.ports import Answered, Commit, KeptText, Remark, TenantClaims
+from cpor_core.ports.claims import Commit, KeptText, Remark, TenantClaims
+from cpor_core.ports.idempotency import Answered
 from cpor_core.rules.identifiers import is_claim_id, tenant_of
 from cpor_core.transitions.case import REFUSALS, Case
 from cpor_core.transitions.life import is_whole
@@ -34,7 +35,7 @@ MOST_ROWS = 95
 
 
 class ClaimsTable:
-    """`cpor_core.ports.Claims` over rows."""
+    """`cpor_core.ports.claims.Claims` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""

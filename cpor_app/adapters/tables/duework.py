@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from cpor_app.adapters.rows import Cell, Delete, Put, Row, Rows
 from cpor_app.adapters.tables import behind
 from cpor_app.adapters.tracing import as_trace_parent, trace_parent
-from cpor_core.ports import DueRow
+from cpor_core.ports.due_work import DueRow
 
 TABLE = "duework"
 SHARDS = 16
 
 
 class DueWorkTable:
-    """`cpor_core.ports.DueWork` over rows."""
+    """`cpor_core.ports.due_work.DueWork` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from cpor_app.adapters.rows import Delete, Put, Rows
 from cpor_app.adapters.tables import behind
-from cpor_core.ports import IndexRow
+from cpor_core.ports.claims import IndexRow
 
 
 class IndexTable:
-    """`cpor_core.ports.ClaimIndex` over rows."""
+    """`cpor_core.ports.claims.ClaimIndex` over rows."""
 
     def __init__(self, rows: Rows, table: str) -> None:
         """Keep *rows*; nothing is sent."""

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from cpor_app.adapters.rows import Delete, Insert, Put, Replace, Rows
 from cpor_app.adapters.tables import packed, unpacked
 from cpor_core.model.insight import Counting, Grouping, Insight
-from cpor_core.ports import Standing
+from cpor_core.ports.insight import Standing
 from cpor_core.rules.insight import Counted
 
 TABLE = "insight"
@@ -24,7 +24,7 @@ _COUNTED = TypeAdapter(Counted)
 
 
 class InsightTable:
-    """`cpor_core.ports.InsightStore` over rows."""
+    """`cpor_core.ports.insight.InsightStore` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""

@@ -18,7 +18,7 @@ ATTEMPTS = 20
 
 
 class MailBudgetRow:
-    """`cpor_core.ports.MailBudget` over rows."""
+    """`cpor_core.ports.notices.MailBudget` over rows."""
 
     def __init__(self, rows: Rows, limits: Limits, real_now: Callable[[], datetime]) -> None:
         """Keep *rows*; nothing is sent. The mail service counts in real time."""

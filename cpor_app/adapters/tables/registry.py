@@ -9,7 +9,7 @@ from cpor_app.adapters.rows import Delete, Insert, Replace, Row, Rows
 from cpor_app.adapters.tables import packed, unpacked
 from cpor_core.model.base import Value
 from cpor_core.model.registry import ClosedDay, Customer, Partner, RegisteredClosedDay
-from cpor_core.ports import Registered
+from cpor_core.ports.stored import Registered
 from cpor_core.rules.business_days import ClosedDays
 
 TABLE = "registry"
@@ -20,7 +20,7 @@ Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
 
 class RegistryTable:
-    """`cpor_core.ports.Registry` over rows."""
+    """`cpor_core.ports.registry.Registry` over rows."""
 
     def __init__(self, rows: Rows, elapsed: Callable[[], float] = time.monotonic) -> None:
         """Keep *rows*; nothing is sent. What is remembered grows old by *elapsed*, in seconds."""

@@ -12,7 +12,11 @@ from cpor_app.adapters.rows import Cell, Delete, Insert, Put, Replace, Row, Rows
 from cpor_app.adapters.tables import behind, packed, unpacked
 from cpor_core.errors import Conflict
 from cpor_core.model.erasure import Erasure
-from cpor_core.ports import DryRunCount, Failure, KeptAnswer, KeptRequest, Marked, SentMail
+from cpor_core.ports.claims import DryRunCount
+from cpor_core.ports.due_work import Failure
+from cpor_core.ports.idempotency import KeptAnswer, KeptRequest
+from cpor_core.ports.notices import SentMail
+from cpor_core.ports.stored import Marked
 from cpor_core.rules.identifiers import newest_first
 
 REQUESTS, MAILS, FAILURES, SETTINGS = "requests", "mails", "failures", "settings"
@@ -21,7 +25,7 @@ GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 class RequestsTable:
-    """`cpor_core.ports.Requests` over rows: partition = organisation, row = hashed key."""
+    """`cpor_core.ports.idempotency.Requests` over rows: partition = organisation, row = hashed key."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
@@ -100,7 +104,7 @@ def _kept_request(row: Row) -> KeptRequest:
 
 
 class MailsTable:
-    """`cpor_core.ports.Mails` over rows: partition = message id."""
+    """`cpor_core.ports.notices.Mails` over rows: partition = message id."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
@@ -166,7 +170,7 @@ def _sent(sent: SentMail) -> dict[str, Cell]:
 
 
 class FailuresTable:
-    """`cpor_core.ports.Failures` over rows and queues."""
+    """`cpor_core.ports.due_work.Failures` over rows and queues."""
 
     def __init__(self, rows: Rows, queues: AzureQueues) -> None:
         """Keep both; nothing is sent."""
@@ -204,7 +208,7 @@ class FailuresTable:
 
 
 class ErasuresTable:
-    """`cpor_core.ports.Erasures` over rows of `settings`: partition `erasures`, row = id."""
+    """`cpor_core.ports.privacy.Erasures` over rows of `settings`: partition `erasures`, row = id."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
@@ -233,7 +237,7 @@ class ErasuresTable:
 
 
 class DryRunsTable:
-    """`cpor_core.ports.DryRuns` over rows of `settings`: partition = hour, row = organisation."""
+    """`cpor_core.ports.claims.DryRuns` over rows of `settings`: partition = hour, row = organisation."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""

@@ -17,7 +17,7 @@ IN_FLIGHT = 8
 
 
 class UsageTable:
-    """`cpor_core.ports.UsageFigures` over rows."""
+    """`cpor_core.ports.usage.UsageFigures` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
@@ -47,7 +47,7 @@ def _op(key: str, figures: MonthFigures, mark: str | None) -> Op:
 
 
 class ReceiptsTable:
-    """`cpor_core.ports.Receipts` over rows, newest first."""
+    """`cpor_core.ports.usage.Receipts` over rows, newest first."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""

@@ -19,7 +19,7 @@ from cpor_app.adapters.rows import Cell, Delete, Insert, Op, Put, Replace, Row, 
 from cpor_app.adapters.tables import behind, packed, unpacked
 from cpor_core.errors import Conflict
 from cpor_core.model.webhook import Delivery, Webhook
-from cpor_core.ports import Marked
+from cpor_core.ports.stored import Marked
 from cpor_core.rules.identifiers import newest_first
 
 TABLE = "webhooks"
@@ -28,7 +28,7 @@ FORGOTTEN_AT_ONCE = 50
 
 
 class WebhooksTable:
-    """`cpor_core.ports.Webhooks` over rows."""
+    """`cpor_core.ports.feed.Webhooks` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""

@@ -1,0 +1,18 @@
+"""Due work: what comes of doing it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+FORGET = "forget"
+"""Begins the name of a due row by which something is deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What came of it: `delayed` when something is still owed now and could not be paid."""
+
+    delayed: bool = False
+    row_stays: bool = False
+    """The due row that led here was moved on, or its turn comes again: leave it alone."""
+    not_before: datetime | None = None
+    """When the mail system asked us to come back, by the service's clock."""

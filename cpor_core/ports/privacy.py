@@ -1,0 +1,23 @@
+"""Requests to erase somebody."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from cpor_core.model.erasure import Erasure
+from cpor_core.ports.stored import Marked
+
+
+class Erasures(Protocol):
+    """Requests to erase somebody, and how far they have come."""
+
+    async def begin(self, erasure: Erasure) -> None:
+        """Write a new one; the same one again is no error."""
+
+    async def find(self, erasure_id: str) -> Marked[Erasure] | None:
+        """Return one: one request."""
+
+    async def write(self, erasure: Erasure, former: Marked[Erasure]) -> Marked[Erasure]:
+        """Write over *former*. Raises `Conflict`."""
+
+    async def all(self) -> Sequence[Erasure]:
+        """Return every one: one request."""

@@ -1,0 +1,222 @@
+"""The customer's window: the notice, the no, the end."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from cpor_core.errors import Refused
+from cpor_core.model.claim import (
+    OPEN,
+    UNDECIDED,
+    Claim,
+    MailKind,
+    No,
+    OwedMail,
+    Promise,
+    Reason,
+    Recipient,
+    Speaker,
+    Status,
+    TimeToAnswer,
+)
+from cpor_core.model.history import PROGRAMME, Act, Actor, spoken_by
+from cpor_core.transitions.case import Case, invalid_state
+from cpor_core.transitions.life.slots import each_slot, is_given_away, leave_slots, verify_no_other_awaits
+from cpor_core.transitions.life.steps import end, owe_mail, require, tell_of_closing, what_is_asked
+
+
+def promise(case: Case, promised: Promise, recipients: tuple[Recipient, ...]) -> Case:
+    """Store what the notice will say, before it is sent (rulings 17). Raises `InvalidState`."""
+    require(case, "announced", Status.AWAITING_CUSTOMER)
+    return case.changed(promise=promised, recipients=recipients)
+
+
+def hand_over(
+    case: Case, number: int, at: datetime, *, failed: Iterable[int] = (), waiting: Iterable[int] = ()
+) -> Case:
+    """
+    Record that the notice of promise *number* was handed over to the mail system: only this opens the window.
+
+    *failed* will never get it; to those who are *waiting*, whose server would not take it yet, it is still owed.
+    A hand-over is a fact whatever happened meanwhile: a claim that was closed before is recorded as told, and those who
+    were told are owed a closing mail; a claim that was declined keeps its promise, until which the no can be undone.
+    """
+    if case.claim.promise is None or case.claim.promise.number != number or case.claim.opened_at is not None:
+        return case
+    promised, status = case.claim.promise, case.claim.status
+    told = set(promised.recipients) - {*failed, *waiting}
+    recipients = mark_told(_without(case.claim.recipients, failed), told)
+    opened_at = None if status in UNDECIDED else at  # a report came back first: the window was stopped already
+    case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=opened_at, told=True, recipients=recipients)
+    if status in (Status.WITHDRAWN, Status.REJECTED, Status.REJECTED_FINAL):
+        return tell_of_closing(case, at)
+    if status is not Status.AWAITING_CUSTOMER:
+        return case
+    reached = {recipient.number for recipient in recipients} - set(waiting)
+    if set(waiting):
+        notice = OwedMail(number=number, kind=MailKind.NOTICE, since=at, sent_to=tuple(sorted(reached)))
+        case = case.changed(mails=(*case.claim.mails, notice))
+    return each_slot(case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, promised.ends_at))
+
+
+def mark_told(recipients: tuple[Recipient, ...], told: Collection[int]) -> tuple[Recipient, ...]:
+    """Mark those who have heard of the claim."""
+    return tuple(r.model_copy(update={"told": r.told or r.number in told}) for r in recipients)
+
+
+def _without(recipients: tuple[Recipient, ...], failed: Iterable[int]) -> tuple[Recipient, ...]:
+    """Mark those who can't be reached; they keep their number."""
+    refused = set(failed)
+    return tuple(r.model_copy(update={"failed": r.failed or r.number in refused}) for r in recipients)
+
+
+def customer_unreachable(case: Case, at: datetime, *, answer_by: TimeToAnswer, failed: Iterable[int]) -> Case:
+    """Stop the window: nobody is left who could be told, so the partner must name another contact (rulings 25)."""
+    require(case, "reported unreachable", Status.AWAITING_CUSTOMER)
+    case = case.record(
+        Act.CUSTOMER_UNREACHABLE,
+        PROGRAMME,
+        at,
+        to=Status.PARTNER_ACTION_REQUIRED,
+        reason=Reason.CUSTOMER_UNREACHABLE,
+        opened_at=None,
+        recipients=_without(case.claim.recipients, failed),
+        **what_is_asked(case.claim, (Reason.CUSTOMER_UNREACHABLE,), answer_by),
+    )
+    ends_at = answer_by.ends_at
+    return each_slot(
+        case,
+        lambda slot: slot.without(case.claim.id, at).with_claimant(case.claim.id, case.claim.organisation, ends_at),
+    )
+
+
+def recipient_failed(case: Case, actor: Actor, at: datetime, number: int, *, answer_by: TimeToAnswer) -> Case:
+    """
+    Record that a recipient can't be reached, or is not the right person (rulings 24, 25).
+
+    While the claim awaits the customer and nobody else is left who was told, its window stops. Otherwise the failure is
+    history, shown to the reviewer.
+    """
+    known = next((r for r in case.claim.recipients if r.number == number and not r.failed), None)
+    if known is None:
+        return case
+    promised = case.claim.promise
+    if case.claim.status is Status.AWAITING_CUSTOMER and promised is not None:
+        left = {r.number for r in case.claim.reachable()} & set(promised.recipients) - {number}
+        if not left:
+            return customer_unreachable(case, at, answer_by=answer_by, failed=(number,))
+    recipients = _without(case.claim.recipients, (number,))
+    return case.record(Act.RECIPIENT_FAILED, actor, at, recipients=recipients)
+
+
+def decline(case: Case, speaker: Speaker, at: datetime) -> Case:
+    """
+    Take the customer's no: in every open state once anybody was told, and from `official` on as an end.
+
+    *at* is the instant at which it arrived. While a no can be taken back, somebody above the one who said it makes it
+    theirs by saying it too (rulings 20a). Raises `InvalidState` for a claim that is closed, or declined already.
+    """
+    claim, no = case.claim, No(by=speaker, at=at)
+    if claim.status is Status.OFFICIAL:
+        return end(case, spoken_by(speaker), at, Reason.CUSTOMER_OPTED_OUT).changed(no=no)
+    if claim.status is Status.DECLINED:
+        return _confirm_no(case, no)
+    if claim.status not in OPEN:
+        raise invalid_state(claim, "declined")
+    undoable = claim.status is Status.AWAITING_CUSTOMER and claim.promise is not None
+    recipients = claim.recipients
+    if claim.promise is not None and not claim.told:  # whoever says no has heard of it, recorded or not
+        recipients = mark_told(recipients, claim.promise.recipients)
+    case = case.record(
+        Act.DECLINED,
+        spoken_by(speaker),
+        at,
+        to=Status.DECLINED,
+        undoable=undoable,
+        no=no,
+        told=True,
+        recipients=recipients,
+    )
+    if case.refusals is not None:
+        case = replace(case, refusals=case.refusals.with_refusal(claim.id, at))
+    if undoable and claim.promise is not None:
+        ends_at = claim.promise.ends_at
+        case = each_slot(
+            case,
+            lambda slot: slot.without(claim.id, at).with_claimant(claim.id, claim.organisation, ends_at, declined=True),
+        )
+    else:
+        case = leave_slots(case, at)
+    return owe_mail(case, MailKind.DECLINE_CONFIRMATION, at)
+
+
+def may_make_no_theirs(claim: Claim, speaker: Speaker, now: datetime) -> bool:
+    """Whether a declined claim's no can be made theirs by a speaker, because it was said by somebody below."""
+    return claim.can_be_undone(now) and claim.no is not None and speaker.outranks(claim.no.by)
+
+
+def _confirm_no(case: Case, no: No) -> Case:
+    """
+    Let somebody above say the no too: from then on it is theirs to take back.
+
+    Those who were told are written to again, because the first confirmation may have offered them the way back.
+    """
+    claim = case.claim
+    if not may_make_no_theirs(claim, no.by, no.at):
+        since = f" since {claim.no.at:%Y-%m-%dT%H:%M:%SZ}" if claim.no is not None else ""
+        raise Refused(
+            "InvalidState",
+            f"The request is declined already{since}.",
+            target="status",
+            resolution="Nothing needs to be done: the no stands.",
+        )
+    case = case.record(Act.DECLINED, spoken_by(no.by), no.at, to=Status.DECLINED, no=no, mails=_unconfirmed(claim))
+    return owe_mail(case, MailKind.DECLINE_CONFIRMATION, no.at)
+
+
+def _unconfirmed(claim: Claim) -> tuple[OwedMail, ...]:
+    """Return what is owed but the confirmation of a no, which says what is not so any more."""
+    return tuple(mail for mail in claim.mails if mail.kind is not MailKind.DECLINE_CONFIRMATION)
+
+
+def undo_decline(case: Case, speaker: Speaker, at: datetime) -> Case:
+    """
+    Take the customer's no back while the window has not ended: by who said it, or by somebody above.
+
+    Raises `InvalidState`, `DeclineNotYours`, and `SlotAwaitsCustomer` when the place was given to another claim.
+    """
+    claim = case.claim
+    if not claim.can_be_undone(at):
+        raise invalid_state(claim, "taken back")
+    if not speaker.may_take_back(claim.no):
+        raise Refused(
+            "DeclineNotYours",
+            "The no was said by somebody else of the organisation, and stands.",
+            resolution="It can be taken back by the one who said it, or by somebody above: a registered notice "
+            "address is above the contact whom the partner named, the tenant's administrator above both.",
+        )
+    verify_no_other_awaits(case, at)
+    if is_given_away(case, at):
+        raise Refused(
+            "SlotAwaitsCustomer",
+            "The place was given to another claim meanwhile.",
+            resolution="Nothing more can be done with this request.",
+        )
+    takes_over_at = claim.window_ends_at
+    case = case.record(
+        Act.UNDONE,
+        spoken_by(speaker),
+        at,
+        to=Status.AWAITING_CUSTOMER,
+        undoable=False,
+        no=None,
+        mails=_unconfirmed(claim),
+    )
+    if case.refusals is not None:
+        case = replace(case, refusals=case.refusals.without(claim.id))
+    return each_slot(
+        case,
+        lambda slot: slot.with_claimant(claim.id, claim.organisation).with_awaiting(
+            claim.id, claim.organisation, takes_over_at
+        ),
+    )

@@ -1,0 +1,103 @@
+"""What the partner does."""
+
+from datetime import datetime
+
+from cpor_core.errors import Refused
+from cpor_core.model.claim import NOT_DISPUTABLE, OPEN, Acknowledgements, Claim, Reason, Status
+from cpor_core.model.history import PROGRAMME, Act, Actor
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life.slots import beside, leave_slots, take_place, verify_no_other_awaits
+from cpor_core.transitions.life.steps import await_customer, require, tell_both_sides, tell_of_closing
+
+
+def delete(case: Case, actor: Actor, at: datetime) -> Case:
+    """Delete a draft. Raises `InvalidState` for anything else."""
+    require(case, "deleted", Status.DRAFT)
+    return case.record(Act.DELETED, actor, at, to=Status.DELETED)
+
+
+def verify_draft(case: Case) -> None:
+    """Raise `InvalidState` unless the claim can be submitted: for submission and dry run alike."""
+    require(case, "submitted", Status.DRAFT)
+
+
+def submit(
+    case: Case,
+    actor: Actor,
+    at: datetime,
+    *,
+    acknowledgements: Acknowledgements,
+    partner_name: str,
+    automatic_review: bool,
+    start_review_by: datetime,
+    refused_before: datetime | None = None,
+) -> Case:
+    """
+    Submit a draft that has passed every check.
+
+    With automatic review and nobody else at any of its slots it goes to the customer at once; anything competing is
+    always reviewed by a person. Raises `InvalidState`, `SlotCrowded`.
+    """
+    verify_draft(case)
+    automatic = automatic_review and not case.rival_parties(at)
+    case = case.record(
+        Act.SUBMITTED,
+        actor,
+        at,
+        to=Status.SUBMITTED,
+        acknowledgements=acknowledgements,
+        partner_name=partner_name,
+        refused_before=refused_before,
+        submitted_at=at,
+        automatic_review=automatic,
+        due=None if automatic else start_review_by,
+    )
+    case = tell_both_sides(take_place(case, at), at)
+    return await_customer(case, Act.VALIDATED, PROGRAMME, at) if automatic else case
+
+
+def resubmit(case: Case, actor: Actor, at: datetime, *, start_review_by: datetime) -> Case:
+    """
+    Answer what the reviewer asked for; the claim's places in the slots follow its items.
+
+    After `customerUnreachable`, when only contacts were changed, the customer is told at once (rulings 27), unless
+    somebody competes by now for what no person has reviewed. Raises `InvalidState`, `SlotCrowded`,
+    `SlotAwaitsCustomer`.
+    """
+    require(case, "resubmitted", Status.PARTNER_ACTION_REQUIRED)
+    straight_on = case.claim.status_reason is Reason.CUSTOMER_UNREACHABLE and case.claim.only_contacts_changed
+    if case.claim.automatic_review and case.rival_parties(at):
+        straight_on = False
+    if straight_on:
+        verify_no_other_awaits(case, at)
+    known = beside(case, at)
+    case = take_place(leave_slots(case, at).changed(left_items=()), at)
+    case = tell_both_sides(case, at, known)
+    if straight_on:
+        return await_customer(case, Act.RESUBMITTED, actor, at)
+    return case.record(Act.RESUBMITTED, actor, at, to=Status.SUBMITTED, due=start_review_by, automatic_review=False)
+
+
+def dispute(case: Case, actor: Actor, at: datetime, *, decide_by: datetime) -> Case:
+    """Dispute a rejection: once, within 30 days. Raises `InvalidState`, `NotDisputable`, `SlotCrowded`."""
+    require(case, "disputed", Status.REJECTED)
+    if not is_disputable(case.claim):
+        raise Refused(
+            "NotDisputable",
+            "This rejection cannot be disputed, or was disputed before.",
+            target="statusReason",
+            resolution="File a new claim with better evidence.",
+        )
+    case = tell_both_sides(take_place(case, at), at)
+    return case.record(Act.DISPUTED, actor, at, to=Status.DISPUTED, disputed_before=True, due=decide_by)
+
+
+def withdraw(case: Case, actor: Actor, at: datetime) -> Case:
+    """Take an open claim back. Raises `InvalidState`; a dispute is answered, not withdrawn."""
+    require(case, "withdrawn", *(OPEN - {Status.DISPUTED}))
+    return tell_of_closing(leave_slots(case, at).record(Act.WITHDRAWN, actor, at, to=Status.WITHDRAWN), at)
+
+
+def is_disputable(claim: Claim) -> bool:
+    """Whether the partner may still dispute: once, and not what they or the programme's revocation brought about."""
+    return claim.status is Status.REJECTED and not claim.disputed_before and claim.status_reason not in NOT_DISPUTABLE

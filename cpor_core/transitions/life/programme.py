@@ -1,0 +1,216 @@
+"""What the programme does."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from cpor_core.errors import Refused
+from cpor_core.model.claim import OPEN, UNDECIDED, MailKind, Reason, Recipient, Status, StruckItem, TimeToAnswer
+from cpor_core.model.history import PROGRAMME, Act, Actor
+from cpor_core.model.slot import Holder
+from cpor_core.rules.untold import Untold, untold
+from cpor_core.transitions.case import Case, invalid_state
+from cpor_core.transitions.life.slots import each_slot, leave_slots, verify_no_other_awaits
+from cpor_core.transitions.life.steps import (
+    DISPUTE_PERIOD,
+    await_customer,
+    end_items,
+    held,
+    owe_mail,
+    require,
+    strike,
+    tell_of_closing,
+    what_is_asked,
+)
+
+
+def start_review(case: Case, actor: Actor, at: datetime, *, decide_by: datetime) -> Case:
+    """Begin to review a submitted claim. Raises `InvalidState`."""
+    require(case, "put under review", Status.SUBMITTED)
+    return case.record(Act.REVIEW_STARTED, actor, at, to=Status.UNDER_REVIEW, due=decide_by)
+
+
+def request_information(
+    case: Case, actor: Actor, at: datetime, reasons: Sequence[Reason], *, answer_by: TimeToAnswer
+) -> Case:
+    """
+    Ask the partner for more, for one or several reasons, each an entry of its own. Raises `InvalidState`.
+
+    The holder of a contested item may be asked for evidence too; its association goes on meanwhile (rulings 15).
+    """
+    if case.claim.status is Status.OFFICIAL and case.rival_parties(at):
+        for reason in reasons:
+            case = case.record(Act.INFORMATION_REQUESTED, actor, at, reason=reason, evidence_by=answer_by.ends_at)
+        return case
+    require(case, "sent back to its partner", Status.UNDER_REVIEW)
+    asked = what_is_asked(case.claim, reasons, answer_by)
+    for reason in reasons:
+        case = case.record(
+            Act.INFORMATION_REQUESTED,
+            actor,
+            at,
+            to=Status.PARTNER_ACTION_REQUIRED,
+            reason=reason,
+            **asked,
+        )
+    ends_at = answer_by.ends_at
+    return each_slot(case, lambda slot: slot.with_claimant(case.claim.id, case.claim.organisation, ends_at))
+
+
+def strike_items(case: Case, actor: Actor, at: datetime, keys: Collection[str], reason: Reason) -> Case:
+    """Take items out that the evidence does not cover; with its last one the claim is rejected (`allItemsStruck`)."""
+    require(case, "stripped of items", Status.UNDER_REVIEW, Status.DISPUTED)
+    return strike(case, actor, at, keys, reason)
+
+
+def approve(case: Case, actor: Actor, at: datetime) -> Case:
+    """
+    Approve a claim under review, or uphold a dispute: its customer is told next.
+
+    Decides the arbitration: every other undecided claimant loses the contested items (`lostArbitration`), an official
+    holder stays until this claim's window has ended undeclined. Raises `InvalidState`, and `SlotAwaitsCustomer` while
+    another claim's customer is being asked for one of the items.
+    """
+    require(case, "approved", Status.UNDER_REVIEW, Status.DISPUTED)
+    verify_no_other_awaits(case, at)
+    for rival in case.rivals:
+        case = _lose_arbitration(case, rival, at)
+    case = each_slot(case, lambda slot: slot.with_claimant(case.claim.id, case.claim.organisation))
+    return await_customer(case, Act.APPROVED, actor, at)
+
+
+def claimants_to_refuse(case: Case, at: datetime) -> frozenset[str]:
+    """Return the ids of the other claimants; an approval decides those of them that are undecided."""
+    return frozenset(
+        claimant.claim
+        for slot in case.own_slots().values()
+        for claimant in slot.at(at).claimants
+        if claimant.claim != case.claim.id
+    )
+
+
+def _lose_arbitration(case: Case, rival_id: str, at: datetime) -> Case:
+    """Take the contested items from another undecided claim; with its last item it is rejected, and may dispute."""
+    rival = case.rivals[rival_id]
+    contested = {item.key for item in case.claim.items}
+    lost = tuple(item for item in rival.items if item.key in contested)
+    if rival.status not in UNDECIDED or not lost:
+        return case
+    case = case.with_slots({item.key: case.slots[item.key].without(rival_id, at) for item in lost})
+    if len(lost) == len(rival.items):
+        return case.record_rival(
+            rival_id,
+            Act.REJECTED,
+            PROGRAMME,
+            at,
+            to=Status.REJECTED_FINAL if rival.disputed_before else Status.REJECTED,
+            reason=Reason.LOST_ARBITRATION,
+            due=None if rival.disputed_before else at + DISPUTE_PERIOD,
+        )
+    struck = tuple(StruckItem(item=item, at=at, reason=Reason.LOST_ARBITRATION) for item in lost)
+    return case.record_rival(
+        rival_id,
+        Act.ITEM_STRUCK,
+        PROGRAMME,
+        at,
+        reason=Reason.LOST_ARBITRATION,
+        items=tuple(item for item in rival.items if item not in lost),
+        struck=(*rival.struck, *struck),
+    )
+
+
+def reject(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
+    """Refuse a claim under review, disputable for 30 days; or refuse its dispute for good. Raises `InvalidState`."""
+    require(case, "rejected", Status.UNDER_REVIEW, Status.DISPUTED)
+    final = case.claim.status is Status.DISPUTED
+    return leave_slots(case, at).record(
+        Act.FINALLY_REJECTED if final else Act.REJECTED,
+        actor,
+        at,
+        to=Status.REJECTED_FINAL if final else Status.REJECTED,
+        reason=reason,
+        due=None if final else at + DISPUTE_PERIOD,
+    )
+
+
+def revoke(case: Case, actor: Actor, at: datetime) -> Case:
+    """Stop a claim that awaits the customer, or end its association, by the programme. Raises `InvalidState`."""
+    if case.claim.status is Status.OFFICIAL:
+        return end_items(case, held(case.claim), actor, at, Reason.REVOKED_BY_PROGRAMME, act=Act.REVOKED)
+    require(case, "revoked", Status.AWAITING_CUSTOMER)
+    case = leave_slots(case, at).record(
+        Act.REVOKED,
+        actor,
+        at,
+        to=Status.REJECTED,
+        reason=Reason.REVOKED_BY_PROGRAMME,
+        due=at + DISPUTE_PERIOD,
+    )
+    return tell_of_closing(case, at)
+
+
+def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recipients: tuple[Recipient, ...]) -> Case:
+    """
+    Enter an association that was made in the past: official *since* then, it holds its items from now on (rulings 33).
+
+    The customer is told by a mail to the *recipients*, if there are any. Raises `SlotHeld`, and `InvalidState` for a
+    claim that has a history of its own.
+    """
+    claim = case.claim
+    if claim.history_length:
+        raise invalid_state(claim, "entered as an association of the past")
+    for key, stored in case.own_slots().items():
+        holder = stored.at(at).holder
+        awaiting = stored.at(at).awaiting  # it would take the item over without anybody having compared the two
+        if (holder is not None and holder.claim != claim.id) or awaiting is not None:  # not by itself: entered twice
+            raise Refused(
+                "SlotHeld",
+                f"Another association holds {key} already, or its customer is being asked for one.",
+                target="item",
+                resolution="End that association first, if it is the wrong one.",
+            )
+    case = case.record(
+        Act.IMPORTED,
+        actor,
+        at,
+        to=Status.OFFICIAL,
+        official_since=since,
+        recipients=recipients,
+        told=bool(recipients),
+    )
+    held = Holder(claim=claim.id, organisation=claim.organisation, since=since)
+    case = each_slot(case, lambda slot: slot.at(at).changed(holder=held))
+    return owe_mail(case, MailKind.IMPORTED, at)
+
+
+def tell_others(case: Case, at: datetime, people: Sequence[Recipient]) -> Case:
+    """
+    Owe the mail about an imported association to *people*, when nobody is left who has it or will get it (rulings 65).
+
+    Who was written to before is not written to again; their numbers are given anew, behind those that there are.
+    """
+    claim = case.claim
+    if untold(claim) not in (Untold.NOBODY_TO_TELL, Untold.EVERYBODY_FAILED):
+        return case
+    known = {recipient.email.lower() for recipient in claim.recipients}
+    new = [person for person in people if person.email.lower() not in known]
+    if not new:
+        return case
+    numbered = (one.model_copy(update={"number": n}) for n, one in enumerate(new, start=len(known) + 1))
+    mails = tuple(mail for mail in claim.mails if mail.kind is not MailKind.IMPORTED)
+    case = case.changed(recipients=(*claim.recipients, *numbered), told=True, mails=mails)
+    return owe_mail(case, MailKind.IMPORTED, at)
+
+
+def end_gone_items(case: Case, at: datetime, keys: Sequence[str]) -> Case:
+    """
+    Take away items that are no longer on the tenant: an association ends them, an open claim has them struck.
+
+    With its last item the association ends and the claim is rejected (`subscriptionEnded`, not disputable).
+    """
+    if keys and case.claim.status is Status.OFFICIAL:
+        return end_items(case, tuple(keys), PROGRAMME, at, Reason.SUBSCRIPTION_ENDED)
+    if not keys or case.claim.status not in OPEN:
+        return case
+    was_told = case.claim.status is Status.AWAITING_CUSTOMER
+    case = strike(case, PROGRAMME, at, keys, Reason.SUBSCRIPTION_ENDED)
+    return tell_of_closing(case, at) if was_told and case.claim.status is not Status.AWAITING_CUSTOMER else case

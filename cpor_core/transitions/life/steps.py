@@ -1,0 +1,123 @@
+"""Steps that several acts share."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from cpor_core.model.claim import Claim, EndedItem, MailKind, OwedMail, Reason, Status, StruckItem, TimeToAnswer
+from cpor_core.model.history import Act, Actor
+from cpor_core.rules.partner_mail import owed_to_both
+from cpor_core.transitions.case import Case, invalid_state
+from cpor_core.transitions.life.slots import beside, each_slot, leave_slots
+
+DISPUTE_PERIOD = timedelta(days=30)
+"""How long a rejection can be disputed: 30 × 24 hours (rulings 28)."""
+
+
+def what_is_asked(claim: Claim, reasons: Sequence[Reason], answer_by: TimeToAnswer) -> Mapping[str, object]:
+    """Return what changes in a claim whose partner is asked for more."""
+    return {
+        "due": answer_by.ends_at,
+        "requested": tuple(reasons),
+        "time_to_answer": answer_by,
+        "times_asked": claim.times_asked + 1,
+        "answer_reminded": False,
+        "only_contacts_changed": True,
+    }
+
+
+def strike(case: Case, actor: Actor, at: datetime, keys: Collection[str], reason: Reason) -> Case:
+    """Take items out; with its last one the claim is rejected."""
+    claim = case.claim
+    gone = tuple(item for item in claim.items if item.key in keys)
+    rest = tuple(item for item in claim.items if item.key not in keys)
+    if not rest:
+        final = claim.disputed_before
+        return leave_slots(case, at).record(
+            Act.FINALLY_REJECTED if final else Act.REJECTED,
+            actor,
+            at,
+            to=Status.REJECTED_FINAL if final else Status.REJECTED,
+            reason=reason if reason is Reason.SUBSCRIPTION_ENDED else Reason.ALL_ITEMS_STRUCK,
+            due=None if final else at + DISPUTE_PERIOD,
+        )
+    for item in gone:
+        case = case.with_slots({item.key: case.slots[item.key].without(claim.id, at)})
+        struck = (*case.claim.struck, StruckItem(item=item, at=at, reason=reason))
+        left = tuple(one for one in case.claim.items if one != item)
+        case = case.record(Act.ITEM_STRUCK, actor, at, reason=reason, items=left, struck=struck)
+    return case
+
+
+def end(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
+    """End the whole association: access stops with this write, its slots are free at once. Raises `InvalidState`."""
+    require(case, "ended", Status.OFFICIAL)
+    return end_items(case, held(case.claim), actor, at, reason)
+
+
+def require(case: Case, act: str, *states: Status) -> None:
+    """Raise `InvalidState` unless the claim is in one of *states*."""
+    if case.claim.status not in states:
+        raise invalid_state(case.claim, act)
+
+
+def tell_both_sides(case: Case, at: datetime, known: Collection[str] = ()) -> Case:
+    """Owe the claim's partner, and those beside whom it has come to stand, the news of each other (rulings 15)."""
+    rivals = beside(case, at) - set(known)
+    return case.changed(partner_mails=owed_to_both(case.claim, rivals, at)) if rivals else case
+
+
+def await_customer(case: Case, act: Act, actor: Actor, at: datetime) -> Case:
+    """The customer is to be asked, anew if they were before: whose mail came back then is tried again (rulings 25)."""
+    former = case.claim.promise
+    case = case.record(
+        act,
+        actor,
+        at,
+        to=Status.AWAITING_CUSTOMER,
+        promise=former.model_copy(update={"sending_until": None, "over": True}) if former is not None else None,
+        recipients=tuple(r.model_copy(update={"failed": r.is_erased}) for r in case.claim.recipients),
+        opened_at=None,
+        reminded=False,
+    )
+    return each_slot(case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, None))
+
+
+def held(claim: Claim) -> tuple[str, ...]:
+    """Return the keys of the items that an association still holds."""
+    return tuple(item.key for item in claim.items if claim.holds(item.key))
+
+
+def end_items(
+    case: Case, keys: tuple[str, ...], actor: Actor, at: datetime, reason: Reason, act: Act = Act.ENDED
+) -> Case:
+    """End items of the association; it ends with its last one, at once and for that item's reason."""
+    claim = case.claim
+    at = max(at, claim.official_since) if claim.official_since is not None else at
+    ended = (*claim.ended_items, *(EndedItem(key=key, at=at, reason=reason) for key in keys))
+    if reason is not Reason.SUPERSEDED:  # else the successor holds them already
+        case = case.with_slots({key: case.slots[key].without(claim.id, at) for key in keys})
+    if len(ended) < len(claim.items):
+        return case.record(Act.ITEM_ENDED, actor, at, reason=reason, ended_items=ended)
+    case = case.record(
+        act, actor, at, to=Status.ENDED, reason=reason, ended_items=ended, ended_at=at, end_reason=reason
+    )
+    return owe_mail(case, MailKind.CLOSING, at, reason)
+
+
+def tell_of_closing(case: Case, at: datetime) -> Case:
+    """Owe everybody who was told the mail that the request is closed."""
+    return owe_mail(case, MailKind.CLOSING, at, case.claim.status_reason)
+
+
+def owe_mail(case: Case, kind: MailKind, at: datetime, reason: Reason | None = None) -> Case:
+    """Owe one mail to everybody who was told."""
+    mails, count = with_mail(case.claim, kind, at, reason)
+    return case.changed(mails=mails, mail_count=count)
+
+
+def with_mail(claim: Claim, kind: MailKind, at: datetime, reason: Reason | None) -> tuple[tuple[OwedMail, ...], int]:
+    """Owe one mail to everybody who was told; nothing to those who never heard of the claim."""
+    if not claim.told:
+        return claim.mails, claim.mail_count
+    count = claim.mail_count + 1
+    return (*claim.mails, OwedMail(number=count, kind=kind, since=at, reason=reason)), count

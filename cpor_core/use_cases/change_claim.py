@@ -1,0 +1,326 @@
+"""
+The one way in which a claim is changed.
+
+Index rows first, then one entity-group transaction, then the hint (`docs/order-of-writes.md`): a process may die
+between any two of these, and the due row still brings somebody to do the rest.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from pydantic import BaseModel
+
+from cpor_core.errors import Conflict, Refused, StorageBusy
+from cpor_core.model.claim import UNDECIDED, Claim, Evidence, Status
+from cpor_core.ports import Ports
+from cpor_core.ports.claims import Commit, Remark
+from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.idempotency import Answered, KeptRequest, Keyed
+from cpor_core.rules import file_names
+from cpor_core.rules.entity_tags import matches
+from cpor_core.rules.owed import SOON, TO_PARTNERS, Owed, owed
+from cpor_core.rules.terms import Terms
+from cpor_core.rules.untold import untold
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.erasing import with_retention
+from cpor_core.transitions.life import (
+    claimants_to_refuse,
+    holders_to_supersede,
+    settle,
+    taken_over_before,
+    taken_over_by_others,
+    verify_places,
+)
+from cpor_core.use_cases.feed.changes import ANNOUNCE, announce, announcement_row
+from cpor_core.use_cases.idempotency import Repeated, answer_forgotten, begin, forgotten
+from cpor_core.use_cases.message_ids import forget_rows
+from cpor_core.views import entity_tag, shown
+
+ATTEMPTS = 8
+"""How often an act is judged again after it lost a race; more is reported as a busy store."""
+REVIEWS = "open"
+"""The one partition of the review index."""
+UNTOLD = "untold"
+"""The partition of the imported associations whose customer does not know of them."""
+SAMPLE = "sample"
+"""The partition of the claims that are drawn for a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What comes with an act: who is behind it, their key, If-Match and words, the due row that is being paid."""
+
+    who: str | None = None
+    keyed: Keyed | None = None
+    if_match: str | None = None
+    file_name: str | None = None
+    """The evidence file that the act is about: If-Match may name it in place of the claim."""
+    remark: Remark | None = None
+    decides_claimants: bool = False
+    """The act judges the other claimants of the slots too: they are loaded with it."""
+    counts_refusals: bool = False
+    """The act reads or writes the customer's refusals of this partner: they are loaded with it."""
+    answers: Callable[[Case, datetime, Terms], BaseModel] = shown
+    """What the caller is answered: kept with the act when it has a key."""
+    cover: DueRow | None = None
+    """The due row that led here; moved on, it covers what the act newly owes at once."""
+
+
+NO_INTENT = Intent()
+
+
+async def find(ports: Ports, claim_id: str, now: datetime) -> Case | None:
+    """Return a claim with its slots as stored; None for one that never was, or is deleted or lapsed at *now*."""
+    case = await ports.claims.load(claim_id)
+    if case is None or settle(case, now).claim.status is Status.DELETED:
+        return None
+    return case
+
+
+def evidence_tag(evidence: Evidence) -> str:
+    """Return the entity tag of a file: its content's hash."""
+    return f'"{evidence.sha256}"'
+
+
+def verify_match(case: Case, now: datetime, if_match: str | None, file_name: str | None = None) -> None:
+    """Raise `PreconditionFailed` if If-Match names other states only, of the claim and of that file; `*` names any."""
+    if if_match is None:
+        return
+    named = file_names.find(case.claim.evidence, file_name) if file_name is not None else None
+    tags = (entity_tag(case, now), *((evidence_tag(named),) if named is not None else ()))
+    if not any(matches(if_match, tag) for tag in tags):
+        raise Refused(
+            "PreconditionFailed",
+            "The claim has changed since you read it.",
+            target="If-Match",
+            resolution="Read the claim again and repeat the request with its new ETag.",
+        )
+
+
+async def act(
+    ports: Ports,
+    case: Case,
+    now: datetime,
+    judge: Callable[[Case], Case],
+    intent: Intent = NO_INTENT,
+) -> Case:
+    """
+    Change a claim: settle what time has made, let *judge* decide, write all of it in one transaction.
+
+    A lost race is judged again on the newest rows, with the same *now*: the instant of arrival decides. Returns the
+    case as it is stored afterwards. Raises what *judge* raises, what `idempotency.begin` raises for the caller's key,
+    and `StorageBusy` after too many lost races.
+    """
+    act_id = ports.new_id()
+    key_taken = False
+    terms = await ports.current_terms() if intent.keyed is not None else ports.terms
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            case = await _with_everyone_concerned(ports, case, now, decides=intent.decides_claimants)
+        except Conflict:
+            case = await _reloaded(ports, case.claim.id, attempt)
+            continue
+        if intent.counts_refusals:
+            case = await ports.claims.with_refusals(case)
+        verify_match(case, now, intent.if_match, intent.file_name)
+        after = with_retention(judge(settle(case, now)), ports.terms).written_over(case)
+        if after.claim == case.claim and after.rivals == case.rivals and after.slots == case.slots:
+            return case
+        intent = replace(intent, cover=await _write_index_rows(ports, case, after, now, intent))
+        if intent.keyed is not None and not key_taken:
+            request = KeptRequest(intent.keyed.body, case.claim.id, act_id, now)
+            await begin(ports, intent.keyed, request, doubles_wait=False)  # the transaction tells doubles apart
+            key_taken = True
+        try:
+            stored = await ports.claims.commit(_commit(act_id, case, after, now, terms, intent))
+        except Conflict:
+            if await ports.claims.wrote(
+                case.claim.id, act_id, case.claim.history_length + 1
+            ):  # the transaction was ours; its answer was lost
+                return await _reloaded(ports, case.claim.id)
+            await _verify_not_repeated(ports, case.claim.id, intent)
+            case = await _reloaded(ports, case.claim.id, attempt)
+            continue
+        for former, claim in _changed_claims(case, after):
+            await _hint(ports, former, claim)
+        await announce(ports, stored, after.entries, now)
+        return stored
+    message = f"claim {case.claim.id}: lost {ATTEMPTS} races in a row"
+    raise StorageBusy(message, retry_after_seconds=1)
+
+
+async def _hint(ports: Ports, former: Claim, claim: Claim) -> None:
+    """Hurry what is newly owed at once: one message, for the customer's queue passes on what the partner is owed."""
+    fresh = {debt.debt for debt in owed(claim) - owed(former) if debt.due is None}
+    if fresh - TO_PARTNERS:
+        await ports.hints.customer_notice(claim.id)
+    elif fresh:
+        await ports.hints.partner_notice(claim.id)
+
+
+async def _verify_not_repeated(ports: Ports, claim_id: str, intent: Intent) -> None:
+    if intent.keyed is not None:
+        answered = await ports.claims.answered(claim_id, intent.keyed.key)
+        if answered is not None:
+            raise Repeated(answered)
+
+
+async def write_down(ports: Ports, claim_id: str, now: datetime) -> None:
+    """Store what time has made of a claim, nothing else."""
+    case = await ports.claims.load(claim_id)
+    if case is not None:
+        await act(ports, case, now, lambda settled: settled)
+
+
+async def _reloaded(ports: Ports, claim_id: str, lost: int = 0) -> Case:
+    """Return a claim as it lies in the store now; who has *lost* races for it lets others go first for a moment."""
+    if lost:
+        await ports.pause(lost)
+    case = await ports.claims.load(claim_id)
+    if case is None or (lost and case.claim.status is Status.DELETED):
+        raise Refused("NotFound", "The claim is gone.", resolution="List your claims.")
+    return case
+
+
+async def _with_everyone_concerned(ports: Ports, case: Case, now: datetime, *, decides: bool) -> Case:
+    """
+    Settle other claims that took over a slot of this one, and load those that this act changes too.
+
+    Successors of one incumbent are written down in the order in which they took over, so that its history is the one
+    that was read before. Raises `Conflict` for a case whose halves were read at two instants.
+    """
+    for _ in range(ATTEMPTS):
+        verify_places(case)
+        holders = await _loaded(ports, holders_to_supersede(case, now))
+        earlier = {other for holder in holders for other in taken_over_before(holder, case.claim)}
+        first = taken_over_by_others(case, now) | earlier
+        if not first:
+            break
+        for other in sorted(first):
+            await write_down(ports, other, now)
+        case = await _reloaded(ports, case.claim.id)
+    else:  # a slot that names somebody who is not there must not keep us for ever
+        message = f"claim {case.claim.id}: who took over its items can't be written down"
+        raise StorageBusy(message, retry_after_seconds=1)
+    claimants = await _loaded(ports, claimants_to_refuse(case, now)) if decides else ()
+    return case.with_rivals((*holders, *claimants))
+
+
+async def _loaded(ports: Ports, claim_ids: Iterable[str]) -> Sequence[Case]:
+    loaded = [await ports.claims.load(claim_id) for claim_id in sorted(claim_ids)]
+    return [case for case in loaded if case is not None]
+
+
+def _commit(act_id: str, before: Case, after: Case, now: datetime, terms: Terms, intent: Intent) -> Commit:
+    remark = replace(intent.remark, sequence=after.claim.history_length) if intent.remark is not None else None
+    answered = None
+    if intent.keyed is not None:
+        answer = intent.answers(after, now, terms).model_dump_json(by_alias=True)
+        answered = Answered(intent.keyed.body, answer, entity_tag(after, now))
+    return Commit(
+        act_id=act_id,
+        before=before,
+        after=after,
+        who=intent.who,
+        remark=remark,
+        key=intent.keyed.key if intent.keyed is not None else None,
+        answered=answered,
+    )
+
+
+async def _write_index_rows(ports: Ports, before: Case, after: Case, now: datetime, intent: Intent) -> DueRow | None:
+    """
+    Write what must not be missing before the moment of truth; each row is judged again when it is read.
+
+    Returns the due row that led here, as it now lies in the store.
+    """
+    told = {claim_id for claim_id, _ in after.entries}
+    rows = [*due_rows(before.claim, after.claim, now), *_forget_answer(after.claim, now, intent)]
+    rows += forget_rows(ports, before.claim, after.claim, now)
+    if after.claim.id in told:
+        rows.append(announcement_row(after.claim.id, now))
+    cover = await _cover(ports, rows, now, intent.cover)
+    for name, rival in sorted(after.rivals.items()):
+        former = before.rivals[name]
+        if rival != former:
+            owing = [*due_rows(former, rival, now), *forget_rows(ports, former, rival, now)]
+            await ports.duework.add([*owing, announcement_row(name, now)] if name in told else owing)
+    for former, claim in _changed_claims(before, after):
+        await list_for_review(ports, former, claim)
+    return cover
+
+
+async def list_for_review(ports: Ports, former: Claim | None, claim: Claim) -> None:
+    """Write the keys by which the programme finds a claim, where they are not those of what it was before."""
+    position = review_position(claim)
+    if position is not None and (former is None or position != review_position(former)):
+        await ports.reviews.add(REVIEWS, position, claim.id)
+    unknown = untold_position(claim)
+    if unknown is not None and (former is None or unknown != untold_position(former)):
+        await ports.reviews.add(UNTOLD, unknown, claim.id)
+    drawn = sample_position(claim)
+    is_new = drawn is not None and (former is None or drawn != sample_position(former))
+    if drawn is not None and is_new and ports.terms.is_sampled(claim.id):
+        await ports.reviews.add(SAMPLE, drawn, claim.id)
+
+
+def _changed_claims(before: Case, after: Case) -> Iterable[tuple[Claim, Claim]]:
+    """Yield the claim and its rivals, as they were and as they are."""
+    yield before.claim, after.claim
+    for name, rival in after.rivals.items():
+        yield before.rivals[name], rival
+
+
+async def _cover(ports: Ports, rows: Sequence[DueRow], now: datetime, cover: DueRow | None) -> DueRow | None:
+    """Write due rows; one that is being paid is moved on and stands for all that is newly to be paid at once."""
+    later = [row for row in rows if row.due != now + SOON or row.debt == ANNOUNCE]
+    if cover is not None and len(later) < len(rows):
+        try:
+            return await ports.duework.move(cover, later, due=now + SOON, attempt=0)
+        except Conflict:
+            cover = None  # somebody else pays this row too: rows of our own make us independent of it
+            later = list(rows)
+    if later or cover is None:
+        await ports.duework.add(later if cover is not None else rows)
+    return cover
+
+
+def _forget_answer(claim: Claim, now: datetime, intent: Intent) -> Iterable[DueRow]:
+    if intent.keyed is not None:
+        yield answer_forgotten(claim.id, intent.keyed.key, now)
+        yield forgotten(intent.keyed, claim.id, now)
+
+
+def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueRow]:
+    """Return the due rows for everything that *after* owes and *before* did not."""
+    fresh: frozenset[Owed] = owed(after) - (owed(before) if before is not None else frozenset())
+    return tuple(
+        DueRow(debt.due if debt.due is not None else now + SOON, after.id, debt.debt.value)
+        for debt in sorted(fresh, key=lambda debt: (debt.debt, debt.about))
+    )
+
+
+def review_position(claim: Claim) -> str | None:
+    """Return where a claim stands in the review index: by its due instant; None when no reviewer has to act next."""
+    urgent = claim.due if claim.status in AWAITS_DECISION else None
+    if claim.status is Status.OFFICIAL:
+        urgent = claim.look_at
+    return f"{urgent.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}" if urgent is not None else None
+
+
+def untold_position(claim: Claim) -> str | None:
+    """Return where a claim stands in the list of those whose customer does not know: by the import's instant."""
+    if untold(claim) is None:
+        return None
+    return f"{claim.status_since.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}"
+
+
+def sample_position(claim: Claim) -> str | None:
+    """Return where a claim stands in the sample: by its window's end, while the customer can decline."""
+    if not claim.automatic_review or claim.status is not Status.AWAITING_CUSTOMER or claim.window_ends_at is None:
+        return None
+    return f"{claim.window_ends_at.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}"
+
+
+AWAITS_DECISION = UNDECIDED - {Status.PARTNER_ACTION_REQUIRED}

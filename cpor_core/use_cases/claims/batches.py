@@ -1,0 +1,308 @@
+"""
+Batches: many claims sent at once, made into drafts page by page (rulings 47).
+
+A batch is stored as it was sent, and each of its pages is a debt. Queue messages spread the pages over instances; the
+due row sends those that are not done once more. A claim's id follows from batch and row, and claims are inserted,
+never written over: so a page may be dealt with twice, or half, and then again.
+"""
+
+import asyncio
+import hashlib
+from codecs import BOM_UTF8
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from io import BytesIO
+
+from pydantic import TypeAdapter, ValidationError
+
+from cpor_core.due_work import FORGET, Paid
+from cpor_core.errors import Conflict, Detail, Refused
+from cpor_core.model.batch import (
+    MOST_ROWS,
+    PAGE_ROWS,
+    Batch,
+    Outcome,
+    PageDone,
+    PageSpan,
+    Progress,
+    RowError,
+    RowOutcome,
+    blob_of,
+)
+from cpor_core.model.claim import MAX_CLAIM_BYTES, NewClaim
+from cpor_core.model.history import Actor
+from cpor_core.ports import Ports
+from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.idempotency import Keyed
+from cpor_core.rules.forms import not_in_form
+from cpor_core.rules.identifiers import batch_id, derived_claim_id, is_batch_id
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.claims.drafts import created, draft, keep
+from cpor_core.use_cases.feed.changes import catch_up, tell_created
+from cpor_core.use_cases.idempotency import key_reused
+
+FINISH = "finishBatch"
+"""The due row of a batch of which pages may not be done."""
+BATCHES = "batches"
+"""The "table" of a due row that forgets a batch."""
+KEPT = timedelta(days=30)
+LOOK_AGAIN = timedelta(minutes=1)
+LOOK_SELDOM = timedelta(minutes=15)
+SELDOM_AFTER = timedelta(hours=1)
+"""A batch that takes so long has a fault that more messages do not mend."""
+IN_FLIGHT = 8
+"""Rows of a page that are written at the same time."""
+MESSAGES_AT_ONCE = 16
+MOST_LINES = 2 * MOST_ROWS
+"""Bytes of a row: what `POST /claims` takes."""
+MOST_ERRORS, LONGEST_TARGET = 10, 100
+"""What is kept of a row's errors, so that a page's outcomes fit a row of storage whatever was sent."""
+_ROW = TypeAdapter(NewClaim)
+
+
+# --- taking in --------------------------------------------------------------------------------------------------------
+
+
+async def take_in(
+    ports: Ports, organisation: str, actor: Actor, body: bytes, keyed: Keyed | None, now: datetime
+) -> Progress:
+    """
+    Keep a batch, to be dealt with from now on; the same one again changes nothing. Four requests, and one a page.
+
+    Raises `IdempotencyKeyReused` for another body under a key, `PayloadTooLarge` for too many rows, and
+    `ValidationFailed` for none.
+    """
+    digest = hashlib.sha256(body).hexdigest()
+    name = batch_id(organisation, f"key|{keyed.key}" if keyed is not None else f"body|{digest}")
+    found = await ports.batches.find(name)
+    if found is None:
+        total, pages = _paged(body)
+        batch = Batch(
+            id=name,
+            organisation=organisation,
+            body=digest,
+            keeping=ports.new_id(),
+            at=now,
+            actor=actor,
+            total=total,
+            pages=pages,
+        )
+        found = await _begin(ports, batch, body)
+    if found.batch.body != digest:
+        raise key_reused()
+    return found
+
+
+def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
+    """Return how many rows the body has, and where each page of them begins and ends. Raises as `take_in`."""
+    total, place = 0, len(body) - len(body.removeprefix(BOM_UTF8))  # some programs mark what they save
+    begins: list[tuple[int, int]] = []
+    for number, line in enumerate(BytesIO(body[place:]), start=1):
+        if number > MOST_LINES:
+            raise Refused(
+                "PayloadTooLarge",
+                f"A batch has at most {MOST_ROWS} rows, and {MOST_LINES} lines, blank ones among them.",
+                resolution="Send it in several batches.",
+            )
+        if line.strip():
+            if total % PAGE_ROWS == 0:
+                begins.append((place, number))
+            total += 1
+        place += len(line)
+    if total > MOST_ROWS:
+        raise Refused(
+            "PayloadTooLarge", f"A batch has at most {MOST_ROWS} rows.", resolution="Send it in several batches."
+        )
+    if total == 0:
+        raise Refused(
+            "ValidationFailed", "The batch has no rows.", resolution="Send one claim a line, as POST /claims takes it."
+        )
+    ends = [*(start for start, _ in begins[1:]), place]
+    return total, tuple(
+        PageSpan(start=start, length=end - start, first_row=row) for (start, row), end in zip(begins, ends, strict=True)
+    )
+
+
+async def _begin(ports: Ports, batch: Batch, body: bytes) -> Progress:
+    """Store a new batch: its due rows, its body, itself, then the messages. Returns the one that was there before."""
+    await ports.duework.add(due_rows(batch))
+    await ports.batch_bodies.put(batch.blob, body, "application/x-ndjson")
+    found = await ports.batches.begin(batch)
+    if found.batch.keeping != batch.keeping:  # the same one came twice at the same time, or another under its key
+        await ports.batch_bodies.delete(batch.blob)
+        return found
+    await _hint(ports, found)
+    return found
+
+
+def due_rows(batch: Batch) -> Sequence[DueRow]:
+    """Return the due rows that finish and forget a batch."""
+    return DueRow(batch.at + LOOK_AGAIN, batch.id, FINISH), forget_row(batch.id, batch.keeping, batch.at)
+
+
+def forget_row(of: str, keeping: str, at: datetime) -> DueRow:
+    """Return the due row that forgets a batch that was taken in *at*, its body too."""
+    return DueRow(at + KEPT, of, f"{FORGET}-batch-{keeping}", forget=(BATCHES, of, keeping))
+
+
+async def _hint(ports: Ports, progress: Progress) -> None:
+    missing = progress.missing
+    for first in range(0, len(missing), MESSAGES_AT_ONCE):
+        group = missing[first : first + MESSAGES_AT_ONCE]
+        await asyncio.gather(*(ports.hints.claim_batch(progress.batch.id, page) for page in group))
+
+
+# --- dealing with it --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Dealt:
+    """A row that was dealt with; `case` is the claim when it was made just now."""
+
+    outcome: RowOutcome
+    case: Case | None = None
+
+
+async def process_page(ports: Ports, of: str, page: int, now: datetime) -> None:
+    """
+    Make drafts of a page's rows, tell the feed, and write down what became of each; a page that is done is left alone.
+
+    Four requests a row, and five. Raises `Conflict` and faults half-way, after which the page is dealt with again.
+    """
+    progress = await ports.batches.find(of)
+    if progress is None or page not in progress.missing:
+        return
+    batch, span = progress.batch, progress.batch.pages[page - 1]
+    text = await ports.batch_bodies.part(batch.blob, span.start, span.length)
+    if text is None:
+        await ports.batches.finish(batch, page, PageDone(created=0, failed=0, lost=True), ())
+        return
+    rows = [(row, line) for row, line in enumerate(text.split(b"\n"), start=span.first_row) if line.strip()]
+    dealt: list[_Dealt] = []
+    for first in range(0, len(rows), IN_FLIGHT):
+        group = rows[first : first + IN_FLIGHT]
+        ended = await asyncio.gather(*(_make(ports, batch, row, line) for row, line in group), return_exceptions=True)
+        for one in ended:  # only now: nobody of this group is still at work when a fault is told
+            if isinstance(one, BaseException):
+                raise one
+            dealt.append(one)
+    await _announce(ports, batch, dealt, now)
+    outcomes = [one.outcome for one in dealt]
+    failed = sum(1 for outcome in outcomes if outcome.errors)
+    await ports.batches.finish(batch, page, PageDone(created=len(outcomes) - failed, failed=failed), outcomes)
+
+
+async def _make(ports: Ports, batch: Batch, row: int, line: bytes) -> _Dealt:
+    """Make a draft of a row, by the rules of `POST /claims`; one that is there already was made by this row before."""
+    try:
+        sent = _read(line)
+    except Refused as refused:
+        return _Dealt(_errors(row, refused))
+    # What was sent is in it: a key may be used for another batch once the first is forgotten.
+    claim_id = derived_claim_id(sent.customer.tenant_id, batch.organisation, f"{batch.id}|{batch.body}|{row}")
+    there = _Dealt(RowOutcome(row=row, claim_id=claim_id))
+    try:
+        made = await draft(ports, batch.organisation, sent, batch.at, claim_id)
+    except Refused as refused:
+        was_made_before = await ports.claims.load(claim_id, slots_of_drafts=False) is not None
+        return there if was_made_before else _Dealt(_errors(row, refused))
+    commit = created(made, batch.actor, batch.at, ports.new_id())
+    try:
+        await keep(ports, commit, batch.at)
+    except Conflict:
+        return there
+    return _Dealt(there.outcome, commit.after)
+
+
+def _read(line: bytes) -> NewClaim:
+    """Return a row as a claim. Raises `PayloadTooLarge`, `InvalidJson`, `ValidationFailed`."""
+    if len(line) > MAX_CLAIM_BYTES:
+        most = f"{MAX_CLAIM_BYTES // 2**10} KiB"
+        raise Refused("PayloadTooLarge", f"A row may have {most}.", resolution="Send fewer or shorter fields.")
+    try:
+        return _ROW.validate_json(line, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise not_in_form(error, "row") from None
+
+
+def _errors(row: int, refused: Refused) -> RowOutcome:
+    """Return why a row became no claim: each detail, or the refusal where it has none."""
+    alone = Detail(refused.code, refused.message, refused.target, refused.resolution)
+    return RowOutcome(
+        row=row,
+        errors=tuple(
+            RowError(
+                code=detail.code,
+                message=detail.message,
+                target=detail.target[:LONGEST_TARGET] if detail.target is not None else None,
+                resolution=detail.resolution,
+            )
+            for detail in (refused.details or (alone,))[:MOST_ERRORS]
+        ),
+    )
+
+
+async def _announce(ports: Ports, batch: Batch, dealt: Sequence[_Dealt], now: datetime) -> None:
+    """
+    Tell the feed of a page's drafts: those that were made just now together, the others if it was not told yet.
+
+    They have no due rows for this: until it is told, the page is not done. Raises `Conflict`, and faults.
+    """
+    await tell_created(ports, batch.organisation, [one.case for one in dealt if one.case is not None], now)
+    for one in dealt:
+        if one.case is None and one.outcome.claim_id is not None:
+            await catch_up(ports, one.outcome.claim_id, now)
+
+
+async def finish(ports: Ports, of: str, now: datetime) -> Paid:
+    """Send the pages that are not done to the queue once more, and look again; one request when all are done."""
+    progress = await ports.batches.find(of)
+    if progress is None or not progress.missing:
+        return Paid()
+    await _hint(ports, progress)
+    is_young = now - progress.batch.at < SELDOM_AFTER
+    return Paid(delayed=True, not_before=now + (LOOK_AGAIN if is_young else LOOK_SELDOM))
+
+
+# --- what callers see -------------------------------------------------------------------------------------------------
+
+
+async def own(ports: Ports, organisation: str, wanted: str) -> Progress | None:
+    """Return a batch of the organisation: one request; None for another's, and for one that is forgotten."""
+    found = await ports.batches.find(wanted) if is_batch_id(wanted) else None
+    return found if found is not None and found.batch.organisation == organisation else None
+
+
+async def rows(
+    ports: Ports, progress: Progress, *, after: int, limit: int, outcome: Outcome | None = None
+) -> tuple[Sequence[RowOutcome], int | None]:
+    """
+    Return rows that were dealt with, in order, and behind which row the next ones begin; None at the end.
+
+    One request for each page of which there are some.
+    """
+    spans = progress.batch.pages
+    chosen: list[int] = []
+    held = 0
+    for page in sorted(progress.pages):
+        counts = {Outcome.CREATED: progress.pages[page].created, Outcome.FAILED: progress.pages[page].failed}
+        count = counts[outcome] if outcome is not None else sum(counts.values())
+        is_behind = page < len(spans) and spans[page].first_row <= after + 1
+        if count and not is_behind and held <= limit:
+            chosen.append(page)
+            held += count if spans[page - 1].first_row > after else 0  # of the first page some were seen before
+    found = await asyncio.gather(*(ports.batches.outcomes(progress.batch, page) for page in chosen))
+    kept = [
+        one
+        for of_page in found
+        for one in of_page
+        if one.row > after and outcome in (None, Outcome.FAILED if one.errors else Outcome.CREATED)
+    ]
+    return kept[:limit], kept[limit - 1].row if len(kept) > limit else None
+
+
+async def forget_batch(ports: Ports, of: str, keeping: str) -> None:
+    """Delete a batch with all that was kept of it, its claims aside; another one under its id stays."""
+    await ports.batches.forget(of, keeping)
+    await ports.batch_bodies.delete(blob_of(of, keeping))

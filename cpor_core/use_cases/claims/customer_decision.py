@@ -1,0 +1,148 @@
+"""The customer's own acts: no, the no taken back, the end; by mailed link or by token."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from cpor_core.errors import Refused, Retryable
+from cpor_core.model.claim import OPEN, Claim, Reason, Recipient, Speaker, Status, Voice
+from cpor_core.model.history import Actor, spoken_by
+from cpor_core.ports import Ports
+from cpor_core.rules.late_truths import TRIED_FOR
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case, invalid_state
+from cpor_core.use_cases.change_claim import Intent, act, find
+from cpor_core.use_cases.claims.customer_tenant import cases_of, with_no
+from cpor_core.use_cases.claims.subscription_ends import gone_items
+from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
+
+Said = TypeVar("Said")
+LINK_LIVES = timedelta(days=90)
+"""A link lives until so long after its claim is closed (rulings 23)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a mailed link leads to."""
+
+    case: Case
+    recipient: Recipient
+    speaker: Speaker
+    others: Sequence[Case] = ()
+    """The tenant's other official associations; only behind the link of a registered notice address (rulings 23)."""
+
+
+async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) -> Opened:
+    """Return what a verified link leads to. Raises `NotFound`, and `LinkExpired` long after the close."""
+    case = await find(ports, claim_id, now)
+    found = next((r for r in case.claim.recipients if r.number == recipient), None) if case is not None else None
+    if case is None or found is None:
+        raise Refused("NotFound", "This link leads nowhere.", resolution="Use the newest mail about this request.")
+    if now >= expires_at(life.settle(case, now).claim):
+        raise Refused("LinkExpired", "This link has expired.", resolution="Ask the programme if you have questions.")
+    known = await ports.registry.customer(case.claim.tenant_id)
+    registered = {address.lower() for address in known.value.notice_addresses} if known is not None else set()
+    voice = Voice.NOTICE_ADDRESS if found.email.lower() in registered else Voice.CONTACT
+    return Opened(await with_no(ports, case), found, Speaker(voice=voice, recipient=recipient))
+
+
+async def with_others(ports: Ports, opened: Opened, now: datetime) -> Opened:
+    """Return what a link leads to with the tenant's other associations, if it was mailed to a registered address."""
+    if opened.speaker.voice is not Voice.NOTICE_ADDRESS:
+        return opened
+    cases = await cases_of(ports, opened.case.claim.tenant_id, now)
+    others = [c for c, shown in cases if shown.status is Status.OFFICIAL and shown.id != opened.case.claim.id]
+    return replace(opened, others=others)
+
+
+def expires_at(shown: Claim) -> datetime:
+    """Return when the links of a claim expire; far away while it can still change."""
+    if shown.closed_at is not None:
+        return max(shown.closed_at, shown.window_ends_at or shown.closed_at) + LINK_LIVES
+    return datetime.max.replace(tzinfo=shown.status_since.tzinfo)
+
+
+def possible_acts(shown: Claim, opened: Opened, now: datetime) -> tuple[str, ...]:
+    """Return what the page offers now: `decline`, `not-me`, `undo` or `end`; `decline` of a no makes it theirs."""
+    if shown.status is Status.OFFICIAL:
+        return ("end",)
+    if shown.status is Status.AWAITING_CUSTOMER:
+        return ("decline",) if opened.recipient.failed else ("decline", "not-me")
+    if shown.status in OPEN:
+        return ("decline",)
+    if not shown.can_be_undone(now):
+        return ()
+    undoes = opened.speaker.may_take_back(shown.no) and not life.is_given_away(opened.case, now)
+    confirms = life.may_make_no_theirs(shown, opened.speaker, now)
+    return (*(("undo",) if undoes else ()), *(("decline",) if confirms else ()))
+
+
+async def insist(ports: Ports, say_no: Callable[[bool], Awaitable[Said]]) -> Said:
+    """
+    Try a no again and again while storage can't take it, for a minute of real time (rulings 73).
+
+    *say_no* is given whether it was tried before. Raises the `Retryable` of the last try.
+    """
+    stop_at, failed = ports.real_now() + TRIED_FOR, 0
+    while True:
+        try:
+            return await say_no(failed > 0)
+        except Retryable:
+            if ports.real_now() >= stop_at:
+                raise
+        failed += 1
+        await ports.pause(failed)
+
+
+async def decline(
+    ports: Ports, case: Case, speaker: Speaker, arrived: datetime, intent: Intent, *, again: bool = False
+) -> Case:
+    """
+    Take the customer's no as of the instant of its arrival, in every open state; an official association ends by it.
+
+    *again* says that this very no was sent before: where it was written then, and only the answer was lost, it is done.
+    Raises `InvalidState` when the claim is closed, or declined already.
+    """
+
+    def judge(current: Case) -> Case:
+        no = current.claim.no
+        if again and no is not None and no.at == arrived and no.by.is_same(speaker):
+            return current
+        return life.decline(current, speaker, arrived)
+
+    return await act(ports, case, arrived, judge, replace(intent, counts_refusals=True))
+
+
+async def not_me(ports: Ports, opened: Opened, now: datetime, intent: Intent) -> Case:
+    """Take the word of a recipient who is not the right person: it counts as a mail that came back (rulings 24)."""
+    actor, number = spoken_by(opened.speaker), opened.recipient.number
+    answer_by = await partner_answers_by(ports, opened.case.claim, now)
+
+    def judge(current: Case) -> Case:
+        if current.claim.status is not Status.AWAITING_CUSTOMER:
+            raise invalid_state(current.claim, "passed on")
+        return life.recipient_failed(current, actor, now, number, answer_by=answer_by)
+
+    return await act(ports, opened.case, now, judge, intent)
+
+
+async def undo(ports: Ports, case: Case, speaker: Speaker, now: datetime, intent: Intent) -> Case:
+    """
+    Take the no back before the window ends. Raises `InvalidState`, `DeclineNotYours`, `SlotAwaitsCustomer`.
+
+    No new promise is made, so the items that have gone from the tenant meanwhile are taken out here (rulings 32).
+    """
+    known = await ports.registry.customer(case.claim.tenant_id)
+
+    def judge(current: Case) -> Case:
+        after = life.undo_decline(current, speaker, now)
+        return life.end_gone_items(after, now, gone_items(after.claim, known.value)) if known is not None else after
+
+    return await act(ports, case, now, judge, replace(intent, counts_refusals=True))
+
+
+async def end(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+    """End the association for the customer. Raises `InvalidState`."""
+    reason = Reason.CUSTOMER_OPTED_OUT
+    return await act(ports, case, now, lambda current: life.end(current, actor, now, reason), intent)

@@ -1,0 +1,466 @@
+"""Drafts: made, edited, deleted, and given their evidence."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from cpor_core.due_work import FORGET
+from cpor_core.errors import Conflict, Detail, Refused, StorageBusy
+from cpor_core.model.catalogue import Engagement
+from cpor_core.model.claim import MAX_EVIDENCE_FILES, Claim, ClaimedCustomer, Evidence, Item, NewClaim, Status
+from cpor_core.model.history import Act, Actor
+from cpor_core.ports import Ports
+from cpor_core.ports.claims import Commit
+from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.idempotency import Answered, KeptRequest, Keyed
+from cpor_core.rules import file_names
+from cpor_core.rules.identifiers import derived_claim_id, list_position, new_claim_id
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case, invalid_state
+from cpor_core.transitions.life import settle
+from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act, due_rows
+from cpor_core.use_cases.feed.changes import announce, announcement_row
+from cpor_core.use_cases.idempotency import Repeated, answer_forgotten, begin, forgotten
+from cpor_core.views import shown
+
+BLOB_KEPT = timedelta(hours=1)
+"""A blob that no claim points to is deleted after this."""
+EVIDENCE = "evidence"
+"""The blob container, and the "table" of a due row that forgets a blob."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A claim as sent, judged in form: what it is filed under, and the name it came under."""
+
+    sent: NewClaim
+    engagement: Engagement
+    filed_as: str | None
+
+
+def file(ports: Ports, sent: NewClaim) -> Filed:
+    """
+    Return what a claim as sent is filed under.
+
+    Raises `EngagementUnknown`, `DuplicateItem`, `NotForThisEngagement`, `ValidationFailed` for items of the wrong kind.
+    """
+    found = ports.catalogue.filed_under(sent.engagement)
+    if found is None:
+        raise Refused(
+            "EngagementUnknown",
+            f"There is no engagement {sent.engagement!r}.",
+            target="engagement",
+            resolution="GET /engagements lists them.",
+        )
+    engagement, filed_as = found
+    _verify_items(sent.items, engagement)
+    if sent.revenue is not None and not engagement.extra_fields:
+        raise _not_for_this("revenue", engagement)
+    if sent.waive_incentive and not engagement.incentive_may_be_waived:
+        raise _not_for_this("waiveIncentive", engagement)
+    return Filed(sent, engagement, filed_as)
+
+
+def _verify_items(items: tuple[Item, ...], engagement: Engagement) -> None:
+    wants_workloads = engagement.item_kind == "workload"
+    wrong = [n for n, item in enumerate(items) if (item.workload is not None) is not wants_workloads]
+    if wrong:
+        form = "a workload" if wants_workloads else "a product and a subscriptionId"
+        message = f"{engagement.name} is claimed for {engagement.item_kind}s: each item needs {form}."
+        details = [Detail("ValidationFailed", message, f"items[{n}]", f"Send {form}.") for n in wrong]
+        raise Refused("ValidationFailed", message, target="items", resolution=f"Send {form}.", details=details)
+    offered = {thing.id for thing in engagement.workloads or engagement.products or ()}
+    unknown = [n for n, item in enumerate(items) if (item.workload or item.product) not in offered]
+    if unknown:
+        message = f"{engagement.name} does not list this item."
+        what = f"GET /engagements/{engagement.id} lists what can be claimed."
+        details = [Detail("ValidationFailed", message, f"items[{n}]", what) for n in unknown]
+        raise Refused("ValidationFailed", message, target="items", resolution=what, details=details)
+    keys = [item.key for item in items]
+    twice = [n for n, key in enumerate(keys) if key in keys[:n]]
+    if twice:
+        raise Refused(
+            "DuplicateItem",
+            "The same item is named twice.",
+            target=f"items[{twice[0]}]",
+            resolution="Name each item once.",
+        )
+
+
+def _not_for_this(field: str, engagement: Engagement) -> Refused:
+    return Refused(
+        "NotForThisEngagement", f"{engagement.name} has no {field}.", target=field, resolution="Leave the field out."
+    )
+
+
+async def draft(ports: Ports, organisation: str, sent: NewClaim, now: datetime, claim_id: str) -> Claim:
+    """
+    Return the draft that *sent* makes, without storing it: what creation and the dry run share.
+
+    Raises what `file` raises, and `PartnerIdNotYours`.
+    """
+    filed = file(ports, sent)
+    partner_name = await _own_partners_name(ports, organisation, sent.partner_id)
+    return Claim(
+        id=claim_id,
+        tenant_id=sent.customer.tenant_id,
+        organisation=organisation,
+        partner_id=sent.partner_id,
+        partner_name=partner_name,
+        engagement=filed.engagement.id,
+        filed_as=filed.filed_as,
+        name=sent.name,
+        domain=sent.customer.domain,
+        items=sent.items,
+        contacts=sent.contacts,
+        waive_incentive=sent.waive_incentive,
+        revenue=sent.revenue,
+        comment=sent.comment,
+        status_since=now,
+        created_at=now,
+        updated_at=now,
+        due=ports.terms.draft_lapses_at(now),
+    )
+
+
+async def _own_partners_name(ports: Ports, organisation: str, partner_id: str) -> str:
+    found = await ports.registry.partner(partner_id)
+    if found is None or found.value.entra_tenant_id != organisation:
+        raise Refused(
+            "PartnerIdNotYours",
+            f"{partner_id} is not a location of your organisation.",
+            target="partnerId",
+            resolution="Use a partnerId that the programme has registered for your Entra tenant.",
+        )
+    return found.value.name
+
+
+async def create(
+    ports: Ports, organisation: str, actor: Actor, sent: NewClaim, now: datetime, keyed: Keyed | None
+) -> Case:
+    """
+    Make a draft: four requests, one more with a key.
+
+    Raises what `draft` raises, `Repeated` for a key that was answered, `IdempotencyKeyReused`, `RequestInProgress`.
+    """
+    act_id = ports.new_id()
+    if keyed is None:
+        claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
+    else:
+        # The instant is in it because a key may be used anew once it was forgotten.
+        claim_id = derived_claim_id(sent.customer.tenant_id, organisation, f"{keyed.key}|{now.isoformat()}")
+    made = await draft(ports, organisation, sent, now, claim_id)
+    if keyed is not None:
+        claim_id = (await begin(ports, keyed, KeptRequest(keyed.body, claim_id, act_id, now))).claim_id
+        made = made.model_copy(update={"id": claim_id})
+    commit = created(made, actor, now, act_id)
+    case = commit.after
+    if keyed is not None:
+        view = shown(case, now, await ports.current_terms())
+        answered = Answered(keyed.body, view.model_dump_json(by_alias=True), view.etag)
+        commit = replace(commit, key=keyed.key, answered=answered)
+    try:
+        await keep(ports, commit, now, (announcement_row(claim_id, now), *_forget_request(keyed, made, now)))
+    except Conflict:
+        if not await ports.claims.wrote(claim_id, act_id, 1):
+            if keyed is not None and (first := await ports.claims.answered(claim_id, keyed.key)) is not None:
+                raise Repeated(first) from None
+            message = "a claim of this id exists already"
+            raise StorageBusy(message, retry_after_seconds=1) from None
+    await announce(ports, case, case.entries, now)
+    return case
+
+
+def created(made: Claim, actor: Actor, now: datetime, act_id: str) -> Commit:
+    """Return what is written when the draft *made* is new."""
+    nothing = Case(made, {})
+    case = nothing.record(Act.CREATED, actor, now, to=Status.DRAFT, due=made.due, status_since=now)
+    return Commit(act_id, nothing, case.changed(version=1), who=actor.id)
+
+
+async def keep(ports: Ports, commit: Commit, now: datetime, also: Sequence[DueRow] = ()) -> None:
+    """
+    Store a new draft: its due rows with those that come with it, its place in the list, itself; one request each.
+
+    Raises `Conflict` when a claim of its id exists.
+    """
+    made = commit.before.claim
+    await ports.duework.add((*due_rows(None, made, now), *also))
+    await ports.partner_claims.add(made.organisation, list_position(now, made.id), made.id)
+    await ports.claims.commit(commit)
+
+
+def _forget_request(keyed: Keyed | None, made: Claim, now: datetime) -> tuple[DueRow, ...]:
+    if keyed is None:
+        return ()
+    return forgotten(keyed, made.id, now), answer_forgotten(made.id, keyed.key, now)
+
+
+async def edit(
+    ports: Ports, case: Case, actor: Actor, now: datetime, patch: Mapping[str, object], intent: Intent
+) -> Case:
+    """
+    Change a draft, or what a partner may change while more is asked of them, by a JSON merge patch (RFC 7396).
+
+    The patch is laid over what the claim is when it is written. Raises pydantic's `ValidationError` for one that does
+    not fit, `Immutable` for a field that is fixed, in `partnerActionRequired` all but partnerId, items and contacts;
+    `InvalidState`; and what `draft` raises.
+    """
+    first = _patched(case.claim, settle(case, now).claim, patch)
+    file(ports, first)
+    partner_name = await _own_partners_name(ports, case.claim.organisation, first.partner_id)
+
+    def judge(current: Case) -> Case:
+        sent = _patched(current.claim, current.claim, patch)  # others may have changed other fields meanwhile
+        filed = file(ports, sent)
+        ours = sent.partner_id == first.partner_id
+        changes: dict[str, Any] = {
+            "name": sent.name,
+            "partner_id": sent.partner_id,
+            "partner_name": partner_name if ours else current.claim.partner_name,
+            "domain": sent.customer.domain,
+            "items": filed.sent.items,
+            "contacts": sent.contacts,
+            "waive_incentive": sent.waive_incentive,
+            "revenue": sent.revenue,
+            "comment": sent.comment,
+        }
+        if all(value == getattr(current.claim, name) for name, value in changes.items()):
+            return current  # the same patch again: the answer to the first was lost
+        if current.claim.status is not Status.DRAFT:
+            changes = _answer(current.claim, changes)
+        return current.record(Act.EDITED, actor, now, **changes)
+
+    after = await act(ports, case, now, judge, intent)
+    if after.claim.status is Status.DRAFT:
+        return after
+    return await ports.claims.load(after.claim.id) or after  # new items have slots that were not read with the old ones
+
+
+def _patched(claim: Claim, standing: Claim, patch: Mapping[str, object]) -> NewClaim:
+    """Return the claim as it would be sent after the patch; *standing* is what it is by now. Raises as `edit`."""
+    merged = merge_patch(_as_sent(claim), patch, keep_idle_nulls=True)
+    sent = NewClaim.model_validate_json(json.dumps(merged), by_alias=True, by_name=False)
+    if standing.status not in (Status.DRAFT, Status.PARTNER_ACTION_REQUIRED):
+        raise invalid_state(standing, "edited")
+    if sent.customer.tenant_id != claim.tenant_id:
+        raise _immutable("customer.tenantId")
+    if sent.engagement not in (claim.engagement, claim.filed_as):
+        raise _immutable("engagement")
+    return sent
+
+
+EDITABLE = {
+    "name": "name",
+    "partner_id": "partnerId",
+    "partner_name": "partnerId",
+    "domain": "customer.domain",
+    "items": "items",
+    "contacts": "contacts",
+    "waive_incentive": "waiveIncentive",
+    "revenue": "revenue",
+    "comment": "comment",
+}
+"""What an edit of a draft may change, and how the caller calls it."""
+EDITABLE_IN_ANSWER = frozenset({"partner_id", "partner_name", "items", "contacts"})
+
+
+def _answer(claim: Claim, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an edit in `partnerActionRequired` changes. Raises `Immutable` for any other field."""
+    changed = {name for name, value in changes.items() if value != getattr(claim, name)}
+    fixed = changed - EDITABLE_IN_ANSWER - {"partner_name"}
+    if fixed:
+        raise _immutable(EDITABLE[min(fixed)])
+    kept = {item.key for item in changes["items"]}
+    return {
+        **{name: changes[name] for name in EDITABLE_IN_ANSWER},
+        "left_items": tuple(item for item in (*claim.left_items, *claim.items) if item.key not in kept),
+        "only_contacts_changed": claim.only_contacts_changed and changed <= {"contacts", "partner_name"},
+    }
+
+
+def _as_sent(claim: Claim) -> dict[str, object]:
+    """Return the claim in the shape of `NewClaim`, for a patch to be laid over. Raises `InvalidState`."""
+    if claim.contacts is None:  # entered by the operator, or closed long ago
+        raise invalid_state(claim, "edited")
+    sent = NewClaim(
+        name=claim.name,
+        partner_id=claim.partner_id,
+        engagement=claim.engagement,
+        customer=ClaimedCustomer(tenant_id=claim.tenant_id, domain=claim.domain),
+        items=claim.items,
+        contacts=claim.contacts,
+        waive_incentive=claim.waive_incentive,
+        revenue=claim.revenue,
+        comment=claim.comment,
+    )
+    return sent.model_dump(mode="json", by_alias=True)
+
+
+def merge_patch(target: object, patch: object, *, keep_idle_nulls: bool = False) -> object:
+    """
+    Return *target* with a merge patch (RFC 7396) laid over it: null removes, objects merge, all else replaces.
+
+    With *keep_idle_nulls* a null that removes nothing stays, so that a field which there is not can be refused.
+    """
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is not None:
+            merged[name] = merge_patch(merged.get(name), value, keep_idle_nulls=keep_idle_nulls)
+        elif name in merged:
+            del merged[name]
+        elif keep_idle_nulls:
+            merged[name] = None
+    return merged
+
+
+def _immutable(field: str) -> Refused:
+    return Refused(
+        "Immutable",
+        f"{field} can no longer be changed.",
+        target=field,
+        resolution="Leave it as it is, or make a new claim.",
+    )
+
+
+def _verify_draft(case: Case, act_name: str) -> None:
+    if case.claim.status is not Status.DRAFT:
+        raise invalid_state(case.claim, act_name)
+
+
+async def delete(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent = NO_INTENT) -> None:
+    """Delete a draft; its rows and evidence are erased by the debt that this leaves. Raises `InvalidState`."""
+    await act(ports, case, now, lambda current: life.delete(current, actor, now), intent)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An evidence file as it came; its media type was told from its content."""
+
+    file_name: str
+    content_type: str
+    data: bytes
+    signed_on: date | None
+
+
+def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
+    closed = case.claim.status is Status.REJECTED and not life.is_disputable(case.claim)
+    if case.claim.status not in MAY_ADD_EVIDENCE or closed:
+        raise invalid_state(case.claim, "given more evidence")
+    exists = file_names.find(case.claim.evidence, upload.file_name) is not None
+    if exists and case.claim.status is not Status.DRAFT and not _is_kept(case.claim, upload):
+        raise Refused(
+            "EvidenceExists",
+            "Evidence of a submitted claim is only added to, never replaced.",
+            target="fileName",
+            resolution="Upload it under another file name.",
+        )
+    if not exists and len(case.claim.evidence) >= MAX_EVIDENCE_FILES:
+        raise Refused(
+            "TooManyFiles",
+            f"A claim takes {MAX_EVIDENCE_FILES} evidence files.",
+            target="evidence",
+            resolution="Put several documents into one file, or delete one from the draft.",
+        )
+    if upload.signed_on is not None and upload.signed_on > now.date() + timedelta(
+        days=1
+    ):  # ahead of UTC it is tomorrow
+        raise Refused(
+            "ValidationFailed",
+            "signedOn must not lie in the future.",
+            target="signedOn",
+            resolution="Send the date of the customer's signature as YYYY-MM-DD.",
+        )
+
+
+def _is_kept(claim: Claim, upload: Upload) -> bool:
+    """Whether the claim has this very file: the answer to its upload was lost, and the caller repeats it."""
+    told = (upload.file_name, hashlib.sha256(upload.data).hexdigest(), upload.signed_on)
+    return any((kept.file_name, kept.sha256, kept.signed_on) == told for kept in claim.evidence)
+
+
+MAY_ADD_EVIDENCE = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Status.OFFICIAL, Status.REJECTED})
+"""Replaced only in a draft; afterwards evidence defends an association or prepares a dispute (rulings 10, 28)."""
+
+
+async def add_evidence(
+    ports: Ports, case: Case, actor: Actor, now: datetime, upload: Upload, intent: Intent
+) -> tuple[Case, bool]:
+    """
+    Keep an evidence file; returns the case and whether the file name is new. A file that it replaces may be written in
+    other capitals: it then bears the name of this upload.
+
+    The blob is written first, and the debt to forget it before that: a blob that no claim points to is deleted later.
+    The same file again changes nothing. Raises `InvalidState`, `EvidenceExists`, `TooManyFiles`.
+    """
+    _verify_may_add(settle(case, now), upload, now)
+    if _is_kept(case.claim, upload):
+        return case, False
+    blob = f"{case.claim.id}-{ports.new_id()}"
+    await ports.duework.add([forget_blob(case.claim.id, blob, now)])
+    await ports.blobs.put(blob, upload.data, upload.content_type)
+    made = Evidence(
+        file_name=upload.file_name,
+        content_type=upload.content_type,
+        size=len(upload.data),
+        sha256=hashlib.sha256(upload.data).hexdigest(),
+        signed_on=upload.signed_on,
+        added_at=now,
+        blob=blob,
+    )
+    new = True
+
+    def judge(current: Case) -> Case:
+        nonlocal new
+        _verify_may_add(current, upload, now)
+        former = file_names.find(current.claim.evidence, upload.file_name)
+        kept = tuple(evidence for evidence in current.claim.evidence if evidence is not former)
+        new = former is None
+        return current.record(
+            Act.EVIDENCE_ADDED, actor, now, evidence=(*kept, made), only_contacts_changed=False, evidence_by=None
+        )
+
+    replaced = file_names.find(case.claim.evidence, upload.file_name)
+    if replaced is not None:
+        await ports.duework.add([forget_blob(case.claim.id, replaced.blob, now)])
+    return await act(ports, case, now, judge, intent), new
+
+
+async def remove_evidence(
+    ports: Ports, case: Case, actor: Actor, now: datetime, file_name: str, intent: Intent
+) -> Case:
+    """Take a file out of a draft. Raises `InvalidState`; `NotFound` for a file that is not there."""
+    found = find_evidence(case.claim, file_name)
+    _verify_draft(settle(case, now), "stripped of evidence")
+    await ports.duework.add([forget_blob(case.claim.id, found.blob, now)])
+
+    def judge(current: Case) -> Case:
+        _verify_draft(current, "stripped of evidence")
+        removed = find_evidence(current.claim, file_name)
+        kept = tuple(evidence for evidence in current.claim.evidence if evidence is not removed)
+        return current.record(Act.EVIDENCE_REMOVED, actor, now, evidence=kept)
+
+    return await act(ports, case, now, judge, intent)
+
+
+def find_evidence(claim: Claim, file_name: str) -> Evidence:
+    """Return a file of the claim, however its name is written. Raises `NotFound`."""
+    found = file_names.find(claim.evidence, file_name)
+    if found is None:
+        raise Refused(
+            "NotFound",
+            "The claim has no file of this name.",
+            target="fileName",
+            resolution="Read the claim: `evidence` lists its files.",
+        )
+    return found
+
+
+def forget_blob(claim_id: str, blob: str, now: datetime) -> DueRow:
+    """Return the due row that deletes a blob, if its claim does not point to it by then."""
+    return DueRow(now + BLOB_KEPT, claim_id, f"{FORGET}-{blob[-16:]}", forget=(EVIDENCE, claim_id, blob))

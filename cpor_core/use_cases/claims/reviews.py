@@ -1,0 +1,127 @@
+"""What a reviewer sees and decides."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cpor_core.errors import Refused
+from cpor_core.model.claim import Claim, Item, Reason
+from cpor_core.model.history import PROGRAMME
+from cpor_core.ports import Ports
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.change_claim import REVIEWS, SAMPLE, Intent, act, review_position, sample_position
+from cpor_core.use_cases.claims.listing import load_all
+from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
+
+STALE_AFTER = timedelta(minutes=10)
+MOST_OVERDUE = 20
+"""More are not counted: an operator who is told of so many looks at the list."""
+
+
+async def start(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
+    """Take a submitted claim up. Raises `InvalidState`."""
+    decide_by = (await ports.current_terms()).decide_by(now)
+    return await act(
+        ports, case, now, lambda current: life.start_review(current, PROGRAMME, now, decide_by=decide_by), intent
+    )
+
+
+async def approve(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
+    """Approve a claim, and with it decide the arbitration. Raises `InvalidState`, `SlotAwaitsCustomer`."""
+    return await act(ports, case, now, lambda current: life.approve(current, PROGRAMME, now), intent)
+
+
+async def reject(ports: Ports, case: Case, now: datetime, reason: Reason, intent: Intent) -> Case:
+    """Refuse a claim, or its dispute for good. Raises `InvalidState`."""
+    return await act(ports, case, now, lambda current: life.reject(current, PROGRAMME, now, reason), intent)
+
+
+async def request_information(
+    ports: Ports, case: Case, now: datetime, reasons: Sequence[Reason], intent: Intent
+) -> Case:
+    """Ask the partner for more, within their own calendar. Raises `InvalidState`."""
+    answer_by = await partner_answers_by(ports, case.claim, now)
+    return await act(
+        ports,
+        case,
+        now,
+        lambda current: life.request_information(current, PROGRAMME, now, reasons, answer_by=answer_by),
+        intent,
+    )
+
+
+async def strike_items(ports: Ports, case: Case, now: datetime, items: Sequence[Item], intent: Intent) -> Case:
+    """Take items out that the evidence does not cover. Raises `InvalidState`, `ItemNotInClaim`."""
+    keys = {item.key for item in items}
+
+    def judge(current: Case) -> Case:
+        after = life.strike_items(current, PROGRAMME, now, keys, Reason.PRODUCTS_MISSING)
+        if not keys <= {item.key for item in current.claim.items}:
+            raise Refused(
+                "ItemNotInClaim",
+                "The claim does not have all of these items.",
+                target="items",
+                resolution="Read the claim again and name items that it has.",
+            )
+        return after
+
+    return await act(ports, case, now, judge, intent)
+
+
+async def revoke(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
+    """Stop a claim that awaits its customer, or end an association. Raises `InvalidState`."""
+    return await act(ports, case, now, lambda current: life.revoke(current, PROGRAMME, now), intent)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewPage:
+    """Claims that await a decision, most urgent first, and the position behind the last row looked at."""
+
+    cases: Sequence[Case]
+    position: str | None
+
+
+async def awaiting_decision(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
+    """Return a page of what awaits a decision, or a look, in the order of its due instants."""
+    return await verified(ports, REVIEWS, review_position, now, after=after, limit=limit)
+
+
+async def overdue(ports: Ports, now: datetime) -> int:
+    """Return how many of the most urgent claims are past their due instant, counted up to 20: mostly one request."""
+    most_urgent = await ports.reviews.page(REVIEWS, after="", limit=1)
+    if not any(_is_past(row.position, now) for row in most_urgent):
+        return 0
+    page = await awaiting_decision(ports, now, after="", limit=MOST_OVERDUE)
+    positions = [review_position(life.settle(case, now).claim) for case in page.cases]
+    return sum(1 for position in positions if position is not None and _is_past(position, now))
+
+
+def _is_past(position: str, now: datetime) -> bool:
+    return position.partition("|")[0] < f"{now.astimezone(UTC):%Y%m%dT%H%M%S}"
+
+
+async def sample(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
+    """Return a page of the drawn claims that were reviewed automatically and are still in their window (rulings 29)."""
+    return await verified(ports, SAMPLE, sample_position, now, after=after, limit=limit)
+
+
+async def verified(
+    ports: Ports, partition: str, position_of: Callable[[Claim], str | None], now: datetime, *, after: str, limit: int
+) -> ReviewPage:
+    """
+    Return a page of an index, verified on read.
+
+    A row whose claim was decided, or has another instant by now, leads nowhere and is removed. Its claim was written
+    after the row, so a row without its claim is left for ten minutes to come true.
+    """
+    rows = await ports.reviews.page(partition, after=after, limit=limit)
+    cases = await load_all(ports, [row.claim_id for row in rows], now)
+    page: list[Case] = []
+    for row in rows:
+        case = cases.get(row.claim_id)
+        if case is not None and row.position == position_of(life.settle(case, now).claim):
+            page.append(case)
+        elif ports.real_now() - row.written_at > STALE_AFTER:
+            await ports.reviews.remove(partition, row.position)
+    return ReviewPage(page, rows[-1].position if len(rows) == limit else None)

@@ -1,0 +1,191 @@
+"""Submission and its dry run, by the same checks; withdrawal; ends by the partner."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cpor_core.due_work import FORGET
+from cpor_core.errors import Detail, Refused
+from cpor_core.model.catalogue import Engagement
+from cpor_core.model.claim import Acknowledgements, Claim, NewClaim, Reason
+from cpor_core.model.history import Actor
+from cpor_core.model.registry import Customer, Partner
+from cpor_core.ports import Ports
+from cpor_core.ports.due_work import DueRow
+from cpor_core.rules.checks import failed_checks, recent_refusals
+from cpor_core.rules.identifiers import new_claim_id
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.change_claim import Intent, act
+from cpor_core.use_cases.claims.drafts import draft
+
+DRY_RUNS_KEPT = timedelta(days=1)
+HOUR_SECONDS = 3600
+
+
+async def submit(
+    ports: Ports, case: Case, actor: Actor, now: datetime, acknowledgements: Acknowledgements, intent: Intent
+) -> Case:
+    """
+    Submit a draft: seven requests with automatic review, one more with manual.
+
+    Raises `InvalidState`, `SlotCrowded`, and `ValidationFailed` with every failed check.
+    """
+    known = await _known(ports, case.claim)
+    terms = await ports.current_terms()
+
+    def judge(current: Case) -> Case:
+        refused = recent_refusals(current.refusals, now)
+        after = life.submit(
+            current,
+            actor,
+            now,
+            acknowledgements=acknowledgements,
+            partner_name=known.partner_name(current.claim),
+            automatic_review=known.engagement.review == "automatic" and not refused,
+            start_review_by=terms.start_review_by(now),
+            refused_before=refused[-1].at if refused else None,
+        )
+        _verify(known, current, acknowledgements, now)
+        return after
+
+    return await act(ports, case, now, judge, replace(intent, counts_refusals=True))
+
+
+async def resubmit(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+    """
+    Answer what the reviewer asked for, by the same checks as the submission.
+
+    Raises `InvalidState`, `SlotCrowded`, `SlotAwaitsCustomer`, and `ValidationFailed` with every failed check.
+    """
+    known = await _known(ports, case.claim)
+    terms = await ports.current_terms()
+
+    def judge(current: Case) -> Case:
+        after = life.resubmit(current, actor, now, start_review_by=terms.start_review_by(now))
+        _verify(known, current, current.claim.acknowledgements, now)
+        return after.changed(partner_name=known.partner_name(current.claim))
+
+    return await act(ports, case, now, judge, replace(intent, counts_refusals=True))
+
+
+async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+    """
+    Dispute a rejection with a justification, or with evidence added since.
+
+    Raises `InvalidState`, `NotDisputable`, `JustificationMissing`, `SlotCrowded`.
+    """
+    terms = await ports.current_terms()
+
+    def judge(current: Case) -> Case:
+        after = life.dispute(current, actor, now, decide_by=terms.decide_by(now))
+        new_evidence = any(evidence.added_at > current.claim.status_since for evidence in current.claim.evidence)
+        if intent.remark is None and not new_evidence:
+            raise Refused(
+                "JustificationMissing",
+                "A dispute needs a justification, or evidence added since the rejection.",
+                target="justification",
+                resolution="Say why the rejection is wrong, or upload new evidence first.",
+            )
+        return after
+
+    return await act(ports, case, now, judge, intent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the registry and the catalogue know of a claim."""
+
+    engagement: Engagement
+    partner: Partner | None
+    customer: Customer | None
+
+    def partner_name(self, claim: Claim) -> str:
+        return self.partner.name if self.partner is not None else claim.partner_name
+
+
+async def _known(ports: Ports, claim: Claim) -> _Known:
+    partner, customer = await asyncio.gather(
+        ports.registry.partner(claim.partner_id), ports.registry.customer(claim.tenant_id)
+    )
+    return _Known(
+        ports.catalogue.engagement(claim.engagement),
+        partner.value if partner is not None else None,
+        customer.value if customer is not None else None,
+    )
+
+
+def _verify(known: _Known, case: Case, acknowledgements: Acknowledgements | None, now: datetime) -> None:
+    """Raise `ValidationFailed` with every check that the claim fails."""
+    failed = _failed(known, case, acknowledgements, now)
+    if failed:
+        raise Refused(
+            "ValidationFailed",
+            "One check at submission failed." if len(failed) == 1 else f"{len(failed)} checks at submission failed.",
+            resolution="Correct what the details name, then submit again.",
+            details=failed,
+        )
+
+
+def _failed(known: _Known, case: Case, acknowledgements: Acknowledgements | None, now: datetime) -> tuple[Detail, ...]:
+    """Return every check that the claim fails: the one place, for submission, dry run and review."""
+    return failed_checks(
+        case.claim, known.engagement, known.partner, known.customer, case.slots, case.refusals, acknowledgements, now
+    )
+
+
+async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: datetime) -> Sequence[Detail]:
+    """Return every check that a claim as sent would fail at submission; nothing is stored. Raises as creation."""
+    claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
+    claim = await draft(ports, organisation, sent, now, claim_id)
+    return await dry_run(ports, await ports.claims.prospect(claim), None, now)
+
+
+async def dry_run_of_draft(
+    ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
+) -> Sequence[Detail]:
+    """Return what checks a draft would fail if sent. Raises `InvalidState` as that does, and as `dry_run`."""
+    life.verify_draft(life.settle(case, now))
+    return await dry_run(ports, case, acknowledgements, now)
+
+
+async def dry_run(
+    ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
+) -> Sequence[Detail]:
+    """
+    Return every check that the claim would fail; never whether somebody else holds a slot (rulings 8).
+
+    Raises `TooManyDryRuns`: an organisation has a hundred an hour, and the operator sees who uses them up.
+    """
+    claim = case.claim
+    count = await ports.dry_runs.count(claim.organisation, now)
+    if count == 1:
+        place = ports.dry_runs.place(claim.organisation, now)
+        await ports.duework.add([DueRow(now + DRY_RUNS_KEPT, claim.organisation, f"{FORGET}-dry-runs", forget=place)])
+    if count > ports.terms.dry_runs_per_hour:
+        raise Refused(
+            "TooManyDryRuns",
+            f"An organisation has {ports.terms.dry_runs_per_hour} dry runs an hour.",
+            resolution="Wait until the next full hour, as Retry-After says.",
+            retry_after_seconds=HOUR_SECONDS - (now.minute * 60 + now.second),
+        )
+    return await checks_now(ports, case, acknowledgements, now)
+
+
+async def checks_now(
+    ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
+) -> Sequence[Detail]:
+    """Return every check that the claim fails by what registry and slots say now: three requests."""
+    known, judged = await asyncio.gather(_known(ports, case.claim), ports.claims.with_refusals(case))
+    return _failed(known, judged, acknowledgements, now)
+
+
+async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+    """Take an open claim back. Raises `InvalidState`."""
+    return await act(ports, case, now, lambda current: life.withdraw(current, actor, now), intent)
+
+
+async def end(ports: Ports, case: Case, actor: Actor, now: datetime, reason: Reason, intent: Intent) -> Case:
+    """End an association; access stops with this write. Raises `InvalidState`."""
+    return await act(ports, case, now, lambda current: life.end(current, actor, now, reason), intent)

@@ -1,0 +1,125 @@
+"""
+Paying what a claim owes: queues and timer call the same functions.
+
+Load the claim, ask what is due at `now`, do it, store that it is done. What is written down and what customers are told
+comes first, what partners are told last (rulings 42); neither waits for a mailbox of the other.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from cpor_core.due_work import Paid
+from cpor_core.ports import Ports
+from cpor_core.ports.due_work import DueRow
+from cpor_core.rules.identifiers import list_position
+from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.owed import TO_PARTNERS, Debt, due_now, owed
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act
+from cpor_core.use_cases.feed.changes import catch_up
+from cpor_core.use_cases.notices.customer_mail import remind_customer, send_owed_mail
+from cpor_core.use_cases.notices.notice import tell_customer
+from cpor_core.use_cases.notices.partner_mail import remind_partner, tell_partner
+from cpor_core.use_cases.privacy.erase_person import forget_people
+
+MOST_STEPS = 8
+"""Debts to one side that one call pays; more are paid by the next."""
+Step = Callable[[Ports, Case, datetime, Intent], Awaitable[Case | Paid]]
+
+
+async def pay(ports: Ports, claim_id: str, now: datetime, cover: DueRow | None = None) -> Paid:
+    """Pay everything that the claim owes at *now*, in the order in which it matters; twice is harmless."""
+    intent = Intent(cover=cover) if cover is not None else NO_INTENT
+    case = await ports.claims.load(claim_id)
+    if case is None:
+        return Paid()
+    case, first = await _pay(ports, case, now, _pay_one, intent)
+    if first.row_stays:
+        return first
+    case, last = await _pay(ports, case, now, _tell_partner, intent)
+    waits = [paid.not_before for paid in (first, last) if paid.delayed]
+    if cover is not None and cover.debt == Debt.WRITE_DOWN and (grace_ends := _written_down_at(case, now)) is not None:
+        waits.append(grace_ends)
+    known = [wait for wait in waits if wait is not None]
+    return Paid(delayed=bool(waits), not_before=min(known) if known and known == waits else None)
+
+
+def _written_down_at(case: Case, now: datetime) -> datetime | None:
+    """Return when a window that has ended just now is written down: earlier releases put the due row at its end."""
+    debts = (debt.due for debt in owed(case.claim) if debt.debt is Debt.WRITE_DOWN)
+    return next((due for due in debts if due is not None and now < due <= now + GRACE), None)
+
+
+async def pay_customer(ports: Ports, claim_id: str, now: datetime) -> Paid:
+    """
+    Pay what the claim owes at *now* but its partner's mails, which have a queue of their own.
+
+    Those that were owed before are passed on to it; whatever is owed from now on has its own hint.
+    """
+    case = await ports.claims.load(claim_id)
+    if case is None:
+        return Paid()
+    pass_on = Debt.TELL_PARTNER in due_now(case.claim, now)
+    _, paid = await _pay(ports, case, now, _pay_one, NO_INTENT)
+    if pass_on:
+        await ports.hints.partner_notice(claim_id)
+    return paid
+
+
+async def pay_partner(ports: Ports, claim_id: str, now: datetime) -> Paid:
+    """Send the mails that the claim owes at *now* to its partner, and to those with whom it competes."""
+    case = await ports.claims.load(claim_id)
+    if case is None:
+        return Paid()
+    _, paid = await _pay(ports, case, now, _tell_partner, NO_INTENT)
+    return paid
+
+
+async def _pay(ports: Ports, case: Case, now: datetime, step: Step, intent: Intent) -> tuple[Case, Paid]:
+    """Take one step after the other until nothing is owed, or nothing more can be done now."""
+    for _ in range(MOST_STEPS):
+        taken = await step(ports, case, now, intent)
+        if isinstance(taken, Paid):
+            return case, taken
+        case = taken
+    return case, Paid(delayed=True)
+
+
+async def _pay_one(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case | Paid:
+    """Pay what matters most; returns the case as stored then, or what came of it where nothing more can be done."""
+    debts = due_now(case.claim, now) - TO_PARTNERS
+    if Debt.WRITE_DOWN in debts:
+        written = await act(ports, case, now, lambda settled: settled, intent)
+        # With a row to cover it, what is owed from here on has its rows; mails go out by the queue.
+        return written if intent.cover is None else Paid(row_stays=True)
+    if Debt.ERASE in debts:
+        await _erase(ports, case, now)
+        return Paid()
+    if Debt.FORGET_PEOPLE in debts:
+        return await forget_people(ports, case, now, intent)
+    if Debt.TELL_CUSTOMER in debts:
+        return await tell_customer(ports, case, now, intent)
+    if Debt.SEND_MAIL in debts:
+        return await send_owed_mail(ports, case, case.claim.mails[0], now)
+    if debts:
+        return await remind_customer(ports, case, now)
+    return Paid()
+
+
+async def _tell_partner(ports: Ports, case: Case, now: datetime, _: Intent) -> Case | Paid:
+    """Send what is told before what is reminded of."""
+    debts = due_now(case.claim, now) & TO_PARTNERS
+    if Debt.TELL_PARTNER in debts:
+        return await tell_partner(ports, case, now)
+    if debts:
+        return await remind_partner(ports, case, now)
+    return Paid()
+
+
+async def _erase(ports: Ports, case: Case, now: datetime) -> None:
+    claim = case.claim
+    await catch_up(ports, claim.id, now)  # what is erased can't be told any more
+    for evidence in claim.evidence:
+        await ports.blobs.delete(evidence.blob)
+    await ports.partner_claims.remove(claim.organisation, list_position(claim.created_at, claim.id))
+    await ports.claims.erase(claim.id)

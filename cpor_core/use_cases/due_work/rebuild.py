@@ -1,0 +1,226 @@
+"""
+Index rows and due rows made anew from what they lead to, for when they were lost, or come from another time.
+
+Slots are freed of claims that are closed: no act leaves one there, but a slot that was written wrongly once would make
+every later claim on its item compete with a dead one.
+
+They are hints that are judged when they are read: one too many costs a look. So this may run while the service does,
+end half-way, and run again. What it does not make anew is harmless to lose: the rows that forget counts of dry runs,
+which are an organisation and a number.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cpor_core.errors import Conflict
+from cpor_core.model.claim import OPEN, Claim, Status
+from cpor_core.model.slot import Slot
+from cpor_core.ports import Ports
+from cpor_core.ports.claims import Commit, TenantClaims
+from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.idempotency import Keyed
+from cpor_core.rules.identifiers import is_batch_id, is_claim_id, list_position
+from cpor_core.rules.untold import untold
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import settle
+from cpor_core.use_cases.change_claim import due_rows, list_for_review
+from cpor_core.use_cases.claims import batches, subscription_ends
+from cpor_core.use_cases.claims.drafts import forget_blob
+from cpor_core.use_cases.due_work import failed_messages
+from cpor_core.use_cases.feed import deliveries
+from cpor_core.use_cases.feed.changes import announcement_row, trim_row
+from cpor_core.use_cases.idempotency import answer_forgotten, forgotten
+from cpor_core.use_cases.message_ids import forget_row as forget_mail_row
+from cpor_core.use_cases.privacy.erase_person import ERASE_PERSON
+
+ROWS_AT_ONCE = 90
+"""Due rows of one subject in one request: a transaction has 100 rows."""
+TENANTS_AT_ONCE = 32
+FAILURES_AT_ONCE = 1000
+
+
+@dataclass
+class Rebuilt:
+    """Counts for the operator: claims that were looked at, due rows that were written, slots that were freed."""
+
+    claims: int = 0
+    due_rows: int = 0
+    slots_freed: int = 0
+    untold: list[str] = field(default_factory=list)
+    """Ids of imported associations whose customer does not know of them: they give no figures (rulings 65)."""
+
+
+async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
+    """
+    Write every row of `duework`, `partnerclaims` and `reviews` that something in the other tables needs.
+
+    Rows that are there stay, or are written over by themselves. About four requests a claim. Raises `StorageBusy`;
+    what was written till then is good.
+    """
+    rebuilt = Rebuilt()
+    evidence = await _claims(ports, now, rebuilt)
+    await _keys(ports, rebuilt)
+    await _feeds(ports, now, rebuilt)
+    await _webhooks(ports, now, rebuilt)
+    await _batches(ports, now, rebuilt)
+    await _files(ports, evidence, now, rebuilt)
+    await _kept_for_a_time(ports, now, rebuilt)
+    return rebuilt
+
+
+async def _claims(ports: Ports, now: datetime, rebuilt: Rebuilt) -> set[str]:
+    """Rebuild what claims need; returns the blobs to which they point."""
+    evidence: set[str] = set()
+    group: list[TenantClaims] = []
+    async for tenant in ports.claims.tenants():
+        evidence |= {kept.blob for case in tenant.cases for kept in case.claim.evidence}
+        group.append(tenant)
+        if len(group) == TENANTS_AT_ONCE:
+            await _together(ports, group, now, rebuilt)
+            group = []
+    await _together(ports, group, now, rebuilt)
+    return evidence
+
+
+async def _together(ports: Ports, tenants: Sequence[TenantClaims], now: datetime, rebuilt: Rebuilt) -> None:
+    ended = await asyncio.gather(*(_tenant(ports, one, now, rebuilt) for one in tenants), return_exceptions=True)
+    for fault in ended:  # only now: nobody is still at work when a fault is told
+        if fault is not None:
+            raise fault
+
+
+async def _tenant(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Rebuilt) -> None:
+    rows = [answer_forgotten(claim_id, key, now) for claim_id, key in tenant.answers]
+    for case in tenant.cases:
+        rows += await _of_claim(ports, case.claim, now)
+        if untold(settle(case, now).claim) is not None:
+            rebuilt.untold.append(case.claim.id)
+    rows += await _ends(ports, tenant, now)
+    await _add(ports, rows, rebuilt)
+    await _free_slots(ports, tenant, now, rebuilt)
+    rebuilt.claims += len(tenant.cases)
+
+
+async def _free_slots(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Rebuilt) -> None:
+    """Take claims out of slots in which they have no place any more: a read of each, and one request a slot."""
+    claims = {case.claim.id: settle(case, now).claim for case in tenant.cases}
+    for slot, mark in tenant.slots:
+        awaiting = slot.awaiting
+        if awaiting is not None and awaiting.takes_over_at is not None and awaiting.takes_over_at <= now:
+            continue  # its takeover is not written down yet, and settles the slot
+        standing = {party.claim for party in slot.at(now).others("") if not party.declined}
+        suspected = {name for name in standing & claims.keys() if not _has_place(claims[name], slot.key)}
+        if suspected and await _free_slot(ports, slot, mark, suspected, now):
+            rebuilt.slots_freed += 1
+
+
+def _has_place(claim: Claim, key: str) -> bool:
+    if claim.status is Status.OFFICIAL:
+        return claim.holds(key)
+    return claim.status in OPEN and key in claim.slot_keys
+
+
+async def _free_slot(ports: Ports, slot: Slot, mark: str, suspected: Iterable[str], now: datetime) -> bool:
+    """
+    Take claims out of a slot; whether one was.
+
+    They are read again, after the slot: a claim that has come back since has written the slot too.
+    """
+    read = [await ports.claims.load(name) for name in sorted(suspected)]
+    found = [case.claim for case in read if case is not None and not _has_place(settle(case, now).claim, slot.key)]
+    if not found:
+        return False
+    before, freed = Case(found[0], {slot.key: slot}, seen={slot.key: mark}), slot
+    for claim in found:
+        freed = freed.without(claim.id, now)
+    after = before.with_slots({slot.key: freed}).written_over(before)
+    try:
+        await ports.claims.commit(Commit(ports.new_id(), before, after))
+    except Conflict:
+        return False  # somebody has written it since; the next run looks again
+    return True
+
+
+async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRow]:
+    """Write the keys by which a claim is listed; returns its due rows."""
+    await ports.partner_claims.add(claim.organisation, list_position(claim.created_at, claim.id), claim.id)
+    await list_for_review(ports, None, claim)
+    rows = list(due_rows(None, claim, now))
+    if await ports.changes.told(claim.organisation, claim.id) < claim.history_length:
+        rows.append(announcement_row(claim.id, now))
+    return rows
+
+
+async def _ends(ports: Ports, tenant: TenantClaims, now: datetime) -> Sequence[DueRow]:
+    """Return the due rows that end what is no longer on the tenant, if anything is not."""
+    known = await ports.registry.customer(tenant.tenant_id)
+    if known is None:
+        return ()
+    gone = (subscription_ends.gone_items(settle(case, now).claim, known.value) for case in tenant.cases)
+    return subscription_ends.due_rows(tenant.tenant_id, now) if any(gone) else ()
+
+
+async def _keys(ports: Ports, rebuilt: Rebuilt) -> None:
+    async for organisation, key, kept in ports.requests.all():
+        row = forgotten(Keyed(key, kept.body, organisation), kept.claim_id or organisation, kept.at)
+        await _add(ports, [row], rebuilt)
+
+
+async def _feeds(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
+    async for organisation in ports.changes.organisations():
+        if (await ports.changes.head(organisation)).last == 0:
+            continue  # the first entry has a due row of its own
+        oldest = await ports.changes.page(organisation, after=0, limit=1)
+        await _add(ports, [trim_row(organisation, oldest[0].at if oldest else now)], rebuilt)
+
+
+async def _webhooks(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
+    async for organisation in ports.webhooks.organisations():
+        rows = {deliveries.due_row(organisation, now)}
+        async for webhook, delivery in ports.webhooks.kept(organisation):
+            rows.add(deliveries.forget_row(ports, organisation, webhook, delivery.created_at))
+            if delivery.next_attempt is not None:
+                rows.add(deliveries.attempt_row(organisation, delivery.next_attempt))
+        await _add(ports, rows, rebuilt)
+
+
+async def _batches(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
+    bodies = set()
+    async for batch in ports.batches.all():
+        await _add(ports, batches.due_rows(batch), rebuilt)
+        bodies.add(batch.blob)
+    async for name in ports.batch_bodies.names():
+        batch_id, _, keeping = name.partition("-")
+        if name not in bodies and is_batch_id(batch_id):  # maybe of a batch that is being taken in: not too soon
+            await _add(ports, [batches.forget_row(batch_id, keeping, now)], rebuilt)
+
+
+async def _files(ports: Ports, evidence: set[str], now: datetime, rebuilt: Rebuilt) -> None:
+    """Forget what no claim points to; that is judged once more when it is due."""
+    async for name in ports.blobs.names():
+        claim_id = name.partition("-")[0]
+        if name not in evidence and is_claim_id(claim_id):
+            await _add(ports, [forget_blob(claim_id, name, now)], rebuilt)
+
+
+async def _kept_for_a_time(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
+    """Forget mails and failed messages in their time; go on with erasures."""
+    async for message_id, sent in ports.mails.all():
+        await _add(ports, [forget_mail_row(ports, sent.claim_id, message_id, now)], rebuilt)
+    after = ""
+    while page := await ports.failures.page(after=after, limit=FAILURES_AT_ONCE):
+        for failure in page:
+            await _add(ports, [failed_messages.forget_row(ports, failure, failure.at)], rebuilt)
+        after = ports.failures.position(page[-1])
+    for erasure in await ports.erasures.all():
+        if erasure.finished_at is None:
+            await _add(ports, [DueRow(now, erasure.id, ERASE_PERSON)], rebuilt)
+
+
+async def _add(ports: Ports, rows: Iterable[DueRow], rebuilt: Rebuilt) -> None:
+    wanted = list(rows)
+    for first in range(0, len(wanted), ROWS_AT_ONCE):
+        await ports.duework.add(wanted[first : first + ROWS_AT_ONCE])
+    rebuilt.due_rows += len(wanted)

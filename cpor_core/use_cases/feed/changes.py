@@ -1,0 +1,221 @@
+"""
+The change feed: what happened to an organisation's claims, numbered without gaps (rulings 38).
+
+A history entry is a debt to the feed. The request that made it pays it after its commit, else the due row that was
+written before. The feed's own rows know what was told, so a claim's entries come once each and in their order.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cpor_core.errors import Conflict, Fault, StorageBusy
+from cpor_core.model.change import Change
+from cpor_core.model.claim import Claim, Status
+from cpor_core.model.history import Act, Entry
+from cpor_core.ports import Ports
+from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.feed import Announcement
+from cpor_core.rules.owed import SOON
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import settle
+from cpor_core.use_cases.feed.deliveries import due_row as webhooks_row
+from cpor_core.views import entity_tag
+
+log = logging.getLogger("cpor.feed")
+
+ANNOUNCE = "announce"
+"""The due row of a claim whose feed may not have been told of everything."""
+TRIM = "trimChanges"
+"""The due row of an organisation whose feed has entries that are old enough to go."""
+KEPT = timedelta(days=400)
+"""An older cursor has expired."""
+ATTEMPTS = 8
+MOST_AT_ONCE = 40
+"""News in one transaction: each takes two rows of its 100, and one for what must have been told before."""
+TAKES_PLACE = frozenset({Act.SUBMITTED, Act.RESUBMITTED, Act.DISPUTED})
+"""Acts by which a claim comes to stand beside others; those are told too (rulings 15)."""
+COMPETING = "claim.competing"
+
+
+def announcement_row(claim_id: str, now: datetime) -> DueRow:
+    """Return the due row that makes sure that the feed hears of what happens now."""
+    return DueRow(now + SOON, claim_id, ANNOUNCE)
+
+
+def trim_row(organisation: str, oldest: datetime) -> DueRow:
+    """Return the due row that deletes the oldest entry of a feed when it was kept long enough."""
+    return DueRow(oldest + KEPT, organisation, TRIM)
+
+
+async def announce(ports: Ports, case: Case, entries: Sequence[tuple[str, Entry]], now: datetime) -> None:
+    """
+    Tell the feeds of what an act has just done: two requests. Never raises a fault: the due row tells what is left.
+
+    *case* is what was stored, *entries* the history entries that came with it, those of rivals too.
+    """
+    if case.claim.status is not Status.DRAFT and not case.slots.keys() >= set(case.claim.slot_keys):
+        await _late(ports, case.claim.id, now)  # an edit: the slots of new items were not read with the claim
+        return
+    try:
+        own = [entry for claim_id, entry in entries if claim_id == case.claim.id]
+        await _tell_rivals(ports, case, own, now)
+        await _append(ports, case.claim.organisation, [_news(case, entry, now) for entry in own], now)
+    except Conflict:
+        await _late(ports, case.claim.id, now)
+    except Fault as fault:
+        log.warning("claim %s: the feed was not told: %s", case.claim.id, type(fault).__name__)
+    for rival in dict.fromkeys(claim_id for claim_id, _ in entries if claim_id != case.claim.id):
+        await _late(ports, rival, now)
+
+
+async def _late(ports: Ports, claim_id: str, now: datetime) -> None:
+    try:
+        await catch_up(ports, claim_id, now)
+    except (Conflict, Fault) as fault:
+        log.warning("claim %s: the feed was not told: %s", claim_id, type(fault).__name__)
+
+
+async def catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
+    """Tell the feed of all that it was not told of a claim yet. Raises `Conflict` after too many lost races."""
+    known = await ports.claims.load(claim_id)
+    if known is None:
+        return
+    for _ in range(ATTEMPTS):
+        told = await ports.changes.told(known.claim.organisation, claim_id)
+        if told >= known.claim.history_length:
+            return
+        entries = await ports.claims.history(claim_id, after=told, limit=MOST_AT_ONCE)
+        case = await ports.claims.load(claim_id)  # as it is since those entries: it may have come beside others by them
+        if case is None or not entries:
+            return
+        try:
+            await _tell_rivals(ports, case, entries, now)
+            await _append(ports, case.claim.organisation, [_news(case, entry, now) for entry in entries], now)
+        except Conflict:
+            continue
+        if len(entries) < MOST_AT_ONCE:
+            return
+    message = "the feed goes on too fast"
+    raise Conflict(message)
+
+
+async def announce_created(ports: Ports, organisation: str, cases: Sequence[Case], now: datetime) -> None:
+    """Tell the feed of drafts that were made together. Never raises a fault: their due rows tell what is left."""
+    for first in range(0, len(cases), MOST_AT_ONCE):
+        group = cases[first : first + MOST_AT_ONCE]
+        try:
+            await tell_created(ports, organisation, group, now)
+        except (Conflict, Fault) as fault:
+            log.warning("%d new claims: the feed was not told: %s", len(group), type(fault).__name__)
+
+
+async def tell_created(ports: Ports, organisation: str, cases: Sequence[Case], now: datetime) -> None:
+    """Tell the feed of drafts that were made together, up to 40 in two requests. Raises `Conflict`, and faults."""
+    for first in range(0, len(cases), MOST_AT_ONCE):
+        group = cases[first : first + MOST_AT_ONCE]
+        try:
+            news = [_news(case, entry, now) for case in group for _, entry in case.entries]
+            await _append(ports, organisation, news, now)
+        except Conflict:  # some of them were told before
+            for case in group:
+                await catch_up(ports, case.claim.id, now)
+
+
+async def trim(ports: Ports, row: DueRow, now: datetime) -> None:
+    """Delete entries that were kept long enough, and come back when the next is. Raises `Conflict`."""
+    oldest = await ports.changes.trim(row.subject, before=now - KEPT)
+    again = max(oldest + KEPT, now + timedelta(minutes=1)) if oldest is not None else now + KEPT
+    await ports.duework.move(row, (), due=again, attempt=0)
+
+
+async def _tell_rivals(ports: Ports, case: Case, entries: Sequence[Entry], now: datetime) -> None:
+    """Tell those beside whom the claim has come to stand: before its own entry, which says that it was done."""
+    came = next((entry for entry in reversed(entries) if entry.act in TAKES_PLACE), None)
+    if came is None:
+        return
+    time = came.sequence if came.act is Act.DISPUTED else 0  # it had left, and competes anew
+    others = dict.fromkeys(party.claim for party in case.rival_parties(now) if not party.declined)
+    for other in [found for claim_id in others if (found := await ports.claims.load(claim_id)) is not None]:
+        change = _change(other, COMPETING, settle(other, now).claim.status, came.at, now)
+        try:
+            news = Announcement(change, number=time, competes_with=case.claim.id)
+            await _append(ports, other.claim.organisation, [news], now)
+        except Conflict:
+            if not await ports.changes.told_of_rival(other.claim.organisation, other.claim.id, case.claim.id, time):
+                raise
+
+
+def _news(case: Case, entry: Entry, now: datetime) -> Announcement:
+    return Announcement(_change(case, f"claim.{entry.act}", entry.to, entry.at, now), entry.sequence)
+
+
+def _change(case: Case, kind: str, status: Status, at: datetime, now: datetime) -> Change:
+    claim: Claim = case.claim
+    was_official = claim.official_since is not None
+    return Change(
+        sequence=0,  # drawn when it is appended
+        type=kind,
+        claim_id=claim.id,
+        association_id=claim.id if was_official else None,
+        status=status,
+        at=at,
+        etag=entity_tag(case, now),
+    )
+
+
+async def _append(ports: Ports, organisation: str, news: Sequence[Announcement], now: datetime) -> None:
+    """
+    Append to a feed. A lost race that only moved the feed on is run again.
+
+    Raises `Conflict` when some of it was told before, or something before it was not; `StorageBusy` when others are
+    faster all the time.
+    """
+    if not news:
+        return
+    for _ in range(ATTEMPTS):
+        async with ports.changes.turn(organisation):
+            head = await ports.changes.head(organisation)
+            rows = [trim_row(organisation, now)] if not head.last else []
+            if head.has_webhooks:
+                rows.append(webhooks_row(organisation, now))
+            if rows:
+                await ports.duework.add(rows)
+            numbered = [one.numbered(head.last + place) for place, one in enumerate(news, start=1)]
+            try:
+                await ports.changes.append(organisation, head, numbered)
+            except Conflict:
+                moved = await ports.changes.head(organisation)
+                if moved.last == head.last:
+                    raise
+                continue
+        if head.has_webhooks:
+            await ports.hints.webhook_delivery(organisation)
+        return
+    message = f"feed of {organisation}: lost {ATTEMPTS} races in a row"
+    raise StorageBusy(message, retry_after_seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """The next changes of a feed, and up to where the reader has read with them."""
+
+    changes: Sequence[Change]
+    last: int
+
+
+async def read(ports: Ports, organisation: str, *, after: int | None, limit: int) -> FeedPage | None:
+    """
+    Return what follows *after*, from the oldest entry on where that is None: one request, two when there is nothing.
+
+    None when the reader has missed what is no longer kept.
+    """
+    changes = await ports.changes.page(organisation, after=after or 0, limit=limit)
+    if changes:
+        missed = after is not None and changes[0].sequence != after + 1
+        return None if missed else FeedPage(changes, changes[-1].sequence)
+    oldest = (await ports.changes.head(organisation)).oldest
+    if after is None:
+        return FeedPage((), oldest - 1)
+    return FeedPage((), after) if after + 1 >= oldest else None

@@ -1,0 +1,362 @@
+"""
+Calling webhooks: deliveries are made of what the feed tells, and tried until they arrive or three days have passed.
+
+Queue and timer lead here by the organisation's id alone. The queue calls; the timer only makes deliveries and sends
+another message, for a receiver that is silent must hold up nothing but itself. Each webhook is called by one process at
+a time, a few of its events at once.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import TypeVar
+
+from cpor_core.due_work import FORGET
+from cpor_core.errors import Conflict, StorageBusy
+from cpor_core.model.change import Change
+from cpor_core.model.webhook import (
+    Attempt,
+    CallOutcome,
+    Delivery,
+    DeliveryState,
+    Webhook,
+    WebhookStatus,
+    WhyDisabled,
+)
+from cpor_core.ports import Ports
+from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.feed import CallAnswer
+from cpor_core.ports.stored import Marked
+from cpor_core.rules.identifiers import newest_first
+from cpor_core.rules.owed import SOON
+from cpor_core.rules.webhook_calls import event_id, next_attempt, webhook_id
+
+log = logging.getLogger("cpor.webhooks")
+Result = TypeVar("Result")
+
+DELIVER = "deliver"
+"""The due row of an organisation whose webhooks may be owed a call."""
+WEBHOOKS = "webhooks"
+"""The table of what is forgotten."""
+KEPT = timedelta(days=30)
+"""So long a delivery can be seen."""
+MADE_AT_ONCE = 45
+"""Deliveries in one transaction: each takes two rows of its 100."""
+LOOKED_AT = 500
+"""Changes that are read at once."""
+MOST_STEPS = 20
+"""Transactions that make deliveries for one webhook before others have their turn."""
+CALLS_AT_ONCE = 4
+TAKEN_AT_ONCE = 20
+CALLING_FOR = timedelta(seconds=60)
+"""After that no new call is begun, and another message goes on."""
+HELD_FOR = timedelta(minutes=2)
+"""By then whoever was calling is done, or dead."""
+BY_MESSAGE = timedelta(minutes=2)
+"""Of a sooner attempt a message reminds us; the timer comes each minute."""
+MESSAGE_LATER = timedelta(seconds=1)
+"""A message must not come a moment before its attempt is due."""
+ATTEMPTS = 8
+MOST_ATTEMPTS_KEPT = 50
+LAST_NUMBER = 10**12 - 1
+
+
+def due_row(organisation: str, now: datetime) -> DueRow:
+    """Return the due row that makes sure that what webhooks are owed from *now* on is looked at."""
+    return attempt_row(organisation, now + SOON)
+
+
+def attempt_row(organisation: str, at: datetime) -> DueRow:
+    """Return the due row of an attempt at that instant."""
+    return DueRow(_minute(at), organisation, DELIVER)
+
+
+def _minute(instant: datetime) -> datetime:
+    """Return the next whole minute: an organisation has one row for all that falls due in it."""
+    whole = instant.replace(second=0, microsecond=0)
+    return whole if whole == instant else whole + timedelta(minutes=1)
+
+
+def delivery_of(
+    webhook: Webhook, event: str, tail: str, now: datetime, *, change: Change | None = None, replayed: bool = False
+) -> Delivery:
+    """Return a new delivery, which is to be tried at once."""
+    return Delivery(
+        place=f"{newest_first(now)}|{tail}",
+        webhook_id=webhook_id(event, webhook.name, webhook.born),
+        event_id=event,
+        change=change,
+        replayed=replayed,
+        created_at=now,
+        next_attempt=now,
+    )
+
+
+def forget_row(ports: Ports, organisation: str, webhook: tuple[str, str], now: datetime) -> DueRow:
+    """Return the due row by which what is made this hour for a webhook (name and birth) is forgotten, all together."""
+    hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    what = ports.webhooks.made_before(organisation, webhook, hour)
+    return DueRow(hour + KEPT, organisation, f"{FORGET}-{webhook[1]}", forget=what)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The webhooks that are called, and whether there is more to be made."""
+
+    webhooks: Sequence[Webhook]
+    unfinished: bool
+
+
+async def make_deliveries(ports: Ports, organisation: str, now: datetime) -> Made:
+    """Make the deliveries that feed and replays ask for: storage only, and harmless however often."""
+    active = [kept for kept in await ports.webhooks.all(organisation) if _is_active(kept.value)]
+    if not active:
+        return Made((), unfinished=False)
+    last = (await ports.changes.head(organisation)).last
+    unfinished, webhooks = False, []
+    for kept in active:
+        webhook = await _make(ports, organisation, kept, last, now)
+        if webhook is not None:
+            webhooks.append(webhook)
+            unfinished = unfinished or _is_behind(webhook, last)
+    return Made(webhooks, unfinished)
+
+
+def _is_active(webhook: Webhook) -> bool:
+    return webhook.status is WebhookStatus.ACTIVE
+
+
+def _is_behind(webhook: Webhook, last: int) -> bool:
+    return webhook.scheduled < last or webhook.replay is not None
+
+
+async def _make(
+    ports: Ports, organisation: str, kept: Marked[Webhook] | None, last: int, now: datetime
+) -> Webhook | None:
+    """Make deliveries step by step; returns the webhook as it is then, None when it has gone or was switched off."""
+    for _ in range(MOST_STEPS):
+        if kept is None or not _is_active(kept.value):
+            return None
+        if not _is_behind(kept.value, last):
+            break
+        if kept.value.scheduled < last:
+            after, made = await _next_of_feed(ports, organisation, kept.value, last, now)
+        else:
+            after, made = await _next_of_replay(ports, organisation, kept.value, now)
+        if made:
+            await ports.duework.add([due_row(organisation, now), forget_row(ports, organisation, kept.value.key, now)])
+        try:
+            kept = await ports.webhooks.write(organisation, after, kept, made)
+        except Conflict:  # somebody else has made them, or it was changed
+            kept = await ports.webhooks.find(organisation, kept.value.name)
+    return kept.value if kept is not None and _is_active(kept.value) else None
+
+
+async def _next_of_feed(
+    ports: Ports, organisation: str, webhook: Webhook, last: int, now: datetime
+) -> tuple[Webhook, Sequence[Delivery]]:
+    changes = await ports.changes.page(organisation, after=webhook.scheduled, limit=LOOKED_AT)
+    wanted, read = _taken(changes, last, webhook.wants)
+    made = [_delivery(organisation, webhook, change, now) for change in wanted]
+    return webhook.model_copy(update={"scheduled": read}), made
+
+
+async def _next_of_replay(
+    ports: Ports, organisation: str, webhook: Webhook, now: datetime
+) -> tuple[Webhook, Sequence[Delivery]]:
+    replay = webhook.replay
+    assert replay is not None  # noqa: S101 - as `_is_behind` says
+    changes = await ports.changes.page(organisation, after=replay.after, limit=LOOKED_AT)
+    inside = [change for change in changes if change.sequence <= replay.last]
+
+    def is_asked_for(change: Change) -> bool:
+        return webhook.wants(change) and replay.range.since <= change.at < replay.range.until
+
+    wanted, read = _taken(inside, replay.last, is_asked_for)
+    made = [_delivery(organisation, webhook, change, now, replayed=True) for change in wanted]
+    if read >= replay.last:
+        return webhook.model_copy(update={"replay": None, "version": webhook.version + 1}), made
+    return webhook.model_copy(update={"replay": replay.model_copy(update={"after": read})}), made
+
+
+def _taken(
+    changes: Sequence[Change], otherwise: int, is_wanted: Callable[[Change], bool]
+) -> tuple[Sequence[Change], int]:
+    """
+    Return as many wanted changes as fit one transaction, and up to where the feed is read with them.
+
+    That is *otherwise* where nothing is left to read.
+    """
+    wanted: list[Change] = []
+    read = otherwise
+    for change in changes:
+        if is_wanted(change):
+            if len(wanted) == MADE_AT_ONCE:
+                break
+            wanted.append(change)
+        read = change.sequence
+    return wanted, read
+
+
+def _delivery(
+    organisation: str, webhook: Webhook, change: Change, now: datetime, *, replayed: bool = False
+) -> Delivery:
+    tail = f"{LAST_NUMBER - change.sequence:012d}"
+    event = event_id(organisation, str(change.sequence))
+    return delivery_of(webhook, event, tail, now, change=change, replayed=replayed)
+
+
+async def remind(ports: Ports, organisation: str, now: datetime) -> bool:
+    """Make deliveries, and send a message if a receiver is to be called; returns whether there is anything left."""
+    made = await make_deliveries(ports, organisation, now)
+    left = made.unfinished
+    for webhook in made.webhooks:
+        left = left or await ports.webhooks.is_waiting(organisation, webhook, now)
+    if left:
+        await ports.hints.webhook_delivery(organisation)
+    return left
+
+
+async def call_receivers(ports: Ports, organisation: str) -> None:
+    """
+    Make deliveries and call whom they are for, each receiver apart from the others.
+
+    Raises the first fault once every receiver was called: due rows bring somebody to do the rest.
+    """
+    made = await make_deliveries(ports, organisation, await ports.now())
+    again = made.unfinished
+    for ended in await _all(_call(ports, organisation, webhook) for webhook in made.webhooks):
+        again = again or ended
+    if again:
+        await ports.hints.webhook_delivery(organisation)
+
+
+async def _all(running: Iterable[Awaitable[Result]]) -> Sequence[Result]:
+    """Return what each returns, after the last has ended; raises the first fault."""
+    ended = await asyncio.gather(*running, return_exceptions=True)
+    results: list[Result] = []
+    for one in ended:
+        if isinstance(one, BaseException):
+            raise one
+        results.append(one)
+    return results
+
+
+async def _call(ports: Ports, organisation: str, webhook: Webhook) -> bool:
+    """Try what is waiting for one webhook, unless another process is at it; returns whether something is left."""
+    stop_at = ports.real_now() + CALLING_FOR
+    while await ports.webhooks.is_waiting(organisation, webhook, await ports.now()):
+        if ports.real_now() >= stop_at:
+            return True
+        began = ports.real_now()
+        mark = await ports.webhooks.begin_calls(organisation, webhook, began, began + HELD_FOR)
+        if mark is None:
+            return False  # whoever calls looks once more when done
+        try:
+            goes_on = await _try_waiting(ports, organisation, webhook, stop_at)
+        finally:
+            await ports.webhooks.end_calls(organisation, webhook, mark)
+        if not goes_on:
+            return False
+    return False
+
+
+async def _try_waiting(ports: Ports, organisation: str, webhook: Webhook, stop_at: datetime) -> bool:
+    """Try what is waiting, some at once; returns whether the webhook is still to be called."""
+    gate = asyncio.Semaphore(CALLS_AT_ONCE)
+    while ports.real_now() < stop_at:
+        now = await ports.now()  # anew: others add to what is waiting
+        kept = await ports.webhooks.find(organisation, webhook.name)
+        if kept is None or kept.value.born != webhook.born or not _is_active(kept.value):
+            return False
+        waiting = await ports.webhooks.waiting(organisation, webhook, now, limit=TAKEN_AT_ONCE)
+        if not waiting:
+            break
+        ended = await _all(_try_one(ports, organisation, kept.value, delivery, gate, stop_at) for delivery in waiting)
+        await _remind_of(ports, organisation, {again for again in ended if again is not None}, await ports.now())
+    return True
+
+
+async def _remind_of(ports: Ports, organisation: str, attempts: Iterable[datetime], now: datetime) -> None:
+    """Have a message for each second in which soon somebody is to be called again; the timer comes each minute."""
+    waits = {max(math.ceil((again - now).total_seconds()), 0) for again in attempts if again - now <= BY_MESSAGE}
+    for wait in sorted(waits):
+        await ports.hints.webhook_delivery(organisation, delay=timedelta(seconds=wait) + MESSAGE_LATER)
+
+
+async def _try_one(
+    ports: Ports,
+    organisation: str,
+    webhook: Webhook,
+    kept: Marked[Delivery],
+    gate: asyncio.Semaphore,
+    stop_at: datetime,
+) -> datetime | None:
+    """Call the receiver once and write down what came of it; returns when it is to be called again."""
+    async with gate:
+        if ports.real_now() >= stop_at:
+            return None
+        now = await ports.now()
+        secrets = [secret.text for secret in webhook.secrets if secret.until is None or now < secret.until]
+        answer = await ports.receivers.call(webhook.url, secrets, webhook.name, kept.value)
+        now = await ports.now()
+    after = judged(kept.value, answer, now)
+    if answer.status == HTTPStatus.GONE:
+        await _switch_off(ports, organisation, webhook, now)
+    if after.next_attempt is not None:
+        await ports.duework.add([attempt_row(organisation, after.next_attempt)])
+    try:
+        await ports.webhooks.record(organisation, webhook, kept, after)
+    except Conflict:  # somebody else has called too; what they wrote stands
+        log.info("webhook %s of %s: %s was tried twice", webhook.name, organisation, kept.value.webhook_id)
+        return None
+    return after.next_attempt
+
+
+def judged(delivery: Delivery, answer: CallAnswer, now: datetime) -> Delivery:
+    """Return a delivery after a try: delivered by any 2xx, given up after 410 or three days, else to be tried again."""
+    attempt = Attempt(at=now, outcome=answer.outcome, status=answer.status)
+    first = delivery.first_attempt_at or now
+    failed = len(delivery.attempts) + 1
+    again, state = next_attempt(first, failed, now, answer.wait), DeliveryState.PENDING
+    if answer.outcome is CallOutcome.ANSWERED and answer.status is not None and answer.status // 100 == 2:  # noqa: PLR2004
+        again, state = None, DeliveryState.DELIVERED
+    elif answer.status == HTTPStatus.GONE or again is None:
+        again, state = None, DeliveryState.FAILED
+    return delivery.model_copy(
+        update={
+            "state": state,
+            "first_attempt_at": first,
+            "next_attempt": again,
+            "attempts": (*delivery.attempts, attempt)[-MOST_ATTEMPTS_KEPT:],
+        }
+    )
+
+
+async def _switch_off(ports: Ports, organisation: str, webhook: Webhook, now: datetime) -> None:
+    """Call a webhook no more. Raises `StorageBusy`."""
+    for _ in range(ATTEMPTS):
+        kept = await ports.webhooks.find(organisation, webhook.name)
+        if kept is None or kept.value.born != webhook.born or kept.value.url != webhook.url:
+            return  # it has gone, or was given another address meanwhile
+        if not _is_active(kept.value):
+            return
+        off = kept.value.model_copy(
+            update={
+                "status": WebhookStatus.DISABLED,
+                "why": WhyDisabled.GONE,
+                "since": now,
+                "version": kept.value.version + 1,
+            }
+        )
+        try:
+            await ports.webhooks.write(organisation, off, kept)
+        except Conflict:
+            continue
+        log.warning("webhook %s of %s: switched off, its receiver answered 410", webhook.name, organisation)
+        return
+    raise StorageBusy(f"webhook {webhook.name} of {organisation}: lost {ATTEMPTS} races in a row")

@@ -1,0 +1,1 @@
+"""What all claims together tell the programme."""

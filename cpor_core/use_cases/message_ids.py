@@ -1,0 +1,52 @@
+"""The Message-IDs that a claim's mails are kept under, and the due rows by which they are forgotten."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from cpor_core.due_work import FORGET
+from cpor_core.model.claim import Claim, OwedPartnerMail, Status
+from cpor_core.ports import Ports
+from cpor_core.ports.due_work import DueRow
+from cpor_core.rules.identifiers import message_id
+
+NOTICE, REMINDER, ANSWER_REMINDER = "notice", "reminder", "answerReminder"
+"""Kinds of mails beside those that a claim owes."""
+PARTNER_CONTACT = 0
+"""The number of the partner's contact; recipients at the customer are counted from 1."""
+MAILS = "mails"
+"""The table of Message-IDs, in a due row that forgets one."""
+LOOKED_AT_AFTER = timedelta(days=90)
+"""A mail is forgotten so long after its claim is closed; no sooner than this it is worth asking whether it was."""
+
+
+def forget_rows(ports: Ports, before: Claim, after: Claim, now: datetime) -> tuple[DueRow, ...]:
+    """Return the due rows by which the Message-IDs of the mails that an act leads to are forgotten one day."""
+    names = sorted({message_id(after.id, *mail) for mail in _mails_led_to(before, after)})
+    return tuple(forget_row(ports, after.id, name, now) for name in names)
+
+
+def forget_row(ports: Ports, claim_id: str, name: str, now: datetime) -> DueRow:
+    """Return the due row by which one Message-ID of a mail about a claim is forgotten, if it may be by then."""
+    return DueRow(now + LOOKED_AT_AFTER, claim_id, f"{FORGET}-mail-{name}", forget=ports.mails.place(name))
+
+
+def _mails_led_to(before: Claim, after: Claim) -> Iterable[tuple[str, int, int]]:
+    """Yield kind, number and recipient of each mail that is owed from now on, and of a notice that was tried."""
+    owed = {(mail.kind, mail.number) for mail in before.mails}
+    for mail in after.mails:
+        if (mail.kind, mail.number) not in owed:
+            yield from ((mail.kind, mail.number, recipient.number) for recipient in after.recipients)
+    for news in set(after.partner_mails) - set(before.partner_mails):
+        yield partner_mail_kind(news), news.number, PARTNER_CONTACT
+    if after.times_asked != before.times_asked:
+        yield ANSWER_REMINDER, after.times_asked, PARTNER_CONTACT
+    was_told = before.opened_at is None and after.opened_at is not None
+    was_stopped = before.status is Status.AWAITING_CUSTOMER and after.status is not Status.AWAITING_CUSTOMER
+    if after.promise is not None and (was_told or was_stopped):
+        number = after.promise.number
+        yield from ((kind, number, to) for kind in (NOTICE, REMINDER) for to in after.promise.recipients)
+
+
+def partner_mail_kind(mail: OwedPartnerMail) -> str:
+    """Return the kind under which a mail to a partner is numbered: each of those it competes with gets its own."""
+    return f"{mail.kind}-{mail.to}" if mail.to is not None else str(mail.kind)

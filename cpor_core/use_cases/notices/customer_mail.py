@@ -1,0 +1,78 @@
+"""Mails to a customer who was told: the reminder before the window's end, and what the claim owes them afterwards."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from cpor_core.due_work import Paid
+from cpor_core.model.claim import MailKind, OwedMail, Status
+from cpor_core.model.history import PROGRAMME
+from cpor_core.ports import Ports
+from cpor_core.rules.mail_budget import Urgency
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.change_claim import act
+from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
+from cpor_core.use_cases.message_ids import REMINDER
+from cpor_core.use_cases.notices.send import Sent, delayed_by, letters_to, permits, send
+
+
+async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Paid:
+    """Remind those who can decline of the last day, once."""
+    promised = case.claim.promise
+    assert promised is not None  # noqa: S101 - a reminder is owed only of what was promised
+    reachable = [recipient.number for recipient in case.claim.reachable()]
+    numbers = [number for number in promised.recipients if number in reachable]
+    allowed = await permits(ports, len(numbers), Urgency.REMINDER)
+    letters = letters_to(case.claim, REMINDER, promised.number, numbers)
+    sent = await send(ports, letters, allowed, now, promised.reminder_at)
+    if not sent.delivered and sent.delayed is not None:
+        return delayed_by(now, sent.delayed)
+
+    def reminded(current: Case) -> Case:
+        same = current.claim.promise is not None and current.claim.promise.number == promised.number
+        return current.changed(reminded=True) if same else current
+
+    return await act(ports, case, now, reminded)
+
+
+async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Case | Paid:
+    """Send a mail to everybody who was told and has not got it yet; it is owed to those whose turn comes later."""
+    tells = mail.kind in (MailKind.NOTICE, MailKind.IMPORTED)
+    candidates = case.claim.reachable() if tells else case.claim.recipients_told()
+    waiting = [recipient.number for recipient in candidates if recipient.number not in mail.sent_to]
+    present = case.claim.promise is not None and case.claim.promise.number == mail.number
+    if mail.kind is MailKind.NOTICE and (case.claim.status is not Status.AWAITING_CUSTOMER or not present):
+        waiting = []  # there is nothing left to ask them, or another notice asks it
+    if mail.kind is MailKind.IMPORTED and case.claim.status is not Status.OFFICIAL:
+        waiting = []  # it has ended, which is another mail
+    allowed = await permits(ports, len(waiting), Urgency.NOTICE if mail.kind is MailKind.NOTICE else Urgency.OTHER)
+    letters = letters_to(case.claim, mail.kind, mail.number, waiting, owed=mail)
+    sent = await send(ports, letters, allowed, now, mail.since)
+    if sent.delayed is not None and not sent.delivered and not sent.refused:
+        return delayed_by(now, sent.delayed)
+    late = sent.refused if tells else ()
+    answer_by = await partner_answers_by(ports, case.claim, now) if late else None
+
+    def record(current: Case) -> Case:
+        current = current.changed(mails=tuple(_left(current.claim.mails, mail, sent)))
+        if tells:
+            current = current.changed(recipients=life.mark_told(current.claim.recipients, sent.delivered))
+        promised = current.claim.promise
+        asked = promised is not None and promised.number == mail.number
+        if answer_by is not None and (asked or mail.kind is MailKind.IMPORTED):
+            for number in late:  # it counts as a mail that came back (rulings 25)
+                current = life.recipient_failed(current, PROGRAMME, now, number, answer_by=answer_by)
+        return current
+
+    recorded = await act(ports, case, now, record)
+    return delayed_by(now, sent.delayed) if sent.delayed is not None else recorded
+
+
+def _left(owed: Iterable[OwedMail], mail: OwedMail, sent: Sent) -> Iterator[OwedMail]:
+    """Yield what is owed once *mail* was sent to some, or to all; what another process has sent since stays sent."""
+    for one in owed:
+        if (one.kind, one.number) != (mail.kind, mail.number):
+            yield one
+        elif sent.delayed is not None:
+            done = {*one.sent_to, *sent.delivered, *sent.refused}
+            yield one.model_copy(update={"sent_to": tuple(sorted(done))})

@@ -1,0 +1,193 @@
+"""The notice to the customer: promise, send, record the hand-over (`docs/order-of-writes.md`, "Two writes")."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from cpor_core.due_work import Paid
+from cpor_core.model.claim import Claim, Promise, Recipient, RecipientKind, Status
+from cpor_core.model.registry import Customer
+from cpor_core.ports import Ports
+from cpor_core.rules.business_days import (
+    NOTICE_WINDOW_BUSINESS_DAYS,
+    ClosedDays,
+    calendar_of,
+    count_business_days,
+    local_date,
+    reminder_at,
+)
+from cpor_core.rules.mail_budget import Urgency
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.change_claim import Intent, act
+from cpor_core.use_cases.claims.subscription_ends import end_items_of, gone_items
+from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
+from cpor_core.use_cases.message_ids import NOTICE
+from cpor_core.use_cases.notices.send import delayed_by, letters_to, permits, send
+
+SENDING = timedelta(minutes=2)
+"""For so long after a promise nobody else sends; day 0 is the local date at its end (rulings 17)."""
+
+
+async def tell_customer(
+    ports: Ports, case: Case, now: datetime, intent: Intent, mine: Promise | None = None
+) -> Case | Paid:
+    """
+    Promise, send, record the hand-over: six requests for one recipient, after two for the claim.
+
+    The promise is stored before the mail that states it. When the hand-over falls on a later local date than the one
+    promised, it is not recorded: a new promise (*mine* is the one that came too late) goes out as a corrected notice.
+    """
+    real_now, former = ports.real_now(), case.claim.promise
+    people = (case.claim.contacts, case.claim.recipients)
+    sending_until = former.sending_until if former is not None and former != mine else None
+    if sending_until is not None and real_now < sending_until:
+        return Paid(delayed=True)  # somebody else is sending it
+    known = await ports.registry.customer(case.claim.tenant_id)
+    if known is None:
+        return Paid(delayed=True)
+    if gone_items(case.claim, known.value):  # the registry has changed since the submission
+        return await end_items_of(ports, case, known.value, now)
+    incumbents = await _incumbents(ports, case, now)
+    closed = await ports.registry.closed_days()
+    promised, recipients = _promise(
+        case.claim, known.value, now, real_now, closed=closed, incumbents=incumbents, corrected=mine is not None
+    )
+    allowed = await permits(ports, len(promised.recipients), Urgency.NOTICE)
+    if not allowed.permits and allowed.delay is not None:
+        return delayed_by(now, allowed.delay)  # nothing is promised that could not be sent now
+
+    ours = False
+
+    def store_promise(current: Case) -> Case:
+        nonlocal ours
+        untold = current.claim.status is Status.AWAITING_CUSTOMER and current.claim.opened_at is None
+        same = (current.claim.contacts, current.claim.recipients) == people  # else somebody was erased meanwhile
+        ours = untold and same and current.claim.promise == former
+        return life.promise(current, promised, recipients) if ours else current
+
+    case = await act(ports, case, now, store_promise)
+    if not ours:
+        return case  # somebody else promised first, be it the same, or nobody is to be told any more
+    letters = letters_to(case.claim, NOTICE, promised.number, promised.recipients)
+    sent = await send(ports, letters, allowed, now, case.claim.status_since)
+    if not sent.delivered and sent.delayed is not None:
+        await act(ports, case, now, lambda current: _let_others_send(current, promised))
+        return delayed_by(now, sent.delayed)
+    if not sent.delivered:
+        return await _nobody_is_left(ports, case, promised, sent.refused, now, intent)
+    handed_over = await ports.now()
+    if local_date(handed_over, promised.time_zone) > promised.day_zero:
+        return await tell_customer(ports, case, handed_over, intent, mine=promised)
+    waiting = set(promised.recipients) - {*sent.delivered, *sent.refused}
+
+    def hand_over(current: Case) -> Case:
+        return life.hand_over(current, promised.number, handed_over, failed=sent.refused, waiting=waiting)
+
+    told = await act(ports, case, now, hand_over, intent)
+    return delayed_by(now, sent.delayed) if sent.delayed is not None else told
+
+
+async def _nobody_is_left(
+    ports: Ports, case: Case, promised: Promise, refused: Iterable[int], now: datetime, intent: Intent
+) -> Case:
+    """Ask the partner for another contact, unless somebody else found it out, or the customer said no meanwhile."""
+    answer_by = await partner_answers_by(ports, case.claim, now)
+
+    def unreachable(current: Case) -> Case:
+        claim = current.claim
+        if claim.status is not Status.AWAITING_CUSTOMER or claim.promise != promised or claim.opened_at is not None:
+            return current
+        return life.customer_unreachable(current, now, answer_by=answer_by, failed=refused)
+
+    return await act(ports, case, now, unreachable, intent)
+
+
+def _let_others_send(case: Case, promised: Promise) -> Case:
+    """Give the promise free: whoever pays next need not wait for us."""
+    if case.claim.promise != promised or case.claim.opened_at is not None:
+        return case
+    return case.changed(promise=promised.model_copy(update={"sending_until": None}))
+
+
+def _promise(
+    claim: Claim,
+    customer: Customer,
+    now: datetime,
+    real_now: datetime,
+    *,
+    closed: ClosedDays,
+    incumbents: tuple[str, ...],
+    corrected: bool,
+) -> tuple[Promise, tuple[Recipient, ...]]:
+    """
+    Return what the notice will state, and to whom it goes.
+
+    While the local date stays the same so does the promise's number, and with it the Message-ID of each retry.
+    """
+    calendar = calendar_of(customer, closed)
+    day_zero = local_date(now + SENDING, customer.time_zone)
+    deadline = count_business_days(day_zero, NOTICE_WINDOW_BUSINESS_DAYS, calendar, customer.language)
+    recipients = _recipients(claim, customer)
+    addressed = tuple(r.number for r in recipients if not r.failed and _is_current(r, claim, customer))
+    former = claim.promise
+    same = (
+        former is not None
+        and not former.over
+        and (former.day_zero, former.ends_at, former.recipients)
+        == (
+            day_zero,
+            deadline.ends_at,
+            addressed,
+        )
+    )
+    number = (former.number if same else former.number + 1) if former is not None else 1
+    promised = Promise(
+        number=number,
+        made_at=now,
+        day_zero=day_zero,
+        ends_at=deadline.ends_at,
+        last_day=deadline.last_day,
+        reminder_at=reminder_at(deadline.last_day, calendar),
+        time_zone=deadline.time_zone,
+        calendar=deadline.calendar,
+        skipped_days=deadline.skipped_days,
+        sending_until=real_now + SENDING,
+        recipients=addressed,
+        customer_name=customer.name,
+        incumbents=incumbents,
+        corrected=corrected or (former is not None and former.corrected and former.recipients == addressed),
+    )
+    return promised, recipients
+
+
+def _recipients(claim: Claim, customer: Customer) -> tuple[Recipient, ...]:
+    """Everybody told so far keeps their number; the contact and the tenant's notice addresses are added where new."""
+    recipients = list(claim.recipients)
+    contact = claim.customer_contact
+    wanted: list[tuple[RecipientKind, str, str | None]] = []
+    if contact is not None:
+        wanted.append((RecipientKind.CONTACT, contact.email, contact.name))
+    wanted += [(RecipientKind.NOTICE_ADDRESS, address, None) for address in customer.notice_addresses]
+    for kind, email, name in wanted:
+        if all(recipient.email.lower() != email.lower() for recipient in recipients):
+            recipients.append(
+                Recipient(number=len(recipients) + 1, kind=kind, email=email, name=name, language=customer.language)
+            )
+    return tuple(recipients)
+
+
+def _is_current(recipient: Recipient, claim: Claim, customer: Customer) -> bool:
+    contact = claim.customer_contact
+    current = {address.lower() for address in customer.notice_addresses}
+    return recipient.email.lower() in current | ({contact.email.lower()} if contact is not None else set())
+
+
+async def _incumbents(ports: Ports, case: Case, now: datetime) -> tuple[str, ...]:
+    """Return the names of the partners who would be replaced; the customer may know them (rulings 24)."""
+    holders = {
+        slot.holder.claim
+        for stored in case.own_slots().values()
+        if (slot := stored.at(now)).holder is not None and slot.holder.claim != case.claim.id
+    }
+    loaded = [await ports.claims.load(holder) for holder in sorted(holders)]
+    return tuple(sorted({holder.claim.partner_name for holder in loaded if holder is not None}))

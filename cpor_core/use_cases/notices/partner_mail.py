@@ -1,0 +1,130 @@
+"""
+Mails to a partner's contact: the reminder to answer, and what others, or time, have done to the claim.
+
+Each says what is true when it is sent: it is judged on the claim as it stands then, written down or not.
+"""
+
+from datetime import datetime
+from functools import partial
+
+from cpor_core.due_work import Paid
+from cpor_core.model.claim import (
+    OPEN,
+    Claim,
+    OwedPartnerMail,
+    PartnerMailKind,
+    Recipient,
+    RecipientKind,
+    Status,
+)
+from cpor_core.ports import Ports
+from cpor_core.ports.notices import Letter
+from cpor_core.rules.identifiers import message_id
+from cpor_core.rules.mail_budget import Urgency
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import beside, settle
+from cpor_core.use_cases.change_claim import act
+from cpor_core.use_cases.message_ids import ANSWER_REMINDER, PARTNER_CONTACT, partner_mail_kind
+from cpor_core.use_cases.notices.send import delayed_by, permits, send
+
+NO_PARTNERS_LANGUAGE, NO_PARTNERS_TIME_ZONE = "en", "UTC"
+"""Of a location that is not registered any more."""
+
+
+async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid:
+    """Remind the partner's contact, once for each time they are asked; one who refuses the mail is not tried again."""
+    claim = case.claim
+    assert claim.time_to_answer is not None  # noqa: S101 - a reminder is owed only of a time that runs
+    name = message_id(claim.id, ANSWER_REMINDER, claim.times_asked, PARTNER_CONTACT)
+    letter = await _letter(ports, claim, ANSWER_REMINDER, claim.times_asked, name)
+    if letter is not None:
+        allowed = await permits(ports, 1, Urgency.OTHER)
+        sent = await send(ports, (letter,), allowed, now, claim.time_to_answer.reminder_at)
+        if sent.delayed is not None:
+            return delayed_by(now, sent.delayed)
+
+    def reminded(current: Case) -> Case:
+        same = current.claim.times_asked == claim.times_asked
+        return current.changed(answer_reminded=True) if same else current
+
+    return await act(ports, case, now, reminded)
+
+
+async def tell_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid:
+    """
+    Send one of the mails that the claim owes to partners, the oldest whose mailbox takes it.
+
+    One that is no longer true, or that its recipient refuses for good, is dropped.
+    """
+    settled = settle(case, now)
+    put_off: dict[str | None, Paid] = {}
+    for mail in settled.claim.partner_mails:
+        if mail.to in put_off:
+            continue
+        letter = await _news(ports, settled, mail, now)
+        if letter is not None:
+            sent = await send(ports, (letter,), await permits(ports, 1, Urgency.OTHER), now, mail.since)
+            if sent.delayed is not None:
+                put_off[mail.to] = delayed_by(now, sent.delayed)
+                if sent.delayed.recipient_refused_for_now:
+                    continue
+                break
+        return await act(ports, case, now, partial(_without, mail=mail))
+    if put_off:
+        return next(reversed(put_off.values()))
+    return await act(ports, case, now, lambda current: current)  # time has made all of it untrue
+
+
+def _without(case: Case, mail: OwedPartnerMail) -> Case:
+    rest = tuple(
+        one for one in case.claim.partner_mails if (one.kind, one.number, one.to) != (mail.kind, mail.number, mail.to)
+    )
+    return case.changed(partner_mails=rest)
+
+
+async def _news(ports: Ports, case: Case, mail: OwedPartnerMail, now: datetime) -> Letter | None:
+    """Return the letter that a claim owes; None when it would say what is no longer so."""
+    claim = case.claim
+    name = message_id(claim.id, partner_mail_kind(mail), mail.number, PARTNER_CONTACT)
+    if mail.to is not None:
+        other = await ports.claims.load(mail.to) if mail.to in beside(case, now) else None
+        if other is None:
+            return None
+        claim = settle(other, now).claim
+    if mail.kind is PartnerMailKind.COMPETING and not _competes(claim, case, now):
+        return None
+    if mail.kind is PartnerMailKind.EVIDENCE_ASKED and (claim.evidence_by is None or claim.evidence_by <= now):
+        return None
+    return await _letter(ports, claim, mail.kind, mail.number, name, mail)
+
+
+def _competes(claim: Claim, case: Case, now: datetime) -> bool:
+    """Whether *claim*, which is the case's own or stands beside it, still has a partner to tell of a competition."""
+    return claim.status in OPEN | {Status.OFFICIAL} and bool(beside(case, now))
+
+
+async def _letter(
+    ports: Ports, claim: Claim, kind: str, number: int, name: str, mail: OwedPartnerMail | None = None
+) -> Letter | None:
+    """Return a letter to the claim's partner contact, in the language of the partner; None if there is nobody."""
+    contact = claim.partner_contact
+    if contact is None:
+        return None
+    found = await ports.registry.partner(claim.partner_id)
+    recipient = Recipient(
+        number=PARTNER_CONTACT,
+        kind=RecipientKind.PARTNER_CONTACT,
+        email=contact.email,
+        name=contact.name,
+        language=found.value.language if found is not None else NO_PARTNERS_LANGUAGE,
+    )
+    return Letter(
+        kind,
+        number,
+        name,
+        recipient,
+        claim,
+        happened_at=mail.since if mail is not None else None,
+        reasons=mail.reasons if mail is not None else (),
+        time_zone=found.value.time_zone if found is not None else NO_PARTNERS_TIME_ZONE,
+    )

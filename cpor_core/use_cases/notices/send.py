@@ -1,0 +1,113 @@
+"""
+Handing mails over: permits of the one budget, a kept Message-ID for each letter, and what came of it.
+
+A mail is kept in `mails` before it is sent, under a Message-ID that stays the same on every retry. Whoever owes it
+records on the claim that it was sent.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cpor_core.due_work import Paid
+from cpor_core.errors import MailDelayed, RecipientRefused
+from cpor_core.model.claim import Claim, OwedMail
+from cpor_core.ports import Ports
+from cpor_core.ports.notices import Letter, SentMail
+from cpor_core.rules.identifiers import message_id
+from cpor_core.rules.mail_budget import Urgency
+
+HELD_FOR = timedelta(minutes=2)
+"""By then whoever was sending a mail is done, or dead; in real time."""
+REFUSED_FOR_GOOD_AFTER = timedelta(days=3)
+"""A recipient whose server puts us off (4xx) for so long counts as one who can't be reached (rulings 25)."""
+
+
+def letters_to(
+    claim: Claim, kind: str, number: int, recipients: Iterable[int], owed: OwedMail | None = None
+) -> Sequence[Letter]:
+    """Return the letters that say the same to each of these recipients."""
+    wanted = set(recipients)
+    return tuple(
+        Letter(
+            kind=kind,
+            number=number,
+            message_id=message_id(claim.id, kind, number, recipient.number),
+            recipient=recipient,
+            claim=claim,
+            happened_at=owed.since if owed is not None else None,
+            reason=owed.reason if owed is not None else None,
+        )
+        for recipient in claim.recipients
+        if recipient.number in wanted
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """How many mails may be handed over now; `delay` is for the others."""
+
+    permits: int
+    delay: MailDelayed | None = None
+
+
+async def permits(ports: Ports, wanted: int, urgency: Urgency) -> Allowed:
+    """Draw from the budget of the whole deployment; whose turn it is not comes back when it is (rulings 42)."""
+    if not wanted:
+        return Allowed(0)
+    drawn = await ports.mail_budget.draw(wanted, urgency)
+    if drawn.next_turn is None:
+        return Allowed(drawn.permits)
+    wait = math.ceil((drawn.next_turn - ports.real_now()).total_seconds())
+    return Allowed(drawn.permits, MailDelayed("the mail budget is used up", retry_after_seconds=max(wait, 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Recipients by number; `delayed` where at least one could not be written to now."""
+
+    delivered: tuple[int, ...]
+    refused: tuple[int, ...]
+    delayed: MailDelayed | None
+
+
+async def send(ports: Ports, letters: Sequence[Letter], allowed: Allowed, now: datetime, since: datetime) -> Sent:
+    """
+    Hand letters over, each after its Message-ID is kept: a report that comes back at once finds its claim.
+
+    A letter that another process is sending counts as delayed: queue and timer may come to one claim together. A mail
+    system that is silent, or asks for peace, is not asked again for the other recipients.
+    """
+    delivered, refused, delayed, sender = [], [], allowed.delay, ports.new_id()
+    for letter in letters[: allowed.permits]:
+        number, began = letter.recipient.number, ports.real_now()
+        kept = SentMail(letter.claim.id, letter.kind, letter.number, number)
+        mark = await ports.mails.begin(letter.message_id, kept, sender, began, began + HELD_FOR)
+        if mark is None:
+            delayed = MailDelayed("another process is sending it")
+            continue
+        try:
+            await ports.post.send(letter)
+        except RecipientRefused:
+            refused.append(number)
+        except MailDelayed as fault:
+            if fault.recipient_refused_for_now and now - since >= REFUSED_FOR_GOOD_AFTER:
+                refused.append(number)
+                continue
+            delayed = fault
+            await ports.mails.release(letter.message_id, kept, mark)
+            if fault.recipient_refused_for_now:
+                continue
+            if fault.retry_after_seconds is not None:
+                await ports.mail_budget.pause(ports.real_now() + timedelta(seconds=fault.retry_after_seconds))
+            break
+        else:
+            delivered.append(number)
+    return Sent(tuple(delivered), tuple(refused), delayed)
+
+
+def delayed_by(now: datetime, fault: MailDelayed) -> Paid:
+    """Return what came of a mail that could not go now; the mail system may have said when it can."""
+    wait = fault.retry_after_seconds
+    return Paid(delayed=True, not_before=now + timedelta(seconds=wait) if wait is not None else None)

@@ -1,0 +1,420 @@
+"""
+Forgetting people: somebody everywhere, when the operator asks for it, and everybody when a claim was closed long ago.
+
+The first is long work: a due row brings the timer, which goes on from where it stopped, for half a minute at a time.
+Each step may be taken twice. When something was found, all of it is gone through once more after eleven minutes: what
+was being written at the same time, by functions that had read the address before, is found then.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cpor_core.due_work import Paid
+from cpor_core.errors import Conflict, Fault, Refused
+from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
+from cpor_core.model.claim import Claim
+from cpor_core.model.erasure import Erasure, Found, Place
+from cpor_core.model.registry import Customer
+from cpor_core.ports import Ports
+from cpor_core.ports.claims import KeptText
+from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.idempotency import KeptRequest
+from cpor_core.ports.stored import Marked, Registered
+from cpor_core.rules.identifiers import BATCH_ID_LENGTH
+from cpor_core.rules.owed import SOON
+from cpor_core.rules.persons import Person
+from cpor_core.transitions import erasing
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act
+from cpor_core.use_cases.claims.drafts import forget_blob
+from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
+
+log = logging.getLogger("cpor.erasing")
+
+ERASE_PERSON = "erasePerson"
+"""The due row of an erasure that is not done."""
+TIME_LIMIT = timedelta(seconds=30)
+"""One run of the timer gives so much to one erasure."""
+AGAIN_AFTER = timedelta(minutes=11)
+"""Longer than any function runs: whoever read the address before the first round has written by then."""
+WAIT_FOR_BATCH = timedelta(hours=1)
+"""A batch that is not done by then loses its body: its rows would go on to name the person."""
+LARGEST_BODY = 16 * 2**20
+MOST_LISTED = 1000
+"""Claims that are listed for their evidence; of others only the number is told."""
+ATTEMPTS = 8
+NOTHING = Found()
+
+
+# --- everybody, when a claim was closed long ago ----------------------------------------------------------------------
+
+
+async def forget_people(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
+    """Erase words and people of a claim that was closed long ago; its files are deleted an hour later."""
+    claim = case.claim
+    for kept in await ports.claims.texts(claim.id):
+        if kept.author is not None:  # answers are kept for two days only
+            await ports.claims.rewrite(claim.id, kept, None)
+    await _forget_files(ports, claim, now)
+
+    def forget_unless_more_was_said(current: Case) -> Case:
+        same = current.claim.history_length == claim.history_length  # else its words are still to be erased
+        return erasing.forget_people(current, now) if same else current
+
+    return await act(ports, case, now, forget_unless_more_was_said, intent)
+
+
+async def _forget_files(ports: Ports, claim: Claim, now: datetime) -> None:
+    """Write down that files are to be deleted once the claim points to them no more."""
+    if claim.evidence:
+        await ports.duework.add([forget_blob(claim.id, evidence.blob, now) for evidence in claim.evidence])
+
+
+# --- somebody, everywhere ---------------------------------------------------------------------------------------------
+
+
+async def begin(ports: Ports, address: str, now: datetime) -> Erasure:
+    """Take in that somebody is to be erased: the due row first, then the request. Two requests."""
+    erasure = Erasure(id=ports.new_id(), requested_at=now, email=address)
+    await ports.duework.add([DueRow(now, erasure.id, ERASE_PERSON)])
+    await ports.erasures.begin(erasure)
+    return erasure
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """All that is to be erased under one key of a place: how much, and how; it can be taken again."""
+
+    key: str
+    found: Found = NOTHING
+    erase: Callable[[], Awaitable[None]] | None = None
+    look_at: tuple[str, ...] = ()
+    """Claims whose evidence a person must look at."""
+    must_wait: bool = False
+    """It can't be erased yet."""
+
+
+async def go_on(ports: Ports, erasure_id: str, now: datetime) -> Paid:
+    """Work on an erasure for a while; what is left is for the next run."""
+    kept = await ports.erasures.find(erasure_id)
+    if kept is None or kept.value.email is None:
+        return Paid()
+    stop_at = ports.real_now() + TIME_LIMIT
+    kept = replace(kept, value=kept.value.model_copy(update={"run": ports.new_id()}))
+    try:
+        while kept.value.finished_at is None:
+            kept, is_searched = await _search(ports, kept, Person(str(kept.value.email)), now, stop_at)
+            if is_searched:
+                kept = await _write(ports, _next_place(kept.value, now), kept)
+                if kept.value.finished_at is None and kept.value.place is Place.BATCHES:
+                    return Paid(delayed=True, not_before=now + AGAIN_AFTER)
+            if kept.value.finished_at is None and ports.real_now() >= stop_at:
+                return Paid(delayed=True, not_before=now + SOON)
+    except Conflict:  # another run of the timer is at work
+        return Paid(delayed=True, not_before=now + SOON)
+    log.info("erasure %s: done in %d rounds", erasure_id, kept.value.round)
+    return Paid()
+
+
+async def _write(ports: Ports, erasure: Erasure, former: Marked[Erasure]) -> Marked[Erasure]:
+    """Write down how far it has come. Raises `Conflict`, unless it was us: the store repeats what it did not answer."""
+    try:
+        return await ports.erasures.write(erasure, former)
+    except Conflict:
+        there = await ports.erasures.find(erasure.id)
+        if there is None or there.value != erasure:
+            raise
+        return there
+
+
+def _next_place(erasure: Erasure, now: datetime) -> Erasure:
+    """Return the erasure after a place was searched to its end: at the next one, in the next round, or done."""
+    places = list(Place)
+    ahead = places[places.index(erasure.place) + 1 :]
+    if ahead:
+        return erasure.model_copy(update={"place": ahead[0], "after": "", "counted": ""})
+    if erasure.missed_in_round or (erasure.round == 1 and erasure.found_in_round):
+        return erasure.model_copy(
+            update={
+                "round": erasure.round + 1,
+                "place": places[0],
+                "after": "",
+                "counted": "",
+                "found_in_round": 0,
+                "missed_in_round": 0,
+            }
+        )
+    return erasure.model_copy(update={"finished_at": now, "email": None})
+
+
+async def _search(
+    ports: Ports, kept: Marked[Erasure], person: Person, now: datetime, stop_at: datetime
+) -> tuple[Marked[Erasure], bool]:
+    """Search one place from where the erasure stands; returns it as stored then, and whether that was all of it."""
+    erasure, is_searched = kept.value, True
+    async with aclosing(_STEPS[erasure.place](ports, person, erasure, now)) as steps:
+        async for step in steps:
+            if (step.erase is not None or step.must_wait) and erasure.counted != step.key:
+                # Before the work: once that is done, it would not be found again.
+                kept = await _write(ports, _counted(erasure, step), kept)
+                erasure = kept.value
+            if step.erase is not None and not await _is_done(step.erase, erasure.id):
+                erasure = erasure.model_copy(update={"missed_in_round": erasure.missed_in_round + 1})
+            erasure = erasure.model_copy(update={"after": step.key})
+            if ports.real_now() >= stop_at:
+                is_searched = False
+                break
+    return await _write(ports, erasure.model_copy(update={"started": True}), kept), is_searched
+
+
+def _counted(erasure: Erasure, step: _Step) -> Erasure:
+    """Return the erasure with what a step is about to erase."""
+    had = erasure.found.model_dump()
+    found = Found(**{name: had[name] + count for name, count in step.found.model_dump().items()})
+    listed = tuple(dict.fromkeys((*erasure.evidence_to_look_at, *step.look_at)))
+    return erasure.model_copy(
+        update={
+            "started": True,
+            "counted": step.key,
+            "found": found,
+            "found_in_round": erasure.found_in_round + 1,
+            "missed_in_round": erasure.missed_in_round + int(step.must_wait),
+            "evidence_to_look_at": listed[:MOST_LISTED],
+            "evidence_not_listed": erasure.evidence_not_listed + len(listed[MOST_LISTED:]),
+        }
+    )
+
+
+async def _is_done(erase: Callable[[], Awaitable[None]], erasure_id: str) -> bool:
+    """Take a step, again while others write at the same time; returns whether it could be taken."""
+    for _ in range(ATTEMPTS):
+        try:
+            await erase()
+        except Conflict:
+            continue
+        except (Fault, Refused, ValueError) as fault:  # one bad claim, or one that no release can read, stops nobody
+            log.warning("erasure %s: a step is to be taken again: %s", erasure_id, type(fault).__name__)
+            return False
+        return True
+    return False
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+async def _batches(ports: Ports, person: Person, erasure: Erasure, now: datetime) -> AsyncGenerator[_Step, None]:
+    async for name in ports.batch_bodies.names():
+        if name <= erasure.after:
+            continue
+        body = await ports.batch_bodies.part(name, 0, LARGEST_BODY)
+        if body is None or not await asyncio.to_thread(_names, body, person):
+            yield _Step(name)
+            continue
+        progress = await ports.batches.find(name[:BATCH_ID_LENGTH])
+        mine = progress if progress is not None and progress.batch.blob == name else None
+        may_go = erasure.round > 1  # of one that was never begun, or is just being taken in
+        if mine is not None:
+            may_go = not mine.missing or now - mine.batch.at >= WAIT_FOR_BATCH
+        if may_go:
+            yield _Step(name, Found(batches=1), _erase_batch(ports, name, mine, person))
+        else:
+            yield _Step(name, must_wait=True)
+
+
+def _names(body: bytes, person: Person) -> bool:
+    """Whether a batch's body names the person, in whatever way its JSON writes that."""
+    address = person.address.lower().encode()
+    for line in body.splitlines():
+        if address in line.lower() or b"\\u" in line:
+            try:
+                sent = json.loads(line)
+            except ValueError:
+                sent = line.decode(errors="replace")
+            if person.out_of(sent) != sent:
+                return True
+    return False
+
+
+def _erase_batch(ports: Ports, name: str, progress: Progress | None, person: Person) -> Callable[[], Awaitable[None]]:
+    async def erase() -> None:
+        if progress is not None:
+            for page, done in progress.pages.items():
+                await _erase_outcomes(ports, progress.batch, page, done, person)
+        await ports.batch_bodies.delete(name)
+
+    return erase
+
+
+async def _erase_outcomes(ports: Ports, batch: Batch, page: int, done: PageDone, person: Person) -> None:
+    """A refused row may name its field by what was sent."""
+    outcomes = await ports.batches.outcomes(batch, page)
+    without = [RowOutcome.model_validate(person.out_of(one.model_dump(mode="json"))) for one in outcomes]
+    if without != list(outcomes):
+        await ports.batches.finish(batch, page, done, without)
+
+
+# --- customers --------------------------------------------------------------------------------------------------------
+
+
+async def _customers(ports: Ports, person: Person, erasure: Erasure, _: datetime) -> AsyncGenerator[_Step, None]:
+    async for tenant_id, known in ports.registry.customers(after=erasure.after):
+        if any(person.is_at(address) for address in known.value.notice_addresses):
+            yield _Step(tenant_id, Found(customers=1), _erase_in_customer(ports, tenant_id, person))
+        else:
+            yield _Step(tenant_id)
+
+
+def _erase_in_customer(ports: Ports, tenant_id: str, person: Person) -> Callable[[], Awaitable[None]]:
+    async def erase() -> None:
+        known: Registered[Customer] | None = await ports.registry.customer(tenant_id)
+        if known is not None:
+            left = tuple(address for address in known.value.notice_addresses if not person.is_at(address))
+            without = known.value.model_copy(update={"notice_addresses": left})
+            await ports.registry.put_customer(tenant_id, without, known)
+
+    return erase
+
+
+# --- claims -----------------------------------------------------------------------------------------------------------
+
+
+async def _claims(ports: Ports, person: Person, erasure: Erasure, now: datetime) -> AsyncGenerator[_Step, None]:
+    async for tenant_id, named_in in ports.claims.naming(person.address, after=erasure.after):
+        found: list[str] = []
+        look_at: list[str] = []
+        unread = False
+        for claim_id in sorted(named_in):
+            try:
+                case = await ports.claims.load(claim_id)
+                is_named = await _is_named(ports, claim_id, case, person)
+            except ValueError as fault:  # a row that no release can read must not stop the search
+                log.error("claim %s: cannot be searched: %s", claim_id, type(fault).__name__)
+                unread = True
+                continue
+            if is_named:
+                found.append(claim_id)
+                alive = case is not None and not erasing.is_over(case.claim, now)
+                if case is not None and alive and case.claim.evidence and erasing.is_contact(case.claim, person):
+                    look_at.append(claim_id)
+        erase = _erase_in_claims(ports, found, person, now) if found else None
+        yield _Step(tenant_id, Found(claims=len(found)), erase, tuple(look_at), must_wait=unread)
+
+
+async def _is_named(ports: Ports, claim_id: str, case: Case | None, person: Person) -> bool:
+    """Whether it is them that a claim names, and not somebody whose address is longer."""
+    if case is not None:
+        stored = case.claim.model_dump(mode="json")
+        if person.out_of(stored) != stored:
+            return True
+    return any(person.is_named_in(_as_read(kept)) for kept in await ports.claims.texts(claim_id))
+
+
+def _as_read(kept: KeptText) -> str:
+    """Return a text as a person reads it: in JSON a line break ends in a letter."""
+    return kept.text.replace("\\n", "\n").replace("\\t", "\t")
+
+
+def _erase_in_claims(
+    ports: Ports, claim_ids: Sequence[str], person: Person, now: datetime
+) -> Callable[[], Awaitable[None]]:
+    async def erase() -> None:
+        refused: Exception | None = None
+        for claim_id in claim_ids:
+            try:
+                await erase_in_claim(ports, claim_id, person.address, now)
+            except (Fault, Refused) as fault:  # the others are not to wait for it
+                refused = fault
+        if refused is not None:
+            raise refused
+
+    return erase
+
+
+async def erase_in_claim(ports: Ports, claim_id: str, address: str, now: datetime) -> None:
+    """
+    Erase somebody from one claim: from what stands beside it, from the claim, and from answers kept meanwhile.
+
+    Words first: it is by the claim that we know the person's name, and under which number they spoke.
+    """
+    case = await ports.claims.load(claim_id)
+    if case is None:
+        await _erase_beside(ports, claim_id, Person(address), frozenset())
+        return
+    person = erasing.person_of(case.claim, address)
+    spoke_as = frozenset(str(one.number) for one in case.claim.recipients if person.is_at(one.email))
+    await _erase_beside(ports, claim_id, person, spoke_as)
+    if erasing.is_contact(case.claim, person) and erasing.is_over(case.claim, now):
+        await _forget_files(ports, case.claim, now)
+    answer_by = await partner_answers_by(ports, case.claim, now)
+
+    def judge(current: Case) -> Case:
+        return erasing.forget_person(current, person, now, answer_by=answer_by)
+
+    await act(ports, case, now, judge, NO_INTENT)
+    await _erase_beside(ports, claim_id, person, spoke_as)
+
+
+async def _erase_beside(ports: Ports, claim_id: str, person: Person, spoke_as: frozenset[str]) -> None:
+    """Delete the words that the person wrote, and take them out of others' words and of kept answers."""
+    for kept in await ports.claims.texts(claim_id):
+        if kept.author is None:
+            answer = json.loads(kept.text)
+            without = person.out_of(answer)
+            if without != answer:
+                await ports.claims.rewrite(claim_id, kept, json.dumps(without, ensure_ascii=False))
+        elif kept.author == "customer" and kept.who in spoke_as:
+            await ports.claims.rewrite(claim_id, kept, None)
+        elif person.is_named_in(kept.text):
+            await ports.claims.rewrite(claim_id, kept, person.without(kept.text))
+
+
+# --- kept answers -----------------------------------------------------------------------------------------------------
+
+
+async def _requests(ports: Ports, person: Person, erasure: Erasure, _: datetime) -> AsyncGenerator[_Step, None]:
+    async for organisation, named_in in ports.requests.naming(person.address, after=erasure.after):
+        changed = {key: without for key, kept in named_in.items() if (without := _answer_without(kept, person)) != kept}
+        if changed:
+            found = Found(answers=len(changed))
+            yield _Step(organisation, found, _write_answers(ports, organisation, changed))
+        else:
+            yield _Step(organisation)
+
+
+def _answer_without(kept: KeptRequest, person: Person) -> KeptRequest:
+    """Return a kept request whose answer does not name the person."""
+    if kept.answer is None:
+        return kept
+    try:
+        answer = json.loads(kept.answer.body)
+    except ValueError:
+        text = kept.answer.body.decode(errors="replace")
+        without, changed = person.without(text), person.is_named_in(text)
+    else:
+        left = person.out_of(answer)
+        without, changed = json.dumps(left, ensure_ascii=False), left != answer
+    return replace(kept, answer=replace(kept.answer, body=without.encode())) if changed else kept
+
+
+def _write_answers(
+    ports: Ports, organisation: str, answers: Mapping[str, KeptRequest]
+) -> Callable[[], Awaitable[None]]:
+    async def erase() -> None:
+        for key, without in answers.items():
+            with suppress(Conflict):  # it was forgotten, or is being answered anew: the next round looks again
+                await ports.requests.keep(organisation, key, without)
+
+    return erase
+
+
+_STEPS: Mapping[Place, Callable[[Ports, Person, Erasure, datetime], AsyncGenerator[_Step, None]]] = {
+    Place.BATCHES: _batches,
+    Place.CUSTOMERS: _customers,
+    Place.CLAIMS: _claims,
+    Place.REQUESTS: _requests,
+}

@@ -1,0 +1,332 @@
+"""
+Associations that were made in the past, entered by the operator (rulings 33).
+
+Each line becomes a claim that is official at once. Its id follows from what it says, so the same file sent again, or
+after a crash half-way, changes nothing that is there already.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from cpor_core.errors import Conflict, Refused, StorageBusy
+from cpor_core.model.base import Guid, InstantOrDay, PartnerId, Value, rfc3339
+from cpor_core.model.catalogue import Engagement, ItemKind
+from cpor_core.model.claim import Claim, Imported, Item, ItemKey, Recipient
+from cpor_core.model.history import PROGRAMME
+from cpor_core.model.registry import Customer, Partner
+from cpor_core.model.usage import BadRow
+from cpor_core.ports import Ports
+from cpor_core.ports.claims import Commit
+from cpor_core.ports.stored import Registered
+from cpor_core.rules.checks import why_not_claimable
+from cpor_core.rules.graph_reports import invalid_row
+from cpor_core.rules.identifiers import derived_claim_id, list_position
+from cpor_core.rules.untold import Untold, untold
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.change_claim import due_rows, list_for_review
+from cpor_core.use_cases.feed.changes import announce_created, announcement_row
+from cpor_core.use_cases.register.untold import CustomerContact, people_to_tell, tell, waiting_for_others
+from cpor_core.use_cases.usage.figures import Loaded
+
+MOST_LINES = 10_000
+"""Lines that one call takes."""
+IN_FLIGHT = 32
+"""Slots that are written at the same time."""
+ATTEMPTS = 8
+EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
+"""Before this no programme had such associations: an earlier day is a slip of the pen."""
+
+
+class PastAssociation(Value):
+    """
+    One JSON line: which partner is associated with which item since when.
+
+    `engagement` may be an older programme's id; `item` is a workload's id or a subscription id, or an item as claimed;
+    `since` is an instant, or a day: its first instant in UTC, where months are counted (rulings 34).
+    """
+
+    engagement: Annotated[str, Field(max_length=100)]
+    partner_id: PartnerId
+    tenant_id: Guid
+    item: ItemKey
+    since: InstantOrDay
+    customer_contact: CustomerContact | None = None
+
+
+_LINE = TypeAdapter(PastAssociation)
+Row = tuple[int, PastAssociation]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A claim that is there: since when it is official, and the whole of it only where its customer does not know."""
+
+    since: datetime | None
+    untold: Case | None
+
+    @classmethod
+    def of(cls, case: Case) -> "_Known":
+        waits = untold(case.claim) in (Untold.NOBODY_TO_TELL, Untold.EVERYBODY_FAILED)
+        return cls(case.claim.official_since, case if waits else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """One import: who sent it when, and what it has looked up so far."""
+
+    ports: Ports
+    who: str
+    now: datetime
+    partners: dict[str, Registered[Partner] | None] = field(default_factory=dict)
+    customers: dict[str, Registered[Customer] | None] = field(default_factory=dict)
+    claims: dict[str, dict[str, _Known]] = field(default_factory=dict)
+    entered: dict[str, list[Case]] = field(default_factory=dict)
+    """By organisation, of the lines at work."""
+
+    async def partner(self, partner_id: str) -> Partner:
+        """Return a partner's location. Raises `PartnerUnknown`."""
+        if partner_id not in self.partners:
+            self.partners[partner_id] = await self.ports.registry.partner(partner_id)
+        found = self.partners[partner_id]
+        if found is None:
+            raise Refused("PartnerUnknown", f"There is no partner {partner_id}.", target="partnerId")
+        return found.value
+
+    async def customer(self, tenant_id: str) -> Customer:
+        """Return a customer's tenant. Raises `TenantUnknown`."""
+        if tenant_id not in self.customers:
+            self.customers[tenant_id] = await self.ports.registry.customer(tenant_id)
+        found = self.customers[tenant_id]
+        if found is None:
+            raise Refused("TenantUnknown", "This tenant is not registered.", target="tenantId")
+        return found.value
+
+    async def known(self, tenant_id: str) -> dict[str, _Known]:
+        """Return what is known of the tenant's claims by their ids, also of those that were entered just now."""
+        if tenant_id not in self.claims:
+            cases = await self.ports.claims.of_tenant(tenant_id)
+            self.claims.setdefault(tenant_id, {case.claim.id: _Known.of(case) for case in cases})
+        return self.claims[tenant_id]
+
+    async def announce(self) -> None:
+        """Tell the partners' feeds of what was entered."""
+        for organisation, cases in self.entered.items():
+            await announce_created(self.ports, organisation, cases, self.now)
+        self.entered.clear()
+
+
+async def import_lines(ports: Ports, lines: Sequence[bytes], who: str, now: datetime) -> Loaded:
+    """
+    Enter the associations of JSON lines; a bad one is reported, the others are kept.
+
+    Lines about the same slot are entered in their order: the first holds it. Raises `PayloadTooLarge`, and
+    `StorageBusy` half-way, after which the same lines can be sent again.
+    """
+    if sum(1 for text in lines if text.strip()) > MOST_LINES:
+        raise Refused(
+            "PayloadTooLarge",
+            f"An import has at most {MOST_LINES} lines.",
+            resolution="Send it in several calls.",
+        )
+    good, bad = _parsed(lines)
+    by_slot: dict[tuple[str, str, str], list[Row]] = {}
+    for row, line in good:
+        filed = ports.catalogue.filed_under(line.engagement)
+        engagement = filed[0].id if filed is not None else line.engagement
+        by_slot.setdefault((line.tenant_id, engagement, line.item), []).append((row, line))
+    accepted = unchanged = 0
+    groups, begun = list(by_slot.values()), _Import(ports, who, now)
+    for start in range(0, len(groups), IN_FLIGHT):
+        batch = groups[start : start + IN_FLIGHT]
+        await asyncio.gather(*(begun.known(tenant_id) for tenant_id in {rows[0][1].tenant_id for rows in batch}))
+        done = await asyncio.gather(*(_enter_in_turn(begun, rows) for rows in batch), return_exceptions=True)
+        for outcome in done:  # only now: nobody of this batch is still at work when a fault is told
+            if isinstance(outcome, BaseException):
+                raise outcome
+            accepted += outcome[0]
+            unchanged += outcome[1]
+            bad += outcome[2]
+        await begun.announce()
+    return Loaded(accepted=accepted, unchanged=unchanged, rejected=tuple(sorted(bad, key=lambda one: one.row)))
+
+
+def _parsed(lines: Iterable[bytes]) -> tuple[list[Row], list[BadRow]]:
+    """Return the good lines with their numbers, and what is wrong with the form of the others."""
+    good: list[Row] = []
+    bad: list[BadRow] = []
+    for row, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        try:
+            good.append((row, _LINE.validate_json(text, by_alias=True, by_name=False)))
+        except ValidationError as error:
+            bad.append(invalid_row(row, error))
+    return good, bad
+
+
+async def _enter_in_turn(begun: _Import, rows: Sequence[Row]) -> tuple[int, int, list[BadRow]]:
+    """Enter the lines about one slot; returns how many were new, how many known, and what is wrong with the others."""
+    accepted = unchanged = 0
+    bad: list[BadRow] = []
+    for row, line in rows:
+        try:
+            if await _enter(begun, line):
+                accepted += 1
+            else:
+                unchanged += 1
+        except Refused as refused:  # each line stands for itself
+            bad.append(BadRow(row=row, code=refused.code, message=refused.message))
+    return accepted, unchanged, bad
+
+
+async def _enter(begun: _Import, line: PastAssociation) -> bool:
+    """
+    Enter one association; returns whether that changes anything. Five requests, six when somebody is told.
+
+    One that is known stays as it is, an ended one too, and costs none; only where nobody at the customer knows of it,
+    those whom the line names and the registry has now are told. Raises `PartnerUnknown`, `AlreadyImported` when it was
+    entered with another beginning, what `_official_claim` raises, and `SlotHeld`.
+    """
+    ports, now = begun.ports, begun.now
+    partner = await begun.partner(line.partner_id)
+    claim_id = _claim_id(partner, line)
+    known = await begun.known(line.tenant_id)
+    if claim_id in known:
+        _verify_same(known[claim_id].since, line)
+        return await _tell_others(begun, known, claim_id, line)
+    claim, recipients = await _official_claim(begun, claim_id, partner, line)
+    act_id = ports.new_id()
+    for _ in range(ATTEMPTS):
+        before = await ports.claims.prospect(claim)
+        after = life.enter_past(before, PROGRAMME, now, since=line.since, recipients=tuple(recipients)).written_over(
+            before
+        )
+        await ports.duework.add([*due_rows(None, after.claim, now), announcement_row(claim_id, now)])
+        await ports.partner_claims.add(claim.organisation, list_position(now, claim_id), claim_id)
+        await list_for_review(ports, None, after.claim)
+        stored = after
+        try:
+            stored = await ports.claims.commit(Commit(act_id, before, after, who=begun.who))
+        except Conflict:
+            if not await ports.claims.wrote(claim_id, act_id, 1):
+                there = await ports.claims.load(claim_id)
+                if there is not None:
+                    _verify_same(there.claim.official_since, line)
+                    return False
+                continue  # somebody else wrote the slot: judge again
+        known[claim_id] = _Known.of(stored)
+        begun.entered.setdefault(claim.organisation, []).append(after)
+        if after.claim.mails:
+            await ports.hints.customer_notice(claim_id)
+        return True
+    message = f"claim {claim_id}: lost {ATTEMPTS} races in a row"
+    raise StorageBusy(message, retry_after_seconds=1)
+
+
+async def _tell_others(begun: _Import, known: dict[str, _Known], claim_id: str, line: PastAssociation) -> bool:
+    """Tell those whom the line names, where nobody knows of the association; returns whether somebody will be."""
+    case = known[claim_id].untold
+    if case is None:
+        return False
+    people = people_to_tell(await begun.customer(line.tenant_id), line.customer_contact)
+    if not waiting_for_others([case], people, begun.now):
+        return False
+    known[claim_id] = _Known.of(await tell(begun.ports, case, people, begun.now))
+    return True
+
+
+def _verify_same(since: datetime | None, line: PastAssociation) -> None:
+    if since != line.since:
+        told = rfc3339(since) if since is not None else "another instant"
+        raise Refused("AlreadyImported", f"This association was entered before, since {told}.", target="since")
+
+
+async def _official_claim(
+    begun: _Import, claim_id: str, partner: Partner, line: PastAssociation
+) -> tuple[Claim, Sequence[Recipient]]:
+    """
+    Return the claim that a line makes, before it is entered, and who is told of it.
+
+    Of an engagement that can be claimed, only what began before the programme's own register is entered, and only where
+    somebody can be told (rulings 65). Raises `EngagementUnknown`, `SinceInvalid`, `SinceTooLate`, `TenantUnknown`,
+    `ItemNotClaimable`, `NobodyToTell`.
+    """
+    filed = begun.ports.catalogue.filed_under(line.engagement)
+    if filed is None:
+        raise Refused("EngagementUnknown", f"There is no engagement {line.engagement!r}.", target="engagement")
+    if not EARLIEST <= line.since <= begun.now:
+        where = "in the future" if line.since > begun.now else f"before {EARLIEST.year}"
+        raise Refused("SinceInvalid", f"since lies {where}.", target="since")
+    if filed[1] is None:
+        _verify_from_before(begun.ports.terms.imports_before, filed[0], line)
+    customer = await begun.customer(line.tenant_id)
+    engagement, filed_as = filed
+    claim = Claim(
+        id=claim_id,
+        tenant_id=line.tenant_id,
+        organisation=partner.entra_tenant_id,
+        partner_id=line.partner_id,
+        partner_name=partner.name,
+        engagement=engagement.id,
+        filed_as=filed_as,
+        name=begun.ports.catalogue.engagement(line.engagement).name,
+        domain=customer.domains[0],
+        items=(_item(line.item, engagement, customer),),
+        status_since=begun.now,
+        created_at=begun.now,
+        updated_at=begun.now,
+        imported=Imported(customer_name=customer.name, time_zone=customer.time_zone, country=customer.country),
+    )
+    people = people_to_tell(customer, line.customer_contact)
+    if filed_as is None and not people:
+        raise Refused(
+            "NobodyToTell",
+            "Nobody at the customer can be told: name a customerContact in a verified domain, or register an address.",
+            target="customerContact",
+        )
+    return claim, people
+
+
+def _verify_from_before(imports_before: datetime | None, engagement: Engagement, line: PastAssociation) -> None:
+    """Raise `SinceTooLate` for what a partner has to claim: its customer has five days to decline then."""
+    if imports_before is None:
+        raise Refused("SinceTooLate", f"{engagement.name} is claimed by its partner, not imported.", target="since")
+    if line.since >= imports_before:
+        raise Refused(
+            "SinceTooLate",
+            f"What began on {rfc3339(imports_before)} or later under {engagement.name} is claimed by its partner.",
+            target="since",
+        )
+
+
+def _claim_id(partner: Partner, line: PastAssociation) -> str:
+    """Return the same id for the same association, whatever its beginning: it is entered once."""
+    key = f"imported|{line.engagement}|{line.item}|{line.partner_id}"
+    return derived_claim_id(line.tenant_id, partner.entra_tenant_id, key)
+
+
+def _item(key: str, engagement: Engagement, customer: Customer) -> Item:
+    """Return the item of that key, as it could be claimed today. Raises `ItemNotClaimable`."""
+    if engagement.item_kind is ItemKind.WORKLOAD:
+        if not engagement.lists(key):
+            raise _not_claimable(key, f"it is no workload of {engagement.name}")
+        item = Item(workload=key)
+    else:
+        products = {one.subscription_id: one.product for one in customer.subscriptions}
+        if key not in products:
+            raise _not_claimable(key, "notASubscription")
+        item = Item(product=products[key], subscription_id=key)
+    reason = why_not_claimable(item, engagement, customer)
+    if reason is not None:
+        raise _not_claimable(key, reason)
+    return item
+
+
+def _not_claimable(key: str, reason: str) -> Refused:
+    return Refused("ItemNotClaimable", f"{key} cannot be claimed: {reason}.", target="item")

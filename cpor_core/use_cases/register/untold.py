@@ -1,0 +1,76 @@
+"""
+Imported associations whose customer does not know of them: the operator's list, and how somebody else is told.
+
+Their figures begin with the hand-over of a mail and pause when everybody it went to has failed (rulings 65).
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from cpor_core.model.base import Email, Text200, Value
+from cpor_core.model.claim import Recipient, RecipientKind
+from cpor_core.model.registry import Customer
+from cpor_core.ports import Ports
+from cpor_core.ports.due_work import DueRow
+from cpor_core.transitions import life
+from cpor_core.transitions.case import Case
+from cpor_core.use_cases.change_claim import UNTOLD, act, untold_position
+from cpor_core.use_cases.claims.reviews import ReviewPage, verified
+
+TELL_OTHERS = "tellOthers"
+"""The debt; its subject is the customer's tenant."""
+
+
+class CustomerContact(Value):
+    """Who at the customer is told of an association that is imported."""
+
+    name: Text200
+    email: Email
+
+
+def people_to_tell(customer: Customer, contact: CustomerContact | None = None) -> Sequence[Recipient]:
+    """
+    Return whom the mail about an import goes to: the contact and the notice addresses, each address once.
+
+    A contact whose address lies in none of the tenant's verified domains is left out.
+    """
+    wanted: list[tuple[RecipientKind, str, str | None]] = []
+    if contact is not None and customer.has_address(contact.email):
+        wanted.append((RecipientKind.CONTACT, contact.email, contact.name))
+    wanted += [(RecipientKind.NOTICE_ADDRESS, address, None) for address in customer.notice_addresses]
+    people: dict[str, Recipient] = {}
+    for kind, email, name in wanted:
+        made = Recipient(number=len(people) + 1, kind=kind, email=email, name=name, language=customer.language)
+        people.setdefault(email.lower(), made)
+    return tuple(people.values())
+
+
+def waiting_for_others(cases: Iterable[Case], people: Sequence[Recipient], now: datetime) -> Sequence[Case]:
+    """Return the cases of a tenant of which nobody is left who knows, or will, and one of *people* has not heard."""
+    settled = ((case, life.settle(case, now)) for case in cases)
+    return [case for case, current in settled if life.tell_others(current, now, people) is not current]
+
+
+async def tell_others(ports: Ports, tenant_id: str, now: datetime) -> None:
+    """Owe the mail to those who are registered for the tenant now; twice is harmless."""
+    known = await ports.registry.customer(tenant_id)
+    if known is None:
+        return
+    people = people_to_tell(known.value)
+    for case in waiting_for_others(await ports.claims.of_tenant(tenant_id), people, now):
+        await tell(ports, case, people, now)
+
+
+async def tell(ports: Ports, case: Case, people: Sequence[Recipient], now: datetime) -> Case:
+    """Owe the mail about one association to *people*, where nobody else knows of it."""
+    return await act(ports, case, now, lambda current: life.tell_others(current, now, people))
+
+
+def due_row(tenant_id: str, now: datetime) -> DueRow:
+    """Return the row that makes sure that others are told; written before the registry names them."""
+    return DueRow(now, tenant_id, TELL_OTHERS)
+
+
+async def untold_associations(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
+    """Return a page of the imported associations whose customer does not know of them, the oldest import first."""
+    return await verified(ports, UNTOLD, untold_position, now, after=after, limit=limit)

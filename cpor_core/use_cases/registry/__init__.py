@@ -1,0 +1,1 @@
+"""The operator's registry: partners, customers and closed days."""

@@ -1,0 +1,202 @@
+"""The operator's registry: partners by location, customers by tenant."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from cpor_core.errors import Conflict, Detail, Refused
+from cpor_core.model.registry import ClosedDay, Customer, Partner
+from cpor_core.ports import Ports
+from cpor_core.ports.stored import Registered
+from cpor_core.rules.entity_tags import matches
+from cpor_core.rules.forms import refused_fields
+from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner
+from cpor_core.use_cases.claims.subscription_ends import Ending, due_rows, end_gone_items, endings, takes_away
+from cpor_core.use_cases.register.untold import due_row, people_to_tell, tell_others, waiting_for_others
+
+Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was written: the entry's version, and whether it is new."""
+
+    version: int
+    new: bool
+
+
+async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match: str | None) -> Kept:
+    """
+    Register a partner's location.
+
+    Raises `ValidationFailed` with everything that is wrong with it, `EngagementUnknown`, `PreconditionFailed`, and
+    `OrganisationFixed` when the location would move to another organisation.
+    """
+    _verify(faults_of_partner(_as_sent(partner), ports.catalogue))
+    former = await ports.registry.partner(partner_id)
+    if former is not None and former.value.entra_tenant_id != partner.entra_tenant_id:
+        raise Refused(
+            "OrganisationFixed",
+            "A partnerId stays with its organisation.",
+            target="entraTenantId",
+            resolution="Register a new partnerId for the other organisation.",
+        )
+    verify_match(if_match, former)
+    try:
+        return Kept(await ports.registry.put_partner(partner_id, partner, former), former is None)
+    except Conflict:
+        return ours(await ports.registry.partner(partner_id), partner, former)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerChange:
+    """
+    A customer as the operator sends it, and how: `only_validate` stores nothing, `confirmed_ends` is the number of
+    associations that the operator knows will end by it.
+    """
+
+    tenant_id: str
+    customer: Customer
+    if_match: str | None = None
+    only_validate: bool = False
+    confirmed_ends: int | None = None
+
+
+MOST_UNCONFIRMED_ENDS = 5
+"""More associations than these end only when the operator has confirmed their number (rulings 32)."""
+
+
+async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> tuple[Kept, Sequence[Ending]]:
+    """
+    Register a customer's tenant; returns the version that is registered now, and what ends by it.
+
+    New notice addresses are told of imported associations of which nobody else knows (rulings 65).
+
+    Raises as `put_partner`, `TimeZoneElsewhere`, `WouldEndAssociations` when more than five would end unconfirmed, and,
+    where domains are looked up, `DomainNotOnTenant`, or a fault when that cannot be found out now: nothing is written
+    then.
+    """
+    tenant_id, customer = change.tenant_id, change.customer
+    _verify(faults_of_customer(_as_sent(customer), ports.catalogue))
+    former = await ports.registry.customer(tenant_id)
+    verify_match(change.if_match, former)
+    cases = await ports.claims.of_tenant(tenant_id) if former is not None else ()
+    ends = endings(cases, customer, now) if cases else ()
+    count = sum(ending.association for ending in ends)
+    if not change.only_validate and count > MOST_UNCONFIRMED_ENDS and change.confirmed_ends != count:
+        raise Refused(
+            "WouldEndAssociations",
+            f"{count} associations would end, because their items are no longer on the tenant.",
+            target="subscriptions",
+            resolution=f"Look at them with validate=true; if it is right, repeat with confirmEnds={count}.",
+        )
+    await _verify_domains(ports, change, former)
+    if change.only_validate:
+        return Kept(former.version if former is not None else 0, new=False), ends
+    to_tell = waiting_for_others(cases, people_to_tell(customer), now)
+    if ends or (former is not None and takes_away(former.value, customer)):
+        await ports.duework.add(due_rows(tenant_id, now))
+    if to_tell:
+        await ports.duework.add([due_row(tenant_id, now)])
+    try:
+        kept = Kept(await ports.registry.put_customer(tenant_id, customer, former), former is None)
+    except Conflict:
+        kept = ours(await ports.registry.customer(tenant_id), customer, former)
+    if ends:
+        await end_gone_items(ports, tenant_id, now)
+    if to_tell:
+        await tell_others(ports, tenant_id, now)
+    return kept, ends
+
+
+def registry_etag(version: int) -> str:
+    """Return the ETag of an entry of that version."""
+    return f'"{version}"'
+
+
+def ours(stored: Registered[Entry] | None, wanted: Entry, former: Registered[Entry] | None) -> Kept:
+    """Tell a lost race from a write of ours whose answer was lost: the SDK repeats it, and it meets itself."""
+    version = former.version + 1 if former is not None else 1
+    if stored is None or stored.value != wanted or stored.version != version:
+        raise changed_meanwhile()
+    return Kept(version, former is None)
+
+
+def _as_sent(entry: Entry) -> Mapping[str, object]:
+    return entry.model_dump(mode="json", by_alias=True)
+
+
+def _verify(faults: Iterable[Detail]) -> None:
+    """Raise one refusal that names all *faults*; where all are of one kind that has a code of its own, with that."""
+    details = tuple(faults)
+    if not details:
+        return
+    refused = refused_fields(details)
+    kinds = {detail.code for detail in details}
+    if len(kinds) == 1 and kinds <= OWN_CODES:
+        raise Refused(
+            kinds.pop(), details[0].message, target=refused.target, resolution=details[0].resolution, details=details
+        )
+    raise refused
+
+
+OWN_CODES = frozenset({"EngagementUnknown", "TimeZoneElsewhere"})
+
+
+async def _verify_domains(ports: Ports, change: CustomerChange, former: Registered[Customer] | None) -> None:
+    """
+    Raise `DomainNotOnTenant` unless each domain that comes new is the tenant's; does nothing where none is looked up.
+
+    A slip of the operator's would have the wrong organisation's mails taken for this customer's. Those that are
+    registered stay: a change of subscriptions must not wait for the issuer.
+    """
+    if ports.domains is None:
+        return
+    registered = {domain.lower() for domain in former.value.domains} if former is not None else set()
+    tenants = await ports.domains.tenants([name for name in change.customer.domains if name.lower() not in registered])
+    details = []
+    for number, domain in enumerate(change.customer.domains):
+        tenant = tenants.get(domain, change.tenant_id)
+        if tenant is None:
+            details.append(
+                Detail(
+                    "DomainUnknown",
+                    f"No tenant has verified the domain {domain}.",
+                    f"domains[{number}]",
+                    "Look for a slip; the customer's administrator verifies a domain in their tenant.",
+                )
+            )
+        elif tenant != change.tenant_id:
+            details.append(
+                Detail(
+                    "DomainOfAnotherTenant",
+                    f"The domain {domain} belongs to the tenant {tenant}.",
+                    f"domains[{number}]",
+                    "Look for a slip in the domain and in the tenant's id.",
+                )
+            )
+    if details:
+        raise Refused(
+            "DomainNotOnTenant",
+            f"{len(details)} of the domains are not the tenant's.",
+            target="domains",
+            resolution="Put right what the details name, or leave these domains out.",
+            details=details,
+        )
+
+
+def verify_match(if_match: str | None, former: Registered[Entry] | None) -> None:
+    """Raise `PreconditionFailed` if the caller's If-Match names other versions only; `*` matches any that is there."""
+    if if_match is not None and (former is None or not matches(if_match, registry_etag(former.version))):
+        raise changed_meanwhile()
+
+
+def changed_meanwhile() -> Refused:
+    """Return the refusal of a version that is not the newest any more."""
+    return Refused(
+        "PreconditionFailed",
+        "The entry has changed since you read it.",
+        target="If-Match",
+        resolution="Read it again and repeat the request.",
+    )

@@ -1,0 +1,1 @@
+"""Figures come in and go out, and each read leaves its receipt."""
