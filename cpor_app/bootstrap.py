@@ -7,12 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from cpor_app.adapters.blobs import AzureBlobs
 from cpor_app.adapters.catalogue import load_catalogue, load_licensing
 from cpor_app.adapters.clock import Clock, SandboxClock
-from cpor_app.adapters.communication_services import CommunicationServicesMailer
 from cpor_app.adapters.content_types import sniff
-from cpor_app.adapters.hints import (
+from cpor_app.adapters.identity.links import Links
+from cpor_app.adapters.identity.tokens import TokenSettings, TokenVerifier
+from cpor_app.adapters.ids import new_id
+from cpor_app.adapters.mail.communication_services import CommunicationServicesMailer
+from cpor_app.adapters.mail.composer import Mailer, MailPost
+from cpor_app.adapters.mail.smtp import SmtpMailer
+from cpor_app.adapters.storage.blobs import AzureBlobs
+from cpor_app.adapters.storage.connection import StorageConnection, Transport, provision
+from cpor_app.adapters.storage.hints import (
     CLAIM_BATCHES,
     CUSTOMER_NOTICES,
     MAIL_EVENTS,
@@ -21,28 +27,26 @@ from cpor_app.adapters.hints import (
     QUEUES,
     QueueHints,
 )
-from cpor_app.adapters.identity import TokenSettings, TokenVerifier
-from cpor_app.adapters.ids import new_id
-from cpor_app.adapters.links import Links
-from cpor_app.adapters.pages import Pages, end_of
-from cpor_app.adapters.post import Mailer, MailPost
-from cpor_app.adapters.queues import AzureQueues
-from cpor_app.adapters.rows import AzureRows, Rows
-from cpor_app.adapters.smtp import SmtpMailer
-from cpor_app.adapters.storage import StorageConnection, Transport, provision
-from cpor_app.adapters.tables import TABLES
-from cpor_app.adapters.tables.batches import BatchesTable
-from cpor_app.adapters.tables.changes import ChangesTable
-from cpor_app.adapters.tables.duework import DueWorkTable
-from cpor_app.adapters.tables.indexes import IndexTable
-from cpor_app.adapters.tables.insight import InsightTable
-from cpor_app.adapters.tables.mail_budget import MailBudgetRow
-from cpor_app.adapters.tables.registry import RegistryTable
-from cpor_app.adapters.tables.small import DryRunsTable, ErasuresTable, FailuresTable, MailsTable, RequestsTable
-from cpor_app.adapters.tables.usage import ReceiptsTable, UsageTable
-from cpor_app.adapters.tables.webhooks import WebhooksTable
-from cpor_app.adapters.telemetry import CountedClaims, Sdk, Telemetry, WatchedPost
-from cpor_app.adapters.texts import Texts
+from cpor_app.adapters.storage.queues import AzureQueues
+from cpor_app.adapters.storage.row_store import AzureRows, Rows
+from cpor_app.adapters.storage.tables import TABLES
+from cpor_app.adapters.storage.tables.batches import BatchesTable
+from cpor_app.adapters.storage.tables.changes import ChangesTable
+from cpor_app.adapters.storage.tables.dry_runs import DryRunsTable
+from cpor_app.adapters.storage.tables.duework import DueWorkTable
+from cpor_app.adapters.storage.tables.erasures import ErasuresTable
+from cpor_app.adapters.storage.tables.failures import FailuresTable
+from cpor_app.adapters.storage.tables.indexes import IndexTable
+from cpor_app.adapters.storage.tables.insight import InsightTable
+from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
+from cpor_app.adapters.storage.tables.mails import MailsTable
+from cpor_app.adapters.storage.tables.registry import RegistryTable
+from cpor_app.adapters.storage.tables.requests import RequestsTable
+from cpor_app.adapters.storage.tables.usage import ReceiptsTable, UsageTable
+from cpor_app.adapters.storage.tables.webhooks import WebhooksTable
+from cpor_app.adapters.telemetry.recording import CountedClaims, Sdk, Telemetry, WatchedPost
+from cpor_app.adapters.texts.pages import Pages, end_of
+from cpor_app.adapters.texts.texts import Texts
 from cpor_app.adapters.throttle import Throttle
 from cpor_app.adapters.webhook_calls import WebhookCalls
 from cpor_app.settings import STORAGE, Settings, SettingsError, environment
@@ -245,7 +249,7 @@ def mail_system(settings: Settings, connection: StorageConnection, clock: Clock)
 def _domains(settings: Settings) -> Domains | None:
     if not settings.domain_check:
         return None
-    from cpor_app.adapters.domains import DomainsByDiscovery
+    from cpor_app.adapters.identity.domains import DomainsByDiscovery
 
     return DomainsByDiscovery(settings.token_issuer, sandbox=settings.sandbox)
 
@@ -256,7 +260,7 @@ def _exporting(settings: Settings) -> Callable[[], Sdk] | None:
         return None
 
     def load() -> Sdk:
-        from cpor_app.adapters.telemetry_sdk import Exporting  # as heavy as the app
+        from cpor_app.adapters.telemetry.sdk import Exporting  # as heavy as the app
 
         return Exporting(
             connection_string=settings.application_insights,

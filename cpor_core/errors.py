@@ -1,7 +1,7 @@
 """
 What can go wrong, in the three kinds that callers must tell apart.
 
-- `Refused`: the rules say no. It carries a stable code and what the caller can do; `cpor_app.triggers` knows statuses.
+- `Refused`: the rules say no. It carries a stable code and what the caller can do; `cpor_app.http` knows statuses.
 - `Fault`: something we depend on failed. `Retryable` may work later, `Terminal` will not.
 - `Conflict`: somebody else wrote first. Never shown to a caller: the act is judged again on the newest rows.
 """

@@ -26,7 +26,7 @@ import httpx
 from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
-from cpor_app.adapters.storage import StorageConnection, provision
+from cpor_app.adapters.storage.connection import StorageConnection, provision
 from cpor_core.rules.late_truths import GRACE
 from devhost.http_triggers import HttpTriggers
 from devhost.issuer import LocalIssuer

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from cpor_app.adapters.clock import Clock
 from cpor_app.adapters.ids import new_id
-from cpor_app.adapters.rows import AzureRows, Row, Rows
-from cpor_app.adapters.storage import StorageConnection
+from cpor_app.adapters.storage.connection import StorageConnection
+from cpor_app.adapters.storage.row_store import AzureRows, Row, Rows
 from cpor_app.settings import STORAGE, environment
 from cpor_core.errors import Fault
 from tools.backups import FORMAT, MANIFEST, Manifest, NoBackup, TableCopy, TableWriter, digest, file_of, written

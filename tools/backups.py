@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cpor_app.adapters.rows import Cell, Row
+from cpor_app.adapters.storage.row_store import Cell, Row
 
 FORMAT = 1
 """Of files and manifest; a restore takes those that it knows."""

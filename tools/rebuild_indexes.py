@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 
 from cpor_app import bootstrap
-from cpor_app.adapters.storage import StorageConnection
+from cpor_app.adapters.storage.connection import StorageConnection
 from cpor_app.settings import STORAGE, Settings, SettingsError, environment
 from cpor_core.errors import Fault
 from cpor_core.use_cases.due_work.rebuild import Rebuilt, rebuild

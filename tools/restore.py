@@ -13,9 +13,9 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from cpor_app.adapters.rows import AzureRows, Delete, Put, Rows, in_transactions
-from cpor_app.adapters.storage import StorageConnection
-from cpor_app.adapters.tables import TABLES
+from cpor_app.adapters.storage.connection import StorageConnection
+from cpor_app.adapters.storage.row_store import AzureRows, Delete, Put, Rows, in_transactions
+from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.settings import STORAGE, SettingsError, environment
 from cpor_core.errors import Fault
 from cpor_core.use_cases.due_work.rebuild import Rebuilt

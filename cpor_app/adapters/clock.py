@@ -10,7 +10,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from cpor_app.adapters.ids import new_id
-from cpor_app.adapters.rows import Cell, Insert, Replace, Row, Rows
+from cpor_app.adapters.storage.row_store import Cell, Insert, Replace, Row, Rows
 from cpor_core.errors import Conflict, Refused, StorageBusy
 
 _TABLE, _PARTITION, _KEY = "settings", "clock", "offset"

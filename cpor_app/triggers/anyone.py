@@ -5,9 +5,9 @@ from pathlib import Path
 
 import azure.functions as func
 
-from cpor_app.triggers.call import Call, not_found
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import Answer
+from cpor_app.http.request import Call, not_found
+from cpor_app.http.route_table import Answer
+from cpor_app.http.server import operation
 from cpor_core.errors import Fault
 from cpor_core.model.base import Value
 from cpor_core.model.catalogue import ListedEngagement

@@ -6,10 +6,10 @@ import azure.functions as func
 from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
 
-from cpor_app.triggers.call import Call, not_found
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import PARTNER, PARTNER_ADMIN, Answer
-from cpor_app.triggers.reading import QueryFlag
+from cpor_app.http.parsing import QueryFlag
+from cpor_app.http.request import Call, not_found
+from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, Answer
+from cpor_app.http.server import operation
 from cpor_core.model.base import Guid, PartnerId, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, Claim, Reason, Status
 from cpor_core.model.usage import Month

@@ -5,9 +5,9 @@ from typing import Any
 import azure.functions as func
 from pydantic import BaseModel, Field
 
-from cpor_app.triggers.call import Call, not_found
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import PARTNER, Answer
+from cpor_app.http.request import Call, not_found
+from cpor_app.http.route_table import PARTNER, Answer
+from cpor_app.http.server import operation
 from cpor_core.model.base import Value
 from cpor_core.model.batch import BatchStatus, Outcome, Progress, RowOutcome
 from cpor_core.model.claim import LEFT_OUT, NewClaim

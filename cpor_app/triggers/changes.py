@@ -3,9 +3,9 @@
 import azure.functions as func
 from pydantic import Field
 
-from cpor_app.triggers.call import Call
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import PARTNER, Answer
+from cpor_app.http.request import Call
+from cpor_app.http.route_table import PARTNER, Answer
+from cpor_app.http.server import operation
 from cpor_core.errors import Refused
 from cpor_core.model.base import Value
 from cpor_core.model.change import Change

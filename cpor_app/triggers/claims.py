@@ -9,10 +9,10 @@ import azure.functions as func
 from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
 
-from cpor_app.triggers.call import Call, admins_only_but_in_drafts
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import PARTNER, PARTNER_ADMIN, PATCH_TYPES, Answer
-from cpor_app.triggers.reading import QueryFlag, Several, read_object, validated
+from cpor_app.http.parsing import QueryFlag, Several, read_object, validated
+from cpor_app.http.request import Call, admins_only_but_in_drafts
+from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, PATCH_TYPES, Answer
+from cpor_app.http.server import operation
 from cpor_core.errors import Detail
 from cpor_core.model.base import Guid, Instant, PartnerId, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, MAX_CLAIM_BYTES, Acknowledgements, Claim, NewClaim, Status

@@ -10,10 +10,10 @@ import azure.functions as func
 from pydantic import BaseModel, JsonValue
 
 from cpor_app.bootstrap import end_of
-from cpor_app.triggers.call import Call, not_found
-from cpor_app.triggers.http import operation, wants_json
-from cpor_app.triggers.operations import JSON, Answer
-from cpor_app.triggers.reading import validated
+from cpor_app.http.parsing import validated
+from cpor_app.http.request import Call, not_found
+from cpor_app.http.route_table import JSON, Answer
+from cpor_app.http.server import operation, wants_json
 from cpor_app.triggers.saying_no import said
 from cpor_core.errors import Refused
 from cpor_core.model.base import Text1000, Value

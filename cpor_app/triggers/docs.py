@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import azure.functions as func
 
-from cpor_app.triggers.call import Call, not_found
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import Answer
+from cpor_app.http.request import Call, not_found
+from cpor_app.http.route_table import Answer
+from cpor_app.http.server import operation
 
 blueprint = func.Blueprint()
 POLICY = (

@@ -2,9 +2,9 @@
 
 import azure.functions as func
 
-from cpor_app.triggers.call import Call, not_found
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import OPERATOR, Answer
+from cpor_app.http.request import Call, not_found
+from cpor_app.http.route_table import OPERATOR, Answer
+from cpor_app.http.server import operation
 from cpor_core.model.base import Email, Instant, Value
 from cpor_core.model.erasure import Erasure, ErasureStatus, Found
 from cpor_core.rules.identifiers import is_erasure_id

@@ -8,9 +8,9 @@ from urllib.parse import quote
 import azure.functions as func
 from pydantic import BaseModel
 
-from cpor_app.triggers.call import Call, admins_only_but_in_drafts, not_found
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import PARTNER, Answer
+from cpor_app.http.request import Call, admins_only_but_in_drafts, not_found
+from cpor_app.http.route_table import PARTNER, Answer
+from cpor_app.http.server import operation
 from cpor_core.errors import Refused
 from cpor_core.model.base import Day
 from cpor_core.model.claim import MAX_EVIDENCE_BYTES

@@ -2,10 +2,10 @@
 
 import azure.functions as func
 
-from cpor_app.triggers.call import Call
+from cpor_app.http.request import Call
+from cpor_app.http.route_table import PARTNER, Answer
+from cpor_app.http.server import operation
 from cpor_app.triggers.claims import ClaimFilters
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import PARTNER, Answer
 from cpor_core.use_cases.claims.csv_export import export
 
 blueprint = func.Blueprint()

@@ -2,9 +2,9 @@
 
 import azure.functions as func
 
-from cpor_app.triggers.call import Call
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import OPERATOR, Answer
+from cpor_app.http.request import Call
+from cpor_app.http.route_table import OPERATOR, Answer
+from cpor_app.http.server import operation
 from cpor_core.model.base import Guid, Instant, PartnerId, Value
 from cpor_core.model.claim import LEFT_OUT, Claim, Item
 from cpor_core.rules.untold import Untold, untold

@@ -6,9 +6,9 @@ import azure.functions as func
 from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
 
-from cpor_app.triggers.call import Call
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import JSON, OPERATOR, Answer
+from cpor_app.http.request import Call
+from cpor_app.http.route_table import JSON, OPERATOR, Answer
+from cpor_app.http.server import operation
 from cpor_core.model.base import Instant, Value
 from cpor_core.model.insight import Figures, Grouping, Insight, Step
 from cpor_core.rules.spreadsheet import spreadsheet

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import azure.functions as func
 
-from cpor_app.triggers.http import refuse, see_other
-from cpor_app.triggers.operations import OPERATIONS
+from cpor_app.http.route_table import OPERATIONS
+from cpor_app.http.server import refuse, see_other
 from cpor_core.errors import Refused
 
 blueprint = func.Blueprint()

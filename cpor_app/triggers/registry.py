@@ -11,10 +11,10 @@ import azure.functions as func
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, model_validator
 from pydantic.alias_generators import to_camel
 
-from cpor_app.triggers.call import Call, not_found
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import JSON, OPERATOR, Answer
-from cpor_app.triggers.reading import QueryFlag, read, validated
+from cpor_app.http.parsing import QueryFlag, read, validated
+from cpor_app.http.request import Call, not_found
+from cpor_app.http.route_table import JSON, OPERATOR, Answer
+from cpor_app.http.server import operation
 from cpor_core.errors import Detail, Refused
 from cpor_core.model.base import Day, Guid, Instant, PartnerId, Value
 from cpor_core.model.claim import LEFT_OUT

@@ -5,7 +5,10 @@ from typing import Annotated
 import azure.functions as func
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
-from cpor_app.triggers.call import Call
+from cpor_app.http.parsing import QueryFlag
+from cpor_app.http.request import Call
+from cpor_app.http.route_table import PROGRAMME, REVIEWER, Answer
+from cpor_app.http.server import operation
 from cpor_app.triggers.claims import (
     CommentSent,
     CommentView,
@@ -18,9 +21,6 @@ from cpor_app.triggers.claims import (
     history_page,
 )
 from cpor_app.triggers.evidence import FILE, attachment
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import PROGRAMME, REVIEWER, Answer
-from cpor_app.triggers.reading import QueryFlag
 from cpor_core.model.base import AtMost, Instant, Text200, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
 from cpor_core.use_cases.claims import reviews, submission

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from cpor_app.triggers.call import Call
+from cpor_app.http.request import Call
 from cpor_core.errors import Refused, Retryable
 from cpor_core.use_cases.claims.customer_decision import Said, insist
 

@@ -3,10 +3,10 @@
 import azure.functions as func
 from pydantic import BaseModel, Field
 
-from cpor_app.triggers.call import Call
-from cpor_app.triggers.http import operation
-from cpor_app.triggers.operations import PARTNER, PARTNER_ADMIN, Answer
-from cpor_app.triggers.reading import validated
+from cpor_app.http.parsing import validated
+from cpor_app.http.request import Call
+from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, Answer
+from cpor_app.http.server import operation
 from cpor_core.model.base import Instant, Slug, Value
 from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.webhook import (

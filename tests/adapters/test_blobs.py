@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from cpor_app.adapters.blobs import AzureBlobs
-from cpor_app.adapters.storage import StorageConnection, provision
+from cpor_app.adapters.storage.blobs import AzureBlobs
+from cpor_app.adapters.storage.connection import StorageConnection, provision
 from cpor_core.errors import Conflict, StorageBusy, Terminal
 from tests.doubles.memory_blobs import MemoryBlobs
 from tests.doubles.transport import Plan, Trouble, answer, lose_answer

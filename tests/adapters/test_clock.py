@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cpor_app.adapters.clock import Clock, SandboxClock
-from cpor_app.adapters.rows import AzureRows, Op, Row
-from cpor_app.adapters.storage import StorageConnection, provision
+from cpor_app.adapters.storage.connection import StorageConnection, provision
+from cpor_app.adapters.storage.row_store import AzureRows, Op, Row
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from tests.doubles.clock import FixedClock
 from tests.doubles.memory_rows import MemoryRows

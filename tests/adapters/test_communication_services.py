@@ -11,10 +11,10 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import CredentialUnavailableError
 
-from cpor_app.adapters.communication_services import CommunicationServicesMailer
-from cpor_app.adapters.mail import OutgoingMail
-from cpor_app.adapters.smtp import SmtpMailer
-from cpor_app.adapters.storage import StorageConnection
+from cpor_app.adapters.mail.communication_services import CommunicationServicesMailer
+from cpor_app.adapters.mail.outgoing import OutgoingMail
+from cpor_app.adapters.mail.smtp import SmtpMailer
+from cpor_app.adapters.storage.connection import StorageConnection
 from cpor_app.bootstrap import mail_system
 from cpor_app.settings import Settings, SettingsError
 from cpor_app.triggers.mail_events import reports

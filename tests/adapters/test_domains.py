@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from cpor_app.adapters import domains
-from cpor_app.adapters.domains import DomainsByDiscovery, DomainsUnreachable
+from cpor_app.adapters.identity import domains
+from cpor_app.adapters.identity.domains import DomainsByDiscovery, DomainsUnreachable
 from cpor_app.settings import ENTRA_ISSUER
 from tests.doubles.clock import FixedClock
 from tests.doubles.entra import TENANT, LocalEntra

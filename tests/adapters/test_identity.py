@@ -19,12 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpor_app.adapters.clock import Clock
-from cpor_app.adapters.identity import (
-    CONSUMER_TENANT,
-    IssuerUnreachable,
-    TokenSettings,
-    TokenVerifier,
-)
+from cpor_app.adapters.identity.tokens import CONSUMER_TENANT, IssuerUnreachable, TokenSettings, TokenVerifier
 from cpor_core.model.people import Caller, CallerKind, Role, Unauthenticated
 from devhost import issuer as local
 from devhost.issuer import LocalIssuer

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from cpor_app.adapters.links import BadCursor, BadLink, Links
+from cpor_app.adapters.identity.links import BadCursor, BadLink, Links
 
 CLAIM = "6c1b5a349d2e4f708a110c2d3e4f5a6b" + "0123456789abcdef0123"
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)

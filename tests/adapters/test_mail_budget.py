@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cpor_app.adapters.rows import AzureRows, Op
-from cpor_app.adapters.storage import StorageConnection, provision
-from cpor_app.adapters.tables.mail_budget import PARTITION, ROW, TABLE, MailBudgetRow
+from cpor_app.adapters.storage.connection import StorageConnection, provision
+from cpor_app.adapters.storage.row_store import AzureRows, Op
+from cpor_app.adapters.storage.tables.mail_budget import PARTITION, ROW, TABLE, MailBudgetRow
 from cpor_core.errors import Conflict, StorageBusy
 from cpor_core.rules.mail_budget import Drawn, Limits, Urgency
 from tests.doubles.clock import FixedClock

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from cpor_app.adapters.queues import MAX_MESSAGE_BYTES, AzureQueues
-from cpor_app.adapters.storage import StorageConnection, provision
+from cpor_app.adapters.storage.connection import StorageConnection, provision
+from cpor_app.adapters.storage.queues import MAX_MESSAGE_BYTES, AzureQueues
 from cpor_core.errors import StorageBusy, Terminal
 from tests.doubles.memory_queues import MemoryQueues
 from tests.doubles.transport import Plan, Trouble, answer, answer_429, lose_answer

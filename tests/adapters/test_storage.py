@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters import storage
-from cpor_app.adapters.blobs import AzureBlobs
-from cpor_app.adapters.queues import AzureQueues
-from cpor_app.adapters.rows import AzureRows, Put
-from cpor_app.adapters.storage import StorageConnection, close, provision
+from cpor_app.adapters.storage import connection as storage
+from cpor_app.adapters.storage.blobs import AzureBlobs
+from cpor_app.adapters.storage.connection import StorageConnection, close, provision
+from cpor_app.adapters.storage.queues import AzureQueues
+from cpor_app.adapters.storage.row_store import AzureRows, Put
 from cpor_core.errors import StorageBusy
 from tests.support.silent import silent_storage
 
@@ -160,7 +160,10 @@ async def test_no_client_waits_for_a_silent_account_again_and_again(monkeypatch:
 
 def test_importing_the_adapters_loads_nothing_heavy() -> None:
     """A cold start pays for imports: the queue, blob and identity libraries wait until they are used."""
-    adapters = [f"cpor_app.adapters.{name}" for name in ("storage", "rows", "queues", "blobs", "content_types")]
+    adapters = [
+        f"cpor_app.adapters.{name}"
+        for name in ("storage.connection", "storage.row_store", "storage.queues", "storage.blobs", "content_types")
+    ]
     heavy = ["azure.storage.queue", "azure.storage.blob", "azure.identity", "cryptography", "aiohttp", "requests"]
     code = (
         f"import sys, {', '.join(adapters)}; print([m for m in {[*heavy, 'filetype', 'olefile']} if m in sys.modules])"

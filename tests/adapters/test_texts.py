@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cpor_app.adapters.harmless import MAX_CONTACT_NAME_CHARACTERS, paragraph, plain_line, safe_contact_name
-from cpor_app.adapters.texts import (
+from cpor_app.adapters.texts.sanitise import MAX_CONTACT_NAME_CHARACTERS, paragraph, plain_line, safe_contact_name
+from cpor_app.adapters.texts.texts import (
     Act,
     ActForm,
     Asked,
@@ -838,7 +838,7 @@ def test_lines_of_a_reason_stay_lines() -> None:
 def test_importing_the_texts_loads_neither_babel_nor_jinja() -> None:
     """A cold start that sends no mail does not pay for them."""
     code = (
-        "import sys; from cpor_app.adapters.texts import Texts; import cpor_app.adapters.smtp; Texts();"
+        "import sys; from cpor_app.adapters.texts.texts import Texts; import cpor_app.adapters.mail.smtp; Texts();"
         "print([name for name in ('babel', 'jinja2', 'aiosmtplib', 'email_validator') if name in sys.modules])"
     )
 

@@ -11,7 +11,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
 from cpor_app import bootstrap
-from cpor_app.adapters.storage import StorageConnection
+from cpor_app.adapters.storage.connection import StorageConnection
 from devhost.http_triggers import HttpTriggers
 from devhost.invocations import Invoker
 from devhost.issuer import LocalIssuer

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from cpor_app.adapters.insight_page import insight_page
-from cpor_app.adapters.texts import (
+from cpor_app.adapters.texts.insight_page import insight_page
+from cpor_app.adapters.texts.texts import (
     Act,
     ActForm,
     Closing,

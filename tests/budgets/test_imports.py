@@ -16,7 +16,7 @@ LATE = (
     "azure.storage.blob",
     "azure.storage.queue",  # it loads cryptography
     "babel",
-    "cpor_app.adapters.domains",  # only where domains are looked up
+    "cpor_app.adapters.identity.domains",  # only where domains are looked up
     "cryptography",
     "holidays",
     "jinja2",

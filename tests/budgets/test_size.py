@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import islice
 
-from cpor_app.adapters.rows import Cell, Insert
-from cpor_app.adapters.tables.duework import SHARDS
+from cpor_app.adapters.storage.row_store import Cell, Insert
+from cpor_app.adapters.storage.tables.duework import SHARDS
 from cpor_core.rules.identifiers import list_position, new_claim_id
 from cpor_core.rules.late_truths import GRACE
 from devhost.issuer import LocalIssuer

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.rows import AzureRows
-from cpor_app.adapters.storage import StorageConnection, provision
-from cpor_app.adapters.tables.changes import MOST_AT_ONCE, TABLE, ChangesTable
+from cpor_app.adapters.storage.connection import StorageConnection, provision
+from cpor_app.adapters.storage.row_store import AzureRows
+from cpor_app.adapters.storage.tables.changes import MOST_AT_ONCE, TABLE, ChangesTable
 from cpor_core.errors import Conflict
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Status

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from cpor_app.adapters.rows import AzureRows
-from cpor_app.adapters.storage import StorageConnection, provision
-from cpor_app.adapters.tables.claims import TABLE, ClaimsTable
+from cpor_app.adapters.storage.connection import StorageConnection, provision
+from cpor_app.adapters.storage.row_store import AzureRows
+from cpor_app.adapters.storage.tables.claims import TABLE, ClaimsTable
 from cpor_core.errors import Conflict
 from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Commit

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.rows import (
+from cpor_app.adapters.storage.connection import StorageConnection, provision
+from cpor_app.adapters.storage.row_store import (
     MAX_BYTES,
     MAX_STR_CHARACTERS,
     AzureRows,
@@ -26,7 +27,6 @@ from cpor_app.adapters.rows import (
     partitions,
     verify_ops,
 )
-from cpor_app.adapters.storage import StorageConnection, provision
 from cpor_core.errors import Conflict, StorageBusy, Terminal
 from tests.doubles.memory_rows import MemoryRows
 from tests.doubles.transport import (

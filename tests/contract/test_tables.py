@@ -9,16 +9,18 @@ from typing import Any, cast
 
 import pytest
 
-from cpor_app.adapters.queues import AzureQueues
-from cpor_app.adapters.rows import AzureRows, Rows
-from cpor_app.adapters.storage import StorageConnection, provision
-from cpor_app.adapters.tables import TABLES
-from cpor_app.adapters.tables.claims import MOST_ROWS, ClaimsTable
-from cpor_app.adapters.tables.duework import SHARDS, DueWorkTable
-from cpor_app.adapters.tables.indexes import IndexTable
-from cpor_app.adapters.tables.registry import RegistryTable
-from cpor_app.adapters.tables.small import FailuresTable, MailsTable, RequestsTable
-from cpor_app.adapters.tables.usage import ReceiptsTable, UsageTable
+from cpor_app.adapters.storage.connection import StorageConnection, provision
+from cpor_app.adapters.storage.queues import AzureQueues
+from cpor_app.adapters.storage.row_store import AzureRows, Rows
+from cpor_app.adapters.storage.tables import TABLES
+from cpor_app.adapters.storage.tables.claims import MOST_ROWS, ClaimsTable
+from cpor_app.adapters.storage.tables.duework import SHARDS, DueWorkTable
+from cpor_app.adapters.storage.tables.failures import FailuresTable
+from cpor_app.adapters.storage.tables.indexes import IndexTable
+from cpor_app.adapters.storage.tables.mails import MailsTable
+from cpor_app.adapters.storage.tables.registry import RegistryTable
+from cpor_app.adapters.storage.tables.requests import RequestsTable
+from cpor_app.adapters.storage.tables.usage import ReceiptsTable, UsageTable
 from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import Evidence, Item, Status
 from cpor_core.model.history import Act

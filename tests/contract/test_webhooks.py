@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.rows import AzureRows, Rows
-from cpor_app.adapters.storage import StorageConnection, provision
-from cpor_app.adapters.tables.webhooks import TABLE, WebhooksTable
+from cpor_app.adapters.storage.connection import StorageConnection, provision
+from cpor_app.adapters.storage.row_store import AzureRows, Rows
+from cpor_app.adapters.storage.tables.webhooks import TABLE, WebhooksTable
 from cpor_core.errors import Conflict
 from cpor_core.model.webhook import Delivery, DeliveryState, Range, Replay, Secret, Webhook
 from cpor_core.rules.webhook_calls import new_secret

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from cpor_app.adapters.tables import unpacked
+from cpor_app.adapters.storage.tables import unpacked
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.history import Act, spoken_by

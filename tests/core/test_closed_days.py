@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from cpor_app.adapters.tables.registry import REMEMBERED_SECONDS, RegistryTable
+from cpor_app.adapters.storage.tables.registry import REMEMBERED_SECONDS, RegistryTable
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Reason, SkippedDay, Status
 from cpor_core.model.registry import ClosedDay

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from cpor_app.adapters.rows import Delete, Op
-from cpor_app.adapters.tables.mail_budget import MailBudgetRow
+from cpor_app.adapters.storage.row_store import Delete, Op
+from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
 from cpor_core.model.claim import MailKind, OwedMail, Reason, Status
 from cpor_core.model.history import Act
 from cpor_core.ports.notices import Letter

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cpor_app.adapters.rows import Op, Put
+from cpor_app.adapters.storage.row_store import Op, Put
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import MAX_EVIDENCE_FILES, NewClaim, Reason, Status
 from cpor_core.model.history import Act

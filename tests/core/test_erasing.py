@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.rows import Op
+from cpor_app.adapters.storage.row_store import Op
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.batch import Progress
 from cpor_core.model.claim import (

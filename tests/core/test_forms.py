@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from cpor_app.triggers.operations import OPERATIONS
+from cpor_app.http.route_table import OPERATIONS
 from cpor_core.errors import Detail, Refused
 from cpor_core.model.claim import Contact, NewClaim
 from cpor_core.model.registry import Customer, Partner

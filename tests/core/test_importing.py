@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.rows import Op
+from cpor_app.adapters.storage.row_store import Op
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Reason, Status
 from cpor_core.use_cases.change_claim import NO_INTENT

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.rows import Delete, Op, Put
+from cpor_app.adapters.storage.row_store import Delete, Op, Put
 from cpor_core.errors import Conflict
 from cpor_core.model.claim import ClaimedCustomer, NewClaim, Reason, Status
 from cpor_core.model.history import Act, Entry

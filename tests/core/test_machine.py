@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cpor_app.adapters.rows import Op
+from cpor_app.adapters.storage.row_store import Op
 from cpor_core.errors import Refused
 from cpor_core.model.claim import OPEN, THE_ADMINISTRATOR, UNDECIDED, Claim, Item, Reason, Speaker, Status
 from cpor_core.model.history import PROGRAMME, Entry, digest

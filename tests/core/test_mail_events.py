@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from cpor_app.adapters.rows import Op
+from cpor_app.adapters.storage.row_store import Op
 from cpor_core.model.claim import Reason, Status
 from cpor_core.model.history import Act
 from cpor_core.ports.notices import SentMail

@@ -6,8 +6,8 @@ from itertools import product
 
 import pytest
 
-from cpor_app.adapters.rows import Delete
-from cpor_app.adapters.tables.mail_budget import MailBudgetRow
+from cpor_app.adapters.storage.row_store import Delete
+from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
 from cpor_core.model.claim import OwedPartnerMail, PartnerMailKind, Reason, Status
 from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor, ActorKind, entry
 from cpor_core.ports.notices import Letter

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from cpor_app.adapters.rows import Op
-from cpor_app.adapters.tables import unpacked
+from cpor_app.adapters.storage.row_store import Op
+from cpor_app.adapters.storage.tables import unpacked
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import NewClaim, Reason, Status
 from cpor_core.model.webhook import WebhookWanted

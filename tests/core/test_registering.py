@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.rows import Delete, Op
+from cpor_app.adapters.storage.row_store import Delete, Op
 from cpor_core.errors import Conflict, Refused, Retryable
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.registry import Customer, Partner

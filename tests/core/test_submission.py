@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.rows import Delete
+from cpor_app.adapters.storage.row_store import Delete
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Acknowledgements, NewClaim, Reason, Status
 from cpor_core.ports.claims import Remark

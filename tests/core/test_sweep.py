@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from cpor_app.adapters.rows import Op, Put
+from cpor_app.adapters.storage.row_store import Op, Put
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Act

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cpor_app.adapters.clock import Clock
-from cpor_app.adapters.identity import TokenSettings, TokenVerifier
+from cpor_app.adapters.identity.tokens import TokenSettings, TokenVerifier
 from cpor_core.model.people import Caller, CallerKind, Role, Unauthenticated
 from devhost.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, IssuerBroken, LocalIssuer, object_id
 from devhost.token import main

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from cpor_app import bootstrap
-from cpor_app.adapters import identity
 from cpor_app.adapters.catalogue import load_catalogue
-from cpor_app.adapters.hints import POISON, QUEUES
-from cpor_app.adapters.tables import TABLES
+from cpor_app.adapters.identity import tokens
+from cpor_app.adapters.storage.hints import POISON, QUEUES
+from cpor_app.adapters.storage.tables import TABLES
+from cpor_app.http.status_codes import DETAIL_CODES, STATUSES
 from cpor_app.settings import Settings
-from cpor_app.triggers.refusals import DETAIL_CODES, STATUSES
 from cpor_core.model.people import Role
 from tests.docs.reading import DOCS, ROOT, anchors, codes, links, pages, paths
 from tools.pages import book, errors
@@ -126,8 +126,8 @@ def test_every_reason_to_refuse_a_token_is_on_the_page_of_registration() -> None
     """In the order of the code, with the words that the caller is told, and what to do."""
     rows = re.findall(r"^\| `(Token\w+)` \| (.+?) \| \S.+ \|$", text("registration.md"), re.MULTILINE)
 
-    assert rows == [(flaw.value, told) for flaw, told in identity._DESCRIPTIONS.items()]
-    assert {name for name, _ in rows} == set(identity.Flaw)
+    assert rows == [(flaw.value, told) for flaw, told in tokens._DESCRIPTIONS.items()]
+    assert {name for name, _ in rows} == set(tokens.Flaw)
 
 
 def test_everything_that_is_stored_is_on_the_page_of_storage() -> None:

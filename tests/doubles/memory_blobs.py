@@ -1,8 +1,8 @@
-"""Blobs in memory: the promises of `cpor_app.adapters.blobs.AzureBlobs` without a storage account."""
+"""Blobs in memory: the promises of `cpor_app.adapters.storage.blobs.AzureBlobs` without a storage account."""
 
 from collections.abc import AsyncIterator
 
-from cpor_app.adapters.blobs import verify_name
+from cpor_app.adapters.storage.blobs import verify_name
 from cpor_core.errors import Conflict
 
 

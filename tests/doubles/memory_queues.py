@@ -1,11 +1,11 @@
-"""Queues in memory: the promises of `cpor_app.adapters.queues.AzureQueues` without a storage account."""
+"""Queues in memory: the promises of `cpor_app.adapters.storage.queues.AzureQueues` without a storage account."""
 
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cpor_app.adapters.queues import Taken, verify_message
+from cpor_app.adapters.storage.queues import Taken, verify_message
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Rows in memory: the promises of `cpor_app.adapters.rows.Rows` without a storage account."""
+"""Rows in memory: the promises of `cpor_app.adapters.storage.row_store.Rows` without a storage account."""
 
 import asyncio
 import itertools
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cpor_app.adapters.rows import (
+from cpor_app.adapters.storage.row_store import (
     Cell,
     Delete,
     Insert,

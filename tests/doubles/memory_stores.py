@@ -2,10 +2,10 @@
 
 from typing import cast
 
-from cpor_app.adapters.blobs import AzureBlobs
-from cpor_app.adapters.queues import AzureQueues
-from cpor_app.adapters.rows import AzureRows
-from cpor_app.adapters.storage import StorageConnection
+from cpor_app.adapters.storage.blobs import AzureBlobs
+from cpor_app.adapters.storage.connection import StorageConnection
+from cpor_app.adapters.storage.queues import AzureQueues
+from cpor_app.adapters.storage.row_store import AzureRows
 from cpor_app.bootstrap import Stores
 from tests.doubles.memory_blobs import MemoryBlobs
 from tests.doubles.memory_queues import MemoryQueues

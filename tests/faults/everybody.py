@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import function_app  # noqa: F401 - enters every operation into the table
-from cpor_app.triggers.operations import OPERATIONS, Operation
+from cpor_app.http.route_table import OPERATIONS, Operation
 from cpor_core.model.people import Role
 from devhost.functions import QueueTrigger, TimerTrigger
 from devhost.issuer import PROGRAMME_TENANT

@@ -19,8 +19,8 @@ from datetime import timedelta
 from typing import Any
 
 from cpor_app import bootstrap
-from cpor_app.adapters.rows import Row
-from cpor_app.adapters.tables import unpacked
+from cpor_app.adapters.storage.row_store import Row
+from cpor_app.adapters.storage.tables import unpacked
 from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
 from cpor_core.model.slot import Slot
 from cpor_core.rules.owed import due_now

@@ -17,7 +17,7 @@ from zlib import crc32
 
 import pytest
 
-from cpor_app.adapters.tables.claims import ClaimsTable
+from cpor_app.adapters.storage.tables.claims import ClaimsTable
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import clock, programme, steps
 from cpor_core.use_cases import change_claim
@@ -192,7 +192,7 @@ async def test_it_finds_an_association_that_ends_and_keeps_its_slot(
     for module in (steps, clock, programme):
         monkeypatch.setattr(module, "end_items", ends_quietly)
     monkeypatch.setattr(change_claim, "verify_places", lambda _: None)
-    monkeypatch.setattr("cpor_app.adapters.tables.claims.HAS_PLACES", frozenset())
+    monkeypatch.setattr("cpor_app.adapters.storage.tables.claims.HAS_PLACES", frozenset())
     found: list[str] = []
     async with memory_service(issuer) as made:
         built = await build(made, next(scene for scene in SCENES if scene.name == "the window has ended"))

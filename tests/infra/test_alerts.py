@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.identity import Flaw
+from cpor_app.adapters.identity.tokens import Flaw
 from tests.infra.reading import INFRA, ROOT
 
 ALERTS: list[dict[str, Any]] = json.loads((INFRA / "alerts.json").read_text("utf-8"))

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from cpor_app.adapters.identity import DELEGATED_SCOPE
+from cpor_app.adapters.identity.tokens import DELEGATED_SCOPE
 from cpor_core.model.people import Role
 from tests.infra.reading import INFRA, ROOT, declared
 

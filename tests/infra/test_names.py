@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from cpor_app.adapters.hints import MAIL_EVENTS, POISON, QUEUES
-from cpor_app.adapters.tables import TABLES
+from cpor_app.adapters.storage.hints import MAIL_EVENTS, POISON, QUEUES
+from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.bootstrap import CONTAINERS
 from tests.infra.reading import INFRA, declared
 

@@ -14,15 +14,19 @@ NEEDED_BY: Mapping[str, tuple[str, str, str]] = {
     ),
     "Storage Table Data Contributor": (
         "dataAccount",
-        "cpor_app/adapters/storage.py",
+        "cpor_app/adapters/storage/connection.py",
         "TableServiceClient(self.table_uri",
     ),
     "Storage Queue Data Contributor": (
         "dataAccount",
-        "cpor_app/adapters/storage.py",
+        "cpor_app/adapters/storage/connection.py",
         "QueueServiceClient(self.queue_uri",
     ),
-    "Storage Blob Data Contributor": ("containers[index]", "cpor_app/adapters/blobs.py", "await blob.upload_blob("),
+    "Storage Blob Data Contributor": (
+        "containers[index]",
+        "cpor_app/adapters/storage/blobs.py",
+        "await blob.upload_blob(",
+    ),
     "Monitoring Metrics Publisher": (
         "insights",
         "infra/modules/function-app.bicep",
@@ -31,7 +35,7 @@ NEEDED_BY: Mapping[str, tuple[str, str, str]] = {
     "Key Vault Secrets User": ("vault", "infra/main.bicep", "CPOR_LINK_SECRETS: '@Microsoft.KeyVault("),
     "Communication and Email Service Owner": (
         "communicationService",
-        "cpor_app/adapters/communication_services.py",
+        "cpor_app/adapters/mail/communication_services.py",
         "begin_send(",
     ),
 }

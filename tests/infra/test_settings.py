@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.storage import StorageConnection
+from cpor_app.adapters.storage.connection import StorageConnection
 from cpor_app.settings import STORAGE, Settings, SettingsError
 from tests.infra.reading import INFRA, MAIN, ROOT, declared, decorators
 

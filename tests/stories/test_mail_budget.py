@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from cpor_app.adapters.mail import OutgoingMail
+from cpor_app.adapters.mail.outgoing import OutgoingMail
 from cpor_core.errors import MailDelayed
 from devhost.issuer import LocalIssuer
 from tests.support.service import Service, running_service

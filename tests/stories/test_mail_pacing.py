@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cpor_app.adapters.communication_services import CommunicationServicesMailer
-from cpor_app.adapters.mail import OutgoingMail
-from cpor_app.adapters.rows import AzureRows
-from cpor_app.adapters.storage import StorageConnection, provision
-from cpor_app.adapters.tables.mail_budget import TABLE, MailBudgetRow
+from cpor_app.adapters.mail.communication_services import CommunicationServicesMailer
+from cpor_app.adapters.mail.outgoing import OutgoingMail
+from cpor_app.adapters.storage.connection import StorageConnection, provision
+from cpor_app.adapters.storage.row_store import AzureRows
+from cpor_app.adapters.storage.tables.mail_budget import TABLE, MailBudgetRow
 from cpor_app.settings import FIRST_QUOTA_OF_OWN_DOMAIN
 from cpor_core.model.claim import Item
 from cpor_core.model.registry import Channel, Subscription, SubscriptionState

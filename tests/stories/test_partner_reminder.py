@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.mail import OutgoingMail
+from cpor_app.adapters.mail.outgoing import OutgoingMail
 from cpor_core.errors import MailDelayed
 from tests.support.service import PARTNER, PARTNER_ID, Service
 

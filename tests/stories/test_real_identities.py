@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from cpor_app import bootstrap
-from cpor_app.adapters.identity import TokenSettings, TokenVerifier
+from cpor_app.adapters.identity.tokens import TokenSettings, TokenVerifier
 from devhost.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.doubles import entra
 from tests.doubles.entra import LocalEntra, app_claims, claims, published, signed, signing_key

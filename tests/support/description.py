@@ -16,7 +16,7 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from cpor_app.triggers.operations import SECURITY_HEADERS
+from cpor_app.http.route_table import SECURITY_HEADERS
 from devhost import kestrel
 from tools import openapi
 

@@ -11,9 +11,9 @@ from datetime import datetime
 import httpx
 
 from cpor_app import bootstrap
-from cpor_app.adapters.mail import OutgoingMail
-from cpor_app.adapters.rows import Row
-from cpor_app.adapters.texts import Texts
+from cpor_app.adapters.mail.outgoing import OutgoingMail
+from cpor_app.adapters.storage.row_store import Row
+from cpor_app.adapters.texts.texts import Texts
 from devhost.http_triggers import HttpTriggers
 from devhost.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock

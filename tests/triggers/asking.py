@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable, Mapping
 import httpx
 import pytest
 
-from cpor_app.triggers.operations import OPERATIONS, Operation
+from cpor_app.http.route_table import OPERATIONS, Operation
 from cpor_core.model.people import Role
 from devhost.issuer import PROGRAMME_TENANT
 from tests.support.service import CUSTOMER, PARTNER, PARTNER_ID, Service, functions

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from cpor_app import bootstrap
-from cpor_app.triggers.operations import API_VERSION, SECURITY_HEADERS
-from cpor_app.triggers.refusals import DETAIL_CODES, ROW_CODES, STATUSES
+from cpor_app.http.route_table import API_VERSION, SECURITY_HEADERS
+from cpor_app.http.status_codes import DETAIL_CODES, ROW_CODES, STATUSES
 from cpor_core.rules.forms import LONGEST_TARGET, MOST_DETAILS
 from devhost.issuer import LocalIssuer
 from tests.doubles.transport import Plan, answer_429, lose_answer

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cpor_app import bootstrap
-from cpor_app.adapters.queues import AzureQueues
-from cpor_app.adapters.rows import AzureRows
-from cpor_app.adapters.storage import StorageConnection
+from cpor_app.adapters.storage.connection import StorageConnection
+from cpor_app.adapters.storage.queues import AzureQueues
+from cpor_app.adapters.storage.row_store import AzureRows
 from cpor_app.triggers import anyone
 from tests.support.service import Service
 from tests.support.silent import silent_storage

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from cpor_app.triggers.operations import Operation
-from cpor_app.triggers.reading import adapter, read
+from cpor_app.http.parsing import adapter, read
+from cpor_app.http.route_table import Operation
 from cpor_app.triggers.registry import GraphList
 from cpor_core.errors import Refused
 from cpor_core.model.claim import NewClaim

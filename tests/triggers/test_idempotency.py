@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cpor_app.triggers.operations import OPERATIONS
+from cpor_app.http.route_table import OPERATIONS
 from devhost.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.doubles.transport import Plan, ProcessDied, die_before
 from tests.support.service import (

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cpor_app.triggers import queries
-from cpor_app.triggers.operations import Operation
+from cpor_app.http import queries
+from cpor_app.http.route_table import Operation
 from cpor_core.model.people import Role
 from tests.support import description
 from tests.support.service import PARTNER, Service

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cpor_app import bootstrap
-from cpor_app.adapters.storage import StorageConnection
+from cpor_app.adapters.storage.connection import StorageConnection
 from cpor_core.errors import Refused
 from devhost.issuer import LocalIssuer
 from tests.support.service import OTHER_PARTNER, Service, settings

@@ -13,9 +13,9 @@ from typing import IO, Any
 import pytest
 
 from cpor_app.adapters.clock import Clock
-from cpor_app.adapters.rows import AzureRows, Cell, Op, Put, Row, Rows
-from cpor_app.adapters.storage import StorageConnection, provision
-from cpor_app.adapters.tables import TABLES
+from cpor_app.adapters.storage.connection import StorageConnection, provision
+from cpor_app.adapters.storage.row_store import AzureRows, Cell, Op, Put, Row, Rows
+from cpor_app.adapters.storage.tables import TABLES
 from cpor_core.errors import StorageBusy
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from devhost.issuer import LocalIssuer

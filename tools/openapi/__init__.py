@@ -12,7 +12,7 @@ from typing import Any, Final
 from openapi_pydantic import Components, Header, Info, OpenAPI, Parameter, PathItem, Schema, SecurityScheme, Server, Tag
 
 import function_app  # noqa: F401 - it loads every module that enters operations into the table
-from cpor_app.triggers.operations import API_VERSION, OPERATIONS
+from cpor_app.http.route_table import API_VERSION, OPERATIONS
 from tools.openapi.events import webhooks
 from tools.openapi.operations import alone, head, name_alone, operation, refusal
 from tools.openapi.schemas import Models

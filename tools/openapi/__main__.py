@@ -1,6 +1,6 @@
 """Writes the description of the API."""
 
-from cpor_app.triggers.operations import OPERATIONS
+from cpor_app.http.route_table import OPERATIONS
 from tools.openapi import FILE, text
 
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 from openapi_pydantic import Link, MediaType, Parameter, Reference, RequestBody, Response
 from openapi_pydantic import Operation as Described
 
-from cpor_app.triggers import queries
+from cpor_app.http import queries
+from cpor_app.http.route_table import JSON, Operation
+from cpor_app.http.status_codes import STATUSES
 from cpor_app.triggers.claims import Verdict
-from cpor_app.triggers.operations import JSON, Operation
-from cpor_app.triggers.refusals import STATUSES
 from tools.openapi.examples import example
 from tools.openapi.schemas import Models, has_a_form
 from tools.openapi.words import PATH_PARAMETERS, PHRASES, SCHEMAS, Json

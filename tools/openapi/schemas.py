@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from cpor_app.triggers.operations import Operation
-from cpor_app.triggers.reading import Paging
+from cpor_app.http.parsing import Paging
+from cpor_app.http.route_table import Operation
 from tools.openapi.words import SCHEMAS, Json
 
 Mode = Literal["validation", "serialization"]

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from cpor_app.triggers.operations import API_VERSION
-from cpor_app.triggers.refusals import DETAIL_CODES, ROW_CODES, STATUSES
+from cpor_app.http.route_table import API_VERSION
+from cpor_app.http.status_codes import DETAIL_CODES, ROW_CODES, STATUSES
 
 SCHEMAS: Final = "#/components/schemas/"
 

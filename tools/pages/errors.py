@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cpor_app.triggers.refusals import DETAIL_CODES, STATUSES
+from cpor_app.http.status_codes import DETAIL_CODES, STATUSES
 from tools.pages.functions import operations
 from tools.pages.markdown import code, listed, table
 

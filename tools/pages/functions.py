@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cpor_app.triggers.operations import OPERATIONS, Operation
+from cpor_app.http.route_table import OPERATIONS, Operation
 from cpor_core.model.people import Role
 from tools.pages.markdown import code, listed, table
 

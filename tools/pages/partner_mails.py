@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from itertools import product
 
-from cpor_app.adapters.texts import PartnerMailFacts, PartnerMailKind, Texts
+from cpor_app.adapters.texts.texts import PartnerMailFacts, PartnerMailKind, Texts
 from cpor_core.model import claim
 from cpor_core.model.history import PROGRAMME, Act, entry
 from cpor_core.rules.partner_mail import SUBJECT_TO_CHANGE, mail_about

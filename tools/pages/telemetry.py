@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from cpor_app.adapters.telemetry import INSTRUMENTS, SPAN_ATTRIBUTES
+from cpor_app.adapters.telemetry.recording import INSTRUMENTS, SPAN_ATTRIBUTES
 from tools.pages.markdown import code, table
 
 ALERTS = Path(__file__).resolve().parents[2] / "infra" / "alerts.json"

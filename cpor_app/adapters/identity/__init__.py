@@ -1,0 +1,1 @@
+"""Who calls, whose a domain is, and what we sign ourselves."""

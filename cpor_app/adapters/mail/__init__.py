@@ -1,0 +1,1 @@
+"""Mails to customers and partners: written, and handed over to a mail system."""

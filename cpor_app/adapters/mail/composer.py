@@ -1,0 +1,171 @@
+"""Letters to customers and partners: what the core wants said, in words, handed to the mail system."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+from cpor_app.adapters.identity.links import Links
+from cpor_app.adapters.mail.outgoing import OutgoingMail
+from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, told_of
+from cpor_app.adapters.texts.sanitise import safe_contact_name
+from cpor_app.adapters.texts.texts import (
+    Asked,
+    Closing,
+    MailFacts,
+    MailKind,
+    PartnerMailFacts,
+    PartnerMailKind,
+    RenderedMail,
+    Texts,
+    Why,
+)
+from cpor_core.model.catalogue import Catalogue
+from cpor_core.model.claim import OPEN, Claim, Item, RecipientKind, Speaker, Status, Voice
+from cpor_core.ports.notices import Letter
+from cpor_core.transitions.life import is_disputable
+
+
+class Mailer(Protocol):
+    """A mail system. Raises `RecipientRefused`, `MailDelayed`."""
+
+    async def send(self, mail: OutgoingMail) -> None:
+        """Hand one mail over."""
+
+    async def close(self) -> None:
+        """Close what is open; a later mail opens it again."""
+
+
+class MailPost:
+    """`cpor_core.ports.notices.Post`: writes letters in the readers' languages, customers' with a link; sends them."""
+
+    def __init__(self, texts: Texts, links: Links, catalogue: Catalogue, mailer: Mailer, sender: str) -> None:
+        """Sign links with *links*; Message-IDs are of the domain of *sender*."""
+        self._texts = texts
+        self._links = links
+        self._catalogue = catalogue
+        self._mailer = mailer
+        self._domain = sender.rpartition("@")[2]
+
+    async def send(self, letter: Letter) -> None:
+        """Hand a letter over. Raises `RecipientRefused`, or `MailDelayed` when it was not handed over now."""
+        recipient = letter.recipient
+        rendered = self._rendered(letter)
+        await self._mailer.send(
+            OutgoingMail(
+                message_id=f"<{letter.message_id}@{self._domain}>",
+                to_address=recipient.email,
+                to_name=safe_contact_name(recipient.name or "") or None,
+                subject=rendered.subject,
+                text=rendered.text,
+                html=rendered.html,
+                language=rendered.language,
+            )
+        )
+
+    def _rendered(self, letter: Letter) -> RenderedMail:
+        language = letter.recipient.language
+        if letter.recipient.kind is RecipientKind.PARTNER_CONTACT:
+            return self._texts.partner_mail(PartnerMailKind(letter.kind), language, self._partner_facts(letter))
+        return self._texts.mail(MailKind(letter.kind), language, self._facts(letter))
+
+    def _partner_facts(self, letter: Letter) -> PartnerMailFacts:
+        claim, kind = letter.claim, PartnerMailKind(letter.kind)
+        days = _days(letter, kind)
+        return PartnerMailFacts(
+            claim_name=claim.name,
+            claim_id=claim.id,
+            customer_domain=claim.domain,
+            engagement_name=engagement_name(self._catalogue, claim),
+            contact_name=letter.recipient.name,
+            asked=tuple(Asked(reason) for reason in _asked(letter, kind)),
+            why=tuple(Why(reason) for reason in letter.reasons if reason.value in set(Why)),
+            time_zone=days.time_zone,
+            last_day=days.last_day,
+            until=claim.due if is_disputable(claim) else None,
+            happened_at=letter.happened_at,
+            items=item_names(self._catalogue, claim, _items(letter, kind)),
+            remaining_items=item_names(self._catalogue, claim, _remaining(claim)),
+            upheld=claim.disputed_before,
+            held=claim.status is Status.OFFICIAL,
+            awaits_customer=claim.status is Status.AWAITING_CUSTOMER,
+        )
+
+    def _facts(self, letter: Letter) -> MailFacts:
+        claim, recipient, told = letter.claim, letter.recipient, told_of(letter.claim)
+        reader = Speaker(voice=_VOICES[recipient.kind], recipient=recipient.number)
+        return MailFacts(
+            partner_name=claim.partner_name,
+            customer_name=told.customer_name,
+            engagement_name=engagement_name(self._catalogue, claim),
+            items=item_names(self._catalogue, claim, claim.items),
+            link=self._links.request_url(claim.id, self._links.token(claim.id, recipient.number)),
+            customer_domain=claim.domain,
+            contact_name=recipient.name,
+            registered_address=recipient.kind is RecipientKind.NOTICE_ADDRESS,
+            time_zone=told.time_zone,
+            country=told.country,
+            last_day=told.last_day,
+            skipped_days=told.skipped_days,
+            incumbents=told.incumbents,
+            refused_before=claim.refused_before.date() if claim.refused_before is not None else None,
+            corrected=told.corrected,
+            since=claim.official_since,
+            happened_at=letter.happened_at,
+            closing=Closing.of(letter.reason) if letter.kind == MailKind.CLOSING else None,
+            declined_by=declined_by(claim, reader),
+            can_undo=claim.undoable and reader.may_take_back(claim.no),
+        )
+
+
+_VOICES = {RecipientKind.CONTACT: Voice.CONTACT, RecipientKind.NOTICE_ADDRESS: Voice.NOTICE_ADDRESS}
+
+
+class _Day(NamedTuple):
+    """A last day, and the time zone in which it ends and everything else in the mail is told."""
+
+    time_zone: str
+    last_day: date | None = None
+
+
+def _days(letter: Letter, kind: PartnerMailKind) -> _Day:
+    """Return the day of which a mail to a partner speaks: in their zone, or where it is the customer's in that."""
+    claim, time, promised = letter.claim, letter.claim.time_to_answer, letter.claim.promise
+    if kind in _OF_THE_CUSTOMERS_TIME and promised is not None:
+        stands = kind is not PartnerMailKind.DECLINED or claim.undoable
+        return _Day(promised.time_zone, promised.last_day if stands else None)
+    if kind is PartnerMailKind.EVIDENCE_ASKED and claim.evidence_by is not None:
+        last = claim.evidence_by.astimezone(ZoneInfo(letter.time_zone)) - timedelta(microseconds=1)
+        return _Day(letter.time_zone, last.date())
+    if claim.status is Status.PARTNER_ACTION_REQUIRED and time is not None:
+        return _Day(time.time_zone, time.last_day)
+    return _Day(letter.time_zone)
+
+
+_OF_THE_CUSTOMERS_TIME = frozenset(
+    {PartnerMailKind.CUSTOMER_TOLD, PartnerMailKind.DECLINED, PartnerMailKind.DECLINE_UNDONE}
+)
+
+
+def _asked(letter: Letter, kind: PartnerMailKind) -> Iterable[str]:
+    """Return what is asked for: of a holder what stands in the debt, of anybody else what their claim waits for."""
+    if kind is PartnerMailKind.EVIDENCE_ASKED:
+        return letter.reasons
+    return letter.claim.requested if letter.claim.status is Status.PARTNER_ACTION_REQUIRED else ()
+
+
+def _items(letter: Letter, kind: PartnerMailKind) -> Iterable[Item]:
+    """Return the items that a mail is about: those of the act, or all that the claim has."""
+    claim, at = letter.claim, letter.happened_at
+    if kind is PartnerMailKind.ITEMS_STRUCK:
+        return [struck.item for struck in claim.struck if struck.at == at]
+    if kind is PartnerMailKind.ITEMS_ENDED:
+        ended = {one.key for one in claim.ended_items if one.at == at}
+        return [item for item in claim.items if item.key in ended]
+    return [item for item in claim.items if claim.holds(item.key)]
+
+
+def _remaining(claim: Claim) -> Iterable[Item]:
+    """Return what goes on; nothing does of a claim that is closed."""
+    goes_on = claim.status is Status.OFFICIAL or claim.status in OPEN
+    return [item for item in claim.items if goes_on and claim.holds(item.key)]

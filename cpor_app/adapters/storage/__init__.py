@@ -1,0 +1,1 @@
+"""The data account: tables, queues and blobs."""

@@ -1,0 +1,50 @@
+"""Queue messages that hurry what is already true: ids only, in base64 as the host expects them."""
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+
+from cpor_app.adapters.storage.queues import AzureQueues
+from cpor_app.adapters.tracing import trace_parent
+from cpor_core.errors import Fault
+
+CUSTOMER_NOTICES = "customer-notices"
+MAIL_EVENTS = "mail-events"
+PARTNER_NOTICES = "partner-notices"
+CLAIM_BATCHES = "claim-batches"
+QUEUES = (CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, CLAIM_BATCHES)
+POISON = tuple(f"{queue}-poison" for queue in QUEUES)
+log = logging.getLogger("cpor.hints")
+
+
+class QueueHints:
+    """`cpor_core.ports.due_work.Hints` over storage queues."""
+
+    def __init__(self, queues: AzureQueues) -> None:
+        """Keep *queues*; nothing is sent."""
+        self._queues = queues
+
+    async def customer_notice(self, claim_id: str) -> None:
+        """Ask that what this claim owes be paid soon; a message that is lost is made good by the due row."""
+        await self._hint(CUSTOMER_NOTICES, {"claimId": claim_id})
+
+    async def partner_notice(self, claim_id: str) -> None:
+        """Ask that the partner be told soon of what this claim owes them."""
+        await self._hint(PARTNER_NOTICES, {"claimId": claim_id})
+
+    async def webhook_delivery(self, organisation: str, *, delay: timedelta | None = None) -> None:
+        """Ask that an organisation's webhooks be called soon, or after *delay*."""
+        await self._hint(PARTNER_NOTICES, {"organisation": organisation}, delay)
+
+    async def claim_batch(self, batch_id: str, page: int) -> None:
+        """Ask that a page of a batch be dealt with soon."""
+        await self._hint(CLAIM_BATCHES, {"batchId": batch_id, "page": page})
+
+    async def _hint(self, queue: str, ids: Mapping[str, str | int], delay: timedelta | None = None) -> None:
+        try:
+            trace = trace_parent()
+            body = ids if trace is None else {**ids, "traceparent": trace}
+            await self._queues.send(queue, json.dumps(body), delay=delay)
+        except Fault as fault:
+            log.warning("%s: no hint was sent for %s: %s", queue, ids, type(fault).__name__)

@@ -1,0 +1,44 @@
+"""What lies in which table: one file a table or partition; `docs/storage.md` has keys and partitions."""
+
+import zlib
+
+from cpor_app.adapters.storage.row_store import Cell
+from cpor_core.model.base import Value
+
+TABLES = (
+    "claims",
+    "duework",
+    "partnerclaims",
+    "reviews",
+    "requests",
+    "mails",
+    "registry",
+    "usage",
+    "receipts",
+    "changes",
+    "webhooks",
+    "batches",
+    "failures",
+    "insight",
+    "settings",
+)
+LONGEST_TEXT = 16_000
+"""Characters that a text cell takes whatever they are; a longer document is kept compressed."""
+
+
+def packed(value: Value) -> Cell:
+    """Return a value as one cell: JSON that a person can read, compressed when it is too long for a text cell."""
+    text = value.model_dump_json(by_alias=True, exclude_none=True)
+    return text if len(text) <= LONGEST_TEXT else zlib.compress(text.encode())
+
+
+def unpacked(cell: Cell) -> str | bytes:
+    """Return the JSON of a packed cell."""
+    if isinstance(cell, bytes):
+        return zlib.decompress(cell)
+    return str(cell)
+
+
+def behind(key: str) -> str:
+    """Return the first key that could follow *key*: `-` is the lowest character that keys are made of."""
+    return key + "-"

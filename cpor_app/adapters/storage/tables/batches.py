@@ -1,0 +1,103 @@
+"""
+Table `batches`, partition = batch: what was taken in, and for each page that is done its counts and its outcomes.
+
+Counts lie apart from outcomes: how far a batch has come is read in one request, whatever there is to say of its rows.
+"""
+
+import zlib
+from collections.abc import AsyncIterator, Sequence
+
+from pydantic import TypeAdapter
+
+from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Put, Rows, partitions
+from cpor_app.adapters.storage.tables import packed, unpacked
+from cpor_core.errors import Conflict
+from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
+
+TABLE = "batches"
+BATCH = "batch"
+DONE, OUTCOMES = "done", "outcomes"
+"""Kinds of rows, in the order in which they lie behind the batch itself."""
+CELL_BYTES = 60_000
+PAGES_AT_ONCE = 50
+"""Pages deleted in one transaction: two rows each."""
+_OUTCOMES = TypeAdapter(tuple[RowOutcome, ...])
+
+
+class BatchesTable:
+    """`cpor_core.ports.batches.Batches` over rows."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def all(self) -> AsyncIterator[Batch]:
+        """Yield every batch that is kept: two requests for each, and one."""
+        async for batch_id in partitions(self._rows, TABLE):
+            row = await self._rows.get(TABLE, batch_id, BATCH)
+            if row is not None:
+                yield Batch.model_validate_json(unpacked(row.values["document"]))
+
+    async def begin(self, batch: Batch) -> Progress:
+        """Insert; returns what is there now, this batch or another of its id: one request, a lost insert two."""
+        try:
+            await self._rows.write(TABLE, batch.id, Insert(BATCH, {"document": packed(batch)}))
+        except Conflict:
+            found = await self.find(batch.id)
+            if found is None:  # forgotten between the two requests
+                return await self.begin(batch)
+            return found
+        return Progress(batch, {})
+
+    async def find(self, batch_id: str) -> Progress | None:
+        """Return a batch with how far it has come: one request."""
+        batch: Batch | None = None
+        pages: dict[int, PageDone] = {}
+        async for row in self._rows.query(TABLE, batch_id, start=BATCH, before=OUTCOMES):
+            if row.key == BATCH:
+                batch = Batch.model_validate_json(unpacked(row.values["document"]))
+            elif batch is not None and row.key.startswith(_key(DONE, batch.keeping)):
+                pages[_page(row.key)] = PageDone.model_validate_json(str(row.values["document"]))
+        return Progress(batch, pages) if batch is not None else None
+
+    async def finish(self, batch: Batch, page: int, done: PageDone, outcomes: Sequence[RowOutcome]) -> None:
+        """Write down what became of a page's rows, over whatever is there: one request."""
+        text = zlib.compress(_OUTCOMES.dump_json(tuple(outcomes)))
+        cells: dict[str, Cell] = {
+            f"part{number}": text[start : start + CELL_BYTES]
+            for number, start in enumerate(range(0, len(text), CELL_BYTES))
+        }
+        await self._rows.write(
+            TABLE,
+            batch.id,
+            Put(_key(DONE, batch.keeping, page), {"document": packed(done)}),
+            Put(_key(OUTCOMES, batch.keeping, page), cells),
+        )
+
+    async def outcomes(self, batch: Batch, page: int) -> Sequence[RowOutcome]:
+        """Return what became of the rows of a page that is done: one request."""
+        row = await self._rows.get(TABLE, batch.id, _key(OUTCOMES, batch.keeping, page))
+        if row is None:  # the batch was forgotten meanwhile
+            return ()
+        parts = [row.values[f"part{number}"] for number in range(len(row.values))]
+        return _OUTCOMES.validate_json(zlib.decompress(b"".join(part for part in parts if isinstance(part, bytes))))
+
+    async def forget(self, batch_id: str, keeping: str) -> None:
+        """Delete every row of a batch; those of another one under its id stay. A missing one is no error."""
+        row = await self._rows.get(TABLE, batch_id, BATCH)
+        if row is not None and Batch.model_validate_json(unpacked(row.values["document"])).keeping == keeping:
+            await self._rows.write(TABLE, batch_id, Delete(BATCH, row.etag))
+        start = _key(DONE, keeping)
+        pages = [_page(row.key) async for row in self._rows.query(TABLE, batch_id, start=start, before=start + "~")]
+        for first in range(0, len(pages), PAGES_AT_ONCE):
+            group = pages[first : first + PAGES_AT_ONCE]
+            keys = [_key(kind, keeping, page) for page in group for kind in (DONE, OUTCOMES)]
+            await self._rows.write(TABLE, batch_id, *map(Delete, keys))
+
+
+def _key(kind: str, keeping: str, page: int | None = None) -> str:
+    return f"{kind}|{keeping}|" + (f"{page:04d}" if page is not None else "")
+
+
+def _page(key: str) -> int:
+    return int(key.rpartition("|")[2])

@@ -1,0 +1,143 @@
+"""
+Table `changes`, one partition for each partner organisation: the change feed.
+
+| row key | what |
+|---|---|
+| `head` | how many entries there were, the oldest that is kept, whether webhooks are to be called |
+| `entry|{sequence}` | one entry |
+| `told|{claim}|{number}` | the feed was told of that history entry; counted downwards, so that the newest comes first |
+| `rival|{claim}|{other}` | the feed was told that another claim competes |
+
+Number and entries are written in one transaction: no number is missing, and nothing is told twice or out of order.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
+from itertools import takewhile
+from weakref import WeakValueDictionary
+
+from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Op, Replace, Require, Rows, partitions
+from cpor_app.adapters.storage.tables import packed, unpacked
+from cpor_core.model.change import Change
+from cpor_core.ports.feed import Announcement, FeedHead
+
+TABLE = "changes"
+HEAD = "head"
+MOST_AT_ONCE = 90
+"""Entries that one request deletes: a transaction has 100 rows."""
+_HIGHEST = 999_999
+
+
+class ChangesTable:
+    """`cpor_core.ports.feed.Changes` over rows."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def turn(self, organisation: str) -> asyncio.Lock:
+        """Let the tasks of this process tell a feed one after the other."""
+        return self._turns.setdefault(organisation, asyncio.Lock())
+
+    def organisations(self) -> AsyncIterator[str]:
+        """Yield every organisation that has a feed: one request for each, and one."""
+        return partitions(self._rows, TABLE)
+
+    async def head(self, organisation: str) -> FeedHead:
+        """Return where the feed stands: one request."""
+        row = await self._rows.get(TABLE, organisation, HEAD)
+        if row is None:
+            return FeedHead()
+        values = row.values
+        return FeedHead(
+            last=int(str(values["last"])),
+            oldest=int(str(values["oldest"])),
+            has_webhooks=bool(values["hasWebhooks"]),
+            mark=row.etag,
+        )
+
+    async def page(self, organisation: str, *, after: int, limit: int) -> Sequence[Change]:
+        """Return entries whose sequence is above *after*, in order: one request."""
+        rows = await self._rows.page(TABLE, organisation, start=_entry(after + 1), before="entry|~", limit=limit)
+        return [Change.model_validate_json(unpacked(row.values["document"])) for row in rows]
+
+    async def told(self, organisation: str, claim_id: str) -> int:
+        """Return the number of the newest history entry of a claim that the feed was told of: one request."""
+        start = f"told|{claim_id}|"
+        rows = await self._rows.page(TABLE, organisation, start=start, before=f"{start}~", limit=1)
+        return _HIGHEST - int(rows[0].key.rpartition("|")[2]) if rows else 0
+
+    async def told_of_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
+        """Whether the feed was told that a claim competes with another, that *time*: one request."""
+        return await self._rows.get(TABLE, organisation, _rival(claim_id, rival, time)) is not None
+
+    async def append(self, organisation: str, head: FeedHead, news: Sequence[Announcement]) -> FeedHead:
+        """
+        Tell news, numbered from `head.last` on: one request. Returns the new head.
+
+        Raises `Conflict` when the feed has gone on, one of the news was told before, or an earlier one was not.
+        """
+        after = FeedHead(head.last + len(news), head.oldest, head.has_webhooks)
+        written = await self._rows.write(TABLE, organisation, *_told_before(news), _head_op(head, after), *_told(news))
+        return FeedHead(after.last, after.oldest, after.has_webhooks, written[HEAD])
+
+    async def note_webhooks(self, organisation: str, *, has_webhooks: bool) -> None:
+        """Write down whether anybody is to be called. Raises `Conflict`."""
+        head = await self.head(organisation)
+        if head.has_webhooks is not has_webhooks:
+            after = FeedHead(head.last, head.oldest, has_webhooks)
+            await self._rows.write(TABLE, organisation, _head_op(head, after))
+
+    async def trim(self, organisation: str, *, before: datetime) -> datetime | None:
+        """
+        Delete entries from before that instant, as many as one request takes; returns the instant of the oldest left.
+
+        Raises `Conflict`.
+        """
+        head = await self.head(organisation)
+        entries = await self.page(organisation, after=head.oldest - 1, limit=MOST_AT_ONCE + 1)
+        # Only from the beginning on: what was told late may be older than what stands before it.
+        old = list(takewhile(lambda entry: entry.at < before, entries[:MOST_AT_ONCE]))
+        if old:
+            after = FeedHead(head.last, old[-1].sequence + 1, head.has_webhooks)
+            gone = (Delete(_entry(entry.sequence)) for entry in old)
+            await self._rows.write(TABLE, organisation, _head_op(head, after), *gone)
+        left = entries[len(old) :]
+        return left[0].at if left else None
+
+
+def _entry(sequence: int) -> str:
+    return f"entry|{sequence:012d}"
+
+
+def _rival(claim_id: str, rival: str, time: int) -> str:
+    return f"rival|{claim_id}|{rival}|{time:06d}"
+
+
+def _told_key(claim_id: str, number: int) -> str:
+    return f"told|{claim_id}|{_HIGHEST - number:06d}"
+
+
+def _head_op(head: FeedHead, after: FeedHead) -> Op:
+    values: dict[str, Cell] = {"last": after.last, "oldest": after.oldest, "hasWebhooks": after.has_webhooks}
+    return Insert(HEAD, values) if head.mark is None else Replace(HEAD, values, head.mark)
+
+
+def _told_before(news: Sequence[Announcement]) -> Iterator[Op]:
+    """Yield what must have been told for these to be next."""
+    now = {(one.change.claim_id, one.number) for one in news if one.competes_with is None}
+    for claim_id, number in now:
+        if number > 1 and (claim_id, number - 1) not in now:
+            yield Require(_told_key(claim_id, number - 1))
+
+
+def _told(news: Sequence[Announcement]) -> Iterator[Op]:
+    for one in news:
+        claim_id = one.change.claim_id
+        yield Insert(_entry(one.change.sequence), {"document": packed(one.change)})
+        if one.competes_with is not None:
+            yield Insert(_rival(claim_id, one.competes_with, one.number), {"sequence": one.change.sequence})
+        else:
+            yield Insert(_told_key(claim_id, one.number), {"sequence": one.change.sequence})

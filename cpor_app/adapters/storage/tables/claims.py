@@ -1,0 +1,338 @@
+"""
+Table `claims`, one partition for each customer's tenant: the consistency boundary.
+
+| row key | what |
+|---|---|
+| `claim|{id}` | the claim |
+| `slot|{engagement}|{item}` | who holds, awaits and claims the item |
+| `refusals|{engagement}|{organisation}` | the customer's refusals of one partner |
+| `history|{id}|{sequence}` | one entry; beside it who of the programme it was, and the act that wrote it |
+| `remark|{id}|{sequence}` | words of a person |
+| `act|{id}|{key}` | the first answer to a keyed act |
+"""
+
+import zlib
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Op, Replace, Require, Row, Rows
+from cpor_app.adapters.storage.tables import behind, packed, unpacked
+from cpor_core.errors import Conflict, Refused
+from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
+from cpor_core.model.history import CLOCK, Entry
+from cpor_core.model.slot import Refusals, Slot
+from cpor_core.ports.claims import Commit, KeptText, Remark, TenantClaims
+from cpor_core.ports.idempotency import Answered
+from cpor_core.rules.identifiers import is_claim_id, tenant_of
+from cpor_core.transitions.case import REFUSALS, Case
+from cpor_core.transitions.life import is_whole
+
+TABLE = "claims"
+TEXTS = {"claim": "document", "remark": "text", "act": "answer"}
+"""Rows in which a person may be named, and the cell that says so."""
+MOST_ROWS = 95
+"""Rows that one act may write (rulings 6): a transaction has 100."""
+
+
+class ClaimsTable:
+    """`cpor_core.ports.claims.Claims` over rows."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> Case | None:
+        """
+        Return a claim with the slots of its items: two requests, one for a closed claim or, if asked so, a draft.
+
+        Twice as many when somebody has written both between the two.
+        """
+        case = await self._loaded(claim_id, slots_of_drafts=slots_of_drafts)
+        if case is None or is_whole(case):
+            return case
+        return await self._loaded(claim_id, slots_of_drafts=slots_of_drafts)
+
+    async def _loaded(self, claim_id: str, *, slots_of_drafts: bool) -> Case | None:
+        row = await self._row(claim_id)
+        if row is None:
+            return None
+        claim = Claim.model_validate_json(unpacked(row.values["document"]))
+        seen = {claim.id: row.etag}
+        if claim.status in CLOSED or (claim.status is Status.DRAFT and not slots_of_drafts):
+            slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
+            return Case(claim, slots, seen=seen)
+        return await self._with_slots(claim, seen)
+
+    async def prospect(self, claim: Claim) -> Case:
+        """Return a claim that is not stored yet with the slots of its items: one request."""
+        return await self._with_slots(claim, {})
+
+    async def _with_slots(self, claim: Claim, seen: dict[str, str]) -> Case:
+        slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
+        prefix = f"slot|{claim.engagement}|"
+        async for key, slot, etag in self._slots(claim.tenant_id, prefix + min(slots), prefix + max(slots)):
+            if key in slots:
+                slots[key], seen[key] = slot, etag
+        return Case(claim, slots, seen=seen)
+
+    async def with_refusals(self, case: Case) -> Case:
+        """Return the case with the customer's earlier refusals of the same partner: one request."""
+        claim = case.claim
+        row = await self._rows.get(TABLE, claim.tenant_id, f"refusals|{claim.engagement}|{claim.organisation}")
+        if row is None:
+            return case.with_refusals(Refusals(engagement=claim.engagement, organisation=claim.organisation), None)
+        return case.with_refusals(Refusals.model_validate_json(unpacked(row.values["document"])), row.etag)
+
+    async def of_tenant(self, tenant_id: str) -> Sequence[Case]:
+        """
+        Return every claim of a tenant with its slots: two range queries of one partition.
+
+        Claims first, as `load` does: what is written between the two makes the claim the older half, and an act on it
+        fails at the claim's ETag. A new claim beside an old slot would be taken for whole. Read once more when somebody
+        has written both between the two.
+        """
+        cases = await self._of_tenant(tenant_id)
+        return cases if all(map(is_whole, cases)) else await self._of_tenant(tenant_id)
+
+    async def _of_tenant(self, tenant_id: str) -> Sequence[Case]:
+        claims = [row async for row in self._rows.query(TABLE, tenant_id, start="claim|", before="claim|~")]
+        slots = [_slot(row) async for row in self._rows.query(TABLE, tenant_id, start="slot|", before="slot|~")]
+        return _cases(claims, slots)
+
+    async def tenants(self, *, after: str = "") -> AsyncIterator[TenantClaims]:
+        """Yield every tenant behind *after* that has claims, in order: a scan of the table."""
+        rows: list[Row] = []
+        async for row in self._rows.scan(TABLE, after=after):
+            if rows and row.partition != rows[0].partition:
+                yield _tenant(rows)
+                rows = []
+            if row.key.startswith(("act|", "claim|", "slot|", "history|")):
+                rows.append(row)
+        if rows:
+            yield _tenant(rows)
+
+    async def _slots(self, tenant_id: str, first: str, last: str) -> AsyncIterator[tuple[str, Slot, str]]:
+        async for row in self._rows.query(TABLE, tenant_id, start=first, before=behind(last)):
+            slot, mark = _slot(row)
+            yield slot.key, slot, mark
+
+    async def commit(self, commit: Commit) -> Case:
+        """
+        Write a new or changed case as one transaction; returns it as if read again.
+
+        Raises `Conflict`, `Refused("TooManyCompetitors")`.
+        """
+        ops = [
+            *_claim_ops(commit),
+            *_slot_ops(commit),
+            *_refusals_ops(commit),
+            *_history_ops(commit),
+            *_beside(commit),
+        ]
+        if len(ops) > MOST_ROWS:
+            raise Refused(
+                "TooManyCompetitors",
+                "Too many claims would be changed at once.",
+                resolution="Decide some of the competing claims first.",
+            )
+        written = await self._rows.write(TABLE, commit.after.claim.tenant_id, *ops)
+        marks = {key.rpartition("|")[2]: mark for key, mark in written.items() if key.startswith(("claim|", "slot|"))}
+        after = commit.after
+        return Case(after.claim, after.slots, seen={**after.seen, **marks})
+
+    async def wrote(self, claim_id: str, act_id: str, sequence: int) -> bool:
+        """Whether the newest row of the claim, or the history entry of that sequence, was written by this act."""
+        row = await self._row(claim_id)
+        if row is not None and row.values["actId"] == act_id:
+            return True
+        entry = await self._rows.get(TABLE, tenant_of(claim_id), f"history|{claim_id}|{sequence:06d}")
+        return entry is not None and entry.values["actId"] == act_id
+
+    async def history(self, claim_id: str, *, after: int, limit: int) -> Sequence[Entry]:
+        """Return the stored entries whose sequence is above *after*, in order."""
+        rows = await self._beside(claim_id, "history", after, limit)
+        return [Entry.model_validate_json(unpacked(row.values["document"])) for row in rows]
+
+    async def remarks(self, claim_id: str, *, after: int, limit: int) -> Sequence[Remark]:
+        """Return the remarks whose sequence is above *after*, in order."""
+        rows = await self._beside(claim_id, "remark", after, limit)
+        return [
+            Remark(
+                author=str(row.values["author"]),
+                who=str(row.values["who"]),
+                text=str(row.values["text"]),
+                at=_instant(row.values["at"]),
+                sequence=int(row.key.rpartition("|")[2]),
+            )
+            for row in rows
+        ]
+
+    async def answered(self, claim_id: str, key: str) -> Answered | None:
+        """Return the first answer to a keyed act."""
+        place = f"act|{claim_id}|{key}"
+        row = await self._rows.get(TABLE, tenant_of(claim_id), place) if is_claim_id(claim_id) else None
+        if row is None:
+            return None
+        etag = row.values.get("etag")
+        text = _text(row.values["answer"])
+        return Answered(body=str(row.values["body"]), answer=text, etag=str(etag) if etag is not None else None)
+
+    async def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, frozenset[str]]]:
+        """Yield every tenant behind *after*, in order, with the ids of its claims that hold *text*: a scan."""
+        tenant, found, wanted = "", set[str](), text.lower()
+        async for row in self._rows.scan(TABLE, after=after):
+            if tenant and row.partition != tenant:
+                yield tenant, frozenset(found)
+                found = set()
+            tenant = row.partition
+            kind, _, rest = row.key.partition("|")
+            cell = TEXTS.get(kind)
+            if cell is not None and wanted in _text(row.values[cell]).lower():
+                found.add(rest.partition("|")[0])
+        if tenant:
+            yield tenant, frozenset(found)
+
+    async def texts(self, claim_id: str) -> Sequence[KeptText]:
+        """Return the words and kept answers of a claim: two requests."""
+        found = []
+        for kind in ("remark", "act"):
+            prefix = f"{kind}|{claim_id}|"
+            async for row in self._rows.query(TABLE, tenant_of(claim_id), start=prefix, before=f"{prefix}~"):
+                author = str(row.values["author"]) if kind == "remark" else None
+                text = _text(row.values[TEXTS[kind]])
+                found.append(KeptText(row.key, text, author, str(row.values.get("who", "")), row.etag))
+        return found
+
+    async def rewrite(self, claim_id: str, kept: KeptText, text: str | None) -> None:
+        """Write over a text as it was read, or delete it: two requests. Raises `Conflict`."""
+        tenant = tenant_of(claim_id)
+        if text is None:
+            await self._rows.write(TABLE, tenant, Delete(kept.key, kept.mark))
+            return
+        row = await self._rows.get(TABLE, tenant, kept.key)
+        if row is None:
+            raise Conflict("claims: the text has gone")
+        cell = TEXTS[kept.key.partition("|")[0]]
+        said: Cell = text if cell == "text" else zlib.compress(text.encode())
+        await self._rows.write(TABLE, tenant, Replace(kept.key, {**row.values, cell: said}, kept.mark))
+
+    async def erase(self, claim_id: str) -> None:
+        """Delete every row of a deleted draft but its first answers, which are kept their time; its own row last."""
+        tenant = tenant_of(claim_id)
+        for kind in ("history", "remark"):
+            prefix = f"{kind}|{claim_id}|"
+            while rows := await self._rows.page(TABLE, tenant, start=prefix, before=f"{prefix}~", limit=MOST_ROWS):
+                await self._rows.write(TABLE, tenant, *(Delete(row.key) for row in rows))
+        await self._rows.write(TABLE, tenant, Delete(f"claim|{claim_id}"))
+
+    async def _row(self, claim_id: str) -> Row | None:
+        return await self._rows.get(TABLE, tenant_of(claim_id), f"claim|{claim_id}") if is_claim_id(claim_id) else None
+
+    async def _beside(self, claim_id: str, kind: str, after: int, limit: int) -> Sequence[Row]:
+        prefix = f"{kind}|{claim_id}|"
+        return await self._rows.page(
+            TABLE, tenant_of(claim_id), start=f"{prefix}{after + 1:06d}", before=f"{prefix}~", limit=limit
+        )
+
+
+def _tenant(rows: Sequence[Row]) -> TenantClaims:
+    kinds: dict[str, list[Row]] = {"act": [], "claim": [], "slot": [], "history": []}
+    for row in rows:
+        kinds[row.key.partition("|")[0]].append(row)
+    histories: dict[str, list[Entry]] = {}
+    for row in kinds["history"]:
+        entry = Entry.model_validate_json(unpacked(row.values["document"]))
+        histories.setdefault(row.key.split("|")[1], []).append(entry)
+    answers = [(claim_id, key) for _, claim_id, key in (row.key.split("|") for row in kinds["act"])]
+    slots = [_slot(row) for row in kinds["slot"]]
+    return TenantClaims(rows[0].partition, _cases(kinds["claim"], slots), histories, slots, answers)
+
+
+def _slot(row: Row) -> tuple[Slot, str]:
+    return Slot.model_validate_json(unpacked(row.values["document"])), row.etag
+
+
+def _cases(claims: Sequence[Row], slots: Sequence[tuple[Slot, str]]) -> Sequence[Case]:
+    """Return claims with their slots, all of one tenant."""
+    known = {(slot.engagement, slot.key): (slot, mark) for slot, mark in slots}
+    cases = []
+    for row in claims:
+        claim = Claim.model_validate_json(unpacked(row.values["document"]))
+        at = {key: known.get((claim.engagement, key)) for key in claim.slot_keys}
+        theirs = {key: found[0] if found else Slot(engagement=claim.engagement, key=key) for key, found in at.items()}
+        seen = {claim.id: row.etag, **{key: found[1] for key, found in at.items() if found}}
+        cases.append(Case(claim, theirs, seen=seen))
+    return cases
+
+
+def _text(cell: Cell) -> str:
+    """Return the text of a cell, packed or not."""
+    text = unpacked(cell)
+    return text.decode() if isinstance(text, bytes) else text
+
+
+def _instant(cell: Cell) -> datetime:
+    assert isinstance(cell, datetime)  # noqa: S101 - written as a date by `_beside`
+    return cell
+
+
+def _claim_ops(commit: Commit) -> Iterator[Op]:
+    claims: Mapping[str, Claim] = {commit.after.claim.id: commit.after.claim, **commit.after.rivals}
+    former: Mapping[str, Claim] = {commit.before.claim.id: commit.before.claim, **commit.before.rivals}
+    for claim_id, claim in claims.items():
+        if claim == former[claim_id]:
+            continue
+        values = {
+            "document": packed(claim),
+            "status": claim.status.value,
+            "organisation": claim.organisation,
+            "version": claim.version,
+            "actId": commit.act_id,
+        }
+        yield _written(f"claim|{claim_id}", values, commit.before.seen.get(claim_id))
+
+
+def _slot_ops(commit: Commit) -> Iterator[Op]:
+    """Write the slots that change; a claim that moves, or loses items, needs the others as they were read too."""
+    former, claim = commit.before.claim, commit.after.claim
+    stays = (former.status, former.items, former.ended_items) == (claim.status, claim.items, claim.ended_items)
+    for key, slot in commit.after.slots.items():
+        place, mark = f"slot|{slot.engagement}|{key}", commit.before.seen.get(key)
+        if slot != commit.before.slots.get(key):
+            yield _written(place, {"document": packed(slot), "version": slot.version}, mark)
+        elif mark is not None and not stays and not HAS_PLACES.isdisjoint({former.status, claim.status}):
+            yield Require(place, mark)
+
+
+def _refusals_ops(commit: Commit) -> Iterator[Op]:
+    refusals = commit.after.refusals
+    if refusals is not None and refusals != commit.before.refusals:
+        values: dict[str, Cell] = {"document": packed(refusals), "version": refusals.version}
+        key = f"refusals|{refusals.engagement}|{refusals.organisation}"
+        yield _written(key, values, commit.before.seen.get(REFUSALS))
+
+
+def _history_ops(commit: Commit) -> Iterator[Op]:
+    for claim_id, entry in commit.after.entries:
+        values: dict[str, Cell] = {"document": packed(entry), "actId": commit.act_id}
+        if commit.who is not None and entry.actor != CLOCK:  # what time made, nobody did
+            values["who"] = commit.who
+        yield Insert(f"history|{claim_id}|{entry.sequence:06d}", values)
+
+
+def _beside(commit: Commit) -> Iterator[Op]:
+    claim_id = commit.after.claim.id
+    if commit.remark is not None:
+        remark = commit.remark
+        values: dict[str, Cell] = {"author": remark.author, "who": remark.who, "text": remark.text, "at": remark.at}
+        yield Insert(f"remark|{claim_id}|{remark.sequence:06d}", values)
+    if commit.key is not None and commit.answered is not None:
+        answered = commit.answered
+        kept: dict[str, Cell] = {"body": answered.body, "answer": zlib.compress(answered.answer.encode())}
+        if answered.etag is not None:
+            kept["etag"] = answered.etag
+        yield Insert(f"act|{claim_id}|{commit.key}", kept)
+
+
+def _written(key: str, values: Mapping[str, Cell], seen: str | None) -> Op:
+    return Insert(key, values) if seen is None else Replace(key, values, seen)

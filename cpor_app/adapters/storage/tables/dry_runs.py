@@ -1,0 +1,47 @@
+"""Table `settings`, a partition for each hour: counts of dry runs."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from cpor_app.adapters.storage.row_store import Cell, Insert, Replace, Rows
+from cpor_core.errors import Conflict
+from cpor_core.ports.claims import DryRunCount
+
+SETTINGS = "settings"
+
+
+class DryRunsTable:
+    """`cpor_core.ports.claims.DryRuns` over rows of `settings`: partition = hour, row = organisation."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def count(self, organisation: str, now: datetime) -> int:
+        """Count one more; returns how many there are in this hour with it."""
+        while True:
+            row = await self._rows.get(SETTINGS, _hour(now), organisation)
+            count = int(str(row.values["count"])) + 1 if row is not None else 1
+            values: dict[str, Cell] = {"count": count}
+            try:
+                op = Insert(organisation, values) if row is None else Replace(organisation, values, row.etag)
+                await self._rows.write(SETTINGS, _hour(now), op)
+            except Conflict:
+                continue
+            return count
+
+    def place(self, organisation: str, now: datetime) -> tuple[str, str, str]:
+        """Return table, partition and key of the count, for it to be forgotten."""
+        return SETTINGS, _hour(now), organisation
+
+    async def of_hour(self, now: datetime) -> Sequence[DryRunCount]:
+        """Return the counts of the hour in which *now* lies."""
+        hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        return [
+            DryRunCount(row.key, hour, int(str(row.values["count"])))
+            async for row in self._rows.query(SETTINGS, _hour(now))
+        ]
+
+
+def _hour(now: datetime) -> str:
+    return f"dryruns-{now.astimezone(UTC):%Y%m%dT%H}"

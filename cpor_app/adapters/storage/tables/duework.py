@@ -1,0 +1,104 @@
+"""
+Table `duework`, 16 shards by subject: "look at this at that instant".
+
+Row key: due instant, subject, debt. The sweep asks each shard once for the rows before `now`.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from cpor_app.adapters.storage.row_store import Cell, Delete, Put, Row, Rows
+from cpor_app.adapters.storage.tables import behind
+from cpor_app.adapters.tracing import as_trace_parent, trace_parent
+from cpor_core.ports.due_work import DueRow
+
+TABLE = "duework"
+SHARDS = 16
+
+
+class DueWorkTable:
+    """`cpor_core.ports.due_work.DueWork` over rows."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def add(self, rows: Sequence[DueRow]) -> None:
+        """Write rows; one request for each subject, however many rows it has."""
+        for subject in dict.fromkeys(row.subject for row in rows):
+            puts = [Put(_key(row), _values(row)) for row in rows if row.subject == subject]
+            await self._rows.write(TABLE, _shard(subject), *{put.key: put for put in puts}.values())
+
+    async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
+        """Return the next rows of a shard that are due at *now*: one request."""
+        start = behind(_key(after)) if after is not None else ""
+        before = _stamp(now + timedelta(microseconds=1))
+        rows = await self._rows.page(TABLE, f"{shard:02d}", start=start, before=before, limit=limit)
+        return [_due_row(row) for row in rows]
+
+    async def move(
+        self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None
+    ) -> DueRow:
+        """Put a row off, in the trace that it came from, and add others of the same subject: one request."""
+        moved = DueRow(due, row.subject, row.debt, attempt, row.forget, since, row.trace)
+        puts = {put.key: put for put in (Put(_key(one), _values(one)) for one in (moved, *also))}
+        if _key(moved) == _key(row):
+            await self._rows.write(TABLE, _shard(row.subject), *puts.values())
+        else:
+            puts.pop(_key(row), None)
+            await self._rows.write(TABLE, _shard(row.subject), Delete(_key(row), row.mark), *puts.values())
+        return moved
+
+    async def delete(self, row: DueRow) -> None:
+        """Delete a row as it was read. Raises `Conflict`."""
+        await self._rows.write(TABLE, _shard(row.subject), Delete(_key(row), row.mark))
+
+    async def forget(self, table: str, partition: str, key: str) -> None:
+        """Delete a row of another table that was kept long enough; a missing one is no error."""
+        await self._rows.write(table, partition, Delete(key))
+
+
+def _shard(subject: str) -> str:
+    return f"{int(hashlib.sha256(subject.encode()).hexdigest()[:8], 16) % SHARDS:02d}"
+
+
+def _stamp(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y%m%dT%H%M%S.%f}Z"
+
+
+def _key(row: DueRow) -> str:
+    return f"{_stamp(row.due)}|{row.subject}|{row.debt}"
+
+
+def _values(row: DueRow) -> Mapping[str, Cell]:
+    values: dict[str, Cell] = {"due": row.due, "subject": row.subject, "debt": row.debt, "attempt": row.attempt}
+    if row.since is not None:
+        values["since"] = row.since
+    trace = row.trace or trace_parent()
+    if trace is not None:
+        values["traceparent"] = trace
+    if row.forget is not None:
+        values |= dict(zip(("forgetTable", "forgetPartition", "forgetKey"), row.forget, strict=True))
+    return values
+
+
+def _due_row(row: Row) -> DueRow:
+    values = row.values
+    due, attempt = values["due"], values["attempt"]
+    assert isinstance(due, datetime)  # noqa: S101 - as `_values` writes it
+    forget = None
+    if "forgetTable" in values:
+        forget = (str(values["forgetTable"]), str(values["forgetPartition"]), str(values["forgetKey"]))
+    since = values.get("since")
+    return DueRow(
+        due,
+        str(values["subject"]),
+        str(values["debt"]),
+        int(str(attempt)),
+        forget,
+        since if isinstance(since, datetime) else None,
+        as_trace_parent(values.get("traceparent")),
+        row.etag,
+        row.timestamp,
+    )

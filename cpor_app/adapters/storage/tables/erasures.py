@@ -1,0 +1,39 @@
+"""Table `settings`, partition `erasures`: requests to erase somebody."""
+
+from collections.abc import Sequence
+
+from cpor_app.adapters.storage.row_store import Put, Replace, Rows
+from cpor_app.adapters.storage.tables import packed, unpacked
+from cpor_core.model.erasure import Erasure
+from cpor_core.ports.stored import Marked
+
+SETTINGS, ERASURES = "settings", "erasures"
+
+
+class ErasuresTable:
+    """`cpor_core.ports.privacy.Erasures` over rows of `settings`: partition `erasures`, row = id."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def begin(self, erasure: Erasure) -> None:
+        """Write a new one; the same one again is no error."""
+        await self._rows.write(SETTINGS, ERASURES, Put(erasure.id, {"document": packed(erasure)}))
+
+    async def find(self, erasure_id: str) -> Marked[Erasure] | None:
+        """Return one: one request."""
+        row = await self._rows.get(SETTINGS, ERASURES, erasure_id)
+        if row is None:
+            return None
+        return Marked(Erasure.model_validate_json(unpacked(row.values["document"])), row.etag)
+
+    async def write(self, erasure: Erasure, former: Marked[Erasure]) -> Marked[Erasure]:
+        """Write over *former*. Raises `Conflict`."""
+        op = Replace(erasure.id, {"document": packed(erasure)}, former.mark)
+        return Marked(erasure, (await self._rows.write(SETTINGS, ERASURES, op))[erasure.id])
+
+    async def all(self) -> Sequence[Erasure]:
+        """Return every one: one request."""
+        rows = self._rows.query(SETTINGS, ERASURES)
+        return [Erasure.model_validate_json(unpacked(row.values["document"])) async for row in rows]

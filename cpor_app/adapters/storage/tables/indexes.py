@@ -1,0 +1,30 @@
+"""Tables `partnerclaims` and `reviews`: keys of claims in the order in which they are listed."""
+
+from collections.abc import Sequence
+
+from cpor_app.adapters.storage.row_store import Delete, Put, Rows
+from cpor_app.adapters.storage.tables import behind
+from cpor_core.ports.claims import IndexRow
+
+
+class IndexTable:
+    """`cpor_core.ports.claims.ClaimIndex` over rows."""
+
+    def __init__(self, rows: Rows, table: str) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+        self._table = table
+
+    async def add(self, partition: str, position: str, claim_id: str) -> None:
+        """Write a key; the same one again is no error."""
+        await self._rows.write(self._table, partition, Put(position, {"claimId": claim_id}))
+
+    async def page(self, partition: str, *, after: str, limit: int) -> Sequence[IndexRow]:
+        """Return up to *limit* rows behind *after*: one request."""
+        start = behind(after) if after else ""
+        rows = await self._rows.page(self._table, partition, start=start, limit=limit)
+        return [IndexRow(row.key, str(row.values["claimId"]), row.timestamp) for row in rows]
+
+    async def remove(self, partition: str, position: str) -> None:
+        """Delete a key that no longer leads anywhere; a missing one is no error."""
+        await self._rows.write(self._table, partition, Delete(position))

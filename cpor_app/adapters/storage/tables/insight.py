@@ -1,0 +1,110 @@
+"""
+Table `insight`, one partition: where the counting stands, the pages of the count under way, and what is shown.
+
+Pages and figures are kept compressed, cut into rows that fit.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+
+from pydantic import TypeAdapter
+
+from cpor_app.adapters.storage.row_store import Delete, Insert, Put, Replace, Rows
+from cpor_app.adapters.storage.tables import packed, unpacked
+from cpor_core.model.insight import Counting, Grouping, Insight
+from cpor_core.ports.insight import Standing
+from cpor_core.rules.insight import Counted
+
+TABLE = "insight"
+ALL = "all"
+STANDING, PAGE, SHOWN = "standing", "page", "shown"
+PART_BYTES = 60_000
+DELETED_AT_ONCE = 100
+_COUNTED = TypeAdapter(Counted)
+
+
+class InsightTable:
+    """`cpor_core.ports.insight.InsightStore` over rows."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def standing(self) -> Standing:
+        """Return where the counting stands."""
+        row = await self._rows.get(TABLE, ALL, STANDING)
+        if row is None:
+            return Standing(Counting())
+        return Standing(Counting.model_validate_json(unpacked(row.values["document"])), row.etag)
+
+    async def write(self, value: Counting, mark: str | None) -> Standing:
+        """Write where it stands over what was read as the mark. Raises `Conflict`."""
+        return await self._write(value, mark)
+
+    async def keep(self, value: Counting, page: Counted, mark: str | None) -> Standing:
+        """Keep a page of the count under way and write where it stands, in one transaction. Raises `Conflict`."""
+        return await self._write(value, mark, *_parts(_page(value, value.pages), _COUNTED.dump_json(page)))
+
+    async def _write(self, value: Counting, mark: str | None, *beside: Put) -> Standing:
+        values = {"document": packed(value)}
+        head = Insert(STANDING, values) if mark is None else Replace(STANDING, values, mark)
+        written = await self._rows.write(TABLE, ALL, head, *beside)
+        return Standing(value, written[STANDING])
+
+    async def begin(self, value: Counting, mark: str | None) -> Standing:
+        """
+        Write where it stands, then forget what nobody needs: all but what is shown. Raises `Conflict`.
+
+        In this order: whoever was about to show another count can't any more.
+        """
+        standing = await self._write(value, mark)
+        keeping = f"{SHOWN}|{value.shown}|"
+        keys = [row.key async for row in self._rows.query(TABLE, ALL, start=PAGE, before=STANDING)]
+        old = [key for key in keys if not key.startswith(keeping)]
+        for first in range(0, len(old), DELETED_AT_ONCE):
+            await self._rows.write(TABLE, ALL, *map(Delete, old[first : first + DELETED_AT_ONCE]))
+        return standing
+
+    async def page(self, value: Counting, number: int) -> Counted | None:
+        """Return a page of the count under way; None where it is lost, or cannot be read."""
+        try:
+            found = await self._read(_page(value, number))
+            return _COUNTED.validate_json(found) if found is not None else None
+        except (ValueError, zlib.error):
+            return None
+
+    async def end(self, value: Counting, insights: Sequence[Insight], mark: str | None) -> None:
+        """Show these from now on, all at once. Raises `Conflict`."""
+        for insight in insights:
+            for part in _parts(_shown(value, insight.group_by), insight.model_dump_json(by_alias=True).encode()):
+                await self._rows.write(TABLE, ALL, part)
+        await self._write(value, mark)
+
+    async def shown(self, value: Counting, grouping: Grouping) -> Insight | None:
+        """Return what is shown of a grouping; None when something else is shown by now."""
+        try:
+            found = await self._read(_shown(value, grouping))
+            return Insight.model_validate_json(found) if found is not None else None
+        except (ValueError, zlib.error):  # half of it was forgotten meanwhile
+            return None
+
+    async def _read(self, prefix: str) -> bytes | None:
+        rows = [row async for row in self._rows.query(TABLE, ALL, start=prefix, before=f"{prefix}~")]
+        parts = [part for row in rows if isinstance(part := row.values["part"], bytes)]
+        return zlib.decompress(b"".join(parts)) if parts else None
+
+
+def _page(value: Counting, number: int) -> str:
+    began = value.began
+    assert began is not None  # noqa: S101 - pages are of a count under way
+    return f"{PAGE}|{began:%Y%m%dT%H%M%S.%f}|{number:06d}|"
+
+
+def _shown(value: Counting, grouping: Grouping) -> str:
+    return f"{SHOWN}|{value.shown}|{grouping.value}|"
+
+
+def _parts(prefix: str, content: bytes) -> Iterator[Put]:
+    text = zlib.compress(content)
+    for number, start in enumerate(range(0, len(text), PART_BYTES)):
+        yield Put(f"{prefix}{number:04d}", {"part": text[start : start + PART_BYTES]})

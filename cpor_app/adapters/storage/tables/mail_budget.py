@@ -1,0 +1,100 @@
+"""
+Table `settings`, partition `mail`: the one row by which all instances keep to what the mail service takes.
+
+Without limits (SMTP, unless set) nothing is read or counted; only a pause that the mail system asks for is written.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from cpor_app.adapters.ids import new_id
+from cpor_app.adapters.storage.row_store import Cell, Insert, Replace, Row, Rows
+from cpor_core.errors import Conflict, StorageBusy
+from cpor_core.rules.mail_budget import Budget, Drawn, Limits, Urgency, draw, paused
+
+TABLE, PARTITION, ROW = "settings", "mail", "budget"
+ATTEMPTS = 20
+
+
+class MailBudgetRow:
+    """`cpor_core.ports.notices.MailBudget` over rows."""
+
+    def __init__(self, rows: Rows, limits: Limits, real_now: Callable[[], datetime]) -> None:
+        """Keep *rows*; nothing is sent. The mail service counts in real time."""
+        self._rows = rows
+        self._limits = limits
+        self._real_now = real_now
+        self._not_before: datetime | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def draw(self, wanted: int, urgency: Urgency) -> Drawn:
+        """
+        Return how many of *wanted* mails may be handed over now: two requests.
+
+        No more are drawn than are wanted: others could not use what one has at hand, and a pause would not reach it.
+        """
+        now = self._real_now()
+        if self._not_before is not None and now < self._not_before:
+            return Drawn(0, self._not_before)
+        if not self._limits.are_set:
+            return Drawn(wanted)
+        drawn: Drawn | None = None
+
+        def take(budget: Budget | None) -> Budget:
+            nonlocal drawn
+            after, drawn = draw(budget, self._limits, urgency, wanted, now)
+            return after
+
+        await self._change(take)
+        assert drawn is not None  # noqa: S101 - `_change` has called `take`
+        return drawn
+
+    async def pause(self, until: datetime) -> None:
+        """Let nobody hand a mail over before *until*: the mail system asked for it."""
+        self._not_before = max(until, self._not_before or until)
+        now = self._real_now()
+        await self._change(lambda budget: paused(budget, until, now))
+
+    async def _change(self, change: Callable[[Budget | None], Budget]) -> None:
+        """Write what *change* makes of the newest row, under its ETag; mails of one instance need not race."""
+        async with self._one_at_a_time:
+            await self._raced(change)
+
+    async def _raced(self, change: Callable[[Budget | None], Budget]) -> None:
+        act = new_id()
+        for _ in range(ATTEMPTS):
+            row = await self._rows.get(TABLE, PARTITION, ROW)
+            if row is not None and row.values.get("actId") == act:
+                return  # the write was ours; its answer was lost
+            values = _values(change(_budget(row)), act)
+            try:
+                op = Insert(ROW, values) if row is None else Replace(ROW, values, row.etag)
+                await self._rows.write(TABLE, PARTITION, op)
+            except Conflict:
+                continue
+            return
+        raise StorageBusy("too many senders draw from the mail budget at once", retry_after_seconds=1)
+
+
+def _budget(row: Row | None) -> Budget | None:
+    if row is None:
+        return None
+    minute, hour, not_before = row.values["minute"], row.values["hour"], row.values.get("notBefore")
+    assert isinstance(minute, datetime)  # noqa: S101 - as `_values` writes them
+    assert isinstance(hour, datetime)  # noqa: S101
+    assert not_before is None or isinstance(not_before, datetime)  # noqa: S101
+    sent, sent_in_hour, turned_away = (int(str(row.values[name])) for name in ("sent", "sentInHour", "turnedAway"))
+    return Budget(minute, hour, sent, sent_in_hour, turned_away, not_before)
+
+
+def _values(budget: Budget, act: str) -> dict[str, Cell]:
+    values: dict[str, Cell] = {
+        "minute": budget.minute,
+        "sent": budget.sent,
+        "hour": budget.hour,
+        "sentInHour": budget.sent_in_hour,
+        "turnedAway": budget.turned_away,
+        "actId": act,
+    }
+    return values if budget.not_before is None else {**values, "notBefore": budget.not_before}

@@ -1,0 +1,78 @@
+"""Table `mails`, partition = Message-ID: which claim a mail belongs to."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from cpor_app.adapters.storage.row_store import Cell, Insert, Replace, Row, Rows
+from cpor_core.errors import Conflict
+from cpor_core.ports.notices import SentMail
+
+MAILS, SENT = "mails", "sent"
+GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+class MailsTable:
+    """`cpor_core.ports.notices.Mails` over rows: partition = message id."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def begin(self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime) -> str | None:
+        """Keep an id, held *by* one sender *until* then, in real time; None while another holds it, else a mark."""
+        values = {**_sent(sent), "heldBy": by, "heldUntil": until}
+        op: Insert | Replace = Insert(SENT, values)
+        while True:
+            try:
+                return (await self._rows.write(MAILS, message_id, op))[SENT]
+            except Conflict:
+                row = await self._rows.get(MAILS, message_id, SENT)
+            if row is None:  # forgotten between the two requests
+                op = Insert(SENT, values)
+                continue
+            if row.values.get("heldBy") == by:  # the SDK has sent it again
+                return row.etag
+            held_until = row.values.get("heldUntil")
+            if isinstance(held_until, datetime) and now < held_until:
+                return None
+            op = Replace(SENT, values, row.etag)
+
+    async def release(self, message_id: str, sent: SentMail, mark: str) -> None:
+        """Let others send; a sender whose time was over has no say any more."""
+        try:
+            await self._rows.write(MAILS, message_id, Replace(SENT, _sent(sent), mark))
+        except Conflict:
+            return
+
+    async def find(self, message_id: str) -> SentMail | None:
+        """Return what the id belongs to; None for one that we never gave."""
+        if GUID.fullmatch(message_id) is None:
+            return None
+        row = await self._rows.get(MAILS, message_id, SENT)
+        return _sent_mail(row) if row is not None else None
+
+    async def all(self) -> AsyncIterator[tuple[str, SentMail]]:
+        """Yield every message id, and what it belongs to: a scan."""
+        async for row in self._rows.scan(MAILS):
+            yield row.partition, _sent_mail(row)
+
+    def place(self, message_id: str) -> tuple[str, str, str]:
+        """Return table, partition and key of what is kept of a mail, for it to be forgotten."""
+        return MAILS, message_id, SENT
+
+
+def _sent_mail(row: Row) -> SentMail:
+    values = row.values
+    return SentMail(
+        str(values["claimId"]), str(values["kind"]), int(str(values["number"])), int(str(values["recipient"]))
+    )
+
+
+def _sent(sent: SentMail) -> dict[str, Cell]:
+    return {
+        "claimId": sent.claim_id,
+        "kind": sent.kind,
+        "number": sent.number,
+        "recipient": sent.recipient,
+    }

@@ -1,0 +1,117 @@
+"""Table `registry`: partners and customers, a partition for each entry; closed days, all in one partition."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import date
+from typing import TypeVar
+
+from cpor_app.adapters.storage.row_store import Delete, Insert, Replace, Row, Rows
+from cpor_app.adapters.storage.tables import packed, unpacked
+from cpor_core.model.base import Value
+from cpor_core.model.registry import ClosedDay, Customer, Partner, RegisteredClosedDay
+from cpor_core.ports.stored import Registered
+from cpor_core.rules.business_days import ClosedDays
+
+TABLE = "registry"
+ROW, CLOSED = "registered", "closed"
+REMEMBERED_SECONDS = 300.0
+"""A closed day that another instance has taken counts here after so long at the latest."""
+Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
+
+
+class RegistryTable:
+    """`cpor_core.ports.registry.Registry` over rows."""
+
+    def __init__(self, rows: Rows, elapsed: Callable[[], float] = time.monotonic) -> None:
+        """Keep *rows*; nothing is sent. What is remembered grows old by *elapsed*, in seconds."""
+        self._rows = rows
+        self._elapsed = elapsed
+        self._closed: ClosedDays = {}
+        self._read_at: float | None = None
+
+    async def partner(self, partner_id: str) -> Registered[Partner] | None:
+        """Return a partner's location."""
+        return await self._get(f"partner|{partner_id}", Partner)
+
+    async def put_partner(self, partner_id: str, partner: Partner, former: Registered[Partner] | None) -> int:
+        """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
+        return await self._put(f"partner|{partner_id}", partner, former)
+
+    async def customer(self, tenant_id: str) -> Registered[Customer] | None:
+        """Return a customer's tenant."""
+        return await self._get(f"customer|{tenant_id}", Customer)
+
+    async def put_customer(self, tenant_id: str, customer: Customer, former: Registered[Customer] | None) -> int:
+        """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
+        return await self._put(f"customer|{tenant_id}", customer, former)
+
+    async def customers(self, *, after: str = "") -> AsyncIterator[tuple[str, Registered[Customer]]]:
+        """Yield every customer's tenant behind *after*, in order: a scan."""
+        async for row in self._rows.scan(TABLE, after=f"customer|{after}"):
+            kind, _, tenant_id = row.partition.partition("|")
+            if kind != "customer":
+                return
+            yield tenant_id, _registered(row, Customer)
+
+    async def closed_days(self) -> ClosedDays:
+        """Return all closed days as they were at most five minutes ago: one request in that time, or none."""
+        if self._read_at is None or self._elapsed() - self._read_at > REMEMBERED_SECONDS:
+            await self.all_closed_days()
+        return self._closed
+
+    async def all_closed_days(self) -> Sequence[RegisteredClosedDay]:
+        """Return all closed days as they are now, the last one first; the next answers remember them."""
+        at = self._elapsed()
+        found = [_registered_closed_day(row) async for row in self._rows.query(TABLE, CLOSED)]
+        closed: dict[str, dict[date, str]] = {}
+        for one in found:
+            closed.setdefault(one.calendar, {})[one.date] = one.name
+        self._closed, self._read_at = closed, at
+        return found[::-1]
+
+    async def closed_day(self, calendar: str, day: date) -> Registered[ClosedDay] | None:
+        """Return a place's closed day."""
+        return await self._get(CLOSED, ClosedDay, _closed_key(calendar, day))
+
+    async def put_closed_day(
+        self, calendar: str, day: date, closed_day: ClosedDay, former: Registered[ClosedDay] | None
+    ) -> int:
+        """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
+        try:
+            return await self._put(CLOSED, closed_day, former, _closed_key(calendar, day))
+        finally:
+            self._read_at = None
+
+    async def delete_closed_day(self, calendar: str, day: date, former: Registered[ClosedDay]) -> None:
+        """Delete what was read. Raises `Conflict`."""
+        try:
+            await self._rows.write(TABLE, CLOSED, Delete(_closed_key(calendar, day), former.mark))
+        finally:
+            self._read_at = None
+
+    async def _get(self, partition: str, kind: type[Entry], key: str = ROW) -> Registered[Entry] | None:
+        row = await self._rows.get(TABLE, partition, key)
+        return _registered(row, kind) if row is not None else None
+
+    async def _put(self, partition: str, value: Value, former: Registered[Entry] | None, key: str = ROW) -> int:
+        version = former.version + 1 if former is not None else 1
+        values = {"document": packed(value), "version": version}
+        op = Insert(key, values) if former is None else Replace(key, values, former.mark)
+        await self._rows.write(TABLE, partition, op)
+        return version
+
+
+def _registered(row: Row, kind: type[Entry]) -> Registered[Entry]:
+    value = kind.model_validate_json(unpacked(row.values["document"]))
+    return Registered(value, int(str(row.values["version"])), row.etag)
+
+
+def _closed_key(calendar: str, day: date) -> str:
+    return f"{day}|{calendar}"
+
+
+def _registered_closed_day(row: Row) -> RegisteredClosedDay:
+    day, _, calendar = row.key.partition("|")
+    return RegisteredClosedDay(
+        calendar=calendar, date=date.fromisoformat(day), name=_registered(row, ClosedDay).value.name
+    )

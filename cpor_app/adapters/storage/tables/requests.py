@@ -1,0 +1,92 @@
+"""Table `requests`, partition = organisation: keyed requests, and their answers."""
+
+import json
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Replace, Row, Rows
+from cpor_core.errors import Conflict
+from cpor_core.ports.idempotency import KeptAnswer, KeptRequest
+
+REQUESTS = "requests"
+
+
+class RequestsTable:
+    """`cpor_core.ports.idempotency.Requests` over rows: partition = organisation, row = hashed key."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def begin(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest:
+        """Insert; returns the request that is there now: this one, or another that was there before."""
+        try:
+            written = await self._rows.write(REQUESTS, organisation, Insert(key, _request_values(request)))
+        except Conflict:
+            row = await self._rows.get(REQUESTS, organisation, key)
+            if row is None:  # forgotten between the two requests
+                return await self.begin(organisation, key, request)
+            return _kept_request(row)
+        return replace(request, mark=written[key])
+
+    async def keep(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest:
+        """Write over the row of that mark. Raises `Conflict`."""
+        assert request.mark is not None  # noqa: S101 - as `begin` returns it
+        op = Replace(key, _request_values(request), request.mark)
+        return replace(request, mark=(await self._rows.write(REQUESTS, organisation, op))[key])
+
+    async def release(self, organisation: str, key: str, mark: str) -> None:
+        """Delete the row of that mark: the key is free again. Raises `Conflict`."""
+        await self._rows.write(REQUESTS, organisation, Delete(key, mark))
+
+    async def all(self) -> AsyncIterator[tuple[str, str, KeptRequest]]:
+        """Yield every request that is kept, with its organisation and key: a scan."""
+        async for row in self._rows.scan(REQUESTS):
+            yield row.partition, row.key, _kept_request(row)
+
+    async def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, Mapping[str, KeptRequest]]]:
+        """Yield every organisation behind *after*, in order, with its kept answers that hold *text*: a scan."""
+        organisation, found = "", dict[str, KeptRequest]()
+        async for row in self._rows.scan(REQUESTS, after=after):
+            if organisation and row.partition != organisation:
+                yield organisation, found
+                found = {}
+            organisation = row.partition
+            request = _kept_request(row)
+            if request.answer is not None and text.lower().encode() in request.answer.body.lower():
+                found[row.key] = request
+        if organisation:
+            yield organisation, found
+
+
+def _request_values(request: KeptRequest) -> dict[str, Cell]:
+    values: dict[str, Cell] = {
+        "body": request.body,
+        "claimId": request.claim_id,
+        "actId": request.act_id,
+        "at": request.at,
+    }
+    if request.answer is not None:
+        values |= {
+            "status": request.answer.status,
+            "answer": zlib.compress(request.answer.body),
+            "mediaType": request.answer.media_type,
+            "headers": json.dumps(dict(request.answer.headers)),
+        }
+    return values
+
+
+def _kept_request(row: Row) -> KeptRequest:
+    values = row.values
+    at, packed = values["at"], values.get("answer")
+    assert isinstance(at, datetime)  # noqa: S101 - as it is written above
+    answer = None
+    if isinstance(packed, bytes):
+        headers = json.loads(str(values["headers"]))
+        status = int(str(values["status"]))
+        answer = KeptAnswer(status, zlib.decompress(packed), str(values["mediaType"]), headers)
+    return KeptRequest(
+        str(values["body"]), str(values["claimId"]), str(values["actId"]), at, answer=answer, mark=row.etag
+    )

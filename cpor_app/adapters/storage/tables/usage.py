@@ -1,0 +1,65 @@
+"""Tables `usage` (tenant; month and item, so that one range query serves any number of items) and `receipts`."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+from cpor_app.adapters.ids import new_id
+from cpor_app.adapters.storage.row_store import Insert, Op, Put, Replace, Rows
+from cpor_app.adapters.storage.tables import behind, packed, unpacked
+from cpor_core.model.usage import MonthFigures, Receipt
+from cpor_core.rules.identifiers import newest_first
+
+USAGE, RECEIPTS = "usage", "receipts"
+ROWS_A_TRANSACTION = 100
+IN_FLIGHT = 8
+"""Transactions of one tenant that are written at the same time."""
+
+
+class UsageTable:
+    """`cpor_core.ports.usage.UsageFigures` over rows."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def read(self, tenant_id: str, first: str, last: str) -> Mapping[tuple[str, str], tuple[MonthFigures, str]]:
+        """Return (month, item) → figures and mark, for the months from *first* to *last*, both `YYYY-MM`."""
+        found = {}
+        async for row in self._rows.query(USAGE, tenant_id, start=first, before=f"{last}~"):
+            month, _, item = row.key.partition("|")
+            found[month, item] = (MonthFigures.model_validate_json(unpacked(row.values["document"])), row.etag)
+        return found
+
+    async def write(self, tenant_id: str, rows: Mapping[tuple[str, str], tuple[MonthFigures, str | None]]) -> None:
+        """Write figures over what was read as the mark, in as few transactions as may be. Raises `Conflict`."""
+        ops = iter(_op(f"{month}|{item}", figures, mark) for (month, item), (figures, mark) in rows.items())
+        while chunks := [chunk for _ in range(IN_FLIGHT) if (chunk := list(islice(ops, ROWS_A_TRANSACTION)))]:
+            written = (self._rows.write(USAGE, tenant_id, *chunk) for chunk in chunks)
+            for outcome in await asyncio.gather(*written, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+
+
+def _op(key: str, figures: MonthFigures, mark: str | None) -> Op:
+    values = {"document": packed(figures)}
+    return Insert(key, values) if mark is None else Replace(key, values, mark)
+
+
+class ReceiptsTable:
+    """`cpor_core.ports.usage.Receipts` over rows, newest first."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    async def add(self, tenant_id: str, receipt: Receipt) -> None:
+        """Write one receipt: one request; sent again by the SDK it is still one."""
+        key = f"{newest_first(receipt.at)}|{new_id()}"
+        await self._rows.write(RECEIPTS, tenant_id, Put(key, {"document": packed(receipt)}))
+
+    async def page(self, tenant_id: str, *, after: str, limit: int) -> Sequence[tuple[str, Receipt]]:
+        """Return (position, receipt) pairs behind *after*, newest first."""
+        start = behind(after) if after else ""
+        rows = await self._rows.page(RECEIPTS, tenant_id, start=start, limit=limit)
+        return [(row.key, Receipt.model_validate_json(unpacked(row.values["document"]))) for row in rows]

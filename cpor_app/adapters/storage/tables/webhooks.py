@@ -1,0 +1,192 @@
+"""
+Table `webhooks`, one partition for each partner organisation.
+
+| row key | what |
+|---|---|
+| `hook|{name}` | a webhook with its secrets, and how far deliveries were made |
+| `delivery|{name}|{born}|{place}` | one event on its way to it, or delivered, or given up; newest first |
+| `pending|{name}|{born}|{next attempt}|{place}` | that the delivery is to be tried then |
+| `calls|{name}|{born}` | until when one process calls the receiver; there only meanwhile |
+
+Deliveries are made in the transaction that says how far they were made: none is missing, none is made twice.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Op, Put, Replace, Row, Rows, partitions
+from cpor_app.adapters.storage.tables import behind, packed, unpacked
+from cpor_core.errors import Conflict
+from cpor_core.model.webhook import Delivery, Webhook
+from cpor_core.ports.stored import Marked
+from cpor_core.rules.identifiers import newest_first
+
+TABLE = "webhooks"
+FORGOTTEN_AT_ONCE = 50
+"""Deliveries in one transaction: each takes at most two rows of its 100."""
+
+
+class WebhooksTable:
+    """`cpor_core.ports.feed.Webhooks` over rows."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Keep *rows*; nothing is sent."""
+        self._rows = rows
+
+    def organisations(self) -> AsyncIterator[str]:
+        """Yield every organisation that has, or had, webhooks: one request for each, and one."""
+        return partitions(self._rows, TABLE)
+
+    async def kept(self, organisation: str) -> AsyncIterator[tuple[tuple[str, str], Delivery]]:
+        """Yield every delivery that is kept, with its webhook's name and birth: those of deleted ones too."""
+        async for row in self._rows.query(TABLE, organisation, start="delivery|", before="delivery|~"):
+            _, name, born, _ = row.key.split("|", 3)
+            yield (name, born), _read(row).value
+
+    async def all(self, organisation: str) -> Sequence[Marked[Webhook]]:
+        """Return every webhook, by name: one request."""
+        rows = self._rows.query(TABLE, organisation, start="hook|", before="hook|~")
+        return [_webhook(row) async for row in rows]
+
+    async def find(self, organisation: str, name: str) -> Marked[Webhook] | None:
+        """Return one webhook: one request."""
+        row = await self._rows.get(TABLE, organisation, _hook(name))
+        return _webhook(row) if row is not None else None
+
+    async def write(
+        self, organisation: str, webhook: Webhook, former: Marked[Webhook] | None, made: Sequence[Delivery] = ()
+    ) -> Marked[Webhook]:
+        """Write over *former* (None: nothing was there) with up to 45 deliveries: one request. Raises `Conflict`."""
+        key, values = _hook(webhook.name), {"document": packed(webhook)}
+        op = Insert(key, values) if former is None else Replace(key, values, former.mark)
+        beside = (each for delivery in made for each in _added(webhook, delivery))
+        written = await self._rows.write(TABLE, organisation, op, *beside)
+        return Marked(webhook, written[key])
+
+    async def delete(self, organisation: str, former: Marked[Webhook]) -> None:
+        """Delete a webhook as it was read: one request. Raises `Conflict`."""
+        await self._rows.write(
+            TABLE, organisation, Delete(_hook(former.value.name), former.mark), Delete(_calls(former.value))
+        )
+
+    async def add(self, organisation: str, webhook: Webhook, delivery: Delivery) -> None:
+        """Write one new delivery: one request."""
+        await self._rows.write(TABLE, organisation, *_added(webhook, delivery))
+
+    async def deliveries(self, organisation: str, webhook: Webhook, *, after: str, limit: int) -> Sequence[Delivery]:
+        """Return deliveries behind the place *after*, newest first: one request."""
+        first = _delivery(webhook, "")
+        start = behind(first + after) if after else first
+        rows = await self._rows.page(TABLE, organisation, start=start, before=f"{first}~", limit=limit)
+        return [_read(row).value for row in rows]
+
+    async def is_waiting(self, organisation: str, webhook: Webhook, now: datetime) -> bool:
+        """Whether a delivery is to be tried at *now*: one request."""
+        return bool(await self._pending(organisation, webhook, now, limit=1))
+
+    async def waiting(
+        self, organisation: str, webhook: Webhook, now: datetime, *, limit: int
+    ) -> Sequence[Marked[Delivery]]:
+        """Return deliveries that are to be tried at *now*, the longest due first: one request, and one for each."""
+        places = await self._pending(organisation, webhook, now, limit=limit)
+        keys = (_delivery(webhook, place) for place in places)
+        rows = await asyncio.gather(*(self._rows.get(TABLE, organisation, key) for key in keys))
+        return [_read(row) for row in rows if row is not None]
+
+    async def _pending(self, organisation: str, webhook: Webhook, now: datetime, limit: int) -> Sequence[str]:
+        first, before = _pending(webhook, ""), _pending(webhook, _stamp(now + timedelta(microseconds=1)))
+        rows = await self._rows.page(TABLE, organisation, start=first, before=before, limit=limit)
+        return [row.key.removeprefix(first).partition("|")[2] for row in rows]
+
+    async def record(self, organisation: str, webhook: Webhook, before: Marked[Delivery], after: Delivery) -> None:
+        """Write what came of a try: one request. Raises `Conflict`."""
+        ops: list[Op] = [Replace(_delivery(webhook, after.place), {"document": packed(after)}, before.mark)]
+        waited, waits = _waits(webhook, before.value), _waits(webhook, after)
+        if waited != waits:
+            ops += [Delete(key) for key in waited]
+            ops += [Put(key, {}) for key in waits]
+        await self._rows.write(TABLE, organisation, *ops)
+
+    async def begin_calls(self, organisation: str, webhook: Webhook, now: datetime, until: datetime) -> str | None:
+        """Return a mark when it is for this process to call, *until* then; None while it is another's. In real time."""
+        key, values = _calls(webhook), {"until": until}
+        try:
+            return (await self._rows.write(TABLE, organisation, Insert(key, values)))[key]
+        except Conflict:
+            row = await self._rows.get(TABLE, organisation, key)
+        if row is None or _instant(row.values["until"]) > now:
+            return None
+        try:  # whoever called has died, or is slower than we allow for
+            return (await self._rows.write(TABLE, organisation, Replace(key, values, row.etag)))[key]
+        except Conflict:
+            return None
+
+    async def end_calls(self, organisation: str, webhook: Webhook, mark: str) -> None:
+        """Let others call; one whose time was over has no say any more."""
+        try:
+            await self._rows.write(TABLE, organisation, Delete(_calls(webhook), mark))
+        except Conflict:
+            return
+
+    def made_before(self, organisation: str, webhook: tuple[str, str], instant: datetime) -> tuple[str, str, str]:
+        """Return table, partition and key of the deliveries made before *instant*, for them to be forgotten."""
+        name, born = webhook
+        return TABLE, organisation, f"delivery|{name}|{born}|{newest_first(instant - timedelta(microseconds=1))}"
+
+    async def forget(self, organisation: str, key: str) -> None:
+        """Delete a webhook's deliveries from that key on, which are the older ones, and where they wait."""
+        _, name, born, _ = key.split("|")
+        before = f"delivery|{name}|{born}|~"
+        while rows := await self._rows.page(TABLE, organisation, start=key, before=before, limit=FORGOTTEN_AT_ONCE):
+            waits = (each for row in rows for each in _waiting(name, born, _read(row).value))
+            await self._rows.write(TABLE, organisation, *(Delete(row.key) for row in rows), *map(Delete, waits))
+
+
+def _hook(name: str) -> str:
+    return f"hook|{name}"
+
+
+def _delivery(webhook: Webhook, place: str) -> str:
+    return f"delivery|{webhook.name}|{webhook.born}|{place}"
+
+
+def _pending(webhook: Webhook, rest: str) -> str:
+    return f"pending|{webhook.name}|{webhook.born}|{rest}"
+
+
+def _calls(webhook: Webhook) -> str:
+    return f"calls|{webhook.name}|{webhook.born}"
+
+
+def _waits(webhook: Webhook, delivery: Delivery) -> Sequence[str]:
+    return _waiting(webhook.name, webhook.born, delivery)
+
+
+def _waiting(name: str, born: str, delivery: Delivery) -> Sequence[str]:
+    """Return the key by which a delivery is found when its turn comes; none when it has no more."""
+    due = delivery.next_attempt
+    return () if due is None else (f"pending|{name}|{born}|{_stamp(due)}|{delivery.place}",)
+
+
+def _added(webhook: Webhook, delivery: Delivery) -> Iterator[Op]:
+    # `Put`: the SDK sends again what was lost, and meets itself.
+    yield Put(_delivery(webhook, delivery.place), {"document": packed(delivery)})
+    yield from (Put(key, {}) for key in _waits(webhook, delivery))
+
+
+def _webhook(row: Row) -> Marked[Webhook]:
+    return Marked(Webhook.model_validate_json(unpacked(row.values["document"])), row.etag)
+
+
+def _read(row: Row) -> Marked[Delivery]:
+    return Marked(Delivery.model_validate_json(unpacked(row.values["document"])), row.etag)
+
+
+def _stamp(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y%m%dT%H%M%S.%f}Z"
+
+
+def _instant(cell: Cell) -> datetime:
+    assert isinstance(cell, datetime)  # noqa: S101 - as `begin_calls` writes it
+    return cell

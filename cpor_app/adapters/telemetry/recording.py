@@ -1,0 +1,296 @@
+"""
+What an operator sees of the work: spans and counters, by OpenTelemetry's API; off unless it is told where to send them.
+
+The first import of the SDK and an exporter takes as long as that of the whole app. So `sdk` is loaded by a thread
+of its own once the first work is done; until then a trace is passed on, and counts wait.
+
+What is told is named here: nothing that anybody sent, no name, no address, no path, no query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cpor_app.adapters.storage.tables.claims import ClaimsTable
+from cpor_app.adapters.tracing import as_trace_parent, standing, trace_parent
+from cpor_core.errors import Conflict, MailDelayed, RecipientRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import timedelta
+
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import Counter, Histogram, Meter
+    from opentelemetry.trace import Span, Tracer
+
+    from cpor_app.adapters.storage.row_store import Rows
+    from cpor_core.ports.claims import Commit
+    from cpor_core.ports.due_work import DueRow
+    from cpor_core.ports.notices import Letter, Post
+    from cpor_core.transitions.case import Case
+
+log = logging.getLogger("cpor.telemetry")
+
+AFTER_THE_ANSWER_SECONDS = 0.5
+"""So that the first answer is on its way before the SDK's import takes the processor."""
+WAITING_COUNTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One thing that is counted; `docs/telemetry.md` lists them from here."""
+
+    name: str
+    attribute: str | None
+    meaning: str
+    unit: str = "1"
+    measures: bool = False
+    """A histogram of amounts, in place of a counter."""
+
+
+CLAIMS = Instrument("cpor.claims", "cpor.status", "claims that came into a state, by that state")
+RACES = Instrument("cpor.races_lost", None, "writes of a claim that found it changed by somebody else, and began anew")
+MAILS = Instrument("cpor.mails", "cpor.mail.kind", "mails by kind, and by `cpor.mail.outcome`")
+LATE = Instrument(
+    "cpor.debts.late", "cpor.debt", "debts that the timer settled late, and how many seconds late", "s", measures=True
+)
+INSTRUMENTS = (CLAIMS, RACES, MAILS, LATE)
+
+SPAN_ATTRIBUTES: Mapping[str, str] = {
+    "http.request.method": "the method of a request",
+    "http.route": "its route as the table of operations has it, with names in place of values",
+    "http.response.status_code": "what it was answered",
+    "cpor.debt": "what a due row stands for",
+    "cpor.mail.kind": "the kind of a mail",
+    "cpor.mail.outcome": "`handedOver`, `refused`, `delayed`, or `failed` for a fault of ours",
+    "error.type": "the class of what went wrong, never its words",
+}
+"""Every attribute that a span may have."""
+
+
+class Sdk(Protocol):
+    """What `sdk` installs."""
+
+    tracer: Tracer
+    meter: Meter
+
+    def close(self) -> None:
+        """Send what waits, and stop."""
+
+
+@dataclass(slots=True)
+class Doing:
+    """A piece of work while it is done; tells the span, if there is one, what came of it."""
+
+    span: Span | None = None
+
+    def note(self, name: str, value: str | int) -> None:
+        """Tell an attribute, one of `SPAN_ATTRIBUTES`."""
+        if self.span is not None:
+            self.span.set_attribute(name, value)
+
+
+@dataclass(slots=True)
+class Telemetry:
+    """Spans and counts; where *load* is None, nothing is traced, counted, carried or loaded."""
+
+    load: Callable[[], Sdk] | None = None
+    _sdk: Sdk | None = None
+    _waiting: deque[tuple[Instrument, float, dict[str, str]]] = field(
+        default_factory=lambda: deque(maxlen=WAITING_COUNTS)
+    )
+    _instruments: dict[str, Counter | Histogram] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _timer: threading.Timer | None = None
+    _closed: bool = False
+
+    # --- traces -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def doing(
+        self, name: str, kind: str = "internal", parent: object = None, attributes: Mapping[str, str] | None = None
+    ) -> Iterator[Doing]:
+        """
+        Let what is done within be a span of the trace of *parent*, else of the work around it.
+
+        The *kind* is internal, or client for a call of ours. Server and consumer are the host's own spans around ours:
+        Application Insights counts each such span as one request. A *parent* that is none of ours is left alone. What
+        is raised passes through; the span tells its class.
+        """
+        if self.load is None:
+            yield Doing()
+            return
+        stands = as_trace_parent(parent) or trace_parent()
+        try:
+            if self._sdk is None:
+                with standing(stands):
+                    yield Doing()
+            else:
+                with _spanned(self._sdk.tracer, name, kind, stands, attributes or {}) as doing:
+                    yield doing
+        finally:
+            self._begin()
+
+    @contextmanager
+    def paying(self, row: DueRow) -> Iterator[None]:
+        """Let what is done for a due row belong to the trace of the act that wrote it."""
+        with self.doing("pay", parent=row.trace, attributes={"cpor.debt": _kind(row.debt)}):
+            yield
+
+    # --- counts -----------------------------------------------------------------------------------------------------
+
+    def count(self, what: Instrument, amount: float = 1, **attributes: str) -> None:
+        """Count; what is counted before the SDK is there waits for it."""
+        if self.load is None:
+            return
+        named = {name.replace("_", "."): value for name, value in attributes.items()}
+        with self._lock:
+            if self._sdk is None:
+                self._waiting.append((what, amount, named))
+                return
+            self._add(what, amount, named)
+
+    def settled_late(self, row: DueRow, late: timedelta) -> None:
+        """Tell that a due row was settled *late*."""
+        self.count(LATE, late.total_seconds(), cpor_debt=_kind(row.debt))
+
+    def _add(self, what: Instrument, amount: float, attributes: dict[str, str]) -> None:
+        assert self._sdk is not None  # noqa: S101 - both callers have seen it
+        if what.name not in self._instruments:
+            meter = self._sdk.meter
+            make = meter.create_histogram if what.measures else meter.create_counter
+            self._instruments[what.name] = make(what.name, unit=what.unit, description=what.meaning)
+        instrument: Any = self._instruments[what.name]
+        (instrument.record if what.measures else instrument.add)(amount, attributes)
+
+    # --- the SDK ----------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Have the SDK loaded, once, when what was just done has been answered."""
+        with self._lock:
+            if self._timer is None and not self._closed:
+                self._timer = threading.Timer(AFTER_THE_ANSWER_SECONDS, self._install)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _install(self) -> None:
+        assert self.load is not None  # noqa: S101 - nothing begins where it is None
+        try:
+            sdk = self.load()
+        except Exception:  # the service works without being watched
+            log.exception("telemetry: could not be started")
+            return
+        with self._lock:
+            if not self._closed:
+                self._sdk = sdk
+                while self._waiting:
+                    self._add(*self._waiting.popleft())
+                return
+        sdk.close()
+
+    async def close(self) -> None:
+        """Send what waits, and stop; nothing is traced or counted any more."""
+        with self._lock:
+            sdk, self._sdk, self._closed = self._sdk, None, True
+            timer = self._timer
+        if timer is not None:
+            timer.cancel()
+        if sdk is not None:
+            await asyncio.to_thread(sdk.close)
+
+
+@contextmanager
+def _spanned(
+    tracer: Tracer, name: str, kind: str, parent: str | None, attributes: Mapping[str, str]
+) -> Iterator[Doing]:
+    from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
+
+    # An exception's words are not recorded: they may name what somebody sent.
+    with tracer.start_as_current_span(
+        name,
+        context=_context(parent),
+        kind=SpanKind[kind.upper()],
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        at = span.get_span_context()
+        here = f"00-{format_trace_id(at.trace_id)}-{format_span_id(at.span_id)}-{at.trace_flags:02x}"
+        try:
+            with standing(here):
+                yield Doing(span)
+        except BaseException as fault:
+            span.set_attribute("error.type", type(fault).__name__)
+            span.set_status(Status(StatusCode.ERROR))
+            raise
+
+
+def _context(parent: str | None) -> Context:
+    from opentelemetry.context import Context
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    # An empty context, not the current one: the host or the worker may have put something there.
+    carrier = {"traceparent": parent} if parent is not None else {}
+    return TraceContextTextMapPropagator().extract(carrier, Context())
+
+
+def _kind(debt: str) -> str:
+    """Return what kind of debt it is: some bear the beginning of a hash behind a hyphen."""
+    return debt.partition("-")[0]
+
+
+class CountedClaims(ClaimsTable):
+    """The claims, counted as they come into their states."""
+
+    def __init__(self, rows: Rows, telemetry: Telemetry) -> None:
+        """Count by *telemetry*."""
+        super().__init__(rows)
+        self._telemetry = telemetry
+
+    async def commit(self, commit: Commit) -> Case:
+        """Write as `ClaimsTable` does; count the states that this led to, and each race that was lost."""
+        try:
+            case = await super().commit(commit)
+        except Conflict:
+            self._telemetry.count(RACES)
+            raise
+        before, after = commit.before, commit.after
+        pairs = [(before.claim, after.claim), *((before.rivals[name], one) for name, one in after.rivals.items())]
+        for former, claim in pairs:
+            if former.status is not claim.status or former.history_length == 0:
+                self._telemetry.count(CLAIMS, cpor_status=claim.status.value)
+        return case
+
+
+class WatchedPost:
+    """`cpor_core.ports.notices.Post`, each mail a span, and counted by what came of it."""
+
+    def __init__(self, post: Post, telemetry: Telemetry) -> None:
+        """Hand over to *post*."""
+        self._post = post
+        self._telemetry = telemetry
+
+    async def send(self, letter: Letter) -> None:
+        """Hand a letter over. Raises what the mail system does."""
+        with self._telemetry.doing("send_mail", "client", attributes={"cpor.mail.kind": letter.kind}) as doing:
+            outcome = "handedOver"
+            try:
+                await self._post.send(letter)
+            except RecipientRefused:
+                outcome = "refused"
+                raise
+            except MailDelayed:
+                outcome = "delayed"
+                raise
+            except BaseException:
+                outcome = "failed"
+                raise
+            finally:
+                doing.note("cpor.mail.outcome", outcome)
+                self._telemetry.count(MAILS, cpor_mail_kind=letter.kind, cpor_mail_outcome=outcome)

@@ -1,0 +1,64 @@
+"""What mails and page have in common: the names by which a customer knows what is claimed, and what they were told."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from cpor_app.adapters.texts.texts import DeclinedBy, SkippedDay
+from cpor_core.model.catalogue import Catalogue
+from cpor_core.model.claim import Claim, Item, Speaker
+
+
+def engagement_name(catalogue: Catalogue, claim: Claim) -> str:
+    """Return the engagement's name."""
+    return catalogue.engagement(claim.engagement).name
+
+
+def item_names(catalogue: Catalogue, claim: Claim, items: Iterable[Item]) -> tuple[str, ...]:
+    """Return the names of items; a subscription's id stands behind its product, because a tenant can have several."""
+    names = {listed.id: listed.name for listed in catalogue.engagement(claim.engagement).items}
+    return tuple(
+        names.get(item.workload, item.workload)
+        if item.workload is not None
+        else f"{names.get(item.product or '', item.product)} ({item.subscription_id})"
+        for item in items
+    )
+
+
+def declined_by(claim: Claim, reader: Speaker) -> DeclinedBy | None:
+    """Return who has said the no, to a reader; None where nobody knows any more."""
+    if claim.no is None:
+        return None
+    return DeclinedBy.YOU if reader.is_same(claim.no.by) else DeclinedBy(claim.no.by.voice)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a customer was told: of a window, or of an association of the past, which had none."""
+
+    customer_name: str
+    time_zone: str
+    country: str | None = None
+    last_day: date | None = None
+    skipped_days: tuple[SkippedDay, ...] = ()
+    incumbents: tuple[str, ...] = ()
+    corrected: bool = False
+
+
+def told_of(claim: Claim) -> Told:
+    """Return what the customer was told. Raises ValueError for a claim of which nobody was ever to be told."""
+    if claim.imported is not None:
+        return Told(claim.imported.customer_name, claim.imported.time_zone, claim.imported.country)
+    promised = claim.promise
+    if promised is None:
+        msg = f"claim {claim.id} was never announced, so there is nobody to write to"
+        raise ValueError(msg)
+    return Told(
+        customer_name=promised.customer_name,
+        time_zone=promised.time_zone,
+        country=promised.calendar.partition("-")[0] if promised.calendar is not None else None,
+        last_day=promised.last_day,
+        skipped_days=tuple(SkippedDay(day.date, day.name, day.kind) for day in promised.skipped_days),
+        incumbents=promised.incumbents,
+        corrected=promised.corrected,
+    )

@@ -1,0 +1,228 @@
+"""The pages: the customer's of one request, in words and as JSON, and the programme's of all claims."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from cpor_app.adapters.identity.links import Links
+from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, told_of
+from cpor_app.adapters.texts.insight_page import insight_page
+from cpor_app.adapters.texts.texts import (
+    Act,
+    ActForm,
+    Closing,
+    HeldAssociation,
+    MessageFacts,
+    MessageKind,
+    PageFacts,
+    Texts,
+)
+from cpor_app.adapters.texts.texts import Receipt as ShownReceipt
+from cpor_core.model.catalogue import Catalogue
+from cpor_core.model.claim import Claim, Item, Status
+from cpor_core.model.insight import Insight
+from cpor_core.model.people import CallerKind
+from cpor_core.model.usage import Receipt
+from cpor_core.transitions.case import Case
+from cpor_core.transitions.life import is_given_away, settle
+from cpor_core.use_cases.claims.customer_decision import Opened, possible_acts
+from cpor_core.use_cases.usage.receipts import SHOWN
+from cpor_core.views import associated_items, association_view, no_view, window_view
+
+MESSAGES: Mapping[str, MessageKind] = {
+    "NotFound": MessageKind.NOT_FOUND,
+    "LinkExpired": MessageKind.EXPIRED,
+    "InvalidState": MessageKind.NOT_POSSIBLE_NOW,
+    "DeclineNotYours": MessageKind.NOT_YOURS,
+    "NotRecordedYet": MessageKind.NOT_RECORDED,
+    "SlotAwaitsCustomer": MessageKind.ALREADY_GIVEN_AWAY,
+    "StaleForm": MessageKind.STALE_FORM,
+    "ValidationFailed": MessageKind.BAD_FORM,
+    "InvalidJson": MessageKind.BAD_FORM,
+    "LengthRequired": MessageKind.BAD_FORM,
+    "UnsupportedMediaType": MessageKind.BAD_FORM,
+    "PayloadTooLarge": MessageKind.REASON_TOO_LONG,
+}
+
+
+def end_of(association_id: str) -> str:
+    """Return the act for which the nonce is made that ends another association from this page."""
+    return f"end {association_id}"
+
+
+class Pages:
+    """Writes the page behind a mailed link."""
+
+    def __init__(self, texts: Texts, links: Links, catalogue: Catalogue, public_url: str) -> None:
+        """Build every address from *public_url*."""
+        self._texts = texts
+        self._links = links
+        self._catalogue = catalogue
+        self._public_url = public_url
+
+    def csp(self) -> str:
+        """Return the Content-Security-Policy of every page."""
+        return self._texts.csp()
+
+    def language(self, chosen: str | None, customers: str | None, accepted: str | None) -> str:
+        """Return the language of a page: `?lang`, else the customer's, else `Accept-Language`."""
+        return self._texts.negotiate(chosen, customers, accepted)
+
+    def refusal(
+        self,
+        code: str,
+        *,
+        accepted: str | None,
+        chosen: str | None,
+        back: str | None,
+        standing: Opened | None = None,
+        action: str = "",
+        unsent: Mapping[str, str] | None = None,
+    ) -> str:
+        """
+        Return a page that says in words why the request can't be shown or done, with a link *back* where one is.
+
+        *standing* is the request that an act was refused for: a no to one that is declined already is in force.
+        *unsent* are the fields of a no that could not be recorded; the page has a form that sends them to *action*.
+        """
+        kind = MESSAGES.get(code, MessageKind.TRY_LATER)
+        chosen = chosen or (unsent or {}).get("lang")
+        message = MessageFacts(back=back, action=action, unsent=unsent or {})
+        customers = standing.recipient.language if standing is not None else None
+        if standing is not None and kind is MessageKind.NOT_POSSIBLE_NOW:
+            claim = standing.case.claim
+            if claim.status is Status.DECLINED:
+                told = told_of(claim)
+                kind = MessageKind.ALREADY_DECLINED
+                message = replace(
+                    message,
+                    happened_at=_happened_at(claim),
+                    declined_by=declined_by(claim, standing.speaker),
+                    time_zone=told.time_zone,
+                    country=told.country,
+                )
+        language = self._texts.negotiate(chosen, customers, accepted)
+        return self._texts.message_page(language, kind, message)
+
+    def insight(self, insights: Sequence[Insight]) -> str:
+        """Return the programme's page of what all claims say."""
+        return insight_page(self._texts, insights)
+
+    def page(
+        self,
+        opened: Opened,
+        token: str,
+        now: datetime,
+        receipts: Sequence[Receipt],
+        *,
+        language: str,
+        chosen_language: str | None,
+        done: str | None,
+    ) -> str:
+        """Return the page in HTML."""
+        case, shown = opened.case, settle(opened.case, now).claim
+        names, acts = self._names(shown), possible_acts(shown, opened, now)
+        given_away = shown.status is Status.DECLINED and is_given_away(case, now)
+        told = told_of(shown)
+        facts = PageFacts(
+            status=shown.status.value,
+            partner_name=shown.partner_name,
+            customer_name=told.customer_name,
+            engagement_name=engagement_name(self._catalogue, shown),
+            items=item_names(self._catalogue, shown, shown.items),
+            page_url=self._links.request_url(shown.id, token),
+            token=token,
+            acts={Act(act): ActForm(self._address(shown, act), self._links.nonce(token, act, now)) for act in acts},
+            customer_domain=shown.domain,
+            time_zone=told.time_zone,
+            country=told.country,
+            last_day=told.last_day,
+            skipped_days=told.skipped_days,
+            incumbents=told.incumbents,
+            refused_before=shown.refused_before.date() if shown.refused_before is not None else None,
+            since=shown.official_since,
+            happened_at=_happened_at(shown),
+            closing=Closing.of(shown.end_reason or shown.status_reason),
+            ended_items=tuple(names[ended.key] for ended in shown.ended_items) if shown.ended_at is None else (),
+            declined_by=declined_by(shown, opened.speaker),
+            others_can_undo=shown.can_be_undone(now) and "undo" not in acts and not given_away,
+            place_given_away=given_away,
+            receipts=tuple(
+                ShownReceipt(
+                    receipt.at,
+                    receipt.object_id,
+                    "app" if receipt.kind == CallerKind.APP else "user",
+                    tuple(names.get(key, key) for key in receipt.items),
+                    receipt.months,
+                )
+                for receipt in receipts
+            ),
+            others=tuple(self._held(other, shown, token, now) for other in opened.others),
+            just_done=Act(done) if done in set(Act) else None,
+            more_receipts=len(receipts) == SHOWN,
+            chosen_language=chosen_language,
+        )
+        return self._texts.page(language, facts)
+
+    def _held(self, other: Case, here: Claim, token: str, now: datetime) -> HeldAssociation:
+        claim = settle(other, now).claim
+        held = [item for item in claim.items if claim.holds(item.key)]
+        return HeldAssociation(
+            association_id=claim.id,
+            partner_name=claim.partner_name,
+            engagement_name=engagement_name(self._catalogue, claim),
+            items=item_names(self._catalogue, claim, held),
+            since=claim.official_since or now,
+            form=ActForm(self._address(here, "end"), self._links.nonce(token, end_of(claim.id), now)),
+        )
+
+    def as_json(self, opened: Opened, token: str, now: datetime, receipts: Sequence[Receipt]) -> dict[str, JsonValue]:
+        """Return the same as JSON, with a nonce for each act that is possible now."""
+        shown = settle(opened.case, now).claim
+        window, no = window_view(shown), no_view(shown)
+        return {
+            "requestId": shown.id,
+            "status": shown.status.value,
+            "partnerName": shown.partner_name,
+            "engagement": shown.engagement,
+            "customer": {"tenantId": shown.tenant_id, "domain": shown.domain},
+            "items": [item.model_dump(mode="json", by_alias=True) for item in shown.items],
+            "window": window.model_dump(mode="json", by_alias=True) if window is not None else None,
+            "declined": no.model_dump(mode="json", by_alias=True) if no is not None else None,
+            "association": {
+                "id": shown.id,
+                "items": [item.model_dump(mode="json", by_alias=True) for item in associated_items(shown)],
+            }
+            if shown.official_since is not None
+            else None,
+            "acts": [
+                {"act": act, "action": self._address(shown, act), "nonce": self._links.nonce(token, act, now)}
+                for act in possible_acts(shown, opened, now)
+            ],
+            "associations": [
+                {
+                    "association": other.model_dump(mode="json", by_alias=True),
+                    "action": self._address(shown, "end"),
+                    "nonce": self._links.nonce(token, end_of(other.id), now),
+                }
+                for case in opened.others
+                if (other := association_view(settle(case, now).claim)) is not None
+            ],
+            "accessReceipts": [receipt.model_dump(mode="json", by_alias=True) for receipt in receipts],
+        }
+
+    def _names(self, shown: Claim) -> Mapping[str, str]:
+        items: Sequence[Item] = shown.items
+        return dict(zip((item.key for item in items), item_names(self._catalogue, shown, items), strict=True))
+
+    def _address(self, shown: Claim, act: str) -> str:
+        return f"{self._public_url}/customer/requests/{shown.id}/{act}"
+
+
+def _happened_at(shown: Claim) -> datetime:
+    """Return when the claim came to be what it is; a no that somebody above has made theirs is as old as theirs."""
+    if shown.status is Status.DECLINED and shown.no is not None:
+        return shown.no.at
+    return shown.ended_at or shown.status_since

@@ -1,0 +1,1 @@
+"""The one mechanism behind every HTTP operation, and the tables of routes and statuses."""

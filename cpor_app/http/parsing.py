@@ -1,0 +1,148 @@
+"""What callers send, read into models: bodies, queries, headers."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from cpor_app.http.route_table import DEFAULT_PAGE, LARGEST_PAGE
+from cpor_core.errors import Detail, Refused
+from cpor_core.model.base import Value
+from cpor_core.rules.forms import not_in_form
+
+Model = TypeVar("Model", bound=BaseModel)
+BeyondForm = Callable[[Mapping[str, object]], Sequence[Detail]]
+"""Finds what is wrong in a JSON object although each field may have the right form."""
+
+
+def _is_true(sent: object) -> object:
+    match sent:
+        case str() if sent.lower() in ("true", "false"):
+            return sent.lower() == "true"
+        case bool():
+            return sent
+        case _:
+            raise ValueError("must be true or false")
+
+
+def _in_digits(sent: object) -> object:
+    if isinstance(sent, str) and re.fullmatch(r"[0-9]{1,10}", sent) is None:
+        raise ValueError("must be a whole number")
+    return sent
+
+
+def _in_parts(sent: object) -> object:
+    """Return the values that were sent with commas between them, each once."""
+    return tuple(dict.fromkeys(sent.split(","))) if isinstance(sent, str) else sent
+
+
+Entry = TypeVar("Entry")
+Several = Annotated[tuple[Entry, ...], BeforeValidator(_in_parts)]
+"""Values of a filter, any of which will do, by commas or by repetition: the host makes both the same."""
+
+
+def takes_several(field: FieldInfo) -> bool:
+    """Whether a query parameter takes several values."""
+    return any(isinstance(part, BeforeValidator) and part.func is _in_parts for part in field.metadata)
+
+
+QueryFlag = Annotated[bool, BeforeValidator(_is_true)]
+"""`true` or `false` in a query."""
+QueryNumber = Annotated[int, BeforeValidator(_in_digits)]
+"""A whole number in a query."""
+
+
+class Nothing(Value):
+    """A body without fields."""
+
+
+class Paging(BaseModel):
+    """The query of every list."""
+
+    maxpagesize: Annotated[
+        QueryNumber, Field(ge=1, le=LARGEST_PAGE, description="How many entries a page may have.")
+    ] = DEFAULT_PAGE
+    cursor: Annotated[str | None, Field(description="Where the page begins; taken from nextLink as it is.")] = None
+
+
+def read(model: type[Model], text: bytes, beyond_form: BeyondForm | None = None) -> Model:
+    """
+    Return JSON as *model*. Raises `InvalidJson`, `ValidationFailed` with one detail a field.
+
+    *beyond_form* finds what the use case will refuse as well, so that a caller is told all of it at once.
+    """
+    try:
+        value: Model = adapter(model).validate_json(text, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise not_in_form(error, also=_faults(beyond_form, text)) from None
+    return value
+
+
+def _faults(beyond_form: BeyondForm | None, text: bytes) -> Sequence[Detail]:
+    if beyond_form is None:
+        return ()
+    try:
+        return beyond_form(adapter(dict[str, JsonValue]).validate_json(text))
+    except ValidationError:  # no object at all
+        return ()
+
+
+@cache
+def adapter(form: Any) -> TypeAdapter[Any]:
+    """Return what validates *form*, made once."""
+    return TypeAdapter(form)
+
+
+def read_object(text: bytes) -> Mapping[str, JsonValue]:
+    """Return a JSON object. Raises `InvalidJson`, `ValidationFailed`."""
+    try:
+        value: Mapping[str, JsonValue] = adapter(dict[str, JsonValue]).validate_json(text)
+    except ValidationError as error:
+        raise not_in_form(error) from None
+    return value
+
+
+def read_json(text: bytes) -> JsonValue:
+    """Return any JSON. Raises `InvalidJson`."""
+    try:
+        value: JsonValue = adapter(JsonValue).validate_json(text)
+    except ValidationError as error:
+        raise not_in_form(error) from None
+    return value
+
+
+@contextmanager
+def validated() -> Iterator[None]:
+    """Turn what a model says about values that were put together here into the refusal that the caller gets."""
+    try:
+        yield
+    except ValidationError as error:
+        raise not_in_form(error) from None
+
+
+def verify_http_date(text: str) -> None:
+    """Raise `ValidationFailed` for what is no date of HTTP."""
+    try:
+        parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        raise Refused(
+            "ValidationFailed",
+            "Repeatability-First-Sent must be an HTTP date.",
+            target="Repeatability-First-Sent",
+            resolution="Send it as in RFC 9110, 5.6.7, or leave it out.",
+        ) from None
+
+
+def length_required() -> Refused:
+    """Return the refusal of a body whose length nobody said."""
+    return Refused(
+        "LengthRequired",
+        "The request needs a Content-Length.",
+        target="Content-Length",
+        resolution="Send the body at once, with its length, not chunked.",
+    )

@@ -1,0 +1,102 @@
+"""
+Which query parameters an operation knows, from its line in the table; `openapi.json` is made from the same.
+
+Where a token is needed an unknown one is refused: `?state=official` must not look like a list of all that is official.
+Pages and what lies behind a mailed link are opened by people, whose mail programs and portals add parameters of their
+own; there what is not known is passed over.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import BaseModel
+
+from cpor_app.http.parsing import Paging, takes_several
+from cpor_app.http.route_table import Operation
+from cpor_core.errors import Detail, Refused
+
+VERSION: Final = "api-version"
+OF_THE_HOST: Final = frozenset({"code", "clientid"})
+"""The function key and its owner, in small letters: the host reads them."""
+_MEANT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("top", "limit", "pagesize", "perpage", "size", "take", "first", "count"), "maxpagesize"),
+        **dict.fromkeys(("skip", "skiptoken", "offset", "page", "after", "nexttoken", "continuationtoken"), "cursor"),
+        **dict.fromkeys(("state", "states"), "status"),
+        "dryrun": "validate",
+    }
+)
+"""What other services call it, without signs and in small letters."""
+_ALIKE: Final = 0.6
+LONGEST_NAME: Final = 40
+
+
+def models(line: Operation) -> Iterator[type[BaseModel]]:
+    """Yield the models of the operation's query."""
+    if line.query is not None:
+        yield line.query
+    if line.paged:
+        yield Paging
+
+
+def names(line: Operation) -> Mapping[str, bool]:
+    """Return the names of the parameters that the operation knows, and whether each takes several values."""
+    return {
+        field.alias or name: takes_several(field)
+        for model in models(line)
+        for name, field in model.model_fields.items()
+    }
+
+
+def sent(url: str) -> list[tuple[str, str]]:
+    """Return the parameters of an address as they were sent: the host joins doubles and leaves out empty ones."""
+    return parse_qsl(urlsplit(url).query, keep_blank_values=True)
+
+
+def verify(line: Operation, url: str) -> None:
+    """Raise `QueryUnknown`, or `ValidationFailed` for one that is given twice and takes one value."""
+    if line.roles is None:
+        return
+    known = names(line)
+    given = [name for name, _ in sent(url) if name != VERSION and name.lower() not in OF_THE_HOST]
+    unknown = [name for name in dict.fromkeys(given) if name not in known]
+    if unknown:
+        raise _unknown(unknown[0], known)
+    twice = [name for name in dict.fromkeys(given) if given.count(name) > 1 and not known[name]]
+    if twice:
+        raise Refused(
+            "ValidationFailed",
+            f"{twice[0]} is given more than once.",
+            target=twice[0],
+            resolution="Send it once.",
+            details=[
+                Detail("FieldInvalid", f"{name} is given more than once.", name, "Send it once.") for name in twice
+            ],
+        )
+
+
+def _unknown(name: str, known: Mapping[str, bool]) -> Refused:
+    nearest = _nearest(name, [*known, VERSION])
+    meant = f"Send {nearest} instead. " if nearest is not None else ""
+    told = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+    return Refused(
+        "QueryUnknown",
+        f"There is no query parameter {told!r} here.",
+        target=told,
+        resolution=f"{meant}This operation knows {', '.join(sorted([*known, VERSION]))}.",
+    )
+
+
+def _nearest(name: str, known: list[str]) -> str | None:
+    """Return the parameter that was probably meant."""
+    plain = {re.sub("[^a-z0-9]", "", one.lower()): one for one in known}
+    wanted = re.sub("[^a-z0-9]", "", name[:LONGEST_NAME].lower())
+    meant = _MEANT.get(wanted)
+    if meant in known:
+        return meant
+    found = difflib.get_close_matches(wanted, plain, n=1, cutoff=_ALIKE)
+    return plain[found[0]] if found else None

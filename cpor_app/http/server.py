@@ -1,0 +1,350 @@
+"""
+The one mechanism behind every HTTP operation.
+
+`operation` enters a handler into the table of operations and wraps it: identity, throttling, version, role, errors,
+entity tags, idempotency and headers are the same for all, in the order of rulings 3. A handler loads what the request
+is about, reads the body, calls one use case and returns an `Answer`.
+"""
+
+import asyncio
+import inspect
+import json
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import azure.functions as func
+from pydantic import BaseModel, JsonValue
+
+from cpor_app.bootstrap import ready, telemetry
+from cpor_app.http import queries
+from cpor_app.http.request import Call, role_required
+from cpor_app.http.route_table import (
+    API_VERSION,
+    JSON,
+    JSON_TYPES,
+    ONE_MIB,
+    OPERATIONS,
+    SECURITY_HEADERS,
+    Answer,
+    Operation,
+)
+from cpor_app.http.status_codes import STATUSES
+from cpor_core.errors import Refused, Retryable
+from cpor_core.model.people import Role, Unauthenticated
+from cpor_core.ports.idempotency import Answered, KeptAnswer, Keyed
+from cpor_core.use_cases.idempotency import Repeated, key_reused, once
+
+log = logging.getLogger("cpor.http")
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+def operation(  # noqa: PLR0913 - a line of the table has as many columns
+    blueprint: func.Blueprint,
+    *,
+    name: str,
+    method: str,
+    route: str,
+    summary: str,
+    tag: str,
+    answers: Mapping[int, Any],
+    roles: frozenset[Role] | None = None,
+    query: type[BaseModel] | None = None,
+    body: Any = None,
+    body_types: tuple[str, ...] = JSON_TYPES,
+    body_needed: bool = True,
+    max_bytes: int = ONE_MIB,
+    keyed: bool = False,
+    if_match: str | None = None,
+    etag: bool = False,
+    location: bool = False,
+    paged: bool = False,
+    refusals: tuple[str, ...] = (),
+    in_words: bool = False,
+) -> Callable[[Handler], Handler]:
+    """
+    Enter a handler into the table and serve it.
+
+    `in_words`: refusals are pages unless JSON is asked for. `keyed`: the use case keeps the answer to an idempotency
+    key together with what it writes; of every other POST with a token it is kept here.
+    """
+
+    def enter(handler: Handler) -> Handler:
+        line = Operation(
+            name=name,
+            method=method,
+            route=route,
+            summary=summary,
+            description=inspect.cleandoc(handler.__doc__ or ""),
+            tag=tag,
+            roles=roles,
+            answers=answers,
+            query=query,
+            body=body,
+            body_types=tuple(body) if isinstance(body, Mapping) else body_types if body is not None else (),
+            body_needed=body is not None and body_needed,
+            max_bytes=max_bytes,
+            key_kept_by_handler=keyed,
+            if_match=if_match,
+            etag=etag,
+            location=location,
+            paged=paged,
+            refusals=refusals,
+            in_words=in_words,
+        )
+        OPERATIONS.append(line)
+        methods = (
+            [func.HttpMethod(method), func.HttpMethod.HEAD]
+            if in_words and method == "GET"
+            else [func.HttpMethod(method)]
+        )
+
+        @blueprint.function_name(name)
+        @blueprint.route(route=route, methods=methods, auth_level=func.AuthLevel.ANONYMOUS)
+        async def serve(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+            return await respond(line, handler, req, context)
+
+        return handler
+
+    return enter
+
+
+async def respond(
+    line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
+) -> func.HttpResponse:
+    """Answer a request, on the caller's trace: the host hands over where the request stands in it."""
+    told = {"http.request.method": line.method, "http.route": line.route}
+    parent = context.trace_context.trace_parent
+    with (await telemetry()).doing(line.name, parent=parent, attributes=told) as doing:
+        response = await _responded(line, handler, request, context)
+        doing.note("http.response.status_code", response.status_code)
+        return response
+
+
+async def _responded(
+    line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
+) -> func.HttpResponse:
+    """Answer a request; whatever happens, the caller gets the envelope and the security headers."""
+    request_id = context.invocation_id
+    call: Call | None = None
+    try:
+        call = Call(line, request, await ready())
+        answer = await _served(call, handler)
+    except Unauthenticated as unknown:
+        log.info("%s: 401 %s", line.name, unknown.reason_code)
+        answer = _unauthenticated(unknown, sandbox=call is not None and call.services.settings.sandbox)
+    except Refused as refused:
+        answer = await _refusal(call, refused)
+    except Retryable as fault:
+        log.warning("%s: 503 %s", line.name, type(fault).__name__)
+        answer = await _refusal(call, _busy(), retry_after=fault.retry_after_seconds or 1)
+    except Exception:
+        log.exception("%s: 500, request %s", line.name, request_id)
+        answer = await _refusal(call, _internal(request_id))
+    return _response(answer, request, request_id)
+
+
+async def _served(call: Call, handler: Handler) -> Answer:
+    await _admit(call)
+    if len(call.request.get_body() or b"") > ONE_MIB:
+        if _LARGE_BODIES.locked():  # a few large bodies at once fill the memory of an instance
+            message = "two large bodies are being taken in already"
+            raise Retryable(message, retry_after_seconds=2)
+        async with _LARGE_BODIES:
+            return await _answered(call, handler)
+    return await _answered(call, handler)
+
+
+_LARGE_BODIES = asyncio.Semaphore(2)
+
+
+async def _answered(call: Call, handler: Handler) -> Answer:
+    if call.operation.keyed and not call.operation.key_kept_by_handler and (keyed := call.keyed()) is not None:
+        return await _answered_once(call, handler, keyed)
+    try:
+        return await handler(call)
+    except Repeated as repeated:
+        return _first_answer(call, repeated.answered)
+    except Refused as refused:
+        if (
+            refused.code in ("InvalidState", "PreconditionFailed", "ItemNotInClaim")
+            and (first := await _answered_before(call)) is not None
+        ):
+            return _first_answer(call, first)
+        raise
+
+
+async def _answered_once(call: Call, handler: Handler, keyed: Keyed) -> Answer:
+    """Answer a request that is about no claim; its repetition gets the same bytes and headers."""
+
+    async def run() -> KeptAnswer:
+        answer = await handler(call)
+        return KeptAnswer(answer.status, _body(answer), answer.media_type, answer.headers)
+
+    kept = await once(call.ports, keyed, await call.now(), run)
+    return Answer(kept.status, kept.body, kept.media_type, {**kept.headers, "Repeatability-Result": "accepted"})
+
+
+async def _admit(call: Call) -> None:
+    """Judge identity, rate, version, names of the query and role, in that order (rulings 3, 55)."""
+    line = call.operation
+    if line.roles is not None:
+        call.caller = await call.services.tokens.verify(call.headers.get("authorization"))
+        if line.is_throttled and not call.services.throttle.admits(call.caller.tenant_id, time.monotonic()):
+            raise Refused(
+                "TooManyRequests",
+                "Your organisation sends more writes a second than it may.",
+                resolution="Wait as long as Retry-After says, then send the request again.",
+                retry_after_seconds=1,
+            )
+    version = call.params.get("api-version")
+    if version is not None and version != API_VERSION:
+        raise Refused(
+            "UnsupportedApiVersionValue",
+            f"There is no api-version {version[:40]!r}.",
+            target="api-version",
+            resolution=f"Use {API_VERSION}, or leave it out for the newest.",
+        )
+    queries.verify(line, call.request.url)
+    if line.roles is not None and call.caller is not None and not line.roles & call.caller.roles:
+        raise role_required(line.roles)
+
+
+async def _answered_before(call: Call) -> Answered | None:
+    """Return the first answer when the act was refused because the same request has done it before."""
+    try:
+        keyed = call.keyed()
+    except Refused:
+        return None  # a body or key that can't be read has never been answered
+    return await call.ports.claims.answered(call.claim_id, keyed.key) if keyed is not None and call.claim_id else None
+
+
+def _first_answer(call: Call, answered: Answered) -> Answer:
+    keyed = call.keyed()
+    if keyed is None or keyed.body != answered.body:
+        raise key_reused()
+    status = next(iter(call.operation.answers))
+    headers = {"Repeatability-Result": "accepted"}
+    if answered.etag is not None and call.operation.etag:
+        headers["ETag"] = answered.etag
+    if call.operation.location:
+        headers["Location"] = call.url(f"claims/{json.loads(answered.answer)['id']}")
+    return Answer(status, answered.answer.encode(), headers=headers)
+
+
+def _how_to_get_a_token(*, sandbox: bool) -> str:
+    if sandbox:
+        return (
+            "Send a token of the sandbox: make token ROLE=Incentives.Admin TENANT=<guid> prints one, good for an hour."
+        )
+    return "Send a bearer token of Microsoft Entra ID for this service; GET /docs says under Identity what it needs."
+
+
+def _unauthenticated(unknown: Unauthenticated, *, sandbox: bool) -> Answer:
+    challenge = "Bearer"  # RFC 6750, 3: who sent no token is told no error
+    if unknown.reason_code != "TokenMissing":
+        challenge += f' error="invalid_token", error_description="{unknown.description}"'
+    refused = Refused("Unauthenticated", unknown.description, resolution=_how_to_get_a_token(sandbox=sandbox))
+    return Answer(401, envelope(refused), headers={"WWW-Authenticate": challenge, "x-ms-error-code": refused.code})
+
+
+def _busy() -> Refused:
+    return Refused("ServerBusy", "A part of the service is busy.", resolution="Send the same request again later.")
+
+
+def _internal(request_id: str) -> Refused:
+    return Refused(
+        "InternalError",
+        f"Something went wrong inside; the request's id is {request_id}.",
+        resolution="Send the request again; if it fails again, tell the programme this id.",
+    )
+
+
+async def _refusal(call: Call | None, refused: Refused, retry_after: int | None = None) -> Answer:
+    status = int(STATUSES[refused.code])
+    headers = {"x-ms-error-code": refused.code}
+    retry_after = refused.retry_after_seconds or retry_after
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
+    if call is not None and call.operation.in_words and not wants_json(call.headers):
+        page = call.services.pages.refusal(
+            refused.code,
+            accepted=call.headers.get("accept-language"),
+            chosen=call.request.params.get("lang"),
+            back=call.back,
+            standing=call.standing,
+            action=call.url(f"customer/requests/{call.claim_id}/decline"),
+            unsent=call.unsent,
+        )
+        headers["Content-Security-Policy"] = call.services.pages.csp()
+        return Answer(status, page.encode(), "text/html", headers)
+    return Answer(status, envelope(refused, call.arrival if call is not None else None), headers=headers)
+
+
+def refuse(
+    refused: Refused, request: func.HttpRequest, context: func.Context, headers: Mapping[str, str]
+) -> func.HttpResponse:
+    """Return the envelope for a request that no operation answers."""
+    given = {"x-ms-error-code": refused.code, **headers}
+    answer = Answer(int(STATUSES[refused.code]), envelope(refused), headers=given)
+    return _response(answer, request, context.invocation_id)
+
+
+def see_other(path: str, request: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """Send a caller to another address of this host."""
+    return _response(Answer(303, headers={"Location": path}), request, context.invocation_id)
+
+
+def envelope(refused: Refused, arrival: str | None = None) -> dict[str, JsonValue]:
+    """Return the error object of `api.md`; *arrival* is of a no that could not be recorded."""
+    error: dict[str, JsonValue] = {"code": refused.code, "message": refused.message}
+    if refused.target is not None:
+        error["target"] = refused.target
+    if refused.details:
+        error["details"] = [
+            {
+                name: value
+                for name, value in (
+                    ("code", detail.code),
+                    ("message", detail.message),
+                    ("target", detail.target),
+                    ("resolution", detail.resolution),
+                )
+                if value is not None
+            }
+            for detail in refused.details
+        ]
+    if refused.resolution is not None:
+        error["resolution"] = refused.resolution
+    if arrival is not None and refused.code == "NotRecordedYet":
+        error["arrival"] = arrival
+    return {"error": error}
+
+
+def wants_json(headers: Mapping[str, str]) -> bool:
+    """Whether the caller prefers JSON to a page."""
+    accept = headers.get("accept", "").lower()
+    return JSON in accept and "text/html" not in accept
+
+
+def _body(answer: Answer) -> bytes:
+    match answer.body:
+        case BaseModel() as model:
+            return model.model_dump_json(by_alias=True).encode()
+        case bytes() as raw:
+            return raw
+        case None if answer.status in (204, 303, 304):
+            return b""
+        case value:
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _response(answer: Answer, request: func.HttpRequest, request_id: str) -> func.HttpResponse:
+    headers = {**SECURITY_HEADERS, **answer.headers, "x-ms-request-id": request_id}
+    client_id = request.headers.get("x-ms-client-request-id")
+    if client_id is not None and re.fullmatch(r"[\x21-\x7e]{1,100}", client_id):
+        headers["x-ms-client-request-id"] = client_id
+    return func.HttpResponse(body=_body(answer), status_code=answer.status, headers=headers, mimetype=answer.media_type)
