@@ -37,11 +37,11 @@ demo: $(PY_READY) $(NODE_READY)  ## Walk a claim from draft to usage figures, on
 	@exec $(PY) -m devhost.demo
 
 token: $(PY_READY)  ## Print a bearer token of the sandbox: ROLE=Incentives.Admin TENANT=<guid> [APP=1]
-	@exec $(PY) -m devhost.token $(if $(ROLE),--role '$(ROLE)') $(if $(TENANT),--tenant '$(TENANT)') \
+	@exec $(PY) -m devhost.stack.token $(if $(ROLE),--role '$(ROLE)') $(if $(TENANT),--tenant '$(TENANT)') \
 		$(if $(filter-out 0 no false,$(APP)),--app)
 
 customer: $(PY_READY)  ## Register a customer whom nobody has claimed, on the running stack; print its ids
-	@exec $(PY) -m devhost.customer
+	@exec $(PY) -m devhost.stack.customer
 
 test: $(PY_READY) $(NODE_READY)  ## Every test, on real storage, mail and browser: [ARGS='tests/core -k window']
 	@$(SWAGGER_UI)

@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from devhost.config import Config
-from devhost.refusal import CannotStart
-from devhost.server import log_to_stderr, serve
+from devhost.host.config import Config
+from devhost.host.refusal import CannotStart
+from devhost.host.server import log_to_stderr, serve
 
 _ENDED_BY_SIGINT = 128 + 2
 

@@ -28,8 +28,8 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from cpor_app.adapters.storage.connection import StorageConnection, provision
 from cpor_core.rules.late_truths import GRACE
-from devhost.http_triggers import HttpTriggers
-from devhost.issuer import LocalIssuer
+from devhost.host.http_triggers import HttpTriggers
+from devhost.stack.issuer import LocalIssuer
 from tests.doubles.transport import FaultyTransport, Plan
 from tests.support.azurite import running_azurite
 from tests.support.service import (

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.support.azurite import Azurite, running_azurite
 from tests.support.service import Service, running_service
 from tests.support.smtp import SmtpServer, running_smtp_server

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from cpor_app.adapters.clock import Clock
 from cpor_app.adapters.identity.tokens import CONSUMER_TENANT, IssuerUnreachable, TokenSettings, TokenVerifier
 from cpor_core.model.people import Caller, CallerKind, Role, Unauthenticated
-from devhost import issuer as local
-from devhost.issuer import LocalIssuer
+from devhost.stack import issuer as local
+from devhost.stack.issuer import LocalIssuer
 from tests.doubles import entra
 from tests.doubles.clock import FixedClock
 from tests.doubles.entra import LocalEntra, app_claims, claims, published, segment, signed, signed_octets, signing_key

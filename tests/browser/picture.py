@@ -15,7 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.browser.conftest import CALM, chromium
 from tests.support.memory_service import memory_service
 

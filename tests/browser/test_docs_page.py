@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from cpor_app import bootstrap
 from cpor_app.adapters.storage.connection import StorageConnection
-from devhost.http_triggers import HttpTriggers
-from devhost.invocations import Invoker
-from devhost.issuer import LocalIssuer
+from devhost.host.http_triggers import HttpTriggers
+from devhost.host.invocations import Invoker
+from devhost.stack.issuer import LocalIssuer
 from tests.support.azurite import ROOT
 from tests.support.service import functions, settings
 

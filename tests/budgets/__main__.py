@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.budgets.counting import counts, page
 from tests.support.azurite import ROOT, running_azurite
 

@@ -19,7 +19,7 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from cpor_app import bootstrap
 from cpor_core.rules.late_truths import GRACE
-from devhost.issuer import PROGRAMME_TENANT, LocalIssuer
+from devhost.stack.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.doubles.due_work import DueWorkOfThisClock
 from tests.doubles.transport import FaultyTransport, Plan

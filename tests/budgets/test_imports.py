@@ -32,7 +32,7 @@ import asyncio, json, sys
 import httpx
 from cpor_app import bootstrap
 from cpor_app.adapters import telemetry
-from devhost.http_triggers import HttpTriggers
+from devhost.host.http_triggers import HttpTriggers
 from tests.support.service import _invoker, functions
 telemetry.AFTER_THE_ANSWER_SECONDS = 3600  # the answer is looked at before the thread goes on
 async def main():

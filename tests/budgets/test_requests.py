@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.budgets.counting import BUDGETS, NOT_COUNTED, Counted, counts, page, table
 from tests.support.azurite import ROOT, Azurite
 from tests.support.service import functions

@@ -10,7 +10,7 @@ from cpor_app.adapters.storage.row_store import Cell, Insert
 from cpor_app.adapters.storage.tables.duework import SHARDS
 from cpor_core.rules.identifiers import list_position, new_claim_id
 from cpor_core.rules.late_truths import GRACE
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.budgets.counting import Counter, counter
 from tests.support.azurite import Azurite
 from tests.support.service import ACKNOWLEDGED, CUSTOMER, MONDAY, PARTNER, SUBSCRIPTION

@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from devhost.config import Config
-from devhost.kestrel import decoded_path, joined_query
-from devhost.routes import Template
+from devhost.host.config import Config
+from devhost.host.routes import Template
+from devhost.host.url_decoding import decoded_path, joined_query
 
 ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_SECONDS = 60

@@ -36,7 +36,7 @@ from cpor_core.use_cases.due_work import pay as debts
 from cpor_core.use_cases.due_work.sweep import SHARDS, Swept, sweep
 from cpor_core.use_cases.feed.deliveries import call_receivers
 from cpor_core.views import ClaimView, shown
-from devhost.issuer import AUDIENCE, ISSUER
+from devhost.stack.issuer import AUDIENCE, ISSUER
 from tests.core.making import (
     ACKNOWLEDGED,
     ADATUM,

@@ -8,9 +8,9 @@ import azure.functions as func
 import pytest
 from azure.functions.meta import Datum
 
-from devhost.functions import Function, TimerTrigger
-from devhost.invocations import Invoker
-from devhost.schedule import Schedule
+from devhost.host.functions import Function, TimerTrigger
+from devhost.host.invocations import Invoker
+from devhost.host.schedule import Schedule
 
 GIVEN = Datum("{}", "json")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from devhost.kestrel import BadPath, decoded_path, encoded_path
+from devhost.host.url_decoding import BadPath, decoded_path, encoded_path
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue import QueueClient, QueueServiceClient
 from azure.storage.queue import aio as queue_aio
 
-from devhost.config import QueueSettings
-from devhost.functions import Function, QueueTrigger
-from devhost.invocations import Invoker
-from devhost.queue_triggers import QueueListener
+from devhost.host.config import QueueSettings
+from devhost.host.functions import Function, QueueTrigger
+from devhost.host.invocations import Invoker
+from devhost.host.queue_triggers import QueueListener
 from tests.devhost.running import RunningHost, until
 
 

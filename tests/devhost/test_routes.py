@@ -2,7 +2,7 @@
 
 import pytest
 
-from devhost.routes import Template
+from devhost.host.routes import Template
 
 
 @pytest.mark.parametrize(

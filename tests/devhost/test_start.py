@@ -12,9 +12,9 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from devhost.config import Config, HostJson
-from devhost.functions import index
-from devhost.refusal import CannotStart
+from devhost.host.config import Config, HostJson
+from devhost.host.functions import index
+from devhost.host.refusal import CannotStart
 from tests.devhost.running import ROOT, SAMPLE_APP, running_host
 
 SETTINGS = {"SAMPLE_STORAGE": "UseDevelopmentStorage=true", "SCHEDULE": "0 * * * * *"}

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import azure.functions as func
 import pytest
 
-from devhost.functions import Function, TimerTrigger
-from devhost.invocations import Invoker
-from devhost.refusal import CannotStart
-from devhost.schedule import Schedule
-from devhost.timer_triggers import Clock, Timer
+from devhost.host.functions import Function, TimerTrigger
+from devhost.host.invocations import Invoker
+from devhost.host.refusal import CannotStart
+from devhost.host.schedule import Schedule
+from devhost.host.timer_triggers import Clock, Timer
 from tests.devhost.running import NEVER, running_host, until
 
 EVERY_SECOND = "* * * * * *"

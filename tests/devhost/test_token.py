@@ -15,8 +15,8 @@ import pytest
 from cpor_app.adapters.clock import Clock
 from cpor_app.adapters.identity.tokens import TokenSettings, TokenVerifier
 from cpor_core.model.people import Caller, CallerKind, Role, Unauthenticated
-from devhost.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, IssuerBroken, LocalIssuer, object_id
-from devhost.token import main
+from devhost.stack.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, IssuerBroken, LocalIssuer, object_id
+from devhost.stack.token import main
 
 TENANT = "6c1b5a34-9d2e-4f70-8a11-0c2d3e4f5a6b"
 Run = Callable[..., tuple[int, str, str]]
@@ -196,7 +196,7 @@ def test_claims_can_be_replaced_and_left_out(tmp_path: Path) -> None:
 
 def test_the_command_runs_as_a_module(tmp_path: Path) -> None:
     """As `make token` runs it."""
-    command = [sys.executable, "-m", "devhost.token", "--role", "Customer.Admin", "--tenant", TENANT]
+    command = [sys.executable, "-m", "devhost.stack.token", "--role", "Customer.Admin", "--tenant", TENANT]
 
     done = subprocess.run(
         command, env={**os.environ, "CPOR_STATE_DIR": str(tmp_path)}, capture_output=True, text=True, check=True

@@ -6,7 +6,7 @@ import subprocess
 from babel import Locale
 
 from cpor_app.adapters.texts.texts import Texts
-from devhost.samples import PARTNERS
+from devhost.stack.samples import PARTNERS
 from tests.docs.reading import README, ROOT, codes, section
 from tools.pages.claim_life import edges, walked
 from tools.pages.functions import operations

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from devhost.issuer import new_key, public_jwk, thumbprint
+from devhost.stack.issuer import new_key, public_jwk, thumbprint
 
 ISSUER = "https://login.microsoftonline.com/{tenantid}/v2.0"
 AUDIENCE = "d6a1c7f2-0b52-4a57-8c67-2c8f9a1e4b30"

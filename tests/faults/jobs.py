@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from devhost.issuer import PROGRAMME_TENANT
+from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.faults.world import World
 from tests.support.service import (
     ACKNOWLEDGED,

@@ -21,7 +21,7 @@ from cpor_app.adapters.storage.tables.claims import ClaimsTable
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import clock, programme, steps
 from cpor_core.use_cases import change_claim
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.doubles.memory_rows import Asked
 from tests.faults.everybody import KINDS, LEFT_ALONE, Doing, everything
 from tests.faults.interleaving import (

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from cpor_core.use_cases.feed.changes import TRIM
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.faults.jobs import JOBS, REVIEWER, Job
 from tests.faults.world import (
     ANSWERED_500,

@@ -32,8 +32,8 @@ from cpor_core.errors import MailDelayed
 from cpor_core.model.claim import Claim
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import Debt, due_now
-from devhost.http_triggers import HttpTriggers
-from devhost.issuer import LocalIssuer
+from devhost.host.http_triggers import HttpTriggers
+from devhost.stack.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.doubles.due_work import DueWorkOfThisClock, Written
 from tests.doubles.transport import (

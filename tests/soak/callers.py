@@ -19,8 +19,8 @@ from typing import Any, TypeAlias
 
 import httpx
 
-from devhost.forms import forms
-from devhost.issuer import PROGRAMME_TENANT, LocalIssuer
+from devhost.demo.forms import forms
+from devhost.stack.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.soak.journal import Journal
 from tests.support.smtp import SmtpServer
 

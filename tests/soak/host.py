@@ -9,11 +9,11 @@ from datetime import timedelta
 from functools import partial
 from unittest.mock import patch
 
-from devhost import server
-from devhost.queue_triggers import QueueListener
+from devhost.host import server
+from devhost.host.queue_triggers import QueueListener
 
 LEASE = timedelta(seconds=30)
 
 if __name__ == "__main__":
     with patch.object(server, "QueueListener", partial(QueueListener, lease=LEASE)):
-        runpy.run_module("devhost.tethered", run_name="__main__")
+        runpy.run_module("devhost.stack.exit_with_parent", run_name="__main__")

@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 
 from cpor_app.settings import STORAGE
-from devhost.issuer import LocalIssuer
-from devhost.ports import Ports
-from devhost.processes import ROOT, Child, python
-from devhost.sandbox import functions_environment, public_url, without_proxies
+from devhost.stack.issuer import LocalIssuer
+from devhost.stack.ports import Ports
+from devhost.stack.processes import ROOT, Child, python
+from devhost.stack.sandbox import functions_environment, public_url, without_proxies
 from tests.soak import callers
 from tests.soak.callers import CAST, OPERATOR, TRY_SECONDS, Caller, World
 from tests.soak.journal import Journal

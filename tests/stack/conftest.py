@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from devhost.ports import Ports
+from devhost.stack.ports import Ports
 from tests.browser.conftest import browser as browser  # noqa: PLC0414 - a fixture for this folder too
 from tests.stack.running import MAKE_RUN, Place, RunningStack, running_stack
 

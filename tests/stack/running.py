@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from devhost.caller import Caller
-from devhost.issuer import LocalIssuer
-from devhost.mailbox import Mail, Mailbox
-from devhost.ports import Ports
-from devhost.sandbox import mail_url, public_url
+from devhost.demo.mailbox import Mail, Mailbox
+from devhost.stack.caller import Caller
+from devhost.stack.issuer import LocalIssuer
+from devhost.stack.ports import Ports
+from devhost.stack.sandbox import mail_url, public_url
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKE = ("make", f"VENV={sys.prefix}")  # with the Python that runs the tests, not with the one of .venv
@@ -87,7 +87,7 @@ class Place:
 
     def part(self, name: str) -> int:
         """Return the process of one part: storage, mail or functions."""
-        sign = {"storage": b"azurite.js", "mail": b"maildev", "functions": b"devhost.tethered"}[name]
+        sign = {"storage": b"azurite.js", "mail": b"maildev", "functions": b"devhost.stack.exit_with_parent"}[name]
         return next(each for each in self.processes() if sign in Path(f"/proc/{each}/cmdline").read_bytes())
 
     def _is_ours(self, entry: Path) -> bool:

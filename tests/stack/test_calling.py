@@ -10,8 +10,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from devhost.issuer import PROGRAMME_TENANT
-from devhost.samples import ADATUM_TENANT
+from devhost.stack.issuer import PROGRAMME_TENANT
+from devhost.stack.samples import ADATUM_TENANT
 from tests.docs.reading import DOCS
 from tests.stack.running import NOT_TOLD, PATIENCE_SECONDS, SHELL, RunningStack, until
 from tests.support.http_file import HttpFile

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from devhost.samples import ADATUM, FABRIKAM, OPERATOR, PARTNERS
+from devhost.stack.samples import ADATUM, FABRIKAM, OPERATOR, PARTNERS
 from tests.stack.running import MAKE, MAKE_RUN, PATIENCE_SECONDS, STACK, Place, running_stack
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from devhost.forms import form_of
-from devhost.issuer import PROGRAMME_TENANT
-from devhost.samples import ADATUM, ADATUM_TENANT, CUSTOMERS, OPERATOR, PARTNERS
+from devhost.demo.forms import form_of
+from devhost.stack.issuer import PROGRAMME_TENANT
+from devhost.stack.samples import ADATUM, ADATUM_TENANT, CUSTOMERS, OPERATOR, PARTNERS
 from tests.stack.running import (
     MAKE,
     MAKE_RUN,

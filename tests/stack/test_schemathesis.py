@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devhost.issuer import PROGRAMME_TENANT
-from devhost.samples import OPERATOR
+from devhost.stack.issuer import PROGRAMME_TENANT
+from devhost.stack.samples import OPERATOR
 from tests.stack.running import ROOT, STACK, Place, running_stack
 
 pytestmark = pytest.mark.xdist_group("schemathesis")

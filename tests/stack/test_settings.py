@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from cpor_app.settings import STORAGE, Settings
-from devhost.issuer import LocalIssuer
-from devhost.ports import Ports
-from devhost.refusal import CannotStart
-from devhost.sandbox import functions_environment, link_secret, state_directory, without_proxies
+from devhost.host.refusal import CannotStart
+from devhost.stack.issuer import LocalIssuer
+from devhost.stack.ports import Ports
+from devhost.stack.sandbox import functions_environment, link_secret, state_directory, without_proxies
 
 ROOT = Path(__file__).resolve().parents[2]
 

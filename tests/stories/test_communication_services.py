@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from cpor_app.adapters.mail.communication_services import CommunicationServicesMailer
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.support.communication_services import (
     CUT,

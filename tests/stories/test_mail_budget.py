@@ -7,7 +7,7 @@ import pytest
 
 from cpor_app.adapters.mail.outgoing import OutgoingMail
 from cpor_core.errors import MailDelayed
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.support.service import Service, running_service
 
 MINUTE = timedelta(minutes=1)

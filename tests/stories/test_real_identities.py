@@ -10,7 +10,7 @@ import pytest
 
 from cpor_app import bootstrap
 from cpor_app.adapters.identity.tokens import TokenSettings, TokenVerifier
-from devhost.issuer import PROGRAMME_TENANT, LocalIssuer
+from devhost.stack.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.doubles import entra
 from tests.doubles.entra import LocalEntra, app_claims, claims, published, signed, signing_key
 from tests.support.service import CUSTOMER, PARTNER, PARTNER_ID, Service, claim_as_sent, running_service

@@ -14,7 +14,7 @@ from cpor_app.adapters.storage.tables.registry import RegistryTable
 from cpor_app.adapters.telemetry.recording import INSTRUMENTS, SPAN_ATTRIBUTES, Telemetry
 from cpor_core.errors import StorageBusy
 from cpor_core.use_cases.due_work import sweep
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.infra.reading import INFRA
 from tests.infra.test_settings import OF_THE_EXPORTER
 from tests.support.ingestion import running_ingestion

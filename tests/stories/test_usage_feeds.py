@@ -9,7 +9,7 @@ import pytest
 
 from cpor_core.errors import StorageBusy
 from cpor_core.rules.late_truths import GRACE
-from devhost.issuer import PROGRAMME_TENANT
+from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.support.service import CUSTOMER, OTHER_PARTNER, SUBSCRIPTION, Service
 
 TEAMS1, MAILBOX, SITES, FOUNDATION = (

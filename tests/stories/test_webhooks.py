@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from cpor_app.adapters.storage.hints import PARTNER_NOTICES
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.support.receiver import Received, Receiver, running_receiver, says
 from tests.support.service import OTHER_PARTNER, Service, running_service

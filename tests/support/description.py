@@ -17,7 +17,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from cpor_app.http.route_table import SECURITY_HEADERS
-from devhost import kestrel
+from devhost.host import url_decoding
 from tools import openapi
 
 HOME = "urn:description"
@@ -51,7 +51,7 @@ def _templates() -> list[tuple[re.Pattern[str], str]]:
 
 def path_of(address: str) -> str | None:
     """Return the described path that an address is of."""
-    path = kestrel.decoded_path(address.encode()).removeprefix(PREFIX).rstrip("/") or "/"
+    path = url_decoding.decoded_path(address.encode()).removeprefix(PREFIX).rstrip("/") or "/"
     return next((template for pattern, template in _templates() if pattern.fullmatch(path)), None)
 
 

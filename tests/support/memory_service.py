@@ -14,8 +14,8 @@ from cpor_app import bootstrap
 from cpor_app.adapters.mail.outgoing import OutgoingMail
 from cpor_app.adapters.storage.row_store import Row
 from cpor_app.adapters.texts.texts import Texts
-from devhost.http_triggers import HttpTriggers
-from devhost.issuer import LocalIssuer
+from devhost.host.http_triggers import HttpTriggers
+from devhost.stack.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.doubles.memory_blobs import MemoryBlobs
 from tests.doubles.memory_queues import MemoryQueues, Sent

@@ -23,11 +23,11 @@ from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.settings import Settings
 from cpor_core.errors import MailDelayed, RecipientRefused
 from cpor_core.rules.late_truths import GRACE
-from devhost.config import Config
-from devhost.functions import Function, TimerTrigger, load
-from devhost.http_triggers import HttpTriggers
-from devhost.invocations import Invoker
-from devhost.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, LocalIssuer
+from devhost.host.config import Config
+from devhost.host.functions import Function, TimerTrigger, load
+from devhost.host.http_triggers import HttpTriggers
+from devhost.host.invocations import Invoker
+from devhost.stack.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.support import description
 

@@ -7,7 +7,7 @@ import pytest
 
 from cpor_app.http.route_table import OPERATIONS, Operation
 from cpor_core.model.people import Role
-from devhost.issuer import PROGRAMME_TENANT
+from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.support.service import CUSTOMER, PARTNER, PARTNER_ID, Service, functions
 
 shares_its_service = pytest.mark.asyncio(loop_scope="module")

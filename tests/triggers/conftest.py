@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from cpor_app import bootstrap
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.support.azurite import Azurite
 from tests.support.service import Service, running_service
 

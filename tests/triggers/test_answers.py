@@ -14,7 +14,7 @@ from cpor_app import bootstrap
 from cpor_app.http.route_table import API_VERSION, SECURITY_HEADERS
 from cpor_app.http.status_codes import DETAIL_CODES, ROW_CODES, STATUSES
 from cpor_core.rules.forms import LONGEST_TARGET, MOST_DETAILS
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.doubles.transport import Plan, answer_429, lose_answer
 from tests.doubles.transport import answer as answered
 from tests.support.service import PDF, Service, claim_as_sent, running_service

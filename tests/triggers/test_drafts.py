@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.support.service import (
     ACKNOWLEDGED,
     CUSTOMER,

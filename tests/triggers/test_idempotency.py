@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from cpor_app.http.route_table import OPERATIONS
-from devhost.issuer import PROGRAMME_TENANT, LocalIssuer
+from devhost.stack.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.doubles.transport import Plan, ProcessDied, die_before
 from tests.support.service import (
     ACKNOWLEDGED,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from devhost.functions import Function, HttpTrigger
+from devhost.host.functions import Function, HttpTrigger
 from tests.support.service import functions
 
 HTTP = {

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from cpor_core.model.people import Role
-from devhost.issuer import PROGRAMME_TENANT
+from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.support.service import ACKNOWLEDGED, CUSTOMER, OTHER_PARTNER, PARTNER, PDF, Service, claim_as_sent
 from tests.triggers.asking import TENANTS, ask, line_of, operations
 from tests.triggers.refusals import refused

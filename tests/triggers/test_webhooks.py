@@ -7,7 +7,7 @@ import pytest
 from cpor_app import bootstrap
 from cpor_app.adapters.storage.connection import StorageConnection
 from cpor_core.errors import Refused
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.support.service import OTHER_PARTNER, Service, settings
 from tests.triggers.asking import shares_its_service
 from tests.triggers.refusals import refused, targets

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.support.azurite import running_azurite
 from tests.support.service import running_service
 from tests.upgrade.copy import HERE, SECRET, keep

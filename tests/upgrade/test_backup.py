@@ -18,7 +18,7 @@ from cpor_app.adapters.storage.row_store import AzureRows, Cell, Op, Put, Row, R
 from cpor_app.adapters.storage.tables import TABLES
 from cpor_core.errors import StorageBusy
 from cpor_core.use_cases.due_work.rebuild import rebuild
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.core.making import ADATUM, FABRIKAM, LITWARE
 from tests.core.world import World
 from tests.doubles.clock import FixedClock

@@ -14,7 +14,7 @@ from cpor_app.adapters.storage.hints import CLAIM_BATCHES, CUSTOMER_NOTICES, MAI
 from cpor_core.model.claim import Status
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.verify_history import WHOLE, verdict
-from devhost.issuer import LocalIssuer
+from devhost.stack.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.support.azurite import Azurite
 from tests.support.service import CUSTOMER, PARTNER, Service, running_service

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devhost.caller import Caller, Unexpected
+from devhost.stack.caller import Caller, Unexpected
 
 _LINK = re.compile(r"https?://\S+/customer/requests/\S+")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from devhost.refusal import CannotStart
+from devhost.host.refusal import CannotStart
 
 _ADDRESS = "127.0.0.1"
 _LAST = 65535

@@ -16,10 +16,10 @@ from typing import Any, get_type_hints
 import azure.functions as func
 from azure.functions.decorators.function_app import Function as Declared
 
-from devhost.config import Config
-from devhost.refusal import CannotStart
-from devhost.routes import Template
-from devhost.schedule import Schedule
+from devhost.host.config import Config
+from devhost.host.refusal import CannotStart
+from devhost.host.routes import Template
+from devhost.host.schedule import Schedule
 
 _MODULE = "function_app"
 _FUNCTION_NAME = re.compile(r"(?!host$)[A-Za-z][A-Za-z0-9_-]{0,127}", re.IGNORECASE)

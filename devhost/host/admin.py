@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from devhost.functions import Function, HttpTrigger
+from devhost.host.functions import Function, HttpTrigger
 
 Run = Callable[[str], Coroutine[Any, Any, None]]
 

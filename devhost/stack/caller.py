@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import httpx
 
-from devhost.issuer import PROGRAMME_TENANT, LocalIssuer
-from devhost.refusal import CannotStart
+from devhost.host.refusal import CannotStart
+from devhost.stack.issuer import PROGRAMME_TENANT, LocalIssuer
 
 _PROBE_SECONDS = 2
 _PATIENCE_SECONDS = 30

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cpor_app.settings import STORAGE
-from devhost.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, LocalIssuer
-from devhost.ports import Ports
-from devhost.refusal import CannotStart
-from devhost.token import DEFAULT_STATE_DIR
+from devhost.host.refusal import CannotStart
+from devhost.stack.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, LocalIssuer
+from devhost.stack.ports import Ports
+from devhost.stack.token import DEFAULT_STATE_DIR
 
 EACH_MINUTE = "0 * * * * *"
 SENDER = "no-reply@cpor.invalid"

@@ -19,9 +19,9 @@ from azure.functions.meta import Datum
 from azure.storage.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient
 
-from devhost.config import QueueSettings
-from devhost.functions import Function
-from devhost.invocations import Ended, Invoker
+from devhost.host.config import QueueSettings
+from devhost.host.functions import Function
+from devhost.host.invocations import Ended, Invoker
 
 log = logging.getLogger("devhost")
 

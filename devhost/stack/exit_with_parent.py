@@ -1,5 +1,5 @@
 """
-`python -m devhost.tethered` runs the host as `python -m devhost` does, and ends it when its standard input ends.
+`python -m devhost.stack.exit_with_parent` runs the host as `python -m devhost` does, until its standard input ends.
 
 Its input is a pipe that only the stack holds: however that one ends, the host does not stay behind.
 """

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from azure.functions.meta import Datum
 
-from devhost.functions import Function
-from devhost.invocations import Invoker
-from devhost.schedule import Schedule
+from devhost.host.functions import Function
+from devhost.host.invocations import Invoker
+from devhost.host.schedule import Schedule
 
 
 class Clock:

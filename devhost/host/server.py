@@ -19,14 +19,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from devhost.admin import Admin, Run
-from devhost.config import Config
-from devhost.functions import Function, HttpTrigger, QueueTrigger, TimerTrigger, Trigger, load
-from devhost.http_triggers import HttpTriggers
-from devhost.invocations import Invoker, current
-from devhost.queue_triggers import QueueListener, by_hand
-from devhost.refusal import CannotStart
-from devhost.timer_triggers import Clock, Timer
+from devhost.host.admin import Admin, Run
+from devhost.host.config import Config
+from devhost.host.functions import Function, HttpTrigger, QueueTrigger, TimerTrigger, Trigger, load
+from devhost.host.http_triggers import HttpTriggers
+from devhost.host.invocations import Invoker, current
+from devhost.host.queue_triggers import QueueListener, by_hand
+from devhost.host.refusal import CannotStart
+from devhost.host.timer_triggers import Clock, Timer
 
 log = logging.getLogger("devhost")
 

@@ -18,7 +18,7 @@ import azure.functions as func
 from azure.functions._abc import RetryContext, RpcException, TraceContext
 from azure.functions.meta import Datum
 
-from devhost.functions import Function, converter
+from devhost.host.functions import Function, converter
 
 log = logging.getLogger("devhost")
 

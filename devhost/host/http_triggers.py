@@ -8,9 +8,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from devhost import kestrel
-from devhost.functions import Function, HttpTrigger
-from devhost.invocations import Invoker
+from devhost.host import url_decoding
+from devhost.host.functions import Function, HttpTrigger
+from devhost.host.invocations import Invoker
 
 log = logging.getLogger("devhost")
 
@@ -41,7 +41,7 @@ class HttpTriggers:
             response = await self._answer(request)
         except ClientDisconnect:
             return  # in the middle of its body: there is nobody to answer
-        except kestrel.BadPath:
+        except url_decoding.BadPath:
             response = Response(status_code=400)
         except BodyTooLarge:
             response = Response(status_code=413)
@@ -50,12 +50,12 @@ class HttpTriggers:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        path = kestrel.decoded_path(request.scope["raw_path"])
+        path = url_decoding.decoded_path(request.scope["raw_path"])
         body = await _body(request)
         function, parameters = self._find(request.method, path)
         if function is None or function.disabled:
             return Response(status_code=404)
-        headers = kestrel.joined_headers(request.headers.raw)
+        headers = url_decoding.joined_headers(request.headers.raw)
         ended = await self._invoker.run(function, _datum(request, path, parameters, headers, body), headers=headers)
         return Response(status_code=500) if ended.answer is None else _response(function, ended.answer)
 
@@ -88,13 +88,13 @@ def _datum(
     request: Request, path: str, parameters: Mapping[str, str], headers: Mapping[str, str], body: bytes
 ) -> Datum:
     query = request.scope["query_string"]
-    url = f"{request.url.scheme}://{headers.get('host', '')}{kestrel.encoded_path(path)}"
+    url = f"{request.url.scheme}://{headers.get('host', '')}{url_decoding.encoded_path(path)}"
     return Datum(
         {
             "method": Datum(request.method, "string"),
             "url": Datum(f"{url}?{query.decode('latin-1')}" if query else url, "string"),
             "headers": _strings(headers),
-            "query": _strings(kestrel.joined_query(query)),
+            "query": _strings(url_decoding.joined_query(query)),
             "params": _strings(parameters),
             "body": Datum(body, "bytes"),
         },

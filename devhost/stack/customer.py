@@ -1,5 +1,5 @@
 """
-`python -m devhost.customer` registers a customer whom nobody has claimed, on the stack that runs on `CPOR_HTTP_PORT`.
+`python -m devhost.stack.customer` registers a customer whom nobody has claimed, on the stack at `CPOR_HTTP_PORT`.
 
 It prints one line: the customer's tenant, its domain, and the id of its subscription of Dynamics 365 Sales.
 """
@@ -7,12 +7,12 @@ It prints one line: the customer's tenant, its domain, and the id of its subscri
 import os
 import sys
 
-from devhost.caller import Caller, Unexpected, answers
-from devhost.issuer import IssuerBroken, LocalIssuer
-from devhost.ports import Ports
-from devhost.refusal import CannotStart
-from devhost.samples import OPERATOR, Newcomer
-from devhost.sandbox import public_url, state_directory
+from devhost.host.refusal import CannotStart
+from devhost.stack.caller import Caller, Unexpected, answers
+from devhost.stack.issuer import IssuerBroken, LocalIssuer
+from devhost.stack.ports import Ports
+from devhost.stack.samples import OPERATOR, Newcomer
+from devhost.stack.sandbox import public_url, state_directory
 
 
 def main() -> int:

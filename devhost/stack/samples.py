@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from devhost.caller import Caller
+from devhost.stack.caller import Caller
 
 OPERATOR = "Program.Operator"
 

@@ -1,5 +1,5 @@
 """
-`python -m devhost.token --role A,B --tenant GUID [--app]` prints a bearer token of the local issuer, and nothing else.
+`python -m devhost.stack.token --role A,B --tenant GUID [--app]` prints a bearer token of the local issuer.
 
 A wrong role or tenant is one line on standard error and exit status 2.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cpor_core.model.people import Role
-from devhost.issuer import IssuerBroken, LocalIssuer
+from devhost.stack.issuer import IssuerBroken, LocalIssuer
 
 DEFAULT_STATE_DIR = ".local"
 

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 from pydantic.alias_generators import to_camel
 
-from devhost.refusal import CannotStart
+from devhost.host.refusal import CannotStart
 
 DEFAULT_PORT = 7071
 

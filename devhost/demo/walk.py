@@ -17,16 +17,16 @@ from typing import Any
 
 import httpx
 
-from devhost.caller import Caller, Unexpected, answers
-from devhost.forms import form_of
-from devhost.issuer import IssuerBroken, LocalIssuer
-from devhost.mailbox import Mail, Mailbox
-from devhost.ports import Ports
-from devhost.processes import Ended, Orders, ToldToEnd
-from devhost.refusal import CannotStart
-from devhost.samples import ADATUM, ADATUM_TENANT, OPERATOR, PRODUCT, Newcomer
-from devhost.sandbox import mail_url, public_url, state_directory
-from devhost.stack import running_stack, say
+from devhost.demo.forms import form_of
+from devhost.demo.mailbox import Mail, Mailbox
+from devhost.host.refusal import CannotStart
+from devhost.stack.caller import Caller, Unexpected, answers
+from devhost.stack.issuer import IssuerBroken, LocalIssuer
+from devhost.stack.ports import Ports
+from devhost.stack.processes import Ended, Orders, ToldToEnd
+from devhost.stack.run import running_stack, say
+from devhost.stack.samples import ADATUM, ADATUM_TENANT, OPERATOR, PRODUCT, Newcomer
+from devhost.stack.sandbox import mail_url, public_url, state_directory
 
 PARTNER_ADMIN = "Incentives.Admin"
 ENGAGEMENT = "usage-recognition-bizapps"
@@ -327,7 +327,3 @@ def main() -> int:
         print(f"demo: {fault}", file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import httpx
 
-from devhost.alarms import Alarms
-from devhost.caller import Caller, Unexpected
-from devhost.issuer import PROGRAMME_TENANT, IssuerBroken, LocalIssuer
-from devhost.ports import Ports
-from devhost.processes import ROOT, Child, Ended, Orders, ToldToEnd, node, python
-from devhost.refusal import CannotStart
-from devhost.samples import ADATUM, ADATUM_TENANT, ALPINE, FABRIKAM, FABRIKAM_TENANT, TAILSPIN, register
-from devhost.sandbox import (
+from devhost.host.refusal import CannotStart
+from devhost.stack.caller import Caller, Unexpected
+from devhost.stack.issuer import PROGRAMME_TENANT, IssuerBroken, LocalIssuer
+from devhost.stack.log_tail import Alarms
+from devhost.stack.ports import Ports
+from devhost.stack.processes import ROOT, Child, Ended, Orders, ToldToEnd, node, python
+from devhost.stack.samples import ADATUM, ADATUM_TENANT, ALPINE, FABRIKAM, FABRIKAM_TENANT, TAILSPIN, register
+from devhost.stack.sandbox import (
     functions_environment,
     link_secret,
     mail_url,
@@ -31,7 +31,7 @@ from devhost.sandbox import (
     state_directory,
     without_proxies,
 )
-from devhost.token import DEFAULT_STATE_DIR
+from devhost.stack.token import DEFAULT_STATE_DIR
 
 START_SECONDS = 90
 _ANSWER_SECONDS = 2
@@ -99,7 +99,7 @@ def running_stack(
         say(f"Starting the functions on port {ports.http} …")
         functions = starting.start(
             "functions",
-            python("devhost.tethered", "--app", str(ROOT), "--port", str(ports.http)),
+            python("devhost.stack.exit_with_parent", "--app", str(ROOT), "--port", str(ports.http)),
             functions_environment(ports, issuer, link_secret(state_dir), plain),
         )
         starting.wait_for("functions", lambda: _status(f"{public_url(ports)}/health") == httpx.codes.OK)
@@ -261,7 +261,3 @@ def main() -> int:
         print(f"stack: {fault}", file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What `make demo` does: a claim is walked from draft to usage figures."""

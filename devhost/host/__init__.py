@@ -1,0 +1,1 @@
+"""What the Functions host does: triggers, invocations, the admin endpoints."""

@@ -1,0 +1,8 @@
+"""`python -m devhost.stack`."""
+
+import sys
+
+from devhost.stack.run import main
+
+if __name__ == "__main__":
+    sys.exit(main())
