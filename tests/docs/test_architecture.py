@@ -1,0 +1,48 @@
+"""The page on architecture names every room, and the picture of the layers is that of import-linter."""
+
+import re
+import tomllib
+from itertools import pairwise
+
+from tests.docs.reading import DOCS, ROOT
+
+TEXT = (DOCS / "architecture.md").read_text("utf-8")
+ROOMS = TEXT.partition("```text\n")[2].partition("```")[0]
+
+
+def test_every_room_of_the_house_is_named() -> None:
+    """Each folder of Python in the three packages, in its place."""
+    named, above = set[str](), list[str]()
+    for line in ROOMS.splitlines():
+        indent = (len(line) - len(line.lstrip())) // 2
+        for name in re.findall(r"[\w.]+/", line.split("   ")[0] if indent == 0 else line.strip().split("  ")[0]):
+            del above[indent:]
+            above.append(name)
+            named.add("".join(above))
+    packages = {
+        f"{file.parent.relative_to(ROOT)}/"
+        for package in ("cpor_core", "cpor_app", "devhost")
+        for file in (ROOT / package).rglob("__init__.py")
+    }
+
+    assert packages - named == set()
+    assert {name for name in named if not (ROOT / name).is_dir()} == set()
+
+
+def test_the_arrows_are_those_that_the_linter_allows() -> None:
+    """Every arrow within a package points from a higher layer to a lower one."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    floors = {
+        contract["containers"][0]: {
+            name: floor for floor, layer in enumerate(contract["layers"]) for name in re.findall(r"\w+", layer)
+        }
+        for contract in contracts
+        if contract["type"] == "layers" and "." not in contract["containers"][0]
+    }
+    drawn = re.findall(r"subgraph \w+ \[\"(\w+):.*?\"\]\n(.*?)\n    end", TEXT, re.DOTALL)
+
+    assert {package for package, _ in drawn} == set(floors)
+    for package, arrows in drawn:
+        for chain in arrows.splitlines():
+            rooms = re.findall(r"\w+", chain)
+            assert all(floors[package][a] < floors[package][b] for a, b in pairwise(rooms)), chain
