@@ -1,4 +1,4 @@
-"""What callers are shown: the shapes of `api.md`, made from effective claims only."""
+"""What callers are shown: the shapes of the API's answers, made from effective claims only."""
 
 import hashlib
 from collections.abc import Mapping

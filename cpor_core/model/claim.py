@@ -50,7 +50,7 @@ CLOSED = frozenset({Status.REJECTED_FINAL, Status.ENDED, Status.WITHDRAWN, Statu
 
 
 class Reason(StrEnum):
-    """Why a claim was refused, sent back or ended: the closed lists of `product.md`."""
+    """Why a claim was refused, sent back or ended: closed lists, which are told by name to callers."""
 
     EVIDENCE_MISSING = "evidenceMissing"
     CUSTOMER_ACKNOWLEDGEMENT_MISSING = "customerAcknowledgementMissing"
