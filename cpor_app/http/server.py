@@ -299,7 +299,7 @@ def see_other(path: str, request: func.HttpRequest, context: func.Context) -> fu
 
 
 def envelope(refused: Refused, arrival: str | None = None) -> dict[str, JsonValue]:
-    """Return the error object that each refusal has (`docs/errors.md`); *arrival* is of a no that could not be recorded."""
+    """Return the error object of `docs/errors.md`; *arrival* is of a no that could not be recorded."""
     error: dict[str, JsonValue] = {"code": refused.code, "message": refused.message}
     if refused.target is not None:
         error["target"] = refused.target
