@@ -36,6 +36,10 @@ _LOOK_LIKE_SEPARATORS: Final = frozenset("\u2044\u2215\u2216\u29f5\u29f8\u29f9")
 """Slashes that no normalisation turns into the plain ones."""
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 """Controls, format characters (turns of direction and what has no width), line ends, characters of nobody's."""
+_BLANK: Final = re.compile(
+    "[\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u2800\\u3164\\ufe00-\\ufe0f\\uffa0\\U000e0100-\\U000e01ef]"
+)
+"""What shows as nothing: letters and marks that a font may ignore (Unicode), and the braille cell without a dot."""
 _ENCODED_SLASH: Final = re.compile("%2f", re.IGNORECASE)
 """The one character that a host leaves encoded in a path."""
 _DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$|clock\$) *(?:\.|$)")
@@ -111,6 +115,7 @@ def _fault(name: str) -> str | None:
 def _is_forbidden(character: str) -> bool:
     return (
         unicodedata.category(character) in _INVISIBLE
+        or _BLANK.match(character) is not None
         or character in _FORBIDDEN
         or character in _LOOK_LIKE_SEPARATORS
         or ord(character) & 0xFFFE == 0xFFFE  # noqa: PLR2004 - the two that end each plane are no characters
