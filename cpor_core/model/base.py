@@ -148,7 +148,10 @@ def _instant(sent: object) -> datetime:
     if isinstance(sent, str):
         if re.fullmatch(_INSTANT, sent) is None:
             raise ValueError("must be an RFC 3339 date and time with its offset, such as 2026-11-20T09:30:00Z")
-        sent = datetime.fromisoformat(sent.upper())
+        try:
+            sent = datetime.fromisoformat(sent.upper())
+        except ValueError as error:
+            raise ValueError("must be a date and time that exist, such as 2026-11-20T09:30:00Z") from error
     if not isinstance(sent, datetime):
         raise ValueError("must be an RFC 3339 date and time as a text, such as 2026-11-20T09:30:00Z")  # noqa: TRY004 - pydantic turns only a ValueError into a refusal
     if sent.utcoffset() is None:
@@ -170,7 +173,10 @@ def rfc3339(instant: datetime) -> str:
 
 def _day(sent: object) -> date:
     if isinstance(sent, str) and re.fullmatch(_DAY, sent) is not None:
-        return date.fromisoformat(sent)
+        try:
+            return date.fromisoformat(sent)
+        except ValueError as error:
+            raise ValueError("must be a date that exists, such as 2026-11-20") from error
     if isinstance(sent, date) and not isinstance(sent, datetime):
         return sent
     raise ValueError("must be a date as YYYY-MM-DD, such as 2026-11-20")

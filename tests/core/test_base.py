@@ -259,6 +259,16 @@ def test_a_day_that_is_none_is_refused(sent: object) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "sent"),
+    [(Day, "2026-13-01"), (Day, "2026-02-29"), (Instant, "2026-02-29T09:30:00Z"), (Instant, "2026-11-20T24:30:00Z")],
+)
+def test_what_the_calendar_lacks_is_refused_in_our_words(kind: object, sent: str) -> None:
+    """Not in those of the library, which name no field and give no example."""
+    with pytest.raises(ValidationError, match=r"must be a date (and time )?that exists?, such as 2026-11-20"):
+        accepted(kind, sent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent"),
     [(Flag, 1), (Flag, "true"), (Count, "2"), (Count, 1.0), (Count, True), (Count, -1), (Count, 2**31)],
 )
 def test_numbers_and_flags_are_not_guessed(kind: Any, sent: object) -> None:
