@@ -61,7 +61,8 @@ def not_in_form(error: ValidationError, what: str = "body", also: Sequence[Detai
     """
     Return `InvalidJson`, or `ValidationFailed` with one detail a field.
 
-    *also* are faults that were found beside the form; those of a field whose form is wrong already are left out.
+    *also* are faults that were found beside the form. Where a field has both, one is told: that beside the form if it
+    has a code of its own, such as `ItemMisspelt`, which says more than the form.
     """
     if error.error_count() > MOST_LOOKED_AT:
         return Refused(
@@ -76,9 +77,10 @@ def not_in_form(error: ValidationError, what: str = "body", also: Sequence[Detai
     holders = {one["loc"][:n] for one in errors for n in range(len(one["loc"]))}
     errors = [one for one in errors if one["type"] != "too_short" or one["loc"] not in holders]
     wrong = [_detail(one, what) for one in errors[:MOST_DETAILS]]
+    better = {detail.target: detail for detail in also if detail.code != "ValidationFailed"}
     named = {detail.target for detail in wrong}
     more = [detail for detail in also if detail.target not in named]
-    return refused_fields([*wrong, *more], len(errors) + len(more))
+    return refused_fields([*(better.get(one.target or "", one) for one in wrong), *more], len(errors) + len(more))
 
 
 def refused_fields(details: Sequence[Detail], count: int | None = None) -> Refused:

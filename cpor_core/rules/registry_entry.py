@@ -15,6 +15,8 @@ SHORT_NAME: Final = 6
 """A name with fewer characters is near another one only with a single slip; a longer one with two."""
 ZONES_NAMED: Final = 3
 
+_NO_SLUG: Final = re.compile("[^a-z0-9]+")
+"""What stands between the words of a name that was written as people read it: `Dynamics 365 Sales`."""
 _LANGUAGE_TAG: Final = re.compile(
     r"""
     [a-z]{2,3}(-[a-z]{3}){0,3}                  # language, with extended ones; longer ones were never registered
@@ -147,7 +149,8 @@ def _known(catalogue: Catalogue, kind: ItemKind) -> frozenset[str]:
 def _slip(what: str, name: object, known: Collection[str], target: str) -> Iterator[Detail]:
     if not isinstance(name, str) or name in known or len(name) > MAX_SLUG_CHARACTERS:
         return
-    near = sorted((other for other in known if is_near(name, other)), key=lambda other: (_slips(name, other), other))
+    plain = _NO_SLUG.sub("-", name.lower()).strip("-")
+    near = sorted((other for other in known if is_near(plain, other)), key=lambda other: (_slips(plain, other), other))
     if near:
         yield Detail("ItemMisspelt", f"There is no {what} {name!r}; {near[0]!r} is near.", target, f"Send {near[0]!r}.")
 

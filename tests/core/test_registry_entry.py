@@ -144,6 +144,21 @@ def test_a_slip_in_a_product_is_refused_and_the_right_name_said() -> None:
     assert fault.resolution == "Send 'dynamics-365-sales'."
 
 
+@pytest.mark.parametrize("written", ["Teams", "TEAMS", " teams", "Teams."])
+def test_a_name_as_people_write_it_is_a_slip_too(written: str) -> None:
+    """Capitals and blanks are no form of an id, and the id is known."""
+    (fault,) = faults_of_customer({"workloads": [written]}, CATALOGUE)
+
+    assert (fault.code, fault.resolution) == ("ItemMisspelt", "Send 'teams'.")
+
+
+def test_a_product_by_its_name_is_a_slip_of_its_id() -> None:
+    """The name that GET /engagements shows."""
+    (fault,) = faults_of_customer({"subscriptions": [{"product": "Dynamics 365 Sales"}]}, CATALOGUE)
+
+    assert fault.resolution == "Send 'dynamics-365-sales'."
+
+
 def test_new_names_are_taken_and_told() -> None:
     """A nightly synchronisation must not stop at Microsoft's next product."""
     sent = customer(

@@ -98,6 +98,18 @@ async def test_names_that_are_new_are_taken_and_told_and_slips_are_not(service: 
     assert "'teams' is near" in str(slip)
 
 
+async def test_name_with_capitals_is_told_with_the_id_that_is_near(service: Service) -> None:
+    """Its form is wrong as well; one detail says both, and which id to send (rulings 57)."""
+    entry = {**TENANT, "workloads": ["Teams"], "domains": ["x"]}
+
+    error = refused(await service.programme("PUT", f"/customers/{NEW_TENANT}", json=entry), 400, "ValidationFailed")
+
+    assert [(detail["code"], detail["target"]) for detail in error["details"]] == [
+        ("FieldInvalid", "domains[0]"),
+        ("ItemMisspelt", "workloads[0]"),
+    ]
+
+
 async def test_zone_elsewhere_is_taken_only_when_it_is_said_to_be_right(service: Service) -> None:
     """The entry keeps the word, so that what was read can be sent again."""
     path = f"/customers/{NEW_TENANT}"
