@@ -17,7 +17,7 @@ _TABLE, _PARTITION, _KEY = "settings", "clock", "offset"
 _MICROSECOND = timedelta(microseconds=1)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _ATTEMPTS_TO_MOVE = 20
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 
 class Clock:
@@ -36,7 +36,7 @@ class Clock:
         return self.real()
 
     async def pause(self, lost: int) -> None:
-        """Wait a random part of 50 ms after one lost race, of twice as much after each further one, at most of 1 s."""
+        """Wait a random part of 100 ms after one lost race, of twice as much after each further one, at most of 2 s."""
         longest = min(_FIRST_PAUSE_SECONDS * 2 ** (lost - 1), _LONGEST_PAUSE_SECONDS)
         await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - nobody gains by guessing it
 

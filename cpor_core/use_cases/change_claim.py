@@ -37,7 +37,7 @@ from cpor_core.use_cases.idempotency import Repeated, answer_forgotten, begin, f
 from cpor_core.use_cases.message_ids import forget_rows
 from cpor_core.views import entity_tag, shown
 
-ATTEMPTS = 8
+ATTEMPTS = 12
 """How often an act is judged again after it lost a race; more is reported as a busy store."""
 REVIEWS = "open"
 """The one partition of the review index."""
