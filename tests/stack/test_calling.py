@@ -13,7 +13,7 @@ from playwright.sync_api import Browser
 from devhost.stack.issuer import PROGRAMME_TENANT
 from devhost.stack.samples import ADATUM_TENANT
 from tests.docs.reading import DOCS
-from tests.stack.running import NOT_TOLD, PATIENCE_SECONDS, SHELL, RunningStack, until
+from tests.stack.running import NOT_TOLD, PATIENCE_SECONDS, SHELL, Place, RunningStack, running_stack, until
 from tests.support.http_file import HttpFile
 from tools.smoke import complaints_about
 
@@ -75,16 +75,15 @@ def test_the_wait_for_the_customers_window_ends() -> None:
     assert done.stderr == "The customer was not told within two minutes.\n"
 
 
-def test_file_of_requests_runs_from_top_to_bottom(stack: RunningStack) -> None:
-    """Every request succeeds; whoever sends them waits where the file says so."""
-    issuer = stack.caller._issuer
-    tokens = {
-        "partner": issuer.sign(["Incentives.Admin"], ADATUM_TENANT),
-        "programme": issuer.sign(["Program.Operator", "Program.Reviewer"], PROGRAMME_TENANT),
-    }
-    file = HttpFile.read(DOCS / "requests.http", api=stack.place.url, **tokens)
-
-    with httpx.Client(timeout=PATIENCE_SECONDS, trust_env=False) as client:
+def test_file_of_requests_runs_from_top_to_bottom(place: Place) -> None:
+    """Every request succeeds, on a stack whose clock nobody has moved; the sender waits where the file says so."""
+    with running_stack(place) as stack, httpx.Client(timeout=PATIENCE_SECONDS, trust_env=False) as client:
+        issuer = stack.caller._issuer
+        tokens = {
+            "partner": issuer.sign(["Incentives.Admin"], ADATUM_TENANT),
+            "programme": issuer.sign(["Program.Operator", "Program.Reviewer"], PROGRAMME_TENANT),
+        }
+        file = HttpFile.read(DOCS / "requests.http", api=stack.place.url, **tokens)
         for request, answer in file.run(client):
             assert answer.is_success, f"{request.title}: {answer.status_code} {answer.text}"
             if request.name == "told":
