@@ -11,6 +11,7 @@ from cpor_core.errors import Conflict, Refused, Retryable
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.ports.due_work import DueRow
+from cpor_core.use_cases import change_claim
 from cpor_core.use_cases.claims.subscription_ends import AGAIN_AFTER, END_GONE_ITEMS, end_gone_items
 from cpor_core.use_cases.registry import partners_and_customers
 from cpor_core.use_cases.registry.partners_and_customers import CustomerChange, Kept, registry_etag
@@ -311,7 +312,7 @@ async def test_an_operator_who_dies_half_way_has_left_the_debt(world: World) -> 
             raise Conflict("claims: UpdateConditionNotSatisfied")
 
     world.rows.before = busy
-    with pytest.raises(Exception, match="lost 8 races"):
+    with pytest.raises(Exception, match=f"lost {change_claim.ATTEMPTS} races"):
         await put_customer(world, customer(subscriptions=()))
     world.rows.before = None
     rows = [(row.due, row.debt) for row in await world.due_rows() if row.subject == TENANT]
