@@ -391,6 +391,9 @@ def mails_were_sent(seen: Seen) -> Iterator[str]:
         acts = seen.acts(claim_id)
         if _UNREACHABLE & set(acts):
             continue  # there may have been nobody to write to
+        heard = any(one.get("told") for one in claim.get("recipients", ()))
+        if claim["status"] == "ended" and "imported" in acts and not heard:
+            continue  # it ended before its mail went out: nothing was left to tell
         recipients = [one["number"] for one in claim.get("recipients", ())]
         promised = range(1, claim.get("promise", {}).get("number", 0) + 1)
         notices = sum(came(claim_id, ("notice",), number, recipients) for number in promised)
