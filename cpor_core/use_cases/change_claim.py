@@ -174,7 +174,7 @@ async def write_down(ports: Ports, claim_id: str, now: datetime) -> None:
 
 
 async def _reloaded(ports: Ports, claim_id: str, lost: int = 0) -> Case:
-    """Return a claim as it lies in the store now; who has *lost* races for it lets others go first for a moment."""
+    """Return a claim as it is stored now. An act that has *lost* races for it waits a moment before it reads."""
     if lost:
         await ports.pause(lost)
     case = await ports.claims.load(claim_id)

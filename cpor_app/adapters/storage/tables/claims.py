@@ -45,7 +45,7 @@ class ClaimsTable:
         """
         Return a claim with the slots of its items: two requests, one for a closed claim or, if asked so, a draft.
 
-        Twice as many when somebody has written both between the two.
+        Four if the halves contradict each other: another act was committed in between, and both are read once more.
         """
         case = await self._loaded(claim_id, slots_of_drafts=slots_of_drafts)
         if case is None or is_whole(case):
@@ -87,9 +87,9 @@ class ClaimsTable:
         """
         Return every claim of a tenant with its slots: two range queries of one partition.
 
-        Claims first, as `load` does: what is written between the two makes the claim the older half, and an act on it
-        fails at the claim's ETag. A new claim beside an old slot would be taken for whole. Read once more when somebody
-        has written both between the two.
+        The claims are read first, as in `load`. If another act is committed between the two queries, the claim is the
+        older half, and an act on it fails at the claim's ETag. If the halves contradict each other, the tenant is
+        read once more.
         """
         cases = await self._of_tenant(tenant_id)
         return cases if all(map(is_whole, cases)) else await self._of_tenant(tenant_id)
