@@ -229,7 +229,9 @@ def test_mail_server_that_is_down_past_the_end_binds_nobody(place: Place) -> Non
         begun = submitted(stack)
         path = f"/claims/{begun.id}"
         until(lambda: any("mail was ended" in line for line in stack.warned) or None)
-        ask(stack, "POST", "/sandbox/clock", OPERATOR, json={"advance": "P20D"})
+        submitted_at = datetime.fromisoformat(ask(stack, "GET", path).json()["submittedAt"])
+        morning = (submitted_at + timedelta(days=20)).replace(hour=9)  # no midnight falls between the two runs
+        ask(stack, "POST", "/sandbox/clock", OPERATOR, json={"now": morning.isoformat()})
         _fire(place)
         untold = ask(stack, "GET", path).json()
 
