@@ -14,7 +14,7 @@ from cpor_app.adapters.identity.links import Links
 from cpor_app.adapters.identity.tokens import TokenSettings, TokenVerifier
 from cpor_app.adapters.ids import new_id
 from cpor_app.adapters.mail.communication_services import CommunicationServicesMailer
-from cpor_app.adapters.mail.composer import Mailer, MailPost
+from cpor_app.adapters.mail.composer import MailComposer, Mailer
 from cpor_app.adapters.mail.smtp import SmtpMailer
 from cpor_app.adapters.storage.blobs import AzureBlobs
 from cpor_app.adapters.storage.connection import StorageConnection, Transport, provision
@@ -44,7 +44,7 @@ from cpor_app.adapters.storage.tables.registry import RegistryTable
 from cpor_app.adapters.storage.tables.requests import RequestsTable
 from cpor_app.adapters.storage.tables.usage import ReceiptsTable, UsageTable
 from cpor_app.adapters.storage.tables.webhooks import WebhooksTable
-from cpor_app.adapters.telemetry.recording import CountedClaims, Sdk, Telemetry, WatchedPost
+from cpor_app.adapters.telemetry.recording import CountedClaims, RecordedComposer, Sdk, Telemetry
 from cpor_app.adapters.texts.pages import Pages, end_of
 from cpor_app.adapters.texts.texts import Texts
 from cpor_app.adapters.throttle import Throttle
@@ -176,7 +176,7 @@ def build(
         batches=BatchesTable(rows),
         batch_bodies=stores.batch_bodies,
         erasures=ErasuresTable(rows),
-        post=WatchedPost(MailPost(texts, links, catalogue, mailer, settings.mail_from), telemetry),
+        composer=RecordedComposer(MailComposer(texts, links, catalogue, mailer, settings.mail_from), telemetry),
         mail_budget=MailBudgetRow(rows, Limits(*settings.mail_limits), real_now=clock.real),
         hints=QueueHints(queues),
         failures=FailuresTable(rows, queues),

@@ -16,7 +16,7 @@ from cpor_core.ports.due_work import DueWork, Failures, Hints, Watching
 from cpor_core.ports.feed import Changes, Receivers, Webhooks
 from cpor_core.ports.idempotency import Requests
 from cpor_core.ports.insight import InsightStore
-from cpor_core.ports.notices import MailBudget, Mails, Post
+from cpor_core.ports.notices import Composer, MailBudget, Mails
 from cpor_core.ports.privacy import Erasures
 from cpor_core.ports.registry import Domains, Registry
 from cpor_core.ports.usage import Receipts, UsageFigures
@@ -46,7 +46,7 @@ class Ports:
     batches: Batches
     batch_bodies: Bodies
     erasures: Erasures
-    post: Post
+    composer: Composer
     mail_budget: MailBudget
     hints: Hints
     failures: Failures

@@ -43,7 +43,7 @@ class Mails(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class MailMessage:
     """
     What a mail says, in the words of the domain.
 
@@ -65,11 +65,11 @@ class Letter:
     """In which a partner reads of instants."""
 
 
-class Post(Protocol):
+class Composer(Protocol):
     """The mail system."""
 
-    async def send(self, letter: Letter) -> None:
-        """Hand a letter over. Raises `RecipientRefused`, or `MailDelayed` when it was not handed over now."""
+    async def send(self, message: MailMessage) -> None:
+        """Hand a message over. Raises `RecipientRefused`, or `MailDelayed` when it was not handed over now."""
 
 
 class MailBudget(Protocol):

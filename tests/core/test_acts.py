@@ -131,7 +131,7 @@ async def test_a_process_that_dies_before_the_transaction_leaves_nothing_but_a_h
     assert (await world.stored(draft)).claim.status is Status.DRAFT
     await world.rest(timedelta(minutes=20))
     assert [row.debt for row in await world.due_rows(draft) if row.forget is None] == ["writeDown"]
-    assert world.post.sent == []
+    assert world.mailbox.sent == []
 
 
 async def test_a_process_that_dies_before_the_hint_is_made_good_by_the_due_row(world: World) -> None:
@@ -148,10 +148,10 @@ async def test_a_process_that_dies_before_the_hint_is_made_good_by_the_due_row(w
 
     world.clock.advance(SOON - MICROSECOND)
     await world.sweep()
-    assert world.post.sent == []
+    assert world.mailbox.sent == []
     world.clock.advance(MICROSECOND)
     await world.sweep()
-    assert world.post.kinds() == ["notice"]
+    assert world.mailbox.kinds() == ["notice"]
 
 
 async def test_an_act_that_changes_nothing_writes_nothing(world: World) -> None:
@@ -481,8 +481,8 @@ async def test_a_takeover_ends_the_incumbent_in_the_same_transaction(world: Worl
     assert (ended.status, ended.end_reason, ended.ended_at) == (Status.ENDED, Reason.SUPERSEDED, takes_over)
     assert (now_official.status, now_official.official_since) == (Status.OFFICIAL, takes_over)
     await world.rest()
-    assert world.post.kinds()[-2:].count("closing") == 1
-    assert world.post.kinds()[-2:].count("officialConfirmation") == 1
+    assert world.mailbox.kinds()[-2:].count("closing") == 1
+    assert world.mailbox.kinds()[-2:].count("officialConfirmation") == 1
 
 
 async def test_an_act_of_the_incumbent_first_writes_down_that_it_was_superseded(world: World) -> None:

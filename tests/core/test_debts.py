@@ -11,7 +11,7 @@ from cpor_app.adapters.storage.row_store import Delete, Op
 from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
 from cpor_core.model.claim import MailKind, OwedMail, Reason, Status
 from cpor_core.model.history import Act
-from cpor_core.ports.notices import Letter
+from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.owed import SOON
@@ -49,35 +49,35 @@ def ends_at(case: Case) -> datetime:
 
 
 def on_first_letter(world: World, happens: Callable[[], Awaitable[None]]) -> None:
-    """Let something happen while the first letter is being sent."""
+    """Let something happen while the first message is being sent."""
 
-    async def send(_: Letter) -> None:
-        world.post.on_send = None
+    async def send(_: MailMessage) -> None:
+        world.mailbox.on_send = None
         await happens()
 
-    world.post.on_send = send
+    world.mailbox.on_send = send
 
 
 # --- promise, mail, hand-over -----------------------------------------------------------------------------------------
 
 
 async def test_what_the_notice_says_is_stored_before_it_is_sent(world: World) -> None:
-    """The promise of the letter is that of the row, and the letter's id leads back to the claim already."""
+    """The promise of the message is that of the row, and the message's id leads back to the claim already."""
     case = await world.submitted()
     found: list[bool] = []
 
-    async def look(letter: Letter) -> None:
-        world.post.on_send = None
+    async def look(message: MailMessage) -> None:
+        world.mailbox.on_send = None
         stored = (await world.stored(case)).claim
-        kept = await world.ports.mails.find(letter.message_id)
-        found.append(stored.promise == letter.claim.promise and stored.opened_at is None)
+        kept = await world.ports.mails.find(message.message_id)
+        found.append(stored.promise == message.claim.promise and stored.opened_at is None)
         found.append(kept is not None and (kept.claim_id, kept.recipient) == (case.claim.id, 1))
 
-    world.post.on_send = look
+    world.mailbox.on_send = look
     await world.deliver()
 
     assert found == [True, True]
-    assert world.post.addressed("notice") == [ANNE]
+    assert world.mailbox.addressed("notice") == [ANNE]
 
 
 async def test_the_hand_over_opens_the_window_that_was_promised(world: World) -> None:
@@ -123,9 +123,9 @@ async def test_everybody_who_is_to_be_told_gets_a_notice_of_their_own(world: Wor
 
     case = await world.told()
 
-    assert world.post.addressed("notice") == [ANNE, IT, LAW]
-    assert [letter.recipient.number for letter in world.post.sent] == [1, 2, 3]
-    assert [letter.message_id for letter in world.post.sent] == [
+    assert world.mailbox.addressed("notice") == [ANNE, IT, LAW]
+    assert [message.recipient.number for message in world.mailbox.sent] == [1, 2, 3]
+    assert [message.message_id for message in world.mailbox.sent] == [
         message_id(case.claim.id, "notice", 1, number) for number in (1, 2, 3)
     ]
 
@@ -137,7 +137,7 @@ async def test_a_message_that_comes_twice_sends_one_notice(world: World) -> None
     await world.pay(case)
     await world.pay(case)
 
-    assert world.post.kinds() == ["notice"]
+    assert world.mailbox.kinds() == ["notice"]
 
 
 async def test_two_payers_at_once_send_one_notice(world: World) -> None:
@@ -146,7 +146,7 @@ async def test_two_payers_at_once_send_one_notice(world: World) -> None:
 
     paid = await asyncio.gather(*(world.pay(case) for _ in range(4)))
 
-    assert world.post.kinds() == ["notice"]
+    assert world.mailbox.kinds() == ["notice"]
     assert [one.delayed for one in paid].count(False) >= 1
 
 
@@ -162,7 +162,7 @@ async def test_while_one_is_sending_nobody_else_does(world: World) -> None:
     on_first_letter(world, another)
     await world.deliver()
 
-    assert world.post.kinds() == ["notice"]
+    assert world.mailbox.kinds() == ["notice"]
 
 
 async def test_a_sender_that_died_is_replaced_after_two_minutes(world: World) -> None:
@@ -187,7 +187,7 @@ async def test_a_sender_that_died_is_replaced_after_two_minutes(world: World) ->
     world.clock.advance(MICROSECOND)
     await world.pay(case)
 
-    first, second = world.post.sent
+    first, second = world.mailbox.sent
     assert first.message_id == second.message_id
     assert (await world.stored(case)).claim.opened_at == MONDAY + SENDING
 
@@ -209,10 +209,10 @@ async def test_a_lost_message_is_made_good_by_the_timer(world: World) -> None:
 async def test_a_retry_on_the_same_day_is_the_same_notice(world: World) -> None:
     """Same number, same end, same Message-ID; whoever tries next need not wait for who has failed."""
     case = await world.submitted()
-    world.post.down = True
+    world.mailbox.down = True
     assert (await world.pay(case)).delayed
     first = (await world.stored(case)).claim.promise
-    world.post.down = False
+    world.mailbox.down = False
     world.clock.advance(MINUTE)
 
     assert not (await world.pay(case)).delayed
@@ -221,13 +221,13 @@ async def test_a_retry_on_the_same_day_is_the_same_notice(world: World) -> None:
     assert first is not None
     assert second is not None
     assert (second.number, second.ends_at) == (first.number, first.ends_at)
-    assert world.post.sent[0].message_id == message_id(case.claim.id, "notice", 1, 1)
+    assert world.mailbox.sent[0].message_id == message_id(case.claim.id, "notice", 1, 1)
 
 
 async def test_a_mail_server_that_is_down_past_a_promised_end_binds_nobody(world: World) -> None:
     """Nothing opens the window but a hand-over; then a new promise is made, on the later date, with the next number."""
     case = await world.submitted()
-    world.post.down = True
+    world.mailbox.down = True
     await world.pay(case)
     promised = (await world.stored(case)).claim.promise
     assert promised is not None
@@ -238,7 +238,7 @@ async def test_a_mail_server_that_is_down_past_a_promised_end_binds_nobody(world
         seen = await world.seen(case)
         assert (seen.status, seen.window) == (Status.AWAITING_CUSTOMER, None)
 
-    world.post.down = False
+    world.mailbox.down = False
     world.clock.advance(2 * HOUR)
     await world.sweep()
     case = await world.stored(case)
@@ -255,7 +255,7 @@ async def test_a_delayed_mail_is_tried_again_later_and_later(world: World) -> No
     """After 1, 5, 15, 60 minutes, then hourly (rulings 36)."""
     case = await world.submitted()
     world.lose_messages()
-    world.post.down = True
+    world.mailbox.down = True
     waits = []
 
     for _ in range(6):
@@ -271,7 +271,7 @@ async def test_a_delayed_mail_is_tried_again_later_and_later(world: World) -> No
 async def test_a_mail_system_that_names_a_time_is_asked_again_then(world: World) -> None:
     """And not before."""
     case = await world.submitted()
-    world.post.down, world.post.retry_after = True, 600
+    world.mailbox.down, world.mailbox.retry_after = True, 600
 
     paid = await world.pay(case)
 
@@ -291,7 +291,7 @@ async def test_a_hand_over_on_a_later_day_promises_anew_and_sends_a_corrected_no
     await world.pay(case)
 
     case = await world.stored(case)
-    first, second = (letter.claim.promise for letter in world.post.sent)
+    first, second = (message.claim.promise for message in world.mailbox.sent)
     assert first is not None
     assert second is not None
     assert (first.number, first.corrected, second.number, second.corrected) == (1, False, 2, True)
@@ -305,21 +305,21 @@ async def test_a_correction_stays_one_until_it_is_handed_over(world: World) -> N
     case = await world.submitted()
     midnight = datetime.fromisoformat("2026-11-02T23:00:00Z")
 
-    async def slow_then_down(_: Letter) -> None:
-        if world.post.sent:
-            world.post.down = True
+    async def slow_then_down(_: MailMessage) -> None:
+        if world.mailbox.sent:
+            world.mailbox.down = True
         else:
             world.clock.set(midnight)
 
-    world.post.on_send = slow_then_down
+    world.mailbox.on_send = slow_then_down
     world.clock.set(midnight - SENDING - MICROSECOND)
     assert (await world.pay(case)).delayed
-    world.post.on_send, world.post.down = None, False
+    world.mailbox.on_send, world.mailbox.down = None, False
 
     world.clock.advance(2 * DAY)
     await world.pay(case)
 
-    last = world.post.sent[-1].claim.promise
+    last = world.mailbox.sent[-1].claim.promise
     assert last is not None
     assert (last.number, last.corrected) == (3, True)
 
@@ -327,7 +327,7 @@ async def test_a_correction_stays_one_until_it_is_handed_over(world: World) -> N
 async def test_a_refused_recipient_stops_the_window_before_it_opens(world: World) -> None:
     """Nobody can be told: the partner is asked for another contact."""
     case = await world.submitted()
-    world.post.refused.add(ANNE)
+    world.mailbox.refused.add(ANNE)
 
     await world.deliver()
 
@@ -341,14 +341,14 @@ async def test_a_refused_recipient_stops_the_window_before_it_opens(world: World
 async def test_who_could_not_be_reached_is_asked_again_with_the_next_notice(world: World) -> None:
     """A failure counts for the notice that it concerns (rulings 25): a mailbox can be repaired."""
     case = await world.submitted()
-    world.post.refused.add(ANNE)
+    world.mailbox.refused.add(ANNE)
     await world.deliver()
-    world.post.refused.clear()
+    world.mailbox.refused.clear()
 
     await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
     await world.deliver()
 
-    notice = next(letter for letter in world.post.sent if letter.kind == "notice")
+    notice = next(message for message in world.mailbox.sent if message.kind == "notice")
     assert (notice.recipient.email, notice.number) == (ANNE, 2)
     assert (await world.stored(case)).claim.opened_at is not None
 
@@ -356,7 +356,7 @@ async def test_who_could_not_be_reached_is_asked_again_with_the_next_notice(worl
 async def test_another_contact_gets_a_fresh_notice(world: World) -> None:
     """With the next numbers; who is no longer named is not written to, and counts as failed no more (rulings 25)."""
     case = await world.submitted()
-    world.post.refused.add(ANNE)
+    world.mailbox.refused.add(ANNE)
     await world.deliver()
     world.clock.advance(DAY)
     patch = {"contacts": {"customer": {"name": "Bruno", "email": "bruno@contoso.fr"}}}
@@ -366,10 +366,10 @@ async def test_another_contact_gets_a_fresh_notice(world: World) -> None:
     await world.deliver()
 
     case = await world.stored(case)
-    letter = world.post.sent[-1]
-    assert (letter.recipient.email, letter.recipient.number, letter.number) == ("bruno@contoso.fr", 2, 2)
+    message = world.mailbox.sent[-1]
+    assert (message.recipient.email, message.recipient.number, message.number) == ("bruno@contoso.fr", 2, 2)
     assert [recipient.failed for recipient in case.claim.recipients] == [False, False]
-    assert world.post.addressed("notice") == ["bruno@contoso.fr"]
+    assert world.mailbox.addressed("notice") == ["bruno@contoso.fr"]
     assert ends_at(case) == datetime.fromisoformat("2026-11-10T23:00:00Z")
 
 
@@ -377,7 +377,7 @@ async def test_one_refused_recipient_of_several_is_marked(world: World) -> None:
     """The window opens for the others, and nothing more is sent to who refused."""
     await world.register_customer(notice_addresses=(IT,))
     case = await world.submitted()
-    world.post.refused.add(ANNE)
+    world.mailbox.refused.add(ANNE)
 
     await world.deliver()
 
@@ -385,25 +385,25 @@ async def test_one_refused_recipient_of_several_is_marked(world: World) -> None:
     assert [recipient.failed for recipient in case.claim.recipients] == [True, False]
     world.clock.set(ends_at(case))
     await world.rest()
-    assert world.post.addressed("officialConfirmation") == [IT]
+    assert world.mailbox.addressed("officialConfirmation") == [IT]
 
 
 async def test_a_recipient_whose_server_waits_gets_the_same_notice_later(world: World) -> None:
     """The window opens with the first who was told; the other is owed the notice until it goes."""
     await world.register_customer(notice_addresses=(IT,))
     case = await world.submitted()
-    world.post.put_off.add(IT)
+    world.mailbox.put_off.add(IT)
     assert (await world.pay(case)).delayed
     case = await world.stored(case)
     assert case.claim.window_ends_at is not None
-    assert world.post.addressed("notice") == [ANNE]
+    assert world.mailbox.addressed("notice") == [ANNE]
 
-    world.post.put_off.clear()
+    world.mailbox.put_off.clear()
     world.clock.advance(DAY)
     await world.sweep()
 
-    assert world.post.addressed("notice") == [ANNE, IT]
-    assert world.post.sent[-1].message_id == message_id(case.claim.id, "notice", 1, 2)
+    assert world.mailbox.addressed("notice") == [ANNE, IT]
+    assert world.mailbox.sent[-1].message_id == message_id(case.claim.id, "notice", 1, 2)
     assert (await world.stored(case)).claim.mails == ()
 
 
@@ -411,20 +411,20 @@ async def test_a_notice_that_waits_is_dropped_when_there_is_nothing_left_to_ask(
     """The other recipient has said no meanwhile."""
     await world.register_customer(notice_addresses=(IT,))
     case = await world.submitted()
-    world.post.put_off.add(IT)
+    world.mailbox.put_off.add(IT)
     await world.pay(case)
     await world.decline(case)
-    world.post.put_off.clear()
+    world.mailbox.put_off.clear()
 
     await world.rest()
 
-    assert world.post.addressed("notice") == [ANNE]
+    assert world.mailbox.addressed("notice") == [ANNE]
 
 
 async def test_a_recipient_who_is_put_off_for_three_days_cannot_be_reached(world: World) -> None:
     """A 4xx for so long counts as a failure (rulings 25)."""
     case = await world.submitted()
-    world.post.put_off.add(ANNE)
+    world.mailbox.put_off.add(ANNE)
     assert (await world.pay(case)).delayed
     world.clock.advance(REFUSED_FOR_GOOD_AFTER - MICROSECOND)
     assert (await world.pay(case)).delayed
@@ -439,7 +439,7 @@ async def test_one_of_several_who_is_put_off_for_three_days_cannot_be_reached(wo
     """It is history; when the others' mails have come back too, the window stops."""
     await world.register_customer(notice_addresses=(IT,))
     case = await world.submitted()
-    world.post.put_off.add(IT)
+    world.mailbox.put_off.add(IT)
     await world.pay(case)
 
     world.clock.advance(REFUSED_FOR_GOOD_AFTER)
@@ -454,7 +454,7 @@ async def test_one_of_several_who_is_put_off_for_three_days_cannot_be_reached(wo
 async def test_a_silent_server_is_no_recipients_failure(world: World) -> None:
     """However long it is down."""
     case = await world.submitted()
-    world.post.down = True
+    world.mailbox.down = True
     world.clock.advance(30 * DAY)
 
     assert (await world.pay(case)).delayed
@@ -470,13 +470,13 @@ async def test_a_customer_who_is_not_registered_any_more_is_told_when_they_are(w
 
     await world.register_customer()
     assert not (await world.pay(case)).delayed
-    assert world.post.kinds() == ["notice"]
+    assert world.mailbox.kinds() == ["notice"]
 
 
 async def test_the_partners_calendar_counts_for_their_answer(world: World) -> None:
     """And the programme's, when the partner is not registered any more."""
     case = await world.submitted()
-    world.post.refused.add(ANNE)
+    world.mailbox.refused.add(ANNE)
     await world.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
 
     await world.deliver()
@@ -493,7 +493,7 @@ async def test_a_subscription_that_ended_before_the_notice_is_asked_about_no_mor
 
     claim = (await world.stored(case)).claim
     assert (claim.status, claim.status_reason) == (Status.REJECTED, Reason.SUBSCRIPTION_ENDED)
-    assert world.post.sent == []
+    assert world.mailbox.sent == []
 
 
 async def test_without_a_permit_nothing_is_promised(world: World) -> None:
@@ -527,7 +527,7 @@ async def test_a_withdrawal_while_the_notice_is_being_sent_owes_a_closing_mail(w
     on_first_letter(world, withdraw)
     await world.rest()
 
-    assert world.post.kinds() == ["notice", "closing"]
+    assert world.mailbox.kinds() == ["notice", "closing"]
     assert (await world.seen(case)).status is Status.WITHDRAWN
 
 
@@ -541,8 +541,8 @@ async def test_a_revocation_while_the_notice_is_being_sent_owes_a_closing_mail(w
     on_first_letter(world, revoke)
     await world.rest()
 
-    assert world.post.kinds() == ["notice", "closing"]
-    assert world.post.sent[-1].reason == "revokedByProgramme"
+    assert world.mailbox.kinds() == ["notice", "closing"]
+    assert world.mailbox.sent[-1].reason == "revokedByProgramme"
 
 
 async def test_a_no_that_overtakes_our_own_record_stands(world: World) -> None:
@@ -559,7 +559,7 @@ async def test_a_no_that_overtakes_our_own_record_stands(world: World) -> None:
     assert (case.claim.status, case.claim.opened_at) == (Status.DECLINED, MONDAY)
     world.clock.set(ends_at(case))
     assert (await world.seen(case)).status is Status.DECLINED
-    assert sorted(world.post.kinds()) == ["declineConfirmation", "notice"]
+    assert sorted(world.mailbox.kinds()) == ["declineConfirmation", "notice"]
 
 
 async def test_a_no_and_its_undo_that_overtake_our_own_record_open_the_window(world: World) -> None:
@@ -581,7 +581,7 @@ async def test_a_no_and_its_undo_that_overtake_our_own_record_open_the_window(wo
 async def test_a_no_while_a_refused_notice_is_being_recorded_stands(world: World) -> None:
     """The mail system refused the address of somebody who has said no meanwhile, by an earlier copy of the mail."""
     case = await world.submitted()
-    world.post.refused.add(ANNE)
+    world.mailbox.refused.add(ANNE)
 
     async def decline() -> None:
         await world.decline(case)
@@ -595,7 +595,7 @@ async def test_a_no_while_a_refused_notice_is_being_recorded_stands(world: World
 async def test_a_delay_of_a_notice_that_is_no_longer_wanted_changes_nothing(world: World) -> None:
     """The claim was withdrawn and the server is down: there is no promise left to be given free."""
     case = await world.submitted()
-    world.post.down = True
+    world.mailbox.down = True
 
     async def tell_another_way() -> None:
         current = await world.stored(case)
@@ -619,7 +619,7 @@ async def test_nobody_is_told_of_a_claim_that_was_withdrawn_before(world: World)
 
     await world.rest()
 
-    assert world.post.sent == []
+    assert world.mailbox.sent == []
 
 
 # --- the reminder -----------------------------------------------------------------------------------------------------
@@ -632,14 +632,14 @@ async def test_a_reminder_goes_out_on_the_business_day_before_the_last(world: Wo
 
     world.clock.set(at - MICROSECOND)
     await world.sweep()
-    assert world.post.kinds() == ["notice"]
+    assert world.mailbox.kinds() == ["notice"]
     world.clock.set(at)
     await world.sweep()
     await world.sweep()
     await world.rest()
 
-    assert world.post.kinds() == ["notice", "reminder"]
-    assert world.post.sent[-1].message_id == message_id(case.claim.id, "reminder", 1, 1)
+    assert world.mailbox.kinds() == ["notice", "reminder"]
+    assert world.mailbox.sent[-1].message_id == message_id(case.claim.id, "reminder", 1, 1)
 
 
 async def test_a_reminder_that_would_come_too_late_is_dropped(world: World) -> None:
@@ -649,7 +649,7 @@ async def test_a_reminder_that_would_come_too_late_is_dropped(world: World) -> N
     world.clock.set(ends_at(case))
     await world.rest()
 
-    assert "reminder" not in world.post.kinds()
+    assert "reminder" not in world.mailbox.kinds()
     assert (await world.stored(case)).claim.status is Status.OFFICIAL
 
 
@@ -660,7 +660,7 @@ async def test_a_reminder_is_late_rather_than_never(world: World) -> None:
     world.clock.set(ends_at(case) - MINUTE)
     await world.sweep()
 
-    assert world.post.kinds() == ["notice", "reminder"]
+    assert world.mailbox.kinds() == ["notice", "reminder"]
 
 
 async def test_who_said_no_is_not_reminded(world: World) -> None:
@@ -671,48 +671,48 @@ async def test_who_said_no_is_not_reminded(world: World) -> None:
     world.clock.set(ends_at(case) - MINUTE)
     await world.rest()
 
-    assert "reminder" not in world.post.kinds()
+    assert "reminder" not in world.mailbox.kinds()
 
 
 async def test_who_cannot_be_reached_is_not_reminded(world: World) -> None:
     """Those who were told are."""
     await world.register_customer(notice_addresses=(IT,))
-    world.post.refused.add(ANNE)
+    world.mailbox.refused.add(ANNE)
     case = await world.told()
-    world.post.refused.clear()
+    world.mailbox.refused.clear()
 
     world.clock.set(ends_at(case) - MINUTE)
     await world.sweep()
 
-    assert world.post.addressed("reminder") == [IT]
+    assert world.mailbox.addressed("reminder") == [IT]
 
 
 async def test_a_reminder_that_cannot_be_sent_now_is_tried_again(world: World) -> None:
     """And what was promised does not move."""
     case = await world.told()
-    world.post.down = True
+    world.mailbox.down = True
     world.clock.set(ends_at(case) - 3 * HOUR)
     assert (await world.pay(case)).delayed
 
-    world.post.down = False
+    world.mailbox.down = False
     world.clock.advance(HOUR)
     await world.sweep()
 
-    assert world.post.kinds() == ["notice", "reminder"]
+    assert world.mailbox.kinds() == ["notice", "reminder"]
 
 
 async def test_a_reminder_that_some_got_is_not_sent_again(world: World) -> None:
     """One whose server waits then has had the notice."""
     await world.register_customer(notice_addresses=(IT,))
     case = await world.told()
-    world.post.put_off.add(IT)
+    world.mailbox.put_off.add(IT)
     world.clock.set(ends_at(case) - 3 * HOUR)
 
     await world.sweep()
-    world.post.put_off.clear()
+    world.mailbox.put_off.clear()
     await world.rest()
 
-    assert world.post.addressed("reminder") == [ANNE]
+    assert world.mailbox.addressed("reminder") == [ANNE]
 
 
 async def test_a_window_that_was_closed_while_reminding_is_not_reopened(world: World) -> None:
@@ -740,7 +740,7 @@ async def test_a_no_is_confirmed(world: World) -> None:
     await world.decline(case)
     await world.rest()
 
-    assert world.post.addressed("declineConfirmation") == [ANNE, IT]
+    assert world.mailbox.addressed("declineConfirmation") == [ANNE, IT]
 
 
 async def test_what_became_official_is_confirmed(world: World) -> None:
@@ -749,7 +749,7 @@ async def test_what_became_official_is_confirmed(world: World) -> None:
 
     await world.deliver()
 
-    assert world.post.kinds()[-1] == "officialConfirmation"
+    assert world.mailbox.kinds()[-1] == "officialConfirmation"
     assert (await world.stored(case)).claim.mails == ()
 
 
@@ -757,22 +757,22 @@ async def test_a_confirmation_is_sent_again_only_to_whom_it_did_not_reach(world:
     """Each has what they have."""
     await world.register_customer(notice_addresses=(IT, LAW))
     case = await world.told()
-    world.post.put_off.add(IT)
-    world.post.refused.add(LAW)
+    world.mailbox.put_off.add(IT)
+    world.mailbox.refused.add(LAW)
     await world.decline(case)
     await world.deliver()
-    assert world.post.addressed("declineConfirmation") == [ANNE]
+    assert world.mailbox.addressed("declineConfirmation") == [ANNE]
 
-    world.post.put_off.clear()
+    world.mailbox.put_off.clear()
     await world.rest()
 
-    assert world.post.addressed("declineConfirmation") == [ANNE, IT]
+    assert world.mailbox.addressed("declineConfirmation") == [ANNE, IT]
 
 
 async def test_a_no_that_was_taken_back_is_not_confirmed_any_more(world: World) -> None:
     """No and undo while the mail system is down: nothing says that it was declined. A no after that is confirmed."""
     case = await world.told()
-    world.post.down = True
+    world.mailbox.down = True
     await world.decline(case)
     await world.deliver()
     await world.undo(case)
@@ -780,12 +780,12 @@ async def test_a_no_that_was_taken_back_is_not_confirmed_any_more(world: World) 
     await world.decline(case)
     await world.deliver()
 
-    world.post.down = False
+    world.mailbox.down = False
     world.clock.advance(DAY)
     await world.sweep()
 
-    assert world.post.addressed("declineConfirmation") == [ANNE]
-    assert len({letter.message_id for letter in world.post.sent}) == 2
+    assert world.mailbox.addressed("declineConfirmation") == [ANNE]
+    assert len({message.message_id for message in world.mailbox.sent}) == 2
 
 
 async def test_closing_mails_go_only_to_those_who_were_told(world: World) -> None:
@@ -793,12 +793,12 @@ async def test_closing_mails_go_only_to_those_who_were_told(world: World) -> Non
     told = await world.told()
     await world.withdraw(told)
     await world.rest()
-    assert world.post.addressed("closing") == [ANNE]
+    assert world.mailbox.addressed("closing") == [ANNE]
 
     untold = await world.submitted(items=(TEAMS,), engagement=USAGE)
     await world.withdraw(untold)
     await world.rest()
-    assert world.post.addressed("closing") == [ANNE]
+    assert world.mailbox.addressed("closing") == [ANNE]
 
 
 async def test_more_debts_than_one_call_pays_are_left_to_the_next(world: World) -> None:
@@ -809,7 +809,7 @@ async def test_more_debts_than_one_call_pays_are_left_to_the_next(world: World) 
 
     assert (await world.pay(case)).delayed
     assert not (await world.pay(case)).delayed
-    assert world.post.kinds().count("closing") == MOST_STEPS + 1
+    assert world.mailbox.kinds().count("closing") == MOST_STEPS + 1
 
 
 async def test_owing_nothing_is_paid(world: World) -> None:
@@ -841,8 +841,8 @@ async def test_a_partner_is_reminded_on_the_business_day_before_the_last(world: 
     await world.sweep()
     await world.rest()
 
-    assert world.post.news()[-1:] == ["answerReminder"]
-    contact = world.post.to_partners[-1].recipient
+    assert world.mailbox.news()[-1:] == ["answerReminder"]
+    contact = world.mailbox.to_partners[-1].recipient
     assert (contact.email, contact.language) == ("paul@adatum.example", "en")
 
 
@@ -851,14 +851,14 @@ async def test_a_partner_is_reminded_in_english_when_they_are_not_registered_any
     case = await asked(world)
     await world.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
     assert case.claim.time_to_answer is not None
-    world.post.down = True
+    world.mailbox.down = True
     world.clock.set(case.claim.time_to_answer.reminder_at)
     assert (await world.pay(case)).delayed
 
-    world.post.down = False
+    world.mailbox.down = False
     await world.rest()
 
-    assert world.post.to_partners[0].recipient.language == "en"
+    assert world.mailbox.to_partners[0].recipient.language == "en"
 
 
 async def test_an_answer_while_the_partner_is_being_reminded_stands(world: World) -> None:
@@ -883,8 +883,8 @@ async def test_an_answer_while_the_partner_is_being_reminded_stands(world: World
     world.clock.set(again.time_to_answer.reminder_at)
     await world.rest()
 
-    reminders = [letter for letter in world.post.to_partners if letter.kind == "answerReminder"]
-    assert len({letter.message_id for letter in reminders}) == len(reminders) == 2
+    reminders = [message for message in world.mailbox.to_partners if message.kind == "answerReminder"]
+    assert len({message.message_id for message in reminders}) == len(reminders) == 2
 
 
 # --- drafts and the partner -------------------------------------------------------------------------------------------
@@ -917,7 +917,7 @@ async def test_a_draft_that_nobody_submits_lapses_and_is_erased(world: World) ->
 async def test_a_request_that_nobody_answers_is_rejected_by_the_timer(world: World) -> None:
     """And thirty days later that is final."""
     case = await world.submitted()
-    world.post.refused.add(ANNE)
+    world.mailbox.refused.add(ANNE)
     await world.deliver()
     due = (await world.stored(case)).claim.due
     assert due is not None
@@ -950,13 +950,13 @@ async def test_a_mail_is_sent_by_one_process_at_a_time(world: World, *, dies: bo
         await world.deliver()
     except ProcessDied:
         assert dies
-    before = (world.post.kinds(), world.post.news())
+    before = (world.mailbox.kinds(), world.mailbox.news())
     await world.rest(timedelta(minutes=1))
-    assert not dies or (world.post.kinds(), world.post.news()) == before
+    assert not dies or (world.mailbox.kinds(), world.mailbox.news()) == before
     await world.rest()
 
-    assert world.post.kinds() == ["notice", "declineConfirmation"]
-    assert world.post.news().count("declined") == 1
+    assert world.mailbox.kinds() == ["notice", "declineConfirmation"]
+    assert world.mailbox.news().count("declined") == 1
 
 
 async def test_what_another_process_has_sent_stays_sent(world: World) -> None:
@@ -964,18 +964,18 @@ async def test_what_another_process_has_sent_stays_sent(world: World) -> None:
     await world.register_customer(notice_addresses=(IT,))
     case = await world.told()
     case = await world.decline(case)
-    world.post.put_off = {IT}
+    world.mailbox.put_off = {IT}
 
     async def the_timer_comes() -> None:
-        world.post.put_off = set()
+        world.mailbox.put_off = set()
         await world.pay(case)
-        world.post.put_off = {IT}
+        world.mailbox.put_off = {IT}
 
     on_first_letter(world, the_timer_comes)
     await world.pay(case)
-    world.post.put_off = set()
+    world.mailbox.put_off = set()
     await world.rest()
 
-    confirmed = [letter.recipient.email for letter in world.post.sent if letter.kind == "declineConfirmation"]
+    confirmed = [message.recipient.email for message in world.mailbox.sent if message.kind == "declineConfirmation"]
     assert sorted(confirmed) == [ANNE, IT]
     assert (await world.stored(case)).claim.mails == ()

@@ -222,14 +222,14 @@ async def test_a_window_does_not_go_on_when_nobody_is_left_who_was_told(world: W
     assert (claim.status, claim.status_reason) == (Status.PARTNER_ACTION_REQUIRED, Reason.CUSTOMER_UNREACHABLE)
     assert done.evidence_to_look_at == (claim.id,)
     await world.deliver()
-    assert "customerUnreachable" in world.post.news()
+    assert "customerUnreachable" in world.mailbox.news()
     with pytest.raises(Refused, match="ValidationFailed"):
         await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
     patch = {"contacts": contacts("marc.petit@contoso.fr").model_dump(mode="json", by_alias=True)}
     await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_INTENT)
     await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
     await world.deliver()
-    assert world.post.addressed("notice") == [ANNES, "marc.petit@contoso.fr"]
+    assert world.mailbox.addressed("notice") == [ANNES, "marc.petit@contoso.fr"]
     assert (await world.stored(case)).claim.opened_at is not None
 
 
@@ -247,7 +247,7 @@ async def test_a_window_goes_on_while_somebody_else_was_told(world: World) -> No
     world.clock.set(claim.window_ends_at + GRACE)
     await world.sweep()
     await world.deliver()
-    assert world.post.addressed("officialConfirmation") == ["it@contoso.fr"]
+    assert world.mailbox.addressed("officialConfirmation") == ["it@contoso.fr"]
 
 
 async def test_a_claim_whose_contact_was_erased_before_the_notice_finds_nobody(world: World) -> None:
@@ -257,7 +257,7 @@ async def test_a_claim_whose_contact_was_erased_before_the_notice_finds_nobody(w
     await world.deliver()
 
     assert (await world.stored(case)).claim.status is Status.PARTNER_ACTION_REQUIRED
-    assert world.post.sent == []
+    assert world.mailbox.sent == []
 
 
 async def test_a_notice_on_its_way_does_not_bring_the_address_back(world: World) -> None:
@@ -272,14 +272,14 @@ async def test_a_notice_on_its_way_does_not_bring_the_address_back(world: World)
     await world.deliver()
 
     assert ANNES not in (await world.stored(case)).claim.model_dump_json()
-    assert world.post.sent == []
+    assert world.mailbox.sent == []
 
 
 async def test_an_association_stays_and_its_partner_contact_gets_no_mail(world: World) -> None:
     """What is owed to nobody is dropped, the reminder to answer too."""
     case = await world.told()
     await erased(world, "paul@adatum.example")
-    before = len(world.post.to_partners)
+    before = len(world.mailbox.to_partners)
     ends_at = (await world.stored(case)).claim.window_ends_at
     assert ends_at is not None
     world.clock.set(ends_at)
@@ -288,13 +288,13 @@ async def test_an_association_stays_and_its_partner_contact_gets_no_mail(world: 
 
     claim = (await world.stored(case)).claim
     assert (claim.status, claim.partner_mails) == (Status.OFFICIAL, ())
-    assert len(world.post.to_partners) == before
+    assert len(world.mailbox.to_partners) == before
 
 
 async def test_nobody_is_reminded_to_answer_when_nobody_is_left(world: World) -> None:
     """The reminder counts as made."""
     case = await world.submitted()
-    world.post.refused = {ANNES}
+    world.mailbox.refused = {ANNES}
     await world.deliver()
     await erased(world, "paul@adatum.example")
     time = (await world.stored(case)).claim.time_to_answer
@@ -303,7 +303,7 @@ async def test_nobody_is_reminded_to_answer_when_nobody_is_left(world: World) ->
     await world.sweep()
 
     assert (await world.stored(case)).claim.answer_reminded
-    assert "answerReminder" not in world.post.news()
+    assert "answerReminder" not in world.mailbox.news()
 
 
 # --- everywhere -------------------------------------------------------------------------------------------------------
@@ -695,7 +695,7 @@ def test_months_end_on_the_same_day(months: int, at: datetime, until: datetime) 
 async def test_message_ids_are_forgotten_90_days_after_the_close(world: World) -> None:
     """While the claim lives, they stay."""
     await world.told()
-    (notice,) = world.post.sent
+    (notice,) = world.mailbox.sent
     world.clock.advance(timedelta(days=91))
     await world.sweep()
     await world.rest()

@@ -86,7 +86,7 @@ async def test_the_customer_is_told_with_a_link_to_end_it(world: World) -> None:
     await enter(world, line())
     await world.deliver()
 
-    assert world.post.kinds() == ["imported"]
+    assert world.mailbox.kinds() == ["imported"]
 
 
 async def test_who_never_heard_of_it_is_not_told_when_it_has_ended(world: World) -> None:
@@ -98,7 +98,7 @@ async def test_who_never_heard_of_it_is_not_told_when_it_has_ended(world: World)
 
     await world.rest()
 
-    assert world.post.kinds() == []
+    assert world.mailbox.kinds() == []
 
 
 async def test_a_subscription_is_found_by_its_id(world: World) -> None:

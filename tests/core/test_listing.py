@@ -154,7 +154,7 @@ async def test_an_official_claim_whose_mail_came_back_is_looked_at(world: World)
     """Until a reviewer has said something (rulings 25)."""
     case = await world.official()
     await world.ports.reviews.add(REVIEWS, "20261110T000000|x", case.claim.id)
-    message = world.post.sent[0].message_id
+    message = world.mailbox.sent[0].message_id
     await record(world.ports, MailEvent(message, MailOutcome.FAILED), await world.now())
 
     page = await awaiting_decision(world.ports, await world.now(), after="", limit=9)

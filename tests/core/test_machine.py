@@ -358,7 +358,7 @@ class Machine(RuleBasedStateMachine):
             assert (self.said_no.pop(claim, None), by) != (THE_ADMINISTRATOR, ANNE)
 
     def _was_written_to(self, claim: str) -> bool:
-        return any(letter.claim.id == claim and letter.kind == "notice" for letter in self.world.post.sent)
+        return any(message.claim.id == claim and message.kind == "notice" for message in self.world.mailbox.sent)
 
     @rule(one=claims, other=claims, data=st.data())
     def do_at_once(self, one: str, other: str, data: st.DataObject) -> None:
@@ -460,10 +460,10 @@ class Machine(RuleBasedStateMachine):
             rows.after = die
         else:
             rows.before = die
-        sent = len(self.world.post.sent)
+        sent = len(self.world.mailbox.sent)
         with suppress(ProcessDied):
             self.run(self.world.sweep() if name == "timer" else self.world.deliver())
-        self.doubtful |= {letter.message_id for letter in self.world.post.sent[sent:]}
+        self.doubtful |= {message.message_id for message in self.world.mailbox.sent[sent:]}
         rows.before = rows.after = None
         self.world.lose_messages()
 
@@ -476,20 +476,20 @@ class Machine(RuleBasedStateMachine):
 
         Messages are lost. The sandbox's clock is moved, and the real one not.
         """
-        post = self.world.post
+        mailbox = self.world.mailbox
         if what == "mail":
-            post.down = not post.down
+            mailbox.down = not mailbox.down
         elif what == "lost":
             self.world.lose_messages()
         elif what == "moved":
             self.world.clock.shift(3 * DAY)
-        elif what in post.refused:
-            post.refused.discard(what)
-            post.put_off.add(what)
-        elif what in post.put_off:
-            post.put_off.discard(what)
+        elif what in mailbox.refused:
+            mailbox.refused.discard(what)
+            mailbox.put_off.add(what)
+        elif what in mailbox.put_off:
+            mailbox.put_off.discard(what)
         else:
-            post.refused.add(what)
+            mailbox.refused.add(what)
 
     @rule(gone=st.sampled_from(["exchange", "teams", ""]))
     def operator_changes_the_tenant(self, gone: str) -> None:
@@ -586,9 +586,9 @@ class Machine(RuleBasedStateMachine):
             if claim.official_since is None:
                 continue
             ends = [
-                letter.claim.promise.ends_at
-                for letter in self.world.post.sent
-                if letter.kind == "notice" and letter.claim.id == claim.id and letter.claim.promise is not None
+                message.claim.promise.ends_at
+                for message in self.world.mailbox.sent
+                if message.kind == "notice" and message.claim.id == claim.id and message.claim.promise is not None
             ]
             assert claim.official_since in ends
             assert claim.opened_at is not None
@@ -663,13 +663,13 @@ class Machine(RuleBasedStateMachine):
 
     def one_notice_goes_out_once(self) -> None:
         """Unless a process died with a mail that it had handed over."""
-        ids = [letter.message_id for letter in self.world.post.sent if letter.kind == "notice"]
+        ids = [message.message_id for message in self.world.mailbox.sent if message.kind == "notice"]
         assert not [name for name in set(ids) - self.doubtful if ids.count(name) > 1]
 
     def partners_are_told_what_is_true(self) -> None:
         """Of a claim's states, only of the one that it was in when the mail was sent."""
-        for letter in self.world.post.to_partners:
-            assert letter.claim.status is TOLD_IN.get(letter.kind, letter.claim.status), letter.kind
+        for message in self.world.mailbox.to_partners:
+            assert message.claim.status is TOLD_IN.get(message.kind, message.claim.status), message.kind
 
 
 TOLD_IN = {

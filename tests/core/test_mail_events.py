@@ -20,7 +20,7 @@ UNKNOWN = "5d0f3a52-9f0e-5a53-9c39-6a7f8f6d2f11"
 
 async def report(world: World, number: int = 0, outcome: MailOutcome = MailOutcome.FAILED) -> bool:
     """Report what became of the mail of that number."""
-    message_id = world.post.sent[number].message_id
+    message_id = world.mailbox.sent[number].message_id
     return await record(world.ports, MailEvent(message_id, outcome), await world.now())
 
 
@@ -60,7 +60,7 @@ async def test_a_failure_before_our_own_record_binds_nobody(world: World) -> Non
     case = await world.submitted()
 
     async def bounce(table: str, _: Sequence[Op]) -> None:
-        if table == "claims" and world.post.sent:
+        if table == "claims" and world.mailbox.sent:
             world.rows.before = None
             await report(world)
 

@@ -10,7 +10,7 @@ from cpor_app.adapters.storage.row_store import Delete
 from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
 from cpor_core.model.claim import OwedPartnerMail, PartnerMailKind, Reason, Status
 from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor, ActorKind, entry
-from cpor_core.ports.notices import Letter
+from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.partner_mail import mail_about, owed_after
 from cpor_core.transitions import life
@@ -173,10 +173,10 @@ async def test_both_sides_are_told_once_that_they_compete(world: World) -> None:
     await world.rest()
 
     assert (await world.stored(first)).claim == before.claim
-    assert sorted((letter.kind, letter.claim.id) for letter in world.post.to_partners) == sorted(
+    assert sorted((message.kind, message.claim.id) for message in world.mailbox.to_partners) == sorted(
         [("competing", first.claim.id), ("competing", second.claim.id)]
     )
-    assert len({letter.message_id for letter in world.post.to_partners}) == 2
+    assert len({message.message_id for message in world.mailbox.to_partners}) == 2
     assert (await world.stored(second)).claim.partner_mails == ()
 
 
@@ -188,7 +188,7 @@ async def test_a_claim_that_stands_alone_tells_nobody(world: World) -> None:
 
     await world.rest()
 
-    assert "competing" not in world.post.news()
+    assert "competing" not in world.mailbox.news()
 
 
 async def test_an_answer_tells_only_those_beside_whom_the_claim_has_newly_come_to_stand(world: World) -> None:
@@ -200,7 +200,7 @@ async def test_an_answer_tells_only_those_beside_whom_the_claim_has_newly_come_t
     case = await reviews.start(world.ports, await world.stored(case), now, NO_INTENT)
     case = await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_INTENT)
     await world.rest()
-    world.post.to_partners.clear()
+    world.mailbox.to_partners.clear()
     moved = (await world.stored(case)).claim.model_copy(update={"items": (TEAMS, EXCHANGE)})
     case = await world.ports.claims.prospect(moved)
 
@@ -238,7 +238,7 @@ async def test_whom_nobody_can_tell_is_left_out(
 
     await world.rest()
 
-    assert [letter.claim.id for letter in world.post.to_partners] == [second.claim.id] * own
+    assert [message.claim.id for message in world.mailbox.to_partners] == [second.claim.id] * own
     assert (await world.stored(second)).claim.partner_mails == ()
 
 
@@ -257,17 +257,17 @@ async def test_the_queue_of_customers_leaves_the_partners_mail_to_its_own(world:
     """And passes on what both were owed by one act."""
     case = await world.told()
     await world.decline(case)
-    world.post.to_partners.clear()
+    world.mailbox.to_partners.clear()
     [message] = await world.queues.take("customer-notices", 32)
     await world.queues.done(message)
     assert await world.queues.take("partner-notices", 32) == []
 
     await pay_customer(world.ports, case.claim.id, await world.now())
 
-    assert world.post.kinds()[-1] == "declineConfirmation"
-    assert world.post.news() == []
+    assert world.mailbox.kinds()[-1] == "declineConfirmation"
+    assert world.mailbox.news() == []
     await world.deliver()
-    assert world.post.news() == ["declined"]
+    assert world.mailbox.news() == ["declined"]
 
 
 async def test_a_claim_that_is_not_there_owes_nothing(world: World) -> None:
@@ -283,9 +283,9 @@ async def test_the_mail_goes_to_the_contact_in_the_registered_language_and_zone(
 
     await world.deliver()
 
-    [letter] = world.post.to_partners
-    assert (letter.recipient.email, letter.recipient.language, letter.time_zone) == (PAUL, "en", "UTC")
-    assert (letter.happened_at, letter.reasons) == (MONDAY, (Reason.EVIDENCE_MISSING,))
+    [message] = world.mailbox.to_partners
+    assert (message.recipient.email, message.recipient.language, message.time_zone) == (PAUL, "en", "UTC")
+    assert (message.happened_at, message.reasons) == (MONDAY, (Reason.EVIDENCE_MISSING,))
 
 
 async def test_what_time_has_made_untrue_is_not_sent(world: World) -> None:
@@ -297,7 +297,7 @@ async def test_what_time_has_made_untrue_is_not_sent(world: World) -> None:
 
     await pay_partner(world.ports, case.claim.id, await world.now())
 
-    assert world.post.news() == ["rejected"]
+    assert world.mailbox.news() == ["rejected"]
     assert (await world.stored(case)).claim.status is Status.REJECTED
 
 
@@ -306,13 +306,13 @@ async def test_a_rejection_that_was_never_told_and_is_final_by_now_is_only_writt
     case = await world.told(items=(TEAMS,), engagement=USAGE)
     await reviews.revoke(world.ports, await world.stored(case), await world.now(), NO_INTENT)
     world.lose_messages()
-    world.post.to_partners.clear()
+    world.mailbox.to_partners.clear()
     world.clock.advance(31 * DAY)
 
     await pay_partner(world.ports, case.claim.id, await world.now())
 
     stored = (await world.stored(case)).claim
-    assert (stored.status, stored.partner_mails, world.post.news()) == (Status.REJECTED_FINAL, (), [])
+    assert (stored.status, stored.partner_mails, world.mailbox.news()) == (Status.REJECTED_FINAL, (), [])
 
 
 async def test_the_reminder_to_answer_waits_for_the_mail_system_too(world: World) -> None:
@@ -321,13 +321,13 @@ async def test_the_reminder_to_answer_waits_for_the_mail_system_too(world: World
     await world.deliver()
     assert case.claim.time_to_answer is not None
     world.clock.set(case.claim.time_to_answer.reminder_at)
-    world.post.down = True
+    world.mailbox.down = True
     assert (await world.pay(case)).delayed
 
-    world.post.down = False
+    world.mailbox.down = False
     assert not (await world.pay(case)).delayed
 
-    assert world.post.news() == ["informationRequested", "answerReminder"]
+    assert world.mailbox.news() == ["informationRequested", "answerReminder"]
 
 
 async def test_when_all_of_it_has_become_untrue_nothing_is_sent(world: World) -> None:
@@ -341,12 +341,12 @@ async def test_when_all_of_it_has_become_untrue_nothing_is_sent(world: World) ->
         world.ports, await world.stored(holder), now, [Reason.EVIDENCE_MISSING], NO_INTENT
     )
     world.lose_messages()
-    world.post.to_partners.clear()
+    world.mailbox.to_partners.clear()
     world.clock.advance(30 * DAY)
 
     await world.sweep()
 
-    assert "evidenceAsked" not in world.post.news()
+    assert "evidenceAsked" not in world.mailbox.news()
     assert (await world.stored(holder)).claim.partner_mails == ()
 
 
@@ -357,13 +357,13 @@ async def test_a_mailbox_that_puts_us_off_holds_up_nobody_else(world: World) -> 
     own = case.claim.id
     refused: list[str] = []
 
-    async def put_off_the_other(letter: Letter) -> None:
-        world.post.put_off = {PAUL} if letter.claim.id != own else set()
-        refused.extend([letter.claim.id] if letter.claim.id != own else [])
+    async def put_off_the_other(message: MailMessage) -> None:
+        world.mailbox.put_off = {PAUL} if message.claim.id != own else set()
+        refused.extend([message.claim.id] if message.claim.id != own else [])
 
-    world.post.on_send = put_off_the_other
+    world.mailbox.on_send = put_off_the_other
     await world.deliver()
-    assert [letter.claim.id for letter in world.post.to_partners] == [own]
+    assert [message.claim.id for message in world.mailbox.to_partners] == [own]
     assert [mail.to is None for mail in (await world.stored(case)).claim.partner_mails] == [False]
 
     world.clock.advance(3 * DAY)
@@ -380,23 +380,23 @@ async def test_of_two_mails_to_a_mailbox_that_puts_us_off_the_second_waits(world
     await act(world.ports, case, MONDAY, lambda now: now.changed(partner_mails=(*now.claim.partner_mails, later)))
     tried: list[str] = []
 
-    async def note(letter: Letter) -> None:
-        tried.append(letter.kind)
+    async def note(message: MailMessage) -> None:
+        tried.append(message.kind)
 
-    world.post.on_send, world.post.put_off = note, {PAUL}
+    world.mailbox.on_send, world.mailbox.put_off = note, {PAUL}
     assert (await pay_partner(world.ports, case.claim.id, MONDAY)).delayed
     assert tried == ["informationRequested"]
 
-    world.post.put_off = set()
+    world.mailbox.put_off = set()
     await pay_partner(world.ports, case.claim.id, MONDAY)
 
-    assert world.post.news() == ["informationRequested", "itemsStruck"]
+    assert world.mailbox.news() == ["informationRequested", "itemsStruck"]
 
 
 async def test_a_mail_system_that_is_down_is_not_asked_for_the_others(world: World) -> None:
     """It says when it wants to be asked again."""
     case = await asked(world)
-    world.post.down, world.post.retry_after = True, 600
+    world.mailbox.down, world.mailbox.retry_after = True, 600
 
     paid = await world.pay(case)
 
@@ -424,7 +424,7 @@ async def test_more_mails_than_one_call_sends_are_left_to_the_next(world: World)
 
     assert (await pay_partner(world.ports, case.claim.id, MONDAY)).delayed
     assert not (await pay_partner(world.ports, case.claim.id, MONDAY)).delayed
-    assert world.post.news() == ["itemsStruck"] * (MOST_STEPS + 1)
+    assert world.mailbox.news() == ["itemsStruck"] * (MOST_STEPS + 1)
 
 
 async def test_the_partner_is_told_though_a_customers_mailbox_puts_us_off(world: World) -> None:
@@ -432,13 +432,13 @@ async def test_the_partner_is_told_though_a_customers_mailbox_puts_us_off(world:
     case = await world.told()
     await world.decline(case)
     world.lose_messages()
-    world.post.put_off = {"anne.durand@contoso.fr"}
+    world.mailbox.put_off = {"anne.durand@contoso.fr"}
     world.clock.advance(timedelta(minutes=3))
 
     await world.sweep()
 
-    assert world.post.news()[-1] == "declined"
-    assert "declineConfirmation" not in world.post.kinds()
+    assert world.mailbox.news()[-1] == "declined"
+    assert "declineConfirmation" not in world.mailbox.kinds()
 
 
 @pytest.mark.parametrize("at", [MONDAY, MONDAY + HOUR])
@@ -450,7 +450,7 @@ async def test_a_dispute_comes_to_stand_beside_others_again(world: World, at: da
     case = await reviews.reject(world.ports, case, at, Reason.INSUFFICIENT_EVIDENCE, NO_INTENT)
     await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     await world.rest()
-    world.post.to_partners.clear()
+    world.mailbox.to_partners.clear()
     case = (await world.stored(case)).changed(evidence=case.claim.evidence)
 
     disputed = life.dispute(case, PERSON, await world.now(), decide_by=at + 9 * DAY)

@@ -140,8 +140,8 @@ def _ends(world: World) -> Any:
             entry = json.loads(unpacked(rows[table, organisation, key].values["document"]))
             entry.pop("sequence")  # between claims there is no order
             told.setdefault((organisation, entry["claimId"]), []).append(entry)
-    letters = [*world.post.sent, *world.post.to_partners]
-    return claims, told, sorted(letter.message_id for letter in letters)
+    messages = [*world.mailbox.sent, *world.mailbox.to_partners]
+    return claims, told, sorted(message.message_id for message in messages)
 
 
 def said(rows: Sequence[DueRow]) -> set[tuple[datetime, str, str, Any]]:
@@ -186,7 +186,7 @@ async def test_every_due_row_of_every_kind_is_there_again(world: World) -> None:
 
     await idempotency.once(world.ports, other, MONDAY, work)
     await webhooks.put(world.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, None)
-    world.post.down = True
+    world.mailbox.down = True
     claim = (await world.submitted(ADATUM)).claim
     await webhooks.send_test(world.ports, ADATUM, "main", MONDAY)
     body = b'{"name": "not a claim"}\n'

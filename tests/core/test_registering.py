@@ -247,7 +247,7 @@ async def test_what_is_gone_ends_at_once(world: World) -> None:
     assert (ended.status, ended.end_reason) == (Status.ENDED, Reason.SUBSCRIPTION_ENDED)
     assert [item.key for item in struck.items] == ["exchange"]
     await world.rest()
-    assert world.post.kinds()[-1] == "closing"
+    assert world.mailbox.kinds()[-1] == "closing"
 
 
 async def test_a_claim_that_loses_everything_is_rejected(world: World) -> None:
@@ -261,7 +261,7 @@ async def test_a_claim_that_loses_everything_is_rejected(world: World) -> None:
     for case in (told, untold):
         claim = (await world.stored(case)).claim
         assert (claim.status, claim.status_reason) == (Status.REJECTED, Reason.SUBSCRIPTION_ENDED)
-    assert world.post.kinds().count("closing") == 1
+    assert world.mailbox.kinds().count("closing") == 1
 
 
 async def test_grace_is_not_the_end(world: World) -> None:

@@ -348,7 +348,7 @@ async def test_an_answer_is_judged_by_the_same_checks(world: World) -> None:
 async def test_another_contact_alone_goes_straight_to_the_customer(world: World) -> None:
     """The claim was approved before (rulings 27)."""
     case = await world.submitted()
-    world.post.refused.add(ANNE)
+    world.mailbox.refused.add(ANNE)
     await world.deliver()
     patch = {"contacts": {"customer": {"email": "bruno@contoso.fr"}}}
     case = await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_INTENT)
@@ -361,7 +361,7 @@ async def test_another_contact_alone_goes_straight_to_the_customer(world: World)
 async def test_an_answer_cannot_overtake_who_awaits_the_customer_meanwhile(world: World) -> None:
     """At most one a slot (rulings 11)."""
     case = await world.approve(await world.submitted(items=(TEAMS,), engagement=USAGE))
-    world.post.refused.add(ANNE)
+    world.mailbox.refused.add(ANNE)
     await world.deliver()
     rival = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE, email="bruno@contoso.fr")
     now = await world.now()
@@ -375,7 +375,7 @@ async def test_an_answer_cannot_overtake_who_awaits_the_customer_meanwhile(world
 async def test_what_no_person_has_reviewed_is_reviewed_when_somebody_competes_by_now(world: World) -> None:
     """Only what was decided before goes straight on to the customer; its clock stands still while another awaits."""
     case = await world.submitted()
-    world.post.refused.add(ANNE)
+    world.mailbox.refused.add(ANNE)
     await world.deliver()
     rival = await world.submitted(FABRIKAM, email="bruno@contoso.fr")
     now = await world.now()

@@ -85,13 +85,13 @@ async def test_a_second_run_changes_nothing(world: World) -> None:
     """Neither claims nor mails."""
     case = await world.official()
     await world.deliver()
-    before, mails = await world.stored(case), len(world.post.sent)
+    before, mails = await world.stored(case), len(world.mailbox.sent)
 
     await world.sweep()
     await world.sweep()
 
     after = await world.stored(case)
-    assert (after.claim, after.slots, len(world.post.sent)) == (before.claim, before.slots, mails)
+    assert (after.claim, after.slots, len(world.mailbox.sent)) == (before.claim, before.slots, mails)
 
 
 async def test_timers_that_run_at_the_same_time_do_it_once(world: World) -> None:
@@ -105,7 +105,7 @@ async def test_timers_that_run_at_the_same_time_do_it_once(world: World) -> None
 
     acts = [entry.act for entry in await world.history(case)]
     assert acts.count(Act.MADE_OFFICIAL) == 1
-    assert world.post.kinds().count("officialConfirmation") == 1
+    assert world.mailbox.kinds().count("officialConfirmation") == 1
 
 
 async def test_timer_and_queue_at_the_same_time_send_one_mail(world: World) -> None:
@@ -115,7 +115,7 @@ async def test_timer_and_queue_at_the_same_time_send_one_mail(world: World) -> N
 
     await asyncio.gather(world.deliver(), world.sweep(), world.pay(case))
 
-    assert world.post.kinds() == ["notice"]
+    assert world.mailbox.kinds() == ["notice"]
 
 
 async def test_one_bad_claim_does_not_stop_the_others(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -162,7 +162,7 @@ async def test_a_row_is_put_off_until_the_mail_system_wants_to_be_asked_again(wo
     """That is no failed attempt: its turn comes."""
     case = await world.submitted()
     world.lose_messages()
-    world.post.down, world.post.retry_after = True, 600
+    world.mailbox.down, world.mailbox.retry_after = True, 600
     world.clock.advance(SOON)
     now = await world.now()
 
@@ -175,7 +175,7 @@ async def test_a_row_is_put_off_until_the_mail_system_wants_to_be_asked_again(wo
 async def test_a_row_that_cannot_be_put_off_stays_where_it_is(world: World) -> None:
     """The next run finds it again."""
     case = await world.submitted()
-    world.post.down = True
+    world.mailbox.down = True
     world.clock.advance(SOON)
     before = await world.due_rows(case)
 
@@ -255,7 +255,7 @@ async def test_a_run_stops_itself_before_it_is_stopped(world: World) -> None:
 
 async def test_the_oldest_debt_is_told_of_for_as_long_as_it_is_unpaid(world: World) -> None:
     """Since it fell due, however often it was put off; once it is paid nothing is told."""
-    world.post.down = True
+    world.mailbox.down = True
     await world.told()
     world.clock.advance(SOON)
     first = (await world.sweep()).owed_since
@@ -263,7 +263,7 @@ async def test_the_oldest_debt_is_told_of_for_as_long_as_it_is_unpaid(world: Wor
     for pause in (2 * MINUTE, 6 * MINUTE, 16 * MINUTE):
         world.clock.advance(pause)
         assert (await world.sweep()).owed_since == first
-    world.post.down = False
+    world.mailbox.down = False
     world.clock.advance(2 * HOUR)
 
     assert (await world.sweep()).owed_since is None
@@ -311,7 +311,7 @@ async def test_a_row_whose_writer_has_not_finished_yet_survives_the_sweep(world:
 
     await world.rest(LOOKED_AT_AGAIN)
 
-    assert world.post.kinds() == ["notice"]
+    assert world.mailbox.kinds() == ["notice"]
 
 
 async def test_a_row_that_was_written_anew_is_not_deleted(world: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Reason, RecipientKind, Status
-from cpor_core.ports.notices import Letter
+from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.untold import Untold, untold
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, UNTOLD
@@ -82,9 +82,9 @@ async def listed(world: World) -> list[tuple[str, Untold | None]]:
     return [(case.claim.id, untold(case.claim)) for case in page.cases]
 
 
-async def come_back(world: World, letter: Letter) -> None:
+async def come_back(world: World, message: MailMessage) -> None:
     """Report that a mail came back."""
-    event = MailEvent(letter.message_id, MailOutcome.FAILED)
+    event = MailEvent(message.message_id, MailOutcome.FAILED)
     assert await delivery_reports.record(world.ports, event, await world.now())
 
 
@@ -137,7 +137,7 @@ async def test_what_can_be_claimed_needs_somebody_to_tell(world: World, given: d
     await world.register_customer(notice_addresses=(IT,))
     assert (await enter(world, **given)).accepted == 1
     await world.deliver()
-    assert world.post.addressed("imported") == [IT]
+    assert world.mailbox.addressed("imported") == [IT]
 
 
 async def test_the_contact_of_the_line_is_told_by_name_and_once(world: World) -> None:
@@ -151,7 +151,7 @@ async def test_the_contact_of_the_line_is_told_by_name_and_once(world: World) ->
         (1, RecipientKind.CONTACT, "anne.durand@contoso.fr", "Anne Durand"),
         (2, RecipientKind.NOTICE_ADDRESS, IT, None),
     ]
-    assert world.post.kinds() == ["imported", "imported"]
+    assert world.mailbox.kinds() == ["imported", "imported"]
 
 
 # --- when figures are shown ---------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ async def test_the_contact_of_the_line_is_told_by_name_and_once(world: World) ->
 
 async def test_figures_begin_with_the_hand_over(world: World) -> None:
     """Not with the import; a receipt is written for what was shown only."""
-    world.post.down = True
+    world.mailbox.down = True
     case = await entered(world, customerContact=ANNES)
     await world.deliver()
 
@@ -167,7 +167,7 @@ async def test_figures_begin_with_the_hand_over(world: World) -> None:
     assert await listed(world) == [(case.claim.id, Untold.ON_ITS_WAY)]
     assert await world.ports.receipts.page(TENANT, after="", limit=9) == []
 
-    world.post.down = False
+    world.mailbox.down = False
     world.clock.advance(timedelta(minutes=3))
     await world.sweep()
 
@@ -187,7 +187,7 @@ async def test_an_older_programmes_customer_must_know_too(world: World) -> None:
 async def test_a_claim_that_went_its_way_is_never_asked(world: World) -> None:
     """Its window opened with a mail; one that comes back afterwards changes nothing (rulings 25)."""
     case = await world.official()
-    await come_back(world, world.post.sent[0])
+    await come_back(world, world.mailbox.sent[0])
 
     assert await figures(world, case) == "figures"
     assert await listed(world) == []
@@ -198,7 +198,7 @@ async def test_figures_pause_when_every_mail_came_back(world: World) -> None:
     await world.register_customer(notice_addresses=(IT,))
     case = await entered(world, customerContact=ANNES)
     await world.deliver()
-    first, second = world.post.sent
+    first, second = world.mailbox.sent
 
     await come_back(world, first)
     await come_back(world, first)
@@ -216,7 +216,7 @@ async def test_figures_pause_when_every_mail_came_back(world: World) -> None:
 
 async def test_an_address_that_is_refused_at_once_has_failed(world: World) -> None:
     """As one whose mail comes back."""
-    world.post.refused.add(ANNES["email"])
+    world.mailbox.refused.add(ANNES["email"])
     case = await entered(world, customerContact=ANNES)
     await world.deliver()
 
@@ -253,14 +253,14 @@ async def test_an_address_that_is_registered_later_is_told(world: World) -> None
     untold_one = await past(world)
     failed = await entered(world, item="exchange", customerContact=ANNES)
     await world.deliver()
-    await come_back(world, world.post.sent[0])
+    await come_back(world, world.mailbox.sent[0])
 
     await register(world, notice_addresses=(IT,))
     await world.deliver()
     await register(world, notice_addresses=(IT,), name="Contoso France SA")
     await world.deliver()
 
-    assert world.post.addressed("imported") == [ANNES["email"], IT, IT]
+    assert world.mailbox.addressed("imported") == [ANNES["email"], IT, IT]
     assert [await figures(world, case) for case in (untold_one, failed)] == ["figures", "figures"]
     assert await listed(world) == []
     assert [one.number for one in await world.recipients(failed)] == [1, 2]
@@ -274,7 +274,7 @@ async def test_who_knows_already_is_enough(world: World) -> None:
     await register(world, notice_addresses=(IT,))
     await world.deliver()
 
-    assert world.post.addressed("imported") == [ANNES["email"]]
+    assert world.mailbox.addressed("imported") == [ANNES["email"]]
 
 
 async def test_the_same_address_is_not_tried_again(world: World) -> None:
@@ -282,12 +282,12 @@ async def test_the_same_address_is_not_tried_again(world: World) -> None:
     await register(world, notice_addresses=(IT,))
     case = await entered(world)
     await world.deliver()
-    await come_back(world, world.post.sent[0])
+    await come_back(world, world.mailbox.sent[0])
 
     await register(world, notice_addresses=("IT@contoso.fr",))
     await world.deliver()
 
-    assert world.post.addressed("imported") == [IT]
+    assert world.mailbox.addressed("imported") == [IT]
     assert await figures(world, case) == "CustomerNotTold"
 
 
@@ -295,7 +295,7 @@ async def test_the_same_line_with_another_contact_tells_them(world: World) -> No
     """It counts as accepted; sent again it changes nothing, and a third contact is not needed."""
     case = await entered(world, customerContact=ANNES)
     await world.deliver()
-    await come_back(world, world.post.sent[0])
+    await come_back(world, world.mailbox.sent[0])
 
     same = await enter(world, customerContact=ANNES)
     other = await enter(world, customerContact=JEANS)
@@ -304,7 +304,7 @@ async def test_the_same_line_with_another_contact_tells_them(world: World) -> No
     await world.deliver()
 
     assert [(one.accepted, one.unchanged) for one in (same, other, again, third)] == [(0, 1), (1, 0), (0, 1), (0, 1)]
-    assert world.post.addressed("imported") == [ANNES["email"], JEANS["email"]]
+    assert world.mailbox.addressed("imported") == [ANNES["email"], JEANS["email"]]
     assert await figures(world, case) == "figures"
 
 
@@ -315,22 +315,22 @@ async def test_one_file_may_name_somebody_in_a_later_line(world: World) -> None:
     await world.deliver()
 
     assert (loaded.accepted, loaded.rejected) == (2, ())
-    assert world.post.addressed("imported") == [ANNES["email"]]
+    assert world.mailbox.addressed("imported") == [ANNES["email"]]
 
 
 async def test_a_mail_that_waits_for_an_erased_person_goes_to_nobody_twice(world: World) -> None:
     """What was owed to those who are gone is owed no more when others are told."""
-    world.post.down = True
+    world.mailbox.down = True
     await entered(world, customerContact=ANNES)
     await world.deliver()
     await erase_person.begin(world.ports, ANNES["email"], await world.now())
     await world.rest()
-    world.post.down = False
+    world.mailbox.down = False
 
     await register(world, notice_addresses=(IT,))
     await world.rest()
 
-    assert world.post.addressed("imported") == [IT]
+    assert world.mailbox.addressed("imported") == [IT]
 
 
 async def test_a_registration_that_died_half_way_still_tells(world: World) -> None:
@@ -345,7 +345,7 @@ async def test_a_registration_that_died_half_way_still_tells(world: World) -> No
             await register(world, notice_addresses=(IT,))
     await world.rest()
 
-    assert world.post.addressed("imported") == [IT]
+    assert world.mailbox.addressed("imported") == [IT]
     assert await figures(world, case) == "figures"
 
 
@@ -354,12 +354,12 @@ async def test_the_end_is_told_to_those_who_knew(world: World) -> None:
     await world.register_customer(notice_addresses=(IT,))
     case = await entered(world, customerContact=ANNES)
     await world.deliver()
-    await come_back(world, world.post.sent[0])
+    await come_back(world, world.mailbox.sent[0])
 
     await submission.end(world.ports, await world.stored(case), PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_INTENT)
     await world.deliver()
 
-    assert world.post.addressed("closing") == [IT]
+    assert world.mailbox.addressed("closing") == [IT]
 
 
 # --- after an upgrade -------------------------------------------------------------------------------------------------

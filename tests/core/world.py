@@ -1,5 +1,5 @@
 """
-The use cases over stores in memory: the real tables on rows in a dictionary, a clock that stands still, kept letters.
+The use cases over stores in memory: the real tables on rows in a dictionary, a clock that stands still, kept messages.
 
 Whoever writes can be overtaken, stopped, or robbed of the answer: see `Meddled`.
 """
@@ -24,7 +24,7 @@ from cpor_core.model.history import Entry
 from cpor_core.model.webhook import CallOutcome, Delivery
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.feed import CallAnswer
-from cpor_core.ports.notices import Letter
+from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import settle
@@ -131,44 +131,44 @@ class Meddled(MemoryRows):
 
 
 @dataclass
-class Postbox:
+class Mailbox:
     """
     A mail system that keeps what it is handed; it can be down, and refuse addresses for now or for good.
 
     What goes to partners lies apart from what goes to customers.
     """
 
-    sent: list[Letter] = field(default_factory=list)
-    to_partners: list[Letter] = field(default_factory=list)
+    sent: list[MailMessage] = field(default_factory=list)
+    to_partners: list[MailMessage] = field(default_factory=list)
     down: bool = False
     refused: set[str] = field(default_factory=set)
     put_off: set[str] = field(default_factory=set)
     retry_after: int | None = None
-    on_send: Callable[[Letter], Awaitable[None]] | None = None
+    on_send: Callable[[MailMessage], Awaitable[None]] | None = None
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, message: MailMessage) -> None:
         if self.on_send is not None:
-            await self.on_send(letter)
+            await self.on_send(message)
         if self.down:
             raise MailDelayed("down", retry_after_seconds=self.retry_after)
-        if letter.recipient.email in self.put_off:
+        if message.recipient.email in self.put_off:
             raise MailDelayed("451 later", recipient_refused_for_now=True)
-        if letter.recipient.email in self.refused:
+        if message.recipient.email in self.refused:
             raise RecipientRefused(550, "no such user")
-        to_partner = letter.recipient.kind is RecipientKind.PARTNER_CONTACT
-        (self.to_partners if to_partner else self.sent).append(letter)
+        to_partner = message.recipient.kind is RecipientKind.PARTNER_CONTACT
+        (self.to_partners if to_partner else self.sent).append(message)
 
     def kinds(self) -> list[str]:
-        """Return the kinds of the letters that were sent to customers, in order."""
-        return [letter.kind for letter in self.sent]
+        """Return the kinds of the messages that were sent to customers, in order."""
+        return [message.kind for message in self.sent]
 
     def news(self) -> list[str]:
-        """Return the kinds of the letters that were sent to partners, in order."""
-        return [letter.kind for letter in self.to_partners]
+        """Return the kinds of the messages that were sent to partners, in order."""
+        return [message.kind for message in self.to_partners]
 
     def addressed(self, kind: str) -> list[str]:
-        """Return who was sent a letter of that kind."""
-        return [letter.recipient.email for letter in self.sent if letter.kind == kind]
+        """Return who was sent a message of that kind."""
+        return [message.recipient.email for message in self.sent if message.kind == kind]
 
 
 @dataclass
@@ -223,13 +223,13 @@ class World:
         self.queues = MemoryQueues()
         self.blobs = MemoryBlobs()
         self.batch_bodies = MemoryBlobs()
-        self.post = Postbox()
+        self.mailbox = Mailbox()
         self.receivers = Receivers(self.clock)
         numbers = itertools.count(first_id)
         stores = in_memory(self.rows, self.queues, self.blobs, self.batch_bodies)
         self.ports = replace(
             bootstrap.build(_SETTINGS, NOWHERE, clock=self.clock, stores=stores).ports,
-            post=self.post,
+            composer=self.mailbox,
             receivers=self.receivers,
             new_id=lambda: f"{next(numbers) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}",
         )

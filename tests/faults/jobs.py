@@ -189,7 +189,7 @@ async def loses_its_item(world: World) -> object:
 async def finds_another_contact(world: World) -> object:
     """Nobody can be reached; the partner names somebody else, who is told."""
     claim_id = await only_claim(world)
-    world.post.refused = {"anne.durand@contoso.fr"}
+    world.mailbox.refused = {"anne.durand@contoso.fr"}
     await submit(world, claim_id)
     await world.rest()
     path = f"/claims/{claim_id}"

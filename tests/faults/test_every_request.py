@@ -101,22 +101,22 @@ async def run(job: Job, azurite: Azurite, issuer: LocalIssuer, fault: Fault | No
     """Run a job in a world of its own, to the end of all time."""
     async with world(azurite.fresh_account(), issuer, await prepared(job, azurite, issuer)) as made:
         trail = Trail(fault=fault)
-        made.post.begin(fault)
+        made.mailbox.begin(fault)
         await made.start(trail)
         try:
             saw = await job.run(made)
-            requests = {"mail": range(1, made.post.count + 1), **numbers(trail, job)}
+            requests = {"mail": range(1, made.mailbox.count + 1), **numbers(trail, job)}
             await made.start(Trail())
             await made.end()
             return Ended(
                 picture={"seen": plain(saw), **await picture(made)},
-                mails=Counter(mail.message_id for mail in (*made.post.sent, *made.post.to_partners)),
+                mails=Counter(mail.message_id for mail in (*made.mailbox.sent, *made.mailbox.to_partners)),
                 receipts=len(await made.stored("receipts")),
                 requests=requests,
-                hit=trail.hit or made.post.hit,
+                hit=trail.hit or made.mailbox.hit,
             )
         except Exception as error:
-            error.add_note(trail.hit or made.post.hit or NOT_MET)
+            error.add_note(trail.hit or made.mailbox.hit or NOT_MET)
             raise
 
 

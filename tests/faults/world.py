@@ -147,7 +147,7 @@ class _Overtaken(FaultyTransport):
         return await super()._send(request, **kwargs)
 
 
-class Post(Mailbox):
+class FaultyMailbox(Mailbox):
     """A mail system with one fault."""
 
     def __init__(self) -> None:
@@ -202,7 +202,7 @@ class World:
     connection: StorageConnection
     issuer: LocalIssuer
     clock: FixedClock
-    post: Post
+    mailbox: FaultyMailbox
     tables: TableServiceClient
     """The test's own way into storage, in which nothing goes wrong; the host's `queues` too."""
     queues: AzureQueues
@@ -219,13 +219,13 @@ class World:
     async def start(self, trail: Trail) -> None:
         """Start a process over what the last one left."""
         await self.stop()
-        self.trail = self.post.trail = trail
+        self.trail = self.mailbox.trail = trail
         trail.overtake = self.overtake
         services = bootstrap.build(
             settings(self.issuer),
             self.connection,
             clock=self.clock,
-            mailer=self.post,
+            mailer=self.mailbox,
             stores=bootstrap.Stores.at(self.connection, trail.transport),
             texts=_TEXTS,
         )
@@ -234,7 +234,7 @@ class World:
         bootstrap.use(services)
         app = HttpTriggers(functions(), _invoker(), {})
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=PUBLIC_URL, follow_redirects=False)
-        self._service = Service(services, self.clock, self.post, self.issuer, client)
+        self._service = Service(services, self.clock, self.mailbox, self.issuer, client)
 
     async def overtake(self) -> None:
         """Let three minutes pass in which the process hangs, and another one fires the timer."""
@@ -246,7 +246,7 @@ class World:
         await self.fire()
         await self.stop()
         assert hanging is not None
-        self._service, self.trail, self.post.trail = hanging, trail, trail
+        self._service, self.trail, self.mailbox.trail = hanging, trail, trail
         bootstrap.use(hanging.services)
 
     async def stop(self) -> None:
@@ -323,7 +323,7 @@ class World:
 
     async def press(self, act: str, claim_id: str) -> None:
         """Follow the newest link and press a button of the page, as a customer does: only if it is offered."""
-        link = next(url for url in reversed(list(self.post.links())) if claim_id in url)
+        link = next(url for url in reversed(list(self.mailbox.links())) if claim_id in url)
         path, token = link.removeprefix(PUBLIC_URL), link.partition("?t=")[2]
         for _ in range(MOST_REPETITIONS):
             page = await self.ask("GET", path, role=None, headers={"Accept": "application/json"})
@@ -424,13 +424,13 @@ class World:
     async def save(self) -> Saved:
         """Return everything that another world needs to go on from here; the queues must be empty."""
         rows = {table: await self.stored(table) for table in TABLES}
-        sent, to_partners = tuple(self.post.sent), tuple(self.post.to_partners)
+        sent, to_partners = tuple(self.mailbox.sent), tuple(self.mailbox.to_partners)
         return Saved(await self.clock.now(), rows, await self.blobs(), sent, to_partners, dict(self._written))
 
     async def load(self, saved: Saved) -> None:
         """Go on from where another world was saved."""
         self.clock.set(saved.now)
-        self.post.sent, self.post.to_partners = list(saved.sent), list(saved.to_partners)
+        self.mailbox.sent, self.mailbox.to_partners = list(saved.sent), list(saved.to_partners)
         self._written = dict(saved.written)
         await asyncio.gather(*(self._fill(table, rows) for table, rows in saved.rows.items()))
         if saved.blobs:
@@ -472,7 +472,7 @@ async def world(connection_string: str, issuer: LocalIssuer, saved: Saved | None
     await provision(connection, TABLES, (*QUEUES, *POISON), bootstrap.CONTAINERS)
     queues = AzureQueues(connection)
     async with connection.tables() as tables:
-        made = World(connection, issuer, FixedClock(MONDAY), Post(), tables, queues)
+        made = World(connection, issuer, FixedClock(MONDAY), FaultyMailbox(), tables, queues)
         try:
             if saved is None:
                 await made.start(Trail())

@@ -18,7 +18,7 @@ from cpor_app.settings import FIRST_QUOTA_OF_OWN_DOMAIN
 from cpor_core.model.claim import Item
 from cpor_core.model.registry import Channel, Subscription, SubscriptionState
 from cpor_core.ports import Ports
-from cpor_core.ports.notices import Letter
+from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.use_cases.due_work import pay
 from tests.core.world import World
@@ -47,15 +47,15 @@ class Pen:
     def __init__(self, mailer: CommunicationServicesMailer) -> None:
         self._mailer = mailer
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, message: MailMessage) -> None:
         await self._mailer.send(
             OutgoingMail(
-                message_id=f"<{letter.message_id}@mail.programme.example>",
-                to_address=letter.recipient.email,
-                subject=letter.kind,
-                text=letter.claim.id,
-                html=f"<p>{letter.claim.id}</p>",
-                language=letter.recipient.language,
+                message_id=f"<{message.message_id}@mail.programme.example>",
+                to_address=message.recipient.email,
+                subject=message.kind,
+                text=message.claim.id,
+                html=f"<p>{message.claim.id}</p>",
+                language=message.recipient.language,
             )
         )
 
@@ -69,7 +69,7 @@ async def host(world: World, connection: StorageConnection, acs: CommunicationSe
     )
     budget = MailBudgetRow(rows, Limits(*FIRST_QUOTA_OF_OWN_DOMAIN), world.clock.real)
     try:
-        yield replace(world.ports, post=Pen(mailer), mail_budget=budget)
+        yield replace(world.ports, composer=Pen(mailer), mail_budget=budget)
     finally:
         await mailer.close()
         await rows.close()

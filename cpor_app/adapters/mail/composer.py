@@ -22,7 +22,7 @@ from cpor_app.adapters.texts.texts import (
 )
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import OPEN, Claim, Item, RecipientKind, Speaker, Status, Voice
-from cpor_core.ports.notices import Letter
+from cpor_core.ports.notices import MailMessage
 from cpor_core.transitions.life import is_disputable
 
 
@@ -36,8 +36,8 @@ class Mailer(Protocol):
         """Close what is open; a later mail opens it again."""
 
 
-class MailPost:
-    """`cpor_core.ports.notices.Post`: writes letters in the readers' languages, customers' with a link; sends them."""
+class MailComposer:
+    """Implements `ports.notices.Composer`: writes each mail in its reader's language and sends it."""
 
     def __init__(self, texts: Texts, links: Links, catalogue: Catalogue, mailer: Mailer, sender: str) -> None:
         """Sign links with *links*; Message-IDs are of the domain of *sender*."""
@@ -47,13 +47,13 @@ class MailPost:
         self._mailer = mailer
         self._domain = sender.rpartition("@")[2]
 
-    async def send(self, letter: Letter) -> None:
-        """Hand a letter over. Raises `RecipientRefused`, or `MailDelayed` when it was not handed over now."""
-        recipient = letter.recipient
-        rendered = self._rendered(letter)
+    async def send(self, message: MailMessage) -> None:
+        """Hand a message over. Raises `RecipientRefused`, or `MailDelayed` when it was not handed over now."""
+        recipient = message.recipient
+        rendered = self._rendered(message)
         await self._mailer.send(
             OutgoingMail(
-                message_id=f"<{letter.message_id}@{self._domain}>",
+                message_id=f"<{message.message_id}@{self._domain}>",
                 to_address=recipient.email,
                 to_name=safe_contact_name(recipient.name or "") or None,
                 subject=rendered.subject,
@@ -63,36 +63,36 @@ class MailPost:
             )
         )
 
-    def _rendered(self, letter: Letter) -> RenderedMail:
-        language = letter.recipient.language
-        if letter.recipient.kind is RecipientKind.PARTNER_CONTACT:
-            return self._texts.partner_mail(PartnerMailKind(letter.kind), language, self._partner_facts(letter))
-        return self._texts.mail(MailKind(letter.kind), language, self._facts(letter))
+    def _rendered(self, message: MailMessage) -> RenderedMail:
+        language = message.recipient.language
+        if message.recipient.kind is RecipientKind.PARTNER_CONTACT:
+            return self._texts.partner_mail(PartnerMailKind(message.kind), language, self._partner_facts(message))
+        return self._texts.mail(MailKind(message.kind), language, self._facts(message))
 
-    def _partner_facts(self, letter: Letter) -> PartnerMailFacts:
-        claim, kind = letter.claim, PartnerMailKind(letter.kind)
-        days = _days(letter, kind)
+    def _partner_facts(self, message: MailMessage) -> PartnerMailFacts:
+        claim, kind = message.claim, PartnerMailKind(message.kind)
+        days = _days(message, kind)
         return PartnerMailFacts(
             claim_name=claim.name,
             claim_id=claim.id,
             customer_domain=claim.domain,
             engagement_name=engagement_name(self._catalogue, claim),
-            contact_name=letter.recipient.name,
-            asked=tuple(Asked(reason) for reason in _asked(letter, kind)),
-            why=tuple(Why(reason) for reason in letter.reasons if reason.value in set(Why)),
+            contact_name=message.recipient.name,
+            asked=tuple(Asked(reason) for reason in _asked(message, kind)),
+            why=tuple(Why(reason) for reason in message.reasons if reason.value in set(Why)),
             time_zone=days.time_zone,
             last_day=days.last_day,
             until=claim.due if is_disputable(claim) else None,
-            happened_at=letter.happened_at,
-            items=item_names(self._catalogue, claim, _items(letter, kind)),
+            happened_at=message.happened_at,
+            items=item_names(self._catalogue, claim, _items(message, kind)),
             remaining_items=item_names(self._catalogue, claim, _remaining(claim)),
             upheld=claim.disputed_before,
             held=claim.status is Status.OFFICIAL,
             awaits_customer=claim.status is Status.AWAITING_CUSTOMER,
         )
 
-    def _facts(self, letter: Letter) -> MailFacts:
-        claim, recipient, told = letter.claim, letter.recipient, told_of(letter.claim)
+    def _facts(self, message: MailMessage) -> MailFacts:
+        claim, recipient, told = message.claim, message.recipient, told_of(message.claim)
         reader = Speaker(voice=_VOICES[recipient.kind], recipient=recipient.number)
         return MailFacts(
             partner_name=claim.partner_name,
@@ -111,8 +111,8 @@ class MailPost:
             refused_before=claim.refused_before.date() if claim.refused_before is not None else None,
             corrected=told.corrected,
             since=claim.official_since,
-            happened_at=letter.happened_at,
-            closing=Closing.of(letter.reason) if letter.kind == MailKind.CLOSING else None,
+            happened_at=message.happened_at,
+            closing=Closing.of(message.reason) if message.kind == MailKind.CLOSING else None,
             declined_by=declined_by(claim, reader),
             can_undo=claim.undoable and reader.may_take_back(claim.no),
         )
@@ -128,18 +128,18 @@ class _Day(NamedTuple):
     last_day: date | None = None
 
 
-def _days(letter: Letter, kind: PartnerMailKind) -> _Day:
+def _days(message: MailMessage, kind: PartnerMailKind) -> _Day:
     """Return the day of which a mail to a partner speaks: in their zone, or where it is the customer's in that."""
-    claim, time, promised = letter.claim, letter.claim.time_to_answer, letter.claim.promise
+    claim, time, promised = message.claim, message.claim.time_to_answer, message.claim.promise
     if kind in _OF_THE_CUSTOMERS_TIME and promised is not None:
         stands = kind is not PartnerMailKind.DECLINED or claim.undoable
         return _Day(promised.time_zone, promised.last_day if stands else None)
     if kind is PartnerMailKind.EVIDENCE_ASKED and claim.evidence_by is not None:
-        last = claim.evidence_by.astimezone(ZoneInfo(letter.time_zone)) - timedelta(microseconds=1)
-        return _Day(letter.time_zone, last.date())
+        last = claim.evidence_by.astimezone(ZoneInfo(message.time_zone)) - timedelta(microseconds=1)
+        return _Day(message.time_zone, last.date())
     if claim.status is Status.PARTNER_ACTION_REQUIRED and time is not None:
         return _Day(time.time_zone, time.last_day)
-    return _Day(letter.time_zone)
+    return _Day(message.time_zone)
 
 
 _OF_THE_CUSTOMERS_TIME = frozenset(
@@ -147,16 +147,16 @@ _OF_THE_CUSTOMERS_TIME = frozenset(
 )
 
 
-def _asked(letter: Letter, kind: PartnerMailKind) -> Iterable[str]:
+def _asked(message: MailMessage, kind: PartnerMailKind) -> Iterable[str]:
     """Return what is asked for: of a holder what stands in the debt, of anybody else what their claim waits for."""
     if kind is PartnerMailKind.EVIDENCE_ASKED:
-        return letter.reasons
-    return letter.claim.requested if letter.claim.status is Status.PARTNER_ACTION_REQUIRED else ()
+        return message.reasons
+    return message.claim.requested if message.claim.status is Status.PARTNER_ACTION_REQUIRED else ()
 
 
-def _items(letter: Letter, kind: PartnerMailKind) -> Iterable[Item]:
+def _items(message: MailMessage, kind: PartnerMailKind) -> Iterable[Item]:
     """Return the items that a mail is about: those of the act, or all that the claim has."""
-    claim, at = letter.claim, letter.happened_at
+    claim, at = message.claim, message.happened_at
     if kind is PartnerMailKind.ITEMS_STRUCK:
         return [struck.item for struck in claim.struck if struck.at == at]
     if kind is PartnerMailKind.ITEMS_ENDED:

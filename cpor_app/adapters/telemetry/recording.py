@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cpor_app.adapters.storage.row_store import Rows
     from cpor_core.ports.claims import Commit
     from cpor_core.ports.due_work import DueRow
-    from cpor_core.ports.notices import Letter, Post
+    from cpor_core.ports.notices import Composer, MailMessage
     from cpor_core.transitions.case import Case
 
 log = logging.getLogger("cpor.telemetry")
@@ -268,20 +268,20 @@ class CountedClaims(ClaimsTable):
         return case
 
 
-class WatchedPost:
-    """`cpor_core.ports.notices.Post`, each mail a span, and counted by what came of it."""
+class RecordedComposer:
+    """`cpor_core.ports.notices.Composer`, each mail a span, and counted by what came of it."""
 
-    def __init__(self, post: Post, telemetry: Telemetry) -> None:
-        """Hand over to *post*."""
-        self._post = post
+    def __init__(self, composer: Composer, telemetry: Telemetry) -> None:
+        """Hand over to *composer*."""
+        self._composer = composer
         self._telemetry = telemetry
 
-    async def send(self, letter: Letter) -> None:
-        """Hand a letter over. Raises what the mail system does."""
-        with self._telemetry.doing("send_mail", "client", attributes={"cpor.mail.kind": letter.kind}) as doing:
+    async def send(self, message: MailMessage) -> None:
+        """Hand a message over. Raises what the mail system does."""
+        with self._telemetry.doing("send_mail", "client", attributes={"cpor.mail.kind": message.kind}) as doing:
             outcome = "handedOver"
             try:
-                await self._post.send(letter)
+                await self._composer.send(message)
             except RecipientRefused:
                 outcome = "refused"
                 raise
@@ -293,4 +293,4 @@ class WatchedPost:
                 raise
             finally:
                 doing.note("cpor.mail.outcome", outcome)
-                self._telemetry.count(MAILS, cpor_mail_kind=letter.kind, cpor_mail_outcome=outcome)
+                self._telemetry.count(MAILS, cpor_mail_kind=message.kind, cpor_mail_outcome=outcome)

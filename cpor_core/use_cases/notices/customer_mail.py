@@ -13,7 +13,7 @@ from cpor_core.transitions.case import Case
 from cpor_core.use_cases.change_claim import act
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.message_ids import REMINDER
-from cpor_core.use_cases.notices.send import Sent, delayed_by, letters_to, permits, send
+from cpor_core.use_cases.notices.send import Sent, delayed_by, messages_to, permits, send
 
 
 async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Paid:
@@ -23,8 +23,8 @@ async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Pai
     reachable = [recipient.number for recipient in case.claim.reachable()]
     numbers = [number for number in promised.recipients if number in reachable]
     allowed = await permits(ports, len(numbers), Urgency.REMINDER)
-    letters = letters_to(case.claim, REMINDER, promised.number, numbers)
-    sent = await send(ports, letters, allowed, now, promised.reminder_at)
+    messages = messages_to(case.claim, REMINDER, promised.number, numbers)
+    sent = await send(ports, messages, allowed, now, promised.reminder_at)
     if not sent.delivered and sent.delayed is not None:
         return delayed_by(now, sent.delayed)
 
@@ -46,8 +46,8 @@ async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime
     if mail.kind is MailKind.IMPORTED and case.claim.status is not Status.OFFICIAL:
         waiting = []  # it has ended, which is another mail
     allowed = await permits(ports, len(waiting), Urgency.NOTICE if mail.kind is MailKind.NOTICE else Urgency.OTHER)
-    letters = letters_to(case.claim, mail.kind, mail.number, waiting, owed=mail)
-    sent = await send(ports, letters, allowed, now, mail.since)
+    messages = messages_to(case.claim, mail.kind, mail.number, waiting, owed=mail)
+    sent = await send(ports, messages, allowed, now, mail.since)
     if sent.delayed is not None and not sent.delivered and not sent.refused:
         return delayed_by(now, sent.delayed)
     late = sent.refused if tells else ()

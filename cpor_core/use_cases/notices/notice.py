@@ -22,7 +22,7 @@ from cpor_core.use_cases.change_claim import Intent, act
 from cpor_core.use_cases.claims.subscription_ends import end_items_of, gone_items
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.message_ids import NOTICE
-from cpor_core.use_cases.notices.send import delayed_by, letters_to, permits, send
+from cpor_core.use_cases.notices.send import delayed_by, messages_to, permits, send
 
 SENDING = timedelta(minutes=2)
 """For so long after a promise nobody else sends; day 0 is the local date at its end (rulings 17)."""
@@ -68,8 +68,8 @@ async def tell_customer(
     case = await act(ports, case, now, store_promise)
     if not ours:
         return case  # somebody else promised first, be it the same, or nobody is to be told any more
-    letters = letters_to(case.claim, NOTICE, promised.number, promised.recipients)
-    sent = await send(ports, letters, allowed, now, case.claim.status_since)
+    messages = messages_to(case.claim, NOTICE, promised.number, promised.recipients)
+    sent = await send(ports, messages, allowed, now, case.claim.status_since)
     if not sent.delivered and sent.delayed is not None:
         await act(ports, case, now, lambda current: _let_others_send(current, promised))
         return delayed_by(now, sent.delayed)

@@ -18,7 +18,7 @@ from cpor_core.model.claim import (
     Status,
 )
 from cpor_core.ports import Ports
-from cpor_core.ports.notices import Letter
+from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions.case import Case
@@ -36,10 +36,10 @@ async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid
     claim = case.claim
     assert claim.time_to_answer is not None  # noqa: S101 - a reminder is owed only of a time that runs
     name = message_id(claim.id, ANSWER_REMINDER, claim.times_asked, PARTNER_CONTACT)
-    letter = await _letter(ports, claim, ANSWER_REMINDER, claim.times_asked, name)
-    if letter is not None:
+    message = await _message(ports, claim, ANSWER_REMINDER, claim.times_asked, name)
+    if message is not None:
         allowed = await permits(ports, 1, Urgency.OTHER)
-        sent = await send(ports, (letter,), allowed, now, claim.time_to_answer.reminder_at)
+        sent = await send(ports, (message,), allowed, now, claim.time_to_answer.reminder_at)
         if sent.delayed is not None:
             return delayed_by(now, sent.delayed)
 
@@ -61,9 +61,9 @@ async def tell_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid:
     for mail in settled.claim.partner_mails:
         if mail.to in put_off:
             continue
-        letter = await _news(ports, settled, mail, now)
-        if letter is not None:
-            sent = await send(ports, (letter,), await permits(ports, 1, Urgency.OTHER), now, mail.since)
+        message = await _news(ports, settled, mail, now)
+        if message is not None:
+            sent = await send(ports, (message,), await permits(ports, 1, Urgency.OTHER), now, mail.since)
             if sent.delayed is not None:
                 put_off[mail.to] = delayed_by(now, sent.delayed)
                 if sent.delayed.recipient_refused_for_now:
@@ -82,8 +82,8 @@ def _without(case: Case, mail: OwedPartnerMail) -> Case:
     return case.changed(partner_mails=rest)
 
 
-async def _news(ports: Ports, case: Case, mail: OwedPartnerMail, now: datetime) -> Letter | None:
-    """Return the letter that a claim owes; None when it would say what is no longer so."""
+async def _news(ports: Ports, case: Case, mail: OwedPartnerMail, now: datetime) -> MailMessage | None:
+    """Return the message that a claim owes; None when it would say what is no longer so."""
     claim = case.claim
     name = message_id(claim.id, partner_mail_kind(mail), mail.number, PARTNER_CONTACT)
     if mail.to is not None:
@@ -95,7 +95,7 @@ async def _news(ports: Ports, case: Case, mail: OwedPartnerMail, now: datetime) 
         return None
     if mail.kind is PartnerMailKind.EVIDENCE_ASKED and (claim.evidence_by is None or claim.evidence_by <= now):
         return None
-    return await _letter(ports, claim, mail.kind, mail.number, name, mail)
+    return await _message(ports, claim, mail.kind, mail.number, name, mail)
 
 
 def _competes(claim: Claim, case: Case, now: datetime) -> bool:
@@ -103,10 +103,10 @@ def _competes(claim: Claim, case: Case, now: datetime) -> bool:
     return claim.status in OPEN | {Status.OFFICIAL} and bool(beside(case, now))
 
 
-async def _letter(
+async def _message(
     ports: Ports, claim: Claim, kind: str, number: int, name: str, mail: OwedPartnerMail | None = None
-) -> Letter | None:
-    """Return a letter to the claim's partner contact, in the language of the partner; None if there is nobody."""
+) -> MailMessage | None:
+    """Return a message to the claim's partner contact, in the language of the partner; None if there is nobody."""
     contact = claim.partner_contact
     if contact is None:
         return None
@@ -118,7 +118,7 @@ async def _letter(
         name=contact.name,
         language=found.value.language if found is not None else NO_PARTNERS_LANGUAGE,
     )
-    return Letter(
+    return MailMessage(
         kind,
         number,
         name,

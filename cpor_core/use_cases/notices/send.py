@@ -1,5 +1,5 @@
 """
-Handing mails over: permits of the one budget, a kept Message-ID for each letter, and what came of it.
+Handing mails over: permits of the one budget, a kept Message-ID for each message, and what came of it.
 
 A mail is kept in `mails` before it is sent, under a Message-ID that stays the same on every retry. Whoever owes it
 records on the claim that it was sent.
@@ -14,7 +14,7 @@ from cpor_core.due_work import Paid
 from cpor_core.errors import MailDelayed, RecipientRefused
 from cpor_core.model.claim import Claim, OwedMail
 from cpor_core.ports import Ports
-from cpor_core.ports.notices import Letter, SentMail
+from cpor_core.ports.notices import MailMessage, SentMail
 from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Urgency
 
@@ -24,13 +24,13 @@ REFUSED_FOR_GOOD_AFTER = timedelta(days=3)
 """A recipient whose server puts us off (4xx) for so long counts as one who can't be reached (rulings 25)."""
 
 
-def letters_to(
+def messages_to(
     claim: Claim, kind: str, number: int, recipients: Iterable[int], owed: OwedMail | None = None
-) -> Sequence[Letter]:
-    """Return the letters that say the same to each of these recipients."""
+) -> Sequence[MailMessage]:
+    """Return the messages that say the same to each of these recipients."""
     wanted = set(recipients)
     return tuple(
-        Letter(
+        MailMessage(
             kind=kind,
             number=number,
             message_id=message_id(claim.id, kind, number, recipient.number),
@@ -72,23 +72,23 @@ class Sent:
     delayed: MailDelayed | None
 
 
-async def send(ports: Ports, letters: Sequence[Letter], allowed: Allowed, now: datetime, since: datetime) -> Sent:
+async def send(ports: Ports, messages: Sequence[MailMessage], allowed: Allowed, now: datetime, since: datetime) -> Sent:
     """
-    Hand letters over, each after its Message-ID is kept: a report that comes back at once finds its claim.
+    Hand messages over, each after its Message-ID is kept: a report that comes back at once finds its claim.
 
-    A letter that another process is sending counts as delayed: queue and timer may come to one claim together. A mail
+    A message that another process is sending counts as delayed: queue and timer may come to one claim together. A mail
     system that is silent, or asks for peace, is not asked again for the other recipients.
     """
     delivered, refused, delayed, sender = [], [], allowed.delay, ports.new_id()
-    for letter in letters[: allowed.permits]:
-        number, began = letter.recipient.number, ports.real_now()
-        kept = SentMail(letter.claim.id, letter.kind, letter.number, number)
-        mark = await ports.mails.begin(letter.message_id, kept, sender, began, began + HELD_FOR)
+    for message in messages[: allowed.permits]:
+        number, began = message.recipient.number, ports.real_now()
+        kept = SentMail(message.claim.id, message.kind, message.number, number)
+        mark = await ports.mails.begin(message.message_id, kept, sender, began, began + HELD_FOR)
         if mark is None:
             delayed = MailDelayed("another process is sending it")
             continue
         try:
-            await ports.post.send(letter)
+            await ports.composer.send(message)
         except RecipientRefused:
             refused.append(number)
         except MailDelayed as fault:
@@ -96,7 +96,7 @@ async def send(ports: Ports, letters: Sequence[Letter], allowed: Allowed, now: d
                 refused.append(number)
                 continue
             delayed = fault
-            await ports.mails.release(letter.message_id, kept, mark)
+            await ports.mails.release(message.message_id, kept, mark)
             if fault.recipient_refused_for_now:
                 continue
             if fault.retry_after_seconds is not None:
