@@ -6,7 +6,6 @@ A found case becomes a plain test (`test_acts.py`, `test_debts.py`, `test_life.p
 
 import asyncio
 import itertools
-import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -67,6 +66,7 @@ from tests.core.making import (
 from tests.core.test_insight import verify as verify_insight
 from tests.core.world import Meddler, World
 from tests.doubles.transport import ProcessDied
+from tests.support.thorough import THOROUGH
 
 Answer = TypeVar("Answer")
 
@@ -686,14 +686,13 @@ TOLD_IN = {
 
 
 def test_whatever_happens_in_whatever_order_it_holds() -> None:
-    """A minute of the machine's time on each commit, the same every time; more when it is asked for."""
-    thorough = bool(os.environ.get("CPOR_THOROUGH"))
+    """A minute of CPU time on each commit, with the same steps every time; more steps with THOROUGH=1."""
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=3000 if thorough else 130,
+            max_examples=3000 if THOROUGH else 130,
             stateful_step_count=25,
-            derandomize=not thorough,
+            derandomize=not THOROUGH,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

@@ -6,10 +6,9 @@ same tenant. In each scene everything is tried alone first; what is answered wit
 or an act that is new joins by itself, or `test_everybody_is_disturbed_by_everybody` says that it could not.
 
 Left out is what would say the same again: places at which nothing that matters comes next (`positions`), and all but
-one act of each kind that a scene has; which one, differs from scene to scene. FAULTS=all leaves out no act.
+one act of each kind that a scene has; which one, differs from scene to scene. THOROUGH=1 leaves out no act.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,8 +37,8 @@ from tests.faults.interleaving import (
 from tests.faults.scenes import SCENES, Built, Scene, build
 from tests.support.memory_service import MemoryService, memory_service
 from tests.support.service import functions
+from tests.support.thorough import THOROUGH
 
-ALL = os.environ.get("FAULTS") == "all"
 PARTS = 2
 """A scene's pairs are shared out to so many tests, so that all cores have work."""
 SEVERAL_ACTS = {
@@ -72,7 +71,7 @@ class Possible:
         for first in (*self.writes, *self.reads):
             for kind in KINDS:
                 others = [second for second in self.writes if second.kind == kind and second is not first]
-                if ALL:
+                if THOROUGH:
                     yield from ((first, second) for second in others)
                 elif others:
                     yield first, others[crc32(f"{first}{scene}".encode()) % len(others)]

@@ -9,12 +9,11 @@ or dies.
 The main job is disturbed at every request. The others leave out what is the same once more: a read changes nothing, so
 dying before or after it, or before the write that follows, leaves the same state as dying after the write before it;
 what the SDK mends is tried at every request of one run; each mail fails in one way, and every third write.
-With FAULTS=all in the environment nothing is left out of any job.
+With THOROUGH=1 in the environment nothing is left out of any job.
 """
 
 import hashlib
 import json
-import os
 import re
 import traceback
 from collections import Counter
@@ -47,6 +46,7 @@ from tests.faults.world import (
 )
 from tests.support.azurite import Azurite
 from tests.support.service import OTHER_PARTNER, PARTNER
+from tests.support.thorough import THOROUGH
 
 WAYS = {
     "write": (
@@ -129,7 +129,7 @@ def numbers(trail: Trail, job: Job) -> Mapping[str, Sequence[int]]:
     reads = [place for place, is_write in enumerate(writes) if not is_write]
     first = [number for number, place in enumerate(reads, start=1) if place == 0 or writes[place - 1]]
     every_read = range(1, len(reads) + 1)
-    return {"write": range(1, sum(writes) + 1), "read": every_read if job.in_full or ALL else first}
+    return {"write": range(1, sum(writes) + 1), "read": every_read if job.in_full or THOROUGH else first}
 
 
 async def picture(made: World) -> dict[str, Any]:
@@ -190,13 +190,10 @@ def faults(job: Job, requests: Mapping[str, Sequence[int]], on: str, mode: str) 
         yield Fault(on, None, mode)
     if job.without_key and mode not in MENDED_BY_THE_SDK:
         return
-    if not ALL:
+    if not THOROUGH:
         numbers = _worth_while(job, on, mode, numbers)
     for number in numbers:
         yield Fault(on, number, mode)
-
-
-ALL = os.environ.get("FAULTS") == "all"
 
 
 def _worth_while(job: Job, on: str, mode: str, numbers: Sequence[int]) -> Sequence[int]:
