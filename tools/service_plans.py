@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CHOICES = ROOT / "data" / "service-plans.toml"
 REFERENCE = ROOT / "data" / "licensing-service-plans.csv"
-MADE = ROOT / "cpor_app" / "catalogue" / "service_plans.toml"
+MADE = ROOT / "cpor_app" / "catalogue" / "service_plan_ids.toml"
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 COLUMNS = ("String_Id", "GUID", "Service_Plan_Name", "Service_Plan_Id")
 HEAD = """\

@@ -23,7 +23,7 @@ def load_catalogue() -> Catalogue:
 @cache
 def load_licensing() -> Licensing:
     """Return which service plans are which workload, read once a process, when a report of Graph first comes."""
-    text = files("cpor_app.catalogue").joinpath("service_plans.toml").read_text(encoding="utf-8")
+    text = files("cpor_app.catalogue").joinpath("service_plan_ids.toml").read_text(encoding="utf-8")
     return read_licensing(text, load_catalogue())
 
 
