@@ -44,7 +44,7 @@ from cpor_app.adapters.storage.tables.registry import RegistryTable
 from cpor_app.adapters.storage.tables.requests import RequestsTable
 from cpor_app.adapters.storage.tables.usage import ReceiptsTable, UsageTable
 from cpor_app.adapters.storage.tables.webhooks import WebhooksTable
-from cpor_app.adapters.telemetry.recording import CountedClaims, RecordedComposer, Sdk, Telemetry
+from cpor_app.adapters.telemetry.recording import CountedClaims, OpenTelemetry, RecordedComposer, Sdk
 from cpor_app.adapters.texts.pages import Pages, end_of
 from cpor_app.adapters.texts.texts import Texts
 from cpor_app.adapters.throttle import Throttle
@@ -92,7 +92,7 @@ class Services:
     tokens: TokenVerifier
     pages: Pages
     throttle: Throttle
-    telemetry: Telemetry
+    telemetry: OpenTelemetry
     sniff: Callable[[bytes, str], str | None]
     closing: tuple[Callable[[], Any], ...] = field(default=())
 
@@ -153,7 +153,7 @@ def build(
     stores = stores or Stores.at(connection)
     rows, queues = stores.rows, stores.queues
     clock = clock or (SandboxClock(rows) if settings.sandbox else Clock())
-    telemetry = Telemetry(_exporting(settings))
+    telemetry = OpenTelemetry(_exporting(settings))
     links = Links(settings.secrets, settings.public_url)
     texts, catalogue = texts or Texts(), load_catalogue()
     mailer = mailer or mail_system(settings, connection, clock)
@@ -181,7 +181,7 @@ def build(
         hints=QueueHints(queues),
         failures=FailuresTable(rows, queues),
         insight=InsightTable(rows),
-        watching=telemetry,
+        telemetry=telemetry,
         catalogue=catalogue,
         licensing=load_licensing,
         terms=Terms(
@@ -301,12 +301,12 @@ async def ready(environ: Mapping[str, str] | None = None) -> Services:
         return _Process.services
 
 
-async def telemetry() -> Telemetry:
+async def telemetry() -> OpenTelemetry:
     """Return the process's telemetry; one that is off while the services can't be made, whatever the reason."""
     try:
         return (await ready()).telemetry
     except Exception:  # noqa: BLE001 - whoever asks for the services next is told
-        return Telemetry()
+        return OpenTelemetry()
 
 
 def use(services: Services | None) -> None:

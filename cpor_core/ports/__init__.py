@@ -12,7 +12,7 @@ from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.licensing import Licensing
 from cpor_core.ports.batches import Batches, Bodies
 from cpor_core.ports.claims import Blobs, ClaimIndex, Claims, DryRuns
-from cpor_core.ports.due_work import DueWork, Failures, Hints, Watching
+from cpor_core.ports.due_work import DueWork, Failures, Hints, Telemetry
 from cpor_core.ports.feed import Changes, Receivers, Webhooks
 from cpor_core.ports.idempotency import Requests
 from cpor_core.ports.insight import InsightStore
@@ -51,7 +51,7 @@ class Ports:
     hints: Hints
     failures: Failures
     insight: InsightStore
-    watching: Watching
+    telemetry: Telemetry
     catalogue: Catalogue
     licensing: Callable[[], Licensing]
     """Read when a feed first needs it."""

@@ -24,7 +24,7 @@ class DueRow:
     since: datetime | None = None
     """Since when it has been owed, of one that was put off."""
     trace: str | None = None
-    """Whose trace it belongs to, for `Watching`."""
+    """Whose trace it belongs to, for `Telemetry`."""
     mark: str | None = None
     written_at: datetime | None = None
 
@@ -99,7 +99,7 @@ class Failures(Protocol):
         """Return table, partition and key of a failure, for it to be forgotten."""
 
 
-class Watching(Protocol):
+class Telemetry(Protocol):
     """What an operator sees of the work; it never raises a fault."""
 
     def paying(self, row: DueRow) -> AbstractContextManager[object]:

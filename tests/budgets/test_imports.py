@@ -40,9 +40,9 @@ async def main():
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1/api") as client:
         answer = await client.get("/engagements")
     told = {"status": answer.status_code, "before": [name for name in sys.modules if name.startswith("opentelemetry")]}
-    watching = (await bootstrap.ready()).telemetry
-    watching._timer.cancel()
-    watching._timer.function()
+    telemetry = (await bootstrap.ready()).telemetry
+    telemetry._timer.cancel()
+    telemetry._timer.function()
     print(json.dumps(told | {"after": "opentelemetry.sdk" in sys.modules}))
     await (await bootstrap.ready()).close()
 asyncio.run(main())

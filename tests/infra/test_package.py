@@ -48,8 +48,8 @@ outcome = worker._Worker.outcome
 async def watched(self, call):
     ended = await outcome(self, call)
     from cpor_app import bootstrap
-    watching = (await bootstrap.ready()).telemetry
-    await asyncio.to_thread(watching._timer.join)  # the SDK is loaded behind the first answer
+    telemetry = (await bootstrap.ready()).telemetry
+    await asyncio.to_thread(telemetry._timer.join)  # the SDK is loaded behind the first answer
     return ended
 worker._Worker.outcome = watched
 worker._main()

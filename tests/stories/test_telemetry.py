@@ -11,7 +11,7 @@ import pytest
 
 from cpor_app.adapters.storage.hints import CUSTOMER_NOTICES
 from cpor_app.adapters.storage.tables.registry import RegistryTable
-from cpor_app.adapters.telemetry.recording import INSTRUMENTS, SPAN_ATTRIBUTES, Telemetry
+from cpor_app.adapters.telemetry.recording import INSTRUMENTS, SPAN_ATTRIBUTES, OpenTelemetry
 from cpor_core.errors import StorageBusy
 from cpor_core.use_cases.due_work import sweep
 from devhost.stack.issuer import LocalIssuer
@@ -149,13 +149,13 @@ async def test_a_failure_to_begin_does_no_harm(caplog: pytest.LogCaptureFixture)
     def broken() -> Any:
         raise ImportError("no SDK")
 
-    watching = Telemetry(broken)
-    with watching.doing("once"):
+    telemetry = OpenTelemetry(broken)
+    with telemetry.doing("once"):
         pass
-    assert watching._timer is not None
-    await asyncio.to_thread(watching._timer.join)
-    with watching.doing("twice"):
-        watching.count(INSTRUMENTS[0])
+    assert telemetry._timer is not None
+    await asyncio.to_thread(telemetry._timer.join)
+    with telemetry.doing("twice"):
+        telemetry.count(INSTRUMENTS[0])
 
     assert "telemetry: could not be started" in caplog.text
 

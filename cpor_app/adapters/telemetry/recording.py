@@ -97,7 +97,7 @@ class Doing:
 
 
 @dataclass(slots=True)
-class Telemetry:
+class OpenTelemetry:
     """Spans and counts; where *load* is None, nothing is traced, counted, carried or loaded."""
 
     load: Callable[[], Sdk] | None = None
@@ -248,7 +248,7 @@ def _kind(debt: str) -> str:
 class CountedClaims(ClaimsTable):
     """The claims, counted as they come into their states."""
 
-    def __init__(self, rows: Rows, telemetry: Telemetry) -> None:
+    def __init__(self, rows: Rows, telemetry: OpenTelemetry) -> None:
         """Count by *telemetry*."""
         super().__init__(rows)
         self._telemetry = telemetry
@@ -271,7 +271,7 @@ class CountedClaims(ClaimsTable):
 class RecordedComposer:
     """`cpor_core.ports.notices.Composer`, each mail a span, and counted by what came of it."""
 
-    def __init__(self, composer: Composer, telemetry: Telemetry) -> None:
+    def __init__(self, composer: Composer, telemetry: OpenTelemetry) -> None:
         """Hand over to *composer*."""
         self._composer = composer
         self._telemetry = telemetry

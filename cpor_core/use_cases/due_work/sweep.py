@@ -96,7 +96,7 @@ async def _sweep_shard(
 
 async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> None:
     try:
-        with ports.watching.paying(row):
+        with ports.telemetry.paying(row):
             paid = await _paid(ports, row, now, swept)
     except (Fault, Refused, Conflict) as fault:
         log.warning("claim %s: %s could not be paid: %s", row.subject, row.debt, type(fault).__name__)
@@ -120,7 +120,7 @@ async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> No
         else:
             swept.paid += 1
             if _is_debt(row) and (late := now - (row.since or row.due)) > LATE:
-                ports.watching.settled_late(row, late)
+                ports.telemetry.settled_late(row, late)
             settled = row.written_at is not None and ports.real_now() - row.written_at > SETTLED_AFTER
             if settled and not paid.row_stays:
                 await ports.duework.delete(row)
