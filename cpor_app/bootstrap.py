@@ -18,15 +18,7 @@ from cpor_app.adapters.mail.composer import MailComposer, Mailer
 from cpor_app.adapters.mail.smtp import SmtpMailer
 from cpor_app.adapters.storage.blobs import AzureBlobs
 from cpor_app.adapters.storage.connection import StorageConnection, Transport, provision
-from cpor_app.adapters.storage.hints import (
-    CLAIM_BATCHES,
-    CUSTOMER_NOTICES,
-    MAIL_EVENTS,
-    PARTNER_NOTICES,
-    POISON,
-    QUEUES,
-    QueueHints,
-)
+from cpor_app.adapters.storage.hints import QueueHints
 from cpor_app.adapters.storage.queues import AzureQueues
 from cpor_app.adapters.storage.row_store import AzureRows, Rows
 from cpor_app.adapters.storage.tables import TABLES
@@ -45,33 +37,17 @@ from cpor_app.adapters.storage.tables.requests import RequestsTable
 from cpor_app.adapters.storage.tables.usage import ReceiptsTable, UsageTable
 from cpor_app.adapters.storage.tables.webhooks import WebhooksTable
 from cpor_app.adapters.telemetry.recording import CountedClaims, OpenTelemetry, RecordedComposer, Sdk
-from cpor_app.adapters.texts.pages import Pages, end_of
+from cpor_app.adapters.texts.pages import Pages
 from cpor_app.adapters.texts.texts import Texts
 from cpor_app.adapters.throttle import Throttle
 from cpor_app.adapters.webhook_calls import WebhookCalls
+from cpor_app.queue_names import POISON, QUEUES
 from cpor_app.settings import STORAGE, Settings, SettingsError, environment
 from cpor_core.ports import Ports
 from cpor_core.ports.registry import Domains
 from cpor_core.rules.business_days import Calendar
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.terms import Terms
-
-__all__ = [
-    "CLAIM_BATCHES",
-    "CUSTOMER_NOTICES",
-    "MAIL_EVENTS",
-    "PARTNER_NOTICES",
-    "POISON",
-    "QUEUES",
-    "STORAGE",
-    "Services",
-    "build",
-    "end_of",
-    "mail_system",
-    "ready",
-    "telemetry",
-    "use",
-]
 
 BATCH_BODIES = "batches"
 CONTAINERS = ("evidence", BATCH_BODIES)

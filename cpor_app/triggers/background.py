@@ -10,17 +10,9 @@ from typing import Any
 
 import azure.functions as func
 
-from cpor_app.bootstrap import (
-    CLAIM_BATCHES,
-    CUSTOMER_NOTICES,
-    MAIL_EVENTS,
-    PARTNER_NOTICES,
-    POISON,
-    QUEUES,
-    STORAGE,
-    ready,
-    telemetry,
-)
+from cpor_app.bootstrap import ready, telemetry
+from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, POISON, QUEUES
+from cpor_app.settings import STORAGE
 from cpor_app.triggers.mail_events import reports
 from cpor_core.due_work import Paid
 from cpor_core.errors import Conflict, Retryable

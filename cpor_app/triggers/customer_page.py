@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 import azure.functions as func
 from pydantic import BaseModel, JsonValue
 
-from cpor_app.bootstrap import end_of
 from cpor_app.http.parsing import validated
 from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import JSON, Answer
@@ -238,7 +237,7 @@ async def _do(call: Call, act: str) -> Answer:
     opened = await _opened(call, form.t)
     now = await call.now()
     target = form.association_id if act == "end" and form.association_id != opened.case.claim.id else None
-    _verify_nonce(call, form, act if target is None else end_of(target), now)
+    _verify_nonce(call, form, act if target is None else call.services.pages.end_of(target), now)
     actor = spoken_by(opened.speaker)
     remark = Remark("customer", actor.id, form.reason, now) if form.reason else None
     intent = Intent(who=actor.id, remark=remark)

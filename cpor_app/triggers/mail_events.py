@@ -10,11 +10,13 @@ import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic.alias_generators import to_camel
 
-from cpor_app.bootstrap import MAIL_EVENTS, STORAGE, ready
+from cpor_app.bootstrap import ready
 from cpor_app.http.parsing import read_json, validated
 from cpor_app.http.request import Call
 from cpor_app.http.route_table import MAIL_REPORTERS, Answer
 from cpor_app.http.server import operation
+from cpor_app.queue_names import MAIL_EVENTS
+from cpor_app.settings import STORAGE
 from cpor_core.errors import Refused, Retryable
 from cpor_core.model.base import Email, Instant, Text1000, Value
 from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record

@@ -1,7 +1,7 @@
 """
-What the use cases need of the world, and nothing of how it is done: one file a subject.
+What the use cases need from the world, one file a subject. No port says how it is done.
 
-Every port raises `Retryable` faults of `cpor_core.errors`; stores raise `Conflict` when somebody else wrote first.
+Each port may raise a `Retryable` fault of `cpor_core.errors`. A store raises `Conflict` when another writer was first.
 """
 
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,13 @@ from cpor_core.rules.terms import Terms
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything a use case may touch."""
+    """
+    Everything that a use case may touch.
+
+    There are two times. `now` is the service's time: it decides what is due, and an operator can move it in a sandbox.
+    `real_now` is the time of the machine: it limits how long a run may take, says how old a row is, paces mails and
+    signs webhooks. In the cloud both are the same.
+    """
 
     claims: Claims
     duework: DueWork
@@ -33,7 +39,7 @@ class Ports:
     reviews: ClaimIndex
     registry: Registry
     domains: Domains | None
-    """None where the operator's word is enough."""
+    """None when the deployment does not check domains."""
     requests: Requests
     mails: Mails
     usage: UsageFigures
@@ -54,15 +60,15 @@ class Ports:
     telemetry: Telemetry
     catalogue: Catalogue
     licensing: Callable[[], Licensing]
-    """Read when a feed first needs it."""
+    """Loaded on first use; only a usage feed needs it."""
     terms: Terms
     new_id: Callable[[], str]
     pause: Callable[[int], Awaitable[None]] = field(repr=False)
-    """Wait a random moment after so many lost races in a row, so that those who race do not meet again."""
+    """Wait a random time, longer after each lost race in a row, so that two writers do not collide again."""
     real_now: Callable[[], datetime]
     now: Callable[[], Awaitable[datetime]] = field(repr=False)
-    """The service's clock, read anew; an invocation reads it once and passes the instant on."""
+    """Read by each invocation once, which passes the instant on. In a sandbox it is one request to storage."""
 
     async def current_terms(self) -> Terms:
-        """Return the terms with the registered closed days in them: for what counts or shows business days."""
+        """Return the terms with the registered closed days, as business days need them."""
         return self.terms.observing(await self.registry.closed_days())

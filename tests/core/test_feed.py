@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from cpor_app.adapters.storage.hints import PARTNER_NOTICES
 from cpor_app.adapters.storage.row_store import Op
 from cpor_app.adapters.storage.tables.changes import ChangesTable
+from cpor_app.queue_names import PARTNER_NOTICES
 from cpor_core.errors import Conflict, StorageBusy
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Reason, Status

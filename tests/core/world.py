@@ -14,8 +14,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from cpor_app import bootstrap
-from cpor_app.adapters.storage.hints import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES
 from cpor_app.adapters.storage.row_store import Op
+from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES
 from cpor_app.settings import Settings
 from cpor_core.due_work import Paid
 from cpor_core.errors import MailDelayed, RecipientRefused, Refused

@@ -9,9 +9,9 @@ import pytest
 from cpor_app import bootstrap
 from cpor_app.adapters.catalogue import load_catalogue
 from cpor_app.adapters.identity import tokens
-from cpor_app.adapters.storage.hints import POISON, QUEUES
 from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.http.status_codes import DETAIL_CODES, STATUSES
+from cpor_app.queue_names import POISON, QUEUES
 from cpor_app.settings import Settings
 from cpor_core.model.people import Role
 from tests.docs.reading import DOCS, ROOT, anchors, codes, links, pages, paths

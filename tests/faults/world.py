@@ -23,10 +23,10 @@ from azure.data.tables.aio import TableServiceClient
 from cpor_app import bootstrap
 from cpor_app.adapters.mail.outgoing import OutgoingMail
 from cpor_app.adapters.storage.connection import StorageConnection, provision
-from cpor_app.adapters.storage.hints import POISON, QUEUES
 from cpor_app.adapters.storage.queues import AzureQueues, Taken
 from cpor_app.adapters.storage.tables import TABLES, unpacked
 from cpor_app.adapters.texts.texts import Texts
+from cpor_app.queue_names import POISON, QUEUES
 from cpor_core.due_work import FORGET
 from cpor_core.errors import MailDelayed
 from cpor_core.model.claim import Claim

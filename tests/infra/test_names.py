@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from cpor_app.adapters.storage.hints import MAIL_EVENTS, POISON, QUEUES
 from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.bootstrap import CONTAINERS
+from cpor_app.queue_names import MAIL_EVENTS, POISON, QUEUES
 from tests.infra.reading import INFRA, declared
 
 DATA = INFRA / "modules" / "data-storage.bicep"

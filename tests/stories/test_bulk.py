@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from cpor_app.adapters.storage.hints import CLAIM_BATCHES
+from cpor_app.queue_names import CLAIM_BATCHES
 from tests.support.service import OTHER_PARTNER, PARTNER, PARTNER_ID, PUBLIC_URL, Service, claim_as_sent
 
 LINES = {"Content-Type": "application/x-ndjson"}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from cpor_app.adapters.storage.hints import POISON, QUEUES
 from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.bootstrap import CONTAINERS
+from cpor_app.queue_names import POISON, QUEUES
 from cpor_core.verify_history import WHOLE, verdict
 from tests.support.service import (
     ACKNOWLEDGED,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.storage.hints import POISON, QUEUES
+from cpor_app.queue_names import POISON, QUEUES
 from tests.support.service import Service
 
 FUNCTIONS = {

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.storage.hints import CUSTOMER_NOTICES
 from cpor_app.adapters.storage.tables.registry import RegistryTable
 from cpor_app.adapters.telemetry.recording import INSTRUMENTS, SPAN_ATTRIBUTES, OpenTelemetry
+from cpor_app.queue_names import CUSTOMER_NOTICES
 from cpor_core.errors import StorageBusy
 from cpor_core.use_cases.due_work import sweep
 from devhost.stack.issuer import LocalIssuer

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from cpor_app.adapters.storage.hints import PARTNER_NOTICES
+from cpor_app.queue_names import PARTNER_NOTICES
 from devhost.stack.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.support.receiver import Received, Receiver, running_receiver, says

@@ -18,8 +18,8 @@ from cpor_app import bootstrap
 from cpor_app.adapters.mail.composer import Mailer
 from cpor_app.adapters.mail.outgoing import OutgoingMail
 from cpor_app.adapters.storage.connection import StorageConnection, Transport, provision
-from cpor_app.adapters.storage.hints import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES, POISON, QUEUES
 from cpor_app.adapters.storage.tables import TABLES
+from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES, POISON, QUEUES
 from cpor_app.settings import Settings
 from cpor_core.errors import MailDelayed, RecipientRefused
 from cpor_core.rules.late_truths import GRACE

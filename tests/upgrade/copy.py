@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from cpor_app import bootstrap
-from cpor_app.adapters.storage.hints import MAIL_EVENTS, QUEUES
+from cpor_app.queue_names import MAIL_EVENTS, QUEUES
 from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.support.service import OTHER_PARTNER, PARTNER, PUBLIC_URL, Service
 from tests.upgrade.making import NOBODY_TOLD_OF, NOTICED_WINDOW_RUNS, tenant

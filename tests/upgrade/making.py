@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from cpor_app.adapters.storage.hints import CUSTOMER_NOTICES
+from cpor_app.queue_names import CUSTOMER_NOTICES
 from cpor_core.ports.due_work import Failure
 from cpor_core.rules.late_truths import GRACE
 from tests.support.service import (

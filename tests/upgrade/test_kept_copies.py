@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cpor_app.adapters.storage.hints import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, QUEUES
+from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, QUEUES
 from cpor_core.model.claim import Status
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.verify_history import WHOLE, verdict

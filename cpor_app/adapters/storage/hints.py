@@ -7,14 +7,9 @@ from datetime import timedelta
 
 from cpor_app.adapters.storage.queues import AzureQueues
 from cpor_app.adapters.tracing import trace_parent
+from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES
 from cpor_core.errors import Fault
 
-CUSTOMER_NOTICES = "customer-notices"
-MAIL_EVENTS = "mail-events"
-PARTNER_NOTICES = "partner-notices"
-CLAIM_BATCHES = "claim-batches"
-QUEUES = (CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, CLAIM_BATCHES)
-POISON = tuple(f"{queue}-poison" for queue in QUEUES)
 log = logging.getLogger("cpor.hints")
 
 

@@ -47,11 +47,6 @@ MESSAGES: Mapping[str, MessageKind] = {
 }
 
 
-def end_of(association_id: str) -> str:
-    """Return the act for which the nonce is made that ends another association from this page."""
-    return f"end {association_id}"
-
-
 class Pages:
     """Writes the page behind a mailed link."""
 
@@ -61,6 +56,11 @@ class Pages:
         self._links = links
         self._catalogue = catalogue
         self._public_url = public_url
+
+    @staticmethod
+    def end_of(association_id: str) -> str:
+        """Return the act that a nonce is made for when its form ends another association of the tenant."""
+        return f"end {association_id}"
 
     def csp(self) -> str:
         """Return the Content-Security-Policy of every page."""
@@ -175,7 +175,7 @@ class Pages:
             engagement_name=engagement_name(self._catalogue, claim),
             items=item_names(self._catalogue, claim, held),
             since=claim.official_since or now,
-            form=ActForm(self._address(here, "end"), self._links.nonce(token, end_of(claim.id), now)),
+            form=ActForm(self._address(here, "end"), self._links.nonce(token, self.end_of(claim.id), now)),
         )
 
     def as_json(self, opened: Opened, token: str, now: datetime, receipts: Sequence[Receipt]) -> dict[str, JsonValue]:
@@ -205,7 +205,7 @@ class Pages:
                 {
                     "association": other.model_dump(mode="json", by_alias=True),
                     "action": self._address(shown, "end"),
-                    "nonce": self._links.nonce(token, end_of(other.id), now),
+                    "nonce": self._links.nonce(token, self.end_of(other.id), now),
                 }
                 for case in opened.others
                 if (other := association_view(settle(case, now).claim)) is not None
