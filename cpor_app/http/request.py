@@ -19,7 +19,7 @@ from cpor_core.model.claim import Status
 from cpor_core.model.history import Actor, ActorKind
 from cpor_core.model.people import Caller, CallerKind, Role
 from cpor_core.ports.claims import Remark
-from cpor_core.ports.idempotency import Keyed
+from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.forms import not_in_form
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.case import Case
@@ -232,7 +232,7 @@ class Call:
         remark = Remark(author, self.who, words, at) if words and at is not None else None
         return Intent(
             who=self.who,
-            keyed=self.keyed(),
+            idempotency_key=self.idempotency_key(),
             if_match=self.if_match,
             file_name=self.path("fileName"),
             remark=remark,
@@ -240,7 +240,7 @@ class Call:
             answers=answers,
         )
 
-    def keyed(self) -> Keyed | None:
+    def idempotency_key(self) -> IdempotencyKey | None:
         """Return the caller's idempotency key and what it is used for, both hashed. Raises `ValidationFailed`."""
         alias = self.headers.get("repeatability-request-id")
         given = self.headers.get("idempotency-key", alias)
@@ -258,8 +258,8 @@ class Call:
             verify_http_date(first_sent)
         asked = {name: value for name, value in self.params.items() if name != "api-version"}
         what = json.dumps([self.operation.name, dict(self.request.route_params), asked], sort_keys=True)
-        return Keyed(
-            key=hashlib.sha256(f"{self.organisation}|{given}".encode()).hexdigest(),
+        return IdempotencyKey(
+            hash=hashlib.sha256(f"{self.organisation}|{given}".encode()).hexdigest(),
             body=hashlib.sha256(what.encode() + self.bytes()).hexdigest(),
             organisation=self.organisation,
         )
@@ -278,7 +278,7 @@ class Call:
 
     def repeatability(self) -> dict[str, str]:
         """Return the header that says an idempotency key was taken."""
-        return {"Repeatability-Result": "accepted"} if self.keyed() is not None else {}
+        return {"Repeatability-Result": "accepted"} if self.idempotency_key() is not None else {}
 
     def url(self, path: str) -> str:
         """Return the public address of *path*: no header of a request has a say in it (rulings 26)."""

@@ -34,7 +34,7 @@ from cpor_app.http.route_table import (
 from cpor_app.http.status_codes import STATUSES
 from cpor_core.errors import Refused, Retryable
 from cpor_core.model.people import Role, Unauthenticated
-from cpor_core.ports.idempotency import Answered, KeptAnswer, Keyed
+from cpor_core.ports.idempotency import IdempotencyKey, StoredReply, StoredResponse
 from cpor_core.use_cases.idempotency import Repeated, key_reused, once
 
 log = logging.getLogger("cpor.http")
@@ -162,12 +162,12 @@ _LARGE_BODIES = asyncio.Semaphore(2)
 
 
 async def _answered(call: Call, handler: Handler) -> Answer:
-    if call.operation.keyed and not call.operation.key_kept_by_handler and (keyed := call.keyed()) is not None:
-        return await _answered_once(call, handler, keyed)
+    if call.operation.keyed and not call.operation.key_kept_by_handler and (key := call.idempotency_key()) is not None:
+        return await _answered_once(call, handler, key)
     try:
         return await handler(call)
     except Repeated as repeated:
-        return _first_answer(call, repeated.answered)
+        return _first_answer(call, repeated.reply)
     except Refused as refused:
         if (
             refused.code in ("InvalidState", "PreconditionFailed", "ItemNotInClaim")
@@ -177,14 +177,14 @@ async def _answered(call: Call, handler: Handler) -> Answer:
         raise
 
 
-async def _answered_once(call: Call, handler: Handler, keyed: Keyed) -> Answer:
+async def _answered_once(call: Call, handler: Handler, key: IdempotencyKey) -> Answer:
     """Answer a request that is about no claim; its repetition gets the same bytes and headers."""
 
-    async def run() -> KeptAnswer:
+    async def run() -> StoredResponse:
         answer = await handler(call)
-        return KeptAnswer(answer.status, _body(answer), answer.media_type, answer.headers)
+        return StoredResponse(answer.status, _body(answer), answer.media_type, answer.headers)
 
-    kept = await once(call.ports, keyed, await call.now(), run)
+    kept = await once(call.ports, key, await call.now(), run)
     return Answer(kept.status, kept.body, kept.media_type, {**kept.headers, "Repeatability-Result": "accepted"})
 
 
@@ -213,26 +213,26 @@ async def _admit(call: Call) -> None:
         raise role_required(line.roles)
 
 
-async def _answered_before(call: Call) -> Answered | None:
+async def _answered_before(call: Call) -> StoredReply | None:
     """Return the first answer when the act was refused because the same request has done it before."""
     try:
-        keyed = call.keyed()
+        key = call.idempotency_key()
     except Refused:
         return None  # a body or key that can't be read has never been answered
-    return await call.ports.claims.answered(call.claim_id, keyed.key) if keyed is not None and call.claim_id else None
+    return await call.ports.claims.stored_reply(call.claim_id, key.hash) if key is not None and call.claim_id else None
 
 
-def _first_answer(call: Call, answered: Answered) -> Answer:
-    keyed = call.keyed()
-    if keyed is None or keyed.body != answered.body:
+def _first_answer(call: Call, reply: StoredReply) -> Answer:
+    key = call.idempotency_key()
+    if key is None or key.body != reply.body:
         raise key_reused()
     status = next(iter(call.operation.answers))
     headers = {"Repeatability-Result": "accepted"}
-    if answered.etag is not None and call.operation.etag:
-        headers["ETag"] = answered.etag
+    if reply.etag is not None and call.operation.etag:
+        headers["ETag"] = reply.etag
     if call.operation.location:
-        headers["Location"] = call.url(f"claims/{json.loads(answered.answer)['id']}")
-    return Answer(status, answered.answer.encode(), headers=headers)
+        headers["Location"] = call.url(f"claims/{json.loads(reply.answer)['id']}")
+    return Answer(status, reply.answer.encode(), headers=headers)
 
 
 def _how_to_get_a_token(*, sandbox: bool) -> str:

@@ -59,7 +59,7 @@ async def create_claim_batch(call: Call) -> Answer:
     without a key: a batch is known by its key if it has one, else by what was sent. It is kept for 30 days.
     """
     body, now = call.bytes(), await call.now()
-    progress = await batches.take_in(call.ports, call.organisation, call.actor(), body, call.keyed(), now)
+    progress = await batches.take_in(call.ports, call.organisation, call.actor(), body, call.idempotency_key(), now)
     headers = {"Operation-Location": call.url(f"claim-batches/{progress.batch.id}")}
     return Answer(202, _view(progress, rows=()), headers=headers)
 

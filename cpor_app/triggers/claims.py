@@ -150,7 +150,9 @@ async def create_claim(call: Call) -> Answer:
     sent = call.body(NewClaim)
     if call.query(DryRun).validate_:
         return _verdict(await submission.dry_run_of_new(call.ports, call.organisation, sent, await call.now()))
-    made = await drafts.create(call.ports, call.organisation, call.actor(), sent, await call.now(), call.keyed())
+    made = await drafts.create(
+        call.ports, call.organisation, call.actor(), sent, await call.now(), call.idempotency_key()
+    )
     return await call.claim(made, 201)
 
 

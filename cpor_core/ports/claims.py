@@ -8,7 +8,7 @@ from typing import Protocol
 from cpor_core.model.claim import Claim
 from cpor_core.model.history import Entry
 from cpor_core.model.slot import Slot
-from cpor_core.ports.idempotency import Answered
+from cpor_core.ports.idempotency import StoredReply
 from cpor_core.transitions.case import Case
 
 
@@ -36,11 +36,11 @@ class Commit:
     who: str | None = None
     remark: Remark | None = None
     key: str | None = None
-    answered: Answered | None = None
+    reply: StoredReply | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class KeptText:
+class StoredText:
     """What stands beside a claim: words of a person (`author` and `who` say whose), or an answer that was kept."""
 
     key: str
@@ -98,7 +98,7 @@ class Claims(Protocol):
     async def remarks(self, claim_id: str, *, after: int, limit: int) -> Sequence[Remark]:
         """Return the remarks whose sequence is above *after*, in order."""
 
-    async def answered(self, claim_id: str, key: str) -> Answered | None:
+    async def stored_reply(self, claim_id: str, key: str) -> StoredReply | None:
         """Return the first answer to a keyed act."""
 
     def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, frozenset[str]]]:
@@ -108,10 +108,10 @@ class Claims(Protocol):
         In the claim itself, in words or in a kept answer, in whatever case; of a deleted claim an answer may be left.
         """
 
-    async def texts(self, claim_id: str) -> Sequence[KeptText]:
+    async def texts(self, claim_id: str) -> Sequence[StoredText]:
         """Return the words and kept answers of a claim: two requests."""
 
-    async def rewrite(self, claim_id: str, kept: KeptText, text: str | None) -> None:
+    async def rewrite(self, claim_id: str, kept: StoredText, text: str | None) -> None:
         """Write over a text as it was read, or delete it: two requests. Raises `Conflict`."""
 
     async def erase(self, claim_id: str) -> None:

@@ -7,17 +7,17 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Keyed:
+class IdempotencyKey:
     """A caller's idempotency key for one act: key and body are hashes, neither is kept as it was sent."""
 
-    key: str
+    hash: str
     body: str
     organisation: str
     """Within it, a key stands for one request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class StoredReply:
     """The first answer to a keyed act: kept 48 hours, given again word for word."""
 
     body: str
@@ -27,7 +27,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAnswer:
+class StoredResponse:
     """The first answer to a keyed request that is about no claim, as it was sent."""
 
     status: int
@@ -37,14 +37,14 @@ class KeptAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptRequest:
+class IdempotencyRecord:
     """A keyed request: what was asked for, and the claim that it leads to or is about; empty if it is about none."""
 
     body: str
     claim_id: str
     act_id: str
     at: datetime
-    answer: KeptAnswer | None = None
+    answer: StoredResponse | None = None
     """Of a request about no claim, once it is answered; otherwise the answer lies with the claim."""
     mark: str | None = None
     """What the store said when the row was read or written."""
@@ -53,17 +53,17 @@ class KeptRequest:
 class Requests(Protocol):
     """Keyed requests, by organisation and hashed key; each call is one request, a lost insert two."""
 
-    async def begin(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest:
+    async def begin(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
         """Insert; returns the request that is there now: this one, or another that was there before."""
 
-    async def keep(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest:
+    async def keep(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
         """Write over the row of that mark. Raises `Conflict`."""
 
     async def release(self, organisation: str, key: str, mark: str) -> None:
         """Delete the row of that mark: the key is free again. Raises `Conflict`."""
 
-    def all(self) -> AsyncIterator[tuple[str, str, KeptRequest]]:
+    def all(self) -> AsyncIterator[tuple[str, str, IdempotencyRecord]]:
         """Yield every request that is kept, with its organisation and key: a scan."""
 
-    def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, Mapping[str, KeptRequest]]]:
+    def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, Mapping[str, IdempotencyRecord]]]:
         """Yield every organisation behind *after*, in order, with its kept answers that hold *text*: a scan."""

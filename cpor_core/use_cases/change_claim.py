@@ -16,7 +16,7 @@ from cpor_core.model.claim import UNDECIDED, Claim, Evidence, Status
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Commit, Remark
 from cpor_core.ports.due_work import DueRow
-from cpor_core.ports.idempotency import Answered, KeptRequest, Keyed
+from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredReply
 from cpor_core.rules import file_names
 from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.owed import SOON, TO_PARTNERS, Owed, owed
@@ -52,7 +52,7 @@ class Intent:
     """What comes with an act: who is behind it, their key, If-Match and words, the due row that is being paid."""
 
     who: str | None = None
-    keyed: Keyed | None = None
+    idempotency_key: IdempotencyKey | None = None
     if_match: str | None = None
     file_name: str | None = None
     """The evidence file that the act is about: If-Match may name it in place of the claim."""
@@ -114,7 +114,7 @@ async def act(
     """
     act_id = ports.new_id()
     key_taken = False
-    terms = await ports.current_terms() if intent.keyed is not None else ports.terms
+    terms = await ports.current_terms() if intent.idempotency_key is not None else ports.terms
     for attempt in range(1, ATTEMPTS + 1):
         try:
             case = await _with_everyone_concerned(ports, case, now, decides=intent.decides_claimants)
@@ -128,9 +128,11 @@ async def act(
         if after.claim == case.claim and after.rivals == case.rivals and after.slots == case.slots:
             return case
         intent = replace(intent, cover=await _write_index_rows(ports, case, after, now, intent))
-        if intent.keyed is not None and not key_taken:
-            request = KeptRequest(intent.keyed.body, case.claim.id, act_id, now)
-            await begin(ports, intent.keyed, request, doubles_wait=False)  # the transaction tells doubles apart
+        if intent.idempotency_key is not None and not key_taken:
+            request = IdempotencyRecord(intent.idempotency_key.body, case.claim.id, act_id, now)
+            await begin(
+                ports, intent.idempotency_key, request, doubles_wait=False
+            )  # the transaction tells doubles apart
             key_taken = True
         try:
             stored = await ports.claims.commit(_commit(act_id, case, after, now, terms, intent))
@@ -160,10 +162,10 @@ async def _hint(ports: Ports, former: Claim, claim: Claim) -> None:
 
 
 async def _verify_not_repeated(ports: Ports, claim_id: str, intent: Intent) -> None:
-    if intent.keyed is not None:
-        answered = await ports.claims.answered(claim_id, intent.keyed.key)
-        if answered is not None:
-            raise Repeated(answered)
+    if intent.idempotency_key is not None:
+        reply = await ports.claims.stored_reply(claim_id, intent.idempotency_key.hash)
+        if reply is not None:
+            raise Repeated(reply)
 
 
 async def write_down(ports: Ports, claim_id: str, now: datetime) -> None:
@@ -214,18 +216,18 @@ async def _loaded(ports: Ports, claim_ids: Iterable[str]) -> Sequence[Case]:
 
 def _commit(act_id: str, before: Case, after: Case, now: datetime, terms: Terms, intent: Intent) -> Commit:
     remark = replace(intent.remark, sequence=after.claim.history_length) if intent.remark is not None else None
-    answered = None
-    if intent.keyed is not None:
+    reply = None
+    if intent.idempotency_key is not None:
         answer = intent.answers(after, now, terms).model_dump_json(by_alias=True)
-        answered = Answered(intent.keyed.body, answer, entity_tag(after, now))
+        reply = StoredReply(intent.idempotency_key.body, answer, entity_tag(after, now))
     return Commit(
         act_id=act_id,
         before=before,
         after=after,
         who=intent.who,
         remark=remark,
-        key=intent.keyed.key if intent.keyed is not None else None,
-        answered=answered,
+        key=intent.idempotency_key.hash if intent.idempotency_key is not None else None,
+        reply=reply,
     )
 
 
@@ -287,9 +289,9 @@ async def _cover(ports: Ports, rows: Sequence[DueRow], now: datetime, cover: Due
 
 
 def _forget_answer(claim: Claim, now: datetime, intent: Intent) -> Iterable[DueRow]:
-    if intent.keyed is not None:
-        yield answer_forgotten(claim.id, intent.keyed.key, now)
-        yield forgotten(intent.keyed, claim.id, now)
+    if intent.idempotency_key is not None:
+        yield answer_forgotten(claim.id, intent.idempotency_key.hash, now)
+        yield forgotten(intent.idempotency_key, claim.id, now)
 
 
 def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueRow]:

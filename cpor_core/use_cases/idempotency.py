@@ -14,7 +14,7 @@ from cpor_core.due_work import FORGET
 from cpor_core.errors import Conflict, Refused
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
-from cpor_core.ports.idempotency import Answered, KeptAnswer, KeptRequest, Keyed
+from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredReply, StoredResponse
 from cpor_core.rules.identifiers import tenant_of
 
 TAKE_OVER_AFTER = timedelta(minutes=1)
@@ -27,10 +27,10 @@ LONGEST_ANSWER = 60 * 2**10
 class Repeated(Exception):
     """The caller's key was used before for this request: the first answer is given again, if it is the same one."""
 
-    def __init__(self, answered: Answered) -> None:
+    def __init__(self, reply: StoredReply) -> None:
         """Keep the first answer."""
         super().__init__("repeated request")
-        self.answered = answered
+        self.reply = reply
 
 
 def key_reused() -> Refused:
@@ -54,10 +54,10 @@ def in_progress() -> Refused:
     )
 
 
-def forgotten(keyed: Keyed, subject: str, now: datetime) -> DueRow:
+def forgotten(key: IdempotencyKey, subject: str, now: datetime) -> DueRow:
     """Return the due row by which the key is free again; it is written before, or with, what it is about."""
-    place = ("requests", keyed.organisation, keyed.key)
-    return DueRow(now + ANSWERS_KEPT, subject, f"{FORGET}-request-{keyed.key[:16]}", forget=place)
+    place = ("requests", key.organisation, key.hash)
+    return DueRow(now + ANSWERS_KEPT, subject, f"{FORGET}-request-{key.hash[:16]}", forget=place)
 
 
 def answer_forgotten(claim_id: str, key: str, now: datetime) -> DueRow:
@@ -66,7 +66,9 @@ def answer_forgotten(claim_id: str, key: str, now: datetime) -> DueRow:
     return DueRow(now + ANSWERS_KEPT, claim_id, f"{FORGET}-{key[:16]}", forget=place)
 
 
-async def begin(ports: Ports, keyed: Keyed, request: KeptRequest, *, doubles_wait: bool = True) -> KeptRequest:
+async def begin(
+    ports: Ports, key: IdempotencyKey, request: IdempotencyRecord, *, doubles_wait: bool = True
+) -> IdempotencyRecord:
     """
     Take the key for *request*: one storage request unless it was taken.
 
@@ -74,17 +76,17 @@ async def begin(ports: Ports, keyed: Keyed, request: KeptRequest, *, doubles_wai
     row; or, unless *doubles_wait*, the same one that is still running. Raises `Repeated`, `IdempotencyKeyReused`,
     `RequestInProgress`.
     """
-    kept = await ports.requests.begin(keyed.organisation, keyed.key, request)
+    kept = await ports.requests.begin(key.organisation, key.hash, request)
     if kept.act_id == request.act_id:  # the insert was won, maybe by a try whose answer was lost
         return kept
-    answered = await ports.claims.answered(kept.claim_id, keyed.key) if kept.claim_id else None
-    ended = answered is not None or kept.answer is not None
+    reply = await ports.claims.stored_reply(kept.claim_id, key.hash) if kept.claim_id else None
+    ended = reply is not None or kept.answer is not None
     running = not ended and request.at - kept.at < TAKE_OVER_AFTER
     if kept.body != request.body:
         if ended or running:
             raise key_reused()
-    elif answered is not None:
-        raise Repeated(answered)
+    elif reply is not None:
+        raise Repeated(reply)
     elif ended or (running and not doubles_wait):
         return kept
     elif running:
@@ -92,34 +94,36 @@ async def begin(ports: Ports, keyed: Keyed, request: KeptRequest, *, doubles_wai
     elif kept.claim_id:
         request = replace(request, claim_id=kept.claim_id)  # what the first has made is not made twice
     try:
-        return await ports.requests.keep(keyed.organisation, keyed.key, replace(request, mark=kept.mark))
+        return await ports.requests.keep(key.organisation, key.hash, replace(request, mark=kept.mark))
     except Conflict:
         raise in_progress() from None  # somebody else was faster to take it over
 
 
-async def once(ports: Ports, keyed: Keyed, now: datetime, run: Callable[[], Awaitable[KeptAnswer]]) -> KeptAnswer:
+async def once(
+    ports: Ports, key: IdempotencyKey, now: datetime, run: Callable[[], Awaitable[StoredResponse]]
+) -> StoredResponse:
     """
     Return the answer to a request that is about no claim: the first, if it was answered before, else what *run* does.
 
     Only successes are kept. Raises what *run* raises, `IdempotencyKeyReused`, `RequestInProgress`.
     """
-    await ports.duework.add([forgotten(keyed, keyed.organisation, now)])
-    kept = await begin(ports, keyed, KeptRequest(keyed.body, "", ports.new_id(), now))
+    await ports.duework.add([forgotten(key, key.organisation, now)])
+    kept = await begin(ports, key, IdempotencyRecord(key.body, "", ports.new_id(), now))
     if kept.answer is not None:
         return kept.answer
     try:
         answer = await run()
     except Exception:
-        await _release(ports, keyed, kept)
+        await _release(ports, key, kept)
         raise
     if answer.status >= 300 or len(answer.body) > LONGEST_ANSWER:  # noqa: PLR2004 - a redirection or a refusal
-        await _release(ports, keyed, kept)
+        await _release(ports, key, kept)
         return answer
     with suppress(Conflict):  # it took longer than a minute, and a repetition has taken it over
-        await ports.requests.keep(keyed.organisation, keyed.key, replace(kept, answer=answer))
+        await ports.requests.keep(key.organisation, key.hash, replace(kept, answer=answer))
     return answer
 
 
-async def _release(ports: Ports, keyed: Keyed, kept: KeptRequest) -> None:
+async def _release(ports: Ports, key: IdempotencyKey, kept: IdempotencyRecord) -> None:
     with suppress(Conflict):  # as above
-        await ports.requests.release(keyed.organisation, keyed.key, str(kept.mark))
+        await ports.requests.release(key.organisation, key.hash, str(kept.mark))

@@ -29,7 +29,7 @@ from cpor_core.model.slot import Slot
 from cpor_core.model.usage import Figure, MonthFigures, Receipt
 from cpor_core.ports.claims import Commit, Remark
 from cpor_core.ports.due_work import DueRow, Failure
-from cpor_core.ports.idempotency import Answered, KeptAnswer, KeptRequest
+from cpor_core.ports.idempotency import IdempotencyRecord, StoredReply, StoredResponse
 from cpor_core.ports.notices import SentMail
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
@@ -166,7 +166,7 @@ class StoresContract(ABC):
         assert await stores.claims.load("../secrets") is None
         assert await stores.claims.history(A, after=0, limit=10) == []
         assert await stores.claims.remarks(A, after=0, limit=10) == []
-        assert await stores.claims.answered(A, "key") is None
+        assert await stores.claims.stored_reply(A, "key") is None
         assert not await stores.claims.wrote(A, "act", 1)
 
     @pytest.mark.parametrize("status", [s for s in Status if s is not Status.DELETED])
@@ -401,26 +401,26 @@ class StoresContract(ABC):
         assert await stores.claims.remarks(A, after=0, limit=1) == [first]
 
     @pytest.mark.parametrize(
-        "answered", [Answered("hash", '{"long": "' + "é𝄞" * 40_000 + '"}', '"etag"'), Answered("", "", None)]
+        "reply", [StoredReply("hash", '{"long": "' + "é𝄞" * 40_000 + '"}', '"etag"'), StoredReply("", "", None)]
     )
-    async def test_the_first_answer_comes_back_word_for_word(self, stores: Stores, answered: Answered) -> None:
+    async def test_the_first_answer_comes_back_word_for_word(self, stores: Stores, reply: StoredReply) -> None:
         """However long; under its own key only."""
-        await stores.write(draft(), key="f00d", answered=answered)
+        await stores.write(draft(), key="f00d", reply=reply)
 
-        assert await stores.claims.answered(A, "f00d") == answered
-        assert await stores.claims.answered(A, "beef") is None
-        assert await stores.claims.answered(B, "f00d") is None
+        assert await stores.claims.stored_reply(A, "f00d") == reply
+        assert await stores.claims.stored_reply(A, "beef") is None
+        assert await stores.claims.stored_reply(B, "f00d") is None
 
     async def test_a_key_is_answered_once(self, stores: Stores) -> None:
         """The second act under it is a conflict, and nothing of it is there."""
-        case = await stores.write(draft(), key="f00d", answered=Answered("1", "first", None))
+        case = await stores.write(draft(), key="f00d", reply=StoredReply("1", "first", None))
 
         with pytest.raises(Conflict):
             await stores.change(
-                case, case.record(Act.COMMENTED, PERSON, TOLD_AT), key="f00d", answered=Answered("2", "second", None)
+                case, case.record(Act.COMMENTED, PERSON, TOLD_AT), key="f00d", reply=StoredReply("2", "second", None)
             )
 
-        assert await stores.claims.answered(A, "f00d") == Answered("1", "first", None)
+        assert await stores.claims.stored_reply(A, "f00d") == StoredReply("1", "first", None)
         assert (await stores.read()).claim.history_length == 1
 
     async def test_nothing_of_an_erased_draft_is_left(self, stores: Stores) -> None:
@@ -429,7 +429,7 @@ class StoresContract(ABC):
         for _ in range(MOST_ROWS - 5):
             case = case.record(Act.COMMENTED, PERSON, TOLD_AT)
         read = await stores.write(
-            case, key="f00d", answered=Answered("1", "first", None), remark=Remark("partner", "me", "words", TOLD_AT, 1)
+            case, key="f00d", reply=StoredReply("1", "first", None), remark=Remark("partner", "me", "words", TOLD_AT, 1)
         )
         for _ in range(30):
             read = await stores.change(read, read.record(Act.COMMENTED, PERSON, TOLD_AT))
@@ -441,7 +441,7 @@ class StoresContract(ABC):
         assert await stores.claims.load(A) is None
         assert await stores.claims.history(A, after=0, limit=10) == []
         assert await stores.claims.remarks(A, after=0, limit=10) == []
-        assert await stores.claims.answered(A, "f00d") == Answered("1", "first", None)
+        assert await stores.claims.stored_reply(A, "f00d") == StoredReply("1", "first", None)
         assert await stores.claims.load(B) is not None
         assert len(await stores.claims.history(B, after=0, limit=10)) == 1
 
@@ -678,8 +678,8 @@ class StoresContract(ABC):
 
     async def test_the_first_request_under_a_key_wins(self, stores: Stores) -> None:
         """The second is told of the first; another organisation's key is another."""
-        first = KeptRequest("body", A, "act", MONDAY + MICROSECOND)
-        second = KeptRequest("other body", B, "other act", MONDAY + DAY)
+        first = IdempotencyRecord("body", A, "act", MONDAY + MICROSECOND)
+        second = IdempotencyRecord("other body", B, "other act", MONDAY + DAY)
 
         won = await stores.requests.begin(ADATUM, "f00d", first)
 
@@ -690,12 +690,12 @@ class StoresContract(ABC):
 
     async def test_an_answer_is_kept_with_its_request(self, stores: Stores) -> None:
         """As it was sent; whoever has not seen the newest row writes nothing, and frees nothing."""
-        answer = KeptAnswer(200, b'{"redriven": 1}', "application/json", {"ETag": '"1"'})
-        first = await stores.requests.begin(ADATUM, "f00d", KeptRequest("body", "", "act", MONDAY))
+        answer = StoredResponse(200, b'{"redriven": 1}', "application/json", {"ETag": '"1"'})
+        first = await stores.requests.begin(ADATUM, "f00d", IdempotencyRecord("body", "", "act", MONDAY))
 
         kept = await stores.requests.keep(ADATUM, "f00d", replace(first, answer=answer))
 
-        assert await stores.requests.begin(ADATUM, "f00d", KeptRequest("body", "", "another", MONDAY)) == kept
+        assert await stores.requests.begin(ADATUM, "f00d", IdempotencyRecord("body", "", "another", MONDAY)) == kept
         assert kept.answer == answer
         with pytest.raises(Conflict):
             await stores.requests.keep(ADATUM, "f00d", first)
@@ -706,7 +706,7 @@ class StoresContract(ABC):
 
     async def test_a_forgotten_key_can_be_used_again(self, stores: Stores) -> None:
         """It is a new request then."""
-        first = KeptRequest("body", A, "act", MONDAY)
+        first = IdempotencyRecord("body", A, "act", MONDAY)
         await stores.requests.begin(ADATUM, "f00d", first)
 
         await stores.duework.forget("requests", ADATUM, "f00d")

@@ -14,7 +14,7 @@ from cpor_core.model.history import Act, spoken_by
 from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Commit, Remark
 from cpor_core.ports.due_work import DueRow
-from cpor_core.ports.idempotency import Keyed
+from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
@@ -54,7 +54,7 @@ from tests.core.world import World
 from tests.doubles.memory_rows import Asked
 from tests.doubles.transport import ProcessDied
 
-KEYED = Keyed("f00d" * 16, "body", ADATUM)
+IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "body", ADATUM)
 
 
 async def comment(world: World, case: Case, intent: Intent = NO_INTENT) -> Case:
@@ -364,24 +364,29 @@ async def test_the_first_answer_is_kept_with_the_act(world: World) -> None:
     """With its ETag, and a due row that forgets it after 48 hours (rulings 39)."""
     case = await world.submitted()
 
-    after = await comment(world, case, Intent(keyed=KEYED))
+    after = await comment(world, case, Intent(idempotency_key=IDEMPOTENCY_KEY))
 
     now = await world.now()
-    kept = await world.ports.claims.answered(case.claim.id, KEYED.key)
+    kept = await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
     assert kept is not None
     view = shown(after, now, world.ports.terms)
-    assert (kept.body, kept.answer, kept.etag) == (KEYED.body, view.model_dump_json(by_alias=True), view.etag)
+    assert (kept.body, kept.answer, kept.etag) == (IDEMPOTENCY_KEY.body, view.model_dump_json(by_alias=True), view.etag)
     forget = {row.forget for row in await world.due_rows(case) if row.due == now + ANSWERS_KEPT}
-    assert forget == {("claims", TENANT, f"act|{case.claim.id}|{KEYED.key}"), ("requests", ADATUM, KEYED.key)}
+    assert forget == {
+        ("claims", TENANT, f"act|{case.claim.id}|{IDEMPOTENCY_KEY.hash}"),
+        ("requests", ADATUM, IDEMPOTENCY_KEY.hash),
+    }
 
 
 async def test_what_the_caller_is_answered_is_kept(world: World) -> None:
     """Some acts answer something else than the claim."""
     case = await world.submitted()
 
-    await comment(world, case, Intent(keyed=KEYED, answers=lambda after, _, __: after.claim.items[0]))
+    await comment(
+        world, case, Intent(idempotency_key=IDEMPOTENCY_KEY, answers=lambda after, _, __: after.claim.items[0])
+    )
 
-    kept = await world.ports.claims.answered(case.claim.id, KEYED.key)
+    kept = await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
     assert kept is not None
     assert kept.answer == case.claim.items[0].model_dump_json(by_alias=True)
 
@@ -389,31 +394,31 @@ async def test_what_the_caller_is_answered_is_kept(world: World) -> None:
 async def test_an_answer_is_forgotten_after_48_hours(world: World) -> None:
     """By the timer, and its row in time too."""
     case = await world.told()
-    await comment(world, case, Intent(keyed=KEYED))
+    await comment(world, case, Intent(idempotency_key=IDEMPOTENCY_KEY))
 
     world.clock.advance(ANSWERS_KEPT)
     await world.sweep()
 
-    assert await world.ports.claims.answered(case.claim.id, KEYED.key) is None
+    assert await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash) is None
     assert not [row for row in await world.due_rows(case) if row.forget is not None and row.due <= await world.now()]
 
 
 async def test_a_repetition_that_overtakes_its_first_try_gets_that_answer(world: World) -> None:
     """Two of the same request at once: one is done, the other is told what was answered."""
     case = await world.submitted()
-    intent = Intent(keyed=KEYED)
+    intent = Intent(idempotency_key=IDEMPOTENCY_KEY)
 
     async with world.rows.once_before("claims", lambda: commented_under_key(world, case)):
         with pytest.raises(Repeated) as repeated:
             await comment(world, case, intent)
 
-    assert repeated.value.answered == await world.ports.claims.answered(case.claim.id, KEYED.key)
+    assert repeated.value.reply == await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
     assert [entry.act for entry in await world.history(case)].count(Act.COMMENTED) == 1
 
 
 async def commented_under_key(world: World, case: Case) -> None:
     """Do the same under the same key."""
-    await comment(world, await world.stored(case), Intent(keyed=KEYED))
+    await comment(world, await world.stored(case), Intent(idempotency_key=IDEMPOTENCY_KEY))
 
 
 async def test_another_act_that_overtakes_is_no_repetition(world: World) -> None:
@@ -421,7 +426,7 @@ async def test_another_act_that_overtakes_is_no_repetition(world: World) -> None
     case = await world.submitted()
 
     async with world.rows.once_before("claims", lambda: commented(world, case)):
-        after = await comment(world, case, Intent(keyed=KEYED))
+        after = await comment(world, case, Intent(idempotency_key=IDEMPOTENCY_KEY))
 
     assert after.claim.history_length == case.claim.history_length + 2
 

@@ -12,7 +12,7 @@ from cpor_core.errors import Refused, StorageBusy
 from cpor_core.model.batch import MOST_ROWS, BatchStatus, Outcome, Progress, RowOutcome
 from cpor_core.model.claim import Status
 from cpor_core.ports.due_work import DueRow
-from cpor_core.ports.idempotency import Keyed
+from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.use_cases.claims import batches, drafts
 from cpor_core.use_cases.claims.batches import MOST_LINES
 from cpor_core.use_cases.claims.listing import own_claims
@@ -20,7 +20,7 @@ from tests.core.making import ADATUM, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, TEN
 from tests.core.world import World
 from tests.doubles.transport import ProcessDied
 
-KEYED = Keyed("f00d" * 16, "hash of the body", ADATUM)
+IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "hash of the body", ADATUM)
 MINUTE = timedelta(minutes=1)
 
 
@@ -46,9 +46,11 @@ def claims(count: int) -> bytes:
     return b"".join(claim(number) + b"\n" for number in range(1, count + 1))
 
 
-async def take_in(world: World, body: bytes, keyed: Keyed | None = None, organisation: str = ADATUM) -> Progress:
+async def take_in(
+    world: World, body: bytes, idempotency_key: IdempotencyKey | None = None, organisation: str = ADATUM
+) -> Progress:
     """Send a batch."""
-    return await batches.take_in(world.ports, organisation, PERSON, body, keyed, await world.now())
+    return await batches.take_in(world.ports, organisation, PERSON, body, idempotency_key, await world.now())
 
 
 async def seen(world: World, sent: Progress) -> Progress:
@@ -166,13 +168,13 @@ async def test_a_batch_has_one_row_at_least_and_ten_thousand_at_most(world: Worl
 # --- the same again ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("keyed", [None, KEYED])
-async def test_the_same_batch_again_changes_nothing(world: World, keyed: Keyed | None) -> None:
+@pytest.mark.parametrize("idempotency_key", [None, IDEMPOTENCY_KEY])
+async def test_the_same_batch_again_changes_nothing(world: World, idempotency_key: IdempotencyKey | None) -> None:
     """While it runs, and when it is done."""
-    first = await take_in(world, claims(3), keyed)
-    again = await take_in(world, claims(3), keyed)
+    first = await take_in(world, claims(3), idempotency_key)
+    again = await take_in(world, claims(3), idempotency_key)
     await world.deliver()
-    done = await take_in(world, claims(3), keyed)
+    done = await take_in(world, claims(3), idempotency_key)
     await world.deliver()
 
     assert again.batch == done.batch == first.batch
@@ -182,10 +184,10 @@ async def test_the_same_batch_again_changes_nothing(world: World, keyed: Keyed |
 
 async def test_another_body_under_a_key_is_refused(world: World) -> None:
     """Also when the key itself was forgotten: the batch is kept longer."""
-    await take_in(world, claims(1), KEYED)
+    await take_in(world, claims(1), IDEMPOTENCY_KEY)
 
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
-        await take_in(world, claims(2), KEYED)
+        await take_in(world, claims(2), IDEMPOTENCY_KEY)
 
 
 async def test_one_body_is_a_batch_of_each_organisation(world: World) -> None:
@@ -432,12 +434,12 @@ async def test_after_thirty_days_all_of_a_batch_is_forgotten_but_its_claims(worl
 
 async def test_a_batch_that_is_sent_again_after_that_makes_nothing_twice(world: World) -> None:
     """The claims are there; only what was deleted since is made anew."""
-    sent = await take_in(world, claims(2), KEYED)
+    sent = await take_in(world, claims(2), IDEMPOTENCY_KEY)
     await world.deliver()
     before = await names(world)
     world.clock.advance(timedelta(days=30))
     await world.sweep()
-    again = await take_in(world, claims(2), KEYED)
+    again = await take_in(world, claims(2), IDEMPOTENCY_KEY)
     await batches.forget_batch(world.ports, sent.batch.id, sent.batch.keeping)  # late, or twice
     await world.deliver()
 
@@ -448,10 +450,10 @@ async def test_a_batch_that_is_sent_again_after_that_makes_nothing_twice(world: 
 
 async def test_a_forgotten_key_may_be_used_for_another_batch(world: World) -> None:
     """Its rows are other claims, though they have the same numbers."""
-    sent = await take_in(world, claims(1), KEYED)
+    sent = await take_in(world, claims(1), IDEMPOTENCY_KEY)
     await world.deliver()
     await batches.forget_batch(world.ports, sent.batch.id, sent.batch.keeping)
-    other = await take_in(world, claim(7), KEYED)
+    other = await take_in(world, claim(7), IDEMPOTENCY_KEY)
     await world.deliver()
 
     assert other.batch.id == sent.batch.id

@@ -13,7 +13,7 @@ from cpor_app.adapters.storage.row_store import Op, Put
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import MAX_EVIDENCE_FILES, NewClaim, Reason, Status
 from cpor_core.model.history import Act
-from cpor_core.ports.idempotency import KeptRequest, Keyed
+from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, evidence_tag, verify_match
@@ -39,7 +39,7 @@ from tests.core.making import (
 from tests.core.world import World
 from tests.doubles.transport import ProcessDied
 
-KEYED = Keyed("f00d" * 16, "hash of the body", ADATUM)
+IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "hash of the body", ADATUM)
 PDF = Upload("sow.pdf", "application/pdf", b"%PDF-1.4", date(2026, 10, 1))
 
 
@@ -61,10 +61,14 @@ def as_sent(**changes: Any) -> NewClaim:
     )
 
 
-async def create(world: World, keyed: Keyed | None = None, organisation: str = ADATUM, **changes: Any) -> Case:
+async def create(
+    world: World, idempotency_key: IdempotencyKey | None = None, organisation: str = ADATUM, **changes: Any
+) -> Case:
     """Make a draft."""
-    keyed = replace(keyed, organisation=organisation) if keyed is not None else None
-    return await drafts.create(world.ports, organisation, PERSON, as_sent(**changes), await world.now(), keyed)
+    idempotency_key = replace(idempotency_key, organisation=organisation) if idempotency_key is not None else None
+    return await drafts.create(
+        world.ports, organisation, PERSON, as_sent(**changes), await world.now(), idempotency_key
+    )
 
 
 # --- form -------------------------------------------------------------------------------------------------------------
@@ -163,49 +167,49 @@ async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(world: World) -> 
 
 async def test_a_creation_under_a_key_is_done_once(world: World) -> None:
     """The repetition gets the first answer word for word (rulings 39)."""
-    first = await create(world, KEYED)
+    first = await create(world, IDEMPOTENCY_KEY)
 
     with pytest.raises(Repeated) as repeated:
-        await create(world, KEYED)
+        await create(world, IDEMPOTENCY_KEY)
 
-    assert repeated.value.answered.body == KEYED.body
-    assert first.claim.id in repeated.value.answered.answer
+    assert repeated.value.reply.body == IDEMPOTENCY_KEY.body
+    assert first.claim.id in repeated.value.reply.answer
     assert len(await world.ports.partner_claims.page(ADATUM, after="", limit=9)) == 1
 
 
 async def test_another_body_under_the_same_key_is_refused(world: World) -> None:
     """The key was used."""
-    await create(world, KEYED)
+    await create(world, IDEMPOTENCY_KEY)
 
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
-        await create(world, Keyed(KEYED.key, "another body", ADATUM))
+        await create(world, IdempotencyKey(IDEMPOTENCY_KEY.hash, "another body", ADATUM))
 
 
 async def test_another_organisation_may_use_the_same_key(world: World) -> None:
     """It is another key: the scope is the organisation."""
-    await create(world, KEYED)
+    await create(world, IDEMPOTENCY_KEY)
 
-    assert (await create(world, KEYED, LITWARE, partnerId=PARTNER_IDS[LITWARE])).claim.organisation == LITWARE
+    assert (await create(world, IDEMPOTENCY_KEY, LITWARE, partnerId=PARTNER_IDS[LITWARE])).claim.organisation == LITWARE
 
 
 async def test_while_the_first_is_running_the_second_waits(world: World) -> None:
     """For a minute; then it takes over, to the same claim."""
     await die_at(world, "claims")
     with pytest.raises(ProcessDied):
-        await create(world, KEYED)
+        await create(world, IDEMPOTENCY_KEY)
     world.rows.before = None
-    kept = await world.ports.requests.begin(ADATUM, KEYED.key, KeptRequest("", "", "", MONDAY))
+    kept = await world.ports.requests.begin(ADATUM, IDEMPOTENCY_KEY.hash, IdempotencyRecord("", "", "", MONDAY))
     assert kept is not None
 
     world.clock.advance(TAKE_OVER_AFTER - MICROSECOND)
     with pytest.raises(Refused, match="RequestInProgress"):
-        await create(world, KEYED)
+        await create(world, IDEMPOTENCY_KEY)
     world.clock.advance(MICROSECOND)
-    case = await create(world, KEYED)
+    case = await create(world, IDEMPOTENCY_KEY)
 
     assert case.claim.id == kept.claim_id
     with pytest.raises(Repeated):
-        await create(world, KEYED)
+        await create(world, IDEMPOTENCY_KEY)
 
 
 async def die_at(world: World, wanted: str) -> None:
@@ -220,7 +224,7 @@ async def die_at(world: World, wanted: str) -> None:
 
 async def test_two_at_once_under_one_key_make_one_claim(world: World) -> None:
     """The other is told that the first is running, or its answer."""
-    outcomes = await asyncio.gather(*(create(world, KEYED) for _ in range(3)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(create(world, IDEMPOTENCY_KEY) for _ in range(3)), return_exceptions=True)
 
     made = [outcome for outcome in outcomes if isinstance(outcome, Case)]
     assert len(made) == 1
@@ -231,27 +235,27 @@ async def test_a_take_over_that_meets_the_first_after_all_gets_its_answer(world:
     """The first was slow, not dead."""
     await die_at(world, "claims")
     with pytest.raises(ProcessDied):
-        await create(world, KEYED)
+        await create(world, IDEMPOTENCY_KEY)
     world.rows.before = None
     world.clock.advance(TAKE_OVER_AFTER)
 
     async def first_is_done() -> None:
         world.clock.advance(TAKE_OVER_AFTER)
-        await create(world, KEYED)
+        await create(world, IDEMPOTENCY_KEY)
 
     async with world.rows.once_before("claims", first_is_done):
         with pytest.raises(Repeated):
-            await create(world, KEYED)
+            await create(world, IDEMPOTENCY_KEY)
 
 
 async def test_a_claim_that_is_there_without_an_answer_is_a_busy_store(world: World) -> None:
     """The answer was forgotten at that very moment: the caller may come again."""
     await die_at(world, "claims")
     with pytest.raises(ProcessDied):
-        await create(world, KEYED)
+        await create(world, IDEMPOTENCY_KEY)
     world.rows.before = None
     world.clock.advance(TAKE_OVER_AFTER)
-    kept = await world.ports.requests.begin(ADATUM, KEYED.key, KeptRequest("", "", "", MONDAY))
+    kept = await world.ports.requests.begin(ADATUM, IDEMPOTENCY_KEY.hash, IdempotencyRecord("", "", "", MONDAY))
     assert kept is not None
 
     async def somebody_else() -> None:
@@ -259,7 +263,7 @@ async def test_a_claim_that_is_there_without_an_answer_is_a_busy_store(world: Wo
 
     async with world.rows.once_before("claims", somebody_else):
         with pytest.raises(StorageBusy):
-            await create(world, KEYED)
+            await create(world, IDEMPOTENCY_KEY)
 
 
 async def test_an_unkeyed_claim_that_is_there_already_is_a_busy_store(world: World) -> None:
@@ -277,11 +281,11 @@ async def test_an_unkeyed_claim_that_is_there_already_is_a_busy_store(world: Wor
 
 async def test_a_key_is_forgotten_after_48_hours(world: World) -> None:
     """Then it makes a new claim."""
-    first = await create(world, KEYED)
+    first = await create(world, IDEMPOTENCY_KEY)
     world.clock.advance(ANSWERS_KEPT)
     await world.sweep()
 
-    assert (await create(world, KEYED)).claim.id != first.claim.id
+    assert (await create(world, IDEMPOTENCY_KEY)).claim.id != first.claim.id
 
 
 # --- editing ----------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from cpor_core.model.erasure import Erasure, ErasureStatus, Found
 from cpor_core.model.history import PROGRAMME, Act, digest
 from cpor_core.ports.claims import Remark
 from cpor_core.ports.due_work import DueRow, Failure
-from cpor_core.ports.idempotency import KeptAnswer, KeptRequest, Keyed
+from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredResponse
 from cpor_core.ports.notices import SentMail
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.persons import Person
@@ -314,10 +314,14 @@ async def fill(world: World) -> str:
     await world.register_customer(notice_addresses=(IN_CAPITALS, OTHERS))
     case = await world.told()
     now = await world.now()
-    keyed = Keyed("k" * 64, "b" * 64, ADATUM)
+    idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
     remark = Remark("partner", PERSON.id, f"Hello\n{ANNES}, Anne Durand", now)
     await comments.comment(
-        world.ports, await world.stored(case), PERSON, now, Intent(who=PERSON.id, keyed=keyed, remark=remark)
+        world.ports,
+        await world.stored(case),
+        PERSON,
+        now,
+        Intent(who=PERSON.id, idempotency_key=idempotency_key, remark=remark),
     )
     others = Remark("programme", "r", f"{OTHERS} knows", now)
     await comments.comment(world.ports, await world.stored(case), PROGRAMME, now, Intent(remark=others))
@@ -325,10 +329,10 @@ async def fill(world: World) -> str:
     await customer_decision.decline(world.ports, await world.stored(case), ANNE, now, said)
     await customer_decision.undo(world.ports, await world.stored(case), ANNE, now, NO_INTENT)
     for key, body in (("json", json.dumps({"to": [ANNES]})), ("text", f"to {ANNES}"), ("other", f'"{OTHERS}"')):
-        request = await world.ports.requests.begin(ADATUM, key * 8, KeptRequest("b", "", "a", now))
-        answer = KeptAnswer(200, body.encode(), "application/json", {})
+        request = await world.ports.requests.begin(ADATUM, key * 8, IdempotencyRecord("b", "", "a", now))
+        answer = StoredResponse(200, body.encode(), "application/json", {})
         await world.ports.requests.keep(ADATUM, key * 8, replace(request, answer=answer))
-    await world.ports.requests.begin(FABRIKAM, "none", KeptRequest("b", "", "a", now))
+    await world.ports.requests.begin(FABRIKAM, "none", IdempotencyRecord("b", "", "a", now))
     await send_batch(world)
     await world.deliver()
     return case.claim.id
@@ -556,9 +560,9 @@ async def test_files_of_a_closed_claim_go_with_the_contact(world: World) -> None
 
 async def test_an_answer_is_found_though_its_claim_is_gone(world: World) -> None:
     """A deleted draft leaves the answers to its keys for two days."""
-    keyed = Keyed("k" * 64, "b" * 64, ADATUM)
+    idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
     case = await world.draft()
-    await comments.comment(world.ports, case, PERSON, await world.now(), Intent(keyed=keyed))
+    await comments.comment(world.ports, case, PERSON, await world.now(), Intent(idempotency_key=idempotency_key))
     await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now())
     await world.rest()
     assert await world.ports.claims.load(case.claim.id) is None
@@ -580,7 +584,7 @@ async def test_a_text_that_has_gone_meanwhile_is_a_conflict(world: World) -> Non
 
 async def test_a_request_without_an_answer_names_nobody() -> None:
     """There is nothing to erase in it."""
-    request = KeptRequest("b", "", "a", case_at())
+    request = IdempotencyRecord("b", "", "a", case_at())
 
     assert erase_person._answer_without(request, Person(ANNES)) == request
 
@@ -739,9 +743,11 @@ async def test_answers_are_left_to_their_own_time_when_people_are_forgotten(worl
     """They are kept for two days only, and their caller may still repeat the request."""
     claim_id, until = await closed(world)
     world.clock.set(until - timedelta(hours=1))
-    keyed = Keyed("k" * 64, "b" * 64, ADATUM)
+    idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
     now = await world.now()
-    await comments.comment(world.ports, await world.stored(claim_id), PERSON, now, Intent(keyed=keyed))
+    await comments.comment(
+        world.ports, await world.stored(claim_id), PERSON, now, Intent(idempotency_key=idempotency_key)
+    )
 
     world.clock.set(until)
     await erase_person.forget_people(world.ports, await world.stored(claim_id), until, NO_INTENT)

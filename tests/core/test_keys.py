@@ -7,16 +7,16 @@ from datetime import timedelta
 import pytest
 
 from cpor_core.errors import Conflict, Refused, StorageBusy
-from cpor_core.ports.idempotency import KeptAnswer, KeptRequest, Keyed
+from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredResponse
 from cpor_core.use_cases.change_claim import Intent
 from cpor_core.use_cases.claims.comments import comment
 from cpor_core.use_cases.idempotency import ANSWERS_KEPT, LONGEST_ANSWER, TAKE_OVER_AFTER, Repeated, begin, once
 from tests.core.making import ADATUM, FABRIKAM, MICROSECOND, MONDAY, PERSON
 from tests.core.world import World
 
-KEYED = Keyed("f00d" * 16, "hash of the body", ADATUM)
-OTHER_BODY = replace(KEYED, body="hash of another body")
-DONE = KeptAnswer(200, b'{"redriven": 2}', "application/json", {"ETag": '"1"'})
+IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "hash of the body", ADATUM)
+OTHER_BODY = replace(IDEMPOTENCY_KEY, body="hash of another body")
+DONE = StoredResponse(200, b'{"redriven": 2}', "application/json", {"ETag": '"1"'})
 
 
 @pytest.fixture
@@ -30,27 +30,29 @@ async def world() -> World:
 class Work:
     """Something that a request does, and how often it was done."""
 
-    def __init__(self, answer: KeptAnswer = DONE, then: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(self, answer: StoredResponse = DONE, then: Callable[[], Awaitable[None]] | None = None) -> None:
         self.answer = answer
         self.then = then
         self.times = 0
 
-    async def __call__(self) -> KeptAnswer:
+    async def __call__(self) -> StoredResponse:
         self.times += 1
         if self.then is not None:
             await self.then()
         return self.answer
 
 
-async def ask(world: World, work: Work, keyed: Keyed = KEYED) -> KeptAnswer:
+async def ask(world: World, work: Work, idempotency_key: IdempotencyKey = IDEMPOTENCY_KEY) -> StoredResponse:
     """Send the request."""
-    return await once(world.ports, keyed, await world.now(), work)
+    return await once(world.ports, idempotency_key, await world.now(), work)
 
 
-async def died(world: World, keyed: Keyed = KEYED, claim_id: str = "") -> KeptRequest:
+async def died(
+    world: World, idempotency_key: IdempotencyKey = IDEMPOTENCY_KEY, claim_id: str = ""
+) -> IdempotencyRecord:
     """Take the key, and never come back."""
-    request = KeptRequest(keyed.body, claim_id, world.ports.new_id(), await world.now())
-    return await world.ports.requests.begin(keyed.organisation, keyed.key, request)
+    request = IdempotencyRecord(idempotency_key.body, claim_id, world.ports.new_id(), await world.now())
+    return await world.ports.requests.begin(idempotency_key.organisation, idempotency_key.hash, request)
 
 
 async def test_a_repetition_gets_the_first_answer_and_nothing_is_done_again(world: World) -> None:
@@ -143,12 +145,12 @@ async def test_of_two_who_take_over_one_waits(world: World) -> None:
         if table == "requests" and world.rows.written[-1] == "duework":
             raise Conflict("somebody else")
 
-    request = KeptRequest(KEYED.body, "", world.ports.new_id(), await world.now())
+    request = IdempotencyRecord(IDEMPOTENCY_KEY.body, "", world.ports.new_id(), await world.now())
     await world.ports.duework.add([])
     world.rows.before = overtaken
     world.rows.written.append("duework")
     with pytest.raises(Refused, match="RequestInProgress"):
-        await begin(world.ports, KEYED, request)
+        await begin(world.ports, IDEMPOTENCY_KEY, request)
 
 
 async def test_whoever_was_taken_over_does_no_harm(world: World) -> None:
@@ -165,7 +167,7 @@ async def test_whoever_was_taken_over_does_no_harm(world: World) -> None:
 
     assert await ask(world, Work(then=be_slow)) == DONE
     assert await ask(world, Work()) == second.answer
-    other = replace(KEYED, key="beef" * 16)
+    other = replace(IDEMPOTENCY_KEY, hash="beef" * 16)
 
     async def other_is_faster() -> None:
         world.clock.advance(TAKE_OVER_AFTER)
@@ -180,13 +182,13 @@ async def test_whoever_was_taken_over_does_no_harm(world: World) -> None:
 async def test_a_key_of_one_claims_act_is_no_key_of_another_claims(world: World) -> None:
     """Though each act is kept with its own claim."""
     first, second = await world.draft(), await world.draft()
-    intent = Intent(keyed=KEYED)
+    intent = Intent(idempotency_key=IDEMPOTENCY_KEY)
     await comment(world.ports, first, PERSON, MONDAY, intent)
 
     with pytest.raises(Repeated):
         await comment(world.ports, await world.stored(first), PERSON, MONDAY, intent)
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
-        await comment(world.ports, second, PERSON, MONDAY, replace(intent, keyed=OTHER_BODY))
+        await comment(world.ports, second, PERSON, MONDAY, replace(intent, idempotency_key=OTHER_BODY))
 
 
 async def test_an_act_does_not_wait_for_its_double(world: World) -> None:
@@ -194,10 +196,10 @@ async def test_an_act_does_not_wait_for_its_double(world: World) -> None:
     case = await world.draft()
     await died(world, claim_id=case.claim.id)
 
-    after = await comment(world.ports, case, PERSON, MONDAY, Intent(keyed=KEYED))
+    after = await comment(world.ports, case, PERSON, MONDAY, Intent(idempotency_key=IDEMPOTENCY_KEY))
 
     assert after.claim.history_length == case.claim.history_length + 1
-    await died(world, other := replace(KEYED, key="beef" * 16), case.claim.id)
+    await died(world, other := replace(IDEMPOTENCY_KEY, hash="beef" * 16), case.claim.id)
     world.clock.advance(TAKE_OVER_AFTER)
-    request = KeptRequest(other.body, "", "another act", await world.now())
+    request = IdempotencyRecord(other.body, "", "another act", await world.now())
     assert (await begin(world.ports, other, request)).claim_id == case.claim.id

@@ -17,7 +17,7 @@ from cpor_core.model.claim import NewClaim, Reason, Status
 from cpor_core.model.webhook import WebhookWanted
 from cpor_core.ports.claims import Remark
 from cpor_core.ports.due_work import DueRow, Failure
-from cpor_core.ports.idempotency import KeptAnswer, Keyed
+from cpor_core.ports.idempotency import IdempotencyKey, StoredResponse
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import Debt
@@ -149,14 +149,14 @@ def said(rows: Sequence[DueRow]) -> set[tuple[datetime, str, str, Any]]:
     return {(row.due, row.subject, row.debt, row.forget) for row in rows}
 
 
-async def drawn(world: World) -> Keyed:
+async def drawn(world: World) -> IdempotencyKey:
     """Make a draft under a key; returns the key."""
     sent = (await world.draft(LITWARE, evidence=False)).claim
-    keyed = Keyed("f00d" * 16, "hash of the body", ADATUM)
+    idempotency_key = IdempotencyKey("f00d" * 16, "hash of the body", ADATUM)
     body = drafts._as_sent(sent)
     made = NewClaim.model_validate_json(json.dumps({**body, "partnerId": "4782913"}))
-    await drafts.create(world.ports, ADATUM, PERSON, made, await world.now(), keyed)
-    return keyed
+    await drafts.create(world.ports, ADATUM, PERSON, made, await world.now(), idempotency_key)
+    return idempotency_key
 
 
 async def test_whatever_claims_owe_is_owed_again(world: World) -> None:
@@ -178,11 +178,11 @@ async def test_every_due_row_of_every_kind_is_there_again(world: World) -> None:
 
     Nothing is owed of evidence to which its claim points, and of what the feed was told.
     """
-    keyed = await drawn(world)
-    other = Keyed("beef" * 16, "hash", FABRIKAM)
+    idempotency_key = await drawn(world)
+    other = IdempotencyKey("beef" * 16, "hash", FABRIKAM)
 
-    async def work() -> KeptAnswer:
-        return KeptAnswer(200, b"{}", "application/json", {})
+    async def work() -> StoredResponse:
+        return StoredResponse(200, b"{}", "application/json", {})
 
     await idempotency.once(world.ports, other, MONDAY, work)
     await webhooks.put(world.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, None)
@@ -211,7 +211,7 @@ async def test_every_due_row_of_every_kind_is_there_again(world: World) -> None:
     unborn = {("0" * 52, "forget-a-blob-of-nobody"), ("0" * 32, "forget-batch-unborn")}
     assert new == {*unborn, (ADATUM, "deliver")}  # the test event, which waits since it was made
     assert {(ADATUM, TRIM), (taken.batch.id, batches.FINISH)} <= {row[1:3] for row in after}
-    assert {row[3] for row in after} >= {("requests", ADATUM, keyed.key), ("requests", FABRIKAM, other.key)}
+    assert {row[3] for row in after} >= {("requests", ADATUM, idempotency_key.hash), ("requests", FABRIKAM, other.hash)}
     assert (rebuilt.claims, rebuilt.due_rows >= len(after)) == (3, True)
 
 

@@ -34,7 +34,7 @@ from cpor_core.model.claim import MAX_CLAIM_BYTES, NewClaim
 from cpor_core.model.history import Actor
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
-from cpor_core.ports.idempotency import Keyed
+from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.forms import not_in_form
 from cpor_core.rules.identifiers import batch_id, derived_claim_id, is_batch_id
 from cpor_core.transitions.case import Case
@@ -65,7 +65,7 @@ _ROW = TypeAdapter(NewClaim)
 
 
 async def take_in(
-    ports: Ports, organisation: str, actor: Actor, body: bytes, keyed: Keyed | None, now: datetime
+    ports: Ports, organisation: str, actor: Actor, body: bytes, key: IdempotencyKey | None, now: datetime
 ) -> Progress:
     """
     Keep a batch, to be dealt with from now on; the same one again changes nothing. Four requests, and one a page.
@@ -74,7 +74,7 @@ async def take_in(
     `ValidationFailed` for none.
     """
     digest = hashlib.sha256(body).hexdigest()
-    name = batch_id(organisation, f"key|{keyed.key}" if keyed is not None else f"body|{digest}")
+    name = batch_id(organisation, f"key|{key.hash}" if key is not None else f"body|{digest}")
     found = await ports.batches.find(name)
     if found is None:
         total, pages = _paged(body)

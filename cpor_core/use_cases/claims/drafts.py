@@ -15,7 +15,7 @@ from cpor_core.model.history import Act, Actor
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Commit
 from cpor_core.ports.due_work import DueRow
-from cpor_core.ports.idempotency import Answered, KeptRequest, Keyed
+from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredReply
 from cpor_core.rules import file_names
 from cpor_core.rules.identifiers import derived_claim_id, list_position, new_claim_id
 from cpor_core.transitions import life
@@ -139,7 +139,7 @@ async def _own_partners_name(ports: Ports, organisation: str, partner_id: str) -
 
 
 async def create(
-    ports: Ports, organisation: str, actor: Actor, sent: NewClaim, now: datetime, keyed: Keyed | None
+    ports: Ports, organisation: str, actor: Actor, sent: NewClaim, now: datetime, key: IdempotencyKey | None
 ) -> Case:
     """
     Make a draft: four requests, one more with a key.
@@ -147,26 +147,26 @@ async def create(
     Raises what `draft` raises, `Repeated` for a key that was answered, `IdempotencyKeyReused`, `RequestInProgress`.
     """
     act_id = ports.new_id()
-    if keyed is None:
+    if key is None:
         claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
     else:
         # The instant is in it because a key may be used anew once it was forgotten.
-        claim_id = derived_claim_id(sent.customer.tenant_id, organisation, f"{keyed.key}|{now.isoformat()}")
+        claim_id = derived_claim_id(sent.customer.tenant_id, organisation, f"{key.hash}|{now.isoformat()}")
     made = await draft(ports, organisation, sent, now, claim_id)
-    if keyed is not None:
-        claim_id = (await begin(ports, keyed, KeptRequest(keyed.body, claim_id, act_id, now))).claim_id
+    if key is not None:
+        claim_id = (await begin(ports, key, IdempotencyRecord(key.body, claim_id, act_id, now))).claim_id
         made = made.model_copy(update={"id": claim_id})
     commit = created(made, actor, now, act_id)
     case = commit.after
-    if keyed is not None:
+    if key is not None:
         view = shown(case, now, await ports.current_terms())
-        answered = Answered(keyed.body, view.model_dump_json(by_alias=True), view.etag)
-        commit = replace(commit, key=keyed.key, answered=answered)
+        reply = StoredReply(key.body, view.model_dump_json(by_alias=True), view.etag)
+        commit = replace(commit, key=key.hash, reply=reply)
     try:
-        await keep(ports, commit, now, (announcement_row(claim_id, now), *_forget_request(keyed, made, now)))
+        await keep(ports, commit, now, (announcement_row(claim_id, now), *_forget_request(key, made, now)))
     except Conflict:
         if not await ports.claims.wrote(claim_id, act_id, 1):
-            if keyed is not None and (first := await ports.claims.answered(claim_id, keyed.key)) is not None:
+            if key is not None and (first := await ports.claims.stored_reply(claim_id, key.hash)) is not None:
                 raise Repeated(first) from None
             message = "a claim of this id exists already"
             raise StorageBusy(message, retry_after_seconds=1) from None
@@ -193,10 +193,10 @@ async def keep(ports: Ports, commit: Commit, now: datetime, also: Sequence[DueRo
     await ports.claims.commit(commit)
 
 
-def _forget_request(keyed: Keyed | None, made: Claim, now: datetime) -> tuple[DueRow, ...]:
-    if keyed is None:
+def _forget_request(key: IdempotencyKey | None, made: Claim, now: datetime) -> tuple[DueRow, ...]:
+    if key is None:
         return ()
-    return forgotten(keyed, made.id, now), answer_forgotten(made.id, keyed.key, now)
+    return forgotten(key, made.id, now), answer_forgotten(made.id, key.hash, now)
 
 
 async def edit(

@@ -20,7 +20,7 @@ from cpor_core.model.slot import Slot
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Commit, TenantClaims
 from cpor_core.ports.due_work import DueRow
-from cpor_core.ports.idempotency import Keyed
+from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.identifiers import is_batch_id, is_claim_id, list_position
 from cpor_core.rules.untold import untold
 from cpor_core.transitions.case import Case
@@ -164,7 +164,7 @@ async def _ends(ports: Ports, tenant: TenantClaims, now: datetime) -> Sequence[D
 
 async def _keys(ports: Ports, rebuilt: Rebuilt) -> None:
     async for organisation, key, kept in ports.requests.all():
-        row = forgotten(Keyed(key, kept.body, organisation), kept.claim_id or organisation, kept.at)
+        row = forgotten(IdempotencyKey(key, kept.body, organisation), kept.claim_id or organisation, kept.at)
         await _add(ports, [row], rebuilt)
 
 

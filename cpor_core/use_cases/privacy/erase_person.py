@@ -21,9 +21,9 @@ from cpor_core.model.claim import Claim
 from cpor_core.model.erasure import Erasure, Found, Place
 from cpor_core.model.registry import Customer
 from cpor_core.ports import Ports
-from cpor_core.ports.claims import KeptText
+from cpor_core.ports.claims import StoredText
 from cpor_core.ports.due_work import DueRow
-from cpor_core.ports.idempotency import KeptRequest
+from cpor_core.ports.idempotency import IdempotencyRecord
 from cpor_core.ports.stored import Marked, Registered
 from cpor_core.rules.identifiers import BATCH_ID_LENGTH
 from cpor_core.rules.owed import SOON
@@ -314,7 +314,7 @@ async def _is_named(ports: Ports, claim_id: str, case: Case | None, person: Pers
     return any(person.is_named_in(_as_read(kept)) for kept in await ports.claims.texts(claim_id))
 
 
-def _as_read(kept: KeptText) -> str:
+def _as_read(kept: StoredText) -> str:
     """Return a text as a person reads it: in JSON a line break ends in a letter."""
     return kept.text.replace("\\n", "\n").replace("\\t", "\t")
 
@@ -386,7 +386,7 @@ async def _requests(ports: Ports, person: Person, erasure: Erasure, _: datetime)
             yield _Step(organisation)
 
 
-def _answer_without(kept: KeptRequest, person: Person) -> KeptRequest:
+def _answer_without(kept: IdempotencyRecord, person: Person) -> IdempotencyRecord:
     """Return a kept request whose answer does not name the person."""
     if kept.answer is None:
         return kept
@@ -402,7 +402,7 @@ def _answer_without(kept: KeptRequest, person: Person) -> KeptRequest:
 
 
 def _write_answers(
-    ports: Ports, organisation: str, answers: Mapping[str, KeptRequest]
+    ports: Ports, organisation: str, answers: Mapping[str, IdempotencyRecord]
 ) -> Callable[[], Awaitable[None]]:
     async def erase() -> None:
         for key, without in answers.items():

@@ -21,8 +21,8 @@ from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
 from cpor_core.model.history import CLOCK, Entry
 from cpor_core.model.slot import Refusals, Slot
-from cpor_core.ports.claims import Commit, KeptText, Remark, TenantClaims
-from cpor_core.ports.idempotency import Answered
+from cpor_core.ports.claims import Commit, Remark, StoredText, TenantClaims
+from cpor_core.ports.idempotency import StoredReply
 from cpor_core.rules.identifiers import is_claim_id, tenant_of
 from cpor_core.transitions.case import REFUSALS, Case
 from cpor_core.transitions.life import is_whole
@@ -167,7 +167,7 @@ class ClaimsTable:
             for row in rows
         ]
 
-    async def answered(self, claim_id: str, key: str) -> Answered | None:
+    async def stored_reply(self, claim_id: str, key: str) -> StoredReply | None:
         """Return the first answer to a keyed act."""
         place = f"act|{claim_id}|{key}"
         row = await self._rows.get(TABLE, tenant_of(claim_id), place) if is_claim_id(claim_id) else None
@@ -175,7 +175,7 @@ class ClaimsTable:
             return None
         etag = row.values.get("etag")
         text = _text(row.values["answer"])
-        return Answered(body=str(row.values["body"]), answer=text, etag=str(etag) if etag is not None else None)
+        return StoredReply(body=str(row.values["body"]), answer=text, etag=str(etag) if etag is not None else None)
 
     async def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, frozenset[str]]]:
         """Yield every tenant behind *after*, in order, with the ids of its claims that hold *text*: a scan."""
@@ -192,7 +192,7 @@ class ClaimsTable:
         if tenant:
             yield tenant, frozenset(found)
 
-    async def texts(self, claim_id: str) -> Sequence[KeptText]:
+    async def texts(self, claim_id: str) -> Sequence[StoredText]:
         """Return the words and kept answers of a claim: two requests."""
         found = []
         for kind in ("remark", "act"):
@@ -200,10 +200,10 @@ class ClaimsTable:
             async for row in self._rows.query(TABLE, tenant_of(claim_id), start=prefix, before=f"{prefix}~"):
                 author = str(row.values["author"]) if kind == "remark" else None
                 text = _text(row.values[TEXTS[kind]])
-                found.append(KeptText(row.key, text, author, str(row.values.get("who", "")), row.etag))
+                found.append(StoredText(row.key, text, author, str(row.values.get("who", "")), row.etag))
         return found
 
-    async def rewrite(self, claim_id: str, kept: KeptText, text: str | None) -> None:
+    async def rewrite(self, claim_id: str, kept: StoredText, text: str | None) -> None:
         """Write over a text as it was read, or delete it: two requests. Raises `Conflict`."""
         tenant = tenant_of(claim_id)
         if text is None:
@@ -326,11 +326,11 @@ def _beside(commit: Commit) -> Iterator[Op]:
         remark = commit.remark
         values: dict[str, Cell] = {"author": remark.author, "who": remark.who, "text": remark.text, "at": remark.at}
         yield Insert(f"remark|{claim_id}|{remark.sequence:06d}", values)
-    if commit.key is not None and commit.answered is not None:
-        answered = commit.answered
-        kept: dict[str, Cell] = {"body": answered.body, "answer": zlib.compress(answered.answer.encode())}
-        if answered.etag is not None:
-            kept["etag"] = answered.etag
+    if commit.key is not None and commit.reply is not None:
+        reply = commit.reply
+        kept: dict[str, Cell] = {"body": reply.body, "answer": zlib.compress(reply.answer.encode())}
+        if reply.etag is not None:
+            kept["etag"] = reply.etag
         yield Insert(f"act|{claim_id}|{commit.key}", kept)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Replace, Row, Rows
 from cpor_core.errors import Conflict
-from cpor_core.ports.idempotency import KeptAnswer, KeptRequest
+from cpor_core.ports.idempotency import IdempotencyRecord, StoredResponse
 
 REQUESTS = "requests"
 
@@ -20,7 +20,7 @@ class RequestsTable:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
-    async def begin(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest:
+    async def begin(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
         """Insert; returns the request that is there now: this one, or another that was there before."""
         try:
             written = await self._rows.write(REQUESTS, organisation, Insert(key, _request_values(request)))
@@ -31,7 +31,7 @@ class RequestsTable:
             return _kept_request(row)
         return replace(request, mark=written[key])
 
-    async def keep(self, organisation: str, key: str, request: KeptRequest) -> KeptRequest:
+    async def keep(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
         """Write over the row of that mark. Raises `Conflict`."""
         assert request.mark is not None  # noqa: S101 - as `begin` returns it
         op = Replace(key, _request_values(request), request.mark)
@@ -41,14 +41,14 @@ class RequestsTable:
         """Delete the row of that mark: the key is free again. Raises `Conflict`."""
         await self._rows.write(REQUESTS, organisation, Delete(key, mark))
 
-    async def all(self) -> AsyncIterator[tuple[str, str, KeptRequest]]:
+    async def all(self) -> AsyncIterator[tuple[str, str, IdempotencyRecord]]:
         """Yield every request that is kept, with its organisation and key: a scan."""
         async for row in self._rows.scan(REQUESTS):
             yield row.partition, row.key, _kept_request(row)
 
-    async def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, Mapping[str, KeptRequest]]]:
+    async def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, Mapping[str, IdempotencyRecord]]]:
         """Yield every organisation behind *after*, in order, with its kept answers that hold *text*: a scan."""
-        organisation, found = "", dict[str, KeptRequest]()
+        organisation, found = "", dict[str, IdempotencyRecord]()
         async for row in self._rows.scan(REQUESTS, after=after):
             if organisation and row.partition != organisation:
                 yield organisation, found
@@ -61,7 +61,7 @@ class RequestsTable:
             yield organisation, found
 
 
-def _request_values(request: KeptRequest) -> dict[str, Cell]:
+def _request_values(request: IdempotencyRecord) -> dict[str, Cell]:
     values: dict[str, Cell] = {
         "body": request.body,
         "claimId": request.claim_id,
@@ -78,7 +78,7 @@ def _request_values(request: KeptRequest) -> dict[str, Cell]:
     return values
 
 
-def _kept_request(row: Row) -> KeptRequest:
+def _kept_request(row: Row) -> IdempotencyRecord:
     values = row.values
     at, packed = values["at"], values.get("answer")
     assert isinstance(at, datetime)  # noqa: S101 - as it is written above
@@ -86,7 +86,7 @@ def _kept_request(row: Row) -> KeptRequest:
     if isinstance(packed, bytes):
         headers = json.loads(str(values["headers"]))
         status = int(str(values["status"]))
-        answer = KeptAnswer(status, zlib.decompress(packed), str(values["mediaType"]), headers)
-    return KeptRequest(
+        answer = StoredResponse(status, zlib.decompress(packed), str(values["mediaType"]), headers)
+    return IdempotencyRecord(
         str(values["body"]), str(values["claimId"]), str(values["actId"]), at, answer=answer, mark=row.etag
     )
