@@ -3,7 +3,7 @@
 from functools import cache
 
 from tests.conformance.worker import HttpCall, QueueCall, Report, TimerCall, called
-from tests.devhost.running import NEVER, SAMPLE_APP
+from tests.devhost.host_process import NEVER, SAMPLE_APP
 
 SETTINGS = {"SAMPLE_STORAGE": "UseDevelopmentStorage=true", "JOBS_QUEUE": "jobs", "TICK_SCHEDULE": NEVER}
 

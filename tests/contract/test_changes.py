@@ -15,7 +15,7 @@ from cpor_core.errors import Conflict
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Status
 from cpor_core.ports.feed import Announcement, FeedHead
-from tests.core.making import ADATUM, DAY, FABRIKAM, MONDAY, claim_id
+from tests.core.builders import ADATUM, DAY, FABRIKAM, MONDAY, claim_id
 from tests.doubles.memory_rows import MemoryRows
 
 A, B = claim_id("a"), claim_id("b")

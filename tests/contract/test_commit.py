@@ -12,7 +12,7 @@ from cpor_core.errors import Conflict
 from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Commit
 from cpor_core.transitions.case import Case
-from tests.core.making import TOLD_AT, draft, promised, submitted, told
+from tests.core.builders import TOLD_AT, draft, promised, submitted, told
 from tests.doubles.memory_rows import MemoryRows
 
 

@@ -33,7 +33,7 @@ from cpor_core.ports.idempotency import IdempotencyRecord, StoredReply, StoredRe
 from cpor_core.ports.notices import SentMail
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     DAY,
     ENDS_AT,

@@ -14,7 +14,7 @@ from cpor_core.errors import Conflict
 from cpor_core.model.webhook import Delivery, DeliveryState, Range, Replay, Secret, Webhook
 from cpor_core.rules.webhook_calls import new_secret
 from cpor_core.use_cases.feed.deliveries import MADE_AT_ONCE, delivery_of
-from tests.core.making import ADATUM, FABRIKAM, HOUR, MICROSECOND, MONDAY
+from tests.core.builders import ADATUM, FABRIKAM, HOUR, MICROSECOND, MONDAY
 from tests.doubles.memory_rows import MemoryRows
 
 MAIN = Webhook(

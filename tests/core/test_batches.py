@@ -16,7 +16,7 @@ from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.use_cases.claims import batches, drafts
 from cpor_core.use_cases.claims.batches import MOST_LINES
 from cpor_core.use_cases.claims.listing import own_claims
-from tests.core.making import ADATUM, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, TENANT
+from tests.core.builders import ADATUM, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, TENANT
 from tests.core.world import World
 from tests.doubles.transport import ProcessDied
 

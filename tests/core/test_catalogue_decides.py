@@ -14,7 +14,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.catalogue import Catalogue, Claimable, Engagement, ListedEngagement
 from cpor_core.model.claim import Item, NewClaim
 from cpor_core.use_cases.claims import drafts
-from tests.core.making import ADATUM, MONDAY, PARTNER_IDS, PERSON, RECOGNITION, SALES, TEAMS, TENANT, USAGE, contacts
+from tests.core.builders import ADATUM, MONDAY, PARTNER_IDS, PERSON, RECOGNITION, SALES, TEAMS, TENANT, USAGE, contacts
 from tests.core.world import World
 
 FILE = tomllib.loads(files("cpor_app.catalogue").joinpath("engagements.toml").read_text(encoding="utf-8"))

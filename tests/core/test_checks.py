@@ -13,7 +13,7 @@ from cpor_core.model.registry import Channel, SubscriptionState
 from cpor_core.model.slot import Slot
 from cpor_core.rules.checks import failed_checks, why_not_claimable
 from cpor_core.transitions.case import Case
-from tests.core.making import (
+from tests.core.builders import (
     ACKNOWLEDGED,
     ADATUM,
     ENDS_AT,

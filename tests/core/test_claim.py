@@ -21,7 +21,7 @@ from cpor_core.model.claim import (
     Status,
 )
 from cpor_core.model.people import Role, Unauthenticated, roles_that_count
-from tests.core.making import ENDS_AT, EXCHANGE, SALES, SUBSCRIPTION, TEAMS, awaiting, draft, promised, submitted
+from tests.core.builders import ENDS_AT, EXCHANGE, SALES, SUBSCRIPTION, TEAMS, awaiting, draft, promised, submitted
 
 
 def test_an_item_is_a_workload_or_a_product_of_a_subscription() -> None:

@@ -13,7 +13,7 @@ from cpor_core.rules.business_days import Calendar, calendar_of, count_business_
 from cpor_core.use_cases.change_claim import NO_INTENT, Intent
 from cpor_core.use_cases.claims import reviews, submission
 from cpor_core.use_cases.registry import closed_days
-from tests.core.making import DAY, ENDS_AT, FABRIKAM, HOUR, MONDAY, PERSON, TEAMS, USAGE, customer, partner
+from tests.core.builders import DAY, ENDS_AT, FABRIKAM, HOUR, MONDAY, PERSON, TEAMS, USAGE, customer, partner
 from tests.core.world import World
 
 THURSDAY, FRIDAY = date(2026, 11, 5), date(2026, 11, 6)

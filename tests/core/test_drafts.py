@@ -21,7 +21,7 @@ from cpor_core.use_cases.claims import drafts, reviews
 from cpor_core.use_cases.claims.drafts import Upload, merge_patch
 from cpor_core.use_cases.feed.changes import ANNOUNCE
 from cpor_core.use_cases.idempotency import ANSWERS_KEPT, TAKE_OVER_AFTER, Repeated
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     FABRIKAM,
     LITWARE,

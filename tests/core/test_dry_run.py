@@ -14,7 +14,7 @@ from cpor_core.rules import checks
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, act
 from cpor_core.use_cases.claims import drafts, submission
-from tests.core.making import (
+from tests.core.builders import (
     ACKNOWLEDGED,
     ADATUM,
     FABRIKAM,

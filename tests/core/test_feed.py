@@ -20,7 +20,7 @@ from cpor_core.transitions.case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, Intent
 from cpor_core.use_cases.claims import comments, drafts, reviews, submission
 from cpor_core.use_cases.feed import changes as feed
-from tests.core.making import ADATUM, DAY, FABRIKAM, LITWARE, MONDAY, PERSON, TEAMS, USAGE
+from tests.core.builders import ADATUM, DAY, FABRIKAM, LITWARE, MONDAY, PERSON, TEAMS, USAGE
 from tests.core.world import World
 
 MINUTE = timedelta(minutes=1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cpor_core.errors import Refused
 from cpor_core.rules.file_names import ENDINGS, find, is_same_file, safe, verified
-from tests.core.making import evidence
+from tests.core.builders import evidence
 
 PDF = "application/pdf"
 PROGRAMS = "bat cmd hta html svg exe lnk js scr ps1 docm xll url php ini com pif vbs msi jar".split()  # noqa: SIM905

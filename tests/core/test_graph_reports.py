@@ -18,7 +18,7 @@ from cpor_core.rules.graph_reports import (
     service_user_counts,
     subscribed_skus,
 )
-from tests.core.making import OTHER_SUBSCRIPTION, SUBSCRIPTION
+from tests.core.builders import OTHER_SUBSCRIPTION, SUBSCRIPTION
 
 TODAY = date(2026, 11, 18)
 TEAMS1, MAILBOX, FOUNDATION = (

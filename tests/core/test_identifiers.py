@@ -16,7 +16,7 @@ from cpor_core.rules.identifiers import (
     newest_first,
     tenant_of,
 )
-from tests.core.making import ADATUM, FABRIKAM, MICROSECOND, MONDAY, TENANT
+from tests.core.builders import ADATUM, FABRIKAM, MICROSECOND, MONDAY, TENANT
 
 RANDOM = "0123456789abcdef" * 2
 

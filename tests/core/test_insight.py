@@ -23,7 +23,7 @@ from cpor_core.use_cases.claims import drafts, reviews
 from cpor_core.use_cases.insight import recount as insight
 from cpor_core.use_cases.insight.recount import PAGE_CLAIMS, ask, count_now, read, read_one, recount
 from cpor_core.views import ClaimView, shown
-from tests.core.making import ADATUM, EXCHANGE, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, SALES, TEAMS, USAGE, contacts
+from tests.core.builders import ADATUM, EXCHANGE, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, SALES, TEAMS, USAGE, contacts
 from tests.core.world import World
 from tests.doubles.transport import ProcessDied
 

@@ -26,7 +26,7 @@ from cpor_core.model.slot import MAX_CLAIMANTS, Awaiting, Holder
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.transitions.life import DISPUTE_PERIOD, effective, settle
-from tests.core.making import (
+from tests.core.builders import (
     ACKNOWLEDGED,
     ADATUM,
     ANNE,

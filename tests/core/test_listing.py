@@ -13,7 +13,7 @@ from cpor_core.use_cases.claims import comments, drafts, listing, reviews
 from cpor_core.use_cases.claims.listing import own_claims
 from cpor_core.use_cases.claims.reviews import STALE_AFTER, awaiting_decision, sample
 from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     DAY,
     EXCHANGE,

@@ -1,7 +1,7 @@
 """
 Anything, in any order: partners, reviewer, customer, operator, clock, queue, timer and mail, and what must always hold.
 
-A found case becomes a plain test (`test_acts.py`, `test_debts.py`, `test_life.py`), where it can be read.
+A found case becomes a plain test (`test_change_claim.py`, `test_notice.py`, `test_life.py`), where it can be read.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ from cpor_core.use_cases.due_work import pay as debts
 from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN
 from cpor_core.use_cases.insight.recount import count_now
 from cpor_core.use_cases.registry import partners_and_customers
-from tests.core.making import (
+from tests.core.builders import (
     ACKNOWLEDGED,
     ADATUM,
     ANNE,

@@ -9,7 +9,7 @@ from cpor_core.model.claim import NOT_DISPUTABLE, REJECTION_REASONS, Reason, Sta
 from cpor_core.rules.next_step import Action, NextStep, Owner, next_step
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
-from tests.core.making import (
+from tests.core.builders import (
     ANNE,
     DAY,
     ENDS_AT,

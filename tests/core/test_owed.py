@@ -11,7 +11,7 @@ from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import Debt, Owed, due_now, owed
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
-from tests.core.making import (
+from tests.core.builders import (
     ANNE,
     DAY,
     ENDS_AT,

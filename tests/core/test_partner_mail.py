@@ -18,7 +18,7 @@ from cpor_core.transitions.case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, act
 from cpor_core.use_cases.claims import reviews
 from cpor_core.use_cases.due_work.pay import MOST_STEPS, pay_customer, pay_partner
-from tests.core.making import (
+from tests.core.builders import (
     ANNE,
     DAY,
     EXCHANGE,

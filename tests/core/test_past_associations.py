@@ -10,7 +10,7 @@ from cpor_core.model.history import PROGRAMME, Act
 from cpor_core.model.slot import Slot
 from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
-from tests.core.making import ADATUM, DAY, FABRIKAM, HOUR, MONDAY, PARTNER_IDS, TEAMS, TENANT, USAGE, claim_id
+from tests.core.builders import ADATUM, DAY, FABRIKAM, HOUR, MONDAY, PARTNER_IDS, TEAMS, TENANT, USAGE, claim_id
 
 SINCE = datetime(2024, 3, 1, tzinfo=UTC)
 ADDRESS = Recipient(number=1, kind=RecipientKind.NOTICE_ADDRESS, email="it@contoso.fr", language="fr")

@@ -11,7 +11,7 @@ from cpor_core.errors import Detail
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner, is_near, unknown_items
 from cpor_core.rules.time_zones import lies_elsewhere
-from tests.core.making import OTHER_SUBSCRIPTION, SUBSCRIPTION, customer, partner, subscription
+from tests.core.builders import OTHER_SUBSCRIPTION, SUBSCRIPTION, customer, partner, subscription
 
 CATALOGUE = load_catalogue()
 

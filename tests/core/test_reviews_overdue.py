@@ -6,7 +6,7 @@ import pytest
 
 from cpor_core.use_cases.change_claim import NO_INTENT
 from cpor_core.use_cases.claims import reviews
-from tests.core.making import TEAMS, USAGE
+from tests.core.builders import TEAMS, USAGE
 from tests.core.world import World
 
 LONG = timedelta(days=30)

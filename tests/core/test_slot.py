@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from cpor_core.model.slot import Awaiting, Claimant, Holder, Slot
-from tests.core.making import ADATUM, DAY, ENDS_AT, FABRIKAM, LITWARE, MICROSECOND, MONDAY
+from tests.core.builders import ADATUM, DAY, ENDS_AT, FABRIKAM, LITWARE, MICROSECOND, MONDAY
 
 SLOT = Slot(engagement="modern-work-security-usage", key="teams")
 HELD = SLOT.changed(holder=Holder(claim="held", organisation=ADATUM, since=MONDAY))

@@ -14,7 +14,7 @@ from cpor_core.transitions import life
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, Intent
 from cpor_core.use_cases.claims import drafts, reviews, submission
-from tests.core.making import (
+from tests.core.builders import (
     ACKNOWLEDGED,
     ADATUM,
     DAY,

@@ -20,7 +20,7 @@ from cpor_core.use_cases.change_claim import NO_INTENT
 from cpor_core.use_cases.claims import drafts
 from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, PAGE, SETTLED_AFTER, TIME_LIMIT
 from cpor_core.use_cases.feed.changes import TRIM
-from tests.core.making import (
+from tests.core.builders import (
     DAY,
     EXCHANGE,
     FABRIKAM,

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from cpor_core.rules.business_days import Calendar
 from cpor_core.rules.terms import Terms
-from tests.core.making import MONDAY, partner
+from tests.core.builders import MONDAY, partner
 
 TERMS = Terms(programme=Calendar(country="US", time_zone="UTC"))
 THURSDAY = datetime(2026, 11, 26, tzinfo=UTC)

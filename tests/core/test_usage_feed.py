@@ -30,7 +30,7 @@ from cpor_core.use_cases.usage.figures import (
     read_advice,
     read_usage,
 )
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     DAY,
     EXCHANGE,

@@ -16,7 +16,7 @@ from cpor_core.rules.usage_figures import (
     shown_months,
     usage_rows,
 )
-from tests.core.making import DAY, ENDS_AT, EXCHANGE, SUBSCRIPTION, TEAMS, draft, official
+from tests.core.builders import DAY, ENDS_AT, EXCHANGE, SUBSCRIPTION, TEAMS, draft, official
 
 TODAY, YESTERDAY = date(2026, 12, 2), date(2026, 12, 1)
 

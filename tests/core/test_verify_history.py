@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cpor_core.model.claim import Reason, Status
 from cpor_core.model.history import CLOCK, Act, Entry, entry
 from cpor_core.verify_history import main, verdict
-from tests.core.making import MONDAY
+from tests.core.builders import MONDAY
 
 ROOT = Path(__file__).resolve().parents[2]
 LENGTH = 5

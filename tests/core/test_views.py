@@ -17,7 +17,7 @@ from cpor_core.views import (
     is_competing,
     window_view,
 )
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     ANNE,
     DAY,

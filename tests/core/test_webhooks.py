@@ -25,7 +25,7 @@ from cpor_core.ports.stored import Marked
 from cpor_core.rules.webhook_calls import DELAYS, MOST_SECRETS, TRIED_FOR, next_attempt
 from cpor_core.use_cases.feed import deliveries, webhooks
 from cpor_core.use_cases.feed.deliveries import DELIVER, KEPT, call_receivers, make_deliveries, remind
-from tests.core.making import ADATUM, DAY, FABRIKAM, HOUR, MICROSECOND, MONDAY, claim_id
+from tests.core.builders import ADATUM, DAY, FABRIKAM, HOUR, MICROSECOND, MONDAY, claim_id
 from tests.core.world import Called, World
 
 

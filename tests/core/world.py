@@ -37,7 +37,7 @@ from cpor_core.use_cases.due_work.sweep import SHARDS, Swept, sweep
 from cpor_core.use_cases.feed.deliveries import call_receivers
 from cpor_core.views import ClaimView, shown
 from devhost.stack.issuer import AUDIENCE, ISSUER
-from tests.core.making import (
+from tests.core.builders import (
     ACKNOWLEDGED,
     ADATUM,
     ANNE,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from azure.storage.queue import QueueServiceClient
 
-from tests.devhost.running import RunningHost, running_host
+from tests.devhost.host_process import RunningHost, running_host
 from tests.support.azurite import Azurite
 
 

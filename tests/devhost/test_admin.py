@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.devhost.running import RunningHost, until
+from tests.devhost.host_process import RunningHost, until
 
 
 def test_a_timer_runs_by_hand(host: RunningHost) -> None:

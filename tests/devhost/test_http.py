@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.devhost.running import RunningHost
+from tests.devhost.host_process import RunningHost
 
 
 def test_a_function_sees_the_request_as_the_real_host_shows_it(host: RunningHost) -> None:

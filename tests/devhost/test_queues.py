@@ -16,7 +16,7 @@ from devhost.host.config import QueueSettings
 from devhost.host.functions import Function, QueueTrigger
 from devhost.host.invocations import Invoker
 from devhost.host.queue_triggers import QueueListener
-from tests.devhost.running import RunningHost, until
+from tests.devhost.host_process import RunningHost, until
 
 
 def test_a_message_is_given_to_the_function_and_deleted(host: RunningHost, queues: QueueServiceClient) -> None:

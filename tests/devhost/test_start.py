@@ -15,7 +15,7 @@ import pytest
 from devhost.host.config import Config, HostJson
 from devhost.host.functions import index
 from devhost.host.refusal import CannotStart
-from tests.devhost.running import ROOT, SAMPLE_APP, running_host
+from tests.devhost.host_process import ROOT, SAMPLE_APP, running_host
 
 SETTINGS = {"SAMPLE_STORAGE": "UseDevelopmentStorage=true", "SCHEDULE": "0 * * * * *"}
 HOST_JSON: Mapping[str, Any] = {"version": "2.0"}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.devhost.running import RunningHost, running_host, until
+from tests.devhost.host_process import RunningHost, running_host, until
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

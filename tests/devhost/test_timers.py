@@ -13,7 +13,7 @@ from devhost.host.invocations import Invoker
 from devhost.host.refusal import CannotStart
 from devhost.host.schedule import Schedule
 from devhost.host.timer_triggers import Clock, Timer
-from tests.devhost.running import NEVER, running_host, until
+from tests.devhost.host_process import NEVER, running_host, until
 
 EVERY_SECOND = "* * * * * *"
 

@@ -4,7 +4,7 @@ import re
 import tomllib
 from itertools import pairwise
 
-from tests.docs.reading import DOCS, ROOT
+from tests.docs.pages import DOCS, ROOT
 
 TEXT = (DOCS / "architecture.md").read_text("utf-8")
 ROOMS = TEXT.partition("```text\n")[2].partition("```")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.reading import DOCS, ROOT, anchors
+from tests.docs.pages import DOCS, ROOT, anchors
 
 PAGE = DOCS / "decisions.md"
 REFERENCE = re.compile(r"[Rr]ulings?\s+(?P<numbers>\d+[a-z]?(?:(?:,\s+|\s+and\s+|\s+to\s+)\d+[a-z]?)*)")

@@ -3,7 +3,7 @@
 import json
 import re
 
-from tests.docs.reading import DOCS, ROOT
+from tests.docs.pages import DOCS, ROOT
 from tools.pages.functions import operations
 
 TEXT = (DOCS / "operating.md").read_text("utf-8")

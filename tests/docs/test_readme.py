@@ -7,7 +7,7 @@ from babel import Locale
 
 from cpor_app.adapters.texts.texts import Texts
 from devhost.stack.samples import PARTNERS
-from tests.docs.reading import README, ROOT, codes, section
+from tests.docs.pages import README, ROOT, codes, section
 from tools.pages.claim_life import edges, walked
 from tools.pages.functions import operations
 

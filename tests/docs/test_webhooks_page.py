@@ -15,7 +15,7 @@ from cpor_core.model.change import Change
 from cpor_core.model.claim import Status
 from cpor_core.model.webhook import Delivery
 from cpor_core.rules.webhook_calls import DELAYS, TRIED_FOR, new_secret
-from tests.docs.reading import DOCS
+from tests.docs.pages import DOCS
 from tests.support.description import description, validator
 from tests.support.receiver import Received, running_receiver
 

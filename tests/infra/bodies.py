@@ -1,7 +1,7 @@
 """
 What Bicep says of each resource, as far as it can be known without running it.
 
-pycep's result does not tell a text from a name, so this reads the parts that `reading` finds. A literal is its value,
+pycep's result does not tell a text from a name, so this reads the parts that `bicep` finds. A literal is its value,
 an object is a dictionary and an array a list. Of a loop its body stands once; of a choice (`a ? b : c`) both ends are
 kept. Everything else that is worked out at deployment is `Unknown`.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tests.infra.reading import _PART
+from tests.infra.bicep import _PART
 
 Part: TypeAlias = "re.Match[str]"
 OPENING, CLOSING = frozenset("{[("), frozenset("}])")

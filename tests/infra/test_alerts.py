@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cpor_app.adapters.identity.tokens import Flaw
-from tests.infra.reading import INFRA, ROOT
+from tests.infra.bicep import INFRA, ROOT
 
 ALERTS: list[dict[str, Any]] = json.loads((INFRA / "alerts.json").read_text("utf-8"))
 METRICS: list[dict[str, Any]] = json.loads((INFRA / "metric-alerts.json").read_text("utf-8"))

@@ -9,7 +9,7 @@ import pytest
 from lark.exceptions import UnexpectedInput
 from pycep import BicepParser
 
-from tests.infra.reading import FILES, INFRA, MAIN, Used, declared, decorators, parsed, undeclared, unused, used
+from tests.infra.bicep import FILES, INFRA, MAIN, Used, declared, decorators, parsed, undeclared, unused, used
 
 MODULES = [file for file in FILES if file.parent.name == "modules"]
 NO_BOUNDS = {"bool", "object", "array"}

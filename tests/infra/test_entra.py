@@ -5,7 +5,7 @@ from typing import Any
 
 from cpor_app.adapters.identity.tokens import DELEGATED_SCOPE
 from cpor_core.model.people import Role
-from tests.infra.reading import INFRA, ROOT, declared
+from tests.infra.bicep import INFRA, ROOT, declared
 
 FILE = INFRA / "entra" / "main.bicep"
 REGISTRATION: dict[str, Any] = declared(FILE, "resources")["registration"]["config"]

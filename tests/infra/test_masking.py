@@ -5,7 +5,7 @@ import re
 import pytest
 
 from cpor_app.adapters.identity.links import Links
-from tests.infra.reading import INFRA, MAIN, declared
+from tests.infra.bicep import INFRA, MAIN, declared
 
 CLAIM = "a1b1000000004000800000000000000f1" + "0" * 20
 TEMPLATE = INFRA / "masking" / "main.bicep"

@@ -5,7 +5,7 @@ from typing import Any
 from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.bootstrap import CONTAINERS
 from cpor_app.queue_names import MAIL_EVENTS, POISON, QUEUES
-from tests.infra.reading import INFRA, declared
+from tests.infra.bicep import INFRA, declared
 
 DATA = INFRA / "modules" / "data-storage.bicep"
 ACCOUNTS = (DATA, INFRA / "modules" / "host-storage.bicep")

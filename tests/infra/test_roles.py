@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from tests.infra.reading import FILES, INFRA, ROOT
+from tests.infra.bicep import FILES, INFRA, ROOT
 
 # By the name that Microsoft gives the role: where it is given, and the line of code that fails without it.
 NEEDED_BY: Mapping[str, tuple[str, str, str]] = {

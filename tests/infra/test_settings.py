@@ -7,7 +7,7 @@ import pytest
 
 from cpor_app.adapters.storage.connection import StorageConnection
 from cpor_app.settings import STORAGE, Settings, SettingsError
-from tests.infra.reading import INFRA, MAIN, ROOT, declared, decorators
+from tests.infra.bicep import INFRA, MAIN, ROOT, declared, decorators
 
 NOT_IN_THE_CLOUD = {
     "CPOR_SANDBOX": "moves the clock, and trusts an issuer that is not Entra",

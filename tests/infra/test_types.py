@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.infra.bicep import FILES, INFRA
 from tests.infra.bodies import Choice, Excused, Resource, Unknown, resources
-from tests.infra.reading import FILES, INFRA
 
 TYPES = os.environ.get("BICEP_TYPES")
 REQUIRED, READ_ONLY = 1, 2

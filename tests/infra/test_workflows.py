@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.reading import MAIN, ROOT, declared
+from tests.infra.bicep import MAIN, ROOT, declared
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 LINT = Path(__file__).with_name("lint_workflows.cjs")

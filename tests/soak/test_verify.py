@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.soak.making import (
+from tests.soak.sample_tables import (
     ASKED,
     ASKED_AT,
     CHALLENGER,

@@ -6,7 +6,7 @@ import pytest
 
 from devhost.stack.ports import Ports
 from tests.browser.conftest import browser as browser  # noqa: PLC0414 - a fixture for this folder too
-from tests.stack.running import MAKE_RUN, Place, RunningStack, running_stack
+from tests.stack.stack_process import MAKE_RUN, Place, RunningStack, running_stack
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from playwright.sync_api import Browser
 
 from devhost.stack.issuer import PROGRAMME_TENANT
 from devhost.stack.samples import ADATUM_TENANT
-from tests.docs.reading import DOCS
-from tests.stack.running import NOT_TOLD, PATIENCE_SECONDS, SHELL, Place, RunningStack, running_stack, until
+from tests.docs.pages import DOCS
+from tests.stack.stack_process import NOT_TOLD, PATIENCE_SECONDS, SHELL, Place, RunningStack, running_stack, until
 from tests.support.http_file import HttpFile
 from tools.smoke import complaints_about
 

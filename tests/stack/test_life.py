@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from devhost.stack.samples import ADATUM, FABRIKAM, OPERATOR, PARTNERS
-from tests.stack.running import MAKE, MAKE_RUN, PATIENCE_SECONDS, STACK, Place, running_stack
+from tests.stack.stack_process import MAKE, MAKE_RUN, PATIENCE_SECONDS, STACK, Place, running_stack
 
 
 def test_signal_ends_everything_and_the_next_start_finds_all_that_was(place: Place) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from devhost.stack.issuer import PROGRAMME_TENANT
 from devhost.stack.samples import OPERATOR
-from tests.stack.running import ROOT, STACK, Place, running_stack
+from tests.stack.stack_process import ROOT, STACK, Place, running_stack
 
 pytestmark = pytest.mark.xdist_group("schemathesis")
 

@@ -15,7 +15,7 @@ from cpor_app.queue_names import CUSTOMER_NOTICES
 from cpor_core.errors import StorageBusy
 from cpor_core.use_cases.due_work import sweep
 from devhost.stack.issuer import LocalIssuer
-from tests.infra.reading import INFRA
+from tests.infra.bicep import INFRA
 from tests.infra.test_settings import OF_THE_EXPORTER
 from tests.support.ingestion import running_ingestion
 from tests.support.otlp import running_sink

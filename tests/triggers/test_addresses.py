@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.service import Service
-from tests.triggers.asking import TENANTS, address, operations, shares_its_service
+from tests.triggers.calls import TENANTS, address, operations, shares_its_service
 
 HOSTILE = st.sampled_from(
     [

@@ -18,7 +18,7 @@ from devhost.stack.issuer import LocalIssuer
 from tests.doubles.transport import Plan, answer_429, lose_answer
 from tests.doubles.transport import answer as answered
 from tests.support.service import PDF, Service, claim_as_sent, running_service
-from tests.triggers.asking import shares_its_service
+from tests.triggers.calls import shares_its_service
 from tests.triggers.refusals import refused, targets
 from tools.pages.errors import raised
 

@@ -17,7 +17,7 @@ from cpor_app.triggers.registry import GraphList
 from cpor_core.errors import Refused
 from cpor_core.model.claim import NewClaim
 from tests.support.service import PARTNER, PARTNER_ID, PDF, Service, claim_as_sent
-from tests.triggers.asking import ask, line_of, make_named, operations, shares_its_service
+from tests.triggers.calls import ask, line_of, make_named, operations, shares_its_service
 from tests.triggers.refusals import refused, targets
 from tools.openapi.examples import EXAMPLES
 

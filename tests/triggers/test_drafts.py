@@ -17,7 +17,7 @@ from tests.support.service import (
     claim_as_sent,
     running_service,
 )
-from tests.triggers.asking import shares_its_service
+from tests.triggers.calls import shares_its_service
 from tests.triggers.refusals import refused, targets
 
 ANY = {"If-Match": "*"}

@@ -13,9 +13,9 @@ import pytest
 from cpor_core.model.history import PROGRAMME, Act
 from cpor_core.transitions.case import Case
 from cpor_core.use_cases.change_claim import act
-from tests.core.making import MONDAY
+from tests.core.builders import MONDAY
 from tests.support.service import OTHER_PARTNER, PDF, PUBLIC_URL, Service
-from tests.triggers.asking import shares_its_service
+from tests.triggers.calls import shares_its_service
 from tests.triggers.refusals import refused
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0" * 20

@@ -17,7 +17,7 @@ from tests.support.service import (
     Service,
     claim_as_sent,
 )
-from tests.triggers.asking import shares_its_service
+from tests.triggers.calls import shares_its_service
 from tests.triggers.refusals import refused, targets
 
 

@@ -11,7 +11,7 @@ from cpor_app import bootstrap
 from cpor_app.adapters.clock import SandboxClock
 from cpor_app.adapters.throttle import Throttle
 from tests.support.service import CUSTOMER, OTHER_PARTNER, PARTNER, PUBLIC_URL, SUBSCRIPTION, Service, claim_as_sent
-from tests.triggers.asking import shares_its_service
+from tests.triggers.calls import shares_its_service
 from tests.triggers.refusals import refused, targets
 
 JSON_LINES = {"Content-Type": "application/x-ndjson"}

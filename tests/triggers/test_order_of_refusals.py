@@ -9,7 +9,7 @@ import pytest
 from cpor_app import bootstrap
 from cpor_app.adapters.throttle import Throttle
 from tests.support.service import ACKNOWLEDGED, OTHER_PARTNER, PARTNER, Service
-from tests.triggers.asking import shares_its_service
+from tests.triggers.calls import shares_its_service
 from tests.triggers.refusals import refused
 
 MERGE_PATCH = "application/merge-patch+json"

@@ -9,7 +9,7 @@ from cpor_app.adapters.storage.connection import StorageConnection
 from cpor_core.errors import Refused
 from devhost.stack.issuer import LocalIssuer
 from tests.support.service import OTHER_PARTNER, Service, settings
-from tests.triggers.asking import shares_its_service
+from tests.triggers.calls import shares_its_service
 from tests.triggers.refusals import refused, targets
 
 URL = "http://127.0.0.1:9/hook"

@@ -7,7 +7,7 @@ import pytest
 
 from cpor_app import bootstrap
 from tests.support.service import Service, claim_as_sent
-from tests.triggers.asking import shares_its_service
+from tests.triggers.calls import shares_its_service
 from tests.triggers.refusals import refused
 
 

@@ -13,7 +13,7 @@ from devhost.stack.issuer import LocalIssuer
 from tests.support.azurite import running_azurite
 from tests.support.service import running_service
 from tests.upgrade.copy import HERE, SECRET, keep
-from tests.upgrade.making import everything
+from tests.upgrade.deployment import everything
 
 
 async def _made(account: str, issuer: LocalIssuer, folder: Path) -> None:

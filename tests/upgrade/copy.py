@@ -20,7 +20,7 @@ from cpor_app import bootstrap
 from cpor_app.queue_names import MAIL_EVENTS, QUEUES
 from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.support.service import OTHER_PARTNER, PARTNER, PUBLIC_URL, Service
-from tests.upgrade.making import NOBODY_TOLD_OF, NOTICED_WINDOW_RUNS, tenant
+from tests.upgrade.deployment import NOBODY_TOLD_OF, NOTICED_WINDOW_RUNS, tenant
 from tools.backup import back_up
 
 HERE = Path(__file__).parent

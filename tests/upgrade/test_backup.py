@@ -19,7 +19,7 @@ from cpor_app.adapters.storage.tables import TABLES
 from cpor_core.errors import StorageBusy
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from devhost.stack.issuer import LocalIssuer
-from tests.core.making import ADATUM, FABRIKAM, LITWARE
+from tests.core.builders import ADATUM, FABRIKAM, LITWARE
 from tests.core.world import World
 from tests.doubles.clock import FixedClock
 from tests.doubles.memory_rows import MemoryRows
@@ -27,7 +27,7 @@ from tests.support.azurite import ROOT, Azurite
 from tests.support.service import running_service
 from tests.upgrade.copy import SECRET, Known, keep, releases
 from tests.upgrade.copy import TABLES as KEPT
-from tests.upgrade.making import everything, tenant
+from tests.upgrade.deployment import everything, tenant
 from tools.backup import LEFT_OUT, ORDER, ROWS_LOOKED_AT, WHOLE, back_up
 from tools.backups import FORMAT, MANIFEST, NoBackup, TableWriter, file_of, read_manifest
 from tools.restore import end, restore

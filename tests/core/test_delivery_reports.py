@@ -12,7 +12,7 @@ from cpor_core.transitions.case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT
 from cpor_core.use_cases.claims import drafts, submission
 from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record
-from tests.core.making import DAY, PERSON
+from tests.core.builders import DAY, PERSON
 from tests.core.world import World
 
 UNKNOWN = "5d0f3a52-9f0e-5a53-9c39-6a7f8f6d2f11"

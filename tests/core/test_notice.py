@@ -21,7 +21,7 @@ from cpor_core.use_cases.claims import drafts, reviews, submission
 from cpor_core.use_cases.due_work.pay import MOST_STEPS, pay
 from cpor_core.use_cases.notices.notice import SENDING
 from cpor_core.use_cases.notices.send import REFUSED_FOR_GOOD_AFTER
-from tests.core.making import (
+from tests.core.builders import (
     DAY,
     EXCHANGE,
     FABRIKAM,

@@ -15,7 +15,7 @@ from cpor_core.use_cases import change_claim
 from cpor_core.use_cases.claims.subscription_ends import AGAIN_AFTER, END_GONE_ITEMS, end_gone_items
 from cpor_core.use_cases.registry import partners_and_customers
 from cpor_core.use_cases.registry.partners_and_customers import CustomerChange, Kept, registry_etag
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     EXCHANGE,
     FABRIKAM,

@@ -11,7 +11,7 @@ from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, Store
 from cpor_core.use_cases.change_claim import Intent
 from cpor_core.use_cases.claims.comments import comment
 from cpor_core.use_cases.idempotency import ANSWERS_KEPT, LONGEST_ANSWER, TAKE_OVER_AFTER, Repeated, begin, once
-from tests.core.making import ADATUM, FABRIKAM, MICROSECOND, MONDAY, PERSON
+from tests.core.builders import ADATUM, FABRIKAM, MICROSECOND, MONDAY, PERSON
 from tests.core.world import World
 
 IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "hash of the body", ADATUM)

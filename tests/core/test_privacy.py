@@ -38,7 +38,7 @@ from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act
 from cpor_core.use_cases.claims import batches, comments, customer_decision, drafts, submission
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.privacy import erase_person
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     ANNE,
     FABRIKAM,

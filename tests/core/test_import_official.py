@@ -17,7 +17,7 @@ from cpor_core.use_cases.register import import_official
 from cpor_core.use_cases.register.import_official import import_lines
 from cpor_core.use_cases.registry.partners_and_customers import CustomerChange, put_customer
 from cpor_core.use_cases.usage.figures import Loaded
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     FABRIKAM,
     MONDAY,

@@ -11,7 +11,7 @@ from cpor_core.model.claim import Claim, Status
 from cpor_core.rules.spreadsheet import defused
 from cpor_core.use_cases.claims import csv_export
 from cpor_core.views import shown
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     ENDS_AT,
     FABRIKAM,
@@ -24,7 +24,7 @@ from tests.core.making import (
     USAGE,
     official,
 )
-from tests.core.making import draft as made
+from tests.core.builders import draft as made
 from tests.core.world import World
 
 OTHER_TENANT = "bbbbbbbb-0000-4000-8000-000000000002"

@@ -32,7 +32,7 @@ from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.use_cases.feed import webhooks
 from cpor_core.use_cases.feed.changes import TRIM
 from cpor_core.use_cases.privacy import erase_person
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     DAY,
     EXCHANGE,

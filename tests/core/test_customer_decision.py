@@ -15,7 +15,7 @@ from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims import customer_tenant, reviews
 from cpor_core.use_cases.claims.customer_decision import LINK_LIVES, Opened, possible_acts
 from cpor_core.use_cases.usage.receipts import LOOKED_AT, SHOWN, receipts_of
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     ANNE,
     ANNES,
@@ -36,7 +36,7 @@ from tests.core.making import (
     in_state,
     subscription,
 )
-from tests.core.making import IT as REGISTERED_IT
+from tests.core.builders import IT as REGISTERED_IT
 from tests.core.world import World
 
 IT = "it@contoso.fr"

@@ -34,7 +34,7 @@ from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims.subscription_ends import end_gone_items
 from cpor_core.use_cases.idempotency import ANSWERS_KEPT, Repeated
 from cpor_core.views import entity_tag, shown
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     ANNE,
     DAY,

@@ -23,7 +23,7 @@ from cpor_core.use_cases.register.import_official import import_lines
 from cpor_core.use_cases.registry.partners_and_customers import CustomerChange, put_customer
 from cpor_core.use_cases.usage import figures as usage
 from cpor_core.use_cases.usage.figures import Loaded, Reader
-from tests.core.making import (
+from tests.core.builders import (
     ADATUM,
     MONDAY,
     PARTNER_IDS,
