@@ -23,7 +23,7 @@ from cpor_core.model.claim import (
 from cpor_core.model.slot import Slot
 from cpor_core.rules.next_step import NextStep, next_step, stands_still
 from cpor_core.rules.terms import Terms
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 
 

@@ -15,14 +15,14 @@ from cpor_app.http import queries
 from cpor_app.http.parsing import BeyondForm, Model, Nothing, Paging, length_required, read, verify_http_date
 from cpor_app.http.route_table import PARTNER_ADMIN, Answer, Operation
 from cpor_core.errors import Refused
+from cpor_core.model.caller import Caller, CallerKind, Role
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Actor, ActorKind
-from cpor_core.model.people import Caller, CallerKind, Role
 from cpor_core.ports.claims import Remark
 from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.forms import not_in_form
 from cpor_core.rules.terms import Terms
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import Intent, find, verify_match
 from cpor_core.use_cases.claims.customer_decision import Opened

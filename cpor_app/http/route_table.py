@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
-from cpor_core.model.people import Role
+from cpor_core.model.caller import Role
 
 API_VERSION = "2026-11-01"
 ONE_KIB, ONE_MIB = 2**10, 2**20

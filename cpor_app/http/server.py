@@ -33,7 +33,7 @@ from cpor_app.http.route_table import (
 )
 from cpor_app.http.status_codes import STATUSES
 from cpor_core.errors import Refused, Retryable
-from cpor_core.model.people import Role, Unauthenticated
+from cpor_core.model.caller import Role, Unauthenticated
 from cpor_core.ports.idempotency import IdempotencyKey, StoredReply, StoredResponse
 from cpor_core.use_cases.idempotency import Repeated, key_reused, once
 

@@ -16,7 +16,7 @@ from cpor_core.model.usage import Month
 from cpor_core.rules.advice import Advice
 from cpor_core.rules.terms import Terms
 from cpor_core.rules.usage_figures import UsageRow
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.claims import submission
 from cpor_core.use_cases.claims.listing import own_claims

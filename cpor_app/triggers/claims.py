@@ -18,7 +18,7 @@ from cpor_core.model.base import Guid, Instant, PartnerId, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, MAX_CLAIM_BYTES, Acknowledgements, Claim, NewClaim, Status
 from cpor_core.model.history import PROGRAMME, Entry
 from cpor_core.rules.terms import Terms
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims import comments, drafts, submission
 from cpor_core.use_cases.claims.history import past
 from cpor_core.use_cases.claims.listing import own_claims

@@ -20,7 +20,7 @@ from cpor_core.model.claim import ClaimedCustomer, Item, Status
 from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
 from cpor_core.ports.claims import Remark
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import Intent
 from cpor_core.use_cases.claims import customer_decision
 from cpor_core.use_cases.usage.receipts import receipts_of

@@ -22,7 +22,7 @@ from cpor_core.model.usage import Receipt
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.next_step import NextStep, next_step
 from cpor_core.rules.terms import Terms
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.claims import customer_decision
 from cpor_core.use_cases.claims.customer_tenant import cases_of, request_of

@@ -16,7 +16,7 @@ from cpor_core.model.base import Day
 from cpor_core.model.claim import MAX_EVIDENCE_BYTES
 from cpor_core.rules import file_names
 from cpor_core.rules.file_names import ENDINGS
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import evidence_tag
 from cpor_core.use_cases.claims import drafts
 from cpor_core.views import ClaimView

@@ -9,7 +9,7 @@ from cpor_core.model.claim import Claim
 from cpor_core.model.history import Entry
 from cpor_core.model.slot import Slot
 from cpor_core.ports.idempotency import StoredReply
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from cpor_core.model.history import CLOCK, PROGRAMME, Act
 from cpor_core.rules.file_names import is_same_file
 from cpor_core.rules.persons import Person
 from cpor_core.rules.terms import Terms
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import recipient_failed
 
 NOBODY = Contact(name=ERASED, email=ERASED_ADDRESS)

@@ -22,7 +22,7 @@ from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.owed import SOON, TO_PARTNERS, Owed, owed
 from cpor_core.rules.terms import Terms
 from cpor_core.rules.untold import untold
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.erasing import with_retention
 from cpor_core.transitions.life import (
     claimants_to_refuse,

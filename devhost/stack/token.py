@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from cpor_core.model.people import Role
+from cpor_core.model.caller import Role
 from devhost.stack.issuer import IssuerBroken, LocalIssuer
 
 DEFAULT_STATE_DIR = ".local"

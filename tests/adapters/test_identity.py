@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from cpor_app.adapters.clock import Clock
 from cpor_app.adapters.identity.tokens import CONSUMER_TENANT, IssuerUnreachable, TokenSettings, TokenVerifier
-from cpor_core.model.people import Caller, CallerKind, Role, Unauthenticated
+from cpor_core.model.caller import Caller, CallerKind, Role, Unauthenticated
 from devhost.stack import issuer as local
 from devhost.stack.issuer import LocalIssuer
 from tests.doubles import entra

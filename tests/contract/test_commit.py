@@ -11,7 +11,7 @@ from cpor_app.adapters.storage.tables.claims import TABLE, ClaimsTable
 from cpor_core.errors import Conflict
 from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Commit
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from tests.core.builders import TOLD_AT, draft, promised, submitted, told
 from tests.doubles.memory_rows import MemoryRows
 

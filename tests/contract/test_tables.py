@@ -32,7 +32,7 @@ from cpor_core.ports.due_work import DueRow, Failure
 from cpor_core.ports.idempotency import IdempotencyRecord, StoredReply, StoredResponse
 from cpor_core.ports.notices import SentMail
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from tests.core.builders import (
     ADATUM,
     DAY,

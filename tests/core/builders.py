@@ -28,7 +28,7 @@ from cpor_core.model.slot import Slot
 from cpor_core.rules.business_days import Calendar
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 
 MONDAY = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 HOUR, DAY, MICROSECOND = timedelta(hours=1), timedelta(days=1), timedelta(microseconds=1)

@@ -17,7 +17,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import SOON
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import (
     ATTEMPTS,

@@ -12,7 +12,7 @@ from cpor_core.model.claim import Acknowledgements, Item, Revenue, Status
 from cpor_core.model.registry import Channel, SubscriptionState
 from cpor_core.model.slot import Slot
 from cpor_core.rules.checks import failed_checks, why_not_claimable
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from tests.core.builders import (
     ACKNOWLEDGED,
     ADATUM,

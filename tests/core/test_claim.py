@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from cpor_core.errors import Detail, MailDelayed, RecipientRefused, Refused, Retryable, StorageBusy
+from cpor_core.model.caller import Role, Unauthenticated, roles_that_count
 from cpor_core.model.claim import (
     CLOSED,
     END_REASONS,
@@ -20,7 +21,6 @@ from cpor_core.model.claim import (
     Reason,
     Status,
 )
-from cpor_core.model.people import Role, Unauthenticated, roles_that_count
 from tests.core.builders import ENDS_AT, EXCHANGE, SALES, SUBSCRIPTION, TEAMS, awaiting, draft, promised, submitted
 
 

@@ -9,7 +9,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.claim import CLOSED, THE_ADMINISTRATOR, No, Reason, Speaker, Status
 from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, act
 from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims import customer_tenant, reviews

@@ -8,7 +8,7 @@ from cpor_app.adapters.storage.row_store import Op
 from cpor_core.model.claim import Reason, Status
 from cpor_core.model.history import Act
 from cpor_core.ports.notices import SentMail
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT
 from cpor_core.use_cases.claims import drafts, submission
 from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record

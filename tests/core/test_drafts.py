@@ -15,7 +15,7 @@ from cpor_core.model.claim import MAX_EVIDENCE_FILES, NewClaim, Reason, Status
 from cpor_core.model.history import Act
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord
 from cpor_core.rules.owed import SOON
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, evidence_tag, verify_match
 from cpor_core.use_cases.claims import drafts, reviews
 from cpor_core.use_cases.claims.drafts import Upload, merge_patch

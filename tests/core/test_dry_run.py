@@ -11,7 +11,7 @@ from cpor_core.errors import Detail, Refused
 from cpor_core.model.claim import Acknowledgements, Item, NewClaim, Revenue
 from cpor_core.model.registry import Channel, SubscriptionState
 from cpor_core.rules import checks
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, act
 from cpor_core.use_cases.claims import drafts, submission
 from tests.core.builders import (

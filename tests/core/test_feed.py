@@ -16,7 +16,7 @@ from cpor_core.model.claim import Reason, Status
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Remark
 from cpor_core.rules.late_truths import GRACE
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, Intent
 from cpor_core.use_cases.claims import comments, drafts, reviews, submission
 from cpor_core.use_cases.feed import changes as feed

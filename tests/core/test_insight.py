@@ -17,7 +17,7 @@ from cpor_core.model.insight import Figures, Grouping, Insight, Step
 from cpor_core.ports import Ports
 from cpor_core.rules.insight import Counted, Group, Tally, figures, resolved
 from cpor_core.rules.late_truths import GRACE
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT
 from cpor_core.use_cases.claims import drafts, reviews
 from cpor_core.use_cases.insight import recount as insight

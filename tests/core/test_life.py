@@ -24,7 +24,7 @@ from cpor_core.model.claim import (
 from cpor_core.model.history import CLOCK, PROGRAMME, Act, digest, spoken_by
 from cpor_core.model.slot import MAX_CLAIMANTS, Awaiting, Holder
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import DISPUTE_PERIOD, effective, settle
 from tests.core.builders import (
     ACKNOWLEDGED,

@@ -7,7 +7,7 @@ import pytest
 from cpor_core.model.claim import Claim, Status
 from cpor_core.model.history import PROGRAMME
 from cpor_core.rules.identifiers import list_position
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, REVIEWS, SAMPLE
 from cpor_core.use_cases.claims import comments, drafts, listing, reviews
 from cpor_core.use_cases.claims.listing import own_claims

@@ -34,7 +34,7 @@ from cpor_core.rules.late_truths import GRACE, figures_from
 from cpor_core.rules.next_step import Action, Owner, next_step
 from cpor_core.rules.owed import SOON, Debt, owed
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act, write_down
 from cpor_core.use_cases.claims import customer_decision as customers

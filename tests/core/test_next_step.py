@@ -8,7 +8,7 @@ import pytest
 from cpor_core.model.claim import NOT_DISPUTABLE, REJECTION_REASONS, Reason, Status
 from cpor_core.rules.next_step import Action, NextStep, Owner, next_step
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from tests.core.builders import (
     ANNE,
     DAY,

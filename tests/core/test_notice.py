@@ -15,7 +15,7 @@ from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.owed import SOON
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, act
 from cpor_core.use_cases.claims import drafts, reviews, submission
 from cpor_core.use_cases.due_work.pay import MOST_STEPS, pay

@@ -10,7 +10,7 @@ from cpor_core.model.history import PROGRAMME
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import Debt, Owed, due_now, owed
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from tests.core.builders import (
     ANNE,
     DAY,

@@ -14,7 +14,7 @@ from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.partner_mail import mail_about, owed_after
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, act
 from cpor_core.use_cases.claims import reviews
 from cpor_core.use_cases.due_work.pay import MOST_STEPS, pay_customer, pay_partner

@@ -9,7 +9,7 @@ from cpor_core.model.claim import Claim, Imported, MailKind, Recipient, Recipien
 from cpor_core.model.history import PROGRAMME, Act
 from cpor_core.model.slot import Slot
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from tests.core.builders import ADATUM, DAY, FABRIKAM, HOUR, MONDAY, PARTNER_IDS, TEAMS, TENANT, USAGE, claim_id
 
 SINCE = datetime(2024, 3, 1, tzinfo=UTC)

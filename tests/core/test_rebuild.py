@@ -21,7 +21,7 @@ from cpor_core.ports.idempotency import IdempotencyKey, StoredResponse
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import Debt
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases import idempotency
 from cpor_core.use_cases.change_claim import NO_INTENT, Intent
 from cpor_core.use_cases.claims import batches, drafts, listing, reviews, submission

@@ -11,7 +11,7 @@ from cpor_core.model.claim import Acknowledgements, NewClaim, Reason, Status
 from cpor_core.ports.claims import Remark
 from cpor_core.rules.next_step import Action
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, Intent
 from cpor_core.use_cases.claims import drafts, reviews, submission
 from tests.core.builders import (

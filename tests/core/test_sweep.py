@@ -15,7 +15,7 @@ from cpor_core.model.history import Act
 from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import SOON
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT
 from cpor_core.use_cases.claims import drafts
 from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, PAGE, SETTLED_AFTER, TIME_LIMIT

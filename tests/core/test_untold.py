@@ -11,7 +11,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.claim import Reason, RecipientKind, Status
 from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.untold import Untold, untold
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, UNTOLD
 from cpor_core.use_cases.claims import submission
 from cpor_core.use_cases.due_work.rebuild import rebuild

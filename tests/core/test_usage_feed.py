@@ -17,7 +17,7 @@ from cpor_core.model.registry import SubscriptionState
 from cpor_core.model.usage import BadRow
 from cpor_core.rules.advice import AdviceCode
 from cpor_core.rules.late_truths import GRACE
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT
 from cpor_core.use_cases.claims import submission
 from cpor_core.use_cases.usage import figures

@@ -7,7 +7,7 @@ import pytest
 from cpor_core.model.claim import Contact, Contacts, EndedItem, PartnerContact, Reason, Revenue, Status
 from cpor_core.model.history import PROGRAMME
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.views import (
     associated_items,

@@ -26,7 +26,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.feed import CallAnswer
 from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.late_truths import GRACE
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_INTENT, Intent, find
 from cpor_core.use_cases.claims import batches, drafts, reviews, submission

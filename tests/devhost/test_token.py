@@ -14,7 +14,7 @@ import pytest
 
 from cpor_app.adapters.clock import Clock
 from cpor_app.adapters.identity.tokens import TokenSettings, TokenVerifier
-from cpor_core.model.people import Caller, CallerKind, Role, Unauthenticated
+from cpor_core.model.caller import Caller, CallerKind, Role, Unauthenticated
 from devhost.stack.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, IssuerBroken, LocalIssuer, object_id
 from devhost.stack.token import main
 

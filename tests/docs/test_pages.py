@@ -13,7 +13,7 @@ from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.http.status_codes import DETAIL_CODES, STATUSES
 from cpor_app.queue_names import POISON, QUEUES
 from cpor_app.settings import Settings
-from cpor_core.model.people import Role
+from cpor_core.model.caller import Role
 from tests.docs.pages import DOCS, ROOT, anchors, codes, links, pages, paths
 from tools.pages import book, errors
 from tools.pages.functions import indexed

@@ -12,7 +12,7 @@ from typing import Any
 
 import function_app  # noqa: F401 - enters every operation into the table
 from cpor_app.http.route_table import OPERATIONS, Operation
-from cpor_core.model.people import Role
+from cpor_core.model.caller import Role
 from devhost.host.functions import QueueTrigger, TimerTrigger
 from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.faults.scenes import CLOSED, NOTICE_ADDRESS, OTHER_SUBSCRIPTION, OWN, Built, subscriptions

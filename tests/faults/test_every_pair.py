@@ -17,7 +17,7 @@ from zlib import crc32
 import pytest
 
 from cpor_app.adapters.storage.tables.claims import ClaimsTable
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import clock, programme, steps
 from cpor_core.use_cases import change_claim
 from devhost.stack.issuer import LocalIssuer

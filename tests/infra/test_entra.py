@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from cpor_app.adapters.identity.tokens import DELEGATED_SCOPE
-from cpor_core.model.people import Role
+from cpor_core.model.caller import Role
 from tests.infra.bicep import INFRA, ROOT, declared
 
 FILE = INFRA / "entra" / "main.bicep"

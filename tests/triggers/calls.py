@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from cpor_app.http.route_table import OPERATIONS, Operation
-from cpor_core.model.people import Role
+from cpor_core.model.caller import Role
 from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.support.service import CUSTOMER, PARTNER, PARTNER_ID, Service, functions
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from cpor_core.model.history import PROGRAMME, Act
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import act
 from tests.core.builders import MONDAY
 from tests.support.service import OTHER_PARTNER, PDF, PUBLIC_URL, Service

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from cpor_core.model.people import Role
+from cpor_core.model.caller import Role
 from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.support.service import ACKNOWLEDGED, CUSTOMER, OTHER_PARTNER, PARTNER, PDF, Service, claim_as_sent
 from tests.triggers.calls import TENANTS, ask, line_of, operations

@@ -43,7 +43,7 @@ from cpor_core.rules.identifiers import new_claim_id
 from cpor_core.rules.next_step import Owner, next_step
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import customer, partner, programme, steps
 from cpor_core.use_cases.claims.drafts import MAY_ADD_EVIDENCE
 from tools.pages.functions import operations

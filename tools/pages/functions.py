@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cpor_app.http.route_table import OPERATIONS, Operation
-from cpor_core.model.people import Role
+from cpor_core.model.caller import Role
 from tools.pages.markdown import code, listed, table
 
 ROOT = Path(__file__).resolve().parents[2]

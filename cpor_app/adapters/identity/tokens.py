@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from cpor_app.adapters.identity.issuer_client import FetchFailed, fetch
 from cpor_core.errors import Retryable
-from cpor_core.model.people import Caller, CallerKind, Role, Unauthenticated, roles_that_count
+from cpor_core.model.caller import Caller, CallerKind, Role, Unauthenticated, roles_that_count
 
 if TYPE_CHECKING:
     import jwt

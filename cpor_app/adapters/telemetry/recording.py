@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cpor_core.ports.claims import Commit
     from cpor_core.ports.due_work import DueRow
     from cpor_core.ports.notices import Composer, MailMessage
-    from cpor_core.transitions.case import Case
+    from cpor_core.transitions.claim_case import Case
 
 log = logging.getLogger("cpor.telemetry")
 

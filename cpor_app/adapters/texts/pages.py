@@ -20,12 +20,12 @@ from cpor_app.adapters.texts.texts import (
     Texts,
 )
 from cpor_app.adapters.texts.texts import Receipt as ShownReceipt
+from cpor_core.model.caller import CallerKind
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import Claim, Item, Status
 from cpor_core.model.insight import Insight
-from cpor_core.model.people import CallerKind
 from cpor_core.model.usage import Receipt
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import is_given_away, settle
 from cpor_core.use_cases.claims.customer_decision import Opened, possible_acts
 from cpor_core.use_cases.usage.receipts import SHOWN

@@ -6,7 +6,7 @@ from datetime import datetime
 from cpor_core.model.claim import Claim, EndedItem, MailKind, Reason, Status
 from cpor_core.model.history import CLOCK, Act
 from cpor_core.model.slot import Slot
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life.slots import leave_slots
 from cpor_core.transitions.life.steps import DISPUTE_PERIOD, end_items, owe_mail, with_mail
 

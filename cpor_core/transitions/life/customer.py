@@ -20,7 +20,7 @@ from cpor_core.model.claim import (
     TimeToAnswer,
 )
 from cpor_core.model.history import PROGRAMME, Act, Actor, spoken_by
-from cpor_core.transitions.case import Case, invalid_state
+from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.transitions.life.slots import each_slot, is_given_away, leave_slots, verify_no_other_awaits
 from cpor_core.transitions.life.steps import end, owe_mail, require, tell_of_closing, what_is_asked
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from cpor_core.errors import Refused
 from cpor_core.model.claim import NOT_DISPUTABLE, OPEN, Acknowledgements, Claim, Reason, Status
 from cpor_core.model.history import PROGRAMME, Act, Actor
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life.slots import beside, leave_slots, take_place, verify_no_other_awaits
 from cpor_core.transitions.life.steps import await_customer, require, tell_both_sides, tell_of_closing
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import Claim, Status
 from cpor_core.model.slot import MAX_CLAIMANTS, Slot
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 
 
 def verify_places(case: Case) -> None:

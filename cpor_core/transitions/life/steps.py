@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from cpor_core.model.claim import Claim, EndedItem, MailKind, OwedMail, Reason, Status, StruckItem, TimeToAnswer
 from cpor_core.model.history import Act, Actor
 from cpor_core.rules.partner_mail import owed_to_both
-from cpor_core.transitions.case import Case, invalid_state
+from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.transitions.life.slots import beside, each_slot, leave_slots
 
 DISPUTE_PERIOD = timedelta(days=30)

@@ -37,7 +37,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.forms import not_in_form
 from cpor_core.rules.identifiers import batch_id, derived_claim_id, is_batch_id
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims.drafts import created, draft, keep
 from cpor_core.use_cases.feed.changes import catch_up, tell_created
 from cpor_core.use_cases.idempotency import key_reused

@@ -5,7 +5,7 @@ from typing import Any
 
 from cpor_core.model.history import PROGRAMME, Act, Actor
 from cpor_core.ports import Ports
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import Intent, act
 
 

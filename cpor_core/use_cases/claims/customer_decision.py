@@ -11,7 +11,7 @@ from cpor_core.model.history import Actor, spoken_by
 from cpor_core.ports import Ports
 from cpor_core.rules.late_truths import TRIED_FOR
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case, invalid_state
+from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.use_cases.change_claim import Intent, act, find
 from cpor_core.use_cases.claims.customer_tenant import cases_of, with_no
 from cpor_core.use_cases.claims.subscription_ends import gone_items

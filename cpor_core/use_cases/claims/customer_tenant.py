@@ -8,7 +8,7 @@ from cpor_core.model.claim import THE_ADMINISTRATOR, Claim, No, RecipientKind, S
 from cpor_core.model.history import ADMINISTRATOR, Act, Entry
 from cpor_core.ports import Ports
 from cpor_core.rules.identifiers import list_position
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import find
 

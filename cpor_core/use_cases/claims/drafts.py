@@ -19,7 +19,7 @@ from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, Store
 from cpor_core.rules import file_names
 from cpor_core.rules.identifiers import derived_claim_id, list_position, new_claim_id
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case, invalid_state
+from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act, due_rows
 from cpor_core.use_cases.feed.changes import announce, announcement_row

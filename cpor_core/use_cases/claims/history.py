@@ -5,7 +5,7 @@ from datetime import datetime
 
 from cpor_core.model.history import Entry
 from cpor_core.ports import Ports
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 
 

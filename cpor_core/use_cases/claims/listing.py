@@ -9,7 +9,7 @@ from cpor_core.model.claim import Claim, Status
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import IndexRow
 from cpor_core.rules.identifiers import list_position
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 
 IN_FLIGHT = 32

@@ -16,7 +16,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.checks import failed_checks, recent_refusals
 from cpor_core.rules.identifiers import new_claim_id
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import Intent, act
 from cpor_core.use_cases.claims.drafts import draft
 

@@ -15,7 +15,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.checks import is_alive
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import act
 

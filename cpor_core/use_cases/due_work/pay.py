@@ -14,7 +14,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import TO_PARTNERS, Debt, due_now, owed
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act
 from cpor_core.use_cases.feed.changes import catch_up
 from cpor_core.use_cases.notices.customer_mail import remind_customer, send_owed_mail

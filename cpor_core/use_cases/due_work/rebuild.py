@@ -23,7 +23,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.identifiers import is_batch_id, is_claim_id, list_position
 from cpor_core.rules.untold import untold
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import due_rows, list_for_review
 from cpor_core.use_cases.claims import batches, subscription_ends

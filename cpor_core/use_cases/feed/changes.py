@@ -18,7 +18,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.feed import Announcement
 from cpor_core.rules.owed import SOON
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.feed.deliveries import due_row as webhooks_row
 from cpor_core.views import entity_tag

@@ -9,7 +9,7 @@ from cpor_core.model.history import PROGRAMME
 from cpor_core.ports import Ports
 from cpor_core.ports.notices import SentMail
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import Intent, act
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.message_ids import NOTICE

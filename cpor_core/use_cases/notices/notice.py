@@ -17,7 +17,7 @@ from cpor_core.rules.business_days import (
 )
 from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import Intent, act
 from cpor_core.use_cases.claims.subscription_ends import end_items_of, gone_items
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by

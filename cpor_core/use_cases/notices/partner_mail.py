@@ -21,7 +21,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Urgency
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import beside, settle
 from cpor_core.use_cases.change_claim import act
 from cpor_core.use_cases.message_ids import ANSWER_REMINDER, PARTNER_CONTACT, partner_mail_kind

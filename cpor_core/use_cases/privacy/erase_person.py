@@ -29,7 +29,7 @@ from cpor_core.rules.identifiers import BATCH_ID_LENGTH
 from cpor_core.rules.owed import SOON
 from cpor_core.rules.persons import Person
 from cpor_core.transitions import erasing
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act
 from cpor_core.use_cases.claims.drafts import forget_blob
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by

@@ -28,7 +28,7 @@ from cpor_core.rules.graph_reports import invalid_row
 from cpor_core.rules.identifiers import derived_claim_id, list_position
 from cpor_core.rules.untold import Untold, untold
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import due_rows, list_for_review
 from cpor_core.use_cases.feed.changes import announce_created, announcement_row
 from cpor_core.use_cases.register.untold import CustomerContact, people_to_tell, tell, waiting_for_others

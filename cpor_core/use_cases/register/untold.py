@@ -13,7 +13,7 @@ from cpor_core.model.registry import Customer
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.transitions import life
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import UNTOLD, act, untold_position
 from cpor_core.use_cases.claims.reviews import ReviewPage, verified
 

@@ -30,7 +30,7 @@ from cpor_core.rules.graph_reports import (
 from cpor_core.rules.late_truths import figures_from
 from cpor_core.rules.untold import Untold, untold
 from cpor_core.rules.usage_figures import UsageRow, merged, months_between, shown_months, usage_rows
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 
 ATTEMPTS = 5

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cpor_core.model.usage import Receipt
 from cpor_core.ports import Ports
-from cpor_core.transitions.case import Case
+from cpor_core.transitions.claim_case import Case
 
 SHOWN = 50
 """Receipts on the page of one request, the newest ones."""

@@ -24,7 +24,7 @@ from cpor_core.model.slot import Refusals, Slot
 from cpor_core.ports.claims import Commit, Remark, StoredText, TenantClaims
 from cpor_core.ports.idempotency import StoredReply
 from cpor_core.rules.identifiers import is_claim_id, tenant_of
-from cpor_core.transitions.case import REFUSALS, Case
+from cpor_core.transitions.claim_case import REFUSALS, Case
 from cpor_core.transitions.life import is_whole
 
 TABLE = "claims"
