@@ -24,7 +24,7 @@ from cpor_core.rules.forms import not_in_form
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.change_claim import Intent, find, verify_match
+from cpor_core.use_cases.change_claim import ActContext, find, verify_match
 from cpor_core.use_cases.claims.customer_decision import Opened
 from cpor_core.views import ClaimView, shown
 
@@ -219,7 +219,7 @@ class Call:
 
     # --- acting -----------------------------------------------------------------------------------------------------
 
-    def intent(
+    def act_context(
         self,
         *,
         words: str | None = None,
@@ -227,10 +227,10 @@ class Call:
         at: datetime | None = None,
         decides: bool = False,
         answers: Callable[[Case, datetime, Terms], BaseModel] = shown,
-    ) -> Intent:
+    ) -> ActContext:
         """Return what comes with the act: who, under which key, with which words."""
         remark = Remark(author, self.who, words, at) if words and at is not None else None
-        return Intent(
+        return ActContext(
             who=self.who,
             idempotency_key=self.idempotency_key(),
             if_match=self.if_match,

@@ -222,7 +222,7 @@ async def patch_claim(call: Call) -> Answer:
     patch = read_object(call.bytes())
     now = await call.now()
     with validated():
-        changed = await drafts.edit(call.ports, case, call.actor(), now, patch, call.intent())
+        changed = await drafts.edit(call.ports, case, call.actor(), now, patch, call.act_context())
     return await call.claim(changed)
 
 
@@ -241,7 +241,7 @@ async def patch_claim(call: Call) -> Answer:
 async def delete_claim(call: Call) -> Answer:
     """Only a draft can be deleted; its evidence goes with it."""
     case = await call.own_case()
-    await drafts.delete(call.ports, case, call.actor(), await call.now(), call.intent())
+    await drafts.delete(call.ports, case, call.actor(), await call.now(), call.act_context())
     return Answer(204)
 
 
@@ -270,7 +270,7 @@ async def submit_claim(call: Call) -> Answer:
     if call.query(DryRun).validate_:
         return _verdict(await submission.dry_run_of_draft(call.ports, case, sent.acknowledgements, now))
     given = sent.acknowledgements or Acknowledgements(accurate=False, customer_aware=False)
-    return await call.claim(await submission.submit(call.ports, case, call.actor(), now, given, call.intent()))
+    return await call.claim(await submission.submit(call.ports, case, call.actor(), now, given, call.act_context()))
 
 
 @operation(
@@ -294,8 +294,8 @@ async def resubmit_claim(call: Call) -> Answer:
     """By the same checks as the submission. When only the customer could not be reached, they are told at once."""
     case = await call.own_case()
     words, now = call.body(Words).comment, await call.now()
-    intent = call.intent(words=words, at=now)
-    return await call.claim(await submission.resubmit(call.ports, case, call.actor(), now, intent))
+    context = call.act_context(words=words, at=now)
+    return await call.claim(await submission.resubmit(call.ports, case, call.actor(), now, context))
 
 
 @operation(
@@ -319,8 +319,8 @@ async def dispute_claim(call: Call) -> Answer:
     """With a justification, or with evidence added since. A customer's no cannot be disputed."""
     case = await call.own_case()
     words, now = call.body(Justification).justification, await call.now()
-    intent = call.intent(words=words, at=now)
-    return await call.claim(await submission.dispute(call.ports, case, call.actor(), now, intent))
+    context = call.act_context(words=words, at=now)
+    return await call.claim(await submission.dispute(call.ports, case, call.actor(), now, context))
 
 
 @operation(
@@ -346,7 +346,7 @@ async def withdraw_claim(call: Call) -> Answer:
     words = call.body(Words).comment
     now = await call.now()
     return await call.claim(
-        await submission.withdraw(call.ports, case, call.actor(), now, call.intent(words=words, at=now))
+        await submission.withdraw(call.ports, case, call.actor(), now, call.act_context(words=words, at=now))
     )
 
 
@@ -429,8 +429,8 @@ async def comment(call: Call, case: Case, author: str) -> Answer:
         return CommentView(sequence=after.claim.history_length, at=at, author=author, text=text)
 
     actor = call.actor() if author == "partner" else PROGRAMME
-    intent = call.intent(words=text, author=author, at=now, answers=view)
-    after = await comments.comment(call.ports, case, actor, now, intent)
+    context = call.act_context(words=text, author=author, at=now, answers=view)
+    after = await comments.comment(call.ports, case, actor, now, context)
     return Answer(201, view(after, now, call.ports.terms), headers=call.repeatability())
 
 

@@ -21,7 +21,7 @@ from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
 from cpor_core.ports.claims import Remark
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import Intent
+from cpor_core.use_cases.change_claim import ActContext
 from cpor_core.use_cases.claims import customer_decision
 from cpor_core.use_cases.usage.receipts import receipts_of
 from cpor_core.views import AssociatedItem, AssociationView, NoView, WindowView
@@ -240,16 +240,16 @@ async def _do(call: Call, act: str) -> Answer:
     _verify_nonce(call, form, act if target is None else call.services.pages.end_of(target), now)
     actor = spoken_by(opened.speaker)
     remark = Remark("customer", actor.id, form.reason, now) if form.reason else None
-    intent = Intent(who=actor.id, remark=remark)
+    context = ActContext(who=actor.id, remark=remark)
     after = opened.case
     if target is not None:
-        await customer_decision.end(call.ports, await _other(call, opened, target), actor, now, intent)
+        await customer_decision.end(call.ports, await _other(call, opened, target), actor, now, context)
     elif act == "end":
-        after = await customer_decision.end(call.ports, opened.case, actor, now, intent)
+        after = await customer_decision.end(call.ports, opened.case, actor, now, context)
     elif act == "not-me":
-        after = await customer_decision.not_me(call.ports, opened, now, intent)
+        after = await customer_decision.not_me(call.ports, opened, now, context)
     else:
-        after = await customer_decision.undo(call.ports, opened.case, opened.speaker, now, intent)
+        after = await customer_decision.undo(call.ports, opened.case, opened.speaker, now, context)
     return await _done(call, form, act, opened, after)
 
 
@@ -289,10 +289,10 @@ async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tup
         _verify_nonce(call, form, "decline", arrived)
     actor = spoken_by(opened.speaker)
     remark = Remark("customer", actor.id, form.reason, arrived) if form.reason else None
-    intent = Intent(who=actor.id, remark=remark)
+    context = ActContext(who=actor.id, remark=remark)
     try:
         return opened, await customer_decision.decline(
-            call.ports, opened.case, opened.speaker, arrived, intent, again=again
+            call.ports, opened.case, opened.speaker, arrived, context, again=again
         )
     except Refused:
         call.standing = await _opened(call, form.t)

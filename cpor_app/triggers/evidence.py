@@ -75,7 +75,7 @@ async def put_evidence(call: Call) -> Answer:
         raise Refused("ValidationFailed", "The file is empty.", target="body", resolution=f"Send a {KINDS}.")
     name = file_names.verified(sent_name, content_type)
     upload = drafts.Upload(name, content_type, data, signed_on)
-    after, new = await drafts.add_evidence(call.ports, case, call.actor(), await call.now(), upload, call.intent())
+    after, new = await drafts.add_evidence(call.ports, case, call.actor(), await call.now(), upload, call.act_context())
     answer = await call.claim(after, 201 if new else 200)
     location = call.url(f"claims/{case.claim.id}/evidence/{quote(name, safe='')}")
     return Answer(answer.status, answer.body, headers={**answer.headers, **({"Location": location} if new else {})})
@@ -114,7 +114,7 @@ async def delete_evidence(call: Call) -> Answer:
     """After submission nothing is taken out. If-Match may name the file or the claim."""
     case = await call.own_case()
     name = call.path("fileName")
-    await drafts.remove_evidence(call.ports, case, call.actor(), await call.now(), name, call.intent())
+    await drafts.remove_evidence(call.ports, case, call.actor(), await call.now(), name, call.act_context())
     return Answer(204)
 
 

@@ -230,8 +230,8 @@ async def start_review(call: Call) -> Answer:
     """The reviewer's time to decide begins."""
     case = await call.any_case()
     words, now = call.body(Words).comment, await call.now()
-    intent = call.intent(words=words, author="programme", at=now)
-    return await call.claim(await reviews.start(call.ports, case, now, intent))
+    context = call.act_context(words=words, author="programme", at=now)
+    return await call.claim(await reviews.start(call.ports, case, now, context))
 
 
 @operation(
@@ -254,8 +254,8 @@ async def approve_claim(call: Call) -> Answer:
     """The customer is told next. Other undecided claimants lose the contested items; a holder stays meanwhile."""
     case = await call.any_case()
     words, now = call.body(Words).comment, await call.now()
-    intent = call.intent(words=words, author="programme", at=now, decides=True)
-    return await call.claim(await reviews.approve(call.ports, case, now, intent))
+    context = call.act_context(words=words, author="programme", at=now, decides=True)
+    return await call.claim(await reviews.approve(call.ports, case, now, context))
 
 
 @operation(
@@ -277,8 +277,8 @@ async def request_information(call: Call) -> Answer:
     """The partner has five business days of their own calendar; then the claim is rejected."""
     case = await call.any_case()
     sent, now = call.body(InformationRequest), await call.now()
-    intent = call.intent(words=sent.comment, author="programme", at=now)
-    return await call.claim(await reviews.request_information(call.ports, case, now, sent.reasons, intent))
+    context = call.act_context(words=sent.comment, author="programme", at=now)
+    return await call.claim(await reviews.request_information(call.ports, case, now, sent.reasons, context))
 
 
 @operation(
@@ -300,8 +300,8 @@ async def strike_items(call: Call) -> Answer:
     """A claim whose last item is struck is rejected."""
     case = await call.any_case()
     sent, now = call.body(ItemsToStrike), await call.now()
-    intent = call.intent(words=sent.comment, author="programme", at=now)
-    return await call.claim(await reviews.strike_items(call.ports, case, now, sent.items, intent))
+    context = call.act_context(words=sent.comment, author="programme", at=now)
+    return await call.claim(await reviews.strike_items(call.ports, case, now, sent.items, context))
 
 
 @operation(
@@ -323,8 +323,8 @@ async def reject_claim(call: Call) -> Answer:
     """The partner may dispute a first refusal within 30 days."""
     case = await call.any_case()
     sent, now = call.body(Rejection), await call.now()
-    intent = call.intent(words=sent.comment, author="programme", at=now)
-    return await call.claim(await reviews.reject(call.ports, case, now, sent.reason, intent))
+    context = call.act_context(words=sent.comment, author="programme", at=now)
+    return await call.claim(await reviews.reject(call.ports, case, now, sent.reason, context))
 
 
 @operation(
@@ -347,8 +347,8 @@ async def revoke_claim(call: Call) -> Answer:
     case = await call.any_case()
     sent, now = call.body(Revocation), await call.now()
     words = "\n".join(part for part in (sent.reason, sent.comment) if part)
-    intent = call.intent(words=words, author="programme", at=now)
-    return await call.claim(await reviews.revoke(call.ports, case, now, intent))
+    context = call.act_context(words=words, author="programme", at=now)
+    return await call.claim(await reviews.revoke(call.ports, case, now, context))
 
 
 @operation(

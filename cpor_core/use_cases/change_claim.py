@@ -48,7 +48,7 @@ SAMPLE = "sample"
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
+class ActContext:
     """What comes with an act: who is behind it, their key, If-Match and words, the due row that is being paid."""
 
     who: str | None = None
@@ -63,11 +63,11 @@ class Intent:
     """The act reads or writes the customer's refusals of this partner: they are loaded with it."""
     answers: Callable[[Case, datetime, Terms], BaseModel] = shown
     """What the caller is answered: kept with the act when it has a key."""
-    cover: DueRow | None = None
+    due_row: DueRow | None = None
     """The due row that led here; moved on, it covers what the act newly owes at once."""
 
 
-NO_INTENT = Intent()
+NO_CONTEXT = ActContext()
 
 
 async def find(ports: Ports, claim_id: str, now: datetime) -> Case | None:
@@ -98,12 +98,12 @@ def verify_match(case: Case, now: datetime, if_match: str | None, file_name: str
         )
 
 
-async def act(
+async def change_claim(
     ports: Ports,
     case: Case,
     now: datetime,
     judge: Callable[[Case], Case],
-    intent: Intent = NO_INTENT,
+    context: ActContext = NO_CONTEXT,
 ) -> Case:
     """
     Change a claim: settle what time has made, let *judge* decide, write all of it in one transaction.
@@ -114,34 +114,34 @@ async def act(
     """
     act_id = ports.new_id()
     key_taken = False
-    terms = await ports.current_terms() if intent.idempotency_key is not None else ports.terms
+    terms = await ports.current_terms() if context.idempotency_key is not None else ports.terms
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            case = await _with_everyone_concerned(ports, case, now, decides=intent.decides_claimants)
+            case = await _with_everyone_concerned(ports, case, now, decides=context.decides_claimants)
         except Conflict:
             case = await _reloaded(ports, case.claim.id, attempt)
             continue
-        if intent.counts_refusals:
+        if context.counts_refusals:
             case = await ports.claims.with_refusals(case)
-        verify_match(case, now, intent.if_match, intent.file_name)
+        verify_match(case, now, context.if_match, context.file_name)
         after = with_retention(judge(settle(case, now)), ports.terms).written_over(case)
         if after.claim == case.claim and after.rivals == case.rivals and after.slots == case.slots:
             return case
-        intent = replace(intent, cover=await _write_index_rows(ports, case, after, now, intent))
-        if intent.idempotency_key is not None and not key_taken:
-            request = IdempotencyRecord(intent.idempotency_key.body, case.claim.id, act_id, now)
+        context = replace(context, due_row=await _write_index_rows(ports, case, after, now, context))
+        if context.idempotency_key is not None and not key_taken:
+            request = IdempotencyRecord(context.idempotency_key.body, case.claim.id, act_id, now)
             await begin(
-                ports, intent.idempotency_key, request, doubles_wait=False
+                ports, context.idempotency_key, request, doubles_wait=False
             )  # the transaction tells doubles apart
             key_taken = True
         try:
-            stored = await ports.claims.commit(_commit(act_id, case, after, now, terms, intent))
+            stored = await ports.claims.commit(_commit(act_id, case, after, now, terms, context))
         except Conflict:
             if await ports.claims.wrote(
                 case.claim.id, act_id, case.claim.history_length + 1
             ):  # the transaction was ours; its answer was lost
                 return await _reloaded(ports, case.claim.id)
-            await _verify_not_repeated(ports, case.claim.id, intent)
+            await _verify_not_repeated(ports, case.claim.id, context)
             case = await _reloaded(ports, case.claim.id, attempt)
             continue
         for former, claim in _changed_claims(case, after):
@@ -161,9 +161,9 @@ async def _hint(ports: Ports, former: Claim, claim: Claim) -> None:
         await ports.hints.partner_notice(claim.id)
 
 
-async def _verify_not_repeated(ports: Ports, claim_id: str, intent: Intent) -> None:
-    if intent.idempotency_key is not None:
-        reply = await ports.claims.stored_reply(claim_id, intent.idempotency_key.hash)
+async def _verify_not_repeated(ports: Ports, claim_id: str, context: ActContext) -> None:
+    if context.idempotency_key is not None:
+        reply = await ports.claims.stored_reply(claim_id, context.idempotency_key.hash)
         if reply is not None:
             raise Repeated(reply)
 
@@ -172,7 +172,7 @@ async def write_down(ports: Ports, claim_id: str, now: datetime) -> None:
     """Store what time has made of a claim, nothing else."""
     case = await ports.claims.load(claim_id)
     if case is not None:
-        await act(ports, case, now, lambda settled: settled)
+        await change_claim(ports, case, now, lambda settled: settled)
 
 
 async def _reloaded(ports: Ports, claim_id: str, lost: int = 0) -> Case:
@@ -214,35 +214,37 @@ async def _loaded(ports: Ports, claim_ids: Iterable[str]) -> Sequence[Case]:
     return [case for case in loaded if case is not None]
 
 
-def _commit(act_id: str, before: Case, after: Case, now: datetime, terms: Terms, intent: Intent) -> Commit:
-    remark = replace(intent.remark, sequence=after.claim.history_length) if intent.remark is not None else None
+def _commit(act_id: str, before: Case, after: Case, now: datetime, terms: Terms, context: ActContext) -> Commit:
+    remark = replace(context.remark, sequence=after.claim.history_length) if context.remark is not None else None
     reply = None
-    if intent.idempotency_key is not None:
-        answer = intent.answers(after, now, terms).model_dump_json(by_alias=True)
-        reply = StoredReply(intent.idempotency_key.body, answer, entity_tag(after, now))
+    if context.idempotency_key is not None:
+        answer = context.answers(after, now, terms).model_dump_json(by_alias=True)
+        reply = StoredReply(context.idempotency_key.body, answer, entity_tag(after, now))
     return Commit(
         act_id=act_id,
         before=before,
         after=after,
-        who=intent.who,
+        who=context.who,
         remark=remark,
-        key=intent.idempotency_key.hash if intent.idempotency_key is not None else None,
+        key=context.idempotency_key.hash if context.idempotency_key is not None else None,
         reply=reply,
     )
 
 
-async def _write_index_rows(ports: Ports, before: Case, after: Case, now: datetime, intent: Intent) -> DueRow | None:
+async def _write_index_rows(
+    ports: Ports, before: Case, after: Case, now: datetime, context: ActContext
+) -> DueRow | None:
     """
     Write what must not be missing before the moment of truth; each row is judged again when it is read.
 
     Returns the due row that led here, as it now lies in the store.
     """
     told = {claim_id for claim_id, _ in after.entries}
-    rows = [*due_rows(before.claim, after.claim, now), *_forget_answer(after.claim, now, intent)]
+    rows = [*due_rows(before.claim, after.claim, now), *_forget_answer(after.claim, now, context)]
     rows += forget_rows(ports, before.claim, after.claim, now)
     if after.claim.id in told:
         rows.append(announcement_row(after.claim.id, now))
-    cover = await _cover(ports, rows, now, intent.cover)
+    due_row = await _write_due_rows(ports, rows, now, context.due_row)
     for name, rival in sorted(after.rivals.items()):
         former = before.rivals[name]
         if rival != former:
@@ -250,7 +252,7 @@ async def _write_index_rows(ports: Ports, before: Case, after: Case, now: dateti
             await ports.duework.add([*owing, announcement_row(name, now)] if name in told else owing)
     for former, claim in _changed_claims(before, after):
         await list_for_review(ports, former, claim)
-    return cover
+    return due_row
 
 
 async def list_for_review(ports: Ports, former: Claim | None, claim: Claim) -> None:
@@ -274,24 +276,24 @@ def _changed_claims(before: Case, after: Case) -> Iterable[tuple[Claim, Claim]]:
         yield before.rivals[name], rival
 
 
-async def _cover(ports: Ports, rows: Sequence[DueRow], now: datetime, cover: DueRow | None) -> DueRow | None:
+async def _write_due_rows(ports: Ports, rows: Sequence[DueRow], now: datetime, due_row: DueRow | None) -> DueRow | None:
     """Write due rows; one that is being paid is moved on and stands for all that is newly to be paid at once."""
     later = [row for row in rows if row.due != now + SOON or row.debt == ANNOUNCE]
-    if cover is not None and len(later) < len(rows):
+    if due_row is not None and len(later) < len(rows):
         try:
-            return await ports.duework.move(cover, later, due=now + SOON, attempt=0)
+            return await ports.duework.move(due_row, later, due=now + SOON, attempt=0)
         except Conflict:
-            cover = None  # somebody else pays this row too: rows of our own make us independent of it
+            due_row = None  # somebody else pays this row too: rows of our own make us independent of it
             later = list(rows)
-    if later or cover is None:
-        await ports.duework.add(later if cover is not None else rows)
-    return cover
+    if later or due_row is None:
+        await ports.duework.add(later if due_row is not None else rows)
+    return due_row
 
 
-def _forget_answer(claim: Claim, now: datetime, intent: Intent) -> Iterable[DueRow]:
-    if intent.idempotency_key is not None:
-        yield answer_forgotten(claim.id, intent.idempotency_key.hash, now)
-        yield forgotten(intent.idempotency_key, claim.id, now)
+def _forget_answer(claim: Claim, now: datetime, context: ActContext) -> Iterable[DueRow]:
+    if context.idempotency_key is not None:
+        yield answer_forgotten(claim.id, context.idempotency_key.hash, now)
+        yield forgotten(context.idempotency_key, claim.id, now)
 
 
 def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueRow]:

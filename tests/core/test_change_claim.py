@@ -21,10 +21,10 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import (
     ATTEMPTS,
-    NO_INTENT,
+    NO_CONTEXT,
     REVIEWS,
-    Intent,
-    act,
+    ActContext,
+    change_claim,
     find,
     review_position,
     write_down,
@@ -57,9 +57,9 @@ from tests.doubles.transport import ProcessDied
 IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "body", ADATUM)
 
 
-async def comment(world: World, case: Case, intent: Intent = NO_INTENT) -> Case:
+async def comment(world: World, case: Case, context: ActContext = NO_CONTEXT) -> Case:
     """Do the smallest act there is."""
-    return await comments.comment(world.ports, case, PERSON, await world.now(), intent)
+    return await comments.comment(world.ports, case, PERSON, await world.now(), context)
 
 
 # --- order of writes --------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ async def test_an_act_that_changes_nothing_writes_nothing(world: World) -> None:
     case = await world.told()
     world.rows.written.clear()
 
-    after = await act(world.ports, case, await world.now(), lambda settled: settled)
+    after = await change_claim(world.ports, case, await world.now(), lambda settled: settled)
 
     assert after.claim == case.claim
     assert world.rows.written == []
@@ -180,7 +180,7 @@ async def test_who_of_the_programme_it_was_stands_beside_the_entry(world: World)
     case = await world.submitted()
     words = Remark("partner", "oid", "Please hurry", await world.now())
 
-    after = await comment(world, case, Intent(who="somebody", remark=words))
+    after = await comment(world, case, ActContext(who="somebody", remark=words))
 
     number = after.claim.history_length
     row = await world.rows.get("claims", TENANT, f"history|{case.claim.id}|{number:06d}")
@@ -337,7 +337,7 @@ async def test_an_act_under_a_matching_etag_is_done(world: World, if_match: str 
     case = await world.submitted()
     etag = entity_tag(case, await world.now()) if if_match == "its own" else if_match
 
-    after = await comment(world, case, Intent(if_match=etag))
+    after = await comment(world, case, ActContext(if_match=etag))
 
     assert after.claim.history_length == case.claim.history_length + 1
 
@@ -349,10 +349,10 @@ async def test_an_act_under_a_stale_etag_is_refused(world: World) -> None:
 
     async with world.rows.once_before("claims", lambda: commented(world, case)):
         with pytest.raises(Refused, match="PreconditionFailed"):
-            await comment(world, case, Intent(if_match=etag))
+            await comment(world, case, ActContext(if_match=etag))
 
     with pytest.raises(Refused, match="PreconditionFailed"):
-        await comment(world, await world.stored(case), Intent(if_match=etag))
+        await comment(world, await world.stored(case), ActContext(if_match=etag))
 
 
 async def commented(world: World, case: Case) -> None:
@@ -364,7 +364,7 @@ async def test_the_first_answer_is_kept_with_the_act(world: World) -> None:
     """With its ETag, and a due row that forgets it after 48 hours (rulings 39)."""
     case = await world.submitted()
 
-    after = await comment(world, case, Intent(idempotency_key=IDEMPOTENCY_KEY))
+    after = await comment(world, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
     now = await world.now()
     kept = await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
@@ -383,7 +383,7 @@ async def test_what_the_caller_is_answered_is_kept(world: World) -> None:
     case = await world.submitted()
 
     await comment(
-        world, case, Intent(idempotency_key=IDEMPOTENCY_KEY, answers=lambda after, _, __: after.claim.items[0])
+        world, case, ActContext(idempotency_key=IDEMPOTENCY_KEY, answers=lambda after, _, __: after.claim.items[0])
     )
 
     kept = await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
@@ -394,7 +394,7 @@ async def test_what_the_caller_is_answered_is_kept(world: World) -> None:
 async def test_an_answer_is_forgotten_after_48_hours(world: World) -> None:
     """By the timer, and its row in time too."""
     case = await world.told()
-    await comment(world, case, Intent(idempotency_key=IDEMPOTENCY_KEY))
+    await comment(world, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
     world.clock.advance(ANSWERS_KEPT)
     await world.sweep()
@@ -406,11 +406,11 @@ async def test_an_answer_is_forgotten_after_48_hours(world: World) -> None:
 async def test_a_repetition_that_overtakes_its_first_try_gets_that_answer(world: World) -> None:
     """Two of the same request at once: one is done, the other is told what was answered."""
     case = await world.submitted()
-    intent = Intent(idempotency_key=IDEMPOTENCY_KEY)
+    context = ActContext(idempotency_key=IDEMPOTENCY_KEY)
 
     async with world.rows.once_before("claims", lambda: commented_under_key(world, case)):
         with pytest.raises(Repeated) as repeated:
-            await comment(world, case, intent)
+            await comment(world, case, context)
 
     assert repeated.value.reply == await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
     assert [entry.act for entry in await world.history(case)].count(Act.COMMENTED) == 1
@@ -418,7 +418,7 @@ async def test_a_repetition_that_overtakes_its_first_try_gets_that_answer(world:
 
 async def commented_under_key(world: World, case: Case) -> None:
     """Do the same under the same key."""
-    await comment(world, await world.stored(case), Intent(idempotency_key=IDEMPOTENCY_KEY))
+    await comment(world, await world.stored(case), ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
 
 async def test_another_act_that_overtakes_is_no_repetition(world: World) -> None:
@@ -426,7 +426,7 @@ async def test_another_act_that_overtakes_is_no_repetition(world: World) -> None
     case = await world.submitted()
 
     async with world.rows.once_before("claims", lambda: commented(world, case)):
-        after = await comment(world, case, Intent(idempotency_key=IDEMPOTENCY_KEY))
+        after = await comment(world, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
     assert after.claim.history_length == case.claim.history_length + 2
 
@@ -498,7 +498,7 @@ async def test_an_act_of_the_incumbent_first_writes_down_that_it_was_superseded(
     world.clock.set(takes_over)
 
     with pytest.raises(Refused, match="ended cannot be ended"):
-        await submission.end(world.ports, incumbent, PERSON, takes_over, Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+        await submission.end(world.ports, incumbent, PERSON, takes_over, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert (await world.stored(winner)).claim.status is Status.OFFICIAL
     assert (await world.stored(incumbent)).claim.end_reason is Reason.SUPERSEDED
@@ -527,7 +527,7 @@ async def test_the_incumbent_that_ends_before_the_takeover_ends_by_its_own_reaso
     assert takes_over is not None
 
     await submission.end(
-        world.ports, incumbent, PERSON, takes_over - MICROSECOND, Reason.PARTNER_DISASSOCIATED, NO_INTENT
+        world.ports, incumbent, PERSON, takes_over - MICROSECOND, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
     )
     world.clock.set(takes_over + GRACE)
     await world.sweep()
@@ -587,7 +587,7 @@ async def test_a_slot_that_names_somebody_who_is_not_there_keeps_nobody_for_ever
     case = await world.submitted(items=(TEAMS,), engagement=USAGE)
     now = await world.now()
     ghost = case.slots["teams"].with_awaiting("b" * 52, FABRIKAM, now)
-    await act(world.ports, case, now - MICROSECOND, lambda current: current.with_slots({"teams": ghost}))
+    await change_claim(world.ports, case, now - MICROSECOND, lambda current: current.with_slots({"teams": ghost}))
 
     with pytest.raises(StorageBusy):
         await comment(world, await world.stored(case))
@@ -614,12 +614,12 @@ async def test_a_claimant_that_comes_between_is_refused_too(world: World) -> Non
 
     async with world.rows.once_before("claims", lambda: submit(world, late)):
         now = await world.now()
-        case = await act(
+        case = await change_claim(
             world.ports,
             winner,
             now,
             lambda current: current.record(Act.COMMENTED, PERSON, now),
-            Intent(decides_claimants=True),
+            ActContext(decides_claimants=True),
         )
         assert case.claim.history_length == winner.claim.history_length + 1
     await world.approve(case)
@@ -652,7 +652,7 @@ async def test_an_end_by_the_customer_stops_everything_with_that_write(world: Wo
     """The slot is free for the next claim at once."""
     case = await world.official()
 
-    await customers.end(world.ports, case, spoken_by(ANNE), await world.now(), NO_INTENT)
+    await customers.end(world.ports, case, spoken_by(ANNE), await world.now(), NO_CONTEXT)
 
     assert (await world.submitted(FABRIKAM)).claim.status is Status.AWAITING_CUSTOMER
 
@@ -698,7 +698,7 @@ async def test_an_act_does_not_supersede_its_own_claim(world: World) -> None:
 
     world.rows.on_request = timer_runs_between
     torn = await world.stored(case)
-    await submission.end(world.ports, torn, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+    await submission.end(world.ports, torn, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert (await world.stored(case)).claim.end_reason is Reason.PARTNER_DISASSOCIATED
     assert [slot.holder for slot in await slots_of(world)] == [None]
@@ -719,7 +719,7 @@ async def test_a_slot_that_contradicts_its_claim_is_read_again(world: World) -> 
     stored = await world.stored(told)
     torn = replace(stored, slots=told.slots, seen={**stored.seen, **{key: told.seen[key] for key in told.slots}})
 
-    await submission.end(world.ports, torn, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+    await submission.end(world.ports, torn, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert [slot.holder for slot in await slots_of(world)] == [None]
     assert world.clock.pauses == [1]
@@ -732,7 +732,7 @@ async def test_a_slot_that_never_agrees_is_no_success(world: World) -> None:
     await world.ports.claims.commit(Commit("by hand", official, official.with_slots(free)))
 
     with pytest.raises(StorageBusy):
-        await submission.end(world.ports, official, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+        await submission.end(world.ports, official, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert (await world.stored(official)).claim.status is Status.OFFICIAL
 
@@ -755,7 +755,7 @@ async def test_a_claim_that_is_deleted_meanwhile_takes_no_words(world: World) ->
     case = await world.draft()
 
     async def delete() -> None:
-        await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
+        await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now(), NO_CONTEXT)
 
     async with world.rows.once_before("claims", delete):
         with pytest.raises(Refused, match="NotFound"):
@@ -768,7 +768,7 @@ async def test_nobody_is_named_for_what_time_has_made(world: World) -> None:
     assert case.claim.window_ends_at is not None
     world.clock.set(case.claim.window_ends_at)
 
-    await comment(world, await world.stored(case), Intent(who="a reviewer"))
+    await comment(world, await world.stored(case), ActContext(who="a reviewer"))
 
     rows = [row for place, row in world.rows._rows.items() if place[2].startswith("history|")]
     named = {json.loads(unpacked(row.values["document"]))["act"]: row.values.get("who") for row in rows}

@@ -10,7 +10,7 @@ from cpor_core.model.claim import Reason, SkippedDay, Status
 from cpor_core.model.registry import ClosedDay
 from cpor_core.ports.claims import Remark
 from cpor_core.rules.business_days import Calendar, calendar_of, count_business_days
-from cpor_core.use_cases.change_claim import NO_INTENT, Intent
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
 from cpor_core.use_cases.claims import reviews, submission
 from cpor_core.use_cases.registry import closed_days
 from tests.core.builders import DAY, ENDS_AT, FABRIKAM, HOUR, MONDAY, PERSON, TEAMS, USAGE, customer, partner
@@ -111,9 +111,9 @@ async def test_the_programmes_limits_know_closed_days_of_its_own_country(world: 
     await close(world, FRIDAY, "FR")
 
     case = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    started = await reviews.start(world.ports, case, MONDAY, NO_INTENT)
-    rejected = await reviews.reject(world.ports, started, MONDAY, Reason.EVIDENCE_MISSING, NO_INTENT)
-    why = Intent(remark=Remark("partner", PERSON.id, "Look again.", MONDAY))
+    started = await reviews.start(world.ports, case, MONDAY, NO_CONTEXT)
+    rejected = await reviews.reject(world.ports, started, MONDAY, Reason.EVIDENCE_MISSING, NO_CONTEXT)
+    why = ActContext(remark=Remark("partner", PERSON.id, "Look again.", MONDAY))
     disputed = await submission.dispute(world.ports, rejected, PERSON, MONDAY, why)
 
     assert [one.claim.due for one in (case, started, disputed)] == [datetime(2026, 11, 11, tzinfo=UTC)] * 3
@@ -124,10 +124,10 @@ async def test_the_partner_has_a_day_more_to_answer(world: World) -> None:
     await close(world, FRIDAY)
     await close(world, THURSDAY, "US")
     case = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    case = await reviews.start(world.ports, case, MONDAY, NO_INTENT)
+    case = await reviews.start(world.ports, case, MONDAY, NO_CONTEXT)
 
-    asked = await reviews.request_information(world.ports, case, MONDAY, [Reason.EVIDENCE_MISSING], NO_INTENT)
-    answered = await submission.resubmit(world.ports, asked, PERSON, MONDAY, NO_INTENT)
+    asked = await reviews.request_information(world.ports, case, MONDAY, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
+    answered = await submission.resubmit(world.ports, asked, PERSON, MONDAY, NO_CONTEXT)
 
     assert asked.claim.due == ENDS_AT + DAY
     assert asked.claim.time_to_answer is not None

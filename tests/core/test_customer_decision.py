@@ -10,7 +10,7 @@ from cpor_core.model.claim import CLOSED, THE_ADMINISTRATOR, No, Reason, Speaker
 from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT, act
+from cpor_core.use_cases.change_claim import NO_CONTEXT, change_claim
 from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims import customer_tenant, reviews
 from cpor_core.use_cases.claims.customer_decision import LINK_LIVES, Opened, possible_acts
@@ -177,7 +177,7 @@ async def test_not_the_right_person_counts_as_a_mail_that_came_back(world: World
     case = await world.told()
     opened = await customers.open_link(world.ports, case.claim.id, 1, MONDAY)
 
-    after = await customers.not_me(world.ports, opened, MONDAY + DAY, NO_INTENT)
+    after = await customers.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
 
     assert (after.claim.status, after.claim.status_reason) == (
         Status.PARTNER_ACTION_REQUIRED,
@@ -191,8 +191,8 @@ async def test_with_others_who_were_told_the_window_goes_on(world: World) -> Non
     case = await world.told()
     opened = await customers.open_link(world.ports, case.claim.id, 1, MONDAY)
 
-    after = await customers.not_me(world.ports, opened, MONDAY + DAY, NO_INTENT)
-    again = await customers.not_me(world.ports, opened, MONDAY + DAY, NO_INTENT)
+    after = await customers.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
+    again = await customers.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
 
     assert after.claim.status is Status.AWAITING_CUSTOMER
     assert [recipient.failed for recipient in after.claim.recipients] == [True, False]
@@ -207,7 +207,7 @@ async def test_who_is_asked_nothing_cannot_pass_it_on(world: World) -> None:
     await world.decline(case)
 
     with pytest.raises(Refused, match="InvalidState"):
-        await customers.not_me(world.ports, opened, MONDAY + DAY, NO_INTENT)
+        await customers.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
 
 
 # --- undo and end -----------------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ async def test_the_customer_ends_an_association_at_any_time(world: World) -> Non
     """Access stops with that very write."""
     case = await world.official()
 
-    after = await customers.end(world.ports, case, spoken_by(ANNE), await world.now(), NO_INTENT)
+    after = await customers.end(world.ports, case, spoken_by(ANNE), await world.now(), NO_CONTEXT)
 
     assert (after.claim.status, after.claim.end_reason) == (Status.ENDED, Reason.CUSTOMER_OPTED_OUT)
 
@@ -262,7 +262,7 @@ async def test_what_is_not_official_cannot_be_ended(world: World) -> None:
     case = await world.told()
 
     with pytest.raises(Refused, match="InvalidState"):
-        await customers.end(world.ports, case, spoken_by(ANNE), MONDAY, NO_INTENT)
+        await customers.end(world.ports, case, spoken_by(ANNE), MONDAY, NO_CONTEXT)
 
 
 @pytest.mark.parametrize("said_by", [ANNE, REGISTERED_IT, THE_ADMINISTRATOR])
@@ -274,7 +274,7 @@ async def test_who_said_a_no_that_an_earlier_release_took_is_read_from_the_histo
     case = await world.told()
     at = await world.now()
     await world.decline(case, by=said_by)
-    await act(world.ports, await world.stored(case), at, lambda declined: declined.changed(no=None))
+    await change_claim(world.ports, await world.stored(case), at, lambda declined: declined.changed(no=None))
 
     opened = await customers.open_link(world.ports, case.claim.id, 1, at)
     requested = await customer_tenant.request_of(world.ports, TENANT, case.claim.id, at)
@@ -309,7 +309,7 @@ async def test_the_administrator_sees_every_request_of_which_the_customer_is_tol
 async def test_a_request_stays_visible_after_its_close(world: World) -> None:
     """Whoever closed it."""
     case = await world.told()
-    await reviews.revoke(world.ports, case, MONDAY, NO_INTENT)
+    await reviews.revoke(world.ports, case, MONDAY, NO_CONTEXT)
 
     assert [shown.status for _, shown in await customer_tenant.cases_of(world.ports, TENANT, MONDAY)] == [
         Status.REJECTED

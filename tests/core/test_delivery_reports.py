@@ -9,7 +9,7 @@ from cpor_core.model.claim import Reason, Status
 from cpor_core.model.history import Act
 from cpor_core.ports.notices import SentMail
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT
+from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import drafts, submission
 from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record
 from tests.core.builders import DAY, PERSON
@@ -100,8 +100,8 @@ async def test_a_failure_of_an_older_promise_changes_nothing(world: World) -> No
     case = await world.told()
     await report(world)
     patch = {"contacts": {"customer": {"email": "bruno@contoso.fr"}}}
-    case = await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_INTENT)
-    await submission.resubmit(world.ports, case, PERSON, await world.now(), NO_INTENT)
+    case = await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_CONTEXT)
+    await submission.resubmit(world.ports, case, PERSON, await world.now(), NO_CONTEXT)
     await world.deliver()
 
     await report(world, 0)

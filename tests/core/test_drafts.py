@@ -16,7 +16,7 @@ from cpor_core.model.history import Act
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT, evidence_tag, verify_match
+from cpor_core.use_cases.change_claim import NO_CONTEXT, evidence_tag, verify_match
 from cpor_core.use_cases.claims import drafts, reviews
 from cpor_core.use_cases.claims.drafts import Upload, merge_patch
 from cpor_core.use_cases.feed.changes import ANNOUNCE
@@ -293,7 +293,7 @@ async def test_a_key_is_forgotten_after_48_hours(world: World) -> None:
 
 async def edit(world: World, case: Case, **patch: Any) -> Case:
     """Change a claim by a merge patch."""
-    return await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_INTENT)
+    return await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_CONTEXT)
 
 
 async def test_everything_of_a_draft_can_be_edited_but_tenant_and_engagement(world: World) -> None:
@@ -382,8 +382,8 @@ async def asked(world: World) -> Case:
     """Return a claim of whose partner more is asked."""
     case = await world.submitted(items=(TEAMS,), engagement=USAGE)
     now = await world.now()
-    case = await reviews.start(world.ports, case, now, NO_INTENT)
-    return await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_INTENT)
+    case = await reviews.start(world.ports, case, now, NO_CONTEXT)
+    return await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 
 
 async def test_while_more_is_asked_contacts_and_items_can_be_edited(world: World) -> None:
@@ -427,7 +427,7 @@ async def test_an_imported_association_was_never_a_draft(world: World) -> None:
     imported = Case(case.claim.model_copy(update={"contacts": None}), case.slots)
 
     with pytest.raises(Refused, match="InvalidState"):
-        await drafts.edit(world.ports, imported, PERSON, MONDAY, {"name": "Renamed"}, NO_INTENT)
+        await drafts.edit(world.ports, imported, PERSON, MONDAY, {"name": "Renamed"}, NO_CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -460,7 +460,7 @@ def test_a_merge_patch_does_what_its_standard_shows(target: object, patch: objec
 
 async def upload(world: World, case: Case, file: Upload = PDF) -> tuple[Case, bool]:
     """Upload evidence."""
-    return await drafts.add_evidence(world.ports, await world.stored(case), PERSON, await world.now(), file, NO_INTENT)
+    return await drafts.add_evidence(world.ports, await world.stored(case), PERSON, await world.now(), file, NO_CONTEXT)
 
 
 async def test_evidence_is_kept_with_its_digest_and_date(world: World) -> None:
@@ -505,8 +505,8 @@ async def test_evidence_of_what_was_submitted_is_only_added_to(world: World) -> 
     """To a rejected claim, to prepare a dispute; never replaced (rulings 10, 28)."""
     case = await world.submitted(items=(TEAMS,), engagement=USAGE)
     now = await world.now()
-    case = await reviews.start(world.ports, case, now, NO_INTENT)
-    case = await reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_INTENT)
+    case = await reviews.start(world.ports, case, now, NO_CONTEXT)
+    case = await reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
 
     with pytest.raises(Refused, match="EvidenceExists"):
         await upload(world, case, Upload("sow.pdf", "application/pdf", b"%PDF-1.6", None))
@@ -519,7 +519,7 @@ async def test_evidence_of_what_was_submitted_is_only_added_to(world: World) -> 
 async def test_evidence_for_a_rejection_that_cannot_be_disputed_is_not_taken(world: World) -> None:
     """There is nothing that it could prepare."""
     case = await world.submitted()
-    case = await reviews.revoke(world.ports, case, await world.now(), NO_INTENT)
+    case = await reviews.revoke(world.ports, case, await world.now(), NO_CONTEXT)
     assert case.claim.status is Status.REJECTED
 
     with pytest.raises(Refused, match="rejected cannot be given more evidence"):
@@ -562,7 +562,7 @@ async def test_evidence_is_taken_out_of_a_draft(world: World) -> None:
     case, _ = await upload(world, await create(world), Upload("plan.pdf", "application/pdf", b"%PDF", None))
     case, _ = await upload(world, case)
 
-    after = await drafts.remove_evidence(world.ports, case, PERSON, MONDAY, "sow.pdf", NO_INTENT)
+    after = await drafts.remove_evidence(world.ports, case, PERSON, MONDAY, "sow.pdf", NO_CONTEXT)
     world.clock.advance(timedelta(hours=1))
     await world.sweep()
 
@@ -573,7 +573,7 @@ async def test_evidence_is_taken_out_of_a_draft(world: World) -> None:
 async def test_evidence_that_is_not_there_cannot_be_taken_out(world: World) -> None:
     """404."""
     with pytest.raises(Refused, match="NotFound"):
-        await drafts.remove_evidence(world.ports, await create(world), PERSON, MONDAY, "none.pdf", NO_INTENT)
+        await drafts.remove_evidence(world.ports, await create(world), PERSON, MONDAY, "none.pdf", NO_CONTEXT)
 
 
 async def test_evidence_of_what_was_submitted_stays(world: World) -> None:
@@ -585,10 +585,10 @@ async def test_evidence_of_what_was_submitted_stays(world: World) -> None:
 
     async with world.rows.once_before("claims", submit):
         with pytest.raises(Refused, match="submitted cannot be stripped"):
-            await drafts.remove_evidence(world.ports, draft, PERSON, MONDAY, "sow.pdf", NO_INTENT)
+            await drafts.remove_evidence(world.ports, draft, PERSON, MONDAY, "sow.pdf", NO_CONTEXT)
 
     with pytest.raises(Refused, match="submitted cannot be stripped"):
-        await drafts.remove_evidence(world.ports, await world.stored(draft), PERSON, MONDAY, "sow.pdf", NO_INTENT)
+        await drafts.remove_evidence(world.ports, await world.stored(draft), PERSON, MONDAY, "sow.pdf", NO_CONTEXT)
     world.clock.advance(timedelta(hours=1))
     await world.sweep()
     assert len(world.blobs.blobs) == 1
@@ -611,9 +611,9 @@ async def test_patches_at_the_same_time_are_laid_over_each_other(world: World) -
     case = await world.draft()
 
     async def somebody_else() -> None:
-        await drafts.edit(world.ports, case, PERSON, MONDAY, {"name": "Renamed"}, NO_INTENT)
+        await drafts.edit(world.ports, case, PERSON, MONDAY, {"name": "Renamed"}, NO_CONTEXT)
 
     async with world.rows.once_before("claims", somebody_else):
-        after = await drafts.edit(world.ports, case, PERSON, MONDAY, {"comment": "A word."}, NO_INTENT)
+        after = await drafts.edit(world.ports, case, PERSON, MONDAY, {"comment": "A word."}, NO_CONTEXT)
 
     assert (after.claim.name, after.claim.comment) == ("Renamed", "A word.")

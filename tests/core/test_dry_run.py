@@ -12,7 +12,7 @@ from cpor_core.model.claim import Acknowledgements, Item, NewClaim, Revenue
 from cpor_core.model.registry import Channel, SubscriptionState
 from cpor_core.rules import checks
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT, act
+from cpor_core.use_cases.change_claim import NO_CONTEXT, change_claim
 from cpor_core.use_cases.claims import drafts, submission
 from tests.core.builders import (
     ACKNOWLEDGED,
@@ -157,7 +157,7 @@ async def both(situation: Sequence[str]) -> tuple[Sequence[Detail], Sequence[Det
     now, acknowledgements = await world.now(), CONFIRMED[confirmed]
     dry = await submission.dry_run_of_draft(world.ports, case, acknowledgements, now)
     try:
-        await submission.submit(world.ports, case, PERSON, now, acknowledgements, NO_INTENT)
+        await submission.submit(world.ports, case, PERSON, now, acknowledgements, NO_CONTEXT)
     except Refused as refused:
         return dry, refused.details
     return dry, ()
@@ -172,8 +172,8 @@ async def _draft(
     for age in signed:
         day = None if age is None else date(now.year, now.month, now.day) - age
         upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.4", day)
-        await drafts.add_evidence(world.ports, await world.stored(case), PERSON, now, upload, NO_INTENT)
-    return await act(world.ports, await world.stored(case), now, lambda draft: draft.changed(**changes))
+        await drafts.add_evidence(world.ports, await world.stored(case), PERSON, now, upload, NO_CONTEXT)
+    return await change_claim(world.ports, await world.stored(case), now, lambda draft: draft.changed(**changes))
 
 
 async def test_the_dry_run_says_what_the_submission_does() -> None:

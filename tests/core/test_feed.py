@@ -17,7 +17,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.claims import Remark
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT, Intent
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
 from cpor_core.use_cases.claims import comments, drafts, reviews, submission
 from cpor_core.use_cases.feed import changes as feed
 from tests.core.builders import ADATUM, DAY, FABRIKAM, LITWARE, MONDAY, PERSON, TEAMS, USAGE
@@ -41,7 +41,7 @@ def types(changes: Sequence[Change]) -> list[str]:
 async def comment(world: World, case: Case, ports: Ports | None = None) -> Case:
     """Let somebody write a comment, maybe through another instance."""
     stored = await world.stored(case)
-    return await comments.comment(ports or world.ports, stored, PERSON, await world.now(), NO_INTENT)
+    return await comments.comment(ports or world.ports, stored, PERSON, await world.now(), NO_CONTEXT)
 
 
 def elsewhere(world: World) -> Ports:
@@ -116,10 +116,10 @@ async def test_who_is_competed_with_anew_hears_of_it_again(world: World) -> None
     await world.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)
     case = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     now = await world.now()
-    case = await reviews.start(world.ports, await world.stored(case), now, NO_INTENT)
-    case = await reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_INTENT)
+    case = await reviews.start(world.ports, await world.stored(case), now, NO_CONTEXT)
+    case = await reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
     words = Remark("partner", PERSON.id, "We were first.", now)
-    await submission.dispute(world.ports, case, PERSON, now, Intent(remark=words))
+    await submission.dispute(world.ports, case, PERSON, now, ActContext(remark=words))
 
     assert types(await told(world)).count("competing") == 2
     await feed.catch_up(world.ports, case.claim.id, now)
@@ -317,7 +317,7 @@ async def test_a_deleted_draft_is_told_before_it_is_erased(world: World) -> None
     case = await world.draft(evidence=False)
 
     async with world.rows.once_before("changes", dies):
-        await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
+        await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now(), NO_CONTEXT)
     world.clock.advance(2 * MINUTE)
     await world.sweep()
 

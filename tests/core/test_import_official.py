@@ -10,7 +10,7 @@ import pytest
 from cpor_app.adapters.storage.row_store import Op
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Reason, Status
-from cpor_core.use_cases.change_claim import NO_INTENT
+from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import submission
 from cpor_core.use_cases.claims.subscription_ends import AGAIN_AFTER
 from cpor_core.use_cases.register import import_official
@@ -94,7 +94,7 @@ async def test_who_never_heard_of_it_is_not_told_when_it_has_ended(world: World)
     await world.register_customer(notice_addresses=("it@contoso.fr",))
     await enter(world, line())
     case = await world.stored((await own(world))[0])
-    await submission.end(world.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+    await submission.end(world.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     await world.rest()
 
@@ -138,7 +138,7 @@ async def test_the_same_lines_again_change_nothing(world: World) -> None:
     """Nor does what has ended since come back."""
     await enter(world, line(), line(item="exchange"))
     case = await world.stored((await own(world))[0])
-    await submission.end(world.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+    await submission.end(world.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     loaded = await enter(world, line(), line(item="exchange"))
 

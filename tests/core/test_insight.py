@@ -18,7 +18,7 @@ from cpor_core.ports import Ports
 from cpor_core.rules.insight import Counted, Group, Tally, figures, resolved
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT
+from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import drafts, reviews
 from cpor_core.use_cases.insight import recount as insight
 from cpor_core.use_cases.insight.recount import PAGE_CLAIMS, ask, count_now, read, read_one, recount
@@ -168,9 +168,9 @@ async def lives(world: World) -> list[str]:
     made: list[Case] = [await world.official(ADATUM)]
     first = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     world.clock.advance(3 * HOUR)
-    first = await reviews.start(world.ports, await world.stored(first), await world.now(), NO_INTENT)
+    first = await reviews.start(world.ports, await world.stored(first), await world.now(), NO_CONTEXT)
     world.clock.advance(30 * HOUR)
-    await reviews.reject(world.ports, first, await world.now(), Reason.INSUFFICIENT_EVIDENCE, NO_INTENT)
+    await reviews.reject(world.ports, first, await world.now(), Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
     made.append(first)
     declined = await world.told(ADATUM, items=(EXCHANGE,), engagement=USAGE)
     await world.decline(declined)

@@ -8,7 +8,7 @@ from cpor_core.model.claim import Claim, Status
 from cpor_core.model.history import PROGRAMME
 from cpor_core.rules.identifiers import list_position
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT, REVIEWS, SAMPLE
+from cpor_core.use_cases.change_claim import NO_CONTEXT, REVIEWS, SAMPLE
 from cpor_core.use_cases.claims import comments, drafts, listing, reviews
 from cpor_core.use_cases.claims.listing import own_claims
 from cpor_core.use_cases.claims.reviews import STALE_AFTER, awaiting_decision, sample
@@ -120,7 +120,7 @@ async def test_what_awaits_a_decision_comes_most_urgent_first(world: World) -> N
         made.append(await world.submitted(organisation, items=(item,), engagement=USAGE))
         world.clock.advance(DAY)
     now = await world.now()
-    await reviews.start(world.ports, made[0], now, NO_INTENT)
+    await reviews.start(world.ports, made[0], now, NO_CONTEXT)
 
     first = await awaiting_decision(world.ports, now, after="", limit=2)
     assert first.position is not None
@@ -159,7 +159,7 @@ async def test_an_official_claim_whose_mail_came_back_is_looked_at(world: World)
 
     page = await awaiting_decision(world.ports, await world.now(), after="", limit=9)
     assert [one.claim.id for one in page.cases] == [case.claim.id]
-    await comments.comment(world.ports, page.cases[0], PROGRAMME, await world.now(), NO_INTENT)
+    await comments.comment(world.ports, page.cases[0], PROGRAMME, await world.now(), NO_CONTEXT)
     assert (await awaiting_decision(world.ports, await world.now(), after="", limit=9)).cases == []
 
 

@@ -36,7 +36,7 @@ from cpor_core.rules.owed import SOON, Debt, owed
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act, write_down
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, write_down
 from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims import drafts, reviews, submission
 from cpor_core.use_cases.claims.history import past
@@ -80,39 +80,39 @@ Act = Callable[[World, Case, datetime], Awaitable[Any]]
 
 
 async def _approve(world: World, case: Case, now: datetime) -> Case:
-    return await reviews.approve(world.ports, case, now, Intent(decides_claimants=True))
+    return await reviews.approve(world.ports, case, now, ActContext(decides_claimants=True))
 
 
 async def _submit(world: World, case: Case, now: datetime) -> Case:
-    return await submission.submit(world.ports, case, PERSON, now, ACKNOWLEDGED, NO_INTENT)
+    return await submission.submit(world.ports, case, PERSON, now, ACKNOWLEDGED, NO_CONTEXT)
 
 
 async def _strike(world: World, case: Case, now: datetime) -> Case:
-    return await reviews.strike_items(world.ports, case, now, case.claim.items[:1], NO_INTENT)
+    return await reviews.strike_items(world.ports, case, now, case.claim.items[:1], NO_CONTEXT)
 
 
 async def _resubmit(world: World, case: Case, now: datetime) -> Case:
-    return await submission.resubmit(world.ports, case, PERSON, now, NO_INTENT)
+    return await submission.resubmit(world.ports, case, PERSON, now, NO_CONTEXT)
 
 
 async def _another_contact(world: World, case: Case, now: datetime) -> Case:
     former = case.claim.contacts
     email = "bruno@contoso.fr" if former is not None and "anne" in former.customer.email else "anne.durand@contoso.fr"
     patch = {"contacts": {"customer": {"name": "Somebody else", "email": email}}}
-    case = await drafts.edit(world.ports, case, PERSON, now, patch, NO_INTENT)
-    return await submission.resubmit(world.ports, case, PERSON, now, NO_INTENT)
+    case = await drafts.edit(world.ports, case, PERSON, now, patch, NO_CONTEXT)
+    return await submission.resubmit(world.ports, case, PERSON, now, NO_CONTEXT)
 
 
 async def _other_items(world: World, case: Case, now: datetime) -> Case:
     if case.claim.engagement != USAGE:
         return case
     patch = {"items": [{"workload": "exchange"}] if case.claim.holds("teams") else [{"workload": "teams"}]}
-    return await drafts.edit(world.ports, case, PERSON, now, patch, NO_INTENT)
+    return await drafts.edit(world.ports, case, PERSON, now, patch, NO_CONTEXT)
 
 
 async def _dispute(world: World, case: Case, now: datetime) -> Case:
     words = Remark("partner", PERSON.id, "We were first.", now)
-    return await submission.dispute(world.ports, case, PERSON, now, Intent(remark=words))
+    return await submission.dispute(world.ports, case, PERSON, now, ActContext(remark=words))
 
 
 async def _bounce(world: World, case: Case, now: datetime) -> Case:
@@ -124,25 +124,25 @@ async def _bounce(world: World, case: Case, now: datetime) -> Case:
     def failed(current: Case) -> Case:
         return life.recipient_failed(current, PROGRAMME, now, numbers[0], answer_by=answer_by)
 
-    return await act(world.ports, case, now, failed)
+    return await change_claim(world.ports, case, now, failed)
 
 
 ACTS: dict[str, Act] = {
-    "start": lambda world, case, now: reviews.start(world.ports, case, now, NO_INTENT),
+    "start": lambda world, case, now: reviews.start(world.ports, case, now, NO_CONTEXT),
     "approve": _approve,
-    "reject": lambda world, case, now: reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_INTENT),
+    "reject": lambda world, case, now: reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT),
     "ask for more": lambda world, case, now: reviews.request_information(
-        world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_INTENT
+        world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT
     ),
     "strike": _strike,
-    "revoke": lambda world, case, now: reviews.revoke(world.ports, case, now, NO_INTENT),
+    "revoke": lambda world, case, now: reviews.revoke(world.ports, case, now, NO_CONTEXT),
     "resubmit": _resubmit,
     "name another contact": _another_contact,
     "name other items": _other_items,
     "dispute": _dispute,
-    "withdraw": lambda world, case, now: submission.withdraw(world.ports, case, PERSON, now, NO_INTENT),
+    "withdraw": lambda world, case, now: submission.withdraw(world.ports, case, PERSON, now, NO_CONTEXT),
     "end": lambda world, case, now: submission.end(
-        world.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_INTENT
+        world.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
     ),
     "bounce": _bounce,
     "submit": _submit,
@@ -342,7 +342,7 @@ class Machine(RuleBasedStateMachine):
         if case is None or not self._was_written_to(claim):
             return
         self.world.clock.advance(slow)
-        after = await customers.decline(self.world.ports, case, by, arrived, NO_INTENT)
+        after = await customers.decline(self.world.ports, case, by, arrived, NO_CONTEXT)
         self.said_no[claim] = by
         assert after.claim.status in (Status.DECLINED, Status.ENDED)
 
@@ -354,7 +354,7 @@ class Machine(RuleBasedStateMachine):
     async def _take_it_back(self, claim: str, by: Speaker) -> None:
         case = await self.world.ports.claims.load(claim)
         if case is not None:
-            await customers.undo(self.world.ports, case, by, await self.world.now(), NO_INTENT)
+            await customers.undo(self.world.ports, case, by, await self.world.now(), NO_CONTEXT)
             assert (self.said_no.pop(claim, None), by) != (THE_ADMINISTRATOR, ANNE)
 
     def _was_written_to(self, claim: str) -> bool:

@@ -16,7 +16,7 @@ from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT, act
+from cpor_core.use_cases.change_claim import NO_CONTEXT, change_claim
 from cpor_core.use_cases.claims import drafts, reviews, submission
 from cpor_core.use_cases.due_work.pay import MOST_STEPS, pay
 from cpor_core.use_cases.notices.notice import SENDING
@@ -345,7 +345,7 @@ async def test_who_could_not_be_reached_is_asked_again_with_the_next_notice(worl
     await world.deliver()
     world.mailbox.refused.clear()
 
-    await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
+    await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_CONTEXT)
     await world.deliver()
 
     notice = next(message for message in world.mailbox.sent if message.kind == "notice")
@@ -360,9 +360,9 @@ async def test_another_contact_gets_a_fresh_notice(world: World) -> None:
     await world.deliver()
     world.clock.advance(DAY)
     patch = {"contacts": {"customer": {"name": "Bruno", "email": "bruno@contoso.fr"}}}
-    case = await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_INTENT)
+    case = await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_CONTEXT)
 
-    await submission.resubmit(world.ports, case, PERSON, await world.now(), NO_INTENT)
+    await submission.resubmit(world.ports, case, PERSON, await world.now(), NO_CONTEXT)
     await world.deliver()
 
     case = await world.stored(case)
@@ -536,7 +536,7 @@ async def test_a_revocation_while_the_notice_is_being_sent_owes_a_closing_mail(w
     case = await world.submitted()
 
     async def revoke() -> None:
-        await reviews.revoke(world.ports, await world.stored(case), await world.now(), NO_INTENT)
+        await reviews.revoke(world.ports, await world.stored(case), await world.now(), NO_CONTEXT)
 
     on_first_letter(world, revoke)
     await world.rest()
@@ -602,7 +602,7 @@ async def test_a_delay_of_a_notice_that_is_no_longer_wanted_changes_nothing(worl
         promised = current.claim.promise
         assert promised is not None
         newer = promised.model_copy(update={"number": promised.number + 1})
-        await act(world.ports, current, MONDAY, lambda found: found.changed(promise=newer))
+        await change_claim(world.ports, current, MONDAY, lambda found: found.changed(promise=newer))
 
     on_first_letter(world, tell_another_way)
     assert (await world.pay(case)).delayed
@@ -805,7 +805,7 @@ async def test_more_debts_than_one_call_pays_are_left_to_the_next(world: World) 
     """The call says so; nothing is lost."""
     case = await world.told()
     owed = tuple(OwedMail(number=n, kind=MailKind.CLOSING, since=MONDAY) for n in range(100, 100 + MOST_STEPS + 1))
-    await act(world.ports, case, MONDAY, lambda current: current.changed(mails=owed))
+    await change_claim(world.ports, case, MONDAY, lambda current: current.changed(mails=owed))
 
     assert (await world.pay(case)).delayed
     assert not (await world.pay(case)).delayed
@@ -827,8 +827,8 @@ async def asked(world: World) -> Case:
     """Return a claim of whose partner a reviewer has asked more."""
     case = await world.submitted(items=(TEAMS,), engagement=USAGE)
     now = await world.now()
-    case = await reviews.start(world.ports, case, now, NO_INTENT)
-    return await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_INTENT)
+    case = await reviews.start(world.ports, case, now, NO_CONTEXT)
+    return await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 
 
 async def test_a_partner_is_reminded_on_the_business_day_before_the_last(world: World) -> None:
@@ -870,9 +870,9 @@ async def test_an_answer_while_the_partner_is_being_reminded_stands(world: World
 
     async def answer_and_be_asked_again() -> None:
         now = await world.now()
-        current = await submission.resubmit(world.ports, await world.stored(case), PERSON, now, NO_INTENT)
-        current = await reviews.start(world.ports, current, now, NO_INTENT)
-        await reviews.request_information(world.ports, current, now, [Reason.EVIDENCE_MISSING], NO_INTENT)
+        current = await submission.resubmit(world.ports, await world.stored(case), PERSON, now, NO_CONTEXT)
+        current = await reviews.start(world.ports, current, now, NO_CONTEXT)
+        await reviews.request_information(world.ports, current, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 
     on_first_letter(world, answer_and_be_asked_again)
     await world.pay(case)

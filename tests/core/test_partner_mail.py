@@ -15,7 +15,7 @@ from cpor_core.rules.mail_budget import Limits
 from cpor_core.rules.partner_mail import mail_about, owed_after
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT, act
+from cpor_core.use_cases.change_claim import NO_CONTEXT, change_claim
 from cpor_core.use_cases.claims import reviews
 from cpor_core.use_cases.due_work.pay import MOST_STEPS, pay_customer, pay_partner
 from tests.core.builders import (
@@ -197,8 +197,8 @@ async def test_an_answer_tells_only_those_beside_whom_the_claim_has_newly_come_t
     await world.submitted(LITWARE, items=(EXCHANGE,), engagement=USAGE)
     case = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     now = await world.now()
-    case = await reviews.start(world.ports, await world.stored(case), now, NO_INTENT)
-    case = await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_INTENT)
+    case = await reviews.start(world.ports, await world.stored(case), now, NO_CONTEXT)
+    case = await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
     await world.rest()
     world.mailbox.to_partners.clear()
     moved = (await world.stored(case)).claim.model_copy(update={"items": (TEAMS, EXCHANGE)})
@@ -222,7 +222,7 @@ async def lose_the_row_of_the_rival(world: World, rival: Case) -> None:
 
 async def let_the_rival_name_nobody(world: World, rival: Case) -> None:
     """The rival is an association of the past, of which nobody named a contact."""
-    await act(world.ports, await world.stored(rival), MONDAY, lambda current: current.changed(contacts=None))
+    await change_claim(world.ports, await world.stored(rival), MONDAY, lambda current: current.changed(contacts=None))
 
 
 @pytest.mark.parametrize(
@@ -249,8 +249,8 @@ async def asked(world: World) -> Case:
     """Return a claim of whose partner a reviewer has asked more; nothing was delivered yet."""
     case = await world.submitted(items=(TEAMS,), engagement=USAGE)
     now = await world.now()
-    case = await reviews.start(world.ports, case, now, NO_INTENT)
-    return await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_INTENT)
+    case = await reviews.start(world.ports, case, now, NO_CONTEXT)
+    return await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 
 
 async def test_the_queue_of_customers_leaves_the_partners_mail_to_its_own(world: World) -> None:
@@ -304,7 +304,7 @@ async def test_what_time_has_made_untrue_is_not_sent(world: World) -> None:
 async def test_a_rejection_that_was_never_told_and_is_final_by_now_is_only_written_down(world: World) -> None:
     """It could not be disputed, so that it is final is no news; it is read in the claim."""
     case = await world.told(items=(TEAMS,), engagement=USAGE)
-    await reviews.revoke(world.ports, await world.stored(case), await world.now(), NO_INTENT)
+    await reviews.revoke(world.ports, await world.stored(case), await world.now(), NO_CONTEXT)
     world.lose_messages()
     world.mailbox.to_partners.clear()
     world.clock.advance(31 * DAY)
@@ -338,7 +338,7 @@ async def test_when_all_of_it_has_become_untrue_nothing_is_sent(world: World) ->
     await world.rest()
     now = await world.now()
     await reviews.request_information(
-        world.ports, await world.stored(holder), now, [Reason.EVIDENCE_MISSING], NO_INTENT
+        world.ports, await world.stored(holder), now, [Reason.EVIDENCE_MISSING], NO_CONTEXT
     )
     world.lose_messages()
     world.mailbox.to_partners.clear()
@@ -377,7 +377,9 @@ async def test_of_two_mails_to_a_mailbox_that_puts_us_off_the_second_waits(world
     """They are read in their order."""
     case = await asked(world)
     later = OwedPartnerMail(number=99, kind=Kind.ITEMS_STRUCK, since=MONDAY)
-    await act(world.ports, case, MONDAY, lambda now: now.changed(partner_mails=(*now.claim.partner_mails, later)))
+    await change_claim(
+        world.ports, case, MONDAY, lambda now: now.changed(partner_mails=(*now.claim.partner_mails, later))
+    )
     tried: list[str] = []
 
     async def note(message: MailMessage) -> None:
@@ -420,7 +422,7 @@ async def test_more_mails_than_one_call_sends_are_left_to_the_next(world: World)
     """Nothing is lost."""
     case = await world.submitted(items=(TEAMS,), engagement=USAGE)
     mails = tuple(OwedPartnerMail(number=n, kind=Kind.ITEMS_STRUCK, since=MONDAY) for n in range(100, 101 + MOST_STEPS))
-    await act(world.ports, case, MONDAY, lambda current: current.changed(partner_mails=mails))
+    await change_claim(world.ports, case, MONDAY, lambda current: current.changed(partner_mails=mails))
 
     assert (await pay_partner(world.ports, case.claim.id, MONDAY)).delayed
     assert not (await pay_partner(world.ports, case.claim.id, MONDAY)).delayed
@@ -446,8 +448,8 @@ async def test_a_dispute_comes_to_stand_beside_others_again(world: World, at: da
     """Both sides are told then, whoever came first."""
     case = await world.submitted(items=(TEAMS,), engagement=USAGE)
     world.clock.set(at)
-    case = await reviews.start(world.ports, await world.stored(case), at, NO_INTENT)
-    case = await reviews.reject(world.ports, case, at, Reason.INSUFFICIENT_EVIDENCE, NO_INTENT)
+    case = await reviews.start(world.ports, await world.stored(case), at, NO_CONTEXT)
+    case = await reviews.reject(world.ports, case, at, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
     await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     await world.rest()
     world.mailbox.to_partners.clear()

@@ -34,7 +34,7 @@ from cpor_core.ports.notices import SentMail
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.persons import Person
 from cpor_core.transitions import erasing as transitions
-from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
 from cpor_core.use_cases.claims import batches, comments, customer_decision, drafts, submission
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.privacy import erase_person
@@ -224,10 +224,10 @@ async def test_a_window_does_not_go_on_when_nobody_is_left_who_was_told(world: W
     await world.deliver()
     assert "customerUnreachable" in world.mailbox.news()
     with pytest.raises(Refused, match="ValidationFailed"):
-        await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
+        await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_CONTEXT)
     patch = {"contacts": contacts("marc.petit@contoso.fr").model_dump(mode="json", by_alias=True)}
-    await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_INTENT)
-    await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
+    await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_CONTEXT)
+    await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_CONTEXT)
     await world.deliver()
     assert world.mailbox.addressed("notice") == [ANNES, "marc.petit@contoso.fr"]
     assert (await world.stored(case)).claim.opened_at is not None
@@ -321,13 +321,13 @@ async def fill(world: World) -> str:
         await world.stored(case),
         PERSON,
         now,
-        Intent(who=PERSON.id, idempotency_key=idempotency_key, remark=remark),
+        ActContext(who=PERSON.id, idempotency_key=idempotency_key, remark=remark),
     )
     others = Remark("programme", "r", f"{OTHERS} knows", now)
-    await comments.comment(world.ports, await world.stored(case), PROGRAMME, now, Intent(remark=others))
-    said = Intent(who="1", remark=Remark("customer", "1", "It was I", now))
+    await comments.comment(world.ports, await world.stored(case), PROGRAMME, now, ActContext(remark=others))
+    said = ActContext(who="1", remark=Remark("customer", "1", "It was I", now))
     await customer_decision.decline(world.ports, await world.stored(case), ANNE, now, said)
-    await customer_decision.undo(world.ports, await world.stored(case), ANNE, now, NO_INTENT)
+    await customer_decision.undo(world.ports, await world.stored(case), ANNE, now, NO_CONTEXT)
     for key, body in (("json", json.dumps({"to": [ANNES]})), ("text", f"to {ANNES}"), ("other", f'"{OTHERS}"')):
         request = await world.ports.requests.begin(ADATUM, key * 8, IdempotencyRecord("b", "", "a", now))
         answer = StoredResponse(200, body.encode(), "application/json", {})
@@ -562,7 +562,7 @@ async def test_an_answer_is_found_though_its_claim_is_gone(world: World) -> None
     """A deleted draft leaves the answers to its keys for two days."""
     idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
     case = await world.draft()
-    await comments.comment(world.ports, case, PERSON, await world.now(), Intent(idempotency_key=idempotency_key))
+    await comments.comment(world.ports, case, PERSON, await world.now(), ActContext(idempotency_key=idempotency_key))
     await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now())
     await world.rest()
     assert await world.ports.claims.load(case.claim.id) is None
@@ -596,7 +596,7 @@ async def closed(world: World) -> tuple[str, datetime]:
     """Withdraw a claim whose customer was told, with words; returns its id, and when people are forgotten."""
     case = await world.told()
     remark = Remark("partner", PERSON.id, "Words", await world.now())
-    await comments.comment(world.ports, await world.stored(case), PERSON, await world.now(), Intent(remark=remark))
+    await comments.comment(world.ports, await world.stored(case), PERSON, await world.now(), ActContext(remark=remark))
     await world.withdraw(await world.stored(case))
     await world.rest()
     until = (await world.stored(case)).claim.people_until
@@ -648,7 +648,7 @@ async def test_words_that_come_later_are_kept_their_time_too(world: World) -> No
     world.clock.set(until)
     await world.sweep()
     remark = Remark("partner", PERSON.id, "More words", until)
-    await comments.comment(world.ports, await world.stored(claim_id), PERSON, until, Intent(remark=remark))
+    await comments.comment(world.ports, await world.stored(claim_id), PERSON, until, ActContext(remark=remark))
 
     world.clock.set(datetime(2030, 11, 2, 10, 0, tzinfo=UTC))
     await world.sweep()
@@ -678,7 +678,9 @@ async def test_a_claim_that_is_not_due_forgets_nobody(world: World) -> None:
     """The row is looked at, and the claim says no."""
     case = await world.draft()
 
-    after = await act(world.ports, case, await world.now(), lambda one: transitions.forget_people(one, case_at()))
+    after = await change_claim(
+        world.ports, case, await world.now(), lambda one: transitions.forget_people(one, case_at())
+    )
 
     assert after.claim == case.claim
 
@@ -706,7 +708,7 @@ async def test_message_ids_are_forgotten_90_days_after_the_close(world: World) -
     assert await world.ports.mails.find(notice.message_id) is not None
     case = (await world.ports.claims.of_tenant(TENANT))[0]
     now = await world.now()
-    await submission.end(world.ports, await world.stored(case), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+    await submission.end(world.ports, await world.stored(case), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
     await world.rest()
     for _ in range(4):
         world.clock.advance(timedelta(days=60))
@@ -746,11 +748,11 @@ async def test_answers_are_left_to_their_own_time_when_people_are_forgotten(worl
     idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
     now = await world.now()
     await comments.comment(
-        world.ports, await world.stored(claim_id), PERSON, now, Intent(idempotency_key=idempotency_key)
+        world.ports, await world.stored(claim_id), PERSON, now, ActContext(idempotency_key=idempotency_key)
     )
 
     world.clock.set(until)
-    await erase_person.forget_people(world.ports, await world.stored(claim_id), until, NO_INTENT)
+    await erase_person.forget_people(world.ports, await world.stored(claim_id), until, NO_CONTEXT)
 
     assert [kept.author for kept in await world.ports.claims.texts(claim_id)] == [None]
 
@@ -795,7 +797,9 @@ async def test_a_text_that_is_full_can_still_be_read_afterwards(world: World) ->
     people = contacts(ANNES)
     anna = people.model_copy(update={"customer": people.customer.model_copy(update={"name": "Anna"})})
     now = await world.now()
-    await act(world.ports, case, now, lambda current: current.changed(name=full, comment=full * 20, contacts=anna))
+    await change_claim(
+        world.ports, case, now, lambda current: current.changed(name=full, comment=full * 20, contacts=anna)
+    )
 
     await erased(world)
 
@@ -831,7 +835,7 @@ async def test_words_that_come_while_people_are_forgotten_are_forgotten_too(worl
 
     async def comment() -> None:
         remark = Remark("partner", PERSON.id, "One word more.", until)
-        await comments.comment(world.ports, await world.stored(case), PERSON, until, Intent(remark=remark))
+        await comments.comment(world.ports, await world.stored(case), PERSON, until, ActContext(remark=remark))
 
     async with world.rows.once_before("claims", comment):
         await world.sweep()

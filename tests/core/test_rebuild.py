@@ -23,7 +23,7 @@ from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import Debt
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases import idempotency
-from cpor_core.use_cases.change_claim import NO_INTENT, Intent
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
 from cpor_core.use_cases.claims import batches, drafts, listing, reviews, submission
 from cpor_core.use_cases.claims.subscription_ends import END_GONE_ITEMS
 from cpor_core.use_cases.due_work import failed_messages
@@ -166,8 +166,8 @@ async def test_whatever_claims_owe_is_owed_again(world: World) -> None:
     await world.submitted(FABRIKAM)
     await world.draft(LITWARE, items=(TEAMS,), engagement=USAGE)
     asked = await world.submitted(LITWARE)
-    await reviews.start(world.ports, asked, await world.now(), NO_INTENT)
-    await reviews.request_information(world.ports, await world.stored(asked), await world.now(), (), Intent())
+    await reviews.start(world.ports, asked, await world.now(), NO_CONTEXT)
+    await reviews.request_information(world.ports, await world.stored(asked), await world.now(), (), ActContext())
 
     await verify(world)
 
@@ -368,7 +368,7 @@ async def with_a_dead_holder(world: World) -> Case:
     official = await world.official()
     slots = {place: row for place, row in world.rows._rows.items() if place[2].startswith("slot|")}
     ended = await submission.end(
-        world.ports, official, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_INTENT
+        world.ports, official, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
     )
     world.rows._rows.update(slots)
     return ended
@@ -387,12 +387,12 @@ async def test_a_claim_that_comes_back_meanwhile_keeps_its_place(world: World) -
     """It was rejected when it was read, and is disputed before its slot is written."""
     case = await world.submitted(items=(TEAMS,), engagement=USAGE)
     slots = {place: row for place, row in world.rows._rows.items() if place[2].startswith("slot|")}
-    case = await reviews.start(world.ports, case, await world.now(), NO_INTENT)
-    case = await reviews.reject(world.ports, case, await world.now(), Reason.INSUFFICIENT_EVIDENCE, NO_INTENT)
+    case = await reviews.start(world.ports, case, await world.now(), NO_CONTEXT)
+    case = await reviews.reject(world.ports, case, await world.now(), Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
     world.rows._rows.update(slots)
 
     async def dispute() -> None:
-        remark = Intent(remark=Remark("partner", "somebody", "We did it", await world.now()))
+        remark = ActContext(remark=Remark("partner", "somebody", "We did it", await world.now()))
         await submission.dispute(world.ports, await world.stored(case), PERSON, await world.now(), remark)
 
     async with world.rows.once_before("claims", dispute):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cpor_core.use_cases.change_claim import NO_INTENT
+from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import reviews
 from tests.core.builders import TEAMS, USAGE
 from tests.core.world import World
@@ -29,8 +29,8 @@ async def test_a_claim_is_overdue_once_its_day_is_over(world: World, days: int, 
 async def test_a_claim_that_was_decided_is_not_overdue(world: World) -> None:
     """Though its old place in the list is still there."""
     case = await world.submitted(engagement=USAGE, items=(TEAMS,))
-    started = await reviews.start(world.ports, case, await world.now(), NO_INTENT)
-    await reviews.approve(world.ports, started, await world.now(), NO_INTENT)
+    started = await reviews.start(world.ports, case, await world.now(), NO_CONTEXT)
+    await reviews.approve(world.ports, started, await world.now(), NO_CONTEXT)
     world.clock.advance(LONG)
 
     assert await reviews.overdue(world.ports, await world.now()) == 0

@@ -12,7 +12,7 @@ from cpor_core.ports.claims import Remark
 from cpor_core.rules.next_step import Action
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT, Intent
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
 from cpor_core.use_cases.claims import drafts, reviews, submission
 from tests.core.builders import (
     ACKNOWLEDGED,
@@ -42,25 +42,25 @@ WORDS = Remark("partner", PERSON.id, "We were first.", MONDAY)
 
 async def submit(world: World, case: Case, acknowledgements: Acknowledgements = ACKNOWLEDGED) -> Case:
     """Submit a draft."""
-    return await submission.submit(world.ports, case, PERSON, await world.now(), acknowledgements, NO_INTENT)
+    return await submission.submit(world.ports, case, PERSON, await world.now(), acknowledgements, NO_CONTEXT)
 
 
 async def resubmit(world: World, case: Case) -> Case:
     """Answer a request."""
-    return await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_INTENT)
+    return await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_CONTEXT)
 
 
-async def dispute(world: World, case: Case, intent: Intent = NO_INTENT) -> Case:
+async def dispute(world: World, case: Case, context: ActContext = NO_CONTEXT) -> Case:
     """Dispute a rejection."""
-    return await submission.dispute(world.ports, await world.stored(case), PERSON, await world.now(), intent)
+    return await submission.dispute(world.ports, await world.stored(case), PERSON, await world.now(), context)
 
 
 async def rejected(world: World, **more: Any) -> Case:
     """Return a claim that a reviewer has refused."""
     case = await world.submitted(items=(TEAMS,), engagement=USAGE, **more)
     now = await world.now()
-    case = await reviews.start(world.ports, case, now, NO_INTENT)
-    return await reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_INTENT)
+    case = await reviews.start(world.ports, case, now, NO_CONTEXT)
+    return await reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
 
 
 # --- submission -------------------------------------------------------------------------------------------------------
@@ -264,13 +264,13 @@ async def test_only_items_of_the_claim_can_be_struck(world: World) -> None:
     """One that it does not have is a mistake of the reviewer's; with its last one a claim is rejected."""
     case = await world.submitted(items=(TEAMS, EXCHANGE), engagement=USAGE)
     now = await world.now()
-    case = await reviews.start(world.ports, case, now, NO_INTENT)
+    case = await reviews.start(world.ports, case, now, NO_CONTEXT)
 
     with pytest.raises(Refused, match="ItemNotInClaim"):
-        await reviews.strike_items(world.ports, case, now, [TEAMS, SHAREPOINT], NO_INTENT)
-    case = await reviews.strike_items(world.ports, case, now, [TEAMS], NO_INTENT)
+        await reviews.strike_items(world.ports, case, now, [TEAMS, SHAREPOINT], NO_CONTEXT)
+    case = await reviews.strike_items(world.ports, case, now, [TEAMS], NO_CONTEXT)
     assert [item.key for item in case.claim.items] == ["exchange"]
-    case = await reviews.strike_items(world.ports, case, now, [EXCHANGE], NO_INTENT)
+    case = await reviews.strike_items(world.ports, case, now, [EXCHANGE], NO_CONTEXT)
 
     assert (case.claim.status, case.claim.status_reason) == (Status.REJECTED, Reason.ALL_ITEMS_STRUCK)
 
@@ -282,9 +282,9 @@ async def asked(world: World, *reasons: Reason) -> Case:
     """Return a claim of whose partner more is asked."""
     case = await world.submitted(items=(TEAMS, EXCHANGE), engagement=USAGE)
     now = await world.now()
-    case = await reviews.start(world.ports, case, now, NO_INTENT)
+    case = await reviews.start(world.ports, case, now, NO_CONTEXT)
     reasons = reasons or (Reason.EVIDENCE_MISSING,)
-    return await reviews.request_information(world.ports, case, now, reasons, NO_INTENT)
+    return await reviews.request_information(world.ports, case, now, reasons, NO_CONTEXT)
 
 
 async def test_an_answer_goes_back_to_the_reviewer(world: World) -> None:
@@ -305,7 +305,7 @@ async def test_an_answer_in_the_last_microsecond_is_in_time(world: World) -> Non
     case = await asked(world)
     assert case.claim.due is not None
 
-    after = await submission.resubmit(world.ports, case, PERSON, case.claim.due - MICROSECOND, NO_INTENT)
+    after = await submission.resubmit(world.ports, case, PERSON, case.claim.due - MICROSECOND, NO_CONTEXT)
 
     assert after.claim.status is Status.SUBMITTED
 
@@ -316,14 +316,14 @@ async def test_a_late_answer_finds_the_claim_rejected(world: World) -> None:
     assert case.claim.due is not None
 
     with pytest.raises(Refused, match="rejected cannot be resubmitted"):
-        await submission.resubmit(world.ports, case, PERSON, case.claim.due, NO_INTENT)
+        await submission.resubmit(world.ports, case, PERSON, case.claim.due, NO_CONTEXT)
 
 
 async def test_slots_follow_the_items_when_the_answer_comes(world: World) -> None:
     """In its transaction: the old place is left, the new one taken."""
     case = await asked(world)
     patch = {"items": [{"workload": "teams"}, {"workload": "sharepoint"}]}
-    edited = await drafts.edit(world.ports, case, PERSON, await world.now(), patch, NO_INTENT)
+    edited = await drafts.edit(world.ports, case, PERSON, await world.now(), patch, NO_CONTEXT)
     assert [claimant.claim for claimant in edited.slots["exchange"].claimants] == [case.claim.id]
 
     after = await resubmit(world, edited)
@@ -337,7 +337,7 @@ async def test_an_answer_is_judged_by_the_same_checks(world: World) -> None:
     """An item that is not there is not there."""
     case = await asked(world)
     patch = {"items": [{"workload": "viva-topics"}]}
-    case = await drafts.edit(world.ports, case, PERSON, await world.now(), patch, NO_INTENT)
+    case = await drafts.edit(world.ports, case, PERSON, await world.now(), patch, NO_CONTEXT)
 
     with pytest.raises(Refused) as refusal:
         await resubmit(world, case)
@@ -351,7 +351,7 @@ async def test_another_contact_alone_goes_straight_to_the_customer(world: World)
     world.mailbox.refused.add(ANNE)
     await world.deliver()
     patch = {"contacts": {"customer": {"email": "bruno@contoso.fr"}}}
-    case = await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_INTENT)
+    case = await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_CONTEXT)
 
     after = await resubmit(world, case)
 
@@ -365,8 +365,8 @@ async def test_an_answer_cannot_overtake_who_awaits_the_customer_meanwhile(world
     await world.deliver()
     rival = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE, email="bruno@contoso.fr")
     now = await world.now()
-    rival = await reviews.start(world.ports, rival, now, NO_INTENT)
-    await reviews.approve(world.ports, rival, now, NO_INTENT)
+    rival = await reviews.start(world.ports, rival, now, NO_CONTEXT)
+    await reviews.approve(world.ports, rival, now, NO_CONTEXT)
 
     with pytest.raises(Refused, match="SlotAwaitsCustomer"):
         await resubmit(world, case)
@@ -379,8 +379,8 @@ async def test_what_no_person_has_reviewed_is_reviewed_when_somebody_competes_by
     await world.deliver()
     rival = await world.submitted(FABRIKAM, email="bruno@contoso.fr")
     now = await world.now()
-    rival = await reviews.start(world.ports, rival, now, NO_INTENT)
-    await reviews.approve(world.ports, rival, now, NO_INTENT)
+    rival = await reviews.start(world.ports, rival, now, NO_CONTEXT)
+    await reviews.approve(world.ports, rival, now, NO_CONTEXT)
 
     after = await resubmit(world, case)
 
@@ -398,7 +398,7 @@ async def test_a_dispute_needs_words_or_new_evidence(world: World) -> None:
     with pytest.raises(Refused, match="JustificationMissing"):
         await dispute(world, case)
 
-    assert (await dispute(world, case, Intent(remark=WORDS))).claim.status is Status.DISPUTED
+    assert (await dispute(world, case, ActContext(remark=WORDS))).claim.status is Status.DISPUTED
 
 
 async def test_new_evidence_is_a_justification(world: World) -> None:
@@ -406,7 +406,7 @@ async def test_new_evidence_is_a_justification(world: World) -> None:
     case = await rejected(world)
     world.clock.advance(DAY)
     file = drafts.Upload("new.pdf", "application/pdf", b"%PDF-2", None)
-    await drafts.add_evidence(world.ports, await world.stored(case), PERSON, await world.now(), file, NO_INTENT)
+    await drafts.add_evidence(world.ports, await world.stored(case), PERSON, await world.now(), file, NO_CONTEXT)
 
     after = await dispute(world, case)
 
@@ -419,7 +419,7 @@ async def test_a_dispute_is_possible_for_thirty_days(world: World, distance: tim
     """30 × 24 hours from the rejection (rulings 28)."""
     case = await rejected(world)
     arrived = case.claim.status_since + timedelta(hours=24 * 30) + distance
-    disputed = submission.dispute(world.ports, case, PERSON, arrived, Intent(remark=WORDS))
+    disputed = submission.dispute(world.ports, case, PERSON, arrived, ActContext(remark=WORDS))
 
     if code is None:
         assert (await disputed).claim.status is Status.DISPUTED
@@ -431,7 +431,7 @@ async def test_a_dispute_is_possible_for_thirty_days(world: World, distance: tim
 async def test_a_dispute_is_had_once(world: World) -> None:
     """Rejected again is rejected for good; what a second rejection would be cannot be disputed."""
     case = await rejected(world)
-    await dispute(world, case, Intent(remark=WORDS))
+    await dispute(world, case, ActContext(remark=WORDS))
     again = await world.stored(case)
     ever = again.changed(status=Status.REJECTED)
 
@@ -446,7 +446,7 @@ async def test_a_withdrawn_claim_is_closed(world: World) -> None:
     """And its slots are free at once."""
     case = await world.submitted()
 
-    after = await submission.withdraw(world.ports, case, PERSON, MONDAY, NO_INTENT)
+    after = await submission.withdraw(world.ports, case, PERSON, MONDAY, NO_CONTEXT)
 
     assert after.claim.status is Status.WITHDRAWN
     assert (await world.submitted(FABRIKAM)).claim.status is Status.AWAITING_CUSTOMER
@@ -456,7 +456,7 @@ async def test_the_partner_ends_an_association(world: World) -> None:
     """With a reason; the slot is free at once."""
     case = await world.official()
 
-    after = await submission.end(world.ports, case, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+    after = await submission.end(world.ports, case, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert (after.claim.status, after.claim.end_reason) == (Status.ENDED, Reason.PARTNER_DISASSOCIATED)
     assert (await world.submitted(FABRIKAM, items=(SALES,))).claim.status is Status.AWAITING_CUSTOMER

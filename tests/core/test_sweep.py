@@ -16,7 +16,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import SOON
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT
+from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import drafts
 from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, PAGE, SETTLED_AFTER, TIME_LIMIT
 from cpor_core.use_cases.feed.changes import TRIM
@@ -358,7 +358,7 @@ async def test_an_orphaned_blob_is_deleted_later(world: World) -> None:
 
     async with world.rows.once_before("claims", refused):
         with pytest.raises(StorageBusy):
-            await drafts.add_evidence(world.ports, case, PERSON, MONDAY, upload, NO_INTENT)
+            await drafts.add_evidence(world.ports, case, PERSON, MONDAY, upload, NO_CONTEXT)
     assert len(world.blobs.blobs) == 1
 
     world.clock.advance(HOUR)
@@ -381,7 +381,7 @@ async def test_a_replaced_blob_is_deleted_later(world: World) -> None:
     """And the new one kept."""
     case = await world.draft()
     upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.5", None)
-    after, new = await drafts.add_evidence(world.ports, case, PERSON, MONDAY, upload, NO_INTENT)
+    after, new = await drafts.add_evidence(world.ports, case, PERSON, MONDAY, upload, NO_CONTEXT)
     assert not new
     assert len(world.blobs.blobs) == 2
 

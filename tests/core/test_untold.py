@@ -12,7 +12,7 @@ from cpor_core.model.claim import Reason, RecipientKind, Status
 from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.untold import Untold, untold
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT, UNTOLD
+from cpor_core.use_cases.change_claim import NO_CONTEXT, UNTOLD
 from cpor_core.use_cases.claims import submission
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.use_cases.notices import delivery_reports
@@ -239,7 +239,7 @@ async def test_who_was_erased_knows_no_more(world: World) -> None:
 async def test_what_has_ended_needs_nobody_any_more(world: World) -> None:
     """It leaves the list, and no figures are to be had anyway."""
     case = await past(world)
-    await submission.end(world.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+    await submission.end(world.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert await listed(world) == []
     assert await figures(world, case) == "NotFound"
@@ -356,7 +356,9 @@ async def test_the_end_is_told_to_those_who_knew(world: World) -> None:
     await world.deliver()
     await come_back(world, world.mailbox.sent[0])
 
-    await submission.end(world.ports, await world.stored(case), PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+    await submission.end(
+        world.ports, await world.stored(case), PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
+    )
     await world.deliver()
 
     assert world.mailbox.addressed("closing") == [IT]

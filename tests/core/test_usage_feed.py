@@ -18,7 +18,7 @@ from cpor_core.model.usage import BadRow
 from cpor_core.rules.advice import AdviceCode
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT
+from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import submission
 from cpor_core.use_cases.usage import figures
 from cpor_core.use_cases.usage.figures import (
@@ -440,7 +440,7 @@ async def test_when_an_association_ends_the_figures_are_gone(world: World) -> No
     case = await official(world)
     now = await world.now()
 
-    ended = await submission.end(world.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+    ended = await submission.end(world.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     with pytest.raises(Refused, match="NotFound"):
         await read(world, ended)
@@ -459,7 +459,7 @@ async def test_advice_shows_what_usage_shows_and_leaves_the_same_receipt(world: 
     ]
     receipts = [receipt for _, receipt in await world.ports.receipts.page(TENANT, after="", limit=9)]
     assert [(one.items, one.months) for one in receipts] == [(("teams",), ("2026-11",))]
-    ended = await submission.end(world.ports, case, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_INTENT)
+    ended = await submission.end(world.ports, case, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
     with pytest.raises(Refused, match="NotFound"):
         await read_advice(world.ports, ended, READER, await world.now())
     assert len(await world.ports.receipts.page(TENANT, after="", limit=9)) == 1

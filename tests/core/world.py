@@ -28,7 +28,7 @@ from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.change_claim import NO_INTENT, Intent, find
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, find
 from cpor_core.use_cases.claims import batches, drafts, reviews, submission
 from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims.history import past
@@ -290,15 +290,15 @@ class World:
         now = await self.now()
         signed = date(now.year, now.month, now.day) - timedelta(days=30)
         upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.4", signed)
-        await drafts.add_evidence(self.ports, await self.stored(case), PERSON, now, upload, NO_INTENT)
+        await drafts.add_evidence(self.ports, await self.stored(case), PERSON, now, upload, NO_CONTEXT)
 
     async def submitted(self, organisation: str = ADATUM, **more: Any) -> Case:
         """Make and submit a claim."""
         return await self.submit(await self.draft(organisation, **more))
 
-    async def submit(self, case: Case, intent: Intent = NO_INTENT) -> Case:
+    async def submit(self, case: Case, context: ActContext = NO_CONTEXT) -> Case:
         """Submit a draft."""
-        return await submission.submit(self.ports, case, PERSON, await self.now(), ACKNOWLEDGED, intent)
+        return await submission.submit(self.ports, case, PERSON, await self.now(), ACKNOWLEDGED, context)
 
     async def told(self, organisation: str = ADATUM, **more: Any) -> Case:
         """Bring a claim to where its customer was told."""
@@ -319,20 +319,20 @@ class World:
     async def approve(self, case: Case) -> Case:
         """Take a claim up and approve it."""
         now = await self.now()
-        case = await reviews.start(self.ports, await self.stored(case), now, NO_INTENT)
-        return await reviews.approve(self.ports, case, now, Intent(decides_claimants=True))
+        case = await reviews.start(self.ports, await self.stored(case), now, NO_CONTEXT)
+        return await reviews.approve(self.ports, case, now, ActContext(decides_claimants=True))
 
     async def decline(self, case: Case, now: datetime | None = None, by: Speaker = ANNE) -> Case:
         """Say the customer's no, which arrived at *now*."""
-        return await customers.decline(self.ports, await self.stored(case), by, now or await self.now(), NO_INTENT)
+        return await customers.decline(self.ports, await self.stored(case), by, now or await self.now(), NO_CONTEXT)
 
     async def undo(self, case: Case, by: Speaker = ANNE) -> Case:
         """Take the customer's no back."""
-        return await customers.undo(self.ports, await self.stored(case), by, await self.now(), NO_INTENT)
+        return await customers.undo(self.ports, await self.stored(case), by, await self.now(), NO_CONTEXT)
 
     async def withdraw(self, case: Case) -> Case:
         """Take a claim back."""
-        return await submission.withdraw(self.ports, await self.stored(case), PERSON, await self.now(), NO_INTENT)
+        return await submission.withdraw(self.ports, await self.stored(case), PERSON, await self.now(), NO_CONTEXT)
 
     # --- queue and timer ----------------------------------------------------------------------------------------------
 

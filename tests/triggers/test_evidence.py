@@ -12,7 +12,7 @@ import pytest
 
 from cpor_core.model.history import PROGRAMME, Act
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import act
+from cpor_core.use_cases.change_claim import change_claim
 from tests.core.builders import MONDAY
 from tests.support.service import OTHER_PARTNER, PDF, PUBLIC_URL, Service
 from tests.triggers.calls import shares_its_service
@@ -55,7 +55,7 @@ async def keep_as_before(service: Service, claim_id: str, name: str, content: by
     def judge(current: Case) -> Case:
         return current.record(Act.EVIDENCE_ADDED, PROGRAMME, MONDAY, evidence=(*current.claim.evidence, kept))
 
-    await act(ports, case, await ports.now(), judge)
+    await change_claim(ports, case, await ports.now(), judge)
 
 
 async def put(service: Service, claim_id: str, name: str, content: bytes = PDF, **headers: str) -> httpx.Response:

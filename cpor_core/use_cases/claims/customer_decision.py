@@ -12,7 +12,7 @@ from cpor_core.ports import Ports
 from cpor_core.rules.late_truths import TRIED_FOR
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case, invalid_state
-from cpor_core.use_cases.change_claim import Intent, act, find
+from cpor_core.use_cases.change_claim import ActContext, change_claim, find
 from cpor_core.use_cases.claims.customer_tenant import cases_of, with_no
 from cpor_core.use_cases.claims.subscription_ends import gone_items
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
@@ -96,7 +96,7 @@ async def insist(ports: Ports, say_no: Callable[[bool], Awaitable[Said]]) -> Sai
 
 
 async def decline(
-    ports: Ports, case: Case, speaker: Speaker, arrived: datetime, intent: Intent, *, again: bool = False
+    ports: Ports, case: Case, speaker: Speaker, arrived: datetime, context: ActContext, *, again: bool = False
 ) -> Case:
     """
     Take the customer's no as of the instant of its arrival, in every open state; an official association ends by it.
@@ -111,10 +111,10 @@ async def decline(
             return current
         return life.decline(current, speaker, arrived)
 
-    return await act(ports, case, arrived, judge, replace(intent, counts_refusals=True))
+    return await change_claim(ports, case, arrived, judge, replace(context, counts_refusals=True))
 
 
-async def not_me(ports: Ports, opened: Opened, now: datetime, intent: Intent) -> Case:
+async def not_me(ports: Ports, opened: Opened, now: datetime, context: ActContext) -> Case:
     """Take the word of a recipient who is not the right person: it counts as a mail that came back (rulings 24)."""
     actor, number = spoken_by(opened.speaker), opened.recipient.number
     answer_by = await partner_answers_by(ports, opened.case.claim, now)
@@ -124,10 +124,10 @@ async def not_me(ports: Ports, opened: Opened, now: datetime, intent: Intent) ->
             raise invalid_state(current.claim, "passed on")
         return life.recipient_failed(current, actor, now, number, answer_by=answer_by)
 
-    return await act(ports, opened.case, now, judge, intent)
+    return await change_claim(ports, opened.case, now, judge, context)
 
 
-async def undo(ports: Ports, case: Case, speaker: Speaker, now: datetime, intent: Intent) -> Case:
+async def undo(ports: Ports, case: Case, speaker: Speaker, now: datetime, context: ActContext) -> Case:
     """
     Take the no back before the window ends. Raises `InvalidState`, `DeclineNotYours`, `SlotAwaitsCustomer`.
 
@@ -139,10 +139,10 @@ async def undo(ports: Ports, case: Case, speaker: Speaker, now: datetime, intent
         after = life.undo_decline(current, speaker, now)
         return life.end_gone_items(after, now, gone_items(after.claim, known.value)) if known is not None else after
 
-    return await act(ports, case, now, judge, replace(intent, counts_refusals=True))
+    return await change_claim(ports, case, now, judge, replace(context, counts_refusals=True))
 
 
-async def end(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+async def end(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:
     """End the association for the customer. Raises `InvalidState`."""
     reason = Reason.CUSTOMER_OPTED_OUT
-    return await act(ports, case, now, lambda current: life.end(current, actor, now, reason), intent)
+    return await change_claim(ports, case, now, lambda current: life.end(current, actor, now, reason), context)

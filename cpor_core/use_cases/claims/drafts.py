@@ -21,7 +21,7 @@ from cpor_core.rules.identifiers import derived_claim_id, list_position, new_cla
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act, due_rows
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, due_rows
 from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, answer_forgotten, begin, forgotten
 from cpor_core.views import shown
@@ -200,7 +200,7 @@ def _forget_request(key: IdempotencyKey | None, made: Claim, now: datetime) -> t
 
 
 async def edit(
-    ports: Ports, case: Case, actor: Actor, now: datetime, patch: Mapping[str, object], intent: Intent
+    ports: Ports, case: Case, actor: Actor, now: datetime, patch: Mapping[str, object], context: ActContext
 ) -> Case:
     """
     Change a draft, or what a partner may change while more is asked of them, by a JSON merge patch (RFC 7396).
@@ -234,7 +234,7 @@ async def edit(
             changes = _answer(current.claim, changes)
         return current.record(Act.EDITED, actor, now, **changes)
 
-    after = await act(ports, case, now, judge, intent)
+    after = await change_claim(ports, case, now, judge, context)
     if after.claim.status is Status.DRAFT:
         return after
     return await ports.claims.load(after.claim.id) or after  # new items have slots that were not read with the old ones
@@ -333,9 +333,9 @@ def _verify_draft(case: Case, act_name: str) -> None:
         raise invalid_state(case.claim, act_name)
 
 
-async def delete(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent = NO_INTENT) -> None:
+async def delete(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext = NO_CONTEXT) -> None:
     """Delete a draft; its rows and evidence are erased by the debt that this leaves. Raises `InvalidState`."""
-    await act(ports, case, now, lambda current: life.delete(current, actor, now), intent)
+    await change_claim(ports, case, now, lambda current: life.delete(current, actor, now), context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +389,7 @@ MAY_ADD_EVIDENCE = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Stat
 
 
 async def add_evidence(
-    ports: Ports, case: Case, actor: Actor, now: datetime, upload: Upload, intent: Intent
+    ports: Ports, case: Case, actor: Actor, now: datetime, upload: Upload, context: ActContext
 ) -> tuple[Case, bool]:
     """
     Keep an evidence file; returns the case and whether the file name is new. A file that it replaces may be written in
@@ -428,11 +428,11 @@ async def add_evidence(
     replaced = file_names.find(case.claim.evidence, upload.file_name)
     if replaced is not None:
         await ports.duework.add([forget_blob(case.claim.id, replaced.blob, now)])
-    return await act(ports, case, now, judge, intent), new
+    return await change_claim(ports, case, now, judge, context), new
 
 
 async def remove_evidence(
-    ports: Ports, case: Case, actor: Actor, now: datetime, file_name: str, intent: Intent
+    ports: Ports, case: Case, actor: Actor, now: datetime, file_name: str, context: ActContext
 ) -> Case:
     """Take a file out of a draft. Raises `InvalidState`; `NotFound` for a file that is not there."""
     found = find_evidence(case.claim, file_name)
@@ -445,7 +445,7 @@ async def remove_evidence(
         kept = tuple(evidence for evidence in current.claim.evidence if evidence is not removed)
         return current.record(Act.EVIDENCE_REMOVED, actor, now, evidence=kept)
 
-    return await act(ports, case, now, judge, intent)
+    return await change_claim(ports, case, now, judge, context)
 
 
 def find_evidence(claim: Claim, file_name: str) -> Evidence:

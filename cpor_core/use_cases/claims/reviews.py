@@ -10,7 +10,7 @@ from cpor_core.model.history import PROGRAMME
 from cpor_core.ports import Ports
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import REVIEWS, SAMPLE, Intent, act, review_position, sample_position
+from cpor_core.use_cases.change_claim import REVIEWS, SAMPLE, ActContext, change_claim, review_position, sample_position
 from cpor_core.use_cases.claims.listing import load_all
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 
@@ -19,39 +19,39 @@ MOST_OVERDUE = 20
 """More are not counted: an operator who is told of so many looks at the list."""
 
 
-async def start(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
+async def start(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
     """Take a submitted claim up. Raises `InvalidState`."""
     decide_by = (await ports.current_terms()).decide_by(now)
-    return await act(
-        ports, case, now, lambda current: life.start_review(current, PROGRAMME, now, decide_by=decide_by), intent
+    return await change_claim(
+        ports, case, now, lambda current: life.start_review(current, PROGRAMME, now, decide_by=decide_by), context
     )
 
 
-async def approve(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
+async def approve(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
     """Approve a claim, and with it decide the arbitration. Raises `InvalidState`, `SlotAwaitsCustomer`."""
-    return await act(ports, case, now, lambda current: life.approve(current, PROGRAMME, now), intent)
+    return await change_claim(ports, case, now, lambda current: life.approve(current, PROGRAMME, now), context)
 
 
-async def reject(ports: Ports, case: Case, now: datetime, reason: Reason, intent: Intent) -> Case:
+async def reject(ports: Ports, case: Case, now: datetime, reason: Reason, context: ActContext) -> Case:
     """Refuse a claim, or its dispute for good. Raises `InvalidState`."""
-    return await act(ports, case, now, lambda current: life.reject(current, PROGRAMME, now, reason), intent)
+    return await change_claim(ports, case, now, lambda current: life.reject(current, PROGRAMME, now, reason), context)
 
 
 async def request_information(
-    ports: Ports, case: Case, now: datetime, reasons: Sequence[Reason], intent: Intent
+    ports: Ports, case: Case, now: datetime, reasons: Sequence[Reason], context: ActContext
 ) -> Case:
     """Ask the partner for more, within their own calendar. Raises `InvalidState`."""
     answer_by = await partner_answers_by(ports, case.claim, now)
-    return await act(
+    return await change_claim(
         ports,
         case,
         now,
         lambda current: life.request_information(current, PROGRAMME, now, reasons, answer_by=answer_by),
-        intent,
+        context,
     )
 
 
-async def strike_items(ports: Ports, case: Case, now: datetime, items: Sequence[Item], intent: Intent) -> Case:
+async def strike_items(ports: Ports, case: Case, now: datetime, items: Sequence[Item], context: ActContext) -> Case:
     """Take items out that the evidence does not cover. Raises `InvalidState`, `ItemNotInClaim`."""
     keys = {item.key for item in items}
 
@@ -66,12 +66,12 @@ async def strike_items(ports: Ports, case: Case, now: datetime, items: Sequence[
             )
         return after
 
-    return await act(ports, case, now, judge, intent)
+    return await change_claim(ports, case, now, judge, context)
 
 
-async def revoke(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
+async def revoke(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
     """Stop a claim that awaits its customer, or end an association. Raises `InvalidState`."""
-    return await act(ports, case, now, lambda current: life.revoke(current, PROGRAMME, now), intent)
+    return await change_claim(ports, case, now, lambda current: life.revoke(current, PROGRAMME, now), context)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from cpor_core.rules.checks import failed_checks, recent_refusals
 from cpor_core.rules.identifiers import new_claim_id
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import Intent, act
+from cpor_core.use_cases.change_claim import ActContext, change_claim
 from cpor_core.use_cases.claims.drafts import draft
 
 DRY_RUNS_KEPT = timedelta(days=1)
@@ -25,7 +25,7 @@ HOUR_SECONDS = 3600
 
 
 async def submit(
-    ports: Ports, case: Case, actor: Actor, now: datetime, acknowledgements: Acknowledgements, intent: Intent
+    ports: Ports, case: Case, actor: Actor, now: datetime, acknowledgements: Acknowledgements, context: ActContext
 ) -> Case:
     """
     Submit a draft: seven requests with automatic review, one more with manual.
@@ -50,10 +50,10 @@ async def submit(
         _verify(known, current, acknowledgements, now)
         return after
 
-    return await act(ports, case, now, judge, replace(intent, counts_refusals=True))
+    return await change_claim(ports, case, now, judge, replace(context, counts_refusals=True))
 
 
-async def resubmit(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+async def resubmit(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:
     """
     Answer what the reviewer asked for, by the same checks as the submission.
 
@@ -67,10 +67,10 @@ async def resubmit(ports: Ports, case: Case, actor: Actor, now: datetime, intent
         _verify(known, current, current.claim.acknowledgements, now)
         return after.changed(partner_name=known.partner_name(current.claim))
 
-    return await act(ports, case, now, judge, replace(intent, counts_refusals=True))
+    return await change_claim(ports, case, now, judge, replace(context, counts_refusals=True))
 
 
-async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:
     """
     Dispute a rejection with a justification, or with evidence added since.
 
@@ -81,7 +81,7 @@ async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, intent:
     def judge(current: Case) -> Case:
         after = life.dispute(current, actor, now, decide_by=terms.decide_by(now))
         new_evidence = any(evidence.added_at > current.claim.status_since for evidence in current.claim.evidence)
-        if intent.remark is None and not new_evidence:
+        if context.remark is None and not new_evidence:
             raise Refused(
                 "JustificationMissing",
                 "A dispute needs a justification, or evidence added since the rejection.",
@@ -90,7 +90,7 @@ async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, intent:
             )
         return after
 
-    return await act(ports, case, now, judge, intent)
+    return await change_claim(ports, case, now, judge, context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +181,11 @@ async def checks_now(
     return _failed(known, judged, acknowledgements, now)
 
 
-async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, intent: Intent) -> Case:
+async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:
     """Take an open claim back. Raises `InvalidState`."""
-    return await act(ports, case, now, lambda current: life.withdraw(current, actor, now), intent)
+    return await change_claim(ports, case, now, lambda current: life.withdraw(current, actor, now), context)
 
 
-async def end(ports: Ports, case: Case, actor: Actor, now: datetime, reason: Reason, intent: Intent) -> Case:
+async def end(ports: Ports, case: Case, actor: Actor, now: datetime, reason: Reason, context: ActContext) -> Case:
     """End an association; access stops with this write. Raises `InvalidState`."""
-    return await act(ports, case, now, lambda current: life.end(current, actor, now, reason), intent)
+    return await change_claim(ports, case, now, lambda current: life.end(current, actor, now, reason), context)

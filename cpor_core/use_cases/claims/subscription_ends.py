@@ -17,7 +17,7 @@ from cpor_core.rules.checks import is_alive
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.change_claim import act
+from cpor_core.use_cases.change_claim import change_claim
 
 END_GONE_ITEMS = "endGoneItems"
 """The debt; its subject is the customer's tenant."""
@@ -83,6 +83,6 @@ async def end_gone_items(ports: Ports, tenant_id: str, now: datetime) -> None:
 
 async def end_items_of(ports: Ports, case: Case, customer: Customer, now: datetime) -> Case:
     """End the gone items of one claim."""
-    return await act(
+    return await change_claim(
         ports, case, now, lambda current: life.end_gone_items(current, now, gone_items(current.claim, customer))
     )

@@ -15,7 +15,7 @@ from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.rules.owed import TO_PARTNERS, Debt, due_now, owed
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
 from cpor_core.use_cases.feed.changes import catch_up
 from cpor_core.use_cases.notices.customer_mail import remind_customer, send_owed_mail
 from cpor_core.use_cases.notices.notice import tell_customer
@@ -24,21 +24,25 @@ from cpor_core.use_cases.privacy.erase_person import forget_people
 
 MOST_STEPS = 8
 """Debts to one side that one call pays; more are paid by the next."""
-Step = Callable[[Ports, Case, datetime, Intent], Awaitable[Case | Paid]]
+Step = Callable[[Ports, Case, datetime, ActContext], Awaitable[Case | Paid]]
 
 
-async def pay(ports: Ports, claim_id: str, now: datetime, cover: DueRow | None = None) -> Paid:
+async def pay(ports: Ports, claim_id: str, now: datetime, due_row: DueRow | None = None) -> Paid:
     """Pay everything that the claim owes at *now*, in the order in which it matters; twice is harmless."""
-    intent = Intent(cover=cover) if cover is not None else NO_INTENT
+    context = ActContext(due_row=due_row) if due_row is not None else NO_CONTEXT
     case = await ports.claims.load(claim_id)
     if case is None:
         return Paid()
-    case, first = await _pay(ports, case, now, _pay_one, intent)
+    case, first = await _pay(ports, case, now, _pay_one, context)
     if first.row_stays:
         return first
-    case, last = await _pay(ports, case, now, _tell_partner, intent)
+    case, last = await _pay(ports, case, now, _tell_partner, context)
     waits = [paid.not_before for paid in (first, last) if paid.delayed]
-    if cover is not None and cover.debt == Debt.WRITE_DOWN and (grace_ends := _written_down_at(case, now)) is not None:
+    if (
+        due_row is not None
+        and due_row.debt == Debt.WRITE_DOWN
+        and (grace_ends := _written_down_at(case, now)) is not None
+    ):
         waits.append(grace_ends)
     known = [wait for wait in waits if wait is not None]
     return Paid(delayed=bool(waits), not_before=min(known) if known and known == waits else None)
@@ -60,7 +64,7 @@ async def pay_customer(ports: Ports, claim_id: str, now: datetime) -> Paid:
     if case is None:
         return Paid()
     pass_on = Debt.TELL_PARTNER in due_now(case.claim, now)
-    _, paid = await _pay(ports, case, now, _pay_one, NO_INTENT)
+    _, paid = await _pay(ports, case, now, _pay_one, NO_CONTEXT)
     if pass_on:
         await ports.hints.partner_notice(claim_id)
     return paid
@@ -71,34 +75,34 @@ async def pay_partner(ports: Ports, claim_id: str, now: datetime) -> Paid:
     case = await ports.claims.load(claim_id)
     if case is None:
         return Paid()
-    _, paid = await _pay(ports, case, now, _tell_partner, NO_INTENT)
+    _, paid = await _pay(ports, case, now, _tell_partner, NO_CONTEXT)
     return paid
 
 
-async def _pay(ports: Ports, case: Case, now: datetime, step: Step, intent: Intent) -> tuple[Case, Paid]:
+async def _pay(ports: Ports, case: Case, now: datetime, step: Step, context: ActContext) -> tuple[Case, Paid]:
     """Take one step after the other until nothing is owed, or nothing more can be done now."""
     for _ in range(MOST_STEPS):
-        taken = await step(ports, case, now, intent)
+        taken = await step(ports, case, now, context)
         if isinstance(taken, Paid):
             return case, taken
         case = taken
     return case, Paid(delayed=True)
 
 
-async def _pay_one(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case | Paid:
+async def _pay_one(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case | Paid:
     """Pay what matters most; returns the case as stored then, or what came of it where nothing more can be done."""
     debts = due_now(case.claim, now) - TO_PARTNERS
     if Debt.WRITE_DOWN in debts:
-        written = await act(ports, case, now, lambda settled: settled, intent)
+        written = await change_claim(ports, case, now, lambda settled: settled, context)
         # With a row to cover it, what is owed from here on has its rows; mails go out by the queue.
-        return written if intent.cover is None else Paid(row_stays=True)
+        return written if context.due_row is None else Paid(row_stays=True)
     if Debt.ERASE in debts:
         await _erase(ports, case, now)
         return Paid()
     if Debt.FORGET_PEOPLE in debts:
-        return await forget_people(ports, case, now, intent)
+        return await forget_people(ports, case, now, context)
     if Debt.TELL_CUSTOMER in debts:
-        return await tell_customer(ports, case, now, intent)
+        return await tell_customer(ports, case, now, context)
     if Debt.SEND_MAIL in debts:
         return await send_owed_mail(ports, case, case.claim.mails[0], now)
     if debts:
@@ -106,7 +110,7 @@ async def _pay_one(ports: Ports, case: Case, now: datetime, intent: Intent) -> C
     return Paid()
 
 
-async def _tell_partner(ports: Ports, case: Case, now: datetime, _: Intent) -> Case | Paid:
+async def _tell_partner(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Paid:
     """Send what is told before what is reminded of."""
     debts = due_now(case.claim, now) & TO_PARTNERS
     if Debt.TELL_PARTNER in debts:

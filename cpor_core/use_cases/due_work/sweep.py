@@ -161,5 +161,5 @@ async def _paid(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Paid:
     elif row.debt == TELL_OTHERS:
         await tell_others(ports, row.subject, now)
     else:
-        return await pay(ports, row.subject, now, cover=row)
+        return await pay(ports, row.subject, now, due_row=row)
     return Paid()

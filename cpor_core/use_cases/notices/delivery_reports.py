@@ -10,7 +10,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.notices import SentMail
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import Intent, act
+from cpor_core.use_cases.change_claim import ActContext, change_claim
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.message_ids import NOTICE
 
@@ -57,7 +57,7 @@ async def record(ports: Ports, event: MailEvent, now: datetime) -> bool:
             return after.changed(look_at=now)
         return after
 
-    await act(ports, case, now, judge, Intent())
+    await change_claim(ports, case, now, judge, ActContext())
     return True
 
 

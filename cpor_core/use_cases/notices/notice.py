@@ -18,7 +18,7 @@ from cpor_core.rules.business_days import (
 from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import Intent, act
+from cpor_core.use_cases.change_claim import ActContext, change_claim
 from cpor_core.use_cases.claims.subscription_ends import end_items_of, gone_items
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.message_ids import NOTICE
@@ -29,7 +29,7 @@ SENDING = timedelta(minutes=2)
 
 
 async def tell_customer(
-    ports: Ports, case: Case, now: datetime, intent: Intent, mine: Promise | None = None
+    ports: Ports, case: Case, now: datetime, context: ActContext, mine: Promise | None = None
 ) -> Case | Paid:
     """
     Promise, send, record the hand-over: six requests for one recipient, after two for the claim.
@@ -65,30 +65,30 @@ async def tell_customer(
         ours = untold and same and current.claim.promise == former
         return life.promise(current, promised, recipients) if ours else current
 
-    case = await act(ports, case, now, store_promise)
+    case = await change_claim(ports, case, now, store_promise)
     if not ours:
         return case  # somebody else promised first, be it the same, or nobody is to be told any more
     messages = messages_to(case.claim, NOTICE, promised.number, promised.recipients)
     sent = await send(ports, messages, allowed, now, case.claim.status_since)
     if not sent.delivered and sent.delayed is not None:
-        await act(ports, case, now, lambda current: _let_others_send(current, promised))
+        await change_claim(ports, case, now, lambda current: _let_others_send(current, promised))
         return delayed_by(now, sent.delayed)
     if not sent.delivered:
-        return await _nobody_is_left(ports, case, promised, sent.refused, now, intent)
+        return await _nobody_is_left(ports, case, promised, sent.refused, now, context)
     handed_over = await ports.now()
     if local_date(handed_over, promised.time_zone) > promised.day_zero:
-        return await tell_customer(ports, case, handed_over, intent, mine=promised)
+        return await tell_customer(ports, case, handed_over, context, mine=promised)
     waiting = set(promised.recipients) - {*sent.delivered, *sent.refused}
 
     def hand_over(current: Case) -> Case:
         return life.hand_over(current, promised.number, handed_over, failed=sent.refused, waiting=waiting)
 
-    told = await act(ports, case, now, hand_over, intent)
+    told = await change_claim(ports, case, now, hand_over, context)
     return delayed_by(now, sent.delayed) if sent.delayed is not None else told
 
 
 async def _nobody_is_left(
-    ports: Ports, case: Case, promised: Promise, refused: Iterable[int], now: datetime, intent: Intent
+    ports: Ports, case: Case, promised: Promise, refused: Iterable[int], now: datetime, context: ActContext
 ) -> Case:
     """Ask the partner for another contact, unless somebody else found it out, or the customer said no meanwhile."""
     answer_by = await partner_answers_by(ports, case.claim, now)
@@ -99,7 +99,7 @@ async def _nobody_is_left(
             return current
         return life.customer_unreachable(current, now, answer_by=answer_by, failed=refused)
 
-    return await act(ports, case, now, unreachable, intent)
+    return await change_claim(ports, case, now, unreachable, context)
 
 
 def _let_others_send(case: Case, promised: Promise) -> Case:

@@ -23,7 +23,7 @@ from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import beside, settle
-from cpor_core.use_cases.change_claim import act
+from cpor_core.use_cases.change_claim import change_claim
 from cpor_core.use_cases.message_ids import ANSWER_REMINDER, PARTNER_CONTACT, partner_mail_kind
 from cpor_core.use_cases.notices.send import delayed_by, permits, send
 
@@ -47,7 +47,7 @@ async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid
         same = current.claim.times_asked == claim.times_asked
         return current.changed(answer_reminded=True) if same else current
 
-    return await act(ports, case, now, reminded)
+    return await change_claim(ports, case, now, reminded)
 
 
 async def tell_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid:
@@ -69,10 +69,10 @@ async def tell_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid:
                 if sent.delayed.recipient_refused_for_now:
                     continue
                 break
-        return await act(ports, case, now, partial(_without, mail=mail))
+        return await change_claim(ports, case, now, partial(_without, mail=mail))
     if put_off:
         return next(reversed(put_off.values()))
-    return await act(ports, case, now, lambda current: current)  # time has made all of it untrue
+    return await change_claim(ports, case, now, lambda current: current)  # time has made all of it untrue
 
 
 def _without(case: Case, mail: OwedPartnerMail) -> Case:

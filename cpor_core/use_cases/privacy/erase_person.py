@@ -30,7 +30,7 @@ from cpor_core.rules.owed import SOON
 from cpor_core.rules.persons import Person
 from cpor_core.transitions import erasing
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_INTENT, Intent, act
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
 from cpor_core.use_cases.claims.drafts import forget_blob
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 
@@ -54,7 +54,7 @@ NOTHING = Found()
 # --- everybody, when a claim was closed long ago ----------------------------------------------------------------------
 
 
-async def forget_people(ports: Ports, case: Case, now: datetime, intent: Intent) -> Case:
+async def forget_people(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
     """Erase words and people of a claim that was closed long ago; its files are deleted an hour later."""
     claim = case.claim
     for kept in await ports.claims.texts(claim.id):
@@ -66,7 +66,7 @@ async def forget_people(ports: Ports, case: Case, now: datetime, intent: Intent)
         same = current.claim.history_length == claim.history_length  # else its words are still to be erased
         return erasing.forget_people(current, now) if same else current
 
-    return await act(ports, case, now, forget_unless_more_was_said, intent)
+    return await change_claim(ports, case, now, forget_unless_more_was_said, context)
 
 
 async def _forget_files(ports: Ports, claim: Claim, now: datetime) -> None:
@@ -355,7 +355,7 @@ async def erase_in_claim(ports: Ports, claim_id: str, address: str, now: datetim
     def judge(current: Case) -> Case:
         return erasing.forget_person(current, person, now, answer_by=answer_by)
 
-    await act(ports, case, now, judge, NO_INTENT)
+    await change_claim(ports, case, now, judge, NO_CONTEXT)
     await _erase_beside(ports, claim_id, person, spoke_as)
 
 

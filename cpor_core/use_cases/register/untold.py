@@ -14,7 +14,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import UNTOLD, act, untold_position
+from cpor_core.use_cases.change_claim import UNTOLD, change_claim, untold_position
 from cpor_core.use_cases.claims.reviews import ReviewPage, verified
 
 TELL_OTHERS = "tellOthers"
@@ -63,7 +63,7 @@ async def tell_others(ports: Ports, tenant_id: str, now: datetime) -> None:
 
 async def tell(ports: Ports, case: Case, people: Sequence[Recipient], now: datetime) -> Case:
     """Owe the mail about one association to *people*, where nobody else knows of it."""
-    return await act(ports, case, now, lambda current: life.tell_others(current, now, people))
+    return await change_claim(ports, case, now, lambda current: life.tell_others(current, now, people))
 
 
 def due_row(tenant_id: str, now: datetime) -> DueRow:
