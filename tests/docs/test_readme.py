@@ -8,7 +8,7 @@ from babel import Locale
 from cpor_app.adapters.texts.texts import Texts
 from devhost.stack.samples import PARTNERS
 from tests.docs.pages import README, ROOT, codes, section
-from tools.pages.claim_life import edges, walked
+from tools.pages.claim_life import edges
 from tools.pages.functions import operations
 
 TEXT = README.read_text("utf-8")
@@ -36,7 +36,7 @@ def test_its_diagram_is_a_part_of_the_whole_one() -> None:
     shown = re.findall(r"^    (\S+) --> (\w+)", TEXT, re.MULTILINE)
 
     assert shown
-    assert set(shown) <= set(edges(walked()))
+    assert set(shown) <= set(edges())
 
 
 def test_the_languages_that_there_are_are_named() -> None:
