@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -51,7 +52,7 @@ from tests.core.builders import (
     USAGE,
 )
 from tests.core.world import World
-from tests.doubles.memory_rows import Asked
+from tests.doubles.requests import Answer, Request
 from tests.doubles.transport import ProcessDied
 
 IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "body", ADATUM)
@@ -668,14 +669,15 @@ async def test_an_association_that_is_written_down_between_two_reads_frees_its_s
     await world.register_customer(subscriptions=())
     reads = 0
 
-    async def timer_runs_between(asked: Asked) -> None:
+    async def timer_runs_between(request: Request, do: Callable[[], Answer]) -> Answer:
         nonlocal reads
-        reads += asked.table == "claims" and not asked.keys
+        reads += request.table == "claims" and not request.keys
         if reads == 2:
             reads += 1
             await write_down(world.ports, case.claim.id, await world.now())
+        return do()
 
-    world.rows.on_request = timer_runs_between
+    world.rows.carry = timer_runs_between
     await end_gone_items(world.ports, TENANT, await world.now())
 
     ended = await world.stored(case)
@@ -690,13 +692,14 @@ async def test_an_act_does_not_supersede_its_own_claim(world: World) -> None:
     world.clock.set(case.claim.window_ends_at)
     interrupted = False
 
-    async def timer_runs_between(asked: Asked) -> None:
+    async def timer_runs_between(request: Request, do: Callable[[], Answer]) -> Answer:
         nonlocal interrupted
-        if asked.table == "claims" and not asked.keys and not interrupted:
+        if request.table == "claims" and not request.keys and not interrupted:
             interrupted = True
             await write_down(world.ports, case.claim.id, await world.now())
+        return do()
 
-    world.rows.on_request = timer_runs_between
+    world.rows.carry = timer_runs_between
     torn = await world.stored(case)
     await submission.end(world.ports, torn, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 

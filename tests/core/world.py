@@ -54,10 +54,8 @@ from tests.core.builders import (
     partner,
 )
 from tests.doubles.clock import FixedClock
-from tests.doubles.memory_blobs import MemoryBlobs
-from tests.doubles.memory_queues import MemoryQueues
 from tests.doubles.memory_rows import MemoryRows
-from tests.doubles.memory_stores import NOWHERE, in_memory
+from tests.doubles.memory_storage import NOWHERE, MemoryStorage
 
 _SETTINGS = Settings.from_environment(
     {
@@ -220,15 +218,13 @@ class World:
     def __init__(self, now: datetime = MONDAY, first_id: int = 1) -> None:
         self.clock = FixedClock(now)
         self.rows = Meddled(self.clock.real)
-        self.queues = MemoryQueues()
-        self.blobs = MemoryBlobs()
-        self.batch_bodies = MemoryBlobs()
+        storage = MemoryStorage(self.clock.real, self.rows)
+        self.queues, self.blobs, self.batch_bodies = storage.queues, storage.blobs, storage.batch_bodies
         self.mailbox = Mailbox()
         self.receivers = Receivers(self.clock)
         numbers = itertools.count(first_id)
-        stores = in_memory(self.rows, self.queues, self.blobs, self.batch_bodies)
         self.ports = replace(
-            bootstrap.build(_SETTINGS, NOWHERE, clock=self.clock, stores=stores).ports,
+            bootstrap.build(_SETTINGS, NOWHERE, clock=self.clock, stores=storage.stores).ports,
             composer=self.mailbox,
             receivers=self.receivers,
             new_id=lambda: f"{next(numbers) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}",

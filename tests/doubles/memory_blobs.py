@@ -4,13 +4,15 @@ from collections.abc import AsyncIterator
 
 from cpor_app.adapters.storage.blobs import verify_name
 from cpor_core.errors import Conflict
+from tests.doubles.requests import Carry, Request, straight
 
 
 class MemoryBlobs:
-    """Blobs in a dictionary, with the content type that each was put under."""
+    """Blobs in a dictionary, with the content type that each was put under; `carry` carries each request."""
 
     def __init__(self) -> None:
         """Begin without blobs."""
+        self.carry: Carry = straight
         self.blobs: dict[str, tuple[bytes, str]] = {}
 
     async def close(self) -> None:
@@ -18,20 +20,24 @@ class MemoryBlobs:
 
     async def names(self) -> AsyncIterator[str]:
         """Yield the name of each, in order."""
-        for name in sorted(self.blobs):
+        for name in await self.carry(Request("blobs"), lambda: sorted(self.blobs)):
             yield name
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
         """Write the blob once; raises `Conflict` when other bytes are there."""
         verify_name(name)
-        there = self.blobs.setdefault(name, (data, content_type))
-        if there[0] != data:
-            raise Conflict(f"{name}: BlobAlreadyExists")
+
+        def put() -> None:
+            there = self.blobs.setdefault(name, (data, content_type))
+            if there[0] != data:
+                raise Conflict(f"{name}: BlobAlreadyExists")
+
+        await self.carry(Request("blobs", keys=(name,), is_write=True), put)
 
     async def get(self, name: str) -> bytes | None:
         """Return the bytes, or None where there are none."""
         verify_name(name)
-        there = self.blobs.get(name)
+        there = await self.carry(Request("blobs", keys=(name,)), lambda: self.blobs.get(name))
         return None if there is None else there[0]
 
     async def part(self, name: str, start: int, length: int) -> bytes | None:
@@ -42,4 +48,4 @@ class MemoryBlobs:
     async def delete(self, name: str) -> None:
         """Delete the blob; one that has gone already is fine."""
         verify_name(name)
-        self.blobs.pop(name, None)
+        await self.carry(Request("blobs", keys=(name,), is_write=True), lambda: self.blobs.pop(name, None))

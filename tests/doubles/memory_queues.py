@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from cpor_app.adapters.storage.queues import Taken, verify_message
+from tests.doubles.requests import Carry, Request, straight
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +19,11 @@ class Sent:
 
 
 class MemoryQueues:
-    """Messages in a list: `sent` has all that were ever sent, `waiting` those that nobody has finished."""
+    """`sent` has all messages that were ever sent, `waiting` those that nobody has finished; `carry` carries `send`."""
 
     def __init__(self) -> None:
         """Begin with empty queues."""
+        self.carry: Carry = straight
         self.sent: list[Sent] = []
         self.waiting: dict[str, Sent] = {}
         self._taken: dict[str, int] = {}
@@ -47,8 +49,12 @@ class MemoryQueues:
         """Put *text* into *queue*; a delay is noted, not waited for."""
         verify_message(text, delay)
         message = Sent(queue, text, delay)
-        self.sent.append(message)
-        self.waiting[f"{next(self._ids)}"] = message
+
+        def send() -> None:
+            self.sent.append(message)
+            self.waiting[f"{next(self._ids)}"] = message
+
+        await self.carry(Request(queue, is_write=True), send)
 
     async def take(self, queue: str, limit: int) -> list[Taken]:
         """Take up to *limit* messages without a delay, hidden from other takers until they are done."""

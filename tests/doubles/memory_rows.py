@@ -1,9 +1,7 @@
 """Rows in memory: the promises of `cpor_app.adapters.storage.row_store.Rows` without a storage account."""
 
-import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from cpor_app.adapters.storage.row_store import (
@@ -19,47 +17,15 @@ from cpor_app.adapters.storage.row_store import (
     verify_range,
 )
 from cpor_core.errors import Conflict
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request: the keys of one partition that it reads, or writes; no partition stands for all of them."""
-
-    table: str
-    partition: str
-    keys: tuple[str, ...] = ()
-    """The keys it names; none of a range."""
-    start: str = ""
-    before: str | None = None
-    is_write: bool = False
-
-    def __str__(self) -> str:
-        what = "write" if self.is_write else "read"
-        return f"{what} {self.table} {', '.join(self.keys) or f'{self.start} … {self.before}'}"
-
-    def meets(self, other: "Asked") -> bool:
-        """Whether the order of the two matters: both touch one row, or where it would be, and one of them writes."""
-        if not (self.is_write or other.is_write) or self.table != other.table:
-            return False
-        if self.partition and other.partition and self.partition != other.partition:
-            return False
-        if self.keys and other.keys:
-            return not set(self.keys).isdisjoint(other.keys)
-        if self.keys:
-            return any(other._covers(key) for key in self.keys)
-        return other.meets(self) if other.keys else True
-
-    def _covers(self, key: str) -> bool:
-        return self.start <= key and (self.before is None or key < self.before)
+from tests.doubles.requests import Carry, Request, straight
 
 
 class MemoryRows:
-    """All tables in one dictionary; every call lets other tasks run first, so that races happen here too."""
+    """All tables in one dictionary; `carry` carries each request."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """Take row timestamps from *now*, as storage takes them from its own clock."""
-        self.on_request: Callable[[Asked], Awaitable[None]] = _nobody
-        """Who comes before each request."""
+        self.carry: Carry = straight
         self._now = now
         self._rows: dict[tuple[str, str, str], Row] = {}
         self._versions = itertools.count(1)
@@ -70,21 +36,23 @@ class MemoryRows:
     async def get(self, table: str, partition: str, key: str) -> Row | None:
         """Return the row, or None where there is none."""
         verify_keys(partition, key)
-        await self.on_request(Asked(table, partition, (key,)))
-        return self._rows.get((table, partition, key))
+        return await self.carry(Request(table, partition, (key,)), lambda: self._rows.get((table, partition, key)))
 
     async def query(
         self, table: str, partition: str, *, start: str = "", before: str | None = None, limit: int | None = None
     ) -> AsyncIterator[Row]:
         """Yield the rows with start <= key < before in the order of their keys, at most *limit*."""
         verify_range(partition, start, before, limit)
-        await self.on_request(Asked(table, partition, start=start, before=before))
-        keys = sorted(
-            place
-            for place in self._rows
-            if place[:2] == (table, partition) and start <= place[2] and (before is None or place[2] < before)
-        )
-        for row in [self._rows[place] for place in keys[:limit]]:
+
+        def find() -> list[Row]:
+            places = sorted(
+                place
+                for place in self._rows
+                if place[:2] == (table, partition) and start <= place[2] and (before is None or place[2] < before)
+            )
+            return [self._rows[place] for place in places[:limit]]
+
+        for row in await self.carry(Request(table, partition, start=start, before=before), find):
             yield row
 
     async def page(
@@ -96,15 +64,23 @@ class MemoryRows:
     async def scan(self, table: str, *, after: str = "", limit: int | None = None) -> AsyncIterator[Row]:
         """Yield every row of the partitions behind *after*, in the order of partitions and keys, at most *limit*."""
         verify_keys(*filter(None, (after,)))
-        await self.on_request(Asked(table, ""))
-        places = sorted(place for place in self._rows if place[0] == table and place[1] > after)
-        for row in [self._rows[place] for place in places[:limit]]:
+
+        def find() -> list[Row]:
+            places = sorted(place for place in self._rows if place[0] == table and place[1] > after)
+            return [self._rows[place] for place in places[:limit]]
+
+        for row in await self.carry(Request(table), find):
             yield row
 
     async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         """Do all of *ops*, or none; raises `Conflict` and ValueError as storage does."""
         verify_ops(partition, ops)
-        await self.on_request(Asked(table, partition, tuple(op.key for op in ops), is_write=True))
+        keys = tuple(op.key for op in ops)
+        return await self.carry(
+            Request(table, partition, keys, is_write=True), lambda: self._write(table, partition, ops)
+        )
+
+    def _write(self, table: str, partition: str, ops: Sequence[Op]) -> Mapping[str, str]:
         for op in ops:
             there = self._rows.get((table, partition, op.key))
             match op:
@@ -128,10 +104,6 @@ class MemoryRows:
             written[op.key] = f'W/"{next(self._versions)}"'
             self._rows[place] = Row(partition, op.key, values, written[op.key], now)
         return written
-
-
-async def _nobody(_: Asked) -> None:
-    await asyncio.sleep(0)
 
 
 def _kept(values: Mapping[str, Cell]) -> Mapping[str, Cell]:

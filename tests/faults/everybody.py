@@ -209,7 +209,7 @@ def _background(made: MemoryService, scene: Built, name: str) -> Iterator[Doing]
         timer = json.dumps({"IsPastDue": False, "Schedule": {}, "ScheduleStatus": None})
         yield _running(made, name, None, timer, TIMER)
         return
-    waiting = [message.text for message in scene.kept.messages.values() if message.queue == queue]
+    waiting = [message.text for message in scene.kept.stored.messages.values() if message.queue == queue]
     texts = dict.fromkeys(waiting)
     if name != "process_claim_batch":  # a message may come again
         texts |= {json.dumps({"claimId": claim}): whose for whose, claim in scene.claims.items()}

@@ -12,7 +12,7 @@ all the same before which of them the first is held up: one run stands for all o
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,7 +24,7 @@ from cpor_app.adapters.storage.tables import unpacked
 from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
 from cpor_core.model.slot import Slot
 from cpor_core.rules.owed import due_now
-from tests.doubles.memory_rows import Asked
+from tests.doubles.requests import Answer, Request, straight
 from tests.faults.everybody import Doing
 from tests.faults.scenes import Built
 from tests.faults.test_every_request import LEFT_OUT, plain
@@ -42,10 +42,10 @@ NEVER = 10**6
 class Run:
     """What two acts asked of storage and answered, and what they left."""
 
-    first: list[Asked] = field(default_factory=list)
-    second: list[Asked] = field(default_factory=list)
+    first: list[Request] = field(default_factory=list)
+    second: list[Request] = field(default_factory=list)
     answers: dict[str, Any] = field(default_factory=dict)
-    held_up_before: Asked | None = None
+    held_up_before: Request | None = None
     left: Mapping[str, Any] = field(default_factory=dict)
     kept: Kept | None = None
 
@@ -67,25 +67,26 @@ async def run(made: MemoryService, scene: Built, first: Doing, second: Doing, at
     async def whole(process: str, doing: Doing) -> None:
         await asyncio.create_task(work(process, doing), context=copy_context())
 
-    async def before(asked: Asked) -> None:
+    async def carry(request: Request, do: Callable[[], Answer]) -> Answer:
         if PROCESS.get() == SECOND:
-            ran.second.append(asked)
-            return
+            ran.second.append(request)
+            return do()
         await goes_on.wait()  # what is sent beside the request that is held up waits too
-        ran.first.append(asked)
+        ran.first.append(request)
         if len(ran.first) == at:
             goes_on.clear()
-            ran.held_up_before = asked
+            ran.held_up_before = request
             bootstrap.use(made.other_process)
             await whole(SECOND, second)
             bootstrap.use(made.service.services)
             goes_on.set()
+        return do()
 
-    made.rows.on_request = before
+    made.storage.rows.carry = carry
     await whole(FIRST, first)
     if SECOND not in ran.answers:
         await whole(SECOND, second)
-    made.rows.on_request = nobody
+    made.storage.rows.carry = straight
     ran.left, ran.kept = picture(made), made.keep()
     return ran
 
@@ -98,15 +99,11 @@ async def positions(made: MemoryService, scene: Built, first: Doing, second: Doi
         if ran.held_up_before is None:
             return
         yield ran
-        meeting = (n for n, asked in enumerate(ran.first, start=1) if n >= at and any(map(asked.meets, ran.second)))
+        meeting = (n for n, sent in enumerate(ran.first, start=1) if n >= at and any(map(sent.meets, ran.second)))
         next_meeting = next(meeting, None)
         if next_meeting is None:
             return
         at = next_meeting + 1
-
-
-async def nobody(_: Asked) -> None:
-    """Hold nobody up."""
 
 
 # --- what is left -----------------------------------------------------------------------------------------------------
@@ -116,7 +113,7 @@ def picture(made: MemoryService) -> Mapping[str, Any]:
     """Return what is left that anybody could notice; due rows and messages are hints, and may be more."""
     rows: dict[str, dict[str, Any]] = {}
     feeds: dict[str, dict[str, list[Any]]] = {}
-    for (table, partition, key), row in sorted(made.rows._rows.items()):
+    for (table, partition, key), row in sorted(made.storage.rows._rows.items()):
         if table == "changes" and key.startswith("entry|"):
             entry = _said(row)["document"]
             news = feeds.setdefault(f"{partition} {entry['claimId']}", {"in order": [], "in any order": []})
@@ -161,7 +158,7 @@ async def broken_promises(made: MemoryService) -> list[str]:
     """Return what is wrong with what is left, whoever came first; everything must be at rest."""
     now = made.clock.real()
     claims, slots = dict[str, Claim](), list[Slot]()
-    for (table, _, key), row in made.rows._rows.items():
+    for (table, _, key), row in made.storage.rows._rows.items():
         if table == "claims" and key.startswith("claim|"):
             claim = Claim.model_validate_json(unpacked(row.values["document"]))
             claims[claim.id] = claim

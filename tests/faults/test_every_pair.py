@@ -9,7 +9,7 @@ Left out is what would say the same again: places at which nothing that matters 
 one act of each kind that a scene has; which one, differs from scene to scene. THOROUGH=1 leaves out no act.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -21,14 +21,13 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import clock, programme, steps
 from cpor_core.use_cases import change_claim
 from devhost.stack.issuer import LocalIssuer
-from tests.doubles.memory_rows import Asked
+from tests.doubles.requests import Answer, Request, straight
 from tests.faults.everybody import KINDS, LEFT_ALONE, Doing, everything
 from tests.faults.interleaving import (
     FIRST,
     NEVER,
     Run,
     broken_promises,
-    nobody,
     positions,
     rested,
     run,
@@ -82,16 +81,17 @@ async def possible(made: MemoryService, scene: Built) -> Possible:
     reads: list[Doing] = []
     writes: list[Doing] = []
     for doing in everything(made, scene):
-        asked: list[Asked] = []
+        sent: list[Request] = []
 
-        async def note(one: Asked, asked: list[Asked] = asked) -> None:
-            asked.append(one)
+        async def note(request: Request, do: Callable[[], Answer], sent: list[Request] = sent) -> Answer:
+            sent.append(request)
+            return do()
 
         made.go_back_to(scene.kept)
-        made.rows.on_request = note
-        if _succeeded(await doing.do()) and (doing.is_read or any(one.is_write for one in asked)):
+        made.storage.rows.carry = note
+        if _succeeded(await doing.do()) and (doing.is_read or any(one.is_write for one in sent)):
             (reads if doing.is_read else writes).append(doing)
-    made.rows.on_request = nobody
+    made.storage.rows.carry = straight
     return Possible(reads, writes)
 
 

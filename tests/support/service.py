@@ -306,6 +306,16 @@ def _invoker() -> Invoker:
     return Invoker(timedelta(minutes=5))
 
 
+def app_client(*verify: Callable[[httpx.Response], Any]) -> httpx.AsyncClient:
+    """Return a client of the app's HTTP functions, as the local host serves them; *verify* looks at each answer."""
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=HttpTriggers(functions(), _invoker(), {})),
+        base_url=PUBLIC_URL,
+        follow_redirects=False,
+        event_hooks={"response": list(verify)},
+    )
+
+
 @asynccontextmanager
 async def running_service(
     connection_string: str,
@@ -329,14 +339,8 @@ async def running_service(
         stores=bootstrap.Stores.at(connection, transport),
     )
     bootstrap.use(services)
-    app = HttpTriggers(functions(), _invoker(), {})
     try:
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app),
-            base_url=PUBLIC_URL,
-            follow_redirects=False,
-            event_hooks={"response": [description.verify]},
-        ) as client:
+        async with app_client(description.verify) as client:
             yield Service(services, clock, mailbox, issuer, client)
     finally:
         bootstrap.use(None)
