@@ -18,7 +18,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.caller import Caller, CallerKind, Role
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Actor, ActorKind
-from cpor_core.ports.claims import Remark
+from cpor_core.ports.claims import Comment
 from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.forms import not_in_form
 from cpor_core.rules.terms import Terms
@@ -222,20 +222,19 @@ class Call:
     def act_context(
         self,
         *,
-        words: str | None = None,
+        comment: str | None = None,
         author: str = "partner",
         at: datetime | None = None,
         decides: bool = False,
         answers: Callable[[Case, datetime, Terms], BaseModel] = shown,
     ) -> ActContext:
         """Return what comes with the act: who, under which key, with which words."""
-        remark = Remark(author, self.who, words, at) if words and at is not None else None
         return ActContext(
             who=self.who,
             idempotency_key=self.idempotency_key(),
             if_match=self.if_match,
             file_name=self.path("fileName"),
-            remark=remark,
+            comment=Comment(author, self.who, comment, at) if comment and at is not None else None,
             decides_claimants=decides,
             answers=answers,
         )

@@ -142,7 +142,7 @@ async def end_association(call: Call) -> Answer:
     """Its items are free at once; the customer gets a closing mail."""
     case = await call.own_case(association_of)
     now = await call.now()
-    context = call.act_context(words=call.body(EndReason).reason, at=now, answers=answered)
+    context = call.act_context(comment=call.body(EndReason).reason, at=now, answers=answered)
     after = await submission.end(call.ports, case, call.actor(), now, Reason.PARTNER_DISASSOCIATED, context)
     return await _association(call, after)
 

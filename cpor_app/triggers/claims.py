@@ -77,7 +77,7 @@ class Submission(Value):
     acknowledgements: Acknowledgements | None = None
 
 
-class Words(Value):
+class OptionalComment(Value):
     """An act without more than, perhaps, a comment."""
 
     comment: Text4000 | None = None
@@ -89,7 +89,7 @@ class Justification(Value):
     justification: Text4000 | None = None
 
 
-class CommentSent(Value):
+class NewComment(Value):
     """A comment as sent."""
 
     text: Text4000
@@ -281,7 +281,7 @@ async def submit_claim(call: Call) -> Answer:
     summary="Answer what the reviewer asked for",
     tag="Claims",
     roles=PARTNER_ADMIN,
-    body=Words,
+    body=OptionalComment,
     body_needed=False,
     max_bytes=MAX_CLAIM_BYTES,
     answers={200: ClaimView},
@@ -293,8 +293,8 @@ async def submit_claim(call: Call) -> Answer:
 async def resubmit_claim(call: Call) -> Answer:
     """By the same checks as the submission. When only the customer could not be reached, they are told at once."""
     case = await call.own_case()
-    words, now = call.body(Words).comment, await call.now()
-    context = call.act_context(words=words, at=now)
+    comment, now = call.body(OptionalComment).comment, await call.now()
+    context = call.act_context(comment=comment, at=now)
     return await call.claim(await submission.resubmit(call.ports, case, call.actor(), now, context))
 
 
@@ -318,8 +318,8 @@ async def resubmit_claim(call: Call) -> Answer:
 async def dispute_claim(call: Call) -> Answer:
     """With a justification, or with evidence added since. A customer's no cannot be disputed."""
     case = await call.own_case()
-    words, now = call.body(Justification).justification, await call.now()
-    context = call.act_context(words=words, at=now)
+    comment, now = call.body(Justification).justification, await call.now()
+    context = call.act_context(comment=comment, at=now)
     return await call.claim(await submission.dispute(call.ports, case, call.actor(), now, context))
 
 
@@ -331,7 +331,7 @@ async def dispute_claim(call: Call) -> Answer:
     summary="Take an open claim back",
     tag="Claims",
     roles=PARTNER_ADMIN,
-    body=Words,
+    body=OptionalComment,
     body_needed=False,
     max_bytes=MAX_CLAIM_BYTES,
     answers={200: ClaimView},
@@ -343,10 +343,10 @@ async def dispute_claim(call: Call) -> Answer:
 async def withdraw_claim(call: Call) -> Answer:
     """A customer who was told of the claim gets one closing mail."""
     case = await call.own_case()
-    words = call.body(Words).comment
+    comment = call.body(OptionalComment).comment
     now = await call.now()
     return await call.claim(
-        await submission.withdraw(call.ports, case, call.actor(), now, call.act_context(words=words, at=now))
+        await submission.withdraw(call.ports, case, call.actor(), now, call.act_context(comment=comment, at=now))
     )
 
 
@@ -380,7 +380,7 @@ async def list_history(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def list_comments(call: Call) -> Answer:
-    """Oldest first: comments, the words with a decision, and the reason that a customer gave."""
+    """Oldest first: comments, the comment with a decision, and the reason that a customer gave."""
     return await comments_page(call, await call.own_case())
 
 
@@ -392,7 +392,7 @@ async def list_comments(call: Call) -> Answer:
     summary="Write to the reviewer",
     tag="Claims",
     roles=PARTNER,
-    body=CommentSent,
+    body=NewComment,
     max_bytes=MAX_CLAIM_BYTES,
     answers={201: CommentView},
     keyed=True,
@@ -401,7 +401,7 @@ async def list_comments(call: Call) -> Answer:
 )
 async def add_comment(call: Call) -> Answer:
     """Comments are open in every state."""
-    return await comment(call, await call.own_case(), "partner")
+    return await take_comment(call, await call.own_case(), "partner")
 
 
 async def history_page(call: Call, case: Case) -> Answer:
@@ -416,21 +416,21 @@ async def history_page(call: Call, case: Case) -> Answer:
 async def comments_page(call: Call, case: Case) -> Answer:
     """Answer a page of comments."""
     after, limit = call.page()
-    remarks = await call.ports.claims.remarks(case.claim.id, after=int(after or 0), limit=limit)
-    views = [CommentView(sequence=r.sequence, at=r.at, author=r.author, text=r.text) for r in remarks]
+    page = await call.ports.claims.comments(case.claim.id, after=int(after or 0), limit=limit)
+    views = [CommentView(sequence=c.sequence, at=c.at, author=c.author, text=c.text) for c in page]
     return call.listed(views, str(views[-1].sequence) if len(views) == limit else None)
 
 
-async def comment(call: Call, case: Case, author: str) -> Answer:
+async def take_comment(call: Call, case: Case, author: str) -> Answer:
     """Take a comment by *author*."""
-    text, now = call.body(CommentSent).text, await call.now()
+    text, now = call.body(NewComment).text, await call.now()
 
     def view(after: Case, at: datetime, _: Terms) -> CommentView:
         return CommentView(sequence=after.claim.history_length, at=at, author=author, text=text)
 
     actor = call.actor() if author == "partner" else PROGRAMME
-    context = call.act_context(words=text, author=author, at=now, answers=view)
-    after = await comments.comment(call.ports, case, actor, now, context)
+    context = call.act_context(comment=text, author=author, at=now, answers=view)
+    after = await comments.add_comment(call.ports, case, actor, now, context)
     return Answer(201, view(after, now, call.ports.terms), headers=call.repeatability())
 
 

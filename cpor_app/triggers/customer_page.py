@@ -19,7 +19,7 @@ from cpor_core.model.base import Text1000, Value
 from cpor_core.model.claim import ClaimedCustomer, Item, Status
 from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
-from cpor_core.ports.claims import Remark
+from cpor_core.ports.claims import Comment
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import ActContext
 from cpor_core.use_cases.claims import customer_decision
@@ -239,8 +239,8 @@ async def _do(call: Call, act: str) -> Answer:
     target = form.association_id if act == "end" and form.association_id != opened.case.claim.id else None
     _verify_nonce(call, form, act if target is None else call.services.pages.end_of(target), now)
     actor = spoken_by(opened.speaker)
-    remark = Remark("customer", actor.id, form.reason, now) if form.reason else None
-    context = ActContext(who=actor.id, remark=remark)
+    comment = Comment("customer", actor.id, form.reason, now) if form.reason else None
+    context = ActContext(who=actor.id, comment=comment)
     after = opened.case
     if target is not None:
         await customer_decision.end(call.ports, await _other(call, opened, target), actor, now, context)
@@ -288,8 +288,8 @@ async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tup
     if form.arrival is None:
         _verify_nonce(call, form, "decline", arrived)
     actor = spoken_by(opened.speaker)
-    remark = Remark("customer", actor.id, form.reason, arrived) if form.reason else None
-    context = ActContext(who=actor.id, remark=remark)
+    comment = Comment("customer", actor.id, form.reason, arrived) if form.reason else None
+    context = ActContext(who=actor.id, comment=comment)
     try:
         return opened, await customer_decision.decline(
             call.ports, opened.case, opened.speaker, arrived, context, again=again

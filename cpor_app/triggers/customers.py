@@ -137,7 +137,7 @@ async def decline_as_customer(call: Call) -> Answer:
 
     async def say_no(arrived: datetime, again: bool) -> Case:  # noqa: FBT001 - as `said` calls it
         case, why = await _request(call), call.body(Why).reason
-        context = call.act_context(words=why, author="customer", at=arrived, answers=_answered)
+        context = call.act_context(comment=why, author="customer", at=arrived, answers=_answered)
         return await customer_decision.decline(call.ports, case, THE_ADMINISTRATOR, arrived, context, again=again)
 
     subject = f"decline\n{call.claim_id}\n{call.organisation}\n{call.who}"
@@ -162,7 +162,7 @@ async def undo_as_customer(call: Call) -> Answer:
     """Whoever said it; not any more when the place was given to another request."""
     case = await _request(call)
     why, now = call.body(Why).reason, await call.now()
-    context = call.act_context(words=why, author="customer", at=now, answers=_answered)
+    context = call.act_context(comment=why, author="customer", at=now, answers=_answered)
     after = await customer_decision.undo(call.ports, case, THE_ADMINISTRATOR, now, context)
     return await _answer(call, after)
 
@@ -213,7 +213,7 @@ async def end_as_customer(call: Call) -> Answer:
     """At any time."""
     case = await _request(call)
     why, now = call.body(Why).reason, await call.now()
-    context = call.act_context(words=why, author="customer", at=now, answers=answered)
+    context = call.act_context(comment=why, author="customer", at=now, answers=answered)
     after = await customer_decision.end(call.ports, case, ADMINISTRATOR, now, context)
     return Answer(200, association_of(after, now), headers=call.repeatability())
 

@@ -10,15 +10,15 @@ from cpor_app.http.request import Call
 from cpor_app.http.route_table import PROGRAMME, REVIEWER, Answer
 from cpor_app.http.server import operation
 from cpor_app.triggers.claims import (
-    CommentSent,
     CommentView,
     ListedComments,
     ListedEntries,
+    NewComment,
+    OptionalComment,
     VerdictDetail,
-    Words,
-    comment,
     comments_page,
     history_page,
+    take_comment,
 )
 from cpor_app.triggers.evidence import FILE, attachment
 from cpor_core.model.base import AtMost, Instant, Text200, Text4000, Value
@@ -46,7 +46,7 @@ ASKABLE_REASONS = REQUEST_REASONS - {Reason.CUSTOMER_UNREACHABLE}
 
 
 class Rejection(Value):
-    """Why a claim is refused: a code of the closed list, and words for the partner."""
+    """Why a claim is refused: a code of the closed list, and a comment for the partner."""
 
     reason: Annotated[
         Reason,
@@ -57,7 +57,7 @@ class Rejection(Value):
 
 
 class InformationRequest(Value):
-    """What the evidence lacks, as codes of the closed list, and words for the partner."""
+    """What the evidence lacks, as codes of the closed list, and a comment for the partner."""
 
     reasons: Annotated[
         tuple[
@@ -76,14 +76,14 @@ class InformationRequest(Value):
 
 
 class ItemsToStrike(Value):
-    """The items that the evidence does not cover, and words for the partner."""
+    """The items that the evidence does not cover, and a comment for the partner."""
 
     items: Items
     comment: Text4000 | None = None
 
 
 class Revocation(Value):
-    """Why the programme stops a claim or ends an association, in words for the partner."""
+    """Why the programme stops a claim or ends an association, with a comment for the partner."""
 
     reason: Text200 | None = None
     comment: Text4000 | None = None
@@ -218,7 +218,7 @@ async def get_review(call: Call) -> Answer:
     summary="Take a submitted claim up",
     tag="Reviews",
     roles=REVIEWER,
-    body=Words,
+    body=OptionalComment,
     body_needed=False,
     answers={200: ClaimView},
     keyed=True,
@@ -229,8 +229,8 @@ async def get_review(call: Call) -> Answer:
 async def start_review(call: Call) -> Answer:
     """The reviewer's time to decide begins."""
     case = await call.any_case()
-    words, now = call.body(Words).comment, await call.now()
-    context = call.act_context(words=words, author="programme", at=now)
+    comment, now = call.body(OptionalComment).comment, await call.now()
+    context = call.act_context(comment=comment, author="programme", at=now)
     return await call.claim(await reviews.start(call.ports, case, now, context))
 
 
@@ -242,7 +242,7 @@ async def start_review(call: Call) -> Answer:
     summary="Approve; of competing claims, this decides the arbitration",
     tag="Reviews",
     roles=REVIEWER,
-    body=Words,
+    body=OptionalComment,
     body_needed=False,
     answers={200: ClaimView},
     keyed=True,
@@ -253,8 +253,8 @@ async def start_review(call: Call) -> Answer:
 async def approve_claim(call: Call) -> Answer:
     """The customer is told next. Other undecided claimants lose the contested items; a holder stays meanwhile."""
     case = await call.any_case()
-    words, now = call.body(Words).comment, await call.now()
-    context = call.act_context(words=words, author="programme", at=now, decides=True)
+    comment, now = call.body(OptionalComment).comment, await call.now()
+    context = call.act_context(comment=comment, author="programme", at=now, decides=True)
     return await call.claim(await reviews.approve(call.ports, case, now, context))
 
 
@@ -277,7 +277,7 @@ async def request_information(call: Call) -> Answer:
     """The partner has five business days of their own calendar; then the claim is rejected."""
     case = await call.any_case()
     sent, now = call.body(InformationRequest), await call.now()
-    context = call.act_context(words=sent.comment, author="programme", at=now)
+    context = call.act_context(comment=sent.comment, author="programme", at=now)
     return await call.claim(await reviews.request_information(call.ports, case, now, sent.reasons, context))
 
 
@@ -300,7 +300,7 @@ async def strike_items(call: Call) -> Answer:
     """A claim whose last item is struck is rejected."""
     case = await call.any_case()
     sent, now = call.body(ItemsToStrike), await call.now()
-    context = call.act_context(words=sent.comment, author="programme", at=now)
+    context = call.act_context(comment=sent.comment, author="programme", at=now)
     return await call.claim(await reviews.strike_items(call.ports, case, now, sent.items, context))
 
 
@@ -323,7 +323,7 @@ async def reject_claim(call: Call) -> Answer:
     """The partner may dispute a first refusal within 30 days."""
     case = await call.any_case()
     sent, now = call.body(Rejection), await call.now()
-    context = call.act_context(words=sent.comment, author="programme", at=now)
+    context = call.act_context(comment=sent.comment, author="programme", at=now)
     return await call.claim(await reviews.reject(call.ports, case, now, sent.reason, context))
 
 
@@ -346,8 +346,8 @@ async def revoke_claim(call: Call) -> Answer:
     """For claims that should never have come so far. Customer and partner are told."""
     case = await call.any_case()
     sent, now = call.body(Revocation), await call.now()
-    words = "\n".join(part for part in (sent.reason, sent.comment) if part)
-    context = call.act_context(words=words, author="programme", at=now)
+    comment = "\n".join(part for part in (sent.reason, sent.comment) if part)
+    context = call.act_context(comment=comment, author="programme", at=now)
     return await call.claim(await reviews.revoke(call.ports, case, now, context))
 
 
@@ -393,7 +393,7 @@ async def review_comments(call: Call) -> Answer:
     summary="Write to the partner",
     tag="Reviews",
     roles=REVIEWER,
-    body=CommentSent,
+    body=NewComment,
     answers={201: CommentView},
     keyed=True,
     if_match="honoured",
@@ -401,7 +401,7 @@ async def review_comments(call: Call) -> Answer:
 )
 async def add_review_comment(call: Call) -> Answer:
     """Who of the programme wrote it is kept, and not shown."""
-    return await comment(call, await call.any_case(), "programme")
+    return await take_comment(call, await call.any_case(), "programme")
 
 
 @operation(

@@ -13,8 +13,8 @@ from cpor_core.transitions.claim_case import Case
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
-    """Words of a person, kept beside the history so that they can be erased."""
+class Comment:
+    """A person's comment on a claim. It has a row of its own, apart from the history, so that it can be erased."""
 
     author: str
     """`partner`, `customer` or `programme`."""
@@ -34,7 +34,7 @@ class Commit:
     before: Case
     after: Case
     who: str | None = None
-    remark: Remark | None = None
+    comment: Comment | None = None
     key: str | None = None
     reply: StoredReply | None = None
 
@@ -64,7 +64,7 @@ class TenantClaims:
 
 
 class Claims(Protocol):
-    """Claims with their slots, history, remarks and answers to keyed acts; one partition for each tenant."""
+    """Claims with their slots, history, comments and answers to keyed acts; one partition for each tenant."""
 
     async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> Case | None:
         """Return a claim with the slots of its items: two requests, one for a closed claim or, if asked so, a draft."""
@@ -95,8 +95,8 @@ class Claims(Protocol):
     async def history(self, claim_id: str, *, after: int, limit: int) -> Sequence[Entry]:
         """Return the stored entries whose sequence is above *after*, in order."""
 
-    async def remarks(self, claim_id: str, *, after: int, limit: int) -> Sequence[Remark]:
-        """Return the remarks whose sequence is above *after*, in order."""
+    async def comments(self, claim_id: str, *, after: int, limit: int) -> Sequence[Comment]:
+        """Return the comments whose sequence is above *after*, in order."""
 
     async def stored_reply(self, claim_id: str, key: str) -> StoredReply | None:
         """Return the first answer to a keyed act."""

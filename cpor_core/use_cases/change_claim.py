@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import UNDECIDED, Claim, Evidence, Status
 from cpor_core.ports import Ports
-from cpor_core.ports.claims import Commit, Remark
+from cpor_core.ports.claims import Comment, Commit
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredReply
 from cpor_core.rules import file_names
@@ -56,7 +56,7 @@ class ActContext:
     if_match: str | None = None
     file_name: str | None = None
     """The evidence file that the act is about: If-Match may name it in place of the claim."""
-    remark: Remark | None = None
+    comment: Comment | None = None
     decides_claimants: bool = False
     """The act judges the other claimants of the slots too: they are loaded with it."""
     counts_refusals: bool = False
@@ -215,7 +215,7 @@ async def _loaded(ports: Ports, claim_ids: Iterable[str]) -> Sequence[Case]:
 
 
 def _commit(act_id: str, before: Case, after: Case, now: datetime, terms: Terms, context: ActContext) -> Commit:
-    remark = replace(context.remark, sequence=after.claim.history_length) if context.remark is not None else None
+    comment = replace(context.comment, sequence=after.claim.history_length) if context.comment is not None else None
     reply = None
     if context.idempotency_key is not None:
         answer = context.answers(after, now, terms).model_dump_json(by_alias=True)
@@ -225,7 +225,7 @@ def _commit(act_id: str, before: Case, after: Case, now: datetime, terms: Terms,
         before=before,
         after=after,
         who=context.who,
-        remark=remark,
+        comment=comment,
         key=context.idempotency_key.hash if context.idempotency_key is not None else None,
         reply=reply,
     )

@@ -27,7 +27,7 @@ from cpor_core.model.history import Act
 from cpor_core.model.registry import Channel, ClosedDay, Subscription, SubscriptionState
 from cpor_core.model.slot import Slot
 from cpor_core.model.usage import Figure, MonthFigures, Receipt
-from cpor_core.ports.claims import Commit, Remark
+from cpor_core.ports.claims import Comment, Commit
 from cpor_core.ports.due_work import DueRow, Failure
 from cpor_core.ports.idempotency import IdempotencyRecord, StoredReply, StoredResponse
 from cpor_core.ports.notices import SentMail
@@ -165,7 +165,7 @@ class StoresContract(ABC):
         assert await stores.claims.load(A) is None
         assert await stores.claims.load("../secrets") is None
         assert await stores.claims.history(A, after=0, limit=10) == []
-        assert await stores.claims.remarks(A, after=0, limit=10) == []
+        assert await stores.claims.comments(A, after=0, limit=10) == []
         assert await stores.claims.stored_reply(A, "key") is None
         assert not await stores.claims.wrote(A, "act", 1)
 
@@ -271,13 +271,13 @@ class StoresContract(ABC):
         await stores.change(case, first, "first")
 
         with pytest.raises(Conflict):
-            await stores.change(case, second, "second", remark=Remark("partner", "me", "No more", TOLD_AT, 4))
+            await stores.change(case, second, "second", comment=Comment("partner", "me", "No more", TOLD_AT, 4))
 
         read = await stores.read()
         assert read.claim.status is Status.UNDER_REVIEW
         assert [claimant.claim for claimant in read.slots["teams"].claimants] == [A]
         assert [entry.act for entry in await stores.claims.history(A, after=2, limit=10)] == [Act.REVIEW_STARTED]
-        assert await stores.claims.remarks(A, after=0, limit=10) == []
+        assert await stores.claims.comments(A, after=0, limit=10) == []
 
     async def test_a_change_over_a_newer_slot_is_a_conflict(self, stores: Stores) -> None:
         """Two claims submitted at once for one slot: one of them must be judged again (rulings 11)."""
@@ -389,16 +389,16 @@ class StoresContract(ABC):
         assert [entry.sequence for entry in page] == [10, 11]
         assert await stores.claims.history(A, after=12, limit=5) == []
 
-    async def test_remarks_stand_beside_their_entry(self, stores: Stores) -> None:
+    async def test_comments_stand_beside_their_entry(self, stores: Stores) -> None:
         """Whose words, when, to which entry; in order, in pages."""
-        first = Remark("partner", "oid", "Größe\nzweite Zeile 日本 𝄞", TOLD_AT, 1)
-        case = await stores.write(draft(), remark=first)
-        second = Remark("programme", "reviewer", "x" * 4000, TOLD_AT + MICROSECOND, 2)
-        await stores.change(case, case.record(Act.COMMENTED, PERSON, TOLD_AT), remark=second)
+        first = Comment("partner", "oid", "Größe\nzweite Zeile 日本 𝄞", TOLD_AT, 1)
+        case = await stores.write(draft(), comment=first)
+        second = Comment("programme", "reviewer", "x" * 4000, TOLD_AT + MICROSECOND, 2)
+        await stores.change(case, case.record(Act.COMMENTED, PERSON, TOLD_AT), comment=second)
 
-        assert await stores.claims.remarks(A, after=0, limit=10) == [first, second]
-        assert await stores.claims.remarks(A, after=1, limit=10) == [second]
-        assert await stores.claims.remarks(A, after=0, limit=1) == [first]
+        assert await stores.claims.comments(A, after=0, limit=10) == [first, second]
+        assert await stores.claims.comments(A, after=1, limit=10) == [second]
+        assert await stores.claims.comments(A, after=0, limit=1) == [first]
 
     @pytest.mark.parametrize(
         "reply", [StoredReply("hash", '{"long": "' + "é𝄞" * 40_000 + '"}', '"etag"'), StoredReply("", "", None)]
@@ -429,7 +429,10 @@ class StoresContract(ABC):
         for _ in range(MOST_ROWS - 5):
             case = case.record(Act.COMMENTED, PERSON, TOLD_AT)
         read = await stores.write(
-            case, key="f00d", reply=StoredReply("1", "first", None), remark=Remark("partner", "me", "words", TOLD_AT, 1)
+            case,
+            key="f00d",
+            reply=StoredReply("1", "first", None),
+            comment=Comment("partner", "me", "words", TOLD_AT, 1),
         )
         for _ in range(30):
             read = await stores.change(read, read.record(Act.COMMENTED, PERSON, TOLD_AT))
@@ -440,7 +443,7 @@ class StoresContract(ABC):
 
         assert await stores.claims.load(A) is None
         assert await stores.claims.history(A, after=0, limit=10) == []
-        assert await stores.claims.remarks(A, after=0, limit=10) == []
+        assert await stores.claims.comments(A, after=0, limit=10) == []
         assert await stores.claims.stored_reply(A, "f00d") == StoredReply("1", "first", None)
         assert await stores.claims.load(B) is not None
         assert len(await stores.claims.history(B, after=0, limit=10)) == 1

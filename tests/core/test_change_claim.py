@@ -13,7 +13,7 @@ from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.history import Act, spoken_by
 from cpor_core.model.slot import Slot
-from cpor_core.ports.claims import Commit, Remark
+from cpor_core.ports.claims import Comment, Commit
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.late_truths import GRACE
@@ -60,7 +60,7 @@ IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "body", ADATUM)
 
 async def comment(world: World, case: Case, context: ActContext = NO_CONTEXT) -> Case:
     """Do the smallest act there is."""
-    return await comments.comment(world.ports, case, PERSON, await world.now(), context)
+    return await comments.add_comment(world.ports, case, PERSON, await world.now(), context)
 
 
 # --- order of writes --------------------------------------------------------------------------------------------------
@@ -177,18 +177,18 @@ async def test_a_hint_is_sent_only_when_something_is_newly_owed_at_once(world: W
 
 
 async def test_who_of_the_programme_it_was_stands_beside_the_entry(world: World) -> None:
-    """And the words, under the entry's number; never inside what is hashed (rulings 41)."""
+    """And the comment, under the entry's number; never inside what is hashed (rulings 41)."""
     case = await world.submitted()
-    words = Remark("partner", "oid", "Please hurry", await world.now())
+    why = Comment("partner", "oid", "Please hurry", await world.now())
 
-    after = await comment(world, case, ActContext(who="somebody", remark=words))
+    after = await comment(world, case, ActContext(who="somebody", comment=why))
 
     number = after.claim.history_length
     row = await world.rows.get("claims", TENANT, f"history|{case.claim.id}|{number:06d}")
     assert row is not None
     assert row.values["who"] == "somebody"
-    remarks = await world.ports.claims.remarks(case.claim.id, after=0, limit=9)
-    assert [(remark.text, remark.sequence) for remark in remarks] == [("Please hurry", number)]
+    kept = await world.ports.claims.comments(case.claim.id, after=0, limit=9)
+    assert [(comment.text, comment.sequence) for comment in kept] == [("Please hurry", number)]
     entries = await world.ports.claims.history(case.claim.id, after=0, limit=99)
     assert "somebody" not in str([entry.model_dump_json() for entry in entries])
 

@@ -8,7 +8,7 @@ from cpor_app.adapters.storage.tables.registry import REMEMBERED_SECONDS, Regist
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Reason, SkippedDay, Status
 from cpor_core.model.registry import ClosedDay
-from cpor_core.ports.claims import Remark
+from cpor_core.ports.claims import Comment
 from cpor_core.rules.business_days import Calendar, calendar_of, count_business_days
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
 from cpor_core.use_cases.claims import reviews, submission
@@ -113,7 +113,7 @@ async def test_the_programmes_limits_know_closed_days_of_its_own_country(world: 
     case = await world.submitted(items=(TEAMS,), engagement=USAGE)
     started = await reviews.start(world.ports, case, MONDAY, NO_CONTEXT)
     rejected = await reviews.reject(world.ports, started, MONDAY, Reason.EVIDENCE_MISSING, NO_CONTEXT)
-    why = ActContext(remark=Remark("partner", PERSON.id, "Look again.", MONDAY))
+    why = ActContext(comment=Comment("partner", PERSON.id, "Look again.", MONDAY))
     disputed = await submission.dispute(world.ports, rejected, PERSON, MONDAY, why)
 
     assert [one.claim.due for one in (case, started, disputed)] == [datetime(2026, 11, 11, tzinfo=UTC)] * 3

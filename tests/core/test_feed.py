@@ -14,7 +14,7 @@ from cpor_core.errors import Conflict, StorageBusy
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Reason, Status
 from cpor_core.ports import Ports
-from cpor_core.ports.claims import Remark
+from cpor_core.ports.claims import Comment
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
@@ -41,7 +41,7 @@ def types(changes: Sequence[Change]) -> list[str]:
 async def comment(world: World, case: Case, ports: Ports | None = None) -> Case:
     """Let somebody write a comment, maybe through another instance."""
     stored = await world.stored(case)
-    return await comments.comment(ports or world.ports, stored, PERSON, await world.now(), NO_CONTEXT)
+    return await comments.add_comment(ports or world.ports, stored, PERSON, await world.now(), NO_CONTEXT)
 
 
 def elsewhere(world: World) -> Ports:
@@ -118,8 +118,8 @@ async def test_who_is_competed_with_anew_hears_of_it_again(world: World) -> None
     now = await world.now()
     case = await reviews.start(world.ports, await world.stored(case), now, NO_CONTEXT)
     case = await reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
-    words = Remark("partner", PERSON.id, "We were first.", now)
-    await submission.dispute(world.ports, case, PERSON, now, ActContext(remark=words))
+    why = Comment("partner", PERSON.id, "We were first.", now)
+    await submission.dispute(world.ports, case, PERSON, now, ActContext(comment=why))
 
     assert types(await told(world)).count("competing") == 2
     await feed.catch_up(world.ports, case.claim.id, now)

@@ -9,7 +9,7 @@ import pytest
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredResponse
 from cpor_core.use_cases.change_claim import ActContext
-from cpor_core.use_cases.claims.comments import comment
+from cpor_core.use_cases.claims.comments import add_comment
 from cpor_core.use_cases.idempotency import ANSWERS_KEPT, LONGEST_ANSWER, TAKE_OVER_AFTER, Repeated, begin, once
 from tests.core.builders import ADATUM, FABRIKAM, MICROSECOND, MONDAY, PERSON
 from tests.core.world import World
@@ -183,12 +183,12 @@ async def test_a_key_of_one_claims_act_is_no_key_of_another_claims(world: World)
     """Though each act is kept with its own claim."""
     first, second = await world.draft(), await world.draft()
     context = ActContext(idempotency_key=IDEMPOTENCY_KEY)
-    await comment(world.ports, first, PERSON, MONDAY, context)
+    await add_comment(world.ports, first, PERSON, MONDAY, context)
 
     with pytest.raises(Repeated):
-        await comment(world.ports, await world.stored(first), PERSON, MONDAY, context)
+        await add_comment(world.ports, await world.stored(first), PERSON, MONDAY, context)
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
-        await comment(world.ports, second, PERSON, MONDAY, replace(context, idempotency_key=OTHER_BODY))
+        await add_comment(world.ports, second, PERSON, MONDAY, replace(context, idempotency_key=OTHER_BODY))
 
 
 async def test_an_act_does_not_wait_for_its_double(world: World) -> None:
@@ -196,7 +196,7 @@ async def test_an_act_does_not_wait_for_its_double(world: World) -> None:
     case = await world.draft()
     await died(world, claim_id=case.claim.id)
 
-    after = await comment(world.ports, case, PERSON, MONDAY, ActContext(idempotency_key=IDEMPOTENCY_KEY))
+    after = await add_comment(world.ports, case, PERSON, MONDAY, ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
     assert after.claim.history_length == case.claim.history_length + 1
     await died(world, other := replace(IDEMPOTENCY_KEY, hash="beef" * 16), case.claim.id)

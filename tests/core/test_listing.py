@@ -159,7 +159,7 @@ async def test_an_official_claim_whose_mail_came_back_is_looked_at(world: World)
 
     page = await awaiting_decision(world.ports, await world.now(), after="", limit=9)
     assert [one.claim.id for one in page.cases] == [case.claim.id]
-    await comments.comment(world.ports, page.cases[0], PROGRAMME, await world.now(), NO_CONTEXT)
+    await comments.add_comment(world.ports, page.cases[0], PROGRAMME, await world.now(), NO_CONTEXT)
     assert (await awaiting_decision(world.ports, await world.now(), after="", limit=9)).cases == []
 
 

@@ -29,7 +29,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.claim import OPEN, THE_ADMINISTRATOR, UNDECIDED, Claim, Item, Reason, Speaker, Status
 from cpor_core.model.history import PROGRAMME, Entry, digest
 from cpor_core.model.slot import Slot
-from cpor_core.ports.claims import Remark
+from cpor_core.ports.claims import Comment
 from cpor_core.rules.late_truths import GRACE, figures_from
 from cpor_core.rules.next_step import Action, Owner, next_step
 from cpor_core.rules.owed import SOON, Debt, owed
@@ -111,8 +111,8 @@ async def _other_items(world: World, case: Case, now: datetime) -> Case:
 
 
 async def _dispute(world: World, case: Case, now: datetime) -> Case:
-    words = Remark("partner", PERSON.id, "We were first.", now)
-    return await submission.dispute(world.ports, case, PERSON, now, ActContext(remark=words))
+    why = Comment("partner", PERSON.id, "We were first.", now)
+    return await submission.dispute(world.ports, case, PERSON, now, ActContext(comment=why))
 
 
 async def _bounce(world: World, case: Case, now: datetime) -> Case:

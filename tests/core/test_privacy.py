@@ -27,7 +27,7 @@ from cpor_core.model.claim import (
 )
 from cpor_core.model.erasure import Erasure, ErasureStatus, Found
 from cpor_core.model.history import PROGRAMME, Act, digest
-from cpor_core.ports.claims import Remark
+from cpor_core.ports.claims import Comment
 from cpor_core.ports.due_work import DueRow, Failure
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredResponse
 from cpor_core.ports.notices import SentMail
@@ -315,17 +315,17 @@ async def fill(world: World) -> str:
     case = await world.told()
     now = await world.now()
     idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
-    remark = Remark("partner", PERSON.id, f"Hello\n{ANNES}, Anne Durand", now)
-    await comments.comment(
+    comment = Comment("partner", PERSON.id, f"Hello\n{ANNES}, Anne Durand", now)
+    await comments.add_comment(
         world.ports,
         await world.stored(case),
         PERSON,
         now,
-        ActContext(who=PERSON.id, idempotency_key=idempotency_key, remark=remark),
+        ActContext(who=PERSON.id, idempotency_key=idempotency_key, comment=comment),
     )
-    others = Remark("programme", "r", f"{OTHERS} knows", now)
-    await comments.comment(world.ports, await world.stored(case), PROGRAMME, now, ActContext(remark=others))
-    said = ActContext(who="1", remark=Remark("customer", "1", "It was I", now))
+    others = Comment("programme", "r", f"{OTHERS} knows", now)
+    await comments.add_comment(world.ports, await world.stored(case), PROGRAMME, now, ActContext(comment=others))
+    said = ActContext(who="1", comment=Comment("customer", "1", "It was I", now))
     await customer_decision.decline(world.ports, await world.stored(case), ANNE, now, said)
     await customer_decision.undo(world.ports, await world.stored(case), ANNE, now, NO_CONTEXT)
     for key, body in (("json", json.dumps({"to": [ANNES]})), ("text", f"to {ANNES}"), ("other", f'"{OTHERS}"')):
@@ -366,7 +366,7 @@ async def test_a_person_is_erased_everywhere_and_nobody_else(world: World) -> No
     assert len(holds(world, OTHERS)) == others
     assert done.email is None
     assert done.found == Found(claims=2, batches=1, customers=1, answers=2)
-    words = [remark.text for remark in await world.ports.claims.remarks(claim_id, after=0, limit=100)]
+    words = [comment.text for comment in await world.ports.claims.comments(claim_id, after=0, limit=100)]
     assert words == ["Hello\nerased, erased", f"{OTHERS} knows"]
     entries = await world.history(await world.stored(claim_id))
     assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
@@ -562,7 +562,9 @@ async def test_an_answer_is_found_though_its_claim_is_gone(world: World) -> None
     """A deleted draft leaves the answers to its keys for two days."""
     idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
     case = await world.draft()
-    await comments.comment(world.ports, case, PERSON, await world.now(), ActContext(idempotency_key=idempotency_key))
+    await comments.add_comment(
+        world.ports, case, PERSON, await world.now(), ActContext(idempotency_key=idempotency_key)
+    )
     await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now())
     await world.rest()
     assert await world.ports.claims.load(case.claim.id) is None
@@ -595,8 +597,10 @@ async def test_a_request_without_an_answer_names_nobody() -> None:
 async def closed(world: World) -> tuple[str, datetime]:
     """Withdraw a claim whose customer was told, with words; returns its id, and when people are forgotten."""
     case = await world.told()
-    remark = Remark("partner", PERSON.id, "Words", await world.now())
-    await comments.comment(world.ports, await world.stored(case), PERSON, await world.now(), ActContext(remark=remark))
+    comment = Comment("partner", PERSON.id, "Words", await world.now())
+    await comments.add_comment(
+        world.ports, await world.stored(case), PERSON, await world.now(), ActContext(comment=comment)
+    )
     await world.withdraw(await world.stored(case))
     await world.rest()
     until = (await world.stored(case)).claim.people_until
@@ -620,7 +624,7 @@ async def test_a_closed_claim_forgets_people_after_two_years(world: World) -> No
     claim = (await world.stored(claim_id)).claim
     assert (claim.contacts, claim.evidence, claim.comment, claim.revenue) == (None, (), None, None)
     assert [one.email for one in claim.recipients] == [ERASED_ADDRESS]
-    assert await world.ports.claims.remarks(claim_id, after=0, limit=10) == []
+    assert await world.ports.claims.comments(claim_id, after=0, limit=10) == []
     assert world.blobs.blobs == {}
     assert not holds(world, ANNES)
     entries = await world.history(await world.stored(claim_id))
@@ -647,13 +651,13 @@ async def test_words_that_come_later_are_kept_their_time_too(world: World) -> No
     claim_id, until = await closed(world)
     world.clock.set(until)
     await world.sweep()
-    remark = Remark("partner", PERSON.id, "More words", until)
-    await comments.comment(world.ports, await world.stored(claim_id), PERSON, until, ActContext(remark=remark))
+    comment = Comment("partner", PERSON.id, "More words", until)
+    await comments.add_comment(world.ports, await world.stored(claim_id), PERSON, until, ActContext(comment=comment))
 
     world.clock.set(datetime(2030, 11, 2, 10, 0, tzinfo=UTC))
     await world.sweep()
 
-    assert await world.ports.claims.remarks(claim_id, after=0, limit=10) == []
+    assert await world.ports.claims.comments(claim_id, after=0, limit=10) == []
 
 
 async def test_a_no_that_is_taken_back_forgets_nobody(world: World) -> None:
@@ -747,7 +751,7 @@ async def test_answers_are_left_to_their_own_time_when_people_are_forgotten(worl
     world.clock.set(until - timedelta(hours=1))
     idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
     now = await world.now()
-    await comments.comment(
+    await comments.add_comment(
         world.ports, await world.stored(claim_id), PERSON, now, ActContext(idempotency_key=idempotency_key)
     )
 
@@ -833,11 +837,11 @@ async def test_words_that_come_while_people_are_forgotten_are_forgotten_too(worl
     assert until is not None
     world.clock.set(until)
 
-    async def comment() -> None:
-        remark = Remark("partner", PERSON.id, "One word more.", until)
-        await comments.comment(world.ports, await world.stored(case), PERSON, until, ActContext(remark=remark))
+    async def add_one_more() -> None:
+        one_more = Comment("partner", PERSON.id, "One word more.", until)
+        await comments.add_comment(world.ports, await world.stored(case), PERSON, until, ActContext(comment=one_more))
 
-    async with world.rows.once_before("claims", comment):
+    async with world.rows.once_before("claims", add_one_more):
         await world.sweep()
     for _ in range(3):
         world.clock.advance(timedelta(minutes=12))

@@ -15,7 +15,7 @@ from cpor_app.adapters.storage.tables import unpacked
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import NewClaim, Reason, Status
 from cpor_core.model.webhook import WebhookWanted
-from cpor_core.ports.claims import Remark
+from cpor_core.ports.claims import Comment
 from cpor_core.ports.due_work import DueRow, Failure
 from cpor_core.ports.idempotency import IdempotencyKey, StoredResponse
 from cpor_core.rules.identifiers import list_position
@@ -392,8 +392,8 @@ async def test_a_claim_that_comes_back_meanwhile_keeps_its_place(world: World) -
     world.rows._rows.update(slots)
 
     async def dispute() -> None:
-        remark = ActContext(remark=Remark("partner", "somebody", "We did it", await world.now()))
-        await submission.dispute(world.ports, await world.stored(case), PERSON, await world.now(), remark)
+        comment = ActContext(comment=Comment("partner", "somebody", "We did it", await world.now()))
+        await submission.dispute(world.ports, await world.stored(case), PERSON, await world.now(), comment)
 
     async with world.rows.once_before("claims", dispute):
         rebuilt = await rebuild(world.ports, await world.now())

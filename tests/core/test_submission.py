@@ -8,7 +8,7 @@ import pytest
 from cpor_app.adapters.storage.row_store import Delete
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Acknowledgements, NewClaim, Reason, Status
-from cpor_core.ports.claims import Remark
+from cpor_core.ports.claims import Comment
 from cpor_core.rules.next_step import Action
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
@@ -37,7 +37,7 @@ from tests.core.builders import (
 from tests.core.world import World
 
 ANNE = "anne.durand@contoso.fr"
-WORDS = Remark("partner", PERSON.id, "We were first.", MONDAY)
+WORDS = Comment("partner", PERSON.id, "We were first.", MONDAY)
 
 
 async def submit(world: World, case: Case, acknowledgements: Acknowledgements = ACKNOWLEDGED) -> Case:
@@ -398,7 +398,7 @@ async def test_a_dispute_needs_words_or_new_evidence(world: World) -> None:
     with pytest.raises(Refused, match="JustificationMissing"):
         await dispute(world, case)
 
-    assert (await dispute(world, case, ActContext(remark=WORDS))).claim.status is Status.DISPUTED
+    assert (await dispute(world, case, ActContext(comment=WORDS))).claim.status is Status.DISPUTED
 
 
 async def test_new_evidence_is_a_justification(world: World) -> None:
@@ -419,7 +419,7 @@ async def test_a_dispute_is_possible_for_thirty_days(world: World, distance: tim
     """30 × 24 hours from the rejection (rulings 28)."""
     case = await rejected(world)
     arrived = case.claim.status_since + timedelta(hours=24 * 30) + distance
-    disputed = submission.dispute(world.ports, case, PERSON, arrived, ActContext(remark=WORDS))
+    disputed = submission.dispute(world.ports, case, PERSON, arrived, ActContext(comment=WORDS))
 
     if code is None:
         assert (await disputed).claim.status is Status.DISPUTED
@@ -431,7 +431,7 @@ async def test_a_dispute_is_possible_for_thirty_days(world: World, distance: tim
 async def test_a_dispute_is_had_once(world: World) -> None:
     """Rejected again is rejected for good; what a second rejection would be cannot be disputed."""
     case = await rejected(world)
-    await dispute(world, case, ActContext(remark=WORDS))
+    await dispute(world, case, ActContext(comment=WORDS))
     again = await world.stored(case)
     ever = again.changed(status=Status.REJECTED)
 

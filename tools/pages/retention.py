@@ -9,7 +9,7 @@ from cpor_core.use_cases.privacy.erase_person import AGAIN_AFTER
 from tools.pages.markdown import code, table
 
 _OF_CLOSED_CLAIMS = (
-    "contacts, recipients' addresses, comment, revenue fields, words and files of a claim that was finally rejected, "
+    "contacts, recipients' addresses, revenue fields, comments and files of a claim that was finally rejected, "
     "declined, withdrawn or ended"
 )
 

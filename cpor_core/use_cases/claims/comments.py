@@ -9,12 +9,16 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import ActContext, change_claim
 
 
-async def comment(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:
-    """Keep the words of *context* beside an entry of the history; a reviewer's settle what they were to look at."""
+async def add_comment(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:
+    """
+    Write the comment of *context* with its history entry.
+
+    A comment of the programme settles what a reviewer was asked to look at.
+    """
     settles: dict[str, Any] = {"look_at": None} if actor == PROGRAMME else {}
 
     def judge(current: Case) -> Case:
-        # Words that come after people were forgotten are kept their time too, from now on.
+        # The comment came after personal data was erased: its own retention begins now.
         anew: dict[str, Any] = (
             {"people_until": None, "people_forgotten": False} if current.claim.people_forgotten else {}
         )

@@ -81,7 +81,7 @@ async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, context
     def judge(current: Case) -> Case:
         after = life.dispute(current, actor, now, decide_by=terms.decide_by(now))
         new_evidence = any(evidence.added_at > current.claim.status_since for evidence in current.claim.evidence)
-        if context.remark is None and not new_evidence:
+        if context.comment is None and not new_evidence:
             raise Refused(
                 "JustificationMissing",
                 "A dispute needs a justification, or evidence added since the rejection.",

@@ -7,7 +7,7 @@ Table `claims`, one partition for each customer's tenant: the consistency bounda
 | `slot|{engagement}|{item}` | who holds, awaits and claims the item |
 | `refusals|{engagement}|{organisation}` | the customer's refusals of one partner |
 | `history|{id}|{sequence}` | one entry; beside it who of the programme it was, and the act that wrote it |
-| `remark|{id}|{sequence}` | words of a person |
+| `remark|{id}|{sequence}` | a comment |
 | `act|{id}|{key}` | the first answer to a keyed act |
 """
 
@@ -21,7 +21,7 @@ from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
 from cpor_core.model.history import CLOCK, Entry
 from cpor_core.model.slot import Refusals, Slot
-from cpor_core.ports.claims import Commit, Remark, StoredText, TenantClaims
+from cpor_core.ports.claims import Comment, Commit, StoredText, TenantClaims
 from cpor_core.ports.idempotency import StoredReply
 from cpor_core.rules.identifiers import is_claim_id, tenant_of
 from cpor_core.transitions.claim_case import REFUSALS, Case
@@ -153,11 +153,11 @@ class ClaimsTable:
         rows = await self._beside(claim_id, "history", after, limit)
         return [Entry.model_validate_json(unpacked(row.values["document"])) for row in rows]
 
-    async def remarks(self, claim_id: str, *, after: int, limit: int) -> Sequence[Remark]:
-        """Return the remarks whose sequence is above *after*, in order."""
+    async def comments(self, claim_id: str, *, after: int, limit: int) -> Sequence[Comment]:
+        """Return the comments whose sequence is above *after*, in order."""
         rows = await self._beside(claim_id, "remark", after, limit)
         return [
-            Remark(
+            Comment(
                 author=str(row.values["author"]),
                 who=str(row.values["who"]),
                 text=str(row.values["text"]),
@@ -322,10 +322,10 @@ def _history_ops(commit: Commit) -> Iterator[Op]:
 
 def _beside(commit: Commit) -> Iterator[Op]:
     claim_id = commit.after.claim.id
-    if commit.remark is not None:
-        remark = commit.remark
-        values: dict[str, Cell] = {"author": remark.author, "who": remark.who, "text": remark.text, "at": remark.at}
-        yield Insert(f"remark|{claim_id}|{remark.sequence:06d}", values)
+    if commit.comment is not None:
+        comment = commit.comment
+        values: dict[str, Cell] = {"author": comment.author, "who": comment.who, "text": comment.text, "at": comment.at}
+        yield Insert(f"remark|{claim_id}|{comment.sequence:06d}", values)
     if commit.key is not None and commit.reply is not None:
         reply = commit.reply
         kept: dict[str, Cell] = {"body": reply.body, "answer": zlib.compress(reply.answer.encode())}
