@@ -47,7 +47,7 @@ class StoredText:
     text: str
     author: str | None
     who: str
-    mark: str
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class TenantClaims:
     cases: Sequence[Case]
     histories: Mapping[str, Sequence[Entry]]
     slots: Sequence[tuple[Slot, str]] = ()
-    """Every slot as it was read after the claims, with the store's mark of its row."""
+    """Every slot as it was read after the claims, with the store's ETag of its row."""
     answers: Sequence[tuple[str, str]] = ()
     """Claim's id and key of each first answer that is kept for a keyed act, of erased drafts too."""
 

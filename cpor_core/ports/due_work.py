@@ -12,7 +12,7 @@ class DueRow:
     """
     "Look at this at that instant": a claim, or a row that is to be forgotten.
 
-    `mark` and `written_at` (by the real clock) are what the store said when the row was read.
+    `etag` and `written_at` (by the real clock) are what the store said when the row was read.
     """
 
     due: datetime
@@ -25,7 +25,7 @@ class DueRow:
     """Since when it has been owed, of one that was put off."""
     trace: str | None = None
     """Whose trace it belongs to, for `Telemetry`."""
-    mark: str | None = None
+    etag: str | None = None
     written_at: datetime | None = None
 
 

@@ -8,19 +8,19 @@ from typing import Protocol
 
 from cpor_core.model.change import Change
 from cpor_core.model.webhook import CallOutcome, Delivery, Webhook
-from cpor_core.ports.stored import Marked
+from cpor_core.ports.stored import Stored
 
 
 @dataclass(frozen=True, slots=True)
 class FeedHead:
-    """Where an organisation's change feed stands; `mark` is the store's, None while there is no entry."""
+    """Where an organisation's change feed stands; `etag` is the store's, None while there is no entry."""
 
     last: int = 0
     """Sequence of the newest entry."""
     oldest: int = 1
     """Sequence of the oldest entry that is kept."""
     has_webhooks: bool = False
-    mark: str | None = None
+    etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +85,18 @@ class Webhooks(Protocol):
     def kept(self, organisation: str) -> AsyncIterator[tuple[tuple[str, str], Delivery]]:
         """Yield every delivery that is kept, with its webhook's name and birth: those of deleted ones too."""
 
-    async def all(self, organisation: str) -> Sequence[Marked[Webhook]]:
+    async def all(self, organisation: str) -> Sequence[Stored[Webhook]]:
         """Return every webhook, by name: one request."""
 
-    async def find(self, organisation: str, name: str) -> Marked[Webhook] | None:
+    async def find(self, organisation: str, name: str) -> Stored[Webhook] | None:
         """Return one webhook: one request."""
 
     async def write(
-        self, organisation: str, webhook: Webhook, former: Marked[Webhook] | None, made: Sequence[Delivery] = ()
-    ) -> Marked[Webhook]:
+        self, organisation: str, webhook: Webhook, former: Stored[Webhook] | None, made: Sequence[Delivery] = ()
+    ) -> Stored[Webhook]:
         """Write over *former* (None: nothing was there) with up to 45 deliveries: one request. Raises `Conflict`."""
 
-    async def delete(self, organisation: str, former: Marked[Webhook]) -> None:
+    async def delete(self, organisation: str, former: Stored[Webhook]) -> None:
         """Delete a webhook as it was read: one request. Raises `Conflict`."""
 
     async def add(self, organisation: str, webhook: Webhook, delivery: Delivery) -> None:
@@ -110,16 +110,16 @@ class Webhooks(Protocol):
 
     async def waiting(
         self, organisation: str, webhook: Webhook, now: datetime, *, limit: int
-    ) -> Sequence[Marked[Delivery]]:
+    ) -> Sequence[Stored[Delivery]]:
         """Return deliveries that are to be tried at *now*, the longest due first: one request, and one for each."""
 
-    async def record(self, organisation: str, webhook: Webhook, before: Marked[Delivery], after: Delivery) -> None:
+    async def record(self, organisation: str, webhook: Webhook, before: Stored[Delivery], after: Delivery) -> None:
         """Write what came of a try: one request. Raises `Conflict`."""
 
     async def begin_calls(self, organisation: str, webhook: Webhook, now: datetime, until: datetime) -> str | None:
-        """Return a mark when it is for this process to call, *until* then; None while it is another's. In real time."""
+        """Return an ETag when it is for this process to call, *until* then; None while another has it. In real time."""
 
-    async def end_calls(self, organisation: str, webhook: Webhook, mark: str) -> None:
+    async def end_calls(self, organisation: str, webhook: Webhook, etag: str) -> None:
         """Let others call; one whose time was over has no say any more."""
 
     def made_before(self, organisation: str, webhook: tuple[str, str], instant: datetime) -> tuple[str, str, str]:

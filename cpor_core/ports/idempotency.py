@@ -46,7 +46,7 @@ class IdempotencyRecord:
     at: datetime
     answer: StoredResponse | None = None
     """Of a request about no claim, once it is answered; otherwise the answer lies with the claim."""
-    mark: str | None = None
+    etag: str | None = None
     """What the store said when the row was read or written."""
 
 
@@ -57,10 +57,10 @@ class Requests(Protocol):
         """Insert; returns the request that is there now: this one, or another that was there before."""
 
     async def keep(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
-        """Write over the row of that mark. Raises `Conflict`."""
+        """Write over the row of that ETag. Raises `Conflict`."""
 
-    async def release(self, organisation: str, key: str, mark: str) -> None:
-        """Delete the row of that mark: the key is free again. Raises `Conflict`."""
+    async def release(self, organisation: str, key: str, etag: str) -> None:
+        """Delete the row of that ETag: the key is free again. Raises `Conflict`."""
 
     def all(self) -> AsyncIterator[tuple[str, str, IdempotencyRecord]]:
         """Yield every request that is kept, with its organisation and key: a scan."""

@@ -10,10 +10,10 @@ from cpor_core.rules.insight import Counted
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the counting for the programme stands; `mark` is the store's, None where nothing was ever counted."""
+    """Where the counting for the programme stands; `etag` is the store's, None where nothing was ever counted."""
 
     value: Counting
-    mark: str | None = None
+    etag: str | None = None
 
 
 class InsightStore(Protocol):
@@ -22,19 +22,19 @@ class InsightStore(Protocol):
     async def standing(self) -> Standing:
         """Return where it stands."""
 
-    async def write(self, value: Counting, mark: str | None) -> Standing:
-        """Write where it stands over what was read as the mark. Raises `Conflict`."""
+    async def write(self, value: Counting, etag: str | None) -> Standing:
+        """Write where it stands over what was read as the ETag. Raises `Conflict`."""
 
-    async def begin(self, value: Counting, mark: str | None) -> Standing:
+    async def begin(self, value: Counting, etag: str | None) -> Standing:
         """Write where it stands, and forget what nobody needs: all but what is shown. Raises `Conflict`."""
 
-    async def keep(self, value: Counting, page: Counted, mark: str | None) -> Standing:
+    async def keep(self, value: Counting, page: Counted, etag: str | None) -> Standing:
         """Keep a page of the count under way, the last of *value*, and write where it stands. Raises `Conflict`."""
 
     async def page(self, value: Counting, number: int) -> Counted | None:
         """Return a page of the count under way; None where it is lost, or cannot be read."""
 
-    async def end(self, value: Counting, insights: Sequence[Insight], mark: str | None) -> None:
+    async def end(self, value: Counting, insights: Sequence[Insight], etag: str | None) -> None:
         """Show these from now on, all at once. Raises `Conflict`."""
 
     async def shown(self, value: Counting, grouping: Grouping) -> Insight | None:

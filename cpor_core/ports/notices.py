@@ -24,12 +24,12 @@ class Mails(Protocol):
 
     async def begin(self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime) -> str | None:
         """
-        Keep an id before its mail is sent, held *by* one sender *until* then, in real time; returns the store's mark.
+        Keep an id before its mail is sent, held *by* one sender *until* then, in real time; returns the store's ETag.
 
         None while another holds it. One request for a new one, three for another try.
         """
 
-    async def release(self, message_id: str, sent: SentMail, mark: str) -> None:
+    async def release(self, message_id: str, sent: SentMail, etag: str) -> None:
         """Let others send: it was not handed over. A sender whose time was over has no say any more."""
 
     async def find(self, message_id: str) -> SentMail | None:

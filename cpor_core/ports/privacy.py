@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cpor_core.model.erasure import Erasure
-from cpor_core.ports.stored import Marked
+from cpor_core.ports.stored import Stored
 
 
 class Erasures(Protocol):
@@ -13,10 +13,10 @@ class Erasures(Protocol):
     async def begin(self, erasure: Erasure) -> None:
         """Write a new one; the same one again is no error."""
 
-    async def find(self, erasure_id: str) -> Marked[Erasure] | None:
+    async def find(self, erasure_id: str) -> Stored[Erasure] | None:
         """Return one: one request."""
 
-    async def write(self, erasure: Erasure, former: Marked[Erasure]) -> Marked[Erasure]:
+    async def write(self, erasure: Erasure, former: Stored[Erasure]) -> Stored[Erasure]:
         """Write over *former*. Raises `Conflict`."""
 
     async def all(self) -> Sequence[Erasure]:

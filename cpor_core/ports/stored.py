@@ -8,16 +8,16 @@ RegistryEntry = TypeVar("RegistryEntry")
 
 @dataclass(frozen=True, slots=True)
 class Registered(Generic[RegistryEntry]):
-    """An entry of the registry, its version, and the store's opaque mark of it."""
+    """An entry of the registry, its version, and the store's ETag of it."""
 
     value: RegistryEntry
     version: int
-    mark: str
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
-class Marked(Generic[RegistryEntry]):
-    """A value as it lies in the store, and the store's opaque mark of it."""
+class Stored(Generic[RegistryEntry]):
+    """A value as it lies in the store, and the store's ETag of it."""
 
     value: RegistryEntry
-    mark: str
+    etag: str

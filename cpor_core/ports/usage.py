@@ -10,10 +10,10 @@ class UsageFigures(Protocol):
     """Monthly figures by tenant."""
 
     async def read(self, tenant_id: str, first: str, last: str) -> Mapping[tuple[str, str], tuple[MonthFigures, str]]:
-        """Return (month, item) → figures and mark, for the months from *first* to *last*, both `YYYY-MM`."""
+        """Return (month, item) → figures and ETag, for the months from *first* to *last*, both `YYYY-MM`."""
 
     async def write(self, tenant_id: str, rows: Mapping[tuple[str, str], tuple[MonthFigures, str | None]]) -> None:
-        """Write figures over what was read as the mark, in as few transactions as may be. Raises `Conflict`."""
+        """Write figures over what was read as the ETag, in as few transactions as may be. Raises `Conflict`."""
 
 
 class Receipts(Protocol):

@@ -12,7 +12,7 @@ from cpor_core.model.slot import Party, Refusals, Slot
 from cpor_core.rules.partner_mail import owed_after
 
 REFUSALS = "refusals"
-"""Under this name the mark of the refusals' row lies in `Case.seen`."""
+"""Under this name the ETag of the refusals' row lies in `Case.etags`."""
 Versioned = TypeVar("Versioned", Claim, Slot, Refusals)
 
 
@@ -31,8 +31,8 @@ class Case:
     entries: tuple[tuple[str, Entry], ...] = ()
     refusals: Refusals | None = None
     """The customer's earlier refusals of the same partner; read only for acts that count them."""
-    seen: Mapping[str, str] = field(default_factory=dict)
-    """Opaque marks of the rows as they were read, by claim id or slot key: the store writes over no newer ones."""
+    etags: Mapping[str, str] = field(default_factory=dict)
+    """ETags of the rows as they were read, by claim id or slot key: the store writes over no newer ones."""
 
     def record(
         self,
@@ -77,16 +77,16 @@ class Case:
 
     def with_rivals(self, others: Iterable["Case"]) -> "Case":
         """Return the case with other claims beside it, to be changed in the same transaction."""
-        rivals, seen = dict(self.rivals), dict(self.seen)
+        rivals, etags = dict(self.rivals), dict(self.etags)
         for other in others:
             rivals[other.claim.id] = other.claim
-            seen[other.claim.id] = other.seen[other.claim.id]
-        return replace(self, rivals=rivals, seen=seen)
+            etags[other.claim.id] = other.etags[other.claim.id]
+        return replace(self, rivals=rivals, etags=etags)
 
-    def with_refusals(self, refusals: Refusals, mark: str | None) -> "Case":
-        """Return the case with the customer's earlier refusals beside it; *mark* is the store's, of the row as read."""
-        seen = self.seen if mark is None else {**self.seen, REFUSALS: mark}
-        return replace(self, refusals=refusals, seen=seen)
+    def with_refusals(self, refusals: Refusals, etag: str | None) -> "Case":
+        """Return the case with the customer's earlier refusals beside it; *etag* is the store's, of the row as read."""
+        etags = self.etags if etag is None else {**self.etags, REFUSALS: etag}
+        return replace(self, refusals=refusals, etags=etags)
 
     def own_slots(self) -> Mapping[str, Slot]:
         """Return the slots of the claim's own items."""

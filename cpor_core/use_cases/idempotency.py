@@ -94,7 +94,7 @@ async def begin(
     elif kept.claim_id:
         request = replace(request, claim_id=kept.claim_id)  # what the first has made is not made twice
     try:
-        return await ports.requests.keep(key.organisation, key.hash, replace(request, mark=kept.mark))
+        return await ports.requests.keep(key.organisation, key.hash, replace(request, etag=kept.etag))
     except Conflict:
         raise in_progress() from None  # somebody else was faster to take it over
 
@@ -126,4 +126,4 @@ async def once(
 
 async def _release(ports: Ports, key: IdempotencyKey, kept: IdempotencyRecord) -> None:
     with suppress(Conflict):  # as above
-        await ports.requests.release(key.organisation, key.hash, str(kept.mark))
+        await ports.requests.release(key.organisation, key.hash, str(kept.etag))

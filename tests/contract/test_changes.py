@@ -49,7 +49,7 @@ class ChangesContract(ABC):
 
     async def test_a_feed_of_which_nothing_was_told_is_empty(self, changes: ChangesTable) -> None:
         """It begins with number one."""
-        assert await changes.head(ADATUM) == FeedHead(last=0, oldest=1, has_webhooks=False, mark=None)
+        assert await changes.head(ADATUM) == FeedHead(last=0, oldest=1, has_webhooks=False, etag=None)
         assert await changes.page(ADATUM, after=0, limit=10) == []
         assert await changes.told(ADATUM, A) == 0
 
@@ -58,7 +58,7 @@ class ChangesContract(ABC):
         head = await changes.append(ADATUM, FeedHead(), [news(A, 1, 1), news(B, 1, 2)])
         head = await changes.append(ADATUM, head, [news(A, 2, 3)])
 
-        assert (head.last, head.mark) == (3, (await changes.head(ADATUM)).mark)
+        assert (head.last, head.etag) == (3, (await changes.head(ADATUM)).etag)
         page = await changes.page(ADATUM, after=0, limit=10)
         assert page == [one.change for one in (news(A, 1, 1), news(B, 1, 2), news(A, 2, 3))]
         assert numbers(await changes.page(ADATUM, after=1, limit=1)) == [(2, B)]

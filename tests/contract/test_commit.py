@@ -33,7 +33,7 @@ async def first(claims: ClaimsTable) -> Case:
     case = submitted(draft(), automatic=True)
     unused = {key: Slot(engagement=slot.engagement, key=key) for key, slot in case.slots.items()}
     before = Case(case.claim.model_copy(update={"version": -1}), unused)
-    return await claims.commit(Commit("act 1", before, replace(case, seen={})))
+    return await claims.commit(Commit("act 1", before, replace(case, etags={})))
 
 
 async def test_a_commit_returns_the_case_as_it_would_be_read(claims: ClaimsTable) -> None:

@@ -113,7 +113,7 @@ class Stores:
         """Write a case that was made anew, as one act; returns it as it is read back."""
         unused = {key: Slot(engagement=slot.engagement, key=key) for key, slot in after.slots.items()}
         before = Case(after.claim.model_copy(update={"version": -1}), unused)
-        await self.claims.commit(Commit(act_id, before, replace(after, seen={}), **more))
+        await self.claims.commit(Commit(act_id, before, replace(after, etags={}), **more))
         return await self.read(after.claim.id)
 
     async def read(self, claim: str = A) -> Case:
@@ -135,7 +135,7 @@ def row(due: datetime, subject: str = A, debt: str = "writeDown", **more: Any) -
 
 def plain(rows: Sequence[DueRow]) -> list[DueRow]:
     """Return due rows without what only the store knows."""
-    return [replace(one, mark=None, written_at=None) for one in rows]
+    return [replace(one, etag=None, written_at=None) for one in rows]
 
 
 async def all_due(stores: Stores, now: datetime, limit: int = 100) -> list[DueRow]:
@@ -245,7 +245,7 @@ class StoresContract(ABC):
         second = await stores.write(draft("b", organisation=FABRIKAM))
         assert [party.claim for party in second.rival_parties(TOLD_AT)] == [A]
 
-        await stores.change(second, submitted(replace(second, seen=second.seen)))
+        await stores.change(second, submitted(replace(second, etags=second.etags)))
 
         first = await stores.read(A)
         assert [party.claim for party in first.rival_parties(TOLD_AT)] == [B]
@@ -468,7 +468,7 @@ class StoresContract(ABC):
         found = await all_due(stores, MONDAY + DAY)
 
         assert plain(found) == [kept]
-        assert found[0].mark is not None
+        assert found[0].etag is not None
         assert found[0].written_at is not None
         assert abs(datetime.now(UTC) - found[0].written_at) < timedelta(minutes=5)
 
@@ -686,7 +686,7 @@ class StoresContract(ABC):
 
         won = await stores.requests.begin(ADATUM, "f00d", first)
 
-        assert won == replace(first, mark=won.mark)
+        assert won == replace(first, etag=won.etag)
         assert await stores.requests.begin(ADATUM, "f00d", second) == won
         assert (await stores.requests.begin(FABRIKAM, "f00d", second)).act_id == "other act"
         assert (await stores.requests.begin(ADATUM, "beef", second)).act_id == "other act"
@@ -703,8 +703,8 @@ class StoresContract(ABC):
         with pytest.raises(Conflict):
             await stores.requests.keep(ADATUM, "f00d", first)
         with pytest.raises(Conflict):
-            await stores.requests.release(ADATUM, "f00d", str(first.mark))
-        await stores.requests.release(ADATUM, "f00d", str(kept.mark))
+            await stores.requests.release(ADATUM, "f00d", str(first.etag))
+        await stores.requests.release(ADATUM, "f00d", str(kept.etag))
         assert (await stores.requests.begin(ADATUM, "f00d", first)).answer is None
 
     async def test_a_forgotten_key_can_be_used_again(self, stores: Stores) -> None:
@@ -727,14 +727,14 @@ class StoresContract(ABC):
     async def test_one_sender_at_a_time_holds_a_mail(self, stores: Stores) -> None:
         """Another may try once its time is over, or at once when it lets go; who asks again still holds it."""
         kept, until = SentMail(A, "notice", 1, 1), MONDAY + timedelta(minutes=2)
-        mark = await stores.mails.begin(MAIL, kept, "first", MONDAY, until)
-        assert mark is not None
+        etag = await stores.mails.begin(MAIL, kept, "first", MONDAY, until)
+        assert etag is not None
 
         assert await stores.mails.begin(MAIL, kept, "second", until - MICROSECOND, ENDS_AT) is None
-        assert await stores.mails.begin(MAIL, kept, "first", MONDAY, until) == mark
+        assert await stores.mails.begin(MAIL, kept, "first", MONDAY, until) == etag
         after = await stores.mails.begin(MAIL, kept, "second", until, ENDS_AT)
         assert after is not None
-        await stores.mails.release(MAIL, kept, mark)
+        await stores.mails.release(MAIL, kept, etag)
         assert await stores.mails.begin(MAIL, kept, "third", until, ENDS_AT) is None
         await stores.mails.release(MAIL, kept, after)
         assert await stores.mails.begin(MAIL, kept, "third", until, ENDS_AT) is not None
@@ -770,11 +770,11 @@ class StoresContract(ABC):
         old, new = (MonthFigures(active_users=Figure(value=n, as_of=date(2026, 12, n))) for n in (1, 2))
         await stores.usage.write(TENANT, {("2026-12", "teams"): (old, None)})
         found = await stores.usage.read(TENANT, "2026-12", "2026-12")
-        mark = found["2026-12", "teams"][1]
-        await stores.usage.write(TENANT, {("2026-12", "teams"): (new, mark)})
+        etag = found["2026-12", "teams"][1]
+        await stores.usage.write(TENANT, {("2026-12", "teams"): (new, etag)})
 
         with pytest.raises(Conflict):
-            await stores.usage.write(TENANT, {("2026-12", "teams"): (old, mark)})
+            await stores.usage.write(TENANT, {("2026-12", "teams"): (old, etag)})
         with pytest.raises(Conflict):
             await stores.usage.write(TENANT, {("2026-12", "teams"): (old, None)})
 

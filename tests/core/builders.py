@@ -106,7 +106,7 @@ def draft(which: str = "a", *, organisation: str = ADATUM, items: tuple[Item, ..
         }
     )
     slots = {item.key: Slot(engagement=made.engagement, key=item.key) for item in items}
-    case = Case(made, slots, seen={made.id: "1"})
+    case = Case(made, slots, etags={made.id: "1"})
     return case.record(Act.CREATED, PERSON, MONDAY, to=Status.DRAFT, due=made.due, status_since=MONDAY)
 
 

@@ -720,7 +720,7 @@ async def test_a_slot_that_contradicts_its_claim_is_read_again(world: World) -> 
     world.clock.set(told.claim.window_ends_at + GRACE)
     await world.sweep()
     stored = await world.stored(told)
-    torn = replace(stored, slots=told.slots, seen={**stored.seen, **{key: told.seen[key] for key in told.slots}})
+    torn = replace(stored, slots=told.slots, etags={**stored.etags, **{key: told.etags[key] for key in told.slots}})
 
     await submission.end(world.ports, torn, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 

@@ -21,7 +21,7 @@ from cpor_core.model.webhook import (
     WhyDisabled,
 )
 from cpor_core.ports.feed import Announcement, CallAnswer
-from cpor_core.ports.stored import Marked
+from cpor_core.ports.stored import Stored
 from cpor_core.rules.webhook_calls import DELAYS, MOST_SECRETS, TRIED_FOR, next_attempt
 from cpor_core.use_cases.feed import deliveries, webhooks
 from cpor_core.use_cases.feed.deliveries import DELIVER, KEPT, call_receivers, make_deliveries, remind
@@ -549,10 +549,10 @@ async def test_whoever_died_while_calling_is_replaced_after_two_minutes(world: W
 
     assert await world.ports.webhooks.begin_calls(ADATUM, webhook, until - MICROSECOND, until) is None
 
-    mark = await world.ports.webhooks.begin_calls(ADATUM, webhook, until, until + HOUR)
-    assert mark is not None
-    await world.ports.webhooks.end_calls(ADATUM, webhook, mark)
-    await world.ports.webhooks.end_calls(ADATUM, webhook, mark)
+    etag = await world.ports.webhooks.begin_calls(ADATUM, webhook, until, until + HOUR)
+    assert etag is not None
+    await world.ports.webhooks.end_calls(ADATUM, webhook, etag)
+    await world.ports.webhooks.end_calls(ADATUM, webhook, etag)
 
 
 async def test_a_try_that_was_recorded_by_somebody_else_stands(world: World) -> None:
@@ -937,7 +937,7 @@ async def test_a_mark_that_is_stale_records_nothing(world: World) -> None:
     await happened(world, hint=False)
     await make_deliveries(world.ports, ADATUM, MONDAY)
     (kept,) = await world.ports.webhooks.waiting(ADATUM, webhook, MONDAY, limit=1)
-    stale = Marked(kept.value, kept.mark)
+    stale = Stored(kept.value, kept.etag)
     await world.ports.webhooks.record(ADATUM, webhook, kept, kept.value)
 
     with pytest.raises(Conflict):

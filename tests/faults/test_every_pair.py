@@ -178,7 +178,7 @@ async def test_it_finds_an_association_that_ends_and_keeps_its_slot(
             Case(
                 case.claim,
                 old[case.claim.id].slots,
-                seen={**old[case.claim.id].seen, case.claim.id: case.seen[case.claim.id]},
+                etags={**old[case.claim.id].etags, case.claim.id: case.etags[case.claim.id]},
             )
             for case in new
         ]

@@ -94,8 +94,8 @@ def _lose_arbitration(case: Case, now: datetime) -> Case:
     rival = builders.draft("b", organisation=FABRIKAM, items=case.claim.items).claim
     rival = rival.model_copy(update={"status": Status.UNDER_REVIEW})
     free = {key: slot.changed(awaiting=None) for key, slot in case.slots.items()}
-    seen = {case.claim.id: "", rival.id: ""}
-    approved = life.approve(Case(rival, free, seen=seen).with_rivals([replace(case, seen=seen)]), PERSON, now)
+    etags = {case.claim.id: "", rival.id: ""}
+    approved = life.approve(Case(rival, free, etags=etags).with_rivals([replace(case, etags=etags)]), PERSON, now)
     return Case(approved.rivals[case.claim.id], approved.slots, entries=(*case.entries, *approved.entries))
 
 

@@ -106,13 +106,13 @@ async def _tenant(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Re
 async def _free_slots(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Rebuilt) -> None:
     """Take claims out of slots in which they have no place any more: a read of each, and one request a slot."""
     claims = {case.claim.id: settle(case, now).claim for case in tenant.cases}
-    for slot, mark in tenant.slots:
+    for slot, etag in tenant.slots:
         awaiting = slot.awaiting
         if awaiting is not None and awaiting.takes_over_at is not None and awaiting.takes_over_at <= now:
             continue  # its takeover is not written down yet, and settles the slot
         standing = {party.claim for party in slot.at(now).others("") if not party.declined}
         suspected = {name for name in standing & claims.keys() if not _has_place(claims[name], slot.key)}
-        if suspected and await _free_slot(ports, slot, mark, suspected, now):
+        if suspected and await _free_slot(ports, slot, etag, suspected, now):
             rebuilt.slots_freed += 1
 
 
@@ -122,7 +122,7 @@ def _has_place(claim: Claim, key: str) -> bool:
     return claim.status in OPEN and key in claim.slot_keys
 
 
-async def _free_slot(ports: Ports, slot: Slot, mark: str, suspected: Iterable[str], now: datetime) -> bool:
+async def _free_slot(ports: Ports, slot: Slot, etag: str, suspected: Iterable[str], now: datetime) -> bool:
     """
     Take claims out of a slot; whether one was.
 
@@ -132,7 +132,7 @@ async def _free_slot(ports: Ports, slot: Slot, mark: str, suspected: Iterable[st
     found = [case.claim for case in read if case is not None and not _has_place(settle(case, now).claim, slot.key)]
     if not found:
         return False
-    before, freed = Case(found[0], {slot.key: slot}, seen={slot.key: mark}), slot
+    before, freed = Case(found[0], {slot.key: slot}, etags={slot.key: etag}), slot
     for claim in found:
         freed = freed.without(claim.id, now)
     after = before.with_slots({slot.key: freed}).written_over(before)

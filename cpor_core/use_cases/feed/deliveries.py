@@ -30,7 +30,7 @@ from cpor_core.model.webhook import (
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.feed import CallAnswer
-from cpor_core.ports.stored import Marked
+from cpor_core.ports.stored import Stored
 from cpor_core.rules.identifiers import newest_first
 from cpor_core.rules.owed import SOON
 from cpor_core.rules.webhook_calls import event_id, next_attempt, webhook_id
@@ -135,7 +135,7 @@ def _is_behind(webhook: Webhook, last: int) -> bool:
 
 
 async def _make(
-    ports: Ports, organisation: str, kept: Marked[Webhook] | None, last: int, now: datetime
+    ports: Ports, organisation: str, kept: Stored[Webhook] | None, last: int, now: datetime
 ) -> Webhook | None:
     """Make deliveries step by step; returns the webhook as it is then, None when it has gone or was switched off."""
     for _ in range(MOST_STEPS):
@@ -253,13 +253,13 @@ async def _call(ports: Ports, organisation: str, webhook: Webhook) -> bool:
         if ports.real_now() >= stop_at:
             return True
         began = ports.real_now()
-        mark = await ports.webhooks.begin_calls(organisation, webhook, began, began + HELD_FOR)
-        if mark is None:
+        etag = await ports.webhooks.begin_calls(organisation, webhook, began, began + HELD_FOR)
+        if etag is None:
             return False  # whoever calls looks once more when done
         try:
             goes_on = await _try_waiting(ports, organisation, webhook, stop_at)
         finally:
-            await ports.webhooks.end_calls(organisation, webhook, mark)
+            await ports.webhooks.end_calls(organisation, webhook, etag)
         if not goes_on:
             return False
     return False
@@ -292,7 +292,7 @@ async def _try_one(
     ports: Ports,
     organisation: str,
     webhook: Webhook,
-    kept: Marked[Delivery],
+    kept: Stored[Delivery],
     gate: asyncio.Semaphore,
     stop_at: datetime,
 ) -> datetime | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.webhook import Delivery, Range, Replay, Secret, Webhook, WebhookStatus, WebhookWanted
 from cpor_core.ports import Ports
-from cpor_core.ports.stored import Marked
+from cpor_core.ports.stored import Stored
 from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.webhook_calls import BOTH_SECRETS_SIGN, MOST_SECRETS, event_id, new_secret
 from cpor_core.use_cases.feed.deliveries import delivery_of, due_row, forget_row
@@ -84,7 +84,7 @@ async def _feed_calls(ports: Ports, organisation: str) -> int:
 
 
 async def _changed(
-    ports: Ports, organisation: str, former: Marked[Webhook], wanted: WebhookWanted, now: datetime
+    ports: Ports, organisation: str, former: Stored[Webhook], wanted: WebhookWanted, now: datetime
 ) -> Webhook:
     """Write what is wanted over *former*, unless it is so already. Raises `Conflict`."""
     webhook = former.value
@@ -220,7 +220,7 @@ async def _change(
     raise _busy(organisation)
 
 
-async def _found(ports: Ports, organisation: str, name: str) -> Marked[Webhook]:
+async def _found(ports: Ports, organisation: str, name: str) -> Stored[Webhook]:
     kept = await ports.webhooks.find(organisation, name)
     if kept is None:
         raise Refused("NotFound", "There is no such webhook.", resolution="GET /webhooks lists yours.")
@@ -240,7 +240,7 @@ def _verify_active(webhook: Webhook) -> None:
         )
 
 
-def verify_match(if_match: str | None, former: Marked[Webhook] | None) -> None:
+def verify_match(if_match: str | None, former: Stored[Webhook] | None) -> None:
     """Raise `PreconditionFailed` if the caller's If-Match names other versions only; `*` matches any that is there."""
     if if_match is not None and (former is None or not matches(if_match, webhook_tag(former.value))):
         raise Refused(

@@ -35,24 +35,24 @@ async def recount(ports: Ports, now: datetime) -> None:
         return
     if at.value.began is None:
         begun = at.value.model_copy(update={"began": now, "pages": 0, "after": "", "is_asked_for": False})
-        at = await ports.insight.begin(begun, at.mark)
+        at = await ports.insight.begin(begun, at.etag)
     stop_at = ports.real_now() + TIME_LIMIT
     counted = Counted()
     async for tenant in ports.claims.tenants(after=at.value.after):
         await _add(ports, counted, tenant, now)
         if counted.total.claims >= PAGE_CLAIMS:
             further = at.value.model_copy(update={"pages": at.value.pages + 1, "after": tenant.tenant_id})
-            at, counted = await ports.insight.keep(further, counted, at.mark), Counted()
+            at, counted = await ports.insight.keep(further, counted, at.etag), Counted()
             if ports.real_now() >= stop_at:
                 return
     for number in range(1, at.value.pages + 1):
         page = await ports.insight.page(at.value, number)
         if page is None:  # lost, or of another release: the next run begins anew
-            await ports.insight.write(at.value.model_copy(update={"began": None, "is_asked_for": True}), at.mark)
+            await ports.insight.write(at.value.model_copy(update={"began": None, "is_asked_for": True}), at.etag)
             return
         counted.add(page)
     ended = Counting(as_of=at.value.began, shown=ports.new_id(), is_asked_for=at.value.is_asked_for)
-    await ports.insight.end(ended, _insights(counted, at.value.began), at.mark)
+    await ports.insight.end(ended, _insights(counted, at.value.began), at.etag)
 
 
 def _is_owed(at: Counting, now: datetime) -> bool:
@@ -88,7 +88,7 @@ async def ask(ports: Ports) -> datetime | None:
     while True:
         at = await ports.insight.standing()
         try:
-            await ports.insight.write(at.value.model_copy(update={"is_asked_for": True}), at.mark)
+            await ports.insight.write(at.value.model_copy(update={"is_asked_for": True}), at.etag)
         except Conflict:  # a count has come a page further meanwhile
             continue
         return at.value.as_of

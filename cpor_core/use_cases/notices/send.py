@@ -83,8 +83,8 @@ async def send(ports: Ports, messages: Sequence[MailMessage], allowed: Allowed, 
     for message in messages[: allowed.permits]:
         number, began = message.recipient.number, ports.real_now()
         kept = SentMail(message.claim.id, message.kind, message.number, number)
-        mark = await ports.mails.begin(message.message_id, kept, sender, began, began + HELD_FOR)
-        if mark is None:
+        etag = await ports.mails.begin(message.message_id, kept, sender, began, began + HELD_FOR)
+        if etag is None:
             delayed = MailDelayed("another process is sending it")
             continue
         try:
@@ -96,7 +96,7 @@ async def send(ports: Ports, messages: Sequence[MailMessage], allowed: Allowed, 
                 refused.append(number)
                 continue
             delayed = fault
-            await ports.mails.release(message.message_id, kept, mark)
+            await ports.mails.release(message.message_id, kept, etag)
             if fault.recipient_refused_for_now:
                 continue
             if fault.retry_after_seconds is not None:

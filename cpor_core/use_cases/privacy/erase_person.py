@@ -24,7 +24,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.claims import StoredText
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyRecord
-from cpor_core.ports.stored import Marked, Registered
+from cpor_core.ports.stored import Registered, Stored
 from cpor_core.rules.identifiers import BATCH_ID_LENGTH
 from cpor_core.rules.owed import SOON
 from cpor_core.rules.persons import Person
@@ -121,7 +121,7 @@ async def go_on(ports: Ports, erasure_id: str, now: datetime) -> Paid:
     return Paid()
 
 
-async def _write(ports: Ports, erasure: Erasure, former: Marked[Erasure]) -> Marked[Erasure]:
+async def _write(ports: Ports, erasure: Erasure, former: Stored[Erasure]) -> Stored[Erasure]:
     """Write down how far it has come. Raises `Conflict`, unless it was us: the store repeats what it did not answer."""
     try:
         return await ports.erasures.write(erasure, former)
@@ -153,8 +153,8 @@ def _next_place(erasure: Erasure, now: datetime) -> Erasure:
 
 
 async def _search(
-    ports: Ports, kept: Marked[Erasure], person: Person, now: datetime, stop_at: datetime
-) -> tuple[Marked[Erasure], bool]:
+    ports: Ports, kept: Stored[Erasure], person: Person, now: datetime, stop_at: datetime
+) -> tuple[Stored[Erasure], bool]:
     """Search one place from where the erasure stands; returns it as stored then, and whether that was all of it."""
     erasure, is_searched = kept.value, True
     async with aclosing(_STEPS[erasure.place](ports, person, erasure, now)) as steps:

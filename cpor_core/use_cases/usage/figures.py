@@ -216,9 +216,9 @@ async def _merge(ports: Ports, tenant: str, given: Sequence[Given]) -> set[int]:
             if after != figures.get(key):  # also where an earlier attempt has written a part of them
                 changed.add(at)
             figures[key] = after
-        marks = {key: found[1] for key, found in kept.items()}
+        etags = {key: found[1] for key, found in kept.items()}
         writes = {
-            key: (value, marks.get(key)) for key, value in figures.items() if key not in kept or kept[key][0] != value
+            key: (value, etags.get(key)) for key, value in figures.items() if key not in kept or kept[key][0] != value
         }
         try:
             await ports.usage.write(tenant, writes)

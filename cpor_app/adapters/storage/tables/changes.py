@@ -55,7 +55,7 @@ class ChangesTable:
             last=int(str(values["last"])),
             oldest=int(str(values["oldest"])),
             has_webhooks=bool(values["hasWebhooks"]),
-            mark=row.etag,
+            etag=row.etag,
         )
 
     async def page(self, organisation: str, *, after: int, limit: int) -> Sequence[Change]:
@@ -122,7 +122,7 @@ def _told_key(claim_id: str, number: int) -> str:
 
 def _head_op(head: FeedHead, after: FeedHead) -> Op:
     values: dict[str, Cell] = {"last": after.last, "oldest": after.oldest, "hasWebhooks": after.has_webhooks}
-    return Insert(HEAD, values) if head.mark is None else Replace(HEAD, values, head.mark)
+    return Insert(HEAD, values) if head.etag is None else Replace(HEAD, values, head.etag)
 
 
 def _told_before(news: Sequence[Announcement]) -> Iterator[Op]:

@@ -57,23 +57,23 @@ class ClaimsTable:
         if row is None:
             return None
         claim = Claim.model_validate_json(unpacked(row.values["document"]))
-        seen = {claim.id: row.etag}
+        etags = {claim.id: row.etag}
         if claim.status in CLOSED or (claim.status is Status.DRAFT and not slots_of_drafts):
             slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
-            return Case(claim, slots, seen=seen)
-        return await self._with_slots(claim, seen)
+            return Case(claim, slots, etags=etags)
+        return await self._with_slots(claim, etags)
 
     async def prospect(self, claim: Claim) -> Case:
         """Return a claim that is not stored yet with the slots of its items: one request."""
         return await self._with_slots(claim, {})
 
-    async def _with_slots(self, claim: Claim, seen: dict[str, str]) -> Case:
+    async def _with_slots(self, claim: Claim, etags: dict[str, str]) -> Case:
         slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
         prefix = f"slot|{claim.engagement}|"
         async for key, slot, etag in self._slots(claim.tenant_id, prefix + min(slots), prefix + max(slots)):
             if key in slots:
-                slots[key], seen[key] = slot, etag
-        return Case(claim, slots, seen=seen)
+                slots[key], etags[key] = slot, etag
+        return Case(claim, slots, etags=etags)
 
     async def with_refusals(self, case: Case) -> Case:
         """Return the case with the customer's earlier refusals of the same partner: one request."""
@@ -113,8 +113,8 @@ class ClaimsTable:
 
     async def _slots(self, tenant_id: str, first: str, last: str) -> AsyncIterator[tuple[str, Slot, str]]:
         async for row in self._rows.query(TABLE, tenant_id, start=first, before=behind(last)):
-            slot, mark = _slot(row)
-            yield slot.key, slot, mark
+            slot, etag = _slot(row)
+            yield slot.key, slot, etag
 
     async def commit(self, commit: Commit) -> Case:
         """
@@ -136,9 +136,9 @@ class ClaimsTable:
                 resolution="Decide some of the competing claims first.",
             )
         written = await self._rows.write(TABLE, commit.after.claim.tenant_id, *ops)
-        marks = {key.rpartition("|")[2]: mark for key, mark in written.items() if key.startswith(("claim|", "slot|"))}
+        etags = {key.rpartition("|")[2]: etag for key, etag in written.items() if key.startswith(("claim|", "slot|"))}
         after = commit.after
-        return Case(after.claim, after.slots, seen={**after.seen, **marks})
+        return Case(after.claim, after.slots, etags={**after.etags, **etags})
 
     async def wrote(self, claim_id: str, act_id: str, sequence: int) -> bool:
         """Whether the newest row of the claim, or the history entry of that sequence, was written by this act."""
@@ -207,14 +207,14 @@ class ClaimsTable:
         """Write over a text as it was read, or delete it: two requests. Raises `Conflict`."""
         tenant = tenant_of(claim_id)
         if text is None:
-            await self._rows.write(TABLE, tenant, Delete(kept.key, kept.mark))
+            await self._rows.write(TABLE, tenant, Delete(kept.key, kept.etag))
             return
         row = await self._rows.get(TABLE, tenant, kept.key)
         if row is None:
             raise Conflict("claims: the text has gone")
         cell = TEXTS[kept.key.partition("|")[0]]
         said: Cell = text if cell == "text" else zlib.compress(text.encode())
-        await self._rows.write(TABLE, tenant, Replace(kept.key, {**row.values, cell: said}, kept.mark))
+        await self._rows.write(TABLE, tenant, Replace(kept.key, {**row.values, cell: said}, kept.etag))
 
     async def erase(self, claim_id: str) -> None:
         """Delete every row of a deleted draft but its first answers, which are kept their time; its own row last."""
@@ -254,14 +254,14 @@ def _slot(row: Row) -> tuple[Slot, str]:
 
 def _cases(claims: Sequence[Row], slots: Sequence[tuple[Slot, str]]) -> Sequence[Case]:
     """Return claims with their slots, all of one tenant."""
-    known = {(slot.engagement, slot.key): (slot, mark) for slot, mark in slots}
+    known = {(slot.engagement, slot.key): (slot, etag) for slot, etag in slots}
     cases = []
     for row in claims:
         claim = Claim.model_validate_json(unpacked(row.values["document"]))
         at = {key: known.get((claim.engagement, key)) for key in claim.slot_keys}
         theirs = {key: found[0] if found else Slot(engagement=claim.engagement, key=key) for key, found in at.items()}
-        seen = {claim.id: row.etag, **{key: found[1] for key, found in at.items() if found}}
-        cases.append(Case(claim, theirs, seen=seen))
+        etags = {claim.id: row.etag, **{key: found[1] for key, found in at.items() if found}}
+        cases.append(Case(claim, theirs, etags=etags))
     return cases
 
 
@@ -289,7 +289,7 @@ def _claim_ops(commit: Commit) -> Iterator[Op]:
             "version": claim.version,
             "actId": commit.act_id,
         }
-        yield _written(f"claim|{claim_id}", values, commit.before.seen.get(claim_id))
+        yield _written(f"claim|{claim_id}", values, commit.before.etags.get(claim_id))
 
 
 def _slot_ops(commit: Commit) -> Iterator[Op]:
@@ -297,11 +297,11 @@ def _slot_ops(commit: Commit) -> Iterator[Op]:
     former, claim = commit.before.claim, commit.after.claim
     stays = (former.status, former.items, former.ended_items) == (claim.status, claim.items, claim.ended_items)
     for key, slot in commit.after.slots.items():
-        place, mark = f"slot|{slot.engagement}|{key}", commit.before.seen.get(key)
+        place, etag = f"slot|{slot.engagement}|{key}", commit.before.etags.get(key)
         if slot != commit.before.slots.get(key):
-            yield _written(place, {"document": packed(slot), "version": slot.version}, mark)
-        elif mark is not None and not stays and not HAS_PLACES.isdisjoint({former.status, claim.status}):
-            yield Require(place, mark)
+            yield _written(place, {"document": packed(slot), "version": slot.version}, etag)
+        elif etag is not None and not stays and not HAS_PLACES.isdisjoint({former.status, claim.status}):
+            yield Require(place, etag)
 
 
 def _refusals_ops(commit: Commit) -> Iterator[Op]:
@@ -309,7 +309,7 @@ def _refusals_ops(commit: Commit) -> Iterator[Op]:
     if refusals is not None and refusals != commit.before.refusals:
         values: dict[str, Cell] = {"document": packed(refusals), "version": refusals.version}
         key = f"refusals|{refusals.engagement}|{refusals.organisation}"
-        yield _written(key, values, commit.before.seen.get(REFUSALS))
+        yield _written(key, values, commit.before.etags.get(REFUSALS))
 
 
 def _history_ops(commit: Commit) -> Iterator[Op]:
@@ -334,5 +334,5 @@ def _beside(commit: Commit) -> Iterator[Op]:
         yield Insert(f"act|{claim_id}|{commit.key}", kept)
 
 
-def _written(key: str, values: Mapping[str, Cell], seen: str | None) -> Op:
-    return Insert(key, values) if seen is None else Replace(key, values, seen)
+def _written(key: str, values: Mapping[str, Cell], etag: str | None) -> Op:
+    return Insert(key, values) if etag is None else Replace(key, values, etag)

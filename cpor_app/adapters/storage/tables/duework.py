@@ -47,12 +47,12 @@ class DueWorkTable:
             await self._rows.write(TABLE, _shard(row.subject), *puts.values())
         else:
             puts.pop(_key(row), None)
-            await self._rows.write(TABLE, _shard(row.subject), Delete(_key(row), row.mark), *puts.values())
+            await self._rows.write(TABLE, _shard(row.subject), Delete(_key(row), row.etag), *puts.values())
         return moved
 
     async def delete(self, row: DueRow) -> None:
         """Delete a row as it was read. Raises `Conflict`."""
-        await self._rows.write(TABLE, _shard(row.subject), Delete(_key(row), row.mark))
+        await self._rows.write(TABLE, _shard(row.subject), Delete(_key(row), row.etag))
 
     async def forget(self, table: str, partition: str, key: str) -> None:
         """Delete a row of another table that was kept long enough; a missing one is no error."""

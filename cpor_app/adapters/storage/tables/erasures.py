@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cpor_app.adapters.storage.row_store import Put, Replace, Rows
 from cpor_app.adapters.storage.tables import packed, unpacked
 from cpor_core.model.erasure import Erasure
-from cpor_core.ports.stored import Marked
+from cpor_core.ports.stored import Stored
 
 SETTINGS, ERASURES = "settings", "erasures"
 
@@ -21,17 +21,17 @@ class ErasuresTable:
         """Write a new one; the same one again is no error."""
         await self._rows.write(SETTINGS, ERASURES, Put(erasure.id, {"document": packed(erasure)}))
 
-    async def find(self, erasure_id: str) -> Marked[Erasure] | None:
+    async def find(self, erasure_id: str) -> Stored[Erasure] | None:
         """Return one: one request."""
         row = await self._rows.get(SETTINGS, ERASURES, erasure_id)
         if row is None:
             return None
-        return Marked(Erasure.model_validate_json(unpacked(row.values["document"])), row.etag)
+        return Stored(Erasure.model_validate_json(unpacked(row.values["document"])), row.etag)
 
-    async def write(self, erasure: Erasure, former: Marked[Erasure]) -> Marked[Erasure]:
+    async def write(self, erasure: Erasure, former: Stored[Erasure]) -> Stored[Erasure]:
         """Write over *former*. Raises `Conflict`."""
-        op = Replace(erasure.id, {"document": packed(erasure)}, former.mark)
-        return Marked(erasure, (await self._rows.write(SETTINGS, ERASURES, op))[erasure.id])
+        op = Replace(erasure.id, {"document": packed(erasure)}, former.etag)
+        return Stored(erasure, (await self._rows.write(SETTINGS, ERASURES, op))[erasure.id])
 
     async def all(self) -> Sequence[Erasure]:
         """Return every one: one request."""

@@ -37,27 +37,27 @@ class InsightTable:
             return Standing(Counting())
         return Standing(Counting.model_validate_json(unpacked(row.values["document"])), row.etag)
 
-    async def write(self, value: Counting, mark: str | None) -> Standing:
-        """Write where it stands over what was read as the mark. Raises `Conflict`."""
-        return await self._write(value, mark)
+    async def write(self, value: Counting, etag: str | None) -> Standing:
+        """Write where it stands over what was read as the ETag. Raises `Conflict`."""
+        return await self._write(value, etag)
 
-    async def keep(self, value: Counting, page: Counted, mark: str | None) -> Standing:
+    async def keep(self, value: Counting, page: Counted, etag: str | None) -> Standing:
         """Keep a page of the count under way and write where it stands, in one transaction. Raises `Conflict`."""
-        return await self._write(value, mark, *_parts(_page(value, value.pages), _COUNTED.dump_json(page)))
+        return await self._write(value, etag, *_parts(_page(value, value.pages), _COUNTED.dump_json(page)))
 
-    async def _write(self, value: Counting, mark: str | None, *beside: Put) -> Standing:
+    async def _write(self, value: Counting, etag: str | None, *beside: Put) -> Standing:
         values = {"document": packed(value)}
-        head = Insert(STANDING, values) if mark is None else Replace(STANDING, values, mark)
+        head = Insert(STANDING, values) if etag is None else Replace(STANDING, values, etag)
         written = await self._rows.write(TABLE, ALL, head, *beside)
         return Standing(value, written[STANDING])
 
-    async def begin(self, value: Counting, mark: str | None) -> Standing:
+    async def begin(self, value: Counting, etag: str | None) -> Standing:
         """
         Write where it stands, then forget what nobody needs: all but what is shown. Raises `Conflict`.
 
         In this order: whoever was about to show another count can't any more.
         """
-        standing = await self._write(value, mark)
+        standing = await self._write(value, etag)
         keeping = f"{SHOWN}|{value.shown}|"
         keys = [row.key async for row in self._rows.query(TABLE, ALL, start=PAGE, before=STANDING)]
         old = [key for key in keys if not key.startswith(keeping)]
@@ -73,12 +73,12 @@ class InsightTable:
         except (ValueError, zlib.error):
             return None
 
-    async def end(self, value: Counting, insights: Sequence[Insight], mark: str | None) -> None:
+    async def end(self, value: Counting, insights: Sequence[Insight], etag: str | None) -> None:
         """Show these from now on, all at once. Raises `Conflict`."""
         for insight in insights:
             for part in _parts(_shown(value, insight.group_by), insight.model_dump_json(by_alias=True).encode()):
                 await self._rows.write(TABLE, ALL, part)
-        await self._write(value, mark)
+        await self._write(value, etag)
 
     async def shown(self, value: Counting, grouping: Grouping) -> Insight | None:
         """Return what is shown of a grouping; None when something else is shown by now."""

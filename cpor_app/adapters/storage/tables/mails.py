@@ -20,7 +20,7 @@ class MailsTable:
         self._rows = rows
 
     async def begin(self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime) -> str | None:
-        """Keep an id, held *by* one sender *until* then, in real time; None while another holds it, else a mark."""
+        """Keep an id, held *by* one sender *until* then, in real time; None while another holds it, else an ETag."""
         values = {**_sent(sent), "heldBy": by, "heldUntil": until}
         op: Insert | Replace = Insert(SENT, values)
         while True:
@@ -38,10 +38,10 @@ class MailsTable:
                 return None
             op = Replace(SENT, values, row.etag)
 
-    async def release(self, message_id: str, sent: SentMail, mark: str) -> None:
+    async def release(self, message_id: str, sent: SentMail, etag: str) -> None:
         """Let others send; a sender whose time was over has no say any more."""
         try:
-            await self._rows.write(MAILS, message_id, Replace(SENT, _sent(sent), mark))
+            await self._rows.write(MAILS, message_id, Replace(SENT, _sent(sent), etag))
         except Conflict:
             return
 

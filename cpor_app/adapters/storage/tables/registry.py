@@ -85,7 +85,7 @@ class RegistryTable:
     async def delete_closed_day(self, calendar: str, day: date, former: Registered[ClosedDay]) -> None:
         """Delete what was read. Raises `Conflict`."""
         try:
-            await self._rows.write(TABLE, CLOSED, Delete(_closed_key(calendar, day), former.mark))
+            await self._rows.write(TABLE, CLOSED, Delete(_closed_key(calendar, day), former.etag))
         finally:
             self._read_at = None
 
@@ -96,7 +96,7 @@ class RegistryTable:
     async def _put(self, partition: str, value: Value, former: Registered[Entry] | None, key: str = ROW) -> int:
         version = former.version + 1 if former is not None else 1
         values = {"document": packed(value), "version": version}
-        op = Insert(key, values) if former is None else Replace(key, values, former.mark)
+        op = Insert(key, values) if former is None else Replace(key, values, former.etag)
         await self._rows.write(TABLE, partition, op)
         return version
 

@@ -29,17 +29,17 @@ class RequestsTable:
             if row is None:  # forgotten between the two requests
                 return await self.begin(organisation, key, request)
             return _kept_request(row)
-        return replace(request, mark=written[key])
+        return replace(request, etag=written[key])
 
     async def keep(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
-        """Write over the row of that mark. Raises `Conflict`."""
-        assert request.mark is not None  # noqa: S101 - as `begin` returns it
-        op = Replace(key, _request_values(request), request.mark)
-        return replace(request, mark=(await self._rows.write(REQUESTS, organisation, op))[key])
+        """Write over the row of that ETag. Raises `Conflict`."""
+        assert request.etag is not None  # noqa: S101 - as `begin` returns it
+        op = Replace(key, _request_values(request), request.etag)
+        return replace(request, etag=(await self._rows.write(REQUESTS, organisation, op))[key])
 
-    async def release(self, organisation: str, key: str, mark: str) -> None:
-        """Delete the row of that mark: the key is free again. Raises `Conflict`."""
-        await self._rows.write(REQUESTS, organisation, Delete(key, mark))
+    async def release(self, organisation: str, key: str, etag: str) -> None:
+        """Delete the row of that ETag: the key is free again. Raises `Conflict`."""
+        await self._rows.write(REQUESTS, organisation, Delete(key, etag))
 
     async def all(self) -> AsyncIterator[tuple[str, str, IdempotencyRecord]]:
         """Yield every request that is kept, with its organisation and key: a scan."""
@@ -88,5 +88,5 @@ def _kept_request(row: Row) -> IdempotencyRecord:
         status = int(str(values["status"]))
         answer = StoredResponse(status, zlib.decompress(packed), str(values["mediaType"]), headers)
     return IdempotencyRecord(
-        str(values["body"]), str(values["claimId"]), str(values["actId"]), at, answer=answer, mark=row.etag
+        str(values["body"]), str(values["claimId"]), str(values["actId"]), at, answer=answer, etag=row.etag
     )

@@ -24,7 +24,7 @@ class UsageTable:
         self._rows = rows
 
     async def read(self, tenant_id: str, first: str, last: str) -> Mapping[tuple[str, str], tuple[MonthFigures, str]]:
-        """Return (month, item) → figures and mark, for the months from *first* to *last*, both `YYYY-MM`."""
+        """Return (month, item) → figures and ETag, for the months from *first* to *last*, both `YYYY-MM`."""
         found = {}
         async for row in self._rows.query(USAGE, tenant_id, start=first, before=f"{last}~"):
             month, _, item = row.key.partition("|")
@@ -32,8 +32,8 @@ class UsageTable:
         return found
 
     async def write(self, tenant_id: str, rows: Mapping[tuple[str, str], tuple[MonthFigures, str | None]]) -> None:
-        """Write figures over what was read as the mark, in as few transactions as may be. Raises `Conflict`."""
-        ops = iter(_op(f"{month}|{item}", figures, mark) for (month, item), (figures, mark) in rows.items())
+        """Write figures over what was read as the ETag, in as few transactions as may be. Raises `Conflict`."""
+        ops = iter(_op(f"{month}|{item}", figures, etag) for (month, item), (figures, etag) in rows.items())
         while chunks := [chunk for _ in range(IN_FLIGHT) if (chunk := list(islice(ops, ROWS_A_TRANSACTION)))]:
             written = (self._rows.write(USAGE, tenant_id, *chunk) for chunk in chunks)
             for outcome in await asyncio.gather(*written, return_exceptions=True):
@@ -41,9 +41,9 @@ class UsageTable:
                     raise outcome
 
 
-def _op(key: str, figures: MonthFigures, mark: str | None) -> Op:
+def _op(key: str, figures: MonthFigures, etag: str | None) -> Op:
     values = {"document": packed(figures)}
-    return Insert(key, values) if mark is None else Replace(key, values, mark)
+    return Insert(key, values) if etag is None else Replace(key, values, etag)
 
 
 class ReceiptsTable:

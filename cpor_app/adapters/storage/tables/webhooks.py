@@ -19,7 +19,7 @@ from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Op, Put, R
 from cpor_app.adapters.storage.tables import behind, packed, unpacked
 from cpor_core.errors import Conflict
 from cpor_core.model.webhook import Delivery, Webhook
-from cpor_core.ports.stored import Marked
+from cpor_core.ports.stored import Stored
 from cpor_core.rules.identifiers import newest_first
 
 TABLE = "webhooks"
@@ -44,30 +44,30 @@ class WebhooksTable:
             _, name, born, _ = row.key.split("|", 3)
             yield (name, born), _read(row).value
 
-    async def all(self, organisation: str) -> Sequence[Marked[Webhook]]:
+    async def all(self, organisation: str) -> Sequence[Stored[Webhook]]:
         """Return every webhook, by name: one request."""
         rows = self._rows.query(TABLE, organisation, start="hook|", before="hook|~")
         return [_webhook(row) async for row in rows]
 
-    async def find(self, organisation: str, name: str) -> Marked[Webhook] | None:
+    async def find(self, organisation: str, name: str) -> Stored[Webhook] | None:
         """Return one webhook: one request."""
         row = await self._rows.get(TABLE, organisation, _hook(name))
         return _webhook(row) if row is not None else None
 
     async def write(
-        self, organisation: str, webhook: Webhook, former: Marked[Webhook] | None, made: Sequence[Delivery] = ()
-    ) -> Marked[Webhook]:
+        self, organisation: str, webhook: Webhook, former: Stored[Webhook] | None, made: Sequence[Delivery] = ()
+    ) -> Stored[Webhook]:
         """Write over *former* (None: nothing was there) with up to 45 deliveries: one request. Raises `Conflict`."""
         key, values = _hook(webhook.name), {"document": packed(webhook)}
-        op = Insert(key, values) if former is None else Replace(key, values, former.mark)
+        op = Insert(key, values) if former is None else Replace(key, values, former.etag)
         beside = (each for delivery in made for each in _added(webhook, delivery))
         written = await self._rows.write(TABLE, organisation, op, *beside)
-        return Marked(webhook, written[key])
+        return Stored(webhook, written[key])
 
-    async def delete(self, organisation: str, former: Marked[Webhook]) -> None:
+    async def delete(self, organisation: str, former: Stored[Webhook]) -> None:
         """Delete a webhook as it was read: one request. Raises `Conflict`."""
         await self._rows.write(
-            TABLE, organisation, Delete(_hook(former.value.name), former.mark), Delete(_calls(former.value))
+            TABLE, organisation, Delete(_hook(former.value.name), former.etag), Delete(_calls(former.value))
         )
 
     async def add(self, organisation: str, webhook: Webhook, delivery: Delivery) -> None:
@@ -87,7 +87,7 @@ class WebhooksTable:
 
     async def waiting(
         self, organisation: str, webhook: Webhook, now: datetime, *, limit: int
-    ) -> Sequence[Marked[Delivery]]:
+    ) -> Sequence[Stored[Delivery]]:
         """Return deliveries that are to be tried at *now*, the longest due first: one request, and one for each."""
         places = await self._pending(organisation, webhook, now, limit=limit)
         keys = (_delivery(webhook, place) for place in places)
@@ -99,9 +99,9 @@ class WebhooksTable:
         rows = await self._rows.page(TABLE, organisation, start=first, before=before, limit=limit)
         return [row.key.removeprefix(first).partition("|")[2] for row in rows]
 
-    async def record(self, organisation: str, webhook: Webhook, before: Marked[Delivery], after: Delivery) -> None:
+    async def record(self, organisation: str, webhook: Webhook, before: Stored[Delivery], after: Delivery) -> None:
         """Write what came of a try: one request. Raises `Conflict`."""
-        ops: list[Op] = [Replace(_delivery(webhook, after.place), {"document": packed(after)}, before.mark)]
+        ops: list[Op] = [Replace(_delivery(webhook, after.place), {"document": packed(after)}, before.etag)]
         waited, waits = _waits(webhook, before.value), _waits(webhook, after)
         if waited != waits:
             ops += [Delete(key) for key in waited]
@@ -109,7 +109,7 @@ class WebhooksTable:
         await self._rows.write(TABLE, organisation, *ops)
 
     async def begin_calls(self, organisation: str, webhook: Webhook, now: datetime, until: datetime) -> str | None:
-        """Return a mark when it is for this process to call, *until* then; None while it is another's. In real time."""
+        """Return an ETag when it is for this process to call, *until* then; None while another has it. In real time."""
         key, values = _calls(webhook), {"until": until}
         try:
             return (await self._rows.write(TABLE, organisation, Insert(key, values)))[key]
@@ -122,10 +122,10 @@ class WebhooksTable:
         except Conflict:
             return None
 
-    async def end_calls(self, organisation: str, webhook: Webhook, mark: str) -> None:
+    async def end_calls(self, organisation: str, webhook: Webhook, etag: str) -> None:
         """Let others call; one whose time was over has no say any more."""
         try:
-            await self._rows.write(TABLE, organisation, Delete(_calls(webhook), mark))
+            await self._rows.write(TABLE, organisation, Delete(_calls(webhook), etag))
         except Conflict:
             return
 
@@ -175,12 +175,12 @@ def _added(webhook: Webhook, delivery: Delivery) -> Iterator[Op]:
     yield from (Put(key, {}) for key in _waits(webhook, delivery))
 
 
-def _webhook(row: Row) -> Marked[Webhook]:
-    return Marked(Webhook.model_validate_json(unpacked(row.values["document"])), row.etag)
+def _webhook(row: Row) -> Stored[Webhook]:
+    return Stored(Webhook.model_validate_json(unpacked(row.values["document"])), row.etag)
 
 
-def _read(row: Row) -> Marked[Delivery]:
-    return Marked(Delivery.model_validate_json(unpacked(row.values["document"])), row.etag)
+def _read(row: Row) -> Stored[Delivery]:
+    return Stored(Delivery.model_validate_json(unpacked(row.values["document"])), row.etag)
 
 
 def _stamp(instant: datetime) -> str:
