@@ -157,7 +157,7 @@ async def _record(queue: str, message_id: str, body: bytes, at: datetime | None)
         body=plain if plain is not None else _ids_only(body, IDS[queue]),
         at=at or await ports.now(),
     )
-    await failed_messages.keep(ports, failure, await ports.now())
+    await failed_messages.record(ports, failure, await ports.now())
     log.error("failed message recorded: queue %s, message %s", failure.queue, failure.id)
 
 

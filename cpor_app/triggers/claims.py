@@ -20,7 +20,7 @@ from cpor_core.model.history import PROGRAMME, Entry
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims import comments, drafts, submission
-from cpor_core.use_cases.claims.history import past
+from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.claims.listing import own_claims
 from cpor_core.views import ClaimView, shown
 
@@ -408,7 +408,7 @@ async def history_page(call: Call, case: Case) -> Answer:
     """Answer a page of history, with the entries that time has made and nobody has written yet."""
     after, limit = call.page()
     start = int(after or 0)
-    entries = await past(call.ports, case, await call.now(), after=start, limit=limit)
+    entries = await history_as_of(call.ports, case, await call.now(), after=start, limit=limit)
     position = str(entries[-1].sequence) if len(entries) == limit else None
     return call.listed(entries, position)
 

@@ -49,7 +49,7 @@ async def erase_person(call: Call) -> Answer:
     A claim that awaits this person's answer and has nobody else who was told goes back to its partner
     (`customerUnreachable`). The same address again finds nothing more.
     """
-    erasure = await erasing.begin(call.ports, call.body(ErasureRequest).email, await call.now())
+    erasure = await erasing.begin_erasure(call.ports, call.body(ErasureRequest).email, await call.now())
     headers = {"Operation-Location": call.url(f"operations/erasures/{erasure.id}")}
     return Answer(202, _view(erasure), headers=headers)
 

@@ -28,7 +28,7 @@ class Batches(Protocol):
     def all(self) -> AsyncIterator[Batch]:
         """Yield every batch that is kept: two requests for each, and one."""
 
-    async def begin(self, batch: Batch) -> Progress:
+    async def store(self, batch: Batch) -> Progress:
         """Insert; returns what is there now, this batch or another of its id: one request, a lost insert two."""
 
     async def find(self, batch_id: str) -> Progress | None:

@@ -83,7 +83,7 @@ class Failure:
 class Failures(Protocol):
     """Messages from the poison queues."""
 
-    async def keep(self, failure: Failure) -> None:
+    async def add(self, failure: Failure) -> None:
         """Write one."""
 
     async def page(self, *, after: str, limit: int) -> Sequence[Failure]:

@@ -56,7 +56,7 @@ class Requests(Protocol):
     async def begin(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
         """Insert; returns the request that is there now: this one, or another that was there before."""
 
-    async def keep(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
+    async def overwrite(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
         """Write over the row of that ETag. Raises `Conflict`."""
 
     async def release(self, organisation: str, key: str, etag: str) -> None:

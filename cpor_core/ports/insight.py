@@ -25,10 +25,10 @@ class InsightStore(Protocol):
     async def write(self, value: Counting, etag: str | None) -> Standing:
         """Write where it stands over what was read as the ETag. Raises `Conflict`."""
 
-    async def begin(self, value: Counting, etag: str | None) -> Standing:
+    async def start(self, value: Counting, etag: str | None) -> Standing:
         """Write where it stands, and forget what nobody needs: all but what is shown. Raises `Conflict`."""
 
-    async def keep(self, value: Counting, page: Counted, etag: str | None) -> Standing:
+    async def store_page(self, value: Counting, page: Counted, etag: str | None) -> Standing:
         """Keep a page of the count under way, the last of *value*, and write where it stands. Raises `Conflict`."""
 
     async def page(self, value: Counting, number: int) -> Counted | None:

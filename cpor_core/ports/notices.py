@@ -22,7 +22,9 @@ class SentMail:
 class Mails(Protocol):
     """Message ids, so that a delivery report finds its claim, and one process at a time sends a mail."""
 
-    async def begin(self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime) -> str | None:
+    async def start_sending(
+        self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime
+    ) -> str | None:
         """
         Keep an id before its mail is sent, held *by* one sender *until* then, in real time; returns the store's ETag.
 

@@ -10,7 +10,7 @@ from cpor_core.ports.stored import Stored
 class Erasures(Protocol):
     """Requests to erase somebody, and how far they have come."""
 
-    async def begin(self, erasure: Erasure) -> None:
+    async def add(self, erasure: Erasure) -> None:
         """Write a new one; the same one again is no error."""
 
     async def find(self, erasure_id: str) -> Stored[Erasure] | None:

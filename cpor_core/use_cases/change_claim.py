@@ -33,7 +33,7 @@ from cpor_core.transitions.life import (
     verify_places,
 )
 from cpor_core.use_cases.feed.changes import ANNOUNCE, announce, announcement_row
-from cpor_core.use_cases.idempotency import Repeated, answer_forgotten, begin, forgotten
+from cpor_core.use_cases.idempotency import Repeated, answer_forgotten, begin_request, forgotten
 from cpor_core.use_cases.message_ids import forget_rows
 from cpor_core.views import entity_tag, shown
 
@@ -109,7 +109,7 @@ async def change_claim(
     Change a claim: settle what time has made, let *judge* decide, write all of it in one transaction.
 
     A lost race is judged again on the newest rows, with the same *now*: the instant of arrival decides. Returns the
-    case as it is stored afterwards. Raises what *judge* raises, what `idempotency.begin` raises for the caller's key,
+    case as it is stored afterwards. Raises what *judge* raises, what `idempotency.begin_request` raises for the caller's key,
     and `StorageBusy` after too many lost races.
     """
     act_id = ports.new_id()
@@ -130,7 +130,7 @@ async def change_claim(
         context = replace(context, due_row=await _write_index_rows(ports, case, after, now, context))
         if context.idempotency_key is not None and not key_taken:
             request = IdempotencyRecord(context.idempotency_key.body, case.claim.id, act_id, now)
-            await begin(
+            await begin_request(
                 ports, context.idempotency_key, request, doubles_wait=False
             )  # the transaction tells doubles apart
             key_taken = True

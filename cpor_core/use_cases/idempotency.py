@@ -66,7 +66,7 @@ def answer_forgotten(claim_id: str, key: str, now: datetime) -> DueRow:
     return DueRow(now + ANSWERS_KEPT, claim_id, f"{FORGET}-{key[:16]}", forget=place)
 
 
-async def begin(
+async def begin_request(
     ports: Ports, key: IdempotencyKey, request: IdempotencyRecord, *, doubles_wait: bool = True
 ) -> IdempotencyRecord:
     """
@@ -94,7 +94,7 @@ async def begin(
     elif kept.claim_id:
         request = replace(request, claim_id=kept.claim_id)  # what the first has made is not made twice
     try:
-        return await ports.requests.keep(key.organisation, key.hash, replace(request, etag=kept.etag))
+        return await ports.requests.overwrite(key.organisation, key.hash, replace(request, etag=kept.etag))
     except Conflict:
         raise in_progress() from None  # somebody else was faster to take it over
 
@@ -108,7 +108,7 @@ async def once(
     Only successes are kept. Raises what *run* raises, `IdempotencyKeyReused`, `RequestInProgress`.
     """
     await ports.duework.add([forgotten(key, key.organisation, now)])
-    kept = await begin(ports, key, IdempotencyRecord(key.body, "", ports.new_id(), now))
+    kept = await begin_request(ports, key, IdempotencyRecord(key.body, "", ports.new_id(), now))
     if kept.answer is not None:
         return kept.answer
     try:
@@ -120,7 +120,7 @@ async def once(
         await _release(ports, key, kept)
         return answer
     with suppress(Conflict):  # it took longer than a minute, and a repetition has taken it over
-        await ports.requests.keep(key.organisation, key.hash, replace(kept, answer=answer))
+        await ports.requests.overwrite(key.organisation, key.hash, replace(kept, answer=answer))
     return answer
 
 

@@ -545,7 +545,7 @@ class StoresContract(ABC):
 
     async def test_a_row_of_another_table_is_forgotten(self, stores: Stores) -> None:
         """One that is not there is no error."""
-        await stores.mails.begin("message", SentMail(A, "notice", 1, 1), "me", MONDAY, MONDAY)
+        await stores.mails.start_sending("message", SentMail(A, "notice", 1, 1), "me", MONDAY, MONDAY)
 
         await stores.duework.forget("mails", "message", "sent")
         await stores.duework.forget("mails", "message", "sent")
@@ -696,12 +696,12 @@ class StoresContract(ABC):
         answer = StoredResponse(200, b'{"redriven": 1}', "application/json", {"ETag": '"1"'})
         first = await stores.requests.begin(ADATUM, "f00d", IdempotencyRecord("body", "", "act", MONDAY))
 
-        kept = await stores.requests.keep(ADATUM, "f00d", replace(first, answer=answer))
+        kept = await stores.requests.overwrite(ADATUM, "f00d", replace(first, answer=answer))
 
         assert await stores.requests.begin(ADATUM, "f00d", IdempotencyRecord("body", "", "another", MONDAY)) == kept
         assert kept.answer == answer
         with pytest.raises(Conflict):
-            await stores.requests.keep(ADATUM, "f00d", first)
+            await stores.requests.overwrite(ADATUM, "f00d", first)
         with pytest.raises(Conflict):
             await stores.requests.release(ADATUM, "f00d", str(first.etag))
         await stores.requests.release(ADATUM, "f00d", str(kept.etag))
@@ -720,24 +720,24 @@ class StoresContract(ABC):
         """Kept before it is sent, and again on every retry."""
         kept = SentMail(A, "notice", 2, 3)
         for sender in ("first", "second"):
-            await stores.mails.begin(MAIL, kept, sender, MONDAY, MONDAY)
+            await stores.mails.start_sending(MAIL, kept, sender, MONDAY, MONDAY)
 
         assert await stores.mails.find(MAIL) == kept
 
     async def test_one_sender_at_a_time_holds_a_mail(self, stores: Stores) -> None:
         """Another may try once its time is over, or at once when it lets go; who asks again still holds it."""
         kept, until = SentMail(A, "notice", 1, 1), MONDAY + timedelta(minutes=2)
-        etag = await stores.mails.begin(MAIL, kept, "first", MONDAY, until)
+        etag = await stores.mails.start_sending(MAIL, kept, "first", MONDAY, until)
         assert etag is not None
 
-        assert await stores.mails.begin(MAIL, kept, "second", until - MICROSECOND, ENDS_AT) is None
-        assert await stores.mails.begin(MAIL, kept, "first", MONDAY, until) == etag
-        after = await stores.mails.begin(MAIL, kept, "second", until, ENDS_AT)
+        assert await stores.mails.start_sending(MAIL, kept, "second", until - MICROSECOND, ENDS_AT) is None
+        assert await stores.mails.start_sending(MAIL, kept, "first", MONDAY, until) == etag
+        after = await stores.mails.start_sending(MAIL, kept, "second", until, ENDS_AT)
         assert after is not None
         await stores.mails.release(MAIL, kept, etag)
-        assert await stores.mails.begin(MAIL, kept, "third", until, ENDS_AT) is None
+        assert await stores.mails.start_sending(MAIL, kept, "third", until, ENDS_AT) is None
         await stores.mails.release(MAIL, kept, after)
-        assert await stores.mails.begin(MAIL, kept, "third", until, ENDS_AT) is not None
+        assert await stores.mails.start_sending(MAIL, kept, "third", until, ENDS_AT) is not None
 
     # --- usage and receipts -------------------------------------------------------------------------------------------
 
@@ -818,8 +818,8 @@ class StoresContract(ABC):
         """Each knows where it stands."""
         failures = [Failure(f"id-{n}", QUEUE, '{"claimId": "x"}', MONDAY + n * DAY) for n in range(3)]
         for one in failures:
-            await stores.failures.keep(one)
-            await stores.failures.keep(one)
+            await stores.failures.add(one)
+            await stores.failures.add(one)
 
         first = await stores.failures.page(after="", limit=2)
         second = await stores.failures.page(after=stores.failures.position(first[-1]), limit=2)
@@ -829,7 +829,7 @@ class StoresContract(ABC):
     async def test_a_redriven_failure_is_back_in_its_queue_and_forgotten(self, stores: Stores) -> None:
         """Its ids only; redriving it twice sends it twice, which is harmless."""
         failure = Failure("id-1", QUEUE, '{"claimId": "x"}', MONDAY)
-        await stores.failures.keep(failure)
+        await stores.failures.add(failure)
 
         await stores.failures.redrive(failure)
 
@@ -892,4 +892,4 @@ class TestInStorage(StoresContract):
         assert await requests(stores.registry.customer(TENANT)) == 1
         assert await requests(stores.usage.read(TENANT, "2026-01", "2026-12")) == 1
         assert await requests(stores.usage.write(TENANT, {})) == 0
-        assert await requests(stores.mails.begin("m", SentMail(A, "notice", 1, 1), "me", MONDAY, MONDAY)) == 1
+        assert await requests(stores.mails.start_sending("m", SentMail(A, "notice", 1, 1), "me", MONDAY, MONDAY)) == 1

@@ -128,6 +128,6 @@ async def test_a_mail_that_is_not_ours_is_told_so(world: World) -> None:
 async def test_a_mail_of_a_claim_that_is_gone_is_ours(world: World) -> None:
     """There is nothing to change."""
     now = await world.now()
-    await world.ports.mails.begin(UNKNOWN, SentMail("f" * 52, "notice", 1, 1), "me", now, now)
+    await world.ports.mails.start_sending(UNKNOWN, SentMail("f" * 52, "notice", 1, 1), "me", now, now)
 
     assert await record(world.ports, MailEvent(UNKNOWN, MailOutcome.FAILED), await world.now())

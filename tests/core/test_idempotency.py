@@ -10,7 +10,7 @@ from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredResponse
 from cpor_core.use_cases.change_claim import ActContext
 from cpor_core.use_cases.claims.comments import add_comment
-from cpor_core.use_cases.idempotency import ANSWERS_KEPT, LONGEST_ANSWER, TAKE_OVER_AFTER, Repeated, begin, once
+from cpor_core.use_cases.idempotency import ANSWERS_KEPT, LONGEST_ANSWER, TAKE_OVER_AFTER, Repeated, begin_request, once
 from tests.core.builders import ADATUM, FABRIKAM, MICROSECOND, MONDAY, PERSON
 from tests.core.world import World
 
@@ -150,7 +150,7 @@ async def test_of_two_who_take_over_one_waits(world: World) -> None:
     world.rows.before = overtaken
     world.rows.written.append("duework")
     with pytest.raises(Refused, match="RequestInProgress"):
-        await begin(world.ports, IDEMPOTENCY_KEY, request)
+        await begin_request(world.ports, IDEMPOTENCY_KEY, request)
 
 
 async def test_whoever_was_taken_over_does_no_harm(world: World) -> None:
@@ -202,4 +202,4 @@ async def test_an_act_does_not_wait_for_its_double(world: World) -> None:
     await died(world, other := replace(IDEMPOTENCY_KEY, hash="beef" * 16), case.claim.id)
     world.clock.advance(TAKE_OVER_AFTER)
     request = IdempotencyRecord(other.body, "", "another act", await world.now())
-    assert (await begin(world.ports, other, request)).claim_id == case.claim.id
+    assert (await begin_request(world.ports, other, request)).claim_id == case.claim.id

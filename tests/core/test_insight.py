@@ -445,6 +445,6 @@ async def test_a_page_of_claims_that_have_nothing_in_common_can_be_stored(world:
             page.groups[grouping][f"{number:032x}"] = Group(f"{number:0200x}", tally)
     at = (await world.ports.insight.standing()).value.model_copy(update={"began": MONDAY, "pages": 1})
 
-    await world.ports.insight.keep(at, page, None)
+    await world.ports.insight.store_page(at, page, None)
 
     assert await world.ports.insight.page(at, 1) == page

@@ -39,7 +39,7 @@ from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, write_down
 from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims import drafts, reviews, submission
-from cpor_core.use_cases.claims.history import past
+from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.due_work import pay as debts
 from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN
@@ -636,7 +636,7 @@ class Machine(RuleBasedStateMachine):
         for name, case in cases.items():
             if case.claim.status is Status.DELETED:
                 continue  # it is being erased, row by row
-            entries = list(self.run(past(self.world.ports, case, now, after=0, limit=1000)))
+            entries = list(self.run(history_as_of(self.world.ports, case, now, after=0, limit=1000)))
             assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
             assert [entry.previous_hash for entry in entries] == [None, *(entry.hash for entry in entries[:-1])]
             assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
@@ -659,7 +659,7 @@ class Machine(RuleBasedStateMachine):
                 assert written is not None
                 same = {"version": 0, "mails": (), "mail_count": 0, "partner_mails": (), "people_until": None}
                 assert written.claim.model_copy(update=same) == shown[name].model_copy(update=same)
-                assert list(self.run(past(copy.ports, written, now, after=0, limit=1000))) == self.read[name]
+                assert list(self.run(history_as_of(copy.ports, written, now, after=0, limit=1000))) == self.read[name]
 
     def one_notice_goes_out_once(self) -> None:
         """Unless a process died with a mail that it had handed over."""

@@ -62,7 +62,7 @@ OTHERS = "joanne.durand@contoso.fr"
 
 async def erased(world: World, address: str = ANNES) -> Erasure:
     """Ask for an erasure and let the timer work until it is done."""
-    begun = await erase_person.begin(world.ports, address, await world.now())
+    begun = await erase_person.begin_erasure(world.ports, address, await world.now())
     return await until_done(world, begun.id)
 
 
@@ -331,7 +331,7 @@ async def fill(world: World) -> str:
     for key, body in (("json", json.dumps({"to": [ANNES]})), ("text", f"to {ANNES}"), ("other", f'"{OTHERS}"')):
         request = await world.ports.requests.begin(ADATUM, key * 8, IdempotencyRecord("b", "", "a", now))
         answer = StoredResponse(200, body.encode(), "application/json", {})
-        await world.ports.requests.keep(ADATUM, key * 8, replace(request, answer=answer))
+        await world.ports.requests.overwrite(ADATUM, key * 8, replace(request, answer=answer))
     await world.ports.requests.begin(FABRIKAM, "none", IdempotencyRecord("b", "", "a", now))
     await send_batch(world)
     await world.deliver()
@@ -386,7 +386,7 @@ async def test_the_same_address_again_finds_nothing(world: World) -> None:
 async def test_an_erasure_stops_after_half_a_minute_and_goes_on_from_there(world: World) -> None:
     """However often it stops, each find is counted once."""
     await fill(world)
-    begun = await erase_person.begin(world.ports, ANNES, await world.now())
+    begun = await erase_person.begin_erasure(world.ports, ANNES, await world.now())
     assert begun.status is ErasureStatus.NOT_STARTED
 
     def later() -> datetime:
@@ -418,7 +418,7 @@ async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(world:
         for after in (False, True):
             tried = start.copied()
             tried.batch_bodies.blobs = dict(start.batch_bodies.blobs)
-            begun = await erase_person.begin(tried.ports, ANNES, await tried.now())
+            begun = await erase_person.begin_erasure(tried.ports, ANNES, await tried.now())
             counted = 0
 
             async def die(_: str, __: Sequence[Op], when: int = number) -> None:
@@ -483,7 +483,7 @@ async def test_a_row_that_changes_all_the_time_is_left_to_the_next_round(world: 
 async def test_two_timers_at_once_do_not_count_twice(world: World) -> None:
     """Whoever finds that another is at work leaves it to them."""
     await fill(world)
-    begun = await erase_person.begin(world.ports, ANNES, await world.now())
+    begun = await erase_person.begin_erasure(world.ports, ANNES, await world.now())
 
     async def overtake() -> None:
         await erase_person.go_on(world.ports, begun.id, await world.now())
@@ -498,7 +498,7 @@ async def test_two_timers_at_once_do_not_count_twice(world: World) -> None:
 async def test_a_lost_answer_is_known_as_our_own_write(world: World) -> None:
     """The store did it, and the repetition meets itself: the run goes on."""
     await fill(world)
-    begun = await erase_person.begin(world.ports, ANNES, await world.now())
+    begun = await erase_person.begin_erasure(world.ports, ANNES, await world.now())
     met: set[int] = set()
 
     async def lose_answer(table: str, _: Sequence[Op]) -> None:
@@ -520,7 +520,7 @@ async def test_a_batch_that_is_not_done_is_waited_for(world: World) -> None:
     """For an hour; then its rows must not go on to name the person."""
     await send_batch(world)
     world.lose_messages()
-    begun = await erase_person.begin(world.ports, ANNES, await world.now())
+    begun = await erase_person.begin_erasure(world.ports, ANNES, await world.now())
     await world.sweep()
     assert holds(world, ANNES)
 
@@ -725,7 +725,7 @@ async def test_a_message_id_whose_claim_is_gone_is_forgotten(world: World) -> No
     """A deleted draft has no links that live on."""
     place = world.ports.mails.place("a")
     now = await world.now()
-    await world.ports.mails.begin("a", SentMail("0" * 52, "notice", 1, 1), "me", now, now)
+    await world.ports.mails.start_sending("a", SentMail("0" * 52, "notice", 1, 1), "me", now, now)
     await world.ports.duework.add([DueRow(now, "0" * 52, "forget-mail-a", forget=place)])
 
     await world.sweep()
@@ -736,7 +736,7 @@ async def test_a_message_id_whose_claim_is_gone_is_forgotten(world: World) -> No
 async def test_a_failed_message_is_forgotten_after_90_days(world: World) -> None:
     """Nobody has put it back by then."""
     failure = Failure("a", "customer-notices", "{}", await world.now())
-    await failed_messages.keep(world.ports, failure, await world.now())
+    await failed_messages.record(world.ports, failure, await world.now())
     assert await world.ports.failures.page(after="", limit=10) == [failure]
 
     world.clock.advance(failed_messages.KEPT)
@@ -779,7 +779,7 @@ async def test_a_search_of_bodies_goes_on_behind_the_last(world: World) -> None:
     for number in range(3):
         body = "{}\n" + json.dumps({"to": ANNES})
         await world.batch_bodies.put(str(number) * 32 + "-1", body.encode(), "application/x-ndjson")
-    begun = await erase_person.begin(world.ports, ANNES, await world.now())
+    begun = await erase_person.begin_erasure(world.ports, ANNES, await world.now())
 
     def later() -> datetime:
         world.clock.advance(timedelta(seconds=31))
@@ -819,7 +819,7 @@ async def test_a_claim_that_cannot_be_read_does_not_stop_the_search(
     place = ("claims", TENANT, f"claim|{bad.claim.id}")
     row = world.rows._rows[place]
     world.rows._rows[place] = replace(row, values={**row.values, "document": f'{{"unknown": "{ANNES}"}}'})
-    begun = await erase_person.begin(world.ports, ANNES, await world.now())
+    begun = await erase_person.begin_erasure(world.ports, ANNES, await world.now())
 
     assert (await erase_person.go_on(world.ports, begun.id, await world.now())).delayed
     assert (await world.stored(good)).claim.customer_contact is None
@@ -853,7 +853,7 @@ async def test_words_that_come_while_people_are_forgotten_are_forgotten_too(worl
 
 async def test_one_erasure_has_its_time_in_each_run(world: World) -> None:
     """Many of them must not keep the timer from what is owed to claims."""
-    begun = [await erase_person.begin(world.ports, f"{n}@contoso.fr", await world.now()) for n in range(3)]
+    begun = [await erase_person.begin_erasure(world.ports, f"{n}@contoso.fr", await world.now()) for n in range(3)]
 
     for done in (1, 2, 3):
         swept = await world.sweep()

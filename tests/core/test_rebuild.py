@@ -195,8 +195,8 @@ async def test_every_due_row_of_every_kind_is_there_again(world: World) -> None:
     world.blobs.blobs["somebody-elses"] = (b"", "")
     world.batch_bodies.blobs[f"{'0' * 32}-unborn"] = (b"", "")
     world.batch_bodies.blobs["somebody-elses"] = (b"", "")
-    await failed_messages.keep(world.ports, Failure("failed", "customer-notices", "{}", MONDAY), MONDAY)
-    await erase_person.begin(world.ports, "somebody@contoso.fr", MONDAY)
+    await failed_messages.record(world.ports, Failure("failed", "customer-notices", "{}", MONDAY), MONDAY)
+    await erase_person.begin_erasure(world.ports, "somebody@contoso.fr", MONDAY)
     before = said(await world.due_rows())
 
     lose(world, *REBUILT)

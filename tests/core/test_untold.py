@@ -229,7 +229,7 @@ async def test_who_was_erased_knows_no_more(world: World) -> None:
     """Their link is gone with them: figures pause as where a mail came back."""
     case = await entered(world, customerContact=ANNES)
     await world.deliver()
-    await erase_person.begin(world.ports, ANNES["email"], await world.now())
+    await erase_person.begin_erasure(world.ports, ANNES["email"], await world.now())
     await world.rest()
 
     assert await figures(world, case) == "CustomerNotTold"
@@ -323,7 +323,7 @@ async def test_a_mail_that_waits_for_an_erased_person_goes_to_nobody_twice(world
     world.mailbox.down = True
     await entered(world, customerContact=ANNES)
     await world.deliver()
-    await erase_person.begin(world.ports, ANNES["email"], await world.now())
+    await erase_person.begin_erasure(world.ports, ANNES["email"], await world.now())
     await world.rest()
     world.mailbox.down = False
 

@@ -31,7 +31,7 @@ from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, find
 from cpor_core.use_cases.claims import batches, drafts, reviews, submission
 from cpor_core.use_cases.claims import customer_decision as customers
-from cpor_core.use_cases.claims.history import past
+from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.due_work import pay as debts
 from cpor_core.use_cases.due_work.sweep import SHARDS, Swept, sweep
 from cpor_core.use_cases.feed.deliveries import call_receivers
@@ -393,7 +393,7 @@ class World:
 
     async def history(self, case: Case) -> Sequence[Entry]:
         """Return everything that happened to a claim by now."""
-        return await past(self.ports, await self.stored(case), await self.now(), after=0, limit=1000)
+        return await history_as_of(self.ports, await self.stored(case), await self.now(), after=0, limit=1000)
 
     async def due_rows(self, case: Case | None = None) -> list[DueRow]:
         """Return every due row there is, or those of one claim, soonest first."""

@@ -243,7 +243,7 @@ async def test_failed_messages_are_listed_newest_first_and_put_back(service: Ser
     for n in range(3):
         at = service.clock.real() + timedelta(minutes=n)
         failure = Failure(id=f"message-{n}", queue="customer-notices", body=f'{{"claimId": "{claim["id"]}"}}', at=at)
-        await service.services.ports.failures.keep(failure)
+        await service.services.ports.failures.add(failure)
     operator = {"role": "Program.Operator", "tenant": service.services.settings.programme_tenant}
     path = "/operations/failed-messages"
 

@@ -171,7 +171,7 @@ async def _batch(service: Service) -> None:
 async def _failed(service: Service) -> None:
     held = (await service.request("GET", "/claims")).json()["value"][0]["id"]
     body = json.dumps({"claimId": held})
-    await service.services.ports.failures.keep(Failure("1", CUSTOMER_NOTICES, body, await service.clock.now()))
+    await service.services.ports.failures.add(Failure("1", CUSTOMER_NOTICES, body, await service.clock.now()))
 
 
 async def _done(answering: Any) -> None:

@@ -41,13 +41,19 @@ from cpor_core.transitions.life.programme import (
     strike_items,
     tell_others,
 )
-from cpor_core.transitions.life.slots import beside, is_given_away, is_whole, verify_no_other_awaits, verify_places
+from cpor_core.transitions.life.slots import (
+    competing_claims,
+    is_given_away,
+    is_whole,
+    verify_no_other_awaits,
+    verify_places,
+)
 from cpor_core.transitions.life.steps import DISPUTE_PERIOD, end
 
 __all__ = [
     "DISPUTE_PERIOD",
     "approve",
-    "beside",
+    "competing_claims",
     "claimants_to_refuse",
     "customer_unreachable",
     "decline",

@@ -6,7 +6,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.claim import NOT_DISPUTABLE, OPEN, Acknowledgements, Claim, Reason, Status
 from cpor_core.model.history import PROGRAMME, Act, Actor
 from cpor_core.transitions.claim_case import Case
-from cpor_core.transitions.life.slots import beside, leave_slots, take_place, verify_no_other_awaits
+from cpor_core.transitions.life.slots import competing_claims, leave_slots, take_place, verify_no_other_awaits
 from cpor_core.transitions.life.steps import await_customer, require, tell_both_sides, tell_of_closing
 
 
@@ -70,7 +70,7 @@ def resubmit(case: Case, actor: Actor, at: datetime, *, start_review_by: datetim
         straight_on = False
     if straight_on:
         verify_no_other_awaits(case, at)
-    known = beside(case, at)
+    known = competing_claims(case, at)
     case = take_place(leave_slots(case, at).changed(left_items=()), at)
     case = tell_both_sides(case, at, known)
     if straight_on:

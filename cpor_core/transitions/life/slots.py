@@ -38,7 +38,7 @@ def _has_its_place(claim: Claim, key: str, slot: Slot) -> bool:
             return True
 
 
-def beside(case: Case, at: datetime) -> frozenset[str]:
+def competing_claims(case: Case, at: datetime) -> frozenset[str]:
     """Return the other claims, open or official, that stand at the same slots as this one."""
     found: set[str] = set()
     for key in case.claim.slot_keys:

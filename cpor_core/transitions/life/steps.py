@@ -7,7 +7,7 @@ from cpor_core.model.claim import Claim, EndedItem, MailKind, OwedMail, Reason, 
 from cpor_core.model.history import Act, Actor
 from cpor_core.rules.partner_mail import owed_to_both
 from cpor_core.transitions.claim_case import Case, invalid_state
-from cpor_core.transitions.life.slots import beside, each_slot, leave_slots
+from cpor_core.transitions.life.slots import competing_claims, each_slot, leave_slots
 
 DISPUTE_PERIOD = timedelta(days=30)
 """How long a rejection can be disputed: 30 × 24 hours (rulings 28)."""
@@ -62,7 +62,7 @@ def require(case: Case, act: str, *states: Status) -> None:
 
 def tell_both_sides(case: Case, at: datetime, known: Collection[str] = ()) -> Case:
     """Owe the claim's partner, and those beside whom it has come to stand, the news of each other (rulings 15)."""
-    rivals = beside(case, at) - set(known)
+    rivals = competing_claims(case, at) - set(known)
     return case.changed(partner_mails=owed_to_both(case.claim, rivals, at)) if rivals else case
 
 

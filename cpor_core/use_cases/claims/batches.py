@@ -38,7 +38,7 @@ from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.forms import not_in_form
 from cpor_core.rules.identifiers import batch_id, derived_claim_id, is_batch_id
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.claims.drafts import created, draft, keep
+from cpor_core.use_cases.claims.drafts import created, draft, store_draft
 from cpor_core.use_cases.feed.changes import catch_up, tell_created
 from cpor_core.use_cases.idempotency import key_reused
 
@@ -88,7 +88,7 @@ async def take_in(
             total=total,
             pages=pages,
         )
-        found = await _begin(ports, batch, body)
+        found = await _store_batch(ports, batch, body)
     if found.batch.body != digest:
         raise key_reused()
     return found
@@ -124,11 +124,11 @@ def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
     )
 
 
-async def _begin(ports: Ports, batch: Batch, body: bytes) -> Progress:
+async def _store_batch(ports: Ports, batch: Batch, body: bytes) -> Progress:
     """Store a new batch: its due rows, its body, itself, then the messages. Returns the one that was there before."""
     await ports.duework.add(due_rows(batch))
     await ports.batch_bodies.put(batch.blob, body, "application/x-ndjson")
-    found = await ports.batches.begin(batch)
+    found = await ports.batches.store(batch)
     if found.batch.keeping != batch.keeping:  # the same one came twice at the same time, or another under its key
         await ports.batch_bodies.delete(batch.blob)
         return found
@@ -209,7 +209,7 @@ async def _make(ports: Ports, batch: Batch, row: int, line: bytes) -> _Dealt:
         return there if was_made_before else _Dealt(_errors(row, refused))
     commit = created(made, batch.actor, batch.at, ports.new_id())
     try:
-        await keep(ports, commit, batch.at)
+        await store_draft(ports, commit, batch.at)
     except Conflict:
         return there
     return _Dealt(there.outcome, commit.after)

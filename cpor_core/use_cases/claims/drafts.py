@@ -23,7 +23,7 @@ from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, due_rows
 from cpor_core.use_cases.feed.changes import announce, announcement_row
-from cpor_core.use_cases.idempotency import Repeated, answer_forgotten, begin, forgotten
+from cpor_core.use_cases.idempotency import Repeated, answer_forgotten, begin_request, forgotten
 from cpor_core.views import shown
 
 BLOB_KEPT = timedelta(hours=1)
@@ -154,7 +154,7 @@ async def create(
         claim_id = derived_claim_id(sent.customer.tenant_id, organisation, f"{key.hash}|{now.isoformat()}")
     made = await draft(ports, organisation, sent, now, claim_id)
     if key is not None:
-        claim_id = (await begin(ports, key, IdempotencyRecord(key.body, claim_id, act_id, now))).claim_id
+        claim_id = (await begin_request(ports, key, IdempotencyRecord(key.body, claim_id, act_id, now))).claim_id
         made = made.model_copy(update={"id": claim_id})
     commit = created(made, actor, now, act_id)
     case = commit.after
@@ -163,7 +163,7 @@ async def create(
         reply = StoredReply(key.body, view.model_dump_json(by_alias=True), view.etag)
         commit = replace(commit, key=key.hash, reply=reply)
     try:
-        await keep(ports, commit, now, (announcement_row(claim_id, now), *_forget_request(key, made, now)))
+        await store_draft(ports, commit, now, (announcement_row(claim_id, now), *_forget_request(key, made, now)))
     except Conflict:
         if not await ports.claims.wrote(claim_id, act_id, 1):
             if key is not None and (first := await ports.claims.stored_reply(claim_id, key.hash)) is not None:
@@ -181,7 +181,7 @@ def created(made: Claim, actor: Actor, now: datetime, act_id: str) -> Commit:
     return Commit(act_id, nothing, case.changed(version=1), who=actor.id)
 
 
-async def keep(ports: Ports, commit: Commit, now: datetime, also: Sequence[DueRow] = ()) -> None:
+async def store_draft(ports: Ports, commit: Commit, now: datetime, also: Sequence[DueRow] = ()) -> None:
     """
     Store a new draft: its due rows with those that come with it, its place in the list, itself; one request each.
 

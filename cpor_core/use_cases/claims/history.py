@@ -9,7 +9,7 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 
 
-async def past(ports: Ports, case: Case, now: datetime, *, after: int, limit: int) -> Sequence[Entry]:
+async def history_as_of(ports: Ports, case: Case, now: datetime, *, after: int, limit: int) -> Sequence[Entry]:
     """
     Return up to *limit* entries behind sequence *after*, oldest first.
 

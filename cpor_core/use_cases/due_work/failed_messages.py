@@ -9,10 +9,10 @@ from cpor_core.ports.due_work import DueRow, Failure
 KEPT = timedelta(days=90)
 
 
-async def keep(ports: Ports, failure: Failure, now: datetime) -> None:
+async def record(ports: Ports, failure: Failure, now: datetime) -> None:
     """Keep a failed message; the due row that forgets it comes first."""
     await ports.duework.add([forget_row(ports, failure, now)])
-    await ports.failures.keep(failure)
+    await ports.failures.add(failure)
 
 
 def forget_row(ports: Ports, failure: Failure, since: datetime) -> DueRow:

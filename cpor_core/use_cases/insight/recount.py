@@ -35,14 +35,14 @@ async def recount(ports: Ports, now: datetime) -> None:
         return
     if at.value.began is None:
         begun = at.value.model_copy(update={"began": now, "pages": 0, "after": "", "is_asked_for": False})
-        at = await ports.insight.begin(begun, at.etag)
+        at = await ports.insight.start(begun, at.etag)
     stop_at = ports.real_now() + TIME_LIMIT
     counted = Counted()
     async for tenant in ports.claims.tenants(after=at.value.after):
         await _add(ports, counted, tenant, now)
         if counted.total.claims >= PAGE_CLAIMS:
             further = at.value.model_copy(update={"pages": at.value.pages + 1, "after": tenant.tenant_id})
-            at, counted = await ports.insight.keep(further, counted, at.etag), Counted()
+            at, counted = await ports.insight.store_page(further, counted, at.etag), Counted()
             if ports.real_now() >= stop_at:
                 return
     for number in range(1, at.value.pages + 1):

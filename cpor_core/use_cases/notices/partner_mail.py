@@ -22,7 +22,7 @@ from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions.claim_case import Case
-from cpor_core.transitions.life import beside, settle
+from cpor_core.transitions.life import competing_claims, settle
 from cpor_core.use_cases.change_claim import change_claim
 from cpor_core.use_cases.message_ids import ANSWER_REMINDER, PARTNER_CONTACT, partner_mail_kind
 from cpor_core.use_cases.notices.send import delayed_by, permits, send
@@ -87,7 +87,7 @@ async def _news(ports: Ports, case: Case, mail: OwedPartnerMail, now: datetime) 
     claim = case.claim
     name = message_id(claim.id, partner_mail_kind(mail), mail.number, PARTNER_CONTACT)
     if mail.to is not None:
-        other = await ports.claims.load(mail.to) if mail.to in beside(case, now) else None
+        other = await ports.claims.load(mail.to) if mail.to in competing_claims(case, now) else None
         if other is None:
             return None
         claim = settle(other, now).claim
@@ -100,7 +100,7 @@ async def _news(ports: Ports, case: Case, mail: OwedPartnerMail, now: datetime) 
 
 def _competes(claim: Claim, case: Case, now: datetime) -> bool:
     """Whether *claim*, which is the case's own or stands beside it, still has a partner to tell of a competition."""
-    return claim.status in OPEN | {Status.OFFICIAL} and bool(beside(case, now))
+    return claim.status in OPEN | {Status.OFFICIAL} and bool(competing_claims(case, now))
 
 
 async def _message(

@@ -83,7 +83,7 @@ async def send(ports: Ports, messages: Sequence[MailMessage], allowed: Allowed, 
     for message in messages[: allowed.permits]:
         number, began = message.recipient.number, ports.real_now()
         kept = SentMail(message.claim.id, message.kind, message.number, number)
-        etag = await ports.mails.begin(message.message_id, kept, sender, began, began + HELD_FOR)
+        etag = await ports.mails.start_sending(message.message_id, kept, sender, began, began + HELD_FOR)
         if etag is None:
             delayed = MailDelayed("another process is sending it")
             continue

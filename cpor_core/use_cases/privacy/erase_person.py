@@ -78,11 +78,11 @@ async def _forget_files(ports: Ports, claim: Claim, now: datetime) -> None:
 # --- somebody, everywhere ---------------------------------------------------------------------------------------------
 
 
-async def begin(ports: Ports, address: str, now: datetime) -> Erasure:
+async def begin_erasure(ports: Ports, address: str, now: datetime) -> Erasure:
     """Take in that somebody is to be erased: the due row first, then the request. Two requests."""
     erasure = Erasure(id=ports.new_id(), requested_at=now, email=address)
     await ports.duework.add([DueRow(now, erasure.id, ERASE_PERSON)])
-    await ports.erasures.begin(erasure)
+    await ports.erasures.add(erasure)
     return erasure
 
 
@@ -407,7 +407,7 @@ def _write_answers(
     async def erase() -> None:
         for key, without in answers.items():
             with suppress(Conflict):  # it was forgotten, or is being answered anew: the next round looks again
-                await ports.requests.keep(organisation, key, without)
+                await ports.requests.overwrite(organisation, key, without)
 
     return erase
 

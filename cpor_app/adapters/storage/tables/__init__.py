@@ -39,6 +39,6 @@ def unpacked(cell: Cell) -> str | bytes:
     return str(cell)
 
 
-def behind(key: str) -> str:
+def just_after(key: str) -> str:
     """Return the first key that could follow *key*: `-` is the lowest character that keys are made of."""
     return key + "-"

@@ -38,14 +38,14 @@ class BatchesTable:
             if row is not None:
                 yield Batch.model_validate_json(unpacked(row.values["document"]))
 
-    async def begin(self, batch: Batch) -> Progress:
+    async def store(self, batch: Batch) -> Progress:
         """Insert; returns what is there now, this batch or another of its id: one request, a lost insert two."""
         try:
             await self._rows.write(TABLE, batch.id, Insert(BATCH, {"document": packed(batch)}))
         except Conflict:
             found = await self.find(batch.id)
             if found is None:  # forgotten between the two requests
-                return await self.begin(batch)
+                return await self.store(batch)
             return found
         return Progress(batch, {})
 

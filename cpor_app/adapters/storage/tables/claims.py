@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Op, Replace, Require, Row, Rows
-from cpor_app.adapters.storage.tables import behind, packed, unpacked
+from cpor_app.adapters.storage.tables import just_after, packed, unpacked
 from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
 from cpor_core.model.history import CLOCK, Entry
@@ -112,7 +112,7 @@ class ClaimsTable:
             yield _tenant(rows)
 
     async def _slots(self, tenant_id: str, first: str, last: str) -> AsyncIterator[tuple[str, Slot, str]]:
-        async for row in self._rows.query(TABLE, tenant_id, start=first, before=behind(last)):
+        async for row in self._rows.query(TABLE, tenant_id, start=first, before=just_after(last)):
             slot, etag = _slot(row)
             yield slot.key, slot, etag
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cpor_app.adapters.storage.row_store import Cell, Delete, Put, Row, Rows
-from cpor_app.adapters.storage.tables import behind
+from cpor_app.adapters.storage.tables import just_after
 from cpor_app.adapters.tracing import as_trace_parent, trace_parent
 from cpor_core.ports.due_work import DueRow
 
@@ -32,7 +32,7 @@ class DueWorkTable:
 
     async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
         """Return the next rows of a shard that are due at *now*: one request."""
-        start = behind(_key(after)) if after is not None else ""
+        start = just_after(_key(after)) if after is not None else ""
         before = _stamp(now + timedelta(microseconds=1))
         rows = await self._rows.page(TABLE, f"{shard:02d}", start=start, before=before, limit=limit)
         return [_due_row(row) for row in rows]

@@ -17,7 +17,7 @@ class ErasuresTable:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
-    async def begin(self, erasure: Erasure) -> None:
+    async def add(self, erasure: Erasure) -> None:
         """Write a new one; the same one again is no error."""
         await self._rows.write(SETTINGS, ERASURES, Put(erasure.id, {"document": packed(erasure)}))
 

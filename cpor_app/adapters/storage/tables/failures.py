@@ -5,7 +5,7 @@ from datetime import datetime
 
 from cpor_app.adapters.storage.queues import AzureQueues
 from cpor_app.adapters.storage.row_store import Cell, Delete, Put, Rows
-from cpor_app.adapters.storage.tables import behind
+from cpor_app.adapters.storage.tables import just_after
 from cpor_core.ports.due_work import Failure
 from cpor_core.rules.identifiers import newest_first
 
@@ -20,14 +20,14 @@ class FailuresTable:
         self._rows = rows
         self._queues = queues
 
-    async def keep(self, failure: Failure) -> None:
+    async def add(self, failure: Failure) -> None:
         """Write one."""
         values: dict[str, Cell] = {"id": failure.id, "queue": failure.queue, "body": failure.body, "at": failure.at}
         await self._rows.write(FAILURES, FAILED, Put(_position(failure), values))
 
     async def page(self, *, after: str, limit: int) -> Sequence[Failure]:
         """Return failures behind the position *after*, newest first."""
-        start = behind(after) if after else ""
+        start = just_after(after) if after else ""
         rows = await self._rows.page(FAILURES, FAILED, start=start, limit=limit)
         failures = []
         for row in rows:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cpor_app.adapters.storage.row_store import Delete, Put, Rows
-from cpor_app.adapters.storage.tables import behind
+from cpor_app.adapters.storage.tables import just_after
 from cpor_core.ports.claims import IndexRow
 
 
@@ -21,7 +21,7 @@ class IndexTable:
 
     async def page(self, partition: str, *, after: str, limit: int) -> Sequence[IndexRow]:
         """Return up to *limit* rows behind *after*: one request."""
-        start = behind(after) if after else ""
+        start = just_after(after) if after else ""
         rows = await self._rows.page(self._table, partition, start=start, limit=limit)
         return [IndexRow(row.key, str(row.values["claimId"]), row.timestamp) for row in rows]
 

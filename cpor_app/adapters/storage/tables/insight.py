@@ -41,7 +41,7 @@ class InsightTable:
         """Write where it stands over what was read as the ETag. Raises `Conflict`."""
         return await self._write(value, etag)
 
-    async def keep(self, value: Counting, page: Counted, etag: str | None) -> Standing:
+    async def store_page(self, value: Counting, page: Counted, etag: str | None) -> Standing:
         """Keep a page of the count under way and write where it stands, in one transaction. Raises `Conflict`."""
         return await self._write(value, etag, *_parts(_page(value, value.pages), _COUNTED.dump_json(page)))
 
@@ -51,7 +51,7 @@ class InsightTable:
         written = await self._rows.write(TABLE, ALL, head, *beside)
         return Standing(value, written[STANDING])
 
-    async def begin(self, value: Counting, etag: str | None) -> Standing:
+    async def start(self, value: Counting, etag: str | None) -> Standing:
         """
         Write where it stands, then forget what nobody needs: all but what is shown. Raises `Conflict`.
 

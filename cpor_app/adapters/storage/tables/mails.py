@@ -19,7 +19,9 @@ class MailsTable:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
-    async def begin(self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime) -> str | None:
+    async def start_sending(
+        self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime
+    ) -> str | None:
         """Keep an id, held *by* one sender *until* then, in real time; None while another holds it, else an ETag."""
         values = {**_sent(sent), "heldBy": by, "heldUntil": until}
         op: Insert | Replace = Insert(SENT, values)

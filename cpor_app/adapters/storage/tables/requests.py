@@ -31,7 +31,7 @@ class RequestsTable:
             return _kept_request(row)
         return replace(request, etag=written[key])
 
-    async def keep(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
+    async def overwrite(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
         """Write over the row of that ETag. Raises `Conflict`."""
         assert request.etag is not None  # noqa: S101 - as `begin` returns it
         op = Replace(key, _request_values(request), request.etag)

@@ -6,7 +6,7 @@ from itertools import islice
 
 from cpor_app.adapters.ids import new_id
 from cpor_app.adapters.storage.row_store import Insert, Op, Put, Replace, Rows
-from cpor_app.adapters.storage.tables import behind, packed, unpacked
+from cpor_app.adapters.storage.tables import just_after, packed, unpacked
 from cpor_core.model.usage import MonthFigures, Receipt
 from cpor_core.rules.identifiers import newest_first
 
@@ -60,6 +60,6 @@ class ReceiptsTable:
 
     async def page(self, tenant_id: str, *, after: str, limit: int) -> Sequence[tuple[str, Receipt]]:
         """Return (position, receipt) pairs behind *after*, newest first."""
-        start = behind(after) if after else ""
+        start = just_after(after) if after else ""
         rows = await self._rows.page(RECEIPTS, tenant_id, start=start, limit=limit)
         return [(row.key, Receipt.model_validate_json(unpacked(row.values["document"]))) for row in rows]

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Op, Put, Replace, Row, Rows, partitions
-from cpor_app.adapters.storage.tables import behind, packed, unpacked
+from cpor_app.adapters.storage.tables import just_after, packed, unpacked
 from cpor_core.errors import Conflict
 from cpor_core.model.webhook import Delivery, Webhook
 from cpor_core.ports.stored import Stored
@@ -77,7 +77,7 @@ class WebhooksTable:
     async def deliveries(self, organisation: str, webhook: Webhook, *, after: str, limit: int) -> Sequence[Delivery]:
         """Return deliveries behind the place *after*, newest first: one request."""
         first = _delivery(webhook, "")
-        start = behind(first + after) if after else first
+        start = just_after(first + after) if after else first
         rows = await self._rows.page(TABLE, organisation, start=start, before=f"{first}~", limit=limit)
         return [_read(row).value for row in rows]
 
