@@ -585,6 +585,6 @@ class Claim(Value):
         """Everybody whose mails have not come back."""
         return (recipient for recipient in self.recipients if not recipient.failed)
 
-    def recipients_told(self) -> Iterable[Recipient]:
+    def notified_recipients(self) -> Iterable[Recipient]:
         """Everybody who has heard of this claim and can still be written to."""
         return (recipient for recipient in self.reachable() if recipient.told)

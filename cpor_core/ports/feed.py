@@ -52,10 +52,10 @@ class Changes(Protocol):
     def turn(self, organisation: str) -> AbstractAsyncContextManager[object]:
         """Let the tasks of this process tell a feed one after the other: between processes, `Conflict` decides."""
 
-    async def told(self, organisation: str, claim_id: str) -> int:
+    async def announced_up_to(self, organisation: str, claim_id: str) -> int:
         """Return the number of the newest history entry of a claim that the feed was told of: one request."""
 
-    async def told_of_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
+    async def has_announced_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
         """Whether the feed was told that a claim competes with another, that *time*: one request."""
 
     async def append(self, organisation: str, head: FeedHead, news: Sequence[Announcement]) -> FeedHead:

@@ -109,7 +109,7 @@ async def change_claim(
     Change a claim: settle what time has made, let *judge* decide, write all of it in one transaction.
 
     A lost race is judged again on the newest rows, with the same *now*: the instant of arrival decides. Returns the
-    case as it is stored afterwards. Raises what *judge* raises, what `idempotency.begin_request` raises for the caller's key,
+    case as it is stored afterwards. Raises what *judge* and `begin_request` raise,
     and `StorageBusy` after too many lost races.
     """
     act_id = ports.new_id()

@@ -40,9 +40,9 @@ def _mails_led_to(before: Claim, after: Claim) -> Iterable[tuple[str, int, int]]
         yield partner_mail_kind(news), news.number, PARTNER_CONTACT
     if after.times_asked != before.times_asked:
         yield ANSWER_REMINDER, after.times_asked, PARTNER_CONTACT
-    was_told = before.opened_at is None and after.opened_at is not None
+    was_notified = before.opened_at is None and after.opened_at is not None
     was_stopped = before.status is Status.AWAITING_CUSTOMER and after.status is not Status.AWAITING_CUSTOMER
-    if after.promise is not None and (was_told or was_stopped):
+    if after.promise is not None and (was_notified or was_stopped):
         number = after.promise.number
         yield from ((kind, number, to) for kind in (NOTICE, REMINDER) for to in after.promise.recipients)
 

@@ -51,7 +51,7 @@ class ChangesContract(ABC):
         """It begins with number one."""
         assert await changes.head(ADATUM) == FeedHead(last=0, oldest=1, has_webhooks=False, etag=None)
         assert await changes.page(ADATUM, after=0, limit=10) == []
-        assert await changes.told(ADATUM, A) == 0
+        assert await changes.announced_up_to(ADATUM, A) == 0
 
     async def test_news_come_back_in_the_order_in_which_they_were_told(self, changes: ChangesTable) -> None:
         """As they were, each organisation's apart from the others'."""
@@ -63,7 +63,7 @@ class ChangesContract(ABC):
         assert page == [one.change for one in (news(A, 1, 1), news(B, 1, 2), news(A, 2, 3))]
         assert numbers(await changes.page(ADATUM, after=1, limit=1)) == [(2, B)]
         assert await changes.page(FABRIKAM, after=0, limit=10) == []
-        assert (await changes.told(ADATUM, A), await changes.told(ADATUM, B)) == (2, 1)
+        assert (await changes.announced_up_to(ADATUM, A), await changes.announced_up_to(ADATUM, B)) == (2, 1)
 
     async def test_nothing_is_told_twice(self, changes: ChangesTable) -> None:
         """Whoever comes second is refused, with the head as it stands by now too."""
@@ -82,7 +82,7 @@ class ChangesContract(ABC):
             await changes.append(ADATUM, head, [news(A, 3, 2)])
         await changes.append(ADATUM, head, [news(A, 2, 2), news(A, 3, 3)])
 
-        assert await changes.told(ADATUM, A) == 3
+        assert await changes.announced_up_to(ADATUM, A) == 3
 
     async def test_two_who_tell_at_the_same_time_do_not_share_a_number(self, changes: ChangesTable) -> None:
         """One of them is refused, and nothing of it is there."""
@@ -101,13 +101,13 @@ class ChangesContract(ABC):
         rival = Announcement(news(A, 0, 2).change, number=0, competes_with=B)
         head = await changes.append(ADATUM, head, [rival])
 
-        assert await changes.told_of_rival(ADATUM, A, B, 0)
-        assert not await changes.told_of_rival(ADATUM, A, B, 5)
-        assert not await changes.told_of_rival(ADATUM, B, A, 0)
+        assert await changes.has_announced_rival(ADATUM, A, B, 0)
+        assert not await changes.has_announced_rival(ADATUM, A, B, 5)
+        assert not await changes.has_announced_rival(ADATUM, B, A, 0)
         with pytest.raises(Conflict):
             await changes.append(ADATUM, head, [Announcement(news(A, 0, 3).change, number=0, competes_with=B)])
         await changes.append(ADATUM, head, [Announcement(news(A, 0, 3).change, number=5, competes_with=B)])
-        assert await changes.told(ADATUM, A) == 1
+        assert await changes.announced_up_to(ADATUM, A) == 1
 
     async def test_whether_anybody_is_to_be_called_is_kept_with_the_head(self, changes: ChangesTable) -> None:
         """Before the first entry and after it; telling does not change it."""

@@ -562,7 +562,7 @@ def test_a_recipient_who_was_refused_is_marked_and_keeps_their_number() -> None:
     case = life.hand_over(case, 1, TOLD_AT, failed=(1,))
 
     assert [(r.number, r.failed) for r in case.claim.recipients] == [(1, True), (2, False)]
-    assert [r.number for r in case.claim.recipients_told()] == [2]
+    assert [r.number for r in case.claim.notified_recipients()] == [2]
     assert case.claim.window_ends_at == ENDS_AT
 
 

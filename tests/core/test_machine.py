@@ -117,7 +117,7 @@ async def _dispute(world: World, case: Case, now: datetime) -> Case:
 
 async def _bounce(world: World, case: Case, now: datetime) -> Case:
     answer_by = await partner_answers_by(world.ports, case.claim, now)
-    numbers = [recipient.number for recipient in case.claim.recipients_told()]
+    numbers = [recipient.number for recipient in case.claim.notified_recipients()]
     if not numbers:
         return case
 

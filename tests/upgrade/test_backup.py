@@ -335,7 +335,7 @@ async def test_what_was_copied_while_the_service_worked_can_be_gone_on_from(tmp_
     stored = [case.claim async for tenant in after.ports.claims.tenants() for case in tenant.cases]
     assert len(stored) >= 2
     for claim in stored:
-        assert await after.ports.changes.told(claim.organisation, claim.id) == claim.history_length
+        assert await after.ports.changes.announced_up_to(claim.organisation, claim.id) == claim.history_length
         history = await after.ports.claims.history(claim.id, after=0, limit=999)
         assert [entry.sequence for entry in history] == list(range(1, claim.history_length + 1))
     for organisation in (ADATUM, FABRIKAM, LITWARE):

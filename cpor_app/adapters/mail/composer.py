@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from cpor_app.adapters.identity.links import Links
 from cpor_app.adapters.mail.outgoing import OutgoingMail
-from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, told_of
+from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, notified_people
 from cpor_app.adapters.texts.sanitise import safe_contact_name
 from cpor_app.adapters.texts.texts import (
     Asked,
@@ -92,7 +92,7 @@ class MailComposer:
         )
 
     def _facts(self, message: MailMessage) -> MailFacts:
-        claim, recipient, told = message.claim, message.recipient, told_of(message.claim)
+        claim, recipient, told = message.claim, message.recipient, notified_people(message.claim)
         reader = Speaker(voice=_VOICES[recipient.kind], recipient=recipient.number)
         return MailFacts(
             partner_name=claim.partner_name,

@@ -45,7 +45,7 @@ class Told:
     corrected: bool = False
 
 
-def told_of(claim: Claim) -> Told:
+def notified_people(claim: Claim) -> Told:
     """Return what the customer was told. Raises ValueError for a claim of which nobody was ever to be told."""
     if claim.imported is not None:
         return Told(claim.imported.customer_name, claim.imported.time_zone, claim.imported.country)

@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from cpor_app.adapters.identity.links import Links
-from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, told_of
+from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, notified_people
 from cpor_app.adapters.texts.insight_page import insight_page
 from cpor_app.adapters.texts.texts import (
     Act,
@@ -94,7 +94,7 @@ class Pages:
         if standing is not None and kind is MessageKind.NOT_POSSIBLE_NOW:
             claim = standing.case.claim
             if claim.status is Status.DECLINED:
-                told = told_of(claim)
+                told = notified_people(claim)
                 kind = MessageKind.ALREADY_DECLINED
                 message = replace(
                     message,
@@ -125,7 +125,7 @@ class Pages:
         case, shown = opened.case, settle(opened.case, now).claim
         names, acts = self._names(shown), possible_acts(shown, opened, now)
         given_away = shown.status is Status.DECLINED and is_given_away(case, now)
-        told = told_of(shown)
+        told = notified_people(shown)
         facts = PageFacts(
             status=shown.status.value,
             partner_name=shown.partner_name,

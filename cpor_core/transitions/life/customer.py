@@ -22,7 +22,7 @@ from cpor_core.model.claim import (
 from cpor_core.model.history import PROGRAMME, Act, Actor, spoken_by
 from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.transitions.life.slots import each_slot, is_given_away, leave_slots, verify_no_other_awaits
-from cpor_core.transitions.life.steps import end, owe_mail, require, tell_of_closing, what_is_asked
+from cpor_core.transitions.life.steps import end, owe_closing_mail, owe_mail, require, what_is_asked
 
 
 def promise(case: Case, promised: Promise, recipients: tuple[Recipient, ...]) -> Case:
@@ -45,11 +45,11 @@ def hand_over(
         return case
     promised, status = case.claim.promise, case.claim.status
     told = set(promised.recipients) - {*failed, *waiting}
-    recipients = mark_told(_without(case.claim.recipients, failed), told)
+    recipients = mark_notified(_without(case.claim.recipients, failed), told)
     opened_at = None if status in UNDECIDED else at  # a report came back first: the window was stopped already
     case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=opened_at, told=True, recipients=recipients)
     if status in (Status.WITHDRAWN, Status.REJECTED, Status.REJECTED_FINAL):
-        return tell_of_closing(case, at)
+        return owe_closing_mail(case, at)
     if status is not Status.AWAITING_CUSTOMER:
         return case
     reached = {recipient.number for recipient in recipients} - set(waiting)
@@ -59,7 +59,7 @@ def hand_over(
     return each_slot(case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, promised.ends_at))
 
 
-def mark_told(recipients: tuple[Recipient, ...], told: Collection[int]) -> tuple[Recipient, ...]:
+def mark_notified(recipients: tuple[Recipient, ...], told: Collection[int]) -> tuple[Recipient, ...]:
     """Mark those who have heard of the claim."""
     return tuple(r.model_copy(update={"told": r.told or r.number in told}) for r in recipients)
 
@@ -126,7 +126,7 @@ def decline(case: Case, speaker: Speaker, at: datetime) -> Case:
     undoable = claim.status is Status.AWAITING_CUSTOMER and claim.promise is not None
     recipients = claim.recipients
     if claim.promise is not None and not claim.told:  # whoever says no has heard of it, recorded or not
-        recipients = mark_told(recipients, claim.promise.recipients)
+        recipients = mark_notified(recipients, claim.promise.recipients)
     case = case.record(
         Act.DECLINED,
         spoken_by(speaker),

@@ -15,10 +15,10 @@ from cpor_core.transitions.life.steps import (
     await_customer,
     end_items,
     held,
+    owe_closing_mail,
     owe_mail,
     require,
     strike,
-    tell_of_closing,
     what_is_asked,
 )
 
@@ -145,7 +145,7 @@ def revoke(case: Case, actor: Actor, at: datetime) -> Case:
         reason=Reason.REVOKED_BY_PROGRAMME,
         due=at + DISPUTE_PERIOD,
     )
-    return tell_of_closing(case, at)
+    return owe_closing_mail(case, at)
 
 
 def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recipients: tuple[Recipient, ...]) -> Case:
@@ -182,7 +182,7 @@ def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recip
     return owe_mail(case, MailKind.IMPORTED, at)
 
 
-def tell_others(case: Case, at: datetime, people: Sequence[Recipient]) -> Case:
+def notify_others(case: Case, at: datetime, people: Sequence[Recipient]) -> Case:
     """
     Owe the mail about an imported association to *people*, when nobody is left who has it or will get it (rulings 65).
 
@@ -211,6 +211,6 @@ def end_gone_items(case: Case, at: datetime, keys: Sequence[str]) -> Case:
         return end_items(case, tuple(keys), PROGRAMME, at, Reason.SUBSCRIPTION_ENDED)
     if not keys or case.claim.status not in OPEN:
         return case
-    was_told = case.claim.status is Status.AWAITING_CUSTOMER
+    was_notified = case.claim.status is Status.AWAITING_CUSTOMER
     case = strike(case, PROGRAMME, at, keys, Reason.SUBSCRIPTION_ENDED)
-    return tell_of_closing(case, at) if was_told and case.claim.status is not Status.AWAITING_CUSTOMER else case
+    return owe_closing_mail(case, at) if was_notified and case.claim.status is not Status.AWAITING_CUSTOMER else case

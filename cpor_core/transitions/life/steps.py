@@ -60,7 +60,7 @@ def require(case: Case, act: str, *states: Status) -> None:
         raise invalid_state(case.claim, act)
 
 
-def tell_both_sides(case: Case, at: datetime, known: Collection[str] = ()) -> Case:
+def owe_competition_mails(case: Case, at: datetime, known: Collection[str] = ()) -> Case:
     """Owe the claim's partner, and those beside whom it has come to stand, the news of each other (rulings 15)."""
     rivals = competing_claims(case, at) - set(known)
     return case.changed(partner_mails=owed_to_both(case.claim, rivals, at)) if rivals else case
@@ -104,7 +104,7 @@ def end_items(
     return owe_mail(case, MailKind.CLOSING, at, reason)
 
 
-def tell_of_closing(case: Case, at: datetime) -> Case:
+def owe_closing_mail(case: Case, at: datetime) -> Case:
     """Owe everybody who was told the mail that the request is closed."""
     return owe_mail(case, MailKind.CLOSING, at, case.claim.status_reason)
 

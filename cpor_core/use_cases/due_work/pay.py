@@ -18,8 +18,8 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
 from cpor_core.use_cases.feed.changes import catch_up
 from cpor_core.use_cases.notices.customer_mail import remind_customer, send_owed_mail
-from cpor_core.use_cases.notices.notice import tell_customer
-from cpor_core.use_cases.notices.partner_mail import remind_partner, tell_partner
+from cpor_core.use_cases.notices.notice import notify_customer
+from cpor_core.use_cases.notices.partner_mail import notify_partner, remind_partner
 from cpor_core.use_cases.privacy.erase_person import forget_people
 
 MOST_STEPS = 8
@@ -36,7 +36,7 @@ async def pay(ports: Ports, claim_id: str, now: datetime, due_row: DueRow | None
     case, first = await _pay(ports, case, now, _pay_one, context)
     if first.row_stays:
         return first
-    case, last = await _pay(ports, case, now, _tell_partner, context)
+    case, last = await _pay(ports, case, now, _notify_partner, context)
     waits = [paid.not_before for paid in (first, last) if paid.delayed]
     if (
         due_row is not None
@@ -75,7 +75,7 @@ async def pay_partner(ports: Ports, claim_id: str, now: datetime) -> Paid:
     case = await ports.claims.load(claim_id)
     if case is None:
         return Paid()
-    _, paid = await _pay(ports, case, now, _tell_partner, NO_CONTEXT)
+    _, paid = await _pay(ports, case, now, _notify_partner, NO_CONTEXT)
     return paid
 
 
@@ -102,7 +102,7 @@ async def _pay_one(ports: Ports, case: Case, now: datetime, context: ActContext)
     if Debt.FORGET_PEOPLE in debts:
         return await forget_people(ports, case, now, context)
     if Debt.TELL_CUSTOMER in debts:
-        return await tell_customer(ports, case, now, context)
+        return await notify_customer(ports, case, now, context)
     if Debt.SEND_MAIL in debts:
         return await send_owed_mail(ports, case, case.claim.mails[0], now)
     if debts:
@@ -110,11 +110,11 @@ async def _pay_one(ports: Ports, case: Case, now: datetime, context: ActContext)
     return Paid()
 
 
-async def _tell_partner(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Paid:
+async def _notify_partner(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Paid:
     """Send what is told before what is reminded of."""
     debts = due_now(case.claim, now) & TO_PARTNERS
     if Debt.TELL_PARTNER in debts:
-        return await tell_partner(ports, case, now)
+        return await notify_partner(ports, case, now)
     if debts:
         return await remind_partner(ports, case, now)
     return Paid()

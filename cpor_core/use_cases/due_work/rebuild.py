@@ -148,7 +148,7 @@ async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRo
     await ports.partner_claims.add(claim.organisation, list_position(claim.created_at, claim.id), claim.id)
     await list_for_review(ports, None, claim)
     rows = list(due_rows(None, claim, now))
-    if await ports.changes.told(claim.organisation, claim.id) < claim.history_length:
+    if await ports.changes.announced_up_to(claim.organisation, claim.id) < claim.history_length:
         rows.append(announcement_row(claim.id, now))
     return rows
 

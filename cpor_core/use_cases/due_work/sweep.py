@@ -22,7 +22,7 @@ from cpor_core.use_cases.due_work.pay import pay
 from cpor_core.use_cases.feed.changes import ANNOUNCE, TRIM, catch_up, trim
 from cpor_core.use_cases.feed.deliveries import DELIVER, remind
 from cpor_core.use_cases.privacy import erase_person
-from cpor_core.use_cases.register.untold import TELL_OTHERS, tell_others
+from cpor_core.use_cases.register.untold import TELL_OTHERS, notify_others
 
 log = logging.getLogger("cpor.sweep")
 
@@ -159,7 +159,7 @@ async def _paid(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Paid:
     elif row.debt == END_GONE_ITEMS:
         await end_gone_items(ports, row.subject, now)
     elif row.debt == TELL_OTHERS:
-        await tell_others(ports, row.subject, now)
+        await notify_others(ports, row.subject, now)
     else:
         return await pay(ports, row.subject, now, due_row=row)
     return Paid()

@@ -60,7 +60,7 @@ async def announce(ports: Ports, case: Case, entries: Sequence[tuple[str, Entry]
         return
     try:
         own = [entry for claim_id, entry in entries if claim_id == case.claim.id]
-        await _tell_rivals(ports, case, own, now)
+        await _announce_rivals(ports, case, own, now)
         await _append(ports, case.claim.organisation, [_news(case, entry, now) for entry in own], now)
     except Conflict:
         await _late(ports, case.claim.id, now)
@@ -83,7 +83,7 @@ async def catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
     if known is None:
         return
     for _ in range(ATTEMPTS):
-        told = await ports.changes.told(known.claim.organisation, claim_id)
+        told = await ports.changes.announced_up_to(known.claim.organisation, claim_id)
         if told >= known.claim.history_length:
             return
         entries = await ports.claims.history(claim_id, after=told, limit=MOST_AT_ONCE)
@@ -91,7 +91,7 @@ async def catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
         if case is None or not entries:
             return
         try:
-            await _tell_rivals(ports, case, entries, now)
+            await _announce_rivals(ports, case, entries, now)
             await _append(ports, case.claim.organisation, [_news(case, entry, now) for entry in entries], now)
         except Conflict:
             continue
@@ -130,7 +130,7 @@ async def trim(ports: Ports, row: DueRow, now: datetime) -> None:
     await ports.duework.move(row, (), due=again, attempt=0)
 
 
-async def _tell_rivals(ports: Ports, case: Case, entries: Sequence[Entry], now: datetime) -> None:
+async def _announce_rivals(ports: Ports, case: Case, entries: Sequence[Entry], now: datetime) -> None:
     """Tell those beside whom the claim has come to stand: before its own entry, which says that it was done."""
     came = next((entry for entry in reversed(entries) if entry.act in TAKES_PLACE), None)
     if came is None:
@@ -143,7 +143,9 @@ async def _tell_rivals(ports: Ports, case: Case, entries: Sequence[Entry], now: 
             news = Announcement(change, number=time, competes_with=case.claim.id)
             await _append(ports, other.claim.organisation, [news], now)
         except Conflict:
-            if not await ports.changes.told_of_rival(other.claim.organisation, other.claim.id, case.claim.id, time):
+            if not await ports.changes.has_announced_rival(
+                other.claim.organisation, other.claim.id, case.claim.id, time
+            ):
                 raise
 
 

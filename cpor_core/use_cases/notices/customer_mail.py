@@ -37,8 +37,8 @@ async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Pai
 
 async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Case | Paid:
     """Send a mail to everybody who was told and has not got it yet; it is owed to those whose turn comes later."""
-    tells = mail.kind in (MailKind.NOTICE, MailKind.IMPORTED)
-    candidates = case.claim.reachable() if tells else case.claim.recipients_told()
+    notifies = mail.kind in (MailKind.NOTICE, MailKind.IMPORTED)
+    candidates = case.claim.reachable() if notifies else case.claim.notified_recipients()
     waiting = [recipient.number for recipient in candidates if recipient.number not in mail.sent_to]
     present = case.claim.promise is not None and case.claim.promise.number == mail.number
     if mail.kind is MailKind.NOTICE and (case.claim.status is not Status.AWAITING_CUSTOMER or not present):
@@ -50,13 +50,13 @@ async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime
     sent = await send(ports, messages, allowed, now, mail.since)
     if sent.delayed is not None and not sent.delivered and not sent.refused:
         return delayed_by(now, sent.delayed)
-    late = sent.refused if tells else ()
+    late = sent.refused if notifies else ()
     answer_by = await partner_answers_by(ports, case.claim, now) if late else None
 
     def record(current: Case) -> Case:
         current = current.changed(mails=tuple(_left(current.claim.mails, mail, sent)))
-        if tells:
-            current = current.changed(recipients=life.mark_told(current.claim.recipients, sent.delivered))
+        if notifies:
+            current = current.changed(recipients=life.mark_notified(current.claim.recipients, sent.delivered))
         promised = current.claim.promise
         asked = promised is not None and promised.number == mail.number
         if answer_by is not None and (asked or mail.kind is MailKind.IMPORTED):

@@ -28,7 +28,7 @@ SENDING = timedelta(minutes=2)
 """For so long after a promise nobody else sends; day 0 is the local date at its end (rulings 17)."""
 
 
-async def tell_customer(
+async def notify_customer(
     ports: Ports, case: Case, now: datetime, context: ActContext, mine: Promise | None = None
 ) -> Case | Paid:
     """
@@ -77,7 +77,7 @@ async def tell_customer(
         return await _nobody_is_left(ports, case, promised, sent.refused, now, context)
     handed_over = await ports.now()
     if local_date(handed_over, promised.time_zone) > promised.day_zero:
-        return await tell_customer(ports, case, handed_over, context, mine=promised)
+        return await notify_customer(ports, case, handed_over, context, mine=promised)
     waiting = set(promised.recipients) - {*sent.delivered, *sent.refused}
 
     def hand_over(current: Case) -> Case:

@@ -50,7 +50,7 @@ async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid
     return await change_claim(ports, case, now, reminded)
 
 
-async def tell_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid:
+async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid:
     """
     Send one of the mails that the claim owes to partners, the oldest whose mailbox takes it.
 

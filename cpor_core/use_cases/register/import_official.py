@@ -31,7 +31,7 @@ from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import due_rows, list_for_review
 from cpor_core.use_cases.feed.changes import announce_created, announcement_row
-from cpor_core.use_cases.register.untold import CustomerContact, people_to_tell, tell, waiting_for_others
+from cpor_core.use_cases.register.untold import CustomerContact, notify, people_to_notify, waiting_for_others
 from cpor_core.use_cases.usage.figures import Loaded
 
 MOST_LINES = 10_000
@@ -199,7 +199,7 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
     known = await begun.known(line.tenant_id)
     if claim_id in known:
         _verify_same(known[claim_id].since, line)
-        return await _tell_others(begun, known, claim_id, line)
+        return await _notify_others(begun, known, claim_id, line)
     claim, recipients = await _official_claim(begun, claim_id, partner, line)
     act_id = ports.new_id()
     for _ in range(ATTEMPTS):
@@ -229,15 +229,15 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
     raise StorageBusy(message, retry_after_seconds=1)
 
 
-async def _tell_others(begun: _Import, known: dict[str, _Known], claim_id: str, line: PastAssociation) -> bool:
+async def _notify_others(begun: _Import, known: dict[str, _Known], claim_id: str, line: PastAssociation) -> bool:
     """Tell those whom the line names, where nobody knows of the association; returns whether somebody will be."""
     case = known[claim_id].untold
     if case is None:
         return False
-    people = people_to_tell(await begun.customer(line.tenant_id), line.customer_contact)
+    people = people_to_notify(await begun.customer(line.tenant_id), line.customer_contact)
     if not waiting_for_others([case], people, begun.now):
         return False
-    known[claim_id] = _Known.of(await tell(begun.ports, case, people, begun.now))
+    known[claim_id] = _Known.of(await notify(begun.ports, case, people, begun.now))
     return True
 
 
@@ -283,7 +283,7 @@ async def _official_claim(
         updated_at=begun.now,
         imported=Imported(customer_name=customer.name, time_zone=customer.time_zone, country=customer.country),
     )
-    people = people_to_tell(customer, line.customer_contact)
+    people = people_to_notify(customer, line.customer_contact)
     if filed_as is None and not people:
         raise Refused(
             "NobodyToTell",

@@ -28,7 +28,7 @@ class CustomerContact(Value):
     email: Email
 
 
-def people_to_tell(customer: Customer, contact: CustomerContact | None = None) -> Sequence[Recipient]:
+def people_to_notify(customer: Customer, contact: CustomerContact | None = None) -> Sequence[Recipient]:
     """
     Return whom the mail about an import goes to: the contact and the notice addresses, each address once.
 
@@ -48,22 +48,22 @@ def people_to_tell(customer: Customer, contact: CustomerContact | None = None) -
 def waiting_for_others(cases: Iterable[Case], people: Sequence[Recipient], now: datetime) -> Sequence[Case]:
     """Return the cases of a tenant of which nobody is left who knows, or will, and one of *people* has not heard."""
     settled = ((case, life.settle(case, now)) for case in cases)
-    return [case for case, current in settled if life.tell_others(current, now, people) is not current]
+    return [case for case, current in settled if life.notify_others(current, now, people) is not current]
 
 
-async def tell_others(ports: Ports, tenant_id: str, now: datetime) -> None:
+async def notify_others(ports: Ports, tenant_id: str, now: datetime) -> None:
     """Owe the mail to those who are registered for the tenant now; twice is harmless."""
     known = await ports.registry.customer(tenant_id)
     if known is None:
         return
-    people = people_to_tell(known.value)
+    people = people_to_notify(known.value)
     for case in waiting_for_others(await ports.claims.of_tenant(tenant_id), people, now):
-        await tell(ports, case, people, now)
+        await notify(ports, case, people, now)
 
 
-async def tell(ports: Ports, case: Case, people: Sequence[Recipient], now: datetime) -> Case:
+async def notify(ports: Ports, case: Case, people: Sequence[Recipient], now: datetime) -> Case:
     """Owe the mail about one association to *people*, where nobody else knows of it."""
-    return await change_claim(ports, case, now, lambda current: life.tell_others(current, now, people))
+    return await change_claim(ports, case, now, lambda current: life.notify_others(current, now, people))
 
 
 def due_row(tenant_id: str, now: datetime) -> DueRow:

@@ -13,7 +13,7 @@ from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.forms import refused_fields
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner
 from cpor_core.use_cases.claims.subscription_ends import Ending, due_rows, end_gone_items, endings, takes_away
-from cpor_core.use_cases.register.untold import due_row, people_to_tell, tell_others, waiting_for_others
+from cpor_core.use_cases.register.untold import due_row, notify_others, people_to_notify, waiting_for_others
 
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
@@ -94,10 +94,10 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
     await _verify_domains(ports, change, former)
     if change.only_validate:
         return Kept(former.version if former is not None else 0, new=False), ends
-    to_tell = waiting_for_others(cases, people_to_tell(customer), now)
+    to_notify = waiting_for_others(cases, people_to_notify(customer), now)
     if ends or (former is not None and takes_away(former.value, customer)):
         await ports.duework.add(due_rows(tenant_id, now))
-    if to_tell:
+    if to_notify:
         await ports.duework.add([due_row(tenant_id, now)])
     try:
         kept = Kept(await ports.registry.put_customer(tenant_id, customer, former), former is None)
@@ -105,8 +105,8 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
         kept = ours(await ports.registry.customer(tenant_id), customer, former)
     if ends:
         await end_gone_items(ports, tenant_id, now)
-    if to_tell:
-        await tell_others(ports, tenant_id, now)
+    if to_notify:
+        await notify_others(ports, tenant_id, now)
     return kept, ends
 
 

@@ -279,7 +279,7 @@ async def read_usage(
             "NotFound", "There is no official association of this id.", resolution="GET /associations lists yours."
         )
     _verify_given_out(shown, now)
-    _verify_told(shown)
+    _verify_customer_notified(shown)
     start, end = shown_months(shown, first, last, now)
     figures: Mapping[tuple[str, str], tuple[MonthFigures, str]] = {}
     if start <= end:
@@ -313,7 +313,7 @@ def _verify_given_out(shown: Claim, now: datetime) -> None:
         )
 
 
-def _verify_told(shown: Claim) -> None:
+def _verify_customer_notified(shown: Claim) -> None:
     why = untold(shown)
     if why is Untold.ON_ITS_WAY:
         raise Refused(

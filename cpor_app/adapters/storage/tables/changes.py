@@ -63,13 +63,13 @@ class ChangesTable:
         rows = await self._rows.page(TABLE, organisation, start=_entry(after + 1), before="entry|~", limit=limit)
         return [Change.model_validate_json(unpacked(row.values["document"])) for row in rows]
 
-    async def told(self, organisation: str, claim_id: str) -> int:
+    async def announced_up_to(self, organisation: str, claim_id: str) -> int:
         """Return the number of the newest history entry of a claim that the feed was told of: one request."""
         start = f"told|{claim_id}|"
         rows = await self._rows.page(TABLE, organisation, start=start, before=f"{start}~", limit=1)
         return _HIGHEST - int(rows[0].key.rpartition("|")[2]) if rows else 0
 
-    async def told_of_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
+    async def has_announced_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
         """Whether the feed was told that a claim competes with another, that *time*: one request."""
         return await self._rows.get(TABLE, organisation, _rival(claim_id, rival, time)) is not None
 
@@ -80,7 +80,9 @@ class ChangesTable:
         Raises `Conflict` when the feed has gone on, one of the news was told before, or an earlier one was not.
         """
         after = FeedHead(head.last + len(news), head.oldest, head.has_webhooks)
-        written = await self._rows.write(TABLE, organisation, *_told_before(news), _head_op(head, after), *_told(news))
+        written = await self._rows.write(
+            TABLE, organisation, *_announced_before(news), _head_op(head, after), *_announced(news)
+        )
         return FeedHead(after.last, after.oldest, after.has_webhooks, written[HEAD])
 
     async def note_webhooks(self, organisation: str, *, has_webhooks: bool) -> None:
@@ -116,7 +118,7 @@ def _rival(claim_id: str, rival: str, time: int) -> str:
     return f"rival|{claim_id}|{rival}|{time:06d}"
 
 
-def _told_key(claim_id: str, number: int) -> str:
+def _announced_key(claim_id: str, number: int) -> str:
     return f"told|{claim_id}|{_HIGHEST - number:06d}"
 
 
@@ -125,19 +127,19 @@ def _head_op(head: FeedHead, after: FeedHead) -> Op:
     return Insert(HEAD, values) if head.etag is None else Replace(HEAD, values, head.etag)
 
 
-def _told_before(news: Sequence[Announcement]) -> Iterator[Op]:
+def _announced_before(news: Sequence[Announcement]) -> Iterator[Op]:
     """Yield what must have been told for these to be next."""
     now = {(one.change.claim_id, one.number) for one in news if one.competes_with is None}
     for claim_id, number in now:
         if number > 1 and (claim_id, number - 1) not in now:
-            yield Require(_told_key(claim_id, number - 1))
+            yield Require(_announced_key(claim_id, number - 1))
 
 
-def _told(news: Sequence[Announcement]) -> Iterator[Op]:
+def _announced(news: Sequence[Announcement]) -> Iterator[Op]:
     for one in news:
         claim_id = one.change.claim_id
         yield Insert(_entry(one.change.sequence), {"document": packed(one.change)})
         if one.competes_with is not None:
             yield Insert(_rival(claim_id, one.competes_with, one.number), {"sequence": one.change.sequence})
         else:
-            yield Insert(_told_key(claim_id, one.number), {"sequence": one.change.sequence})
+            yield Insert(_announced_key(claim_id, one.number), {"sequence": one.change.sequence})
