@@ -79,7 +79,7 @@ class Call:
         return self.caller
 
     @property
-    def who(self) -> str:
+    def person_id(self) -> str:
         """The caller's `oid`."""
         return self._known_caller.object_id
 
@@ -90,7 +90,7 @@ class Call:
 
     def actor(self) -> Actor:
         """Return who the caller is in the history."""
-        return Actor(kind=ActorKind(self.kind.value), id=self.who)
+        return Actor(kind=ActorKind(self.kind.value), id=self.person_id)
 
     def require(self, roles: frozenset[Role]) -> None:
         """Raise `RoleRequired` unless the caller has one of *roles*: in some states the operation's own are too few."""
@@ -230,11 +230,11 @@ class Call:
     ) -> ActContext:
         """Return what comes with the act: who, under which key, with which words."""
         return ActContext(
-            who=self.who,
+            person_id=self.person_id,
             idempotency_key=self.idempotency_key(),
             if_match=self.if_match,
             file_name=self.path("fileName"),
-            comment=Comment(author, self.who, comment, at) if comment and at is not None else None,
+            comment=Comment(author, self.person_id, comment, at) if comment and at is not None else None,
             decides_claimants=decides,
             answers=answers,
         )

@@ -240,7 +240,7 @@ async def _do(call: Call, act: str) -> Answer:
     _verify_nonce(call, form, act if target is None else call.services.pages.end_of(target), now)
     actor = spoken_by(opened.speaker)
     comment = Comment("customer", actor.id, form.reason, now) if form.reason else None
-    context = ActContext(who=actor.id, comment=comment)
+    context = ActContext(person_id=actor.id, comment=comment)
     after = opened.case
     if target is not None:
         await customer_decision.end(call.ports, await _other(call, opened, target), actor, now, context)
@@ -289,7 +289,7 @@ async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tup
         _verify_nonce(call, form, "decline", arrived)
     actor = spoken_by(opened.speaker)
     comment = Comment("customer", actor.id, form.reason, arrived) if form.reason else None
-    context = ActContext(who=actor.id, comment=comment)
+    context = ActContext(person_id=actor.id, comment=comment)
     try:
         return opened, await customer_decision.decline(
             call.ports, opened.case, opened.speaker, arrived, context, again=again

@@ -140,7 +140,7 @@ async def decline_as_customer(call: Call) -> Answer:
         context = call.act_context(comment=why, author="customer", at=arrived, answers=_answered)
         return await customer_decision.decline(call.ports, case, THE_ADMINISTRATOR, arrived, context, again=again)
 
-    subject = f"decline\n{call.claim_id}\n{call.organisation}\n{call.who}"
+    subject = f"decline\n{call.claim_id}\n{call.organisation}\n{call.person_id}"
     return await _answer(call, await said(call, subject, call.headers.get(ARRIVAL.lower()), say_no))
 
 

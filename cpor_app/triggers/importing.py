@@ -41,7 +41,7 @@ async def import_associations(call: Call) -> Answer:
     second one names somebody new.
     """
     lines = call.bytes().split(b"\n")
-    return Answer(200, await import_lines(call.ports, lines, call.who, await call.now()))
+    return Answer(200, await import_lines(call.ports, lines, call.person_id, await call.now()))
 
 
 class UntoldAssociation(Value):

@@ -18,7 +18,7 @@ class Comment:
 
     author: str
     """`partner`, `customer` or `programme`."""
-    who: str
+    person_id: str
     """The person's `oid`, or the recipient's number; shown to nobody but the operator."""
     text: str
     at: datetime
@@ -33,7 +33,7 @@ class Commit:
     act_id: str
     before: Case
     after: Case
-    who: str | None = None
+    person_id: str | None = None
     comment: Comment | None = None
     key: str | None = None
     reply: StoredReply | None = None
@@ -41,12 +41,12 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class StoredText:
-    """What stands beside a claim: words of a person (`author` and `who` say whose), or an answer that was kept."""
+    """A text stored with a claim: a comment (`author` and `person_id` say of whom), or a stored reply."""
 
     key: str
     text: str
     author: str | None
-    who: str
+    person_id: str
     etag: str
 
 

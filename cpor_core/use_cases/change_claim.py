@@ -51,7 +51,7 @@ SAMPLE = "sample"
 class ActContext:
     """What comes with an act: who is behind it, their key, If-Match and words, the due row that is being paid."""
 
-    who: str | None = None
+    person_id: str | None = None
     idempotency_key: IdempotencyKey | None = None
     if_match: str | None = None
     file_name: str | None = None
@@ -224,7 +224,7 @@ def _commit(act_id: str, before: Case, after: Case, now: datetime, terms: Terms,
         act_id=act_id,
         before=before,
         after=after,
-        who=context.who,
+        person_id=context.person_id,
         comment=comment,
         key=context.idempotency_key.hash if context.idempotency_key is not None else None,
         reply=reply,

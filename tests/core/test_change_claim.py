@@ -181,7 +181,7 @@ async def test_who_of_the_programme_it_was_stands_beside_the_entry(world: World)
     case = await world.submitted()
     why = Comment("partner", "oid", "Please hurry", await world.now())
 
-    after = await comment(world, case, ActContext(who="somebody", comment=why))
+    after = await comment(world, case, ActContext(person_id="somebody", comment=why))
 
     number = after.claim.history_length
     row = await world.rows.get("claims", TENANT, f"history|{case.claim.id}|{number:06d}")
@@ -771,7 +771,7 @@ async def test_nobody_is_named_for_what_time_has_made(world: World) -> None:
     assert case.claim.window_ends_at is not None
     world.clock.set(case.claim.window_ends_at)
 
-    await comment(world, await world.stored(case), ActContext(who="a reviewer"))
+    await comment(world, await world.stored(case), ActContext(person_id="a reviewer"))
 
     rows = [row for place, row in world.rows._rows.items() if place[2].startswith("history|")]
     named = {json.loads(unpacked(row.values["document"]))["act"]: row.values.get("who") for row in rows}

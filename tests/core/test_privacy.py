@@ -321,11 +321,11 @@ async def fill(world: World) -> str:
         await world.stored(case),
         PERSON,
         now,
-        ActContext(who=PERSON.id, idempotency_key=idempotency_key, comment=comment),
+        ActContext(person_id=PERSON.id, idempotency_key=idempotency_key, comment=comment),
     )
     others = Comment("programme", "r", f"{OTHERS} knows", now)
     await comments.add_comment(world.ports, await world.stored(case), PROGRAMME, now, ActContext(comment=others))
-    said = ActContext(who="1", comment=Comment("customer", "1", "It was I", now))
+    said = ActContext(person_id="1", comment=Comment("customer", "1", "It was I", now))
     await customer_decision.decline(world.ports, await world.stored(case), ANNE, now, said)
     await customer_decision.undo(world.ports, await world.stored(case), ANNE, now, NO_CONTEXT)
     for key, body in (("json", json.dumps({"to": [ANNES]})), ("text", f"to {ANNES}"), ("other", f'"{OTHERS}"')):

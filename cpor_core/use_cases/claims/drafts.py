@@ -178,7 +178,7 @@ def created(made: Claim, actor: Actor, now: datetime, act_id: str) -> Commit:
     """Return what is written when the draft *made* is new."""
     nothing = Case(made, {})
     case = nothing.record(Act.CREATED, actor, now, to=Status.DRAFT, due=made.due, status_since=now)
-    return Commit(act_id, nothing, case.changed(version=1), who=actor.id)
+    return Commit(act_id, nothing, case.changed(version=1), person_id=actor.id)
 
 
 async def store_draft(ports: Ports, commit: Commit, now: datetime, also: Sequence[DueRow] = ()) -> None:

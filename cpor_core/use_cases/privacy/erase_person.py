@@ -367,7 +367,7 @@ async def _erase_beside(ports: Ports, claim_id: str, person: Person, spoke_as: f
             without = person.out_of(answer)
             if without != answer:
                 await ports.claims.rewrite(claim_id, kept, json.dumps(without, ensure_ascii=False))
-        elif kept.author == "customer" and kept.who in spoke_as:
+        elif kept.author == "customer" and kept.person_id in spoke_as:
             await ports.claims.rewrite(claim_id, kept, None)
         elif person.is_named_in(kept.text):
             await ports.claims.rewrite(claim_id, kept, person.without(kept.text))

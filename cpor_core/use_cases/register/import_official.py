@@ -81,7 +81,7 @@ class _Import:
     """One import: who sent it when, and what it has looked up so far."""
 
     ports: Ports
-    who: str
+    person_id: str
     now: datetime
     partners: dict[str, Registered[Partner] | None] = field(default_factory=dict)
     customers: dict[str, Registered[Customer] | None] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class _Import:
         self.entered.clear()
 
 
-async def import_lines(ports: Ports, lines: Sequence[bytes], who: str, now: datetime) -> Loaded:
+async def import_lines(ports: Ports, lines: Sequence[bytes], person_id: str, now: datetime) -> Loaded:
     """
     Enter the associations of JSON lines; a bad one is reported, the others are kept.
 
@@ -141,7 +141,7 @@ async def import_lines(ports: Ports, lines: Sequence[bytes], who: str, now: date
         engagement = filed[0].id if filed is not None else line.engagement
         by_slot.setdefault((line.tenant_id, engagement, line.item), []).append((row, line))
     accepted = unchanged = 0
-    groups, begun = list(by_slot.values()), _Import(ports, who, now)
+    groups, begun = list(by_slot.values()), _Import(ports, person_id, now)
     for start in range(0, len(groups), IN_FLIGHT):
         batch = groups[start : start + IN_FLIGHT]
         await asyncio.gather(*(begun.known(tenant_id) for tenant_id in {rows[0][1].tenant_id for rows in batch}))
@@ -212,7 +212,7 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
         await list_for_review(ports, None, after.claim)
         stored = after
         try:
-            stored = await ports.claims.commit(Commit(act_id, before, after, who=begun.who))
+            stored = await ports.claims.commit(Commit(act_id, before, after, person_id=begun.person_id))
         except Conflict:
             if not await ports.claims.wrote(claim_id, act_id, 1):
                 there = await ports.claims.load(claim_id)

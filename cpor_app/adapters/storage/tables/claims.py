@@ -159,7 +159,7 @@ class ClaimsTable:
         return [
             Comment(
                 author=str(row.values["author"]),
-                who=str(row.values["who"]),
+                person_id=str(row.values["who"]),
                 text=str(row.values["text"]),
                 at=_instant(row.values["at"]),
                 sequence=int(row.key.rpartition("|")[2]),
@@ -315,8 +315,8 @@ def _refusals_ops(commit: Commit) -> Iterator[Op]:
 def _history_ops(commit: Commit) -> Iterator[Op]:
     for claim_id, entry in commit.after.entries:
         values: dict[str, Cell] = {"document": packed(entry), "actId": commit.act_id}
-        if commit.who is not None and entry.actor != CLOCK:  # what time made, nobody did
-            values["who"] = commit.who
+        if commit.person_id is not None and entry.actor != CLOCK:  # what time made, nobody did
+            values["who"] = commit.person_id
         yield Insert(f"history|{claim_id}|{entry.sequence:06d}", values)
 
 
@@ -324,7 +324,12 @@ def _beside(commit: Commit) -> Iterator[Op]:
     claim_id = commit.after.claim.id
     if commit.comment is not None:
         comment = commit.comment
-        values: dict[str, Cell] = {"author": comment.author, "who": comment.who, "text": comment.text, "at": comment.at}
+        values: dict[str, Cell] = {
+            "author": comment.author,
+            "who": comment.person_id,
+            "text": comment.text,
+            "at": comment.at,
+        }
         yield Insert(f"remark|{claim_id}|{comment.sequence:06d}", values)
     if commit.key is not None and commit.reply is not None:
         reply = commit.reply
