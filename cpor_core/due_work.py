@@ -8,7 +8,7 @@ FORGET = "forget"
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
+class Outcome:
     """What came of it: `delayed` when something is still owed now and could not be paid."""
 
     delayed: bool = False

@@ -14,7 +14,7 @@ from cpor_app.bootstrap import ready, telemetry
 from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, POISON, QUEUES
 from cpor_app.settings import STORAGE
 from cpor_app.triggers.mail_events import reports
-from cpor_core.due_work import Paid
+from cpor_core.due_work import Outcome
 from cpor_core.errors import Conflict, Retryable
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import Failure
@@ -22,7 +22,7 @@ from cpor_core.rules.identifiers import is_batch_id, is_claim_id
 from cpor_core.use_cases.claims.batches import process_page
 from cpor_core.use_cases.claims.reviews import overdue
 from cpor_core.use_cases.due_work import failed_messages
-from cpor_core.use_cases.due_work.pay import pay_customer, pay_partner
+from cpor_core.use_cases.due_work.process_claim import process_for_customer, process_for_partner
 from cpor_core.use_cases.due_work.sweep import sweep
 from cpor_core.use_cases.feed.deliveries import call_receivers
 from cpor_core.use_cases.insight.recount import recount
@@ -41,7 +41,7 @@ async def notify_customer(message: func.QueueMessage) -> None:
     goes to the poison queue.
     """
     with (await telemetry()).doing("notify_customer", parent=_trace(message)):
-        await _paid(pay_customer, _claim_id(message.get_body()))
+        await _process(process_for_customer, _claim_id(message.get_body()))
 
 
 @blueprint.function_name("notify_partner")
@@ -56,7 +56,7 @@ async def notify_partner(message: func.QueueMessage) -> None:
     with (await telemetry()).doing("notify_partner", parent=_trace(message)):
         organisation = _organisation(message.get_body())
         if organisation is None:
-            await _paid(pay_partner, _claim_id(message.get_body()))
+            await _process(process_for_partner, _claim_id(message.get_body()))
         else:
             await _called(organisation)
 
@@ -68,14 +68,14 @@ async def _called(organisation: str) -> None:
         log.warning("webhooks of %s: %s, a due row goes on", organisation, type(fault).__name__)
 
 
-async def _paid(pay: Callable[[Ports, str, datetime], Awaitable[Paid]], claim_id: str) -> None:
+async def _process(process: Callable[[Ports, str, datetime], Awaitable[Outcome]], claim_id: str) -> None:
     try:
         services = await ready()
-        paid = await pay(services.ports, claim_id, await services.ports.now())
+        outcome = await process(services.ports, claim_id, await services.ports.now())
     except (Retryable, Conflict) as fault:
         log.warning("claim %s: %s, its due row tries again", claim_id, type(fault).__name__)
         return
-    if paid.delayed:
+    if outcome.delayed:
         log.info("claim %s: delayed, its due row tries again", claim_id)
 
 
@@ -185,11 +185,11 @@ async def finalise_uncontested(timer: func.TimerRequest) -> None:
         services = await ready()
         now = await services.ports.now()
         swept = await sweep(services.ports, now)
-    owed = now - swept.owed_since if swept.owed_since is not None else timedelta(0)
+    owed = now - swept.due_since if swept.due_since is not None else timedelta(0)
     log.info("oldest unpaid debt: %d s", owed.total_seconds())
     log.info(
         "sweep: %d paid, %d delayed, %d failed%s",
-        swept.paid,
+        swept.done,
         swept.delayed,
         swept.failed,
         ", late" if timer.past_due else "",

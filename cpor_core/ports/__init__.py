@@ -12,7 +12,7 @@ from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.licensing import Licensing
 from cpor_core.ports.batches import Batches, Bodies
 from cpor_core.ports.claims import Blobs, ClaimIndex, Claims, DryRuns
-from cpor_core.ports.due_work import DueWork, Failures, Hints, Telemetry
+from cpor_core.ports.due_work import DueRows, Failures, Hints, Telemetry
 from cpor_core.ports.feed import Changes, Receivers, Webhooks
 from cpor_core.ports.idempotency import Requests
 from cpor_core.ports.insight import InsightStore
@@ -34,7 +34,7 @@ class Ports:
     """
 
     claims: Claims
-    duework: DueWork
+    duework: DueRows
     partner_claims: ClaimIndex
     reviews: ClaimIndex
     registry: Registry

@@ -17,7 +17,7 @@ class DueRow:
 
     due: datetime
     subject: str
-    debt: str
+    kind: str
     attempt: int = 0
     forget: tuple[str, str, str] | None = None
     """Table, partition and key of what is to be deleted."""
@@ -29,7 +29,7 @@ class DueRow:
     written_at: datetime | None = None
 
 
-class DueWork(Protocol):
+class DueRows(Protocol):
     """Due rows, 16 shards; see rulings 36 for when one may be deleted."""
 
     async def add(self, rows: Sequence[DueRow]) -> None:
@@ -102,7 +102,7 @@ class Failures(Protocol):
 class Telemetry(Protocol):
     """What an operator sees of the work; it never raises a fault."""
 
-    def paying(self, row: DueRow) -> AbstractContextManager[object]:
+    def processing(self, row: DueRow) -> AbstractContextManager[object]:
         """Let what is done within belong to the trace of the act that wrote the row."""
 
     def settled_late(self, row: DueRow, late: timedelta) -> None:

@@ -18,8 +18,8 @@ from cpor_core.ports.claims import Comment, Commit
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredReply
 from cpor_core.rules import file_names
+from cpor_core.rules.claim_due_work import SOON, TO_PARTNERS, DueWork, due_work_of
 from cpor_core.rules.entity_tags import matches
-from cpor_core.rules.owed import SOON, TO_PARTNERS, Owed, owed
 from cpor_core.rules.terms import Terms
 from cpor_core.rules.untold import untold
 from cpor_core.transitions.claim_case import Case
@@ -154,7 +154,7 @@ async def change_claim(
 
 async def _hint(ports: Ports, former: Claim, claim: Claim) -> None:
     """Hurry what is newly owed at once: one message, for the customer's queue passes on what the partner is owed."""
-    fresh = {debt.debt for debt in owed(claim) - owed(former) if debt.due is None}
+    fresh = {one.kind for one in due_work_of(claim) - due_work_of(former) if one.due is None}
     if fresh - TO_PARTNERS:
         await ports.hints.customer_notice(claim.id)
     elif fresh:
@@ -278,7 +278,7 @@ def _changed_claims(before: Case, after: Case) -> Iterable[tuple[Claim, Claim]]:
 
 async def _write_due_rows(ports: Ports, rows: Sequence[DueRow], now: datetime, due_row: DueRow | None) -> DueRow | None:
     """Write due rows; one that is being paid is moved on and stands for all that is newly to be paid at once."""
-    later = [row for row in rows if row.due != now + SOON or row.debt == ANNOUNCE]
+    later = [row for row in rows if row.due != now + SOON or row.kind == ANNOUNCE]
     if due_row is not None and len(later) < len(rows):
         try:
             return await ports.duework.move(due_row, later, due=now + SOON, attempt=0)
@@ -298,10 +298,10 @@ def _forget_answer(claim: Claim, now: datetime, context: ActContext) -> Iterable
 
 def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueRow]:
     """Return the due rows for everything that *after* owes and *before* did not."""
-    fresh: frozenset[Owed] = owed(after) - (owed(before) if before is not None else frozenset())
+    fresh: frozenset[DueWork] = due_work_of(after) - (due_work_of(before) if before is not None else frozenset())
     return tuple(
-        DueRow(debt.due if debt.due is not None else now + SOON, after.id, debt.debt.value)
-        for debt in sorted(fresh, key=lambda debt: (debt.debt, debt.about))
+        DueRow(work.due if work.due is not None else now + SOON, after.id, work.kind.value)
+        for work in sorted(fresh, key=lambda work: (work.kind, work.about))
     )
 
 

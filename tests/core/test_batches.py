@@ -85,7 +85,7 @@ async def test_a_batch_is_kept_before_anybody_works_on_it(world: World) -> None:
     sent = await take_in(world, claims(101))
 
     assert world.rows.written[-2:] == ["duework", "batches"]
-    assert [(row.due, row.debt) for row in await world.due_rows()] == [
+    assert [(row.due, row.kind) for row in await world.due_rows()] == [
         (MONDAY + MINUTE, batches.FINISH),
         (MONDAY + timedelta(days=30), f"forget-batch-{sent.batch.keeping}"),
     ]
@@ -141,7 +141,7 @@ async def test_a_draft_of_a_batch_is_like_any_other(world: World) -> None:
     (outcome,) = await rows(world, sent)
     case = await world.stored(str(outcome.claim_id))
     assert (case.claim.status, case.claim.created_at) == (Status.DRAFT, MONDAY)
-    assert [row.debt for row in await world.due_rows(case)] == ["writeDown"]
+    assert [row.kind for row in await world.due_rows(case)] == ["writeDown"]
     assert await told(world) == [case.claim.id]
     assert [entry.actor for entry in await world.history(case)] == [PERSON]
 
@@ -331,7 +331,7 @@ async def test_messages_are_sent_again_for_what_is_missing_only(world: World) ->
 
 async def due_rows(world: World) -> list[DueRow]:
     """Return the due rows by which batches are finished."""
-    return [row for row in await world.due_rows() if row.debt == batches.FINISH]
+    return [row for row in await world.due_rows() if row.kind == batches.FINISH]
 
 
 async def test_a_page_waits_until_the_feed_was_told(world: World) -> None:
@@ -429,7 +429,7 @@ async def test_after_thirty_days_all_of_a_batch_is_forgotten_but_its_claims(worl
     assert len(await names(world)) == 100
     world.clock.advance(timedelta(minutes=12))
     await world.sweep()
-    assert {row.debt for row in await world.due_rows()} == {"writeDown", "trimChanges"}
+    assert {row.kind for row in await world.due_rows()} == {"writeDown", "trimChanges"}
 
 
 async def test_a_batch_that_is_sent_again_after_that_makes_nothing_twice(world: World) -> None:

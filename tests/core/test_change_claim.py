@@ -16,8 +16,8 @@ from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Comment, Commit
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey
+from cpor_core.rules.claim_due_work import SOON
 from cpor_core.rules.late_truths import GRACE
-from cpor_core.rules.owed import SOON
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import (
@@ -112,7 +112,7 @@ async def test_due_rows_name_each_debt_with_its_instant(world: World) -> None:
 
 def unmarked(row: DueRow) -> DueRow:
     """Return a due row without what only the store knows."""
-    return DueRow(row.due, row.subject, row.debt, row.attempt, row.forget)
+    return DueRow(row.due, row.subject, row.kind, row.attempt, row.forget)
 
 
 @pytest.mark.parametrize("table", ["duework", "claims"])
@@ -131,7 +131,7 @@ async def test_a_process_that_dies_before_the_transaction_leaves_nothing_but_a_h
 
     assert (await world.stored(draft)).claim.status is Status.DRAFT
     await world.rest(timedelta(minutes=20))
-    assert [row.debt for row in await world.due_rows(draft) if row.forget is None] == ["writeDown"]
+    assert [row.kind for row in await world.due_rows(draft) if row.forget is None] == ["writeDown"]
     assert world.mailbox.sent == []
 
 

@@ -14,7 +14,7 @@ from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import MAX_EVIDENCE_FILES, NewClaim, Reason, Status
 from cpor_core.model.history import Act
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord
-from cpor_core.rules.owed import SOON
+from cpor_core.rules.claim_due_work import SOON
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, evidence_tag, verify_match
 from cpor_core.use_cases.claims import drafts, reviews
@@ -157,7 +157,7 @@ async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(world: World) -> 
     )
     rows = await world.ports.partner_claims.page(ADATUM, after="", limit=9)
     assert [row.claim_id for row in rows] == [claim.id]
-    rows_due = [(row.due, row.debt) for row in await world.due_rows(case)]
+    rows_due = [(row.due, row.kind) for row in await world.due_rows(case)]
     assert rows_due == [(MONDAY + SOON, ANNOUNCE), (claim.due, "writeDown")]
     assert await world.stored(case) == await world.stored(claim.id)
 

@@ -30,9 +30,9 @@ from cpor_core.model.claim import OPEN, THE_ADMINISTRATOR, UNDECIDED, Claim, Ite
 from cpor_core.model.history import PROGRAMME, Entry, digest
 from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Comment
+from cpor_core.rules.claim_due_work import SOON, Kind, due_work_of
 from cpor_core.rules.late_truths import GRACE, figures_from
 from cpor_core.rules.next_step import Action, Owner, next_step
-from cpor_core.rules.owed import SOON, Debt, owed
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
@@ -41,7 +41,7 @@ from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims import drafts, reviews, submission
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
-from cpor_core.use_cases.due_work import pay as debts
+from cpor_core.use_cases.due_work import process_claim
 from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN
 from cpor_core.use_cases.insight.recount import count_now
 from cpor_core.use_cases.registry import partners_and_customers
@@ -440,11 +440,11 @@ class Machine(RuleBasedStateMachine):
     def message_comes_again(self, claim: str, times: int) -> None:
         """A message that was delivered before, or that nobody sent; maybe several at the same time."""
 
-        async def pay() -> None:
+        async def process() -> None:
             now = await self.world.now()
-            await asyncio.gather(*(debts.pay(self.world.ports, claim, now) for _ in range(times)))
+            await asyncio.gather(*(process_claim.process_claim(self.world.ports, claim, now) for _ in range(times)))
 
-        self.run(pay())
+        self.run(process())
 
     @rule(name=st.sampled_from(["timer", "queue"]), at=st.integers(1, 6), done=st.booleans())
     def process_dies(self, name: str, at: int, done: bool) -> None:  # noqa: FBT001
@@ -609,16 +609,16 @@ class Machine(RuleBasedStateMachine):
         rows = self.run(self.world.due_rows())
         for case in cases.values():
             due = [row for row in rows if row.subject == case.claim.id and row.forget is None]
-            for debt in owed(case.claim):
+            for debt in due_work_of(case.claim):
                 over = case.claim.window_ends_at is not None and now >= case.claim.window_ends_at
-                if debt.debt is Debt.REMIND_CUSTOMER and over:
+                if debt.kind is Kind.REMIND_CUSTOMER and over:
                     continue
                 earliest = now if debt.due is None or debt.due <= now else debt.due
                 assert any(
                     row.due <= earliest + (LONGEST_WAIT if row.attempt else LOOKED_AT_AGAIN)
                     and (row.due >= earliest or earliest == now)
                     for row in due
-                ), (debt, [(row.due, row.debt, row.attempt) for row in due])
+                ), (debt, [(row.due, row.kind, row.attempt) for row in due])
 
     def somebody_is_next(self, shown: dict[str, Claim], now: datetime) -> None:
         """And whose limit the clock decides has time left."""

@@ -12,13 +12,13 @@ from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
 from cpor_core.model.claim import MailKind, OwedMail, Reason, Status
 from cpor_core.model.history import Act
 from cpor_core.ports.notices import MailMessage
+from cpor_core.rules.claim_due_work import SOON
 from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Limits
-from cpor_core.rules.owed import SOON
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, change_claim
 from cpor_core.use_cases.claims import drafts, reviews, submission
-from cpor_core.use_cases.due_work.pay import MOST_STEPS, pay
+from cpor_core.use_cases.due_work.process_claim import MOST_STEPS, process_claim
 from cpor_core.use_cases.notices.notice import SENDING
 from cpor_core.use_cases.notices.send import REFUSED_FOR_GOOD_AFTER
 from tests.core.builders import (
@@ -134,8 +134,8 @@ async def test_a_message_that_comes_twice_sends_one_notice(world: World) -> None
     """Queues deliver at least once."""
     case = await world.submitted()
 
-    await world.pay(case)
-    await world.pay(case)
+    await world.process(case)
+    await world.process(case)
 
     assert world.mailbox.kinds() == ["notice"]
 
@@ -144,10 +144,10 @@ async def test_two_payers_at_once_send_one_notice(world: World) -> None:
     """The queue and the timer: whoever stores the promise first sends it."""
     case = await world.submitted()
 
-    paid = await asyncio.gather(*(world.pay(case) for _ in range(4)))
+    outcomes = await asyncio.gather(*(world.process(case) for _ in range(4)))
 
     assert world.mailbox.kinds() == ["notice"]
-    assert [one.delayed for one in paid].count(False) >= 1
+    assert [one.delayed for one in outcomes].count(False) >= 1
 
 
 async def test_while_one_is_sending_nobody_else_does(world: World) -> None:
@@ -155,9 +155,9 @@ async def test_while_one_is_sending_nobody_else_does(world: World) -> None:
     case = await world.submitted()
 
     async def another() -> None:
-        assert (await world.pay(case)).delayed
+        assert (await world.process(case)).delayed
         world.clock.advance(SENDING - MICROSECOND)
-        assert (await world.pay(case)).delayed
+        assert (await world.process(case)).delayed
 
     on_first_letter(world, another)
     await world.deliver()
@@ -179,13 +179,13 @@ async def test_a_sender_that_died_is_replaced_after_two_minutes(world: World) ->
 
     on_first_letter(world, die_afterwards)
     with pytest.raises(ProcessDied):
-        await world.pay(case)
+        await world.process(case)
     assert (await world.stored(case)).claim.opened_at is None
     world.clock.advance(SENDING - MICROSECOND)
-    assert (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
 
     world.clock.advance(MICROSECOND)
-    await world.pay(case)
+    await world.process(case)
 
     first, second = world.mailbox.sent
     assert first.message_id == second.message_id
@@ -210,12 +210,12 @@ async def test_a_retry_on_the_same_day_is_the_same_notice(world: World) -> None:
     """Same number, same end, same Message-ID; whoever tries next need not wait for who has failed."""
     case = await world.submitted()
     world.mailbox.down = True
-    assert (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
     first = (await world.stored(case)).claim.promise
     world.mailbox.down = False
     world.clock.advance(MINUTE)
 
-    assert not (await world.pay(case)).delayed
+    assert not (await world.process(case)).delayed
 
     second = (await world.stored(case)).claim.promise
     assert first is not None
@@ -228,7 +228,7 @@ async def test_a_mail_server_that_is_down_past_a_promised_end_binds_nobody(world
     """Nothing opens the window but a hand-over; then a new promise is made, on the later date, with the next number."""
     case = await world.submitted()
     world.mailbox.down = True
-    await world.pay(case)
+    await world.process(case)
     promised = (await world.stored(case)).claim.promise
     assert promised is not None
 
@@ -259,10 +259,10 @@ async def test_a_delayed_mail_is_tried_again_later_and_later(world: World) -> No
     waits = []
 
     for _ in range(6):
-        due = next(row.due for row in await world.due_rows(case) if row.debt == "tellCustomer")
+        due = next(row.due for row in await world.due_rows(case) if row.kind == "tellCustomer")
         world.clock.set(due)
         await world.sweep()
-        again = next(row.due for row in await world.due_rows(case) if row.debt == "tellCustomer")
+        again = next(row.due for row in await world.due_rows(case) if row.kind == "tellCustomer")
         waits.append((again - due) // MINUTE)
 
     assert waits == [1, 5, 15, 60, 60, 60]
@@ -273,9 +273,9 @@ async def test_a_mail_system_that_names_a_time_is_asked_again_then(world: World)
     case = await world.submitted()
     world.mailbox.down, world.mailbox.retry_after = True, 600
 
-    paid = await world.pay(case)
+    outcome = await world.process(case)
 
-    assert (paid.delayed, paid.not_before) == (True, MONDAY + timedelta(seconds=600))
+    assert (outcome.delayed, outcome.not_before) == (True, MONDAY + timedelta(seconds=600))
 
 
 async def test_a_hand_over_on_a_later_day_promises_anew_and_sends_a_corrected_notice(world: World) -> None:
@@ -288,7 +288,7 @@ async def test_a_hand_over_on_a_later_day_promises_anew_and_sends_a_corrected_no
 
     on_first_letter(world, slow)
     world.clock.set(midnight - SENDING - MICROSECOND)
-    await world.pay(case)
+    await world.process(case)
 
     case = await world.stored(case)
     first, second = (message.claim.promise for message in world.mailbox.sent)
@@ -313,11 +313,11 @@ async def test_a_correction_stays_one_until_it_is_handed_over(world: World) -> N
 
     world.mailbox.on_send = slow_then_down
     world.clock.set(midnight - SENDING - MICROSECOND)
-    assert (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
     world.mailbox.on_send, world.mailbox.down = None, False
 
     world.clock.advance(2 * DAY)
-    await world.pay(case)
+    await world.process(case)
 
     last = world.mailbox.sent[-1].claim.promise
     assert last is not None
@@ -393,7 +393,7 @@ async def test_a_recipient_whose_server_waits_gets_the_same_notice_later(world: 
     await world.register_customer(notice_addresses=(IT,))
     case = await world.submitted()
     world.mailbox.put_off.add(IT)
-    assert (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
     case = await world.stored(case)
     assert case.claim.window_ends_at is not None
     assert world.mailbox.addressed("notice") == [ANNE]
@@ -412,7 +412,7 @@ async def test_a_notice_that_waits_is_dropped_when_there_is_nothing_left_to_ask(
     await world.register_customer(notice_addresses=(IT,))
     case = await world.submitted()
     world.mailbox.put_off.add(IT)
-    await world.pay(case)
+    await world.process(case)
     await world.decline(case)
     world.mailbox.put_off.clear()
 
@@ -425,12 +425,12 @@ async def test_a_recipient_who_is_put_off_for_three_days_cannot_be_reached(world
     """A 4xx for so long counts as a failure (rulings 25)."""
     case = await world.submitted()
     world.mailbox.put_off.add(ANNE)
-    assert (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
     world.clock.advance(REFUSED_FOR_GOOD_AFTER - MICROSECOND)
-    assert (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
 
     world.clock.advance(MICROSECOND)
-    await world.pay(case)
+    await world.process(case)
 
     assert (await world.stored(case)).claim.status is Status.PARTNER_ACTION_REQUIRED
 
@@ -440,10 +440,10 @@ async def test_one_of_several_who_is_put_off_for_three_days_cannot_be_reached(wo
     await world.register_customer(notice_addresses=(IT,))
     case = await world.submitted()
     world.mailbox.put_off.add(IT)
-    await world.pay(case)
+    await world.process(case)
 
     world.clock.advance(REFUSED_FOR_GOOD_AFTER)
-    await world.pay(case)
+    await world.process(case)
 
     claim = (await world.stored(case)).claim
     assert (claim.status, claim.mails) == (Status.AWAITING_CUSTOMER, ())
@@ -457,7 +457,7 @@ async def test_a_silent_server_is_no_recipients_failure(world: World) -> None:
     world.mailbox.down = True
     world.clock.advance(30 * DAY)
 
-    assert (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
     assert (await world.stored(case)).claim.status is Status.AWAITING_CUSTOMER
 
 
@@ -466,10 +466,10 @@ async def test_a_customer_who_is_not_registered_any_more_is_told_when_they_are(w
     case = await world.submitted()
     await world.rows.write("registry", f"customer|{TENANT}", Delete("registered"))
 
-    assert (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
 
     await world.register_customer()
-    assert not (await world.pay(case)).delayed
+    assert not (await world.process(case)).delayed
     assert world.mailbox.kinds() == ["notice"]
 
 
@@ -506,11 +506,11 @@ async def test_without_a_permit_nothing_is_promised(world: World) -> None:
     await world.deliver()
     second = await world.submitted()
 
-    paid = await world.pay(second)
+    outcome = await world.process(second)
 
-    assert paid.delayed
-    assert paid.not_before is not None
-    assert paid.not_before > await world.now()
+    assert outcome.delayed
+    assert outcome.not_before is not None
+    assert outcome.not_before > await world.now()
     assert (await world.stored(second)).claim.promise is None
 
 
@@ -605,7 +605,7 @@ async def test_a_delay_of_a_notice_that_is_no_longer_wanted_changes_nothing(worl
         await change_claim(world.ports, current, MONDAY, lambda found: found.changed(promise=newer))
 
     on_first_letter(world, tell_another_way)
-    assert (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
 
     promised = (await world.stored(case)).claim.promise
     assert promised is not None
@@ -692,7 +692,7 @@ async def test_a_reminder_that_cannot_be_sent_now_is_tried_again(world: World) -
     case = await world.told()
     world.mailbox.down = True
     world.clock.set(ends_at(case) - 3 * HOUR)
-    assert (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
 
     world.mailbox.down = False
     world.clock.advance(HOUR)
@@ -724,7 +724,7 @@ async def test_a_window_that_was_closed_while_reminding_is_not_reopened(world: W
         await world.decline(case)
 
     on_first_letter(world, decline)
-    await world.pay(case)
+    await world.process(case)
 
     assert (await world.stored(case)).claim.status is Status.DECLINED
 
@@ -807,8 +807,8 @@ async def test_more_debts_than_one_call_pays_are_left_to_the_next(world: World) 
     owed = tuple(OwedMail(number=n, kind=MailKind.CLOSING, since=MONDAY) for n in range(100, 100 + MOST_STEPS + 1))
     await change_claim(world.ports, case, MONDAY, lambda current: current.changed(mails=owed))
 
-    assert (await world.pay(case)).delayed
-    assert not (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
+    assert not (await world.process(case)).delayed
     assert world.mailbox.kinds().count("closing") == MOST_STEPS + 1
 
 
@@ -816,8 +816,8 @@ async def test_owing_nothing_is_paid(world: World) -> None:
     """Nor does a claim that is not there."""
     case = await world.told()
 
-    assert not (await world.pay(case)).delayed
-    assert not (await pay(world.ports, "nobody", MONDAY)).delayed
+    assert not (await world.process(case)).delayed
+    assert not (await process_claim(world.ports, "nobody", MONDAY)).delayed
 
 
 # --- the partner's reminder -------------------------------------------------------------------------------------------
@@ -853,7 +853,7 @@ async def test_a_partner_is_reminded_in_english_when_they_are_not_registered_any
     assert case.claim.time_to_answer is not None
     world.mailbox.down = True
     world.clock.set(case.claim.time_to_answer.reminder_at)
-    assert (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
 
     world.mailbox.down = False
     await world.rest()
@@ -875,7 +875,7 @@ async def test_an_answer_while_the_partner_is_being_reminded_stands(world: World
         await reviews.request_information(world.ports, current, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 
     on_first_letter(world, answer_and_be_asked_again)
-    await world.pay(case)
+    await world.process(case)
     again = (await world.stored(case)).claim
     assert not again.answer_reminded
     assert again.time_to_answer is not None
@@ -941,7 +941,7 @@ async def test_a_mail_is_sent_by_one_process_at_a_time(world: World, *, dies: bo
     await world.decline(case)
 
     async def the_timer_comes() -> None:
-        assert (await world.pay(case)).delayed
+        assert (await world.process(case)).delayed
         if dies:
             raise ProcessDied("while it sends")
 
@@ -968,11 +968,11 @@ async def test_what_another_process_has_sent_stays_sent(world: World) -> None:
 
     async def the_timer_comes() -> None:
         world.mailbox.put_off = set()
-        await world.pay(case)
+        await world.process(case)
         world.mailbox.put_off = {IT}
 
     on_first_letter(world, the_timer_comes)
-    await world.pay(case)
+    await world.process(case)
     world.mailbox.put_off = set()
     await world.rest()
 

@@ -17,7 +17,7 @@ from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, change_claim
 from cpor_core.use_cases.claims import reviews
-from cpor_core.use_cases.due_work.pay import MOST_STEPS, pay_customer, pay_partner
+from cpor_core.use_cases.due_work.process_claim import MOST_STEPS, process_for_customer, process_for_partner
 from tests.core.builders import (
     ANNE,
     DAY,
@@ -264,7 +264,7 @@ async def test_the_queue_of_customers_leaves_the_partners_mail_to_its_own(world:
     await world.queues.done(message)
     assert await world.queues.take("partner-notices", 32) == []
 
-    await pay_customer(world.ports, case.claim.id, await world.now())
+    await process_for_customer(world.ports, case.claim.id, await world.now())
 
     assert world.mailbox.kinds()[-1] == "declineConfirmation"
     assert world.mailbox.news() == []
@@ -274,8 +274,8 @@ async def test_the_queue_of_customers_leaves_the_partners_mail_to_its_own(world:
 
 async def test_a_claim_that_is_not_there_owes_nothing(world: World) -> None:
     """To neither side."""
-    assert not (await pay_customer(world.ports, "nobody", MONDAY)).delayed
-    assert not (await pay_partner(world.ports, "nobody", MONDAY)).delayed
+    assert not (await process_for_customer(world.ports, "nobody", MONDAY)).delayed
+    assert not (await process_for_partner(world.ports, "nobody", MONDAY)).delayed
 
 
 async def test_the_mail_goes_to_the_contact_in_the_registered_language_and_zone(world: World) -> None:
@@ -297,7 +297,7 @@ async def test_what_time_has_made_untrue_is_not_sent(world: World) -> None:
     assert case.claim.due is not None
     world.clock.set(case.claim.due)
 
-    await pay_partner(world.ports, case.claim.id, await world.now())
+    await process_for_partner(world.ports, case.claim.id, await world.now())
 
     assert world.mailbox.news() == ["rejected"]
     assert (await world.stored(case)).claim.status is Status.REJECTED
@@ -311,7 +311,7 @@ async def test_a_rejection_that_was_never_told_and_is_final_by_now_is_only_writt
     world.mailbox.to_partners.clear()
     world.clock.advance(31 * DAY)
 
-    await pay_partner(world.ports, case.claim.id, await world.now())
+    await process_for_partner(world.ports, case.claim.id, await world.now())
 
     stored = (await world.stored(case)).claim
     assert (stored.status, stored.partner_mails, world.mailbox.news()) == (Status.REJECTED_FINAL, (), [])
@@ -324,10 +324,10 @@ async def test_the_reminder_to_answer_waits_for_the_mail_system_too(world: World
     assert case.claim.time_to_answer is not None
     world.clock.set(case.claim.time_to_answer.reminder_at)
     world.mailbox.down = True
-    assert (await world.pay(case)).delayed
+    assert (await world.process(case)).delayed
 
     world.mailbox.down = False
-    assert not (await world.pay(case)).delayed
+    assert not (await world.process(case)).delayed
 
     assert world.mailbox.news() == ["informationRequested", "answerReminder"]
 
@@ -388,11 +388,11 @@ async def test_of_two_mails_to_a_mailbox_that_puts_us_off_the_second_waits(world
         tried.append(message.kind)
 
     world.mailbox.on_send, world.mailbox.put_off = note, {PAUL}
-    assert (await pay_partner(world.ports, case.claim.id, MONDAY)).delayed
+    assert (await process_for_partner(world.ports, case.claim.id, MONDAY)).delayed
     assert tried == ["informationRequested"]
 
     world.mailbox.put_off = set()
-    await pay_partner(world.ports, case.claim.id, MONDAY)
+    await process_for_partner(world.ports, case.claim.id, MONDAY)
 
     assert world.mailbox.news() == ["informationRequested", "itemsStruck"]
 
@@ -402,9 +402,9 @@ async def test_a_mail_system_that_is_down_is_not_asked_for_the_others(world: Wor
     case = await asked(world)
     world.mailbox.down, world.mailbox.retry_after = True, 600
 
-    paid = await world.pay(case)
+    outcome = await world.process(case)
 
-    assert (paid.delayed, paid.not_before) == (True, MONDAY + timedelta(seconds=600))
+    assert (outcome.delayed, outcome.not_before) == (True, MONDAY + timedelta(seconds=600))
 
 
 async def test_partners_come_last_in_the_mail_budget(world: World) -> None:
@@ -414,10 +414,10 @@ async def test_partners_come_last_in_the_mail_budget(world: World) -> None:
     assert isinstance(world.ports.mail_budget, MailBudgetRow)
     await world.told(LITWARE)
 
-    paid = await pay_partner(world.ports, case.claim.id, await world.now())
+    outcome = await process_for_partner(world.ports, case.claim.id, await world.now())
 
-    assert paid.delayed
-    assert paid.not_before is not None
+    assert outcome.delayed
+    assert outcome.not_before is not None
 
 
 async def test_more_mails_than_one_call_sends_are_left_to_the_next(world: World) -> None:
@@ -426,8 +426,8 @@ async def test_more_mails_than_one_call_sends_are_left_to_the_next(world: World)
     mails = tuple(OwedPartnerMail(number=n, kind=Kind.ITEMS_STRUCK, since=MONDAY) for n in range(100, 101 + MOST_STEPS))
     await change_claim(world.ports, case, MONDAY, lambda current: current.changed(partner_mails=mails))
 
-    assert (await pay_partner(world.ports, case.claim.id, MONDAY)).delayed
-    assert not (await pay_partner(world.ports, case.claim.id, MONDAY)).delayed
+    assert (await process_for_partner(world.ports, case.claim.id, MONDAY)).delayed
+    assert not (await process_for_partner(world.ports, case.claim.id, MONDAY)).delayed
     assert world.mailbox.news() == ["itemsStruck"] * (MOST_STEPS + 1)
 
 

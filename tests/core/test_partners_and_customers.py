@@ -315,7 +315,7 @@ async def test_an_operator_who_dies_half_way_has_left_the_debt(world: World) -> 
     with pytest.raises(Exception, match=f"lost {change_claim.ATTEMPTS} races"):
         await put_customer(world, customer(subscriptions=()))
     world.rows.before = None
-    rows = [(row.due, row.debt) for row in await world.due_rows() if row.subject == TENANT]
+    rows = [(row.due, row.kind) for row in await world.due_rows() if row.subject == TENANT]
     assert rows == [(now, END_GONE_ITEMS), (now + AGAIN_AFTER, END_GONE_ITEMS)]
 
     await world.sweep()

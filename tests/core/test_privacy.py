@@ -370,7 +370,7 @@ async def test_a_person_is_erased_everywhere_and_nobody_else(world: World) -> No
     assert words == ["Hello\nerased, erased", f"{OTHERS} knows"]
     entries = await world.history(await world.stored(claim_id))
     assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
-    assert not [row for row in await world.due_rows() if row.debt == erase_person.ERASE_PERSON and row.attempt]
+    assert not [row for row in await world.due_rows() if row.kind == erase_person.ERASE_PERSON and row.attempt]
 
 
 async def test_the_same_address_again_finds_nothing(world: World) -> None:
@@ -489,9 +489,9 @@ async def test_two_timers_at_once_do_not_count_twice(world: World) -> None:
         await erase_person.go_on(world.ports, begun.id, await world.now())
 
     async with world.rows.once_before("settings", overtake):
-        paid = await erase_person.go_on(world.ports, begun.id, await world.now())
+        outcome = await erase_person.go_on(world.ports, begun.id, await world.now())
 
-    assert paid.delayed
+    assert outcome.delayed
     assert (await until_done(world, begun.id)).found == Found(claims=2, batches=1, customers=1, answers=2)
 
 
@@ -507,10 +507,10 @@ async def test_a_lost_answer_is_known_as_our_own_write(world: World) -> None:
             raise Conflict("met itself")
 
     world.rows.after = lose_answer
-    paid = await erase_person.go_on(world.ports, begun.id, await world.now())
+    outcome = await erase_person.go_on(world.ports, begun.id, await world.now())
     world.rows.after = None
 
-    assert paid.not_before == await world.now() + erase_person.AGAIN_AFTER
+    assert outcome.not_before == await world.now() + erase_person.AGAIN_AFTER
     assert len(met) > 4
     left = [place for place in holds(world, ANNES) if place not in holds(world, OTHERS)]
     assert left == [f"settings {begun.id}"]
@@ -857,7 +857,7 @@ async def test_one_erasure_has_its_time_in_each_run(world: World) -> None:
 
     for done in (1, 2, 3):
         swept = await world.sweep()
-        assert swept.owed_since is None
+        assert swept.due_since is None
         kept = [await world.ports.erasures.find(one.id) for one in begun]
         assert sum(one is not None and one.value.status is ErasureStatus.SUCCEEDED for one in kept) == done
         world.clock.advance(timedelta(minutes=3))

@@ -18,9 +18,9 @@ from cpor_core.model.webhook import WebhookWanted
 from cpor_core.ports.claims import Comment
 from cpor_core.ports.due_work import DueRow, Failure
 from cpor_core.ports.idempotency import IdempotencyKey, StoredResponse
+from cpor_core.rules.claim_due_work import Kind
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.late_truths import GRACE
-from cpor_core.rules.owed import Debt
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases import idempotency
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
@@ -123,7 +123,7 @@ async def _next_instant(world: World) -> datetime:
     """Return when the next due row is due, those aside that only delete, some of them after years."""
     now = await world.now()
     rows = [row for row in await world.due_rows() if row.forget is None and row.due > now]
-    return min((row.due for row in rows if row.debt not in (TRIM, Debt.FORGET_PEOPLE)), default=now + DAY)
+    return min((row.due for row in rows if row.kind not in (TRIM, Kind.ERASE_PEOPLE)), default=now + DAY)
 
 
 def _ends(world: World) -> Any:
@@ -146,7 +146,7 @@ def _ends(world: World) -> Any:
 
 def said(rows: Sequence[DueRow]) -> set[tuple[datetime, str, str, Any]]:
     """Return what due rows say, whenever they were written."""
-    return {(row.due, row.subject, row.debt, row.forget) for row in rows}
+    return {(row.due, row.subject, row.kind, row.forget) for row in rows}
 
 
 async def drawn(world: World) -> IdempotencyKey:
@@ -250,7 +250,7 @@ async def test_a_feed_that_lags_is_told(world: World) -> None:
 
     await rebuild(world.ports, MONDAY)
 
-    assert [row.debt for row in await world.due_rows(case)] == ["announce", "writeDown"]
+    assert [row.kind for row in await world.due_rows(case)] == ["announce", "writeDown"]
     world.clock.advance(3 * MINUTE)
     await world.sweep()
     assert [change.type for change in await world.ports.changes.page(ADATUM, after=0, limit=9)] == [
@@ -268,7 +268,7 @@ async def test_a_feed_of_which_nothing_is_kept_is_still_trimmed(world: World) ->
 
     await rebuild(world.ports, MONDAY + DAY)
 
-    assert [row.due for row in await world.due_rows() if row.debt == TRIM] == [MONDAY + 401 * DAY]
+    assert [row.due for row in await world.due_rows() if row.kind == TRIM] == [MONDAY + 401 * DAY]
 
 
 async def test_what_is_no_longer_on_the_tenant_is_ended(world: World) -> None:
@@ -280,7 +280,7 @@ async def test_what_is_no_longer_on_the_tenant_is_ended(world: World) -> None:
 
     await rebuild(world.ports, await world.now())
 
-    assert [row.subject for row in await world.due_rows() if row.debt == END_GONE_ITEMS] == [TENANT, TENANT]
+    assert [row.subject for row in await world.due_rows() if row.kind == END_GONE_ITEMS] == [TENANT, TENANT]
 
 
 async def test_claims_of_a_customer_that_nobody_knows_are_left_as_they_are(world: World) -> None:

@@ -13,8 +13,8 @@ from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Act
 from cpor_core.ports.due_work import DueRow
+from cpor_core.rules.claim_due_work import SOON
 from cpor_core.rules.late_truths import GRACE
-from cpor_core.rules.owed import SOON
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import drafts
@@ -41,14 +41,14 @@ SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 async def row_of(world: World, case: Case) -> DueRow:
     """Return the row that is about to write a claim down."""
-    return next(row for row in await world.due_rows(case) if row.debt == "writeDown")
+    return next(row for row in await world.due_rows(case) if row.kind == "writeDown")
 
 
 async def test_an_empty_store_is_swept_at_once(world: World) -> None:
     """Nothing is due."""
     swept = await world.sweep()
 
-    assert (swept.paid, swept.delayed, swept.failed) == (0, 0, 0)
+    assert (swept.done, swept.delayed, swept.failed) == (0, 0, 0)
 
 
 async def test_nothing_is_paid_before_it_is_due(world: World) -> None:
@@ -113,7 +113,7 @@ async def test_timer_and_queue_at_the_same_time_send_one_mail(world: World) -> N
     case = await world.submitted()
     world.clock.advance(SOON)
 
-    await asyncio.gather(world.deliver(), world.sweep(), world.pay(case))
+    await asyncio.gather(world.deliver(), world.sweep(), world.process(case))
 
     assert world.mailbox.kinds() == ["notice"]
 
@@ -168,7 +168,7 @@ async def test_a_row_is_put_off_until_the_mail_system_wants_to_be_asked_again(wo
 
     await world.sweep()
 
-    row = next(row for row in await world.due_rows(case) if row.debt == "tellCustomer")
+    row = next(row for row in await world.due_rows(case) if row.kind == "tellCustomer")
     assert (row.due, row.attempt) == (now + timedelta(seconds=600), 0)
 
 
@@ -231,7 +231,7 @@ async def test_more_rows_than_a_page_are_swept_in_one_run(world: World) -> None:
 
     swept = await world.sweep()
 
-    assert swept.paid == len(rows)
+    assert swept.done == len(rows)
 
 
 async def test_a_run_stops_itself_before_it_is_stopped(world: World) -> None:
@@ -249,8 +249,8 @@ async def test_a_run_stops_itself_before_it_is_stopped(world: World) -> None:
     world.ports.claims.load = slow  # type: ignore[method-assign]
 
     swept = await world.sweep()
-    assert swept.paid == 1
-    assert swept.owed_since == MONDAY
+    assert swept.done == 1
+    assert swept.due_since == MONDAY
 
 
 async def test_the_oldest_debt_is_told_of_for_as_long_as_it_is_unpaid(world: World) -> None:
@@ -258,15 +258,15 @@ async def test_the_oldest_debt_is_told_of_for_as_long_as_it_is_unpaid(world: Wor
     world.mailbox.down = True
     await world.told()
     world.clock.advance(SOON)
-    first = (await world.sweep()).owed_since
+    first = (await world.sweep()).due_since
     assert first is not None
     for pause in (2 * MINUTE, 6 * MINUTE, 16 * MINUTE):
         world.clock.advance(pause)
-        assert (await world.sweep()).owed_since == first
+        assert (await world.sweep()).due_since == first
     world.mailbox.down = False
     world.clock.advance(2 * HOUR)
 
-    assert (await world.sweep()).owed_since is None
+    assert (await world.sweep()).due_since is None
 
 
 # --- when a row may be deleted ----------------------------------------------------------------------------------------
@@ -279,12 +279,12 @@ async def test_a_settled_row_is_deleted_when_no_writer_can_be_at_work_any_more(
     """Older than ten minutes by the real clock (rulings 36)."""
     case = await world.told()
     rows = await world.due_rows(case)
-    assert "tellCustomer" in [row.debt for row in rows]
+    assert "tellCustomer" in [row.kind for row in rows]
     world.clock.advance(age)
 
     await world.sweep()
 
-    assert [row.debt for row in await world.due_rows(case)].count("tellCustomer") == left
+    assert [row.kind for row in await world.due_rows(case)].count("tellCustomer") == left
 
 
 async def test_the_sandbox_clock_does_not_make_a_row_old(world: World) -> None:
@@ -294,7 +294,7 @@ async def test_the_sandbox_clock_does_not_make_a_row_old(world: World) -> None:
 
     await world.sweep()
 
-    assert "tellCustomer" in [row.debt for row in await world.due_rows(case)]
+    assert "tellCustomer" in [row.kind for row in await world.due_rows(case)]
 
 
 async def test_a_row_whose_writer_has_not_finished_yet_survives_the_sweep(world: World) -> None:
@@ -318,16 +318,16 @@ async def test_a_row_that_was_written_anew_is_not_deleted(world: World) -> None:
     """Every delete is under the version that was read."""
     case = await world.told()
     world.clock.advance(SETTLED_AFTER + SECOND)
-    rows = {row.debt: row for row in await world.due_rows(case)}
+    rows = {row.kind: row for row in await world.due_rows(case)}
 
     async def write_again() -> None:
         again = rows["tellCustomer"]
-        await world.ports.duework.add([DueRow(again.due, again.subject, again.debt)])
+        await world.ports.duework.add([DueRow(again.due, again.subject, again.kind)])
 
     async with world.rows.once_before("duework", write_again):
         await world.sweep()
 
-    assert "tellCustomer" in [row.debt for row in await world.due_rows(case)]
+    assert "tellCustomer" in [row.kind for row in await world.due_rows(case)]
 
 
 async def test_rows_end_with_what_they_are_about(world: World) -> None:
@@ -341,7 +341,7 @@ async def test_rows_end_with_what_they_are_about(world: World) -> None:
         world.clock.advance(30 * DAY)
         await world.sweep()
 
-    assert [row for row in await world.due_rows() if row.forget is None and row.debt != TRIM] == []
+    assert [row for row in await world.due_rows() if row.forget is None and row.kind != TRIM] == []
     assert (await world.stored(case)).claim.status is Status.OFFICIAL
 
 
@@ -409,7 +409,7 @@ async def test_a_row_that_names_nothing_to_forget_is_harmless(world: World) -> N
 
     swept = await world.sweep()
 
-    assert (swept.paid, swept.failed) == (1, 0)
+    assert (swept.done, swept.failed) == (1, 0)
     assert await world.due_rows() == []
 
 

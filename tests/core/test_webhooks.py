@@ -911,7 +911,7 @@ async def test_due_rows_of_an_organisation_fall_together_on_whole_minutes(world:
     await happened(world, 20)
     await world.deliver()
 
-    rows = [row.due for row in await world.due_rows() if row.debt == DELIVER]
+    rows = [row.due for row in await world.due_rows() if row.kind == DELIVER]
 
     assert rows == [MONDAY + MINUTE, MONDAY + 3 * MINUTE]
 

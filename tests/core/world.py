@@ -17,7 +17,7 @@ from cpor_app import bootstrap
 from cpor_app.adapters.storage.row_store import Op
 from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES
 from cpor_app.settings import Settings
-from cpor_core.due_work import Paid
+from cpor_core.due_work import Outcome
 from cpor_core.errors import MailDelayed, RecipientRefused, Refused
 from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient, RecipientKind, Revenue, Speaker
 from cpor_core.model.history import Entry
@@ -32,7 +32,7 @@ from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, find
 from cpor_core.use_cases.claims import batches, drafts, reviews, submission
 from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims.history import history_as_of
-from cpor_core.use_cases.due_work import pay as debts
+from cpor_core.use_cases.due_work import process_claim
 from cpor_core.use_cases.due_work.sweep import SHARDS, Swept, sweep
 from cpor_core.use_cases.feed.deliveries import call_receivers
 from cpor_core.views import ClaimView, shown
@@ -335,14 +335,17 @@ class World:
     async def deliver(self) -> int:
         """Hand every waiting message to its function; returns how many there were."""
         count = 0
-        for queue, pay in ((CUSTOMER_NOTICES, debts.pay_customer), (PARTNER_NOTICES, debts.pay_partner)):
+        for queue, process in (
+            (CUSTOMER_NOTICES, process_claim.process_for_customer),
+            (PARTNER_NOTICES, process_claim.process_for_partner),
+        ):
             while taken := await self.queues.take(queue, 32):
                 for message in taken:
                     sent = json.loads(message.text)
                     if "organisation" in sent:
                         await call_receivers(self.ports, sent["organisation"])
                     else:
-                        await pay(self.ports, sent["claimId"], await self.now())
+                        await process(self.ports, sent["claimId"], await self.now())
                     await self.queues.done(message)
                     count += 1
         while taken := await self.queues.take(CLAIM_BATCHES, 32):
@@ -353,9 +356,9 @@ class World:
                 count += 1
         return count
 
-    async def pay(self, case: Case) -> Paid:
+    async def process(self, case: Case) -> Outcome:
         """Pay everything that a claim owes, as the timer does."""
-        return await debts.pay(self.ports, case.claim.id, await self.now())
+        return await process_claim.process_claim(self.ports, case.claim.id, await self.now())
 
     def lose_messages(self) -> None:
         """Let every waiting message be lost."""
@@ -402,7 +405,7 @@ class World:
         for shard in range(SHARDS):
             found += await self.ports.duework.due(shard, far, after=None, limit=10_000)
         wanted = [row for row in found if case is None or row.subject == case.claim.id]
-        return sorted(wanted, key=lambda row: (row.due, row.subject, row.debt))
+        return sorted(wanted, key=lambda row: (row.due, row.subject, row.kind))
 
     async def recipients(self, case: Case) -> Sequence[Recipient]:
         """Return who was or is to be told of a claim."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
 
-from cpor_core.ports.due_work import DueRow, DueWork
+from cpor_core.ports.due_work import DueRow, DueRows
 from tests.doubles.clock import FixedClock
 
 Written: TypeAlias = dict[tuple[datetime, str, str], datetime]
@@ -20,12 +20,12 @@ class DueWorkOfThisClock:
     it may be deleted.
     """
 
-    def __init__(self, inner: DueWork, clock: FixedClock, written: Written) -> None:
+    def __init__(self, inner: DueRows, clock: FixedClock, written: Written) -> None:
         """Share *written* with every other process."""
         self._inner, self._clock, self._written = inner, clock, written
 
     def _note(self, *rows: DueRow) -> None:
-        self._written |= {(row.due, row.subject, row.debt): self._clock.real() for row in rows}
+        self._written |= {(row.due, row.subject, row.kind): self._clock.real() for row in rows}
 
     async def add(self, rows: Sequence[DueRow]) -> None:
         self._note(*rows)
@@ -33,7 +33,7 @@ class DueWorkOfThisClock:
 
     async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
         rows = await self._inner.due(shard, now, after=after, limit=limit)
-        return [replace(row, written_at=self._written[row.due, row.subject, row.debt]) for row in rows]
+        return [replace(row, written_at=self._written[row.due, row.subject, row.kind]) for row in rows]
 
     async def move(
         self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None

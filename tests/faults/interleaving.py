@@ -23,7 +23,7 @@ from cpor_app.adapters.storage.row_store import Row
 from cpor_app.adapters.storage.tables import unpacked
 from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
 from cpor_core.model.slot import Slot
-from cpor_core.rules.owed import due_now
+from cpor_core.rules.claim_due_work import due_now
 from tests.doubles.requests import Answer, Request, straight
 from tests.faults.everybody import Doing
 from tests.faults.scenes import Built

@@ -30,8 +30,8 @@ from cpor_app.queue_names import POISON, QUEUES
 from cpor_core.due_work import FORGET
 from cpor_core.errors import MailDelayed
 from cpor_core.model.claim import Claim
+from cpor_core.rules.claim_due_work import Kind, due_now
 from cpor_core.rules.late_truths import GRACE
-from cpor_core.rules.owed import Debt, due_now
 from devhost.host.http_triggers import HttpTriggers
 from devhost.stack.issuer import LocalIssuer
 from tests.doubles.clock import FixedClock
@@ -462,7 +462,7 @@ class World:
 def waits_for_retention(key: str) -> bool:
     """Whether a due row is one by which a closed claim forgets people or mails, months or years later."""
     debt = key.rpartition("|")[2]
-    return debt == Debt.FORGET_PEOPLE or debt.startswith(f"{FORGET}-mail-")
+    return debt == Kind.ERASE_PEOPLE or debt.startswith(f"{FORGET}-mail-")
 
 
 @asynccontextmanager

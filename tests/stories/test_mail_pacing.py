@@ -20,7 +20,7 @@ from cpor_core.model.registry import Channel, Subscription, SubscriptionState
 from cpor_core.ports import Ports
 from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.mail_budget import Limits
-from cpor_core.use_cases.due_work import pay
+from cpor_core.use_cases.due_work import process_claim
 from tests.core.world import World
 from tests.support.communication_services import (
     ENDPOINT,
@@ -125,11 +125,11 @@ async def test_after_the_first_refused_call_none_is_refused(
         ready = [claim for claim, at in due.items() if at <= now][:AT_ONCE]
         # Hosts in turn: nobody can be told of a refusal that another host is about to get.
         on = turns.choice(ports)
-        ended = await asyncio.gather(*(pay.pay_customer(on, claim, now) for claim in ready))
-        for claim, paid in zip(ready, ended, strict=True):
-            if paid.delayed:
-                assert paid.not_before is not None
-                due[claim] = paid.not_before
+        ended = await asyncio.gather(*(process_claim.process_for_customer(on, claim, now) for claim in ready))
+        for claim, outcome in zip(ready, ended, strict=True):
+            if outcome.delayed:
+                assert outcome.not_before is not None
+                due[claim] = outcome.not_before
             else:
                 del due[claim]
 

@@ -138,9 +138,9 @@ class OpenTelemetry:
             self._begin()
 
     @contextmanager
-    def paying(self, row: DueRow) -> Iterator[None]:
+    def processing(self, row: DueRow) -> Iterator[None]:
         """Let what is done for a due row belong to the trace of the act that wrote it."""
-        with self.doing("pay", parent=row.trace, attributes={"cpor.debt": _kind(row.debt)}):
+        with self.doing("pay", parent=row.trace, attributes={"cpor.debt": _kind(row.kind)}):
             yield
 
     # --- counts -----------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class OpenTelemetry:
 
     def settled_late(self, row: DueRow, late: timedelta) -> None:
         """Tell that a due row was settled *late*."""
-        self.count(LATE, late.total_seconds(), cpor_debt=_kind(row.debt))
+        self.count(LATE, late.total_seconds(), cpor_debt=_kind(row.kind))
 
     def _add(self, what: Instrument, amount: float, attributes: dict[str, str]) -> None:
         assert self._sdk is not None  # noqa: S101 - both callers have seen it

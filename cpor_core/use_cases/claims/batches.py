@@ -16,7 +16,8 @@ from io import BytesIO
 
 from pydantic import TypeAdapter, ValidationError
 
-from cpor_core.due_work import FORGET, Paid
+from cpor_core import due_work
+from cpor_core.due_work import FORGET
 from cpor_core.errors import Conflict, Detail, Refused
 from cpor_core.model.batch import (
     MOST_ROWS,
@@ -255,14 +256,14 @@ async def _announce(ports: Ports, batch: Batch, dealt: Sequence[_Dealt], now: da
             await catch_up(ports, one.outcome.claim_id, now)
 
 
-async def finish(ports: Ports, of: str, now: datetime) -> Paid:
+async def finish(ports: Ports, of: str, now: datetime) -> due_work.Outcome:
     """Send the pages that are not done to the queue once more, and look again; one request when all are done."""
     progress = await ports.batches.find(of)
     if progress is None or not progress.missing:
-        return Paid()
+        return due_work.Outcome()
     await _hint(ports, progress)
     is_young = now - progress.batch.at < SELDOM_AFTER
-    return Paid(delayed=True, not_before=now + (LOOK_AGAIN if is_young else LOOK_SELDOM))
+    return due_work.Outcome(delayed=True, not_before=now + (LOOK_AGAIN if is_young else LOOK_SELDOM))
 
 
 # --- what callers see -------------------------------------------------------------------------------------------------

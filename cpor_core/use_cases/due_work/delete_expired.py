@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from cpor_core.due_work import Paid
+from cpor_core.due_work import Outcome
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.use_cases.claims.batches import BATCHES, forget_batch
@@ -12,7 +12,7 @@ from cpor_core.use_cases.feed.deliveries import WEBHOOKS
 from cpor_core.use_cases.message_ids import MAILS
 
 
-async def forget(ports: Ports, row: DueRow, place: tuple[str, str, str], now: datetime) -> Paid:
+async def forget(ports: Ports, row: DueRow, place: tuple[str, str, str], now: datetime) -> Outcome:
     """Delete what a row names; a blob only if its claim does not point to it, a mail only 90 days after the close."""
     table, partition, key = place
     if table == WEBHOOKS:
@@ -25,7 +25,7 @@ async def forget(ports: Ports, row: DueRow, place: tuple[str, str, str], now: da
         return await _forget_mail(ports, row.subject, place, now)
     else:
         await ports.duework.forget(table, partition, key)
-    return Paid()
+    return Outcome()
 
 
 async def _forget_file(ports: Ports, claim_id: str, blob: str) -> None:
@@ -34,13 +34,13 @@ async def _forget_file(ports: Ports, claim_id: str, blob: str) -> None:
         await ports.blobs.delete(blob)
 
 
-async def _forget_mail(ports: Ports, claim_id: str, place: tuple[str, str, str], now: datetime) -> Paid:
+async def _forget_mail(ports: Ports, claim_id: str, place: tuple[str, str, str], now: datetime) -> Outcome:
     """Delete the Message-ID of a mail about a claim; while its links live, look again when they may not."""
     case = await ports.claims.load(claim_id)
     if case is not None:
         closed_at = case.claim.closed_at
         again = closed_at + LINK_LIVES if closed_at is not None else now + LINK_LIVES
         if again > now:
-            return Paid(delayed=True, not_before=again)
+            return Outcome(delayed=True, not_before=again)
     await ports.duework.forget(*place)
-    return Paid()
+    return Outcome()

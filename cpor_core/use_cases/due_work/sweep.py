@@ -10,15 +10,15 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cpor_core.due_work import Paid
+from cpor_core.due_work import Outcome
 from cpor_core.errors import Conflict, Fault, Refused
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
-from cpor_core.rules.owed import SOON
+from cpor_core.rules.claim_due_work import SOON
 from cpor_core.use_cases.claims import batches
 from cpor_core.use_cases.claims.subscription_ends import END_GONE_ITEMS, end_gone_items
 from cpor_core.use_cases.due_work.delete_expired import forget
-from cpor_core.use_cases.due_work.pay import pay
+from cpor_core.use_cases.due_work.process_claim import process_claim
 from cpor_core.use_cases.feed.changes import ANNOUNCE, TRIM, catch_up, trim
 from cpor_core.use_cases.feed.deliveries import DELIVER, remind
 from cpor_core.use_cases.privacy import erase_person
@@ -45,18 +45,18 @@ NEXT_ATTEMPTS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=1
 class Swept:
     """Counts of one run, for the log: rows paid, put off, and in error."""
 
-    paid: int = 0
+    done: int = 0
     delayed: int = 0
     failed: int = 0
-    owed_since: datetime | None = None
+    due_since: datetime | None = None
     """Since when the oldest debt is owed that this run met and could not pay; webhooks are a receiver's affair."""
 
     has_erased: bool = False
     """One erasure has had its time in this run."""
 
-    def still_owed(self, since: datetime) -> None:
+    def still_due(self, since: datetime) -> None:
         """Note a debt that stays."""
-        self.owed_since = since if self.owed_since is None else min(self.owed_since, since)
+        self.due_since = since if self.due_since is None else min(self.due_since, since)
 
 
 async def sweep(ports: Ports, now: datetime) -> Swept:
@@ -85,46 +85,46 @@ async def _sweep_shard(
         rows = await ports.duework.due(shard, now, after=last, limit=PAGE)
         for row in rows:
             if row is not rows[0] and ports.real_now() >= stop_at:
-                swept.still_owed(row.due)  # it and those behind it wait for the next run
+                swept.still_due(row.due)  # it and those behind it wait for the next run
                 return
             async with gate:
-                await _pay_row(ports, row, now, swept)
+                await _process_row(ports, row, now, swept)
         if len(rows) < PAGE:
             return
         last = rows[-1]
 
 
-async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> None:
+async def _process_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> None:
     try:
-        with ports.telemetry.paying(row):
-            paid = await _paid(ports, row, now, swept)
+        with ports.telemetry.processing(row):
+            outcome = await _outcome(ports, row, now, swept)
     except (Fault, Refused, Conflict) as fault:
-        log.warning("claim %s: %s could not be paid: %s", row.subject, row.debt, type(fault).__name__)
+        log.warning("claim %s: %s could not be paid: %s", row.subject, row.kind, type(fault).__name__)
         swept.failed += 1
-        paid = Paid(delayed=True)
+        outcome = Outcome(delayed=True)
     except Exception:  # one bad claim must not stop the others
-        log.exception("claim %s: %s failed", row.subject, row.debt)
+        log.exception("claim %s: %s failed", row.subject, row.kind)
         swept.failed += 1
-        paid = Paid(delayed=True)
+        outcome = Outcome(delayed=True)
     try:
-        if paid.delayed:
+        if outcome.delayed:
             swept.delayed += 1
             since = (row.since or row.due) if _is_debt(row) else None
             if since is not None:
-                swept.still_owed(since)
-            if paid.not_before is not None:  # its turn, or when the mail system wants to be asked again
-                await ports.duework.move(row, (), due=paid.not_before, attempt=row.attempt, since=since)
+                swept.still_due(since)
+            if outcome.not_before is not None:  # its turn, or when the mail system wants to be asked again
+                await ports.duework.move(row, (), due=outcome.not_before, attempt=row.attempt, since=since)
             else:
                 wait = NEXT_ATTEMPTS[min(row.attempt, len(NEXT_ATTEMPTS) - 1)]
                 await ports.duework.move(row, (), due=now + wait, attempt=row.attempt + 1, since=since)
         else:
-            swept.paid += 1
+            swept.done += 1
             if _is_debt(row) and (late := now - (row.since or row.due)) > LATE:
                 ports.telemetry.settled_late(row, late)
             settled = row.written_at is not None and ports.real_now() - row.written_at > SETTLED_AFTER
-            if settled and not paid.row_stays:
+            if settled and not outcome.row_stays:
                 await ports.duework.delete(row)
-            elif not paid.row_stays:  # its writer may still be at work: look once more when it can't be
+            elif not outcome.row_stays:  # its writer may still be at work: look once more when it can't be
                 await ports.duework.move(row, (), due=now + LOOKED_AT_AGAIN, attempt=row.attempt)
     except Conflict:
         pass  # somebody else paid it, or moved it on
@@ -134,32 +134,32 @@ async def _pay_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> No
 
 def _is_debt(row: DueRow) -> bool:
     """Whether somebody waits for it: a partner's dead server, long work and what is only to be deleted are put off."""
-    return row.forget is None and row.debt not in (DELIVER, erase_person.ERASE_PERSON)
+    return row.forget is None and row.kind not in (DELIVER, erase_person.ERASE_PERSON)
 
 
-async def _paid(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Paid:
+async def _outcome(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Outcome:
     """Pay what a row stands for."""
     if row.forget is not None:
         return await forget(ports, row, row.forget, now)
-    if row.debt == ANNOUNCE:
+    if row.kind == ANNOUNCE:
         await catch_up(ports, row.subject, now)
-    elif row.debt == TRIM:
+    elif row.kind == TRIM:
         await trim(ports, row, now)
-        return Paid(row_stays=True)
-    elif row.debt == DELIVER:
+        return Outcome(row_stays=True)
+    elif row.kind == DELIVER:
         left = await remind(ports, row.subject, now)
-        return Paid(delayed=left, not_before=now + SOON if left else None)
-    elif row.debt == batches.FINISH:
+        return Outcome(delayed=left, not_before=now + SOON if left else None)
+    elif row.kind == batches.FINISH:
         return await batches.finish(ports, row.subject, now)
-    elif row.debt == erase_person.ERASE_PERSON:
+    elif row.kind == erase_person.ERASE_PERSON:
         if swept.has_erased:  # it takes half a minute: one in each run
-            return Paid(delayed=True, not_before=now + SOON)
+            return Outcome(delayed=True, not_before=now + SOON)
         swept.has_erased = True
         return await erase_person.go_on(ports, row.subject, now)
-    elif row.debt == END_GONE_ITEMS:
+    elif row.kind == END_GONE_ITEMS:
         await end_gone_items(ports, row.subject, now)
-    elif row.debt == TELL_OTHERS:
+    elif row.kind == TELL_OTHERS:
         await notify_others(ports, row.subject, now)
     else:
-        return await pay(ports, row.subject, now, due_row=row)
-    return Paid()
+        return await process_claim(ports, row.subject, now, due_row=row)
+    return Outcome()

@@ -17,7 +17,7 @@ from cpor_core.model.history import Act, Entry
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.feed import Announcement
-from cpor_core.rules.owed import SOON
+from cpor_core.rules.claim_due_work import SOON
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.feed.deliveries import due_row as webhooks_row

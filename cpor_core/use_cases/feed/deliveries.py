@@ -31,8 +31,8 @@ from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.feed import CallAnswer
 from cpor_core.ports.stored import Stored
+from cpor_core.rules.claim_due_work import SOON
 from cpor_core.rules.identifiers import newest_first
-from cpor_core.rules.owed import SOON
 from cpor_core.rules.webhook_calls import event_id, next_attempt, webhook_id
 
 log = logging.getLogger("cpor.webhooks")

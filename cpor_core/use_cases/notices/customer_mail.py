@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from cpor_core.due_work import Paid
+from cpor_core.due_work import Outcome
 from cpor_core.model.claim import MailKind, OwedMail, Status
 from cpor_core.model.history import PROGRAMME
 from cpor_core.ports import Ports
@@ -16,7 +16,7 @@ from cpor_core.use_cases.message_ids import REMINDER
 from cpor_core.use_cases.notices.send import Sent, delayed_by, messages_to, permits, send
 
 
-async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Paid:
+async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
     """Remind those who can decline of the last day, once."""
     promised = case.claim.promise
     assert promised is not None  # noqa: S101 - a reminder is owed only of what was promised
@@ -35,7 +35,7 @@ async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Pai
     return await change_claim(ports, case, now, reminded)
 
 
-async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Case | Paid:
+async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Case | Outcome:
     """Send a mail to everybody who was told and has not got it yet; it is owed to those whose turn comes later."""
     notifies = mail.kind in (MailKind.NOTICE, MailKind.IMPORTED)
     candidates = case.claim.reachable() if notifies else case.claim.notified_recipients()

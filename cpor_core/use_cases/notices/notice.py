@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from cpor_core.due_work import Paid
+from cpor_core.due_work import Outcome
 from cpor_core.model.claim import Claim, Promise, Recipient, RecipientKind, Status
 from cpor_core.model.registry import Customer
 from cpor_core.ports import Ports
@@ -30,7 +30,7 @@ SENDING = timedelta(minutes=2)
 
 async def notify_customer(
     ports: Ports, case: Case, now: datetime, context: ActContext, mine: Promise | None = None
-) -> Case | Paid:
+) -> Case | Outcome:
     """
     Promise, send, record the hand-over: six requests for one recipient, after two for the claim.
 
@@ -41,10 +41,10 @@ async def notify_customer(
     people = (case.claim.contacts, case.claim.recipients)
     sending_until = former.sending_until if former is not None and former != mine else None
     if sending_until is not None and real_now < sending_until:
-        return Paid(delayed=True)  # somebody else is sending it
+        return Outcome(delayed=True)  # somebody else is sending it
     known = await ports.registry.customer(case.claim.tenant_id)
     if known is None:
-        return Paid(delayed=True)
+        return Outcome(delayed=True)
     if gone_items(case.claim, known.value):  # the registry has changed since the submission
         return await end_items_of(ports, case, known.value, now)
     incumbents = await _incumbents(ports, case, now)

@@ -7,7 +7,7 @@ Each says what is true when it is sent: it is judged on the claim as it stands t
 from datetime import datetime
 from functools import partial
 
-from cpor_core.due_work import Paid
+from cpor_core.due_work import Outcome
 from cpor_core.model.claim import (
     OPEN,
     Claim,
@@ -31,7 +31,7 @@ NO_PARTNERS_LANGUAGE, NO_PARTNERS_TIME_ZONE = "en", "UTC"
 """Of a location that is not registered any more."""
 
 
-async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid:
+async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
     """Remind the partner's contact, once for each time they are asked; one who refuses the mail is not tried again."""
     claim = case.claim
     assert claim.time_to_answer is not None  # noqa: S101 - a reminder is owed only of a time that runs
@@ -50,14 +50,14 @@ async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid
     return await change_claim(ports, case, now, reminded)
 
 
-async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Paid:
+async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
     """
     Send one of the mails that the claim owes to partners, the oldest whose mailbox takes it.
 
     One that is no longer true, or that its recipient refuses for good, is dropped.
     """
     settled = settle(case, now)
-    put_off: dict[str | None, Paid] = {}
+    put_off: dict[str | None, Outcome] = {}
     for mail in settled.claim.partner_mails:
         if mail.to in put_off:
             continue

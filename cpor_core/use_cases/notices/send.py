@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cpor_core.due_work import Paid
+from cpor_core.due_work import Outcome
 from cpor_core.errors import MailDelayed, RecipientRefused
 from cpor_core.model.claim import Claim, OwedMail
 from cpor_core.ports import Ports
@@ -107,7 +107,7 @@ async def send(ports: Ports, messages: Sequence[MailMessage], allowed: Allowed, 
     return Sent(tuple(delivered), tuple(refused), delayed)
 
 
-def delayed_by(now: datetime, fault: MailDelayed) -> Paid:
+def delayed_by(now: datetime, fault: MailDelayed) -> Outcome:
     """Return what came of a mail that could not go now; the mail system may have said when it can."""
     wait = fault.retry_after_seconds
-    return Paid(delayed=True, not_before=now + timedelta(seconds=wait) if wait is not None else None)
+    return Outcome(delayed=True, not_before=now + timedelta(seconds=wait) if wait is not None else None)

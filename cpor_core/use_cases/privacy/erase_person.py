@@ -14,7 +14,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from cpor_core.due_work import Paid
+from cpor_core.due_work import Outcome
 from cpor_core.errors import Conflict, Fault, Refused
 from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
 from cpor_core.model.claim import Claim
@@ -25,8 +25,8 @@ from cpor_core.ports.claims import StoredText
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyRecord
 from cpor_core.ports.stored import Registered, Stored
+from cpor_core.rules.claim_due_work import SOON
 from cpor_core.rules.identifiers import BATCH_ID_LENGTH
-from cpor_core.rules.owed import SOON
 from cpor_core.rules.persons import Person
 from cpor_core.transitions import erasing
 from cpor_core.transitions.claim_case import Case
@@ -99,11 +99,11 @@ class _Step:
     """It can't be erased yet."""
 
 
-async def go_on(ports: Ports, erasure_id: str, now: datetime) -> Paid:
+async def go_on(ports: Ports, erasure_id: str, now: datetime) -> Outcome:
     """Work on an erasure for a while; what is left is for the next run."""
     kept = await ports.erasures.find(erasure_id)
     if kept is None or kept.value.email is None:
-        return Paid()
+        return Outcome()
     stop_at = ports.real_now() + TIME_LIMIT
     kept = replace(kept, value=kept.value.model_copy(update={"run": ports.new_id()}))
     try:
@@ -112,13 +112,13 @@ async def go_on(ports: Ports, erasure_id: str, now: datetime) -> Paid:
             if is_searched:
                 kept = await _write(ports, _next_place(kept.value, now), kept)
                 if kept.value.finished_at is None and kept.value.place is Place.BATCHES:
-                    return Paid(delayed=True, not_before=now + AGAIN_AFTER)
+                    return Outcome(delayed=True, not_before=now + AGAIN_AFTER)
             if kept.value.finished_at is None and ports.real_now() >= stop_at:
-                return Paid(delayed=True, not_before=now + SOON)
+                return Outcome(delayed=True, not_before=now + SOON)
     except Conflict:  # another run of the timer is at work
-        return Paid(delayed=True, not_before=now + SOON)
+        return Outcome(delayed=True, not_before=now + SOON)
     log.info("erasure %s: done in %d rounds", erasure_id, kept.value.round)
-    return Paid()
+    return Outcome()
 
 
 async def _write(ports: Ports, erasure: Erasure, former: Stored[Erasure]) -> Stored[Erasure]:

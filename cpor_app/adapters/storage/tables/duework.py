@@ -41,7 +41,7 @@ class DueWorkTable:
         self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None
     ) -> DueRow:
         """Put a row off, in the trace that it came from, and add others of the same subject: one request."""
-        moved = DueRow(due, row.subject, row.debt, attempt, row.forget, since, row.trace)
+        moved = DueRow(due, row.subject, row.kind, attempt, row.forget, since, row.trace)
         puts = {put.key: put for put in (Put(_key(one), _values(one)) for one in (moved, *also))}
         if _key(moved) == _key(row):
             await self._rows.write(TABLE, _shard(row.subject), *puts.values())
@@ -68,11 +68,11 @@ def _stamp(instant: datetime) -> str:
 
 
 def _key(row: DueRow) -> str:
-    return f"{_stamp(row.due)}|{row.subject}|{row.debt}"
+    return f"{_stamp(row.due)}|{row.subject}|{row.kind}"
 
 
 def _values(row: DueRow) -> Mapping[str, Cell]:
-    values: dict[str, Cell] = {"due": row.due, "subject": row.subject, "debt": row.debt, "attempt": row.attempt}
+    values: dict[str, Cell] = {"due": row.due, "subject": row.subject, "debt": row.kind, "attempt": row.attempt}
     if row.since is not None:
         values["since"] = row.since
     trace = row.trace or trace_parent()

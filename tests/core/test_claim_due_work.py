@@ -7,8 +7,8 @@ import pytest
 
 from cpor_core.model.claim import Claim, OwedPartnerMail, PartnerMailKind, Reason, Status
 from cpor_core.model.history import PROGRAMME
+from cpor_core.rules.claim_due_work import DueWork, Kind, due_now, due_work_of
 from cpor_core.rules.late_truths import GRACE
-from cpor_core.rules.owed import Debt, Owed, due_now, owed
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from tests.core.builders import (
@@ -33,16 +33,16 @@ from tests.core.builders import (
     unreachable,
 )
 
-ENDS = Owed(Debt.WRITE_DOWN, ENDS_AT + GRACE)
-REMINDER = Owed(Debt.REMIND_CUSTOMER, REMINDER_AT)
+ENDS = DueWork(Kind.WRITE_DOWN, ENDS_AT + GRACE)
+REMINDER = DueWork(Kind.REMIND_CUSTOMER, REMINDER_AT)
 PARTNERS_REMINDER_AT = TOLD_AT + 6 * DAY
-PARTNERS_REMINDER = Owed(Debt.REMIND_PARTNER, PARTNERS_REMINDER_AT)
+PARTNERS_REMINDER = DueWork(Kind.REMIND_PARTNER, PARTNERS_REMINDER_AT)
 ANSWERED_AT = PARTNERS_REMINDER_AT + MICROSECOND
 
 
-def besides_news(claim: Claim) -> set[Owed]:
+def besides_news(claim: Claim) -> set[DueWork]:
     """Return what a claim owes besides telling its partner what has happened."""
-    return {one for one in owed(claim) if one.debt is not Debt.TELL_PARTNER}
+    return {one for one in due_work_of(claim) if one.kind is not Kind.NOTIFY_PARTNER}
 
 
 @pytest.mark.parametrize("status", [Status.SUBMITTED, Status.UNDER_REVIEW, Status.DISPUTED, Status.REJECTED_FINAL])
@@ -54,7 +54,7 @@ def test_nothing_is_owed_where_only_people_act(status: Status) -> None:
 @pytest.mark.parametrize("case", [draft(), rejected(draft())], ids=["draft", "rejected"])
 def test_what_ends_by_itself_is_to_be_written_down(case: Case) -> None:
     """At the instant that is stored."""
-    assert besides_news(case.claim) == {Owed(Debt.WRITE_DOWN, case.claim.due)}
+    assert besides_news(case.claim) == {DueWork(Kind.WRITE_DOWN, case.claim.due)}
 
 
 @pytest.mark.parametrize("ask", [asked_for_more, unreachable])
@@ -62,8 +62,8 @@ def test_a_partner_who_was_asked_is_reminded_once_and_then_out_of_time(ask: Call
     """Whoever asks; the end is owed in any case."""
     case = ask(draft())
 
-    assert besides_news(case.claim) == {Owed(Debt.WRITE_DOWN, case.claim.due), PARTNERS_REMINDER}
-    assert besides_news(case.changed(answer_reminded=True).claim) == {Owed(Debt.WRITE_DOWN, case.claim.due)}
+    assert besides_news(case.claim) == {DueWork(Kind.WRITE_DOWN, case.claim.due), PARTNERS_REMINDER}
+    assert besides_news(case.changed(answer_reminded=True).claim) == {DueWork(Kind.WRITE_DOWN, case.claim.due)}
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.PARTNER_ACTION_REQUIRED}))
@@ -72,14 +72,14 @@ def test_a_partner_is_reminded_of_nothing_in_any_other_state(status: Status) -> 
     time = asked_for_more(draft()).claim.time_to_answer
     claim = in_state(status).changed(time_to_answer=time, times_asked=1).claim
 
-    assert Debt.REMIND_PARTNER not in {one.debt for one in owed(claim)}
+    assert Kind.REMIND_PARTNER not in {one.kind for one in due_work_of(claim)}
 
 
 def test_a_partner_asked_at_the_reminders_instant_gets_none() -> None:
     """The question is fresh enough."""
     case = asked_for_more(draft()).changed(status_since=PARTNERS_REMINDER_AT)
 
-    assert PARTNERS_REMINDER not in owed(case.claim)
+    assert PARTNERS_REMINDER not in due_work_of(case.claim)
 
 
 def test_who_is_asked_again_is_reminded_again() -> None:
@@ -91,7 +91,7 @@ def test_who_is_asked_again_is_reminded_again() -> None:
 
     case = life.request_information(again, PROGRAMME, ANSWERED_AT, [Reason.PRODUCTS_MISSING], answer_by=time)
 
-    assert Owed(Debt.REMIND_PARTNER, time.reminder_at) in owed(case.claim)
+    assert DueWork(Kind.REMIND_PARTNER, time.reminder_at) in due_work_of(case.claim)
     assert case.claim.times_asked == 2
 
 
@@ -102,15 +102,15 @@ def test_a_claim_whose_time_is_not_set_ends_not_by_itself() -> None:
 
 def test_a_deleted_draft_is_to_be_erased() -> None:
     """At once, by whomever comes first."""
-    assert besides_news(in_state(Status.DELETED).claim) == {Owed(Debt.ERASE)}
+    assert besides_news(in_state(Status.DELETED).claim) == {DueWork(Kind.ERASE)}
 
 
 def test_a_customer_who_was_not_told_is_to_be_told() -> None:
     """Before the promise, and after it until the hand-over."""
     case = submitted(draft(), automatic=True)
 
-    assert besides_news(case.claim) == {Owed(Debt.TELL_CUSTOMER)}
-    assert besides_news(promised(case).claim) == {Owed(Debt.TELL_CUSTOMER)}
+    assert besides_news(case.claim) == {DueWork(Kind.NOTIFY_CUSTOMER)}
+    assert besides_news(promised(case).claim) == {DueWork(Kind.NOTIFY_CUSTOMER)}
 
 
 def test_once_told_the_reminder_and_the_end_are_owed() -> None:
@@ -136,8 +136,8 @@ def test_each_mail_is_a_debt_of_its_own() -> None:
     case = life.end(official(draft()), PERSON, ENDS_AT + DAY, Reason.PARTNER_DISASSOCIATED)
 
     assert besides_news(case.claim) == {
-        Owed(Debt.SEND_MAIL, about="officialConfirmation-1"),
-        Owed(Debt.SEND_MAIL, about="closing-2"),
+        DueWork(Kind.SEND_MAIL, about="officialConfirmation-1"),
+        DueWork(Kind.SEND_MAIL, about="closing-2"),
     }
 
 
@@ -145,16 +145,16 @@ def test_each_of_the_partners_mails_is_a_debt_of_its_own() -> None:
     """Due at once; what the claim owes a competitor's partner too."""
     mails = [OwedPartnerMail(number=2, kind=PartnerMailKind.COMPETING, since=MONDAY, to=to) for to in (None, "another")]
 
-    assert owed(draft().changed(due=None, partner_mails=tuple(mails)).claim) == {
-        Owed(Debt.TELL_PARTNER, about="competing-2-None"),
-        Owed(Debt.TELL_PARTNER, about="competing-2-another"),
+    assert due_work_of(draft().changed(due=None, partner_mails=tuple(mails)).claim) == {
+        DueWork(Kind.NOTIFY_PARTNER, about="competing-2-None"),
+        DueWork(Kind.NOTIFY_PARTNER, about="competing-2-another"),
     }
 
 
 def test_a_no_leaves_only_its_confirmation() -> None:
     """Neither reminder nor end of a window."""
     assert besides_news(life.decline(awaiting(draft()), ANNE, TOLD_AT).claim) == {
-        Owed(Debt.SEND_MAIL, about="declineConfirmation-1")
+        DueWork(Kind.SEND_MAIL, about="declineConfirmation-1")
     }
 
 
@@ -163,33 +163,33 @@ def test_a_no_leaves_only_its_confirmation() -> None:
     [
         (MONDAY, set()),
         (REMINDER_AT - MICROSECOND, set()),
-        (REMINDER_AT, {Debt.REMIND_CUSTOMER}),
-        (ENDS_AT - MICROSECOND, {Debt.REMIND_CUSTOMER}),
+        (REMINDER_AT, {Kind.REMIND_CUSTOMER}),
+        (ENDS_AT - MICROSECOND, {Kind.REMIND_CUSTOMER}),
         (ENDS_AT, set()),
         (ENDS_AT + GRACE - MICROSECOND, set()),
-        (ENDS_AT + GRACE, {Debt.WRITE_DOWN}),
-        (ENDS_AT + DAY, {Debt.WRITE_DOWN}),
+        (ENDS_AT + GRACE, {Kind.WRITE_DOWN}),
+        (ENDS_AT + DAY, {Kind.WRITE_DOWN}),
     ],
 )
-def test_a_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Debt]) -> None:
+def test_a_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Kind]) -> None:
     """It is owed only while the window runs (rulings 19)."""
-    assert due_now(awaiting(draft()).claim, now) - {Debt.TELL_PARTNER} == due
+    assert due_now(awaiting(draft()).claim, now) - {Kind.NOTIFY_PARTNER} == due
 
 
 @pytest.mark.parametrize(
     ("now", "due"),
     [
         (PARTNERS_REMINDER_AT - MICROSECOND, set()),
-        (PARTNERS_REMINDER_AT, {Debt.REMIND_PARTNER}),
-        (PARTNERS_REMINDER_AT + DAY - MICROSECOND, {Debt.REMIND_PARTNER}),
-        (PARTNERS_REMINDER_AT + DAY, {Debt.WRITE_DOWN}),
+        (PARTNERS_REMINDER_AT, {Kind.REMIND_PARTNER}),
+        (PARTNERS_REMINDER_AT + DAY - MICROSECOND, {Kind.REMIND_PARTNER}),
+        (PARTNERS_REMINDER_AT + DAY, {Kind.WRITE_DOWN}),
     ],
 )
-def test_a_partners_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Debt]) -> None:
+def test_a_partners_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Kind]) -> None:
     """The claim is rejected then."""
-    assert due_now(asked_for_more(draft()).claim, now) - {Debt.TELL_PARTNER} == due
+    assert due_now(asked_for_more(draft()).claim, now) - {Kind.NOTIFY_PARTNER} == due
 
 
 def test_what_is_owed_at_once_is_due_now() -> None:
     """However early."""
-    assert due_now(submitted(draft(), automatic=True).claim, MONDAY - 400 * DAY) == {Debt.TELL_CUSTOMER}
+    assert due_now(submitted(draft(), automatic=True).claim, MONDAY - 400 * DAY) == {Kind.NOTIFY_CUSTOMER}
