@@ -1,9 +1,9 @@
-"""What a partner has: associations and their figures."""
+"""The associations of a partner: lists, one association, and its end by the partner."""
 
 from datetime import datetime
 
 import azure.functions as func
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from cpor_app.http.parsing import QueryFlag
@@ -12,15 +12,11 @@ from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, Answer
 from cpor_app.http.server import operation
 from cpor_core.model.base import Guid, PartnerId, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, Claim, Reason, Status
-from cpor_core.model.usage import Month
-from cpor_core.rules.advice import Advice
 from cpor_core.rules.terms import Terms
-from cpor_core.rules.usage_figures import UsageRow
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.claims import submission
 from cpor_core.use_cases.claims.listing import own_claims
-from cpor_core.use_cases.usage import figures
 from cpor_core.views import AssociationView, association_view, entity_tag
 
 blueprint = func.Blueprint()
@@ -37,13 +33,6 @@ class AssociationFilters(BaseModel):
     model_config = {"alias_generator": to_camel}
 
 
-class Months(BaseModel):
-    """From which month to which, both included."""
-
-    first: Month | None = Field(default=None, alias="from")
-    last: Month | None = Field(default=None, alias="to")
-
-
 class EndReason(Value):
     """Why the partner leaves, in words that the reviewer can read."""
 
@@ -55,18 +44,6 @@ class ListedAssociations(Value):
 
     value: tuple[AssociationView, ...]
     next_link: str | None = LEFT_OUT
-
-
-class ListedAdvice(Value):
-    """What a partner would tell the customer."""
-
-    value: tuple[Advice, ...]
-
-
-class Usage(Value):
-    """Figures by month and item."""
-
-    value: tuple[UsageRow, ...]
 
 
 @operation(
@@ -145,55 +122,6 @@ async def end_association(call: Call) -> Answer:
     context = call.act_context(comment=call.body(EndReason).reason, at=now, answers=answered)
     after = await submission.end(call.ports, case, call.actor(), now, Reason.PARTNER_DISASSOCIATED, context)
     return await _association(call, after)
-
-
-@operation(
-    blueprint,
-    name="get_usage",
-    method="GET",
-    route="associations/{associationId}/usage",
-    summary="Active users and seats of the associated items, by month",
-    tag="Associations",
-    roles=PARTNER,
-    query=Months,
-    answers={200: Usage},
-    refusals=("NotFound", "FiguresNotYet", "CustomerNotTold"),
-)
-async def get_usage(call: Call) -> Answer:
-    """
-    Only while official, only these items, only months from the association's first on. They begin a minute after the
-    window's end, so that no figures are given out while a no that arrived in time is being written.
-
-    Each answer leaves a receipt that the customer can see: who, when, which months and items. Of an association that
-    was imported they begin with the mail to the customer, and pause when it came back from everybody.
-    """
-    case = await call.own_case()
-    months = call.query(Months)
-    reader = figures.Reader(call.person_id, call.kind.value)
-    rows = await figures.read_usage(call.ports, case, reader, await call.now(), first=months.first, last=months.last)
-    return Answer(200, Usage(value=tuple(rows)))
-
-
-@operation(
-    blueprint,
-    name="get_advice",
-    method="GET",
-    route="associations/{associationId}/advice",
-    summary="What you would tell the customer from these figures",
-    tag="Associations",
-    roles=PARTNER,
-    answers={200: ListedAdvice},
-    refusals=("NotFound", "FiguresNotYet", "CustomerNotTold"),
-)
-async def get_advice(call: Call) -> Answer:
-    """
-    Seats that nobody has, seats that nobody uses, use that falls; each with the figures that it rests on.
-
-    It shows what the usage figures show, and leaves the same receipt.
-    """
-    case = await call.own_case()
-    reader = figures.Reader(call.person_id, call.kind.value)
-    return Answer(200, ListedAdvice(value=tuple(await figures.read_advice(call.ports, case, reader, await call.now()))))
 
 
 async def _association(call: Call, case: Case) -> Answer:

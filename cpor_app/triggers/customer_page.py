@@ -13,7 +13,7 @@ from cpor_app.http.parsing import validated
 from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import JSON, Answer
 from cpor_app.http.server import operation, wants_json
-from cpor_app.triggers.saying_no import said
+from cpor_app.triggers.customer_no import said
 from cpor_core.errors import Refused
 from cpor_core.model.base import Text1000, Value
 from cpor_core.model.claim import ClaimedCustomer, Item, Status

@@ -13,7 +13,7 @@ from cpor_app.http.request import Call, role_required
 from cpor_app.http.route_table import CUSTOMER_ADMIN, Answer
 from cpor_app.http.server import operation
 from cpor_app.triggers.associations import answered, association_of
-from cpor_app.triggers.saying_no import ARRIVAL, said
+from cpor_app.triggers.customer_no import ARRIVAL, said
 from cpor_core.model.base import Instant, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, THE_ADMINISTRATOR, Claim, ClaimedCustomer, Item, Status
 from cpor_core.model.history import ADMINISTRATOR

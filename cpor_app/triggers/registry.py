@@ -1,61 +1,24 @@
-"""The operator's side: partners, customers, figures, failed messages, and the sandbox's clock."""
+"""The registry that the operator keeps: partners, customers and closed days."""
 
-import re
-from codecs import BOM_UTF8
-from datetime import date, datetime, timedelta
-from enum import StrEnum
-from io import BytesIO
+from datetime import date
 from typing import Annotated
 
 import azure.functions as func
-from pydantic import BaseModel, BeforeValidator, Field, JsonValue, model_validator
+from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
 
-from cpor_app.http.parsing import QueryFlag, read, validated
+from cpor_app.http.parsing import QueryFlag, validated
 from cpor_app.http.request import Call, not_found
-from cpor_app.http.route_table import JSON, OPERATOR, Answer
+from cpor_app.http.route_table import OPERATOR, Answer
 from cpor_app.http.server import operation
-from cpor_core.errors import Detail, Refused
-from cpor_core.model.base import Day, Guid, Instant, PartnerId, Value
+from cpor_core.model.base import Day, Guid, PartnerId, Value
 from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.registry import ClosedDay, Customer, Partner, RegisteredClosedDay
-from cpor_core.model.usage import UsageLine
 from cpor_core.ports.stored import Registered
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner, unknown_items
 from cpor_core.use_cases.registry import closed_days, partners_and_customers
-from cpor_core.use_cases.usage import figures
-from cpor_core.use_cases.usage.figures import Loaded
 
 blueprint = func.Blueprint()
-USAGE_BYTES = 32 * 2**20
-JSON_LINES, CSV = "application/x-ndjson", "text/csv"
-
-
-class FeedFormat(StrEnum):
-    """The formats of a feed; those of Microsoft Graph are its own reports as they come."""
-
-    JSONL = "jsonl"
-    SUBSCRIBED_SKUS = "graph-subscribed-skus"
-    SERVICE_USER_COUNTS = "graph-service-user-counts"
-    SUBSCRIPTIONS = "graph-subscriptions"
-
-
-class Feed(BaseModel):
-    """Which feed it is: of which tenant, as of which day, in which format."""
-
-    tenant_id: Guid | None = Field(default=None, description="Needed for the formats of Microsoft Graph.")
-    as_of: Day | None = Field(default=None, description="The day that the figures are of; today, if it is left out.")
-    format: FeedFormat = FeedFormat.JSONL
-
-    model_config = {"alias_generator": to_camel}
-
-
-class GraphList(BaseModel):
-    """A list as Microsoft Graph answers it; what is not asked for is left alone."""
-
-    value: tuple[JsonValue, ...]
-
-    model_config = {"extra": "ignore", "frozen": True, "hide_input_in_errors": True}
 
 
 class CustomerQuery(BaseModel):
@@ -343,212 +306,3 @@ def _kept(call: Call, value: BaseModel, kept: partners_and_customers.Kept, path:
     if kept.new:
         headers["Location"] = call.url(path)
     return Answer(201 if kept.new else 200, value, headers=headers)
-
-
-@operation(
-    blueprint,
-    name="load_usage",
-    method="POST",
-    route="usage/reports",
-    summary="Feed usage figures: a report of Microsoft Graph as it comes, or JSON lines",
-    tag="Usage",
-    roles=OPERATOR,
-    query=Feed,
-    body={JSON: GraphList, JSON_LINES: UsageLine, CSV: str},
-    max_bytes=USAGE_BYTES,
-    answers={200: Loaded},
-    refusals=("WrongReport",),
-)
-async def load_usage(call: Call) -> Answer:
-    """
-    The same feed twice changes nothing; a bad row is reported, the others are kept. Of two days the newer wins.
-
-    `graph-subscribed-skus` takes the JSON of `GET /subscribedSkus`, `graph-subscriptions` that of
-    `GET /directory/subscriptions`, `graph-service-user-counts` the CSV of `getOffice365ServicesUserCounts`; `jsonl` has
-    a line for each item and month. `accepted`, `unchanged` and `rejected` count rows.
-    """
-    body = call.bytes()
-    feed = call.query(Feed)
-    as_of: date = feed.as_of or (await call.now()).date()
-    if feed.format is FeedFormat.JSONL:
-        call.require_type(JSON_LINES)
-        return Answer(200, await figures.load_lines(call.ports, BytesIO(body), feed.tenant_id, as_of))
-    report = figures.GraphReport(feed.format)
-    in_csv = report is figures.GraphReport.SERVICE_USER_COUNTS
-    call.require_type(CSV if in_csv else JSON)
-    if feed.tenant_id is None:
-        raise Refused(
-            "ValidationFailed",
-            "A report of Microsoft Graph does not say whose it is.",
-            target="tenantId",
-            resolution="Send tenantId in the query.",
-            details=(Detail("FieldRequired", "tenantId is needed.", "tenantId", "Send it."),),
-        )
-    content = body if in_csv else read(GraphList, body.removeprefix(BOM_UTF8)).value
-    return Answer(200, await figures.load_graph_report(call.ports, report, feed.tenant_id, as_of, content))
-
-
-class FailedMessage(Value):
-    """A message that could not be processed: ids only."""
-
-    id: str
-    queue: str
-    body: str
-    at: Instant
-
-
-class ListedFailures(Value):
-    """A page of failed messages, newest first."""
-
-    value: tuple[FailedMessage, ...]
-    next_link: str | None = LEFT_OUT
-
-
-class Redriven(Value):
-    """How many messages were put back."""
-
-    redriven: int
-
-
-@operation(
-    blueprint,
-    name="list_failed_messages",
-    method="GET",
-    route="operations/failed-messages",
-    summary="Messages that could not be processed",
-    tag="Operations",
-    roles=OPERATOR,
-    answers={200: ListedFailures},
-    paged=True,
-)
-async def list_failed_messages(call: Call) -> Answer:
-    """They hold ids, never personal data."""
-    after, limit = call.page()
-    failures = await call.ports.failures.page(after=after, limit=limit)
-    views = [FailedMessage(id=f.id, queue=f.queue, body=f.body, at=f.at) for f in failures]
-    return call.listed(views, call.ports.failures.position(failures[-1]) if len(failures) == limit else None)
-
-
-@operation(
-    blueprint,
-    name="redrive_failed_messages",
-    method="POST",
-    route="operations/failed-messages/redrive",
-    summary="Put failed messages back into their queues",
-    tag="Operations",
-    roles=OPERATOR,
-    answers={200: Redriven},
-)
-async def redrive_failed_messages(call: Call) -> Answer:
-    """Up to 1,000 at a time; each is processed again on fresh state."""
-    call.nothing()
-    failures = await call.ports.failures.page(after="", limit=1000)
-    for failure in failures:
-        await call.ports.failures.redrive(failure)
-    return Answer(200, Redriven(redriven=len(failures)))
-
-
-class DryRunsView(Value):
-    """How often an organisation has tried in the present hour."""
-
-    organisation: Guid
-    hour: Instant
-    count: int
-
-
-class ListedDryRuns(Value):
-    """Who tries how often, most first."""
-
-    value: tuple[DryRunsView, ...]
-
-
-@operation(
-    blueprint,
-    name="list_dry_runs",
-    method="GET",
-    route="operations/dry-runs",
-    summary="Dry runs of the present hour, by organisation",
-    tag="Operations",
-    roles=OPERATOR,
-    answers={200: ListedDryRuns},
-)
-async def list_dry_runs(call: Call) -> Answer:
-    """An organisation that uses up its hundred may be probing for customers."""
-    counts = sorted(await call.ports.dry_runs.of_hour(await call.now()), key=lambda one: -one.count)
-    views = tuple(DryRunsView(organisation=one.organisation, hour=one.hour, count=one.count) for one in counts)
-    return Answer(200, ListedDryRuns(value=views))
-
-
-class ClockView(Value):
-    """The service's time."""
-
-    now: Instant
-
-
-def _in_iso_8601(sent: object) -> object:
-    if not isinstance(sent, str) or re.match(r"-?P", sent) is None:
-        raise ValueError("must be an ISO 8601 duration, such as P1D")
-    return sent
-
-
-Duration = Annotated[timedelta, BeforeValidator(_in_iso_8601)]
-
-
-class ClockChange(Value):
-    """How far the clock is moved on, or to when."""
-
-    advance: Duration | None = Field(default=None, description="An ISO 8601 duration such as P1D.")
-    now: Instant | None = None
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> "ClockChange":
-        if (self.advance is None) is (self.now is None):
-            msg = "must have either `advance` or `now`"
-            raise ValueError(msg)
-        return self
-
-
-@operation(
-    blueprint,
-    name="get_clock",
-    method="GET",
-    route="sandbox/clock",
-    summary="The sandbox's time",
-    tag="Sandbox",
-    roles=OPERATOR,
-    answers={200: ClockView},
-    refusals=("NotFound",),
-)
-async def get_clock(call: Call) -> Answer:
-    """Outside the sandbox there is no such thing."""
-    _verify_sandbox(call)
-    return Answer(200, ClockView(now=await call.now()))
-
-
-@operation(
-    blueprint,
-    name="move_clock",
-    method="POST",
-    route="sandbox/clock",
-    summary="Move the sandbox's time forward",
-    tag="Sandbox",
-    roles=OPERATOR,
-    body=ClockChange,
-    answers={200: ClockView},
-    refusals=("NotFound", "ClockBackwards"),
-)
-async def move_clock(call: Call) -> Answer:
-    """Forward only; it goes on ticking from there."""
-    _verify_sandbox(call)
-    change = call.body(ClockChange)
-    now: datetime
-    if change.advance is not None:
-        now = await call.services.move_clock(by=change.advance)
-    else:
-        now = await call.services.move_clock(to=change.now)
-    return Answer(200, ClockView(now=now))
-
-
-def _verify_sandbox(call: Call) -> None:
-    if not call.services.settings.sandbox:
-        raise Refused("NotFound", "There is no such address.", resolution="GET /openapi.json describes what there is.")

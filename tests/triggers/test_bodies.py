@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from cpor_app.http.parsing import adapter, read
 from cpor_app.http.route_table import Operation
-from cpor_app.triggers.registry import GraphList
+from cpor_app.triggers.usage import GraphList
 from cpor_core.errors import Refused
 from cpor_core.model.claim import NewClaim
 from tests.support.service import PARTNER, PARTNER_ID, PDF, Service, claim_as_sent

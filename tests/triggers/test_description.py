@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 from cpor_app.adapters import content_types
 from cpor_app.http.route_table import OPERATIONS, SECURITY_HEADERS
 from cpor_app.http.status_codes import DETAIL_CODES, STATUSES
-from cpor_app.triggers.anyone import DESCRIPTION
+from cpor_app.triggers.public import DESCRIPTION
 from cpor_core.rules.file_names import ENDINGS
 from tests.support import description
 from tests.support.service import Service, functions

@@ -11,7 +11,7 @@ from cpor_app import bootstrap
 from cpor_app.adapters.storage.connection import StorageConnection
 from cpor_app.adapters.storage.queues import AzureQueues
 from cpor_app.adapters.storage.row_store import AzureRows
-from cpor_app.triggers import anyone
+from cpor_app.triggers import public
 from tests.support.service import Service
 from tests.support.silent import silent_storage
 from tests.triggers.refusals import refused
@@ -138,8 +138,8 @@ async def test_a_token_changes_nothing_here(service: Service) -> None:
 
 async def test_health_is_answered_whatever_storage_does(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """A probe waits for no storage that is silent: within three seconds, here in less, it hears which parts are."""
-    assert anyone.PATIENCE_SECONDS < 3
-    monkeypatch.setattr(anyone, "PATIENCE_SECONDS", 0.2)
+    assert public.PATIENCE_SECONDS < 3
+    monkeypatch.setattr(public, "PATIENCE_SECONDS", 0.2)
     with silent_storage() as silent:
         connection = StorageConnection.from_text(silent.connection_string)
         rows, queues = AzureRows(connection), AzureQueues(connection)

@@ -1,0 +1,263 @@
+"""What the operator looks after: failed messages, dry runs, the erasure of a person, and the sandbox's clock."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import azure.functions as func
+from pydantic import BeforeValidator, Field, model_validator
+
+from cpor_app.http.request import Call, not_found
+from cpor_app.http.route_table import OPERATOR, Answer
+from cpor_app.http.server import operation
+from cpor_core.errors import Refused
+from cpor_core.model.base import Email, Guid, Instant, Value
+from cpor_core.model.claim import LEFT_OUT
+from cpor_core.model.erasure import Erasure, ErasureStatus, Found
+from cpor_core.rules.identifiers import is_erasure_id
+from cpor_core.use_cases.privacy import erase_person as erasing
+
+blueprint = func.Blueprint()
+
+
+class FailedMessage(Value):
+    """A message that could not be processed: ids only."""
+
+    id: str
+    queue: str
+    body: str
+    at: Instant
+
+
+class ListedFailures(Value):
+    """A page of failed messages, newest first."""
+
+    value: tuple[FailedMessage, ...]
+    next_link: str | None = LEFT_OUT
+
+
+class Redriven(Value):
+    """How many messages were put back."""
+
+    redriven: int
+
+
+@operation(
+    blueprint,
+    name="list_failed_messages",
+    method="GET",
+    route="operations/failed-messages",
+    summary="Messages that could not be processed",
+    tag="Operations",
+    roles=OPERATOR,
+    answers={200: ListedFailures},
+    paged=True,
+)
+async def list_failed_messages(call: Call) -> Answer:
+    """They hold ids, never personal data."""
+    after, limit = call.page()
+    failures = await call.ports.failures.page(after=after, limit=limit)
+    views = [FailedMessage(id=f.id, queue=f.queue, body=f.body, at=f.at) for f in failures]
+    return call.listed(views, call.ports.failures.position(failures[-1]) if len(failures) == limit else None)
+
+
+@operation(
+    blueprint,
+    name="redrive_failed_messages",
+    method="POST",
+    route="operations/failed-messages/redrive",
+    summary="Put failed messages back into their queues",
+    tag="Operations",
+    roles=OPERATOR,
+    answers={200: Redriven},
+)
+async def redrive_failed_messages(call: Call) -> Answer:
+    """Up to 1,000 at a time; each is processed again on fresh state."""
+    call.nothing()
+    failures = await call.ports.failures.page(after="", limit=1000)
+    for failure in failures:
+        await call.ports.failures.redrive(failure)
+    return Answer(200, Redriven(redriven=len(failures)))
+
+
+class DryRunsView(Value):
+    """How often an organisation has tried in the present hour."""
+
+    organisation: Guid
+    hour: Instant
+    count: int
+
+
+class ListedDryRuns(Value):
+    """Who tries how often, most first."""
+
+    value: tuple[DryRunsView, ...]
+
+
+@operation(
+    blueprint,
+    name="list_dry_runs",
+    method="GET",
+    route="operations/dry-runs",
+    summary="Dry runs of the present hour, by organisation",
+    tag="Operations",
+    roles=OPERATOR,
+    answers={200: ListedDryRuns},
+)
+async def list_dry_runs(call: Call) -> Answer:
+    """An organisation that uses up its hundred may be probing for customers."""
+    counts = sorted(await call.ports.dry_runs.of_hour(await call.now()), key=lambda one: -one.count)
+    views = tuple(DryRunsView(organisation=one.organisation, hour=one.hour, count=one.count) for one in counts)
+    return Answer(200, ListedDryRuns(value=views))
+
+
+class ErasureRequest(Value):
+    """Who is to be erased."""
+
+    email: Email
+
+
+class ErasureView(Value):
+    """An erasure as it stands now; it never says of whom."""
+
+    id: str
+    status: ErasureStatus
+    requested_at: Instant
+    finished_at: Instant | None
+    found: Found
+    evidence_to_look_at: tuple[str, ...]
+    evidence_not_listed: int
+
+
+@operation(
+    blueprint,
+    name="erase_person",
+    method="POST",
+    route="operations/erasures",
+    summary="Erase a person, by their mail address, from everything that is stored",
+    tag="Operations",
+    roles=OPERATOR,
+    body=ErasureRequest,
+    answers={202: ErasureView},
+)
+async def erase_person(call: Call) -> Answer:
+    """
+    The answer comes before the work: `Operation-Location` shows it.
+
+    A claim that awaits this person's answer and has nobody else who was told goes back to its partner
+    (`customerUnreachable`). The same address again finds nothing more.
+    """
+    erasure = await erasing.begin_erasure(call.ports, call.body(ErasureRequest).email, await call.now())
+    headers = {"Operation-Location": call.url(f"operations/erasures/{erasure.id}")}
+    return Answer(202, _erasure_view(erasure), headers=headers)
+
+
+@operation(
+    blueprint,
+    name="get_erasure",
+    method="GET",
+    route="operations/erasures/{erasureId}",
+    summary="How far an erasure has come",
+    tag="Operations",
+    roles=OPERATOR,
+    answers={200: ErasureView},
+    refusals=("NotFound",),
+)
+async def get_erasure(call: Call) -> Answer:
+    """
+    `evidenceToLookAt` names claims that are still alive and have named the person: nobody can search their files.
+
+    `evidenceNotListed` counts those for which the list has no room.
+    """
+    name = call.path("erasureId").lower()
+    kept = await call.ports.erasures.find(name) if is_erasure_id(name) else None
+    if kept is None:
+        raise not_found("erasure")
+    return Answer(200, _erasure_view(kept.value))
+
+
+def _erasure_view(erasure: Erasure) -> ErasureView:
+    return ErasureView(
+        id=erasure.id,
+        status=erasure.status,
+        requested_at=erasure.requested_at,
+        finished_at=erasure.finished_at,
+        found=erasure.found,
+        evidence_to_look_at=erasure.evidence_to_look_at,
+        evidence_not_listed=erasure.evidence_not_listed,
+    )
+
+
+class ClockView(Value):
+    """The service's time."""
+
+    now: Instant
+
+
+def _in_iso_8601(sent: object) -> object:
+    if not isinstance(sent, str) or re.match(r"-?P", sent) is None:
+        raise ValueError("must be an ISO 8601 duration, such as P1D")
+    return sent
+
+
+Duration = Annotated[timedelta, BeforeValidator(_in_iso_8601)]
+
+
+class ClockChange(Value):
+    """How far the clock is moved on, or to when."""
+
+    advance: Duration | None = Field(default=None, description="An ISO 8601 duration such as P1D.")
+    now: Instant | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "ClockChange":
+        if (self.advance is None) is (self.now is None):
+            msg = "must have either `advance` or `now`"
+            raise ValueError(msg)
+        return self
+
+
+@operation(
+    blueprint,
+    name="get_clock",
+    method="GET",
+    route="sandbox/clock",
+    summary="The sandbox's time",
+    tag="Sandbox",
+    roles=OPERATOR,
+    answers={200: ClockView},
+    refusals=("NotFound",),
+)
+async def get_clock(call: Call) -> Answer:
+    """Outside the sandbox there is no such thing."""
+    _verify_sandbox(call)
+    return Answer(200, ClockView(now=await call.now()))
+
+
+@operation(
+    blueprint,
+    name="move_clock",
+    method="POST",
+    route="sandbox/clock",
+    summary="Move the sandbox's time forward",
+    tag="Sandbox",
+    roles=OPERATOR,
+    body=ClockChange,
+    answers={200: ClockView},
+    refusals=("NotFound", "ClockBackwards"),
+)
+async def move_clock(call: Call) -> Answer:
+    """Forward only; it goes on ticking from there."""
+    _verify_sandbox(call)
+    change = call.body(ClockChange)
+    now: datetime
+    if change.advance is not None:
+        now = await call.services.move_clock(by=change.advance)
+    else:
+        now = await call.services.move_clock(to=change.now)
+    return Answer(200, ClockView(now=now))
+
+
+def _verify_sandbox(call: Call) -> None:
+    if not call.services.settings.sandbox:
+        raise Refused("NotFound", "There is no such address.", resolution="GET /openapi.json describes what there is.")
