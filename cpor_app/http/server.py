@@ -105,26 +105,26 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
         @blueprint.function_name(name)
         @blueprint.route(route=route, methods=methods, auth_level=func.AuthLevel.ANONYMOUS)
         async def serve(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
-            return await respond(line, handler, req, context)
+            return await handle(line, handler, req, context)
 
         return handler
 
     return enter
 
 
-async def respond(
+async def handle(
     line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
 ) -> func.HttpResponse:
     """Answer a request, on the caller's trace: the host hands over where the request stands in it."""
     told = {"http.request.method": line.method, "http.route": line.route}
     parent = context.trace_context.trace_parent
     with (await telemetry()).doing(line.name, parent=parent, attributes=told) as doing:
-        response = await _responded(line, handler, request, context)
+        response = await _catch_errors(line, handler, request, context)
         doing.note("http.response.status_code", response.status_code)
         return response
 
 
-async def _responded(
+async def _catch_errors(
     line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
 ) -> func.HttpResponse:
     """Answer a request; whatever happens, the caller gets the envelope and the security headers."""
@@ -132,57 +132,58 @@ async def _responded(
     call: Call | None = None
     try:
         call = Call(line, request, await ready())
-        answer = await _served(call, handler)
+        await _admit(call)
+        answer = await _limit_large_bodies(call, handler)
     except Unauthenticated as unknown:
         log.info("%s: 401 %s", line.name, unknown.reason_code)
         answer = _unauthenticated(unknown, sandbox=call is not None and call.services.settings.sandbox)
     except Refused as refused:
-        answer = await _refusal(call, refused)
+        answer = _error_answer(call, refused)
     except Retryable as fault:
         log.warning("%s: 503 %s", line.name, type(fault).__name__)
-        answer = await _refusal(call, _busy(), retry_after=fault.retry_after_seconds or 1)
+        answer = _error_answer(call, _busy(), retry_after=fault.retry_after_seconds or 1)
     except Exception:
         log.exception("%s: 500, request %s", line.name, request_id)
-        answer = await _refusal(call, _internal(request_id))
-    return _response(answer, request, request_id)
+        answer = _error_answer(call, _internal(request_id))
+    return _http_response(answer, request, request_id)
 
 
-async def _served(call: Call, handler: Handler) -> Answer:
-    await _admit(call)
+async def _limit_large_bodies(call: Call, handler: Handler) -> Answer:
+    """Run the handler; an instance takes in two large bodies at a time, since more of them could fill its memory."""
     if len(call.request.get_body() or b"") > ONE_MIB:
-        if _LARGE_BODIES.locked():  # a few large bodies at once fill the memory of an instance
+        if _LARGE_BODIES.locked():
             message = "two large bodies are being taken in already"
             raise Retryable(message, retry_after_seconds=2)
         async with _LARGE_BODIES:
-            return await _answered(call, handler)
-    return await _answered(call, handler)
+            return await _run(call, handler)
+    return await _run(call, handler)
 
 
 _LARGE_BODIES = asyncio.Semaphore(2)
 
 
-async def _answered(call: Call, handler: Handler) -> Answer:
+async def _run(call: Call, handler: Handler) -> Answer:
     if call.operation.keyed and not call.operation.key_kept_by_handler and (key := call.idempotency_key()) is not None:
-        return await _answered_once(call, handler, key)
+        return await _run_once(call, handler, key)
     try:
         return await handler(call)
     except Repeated as repeated:
-        return _first_answer(call, repeated.reply)
+        return _repeat_reply(call, repeated.reply)
     except Refused as refused:
         if (
             refused.code in ("InvalidState", "PreconditionFailed", "ItemNotInClaim")
-            and (first := await _answered_before(call)) is not None
+            and (first := await _earlier_reply(call)) is not None
         ):
-            return _first_answer(call, first)
+            return _repeat_reply(call, first)
         raise
 
 
-async def _answered_once(call: Call, handler: Handler, key: IdempotencyKey) -> Answer:
+async def _run_once(call: Call, handler: Handler, key: IdempotencyKey) -> Answer:
     """Answer a request that is about no claim; its repetition gets the same bytes and headers."""
 
     async def run() -> StoredResponse:
         answer = await handler(call)
-        return StoredResponse(answer.status, _body(answer), answer.media_type, answer.headers)
+        return StoredResponse(answer.status, _body_bytes(answer), answer.media_type, answer.headers)
 
     kept = await once(call.ports, key, await call.now(), run)
     return Answer(kept.status, kept.body, kept.media_type, {**kept.headers, "Repeatability-Result": "accepted"})
@@ -213,7 +214,7 @@ async def _admit(call: Call) -> None:
         raise role_required(line.roles)
 
 
-async def _answered_before(call: Call) -> StoredReply | None:
+async def _earlier_reply(call: Call) -> StoredReply | None:
     """Return the first answer when the act was refused because the same request has done it before."""
     try:
         key = call.idempotency_key()
@@ -222,7 +223,7 @@ async def _answered_before(call: Call) -> StoredReply | None:
     return await call.ports.claims.stored_reply(call.claim_id, key.hash) if key is not None and call.claim_id else None
 
 
-def _first_answer(call: Call, reply: StoredReply) -> Answer:
+def _repeat_reply(call: Call, reply: StoredReply) -> Answer:
     key = call.idempotency_key()
     if key is None or key.body != reply.body:
         raise key_reused()
@@ -263,7 +264,7 @@ def _internal(request_id: str) -> Refused:
     )
 
 
-async def _refusal(call: Call | None, refused: Refused, retry_after: int | None = None) -> Answer:
+def _error_answer(call: Call | None, refused: Refused, retry_after: int | None = None) -> Answer:
     status = int(STATUSES[refused.code])
     headers = {"x-ms-error-code": refused.code}
     retry_after = refused.retry_after_seconds or retry_after
@@ -284,18 +285,18 @@ async def _refusal(call: Call | None, refused: Refused, retry_after: int | None 
     return Answer(status, envelope(refused, call.arrival if call is not None else None), headers=headers)
 
 
-def refuse(
+def error_response(
     refused: Refused, request: func.HttpRequest, context: func.Context, headers: Mapping[str, str]
 ) -> func.HttpResponse:
     """Return the envelope for a request that no operation answers."""
     given = {"x-ms-error-code": refused.code, **headers}
     answer = Answer(int(STATUSES[refused.code]), envelope(refused), headers=given)
-    return _response(answer, request, context.invocation_id)
+    return _http_response(answer, request, context.invocation_id)
 
 
 def see_other(path: str, request: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """Send a caller to another address of this host."""
-    return _response(Answer(303, headers={"Location": path}), request, context.invocation_id)
+    return _http_response(Answer(303, headers={"Location": path}), request, context.invocation_id)
 
 
 def envelope(refused: Refused, arrival: str | None = None) -> dict[str, JsonValue]:
@@ -330,7 +331,7 @@ def wants_json(headers: Mapping[str, str]) -> bool:
     return JSON in accept and "text/html" not in accept
 
 
-def _body(answer: Answer) -> bytes:
+def _body_bytes(answer: Answer) -> bytes:
     match answer.body:
         case BaseModel() as model:
             return model.model_dump_json(by_alias=True).encode()
@@ -342,9 +343,11 @@ def _body(answer: Answer) -> bytes:
             return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _response(answer: Answer, request: func.HttpRequest, request_id: str) -> func.HttpResponse:
+def _http_response(answer: Answer, request: func.HttpRequest, request_id: str) -> func.HttpResponse:
     headers = {**SECURITY_HEADERS, **answer.headers, "x-ms-request-id": request_id}
     client_id = request.headers.get("x-ms-client-request-id")
     if client_id is not None and re.fullmatch(r"[\x21-\x7e]{1,100}", client_id):
         headers["x-ms-client-request-id"] = client_id
-    return func.HttpResponse(body=_body(answer), status_code=answer.status, headers=headers, mimetype=answer.media_type)
+    return func.HttpResponse(
+        body=_body_bytes(answer), status_code=answer.status, headers=headers, mimetype=answer.media_type
+    )

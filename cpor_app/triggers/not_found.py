@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import azure.functions as func
 
 from cpor_app.http.route_table import OPERATIONS
-from cpor_app.http.server import refuse, see_other
+from cpor_app.http.server import error_response, see_other
 from cpor_core.errors import Refused
 
 blueprint = func.Blueprint()
@@ -30,9 +30,9 @@ async def zz_not_found(req: func.HttpRequest, context: func.Context) -> func.Htt
             f"This address takes {', '.join(allowed)}.",
             resolution="Use one of these methods.",
         )
-        return refuse(refused, req, context, {"Allow": ", ".join(allowed)})
+        return error_response(refused, req, context, {"Allow": ", ".join(allowed)})
     refused = Refused("NotFound", "There is no such address.", resolution="GET /openapi.json describes what there is.")
-    return refuse(refused, req, context, {})
+    return error_response(refused, req, context, {})
 
 
 def allowed_methods(path: str) -> list[str]:
