@@ -367,9 +367,10 @@ class TimeToAnswer(Value):
 
 
 class MailKind(StrEnum):
-    """The mails that a claim owes to a customer; `notice` to those whom the first try did not reach."""
+    """The mails to a customer; each has a folder of templates. A claim never owes a reminder: its due row does."""
 
     NOTICE = "notice"
+    REMINDER = "reminder"
     DECLINE_CONFIRMATION = "declineConfirmation"
     OFFICIAL_CONFIRMATION = "officialConfirmation"
     CLOSING = "closing"
@@ -388,11 +389,12 @@ class OwedMail(Value):
 
 class PartnerMailKind(StrEnum):
     """
-    The mails by which the partner's contact is told what others, or time, have done to a claim.
+    The mails to a partner's contact; each has a template.
 
-    `cpor_core.rules.partner_mail` says which happening is told by which.
+    `cpor_core.rules.partner_mail` says which act leads to which mail. No act leads to a reminder: its due row does.
     """
 
+    ANSWER_REMINDER = "answerReminder"
     INFORMATION_REQUESTED = "informationRequested"
     CUSTOMER_UNREACHABLE = "customerUnreachable"
     EVIDENCE_ASKED = "evidenceAsked"

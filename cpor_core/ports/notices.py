@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from cpor_core.model.claim import Claim, Reason, Recipient
+from cpor_core.model.claim import Claim, MailKind, PartnerMailKind, Reason, Recipient
 from cpor_core.rules.mail_budget import Drawn, Urgency
 
 
@@ -46,14 +46,9 @@ class Mails(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MailMessage:
-    """
-    What a mail says, in the words of the domain.
+    """What a mail says, in the words of the domain."""
 
-    `kind` is `notice`, `reminder` or a `MailKind` to somebody at the customer; `answerReminder` or a `PartnerMailKind`
-    to the contact of the claim's partner.
-    """
-
-    kind: str
+    kind: MailKind | PartnerMailKind
     number: int
     message_id: str
     recipient: Recipient

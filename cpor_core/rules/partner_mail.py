@@ -14,6 +14,7 @@ from cpor_core.model.history import Act, ActorKind, Entry
 
 THE_PARTNER = frozenset({ActorKind.PERSON, ActorKind.APP})
 SUBJECT_TO_CHANGE = frozenset(PartnerMailKind) - {
+    PartnerMailKind.ANSWER_REMINDER,
     PartnerMailKind.ITEMS_STRUCK,
     PartnerMailKind.ITEMS_ENDED,
     PartnerMailKind.COMPETING,

@@ -4,13 +4,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from cpor_core.due_work import FORGET
-from cpor_core.model.claim import Claim, OwedPartnerMail, Status
+from cpor_core.model.claim import Claim, MailKind, OwedPartnerMail, PartnerMailKind, Status
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.identifiers import message_id
 
-NOTICE, REMINDER, ANSWER_REMINDER = "notice", "reminder", "answerReminder"
-"""Kinds of mails beside those that a claim owes."""
 PARTNER_CONTACT = 0
 """The number of the partner's contact; recipients at the customer are counted from 1."""
 MAILS = "mails"
@@ -39,12 +37,14 @@ def _mails_led_to(before: Claim, after: Claim) -> Iterable[tuple[str, int, int]]
     for news in set(after.partner_mails) - set(before.partner_mails):
         yield partner_mail_kind(news), news.number, PARTNER_CONTACT
     if after.times_asked != before.times_asked:
-        yield ANSWER_REMINDER, after.times_asked, PARTNER_CONTACT
+        yield PartnerMailKind.ANSWER_REMINDER, after.times_asked, PARTNER_CONTACT
     was_notified = before.opened_at is None and after.opened_at is not None
     was_stopped = before.status is Status.AWAITING_CUSTOMER and after.status is not Status.AWAITING_CUSTOMER
     if after.promise is not None and (was_notified or was_stopped):
         number = after.promise.number
-        yield from ((kind, number, to) for kind in (NOTICE, REMINDER) for to in after.promise.recipients)
+        yield from (
+            (kind, number, to) for kind in (MailKind.NOTICE, MailKind.REMINDER) for to in after.promise.recipients
+        )
 
 
 def partner_mail_kind(mail: OwedPartnerMail) -> str:

@@ -15,22 +15,20 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from cpor_app.adapters.texts.insight_page import insight_page
 from cpor_app.adapters.texts.texts import (
-    Act,
     ActForm,
     Closing,
     HeldAssociation,
     MailFacts,
-    MailKind,
     MessageFacts,
     MessageKind,
     PageFacts,
-    Receipt,
-    SkippedDay,
     Texts,
 )
-from cpor_core.model.claim import Status
+from cpor_core.model.claim import MailKind, SkippedDay, Status
 from cpor_core.model.insight import Grouping, Insight, Step
+from cpor_core.model.usage import Receipt
 from cpor_core.rules.insight import Counted, Group, Tally, figures, in_order
+from cpor_core.use_cases.claims.customer_decision import CustomerAct
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -43,7 +41,7 @@ VIEWS: Mapping[str, tuple[int, Scheme]] = {
     "phone": (320, "light"),
     "phone-night": (320, "dark"),
 }
-STATUSES = ("awaitingCustomer", "underReview", "declined", "official", "ended")
+STATUSES = (Status.AWAITING_CUSTOMER, Status.UNDER_REVIEW, Status.DECLINED, Status.OFFICIAL, Status.ENDED)
 ARABIC = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\nmsgid "Partner"\nmsgstr "الشريك"\n'
 
 
@@ -149,14 +147,14 @@ def visit_without_script(browser: Browser) -> Iterator[Visit]:
     context.close()
 
 
-def _facts(site: Site, status: str = "awaitingCustomer") -> PageFacts:
+def _facts(site: Site, status: Status = Status.AWAITING_CUSTOMER) -> PageFacts:
     """Everything that a page of that status may show."""
     base = f"{site.url}/api/customer/requests/abc"
     offered = {
-        "awaitingCustomer": (Act.DECLINE, Act.NOT_ME),
-        "underReview": (Act.DECLINE,),
-        "declined": (Act.UNDO,),
-        "official": (Act.END,),
+        Status.AWAITING_CUSTOMER: (CustomerAct.DECLINE, CustomerAct.NOT_ME),
+        Status.UNDER_REVIEW: (CustomerAct.DECLINE,),
+        Status.DECLINED: (CustomerAct.UNDO,),
+        Status.OFFICIAL: (CustomerAct.END,),
     }
     held = HeldAssociation(
         association_id="other-1",
@@ -167,11 +165,14 @@ def _facts(site: Site, status: str = "awaitingCustomer") -> PageFacts:
         form=ActForm(f"{base}/end", "nonce-of-other"),
     )
     receipt = Receipt(
-        datetime(2026, 12, 4, 9, 30, tzinfo=UTC),
-        "8a7f6c1b-0000-4000-8000-00000000c0de",
-        "user",
-        ("Microsoft Teams", "Exchange Online"),
-        ("2026-11", "2026-12"),
+        at=datetime(2026, 12, 4, 9, 30, tzinfo=UTC),
+        organisation="aaaaaaaa-0000-4000-8000-000000000001",
+        partner_id="1234567",
+        object_id="8a7f6c1b-0000-4000-8000-00000000c0de",
+        kind="user",
+        association_id="abc",
+        items=("Microsoft Teams", "Exchange Online"),
+        months=("2026-11", "2026-12"),
     )
     return PageFacts(
         status=status,
@@ -185,23 +186,23 @@ def _facts(site: Site, status: str = "awaitingCustomer") -> PageFacts:
         acts={act: ActForm(f"{base}/{act.value}", f"nonce-of-{act.value}") for act in offered.get(status, ())},
         time_zone="Europe/Paris",
         last_day=date(2026, 11, 27),
-        skipped_days=(SkippedDay(date(2026, 11, 21), "samedi", "weekend"),),
+        skipped_days=(SkippedDay(date=date(2026, 11, 21), name="samedi", kind="weekend"),),
         incumbents=("Adatum",),
         refused_before=date(2026, 5, 4),
-        since=datetime(2026, 11, 27, 23, tzinfo=UTC) if status in {"official", "ended"} else None,
+        since=datetime(2026, 11, 27, 23, tzinfo=UTC) if status in {Status.OFFICIAL, Status.ENDED} else None,
         happened_at=datetime(2026, 11, 20, 13, 35, tzinfo=UTC),
         closing=Closing.CUSTOMER_OPTED_OUT,
         reason="Nous avons un autre partenaire.\nMerci.",
         receipts=(receipt,) * 3,
         more_receipts=True,
         others=(held,),
-        just_done={"declined": Act.DECLINE, "ended": Act.END}.get(status),
+        just_done={Status.DECLINED: CustomerAct.DECLINE, Status.ENDED: CustomerAct.END}.get(status),
         chosen_language="fr",
     )
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_the_page_is_accessible_and_keeps_its_policy(site: Site, texts: Texts, visit: Visit, status: str) -> None:
+def test_the_page_is_accessible_and_keeps_its_policy(site: Site, texts: Texts, visit: Visit, status: Status) -> None:
     """By axe-core in every view: names, headings, contrast, language; nothing refused, nothing loaded, no sideways."""
     site.pages["/page"] = texts.page("fr", _facts(site, status))
 
@@ -304,7 +305,7 @@ def test_a_language_from_right_to_left_turns_the_page(site: Site, visit: Visit, 
 def test_a_no_can_be_said_without_script(site: Site, texts: Texts, visit_without_script: Visit) -> None:
     """The button posts token, nonce and reason, and the browser follows to the page that confirms it."""
     site.pages["/page"] = texts.page("fr", _facts(site))
-    site.pages["/after"] = texts.page("fr", _facts(site, "declined"))
+    site.pages["/after"] = texts.page("fr", _facts(site, Status.DECLINED))
     page = visit_without_script.page
 
     page.goto(f"{site.url}/page")
@@ -330,13 +331,13 @@ def test_a_no_can_be_said_without_script(site: Site, texts: Texts, visit_without
 @pytest.mark.parametrize(
     ("status", "button", "act"),
     [
-        ("awaitingCustomer", "I am not the right person", "not-me"),
-        ("declined", "Undo the decision", "undo"),
-        ("official", "End the association", "end"),
+        (Status.AWAITING_CUSTOMER, "I am not the right person", "not-me"),
+        (Status.DECLINED, "Undo the decision", "undo"),
+        (Status.OFFICIAL, "End the association", "end"),
     ],
 )
 def test_every_act_is_one_press_without_script(
-    site: Site, texts: Texts, visit_without_script: Visit, status: str, button: str, act: str
+    site: Site, texts: Texts, visit_without_script: Visit, status: Status, button: str, act: str
 ) -> None:
     """Each form posts to its own act, with its own nonce."""
     site.pages["/page"] = texts.page("en", replace(_facts(site, status), others=()))

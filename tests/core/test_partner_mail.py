@@ -68,10 +68,10 @@ def test_nobody_is_told_what_they_did_themselves(made: Act, to: Status) -> None:
 
 
 def test_every_kind_is_about_something_that_others_or_time_can_do() -> None:
-    """Only a competition is not an entry of the claim's own history."""
+    """A competition and a reminder are no entries of the claim's own history."""
     found = {notified_people(made, to) for made, to in product(Act, Status)}
 
-    assert found - {None} == set(Kind) - {Kind.COMPETING}
+    assert found - {None} == set(Kind) - {Kind.COMPETING, Kind.ANSWER_REMINDER}
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 from datetime import UTC, date, datetime
 from itertools import product
 
-from cpor_app.adapters.texts.texts import PartnerMailFacts, PartnerMailKind, Texts
-from cpor_core.model import claim
+from cpor_app.adapters.texts.texts import PartnerMailFacts, Texts
+from cpor_core.model.claim import PartnerMailKind, Status
 from cpor_core.model.history import PROGRAMME, Act, entry
 from cpor_core.rules.partner_mail import SUBJECT_TO_CHANGE, mail_about
 from tools.pages.markdown import code, table
@@ -40,21 +40,21 @@ def mails() -> str:
 
 def _acts(kind: PartnerMailKind) -> str:
     """Return the acts whose entries are told by this mail, with the states to which they led where that decides."""
-    found: dict[Act, list[claim.Status]] = {}
-    for act, to in product(Act, claim.Status):
+    found: dict[Act, list[Status]] = {}
+    for act, to in product(Act, Status):
         made = entry(sequence=1, at=_AT, actor=PROGRAMME, act=act, from_=None, to=to, reason=None, previous_hash=None)
-        if mail_about(made) == kind.value:
+        if mail_about(made) is kind:
             found.setdefault(act, []).append(to)
     return ", ".join(code(act.value) + _led_to(states) for act, states in found.items())
 
 
-def _led_to(states: list[claim.Status]) -> str:
+def _led_to(states: list[Status]) -> str:
     if len(states) == 1:
         return f" (to {code(states[0].value)})"
-    return "" if len(states) == len(claim.Status) else " (otherwise)"
+    return "" if len(states) == len(Status) else " (otherwise)"
 
 
 def _when_dropped(kind: PartnerMailKind) -> str:
     if kind is PartnerMailKind.EVIDENCE_ASKED:
         return "the association has ended, or the last day is over"
-    return "the claim has left that state" if claim.PartnerMailKind(kind.value) in SUBJECT_TO_CHANGE else _STAYS_TRUE
+    return "the claim has left that state" if kind in SUBJECT_TO_CHANGE else _STAYS_TRUE

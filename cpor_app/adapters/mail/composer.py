@@ -9,19 +9,22 @@ from cpor_app.adapters.identity.links import Links
 from cpor_app.adapters.mail.outgoing import OutgoingMail
 from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, notified_people
 from cpor_app.adapters.texts.sanitise import safe_contact_name
-from cpor_app.adapters.texts.texts import (
-    Asked,
-    Closing,
-    MailFacts,
-    MailKind,
-    PartnerMailFacts,
-    PartnerMailKind,
-    RenderedMail,
-    Texts,
-    Why,
-)
+from cpor_app.adapters.texts.texts import Closing, MailFacts, PartnerMailFacts, RenderedMail, Texts
 from cpor_core.model.catalogue import Catalogue
-from cpor_core.model.claim import OPEN, Claim, Item, RecipientKind, Speaker, Status, Voice
+from cpor_core.model.claim import (
+    END_REASONS,
+    OPEN,
+    REJECTION_REASONS,
+    Claim,
+    Item,
+    MailKind,
+    PartnerMailKind,
+    Reason,
+    RecipientKind,
+    Speaker,
+    Status,
+    Voice,
+)
 from cpor_core.ports.notices import MailMessage
 from cpor_core.transitions.life import is_disputable
 
@@ -64,13 +67,13 @@ class MailComposer:
         )
 
     def _rendered(self, message: MailMessage) -> RenderedMail:
-        language = message.recipient.language
-        if message.recipient.kind is RecipientKind.PARTNER_CONTACT:
-            return self._texts.partner_mail(PartnerMailKind(message.kind), language, self._partner_facts(message))
-        return self._texts.mail(MailKind(message.kind), language, self._facts(message))
+        kind, language = message.kind, message.recipient.language
+        if isinstance(kind, PartnerMailKind):
+            return self._texts.partner_mail(kind, language, self._partner_facts(message, kind))
+        return self._texts.mail(kind, language, self._facts(message))
 
-    def _partner_facts(self, message: MailMessage) -> PartnerMailFacts:
-        claim, kind = message.claim, PartnerMailKind(message.kind)
+    def _partner_facts(self, message: MailMessage, kind: PartnerMailKind) -> PartnerMailFacts:
+        claim = message.claim
         days = _days(message, kind)
         return PartnerMailFacts(
             claim_name=claim.name,
@@ -78,8 +81,8 @@ class MailComposer:
             customer_domain=claim.domain,
             engagement_name=engagement_name(self._catalogue, claim),
             contact_name=message.recipient.name,
-            asked=tuple(Asked(reason) for reason in _asked(message, kind)),
-            why=tuple(Why(reason) for reason in message.reasons if reason.value in set(Why)),
+            asked=_asked(message, kind),
+            why=tuple(reason for reason in message.reasons if reason in _WHY),
             time_zone=days.time_zone,
             last_day=days.last_day,
             until=claim.due if is_disputable(claim) else None,
@@ -112,12 +115,13 @@ class MailComposer:
             corrected=told.corrected,
             since=claim.official_since,
             happened_at=message.happened_at,
-            closing=Closing.of(message.reason) if message.kind == MailKind.CLOSING else None,
+            closing=Closing.of(message.reason) if message.kind is MailKind.CLOSING else None,
             declined_by=declined_by(claim, reader),
             can_undo=claim.undoable and reader.may_take_back(claim.no),
         )
 
 
+_WHY = REJECTION_REASONS | END_REASONS
 _VOICES = {RecipientKind.CONTACT: Voice.CONTACT, RecipientKind.NOTICE_ADDRESS: Voice.NOTICE_ADDRESS}
 
 
@@ -147,7 +151,7 @@ _OF_THE_CUSTOMERS_TIME = frozenset(
 )
 
 
-def _asked(message: MailMessage, kind: PartnerMailKind) -> Iterable[str]:
+def _asked(message: MailMessage, kind: PartnerMailKind) -> tuple[Reason, ...]:
     """Return what is asked for: of a holder what stands in the debt, of anybody else what their claim waits for."""
     if kind is PartnerMailKind.EVIDENCE_ASKED:
         return message.reasons

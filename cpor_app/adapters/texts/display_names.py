@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from cpor_app.adapters.texts.texts import DeclinedBy, SkippedDay
+from cpor_app.adapters.texts.texts import DeclinedBy
 from cpor_core.model.catalogue import Catalogue
-from cpor_core.model.claim import Claim, Item, Speaker
+from cpor_core.model.claim import Claim, Item, SkippedDay, Speaker
 
 
 def engagement_name(catalogue: Catalogue, claim: Claim) -> str:
@@ -58,7 +58,7 @@ def notified_people(claim: Claim) -> Told:
         time_zone=promised.time_zone,
         country=promised.calendar.partition("-")[0] if promised.calendar is not None else None,
         last_day=promised.last_day,
-        skipped_days=tuple(SkippedDay(day.date, day.name, day.kind) for day in promised.skipped_days),
+        skipped_days=promised.skipped_days,
         incumbents=promised.incumbents,
         corrected=promised.corrected,
     )

@@ -10,7 +10,6 @@ from cpor_app.adapters.identity.links import Links
 from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, notified_people
 from cpor_app.adapters.texts.insight_page import insight_page
 from cpor_app.adapters.texts.texts import (
-    Act,
     ActForm,
     Closing,
     HeldAssociation,
@@ -19,15 +18,13 @@ from cpor_app.adapters.texts.texts import (
     PageFacts,
     Texts,
 )
-from cpor_app.adapters.texts.texts import Receipt as ShownReceipt
-from cpor_core.model.caller import CallerKind
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import Claim, Item, Status
 from cpor_core.model.insight import Insight
 from cpor_core.model.usage import Receipt
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import is_given_away, settle
-from cpor_core.use_cases.claims.customer_decision import Opened, possible_acts
+from cpor_core.use_cases.claims.customer_decision import CustomerAct, Opened, possible_acts
 from cpor_core.use_cases.usage.receipts import SHOWN
 from cpor_core.views import associated_items, association_view, no_view, window_view
 
@@ -127,14 +124,14 @@ class Pages:
         given_away = shown.status is Status.DECLINED and is_given_away(case, now)
         told = notified_people(shown)
         facts = PageFacts(
-            status=shown.status.value,
+            status=shown.status,
             partner_name=shown.partner_name,
             customer_name=told.customer_name,
             engagement_name=engagement_name(self._catalogue, shown),
             items=item_names(self._catalogue, shown, shown.items),
             page_url=self._links.request_url(shown.id, token),
             token=token,
-            acts={Act(act): ActForm(self._address(shown, act), self._links.nonce(token, act, now)) for act in acts},
+            acts={act: ActForm(self._address(shown, act), self._links.nonce(token, act, now)) for act in acts},
             customer_domain=shown.domain,
             time_zone=told.time_zone,
             country=told.country,
@@ -150,17 +147,10 @@ class Pages:
             others_can_undo=shown.can_be_undone(now) and "undo" not in acts and not given_away,
             place_given_away=given_away,
             receipts=tuple(
-                ShownReceipt(
-                    receipt.at,
-                    receipt.object_id,
-                    "app" if receipt.kind == CallerKind.APP else "user",
-                    tuple(names.get(key, key) for key in receipt.items),
-                    receipt.months,
-                )
-                for receipt in receipts
+                one.model_copy(update={"items": tuple(names.get(key, key) for key in one.items)}) for one in receipts
             ),
             others=tuple(self._held(other, shown, token, now) for other in opened.others),
-            just_done=Act(done) if done in set(Act) else None,
+            just_done=CustomerAct(done) if done in set(CustomerAct) else None,
             more_receipts=len(receipts) == SHOWN,
             chosen_language=chosen_language,
         )

@@ -17,11 +17,14 @@ from enum import StrEnum
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, assert_never
 from urllib.parse import quote
 
 from cpor_app.adapters.texts.l10n import LocalWriting
 from cpor_app.adapters.texts.sanitise import paragraph, plain_line, safe_contact_name
+from cpor_core.model.claim import MailKind, PartnerMailKind, Reason, SkippedDay, Status
+from cpor_core.model.usage import Receipt
+from cpor_core.use_cases.claims.customer_decision import CustomerAct
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -43,65 +46,6 @@ MAX_TAG_CHARACTERS = 40
 PACKAGE = Path(__file__).resolve().parents[2]
 
 
-class MailKind(StrEnum):
-    """The mails to a customer; each has a folder in `templates`."""
-
-    NOTICE = "notice"
-    REMINDER = "reminder"
-    DECLINE_CONFIRMATION = "declineConfirmation"
-    OFFICIAL_CONFIRMATION = "officialConfirmation"
-    CLOSING = "closing"
-    IMPORTED = "imported"
-
-
-class PartnerMailKind(StrEnum):
-    """The mails to a partner's contact; the words of each are a file in `templates/partner`."""
-
-    ANSWER_REMINDER = "answerReminder"
-    INFORMATION_REQUESTED = "informationRequested"
-    CUSTOMER_UNREACHABLE = "customerUnreachable"
-    EVIDENCE_ASKED = "evidenceAsked"
-    ITEMS_STRUCK = "itemsStruck"
-    CUSTOMER_TOLD = "customerTold"
-    DECLINED = "declined"
-    DECLINE_UNDONE = "declineUndone"
-    MADE_OFFICIAL = "madeOfficial"
-    REJECTED = "rejected"
-    FINALLY_REJECTED = "finallyRejected"
-    ITEMS_ENDED = "itemsEnded"
-    ENDED = "ended"
-    COMPETING = "competing"
-
-
-class Asked(StrEnum):
-    """What a partner can be asked for; the values are the core's reasons."""
-
-    EVIDENCE_MISSING = "evidenceMissing"
-    CUSTOMER_ACKNOWLEDGEMENT_MISSING = "customerAcknowledgementMissing"
-    DATES_MISSING_OR_OLD = "datesMissingOrOld"
-    PARTNER_SERVICE_MISSING = "partnerServiceMissing"
-    PRODUCTS_MISSING = "productsMissing"
-    CUSTOMER_UNREACHABLE = "customerUnreachable"
-
-
-class Why(StrEnum):
-    """Why a claim was refused or an association ended, as a partner is told; the values are the core's reasons."""
-
-    INSUFFICIENT_EVIDENCE = "insufficientEvidence"
-    CUSTOMER_CONSENT_MISSING = "customerConsentMissing"
-    PRODUCTS_MISSING = "productsMissing"
-    EVIDENCE_UNAVAILABLE = "evidenceUnavailable"
-    PARTNER_REQUEST = "partnerRequest"
-    NO_PARTNER_RESPONSE = "noPartnerResponse"
-    LOST_ARBITRATION = "lostArbitration"
-    ALL_ITEMS_STRUCK = "allItemsStruck"
-    SUBSCRIPTION_ENDED = "subscriptionEnded"
-    REVOKED_BY_PROGRAMME = "revokedByProgramme"
-    PARTNER_DISASSOCIATED = "partnerDisassociated"
-    CUSTOMER_OPTED_OUT = "customerOptedOut"
-    SUPERSEDED = "superseded"
-
-
 class Closing(StrEnum):
     """Why a request or an association is over, as far as the customer is told."""
 
@@ -121,15 +65,6 @@ class Closing(StrEnum):
         if reason in (None, "partnerRequest"):
             return cls(cls.WITHDRAWN)
         return cls(reason) if reason in set(cls) else cls(cls.REJECTED)
-
-
-class Act(StrEnum):
-    """What a mailed link can do; the value is the last segment of the form's address."""
-
-    DECLINE = "decline"
-    UNDO = "undo"
-    END = "end"
-    NOT_ME = "not-me"
 
 
 class DeclinedBy(StrEnum):
@@ -167,40 +102,23 @@ class Stage(StrEnum):
     CLOSED = "closed"
 
     @classmethod
-    def of(cls, status: str) -> Self:
-        """Return the stage of a claim's status. Raises ValueError for states of which no customer hears."""
-        for stage, statuses in _STATUSES.items():
-            if status in statuses:
-                return cls(stage)
-        msg = f"no customer is told of a claim that is {status!r}"
-        raise ValueError(msg)
-
-
-_STATUSES: Mapping[Stage, frozenset[str]] = {
-    Stage.WAITING: frozenset({"awaitingCustomer"}),
-    Stage.EXAMINED: frozenset({"submitted", "underReview", "partnerActionRequired", "disputed"}),
-    Stage.DECLINED: frozenset({"declined"}),
-    Stage.OFFICIAL: frozenset({"official"}),
-    Stage.CLOSED: frozenset({"ended", "withdrawn", "rejected", "rejectedFinal"}),
-}
-
-
-class SkippedDay(NamedTuple):
-    """A day that is not one of the five; `kind` is `weekend` or `holiday`, `name` is the holiday's."""
-
-    date: date
-    name: str
-    kind: str
-
-
-class Receipt(NamedTuple):
-    """One look at the figures; `kind` is `user` or `app`, `months` are written `YYYY-MM`."""
-
-    at: datetime
-    who: str
-    kind: str
-    items: tuple[str, ...]
-    months: tuple[str, ...]
+    def of(cls, status: Status) -> Self:
+        """Return the stage of a claim's status. Raises ValueError for a status that no customer ever sees."""
+        match status:
+            case Status.AWAITING_CUSTOMER:
+                return cls(cls.WAITING)
+            case Status.SUBMITTED | Status.UNDER_REVIEW | Status.PARTNER_ACTION_REQUIRED | Status.DISPUTED:
+                return cls(cls.EXAMINED)
+            case Status.DECLINED:
+                return cls(cls.DECLINED)
+            case Status.OFFICIAL:
+                return cls(cls.OFFICIAL)
+            case Status.ENDED | Status.WITHDRAWN | Status.REJECTED | Status.REJECTED_FINAL:
+                return cls(cls.CLOSED)
+            case Status.DRAFT | Status.DELETED:
+                raise ValueError(f"no customer is told of a claim that is {status!r}")
+            case _:
+                assert_never(status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,8 +168,10 @@ class PartnerMailFacts:
     customer_domain: str
     engagement_name: str
     contact_name: str | None = None
-    asked: tuple[Asked, ...] = ()
-    why: tuple[Why, ...] = ()
+    asked: tuple[Reason, ...] = ()
+    """What the partner is asked for: some of `REQUEST_REASONS`."""
+    why: tuple[Reason, ...] = ()
+    """Why a claim was rejected or an association ended."""
     time_zone: str = "UTC"
     last_day: date | None = None
     """The last day on which the partner may answer, or the customer may decline or take a refusal back."""
@@ -293,8 +213,8 @@ class HeldAssociation:
 class PageFacts:
     """What the customer's page shows of one request, and what can be done there now."""
 
-    status: str
-    """The claim's effective status, as the API names it."""
+    status: Status
+    """The claim's status as of now."""
     partner_name: str
     customer_name: str
     engagement_name: str
@@ -302,7 +222,7 @@ class PageFacts:
     page_url: str
     """The address of this page with its token; language links add `lang` to it."""
     token: str
-    acts: Mapping[Act, ActForm] = field(default_factory=dict)
+    acts: Mapping[CustomerAct, ActForm] = field(default_factory=dict)
     """What is possible now; a form is shown for each."""
     customer_domain: str | None = None
     time_zone: str = "UTC"
@@ -325,10 +245,11 @@ class PageFacts:
     place_given_away: bool = False
     """The decline cannot be undone because another partner's request has taken the place."""
     receipts: tuple[Receipt, ...] = ()
+    """With the names of items in place of their keys."""
     more_receipts: bool = False
     """There are older ones than those shown."""
     others: tuple[HeldAssociation, ...] = ()
-    just_done: Act | None = None
+    just_done: CustomerAct | None = None
     """The act that led here; a word of thanks is shown if the status bears it out."""
     chosen_language: str | None = None
     """The language asked for by `?lang`: the forms carry it on as `lang`, so that it outlives an act."""
@@ -374,20 +295,9 @@ _NEEDED_BY_PARTNER_MAIL: Mapping[PartnerMailKind, tuple[str, ...]] = {
     PartnerMailKind.EVIDENCE_ASKED: ("last_day",),
     PartnerMailKind.CUSTOMER_TOLD: ("last_day",),
     PartnerMailKind.DECLINE_UNDONE: ("last_day", "happened_at"),
-    **dict.fromkeys(
-        (
-            PartnerMailKind.ITEMS_STRUCK,
-            PartnerMailKind.DECLINED,
-            PartnerMailKind.MADE_OFFICIAL,
-            PartnerMailKind.REJECTED,
-            PartnerMailKind.FINALLY_REJECTED,
-            PartnerMailKind.ITEMS_ENDED,
-            PartnerMailKind.ENDED,
-        ),
-        ("happened_at",),
-    ),
     PartnerMailKind.COMPETING: (),
 }
+"""A mail that is not listed here needs `happened_at`."""
 _PARTNER_TEMPLATES = ("base/partner_subject.txt", "base/partner_mail.txt", "base/partner_mail.html")
 _NEEDED_BY_PAGE: Mapping[Stage, tuple[str, ...]] = {
     Stage.DECLINED: ("happened_at",),
@@ -425,9 +335,9 @@ _CLEANED: Mapping[str, Callable[[Any], Any]] = {
     "ended_items": _lines,
     "contact_name": lambda name: safe_contact_name(name) or None,
     "reason": lambda reason: paragraph(reason, MAX_REASON_CHARACTERS) or None,
-    "skipped_days": lambda days: tuple(day._replace(name=plain_line(day.name)) for day in days),
+    "skipped_days": lambda days: tuple(day.model_copy(update={"name": plain_line(day.name)}) for day in days),
     "receipts": lambda receipts: tuple(
-        receipt._replace(who=plain_line(receipt.who), items=_lines(receipt.items)) for receipt in receipts
+        one.model_copy(update={"object_id": plain_line(one.object_id), "items": _lines(one.items)}) for one in receipts
     ),
     "others": lambda others: tuple(_harmless(other) for other in others),
 }
@@ -491,7 +401,7 @@ class Texts:
 
     def partner_mail(self, kind: PartnerMailKind, language: str, facts: PartnerMailFacts) -> RenderedMail:
         """Write a mail to a partner, else as `mail` does."""
-        _require(facts, _NEEDED_BY_PARTNER_MAIL[kind], f"the partner's mail {kind.value}")
+        _require(facts, _NEEDED_BY_PARTNER_MAIL.get(kind, ("happened_at",)), f"the partner's mail {kind.value}")
         language = self.supported(language) or SOURCE_LANGUAGE
         facts = _harmless(facts)
         short = replace(facts, claim_name=plain_line(facts.claim_name, MAX_SUBJECT_NAME_CHARACTERS))
@@ -520,7 +430,7 @@ class Texts:
         _require(facts, _NEEDED_BY_PAGE.get(stage, ()), f"the page of a claim that is {facts.status}")
         language = self.supported(language) or SOURCE_LANGUAGE
         facts = _harmless(facts)
-        acts = {act.name: facts.acts.get(act) for act in Act}
+        acts = {act.name: facts.acts.get(act) for act in CustomerAct}
         links = [(each, self._own_name(each), _with_language(facts.page_url, each)) for each in self.languages]
         local = self._local(language, facts.time_zone, facts.country)
         return self._render(
@@ -610,8 +520,7 @@ class Texts:
             max_reason=MAX_REASON_CHARACTERS,
             Closing=Closing,
             DeclinedBy=DeclinedBy,
-            Asked=Asked,
-            Why=Why,
+            Reason=Reason,
         )
         return environment
 

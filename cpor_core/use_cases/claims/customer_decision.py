@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import TypeVar
 
 from cpor_core.errors import Refused, Retryable
@@ -18,6 +19,17 @@ from cpor_core.use_cases.claims.subscription_ends import gone_items
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 
 Said = TypeVar("Said")
+
+
+class CustomerAct(StrEnum):
+    """What a person can do behind a mailed link; the value is the last segment of the form's address."""
+
+    DECLINE = "decline"
+    UNDO = "undo"
+    END = "end"
+    NOT_ME = "not-me"
+
+
 LINK_LIVES = timedelta(days=90)
 """A link lives until so long after its claim is closed (rulings 23)."""
 
@@ -63,19 +75,19 @@ def expires_at(shown: Claim) -> datetime:
     return datetime.max.replace(tzinfo=shown.status_since.tzinfo)
 
 
-def possible_acts(shown: Claim, opened: Opened, now: datetime) -> tuple[str, ...]:
-    """Return what the page offers now: `decline`, `not-me`, `undo` or `end`; `decline` of a no makes it theirs."""
+def possible_acts(shown: Claim, opened: Opened, now: datetime) -> tuple[CustomerAct, ...]:
+    """Return what the page offers now. To decline what is declined already makes the no the reader's own."""
     if shown.status is Status.OFFICIAL:
-        return ("end",)
+        return (CustomerAct.END,)
     if shown.status is Status.AWAITING_CUSTOMER:
-        return ("decline",) if opened.recipient.failed else ("decline", "not-me")
+        return (CustomerAct.DECLINE,) if opened.recipient.failed else (CustomerAct.DECLINE, CustomerAct.NOT_ME)
     if shown.status in OPEN:
-        return ("decline",)
+        return (CustomerAct.DECLINE,)
     if not shown.can_be_undone(now):
         return ()
     undoes = opened.speaker.may_take_back(shown.no) and not life.is_given_away(opened.case, now)
     confirms = life.may_make_no_theirs(shown, opened.speaker, now)
-    return (*(("undo",) if undoes else ()), *(("decline",) if confirms else ()))
+    return (*((CustomerAct.UNDO,) if undoes else ()), *((CustomerAct.DECLINE,) if confirms else ()))
 
 
 async def insist(ports: Ports, say_no: Callable[[bool], Awaitable[Said]]) -> Said:

@@ -12,7 +12,6 @@ from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import change_claim
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
-from cpor_core.use_cases.message_ids import REMINDER
 from cpor_core.use_cases.notices.send import Sent, delayed_by, messages_to, permits, send
 
 
@@ -23,7 +22,7 @@ async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Out
     reachable = [recipient.number for recipient in case.claim.reachable()]
     numbers = [number for number in promised.recipients if number in reachable]
     allowed = await permits(ports, len(numbers), Urgency.REMINDER)
-    messages = messages_to(case.claim, REMINDER, promised.number, numbers)
+    messages = messages_to(case.claim, MailKind.REMINDER, promised.number, numbers)
     sent = await send(ports, messages, allowed, now, promised.reminder_at)
     if not sent.delivered and sent.delayed is not None:
         return delayed_by(now, sent.delayed)

@@ -12,7 +12,6 @@ from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import ActContext, change_claim
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
-from cpor_core.use_cases.message_ids import NOTICE
 
 
 class MailOutcome(StrEnum):
@@ -42,7 +41,7 @@ async def record(ports: Ports, event: MailEvent, now: datetime) -> bool:
     sent = await ports.mails.find(event.message_id)
     if sent is None:
         return False
-    if event.outcome is not MailOutcome.FAILED or sent.kind not in (NOTICE, MailKind.IMPORTED):
+    if event.outcome is not MailOutcome.FAILED or sent.kind not in (MailKind.NOTICE, MailKind.IMPORTED):
         return True
     case = await ports.claims.load(sent.claim_id)
     if case is None:
@@ -50,10 +49,10 @@ async def record(ports: Ports, event: MailEvent, now: datetime) -> bool:
     answer_by = await partner_answers_by(ports, case.claim, now)
 
     def judge(current: Case) -> Case:
-        if sent.kind == NOTICE and not _is_of_present_promise(current, sent):
+        if sent.kind == MailKind.NOTICE and not _is_of_present_promise(current, sent):
             return current
         after = life.recipient_failed(current, PROGRAMME, now, sent.recipient, answer_by=answer_by)
-        if after.claim != current.claim and current.claim.status is Status.OFFICIAL and sent.kind == NOTICE:
+        if after.claim != current.claim and current.claim.status is Status.OFFICIAL and sent.kind == MailKind.NOTICE:
             return after.changed(look_at=now)
         return after
 

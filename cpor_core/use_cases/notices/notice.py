@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from cpor_core.due_work import Outcome
-from cpor_core.model.claim import Claim, Promise, Recipient, RecipientKind, Status
+from cpor_core.model.claim import Claim, MailKind, Promise, Recipient, RecipientKind, Status
 from cpor_core.model.registry import Customer
 from cpor_core.ports import Ports
 from cpor_core.rules.business_days import (
@@ -21,7 +21,6 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import ActContext, change_claim
 from cpor_core.use_cases.claims.subscription_ends import end_items_of, gone_items
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
-from cpor_core.use_cases.message_ids import NOTICE
 from cpor_core.use_cases.notices.send import delayed_by, messages_to, permits, send
 
 SENDING = timedelta(minutes=2)
@@ -68,7 +67,7 @@ async def notify_customer(
     case = await change_claim(ports, case, now, store_promise)
     if not ours:
         return case  # somebody else promised first, be it the same, or nobody is to be told any more
-    messages = messages_to(case.claim, NOTICE, promised.number, promised.recipients)
+    messages = messages_to(case.claim, MailKind.NOTICE, promised.number, promised.recipients)
     sent = await send(ports, messages, allowed, now, case.claim.status_since)
     if not sent.delivered and sent.delayed is not None:
         await change_claim(ports, case, now, lambda current: _let_others_send(current, promised))

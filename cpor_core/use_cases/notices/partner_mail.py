@@ -24,7 +24,7 @@ from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import competing_claims, settle
 from cpor_core.use_cases.change_claim import change_claim
-from cpor_core.use_cases.message_ids import ANSWER_REMINDER, PARTNER_CONTACT, partner_mail_kind
+from cpor_core.use_cases.message_ids import PARTNER_CONTACT, partner_mail_kind
 from cpor_core.use_cases.notices.send import delayed_by, permits, send
 
 NO_PARTNERS_LANGUAGE, NO_PARTNERS_TIME_ZONE = "en", "UTC"
@@ -35,8 +35,8 @@ async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Outc
     """Remind the partner's contact, once for each time they are asked; one who refuses the mail is not tried again."""
     claim = case.claim
     assert claim.time_to_answer is not None  # noqa: S101 - a reminder is owed only of a time that runs
-    name = message_id(claim.id, ANSWER_REMINDER, claim.times_asked, PARTNER_CONTACT)
-    message = await _message(ports, claim, ANSWER_REMINDER, claim.times_asked, name)
+    name = message_id(claim.id, PartnerMailKind.ANSWER_REMINDER, claim.times_asked, PARTNER_CONTACT)
+    message = await _message(ports, claim, PartnerMailKind.ANSWER_REMINDER, claim.times_asked, name)
     if message is not None:
         allowed = await permits(ports, 1, Urgency.OTHER)
         sent = await send(ports, (message,), allowed, now, claim.time_to_answer.reminder_at)
@@ -104,7 +104,7 @@ def _competes(claim: Claim, case: Case, now: datetime) -> bool:
 
 
 async def _message(
-    ports: Ports, claim: Claim, kind: str, number: int, name: str, mail: OwedPartnerMail | None = None
+    ports: Ports, claim: Claim, kind: PartnerMailKind, number: int, name: str, mail: OwedPartnerMail | None = None
 ) -> MailMessage | None:
     """Return a message to the claim's partner contact, in the language of the partner; None if there is nobody."""
     contact = claim.partner_contact

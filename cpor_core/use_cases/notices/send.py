@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from cpor_core.due_work import Outcome
 from cpor_core.errors import MailDelayed, RecipientRefused
-from cpor_core.model.claim import Claim, OwedMail
+from cpor_core.model.claim import Claim, MailKind, OwedMail
 from cpor_core.ports import Ports
 from cpor_core.ports.notices import MailMessage, SentMail
 from cpor_core.rules.identifiers import message_id
@@ -25,7 +25,7 @@ REFUSED_FOR_GOOD_AFTER = timedelta(days=3)
 
 
 def messages_to(
-    claim: Claim, kind: str, number: int, recipients: Iterable[int], owed: OwedMail | None = None
+    claim: Claim, kind: MailKind, number: int, recipients: Iterable[int], owed: OwedMail | None = None
 ) -> Sequence[MailMessage]:
     """Return the messages that say the same to each of these recipients."""
     wanted = set(recipients)
