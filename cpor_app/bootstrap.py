@@ -18,7 +18,7 @@ from cpor_app.adapters.mail.composer import MailComposer, Mailer
 from cpor_app.adapters.mail.smtp import SmtpMailer
 from cpor_app.adapters.storage.blobs import AzureBlobs
 from cpor_app.adapters.storage.connection import StorageConnection, Transport, provision
-from cpor_app.adapters.storage.hints import QueueHints
+from cpor_app.adapters.storage.queue_messages import StorageQueueMessages
 from cpor_app.adapters.storage.queues import AzureQueues
 from cpor_app.adapters.storage.row_store import AzureRows, Rows
 from cpor_app.adapters.storage.tables import TABLES
@@ -154,7 +154,7 @@ def build(
         erasures=ErasuresTable(rows),
         composer=RecordedComposer(MailComposer(texts, links, catalogue, mailer, settings.mail_from), telemetry),
         mail_budget=MailBudgetRow(rows, Limits(*settings.mail_limits), real_now=clock.real),
-        hints=QueueHints(queues),
+        queue_messages=StorageQueueMessages(queues),
         failures=FailuresTable(rows, queues),
         insight=InsightTable(rows),
         telemetry=telemetry,

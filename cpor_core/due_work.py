@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 FORGET = "forget"
 """Begins the name of a due row by which something is deleted."""
+
+
+class RowRef(NamedTuple):
+    """Where a row is stored. A port makes one; the core only passes it on."""
+
+    table: str
+    partition: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from cpor_core.use_cases.claims.reviews import overdue
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.due_work.process_claim import process_for_customer, process_for_partner
 from cpor_core.use_cases.due_work.sweep import sweep
-from cpor_core.use_cases.feed.deliveries import call_receivers
+from cpor_core.use_cases.feed.deliveries import deliver_webhooks
 from cpor_core.use_cases.insight.recount import recount
 
 blueprint = func.Blueprint()
@@ -63,7 +63,7 @@ async def notify_partner(message: func.QueueMessage) -> None:
 
 async def _called(organisation: str) -> None:
     try:
-        await call_receivers((await ready()).ports, organisation)
+        await deliver_webhooks((await ready()).ports, organisation)
     except (Retryable, Conflict) as fault:
         log.warning("webhooks of %s: %s, a due row goes on", organisation, type(fault).__name__)
 

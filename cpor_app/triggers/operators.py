@@ -15,7 +15,7 @@ from cpor_core.model.base import Email, Guid, Instant, Value
 from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.erasure import Erasure, ErasureStatus, Found
 from cpor_core.rules.identifiers import is_erasure_id
-from cpor_core.use_cases.privacy import erase_person as erasing
+from cpor_core.use_cases.privacy.erase_person import begin_erasure
 
 blueprint = func.Blueprint()
 
@@ -147,7 +147,7 @@ async def erase_person(call: Call) -> Answer:
     A claim that awaits this person's answer and has nobody else who was told goes back to its partner
     (`customerUnreachable`). The same address again finds nothing more.
     """
-    erasure = await erasing.begin_erasure(call.ports, call.body(ErasureRequest).email, await call.now())
+    erasure = await begin_erasure(call.ports, call.body(ErasureRequest).email, await call.now())
     headers = {"Operation-Location": call.url(f"operations/erasures/{erasure.id}")}
     return Answer(202, _erasure_view(erasure), headers=headers)
 

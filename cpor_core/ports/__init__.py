@@ -12,7 +12,7 @@ from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.licensing import Licensing
 from cpor_core.ports.batches import Batches, Bodies
 from cpor_core.ports.claims import Blobs, ClaimIndex, Claims, DryRuns
-from cpor_core.ports.due_work import DueRows, Failures, Hints, Telemetry
+from cpor_core.ports.due_work import DueRows, Failures, QueueMessages, Telemetry
 from cpor_core.ports.feed import Changes, Receivers, Webhooks
 from cpor_core.ports.idempotency import Requests
 from cpor_core.ports.insight import InsightStore
@@ -54,7 +54,7 @@ class Ports:
     erasures: Erasures
     composer: Composer
     mail_budget: MailBudget
-    hints: Hints
+    queue_messages: QueueMessages
     failures: Failures
     insight: InsightStore
     telemetry: Telemetry

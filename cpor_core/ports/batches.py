@@ -40,5 +40,5 @@ class Batches(Protocol):
     async def outcomes(self, batch: Batch, page: int) -> Sequence[RowOutcome]:
         """Return what became of the rows of a page that is done: one request."""
 
-    async def forget(self, batch_id: str, keeping: str) -> None:
+    async def delete(self, batch_id: str, keeping: str) -> None:
         """Delete every row of a batch; those of another one under its id stay. A missing one is no error."""

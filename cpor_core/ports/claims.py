@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from cpor_core.due_work import RowRef
 from cpor_core.model.claim import Claim
 from cpor_core.model.history import Entry
 from cpor_core.model.slot import Slot
@@ -155,7 +156,7 @@ class DryRuns(Protocol):
     async def count(self, organisation: str, now: datetime) -> int:
         """Count one more; returns how many there are in this hour with it."""
 
-    def place(self, organisation: str, now: datetime) -> tuple[str, str, str]:
+    def row_ref(self, organisation: str, now: datetime) -> RowRef:
         """Return table, partition and key of the count, for it to be forgotten."""
 
     async def of_hour(self, now: datetime) -> Sequence[DryRunCount]:

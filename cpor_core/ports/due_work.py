@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from cpor_core.due_work import RowRef
+
 
 @dataclass(frozen=True, slots=True)
 class DueRow:
@@ -19,7 +21,7 @@ class DueRow:
     subject: str
     kind: str
     attempt: int = 0
-    forget: tuple[str, str, str] | None = None
+    deletes: RowRef | None = None
     """Table, partition and key of what is to be deleted."""
     since: datetime | None = None
     """Since when it has been owed, of one that was put off."""
@@ -50,11 +52,11 @@ class DueRows(Protocol):
     async def delete(self, row: DueRow) -> None:
         """Delete a row as it was read. Raises `Conflict`."""
 
-    async def forget(self, table: str, partition: str, key: str) -> None:
+    async def delete_expired(self, row_ref: RowRef) -> None:
         """Delete a row of another table that was kept long enough; a missing one is no error."""
 
 
-class Hints(Protocol):
+class QueueMessages(Protocol):
     """Queue messages that hurry what is already true; one that is lost is made good by a due row."""
 
     async def customer_notice(self, claim_id: str) -> None:
@@ -95,7 +97,7 @@ class Failures(Protocol):
     async def redrive(self, failure: Failure) -> None:
         """Put its ids back into the queue it came from, then forget it."""
 
-    def place(self, failure: Failure) -> tuple[str, str, str]:
+    def row_ref(self, failure: Failure) -> RowRef:
         """Return table, partition and key of a failure, for it to be forgotten."""
 
 

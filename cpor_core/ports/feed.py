@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from cpor_core.due_work import RowRef
 from cpor_core.model.change import Change
 from cpor_core.model.webhook import CallOutcome, Delivery, Webhook
 from cpor_core.ports.stored import Stored
@@ -122,10 +123,10 @@ class Webhooks(Protocol):
     async def end_calls(self, organisation: str, webhook: Webhook, etag: str) -> None:
         """Let others call; one whose time was over has no say any more."""
 
-    def made_before(self, organisation: str, webhook: tuple[str, str], instant: datetime) -> tuple[str, str, str]:
+    def deliveries_before(self, organisation: str, webhook: tuple[str, str], instant: datetime) -> RowRef:
         """Return table, partition and key of the deliveries made before *instant*, for them to be forgotten."""
 
-    async def forget(self, organisation: str, key: str) -> None:
+    async def delete_deliveries(self, organisation: str, key: str) -> None:
         """Delete a webhook's deliveries from that key on, which are the older ones, and where they wait."""
 
 

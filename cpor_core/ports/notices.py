@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from cpor_core.due_work import RowRef
 from cpor_core.model.claim import Claim, MailKind, PartnerMailKind, Reason, Recipient
 from cpor_core.rules.mail_budget import Drawn, Urgency
 
@@ -37,7 +38,7 @@ class Mails(Protocol):
     async def find(self, message_id: str) -> SentMail | None:
         """Return what the id belongs to; None for one that we never gave."""
 
-    def place(self, message_id: str) -> tuple[str, str, str]:
+    def row_ref(self, message_id: str) -> RowRef:
         """Return table, partition and key of what is kept of a mail, for it to be forgotten."""
 
     def all(self) -> AsyncIterator[tuple[str, SentMail]]:

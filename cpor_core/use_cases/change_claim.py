@@ -23,7 +23,6 @@ from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.terms import Terms
 from cpor_core.rules.untold import untold
 from cpor_core.transitions.claim_case import Case
-from cpor_core.transitions.erasing import with_retention
 from cpor_core.transitions.life import (
     claimants_to_refuse,
     holders_to_supersede,
@@ -32,9 +31,10 @@ from cpor_core.transitions.life import (
     taken_over_by_others,
     verify_places,
 )
+from cpor_core.transitions.personal_data import with_retention
 from cpor_core.use_cases.feed.changes import ANNOUNCE, announce, announcement_row
-from cpor_core.use_cases.idempotency import Repeated, answer_forgotten, begin_request, forgotten
-from cpor_core.use_cases.message_ids import forget_rows
+from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
+from cpor_core.use_cases.message_ids import message_id_expiries
 from cpor_core.views import entity_tag, shown
 
 ATTEMPTS = 12
@@ -145,20 +145,20 @@ async def change_claim(
             case = await _reloaded(ports, case.claim.id, attempt)
             continue
         for former, claim in _changed_claims(case, after):
-            await _hint(ports, former, claim)
+            await _send_message(ports, former, claim)
         await announce(ports, stored, after.entries, now)
         return stored
     message = f"claim {case.claim.id}: lost {ATTEMPTS} races in a row"
     raise StorageBusy(message, retry_after_seconds=1)
 
 
-async def _hint(ports: Ports, former: Claim, claim: Claim) -> None:
+async def _send_message(ports: Ports, former: Claim, claim: Claim) -> None:
     """Hurry what is newly owed at once: one message, for the customer's queue passes on what the partner is owed."""
     fresh = {one.kind for one in due_work_of(claim) - due_work_of(former) if one.due is None}
     if fresh - TO_PARTNERS:
-        await ports.hints.customer_notice(claim.id)
+        await ports.queue_messages.customer_notice(claim.id)
     elif fresh:
-        await ports.hints.partner_notice(claim.id)
+        await ports.queue_messages.partner_notice(claim.id)
 
 
 async def _verify_not_repeated(ports: Ports, claim_id: str, context: ActContext) -> None:
@@ -240,15 +240,15 @@ async def _write_index_rows(
     Returns the due row that led here, as it now lies in the store.
     """
     told = {claim_id for claim_id, _ in after.entries}
-    rows = [*due_rows(before.claim, after.claim, now), *_forget_answer(after.claim, now, context)]
-    rows += forget_rows(ports, before.claim, after.claim, now)
+    rows = [*due_rows(before.claim, after.claim, now), *_expiry_rows(after.claim, now, context)]
+    rows += message_id_expiries(ports, before.claim, after.claim, now)
     if after.claim.id in told:
         rows.append(announcement_row(after.claim.id, now))
     due_row = await _write_due_rows(ports, rows, now, context.due_row)
     for name, rival in sorted(after.rivals.items()):
         former = before.rivals[name]
         if rival != former:
-            owing = [*due_rows(former, rival, now), *forget_rows(ports, former, rival, now)]
+            owing = [*due_rows(former, rival, now), *message_id_expiries(ports, former, rival, now)]
             await ports.duework.add([*owing, announcement_row(name, now)] if name in told else owing)
     for former, claim in _changed_claims(before, after):
         await list_for_review(ports, former, claim)
@@ -290,10 +290,10 @@ async def _write_due_rows(ports: Ports, rows: Sequence[DueRow], now: datetime, d
     return due_row
 
 
-def _forget_answer(claim: Claim, now: datetime, context: ActContext) -> Iterable[DueRow]:
+def _expiry_rows(claim: Claim, now: datetime, context: ActContext) -> Iterable[DueRow]:
     if context.idempotency_key is not None:
-        yield answer_forgotten(claim.id, context.idempotency_key.hash, now)
-        yield forgotten(context.idempotency_key, claim.id, now)
+        yield reply_expiry(claim.id, context.idempotency_key.hash, now)
+        yield record_expiry(context.idempotency_key, claim.id, now)
 
 
 def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueRow]:

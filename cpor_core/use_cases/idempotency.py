@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from cpor_core.due_work import FORGET
+from cpor_core.due_work import FORGET, RowRef
 from cpor_core.errors import Conflict, Refused
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
@@ -54,16 +54,16 @@ def in_progress() -> Refused:
     )
 
 
-def forgotten(key: IdempotencyKey, subject: str, now: datetime) -> DueRow:
+def record_expiry(key: IdempotencyKey, subject: str, now: datetime) -> DueRow:
     """Return the due row by which the key is free again; it is written before, or with, what it is about."""
-    place = ("requests", key.organisation, key.hash)
-    return DueRow(now + ANSWERS_KEPT, subject, f"{FORGET}-request-{key.hash[:16]}", forget=place)
+    row_ref = RowRef("requests", key.organisation, key.hash)
+    return DueRow(now + ANSWERS_KEPT, subject, f"{FORGET}-request-{key.hash[:16]}", deletes=row_ref)
 
 
-def answer_forgotten(claim_id: str, key: str, now: datetime) -> DueRow:
+def reply_expiry(claim_id: str, key: str, now: datetime) -> DueRow:
     """Return the due row that deletes the answer that is kept with a claim."""
-    place = ("claims", tenant_of(claim_id), f"act|{claim_id}|{key}")
-    return DueRow(now + ANSWERS_KEPT, claim_id, f"{FORGET}-{key[:16]}", forget=place)
+    row_ref = RowRef("claims", tenant_of(claim_id), f"act|{claim_id}|{key}")
+    return DueRow(now + ANSWERS_KEPT, claim_id, f"{FORGET}-{key[:16]}", deletes=row_ref)
 
 
 async def begin_request(
@@ -107,7 +107,7 @@ async def once(
 
     Only successes are kept. Raises what *run* raises, `IdempotencyKeyReused`, `RequestInProgress`.
     """
-    await ports.duework.add([forgotten(key, key.organisation, now)])
+    await ports.duework.add([record_expiry(key, key.organisation, now)])
     kept = await begin_request(ports, key, IdempotencyRecord(key.body, "", ports.new_id(), now))
     if kept.answer is not None:
         return kept.answer

@@ -17,15 +17,15 @@ LOOKED_AT_AFTER = timedelta(days=90)
 """A mail is forgotten so long after its claim is closed; no sooner than this it is worth asking whether it was."""
 
 
-def forget_rows(ports: Ports, before: Claim, after: Claim, now: datetime) -> tuple[DueRow, ...]:
+def message_id_expiries(ports: Ports, before: Claim, after: Claim, now: datetime) -> tuple[DueRow, ...]:
     """Return the due rows by which the Message-IDs of the mails that an act leads to are forgotten one day."""
     names = sorted({message_id(after.id, *mail) for mail in _mails_led_to(before, after)})
-    return tuple(forget_row(ports, after.id, name, now) for name in names)
+    return tuple(message_id_expiry(ports, after.id, name, now) for name in names)
 
 
-def forget_row(ports: Ports, claim_id: str, name: str, now: datetime) -> DueRow:
+def message_id_expiry(ports: Ports, claim_id: str, name: str, now: datetime) -> DueRow:
     """Return the due row by which one Message-ID of a mail about a claim is forgotten, if it may be by then."""
-    return DueRow(now + LOOKED_AT_AFTER, claim_id, f"{FORGET}-mail-{name}", forget=ports.mails.place(name))
+    return DueRow(now + LOOKED_AT_AFTER, claim_id, f"{FORGET}-mail-{name}", deletes=ports.mails.row_ref(name))
 
 
 def _mails_led_to(before: Claim, after: Claim) -> Iterable[tuple[str, int, int]]:

@@ -21,6 +21,7 @@ from cpor_app.adapters.storage.tables.mails import MailsTable
 from cpor_app.adapters.storage.tables.registry import RegistryTable
 from cpor_app.adapters.storage.tables.requests import RequestsTable
 from cpor_app.adapters.storage.tables.usage import ReceiptsTable, UsageTable
+from cpor_core.due_work import RowRef
 from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import Evidence, Item, Status
 from cpor_core.model.history import Act
@@ -462,7 +463,7 @@ class StoresContract(ABC):
 
     async def test_a_due_row_comes_back_as_it_was_written(self, stores: Stores) -> None:
         """With its attempt and with what is to be forgotten; the store adds its mark and its own time."""
-        kept = row(MONDAY + MICROSECOND, debt="forget-1", attempt=3, forget=("claims", TENANT, f"act|{A}|f00d"))
+        kept = row(MONDAY + MICROSECOND, debt="forget-1", attempt=3, deletes=RowRef("claims", TENANT, f"act|{A}|f00d"))
         await stores.duework.add([kept])
 
         found = await all_due(stores, MONDAY + DAY)
@@ -498,12 +499,12 @@ class StoresContract(ABC):
 
     async def test_a_moved_row_is_there_once_with_the_others(self, stores: Stores) -> None:
         """Put off in one transaction with what is added, keeping what is to be forgotten."""
-        await stores.duework.add([row(MONDAY, forget=("mails", "m", "sent"))])
+        await stores.duework.add([row(MONDAY, deletes=RowRef("mails", "m", "sent"))])
         found = (await all_due(stores, MONDAY))[0]
 
         moved = await stores.duework.move(found, [row(ENDS_AT, debt="remind")], due=MONDAY + DAY, attempt=2)
 
-        expected = row(MONDAY + DAY, attempt=2, forget=("mails", "m", "sent"))
+        expected = row(MONDAY + DAY, attempt=2, deletes=RowRef("mails", "m", "sent"))
         assert moved == expected
         assert plain(await all_due(stores, ENDS_AT)) == [expected, row(ENDS_AT, debt="remind")]
 
@@ -547,8 +548,8 @@ class StoresContract(ABC):
         """One that is not there is no error."""
         await stores.mails.start_sending("message", SentMail(A, "notice", 1, 1), "me", MONDAY, MONDAY)
 
-        await stores.duework.forget("mails", "message", "sent")
-        await stores.duework.forget("mails", "message", "sent")
+        await stores.duework.delete_expired(RowRef("mails", "message", "sent"))
+        await stores.duework.delete_expired(RowRef("mails", "message", "sent"))
 
         assert await stores.rows.get("mails", "message", "sent") is None
 
@@ -712,7 +713,7 @@ class StoresContract(ABC):
         first = IdempotencyRecord("body", A, "act", MONDAY)
         await stores.requests.begin(ADATUM, "f00d", first)
 
-        await stores.duework.forget("requests", ADATUM, "f00d")
+        await stores.duework.delete_expired(RowRef("requests", ADATUM, "f00d"))
 
         assert (await stores.requests.begin(ADATUM, "f00d", replace(first, body="another"))).body == "another"
 

@@ -224,7 +224,7 @@ async def test_a_batch_that_is_forgotten_while_it_is_sent_again_is_taken_in_anew
     async def not_yet_then_forgotten(batch_id: str) -> Progress | None:
         calls.append(batch_id)
         if len(calls) == 2:
-            await batches.forget_batch(world.ports, first.batch.id, first.batch.keeping)
+            await batches.delete_batch(world.ports, first.batch.id, first.batch.keeping)
         return None if len(calls) == 1 else await find_batch(batch_id)
 
     calls: list[str] = []
@@ -440,7 +440,7 @@ async def test_a_batch_that_is_sent_again_after_that_makes_nothing_twice(world: 
     world.clock.advance(timedelta(days=30))
     await world.sweep()
     again = await take_in(world, claims(2), IDEMPOTENCY_KEY)
-    await batches.forget_batch(world.ports, sent.batch.id, sent.batch.keeping)  # late, or twice
+    await batches.delete_batch(world.ports, sent.batch.id, sent.batch.keeping)  # late, or twice
     await world.deliver()
 
     assert (await seen(world, again)).status is BatchStatus.SUCCEEDED
@@ -452,7 +452,7 @@ async def test_a_forgotten_key_may_be_used_for_another_batch(world: World) -> No
     """Its rows are other claims, though they have the same numbers."""
     sent = await take_in(world, claims(1), IDEMPOTENCY_KEY)
     await world.deliver()
-    await batches.forget_batch(world.ports, sent.batch.id, sent.batch.keeping)
+    await batches.delete_batch(world.ports, sent.batch.id, sent.batch.keeping)
     other = await take_in(world, claim(7), IDEMPOTENCY_KEY)
     await world.deliver()
 

@@ -112,7 +112,7 @@ async def test_due_rows_name_each_debt_with_its_instant(world: World) -> None:
 
 def unmarked(row: DueRow) -> DueRow:
     """Return a due row without what only the store knows."""
-    return DueRow(row.due, row.subject, row.kind, row.attempt, row.forget)
+    return DueRow(row.due, row.subject, row.kind, row.attempt, row.deletes)
 
 
 @pytest.mark.parametrize("table", ["duework", "claims"])
@@ -131,7 +131,7 @@ async def test_a_process_that_dies_before_the_transaction_leaves_nothing_but_a_h
 
     assert (await world.stored(draft)).claim.status is Status.DRAFT
     await world.rest(timedelta(minutes=20))
-    assert [row.kind for row in await world.due_rows(draft) if row.forget is None] == ["writeDown"]
+    assert [row.kind for row in await world.due_rows(draft) if row.deletes is None] == ["writeDown"]
     assert world.mailbox.sent == []
 
 
@@ -372,7 +372,7 @@ async def test_the_first_answer_is_kept_with_the_act(world: World) -> None:
     assert kept is not None
     view = shown(after, now, world.ports.terms)
     assert (kept.body, kept.answer, kept.etag) == (IDEMPOTENCY_KEY.body, view.model_dump_json(by_alias=True), view.etag)
-    forget = {row.forget for row in await world.due_rows(case) if row.due == now + ANSWERS_KEPT}
+    forget = {row.deletes for row in await world.due_rows(case) if row.due == now + ANSWERS_KEPT}
     assert forget == {
         ("claims", TENANT, f"act|{case.claim.id}|{IDEMPOTENCY_KEY.hash}"),
         ("requests", ADATUM, IDEMPOTENCY_KEY.hash),
@@ -401,7 +401,7 @@ async def test_an_answer_is_forgotten_after_48_hours(world: World) -> None:
     await world.sweep()
 
     assert await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash) is None
-    assert not [row for row in await world.due_rows(case) if row.forget is not None and row.due <= await world.now()]
+    assert not [row for row in await world.due_rows(case) if row.deletes is not None and row.due <= await world.now()]
 
 
 async def test_a_repetition_that_overtakes_its_first_try_gets_that_answer(world: World) -> None:

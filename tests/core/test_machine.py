@@ -608,7 +608,7 @@ class Machine(RuleBasedStateMachine):
         """
         rows = self.run(self.world.due_rows())
         for case in cases.values():
-            due = [row for row in rows if row.subject == case.claim.id and row.forget is None]
+            due = [row for row in rows if row.subject == case.claim.id and row.deletes is None]
             for debt in due_work_of(case.claim):
                 over = case.claim.window_ends_at is not None and now >= case.claim.window_ends_at
                 if debt.kind is Kind.REMIND_CUSTOMER and over:

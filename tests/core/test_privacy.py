@@ -32,8 +32,8 @@ from cpor_core.ports.due_work import DueRow, Failure
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredResponse
 from cpor_core.ports.notices import SentMail
 from cpor_core.rules.late_truths import GRACE
-from cpor_core.rules.persons import Person
-from cpor_core.transitions import erasing as transitions
+from cpor_core.rules.person_matcher import Person
+from cpor_core.transitions import personal_data
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
 from cpor_core.use_cases.claims import batches, comments, customer_decision, drafts, submission
 from cpor_core.use_cases.due_work import failed_messages
@@ -160,7 +160,7 @@ def test_every_part_of_a_claim_forgets_the_person() -> None:
         ),
     )
 
-    after = transitions.forget_person(case, Person(ANNES), case_at(), answer_by=answer_by(case_at()))
+    after = personal_data.erase_person(case, Person(ANNES), case_at(), answer_by=answer_by(case_at()))
 
     assert ANNES not in after.claim.model_dump_json().lower()
     assert after.claim.contacts == Contacts(
@@ -171,7 +171,7 @@ def test_every_part_of_a_claim_forgets_the_person() -> None:
     assert [one.file_name for one in after.claim.evidence] == ["erased.pdf", "2-erased.pdf", "sow.pdf"]
     assert after.claim.revenue == Revenue(solution_seller=ERASED, customer_name="Contoso")
     assert after.entries[-1][1].act is Act.PERSONAL_DATA_ERASED
-    again = transitions.forget_person(after, Person(ANNES), case_at(), answer_by=answer_by(case_at()))
+    again = personal_data.erase_person(after, Person(ANNES), case_at(), answer_by=answer_by(case_at()))
     assert again == after
 
 
@@ -179,10 +179,10 @@ def test_a_deleted_draft_tells_nobody_of_it() -> None:
     """It goes by itself within minutes; its history is not told of any more."""
     case = in_state(Status.DELETED)
 
-    after = transitions.forget_person(case, Person(ANNES), case_at(), answer_by=answer_by(case_at()))
+    after = personal_data.erase_person(case, Person(ANNES), case_at(), answer_by=answer_by(case_at()))
 
     assert after.claim.contacts is not None
-    assert after.claim.contacts.customer == transitions.NOBODY
+    assert after.claim.contacts.customer == personal_data.NOBODY
     assert after.entries == case.entries
 
 
@@ -190,8 +190,8 @@ def test_a_claim_without_contacts_has_nobody_to_forget() -> None:
     """Such is one of the past."""
     case = draft(contacts=None)
 
-    assert transitions.forget_person(case, Person(ANNES), case_at(), answer_by=answer_by(case_at())) == case
-    assert not transitions.is_contact(case.claim, Person(ANNES))
+    assert personal_data.erase_person(case, Person(ANNES), case_at(), answer_by=answer_by(case_at())) == case
+    assert not personal_data.is_contact(case.claim, Person(ANNES))
 
 
 def case_at() -> datetime:
@@ -683,7 +683,7 @@ async def test_a_claim_that_is_not_due_forgets_nobody(world: World) -> None:
     case = await world.draft()
 
     after = await change_claim(
-        world.ports, case, await world.now(), lambda one: transitions.forget_people(one, case_at())
+        world.ports, case, await world.now(), lambda one: personal_data.erase_people(one, case_at())
     )
 
     assert after.claim == case.claim
@@ -723,10 +723,10 @@ async def test_message_ids_are_forgotten_90_days_after_the_close(world: World) -
 
 async def test_a_message_id_whose_claim_is_gone_is_forgotten(world: World) -> None:
     """A deleted draft has no links that live on."""
-    place = world.ports.mails.place("a")
+    row_ref = world.ports.mails.row_ref("a")
     now = await world.now()
     await world.ports.mails.start_sending("a", SentMail("0" * 52, "notice", 1, 1), "me", now, now)
-    await world.ports.duework.add([DueRow(now, "0" * 52, "forget-mail-a", forget=place)])
+    await world.ports.duework.add([DueRow(now, "0" * 52, "forget-mail-a", deletes=row_ref)])
 
     await world.sweep()
 
@@ -756,7 +756,7 @@ async def test_answers_are_left_to_their_own_time_when_people_are_forgotten(worl
     )
 
     world.clock.set(until)
-    await erase_person.forget_people(world.ports, await world.stored(claim_id), until, NO_CONTEXT)
+    await erase_person.erase_people(world.ports, await world.stored(claim_id), until, NO_CONTEXT)
 
     assert [kept.author for kept in await world.ports.claims.texts(claim_id)] == [None]
 

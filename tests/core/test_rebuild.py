@@ -122,7 +122,7 @@ async def verify(world: World) -> None:
 async def _next_instant(world: World) -> datetime:
     """Return when the next due row is due, those aside that only delete, some of them after years."""
     now = await world.now()
-    rows = [row for row in await world.due_rows() if row.forget is None and row.due > now]
+    rows = [row for row in await world.due_rows() if row.deletes is None and row.due > now]
     return min((row.due for row in rows if row.kind not in (TRIM, Kind.ERASE_PEOPLE)), default=now + DAY)
 
 
@@ -146,7 +146,7 @@ def _ends(world: World) -> Any:
 
 def said(rows: Sequence[DueRow]) -> set[tuple[datetime, str, str, Any]]:
     """Return what due rows say, whenever they were written."""
-    return {(row.due, row.subject, row.kind, row.forget) for row in rows}
+    return {(row.due, row.subject, row.kind, row.deletes) for row in rows}
 
 
 async def drawn(world: World) -> IdempotencyKey:

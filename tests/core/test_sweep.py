@@ -341,7 +341,7 @@ async def test_rows_end_with_what_they_are_about(world: World) -> None:
         world.clock.advance(30 * DAY)
         await world.sweep()
 
-    assert [row for row in await world.due_rows() if row.forget is None and row.kind != TRIM] == []
+    assert [row for row in await world.due_rows() if row.deletes is None and row.kind != TRIM] == []
     assert (await world.stored(case)).claim.status is Status.OFFICIAL
 
 

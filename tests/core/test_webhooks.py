@@ -24,7 +24,7 @@ from cpor_core.ports.feed import Announcement, CallAnswer
 from cpor_core.ports.stored import Stored
 from cpor_core.rules.webhook_calls import DELAYS, MOST_SECRETS, TRIED_FOR, next_attempt
 from cpor_core.use_cases.feed import deliveries, webhooks
-from cpor_core.use_cases.feed.deliveries import DELIVER, KEPT, call_receivers, make_deliveries, remind
+from cpor_core.use_cases.feed.deliveries import DELIVER, KEPT, deliver_webhooks, make_deliveries, nudge_deliveries
 from tests.core.builders import ADATUM, DAY, FABRIKAM, HOUR, MICROSECOND, MONDAY, claim_id
 from tests.core.world import Called, World
 
@@ -63,7 +63,7 @@ async def happened(
             organisation, head, [Announcement(change, number=0, competes_with=f"{head.last}")]
         )
     if hint:
-        await world.ports.hints.webhook_delivery(organisation)
+        await world.ports.queue_messages.webhook_delivery(organisation)
 
 
 async def shown(world: World, name: str = "main") -> list[Delivery]:
@@ -124,7 +124,7 @@ async def test_a_changed_address_is_called_from_then_on(world: World) -> None:
 
     after = await made(world, url=OTHER_URL)
     world.clock.advance(5 * SECOND)
-    await call_receivers(world.ports, ADATUM)
+    await deliver_webhooks(world.ports, ADATUM)
 
     assert sent(world, OTHER_URL) == [1]
     assert (after.version, after.secrets, after.born) == (before.version + 1, before.secrets, before.born)
@@ -371,10 +371,10 @@ async def test_a_receiver_that_fails_is_tried_with_growing_delays_for_three_days
 
     while (due := (await one(world)).next_attempt) is not None:
         world.clock.set(due - MICROSECOND)
-        await call_receivers(world.ports, ADATUM)
+        await deliver_webhooks(world.ports, ADATUM)
         assert len(world.receivers.calls) == len(instants)
         world.clock.set(due)
-        await call_receivers(world.ports, ADATUM)
+        await deliver_webhooks(world.ports, ADATUM)
         instants.append(due)
 
     delivery = await one(world)
@@ -413,7 +413,7 @@ async def test_a_message_reminds_of_the_first_attempts(world: World) -> None:
     await world.deliver()
     for wait in (5 * SECOND, MINUTE):
         world.clock.advance(wait)
-        await call_receivers(world.ports, ADATUM)
+        await deliver_webhooks(world.ports, ADATUM)
 
     delays = [message.delay for message in world.queues.sent if message.delay is not None]
     assert delays == [6 * SECOND, MINUTE + SECOND]
@@ -491,7 +491,7 @@ async def test_a_fault_of_storage_for_one_webhook_stops_no_other(world: World) -
 
     world.rows.before = fail
     with pytest.raises(StorageBusy):
-        await call_receivers(world.ports, ADATUM)
+        await deliver_webhooks(world.ports, ADATUM)
     world.rows.before = None
 
     assert sent(world, OTHER_URL) == [1]
@@ -532,11 +532,11 @@ async def test_processes_that_come_at_the_same_time_call_once(world: World) -> N
     async def another(called: Called) -> None:
         world.receivers.on_call = None
         await happened(world, hint=False)
-        await call_receivers(world.ports, ADATUM)
+        await deliver_webhooks(world.ports, ADATUM)
         assert len(world.receivers.calls) == 1
 
     world.receivers.on_call = another
-    await call_receivers(world.ports, ADATUM)
+    await deliver_webhooks(world.ports, ADATUM)
 
     assert sent(world) == [1, 2]
 
@@ -579,7 +579,7 @@ async def test_a_long_queue_at_a_slow_receiver_is_left_to_the_next_message(world
     await made(world)
     await happened(world, 30, hint=False)
 
-    await call_receivers(world.ports, ADATUM)
+    await deliver_webhooks(world.ports, ADATUM)
     called, hints = len(world.receivers.calls), len(world.queues.sent)
     await world.deliver()
 
@@ -594,7 +594,7 @@ async def test_calls_in_a_queue_are_not_begun_when_the_time_is_over(world: World
     await made(world)
     await happened(world, 6, hint=False)
 
-    await call_receivers(world.ports, ADATUM)
+    await deliver_webhooks(world.ports, ADATUM)
 
     untried = [delivery for delivery in await shown(world) if not delivery.attempts]
     assert len(world.receivers.calls) + len(untried) == 6
@@ -617,11 +617,11 @@ async def test_more_than_one_call_makes_is_gone_on_with(world: World, monkeypatc
     await made(world)
     await happened(world, 2 * deliveries.MADE_AT_ONCE + 1, hint=False)
 
-    assert await remind(world.ports, ADATUM, await world.now())
+    assert await nudge_deliveries(world.ports, ADATUM, await world.now())
     await world.deliver()
 
     assert len(sent(world)) == 2 * deliveries.MADE_AT_ONCE + 1
-    assert not await remind(world.ports, ADATUM, await world.now())
+    assert not await nudge_deliveries(world.ports, ADATUM, await world.now())
 
 
 async def test_two_who_make_deliveries_make_each_once(world: World) -> None:
@@ -661,7 +661,7 @@ async def test_organisations_without_webhooks_cost_nothing_more(world: World) ->
     await happened(world)
 
     assert await make_deliveries(world.ports, ADATUM, MONDAY) == deliveries.Made((), unfinished=False)
-    await call_receivers(world.ports, ADATUM)
+    await deliver_webhooks(world.ports, ADATUM)
 
     assert world.receivers.calls == []
 

@@ -34,7 +34,7 @@ from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.due_work import process_claim
 from cpor_core.use_cases.due_work.sweep import SHARDS, Swept, sweep
-from cpor_core.use_cases.feed.deliveries import call_receivers
+from cpor_core.use_cases.feed.deliveries import deliver_webhooks
 from cpor_core.views import ClaimView, shown
 from devhost.stack.issuer import AUDIENCE, ISSUER
 from tests.core.builders import (
@@ -343,7 +343,7 @@ class World:
                 for message in taken:
                     sent = json.loads(message.text)
                     if "organisation" in sent:
-                        await call_receivers(self.ports, sent["organisation"])
+                        await deliver_webhooks(self.ports, sent["organisation"])
                     else:
                         await process(self.ports, sent["claimId"], await self.now())
                     await self.queues.done(message)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
 
+from cpor_core.due_work import RowRef
 from cpor_core.ports.due_work import DueRow, DueRows
 from tests.doubles.clock import FixedClock
 
@@ -44,5 +45,5 @@ class DueWorkOfThisClock:
     async def delete(self, row: DueRow) -> None:
         await self._inner.delete(row)
 
-    async def forget(self, table: str, partition: str, key: str) -> None:
-        await self._inner.forget(table, partition, key)
+    async def delete_expired(self, row_ref: RowRef) -> None:
+        await self._inner.delete_expired(row_ref)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 
-from cpor_app.adapters.storage import connection as storage
+from cpor_app.adapters.storage.connection import as_fault, close
 from cpor_core.errors import Conflict
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class AzureBlobs:
         """Close the connections; a later call opens new ones."""
         client, self._client = self._client, None
         if client is not None:
-            await storage.close(client)
+            await close(client)
 
     async def names(self) -> AsyncIterator[str]:
         """Yield the name of each, in order: a request for every 5,000."""
@@ -47,7 +47,7 @@ class AzureBlobs:
             async for name in self._service().get_container_client(self._container).list_blob_names():
                 yield name
         except AzureError as error:
-            raise storage.as_fault(error) from error
+            raise as_fault(error) from error
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
         """
@@ -72,7 +72,7 @@ class AzureBlobs:
                 if (there.size, (there.metadata or {}).get(HASH)) != (len(data), digest):
                     raise Conflict(f"{name}: other bytes are there") from error
         except AzureError as error:
-            raise storage.as_fault(error) from error
+            raise as_fault(error) from error
 
     async def get(self, name: str) -> bytes | None:
         """Return the bytes, or None where there are none."""
@@ -87,10 +87,10 @@ class AzureBlobs:
             return await (await self._blob(name).download_blob(start, length)).readall()
         except ResourceNotFoundError as error:
             if getattr(error, "error_code", None) == "ContainerNotFound":
-                raise storage.as_fault(error) from error
+                raise as_fault(error) from error
             return None
         except AzureError as error:
-            raise storage.as_fault(error) from error
+            raise as_fault(error) from error
 
     async def delete(self, name: str) -> None:
         """Delete the blob; one that has gone already is fine."""
@@ -99,7 +99,7 @@ class AzureBlobs:
         except ResourceNotFoundError:
             return
         except AzureError as error:
-            raise storage.as_fault(error) from error
+            raise as_fault(error) from error
 
     def _blob(self, name: str) -> BlobClient:
         verify_name(name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 
-from cpor_app.adapters.storage import connection as storage
+from cpor_app.adapters.storage.connection import as_fault, close
 
 if TYPE_CHECKING:
     from azure.storage.queue.aio import QueueClient, QueueServiceClient
@@ -52,7 +52,7 @@ class AzureQueues:
         """Close the connections; a later call opens new ones."""
         client, self._client = self._client, None
         if client is not None:
-            await storage.close(client)
+            await close(client)
 
     async def ping(self) -> None:
         """Ask the queues one small question; raises `StorageBusy` when they do not answer."""
@@ -61,7 +61,7 @@ class AzureQueues:
             async for _ in pages:
                 return
         except AzureError as error:
-            raise storage.as_fault(error) from error
+            raise as_fault(error) from error
 
     async def length(self, queue: str) -> int:
         """Return about how many messages there are, hidden ones too; a queue that was never made has none."""
@@ -70,7 +70,7 @@ class AzureQueues:
         except ResourceNotFoundError:
             return 0
         except AzureError as error:
-            raise storage.as_fault(error) from error
+            raise as_fault(error) from error
 
     async def send(self, queue: str, text: str, *, delay: timedelta | None = None) -> None:
         """
@@ -87,7 +87,7 @@ class AzureQueues:
         try:
             await self._queue(queue).send_message(content, visibility_timeout=seconds, time_to_live=NEVER)
         except AzureError as error:
-            raise storage.as_fault(error) from error
+            raise as_fault(error) from error
 
     async def take(self, queue: str, limit: int) -> list[Taken]:
         """
@@ -109,7 +109,7 @@ class AzureQueues:
         except ResourceNotFoundError:
             return []
         except AzureError as error:
-            raise storage.as_fault(error) from error
+            raise as_fault(error) from error
         return taken
 
     async def done(self, taken: Taken) -> None:
@@ -119,7 +119,7 @@ class AzureQueues:
         except ResourceNotFoundError:
             return
         except AzureError as error:
-            raise storage.as_fault(error) from error
+            raise as_fault(error) from error
 
     def _service(self) -> QueueServiceClient:
         if self._client is None:

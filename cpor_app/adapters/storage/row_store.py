@@ -19,7 +19,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.data.tables import EdmType, EntityProperty, TableTransactionError, UpdateMode
 
-from cpor_app.adapters.storage import connection as storage
+from cpor_app.adapters.storage.connection import as_fault, close
 from cpor_core.errors import Conflict
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class AzureRows:
         """Close the connections; a later call opens new ones."""
         service, self._service, self._tables = self._service, None, {}
         if service is not None:
-            await storage.close(service)
+            await close(service)
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
         """Return the row, or None where there is none."""
@@ -186,10 +186,10 @@ class AzureRows:
             return _row(await self._table(table).get_entity(partition, key))
         except ResourceNotFoundError as error:
             if _code(error) == "TableNotFound":
-                raise storage.as_fault(error) from error
+                raise as_fault(error) from error
             return None
         except AzureError as error:
-            raise storage.as_fault(error) from error
+            raise as_fault(error) from error
 
     async def query(
         self, table: str, partition: str, *, start: str = "", before: str | None = None, limit: int | None = None
@@ -221,7 +221,7 @@ class AzureRows:
                 if count == limit:
                     return
         except AzureError as error:
-            raise storage.as_fault(error) from error
+            raise as_fault(error) from error
 
     async def page(
         self, table: str, partition: str, *, start: str = "", before: str | None = None, limit: int
@@ -246,7 +246,7 @@ class AzureRows:
         except AzureError as error:
             if isinstance(error, HttpResponseError) and _is_conflict(error, ops):
                 raise Conflict(f"{table}: {_code(error) or error.status_code}") from error
-            raise storage.as_fault(error) from error
+            raise as_fault(error) from error
 
     def _table(self, table: str) -> TableClient:
         if table not in self._tables:

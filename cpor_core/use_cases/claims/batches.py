@@ -17,7 +17,7 @@ from io import BytesIO
 from pydantic import TypeAdapter, ValidationError
 
 from cpor_core import due_work
-from cpor_core.due_work import FORGET
+from cpor_core.due_work import FORGET, RowRef
 from cpor_core.errors import Conflict, Detail, Refused
 from cpor_core.model.batch import (
     MOST_ROWS,
@@ -133,25 +133,25 @@ async def _store_batch(ports: Ports, batch: Batch, body: bytes) -> Progress:
     if found.batch.keeping != batch.keeping:  # the same one came twice at the same time, or another under its key
         await ports.batch_bodies.delete(batch.blob)
         return found
-    await _hint(ports, found)
+    await _send_message(ports, found)
     return found
 
 
 def due_rows(batch: Batch) -> Sequence[DueRow]:
     """Return the due rows that finish and forget a batch."""
-    return DueRow(batch.at + LOOK_AGAIN, batch.id, FINISH), forget_row(batch.id, batch.keeping, batch.at)
+    return DueRow(batch.at + LOOK_AGAIN, batch.id, FINISH), batch_expiry(batch.id, batch.keeping, batch.at)
 
 
-def forget_row(of: str, keeping: str, at: datetime) -> DueRow:
+def batch_expiry(of: str, keeping: str, at: datetime) -> DueRow:
     """Return the due row that forgets a batch that was taken in *at*, its body too."""
-    return DueRow(at + KEPT, of, f"{FORGET}-batch-{keeping}", forget=(BATCHES, of, keeping))
+    return DueRow(at + KEPT, of, f"{FORGET}-batch-{keeping}", deletes=RowRef(BATCHES, of, keeping))
 
 
-async def _hint(ports: Ports, progress: Progress) -> None:
+async def _send_message(ports: Ports, progress: Progress) -> None:
     missing = progress.missing
     for first in range(0, len(missing), MESSAGES_AT_ONCE):
         group = missing[first : first + MESSAGES_AT_ONCE]
-        await asyncio.gather(*(ports.hints.claim_batch(progress.batch.id, page) for page in group))
+        await asyncio.gather(*(ports.queue_messages.claim_batch(progress.batch.id, page) for page in group))
 
 
 # --- dealing with it --------------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ async def finish(ports: Ports, of: str, now: datetime) -> due_work.Outcome:
     progress = await ports.batches.find(of)
     if progress is None or not progress.missing:
         return due_work.Outcome()
-    await _hint(ports, progress)
+    await _send_message(ports, progress)
     is_young = now - progress.batch.at < SELDOM_AFTER
     return due_work.Outcome(delayed=True, not_before=now + (LOOK_AGAIN if is_young else LOOK_SELDOM))
 
@@ -303,7 +303,7 @@ async def rows(
     return kept[:limit], kept[limit - 1].row if len(kept) > limit else None
 
 
-async def forget_batch(ports: Ports, of: str, keeping: str) -> None:
+async def delete_batch(ports: Ports, of: str, keeping: str) -> None:
     """Delete a batch with all that was kept of it, its claims aside; another one under its id stays."""
-    await ports.batches.forget(of, keeping)
+    await ports.batches.delete(of, keeping)
     await ports.batch_bodies.delete(blob_of(of, keeping))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from cpor_core.due_work import FORGET
+from cpor_core.due_work import FORGET, RowRef
 from cpor_core.errors import Conflict, Detail, Refused, StorageBusy
 from cpor_core.model.catalogue import Engagement
 from cpor_core.model.claim import MAX_EVIDENCE_FILES, Claim, ClaimedCustomer, Evidence, Item, NewClaim, Status
@@ -23,7 +23,7 @@ from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, due_rows
 from cpor_core.use_cases.feed.changes import announce, announcement_row
-from cpor_core.use_cases.idempotency import Repeated, answer_forgotten, begin_request, forgotten
+from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
 from cpor_core.views import shown
 
 BLOB_KEPT = timedelta(hours=1)
@@ -163,7 +163,7 @@ async def create(
         reply = StoredReply(key.body, view.model_dump_json(by_alias=True), view.etag)
         commit = replace(commit, key=key.hash, reply=reply)
     try:
-        await store_draft(ports, commit, now, (announcement_row(claim_id, now), *_forget_request(key, made, now)))
+        await store_draft(ports, commit, now, (announcement_row(claim_id, now), *_expiry_rows(key, made, now)))
     except Conflict:
         if not await ports.claims.wrote(claim_id, act_id, 1):
             if key is not None and (first := await ports.claims.stored_reply(claim_id, key.hash)) is not None:
@@ -193,10 +193,10 @@ async def store_draft(ports: Ports, commit: Commit, now: datetime, also: Sequenc
     await ports.claims.commit(commit)
 
 
-def _forget_request(key: IdempotencyKey | None, made: Claim, now: datetime) -> tuple[DueRow, ...]:
+def _expiry_rows(key: IdempotencyKey | None, made: Claim, now: datetime) -> tuple[DueRow, ...]:
     if key is None:
         return ()
-    return forgotten(key, made.id, now), answer_forgotten(made.id, key.hash, now)
+    return record_expiry(key, made.id, now), reply_expiry(made.id, key.hash, now)
 
 
 async def edit(
@@ -402,7 +402,7 @@ async def add_evidence(
     if _is_kept(case.claim, upload):
         return case, False
     blob = f"{case.claim.id}-{ports.new_id()}"
-    await ports.duework.add([forget_blob(case.claim.id, blob, now)])
+    await ports.duework.add([blob_expiry(case.claim.id, blob, now)])
     await ports.blobs.put(blob, upload.data, upload.content_type)
     made = Evidence(
         file_name=upload.file_name,
@@ -427,7 +427,7 @@ async def add_evidence(
 
     replaced = file_names.find(case.claim.evidence, upload.file_name)
     if replaced is not None:
-        await ports.duework.add([forget_blob(case.claim.id, replaced.blob, now)])
+        await ports.duework.add([blob_expiry(case.claim.id, replaced.blob, now)])
     return await change_claim(ports, case, now, judge, context), new
 
 
@@ -437,7 +437,7 @@ async def remove_evidence(
     """Take a file out of a draft. Raises `InvalidState`; `NotFound` for a file that is not there."""
     found = find_evidence(case.claim, file_name)
     _verify_draft(settle(case, now), "stripped of evidence")
-    await ports.duework.add([forget_blob(case.claim.id, found.blob, now)])
+    await ports.duework.add([blob_expiry(case.claim.id, found.blob, now)])
 
     def judge(current: Case) -> Case:
         _verify_draft(current, "stripped of evidence")
@@ -461,6 +461,6 @@ def find_evidence(claim: Claim, file_name: str) -> Evidence:
     return found
 
 
-def forget_blob(claim_id: str, blob: str, now: datetime) -> DueRow:
+def blob_expiry(claim_id: str, blob: str, now: datetime) -> DueRow:
     """Return the due row that deletes a blob, if its claim does not point to it by then."""
-    return DueRow(now + BLOB_KEPT, claim_id, f"{FORGET}-{blob[-16:]}", forget=(EVIDENCE, claim_id, blob))
+    return DueRow(now + BLOB_KEPT, claim_id, f"{FORGET}-{blob[-16:]}", deletes=RowRef(EVIDENCE, claim_id, blob))

@@ -161,8 +161,10 @@ async def dry_run(
     claim = case.claim
     count = await ports.dry_runs.count(claim.organisation, now)
     if count == 1:
-        place = ports.dry_runs.place(claim.organisation, now)
-        await ports.duework.add([DueRow(now + DRY_RUNS_KEPT, claim.organisation, f"{FORGET}-dry-runs", forget=place)])
+        row_ref = ports.dry_runs.row_ref(claim.organisation, now)
+        await ports.duework.add(
+            [DueRow(now + DRY_RUNS_KEPT, claim.organisation, f"{FORGET}-dry-runs", deletes=row_ref)]
+        )
     if count > ports.terms.dry_runs_per_hour:
         raise Refused(
             "TooManyDryRuns",

@@ -11,10 +11,10 @@ KEPT = timedelta(days=90)
 
 async def record(ports: Ports, failure: Failure, now: datetime) -> None:
     """Keep a failed message; the due row that forgets it comes first."""
-    await ports.duework.add([forget_row(ports, failure, now)])
+    await ports.duework.add([failure_expiry(ports, failure, now)])
     await ports.failures.add(failure)
 
 
-def forget_row(ports: Ports, failure: Failure, since: datetime) -> DueRow:
+def failure_expiry(ports: Ports, failure: Failure, since: datetime) -> DueRow:
     """Return the due row that forgets a failed message, which is kept *since* then."""
-    return DueRow(since + KEPT, failure.id, f"{FORGET}-failure", forget=ports.failures.place(failure))
+    return DueRow(since + KEPT, failure.id, f"{FORGET}-failure", deletes=ports.failures.row_ref(failure))

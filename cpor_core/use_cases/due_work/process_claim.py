@@ -20,7 +20,7 @@ from cpor_core.use_cases.feed.changes import catch_up
 from cpor_core.use_cases.notices.customer_mail import remind_customer, send_owed_mail
 from cpor_core.use_cases.notices.notice import notify_customer
 from cpor_core.use_cases.notices.partner_mail import notify_partner, remind_partner
-from cpor_core.use_cases.privacy.erase_person import forget_people
+from cpor_core.use_cases.privacy.erase_person import erase_people
 
 MOST_STEPS = 8
 """Debts to one side that one call pays; more are done by the next."""
@@ -66,7 +66,7 @@ async def process_for_customer(ports: Ports, claim_id: str, now: datetime) -> Ou
     pass_on = Kind.NOTIFY_PARTNER in due_now(case.claim, now)
     _, outcome = await _process(ports, case, now, _take_step, NO_CONTEXT)
     if pass_on:
-        await ports.hints.partner_notice(claim_id)
+        await ports.queue_messages.partner_notice(claim_id)
     return outcome
 
 
@@ -100,7 +100,7 @@ async def _take_step(ports: Ports, case: Case, now: datetime, context: ActContex
         await _erase(ports, case, now)
         return Outcome()
     if Kind.ERASE_PEOPLE in due:
-        return await forget_people(ports, case, now, context)
+        return await erase_people(ports, case, now, context)
     if Kind.NOTIFY_CUSTOMER in due:
         return await notify_customer(ports, case, now, context)
     if Kind.SEND_MAIL in due:

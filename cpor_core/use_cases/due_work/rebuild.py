@@ -27,12 +27,12 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import due_rows, list_for_review
 from cpor_core.use_cases.claims import batches, subscription_ends
-from cpor_core.use_cases.claims.drafts import forget_blob
+from cpor_core.use_cases.claims.drafts import blob_expiry
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.feed import deliveries
 from cpor_core.use_cases.feed.changes import announcement_row, trim_row
-from cpor_core.use_cases.idempotency import answer_forgotten, forgotten
-from cpor_core.use_cases.message_ids import forget_row as forget_mail_row
+from cpor_core.use_cases.idempotency import record_expiry, reply_expiry
+from cpor_core.use_cases.message_ids import message_id_expiry
 from cpor_core.use_cases.privacy.erase_person import ERASE_PERSON
 
 ROWS_AT_ONCE = 90
@@ -92,7 +92,7 @@ async def _together(ports: Ports, tenants: Sequence[TenantClaims], now: datetime
 
 
 async def _tenant(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Rebuilt) -> None:
-    rows = [answer_forgotten(claim_id, key, now) for claim_id, key in tenant.answers]
+    rows = [reply_expiry(claim_id, key, now) for claim_id, key in tenant.answers]
     for case in tenant.cases:
         rows += await _of_claim(ports, case.claim, now)
         if untold(settle(case, now).claim) is not None:
@@ -164,7 +164,7 @@ async def _ends(ports: Ports, tenant: TenantClaims, now: datetime) -> Sequence[D
 
 async def _keys(ports: Ports, rebuilt: Rebuilt) -> None:
     async for organisation, key, kept in ports.requests.all():
-        row = forgotten(IdempotencyKey(key, kept.body, organisation), kept.claim_id or organisation, kept.at)
+        row = record_expiry(IdempotencyKey(key, kept.body, organisation), kept.claim_id or organisation, kept.at)
         await _add(ports, [row], rebuilt)
 
 
@@ -180,7 +180,7 @@ async def _webhooks(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
     async for organisation in ports.webhooks.organisations():
         rows = {deliveries.due_row(organisation, now)}
         async for webhook, delivery in ports.webhooks.kept(organisation):
-            rows.add(deliveries.forget_row(ports, organisation, webhook, delivery.created_at))
+            rows.add(deliveries.deliveries_expiry(ports, organisation, webhook, delivery.created_at))
             if delivery.next_attempt is not None:
                 rows.add(deliveries.attempt_row(organisation, delivery.next_attempt))
         await _add(ports, rows, rebuilt)
@@ -194,7 +194,7 @@ async def _batches(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
     async for name in ports.batch_bodies.names():
         batch_id, _, keeping = name.partition("-")
         if name not in bodies and is_batch_id(batch_id):  # maybe of a batch that is being taken in: not too soon
-            await _add(ports, [batches.forget_row(batch_id, keeping, now)], rebuilt)
+            await _add(ports, [batches.batch_expiry(batch_id, keeping, now)], rebuilt)
 
 
 async def _files(ports: Ports, evidence: set[str], now: datetime, rebuilt: Rebuilt) -> None:
@@ -202,17 +202,17 @@ async def _files(ports: Ports, evidence: set[str], now: datetime, rebuilt: Rebui
     async for name in ports.blobs.names():
         claim_id = name.partition("-")[0]
         if name not in evidence and is_claim_id(claim_id):
-            await _add(ports, [forget_blob(claim_id, name, now)], rebuilt)
+            await _add(ports, [blob_expiry(claim_id, name, now)], rebuilt)
 
 
 async def _kept_for_a_time(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
     """Forget mails and failed messages in their time; go on with erasures."""
     async for message_id, sent in ports.mails.all():
-        await _add(ports, [forget_mail_row(ports, sent.claim_id, message_id, now)], rebuilt)
+        await _add(ports, [message_id_expiry(ports, sent.claim_id, message_id, now)], rebuilt)
     after = ""
     while page := await ports.failures.page(after=after, limit=FAILURES_AT_ONCE):
         for failure in page:
-            await _add(ports, [failed_messages.forget_row(ports, failure, failure.at)], rebuilt)
+            await _add(ports, [failed_messages.failure_expiry(ports, failure, failure.at)], rebuilt)
         after = ports.failures.position(page[-1])
     for erasure in await ports.erasures.all():
         if erasure.finished_at is None:

@@ -17,10 +17,10 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.claim_due_work import SOON
 from cpor_core.use_cases.claims import batches
 from cpor_core.use_cases.claims.subscription_ends import END_GONE_ITEMS, end_gone_items
-from cpor_core.use_cases.due_work.delete_expired import forget
+from cpor_core.use_cases.due_work.delete_expired import delete_expired
 from cpor_core.use_cases.due_work.process_claim import process_claim
 from cpor_core.use_cases.feed.changes import ANNOUNCE, TRIM, catch_up, trim
-from cpor_core.use_cases.feed.deliveries import DELIVER, remind
+from cpor_core.use_cases.feed.deliveries import DELIVER, nudge_deliveries
 from cpor_core.use_cases.privacy import erase_person
 from cpor_core.use_cases.register.untold import TELL_OTHERS, notify_others
 
@@ -134,20 +134,20 @@ async def _process_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -
 
 def _is_debt(row: DueRow) -> bool:
     """Whether somebody waits for it: a partner's dead server, long work and what is only to be deleted are put off."""
-    return row.forget is None and row.kind not in (DELIVER, erase_person.ERASE_PERSON)
+    return row.deletes is None and row.kind not in (DELIVER, erase_person.ERASE_PERSON)
 
 
 async def _outcome(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Outcome:
     """Pay what a row stands for."""
-    if row.forget is not None:
-        return await forget(ports, row, row.forget, now)
+    if row.deletes is not None:
+        return await delete_expired(ports, row, row.deletes, now)
     if row.kind == ANNOUNCE:
         await catch_up(ports, row.subject, now)
     elif row.kind == TRIM:
         await trim(ports, row, now)
         return Outcome(row_stays=True)
     elif row.kind == DELIVER:
-        left = await remind(ports, row.subject, now)
+        left = await nudge_deliveries(ports, row.subject, now)
         return Outcome(delayed=left, not_before=now + SOON if left else None)
     elif row.kind == batches.FINISH:
         return await batches.finish(ports, row.subject, now)

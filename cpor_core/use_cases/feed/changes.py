@@ -193,7 +193,7 @@ async def _append(ports: Ports, organisation: str, news: Sequence[Announcement],
                     raise
                 continue
         if head.has_webhooks:
-            await ports.hints.webhook_delivery(organisation)
+            await ports.queue_messages.webhook_delivery(organisation)
         return
     message = f"feed of {organisation}: lost {ATTEMPTS} races in a row"
     raise StorageBusy(message, retry_after_seconds=1)

@@ -96,11 +96,11 @@ def delivery_of(
     )
 
 
-def forget_row(ports: Ports, organisation: str, webhook: tuple[str, str], now: datetime) -> DueRow:
+def deliveries_expiry(ports: Ports, organisation: str, webhook: tuple[str, str], now: datetime) -> DueRow:
     """Return the due row by which what is made this hour for a webhook (name and birth) is forgotten, all together."""
     hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    what = ports.webhooks.made_before(organisation, webhook, hour)
-    return DueRow(hour + KEPT, organisation, f"{FORGET}-{webhook[1]}", forget=what)
+    what = ports.webhooks.deliveries_before(organisation, webhook, hour)
+    return DueRow(hour + KEPT, organisation, f"{FORGET}-{webhook[1]}", deletes=what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,9 @@ async def _make(
         else:
             after, made = await _next_of_replay(ports, organisation, kept.value, now)
         if made:
-            await ports.duework.add([due_row(organisation, now), forget_row(ports, organisation, kept.value.key, now)])
+            await ports.duework.add(
+                [due_row(organisation, now), deliveries_expiry(ports, organisation, kept.value.key, now)]
+            )
         try:
             kept = await ports.webhooks.write(organisation, after, kept, made)
         except Conflict:  # somebody else has made them, or it was changed
@@ -210,18 +212,18 @@ def _delivery(
     return delivery_of(webhook, event, tail, now, change=change, replayed=replayed)
 
 
-async def remind(ports: Ports, organisation: str, now: datetime) -> bool:
+async def nudge_deliveries(ports: Ports, organisation: str, now: datetime) -> bool:
     """Make deliveries, and send a message if a receiver is to be called; returns whether there is anything left."""
     made = await make_deliveries(ports, organisation, now)
     left = made.unfinished
     for webhook in made.webhooks:
         left = left or await ports.webhooks.is_waiting(organisation, webhook, now)
     if left:
-        await ports.hints.webhook_delivery(organisation)
+        await ports.queue_messages.webhook_delivery(organisation)
     return left
 
 
-async def call_receivers(ports: Ports, organisation: str) -> None:
+async def deliver_webhooks(ports: Ports, organisation: str) -> None:
     """
     Make deliveries and call whom they are for, each receiver apart from the others.
 
@@ -232,7 +234,7 @@ async def call_receivers(ports: Ports, organisation: str) -> None:
     for ended in await _all(_call(ports, organisation, webhook) for webhook in made.webhooks):
         again = again or ended
     if again:
-        await ports.hints.webhook_delivery(organisation)
+        await ports.queue_messages.webhook_delivery(organisation)
 
 
 async def _all(running: Iterable[Awaitable[Result]]) -> Sequence[Result]:
@@ -285,7 +287,7 @@ async def _remind_of(ports: Ports, organisation: str, attempts: Iterable[datetim
     """Have a message for each second in which soon somebody is to be called again; the timer comes each minute."""
     waits = {max(math.ceil((again - now).total_seconds()), 0) for again in attempts if again - now <= BY_MESSAGE}
     for wait in sorted(waits):
-        await ports.hints.webhook_delivery(organisation, delay=timedelta(seconds=wait) + MESSAGE_LATER)
+        await ports.queue_messages.webhook_delivery(organisation, delay=timedelta(seconds=wait) + MESSAGE_LATER)
 
 
 async def _try_one(

@@ -10,7 +10,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.stored import Stored
 from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.webhook_calls import BOTH_SECRETS_SIGN, MOST_SECRETS, event_id, new_secret
-from cpor_core.use_cases.feed.deliveries import delivery_of, due_row, forget_row
+from cpor_core.use_cases.feed.deliveries import deliveries_expiry, delivery_of, due_row
 
 ATTEMPTS = 8
 MOST_WEBHOOKS = 10
@@ -99,7 +99,7 @@ async def _changed(
     after = webhook.model_copy(update=changed)
     await ports.webhooks.write(organisation, after, former)
     if off:
-        await ports.hints.webhook_delivery(organisation)
+        await ports.queue_messages.webhook_delivery(organisation)
     return after
 
 
@@ -163,9 +163,9 @@ async def send_test(ports: Ports, organisation: str, name: str, now: datetime) -
     _verify_active(webhook)
     drawn = ports.new_id()
     delivery = delivery_of(webhook, event_id(organisation, drawn), drawn[:12], now)
-    await ports.duework.add([due_row(organisation, now), forget_row(ports, organisation, webhook.key, now)])
+    await ports.duework.add([due_row(organisation, now), deliveries_expiry(ports, organisation, webhook.key, now)])
     await ports.webhooks.add(organisation, webhook, delivery)
-    await ports.hints.webhook_delivery(organisation)
+    await ports.queue_messages.webhook_delivery(organisation)
     return delivery
 
 
@@ -197,7 +197,7 @@ async def replay(ports: Ports, organisation: str, name: str, wanted: Range, now:
 
     await ports.duework.add([due_row(organisation, now)])
     webhook = await _change(ports, organisation, name, judge, None)
-    await ports.hints.webhook_delivery(organisation)
+    await ports.queue_messages.webhook_delivery(organisation)
     return webhook
 
 

@@ -27,11 +27,11 @@ from cpor_core.ports.idempotency import IdempotencyRecord
 from cpor_core.ports.stored import Registered, Stored
 from cpor_core.rules.claim_due_work import SOON
 from cpor_core.rules.identifiers import BATCH_ID_LENGTH
-from cpor_core.rules.persons import Person
-from cpor_core.transitions import erasing
+from cpor_core.rules.person_matcher import Person
+from cpor_core.transitions import personal_data
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
-from cpor_core.use_cases.claims.drafts import forget_blob
+from cpor_core.use_cases.claims.drafts import blob_expiry
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 
 log = logging.getLogger("cpor.erasing")
@@ -54,25 +54,25 @@ NOTHING = Found()
 # --- everybody, when a claim was closed long ago ----------------------------------------------------------------------
 
 
-async def forget_people(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
+async def erase_people(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
     """Erase words and people of a claim that was closed long ago; its files are deleted an hour later."""
     claim = case.claim
     for kept in await ports.claims.texts(claim.id):
         if kept.author is not None:  # answers are kept for two days only
             await ports.claims.rewrite(claim.id, kept, None)
-    await _forget_files(ports, claim, now)
+    await _delete_files_later(ports, claim, now)
 
-    def forget_unless_more_was_said(current: Case) -> Case:
+    def erase_unless_more_was_said(current: Case) -> Case:
         same = current.claim.history_length == claim.history_length  # else its words are still to be erased
-        return erasing.forget_people(current, now) if same else current
+        return personal_data.erase_people(current, now) if same else current
 
-    return await change_claim(ports, case, now, forget_unless_more_was_said, context)
+    return await change_claim(ports, case, now, erase_unless_more_was_said, context)
 
 
-async def _forget_files(ports: Ports, claim: Claim, now: datetime) -> None:
+async def _delete_files_later(ports: Ports, claim: Claim, now: datetime) -> None:
     """Write down that files are to be deleted once the claim points to them no more."""
     if claim.evidence:
-        await ports.duework.add([forget_blob(claim.id, evidence.blob, now) for evidence in claim.evidence])
+        await ports.duework.add([blob_expiry(claim.id, evidence.blob, now) for evidence in claim.evidence])
 
 
 # --- somebody, everywhere ---------------------------------------------------------------------------------------------
@@ -298,8 +298,8 @@ async def _claims(ports: Ports, person: Person, erasure: Erasure, now: datetime)
                 continue
             if is_named:
                 found.append(claim_id)
-                alive = case is not None and not erasing.is_over(case.claim, now)
-                if case is not None and alive and case.claim.evidence and erasing.is_contact(case.claim, person):
+                alive = case is not None and not personal_data.is_over(case.claim, now)
+                if case is not None and alive and case.claim.evidence and personal_data.is_contact(case.claim, person):
                     look_at.append(claim_id)
         erase = _erase_in_claims(ports, found, person, now) if found else None
         yield _Step(tenant_id, Found(claims=len(found)), erase, tuple(look_at), must_wait=unread)
@@ -345,15 +345,15 @@ async def erase_in_claim(ports: Ports, claim_id: str, address: str, now: datetim
     if case is None:
         await _erase_beside(ports, claim_id, Person(address), frozenset())
         return
-    person = erasing.person_of(case.claim, address)
+    person = personal_data.person_of(case.claim, address)
     spoke_as = frozenset(str(one.number) for one in case.claim.recipients if person.is_at(one.email))
     await _erase_beside(ports, claim_id, person, spoke_as)
-    if erasing.is_contact(case.claim, person) and erasing.is_over(case.claim, now):
-        await _forget_files(ports, case.claim, now)
+    if personal_data.is_contact(case.claim, person) and personal_data.is_over(case.claim, now):
+        await _delete_files_later(ports, case.claim, now)
     answer_by = await partner_answers_by(ports, case.claim, now)
 
     def judge(current: Case) -> Case:
-        return erasing.forget_person(current, person, now, answer_by=answer_by)
+        return personal_data.erase_person(current, person, now, answer_by=answer_by)
 
     await change_claim(ports, case, now, judge, NO_CONTEXT)
     await _erase_beside(ports, claim_id, person, spoke_as)

@@ -223,7 +223,7 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
         known[claim_id] = _Known.of(stored)
         begun.entered.setdefault(claim.organisation, []).append(after)
         if after.claim.mails:
-            await ports.hints.customer_notice(claim_id)
+            await ports.queue_messages.customer_notice(claim_id)
         return True
     message = f"claim {claim_id}: lost {ATTEMPTS} races in a row"
     raise StorageBusy(message, retry_after_seconds=1)

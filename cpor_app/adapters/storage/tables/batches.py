@@ -82,7 +82,7 @@ class BatchesTable:
         parts = [row.values[f"part{number}"] for number in range(len(row.values))]
         return _OUTCOMES.validate_json(zlib.decompress(b"".join(part for part in parts if isinstance(part, bytes))))
 
-    async def forget(self, batch_id: str, keeping: str) -> None:
+    async def delete(self, batch_id: str, keeping: str) -> None:
         """Delete every row of a batch; those of another one under its id stay. A missing one is no error."""
         row = await self._rows.get(TABLE, batch_id, BATCH)
         if row is not None and Batch.model_validate_json(unpacked(row.values["document"])).keeping == keeping:

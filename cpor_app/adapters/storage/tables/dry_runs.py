@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from cpor_app.adapters.storage.row_store import Cell, Insert, Replace, Rows
+from cpor_core.due_work import RowRef
 from cpor_core.errors import Conflict
 from cpor_core.ports.claims import DryRunCount
 
@@ -30,9 +31,9 @@ class DryRunsTable:
                 continue
             return count
 
-    def place(self, organisation: str, now: datetime) -> tuple[str, str, str]:
+    def row_ref(self, organisation: str, now: datetime) -> RowRef:
         """Return table, partition and key of the count, for it to be forgotten."""
-        return SETTINGS, _hour(now), organisation
+        return RowRef(SETTINGS, _hour(now), organisation)
 
     async def of_hour(self, now: datetime) -> Sequence[DryRunCount]:
         """Return the counts of the hour in which *now* lies."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from cpor_app.adapters.storage.row_store import Cell, Delete, Put, Row, Rows
 from cpor_app.adapters.storage.tables import just_after
 from cpor_app.adapters.tracing import as_trace_parent, trace_parent
+from cpor_core.due_work import RowRef
 from cpor_core.ports.due_work import DueRow
 
 TABLE = "duework"
@@ -41,7 +42,7 @@ class DueWorkTable:
         self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None
     ) -> DueRow:
         """Put a row off, in the trace that it came from, and add others of the same subject: one request."""
-        moved = DueRow(due, row.subject, row.kind, attempt, row.forget, since, row.trace)
+        moved = DueRow(due, row.subject, row.kind, attempt, row.deletes, since, row.trace)
         puts = {put.key: put for put in (Put(_key(one), _values(one)) for one in (moved, *also))}
         if _key(moved) == _key(row):
             await self._rows.write(TABLE, _shard(row.subject), *puts.values())
@@ -54,9 +55,9 @@ class DueWorkTable:
         """Delete a row as it was read. Raises `Conflict`."""
         await self._rows.write(TABLE, _shard(row.subject), Delete(_key(row), row.etag))
 
-    async def forget(self, table: str, partition: str, key: str) -> None:
+    async def delete_expired(self, row_ref: RowRef) -> None:
         """Delete a row of another table that was kept long enough; a missing one is no error."""
-        await self._rows.write(table, partition, Delete(key))
+        await self._rows.write(row_ref.table, row_ref.partition, Delete(row_ref.key))
 
 
 def _shard(subject: str) -> str:
@@ -78,8 +79,8 @@ def _values(row: DueRow) -> Mapping[str, Cell]:
     trace = row.trace or trace_parent()
     if trace is not None:
         values["traceparent"] = trace
-    if row.forget is not None:
-        values |= dict(zip(("forgetTable", "forgetPartition", "forgetKey"), row.forget, strict=True))
+    if row.deletes is not None:
+        values |= dict(zip(("forgetTable", "forgetPartition", "forgetKey"), row.deletes, strict=True))
     return values
 
 
@@ -87,16 +88,16 @@ def _due_row(row: Row) -> DueRow:
     values = row.values
     due, attempt = values["due"], values["attempt"]
     assert isinstance(due, datetime)  # noqa: S101 - as `_values` writes it
-    forget = None
+    deletes = None
     if "forgetTable" in values:
-        forget = (str(values["forgetTable"]), str(values["forgetPartition"]), str(values["forgetKey"]))
+        deletes = RowRef(str(values["forgetTable"]), str(values["forgetPartition"]), str(values["forgetKey"]))
     since = values.get("since")
     return DueRow(
         due,
         str(values["subject"]),
         str(values["debt"]),
         int(str(attempt)),
-        forget,
+        deletes,
         since if isinstance(since, datetime) else None,
         as_trace_parent(values.get("traceparent")),
         row.etag,

@@ -6,6 +6,7 @@ from datetime import datetime
 from cpor_app.adapters.storage.queues import AzureQueues
 from cpor_app.adapters.storage.row_store import Cell, Delete, Put, Rows
 from cpor_app.adapters.storage.tables import just_after
+from cpor_core.due_work import RowRef
 from cpor_core.ports.due_work import Failure
 from cpor_core.rules.identifiers import newest_first
 
@@ -40,9 +41,9 @@ class FailuresTable:
         """Return where a failure stands in that order."""
         return _position(failure)
 
-    def place(self, failure: Failure) -> tuple[str, str, str]:
+    def row_ref(self, failure: Failure) -> RowRef:
         """Return table, partition and key of a failure, for it to be forgotten."""
-        return FAILURES, FAILED, _position(failure)
+        return RowRef(FAILURES, FAILED, _position(failure))
 
     async def redrive(self, failure: Failure) -> None:
         """Put its ids back into the queue it came from, then forget it."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 from cpor_app.adapters.storage.row_store import Cell, Insert, Replace, Row, Rows
+from cpor_core.due_work import RowRef
 from cpor_core.errors import Conflict
 from cpor_core.ports.notices import SentMail
 
@@ -59,9 +60,9 @@ class MailsTable:
         async for row in self._rows.scan(MAILS):
             yield row.partition, _sent_mail(row)
 
-    def place(self, message_id: str) -> tuple[str, str, str]:
+    def row_ref(self, message_id: str) -> RowRef:
         """Return table, partition and key of what is kept of a mail, for it to be forgotten."""
-        return MAILS, message_id, SENT
+        return RowRef(MAILS, message_id, SENT)
 
 
 def _sent_mail(row: Row) -> SentMail:

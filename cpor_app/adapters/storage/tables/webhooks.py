@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Op, Put, Replace, Row, Rows, partitions
 from cpor_app.adapters.storage.tables import just_after, packed, unpacked
+from cpor_core.due_work import RowRef
 from cpor_core.errors import Conflict
 from cpor_core.model.webhook import Delivery, Webhook
 from cpor_core.ports.stored import Stored
@@ -129,12 +130,14 @@ class WebhooksTable:
         except Conflict:
             return
 
-    def made_before(self, organisation: str, webhook: tuple[str, str], instant: datetime) -> tuple[str, str, str]:
+    def deliveries_before(self, organisation: str, webhook: tuple[str, str], instant: datetime) -> RowRef:
         """Return table, partition and key of the deliveries made before *instant*, for them to be forgotten."""
         name, born = webhook
-        return TABLE, organisation, f"delivery|{name}|{born}|{newest_first(instant - timedelta(microseconds=1))}"
+        return RowRef(
+            TABLE, organisation, f"delivery|{name}|{born}|{newest_first(instant - timedelta(microseconds=1))}"
+        )
 
-    async def forget(self, organisation: str, key: str) -> None:
+    async def delete_deliveries(self, organisation: str, key: str) -> None:
         """Delete a webhook's deliveries from that key on, which are the older ones, and where they wait."""
         _, name, born, _ = key.split("|")
         before = f"delivery|{name}|{born}|~"

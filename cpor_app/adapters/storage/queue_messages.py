@@ -13,7 +13,7 @@ from cpor_core.errors import Fault
 log = logging.getLogger("cpor.hints")
 
 
-class QueueHints:
+class StorageQueueMessages:
     """`cpor_core.ports.due_work.Hints` over storage queues."""
 
     def __init__(self, queues: AzureQueues) -> None:
@@ -22,21 +22,21 @@ class QueueHints:
 
     async def customer_notice(self, claim_id: str) -> None:
         """Ask that what this claim owes be paid soon; a message that is lost is made good by the due row."""
-        await self._hint(CUSTOMER_NOTICES, {"claimId": claim_id})
+        await self._send_message(CUSTOMER_NOTICES, {"claimId": claim_id})
 
     async def partner_notice(self, claim_id: str) -> None:
         """Ask that the partner be told soon of what this claim owes them."""
-        await self._hint(PARTNER_NOTICES, {"claimId": claim_id})
+        await self._send_message(PARTNER_NOTICES, {"claimId": claim_id})
 
     async def webhook_delivery(self, organisation: str, *, delay: timedelta | None = None) -> None:
         """Ask that an organisation's webhooks be called soon, or after *delay*."""
-        await self._hint(PARTNER_NOTICES, {"organisation": organisation}, delay)
+        await self._send_message(PARTNER_NOTICES, {"organisation": organisation}, delay)
 
     async def claim_batch(self, batch_id: str, page: int) -> None:
         """Ask that a page of a batch be dealt with soon."""
-        await self._hint(CLAIM_BATCHES, {"batchId": batch_id, "page": page})
+        await self._send_message(CLAIM_BATCHES, {"batchId": batch_id, "page": page})
 
-    async def _hint(self, queue: str, ids: Mapping[str, str | int], delay: timedelta | None = None) -> None:
+    async def _send_message(self, queue: str, ids: Mapping[str, str | int], delay: timedelta | None = None) -> None:
         try:
             trace = trace_parent()
             body = ids if trace is None else {**ids, "traceparent": trace}

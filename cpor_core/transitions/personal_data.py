@@ -18,7 +18,7 @@ from cpor_core.model.claim import (
 )
 from cpor_core.model.history import CLOCK, PROGRAMME, Act
 from cpor_core.rules.file_names import is_same_file
-from cpor_core.rules.persons import Person
+from cpor_core.rules.person_matcher import Person
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import recipient_failed
@@ -43,7 +43,7 @@ def _with_retention(claim: Claim, terms: Terms) -> Claim:
     return claim.model_copy(update={"people_until": until})
 
 
-def forget_people(case: Case, at: datetime) -> Case:
+def erase_people(case: Case, at: datetime) -> Case:
     """Forget everybody: contacts, addresses, comment, evidence; what happened and who holds what stays."""
     if case.claim.people_until is None or case.claim.people_forgotten or at < case.claim.people_until:
         return case
@@ -87,7 +87,7 @@ def is_over(claim: Claim, at: datetime) -> bool:
     return claim.closed_at is not None and claim.closed_at <= at
 
 
-def forget_person(case: Case, person: Person, at: datetime, *, answer_by: TimeToAnswer) -> Case:
+def erase_person(case: Case, person: Person, at: datetime, *, answer_by: TimeToAnswer) -> Case:
     """
     Forget one person; where a claim awaits them, it is as if their mail had come back (rulings 24, 25).
 
