@@ -80,7 +80,7 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
 
 class WebhookCalls:
-    """`cpor_core.ports.feed.Receivers` over HTTP."""
+    """Implements `ports.feed.Receivers` over HTTP."""
 
     def __init__(
         self,
@@ -119,7 +119,6 @@ class WebhookCalls:
             return
 
     async def call(self, url: str, secrets: Sequence[str], name: str, delivery: Delivery) -> CallAnswer:
-        """Send one event of the webhook *name*, signed with each of *secrets*. Never raises a fault."""
         import aiohttp  # 100 ms, and few instances ever need it
 
         body = event(self._source, name, delivery)

@@ -39,7 +39,7 @@ class DomainsUnreachable(Retryable):
 
 
 class DomainsByDiscovery:
-    """`cpor_core.ports.registry.Domains` by OpenID discovery: what was answered is kept for ten minutes."""
+    """Implements `ports.registry.Domains` by OpenID discovery: what was answered is kept for ten minutes."""
 
     def __init__(
         self,

@@ -51,7 +51,6 @@ class MailComposer:
         self._domain = sender.rpartition("@")[2]
 
     async def send(self, message: MailMessage) -> None:
-        """Hand a message over. Raises `RecipientRefused`, or `MailDelayed` when it was not handed over now."""
         recipient = message.recipient
         rendered = self._rendered(message)
         await self._mailer.send(

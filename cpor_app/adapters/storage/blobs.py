@@ -24,7 +24,7 @@ HASH = "sha256"
 
 
 class AzureBlobs:
-    """One container of an Azure storage account, or of Azurite."""
+    """Implements `ports.claims.Blobs` and `ports.batches.Bodies`: one container of a storage account, or of Azurite."""
 
     def __init__(
         self, connection: StorageConnection, container: str = "evidence", *, transport: Transport | None = None
@@ -79,7 +79,6 @@ class AzureBlobs:
         return await self._read(name, None, None)
 
     async def part(self, name: str, start: int, length: int) -> bytes | None:
-        """Return *length* bytes from *start* on, or None where there are none."""
         return await self._read(name, start, length)
 
     async def _read(self, name: str, start: int | None, length: int | None) -> bytes | None:
@@ -93,7 +92,6 @@ class AzureBlobs:
             raise as_fault(error) from error
 
     async def delete(self, name: str) -> None:
-        """Delete the blob; one that has gone already is fine."""
         try:
             await self._blob(name).delete_blob()
         except ResourceNotFoundError:

@@ -14,7 +14,7 @@ log = logging.getLogger("cpor.hints")
 
 
 class StorageQueueMessages:
-    """`cpor_core.ports.due_work.Hints` over storage queues."""
+    """Implements `ports.due_work.Hints` over storage queues."""
 
     def __init__(self, queues: AzureQueues) -> None:
         """Keep *queues*; nothing is sent."""

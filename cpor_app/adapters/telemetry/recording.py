@@ -98,7 +98,11 @@ class Doing:
 
 @dataclass(slots=True)
 class OpenTelemetry:
-    """Spans and counts; where *load* is None, nothing is traced, counted, carried or loaded."""
+    """
+    Implements `ports.due_work.Telemetry` with OpenTelemetry: spans and counts.
+
+    Without *load*, nothing is traced, counted, passed on or loaded.
+    """
 
     load: Callable[[], Sdk] | None = None
     _sdk: Sdk | None = None
@@ -139,7 +143,6 @@ class OpenTelemetry:
 
     @contextmanager
     def processing(self, row: DueRow) -> Iterator[None]:
-        """Let what is done for a due row belong to the trace of the act that wrote it."""
         with self.doing("pay", parent=row.trace, attributes={"cpor.debt": _kind(row.kind)}):
             yield
 
@@ -157,7 +160,6 @@ class OpenTelemetry:
             self._add(what, amount, named)
 
     def settled_late(self, row: DueRow, late: timedelta) -> None:
-        """Tell that a due row was settled *late*."""
         self.count(LATE, late.total_seconds(), cpor_debt=_kind(row.kind))
 
     def _add(self, what: Instrument, amount: float, attributes: dict[str, str]) -> None:
@@ -269,7 +271,7 @@ class CountedClaims(ClaimsTable):
 
 
 class RecordedComposer:
-    """`cpor_core.ports.notices.Composer`, each mail a span, and counted by what came of it."""
+    """Implements `ports.notices.Composer`: makes each mail a span, and counts it by its outcome."""
 
     def __init__(self, composer: Composer, telemetry: OpenTelemetry) -> None:
         """Hand over to *composer*."""
@@ -277,7 +279,6 @@ class RecordedComposer:
         self._telemetry = telemetry
 
     async def send(self, message: MailMessage) -> None:
-        """Hand a message over. Raises what the mail system does."""
         with self._telemetry.doing("send_mail", "client", attributes={"cpor.mail.kind": message.kind}) as doing:
             outcome = "handedOver"
             try:

@@ -25,21 +25,19 @@ _OUTCOMES = TypeAdapter(tuple[RowOutcome, ...])
 
 
 class BatchesTable:
-    """`cpor_core.ports.batches.Batches` over rows."""
+    """Implements `ports.batches.Batches` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
     async def all(self) -> AsyncIterator[Batch]:
-        """Yield every batch that is kept: two requests for each, and one."""
         async for batch_id in partitions(self._rows, TABLE):
             row = await self._rows.get(TABLE, batch_id, BATCH)
             if row is not None:
                 yield Batch.model_validate_json(unpacked(row.values["document"]))
 
     async def store(self, batch: Batch) -> Progress:
-        """Insert; returns what is there now, this batch or another of its id: one request, a lost insert two."""
         try:
             await self._rows.write(TABLE, batch.id, Insert(BATCH, {"document": packed(batch)}))
         except Conflict:
@@ -50,7 +48,6 @@ class BatchesTable:
         return Progress(batch, {})
 
     async def find(self, batch_id: str) -> Progress | None:
-        """Return a batch with how far it has come: one request."""
         batch: Batch | None = None
         pages: dict[int, PageDone] = {}
         async for row in self._rows.query(TABLE, batch_id, start=BATCH, before=OUTCOMES):
@@ -61,7 +58,6 @@ class BatchesTable:
         return Progress(batch, pages) if batch is not None else None
 
     async def finish(self, batch: Batch, page: int, done: PageDone, outcomes: Sequence[RowOutcome]) -> None:
-        """Write down what became of a page's rows, over whatever is there: one request."""
         text = zlib.compress(_OUTCOMES.dump_json(tuple(outcomes)))
         cells: dict[str, Cell] = {
             f"part{number}": text[start : start + CELL_BYTES]
@@ -75,7 +71,6 @@ class BatchesTable:
         )
 
     async def outcomes(self, batch: Batch, page: int) -> Sequence[RowOutcome]:
-        """Return what became of the rows of a page that is done: one request."""
         row = await self._rows.get(TABLE, batch.id, _key(OUTCOMES, batch.keeping, page))
         if row is None:  # the batch was forgotten meanwhile
             return ()
@@ -83,7 +78,6 @@ class BatchesTable:
         return _OUTCOMES.validate_json(zlib.decompress(b"".join(part for part in parts if isinstance(part, bytes))))
 
     async def delete(self, batch_id: str, keeping: str) -> None:
-        """Delete every row of a batch; those of another one under its id stay. A missing one is no error."""
         row = await self._rows.get(TABLE, batch_id, BATCH)
         if row is not None and Batch.model_validate_json(unpacked(row.values["document"])).keeping == keeping:
             await self._rows.write(TABLE, batch_id, Delete(BATCH, row.etag))

@@ -30,7 +30,7 @@ _HIGHEST = 999_999
 
 
 class ChangesTable:
-    """`cpor_core.ports.feed.Changes` over rows."""
+    """Implements `ports.feed.Changes` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
@@ -38,15 +38,12 @@ class ChangesTable:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def turn(self, organisation: str) -> asyncio.Lock:
-        """Let the tasks of this process tell a feed one after the other."""
         return self._turns.setdefault(organisation, asyncio.Lock())
 
     def organisations(self) -> AsyncIterator[str]:
-        """Yield every organisation that has a feed: one request for each, and one."""
         return partitions(self._rows, TABLE)
 
     async def head(self, organisation: str) -> FeedHead:
-        """Return where the feed stands: one request."""
         row = await self._rows.get(TABLE, organisation, HEAD)
         if row is None:
             return FeedHead()
@@ -59,26 +56,18 @@ class ChangesTable:
         )
 
     async def page(self, organisation: str, *, after: int, limit: int) -> Sequence[Change]:
-        """Return entries whose sequence is above *after*, in order: one request."""
         rows = await self._rows.page(TABLE, organisation, start=_entry(after + 1), before="entry|~", limit=limit)
         return [Change.model_validate_json(unpacked(row.values["document"])) for row in rows]
 
     async def announced_up_to(self, organisation: str, claim_id: str) -> int:
-        """Return the number of the newest history entry of a claim that the feed was told of: one request."""
         start = f"told|{claim_id}|"
         rows = await self._rows.page(TABLE, organisation, start=start, before=f"{start}~", limit=1)
         return _HIGHEST - int(rows[0].key.rpartition("|")[2]) if rows else 0
 
     async def has_announced_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
-        """Whether the feed was told that a claim competes with another, that *time*: one request."""
         return await self._rows.get(TABLE, organisation, _rival(claim_id, rival, time)) is not None
 
     async def append(self, organisation: str, head: FeedHead, news: Sequence[Announcement]) -> FeedHead:
-        """
-        Tell news, numbered from `head.last` on: one request. Returns the new head.
-
-        Raises `Conflict` when the feed has gone on, one of the news was told before, or an earlier one was not.
-        """
         after = FeedHead(head.last + len(news), head.oldest, head.has_webhooks)
         written = await self._rows.write(
             TABLE, organisation, *_announced_before(news), _head_op(head, after), *_announced(news)
@@ -86,18 +75,12 @@ class ChangesTable:
         return FeedHead(after.last, after.oldest, after.has_webhooks, written[HEAD])
 
     async def note_webhooks(self, organisation: str, *, has_webhooks: bool) -> None:
-        """Write down whether anybody is to be called. Raises `Conflict`."""
         head = await self.head(organisation)
         if head.has_webhooks is not has_webhooks:
             after = FeedHead(head.last, head.oldest, has_webhooks)
             await self._rows.write(TABLE, organisation, _head_op(head, after))
 
     async def trim(self, organisation: str, *, before: datetime) -> datetime | None:
-        """
-        Delete entries from before that instant, as many as one request takes; returns the instant of the oldest left.
-
-        Raises `Conflict`.
-        """
         head = await self.head(organisation)
         entries = await self.page(organisation, after=head.oldest - 1, limit=MOST_AT_ONCE + 1)
         # Only from the beginning on: what was told late may be older than what stands before it.

@@ -35,7 +35,7 @@ MOST_ROWS = 95
 
 
 class ClaimsTable:
-    """`cpor_core.ports.claims.Claims` over rows."""
+    """Implements `ports.claims.Claims` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
@@ -64,7 +64,6 @@ class ClaimsTable:
         return await self._with_slots(claim, etags)
 
     async def prospect(self, claim: Claim) -> Case:
-        """Return a claim that is not stored yet with the slots of its items: one request."""
         return await self._with_slots(claim, {})
 
     async def _with_slots(self, claim: Claim, etags: dict[str, str]) -> Case:
@@ -76,7 +75,6 @@ class ClaimsTable:
         return Case(claim, slots, etags=etags)
 
     async def with_refusals(self, case: Case) -> Case:
-        """Return the case with the customer's earlier refusals of the same partner: one request."""
         claim = case.claim
         row = await self._rows.get(TABLE, claim.tenant_id, f"refusals|{claim.engagement}|{claim.organisation}")
         if row is None:
@@ -100,7 +98,6 @@ class ClaimsTable:
         return _cases(claims, slots)
 
     async def tenants(self, *, after: str = "") -> AsyncIterator[TenantClaims]:
-        """Yield every tenant behind *after* that has claims, in order: a scan of the table."""
         rows: list[Row] = []
         async for row in self._rows.scan(TABLE, after=after):
             if rows and row.partition != rows[0].partition:
@@ -117,11 +114,6 @@ class ClaimsTable:
             yield slot.key, slot, etag
 
     async def commit(self, commit: Commit) -> Case:
-        """
-        Write a new or changed case as one transaction; returns it as if read again.
-
-        Raises `Conflict`, `Refused("TooManyCompetitors")`.
-        """
         ops = [
             *_claim_ops(commit),
             *_slot_ops(commit),
@@ -141,7 +133,6 @@ class ClaimsTable:
         return Case(after.claim, after.slots, etags={**after.etags, **etags})
 
     async def wrote(self, claim_id: str, act_id: str, sequence: int) -> bool:
-        """Whether the newest row of the claim, or the history entry of that sequence, was written by this act."""
         row = await self._row(claim_id)
         if row is not None and row.values["actId"] == act_id:
             return True
@@ -149,12 +140,10 @@ class ClaimsTable:
         return entry is not None and entry.values["actId"] == act_id
 
     async def history(self, claim_id: str, *, after: int, limit: int) -> Sequence[Entry]:
-        """Return the stored entries whose sequence is above *after*, in order."""
         rows = await self._beside(claim_id, "history", after, limit)
         return [Entry.model_validate_json(unpacked(row.values["document"])) for row in rows]
 
     async def comments(self, claim_id: str, *, after: int, limit: int) -> Sequence[Comment]:
-        """Return the comments whose sequence is above *after*, in order."""
         rows = await self._beside(claim_id, "remark", after, limit)
         return [
             Comment(
@@ -168,7 +157,6 @@ class ClaimsTable:
         ]
 
     async def stored_reply(self, claim_id: str, key: str) -> StoredReply | None:
-        """Return the first answer to a keyed act."""
         place = f"act|{claim_id}|{key}"
         row = await self._rows.get(TABLE, tenant_of(claim_id), place) if is_claim_id(claim_id) else None
         if row is None:
@@ -178,7 +166,6 @@ class ClaimsTable:
         return StoredReply(body=str(row.values["body"]), answer=text, etag=str(etag) if etag is not None else None)
 
     async def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, frozenset[str]]]:
-        """Yield every tenant behind *after*, in order, with the ids of its claims that hold *text*: a scan."""
         tenant, found, wanted = "", set[str](), text.lower()
         async for row in self._rows.scan(TABLE, after=after):
             if tenant and row.partition != tenant:
@@ -193,7 +180,6 @@ class ClaimsTable:
             yield tenant, frozenset(found)
 
     async def texts(self, claim_id: str) -> Sequence[StoredText]:
-        """Return the words and kept answers of a claim: two requests."""
         found = []
         for kind in ("remark", "act"):
             prefix = f"{kind}|{claim_id}|"
@@ -204,7 +190,6 @@ class ClaimsTable:
         return found
 
     async def rewrite(self, claim_id: str, kept: StoredText, text: str | None) -> None:
-        """Write over a text as it was read, or delete it: two requests. Raises `Conflict`."""
         tenant = tenant_of(claim_id)
         if text is None:
             await self._rows.write(TABLE, tenant, Delete(kept.key, kept.etag))
@@ -217,7 +202,6 @@ class ClaimsTable:
         await self._rows.write(TABLE, tenant, Replace(kept.key, {**row.values, cell: said}, kept.etag))
 
     async def erase(self, claim_id: str) -> None:
-        """Delete every row of a deleted draft but its first answers, which are kept their time; its own row last."""
         tenant = tenant_of(claim_id)
         for kind in ("history", "remark"):
             prefix = f"{kind}|{claim_id}|"

@@ -12,14 +12,13 @@ SETTINGS = "settings"
 
 
 class DryRunsTable:
-    """`cpor_core.ports.claims.DryRuns` over rows of `settings`: partition = hour, row = organisation."""
+    """Implements `ports.claims.DryRuns` over rows of `settings`: partition = hour, row = organisation."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
     async def count(self, organisation: str, now: datetime) -> int:
-        """Count one more; returns how many there are in this hour with it."""
         while True:
             row = await self._rows.get(SETTINGS, _hour(now), organisation)
             count = int(str(row.values["count"])) + 1 if row is not None else 1
@@ -32,11 +31,9 @@ class DryRunsTable:
             return count
 
     def row_ref(self, organisation: str, now: datetime) -> RowRef:
-        """Return table, partition and key of the count, for it to be forgotten."""
         return RowRef(SETTINGS, _hour(now), organisation)
 
     async def of_hour(self, now: datetime) -> Sequence[DryRunCount]:
-        """Return the counts of the hour in which *now* lies."""
         hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         return [
             DryRunCount(row.key, hour, int(str(row.values["count"])))

@@ -19,20 +19,18 @@ SHARDS = 16
 
 
 class DueWorkTable:
-    """`cpor_core.ports.due_work.DueWork` over rows."""
+    """Implements `ports.due_work.DueRows` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
     async def add(self, rows: Sequence[DueRow]) -> None:
-        """Write rows; one request for each subject, however many rows it has."""
         for subject in dict.fromkeys(row.subject for row in rows):
             puts = [Put(_key(row), _values(row)) for row in rows if row.subject == subject]
             await self._rows.write(TABLE, _shard(subject), *{put.key: put for put in puts}.values())
 
     async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
-        """Return the next rows of a shard that are due at *now*: one request."""
         start = just_after(_key(after)) if after is not None else ""
         before = _stamp(now + timedelta(microseconds=1))
         rows = await self._rows.page(TABLE, f"{shard:02d}", start=start, before=before, limit=limit)
@@ -52,11 +50,9 @@ class DueWorkTable:
         return moved
 
     async def delete(self, row: DueRow) -> None:
-        """Delete a row as it was read. Raises `Conflict`."""
         await self._rows.write(TABLE, _shard(row.subject), Delete(_key(row), row.etag))
 
     async def delete_expired(self, row_ref: RowRef) -> None:
-        """Delete a row of another table that was kept long enough; a missing one is no error."""
         await self._rows.write(row_ref.table, row_ref.partition, Delete(row_ref.key))
 
 

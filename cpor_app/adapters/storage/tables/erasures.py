@@ -11,29 +11,25 @@ SETTINGS, ERASURES = "settings", "erasures"
 
 
 class ErasuresTable:
-    """`cpor_core.ports.privacy.Erasures` over rows of `settings`: partition `erasures`, row = id."""
+    """Implements `ports.privacy.Erasures` over rows of `settings`: partition `erasures`, row = id."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
     async def add(self, erasure: Erasure) -> None:
-        """Write a new one; the same one again is no error."""
         await self._rows.write(SETTINGS, ERASURES, Put(erasure.id, {"document": packed(erasure)}))
 
     async def find(self, erasure_id: str) -> Stored[Erasure] | None:
-        """Return one: one request."""
         row = await self._rows.get(SETTINGS, ERASURES, erasure_id)
         if row is None:
             return None
         return Stored(Erasure.model_validate_json(unpacked(row.values["document"])), row.etag)
 
     async def write(self, erasure: Erasure, former: Stored[Erasure]) -> Stored[Erasure]:
-        """Write over *former*. Raises `Conflict`."""
         op = Replace(erasure.id, {"document": packed(erasure)}, former.etag)
         return Stored(erasure, (await self._rows.write(SETTINGS, ERASURES, op))[erasure.id])
 
     async def all(self) -> Sequence[Erasure]:
-        """Return every one: one request."""
         rows = self._rows.query(SETTINGS, ERASURES)
         return [Erasure.model_validate_json(unpacked(row.values["document"])) async for row in rows]

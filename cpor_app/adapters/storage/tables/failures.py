@@ -14,7 +14,7 @@ FAILURES, FAILED = "failures", "failed"
 
 
 class FailuresTable:
-    """`cpor_core.ports.due_work.Failures` over rows and queues."""
+    """Implements `ports.due_work.Failures` over rows and queues."""
 
     def __init__(self, rows: Rows, queues: AzureQueues) -> None:
         """Keep both; nothing is sent."""
@@ -22,12 +22,10 @@ class FailuresTable:
         self._queues = queues
 
     async def add(self, failure: Failure) -> None:
-        """Write one."""
         values: dict[str, Cell] = {"id": failure.id, "queue": failure.queue, "body": failure.body, "at": failure.at}
         await self._rows.write(FAILURES, FAILED, Put(_position(failure), values))
 
     async def page(self, *, after: str, limit: int) -> Sequence[Failure]:
-        """Return failures behind the position *after*, newest first."""
         start = just_after(after) if after else ""
         rows = await self._rows.page(FAILURES, FAILED, start=start, limit=limit)
         failures = []
@@ -38,15 +36,12 @@ class FailuresTable:
         return failures
 
     def position(self, failure: Failure) -> str:
-        """Return where a failure stands in that order."""
         return _position(failure)
 
     def row_ref(self, failure: Failure) -> RowRef:
-        """Return table, partition and key of a failure, for it to be forgotten."""
         return RowRef(FAILURES, FAILED, _position(failure))
 
     async def redrive(self, failure: Failure) -> None:
-        """Put its ids back into the queue it came from, then forget it."""
         await self._queues.send(failure.queue, failure.body)
         await self._rows.write(FAILURES, FAILED, Delete(_position(failure)))
 

@@ -8,7 +8,7 @@ from cpor_core.ports.claims import IndexRow
 
 
 class IndexTable:
-    """`cpor_core.ports.claims.ClaimIndex` over rows."""
+    """Implements `ports.claims.ClaimIndex` over rows."""
 
     def __init__(self, rows: Rows, table: str) -> None:
         """Keep *rows*; nothing is sent."""
@@ -16,15 +16,12 @@ class IndexTable:
         self._table = table
 
     async def add(self, partition: str, position: str, claim_id: str) -> None:
-        """Write a key; the same one again is no error."""
         await self._rows.write(self._table, partition, Put(position, {"claimId": claim_id}))
 
     async def page(self, partition: str, *, after: str, limit: int) -> Sequence[IndexRow]:
-        """Return up to *limit* rows behind *after*: one request."""
         start = just_after(after) if after else ""
         rows = await self._rows.page(self._table, partition, start=start, limit=limit)
         return [IndexRow(row.key, str(row.values["claimId"]), row.timestamp) for row in rows]
 
     async def remove(self, partition: str, position: str) -> None:
-        """Delete a key that no longer leads anywhere; a missing one is no error."""
         await self._rows.write(self._table, partition, Delete(position))

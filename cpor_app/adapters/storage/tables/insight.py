@@ -24,21 +24,19 @@ _COUNTED = TypeAdapter(Counted)
 
 
 class InsightTable:
-    """`cpor_core.ports.insight.InsightStore` over rows."""
+    """Implements `ports.insight.InsightStore` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
     async def standing(self) -> Standing:
-        """Return where the counting stands."""
         row = await self._rows.get(TABLE, ALL, STANDING)
         if row is None:
             return Standing(Counting())
         return Standing(Counting.model_validate_json(unpacked(row.values["document"])), row.etag)
 
     async def write(self, value: Counting, etag: str | None) -> Standing:
-        """Write where it stands over what was read as the ETag. Raises `Conflict`."""
         return await self._write(value, etag)
 
     async def store_page(self, value: Counting, page: Counted, etag: str | None) -> Standing:
@@ -66,7 +64,6 @@ class InsightTable:
         return standing
 
     async def page(self, value: Counting, number: int) -> Counted | None:
-        """Return a page of the count under way; None where it is lost, or cannot be read."""
         try:
             found = await self._read(_page(value, number))
             return _COUNTED.validate_json(found) if found is not None else None
@@ -74,14 +71,12 @@ class InsightTable:
             return None
 
     async def end(self, value: Counting, insights: Sequence[Insight], etag: str | None) -> None:
-        """Show these from now on, all at once. Raises `Conflict`."""
         for insight in insights:
             for part in _parts(_shown(value, insight.group_by), insight.model_dump_json(by_alias=True).encode()):
                 await self._rows.write(TABLE, ALL, part)
         await self._write(value, etag)
 
     async def shown(self, value: Counting, grouping: Grouping) -> Insight | None:
-        """Return what is shown of a grouping; None when something else is shown by now."""
         try:
             found = await self._read(_shown(value, grouping))
             return Insight.model_validate_json(found) if found is not None else None

@@ -18,7 +18,7 @@ ATTEMPTS = 20
 
 
 class MailBudgetRow:
-    """`cpor_core.ports.notices.MailBudget` over rows."""
+    """Implements `ports.notices.MailBudget` over rows."""
 
     def __init__(self, rows: Rows, limits: Limits, real_now: Callable[[], datetime]) -> None:
         """Keep *rows*; nothing is sent. The mail service counts in real time."""
@@ -51,7 +51,6 @@ class MailBudgetRow:
         return drawn
 
     async def pause(self, until: datetime) -> None:
-        """Let nobody hand a mail over before *until*: the mail system asked for it."""
         self._not_before = max(until, self._not_before or until)
         now = self._real_now()
         await self._change(lambda budget: paused(budget, until, now))

@@ -14,7 +14,7 @@ GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 class MailsTable:
-    """`cpor_core.ports.notices.Mails` over rows: partition = message id."""
+    """Implements `ports.notices.Mails` over rows: partition = message id."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
@@ -23,7 +23,6 @@ class MailsTable:
     async def start_sending(
         self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime
     ) -> str | None:
-        """Keep an id, held *by* one sender *until* then, in real time; None while another holds it, else an ETag."""
         values = {**_sent(sent), "heldBy": by, "heldUntil": until}
         op: Insert | Replace = Insert(SENT, values)
         while True:
@@ -42,26 +41,22 @@ class MailsTable:
             op = Replace(SENT, values, row.etag)
 
     async def release(self, message_id: str, sent: SentMail, etag: str) -> None:
-        """Let others send; a sender whose time was over has no say any more."""
         try:
             await self._rows.write(MAILS, message_id, Replace(SENT, _sent(sent), etag))
         except Conflict:
             return
 
     async def find(self, message_id: str) -> SentMail | None:
-        """Return what the id belongs to; None for one that we never gave."""
         if GUID.fullmatch(message_id) is None:
             return None
         row = await self._rows.get(MAILS, message_id, SENT)
         return _sent_mail(row) if row is not None else None
 
     async def all(self) -> AsyncIterator[tuple[str, SentMail]]:
-        """Yield every message id, and what it belongs to: a scan."""
         async for row in self._rows.scan(MAILS):
             yield row.partition, _sent_mail(row)
 
     def row_ref(self, message_id: str) -> RowRef:
-        """Return table, partition and key of what is kept of a mail, for it to be forgotten."""
         return RowRef(MAILS, message_id, SENT)
 
 

@@ -20,7 +20,7 @@ Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
 
 class RegistryTable:
-    """`cpor_core.ports.registry.Registry` over rows."""
+    """Implements `ports.registry.Registry` over rows."""
 
     def __init__(self, rows: Rows, elapsed: Callable[[], float] = time.monotonic) -> None:
         """Keep *rows*; nothing is sent. What is remembered grows old by *elapsed*, in seconds."""
@@ -30,23 +30,18 @@ class RegistryTable:
         self._read_at: float | None = None
 
     async def partner(self, partner_id: str) -> Registered[Partner] | None:
-        """Return a partner's location."""
         return await self._get(f"partner|{partner_id}", Partner)
 
     async def put_partner(self, partner_id: str, partner: Partner, former: Registered[Partner] | None) -> int:
-        """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
         return await self._put(f"partner|{partner_id}", partner, former)
 
     async def customer(self, tenant_id: str) -> Registered[Customer] | None:
-        """Return a customer's tenant."""
         return await self._get(f"customer|{tenant_id}", Customer)
 
     async def put_customer(self, tenant_id: str, customer: Customer, former: Registered[Customer] | None) -> int:
-        """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
         return await self._put(f"customer|{tenant_id}", customer, former)
 
     async def customers(self, *, after: str = "") -> AsyncIterator[tuple[str, Registered[Customer]]]:
-        """Yield every customer's tenant behind *after*, in order: a scan."""
         async for row in self._rows.scan(TABLE, after=f"customer|{after}"):
             kind, _, tenant_id = row.partition.partition("|")
             if kind != "customer":
@@ -54,7 +49,6 @@ class RegistryTable:
             yield tenant_id, _registered(row, Customer)
 
     async def closed_days(self) -> ClosedDays:
-        """Return all closed days as they were at most five minutes ago: one request in that time, or none."""
         if self._read_at is None or self._elapsed() - self._read_at > REMEMBERED_SECONDS:
             await self.all_closed_days()
         return self._closed
@@ -70,20 +64,17 @@ class RegistryTable:
         return found[::-1]
 
     async def closed_day(self, calendar: str, day: date) -> Registered[ClosedDay] | None:
-        """Return a place's closed day."""
         return await self._get(CLOSED, ClosedDay, _closed_key(calendar, day))
 
     async def put_closed_day(
         self, calendar: str, day: date, closed_day: ClosedDay, former: Registered[ClosedDay] | None
     ) -> int:
-        """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
         try:
             return await self._put(CLOSED, closed_day, former, _closed_key(calendar, day))
         finally:
             self._read_at = None
 
     async def delete_closed_day(self, calendar: str, day: date, former: Registered[ClosedDay]) -> None:
-        """Delete what was read. Raises `Conflict`."""
         try:
             await self._rows.write(TABLE, CLOSED, Delete(_closed_key(calendar, day), former.etag))
         finally:

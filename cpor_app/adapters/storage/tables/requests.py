@@ -14,14 +14,13 @@ REQUESTS = "requests"
 
 
 class RequestsTable:
-    """`cpor_core.ports.idempotency.Requests` over rows: partition = organisation, row = hashed key."""
+    """Implements `ports.idempotency.Requests` over rows: partition = organisation, row = hashed key."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
     async def begin(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
-        """Insert; returns the request that is there now: this one, or another that was there before."""
         try:
             written = await self._rows.write(REQUESTS, organisation, Insert(key, _request_values(request)))
         except Conflict:
@@ -32,22 +31,18 @@ class RequestsTable:
         return replace(request, etag=written[key])
 
     async def overwrite(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
-        """Write over the row of that ETag. Raises `Conflict`."""
         assert request.etag is not None  # noqa: S101 - as `begin` returns it
         op = Replace(key, _request_values(request), request.etag)
         return replace(request, etag=(await self._rows.write(REQUESTS, organisation, op))[key])
 
     async def release(self, organisation: str, key: str, etag: str) -> None:
-        """Delete the row of that ETag: the key is free again. Raises `Conflict`."""
         await self._rows.write(REQUESTS, organisation, Delete(key, etag))
 
     async def all(self) -> AsyncIterator[tuple[str, str, IdempotencyRecord]]:
-        """Yield every request that is kept, with its organisation and key: a scan."""
         async for row in self._rows.scan(REQUESTS):
             yield row.partition, row.key, _kept_request(row)
 
     async def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, Mapping[str, IdempotencyRecord]]]:
-        """Yield every organisation behind *after*, in order, with its kept answers that hold *text*: a scan."""
         organisation, found = "", dict[str, IdempotencyRecord]()
         async for row in self._rows.scan(REQUESTS, after=after):
             if organisation and row.partition != organisation:

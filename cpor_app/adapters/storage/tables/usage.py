@@ -17,14 +17,13 @@ IN_FLIGHT = 8
 
 
 class UsageTable:
-    """`cpor_core.ports.usage.UsageFigures` over rows."""
+    """Implements `ports.usage.UsageFigures` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
     async def read(self, tenant_id: str, first: str, last: str) -> Mapping[tuple[str, str], tuple[MonthFigures, str]]:
-        """Return (month, item) → figures and ETag, for the months from *first* to *last*, both `YYYY-MM`."""
         found = {}
         async for row in self._rows.query(USAGE, tenant_id, start=first, before=f"{last}~"):
             month, _, item = row.key.partition("|")
@@ -32,7 +31,6 @@ class UsageTable:
         return found
 
     async def write(self, tenant_id: str, rows: Mapping[tuple[str, str], tuple[MonthFigures, str | None]]) -> None:
-        """Write figures over what was read as the ETag, in as few transactions as may be. Raises `Conflict`."""
         ops = iter(_op(f"{month}|{item}", figures, etag) for (month, item), (figures, etag) in rows.items())
         while chunks := [chunk for _ in range(IN_FLIGHT) if (chunk := list(islice(ops, ROWS_A_TRANSACTION)))]:
             written = (self._rows.write(USAGE, tenant_id, *chunk) for chunk in chunks)
@@ -47,7 +45,7 @@ def _op(key: str, figures: MonthFigures, etag: str | None) -> Op:
 
 
 class ReceiptsTable:
-    """`cpor_core.ports.usage.Receipts` over rows, newest first."""
+    """Implements `ports.usage.Receipts` over rows, newest first."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
@@ -59,7 +57,6 @@ class ReceiptsTable:
         await self._rows.write(RECEIPTS, tenant_id, Put(key, {"document": packed(receipt)}))
 
     async def page(self, tenant_id: str, *, after: str, limit: int) -> Sequence[tuple[str, Receipt]]:
-        """Return (position, receipt) pairs behind *after*, newest first."""
         start = just_after(after) if after else ""
         rows = await self._rows.page(RECEIPTS, tenant_id, start=start, limit=limit)
         return [(row.key, Receipt.model_validate_json(unpacked(row.values["document"]))) for row in rows]

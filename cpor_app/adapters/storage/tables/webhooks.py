@@ -29,36 +29,31 @@ FORGOTTEN_AT_ONCE = 50
 
 
 class WebhooksTable:
-    """`cpor_core.ports.feed.Webhooks` over rows."""
+    """Implements `ports.feed.Webhooks` over rows."""
 
     def __init__(self, rows: Rows) -> None:
         """Keep *rows*; nothing is sent."""
         self._rows = rows
 
     def organisations(self) -> AsyncIterator[str]:
-        """Yield every organisation that has, or had, webhooks: one request for each, and one."""
         return partitions(self._rows, TABLE)
 
     async def kept(self, organisation: str) -> AsyncIterator[tuple[tuple[str, str], Delivery]]:
-        """Yield every delivery that is kept, with its webhook's name and birth: those of deleted ones too."""
         async for row in self._rows.query(TABLE, organisation, start="delivery|", before="delivery|~"):
             _, name, born, _ = row.key.split("|", 3)
             yield (name, born), _read(row).value
 
     async def all(self, organisation: str) -> Sequence[Stored[Webhook]]:
-        """Return every webhook, by name: one request."""
         rows = self._rows.query(TABLE, organisation, start="hook|", before="hook|~")
         return [_webhook(row) async for row in rows]
 
     async def find(self, organisation: str, name: str) -> Stored[Webhook] | None:
-        """Return one webhook: one request."""
         row = await self._rows.get(TABLE, organisation, _hook(name))
         return _webhook(row) if row is not None else None
 
     async def write(
         self, organisation: str, webhook: Webhook, former: Stored[Webhook] | None, made: Sequence[Delivery] = ()
     ) -> Stored[Webhook]:
-        """Write over *former* (None: nothing was there) with up to 45 deliveries: one request. Raises `Conflict`."""
         key, values = _hook(webhook.name), {"document": packed(webhook)}
         op = Insert(key, values) if former is None else Replace(key, values, former.etag)
         beside = (each for delivery in made for each in _added(webhook, delivery))
@@ -66,30 +61,25 @@ class WebhooksTable:
         return Stored(webhook, written[key])
 
     async def delete(self, organisation: str, former: Stored[Webhook]) -> None:
-        """Delete a webhook as it was read: one request. Raises `Conflict`."""
         await self._rows.write(
             TABLE, organisation, Delete(_hook(former.value.name), former.etag), Delete(_calls(former.value))
         )
 
     async def add(self, organisation: str, webhook: Webhook, delivery: Delivery) -> None:
-        """Write one new delivery: one request."""
         await self._rows.write(TABLE, organisation, *_added(webhook, delivery))
 
     async def deliveries(self, organisation: str, webhook: Webhook, *, after: str, limit: int) -> Sequence[Delivery]:
-        """Return deliveries behind the place *after*, newest first: one request."""
         first = _delivery(webhook, "")
         start = just_after(first + after) if after else first
         rows = await self._rows.page(TABLE, organisation, start=start, before=f"{first}~", limit=limit)
         return [_read(row).value for row in rows]
 
     async def is_waiting(self, organisation: str, webhook: Webhook, now: datetime) -> bool:
-        """Whether a delivery is to be tried at *now*: one request."""
         return bool(await self._pending(organisation, webhook, now, limit=1))
 
     async def waiting(
         self, organisation: str, webhook: Webhook, now: datetime, *, limit: int
     ) -> Sequence[Stored[Delivery]]:
-        """Return deliveries that are to be tried at *now*, the longest due first: one request, and one for each."""
         places = await self._pending(organisation, webhook, now, limit=limit)
         keys = (_delivery(webhook, place) for place in places)
         rows = await asyncio.gather(*(self._rows.get(TABLE, organisation, key) for key in keys))
@@ -101,7 +91,6 @@ class WebhooksTable:
         return [row.key.removeprefix(first).partition("|")[2] for row in rows]
 
     async def record(self, organisation: str, webhook: Webhook, before: Stored[Delivery], after: Delivery) -> None:
-        """Write what came of a try: one request. Raises `Conflict`."""
         ops: list[Op] = [Replace(_delivery(webhook, after.place), {"document": packed(after)}, before.etag)]
         waited, waits = _waits(webhook, before.value), _waits(webhook, after)
         if waited != waits:
@@ -110,7 +99,6 @@ class WebhooksTable:
         await self._rows.write(TABLE, organisation, *ops)
 
     async def begin_calls(self, organisation: str, webhook: Webhook, now: datetime, until: datetime) -> str | None:
-        """Return an ETag when it is for this process to call, *until* then; None while another has it. In real time."""
         key, values = _calls(webhook), {"until": until}
         try:
             return (await self._rows.write(TABLE, organisation, Insert(key, values)))[key]
@@ -124,21 +112,18 @@ class WebhooksTable:
             return None
 
     async def end_calls(self, organisation: str, webhook: Webhook, etag: str) -> None:
-        """Let others call; one whose time was over has no say any more."""
         try:
             await self._rows.write(TABLE, organisation, Delete(_calls(webhook), etag))
         except Conflict:
             return
 
     def deliveries_before(self, organisation: str, webhook: tuple[str, str], instant: datetime) -> RowRef:
-        """Return table, partition and key of the deliveries made before *instant*, for them to be forgotten."""
         name, born = webhook
         return RowRef(
             TABLE, organisation, f"delivery|{name}|{born}|{newest_first(instant - timedelta(microseconds=1))}"
         )
 
     async def delete_deliveries(self, organisation: str, key: str) -> None:
-        """Delete a webhook's deliveries from that key on, which are the older ones, and where they wait."""
         _, name, born, _ = key.split("|")
         before = f"delivery|{name}|{born}|~"
         while rows := await self._rows.page(TABLE, organisation, start=key, before=before, limit=FORGOTTEN_AT_ONCE):
