@@ -78,7 +78,8 @@ def test_the_signature_by_hand_is_the_one_that_was_sent(received: Received, tmp_
 def test_the_delays_are_those_of_the_page() -> None:
     """In the page's words."""
     said = (
-        "5 seconds, then after 1, 5 and 30 minutes, 2, 5, 10, 14 and 20 hours, and for the last time three days after"
+        "after 5 seconds, then after 1, 5 and 30 minutes, then after 2, 5, 10, 14 and 20 hours. "
+        "The last attempt is three days after the first."
     )
 
     assert said in " ".join(PAGE.split())
