@@ -225,7 +225,6 @@ class Call:
         comment: str | None = None,
         author: str = "partner",
         at: datetime | None = None,
-        decides: bool = False,
         answers: Callable[[Case, datetime, Terms], BaseModel] = shown,
     ) -> ActContext:
         """Return what comes with the act: who, under which key, with which words."""
@@ -235,7 +234,6 @@ class Call:
             if_match=self.if_match,
             file_name=self.path("fileName"),
             comment=Comment(author, self.person_id, comment, at) if comment and at is not None else None,
-            decides_claimants=decides,
             answers=answers,
         )
 

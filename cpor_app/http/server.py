@@ -45,7 +45,6 @@ Handler = Callable[[Call], Awaitable[Answer]]
 def operation(  # noqa: PLR0913 - a line of the table has as many columns
     blueprint: func.Blueprint,
     *,
-    name: str,
     method: str,
     route: str,
     summary: str,
@@ -66,7 +65,7 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
     in_words: bool = False,
 ) -> Callable[[Handler], Handler]:
     """
-    Enter a handler into the table and serve it.
+    Enter a handler into the table and serve it; the function in Azure has the handler's name.
 
     `in_words`: refusals are pages unless JSON is asked for. `keyed`: the use case keeps the answer to an idempotency
     key together with what it writes; of every other POST with a token it is kept here.
@@ -74,7 +73,7 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
 
     def enter(handler: Handler) -> Handler:
         line = Operation(
-            name=name,
+            name=handler.__name__,
             method=method,
             route=route,
             summary=summary,
@@ -102,7 +101,7 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
             else [func.HttpMethod(method)]
         )
 
-        @blueprint.function_name(name)
+        @blueprint.function_name(line.name)
         @blueprint.route(route=route, methods=methods, auth_level=func.AuthLevel.ANONYMOUS)
         async def serve(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
             return await handle(line, handler, req, context)

@@ -6,6 +6,7 @@ import azure.functions as func
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
+from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
 from cpor_app.http.parsing import QueryFlag
 from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, Answer
@@ -33,9 +34,10 @@ class AssociationFilters(BaseModel):
     model_config = {"alias_generator": to_camel}
 
 
-class EndReason(Value):
+class EndReason(ActBody):
     """Why the partner leaves, in words that the reviewer can read."""
 
+    free_text = ("reason",)
     reason: Text1000
 
 
@@ -46,9 +48,38 @@ class ListedAssociations(Value):
     next_link: str | None = LEFT_OUT
 
 
+async def _association(call: Call, case: Case) -> Answer:
+    now = await call.now()
+    headers = {"ETag": entity_tag(case, now), **call.repeatability()}
+    return Answer(200, association_of(case, now), headers=headers)
+
+
+def association_reply(case: Case, now: datetime, _: Terms) -> AssociationView:
+    """Return what an act on an association answers."""
+    return association_of(case, now)
+
+
+def association_of(case: Case, now: datetime) -> AssociationView:
+    """Return the association of a claim. Raises `NotFound` where it never became official."""
+    view = association_view(settle(case, now).claim)
+    if view is None:
+        raise not_found("association")
+    return view
+
+
+OF_ASSOCIATION = Side(
+    tag="Associations",
+    roles=PARTNER_ADMIN,
+    author="partner",
+    find=lambda call: call.own_case(association_of),
+    model=AssociationView,
+    view=association_reply,
+    answer=_association,
+)
+
+
 @operation(
     blueprint,
-    name="list_associations",
     method="GET",
     route="associations",
     summary="Your organisation's associations, newest first",
@@ -85,7 +116,6 @@ async def list_associations(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_association",
     method="GET",
     route="associations/{associationId}",
     summary="An association",
@@ -100,44 +130,13 @@ async def get_association(call: Call) -> Answer:
     return await _association(call, await call.own_case())
 
 
-@operation(
+@claim_act(
     blueprint,
-    name="end_association",
-    method="POST",
+    OF_ASSOCIATION,
     route="associations/{associationId}/end",
     summary="Leave: access to the figures stops with this write",
-    tag="Associations",
-    roles=PARTNER_ADMIN,
     body=EndReason,
-    answers={200: AssociationView},
-    keyed=True,
-    if_match="honoured",
-    etag=True,
-    refusals=("NotFound", "InvalidState"),
 )
-async def end_association(call: Call) -> Answer:
+async def end_association(act: ClaimAct[EndReason]) -> Case:
     """Its items are free at once; the customer gets a closing mail."""
-    case = await call.own_case(association_of)
-    now = await call.now()
-    context = call.act_context(comment=call.body(EndReason).reason, at=now, answers=answered)
-    after = await submission.end(call.ports, case, call.actor(), now, Reason.PARTNER_DISASSOCIATED, context)
-    return await _association(call, after)
-
-
-async def _association(call: Call, case: Case) -> Answer:
-    now = await call.now()
-    headers = {"ETag": entity_tag(case, now), **call.repeatability()}
-    return Answer(200, association_of(case, now), headers=headers)
-
-
-def answered(case: Case, now: datetime, _: Terms) -> AssociationView:
-    """Return what an act on an association answers."""
-    return association_of(case, now)
-
-
-def association_of(case: Case, now: datetime) -> AssociationView:
-    """Return the association of a claim. Raises `NotFound` where it never became official."""
-    view = association_view(settle(case, now).claim)
-    if view is None:
-        raise not_found("association")
-    return view
+    return await submission.end(act.ports, act.case, act.actor, act.now, Reason.PARTNER_DISASSOCIATED, act.context)

@@ -40,7 +40,6 @@ class BatchView(Value):
 
 @operation(
     blueprint,
-    name="create_claim_batch",
     method="POST",
     route="claim-batches",
     summary="Make drafts of up to 10,000 claims, one JSON line each",
@@ -66,7 +65,6 @@ async def create_claim_batch(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_claim_batch",
     method="GET",
     route="claim-batches/{batchId}",
     summary="How far a batch has come, and what became of its rows",

@@ -9,6 +9,7 @@ import azure.functions as func
 from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
 
+from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
 from cpor_app.http.parsing import QueryFlag, Several, read_object, validated
 from cpor_app.http.request import Call, admins_only_but_in_drafts
 from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, PATCH_TYPES, Answer
@@ -77,14 +78,16 @@ class Submission(Value):
     acknowledgements: Acknowledgements | None = None
 
 
-class OptionalComment(Value):
+class OptionalComment(ActBody):
     """An act without more than, perhaps, a comment."""
 
     comment: Text4000 | None = None
 
 
-class Justification(Value):
+class Justification(ActBody):
     """Why a rejection is wrong."""
+
+    free_text = ("justification",)
 
     justification: Text4000 | None = None
 
@@ -125,12 +128,21 @@ class ListedComments(Value):
     next_link: str | None = LEFT_OUT
 
 
+BY_PARTNER = Side(
+    tag="Claims",
+    roles=PARTNER_ADMIN,
+    author="partner",
+    find=Call.own_case,
+    model=ClaimView,
+    view=shown,
+    answer=Call.claim,
+    max_bytes=MAX_CLAIM_BYTES,
+)
 FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEngagement")
 
 
 @operation(
     blueprint,
-    name="create_claim",
     method="POST",
     route="claims",
     summary="Make a draft, or judge one with `validate=true`",
@@ -158,7 +170,6 @@ async def create_claim(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="list_claims",
     method="GET",
     route="claims",
     summary="Your organisation's claims, newest first",
@@ -181,7 +192,6 @@ async def list_claims(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_claim",
     method="GET",
     route="claims/{claimId}",
     summary="A claim as it stands now",
@@ -198,7 +208,6 @@ async def get_claim(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="patch_claim",
     method="PATCH",
     route="claims/{claimId}",
     summary="Change a draft, or what more was asked about, by a JSON merge patch",
@@ -228,7 +237,6 @@ async def patch_claim(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="delete_claim",
     method="DELETE",
     route="claims/{claimId}",
     summary="Delete a draft",
@@ -247,7 +255,6 @@ async def delete_claim(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="submit_claim",
     method="POST",
     route="claims/{claimId}/submit",
     summary="Submit a draft, or judge it with `validate=true`",
@@ -273,86 +280,49 @@ async def submit_claim(call: Call) -> Answer:
     return await call.claim(await submission.submit(call.ports, case, call.actor(), now, given, call.act_context()))
 
 
-@operation(
+@claim_act(
     blueprint,
-    name="resubmit_claim",
-    method="POST",
+    BY_PARTNER,
     route="claims/{claimId}/resubmit",
     summary="Answer what the reviewer asked for",
-    tag="Claims",
-    roles=PARTNER_ADMIN,
     body=OptionalComment,
     body_needed=False,
-    max_bytes=MAX_CLAIM_BYTES,
-    answers={200: ClaimView},
-    keyed=True,
-    if_match="honoured",
-    etag=True,
-    refusals=("NotFound", "InvalidState", "SlotCrowded", "SlotAwaitsCustomer"),
+    refusals=("SlotCrowded", "SlotAwaitsCustomer"),
 )
-async def resubmit_claim(call: Call) -> Answer:
+async def resubmit_claim(act: ClaimAct[OptionalComment]) -> Case:
     """By the same checks as the submission. When only the customer could not be reached, they are told at once."""
-    case = await call.own_case()
-    comment, now = call.body(OptionalComment).comment, await call.now()
-    context = call.act_context(comment=comment, at=now)
-    return await call.claim(await submission.resubmit(call.ports, case, call.actor(), now, context))
+    return await submission.resubmit(act.ports, act.case, act.actor, act.now, act.context)
 
 
-@operation(
+@claim_act(
     blueprint,
-    name="dispute_claim",
-    method="POST",
+    BY_PARTNER,
     route="claims/{claimId}/dispute",
     summary="Dispute a rejection, once, within 30 days",
-    tag="Claims",
-    roles=PARTNER_ADMIN,
     body=Justification,
     body_needed=False,
-    max_bytes=MAX_CLAIM_BYTES,
-    answers={200: ClaimView},
-    keyed=True,
-    if_match="honoured",
-    etag=True,
-    refusals=("NotFound", "InvalidState", "NotDisputable", "JustificationMissing", "SlotCrowded"),
+    refusals=("NotDisputable", "JustificationMissing", "SlotCrowded"),
 )
-async def dispute_claim(call: Call) -> Answer:
+async def dispute_claim(act: ClaimAct[Justification]) -> Case:
     """With a justification, or with evidence added since. A customer's no cannot be disputed."""
-    case = await call.own_case()
-    comment, now = call.body(Justification).justification, await call.now()
-    context = call.act_context(comment=comment, at=now)
-    return await call.claim(await submission.dispute(call.ports, case, call.actor(), now, context))
+    return await submission.dispute(act.ports, act.case, act.actor, act.now, act.context)
 
 
-@operation(
+@claim_act(
     blueprint,
-    name="withdraw_claim",
-    method="POST",
+    BY_PARTNER,
     route="claims/{claimId}/withdraw",
     summary="Take an open claim back",
-    tag="Claims",
-    roles=PARTNER_ADMIN,
     body=OptionalComment,
     body_needed=False,
-    max_bytes=MAX_CLAIM_BYTES,
-    answers={200: ClaimView},
-    keyed=True,
-    if_match="honoured",
-    etag=True,
-    refusals=("NotFound", "InvalidState"),
 )
-async def withdraw_claim(call: Call) -> Answer:
+async def withdraw_claim(act: ClaimAct[OptionalComment]) -> Case:
     """A customer who was told of the claim gets one closing mail."""
-    case = await call.own_case()
-    comment = call.body(OptionalComment).comment
-    now = await call.now()
-    return await call.claim(
-        await submission.withdraw(call.ports, case, call.actor(), now, call.act_context(comment=comment, at=now))
-    )
+    return await submission.withdraw(act.ports, act.case, act.actor, act.now, act.context)
 
 
 @operation(
     blueprint,
-    name="list_history",
     method="GET",
     route="claims/{claimId}/history",
     summary="Everything that happened to a claim",
@@ -369,7 +339,6 @@ async def list_history(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="list_comments",
     method="GET",
     route="claims/{claimId}/comments",
     summary="What both sides wrote",
@@ -386,7 +355,6 @@ async def list_comments(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="add_comment",
     method="POST",
     route="claims/{claimId}/comments",
     summary="Write to the reviewer",

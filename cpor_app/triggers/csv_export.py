@@ -12,9 +12,8 @@ blueprint = func.Blueprint()
 CSV = "text/csv"
 
 
-@operation(
+@operation(  # the host tries functions by name: before get_claim, whose {claimId} would take "export"
     blueprint,
-    name="export_claims",  # the host tries functions by name: before get_claim, whose {claimId} would take "export"
     method="GET",
     route="claims/export",
     summary="Your organisation's claims as CSV",

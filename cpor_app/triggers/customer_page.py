@@ -96,7 +96,6 @@ class Form(Value):
 
 @operation(
     blueprint,
-    name="show_request",
     method="GET",
     route=ROUTE,
     summary="The page of one request, for the person it was mailed to",
@@ -114,7 +113,6 @@ async def show_request(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="decline_request",
     method="POST",
     route=f"{ROUTE}/decline",
     summary="Say no",
@@ -154,7 +152,6 @@ async def decline_request(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="undo_decline",
     method="POST",
     route=f"{ROUTE}/undo",
     summary="Take the no back, before the window ends",
@@ -177,7 +174,6 @@ async def undo_decline(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="end_by_customer",
     method="POST",
     route=f"{ROUTE}/end",
     summary="End the association",
@@ -196,7 +192,6 @@ async def end_by_customer(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="not_me",
     method="POST",
     route=f"{ROUTE}/not-me",
     summary="Say that you are not the person to ask",

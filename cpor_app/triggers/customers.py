@@ -1,6 +1,7 @@
 """The customer's administrator: requests, associations and receipts of their own tenant, and every no and end."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -8,11 +9,12 @@ import azure.functions as func
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
+from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
 from cpor_app.http.parsing import QueryFlag
 from cpor_app.http.request import Call, role_required
 from cpor_app.http.route_table import CUSTOMER_ADMIN, Answer
 from cpor_app.http.server import operation
-from cpor_app.triggers.associations import answered, association_of
+from cpor_app.triggers.associations import association_of, association_reply
 from cpor_app.triggers.customer_no import ARRIVAL, said
 from cpor_core.model.base import Instant, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, THE_ADMINISTRATOR, Claim, ClaimedCustomer, Item, Status
@@ -71,9 +73,10 @@ class ListedReceipts(Value):
     next_link: str | None = LEFT_OUT
 
 
-class Why(Value):
+class Why(ActBody):
     """Why, in words that the partner can read."""
 
+    free_text = ("reason",)
     reason: Text1000 | None = None
 
 
@@ -83,158 +86,6 @@ class EndedToo(BaseModel):
     include_ended: QueryFlag = False
 
     model_config = {"alias_generator": to_camel}
-
-
-@operation(
-    blueprint,
-    name="list_requests",
-    method="GET",
-    route=REQUESTS,
-    summary="Every request about your tenant, newest first",
-    tag="Customer",
-    roles=CUSTOMER_ADMIN,
-    answers={200: ListedRequests},
-    paged=True,
-)
-async def list_requests(call: Call) -> Answer:
-    """Those that your organisation was told of, or is about to be."""
-    tenant_id = own_tenant(call)
-    after, limit = call.page()
-    now = await call.now()
-    cases = await cases_of(call.ports, tenant_id, now)
-    terms = await call.ports.current_terms()
-    views = [
-        (list_position(claim.created_at, claim.id), _request_view(claim, case.slots, now, terms))
-        for case, claim in cases
-    ]
-    return call.listed(*_page(views, after, limit))
-
-
-@operation(
-    blueprint,
-    name="decline_as_customer",
-    method="POST",
-    route=f"{REQUESTS}/{{claimId}}/decline",
-    summary="Say no",
-    tag="Customer",
-    roles=CUSTOMER_ADMIN,
-    body=Why,
-    body_needed=False,
-    answers={200: RequestView},
-    keyed=True,
-    refusals=("NotFound", "InvalidState", "ArrivalUnknown", "NotRecordedYet"),
-)
-async def decline_as_customer(call: Call) -> Answer:
-    """
-    In every open state; an official association ends by it.
-
-    While the no of a recipient of the mails can be taken back, saying it too makes it yours: nobody but an
-    administrator can take it back then. The no is tried for a minute; if it could not be recorded, the answer is 503
-    `NotRecordedYet` with an `arrival`. Sent again with it in the header `Cpor-Arrival` within 24 hours, it counts as of
-    then.
-    """
-    own_tenant(call)
-
-    async def say_no(arrived: datetime, again: bool) -> Case:  # noqa: FBT001 - as `said` calls it
-        case, why = await _request(call), call.body(Why).reason
-        context = call.act_context(comment=why, author="customer", at=arrived, answers=_answered)
-        return await customer_decision.decline(call.ports, case, THE_ADMINISTRATOR, arrived, context, again=again)
-
-    subject = f"decline\n{call.claim_id}\n{call.organisation}\n{call.person_id}"
-    return await _answer(call, await said(call, subject, call.headers.get(ARRIVAL.lower()), say_no))
-
-
-@operation(
-    blueprint,
-    name="undo_as_customer",
-    method="POST",
-    route=f"{REQUESTS}/{{claimId}}/undo",
-    summary="Take the no back, before the window ends",
-    tag="Customer",
-    roles=CUSTOMER_ADMIN,
-    body=Why,
-    body_needed=False,
-    answers={200: RequestView},
-    keyed=True,
-    refusals=("NotFound", "InvalidState", "SlotAwaitsCustomer"),
-)
-async def undo_as_customer(call: Call) -> Answer:
-    """Whoever said it; not any more when the place was given to another request."""
-    case = await _request(call)
-    why, now = call.body(Why).reason, await call.now()
-    context = call.act_context(comment=why, author="customer", at=now, answers=_answered)
-    after = await customer_decision.undo(call.ports, case, THE_ADMINISTRATOR, now, context)
-    return await _answer(call, after)
-
-
-@operation(
-    blueprint,
-    name="list_tenant_associations",
-    method="GET",
-    route=ASSOCIATIONS,
-    summary="Every association with your tenant, newest first",
-    tag="Customer",
-    roles=CUSTOMER_ADMIN,
-    query=EndedToo,
-    answers={200: ListedTenantAssociations},
-    paged=True,
-)
-async def list_tenant_associations(call: Call) -> Answer:
-    """The official ones; with `includeEnded=true` those that have ended too."""
-    tenant_id = own_tenant(call)
-    ended_too = call.query(EndedToo).include_ended
-    filters = {"includeEnded": "true"} if ended_too else {}
-    after, limit = call.page(filters)
-    states = {Status.OFFICIAL, Status.ENDED} if ended_too else {Status.OFFICIAL}
-    shown = [claim for _, claim in await cases_of(call.ports, tenant_id, await call.now()) if claim.status in states]
-    views = [
-        (list_position(claim.created_at, claim.id), view)
-        for claim in shown
-        if (view := association_view(claim)) is not None
-    ]
-    return call.listed(*_page(views, after, limit), filters)
-
-
-@operation(
-    blueprint,
-    name="end_as_customer",
-    method="POST",
-    route=f"{ASSOCIATIONS}/{{associationId}}/end",
-    summary="End an association: the partner's access stops with this write",
-    tag="Customer",
-    roles=CUSTOMER_ADMIN,
-    body=Why,
-    body_needed=False,
-    answers={200: AssociationView},
-    keyed=True,
-    refusals=("NotFound", "InvalidState"),
-)
-async def end_as_customer(call: Call) -> Answer:
-    """At any time."""
-    case = await _request(call)
-    why, now = call.body(Why).reason, await call.now()
-    context = call.act_context(comment=why, author="customer", at=now, answers=answered)
-    after = await customer_decision.end(call.ports, case, ADMINISTRATOR, now, context)
-    return Answer(200, association_of(after, now), headers=call.repeatability())
-
-
-@operation(
-    blueprint,
-    name="list_access_receipts",
-    method="GET",
-    route="customers/{tenantId}/access-receipts",
-    summary="Who looked at your figures, newest first",
-    tag="Customer",
-    roles=CUSTOMER_ADMIN,
-    answers={200: ListedReceipts},
-    paged=True,
-)
-async def list_access_receipts(call: Call) -> Answer:
-    """Each answered read of a partner has left exactly one; they are kept for good."""
-    tenant_id = own_tenant(call)
-    after, limit = call.page()
-    page = await call.ports.receipts.page(tenant_id, after=after, limit=limit)
-    return call.listed([receipt for _, receipt in page], page[-1][0] if len(page) == limit else None)
 
 
 def own_tenant(call: Call) -> str:
@@ -265,13 +116,159 @@ def _request_view(shown: Claim, slots: Mapping[str, Slot], now: datetime, terms:
     )
 
 
-def _answered(case: Case, now: datetime, terms: Terms) -> RequestView:
+def _request_reply(case: Case, now: datetime, terms: Terms) -> RequestView:
     return _request_view(settle(case, now).claim, case.slots, now, terms)
 
 
-async def _answer(call: Call, case: Case) -> Answer:
+async def _request_answer(call: Call, case: Case) -> Answer:
     terms = await call.ports.current_terms()
-    return Answer(200, _answered(case, await call.now(), terms), headers=call.repeatability())
+    return Answer(200, _request_reply(case, await call.now(), terms), headers=call.repeatability())
+
+
+async def _association_answer(call: Call, case: Case) -> Answer:
+    return Answer(200, association_of(case, await call.now()), headers=call.repeatability())
+
+
+ON_REQUEST = Side(
+    tag="Customer",
+    roles=CUSTOMER_ADMIN,
+    author="customer",
+    find=_request,
+    model=RequestView,
+    view=_request_reply,
+    answer=_request_answer,
+    versioned=False,
+)
+ON_ASSOCIATION = replace(ON_REQUEST, model=AssociationView, view=association_reply, answer=_association_answer)
+
+
+@operation(
+    blueprint,
+    method="GET",
+    route=REQUESTS,
+    summary="Every request about your tenant, newest first",
+    tag="Customer",
+    roles=CUSTOMER_ADMIN,
+    answers={200: ListedRequests},
+    paged=True,
+)
+async def list_requests(call: Call) -> Answer:
+    """Those that your organisation was told of, or is about to be."""
+    tenant_id = own_tenant(call)
+    after, limit = call.page()
+    now = await call.now()
+    cases = await cases_of(call.ports, tenant_id, now)
+    terms = await call.ports.current_terms()
+    views = [
+        (list_position(claim.created_at, claim.id), _request_view(claim, case.slots, now, terms))
+        for case, claim in cases
+    ]
+    return call.listed(*_page(views, after, limit))
+
+
+@operation(
+    blueprint,
+    method="POST",
+    route=f"{REQUESTS}/{{claimId}}/decline",
+    summary="Say no",
+    tag="Customer",
+    roles=CUSTOMER_ADMIN,
+    body=Why,
+    body_needed=False,
+    answers={200: RequestView},
+    keyed=True,
+    refusals=("NotFound", "InvalidState", "ArrivalUnknown", "NotRecordedYet"),
+)
+async def decline_as_customer(call: Call) -> Answer:
+    """
+    In every open state; an official association ends by it.
+
+    While the no of a recipient of the mails can be taken back, saying it too makes it yours: nobody but an
+    administrator can take it back then. The no is tried for a minute; if it could not be recorded, the answer is 503
+    `NotRecordedYet` with an `arrival`. Sent again with it in the header `Cpor-Arrival` within 24 hours, it counts as of
+    then.
+    """
+    own_tenant(call)
+
+    async def say_no(arrived: datetime, again: bool) -> Case:  # noqa: FBT001 - as `said` calls it
+        case, why = await _request(call), call.body(Why).reason
+        context = call.act_context(comment=why, author="customer", at=arrived, answers=_request_reply)
+        return await customer_decision.decline(call.ports, case, THE_ADMINISTRATOR, arrived, context, again=again)
+
+    subject = f"decline\n{call.claim_id}\n{call.organisation}\n{call.person_id}"
+    return await _request_answer(call, await said(call, subject, call.headers.get(ARRIVAL.lower()), say_no))
+
+
+@claim_act(
+    blueprint,
+    ON_REQUEST,
+    route=f"{REQUESTS}/{{claimId}}/undo",
+    summary="Take the no back, before the window ends",
+    body=Why,
+    body_needed=False,
+    refusals=("SlotAwaitsCustomer",),
+)
+async def undo_as_customer(act: ClaimAct[Why]) -> Case:
+    """Whoever said it; not any more when the place was given to another request."""
+    return await customer_decision.undo(act.ports, act.case, THE_ADMINISTRATOR, act.now, act.context)
+
+
+@operation(
+    blueprint,
+    method="GET",
+    route=ASSOCIATIONS,
+    summary="Every association with your tenant, newest first",
+    tag="Customer",
+    roles=CUSTOMER_ADMIN,
+    query=EndedToo,
+    answers={200: ListedTenantAssociations},
+    paged=True,
+)
+async def list_tenant_associations(call: Call) -> Answer:
+    """The official ones; with `includeEnded=true` those that have ended too."""
+    tenant_id = own_tenant(call)
+    ended_too = call.query(EndedToo).include_ended
+    filters = {"includeEnded": "true"} if ended_too else {}
+    after, limit = call.page(filters)
+    states = {Status.OFFICIAL, Status.ENDED} if ended_too else {Status.OFFICIAL}
+    shown = [claim for _, claim in await cases_of(call.ports, tenant_id, await call.now()) if claim.status in states]
+    views = [
+        (list_position(claim.created_at, claim.id), view)
+        for claim in shown
+        if (view := association_view(claim)) is not None
+    ]
+    return call.listed(*_page(views, after, limit), filters)
+
+
+@claim_act(
+    blueprint,
+    ON_ASSOCIATION,
+    route=f"{ASSOCIATIONS}/{{associationId}}/end",
+    summary="End an association: the partner's access stops with this write",
+    body=Why,
+    body_needed=False,
+)
+async def end_as_customer(act: ClaimAct[Why]) -> Case:
+    """At any time."""
+    return await customer_decision.end(act.ports, act.case, ADMINISTRATOR, act.now, act.context)
+
+
+@operation(
+    blueprint,
+    method="GET",
+    route="customers/{tenantId}/access-receipts",
+    summary="Who looked at your figures, newest first",
+    tag="Customer",
+    roles=CUSTOMER_ADMIN,
+    answers={200: ListedReceipts},
+    paged=True,
+)
+async def list_access_receipts(call: Call) -> Answer:
+    """Each answered read of a partner has left exactly one; they are kept for good."""
+    tenant_id = own_tenant(call)
+    after, limit = call.page()
+    page = await call.ports.receipts.page(tenant_id, after=after, limit=limit)
+    return call.listed([receipt for _, receipt in page], page[-1][0] if len(page) == limit else None)
 
 
 View = TypeVar("View", RequestView, AssociationView)

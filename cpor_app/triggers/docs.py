@@ -54,7 +54,6 @@ FILES = {"swagger-ui.js": ("swagger-ui-bundle.js", SCRIPT), "swagger-ui.css": ("
 
 @operation(
     blueprint,
-    name="get_docs",
     method="GET",
     route="docs",
     summary="This description as a page",
@@ -69,7 +68,6 @@ async def get_docs(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_docs_file",
     method="GET",
     route="docs/{docsFile}",
     summary="A file of that page",

@@ -36,7 +36,6 @@ class Signing(BaseModel):
 
 @operation(
     blueprint,
-    name="put_evidence",
     method="PUT",
     route=ROUTE,
     summary="Add a file; in a draft also replace one",
@@ -83,7 +82,6 @@ async def put_evidence(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_evidence",
     method="GET",
     route=ROUTE,
     summary="A file, as an attachment",
@@ -100,7 +98,6 @@ async def get_evidence(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="delete_evidence",
     method="DELETE",
     route=ROUTE,
     summary="Take a file out of a draft",

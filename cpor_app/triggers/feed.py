@@ -23,7 +23,6 @@ class Changes(Value):
 
 @operation(
     blueprint,
-    name="list_changes",
     method="GET",
     route="changes",
     summary="What has changed since the cursor",

@@ -20,7 +20,6 @@ JSON_LINES = "application/x-ndjson"
 
 @operation(
     blueprint,
-    name="import_associations",
     method="POST",
     route="associations/import",
     summary="Enter associations that were made in the past, one JSON line each",
@@ -69,7 +68,6 @@ class ListedUntold(Value):
 
 @operation(
     blueprint,
-    name="list_untold_associations",
     method="GET",
     route="operations/untold-associations",
     summary="Imported associations whose customer does not know of them",

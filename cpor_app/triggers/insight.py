@@ -34,7 +34,6 @@ class RecountAsked(Value):
 
 @operation(
     blueprint,
-    name="get_insight",
     method="GET",
     route="insight",
     summary="Claims and associations in figures",
@@ -62,7 +61,6 @@ async def get_insight(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_insight_page",
     method="GET",
     route="insight/page",
     summary="The same as a page with charts",
@@ -78,7 +76,6 @@ async def get_insight_page(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="recount_insight_now",
     method="POST",
     route="insight/recount",
     summary="Ask for a count now",

@@ -66,7 +66,6 @@ class Handshake(Value):
 
 @operation(
     blueprint,
-    name="take_mail_events",
     method="POST",
     route="mail-events",
     summary="Report what became of mails",

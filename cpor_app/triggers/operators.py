@@ -44,7 +44,6 @@ class Redriven(Value):
 
 @operation(
     blueprint,
-    name="list_failed_messages",
     method="GET",
     route="operations/failed-messages",
     summary="Messages that could not be processed",
@@ -63,7 +62,6 @@ async def list_failed_messages(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="redrive_failed_messages",
     method="POST",
     route="operations/failed-messages/redrive",
     summary="Put failed messages back into their queues",
@@ -96,7 +94,6 @@ class ListedDryRuns(Value):
 
 @operation(
     blueprint,
-    name="list_dry_runs",
     method="GET",
     route="operations/dry-runs",
     summary="Dry runs of the present hour, by organisation",
@@ -131,7 +128,6 @@ class ErasureView(Value):
 
 @operation(
     blueprint,
-    name="erase_person",
     method="POST",
     route="operations/erasures",
     summary="Erase a person, by their mail address, from everything that is stored",
@@ -154,7 +150,6 @@ async def erase_person(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_erasure",
     method="GET",
     route="operations/erasures/{erasureId}",
     summary="How far an erasure has come",
@@ -219,7 +214,6 @@ class ClockChange(Value):
 
 @operation(
     blueprint,
-    name="get_clock",
     method="GET",
     route="sandbox/clock",
     summary="The sandbox's time",
@@ -236,7 +230,6 @@ async def get_clock(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="move_clock",
     method="POST",
     route="sandbox/clock",
     summary="Move the sandbox's time forward",

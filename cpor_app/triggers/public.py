@@ -33,7 +33,6 @@ class ListedEngagements(Value):
 
 @operation(
     blueprint,
-    name="get_health",
     method="GET",
     route="health",
     summary="Whether storage and queues can be reached",
@@ -61,7 +60,6 @@ async def get_health(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_openapi",
     method="GET",
     route="openapi.json",
     summary="This description of the API, as OpenAPI 3.1",
@@ -76,7 +74,6 @@ async def get_openapi(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="list_engagements",
     method="GET",
     route="engagements",
     summary="Every engagement with what can be claimed under it",
@@ -90,7 +87,6 @@ async def list_engagements(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_engagement",
     method="GET",
     route="engagements/{engagementId}",
     summary="One engagement",

@@ -67,7 +67,6 @@ class _TenantPath(BaseModel):
 
 @operation(
     blueprint,
-    name="get_partner",
     method="GET",
     route="partners/{partnerId}",
     summary="A partner's location",
@@ -84,7 +83,6 @@ async def get_partner(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="put_partner",
     method="PUT",
     route="partners/{partnerId}",
     summary="Register a partner's location, or change it",
@@ -109,7 +107,6 @@ async def put_partner(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_customer",
     method="GET",
     route="customers/{tenantId}",
     summary="A customer's tenant",
@@ -130,7 +127,6 @@ async def get_customer(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="put_customer",
     method="PUT",
     route="customers/{tenantId}",
     summary="Register a customer's tenant, or change it",
@@ -189,7 +185,6 @@ class _ClosedDayPath(BaseModel):
 
 @operation(
     blueprint,
-    name="list_closed_days",
     method="GET",
     route="closed-days",
     summary="Closed days of all places, the last one first",
@@ -206,7 +201,6 @@ async def list_closed_days(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_closed_day",
     method="GET",
     route="closed-days/{calendar}/{date}",
     summary="One closed day",
@@ -226,7 +220,6 @@ async def get_closed_day(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="put_closed_day",
     method="PUT",
     route="closed-days/{calendar}/{date}",
     summary="Register a closed day, or rename it",
@@ -257,7 +250,6 @@ async def put_closed_day(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="remove_closed_day",
     method="DELETE",
     route="closed-days/{calendar}/{date}",
     summary="Make a closed day a business day again",

@@ -5,6 +5,7 @@ from typing import Annotated
 import azure.functions as func
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
+from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
 from cpor_app.http.parsing import QueryFlag
 from cpor_app.http.request import Call
 from cpor_app.http.route_table import PROGRAMME, REVIEWER, Answer
@@ -23,12 +24,21 @@ from cpor_app.triggers.claims import (
 from cpor_app.triggers.evidence import FILE, attachment
 from cpor_core.model.base import AtMost, Instant, Text200, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims import reviews, submission
 from cpor_core.use_cases.claims.listing import load_all
 from cpor_core.views import ClaimView, shown
 
 blueprint = func.Blueprint()
-ACT = ("NotFound", "InvalidState")
+BY_REVIEWER = Side(
+    tag="Reviews",
+    roles=REVIEWER,
+    author="programme",
+    find=Call.any_case,
+    model=ClaimView,
+    view=shown,
+    answer=Call.claim,
+)
 
 
 def _chosen_from(reasons: frozenset[Reason]) -> BeforeValidator:
@@ -45,7 +55,7 @@ def _chosen_from(reasons: frozenset[Reason]) -> BeforeValidator:
 ASKABLE_REASONS = REQUEST_REASONS - {Reason.CUSTOMER_UNREACHABLE}
 
 
-class Rejection(Value):
+class Rejection(ActBody):
     """Why a claim is refused: a code of the closed list, and a comment for the partner."""
 
     reason: Annotated[
@@ -56,7 +66,7 @@ class Rejection(Value):
     comment: Text4000 | None = None
 
 
-class InformationRequest(Value):
+class InformationRequest(ActBody):
     """What the evidence lacks, as codes of the closed list, and a comment for the partner."""
 
     reasons: Annotated[
@@ -75,15 +85,17 @@ class InformationRequest(Value):
     comment: Text4000 | None = None
 
 
-class ItemsToStrike(Value):
+class ItemsToStrike(ActBody):
     """The items that the evidence does not cover, and a comment for the partner."""
 
     items: Items
     comment: Text4000 | None = None
 
 
-class Revocation(Value):
+class Revocation(ActBody):
     """Why the programme stops a claim or ends an association, with a comment for the partner."""
+
+    free_text = ("reason", "comment")
 
     reason: Text200 | None = None
     comment: Text4000 | None = None
@@ -135,7 +147,6 @@ class ReviewView(Value):
 
 @operation(
     blueprint,
-    name="list_reviews",
     method="GET",
     route="reviews",
     summary="What awaits a decision, most urgent first",
@@ -169,7 +180,6 @@ async def list_reviews(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_review",
     method="GET",
     route="reviews/{claimId}",
     summary="A claim with its checks and the other side of each slot",
@@ -210,150 +220,84 @@ async def get_review(call: Call) -> Answer:
     return Answer(200, review, headers={"ETag": view.etag})
 
 
-@operation(
+@claim_act(
     blueprint,
-    name="start_review",
-    method="POST",
+    BY_REVIEWER,
     route="reviews/{claimId}/start",
     summary="Take a submitted claim up",
-    tag="Reviews",
-    roles=REVIEWER,
     body=OptionalComment,
     body_needed=False,
-    answers={200: ClaimView},
-    keyed=True,
-    if_match="honoured",
-    etag=True,
-    refusals=ACT,
 )
-async def start_review(call: Call) -> Answer:
+async def start_review(act: ClaimAct[OptionalComment]) -> Case:
     """The reviewer's time to decide begins."""
-    case = await call.any_case()
-    comment, now = call.body(OptionalComment).comment, await call.now()
-    context = call.act_context(comment=comment, author="programme", at=now)
-    return await call.claim(await reviews.start(call.ports, case, now, context))
+    return await reviews.start(act.ports, act.case, act.now, act.context)
 
 
-@operation(
+@claim_act(
     blueprint,
-    name="approve_claim",
-    method="POST",
+    BY_REVIEWER,
     route="reviews/{claimId}/approve",
     summary="Approve; of competing claims, this decides the arbitration",
-    tag="Reviews",
-    roles=REVIEWER,
     body=OptionalComment,
     body_needed=False,
-    answers={200: ClaimView},
-    keyed=True,
-    if_match="honoured",
-    etag=True,
-    refusals=(*ACT, "SlotAwaitsCustomer", "TooManyCompetitors"),
+    refusals=("SlotAwaitsCustomer", "TooManyCompetitors"),
 )
-async def approve_claim(call: Call) -> Answer:
+async def approve_claim(act: ClaimAct[OptionalComment]) -> Case:
     """The customer is told next. Other undecided claimants lose the contested items; a holder stays meanwhile."""
-    case = await call.any_case()
-    comment, now = call.body(OptionalComment).comment, await call.now()
-    context = call.act_context(comment=comment, author="programme", at=now, decides=True)
-    return await call.claim(await reviews.approve(call.ports, case, now, context))
+    return await reviews.approve(act.ports, act.case, act.now, act.context)
 
 
-@operation(
+@claim_act(
     blueprint,
-    name="request_information",
-    method="POST",
+    BY_REVIEWER,
     route="reviews/{claimId}/request-information",
     summary="Ask the partner for more",
-    tag="Reviews",
-    roles=REVIEWER,
     body=InformationRequest,
-    answers={200: ClaimView},
-    keyed=True,
-    if_match="honoured",
-    etag=True,
-    refusals=ACT,
 )
-async def request_information(call: Call) -> Answer:
+async def request_information(act: ClaimAct[InformationRequest]) -> Case:
     """The partner has five business days of their own calendar; then the claim is rejected."""
-    case = await call.any_case()
-    sent, now = call.body(InformationRequest), await call.now()
-    context = call.act_context(comment=sent.comment, author="programme", at=now)
-    return await call.claim(await reviews.request_information(call.ports, case, now, sent.reasons, context))
+    return await reviews.request_information(act.ports, act.case, act.now, act.sent.reasons, act.context)
 
 
-@operation(
+@claim_act(
     blueprint,
-    name="strike_items",
-    method="POST",
+    BY_REVIEWER,
     route="reviews/{claimId}/strike-items",
     summary="Take items out that the evidence does not cover",
-    tag="Reviews",
-    roles=REVIEWER,
     body=ItemsToStrike,
-    answers={200: ClaimView},
-    keyed=True,
-    if_match="honoured",
-    etag=True,
-    refusals=(*ACT, "ItemNotInClaim"),
+    refusals=("ItemNotInClaim",),
 )
-async def strike_items(call: Call) -> Answer:
+async def strike_items(act: ClaimAct[ItemsToStrike]) -> Case:
     """A claim whose last item is struck is rejected."""
-    case = await call.any_case()
-    sent, now = call.body(ItemsToStrike), await call.now()
-    context = call.act_context(comment=sent.comment, author="programme", at=now)
-    return await call.claim(await reviews.strike_items(call.ports, case, now, sent.items, context))
+    return await reviews.strike_items(act.ports, act.case, act.now, act.sent.items, act.context)
 
 
-@operation(
+@claim_act(
     blueprint,
-    name="reject_claim",
-    method="POST",
+    BY_REVIEWER,
     route="reviews/{claimId}/reject",
     summary="Refuse a claim, or its dispute for good",
-    tag="Reviews",
-    roles=REVIEWER,
     body=Rejection,
-    answers={200: ClaimView},
-    keyed=True,
-    if_match="honoured",
-    etag=True,
-    refusals=ACT,
 )
-async def reject_claim(call: Call) -> Answer:
+async def reject_claim(act: ClaimAct[Rejection]) -> Case:
     """The partner may dispute a first refusal within 30 days."""
-    case = await call.any_case()
-    sent, now = call.body(Rejection), await call.now()
-    context = call.act_context(comment=sent.comment, author="programme", at=now)
-    return await call.claim(await reviews.reject(call.ports, case, now, sent.reason, context))
+    return await reviews.reject(act.ports, act.case, act.now, act.sent.reason, act.context)
 
 
-@operation(
+@claim_act(
     blueprint,
-    name="revoke_claim",
-    method="POST",
+    BY_REVIEWER,
     route="reviews/{claimId}/revoke",
     summary="Stop a claim that awaits its customer, or end an association",
-    tag="Reviews",
-    roles=REVIEWER,
     body=Revocation,
-    answers={200: ClaimView},
-    keyed=True,
-    if_match="honoured",
-    etag=True,
-    refusals=ACT,
 )
-async def revoke_claim(call: Call) -> Answer:
+async def revoke_claim(act: ClaimAct[Revocation]) -> Case:
     """For claims that should never have come so far. Customer and partner are told."""
-    case = await call.any_case()
-    sent, now = call.body(Revocation), await call.now()
-    comment = "\n".join(part for part in (sent.reason, sent.comment) if part)
-    context = call.act_context(comment=comment, author="programme", at=now)
-    return await call.claim(await reviews.revoke(call.ports, case, now, context))
+    return await reviews.revoke(act.ports, act.case, act.now, act.context)
 
 
 @operation(
     blueprint,
-    name="review_history",
     method="GET",
     route="reviews/{claimId}/history",
     summary="Everything that happened to a claim",
@@ -370,7 +314,6 @@ async def review_history(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="review_comments",
     method="GET",
     route="reviews/{claimId}/comments",
     summary="What both sides wrote",
@@ -387,7 +330,6 @@ async def review_comments(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="add_review_comment",
     method="POST",
     route="reviews/{claimId}/comments",
     summary="Write to the partner",
@@ -406,7 +348,6 @@ async def add_review_comment(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="review_evidence",
     method="GET",
     route="reviews/{claimId}/evidence/{fileName}",
     summary="A file, as an attachment",

@@ -74,7 +74,6 @@ class Usage(Value):
 
 @operation(
     blueprint,
-    name="load_usage",
     method="POST",
     route="usage/reports",
     summary="Feed usage figures: a report of Microsoft Graph as it comes, or JSON lines",
@@ -117,7 +116,6 @@ async def load_usage(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_usage",
     method="GET",
     route="associations/{associationId}/usage",
     summary="Active users and seats of the associated items, by month",
@@ -144,7 +142,6 @@ async def get_usage(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_advice",
     method="GET",
     route="associations/{associationId}/advice",
     summary="What you would tell the customer from these figures",

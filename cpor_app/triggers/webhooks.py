@@ -79,7 +79,6 @@ class _NamePath(BaseModel):
 
 @operation(
     blueprint,
-    name="list_webhooks",
     method="GET",
     route="webhooks",
     summary="Your organisation's webhooks",
@@ -95,7 +94,6 @@ async def list_webhooks(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="get_webhook",
     method="GET",
     route="webhooks/{name}",
     summary="One webhook",
@@ -113,7 +111,6 @@ async def get_webhook(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="put_webhook",
     method="PUT",
     route="webhooks/{name}",
     summary="Make a webhook, change it, or switch it on again",
@@ -146,7 +143,6 @@ async def put_webhook(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="delete_webhook",
     method="DELETE",
     route="webhooks/{name}",
     summary="Delete a webhook",
@@ -164,7 +160,6 @@ async def delete_webhook(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="test_webhook",
     method="POST",
     route="webhooks/{name}/test",
     summary="Send a test event",
@@ -183,7 +178,6 @@ async def test_webhook(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="rotate_webhook_secret",
     method="POST",
     route="webhooks/{name}/rotate-secret",
     summary="Get a new secret",
@@ -206,7 +200,6 @@ async def rotate_webhook_secret(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="replay_changes",
     method="POST",
     route="webhooks/{name}/replay",
     summary="Send the changes of a range of time again",
@@ -232,7 +225,6 @@ async def replay_changes(call: Call) -> Answer:
 
 @operation(
     blueprint,
-    name="list_deliveries",
     method="GET",
     route="webhooks/{name}/deliveries",
     summary="What was, or will be, sent to a webhook",

@@ -80,7 +80,7 @@ Act = Callable[[World, Case, datetime], Awaitable[Any]]
 
 
 async def _approve(world: World, case: Case, now: datetime) -> Case:
-    return await reviews.approve(world.ports, case, now, ActContext(decides_claimants=True))
+    return await reviews.approve(world.ports, case, now, NO_CONTEXT)
 
 
 async def _submit(world: World, case: Case, now: datetime) -> Case:

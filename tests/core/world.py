@@ -316,7 +316,7 @@ class World:
         """Take a claim up and approve it."""
         now = await self.now()
         case = await reviews.start(self.ports, await self.stored(case), now, NO_CONTEXT)
-        return await reviews.approve(self.ports, case, now, ActContext(decides_claimants=True))
+        return await reviews.approve(self.ports, case, now, NO_CONTEXT)
 
     async def decline(self, case: Case, now: datetime | None = None, by: Speaker = ANNE) -> Case:
         """Say the customer's no, which arrived at *now*."""

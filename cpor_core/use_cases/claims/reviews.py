@@ -1,7 +1,7 @@
 """What a reviewer sees and decides."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from cpor_core.errors import Refused
@@ -29,7 +29,8 @@ async def start(ports: Ports, case: Case, now: datetime, context: ActContext) ->
 
 async def approve(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
     """Approve a claim, and with it decide the arbitration. Raises `InvalidState`, `SlotAwaitsCustomer`."""
-    return await change_claim(ports, case, now, lambda current: life.approve(current, PROGRAMME, now), context)
+    decides = replace(context, decides_claimants=True)
+    return await change_claim(ports, case, now, lambda current: life.approve(current, PROGRAMME, now), decides)
 
 
 async def reject(ports: Ports, case: Case, now: datetime, reason: Reason, context: ActContext) -> Case:

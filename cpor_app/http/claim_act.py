@@ -1,0 +1,111 @@
+"""The acts on a claim: each is one line of the table of operations, and what they have in common is written here."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Generic, TypeVar
+
+import azure.functions as func
+from pydantic import BaseModel
+
+from cpor_app.http.request import Call
+from cpor_app.http.route_table import ONE_MIB, Answer
+from cpor_app.http.server import operation
+from cpor_core.model.base import Value
+from cpor_core.model.caller import Role
+from cpor_core.model.history import Actor
+from cpor_core.ports import Ports
+from cpor_core.rules.terms import Terms
+from cpor_core.transitions.claim_case import Case
+from cpor_core.use_cases.change_claim import ActContext
+
+
+class ActBody(Value):
+    """What is sent with an act on a claim."""
+
+    free_text: ClassVar[tuple[str, ...]] = ("comment",)
+    """The fields that are stored together as the comment of the act."""
+
+    @property
+    def as_comment(self) -> str | None:
+        """The comment that is stored with the act, if there is one."""
+        return "\n".join(text for field in self.free_text if (text := getattr(self, field))) or None
+
+
+Sent = TypeVar("Sent", bound=ActBody)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a claim: who may act, on which claim, and what the acts answer."""
+
+    tag: str
+    roles: frozenset[Role]
+    author: str
+    """The author of the comments: `partner`, `programme` or `customer`."""
+    find: Callable[[Call], Awaitable[Case]]
+    """Loads the claim of the address. Raises `NotFound` unless this caller may see it, and `PreconditionFailed`."""
+    model: type[BaseModel]
+    view: Callable[[Case, datetime, Terms], BaseModel]
+    """Makes the *model*; it is stored as the reply to the act's idempotency key."""
+    answer: Callable[[Call, Case], Awaitable[Answer]]
+    versioned: bool = True
+    """The acts honour If-Match, and their answers have an ETag."""
+    max_bytes: int = ONE_MIB
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAct(Generic[Sent]):
+    """An act on a claim: everything that its use case needs."""
+
+    ports: Ports
+    case: Case
+    sent: Sent
+    actor: Actor
+    now: datetime
+    context: ActContext
+
+
+def claim_act(
+    blueprint: func.Blueprint,
+    side: Side,
+    *,
+    route: str,
+    summary: str,
+    body: type[Sent],
+    body_needed: bool = True,
+    refusals: tuple[str, ...] = (),
+) -> Callable[[Callable[[ClaimAct[Sent]], Awaitable[Case]]], object]:
+    """
+    Enter an act into the table of operations and serve it; *refusals* are those beyond `NotFound` and `InvalidState`.
+
+    The claim is found and its version compared before the body is read (rulings 3).
+    """
+
+    def enter(act: Callable[[ClaimAct[Sent]], Awaitable[Case]]) -> object:
+        async def handler(call: Call) -> Answer:
+            case = await side.find(call)
+            sent = call.body(body)
+            now = await call.now()
+            context = call.act_context(comment=sent.as_comment, author=side.author, at=now, answers=side.view)
+            return await side.answer(call, await act(ClaimAct(call.ports, case, sent, call.actor(), now, context)))
+
+        handler.__name__, handler.__doc__ = act.__name__, act.__doc__
+        return operation(
+            blueprint,
+            method="POST",
+            route=route,
+            summary=summary,
+            tag=side.tag,
+            roles=side.roles,
+            body=body,
+            body_needed=body_needed,
+            max_bytes=side.max_bytes,
+            answers={200: side.model},
+            keyed=True,
+            if_match="honoured" if side.versioned else None,
+            etag=side.versioned,
+            refusals=("NotFound", "InvalidState", *refusals),
+        )(handler)
+
+    return enter
