@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cpor_app.adapters.texts.sanitise import MAX_CONTACT_NAME_CHARACTERS, paragraph, plain_line, safe_contact_name
+from cpor_app.adapters.texts.sanitise import MAX_CONTACT_NAME_CHARACTERS, plain_line, safe_contact_name
 from cpor_app.adapters.texts.texts import (
     ActForm,
     Closing,
@@ -64,7 +64,6 @@ FULL_MAIL = replace(
     incumbents=("Adatum", "Northwind"),
     refused_before=date(2026, 5, 4),
     corrected=True,
-    remaining_items=("SharePoint",),
     can_undo=True,
 )
 CLAIM_ID = "bbbbbbbb000040008000000000000001" + "a" * 20
@@ -114,7 +113,6 @@ PAGE = PageFacts(
     happened_at=MAIL.happened_at,
     closing=Closing.CUSTOMER_OPTED_OUT,
     ended_items=("SharePoint",),
-    reason="Nous avons un autre partenaire.\nMerci.",
     place_given_away=True,
     receipts=(
         Receipt(
@@ -732,7 +730,6 @@ def test_hostile_names_come_out_of_a_mail_harmless(texts: Texts, kind: MailKind,
         engagement_name=hostile,
         items=(hostile,),
         incumbents=(hostile,),
-        remaining_items=(hostile,),
         skipped_days=(SkippedDay(date=date(2026, 11, 11), name=hostile, kind="holiday"),),
     )
 
@@ -774,7 +771,7 @@ def test_hostile_names_come_out_of_a_partners_mail_harmless(texts: Texts, kind: 
 @pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("status", [Status.AWAITING_CUSTOMER, Status.DECLINED, Status.OFFICIAL, Status.ENDED])
 def test_hostile_names_come_out_of_the_page_harmless(texts: Texts, status: Status, hostile: str) -> None:
-    """Neither names nor the customer's own reason become part of the page's structure."""
+    """No name becomes part of the page's structure."""
     calm = Page(texts.page("en", replace(PAGE, status=status)))
     facts = replace(
         PAGE,
@@ -785,7 +782,6 @@ def test_hostile_names_come_out_of_the_page_harmless(texts: Texts, status: Statu
         items=(hostile, hostile),
         incumbents=(hostile,),
         ended_items=(hostile,),
-        reason=hostile,
         receipts=(PAGE.receipts[0].model_copy(update={"object_id": hostile, "items": (hostile,)}),),
         others=(replace(PAGE.others[0], partner_name=hostile, items=(hostile,)),),
     )
@@ -831,10 +827,8 @@ def test_a_name_that_is_nothing_is_left_out(texts: Texts) -> None:
     assert "attention" not in texts.mail(MailKind.NOTICE, "en", replace(MAIL, contact_name="<:@/>")).text
 
 
-def test_lines_of_a_reason_stay_lines() -> None:
-    """The customer's own words keep their shape, within their limit."""
-    assert paragraph("one\r\n\u202etwo\x00\n\nthree", 1000) == "one\ntwo\n\nthree"
-    assert len(paragraph("word\n" * 1000, 1000)) == 1000
+def test_a_name_of_two_lines_becomes_one_line() -> None:
+    """So that it begins no header and no paragraph of its own."""
     assert plain_line("one\ntwo") == "one two"
 
 

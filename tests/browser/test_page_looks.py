@@ -192,7 +192,6 @@ def _facts(site: Site, status: Status = Status.AWAITING_CUSTOMER) -> PageFacts:
         since=datetime(2026, 11, 27, 23, tzinfo=UTC) if status in {Status.OFFICIAL, Status.ENDED} else None,
         happened_at=datetime(2026, 11, 20, 13, 35, tzinfo=UTC),
         closing=Closing.CUSTOMER_OPTED_OUT,
-        reason="Nous avons un autre partenaire.\nMerci.",
         receipts=(receipt,) * 3,
         more_receipts=True,
         others=(held,),

@@ -14,26 +14,22 @@ log = logging.getLogger("cpor.hints")
 
 
 class StorageQueueMessages:
-    """Implements `ports.due_work.Hints` over storage queues."""
+    """Implements `ports.due_work.QueueMessages` over storage queues."""
 
     def __init__(self, queues: AzureQueues) -> None:
         """Keep *queues*; nothing is sent."""
         self._queues = queues
 
     async def customer_notice(self, claim_id: str) -> None:
-        """Ask that what this claim owes be paid soon; a message that is lost is made good by the due row."""
         await self._send_message(CUSTOMER_NOTICES, {"claimId": claim_id})
 
     async def partner_notice(self, claim_id: str) -> None:
-        """Ask that the partner be told soon of what this claim owes them."""
         await self._send_message(PARTNER_NOTICES, {"claimId": claim_id})
 
     async def webhook_delivery(self, organisation: str, *, delay: timedelta | None = None) -> None:
-        """Ask that an organisation's webhooks be called soon, or after *delay*."""
         await self._send_message(PARTNER_NOTICES, {"organisation": organisation}, delay)
 
     async def claim_batch(self, batch_id: str, page: int) -> None:
-        """Ask that a page of a batch be dealt with soon."""
         await self._send_message(CLAIM_BATCHES, {"batchId": batch_id, "page": page})
 
     async def _send_message(self, queue: str, ids: Mapping[str, str | int], delay: timedelta | None = None) -> None:

@@ -35,9 +35,3 @@ def safe_contact_name(name: str) -> str:
     compatible = unicodedata.normalize("NFKC", name)
     unlinked = "".join(character for character in compatible if character not in _LINKING)
     return plain_line(re.sub(r"([.。])(?=\w)", r"\1 ", plain_line(unlinked)), MAX_CONTACT_NAME_CHARACTERS)
-
-
-def paragraph(text: str, limit: int) -> str:
-    """Return several lines as they were written, without control and bidi characters, of *limit* characters in all."""
-    lines = "\n".join(plain_line(line, limit) for line in text.splitlines()).strip()
-    return lines if len(lines) <= limit else lines[: limit - 1].rstrip() + "…"

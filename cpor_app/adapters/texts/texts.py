@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, assert_never
 from urllib.parse import quote
 
 from cpor_app.adapters.texts.l10n import LocalWriting
-from cpor_app.adapters.texts.sanitise import paragraph, plain_line, safe_contact_name
+from cpor_app.adapters.texts.sanitise import plain_line, safe_contact_name
 from cpor_core.model.claim import MailKind, PartnerMailKind, Reason, SkippedDay, Status
 from cpor_core.model.usage import Receipt
 from cpor_core.use_cases.claims.customer_decision import CustomerAct
@@ -152,8 +152,6 @@ class MailFacts:
     happened_at: datetime | None = None
     """When the request was declined, or ended as `closing` says."""
     closing: Closing | None = None
-    remaining_items: tuple[str, ...] = ()
-    """What a partly ended association still holds."""
     declined_by: DeclinedBy | None = None
     can_undo: bool = False
     """The reader may take the no back."""
@@ -237,8 +235,6 @@ class PageFacts:
     closing: Closing | None = None
     ended_items: tuple[str, ...] = ()
     """Items that the association no longer holds, though it goes on for the others."""
-    reason: str | None = None
-    """The customer's own words with a no or an end."""
     declined_by: DeclinedBy | None = None
     others_can_undo: bool = False
     """The no can still be taken back, not by the reader."""
@@ -334,7 +330,6 @@ _CLEANED: Mapping[str, Callable[[Any], Any]] = {
     "remaining_items": _lines,
     "ended_items": _lines,
     "contact_name": lambda name: safe_contact_name(name) or None,
-    "reason": lambda reason: paragraph(reason, MAX_REASON_CHARACTERS) or None,
     "skipped_days": lambda days: tuple(day.model_copy(update={"name": plain_line(day.name)}) for day in days),
     "receipts": lambda receipts: tuple(
         one.model_copy(update={"object_id": plain_line(one.object_id), "items": _lines(one.items)}) for one in receipts
