@@ -1,7 +1,9 @@
 """The registry that the operator keeps: partners, customers and closed days."""
 
+from collections.abc import Awaitable, Callable
 from datetime import date
-from typing import Annotated
+from functools import partial
+from typing import Annotated, TypeVar
 
 import azure.functions as func
 from pydantic import BaseModel, Field
@@ -19,6 +21,26 @@ from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner
 from cpor_core.use_cases.registry import closed_days, partners_and_customers
 
 blueprint = func.Blueprint()
+Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
+_get = partial(
+    operation,
+    blueprint,
+    method="GET",
+    tag="Registry",
+    roles=OPERATOR,
+    etag=True,
+    refusals=("NotFound", "ValidationFailed"),
+)
+_put = partial(
+    operation,
+    blueprint,
+    method="PUT",
+    tag="Registry",
+    roles=OPERATOR,
+    if_match="honoured",
+    etag=True,
+    location=True,
+)
 
 
 class CustomerQuery(BaseModel):
@@ -65,56 +87,39 @@ class _TenantPath(BaseModel):
     tenantId: Guid  # noqa: N815 - as it stands in the address
 
 
-@operation(
-    blueprint,
-    method="GET",
+@_get(
     route="partners/{partnerId}",
     summary="A partner's location",
-    tag="Registry",
-    roles=OPERATOR,
     answers={200: Partner},
-    etag=True,
-    refusals=("NotFound", "ValidationFailed"),
 )
 async def get_partner(call: Call) -> Answer:
     """As it is registered."""
-    return _entry(await call.ports.registry.partner(_partner_id(call)))
+    found = await call.ports.registry.partner(_partner_id(call))
+    if found is None:
+        raise not_found("entry")
+    return _entry(found.value, found.version)
 
 
-@operation(
-    blueprint,
-    method="PUT",
+@_put(
     route="partners/{partnerId}",
     summary="Register a partner's location, or change it",
-    tag="Registry",
-    roles=OPERATOR,
     body=Partner,
     answers={201: Partner, 200: Partner},
-    if_match="honoured",
-    etag=True,
-    location=True,
     refusals=("OrganisationFixed", "EngagementUnknown"),
 )
 async def put_partner(call: Call) -> Answer:
     """A partnerId stays with its organisation."""
     partner_id = _partner_id(call)
-    if call.if_match is not None:  # judged before the body (rulings 3)
-        partners_and_customers.verify_match(call.if_match, await call.ports.registry.partner(partner_id))
+    await _verify_if_match(call, lambda: call.ports.registry.partner(partner_id))
     partner = call.body(Partner, lambda sent: [*faults_of_partner(sent, call.ports.catalogue)])
     kept = await partners_and_customers.put_partner(call.ports, partner_id, partner, call.if_match)
     return _kept(call, partner, kept, f"partners/{partner_id}")
 
 
-@operation(
-    blueprint,
-    method="GET",
+@_get(
     route="customers/{tenantId}",
     summary="A customer's tenant",
-    tag="Registry",
-    roles=OPERATOR,
     answers={200: CustomerView},
-    etag=True,
-    refusals=("NotFound", "ValidationFailed"),
 )
 async def get_customer(call: Call) -> Answer:
     """As it is registered; `noticeLanguage` is English where there is no translation into its language."""
@@ -122,22 +127,15 @@ async def get_customer(call: Call) -> Answer:
     if found is None:
         raise not_found("entry")
     view = CustomerView(**dict(found.value), notice_language=_notice_language(call, found.value))
-    return Answer(200, view, headers={"ETag": partners_and_customers.registry_etag(found.version)})
+    return _entry(view, found.version)
 
 
-@operation(
-    blueprint,
-    method="PUT",
+@_put(
     route="customers/{tenantId}",
     summary="Register a customer's tenant, or change it",
-    tag="Registry",
-    roles=OPERATOR,
     query=CustomerQuery,
     body=CustomerSent,
     answers={201: CustomerKept, 200: CustomerKept},
-    if_match="honoured",
-    etag=True,
-    location=True,
     refusals=("TimeZoneElsewhere", "WouldEndAssociations", "DomainNotOnTenant"),
 )
 async def put_customer(call: Call) -> Answer:
@@ -153,8 +151,7 @@ async def put_customer(call: Call) -> Answer:
     Where the programme has domains looked up, each that comes new must be one that this tenant has verified.
     """
     tenant_id = _tenant_id(call)
-    if call.if_match is not None:  # judged before the body (rulings 3)
-        partners_and_customers.verify_match(call.if_match, await call.ports.registry.customer(tenant_id))
+    await _verify_if_match(call, lambda: call.ports.registry.customer(tenant_id))
     sent = call.body(CustomerSent, lambda entry: [*faults_of_customer(entry, call.ports.catalogue)])
     customer = Customer(**{name: getattr(sent, name) for name in Customer.model_fields})
     query = call.query(CustomerQuery)
@@ -199,37 +196,24 @@ async def list_closed_days(call: Call) -> Answer:
     return call.listed(*await closed_days.page(call.ports, after=after, limit=limit))
 
 
-@operation(
-    blueprint,
-    method="GET",
+@_get(
     route="closed-days/{calendar}/{date}",
     summary="One closed day",
-    tag="Registry",
-    roles=OPERATOR,
     answers={200: RegisteredClosedDay},
-    etag=True,
-    refusals=("NotFound", "ValidationFailed"),
 )
 async def get_closed_day(call: Call) -> Answer:
     """As it is registered."""
     calendar, day = _closed_day(call)
     found = await closed_days.find(call.ports, calendar, day)
     view = RegisteredClosedDay(calendar=calendar, date=day, name=found.value.name)
-    return Answer(200, view, headers={"ETag": partners_and_customers.registry_etag(found.version)})
+    return _entry(view, found.version)
 
 
-@operation(
-    blueprint,
-    method="PUT",
+@_put(
     route="closed-days/{calendar}/{date}",
     summary="Register a closed day, or rename it",
-    tag="Registry",
-    roles=OPERATOR,
     body=ClosedDay,
     answers={201: RegisteredClosedDay, 200: RegisteredClosedDay},
-    if_match="honoured",
-    etag=True,
-    location=True,
 )
 async def put_closed_day(call: Call) -> Answer:
     """
@@ -240,8 +224,7 @@ async def put_closed_day(call: Call) -> Answer:
     knows of it within five minutes.
     """
     calendar, day = _closed_day(call)
-    if call.if_match is not None:  # judged before the body (rulings 3)
-        partners_and_customers.verify_match(call.if_match, await call.ports.registry.closed_day(calendar, day))
+    await _verify_if_match(call, lambda: call.ports.registry.closed_day(calendar, day))
     closed_day = call.body(ClosedDay)
     kept = await closed_days.put(call.ports, calendar, day, closed_day, call.if_match)
     view = RegisteredClosedDay(calendar=calendar, date=day, name=closed_day.name)
@@ -287,10 +270,14 @@ def _notice_language(call: Call, customer: Customer) -> str:
     return call.services.pages.language(None, customer.language, None)
 
 
-def _entry(found: Registered[Partner] | None) -> Answer:
-    if found is None:
-        raise not_found("entry")
-    return Answer(200, found.value, headers={"ETag": partners_and_customers.registry_etag(found.version)})
+def _entry(value: BaseModel, version: int) -> Answer:
+    return Answer(200, value, headers={"ETag": partners_and_customers.registry_etag(version)})
+
+
+async def _verify_if_match(call: Call, find: Callable[[], Awaitable[Registered[Entry] | None]]) -> None:
+    """Compare the version before the body is read (rulings 3). Raises `PreconditionFailed`."""
+    if call.if_match is not None:
+        partners_and_customers.verify_match(call.if_match, await find())
 
 
 def _kept(call: Call, value: BaseModel, kept: partners_and_customers.Kept, path: str) -> Answer:

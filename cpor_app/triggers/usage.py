@@ -2,7 +2,6 @@
 
 from codecs import BOM_UTF8
 from datetime import date
-from enum import StrEnum
 from io import BytesIO
 
 import azure.functions as func
@@ -19,23 +18,14 @@ from cpor_core.model.usage import Month, UsageLine
 from cpor_core.rules.advice import Advice
 from cpor_core.rules.usage_figures import UsageRow
 from cpor_core.use_cases.usage import figures
-from cpor_core.use_cases.usage.figures import Loaded
+from cpor_core.use_cases.usage.figures import FeedFormat, Loaded
 
 blueprint = func.Blueprint()
 USAGE_BYTES = 32 * 2**20
 JSON_LINES, CSV = "application/x-ndjson", "text/csv"
 
 
-class FeedFormat(StrEnum):
-    """The formats of a feed; those of Microsoft Graph are its own reports as they come."""
-
-    JSONL = "jsonl"
-    SUBSCRIBED_SKUS = "graph-subscribed-skus"
-    SERVICE_USER_COUNTS = "graph-service-user-counts"
-    SUBSCRIPTIONS = "graph-subscriptions"
-
-
-class Feed(BaseModel):
+class UsageFeed(BaseModel):
     """Which feed it is: of which tenant, as of which day, in which format."""
 
     tenant_id: Guid | None = Field(default=None, description="Needed for the formats of Microsoft Graph.")
@@ -79,7 +69,7 @@ class Usage(Value):
     summary="Feed usage figures: a report of Microsoft Graph as it comes, or JSON lines",
     tag="Usage",
     roles=OPERATOR,
-    query=Feed,
+    query=UsageFeed,
     body={JSON: GraphList, JSON_LINES: UsageLine, CSV: str},
     max_bytes=USAGE_BYTES,
     answers={200: Loaded},
@@ -94,13 +84,12 @@ async def load_usage(call: Call) -> Answer:
     a line for each item and month. `accepted`, `unchanged` and `rejected` count rows.
     """
     body = call.bytes()
-    feed = call.query(Feed)
+    feed = call.query(UsageFeed)
     as_of: date = feed.as_of or (await call.now()).date()
     if feed.format is FeedFormat.JSONL:
         call.require_type(JSON_LINES)
         return Answer(200, await figures.load_lines(call.ports, BytesIO(body), feed.tenant_id, as_of))
-    report = figures.GraphReport(feed.format)
-    in_csv = report is figures.GraphReport.SERVICE_USER_COUNTS
+    in_csv = feed.format is FeedFormat.SERVICE_USER_COUNTS
     call.require_type(CSV if in_csv else JSON)
     if feed.tenant_id is None:
         raise Refused(
@@ -111,7 +100,7 @@ async def load_usage(call: Call) -> Answer:
             details=(Detail("FieldRequired", "tenantId is needed.", "tenantId", "Send it."),),
         )
     content = body if in_csv else read(GraphList, body.removeprefix(BOM_UTF8)).value
-    return Answer(200, await figures.load_graph_report(call.ports, report, feed.tenant_id, as_of, content))
+    return Answer(200, await figures.load_graph_report(call.ports, feed.format, feed.tenant_id, as_of, content))
 
 
 @operation(

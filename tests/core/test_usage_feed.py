@@ -22,7 +22,7 @@ from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import submission
 from cpor_core.use_cases.usage import figures
 from cpor_core.use_cases.usage.figures import (
-    GraphReport,
+    FeedFormat,
     Loaded,
     Reader,
     load_graph_report,
@@ -136,7 +136,7 @@ async def test_columns_of_a_report_for_items_that_the_tenant_has_not_are_left_ou
     """The report has a column for each service, and that is no fault of the operator's."""
     await world.register_customer(workloads=("exchange",))
 
-    loaded = await graph(world, GraphReport.SERVICE_USER_COUNTS, text=COUNTS)
+    loaded = await graph(world, FeedFormat.SERVICE_USER_COUNTS, text=COUNTS)
 
     stored = await world.ports.usage.read(TENANT, "2000-01", "2099-12")
     assert {item for _, item in stored} == {"exchange"}
@@ -285,7 +285,7 @@ def bought(subscription: str) -> JsonValue:
 
 
 async def graph(
-    world: World, kind: GraphReport, *rows: JsonValue, tenant: str = TENANT, text: bytes | None = None
+    world: World, kind: FeedFormat, *rows: JsonValue, tenant: str = TENANT, text: bytes | None = None
 ) -> Loaded:
     """Load a report of Microsoft Graph."""
     return await load_graph_report(world.ports, kind, tenant, TODAY, rows if text is None else text)
@@ -293,12 +293,12 @@ async def graph(
 
 async def test_graphs_reports_become_figures(world: World) -> None:
     """Seats by the day that was given, users by the report's own; counts are of rows."""
-    assert await graph(world, GraphReport.SUBSCRIBED_SKUS, sku(SUBSCRIPTION), sku()) == Loaded(
+    assert await graph(world, FeedFormat.SUBSCRIBED_SKUS, sku(SUBSCRIPTION), sku()) == Loaded(
         accepted=1,
         unchanged=0,
         rejected=(BadRow(row=2, code="DuplicateRow", message="An earlier row is of the same SKU."),),
     )
-    loaded = await graph(world, GraphReport.SERVICE_USER_COUNTS, text=COUNTS)
+    loaded = await graph(world, FeedFormat.SERVICE_USER_COUNTS, text=COUNTS)
 
     assert (loaded.accepted, [(bad.row, bad.code) for bad in loaded.rejected]) == (1, [(2, "WrongPeriod")])
     assert await kept(world, "2026-12") == (None, 25, 14)
@@ -310,12 +310,12 @@ async def test_graphs_reports_become_figures(world: World) -> None:
 async def test_a_report_twice_changes_nothing(world: World) -> None:
     """Each load is idempotent; a row that says nothing of what is kept changes nothing either."""
     for rows in ((sku(SUBSCRIPTION),), ()):
-        first = await graph(world, GraphReport.SUBSCRIBED_SKUS, *rows)
-        again = await graph(world, GraphReport.SUBSCRIBED_SKUS, *rows)
+        first = await graph(world, FeedFormat.SUBSCRIBED_SKUS, *rows)
+        again = await graph(world, FeedFormat.SUBSCRIBED_SKUS, *rows)
         assert (first.accepted, first.unchanged) == (len(rows), 0)
         assert (again.accepted, again.unchanged) == (0, len(rows))
     assert await kept(world, "2026-12") == (None, 0, 0)
-    other = await graph(world, GraphReport.SUBSCRIPTIONS, bought(OTHER_SUBSCRIPTION))
+    other = await graph(world, FeedFormat.SUBSCRIPTIONS, bought(OTHER_SUBSCRIPTION))
     assert (other.accepted, other.unchanged) == (0, 1)
 
 
@@ -323,9 +323,9 @@ async def test_seats_of_several_subscriptions_are_told_by_the_report_on_them(wor
     """Until then the SKU is a bad row, though its workloads have their seats."""
     row = sku(SUBSCRIPTION, OTHER_SUBSCRIPTION)
 
-    before = await graph(world, GraphReport.SUBSCRIBED_SKUS, row)
-    told = await graph(world, GraphReport.SUBSCRIPTIONS, bought(SUBSCRIPTION))
-    after = await graph(world, GraphReport.SUBSCRIBED_SKUS, row)
+    before = await graph(world, FeedFormat.SUBSCRIBED_SKUS, row)
+    told = await graph(world, FeedFormat.SUBSCRIPTIONS, bought(SUBSCRIPTION))
+    after = await graph(world, FeedFormat.SUBSCRIBED_SKUS, row)
 
     assert [(bad.row, bad.code) for bad in before.rejected] == [(1, "AmbiguousSubscription")]
     assert (before.accepted, before.unchanged) == (0, 0)
@@ -336,10 +336,10 @@ async def test_seats_of_several_subscriptions_are_told_by_the_report_on_them(wor
 
 async def test_a_report_on_an_unknown_tenant_is_all_bad_rows(world: World) -> None:
     """Each is told; nothing is kept."""
-    for kind, rows in ((GraphReport.SUBSCRIBED_SKUS, (sku(), None)), (GraphReport.SUBSCRIPTIONS, (bought(TENANT), 1))):
+    for kind, rows in ((FeedFormat.SUBSCRIBED_SKUS, (sku(), None)), (FeedFormat.SUBSCRIPTIONS, (bought(TENANT), 1))):
         loaded = await graph(world, kind, *rows, tenant=ADATUM)
         assert [(bad.row, bad.code) for bad in loaded.rejected] == [(1, "TenantUnknown"), (2, "InvalidRow")]
-    loaded = await graph(world, GraphReport.SERVICE_USER_COUNTS, tenant=ADATUM, text=COUNTS)
+    loaded = await graph(world, FeedFormat.SERVICE_USER_COUNTS, tenant=ADATUM, text=COUNTS)
     assert [(bad.row, bad.code) for bad in loaded.rejected] == [(1, "TenantUnknown"), (2, "WrongPeriod")]
     assert await world.ports.usage.read(ADATUM, "2000-01", "2099-12") == {}
 
@@ -349,9 +349,9 @@ async def test_a_report_has_so_many_rows(world: World, monkeypatch: pytest.Monke
     monkeypatch.setattr(figures, "MOST_ROWS", 1)
 
     with pytest.raises(Refused, match="PayloadTooLarge"):
-        await graph(world, GraphReport.SUBSCRIBED_SKUS, sku(), sku())
+        await graph(world, FeedFormat.SUBSCRIBED_SKUS, sku(), sku())
     with pytest.raises(Refused, match="PayloadTooLarge"):
-        await graph(world, GraphReport.SERVICE_USER_COUNTS, text=COUNTS)
+        await graph(world, FeedFormat.SERVICE_USER_COUNTS, text=COUNTS)
 
 
 # --- out --------------------------------------------------------------------------------------------------------------

@@ -44,9 +44,10 @@ MAIL_TAKES_SECONDS = 60
 Item = TypeVar("Item")
 
 
-class GraphReport(StrEnum):
-    """The reports of Microsoft Graph that are taken as they come."""
+class FeedFormat(StrEnum):
+    """The formats of a feed; those of Microsoft Graph are its own reports as they come."""
 
+    JSONL = "jsonl"
     SUBSCRIBED_SKUS = "graph-subscribed-skus"
     SERVICE_USER_COUNTS = "graph-service-user-counts"
     SUBSCRIPTIONS = "graph-subscriptions"
@@ -110,7 +111,7 @@ async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None
 
 
 async def load_graph_report(
-    ports: Ports, kind: GraphReport, tenant_id: str, as_of: date, content: bytes | Sequence[JsonValue]
+    ports: Ports, kind: FeedFormat, tenant_id: str, as_of: date, content: bytes | Sequence[JsonValue]
 ) -> Loaded:
     """
     Merge one of Microsoft Graph's reports: the bytes of its CSV, or the list in its JSON.
@@ -133,7 +134,7 @@ async def load_graph_report(
 
 
 def _read_report(
-    kind: GraphReport,
+    kind: FeedFormat,
     content: bytes | Sequence[JsonValue],
     as_of: date,
     customer: Customer | None,
@@ -143,7 +144,7 @@ def _read_report(
         return service_user_counts(content, licensing, as_of)
     _verify_not_too_many(len(content))
     ids = frozenset(one.subscription_id for one in customer.subscriptions) if customer is not None else frozenset()
-    if kind is GraphReport.SUBSCRIPTIONS:
+    if kind is FeedFormat.SUBSCRIPTIONS:
         return directory_subscriptions(content, licensing, as_of, subscriptions=ids)
     workloads = customer.workloads if customer is not None else ()
     return subscribed_skus(content, licensing, as_of, workloads=workloads, subscriptions=ids)
