@@ -22,30 +22,30 @@ Entry = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class HistoryVerdict:
     """What was found, in one line for a person; `code` is what the program returns."""
 
     code: int
     words: str
 
 
-def verdict(text: str, newest: str | None = None) -> Verdict:
+def verdict(text: str, newest: str | None = None) -> HistoryVerdict:
     """Return whether an exported history is whole, naming the first entry that is not as it was written."""
     try:
         entries = sorted(_entries(text), key=_sequence)
     except (ValueError, RecursionError) as error:
-        return Verdict(UNREADABLE, f"UNREADABLE: {error}")
+        return HistoryVerdict(UNREADABLE, f"UNREADABLE: {error}")
     former: object = None
     for expected, entry in enumerate(entries, start=1):
         fault = _fault(entry, expected, former)
         if fault is not None:
-            return Verdict(BROKEN, f"BROKEN: {fault}")
+            return HistoryVerdict(BROKEN, f"BROKEN: {fault}")
         former = entry["hash"]
     if newest is not None and former != newest:
-        return Verdict(BROKEN, f"BROKEN: what followed entry {len(entries)} is missing, or the claim is another")
+        return HistoryVerdict(BROKEN, f"BROKEN: what followed entry {len(entries)} is missing, or the claim is another")
     if not entries:
-        return Verdict(BROKEN, "BROKEN: entry 1 is missing")
-    return Verdict(WHOLE, f"WHOLE: entries 1 to {len(entries)}, newest hash {former}")
+        return HistoryVerdict(BROKEN, "BROKEN: entry 1 is missing")
+    return HistoryVerdict(WHOLE, f"WHOLE: entries 1 to {len(entries)}, newest hash {former}")
 
 
 def _fault(entry: Entry, expected: int, former: object) -> str | None:
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         text = Path(arguments[0]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        found = Verdict(UNREADABLE, f"UNREADABLE: {error}")
+        found = HistoryVerdict(UNREADABLE, f"UNREADABLE: {error}")
     else:
         found = verdict(text, *arguments[1:])
     sys.stdout.write(f"{found.words}\n")

@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from devhost.host.cannot_start import CannotStart
 from devhost.host.config import Config
-from devhost.host.refusal import CannotStart
 from devhost.host.server import log_to_stderr, serve
 
 _ENDED_BY_SIGINT = 128 + 2

@@ -73,7 +73,7 @@ class ListedReceipts(Value):
     next_link: str | None = LEFT_OUT
 
 
-class Why(ActBody):
+class OptionalReason(ActBody):
     """Why, in words that the partner can read."""
 
     free_text = ("reason",)
@@ -173,7 +173,7 @@ async def list_requests(call: Call) -> Answer:
     summary="Say no",
     tag="Customer",
     roles=CUSTOMER_ADMIN,
-    body=Why,
+    body=OptionalReason,
     body_needed=False,
     answers={200: RequestView},
     keyed=True,
@@ -191,7 +191,7 @@ async def decline_as_customer(call: Call) -> Answer:
     own_tenant(call)
 
     async def say_no(arrived: datetime, again: bool) -> Case:  # noqa: FBT001 - as `said` calls it
-        case, why = await _request(call), call.body(Why).reason
+        case, why = await _request(call), call.body(OptionalReason).reason
         context = call.act_context(comment=why, author="customer", at=arrived, answers=_request_reply)
         return await customer_decision.decline(call.ports, case, THE_ADMINISTRATOR, arrived, context, again=again)
 
@@ -204,11 +204,11 @@ async def decline_as_customer(call: Call) -> Answer:
     ON_REQUEST,
     route=f"{REQUESTS}/{{claimId}}/undo",
     summary="Take the no back, before the window ends",
-    body=Why,
+    body=OptionalReason,
     body_needed=False,
     refusals=("SlotAwaitsCustomer",),
 )
-async def undo_as_customer(act: ClaimAct[Why]) -> Case:
+async def undo_as_customer(act: ClaimAct[OptionalReason]) -> Case:
     """Whoever said it; not any more when the place was given to another request."""
     return await customer_decision.undo(act.ports, act.case, THE_ADMINISTRATOR, act.now, act.context)
 
@@ -245,10 +245,10 @@ async def list_tenant_associations(call: Call) -> Answer:
     ON_ASSOCIATION,
     route=f"{ASSOCIATIONS}/{{associationId}}/end",
     summary="End an association: the partner's access stops with this write",
-    body=Why,
+    body=OptionalReason,
     body_needed=False,
 )
-async def end_as_customer(act: ClaimAct[Why]) -> Case:
+async def end_as_customer(act: ClaimAct[OptionalReason]) -> Case:
     """At any time."""
     return await customer_decision.end(act.ports, act.case, ADMINISTRATOR, act.now, act.context)
 

@@ -14,7 +14,7 @@ from cpor_core.use_cases.feed import changes
 blueprint = func.Blueprint()
 
 
-class Changes(Value):
+class ListedChanges(Value):
     """The next changes, oldest first."""
 
     value: tuple[Change, ...]
@@ -28,7 +28,7 @@ class Changes(Value):
     summary="What has changed since the cursor",
     tag="Changes",
     roles=PARTNER,
-    answers={200: Changes},
+    answers={200: ListedChanges},
     paged=True,
     refusals=("CursorExpired",),
 )
@@ -47,4 +47,4 @@ async def list_changes(call: Call) -> Answer:
             target="cursor",
             resolution="Read your claims and associations once, then begin without a cursor.",
         )
-    return Answer(200, Changes(value=tuple(page.changes), cursor=call.cursor(str(page.last))))
+    return Answer(200, ListedChanges(value=tuple(page.changes), cursor=call.cursor(str(page.last))))

@@ -51,7 +51,7 @@ class GridEvent(BaseModel):
     data: JsonValue = None
 
 
-class Taken(Value):
+class CountedReports(Value):
     """How many reports were of our mails, and how many were not."""
 
     accepted: int
@@ -72,7 +72,7 @@ class Handshake(Value):
     tag="Operations",
     roles=MAIL_REPORTERS,
     body=PlainEvent | GridEvent | tuple[PlainEvent | GridEvent, ...],
-    answers={200: (Taken, Handshake)},
+    answers={200: (CountedReports, Handshake)},
 )
 async def take_mail_events(call: Call) -> Answer:
     """One report or an array, plain or in Event Grid's schema, whose validation handshake is answered too."""
@@ -92,7 +92,7 @@ async def take_mail_events(call: Call) -> Answer:
     with validated():
         events = list(reports(found))
     ours = [await record(call.ports, event, now) for event in events]
-    return Answer(200, Taken(accepted=sum(ours), unknown=len(ours) - sum(ours)))
+    return Answer(200, CountedReports(accepted=sum(ours), unknown=len(ours) - sum(ours)))
 
 
 @blueprint.function_name("record_mail_event")

@@ -6,21 +6,21 @@ from html.parser import HTMLParser
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class HtmlForm:
     """Where a press of its button goes, and what goes with it."""
 
     action: str
     fields: Mapping[str, str]
 
 
-def forms(page: str) -> list[Form]:
+def forms(page: str) -> list[HtmlForm]:
     """Return the page's forms, each with its hidden fields as they stand."""
     reader = _Reader()
     reader.feed(page)
-    return [Form(action, fields) for action, fields in reader.found]
+    return [HtmlForm(action, fields) for action, fields in reader.found]
 
 
-def form_of(page: str, act: str) -> Form | None:
+def form_of(page: str, act: str) -> HtmlForm | None:
     """Return the form of an act such as `decline`; None when the page does not offer it."""
     return next((form for form in forms(page) if form.action.endswith(f"/{act}")), None)
 

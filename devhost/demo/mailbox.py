@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devhost.stack.caller import Caller, Unexpected
+from devhost.stack.api_client import ApiClient, UnexpectedAnswer
 
 _LINK = re.compile(r"https?://\S+/customer/requests/\S+")
 
@@ -20,10 +20,10 @@ class Mail:
 
     @property
     def link(self) -> str:
-        """The link of the request. Raises Unexpected when there is none."""
+        """The link of the request. Raises UnexpectedAnswer when there is none."""
         found = _LINK.search(self.text)
         if found is None:
-            raise Unexpected(f"the mail {self.subject!r} has no link")
+            raise UnexpectedAnswer(f"the mail {self.subject!r} has no link")
         return found[0]
 
 
@@ -31,7 +31,7 @@ class Mail:
 class Mailbox:
     """The mail catcher, through its REST."""
 
-    caller: Caller
+    caller: ApiClient
     url: str
 
     def mails(self, to: str) -> Sequence[Mail]:

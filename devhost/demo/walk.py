@@ -19,14 +19,14 @@ import httpx
 
 from devhost.demo.forms import form_of
 from devhost.demo.mailbox import Mail, Mailbox
-from devhost.host.refusal import CannotStart
-from devhost.stack.caller import Caller, Unexpected, answers
+from devhost.host.cannot_start import CannotStart
+from devhost.stack.api_client import ApiClient, UnexpectedAnswer, answers
+from devhost.stack.functions_settings import mail_url, public_url, state_directory
 from devhost.stack.issuer import IssuerBroken, LocalIssuer
-from devhost.stack.ports import Ports
-from devhost.stack.processes import Ended, Orders, ToldToEnd
+from devhost.stack.ports import StackPorts
+from devhost.stack.processes import ProcessEnded, Stopped, StopSignals
 from devhost.stack.run import running_stack, say
-from devhost.stack.samples import ADATUM, ADATUM_TENANT, OPERATOR, PRODUCT, Newcomer
-from devhost.stack.sandbox import mail_url, public_url, state_directory
+from devhost.stack.sample_registry import ADATUM, ADATUM_TENANT, OPERATOR, PRODUCT, NewCustomer
 
 PARTNER_ADMIN = "Incentives.Admin"
 ENGAGEMENT = "usage-recognition-bizapps"
@@ -43,18 +43,18 @@ Json = Mapping[str, Any]
 class Walk:
     """A claim's life, step by step."""
 
-    def __init__(self, caller: Caller, ports: Ports, orders: Orders) -> None:
+    def __init__(self, caller: ApiClient, ports: StackPorts, signals: StopSignals) -> None:
         """Walk on the stack at *ports*, until told to end."""
         self._caller = caller
-        self._orders = orders
+        self._signals = signals
         self._host = public_url(ports).removesuffix("/api")
         self._mails = Mailbox(caller, mail_url(ports))
-        self._cast = Newcomer.new()
+        self._customer = NewCustomer.new()
         self._steps = 0
-        self._short = {self._cast.tenant: "<tenant>", self._host: ""}
+        self._short = {self._customer.tenant: "<tenant>", self._host: ""}
 
     def walk(self) -> None:
-        """Walk all of it. Raises Unexpected at the first step that does not give what it should."""
+        """Walk all of it. Raises UnexpectedAnswer at the first step that does not give what it should."""
         self._register()
         claim = self._draft()
         self._submit(claim["id"])
@@ -69,10 +69,10 @@ class Walk:
         self._step("The operator registers a customer", "a French one, with a Dynamics subscription bought directly.")
         self._ask(
             "PUT",
-            f"/customers/{self._cast.tenant}",
+            f"/customers/{self._customer.tenant}",
             role=OPERATOR,
             expect=(201,),
-            json=self._cast.entry,
+            json=self._customer.entry,
         )
 
     def _draft(self) -> Json:
@@ -85,22 +85,22 @@ class Walk:
                 "name": "Contoso Sales adoption",
                 "partnerId": ADATUM,
                 "engagement": ENGAGEMENT,
-                "customer": {"tenantId": self._cast.tenant, "domain": self._cast.domain},
-                "items": [{"product": PRODUCT, "subscriptionId": self._cast.subscription}],
+                "customer": {"tenantId": self._customer.tenant, "domain": self._customer.domain},
+                "items": [{"product": PRODUCT, "subscriptionId": self._customer.subscription}],
                 "contacts": {
-                    "customer": {"name": "Anne Durand", "title": "DSI", "email": self._cast.contact},
+                    "customer": {"name": "Anne Durand", "title": "DSI", "email": self._customer.contact},
                     "partner": {"name": "Paul Petit", "email": "paul.petit@adatum.example"},
                 },
             },
         )
-        self._tell(f"Claim <id> = {claim['id']}")
+        self._show(f"Claim <id> = {claim['id']}")
         self._short[claim["id"]] = "<id>"
         self._verify_status(claim, "draft")
 
         self._step("The partner asks what is missing", "a dry run, by the very checks of the submission.")
         dry_run = self._partner("POST", f"/claims/{claim['id']}/submit?validate=true", json=_ACKNOWLEDGED)
         missing = [detail["code"] for detail in dry_run["details"]]
-        self._tell(f"valid: {str(dry_run['valid']).lower()}, because of {', '.join(missing)}")
+        self._show(f"valid: {str(dry_run['valid']).lower()}, because of {', '.join(missing)}")
         _verify(missing == ["EvidenceMissing"], f"evidence should be missing, and only that: {missing}")
 
         self._step("The partner adds evidence", "a statement of work that the customer signed a month ago.")
@@ -120,14 +120,14 @@ class Walk:
     def _notice(self, claim_id: str) -> tuple[Json, Mail]:
         self._step("The customer is told by mail", "in their language; five business days of theirs begin to run.")
         mail = self._mail(1)
-        self._tell(f"To       {mail.to}")
-        self._tell(f"Subject  {mail.subject}")
-        self._tell(f"Link     {mail.link}")
+        self._show(f"To       {mail.to}")
+        self._show(f"Subject  {mail.subject}")
+        self._show(f"Link     {mail.link}")
         self._short = {mail.link: "<link>", **self._short}
         claim = self._once_told(claim_id)
         window = claim["window"]
         skipped = ", ".join(f"{day['date']} ({day['name']})" for day in window["skippedDays"]) or "none"
-        self._tell(
+        self._show(
             f"Last day to decline: {window['lastDay']} in {window['timeZone']}; days that do not count: {skipped}"
         )
         return claim, mail
@@ -136,8 +136,8 @@ class Walk:
         self._step("The customer opens the page", "looking changes nothing, however often; only its buttons do.")
         page = self._ask("GET", mail.link).text
         _verify(form_of(page, "decline") is not None, "the page should offer to decline")
-        self._tell("The page offers to decline. (&lang=en at the end of the link shows it in English.)")
-        self._tell("This customer is content and does nothing.")
+        self._show("The page offers to decline. (&lang=en at the end of the link shows it in English.)")
+        self._show("This customer is content and does nothing.")
         after = self._claim(told["id"])
         _verify(after["historyHash"] == told["historyHash"], "a look has changed the claim")
 
@@ -153,16 +153,16 @@ class Walk:
         claim = self._claim(told["id"])
         self._verify_status(claim, "official")
         _verify(claim["association"]["since"] == ends_at, "it should be official as of the end of the window")
-        self._tell(f"The claim reads as official since {ends_at}, whether or not the timer has run.")
+        self._show(f"The claim reads as official since {ends_at}, whether or not the timer has run.")
         self._ask("POST", "/sandbox/clock", role=OPERATOR, json={"advance": "PT1M"})
-        self._tell("A minute later its figures are given out: until then a no may be on its way that arrived in time.")
+        self._show("A minute later its figures are given out: until then a no may be on its way that arrived in time.")
 
     def _figures(self, told: Json) -> None:
         first = datetime.fromisoformat(told["window"]["endsAt"]).date().replace(day=1)
         before = (first - timedelta(days=1)).replace(day=1)
         self._step("The operator feeds usage figures", "one JSON line for each month and item, here two months.")
         lines = [
-            {"month": f"{month:%Y-%m}", "item": self._cast.subscription, **figures}
+            {"month": f"{month:%Y-%m}", "item": self._customer.subscription, **figures}
             for month, figures in (
                 (before, {"activeUsers": 12, "availableSeats": 50, "assignedSeats": 30}),
                 (first, {"activeUsers": 31, "availableSeats": 50, "assignedSeats": 44}),
@@ -170,7 +170,7 @@ class Walk:
         ]
         loaded = self._ask(
             "POST",
-            f"/usage/reports?tenantId={self._cast.tenant}&format=jsonl",
+            f"/usage/reports?tenantId={self._customer.tenant}&format=jsonl",
             role=OPERATOR,
             content="".join(json.dumps(line) + "\n" for line in lines),
             headers={"Content-Type": "application/x-ndjson"},
@@ -184,7 +184,7 @@ class Walk:
         rows = self._partner("GET", f"/associations/{told['id']}/usage")["value"]
         for row in rows:
             seats = f"{row['assignedSeats']} of {row['availableSeats']} seats assigned"
-            self._tell(f"{row['month']}: {row['activeUsers']} active users, {seats}, active share {row['activeShare']}")
+            self._show(f"{row['month']}: {row['activeUsers']} active users, {seats}, active share {row['activeShare']}")
         _verify(
             [row["month"] for row in rows] == [f"{first:%Y-%m}"], "only the association's own month should be shown"
         )
@@ -196,7 +196,7 @@ class Walk:
         )
         self._ask("POST", f"{self._host}/admin/functions/finalise_uncontested", expect=(202,), json={"input": ""})
         mail = self._mail(2)
-        self._tell(f"Subject  {mail.subject}")
+        self._show(f"Subject  {mail.subject}")
         self._verify_status(self._claim(claim_id), "official")
         return mail
 
@@ -207,12 +207,12 @@ class Walk:
         )
         form = form_of(self._ask("GET", confirmation.link).text, "end")
         if form is None:
-            raise Unexpected("the page should offer to end the association")
+            raise UnexpectedAnswer("the page should offer to end the association")
         self._ask("POST", form.action, expect=(303,), data={**form.fields, "reason": "We have changed our plans."})
         ended = self._claim(claim_id)
         self._verify_status(ended, "ended")
         self._partner("GET", f"/associations/{claim_id}/usage", expect=(404,))
-        self._tell(
+        self._show(
             f"Reason {ended['association']['endReason']}; the figures are gone for the partner with that very press."
         )
 
@@ -227,21 +227,23 @@ class Walk:
             claim: Json = self._caller.ask("GET", path, role=PARTNER_ADMIN, tenant=ADATUM_TENANT).json()
             return claim if claim["window"] is not None else None
 
-        claim = self._orders.wait_for(look, _PATIENCE_SECONDS)
+        claim = self._signals.wait_for(look, _PATIENCE_SECONDS)
         if claim is None:
-            raise Unexpected(f"no window was opened within {_PATIENCE_SECONDS} s of the mail")
+            raise UnexpectedAnswer(f"no window was opened within {_PATIENCE_SECONDS} s of the mail")
         return claim
 
     def _mail(self, number: int) -> Mail:
         """Return the mail of that number to the contact, as soon as it is there."""
 
         def look() -> Mail | None:
-            mails = self._mails.mails(self._cast.contact)
+            mails = self._mails.mails(self._customer.contact)
             return mails[number - 1] if len(mails) >= number else None
 
-        mail = self._orders.wait_for(look, _PATIENCE_SECONDS)
+        mail = self._signals.wait_for(look, _PATIENCE_SECONDS)
         if mail is None:
-            raise Unexpected(f"there is no mail number {number} to {self._cast.contact} after {_PATIENCE_SECONDS} s")
+            raise UnexpectedAnswer(
+                f"there is no mail number {number} to {self._customer.contact} after {_PATIENCE_SECONDS} s"
+            )
         return mail
 
     def _now(self) -> datetime:
@@ -257,55 +259,55 @@ class Walk:
         shown = path
         for long, short in self._short.items():
             shown = shown.replace(long, short)
-        self._tell(f"{method} {shown} → {answer.status_code}")
+        self._show(f"{method} {shown} → {answer.status_code}")
         return answer
 
     def _verify_status(self, claim: Json, status: str) -> None:
         _verify(claim["status"] == status, f"the claim should be {status} and is {claim['status']}")
         step = claim["nextStep"]
         due = f", until {step['due']}" if step["due"] else ""
-        self._tell(f"Status {status}; next: {step['owner']}, {step['action']}{due}")
+        self._show(f"Status {status}; next: {step['owner']}, {step['action']}{due}")
 
     def _step(self, title: str, sentence: str) -> None:
-        if self._orders.to_end():
-            raise ToldToEnd
+        if self._signals.stop_asked():
+            raise Stopped
         self._steps += 1
         say(f"\n{self._steps}. {title}: {sentence}")
 
     @staticmethod
-    def _tell(text: str) -> None:
+    def _show(text: str) -> None:
         say(f"   {text}")
 
 
 def _verify(right: bool, wanted: str) -> None:  # noqa: FBT001 - reads like an assertion, and is not left out like one
     if not right:
-        raise Unexpected(wanted)
+        raise UnexpectedAnswer(wanted)
 
 
 @contextmanager
-def _some_stack(environ: Mapping[str, str], orders: Orders) -> Iterator[tuple[Ports, LocalIssuer, bool]]:
+def _some_stack(environ: Mapping[str, str], signals: StopSignals) -> Iterator[tuple[StackPorts, LocalIssuer, bool]]:
     """
     Yield the stack that runs, else one of our own until this is left; True says that it is our own.
 
     Raises what `running_stack` raises, and CannotStart when the running one is not that of the state directory.
     """
-    ports = Ports.from_environment(environ)
+    ports = StackPorts.from_environment(environ)
     if answers(public_url(ports)):
         say(f"A stack answers on {public_url(ports)}: the demo runs there, and moves its clock on by about a week.")
         state_dir = state_directory(environ)
         issuer = LocalIssuer.open(state_dir)
-        with Caller(public_url(ports), issuer) as caller:
+        with ApiClient(public_url(ports), issuer) as caller:
             caller.verify_known(state_dir)
         yield ports, issuer, False
         return
     say(f"Nothing answers on {public_url(ports)}: starting a stack for this demo alone …")
     with tempfile.TemporaryDirectory(prefix="cpor-demo-") as directory:
-        free = Ports.free()
-        with running_stack(free, Path(directory).resolve(), environ, orders, lambda _: None) as stack:
+        free = StackPorts.free()
+        with running_stack(free, Path(directory).resolve(), environ, signals, lambda _: None) as stack:
             yield free, stack.issuer, True
 
 
-def _where_to_look(ports: Ports, *, our_own: bool) -> str:
+def _addresses(ports: StackPorts, *, our_own: bool) -> str:
     if our_own:
         return "To see it all yourself: make run, and in another terminal make demo. docs/running.md says more."
     return f"""The mails, as the customer got them: {mail_url(ports)}
@@ -315,15 +317,15 @@ How it all is run, and by hand:      docs/running.md"""
 
 def main() -> int:
     """Walk once. Returns the exit status: 0 when each step gave what it should, else 1 with what it gave instead."""
-    orders = Orders(os.environ)
+    signals = StopSignals(os.environ)
     try:
-        with _some_stack(os.environ, orders) as (ports, issuer, our_own):
-            with Caller(public_url(ports), issuer) as caller:
-                Walk(caller, ports, orders).walk()
-            say(f"\nThat was a claim's whole life.\n{_where_to_look(ports, our_own=our_own)}")
-    except ToldToEnd:
+        with _some_stack(os.environ, signals) as (ports, issuer, our_own):
+            with ApiClient(public_url(ports), issuer) as caller:
+                Walk(caller, ports, signals).walk()
+            say(f"\nThat was a claim's whole life.\n{_addresses(ports, our_own=our_own)}")
+    except Stopped:
         return _INTERRUPTED
-    except (CannotStart, Ended, IssuerBroken, OSError, Unexpected) as fault:
+    except (CannotStart, ProcessEnded, IssuerBroken, OSError, UnexpectedAnswer) as fault:
         print(f"demo: {fault}", file=sys.stderr)
         return 1
     return 0

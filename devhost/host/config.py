@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 from pydantic.alias_generators import to_camel
 
-from devhost.host.refusal import CannotStart
+from devhost.host.cannot_start import CannotStart
 
 DEFAULT_PORT = 7071
 
@@ -142,12 +142,12 @@ def _read(model: type[_Model], path: Path) -> _Model:
     except FileNotFoundError as error:
         raise CannotStart(f"{path} does not exist: is {path.parent} the folder of function_app.py?") from error
     except ValidationError as error:
-        faults = [f"{path.name}: {_told(fault['loc'], fault['type'], fault['msg'])}" for fault in error.errors()]
+        faults = [f"{path.name}: {_fault_text(fault['loc'], fault['type'], fault['msg'])}" for fault in error.errors()]
         raise CannotStart("\n".join(faults)) from error
     except ValueError as error:
         raise CannotStart(f"{path.name} is not JSON: {error}") from error
 
 
-def _told(where: tuple[int | str, ...], kind: str, message: str) -> str:
+def _fault_text(where: tuple[int | str, ...], kind: str, message: str) -> str:
     place = ".".join(str(part) for part in where)
     return f"{place} is not known to this host" if kind == "extra_forbidden" else f"{place}: {message}"

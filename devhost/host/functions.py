@@ -16,8 +16,8 @@ from typing import Any, get_type_hints
 import azure.functions as func
 from azure.functions.decorators.function_app import Function as Declared
 
+from devhost.host.cannot_start import CannotStart
 from devhost.host.config import Config
-from devhost.host.refusal import CannotStart
 from devhost.host.routes import Template
 from devhost.host.schedule import Schedule
 
@@ -108,7 +108,7 @@ def index(app: func.FunctionRegister, config: Config) -> tuple[Function, ...]:
     faults: list[str] = []
     for each in declared:
         try:
-            function = _judged(each, config)
+            function = _verified(each, config)
             if functions.setdefault(function.name.lower(), function) is not function:
                 raise CannotStart("the name is used twice")
         except CannotStart as fault:
@@ -118,7 +118,7 @@ def index(app: func.FunctionRegister, config: Config) -> tuple[Function, ...]:
     return tuple(functions[name] for name in sorted(functions))
 
 
-def _judged(declared: Declared, config: Config) -> Function:
+def _verified(declared: Declared, config: Config) -> Function:
     name = declared.get_function_name() or ""
     if not _FUNCTION_NAME.fullmatch(name):
         raise CannotStart("a function's name is a letter, then letters, digits, _ and -")

@@ -22,14 +22,14 @@ from devhost.host.functions import Function, converter
 
 log = logging.getLogger("devhost")
 
-current: ContextVar[str] = ContextVar("invocation", default="-")
+current_invocation: ContextVar[str] = ContextVar("invocation", default="-")
 
 _TRACE_PARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class InvocationResult:
     """How an invocation ended, and what an HTTP function answered."""
 
     succeeded: bool
@@ -124,20 +124,20 @@ class Invoker:
         given: Datum,
         metadata: Mapping[str, Datum] = _NOTHING,
         headers: Mapping[str, str] = _NOTHING,
-    ) -> Ended:
+    ) -> InvocationResult:
         """
         Run *function* and return how it ended. What it raises is logged, never passed on.
 
         The log gets its name, its duration and how it ended; never what it was given, for tokens and names lie there.
         """
         context = Context(function, _Trace(headers.get("traceparent", ""), headers.get("tracestate", "")))
-        token = current.set(context.invocation_id)
+        token = current_invocation.set(context.invocation_id)
         began = time.perf_counter()
-        ended = Ended(succeeded=False)
+        ended = InvocationResult(succeeded=False)
         limit = asyncio.timeout(self.limit.total_seconds())
         try:
             async with limit:
-                ended = Ended(succeeded=True, answer=await _call(function, context, given, metadata))
+                ended = InvocationResult(succeeded=True, answer=await _call(function, context, given, metadata))
         except Exception:
             # At the limit the real host ends the whole worker; one process can only cancel the invocation.
             why = f"was stopped at the limit of {self.limit}" if limit.expired() else "failed"
@@ -145,7 +145,7 @@ class Invoker:
         else:
             log.info("%s %s in %s", function.name, _status(ended), _since(began))
         finally:
-            current.reset(token)
+            current_invocation.reset(token)
         return ended
 
 
@@ -164,7 +164,7 @@ async def _call(function: Function, context: Context, given: Datum, metadata: Ma
     return answer
 
 
-def _status(ended: Ended) -> str:
+def _status(ended: InvocationResult) -> str:
     return "succeeded" if ended.answer is None else f"answered {ended.answer.value['status_code'].value}"
 
 

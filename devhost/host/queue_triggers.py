@@ -21,7 +21,7 @@ from azure.storage.queue.aio import QueueClient
 
 from devhost.host.config import QueueSettings
 from devhost.host.functions import Function
-from devhost.host.invocations import Ended, Invoker
+from devhost.host.invocations import InvocationResult, Invoker
 
 log = logging.getLogger("devhost")
 
@@ -117,13 +117,13 @@ class QueueListener:
             again = _seconds(self._settings.visibility_timeout)
             await self._quietly(self._queue.update_message(message, visibility_timeout=again))
 
-    async def _run_under_lease(self, message: QueueMessage, body: bytes) -> Ended:
+    async def _run_under_lease(self, message: QueueMessage, body: bytes) -> InvocationResult:
         try:
             text = body.decode("utf-8")
         except UnicodeDecodeError:
             # The real host fails such an invocation before the function sees it, as often as any other.
             log.warning("%s: message %s is not UTF-8", self._function.name, message.id)
-            return Ended(succeeded=False)
+            return InvocationResult(succeeded=False)
         renewing = asyncio.create_task(self._renew(message))
         try:
             return await self._invoker.run(self._function, Datum(text, "string"), _metadata(message))
@@ -164,7 +164,7 @@ class QueueListener:
             return None
 
 
-def by_hand(text: str, now: datetime) -> tuple[Datum, dict[str, Datum]]:
+def message_by_hand(text: str, now: datetime) -> tuple[Datum, dict[str, Datum]]:
     """Return what a function is given for a message that is in no queue."""
     message = QueueMessage(content=text)
     message.id, message.pop_receipt, message.dequeue_count = "by-hand", "", 1

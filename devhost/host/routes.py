@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from devhost.host.refusal import CannotStart
+from devhost.host.cannot_start import CannotStart
 
 _GUID = re.compile(r"\{[0-9a-f-]{36}\}|\([0-9a-f-]{36}\)|[0-9a-f-]{36}|[0-9a-f]{32}", re.IGNORECASE)
 _GUID_HYPHENS = (8, 13, 18, 23)

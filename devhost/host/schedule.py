@@ -12,7 +12,7 @@ from typing import Self
 
 from croniter import CroniterBadDateError, CroniterError, croniter
 
-from devhost.host.refusal import CannotStart
+from devhost.host.cannot_start import CannotStart
 
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _WEEKDAYS = "sun|mon|tue|wed|thu|fri|sat"

@@ -20,13 +20,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from devhost.host.admin import Admin, Run
+from devhost.host.cannot_start import CannotStart
 from devhost.host.config import Config
 from devhost.host.functions import Function, HttpTrigger, QueueTrigger, TimerTrigger, Trigger, load
 from devhost.host.http_triggers import HttpTriggers
-from devhost.host.invocations import Invoker, current
-from devhost.host.queue_triggers import QueueListener, by_hand
-from devhost.host.refusal import CannotStart
-from devhost.host.timer_triggers import Clock, Timer
+from devhost.host.invocations import Invoker, current_invocation
+from devhost.host.queue_triggers import QueueListener, message_by_hand
+from devhost.host.timer_triggers import HostClock, Timer
 
 log = logging.getLogger("devhost")
 
@@ -47,7 +47,7 @@ def serve(config: Config, host: str, port: int, *, on_ready: OnReady | None = No
         become_worker(config)
         functions = load(config)
         for function in functions:
-            log.info("%s: %s", function.name, _introduced(function))
+            log.info("%s: %s", function.name, _described(function))
         asyncio.run(_until_signalled(Host(config, functions), listening, on_ready))
 
 
@@ -86,11 +86,11 @@ class Host:
         self._config = config
         self._functions = functions
         self._invoker = Invoker(config.host.function_timeout)
-        self._clock = Clock()
+        self._clock = HostClock()
         self._work: list[Work] = []
         self._runs: dict[str, Run] = {}
         for function in functions:
-            work = self._prepared(function)
+            work = self._prepare(function)
             if work is not None and not function.disabled:
                 self._work.append(work)
         self._admin = Admin(functions, self._runs)
@@ -117,10 +117,10 @@ class Host:
         functions = HttpTriggers(self._functions, self._invoker, http.custom_headers)
         everything = Mount("/", functions)
         everything.path_regex = re.compile(everything.path_regex.pattern, re.DOTALL)  # addresses with a line break too
-        start = [Route("/", _to_the_functions(http.route_prefix))] if http.route_prefix.strip("/") else []
+        start = [Route("/", _redirect_to_functions(http.route_prefix))] if http.route_prefix.strip("/") else []
         return Starlette(routes=[*self._admin.routes, *start, everything])
 
-    def _prepared(self, function: Function) -> Work | None:
+    def _prepare(self, function: Function) -> Work | None:
         """Return what keeps the function running, and note how to run it by hand. Raises CannotStart."""
         match function.trigger:
             case HttpTrigger():
@@ -128,7 +128,7 @@ class Host:
             case QueueTrigger(queue, connection):
 
                 async def take(text: str) -> None:
-                    await self._invoker.run(function, *by_hand(text, self._clock.now()))
+                    await self._invoker.run(function, *message_by_hand(text, self._clock.now()))
 
                 self._runs[function.name] = take
                 try:
@@ -209,17 +209,17 @@ def _listening(host: str, port: int) -> socket.socket:
         raise CannotStart(f"port {port} on {host} {why}") from error
 
 
-def _to_the_functions(prefix: str) -> Callable[[Request], Response]:
+def _redirect_to_functions(prefix: str) -> Callable[[Request], Response]:
     """Return what leads from the host's own address, where the real one has a page, to that of the functions."""
     return lambda _: RedirectResponse(f"/{prefix.strip('/')}")
 
 
-def _introduced(function: Function) -> str:
-    what = _what(function.trigger)
+def _described(function: Function) -> str:
+    what = _trigger_text(function.trigger)
     return f"{what} (disabled)" if function.disabled else what
 
 
-def _what(trigger: Trigger) -> str:
+def _trigger_text(trigger: Trigger) -> str:
     match trigger:
         case HttpTrigger(template, methods):
             return f"{','.join(sorted(methods)) or 'all methods'} /{template.text}"
@@ -230,5 +230,5 @@ def _what(trigger: Trigger) -> str:
 
 
 def _with_invocation(record: logging.LogRecord) -> bool:
-    record.invocation = current.get()[:8]
+    record.invocation = current_invocation.get()[:8]
     return True

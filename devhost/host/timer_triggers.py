@@ -12,7 +12,7 @@ from devhost.host.invocations import Invoker
 from devhost.host.schedule import Schedule
 
 
-class Clock:
+class HostClock:
     """The time of this machine; the service's own time, which a sandbox can move, is not the host's business."""
 
     def now(self) -> datetime:
@@ -28,7 +28,7 @@ class Clock:
 class Timer:
     """One function's timer."""
 
-    def __init__(self, function: Function, schedule: Schedule, invoker: Invoker, clock: Clock) -> None:
+    def __init__(self, function: Function, schedule: Schedule, invoker: Invoker, clock: HostClock) -> None:
         """Be ready to fire; nothing fires before `tick`."""
         self._function = function
         self._schedule = schedule

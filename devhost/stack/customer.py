@@ -7,25 +7,25 @@ It prints one line: the customer's tenant, its domain, and the id of its subscri
 import os
 import sys
 
-from devhost.host.refusal import CannotStart
-from devhost.stack.caller import Caller, Unexpected, answers
+from devhost.host.cannot_start import CannotStart
+from devhost.stack.api_client import ApiClient, UnexpectedAnswer, answers
+from devhost.stack.functions_settings import public_url, state_directory
 from devhost.stack.issuer import IssuerBroken, LocalIssuer
-from devhost.stack.ports import Ports
-from devhost.stack.samples import OPERATOR, Newcomer
-from devhost.stack.sandbox import public_url, state_directory
+from devhost.stack.ports import StackPorts
+from devhost.stack.sample_registry import OPERATOR, NewCustomer
 
 
 def main() -> int:
     """Register and print. Returns the exit status: 1 with one clear message when something is in the way."""
     try:
-        url = public_url(Ports.from_environment(os.environ))
+        url = public_url(StackPorts.from_environment(os.environ))
         if not answers(url):
             raise CannotStart(f"nothing answers on {url}; `make run` starts it")
-        state_dir, customer = state_directory(os.environ), Newcomer.new()
-        with Caller(url, LocalIssuer.open(state_dir)) as caller:
+        state_dir, customer = state_directory(os.environ), NewCustomer.new()
+        with ApiClient(url, LocalIssuer.open(state_dir)) as caller:
             caller.verify_known(state_dir)
             caller.ask("PUT", f"/customers/{customer.tenant}", role=OPERATOR, json=customer.entry, expect=(201,))
-    except (CannotStart, IssuerBroken, OSError, Unexpected) as fault:
+    except (CannotStart, IssuerBroken, OSError, UnexpectedAnswer) as fault:
         print(f"customer: {fault}", file=sys.stderr)
         return 1
     print(customer.tenant, customer.domain, customer.subscription)

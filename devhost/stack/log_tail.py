@@ -12,7 +12,7 @@ _QUIET = frozenset({b"DEBUG", b"INFO"})
 _STANDARD_ERROR = 2
 
 
-class Alarms:
+class LogTail:
     """
     Follows a log and writes its warnings, errors and their stack traces to standard error.
 

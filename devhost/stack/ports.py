@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from devhost.host.refusal import CannotStart
+from devhost.host.cannot_start import CannotStart
 
 _ADDRESS = "127.0.0.1"
 _LAST = 65535
@@ -16,7 +16,7 @@ _RARELY_USED = range(20000, 32000)  # below what systems hand out to clients, so
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class StackPorts:
     """Where each part listens. Storage takes three in a row: blobs, queues, tables."""
 
     http: int = 7071

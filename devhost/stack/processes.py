@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
-from devhost.host.refusal import CannotStart
+from devhost.host.cannot_start import CannotStart
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,11 +32,11 @@ _END_WITH_INPUT = (
 )
 
 
-class ToldToEnd(Exception):
+class Stopped(Exception):
     """Somebody ended us in the middle of what we were doing."""
 
 
-class Ended(Exception):
+class ProcessEnded(Exception):
     """A process that should have stayed has ended; the message says what it said last."""
 
 
@@ -67,14 +67,14 @@ class Child:
         return cls(name, log, process)
 
     def verify_runs(self) -> None:
-        """Raise Ended, with the last lines of its log, if it has ended."""
+        """Raise ProcessEnded, with the last lines of its log, if it has ended."""
         if self.process.poll() is None:
             return
         code = self.process.returncode
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        raise Ended(self.told(how))
+        raise ProcessEnded(self.report(how))
 
-    def told(self, what: str) -> str:
+    def report(self, what: str) -> str:
         """Return *what* has happened to it, with the last lines of its log."""
         last: list[str] = []
         with suppress(OSError):
@@ -108,7 +108,7 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-class Orders:
+class StopSignals:
     """
     Whether we were told to end: by a signal, or by the end of the make that started us.
 
@@ -124,25 +124,25 @@ class Orders:
             if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN:  # nohup
                 signal.signal(each, self._note)
 
-    def to_end(self) -> bool:
+    def stop_asked(self) -> bool:
         """Say whether it is time to end."""
         return self._signalled or self._make_has_gone()
 
     def wait(self) -> Iterator[None]:
         """Yield every few moments until it is time to end."""
-        while not self.to_end():
+        while not self.stop_asked():
             yield
             time.sleep(_MOMENT_SECONDS)
 
     def wait_for(self, look: Callable[[], T | None], seconds: float) -> T | None:
-        """Return what *look* finds as soon as it finds something, None if it never does. Raises ToldToEnd."""
+        """Return what *look* finds as soon as it finds something, None if it never does. Raises Stopped."""
         patience = time.monotonic() + seconds
         for _ in self.wait():
             if (found := look()) is not None:
                 return found
             if time.monotonic() > patience:
                 return None
-        raise ToldToEnd
+        raise Stopped
 
     def _note(self, _signal: int, _frame: object) -> None:
         self._signalled = True

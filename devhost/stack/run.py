@@ -16,20 +16,28 @@ from pathlib import Path
 
 import httpx
 
-from devhost.host.refusal import CannotStart
-from devhost.stack.caller import Caller, Unexpected
-from devhost.stack.issuer import PROGRAMME_TENANT, IssuerBroken, LocalIssuer
-from devhost.stack.log_tail import Alarms
-from devhost.stack.ports import Ports
-from devhost.stack.processes import ROOT, Child, Ended, Orders, ToldToEnd, node, python
-from devhost.stack.samples import ADATUM, ADATUM_TENANT, ALPINE, FABRIKAM, FABRIKAM_TENANT, TAILSPIN, register
-from devhost.stack.sandbox import (
+from devhost.host.cannot_start import CannotStart
+from devhost.stack.api_client import ApiClient, UnexpectedAnswer
+from devhost.stack.functions_settings import (
     functions_environment,
     link_secret,
     mail_url,
     public_url,
     state_directory,
     without_proxies,
+)
+from devhost.stack.issuer import PROGRAMME_TENANT, IssuerBroken, LocalIssuer
+from devhost.stack.log_tail import LogTail
+from devhost.stack.ports import StackPorts
+from devhost.stack.processes import ROOT, Child, ProcessEnded, Stopped, StopSignals, node, python
+from devhost.stack.sample_registry import (
+    ADATUM,
+    ADATUM_TENANT,
+    ALPINE,
+    FABRIKAM,
+    FABRIKAM_TENANT,
+    TAILSPIN,
+    register_missing,
 )
 from devhost.stack.token import DEFAULT_STATE_DIR
 
@@ -45,18 +53,18 @@ Say = Callable[[str], None]
 class Stack:
     """A stack that answers."""
 
-    ports: Ports
+    ports: StackPorts
     state_dir: Path
     issuer: LocalIssuer
     mail: Child
     others: tuple[Child, ...]
 
     def verify_runs(self) -> None:
-        """Raise Ended if a part has ended without which nothing works."""
+        """Raise ProcessEnded if a part has ended without which nothing works."""
         for child in self.others:
             child.verify_runs()
 
-    def missed(self) -> str | None:
+    def mail_fault(self) -> str | None:
         """
         Return what is to be said when the mail catcher has ended.
 
@@ -64,63 +72,63 @@ class Stack:
         """
         try:
             self.mail.verify_runs()
-        except Ended as fault:
+        except ProcessEnded as fault:
             return f"{fault}\nThe rest goes on; mails wait until a mail server answers on port {self.ports.smtp} again."
         return None
 
 
 @contextmanager
 def running_stack(
-    ports: Ports, state_dir: Path, environ: Mapping[str, str], orders: Orders, say: Say
+    ports: StackPorts, state_dir: Path, environ: Mapping[str, str], signals: StopSignals, say: Say
 ) -> Iterator[Stack]:
     """
     Start everything, in order, and end it, however this is left.
 
-    Raises CannotStart, Ended, Unexpected or IssuerBroken for what does not come up, ToldToEnd.
+    Raises CannotStart, ProcessEnded, UnexpectedAnswer or IssuerBroken for what does not come up, Stopped.
     """
     with ExitStack() as exits:
-        exits.enter_context(_alone_in(state_dir, public_url(ports)))
+        exits.enter_context(_locked(state_dir, public_url(ports)))
         _verify_free(ports)
-        starting = _Starting(exits, orders, state_dir / "logs")
+        starter = _Starter(exits, signals, state_dir / "logs")
         issuer = LocalIssuer.open(state_dir)
         plain = without_proxies(environ)
         # Accounts and options that stand in the environment for other uses of the same tools are not meant for us.
         bare = {name: value for name, value in plain.items() if not name.startswith(("AZURITE_", "MAILDEV_"))}
 
         say(f"Starting storage on ports {ports.azurite} to {ports.azurite + 2}, data in {state_dir} …")
-        storage = starting.start("storage", _azurite(ports, state_dir), bare)
+        storage = starter.start("storage", _azurite(ports, state_dir), bare)
         say(f"Starting the mail catcher on ports {ports.smtp} (SMTP) and {ports.mail} (web page) …")
-        mail = starting.start("mail", _maildev(ports, state_dir), bare)
+        mail = starter.start("mail", _maildev(ports, state_dir), bare)
         for port in range(ports.azurite, ports.azurite + 3):
-            starting.wait_for("storage", partial(_answers, f"http://127.0.0.1:{port}/"))
-        starting.wait_for("mail", lambda: _status(f"{mail_url(ports)}/email") == httpx.codes.OK)
-        starting.wait_for("mail", lambda: _greets(ports.smtp))
+            starter.wait_for("storage", partial(_answers, f"http://127.0.0.1:{port}/"))
+        starter.wait_for("mail", lambda: _status(f"{mail_url(ports)}/email") == httpx.codes.OK)
+        starter.wait_for("mail", lambda: _mail_server_greets(ports.smtp))
 
         say(f"Starting the functions on port {ports.http} …")
-        functions = starting.start(
+        functions = starter.start(
             "functions",
             python("devhost.stack.exit_with_parent", "--app", str(ROOT), "--port", str(ports.http)),
             functions_environment(ports, issuer, link_secret(state_dir), plain),
         )
-        starting.wait_for("functions", lambda: _status(f"{public_url(ports)}/health") == httpx.codes.OK)
-        exits.callback(Alarms(functions.log).stop)
+        starter.wait_for("functions", lambda: _status(f"{public_url(ports)}/health") == httpx.codes.OK)
+        exits.callback(LogTail(functions.log).stop)
         exits.callback(functions.stop)  # the first to end: it still needs the others, and its last words are shown
-        with Caller(public_url(ports), issuer) as caller:
-            registered = register(caller)
+        with ApiClient(public_url(ports), issuer) as caller:
+            registered = register_missing(caller)
         say(f"{registered} sample partners and customers registered; those of earlier runs stay as they are.")
         stack = Stack(ports, state_dir, issuer, mail, (storage, functions))
         stack.verify_runs()
         yield stack
 
 
-class _Starting:
+class _Starter:
     """The children so far; each is ended when the stack is left."""
 
-    def __init__(self, exits: ExitStack, orders: Orders, logs: Path) -> None:
+    def __init__(self, exits: ExitStack, signals: StopSignals, logs: Path) -> None:
         logs.mkdir(exist_ok=True)
         self.children: list[Child] = []
         self._exits = exits
-        self._orders = orders
+        self._signals = signals
         self._logs = logs
 
     def start(self, name: str, command: list[str], environ: Mapping[str, str]) -> Child:
@@ -131,26 +139,26 @@ class _Starting:
         return child
 
     def wait_for(self, name: str, answers: Callable[[], bool]) -> None:
-        """Return as soon as it answers. Raises Ended, ToldToEnd, CannotStart when it takes too long."""
+        """Return as soon as it answers. Raises ProcessEnded, Stopped, CannotStart when it takes too long."""
 
         def look() -> bool | None:
             for child in self.children:
                 child.verify_runs()
             return answers() or None
 
-        if self._orders.wait_for(look, START_SECONDS) is None:
+        if self._signals.wait_for(look, START_SECONDS) is None:
             child = next(child for child in self.children if child.name == name)
-            raise CannotStart(child.told(f"does not answer after {START_SECONDS} s"))
+            raise CannotStart(child.report(f"does not answer after {START_SECONDS} s"))
 
 
-def _azurite(ports: Ports, state_dir: Path) -> list[str]:
+def _azurite(ports: StackPorts, state_dir: Path) -> list[str]:
     options = ["--location", str(state_dir / "azurite"), "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
     for offset, service in enumerate(("blob", "queue", "table")):
         options += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(ports.azurite + offset)]
     return node("azurite/dist/src/azurite.js", *options)
 
 
-def _maildev(ports: Ports, state_dir: Path) -> list[str]:
+def _maildev(ports: StackPorts, state_dir: Path) -> list[str]:
     return node(
         "maildev/bin/maildev",
         *("--smtp", str(ports.smtp), "--web", str(ports.mail), "--ip", "127.0.0.1", "--web-ip", "127.0.0.1"),
@@ -159,7 +167,7 @@ def _maildev(ports: Ports, state_dir: Path) -> list[str]:
 
 
 @contextmanager
-def _alone_in(state_dir: Path, url: str) -> Iterator[None]:
+def _locked(state_dir: Path, url: str) -> Iterator[None]:
     """
     Hold the state directory's lock, which goes with the process; the address of who holds it stands in the file.
 
@@ -181,12 +189,12 @@ def _alone_in(state_dir: Path, url: str) -> Iterator[None]:
         os.close(lock)
 
 
-def _verify_free(ports: Ports) -> None:
+def _verify_free(ports: StackPorts) -> None:
     """Raise CannotStart when somebody else listens on one of the ports, in few words when it is a stack like this."""
     try:
         ports.verify_free()
     except CannotStart:
-        if _status(f"{public_url(ports)}/health") is None or not _greets(ports.smtp):
+        if _status(f"{public_url(ports)}/health") is None or not _mail_server_greets(ports.smtp):
             raise
         raise CannotStart(
             f"a stack with another state directory runs already, at {public_url(ports)}; "
@@ -205,14 +213,14 @@ def _answers(url: str) -> bool:
     return _status(url) is not None
 
 
-def _greets(port: int) -> bool:
+def _mail_server_greets(port: int) -> bool:
     """Say whether a mail server says hello there."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), _ANSWER_SECONDS) as connection:
         return connection.recv(3) == b"220"
     return False
 
 
-def _where_to_look(stack: Stack) -> str:
+def _addresses(stack: Stack) -> str:
     url, default = public_url(stack.ports), Path(DEFAULT_STATE_DIR).resolve() == stack.state_dir
     token = f"{'' if default else f'CPOR_STATE_DIR={stack.state_dir} '}make token"
     return f"""
@@ -243,21 +251,21 @@ def say(text: str) -> None:
 
 def main() -> int:
     """Run until told to end. Returns the exit status: 0 then, 1 with one clear message when something is in the way."""
-    orders = Orders(os.environ)
+    signals = StopSignals(os.environ)
     try:
-        ports = Ports.from_environment(os.environ)
-        with running_stack(ports, state_directory(os.environ), os.environ, orders, say) as stack:
+        ports = StackPorts.from_environment(os.environ)
+        with running_stack(ports, state_directory(os.environ), os.environ, signals, say) as stack:
             say(f"ready {public_url(ports)}")
-            say(_where_to_look(stack))
+            say(_addresses(stack))
             missed = None
-            for _ in orders.wait():
+            for _ in signals.wait():
                 stack.verify_runs()
-                if missed is None and (missed := stack.missed()) is not None:
+                if missed is None and (missed := stack.mail_fault()) is not None:
                     print(f"stack: {missed}", file=sys.stderr)
             say("Ending …")
-    except ToldToEnd:
+    except Stopped:
         return 0
-    except (CannotStart, Ended, IssuerBroken, OSError, Unexpected) as fault:
+    except (CannotStart, ProcessEnded, IssuerBroken, OSError, UnexpectedAnswer) as fault:
         print(f"stack: {fault}", file=sys.stderr)
         return 1
     return 0

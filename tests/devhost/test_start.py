@@ -12,9 +12,9 @@ from typing import Any
 import azure.functions as func
 import pytest
 
+from devhost.host.cannot_start import CannotStart
 from devhost.host.config import Config, HostJson
 from devhost.host.functions import index
-from devhost.host.refusal import CannotStart
 from tests.devhost.host_process import ROOT, SAMPLE_APP, running_host
 
 SETTINGS = {"SAMPLE_STORAGE": "UseDevelopmentStorage=true", "SCHEDULE": "0 * * * * *"}

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import azure.functions as func
 import pytest
 
+from devhost.host.cannot_start import CannotStart
 from devhost.host.functions import Function, TimerTrigger
 from devhost.host.invocations import Invoker
-from devhost.host.refusal import CannotStart
 from devhost.host.schedule import Schedule
-from devhost.host.timer_triggers import Clock, Timer
+from devhost.host.timer_triggers import HostClock, Timer
 from tests.devhost.host_process import NEVER, running_host, until
 
 EVERY_SECOND = "* * * * * *"
@@ -109,7 +109,7 @@ def test_a_schedule_that_the_real_host_would_not_take_is_refused(schedule: str) 
         Schedule.parse(schedule)
 
 
-class _StillClock(Clock):
+class _StillClock(HostClock):
     """A clock that stands until somebody waits."""
 
     def __init__(self, shown: datetime) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from babel import Locale
 
 from cpor_app.adapters.texts.texts import Texts
-from devhost.stack.samples import PARTNERS
+from devhost.stack.sample_registry import PARTNERS
 from tests.docs.pages import README, ROOT, codes, section
 from tools.pages.claim_life import edges
 from tools.pages.functions import operations

@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 
 from cpor_app.settings import STORAGE
+from devhost.stack.functions_settings import functions_environment, public_url, without_proxies
 from devhost.stack.issuer import LocalIssuer
-from devhost.stack.ports import Ports
+from devhost.stack.ports import StackPorts
 from devhost.stack.processes import ROOT, Child, python
-from devhost.stack.sandbox import functions_environment, public_url, without_proxies
 from tests.soak import callers
 from tests.soak.callers import CAST, OPERATOR, TRY_SECONDS, Caller, World
 from tests.soak.journal import Journal
@@ -210,7 +210,7 @@ def soaking(plan: Plan, folder: Path) -> Iterator[Soak]:
     with ExitStack() as exits:
         storage = exits.enter_context(running_azurite()).fresh_account()
         smtp: SmtpServer = exits.enter_context(running_smtp_server())
-        ports = Ports.free()
+        ports = StackPorts.free()
         issuer = LocalIssuer.open(folder)
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "CPOR_"))}
         environ = functions_environment(ports, issuer, secrets.token_urlsafe(32), without_proxies(ours)) | {
@@ -221,7 +221,7 @@ def soaking(plan: Plan, folder: Path) -> Iterator[Soak]:
         }
         hosts = []
         for number in range(HOSTS):
-            port = ports.http if number == 0 else Ports.free().http
+            port = ports.http if number == 0 else StackPorts.free().http
             host = Host(f"host-{number}", port, folder, environ)
             exits.callback(host.stop)
             host.start()

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from devhost.demo.mailbox import Mail, Mailbox
-from devhost.stack.caller import Caller
+from devhost.stack.api_client import ApiClient
+from devhost.stack.functions_settings import mail_url, public_url
 from devhost.stack.issuer import LocalIssuer
-from devhost.stack.ports import Ports
-from devhost.stack.sandbox import mail_url, public_url
+from devhost.stack.ports import StackPorts
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKE = ("make", f"VENV={sys.prefix}")  # with the Python that runs the tests, not with the one of .venv
@@ -35,7 +35,7 @@ T = TypeVar("T")
 class Place:
     """Where a stack may be: its ports and its state directory."""
 
-    ports: Ports
+    ports: StackPorts
     state_dir: Path
 
     @property
@@ -111,8 +111,8 @@ class RunningStack:
     warned: list[str] = field(default_factory=list)
 
     @property
-    def caller(self) -> Caller:
-        return Caller(self.place.url, LocalIssuer.open(self.place.state_dir))
+    def caller(self) -> ApiClient:
+        return ApiClient(self.place.url, LocalIssuer.open(self.place.state_dir))
 
     def mail(self, to: str, number: int = 1) -> Mail:
         """Return the mail of that number to an address, as soon as it is there."""

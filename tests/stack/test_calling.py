@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from devhost.stack.issuer import PROGRAMME_TENANT
-from devhost.stack.samples import ADATUM_TENANT
+from devhost.stack.sample_registry import ADATUM_TENANT
 from tests.docs.pages import DOCS
 from tests.stack.stack_process import NOT_TOLD, PATIENCE_SECONDS, SHELL, Place, RunningStack, running_stack, until
 from tests.support.http_file import HttpFile

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from devhost.stack.samples import ADATUM, FABRIKAM, OPERATOR, PARTNERS
+from devhost.stack.sample_registry import ADATUM, FABRIKAM, OPERATOR, PARTNERS
 from tests.stack.stack_process import MAKE, MAKE_RUN, PATIENCE_SECONDS, STACK, Place, running_stack
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from devhost.demo.forms import form_of
 from devhost.stack.issuer import PROGRAMME_TENANT
-from devhost.stack.samples import ADATUM, ADATUM_TENANT, CUSTOMERS, OPERATOR, PARTNERS
+from devhost.stack.sample_registry import ADATUM, ADATUM_TENANT, CUSTOMERS, OPERATOR, PARTNERS
 from tests.stack.stack_process import (
     MAKE,
     MAKE_RUN,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from devhost.stack.issuer import PROGRAMME_TENANT
-from devhost.stack.samples import OPERATOR
+from devhost.stack.sample_registry import OPERATOR
 from tests.stack.stack_process import ROOT, STACK, Place, running_stack
 
 pytestmark = pytest.mark.xdist_group("schemathesis")

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from cpor_app.settings import STORAGE, Settings
-from devhost.host.refusal import CannotStart
+from devhost.host.cannot_start import CannotStart
+from devhost.stack.functions_settings import functions_environment, link_secret, state_directory, without_proxies
 from devhost.stack.issuer import LocalIssuer
-from devhost.stack.ports import Ports
-from devhost.stack.sandbox import functions_environment, link_secret, state_directory, without_proxies
+from devhost.stack.ports import StackPorts
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_ports_are_what_is_asked_for_and_else_the_usual_ones() -> None:
     """Empty is as good as not set."""
-    ports = Ports.from_environment({"CPOR_HTTP_PORT": "8071", "CPOR_MAIL_PORT": ""})
+    ports = StackPorts.from_environment({"CPOR_HTTP_PORT": "8071", "CPOR_MAIL_PORT": ""})
 
-    assert ports == Ports(http=8071, azurite=10000, smtp=1025, mail=1080)
+    assert ports == StackPorts(http=8071, azurite=10000, smtp=1025, mail=1080)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_ports_are_what_is_asked_for_and_else_the_usual_ones() -> None:
 def test_ports_that_cannot_be_are_refused_by_name(environ: dict[str, str], said: str) -> None:
     """One sentence with the setting."""
     with pytest.raises(CannotStart) as refused:
-        Ports.from_environment(environ)
+        StackPorts.from_environment(environ)
 
     assert str(refused.value) == said
 
@@ -55,7 +55,7 @@ def test_schedule_and_sender_may_be_chosen_and_the_sandbox_may_not(tmp_path: Pat
     others = {"CPOR_SANDBOX": "0", "CPOR_TOKEN_AUDIENCE": "x", "CPOR_SMTP_HOST": "smtp.example", "TZ": "Asia/Tokyo"}
     issuer = LocalIssuer.open(tmp_path)
 
-    environ = functions_environment(Ports(), issuer, "s" * 32, {**chosen, **others, "CPOR_SMTP_USERNAME": ""})
+    environ = functions_environment(StackPorts(), issuer, "s" * 32, {**chosen, **others, "CPOR_SMTP_USERNAME": ""})
     settings = Settings.from_environment(environ)
 
     assert chosen.items() <= environ.items()
@@ -88,7 +88,7 @@ def test_example_of_local_settings_says_what_the_stack_says(tmp_path: Path) -> N
     """With the two values that its page tells one to replace, `func start` runs under the settings of `make run`."""
     example: dict[str, str] = json.loads((ROOT / "local.settings.example.json").read_text("utf-8"))["Values"]
     issuer = LocalIssuer.open(tmp_path)
-    stack = functions_environment(Ports(), issuer, link_secret(tmp_path), {})
+    stack = functions_environment(StackPorts(), issuer, link_secret(tmp_path), {})
 
     replaced = {**example, "CPOR_TOKEN_JWKS_URL": issuer.jwks_url, "CPOR_LINK_SECRETS": link_secret(tmp_path)}
 

@@ -18,7 +18,7 @@ BORN_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
+class PutWebhook:
     """What came of a PUT: the webhook as it is kept, and whether it is new."""
 
     webhook: Webhook
@@ -32,7 +32,7 @@ def webhook_tag(webhook: Webhook) -> str:
 
 async def put(
     ports: Ports, organisation: str, name: str, wanted: WebhookWanted, now: datetime, if_match: str | None
-) -> Put:
+) -> PutWebhook:
     """
     Make a webhook that begins with the next change, or change one and switch it on again.
 
@@ -46,7 +46,7 @@ async def put(
         hooks = {kept.value.name: kept for kept in await ports.webhooks.all(organisation)}
         former = hooks.get(name)
         if former is not None and former.value.born == born:  # ours: the answer to the insert was lost
-            return Put(former.value, new=True)
+            return PutWebhook(former.value, new=True)
         if attempt == 0 or former is None or not _is_as(former.value, wanted):  # else it may well be our own doing
             verify_match(if_match, former)
         if former is None and len(hooks) >= MOST_WEBHOOKS:
@@ -57,7 +57,7 @@ async def put(
             )
         try:
             if former is not None:
-                return Put(await _changed(ports, organisation, former, wanted, now), new=False)
+                return PutWebhook(await _changed(ports, organisation, former, wanted, now), new=False)
             last = await _feed_calls(ports, organisation)
             made = Webhook(
                 name=name,
@@ -72,7 +72,7 @@ async def put(
             await ports.webhooks.write(organisation, made, None)
         except Conflict:
             continue
-        return Put(made, new=True)
+        return PutWebhook(made, new=True)
     raise _busy(organisation)
 
 

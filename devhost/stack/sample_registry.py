@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from devhost.stack.caller import Caller
+from devhost.stack.api_client import ApiClient
 
 OPERATOR = "Program.Operator"
 
@@ -82,7 +82,7 @@ PRODUCT = "dynamics-365-sales"
 
 
 @dataclass(frozen=True, slots=True)
-class Newcomer:
+class NewCustomer:
     """A French customer whom nobody has claimed, with one subscription that can be."""
 
     tenant: str
@@ -120,7 +120,7 @@ class Newcomer:
         }
 
 
-def register(caller: Caller) -> int:
+def register_missing(caller: ApiClient) -> int:
     """
     Register what is missing, each partner for every engagement; returns how many were missing.
 

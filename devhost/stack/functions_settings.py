@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cpor_app.settings import STORAGE
-from devhost.host.refusal import CannotStart
+from devhost.host.cannot_start import CannotStart
 from devhost.stack.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, LocalIssuer
-from devhost.stack.ports import Ports
+from devhost.stack.ports import StackPorts
 from devhost.stack.token import DEFAULT_STATE_DIR
 
 EACH_MINUTE = "0 * * * * *"
@@ -19,17 +19,17 @@ _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
-def public_url(ports: Ports) -> str:
+def public_url(ports: StackPorts) -> str:
     """Return the address of the API."""
     return f"http://127.0.0.1:{ports.http}/api"
 
 
-def mail_url(ports: Ports) -> str:
+def mail_url(ports: StackPorts) -> str:
     """Return the address of the mail catcher: its page, and below `/email` its REST."""
     return f"http://127.0.0.1:{ports.mail}"
 
 
-def storage_connection(ports: Ports) -> str:
+def storage_connection(ports: StackPorts) -> str:
     """Return the connection string of the local storage."""
     services = {name: ports.azurite + offset for offset, name in enumerate(("Blob", "Queue", "Table"))}
     return ";".join(
@@ -42,7 +42,9 @@ def storage_connection(ports: Ports) -> str:
     )
 
 
-def functions_environment(ports: Ports, issuer: LocalIssuer, secret: str, environ: Mapping[str, str]) -> dict[str, str]:
+def functions_environment(
+    ports: StackPorts, issuer: LocalIssuer, secret: str, environ: Mapping[str, str]
+) -> dict[str, str]:
     """Return *environ* with the sandbox's settings laid over it; the first three are chosen by it."""
     storage = storage_connection(ports)
     return {

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from devhost.host.refusal import CannotStart
+from devhost.host.cannot_start import CannotStart
 from devhost.stack.issuer import PROGRAMME_TENANT, LocalIssuer
 
 _PROBE_SECONDS = 2
@@ -17,11 +17,11 @@ _PATIENCE_SECONDS = 30
 _SHOWN_CHARACTERS = 800
 
 
-class Unexpected(Exception):
+class UnexpectedAnswer(Exception):
     """The service answered something else than it should."""
 
 
-class Caller:
+class ApiClient:
     """Whoever calls the service, in whichever role."""
 
     def __init__(self, url: str, issuer: LocalIssuer) -> None:
@@ -58,7 +58,7 @@ class Caller:
         """
         Send a request, with a token if *role* is given; a whole address in place of *path* is taken as it is.
 
-        Raises Unexpected for a status that is not in *expect*, and when nobody answers.
+        Raises UnexpectedAnswer for a status that is not in *expect*, and when nobody answers.
         """
         headers = dict(more.pop("headers", None) or {})
         if role is not None:
@@ -66,9 +66,9 @@ class Caller:
         try:
             answer = self._client.request(method, path, headers=headers, **more)
         except httpx.HTTPError as error:
-            raise Unexpected(f"{method} {path}: no answer ({type(error).__name__}: {error})") from error
+            raise UnexpectedAnswer(f"{method} {path}: no answer ({type(error).__name__}: {error})") from error
         if answer.status_code not in expect:
-            raise Unexpected(f"{method} {path}: answered {answer.status_code}\n{_shown(answer)}")
+            raise UnexpectedAnswer(f"{method} {path}: answered {answer.status_code}\n{_shown(answer)}")
         return answer
 
 
