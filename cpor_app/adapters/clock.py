@@ -1,8 +1,8 @@
 """
 The only place that reads a clock.
 
-There are two times (rulings 44): the *real* one judges tokens, throttling and the age of rows; the *service's* one
-judges everything else. They differ only in the sandbox, whose clock can be moved forward and goes on ticking.
+There are two times (rulings 44). The *real* time judges tokens, rates and the age of rows. The *service's* time judges
+everything else. They differ only in the sandbox: an operator can move its clock forward, and it keeps ticking.
 """
 
 import asyncio
@@ -21,63 +21,63 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 
 class Clock:
-    """The clock of the cloud: the service's time is the real time."""
+    """The clock in the cloud. The service's time is the real time."""
 
     def real(self) -> datetime:
         """Return the real instant, in UTC."""
         return datetime.now(UTC)
 
     async def now(self) -> datetime:
-        """Return the service's instant, in UTC. Read once an invocation, at the edge."""
+        """Return the service's instant, in UTC. An invocation reads it once, at its start."""
         return self.real()
 
     def estimate(self) -> datetime | None:
-        """Return the service's instant as far as it is known without asking storage; None where nobody knows it yet."""
+        """Return the service's instant without a request to storage. None when this process does not know it yet."""
         return self.real()
 
     async def pause(self, lost: int) -> None:
-        """Wait a random part of 100 ms after one lost race, of twice as much after each further one, at most of 2 s."""
+        """Wait up to 100 ms after one lost race, at random. Each further loss doubles the limit, up to 2 s."""
         longest = min(_FIRST_PAUSE_SECONDS * 2 ** (lost - 1), _LONGEST_PAUSE_SECONDS)
         await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - nobody gains by guessing it
 
 
 class SandboxClock(Clock):
-    """A clock that all processes of one sandbox share: the real time and an offset that lies in a table."""
+    """The clock of a sandbox, shared by its processes: the real time plus an offset in a table."""
 
     def __init__(self, rows: Rows, base: Clock | None = None) -> None:
-        """Keep the offset in *rows*; *base* is what ticks."""
+        """Store the offset in *rows*. *base* gives the real time."""
         self._rows = rows
         self._base = base or Clock()
         self._known: timedelta | None = None
 
     def real(self) -> datetime:
-        """Return the real instant, which nobody moves."""
+        """Return the real instant. Nobody can move it."""
         return self._base.real()
 
     async def now(self) -> datetime:
-        """Return the real instant and the offset. One point read."""
+        """Return the real instant plus the offset: one point read."""
         offset = _offset(await self._read())
         self._known = offset
         return self.real() + offset
 
     def estimate(self) -> datetime | None:
-        """Return the real instant and the offset that this process read last."""
+        """Return the real instant plus the offset that this process read last."""
         return self.real() + self._known if self._known is not None else None
 
     async def advance(self, by: timedelta) -> datetime:
-        """Move the clock on by *by* and return its new time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
+        """Move the clock forward by *by* and return its time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
         if by < timedelta(0):
             raise _backwards("advance")
         act = new_id()
         for _ in range(_ATTEMPTS_TO_MOVE):
             row = await self._read()
-            # Storage may repeat what it has already committed and then say "changed": two days for one would follow.
+            # The SDK may repeat a committed write and then report a conflict. Moving again would double the step.
             if _is_by(row, act) or await self._write(row, self._advanced(_offset(row), by), act):
                 return await self.now()
         raise _crowded()
 
     async def set(self, now: datetime) -> datetime:
-        """Move the clock on to *now* and return its new time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
+        """Move the clock forward to *now* and return its time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
         act = new_id()
         for _ in range(_ATTEMPTS_TO_MOVE):
             row = await self._read()
@@ -101,7 +101,7 @@ class SandboxClock(Clock):
         return await self._rows.get(_TABLE, _PARTITION, _KEY)
 
     async def _write(self, row: Row | None, offset: timedelta, act: str) -> bool:
-        """Store *offset* over *row*. False when somebody else moved the clock since *row* was read."""
+        """Store *offset* over *row*. False when another caller has moved the clock since *row* was read."""
         values: dict[str, Cell] = {"offset_microseconds": offset // _MICROSECOND, "actId": act}
         change = Insert(_KEY, values) if row is None else Replace(_KEY, values, row.etag)
         try:
@@ -112,7 +112,7 @@ class SandboxClock(Clock):
 
 
 def _offset(row: Row | None) -> timedelta:
-    """Return how far the sandbox is ahead of the real time: not at all until it was first moved."""
+    """Return how far the sandbox is ahead of the real time: zero until it is first moved."""
     microseconds = 0 if row is None else row.values["offset_microseconds"]
     assert isinstance(microseconds, int)  # noqa: S101  (the only writer is above)
     return timedelta(microseconds=microseconds)

@@ -1,8 +1,8 @@
 """
-What an uploaded file really is.
+Finds the real type of an uploaded file.
 
-Evidence is opened by reviewers, on their own machines, under the type that we tell their browser. So its content
-decides, a name proves nothing, and a file that is two things at once is none.
+Reviewers open evidence on their own machines, under the type that we tell their browser. So the content decides, not the
+name. A file that can be read as two types is refused.
 """
 
 import io
@@ -25,15 +25,15 @@ ZIP_MAGIC = b"PK\x03\x04"
 ZIP_DIRECTORY_ENTRY = b"PK\x01\x02"
 OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
-HEAD_BYTES = 1024  # how far readers of PDF and HTML look for a beginning
-FIRST_OBJECT = re.compile(rb"\s[0-9]+\s+[0-9]+\s+obj\b")  # before it a PDF has its version and comments, nothing else
+HEAD_BYTES = 1024  # readers of PDF and HTML look for a start within so many bytes
+FIRST_OBJECT = re.compile(rb"\s[0-9]+\s+[0-9]+\s+obj\b")  # only the version and comments may come before it in a PDF
 MARKUP = re.compile(rb"<(!doctype html|html|head|body|script|iframe|\?php)", re.IGNORECASE)
 
 MAX_PARTS = 10_000
 MAX_DECLARATION_BYTES = 1024 * 1024
 MAX_MAIL_HEAD_BYTES = 256 * 1024
 
-# What a damaged or malicious archive makes the readers raise, apart from saying that it is none.
+# What the readers raise for a damaged or malicious archive, apart from "this is no archive".
 UNREADABLE = (LookupError, NotImplementedError, OSError, RuntimeError, ValueError, struct.error, zipfile.BadZipFile)
 
 
@@ -69,12 +69,12 @@ DECLARATIONS = "[Content_Types].xml"
 MACROS = re.compile(
     rb"macroenabled|vbaproject|vbadata|macrosheet|template(?:\.macroenabled)?\.main\+xml", re.IGNORECASE
 )
-"""Types of parts that hold macros, and of files that begin others."""
+"""Types of parts with macros, and types of templates."""
 MACRO_PARTS = re.compile(r"vbaproject|vbadata|(?:^|/)(?:intl)?macrosheets/", re.IGNORECASE)
 DISGUISED = re.compile(rb"\0|<!|&#|encoding\s*=\s*[\"'](?!utf-8[\"'])", re.IGNORECASE)
-"""What a list of content types is never written with: by it a type would be read otherwise than it stands there."""
+"""A real list of content types never has these: with them a reader would see another type than the text shows."""
 
-# Storages and streams that make an OLE file something else than a mail, whatever else it holds.
+# An OLE file with one of these storages or streams is no mail, whatever else it holds.
 OTHER_OLE = (
     "WordDocument",
     "Workbook",
@@ -84,7 +84,7 @@ OTHER_OLE = (
     "VisioDocument",
 )
 OLE_MACROS = frozenset({"_vba_project", "_vba_project_cur", "vba", "macros"})
-"""Storages of macros, in small letters, at whatever depth: a mail can hold a document as a part of its own."""
+"""Storages of macros, in lower case, at any depth: a document can be embedded in a mail."""
 
 MAIL_HEADERS = ("Date", "To", "Cc", "Subject", "Message-ID", "Received", "Return-Path", "MIME-Version")
 LEAST_MAIL_HEADERS = 2
@@ -94,15 +94,15 @@ def sniff(data: bytes, file_name: str) -> str | None:
     """
     Return the media type of *data* when it is a pdf, docx, xlsx, pptx, msg, eml, png or jpg, else None.
 
-    Documents with macros, templates, encrypted ones and files that are two things at once are none of these. Only a
-    mail as text needs its name, `.eml`, beside its content, because it has no sign of its own. Reads the whole file and
-    may take a second for one that was made to be slow: call it in a thread.
+    Documents with macros, templates, encrypted documents and files with two types give None. A mail as text also needs
+    a name in `.eml`, because its content has no signature. Reads the whole file. A malicious file can take a second, so
+    call it in a thread.
     """
     if data.startswith(ZIP_MAGIC):
         return None if _begins_pdf(data) else _office_type(data)
     if data.startswith(OLE_MAGIC):
         return MSG if _is_outlook_message(data) else None
-    import filetype  # wanted by uploads alone
+    import filetype  # only uploads need it
 
     media_type: str | None = filetype.guess_mime(data) if data else None
     if media_type in {PDF, PNG, JPEG}:
@@ -112,7 +112,7 @@ def sniff(data: bytes, file_name: str) -> str | None:
 
 def _is_also_something_else(data: bytes, media_type: str) -> bool:
     return (
-        zipfile.is_zipfile(io.BytesIO(data))  # a zip is read from its end
+        zipfile.is_zipfile(io.BytesIO(data))  # it looks at the end of the file
         or MARKUP.search(data, 0, HEAD_BYTES) is not None
         or (media_type == PDF and _has_markup_for_a_head(data))
         or (media_type != PDF and _begins_pdf(data))
@@ -120,7 +120,7 @@ def _is_also_something_else(data: bytes, media_type: str) -> bool:
 
 
 def _has_markup_for_a_head(data: bytes) -> bool:
-    """Whether a page of the web stands where a PDF has nothing yet; without any object that is the whole file."""
+    """Whether HTML comes before the first object of a PDF. Without an object the whole file is searched."""
     first = FIRST_OBJECT.search(data)
     return MARKUP.search(data, 0, first.start() if first is not None else len(data)) is not None
 
@@ -139,7 +139,7 @@ def _office_type(data: bytes) -> str | None:
                 declared = declarations.read(MAX_DECLARATION_BYTES)
     except (*UNREADABLE, zlib.error, EOFError):
         return None
-    if len({name.lower() for name in names}) < len(names):  # which of two is read is up to the reader
+    if len({name.lower() for name in names}) < len(names):  # readers differ in which of the two they take
         return None
     if MACROS.search(declared) or DISGUISED.search(declared) or any(MACRO_PARTS.search(name) for name in names):
         return None
@@ -153,7 +153,7 @@ def _office_type(data: bytes) -> str | None:
 
 
 def _is_outlook_message(data: bytes) -> bool:
-    import olefile  # wanted by Outlook's files alone
+    import olefile  # only Outlook's files need it
 
     try:
         with olefile.OleFileIO(io.BytesIO(data)) as ole:
@@ -167,7 +167,7 @@ def _is_outlook_message(data: bytes) -> bool:
 
 
 def _is_mail(data: bytes) -> bool:
-    """A mail begins with its headers: From with an address, at least two more, and an empty line after them."""
+    """Whether *data* begins as a mail: a From header with an address, two more headers, then an empty line."""
     end = re.search(rb"\r?\n\r?\n", data[:MAX_MAIL_HEAD_BYTES])
     if end is None or b"\0" in data:
         return False

@@ -1,8 +1,8 @@
-"""The only source of randomness for ids: everything else gets its ids handed in, so that tests can foresee them."""
+"""The only place that draws ids. Other code takes ids as arguments, so that tests can choose them."""
 
 import secrets
 
 
 def new_id() -> str:
-    """Return 32 random hexadecimal digits, which nobody can guess and no two calls share."""
+    """Return 32 random hexadecimal digits, unique and impossible to guess."""
     return secrets.token_hex(16)

@@ -1,20 +1,20 @@
-"""How fast one instance lets an organisation write (rulings 4)."""
+"""Limits how fast an organisation may write, in each instance (rulings 4)."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Throttle:
-    """A bucket of *per_second* tokens for each organisation, full at first, filled at that rate; 0 is no limit."""
+    """One bucket for each organisation: *per_second* tokens, full at first, refilled at that rate. 0 means no limit."""
 
     per_second: int
     _buckets: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     MOST_ORGANISATIONS = 10_000
-    """Beyond this the buckets are thrown away: they would be full again by then."""
+    """With more buckets than this, all are dropped: they would be full again anyway."""
 
     def admits(self, organisation: str, at: float) -> bool:
-        """Take one token; *at* is in seconds of a clock that never goes back."""
+        """Take one token. *at* is in seconds of a monotonic clock."""
         if not self.per_second:
             return True
         if len(self._buckets) >= self.MOST_ORGANISATIONS:

@@ -1,4 +1,4 @@
-"""Where the work stands in its trace: W3C's `traceparent`, carried in messages and due rows, and nothing else."""
+"""The current position in a trace: W3C's `traceparent`, passed on in queue messages and due rows."""
 
 import re
 from collections.abc import Iterator
@@ -11,18 +11,18 @@ _here: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 
 def trace_parent() -> str | None:
-    """Return where this work stands in its trace; None where nothing is traced."""
+    """Return the current `traceparent`. None when nothing is traced."""
     return _here.get()
 
 
 def as_trace_parent(given: object) -> str | None:
-    """Return *given* if it is a `traceparent` as we write them; whatever else was found is no trace."""
+    """Return *given* if it is a `traceparent` in the form that we write, else None."""
     return given if isinstance(given, str) and TRACE_PARENT.fullmatch(given) else None
 
 
 @contextmanager
 def standing(parent: str | None) -> Iterator[None]:
-    """Let what is done within stand there."""
+    """Make *given* the current `traceparent` within the block."""
     token = _here.set(parent)
     try:
         yield

@@ -1,10 +1,9 @@
 """
-Calling the receivers of webhooks: a CloudEvents 1.0 document, signed after Standard Webhooks, to an address that is
-public.
+Calls the receivers of webhooks: a CloudEvents 1.0 document, signed as Standard Webhooks says, to a public address.
 
-Partners choose the addresses, so nothing inside our network must be reached by them. A name is resolved by us, every
-address that it has is judged, and the connection goes to one of just these: a name that says something else the next
-moment gains nothing. No redirect is followed and no proxy asked.
+Partners choose the addresses, so a call must never reach anything inside our network. We resolve the name ourselves,
+check each of its addresses, and connect to one of exactly these. So a name that resolves to something else a moment
+later changes nothing. Calls follow no redirect and use no proxy.
 """
 
 from __future__ import annotations
@@ -37,32 +36,32 @@ if TYPE_CHECKING:
 SECONDS_A_CALL = 15
 SECONDS_TO_RESOLVE = 5
 READ_BYTES = 1024
-"""Of an answer no more is read: its status says it all."""
+"""No more of an answer is read. Only its status counts."""
 ASKS_TO_WAIT = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 LONGEST_WAIT = timedelta(days=3)
 NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in (
-        "64:ff9b::/96",  # NAT64: leads to any address of IPv4
+        "64:ff9b::/96",  # NAT64: leads to any IPv4 address
         "64:ff9b:1::/48",
-        "fec0::/10",  # private, as it was once written
-        "2002::/16",  # 6to4, the same
-        "2001::/32",  # Teredo, the same
+        "fec0::/10",  # private, in an older form
+        "2002::/16",  # 6to4: the same
+        "2001::/32",  # Teredo: the same
         "100.64.0.0/10",  # shared by the customers of a provider
         "3fff::/20",  # for documentation (RFC 9637), which Python 3.11 does not know
         "192.0.0.0/24",
         "192.88.99.0/24",
-        "168.63.129.16/32",  # Azure's own, to every machine in it
+        "168.63.129.16/32",  # Azure's own, reachable from each of its machines
     )
 )
-"""What `ipaddress` takes for global, here or there, and is not for us."""
+"""Networks that some version of `ipaddress` calls global and that we never call."""
 HOST = re.compile(
     r"(?:[a-z0-9_][a-z0-9_-]*\.)*(?!0x[0-9a-f]*$)(?=[0-9-]*[a-z])[a-z0-9][a-z0-9-]*"
     r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
     r"|[0-9a-f.]*:[0-9a-f:.]*",
     re.ASCII,
 )
-"""A name, four numbers, or an address of IPv6: nothing that a client and we could read as two different hosts."""
+"""A name, an IPv4 or an IPv6 address, in a form that we and the client cannot read as two different hosts."""
 BLANK = re.compile(r"[\x00-\x20\x7f]")
 SIGNED_BY = "v1"
 
@@ -70,11 +69,11 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 class AddressRefused(Exception):
-    """The address is none that we call."""
+    """We never call this address."""
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Return every address that *host* has now. Raises OSError."""
+    """Return each address that *host* has now. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
 
@@ -92,9 +91,9 @@ class WebhookCalls:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """
-        Call as *source*. Nothing is sent.
+        Call with *source* as the source of events. Sends nothing yet.
 
-        *anywhere*, for the sandbox: by http too, and at private addresses. *tls* trusts other issuers, in tests.
+        *anywhere* allows http and private addresses, for the sandbox. *tls* trusts other issuers, for tests.
         """
         self._source = source
         self._real_now = real_now
@@ -103,7 +102,7 @@ class WebhookCalls:
         self._tls = tls
 
     async def verify(self, url: str) -> None:
-        """Raise `UrlNotAllowed` for an address that could never be called; a name that is not known yet may come."""
+        """Raise `UrlNotAllowed` for an address that can never be called. A name that does not resolve yet is fine."""
         try:
             host, port = self._target(url)
             if not self._anywhere:
@@ -119,7 +118,7 @@ class WebhookCalls:
             return
 
     async def call(self, url: str, secrets: Sequence[str], name: str, delivery: Delivery) -> CallAnswer:
-        import aiohttp  # 100 ms, and few instances ever need it
+        import aiohttp  # takes 100 ms, and few instances need it
 
         body = event(self._source, name, delivery)
         headers = {
@@ -154,7 +153,7 @@ class WebhookCalls:
 
     def _target(self, url: str) -> tuple[str, int]:
         """Return host and port. Raises `AddressRefused`."""
-        if BLANK.search(url) is not None:  # `urlsplit` drops tabs and line ends, and would judge another address
+        if BLANK.search(url) is not None:  # `urlsplit` drops tabs and line ends, so we would check another address
             raise AddressRefused("it is malformed")
         try:
             parts = urlsplit(url)
@@ -178,11 +177,11 @@ class WebhookCalls:
             raise AddressRefused("it has a fragment")
 
     async def _addresses(self, host: str, port: int) -> Sequence[str]:
-        """Return every address of *host*. Raises `AddressRefused` when one of them is not public, and OSError."""
+        """Return each address of *host*. Raises `AddressRefused` when one of them is not public, and OSError."""
         try:
             async with asyncio.timeout(SECONDS_TO_RESOLVE):
                 found = await self._resolve(host, port)
-        except UnicodeError:  # a label that no name has
+        except UnicodeError:  # not a valid label of a name
             raise AddressRefused("it is malformed") from None
         if not self._anywhere and not all(is_public(address) for address in found):
             raise AddressRefused("its host is not public")
@@ -194,7 +193,7 @@ class WebhookCalls:
         addresses = self._addresses
 
         class Checked(AbstractResolver):
-            """Gives the client those addresses that were judged, and no name to ask anybody for again."""
+            """Gives the client the addresses that we checked, so that it resolves no name again."""
 
             async def resolve(
                 self,
@@ -215,12 +214,12 @@ class WebhookCalls:
                 ]
 
             async def close(self) -> None:
-                """Nothing is held."""
+                """Hold nothing open."""
 
         return Checked()
 
     def _wait(self, status: int, headers: Mapping[str, str]) -> timedelta | None:
-        """Return how long a busy receiver asks us to wait, in seconds or until a date."""
+        """Return how long a busy receiver asks us to wait. It says so in seconds or as a date."""
         asked = headers.get("Retry-After", "").strip()
         if status not in ASKS_TO_WAIT or not asked:
             return None
@@ -235,7 +234,7 @@ class WebhookCalls:
 
 
 def _verify_literal(host: str) -> None:
-    """Raise `AddressRefused` for an address in figures that is not public: the client asks no resolver for it."""
+    """Raise `AddressRefused` for a numeric address that is not public. The client asks no resolver for it."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -245,7 +244,7 @@ def _verify_literal(host: str) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Whether anybody on the internet could be meant by *address*: neither private nor of any special use."""
+    """Whether *address* is public: neither private nor reserved for a special use."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -262,7 +261,7 @@ def is_public(address: str) -> bool:
 
 
 def event(source: str, name: str, delivery: Delivery) -> bytes:
-    """Return an event as CloudEvents 1.0 writes it in JSON: the same bytes on every try."""
+    """Return an event as a CloudEvents 1.0 document in JSON: the same bytes on each try."""
     change = delivery.change
     document: dict[str, object] = {
         "specversion": "1.0",
@@ -281,7 +280,7 @@ def event(source: str, name: str, delivery: Delivery) -> bytes:
 
 
 def signed(secrets: Sequence[str], webhook_id: str, at: datetime, body: bytes) -> dict[str, str]:
-    """Return the headers of Standard Webhooks, with a signature by each secret."""
+    """Return the headers of Standard Webhooks, with one signature for each secret."""
     timestamp = str(int(at.timestamp()))
     content = b".".join((webhook_id.encode(), timestamp.encode(), body))
     keys = (base64.b64decode(secret.removeprefix("whsec_")) for secret in secrets)

@@ -1,7 +1,7 @@
 """
-Whose domain is it? Entra ID tells everybody, of each domain that a tenant has verified, by OpenID discovery.
+Finds the tenant of a domain. Entra ID publishes it for each verified domain, by OpenID discovery.
 
-The address follows from the token issuer: the domain stands where a tenant's id stands otherwise.
+The address is that of the token issuer, with the domain in place of the tenant's id.
 """
 
 import asyncio
@@ -21,25 +21,25 @@ _log = logging.getLogger(__name__)
 
 FETCH_TIMEOUT_SECONDS = 5.0
 ALL_TIMEOUT_SECONDS = 60.0
-"""For all domains of one entry together: what was learned until then is known when the request comes again."""
+"""For all domains of one entry. Answers that came in time are remembered for the next request."""
 DOCUMENT_MAX_BYTES = 64 * 1024
 KEPT_SECONDS = 600.0
-"""Long enough for a look with `validate=true` and the request after it; short, since a domain may just be verified."""
+"""Long enough for a `validate=true` request and the real one. Short, because a tenant may verify a domain just now."""
 KEPT_DOMAINS = 1000
 RETRY_AFTER_SECONDS = 5
 
 _TENANT_PLACE = "{tenantid}"
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _NOBODYS = frozenset({90002, 900023})
-"""Entra's error codes: no such tenant, and no name that a tenant could have."""
+"""Entra's error codes for "no such tenant" and "not a valid tenant name"."""
 
 
 class DomainsUnreachable(Retryable):
-    """Entra ID did not say whose a domain is."""
+    """Entra ID did not answer which tenant has a domain."""
 
 
 class DomainsByDiscovery:
-    """Implements `ports.registry.Domains` by OpenID discovery: what was answered is kept for ten minutes."""
+    """Implements `ports.registry.Domains` by OpenID discovery. Answers are remembered for ten minutes."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class DomainsByDiscovery:
         timeout_seconds: float = FETCH_TIMEOUT_SECONDS,
     ) -> None:
         """
-        Ask the issuer of that template. Nothing is sent yet.
+        Ask the issuer of that template. Sends nothing yet.
 
-        Raises ValueError for one whose host a domain could change, and, outside the sandbox, for one without https.
+        Raises ValueError when the placeholder is in the host, and, outside the sandbox, when the template is not https.
         """
         parts = urlsplit(issuer)
         schemes = ("https", "http") if sandbox else ("https",)
@@ -65,10 +65,10 @@ class DomainsByDiscovery:
         self._kept: dict[str, tuple[str | None, float]] = {}
 
     async def tenants(self, domains: Sequence[str]) -> Mapping[str, str | None]:
-        """Return the tenant of each domain, None for one that no tenant of this cloud has. Raises Retryable."""
+        """Return as the port says. A domain of another cloud has no tenant. Raises Retryable."""
         try:
             async with asyncio.timeout(ALL_TIMEOUT_SECONDS):
-                # One after the other: the first that gets no answer ends it.
+                # One after the other: the first without an answer ends the search.
                 return {domain: await self._tenant(domain.lower()) for domain in domains}
         except TimeoutError:
             raise self._unreachable("TimeoutError") from None
@@ -79,7 +79,7 @@ class DomainsByDiscovery:
         if kept is not None and now - kept[1] < KEPT_SECONDS:
             return kept[0]
         tenant = await self._asked(domain)
-        self._kept.pop(domain, None)  # to stand last again: the oldest go first
+        self._kept.pop(domain, None)  # moved to the end: the oldest are dropped first
         self._kept[domain] = (tenant, now)
         while len(self._kept) > KEPT_DOMAINS:
             del self._kept[next(iter(self._kept))]
@@ -93,7 +93,7 @@ class DomainsByDiscovery:
             raise self._unreachable(type(error).__name__) from None
 
     def _tenant_in(self, answer: Fetched) -> str | None:
-        """Return the tenant that an answer names. Raises FetchFailed, ValidationError for one that settles nothing."""
+        """Return the tenant that an answer names. Raises FetchFailed, ValidationError when it names none."""
         if answer.status == HTTPStatus.BAD_REQUEST:
             if _NOBODYS.isdisjoint(_Error.model_validate_json(answer.body).error_codes):
                 raise FetchFailed("another error")
@@ -101,11 +101,11 @@ class DomainsByDiscovery:
         if answer.status != HTTPStatus.OK:
             raise FetchFailed(str(answer.status))
         named = self._named.fullmatch(_Document.model_validate_json(answer.body).issuer)
-        # An issuer of another form is that of all tenants, or of another cloud, whose tokens are not taken either.
+        # Another form of issuer means all tenants, or another cloud. Tokens of neither are accepted.
         return named[1].lower() if named is not None else None
 
     def _unreachable(self, why: str) -> DomainsUnreachable:
-        # The domain is the customer's: it is not logged.
+        # The domain is customer data and is not logged.
         _log.warning("The token issuer did not say whose a domain is: %s", why)
         return DomainsUnreachable("Whose a domain is cannot be found out now.", retry_after_seconds=RETRY_AFTER_SECONDS)
 

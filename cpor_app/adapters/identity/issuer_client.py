@@ -1,4 +1,4 @@
-"""Asking the token issuer over HTTP: bounded in time and size, at just that address, and off the event loop."""
+"""Asks the token issuer over HTTP: limited in time and size, at exactly one address, off the event loop."""
 
 import asyncio
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ CHUNK_BYTES = 64 * 1024
 
 
 class FetchFailed(Exception):
-    """Nothing whole came from there; the message is the kind of error, and nothing that was sent."""
+    """No complete answer came. The message is the kind of error, and holds nothing that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What was answered: any status, a redirect too."""
+    """An answer of any status, also a redirect."""
 
     status: int
     body: bytes
@@ -23,14 +23,14 @@ class Fetched:
 
 async def fetch(url: str, timeout_seconds: float, max_bytes: int) -> Fetched:
     """
-    Return what lies at *url*: `https:`, and as the settings allow, `http:` or `file:`.
+    Return the answer of *url*: `https:`, or `http:` and `file:` if the settings allow them.
 
-    No redirect is followed, no proxy asked and nothing unpacked. The limit of time is for the whole of it, however
-    slowly the answer drips. Raises FetchFailed.
+    Follows no redirect, uses no proxy and decompresses nothing. The time limit is for the whole answer, however slowly
+    it comes. Raises FetchFailed.
     """
     if urlsplit(url).scheme == "file":
         return await _read(url, max_bytes)
-    import aiohttp  # 100 ms, and the sandbox's keys lie in a file
+    import aiohttp  # takes 100 ms, and the sandbox's keys are in a file
 
     try:
         async with (

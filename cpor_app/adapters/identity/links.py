@@ -1,10 +1,9 @@
 """
-Everything that we sign ourselves and get back from outside: the customer's link, the forms' nonces, the lists' cursors,
-the instant at which a no arrived.
+Signs what comes back to us from outside: customers' links, nonces of forms, cursors of lists, the arrival of a no.
 
-All of them are stateless HMAC-SHA256 signatures of `itsdangerous`, each kind under a salt of its own, so that one never
-passes for another. Several secrets may be valid at once: the newest signs, all verify, and a secret is changed without
-breaking the links that were mailed.
+All are stateless HMAC-SHA256 signatures of `itsdangerous`. Each kind has its own salt, so that no kind is accepted as
+another. Several secrets may be valid at once: the first signs, and all verify. So a secret can be changed without
+breaking mailed links.
 """
 
 import base64
@@ -35,10 +34,10 @@ _ARRIVAL_VALUE = re.compile(r"[0-9]{1,17}", re.ASCII)
 
 
 class BadLink(Refused):
-    """A link that we never mailed, or that was changed on its way. Callers are told no more than `NotFound`."""
+    """A link that we never mailed, or that somebody changed. Callers see only `NotFound`."""
 
     def __init__(self) -> None:
-        """Say the same whatever is wrong with it."""
+        """Give the same message for each fault."""
         super().__init__(
             "NotFound",
             "This link is not valid.",
@@ -48,10 +47,10 @@ class BadLink(Refused):
 
 
 class BadCursor(Refused):
-    """A cursor that we never made, or made for another list or organisation."""
+    """A cursor that we never made, or that we made for another list or organisation."""
 
     def __init__(self) -> None:
-        """Say the same whatever is wrong with it."""
+        """Give the same message for each fault."""
         super().__init__(
             "InvalidCursor",
             "The cursor is not one of this list.",
@@ -61,10 +60,10 @@ class BadCursor(Refused):
 
 
 class Links:
-    """Makes and reads what is signed with the service's own secrets."""
+    """Makes and reads texts that are signed with the service's secrets."""
 
     def __init__(self, secrets: tuple[str, ...], public_url: str) -> None:
-        """Sign with the first of *secrets* and take all of them; *public_url* is the only source of addresses."""
+        """Sign with the first of *secrets*, and accept all of them. Every address begins with *public_url*."""
         if not secrets or not all(secrets):
             raise ValueError("At least one secret is needed to sign links, and none may be empty.")
         self._public_url = public_url.rstrip("/")
@@ -74,14 +73,14 @@ class Links:
         }
 
     def token(self, claim_id: str, recipient: int) -> str:
-        """Return the secret of the link that is mailed to recipient number *recipient* of that claim."""
+        """Return the token in the link that is mailed to that recipient of the claim."""
         value = f"{claim_id}.{recipient}"
         if _LINK_VALUE.fullmatch(value) is None:
             raise ValueError("A link is for a claim id and a recipient's number.")
         return self._signed(_LINK, "", value)
 
     def read(self, token: str) -> tuple[str, int]:
-        """Return claim id and recipient of a link's secret. Raises BadLink for anything that we did not make."""
+        """Return claim id and recipient of a link's token. Raises BadLink for a token that we did not make."""
         value = self._verified(_LINK, "", token)
         match = None if value is None else _LINK_VALUE.fullmatch(value)
         if match is None:
@@ -89,15 +88,15 @@ class Links:
         return match[1], int(match[2])
 
     def request_url(self, claim_id: str, token: str) -> str:
-        """Return the address that stands in the mail. Logs show its path and redact its query (rulings 23)."""
+        """Return the address for the mail. Logs show its path without its query (rulings 23)."""
         return f"{self._public_url}/customer/requests/{claim_id}?t={token}"
 
     def nonce(self, token: str, act: str, now: datetime) -> str:
-        """Return what a form for *act* on the page of that link must send back within the hour."""
+        """Return the nonce that a form for *act* on that link's page must send back within an hour."""
         return self._signed(_NONCE, f"{act}\n{token}", str(int(now.timestamp())))
 
     def check_nonce(self, nonce: str, token: str, act: str, now: datetime) -> bool:
-        """Tell whether *nonce* was made for this link and act, by the service's clock, within the last hour."""
+        """Whether *nonce* was made for this link and act within the last hour, by the service's clock."""
         value = self._verified(_NONCE, f"{act}\n{token}", nonce)
         if value is None or _NONCE_VALUE.fullmatch(value) is None:
             return False
@@ -105,11 +104,11 @@ class Links:
         return -NONCE_CLOCK_DIFFERENCE <= age < NONCE_LIFETIME
 
     def arrival(self, subject: str, at: datetime) -> str:
-        """Return the instant at which a no arrived that could not be written; *subject* says whose, to what."""
+        """Return a signed text of when a no arrived that could not be written. *subject* names sender and claim."""
         return self._signed(_ARRIVAL, subject, str((at - _BEGIN) // _MICROSECOND))
 
     def read_arrival(self, subject: str, text: str, now: datetime) -> datetime | None:
-        """Return the instant that was signed for that no within the last 24 hours; None for any other text."""
+        """Return the instant that was signed for that no within the last 24 hours. None for any other text."""
         value = self._verified(_ARRIVAL, subject, text)
         if value is None or _ARRIVAL_VALUE.fullmatch(value) is None:
             return None
@@ -118,10 +117,10 @@ class Links:
 
     def cursor(self, kind: str, payload: Mapping[str, JsonValue]) -> str:
         """
-        Return a signed text that stands for *payload* in the list *kind*.
+        Return *payload* as a signed cursor of the list *kind*.
 
-        *kind* names all that must stay the same from page to page: the list, the organisation, the filters. The payload
-        can be read by who takes the trouble, so that it holds keys and nothing secret.
+        *kind* names all that must stay the same on each page: list, organisation, filters. A caller can read the
+        payload, so it holds keys and no secret.
         """
         text = json.dumps(dict(payload), separators=(",", ":"), sort_keys=True, allow_nan=False)
         signed = self._signed(_CURSOR, kind, base64.urlsafe_b64encode(text.encode()).decode().rstrip("="))
@@ -138,16 +137,16 @@ class Links:
         return payload
 
     def _signed(self, salt: str, context: str, value: str) -> str:
-        """Return *value* with a signature that holds only together with *context*, which is not carried."""
+        """Return *value* with a signature over *value* and *context*. The text does not include the context."""
         return f"{value}.{_signature(self._signers[salt][0], context, value)}"
 
     def _verified(self, salt: str, context: str, text: str) -> str | None:
-        """Return the value of a text that is, character by character, what one of the secrets would have made of it."""
+        """Return the value of a signed text. It must equal, in each character, what one of the secrets makes of it."""
         match = _SIGNED.fullmatch(text) if len(text) <= _MAX_CHARACTERS else None
         if match is None:
             return None
         value, signature = match.groups()
-        # Signed again and compared as text: comparing decoded bytes would take several spellings of one signature.
+        # Sign again and compare the texts. Comparing decoded bytes would accept several spellings of one signature.
         for signer in self._signers[salt]:
             if hmac.compare_digest(signature, _signature(signer, context, value)):
                 return value
@@ -155,6 +154,6 @@ class Links:
 
 
 def _signature(signer: Signer, context: str, value: str) -> str:
-    # The context's hash has a fixed length, so that no character can wander from context to value.
+    # The hash has a fixed length, so no character can move from the context to the value.
     bound = hashlib.sha256(context.encode("utf-8", "surrogatepass")).hexdigest()
     return signer.get_signature(f"{bound}.{value}").decode("ascii")

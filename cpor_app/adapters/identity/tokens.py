@@ -1,8 +1,8 @@
 """
-Who calls: bearer tokens of Microsoft Entra ID, checked in the app on every call.
+Checks the bearer token of each call, from Microsoft Entra ID.
 
-The sandbox's local issuer is checked by the very same code, with other settings. What is told about a refused token are
-fixed words; nothing of the token, and no error that quotes it, leaves this file.
+The same code, with other settings, checks tokens of the sandbox's local issuer. Messages about a refused token are
+fixed texts. No part of a token, and no error that quotes one, leaves this file.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ _BEARER = re.compile(r"bearer +([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-
 
 
 class Flaw(StrEnum):
-    """Why a token was refused: the reason code, counted by the operator."""
+    """Why a token was refused, as a code that operators can count."""
 
     MISSING = "TokenMissing"
     MALFORMED = "TokenMalformed"
@@ -63,7 +63,7 @@ class Flaw(StrEnum):
     SUBJECT = "TokenSubject"
 
 
-# Each stands in a quoted string of a header: no quotation mark, no backslash, ASCII only.
+# Each becomes a quoted string in a header: no quotation mark, no backslash, ASCII only.
 _DESCRIPTIONS: Mapping[Flaw, str] = {
     Flaw.MISSING: "A bearer token is needed.",
     Flaw.MALFORMED: "This is no JSON Web Token.",
@@ -82,15 +82,15 @@ _DESCRIPTIONS: Mapping[Flaw, str] = {
 
 
 class IssuerUnreachable(Retryable):
-    """No signing key is known yet and the issuer does not answer, so that no token can be judged."""
+    """No signing key is known yet and the issuer does not answer: no token can be checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
     """
-    Whose tokens are taken, and for whom they must be made.
+    Which issuer's tokens are accepted, and which audience they must have.
 
-    `issuer` has the place `{tenantid}`. Keys come over https; `sandbox` allows `file:` and plain `http:` as well.
+    `issuer` has the placeholder `{tenantid}`. Keys come over https. `sandbox` also allows `file:` and plain `http:`.
     """
 
     audience: str
@@ -101,7 +101,7 @@ class TokenSettings:
     fetch_timeout_seconds: float = FETCH_TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
-        """Refuse, at start, settings under which anybody could make tokens."""
+        """Refuse settings under which anybody could make tokens."""
         if not self.audience:
             raise ValueError("The token audience is empty.")
         if _TENANT_PLACE not in self.issuer:
@@ -114,7 +114,7 @@ class TokenSettings:
 
 
 class TokenVerifier:
-    """Tells who calls, by a token of the one trusted issuer."""
+    """Identifies the caller by a token of the trusted issuer."""
 
     def __init__(
         self,
@@ -122,16 +122,16 @@ class TokenVerifier:
         real: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Judge a token's times by *real*, and the age of the issuer's keys by *monotonic*."""
+        """Check a token's times by the clock *real*, and the age of the issuer's keys by *monotonic*."""
         self._settings = settings
         self._real = real
         self._keys = SigningKeys(settings.jwks_url, settings.fetch_timeout_seconds, monotonic)
 
     async def verify(self, authorization: str | None) -> Caller:
         """
-        Return the caller whom the header `Authorization` names.
+        Return the caller that the header `Authorization` names.
 
-        Raises Unauthenticated, whatever the header holds, and IssuerUnreachable when nothing can be judged for now.
+        Raises Unauthenticated for any header that does not name one, and IssuerUnreachable when no key is known.
         """
         token = _bearer_token(authorization)
         key = await self._keys.find(_key_id(token))
@@ -157,13 +157,13 @@ class TokenVerifier:
     def _verify_issuer(self, claims: "_Claims", key: "SigningKey") -> None:
         if _GUID.fullmatch(claims.tid) is None or claims.tid.lower() == CONSUMER_TENANT:
             raise _unauthenticated(Flaw.TENANT)
-        # A key may be one tenant's own: it must not sign for all the others.
+        # A key may belong to one tenant. It must not sign for the others.
         for template in (self._settings.issuer, key.issuer):
             if template is not None and template.replace(_TENANT_PLACE, claims.tid) != claims.iss:
                 raise _unauthenticated(Flaw.ISSUER)
 
     def _verify_times(self, claims: "_Claims") -> None:
-        # Compared as numbers, since a claim may hold more seconds than a datetime can.
+        # Compared as numbers: a claim can hold more seconds than a datetime.
         now, leeway = self._real().timestamp(), LEEWAY.total_seconds()
         if claims.exp <= now - leeway:
             raise _unauthenticated(Flaw.EXPIRED)
@@ -175,7 +175,7 @@ class TokenVerifier:
 
 
 class _Claims(BaseModel):
-    """What is read of a token. Strict: a list where a string belongs, or a number that is no integer, is refused."""
+    """The claims of a token that are read. Strict: a list in place of a string is refused, and so is 1.5 for a time."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -194,7 +194,7 @@ class _Claims(BaseModel):
 
 
 class _Header(BaseModel):
-    """What is read of a token's header. Keys that it brings along (`jku`, `x5u`, `jwk`) are not looked at."""
+    """The fields of a token's header that are read. Keys in the header (`jku`, `x5u`, `jwk`) are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
 
@@ -203,7 +203,7 @@ class _Header(BaseModel):
 
 
 def _kind(claims: _Claims) -> CallerKind:
-    """Tell person from app. Raises Unauthenticated for a token that is neither, or would be both."""
+    """Return whether a person or an app calls. Raises Unauthenticated for a token of neither, or of both."""
     if _GUID.fullmatch(claims.oid) is None:
         raise _unauthenticated(Flaw.SUBJECT)
     if claims.idtyp == "app" and claims.scp is None and claims.roles and _GUID.fullmatch(claims.azp or ""):
@@ -225,7 +225,7 @@ def _bearer_token(authorization: str | None) -> str:
 
 
 def _key_id(token: str) -> str:
-    """Return the key that the header names, after refusing every way of signing but ours."""
+    """Return the key that the header names. Every other algorithm than ours is refused first."""
     segment = token.partition(".")[0]
     try:
         header = _Header.model_validate_json(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
@@ -257,7 +257,7 @@ def _unauthenticated(flaw: Flaw) -> Unauthenticated:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A public key of the issuer, and the issuer template for which it may sign where the set says so."""
+    """A public key of the issuer. If the set says so, it may sign only for one issuer template."""
 
     public: "jwt.PyJWK"
     issuer: str | None
@@ -267,7 +267,7 @@ class SigningKeys:
     """
     The issuer's public keys, fetched when needed and kept for a day.
 
-    A set that is too old is used on when the issuer cannot be reached: a token that was good stays good.
+    When the issuer cannot be reached, an older set stays in use: a good token stays good.
     """
 
     def __init__(self, url: str, timeout_seconds: float, monotonic: Callable[[], float]) -> None:
@@ -281,7 +281,7 @@ class SigningKeys:
         self._fetch: asyncio.Task[None] | None = None
 
     async def find(self, kid: str) -> SigningKey | None:
-        """Return the key *kid*, or None when the issuer has none of that name. Raises IssuerUnreachable."""
+        """Return the key *kid*. None when the issuer has no such key. Raises IssuerUnreachable."""
         if kid not in self._keys or self._is_old():
             await self._refresh()
         if not self._keys:
@@ -294,15 +294,15 @@ class SigningKeys:
         return self._monotonic() - self._fetched_at >= KEYS_KEPT_SECONDS
 
     async def _refresh(self) -> None:
-        """Fetch the set anew, together with whoever else waits for it; not at all when that was tried just now."""
+        """Fetch the set again. Concurrent callers share one request. Does nothing right after an earlier try."""
         if self._fetch is None or self._fetch.done():
-            # Anybody can make up key ids: they must not make us ask the issuer each time.
+            # Anybody can invent key ids. They must not cause a request to the issuer each time.
             interval = REFRESH_INTERVAL_SECONDS if self._keys else FIRST_FETCH_INTERVAL_SECONDS
             if self._monotonic() - self._tried_at < interval:
                 return
             self._tried_at = self._monotonic()
             self._fetch = asyncio.create_task(self._fetch_once())
-        await asyncio.shield(self._fetch)  # one caller who goes away must not take it from the others
+        await asyncio.shield(self._fetch)  # a caller that leaves must not cancel it for the others
 
     async def _fetch_once(self) -> None:
         try:
@@ -337,7 +337,7 @@ class _Key(BaseModel):
 
 
 def _usable_keys(text: bytes) -> Mapping[str, SigningKey]:
-    """Return the RSA signing keys of a JSON Web Key Set; an issuer may add other kinds at any time."""
+    """Return the RSA signing keys of a JSON Web Key Set. Other kinds, which an issuer may add, are ignored."""
     import jwt
 
     usable = {}

@@ -1,11 +1,11 @@
 """
-Handing mails over to Azure Communication Services.
+Hands mails over to Azure Communication Services.
 
-The hand-over is the 202; what becomes of the mail afterwards comes as a delivery report, so nothing is polled. Each
-mail bears a Message-ID of ours that the service checks, and has it as its operation id too: a mail whose answer was
-lost is refused as a duplicate when it is sent again, and a report of either kind of id leads back to our row.
+The answer 202 is the hand-over. What becomes of the mail later comes as a delivery report, so nothing is polled. Our
+Message-ID is also the operation id. So the service refuses a repeated mail as a duplicate when its first answer was
+lost, and a report with either id leads to our row.
 
-docs/mail.md says what each answer means, and what of it is documented.
+docs/mail.md says what each answer means, and which answers are documented.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ log = logging.getLogger("cpor.mail")
 
 BAD_REQUEST, TOO_MANY_REQUESTS, SERVERS_FAULT = 400, 429, 500
 PAUSE_SECONDS = 60
-"""After a 429 that does not say how long."""
+"""After a 429 without `Retry-After`."""
 LONGEST_PAUSE_SECONDS = 24 * 60 * 60
 VALIDATE_MESSAGE_ID = "x-ms-acsemail-validate-message-id"
 RECIPIENTS_FAULT = ("emaildroppedallrecipientssuppressed", "invalidformatforemailaddress")
-"""Of code and message, letters and digits only: the service will not write to this address."""
+"""Code and message, as letters and digits only: the service will not send to this address."""
 
 
 class CommunicationServicesMailer:
-    """Sends one mail after the other over one client, which belongs to the loop in which it is first used."""
+    """Sends one mail after the other with one client. The client belongs to the event loop that first uses it."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class CommunicationServicesMailer:
         limit_seconds: float = SEND_LIMIT_SECONDS,
     ) -> None:
         """
-        Take the resource's address and who we are to it; the name that is shown for *sender* is the domain's setting.
+        Take the resource's address and our identity. The display name of *sender* is a setting of its domain.
 
-        *now* is real time, for the pauses that the service asks for. Raises ValueError for a sender that is no address.
+        *now* is real time, for pauses that the service asks for. Raises ValueError when *sender* is no address.
         """
         self._endpoint = endpoint
         self._identity = identity
@@ -78,13 +78,13 @@ class CommunicationServicesMailer:
 
     async def send(self, mail: OutgoingMail) -> None:
         """
-        Hand *mail* over; it is handed over when this returns, be it by an earlier try.
+        Hand *mail* over. When this returns, this try or an earlier one has handed it over.
 
-        Raises `RecipientRefused` when the recipient will never be reached, `MailDelayed` for everything else.
+        Raises `RecipientRefused` when the recipient can never be reached, and `MailDelayed` for every other failure.
         """
         message = self._message(mail, recipient_of(mail))
         try:
-            # One at a time, so that nobody calls beside the call that is told to wait. Waiting counts too.
+            # One call at a time: none may run next to a call that is told to wait. The time in the queue counts too.
             async with asyncio.timeout(self._limit_seconds), self._turn:
                 self._verify_not_paused()
                 await self._client().begin_send(message, operation_id=_operation_id(mail), polling=False)
@@ -107,7 +107,7 @@ class CommunicationServicesMailer:
 
         if self._opened is None:
             identity = self._identity()
-            # Whoever owes the mail comes again. A try of the SDK's own would be one that the budget does not know.
+            # No retry of the SDK: the mail budget would not count it. The due work tries again.
             client = EmailClient(
                 self._endpoint,
                 identity,
@@ -127,17 +127,17 @@ class CommunicationServicesMailer:
             "recipients": {"to": [to]},
             "content": {"subject": one_line(mail.subject), "plainText": mail.text, "html": mail.html},
             "headers": {**headers_of(mail), VALIDATE_MESSAGE_ID: "true"},
-            "userEngagementTrackingDisabled": True,  # it would rewrite the link
+            "userEngagementTrackingDisabled": True,  # tracking would rewrite the link
         }
 
     def _verify_not_paused(self) -> None:
-        """Refuse those who waited behind a call that was told to wait."""
+        """Delay a mail that waited behind a call that was told to wait."""
         if self._not_before is not None and (left := self._not_before - self._now()) > timedelta(0):
             wait = math.ceil(left.total_seconds())
             raise MailDelayed("the mail service asked for a pause", retry_after_seconds=wait)
 
     def _refusal(self, error: HttpResponseError, operation_id: str) -> MailDelayed | RecipientRefused:
-        """Say whose failure a refusal is: the recipient's only where the service says so, else ours."""
+        """Return whose failure it is: the recipient's only if the service says so, otherwise ours."""
         code, said = _code(error), _said(error)
         if error.status_code == BAD_REQUEST and "sender" not in said and any(one in said for one in RECIPIENTS_FAULT):
             return RecipientRefused(BAD_REQUEST, f"{BAD_REQUEST} {code}")
@@ -149,18 +149,18 @@ class CommunicationServicesMailer:
 
 
 def _operation_id(mail: OutgoingMail) -> str:
-    """Return the id under which the service knows the mail, and reports on it: the same as in its Message-ID."""
+    """Return the id that the service uses for the mail and its reports: the id in the Message-ID."""
     return mail.message_id.strip("<>").partition("@")[0]
 
 
 def _is_handed_over_already(error: HttpResponseError) -> bool:
-    """Whether the service has this very mail from an earlier try; the form of the id was checked here."""
+    """Whether the service has this mail from an earlier try. We have checked the form of the id."""
     said = _said(error)
     return error.status_code == BAD_REQUEST and "messageid" in said and ("duplicate" in said or "already" in said)
 
 
 def _pause(error: HttpResponseError) -> int | None:
-    """Return for how many seconds the service wants to be left in peace: some after a 429, where said after a 5xx."""
+    """Return how many seconds to wait: always after a 429, and after a 5xx if the service says so."""
     if error.status_code is None or (error.status_code != TOO_MANY_REQUESTS and error.status_code < SERVERS_FAULT):
         return None
     given = getattr(error.response, "headers", {}).get("Retry-After", "")
@@ -170,11 +170,11 @@ def _pause(error: HttpResponseError) -> int | None:
 
 
 def _code(error: HttpResponseError) -> str:
-    """Return the service's word for it; the message may hold an address, and is kept out of logs and rows."""
+    """Return the service's error code. Its message may hold an address, so logs and rows never have it."""
     return one_line(str(error.error.code or ""))[:100] if error.error is not None else ""
 
 
 def _said(error: HttpResponseError) -> str:
-    """Return code and message, of all errors that the answer tells of, as letters and digits only."""
+    """Return codes and messages of all errors in the answer, as letters and digits only."""
     told = [error.error, *(error.error.details or ())] if error.error is not None else []
     return re.sub(r"[^a-z0-9]", "", " ".join(f"{one.code} {one.message}" for one in told).lower())

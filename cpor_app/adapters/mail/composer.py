@@ -1,4 +1,4 @@
-"""Letters to customers and partners: what the core wants said, in words, handed to the mail system."""
+"""Composes mails to customers and partners, and hands them to the mail system."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -33,17 +33,17 @@ class Mailer(Protocol):
     """A mail system. Raises `RecipientRefused`, `MailDelayed`."""
 
     async def send(self, mail: OutgoingMail) -> None:
-        """Hand one mail over."""
+        """Hand one mail over to the mail system."""
 
     async def close(self) -> None:
-        """Close what is open; a later mail opens it again."""
+        """Close the connections. A later mail opens new ones."""
 
 
 class MailComposer:
     """Implements `ports.notices.Composer`: writes each mail in its reader's language and sends it."""
 
     def __init__(self, texts: Texts, links: Links, catalogue: Catalogue, mailer: Mailer, sender: str) -> None:
-        """Sign links with *links*; Message-IDs are of the domain of *sender*."""
+        """Sign links with *links*. Message-IDs end in the domain of *sender*."""
         self._texts = texts
         self._links = links
         self._catalogue = catalogue
@@ -125,14 +125,14 @@ _VOICES = {RecipientKind.CONTACT: Voice.CONTACT, RecipientKind.NOTICE_ADDRESS: V
 
 
 class _Day(NamedTuple):
-    """A last day, and the time zone in which it ends and everything else in the mail is told."""
+    """A last day, and the time zone of all days and times in the mail."""
 
     time_zone: str
     last_day: date | None = None
 
 
 def _days(message: MailMessage, kind: PartnerMailKind) -> _Day:
-    """Return the day of which a mail to a partner speaks: in their zone, or where it is the customer's in that."""
+    """Return the last day for a partner's mail. A day of the customer's window is in the customer's time zone."""
     claim, time, promised = message.claim, message.claim.time_to_answer, message.claim.promise
     if kind in _OF_THE_CUSTOMERS_TIME and promised is not None:
         stands = kind is not PartnerMailKind.DECLINED or claim.undoable
@@ -151,14 +151,14 @@ _OF_THE_CUSTOMERS_TIME = frozenset(
 
 
 def _asked(message: MailMessage, kind: PartnerMailKind) -> tuple[Reason, ...]:
-    """Return what is asked for: of a holder what stands in the debt, of anybody else what their claim waits for."""
+    """Return what the partner is asked for: a holder by the mail's reasons, any other partner by the claim."""
     if kind is PartnerMailKind.EVIDENCE_ASKED:
         return message.reasons
     return message.claim.requested if message.claim.status is Status.PARTNER_ACTION_REQUIRED else ()
 
 
 def _items(message: MailMessage, kind: PartnerMailKind) -> Iterable[Item]:
-    """Return the items that a mail is about: those of the act, or all that the claim has."""
+    """Return the items that a mail is about: those of the act, or all items of the claim."""
     claim, at = message.claim, message.happened_at
     if kind is PartnerMailKind.ITEMS_STRUCK:
         return [struck.item for struck in claim.struck if struck.at == at]
@@ -169,6 +169,6 @@ def _items(message: MailMessage, kind: PartnerMailKind) -> Iterable[Item]:
 
 
 def _remaining(claim: Claim) -> Iterable[Item]:
-    """Return what goes on; nothing does of a claim that is closed."""
+    """Return the items that the claim still has. A closed claim has none."""
     goes_on = claim.status is Status.OFFICIAL or claim.status in OPEN
     return [item for item in claim.items if goes_on and claim.holds(item.key)]

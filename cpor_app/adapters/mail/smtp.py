@@ -1,9 +1,9 @@
 """
-Handing mails over by SMTP.
+Hands mails over by SMTP.
 
-What matters most here is telling failures apart: a recipient who is refused for good stops the customer's window, one
-who is refused for now may do so after three days, and everything else (our server, our sender, our password, the
-network) is nobody's failure but ours and must never count against a customer who was simply not told.
+What matters most is whose failure it is. A recipient who is refused for good can stop the customer's window. One who is
+refused for now can do so after three days. Every other failure (server, sender, password, network) is ours. It
+must never count against a customer who got no notice.
 """
 
 import asyncio
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from aiosmtplib import SMTP
 
 FAREWELL_LIMIT_SECONDS = 2.0
-"""For QUIT; the mail is handed over by then."""
+"""For QUIT, when the mail is handed over already."""
 SERVICE_CLOSING = 421
 PERMANENT = 500
 OUR_OWN_FAULT = frozenset({500, 502, 503, 504, 530, 534, 535, 538})
-"""Replies about our commands and our login; RFC 5321 §4.2.3, RFC 4954 §6."""
+"""Replies about our commands and our login: RFC 5321 §4.2.3, RFC 4954 §6."""
 ABOUT_THE_SENDER = ("5.1.7", "5.1.8")
-"""RFC 3463: the sender's address, though it is the recipient's line that is answered."""
+"""RFC 3463: a fault of the sender's address, although the server answers the recipient's line."""
 ABOUT_THE_SERVER = ("4.3.", "4.4.")
-"""RFC 3463: mail system and network status."""
+"""RFC 3463: faults of mail system and network."""
 
 
 class SmtpMailer:
-    """Sends each mail over a connection of its own; holds nothing between two mails."""
+    """Sends each mail over its own connection. Nothing stays open between two mails."""
 
     def __init__(  # noqa: PLR0913 - what a mail server needs to be told
         self,
@@ -60,9 +60,9 @@ class SmtpMailer:
         limit_seconds: float = SEND_LIMIT_SECONDS,
     ) -> None:
         """
-        Take the server, *sender* (`Name <address>` or an address), and the domain that we greet with.
+        Take the server, *sender* (`Name <address>` or an address), and the domain for EHLO.
 
-        *now* is for the `Date` header only. Raises ValueError for a sender that is not an address.
+        *now* is for the `Date` header only. Raises ValueError when *sender* is no address.
         """
         self._sender = sender_of(sender)
         self._host = host
@@ -77,9 +77,9 @@ class SmtpMailer:
 
     async def send(self, mail: OutgoingMail) -> None:
         """
-        Hand *mail* over; it is handed over when this returns.
+        Hand *mail* over.
 
-        Raises `RecipientRefused` when the recipient will never be reached, `MailDelayed` for everything else.
+        Raises `RecipientRefused` when the recipient can never be reached, and `MailDelayed` for every other failure.
         """
         from aiosmtplib import SMTP, SMTPException
 
@@ -118,12 +118,12 @@ class SmtpMailer:
             await server.rcpt(recipient.addr_spec)
             await server.data(message.as_bytes())
         except (SMTPRecipientRefused, SMTPDataError) as error:
-            # One mail has one recipient: once the sender was accepted, what is refused is refused for that recipient.
+            # A mail has one recipient. After the sender was accepted, each refusal is about that recipient.
             _judge(error.code, error.message, error)
 
     def _message(self, mail: OutgoingMail, recipient: Address) -> EmailMessage:
         message = EmailMessage(policy=policy.SMTP)
-        # Quoted-printable whatever the server offers: what was signed underway stays valid, and lines stay short.
+        # Always quoted-printable: a signature added on the way stays valid, and lines stay short.
         message.set_content(mail.text, cte="quoted-printable")
         message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
         message["From"] = self._sender
@@ -136,7 +136,7 @@ class SmtpMailer:
 
 
 def _judge(code: int, reason: str, error: Exception) -> NoReturn:
-    """Say whose failure a refusal is; the codes alone tell it, for the words differ from server to server."""
+    """Return whose failure a refusal is. Only the codes count, because each server has its own texts."""
     if code >= PERMANENT:
         if code in OUR_OWN_FAULT or reason.startswith(ABOUT_THE_SENDER):
             raise MailDelayed(f"{code} {reason}") from error
@@ -146,7 +146,7 @@ def _judge(code: int, reason: str, error: Exception) -> NoReturn:
 
 
 async def _say_goodbye(server: "SMTP") -> None:
-    """Quit politely; the mail is handed over whether or not the server answers."""
+    """Send QUIT. The mail is handed over whether the server answers or not."""
     from aiosmtplib import SMTPException
 
     try:
