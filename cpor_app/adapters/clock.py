@@ -65,7 +65,7 @@ class SandboxClock(Clock):
         return self.real() + self._known if self._known is not None else None
 
     async def advance(self, by: timedelta) -> datetime:
-        """Move the clock forward by *by* and return its time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
+        """Move the clock forward by *by*; returns its time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
         if by < timedelta(0):
             raise _backwards("advance")
         act = new_id()
@@ -77,7 +77,7 @@ class SandboxClock(Clock):
         raise _crowded()
 
     async def set(self, now: datetime) -> datetime:
-        """Move the clock forward to *now* and return its time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
+        """Move the clock forward to *now*; returns its time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
         act = new_id()
         for _ in range(_ATTEMPTS_TO_MOVE):
             row = await self._read()

@@ -1,8 +1,8 @@
 """
 Finds the real type of an uploaded file.
 
-Reviewers open evidence on their own machines, under the type that we tell their browser. So the content decides, not the
-name. A file that can be read as two types is refused.
+Reviewers open evidence on their own machines, under the type that we tell their browser. So the content decides, not
+the name. A file that can be read as two types is refused.
 """
 
 import io
