@@ -41,12 +41,12 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    public_url: Annotated[
+    public_url: Annotated[  # rulings 26
         str,
         Field(
             validation_alias=_setting("CPOR_PUBLIC_URL"),
             pattern=r"^https?://[^\s?#]+/api$",
-            description="The address of the service, ending in `/api`: the only source of links (rulings 26).",
+            description="The address of the service, ending in `/api`: the only source of links.",
         ),
     ]
     sandbox: Annotated[

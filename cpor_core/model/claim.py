@@ -282,8 +282,8 @@ class Recipient(Value):
         return self.email == ERASED_ADDRESS
 
 
-class Voice(StrEnum):
-    """Who speaks for the customer, the lowest first (rulings 20a)."""
+class Voice(StrEnum):  # rulings 20a
+    """Who speaks for the customer, the lowest first."""
 
     CONTACT = "contact"
     """Named by the partner; an address that is not registered any more is no more than that."""

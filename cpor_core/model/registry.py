@@ -41,8 +41,8 @@ class Channel(StrEnum):
     CSP = "CSP"
 
 
-class SubscriptionState(StrEnum):
-    """The life of a subscription; an item lives while it is `active` or `grace` (rulings 32)."""
+class SubscriptionState(StrEnum):  # rulings 32
+    """The life of a subscription; an item lives while it is `active` or `grace`."""
 
     NOT_PROVISIONED = "notProvisioned"
     ACTIVE = "active"

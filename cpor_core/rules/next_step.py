@@ -20,8 +20,8 @@ class Owner(StrEnum):
     NOBODY = "nobody"
 
 
-class Action(StrEnum):
-    """What they may or must do (rulings 30)."""
+class Action(StrEnum):  # rulings 30
+    """What they may or must do."""
 
     SUBMIT = "submit"
     START_REVIEW = "startReview"

@@ -47,7 +47,7 @@ def head(line: Operation, schemas: Models) -> Described:
 
 
 def _description(line: Operation) -> str:
-    parts = [re.sub(r" \(rulings [^)]*\)", "", line.description)]
+    parts = [line.description]
     if line.roles is not None:
         parts.append("Roles: " + ", ".join(f"`{role.value}`" for role in sorted(line.roles)) + ".")
     return "\n\n".join(parts)

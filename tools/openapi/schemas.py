@@ -188,7 +188,7 @@ def _models(answer: Any) -> Iterator[Any]:
 
 
 def _tidied(schema: Json) -> Json:
-    """Return a schema without its title, and without references to pages that callers have not."""
-    text = re.sub(r" \(rulings [^)]*\)", "", schema.get("description", ""))
+    """Return a schema without its title, and with its description on one line."""
+    text = schema.get("description", "")
     rest = {name: value for name, value in schema.items() if name not in ("title", "description")}
     return {"description": re.sub(r"\s+", " ", text).strip(), **rest} if text else rest

@@ -1,14 +1,10 @@
 """The table of settings, from `cpor_app/settings.py`."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cpor_app.settings import Settings
 from tools.pages.markdown import code, table
-
-_SOURCE = re.compile(r" ?\(rulings [^)]*\)")
-"""Where a rule was decided: of no use to who sets something."""
 
 
 def settings_table() -> str:
@@ -27,7 +23,7 @@ def _row(name: str, wanted: Mapping[str, Any], *, needed: bool) -> tuple[str, st
     default = "**needed**" if needed else _shown(wanted["default"])
     kinds = [kind for kind in wanted.get("anyOf", [wanted]) if kind["type"] != "null"]
     bounds = ", or ".join(", ".join(_bounds(kind)) for kind in kinds)
-    return code(name), default, bounds, _SOURCE.sub("", wanted["description"])
+    return code(name), default, bounds, wanted["description"]
 
 
 def _shown(default: object) -> str:

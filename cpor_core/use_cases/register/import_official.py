@@ -43,12 +43,12 @@ EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
 """Before this no programme had such associations: an earlier day is a slip of the pen."""
 
 
-class PastAssociation(Value):
+class PastAssociation(Value):  # rulings 34
     """
     One JSON line: which partner is associated with which item since when.
 
     `engagement` may be an older programme's id; `item` is a workload's id or a subscription id, or an item as claimed;
-    `since` is an instant, or a day: its first instant in UTC, where months are counted (rulings 34).
+    `since` is an instant, or a day: its first instant in UTC, where months are counted.
     """
 
     engagement: Annotated[str, Field(max_length=100)]
