@@ -1,4 +1,4 @@
-"""Evidence, and what was sent with batches: blobs that are written once."""
+"""Blobs, each written once: evidence, and the bodies of batches."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class AzureBlobs:
     def __init__(
         self, connection: StorageConnection, container: str = "evidence", *, transport: Transport | None = None
     ) -> None:
-        """Reach nothing yet: the client belongs to the loop in which it is first used."""
+        """Send nothing yet. The client belongs to the event loop that first uses it."""
         self._connection = connection
         self._container = container
         self._transport = transport
         self._client: BlobServiceClient | None = None
 
     async def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
+        """Close the connections. A later call opens new ones."""
         client, self._client = self._client, None
         if client is not None:
             await close(client)
 
     async def names(self) -> AsyncIterator[str]:
-        """Yield the name of each, in order: a request for every 5,000."""
+        """Yield as the port says: one request for each 5,000 names."""
         try:
             async for name in self._service().get_container_client(self._container).list_blob_names():
                 yield name
@@ -51,11 +51,11 @@ class AzureBlobs:
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
         """
-        Write the blob once; the same bytes again are fine, since the SDK repeats a write whose answer was lost.
+        Write as the port says. The SDK repeats a write when the answer was lost, so the same bytes may come twice.
 
-        Raises `Conflict` when other bytes are there, `StorageBusy`, and ValueError for a name that is none of ours.
+        Raises `Conflict` when other bytes are there, `StorageBusy`, and ValueError for a name that we never give.
         """
-        from azure.storage.blob import ContentSettings  # as heavy as the client, loaded with it
+        from azure.storage.blob import ContentSettings  # as slow to load as the client, and loaded with it
 
         blob = self._blob(name)
         digest = hashlib.sha256(data).hexdigest()
@@ -75,7 +75,7 @@ class AzureBlobs:
             raise as_fault(error) from error
 
     async def get(self, name: str) -> bytes | None:
-        """Return the bytes, or None where there are none."""
+        """Return as the port says."""
         return await self._read(name, None, None)
 
     async def part(self, name: str, start: int, length: int) -> bytes | None:
@@ -110,6 +110,6 @@ class AzureBlobs:
 
 
 def verify_name(name: str) -> None:
-    """Refuse with ValueError a name that we would not give; names are claim ids and random letters."""
+    """Raise ValueError for a name that we never give. Names are made of claim ids and random letters."""
     if not NAME.fullmatch(name):
         raise ValueError(f"A blob's name is made of [0-9A-Za-z._-]; this one is {name!r}.")

@@ -1,8 +1,8 @@
 """
-How the data account is reached, and, in the sandbox, how its tables, queues and containers are made.
+Connects to the data account. In the sandbox it also creates tables, queues and containers.
 
-The SDK's own retries are kept, but short: whoever calls has a due row or a queue message that comes again, and a person
-who waits is better told to try later.
+The SDK's retries are short. A background job is repeated by its due row or queue message, and a waiting person should
+be told soon to try later.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MORE_TRIES = 3
 NO_NEW_TRY_AFTER_SECONDS = 10
 LONGEST_OBEYED_RETRY_AFTER_SECONDS = 3
 
-# 401 and 403 are here because role assignments take minutes: a new deployment starts into them and must get over it.
+# 401 and 403 may pass: role assignments take minutes, and a new deployment starts before they work.
 PASSING_STATUSES = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
 EMULATOR_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
@@ -43,10 +43,10 @@ DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
 @dataclass(frozen=True, slots=True)
 class StorageConnection:
     """
-    Where the data account is and who we are to it: a connection string, or three addresses and a managed identity.
+    The data account and our identity: a connection string, or three addresses and a managed identity.
 
-    `as_operator`: in the managed identity's place whoever has logged in with the Azure CLI at this terminal.
-    `retry_pause_seconds` scales the pauses between the SDK's tries; 0 is for tests, which never wait.
+    `as_operator` uses the login of the Azure CLI in place of the managed identity. `retry_pause_seconds` scales the
+    pauses between the SDK's tries. Tests use 0.
     """
 
     text: str | None = field(default=None, repr=False)
@@ -59,7 +59,7 @@ class StorageConnection:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Return the connection that the connection string *text* describes."""
+        """Return the connection for the connection string *text*."""
         text = text.strip().rstrip(";")
         if text.lower() == DEVELOPMENT_STORAGE.lower():
             return cls(text=DEVELOPMENT_STORAGE)
@@ -72,11 +72,9 @@ class StorageConnection:
         cls, environ: Mapping[str, str], name: str = "CPOR_STORAGE", *, as_operator: bool = False
     ) -> Self:
         """
-        Return the connection of the setting *name*, read as the Functions host reads it: the exact name wins.
+        Return the connection of the setting *name*. As in the Functions host, the exact name wins.
 
-        An operator needs the addresses only.
-
-        Raises ValueError, naming the setting, when it is incomplete.
+        An operator needs the addresses only. Raises ValueError that names an incomplete setting.
         """
         if text := environ.get(name):
             return cls.from_text(text)
@@ -95,7 +93,7 @@ class StorageConnection:
 
     @property
     def is_emulator(self) -> bool:
-        """Whether tables may be made by us: Azurite, or an account that bears `sandbox` in its name."""
+        """Whether we may create tables: in Azurite, or in an account with `sandbox` in its name."""
         if self.text is not None:
             parts = _parts(self.text)
             uris = [value for name, value in parts.items() if name.endswith("endpoint")]
@@ -112,13 +110,13 @@ class StorageConnection:
         )
 
     def without_pauses(self) -> Self:
-        """Return the same connection whose repeated tries follow at once, for tests."""
+        """Return the same connection without pauses between tries, for tests."""
         return replace(self, retry_pause_seconds=0)
 
     def tables(self, transport: Transport | None = None) -> TableServiceClient:
-        """Return a new client of the tables; made inside the running loop, closed with `close`."""
-        # `timeout`: no new try is begun after so many seconds.
-        # `raw_response_hook`: the SDK would sleep as long as a throttled server asks, however long that is.
+        """Return a new client of the tables. Call it in the running loop, and close the client with `close`."""
+        # `timeout`: no new try begins after so many seconds.
+        # `raw_response_hook`: otherwise the SDK sleeps as long as a throttling server asks.
         options: dict[str, Any] = {
             "transport": pipeline_transport(transport),
             "retry_total": MORE_TRIES,
@@ -131,8 +129,8 @@ class StorageConnection:
         return TableServiceClient(self.table_uri, credential=self.identity(), **options)
 
     def queues(self, transport: Transport | None = None) -> QueueServiceClient:
-        """Return a new client of the queues; made inside the running loop, closed with `close`."""
-        # Loads `cryptography`, `requests` and a quarter of a second: only where a message is sent.
+        """Return a new client of the queues. Call it in the running loop, and close the client with `close`."""
+        # Loads `cryptography` and `requests` in a quarter of a second: only when a message is sent.
         from azure.storage.queue._shared.policies_async import ExponentialRetry
         from azure.storage.queue.aio import QueueServiceClient
 
@@ -142,8 +140,8 @@ class StorageConnection:
         return QueueServiceClient(self.queue_uri, credential=self.identity(), **options)
 
     def blobs(self, transport: Transport | None = None) -> BlobServiceClient:
-        """Return a new client of the blobs; made inside the running loop, closed with `close`."""
-        # As heavy as the queues' client, and needed by evidence alone.
+        """Return a new client of the blobs. Call it in the running loop, and close the client with `close`."""
+        # As slow to load as the client of the queues, and only evidence needs it.
         from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
         options = self._patience(transport, ExponentialRetry)
@@ -152,7 +150,7 @@ class StorageConnection:
         return BlobServiceClient(self.blob_uri, credential=self.identity(), **options)
 
     def _patience(self, transport: Transport | None, retry: type[Any]) -> dict[str, Any]:
-        """Return what queues and blobs share: three pauses of about 1.4, 1.6 and 1.9 seconds, if there is time."""
+        """Return the retry options of queues and blobs: up to three pauses of about 1.4, 1.6 and 1.9 seconds."""
         policy = _soon_tired(retry)(
             retry_total=MORE_TRIES,
             initial_backoff=0.2 * self.retry_pause_seconds,
@@ -162,8 +160,8 @@ class StorageConnection:
         return {"transport": pipeline_transport(transport), "retry_policy": policy}
 
     def identity(self) -> ManagedIdentityCredential | AzureCliCredential:
-        """Return the identity that opens the account, and whatever else the deployment gave it roles for."""
-        from azure.identity.aio import AzureCliCredential, ManagedIdentityCredential  # 280 ms, in the cloud only
+        """Return the identity that has roles for the account and for other resources of the deployment."""
+        from azure.identity.aio import AzureCliCredential, ManagedIdentityCredential  # takes 280 ms, in the cloud only
 
         if self.as_operator:
             return AzureCliCredential()
@@ -173,7 +171,7 @@ class StorageConnection:
 
 
 async def close(client: TableServiceClient | QueueServiceClient | BlobServiceClient) -> None:
-    """Close *client* and the identity that it was given, which no client closes by itself."""
+    """Close *client* and its identity. No client closes the identity itself."""
     await client.close()
     credential: Any = getattr(client, "credential", None)
     if hasattr(credential, "get_token"):
@@ -181,7 +179,7 @@ async def close(client: TableServiceClient | QueueServiceClient | BlobServiceCli
 
 
 def as_fault(error: AzureError) -> Fault:
-    """Return *error* in our own terms: `StorageBusy` for what may pass, `Terminal` for what will not."""
+    """Return *error* as one of our faults: `StorageBusy` if it may pass, else `Terminal`."""
     if not isinstance(error, HttpResponseError) or error.status_code is None:
         return StorageBusy(f"Storage did not answer ({type(error).__name__}).")
     code = getattr(error, "error_code", None)
@@ -199,9 +197,9 @@ async def provision(
     transport: Transport | None = None,
 ) -> None:
     """
-    Make the tables, queues and containers that are missing; what is there stays as it is.
+    Create the missing tables, queues and containers. The others stay as they are.
 
-    Raises ValueError for an account in the cloud, where Bicep makes them and nobody else may.
+    Raises ValueError for an account in the cloud, where only Bicep may create them.
     """
     if not connection.is_emulator:
         raise ValueError("Only the sandbox makes its own tables; in the cloud the deployment does.")
@@ -228,10 +226,10 @@ async def _make(creation: Awaitable[object]) -> None:
 
 
 def pipeline_transport(transport: Transport | None) -> AsyncHttpTransport[Any, Any]:
-    """Return what one client sends with: the transport of a test, or one that soon notices silence."""
+    """Return the transport of one client: that of a test, or one with short time limits."""
     if transport is not None:
         return transport()
-    from azure.core.pipeline.transport import AioHttpTransport  # aiohttp: not before it is needed
+    from azure.core.pipeline.transport import AioHttpTransport  # loads aiohttp
 
     made: AsyncHttpTransport[Any, Any] = AioHttpTransport(
         connection_timeout=CONNECT_SECONDS, read_timeout=SILENCE_SECONDS
@@ -240,9 +238,9 @@ def pipeline_transport(transport: Transport | None) -> AsyncHttpTransport[Any, A
 
 
 def _soon_tired(retry: type[Any]) -> type[Any]:
-    """Return *retry*, of the queues' or the blobs' SDK, with the time limit that the tables' has as an option."""
+    """Return *retry* with a time limit. The SDK of tables has that as an option, those of queues and blobs do not."""
 
-    class SoonTired(retry):  # type: ignore[misc]  # the two SDKs have a class each, of the same shape
+    class SoonTired(retry):  # type: ignore[misc]  # each of the two SDKs has its own class of that shape
         def configure_retries(self, request: object) -> dict[str, Any]:
             return {**super().configure_retries(request), "began": time.monotonic()}
 

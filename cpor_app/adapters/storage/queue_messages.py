@@ -1,4 +1,4 @@
-"""Queue messages that hurry what is already true: ids only, in base64 as the host expects them."""
+"""Queue messages that make due work happen sooner: ids only, in base64 as the host expects."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ class StorageQueueMessages:
     """Implements `ports.due_work.QueueMessages` over storage queues."""
 
     def __init__(self, queues: AzureQueues) -> None:
-        """Keep *queues*; nothing is sent."""
+        """Use *queues*. Sends nothing yet."""
         self._queues = queues
 
     async def customer_notice(self, claim_id: str) -> None:

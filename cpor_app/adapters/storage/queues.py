@@ -1,7 +1,7 @@
 """
-Messages in storage queues: hints that make a debt be paid soon.
+Messages in storage queues. They make due work happen soon.
 
-They carry ids only, may come twice and may be lost; the due rows make sure.
+They carry ids only. They may come twice or be lost, because each due row is found by the timer as well.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NEVER = -1
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A message that we hold for a while; `receipt` proves it when it is done."""
+    """A message that is hidden from others for a while. Deleting it needs the `receipt`."""
 
     queue: str
     id: str
@@ -43,19 +43,19 @@ class AzureQueues:
     """The queues of an Azure storage account, or of Azurite, over one client."""
 
     def __init__(self, connection: StorageConnection, *, transport: Transport | None = None) -> None:
-        """Reach nothing yet: the client belongs to the loop in which it is first used."""
+        """Send nothing yet. The client belongs to the event loop that first uses it."""
         self._connection = connection
         self._transport = transport
         self._client: QueueServiceClient | None = None
 
     async def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
+        """Close the connections. A later call opens new ones."""
         client, self._client = self._client, None
         if client is not None:
             await close(client)
 
     async def ping(self) -> None:
-        """Ask the queues one small question; raises `StorageBusy` when they do not answer."""
+        """Send one small request. Raises `StorageBusy` without an answer."""
         pages = self._service().list_queues(results_per_page=1).by_page()
         try:
             async for _ in pages:
@@ -64,7 +64,7 @@ class AzureQueues:
             raise as_fault(error) from error
 
     async def length(self, queue: str) -> int:
-        """Return about how many messages there are, hidden ones too; a queue that was never made has none."""
+        """Return about how many messages there are, with hidden ones. A queue that does not exist has none."""
         try:
             return (await self._queue(queue).get_queue_properties()).approximate_message_count or 0
         except ResourceNotFoundError:
@@ -74,15 +74,15 @@ class AzureQueues:
 
     async def send(self, queue: str, text: str, *, delay: timedelta | None = None) -> None:
         """
-        Put *text* into *queue*, to be seen after *delay*.
+        Put *text* into *queue*. Consumers see it after *delay*.
 
-        Raises `StorageBusy`, after which it may be there all the same, `Terminal` when there is no such queue, and
+        Raises `StorageBusy` (the message may be there nevertheless), `Terminal` when the queue does not exist, and
         ValueError above 48 KiB or seven days.
         """
         verify_message(text, delay)
         seconds = None if delay is None else round(delay.total_seconds())
-        # In base64, as the Functions host expects and the SDK does not by itself. No expiry: seven days, the default,
-        # would be shorter than the longest delay.
+        # The Functions host expects base64, which is not the SDK's default. No expiry: the default of seven days would
+        # be shorter than the longest delay.
         content = base64.b64encode(text.encode()).decode()
         try:
             await self._queue(queue).send_message(content, visibility_timeout=seconds, time_to_live=NEVER)
@@ -91,10 +91,10 @@ class AzureQueues:
 
     async def take(self, queue: str, limit: int) -> list[Taken]:
         """
-        Take up to *limit* messages, hidden from everybody else for five minutes.
+        Take up to *limit* messages, and hide them from others for five minutes.
 
-        A queue that was never made is empty: the host makes poison queues on demand. A text that is not base64 is given
-        as it is, for that may be why the message is here.
+        A queue that does not exist is empty: the host creates poison queues on demand. A text that is not base64 is
+        returned as it is, because that may be the reason why the message failed.
         """
         taken: list[Taken] = []
         try:
@@ -113,7 +113,7 @@ class AzureQueues:
         return taken
 
     async def done(self, taken: Taken) -> None:
-        """Delete the message; one that has gone already, or that somebody else has taken since, is fine."""
+        """Delete the message. It is fine when it is gone, or when another consumer has taken it since."""
         try:
             await self._queue(taken.queue).delete_message(taken.id, taken.receipt)
         except ResourceNotFoundError:
@@ -131,7 +131,7 @@ class AzureQueues:
 
 
 def verify_message(text: str, delay: timedelta | None) -> None:
-    """Refuse with ValueError what no queue would take."""
+    """Raise ValueError for a message that no queue accepts."""
     if (size := len(text.encode())) > MAX_MESSAGE_BYTES:
         raise ValueError(f"A message has at most {MAX_MESSAGE_BYTES} bytes, not {size}.")
     if delay is not None and not timedelta(0) <= delay <= MAX_DELAY:

@@ -1,7 +1,7 @@
 """
-Rows of Table Storage, with the few promises on which everything above relies.
+Rows of Table Storage, and the few promises that the tables rely on.
 
-Every limit of the cloud is checked here, before anything is sent, because the local emulator knows only some of them.
+Each limit of the cloud is checked before a request is sent, because the local emulator knows only some limits.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ KEY = re.compile(rf"[0-9A-Za-z._|~-]{{1,{MAX_KEY_CHARACTERS}}}")
 CELL_NAME = re.compile(r"[A-Za-z_][0-9A-Za-z_]{0,254}")
 OWN_CELL_NAMES = frozenset({"PartitionKey", "RowKey", "Timestamp"})
 
-# What an operation costs in a transaction beside its cells: headers, boundary and address, and the keys in them.
+# What an operation costs in a transaction apart from its cells: headers, boundary, address, and the keys in them.
 OP_BYTES = 1_024
 COPIES_OF_KEYS = 4
 
-# The SDK repeats a POST only after a 500, 503 or 504. A connection that broke is the same uncertainty, and callers
-# must know their own writes again in any case.
+# The SDK repeats a POST only after a 500, 503 or 504. A broken connection is no less certain, and callers must be able
+# to recognise their own writes anyway.
 _AGAIN: dict[str, Any] = {"retry_on_methods": frozenset({"HEAD", "GET", "PUT", "POST", "DELETE"})}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as it was read; `etag` says which version, `timestamp` when storage took it, by storage's own clock."""
+    """A row as it was read. `etag` is its version, `timestamp` the time of the write by storage's clock."""
 
     partition: str
     key: str
@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """A row that must not be there yet."""
+    """Write a row that must not exist yet."""
 
     key: str
     values: Mapping[str, Cell]
@@ -74,7 +74,7 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A row that is to stand there, whatever stood there before."""
+    """Write a row, whether it exists or not."""
 
     key: str
     values: Mapping[str, Cell]
@@ -82,7 +82,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """A whole row in place of the version that was read."""
+    """Write a whole row over the version that was read."""
 
     key: str
     values: Mapping[str, Cell]
@@ -91,7 +91,7 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A row that is to go: the version that was read, or, without `etag`, whatever is there, even nothing."""
+    """Delete a row: the version that was read, or, without `etag`, any version. A missing row is fine then."""
 
     key: str
     etag: str | None = None
@@ -100,9 +100,9 @@ class Delete:
 @dataclass(frozen=True, slots=True)
 class Require:
     """
-    A row that must be there: the version that was read or, without `etag`, whatever it says.
+    Require that a row exists: in the version that was read or, without `etag`, in any version.
 
-    Its values stay as they are; its version is a new one. Only beside others, in a transaction.
+    Its values stay, its version changes. Only in a transaction with other operations.
     """
 
     key: str
@@ -116,71 +116,66 @@ class Rows(Protocol):
     """
     The rows of all tables.
 
-    Every method raises `StorageBusy` when storage is throttled, slow or out of reach, and `Terminal` when it will never
-    answer (a table that was not made). Keys are made of `[0-9A-Za-z._|~-]` and sorted by their ASCII codes.
+    Each method raises `StorageBusy` when storage throttles, is slow or cannot be reached, and `Terminal` when no retry
+    can help (the table does not exist). Keys are made of `[0-9A-Za-z._|~-]` and sorted by their ASCII codes.
     """
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
-        """Return the row, or None where there is none."""
+        """Return the row. None when there is none."""
         ...
 
     def query(
         self, table: str, partition: str, *, start: str = "", before: str | None = None, limit: int | None = None
     ) -> AsyncIterator[Row]:
-        """Yield the rows with start <= key < before in the order of their keys, at most *limit*."""
+        """Yield at most *limit* rows with start <= key < before, in the order of their keys."""
         ...
 
     async def page(
         self, table: str, partition: str, *, start: str = "", before: str | None = None, limit: int
     ) -> list[Row]:
-        """Return the first *limit* rows with start <= key < before; one request where storage has them at hand."""
+        """Return the first *limit* rows with start <= key < before: usually one request."""
         ...
 
     def scan(self, table: str, *, after: str = "", limit: int | None = None) -> AsyncIterator[Row]:
         """
-        Yield every row of the partitions behind *after*, in the order of partitions and keys, at most *limit*.
+        Yield at most *limit* rows of the partitions after *after*, in the order of partitions and keys.
 
-        A request for each page.
-
-        For what must see everything, and runs rarely or in the background; no call of a user waits for it.
+        One request for each page. Only for rare or background work: no user ever waits for a scan.
         """
         ...
 
     async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         """
-        Do all of *ops*, or none: one plain call, or up to 100 in one entity-group transaction.
+        Do all of *ops*, or none: one plain request, or up to 100 operations in one entity-group transaction.
 
-        Returns the new versions of the rows that were written, by key: what was just written can be written over
-        without reading it again.
+        Returns the new ETag of each written row, by key. So a caller can write the row again without reading it.
 
-        Raises `Conflict` when a row to insert is there already, a row under an ETag was changed or deleted, or one that
-        is required is not there, and ValueError for what storage could never take.
+        Raises `Conflict` when a row to insert exists, when a row with an ETag was changed or deleted, or when a
+        required row is missing. Raises ValueError for values that storage can never accept.
 
-        A write whose answer was lost is sent again by the SDK, and then meets itself: a `Conflict` may be our own
-        doing, and after `StorageBusy` the write may or may not have happened. Callers read the newest row and compare
-        its `actId`.
+        The SDK repeats a write when its answer was lost. So a `Conflict` may come from our own first try, and after
+        `StorageBusy` the write may have happened. Callers then read the newest row and compare its `actId`.
         """
         ...
 
 
 class AzureRows:
-    """The rows of an Azure storage account, or of Azurite, over one client for all tables."""
+    """Implements `Rows` on a storage account or Azurite, with one client for all tables."""
 
     def __init__(self, connection: StorageConnection, *, transport: Transport | None = None) -> None:
-        """Reach nothing yet: the client belongs to the loop in which it is first used."""
+        """Send nothing yet. The client belongs to the event loop that first uses it."""
         self._connection = connection
         self._transport = transport
         self._service: TableServiceClient | None = None
         self._tables: dict[str, TableClient] = {}
 
     async def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
+        """Close the connections. A later call opens new ones."""
         service, self._service, self._tables = self._service, None, {}
         if service is not None:
             await close(service)
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
-        """Return the row, or None where there is none."""
         verify_keys(partition, key)
         try:
             return _row(await self._table(table).get_entity(partition, key))
@@ -194,7 +189,6 @@ class AzureRows:
     async def query(
         self, table: str, partition: str, *, start: str = "", before: str | None = None, limit: int | None = None
     ) -> AsyncIterator[Row]:
-        """Yield the rows with start <= key < before in the order of their keys, at most *limit*."""
         verify_range(partition, start, before, limit)
         conditions = ["PartitionKey eq @partition"]
         parameters = {"partition": partition}
@@ -226,17 +220,14 @@ class AzureRows:
     async def page(
         self, table: str, partition: str, *, start: str = "", before: str | None = None, limit: int
     ) -> list[Row]:
-        """Return the first *limit* rows with start <= key < before; one request where storage has them at hand."""
         return [row async for row in self.query(table, partition, start=start, before=before, limit=limit)]
 
     async def scan(self, table: str, *, after: str = "", limit: int | None = None) -> AsyncIterator[Row]:
-        """Yield every row of the partitions behind *after*, in the order of partitions and keys, at most *limit*."""
         verify_keys(*filter(None, (after,)))
         async for row in self._found(table, "PartitionKey gt @after", {"after": after}, limit):
             yield row
 
     async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
-        """Do all of *ops*, or none; see `Rows.write` for what a `Conflict` may mean."""
         verify_ops(partition, ops)
         client = self._table(table)
         try:
@@ -257,7 +248,7 @@ class AzureRows:
 
 
 async def partitions(rows: Rows, table: str) -> AsyncIterator[str]:
-    """Yield the name of every partition, in order: one request for each, and one."""
+    """Yield the name of each partition, in order: one request for each name, and one more."""
     after = ""
     while found := [row async for row in rows.scan(table, after=after, limit=1)]:
         after = found[0].partition
@@ -265,7 +256,7 @@ async def partitions(rows: Rows, table: str) -> AsyncIterator[str]:
 
 
 def in_transactions(partition: str, ops: Iterable[Op]) -> Iterator[Sequence[Op]]:
-    """Cut *ops* into as few transactions as storage takes, in their order."""
+    """Split *ops* into as few transactions as storage accepts, in their order."""
     group: list[Op] = []
     size = 0
     for op in ops:
@@ -280,14 +271,14 @@ def in_transactions(partition: str, ops: Iterable[Op]) -> Iterator[Sequence[Op]]
 
 
 def verify_range(partition: str, start: str, before: str | None, limit: int | None) -> None:
-    """Refuse with ValueError a range that no query could have."""
+    """Raise ValueError for a range that no query can have."""
     verify_keys(partition, *filter(None, (start, before)))
     if limit is not None and limit < 1:
         raise ValueError(f"A limit is at least 1, not {limit}.")
 
 
 def verify_ops(partition: str, ops: tuple[Op, ...]) -> None:
-    """Refuse with ValueError what Table Storage would refuse, and what it would take but not give back."""
+    """Raise ValueError for what Table Storage refuses, and for what it accepts but does not return unchanged."""
     if not 1 <= len(ops) <= MAX_OPS:
         raise ValueError(f"A write has 1 to {MAX_OPS} operations, not {len(ops)}.")
     keys = [op.key for op in ops]
@@ -307,7 +298,7 @@ def verify_ops(partition: str, ops: tuple[Op, ...]) -> None:
 
 
 def verify_keys(*keys: str) -> None:
-    """Refuse with ValueError a key that storage could not hold, or that would need care in an address or a filter."""
+    """Raise ValueError for a key that storage cannot hold, or that needs escaping in an address or a filter."""
     for key in keys:
         if not KEY.fullmatch(key):
             raise ValueError(f"A key is 1 to {MAX_KEY_CHARACTERS} characters of [0-9A-Za-z._|~-]; this one is {key!r}.")
@@ -326,7 +317,7 @@ def _verify_values(partition: str, key: str, values: Mapping[str, Cell]) -> None
 
 
 def _verified_size(name: str, value: Cell) -> int:
-    """Return the bytes that storage counts for *value*, or refuse it."""
+    """Return the bytes that storage counts for *value*. Raises ValueError for a value that it cannot hold."""
     match value:
         case bool():
             return 1
@@ -357,7 +348,7 @@ def _bytes_on_the_wire(partition: str, op: Op) -> int:
     if isinstance(op, Delete | Require):
         return size
     for name, value in op.values.items():
-        size += 2 * len(name) + 40  # the name, once more for the type, and the type
+        size += 2 * len(name) + 40  # the name, the name again for the type, and the type
         if isinstance(value, str):
             size += len(json.dumps(value))
         elif isinstance(value, bytes):
@@ -366,7 +357,7 @@ def _bytes_on_the_wire(partition: str, op: Op) -> int:
 
 
 def _entity(partition: str, op: Insert | Put | Replace) -> dict[str, Any]:
-    # Every whole number is an Int64: by itself the SDK sends 32 bits and refuses the rest.
+    # Each whole number is an Int64. By default the SDK sends 32 bits and refuses larger numbers.
     values = {
         name: EntityProperty(value, EdmType.INT64) if type(value) is int else value for name, value in op.values.items()
     }
@@ -390,7 +381,7 @@ async def _write_one(client: TableClient, partition: str, op: Op) -> Mapping[str
             await client.delete_entity(partition, op.key)
             return {}
         case Delete():
-            # Not `delete_entity`, which hides that the row had gone.
+            # Not `delete_entity`: it hides that the row was gone.
             await client.submit_transaction([_operation(partition, op)], **_AGAIN)
             return {}
         case Require():  # refused by `verify_ops`
@@ -406,7 +397,7 @@ async def _write_all(client: TableClient, partition: str, ops: tuple[Op, ...]) -
         try:
             written = await client.submit_transaction([_operation(partition, op) for op in left], **_AGAIN)
         except TableTransactionError as error:
-            # One missing row undoes the whole transaction. Where it was to go anyway, the rest is done without it.
+            # One missing row fails the whole transaction. If it was to be deleted, the rest is done without it.
             failed = left[error.index]
             if error.status_code == HTTPStatus.NOT_FOUND and failed == Delete(failed.key):
                 del left[error.index]
@@ -442,7 +433,7 @@ def _operation(partition: str, op: Op) -> Any:
 
 def _is_conflict(error: HttpResponseError, ops: tuple[Op, ...]) -> bool:
     if error.status_code == HTTPStatus.NOT_FOUND:
-        # Only a row under an ETag can have gone; else it is the table that is missing.
+        # Only a row with an ETag can be gone. Otherwise the table is missing.
         return _code(error) != "TableNotFound" and any(isinstance(op, Replace | Delete | Require) for op in ops)
     return error.status_code in {HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED}
 
@@ -455,7 +446,7 @@ def _code(error: HttpResponseError) -> str:
 def _row(entity: TableEntity) -> Row:
     metadata = entity.metadata
     etag, timestamp = metadata["etag"], metadata["timestamp"]
-    if etag is None or timestamp is None:  # every answer of the service has both; the SDK's types do not say so
+    if etag is None or timestamp is None:  # each answer has both, but the SDK's types do not say so
         raise ValueError("Storage gave a row without a version.")
     values = {name: _cell(value) for name, value in entity.items() if name not in OWN_CELL_NAMES}
     return Row(entity["PartitionKey"], entity["RowKey"], values, etag, _plain(timestamp))
@@ -471,5 +462,5 @@ def _cell(value: Any) -> Cell:
 
 
 def _plain(instant: datetime) -> datetime:
-    """Return *instant* without the SDK's own type, which would drag its seventh digit along."""
+    """Return *instant* as a plain datetime, without the seventh digit of the SDK's type."""
     return datetime.combine(instant.date(), instant.time(), UTC)

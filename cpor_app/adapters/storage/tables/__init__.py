@@ -1,4 +1,4 @@
-"""What lies in which table: one file a table or partition; `docs/storage.md` has keys and partitions."""
+"""One file for each table or partition. `docs/storage.md` lists keys and partitions."""
 
 import zlib
 
@@ -23,11 +23,11 @@ TABLES = (
     "settings",
 )
 LONGEST_TEXT = 16_000
-"""Characters that a text cell takes whatever they are; a longer document is kept compressed."""
+"""So many characters fit a text cell in any language. A longer document is compressed."""
 
 
 def packed(value: Value) -> Cell:
-    """Return a value as one cell: JSON that a person can read, compressed when it is too long for a text cell."""
+    """Return a value as one cell: readable JSON, or compressed when it is too long for a text cell."""
     text = value.model_dump_json(by_alias=True, exclude_none=True)
     return text if len(text) <= LONGEST_TEXT else zlib.compress(text.encode())
 
@@ -40,5 +40,5 @@ def unpacked(cell: Cell) -> str | bytes:
 
 
 def just_after(key: str) -> str:
-    """Return the first key that could follow *key*: `-` is the lowest character that keys are made of."""
+    """Return the first key that can follow *key*. `-` is the lowest character in keys."""
     return key + "-"

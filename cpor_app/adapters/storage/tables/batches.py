@@ -1,7 +1,7 @@
 """
-Table `batches`, partition = batch: what was taken in, and for each page that is done its counts and its outcomes.
+Table `batches`, partition = batch: the batch, and for each finished page its counts and its outcomes.
 
-Counts lie apart from outcomes: how far a batch has come is read in one request, whatever there is to say of its rows.
+Counts and outcomes are in separate rows, so that the progress of a batch is one request, however long its outcomes are.
 """
 
 import zlib
@@ -17,10 +17,10 @@ from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
 TABLE = "batches"
 BATCH = "batch"
 DONE, OUTCOMES = "done", "outcomes"
-"""Kinds of rows, in the order in which they lie behind the batch itself."""
+"""Kinds of rows, in the order in which they follow the row of the batch."""
 CELL_BYTES = 60_000
 PAGES_AT_ONCE = 50
-"""Pages deleted in one transaction: two rows each."""
+"""Pages that one transaction deletes, with two rows each."""
 _OUTCOMES = TypeAdapter(tuple[RowOutcome, ...])
 
 
@@ -28,7 +28,7 @@ class BatchesTable:
     """Implements `ports.batches.Batches` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Keep *rows*; nothing is sent."""
+        """Use *rows*. Sends nothing yet."""
         self._rows = rows
 
     async def all(self) -> AsyncIterator[Batch]:
@@ -42,7 +42,7 @@ class BatchesTable:
             await self._rows.write(TABLE, batch.id, Insert(BATCH, {"document": packed(batch)}))
         except Conflict:
             found = await self.find(batch.id)
-            if found is None:  # forgotten between the two requests
+            if found is None:  # deleted between the two requests
                 return await self.store(batch)
             return found
         return Progress(batch, {})
@@ -72,7 +72,7 @@ class BatchesTable:
 
     async def outcomes(self, batch: Batch, page: int) -> Sequence[RowOutcome]:
         row = await self._rows.get(TABLE, batch.id, _key(OUTCOMES, batch.keeping, page))
-        if row is None:  # the batch was forgotten meanwhile
+        if row is None:  # the batch was deleted meanwhile
             return ()
         parts = [row.values[f"part{number}"] for number in range(len(row.values))]
         return _OUTCOMES.validate_json(zlib.decompress(b"".join(part for part in parts if isinstance(part, bytes))))

@@ -29,23 +29,24 @@ from cpor_core.transitions.life import is_whole
 
 TABLE = "claims"
 TEXTS = {"claim": "document", "remark": "text", "act": "answer"}
-"""Rows in which a person may be named, and the cell that says so."""
+"""Kinds of rows that may name a person, and the cell with the text."""
 MOST_ROWS = 95
-"""Rows that one act may write (rulings 6): a transaction has 100."""
+"""Rows that one act may write (rulings 6). A transaction can have 100."""
 
 
 class ClaimsTable:
     """Implements `ports.claims.Claims` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Keep *rows*; nothing is sent."""
+        """Use *rows*. Sends nothing yet."""
         self._rows = rows
 
     async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> Case | None:
         """
-        Return a claim with the slots of its items: two requests, one for a closed claim or, if asked so, a draft.
+        Return as the port says.
 
-        Four if the halves contradict each other: another act was committed in between, and both are read once more.
+        If claim and slots contradict each other, another act was committed between the two reads. Then both are read
+        once more: four requests.
         """
         case = await self._loaded(claim_id, slots_of_drafts=slots_of_drafts)
         if case is None or is_whole(case):
@@ -83,11 +84,11 @@ class ClaimsTable:
 
     async def of_tenant(self, tenant_id: str) -> Sequence[Case]:
         """
-        Return every claim of a tenant with its slots: two range queries of one partition.
+        Return as the port says.
 
         The claims are read first, as in `load`. If another act is committed between the two queries, the claim is the
-        older half, and an act on it fails at the claim's ETag. If the halves contradict each other, the tenant is
-        read once more.
+        older part, and an act on it fails at the claim's ETag. If claims and slots contradict each other, both are read
+        once more.
         """
         cases = await self._of_tenant(tenant_id)
         return cases if all(map(is_whole, cases)) else await self._of_tenant(tenant_id)
@@ -237,7 +238,7 @@ def _slot(row: Row) -> tuple[Slot, str]:
 
 
 def _cases(claims: Sequence[Row], slots: Sequence[tuple[Slot, str]]) -> Sequence[Case]:
-    """Return claims with their slots, all of one tenant."""
+    """Return the claims of one tenant, with their slots."""
     known = {(slot.engagement, slot.key): (slot, etag) for slot, etag in slots}
     cases = []
     for row in claims:
@@ -250,7 +251,7 @@ def _cases(claims: Sequence[Row], slots: Sequence[tuple[Slot, str]]) -> Sequence
 
 
 def _text(cell: Cell) -> str:
-    """Return the text of a cell, packed or not."""
+    """Return the text of a cell, which may be compressed."""
     text = unpacked(cell)
     return text.decode() if isinstance(text, bytes) else text
 
@@ -277,7 +278,7 @@ def _claim_ops(commit: Commit) -> Iterator[Op]:
 
 
 def _slot_ops(commit: Commit) -> Iterator[Op]:
-    """Write the slots that change; a claim that moves, or loses items, needs the others as they were read too."""
+    """Write the changed slots. If the claim changes its state or loses items, require the other slots as read."""
     former, claim = commit.before.claim, commit.after.claim
     stays = (former.status, former.items, former.ended_items) == (claim.status, claim.items, claim.ended_items)
     for key, slot in commit.after.slots.items():
@@ -299,7 +300,7 @@ def _refusals_ops(commit: Commit) -> Iterator[Op]:
 def _history_ops(commit: Commit) -> Iterator[Op]:
     for claim_id, entry in commit.after.entries:
         values: dict[str, Cell] = {"document": packed(entry), "actId": commit.act_id}
-        if commit.person_id is not None and entry.actor != CLOCK:  # what time made, nobody did
+        if commit.person_id is not None and entry.actor != CLOCK:  # the clock is no person
             values["who"] = commit.person_id
         yield Insert(f"history|{claim_id}|{entry.sequence:06d}", values)
 

@@ -15,7 +15,7 @@ class DryRunsTable:
     """Implements `ports.claims.DryRuns` over rows of `settings`: partition = hour, row = organisation."""
 
     def __init__(self, rows: Rows) -> None:
-        """Keep *rows*; nothing is sent."""
+        """Use *rows*. Sends nothing yet."""
         self._rows = rows
 
     async def count(self, organisation: str, now: datetime) -> int:

@@ -1,7 +1,7 @@
 """
-Table `insight`, one partition: where the counting stands, the pages of the count under way, and what is shown.
+Table `insight`, one partition: the progress of the count, its pages so far, and the figures that are shown.
 
-Pages and figures are kept compressed, cut into rows that fit.
+Pages and figures are compressed and split into rows that fit.
 """
 
 import zlib
@@ -27,7 +27,7 @@ class InsightTable:
     """Implements `ports.insight.InsightStore` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Keep *rows*; nothing is sent."""
+        """Use *rows*. Sends nothing yet."""
         self._rows = rows
 
     async def standing(self) -> Standing:
@@ -40,7 +40,7 @@ class InsightTable:
         return await self._write(value, etag)
 
     async def store_page(self, value: Counting, page: Counted, etag: str | None) -> Standing:
-        """Keep a page of the count under way and write where it stands, in one transaction. Raises `Conflict`."""
+        """Store as the port says, in one transaction."""
         return await self._write(value, etag, *_parts(_page(value, value.pages), _COUNTED.dump_json(page)))
 
     async def _write(self, value: Counting, etag: str | None, *beside: Put) -> Standing:
@@ -50,11 +50,7 @@ class InsightTable:
         return Standing(value, written[STANDING])
 
     async def start(self, value: Counting, etag: str | None) -> Standing:
-        """
-        Write where it stands, then forget what nobody needs: all but what is shown. Raises `Conflict`.
-
-        In this order: whoever was about to show another count can't any more.
-        """
+        """Start as the port says. The progress is written first, so that no other run can show its count any more."""
         standing = await self._write(value, etag)
         keeping = f"{SHOWN}|{value.shown}|"
         keys = [row.key async for row in self._rows.query(TABLE, ALL, start=PAGE, before=STANDING)]
@@ -80,7 +76,7 @@ class InsightTable:
         try:
             found = await self._read(_shown(value, grouping))
             return Insight.model_validate_json(found) if found is not None else None
-        except (ValueError, zlib.error):  # half of it was forgotten meanwhile
+        except (ValueError, zlib.error):  # a part of it was deleted meanwhile
             return None
 
     async def _read(self, prefix: str) -> bytes | None:

@@ -1,7 +1,7 @@
 """
-Table `settings`, partition `mail`: the one row by which all instances keep to what the mail service takes.
+Table `settings`, partition `mail`: one row by which all instances share the limits of the mail service.
 
-Without limits (SMTP, unless set) nothing is read or counted; only a pause that the mail system asks for is written.
+Without limits (SMTP, unless set) nothing is read or counted. Only a pause that the mail system asks for is written.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ class MailBudgetRow:
     """Implements `ports.notices.MailBudget` over rows."""
 
     def __init__(self, rows: Rows, limits: Limits, real_now: Callable[[], datetime]) -> None:
-        """Keep *rows*; nothing is sent. The mail service counts in real time."""
+        """Use *rows*. Sends nothing yet. The mail service counts in real time."""
         self._rows = rows
         self._limits = limits
         self._real_now = real_now
@@ -30,9 +30,9 @@ class MailBudgetRow:
 
     async def draw(self, wanted: int, urgency: Urgency) -> Drawn:
         """
-        Return how many of *wanted* mails may be handed over now: two requests.
+        Draw as the port says: two requests.
 
-        No more are drawn than are wanted: others could not use what one has at hand, and a pause would not reach it.
+        Never draws more than *wanted*. Other instances could not use the rest, and a pause would not stop it.
         """
         now = self._real_now()
         if self._not_before is not None and now < self._not_before:
@@ -56,7 +56,7 @@ class MailBudgetRow:
         await self._change(lambda budget: paused(budget, until, now))
 
     async def _change(self, change: Callable[[Budget | None], Budget]) -> None:
-        """Write what *change* makes of the newest row, under its ETag; mails of one instance need not race."""
+        """Apply *change* to the newest row, under its ETag. A lock keeps the mails of one instance from racing."""
         async with self._one_at_a_time:
             await self._raced(change)
 
@@ -65,7 +65,7 @@ class MailBudgetRow:
         for _ in range(ATTEMPTS):
             row = await self._rows.get(TABLE, PARTITION, ROW)
             if row is not None and row.values.get("actId") == act:
-                return  # the write was ours; its answer was lost
+                return  # this was our own write, and its answer was lost
             values = _values(change(_budget(row)), act)
             try:
                 op = Insert(ROW, values) if row is None else Replace(ROW, values, row.etag)

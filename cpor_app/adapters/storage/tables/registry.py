@@ -1,4 +1,4 @@
-"""Table `registry`: partners and customers, a partition for each entry; closed days, all in one partition."""
+"""Table `registry`: one partition for each partner and customer, and one for all closed days."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,7 +15,7 @@ from cpor_core.rules.business_days import ClosedDays
 TABLE = "registry"
 ROW, CLOSED = "registered", "closed"
 REMEMBERED_SECONDS = 300.0
-"""A closed day that another instance has taken counts here after so long at the latest."""
+"""After so long at the latest, a closed day that another instance has stored counts here."""
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
 
@@ -23,7 +23,7 @@ class RegistryTable:
     """Implements `ports.registry.Registry` over rows."""
 
     def __init__(self, rows: Rows, elapsed: Callable[[], float] = time.monotonic) -> None:
-        """Keep *rows*; nothing is sent. What is remembered grows old by *elapsed*, in seconds."""
+        """Use *rows*. Sends nothing yet. *elapsed* (seconds) is the clock for the age of remembered closed days."""
         self._rows = rows
         self._elapsed = elapsed
         self._closed: ClosedDays = {}
@@ -54,7 +54,7 @@ class RegistryTable:
         return self._closed
 
     async def all_closed_days(self) -> Sequence[RegisteredClosedDay]:
-        """Return all closed days as they are now, the last one first; the next answers remember them."""
+        """Return as the port says, and remember them for `closed_days`."""
         at = self._elapsed()
         found = [_registered_closed_day(row) async for row in self._rows.query(TABLE, CLOSED)]
         closed: dict[str, dict[date, str]] = {}

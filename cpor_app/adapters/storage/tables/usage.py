@@ -1,4 +1,4 @@
-"""Tables `usage` (tenant; month and item, so that one range query serves any number of items) and `receipts`."""
+"""Tables `usage` and `receipts`. The key of `usage` is month and item: one range query reads all items."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ class UsageTable:
     """Implements `ports.usage.UsageFigures` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Keep *rows*; nothing is sent."""
+        """Use *rows*. Sends nothing yet."""
         self._rows = rows
 
     async def read(self, tenant_id: str, first: str, last: str) -> Mapping[tuple[str, str], tuple[MonthFigures, str]]:
@@ -48,11 +48,11 @@ class ReceiptsTable:
     """Implements `ports.usage.Receipts` over rows, newest first."""
 
     def __init__(self, rows: Rows) -> None:
-        """Keep *rows*; nothing is sent."""
+        """Use *rows*. Sends nothing yet."""
         self._rows = rows
 
     async def add(self, tenant_id: str, receipt: Receipt) -> None:
-        """Write one receipt: one request; sent again by the SDK it is still one."""
+        """Write as the port says. When the SDK repeats the request, it is still one receipt."""
         key = f"{newest_first(receipt.at)}|{new_id()}"
         await self._rows.write(RECEIPTS, tenant_id, Put(key, {"document": packed(receipt)}))
 
