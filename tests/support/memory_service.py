@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 
 from cpor_app import bootstrap
+from cpor_app.adapters.identity.tokens import TokenVerifier
 from cpor_app.adapters.mail.outgoing import OutgoingMail
 from cpor_app.adapters.texts.texts import Texts
 from devhost.stack.issuer import LocalIssuer
@@ -40,20 +42,27 @@ class MemoryService:
         self.mailbox = mailbox or Mailbox()
         self._ids: dict[str, itertools.count[int]] = {}
         self._issuer = issuer
+        self._tokens: TokenVerifier | None = None
+        """All processes share it, so that the issuer's keys are read once."""
         self.service = Service(self.process(), self.clock, self.mailbox, issuer, app_client())
         self.other_process = self.process()
 
     def process(self) -> bootstrap.Services:
         """Return what a new process makes for itself over this storage."""
+        return self.process_over(self.storage.stores)
+
+    def process_over(self, stores: bootstrap.Stores) -> bootstrap.Services:
+        """Return what a process makes for itself over any storage."""
         made = bootstrap.build(
             settings(self._issuer),
             NOWHERE,
             clock=self.clock,
             mailer=self.mailbox,
-            stores=self.storage.stores,
+            stores=stores,
             texts=_TEXTS,
         )
-        return replace(made, ports=replace(made.ports, new_id=self._new_id))
+        self._tokens = self._tokens or made.tokens
+        return replace(made, tokens=self._tokens, ports=replace(made.ports, new_id=self._new_id))
 
     def keep(self) -> Kept:
         """Return all that is kept now."""
@@ -73,9 +82,17 @@ class MemoryService:
         number = next(self._ids.setdefault(process, itertools.count(1)))
         return hashlib.sha256(f"{process} {number}".encode()).hexdigest()[:32]
 
+    async def close(self) -> None:
+        """End the process that works."""
+        bootstrap.use(None)
+        await self.service.client.aclose()
+        await self.service.services.close()
+
 
 _TEXTS = Texts()
-"""Templates are read once."""
+"""Templates are read once, and the same mail is rendered once."""
+_TEXTS.mail = cache(_TEXTS.mail)  # type: ignore[method-assign]
+_TEXTS.partner_mail = cache(_TEXTS.partner_mail)  # type: ignore[method-assign]
 
 
 @asynccontextmanager
@@ -86,6 +103,4 @@ async def memory_service(issuer: LocalIssuer) -> AsyncIterator[MemoryService]:
     try:
         yield made
     finally:
-        bootstrap.use(None)
-        await made.service.client.aclose()
-        await made.service.services.close()
+        await made.close()

@@ -102,10 +102,14 @@ class Service:
     mailbox: Mailbox
     issuer: LocalIssuer
     client: httpx.AsyncClient
+    _signed: dict[tuple[object, ...], str] = field(default_factory=dict)
 
     def token(self, roles: str, tenant: str, *, app: bool = False) -> str:
         """Return a bearer token; several roles with commas."""
-        return self.issuer.sign(roles.split(","), tenant, app=app, now=self.clock.real())
+        asked = roles, tenant, app, self.clock.real()
+        if asked not in self._signed:
+            self._signed[asked] = self.issuer.sign(roles.split(","), tenant, app=app, now=self.clock.real())
+        return self._signed[asked]
 
     async def request(
         self,

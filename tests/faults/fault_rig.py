@@ -1,0 +1,345 @@
+"""
+The service in memory, and what goes wrong with it: a process dies and the next one is started; storage and mail stay.
+
+A `FaultRig` has users, who send a failed request again under the same key. It has a host, which gives a message that
+was not completed to the next process, and fires the timer each minute. One `Fault` goes wrong: at the n-th read, at
+the n-th write or at the n-th mail.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, NoReturn
+
+import httpx
+
+from cpor_app import bootstrap
+from cpor_app.adapters.mail.outgoing import OutgoingMail
+from cpor_app.adapters.storage.queues import AzureQueues, Taken
+from cpor_app.adapters.storage.row_store import Row
+from cpor_app.adapters.storage.tables import unpacked
+from cpor_core.due_work import FORGET
+from cpor_core.errors import MailDelayed, StorageBusy
+from cpor_core.model.claim import Claim
+from cpor_core.rules.claim_due_work import Kind, due_now
+from cpor_core.rules.late_truths import GRACE
+from devhost.stack.issuer import LocalIssuer
+from tests.doubles.memory_queues import MemoryQueues
+from tests.doubles.requests import Answer, Request
+from tests.doubles.transport import ProcessDied
+from tests.support.memory_service import PROCESS, Kept, MemoryService
+from tests.support.service import DELIVERED, PUBLIC_URL, Mailbox
+
+ALL_OVER = timedelta(days=100)
+"""After so long everything is due: drafts lapse after 90 days, and nothing is kept for later any more."""
+SETTLED = timedelta(minutes=11)
+"""A due row without due work is deleted when it is older than ten minutes (decision 36)."""
+MOST_ROUNDS = 30
+"""Minutes in which the service must come to rest."""
+MOST_REPETITIONS = 5
+
+READ, WRITE, MAIL = "read", "write", "mail"
+DIES_BEFORE, DIES_AFTER = "dies before", "dies after"
+SENT_TWICE = "done, and sent again by the SDK"
+STAYS_BUSY = "done, but 503 to every try"
+REFUSED, REFUSED_THOUGH_TAKEN = "refused for now", "refused for now, though taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """
+    What goes wrong, and where.
+
+    `number` counts from 1, for reads, writes and mails each by itself: so the fourth write is the fourth write even
+    when the requests of a sweep overtake each other.
+    """
+
+    on: str
+    """`READ`, `WRITE` or `MAIL`."""
+    number: int
+    mode: str
+
+
+@dataclass(slots=True)
+class Trail:
+    """The requests and mails of one process, at one of which the fault is met."""
+
+    fault: Fault | None = None
+    kinds: list[str] = field(default_factory=list)
+    hit: str | None = None
+    """The request or mail at which the fault was met."""
+    is_dead: bool = False
+
+    def note(self, kind: str, what: object) -> str | None:
+        """Count a request or mail; returns what goes wrong with it. Raises `ProcessDied` after a death."""
+        if self.is_dead:
+            raise ProcessDied("A dead process sends nothing.")
+        self.kinds.append(kind)
+        if self.fault is None or kind != self.fault.on or self.kinds.count(kind) != self.fault.number:
+            return None
+        self.hit = str(what)
+        return self.fault.mode
+
+    def die(self) -> NoReturn:
+        """End the process here."""
+        self.is_dead = True
+        raise ProcessDied(self.hit)
+
+    async def carry(self, request: Request, do: Callable[[], Answer]) -> Answer:
+        """Carry a request to storage in memory, and let happen what is planned."""
+        await asyncio.sleep(0)
+        mode = self.note(WRITE if request.is_write else READ, request)
+        if mode == DIES_BEFORE:
+            self.die()
+        answer = do()
+        if mode == DIES_AFTER:
+            self.die()
+        if mode == STAYS_BUSY:
+            raise StorageBusy("503 to every try")
+        return do() if mode == SENT_TWICE else answer
+
+
+class FaultyMailbox(Mailbox):
+    """A mail system that meets the fault of the process that sends."""
+
+    trail = Trail()
+
+    async def send(self, mail: OutgoingMail) -> None:
+        """Keep the mail, unless something goes wrong before."""
+        mode = self.trail.note(MAIL, f"mail to {mail.to_address}: {mail.subject}")
+        if mode not in (DIES_BEFORE, REFUSED):
+            await super().send(mail)
+        if mode in (DIES_BEFORE, DIES_AFTER):
+            self.trail.die()
+        if mode is not None:
+            raise MailDelayed("451 4.3.0 later")
+
+
+class FaultRig(MemoryService):
+    """One deployment in memory, its users, its host and its time."""
+
+    def __init__(self, issuer: LocalIssuer) -> None:
+        """Begin empty, on a Monday morning, with a process in which nothing goes wrong."""
+        self._mail_system = FaultyMailbox()
+        super().__init__(issuer, self._mail_system)
+        self.queues: MemoryQueues | AzureQueues = self.storage.queues
+        """The host's own way to the queues, on which nothing goes wrong."""
+        self.trail = Trail()
+        self.is_disturbed = False
+        """Whether something has happened that the users of the service noticed."""
+        self._waiting: list[tuple[str, Taken]] = []
+        """Messages that were taken, with the function of their queue."""
+
+    # --- processes --------------------------------------------------------------------------------------------------
+
+    def start(self, trail: Trail) -> None:
+        """Start a process over what the last one left; what that had begun is never finished."""
+        self.trail = self._mail_system.trail = trail
+        self.storage.carry_all(trail.carry)
+        self.service.services = self.process()
+        bootstrap.use(self.service.services)
+
+    def go_back_to(self, kept: Kept) -> None:
+        """Let everything be as it was then."""
+        super().go_back_to(kept)
+        PROCESS.set("of the fault")  # its ids are not those that are stored already
+        self.is_disturbed = False
+        self._waiting.clear()
+
+    async def _survives(self, doing: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """Return what *doing* returns; None when the process died of it and another was started in its place."""
+        before = asyncio.all_tasks()
+        try:
+            return await doing()
+        except ProcessDied:
+            orphans = asyncio.all_tasks() - before
+            for task in orphans:
+                task.cancel()
+            await asyncio.gather(*orphans, return_exceptions=True)
+            self.is_disturbed = True
+            self.start(Trail())
+            return None
+
+    # --- users ------------------------------------------------------------------------------------------------------
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        expect: int = 200,
+        if_repeated: int | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        """
+        Send a request until it is answered, as a client does: the same one, with the same key.
+
+        *if_repeated* is how a repetition may be answered where that is another status (404 after a deletion).
+        """
+        expected = {expect}
+        sent = {**(headers or {}), **({"Idempotency-Key": key} if key is not None else {})}
+        for _ in range(MOST_REPETITIONS):
+            answer = await self._survives(lambda: self.service.request(method, path, headers=sent, **more))
+            if answer is None or self._is_busy(answer):
+                continue
+            if self.is_disturbed:
+                expected.add(if_repeated or expect)
+            in_progress = answer.headers.get("x-ms-error-code") == "RequestInProgress"
+            if in_progress and self.is_disturbed:
+                assert "Retry-After" in answer.headers
+                self.clock.advance(timedelta(minutes=1))
+                continue
+            assert answer.status_code in expected, f"{method} {path}: {answer.status_code} {answer.text}"
+            return answer
+        raise AssertionError(f"{method} {path}: sent {MOST_REPETITIONS} times and never answered")
+
+    def _is_busy(self, answer: httpx.Response) -> bool:
+        """Whether we were told to come back, which only a fault that stays excuses."""
+        fault = self.trail.fault
+        if answer.status_code != 503 or fault is None or fault.mode != STAYS_BUSY:
+            return False
+        assert "Retry-After" in answer.headers
+        self.is_disturbed = True
+        return True
+
+    async def press(self, act: str, claim_id: str) -> None:
+        """Follow the newest link and press a button of the page, as a customer does: only if it is offered."""
+        link = next(url for url in reversed(list(self.mailbox.links())) if claim_id in url)
+        path, token = link.removeprefix(PUBLIC_URL), link.partition("?t=")[2]
+        for _ in range(MOST_REPETITIONS):
+            page = await self.ask("GET", path, role=None, headers={"Accept": "application/json"})
+            nonces = {one["act"]: one["nonce"] for one in page.json()["acts"]}
+            if act not in nonces:
+                return
+            answer = await self._survives(partial(self._send, claim_id, act, {"t": token, "nonce": nonces[act]}))
+            if answer is None or self._is_busy(answer):
+                continue
+            assert answer.status_code == 303, answer.text
+            return
+        raise AssertionError(f"{act} was never answered")
+
+    async def _send(self, claim_id: str, act: str, form: Mapping[str, str]) -> httpx.Response:
+        return await self.service.request("POST", f"/customer/requests/{claim_id}/{act}", role=None, data=form)
+
+    # --- the host ---------------------------------------------------------------------------------------------------
+
+    async def deliver(self) -> None:
+        """Hand every queue message to its function; what a dead process had taken goes to the next one."""
+        while True:
+            for queue, name in DELIVERED:
+                self._waiting = self._waiting or [(name, taken) for taken in await self.queues.take(queue, 32)]
+            if not self._waiting:
+                return
+            name, message = self._waiting[0]
+            if await self._survives(partial(self._ran, name, message.text)):
+                await self.queues.done(message)
+                self._waiting.pop(0)
+
+    async def fire(self) -> None:
+        """Fire the timer; when the process dies of it, the next one fires a minute later."""
+        schedule = json.dumps({"IsPastDue": False, "Schedule": {}, "ScheduleStatus": None})
+        while not await self._survives(partial(self._ran, "finalise_uncontested", schedule)):
+            self.clock.advance(timedelta(minutes=1))
+
+    async def _ran(self, name: str, given: str) -> bool:
+        """Run a background function; returns whether it succeeded. Only a fault that stays excuses a failure."""
+        try:
+            await self.service.run(name, given)
+        except AssertionError:
+            if self.trail.hit is None or self.trail.fault is None or self.trail.fault.mode != STAYS_BUSY:
+                raise
+            self.is_disturbed = True
+            self.trail.fault = None  # it is over when the host tries again
+            return False
+        return True
+
+    async def until(self, instant: str) -> None:
+        """Let time pass until *instant*, and the minute after a window's end, if still to come, and fire the timer."""
+        self.clock.set(max(datetime.fromisoformat(instant) + GRACE, await self.clock.now()))
+        await self.fire()
+
+    async def pass_minutes(self, minutes: int) -> None:
+        """Let time pass, and fire the timer at its end."""
+        self.clock.advance(timedelta(minutes=minutes))
+        await self.fire()
+
+    async def rest(self) -> None:
+        """
+        Let minutes pass until nothing is owed now: messages are delivered, the timer fires when a row is due.
+
+        Raises AssertionError when that never comes.
+        """
+        for _ in range(MOST_ROUNDS):
+            await self.deliver()
+            if not await self.owing():
+                return
+            self.clock.advance(timedelta(minutes=1))
+            now = await self.clock.now()
+            if any(due <= now for due in await self.dues()):
+                await self.fire()
+        raise AssertionError(f"not at rest after {MOST_ROUNDS} minutes: {await self.owing()}")
+
+    async def end(self) -> None:
+        """Let all time pass; due work that was ever due is done then, or never will be."""
+        await self.rest()
+        self.clock.advance(ALL_OVER)
+        await self.fire()
+        await self.rest()
+        if await self.dues():  # of what was done just now: too young to be deleted
+            self.clock.advance(SETTLED)
+            await self.fire()
+
+    # --- what lies in storage ---------------------------------------------------------------------------------------
+
+    async def rows(self, table: str) -> list[Row]:
+        """Return every row of a table, in the order of partitions and keys."""
+        stored = self.storage.keep().rows
+        return [stored[place] for place in sorted(stored) if place[0] == table]
+
+    async def blobs(self) -> list[bytes]:
+        """Return the bytes of every blob, sorted."""
+        stored = self.storage.keep()
+        return sorted(data for data, _ in (*stored.blobs.values(), *stored.batch_bodies.values()))
+
+    async def documents(self, table: str, kind: str = "") -> dict[str, Any]:
+        """Return the documents of the rows whose key begins with *kind*, by key."""
+        rows = [row for row in await self.rows(table) if row.key.startswith(kind)]
+        return {row.key: json.loads(unpacked(row.values["document"])) for row in rows}
+
+    async def owing(self) -> list[str]:
+        """Return what the stored claims owe now, and the batches that are not done."""
+        now = await self.clock.now()
+        claims = [Claim.model_validate(found) for found in (await self.documents("claims", "claim|")).values()]
+        owed = [f"{claim.id} {debt}" for claim in claims for debt in due_now(claim, now)]
+        pages = [page for batch in (await self.documents("batches", "batch")).values() for page in batch["pages"]]
+        done = await self.documents("batches", "done|")
+        return owed if len(done) == len(pages) else [*owed, f"{len(pages) - len(done)} pages of a batch"]
+
+    async def dues(self) -> list[datetime]:
+        """Return the instants of all due rows but those that wait for a claim to be closed for long."""
+        keys = [row.key for row in await self.rows("duework")]
+        stamps = [key.partition("|")[0] for key in keys if not waits_for_retention(key)]
+        return [datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC) for stamp in stamps]
+
+
+def waits_for_retention(key: str) -> bool:
+    """Whether a due row is one by which a closed claim forgets people or mails, months or years later."""
+    kind = key.rpartition("|")[2]
+    return kind == Kind.ERASE_PEOPLE or kind.startswith(f"{FORGET}-mail-")
+
+
+@asynccontextmanager
+async def fault_rig(issuer: LocalIssuer) -> AsyncIterator[FaultRig]:
+    """Let the process use a rig in which nothing goes wrong yet."""
+    rig = FaultRig(issuer)
+    rig.start(Trail())
+    try:
+        yield rig
+    finally:
+        await rig.close()
