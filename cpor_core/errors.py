@@ -1,9 +1,9 @@
 """
-What can go wrong, in the three kinds that callers must tell apart.
+What can go wrong. Callers must distinguish three kinds.
 
-- `Refused`: the rules say no. It carries a stable code and what the caller can do; `cpor_app.http` knows statuses.
-- `Fault`: something we depend on failed. `Retryable` may work later, `Terminal` will not.
-- `Conflict`: somebody else wrote first. Never shown to a caller: the act is judged again on the newest rows.
+- `Refused`: the rules say no. It has a stable code and says what the caller can do. `cpor_app.http` knows the statuses.
+- `Fault`: something that we depend on failed. `Retryable` may work later, `Terminal` never will.
+- `Conflict`: another writer was first. No caller sees it: the act is judged again on the newest rows.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One of several reasons for a refusal: `target` is a JSON path such as `contacts.customer.email`."""
+    """One of several reasons for a refusal. `target` is a JSON path such as `contacts.customer.email`."""
 
     code: str
     message: str
@@ -21,7 +21,7 @@ class Detail:
 
 
 class Refused(Exception):
-    """The rules say no: `code` is part of the contract, `resolution` tells the caller what to do about it."""
+    """The rules say no. `code` is part of the API's contract. `resolution` says what the caller can do."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Refused(Exception):
         details: Sequence[Detail] = (),
         retry_after_seconds: int | None = None,
     ) -> None:
-        """Keep the parts apart, so that no reader has to parse the message."""
+        """Keep the parts separate, so that nobody has to parse the message."""
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -44,47 +44,47 @@ class Refused(Exception):
 
 
 class Fault(Exception):
-    """Something outside the rules failed."""
+    """Something that we depend on failed."""
 
 
 class Retryable(Fault):
-    """It may work later: after `retry_after_seconds` where the other side said so."""
+    """It may work later: after `retry_after_seconds` if the other side said so."""
 
     def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
-        """Remember how long the other side asked us to wait, in whole seconds."""
+        """Store how many whole seconds the other side asks us to wait."""
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
 
 class Terminal(Fault):
-    """It will not work however often it is tried."""
+    """No retry can help."""
 
 
 class StorageBusy(Retryable):
-    """Storage is throttled, slow or out of reach, and the SDK's own retries are used up."""
+    """Storage throttles, is slow or cannot be reached, and the SDK's retries are used up."""
 
 
 class Conflict(Exception):
-    """A row was changed, made or deleted by somebody else since it was read."""
+    """Another writer has changed, created or deleted a row since it was read."""
 
 
 class RecipientRefused(Exception):
     """The mail system will never deliver to this address (an SMTP 5xx for the recipient)."""
 
     def __init__(self, code: int | None, reason: str) -> None:
-        """Keep the mail system's own words for the operator; they are never shown to a partner."""
+        """Store the mail system's own words for the operator. No partner ever sees them."""
         super().__init__(reason)
         self.code = code
         self.reason = reason
 
 
 class MailDelayed(Retryable):
-    """The mail was not handed over now; `recipient_refused_for_now`: a 4xx for the address, not a silent server."""
+    """The mail was not handed over. `recipient_refused_for_now` means a 4xx for the address."""
 
     def __init__(
         self, reason: str, *, retry_after_seconds: int | None = None, recipient_refused_for_now: bool = False
     ) -> None:
-        """Say whether it was the recipient who was refused for now."""
+        """Say whether the server refused this recipient for now."""
         super().__init__(reason, retry_after_seconds=retry_after_seconds)
         self.reason = reason
         self.recipient_refused_for_now = recipient_refused_for_now

@@ -1,9 +1,8 @@
 """
 `python -m cpor_core.verify_history FILE [HASH]`: checks an exported history without the service.
 
-FILE is what `GET …/history` answered: one page, several pages one after another, or a bare array of entries. HASH is
-the claim's `historyHash`, where it is known: a history that was cut off at its end is whole in itself, and only the
-newest hash can tell.
+FILE has the answers of `GET …/history`: one page, several pages one after another, or only an array of entries. HASH is
+the claim's `historyHash`. Without it, nobody can see that the newest entries are missing.
 """
 
 import json
@@ -15,7 +14,7 @@ from pathlib import Path
 from cpor_core.model.history import digest
 
 WHOLE, BROKEN, UNREADABLE = 0, 1, 2
-"""What the program returns."""
+"""The exit status of the program."""
 USAGE = "usage: python -m cpor_core.verify_history FILE [HASH]"
 
 Entry = dict[str, object]
@@ -23,14 +22,14 @@ Entry = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class HistoryVerdict:
-    """What was found, in one line for a person; `code` is what the program returns."""
+    """The result, in one line for a person. `code` is the exit status."""
 
     code: int
     words: str
 
 
 def verdict(text: str, newest: str | None = None) -> HistoryVerdict:
-    """Return whether an exported history is whole, naming the first entry that is not as it was written."""
+    """Return whether an exported history is whole. If not, the result names the first changed entry."""
     try:
         entries = sorted(_entries(text), key=_sequence)
     except (ValueError, RecursionError) as error:
@@ -49,7 +48,7 @@ def verdict(text: str, newest: str | None = None) -> HistoryVerdict:
 
 
 def _fault(entry: Entry, expected: int, former: object) -> str | None:
-    """Return what is wrong with an entry that should be the one numbered *expected*, behind one with hash *former*."""
+    """Return what is wrong with an entry. It should have number *expected* and follow the hash *former*."""
     sequence = _sequence(entry)
     if sequence > expected:
         return f"entry {expected} is missing"
@@ -57,7 +56,7 @@ def _fault(entry: Entry, expected: int, former: object) -> str | None:
         return f"entry {sequence} is there twice" if sequence > 0 else f"there is an entry {sequence}"
     try:
         fits = entry.get("hash") == digest(entry)
-    except UnicodeEncodeError:  # half a character: no text that was ever written
+    except UnicodeEncodeError:  # half a surrogate pair: the service never wrote such a text
         fits = False
     if not fits:
         return f"entry {expected} does not fit its own hash"
@@ -74,7 +73,7 @@ def _sequence(entry: Entry) -> int:
 
 
 def _entries(text: str) -> Iterator[Entry]:
-    """Yield the entries of every page in *text*. Raises ValueError for anything that is not such a page."""
+    """Yield the entries of each page in *text*. Raises ValueError when *text* is anything else."""
     decoder = json.JSONDecoder(object_pairs_hook=_with_each_name_once)
     rest = text.lstrip("\ufeff").strip()
     while rest:
@@ -88,13 +87,13 @@ def _entries(text: str) -> Iterator[Entry]:
 
 def _with_each_name_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     named = dict(pairs)
-    if len(named) < len(pairs):  # readers disagree about which of the two counts
+    if len(named) < len(pairs):  # readers differ in which of the two they take
         raise ValueError("an object has the same name twice")
     return named
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print one line; returns 0 for a whole history, 1 for a broken one, 2 when there is nothing that can be read."""
+    """Print one line. Returns 0 for a whole history, 1 for a broken one, and 2 when nothing can be read."""
     if not 1 <= len(arguments) <= 2:  # noqa: PLR2004 - FILE and HASH
         sys.stderr.write(f"{USAGE}\n")
         return UNREADABLE

@@ -1,4 +1,4 @@
-"""What was counted of all claims."""
+"""Counts of all claims."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,32 +10,32 @@ from cpor_core.rules.insight import Counted
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the counting for the programme stands; `etag` is the store's, None where nothing was ever counted."""
+    """The progress of the count. `etag` is None when nothing was ever counted."""
 
     value: Counting
     etag: str | None = None
 
 
 class InsightStore(Protocol):
-    """What was counted of all claims, and how far the next count has come; one request each, but `begin` and `end`."""
+    """Counts of all claims, and the progress of the next count. One request each, apart from `start` and `end`."""
 
     async def standing(self) -> Standing:
-        """Return where it stands."""
+        """Return the progress."""
 
     async def write(self, value: Counting, etag: str | None) -> Standing:
-        """Write where it stands over what was read as the ETag. Raises `Conflict`."""
+        """Write the progress over the version with that ETag. Raises `Conflict`."""
 
     async def start(self, value: Counting, etag: str | None) -> Standing:
-        """Write where it stands, and forget what nobody needs: all but what is shown. Raises `Conflict`."""
+        """Write the progress, and delete all but the shown figures. Raises `Conflict`."""
 
     async def store_page(self, value: Counting, page: Counted, etag: str | None) -> Standing:
-        """Keep a page of the count under way, the last of *value*, and write where it stands. Raises `Conflict`."""
+        """Store a page of the running count (the last of *value*) and the progress. Raises `Conflict`."""
 
     async def page(self, value: Counting, number: int) -> Counted | None:
-        """Return a page of the count under way; None where it is lost, or cannot be read."""
+        """Return a page of the running count. None when it is lost or cannot be read."""
 
     async def end(self, value: Counting, insights: Sequence[Insight], etag: str | None) -> None:
-        """Show these from now on, all at once. Raises `Conflict`."""
+        """Show these figures from now on, all at once. Raises `Conflict`."""
 
     async def shown(self, value: Counting, grouping: Grouping) -> Insight | None:
-        """Return what is shown of a grouping; None when something else is shown by now."""
+        """Return the shown figures of a grouping. None when other figures are shown by now."""

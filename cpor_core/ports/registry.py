@@ -1,4 +1,4 @@
-"""Partners, customers and closed days, and whose a domain is."""
+"""Partners, customers, closed days, and the tenants of domains."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date
@@ -10,43 +10,43 @@ from cpor_core.rules.business_days import ClosedDays
 
 
 class Registry(Protocol):
-    """Partners by location, customers by tenant, closed days by place; each call is one request."""
+    """Partners by location, customers by tenant, closed days by place. Each call is one request."""
 
     async def partner(self, partner_id: str) -> Registered[Partner] | None:
-        """Return a partner's location."""
+        """Return a partner's location. None when it is not registered."""
 
     async def put_partner(self, partner_id: str, partner: Partner, former: Registered[Partner] | None) -> int:
-        """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
+        """Write over *former* (None: a new entry). Returns the new version. Raises `Conflict`."""
 
     async def customer(self, tenant_id: str) -> Registered[Customer] | None:
-        """Return a customer's tenant."""
+        """Return a customer's tenant. None when it is not registered."""
 
     async def put_customer(self, tenant_id: str, customer: Customer, former: Registered[Customer] | None) -> int:
-        """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
+        """Write over *former* (None: a new entry). Returns the new version. Raises `Conflict`."""
 
     def customers(self, *, after: str = "") -> AsyncIterator[tuple[str, Registered[Customer]]]:
-        """Yield every customer's tenant behind *after*, in order: a scan, for what must see everything."""
+        """Yield each customer's tenant after *after*, in order: a scan."""
 
     async def closed_days(self) -> ClosedDays:
-        """Return all closed days as they were at most five minutes ago: one request in that time, or none."""
+        """Return all closed days, at most five minutes old: one request in five minutes."""
 
     async def all_closed_days(self) -> Sequence[RegisteredClosedDay]:
-        """Return all closed days as they are now, the last one first."""
+        """Return all closed days as they are now, the latest day first."""
 
     async def closed_day(self, calendar: str, day: date) -> Registered[ClosedDay] | None:
-        """Return a place's closed day."""
+        """Return a closed day of a place. None when it is not registered."""
 
     async def put_closed_day(
         self, calendar: str, day: date, closed_day: ClosedDay, former: Registered[ClosedDay] | None
     ) -> int:
-        """Write over *former* (None: nothing was there); returns the new version. Raises `Conflict`."""
+        """Write over *former* (None: a new entry). Returns the new version. Raises `Conflict`."""
 
     async def delete_closed_day(self, calendar: str, day: date, former: Registered[ClosedDay]) -> None:
-        """Delete what was read. Raises `Conflict`."""
+        """Delete the version that was read. Raises `Conflict`."""
 
 
 class Domains(Protocol):
-    """Whose a domain is, by those who know: the issuer of the tokens."""
+    """The tenants of domains, as the token issuer knows them."""
 
     async def tenants(self, domains: Sequence[str]) -> Mapping[str, str | None]:
-        """Return the tenant of each domain, None for one that no tenant has."""
+        """Return the tenant of each domain. None for a domain without a tenant."""

@@ -1,4 +1,4 @@
-"""What a partner would tell the customer from the figures of an association."""
+"""Advice for a customer, worked out from the figures of an association."""
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -8,17 +8,17 @@ from cpor_core.model.base import Value
 from cpor_core.rules.usage_figures import UsageRow
 
 SPARE_SHARE = 0.1
-"""A tenth of the seats may wait for newcomers; more than that has been bought too early, or not been handed out."""
+"""A tenth of the seats may be free for newcomers. More were bought too early, or were not assigned."""
 IDLE_SHARE = 0.2
-"""A fifth of those who have a seat may be away for the 30 days that are counted: on leave, ill, part-time."""
+"""A fifth of the people with a seat may be away during the 30 days that count: on leave, ill, part-time."""
 TREND_MONTHS = 3
-"""A quarter shows a trend. Two months do where there are no more: 30 days smooth a holiday, and waiting costs use."""
+"""A trend needs a quarter. Two months are enough when there are no more: 30 days smooth out a holiday."""
 FALL_SHARE = 0.1
-"""Below a tenth, people come and go."""
+"""A change below a tenth is normal coming and going."""
 
 
 class AdviceCode(StrEnum):
-    """What can be advised."""
+    """The kinds of advice."""
 
     SEATS_NOT_ASSIGNED = "SeatsNotAssigned"
     SEATS_NOT_USED = "SeatsNotUsed"
@@ -26,7 +26,7 @@ class AdviceCode(StrEnum):
 
 
 class Advice(Value):
-    """A piece of advice about one item, and the figures that it rests on, as `/usage` shows them."""
+    """A piece of advice about one item, with the figures behind it, as `/usage` shows them."""
 
     code: AdviceCode
     message: str
@@ -34,7 +34,7 @@ class Advice(Value):
 
 
 def advice(rows: Sequence[UsageRow]) -> Sequence[Advice]:
-    """Return what follows from figures in the order of their months: by item, from the newest that tell."""
+    """Return the advice for each item, from its newest figures. *figures* are in the order of months."""
     items = dict.fromkeys(row.item for row in rows)
     return [one for item in items for one in _about([row for row in rows if row.item == item])]
 

@@ -1,7 +1,7 @@
 """
-Business days of a place, and the one deadline rule that is made of them (rulings 16 to 19).
+Business days of a place, and the rule that makes a deadline from them (rulings 16 to 19).
 
-The only module that knows local time. Everybody else compares instants.
+Only this module knows local time. All other code compares instants.
 """
 
 from bisect import bisect_left
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from holidays import HolidayBase
 
 NOTICE_WINDOW_BUSINESS_DAYS: Final = 5
-"""How many business days a customer has to decline; a constant, not a setting (rulings 16)."""
+"""Business days that a customer has to decline. A constant, not a setting (rulings 16)."""
 REMINDER_LOCAL_TIME: Final = time(9)
 WEEKEND: Final = "weekend"
 HOLIDAY: Final = "holiday"
@@ -33,7 +33,7 @@ _ONE_DAY: Final = timedelta(days=1)
 _SATURDAY: Final = 5
 _WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _NORWEGIAN: Final = {"nb": "no", "nn": "no"}
-"""Norwegian is written in two ways; the holidays are named under the language of both."""
+"""Norwegian has two written forms. The holiday data has the names of both under one language."""
 
 
 ClosedDays: TypeAlias = Mapping[str, Mapping[date, str]]
@@ -42,10 +42,10 @@ ClosedDays: TypeAlias = Mapping[str, Mapping[date, str]]
 
 class Calendar(Value):
     """
-    Whose weekends, public holidays and other days off by law count, and where the day begins.
+    A place with its weekends, public holidays and other days off by law, and with its time zone.
 
-    A country without holiday data, or none, has Saturdays, Sundays and no holidays. `closed` are the closed days that
-    the operator has registered for the place, with their names.
+    Without a country, or without holiday data for it, only Saturdays and Sundays are days off. `closed` are the closed
+    days that the operator has registered for the place, with their names.
     """
 
     country: str | None
@@ -55,15 +55,15 @@ class Calendar(Value):
 
     @property
     def label(self) -> str | None:
-        """The country, with its subdivision where given: `FR`, `GB-SCT`. None when there is no holiday data."""
+        """The country, with its subdivision if there is one: `FR`, `GB-SCT`. None without holiday data."""
         return "-".join(filter(None, self._known_place())) or None
 
     def day_off(self, day: date, language: str = "en") -> SkippedDay | None:
         """
-        Return why *day* does not count, or None when it is a business day.
+        Return why *day* does not count. None for a business day.
 
-        A holiday or closed day that falls on a weekend goes by its own name. Half days are business days, and a
-        weekend day that a country declares a working day is none.
+        A holiday or closed day on a weekend has its own name. Half days are business days. A weekend day that a country
+        declares a working day is not a business day.
         """
         off = self._by_the_calendar(day, language)
         if day in self.closed and (off is None or off.kind == WEEKEND):
@@ -77,15 +77,15 @@ class Calendar(Value):
         return _days_off(country, subdivision, day.year, _language_of_names(country, language)).get(day)
 
     def has(self, day: date) -> bool:
-        """Whether *day* exists there; a place that crosses the date line leaps over one (Samoa's 30 December 2011)."""
+        """Whether *day* exists in the place. A place that crosses the date line skips one (Samoa: 30 December 2011)."""
         return first_instant(day, self.time_zone) < first_instant(day + _ONE_DAY, self.time_zone)
 
     def is_business_day(self, day: date) -> bool:
-        """Whether *day* counts."""
+        """Whether *day* counts as a business day."""
         return self.day_off(day) is None and self.has(day)
 
     def _known_place(self) -> tuple[str | None, str | None]:
-        # A registered place may leave the holiday data with a later release: then the next larger one stands for it.
+        # A later release of the holiday data may lack a registered subdivision. Then its country is used.
         subdivisions = _subdivisions(self.country) if self.country is not None else None
         if subdivisions is None:
             return None, None
@@ -93,7 +93,7 @@ class Calendar(Value):
 
 
 def calendar_of(place: Customer | Partner, closed: ClosedDays) -> Calendar:
-    """Return the calendar of somebody who is registered, with the closed days of their country and subdivision."""
+    """Return the calendar of a registered partner or customer, with the closed days of country and subdivision."""
     return Calendar(
         country=place.country,
         subdivision=place.subdivision,
@@ -103,15 +103,15 @@ def calendar_of(place: Customer | Partner, closed: ClosedDays) -> Calendar:
 
 
 def closed_in(closed: ClosedDays, country: str | None, subdivision: str | None = None) -> Mapping[date, str]:
-    """Return the closed days of a country and, where one is given, of its subdivision."""
+    """Return the closed days of a country, together with those of the subdivision if one is given."""
     return {**closed.get(f"{country}", {}), **closed.get(f"{country}-{subdivision}", {})}
 
 
 class Deadline(Value):
     """
-    The end of some business days: what is stored before anybody is told of it, and never moved afterwards.
+    The end of some business days. It is stored before anybody reads of it, and never moves.
 
-    `now < ends_at` is in time; at `ends_at` it is too late.
+    `now < ends_at` is in time. At `ends_at` it is too late.
     """
 
     last_day: date
@@ -123,11 +123,11 @@ class Deadline(Value):
 
 def count_business_days(day_zero: date, days: int, calendar: Calendar, language: str = "en") -> Deadline:
     """
-    Return the end of the last of *days* business days that follow *day_zero*.
+    Return the end of the last of *days* business days after *day_zero*.
 
-    They end with the whole of the last one, as Regulation (EEC, Euratom) 1182/71 counts working days.
-    `skipped_days` are all the dates between that did not count, named in *language* where the holiday data has it,
-    else in English; weekend days always in English.
+    The last day counts whole, as Regulation (EEC, Euratom) 1182/71 counts working days. `skipped_days` are the dates
+    between that do not count. Their names are in *language* if the holiday data has it, else in English. Weekend days
+    are always in English.
     """
     if days < 1:
         raise ValueError(f"a deadline needs at least one business day, not {days}")
@@ -160,23 +160,23 @@ def previous_business_day(day: date, calendar: Calendar) -> date:
 
 
 def reminder_at(last_day: date, calendar: Calendar) -> datetime:
-    """Return when to remind of a deadline: 09:00 local on the business day before its *last_day* (rulings 19)."""
+    """Return when to send a reminder: at 09:00 local on the business day before *last_day* (rulings 19)."""
     day = previous_business_day(last_day, calendar)
     return datetime.combine(day, REMINDER_LOCAL_TIME, ZoneInfo(calendar.time_zone)).astimezone(UTC)
 
 
 def local_date(instant: datetime, time_zone: str) -> date:
-    """Return the date that people in *time_zone* write at *instant*."""
+    """Return the local date in *time_zone* at *instant*."""
     return instant.astimezone(ZoneInfo(time_zone)).date()
 
 
 @lru_cache(maxsize=4096)
 def first_instant(day: date, time_zone: str) -> datetime:
     """
-    Return the first instant in *time_zone* at which *day* has come, in UTC.
+    Return the first instant of *day* in *time_zone*, in UTC.
 
-    Mostly midnight. Where clocks leap over midnight it is the leap; where midnight comes twice, the first; where the
-    whole day is left out, the beginning of the next.
+    Usually midnight. When clocks skip midnight, it is the moment of the change. When midnight comes twice, it is the
+    first one. When the whole day is skipped, it is the beginning of the next day.
     """
     midnight = datetime.combine(day, time.min, ZoneInfo(time_zone))
     earliest, latest = sorted(midnight.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
@@ -188,7 +188,7 @@ def first_instant(day: date, time_zone: str) -> datetime:
 
 
 def verify_country(country: str, subdivision: str | None = None) -> None:
-    """Raise ValueError unless *country* is of ISO 3166-1 alpha-2 and *subdivision* one that its holiday data knows."""
+    """Raise ValueError unless *country* is in ISO 3166-1 alpha-2 and its holiday data has *subdivision*."""
     subdivisions = _subdivisions(country)
     if subdivisions is None and country not in _iso_countries():
         raise ValueError(f"{country!r} is not a country of ISO 3166-1 alpha-2, such as FR or GB")
@@ -218,7 +218,7 @@ def _days_off(country: str, subdivision: str | None, year: int, language: str) -
 
 
 def _off_by_law(country: str, subdivision: str | None, year: int, language: str) -> Iterator[tuple[date, str]]:
-    """Yield the days that are no public holidays and on which no time limit of the law ends, with their names."""
+    """Yield days that are no public holidays but on which no statutory time limit ends, with their names."""
     for rule in counted_in(country, subdivision):
         if rule.category is not None:
             english = _holidays(country, subdivision, year, _language_of_names(country, "en"), rule.category)
@@ -239,8 +239,8 @@ def _holidays(
 
 @lru_cache(maxsize=1024)
 def _language_of_names(country: str, language: str) -> str:
-    """Return the name under which the data of *country* has *language*, or else English."""
-    # Never left to the library: without a language it would take that of the machine it runs on.
+    """Return the code that the data of *country* has for *language*, or for English."""
+    # Always explicit: without a language the library takes the one of the machine.
     known = _holidays(country, None, None, "en").supported_languages
     language_and_region = language.replace("-", "_").partition("_")
     wanted = language_and_region[0].lower() + "".join(language_and_region[1:])

@@ -1,4 +1,4 @@
-"""The checks at submission: all of them, reported together; the dry run uses the very same code."""
+"""The checks at submission. All faults are reported together. The dry run uses the same code."""
 
 from calendar import monthrange
 from collections.abc import Iterator, Mapping
@@ -25,10 +25,11 @@ def failed_checks(
     now: datetime,
 ) -> tuple[Detail, ...]:
     """
-    Return every reason why *claim* can't be submitted at *now*; empty when it can.
+    Return each reason why *claim* can't be submitted at *now*. Empty when it can be submitted.
 
-    No oracle about customers (rulings 8): items are judged only when tenant, domain and the customer contact's domain
-    agree; else one `TenantDomainMismatch` stands for all, an unknown tenant too.
+    The checks must not reveal who is a customer (rulings 8). So items are checked only when tenant, domain and the
+    domain of the customer's contact agree. Otherwise one `TenantDomainMismatch` is the only fault, also for an unknown
+    tenant.
     """
     return (
         *_partner(claim, partner),
@@ -63,7 +64,7 @@ def _customer(claim: Claim, engagement: Engagement, customer: Customer | None) -
     if claim.contacts is None:
         yield Detail("ContactMissing", "The claim names no contact.", "contacts", "Name a contact at the customer.")
         return
-    if claim.partner_contact is None:  # somebody was named, and was erased
+    if claim.partner_contact is None:  # the contact was erased
         yield Detail(
             "ContactMissing",
             "The claim names no contact at the partner.",
@@ -111,9 +112,9 @@ _WHAT_TO_DO = {
 
 def why_not_claimable(item: Item, engagement: Engagement, customer: Customer) -> str | None:
     """
-    Return why an item of the engagement's kind can't be claimed; None when it can.
+    Return why an item of the engagement's kind can't be claimed. None when it can.
 
-    The words are those of rulings 7, and `wrongChannel` for a purchase channel other than CSP.
+    The codes are those of rulings 7, and `wrongChannel` for a purchase channel other than CSP.
     """
     if item.workload is not None:
         return None if item.workload in customer.workloads else "notOnTenant"
@@ -135,7 +136,7 @@ def _subscription_not_claimable(item: Item, engagement: Engagement, subscription
 
 
 def is_alive(item: Item, customer: Customer) -> bool:
-    """Whether the item is on the tenant: its workload listed, or its subscription active or in grace (rulings 32)."""
+    """Whether the tenant has the item: the workload, or the subscription, active or in grace (rulings 32)."""
     if item.workload is not None:
         return item.workload in customer.workloads
     return any(
@@ -207,7 +208,7 @@ def _acknowledgements(acknowledgements: Acknowledgements | None) -> Iterator[Det
 
 REFUSAL_COUNTS_MONTHS = 12
 MOST_REFUSALS = 2
-"""After so many within twelve months a customer is not asked again (rulings 21)."""
+"""After so many refusals within twelve months, a customer is not asked again (rulings 21)."""
 
 
 def recent_refusals(refusals: Refusals | None, now: datetime) -> tuple[Refusal, ...]:
@@ -228,16 +229,16 @@ def _refused(refusals: Refusals | None, now: datetime) -> Iterator[Detail]:
 
 def _duplicates(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> Iterator[Detail]:
     """
-    The same organisation has no open claim and no official one on the same item; declined ones are not open.
+    Yield a fault for each open or official claim of the same organisation on the same item. Declined is not open.
 
-    Claims of others are never named, and never counted: a dry run must not tell that they are there (rulings 8).
+    Other organisations' claims are neither named nor counted: a dry run must not reveal them (rulings 8).
     """
     for position, item in enumerate(claim.items):
         slot = slots.get(item.key)
         if slot is None:
             continue
         own = [p for p in slot.at(now).others(claim.id) if p.organisation == claim.organisation and not p.declined]
-        for other in {party.claim: party for party in reversed(own)}.values():  # who awaits is a claimant too
+        for other in {party.claim: party for party in reversed(own)}.values():  # one that awaits is a claimant too
             yield _duplicate(other, item.key, f"items[{position}]")
 
 

@@ -1,10 +1,9 @@
 """
-Which days besides public holidays are no business days: those on which the country's own law lets no time limit end.
+Days that are no business days although they are no public holidays: the country's law ends no time limit on them.
 
-The holiday data sorts days by who has them off. Its category of public holidays alone leaves out Sweden's Midsummer
-Eve, which is no public holiday and on which no time limit of the law ends. Each other category of each country was
-read against the law of that country. A test fails when a release of the data brings a category that is in neither
-list.
+The holiday data has a category for each group of people who have a day off. The category of public holidays is not
+enough: Sweden's Midsummer Eve is no public holiday, but no statutory time limit ends on it. Each other category was
+compared with the law of its country. A test fails when a new release of the data has a category in neither list.
 """
 
 from collections.abc import Mapping
@@ -15,10 +14,10 @@ from typing import Final
 @dataclass(frozen=True, slots=True)
 class ByLaw:
     """
-    Days of one country that don't count as business days, and the law that says so.
+    Days of one country that are no business days, and the law that says so.
 
-    They are the days of *category* in the holiday data, or those of them whose English name is in *only*, and *dates*
-    (month and day, with an English name), which are in no category. With *subdivisions* they are days off there only.
+    They are the days of *category* in the holiday data, limited to the English names in *only*, and *dates* (month and
+    day, with an English name), which are in no category. With *subdivisions* they count only there.
     """
 
     country: str
@@ -33,7 +32,7 @@ class ByLaw:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Categories of the holiday data whose days are business days in these countries, blanks between; and why."""
+    """Categories of the holiday data with days that are business days, for countries (separated by blanks), and why."""
 
     categories: str
     countries: str
@@ -111,7 +110,7 @@ COUNTED: Final = (
         category="de_facto",
     ),
 )
-"""What counts as a day off besides public holidays and weekends."""
+"""Days off apart from public holidays and weekends."""
 
 NOT_COUNTED: Final = (
     Left(
@@ -157,11 +156,11 @@ NOT_COUNTED: Final = (
         "days off for the members of one community",
     ),
 )
-"""What stays a business day."""
+"""Days that stay business days."""
 
 
 def counted_in(country: str, subdivision: str | None) -> tuple[ByLaw, ...]:
-    """Return what counts as a day off in a place besides its public holidays."""
+    """Return the days off of a place apart from its public holidays."""
     return tuple(
         rule
         for rule in COUNTED

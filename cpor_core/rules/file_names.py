@@ -1,8 +1,8 @@
 """
-The names of evidence.
+Names of evidence files.
 
-Reviewers save a file under its name and open it with a double click. So the ending must be one of what the content is,
-and a name must be the same name, and read the same, on every system.
+Reviewers save a file under its name and open it with a double click. So the ending must fit the content, and each
+system must show and compare the name in the same way.
 """
 
 import re
@@ -28,43 +28,43 @@ ENDINGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "image/jpeg": (".jpg", ".jpeg"),
     }
 )
-"""Every type that is taken as evidence, and the endings that its name may have, in small letters."""
+"""Each accepted type of evidence, and the endings that a name may have, in lower case."""
 
 _FORBIDDEN: Final = '/\\:*?"<>|'
 _SEPARATORS: Final = frozenset("/\\:")
 _LOOK_LIKE_SEPARATORS: Final = frozenset("\u2044\u2215\u2216\u29f5\u29f8\u29f9")
-"""Slashes that no normalisation turns into the plain ones."""
+"""Slashes that no normalisation turns into the plain slash."""
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
-"""Controls, format characters (turns of direction and what has no width), line ends, characters of nobody's."""
+"""Controls, format characters (bidi, zero width), line ends, private characters and surrogates."""
 _BLANK: Final = re.compile(
     "[\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u2800\\u3164\\ufe00-\\ufe0f\\uffa0\\U000e0100-\\U000e01ef]"
 )
-"""What shows as nothing: letters and marks that a font may ignore (Unicode), and the braille cell without a dot."""
+"""Invisible characters: those that a font may ignore (Unicode), and the braille cell without a dot."""
 _ENCODED_SLASH: Final = re.compile("%2f", re.IGNORECASE)
-"""The one character that a host leaves encoded in a path."""
+"""The only character that a host leaves encoded in a path."""
 _DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$|clock\$) *(?:\.|$)")
-"""What Windows opens in place of a file, whatever ending follows, in small letters."""
+"""Names of devices that Windows opens in place of a file, with any ending, in lower case."""
 _RENAME: Final = "Rename the file, for example statement-of-work.pdf."
 
 
 def normalised(name: str) -> str:
-    """Return a name as it is kept: composed (NFC), so that it is written in one way only."""
+    """Return a name as it is stored: composed (NFC), so that it has one spelling."""
     return unicodedata.normalize("NFC", name)
 
 
 def is_same_file(one: str, other: str) -> bool:
-    """Whether two names are of one file: capitals and the way in which accents are written make no difference."""
+    """Whether two names mean one file. Case and the spelling of accents make no difference."""
     return _folded(one) == _folded(other)
 
 
 def find(evidence: Sequence[Evidence], name: str) -> Evidence | None:
-    """Return the file of that name: the one that is called exactly so, else the same name written in another way."""
+    """Return the file with exactly that name, else with another spelling of it."""
     exact = (one for one in evidence if one.file_name == name)
     return next(exact, None) or next((one for one in evidence if is_same_file(one.file_name, name)), None)
 
 
 def verified(name: str, media_type: str) -> str:
-    """Return the name of a new file as it is kept. Raises `ValidationFailed` for `fileName`."""
+    """Return the name of a new file as it is stored. Raises `ValidationFailed` for `fileName`."""
     name = normalised(name)
     fault = _fault(name)
     if fault is not None:
@@ -82,10 +82,10 @@ def verified(name: str, media_type: str) -> str:
 
 def safe(name: str, media_type: str) -> str:
     """
-    Return the name under which a file is handed out.
+    Return the name for a download.
 
-    That of a file which was kept before a rule of today: what is forbidden becomes `_`, and an ending of its type is
-    added.
+    A file may be older than today's rules. Then each forbidden character becomes `_`, and an ending of the file's type
+    is added.
     """
     try:
         return verified(name, media_type)
@@ -100,7 +100,7 @@ def safe(name: str, media_type: str) -> str:
 
 
 def _fault(name: str) -> str | None:
-    """Return what is wrong with a composed name, in words; None where nothing is."""
+    """Return what is wrong with a composed name, as text. None when nothing is."""
     if not 1 <= len(name) <= MAX_FILE_NAME_CHARACTERS:
         return f"A file name has 1 to {MAX_FILE_NAME_CHARACTERS} characters."
     if any(_is_forbidden(character) for character in name) or _ENCODED_SLASH.search(name):

@@ -1,4 +1,4 @@
-"""What is wrong with the form of what was sent, in words for the caller: of a body, a query, a batch's row."""
+"""Explains to the caller what is wrong with the form of a body, a query or a row of a batch."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from cpor_core.errors import Detail, Refused
 
 MOST_DETAILS = 100
-"""Details that one refusal tells: a body of a mebibyte can be wrong in a hundred thousand places."""
+"""Details in one refusal. A body of a mebibyte can have a hundred thousand faults."""
 MOST_LOOKED_AT = 10_000
-"""Faults beyond which none is told by itself: to list them all takes longer than to find them."""
+"""With more faults than this, none is listed: a list would take longer than the check."""
 LONGEST_TARGET = 200
-"""Characters of a detail's target: the name of an unknown field is the caller's, and may be as long as the body."""
+"""Characters of a detail's target. The caller chooses the name of an unknown field, and it can be long."""
 LONGEST_NAME = 60
-"""Characters of it that the message repeats."""
+"""Characters of the target that the message repeats."""
 
 _A_TEXT: Final = "must be a text"
 _A_NUMBER: Final = "must be a whole number"
@@ -54,15 +54,15 @@ _WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "time_delta_type": "must be an ISO 8601 duration, such as P1D",
     }
 )
-"""How each kind of fault that pydantic finds is said: the field goes before it, an example is in the words of ours."""
+"""The text for each kind of fault that pydantic finds. The field's name comes before it."""
 
 
 def not_in_form(error: ValidationError, what: str = "body", also: Sequence[Detail] = ()) -> Refused:
     """
-    Return `InvalidJson`, or `ValidationFailed` with one detail a field.
+    Return `InvalidJson`, or `ValidationFailed` with one detail for each field.
 
-    *also* are faults that were found beside the form. Where a field has both, one is told: that beside the form if it
-    has a code of its own, such as `ItemMisspelt`, which says more than the form.
+    *also* are faults that are not about the form. When a field has both, one is reported: the other fault if it has its
+    own code (such as `ItemMisspelt`), because that says more.
     """
     if error.error_count() > MOST_LOOKED_AT:
         return Refused(
@@ -73,7 +73,7 @@ def not_in_form(error: ValidationError, what: str = "body", also: Sequence[Detai
     errors: Sequence[Any] = error.errors(include_url=False, include_input=False)
     if any(one["type"] == "json_invalid" for one in errors):
         return Refused("InvalidJson", f"The {what} is not JSON.", resolution="Send one JSON document in UTF-8.")
-    # A list whose entries are wrong is said to have too few as well: one detail is enough.
+    # For a list with wrong entries pydantic also reports "too few". One detail is enough.
     holders = {one["loc"][:n] for one in errors for n in range(len(one["loc"]))}
     errors = [one for one in errors if one["type"] != "too_short" or one["loc"] not in holders]
     wrong = [_detail(one, what) for one in errors[:MOST_DETAILS]]
@@ -84,7 +84,7 @@ def not_in_form(error: ValidationError, what: str = "body", also: Sequence[Detai
 
 
 def refused_fields(details: Sequence[Detail], count: int | None = None) -> Refused:
-    """Return `ValidationFailed` with these details; *count* is how many there are where not all are listed."""
+    """Return `ValidationFailed` with these details. *count* is their number when not all are listed."""
     count = count or len(details)
     return Refused(
         "ValidationFailed",

@@ -1,8 +1,8 @@
 """
-Reads Microsoft Graph's own reports: what they say of workloads and subscriptions, as lines of a feed.
+Turns Microsoft Graph's own reports into lines of a usage feed, about workloads and subscriptions.
 
-Each function returns a `Report`: figures for one tenant, and what is wrong with each row that is none. Fields that are
-not asked for are left alone, Graph adds some every year.
+Each function returns a `Report`: figures of one tenant, and what is wrong with each bad row. Unknown fields are
+ignored, because Graph adds some each year.
 """
 
 import csv
@@ -25,7 +25,7 @@ from cpor_core.rules.forms import not_in_form
 from cpor_core.rules.usage_figures import ACTIVE_DAYS
 
 SEATS_COUNT_WHILE = frozenset({"Enabled", "Warning"})
-"""States of a SKU or subscription whose seats can be used; what is suspended, locked or deleted has none."""
+"""States of a SKU or subscription with usable seats. A suspended, locked or deleted one has none."""
 REFRESHED, PERIOD = "report refresh date", "report period"
 ACTIVE_COLUMNS = MappingProxyType(
     {
@@ -38,14 +38,14 @@ ACTIVE_COLUMNS = MappingProxyType(
         "office 365 active": "office-365",
     }
 )
-"""Columns of `getOffice365ServicesUserCounts`, and the workload of each; those that cannot be claimed are left out."""
+"""Columns of `getOffice365ServicesUserCounts` with their workloads, apart from those that nobody can claim."""
 PERSONAL = re.compile(r"user ?(principal ?name|id)|owner ?(principal|display) ?name|display ?name|e?mail( ?address)?")
-"""Columns, or fields, by which a report on single people is known."""
+"""Columns or fields that mark a report about single people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Figures that a source gives, as of a day, and the rows that they come from."""
+    """Figures from a source, as of a day, and the rows that they come from."""
 
     line: UsageLine
     as_of: date
@@ -54,7 +54,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """A row whose seats belong to several subscriptions; it is in order when another report has told their seats."""
+    """A row with the seats of several subscriptions. It is fine when another report has the seats of each."""
 
     row: int
     month: str
@@ -63,7 +63,7 @@ class Ambiguous:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a report says of one tenant: `rows` are its good rows, of which some may say nothing that is kept."""
+    """A report about one tenant. `rows` counts its good rows. Some may hold nothing that is stored."""
 
     rows: Sequence[int]
     given: Sequence[Given]
@@ -109,7 +109,7 @@ _DIGITS = re.compile(r"[0-9]{1,10}")
 
 
 def invalid_row(row: int, error: ValidationError) -> BadRow:
-    """Return what is wrong with the form of a row: the first of its faults."""
+    """Return the first fault in the form of a row."""
     refused = not_in_form(error, "row")
     return BadRow(row=row, code="InvalidRow", message=(refused.details or (refused,))[0].message)
 
@@ -126,7 +126,7 @@ def _on_people() -> Refused:
 
 
 def _in_form(rows: Sequence[JsonValue], form: type[Form], bad: list[BadRow]) -> Iterator[tuple[int, Form]]:
-    """Yield the rows that are in form. Raises `WrongReport` for one on a single person."""
+    """Yield the rows in the right form. Raises `WrongReport` for a row about a single person."""
     for row, sent in enumerate(rows, start=1):
         if isinstance(sent, dict) and "userPrincipalName" in sent:
             raise _on_people()
@@ -163,11 +163,12 @@ def subscribed_skus(
     subscriptions: Collection[str],
 ) -> Report:
     """
-    Return the seats that `GET /subscribedSkus` tells.
+    Return the seats in an answer of `GET /subscribedSkus`.
 
-    A workload has the seats of every SKU for users that is bought, usable and holds one of its plans, each SKU once;
-    those of *workloads* that have a plan get zero where no SKU holds one. A SKU of one of the registered
-    *subscriptions* gives that one its seats; of several it cannot tell whose they are. Raises `WrongReport`.
+    A workload has the seats of each SKU that is for users, bought, usable and has one of the workload's plans. A SKU
+    counts once. A workload of *workloads* with a plan gets zero when no SKU has its plan. A SKU of one registered
+    subscription gives it the seats. With several of *subscriptions*, the report cannot say which one has the seats.
+    Raises `WrongReport`.
     """
     month = f"{as_of:%Y-%m}"
     found = {name: _Seats() for name in sorted(workloads) if licensing.workloads.get(name)}
@@ -213,9 +214,9 @@ def directory_subscriptions(
     rows: Sequence[JsonValue], licensing: Licensing, as_of: date, *, subscriptions: Collection[str]
 ) -> Report:
     """
-    Return the seats of the registered *subscriptions* that `GET /directory/subscriptions` tells.
+    Return the seats of the registered *subscriptions* in an answer of `GET /directory/subscriptions`.
 
-    A trial has no sold seats, and one that is not usable none at all. Raises `WrongReport`.
+    A trial has no sold seats. An unusable subscription has no seats at all. Raises `WrongReport`.
     """
     bad: list[BadRow] = []
     good: list[int] = []
@@ -240,9 +241,9 @@ def directory_subscriptions(
 
 def service_user_counts(text: bytes, licensing: Licensing, as_of: date) -> Report:
     """
-    Return the active users that the CSV of `getOffice365ServicesUserCounts` tells, each as of its refresh date.
+    Return the active users in the CSV of `getOffice365ServicesUserCounts`, each as of its refresh date.
 
-    Rows count from 1 below the headings. Raises `WrongReport` for another report, and for one on single people.
+    Rows count from 1 below the headings. Raises `WrongReport` for another report, and for one about single people.
     """
     lines = csv.reader(io.StringIO(_in_utf_8(text), newline=""), strict=True)
     headings = _headings(lines)
@@ -261,7 +262,7 @@ def service_user_counts(text: bytes, licensing: Licensing, as_of: date) -> Repor
             else:
                 good.append(row)
                 given += told
-    except csv.Error as error:  # what follows an open quote belongs to no row that could be told
+    except csv.Error as error:  # after an open quote, no row can be named
         bad.append(BadRow(row=row + 1, code="InvalidRow", message=f"This is no CSV: {error}."))
     return Report(good, given, bad)
 
@@ -274,7 +275,7 @@ def _in_utf_8(text: bytes) -> str:
 
 
 def _headings(lines: Iterator[list[str]]) -> Sequence[str]:
-    """Return the headings in small letters. Raises `WrongReport`."""
+    """Return the headings in lower case. Raises `WrongReport`."""
     try:
         headings = [" ".join(cell.split()).lower() for cell in next(lines, [])]
     except csv.Error:

@@ -1,11 +1,11 @@
-"""Ids and keys that are worked out, never drawn: random parts come in as arguments."""
+"""Makes ids and keys. Random parts come in as arguments."""
 
 import hashlib
 import uuid
 from datetime import UTC, datetime
 
 RANDOM_HEX = 20
-"""Random characters of a claim id: 80 bits, unguessable beside the tenant that its owner knows anyway."""
+"""Random characters of a claim id: 80 bits. They cannot be guessed; the owner knows the tenant anyway."""
 CLAIM_ID_LENGTH = 32 + RANDOM_HEX
 BATCH_ID_LENGTH = 32
 ERASURE_ID_LENGTH = 32
@@ -14,12 +14,12 @@ _LAST_MICROSECOND = 9_999_999_999_999_999
 
 
 def new_claim_id(tenant_id: str, random_hex: str) -> str:
-    """Return an id that leads to the tenant's partition in one point read: 32 hex of the tenant, 20 random ones."""
+    """Return a claim id: 32 hexadecimal digits of the tenant, which give the partition, and 20 random ones."""
     return uuid.UUID(tenant_id).hex + random_hex[:RANDOM_HEX]
 
 
 def derived_claim_id(tenant_id: str, organisation: str, key: str) -> str:
-    """Return the same id for the same organisation and idempotency key, so that a repetition finds the first claim."""
+    """Return a claim id that organisation and idempotency key determine: a repetition finds the first claim."""
     return new_claim_id(tenant_id, hashlib.sha256(f"{organisation}|{key}".encode()).hexdigest())
 
 
@@ -29,7 +29,7 @@ def is_claim_id(text: str) -> bool:
 
 
 def batch_id(organisation: str, named_by: str) -> str:
-    """Return the same id for what an organisation sends under the same name: a key, or the hash of the body."""
+    """Return a batch id that organisation and *name* determine: an idempotency key, or the hash of the body."""
     return hashlib.sha256(f"{organisation}|{named_by}".encode()).hexdigest()[:BATCH_ID_LENGTH]
 
 
@@ -54,10 +54,10 @@ def newest_first(at: datetime) -> str:
 
 
 def list_position(created_at: datetime, claim_id: str) -> str:
-    """Return where a claim stands in its organisation's list."""
+    """Return the key of a claim in its organisation's list."""
     return f"{newest_first(created_at)}|{claim_id}"
 
 
 def message_id(claim_id: str, kind: str, number: int, recipient: int) -> str:
-    """Return the local part of a mail's Message-ID: the same on every retry, so that a double can be told."""
+    """Return the local part of a mail's Message-ID. It is the same on each retry, so that a duplicate is found."""
     return str(uuid.uuid5(_MAIL_NAMESPACE, f"{claim_id}|{kind}|{number}|{recipient}"))

@@ -1,7 +1,7 @@
 """
-What all claims together tell the programme: counts, shares, and how long each step takes (rulings 50).
+What the programme learns from all claims: counts, shares, and how long each step takes (rulings 50).
 
-A claim makes a tally of ones and noughts; tallies are added up, in whatever order and in however many parts.
+Each claim makes a tally of ones and zeros. Tallies can be added in any order and in any number of parts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from cpor_core.rules.next_step import next_step
 from cpor_core.rules.terms import Terms
 
 UNKNOWN = "unknown"
-"""The country of a tenant that is not registered."""
+"""In place of a country, for a tenant that is not registered."""
 WITH_A_REVIEWER = frozenset({Status.SUBMITTED, Status.UNDER_REVIEW, Status.DISPUTED})
 STEPS: Mapping[Step, tuple[frozenset[Act], frozenset[Act]]] = {
     Step.DRAFT: (frozenset({Act.CREATED}), frozenset({Act.SUBMITTED})),
@@ -29,15 +29,15 @@ STEPS: Mapping[Step, tuple[frozenset[Act], frozenset[Act]]] = {
     Step.SUBMISSION_TO_OFFICIAL: (frozenset({Act.SUBMITTED}), frozenset({Act.MADE_OFFICIAL})),
 }
 """
-The acts with which a step begins and ends: counted once a claim, from the last beginning before the first end.
+The acts that begin and end a step. A claim counts once, from the last beginning before the first end.
 """
 EXACT_BITS = 10
-"""Times are exact to the minute below 2 to this many minutes, which are 17 hours, and to a thousandth above."""
+"""Times below 2 to this power (17 hours) are exact to the minute, longer times to a thousandth."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What is added up over the claims of a group; `minutes` counts, for each step, how often it took how long."""
+    """Sums over the claims of a group. `minutes` counts, for each step, how many claims took how long."""
 
     claims: int = 0
     associations: int = 0
@@ -50,7 +50,7 @@ class Tally:
     minutes: dict[Step, dict[int, int]] = field(default_factory=dict)
 
     def add(self, other: "Tally") -> None:
-        """Add what another one has counted."""
+        """Add the counts of another one."""
         for name in COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for step, times in other.minutes.items():
@@ -64,7 +64,7 @@ COUNTS = ("claims", "associations", "told", "declined", "rejected", "disputed", 
 
 @dataclass(slots=True)
 class Group:
-    """A group of claims by its name; the tally of all of them."""
+    """A group of claims, with its name and the tally of its claims."""
 
     name: str
     tally: Tally = field(default_factory=Tally)
@@ -72,13 +72,13 @@ class Group:
 
 @dataclass(slots=True)
 class Counted:
-    """Tallies of some claims, or of all: together, and by each grouping."""
+    """Tallies of some or all claims: one of all together, and one for each group."""
 
     total: Tally = field(default_factory=Tally)
     groups: dict[Grouping, dict[str, Group]] = field(default_factory=lambda: {grouping: {} for grouping in Grouping})
 
     def add_claim(self, claim: Claim, tally: Tally, country: str | None, catalogue: Catalogue) -> None:
-        """Count a claim, as it stands, of a customer in that country."""
+        """Count one claim of a customer in that country."""
         self.total.add(tally)
         for grouping, key, name in _keys(claim, country, catalogue):
             is_held = grouping is not Grouping.WORKLOAD or any(
@@ -88,7 +88,7 @@ class Counted:
             group.tally.add(tally if is_held else replace(tally, associations=0))
 
     def add(self, other: "Counted") -> None:
-        """Add what another one has counted."""
+        """Add the counts of another one."""
         self.total.add(other.total)
         for grouping, groups in other.groups.items():
             for key, group in groups.items():
@@ -96,7 +96,7 @@ class Counted:
 
 
 def tally_of(claim: Claim, slots: Mapping[str, Slot], history: Sequence[Entry], now: datetime, terms: Terms) -> Tally:
-    """Return what an effective *claim* adds at *now*, with its whole history."""
+    """Return the tally of one settled *claim* with its whole history, at *now*."""
     acts = {entry.act for entry in history}
     step = next_step(claim, slots, now, terms)
     declined = claim.status is Status.DECLINED
@@ -125,7 +125,7 @@ def _times(history: Sequence[Entry]) -> Iterator[tuple[Step, int]]:
 
 
 def resolved(minutes: int) -> int:
-    """Return *minutes* as they are counted, so that there are few different ones however many claims there are."""
+    """Return *minutes* rounded, so that there are few different values for any number of claims."""
     surplus = max(0, minutes.bit_length() - EXACT_BITS)
     return minutes >> surplus << surplus
 
@@ -144,7 +144,7 @@ def _keys(claim: Claim, country: str | None, catalogue: Catalogue) -> Iterator[t
 
 
 def figures(key: str, name: str, tally: Tally) -> Figures:
-    """Return what a tally says."""
+    """Return the figures of a tally."""
     return Figures(
         key=key,
         name=name,
@@ -161,7 +161,7 @@ def figures(key: str, name: str, tally: Tally) -> Figures:
 
 
 def in_order(grouping: Grouping, counted: Counted) -> list[Figures]:
-    """Return the groups: months as they follow, states as a claim comes through them, else the largest first."""
+    """Return the groups in order: months by date, states as a claim passes them, others by size."""
     groups = counted.groups[grouping]
     made = [figures(key, group.name, group.tally) for key, group in groups.items()]
     if grouping is Grouping.MONTH:
@@ -185,7 +185,7 @@ def _step_time(step: Step, times: Mapping[int, int]) -> StepTime:
 
 
 def _hours(times: Mapping[int, int], percent: int) -> float | None:
-    """Return the shortest time that is enough for that share of them, in hours; None where there is none."""
+    """Return the shortest time, in hours, within which that share of claims is done. None without claims."""
     wanted = sum(times.values()) * percent
     reached = 0
     for minutes, count in sorted(times.items()):

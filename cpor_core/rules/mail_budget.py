@@ -1,8 +1,8 @@
 """
-How many mails the whole deployment may hand over, and whose turn comes when.
+How many mails the whole deployment may hand over, and when.
 
-A mail service counts what it is asked, refused calls too. So one budget is kept for all instances: how many mails were
-handed over in this minute and in this hour, and an instant before which nobody sends at all.
+A mail service counts each call, refused calls too. So all instances share one budget: the mails of this minute and of
+this hour, and an instant before which no instance sends.
 """
 
 from dataclasses import dataclass, replace
@@ -10,16 +10,16 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 MOST_AT_ONCE = 10
-"""Permits that one sender draws at once."""
+"""Permits that one sender can draw at once."""
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 class Urgency(Enum):
     """
-    How much of each window a kind of mail may use, in percent.
+    How much of each minute and hour a kind of mail may use, in percent.
 
-    What is left free is there for what is more urgent: a customer who is not told is not bound, a reminder is worth
-    nothing after the window, everything else can wait.
+    The rest is for more urgent mails. Without a notice no window begins. A reminder is useless after the window. Other
+    mails can wait.
     """
 
     NOTICE = 100
@@ -27,46 +27,46 @@ class Urgency(Enum):
     OTHER = 60
 
     def allowance(self, limit: int | None) -> int | None:
-        """Return how many of *limit* mails this kind may use: one at least; None is no limit."""
+        """Return how many of *limit* mails this kind may use, at least one. None means no limit."""
         return None if limit is None else max(1, limit * self.value // 100)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the mail service takes of us; None is no limit."""
+    """The limits of the mail service. None means no limit."""
 
     per_minute: int | None = None
     per_hour: int | None = None
 
     @property
     def are_set(self) -> bool:
-        """Whether there is anything to count."""
+        """Whether there is any limit."""
         return self.per_minute is not None or self.per_hour is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What was handed over in the minute and the hour that began at these instants."""
+    """The mails that were handed over in the minute and the hour that began at these instants."""
 
     minute: datetime
     hour: datetime
     sent: int = 0
     sent_in_hour: int = 0
     turned_away: int = 0
-    """Mails that were refused a permit in this minute: they stand in line."""
+    """Mails that got no permit in this minute. They form the queue."""
     not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """How many mails may be handed over now; `next_turn` is when the others may ask again."""
+    """How many mails may be handed over now. `next_turn` is when the others may ask again."""
 
     permits: int
     next_turn: datetime | None = None
 
 
 def budget_at(budget: Budget | None, now: datetime) -> Budget:
-    """Return the budget as it stands at *now*: a new minute, or a new hour, begins with nothing sent."""
+    """Return the budget at *now*. A new minute or hour begins at zero."""
     minute = now.replace(second=0, microsecond=0)
     hour = minute.replace(minute=0)
     if budget is None:
@@ -79,7 +79,7 @@ def budget_at(budget: Budget | None, now: datetime) -> Budget:
 
 
 def draw(budget: Budget | None, limits: Limits, urgency: Urgency, wanted: int, now: datetime) -> tuple[Budget, Drawn]:
-    """Return the budget after *wanted* mails asked for permits at *now*, and what they were given."""
+    """Return the budget after a request for *wanted* permits at *now*, and the permits given."""
     budget = budget_at(budget, now)
     permits = min(wanted, _free(budget, limits, urgency, now))
     missing = wanted - permits
@@ -93,13 +93,13 @@ def draw(budget: Budget | None, limits: Limits, urgency: Urgency, wanted: int, n
 
 
 def paused(budget: Budget | None, until: datetime, now: datetime) -> Budget:
-    """Return the budget with nothing to be handed over before *until*; a longer pause stays."""
+    """Return the budget with a pause until *until*. A longer pause stays."""
     budget = budget_at(budget, now)
     return replace(budget, not_before=max(until, budget.not_before or until))
 
 
 def _free(budget: Budget, limits: Limits, urgency: Urgency, now: datetime) -> int:
-    """Return how many mails of this urgency may be handed over now by one sender."""
+    """Return how many mails of this urgency one sender may hand over now."""
     if budget.not_before is not None and now < budget.not_before:
         return 0
     in_minute = _left(urgency.allowance(limits.per_minute), budget.sent)
@@ -111,7 +111,7 @@ def _left(allowance: int | None, used: int) -> int:
 
 
 def _turn(budget: Budget, limits: Limits, urgency: Urgency, place: int, now: datetime) -> datetime:
-    """Return the beginning of the window in which the turn of the *place*-th in line comes, counted from 0."""
+    """Return the beginning of the minute or hour in which number *place* of the queue, from 0, may ask again."""
     a_minute, an_hour = urgency.allowance(limits.per_minute), urgency.allowance(limits.per_hour)
     begin = budget.minute + MINUTE
     if an_hour is not None and place >= (left := max(an_hour - budget.sent_in_hour, 0)):

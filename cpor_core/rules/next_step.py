@@ -1,4 +1,4 @@
-"""Who owes what until when: the `nextStep` that every claim shows at every moment."""
+"""The next step of a claim: who must do what until when. Each claim always shows it as `nextStep`."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from cpor_core.rules.terms import Terms
 
 
 class Owner(StrEnum):
-    """Whose turn it is."""
+    """Who must act next."""
 
     PARTNER = "partner"
     PROGRAMME = "programme"
@@ -21,7 +21,7 @@ class Owner(StrEnum):
 
 
 class Action(StrEnum):  # rulings 30
-    """What they may or must do."""
+    """What the owner may or must do."""
 
     SUBMIT = "submit"
     START_REVIEW = "startReview"
@@ -35,7 +35,7 @@ class Action(StrEnum):  # rulings 30
 
 
 class NextStep(Value):
-    """Whose turn it is, to do what, until when."""
+    """Who must act next, what to do, and until when."""
 
     owner: Owner
     action: Action
@@ -46,7 +46,7 @@ NOTHING = NextStep(owner=Owner.NOBODY, action=Action.NONE)
 
 
 def next_step(claim: Claim, slots: Mapping[str, Slot], now: datetime, terms: Terms) -> NextStep:
-    """Return the next step of an effective *claim* at *now*."""
+    """Return the next step of a settled *claim* at *now*."""
     match claim.status:
         case Status.DRAFT:
             return NextStep(owner=Owner.PARTNER, action=Action.SUBMIT, due=claim.due)
@@ -76,9 +76,9 @@ def _reviewed_by(
     claim: Claim, slots: Mapping[str, Slot], now: datetime, limit: Callable[[datetime], datetime]
 ) -> datetime | None:
     """
-    Return until when the reviewer should act; None while another claim awaits the customer for one of the items.
+    Return until when the reviewer should act. None while another claim awaits the customer for one of the items.
 
-    It cannot be approved then, so its clock stands still, and begins anew when the place is free (rulings 11).
+    Then the claim cannot be approved. Its time stops, and starts again when the slot is free (rulings 11).
     """
     if stands_still(claim, slots, now):
         return None

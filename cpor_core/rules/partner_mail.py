@@ -1,8 +1,9 @@
 """
-Of what the partner's contact is told by mail: everything that others, or time, have done to the state of their claim.
+Decides which mail notifies the partner's contact of a history entry.
 
-Asked for every history entry that is made, so that no transition can forget it. What the partner did themselves is not
-told, nor what the next mail says anyway (that the claim was approved, before the customer was told).
+The contact is notified of each change of state by others or by time. No transition can forget that, because each new
+entry is checked here. No mail reports the partner's own acts, nor what the next mail says anyway (an approval comes
+before the notice to the customer).
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,11 +20,11 @@ SUBJECT_TO_CHANGE = frozenset(PartnerMailKind) - {
     PartnerMailKind.ITEMS_ENDED,
     PartnerMailKind.COMPETING,
 }
-"""Mails that speak of the claim's state: once it has left that state, they would say what is no longer true."""
+"""Mails about the claim's state. When the claim has left that state, they are no longer true."""
 
 
 def mail_about(made: Entry) -> PartnerMailKind | None:  # noqa: C901, PLR0912 - one line for each act
-    """Return the mail that tells the partner of a history entry; None where none does."""
+    """Return the mail that notifies the partner of a history entry. None when no mail does."""
     if made.actor.kind in THE_PARTNER:
         return None
     match made.act:
@@ -34,9 +35,9 @@ def mail_about(made: Entry) -> PartnerMailKind | None:  # noqa: C901, PLR0912 - 
             return PartnerMailKind.CUSTOMER_UNREACHABLE
         case Act.ITEM_STRUCK:
             return PartnerMailKind.ITEMS_STRUCK
-        case Act.CUSTOMER_TOLD:  # a claim that was closed meanwhile is recorded as told, and stays closed
+        case Act.CUSTOMER_TOLD:  # a claim that was closed meanwhile stays closed
             return PartnerMailKind.CUSTOMER_TOLD if made.to is Status.AWAITING_CUSTOMER else None
-        case Act.DECLINED:  # that somebody above says it too changes nothing for the partner
+        case Act.DECLINED:  # a second no, by a higher voice, changes nothing for the partner
             return PartnerMailKind.DECLINED if made.from_ is not made.to else None
         case Act.UNDONE:
             return PartnerMailKind.DECLINE_UNDONE
@@ -44,7 +45,7 @@ def mail_about(made: Entry) -> PartnerMailKind | None:  # noqa: C901, PLR0912 - 
             return PartnerMailKind.MADE_OFFICIAL
         case Act.REJECTED:
             return PartnerMailKind.REJECTED if made.to is Status.REJECTED else PartnerMailKind.FINALLY_REJECTED
-        case Act.FINALLY_REJECTED:  # what could not be disputed was as good as final before
+        case Act.FINALLY_REJECTED:  # what could not be disputed was final before
             return PartnerMailKind.FINALLY_REJECTED if made.reason not in NOT_DISPUTABLE else None
         case Act.REVOKED:
             return PartnerMailKind.REJECTED if made.to is Status.REJECTED else PartnerMailKind.ENDED

@@ -1,4 +1,4 @@
-"""What is wrong with an entry of the registry, all of it at once, and what is new in it (rulings 57, 74)."""
+"""Finds all faults of a registry entry at once, and what is new in it (rulings 57, 74)."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,11 +12,11 @@ from cpor_core.rules.business_days import verify_country
 from cpor_core.rules.time_zones import lies_elsewhere, verify_time_zone, zones_of
 
 SHORT_NAME: Final = 6
-"""A name with fewer characters is near another one only with a single slip; a longer one with two."""
+"""A shorter name is similar to another with one typing error at most, a longer one with two."""
 ZONES_NAMED: Final = 3
 
 _NO_SLUG: Final = re.compile("[^a-z0-9]+")
-"""What stands between the words of a name that was written as people read it: `Dynamics 365 Sales`."""
+"""Separators of words in a name as people write it: `Dynamics 365 Sales`."""
 _LANGUAGE_TAG: Final = re.compile(
     r"""
     [a-z]{2,3}(-[a-z]{3}){0,3}                  # language, with extended ones; longer ones were never registered
@@ -30,15 +30,15 @@ _LANGUAGE_TAG: Final = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
-"""A tag of BCP 47 by its form: RFC 5646, 2.1, with the registered tags that have another form."""
+"""The form of a BCP 47 tag (RFC 5646, 2.1), with the registered tags of another form."""
 
 
 def faults_of_partner(sent: Mapping[str, object], catalogue: Catalogue) -> Iterator[Detail]:
     """
-    Yield everything that is wrong with a partner's location though its fields may have the right form.
+    Yield each fault of a partner's location apart from faults of form.
 
-    *sent* is an entry as JSON, perhaps not in form: a field of the wrong type is passed over. So the operator is told
-    these faults together with those of the form.
+    *sent* is the entry as JSON, which may have faults of form. A field of the wrong type is skipped. So the operator
+    sees these faults together with those of form.
     """
     yield from _place(sent)
     for position, name in enumerate(_listed(sent, "enrolledEngagements", MAX_ENGAGEMENTS)):
@@ -52,7 +52,7 @@ def faults_of_partner(sent: Mapping[str, object], catalogue: Catalogue) -> Itera
 
 
 def faults_of_customer(sent: Mapping[str, object], catalogue: Catalogue) -> Iterator[Detail]:
-    """Yield the same of a customer's tenant; workloads and products that are merely new are no faults."""
+    """Yield the same for a customer's tenant. A new workload or product is no fault."""
     place = list(_place(sent))
     yield from place
     country, zone = sent.get("country"), sent.get("timeZone")
@@ -88,7 +88,7 @@ def _zone_elsewhere(country: str, zone: str) -> Iterator[Detail]:
 
 
 def unknown_items(customer: Customer, catalogue: Catalogue) -> tuple[str, ...]:
-    """Return the workloads and products that no engagement lists, each once, in the order in which they were sent."""
+    """Return the workloads and products that no engagement lists, each once, in the order of *sent*."""
     known = _known(catalogue, ItemKind.WORKLOAD)
     products = _known(catalogue, ItemKind.SUBSCRIPTION)
     unknown = [name for name in customer.workloads if name not in known]
@@ -98,9 +98,9 @@ def unknown_items(customer: Customer, catalogue: Catalogue) -> tuple[str, ...]:
 
 def is_near(name: str, other: str) -> bool:
     """
-    Whether *name* looks like a slip of *other*: one letter more, less, wrong or swapped; in longer names two.
+    Whether *name* looks like a typing error in *other*: one letter more, less, wrong or swapped. Longer names: two.
 
-    Names that differ in their digits are two names: `entra-id-p3` is no slip of `entra-id-p2`.
+    Names with different digits are two names: `entra-id-p3` is no typing error in `entra-id-p2`.
     """
     if re.findall("[0-9]", name) != re.findall("[0-9]", other):
         return False
@@ -156,7 +156,7 @@ def _slip(what: str, name: object, known: Collection[str], target: str) -> Itera
 
 
 def _slips(name: str, other: str) -> int:
-    """Return how many letters must be put in, taken out, changed or swapped with the next to make one of the other."""
+    """Return how many letters to insert, delete, replace or swap with the next turn one name into the other."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(name, start=1):

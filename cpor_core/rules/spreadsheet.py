@@ -1,4 +1,4 @@
-"""Tables that a spreadsheet opens: UTF-8 with its mark, commas, CR LF; every cell is shown and never run."""
+"""Tables for spreadsheets: UTF-8 with a byte order mark, commas, CR LF. No cell can run as a formula."""
 
 import csv
 import re
@@ -6,20 +6,20 @@ from collections.abc import Iterable
 from io import StringIO
 
 UTF8_MARK = "\ufeff"
-"""Without it Excel takes the file for one in an older code page."""
+"""Without it Excel reads the file in an older code page."""
 RUN_AS_FORMULA = re.compile(r"[\t\r\n]|[\s\u200b-\u200d\u2060\ufeff]*[=+@＝＋－＠-]")
 """
-How a cell must not begin: a spreadsheet takes the full-width forms for the plain ones, and may drop what is not seen.
+How a cell must not begin. A spreadsheet reads full-width forms as plain ones, and may drop invisible characters.
 """
 
 
 def defused(text: str) -> str:
-    """Return *text* as a cell: with a leading apostrophe where a spreadsheet would take it for a formula."""
+    """Return *text* as a cell: with a leading apostrophe if a spreadsheet could read it as a formula."""
     return f"'{text}" if RUN_AS_FORMULA.match(text) else text
 
 
 def spreadsheet(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> bytes:
-    """Return a table under the names of its columns."""
+    """Return a table with a first row of column names."""
     table = StringIO(newline="")
     written = csv.writer(table)
     written.writerow(columns)

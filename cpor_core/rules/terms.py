@@ -1,4 +1,4 @@
-"""How long each side has: named lengths with their defaults, and the programme's own calendar (rulings 16, 31)."""
+"""How long each side has: the lengths with their defaults, and the programme's calendar (rulings 16, 31)."""
 
 import hashlib
 from calendar import monthrange
@@ -21,7 +21,7 @@ from cpor_core.rules.business_days import (
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The lengths that a programme may set; the customer's five days are a constant of the core and not among them."""
+    """The lengths that a programme can set. The customer's five days are a constant of the core."""
 
     programme: Calendar
     start_review_business_days: int = 5
@@ -29,31 +29,31 @@ class Terms:
     partner_answer_business_days: int = 5
     draft_days: int = 90
     retention_months: int = 24
-    """How long a closed claim keeps what it knows of people."""
+    """How long a closed claim keeps personal data."""
     dry_runs_per_hour: int = 100
-    """An organisation's dry runs in an hour (rulings 8)."""
+    """Dry runs that an organisation may make in an hour (rulings 8)."""
     imports_before: datetime | None = None
-    """Until when an association that is imported may have begun whose engagement can be claimed; None: none is."""
+    """An imported association of a claimable engagement must have begun before. None: no such import is allowed."""
     sample_percent: int = 10
-    """Of the automatically reviewed claims, the share that a person may look at while the customer can decline."""
+    """Percentage of automatically reviewed claims that a reviewer can check while the customer can decline."""
     closed: ClosedDays = field(default_factory=dict)
 
     def observing(self, closed: ClosedDays) -> "Terms":
-        """Return the same terms with these closed days in everybody's calendar."""
+        """Return the same terms with these closed days in each calendar."""
         programme = self.programme
         off = closed_in(closed, programme.country, programme.subdivision)
         return replace(self, programme=programme.model_copy(update={"closed": off}), closed=closed)
 
     def start_review_by(self, at: datetime) -> datetime:
-        """Return until when a claim submitted *at* should be taken up; overdue is shown, never decided by a timer."""
+        """Return until when the review of a claim submitted *at* should start. A late review is shown, nothing more."""
         return _deadline(at, self.start_review_business_days, self.programme).ends_at
 
     def decide_by(self, at: datetime) -> datetime:
-        """Return until when a review started *at* should be decided."""
+        """Return until when a review that started *at* should end."""
         return _deadline(at, self.decide_business_days, self.programme).ends_at
 
     def partner_answers_by(self, at: datetime, partner: Partner | None) -> TimeToAnswer:
-        """Return how long a partner asked *at* has time, in their own calendar, or else the programme's."""
+        """Return how long a partner who is asked *at* has time, by their calendar or else by the programme's."""
         calendar = self.programme
         if partner is not None:
             calendar = calendar_of(partner, self.closed)
@@ -66,7 +66,7 @@ class Terms:
         )
 
     def is_sampled(self, claim_id: str) -> bool:
-        """Whether a claim is drawn: always the same answer for the same claim, and nobody can aim at it."""
+        """Whether a claim is sampled. The answer is always the same for a claim, and nobody can influence it."""
         return int(hashlib.sha256(claim_id.encode()).hexdigest()[:8], 16) % 100 < self.sample_percent
 
     def draft_lapses_at(self, at: datetime) -> datetime:
@@ -74,7 +74,7 @@ class Terms:
         return at + timedelta(days=self.draft_days)
 
     def people_kept_until(self, at: datetime) -> datetime:
-        """Return when a claim closed *at* forgets people: the same day so many months on, or that month's last."""
+        """Return when a claim closed *at* loses its personal data: the same day some months later, or the last."""
         months = at.month - 1 + self.retention_months
         year, month = at.year + months // 12, months % 12 + 1
         return at.replace(year=year, month=month, day=min(at.day, monthrange(year, month)[1]))

@@ -1,4 +1,4 @@
-"""Time zones of the IANA database: which there are, and in which countries they lie."""
+"""Time zones of the IANA database, and the countries that they belong to."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -7,17 +7,17 @@ from types import MappingProxyType
 
 
 def verify_time_zone(time_zone: str) -> None:
-    """Raise ValueError unless *time_zone* is a name of the IANA time zone database."""
+    """Raise ValueError unless *time_zone* is a name in the IANA time zone database."""
     if time_zone not in _time_zones():
         raise ValueError(f"{time_zone!r} is not a time zone of the IANA database, such as Europe/Paris")
 
 
 def lies_elsewhere(time_zone: str, country: str) -> bool:
     """
-    Whether the database lists zones for *country*, and *time_zone* is none of them (rulings 57).
+    Whether the database lists zones for *country* and *time_zone* is not one of them (rulings 57).
 
-    `zone.tab` and `zone1970.tab` both count: the second alone has no zone of its own for 99 countries. Former names
-    stand for what they link to, so `US/Eastern` lies in the United States. `UTC` and `Etc/…` lie nowhere.
+    `zone.tab` and `zone1970.tab` both count: the second one has no own zone for 99 countries. A former name counts as
+    its target, so `US/Eastern` belongs to the United States. `UTC` and `Etc/…` belong to no country.
     """
     zones = _zones_by_country().get(country, frozenset())
     return bool(zones) and _links().get(time_zone, time_zone) not in zones
@@ -30,7 +30,7 @@ def zones_of(country: str) -> tuple[str, ...]:
 
 @cache
 def _time_zones() -> frozenset[str]:
-    # The list of the pinned package, not that of the machine, which may hold files that are no zones.
+    # The list of the pinned package, not of the machine: its folder may hold files that are no zones.
     names = files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
     return frozenset(names) - {"Factory"}
 
@@ -46,7 +46,7 @@ def _zones_by_country() -> Mapping[str, frozenset[str]]:
 
 
 def _listed(table: str) -> Iterator[tuple[list[str], str]]:
-    """Yield the countries of each zone that a table lists."""
+    """Yield each zone in a table, with its countries."""
     for line in files("tzdata").joinpath("zoneinfo", table).read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             countries, _, zone, *_ = line.split("\t")
@@ -55,7 +55,7 @@ def _listed(table: str) -> Iterator[tuple[list[str], str]]:
 
 @cache
 def _links() -> Mapping[str, str]:
-    """Return what each other name of a zone stands for; a link leads to a zone, never to another link."""
+    """Return the target of each other name of a zone. A link leads to a zone, never to another link."""
     lines = files("tzdata").joinpath("zoneinfo", "tzdata.zi").read_text(encoding="utf-8").splitlines()
     links = (line.split(" ") for line in lines if line.startswith("L "))
     return MappingProxyType({name: zone for _, zone, name in links})

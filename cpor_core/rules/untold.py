@@ -1,4 +1,4 @@
-"""Of whose association the customer does not know: it was imported, and no mail has reached anybody (rulings 65)."""
+"""Finds imported associations that the customer does not know of: no mail has reached anybody (rulings 65)."""
 
 from enum import StrEnum
 
@@ -9,15 +9,15 @@ class Untold(StrEnum):
     """Why the customer of an imported association does not know of it."""
 
     NOBODY_TO_TELL = "nobodyToTell"
-    """No contact was named, and no address registered."""
+    """No contact was named, and no notice address is registered."""
     ON_ITS_WAY = "onItsWay"
     """The mail has not been handed over yet."""
     EVERYBODY_FAILED = "everybodyFailed"
-    """Every mail came back."""
+    """Each mail came back."""
 
 
 def untold(claim: Claim) -> Untold | None:
-    """Return why nobody knows of a running association; None when somebody does, or nothing runs."""
+    """Return why the customer does not know of an official association. None if the customer knows, or it is over."""
     if claim.status is not Status.OFFICIAL or claim.customer_knows:
         return None
     if not claim.recipients:

@@ -1,4 +1,4 @@
-"""What the figures of an association mean: first month, shares, high-water mark (rulings 34)."""
+"""Works out the figures of an association: first month, shares, high-water mark (rulings 34)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -8,7 +8,7 @@ from cpor_core.model.claim import Claim
 from cpor_core.model.usage import Figure, MonthFigures, UsageLine
 
 ACTIVE_DAYS = 30
-"""`activeUsers` counts the users of the last 30 days, as Microsoft Graph does."""
+"""`activeUsers` counts users of the last 30 days, as Microsoft Graph does."""
 
 
 class UsageRow(Value):
@@ -30,7 +30,7 @@ class UsageRow(Value):
 
 
 def month_of(instant: datetime) -> str:
-    """Return the month of an instant in UTC."""
+    """Return the month of an instant, in UTC."""
     return f"{instant.astimezone(UTC):%Y-%m}"
 
 
@@ -43,7 +43,7 @@ def months_between(first: str, last: str) -> Iterator[str]:
 
 
 def shown_months(shown: Claim, first: str | None, last: str | None, now: datetime) -> tuple[str, str]:
-    """Return the months that a partner may see: from the association's first on, never beyond the present one."""
+    """Return the months that a partner may see: from the association's first to the present one at most."""
     since = shown.official_since or now
     start = max(month_of(since), first) if first is not None else month_of(since)
     end = min(month_of(now), last) if last is not None else month_of(now)
@@ -53,7 +53,7 @@ def shown_months(shown: Claim, first: str | None, last: str | None, now: datetim
 def usage_rows(
     shown: Claim, figures: Mapping[tuple[str, str], MonthFigures], months: Sequence[str]
 ) -> Sequence[UsageRow]:
-    """Return a row for each associated item and month with figures; nothing of any other item."""
+    """Return one row for each associated item and each month with figures, and none for other items."""
     rows = []
     for item in shown.items:
         if not shown.holds(item.key):
@@ -85,7 +85,7 @@ def _value(figure: Figure | None) -> int | None:
 
 
 def merged(kept: MonthFigures | None, line: UsageLine, as_of: date) -> MonthFigures:
-    """Return what is kept with *line* merged in, field by field: of two figures the one with the newer day wins."""
+    """Return the stored figures with *line* merged in, field by field. The figure with the newer day wins."""
     former = kept or MonthFigures()
     return MonthFigures(
         active_users=_newer(former.active_users, line.active_users, as_of),

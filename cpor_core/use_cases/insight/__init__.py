@@ -1,1 +1,1 @@
-"""What all claims together tell the programme."""
+"""Counts of all claims, for the programme."""

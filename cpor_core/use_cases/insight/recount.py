@@ -1,9 +1,8 @@
 """
-Counting everything, once an hour, for the programme (rulings 50).
+Counts all claims once an hour, for the programme (rulings 50).
 
-A count goes through the claims tenant by tenant and keeps what it has counted page by page: a process that dies, or
-has worked long enough, is followed by one that goes on behind the last page. What is shown changes all at once, when
-the count has ended.
+A count reads the claims tenant by tenant and stores its progress page by page. When a run dies or has used its time,
+the next run continues after the last page. The shown figures change all at once, when the count is complete.
 """
 
 from collections.abc import Sequence
@@ -18,17 +17,17 @@ from cpor_core.rules.insight import Counted, figures, in_order, tally_of
 from cpor_core.transitions.life import settle
 
 PAGE_CLAIMS = 500
-"""Claims after which what was counted is kept."""
+"""The progress is stored after so many claims."""
 ATTEMPTS = 4
 TIME_LIMIT = timedelta(minutes=4)
-"""A run stops itself before `functionTimeout` stops the whole worker; the next one goes on."""
+"""A run stops itself before `functionTimeout` stops the worker. The next run continues."""
 
 
 async def recount(ports: Ports, now: datetime) -> None:
     """
-    Count everything, if a count is owed at *now*, for as long as one run may take; one request where none is owed.
+    Count all claims if a count is due at *now*, within the time of one run. One request when none is due.
 
-    Raises `Conflict` where another run is at work.
+    Raises `Conflict` when another run is counting.
     """
     at = await ports.insight.standing()
     if not _is_owed(at.value, now):
@@ -47,7 +46,7 @@ async def recount(ports: Ports, now: datetime) -> None:
                 return
     for number in range(1, at.value.pages + 1):
         page = await ports.insight.page(at.value, number)
-        if page is None:  # lost, or of another release: the next run begins anew
+        if page is None:  # lost, or of another release: the next run starts again
             await ports.insight.write(at.value.model_copy(update={"began": None, "is_asked_for": True}), at.etag)
             return
         counted.add(page)
@@ -56,7 +55,7 @@ async def recount(ports: Ports, now: datetime) -> None:
 
 
 def _is_owed(at: Counting, now: datetime) -> bool:
-    """Whether a count is under way, or asked for, or has not been made in this hour."""
+    """Whether a count has begun or was asked for, or whether this hour has none yet."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     return at.began is not None or at.is_asked_for or at.as_of is None or at.as_of < hour
 
@@ -68,7 +67,7 @@ async def _add(ports: Ports, counted: Counted, tenant: TenantClaims, now: dateti
     for case in tenant.cases:
         settled = settle(case, now)
         claim = settled.claim
-        if claim.status is not Status.DELETED:  # a draft that has lapsed, and is not erased yet
+        if claim.status is not Status.DELETED:  # a lapsed draft that is not erased yet
             by_time = (entry for of, entry in settled.entries if of == claim.id)
             history = (*tenant.histories.get(claim.id, ()), *by_time)
             tally = tally_of(claim, case.slots, history, now, terms)
@@ -84,35 +83,35 @@ def _insights(counted: Counted, as_of: datetime | None) -> Sequence[Insight]:
 
 
 async def ask(ports: Ports) -> datetime | None:
-    """Want a count before the next hour begins; returns of when the figures are that are shown until then."""
+    """Ask for a count before the next hour. Returns when the figures were counted that are shown until then."""
     while True:
         at = await ports.insight.standing()
         try:
             await ports.insight.write(at.value.model_copy(update={"is_asked_for": True}), at.etag)
-        except Conflict:  # a count has come a page further meanwhile
+        except Conflict:  # a count has stored a page meanwhile
             continue
         return at.value.as_of
 
 
 async def read(ports: Ports) -> Sequence[Insight]:
-    """Return what the last count says, one for each grouping; two requests for each."""
+    """Return the figures of the last count, by each grouping: two requests for each."""
     return [await read_one(ports, grouping) for grouping in Grouping]
 
 
 async def read_one(ports: Ports, grouping: Grouping) -> Insight:
-    """Return what the last count says of a grouping: two requests."""
+    """Return the figures of the last count by one grouping: two requests."""
     for _ in range(ATTEMPTS):
         at = await ports.insight.standing()
         shown = await ports.insight.shown(at.value, grouping) if at.value.as_of is not None else None
         if shown is not None:
             return shown
         if at.value.as_of is None:
-            break  # else a count has ended between the two requests, unless rows were lost
+            break  # else a count has ended between the two requests, or rows were lost
     return Insight(as_of=None, group_by=grouping, total=None, value=())
 
 
 async def count_now(ports: Ports, now: datetime) -> Sequence[Insight]:
-    """Return what a count at *now* says, and keep nothing: for the sandbox, where time is moved (rulings 50)."""
+    """Count at *now* and store nothing, for the sandbox with its moved clock (rulings 50)."""
     counted = Counted()
     async for tenant in ports.claims.tenants():
         await _add(ports, counted, tenant, now)

@@ -1,4 +1,4 @@
-"""The operator's closed days: days off that neither the law of a place nor its holiday data knows of beforehand."""
+"""Closed days: days off of a place that the operator registers because the holiday data lacks them."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -12,7 +12,7 @@ from cpor_core.use_cases.registry.partners_and_customers import Kept, changed_me
 
 
 async def page(ports: Ports, *, after: str, limit: int) -> tuple[Sequence[RegisteredClosedDay], str | None]:
-    """Return closed days behind the position *after*, the last one first, and where the next page begins."""
+    """Return closed days after the position *after*, the latest day first, and the position of the next page."""
     everything = await ports.registry.all_closed_days()
     rest = [one for one in everything if not after or _position(one) < after]
     return rest[:limit], _position(rest[limit - 1]) if len(rest) > limit else None
@@ -28,7 +28,7 @@ async def find(ports: Ports, calendar: str, day: date) -> Registered[ClosedDay]:
 
 async def put(ports: Ports, calendar: str, day: date, closed_day: ClosedDay, if_match: str | None) -> Kept:
     """
-    Register a closed day of a country (`FR`) or of one subdivision (`GB-SCT`); no promised window moves.
+    Register a closed day of a country (`FR`) or of one subdivision (`GB-SCT`). No promised window moves.
 
     Raises `PreconditionFailed`.
     """
@@ -41,18 +41,18 @@ async def put(ports: Ports, calendar: str, day: date, closed_day: ClosedDay, if_
 
 
 async def delete(ports: Ports, calendar: str, day: date, if_match: str | None) -> None:
-    """Make it a business day again; no promised window moves. Raises `NotFound`, `PreconditionFailed`."""
+    """Delete a closed day. No promised window moves. Raises `NotFound`, `PreconditionFailed`."""
     former = await find(ports, calendar, day)
     verify_match(if_match, former)
     try:
         await ports.registry.delete_closed_day(calendar, day, former)
     except Conflict:
-        if await ports.registry.closed_day(calendar, day) is not None:  # else it has gone, by us or by somebody else
+        if await ports.registry.closed_day(calendar, day) is not None:  # otherwise it is gone, whoever deleted it
             raise changed_meanwhile() from None
 
 
 def verify_calendar(calendar: str) -> None:
-    """Raise `ValidationFailed` unless *calendar* is a country, or a country and one subdivision that has holidays."""
+    """Raise `ValidationFailed` unless *calendar* is a country, or a subdivision that the holiday data has."""
     country, dash, subdivision = calendar.partition("-")
     try:
         verify_country(country, subdivision if dash else None)

@@ -1,4 +1,4 @@
-"""The operator's registry: partners by location, customers by tenant."""
+"""The registry: partners by location, customers by tenant."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was written: the entry's version, and whether it is new."""
+    """The written entry: its version, and whether it is new."""
 
     version: int
     new: bool
@@ -30,8 +30,8 @@ async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match:
     """
     Register a partner's location.
 
-    Raises `ValidationFailed` with everything that is wrong with it, `EngagementUnknown`, `PreconditionFailed`, and
-    `OrganisationFixed` when the location would move to another organisation.
+    Raises `ValidationFailed` with all faults, `EngagementUnknown`, `PreconditionFailed`, and `OrganisationFixed` when
+    the location would move to another organisation.
     """
     _verify(faults_of_partner(_as_sent(partner), ports.catalogue))
     former = await ports.registry.partner(partner_id)
@@ -52,8 +52,9 @@ async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match:
 @dataclass(frozen=True, slots=True)
 class CustomerChange:
     """
-    A customer as the operator sends it, and how: `only_validate` stores nothing, `confirmed_ends` is the number of
-    associations that the operator knows will end by it.
+    A customer as the operator sends it.
+
+    `only_validate` stores nothing. `confirmed_ends` is how many associations will end, as the operator confirms.
     """
 
     tenant_id: str
@@ -64,18 +65,18 @@ class CustomerChange:
 
 
 MOST_UNCONFIRMED_ENDS = 5
-"""More associations than these end only when the operator has confirmed their number (rulings 32)."""
+"""More associations than this end only when the operator has confirmed their number (rulings 32)."""
 
 
 async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> tuple[Kept, Sequence[Ending]]:
     """
-    Register a customer's tenant; returns the version that is registered now, and what ends by it.
+    Register a customer's tenant. Returns the registered version, and the items that end.
 
-    New notice addresses are told of imported associations of which nobody else knows (rulings 65).
+    New notice addresses are notified of imported associations that the customer does not know of (rulings 65).
 
-    Raises as `put_partner`, `TimeZoneElsewhere`, `WouldEndAssociations` when more than five would end unconfirmed, and,
-    where domains are looked up, `DomainNotOnTenant`, or a fault when that cannot be found out now: nothing is written
-    then.
+    Raises as `put_partner`, `TimeZoneElsewhere`, and `WouldEndAssociations` when more than five would end without
+    confirmation. With domain checks also `DomainNotOnTenant`, or a fault when the issuer does not answer. Then nothing
+    is written.
     """
     tenant_id, customer = change.tenant_id, change.customer
     _verify(faults_of_customer(_as_sent(customer), ports.catalogue))
@@ -111,12 +112,12 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
 
 
 def registry_etag(version: int) -> str:
-    """Return the ETag of an entry of that version."""
+    """Return the ETag of that version of an entry."""
     return f'"{version}"'
 
 
 def ours(stored: Registered[Entry] | None, wanted: Entry, former: Registered[Entry] | None) -> Kept:
-    """Tell a lost race from a write of ours whose answer was lost: the SDK repeats it, and it meets itself."""
+    """Distinguish a lost race from our own write: the SDK repeats a write when the answer was lost."""
     version = former.version + 1 if former is not None else 1
     if stored is None or stored.value != wanted or stored.version != version:
         raise changed_meanwhile()
@@ -128,7 +129,7 @@ def _as_sent(entry: Entry) -> Mapping[str, object]:
 
 
 def _verify(faults: Iterable[Detail]) -> None:
-    """Raise one refusal that names all *faults*; where all are of one kind that has a code of its own, with that."""
+    """Raise one refusal with all *faults*. If all have the same code of their own, the refusal has that code."""
     details = tuple(faults)
     if not details:
         return
@@ -146,10 +147,10 @@ OWN_CODES = frozenset({"EngagementUnknown", "TimeZoneElsewhere"})
 
 async def _verify_domains(ports: Ports, change: CustomerChange, former: Registered[Customer] | None) -> None:
     """
-    Raise `DomainNotOnTenant` unless each domain that comes new is the tenant's; does nothing where none is looked up.
+    Raise `DomainNotOnTenant` unless each new domain belongs to the tenant. Does nothing without domain checks.
 
-    A slip of the operator's would have the wrong organisation's mails taken for this customer's. Those that are
-    registered stay: a change of subscriptions must not wait for the issuer.
+    With a wrong domain, people of another organisation would count as this customer's. Registered domains are not
+    checked again, because a change of subscriptions must not wait for the issuer.
     """
     if ports.domains is None:
         return
@@ -187,13 +188,13 @@ async def _verify_domains(ports: Ports, change: CustomerChange, former: Register
 
 
 def verify_match(if_match: str | None, former: Registered[Entry] | None) -> None:
-    """Raise `PreconditionFailed` if the caller's If-Match names other versions only; `*` matches any that is there."""
+    """Raise `PreconditionFailed` if the caller's If-Match has only other versions. `*` matches any existing entry."""
     if if_match is not None and (former is None or not matches(if_match, registry_etag(former.version))):
         raise changed_meanwhile()
 
 
 def changed_meanwhile() -> Refused:
-    """Return the refusal of a version that is not the newest any more."""
+    """Return the refusal for a version that is no longer the newest."""
     return Refused(
         "PreconditionFailed",
         "The entry has changed since you read it.",

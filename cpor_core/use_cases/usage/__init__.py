@@ -1,1 +1,1 @@
-"""Figures come in and go out, and each read leaves its receipt."""
+"""Loading and reading figures. Each read leaves a receipt."""

@@ -1,4 +1,4 @@
-"""Figures come in by the operator's feed and go out to their partner of record, each read leaving its receipt."""
+"""The operator loads figures, the partner of record reads them, and each read leaves a receipt."""
 
 import asyncio
 import math
@@ -35,17 +35,17 @@ from cpor_core.transitions.life import settle
 
 ATTEMPTS = 5
 MOST_ROWS = 100_000
-"""Rows that one call takes."""
+"""Rows in one call."""
 YIELD_EVERY = 500
 TENANTS_IN_FLIGHT = 16
 """Tenants whose figures are written at the same time."""
 MAIL_TAKES_SECONDS = 60
-"""After so long it is worth asking again whether the customer was told."""
+"""How long to wait before asking again whether the customer was notified."""
 Item = TypeVar("Item")
 
 
 class FeedFormat(StrEnum):
-    """The formats of a feed; those of Microsoft Graph are its own reports as they come."""
+    """The formats of a feed. Those of Microsoft Graph are its unchanged reports."""
 
     JSONL = "jsonl"
     SUBSCRIBED_SKUS = "graph-subscribed-skus"
@@ -54,7 +54,7 @@ class FeedFormat(StrEnum):
 
 
 class Loaded(Value):
-    """What became of a feed's rows."""
+    """The outcome of a feed: counts of its rows, and the bad ones."""
 
     accepted: int
     unchanged: int
@@ -63,7 +63,7 @@ class Loaded(Value):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who looks, for the receipt."""
+    """Who reads, for the receipt."""
 
     object_id: str
     kind: str
@@ -77,10 +77,10 @@ _LINE = TypeAdapter(UsageLine)
 
 async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None, as_of: date) -> Loaded:
     """
-    Merge JSON lines into what is kept: the same ones twice change nothing, older ones change nothing newer.
+    Merge JSON lines into the stored figures. Repeated lines change nothing, and older lines never change newer figures.
 
-    A bad line is told, the others are kept. Raises `PayloadTooLarge`, and `StorageBusy` half-way, after which the same
-    lines can be sent again.
+    Bad lines are reported, the others stored. Raises `PayloadTooLarge`. Raises `StorageBusy`, perhaps half-way: the
+    caller can then send the same lines again.
     """
     by_tenant: dict[str, list[Given]] = {}
     bad: list[BadRow] = []
@@ -91,7 +91,7 @@ async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None
         count += 1
         _verify_not_too_many(count)
         if count % YIELD_EVERY == 0:
-            await asyncio.sleep(0)  # others of this instance are served meanwhile
+            await asyncio.sleep(0)  # lets this instance serve others
         read = _read_line(row, text, tenant_id)
         if isinstance(read, BadRow):
             bad.append(read)
@@ -101,7 +101,7 @@ async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None
     accepted = unchanged = 0
     for group in _in_groups(list(by_tenant.items()), TENANTS_IN_FLIGHT):
         done = await asyncio.gather(*(_load_tenant(ports, *one) for one in group), return_exceptions=True)
-        for outcome in done:  # only now: nobody of this group is still at work when a fault is told
+        for outcome in done:  # only now: when a fault is raised, no other task of the group still runs
             if isinstance(outcome, BaseException):
                 raise outcome
             accepted += outcome.accepted
@@ -116,15 +116,15 @@ async def load_graph_report(
     """
     Merge one of Microsoft Graph's reports: the bytes of its CSV, or the list in its JSON.
 
-    A bad row is told, the others are kept. Raises `WrongReport`, `PayloadTooLarge`, and `StorageBusy` half-way, after
-    which the same report can be sent again.
+    Bad rows are reported, the others stored. Raises `WrongReport` and `PayloadTooLarge`. Raises `StorageBusy`, perhaps
+    half-way: the caller can then send the same report again.
     """
     registered = await ports.registry.customer(tenant_id)
     report = _read_report(kind, content, as_of, registered.value if registered is not None else None, ports.licensing())
     _verify_not_too_many(len(report.rows) + len(report.rejected))
     if registered is None:
         return _loaded(0, 0, (*report.rejected, *map(_of_an_unknown_tenant, report.rows)))
-    items = registered.value.item_keys  # a report has columns for workloads that the tenant has not
+    items = registered.value.item_keys  # a report also has columns for workloads that the tenant does not have
     given = [one for one in report.given if one.line.item in items]
     changed = await _merge(ports, tenant_id, given)
     bad = [*report.rejected, *await _undecided(ports, tenant_id, report.ambiguous)]
@@ -168,7 +168,7 @@ def _in_groups(everything: Sequence[Item], size: int) -> Iterator[Sequence[Item]
 
 
 def _read_line(row: int, text: bytes, tenant_id: str | None) -> tuple[str, UsageLine] | BadRow:
-    """Return the tenant and the figures of a line, or what is wrong with it."""
+    """Return tenant and figures of a line, or what is wrong with it."""
     try:
         line = _LINE.validate_json(text, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -203,7 +203,7 @@ async def _load_tenant(ports: Ports, tenant: str, given: Sequence[Given]) -> Loa
 
 
 async def _merge(ports: Ports, tenant: str, given: Sequence[Given]) -> set[int]:
-    """Merge figures of one tenant in as few transactions as may be; returns the places of those that changed any."""
+    """Merge figures of one tenant in as few transactions as possible. Returns the positions of changed lines."""
     changed: set[int] = set()
     if not given:
         return changed
@@ -214,7 +214,7 @@ async def _merge(ports: Ports, tenant: str, given: Sequence[Given]) -> set[int]:
         for at, one in enumerate(given):
             key = (one.line.month, one.line.item)
             after = merged(figures.get(key), one.line, one.as_of)
-            if after != figures.get(key):  # also where an earlier attempt has written a part of them
+            if after != figures.get(key):  # an earlier attempt may have written a part of them
                 changed.add(at)
             figures[key] = after
         etags = {key: found[1] for key, found in kept.items()}
@@ -231,7 +231,7 @@ async def _merge(ports: Ports, tenant: str, given: Sequence[Given]) -> set[int]:
 
 
 async def _undecided(ports: Ports, tenant: str, ambiguous: Sequence[Ambiguous]) -> Sequence[BadRow]:
-    """Return the rows whose seats belong to several subscriptions, unless another report has told the seats of each."""
+    """Return the rows with seats of several subscriptions, unless another report has the seats of each."""
     if not ambiguous:
         return ()
     months = sorted({one.month for one in ambiguous})
@@ -257,7 +257,7 @@ async def _undecided(ports: Ports, tenant: str, ambiguous: Sequence[Ambiguous]) 
 
 async def read_advice(ports: Ports, case: Case, reader: Reader, now: datetime) -> Sequence[Advice]:
     """
-    Return what follows from the figures that `read_usage` shows; the receipt is the same, and the only one.
+    Return the advice that follows from the figures of `read_usage`. It leaves the same receipt, once.
 
     Raises as `read_usage`.
     """
@@ -268,11 +268,12 @@ async def read_usage(
     ports: Ports, case: Case, reader: Reader, now: datetime, *, first: str | None, last: str | None
 ) -> Sequence[UsageRow]:
     """
-    Return the figures of exactly the associated items, from the association's first month on; four requests in all.
+    Return the figures of the associated items only, from the association's first month: four requests.
 
-    The receipt is written after the figures are read and before they are sent: no receipt, no figures. Raises
-    `NotFound` unless the association is official, `FiguresNotYet` while a no that arrived in time may still be written,
-    and `CustomerNotTold` while the customer of an imported association does not know of it.
+    The receipt is written after the figures are read and before they are sent: no receipt, no figures.
+
+    Raises `NotFound` unless the association is official, `FiguresNotYet` while a no that arrived in time may still be
+    written, and `CustomerNotTold` while the customer of an imported association does not know of it.
     """
     shown = settle(case, now).claim
     if shown.status is not Status.OFFICIAL:

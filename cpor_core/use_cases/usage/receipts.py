@@ -1,4 +1,4 @@
-"""Who looked at the figures: shown to the customer whose figures they are."""
+"""Shows a customer who has read its figures."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,12 @@ from cpor_core.ports import Ports
 from cpor_core.transitions.claim_case import Case
 
 SHOWN = 50
-"""Receipts on the page of one request, the newest ones."""
+"""How many receipts, the newest, the page of one request shows."""
 LOOKED_AT = 500
 
 
 async def receipts_of(ports: Ports, case: Case) -> Sequence[Receipt]:
-    """Return the newest receipts of this claim's association; a mailed link shows no other's (rulings 23)."""
+    """Return the newest receipts of this claim's association. A mailed link shows no others (rulings 23)."""
     if case.claim.window_ends_at is None and case.claim.official_since is None:
         return ()
     found: list[Receipt] = []
