@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from cpor_core.due_work import RowRef
 from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
 
 
@@ -39,6 +40,9 @@ class Batches(Protocol):
 
     async def outcomes(self, batch: Batch, page: int) -> Sequence[RowOutcome]:
         """Return the outcomes of a finished page: one request."""
+
+    def row_ref(self, batch_id: str, keeping: str) -> RowRef:
+        """Return what stands for a batch in the due row that deletes it."""
 
     async def delete(self, batch_id: str, keeping: str) -> None:
         """Delete each row of a batch. Rows of another batch with the same id stay. A missing batch is no error."""

@@ -102,6 +102,9 @@ class Claims(Protocol):
     async def stored_reply(self, claim_id: str, key: str) -> StoredReply | None:
         """Return the first answer to a keyed act."""
 
+    def reply_ref(self, claim_id: str, key_hash: str) -> RowRef:
+        """Return where a stored reply lies, for the due row that deletes it."""
+
     def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, frozenset[str]]]:
         """
         Yield every tenant behind *after*, in order, with the ids of its claims that hold *text*: a scan.
@@ -157,7 +160,7 @@ class DryRuns(Protocol):
         """Count one more; returns how many there are in this hour with it."""
 
     def row_ref(self, organisation: str, now: datetime) -> RowRef:
-        """Return table, partition and key of the count, for it to be forgotten."""
+        """Return where the count is stored, for the due row that deletes it."""
 
     async def of_hour(self, now: datetime) -> Sequence[DryRunCount]:
         """Return the counts of the hour in which *now* lies."""

@@ -1,4 +1,4 @@
-"""Due rows, the queue messages that hurry them, messages that failed, and what an operator sees of it."""
+"""Due rows, the queue messages that make due work happen sooner, failed messages, and what operators see of it."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -6,36 +6,45 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from cpor_core.due_work import RowRef
+from cpor_core.due_work import RETENTION, Kind, RowRef
 
 
 @dataclass(frozen=True, slots=True)
 class DueRow:
     """
-    "Look at this at that instant": a claim, or a row that is to be forgotten.
+    When to look at a subject again.
 
-    `etag` and `written_at` (by the real clock) are what the store said when the row was read.
+    What is true then is judged anew by the handler of the kind. The subject is the id of
+    a claim, tenant, organisation, batch, erasure or failed message.
     """
 
     due: datetime
     subject: str
-    kind: str
+    kind: Kind
+    label: str = ""
+    """Tells rows of the same kind and subject apart."""
     attempt: int = 0
     deletes: RowRef | None = None
-    """Table, partition and key of what is to be deleted."""
+    """What the row deletes, if it is of a kind that deletes."""
     since: datetime | None = None
-    """Since when it has been owed, of one that was put off."""
+    """When the work fell due, if it was put off since then."""
     trace: str | None = None
-    """Whose trace it belongs to, for `Telemetry`."""
+    """The trace of the act that wrote the row, for `Telemetry`."""
     etag: str | None = None
     written_at: datetime | None = None
+    """When the row was written, by the real clock; known of a row that was read, as is its ETag."""
+
+
+def expiry(kind: Kind, subject: str, since: datetime, deletes: RowRef, label: str = "") -> DueRow:
+    """Return the due row that deletes something when it has been kept long enough *since* then."""
+    return DueRow(since + RETENTION[kind], subject, kind, label, deletes=deletes)
 
 
 class DueRows(Protocol):
-    """Due rows, 16 shards; see rulings 36 for when one may be deleted."""
+    """The table of due rows. When a row may be deleted: rulings 36."""
 
     async def add(self, rows: Sequence[DueRow]) -> None:
-        """Write rows; one request for each subject, however many rows it has."""
+        """Write rows: one request for each subject, however many rows it has."""
 
     async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
         """Return the next rows of a shard that are due at *now*: one request."""
@@ -44,32 +53,32 @@ class DueRows(Protocol):
         self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None
     ) -> DueRow:
         """
-        Put a row off and add others of the same subject: one request. Raises `Conflict`.
+        Put a row off and add others of the same subject: one request. Returns the moved row. Raises `Conflict`.
 
-        *since*: what it stands for has been owed so long, and still is.
+        *since* is when the work fell due, if it still is.
         """
 
     async def delete(self, row: DueRow) -> None:
         """Delete a row as it was read. Raises `Conflict`."""
 
     async def delete_expired(self, row_ref: RowRef) -> None:
-        """Delete a row of another table that was kept long enough; a missing one is no error."""
+        """Delete a row of another table: one request. A missing row is no error."""
 
 
 class QueueMessages(Protocol):
-    """Queue messages that hurry what is already true; one that is lost is made good by a due row."""
+    """Queue messages that make due work happen sooner. A due row makes good what is lost. None raises a fault."""
 
     async def customer_notice(self, claim_id: str) -> None:
-        """Ask that what this claim owes be paid soon. Never raises a fault."""
+        """Ask for the claim's due work to be done soon."""
 
     async def partner_notice(self, claim_id: str) -> None:
-        """Ask that the partner be told soon of what this claim owes them. Never raises a fault."""
+        """Ask for the claim's mails to partners to be sent soon."""
 
     async def webhook_delivery(self, organisation: str, *, delay: timedelta | None = None) -> None:
-        """Ask that an organisation's webhooks be called soon, or after *delay*. Never raises a fault."""
+        """Ask for an organisation's webhooks to be called soon, or after *delay*."""
 
     async def claim_batch(self, batch_id: str, page: int) -> None:
-        """Ask that a page of a batch be dealt with soon. Never raises a fault."""
+        """Ask for a page of a batch to be processed soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +101,20 @@ class Failures(Protocol):
         """Return failures behind the position *after*, newest first."""
 
     def position(self, failure: Failure) -> str:
-        """Return where a failure stands in that order."""
+        """Return the position of a failure in that order."""
 
     async def redrive(self, failure: Failure) -> None:
-        """Put its ids back into the queue it came from, then forget it."""
+        """Put the message back into its queue, then delete the failure."""
 
     def row_ref(self, failure: Failure) -> RowRef:
-        """Return table, partition and key of a failure, for it to be forgotten."""
+        """Return where a failure is stored, for the due row that deletes it."""
 
 
 class Telemetry(Protocol):
-    """What an operator sees of the work; it never raises a fault."""
+    """What operators see of due work. It never raises a fault."""
 
     def processing(self, row: DueRow) -> AbstractContextManager[object]:
-        """Let what is done within belong to the trace of the act that wrote the row."""
+        """Record what is done within as part of the trace of the act that wrote the row."""
 
     def settled_late(self, row: DueRow, late: timedelta) -> None:
-        """Tell that a due row was settled *late*."""
+        """Record that a due row was settled *late*."""

@@ -124,10 +124,10 @@ class Webhooks(Protocol):
         """Let others call; one whose time was over has no say any more."""
 
     def deliveries_before(self, organisation: str, webhook: tuple[str, str], instant: datetime) -> RowRef:
-        """Return table, partition and key of the deliveries made before *instant*, for them to be forgotten."""
+        """Return where a webhook's deliveries from before *instant* are stored, for the due row that deletes them."""
 
-    async def delete_deliveries(self, organisation: str, key: str) -> None:
-        """Delete a webhook's deliveries from that key on, which are the older ones, and where they wait."""
+    async def delete_deliveries(self, row_ref: RowRef) -> None:
+        """Delete the deliveries to which `deliveries_before` refers."""
 
 
 @dataclass(frozen=True, slots=True)

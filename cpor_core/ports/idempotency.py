@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from cpor_core.due_work import RowRef
+
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
@@ -61,6 +63,9 @@ class Requests(Protocol):
 
     async def release(self, organisation: str, key: str, etag: str) -> None:
         """Delete the row of that ETag: the key is free again. Raises `Conflict`."""
+
+    def row_ref(self, organisation: str, key_hash: str) -> RowRef:
+        """Return where a record is stored, for the due row that deletes it."""
 
     def all(self) -> AsyncIterator[tuple[str, str, IdempotencyRecord]]:
         """Yield every request that is kept, with its organisation and key: a scan."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
+from cpor_core.due_work import SOON, DueWork, Kind
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import UNDECIDED, Claim, Evidence, Status
 from cpor_core.ports import Ports
@@ -18,7 +19,7 @@ from cpor_core.ports.claims import Comment, Commit
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredReply
 from cpor_core.rules import file_names
-from cpor_core.rules.claim_due_work import SOON, TO_PARTNERS, DueWork, due_work_of
+from cpor_core.rules.claim_due_work import TO_PARTNERS, due_work_of
 from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.terms import Terms
 from cpor_core.rules.untold import untold
@@ -32,7 +33,7 @@ from cpor_core.transitions.life import (
     verify_places,
 )
 from cpor_core.transitions.personal_data import with_retention
-from cpor_core.use_cases.feed.changes import ANNOUNCE, announce, announcement_row
+from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
 from cpor_core.use_cases.message_ids import message_id_expiries
 from cpor_core.views import entity_tag, shown
@@ -240,7 +241,7 @@ async def _write_index_rows(
     Returns the due row that led here, as it now lies in the store.
     """
     told = {claim_id for claim_id, _ in after.entries}
-    rows = [*due_rows(before.claim, after.claim, now), *_expiry_rows(after.claim, now, context)]
+    rows = [*due_rows(before.claim, after.claim, now), *_expiry_rows(ports, after.claim, now, context)]
     rows += message_id_expiries(ports, before.claim, after.claim, now)
     if after.claim.id in told:
         rows.append(announcement_row(after.claim.id, now))
@@ -278,7 +279,7 @@ def _changed_claims(before: Case, after: Case) -> Iterable[tuple[Claim, Claim]]:
 
 async def _write_due_rows(ports: Ports, rows: Sequence[DueRow], now: datetime, due_row: DueRow | None) -> DueRow | None:
     """Write due rows; one that is being paid is moved on and stands for all that is newly to be paid at once."""
-    later = [row for row in rows if row.due != now + SOON or row.kind == ANNOUNCE]
+    later = [row for row in rows if row.due != now + SOON or row.kind is Kind.ANNOUNCE]
     if due_row is not None and len(later) < len(rows):
         try:
             return await ports.duework.move(due_row, later, due=now + SOON, attempt=0)
@@ -290,17 +291,17 @@ async def _write_due_rows(ports: Ports, rows: Sequence[DueRow], now: datetime, d
     return due_row
 
 
-def _expiry_rows(claim: Claim, now: datetime, context: ActContext) -> Iterable[DueRow]:
+def _expiry_rows(ports: Ports, claim: Claim, now: datetime, context: ActContext) -> Iterable[DueRow]:
     if context.idempotency_key is not None:
-        yield reply_expiry(claim.id, context.idempotency_key.hash, now)
-        yield record_expiry(context.idempotency_key, claim.id, now)
+        yield reply_expiry(ports, claim.id, context.idempotency_key.hash, now)
+        yield record_expiry(ports, context.idempotency_key, claim.id, now)
 
 
 def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueRow]:
     """Return the due rows for everything that *after* owes and *before* did not."""
     fresh: frozenset[DueWork] = due_work_of(after) - (due_work_of(before) if before is not None else frozenset())
     return tuple(
-        DueRow(work.due if work.due is not None else now + SOON, after.id, work.kind.value)
+        DueRow(work.due if work.due is not None else now + SOON, after.id, work.kind)
         for work in sorted(fresh, key=lambda work: (work.kind, work.about))
     )
 

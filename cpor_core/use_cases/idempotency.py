@@ -10,16 +10,16 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from cpor_core.due_work import FORGET, RowRef
+from cpor_core.due_work import Kind
 from cpor_core.errors import Conflict, Refused
 from cpor_core.ports import Ports
-from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.due_work import DueRow, expiry
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredReply, StoredResponse
-from cpor_core.rules.identifiers import tenant_of
 
+LABEL_LENGTH = 16
+"""Digits of a key's hash in the label of a due row."""
 TAKE_OVER_AFTER = timedelta(minutes=1)
 """A request that has not ended by then is taken over by its repetition."""
-ANSWERS_KEPT = timedelta(hours=48)
 LONGEST_ANSWER = 60 * 2**10
 """Bytes of an answer that are kept; after a longer one the key is free, and its repetition is done anew."""
 
@@ -54,16 +54,15 @@ def in_progress() -> Refused:
     )
 
 
-def record_expiry(key: IdempotencyKey, subject: str, now: datetime) -> DueRow:
+def record_expiry(ports: Ports, key: IdempotencyKey, subject: str, now: datetime) -> DueRow:
     """Return the due row by which the key is free again; it is written before, or with, what it is about."""
-    row_ref = RowRef("requests", key.organisation, key.hash)
-    return DueRow(now + ANSWERS_KEPT, subject, f"{FORGET}-request-{key.hash[:16]}", deletes=row_ref)
+    row_ref = ports.requests.row_ref(key.organisation, key.hash)
+    return expiry(Kind.DELETE_IDEMPOTENCY_RECORD, subject, now, row_ref, key.hash[:LABEL_LENGTH])
 
 
-def reply_expiry(claim_id: str, key: str, now: datetime) -> DueRow:
+def reply_expiry(ports: Ports, claim_id: str, key_hash: str, now: datetime) -> DueRow:
     """Return the due row that deletes the answer that is kept with a claim."""
-    row_ref = RowRef("claims", tenant_of(claim_id), f"act|{claim_id}|{key}")
-    return DueRow(now + ANSWERS_KEPT, claim_id, f"{FORGET}-{key[:16]}", deletes=row_ref)
+    return expiry(Kind.DELETE_REPLY, claim_id, now, ports.claims.reply_ref(claim_id, key_hash), key_hash[:LABEL_LENGTH])
 
 
 async def begin_request(
@@ -107,7 +106,7 @@ async def once(
 
     Only successes are kept. Raises what *run* raises, `IdempotencyKeyReused`, `RequestInProgress`.
     """
-    await ports.duework.add([record_expiry(key, key.organisation, now)])
+    await ports.duework.add([record_expiry(ports, key, key.organisation, now)])
     kept = await begin_request(ports, key, IdempotencyRecord(key.body, "", ports.new_id(), now))
     if kept.answer is not None:
         return kept.answer

@@ -1,20 +1,16 @@
 """The Message-IDs that a claim's mails are kept under, and the due rows by which they are forgotten."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from cpor_core.due_work import FORGET
+from cpor_core.due_work import Kind
 from cpor_core.model.claim import Claim, MailKind, OwedPartnerMail, PartnerMailKind, Status
 from cpor_core.ports import Ports
-from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.due_work import DueRow, expiry
 from cpor_core.rules.identifiers import message_id
 
 PARTNER_CONTACT = 0
 """The number of the partner's contact; recipients at the customer are counted from 1."""
-MAILS = "mails"
-"""The table of Message-IDs, in a due row that forgets one."""
-LOOKED_AT_AFTER = timedelta(days=90)
-"""A mail is forgotten so long after its claim is closed; no sooner than this it is worth asking whether it was."""
 
 
 def message_id_expiries(ports: Ports, before: Claim, after: Claim, now: datetime) -> tuple[DueRow, ...]:
@@ -25,7 +21,7 @@ def message_id_expiries(ports: Ports, before: Claim, after: Claim, now: datetime
 
 def message_id_expiry(ports: Ports, claim_id: str, name: str, now: datetime) -> DueRow:
     """Return the due row by which one Message-ID of a mail about a claim is forgotten, if it may be by then."""
-    return DueRow(now + LOOKED_AT_AFTER, claim_id, f"{FORGET}-mail-{name}", deletes=ports.mails.row_ref(name))
+    return expiry(Kind.DELETE_MESSAGE_ID, claim_id, now, ports.mails.row_ref(name), name)
 
 
 def _mails_led_to(before: Claim, after: Claim) -> Iterable[tuple[str, int, int]]:

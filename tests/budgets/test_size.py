@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from cpor_app.adapters.storage.row_store import Cell, Insert
-from cpor_app.adapters.storage.tables.duework import SHARDS
+from cpor_core.due_work import SHARDS
 from cpor_core.rules.identifiers import list_position, new_claim_id
 from cpor_core.rules.late_truths import GRACE
 from devhost.stack.issuer import LocalIssuer

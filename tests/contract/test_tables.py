@@ -14,14 +14,14 @@ from cpor_app.adapters.storage.queues import AzureQueues
 from cpor_app.adapters.storage.row_store import AzureRows, Rows
 from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.adapters.storage.tables.claims import MOST_ROWS, ClaimsTable
-from cpor_app.adapters.storage.tables.duework import SHARDS, DueWorkTable
+from cpor_app.adapters.storage.tables.duework import DueWorkTable
 from cpor_app.adapters.storage.tables.failures import FailuresTable
 from cpor_app.adapters.storage.tables.indexes import IndexTable
 from cpor_app.adapters.storage.tables.mails import MailsTable
 from cpor_app.adapters.storage.tables.registry import RegistryTable
 from cpor_app.adapters.storage.tables.requests import RequestsTable
 from cpor_app.adapters.storage.tables.usage import ReceiptsTable, UsageTable
-from cpor_core.due_work import RowRef
+from cpor_core.due_work import SHARDS, Kind, RowRef
 from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import Evidence, Item, Status
 from cpor_core.model.history import Act
@@ -129,9 +129,9 @@ class Stores:
         return await self.read(after.claim.id)
 
 
-def row(due: datetime, subject: str = A, debt: str = "writeDown", **more: Any) -> DueRow:
+def row(due: datetime, subject: str = A, kind: Kind = Kind.WRITE_DOWN, label: str = "", **more: Any) -> DueRow:
     """Return a due row as it is written."""
-    return DueRow(due, subject, debt, **more)
+    return DueRow(due, subject, kind, label, **more)
 
 
 def plain(rows: Sequence[DueRow]) -> list[DueRow]:
@@ -453,7 +453,7 @@ class StoresContract(ABC):
 
     async def test_only_what_is_due_comes_and_in_order(self, stores: Stores) -> None:
         """At the very instant, not a microsecond before; oldest first within a shard."""
-        rows = [row(MONDAY + n * DAY, debt=f"debt-{n}") for n in (2, 0, 1)]
+        rows = [row(MONDAY + n * DAY, label=f"{n}") for n in (2, 0, 1)]
         await stores.duework.add(rows)
 
         assert await all_due(stores, MONDAY - MICROSECOND) == []
@@ -462,8 +462,10 @@ class StoresContract(ABC):
         assert plain(await all_due(stores, MONDAY + 9 * DAY)) == [rows[1], rows[2], rows[0]]
 
     async def test_a_due_row_comes_back_as_it_was_written(self, stores: Stores) -> None:
-        """With its attempt and with what is to be forgotten; the store adds its mark and its own time."""
-        kept = row(MONDAY + MICROSECOND, debt="forget-1", attempt=3, deletes=RowRef("claims", TENANT, f"act|{A}|f00d"))
+        """With its attempt and with what is to be deleted; the store adds its ETag and its own time."""
+        kept = row(
+            MONDAY + MICROSECOND, A, Kind.DELETE_MESSAGE_ID, "1", attempt=3, deletes=RowRef("mails", "1", "sent")
+        )
         await stores.duework.add([kept])
 
         found = await all_due(stores, MONDAY + DAY)
@@ -485,12 +487,12 @@ class StoresContract(ABC):
 
     async def test_due_rows_come_in_pages(self, stores: Stores) -> None:
         """The next page begins behind the last row of the one before, also within one instant."""
-        rows = [row(MONDAY, debt=f"debt-{n:02d}") for n in range(25)]
+        rows = [row(MONDAY, label=f"{n:02d}") for n in range(25)]
         await stores.duework.add(rows)
 
         assert plain(await all_due(stores, MONDAY, limit=4)) == rows
 
-    async def test_a_row_of_the_same_debt_and_instant_is_one(self, stores: Stores) -> None:
+    async def test_a_row_of_the_same_kind_and_instant_is_one(self, stores: Stores) -> None:
         """Writing it again is no error, even in one call."""
         await stores.duework.add([row(MONDAY), row(MONDAY, attempt=1)])
         await stores.duework.add([row(MONDAY)])
@@ -502,11 +504,11 @@ class StoresContract(ABC):
         await stores.duework.add([row(MONDAY, deletes=RowRef("mails", "m", "sent"))])
         found = (await all_due(stores, MONDAY))[0]
 
-        moved = await stores.duework.move(found, [row(ENDS_AT, debt="remind")], due=MONDAY + DAY, attempt=2)
+        moved = await stores.duework.move(found, [row(ENDS_AT, kind=Kind.REMIND_CUSTOMER)], due=MONDAY + DAY, attempt=2)
 
         expected = row(MONDAY + DAY, attempt=2, deletes=RowRef("mails", "m", "sent"))
         assert moved == expected
-        assert plain(await all_due(stores, ENDS_AT)) == [expected, row(ENDS_AT, debt="remind")]
+        assert plain(await all_due(stores, ENDS_AT)) == [expected, row(ENDS_AT, kind=Kind.REMIND_CUSTOMER)]
 
     async def test_a_row_that_was_moved_once_can_be_moved_again(self, stores: Stores) -> None:
         """By who moved it, before it was read again; to the same instant too."""
@@ -886,7 +888,7 @@ class TestInStorage(StoresContract):
         assert await requests(stores.claims.load(claim_id("c"))) == 1
         assert await requests(stores.claims.load("no claim id")) == 0
         assert await requests(stores.duework.due(0, MONDAY, after=None, limit=100)) == 1
-        assert await requests(stores.duework.add([row(ENDS_AT), row(ENDS_AT, debt="remind")])) == 1
+        assert await requests(stores.duework.add([row(ENDS_AT), row(ENDS_AT, kind=Kind.REMIND_CUSTOMER)])) == 1
         assert await requests(stores.duework.add([row(ENDS_AT), row(ENDS_AT, subject=B)])) == 2
         assert await requests(stores.duework.move(found[0], [row(TOLD_AT)], due=ENDS_AT, attempt=1)) == 1
         assert await requests(stores.index.page(ADATUM, after="", limit=9)) == 1

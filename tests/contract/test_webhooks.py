@@ -169,10 +169,10 @@ class WebhooksContract(ABC):
         await webhooks.add(ADATUM, MAIN, late)
         await webhooks.add(ADATUM, MAIN_TOO, others)
 
-        table, partition, key = webhooks.deliveries_before(ADATUM, MAIN.key, MONDAY)
-        assert (table, partition) == (TABLE, ADATUM)
+        older = webhooks.deliveries_before(ADATUM, MAIN.key, MONDAY)
+        assert (older.table, older.partition) == (TABLE, ADATUM)
         for _ in range(2):
-            await webhooks.delete_deliveries(partition, key)
+            await webhooks.delete_deliveries(older)
 
         assert await webhooks.deliveries(ADATUM, MAIN, after="", limit=1000) == [late]
         assert await webhooks.deliveries(ADATUM, MAIN_TOO, after="", limit=1000) == [others]

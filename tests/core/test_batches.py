@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from cpor_core.due_work import Kind
 from cpor_core.errors import Refused, StorageBusy
 from cpor_core.model.batch import MOST_ROWS, BatchStatus, Outcome, Progress, RowOutcome
 from cpor_core.model.claim import Status
@@ -85,9 +86,9 @@ async def test_a_batch_is_kept_before_anybody_works_on_it(world: World) -> None:
     sent = await take_in(world, claims(101))
 
     assert world.rows.written[-2:] == ["duework", "batches"]
-    assert [(row.due, row.kind) for row in await world.due_rows()] == [
-        (MONDAY + MINUTE, batches.FINISH),
-        (MONDAY + timedelta(days=30), f"forget-batch-{sent.batch.keeping}"),
+    assert [(row.due, row.kind, row.label) for row in await world.due_rows()] == [
+        (MONDAY + MINUTE, Kind.FINISH_BATCH, ""),
+        (MONDAY + timedelta(days=30), Kind.DELETE_BATCH, sent.batch.keeping),
     ]
     assert [json.loads(each.text) for each in world.queues.waiting.values()] == [
         {"batchId": sent.batch.id, "page": 1},
@@ -331,7 +332,7 @@ async def test_messages_are_sent_again_for_what_is_missing_only(world: World) ->
 
 async def due_rows(world: World) -> list[DueRow]:
     """Return the due rows by which batches are finished."""
-    return [row for row in await world.due_rows() if row.kind == batches.FINISH]
+    return [row for row in await world.due_rows() if row.kind == Kind.FINISH_BATCH]
 
 
 async def test_a_page_waits_until_the_feed_was_told(world: World) -> None:

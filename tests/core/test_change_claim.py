@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from cpor_app.adapters.storage.tables import unpacked
+from cpor_core.due_work import RETENTION, SOON, Kind
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.history import Act, spoken_by
@@ -16,7 +17,6 @@ from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Comment, Commit
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey
-from cpor_core.rules.claim_due_work import SOON
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
@@ -33,7 +33,7 @@ from cpor_core.use_cases.change_claim import (
 from cpor_core.use_cases.claims import comments, drafts, submission
 from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims.subscription_ends import end_gone_items
-from cpor_core.use_cases.idempotency import ANSWERS_KEPT, Repeated
+from cpor_core.use_cases.idempotency import Repeated
 from cpor_core.views import entity_tag, shown
 from tests.core.builders import (
     ADATUM,
@@ -95,24 +95,26 @@ async def test_what_a_reviewer_must_see_is_indexed_before_the_claim(world: World
     assert [(row.position, row.claim_id) for row in rows] == [(review_position(case.claim), case.claim.id)]
 
 
-async def test_due_rows_name_each_debt_with_its_instant(world: World) -> None:
+async def test_due_rows_name_each_kind_with_its_instant(world: World) -> None:
     """At once is in two minutes, because the queue does it sooner (rulings 36)."""
     submitted = await world.submitted()
     now = await world.now()
-    assert DueRow(now + SOON, submitted.claim.id, "tellCustomer") in [unmarked(row) for row in await world.due_rows()]
+    assert DueRow(now + SOON, submitted.claim.id, Kind.NOTIFY_CUSTOMER) in [
+        unmarked(row) for row in await world.due_rows()
+    ]
 
     await world.deliver()
 
     promised = (await world.stored(submitted)).claim.promise
     assert promised is not None
     rows = [unmarked(row) for row in await world.due_rows(submitted)]
-    assert DueRow(promised.reminder_at, submitted.claim.id, "remindCustomer") in rows
-    assert DueRow(promised.ends_at + GRACE, submitted.claim.id, "writeDown") in rows
+    assert DueRow(promised.reminder_at, submitted.claim.id, Kind.REMIND_CUSTOMER) in rows
+    assert DueRow(promised.ends_at + GRACE, submitted.claim.id, Kind.WRITE_DOWN) in rows
 
 
 def unmarked(row: DueRow) -> DueRow:
     """Return a due row without what only the store knows."""
-    return DueRow(row.due, row.subject, row.kind, row.attempt, row.deletes)
+    return DueRow(row.due, row.subject, row.kind, row.label, attempt=row.attempt, deletes=row.deletes)
 
 
 @pytest.mark.parametrize("table", ["duework", "claims"])
@@ -372,7 +374,7 @@ async def test_the_first_answer_is_kept_with_the_act(world: World) -> None:
     assert kept is not None
     view = shown(after, now, world.ports.terms)
     assert (kept.body, kept.answer, kept.etag) == (IDEMPOTENCY_KEY.body, view.model_dump_json(by_alias=True), view.etag)
-    forget = {row.deletes for row in await world.due_rows(case) if row.due == now + ANSWERS_KEPT}
+    forget = {row.deletes for row in await world.due_rows(case) if row.due == now + RETENTION[Kind.DELETE_REPLY]}
     assert forget == {
         ("claims", TENANT, f"act|{case.claim.id}|{IDEMPOTENCY_KEY.hash}"),
         ("requests", ADATUM, IDEMPOTENCY_KEY.hash),
@@ -397,7 +399,7 @@ async def test_an_answer_is_forgotten_after_48_hours(world: World) -> None:
     case = await world.told()
     await comment(world, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
-    world.clock.advance(ANSWERS_KEPT)
+    world.clock.advance(RETENTION[Kind.DELETE_REPLY])
     await world.sweep()
 
     assert await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash) is None

@@ -5,9 +5,10 @@ from datetime import datetime
 
 import pytest
 
+from cpor_core.due_work import DueWork, Kind
 from cpor_core.model.claim import Claim, OwedPartnerMail, PartnerMailKind, Reason, Status
 from cpor_core.model.history import PROGRAMME
-from cpor_core.rules.claim_due_work import DueWork, Kind, due_now, due_work_of
+from cpor_core.rules.claim_due_work import due_now, due_work_of
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
@@ -102,7 +103,7 @@ def test_a_claim_whose_time_is_not_set_ends_not_by_itself() -> None:
 
 def test_a_deleted_draft_is_to_be_erased() -> None:
     """At once, by whomever comes first."""
-    assert besides_news(in_state(Status.DELETED).claim) == {DueWork(Kind.ERASE)}
+    assert besides_news(in_state(Status.DELETED).claim) == {DueWork(Kind.DELETE_DRAFT)}
 
 
 def test_a_customer_who_was_not_told_is_to_be_told() -> None:

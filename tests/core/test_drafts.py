@@ -10,17 +10,16 @@ import pytest
 from pydantic import ValidationError
 
 from cpor_app.adapters.storage.row_store import Op, Put
+from cpor_core.due_work import RETENTION, SOON, Kind
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import MAX_EVIDENCE_FILES, NewClaim, Reason, Status
 from cpor_core.model.history import Act
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord
-from cpor_core.rules.claim_due_work import SOON
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, evidence_tag, verify_match
 from cpor_core.use_cases.claims import drafts, reviews
 from cpor_core.use_cases.claims.drafts import Upload, merge_patch
-from cpor_core.use_cases.feed.changes import ANNOUNCE
-from cpor_core.use_cases.idempotency import ANSWERS_KEPT, TAKE_OVER_AFTER, Repeated
+from cpor_core.use_cases.idempotency import TAKE_OVER_AFTER, Repeated
 from tests.core.builders import (
     ADATUM,
     FABRIKAM,
@@ -158,7 +157,7 @@ async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(world: World) -> 
     rows = await world.ports.partner_claims.page(ADATUM, after="", limit=9)
     assert [row.claim_id for row in rows] == [claim.id]
     rows_due = [(row.due, row.kind) for row in await world.due_rows(case)]
-    assert rows_due == [(MONDAY + SOON, ANNOUNCE), (claim.due, "writeDown")]
+    assert rows_due == [(MONDAY + SOON, Kind.ANNOUNCE), (claim.due, "writeDown")]
     assert await world.stored(case) == await world.stored(claim.id)
 
 
@@ -282,7 +281,7 @@ async def test_an_unkeyed_claim_that_is_there_already_is_a_busy_store(world: Wor
 async def test_a_key_is_forgotten_after_48_hours(world: World) -> None:
     """Then it makes a new claim."""
     first = await create(world, IDEMPOTENCY_KEY)
-    world.clock.advance(ANSWERS_KEPT)
+    world.clock.advance(RETENTION[Kind.DELETE_REPLY])
     await world.sweep()
 
     assert (await create(world, IDEMPOTENCY_KEY)).claim.id != first.claim.id

@@ -10,6 +10,7 @@ import pytest
 from cpor_app.adapters.storage.row_store import Op
 from cpor_app.adapters.storage.tables.changes import ChangesTable
 from cpor_app.queue_names import PARTNER_NOTICES
+from cpor_core.due_work import RETENTION, Kind
 from cpor_core.errors import Conflict, StorageBusy
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Reason, Status
@@ -376,14 +377,14 @@ async def test_entries_go_after_four_hundred_days_and_older_positions_expire(wor
     old = await world.draft(evidence=False)
     world.clock.advance(30 * DAY)
     await comment(world, old)
-    world.clock.set(MONDAY + feed.KEPT + MINUTE)
+    world.clock.set(MONDAY + RETENTION[Kind.TRIM_CHANGES] + MINUTE)
     await world.sweep()
 
     assert await feed.read(world.ports, ADATUM, after=0, limit=10) is None
     assert await feed.read(world.ports, ADATUM, after=1, limit=10) is not None
     left = await told(world)
     assert types(left)[0] == "commented"
-    world.clock.set(MONDAY + 2 * feed.KEPT)
+    world.clock.set(MONDAY + 2 * RETENTION[Kind.TRIM_CHANGES])
     await world.sweep()
     last = (await world.ports.changes.head(ADATUM)).last
     assert await feed.read(world.ports, ADATUM, after=1, limit=10) is None

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from cpor_core.due_work import RETENTION, Kind
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredResponse
 from cpor_core.use_cases.change_claim import ActContext
 from cpor_core.use_cases.claims.comments import add_comment
-from cpor_core.use_cases.idempotency import ANSWERS_KEPT, LONGEST_ANSWER, TAKE_OVER_AFTER, Repeated, begin_request, once
+from cpor_core.use_cases.idempotency import LONGEST_ANSWER, TAKE_OVER_AFTER, Repeated, begin_request, once
 from tests.core.builders import ADATUM, FABRIKAM, MICROSECOND, MONDAY, PERSON
 from tests.core.world import World
 
@@ -78,7 +79,7 @@ async def test_a_key_is_free_again_after_48_hours(world: World) -> None:
     await ask(world, Work())
     assert world.rows.written.index("duework") < world.rows.written.index("requests")
 
-    world.clock.advance(ANSWERS_KEPT)
+    world.clock.advance(RETENTION[Kind.DELETE_REPLY])
     await world.sweep()
     work = Work()
 
@@ -136,7 +137,7 @@ async def test_of_two_who_take_over_one_waits(world: World) -> None:
 
     async with world.rows.once_after("duework", be_faster):
         assert await ask(world, Work(replace(DONE, status=201))) == DONE
-    world.clock.advance(ANSWERS_KEPT)
+    world.clock.advance(RETENTION[Kind.DELETE_REPLY])
     await world.sweep()
     await died(world)
     world.clock.advance(TAKE_OVER_AFTER)

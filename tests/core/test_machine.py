@@ -25,12 +25,13 @@ from hypothesis.stateful import (
 )
 
 from cpor_app.adapters.storage.row_store import Op
+from cpor_core.due_work import SOON, Kind
 from cpor_core.errors import Refused
 from cpor_core.model.claim import OPEN, THE_ADMINISTRATOR, UNDECIDED, Claim, Item, Reason, Speaker, Status
 from cpor_core.model.history import PROGRAMME, Entry, digest
 from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Comment
-from cpor_core.rules.claim_due_work import SOON, Kind, due_work_of
+from cpor_core.rules.claim_due_work import due_work_of
 from cpor_core.rules.late_truths import GRACE, figures_from
 from cpor_core.rules.next_step import Action, Owner, next_step
 from cpor_core.transitions import life

@@ -9,10 +9,10 @@ import pytest
 
 from cpor_app.adapters.storage.row_store import Delete, Op
 from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
+from cpor_core.due_work import SOON
 from cpor_core.model.claim import MailKind, OwedMail, Reason, Status
 from cpor_core.model.history import Act
 from cpor_core.ports.notices import MailMessage
-from cpor_core.rules.claim_due_work import SOON
 from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.transitions.claim_case import Case

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from cpor_app.adapters.storage.row_store import Delete, Op
+from cpor_core.due_work import Kind
 from cpor_core.errors import Conflict, Refused, Retryable
 from cpor_core.model.claim import Item, Reason, Status
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.ports.due_work import DueRow
 from cpor_core.use_cases import change_claim
-from cpor_core.use_cases.claims.subscription_ends import AGAIN_AFTER, END_GONE_ITEMS, end_gone_items
+from cpor_core.use_cases.claims.subscription_ends import AGAIN_AFTER, end_gone_items
 from cpor_core.use_cases.registry import partners_and_customers
 from cpor_core.use_cases.registry.partners_and_customers import CustomerChange, Kept, registry_etag
 from tests.core.builders import (
@@ -316,7 +317,7 @@ async def test_an_operator_who_dies_half_way_has_left_the_debt(world: World) -> 
         await put_customer(world, customer(subscriptions=()))
     world.rows.before = None
     rows = [(row.due, row.kind) for row in await world.due_rows() if row.subject == TENANT]
-    assert rows == [(now, END_GONE_ITEMS), (now + AGAIN_AFTER, END_GONE_ITEMS)]
+    assert rows == [(now, Kind.END_GONE_ITEMS), (now + AGAIN_AFTER, Kind.END_GONE_ITEMS)]
 
     await world.sweep()
 
@@ -343,7 +344,7 @@ async def test_a_claim_that_was_being_submitted_meanwhile_is_found_by_the_second
 
 async def test_a_row_about_a_tenant_that_is_not_registered_is_harmless(world: World) -> None:
     """There is nothing by which anything could be gone."""
-    await world.ports.duework.add([DueRow(await world.now(), ADATUM, END_GONE_ITEMS)])
+    await world.ports.duework.add([DueRow(await world.now(), ADATUM, Kind.END_GONE_ITEMS)])
 
     assert (await world.sweep()).failed == 0
     await end_gone_items(world.ports, ADATUM, await world.now())

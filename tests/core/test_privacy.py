@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cpor_app.adapters.storage.row_store import Op
+from cpor_core.due_work import RETENTION, Kind
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.batch import Progress
 from cpor_core.model.claim import (
@@ -370,7 +371,7 @@ async def test_a_person_is_erased_everywhere_and_nobody_else(world: World) -> No
     assert words == ["Hello\nerased, erased", f"{OTHERS} knows"]
     entries = await world.history(await world.stored(claim_id))
     assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
-    assert not [row for row in await world.due_rows() if row.kind == erase_person.ERASE_PERSON and row.attempt]
+    assert not [row for row in await world.due_rows() if row.kind is Kind.ERASE_PERSON and row.attempt]
 
 
 async def test_the_same_address_again_finds_nothing(world: World) -> None:
@@ -726,7 +727,7 @@ async def test_a_message_id_whose_claim_is_gone_is_forgotten(world: World) -> No
     row_ref = world.ports.mails.row_ref("a")
     now = await world.now()
     await world.ports.mails.start_sending("a", SentMail("0" * 52, "notice", 1, 1), "me", now, now)
-    await world.ports.duework.add([DueRow(now, "0" * 52, "forget-mail-a", deletes=row_ref)])
+    await world.ports.duework.add([DueRow(now, "0" * 52, Kind.DELETE_MESSAGE_ID, "a", deletes=row_ref)])
 
     await world.sweep()
 
@@ -739,7 +740,7 @@ async def test_a_failed_message_is_forgotten_after_90_days(world: World) -> None
     await failed_messages.record(world.ports, failure, await world.now())
     assert await world.ports.failures.page(after="", limit=10) == [failure]
 
-    world.clock.advance(failed_messages.KEPT)
+    world.clock.advance(RETENTION[Kind.DELETE_FAILURE])
     await world.sweep()
 
     assert await world.ports.failures.page(after="", limit=10) == []

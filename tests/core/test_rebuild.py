@@ -12,25 +12,23 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from cpor_app.adapters.storage.row_store import Op
 from cpor_app.adapters.storage.tables import unpacked
+from cpor_core.due_work import Kind
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import NewClaim, Reason, Status
 from cpor_core.model.webhook import WebhookWanted
 from cpor_core.ports.claims import Comment
 from cpor_core.ports.due_work import DueRow, Failure
 from cpor_core.ports.idempotency import IdempotencyKey, StoredResponse
-from cpor_core.rules.claim_due_work import Kind
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases import idempotency
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
 from cpor_core.use_cases.claims import batches, drafts, listing, reviews, submission
-from cpor_core.use_cases.claims.subscription_ends import END_GONE_ITEMS
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.due_work import rebuild as rebuilding
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.use_cases.feed import webhooks
-from cpor_core.use_cases.feed.changes import TRIM
 from cpor_core.use_cases.privacy import erase_person
 from tests.core.builders import (
     ADATUM,
@@ -123,7 +121,7 @@ async def _next_instant(world: World) -> datetime:
     """Return when the next due row is due, those aside that only delete, some of them after years."""
     now = await world.now()
     rows = [row for row in await world.due_rows() if row.deletes is None and row.due > now]
-    return min((row.due for row in rows if row.kind not in (TRIM, Kind.ERASE_PEOPLE)), default=now + DAY)
+    return min((row.due for row in rows if row.kind not in (Kind.TRIM_CHANGES, Kind.ERASE_PEOPLE)), default=now + DAY)
 
 
 def _ends(world: World) -> Any:
@@ -144,9 +142,9 @@ def _ends(world: World) -> Any:
     return claims, told, sorted(message.message_id for message in messages)
 
 
-def said(rows: Sequence[DueRow]) -> set[tuple[datetime, str, str, Any]]:
+def said(rows: Sequence[DueRow]) -> set[tuple[datetime, str, Kind, Any, str]]:
     """Return what due rows say, whenever they were written."""
-    return {(row.due, row.subject, row.kind, row.deletes) for row in rows}
+    return {(row.due, row.subject, row.kind, row.deletes, row.label) for row in rows}
 
 
 async def drawn(world: World) -> IdempotencyKey:
@@ -207,10 +205,10 @@ async def test_every_due_row_of_every_kind_is_there_again(world: World) -> None:
     told = {row for row in before if row[2] == "announce"}
     lapse = {row for row in before if row[1:3] == (claim.id, "writeDown")}  # it is no draft any more
     assert before - after == pointed | told | lapse
-    new = {row[1:3] for row in after - before}
-    unborn = {("0" * 52, "forget-a-blob-of-nobody"), ("0" * 32, "forget-batch-unborn")}
-    assert new == {*unborn, (ADATUM, "deliver")}  # the test event, which waits since it was made
-    assert {(ADATUM, TRIM), (taken.batch.id, batches.FINISH)} <= {row[1:3] for row in after}
+    new = {(*row[1:3], row[4]) for row in after - before}
+    unborn = {("0" * 52, Kind.DELETE_BLOB, "a-blob-of-nobody"), ("0" * 32, Kind.DELETE_BATCH, "unborn")}
+    assert new == {*unborn, (ADATUM, Kind.DELIVER, "")}  # the test event, which waits since it was made
+    assert {(ADATUM, Kind.TRIM_CHANGES), (taken.batch.id, Kind.FINISH_BATCH)} <= {row[1:3] for row in after}
     assert {row[3] for row in after} >= {("requests", ADATUM, idempotency_key.hash), ("requests", FABRIKAM, other.hash)}
     assert (rebuilt.claims, rebuilt.due_rows >= len(after)) == (3, True)
 
@@ -268,7 +266,7 @@ async def test_a_feed_of_which_nothing_is_kept_is_still_trimmed(world: World) ->
 
     await rebuild(world.ports, MONDAY + DAY)
 
-    assert [row.due for row in await world.due_rows() if row.kind == TRIM] == [MONDAY + 401 * DAY]
+    assert [row.due for row in await world.due_rows() if row.kind is Kind.TRIM_CHANGES] == [MONDAY + 401 * DAY]
 
 
 async def test_what_is_no_longer_on_the_tenant_is_ended(world: World) -> None:
@@ -280,7 +278,7 @@ async def test_what_is_no_longer_on_the_tenant_is_ended(world: World) -> None:
 
     await rebuild(world.ports, await world.now())
 
-    assert [row.subject for row in await world.due_rows() if row.kind == END_GONE_ITEMS] == [TENANT, TENANT]
+    assert [row.subject for row in await world.due_rows() if row.kind is Kind.END_GONE_ITEMS] == [TENANT, TENANT]
 
 
 async def test_claims_of_a_customer_that_nobody_knows_are_left_as_they_are(world: World) -> None:

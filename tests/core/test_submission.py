@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cpor_app.adapters.storage.row_store import Delete
+from cpor_core.due_work import RETENTION, Kind
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Acknowledgements, NewClaim, Reason, Status
 from cpor_core.ports.claims import Comment
@@ -254,7 +255,7 @@ async def test_counts_of_dry_runs_are_forgotten(world: World) -> None:
     case = await world.draft()
     await submission.dry_run(world.ports, case, ACKNOWLEDGED, MONDAY)
 
-    world.clock.advance(submission.DRY_RUNS_KEPT)
+    world.clock.advance(RETENTION[Kind.DELETE_DRY_RUN_COUNT])
     await world.sweep()
 
     assert await world.ports.dry_runs.of_hour(MONDAY) == []

@@ -9,17 +9,16 @@ from datetime import timedelta
 import pytest
 
 from cpor_app.adapters.storage.row_store import Op, Put
+from cpor_core.due_work import SOON, Kind
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Act
 from cpor_core.ports.due_work import DueRow
-from cpor_core.rules.claim_due_work import SOON
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import drafts
 from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, PAGE, SETTLED_AFTER, TIME_LIMIT
-from cpor_core.use_cases.feed.changes import TRIM
 from tests.core.builders import (
     DAY,
     EXCHANGE,
@@ -41,7 +40,7 @@ SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 async def row_of(world: World, case: Case) -> DueRow:
     """Return the row that is about to write a claim down."""
-    return next(row for row in await world.due_rows(case) if row.kind == "writeDown")
+    return next(row for row in await world.due_rows(case) if row.kind is Kind.WRITE_DOWN)
 
 
 async def test_an_empty_store_is_swept_at_once(world: World) -> None:
@@ -168,7 +167,7 @@ async def test_a_row_is_put_off_until_the_mail_system_wants_to_be_asked_again(wo
 
     await world.sweep()
 
-    row = next(row for row in await world.due_rows(case) if row.kind == "tellCustomer")
+    row = next(row for row in await world.due_rows(case) if row.kind is Kind.NOTIFY_CUSTOMER)
     assert (row.due, row.attempt) == (now + timedelta(seconds=600), 0)
 
 
@@ -225,7 +224,7 @@ async def shard_of(world: World, case: Case, read: object = None) -> int:
 async def test_more_rows_than_a_page_are_swept_in_one_run(world: World) -> None:
     """A full page is followed by the next."""
     subject = "0" * 52
-    rows = [DueRow(MONDAY, subject, f"debt-{n:04d}") for n in range(2 * PAGE + 1)]
+    rows = [DueRow(MONDAY, subject, Kind.WRITE_DOWN, f"{n:04d}") for n in range(2 * PAGE + 1)]
     for start in range(0, len(rows), PAGE):
         await world.ports.duework.add(rows[start : start + PAGE])
 
@@ -237,7 +236,7 @@ async def test_more_rows_than_a_page_are_swept_in_one_run(world: World) -> None:
 async def test_a_run_stops_itself_before_it_is_stopped(world: World) -> None:
     """After four minutes of real time; the next run goes on (the whole worker would be restarted after five)."""
     subject = "0" * 52
-    rows = [DueRow(MONDAY, subject, f"debt-{n:04d}") for n in range(2 * PAGE)]
+    rows = [DueRow(MONDAY, subject, Kind.WRITE_DOWN, f"{n:04d}") for n in range(2 * PAGE)]
     for start in range(0, len(rows), PAGE):
         await world.ports.duework.add(rows[start : start + PAGE])
     read = world.ports.claims.load
@@ -279,12 +278,12 @@ async def test_a_settled_row_is_deleted_when_no_writer_can_be_at_work_any_more(
     """Older than ten minutes by the real clock (rulings 36)."""
     case = await world.told()
     rows = await world.due_rows(case)
-    assert "tellCustomer" in [row.kind for row in rows]
+    assert Kind.NOTIFY_CUSTOMER in [row.kind for row in rows]
     world.clock.advance(age)
 
     await world.sweep()
 
-    assert [row.kind for row in await world.due_rows(case)].count("tellCustomer") == left
+    assert [row.kind for row in await world.due_rows(case)].count(Kind.NOTIFY_CUSTOMER) == left
 
 
 async def test_the_sandbox_clock_does_not_make_a_row_old(world: World) -> None:
@@ -294,7 +293,7 @@ async def test_the_sandbox_clock_does_not_make_a_row_old(world: World) -> None:
 
     await world.sweep()
 
-    assert "tellCustomer" in [row.kind for row in await world.due_rows(case)]
+    assert Kind.NOTIFY_CUSTOMER in [row.kind for row in await world.due_rows(case)]
 
 
 async def test_a_row_whose_writer_has_not_finished_yet_survives_the_sweep(world: World) -> None:
@@ -321,17 +320,17 @@ async def test_a_row_that_was_written_anew_is_not_deleted(world: World) -> None:
     rows = {row.kind: row for row in await world.due_rows(case)}
 
     async def write_again() -> None:
-        again = rows["tellCustomer"]
+        again = rows[Kind.NOTIFY_CUSTOMER]
         await world.ports.duework.add([DueRow(again.due, again.subject, again.kind)])
 
     async with world.rows.once_before("duework", write_again):
         await world.sweep()
 
-    assert "tellCustomer" in [row.kind for row in await world.due_rows(case)]
+    assert Kind.NOTIFY_CUSTOMER in [row.kind for row in await world.due_rows(case)]
 
 
 async def test_rows_end_with_what_they_are_about(world: World) -> None:
-    """Some time after a claim is closed not one of its rows is left, but those that forget."""
+    """Some time after a claim is closed not one of its rows is left, but those that delete."""
     case = await world.official()
     await world.rest()
     await drafts.delete(world.ports, await world.draft(LITWARE), PERSON, await world.now())
@@ -341,7 +340,7 @@ async def test_rows_end_with_what_they_are_about(world: World) -> None:
         world.clock.advance(30 * DAY)
         await world.sweep()
 
-    assert [row for row in await world.due_rows() if row.deletes is None and row.kind != TRIM] == []
+    assert [row for row in await world.due_rows() if row.deletes is None and row.kind is not Kind.TRIM_CHANGES] == []
     assert (await world.stored(case)).claim.status is Status.OFFICIAL
 
 
@@ -402,9 +401,9 @@ async def test_the_blobs_of_a_draft_that_is_gone_are_deleted(world: World) -> No
     assert world.blobs.blobs == {}
 
 
-async def test_a_row_that_names_nothing_to_forget_is_harmless(world: World) -> None:
+async def test_a_row_that_names_nothing_to_delete_is_harmless(world: World) -> None:
     """It is deleted in time like any other."""
-    await world.ports.duework.add([DueRow(MONDAY, "0" * 52, "forget-nothing")])
+    await world.ports.duework.add([DueRow(MONDAY, "0" * 52, Kind.DELETE_MESSAGE_ID)])
     world.clock.advance(SETTLED_AFTER + SECOND)
 
     swept = await world.sweep()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cpor_core.due_work import RETENTION, Kind
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Status
@@ -24,7 +25,7 @@ from cpor_core.ports.feed import Announcement, CallAnswer
 from cpor_core.ports.stored import Stored
 from cpor_core.rules.webhook_calls import DELAYS, MOST_SECRETS, TRIED_FOR, next_attempt
 from cpor_core.use_cases.feed import deliveries, webhooks
-from cpor_core.use_cases.feed.deliveries import DELIVER, KEPT, deliver_webhooks, make_deliveries, nudge_deliveries
+from cpor_core.use_cases.feed.deliveries import deliver_webhooks, make_deliveries, nudge_deliveries
 from tests.core.builders import ADATUM, DAY, FABRIKAM, HOUR, MICROSECOND, MONDAY, claim_id
 from tests.core.world import Called, World
 
@@ -891,11 +892,11 @@ async def test_deliveries_are_forgotten_after_thirty_days(world: World) -> None:
     await happened(world)
     await world.deliver()
     await deliveries._switch_off(world.ports, ADATUM, await webhooks.find(world.ports, ADATUM, "main"), MONDAY)
-    world.clock.set(MONDAY + HOUR + KEPT - MICROSECOND)
+    world.clock.set(MONDAY + HOUR + RETENTION[Kind.DELETE_DELIVERIES] - MICROSECOND)
     await world.sweep()
     assert len(await shown(world)) == 1
 
-    world.clock.set(MONDAY + HOUR + KEPT)
+    world.clock.set(MONDAY + HOUR + RETENTION[Kind.DELETE_DELIVERIES])
     await world.sweep()
     await world.sweep()
 
@@ -911,7 +912,7 @@ async def test_due_rows_of_an_organisation_fall_together_on_whole_minutes(world:
     await happened(world, 20)
     await world.deliver()
 
-    rows = [row.due for row in await world.due_rows() if row.kind == DELIVER]
+    rows = [row.due for row in await world.due_rows() if row.kind is Kind.DELIVER]
 
     assert rows == [MONDAY + MINUTE, MONDAY + 3 * MINUTE]
 

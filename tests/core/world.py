@@ -17,7 +17,7 @@ from cpor_app import bootstrap
 from cpor_app.adapters.storage.row_store import Op
 from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES
 from cpor_app.settings import Settings
-from cpor_core.due_work import Outcome
+from cpor_core.due_work import SHARDS, Outcome
 from cpor_core.errors import MailDelayed, RecipientRefused, Refused
 from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient, RecipientKind, Revenue, Speaker
 from cpor_core.model.history import Entry
@@ -33,7 +33,7 @@ from cpor_core.use_cases.claims import batches, drafts, reviews, submission
 from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.due_work import process_claim
-from cpor_core.use_cases.due_work.sweep import SHARDS, Swept, sweep
+from cpor_core.use_cases.due_work.sweep import Swept, sweep
 from cpor_core.use_cases.feed.deliveries import deliver_webhooks
 from cpor_core.views import ClaimView, shown
 from devhost.stack.issuer import AUDIENCE, ISSUER
@@ -405,7 +405,7 @@ class World:
         for shard in range(SHARDS):
             found += await self.ports.duework.due(shard, far, after=None, limit=10_000)
         wanted = [row for row in found if case is None or row.subject == case.claim.id]
-        return sorted(wanted, key=lambda row: (row.due, row.subject, row.kind))
+        return sorted(wanted, key=lambda row: (row.due, row.subject, row.kind, row.label))
 
     async def recipients(self, case: Case) -> Sequence[Recipient]:
         """Return who was or is to be told of a claim."""

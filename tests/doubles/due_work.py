@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
 
-from cpor_core.due_work import RowRef
+from cpor_core.due_work import Kind, RowRef
 from cpor_core.ports.due_work import DueRow, DueRows
 from tests.doubles.clock import FixedClock
 
-Written: TypeAlias = dict[tuple[datetime, str, str], datetime]
-"""When each row was written, by its due instant, subject and debt."""
+Written: TypeAlias = dict[tuple[datetime, str, Kind, str], datetime]
+"""When each row was written, by its due instant, subject, kind and label."""
 
 
 class DueWorkOfThisClock:
@@ -26,7 +26,7 @@ class DueWorkOfThisClock:
         self._inner, self._clock, self._written = inner, clock, written
 
     def _note(self, *rows: DueRow) -> None:
-        self._written |= {(row.due, row.subject, row.kind): self._clock.real() for row in rows}
+        self._written |= {(row.due, row.subject, row.kind, row.label): self._clock.real() for row in rows}
 
     async def add(self, rows: Sequence[DueRow]) -> None:
         self._note(*rows)
@@ -34,7 +34,7 @@ class DueWorkOfThisClock:
 
     async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
         rows = await self._inner.due(shard, now, after=after, limit=limit)
-        return [replace(row, written_at=self._written[row.due, row.subject, row.kind]) for row in rows]
+        return [replace(row, written_at=self._written[row.due, row.subject, row.kind, row.label]) for row in rows]
 
     async def move(
         self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None

@@ -22,10 +22,10 @@ from cpor_app.adapters.mail.outgoing import OutgoingMail
 from cpor_app.adapters.storage.queues import AzureQueues, Taken
 from cpor_app.adapters.storage.row_store import Row
 from cpor_app.adapters.storage.tables import unpacked
-from cpor_core.due_work import FORGET
+from cpor_core.due_work import Kind
 from cpor_core.errors import MailDelayed, StorageBusy
 from cpor_core.model.claim import Claim
-from cpor_core.rules.claim_due_work import Kind, due_now
+from cpor_core.rules.claim_due_work import due_now
 from cpor_core.rules.late_truths import GRACE
 from devhost.stack.issuer import LocalIssuer
 from tests.doubles.memory_queues import MemoryQueues
@@ -331,7 +331,7 @@ class FaultRig(MemoryService):
 def waits_for_retention(key: str) -> bool:
     """Whether a due row is one by which a closed claim forgets people or mails, months or years later."""
     kind = key.rpartition("|")[2]
-    return kind == Kind.ERASE_PEOPLE or kind.startswith(f"{FORGET}-mail-")
+    return kind == Kind.ERASE_PEOPLE or kind.startswith(f"{Kind.DELETE_MESSAGE_ID}-")
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from cpor_core.use_cases.feed.changes import TRIM
+from cpor_core.due_work import Kind
 from devhost.stack.issuer import LocalIssuer
 from tests.faults.fault_rig import (
     DIES_AFTER,
@@ -144,7 +144,7 @@ async def picture(rig: FaultRig) -> dict[str, Any]:
     found["blobs"] = await rig.blobs()
     for table in ("duework", "requests", "failures", "batches"):
         keys = [row.key for row in await rig.rows(table)]
-        found[table] = [key for key in keys if not key.endswith(TRIM) and not waits_for_retention(key)]
+        found[table] = [key for key in keys if not key.endswith(Kind.TRIM_CHANGES) and not waits_for_retention(key)]
     keys = [row.key for row in await rig.rows("claims")]
     found["answers kept"] = [key for key in keys if key.startswith("act|")]
     found["rows of claims"] = dict(sorted(Counter(key.partition("|")[0] for key in keys).items()))

@@ -12,8 +12,8 @@ import pytest
 from cpor_app.adapters.storage.tables.registry import RegistryTable
 from cpor_app.adapters.telemetry.recording import INSTRUMENTS, SPAN_ATTRIBUTES, OpenTelemetry
 from cpor_app.queue_names import CUSTOMER_NOTICES
+from cpor_core.due_work import RETRIES_AFTER
 from cpor_core.errors import StorageBusy
-from cpor_core.use_cases.due_work import sweep
 from devhost.stack.issuer import LocalIssuer
 from tests.infra.bicep import INFRA
 from tests.infra.test_settings import OF_THE_EXPORTER
@@ -170,7 +170,7 @@ async def test_every_alert_finds_its_line_when_that_happens(
     await service.submitted()
     service.clock.advance(timedelta(minutes=5))
     await service.sweep()
-    service.clock.advance(sweep.NEXT_ATTEMPTS[0] + timedelta(minutes=20))
+    service.clock.advance(RETRIES_AFTER[0] + timedelta(minutes=20))
     await service.sweep()
     await service.request("GET", "/claims", role=None)
     await service.run("record_failed_customer_notice", json.dumps({"claimId": "0" * 52}))

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from cpor_core.use_cases.feed.changes import KEPT
+from cpor_core.due_work import RETENTION, Kind
 from tests.support.service import (
     ACKNOWLEDGED,
     OTHER_PARTNER,
@@ -114,7 +114,7 @@ async def test_a_cursor_of_more_than_400_days_ago_has_expired(service: Service) 
     await service.request("POST", "/claims", json=claim_as_sent())
     _, old = await changes(service)
     await service.request("POST", "/claims", json=claim_as_sent())
-    service.clock.advance(KEPT + timedelta(minutes=1))
+    service.clock.advance(RETENTION[Kind.TRIM_CHANGES] + timedelta(minutes=1))
     await service.request("POST", "/claims", json=claim_as_sent())
     await service.sweep()
 

@@ -1,10 +1,8 @@
 """How long what is kept, from the constants and settings that delete it: so the page can't go stale."""
 
 from cpor_app.settings import Settings
-from cpor_core.use_cases import idempotency
-from cpor_core.use_cases.claims import batches, customer_decision, drafts
-from cpor_core.use_cases.due_work import failed_messages
-from cpor_core.use_cases.feed import changes, deliveries
+from cpor_core.due_work import RETENTION, Kind
+from cpor_core.use_cases.claims.customer_decision import LINK_LIVES
 from cpor_core.use_cases.privacy.erase_person import AGAIN_AFTER
 from tools.pages.markdown import code, table
 
@@ -28,16 +26,19 @@ def periods() -> str:
                     _OF_CLOSED_CLAIMS,
                     f"{months} after it was closed",
                 ),
-                ("links in mails", f"{customer_decision.LINK_LIVES.days} days after the claim was closed: then 410"),
-                ("Message-IDs", f"{customer_decision.LINK_LIVES.days} days after the claim was closed"),
-                ("answers kept for idempotency keys", f"{idempotency.ANSWERS_KEPT.total_seconds() / 3600:.0f} hours"),
-                ("batches: body, rows, outcomes", f"{batches.KEPT.days} days"),
-                ("deliveries of webhooks", f"{deliveries.KEPT.days} days"),
-                ("changes in the feed", f"{changes.KEPT.days} days"),
-                ("failed messages", f"{failed_messages.KEPT.days} days, or until they are put back"),
+                ("links in mails", f"{LINK_LIVES.days} days after the claim was closed: then 410"),
+                ("Message-IDs", f"{RETENTION[Kind.DELETE_MESSAGE_ID].days} days after the claim was closed"),
+                (
+                    "answers kept for idempotency keys",
+                    f"{RETENTION[Kind.DELETE_REPLY].total_seconds() / 3600:.0f} hours",
+                ),
+                ("batches: body, rows, outcomes", f"{RETENTION[Kind.DELETE_BATCH].days} days"),
+                ("deliveries of webhooks", f"{RETENTION[Kind.DELETE_DELIVERIES].days} days"),
+                ("changes in the feed", f"{RETENTION[Kind.TRIM_CHANGES].days} days"),
+                ("failed messages", f"{RETENTION[Kind.DELETE_FAILURE].days} days, or until they are put back"),
                 (
                     "a file that no claim points to any more",
-                    f"{drafts.BLOB_KEPT.total_seconds() / 60:.0f} minutes later",
+                    f"{RETENTION[Kind.DELETE_BLOB].total_seconds() / 60:.0f} minutes later",
                 ),
                 (
                     "the address in a request to erase somebody",

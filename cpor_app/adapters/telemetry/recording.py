@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cpor_app.adapters.storage.tables.claims import ClaimsTable
 from cpor_app.adapters.tracing import as_trace_parent, standing, trace_parent
+from cpor_core.due_work import Kind
 from cpor_core.errors import Conflict, MailDelayed, RecipientRefused
 
 if TYPE_CHECKING:
@@ -242,9 +243,9 @@ def _context(parent: str | None) -> Context:
     return TraceContextTextMapPropagator().extract(carrier, Context())
 
 
-def _kind(debt: str) -> str:
-    """Return what kind of debt it is: some bear the beginning of a hash behind a hyphen."""
-    return debt.partition("-")[0]
+def _kind(kind: Kind) -> str:
+    """Return the name of a kind in telemetry: all deletions have one name, `forget`."""
+    return kind.partition("-")[0]
 
 
 class CountedClaims(ClaimsTable):

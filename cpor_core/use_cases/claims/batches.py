@@ -17,7 +17,7 @@ from io import BytesIO
 from pydantic import TypeAdapter, ValidationError
 
 from cpor_core import due_work
-from cpor_core.due_work import FORGET, RowRef
+from cpor_core.due_work import Kind
 from cpor_core.errors import Conflict, Detail, Refused
 from cpor_core.model.batch import (
     MOST_ROWS,
@@ -34,7 +34,7 @@ from cpor_core.model.batch import (
 from cpor_core.model.claim import MAX_CLAIM_BYTES, NewClaim
 from cpor_core.model.history import Actor
 from cpor_core.ports import Ports
-from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.due_work import DueRow, expiry
 from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.forms import not_in_form
 from cpor_core.rules.identifiers import batch_id, derived_claim_id, is_batch_id
@@ -43,11 +43,6 @@ from cpor_core.use_cases.claims.drafts import created, draft, store_draft
 from cpor_core.use_cases.feed.changes import catch_up, tell_created
 from cpor_core.use_cases.idempotency import key_reused
 
-FINISH = "finishBatch"
-"""The due row of a batch of which pages may not be done."""
-BATCHES = "batches"
-"""The "table" of a due row that forgets a batch."""
-KEPT = timedelta(days=30)
 LOOK_AGAIN = timedelta(minutes=1)
 LOOK_SELDOM = timedelta(minutes=15)
 SELDOM_AFTER = timedelta(hours=1)
@@ -127,7 +122,7 @@ def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
 
 async def _store_batch(ports: Ports, batch: Batch, body: bytes) -> Progress:
     """Store a new batch: its due rows, its body, itself, then the messages. Returns the one that was there before."""
-    await ports.duework.add(due_rows(batch))
+    await ports.duework.add(due_rows(ports, batch))
     await ports.batch_bodies.put(batch.blob, body, "application/x-ndjson")
     found = await ports.batches.store(batch)
     if found.batch.keeping != batch.keeping:  # the same one came twice at the same time, or another under its key
@@ -137,14 +132,16 @@ async def _store_batch(ports: Ports, batch: Batch, body: bytes) -> Progress:
     return found
 
 
-def due_rows(batch: Batch) -> Sequence[DueRow]:
-    """Return the due rows that finish and forget a batch."""
-    return DueRow(batch.at + LOOK_AGAIN, batch.id, FINISH), batch_expiry(batch.id, batch.keeping, batch.at)
+def due_rows(ports: Ports, batch: Batch) -> Sequence[DueRow]:
+    """Return the due rows that finish a batch, and later delete it."""
+    return DueRow(batch.at + LOOK_AGAIN, batch.id, Kind.FINISH_BATCH), batch_expiry(
+        ports, batch.id, batch.keeping, batch.at
+    )
 
 
-def batch_expiry(of: str, keeping: str, at: datetime) -> DueRow:
-    """Return the due row that forgets a batch that was taken in *at*, its body too."""
-    return DueRow(at + KEPT, of, f"{FORGET}-batch-{keeping}", deletes=RowRef(BATCHES, of, keeping))
+def batch_expiry(ports: Ports, of: str, keeping: str, at: datetime) -> DueRow:
+    """Return the due row that deletes a batch, which was taken in *at* that instant, and its body."""
+    return expiry(Kind.DELETE_BATCH, of, at, ports.batches.row_ref(of, keeping), keeping)
 
 
 async def _send_message(ports: Ports, progress: Progress) -> None:
@@ -304,6 +301,6 @@ async def rows(
 
 
 async def delete_batch(ports: Ports, of: str, keeping: str) -> None:
-    """Delete a batch with all that was kept of it, its claims aside; another one under its id stays."""
+    """Delete a batch with its body and outcomes. Its claims stay, and so does a newer batch with the same id."""
     await ports.batches.delete(of, keeping)
     await ports.batch_bodies.delete(blob_of(of, keeping))

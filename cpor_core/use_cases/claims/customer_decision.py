@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
+from cpor_core.due_work import RETENTION, Kind
 from cpor_core.errors import Refused, Retryable
 from cpor_core.model.claim import OPEN, Claim, Reason, Recipient, Speaker, Status, Voice
 from cpor_core.model.history import Actor, spoken_by
@@ -30,7 +31,7 @@ class CustomerAct(StrEnum):
     NOT_ME = "not-me"
 
 
-LINK_LIVES = timedelta(days=90)
+LINK_LIVES = RETENTION[Kind.DELETE_MESSAGE_ID]
 """A link lives until so long after its claim is closed (rulings 23)."""
 
 

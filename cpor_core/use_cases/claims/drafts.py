@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from cpor_core.due_work import FORGET, RowRef
+from cpor_core.due_work import Kind, RowRef
 from cpor_core.errors import Conflict, Detail, Refused, StorageBusy
 from cpor_core.model.catalogue import Engagement
 from cpor_core.model.claim import MAX_EVIDENCE_FILES, Claim, ClaimedCustomer, Evidence, Item, NewClaim, Status
 from cpor_core.model.history import Act, Actor
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Commit
-from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.due_work import DueRow, expiry
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredReply
 from cpor_core.rules import file_names
 from cpor_core.rules.identifiers import derived_claim_id, list_position, new_claim_id
@@ -26,7 +26,6 @@ from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
 from cpor_core.views import shown
 
-BLOB_KEPT = timedelta(hours=1)
 """A blob that no claim points to is deleted after this."""
 EVIDENCE = "evidence"
 """The blob container, and the "table" of a due row that forgets a blob."""
@@ -163,7 +162,7 @@ async def create(
         reply = StoredReply(key.body, view.model_dump_json(by_alias=True), view.etag)
         commit = replace(commit, key=key.hash, reply=reply)
     try:
-        await store_draft(ports, commit, now, (announcement_row(claim_id, now), *_expiry_rows(key, made, now)))
+        await store_draft(ports, commit, now, (announcement_row(claim_id, now), *_expiry_rows(ports, key, made, now)))
     except Conflict:
         if not await ports.claims.wrote(claim_id, act_id, 1):
             if key is not None and (first := await ports.claims.stored_reply(claim_id, key.hash)) is not None:
@@ -193,10 +192,10 @@ async def store_draft(ports: Ports, commit: Commit, now: datetime, also: Sequenc
     await ports.claims.commit(commit)
 
 
-def _expiry_rows(key: IdempotencyKey | None, made: Claim, now: datetime) -> tuple[DueRow, ...]:
+def _expiry_rows(ports: Ports, key: IdempotencyKey | None, made: Claim, now: datetime) -> tuple[DueRow, ...]:
     if key is None:
         return ()
-    return record_expiry(key, made.id, now), reply_expiry(made.id, key.hash, now)
+    return record_expiry(ports, key, made.id, now), reply_expiry(ports, made.id, key.hash, now)
 
 
 async def edit(
@@ -462,5 +461,5 @@ def find_evidence(claim: Claim, file_name: str) -> Evidence:
 
 
 def blob_expiry(claim_id: str, blob: str, now: datetime) -> DueRow:
-    """Return the due row that deletes a blob, if its claim does not point to it by then."""
-    return DueRow(now + BLOB_KEPT, claim_id, f"{FORGET}-{blob[-16:]}", deletes=RowRef(EVIDENCE, claim_id, blob))
+    """Return the due row that deletes a blob, unless its claim points to it then."""
+    return expiry(Kind.DELETE_BLOB, claim_id, now, RowRef(EVIDENCE, claim_id, blob), blob[-16:])

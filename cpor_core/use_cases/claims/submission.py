@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from cpor_core.due_work import FORGET
+from cpor_core.due_work import Kind
 from cpor_core.errors import Detail, Refused
 from cpor_core.model.catalogue import Engagement
 from cpor_core.model.claim import Acknowledgements, Claim, NewClaim, Reason
 from cpor_core.model.history import Actor
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.ports import Ports
-from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.due_work import expiry
 from cpor_core.rules.checks import failed_checks, recent_refusals
 from cpor_core.rules.identifiers import new_claim_id
 from cpor_core.transitions import life
@@ -20,7 +20,6 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import ActContext, change_claim
 from cpor_core.use_cases.claims.drafts import draft
 
-DRY_RUNS_KEPT = timedelta(days=1)
 HOUR_SECONDS = 3600
 
 
@@ -162,9 +161,8 @@ async def dry_run(
     count = await ports.dry_runs.count(claim.organisation, now)
     if count == 1:
         row_ref = ports.dry_runs.row_ref(claim.organisation, now)
-        await ports.duework.add(
-            [DueRow(now + DRY_RUNS_KEPT, claim.organisation, f"{FORGET}-dry-runs", deletes=row_ref)]
-        )
+        row = expiry(Kind.DELETE_DRY_RUN_COUNT, claim.organisation, now, row_ref)
+        await ports.duework.add([row])
     if count > ports.terms.dry_runs_per_hour:
         raise Refused(
             "TooManyDryRuns",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cpor_core.due_work import Kind
 from cpor_core.model.claim import OPEN, Claim, Item, Status
 from cpor_core.model.registry import Customer
 from cpor_core.ports import Ports
@@ -19,8 +20,6 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import change_claim
 
-END_GONE_ITEMS = "endGoneItems"
-"""The debt; its subject is the customer's tenant."""
 AGAIN_AFTER = timedelta(minutes=10)
 
 
@@ -68,7 +67,7 @@ def gone_items(claim: Claim, customer: Customer) -> tuple[str, ...]:
 
 def due_rows(tenant_id: str, now: datetime) -> Sequence[DueRow]:
     """Return the rows that make sure of it; written before the registry is."""
-    return (DueRow(now, tenant_id, END_GONE_ITEMS), DueRow(now + AGAIN_AFTER, tenant_id, END_GONE_ITEMS))
+    return (DueRow(now, tenant_id, Kind.END_GONE_ITEMS), DueRow(now + AGAIN_AFTER, tenant_id, Kind.END_GONE_ITEMS))
 
 
 async def end_gone_items(ports: Ports, tenant_id: str, now: datetime) -> None:

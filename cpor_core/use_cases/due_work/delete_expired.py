@@ -1,46 +1,47 @@
-"""Deleting what has been kept long enough; storage has no expiry of its own."""
+"""Deletes what has been kept long enough: storage has no expiry of its own."""
 
 from datetime import datetime
 
-from cpor_core.due_work import Outcome, RowRef
+from cpor_core.due_work import RETENTION, Kind, Outcome
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
-from cpor_core.use_cases.claims.batches import BATCHES, delete_batch
-from cpor_core.use_cases.claims.customer_decision import LINK_LIVES
-from cpor_core.use_cases.claims.drafts import EVIDENCE
-from cpor_core.use_cases.feed.deliveries import WEBHOOKS
-from cpor_core.use_cases.message_ids import MAILS
+from cpor_core.use_cases.claims import batches
 
 
-async def delete_expired(ports: Ports, row: DueRow, row_ref: RowRef, now: datetime) -> Outcome:
-    """Delete what a row names; a blob only if its claim does not point to it, a mail only 90 days after the close."""
-    table, partition, key = row_ref
-    if table == WEBHOOKS:
-        await ports.webhooks.delete_deliveries(partition, key)
-    elif table == BATCHES:
-        await delete_batch(ports, partition, key)
-    elif table == EVIDENCE:
-        await _delete_file(ports, partition, key)
-    elif table == MAILS:
-        return await _delete_message_id(ports, row.subject, row_ref, now)
-    else:
-        await ports.duework.delete_expired(row_ref)
+async def delete_row(ports: Ports, row: DueRow, _: datetime) -> Outcome:
+    """Delete the row of another table that the due row names."""
+    if row.deletes is not None:
+        await ports.duework.delete_expired(row.deletes)
     return Outcome()
 
 
-async def _delete_file(ports: Ports, claim_id: str, blob: str) -> None:
-    case = await ports.claims.load(claim_id, slots_of_drafts=False)
-    if case is None or all(evidence.blob != blob for evidence in case.claim.evidence):
-        await ports.blobs.delete(blob)
+async def delete_deliveries(ports: Ports, row: DueRow, _: datetime) -> Outcome:
+    """Delete a webhook's deliveries of one hour, and older ones."""
+    if row.deletes is not None:
+        await ports.webhooks.delete_deliveries(row.deletes)
+    return Outcome()
 
 
-async def _delete_message_id(ports: Ports, claim_id: str, row_ref: RowRef, now: datetime) -> Outcome:
-    """Delete the Message-ID of a mail about a claim; while its links live, look again when they may not."""
-    case = await ports.claims.load(claim_id)
+async def delete_batch(ports: Ports, row: DueRow, _: datetime) -> Outcome:
+    """Delete a batch with its body; the label is what it was stored under."""
+    await batches.delete_batch(ports, row.subject, row.label)
+    return Outcome()
+
+
+async def delete_blob(ports: Ports, row: DueRow, _: datetime) -> Outcome:
+    """Delete a file, unless its claim points to it."""
+    case = await ports.claims.load(row.subject, slots_of_drafts=False)
+    if row.deletes is not None and (case is None or all(one.blob != row.deletes.key for one in case.claim.evidence)):
+        await ports.blobs.delete(row.deletes.key)
+    return Outcome()
+
+
+async def delete_message_id(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+    """Delete a Message-ID, if its claim was closed long enough ago; the links in the mail have expired then."""
+    case = await ports.claims.load(row.subject)
     if case is not None:
         closed_at = case.claim.closed_at
-        again = closed_at + LINK_LIVES if closed_at is not None else now + LINK_LIVES
-        if again > now:
-            return Outcome(delayed=True, not_before=again)
-    await ports.duework.delete_expired(row_ref)
-    return Outcome()
+        expires_at = (closed_at if closed_at is not None else now) + RETENTION[Kind.DELETE_MESSAGE_ID]
+        if expires_at > now:
+            return Outcome(delayed=True, not_before=expires_at)
+    return await delete_row(ports, row, now)

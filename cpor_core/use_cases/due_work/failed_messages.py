@@ -1,20 +1,18 @@
-"""Messages that could not be processed: kept where the operator sees them, and not for ever."""
+"""Failed messages: kept for the operator, and deleted after 90 days."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from cpor_core.due_work import FORGET
+from cpor_core.due_work import Kind
 from cpor_core.ports import Ports
-from cpor_core.ports.due_work import DueRow, Failure
-
-KEPT = timedelta(days=90)
+from cpor_core.ports.due_work import DueRow, Failure, expiry
 
 
 async def record(ports: Ports, failure: Failure, now: datetime) -> None:
-    """Keep a failed message; the due row that forgets it comes first."""
+    """Store a failed message, after the due row that will delete it."""
     await ports.duework.add([failure_expiry(ports, failure, now)])
     await ports.failures.add(failure)
 
 
 def failure_expiry(ports: Ports, failure: Failure, since: datetime) -> DueRow:
-    """Return the due row that forgets a failed message, which is kept *since* then."""
-    return DueRow(since + KEPT, failure.id, f"{FORGET}-failure", deletes=ports.failures.row_ref(failure))
+    """Return the due row that deletes a failed message, which is stored *since* then."""
+    return expiry(Kind.DELETE_FAILURE, failure.id, since, ports.failures.row_ref(failure))

@@ -8,10 +8,10 @@ comes first, what partners are told last (rulings 42); neither waits for a mailb
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from cpor_core.due_work import Outcome
+from cpor_core.due_work import Kind, Outcome
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
-from cpor_core.rules.claim_due_work import TO_PARTNERS, Kind, due_now, due_work_of
+from cpor_core.rules.claim_due_work import TO_PARTNERS, due_now, due_work_of
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
@@ -96,7 +96,7 @@ async def _take_step(ports: Ports, case: Case, now: datetime, context: ActContex
         written = await change_claim(ports, case, now, lambda settled: settled, context)
         # With a row to cover it, what is owed from here on has its rows; mails go out by the queue.
         return written if context.due_row is None else Outcome(row_stays=True)
-    if Kind.ERASE in due:
+    if Kind.DELETE_DRAFT in due:
         await _erase(ports, case, now)
         return Outcome()
     if Kind.ERASE_PEOPLE in due:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cpor_core.due_work import Kind
 from cpor_core.errors import Conflict
 from cpor_core.model.claim import OPEN, Claim, Status
 from cpor_core.model.slot import Slot
@@ -33,7 +34,6 @@ from cpor_core.use_cases.feed import deliveries
 from cpor_core.use_cases.feed.changes import announcement_row, trim_row
 from cpor_core.use_cases.idempotency import record_expiry, reply_expiry
 from cpor_core.use_cases.message_ids import message_id_expiry
-from cpor_core.use_cases.privacy.erase_person import ERASE_PERSON
 
 ROWS_AT_ONCE = 90
 """Due rows of one subject in one request: a transaction has 100 rows."""
@@ -92,7 +92,7 @@ async def _together(ports: Ports, tenants: Sequence[TenantClaims], now: datetime
 
 
 async def _tenant(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Rebuilt) -> None:
-    rows = [reply_expiry(claim_id, key, now) for claim_id, key in tenant.answers]
+    rows = [reply_expiry(ports, claim_id, key, now) for claim_id, key in tenant.answers]
     for case in tenant.cases:
         rows += await _of_claim(ports, case.claim, now)
         if untold(settle(case, now).claim) is not None:
@@ -164,7 +164,7 @@ async def _ends(ports: Ports, tenant: TenantClaims, now: datetime) -> Sequence[D
 
 async def _keys(ports: Ports, rebuilt: Rebuilt) -> None:
     async for organisation, key, kept in ports.requests.all():
-        row = record_expiry(IdempotencyKey(key, kept.body, organisation), kept.claim_id or organisation, kept.at)
+        row = record_expiry(ports, IdempotencyKey(key, kept.body, organisation), kept.claim_id or organisation, kept.at)
         await _add(ports, [row], rebuilt)
 
 
@@ -189,12 +189,12 @@ async def _webhooks(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
 async def _batches(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
     bodies = set()
     async for batch in ports.batches.all():
-        await _add(ports, batches.due_rows(batch), rebuilt)
+        await _add(ports, batches.due_rows(ports, batch), rebuilt)
         bodies.add(batch.blob)
     async for name in ports.batch_bodies.names():
         batch_id, _, keeping = name.partition("-")
         if name not in bodies and is_batch_id(batch_id):  # maybe of a batch that is being taken in: not too soon
-            await _add(ports, [batches.batch_expiry(batch_id, keeping, now)], rebuilt)
+            await _add(ports, [batches.batch_expiry(ports, batch_id, keeping, now)], rebuilt)
 
 
 async def _files(ports: Ports, evidence: set[str], now: datetime, rebuilt: Rebuilt) -> None:
@@ -216,7 +216,7 @@ async def _kept_for_a_time(ports: Ports, now: datetime, rebuilt: Rebuilt) -> Non
         after = ports.failures.position(page[-1])
     for erasure in await ports.erasures.all():
         if erasure.finished_at is None:
-            await _add(ports, [DueRow(now, erasure.id, ERASE_PERSON)], rebuilt)
+            await _add(ports, [DueRow(now, erasure.id, Kind.ERASE_PERSON)], rebuilt)
 
 
 async def _add(ports: Ports, rows: Iterable[DueRow], rebuilt: Rebuilt) -> None:

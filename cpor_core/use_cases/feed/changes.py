@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cpor_core.due_work import RETENTION, SOON, Kind
 from cpor_core.errors import Conflict, Fault, StorageBusy
 from cpor_core.model.change import Change
 from cpor_core.model.claim import Claim, Status
@@ -17,7 +18,6 @@ from cpor_core.model.history import Act, Entry
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.feed import Announcement
-from cpor_core.rules.claim_due_work import SOON
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.feed.deliveries import due_row as webhooks_row
@@ -25,12 +25,6 @@ from cpor_core.views import entity_tag
 
 log = logging.getLogger("cpor.feed")
 
-ANNOUNCE = "announce"
-"""The due row of a claim whose feed may not have been told of everything."""
-TRIM = "trimChanges"
-"""The due row of an organisation whose feed has entries that are old enough to go."""
-KEPT = timedelta(days=400)
-"""An older cursor has expired."""
 ATTEMPTS = 8
 MOST_AT_ONCE = 40
 """News in one transaction: each takes two rows of its 100, and one for what must have been told before."""
@@ -41,12 +35,12 @@ COMPETING = "claim.competing"
 
 def announcement_row(claim_id: str, now: datetime) -> DueRow:
     """Return the due row that makes sure that the feed hears of what happens now."""
-    return DueRow(now + SOON, claim_id, ANNOUNCE)
+    return DueRow(now + SOON, claim_id, Kind.ANNOUNCE)
 
 
 def trim_row(organisation: str, oldest: datetime) -> DueRow:
     """Return the due row that deletes the oldest entry of a feed when it was kept long enough."""
-    return DueRow(oldest + KEPT, organisation, TRIM)
+    return DueRow(oldest + RETENTION[Kind.TRIM_CHANGES], organisation, Kind.TRIM_CHANGES)
 
 
 async def announce(ports: Ports, case: Case, entries: Sequence[tuple[str, Entry]], now: datetime) -> None:
@@ -125,8 +119,9 @@ async def tell_created(ports: Ports, organisation: str, cases: Sequence[Case], n
 
 async def trim(ports: Ports, row: DueRow, now: datetime) -> None:
     """Delete entries that were kept long enough, and come back when the next is. Raises `Conflict`."""
-    oldest = await ports.changes.trim(row.subject, before=now - KEPT)
-    again = max(oldest + KEPT, now + timedelta(minutes=1)) if oldest is not None else now + KEPT
+    kept = RETENTION[Kind.TRIM_CHANGES]
+    oldest = await ports.changes.trim(row.subject, before=now - kept)
+    again = max(oldest + kept, now + timedelta(minutes=1)) if oldest is not None else now + kept
     await ports.duework.move(row, (), due=again, attempt=0)
 
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TypeVar
 
-from cpor_core.due_work import FORGET
+from cpor_core.due_work import SOON, Kind
 from cpor_core.errors import Conflict, StorageBusy
 from cpor_core.model.change import Change
 from cpor_core.model.webhook import (
@@ -28,22 +28,15 @@ from cpor_core.model.webhook import (
     WhyDisabled,
 )
 from cpor_core.ports import Ports
-from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.due_work import DueRow, expiry
 from cpor_core.ports.feed import CallAnswer
 from cpor_core.ports.stored import Stored
-from cpor_core.rules.claim_due_work import SOON
 from cpor_core.rules.identifiers import newest_first
 from cpor_core.rules.webhook_calls import event_id, next_attempt, webhook_id
 
 log = logging.getLogger("cpor.webhooks")
 Result = TypeVar("Result")
 
-DELIVER = "deliver"
-"""The due row of an organisation whose webhooks may be owed a call."""
-WEBHOOKS = "webhooks"
-"""The table of what is forgotten."""
-KEPT = timedelta(days=30)
-"""So long a delivery can be seen."""
 MADE_AT_ONCE = 45
 """Deliveries in one transaction: each takes two rows of its 100."""
 LOOKED_AT = 500
@@ -72,7 +65,7 @@ def due_row(organisation: str, now: datetime) -> DueRow:
 
 def attempt_row(organisation: str, at: datetime) -> DueRow:
     """Return the due row of an attempt at that instant."""
-    return DueRow(_minute(at), organisation, DELIVER)
+    return DueRow(_minute(at), organisation, Kind.DELIVER)
 
 
 def _minute(instant: datetime) -> datetime:
@@ -100,7 +93,7 @@ def deliveries_expiry(ports: Ports, organisation: str, webhook: tuple[str, str],
     """Return the due row by which what is made this hour for a webhook (name and birth) is forgotten, all together."""
     hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     what = ports.webhooks.deliveries_before(organisation, webhook, hour)
-    return DueRow(hour + KEPT, organisation, f"{FORGET}-{webhook[1]}", deletes=what)
+    return expiry(Kind.DELETE_DELIVERIES, organisation, hour, what, webhook[1])
 
 
 @dataclass(frozen=True, slots=True)

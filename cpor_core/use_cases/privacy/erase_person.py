@@ -14,7 +14,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from cpor_core.due_work import Outcome
+from cpor_core.due_work import SOON, Kind, Outcome
 from cpor_core.errors import Conflict, Fault, Refused
 from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
 from cpor_core.model.claim import Claim
@@ -25,7 +25,6 @@ from cpor_core.ports.claims import StoredText
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyRecord
 from cpor_core.ports.stored import Registered, Stored
-from cpor_core.rules.claim_due_work import SOON
 from cpor_core.rules.identifiers import BATCH_ID_LENGTH
 from cpor_core.rules.person_matcher import Person
 from cpor_core.transitions import personal_data
@@ -36,8 +35,6 @@ from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 
 log = logging.getLogger("cpor.erasing")
 
-ERASE_PERSON = "erasePerson"
-"""The due row of an erasure that is not done."""
 TIME_LIMIT = timedelta(seconds=30)
 """One run of the timer gives so much to one erasure."""
 AGAIN_AFTER = timedelta(minutes=11)
@@ -81,7 +78,7 @@ async def _delete_files_later(ports: Ports, claim: Claim, now: datetime) -> None
 async def begin_erasure(ports: Ports, address: str, now: datetime) -> Erasure:
     """Take in that somebody is to be erased: the due row first, then the request. Two requests."""
     erasure = Erasure(id=ports.new_id(), requested_at=now, email=address)
-    await ports.duework.add([DueRow(now, erasure.id, ERASE_PERSON)])
+    await ports.duework.add([DueRow(now, erasure.id, Kind.ERASE_PERSON)])
     await ports.erasures.add(erasure)
     return erasure
 

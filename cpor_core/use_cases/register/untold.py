@@ -7,6 +7,7 @@ Their figures begin with the hand-over of a mail and pause when everybody it wen
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from cpor_core.due_work import Kind
 from cpor_core.model.base import Email, Text200, Value
 from cpor_core.model.claim import Recipient, RecipientKind
 from cpor_core.model.registry import Customer
@@ -16,9 +17,6 @@ from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import UNTOLD, change_claim, untold_position
 from cpor_core.use_cases.claims.reviews import ReviewPage, verified
-
-TELL_OTHERS = "tellOthers"
-"""The debt; its subject is the customer's tenant."""
 
 
 class CustomerContact(Value):
@@ -68,7 +66,7 @@ async def notify(ports: Ports, case: Case, people: Sequence[Recipient], now: dat
 
 def due_row(tenant_id: str, now: datetime) -> DueRow:
     """Return the row that makes sure that others are told; written before the registry names them."""
-    return DueRow(now, tenant_id, TELL_OTHERS)
+    return DueRow(now, tenant_id, Kind.NOTIFY_OTHERS)
 
 
 async def untold_associations(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:

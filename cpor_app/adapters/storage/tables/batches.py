@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Put, Rows, partitions
 from cpor_app.adapters.storage.tables import packed, unpacked
+from cpor_core.due_work import RowRef
 from cpor_core.errors import Conflict
 from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
 
@@ -76,6 +77,9 @@ class BatchesTable:
             return ()
         parts = [row.values[f"part{number}"] for number in range(len(row.values))]
         return _OUTCOMES.validate_json(zlib.decompress(b"".join(part for part in parts if isinstance(part, bytes))))
+
+    def row_ref(self, batch_id: str, keeping: str) -> RowRef:
+        return RowRef(TABLE, batch_id, keeping)
 
     async def delete(self, batch_id: str, keeping: str) -> None:
         row = await self._rows.get(TABLE, batch_id, BATCH)

@@ -17,6 +17,7 @@ from datetime import datetime
 
 from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Op, Replace, Require, Row, Rows
 from cpor_app.adapters.storage.tables import just_after, packed, unpacked
+from cpor_core.due_work import RowRef
 from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
 from cpor_core.model.history import CLOCK, Entry
@@ -158,13 +159,19 @@ class ClaimsTable:
         ]
 
     async def stored_reply(self, claim_id: str, key: str) -> StoredReply | None:
-        place = f"act|{claim_id}|{key}"
-        row = await self._rows.get(TABLE, tenant_of(claim_id), place) if is_claim_id(claim_id) else None
+        row = (
+            await self._rows.get(TABLE, tenant_of(claim_id), _reply_key(claim_id, key))
+            if is_claim_id(claim_id)
+            else None
+        )
         if row is None:
             return None
         etag = row.values.get("etag")
         text = _text(row.values["answer"])
         return StoredReply(body=str(row.values["body"]), answer=text, etag=str(etag) if etag is not None else None)
+
+    def reply_ref(self, claim_id: str, key_hash: str) -> RowRef:
+        return RowRef(TABLE, tenant_of(claim_id), _reply_key(claim_id, key_hash))
 
     async def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, frozenset[str]]]:
         tenant, found, wanted = "", set[str](), text.lower()
@@ -218,6 +225,10 @@ class ClaimsTable:
         return await self._rows.page(
             TABLE, tenant_of(claim_id), start=f"{prefix}{after + 1:06d}", before=f"{prefix}~", limit=limit
         )
+
+
+def _reply_key(claim_id: str, key_hash: str) -> str:
+    return f"act|{claim_id}|{key_hash}"
 
 
 def _tenant(rows: Sequence[Row]) -> TenantClaims:
@@ -321,7 +332,7 @@ def _beside(commit: Commit) -> Iterator[Op]:
         kept: dict[str, Cell] = {"body": reply.body, "answer": zlib.compress(reply.answer.encode())}
         if reply.etag is not None:
             kept["etag"] = reply.etag
-        yield Insert(f"act|{claim_id}|{commit.key}", kept)
+        yield Insert(_reply_key(claim_id, commit.key), kept)
 
 
 def _written(key: str, values: Mapping[str, Cell], etag: str | None) -> Op:

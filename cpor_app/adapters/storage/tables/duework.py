@@ -1,21 +1,24 @@
 """
-Table `duework`, 16 shards by subject: "look at this at that instant".
+Table `duework`: due rows in 16 shards, by hash of the subject.
 
-Row key: due instant, subject, debt. The sweep asks each shard once for the rows before `now`.
+Row key: due instant, subject, and the kind with its label. The sweep asks each shard once for the rows before `now`.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from cpor_app.adapters.storage.row_store import Cell, Delete, Put, Row, Rows
 from cpor_app.adapters.storage.tables import just_after
 from cpor_app.adapters.tracing import as_trace_parent, trace_parent
-from cpor_core.due_work import RowRef
+from cpor_core.due_work import SHARDS, Kind, RowRef
 from cpor_core.ports.due_work import DueRow
 
 TABLE = "duework"
-SHARDS = 16
+BY_TABLE = {"claims": Kind.DELETE_REPLY, "webhooks": Kind.DELETE_DELIVERIES, "evidence": Kind.DELETE_BLOB}
+"""Kinds that are stored as `forget-{label}`, as release 1 does: the table of what they delete tells them apart."""
+FORGET = "forget-"
 
 
 class DueWorkTable:
@@ -39,8 +42,7 @@ class DueWorkTable:
     async def move(
         self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None
     ) -> DueRow:
-        """Put a row off, in the trace that it came from, and add others of the same subject: one request."""
-        moved = DueRow(due, row.subject, row.kind, attempt, row.deletes, since, row.trace)
+        moved = replace(row, due=due, attempt=attempt, since=since, etag=None, written_at=None)
         puts = {put.key: put for put in (Put(_key(one), _values(one)) for one in (moved, *also))}
         if _key(moved) == _key(row):
             await self._rows.write(TABLE, _shard(row.subject), *puts.values())
@@ -65,11 +67,27 @@ def _stamp(instant: datetime) -> str:
 
 
 def _key(row: DueRow) -> str:
-    return f"{_stamp(row.due)}|{row.subject}|{row.kind}"
+    return f"{_stamp(row.due)}|{row.subject}|{_name(row)}"
+
+
+def _name(row: DueRow) -> str:
+    """Return the kind with its label, as `_kind_and_label` reads them."""
+    if row.kind in BY_TABLE.values():
+        return f"{FORGET}{row.label}"
+    return "-".join(part for part in (row.kind, row.label) if part)
+
+
+def _kind_and_label(name: str, deletes: RowRef | None) -> tuple[Kind, str]:
+    if deletes is not None and deletes.table in BY_TABLE:
+        return BY_TABLE[deletes.table], name.removeprefix(FORGET)
+    for kind in Kind:
+        if kind and (name == kind or name.startswith(f"{kind}-")):
+            return kind, name[len(kind) + 1 :]
+    return Kind.OF_ANOTHER_RELEASE, name
 
 
 def _values(row: DueRow) -> Mapping[str, Cell]:
-    values: dict[str, Cell] = {"due": row.due, "subject": row.subject, "debt": row.kind, "attempt": row.attempt}
+    values: dict[str, Cell] = {"due": row.due, "subject": row.subject, "debt": _name(row), "attempt": row.attempt}
     if row.since is not None:
         values["since"] = row.since
     trace = row.trace or trace_parent()
@@ -82,20 +100,21 @@ def _values(row: DueRow) -> Mapping[str, Cell]:
 
 def _due_row(row: Row) -> DueRow:
     values = row.values
-    due, attempt = values["due"], values["attempt"]
+    due, since = values["due"], values.get("since")
     assert isinstance(due, datetime)  # noqa: S101 - as `_values` writes it
     deletes = None
     if "forgetTable" in values:
         deletes = RowRef(str(values["forgetTable"]), str(values["forgetPartition"]), str(values["forgetKey"]))
-    since = values.get("since")
+    kind, label = _kind_and_label(str(values["debt"]), deletes)
     return DueRow(
         due,
         str(values["subject"]),
-        str(values["debt"]),
-        int(str(attempt)),
-        deletes,
-        since if isinstance(since, datetime) else None,
-        as_trace_parent(values.get("traceparent")),
-        row.etag,
-        row.timestamp,
+        kind,
+        label,
+        attempt=int(str(values["attempt"])),
+        deletes=deletes,
+        since=since if isinstance(since, datetime) else None,
+        trace=as_trace_parent(values.get("traceparent")),
+        etag=row.etag,
+        written_at=row.timestamp,
     )

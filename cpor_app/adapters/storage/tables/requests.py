@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Replace, Row, Rows
+from cpor_core.due_work import RowRef
 from cpor_core.errors import Conflict
 from cpor_core.ports.idempotency import IdempotencyRecord, StoredResponse
 
@@ -37,6 +38,9 @@ class RequestsTable:
 
     async def release(self, organisation: str, key: str, etag: str) -> None:
         await self._rows.write(REQUESTS, organisation, Delete(key, etag))
+
+    def row_ref(self, organisation: str, key_hash: str) -> RowRef:
+        return RowRef(REQUESTS, organisation, key_hash)
 
     async def all(self) -> AsyncIterator[tuple[str, str, IdempotencyRecord]]:
         async for row in self._rows.scan(REQUESTS):

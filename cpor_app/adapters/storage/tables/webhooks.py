@@ -24,7 +24,7 @@ from cpor_core.ports.stored import Stored
 from cpor_core.rules.identifiers import newest_first
 
 TABLE = "webhooks"
-FORGOTTEN_AT_ONCE = 50
+DELETED_AT_ONCE = 50
 """Deliveries in one transaction: each takes at most two rows of its 100."""
 
 
@@ -123,10 +123,11 @@ class WebhooksTable:
             TABLE, organisation, f"delivery|{name}|{born}|{newest_first(instant - timedelta(microseconds=1))}"
         )
 
-    async def delete_deliveries(self, organisation: str, key: str) -> None:
-        _, name, born, _ = key.split("|")
+    async def delete_deliveries(self, row_ref: RowRef) -> None:
+        organisation, first_key = row_ref.partition, row_ref.key
+        _, name, born, _ = first_key.split("|")
         before = f"delivery|{name}|{born}|~"
-        while rows := await self._rows.page(TABLE, organisation, start=key, before=before, limit=FORGOTTEN_AT_ONCE):
+        while rows := await self._rows.page(TABLE, organisation, start=first_key, before=before, limit=DELETED_AT_ONCE):
             waits = (each for row in rows for each in _waiting(name, born, _read(row).value))
             await self._rows.write(TABLE, organisation, *(Delete(row.key) for row in rows), *map(Delete, waits))
 

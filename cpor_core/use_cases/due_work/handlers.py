@@ -1,0 +1,88 @@
+"""What each kind of due work does when a due row of that kind is due: the only place that tells kinds apart."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+
+from cpor_core.due_work import SOON, Kind, Outcome
+from cpor_core.ports import Ports
+from cpor_core.ports.due_work import DueRow
+from cpor_core.use_cases.claims import batches, subscription_ends
+from cpor_core.use_cases.due_work import delete_expired
+from cpor_core.use_cases.due_work.process_claim import process_claim
+from cpor_core.use_cases.feed import changes, deliveries
+from cpor_core.use_cases.privacy import erase_person
+from cpor_core.use_cases.register import untold
+
+Handler = Callable[[Ports, DueRow, datetime], Awaitable[Outcome]]
+"""Does what is due at the instant; twice is harmless. After a `Conflict`, `Refused` or fault the row comes back."""
+
+
+async def _process_claim(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+    return await process_claim(ports, row.subject, now, due_row=row)
+
+
+async def _announce(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+    await changes.catch_up(ports, row.subject, now)
+    return Outcome()
+
+
+async def _trim_changes(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+    await changes.trim(ports, row, now)
+    return Outcome(row_stays=True)
+
+
+async def _deliver(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+    left = await deliveries.nudge_deliveries(ports, row.subject, now)
+    return Outcome(delayed=left, not_before=now + SOON if left else None)
+
+
+async def _finish_batch(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+    return await batches.finish(ports, row.subject, now)
+
+
+async def _erase_person(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+    return await erase_person.go_on(ports, row.subject, now)
+
+
+async def _end_gone_items(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+    await subscription_ends.end_gone_items(ports, row.subject, now)
+    return Outcome()
+
+
+async def _notify_others(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+    await untold.notify_others(ports, row.subject, now)
+    return Outcome()
+
+
+async def _of_another_release(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+    """Do what this release can: delete what the row names, else what the claim makes necessary."""
+    handler = delete_expired.delete_row if row.deletes is not None else _process_claim
+    return await handler(ports, row, now)
+
+
+HANDLERS: Mapping[Kind, Handler] = {
+    Kind.WRITE_DOWN: _process_claim,
+    Kind.NOTIFY_CUSTOMER: _process_claim,
+    Kind.REMIND_CUSTOMER: _process_claim,
+    Kind.REMIND_PARTNER: _process_claim,
+    Kind.SEND_MAIL: _process_claim,
+    Kind.NOTIFY_PARTNER: _process_claim,
+    Kind.DELETE_DRAFT: _process_claim,
+    Kind.ERASE_PEOPLE: _process_claim,
+    Kind.ANNOUNCE: _announce,
+    Kind.TRIM_CHANGES: _trim_changes,
+    Kind.DELIVER: _deliver,
+    Kind.FINISH_BATCH: _finish_batch,
+    Kind.ERASE_PERSON: _erase_person,
+    Kind.END_GONE_ITEMS: _end_gone_items,
+    Kind.NOTIFY_OTHERS: _notify_others,
+    Kind.DELETE_IDEMPOTENCY_RECORD: delete_expired.delete_row,
+    Kind.DELETE_REPLY: delete_expired.delete_row,
+    Kind.DELETE_MESSAGE_ID: delete_expired.delete_message_id,
+    Kind.DELETE_BLOB: delete_expired.delete_blob,
+    Kind.DELETE_DELIVERIES: delete_expired.delete_deliveries,
+    Kind.DELETE_BATCH: delete_expired.delete_batch,
+    Kind.DELETE_FAILURE: delete_expired.delete_row,
+    Kind.DELETE_DRY_RUN_COUNT: delete_expired.delete_row,
+    Kind.OF_ANOTHER_RELEASE: _of_another_release,
+}

@@ -1,0 +1,97 @@
+"""The table of kinds: each has a handler, what is kept for a time has a retention, and stored rows keep their names."""
+
+from datetime import timedelta
+
+import pytest
+
+from cpor_app.adapters.storage.row_store import Cell, Put
+from cpor_app.adapters.storage.tables.duework import TABLE, DueWorkTable
+from cpor_core.due_work import RETENTION, RETRIES_AFTER, SHARDS, Kind, retry_after
+from cpor_core.ports.due_work import DueRow
+from cpor_core.use_cases.due_work.handlers import HANDLERS
+from tests.core.builders import MONDAY
+from tests.core.world import World
+from tests.doubles.memory_rows import MemoryRows
+
+SUBJECT = "0" * 52
+KEY = "f00dbeef" * 2
+STORED = {
+    "writeDown": (Kind.WRITE_DOWN, "", None),
+    "tellCustomer": (Kind.NOTIFY_CUSTOMER, "", None),
+    "remindCustomer": (Kind.REMIND_CUSTOMER, "", None),
+    "remindPartner": (Kind.REMIND_PARTNER, "", None),
+    "sendMail": (Kind.SEND_MAIL, "", None),
+    "tellPartner": (Kind.NOTIFY_PARTNER, "", None),
+    "erase": (Kind.DELETE_DRAFT, "", None),
+    "forgetPeople": (Kind.ERASE_PEOPLE, "", None),
+    "announce": (Kind.ANNOUNCE, "", None),
+    "trimChanges": (Kind.TRIM_CHANGES, "", None),
+    "deliver": (Kind.DELIVER, "", None),
+    "finishBatch": (Kind.FINISH_BATCH, "", None),
+    "erasePerson": (Kind.ERASE_PERSON, "", None),
+    "endGoneItems": (Kind.END_GONE_ITEMS, "", None),
+    "tellOthers": (Kind.NOTIFY_OTHERS, "", None),
+    f"forget-request-{KEY}": (Kind.DELETE_IDEMPOTENCY_RECORD, KEY, "requests"),
+    f"forget-{KEY}": (Kind.DELETE_REPLY, KEY, "claims"),
+    "forget-mail-5b0c-1": (Kind.DELETE_MESSAGE_ID, "5b0c-1", "mails"),
+    "forget-mail-of-anne.pdf": (Kind.DELETE_BLOB, "mail-of-anne.pdf", "evidence"),
+    "forget-0a1b2c3d": (Kind.DELETE_DELIVERIES, "0a1b2c3d", "webhooks"),
+    "forget-batch-1a2b": (Kind.DELETE_BATCH, "1a2b", "batches"),
+    "forget-failure": (Kind.DELETE_FAILURE, "", "failures"),
+    "forget-dry-runs": (Kind.DELETE_DRY_RUN_COUNT, "", "settings"),
+    "of-a-later-release": (Kind.OF_ANOTHER_RELEASE, "of-a-later-release", None),
+}
+"""Each kind as release 1 stores it: its name, what it deletes, and how it is read."""
+
+
+def test_every_kind_has_a_handler() -> None:
+    """The sweep meets no row that it does not know."""
+    assert HANDLERS.keys() == set(Kind)
+
+
+def test_every_kind_that_deletes_has_a_retention() -> None:
+    """How long things are kept is said in one place."""
+    deletes = {kind for kind in Kind if kind.startswith("forget-")}
+
+    assert RETENTION.keys() == deletes | {Kind.TRIM_CHANGES}
+
+
+def test_every_kind_is_among_the_stored_names() -> None:
+    """A new kind says here how it is stored, for all time."""
+    assert {kind for kind, _, _ in STORED.values()} == set(Kind)
+
+
+@pytest.mark.parametrize("name", STORED)
+async def test_a_stored_row_is_read_and_moved_under_its_name(name: str) -> None:
+    """Rows of release 1 are found again: neither a kind nor a row's key has another name today."""
+    kind, label, table = STORED[name]
+    rows = MemoryRows()
+    deletes = {"forgetTable": table, "forgetPartition": "p", "forgetKey": "k"} if table is not None else {}
+    values: dict[str, Cell] = {"due": MONDAY, "subject": SUBJECT, "debt": name, "attempt": 1, **deletes}
+    stored = DueWorkTable(rows)
+    await stored.add([DueRow(MONDAY, SUBJECT, Kind.WRITE_DOWN)])
+    [written] = [row async for row in rows.scan(TABLE)]
+    await rows.write(TABLE, written.partition, Put(f"{written.key.rpartition('|')[0]}|{name}", values))
+
+    found = await stored.due(int(written.partition), MONDAY, after=None, limit=SHARDS)
+    row = next(row for row in found if row.kind is kind)
+    await stored.move(row, (), due=MONDAY + timedelta(days=1), attempt=2)
+
+    assert (row.label, row.deletes[0] if row.deletes is not None else None) == (label, table)
+    assert {kept.key.rpartition("|")[2] for kept in [row async for row in rows.scan(TABLE)]} == {"writeDown", name}
+
+
+async def test_a_row_of_another_release_makes_the_claim_be_looked_at(world: World) -> None:
+    """After a return to this release, what the claim makes necessary is done all the same."""
+    case = await world.submitted()
+    world.lose_messages()
+    await world.ports.duework.add([DueRow(MONDAY, case.claim.id, Kind.OF_ANOTHER_RELEASE, "of-a-later-release")])
+
+    await world.sweep()
+
+    assert world.mailbox.kinds() == ["notice"]
+
+
+def test_retries_climb_the_ladder_and_stay_at_its_top() -> None:
+    """After 1, 5, 15 and 60 minutes, then each hour."""
+    assert [retry_after(attempt) for attempt in range(6)] == [*RETRIES_AFTER, RETRIES_AFTER[-1], RETRIES_AFTER[-1]]
