@@ -1,8 +1,7 @@
-"""What callers are shown: the shapes of the API's answers, made from effective claims only."""
+"""What callers are shown: the shapes of the API's answers, made from cases only, never from what is merely stored."""
 
 import hashlib
-from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 
 from cpor_core.model.base import Instant, Value
 from cpor_core.model.claim import (
@@ -10,7 +9,6 @@ from cpor_core.model.claim import (
     LEFT_OUT,
     OPEN,
     Acknowledgements,
-    Claim,
     ClaimedCustomer,
     Contacts,
     Item,
@@ -20,11 +18,9 @@ from cpor_core.model.claim import (
     Status,
     Voice,
 )
-from cpor_core.model.slot import Slot
-from cpor_core.rules.next_step import NextStep, next_step, stands_still
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
-from cpor_core.transitions.life import settle
+from cpor_core.transitions.next_step import NextStep, next_step, stands_still
 
 
 class EvidenceView(Value):
@@ -121,72 +117,69 @@ class AssociationView(Value):
     end_reason: Reason | None
 
 
-def shown(case: Case, now: datetime, terms: Terms) -> ClaimView:
-    """Return what callers see of a stored case at *now*."""
-    return claim_view(case.claim, settle(case, now).claim, case.slots, now, terms)
+def entity_tag(case: Case) -> str:
+    """
+    Return the entity tag of a claim (rulings 40).
 
-
-def entity_tag(case: Case, now: datetime) -> str:
-    """Return the ETag of a stored case at *now*."""
-    return etag(case.claim, settle(case, now).claim, case.slots, now)
-
-
-def etag(stored: Claim, shown: Claim, slots: Mapping[str, Slot], now: datetime) -> str:
-    """Return the entity tag of a claim: stored versions of claim and slots, and the effective state (rulings 40)."""
+    It is made from the stored versions of the claim and its slots, and from the state at the case's instant.
+    """
+    stored, claim = case.stored, case.claim
     versions = []
-    if stored.status is not Status.DRAFT and stored.status not in CLOSED:  # else nobody reads, or needs, the slots
-        versions = [f"{item.key}:{slots[item.key].version}" for item in stored.items]
-    ended = ",".join(item.key for item in shown.ended_items)
-    others = f"{is_competing(shown, slots, now)}|{stands_still(shown, slots, now)}"
-    told = f"{stored.id}|{stored.version}|{'|'.join(sorted(versions))}|{shown.status}|{ended}|{others}"
+    if stored.claim.status is not Status.DRAFT and stored.claim.status not in CLOSED:  # else the slots are not read
+        versions = [f"{item.key}:{stored.slots[item.key].version}" for item in stored.claim.items]
+    ended = ",".join(item.key for item in claim.ended_items)
+    others = f"{is_competing(case)}|{stands_still(case)}"
+    told = f"{claim.id}|{stored.claim.version}|{'|'.join(sorted(versions))}|{claim.status}|{ended}|{others}"
     return f'"{hashlib.sha256(told.encode()).hexdigest()[:32]}"'
 
 
-def is_competing(shown: Claim, slots: Mapping[str, Slot], now: datetime) -> bool:
-    """Whether somebody else holds, awaits or claims one of the items of an open or official claim."""
-    if shown.status not in OPEN and shown.status is not Status.OFFICIAL:
+def is_competing(case: Case) -> bool:
+    """Whether another claim holds, awaits or claims one of the items of an open or official claim."""
+    claim = case.claim
+    if claim.status not in OPEN and claim.status is not Status.OFFICIAL:
         return False
     return any(
-        party.claim != shown.id
-        for item in shown.items
-        if item.key in slots and (shown.status is not Status.OFFICIAL or shown.holds(item.key))
-        for party in slots[item.key].at(now).others(shown.id)
+        party.claim != claim.id
+        for item in claim.items
+        if item.key in case.slots and (claim.status is not Status.OFFICIAL or claim.holds(item.key))
+        for party in case.slots[item.key].at(case.now).others(claim.id)
     )
 
 
-def claim_view(stored: Claim, shown: Claim, slots: Mapping[str, Slot], now: datetime, terms: Terms) -> ClaimView:
-    """Return what a caller sees of the effective claim *shown*, of which *stored* is kept."""
+def claim_view(case: Case, terms: Terms) -> ClaimView:
+    """Return what callers see of a claim."""
+    claim = case.claim
     return ClaimView(
-        id=shown.id,
-        name=shown.name,
-        partner_id=shown.partner_id,
-        engagement=shown.engagement,
-        filed_as=shown.filed_as,
-        customer=ClaimedCustomer(tenant_id=shown.tenant_id, domain=shown.domain),
-        items=shown.items,
-        contacts=shown.contacts,
-        waive_incentive=bool(shown.waive_incentive),
-        revenue=shown.revenue,
-        comment=shown.comment,
-        status=shown.status,
-        status_reason=shown.status_reason,
-        competing=is_competing(shown, slots, now),
-        next_step=next_step(shown, slots, now, terms),
-        evidence=tuple(EvidenceView(**evidence.model_dump(exclude={"blob"})) for evidence in shown.evidence),
-        acknowledgements=shown.acknowledgements,
-        window=window_view(shown),
-        association=_association_part(shown),
-        created_at=shown.created_at,
-        submitted_at=shown.submitted_at,
-        updated_at=shown.updated_at,
-        history_hash=shown.history_hash,
-        etag=etag(stored, shown, slots, now),
+        id=claim.id,
+        name=claim.name,
+        partner_id=claim.partner_id,
+        engagement=claim.engagement,
+        filed_as=claim.filed_as,
+        customer=ClaimedCustomer(tenant_id=claim.tenant_id, domain=claim.domain),
+        items=claim.items,
+        contacts=claim.contacts,
+        waive_incentive=bool(claim.waive_incentive),
+        revenue=claim.revenue,
+        comment=claim.comment,
+        status=claim.status,
+        status_reason=claim.status_reason,
+        competing=is_competing(case),
+        next_step=next_step(case, terms),
+        evidence=tuple(EvidenceView(**evidence.model_dump(exclude={"blob"})) for evidence in claim.evidence),
+        acknowledgements=claim.acknowledgements,
+        window=window_view(case),
+        association=_association_part(case),
+        created_at=claim.created_at,
+        submitted_at=claim.submitted_at,
+        updated_at=claim.updated_at,
+        history_hash=claim.history_hash,
+        etag=entity_tag(case),
     )
 
 
-def window_view(shown: Claim) -> WindowView | None:
+def window_view(case: Case) -> WindowView | None:
     """Return the customer's window; None until the notice was handed over (rulings 17)."""
-    promised, opened_at = shown.promise, shown.opened_at
+    promised, opened_at = case.claim.promise, case.claim.opened_at
     if promised is None or opened_at is None:
         return None
     return WindowView(
@@ -199,17 +192,19 @@ def window_view(shown: Claim) -> WindowView | None:
     )
 
 
-def no_view(shown: Claim) -> NoView | None:
+def no_view(case: Case) -> NoView | None:
     """Return the no that stands; None for a claim that is not declined, or was by an earlier release."""
-    if shown.status is not Status.DECLINED or shown.no is None:
+    claim = case.claim
+    if claim.status is not Status.DECLINED or claim.no is None:
         return None
-    return NoView(at=shown.no.at, by=shown.no.by.voice)
+    return NoView(at=claim.no.at, by=claim.no.by.voice)
 
 
-def associated_items(shown: Claim) -> tuple[AssociatedItem, ...]:
+def associated_items(case: Case) -> tuple[AssociatedItem, ...]:
     """Return the items of an association, each with its own end."""
-    ends = {ended.key: ended for ended in shown.ended_items}
-    since = shown.official_since
+    claim = case.claim
+    ends = {ended.key: ended for ended in claim.ended_items}
+    since = claim.official_since
     if since is None:
         return ()
     return tuple(
@@ -219,35 +214,37 @@ def associated_items(shown: Claim) -> tuple[AssociatedItem, ...]:
             ended_at=ends[item.key].at if item.key in ends else None,
             end_reason=ends[item.key].reason if item.key in ends else None,
         )
-        for item in shown.items
+        for item in claim.items
     )
 
 
-def _association_part(shown: Claim) -> AssociationPart | None:
-    if shown.official_since is None:
+def _association_part(case: Case) -> AssociationPart | None:
+    claim = case.claim
+    if claim.official_since is None:
         return None
     return AssociationPart(
-        id=shown.id,
-        since=shown.official_since,
-        ended_at=shown.ended_at,
-        end_reason=shown.end_reason,
-        items=associated_items(shown),
+        id=claim.id,
+        since=claim.official_since,
+        ended_at=claim.ended_at,
+        end_reason=claim.end_reason,
+        items=associated_items(case),
     )
 
 
-def association_view(shown: Claim) -> AssociationView | None:
+def association_view(case: Case) -> AssociationView | None:
     """Return the association of a claim; None where it never became official."""
-    if shown.official_since is None:
+    claim = case.claim
+    if claim.official_since is None:
         return None
     return AssociationView(
-        id=shown.id,
-        claim_id=shown.id,
-        partner_id=shown.partner_id,
-        partner_name=shown.partner_name,
-        engagement=shown.engagement,
-        customer=ClaimedCustomer(tenant_id=shown.tenant_id, domain=shown.domain),
-        items=associated_items(shown),
-        since=shown.official_since,
-        ended_at=shown.ended_at,
-        end_reason=shown.end_reason,
+        id=claim.id,
+        claim_id=claim.id,
+        partner_id=claim.partner_id,
+        partner_name=claim.partner_name,
+        engagement=claim.engagement,
+        customer=ClaimedCustomer(tenant_id=claim.tenant_id, domain=claim.domain),
+        items=associated_items(case),
+        since=claim.official_since,
+        ended_at=claim.ended_at,
+        end_reason=claim.end_reason,
     )

@@ -46,7 +46,7 @@ class Side:
     find: Callable[[Call], Awaitable[Case]]
     """Loads the claim of the address. Raises `NotFound` unless this caller may see it, and `PreconditionFailed`."""
     model: type[BaseModel]
-    view: Callable[[Case, datetime, Terms], BaseModel]
+    view: Callable[[Case, Terms], BaseModel]
     """Makes the *model*; it is stored as the reply to the act's idempotency key."""
     answer: Callable[[Call, Case], Awaitable[Answer]]
     versioned: bool = True

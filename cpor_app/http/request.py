@@ -23,10 +23,9 @@ from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.forms import not_in_form
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
-from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import ActContext, find, verify_match
 from cpor_core.use_cases.claims.customer_decision import Opened
-from cpor_core.views import ClaimView, shown
+from cpor_core.views import ClaimView, claim_view
 
 
 class Call:
@@ -122,7 +121,7 @@ class Call:
         names = ("claimId", "associationId", "requestId")
         return next((self.path(name).lower() for name in names if self.path(name)), "")
 
-    async def own_case(self, exists: Callable[[Case, datetime], object] | None = None) -> Case:
+    async def own_case(self, exists: Callable[[Case], object] | None = None) -> Case:
         """
         Return the claim of the address, if it is the caller's organisation's; another's is not found.
 
@@ -132,7 +131,7 @@ class Call:
         if case is None or case.claim.organisation != self.organisation:
             raise not_found("claim")
         if exists is not None:
-            exists(case, await self.now())
+            exists(case)
         return await self._matched(case)
 
     async def any_case(self) -> Case:
@@ -152,7 +151,7 @@ class Call:
                 resolution="Send the ETag that you read, so that nobody's change is overwritten.",
             )
         if if_match is not None and self.request.method not in ("GET", "HEAD"):
-            verify_match(case, await self.now(), if_match, self.path("fileName"))
+            verify_match(case, if_match, self.path("fileName"))
         return case
 
     @property
@@ -225,7 +224,7 @@ class Call:
         comment: str | None = None,
         author: str = "partner",
         at: datetime | None = None,
-        answers: Callable[[Case, datetime, Terms], BaseModel] = shown,
+        answers: Callable[[Case, Terms], BaseModel] = claim_view,
     ) -> ActContext:
         """Return what comes with the act: who, under which key, with which words."""
         return ActContext(
@@ -263,8 +262,7 @@ class Call:
 
     async def claim(self, case: Case, status: int = 200) -> Answer:
         """Answer with the claim as it stands now."""
-        view = shown(case, await self.now(), await self.ports.current_terms())
-        return self.view(view, status)
+        return self.view(claim_view(case, await self.ports.current_terms()), status)
 
     def view(self, view: ClaimView, status: int = 200) -> Answer:
         """Answer with a claim that is made already."""
@@ -331,9 +329,9 @@ def role_required(roles: frozenset[Role]) -> Refused:
     )
 
 
-def admins_only_but_in_drafts(call: Call, case: Case, now: datetime) -> None:
+def admins_only_but_in_drafts(call: Call, case: Case) -> None:
     """Raise `RoleRequired` for a user without the administrator's role, but for a draft (rulings 2)."""
-    if settle(case, now).claim.status is not Status.DRAFT:
+    if case.claim.status is not Status.DRAFT:
         call.require(PARTNER_ADMIN)
 
 

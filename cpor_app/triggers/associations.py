@@ -1,7 +1,5 @@
 """The associations of a partner: lists, one association, and its end by the partner."""
 
-from datetime import datetime
-
 import azure.functions as func
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
@@ -15,7 +13,6 @@ from cpor_core.model.base import Guid, PartnerId, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, Claim, Reason, Status
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
-from cpor_core.transitions.life import settle
 from cpor_core.use_cases.claims import submission
 from cpor_core.use_cases.claims.listing import own_claims
 from cpor_core.views import AssociationView, association_view, entity_tag
@@ -49,19 +46,18 @@ class ListedAssociations(Value):
 
 
 async def _association(call: Call, case: Case) -> Answer:
-    now = await call.now()
-    headers = {"ETag": entity_tag(case, now), **call.repeatability()}
-    return Answer(200, association_of(case, now), headers=headers)
+    headers = {"ETag": entity_tag(case), **call.repeatability()}
+    return Answer(200, association_of(case), headers=headers)
 
 
-def association_reply(case: Case, now: datetime, _: Terms) -> AssociationView:
+def association_reply(case: Case, _: Terms) -> AssociationView:
     """Return what an act on an association answers."""
-    return association_of(case, now)
+    return association_of(case)
 
 
-def association_of(case: Case, now: datetime) -> AssociationView:
+def association_of(case: Case) -> AssociationView:
     """Return the association of a claim. Raises `NotFound` where it never became official."""
-    view = association_view(settle(case, now).claim)
+    view = association_view(case)
     if view is None:
         raise not_found("association")
     return view
@@ -110,7 +106,7 @@ async def list_associations(call: Call) -> Answer:
     after, limit = call.page(kept)
     now = await call.now()
     page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=wanted)
-    views = [association_view(settle(case, now).claim) for case in page.cases]
+    views = [association_view(case) for case in page.cases]
     return call.listed([view for view in views if view is not None], page.position, kept)
 
 

@@ -1,7 +1,6 @@
 """The partner's claims: drafts, submission, history."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
 from typing import Annotated
 
@@ -23,7 +22,7 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims import comments, drafts, submission
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.claims.listing import own_claims
-from cpor_core.views import ClaimView, shown
+from cpor_core.views import ClaimView, claim_view
 
 blueprint = func.Blueprint()
 
@@ -134,7 +133,7 @@ BY_PARTNER = Side(
     author="partner",
     find=Call.own_case,
     model=ClaimView,
-    view=shown,
+    view=claim_view,
     answer=Call.claim,
     max_bytes=MAX_CLAIM_BYTES,
 )
@@ -187,7 +186,7 @@ async def list_claims(call: Call) -> Answer:
     now = await call.now()
     page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=filters.fit)
     terms = await call.ports.current_terms()
-    return call.listed([shown(case, now, terms) for case in page.cases], page.position, kept)
+    return call.listed([claim_view(case, terms) for case in page.cases], page.position, kept)
 
 
 @operation(
@@ -376,7 +375,7 @@ async def history_page(call: Call, case: Case) -> Answer:
     """Answer a page of history, with the entries that time has made and nobody has written yet."""
     after, limit = call.page()
     start = int(after or 0)
-    entries = await history_as_of(call.ports, case, await call.now(), after=start, limit=limit)
+    entries = await history_as_of(call.ports, case, after=start, limit=limit)
     position = str(entries[-1].sequence) if len(entries) == limit else None
     return call.listed(entries, position)
 
@@ -393,13 +392,13 @@ async def take_comment(call: Call, case: Case, author: str) -> Answer:
     """Take a comment by *author*."""
     text, now = call.body(NewComment).text, await call.now()
 
-    def view(after: Case, at: datetime, _: Terms) -> CommentView:
-        return CommentView(sequence=after.claim.history_length, at=at, author=author, text=text)
+    def view(after: Case, _: Terms) -> CommentView:
+        return CommentView(sequence=after.claim.history_length, at=now, author=author, text=text)
 
     actor = call.actor() if author == "partner" else PROGRAMME
     context = call.act_context(comment=text, author=author, at=now, answers=view)
     after = await comments.add_comment(call.ports, case, actor, now, context)
-    return Answer(201, view(after, now, call.ports.terms), headers=call.repeatability())
+    return Answer(201, view(after, call.ports.terms), headers=call.repeatability())
 
 
 def _verdict(details: Sequence[Detail]) -> Answer:

@@ -21,6 +21,7 @@ from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
 from cpor_core.ports.claims import Comment
 from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import ActContext
 from cpor_core.use_cases.claims import customer_decision
 from cpor_core.use_cases.usage.receipts import receipts_of
@@ -147,6 +148,7 @@ async def decline_request(call: Call) -> Answer:
                 **({"lang": form.lang} if form.lang else {}),
             }
         raise
+    after = settle(after.stored, await call.now())  # the no may have arrived long ago
     return await _done(call, form, "decline", opened, after)
 
 

@@ -1,6 +1,6 @@
 """The customer's administrator: requests, associations and receipts of their own tenant, and every no and end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -17,15 +17,14 @@ from cpor_app.http.server import operation
 from cpor_app.triggers.associations import association_of, association_reply
 from cpor_app.triggers.customer_no import ARRIVAL, said
 from cpor_core.model.base import Instant, Text1000, Value
-from cpor_core.model.claim import LEFT_OUT, THE_ADMINISTRATOR, Claim, ClaimedCustomer, Item, Status
+from cpor_core.model.claim import LEFT_OUT, THE_ADMINISTRATOR, ClaimedCustomer, Item, Status
 from cpor_core.model.history import ADMINISTRATOR
-from cpor_core.model.slot import Slot
 from cpor_core.model.usage import Receipt
 from cpor_core.rules.identifiers import list_position
-from cpor_core.rules.next_step import NextStep, next_step
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
+from cpor_core.transitions.next_step import NextStep, next_step
 from cpor_core.use_cases.claims import customer_decision
 from cpor_core.use_cases.claims.customer_tenant import cases_of, request_of
 from cpor_core.views import AssociationView, NoView, WindowView, association_view, no_view, window_view
@@ -99,34 +98,31 @@ async def _request(call: Call) -> Case:
     return await request_of(call.ports, own_tenant(call), call.claim_id, await call.now())
 
 
-def _request_view(shown: Claim, slots: Mapping[str, Slot], now: datetime, terms: Terms) -> RequestView:
+def _request_view(case: Case, terms: Terms) -> RequestView:
+    claim = case.claim
     return RequestView(
-        id=shown.id,
-        claim_id=shown.id,
-        status=shown.status,
-        partner_id=shown.partner_id,
-        partner_name=shown.partner_name,
-        engagement=shown.engagement,
-        customer=ClaimedCustomer(tenant_id=shown.tenant_id, domain=shown.domain),
-        items=shown.items,
-        window=window_view(shown),
-        declined=no_view(shown),
-        next_step=next_step(shown, slots, now, terms),
-        submitted_at=shown.submitted_at,
+        id=claim.id,
+        claim_id=claim.id,
+        status=claim.status,
+        partner_id=claim.partner_id,
+        partner_name=claim.partner_name,
+        engagement=claim.engagement,
+        customer=ClaimedCustomer(tenant_id=claim.tenant_id, domain=claim.domain),
+        items=claim.items,
+        window=window_view(case),
+        declined=no_view(case),
+        next_step=next_step(case, terms),
+        submitted_at=claim.submitted_at,
     )
-
-
-def _request_reply(case: Case, now: datetime, terms: Terms) -> RequestView:
-    return _request_view(settle(case, now).claim, case.slots, now, terms)
 
 
 async def _request_answer(call: Call, case: Case) -> Answer:
     terms = await call.ports.current_terms()
-    return Answer(200, _request_reply(case, await call.now(), terms), headers=call.repeatability())
+    return Answer(200, _request_view(case, terms), headers=call.repeatability())
 
 
 async def _association_answer(call: Call, case: Case) -> Answer:
-    return Answer(200, association_of(case, await call.now()), headers=call.repeatability())
+    return Answer(200, association_of(case), headers=call.repeatability())
 
 
 ON_REQUEST = Side(
@@ -135,7 +131,7 @@ ON_REQUEST = Side(
     author="customer",
     find=_request,
     model=RequestView,
-    view=_request_reply,
+    view=_request_view,
     answer=_request_answer,
     versioned=False,
 )
@@ -159,10 +155,7 @@ async def list_requests(call: Call) -> Answer:
     now = await call.now()
     cases = await cases_of(call.ports, tenant_id, now)
     terms = await call.ports.current_terms()
-    views = [
-        (list_position(claim.created_at, claim.id), _request_view(claim, case.slots, now, terms))
-        for case, claim in cases
-    ]
+    views = [(list_position(case.claim.created_at, case.claim.id), _request_view(case, terms)) for case in cases]
     return call.listed(*_page(views, after, limit))
 
 
@@ -192,11 +185,12 @@ async def decline_as_customer(call: Call) -> Answer:
 
     async def say_no(arrived: datetime, again: bool) -> Case:  # noqa: FBT001 - as `said` calls it
         case, why = await _request(call), call.body(OptionalReason).reason
-        context = call.act_context(comment=why, author="customer", at=arrived, answers=_request_reply)
+        context = call.act_context(comment=why, author="customer", at=arrived, answers=_request_view)
         return await customer_decision.decline(call.ports, case, THE_ADMINISTRATOR, arrived, context, again=again)
 
     subject = f"decline\n{call.claim_id}\n{call.organisation}\n{call.person_id}"
-    return await _request_answer(call, await said(call, subject, call.headers.get(ARRIVAL.lower()), say_no))
+    after = await said(call, subject, call.headers.get(ARRIVAL.lower()), say_no)
+    return await _request_answer(call, settle(after.stored, await call.now()))  # the no may have arrived long ago
 
 
 @claim_act(
@@ -231,11 +225,10 @@ async def list_tenant_associations(call: Call) -> Answer:
     filters = {"includeEnded": "true"} if ended_too else {}
     after, limit = call.page(filters)
     states = {Status.OFFICIAL, Status.ENDED} if ended_too else {Status.OFFICIAL}
-    shown = [claim for _, claim in await cases_of(call.ports, tenant_id, await call.now()) if claim.status in states]
     views = [
-        (list_position(claim.created_at, claim.id), view)
-        for claim in shown
-        if (view := association_view(claim)) is not None
+        (list_position(case.claim.created_at, case.claim.id), view)
+        for case in await cases_of(call.ports, tenant_id, await call.now())
+        if case.claim.status in states and (view := association_view(case)) is not None
     ]
     return call.listed(*_page(views, after, limit), filters)
 

@@ -6,9 +6,9 @@ from cpor_app.http.request import Call
 from cpor_app.http.route_table import OPERATOR, Answer
 from cpor_app.http.server import operation
 from cpor_core.model.base import Guid, Instant, PartnerId, Value
-from cpor_core.model.claim import LEFT_OUT, Claim, Item
+from cpor_core.model.claim import LEFT_OUT, Item
 from cpor_core.rules.untold import Untold, untold
-from cpor_core.transitions.life import settle
+from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.register.import_official import PastAssociation, import_lines
 from cpor_core.use_cases.register.untold import untold_associations
 from cpor_core.use_cases.usage.figures import Loaded
@@ -85,11 +85,12 @@ async def list_untold_associations(call: Call) -> Answer:
     after, limit = call.page({})
     now = await call.now()
     page = await untold_associations(call.ports, now, after=after, limit=limit)
-    views = [_untold_view(settle(case, now).claim) for case in page.cases]
+    views = [_untold_view(case) for case in page.cases]
     return call.listed([view for view in views if view is not None], page.position, {})
 
 
-def _untold_view(claim: Claim) -> UntoldAssociation | None:
+def _untold_view(case: Case) -> UntoldAssociation | None:
+    claim = case.claim
     because = untold(claim)
     if because is None or claim.imported is None or claim.official_since is None:
         return None

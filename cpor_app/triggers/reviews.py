@@ -27,7 +27,7 @@ from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims import reviews, submission
 from cpor_core.use_cases.claims.listing import load_all
-from cpor_core.views import ClaimView, shown
+from cpor_core.views import ClaimView, claim_view
 
 blueprint = func.Blueprint()
 BY_REVIEWER = Side(
@@ -36,7 +36,7 @@ BY_REVIEWER = Side(
     author="programme",
     find=Call.any_case,
     model=ClaimView,
-    view=shown,
+    view=claim_view,
     answer=Call.claim,
 )
 
@@ -167,7 +167,7 @@ async def list_reviews(call: Call) -> Answer:
     views = []
     terms = await call.ports.current_terms()
     for case in page.cases:
-        view = shown(case, now, terms)
+        view = claim_view(case, terms)
         overdue = view.next_step.due is not None and view.next_step.due <= now
         if filters.overdue in (None, overdue) and filters.competing in (None, view.competing):
             views.append(
@@ -194,7 +194,7 @@ async def get_review(call: Call) -> Answer:
     case = await call.any_case()
     now = await call.now()
     terms = await call.ports.current_terms()
-    view = shown(case, now, terms)
+    view = claim_view(case, terms)
     failed = await submission.checks_now(call.ports, case, case.claim.acknowledgements, now)
     parties = {party.claim for party in case.rival_parties(now)}
     rivals = await load_all(call.ports, sorted(parties), now)
@@ -203,7 +203,7 @@ async def get_review(call: Call) -> Answer:
         for item in case.claim.items
         if (
             others := tuple(
-                Other(claim=shown(rivals[claim_id], now, terms))
+                Other(claim=claim_view(rivals[claim_id], terms))
                 for claim_id in dict.fromkeys(p.claim for p in case.slots[item.key].at(now).others(case.claim.id))
                 if claim_id in rivals
             )

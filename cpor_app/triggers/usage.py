@@ -125,7 +125,7 @@ async def get_usage(call: Call) -> Answer:
     case = await call.own_case()
     months = call.query(Months)
     reader = figures.Reader(call.person_id, call.kind.value)
-    rows = await figures.read_usage(call.ports, case, reader, await call.now(), first=months.first, last=months.last)
+    rows = await figures.read_usage(call.ports, case, reader, first=months.first, last=months.last)
     return Answer(200, Usage(value=tuple(rows)))
 
 
@@ -147,4 +147,4 @@ async def get_advice(call: Call) -> Answer:
     """
     case = await call.own_case()
     reader = figures.Reader(call.person_id, call.kind.value)
-    return Answer(200, ListedAdvice(value=tuple(await figures.read_advice(call.ports, case, reader, await call.now()))))
+    return Answer(200, ListedAdvice(value=tuple(await figures.read_advice(call.ports, case, reader))))

@@ -10,7 +10,7 @@ from cpor_core.model.claim import Claim
 from cpor_core.model.history import Entry
 from cpor_core.model.slot import Slot
 from cpor_core.ports.idempotency import StoredReply
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Commit:
     """Everything that one act writes in one entity-group transaction."""
 
     act_id: str
-    before: Case
+    before: StoredCase
     after: Case
     person_id: str | None = None
     comment: Comment | None = None
@@ -56,7 +56,7 @@ class TenantClaims:
     """Everything about one customer's tenant: its claims with their slots, and the stored history of each by its id."""
 
     tenant_id: str
-    cases: Sequence[Case]
+    cases: Sequence[StoredCase]
     histories: Mapping[str, Sequence[Entry]]
     slots: Sequence[tuple[Slot, str]] = ()
     """Every slot as it was read after the claims, with the store's ETag of its row."""
@@ -67,22 +67,22 @@ class TenantClaims:
 class Claims(Protocol):
     """Claims with their slots, history, comments and answers to keyed acts; one partition for each tenant."""
 
-    async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> Case | None:
+    async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> StoredCase | None:
         """Return a claim with the slots of its items: two requests, one for a closed claim or, if asked so, a draft."""
 
-    async def prospect(self, claim: Claim) -> Case:
+    async def prospect(self, claim: Claim) -> StoredCase:
         """Return a claim that is not stored yet with the slots of its items: one request."""
 
-    async def with_refusals(self, case: Case) -> Case:
+    async def with_refusals(self, case: StoredCase) -> StoredCase:
         """Return the case with the customer's earlier refusals of the same partner: one request."""
 
-    async def of_tenant(self, tenant_id: str) -> Sequence[Case]:
+    async def of_tenant(self, tenant_id: str) -> Sequence[StoredCase]:
         """Return every claim of a tenant with its slots: two range queries of one partition."""
 
     def tenants(self, *, after: str = "") -> AsyncIterator[TenantClaims]:
         """Yield every tenant behind *after* that has claims, in order: a scan, for what must see everything."""
 
-    async def commit(self, commit: Commit) -> Case:
+    async def commit(self, commit: Commit) -> StoredCase:
         """
         Write a new or changed case as one transaction; returns it as if read again, ready for the next act.
 

@@ -12,9 +12,6 @@ from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import Claim, Status
 from cpor_core.model.history import Act, Entry
 from cpor_core.model.insight import Figures, Grouping, Step, StepTime
-from cpor_core.model.slot import Slot
-from cpor_core.rules.next_step import next_step
-from cpor_core.rules.terms import Terms
 
 UNKNOWN = "unknown"
 """In place of a country, for a tenant that is not registered."""
@@ -95,10 +92,9 @@ class Counted:
                 self.groups[grouping].setdefault(key, Group(group.name)).tally.add(group.tally)
 
 
-def tally_of(claim: Claim, slots: Mapping[str, Slot], history: Sequence[Entry], now: datetime, terms: Terms) -> Tally:
-    """Return the tally of one settled *claim* with its whole history, at *now*."""
+def tally_of(claim: Claim, history: Sequence[Entry], *, is_overdue: bool) -> Tally:
+    """Return what a claim adds, with its whole history; *is_overdue* says that its next step is past its time."""
     acts = {entry.act for entry in history}
-    step = next_step(claim, slots, now, terms)
     declined = claim.status is Status.DECLINED
     return Tally(
         claims=1,
@@ -108,7 +104,7 @@ def tally_of(claim: Claim, slots: Mapping[str, Slot], history: Sequence[Entry], 
         rejected=int(Act.REJECTED in acts),
         disputed=int(Act.DISPUTED in acts),
         with_reviewer=int(claim.status in WITH_A_REVIEWER),
-        overdue=int(claim.status in WITH_A_REVIEWER and step.due is not None and step.due <= now),
+        overdue=int(claim.status in WITH_A_REVIEWER and is_overdue),
         minutes={step: {minutes: 1} for step, minutes in _times(history)},
     )
 

@@ -1,4 +1,9 @@
-"""The case: one claim with its slots, as an act finds it and as it leaves it."""
+"""
+One claim with its slots, in two types: what its rows say, and what is true at one instant.
+
+`StoredCase` is what a store returns. `settle` in `transitions/life/clock.py` makes the `Case` of an instant from it.
+Acts change a `Case`, and views show one: mypy refuses a `StoredCase` there.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,27 +17,67 @@ from cpor_core.model.slot import Party, Refusals, Slot
 from cpor_core.rules.partner_mail import owed_after
 
 REFUSALS = "refusals"
-"""Under this name the ETag of the refusals' row lies in `Case.etags`."""
+"""The name under which `StoredCase.etags` has the ETag of the refusals' row."""
 Versioned = TypeVar("Versioned", Claim, Slot, Refusals)
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """
-    A claim, the slots of its items, and the other claims that the act changes too (`rivals`).
-
-    A transition takes a case and returns the next one; `entries` are the history entries it made, with the claim they
-    belong to. Nothing is stored until the use case commits the result as one entity-group transaction.
-    """
+class _ClaimAndSlots:
+    """What a stored case and a case have in common."""
 
     claim: Claim
     slots: Mapping[str, Slot]
+    """The slots of the claim's items, by item key."""
     rivals: Mapping[str, Claim] = field(default_factory=dict)
-    entries: tuple[tuple[str, Entry], ...] = ()
+    """The other claims that the act changes too, by claim id."""
     refusals: Refusals | None = None
     """The customer's earlier refusals of the same partner; read only for acts that count them."""
+
+    def own_slots(self) -> Mapping[str, Slot]:
+        """Return the slots of the claim's own items."""
+        return {item.key: self.slots[item.key] for item in self.claim.items}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCase(_ClaimAndSlots):
+    """
+    A claim and its slots as their rows say. The rows do not know what time has changed since they were written.
+
+    Due work, indexes and transactions are about rows and use this type. Callers are shown a `Case`.
+    """
+
     etags: Mapping[str, str] = field(default_factory=dict)
-    """ETags of the rows as they were read, by claim id or slot key: the store writes over no newer ones."""
+    """The ETags of the rows as they were read, by claim id or slot key: the store overwrites no newer row."""
+
+    def with_rivals(self, others: Iterable["StoredCase"]) -> "StoredCase":
+        """Return the case with other claims, to be changed in the same transaction."""
+        rivals, etags = dict(self.rivals), dict(self.etags)
+        for other in others:
+            rivals[other.claim.id] = other.claim
+            etags[other.claim.id] = other.etags[other.claim.id]
+        return replace(self, rivals=rivals, etags=etags)
+
+    def with_refusals(self, refusals: Refusals, etag: str | None) -> "StoredCase":
+        """Return the case with the customer's earlier refusals; *etag* is that of their row, None if there is none."""
+        etags = self.etags if etag is None else {**self.etags, REFUSALS: etag}
+        return replace(self, refusals=refusals, etags=etags)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case(_ClaimAndSlots):
+    """
+    A claim and its slots as they are at the instant `now`; `settle` makes it.
+
+    A transition takes a case and returns the next one. Nothing is stored until the use case commits the result as one
+    entity-group transaction.
+    """
+
+    stored: StoredCase
+    """The rows from which the case was worked out."""
+    now: datetime
+    """The instant for which time was taken into account."""
+    entries: tuple[tuple[str, Entry], ...] = ()
+    """The history entries that the rows do not have yet, each with the id of its claim."""
 
     def record(
         self,
@@ -75,36 +120,27 @@ class Case:
         """Return the case with these slots in place of those of the same keys."""
         return replace(self, slots={**self.slots, **slots})
 
-    def with_rivals(self, others: Iterable["Case"]) -> "Case":
-        """Return the case with other claims beside it, to be changed in the same transaction."""
-        rivals, etags = dict(self.rivals), dict(self.etags)
-        for other in others:
-            rivals[other.claim.id] = other.claim
-            etags[other.claim.id] = other.etags[other.claim.id]
-        return replace(self, rivals=rivals, etags=etags)
-
-    def with_refusals(self, refusals: Refusals, etag: str | None) -> "Case":
-        """Return the case with the customer's earlier refusals beside it; *etag* is the store's, of the row as read."""
-        etags = self.etags if etag is None else {**self.etags, REFUSALS: etag}
-        return replace(self, refusals=refusals, etags=etags)
-
-    def own_slots(self) -> Mapping[str, Slot]:
-        """Return the slots of the claim's own items."""
-        return {item.key: self.slots[item.key] for item in self.claim.items}
-
     def rival_parties(self, now: datetime) -> tuple[Party, ...]:
-        """Return everybody else who holds, awaits or claims one of the claim's items at *now*."""
+        """Return the other parties that hold, await or claim one of the claim's items at *now*."""
         return tuple(party for slot in self.own_slots().values() for party in slot.at(now).others(self.claim.id))
 
-    def written_over(self, before: "Case") -> "Case":
-        """Return the case with the version of every claim and slot that differs from *before* raised by one."""
-        return replace(
-            self,
+    def written(self) -> "Case":
+        """Return the case as its rows will be: the version of each claim and slot that changed is raised by one."""
+        before = self.stored
+        after = StoredCase(
             claim=_raised(self.claim, before.claim),
-            rivals={name: _raised(rival, before.rivals[name]) for name, rival in self.rivals.items()},
             slots={key: _raised(slot, before.slots[key]) for key, slot in self.slots.items()},
+            rivals={name: _raised(rival, before.rivals[name]) for name, rival in self.rivals.items()},
             refusals=_raised(self.refusals, before.refusals) if self.refusals and before.refusals else self.refusals,
+            etags=before.etags,
         )
+        return replace(
+            self, stored=after, claim=after.claim, slots=after.slots, rivals=after.rivals, refusals=after.refusals
+        )
+
+    def committed(self, stored: StoredCase) -> "Case":
+        """Return the case after its transaction: the rows are *stored*, and time has nothing to add at its instant."""
+        return Case(claim=stored.claim, slots=stored.slots, stored=stored, now=self.now)
 
 
 def _raised(after: Versioned, before: Versioned) -> Versioned:

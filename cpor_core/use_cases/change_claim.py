@@ -23,7 +23,7 @@ from cpor_core.rules.claim_due_work import TO_PARTNERS, due_work_of
 from cpor_core.rules.entity_tags import matches
 from cpor_core.rules.terms import Terms
 from cpor_core.rules.untold import untold
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import (
     claimants_to_refuse,
     holders_to_supersede,
@@ -36,7 +36,7 @@ from cpor_core.transitions.personal_data import with_retention
 from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
 from cpor_core.use_cases.message_ids import message_id_expiries
-from cpor_core.views import entity_tag, shown
+from cpor_core.views import claim_view, entity_tag
 
 ATTEMPTS = 12
 """How often an act is judged again after it lost a race; more is reported as a busy store."""
@@ -62,7 +62,7 @@ class ActContext:
     """The act judges the other claimants of the slots too: they are loaded with it."""
     counts_refusals: bool = False
     """The act reads or writes the customer's refusals of this partner: they are loaded with it."""
-    answers: Callable[[Case, datetime, Terms], BaseModel] = shown
+    answers: Callable[[Case, Terms], BaseModel] = claim_view
     """What the caller is answered: kept with the act when it has a key."""
     due_row: DueRow | None = None
     """The due row that led here; moved on, it covers what the act newly owes at once."""
@@ -72,11 +72,10 @@ NO_CONTEXT = ActContext()
 
 
 async def find(ports: Ports, claim_id: str, now: datetime) -> Case | None:
-    """Return a claim with its slots as stored; None for one that never was, or is deleted or lapsed at *now*."""
-    case = await ports.claims.load(claim_id)
-    if case is None or settle(case, now).claim.status is Status.DELETED:
-        return None
-    return case
+    """Return a claim as it is at *now*; None for one that never was, or that is deleted or lapsed by then."""
+    stored = await ports.claims.load(claim_id)
+    case = settle(stored, now) if stored is not None else None
+    return case if case is not None and case.claim.status is not Status.DELETED else None
 
 
 def evidence_tag(evidence: Evidence) -> str:
@@ -84,12 +83,12 @@ def evidence_tag(evidence: Evidence) -> str:
     return f'"{evidence.sha256}"'
 
 
-def verify_match(case: Case, now: datetime, if_match: str | None, file_name: str | None = None) -> None:
+def verify_match(case: Case, if_match: str | None, file_name: str | None = None) -> None:
     """Raise `PreconditionFailed` if If-Match names other states only, of the claim and of that file; `*` names any."""
     if if_match is None:
         return
     named = file_names.find(case.claim.evidence, file_name) if file_name is not None else None
-    tags = (entity_tag(case, now), *((evidence_tag(named),) if named is not None else ()))
+    tags = (entity_tag(case), *((evidence_tag(named),) if named is not None else ()))
     if not any(matches(if_match, tag) for tag in tags):
         raise Refused(
             "PreconditionFailed",
@@ -107,49 +106,50 @@ async def change_claim(
     context: ActContext = NO_CONTEXT,
 ) -> Case:
     """
-    Change a claim: settle what time has made, let *judge* decide, write all of it in one transaction.
+    Change a claim: *judge* decides on the case as of *now*, and all that changes is written in one transaction.
 
-    A lost race is judged again on the newest rows, with the same *now*: the instant of arrival decides. Returns the
-    case as it is stored afterwards. Raises what *judge* and `begin_request` raise,
-    and `StorageBusy` after too many lost races.
+    An act that lost a race is judged again on the newest rows as of the same *now*: the instant of arrival decides.
+    Returns the case after the transaction, as of *now*. Raises what *judge* and `begin_request` raise, and
+    `StorageBusy` after 12 lost races.
     """
-    act_id = ports.new_id()
+    act_id, stored = ports.new_id(), case.stored
     key_taken = False
     terms = await ports.current_terms() if context.idempotency_key is not None else ports.terms
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            case = await _with_everyone_concerned(ports, case, now, decides=context.decides_claimants)
+            stored = await _with_everyone_concerned(ports, stored, now, decides=context.decides_claimants)
         except Conflict:
-            case = await _reloaded(ports, case.claim.id, attempt)
+            stored = await _reloaded(ports, stored.claim.id, attempt)
             continue
         if context.counts_refusals:
-            case = await ports.claims.with_refusals(case)
-        verify_match(case, now, context.if_match, context.file_name)
-        after = with_retention(judge(settle(case, now)), ports.terms).written_over(case)
-        if after.claim == case.claim and after.rivals == case.rivals and after.slots == case.slots:
+            stored = await ports.claims.with_refusals(stored)
+        if case.stored is not stored or case.now != now:
+            case = settle(stored, now)
+        verify_match(case, context.if_match, context.file_name)
+        after = with_retention(judge(case), ports.terms).written()
+        if after.claim == stored.claim and after.rivals == stored.rivals and after.slots == stored.slots:
             return case
-        context = replace(context, due_row=await _write_index_rows(ports, case, after, now, context))
+        context = replace(context, due_row=await _write_index_rows(ports, stored, after, now, context))
         if context.idempotency_key is not None and not key_taken:
-            request = IdempotencyRecord(context.idempotency_key.body, case.claim.id, act_id, now)
-            await begin_request(
-                ports, context.idempotency_key, request, doubles_wait=False
-            )  # the transaction tells doubles apart
+            request = IdempotencyRecord(context.idempotency_key.body, stored.claim.id, act_id, now)
+            # The transaction tells doubles apart.
+            await begin_request(ports, context.idempotency_key, request, doubles_wait=False)
             key_taken = True
         try:
-            stored = await ports.claims.commit(_commit(act_id, case, after, now, terms, context))
+            committed = await ports.claims.commit(_commit(act_id, stored, after, terms, context))
         except Conflict:
-            if await ports.claims.wrote(
-                case.claim.id, act_id, case.claim.history_length + 1
-            ):  # the transaction was ours; its answer was lost
-                return await _reloaded(ports, case.claim.id)
-            await _verify_not_repeated(ports, case.claim.id, context)
-            case = await _reloaded(ports, case.claim.id, attempt)
+            # Our transaction may have been written, and only its answer lost.
+            if await ports.claims.wrote(stored.claim.id, act_id, stored.claim.history_length + 1):
+                return settle(await _reloaded(ports, stored.claim.id), now)
+            await _verify_not_repeated(ports, stored.claim.id, context)
+            stored = await _reloaded(ports, stored.claim.id, attempt)
             continue
-        for former, claim in _changed_claims(case, after):
+        for former, claim in _changed_claims(stored, after):
             await _send_message(ports, former, claim)
-        await announce(ports, stored, after.entries, now)
-        return stored
-    message = f"claim {case.claim.id}: lost {ATTEMPTS} races in a row"
+        case = after.committed(committed)
+        await announce(ports, case, after.entries, now)
+        return case
+    message = f"claim {stored.claim.id}: lost {ATTEMPTS} races in a row"
     raise StorageBusy(message, retry_after_seconds=1)
 
 
@@ -171,56 +171,57 @@ async def _verify_not_repeated(ports: Ports, claim_id: str, context: ActContext)
 
 async def write_down(ports: Ports, claim_id: str, now: datetime) -> None:
     """Store what time has made of a claim, nothing else."""
-    case = await ports.claims.load(claim_id)
-    if case is not None:
-        await change_claim(ports, case, now, lambda settled: settled)
+    stored = await ports.claims.load(claim_id)
+    if stored is not None:
+        await change_claim(ports, settle(stored, now), now, lambda settled: settled)
 
 
-async def _reloaded(ports: Ports, claim_id: str, lost: int = 0) -> Case:
+async def _reloaded(ports: Ports, claim_id: str, lost: int = 0) -> StoredCase:
     """Return a claim as it is stored now. An act that has *lost* races for it waits a moment before it reads."""
     if lost:
         await ports.pause(lost)
-    case = await ports.claims.load(claim_id)
-    if case is None or (lost and case.claim.status is Status.DELETED):
+    stored = await ports.claims.load(claim_id)
+    if stored is None or (lost and stored.claim.status is Status.DELETED):
         raise Refused("NotFound", "The claim is gone.", resolution="List your claims.")
-    return case
+    return stored
 
 
-async def _with_everyone_concerned(ports: Ports, case: Case, now: datetime, *, decides: bool) -> Case:
+async def _with_everyone_concerned(ports: Ports, stored: StoredCase, now: datetime, *, decides: bool) -> StoredCase:
     """
-    Settle other claims that took over a slot of this one, and load those that this act changes too.
+    Write down other claims that took over a slot of this claim, and load the claims that this act changes too.
 
-    Successors of one incumbent are written down in the order in which they took over, so that its history is the one
-    that was read before. Raises `Conflict` for a case whose halves were read at two instants.
+    Successors of one incumbent are written down in the order in which they took over. So the incumbent's history is
+    the one that callers have read before. Raises `Conflict` for a case whose halves were read at two instants.
     """
     for _ in range(ATTEMPTS):
-        verify_places(case)
-        holders = await _loaded(ports, holders_to_supersede(case, now))
-        earlier = {other for holder in holders for other in taken_over_before(holder, case.claim)}
-        first = taken_over_by_others(case, now) | earlier
+        verify_places(stored)
+        holders = await _loaded(ports, holders_to_supersede(stored, now))
+        earlier = {other for holder in holders for other in taken_over_before(holder, stored.claim)}
+        first = taken_over_by_others(stored, now) | earlier
         if not first:
             break
         for other in sorted(first):
             await write_down(ports, other, now)
-        case = await _reloaded(ports, case.claim.id)
-    else:  # a slot that names somebody who is not there must not keep us for ever
-        message = f"claim {case.claim.id}: who took over its items can't be written down"
+        stored = await _reloaded(ports, stored.claim.id)
+    else:  # a slot may name a claim that does not exist: the act must not wait for it for ever
+        message = f"claim {stored.claim.id}: who took over its items can't be written down"
         raise StorageBusy(message, retry_after_seconds=1)
-    claimants = await _loaded(ports, claimants_to_refuse(case, now)) if decides else ()
-    return case.with_rivals((*holders, *claimants))
+    claimants = await _loaded(ports, claimants_to_refuse(stored, now)) if decides else ()
+    others = (*holders, *claimants)
+    return stored.with_rivals(others) if others else stored
 
 
-async def _loaded(ports: Ports, claim_ids: Iterable[str]) -> Sequence[Case]:
+async def _loaded(ports: Ports, claim_ids: Iterable[str]) -> Sequence[StoredCase]:
     loaded = [await ports.claims.load(claim_id) for claim_id in sorted(claim_ids)]
     return [case for case in loaded if case is not None]
 
 
-def _commit(act_id: str, before: Case, after: Case, now: datetime, terms: Terms, context: ActContext) -> Commit:
+def _commit(act_id: str, before: StoredCase, after: Case, terms: Terms, context: ActContext) -> Commit:
     comment = replace(context.comment, sequence=after.claim.history_length) if context.comment is not None else None
     reply = None
     if context.idempotency_key is not None:
-        answer = context.answers(after, now, terms).model_dump_json(by_alias=True)
-        reply = StoredReply(context.idempotency_key.body, answer, entity_tag(after, now))
+        answer = context.answers(after, terms).model_dump_json(by_alias=True)
+        reply = StoredReply(context.idempotency_key.body, answer, entity_tag(after))
     return Commit(
         act_id=act_id,
         before=before,
@@ -233,7 +234,7 @@ def _commit(act_id: str, before: Case, after: Case, now: datetime, terms: Terms,
 
 
 async def _write_index_rows(
-    ports: Ports, before: Case, after: Case, now: datetime, context: ActContext
+    ports: Ports, before: StoredCase, after: Case, now: datetime, context: ActContext
 ) -> DueRow | None:
     """
     Write what must not be missing before the moment of truth; each row is judged again when it is read.
@@ -270,7 +271,7 @@ async def list_for_review(ports: Ports, former: Claim | None, claim: Claim) -> N
         await ports.reviews.add(SAMPLE, drawn, claim.id)
 
 
-def _changed_claims(before: Case, after: Case) -> Iterable[tuple[Claim, Claim]]:
+def _changed_claims(before: StoredCase, after: Case) -> Iterable[tuple[Claim, Claim]]:
     """Yield the claim and its rivals, as they were and as they are."""
     yield before.claim, after.claim
     for name, rival in after.rivals.items():

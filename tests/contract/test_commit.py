@@ -1,7 +1,6 @@
 """What a commit returns is ready for the next act: a notice promises and hands over with one read between them."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
@@ -11,7 +10,8 @@ from cpor_app.adapters.storage.tables.claims import TABLE, ClaimsTable
 from cpor_core.errors import Conflict
 from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Commit
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import StoredCase
+from cpor_core.transitions.life import settle
 from tests.core.builders import TOLD_AT, draft, promised, submitted, told
 from tests.doubles.memory_rows import MemoryRows
 
@@ -28,16 +28,16 @@ async def claims(request: pytest.FixtureRequest) -> AsyncIterator[ClaimsTable]:
     await rows.close()
 
 
-async def first(claims: ClaimsTable) -> Case:
+async def first(claims: ClaimsTable) -> StoredCase:
     """Write a submitted claim with its slot; returns what the commit returned."""
     case = submitted(draft(), automatic=True)
     unused = {key: Slot(engagement=slot.engagement, key=key) for key, slot in case.slots.items()}
-    before = Case(case.claim.model_copy(update={"version": -1}), unused)
-    return await claims.commit(Commit("act 1", before, replace(case, etags={})))
+    before = StoredCase(case.claim.model_copy(update={"version": -1}), unused)
+    return await claims.commit(Commit("act 1", before, case))
 
 
 async def test_a_commit_returns_the_case_as_it_would_be_read(claims: ClaimsTable) -> None:
-    """Claim, slots and their marks; nothing of the entries that were written."""
+    """Claim, slots and their ETags; nothing of the entries that were written."""
     stored = await first(claims)
 
     assert stored == await claims.load(stored.claim.id)
@@ -46,9 +46,9 @@ async def test_a_commit_returns_the_case_as_it_would_be_read(claims: ClaimsTable
 async def test_what_was_committed_can_be_changed_at_once(claims: ClaimsTable) -> None:
     """One act after another, each over what the one before returned; who has an older case loses."""
     stored = await first(claims)
-    after_promise = await claims.commit(Commit("act 2", stored, promised(stored).written_over(stored)))
-    after_notice = await claims.commit(Commit("act 3", after_promise, told(after_promise, TOLD_AT)))
+    after_promise = await claims.commit(Commit("act 2", stored, promised(settle(stored, TOLD_AT)).written()))
+    after_notice = await claims.commit(Commit("act 3", after_promise, told(settle(after_promise, TOLD_AT)).written()))
 
     assert after_notice == await claims.load(stored.claim.id)
     with pytest.raises(Conflict):
-        await claims.commit(Commit("act 4", stored, promised(stored).written_over(stored)))
+        await claims.commit(Commit("act 4", stored, promised(settle(stored, TOLD_AT)).written()))

@@ -33,7 +33,7 @@ from cpor_core.ports.due_work import DueRow, Failure
 from cpor_core.ports.idempotency import IdempotencyRecord, StoredReply, StoredResponse
 from cpor_core.ports.notices import SentMail
 from cpor_core.transitions import life
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from tests.core.builders import (
     ADATUM,
     DAY,
@@ -113,19 +113,19 @@ class Stores:
     async def write(self, after: Case, act_id: str = "act", **more: Any) -> Case:
         """Write a case that was made anew, as one act; returns it as it is read back."""
         unused = {key: Slot(engagement=slot.engagement, key=key) for key, slot in after.slots.items()}
-        before = Case(after.claim.model_copy(update={"version": -1}), unused)
-        await self.claims.commit(Commit(act_id, before, replace(after, etags={}), **more))
+        before = StoredCase(after.claim.model_copy(update={"version": -1}), unused)
+        await self.claims.commit(Commit(act_id, before, after, **more))
         return await self.read(after.claim.id)
 
     async def read(self, claim: str = A) -> Case:
         """Return a case that must be there."""
-        case = await self.claims.load(claim)
-        assert case is not None
-        return case
+        stored = await self.claims.load(claim)
+        assert stored is not None
+        return life.settle(stored, TOLD_AT)
 
     async def change(self, before: Case, after: Case, act_id: str = "act 2", **more: Any) -> Case:
         """Write a change of what was read; returns it as it is read back."""
-        await self.claims.commit(Commit(act_id, before, after.written_over(before), **more))
+        await self.claims.commit(Commit(act_id, before.stored, replace(after, stored=before.stored).written(), **more))
         return await self.read(after.claim.id)
 
 
@@ -192,8 +192,8 @@ class StoresContract(ABC):
         found = [tenant async for tenant in stores.claims.tenants()]
 
         assert [(tenant.tenant_id, list(tenant.cases)) for tenant in found] == [
-            (TENANT, [mine, other]),
-            (LATER, [elsewhere]),
+            (TENANT, [mine.stored, other.stored]),
+            (LATER, [elsewhere.stored]),
         ]
         for tenant in found:
             for case in tenant.cases:
@@ -246,7 +246,7 @@ class StoresContract(ABC):
         second = await stores.write(draft("b", organisation=FABRIKAM))
         assert [party.claim for party in second.rival_parties(TOLD_AT)] == [A]
 
-        await stores.change(second, submitted(replace(second, etags=second.etags)))
+        await stores.change(second, submitted(second))
 
         first = await stores.read(A)
         assert [party.claim for party in first.rival_parties(TOLD_AT)] == [B]
@@ -325,7 +325,7 @@ class StoresContract(ABC):
         winner = await stores.write(draft("b", organisation=FABRIKAM))
         winner = await stores.change(winner, under_review(winner))
         loser = await stores.read(A)
-        before = winner.with_rivals([loser])
+        before = life.settle(winner.stored.with_rivals([loser.stored]), TOLD_AT)
 
         await stores.change(before, life.approve(before, PERSON, TOLD_AT), "approval")
 
@@ -341,7 +341,7 @@ class StoresContract(ABC):
         winner = await stores.write(draft("b", organisation=FABRIKAM))
         winner = await stores.change(winner, under_review(winner))
         loser = await stores.read(A)
-        before = winner.with_rivals([loser])
+        before = life.settle(winner.stored.with_rivals([loser.stored]), TOLD_AT)
         await stores.change(loser, loser.changed(reminded=True))
 
         with pytest.raises(Conflict):

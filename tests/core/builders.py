@@ -1,6 +1,7 @@
 """Values that the tests of the core begin with: a customer, partners, and a claim brought to any state by real acts."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -28,7 +29,7 @@ from cpor_core.model.slot import Slot
 from cpor_core.rules.business_days import Calendar
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions import life
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 
 MONDAY = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 HOUR, DAY, MICROSECOND = timedelta(hours=1), timedelta(days=1), timedelta(microseconds=1)
@@ -106,8 +107,24 @@ def draft(which: str = "a", *, organisation: str = ADATUM, items: tuple[Item, ..
         }
     )
     slots = {item.key: Slot(engagement=made.engagement, key=item.key) for item in items}
-    case = Case(made, slots, etags={made.id: "1"})
+    case = life.settle(StoredCase(made, slots, etags={made.id: "1"}), MONDAY)
     return case.record(Act.CREATED, PERSON, MONDAY, to=Status.DRAFT, due=made.due, status_since=MONDAY)
+
+
+def stored(case: Case) -> StoredCase:
+    """Return what the rows say once a case was written."""
+    return StoredCase(case.claim, case.slots, case.rivals, case.refusals, case.stored.etags)
+
+
+def as_of(case: Case, now: datetime) -> Case:
+    """Return a case at a later instant, worked out from what its rows would say; its own entries come first."""
+    settled = life.settle(stored(case), now)
+    return replace(settled, stored=case.stored, entries=(*case.entries, *settled.entries))
+
+
+def with_rivals(case: Case, *others: Case) -> Case:
+    """Return a case with other claims, to be changed by the same act."""
+    return replace(case, rivals={**case.rivals, **{other.claim.id: other.claim for other in others}})
 
 
 def at_slots(case: Case, slots: Mapping[str, Slot]) -> Case:
@@ -182,7 +199,7 @@ def awaiting(case: Case, *, ends_at: datetime = ENDS_AT) -> Case:
 
 def official(case: Case, *, ends_at: datetime = ENDS_AT) -> Case:
     """Return a draft that has become official by time alone, written down."""
-    return life.settle(awaiting(case, ends_at=ends_at), ends_at)
+    return as_of(awaiting(case, ends_at=ends_at), ends_at)
 
 
 def answer_by(ends_at: datetime) -> TimeToAnswer:

@@ -466,7 +466,7 @@ async def test_a_draft_of_a_batch_can_be_deleted_and_stays_so(world: World) -> N
     sent = await take_in(world, claims(1))
     await world.deliver()
     (outcome,) = await rows(world, sent)
-    await drafts.delete(world.ports, await world.stored(str(outcome.claim_id)), PERSON, await world.now())
+    await drafts.delete(world.ports, await world.case(str(outcome.claim_id)), PERSON, await world.now())
     await world.rest()
     await take_in(world, claims(1))
     await world.deliver()

@@ -105,7 +105,7 @@ async def what_becomes_of(
         case = await drafts.create(world.ports, ADATUM, PERSON, sent, MONDAY, None)
         if evidence:
             await world.add_evidence(case)
-        claim = (await world.submit(await world.stored(case))).claim
+        claim = (await world.submit(await world.case(case))).claim
     except Refused as refused:
         return refused.code, [(detail.code, detail.message) for detail in refused.details]
     return claim.status, claim.engagement, claim.filed_as

@@ -34,7 +34,7 @@ from cpor_core.use_cases.claims import comments, drafts, submission
 from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims.subscription_ends import end_gone_items
 from cpor_core.use_cases.idempotency import Repeated
-from cpor_core.views import entity_tag, shown
+from cpor_core.views import claim_view, entity_tag
 from tests.core.builders import (
     ADATUM,
     ANNE,
@@ -265,7 +265,7 @@ async def test_our_own_transaction_is_recognised_though_somebody_wrote_after_it(
     case = await world.told()
 
     async def overtaken() -> None:
-        await comment(world, await world.stored(case))
+        await comment(world, await world.case(case))
         await lost_answer()
 
     async with world.rows.once_after("claims", overtaken):
@@ -338,7 +338,7 @@ async def test_ten_comments_at_once_are_ten_comments(world: World) -> None:
 async def test_an_act_under_a_matching_etag_is_done(world: World, if_match: str | None) -> None:
     """None was sent, any is right, or it is the claim's."""
     case = await world.submitted()
-    etag = entity_tag(case, await world.now()) if if_match == "its own" else if_match
+    etag = entity_tag(case) if if_match == "its own" else if_match
 
     after = await comment(world, case, ActContext(if_match=etag))
 
@@ -348,19 +348,19 @@ async def test_an_act_under_a_matching_etag_is_done(world: World, if_match: str 
 async def test_an_act_under_a_stale_etag_is_refused(world: World) -> None:
     """Also when it became stale between our reading and our writing."""
     case = await world.submitted()
-    etag = entity_tag(case, await world.now())
+    etag = entity_tag(case)
 
     async with world.rows.once_before("claims", lambda: commented(world, case)):
         with pytest.raises(Refused, match="PreconditionFailed"):
             await comment(world, case, ActContext(if_match=etag))
 
     with pytest.raises(Refused, match="PreconditionFailed"):
-        await comment(world, await world.stored(case), ActContext(if_match=etag))
+        await comment(world, await world.case(case), ActContext(if_match=etag))
 
 
 async def commented(world: World, case: Case) -> None:
     """Do something else to the claim."""
-    await comment(world, await world.stored(case))
+    await comment(world, await world.case(case))
 
 
 async def test_the_first_answer_is_kept_with_the_act(world: World) -> None:
@@ -372,7 +372,7 @@ async def test_the_first_answer_is_kept_with_the_act(world: World) -> None:
     now = await world.now()
     kept = await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
     assert kept is not None
-    view = shown(after, now, world.ports.terms)
+    view = claim_view(after, world.ports.terms)
     assert (kept.body, kept.answer, kept.etag) == (IDEMPOTENCY_KEY.body, view.model_dump_json(by_alias=True), view.etag)
     forget = {row.deletes for row in await world.due_rows(case) if row.due == now + RETENTION[Kind.DELETE_REPLY]}
     assert forget == {
@@ -386,7 +386,7 @@ async def test_what_the_caller_is_answered_is_kept(world: World) -> None:
     case = await world.submitted()
 
     await comment(
-        world, case, ActContext(idempotency_key=IDEMPOTENCY_KEY, answers=lambda after, _, __: after.claim.items[0])
+        world, case, ActContext(idempotency_key=IDEMPOTENCY_KEY, answers=lambda after, _: after.claim.items[0])
     )
 
     kept = await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
@@ -421,7 +421,7 @@ async def test_a_repetition_that_overtakes_its_first_try_gets_that_answer(world:
 
 async def commented_under_key(world: World, case: Case) -> None:
     """Do the same under the same key."""
-    await comment(world, await world.stored(case), ActContext(idempotency_key=IDEMPOTENCY_KEY))
+    await comment(world, await world.case(case), ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
 
 async def test_another_act_that_overtakes_is_no_repetition(world: World) -> None:
@@ -456,7 +456,7 @@ async def test_what_time_has_made_is_written_before_a_later_act(world: World) ->
     world.clock.set(ends_at + DAY)
     before = await world.history(case)
 
-    await comment(world, await world.stored(case))
+    await comment(world, await world.case(case))
 
     stored = await world.ports.claims.history(case.claim.id, after=0, limit=99)
     assert list(stored[:-1]) == list(before)
@@ -473,7 +473,7 @@ async def superseded(world: World, *, items: tuple[Item, ...] = (TEAMS,)) -> tup
     """Return an incumbent, and a winner whose customer was told, its window about to end."""
     incumbent = await world.official(items=items, engagement=USAGE)
     winner = await world.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
-    return await world.stored(incumbent), winner
+    return await world.case(incumbent), winner
 
 
 async def test_a_takeover_ends_the_incumbent_in_the_same_transaction(world: World) -> None:
@@ -593,7 +593,7 @@ async def test_a_slot_that_names_somebody_who_is_not_there_keeps_nobody_for_ever
     await change_claim(world.ports, case, now - MICROSECOND, lambda current: current.with_slots({"teams": ghost}))
 
     with pytest.raises(StorageBusy):
-        await comment(world, await world.stored(case))
+        await comment(world, await world.case(case))
 
 
 async def test_an_approval_loads_and_refuses_the_other_claimants(world: World) -> None:
@@ -702,7 +702,7 @@ async def test_an_act_does_not_supersede_its_own_claim(world: World) -> None:
         return do()
 
     world.rows.carry = timer_runs_between
-    torn = await world.stored(case)
+    torn = await world.case(case)
     await submission.end(world.ports, torn, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert (await world.stored(case)).claim.end_reason is Reason.PARTNER_DISASSOCIATED
@@ -722,9 +722,10 @@ async def test_a_slot_that_contradicts_its_claim_is_read_again(world: World) -> 
     world.clock.set(told.claim.window_ends_at + GRACE)
     await world.sweep()
     stored = await world.stored(told)
-    torn = replace(stored, slots=told.slots, etags={**stored.etags, **{key: told.etags[key] for key in told.slots}})
+    etags = {**stored.etags, **{key: told.stored.etags[key] for key in told.slots}}
+    torn, now = replace(stored, slots=told.slots, etags=etags), await world.now()
 
-    await submission.end(world.ports, torn, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await submission.end(world.ports, settle(torn, now), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert [slot.holder for slot in await slots_of(world)] == [None]
     assert world.clock.pauses == [1]
@@ -734,7 +735,7 @@ async def test_a_slot_that_never_agrees_is_no_success(world: World) -> None:
     """What contradicts itself in the store is a busy store to the caller, and nothing is written."""
     official = await world.official()
     free = {key: slot.changed(holder=None) for key, slot in official.slots.items()}
-    await world.ports.claims.commit(Commit("by hand", official, official.with_slots(free)))
+    await world.ports.claims.commit(Commit("by hand", official.stored, official.with_slots(free)))
 
     with pytest.raises(StorageBusy):
         await submission.end(world.ports, official, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
@@ -747,7 +748,7 @@ async def test_who_loses_a_race_lets_others_go_first(world: World) -> None:
     case = await world.submitted()
 
     async def another_comment() -> None:
-        await comment(world, await world.stored(case))
+        await comment(world, await world.case(case))
 
     async with world.rows.once_before("claims", another_comment):
         await comment(world, case)
@@ -760,7 +761,7 @@ async def test_a_claim_that_is_deleted_meanwhile_takes_no_words(world: World) ->
     case = await world.draft()
 
     async def delete() -> None:
-        await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now(), NO_CONTEXT)
+        await drafts.delete(world.ports, await world.case(case), PERSON, await world.now(), NO_CONTEXT)
 
     async with world.rows.once_before("claims", delete):
         with pytest.raises(Refused, match="NotFound"):
@@ -773,7 +774,7 @@ async def test_nobody_is_named_for_what_time_has_made(world: World) -> None:
     assert case.claim.window_ends_at is not None
     world.clock.set(case.claim.window_ends_at)
 
-    await comment(world, await world.stored(case), ActContext(person_id="a reviewer"))
+    await comment(world, await world.case(case), ActContext(person_id="a reviewer"))
 
     rows = [row for place, row in world.rows._rows.items() if place[2].startswith("history|")]
     named = {json.loads(unpacked(row.values["document"]))["act"]: row.values.get("who") for row in rows}

@@ -125,6 +125,11 @@ async def test_a_registered_addresss_link_shows_every_association(world: World) 
     assert not_any_more.others == ()
 
 
+def opened_at(case: Case, now: datetime) -> Opened:
+    """Return what Anne's link leads to at *now*."""
+    return Opened(replace(case, now=now), ANNES, ANNE)
+
+
 @pytest.mark.parametrize(
     ("status", "acts"),
     [
@@ -145,16 +150,16 @@ def test_the_page_offers_what_is_possible_now(status: Status, acts: tuple[str, .
     """And nothing that would be refused."""
     case = in_state(status)
 
-    assert possible_acts(case.claim, Opened(case, ANNES, ANNE), TOLD_AT) == acts
+    assert possible_acts(opened_at(case, TOLD_AT)) == acts
 
 
 def test_who_has_said_that_they_are_not_the_one_may_still_decline() -> None:
     """Said once is said."""
     case = in_state(Status.AWAITING_CUSTOMER)
 
-    passed_on = Opened(case, ANNES.model_copy(update={"failed": True}), ANNE)
+    passed_on = replace(opened_at(case, TOLD_AT), recipient=ANNES.model_copy(update={"failed": True}))
 
-    assert possible_acts(case.claim, passed_on, TOLD_AT) == ("decline",)
+    assert possible_acts(passed_on) == ("decline",)
 
 
 def test_a_no_is_not_to_be_taken_back_after_the_window_or_when_the_place_is_given_away() -> None:
@@ -162,11 +167,9 @@ def test_a_no_is_not_to_be_taken_back_after_the_window_or_when_the_place_is_give
     case = in_state(Status.DECLINED)
     other = approved(at_slots(draft("b", organisation=FABRIKAM), case.slots), TOLD_AT)
 
-    opened = Opened(case, ANNES, ANNE)
-
-    assert possible_acts(case.claim, opened, ENDS_AT - MICROSECOND) == ("undo",)
-    assert possible_acts(case.claim, opened, ENDS_AT) == ()
-    assert possible_acts(case.claim, replace(opened, case=case.with_slots(other.slots)), TOLD_AT) == ()
+    assert possible_acts(opened_at(case, ENDS_AT - MICROSECOND)) == ("undo",)
+    assert possible_acts(opened_at(case, ENDS_AT)) == ()
+    assert possible_acts(opened_at(case.with_slots(other.slots), TOLD_AT)) == ()
 
 
 # --- not the right person ---------------------------------------------------------------------------------------------
@@ -274,13 +277,13 @@ async def test_who_said_a_no_that_an_earlier_release_took_is_read_from_the_histo
     case = await world.told()
     at = await world.now()
     await world.decline(case, by=said_by)
-    await change_claim(world.ports, await world.stored(case), at, lambda declined: declined.changed(no=None))
+    await change_claim(world.ports, await world.case(case), at, lambda declined: declined.changed(no=None))
 
     opened = await customers.open_link(world.ports, case.claim.id, 1, at)
     requested = await customer_tenant.request_of(world.ports, TENANT, case.claim.id, at)
 
     assert opened.case.claim.no == requested.claim.no == No(by=said_by, at=at)
-    assert ("undo" in possible_acts(opened.case.claim, opened, at)) is (said_by == ANNE)
+    assert ("undo" in possible_acts(opened)) is (said_by == ANNE)
 
 
 # --- the tenant's administrator ---------------------------------------------------------------------------------------
@@ -297,7 +300,7 @@ async def test_the_administrator_sees_every_request_of_which_the_customer_is_tol
 
     found = await customer_tenant.cases_of(world.ports, TENANT, now)
 
-    assert [shown.id for _, shown in found] == [second.claim.id, first.claim.id]
+    assert [case.claim.id for case in found] == [second.claim.id, first.claim.id]
     assert (await customer_tenant.request_of(world.ports, TENANT, first.claim.id, now)).claim.id == first.claim.id
     for hidden, tenant in ((reviewed, TENANT), (first, ADATUM)):
         with pytest.raises(Refused, match="NotFound"):
@@ -311,7 +314,7 @@ async def test_a_request_stays_visible_after_its_close(world: World) -> None:
     case = await world.told()
     await reviews.revoke(world.ports, case, MONDAY, NO_CONTEXT)
 
-    assert [shown.status for _, shown in await customer_tenant.cases_of(world.ports, TENANT, MONDAY)] == [
+    assert [one.claim.status for one in await customer_tenant.cases_of(world.ports, TENANT, MONDAY)] == [
         Status.REJECTED
     ]
 
@@ -336,7 +339,7 @@ def receipt(case: Case, at: datetime) -> Receipt:
 async def test_the_page_shows_the_newest_receipts_of_its_own_association(world: World) -> None:
     """Of no other (rulings 23); fifty at most."""
     case = await world.official()
-    other = Case(case.claim.model_copy(update={"id": "f" * 52}), {})
+    other = case.changed(id="f" * 52)
     for n in range(SHOWN + 10):
         await world.ports.receipts.add(TENANT, receipt(case, MONDAY + n * DAY))
         await world.ports.receipts.add(TENANT, receipt(other, MONDAY + n * DAY))
@@ -356,7 +359,7 @@ async def test_what_was_never_official_has_no_receipts(world: World) -> None:
 async def test_only_so_many_receipts_are_looked_through(world: World) -> None:
     """Those of a tenant with many associations are read by token."""
     case = await world.official()
-    other = Case(case.claim.model_copy(update={"id": "f" * 52}), {})
+    other = case.changed(id="f" * 52)
     await world.ports.receipts.add(TENANT, receipt(case, MONDAY))
     for n in range(LOOKED_AT):
         await world.ports.receipts.add(TENANT, receipt(other, MONDAY + timedelta(seconds=n + 1)))
@@ -367,7 +370,6 @@ async def test_only_so_many_receipts_are_looked_through(world: World) -> None:
 def test_the_instant_of_expiry_is_far_away_while_a_claim_can_change() -> None:
     """For every state that is not closed."""
     for status in Status:
-        shown = in_state(status).claim
-        far = customers.expires_at(shown).year == 9999
+        far = customers.expires_at(in_state(status)).year == 9999
 
         assert far is (status not in CLOSED | {Status.DECLINED})

@@ -100,7 +100,7 @@ async def test_a_failure_of_an_older_promise_changes_nothing(world: World) -> No
     case = await world.told()
     await report(world)
     patch = {"contacts": {"customer": {"email": "bruno@contoso.fr"}}}
-    case = await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_CONTEXT)
+    case = await drafts.edit(world.ports, await world.case(case), PERSON, await world.now(), patch, NO_CONTEXT)
     await submission.resubmit(world.ports, case, PERSON, await world.now(), NO_CONTEXT)
     await world.deliver()
 

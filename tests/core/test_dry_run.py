@@ -172,8 +172,8 @@ async def _draft(
     for age in signed:
         day = None if age is None else date(now.year, now.month, now.day) - age
         upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.4", day)
-        await drafts.add_evidence(world.ports, await world.stored(case), PERSON, now, upload, NO_CONTEXT)
-    return await change_claim(world.ports, await world.stored(case), now, lambda draft: draft.changed(**changes))
+        await drafts.add_evidence(world.ports, await world.case(case), PERSON, now, upload, NO_CONTEXT)
+    return await change_claim(world.ports, await world.case(case), now, lambda draft: draft.changed(**changes))
 
 
 async def test_the_dry_run_says_what_the_submission_does() -> None:

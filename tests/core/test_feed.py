@@ -41,8 +41,8 @@ def types(changes: Sequence[Change]) -> list[str]:
 
 async def comment(world: World, case: Case, ports: Ports | None = None) -> Case:
     """Let somebody write a comment, maybe through another instance."""
-    stored = await world.stored(case)
-    return await comments.add_comment(ports or world.ports, stored, PERSON, await world.now(), NO_CONTEXT)
+    now_case = await world.case(case)
+    return await comments.add_comment(ports or world.ports, now_case, PERSON, await world.now(), NO_CONTEXT)
 
 
 def elsewhere(world: World) -> Ports:
@@ -117,7 +117,7 @@ async def test_who_is_competed_with_anew_hears_of_it_again(world: World) -> None
     await world.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)
     case = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     now = await world.now()
-    case = await reviews.start(world.ports, await world.stored(case), now, NO_CONTEXT)
+    case = await reviews.start(world.ports, await world.case(case), now, NO_CONTEXT)
     case = await reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
     why = Comment("partner", PERSON.id, "We were first.", now)
     await submission.dispute(world.ports, case, PERSON, now, ActContext(comment=why))
@@ -318,7 +318,7 @@ async def test_a_deleted_draft_is_told_before_it_is_erased(world: World) -> None
     case = await world.draft(evidence=False)
 
     async with world.rows.once_before("changes", dies):
-        await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now(), NO_CONTEXT)
+        await drafts.delete(world.ports, await world.case(case), PERSON, await world.now(), NO_CONTEXT)
     world.clock.advance(2 * MINUTE)
     await world.sweep()
 

@@ -187,7 +187,7 @@ async def test_a_key_of_one_claims_act_is_no_key_of_another_claims(world: World)
     await add_comment(world.ports, first, PERSON, MONDAY, context)
 
     with pytest.raises(Repeated):
-        await add_comment(world.ports, await world.stored(first), PERSON, MONDAY, context)
+        await add_comment(world.ports, await world.case(first), PERSON, MONDAY, context)
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
         await add_comment(world.ports, second, PERSON, MONDAY, replace(context, idempotency_key=OTHER_BODY))
 

@@ -93,7 +93,7 @@ async def test_who_never_heard_of_it_is_not_told_when_it_has_ended(world: World)
     """Neither of the association, for there is nothing left to end, nor of its end."""
     await world.register_customer(notice_addresses=("it@contoso.fr",))
     await enter(world, line())
-    case = await world.stored((await own(world))[0])
+    case = await world.case((await own(world))[0])
     await submission.end(world.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     await world.rest()
@@ -137,13 +137,13 @@ async def test_a_bad_line_is_told_and_the_others_are_entered(world: World, given
 async def test_the_same_lines_again_change_nothing(world: World) -> None:
     """Nor does what has ended since come back."""
     await enter(world, line(), line(item="exchange"))
-    case = await world.stored((await own(world))[0])
+    case = await world.case((await own(world))[0])
     await submission.end(world.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     loaded = await enter(world, line(), line(item="exchange"))
 
     assert (loaded.accepted, loaded.unchanged) == (0, 2)
-    assert (await world.stored(case)).claim.status is Status.ENDED
+    assert (await world.case(case)).claim.status is Status.ENDED
 
 
 async def test_the_same_line_twice_in_one_import_is_one(world: World) -> None:

@@ -11,18 +11,18 @@ import pytest
 
 from cpor_app.adapters.storage.row_store import Delete, Op, Put
 from cpor_core.errors import Conflict
-from cpor_core.model.claim import ClaimedCustomer, NewClaim, Reason, Status
+from cpor_core.model.claim import ClaimedCustomer, NewClaim, Reason
 from cpor_core.model.history import Act, Entry
 from cpor_core.model.insight import Figures, Grouping, Insight, Step
 from cpor_core.ports import Ports
 from cpor_core.rules.insight import Counted, Group, Tally, figures, resolved
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_CONTEXT
+from cpor_core.use_cases.change_claim import NO_CONTEXT, find
 from cpor_core.use_cases.claims import drafts, reviews
 from cpor_core.use_cases.insight import recount as insight
 from cpor_core.use_cases.insight.recount import PAGE_CLAIMS, ask, count_now, read, read_one, recount
-from cpor_core.views import ClaimView, shown
+from cpor_core.views import ClaimView, claim_view
 from tests.core.builders import ADATUM, EXCHANGE, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, SALES, TEAMS, USAGE, contacts
 from tests.core.world import World
 from tests.doubles.transport import ProcessDied
@@ -56,9 +56,9 @@ async def known(world: World, claim_ids: Sequence[str]) -> list[Known]:
     """Return what callers see of claims that are there now."""
     now, found = await world.now(), []
     for claim_id in claim_ids:
-        case = await world.ports.claims.load(claim_id)
-        if case is not None and (view := shown(case, now, world.ports.terms)).status is not Status.DELETED:
-            found.append((view, await world.history(case)))
+        case = await find(world.ports, claim_id, now)
+        if case is not None:
+            found.append((claim_view(case, world.ports.terms), await world.history(case)))
     return found
 
 
@@ -168,7 +168,7 @@ async def lives(world: World) -> list[str]:
     made: list[Case] = [await world.official(ADATUM)]
     first = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     world.clock.advance(3 * HOUR)
-    first = await reviews.start(world.ports, await world.stored(first), await world.now(), NO_CONTEXT)
+    first = await reviews.start(world.ports, await world.case(first), await world.now(), NO_CONTEXT)
     world.clock.advance(30 * HOUR)
     await reviews.reject(world.ports, first, await world.now(), Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
     made.append(first)

@@ -24,8 +24,8 @@ from cpor_core.model.claim import (
 from cpor_core.model.history import CLOCK, PROGRAMME, Act, digest, spoken_by
 from cpor_core.model.slot import MAX_CLAIMANTS, Awaiting, Holder
 from cpor_core.transitions import life
-from cpor_core.transitions.claim_case import Case
-from cpor_core.transitions.life import DISPUTE_PERIOD, effective, settle
+from cpor_core.transitions.claim_case import Case, StoredCase
+from cpor_core.transitions.life import DISPUTE_PERIOD, settle
 from tests.core.builders import (
     ACKNOWLEDGED,
     ADATUM,
@@ -51,6 +51,7 @@ from tests.core.builders import (
     a_promise,
     answer_by,
     approved,
+    as_of,
     at_slots,
     awaiting,
     claim_id,
@@ -60,10 +61,12 @@ from tests.core.builders import (
     official,
     promised,
     rejected,
+    stored,
     submitted,
     told,
     under_review,
     unreachable,
+    with_rivals,
 )
 
 LATER = TOLD_AT + HOUR
@@ -230,7 +233,7 @@ def test_a_claim_is_official_from_the_end_of_the_window_on(distance: timedelta, 
     """The window is half open: at its last microsecond the customer may decline, at its end it is over."""
     case = awaiting(draft())
 
-    shown = effective(case.claim, case.slots, ENDS_AT + distance)
+    shown = as_of(case, ENDS_AT + distance).claim
 
     assert shown.status is status
     assert shown.official_since == (ENDS_AT if status is Status.OFFICIAL else None)
@@ -238,7 +241,7 @@ def test_a_claim_is_official_from_the_end_of_the_window_on(distance: timedelta, 
 
 def test_becoming_official_bears_the_instant_of_the_deadline() -> None:
     """However late it is read, the entry says when it happened, and that nobody did it."""
-    late = settle(awaiting(draft()), ENDS_AT + 40 * DAY)
+    late = as_of(awaiting(draft()), ENDS_AT + 40 * DAY)
 
     entry = late.entries[-1][1]
     assert (entry.act, entry.at, entry.actor) == (Act.MADE_OFFICIAL, ENDS_AT, CLOCK)
@@ -250,7 +253,7 @@ def test_without_a_hand_over_nobody_is_ever_bound() -> None:
     """A promise that was stored but whose notice never left opens no window."""
     case = promised(submitted(draft(), automatic=True))
 
-    assert effective(case.claim, case.slots, ENDS_AT + 4000 * DAY).status is Status.AWAITING_CUSTOMER
+    assert as_of(case, ENDS_AT + 4000 * DAY).claim.status is Status.AWAITING_CUSTOMER
     assert case.claim.window_ends_at is None
 
 
@@ -258,7 +261,7 @@ def test_without_a_promise_nobody_is_ever_bound() -> None:
     """A claim that only awaits its notice stays where it is."""
     case = submitted(draft(), automatic=True)
 
-    assert effective(case.claim, case.slots, ENDS_AT + 4000 * DAY).status is Status.AWAITING_CUSTOMER
+    assert as_of(case, ENDS_AT + 4000 * DAY).claim.status is Status.AWAITING_CUSTOMER
 
 
 @pytest.mark.parametrize(("distance", "status"), [(-MICROSECOND, Status.DRAFT), (timedelta(0), Status.DELETED)])
@@ -266,7 +269,7 @@ def test_a_draft_lapses_at_its_due_instant(distance: timedelta, status: Status) 
     """A draft that nobody submits is gone after its time."""
     due = MONDAY + timedelta(days=90)
 
-    case = settle(draft(), due + distance)
+    case = as_of(draft(), due + distance)
 
     assert case.claim.status is status
     if status is Status.DELETED:
@@ -282,7 +285,7 @@ def test_an_unanswered_request_is_rejected_at_its_due_instant(distance: timedelt
     due = case.claim.due
     assert due is not None
 
-    settled = settle(case, due + distance)
+    settled = as_of(case, due + distance)
 
     assert settled.claim.status is status
     if status is Status.REJECTED:
@@ -298,7 +301,7 @@ def test_a_rejection_is_final_after_thirty_times_24_hours(distance: timedelta, s
     """The partner's time to dispute is counted in hours, not in local days (rulings 28)."""
     case = rejected(draft())
 
-    settled = settle(case, TOLD_AT + timedelta(hours=30 * 24) + distance)
+    settled = as_of(case, TOLD_AT + timedelta(hours=30 * 24) + distance)
 
     assert settled.claim.status is status
     assert settled.claim.status_reason is Reason.INSUFFICIENT_EVIDENCE
@@ -310,7 +313,7 @@ def test_two_limits_that_passed_make_two_entries() -> None:
     due = case.claim.due
     assert due is not None
 
-    settled = settle(case, due + 31 * DAY)
+    settled = as_of(case, due + 31 * DAY)
 
     assert [(entry.act, entry.at) for _, entry in settled.entries[-2:]] == [
         (Act.REJECTED, due),
@@ -324,7 +327,7 @@ def test_a_reviewers_time_is_never_decided_by_the_clock(status: Status) -> None:
     """Overdue is shown and counted; the claim stays where it is."""
     case = in_state(status)
 
-    assert settle(case, MONDAY + 4000 * DAY) == case
+    assert as_of(case, MONDAY + 4000 * DAY).claim == case.claim
 
 
 INSTANTS = [
@@ -343,9 +346,9 @@ INSTANTS = [
 def test_settling_twice_is_settling_once(status: Status) -> None:
     """What time has made it makes no second time."""
     for now in INSTANTS:
-        settled = settle(in_state(status), now)
+        settled = as_of(in_state(status), now)
 
-        assert settle(settled, now) == settled
+        assert as_of(settled, now) == settled
 
 
 @pytest.mark.parametrize("status", Status)
@@ -353,9 +356,9 @@ def test_settling_on_the_way_changes_nothing_in_the_end(status: Status) -> None:
     """The timer may run early, late, or not at all: the claim, its history and its slots are the same."""
     case = in_state(status)
     for now in INSTANTS:
-        at_once = settle(case, now)
+        at_once = as_of(case, now)
         for earlier in (instant for instant in INSTANTS if instant < now):
-            in_two_steps = settle(settle(case, earlier), now)
+            in_two_steps = as_of(as_of(case, earlier), now)
 
             assert in_two_steps.claim == at_once.claim
             assert in_two_steps.entries == at_once.entries
@@ -494,7 +497,7 @@ def test_revoking_a_claim_that_awaits_its_customer_frees_the_slots_and_tells_the
     assert not life.is_disputable(case.claim)
     assert case.slots["teams"].awaiting is None
     assert mails(case.claim) == [(MailKind.CLOSING, Reason.REVOKED_BY_PROGRAMME)]
-    assert effective(case.claim, case.slots, ENDS_AT).status is Status.REJECTED
+    assert as_of(case, ENDS_AT).claim.status is Status.REJECTED
 
 
 def test_revoking_an_association_ends_it_at_once() -> None:
@@ -596,7 +599,7 @@ def test_a_hand_over_after_a_revocation_owes_the_closing_mail() -> None:
 
     assert case.claim.status is Status.REJECTED
     assert mails(case.claim) == [(MailKind.CLOSING, Reason.REVOKED_BY_PROGRAMME)]
-    assert effective(case.claim, case.slots, ENDS_AT).status is Status.REJECTED
+    assert as_of(case, ENDS_AT).claim.status is Status.REJECTED
 
 
 def test_a_hand_over_after_a_no_keeps_the_no_and_its_window() -> None:
@@ -615,11 +618,11 @@ def test_a_hand_over_that_is_recorded_after_no_and_undo_opens_the_window() -> No
     """The link proved that the notice had arrived; the record of it comes third."""
     case = life.decline(promised(submitted(draft(), automatic=True)), ANNE, TOLD_AT)
     case = life.undo_decline(case, ANNE, TOLD_AT)
-    assert effective(case.claim, case.slots, ENDS_AT).status is Status.AWAITING_CUSTOMER
+    assert as_of(case, ENDS_AT).claim.status is Status.AWAITING_CUSTOMER
 
     case = life.hand_over(case, 1, LATER)
 
-    assert effective(case.claim, case.slots, ENDS_AT).status is Status.OFFICIAL
+    assert as_of(case, ENDS_AT).claim.status is Status.OFFICIAL
 
 
 def test_a_hand_over_after_the_window_was_stopped_closes_nothing() -> None:
@@ -628,7 +631,7 @@ def test_a_hand_over_after_the_window_was_stopped_closes_nothing() -> None:
 
     assert case.claim.status is Status.PARTNER_ACTION_REQUIRED
     assert mails(case.claim) == []
-    assert effective(case.claim, case.slots, ENDS_AT).official_since is None
+    assert as_of(case, ENDS_AT).claim.official_since is None
 
 
 # --- nobody can be told -----------------------------------------------------------------------------------------------
@@ -661,7 +664,7 @@ def test_a_no_is_taken_in_every_open_state(status: Status) -> None:
     assert mails(claim)[-1] == (MailKind.DECLINE_CONFIRMATION, None)
     assert case.slots["teams"].awaiting is None
     for now in (LATER, ENDS_AT, ENDS_AT + 4000 * DAY):
-        assert effective(claim, case.slots, now).status is Status.DECLINED
+        assert settle(StoredCase(claim, case.slots), now).claim.status is Status.DECLINED
 
 
 @pytest.mark.parametrize("status", sorted(OPEN - {Status.AWAITING_CUSTOMER}))
@@ -676,7 +679,7 @@ def test_a_no_outside_the_window_leaves_the_slots_and_cannot_be_undone(status: S
 
 def test_a_no_at_the_last_microsecond_declines() -> None:
     """`now < endsAt` may decline."""
-    case = settle(awaiting(draft()), ENDS_AT - MICROSECOND)
+    case = as_of(awaiting(draft()), ENDS_AT - MICROSECOND)
 
     assert life.decline(case, ANNE, ENDS_AT - MICROSECOND).claim.status is Status.DECLINED
 
@@ -686,7 +689,7 @@ def test_a_no_from_the_deadline_on_ends_the_association(late: timedelta) -> None
     """The same button: the claim was official at that instant, so the association ends (rulings 20)."""
     arrived = ENDS_AT + late
 
-    case = life.decline(settle(awaiting(draft()), arrived), ANNE, arrived)
+    case = life.decline(as_of(awaiting(draft()), arrived), ANNE, arrived)
 
     claim = case.claim
     assert (claim.status, claim.end_reason, claim.ended_at) == (Status.ENDED, Reason.CUSTOMER_OPTED_OUT, arrived)
@@ -698,7 +701,7 @@ def test_a_no_that_lost_the_race_with_the_timer_ends_the_association_as_it_began
     """Its arrival lies before the deadline, the row says official: ended at since, never before (rulings 20)."""
     arrived = ENDS_AT - MICROSECOND
 
-    case = life.decline(settle(official(draft()), arrived), ANNE, arrived)
+    case = life.decline(as_of(official(draft()), arrived), ANNE, arrived)
 
     assert (case.claim.status, case.claim.ended_at) == (Status.ENDED, ENDS_AT)
     assert case.entries[-1][1].at == ENDS_AT
@@ -710,9 +713,9 @@ def test_a_no_to_a_winner_that_lost_the_race_leaves_the_incumbent_superseded() -
     winner = winner_over(incumbent)
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
-    written = settle(winner.with_rivals([incumbent]), takes_over)
+    written = as_of(with_rivals(winner, incumbent), takes_over)
 
-    declined = life.decline(settle(written, takes_over - MICROSECOND), ANNE, takes_over - MICROSECOND)
+    declined = life.decline(as_of(written, takes_over - MICROSECOND), ANNE, takes_over - MICROSECOND)
 
     assert declined.claim.ended_at == takes_over
     assert declined.rivals[A].end_reason is Reason.SUPERSEDED
@@ -725,7 +728,7 @@ def test_the_no_is_taken_back_within_the_window() -> None:
 
     assert (case.claim.status, case.claim.undoable) == (Status.AWAITING_CUSTOMER, False)
     assert case.slots["teams"].awaiting == Awaiting(claim=A, organisation=ADATUM, takes_over_at=ENDS_AT)
-    assert effective(case.claim, case.slots, ENDS_AT).status is Status.OFFICIAL
+    assert as_of(case, ENDS_AT).claim.status is Status.OFFICIAL
 
 
 def test_the_no_cannot_be_taken_back_from_the_windows_end_on() -> None:
@@ -741,7 +744,7 @@ def test_no_undo_no_declines_again() -> None:
     case = life.decline(case, ANNE, LATER)
 
     assert case.claim.undoable
-    assert effective(case.claim, case.slots, ENDS_AT).status is Status.DECLINED
+    assert as_of(case, ENDS_AT).claim.status is Status.DECLINED
 
 
 def test_the_no_cannot_be_taken_back_when_the_place_is_given_away() -> None:
@@ -911,9 +914,9 @@ def test_approval_takes_the_contested_items_from_every_other_claimant() -> None:
     """Who has nothing left is rejected and may dispute; the loser's place at the slot is gone (rulings 12)."""
     loser = under_review(draft())
     winner = under_review(at_slots(draft("b", organisation=FABRIKAM), loser.slots))
-    assert life.claimants_to_refuse(winner, LATER) == {A}
+    assert life.claimants_to_refuse(stored(winner), LATER) == {A}
 
-    case = life.approve(winner.with_rivals([loser]), PROGRAMME, LATER)
+    case = life.approve(with_rivals(winner, loser), PROGRAMME, LATER)
 
     lost = case.rivals[A]
     assert (lost.status, lost.status_reason, lost.due) == (
@@ -933,7 +936,7 @@ def test_a_claimant_contested_in_part_goes_on_with_the_rest() -> None:
     loser = under_review(draft(items=(TEAMS, EXCHANGE, SHAREPOINT)))
     winner = under_review(at_slots(draft("b", organisation=FABRIKAM, items=(EXCHANGE,)), loser.slots))
 
-    case = life.approve(winner.with_rivals([loser]), PROGRAMME, LATER)
+    case = life.approve(with_rivals(winner, loser), PROGRAMME, LATER)
 
     rest = case.rivals[A]
     assert (rest.status, rest.items) == (Status.UNDER_REVIEW, (TEAMS, SHAREPOINT))
@@ -948,7 +951,7 @@ def test_a_loser_that_had_disputed_before_is_rejected_for_good() -> None:
     loser = disputed(draft())
     winner = under_review(at_slots(draft("b", organisation=FABRIKAM), loser.slots))
 
-    lost = life.approve(winner.with_rivals([loser]), PROGRAMME, LATER).rivals[A]
+    lost = life.approve(with_rivals(winner, loser), PROGRAMME, LATER).rivals[A]
 
     assert (lost.status, lost.due) == (Status.REJECTED_FINAL, None)
 
@@ -958,7 +961,7 @@ def test_approval_leaves_claimants_alone_that_are_not_undecided() -> None:
     declined = in_state(Status.DECLINED)
     winner = under_review(at_slots(draft("b", organisation=FABRIKAM), declined.slots))
 
-    case = life.approve(winner.with_rivals([declined]), PROGRAMME, LATER)
+    case = life.approve(with_rivals(winner, declined), PROGRAMME, LATER)
 
     assert case.rivals[A] == declined.claim
     assert {claimant.claim for claimant in case.slots["teams"].claimants} == {A, B}
@@ -971,8 +974,8 @@ def test_an_incumbent_stays_until_the_winners_window_has_ended() -> None:
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
 
-    before = effective(incumbent.claim, winner.slots, takes_over - MICROSECOND)
-    after = effective(incumbent.claim, winner.slots, takes_over)
+    before = settle(StoredCase(incumbent.claim, winner.slots), takes_over - MICROSECOND).claim
+    after = settle(StoredCase(incumbent.claim, winner.slots), takes_over).claim
 
     assert before.status is Status.OFFICIAL
     assert (after.status, after.end_reason, after.ended_at) == (Status.ENDED, Reason.SUPERSEDED, takes_over)
@@ -985,7 +988,7 @@ def test_an_incumbent_stays_when_the_winner_is_declined() -> None:
 
     declined = life.decline(winner, ANNE, ENDS_AT + DAY)
 
-    assert effective(incumbent.claim, declined.slots, ENDS_AT + 400 * DAY) == incumbent.claim
+    assert settle(StoredCase(incumbent.claim, declined.slots), ENDS_AT + 400 * DAY).claim == incumbent.claim
     holder = declined.slots["teams"].at(ENDS_AT + 400 * DAY).holder
     assert holder is not None
     assert holder.claim == A
@@ -998,8 +1001,8 @@ def test_what_is_read_of_a_superseded_claim_equals_what_its_successor_writes() -
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
 
-    read = settle(replace(incumbent, slots=winner.slots), takes_over + 5 * DAY)
-    written = settle(winner.with_rivals([incumbent]), takes_over + DAY)
+    read = as_of(replace(incumbent, slots=winner.slots), takes_over + 5 * DAY)
+    written = as_of(with_rivals(winner, incumbent), takes_over + DAY)
 
     assert written.rivals[A] == read.claim
     assert [entry for of, entry in written.entries if of == A] == [entry for _, entry in read.entries[-2:]]
@@ -1012,7 +1015,7 @@ def test_items_are_superseded_one_by_one() -> None:
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
 
-    read = settle(replace(incumbent, slots={**incumbent.slots, **winner.slots}), takes_over)
+    read = as_of(replace(incumbent, slots={**incumbent.slots, **winner.slots}), takes_over)
 
     assert read.claim.status is Status.OFFICIAL
     assert (read.claim.holds("teams"), read.claim.holds("exchange")) == (True, False)
@@ -1027,7 +1030,7 @@ def test_an_association_ends_with_its_last_item_and_for_that_items_reason() -> N
     second = winner_over(incumbent, items=(TEAMS,), name="c", days=60)
     slots = {**first.slots, **second.slots}
 
-    read = effective(incumbent.claim, slots, ENDS_AT + 60 * DAY)
+    read = settle(StoredCase(incumbent.claim, slots), ENDS_AT + 60 * DAY).claim
 
     assert (read.status, read.end_reason, read.ended_at) == (Status.ENDED, Reason.SUPERSEDED, ENDS_AT + 60 * DAY)
     assert [(ended.key, ended.at) for ended in read.ended_items] == [
@@ -1042,7 +1045,7 @@ def test_the_partner_ends_what_a_partly_superseded_association_still_holds() -> 
     incumbent = official(draft(items=(TEAMS, EXCHANGE)))
     winner = winner_over(incumbent, items=(EXCHANGE,))
     now = ENDS_AT + 40 * DAY
-    case = settle(replace(incumbent, slots={**incumbent.slots, **settle(winner, now).slots}), now)
+    case = as_of(replace(incumbent, slots={**incumbent.slots, **as_of(winner, now).slots}), now)
 
     ended = life.end(case, PERSON, now, Reason.PARTNER_DISASSOCIATED)
 
@@ -1077,13 +1080,13 @@ def test_whom_a_takeover_concerns_is_told_before_anything_is_written() -> None:
     winner = winner_over(incumbent)
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
-    seen_by_incumbent = replace(incumbent, slots=winner.slots)
+    winners, seen_by_incumbent = stored(winner), StoredCase(incumbent.claim, winner.slots)
 
-    assert life.holders_to_supersede(winner, takes_over - MICROSECOND) == frozenset()
-    assert life.holders_to_supersede(winner, takes_over) == {A}
+    assert life.holders_to_supersede(winners, takes_over - MICROSECOND) == frozenset()
+    assert life.holders_to_supersede(winners, takes_over) == {A}
     assert life.taken_over_by_others(seen_by_incumbent, takes_over - MICROSECOND) == frozenset()
     assert life.taken_over_by_others(seen_by_incumbent, takes_over) == {B}
-    assert life.taken_over_by_others(winner, takes_over) == frozenset()
+    assert life.taken_over_by_others(winners, takes_over) == frozenset()
 
 
 def test_a_rival_that_no_longer_holds_the_item_loses_nothing_more() -> None:
@@ -1094,7 +1097,7 @@ def test_a_rival_that_no_longer_holds_the_item_loses_nothing_more() -> None:
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
 
-    case = settle(winner.with_rivals([ended]), takes_over)
+    case = as_of(with_rivals(winner, ended), takes_over)
 
     assert case.rivals[A] == ended.claim
 

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -33,11 +34,11 @@ from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Comment
 from cpor_core.rules.claim_due_work import due_work_of
 from cpor_core.rules.late_truths import GRACE, figures_from
-from cpor_core.rules.next_step import Action, Owner, next_step
 from cpor_core.transitions import life
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, write_down
+from cpor_core.transitions.next_step import Action, Owner, next_step
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, find, write_down
 from cpor_core.use_cases.claims import customer_decision as customers
 from cpor_core.use_cases.claims import drafts, reviews, submission
 from cpor_core.use_cases.claims.history import history_as_of
@@ -258,7 +259,7 @@ class Machine(RuleBasedStateMachine):
         keys = {item.key for item in items}
         busy = {
             claim.organisation
-            for claim in self._effective(self._stored(), self.now).values()
+            for claim in self._as_of(self._stored(), self.now).values()
             if claim.status in OPEN | {Status.OFFICIAL} and keys & {item.key for item in claim.items}
         }
         return next((partner for partner in (ADATUM, FABRIKAM, LITWARE) if partner not in busy), LITWARE)
@@ -329,9 +330,10 @@ class Machine(RuleBasedStateMachine):
         return rival
 
     async def _do(self, claim: str, name: str) -> None:
-        case = await self.world.ports.claims.load(claim)
+        now = await self.world.now()
+        case = await find(self.world.ports, claim, now)
         if case is not None:
-            await ACTS[name](self.world, case, await self.world.now())
+            await ACTS[name](self.world, case, now)
 
     @rule(claim=claims, slow=st.sampled_from([timedelta(0), MICROSECOND, timedelta(seconds=1)]), by=SPEAKERS)
     def say_no(self, claim: str, slow: timedelta, by: Speaker) -> None:
@@ -339,7 +341,8 @@ class Machine(RuleBasedStateMachine):
         self.attempt(self._say_no(claim, slow, by))
 
     async def _say_no(self, claim: str, slow: timedelta = timedelta(0), by: Speaker = ANNE) -> None:
-        case, arrived = await self.world.ports.claims.load(claim), await self.world.now()
+        arrived = await self.world.now()
+        case = await find(self.world.ports, claim, arrived)
         if case is None or not self._was_written_to(claim):
             return
         self.world.clock.advance(slow)
@@ -353,9 +356,10 @@ class Machine(RuleBasedStateMachine):
         self.attempt(self._take_it_back(claim, by))
 
     async def _take_it_back(self, claim: str, by: Speaker) -> None:
-        case = await self.world.ports.claims.load(claim)
+        now = await self.world.now()
+        case = await find(self.world.ports, claim, now)
         if case is not None:
-            await customers.undo(self.world.ports, case, by, await self.world.now(), NO_CONTEXT)
+            await customers.undo(self.world.ports, case, by, now, NO_CONTEXT)
             assert (self.said_no.pop(claim, None), by) != (THE_ADMINISTRATOR, ANNE)
 
     def _was_written_to(self, claim: str) -> bool:
@@ -507,15 +511,15 @@ class Machine(RuleBasedStateMachine):
         counted = self.run(count_now(self.world.ports, self.now))
         self.run(verify_insight(self.world, list(self._stored()), counted))
 
-    def _stored(self) -> dict[str, Case]:
+    def _stored(self) -> dict[str, StoredCase]:
         loaded = [self.run(self.world.ports.claims.load(claim)) for claim in self.ids]
         return {case.claim.id: case for case in loaded if case is not None}
 
-    def _effective(self, cases: dict[str, Case], now: datetime) -> dict[str, Claim]:
+    def _as_of(self, cases: dict[str, StoredCase], now: datetime) -> dict[str, Claim]:
         return {name: settle(case, now).claim for name, case in cases.items()}
 
     @staticmethod
-    def _slots(cases: dict[str, Case]) -> dict[tuple[str, str], Slot]:
+    def _slots(cases: dict[str, StoredCase]) -> dict[tuple[str, str], Slot]:
         found: dict[tuple[str, str], Slot] = {}
         for case in cases.values():
             for key, slot in case.slots.items():
@@ -527,24 +531,24 @@ class Machine(RuleBasedStateMachine):
     def it_holds(self) -> None:
         """Look at everything once, and ask every question about it."""
         now, cases = self.now, self._stored()
-        shown = self._effective(cases, now)
+        shown = self._as_of(cases, now)
         self.at_no_instant_two_hold_one_item(cases, now)
         self.each_has_its_place(cases, shown, now)
         self.official_claims_were_told_and_not_declined(shown)
         self.no_means_no(cases, now)
         self.what_is_owed_has_a_due_row(cases, now)
-        self.somebody_is_next(shown, now)
+        self.somebody_is_next(cases, now)
         self.histories_are_chains_that_only_grow(cases, now)
         self.the_timer_writes_what_was_read(cases, shown, now)
         self.one_notice_goes_out_once()
         self.partners_are_told_what_is_true()
 
-    def at_no_instant_two_hold_one_item(self, cases: dict[str, Case], now: datetime) -> None:
+    def at_no_instant_two_hold_one_item(self, cases: dict[str, StoredCase], now: datetime) -> None:
         """Nor do two await the customer: now, and at every instant to come."""
         for instant in (now, *(i for i in self._instants() if i > now), now + FAR):
             holders: set[tuple[str, str]] = set()
             awaiting: set[tuple[str, str]] = set()
-            for claim in self._effective(cases, instant).values():
+            for claim in self._as_of(cases, instant).values():
                 held = {(claim.engagement, item.key) for item in claim.items if claim.holds(item.key)}
                 if claim.status is Status.OFFICIAL:
                     assert not held & holders, (instant, held & holders)
@@ -553,7 +557,7 @@ class Machine(RuleBasedStateMachine):
                     assert not held & awaiting, (instant, held & awaiting)
                     awaiting |= held
 
-    def each_has_its_place(self, cases: dict[str, Case], shown: dict[str, Claim], now: datetime) -> None:
+    def each_has_its_place(self, cases: dict[str, StoredCase], shown: dict[str, Claim], now: datetime) -> None:
         """Who is in a slot has a claim to it, and who has a claim is in the slot."""
         slots = {place: slot.at(now) for place, slot in self._slots(cases).items()}
         for (engagement, key), slot in slots.items():
@@ -595,14 +599,14 @@ class Machine(RuleBasedStateMachine):
             assert claim.opened_at is not None
             assert claim.opened_at < claim.official_since
 
-    def no_means_no(self, cases: dict[str, Case], now: datetime) -> None:
+    def no_means_no(self, cases: dict[str, StoredCase], now: datetime) -> None:
         """What the customer has declined or ended is neither awaited nor official, now or ever."""
         for instant in (now, now + FAR):
-            for name, claim in self._effective(cases, instant).items():
+            for name, claim in self._as_of(cases, instant).items():
                 if name in self.said_no:
                     assert claim.status not in OPEN | {Status.OFFICIAL}
 
-    def what_is_owed_has_a_due_row(self, cases: dict[str, Case], now: datetime) -> None:
+    def what_is_owed_has_a_due_row(self, cases: dict[str, StoredCase], now: datetime) -> None:
         """
         At its instant; for what is owed at once soon, eleven minutes from now where a sweep came between row and act;
         put off, within the hour.
@@ -621,10 +625,11 @@ class Machine(RuleBasedStateMachine):
                     for row in due
                 ), (debt, [(row.due, row.kind, row.attempt) for row in due])
 
-    def somebody_is_next(self, shown: dict[str, Claim], now: datetime) -> None:
+    def somebody_is_next(self, cases: dict[str, StoredCase], now: datetime) -> None:
         """And whose limit the clock decides has time left."""
-        for claim in shown.values():
-            step = next_step(claim, {}, now, self.world.ports.terms)
+        for stored in cases.values():
+            case = settle(stored, now)
+            claim, step = case.claim, next_step(replace(case, slots={}), self.world.ports.terms)
             assert (step.owner is Owner.NOBODY) == (step.action is Action.NONE)
             if step.owner in (Owner.PARTNER, Owner.CUSTOMER):
                 assert step.due is not None
@@ -632,12 +637,12 @@ class Machine(RuleBasedStateMachine):
             if claim.status in OPEN | {Status.DRAFT}:
                 assert step.owner is not Owner.NOBODY
 
-    def histories_are_chains_that_only_grow(self, cases: dict[str, Case], now: datetime) -> None:
+    def histories_are_chains_that_only_grow(self, cases: dict[str, StoredCase], now: datetime) -> None:
         """What was read once is read ever after, byte for byte."""
         for name, case in cases.items():
             if case.claim.status is Status.DELETED:
                 continue  # it is being erased, row by row
-            entries = list(self.run(history_as_of(self.world.ports, case, now, after=0, limit=1000)))
+            entries = list(self.run(history_as_of(self.world.ports, settle(case, now), after=0, limit=1000)))
             assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
             assert [entry.previous_hash for entry in entries] == [None, *(entry.hash for entry in entries[:-1])]
             assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
@@ -645,7 +650,9 @@ class Machine(RuleBasedStateMachine):
             assert entries[: len(before)] == before
             self.read[name] = entries
 
-    def the_timer_writes_what_was_read(self, cases: dict[str, Case], shown: dict[str, Claim], now: datetime) -> None:
+    def the_timer_writes_what_was_read(
+        self, cases: dict[str, StoredCase], shown: dict[str, Claim], now: datetime
+    ) -> None:
         """In whatever order claims are written down; the store itself is left alone."""
         cases = {name: case for name, case in cases.items() if case.claim.status is not Status.DELETED}
         unsettled = [name for name, case in cases.items() if shown[name] != case.claim]
@@ -660,7 +667,10 @@ class Machine(RuleBasedStateMachine):
                 assert written is not None
                 same = {"version": 0, "mails": (), "mail_count": 0, "partner_mails": (), "people_until": None}
                 assert written.claim.model_copy(update=same) == shown[name].model_copy(update=same)
-                assert list(self.run(history_as_of(copy.ports, written, now, after=0, limit=1000))) == self.read[name]
+                assert (
+                    list(self.run(history_as_of(copy.ports, settle(written, now), after=0, limit=1000)))
+                    == self.read[name]
+                )
 
     def one_notice_goes_out_once(self) -> None:
         """Unless a process died with a mail that it had handed over."""

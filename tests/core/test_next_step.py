@@ -1,14 +1,15 @@
 """Who owes what until when, in every state."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
 from cpor_core.model.claim import NOT_DISPUTABLE, REJECTION_REASONS, Reason, Status
-from cpor_core.rules.next_step import Action, NextStep, Owner, next_step
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.next_step import Action, NextStep, Owner, next_step
 from tests.core.builders import (
     ANNE,
     DAY,
@@ -31,7 +32,7 @@ NOBODY = (Owner.NOBODY, Action.NONE, None)
 
 def step(case: Case, now: datetime) -> NextStep:
     """Return the next step of a claim at *now*."""
-    return next_step(case.claim, case.slots, now, TERMS)
+    return next_step(replace(case, now=now), TERMS)
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,7 @@ async def test_a_mail_server_that_is_down_past_a_promised_end_binds_nobody(world
     world.mailbox.down = False
     world.clock.advance(2 * HOUR)
     await world.sweep()
-    case = await world.stored(case)
+    case = await world.case(case)
     assert case.claim.promise is not None
     assert case.claim.promise.number > promised.number
     assert ends_at(case) > promised.ends_at + 30 * DAY
@@ -290,7 +290,7 @@ async def test_a_hand_over_on_a_later_day_promises_anew_and_sends_a_corrected_no
     world.clock.set(midnight - SENDING - MICROSECOND)
     await world.process(case)
 
-    case = await world.stored(case)
+    case = await world.case(case)
     first, second = (message.claim.promise for message in world.mailbox.sent)
     assert first is not None
     assert second is not None
@@ -345,7 +345,7 @@ async def test_who_could_not_be_reached_is_asked_again_with_the_next_notice(worl
     await world.deliver()
     world.mailbox.refused.clear()
 
-    await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_CONTEXT)
+    await submission.resubmit(world.ports, await world.case(case), PERSON, await world.now(), NO_CONTEXT)
     await world.deliver()
 
     notice = next(message for message in world.mailbox.sent if message.kind == "notice")
@@ -360,12 +360,12 @@ async def test_another_contact_gets_a_fresh_notice(world: World) -> None:
     await world.deliver()
     world.clock.advance(DAY)
     patch = {"contacts": {"customer": {"name": "Bruno", "email": "bruno@contoso.fr"}}}
-    case = await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_CONTEXT)
+    case = await drafts.edit(world.ports, await world.case(case), PERSON, await world.now(), patch, NO_CONTEXT)
 
     await submission.resubmit(world.ports, case, PERSON, await world.now(), NO_CONTEXT)
     await world.deliver()
 
-    case = await world.stored(case)
+    case = await world.case(case)
     message = world.mailbox.sent[-1]
     assert (message.recipient.email, message.recipient.number, message.number) == ("bruno@contoso.fr", 2, 2)
     assert [recipient.failed for recipient in case.claim.recipients] == [False, False]
@@ -381,7 +381,7 @@ async def test_one_refused_recipient_of_several_is_marked(world: World) -> None:
 
     await world.deliver()
 
-    case = await world.stored(case)
+    case = await world.case(case)
     assert [recipient.failed for recipient in case.claim.recipients] == [True, False]
     world.clock.set(ends_at(case))
     await world.rest()
@@ -394,7 +394,7 @@ async def test_a_recipient_whose_server_waits_gets_the_same_notice_later(world: 
     case = await world.submitted()
     world.mailbox.put_off.add(IT)
     assert (await world.process(case)).delayed
-    case = await world.stored(case)
+    case = await world.case(case)
     assert case.claim.window_ends_at is not None
     assert world.mailbox.addressed("notice") == [ANNE]
 
@@ -536,7 +536,7 @@ async def test_a_revocation_while_the_notice_is_being_sent_owes_a_closing_mail(w
     case = await world.submitted()
 
     async def revoke() -> None:
-        await reviews.revoke(world.ports, await world.stored(case), await world.now(), NO_CONTEXT)
+        await reviews.revoke(world.ports, await world.case(case), await world.now(), NO_CONTEXT)
 
     on_first_letter(world, revoke)
     await world.rest()
@@ -555,7 +555,7 @@ async def test_a_no_that_overtakes_our_own_record_stands(world: World) -> None:
     on_first_letter(world, decline)
     await world.rest()
 
-    case = await world.stored(case)
+    case = await world.case(case)
     assert (case.claim.status, case.claim.opened_at) == (Status.DECLINED, MONDAY)
     world.clock.set(ends_at(case))
     assert (await world.seen(case)).status is Status.DECLINED
@@ -573,7 +573,7 @@ async def test_a_no_and_its_undo_that_overtake_our_own_record_open_the_window(wo
     on_first_letter(world, decline_and_undo)
     await world.deliver()
 
-    case = await world.stored(case)
+    case = await world.case(case)
     world.clock.set(ends_at(case))
     assert (await world.seen(case)).status is Status.OFFICIAL
 
@@ -598,7 +598,7 @@ async def test_a_delay_of_a_notice_that_is_no_longer_wanted_changes_nothing(worl
     world.mailbox.down = True
 
     async def tell_another_way() -> None:
-        current = await world.stored(case)
+        current = await world.case(case)
         promised = current.claim.promise
         assert promised is not None
         newer = promised.model_copy(update={"number": promised.number + 1})
@@ -870,7 +870,7 @@ async def test_an_answer_while_the_partner_is_being_reminded_stands(world: World
 
     async def answer_and_be_asked_again() -> None:
         now = await world.now()
-        current = await submission.resubmit(world.ports, await world.stored(case), PERSON, now, NO_CONTEXT)
+        current = await submission.resubmit(world.ports, await world.case(case), PERSON, now, NO_CONTEXT)
         current = await reviews.start(world.ports, current, now, NO_CONTEXT)
         await reviews.request_information(world.ports, current, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 

@@ -199,12 +199,12 @@ async def test_an_answer_tells_only_those_beside_whom_the_claim_has_newly_come_t
     await world.submitted(LITWARE, items=(EXCHANGE,), engagement=USAGE)
     case = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     now = await world.now()
-    case = await reviews.start(world.ports, await world.stored(case), now, NO_CONTEXT)
+    case = await reviews.start(world.ports, await world.case(case), now, NO_CONTEXT)
     case = await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
     await world.rest()
     world.mailbox.to_partners.clear()
     moved = (await world.stored(case)).claim.model_copy(update={"items": (TEAMS, EXCHANGE)})
-    case = await world.ports.claims.prospect(moved)
+    case = life.settle(await world.ports.claims.prospect(moved), now)
 
     after = life.resubmit(case, PERSON, await world.now(), start_review_by=MONDAY + 9 * DAY)
 
@@ -224,7 +224,7 @@ async def lose_the_row_of_the_rival(world: World, rival: Case) -> None:
 
 async def let_the_rival_name_nobody(world: World, rival: Case) -> None:
     """The rival is an association of the past, of which nobody named a contact."""
-    await change_claim(world.ports, await world.stored(rival), MONDAY, lambda current: current.changed(contacts=None))
+    await change_claim(world.ports, await world.case(rival), MONDAY, lambda current: current.changed(contacts=None))
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ async def test_what_time_has_made_untrue_is_not_sent(world: World) -> None:
 async def test_a_rejection_that_was_never_told_and_is_final_by_now_is_only_written_down(world: World) -> None:
     """It could not be disputed, so that it is final is no news; it is read in the claim."""
     case = await world.told(items=(TEAMS,), engagement=USAGE)
-    await reviews.revoke(world.ports, await world.stored(case), await world.now(), NO_CONTEXT)
+    await reviews.revoke(world.ports, await world.case(case), await world.now(), NO_CONTEXT)
     world.lose_messages()
     world.mailbox.to_partners.clear()
     world.clock.advance(31 * DAY)
@@ -339,9 +339,7 @@ async def test_when_all_of_it_has_become_untrue_nothing_is_sent(world: World) ->
     await world.submitted(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
     await world.rest()
     now = await world.now()
-    await reviews.request_information(
-        world.ports, await world.stored(holder), now, [Reason.EVIDENCE_MISSING], NO_CONTEXT
-    )
+    await reviews.request_information(world.ports, await world.case(holder), now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
     world.lose_messages()
     world.mailbox.to_partners.clear()
     world.clock.advance(30 * DAY)
@@ -450,12 +448,12 @@ async def test_a_dispute_comes_to_stand_beside_others_again(world: World, at: da
     """Both sides are told then, whoever came first."""
     case = await world.submitted(items=(TEAMS,), engagement=USAGE)
     world.clock.set(at)
-    case = await reviews.start(world.ports, await world.stored(case), at, NO_CONTEXT)
+    case = await reviews.start(world.ports, await world.case(case), at, NO_CONTEXT)
     case = await reviews.reject(world.ports, case, at, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
     await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     await world.rest()
     world.mailbox.to_partners.clear()
-    case = (await world.stored(case)).changed(evidence=case.claim.evidence)
+    case = (await world.case(case)).changed(evidence=case.claim.evidence)
 
     disputed = life.dispute(case, PERSON, await world.now(), decide_by=at + 9 * DAY)
 

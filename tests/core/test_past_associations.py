@@ -9,8 +9,8 @@ from cpor_core.model.claim import Claim, Imported, MailKind, Recipient, Recipien
 from cpor_core.model.history import PROGRAMME, Act
 from cpor_core.model.slot import Slot
 from cpor_core.transitions import life
-from cpor_core.transitions.claim_case import Case
-from tests.core.builders import ADATUM, DAY, FABRIKAM, HOUR, MONDAY, PARTNER_IDS, TEAMS, TENANT, USAGE, claim_id
+from cpor_core.transitions.claim_case import Case, StoredCase
+from tests.core.builders import ADATUM, DAY, FABRIKAM, HOUR, MONDAY, PARTNER_IDS, TEAMS, TENANT, USAGE, as_of, claim_id
 
 SINCE = datetime(2024, 3, 1, tzinfo=UTC)
 ADDRESS = Recipient(number=1, kind=RecipientKind.NOTICE_ADDRESS, email="it@contoso.fr", language="fr")
@@ -35,7 +35,7 @@ def past(slot: Slot = EMPTY) -> Case:
         updated_at=MONDAY,
         imported=Imported(customer_name="Contoso France", time_zone="Europe/Paris"),
     )
-    return Case(claim, {"teams": slot})
+    return life.settle(StoredCase(claim, {"teams": slot}), MONDAY)
 
 
 def entered(case: Case, *recipients: Recipient) -> Case:
@@ -54,7 +54,7 @@ def test_it_holds_its_item_since_then_and_one_entry_says_when_it_was_entered() -
     assert [(owner, made.act, made.at, made.from_) for owner, made in case.entries] == [
         (claim.id, Act.IMPORTED, MONDAY, None)
     ]
-    assert life.effective(claim, case.slots, MONDAY + 1000 * DAY) == claim
+    assert as_of(case, MONDAY + 1000 * DAY).claim == claim
 
 
 @pytest.mark.parametrize(("recipients", "owed"), [((ADDRESS,), [MailKind.IMPORTED]), ((), [])])

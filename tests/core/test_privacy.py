@@ -207,7 +207,7 @@ async def test_a_draft_that_has_lost_its_contacts_cannot_be_submitted(world: Wor
     await erased(world, "paul@adatum.example")
 
     with pytest.raises(Refused) as refused:
-        await world.submit(await world.stored(case))
+        await world.submit(await world.case(case))
 
     missing = [detail.target for detail in refused.value.details if detail.code == "ContactMissing"]
     assert missing == ["contacts.partner", "contacts.customer"]
@@ -225,10 +225,10 @@ async def test_a_window_does_not_go_on_when_nobody_is_left_who_was_told(world: W
     await world.deliver()
     assert "customerUnreachable" in world.mailbox.news()
     with pytest.raises(Refused, match="ValidationFailed"):
-        await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_CONTEXT)
+        await submission.resubmit(world.ports, await world.case(case), PERSON, await world.now(), NO_CONTEXT)
     patch = {"contacts": contacts("marc.petit@contoso.fr").model_dump(mode="json", by_alias=True)}
-    await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_CONTEXT)
-    await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_CONTEXT)
+    await drafts.edit(world.ports, await world.case(case), PERSON, await world.now(), patch, NO_CONTEXT)
+    await submission.resubmit(world.ports, await world.case(case), PERSON, await world.now(), NO_CONTEXT)
     await world.deliver()
     assert world.mailbox.addressed("notice") == [ANNES, "marc.petit@contoso.fr"]
     assert (await world.stored(case)).claim.opened_at is not None
@@ -319,16 +319,16 @@ async def fill(world: World) -> str:
     comment = Comment("partner", PERSON.id, f"Hello\n{ANNES}, Anne Durand", now)
     await comments.add_comment(
         world.ports,
-        await world.stored(case),
+        await world.case(case),
         PERSON,
         now,
         ActContext(person_id=PERSON.id, idempotency_key=idempotency_key, comment=comment),
     )
     others = Comment("programme", "r", f"{OTHERS} knows", now)
-    await comments.add_comment(world.ports, await world.stored(case), PROGRAMME, now, ActContext(comment=others))
+    await comments.add_comment(world.ports, await world.case(case), PROGRAMME, now, ActContext(comment=others))
     said = ActContext(person_id="1", comment=Comment("customer", "1", "It was I", now))
-    await customer_decision.decline(world.ports, await world.stored(case), ANNE, now, said)
-    await customer_decision.undo(world.ports, await world.stored(case), ANNE, now, NO_CONTEXT)
+    await customer_decision.decline(world.ports, await world.case(case), ANNE, now, said)
+    await customer_decision.undo(world.ports, await world.case(case), ANNE, now, NO_CONTEXT)
     for key, body in (("json", json.dumps({"to": [ANNES]})), ("text", f"to {ANNES}"), ("other", f'"{OTHERS}"')):
         request = await world.ports.requests.begin(ADATUM, key * 8, IdempotencyRecord("b", "", "a", now))
         answer = StoredResponse(200, body.encode(), "application/json", {})
@@ -369,7 +369,7 @@ async def test_a_person_is_erased_everywhere_and_nobody_else(world: World) -> No
     assert done.found == Found(claims=2, batches=1, customers=1, answers=2)
     words = [comment.text for comment in await world.ports.claims.comments(claim_id, after=0, limit=100)]
     assert words == ["Hello\nerased, erased", f"{OTHERS} knows"]
-    entries = await world.history(await world.stored(claim_id))
+    entries = await world.history(await world.case(claim_id))
     assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
     assert not [row for row in await world.due_rows() if row.kind is Kind.ERASE_PERSON and row.attempt]
 
@@ -566,7 +566,7 @@ async def test_an_answer_is_found_though_its_claim_is_gone(world: World) -> None
     await comments.add_comment(
         world.ports, case, PERSON, await world.now(), ActContext(idempotency_key=idempotency_key)
     )
-    await drafts.delete(world.ports, await world.stored(case), PERSON, await world.now())
+    await drafts.delete(world.ports, await world.case(case), PERSON, await world.now())
     await world.rest()
     assert await world.ports.claims.load(case.claim.id) is None
     assert holds(world, ANNES)
@@ -600,9 +600,9 @@ async def closed(world: World) -> tuple[str, datetime]:
     case = await world.told()
     comment = Comment("partner", PERSON.id, "Words", await world.now())
     await comments.add_comment(
-        world.ports, await world.stored(case), PERSON, await world.now(), ActContext(comment=comment)
+        world.ports, await world.case(case), PERSON, await world.now(), ActContext(comment=comment)
     )
-    await world.withdraw(await world.stored(case))
+    await world.withdraw(await world.case(case))
     await world.rest()
     until = (await world.stored(case)).claim.people_until
     assert until is not None
@@ -628,10 +628,10 @@ async def test_a_closed_claim_forgets_people_after_two_years(world: World) -> No
     assert await world.ports.claims.comments(claim_id, after=0, limit=10) == []
     assert world.blobs.blobs == {}
     assert not holds(world, ANNES)
-    entries = await world.history(await world.stored(claim_id))
+    entries = await world.history(await world.case(claim_id))
     assert (entries[-1].act, entries[-1].to) == (Act.PERSONAL_DATA_ERASED, Status.WITHDRAWN)
     assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
-    seen = await world.seen(await world.stored(claim_id))
+    seen = await world.seen(await world.case(claim_id))
     assert (seen.contacts, seen.evidence) == (None, ())
 
 
@@ -653,7 +653,7 @@ async def test_words_that_come_later_are_kept_their_time_too(world: World) -> No
     world.clock.set(until)
     await world.sweep()
     comment = Comment("partner", PERSON.id, "More words", until)
-    await comments.add_comment(world.ports, await world.stored(claim_id), PERSON, until, ActContext(comment=comment))
+    await comments.add_comment(world.ports, await world.case(claim_id), PERSON, until, ActContext(comment=comment))
 
     world.clock.set(datetime(2030, 11, 2, 10, 0, tzinfo=UTC))
     await world.sweep()
@@ -713,7 +713,7 @@ async def test_message_ids_are_forgotten_90_days_after_the_close(world: World) -
     assert await world.ports.mails.find(notice.message_id) is not None
     case = (await world.ports.claims.of_tenant(TENANT))[0]
     now = await world.now()
-    await submission.end(world.ports, await world.stored(case), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await submission.end(world.ports, await world.case(case), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
     await world.rest()
     for _ in range(4):
         world.clock.advance(timedelta(days=60))
@@ -753,11 +753,11 @@ async def test_answers_are_left_to_their_own_time_when_people_are_forgotten(worl
     idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
     now = await world.now()
     await comments.add_comment(
-        world.ports, await world.stored(claim_id), PERSON, now, ActContext(idempotency_key=idempotency_key)
+        world.ports, await world.case(claim_id), PERSON, now, ActContext(idempotency_key=idempotency_key)
     )
 
     world.clock.set(until)
-    await erase_person.erase_people(world.ports, await world.stored(claim_id), until, NO_CONTEXT)
+    await erase_person.erase_people(world.ports, await world.case(claim_id), until, NO_CONTEXT)
 
     assert [kept.author for kept in await world.ports.claims.texts(claim_id)] == [None]
 
@@ -840,7 +840,7 @@ async def test_words_that_come_while_people_are_forgotten_are_forgotten_too(worl
 
     async def add_one_more() -> None:
         one_more = Comment("partner", PERSON.id, "One word more.", until)
-        await comments.add_comment(world.ports, await world.stored(case), PERSON, until, ActContext(comment=one_more))
+        await comments.add_comment(world.ports, await world.case(case), PERSON, until, ActContext(comment=one_more))
 
     async with world.rows.once_before("claims", add_one_more):
         await world.sweep()

@@ -165,7 +165,7 @@ async def test_whatever_claims_owe_is_owed_again(world: World) -> None:
     await world.draft(LITWARE, items=(TEAMS,), engagement=USAGE)
     asked = await world.submitted(LITWARE)
     await reviews.start(world.ports, asked, await world.now(), NO_CONTEXT)
-    await reviews.request_information(world.ports, await world.stored(asked), await world.now(), (), ActContext())
+    await reviews.request_information(world.ports, await world.case(asked), await world.now(), (), ActContext())
 
     await verify(world)
 
@@ -391,7 +391,7 @@ async def test_a_claim_that_comes_back_meanwhile_keeps_its_place(world: World) -
 
     async def dispute() -> None:
         comment = ActContext(comment=Comment("partner", "somebody", "We did it", await world.now()))
-        await submission.dispute(world.ports, await world.stored(case), PERSON, await world.now(), comment)
+        await submission.dispute(world.ports, await world.case(case), PERSON, await world.now(), comment)
 
     async with world.rows.once_before("claims", dispute):
         rebuilt = await rebuild(world.ports, await world.now())

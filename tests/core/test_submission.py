@@ -9,11 +9,12 @@ from cpor_app.adapters.storage.row_store import Delete
 from cpor_core.due_work import RETENTION, Kind
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Acknowledgements, NewClaim, Reason, Status
+from cpor_core.model.history import PROGRAMME
 from cpor_core.ports.claims import Comment
-from cpor_core.rules.next_step import Action
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
+from cpor_core.transitions.next_step import Action
+from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
 from cpor_core.use_cases.claims import drafts, reviews, submission
 from tests.core.builders import (
     ACKNOWLEDGED,
@@ -48,12 +49,12 @@ async def submit(world: World, case: Case, acknowledgements: Acknowledgements = 
 
 async def resubmit(world: World, case: Case) -> Case:
     """Answer a request."""
-    return await submission.resubmit(world.ports, await world.stored(case), PERSON, await world.now(), NO_CONTEXT)
+    return await submission.resubmit(world.ports, await world.case(case), PERSON, await world.now(), NO_CONTEXT)
 
 
 async def dispute(world: World, case: Case, context: ActContext = NO_CONTEXT) -> Case:
     """Dispute a rejection."""
-    return await submission.dispute(world.ports, await world.stored(case), PERSON, await world.now(), context)
+    return await submission.dispute(world.ports, await world.case(case), PERSON, await world.now(), context)
 
 
 async def rejected(world: World, **more: Any) -> Case:
@@ -352,7 +353,7 @@ async def test_another_contact_alone_goes_straight_to_the_customer(world: World)
     world.mailbox.refused.add(ANNE)
     await world.deliver()
     patch = {"contacts": {"customer": {"email": "bruno@contoso.fr"}}}
-    case = await drafts.edit(world.ports, await world.stored(case), PERSON, await world.now(), patch, NO_CONTEXT)
+    case = await drafts.edit(world.ports, await world.case(case), PERSON, await world.now(), patch, NO_CONTEXT)
 
     after = await resubmit(world, case)
 
@@ -367,7 +368,7 @@ async def test_an_answer_cannot_overtake_who_awaits_the_customer_meanwhile(world
     rival = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE, email="bruno@contoso.fr")
     now = await world.now()
     rival = await reviews.start(world.ports, rival, now, NO_CONTEXT)
-    await reviews.approve(world.ports, rival, now, NO_CONTEXT)
+    await change_claim(world.ports, rival, now, lambda current: life.approve(current, PROGRAMME, now))
 
     with pytest.raises(Refused, match="SlotAwaitsCustomer"):
         await resubmit(world, case)
@@ -381,7 +382,7 @@ async def test_what_no_person_has_reviewed_is_reviewed_when_somebody_competes_by
     rival = await world.submitted(FABRIKAM, email="bruno@contoso.fr")
     now = await world.now()
     rival = await reviews.start(world.ports, rival, now, NO_CONTEXT)
-    await reviews.approve(world.ports, rival, now, NO_CONTEXT)
+    await change_claim(world.ports, rival, now, lambda current: life.approve(current, PROGRAMME, now))
 
     after = await resubmit(world, case)
 
@@ -407,7 +408,7 @@ async def test_new_evidence_is_a_justification(world: World) -> None:
     case = await rejected(world)
     world.clock.advance(DAY)
     file = drafts.Upload("new.pdf", "application/pdf", b"%PDF-2", None)
-    await drafts.add_evidence(world.ports, await world.stored(case), PERSON, await world.now(), file, NO_CONTEXT)
+    await drafts.add_evidence(world.ports, await world.case(case), PERSON, await world.now(), file, NO_CONTEXT)
 
     after = await dispute(world, case)
 
@@ -433,7 +434,7 @@ async def test_a_dispute_is_had_once(world: World) -> None:
     """Rejected again is rejected for good; what a second rejection would be cannot be disputed."""
     case = await rejected(world)
     await dispute(world, case, ActContext(comment=WORDS))
-    again = await world.stored(case)
+    again = await world.case(case)
     ever = again.changed(status=Status.REJECTED)
 
     with pytest.raises(Refused, match="NotDisputable"):

@@ -15,7 +15,7 @@ from cpor_core.model.claim import Status
 from cpor_core.model.history import Act
 from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.late_truths import GRACE
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import drafts
 from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, PAGE, SETTLED_AFTER, TIME_LIMIT
@@ -241,7 +241,7 @@ async def test_a_run_stops_itself_before_it_is_stopped(world: World) -> None:
         await world.ports.duework.add(rows[start : start + PAGE])
     read = world.ports.claims.load
 
-    async def slow(*args: object, **more: object) -> Case | None:
+    async def slow(*args: object, **more: object) -> StoredCase | None:
         world.clock.advance(TIME_LIMIT)
         return await read(*args, **more)  # type: ignore[arg-type]
 

@@ -56,9 +56,7 @@ async def entered(world: World, **given: Any) -> Case:
     loaded = await enter(world, **given)
     assert loaded.accepted == 1, loaded
     rows = await world.ports.partner_claims.page(ADATUM, after="", limit=99)
-    case = await world.ports.claims.load(rows[0].claim_id)
-    assert case is not None
-    return case
+    return await world.case(rows[0].claim_id)
 
 
 async def past(world: World, **given: Any) -> Case:
@@ -70,7 +68,7 @@ async def figures(world: World, case: Case) -> str:
     """Return what its partner gets: `figures`, or the code of the refusal."""
     reader = Reader(PERSON.id, "person")
     try:
-        await usage.read_usage(world.ports, await world.stored(case), reader, await world.now(), first=None, last=None)
+        await usage.read_usage(world.ports, await world.case(case), reader, first=None, last=None)
     except Refused as refused:
         return refused.code
     return "figures"
@@ -356,9 +354,7 @@ async def test_the_end_is_told_to_those_who_knew(world: World) -> None:
     await world.deliver()
     await come_back(world, world.mailbox.sent[0])
 
-    await submission.end(
-        world.ports, await world.stored(case), PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
-    )
+    await submission.end(world.ports, await world.case(case), PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
     await world.deliver()
 
     assert world.mailbox.addressed("closing") == [IT]

@@ -372,7 +372,7 @@ async def official(world: World) -> Case:
 
 async def read(world: World, case: Case, first: str | None = None, last: str | None = None) -> list[tuple[str, str]]:
     """Return months and items that are shown."""
-    rows = await read_usage(world.ports, case, READER, await world.now(), first=first, last=last)
+    rows = await read_usage(world.ports, await world.case(case), READER, first=first, last=last)
     return [(row.month, row.item) for row in rows]
 
 
@@ -451,7 +451,7 @@ async def test_advice_shows_what_usage_shows_and_leaves_the_same_receipt(world: 
     case = await official(world)
     await load(world, line(assignedSeats=8), line(item="exchange", availableSeats=9, assignedSeats=0))
 
-    found = await read_advice(world.ports, case, READER, await world.now())
+    found = await read_advice(world.ports, await world.case(case), READER)
 
     assert [(one.code, [row.item for row in one.figures]) for one in found] == [
         (AdviceCode.SEATS_NOT_ASSIGNED, ["teams"]),
@@ -461,7 +461,7 @@ async def test_advice_shows_what_usage_shows_and_leaves_the_same_receipt(world: 
     assert [(one.items, one.months) for one in receipts] == [(("teams",), ("2026-11",))]
     ended = await submission.end(world.ports, case, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
     with pytest.raises(Refused, match="NotFound"):
-        await read_advice(world.ports, ended, READER, await world.now())
+        await read_advice(world.ports, ended, READER)
     assert len(await world.ports.receipts.page(TENANT, after="", limit=9)) == 1
 
 
@@ -501,7 +501,7 @@ def test_figures_equal_an_independent_count(
             )
             await load(world, *rows, as_of=as_of)
         world.clock.set(datetime(2027, 1, 20, tzinfo=UTC))
-        found = await read_usage(world.ports, case, READER, await world.now(), first=first, last=last)
+        found = await read_usage(world.ports, await world.case(case), READER, first=first, last=last)
         return [row.model_dump(mode="json", by_alias=True) for row in found]
 
     expected: list[Mapping[str, Any]] = []

@@ -1,19 +1,21 @@
 """What callers are shown: exactly these names, nulls where the contract has them, items without any."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import pytest
 
-from cpor_core.model.claim import Contact, Contacts, EndedItem, PartnerContact, Reason, Revenue, Status
+from cpor_core.model.claim import Claim, Contact, Contacts, EndedItem, PartnerContact, Reason, Revenue, Status
 from cpor_core.model.history import PROGRAMME
+from cpor_core.model.slot import Slot
 from cpor_core.transitions import life
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.views import (
     associated_items,
     association_view,
     claim_view,
-    etag,
+    entity_tag,
     is_competing,
     window_view,
 )
@@ -43,6 +45,7 @@ from tests.core.builders import (
     in_state,
     official,
     promised,
+    stored,
     submitted,
     told,
     under_review,
@@ -53,9 +56,7 @@ JsonObject = dict[str, object]
 
 def shown(case: Case, now: datetime = TOLD_AT) -> JsonObject:
     """Return the JSON that a caller gets of a stored case at *now*."""
-    return claim_view(case.claim, settle(case, now).claim, case.slots, now, TERMS).model_dump(
-        mode="json", by_alias=True
-    )
+    return claim_view(settle(stored(case), now), TERMS).model_dump(mode="json", by_alias=True)
 
 
 def test_a_draft_is_shown_with_every_name_of_the_contract() -> None:
@@ -148,7 +149,7 @@ def test_the_window_is_shown_from_the_hand_over_on() -> None:
     """Null before, though the promise is stored; then with every skipped day by name (rulings 17, 18)."""
     on_its_way = promised(submitted(draft(), automatic=True))
     assert shown(on_its_way)["window"] is None
-    assert window_view(on_its_way.claim) is None
+    assert window_view(on_its_way) is None
 
     view = shown(awaiting(draft()))
 
@@ -190,7 +191,7 @@ def test_an_item_that_ended_alone_says_when_and_why() -> None:
     case = official(draft(items=(TEAMS, EXCHANGE)))
     case = case.changed(ended_items=(EndedItem(key="exchange", at=ENDS_AT + DAY, reason=Reason.SUPERSEDED),))
 
-    view = association_view(case.claim)
+    view = association_view(case)
 
     assert view is not None
     assert view.model_dump(mode="json", by_alias=True) == {
@@ -217,7 +218,7 @@ def test_an_item_that_ended_alone_says_when_and_why() -> None:
 
 def test_an_association_of_a_subscription_names_product_and_subscription() -> None:
     """As the item was claimed."""
-    view = association_view(official(draft(items=(SALES,), engagement=RECOGNITION)).claim)
+    view = association_view(official(draft(items=(SALES,), engagement=RECOGNITION)))
 
     assert view is not None
     assert view.items[0].model_dump(mode="json", by_alias=True) == {
@@ -232,10 +233,15 @@ def test_an_association_of_a_subscription_names_product_and_subscription() -> No
 @pytest.mark.parametrize("status", [s for s in Status if s not in (Status.OFFICIAL, Status.ENDED)])
 def test_what_never_became_official_is_no_association(status: Status) -> None:
     """Neither as a part of the claim nor alone."""
-    claim = in_state(status).claim
+    case = in_state(status)
 
-    assert association_view(claim) is None
-    assert associated_items(claim) == ()
+    assert association_view(case) is None
+    assert associated_items(case) == ()
+
+
+def competing_at(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> bool:
+    """Whether a stored claim competes at *now*, with its slots as others have left them."""
+    return is_competing(settle(StoredCase(claim, slots), now))
 
 
 # --- competing --------------------------------------------------------------------------------------------------------
@@ -260,9 +266,9 @@ def test_both_sides_are_told_that_somebody_competes(status: Status, competing: b
     challenger = submitted(at_slots(draft("b", organisation=FABRIKAM), first.slots))
     now = ENDS_AT - DAY if status is Status.DECLINED else TOLD_AT
 
-    assert is_competing(challenger.claim, challenger.slots, now) is competing
+    assert competing_at(challenger.claim, challenger.slots, now) is competing
     open_or_official = status not in (Status.DECLINED, Status.REJECTED, Status.WITHDRAWN, Status.ENDED)
-    assert is_competing(first.claim, challenger.slots, now) is open_or_official
+    assert competing_at(first.claim, challenger.slots, now) is open_or_official
 
 
 def test_a_draft_does_not_compete_with_anybody() -> None:
@@ -271,7 +277,7 @@ def test_a_draft_does_not_compete_with_anybody() -> None:
 
     case = at_slots(draft("b", organisation=FABRIKAM), slots)
 
-    assert not is_competing(case.claim, case.slots, TOLD_AT)
+    assert not competing_at(case.claim, case.slots, TOLD_AT)
 
 
 def test_an_item_that_was_lost_competes_no_more() -> None:
@@ -282,13 +288,13 @@ def test_an_item_that_was_lost_competes_no_more() -> None:
     slots = {**incumbent.slots, **winner.slots}
     before, after = ENDS_AT + 29 * DAY, ENDS_AT + 30 * DAY
 
-    assert is_competing(settle(Case(incumbent.claim, slots), before).claim, slots, before)
-    assert not is_competing(settle(Case(incumbent.claim, slots), after).claim, slots, after)
+    assert competing_at(incumbent.claim, slots, before)
+    assert not competing_at(incumbent.claim, slots, after)
 
 
 def test_slots_that_were_not_read_tell_nothing() -> None:
     """A list does not read them where they do not matter."""
-    assert not is_competing(in_state(Status.SUBMITTED).claim, {}, TOLD_AT)
+    assert not competing_at(in_state(Status.SUBMITTED).claim, {}, TOLD_AT)
 
 
 # --- entity tags ------------------------------------------------------------------------------------------------------
@@ -296,7 +302,7 @@ def test_slots_that_were_not_read_tell_nothing() -> None:
 
 def tag(case: Case, now: datetime = TOLD_AT) -> str:
     """Return the entity tag of a stored case at *now*."""
-    return etag(case.claim, settle(case, now).claim, case.slots, now)
+    return entity_tag(settle(stored(case), now))
 
 
 def test_the_etag_is_a_quoted_string_and_stands_in_the_body() -> None:

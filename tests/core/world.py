@@ -26,7 +26,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.feed import CallAnswer
 from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.late_truths import GRACE
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, find
 from cpor_core.use_cases.claims import batches, drafts, reviews, submission
@@ -35,7 +35,7 @@ from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.due_work import process_claim
 from cpor_core.use_cases.due_work.sweep import Swept, sweep
 from cpor_core.use_cases.feed.deliveries import deliver_webhooks
-from cpor_core.views import ClaimView, shown
+from cpor_core.views import ClaimView, claim_view
 from devhost.stack.issuer import AUDIENCE, ISSUER
 from tests.core.builders import (
     ACKNOWLEDGED,
@@ -279,14 +279,14 @@ class World:
         case = await drafts.create(self.ports, organisation, PERSON, sent, now, None)
         if evidence:
             await self.add_evidence(case)
-        return await self.stored(case)
+        return await self.case(case)
 
     async def add_evidence(self, case: Case) -> None:
         """Add the customer's acknowledgement to a draft."""
         now = await self.now()
         signed = date(now.year, now.month, now.day) - timedelta(days=30)
         upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.4", signed)
-        await drafts.add_evidence(self.ports, await self.stored(case), PERSON, now, upload, NO_CONTEXT)
+        await drafts.add_evidence(self.ports, await self.case(case), PERSON, now, upload, NO_CONTEXT)
 
     async def submitted(self, organisation: str = ADATUM, **more: Any) -> Case:
         """Make and submit a claim."""
@@ -302,7 +302,7 @@ class World:
         if case.claim.automatic_review is False:
             case = await self.approve(case)
         await self.deliver()
-        return await self.stored(case)
+        return await self.case(case)
 
     async def official(self, organisation: str = ADATUM, **more: Any) -> Case:
         """Bring a claim to its window's end, and write that down."""
@@ -310,25 +310,25 @@ class World:
         assert case.claim.window_ends_at is not None
         self.clock.set(case.claim.window_ends_at + GRACE)
         await self.sweep()
-        return await self.stored(case)
+        return await self.case(case)
 
     async def approve(self, case: Case) -> Case:
         """Take a claim up and approve it."""
         now = await self.now()
-        case = await reviews.start(self.ports, await self.stored(case), now, NO_CONTEXT)
+        case = await reviews.start(self.ports, await self.case(case), now, NO_CONTEXT)
         return await reviews.approve(self.ports, case, now, NO_CONTEXT)
 
     async def decline(self, case: Case, now: datetime | None = None, by: Speaker = ANNE) -> Case:
         """Say the customer's no, which arrived at *now*."""
-        return await customers.decline(self.ports, await self.stored(case), by, now or await self.now(), NO_CONTEXT)
+        return await customers.decline(self.ports, await self.case(case), by, now or await self.now(), NO_CONTEXT)
 
     async def undo(self, case: Case, by: Speaker = ANNE) -> Case:
         """Take the customer's no back."""
-        return await customers.undo(self.ports, await self.stored(case), by, await self.now(), NO_CONTEXT)
+        return await customers.undo(self.ports, await self.case(case), by, await self.now(), NO_CONTEXT)
 
     async def withdraw(self, case: Case) -> Case:
         """Take a claim back."""
-        return await submission.withdraw(self.ports, await self.stored(case), PERSON, await self.now(), NO_CONTEXT)
+        return await submission.withdraw(self.ports, await self.case(case), PERSON, await self.now(), NO_CONTEXT)
 
     # --- queue and timer ----------------------------------------------------------------------------------------------
 
@@ -377,28 +377,28 @@ class World:
 
     # --- what can be seen ---------------------------------------------------------------------------------------------
 
-    async def stored(self, case: Case | str) -> Case:
-        """Return a claim as it lies in the store."""
+    async def stored(self, case: Case | StoredCase | str) -> StoredCase:
+        """Return a claim as its rows say."""
         found = await self.ports.claims.load(case if isinstance(case, str) else case.claim.id)
         assert found is not None
         return found
 
-    async def seen(self, case: Case) -> ClaimView:
+    async def seen(self, case: Case | StoredCase) -> ClaimView:
         """Return what callers see of a claim now."""
         now = await self.now()
         found = await find(self.ports, case.claim.id, now)
         assert found is not None
-        return shown(found, now, await self.ports.current_terms())
+        return claim_view(found, await self.ports.current_terms())
 
-    async def effective(self, case: Case) -> Case:
-        """Return a claim as it stands now, whoever has written that down."""
+    async def case(self, case: Case | StoredCase | str) -> Case:
+        """Return a claim as of now, whether or not that is written down."""
         return settle(await self.stored(case), await self.now())
 
-    async def history(self, case: Case) -> Sequence[Entry]:
+    async def history(self, case: Case | StoredCase) -> Sequence[Entry]:
         """Return everything that happened to a claim by now."""
-        return await history_as_of(self.ports, await self.stored(case), await self.now(), after=0, limit=1000)
+        return await history_as_of(self.ports, await self.case(case), after=0, limit=1000)
 
-    async def due_rows(self, case: Case | None = None) -> list[DueRow]:
+    async def due_rows(self, case: Case | StoredCase | None = None) -> list[DueRow]:
         """Return every due row there is, or those of one claim, soonest first."""
         far = datetime.max.replace(tzinfo=MONDAY.tzinfo) - timedelta(days=1)
         found: list[DueRow] = []

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from cpor_core.model.claim import CLOSED, Status
-from cpor_core.rules.next_step import Owner
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.next_step import Owner
 from cpor_core.use_cases.claims.drafts import MAY_ADD_EVIDENCE
 from tests.core.builders import MONDAY, draft
 from tests.support.service import ACKNOWLEDGED, CUSTOMER, OTHER_PARTNER, PDF, Service

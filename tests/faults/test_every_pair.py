@@ -17,7 +17,7 @@ from zlib import crc32
 import pytest
 
 from cpor_app.adapters.storage.tables.claims import ClaimsTable
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import clock, programme, steps
 from cpor_core.use_cases import change_claim
 from devhost.stack.issuer import LocalIssuer
@@ -171,11 +171,11 @@ async def test_it_finds_an_association_that_ends_and_keeps_its_slot(
     """With the mend taken out, a message between the two reads of a tenant leaves a slot that names a dead claim."""
     of_tenant, end_items = ClaimsTable.of_tenant, steps.end_items
 
-    async def slots_first(self: ClaimsTable, tenant_id: str) -> Sequence[Case]:
+    async def slots_first(self: ClaimsTable, tenant_id: str) -> Sequence[StoredCase]:
         old = {case.claim.id: case for case in await of_tenant(self, tenant_id)}
         new = await of_tenant(self, tenant_id)
         return [
-            Case(
+            StoredCase(
                 case.claim,
                 old[case.claim.id].slots,
                 etags={**old[case.claim.id].etags, case.claim.id: case.etags[case.claim.id]},

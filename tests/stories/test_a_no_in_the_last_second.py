@@ -12,7 +12,7 @@ import pytest
 from cpor_core.errors import StorageBusy
 from cpor_core.ports.claims import Commit
 from cpor_core.rules.late_truths import GRACE, TRIED_FOR
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import StoredCase
 from tests.support.service import CUSTOMER, OTHER_PARTNER, Service
 from tests.triggers.refusals import refused
 
@@ -30,7 +30,7 @@ def busy(service: Service, monkeypatch: pytest.MonkeyPatch) -> Busy:
         commit = claims.commit
         left = iter(range(times))
 
-        async def refuse(wanted: Commit) -> Case:
+        async def refuse(wanted: Commit) -> StoredCase:
             if next(left, None) is None:
                 return await commit(wanted)
             if stores:

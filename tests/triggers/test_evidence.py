@@ -12,7 +12,7 @@ import pytest
 
 from cpor_core.model.history import PROGRAMME, Act
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import change_claim
+from cpor_core.use_cases.change_claim import change_claim, find
 from tests.core.builders import MONDAY
 from tests.support.service import OTHER_PARTNER, PDF, PUBLIC_URL, Service
 from tests.triggers.calls import shares_its_service
@@ -41,7 +41,8 @@ ANOTHER = PDF + b"% another\n"
 async def keep_as_before(service: Service, claim_id: str, name: str, content: bytes) -> None:
     """Keep a file under a name that was taken once, beside those that are there."""
     ports = service.services.ports
-    case = await ports.claims.load(claim_id)
+    now = await ports.now()
+    case = await find(ports, claim_id, now)
     assert case is not None
     kept = case.claim.evidence[0].model_copy(
         update={
@@ -55,7 +56,7 @@ async def keep_as_before(service: Service, claim_id: str, name: str, content: by
     def judge(current: Case) -> Case:
         return current.record(Act.EVIDENCE_ADDED, PROGRAMME, MONDAY, evidence=(*current.claim.evidence, kept))
 
-    await change_claim(ports, case, await ports.now(), judge)
+    await change_claim(ports, case, now, judge)
 
 
 async def put(service: Service, claim_id: str, name: str, content: bytes = PDF, **headers: str) -> httpx.Response:

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from cpor_core.errors import Refused
 from cpor_core.model.claim import CLOSED, NOT_DISPUTABLE, THE_ADMINISTRATOR, Reason, Status
 from cpor_core.model.slot import Awaiting
-from cpor_core.rules.next_step import Owner, next_step
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.next_step import Owner, next_step
 from cpor_core.use_cases.claims.drafts import MAY_ADD_EVIDENCE
 from tests.core import builders
 from tests.core.builders import ANNE, EXCHANGE, FABRIKAM, MONDAY, PERSON, TEAMS
@@ -94,9 +94,10 @@ def _lose_arbitration(case: Case, now: datetime) -> Case:
     rival = builders.draft("b", organisation=FABRIKAM, items=case.claim.items).claim
     rival = rival.model_copy(update={"status": Status.UNDER_REVIEW})
     free = {key: slot.changed(awaiting=None) for key, slot in case.slots.items()}
-    etags = {case.claim.id: "", rival.id: ""}
-    approved = life.approve(Case(rival, free, etags=etags).with_rivals([replace(case, etags=etags)]), PERSON, now)
-    return Case(approved.rivals[case.claim.id], approved.slots, entries=(*case.entries, *approved.entries))
+    rivals = {case.claim.id: case.claim}
+    approved = life.approve(replace(case, claim=rival, slots=free, rivals=rivals, entries=()), PERSON, now)
+    lost = approved.rivals[case.claim.id]
+    return replace(case, claim=lost, slots=approved.slots, entries=(*case.entries, *approved.entries))
 
 
 def _be_superseded(case: Case, now: datetime) -> Case:
@@ -104,7 +105,7 @@ def _be_superseded(case: Case, now: datetime) -> Case:
     if case.claim.status is not Status.OFFICIAL:
         return case
     taker = Awaiting(claim=builders.claim_id("b"), organisation=FABRIKAM, takes_over_at=now)
-    return life.settle(case.with_slots({key: slot.changed(awaiting=taker) for key, slot in case.slots.items()}), now)
+    return builders.as_of(case.with_slots({key: slot.changed(awaiting=taker) for key, slot in case.slots.items()}), now)
 
 
 def _outcomes(case: Case, now: datetime) -> Iterator[tuple[Owner, str, Case, datetime]]:
@@ -117,7 +118,7 @@ def _outcomes(case: Case, now: datetime) -> Iterator[tuple[Owner, str, Case, dat
     promised = case.claim.promise.ends_at if case.claim.promise is not None else None
     for then in (case.claim.due, promised):
         if then is not None and then > now:
-            yield NOBODY, "time", life.settle(case, then), then
+            yield NOBODY, "time", builders.as_of(case, then), then
 
 
 def _kind(case: Case, now: datetime) -> tuple[object, ...]:
@@ -185,6 +186,6 @@ def _cell(state: Status, owner: Owner) -> str:
 def next_steps(state: Status) -> str:
     """Return every `nextStep` that a claim in a state may show."""
     there = [(case, now) for case, now in walked()[0] if case.claim.status is state]
-    steps = [next_step(case.claim, case.slots, now, builders.TERMS) for case, now in there]
+    steps = [next_step(replace(case, now=now), builders.TERMS) for case, now in there]
     shown = (f"{step.owner}: {code(step.action)}{', `due`' if step.due is not None else ''}" for step in steps)
     return "; ".join(dict.fromkeys(shown))

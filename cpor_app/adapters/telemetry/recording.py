@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cpor_core.ports.claims import Commit
     from cpor_core.ports.due_work import DueRow
     from cpor_core.ports.notices import Composer, MailMessage
-    from cpor_core.transitions.claim_case import Case
+    from cpor_core.transitions.claim_case import StoredCase
 
 log = logging.getLogger("cpor.telemetry")
 
@@ -256,7 +256,7 @@ class CountedClaims(ClaimsTable):
         super().__init__(rows)
         self._telemetry = telemetry
 
-    async def commit(self, commit: Commit) -> Case:
+    async def commit(self, commit: Commit) -> StoredCase:
         """Write as `ClaimsTable` does; count the states that this led to, and each race that was lost."""
         try:
             case = await super().commit(commit)

@@ -23,7 +23,7 @@ from cpor_core.model.claim import Claim, Item, Status
 from cpor_core.model.insight import Insight
 from cpor_core.model.usage import Receipt
 from cpor_core.transitions.claim_case import Case
-from cpor_core.transitions.life import is_given_away, settle
+from cpor_core.transitions.life import is_given_away
 from cpor_core.use_cases.claims.customer_decision import CustomerAct, Opened, possible_acts
 from cpor_core.use_cases.usage.receipts import SHOWN
 from cpor_core.views import associated_items, association_view, no_view, window_view
@@ -119,8 +119,8 @@ class Pages:
         done: str | None,
     ) -> str:
         """Return the page in HTML."""
-        case, shown = opened.case, settle(opened.case, now).claim
-        names, acts = self._names(shown), possible_acts(shown, opened, now)
+        case, shown = opened.case, opened.case.claim
+        names, acts = self._names(shown), possible_acts(opened)
         given_away = shown.status is Status.DECLINED and is_given_away(case, now)
         told = notified_people(shown)
         facts = PageFacts(
@@ -157,7 +157,7 @@ class Pages:
         return self._texts.page(language, facts)
 
     def _held(self, other: Case, here: Claim, token: str, now: datetime) -> HeldAssociation:
-        claim = settle(other, now).claim
+        claim = other.claim
         held = [item for item in claim.items if claim.holds(item.key)]
         return HeldAssociation(
             association_id=claim.id,
@@ -170,8 +170,8 @@ class Pages:
 
     def as_json(self, opened: Opened, token: str, now: datetime, receipts: Sequence[Receipt]) -> dict[str, JsonValue]:
         """Return the same as JSON, with a nonce for each act that is possible now."""
-        shown = settle(opened.case, now).claim
-        window, no = window_view(shown), no_view(shown)
+        case, shown = opened.case, opened.case.claim
+        window, no = window_view(case), no_view(case)
         return {
             "requestId": shown.id,
             "status": shown.status.value,
@@ -183,13 +183,13 @@ class Pages:
             "declined": no.model_dump(mode="json", by_alias=True) if no is not None else None,
             "association": {
                 "id": shown.id,
-                "items": [item.model_dump(mode="json", by_alias=True) for item in associated_items(shown)],
+                "items": [item.model_dump(mode="json", by_alias=True) for item in associated_items(case)],
             }
             if shown.official_since is not None
             else None,
             "acts": [
                 {"act": act, "action": self._address(shown, act), "nonce": self._links.nonce(token, act, now)}
-                for act in possible_acts(shown, opened, now)
+                for act in possible_acts(opened)
             ],
             "associations": [
                 {
@@ -197,8 +197,8 @@ class Pages:
                     "action": self._address(shown, "end"),
                     "nonce": self._links.nonce(token, self.end_of(other.id), now),
                 }
-                for case in opened.others
-                if (other := association_view(settle(case, now).claim)) is not None
+                for held in opened.others
+                if (other := association_view(held)) is not None
             ],
             "accessReceipts": [receipt.model_dump(mode="json", by_alias=True) for receipt in receipts],
         }

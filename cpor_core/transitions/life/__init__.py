@@ -12,7 +12,6 @@ One file for each party that acts: `clock`, `partner`, `programme`, `customer`; 
 """
 
 from cpor_core.transitions.life.clock import (
-    effective,
     holders_to_supersede,
     settle,
     taken_over_before,
@@ -59,7 +58,6 @@ __all__ = [
     "decline",
     "delete",
     "dispute",
-    "effective",
     "end",
     "end_gone_items",
     "enter_past",

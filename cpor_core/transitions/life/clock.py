@@ -1,31 +1,30 @@
 """What time alone makes of a claim."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from cpor_core.model.claim import Claim, EndedItem, MailKind, Reason, Status
 from cpor_core.model.history import CLOCK, Act
-from cpor_core.model.slot import Slot
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life.slots import leave_slots
 from cpor_core.transitions.life.steps import DISPUTE_PERIOD, end_items, owe_mail, with_mail
 
 
-def effective(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> Claim:
+def settle(stored: StoredCase, now: datetime) -> Case:
     """
-    Return *claim* as it stands at *now*.
+    Return the case as it is at *now*: each move that time has made is recorded at its own instant.
 
-    A claim whose customer was told and whose window has ended is official, whether or not the timer has run; an item
-    that a successor has taken over is no longer held; what lapses by itself has lapsed.
+    A claim whose customer was notified and whose window has ended is official, whether or not the timer has run. An
+    item that a successor has taken over is no longer held. What lapses by itself has lapsed.
     """
-    return settle(Case(claim, slots), now).claim
-
-
-def settle(case: Case, now: datetime) -> Case:
-    """Return the case with every move that time has made by *now*, each recorded at its own instant."""
-    settled = _lapse(case, now)
-    settled = _become_official(settled, now)
-    return _lose_items_taken_over(settled, now)
+    case = Case(
+        claim=stored.claim,
+        slots=stored.slots,
+        rivals=stored.rivals,
+        refusals=stored.refusals,
+        stored=stored,
+        now=now,
+    )
+    return _lose_items_taken_over(_become_official(_lapse(case, now), now), now)
 
 
 def _lapse(case: Case, now: datetime) -> Case:
@@ -113,7 +112,7 @@ def _lose_items_taken_over(case: Case, now: datetime) -> Case:
     return case
 
 
-def taken_over_by_others(case: Case, now: datetime) -> frozenset[str]:
+def taken_over_by_others(case: StoredCase, now: datetime) -> frozenset[str]:
     """
     Return the ids of other claims that have become official on this claim's slots without that being stored yet.
 
@@ -130,7 +129,7 @@ def taken_over_by_others(case: Case, now: datetime) -> frozenset[str]:
     )
 
 
-def holders_to_supersede(case: Case, now: datetime) -> frozenset[str]:
+def holders_to_supersede(case: StoredCase, now: datetime) -> frozenset[str]:
     """Return the ids of the associations that end because this claim has become official by *now*."""
     ends_at = case.claim.window_ends_at
     if case.claim.status is not Status.AWAITING_CUSTOMER or ends_at is None or now < ends_at:
@@ -138,7 +137,7 @@ def holders_to_supersede(case: Case, now: datetime) -> frozenset[str]:
     return frozenset(slot.holder.claim for slot in case.own_slots().values() if slot.holder is not None)
 
 
-def taken_over_before(holder: Case, successor: Claim) -> frozenset[str]:
+def taken_over_before(holder: StoredCase, successor: Claim) -> frozenset[str]:
     """
     Return the ids of claims that took other items of *holder* over before *successor* takes its own.
 

@@ -8,7 +8,7 @@ from cpor_core.model.claim import OPEN, UNDECIDED, MailKind, Reason, Recipient, 
 from cpor_core.model.history import PROGRAMME, Act, Actor
 from cpor_core.model.slot import Holder
 from cpor_core.rules.untold import Untold, untold
-from cpor_core.transitions.claim_case import Case, invalid_state
+from cpor_core.transitions.claim_case import Case, StoredCase, invalid_state
 from cpor_core.transitions.life.slots import each_slot, leave_slots, verify_no_other_awaits
 from cpor_core.transitions.life.steps import (
     DISPUTE_PERIOD,
@@ -78,7 +78,7 @@ def approve(case: Case, actor: Actor, at: datetime) -> Case:
     return await_customer(case, Act.APPROVED, actor, at)
 
 
-def claimants_to_refuse(case: Case, at: datetime) -> frozenset[str]:
+def claimants_to_refuse(case: StoredCase, at: datetime) -> frozenset[str]:
     """Return the ids of the other claimants; an approval decides those of them that are undecided."""
     return frozenset(
         claimant.claim

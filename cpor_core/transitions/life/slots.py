@@ -6,10 +6,10 @@ from datetime import datetime
 from cpor_core.errors import Conflict, Refused
 from cpor_core.model.claim import Claim, Status
 from cpor_core.model.slot import MAX_CLAIMANTS, Slot
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 
 
-def verify_places(case: Case) -> None:
+def verify_places(case: StoredCase) -> None:
     """
     Raise `Conflict` for a stored case whose slots contradict its claim.
 
@@ -21,7 +21,7 @@ def verify_places(case: Case) -> None:
         raise Conflict(message)
 
 
-def is_whole(case: Case) -> bool:
+def is_whole(case: StoredCase) -> bool:
     """Whether the slots of a stored case know its claim as what it is."""
     return all(_has_its_place(case.claim, key, slot) for key, slot in case.own_slots().items())
 

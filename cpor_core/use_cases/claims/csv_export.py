@@ -10,9 +10,8 @@ from cpor_core.ports import Ports
 from cpor_core.ports.claims import IndexRow
 from cpor_core.rules.identifiers import tenant_of
 from cpor_core.rules.spreadsheet import spreadsheet
-from cpor_core.transitions.life import settle
 from cpor_core.use_cases.claims.listing import load_own
-from cpor_core.views import ClaimView, shown
+from cpor_core.views import ClaimView, claim_view
 
 MOST_ROWS = 50_000
 """Claims that an export holds (rulings 49)."""
@@ -36,8 +35,8 @@ async def export(
     terms = await ports.current_terms()
     for first in range(0, len(keys), LOADED_AT_ONCE):
         cases = await load_own(ports, organisation, keys[first : first + LOADED_AT_ONCE], now)
-        found = [case for case in cases if wanted is None or wanted(settle(case, now).claim)]
-        rows += [tuple(cells_of(shown(case, now, terms))) for case in found]
+        found = [case for case in cases if wanted is None or wanted(case.claim)]
+        rows += [tuple(cells_of(claim_view(case, terms))) for case in found]
         _verify_size(len(rows), MOST_ROWS)
     return spreadsheet(COLUMNS, rows)
 

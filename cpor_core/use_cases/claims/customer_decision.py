@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from cpor_core.due_work import RETENTION, Kind
 from cpor_core.errors import Refused, Retryable
-from cpor_core.model.claim import OPEN, Claim, Reason, Recipient, Speaker, Status, Voice
+from cpor_core.model.claim import OPEN, Reason, Recipient, Speaker, Status, Voice
 from cpor_core.model.history import Actor, spoken_by
 from cpor_core.ports import Ports
 from cpor_core.rules.late_truths import TRIED_FOR
@@ -52,7 +52,7 @@ async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) 
     found = next((r for r in case.claim.recipients if r.number == recipient), None) if case is not None else None
     if case is None or found is None:
         raise Refused("NotFound", "This link leads nowhere.", resolution="Use the newest mail about this request.")
-    if now >= expires_at(life.settle(case, now).claim):
+    if now >= expires_at(case):
         raise Refused("LinkExpired", "This link has expired.", resolution="Ask the programme if you have questions.")
     known = await ports.registry.customer(case.claim.tenant_id)
     registered = {address.lower() for address in known.value.notice_addresses} if known is not None else set()
@@ -65,29 +65,31 @@ async def with_others(ports: Ports, opened: Opened, now: datetime) -> Opened:
     if opened.speaker.voice is not Voice.NOTICE_ADDRESS:
         return opened
     cases = await cases_of(ports, opened.case.claim.tenant_id, now)
-    others = [c for c, shown in cases if shown.status is Status.OFFICIAL and shown.id != opened.case.claim.id]
+    others = [c for c in cases if c.claim.status is Status.OFFICIAL and c.claim.id != opened.case.claim.id]
     return replace(opened, others=others)
 
 
-def expires_at(shown: Claim) -> datetime:
+def expires_at(case: Case) -> datetime:
     """Return when the links of a claim expire; far away while it can still change."""
-    if shown.closed_at is not None:
-        return max(shown.closed_at, shown.window_ends_at or shown.closed_at) + LINK_LIVES
-    return datetime.max.replace(tzinfo=shown.status_since.tzinfo)
+    claim = case.claim
+    if claim.closed_at is not None:
+        return max(claim.closed_at, claim.window_ends_at or claim.closed_at) + LINK_LIVES
+    return datetime.max.replace(tzinfo=claim.status_since.tzinfo)
 
 
-def possible_acts(shown: Claim, opened: Opened, now: datetime) -> tuple[CustomerAct, ...]:
+def possible_acts(opened: Opened) -> tuple[CustomerAct, ...]:
     """Return what the page offers now. To decline what is declined already makes the no the reader's own."""
-    if shown.status is Status.OFFICIAL:
+    claim, now = opened.case.claim, opened.case.now
+    if claim.status is Status.OFFICIAL:
         return (CustomerAct.END,)
-    if shown.status is Status.AWAITING_CUSTOMER:
+    if claim.status is Status.AWAITING_CUSTOMER:
         return (CustomerAct.DECLINE,) if opened.recipient.failed else (CustomerAct.DECLINE, CustomerAct.NOT_ME)
-    if shown.status in OPEN:
+    if claim.status in OPEN:
         return (CustomerAct.DECLINE,)
-    if not shown.can_be_undone(now):
+    if not claim.can_be_undone(now):
         return ()
-    undoes = opened.speaker.may_take_back(shown.no) and not life.is_given_away(opened.case, now)
-    confirms = life.may_make_no_theirs(shown, opened.speaker, now)
+    undoes = opened.speaker.may_take_back(claim.no) and not life.is_given_away(opened.case, now)
+    confirms = life.may_make_no_theirs(claim, opened.speaker, now)
     return (*((CustomerAct.UNDO,) if undoes else ()), *((CustomerAct.DECLINE,) if confirms else ()))
 
 

@@ -1,6 +1,7 @@
 """What the administrator of a customer's tenant sees: all requests, associations and receipts of that tenant."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from cpor_core.errors import Refused
@@ -15,41 +16,44 @@ from cpor_core.use_cases.change_claim import find
 NEVER_SHOWN = frozenset({Status.DRAFT, Status.DELETED})
 
 
-async def cases_of(ports: Ports, tenant_id: str, now: datetime) -> Sequence[tuple[Case, Claim]]:
+async def cases_of(ports: Ports, tenant_id: str, now: datetime) -> Sequence[Case]:
     """
-    Return every request that the customer was or is to be told of, with its effective claim, newest first.
+    Return every request of which the customer was or will be notified, as of *now*, newest first.
 
     Two range queries however many there are: a tenant's claims and slots lie in one partition.
     """
-    loaded = await ports.claims.of_tenant(tenant_id)
-    shown = [(case, settle(case, now).claim) for case in loaded]
-    requests = [(case, claim) for case, claim in shown if is_request(claim)]
-    return sorted(requests, key=lambda pair: list_position(pair[1].created_at, pair[1].id))
+    cases = [settle(stored, now) for stored in await ports.claims.of_tenant(tenant_id)]
+    requests = [case for case in cases if is_request(case)]
+    return sorted(requests, key=lambda case: list_position(case.claim.created_at, case.claim.id))
 
 
-def is_request(shown: Claim) -> bool:
-    """Whether the customer was told of the claim, or is about to be."""
-    if shown.status in NEVER_SHOWN:
+def is_request(case: Case) -> bool:
+    """Whether the customer was notified of the claim, or will be."""
+    claim = case.claim
+    if claim.status in NEVER_SHOWN:
         return False
-    return shown.told or shown.status is Status.AWAITING_CUSTOMER or shown.official_since is not None
+    return claim.told or claim.status is Status.AWAITING_CUSTOMER or claim.official_since is not None
 
 
 async def request_of(ports: Ports, tenant_id: str, claim_id: str, now: datetime) -> Case:
     """Return one request of the tenant. Raises `NotFound`, for another tenant's too."""
     case = await find(ports, claim_id, now)
-    if case is None or case.claim.tenant_id != tenant_id or not is_request(settle(case, now).claim):
+    if case is None or case.claim.tenant_id != tenant_id or not is_request(case):
         raise Refused("NotFound", "There is no such request.", resolution="List the requests of your tenant.")
     return await with_no(ports, case)
 
 
 async def with_no(ports: Ports, case: Case) -> Case:
-    """Return the case with its no: one that an earlier release took stands in the history only."""
-    claim = case.claim
+    """Return the case with its no; the no that an earlier release took is in the history only."""
+    claim = case.stored.claim
     if claim.status is not Status.DECLINED or claim.no is not None:
         return case
     history = await ports.claims.history(claim.id, after=0, limit=claim.history_length)
     said = next((entry for entry in reversed(history) if entry.act is Act.DECLINED), None)
-    return case.changed(no=No(by=_speaker(claim, said), at=said.at)) if said is not None else case
+    if said is None:
+        return case
+    no = No(by=_speaker(claim, said), at=said.at)
+    return settle(replace(case.stored, claim=claim.model_copy(update={"no": no})), case.now)
 
 
 def _speaker(claim: Claim, said: Entry) -> Speaker:

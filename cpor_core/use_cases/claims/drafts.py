@@ -19,12 +19,12 @@ from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, Store
 from cpor_core.rules import file_names
 from cpor_core.rules.identifiers import derived_claim_id, list_position, new_claim_id
 from cpor_core.transitions import life
-from cpor_core.transitions.claim_case import Case, invalid_state
+from cpor_core.transitions.claim_case import Case, StoredCase, invalid_state
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, due_rows
 from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
-from cpor_core.views import shown
+from cpor_core.views import claim_view
 
 """A blob that no claim points to is deleted after this."""
 EVIDENCE = "evidence"
@@ -158,7 +158,7 @@ async def create(
     commit = created(made, actor, now, act_id)
     case = commit.after
     if key is not None:
-        view = shown(case, now, await ports.current_terms())
+        view = claim_view(case, await ports.current_terms())
         reply = StoredReply(key.body, view.model_dump_json(by_alias=True), view.etag)
         commit = replace(commit, key=key.hash, reply=reply)
     try:
@@ -175,9 +175,9 @@ async def create(
 
 def created(made: Claim, actor: Actor, now: datetime, act_id: str) -> Commit:
     """Return what is written when the draft *made* is new."""
-    nothing = Case(made, {})
-    case = nothing.record(Act.CREATED, actor, now, to=Status.DRAFT, due=made.due, status_since=now)
-    return Commit(act_id, nothing, case.changed(version=1), person_id=actor.id)
+    before = StoredCase(made, {})
+    case = settle(before, now).record(Act.CREATED, actor, now, to=Status.DRAFT, due=made.due, status_since=now)
+    return Commit(act_id, before, case.written(), person_id=actor.id)
 
 
 async def store_draft(ports: Ports, commit: Commit, now: datetime, also: Sequence[DueRow] = ()) -> None:
@@ -208,12 +208,12 @@ async def edit(
     not fit, `Immutable` for a field that is fixed, in `partnerActionRequired` all but partnerId, items and contacts;
     `InvalidState`; and what `draft` raises.
     """
-    first = _patched(case.claim, settle(case, now).claim, patch)
+    first = _patched(case.claim, patch)
     file(ports, first)
     partner_name = await _own_partners_name(ports, case.claim.organisation, first.partner_id)
 
     def judge(current: Case) -> Case:
-        sent = _patched(current.claim, current.claim, patch)  # others may have changed other fields meanwhile
+        sent = _patched(current.claim, patch)  # others may have changed other fields meanwhile
         filed = file(ports, sent)
         ours = sent.partner_id == first.partner_id
         changes: dict[str, Any] = {
@@ -236,15 +236,16 @@ async def edit(
     after = await change_claim(ports, case, now, judge, context)
     if after.claim.status is Status.DRAFT:
         return after
-    return await ports.claims.load(after.claim.id) or after  # new items have slots that were not read with the old ones
+    stored = await ports.claims.load(after.claim.id)  # new items have slots that were not read with the old ones
+    return settle(stored, now) if stored is not None else after
 
 
-def _patched(claim: Claim, standing: Claim, patch: Mapping[str, object]) -> NewClaim:
-    """Return the claim as it would be sent after the patch; *standing* is what it is by now. Raises as `edit`."""
+def _patched(claim: Claim, patch: Mapping[str, object]) -> NewClaim:
+    """Return the claim as it would be sent after the patch. Raises as `edit`."""
     merged = merge_patch(_as_sent(claim), patch, keep_idle_nulls=True)
     sent = NewClaim.model_validate_json(json.dumps(merged), by_alias=True, by_name=False)
-    if standing.status not in (Status.DRAFT, Status.PARTNER_ACTION_REQUIRED):
-        raise invalid_state(standing, "edited")
+    if claim.status not in (Status.DRAFT, Status.PARTNER_ACTION_REQUIRED):
+        raise invalid_state(claim, "edited")
     if sent.customer.tenant_id != claim.tenant_id:
         raise _immutable("customer.tenantId")
     if sent.engagement not in (claim.engagement, claim.filed_as):
@@ -397,7 +398,7 @@ async def add_evidence(
     The blob is written first, and the debt to forget it before that: a blob that no claim points to is deleted later.
     The same file again changes nothing. Raises `InvalidState`, `EvidenceExists`, `TooManyFiles`.
     """
-    _verify_may_add(settle(case, now), upload, now)
+    _verify_may_add(case, upload, now)
     if _is_kept(case.claim, upload):
         return case, False
     blob = f"{case.claim.id}-{ports.new_id()}"
@@ -435,7 +436,7 @@ async def remove_evidence(
 ) -> Case:
     """Take a file out of a draft. Raises `InvalidState`; `NotFound` for a file that is not there."""
     found = find_evidence(case.claim, file_name)
-    _verify_draft(settle(case, now), "stripped of evidence")
+    _verify_draft(case, "stripped of evidence")
     await ports.duework.add([blob_expiry(case.claim.id, found.blob, now)])
 
     def judge(current: Case) -> Case:

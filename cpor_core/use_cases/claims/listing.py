@@ -9,7 +9,7 @@ from cpor_core.model.claim import Claim, Status
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import IndexRow
 from cpor_core.rules.identifiers import list_position
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 
 IN_FLIGHT = 32
@@ -30,16 +30,13 @@ async def load_all(ports: Ports, claim_ids: Sequence[str], now: datetime) -> Map
     """Return those of the claims that exist at *now*, read in parallel; slots only where they matter to the state."""
     gate = asyncio.Semaphore(IN_FLIGHT)
 
-    async def load(claim_id: str) -> Case | None:
+    async def load(claim_id: str) -> StoredCase | None:
         async with gate:
             return await ports.claims.load(claim_id, slots_of_drafts=False)
 
     loaded = await asyncio.gather(*(load(claim_id) for claim_id in dict.fromkeys(claim_ids)))
-    return {
-        case.claim.id: case
-        for case in loaded
-        if case is not None and settle(case, now).claim.status is not Status.DELETED
-    }
+    cases = (settle(stored, now) for stored in loaded if stored is not None)
+    return {case.claim.id: case for case in cases if case.claim.status is not Status.DELETED}
 
 
 async def load_own(ports: Ports, organisation: str, rows: Sequence[IndexRow], now: datetime) -> Sequence[Case]:
@@ -59,7 +56,7 @@ async def own_claims(
     ports: Ports, organisation: str, now: datetime, *, after: str, limit: int, wanted: Callable[[Claim], bool]
 ) -> Page:
     """
-    Return a page of an organisation's claims, newest first, whose effective state is *wanted*.
+    Return a page of an organisation's claims, newest first, whose state as of *now* is *wanted*.
 
     1 + 2n requests for n claims.
     """
@@ -68,7 +65,7 @@ async def own_claims(
     while len(kept) < limit and looked_at < MOST_LOOKED_AT:
         want = min(limit - len(kept), MOST_LOOKED_AT - looked_at)
         rows = await ports.partner_claims.page(organisation, after=position, limit=want)
-        kept += [case for case in await load_own(ports, organisation, rows, now) if wanted(settle(case, now).claim)]
+        kept += [case for case in await load_own(ports, organisation, rows, now) if wanted(case.claim)]
         looked_at += len(rows)
         if len(rows) < want:
             return Page(kept, None)

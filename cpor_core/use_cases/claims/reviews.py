@@ -94,7 +94,7 @@ async def overdue(ports: Ports, now: datetime) -> int:
     if not any(_is_past(row.position, now) for row in most_urgent):
         return 0
     page = await awaiting_decision(ports, now, after="", limit=MOST_OVERDUE)
-    positions = [review_position(life.settle(case, now).claim) for case in page.cases]
+    positions = [review_position(case.claim) for case in page.cases]
     return sum(1 for position in positions if position is not None and _is_past(position, now))
 
 
@@ -121,7 +121,7 @@ async def verified(
     page: list[Case] = []
     for row in rows:
         case = cases.get(row.claim_id)
-        if case is not None and row.position == position_of(life.settle(case, now).claim):
+        if case is not None and row.position == position_of(case.claim):
             page.append(case)
         elif ports.real_now() - row.written_at > STALE_AFTER:
             await ports.reviews.remove(partition, row.position)

@@ -138,14 +138,14 @@ async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: d
     """Return every check that a claim as sent would fail at submission; nothing is stored. Raises as creation."""
     claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
     claim = await draft(ports, organisation, sent, now, claim_id)
-    return await dry_run(ports, await ports.claims.prospect(claim), None, now)
+    return await dry_run(ports, life.settle(await ports.claims.prospect(claim), now), None, now)
 
 
 async def dry_run_of_draft(
     ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
     """Return what checks a draft would fail if sent. Raises `InvalidState` as that does, and as `dry_run`."""
-    life.verify_draft(life.settle(case, now))
+    life.verify_draft(case)
     return await dry_run(ports, case, acknowledgements, now)
 
 
@@ -177,8 +177,8 @@ async def checks_now(
     ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
     """Return every check that the claim fails by what registry and slots say now: three requests."""
-    known, judged = await asyncio.gather(_known(ports, case.claim), ports.claims.with_refusals(case))
-    return _failed(known, judged, acknowledgements, now)
+    known, judged = await asyncio.gather(_known(ports, case.claim), ports.claims.with_refusals(case.stored))
+    return _failed(known, replace(case, refusals=judged.refusals), acknowledgements, now)
 
 
 async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:

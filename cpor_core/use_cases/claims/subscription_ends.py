@@ -16,7 +16,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.checks import is_alive
 from cpor_core.transitions import life
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import change_claim
 
@@ -32,11 +32,11 @@ class Ending:
     keys: tuple[str, ...]
 
 
-def endings(cases: Iterable[Case], customer: Customer, now: datetime) -> Sequence[Ending]:
+def endings(cases: Iterable[StoredCase], customer: Customer, now: datetime) -> Sequence[Ending]:
     """Return which of a tenant's claims lose items if the tenant is as *customer* says."""
     found = []
-    for case in cases:
-        claim = settle(case, now).claim
+    for stored in cases:
+        claim = settle(stored, now).claim
         keys = gone_items(claim, customer)
         if keys:
             found.append(Ending(claim.id, claim.status is Status.OFFICIAL, keys))
@@ -75,8 +75,9 @@ async def end_gone_items(ports: Ports, tenant_id: str, now: datetime) -> None:
     known = await ports.registry.customer(tenant_id)
     if known is None:
         return
-    for case in await ports.claims.of_tenant(tenant_id):
-        if gone_items(settle(case, now).claim, known.value):
+    for stored in await ports.claims.of_tenant(tenant_id):
+        case = settle(stored, now)
+        if gone_items(case.claim, known.value):
             await end_items_of(ports, case, known.value, now)
 
 

@@ -15,6 +15,7 @@ from cpor_core.rules.claim_due_work import TO_PARTNERS, due_now, due_work_of
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
 from cpor_core.use_cases.feed.changes import catch_up
 from cpor_core.use_cases.notices.customer_mail import remind_customer, send_owed_mail
@@ -30,10 +31,10 @@ Step = Callable[[Ports, Case, datetime, ActContext], Awaitable[Case | Outcome]]
 async def process_claim(ports: Ports, claim_id: str, now: datetime, due_row: DueRow | None = None) -> Outcome:
     """Pay everything that the claim owes at *now*, in the order in which it matters; twice is harmless."""
     context = ActContext(due_row=due_row) if due_row is not None else NO_CONTEXT
-    case = await ports.claims.load(claim_id)
-    if case is None:
+    stored = await ports.claims.load(claim_id)
+    if stored is None:
         return Outcome()
-    case, first = await _process(ports, case, now, _take_step, context)
+    case, first = await _process(ports, settle(stored, now), now, _take_step, context)
     if first.row_stays:
         return first
     case, last = await _process(ports, case, now, _notify_partner, context)
@@ -50,7 +51,7 @@ async def process_claim(ports: Ports, claim_id: str, now: datetime, due_row: Due
 
 def _written_down_at(case: Case, now: datetime) -> datetime | None:
     """Return when a window that has ended just now is written down: earlier releases put the due row at its end."""
-    ends = (one.due for one in due_work_of(case.claim) if one.kind is Kind.WRITE_DOWN)
+    ends = (one.due for one in due_work_of(case.stored.claim) if one.kind is Kind.WRITE_DOWN)
     return next((due for due in ends if due is not None and now < due <= now + GRACE), None)
 
 
@@ -60,11 +61,11 @@ async def process_for_customer(ports: Ports, claim_id: str, now: datetime) -> Ou
 
     Those that were owed before are passed on to it; whatever is owed from now on has its own hint.
     """
-    case = await ports.claims.load(claim_id)
-    if case is None:
+    stored = await ports.claims.load(claim_id)
+    if stored is None:
         return Outcome()
-    pass_on = Kind.NOTIFY_PARTNER in due_now(case.claim, now)
-    _, outcome = await _process(ports, case, now, _take_step, NO_CONTEXT)
+    pass_on = Kind.NOTIFY_PARTNER in due_now(stored.claim, now)
+    _, outcome = await _process(ports, settle(stored, now), now, _take_step, NO_CONTEXT)
     if pass_on:
         await ports.queue_messages.partner_notice(claim_id)
     return outcome
@@ -72,10 +73,10 @@ async def process_for_customer(ports: Ports, claim_id: str, now: datetime) -> Ou
 
 async def process_for_partner(ports: Ports, claim_id: str, now: datetime) -> Outcome:
     """Send the mails that the claim owes at *now* to its partner, and to those with whom it competes."""
-    case = await ports.claims.load(claim_id)
-    if case is None:
+    stored = await ports.claims.load(claim_id)
+    if stored is None:
         return Outcome()
-    _, outcome = await _process(ports, case, now, _notify_partner, NO_CONTEXT)
+    _, outcome = await _process(ports, settle(stored, now), now, _notify_partner, NO_CONTEXT)
     return outcome
 
 
@@ -91,7 +92,7 @@ async def _process(ports: Ports, case: Case, now: datetime, step: Step, context:
 
 async def _take_step(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case | Outcome:
     """Pay what matters most; returns the case as stored then, or what came of it where nothing more can be done."""
-    due = due_now(case.claim, now) - TO_PARTNERS
+    due = due_now(case.stored.claim, now) - TO_PARTNERS
     if Kind.WRITE_DOWN in due:
         written = await change_claim(ports, case, now, lambda settled: settled, context)
         # With a row to cover it, what is owed from here on has its rows; mails go out by the queue.
@@ -104,7 +105,7 @@ async def _take_step(ports: Ports, case: Case, now: datetime, context: ActContex
     if Kind.NOTIFY_CUSTOMER in due:
         return await notify_customer(ports, case, now, context)
     if Kind.SEND_MAIL in due:
-        return await send_owed_mail(ports, case, case.claim.mails[0], now)
+        return await send_owed_mail(ports, case, case.stored.claim.mails[0], now)
     if due:
         return await remind_customer(ports, case, now)
     return Outcome()
@@ -112,7 +113,7 @@ async def _take_step(ports: Ports, case: Case, now: datetime, context: ActContex
 
 async def _notify_partner(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Outcome:
     """Send what is told before what is reminded of."""
-    due = due_now(case.claim, now) & TO_PARTNERS
+    due = due_now(case.stored.claim, now) & TO_PARTNERS
     if Kind.NOTIFY_PARTNER in due:
         return await notify_partner(ports, case, now)
     if due:
@@ -121,7 +122,7 @@ async def _notify_partner(ports: Ports, case: Case, now: datetime, _: ActContext
 
 
 async def _erase(ports: Ports, case: Case, now: datetime) -> None:
-    claim = case.claim
+    claim = case.stored.claim
     await catch_up(ports, claim.id, now)  # what is erased can't be told any more
     for evidence in claim.evidence:
         await ports.blobs.delete(evidence.blob)

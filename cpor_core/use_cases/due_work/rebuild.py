@@ -24,7 +24,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.identifiers import is_batch_id, is_claim_id, list_position
 from cpor_core.rules.untold import untold
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import due_rows, list_for_review
 from cpor_core.use_cases.claims import batches, subscription_ends
@@ -132,10 +132,10 @@ async def _free_slot(ports: Ports, slot: Slot, etag: str, suspected: Iterable[st
     found = [case.claim for case in read if case is not None and not _has_place(settle(case, now).claim, slot.key)]
     if not found:
         return False
-    before, freed = Case(found[0], {slot.key: slot}, etags={slot.key: etag}), slot
+    before, freed = StoredCase(found[0], {slot.key: slot}, etags={slot.key: etag}), slot
     for claim in found:
         freed = freed.without(claim.id, now)
-    after = before.with_slots({slot.key: freed}).written_over(before)
+    after = Case(claim=before.claim, slots={slot.key: freed}, stored=before, now=now).written()
     try:
         await ports.claims.commit(Commit(ports.new_id(), before, after))
     except Conflict:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from cpor_core.due_work import RETENTION, SOON, Kind
 from cpor_core.errors import Conflict, Fault, StorageBusy
 from cpor_core.model.change import Change
-from cpor_core.model.claim import Claim, Status
+from cpor_core.model.claim import Status
 from cpor_core.model.history import Act, Entry
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
@@ -55,7 +55,7 @@ async def announce(ports: Ports, case: Case, entries: Sequence[tuple[str, Entry]
     try:
         own = [entry for claim_id, entry in entries if claim_id == case.claim.id]
         await _announce_rivals(ports, case, own, now)
-        await _append(ports, case.claim.organisation, [_news(case, entry, now) for entry in own], now)
+        await _append(ports, case.claim.organisation, [_news(case, entry) for entry in own], now)
     except Conflict:
         await _late(ports, case.claim.id, now)
     except Fault as fault:
@@ -81,12 +81,13 @@ async def catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
         if told >= known.claim.history_length:
             return
         entries = await ports.claims.history(claim_id, after=told, limit=MOST_AT_ONCE)
-        case = await ports.claims.load(claim_id)  # as it is since those entries: it may have come beside others by them
-        if case is None or not entries:
+        stored = await ports.claims.load(claim_id)  # read after the entries, which may have made the claim compete
+        if stored is None or not entries:
             return
+        case = settle(stored, now)
         try:
             await _announce_rivals(ports, case, entries, now)
-            await _append(ports, case.claim.organisation, [_news(case, entry, now) for entry in entries], now)
+            await _append(ports, case.claim.organisation, [_news(case, entry) for entry in entries], now)
         except Conflict:
             continue
         if len(entries) < MOST_AT_ONCE:
@@ -110,7 +111,7 @@ async def tell_created(ports: Ports, organisation: str, cases: Sequence[Case], n
     for first in range(0, len(cases), MOST_AT_ONCE):
         group = cases[first : first + MOST_AT_ONCE]
         try:
-            news = [_news(case, entry, now) for case in group for _, entry in case.entries]
+            news = [_news(case, entry) for case in group for _, entry in case.entries]
             await _append(ports, organisation, news, now)
         except Conflict:  # some of them were told before
             for case in group:
@@ -132,8 +133,9 @@ async def _announce_rivals(ports: Ports, case: Case, entries: Sequence[Entry], n
         return
     time = came.sequence if came.act is Act.DISPUTED else 0  # it had left, and competes anew
     others = dict.fromkeys(party.claim for party in case.rival_parties(now) if not party.declined)
-    for other in [found for claim_id in others if (found := await ports.claims.load(claim_id)) is not None]:
-        change = _change(other, COMPETING, settle(other, now).claim.status, came.at, now)
+    for stored in [found for claim_id in others if (found := await ports.claims.load(claim_id)) is not None]:
+        other = settle(stored, now)
+        change = _change(other, COMPETING, other.claim.status, came.at)
         try:
             news = Announcement(change, number=time, competes_with=case.claim.id)
             await _append(ports, other.claim.organisation, [news], now)
@@ -144,12 +146,12 @@ async def _announce_rivals(ports: Ports, case: Case, entries: Sequence[Entry], n
                 raise
 
 
-def _news(case: Case, entry: Entry, now: datetime) -> Announcement:
-    return Announcement(_change(case, f"claim.{entry.act}", entry.to, entry.at, now), entry.sequence)
+def _news(case: Case, entry: Entry) -> Announcement:
+    return Announcement(_change(case, f"claim.{entry.act}", entry.to, entry.at), entry.sequence)
 
 
-def _change(case: Case, kind: str, status: Status, at: datetime, now: datetime) -> Change:
-    claim: Claim = case.claim
+def _change(case: Case, kind: str, status: Status, at: datetime) -> Change:
+    claim = case.stored.claim  # what the timer has not written yet has an entry of its own, later
     was_official = claim.official_since is not None
     return Change(
         sequence=0,  # drawn when it is appended
@@ -158,7 +160,7 @@ def _change(case: Case, kind: str, status: Status, at: datetime, now: datetime) 
         association_id=claim.id if was_official else None,
         status=status,
         at=at,
-        etag=entity_tag(case, now),
+        etag=entity_tag(case),
     )
 
 

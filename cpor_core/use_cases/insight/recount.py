@@ -15,6 +15,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.claims import TenantClaims
 from cpor_core.rules.insight import Counted, figures, in_order, tally_of
 from cpor_core.transitions.life import settle
+from cpor_core.transitions.next_step import next_step
 
 PAGE_CLAIMS = 500
 """The progress is stored after so many claims."""
@@ -64,13 +65,14 @@ async def _add(ports: Ports, counted: Counted, tenant: TenantClaims, now: dateti
     customer = await ports.registry.customer(tenant.tenant_id) if tenant.cases else None
     country = customer.value.country if customer is not None else None
     terms = await ports.current_terms()
-    for case in tenant.cases:
-        settled = settle(case, now)
-        claim = settled.claim
-        if claim.status is not Status.DELETED:  # a lapsed draft that is not erased yet
-            by_time = (entry for of, entry in settled.entries if of == claim.id)
+    for stored in tenant.cases:
+        case = settle(stored, now)
+        claim = case.claim
+        if claim.status is not Status.DELETED:  # a draft that has lapsed, and is not erased yet
+            by_time = (entry for of, entry in case.entries if of == claim.id)
             history = (*tenant.histories.get(claim.id, ()), *by_time)
-            tally = tally_of(claim, case.slots, history, now, terms)
+            due = next_step(case, terms).due
+            tally = tally_of(claim, history, is_overdue=due is not None and due <= now)
             counted.add_claim(claim, tally, country, ports.catalogue)
 
 

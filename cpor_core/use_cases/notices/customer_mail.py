@@ -17,12 +17,13 @@ from cpor_core.use_cases.notices.send import Sent, delayed_by, messages_to, perm
 
 async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
     """Remind those who can decline of the last day, once."""
-    promised = case.claim.promise
+    claim = case.claim
+    promised = claim.promise
     assert promised is not None  # noqa: S101 - a reminder is owed only of what was promised
-    reachable = [recipient.number for recipient in case.claim.reachable()]
+    reachable = [recipient.number for recipient in claim.reachable()]
     numbers = [number for number in promised.recipients if number in reachable]
     allowed = await permits(ports, len(numbers), Urgency.REMINDER)
-    messages = messages_to(case.claim, MailKind.REMINDER, promised.number, numbers)
+    messages = messages_to(claim, MailKind.REMINDER, promised.number, numbers)
     sent = await send(ports, messages, allowed, now, promised.reminder_at)
     if not sent.delivered and sent.delayed is not None:
         return delayed_by(now, sent.delayed)
@@ -36,21 +37,22 @@ async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Out
 
 async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Case | Outcome:
     """Send a mail to everybody who was told and has not got it yet; it is owed to those whose turn comes later."""
+    claim = case.stored.claim  # a mail is owed by what is stored
     notifies = mail.kind in (MailKind.NOTICE, MailKind.IMPORTED)
-    candidates = case.claim.reachable() if notifies else case.claim.notified_recipients()
+    candidates = claim.reachable() if notifies else claim.notified_recipients()
     waiting = [recipient.number for recipient in candidates if recipient.number not in mail.sent_to]
-    present = case.claim.promise is not None and case.claim.promise.number == mail.number
-    if mail.kind is MailKind.NOTICE and (case.claim.status is not Status.AWAITING_CUSTOMER or not present):
+    present = claim.promise is not None and claim.promise.number == mail.number
+    if mail.kind is MailKind.NOTICE and (claim.status is not Status.AWAITING_CUSTOMER or not present):
         waiting = []  # there is nothing left to ask them, or another notice asks it
-    if mail.kind is MailKind.IMPORTED and case.claim.status is not Status.OFFICIAL:
+    if mail.kind is MailKind.IMPORTED and claim.status is not Status.OFFICIAL:
         waiting = []  # it has ended, which is another mail
     allowed = await permits(ports, len(waiting), Urgency.NOTICE if mail.kind is MailKind.NOTICE else Urgency.OTHER)
-    messages = messages_to(case.claim, mail.kind, mail.number, waiting, owed=mail)
+    messages = messages_to(claim, mail.kind, mail.number, waiting, owed=mail)
     sent = await send(ports, messages, allowed, now, mail.since)
     if sent.delayed is not None and not sent.delivered and not sent.refused:
         return delayed_by(now, sent.delayed)
     late = sent.refused if notifies else ()
-    answer_by = await partner_answers_by(ports, case.claim, now) if late else None
+    answer_by = await partner_answers_by(ports, claim, now) if late else None
 
     def record(current: Case) -> Case:
         current = current.changed(mails=tuple(_left(current.claim.mails, mail, sent)))

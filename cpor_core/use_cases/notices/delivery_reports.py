@@ -10,7 +10,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.notices import SentMail
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import ActContext, change_claim
+from cpor_core.use_cases.change_claim import change_claim
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 
 
@@ -43,9 +43,10 @@ async def record(ports: Ports, event: MailEvent, now: datetime) -> bool:
         return False
     if event.outcome is not MailOutcome.FAILED or sent.kind not in (MailKind.NOTICE, MailKind.IMPORTED):
         return True
-    case = await ports.claims.load(sent.claim_id)
-    if case is None:
+    stored = await ports.claims.load(sent.claim_id)
+    if stored is None:
         return True
+    case = life.settle(stored, now)
     answer_by = await partner_answers_by(ports, case.claim, now)
 
     def judge(current: Case) -> Case:
@@ -56,7 +57,7 @@ async def record(ports: Ports, event: MailEvent, now: datetime) -> bool:
             return after.changed(look_at=now)
         return after
 
-    await change_claim(ports, case, now, judge, ActContext())
+    await change_claim(ports, case, now, judge)
     return True
 
 

@@ -56,12 +56,11 @@ async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Outc
 
     One that is no longer true, or that its recipient refuses for good, is dropped.
     """
-    settled = settle(case, now)
     put_off: dict[str | None, Outcome] = {}
-    for mail in settled.claim.partner_mails:
+    for mail in case.claim.partner_mails:
         if mail.to in put_off:
             continue
-        message = await _news(ports, settled, mail, now)
+        message = await _news(ports, case, mail, now)
         if message is not None:
             sent = await send(ports, (message,), await permits(ports, 1, Urgency.OTHER), now, mail.since)
             if sent.delayed is not None:

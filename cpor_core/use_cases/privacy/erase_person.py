@@ -28,7 +28,8 @@ from cpor_core.ports.stored import Registered, Stored
 from cpor_core.rules.identifiers import BATCH_ID_LENGTH
 from cpor_core.rules.person_matcher import Person
 from cpor_core.transitions import personal_data
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
+from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
 from cpor_core.use_cases.claims.drafts import blob_expiry
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
@@ -53,7 +54,7 @@ NOTHING = Found()
 
 async def erase_people(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
     """Erase words and people of a claim that was closed long ago; its files are deleted an hour later."""
-    claim = case.claim
+    claim = case.stored.claim
     for kept in await ports.claims.texts(claim.id):
         if kept.author is not None:  # answers are kept for two days only
             await ports.claims.rewrite(claim.id, kept, None)
@@ -302,7 +303,7 @@ async def _claims(ports: Ports, person: Person, erasure: Erasure, now: datetime)
         yield _Step(tenant_id, Found(claims=len(found)), erase, tuple(look_at), must_wait=unread)
 
 
-async def _is_named(ports: Ports, claim_id: str, case: Case | None, person: Person) -> bool:
+async def _is_named(ports: Ports, claim_id: str, case: StoredCase | None, person: Person) -> bool:
     """Whether it is them that a claim names, and not somebody whose address is longer."""
     if case is not None:
         stored = case.claim.model_dump(mode="json")
@@ -352,7 +353,7 @@ async def erase_in_claim(ports: Ports, claim_id: str, address: str, now: datetim
     def judge(current: Case) -> Case:
         return personal_data.erase_person(current, person, now, answer_by=answer_by)
 
-    await change_claim(ports, case, now, judge, NO_CONTEXT)
+    await change_claim(ports, settle(case, now), now, judge, NO_CONTEXT)
     await _erase_beside(ports, claim_id, person, spoke_as)
 
 

@@ -28,7 +28,7 @@ from cpor_core.rules.graph_reports import invalid_row
 from cpor_core.rules.identifiers import derived_claim_id, list_position
 from cpor_core.rules.untold import Untold, untold
 from cpor_core.transitions import life
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import due_rows, list_for_review
 from cpor_core.use_cases.feed.changes import announce_created, announcement_row
 from cpor_core.use_cases.register.untold import CustomerContact, notify, people_to_notify, waiting_for_others
@@ -68,10 +68,10 @@ class _Known:
     """A claim that is there: since when it is official, and the whole of it only where its customer does not know."""
 
     since: datetime | None
-    untold: Case | None
+    untold: StoredCase | None
 
     @classmethod
-    def of(cls, case: Case) -> "_Known":
+    def of(cls, case: StoredCase) -> "_Known":
         waits = untold(case.claim) in (Untold.NOBODY_TO_TELL, Untold.EVERYBODY_FAILED)
         return cls(case.claim.official_since, case if waits else None)
 
@@ -204,13 +204,14 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
     act_id = ports.new_id()
     for _ in range(ATTEMPTS):
         before = await ports.claims.prospect(claim)
-        after = life.enter_past(before, PROGRAMME, now, since=line.since, recipients=tuple(recipients)).written_over(
-            before
+        entered = life.enter_past(
+            life.settle(before, now), PROGRAMME, now, since=line.since, recipients=tuple(recipients)
         )
+        after = entered.written()
         await ports.duework.add([*due_rows(None, after.claim, now), announcement_row(claim_id, now)])
         await ports.partner_claims.add(claim.organisation, list_position(now, claim_id), claim_id)
         await list_for_review(ports, None, after.claim)
-        stored = after
+        stored = after.stored
         try:
             stored = await ports.claims.commit(Commit(act_id, before, after, person_id=begun.person_id))
         except Conflict:
@@ -231,14 +232,14 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
 
 async def _notify_others(begun: _Import, known: dict[str, _Known], claim_id: str, line: PastAssociation) -> bool:
     """Tell those whom the line names, where nobody knows of the association; returns whether somebody will be."""
-    case = known[claim_id].untold
-    if case is None:
+    stored = known[claim_id].untold
+    if stored is None:
         return False
     people = people_to_notify(await begun.customer(line.tenant_id), line.customer_contact)
-    if not waiting_for_others([case], people, begun.now):
-        return False
-    known[claim_id] = _Known.of(await notify(begun.ports, case, people, begun.now))
-    return True
+    waiting = waiting_for_others([stored], people, begun.now)
+    for case in waiting:
+        known[claim_id] = _Known.of((await notify(begun.ports, case, people, begun.now)).stored)
+    return bool(waiting)
 
 
 def _verify_same(since: datetime | None, line: PastAssociation) -> None:

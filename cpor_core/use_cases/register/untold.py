@@ -14,7 +14,7 @@ from cpor_core.model.registry import Customer
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.transitions import life
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import UNTOLD, change_claim, untold_position
 from cpor_core.use_cases.claims.reviews import ReviewPage, verified
 
@@ -43,10 +43,10 @@ def people_to_notify(customer: Customer, contact: CustomerContact | None = None)
     return tuple(people.values())
 
 
-def waiting_for_others(cases: Iterable[Case], people: Sequence[Recipient], now: datetime) -> Sequence[Case]:
+def waiting_for_others(cases: Iterable[StoredCase], people: Sequence[Recipient], now: datetime) -> Sequence[Case]:
     """Return the cases of a tenant of which nobody is left who knows, or will, and one of *people* has not heard."""
-    settled = ((case, life.settle(case, now)) for case in cases)
-    return [case for case, current in settled if life.notify_others(current, now, people) is not current]
+    settled = (life.settle(stored, now) for stored in cases)
+    return [case for case in settled if life.notify_others(case, now, people) is not case]
 
 
 async def notify_others(ports: Ports, tenant_id: str, now: datetime) -> None:

@@ -31,7 +31,6 @@ from cpor_core.rules.late_truths import figures_from
 from cpor_core.rules.untold import Untold, untold
 from cpor_core.rules.usage_figures import UsageRow, merged, months_between, shown_months, usage_rows
 from cpor_core.transitions.claim_case import Case
-from cpor_core.transitions.life import settle
 
 ATTEMPTS = 5
 MOST_ROWS = 100_000
@@ -255,17 +254,17 @@ async def _undecided(ports: Ports, tenant: str, ambiguous: Sequence[Ambiguous]) 
 # --- out --------------------------------------------------------------------------------------------------------------
 
 
-async def read_advice(ports: Ports, case: Case, reader: Reader, now: datetime) -> Sequence[Advice]:
+async def read_advice(ports: Ports, case: Case, reader: Reader) -> Sequence[Advice]:
     """
     Return the advice that follows from the figures of `read_usage`. It leaves the same receipt, once.
 
     Raises as `read_usage`.
     """
-    return advice(await read_usage(ports, case, reader, now, first=None, last=None))
+    return advice(await read_usage(ports, case, reader, first=None, last=None))
 
 
 async def read_usage(
-    ports: Ports, case: Case, reader: Reader, now: datetime, *, first: str | None, last: str | None
+    ports: Ports, case: Case, reader: Reader, *, first: str | None, last: str | None
 ) -> Sequence[UsageRow]:
     """
     Return the figures of the associated items only, from the association's first month: four requests.
@@ -275,7 +274,7 @@ async def read_usage(
     Raises `NotFound` unless the association is official, `FiguresNotYet` while a no that arrived in time may still be
     written, and `CustomerNotTold` while the customer of an imported association does not know of it.
     """
-    shown = settle(case, now).claim
+    shown, now = case.claim, case.now
     if shown.status is not Status.OFFICIAL:
         raise Refused(
             "NotFound", "There is no official association of this id.", resolution="GET /associations lists yours."

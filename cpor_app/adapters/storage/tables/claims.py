@@ -25,7 +25,7 @@ from cpor_core.model.slot import Refusals, Slot
 from cpor_core.ports.claims import Comment, Commit, StoredText, TenantClaims
 from cpor_core.ports.idempotency import StoredReply
 from cpor_core.rules.identifiers import is_claim_id, tenant_of
-from cpor_core.transitions.claim_case import REFUSALS, Case
+from cpor_core.transitions.claim_case import REFUSALS, StoredCase
 from cpor_core.transitions.life import is_whole
 
 TABLE = "claims"
@@ -42,7 +42,7 @@ class ClaimsTable:
         """Use *rows*. Sends nothing yet."""
         self._rows = rows
 
-    async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> Case | None:
+    async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> StoredCase | None:
         """
         Return as the port says.
 
@@ -54,7 +54,7 @@ class ClaimsTable:
             return case
         return await self._loaded(claim_id, slots_of_drafts=slots_of_drafts)
 
-    async def _loaded(self, claim_id: str, *, slots_of_drafts: bool) -> Case | None:
+    async def _loaded(self, claim_id: str, *, slots_of_drafts: bool) -> StoredCase | None:
         row = await self._row(claim_id)
         if row is None:
             return None
@@ -62,28 +62,28 @@ class ClaimsTable:
         etags = {claim.id: row.etag}
         if claim.status in CLOSED or (claim.status is Status.DRAFT and not slots_of_drafts):
             slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
-            return Case(claim, slots, etags=etags)
+            return StoredCase(claim, slots, etags=etags)
         return await self._with_slots(claim, etags)
 
-    async def prospect(self, claim: Claim) -> Case:
+    async def prospect(self, claim: Claim) -> StoredCase:
         return await self._with_slots(claim, {})
 
-    async def _with_slots(self, claim: Claim, etags: dict[str, str]) -> Case:
+    async def _with_slots(self, claim: Claim, etags: dict[str, str]) -> StoredCase:
         slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
         prefix = f"slot|{claim.engagement}|"
         async for key, slot, etag in self._slots(claim.tenant_id, prefix + min(slots), prefix + max(slots)):
             if key in slots:
                 slots[key], etags[key] = slot, etag
-        return Case(claim, slots, etags=etags)
+        return StoredCase(claim, slots, etags=etags)
 
-    async def with_refusals(self, case: Case) -> Case:
+    async def with_refusals(self, case: StoredCase) -> StoredCase:
         claim = case.claim
         row = await self._rows.get(TABLE, claim.tenant_id, f"refusals|{claim.engagement}|{claim.organisation}")
         if row is None:
             return case.with_refusals(Refusals(engagement=claim.engagement, organisation=claim.organisation), None)
         return case.with_refusals(Refusals.model_validate_json(unpacked(row.values["document"])), row.etag)
 
-    async def of_tenant(self, tenant_id: str) -> Sequence[Case]:
+    async def of_tenant(self, tenant_id: str) -> Sequence[StoredCase]:
         """
         Return as the port says.
 
@@ -94,7 +94,7 @@ class ClaimsTable:
         cases = await self._of_tenant(tenant_id)
         return cases if all(map(is_whole, cases)) else await self._of_tenant(tenant_id)
 
-    async def _of_tenant(self, tenant_id: str) -> Sequence[Case]:
+    async def _of_tenant(self, tenant_id: str) -> Sequence[StoredCase]:
         claims = [row async for row in self._rows.query(TABLE, tenant_id, start="claim|", before="claim|~")]
         slots = [_slot(row) async for row in self._rows.query(TABLE, tenant_id, start="slot|", before="slot|~")]
         return _cases(claims, slots)
@@ -115,7 +115,7 @@ class ClaimsTable:
             slot, etag = _slot(row)
             yield slot.key, slot, etag
 
-    async def commit(self, commit: Commit) -> Case:
+    async def commit(self, commit: Commit) -> StoredCase:
         ops = [
             *_claim_ops(commit),
             *_slot_ops(commit),
@@ -132,7 +132,7 @@ class ClaimsTable:
         written = await self._rows.write(TABLE, commit.after.claim.tenant_id, *ops)
         etags = {key.rpartition("|")[2]: etag for key, etag in written.items() if key.startswith(("claim|", "slot|"))}
         after = commit.after
-        return Case(after.claim, after.slots, etags={**after.etags, **etags})
+        return StoredCase(after.claim, after.slots, etags={**after.stored.etags, **etags})
 
     async def wrote(self, claim_id: str, act_id: str, sequence: int) -> bool:
         row = await self._row(claim_id)
@@ -248,7 +248,7 @@ def _slot(row: Row) -> tuple[Slot, str]:
     return Slot.model_validate_json(unpacked(row.values["document"])), row.etag
 
 
-def _cases(claims: Sequence[Row], slots: Sequence[tuple[Slot, str]]) -> Sequence[Case]:
+def _cases(claims: Sequence[Row], slots: Sequence[tuple[Slot, str]]) -> Sequence[StoredCase]:
     """Return the claims of one tenant, with their slots."""
     known = {(slot.engagement, slot.key): (slot, etag) for slot, etag in slots}
     cases = []
@@ -257,7 +257,7 @@ def _cases(claims: Sequence[Row], slots: Sequence[tuple[Slot, str]]) -> Sequence
         at = {key: known.get((claim.engagement, key)) for key in claim.slot_keys}
         theirs = {key: found[0] if found else Slot(engagement=claim.engagement, key=key) for key, found in at.items()}
         etags = {claim.id: row.etag, **{key: found[1] for key, found in at.items() if found}}
-        cases.append(Case(claim, theirs, etags=etags))
+        cases.append(StoredCase(claim, theirs, etags=etags))
     return cases
 
 

@@ -1,14 +1,14 @@
 """The next step of a claim: who must do what until when. Each claim always shows it as `nextStep`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
 from cpor_core.model.base import Instant, Value
 from cpor_core.model.claim import NOT_DISPUTABLE, Claim, Status
-from cpor_core.model.slot import Slot
 from cpor_core.rules.terms import Terms
+from cpor_core.transitions.claim_case import Case
 
 
 class Owner(StrEnum):
@@ -45,52 +45,53 @@ class NextStep(Value):
 NOTHING = NextStep(owner=Owner.NOBODY, action=Action.NONE)
 
 
-def next_step(claim: Claim, slots: Mapping[str, Slot], now: datetime, terms: Terms) -> NextStep:
-    """Return the next step of a settled *claim* at *now*."""
+def next_step(case: Case, terms: Terms) -> NextStep:
+    """Return the next step of a claim at the case's instant."""
+    claim = case.claim
     match claim.status:
         case Status.DRAFT:
             return NextStep(owner=Owner.PARTNER, action=Action.SUBMIT, due=claim.due)
         case Status.SUBMITTED:
-            due = _reviewed_by(claim, slots, now, terms.start_review_by)
+            due = _reviewed_by(case, terms.start_review_by)
             return NextStep(owner=Owner.PROGRAMME, action=Action.START_REVIEW, due=due)
         case Status.UNDER_REVIEW | Status.DISPUTED:
-            due = _reviewed_by(claim, slots, now, terms.decide_by)
+            due = _reviewed_by(case, terms.decide_by)
             return NextStep(owner=Owner.PROGRAMME, action=Action.DECIDE, due=due)
         case Status.PARTNER_ACTION_REQUIRED:
             return NextStep(owner=Owner.PARTNER, action=Action.ANSWER, due=claim.due)
         case Status.AWAITING_CUSTOMER:
             return _while_awaiting(claim)
         case Status.DECLINED:
-            return _after_a_no(claim, now)
+            return _after_a_no(claim, case.now)
         case Status.REJECTED:
             return _after_a_rejection(claim)
         case Status.OFFICIAL:
-            return _while_official(claim, now)
+            return _while_official(claim, case.now)
         case Status.ENDED | Status.WITHDRAWN | Status.REJECTED_FINAL | Status.DELETED:
             return NOTHING
         case _:
             assert_never(claim.status)
 
 
-def _reviewed_by(
-    claim: Claim, slots: Mapping[str, Slot], now: datetime, limit: Callable[[datetime], datetime]
-) -> datetime | None:
+def _reviewed_by(case: Case, limit: Callable[[datetime], datetime]) -> datetime | None:
     """
     Return until when the reviewer should act. None while another claim awaits the customer for one of the items.
 
-    Then the claim cannot be approved. Its time stops, and starts again when the slot is free (rulings 11).
+    The claim cannot be approved during that time, so the reviewer's time starts anew when the item is free
+    (rulings 11).
     """
-    if stands_still(claim, slots, now):
+    if stands_still(case):
         return None
-    free = [slots[item.key].at(now).free_since for item in claim.items if item.key in slots]
+    claim = case.claim
+    free = [case.slots[item.key].at(case.now).free_since for item in claim.items if item.key in case.slots]
     free_since = max((at for at in free if at is not None), default=claim.status_since)
     return limit(free_since) if free_since > claim.status_since else claim.due
 
 
-def stands_still(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> bool:
+def stands_still(case: Case) -> bool:
     """Whether another claim awaits the customer for one of the items."""
-    awaiting = [slots[item.key].at(now).awaiting for item in claim.items if item.key in slots]
-    return any(party is not None and party.claim != claim.id for party in awaiting)
+    awaiting = [case.slots[item.key].at(case.now).awaiting for item in case.claim.items if item.key in case.slots]
+    return any(party is not None and party.claim != case.claim.id for party in awaiting)
 
 
 def _while_awaiting(claim: Claim) -> NextStep:
