@@ -43,9 +43,7 @@ Kind = PartnerMailKind
 PAUL = "paul@adatum.example"
 
 
-def notified_people(
-    made: Act, to: Status, by: Actor = PROGRAMME, reason: Reason | None = None
-) -> PartnerMailKind | None:
+def mail_for(made: Act, to: Status, by: Actor = PROGRAMME, reason: Reason | None = None) -> PartnerMailKind | None:
     """Return the mail about an entry."""
     return mail_about(
         entry(sequence=2, at=MONDAY, actor=by, act=made, from_=None, to=to, reason=reason, previous_hash=None)
@@ -64,12 +62,12 @@ def owes(case: Case) -> list[PartnerMailKind]:
 def test_nobody_is_told_what_they_did_themselves(made: Act, to: Status) -> None:
     """As a person, or by their software."""
     for kind in (ActorKind.PERSON, ActorKind.APP):
-        assert notified_people(made, to, Actor(kind=kind, id="x")) is None
+        assert mail_for(made, to, Actor(kind=kind, id="x")) is None
 
 
 def test_every_kind_is_about_something_that_others_or_time_can_do() -> None:
     """A competition and a reminder are no entries of the claim's own history."""
-    found = {notified_people(made, to) for made, to in product(Act, Status)}
+    found = {mail_for(made, to) for made, to in product(Act, Status)}
 
     assert found - {None} == set(Kind) - {Kind.COMPETING, Kind.ANSWER_REMINDER}
 
@@ -95,7 +93,7 @@ def test_one_act_may_be_told_by_several_mails(
     made: Act, to: Status, reason: Reason | None, kind: PartnerMailKind | None
 ) -> None:
     """By the state to which it led; an approval is told once the customer was told."""
-    assert notified_people(made, to, reason=reason) is kind
+    assert mail_for(made, to, reason=reason) is kind
 
 
 def test_several_reasons_and_items_of_one_act_are_one_mail() -> None:

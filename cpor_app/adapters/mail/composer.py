@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from cpor_app.adapters.identity.links import Links
 from cpor_app.adapters.mail.outgoing import OutgoingMail
-from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, notified_people
+from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, notice_facts
 from cpor_app.adapters.texts.sanitise import safe_contact_name
 from cpor_app.adapters.texts.texts import Closing, MailFacts, PartnerMailFacts, RenderedMail, Texts
 from cpor_core.model.catalogue import Catalogue
@@ -94,24 +94,24 @@ class MailComposer:
         )
 
     def _facts(self, message: MailMessage) -> MailFacts:
-        claim, recipient, told = message.claim, message.recipient, notified_people(message.claim)
+        claim, recipient, notice = message.claim, message.recipient, notice_facts(message.claim)
         reader = Speaker(voice=_VOICES[recipient.kind], recipient=recipient.number)
         return MailFacts(
             partner_name=claim.partner_name,
-            customer_name=told.customer_name,
+            customer_name=notice.customer_name,
             engagement_name=engagement_name(self._catalogue, claim),
             items=item_names(self._catalogue, claim, claim.items),
             link=self._links.request_url(claim.id, self._links.token(claim.id, recipient.number)),
             customer_domain=claim.domain,
             contact_name=recipient.name,
             registered_address=recipient.kind is RecipientKind.NOTICE_ADDRESS,
-            time_zone=told.time_zone,
-            country=told.country,
-            last_day=told.last_day,
-            skipped_days=told.skipped_days,
-            incumbents=told.incumbents,
+            time_zone=notice.time_zone,
+            country=notice.country,
+            last_day=notice.last_day,
+            skipped_days=notice.skipped_days,
+            incumbents=notice.incumbents,
             refused_before=claim.refused_before.date() if claim.refused_before is not None else None,
-            corrected=told.corrected,
+            corrected=notice.corrected,
             since=claim.official_since,
             happened_at=message.happened_at,
             closing=Closing.of(message.reason) if message.kind is MailKind.CLOSING else None,

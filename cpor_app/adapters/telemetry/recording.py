@@ -1,10 +1,10 @@
 """
-What an operator sees of the work: spans and counters, by OpenTelemetry's API; off unless it is told where to send them.
+Spans and counters for operators, with OpenTelemetry's API. Off unless a setting names a destination.
 
-The first import of the SDK and an exporter takes as long as that of the whole app. So `sdk` is loaded by a thread
-of its own once the first work is done; until then a trace is passed on, and counts wait.
+The first import of the SDK with an exporter takes as long as that of the whole app. So a separate thread loads `sdk`
+after the first work is done. Until then traces are passed on, and counts wait.
 
-What is told is named here: nothing that anybody sent, no name, no address, no path, no query.
+This file names everything that is recorded. Nothing that a caller sent is: no name, address, path or query.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("cpor.telemetry")
 
 AFTER_THE_ANSWER_SECONDS = 0.5
-"""So that the first answer is on its way before the SDK's import takes the processor."""
+"""The first answer is sent before the SDK's import takes the processor."""
 WAITING_COUNTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One thing that is counted; `docs/telemetry.md` lists them from here."""
+    """One counter or histogram. `docs/telemetry.md` is made from these."""
 
     name: str
     attribute: str | None
     meaning: str
     unit: str = "1"
     measures: bool = False
-    """A histogram of amounts, in place of a counter."""
+    """A histogram of amounts and no counter."""
 
 
 CLAIMS = Instrument("cpor.claims", "cpor.status", "claims that came into a state, by that state")
@@ -72,27 +72,27 @@ SPAN_ATTRIBUTES: Mapping[str, str] = {
     "cpor.mail.outcome": "`handedOver`, `refused`, `delayed`, or `failed` for a fault of ours",
     "error.type": "the class of what went wrong, never its words",
 }
-"""Every attribute that a span may have."""
+"""All attributes that a span may have."""
 
 
 class Sdk(Protocol):
-    """What `sdk` installs."""
+    """The SDK, as the module `sdk` provides it."""
 
     tracer: Tracer
     meter: Meter
 
     def close(self) -> None:
-        """Send what waits, and stop."""
+        """Send what waits, then stop."""
 
 
 @dataclass(slots=True)
 class Doing:
-    """A piece of work while it is done; tells the span, if there is one, what came of it."""
+    """A running piece of work. Its outcome can be noted on its span, if it has one."""
 
     span: Span | None = None
 
     def note(self, name: str, value: str | int) -> None:
-        """Tell an attribute, one of `SPAN_ATTRIBUTES`."""
+        """Set an attribute, one of `SPAN_ATTRIBUTES`."""
         if self.span is not None:
             self.span.set_attribute(name, value)
 
@@ -122,11 +122,11 @@ class OpenTelemetry:
         self, name: str, kind: str = "internal", parent: object = None, attributes: Mapping[str, str] | None = None
     ) -> Iterator[Doing]:
         """
-        Let what is done within be a span of the trace of *parent*, else of the work around it.
+        Make the block a span in the trace of *parent*, or else in the current trace.
 
-        The *kind* is internal, or client for a call of ours. Server and consumer are the host's own spans around ours:
-        Application Insights counts each such span as one request. A *parent* that is none of ours is left alone. What
-        is raised passes through; the span tells its class.
+        *kind* is internal, or client for a call to another service. The host itself makes server and consumer spans:
+        Application Insights counts each of those as a request. A *parent* in another form is ignored. An exception
+        passes through, and the span has its class.
         """
         if self.load is None:
             yield Doing()
@@ -150,7 +150,7 @@ class OpenTelemetry:
     # --- counts -----------------------------------------------------------------------------------------------------
 
     def count(self, what: Instrument, amount: float = 1, **attributes: str) -> None:
-        """Count; what is counted before the SDK is there waits for it."""
+        """Add *amount* to a counter. Counts wait until the SDK is loaded."""
         if self.load is None:
             return
         named = {name.replace("_", "."): value for name, value in attributes.items()}
@@ -175,7 +175,7 @@ class OpenTelemetry:
     # --- the SDK ----------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Have the SDK loaded, once, when what was just done has been answered."""
+        """Load the SDK once, after the current answer was sent."""
         with self._lock:
             if self._timer is None and not self._closed:
                 self._timer = threading.Timer(AFTER_THE_ANSWER_SECONDS, self._install)
@@ -186,7 +186,7 @@ class OpenTelemetry:
         assert self.load is not None  # noqa: S101 - nothing begins where it is None
         try:
             sdk = self.load()
-        except Exception:  # the service works without being watched
+        except Exception:  # the service also works without telemetry
             log.exception("telemetry: could not be started")
             return
         with self._lock:
@@ -198,7 +198,7 @@ class OpenTelemetry:
         sdk.close()
 
     async def close(self) -> None:
-        """Send what waits, and stop; nothing is traced or counted any more."""
+        """Send what waits, then stop. Nothing is traced or counted any more."""
         with self._lock:
             sdk, self._sdk, self._closed = self._sdk, None, True
             timer = self._timer
@@ -214,7 +214,7 @@ def _spanned(
 ) -> Iterator[Doing]:
     from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
-    # An exception's words are not recorded: they may name what somebody sent.
+    # The message of an exception is not recorded: it may hold what a caller sent.
     with tracer.start_as_current_span(
         name,
         context=_context(parent),
@@ -238,7 +238,7 @@ def _context(parent: str | None) -> Context:
     from opentelemetry.context import Context
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    # An empty context, not the current one: the host or the worker may have put something there.
+    # An empty context: the current one may hold something from the host or the worker.
     carrier = {"traceparent": parent} if parent is not None else {}
     return TraceContextTextMapPropagator().extract(carrier, Context())
 
@@ -249,15 +249,15 @@ def _kind(kind: Kind) -> str:
 
 
 class CountedClaims(ClaimsTable):
-    """The claims, counted as they come into their states."""
+    """The table of claims. Counts how many claims reach which state."""
 
     def __init__(self, rows: Rows, telemetry: OpenTelemetry) -> None:
-        """Count by *telemetry*."""
+        """Count with *telemetry*."""
         super().__init__(rows)
         self._telemetry = telemetry
 
     async def commit(self, commit: Commit) -> StoredCase:
-        """Write as `ClaimsTable` does; count the states that this led to, and each race that was lost."""
+        """Write as `ClaimsTable` does. Count the new states, and each lost race."""
         try:
             case = await super().commit(commit)
         except Conflict:
@@ -275,7 +275,7 @@ class RecordedComposer:
     """Implements `ports.notices.Composer`: makes each mail a span, and counts it by its outcome."""
 
     def __init__(self, composer: Composer, telemetry: OpenTelemetry) -> None:
-        """Hand over to *composer*."""
+        """Send with *composer*."""
         self._composer = composer
         self._telemetry = telemetry
 

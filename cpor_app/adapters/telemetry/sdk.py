@@ -1,8 +1,8 @@
 """
-The SDK of OpenTelemetry and where it sends to: loaded by `recording`'s thread and by nothing else.
+The SDK of OpenTelemetry and its exporters. Only the thread in `recording` loads this module.
 
-How often, how much and under which name is sent, the SDK's own variables say (`OTEL_SERVICE_NAME`,
-`OTEL_TRACES_SAMPLER`, `OTEL_BSP_SCHEDULE_DELAY`, `OTEL_METRIC_EXPORT_INTERVAL`).
+The SDK's own variables set name, sampling and intervals (`OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`,
+`OTEL_BSP_SCHEDULE_DELAY`, `OTEL_METRIC_EXPORT_INTERVAL`).
 """
 
 from azure.core.settings import settings as azure_settings
@@ -18,18 +18,18 @@ NAME = "cpor"
 
 
 class Exporting:
-    """Spans and metrics on their way to whoever was named; of this process alone, not OpenTelemetry's globals."""
+    """Exports spans and metrics of this process. It does not use OpenTelemetry's globals."""
 
     tracer: Tracer
     meter: Meter
 
     def __init__(self, *, connection_string: str | None, otlp_endpoint: str | None, site_name: str | None) -> None:
         """
-        Begin to send, in threads of the SDK's.
+        Start to send, in the SDK's threads.
 
-        The name is that of the function app, under which the host reports too; `OTEL_SERVICE_NAME` goes before it.
+        The service name is that of the function app, as in the host's telemetry. `OTEL_SERVICE_NAME` overrides it.
         """
-        azure_settings.tracing_enabled = False  # its own spans bear keys and names of blobs
+        azure_settings.tracing_enabled = False  # the SDKs' own spans hold keys and names of blobs
         resource = Resource.create({SERVICE_NAME: site_name or NAME} if _is_unnamed() else None)
         self._traces = TracerProvider(resource=resource)
         exporters: list[tuple[SpanExporter, MetricExporter]] = []
@@ -45,7 +45,7 @@ class Exporting:
         self.meter = self._metrics.get_meter(NAME)
 
     def close(self) -> None:
-        """Send what waits, and stop."""
+        """Send what waits, then stop."""
         self._traces.shutdown()
         self._metrics.shutdown()
 
@@ -57,8 +57,8 @@ def _is_unnamed() -> bool:
 def _application_insights(connection_string: str, traces: TracerProvider) -> tuple[SpanExporter, MetricExporter]:
     from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter, AzureMonitorTraceExporter
 
-    # As whom it writes, APPLICATIONINSIGHTS_AUTHENTICATION_STRING says. What can't be sent is not kept on disk.
-    # Without *traces* it asks OpenTelemetry's globals, which are not used here, and logs an error at every export.
+    # APPLICATIONINSIGHTS_AUTHENTICATION_STRING names the identity. What can't be sent is not stored on disk.
+    # Without *traces* it uses OpenTelemetry's globals, which are not set, and logs an error at each export.
     return (
         AzureMonitorTraceExporter(
             connection_string=connection_string, disable_offline_storage=True, tracer_provider=traces
@@ -71,5 +71,5 @@ def _otlp(endpoint: str) -> tuple[SpanExporter, MetricExporter]:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    # Headers that the collector wants, they read by themselves.
+    # They read the headers for the collector by themselves.
     return OTLPSpanExporter(f"{endpoint}/v1/traces"), OTLPMetricExporter(f"{endpoint}/v1/metrics")

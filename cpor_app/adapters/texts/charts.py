@@ -1,15 +1,15 @@
-"""Charts as SVG: one bar for each thing, with its name beside it. The figures stand in the table below each chart."""
+"""Bar charts as SVG. The page shows the same figures in a table below each chart."""
 
 from collections.abc import Sequence
 from html import escape
 
 WIDTH, BAR_HEIGHT, AROUND = 800, 28, 140
-"""In the units of the drawing, which is as wide as the page."""
+"""In units of the drawing, which is as wide as the page."""
 INK, LINES, BARS = "#1c2227", "#c6cdd2", "#0a5273"
 
 
 def bars(title: str, measured: Sequence[tuple[str, float]]) -> str:
-    """Return a bar chart that says what it is to a screen reader; an empty text where there is nothing to draw."""
+    """Return a bar chart with a label for screen readers. An empty text when there is nothing to draw."""
     if not measured:
         return ""
     import leather

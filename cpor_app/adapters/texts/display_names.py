@@ -1,4 +1,4 @@
-"""What mails and page have in common: the names by which a customer knows what is claimed, and what they were told."""
+"""What mails and page share: names as customers know them, and what a customer was notified of."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ def engagement_name(catalogue: Catalogue, claim: Claim) -> str:
 
 
 def item_names(catalogue: Catalogue, claim: Claim, items: Iterable[Item]) -> tuple[str, ...]:
-    """Return the names of items; a subscription's id stands behind its product, because a tenant can have several."""
+    """Return the names of items. A subscription's id follows its product, because a tenant can have several."""
     names = {listed.id: listed.name for listed in catalogue.engagement(claim.engagement).items}
     return tuple(
         names.get(item.workload, item.workload)
@@ -26,15 +26,15 @@ def item_names(catalogue: Catalogue, claim: Claim, items: Iterable[Item]) -> tup
 
 
 def declined_by(claim: Claim, reader: Speaker) -> DeclinedBy | None:
-    """Return who has said the no, to a reader; None where nobody knows any more."""
+    """Return who said the no, as this reader is told. None when that is not known."""
     if claim.no is None:
         return None
     return DeclinedBy.YOU if reader.is_same(claim.no.by) else DeclinedBy(claim.no.by.voice)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a customer was told: of a window, or of an association of the past, which had none."""
+class NoticeFacts:
+    """What a notice said. An association of the past had none: its facts come from the import."""
 
     customer_name: str
     time_zone: str
@@ -45,15 +45,15 @@ class Told:
     corrected: bool = False
 
 
-def notified_people(claim: Claim) -> Told:
-    """Return what the customer was told. Raises ValueError for a claim of which nobody was ever to be told."""
+def notice_facts(claim: Claim) -> NoticeFacts:
+    """Return what the notice of a claim said. Raises ValueError when the claim never had a notice or an import."""
     if claim.imported is not None:
-        return Told(claim.imported.customer_name, claim.imported.time_zone, claim.imported.country)
+        return NoticeFacts(claim.imported.customer_name, claim.imported.time_zone, claim.imported.country)
     promised = claim.promise
     if promised is None:
         msg = f"claim {claim.id} was never announced, so there is nobody to write to"
         raise ValueError(msg)
-    return Told(
+    return NoticeFacts(
         customer_name=promised.customer_name,
         time_zone=promised.time_zone,
         country=promised.calendar.partition("-")[0] if promised.calendar is not None else None,

@@ -1,4 +1,4 @@
-"""Dates, times and lists the way a language writes them, in the customer's own time zone."""
+"""Writes dates, times and lists in a language, in the reader's time zone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LocalWriting:
-    """How one language writes, for a reader in one time zone (a name of the tz database)."""
+    """One language, for a reader in one time zone (a name in the tz database)."""
 
     locale: "Locale"
     time_zone: str
 
     def day(self, day: date) -> str:
-        """Return a day in full, with its weekday; an instant is the day that it is for the reader."""
+        """Return a day in full, with its weekday. An instant becomes the reader's local day."""
         from babel.dates import format_date
 
         local = day.astimezone(ZoneInfo(self.time_zone)) if isinstance(day, datetime) else day
         return format_date(local, "full", self.locale)
 
     def moment(self, at: datetime) -> str:
-        """Return day and minute of an instant; the time zone is said elsewhere, once."""
+        """Return day and minute of an instant. The text names the time zone elsewhere, once."""
         from babel.dates import format_date, format_time, get_datetime_format
 
         local = at.astimezone(ZoneInfo(self.time_zone))
@@ -34,7 +34,7 @@ class LocalWriting:
         return pattern.replace("{0}", time).replace("{1}", format_date(local, "long", self.locale))
 
     def months(self, months: Sequence[str]) -> str:
-        """Return months (`YYYY-MM`) in words; neighbours are drawn together, a gap stays visible."""
+        """Return months (`YYYY-MM`) in words. Consecutive months become one range."""
         from babel.dates import format_date
 
         runs: list[tuple[date, date]] = []
@@ -47,19 +47,19 @@ class LocalWriting:
         return self.listed([first if first == last else f"{first} – {last}" for first, last in words])
 
     def listed(self, names: Sequence[str]) -> str:
-        """Return names as an enumeration."""
+        """Return names as a list in a sentence."""
         from babel.lists import format_list
 
         return format_list(list(names), locale=self.locale)
 
     def number(self, number: int) -> str:
-        """Return a whole number with the language's own grouping."""
+        """Return a whole number with the language's grouping of digits."""
         from babel.numbers import format_decimal
 
         return format_decimal(number, locale=self.locale)
 
     def zone(self) -> str:
-        """Return the time zone so that nobody can mistake it: in words, and by its name in the tz database."""
+        """Return the time zone without ambiguity: in words, and by its name in the tz database."""
         from babel.dates import get_timezone_name
 
         if "/" not in self.time_zone or self.time_zone.startswith("Etc/"):

@@ -1,4 +1,4 @@
-"""The pages: the customer's of one request, in words and as JSON, and the programme's of all claims."""
+"""The pages: one request for the customer (HTML and JSON), and the programme's page of counts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from cpor_app.adapters.identity.links import Links
-from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, notified_people
+from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, notice_facts
 from cpor_app.adapters.texts.insight_page import insight_page
 from cpor_app.adapters.texts.texts import (
     ActForm,
@@ -45,10 +45,10 @@ MESSAGES: Mapping[str, MessageKind] = {
 
 
 class Pages:
-    """Writes the page behind a mailed link."""
+    """Writes the pages behind mailed links, and the programme's page."""
 
     def __init__(self, texts: Texts, links: Links, catalogue: Catalogue, public_url: str) -> None:
-        """Build every address from *public_url*."""
+        """Build each address from *public_url*."""
         self._texts = texts
         self._links = links
         self._catalogue = catalogue
@@ -60,7 +60,7 @@ class Pages:
         return f"end {association_id}"
 
     def csp(self) -> str:
-        """Return the Content-Security-Policy of every page."""
+        """Return the Content-Security-Policy of all pages."""
         return self._texts.csp()
 
     def language(self, chosen: str | None, customers: str | None, accepted: str | None) -> str:
@@ -79,7 +79,7 @@ class Pages:
         unsent: Mapping[str, str] | None = None,
     ) -> str:
         """
-        Return a page that says in words why the request can't be shown or done, with a link *back* where one is.
+        Return a page that says why the request can't be shown, or the act not done, with a link *back* if there is one.
 
         *standing* is the request that an act was refused for: a no to one that is declined already is in force.
         *unsent* are the fields of a no that could not be recorded; the page has a form that sends them to *action*.
@@ -91,20 +91,20 @@ class Pages:
         if standing is not None and kind is MessageKind.NOT_POSSIBLE_NOW:
             claim = standing.case.claim
             if claim.status is Status.DECLINED:
-                told = notified_people(claim)
+                notice = notice_facts(claim)
                 kind = MessageKind.ALREADY_DECLINED
                 message = replace(
                     message,
                     happened_at=_happened_at(claim),
                     declined_by=declined_by(claim, standing.speaker),
-                    time_zone=told.time_zone,
-                    country=told.country,
+                    time_zone=notice.time_zone,
+                    country=notice.country,
                 )
         language = self._texts.negotiate(chosen, customers, accepted)
         return self._texts.message_page(language, kind, message)
 
     def insight(self, insights: Sequence[Insight]) -> str:
-        """Return the programme's page of what all claims say."""
+        """Return the programme's page of counts."""
         return insight_page(self._texts, insights)
 
     def page(
@@ -118,26 +118,26 @@ class Pages:
         chosen_language: str | None,
         done: str | None,
     ) -> str:
-        """Return the page in HTML."""
+        """Return the page of one request in HTML."""
         case, shown = opened.case, opened.case.claim
         names, acts = self._names(shown), possible_acts(opened)
         given_away = shown.status is Status.DECLINED and is_given_away(case, now)
-        told = notified_people(shown)
+        notice = notice_facts(shown)
         facts = PageFacts(
             status=shown.status,
             partner_name=shown.partner_name,
-            customer_name=told.customer_name,
+            customer_name=notice.customer_name,
             engagement_name=engagement_name(self._catalogue, shown),
             items=item_names(self._catalogue, shown, shown.items),
             page_url=self._links.request_url(shown.id, token),
             token=token,
             acts={act: ActForm(self._address(shown, act), self._links.nonce(token, act, now)) for act in acts},
             customer_domain=shown.domain,
-            time_zone=told.time_zone,
-            country=told.country,
-            last_day=told.last_day,
-            skipped_days=told.skipped_days,
-            incumbents=told.incumbents,
+            time_zone=notice.time_zone,
+            country=notice.country,
+            last_day=notice.last_day,
+            skipped_days=notice.skipped_days,
+            incumbents=notice.incumbents,
             refused_before=shown.refused_before.date() if shown.refused_before is not None else None,
             since=shown.official_since,
             happened_at=_happened_at(shown),
@@ -169,7 +169,7 @@ class Pages:
         )
 
     def as_json(self, opened: Opened, token: str, now: datetime, receipts: Sequence[Receipt]) -> dict[str, JsonValue]:
-        """Return the same as JSON, with a nonce for each act that is possible now."""
+        """Return the page of one request as JSON, with a nonce for each possible act."""
         case, shown = opened.case, opened.case.claim
         window, no = window_view(case), no_view(case)
         return {
@@ -212,7 +212,7 @@ class Pages:
 
 
 def _happened_at(shown: Claim) -> datetime:
-    """Return when the claim came to be what it is; a no that somebody above has made theirs is as old as theirs."""
+    """Return when the claim came into its state. A no that a higher voice has confirmed counts from then."""
     if shown.status is Status.DECLINED and shown.no is not None:
         return shown.no.at
     return shown.ended_at or shown.status_since

@@ -1,8 +1,8 @@
 """
-Making other people's words harmless before they reach a customer.
+Makes other people's texts harmless before a customer reads them.
 
-A partner chooses the contact's name, and whoever registers a partner chooses its name: neither may begin a header line,
-turn the direction of the text, or look like a link of ours.
+A partner chooses the contact's name, and the operator the partner's name. Neither may begin a header line, change the
+direction of the text, or look like a link of ours.
 """
 
 import re
@@ -10,16 +10,16 @@ import unicodedata
 
 MAX_NAME_CHARACTERS = 200
 MAX_CONTACT_NAME_CHARACTERS = 100
-"""Rulings 24: of the partner's own texts only the contact's name reaches the customer, and no more of it than this."""
+"""The contact's name is the only text of a partner that a customer reads, cut to this length (rulings 24)."""
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co"})
-"""Unicode categories that a name has no use for: controls, format marks (bidi, joiners), surrogates, private."""
+"""Unicode categories that no name needs: controls, format marks (bidi, joiners), surrogates, private."""
 _LINKING = frozenset(":/@<>")
-"""Rulings 24: what makes an address or a tag out of a name."""
+"""Characters that can turn a name into an address or a tag (rulings 24)."""
 
 
 def plain_line(text: str, limit: int = MAX_NAME_CHARACTERS) -> str:
-    """Return *text* as one line without control and bidi characters, shortened to *limit* characters."""
+    """Return *text* as one line without control and bidi characters, cut to *limit* characters."""
     spaced = (" " if character.isspace() else character for character in unicodedata.normalize("NFC", text))
     line = " ".join("".join(c for c in spaced if unicodedata.category(c) not in _INVISIBLE).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
@@ -27,10 +27,10 @@ def plain_line(text: str, limit: int = MAX_NAME_CHARACTERS) -> str:
 
 def safe_contact_name(name: str) -> str:
     """
-    Return a contact's name as the partner wrote it, unable to pass for anything but a name; it may become empty.
+    Return a contact's name in a form that nobody can take for anything but a name. It may become empty.
 
-    Look-alikes (a full-width colon) count as what they look like, and a dot is followed by a space: mail programs make
-    links of `example.com` without being asked.
+    A look-alike (a full-width colon) counts as the plain character. A space follows each dot, because mail programs
+    turn `example.com` into a link.
     """
     compatible = unicodedata.normalize("NFKC", name)
     unlinked = "".join(character for character in compatible if character not in _LINKING)

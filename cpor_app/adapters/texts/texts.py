@@ -1,9 +1,9 @@
 """
-What customers and partners read: mails and the request page, in every language that has a catalogue.
+Writes what customers and partners read: mails and pages, in each language with a catalogue.
 
-The words live in `cpor_app/templates` (English) and `cpor_app/locale` (everything else). What partners and the registry
-wrote comes in as facts and is made harmless here, so that no template has to think of it. Babel and Jinja2 are imported
-when the first text is asked for: a cold start that sends no mail does not pay for them.
+The texts are in `cpor_app/templates` (English) and `cpor_app/locale` (other languages). Names from partners and
+from the registry come in as facts and are sanitised here, so no template has to do that. Babel and Jinja2 are imported
+for the first text: a cold start that sends no mail does not need them.
 """
 
 import base64
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 SOURCE_LANGUAGE = "en"
-"""The language of the templates; a sentence that a catalogue lacks is shown in it."""
+"""The language of the templates. A sentence that a catalogue lacks is shown in it."""
 MAX_SUBJECT_NAME_CHARACTERS = 80
 MAX_REASON_CHARACTERS = 1000
-"""Rulings 6: the customer's own words for a no or an end."""
+"""Of the reason that a customer gives for a no or an end (rulings 6)."""
 MAX_ACCEPTED_LANGUAGES = 20
-"""A longer `Accept-Language` header is not a reader's."""
+"""No browser sends a longer `Accept-Language` header."""
 MAX_TAG_CHARACTERS = 40
-"""What follows in a longer language tag would not change the catalogue."""
+"""The rest of a longer language tag cannot change the choice of the catalogue."""
 
 PACKAGE = Path(__file__).resolve().parents[2]
 
 
 class Closing(StrEnum):
-    """Why a request or an association is over, as far as the customer is told."""
+    """Why a request or an association is over, as the customer reads it."""
 
     WITHDRAWN = "withdrawn"
     REJECTED = "rejected"
@@ -61,14 +61,14 @@ class Closing(StrEnum):
 
     @classmethod
     def of(cls, reason: str | None) -> Self:
-        """Return what a claim's reason code means to the customer: none is a withdrawal, the reviewer's are one."""
+        """Return what a reason means to the customer. None is a withdrawal. All of the reviewer's are one."""
         if reason in (None, "partnerRequest"):
             return cls(cls.WITHDRAWN)
         return cls(reason) if reason in set(cls) else cls(cls.REJECTED)
 
 
 class DeclinedBy(StrEnum):
-    """Who has declined, to one who reads of it; but for `you` the values are the core's voices."""
+    """Who has declined, as the reader is told. Apart from `you`, the values are those of `Voice`."""
 
     YOU = "you"
     CONTACT = "contact"
@@ -77,7 +77,7 @@ class DeclinedBy(StrEnum):
 
 
 class MessageKind(StrEnum):
-    """The pages that say only why nothing else can be shown or done."""
+    """The pages with a message only: why nothing else can be shown or done."""
 
     NOT_FOUND = "notFound"
     EXPIRED = "expired"
@@ -93,7 +93,7 @@ class MessageKind(StrEnum):
 
 
 class Stage(StrEnum):
-    """What the page is about; several states of a claim are one stage to the customer."""
+    """The topic of the page. Several states of a claim are one stage for the customer."""
 
     WAITING = "waiting"
     EXAMINED = "examined"
@@ -123,43 +123,43 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailFacts:
-    """What a mail to a customer speaks of: names as they are to be read, never ids."""
+    """The facts in a mail to a customer: names for readers, never ids."""
 
     partner_name: str
     customer_name: str
     engagement_name: str
     items: tuple[str, ...]
-    """Names of the products; in a closing mail those that it is about."""
+    """Names of workloads and products."""
     link: str
     customer_domain: str | None = None
     contact_name: str | None = None
-    """As the partner wrote it; None for an address that the customer registered."""
+    """As the partner wrote it. None for a registered notice address."""
     registered_address: bool = False
     time_zone: str = "UTC"
     country: str | None = None
-    """The customer's, ISO 3166: with the language it says how days and times are written."""
+    """The customer's country, ISO 3166. Language and country decide how days and times are written."""
     last_day: date | None = None
-    """The last day on which the customer may decline, or undo a decline."""
+    """The last day on which the customer can decline or undo a decline."""
     skipped_days: tuple[SkippedDay, ...] = ()
     incumbents: tuple[str, ...] = ()
-    """The partners whose association ends when this one becomes official, or ended when it did."""
+    """The partners whose association ends, or has ended, because this one becomes official."""
     refused_before: date | None = None
-    """When this customer last declined the same partner, within the 12 months of rulings 21."""
+    """When this customer last declined the same partner, within 12 months (rulings 21)."""
     corrected: bool = False
-    """The notice replaces one that promised another day."""
+    """The notice replaces one with another last day."""
     since: datetime | None = None
-    """From when the association is, or was, official."""
+    """Since when the association is, or was, official."""
     happened_at: datetime | None = None
-    """When the request was declined, or ended as `closing` says."""
+    """When the request was declined, or when it ended as `closing` says."""
     closing: Closing | None = None
     declined_by: DeclinedBy | None = None
     can_undo: bool = False
-    """The reader may take the no back."""
+    """The reader can undo the decline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerMailFacts:
-    """What a mail to a partner's contact speaks of; nobody has verified that address, so names hold no links."""
+    """The facts in a mail to a partner's contact. Nobody has verified that address, so names hold no links."""
 
     claim_name: str
     claim_id: str
@@ -172,24 +172,24 @@ class PartnerMailFacts:
     """Why a claim was rejected or an association ended."""
     time_zone: str = "UTC"
     last_day: date | None = None
-    """The last day on which the partner may answer, or the customer may decline or take a refusal back."""
+    """The last day on which the partner can answer, or on which the customer can decline or undo a decline."""
     until: datetime | None = None
-    """Until when a rejection can be disputed; None where it cannot."""
+    """Until when a rejection can be disputed. None when it cannot."""
     happened_at: datetime | None = None
     items: tuple[str, ...] = ()
-    """What the mail is about."""
+    """The items that the mail is about."""
     remaining_items: tuple[str, ...] = ()
-    """What the claim or association still has."""
+    """The items that the claim or association still has."""
     upheld: bool = False
-    """The claim was approved by upholding a dispute."""
+    """The claim was approved after a dispute."""
     held: bool = False
-    """The claim that another competes with is an official association."""
+    """The partner's own claim, which another one competes with, is an official association."""
     awaits_customer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ActForm:
-    """Where a form is posted, and the nonce that makes it count."""
+    """The address of a form, and the nonce that makes it valid."""
 
     action: str
     nonce: str
@@ -197,7 +197,7 @@ class ActForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldAssociation:
-    """One of the tenant's other associations, shown and ended only behind a registered notice address's link."""
+    """Another association of the tenant. Only the link of a registered notice address shows and ends it."""
 
     association_id: str
     partner_name: str
@@ -209,7 +209,7 @@ class HeldAssociation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageFacts:
-    """What the customer's page shows of one request, and what can be done there now."""
+    """The facts on the customer's page of one request, and the possible acts."""
 
     status: Status
     """The claim's status as of now."""
@@ -218,10 +218,10 @@ class PageFacts:
     engagement_name: str
     items: tuple[str, ...]
     page_url: str
-    """The address of this page with its token; language links add `lang` to it."""
+    """The address of this page with its token. Language links add `lang`."""
     token: str
     acts: Mapping[CustomerAct, ActForm] = field(default_factory=dict)
-    """What is possible now; a form is shown for each."""
+    """The possible acts. The page has a form for each."""
     customer_domain: str | None = None
     time_zone: str = "UTC"
     country: str | None = None
@@ -231,35 +231,35 @@ class PageFacts:
     refused_before: date | None = None
     since: datetime | None = None
     happened_at: datetime | None = None
-    """When the request was declined, or the request or association came to its end."""
+    """When the request was declined, or when the request or association ended."""
     closing: Closing | None = None
     ended_items: tuple[str, ...] = ()
-    """Items that the association no longer holds, though it goes on for the others."""
+    """Items that the association no longer has while it continues for others."""
     declined_by: DeclinedBy | None = None
     others_can_undo: bool = False
-    """The no can still be taken back, not by the reader."""
+    """The decline can still be undone, but not by the reader."""
     place_given_away: bool = False
-    """The decline cannot be undone because another partner's request has taken the place."""
+    """The decline cannot be undone, because another partner's request has taken the slot."""
     receipts: tuple[Receipt, ...] = ()
     """With the names of items in place of their keys."""
     more_receipts: bool = False
-    """There are older ones than those shown."""
+    """There are older receipts than those on the page."""
     others: tuple[HeldAssociation, ...] = ()
     just_done: CustomerAct | None = None
-    """The act that led here; a word of thanks is shown if the status bears it out."""
+    """The act that led to this page. The page thanks for it if the status confirms it."""
     chosen_language: str | None = None
-    """The language asked for by `?lang`: the forms carry it on as `lang`, so that it outlives an act."""
+    """The language of `?lang`. The forms repeat it as `lang`, so that it stays after an act."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFacts:
-    """What a page that says only why nothing else can be shown knows of the request."""
+    """The facts on a page with a message only."""
 
     back: str | None = None
-    """The address of the request's page, where that can be shown."""
+    """The address of the request's page, if that can be shown."""
     action: str = ""
     unsent: Mapping[str, str] = field(default_factory=dict)
-    """What the form sends again to *action*, of a no that could not be recorded."""
+    """The fields of a no that could not be recorded. A form sends them again to `action`."""
     happened_at: datetime | None = None
     declined_by: DeclinedBy | None = None
     time_zone: str = "UTC"
@@ -268,7 +268,7 @@ class MessageFacts:
 
 @dataclass(frozen=True, slots=True)
 class RenderedMail:
-    """A mail in words; `language` is the one it is really in."""
+    """A finished mail. `language` is the language it is written in."""
 
     subject: str
     text: str
@@ -302,13 +302,13 @@ _NEEDED_BY_PAGE: Mapping[Stage, tuple[str, ...]] = {
 }
 
 
-# --- the facts, made harmless ----------------------------------------------------------------------------------------
+# --- the facts, sanitised --------------------------------------------------------------------------------------------
 
 Facts = TypeVar("Facts", MailFacts, PartnerMailFacts, PageFacts, HeldAssociation)
 
 
 def _harmless(facts: Facts) -> Facts:
-    """Return *facts* with every name cleaned; addresses and tokens are ours and stay as they are."""
+    """Return *facts* with each name cleaned. Addresses and tokens are ours and stay as they are."""
     given = ((entry.name, getattr(facts, entry.name)) for entry in fields(facts))
     return replace(
         facts, **{name: _CLEANED[name](value) for name, value in given if value is not None and name in _CLEANED}
@@ -349,22 +349,22 @@ def _require(facts: MailFacts | PartnerMailFacts | PageFacts | MessageFacts, nee
 
 
 class Texts:
-    """Writes mails and pages. One instance serves the whole process; everything is set up when first needed."""
+    """Writes mails and pages. One instance serves the whole process, and loads things when it first needs them."""
 
     def __init__(self, locale_folder: Path = PACKAGE / "locale", template_folder: Path = PACKAGE / "templates") -> None:
-        """Remember where the words are; a language is there when `<language>/LC_MESSAGES/cpor.po` is."""
+        """Take the folders. A language exists when `<language>/LC_MESSAGES/cpor.po` does."""
         self._locale_folder = locale_folder
         self._template_folder = template_folder
         self._translations: dict[str, NullTranslations] = {}
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
-        """The languages there are, English first."""
+        """All languages, English first."""
         found = (po.parents[1].name for po in self._locale_folder.glob("*/LC_MESSAGES/cpor.po"))
         return (SOURCE_LANGUAGE, *sorted(language for language in found if language != SOURCE_LANGUAGE))
 
     def supported(self, tag: str | None) -> str | None:
-        """Return the language in which somebody who asks for *tag* (`fr-CA`) can be written to, or None."""
+        """Return the language to use for a tag such as `fr-CA`. None when there is no catalogue for it."""
         parts = (tag or "")[:MAX_TAG_CHARACTERS].strip().replace("_", "-").lower().split("-")
         known = {language.replace("_", "-").lower(): language for language in self.languages}
         for length in range(len(parts), 0, -1):
@@ -376,7 +376,7 @@ class Texts:
     def negotiate(
         self, lang_query: str | None = None, customer_language: str | None = None, accept_language: str | None = None
     ) -> str:
-        """Return the language of a page: the one asked for, else the customer's, else the browser's, else English."""
+        """Return the language of a page: of the query, else the customer's, else the browser's, else English."""
         wanted = (lang_query, customer_language, *_accepted(accept_language or ""))
         return next((found for tag in wanted if (found := self.supported(tag)) is not None), SOURCE_LANGUAGE)
 
@@ -395,7 +395,7 @@ class Texts:
         return self._written(templates, language, self._local(language, facts.time_zone, facts.country), facts, short)
 
     def partner_mail(self, kind: PartnerMailKind, language: str, facts: PartnerMailFacts) -> RenderedMail:
-        """Write a mail to a partner, else as `mail` does."""
+        """Write a mail to a partner's contact, otherwise as `mail` does."""
         _require(facts, _NEEDED_BY_PARTNER_MAIL.get(kind, ("happened_at",)), f"the partner's mail {kind.value}")
         language = self.supported(language) or SOURCE_LANGUAGE
         facts = _harmless(facts)
@@ -412,7 +412,7 @@ class Texts:
         short: MailFacts | PartnerMailFacts,
         **more: str,
     ) -> RenderedMail:
-        """Write a mail by its templates for subject, text and HTML; *short* are the facts as a subject has room."""
+        """Write a mail from its templates for subject, text and HTML. *short* are the facts for the subject."""
         for_subject, for_text, for_html = templates
         subject = _without_controls(self._render(for_subject, language, local, facts=short, **more))
         text = self._render(for_text, language, local, facts=facts, **more)
@@ -420,7 +420,7 @@ class Texts:
         return RenderedMail(subject, re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", html, language)
 
     def page(self, language: str, facts: PageFacts) -> str:
-        """Write the customer's page of one request. Raises ValueError for a state of which no customer hears."""
+        """Write the customer's page of one request. Raises ValueError for a status that no customer ever sees."""
         stage = Stage.of(facts.status)
         _require(facts, _NEEDED_BY_PAGE.get(stage, ()), f"the page of a claim that is {facts.status}")
         language = self.supported(language) or SOURCE_LANGUAGE
@@ -433,7 +433,7 @@ class Texts:
         )
 
     def message_page(self, language: str, kind: MessageKind, facts: MessageFacts | None = None) -> str:
-        """Write a page that says why nothing else can be shown, with a link back to the request where it is known."""
+        """Write a page with a message only, and with a link back to the request if it is known."""
         facts = facts or MessageFacts()
         _require(facts, ("happened_at",) if kind is MessageKind.ALREADY_DECLINED else (), f"the page {kind.value}")
         language = self.supported(language) or SOURCE_LANGUAGE
@@ -441,12 +441,12 @@ class Texts:
         return self._render("message_page/page.html", language, local, kind=kind.value, facts=facts)
 
     def insight_page(self, charts: Mapping[str, object]) -> str:
-        """Write the programme's page of what all claims say; in English, as the programme's people work."""
+        """Write the programme's page of counts, in English, the programme's working language."""
         local = self._local(SOURCE_LANGUAGE, "UTC")
         return self._render("insight_page/page.html", SOURCE_LANGUAGE, local, **charts)
 
     def csp(self) -> str:
-        """Return the Content-Security-Policy of every page: no script, no other host, only the one style sheet."""
+        """Return the Content-Security-Policy of all pages: no script, no other host, only the one style sheet."""
         return (
             f"default-src 'none'; style-src '{self._style_hash}'; form-action 'self'; "
             "base-uri 'none'; frame-ancestors 'none'"
@@ -472,7 +472,7 @@ class Texts:
 
     @cached_property
     def _environment(self) -> "Environment":
-        """Jinja2 with autoescape for HTML, refusing to print what nobody supplied; one for all languages."""
+        """Jinja2 with autoescape for HTML. Printing an undefined value is an error. One instance for all languages."""
         from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
         from markupsafe import Markup
 
@@ -497,7 +497,7 @@ class Texts:
             return translated
 
         def local(name: str) -> Callable[..., str]:
-            """Make a filter of what `LocalWriting` can do; the language comes from what is being rendered."""
+            """Make a filter from a method of `LocalWriting`. The language is that of the rendered text."""
 
             @pass_context
             def written(context: "Context", value: object) -> str:
@@ -520,7 +520,7 @@ class Texts:
         return environment
 
     def _catalogue(self, language: str) -> "NullTranslations":
-        """Return the sentences of *language*, read from its .po file once: there is no build step to forget."""
+        """Return the sentences of *language*. Its .po file is read once, so there is no build step."""
         from babel.messages.mofile import write_mo
         from babel.messages.pofile import read_po
         from babel.support import NullTranslations, Translations
@@ -544,9 +544,10 @@ class Texts:
 
     def _regional(self, language: str, country: str | None) -> "Locale":
         """
-        Return how *language* is written in *country*: British dates are not American ones.
+        Return *language* as it is written in *country*: British dates are not American ones.
 
-        Where nobody writes the language, English is that of the world, and any other as in its own country.
+        When the country does not use the language, English is that of the world, and other languages are as in their
+        own country.
         """
         from babel import Locale, UnknownLocaleError
 
@@ -565,14 +566,14 @@ class Texts:
 
 
 def _strong(name: str) -> "Markup":
-    """Set a name apart, also from the direction of the text around it."""
+    """Emphasise a name, and isolate its direction from the text around it."""
     from markupsafe import Markup
 
     return Markup("<strong><bdi>{}</bdi></strong>").format(name)
 
 
 def _accepted(header: str) -> list[str]:
-    """Return the languages of an `Accept-Language` header, the most wanted first; nonsense is left out."""
+    """Return the languages of an `Accept-Language` header, by preference. Invalid entries are left out."""
     weighted: list[tuple[float, str]] = []
     for entry in header.split(",")[:MAX_ACCEPTED_LANGUAGES]:
         tag, _, parameter = entry.partition(";")
@@ -588,6 +589,6 @@ def _with_language(url: str, language: str) -> str:
 
 
 def _without_controls(subject: str) -> str:
-    """Keep a subject on one line: whatever got this far, it must not begin another header."""
+    """Return a subject on one line, so that it cannot begin another header."""
     line = " ".join(subject.splitlines()).strip()
     return "".join(character for character in line if unicodedata.category(character) not in {"Cc", "Zl", "Zp"})
