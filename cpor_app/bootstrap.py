@@ -1,4 +1,4 @@
-"""The only place that chooses what stands behind each port; tests call it with doubles in their place."""
+"""The only place that chooses an adapter for each port; tests call `build` with doubles."""
 
 import asyncio
 import logging
@@ -55,7 +55,7 @@ CONTAINERS = ("evidence", BATCH_BODIES)
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything a trigger may touch, made once and reused."""
+    """Everything that a trigger may use, built once for the process."""
 
     settings: Settings
     connection: StorageConnection
@@ -89,7 +89,7 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What everything is kept in: rows, messages, files."""
+    """The clients of storage: rows, messages, files."""
 
     rows: AzureRows
     queues: AzureQueues
@@ -121,11 +121,13 @@ def build(
     stores: Stores | None = None,
     texts: Texts | None = None,
 ) -> Services:
-    """Return the services over real storage; *clock*, *mailer*, *stores* and *texts* can be given by tests."""
+    """Return the services on *connection*. Tests may give *clock*, *mailer*, *stores* and *texts*."""
     if settings.sandbox and not connection.is_emulator:
         message = "settings: CPOR_SANDBOX=1 is for the emulator, or an account named for sandbox use."
         raise SettingsError(message)
-    logging.getLogger("azure").setLevel(logging.WARNING)  # below it the SDK logs addresses, which hold tenants
+    logging.getLogger("azure").setLevel(
+        logging.WARNING
+    )  # at lower levels the SDK logs addresses, which contain tenants
     stores = stores or Stores.at(connection)
     rows, queues = stores.rows, stores.queues
     clock = clock or (SandboxClock(rows) if settings.sandbox else Clock())
@@ -205,7 +207,7 @@ def build(
 
 
 def mail_system(settings: Settings, connection: StorageConnection, clock: Clock) -> Mailer:
-    """Return what hands mails over: Communication Services where an endpoint is set, else a mail server."""
+    """Return the mailer: Communication Services if an endpoint is set, else a mail server."""
     if settings.mail_endpoint is not None:
         return CommunicationServicesMailer(
             settings.mail_endpoint, connection.identity, sender=settings.mail_from, now=clock.real
@@ -231,7 +233,7 @@ def _domains(settings: Settings) -> Domains | None:
 
 
 def _exporting(settings: Settings) -> Callable[[], Sdk] | None:
-    """Return what loads the SDK and begins to send; None where nobody is named to send to."""
+    """Return the function that loads the SDK and begins to send; None without a receiver in the settings."""
     if settings.application_insights is None and settings.otlp_endpoint is None:
         return None
 
@@ -248,7 +250,7 @@ def _exporting(settings: Settings) -> Callable[[], Sdk] | None:
 
 
 class _Process:
-    """What this process has made so far; `use` puts something else in its place."""
+    """The services of this process; `use` replaces them."""
 
     services: Services | None = None
     provisioned: bool = False
@@ -257,9 +259,10 @@ class _Process:
 
 async def ready(environ: Mapping[str, str] | None = None) -> Services:
     """
-    Return the process's services, made on first use; in the sandbox, tables, queues and container are made with them.
+    Return the services of this process, built on first use. In the sandbox this also creates tables, queues,
+    containers.
 
-    Raises SettingsError when the environment lacks something, `StorageBusy` while the sandbox's storage is starting.
+    Raises SettingsError if a setting is missing or wrong, and `StorageBusy` while the sandbox's storage is starting.
     """
     if _Process.services is not None and _Process.provisioned:
         return _Process.services
@@ -278,15 +281,15 @@ async def ready(environ: Mapping[str, str] | None = None) -> Services:
 
 
 async def telemetry() -> OpenTelemetry:
-    """Return the process's telemetry; one that is off while the services can't be made, whatever the reason."""
+    """Return the telemetry of this process; one that is switched off while the services cannot be built."""
     try:
         return (await ready()).telemetry
-    except Exception:  # noqa: BLE001 - whoever asks for the services next is told
+    except Exception:  # noqa: BLE001 - the next call of `ready` raises it again
         return OpenTelemetry()
 
 
 def use(services: Services | None) -> None:
-    """Let the process use these services; None makes it start afresh. For tests and for the start of a new loop."""
+    """Make the process use *services*; None makes it build them again. For tests, and for a new event loop."""
     _Process.services = services
     _Process.provisioned = services is not None
     _Process.making = None

@@ -20,16 +20,16 @@ AZURES_MAIL_DOMAINS = ".azurecomm.net"
 FIRST_QUOTA_OF_AZURES_DOMAIN, FIRST_QUOTA_OF_OWN_DOMAIN = (5, 10), (30, 100)
 """Mails a minute and an hour that Communication Services takes until more is asked for."""
 STORAGE = "CPOR_STORAGE"
-"""The connection's name, in our clients and in the queue triggers alike."""
+"""The name of the storage connection, in the clients and in the queue triggers."""
 
 
 def environment() -> Mapping[str, str]:
-    """Return the process's environment: the only place that reads it."""
+    """Return the environment of the process; nothing else reads it."""
     return os.environ
 
 
 class SettingsError(Exception):
-    """A setting is missing or wrong; the message says which, and what is wanted."""
+    """A setting is missing or wrong; the message names it and says what is needed."""
 
 
 def _setting(name: str) -> AliasChoices:
@@ -37,7 +37,7 @@ def _setting(name: str) -> AliasChoices:
 
 
 class Settings(BaseModel):
-    """What an operator can set; each field's description is its line in `docs/settings.md`."""
+    """The settings of an operator; the description of each field is its line in `docs/settings.md`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -61,7 +61,7 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_PROGRAMME_TENANT"),
             pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
-            description="The Entra tenant in which the roles `Program.*` and `Mail.Events` count.",
+            description="The only Entra tenant from which the roles `Program.*` and `Mail.Events` are accepted.",
         ),
     ] = PROGRAMME_TENANT_OF_THE_SANDBOX
     programme_country: Annotated[
@@ -69,14 +69,15 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_PROGRAMME_COUNTRY"),
             pattern=r"^[A-Z]{2}$",
-            description="The country whose holidays stop the programme's own clocks.",
+            description="The country of the programme: its holidays are not business days for the programme's own "
+            "limits.",
         ),
     ] = "US"
     programme_time_zone: Annotated[
         str,
         Field(
             validation_alias=_setting("CPOR_PROGRAMME_TIME_ZONE"),
-            description="The time zone, as IANA names it, in which the programme's days end.",
+            description="The IANA time zone in which the programme's days end.",
         ),
     ] = "UTC"
     start_review_business_days: Annotated[
@@ -85,7 +86,8 @@ class Settings(BaseModel):
             validation_alias=_setting("CPOR_START_REVIEW_BUSINESS_DAYS"),
             ge=1,
             le=60,
-            description="Business days a reviewer has to take a claim up; overdue is shown, never decided by a timer.",
+            description="Business days that a reviewer has to take a claim up. A timer never decides; overdue "
+            "claims are shown.",
         ),
     ] = 5
     decide_business_days: Annotated[
@@ -94,7 +96,7 @@ class Settings(BaseModel):
             validation_alias=_setting("CPOR_DECIDE_BUSINESS_DAYS"),
             ge=1,
             le=60,
-            description="Business days a reviewer has to decide, or to answer a dispute.",
+            description="Business days that a reviewer has to decide, or to answer a dispute.",
         ),
     ] = 5
     partner_answer_business_days: Annotated[
@@ -118,8 +120,8 @@ class Settings(BaseModel):
             validation_alias=_setting("CPOR_RETENTION_MONTHS"),
             ge=1,
             le=240,
-            description="Months after which a refused, declined, withdrawn or ended claim forgets people: contacts, "
-            "addresses, words, evidence. Fixed for a claim when it is closed.",
+            description="Months after which the personal data of a rejected, declined, withdrawn or ended claim is"
+            " erased: contacts, addresses, comments, evidence. Fixed for a claim when it is closed.",
         ),
     ] = 24
     sample_percent: Annotated[
@@ -128,15 +130,16 @@ class Settings(BaseModel):
             validation_alias=_setting("CPOR_SAMPLE_PERCENT"),
             ge=0,
             le=100,
-            description="Of the automatically reviewed claims, how many in a hundred `GET /reviews?sample=true` shows.",
+            description="The percentage of automatically reviewed claims that `GET /reviews?sample=true` shows.",
         ),
     ] = 10
     imports_before: Annotated[
         InstantOrDay | None,
         Field(
             validation_alias=_setting("CPOR_IMPORTS_BEFORE"),
-            description="An instant, or a day: its first instant in UTC. An association of an engagement that can be "
-            "claimed is imported only if it began before this; left out: none is.",
+            description="An instant, or a day, which means its first instant in UTC. An association of an "
+            "engagement that can be claimed is imported only if it began before this; left out: none "
+            "is.",
         ),
     ] = None
     dry_runs_per_hour: Annotated[
@@ -144,7 +147,8 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_DRY_RUNS_PER_HOUR"),
             ge=1,
-            description="Dry runs that an organisation has in an hour, so that nobody can probe for customers by them.",
+            description="Dry runs an hour for each organisation; the limit stops attempts to find out who is a "
+            "customer.",
         ),
     ] = 100
     token_audience: Annotated[
@@ -159,14 +163,14 @@ class Settings(BaseModel):
         str,
         Field(
             validation_alias=_setting("CPOR_TOKEN_ISSUER"),
-            description="A token's `iss`, with `{tenantid}` in the tenant's place.",
+            description="A token's `iss`, with `{tenantid}` in place of the tenant.",
         ),
     ] = ENTRA_ISSUER
     token_jwks_url: Annotated[
         str,
         Field(
             validation_alias=_setting("CPOR_TOKEN_JWKS_URL"),
-            description="Where the issuer's signing keys lie; https, in the sandbox also a file.",
+            description="The address of the issuer's signing keys; https, in the sandbox also a file.",
         ),
     ] = ENTRA_KEYS
     domain_check: Annotated[
@@ -182,8 +186,8 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_LINK_SECRETS"),
             min_length=32,
-            description="One or two secrets of 32 characters or more, newest first, a comma between: the first signs "
-            "links, nonces and cursors, both are taken.",
+            description="One or two secrets of 32 characters or more, newest first, with a comma between them. The"
+            " first signs links, nonces and cursors; both verify them.",
         ),
     ]
     mail_from: Annotated[
@@ -199,15 +203,16 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_MAIL_ENDPOINT"),
             pattern=r"^https://[A-Za-z0-9.-]+/?$",
-            description="The address of Azure Communication Services, which the managed identity may use: mails go by "
-            "it; left out: by SMTP.",
+            description="The address of Azure Communication Services, which the managed identity may use, to send "
+            "mails; left out: SMTP.",
         ),
     ] = None
     smtp_host: Annotated[str, Field(validation_alias=_setting("CPOR_SMTP_HOST"), description="The mail server.")] = (
         "127.0.0.1"
     )
     smtp_port: Annotated[
-        int, Field(validation_alias=_setting("CPOR_SMTP_PORT"), ge=1, le=65535, description="Its port.")
+        int,
+        Field(validation_alias=_setting("CPOR_SMTP_PORT"), ge=1, le=65535, description="The port of the mail server."),
     ] = 587
     smtp_starttls: Annotated[
         bool,
@@ -220,15 +225,15 @@ class Settings(BaseModel):
         str | None, Field(validation_alias=_setting("CPOR_SMTP_USERNAME"), description="Left out: no log-in.")
     ] = None
     smtp_password: Annotated[
-        str | None, Field(validation_alias=_setting("CPOR_SMTP_PASSWORD"), description="Goes with the user name.")
+        str | None, Field(validation_alias=_setting("CPOR_SMTP_PASSWORD"), description="The password of that user.")
     ] = None
     mail_per_minute: Annotated[
         int | None,
         Field(
             validation_alias=_setting("CPOR_MAIL_PER_MINUTE"),
             ge=1,
-            description="Mails the whole deployment hands over in a minute; left out: no limit by SMTP; "
-            "by `CPOR_MAIL_ENDPOINT` what Azure allows at first, 30, or 5 from a domain of Azure's.",
+            description="Mails that the whole deployment sends in a minute; left out: no limit with SMTP; with "
+            "`CPOR_MAIL_ENDPOINT` Azure's first quota, 30, or 5 from a domain of Azure's.",
         ),
     ] = None
     mail_per_hour: Annotated[
@@ -236,8 +241,8 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_MAIL_PER_HOUR"),
             ge=1,
-            description="Mails the whole deployment hands over in an hour; left out: no limit by SMTP; "
-            "by `CPOR_MAIL_ENDPOINT` what Azure allows at first, 100, or 10 from a domain of Azure's.",
+            description="Mails that the whole deployment sends in an hour; left out: no limit with SMTP; with "
+            "`CPOR_MAIL_ENDPOINT` Azure's first quota, 100, or 10 from a domain of Azure's.",
         ),
     ] = None
     application_insights: Annotated[
@@ -259,8 +264,8 @@ class Settings(BaseModel):
         str | None,
         Field(
             validation_alias=_setting("WEBSITE_SITE_NAME"),
-            description="The function app's name, which the platform sets: spans and counters are sent under it, as "
-            "the host's own are; left out: `cpor`.",
+            description="The name of the function app, set by the platform. Spans and counters are sent under it, "
+            "like those of the host; left out: `cpor`.",
         ),
     ] = None
     writes_per_second: Annotated[
@@ -268,7 +273,7 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_WRITES_PER_SECOND"),
             ge=0,
-            description="Writes a second that one instance takes of one organisation, else 429; 0: no limit.",
+            description="Writes a second that one instance takes from one organisation; more get 429; 0: no limit.",
         ),
     ] = 50
 
@@ -279,7 +284,7 @@ class Settings(BaseModel):
 
     @property
     def mail_limits(self) -> tuple[int | None, int | None]:
-        """Mails a minute and an hour: what is set, or what the mail system is known to take at first."""
+        """Mails a minute and an hour: from the settings, else the first quota of the mail system."""
         first: tuple[int | None, int | None] = (None, None)
         if self.mail_endpoint is not None:
             azures = self.mail_from.lower().endswith(AZURES_MAIL_DOMAINS)
@@ -305,10 +310,10 @@ class Settings(BaseModel):
 
 def verify_references_are_resolved(given: Mapping[str, str]) -> None:
     """
-    Refuse a setting that names a secret of the vault instead of holding it; raises SettingsError.
+    Raise SettingsError for a setting that still holds a Key Vault reference.
 
-    Azure hands over the reference itself when the identity may not read the vault yet. Anybody can write that text
-    down: links must not be signed with it.
+    While the identity may not read the vault, Azure gives the reference in place of the secret. Anybody can guess that
+    text, so links must not be signed with it.
     """
     for name, value in given.items():
         if name.startswith("CPOR_") and value.startswith("@Microsoft.KeyVault("):

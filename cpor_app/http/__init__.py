@@ -1,1 +1,1 @@
-"""The one mechanism behind every HTTP operation, and the tables of routes and statuses."""
+"""How every HTTP operation is served, with the tables of operations and of status codes."""

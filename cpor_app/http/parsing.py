@@ -1,4 +1,4 @@
-"""What callers send, read into models: bodies, queries, headers."""
+"""Reads what callers send (bodies, queries, headers) into models."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from cpor_core.rules.forms import not_in_form
 
 Model = TypeVar("Model", bound=BaseModel)
 BeyondForm = Callable[[Mapping[str, object]], Sequence[Detail]]
-"""Finds what is wrong in a JSON object although each field may have the right form."""
+"""Finds faults in a JSON object that the form of its single fields does not show."""
 
 
 def _is_true(sent: object) -> object:
@@ -37,13 +37,13 @@ def _in_digits(sent: object) -> object:
 
 
 def _in_parts(sent: object) -> object:
-    """Return the values that were sent with commas between them, each once."""
+    """Split a list at its commas; a value that comes twice is kept once."""
     return tuple(dict.fromkeys(sent.split(","))) if isinstance(sent, str) else sent
 
 
 Entry = TypeVar("Entry")
 Several = Annotated[tuple[Entry, ...], BeforeValidator(_in_parts)]
-"""Values of a filter, any of which will do, by commas or by repetition: the host makes both the same."""
+"""The values of a filter, of which one must match. The host joins a repeated parameter with commas."""
 
 
 def takes_several(field: FieldInfo) -> bool:
@@ -74,7 +74,7 @@ def read(model: type[Model], text: bytes, beyond_form: BeyondForm | None = None)
     """
     Return JSON as *model*. Raises `InvalidJson`, `ValidationFailed` with one detail a field.
 
-    *beyond_form* finds what the use case will refuse as well, so that a caller is told all of it at once.
+    *beyond_form* finds what the use case would refuse later, so that one answer names every fault.
     """
     try:
         value: Model = adapter(model).validate_json(text, by_alias=True, by_name=False)
@@ -88,13 +88,13 @@ def _faults(beyond_form: BeyondForm | None, text: bytes) -> Sequence[Detail]:
         return ()
     try:
         return beyond_form(adapter(dict[str, JsonValue]).validate_json(text))
-    except ValidationError:  # no object at all
+    except ValidationError:  # the body is not a JSON object
         return ()
 
 
 @cache
 def adapter(form: Any) -> TypeAdapter[Any]:
-    """Return what validates *form*, made once."""
+    """Return the validator of *form*; it is built once."""
     return TypeAdapter(form)
 
 
@@ -118,7 +118,7 @@ def read_json(text: bytes) -> JsonValue:
 
 @contextmanager
 def validated() -> Iterator[None]:
-    """Turn what a model says about values that were put together here into the refusal that the caller gets."""
+    """Turn a `ValidationError` that is raised inside into the refusal `ValidationFailed`."""
     try:
         yield
     except ValidationError as error:
@@ -126,7 +126,7 @@ def validated() -> Iterator[None]:
 
 
 def verify_http_date(text: str) -> None:
-    """Raise `ValidationFailed` for what is no date of HTTP."""
+    """Raise `ValidationFailed` unless *text* is an HTTP date."""
     try:
         parsedate_to_datetime(text)
     except (ValueError, OverflowError):
@@ -139,7 +139,7 @@ def verify_http_date(text: str) -> None:
 
 
 def length_required() -> Refused:
-    """Return the refusal of a body whose length nobody said."""
+    """Return the refusal of a body without a Content-Length."""
     return Refused(
         "LengthRequired",
         "The request needs a Content-Length.",

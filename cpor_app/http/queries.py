@@ -1,9 +1,9 @@
 """
-Which query parameters an operation knows, from its line in the table; `openapi.json` is made from the same.
+The query parameters of an operation, from its line of the table; `openapi.json` is made from the same line.
 
-Where a token is needed an unknown one is refused: `?state=official` must not look like a list of all that is official.
-Pages and what lies behind a mailed link are opened by people, whose mail programs and portals add parameters of their
-own; there what is not known is passed over.
+An operation that needs a token refuses an unknown parameter: otherwise `?state=official`, a misspelt filter, would
+answer claims of every status. An operation without a token ignores unknown parameters: people open its pages from mails
+and portals, which add parameters of their own.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from cpor_core.errors import Detail, Refused
 
 VERSION: Final = "api-version"
 OF_THE_HOST: Final = frozenset({"code", "clientid"})
-"""The function key and its owner, in small letters: the host reads them."""
+"""Parameters that the Functions host reads, in lower case: the function key and the name of the key."""
 _MEANT: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("top", "limit", "pagesize", "perpage", "size", "take", "first", "count"), "maxpagesize"),
@@ -30,13 +30,13 @@ _MEANT: Final[Mapping[str, str]] = MappingProxyType(
         "dryrun": "validate",
     }
 )
-"""What other services call it, without signs and in small letters."""
+"""The names that other services use, in lower case and without signs, with our name for each."""
 _ALIKE: Final = 0.6
 LONGEST_NAME: Final = 40
 
 
 def models(line: Operation) -> Iterator[type[BaseModel]]:
-    """Yield the models of the operation's query."""
+    """Yield the models of an operation's query."""
     if line.query is not None:
         yield line.query
     if line.paged:
@@ -44,7 +44,7 @@ def models(line: Operation) -> Iterator[type[BaseModel]]:
 
 
 def names(line: Operation) -> Mapping[str, bool]:
-    """Return the names of the parameters that the operation knows, and whether each takes several values."""
+    """Return the names of an operation's parameters; the value says whether the parameter takes several values."""
     return {
         field.alias or name: takes_several(field)
         for model in models(line)
@@ -53,12 +53,12 @@ def names(line: Operation) -> Mapping[str, bool]:
 
 
 def sent(url: str) -> list[tuple[str, str]]:
-    """Return the parameters of an address as they were sent: the host joins doubles and leaves out empty ones."""
+    """Return the parameters of *url* as they were sent; the host joins repeated ones and drops empty ones."""
     return parse_qsl(urlsplit(url).query, keep_blank_values=True)
 
 
 def verify(line: Operation, url: str) -> None:
-    """Raise `QueryUnknown`, or `ValidationFailed` for one that is given twice and takes one value."""
+    """Raise `QueryUnknown`, or `ValidationFailed` for a parameter that takes one value and was sent twice."""
     if line.roles is None:
         return
     known = names(line)
@@ -92,7 +92,7 @@ def _unknown(name: str, known: Mapping[str, bool]) -> Refused:
 
 
 def _nearest(name: str, known: list[str]) -> str | None:
-    """Return the parameter that was probably meant."""
+    """Return the known parameter that the caller probably meant."""
     plain = {re.sub("[^a-z0-9]", "", one.lower()): one for one in known}
     wanted = re.sub("[^a-z0-9]", "", name[:LONGEST_NAME].lower())
     meant = _MEANT.get(wanted)

@@ -1,4 +1,4 @@
-"""One request on its way through the mechanism, as a handler meets it."""
+"""One HTTP request, as a handler gets it."""
 
 import hashlib
 import json
@@ -29,10 +29,10 @@ from cpor_core.views import ClaimView, claim_view
 
 
 class Call:
-    """One request on its way through: who asks, for what, and everything that the handler needs to answer."""
+    """One request: the caller, the operation, and what a handler needs to answer."""
 
     def __init__(self, operation: Operation, request: func.HttpRequest, services: Services) -> None:
-        """Take the request; nothing is judged yet."""
+        """Keep the request; `server` verifies it."""
         self.operation = operation
         self.request = request
         self.services = services
@@ -40,15 +40,15 @@ class Call:
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in request.headers.items()}
         self.caller: Caller | None = None
         self.back: str | None = None
-        """The page that a person can go back to when the request is refused."""
+        """The page to which the page of a refusal links back."""
         self.standing: Opened | None = None
-        """The request as it stands when a customer's act on it was refused."""
+        """What the customer's page shows after a refused act."""
         self.arrival: str | None = None
-        """The signed instant of arrival of a no that could not be written; it comes back with the same no."""
+        """The signed arrival of a no that could not be stored; the caller sends it again with that no."""
         self.unsent: Mapping[str, str] = {}
-        """The fields of the form that sends that no again."""
+        """The fields of the form with which a person sends that no again."""
         self.estimate = services.clock.estimate()
-        """When the request came in, where the clock can't be read either."""
+        """The instant of arrival by this machine's clock, for when the service's clock cannot be read."""
         self._began = services.clock.real()
         self._now: datetime | None = None
         self._body: bytes | None = None
@@ -56,15 +56,15 @@ class Call:
     # --- who and when -----------------------------------------------------------------------------------------------
 
     async def now(self) -> datetime:
-        """Return the instant at which this request came in, by the service's clock; reading may take long."""
+        """Return the instant at which this request came in, by the service's clock."""
         if self._now is None:
             read = await self.ports.now()
-            self._now = read - (self.ports.real_now() - self._began)
+            self._now = read - (self.ports.real_now() - self._began)  # less the time since the request came in
         return self._now
 
     @property
     def came_in(self) -> datetime | None:
-        """When the request came in, as far as that is known."""
+        """The instant at which the request came in, or the best estimate of it."""
         return self._now or self.estimate
 
     @property
@@ -88,28 +88,28 @@ class Call:
         return self._known_caller.kind
 
     def actor(self) -> Actor:
-        """Return who the caller is in the history."""
+        """Return the caller as the history records them."""
         return Actor(kind=ActorKind(self.kind.value), id=self.person_id)
 
     def require(self, roles: frozenset[Role]) -> None:
-        """Raise `RoleRequired` unless the caller has one of *roles*: in some states the operation's own are too few."""
+        """Raise `RoleRequired` unless the caller has one of *roles*: some states need more than the operation."""
         if not roles & self._known_caller.roles:
             raise role_required(roles)
 
     # --- what it is about -------------------------------------------------------------------------------------------
 
     def path(self, name: str) -> str:
-        """Return a part of the address."""
+        """Return a parameter of the route, empty if it is not there."""
         return str(self.request.route_params.get(name) or "")
 
     @property
     def params(self) -> Mapping[str, str]:
-        """The query's parameters. The host leaves out those without a value, which are as wrong as any other."""
+        """The query's parameters, with the empty ones that the host drops: an empty value is refused."""
         empty = {name: value for name, value in queries.sent(self.request.url) if not value}
         return {**empty, **self.request.params}
 
     def query(self, model: type[Model]) -> Model:
-        """Return the query's parameters; `queries.verify` has judged their names. Raises `ValidationFailed`."""
+        """Return the query as *model*; `queries.verify` has checked the names. Raises `ValidationFailed`."""
         try:
             return model.model_validate(dict(self.params))
         except ValidationError as error:
@@ -117,15 +117,16 @@ class Call:
 
     @property
     def claim_id(self) -> str:
-        """The claim of the address; an association and a customer's request have their claim's id."""
+        """The id of the claim in the address; an association and a customer's request have the id of their claim."""
         names = ("claimId", "associationId", "requestId")
         return next((self.path(name).lower() for name in names if self.path(name)), "")
 
     async def own_case(self, exists: Callable[[Case], object] | None = None) -> Case:
         """
-        Return the claim of the address, if it is the caller's organisation's; another's is not found.
+        Return the claim of the address, if it belongs to the caller's organisation. Raises `NotFound` otherwise.
 
-        *exists* raises `NotFound` where the address is of something that the claim has not: it goes before If-Match.
+        *exists* is called before If-Match is compared. It raises `NotFound` if the claim has no such part, for example
+        no association.
         """
         case = await find(self.ports, self.claim_id, await self.now())
         if case is None or case.claim.organisation != self.organisation:
@@ -135,7 +136,7 @@ class Call:
         return await self._matched(case)
 
     async def any_case(self) -> Case:
-        """Return the claim of the address, whoever's it is: for the programme."""
+        """Return the claim of the address, of any organisation: for the programme."""
         case = await find(self.ports, self.claim_id, await self.now())
         if case is None:
             raise not_found("claim")
@@ -191,7 +192,7 @@ class Call:
         return Refused("PayloadTooLarge", message, target="body", resolution=resolution)
 
     def require_type(self, *media_types: str) -> None:
-        """Raise `UnsupportedMediaType` unless the body is of one of these; of none named, any will do."""
+        """Raise `UnsupportedMediaType` unless the body has one of *media_types*; without any, all are taken."""
         if media_types and self.media_type not in media_types:
             raise Refused(
                 "UnsupportedMediaType",
@@ -201,7 +202,7 @@ class Call:
             )
 
     def nothing(self) -> None:
-        """Take a body that has nothing to say. Raises as `bytes` and `read`."""
+        """Take a body without fields, or no body. Raises what `bytes` and `read` raise."""
         sent = self.bytes()
         if sent.strip():
             read(Nothing, sent)
@@ -212,7 +213,7 @@ class Call:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def body(self, model: type[Model], beyond_form: BeyondForm | None = None) -> Model:
-        """Return the body as *model*, an empty one that is not needed as its defaults. Raises as `bytes` and `read`."""
+        """Return the body as *model*; an empty optional body gives the defaults. Raises as `bytes` and `read`."""
         body = self.bytes()
         return read(model, body if body or self.operation.body_needed else b"{}", beyond_form)
 
@@ -226,7 +227,7 @@ class Call:
         at: datetime | None = None,
         answers: Callable[[Case, Terms], BaseModel] = claim_view,
     ) -> ActContext:
-        """Return what comes with the act: who, under which key, with which words."""
+        """Return what comes with an act: the person, the idempotency key, If-Match and the comment."""
         return ActContext(
             person_id=self.person_id,
             idempotency_key=self.idempotency_key(),
@@ -237,7 +238,7 @@ class Call:
         )
 
     def idempotency_key(self) -> IdempotencyKey | None:
-        """Return the caller's idempotency key and what it is used for, both hashed. Raises `ValidationFailed`."""
+        """Return the caller's idempotency key with a hash of the request. Raises `ValidationFailed`."""
         alias = self.headers.get("repeatability-request-id")
         given = self.headers.get("idempotency-key", alias)
         if given is None or not self.operation.keyed:
@@ -261,28 +262,28 @@ class Call:
         )
 
     async def claim(self, case: Case, status: int = 200) -> Answer:
-        """Answer with the claim as it stands now."""
+        """Answer with the claim as of now."""
         return self.view(claim_view(case, await self.ports.current_terms()), status)
 
     def view(self, view: ClaimView, status: int = 200) -> Answer:
-        """Answer with a claim that is made already."""
+        """Answer with *view*, its ETag and, when it was created, its address."""
         headers = {"ETag": view.etag, **self.repeatability()}
         if status == 201:  # noqa: PLR2004 - created
             headers["Location"] = self.url(f"claims/{view.id}")
         return Answer(status, view, headers=headers)
 
     def repeatability(self) -> dict[str, str]:
-        """Return the header that says an idempotency key was taken."""
+        """Return the header that confirms an idempotency key."""
         return {"Repeatability-Result": "accepted"} if self.idempotency_key() is not None else {}
 
     def url(self, path: str) -> str:
-        """Return the public address of *path*: no header of a request has a say in it (rulings 26)."""
+        """Return the public address of *path*. It comes from the settings, never from a header (rulings 26)."""
         return f"{self.services.settings.public_url}/{path}"
 
     # --- lists ------------------------------------------------------------------------------------------------------
 
     def page(self, filters: Mapping[str, str | None] | None = None) -> tuple[str, int]:
-        """Return where the page begins and how long it is. Raises `ValidationFailed`, `InvalidCursor`."""
+        """Return the position before the page, and its length. Raises `ValidationFailed`, `InvalidCursor`."""
         paging = self.query(Paging)
         after = ""
         if paging.cursor is not None:
@@ -308,11 +309,11 @@ class Call:
         return self.url(f"{self._address()}?{urlencode(kept)}")
 
     def cursor(self, position: str, filters: Mapping[str, str | None] | None = None) -> str:
-        """Return what the next page begins with, signed."""
+        """Return a signed cursor for the page after *position*."""
         return self.services.links.cursor(self._list_kind(filters), {"after": position})
 
     def _list_kind(self, filters: Mapping[str, str | None] | None) -> str:
-        """Return what must stay the same from page to page, so that a cursor fits no other list."""
+        """Return what a cursor is signed for: address, organisation and filters. A cursor fits no other list."""
         kept = {name: value for name, value in (filters or {}).items() if value is not None}
         return json.dumps([self._address(), self.caller.tenant_id if self.caller else "", kept], sort_keys=True)
 
@@ -321,7 +322,7 @@ class Call:
 
 
 def role_required(roles: frozenset[Role]) -> Refused:
-    """Return the refusal that names the roles which open an operation."""
+    """Return the refusal that names the roles that an operation needs."""
     return Refused(
         "RoleRequired",
         f"This needs the role {' or '.join(sorted(role.value for role in roles))}.",
@@ -330,11 +331,11 @@ def role_required(roles: frozenset[Role]) -> Refused:
 
 
 def admins_only_but_in_drafts(call: Call, case: Case) -> None:
-    """Raise `RoleRequired` for a user without the administrator's role, but for a draft (rulings 2)."""
+    """Raise `RoleRequired` unless the claim is a draft or the caller is a partner administrator (rulings 2)."""
     if case.claim.status is not Status.DRAFT:
         call.require(PARTNER_ADMIN)
 
 
 def not_found(what: str) -> Refused:
-    """Return the refusal for what is not there, or is somebody else's."""
-    return Refused("NotFound", f"There is no such {what}.", resolution="Check the id; the lists name what is yours.")
+    """Return the refusal for what does not exist, or belongs to another organisation."""
+    return Refused("NotFound", f"There is no such {what}.", resolution="Check the id; the lists show what is yours.")

@@ -34,7 +34,7 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler answers: a model, JSON values, text or bytes."""
+    """The answer of a handler: status, body and headers."""
 
     status: int = 200
     body: BaseModel | JsonValue | bytes = None
@@ -47,9 +47,9 @@ class Operation:
     """
     A line of the table of operations: what is served, to whom, with which bodies, answers and refusals.
 
-    `answers` holds a model for each status, the first of them for the act that the operation is named for; None where
-    there is no body, several models in a tuple, and a mapping where the media type is not JSON alone. Of a PATCH,
-    `body` is what the patch must make; of JSON lines, one line; where media types differ in form, a mapping.
+    `answers` gives the model of each status; the first status is that of success. None means no body, a tuple means one
+    of several models, and a mapping gives a model for each media type. `body` is the model of the body: for a PATCH the
+    model of the patched result, for JSON lines the model of one line, or a mapping from media type to model.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Operation:
     body_needed: bool
     max_bytes: int
     key_kept_by_handler: bool
-    """The use case keeps the answer to a key with what it writes; of other POSTs the answer is kept here."""
+    """The use case stores the reply to an idempotency key with what it writes. For other POSTs `server` stores it."""
     if_match: str | None
     etag: bool
     location: bool
@@ -76,37 +76,37 @@ class Operation:
 
     @property
     def is_throttled(self) -> bool:
-        """Whether it is a partner's write (rulings 4)."""
+        """Whether calls count against the partner's rate limit: every write by a partner does (rulings 4)."""
         return self.roles is not None and self.method != "GET" and bool(self.roles & PARTNER)
 
     @property
     def keyed(self) -> bool:
-        """Whether it takes an idempotency key: every POST with a token does (rulings 39)."""
+        """Whether the operation takes an idempotency key: every POST with a token does (rulings 39)."""
         return self.method == "POST" and self.roles is not None
 
     def taken(self, media_type: str) -> Any:
-        """Return the model of a body of that media type."""
+        """Return the model of a body with that media type."""
         return self.body[media_type] if isinstance(self.body, Mapping) else self.body
 
     @property
     def size_in_words(self) -> str:
-        """How large the body may be, as people say it."""
+        """The largest size of the body, in MiB or KiB."""
         whole, unit = (ONE_MIB, "MiB") if self.max_bytes >= ONE_MIB else (ONE_KIB, "KiB")
         return f"{self.max_bytes // whole} {unit}"
 
     @property
     def takes_json(self) -> bool:
-        """Whether the body is, or may be, one JSON document."""
+        """Whether the body may be one JSON document."""
         return bool({JSON, *PATCH_TYPES} & set(self.body_types))
 
     @property
     def takes_nothing(self) -> bool:
-        """Whether it is a POST without fields: a body, if there is one, must be an empty object."""
+        """Whether this is a POST without fields: its body is empty, or an empty JSON object."""
         return self.method == "POST" and self.body is None
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """Every code that a caller may be refused with: those of the line, and what follows from its columns."""
+        """Every error code of the operation: `refusals`, and the codes that follow from the other columns."""
         follow = {
             ("UnsupportedApiVersionValue", "InternalError", "ServerBusy"): True,
             ("Unauthenticated", "QueryUnknown", "RoleRequired"): self.roles is not None,
@@ -126,4 +126,4 @@ class Operation:
 
 
 OPERATIONS: list[Operation] = []
-"""Every operation, in the order in which the modules of this package declare them."""
+"""Every operation, in the order in which `function_app` loads the triggers."""

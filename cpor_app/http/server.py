@@ -1,9 +1,9 @@
 """
-The one mechanism behind every HTTP operation.
+How every HTTP operation is served.
 
-`operation` enters a handler into the table of operations and wraps it: identity, throttling, version, role, errors,
-entity tags, idempotency and headers are the same for all, in the order of rulings 3. A handler loads what the request
-is about, reads the body, calls one use case and returns an `Answer`.
+`operation` enters a handler into the table of operations and wraps it. Identity, rate limit, API version, role, errors,
+idempotency and headers are handled here, for all operations and in one order (rulings 3). A handler loads the claim or
+entry of the address, reads the body, calls one use case and returns an `Answer`.
 """
 
 import asyncio
@@ -67,8 +67,8 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
     """
     Enter a handler into the table and serve it; the function in Azure has the handler's name.
 
-    `in_words`: refusals are pages unless JSON is asked for. `keyed`: the use case keeps the answer to an idempotency
-    key together with what it writes; of every other POST with a token it is kept here.
+    `in_words`: a refusal is answered as a page, unless the caller asks for JSON. `keyed`: the use case stores the reply
+    to an idempotency key together with what it writes; for every other POST with a token it is stored here.
     """
 
     def enter(handler: Handler) -> Handler:
@@ -114,7 +114,7 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
 async def handle(
     line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
 ) -> func.HttpResponse:
-    """Answer a request, on the caller's trace: the host hands over where the request stands in it."""
+    """Answer a request, in a span of the caller's trace."""
     told = {"http.request.method": line.method, "http.route": line.route}
     parent = context.trace_context.trace_parent
     with (await telemetry()).doing(line.name, parent=parent, attributes=told) as doing:
@@ -126,7 +126,7 @@ async def handle(
 async def _catch_errors(
     line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
 ) -> func.HttpResponse:
-    """Answer a request; whatever happens, the caller gets the envelope and the security headers."""
+    """Answer a request. Every failure becomes the error body with the security headers."""
     request_id = context.invocation_id
     call: Call | None = None
     try:
@@ -148,10 +148,10 @@ async def _catch_errors(
 
 
 async def _limit_large_bodies(call: Call, handler: Handler) -> Answer:
-    """Run the handler; an instance takes in two large bodies at a time, since more of them could fill its memory."""
+    """Run the handler. At most two large bodies are read at a time: more could fill the memory of an instance."""
     if len(call.request.get_body() or b"") > ONE_MIB:
         if _LARGE_BODIES.locked():
-            message = "two large bodies are being taken in already"
+            message = "two large bodies are being read already"
             raise Retryable(message, retry_after_seconds=2)
         async with _LARGE_BODIES:
             return await _run(call, handler)
@@ -178,7 +178,7 @@ async def _run(call: Call, handler: Handler) -> Answer:
 
 
 async def _run_once(call: Call, handler: Handler, key: IdempotencyKey) -> Answer:
-    """Answer a request that is about no claim; its repetition gets the same bytes and headers."""
+    """Answer a request that is not about a claim. A repetition with the same key gets the same bytes and headers."""
 
     async def run() -> StoredResponse:
         answer = await handler(call)
@@ -189,14 +189,14 @@ async def _run_once(call: Call, handler: Handler, key: IdempotencyKey) -> Answer
 
 
 async def _admit(call: Call) -> None:
-    """Judge identity, rate, version, names of the query and role, in that order (rulings 3, 55)."""
+    """Verify identity, rate, API version, names of the query and role, in that order (rulings 3, 55)."""
     line = call.operation
     if line.roles is not None:
         call.caller = await call.services.tokens.verify(call.headers.get("authorization"))
         if line.is_throttled and not call.services.throttle.admits(call.caller.tenant_id, time.monotonic()):
             raise Refused(
                 "TooManyRequests",
-                "Your organisation sends more writes a second than it may.",
+                "Your organisation sends more writes a second than are allowed.",
                 resolution="Wait as long as Retry-After says, then send the request again.",
                 retry_after_seconds=1,
             )
@@ -214,11 +214,11 @@ async def _admit(call: Call) -> None:
 
 
 async def _earlier_reply(call: Call) -> StoredReply | None:
-    """Return the first answer when the act was refused because the same request has done it before."""
+    """Return the stored reply if the same request has already done this act; that may be why it is refused now."""
     try:
         key = call.idempotency_key()
     except Refused:
-        return None  # a body or key that can't be read has never been answered
+        return None  # a body or key that cannot be read was never answered
     return await call.ports.claims.stored_reply(call.claim_id, key.hash) if key is not None and call.claim_id else None
 
 
@@ -244,7 +244,7 @@ def _how_to_get_a_token(*, sandbox: bool) -> str:
 
 
 def _unauthenticated(unknown: Unauthenticated, *, sandbox: bool) -> Answer:
-    challenge = "Bearer"  # RFC 6750, 3: who sent no token is told no error
+    challenge = "Bearer"  # RFC 6750, 3: without a token the challenge names no error
     if unknown.reason_code != "TokenMissing":
         challenge += f' error="invalid_token", error_description="{unknown.description}"'
     refused = Refused("Unauthenticated", unknown.description, resolution=_how_to_get_a_token(sandbox=sandbox))
@@ -258,8 +258,8 @@ def _busy() -> Refused:
 def _internal(request_id: str) -> Refused:
     return Refused(
         "InternalError",
-        f"Something went wrong inside; the request's id is {request_id}.",
-        resolution="Send the request again; if it fails again, tell the programme this id.",
+        f"The service failed; the id of the request is {request_id}.",
+        resolution="Send the request again. If it fails again, give this id to the programme.",
     )
 
 
@@ -287,19 +287,19 @@ def _error_answer(call: Call | None, refused: Refused, retry_after: int | None =
 def error_response(
     refused: Refused, request: func.HttpRequest, context: func.Context, headers: Mapping[str, str]
 ) -> func.HttpResponse:
-    """Return the envelope for a request that no operation answers."""
+    """Return the error body for a request that no operation answers."""
     given = {"x-ms-error-code": refused.code, **headers}
     answer = Answer(int(STATUSES[refused.code]), envelope(refused), headers=given)
     return _http_response(answer, request, context.invocation_id)
 
 
 def see_other(path: str, request: func.HttpRequest, context: func.Context) -> func.HttpResponse:
-    """Send a caller to another address of this host."""
+    """Redirect the caller to another address of this host."""
     return _http_response(Answer(303, headers={"Location": path}), request, context.invocation_id)
 
 
 def envelope(refused: Refused, arrival: str | None = None) -> dict[str, JsonValue]:
-    """Return the error object of `docs/errors.md`; *arrival* is of a no that could not be recorded."""
+    """Return the error object of `docs/errors.md`; *arrival* is the signed arrival of a no that could not be stored."""
     error: dict[str, JsonValue] = {"code": refused.code, "message": refused.message}
     if refused.target is not None:
         error["target"] = refused.target

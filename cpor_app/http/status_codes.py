@@ -1,4 +1,4 @@
-"""The only table that knows both error codes and HTTP statuses; `docs/errors.md` and the API description list it."""
+"""The HTTP status of each error code: the only place that knows both. `docs/errors.md` is made from it."""
 
 from http import HTTPStatus as Is
 from types import MappingProxyType
@@ -82,9 +82,9 @@ DETAIL_CODES = (
     "TimeZoneElsewhere",
 )
 """
-Codes that stand in `details`, or in the errors of a batch's row: what is wrong with a field, the checks at
-submission (rulings 7), whose the domains of a customer are, and slips in an entry of the registry. Two of them are the
-code of the whole refusal where nothing else is wrong.
+The codes in `details`, and in the errors of a batch's row: faults of a field, failed checks at submission (rulings 7),
+domains of a customer that another tenant has, and slips in an entry of the registry. Two of them can also be the code
+of the whole refusal.
 """
 
 ROW_CODES = (
@@ -104,4 +104,4 @@ ROW_CODES = (
     "SlotHeld",
     "AlreadyImported",
 )
-"""Codes that stand in the `rejected` of a feed or an import only: what is wrong with a line."""
+"""The codes in the `rejected` of a feed or an import: what is wrong with a line."""

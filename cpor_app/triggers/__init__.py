@@ -1,1 +1,1 @@
-"""What wakes the app: HTTP requests, queue messages, the timer. Parse, one use case, answer; no rule lives here."""
+"""The functions of the app: HTTP requests, queue messages, timers. Each parses, calls one use case and answers."""

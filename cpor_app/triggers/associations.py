@@ -32,7 +32,7 @@ class AssociationFilters(BaseModel):
 
 
 class EndReason(ActBody):
-    """Why the partner leaves, in words that the reviewer can read."""
+    """Why the partner leaves; the reviewer can read it."""
 
     free_text = ("reason",)
     reason: Text1000
@@ -51,12 +51,12 @@ async def _association(call: Call, case: Case) -> Answer:
 
 
 def association_reply(case: Case, _: Terms) -> AssociationView:
-    """Return what an act on an association answers."""
+    """Return the reply to an act on an association."""
     return association_of(case)
 
 
 def association_of(case: Case) -> AssociationView:
-    """Return the association of a claim. Raises `NotFound` where it never became official."""
+    """Return the association of a claim. Raises `NotFound` if the claim never became official."""
     view = association_view(case)
     if view is None:
         raise not_found("association")

@@ -1,4 +1,4 @@
-"""Queue messages and the timer: both ask what is owed and pay it."""
+"""The functions of queues and timers: both look up the due work and do it."""
 
 import json
 import logging
@@ -103,21 +103,21 @@ async def _processed(batch_id: str, page: int) -> None:
 @blueprint.function_name("record_failed_customer_notice")
 @blueprint.queue_trigger(arg_name="message", queue_name=f"{CUSTOMER_NOTICES}-poison", connection=STORAGE)
 async def record_failed_customer_notice(message: func.QueueMessage) -> None:
-    """Keep a message that could not be processed, where the operator sees it and can put it back."""
+    """Store a message that could not be processed, so that an operator sees it and can put it back."""
     await _record_failed(message, CUSTOMER_NOTICES)
 
 
 @blueprint.function_name("record_failed_partner_notice")
 @blueprint.queue_trigger(arg_name="message", queue_name=f"{PARTNER_NOTICES}-poison", connection=STORAGE)
 async def record_failed_partner_notice(message: func.QueueMessage) -> None:
-    """Keep a message that could not be processed, where the operator sees it and can put it back."""
+    """Store a message that could not be processed, so that an operator sees it and can put it back."""
     await _record_failed(message, PARTNER_NOTICES)
 
 
 @blueprint.function_name("record_failed_claim_batch")
 @blueprint.queue_trigger(arg_name="message", queue_name=f"{CLAIM_BATCHES}-poison", connection=STORAGE)
 async def record_failed_claim_batch(message: func.QueueMessage) -> None:
-    """Keep a message that could not be processed, where the operator sees it and can put it back."""
+    """Store a message that could not be processed, so that an operator sees it and can put it back."""
     await _record_failed(message, CLAIM_BATCHES)
 
 
@@ -125,9 +125,10 @@ async def record_failed_claim_batch(message: func.QueueMessage) -> None:
 @blueprint.queue_trigger(arg_name="message", queue_name=f"{MAIL_EVENTS}-poison", connection=STORAGE)
 async def record_failed_mail_event(message: func.QueueMessage) -> None:
     """
-    Keep a delivery report that could not be taken; of its content only ids and the kind of event.
+    Store a delivery report that could not be processed: only its ids and the kind of event.
 
-    One that can be read is kept in the plain form: put back, it still tells what became of which mail.
+    A report that can be read is stored in the plain form, so that it still says which mail it is about when it is put
+    back.
     """
     await _record_failed(message, MAIL_EVENTS)
 
@@ -148,7 +149,7 @@ async def _record_failed(message: func.QueueMessage, queue: str) -> None:
 
 
 async def _record(queue: str, message_id: str, body: bytes, at: datetime | None) -> None:
-    """Keep what failed, without anything that somebody wrote into it."""
+    """Store a failed message with its ids only: free text in it may be personal data."""
     ports = (await ready()).ports
     plain = _plain_reports(body) if queue == MAIL_EVENTS else None
     failure = Failure(
@@ -163,10 +164,10 @@ async def _record(queue: str, message_id: str, body: bytes, at: datetime | None)
 
 async def _record_left() -> None:
     """
-    Count what lies in the poison queues, and record it as their functions do.
+    Count the messages in the poison queues, and record those that their functions never get.
 
-    The host decodes a message before it calls a function; what it can't decode (no base64, no UTF-8) no function is
-    ever given, and it would lie there for ever.
+    The host decodes a message before it calls a function. A message that it cannot decode (not base64, not UTF-8)
+    reaches no function and would stay in the queue for ever.
     """
     queues = (await ready()).queues
     left = {poison: await queues.length(poison) for poison in POISON}
@@ -200,9 +201,9 @@ async def finalise_uncontested(timer: func.TimerRequest) -> None:
 @blueprint.timer_trigger(arg_name="timer", schedule="0 */5 * * * *", run_on_startup=False, use_monitor=True)
 async def recount_insight(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host binds it by its name
     """
-    Count all claims for the programme, each hour or when asked; what a run can't end the next one goes on with.
+    Count all claims for the programme, each hour or when asked. A count that one run cannot finish goes on in the next.
 
-    Before that, record what was left in the poison queues.
+    Messages that are left in the poison queues are recorded first.
     """
     try:
         services = await ready()
@@ -215,7 +216,7 @@ async def recount_insight(timer: func.TimerRequest) -> None:  # noqa: ARG001 - t
 
 
 def _read(body: bytes) -> Any:
-    """Return the JSON of a message. Raises ValueError for what is none, or is nested too deep to be read."""
+    """Return the JSON of a message. Raises ValueError if it is not JSON, or is nested too deep."""
     try:
         return json.loads(body)
     except RecursionError:
@@ -224,7 +225,7 @@ def _read(body: bytes) -> Any:
 
 
 def _trace(message: func.QueueMessage) -> object:
-    """Return what a message says of its trace; nothing that was put there by somebody else is believed further on."""
+    """Return the `traceparent` of a message, unverified; telemetry ignores a malformed one."""
     try:
         sent = _read(message.get_body())
     except ValueError:
@@ -233,7 +234,7 @@ def _trace(message: func.QueueMessage) -> object:
 
 
 def _claim_id(body: bytes) -> str:
-    """Return the claim that a message names. Raises ValueError for a message that is none of ours."""
+    """Return the id of the claim in a message. Raises ValueError for a message that is not ours."""
     claim_id = _read(body)["claimId"]
     if not isinstance(claim_id, str) or not is_claim_id(claim_id):
         msg = "not a message of ours: claimId is missing or malformed"
@@ -242,13 +243,13 @@ def _claim_id(body: bytes) -> str:
 
 
 def _organisation(body: bytes) -> str | None:
-    """Return the organisation whose webhooks a message is about, None for one about a claim. Raises ValueError."""
+    """Return the organisation in a message about webhooks, None for a message about a claim. Raises ValueError."""
     sent = _read(body).get("organisation")
     return str(uuid.UUID(sent)) if sent is not None else None
 
 
 def _batch_page(body: bytes) -> tuple[str, int]:
-    """Return the batch and the page that a message names. Raises ValueError for a message that is none of ours."""
+    """Return the batch and the page in a message. Raises ValueError for a message that is not ours."""
     sent = _read(body)
     batch_id, page = sent["batchId"], sent["page"]
     if not isinstance(batch_id, str) or not is_batch_id(batch_id) or not isinstance(page, int):
@@ -258,7 +259,7 @@ def _batch_page(body: bytes) -> tuple[str, int]:
 
 
 def _ids_only(body: bytes, names: tuple[str, ...]) -> str:
-    """Return the ids of a message: what else somebody has put into the queue, addresses above all, is not kept."""
+    """Return the ids in a message as JSON. Everything else is dropped: it may be personal data."""
     try:
         sent = _read(body)
     except ValueError:
@@ -275,7 +276,7 @@ IDS = {
     CLAIM_BATCHES: ("batchId", "page"),
     MAIL_EVENTS: ("messageId", "event", "eventType"),
 }
-"""What is kept of a failed message of each queue."""
+"""The fields of a failed message that are stored, by queue."""
 MOST_RECORDED_AT_ONCE = 32
 ID = re.compile(r"[0-9A-Za-z.-]{1,100}", re.ASCII)
 LONGEST_KEPT = 30_000

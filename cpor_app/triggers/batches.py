@@ -1,4 +1,4 @@
-"""Many claims sent at once, and how far they have come."""
+"""Batches: many claims in one request, and how far their processing is."""
 
 from typing import Any
 
@@ -19,21 +19,21 @@ BATCH_BYTES = 16 * 2**20
 
 
 class RowFilter(BaseModel):
-    """Which rows are listed."""
+    """The filter of a batch's rows."""
 
     outcome: Outcome | None = None
 
 
 class BatchView(Value):
-    """A batch as it stands now."""
+    """A batch and how far it is."""
 
     id: str
     status: BatchStatus
-    total: int = Field(description="Rows; blank lines are none.")
-    done: int = Field(description="Rows that were dealt with, the failed ones among them.")
+    total: int = Field(description="Rows; blank lines do not count.")
+    done: int = Field(description="Rows that were processed, with the failed ones.")
     failed: int = Field(description="Rows that were refused. The others of `done` are drafts.")
     rows: tuple[RowOutcome, ...] = Field(
-        description="A page of the rows that were dealt with. `row` counts lines from 1, blank ones too."
+        description="A page of the rows that were processed. `row` counts lines from 1, blank lines too."
     )
     next_link: str | None = LEFT_OUT
 
@@ -52,10 +52,10 @@ class BatchView(Value):
 )
 async def create_claim_batch(call: Call) -> Answer:
     """
-    Each row is judged like the body of `POST /claims`; a bad one is reported, the others become drafts.
+    Each row is validated like the body of `POST /claims`. A bad row is reported, the others become drafts.
 
-    The answer comes before the work: `Operation-Location` shows it. The same batch again changes nothing, with or
-    without a key: a batch is known by its key if it has one, else by what was sent. It is kept for 30 days.
+    The answer comes before the work; `Operation-Location` shows the progress. The same batch sent again changes
+    nothing: a batch is recognised by its idempotency key, or without one by its content. It is kept for 30 days.
     """
     body, now = call.bytes(), await call.now()
     progress = await batches.take_in(call.ports, call.organisation, call.actor(), body, call.idempotency_key(), now)
@@ -67,7 +67,7 @@ async def create_claim_batch(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="claim-batches/{batchId}",
-    summary="How far a batch has come, and what became of its rows",
+    summary="How far a batch is, and the outcome of each row",
     tag="Bulk",
     roles=PARTNER,
     query=RowFilter,
@@ -77,9 +77,9 @@ async def create_claim_batch(call: Call) -> Answer:
 )
 async def get_claim_batch(call: Call) -> Answer:
     """
-    A batch with bad rows still `Succeeded`; `Failed` is one that we cannot go on with: send it again under another key.
+    A batch with bad rows is `Succeeded` too. `Failed` means that it could not be finished: send it with another key.
 
-    Rows are listed in their order, as far as they were dealt with: read them once `status` says that it has ended.
+    Rows are listed in their order, as far as they were processed. Read them when `status` says that it has ended.
     """
     progress = await batches.own(call.ports, call.organisation, call.path("batchId").lower())
     if progress is None:

@@ -28,7 +28,7 @@ blueprint = func.Blueprint()
 
 
 class DryRun(BaseModel):
-    """`validate=true`: judge, store nothing."""
+    """`validate=true` makes it a dry run: all checks, nothing stored."""
 
     validate_: QueryFlag = False
 
@@ -36,9 +36,11 @@ class DryRun(BaseModel):
 
 
 class ClaimFilters(BaseModel):
-    """Filters of a list of claims; each narrows it, and of several states any will do."""
+    """The filters of a list of claims. A claim must fit each of them, and one of the states."""
 
-    status: Annotated[Several[Status], Field(description="One state or several, with commas or repeated.")] = ()
+    status: Annotated[
+        Several[Status], Field(description="One state, or several: with commas, or as a repeated parameter.")
+    ] = ()
     engagement: str | None = None
     partner_id: PartnerId | None = None
     customer_tenant_id: Guid | None = None
@@ -46,7 +48,7 @@ class ClaimFilters(BaseModel):
     model_config = {"alias_generator": to_camel}
 
     def fit(self, claim: Claim) -> bool:
-        """Whether a claim, as it stands now, is of those that are wanted."""
+        """Whether a claim fits the filters now."""
         return (
             (not self.status or claim.status in self.status)
             and self.engagement in (None, claim.engagement, claim.filed_as)
@@ -56,7 +58,7 @@ class ClaimFilters(BaseModel):
 
 
 class Verdict(Value):
-    """What the dry run found."""
+    """The result of a dry run."""
 
     valid: bool
     details: tuple["VerdictDetail", ...]
@@ -72,13 +74,13 @@ class VerdictDetail(Value):
 
 
 class Submission(Value):
-    """What the partner confirms."""
+    """What the partner acknowledges at submission."""
 
     acknowledgements: Acknowledgements | None = None
 
 
 class OptionalComment(ActBody):
-    """An act without more than, perhaps, a comment."""
+    """An act with an optional comment."""
 
     comment: Text4000 | None = None
 
@@ -92,13 +94,13 @@ class Justification(ActBody):
 
 
 class NewComment(Value):
-    """A comment as sent."""
+    """A new comment."""
 
     text: Text4000
 
 
 class CommentView(Value):
-    """A comment; `author` is the side it came from."""
+    """A comment; `author` is the side that wrote it."""
 
     sequence: int
     at: Instant
@@ -114,7 +116,7 @@ class Listed(Value):
 
 
 class ListedEntries(Value):
-    """A page of history, oldest first, as the chain of hashes runs."""
+    """A page of history, oldest first: the order of the chain of hashes."""
 
     value: tuple[Entry, ...]
     next_link: str | None = LEFT_OUT
@@ -144,7 +146,7 @@ FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEn
     blueprint,
     method="POST",
     route="claims",
-    summary="Make a draft, or judge one with `validate=true`",
+    summary="Make a draft, or check one with `validate=true`",
     tag="Claims",
     roles=PARTNER,
     query=DryRun,
@@ -157,7 +159,7 @@ FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEn
     refusals=(*FORM, "TooManyDryRuns"),
 )
 async def create_claim(call: Call) -> Answer:
-    """The dry run answers every check that the claim would fail at submission, and stores nothing."""
+    """The dry run answers every check that the claim would fail at submission. It stores nothing."""
     sent = call.body(NewClaim)
     if call.query(DryRun).validate_:
         return _verdict(await submission.dry_run_of_new(call.ports, call.organisation, sent, await call.now()))
@@ -179,7 +181,7 @@ async def create_claim(call: Call) -> Answer:
     paged=True,
 )
 async def list_claims(call: Call) -> Answer:
-    """A page behind filters may be short or empty and still have a nextLink: one call looks at 500 claims at most."""
+    """With filters a page may be short or empty and still have a nextLink: one call looks at 500 claims at most."""
     filters = call.query(ClaimFilters)
     kept = {**filters.model_dump(mode="json", by_alias=True), "status": ",".join(sorted(filters.status)) or None}
     after, limit = call.page(kept)
@@ -193,7 +195,7 @@ async def list_claims(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="claims/{claimId}",
-    summary="A claim as it stands now",
+    summary="A claim as of now",
     tag="Claims",
     roles=PARTNER,
     answers={200: ClaimView},
@@ -201,7 +203,7 @@ async def list_claims(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def get_claim(call: Call) -> Answer:
-    """The state is worked out at the time of reading; no timer has a say in it."""
+    """The state is worked out when it is read, and does not depend on a timer."""
     return await call.claim(await call.own_case())
 
 
@@ -209,7 +211,7 @@ async def get_claim(call: Call) -> Answer:
     blueprint,
     method="PATCH",
     route="claims/{claimId}",
-    summary="Change a draft, or what more was asked about, by a JSON merge patch",
+    summary="Change a draft, or a claim that the reviewer asked about, by a JSON merge patch",
     tag="Claims",
     roles=PARTNER,
     body=NewClaim,
@@ -222,9 +224,9 @@ async def get_claim(call: Call) -> Answer:
 )
 async def patch_claim(call: Call) -> Answer:
     """
-    Of a draft all but tenant and engagement; in `partnerActionRequired` partnerId, items, contacts. Null removes.
+    In a draft: all but tenant and engagement. In `partnerActionRequired`: partnerId, items, contacts. Null removes.
 
-    Once the claim is submitted, editing is for `Incentives.Admin`.
+    After submission only `Incentives.Admin` may edit.
     """
     case = await call.own_case(partial(admins_only_but_in_drafts, call))
     patch = read_object(call.bytes())
@@ -256,7 +258,7 @@ async def delete_claim(call: Call) -> Answer:
     blueprint,
     method="POST",
     route="claims/{claimId}/submit",
-    summary="Submit a draft, or judge it with `validate=true`",
+    summary="Submit a draft, or check it with `validate=true`",
     tag="Claims",
     roles=PARTNER_ADMIN,
     query=DryRun,
@@ -269,7 +271,7 @@ async def delete_claim(call: Call) -> Answer:
     refusals=("NotFound", "InvalidState", "SlotCrowded", "TooManyDryRuns"),
 )
 async def submit_claim(call: Call) -> Answer:
-    """All failed checks are reported at once. With automatic review and no rival the customer is told next."""
+    """All failed checks are reported together. With automatic review and no rival the customer is notified next."""
     case = await call.own_case()
     sent = call.body(Submission)
     now = await call.now()
@@ -289,7 +291,7 @@ async def submit_claim(call: Call) -> Answer:
     refusals=("SlotCrowded", "SlotAwaitsCustomer"),
 )
 async def resubmit_claim(act: ClaimAct[OptionalComment]) -> Case:
-    """By the same checks as the submission. When only the customer could not be reached, they are told at once."""
+    """By the checks of the submission. If only the customer could not be reached, the customer is notified next."""
     return await submission.resubmit(act.ports, act.case, act.actor, act.now, act.context)
 
 
@@ -303,7 +305,7 @@ async def resubmit_claim(act: ClaimAct[OptionalComment]) -> Case:
     refusals=("NotDisputable", "JustificationMissing", "SlotCrowded"),
 )
 async def dispute_claim(act: ClaimAct[Justification]) -> Case:
-    """With a justification, or with evidence added since. A customer's no cannot be disputed."""
+    """It needs a justification, or evidence that was added since. A customer's no cannot be disputed."""
     return await submission.dispute(act.ports, act.case, act.actor, act.now, act.context)
 
 
@@ -316,7 +318,7 @@ async def dispute_claim(act: ClaimAct[Justification]) -> Case:
     body_needed=False,
 )
 async def withdraw_claim(act: ClaimAct[OptionalComment]) -> Case:
-    """A customer who was told of the claim gets one closing mail."""
+    """A customer who was notified of the claim gets one closing mail."""
     return await submission.withdraw(act.ports, act.case, act.actor, act.now, act.context)
 
 
@@ -332,7 +334,7 @@ async def withdraw_claim(act: ClaimAct[OptionalComment]) -> Case:
     refusals=("NotFound",),
 )
 async def list_history(call: Call) -> Answer:
-    """Oldest first; each entry carries the hash of the one before, so that an export can be checked without us."""
+    """Oldest first. Each entry has the hash of the one before: an export can be verified without the service."""
     return await history_page(call, await call.own_case())
 
 
@@ -348,7 +350,7 @@ async def list_history(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def list_comments(call: Call) -> Answer:
-    """Oldest first: comments, the comment with a decision, and the reason that a customer gave."""
+    """Oldest first: comments, those that came with an act, and the reasons that a customer gave."""
     return await comments_page(call, await call.own_case())
 
 
@@ -367,12 +369,12 @@ async def list_comments(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def add_comment(call: Call) -> Answer:
-    """Comments are open in every state."""
+    """A claim takes comments in every state."""
     return await take_comment(call, await call.own_case(), "partner")
 
 
 async def history_page(call: Call, case: Case) -> Answer:
-    """Answer a page of history, with the entries that time has made and nobody has written yet."""
+    """Answer a page of history, with the entries that are due by time and not stored yet."""
     after, limit = call.page()
     start = int(after or 0)
     entries = await history_as_of(call.ports, case, after=start, limit=limit)
@@ -389,7 +391,7 @@ async def comments_page(call: Call, case: Case) -> Answer:
 
 
 async def take_comment(call: Call, case: Case, author: str) -> Answer:
-    """Take a comment by *author*."""
+    """Store a comment of *author*: `partner` or `programme`."""
     text, now = call.body(NewComment).text, await call.now()
 
     def view(after: Case, _: Terms) -> CommentView:

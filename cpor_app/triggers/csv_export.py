@@ -12,7 +12,7 @@ blueprint = func.Blueprint()
 CSV = "text/csv"
 
 
-@operation(  # the host tries functions by name: before get_claim, whose {claimId} would take "export"
+@operation(  # sorts before get_claim, whose {claimId} matches "export": the host tries by name
     blueprint,
     method="GET",
     route="claims/export",
@@ -25,7 +25,7 @@ CSV = "text/csv"
 )
 async def export_claims(call: Call) -> Answer:
     """
-    In UTF-8 with its mark, newest first, at most 50,000 claims; filters as in the list.
+    UTF-8 with a byte order mark, newest first, at most 50,000 claims. The filters are those of the list.
 
     A cell that a spreadsheet would run as a formula begins with an apostrophe.
     """

@@ -1,4 +1,4 @@
-"""A no is not lost: it is tried for a minute, and what can't be written then carries the instant of its arrival."""
+"""Recording a no: it is tried for a minute. If it cannot be stored, the answer carries its signed arrival."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -10,15 +10,17 @@ from cpor_core.use_cases.claims.customer_decision import Said, insist
 
 log = logging.getLogger("cpor.http")
 ARRIVAL = "Cpor-Arrival"
-"""The header in which a no by token brings back the instant of its arrival."""
+"""The header in which a no by token brings back its signed arrival."""
 
 
-async def said(call: Call, subject: str, sent: str | None, say_no: Callable[[datetime, bool], Awaitable[Said]]) -> Said:
+async def record_no(
+    call: Call, subject: str, sent: str | None, say_no: Callable[[datetime, bool], Awaitable[Said]]
+) -> Said:
     """
-    Let *say_no* be done as of the arrival that was *sent* back, else of this request's.
+    Call *say_no* with the instant of arrival: that of *sent*, the arrival of an earlier answer, else of this request.
 
-    *subject* names who says no to what, and is what an arrival is signed for. Raises `ArrivalUnknown` for an arrival
-    that is not of this no, or too old, and `NotRecordedYet` when storage could not take the no within a minute.
+    The arrival is signed for *subject*, which names the speaker and the claim. Raises `ArrivalUnknown` for an arrival
+    that is too old or belongs to another no, and `NotRecordedYet` if the no could not be stored within a minute.
     """
 
     async def attempt(again: bool) -> Said:  # noqa: FBT001 - as `insist` calls it
@@ -36,7 +38,7 @@ async def said(call: Call, subject: str, sent: str | None, say_no: Callable[[dat
         call.arrival = call.services.links.arrival(subject, arrived)
         raise Refused(
             "NotRecordedYet",
-            f"The no is not recorded yet. It counts as of {arrived:%Y-%m-%dT%H:%M:%SZ} if it is sent again in time.",
+            f"The no is not recorded yet. If it is sent again in time, it counts as of {arrived:%Y-%m-%dT%H:%M:%SZ}.",
             resolution="Send the same no within 24 hours, with the arrival of this answer.",
             retry_after_seconds=30,
         ) from None
@@ -49,8 +51,8 @@ def _arrived(call: Call, subject: str, sent: str | None, now: datetime) -> datet
     if arrived is None:
         raise Refused(
             "ArrivalUnknown",
-            "This arrival is not of this no, or is older than 24 hours.",
+            "This arrival belongs to another no, or is older than 24 hours.",
             target="arrival",
-            resolution="Say no without it; then it counts as of now.",
+            resolution="Say no without it. The no then counts as of now.",
         )
     return arrived

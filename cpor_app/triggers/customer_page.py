@@ -1,4 +1,4 @@
-"""The page behind a mailed link: GET shows, only a POST with the page's own nonce does anything."""
+"""The page behind a mailed link. A GET only shows it; an act needs a POST with the nonce of the page."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +13,7 @@ from cpor_app.http.parsing import validated
 from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import JSON, Answer
 from cpor_app.http.server import operation, wants_json
-from cpor_app.triggers.customer_no import said
+from cpor_app.triggers.customer_no import record_no
 from cpor_core.errors import Refused
 from cpor_core.model.base import Text1000, Value
 from cpor_core.model.claim import ClaimedCustomer, Item, Status
@@ -36,7 +36,7 @@ REFUSALS = ("NotFound", "LinkExpired", "InvalidState", "StaleForm")
 
 
 class LinkQuery(BaseModel):
-    """What a mailed link carries; `lang` chooses the page's language, `done` names the act that led back to it."""
+    """The query of a mailed link. `lang` chooses the language of the page, `done` names the act that was just done."""
 
     t: str = ""
     lang: str | None = None
@@ -44,7 +44,7 @@ class LinkQuery(BaseModel):
 
 
 class OfferedAct(Value):
-    """What the page offers now: where its form goes, and the nonce that it must bring."""
+    """An act that the page offers now: the address of its form, and its nonce."""
 
     act: str
     action: str
@@ -84,7 +84,7 @@ class RequestPage(Value):
 
 
 class Form(Value):
-    """What a form of the page sends."""
+    """The fields of a form of the page."""
 
     t: str = ""
     nonce: str = ""
@@ -92,14 +92,14 @@ class Form(Value):
     lang: str | None = None
     association_id: str | None = None
     arrival: str | None = None
-    """With `decline`: when it arrived first, as signed in the answer that could not record it."""
+    """With `decline`: the signed arrival from an answer `NotRecordedYet`."""
 
 
 @operation(
     blueprint,
     method="GET",
     route=ROUTE,
-    summary="The page of one request, for the person it was mailed to",
+    summary="The page of one request, for the person who got the link",
     tag="Customer",
     query=LinkQuery,
     answers={200: {HTML: str, JSON: RequestPage}},
@@ -107,9 +107,9 @@ class Form(Value):
     in_words=True,
 )
 async def show_request(call: Call) -> Answer:
-    """Nothing changes by looking, however often, and whoever follows the link. JSON when asked for."""
+    """A look changes nothing. The answer is JSON if the caller asks for it."""
     query = call.query(LinkQuery)
-    return await _page(call, await _opened(call, query.t), query)
+    return await _page(call, await _open(call, query.t), query)
 
 
 @operation(
@@ -127,16 +127,16 @@ async def show_request(call: Call) -> Answer:
 )
 async def decline_request(call: Call) -> Answer:
     """
-    A no is taken in every open state; an official association ends by it. The partner sees the reason, if any.
+    A no is taken in every open state; it ends an official association. The partner can read the reason.
 
-    While a no can be taken back, a registered notice address makes a contact's theirs by saying it too. It is tried
-    for a minute; if it could not be recorded, the answer is 503 `NotRecordedYet` and carries an `arrival`. Sent again
-    with it within 24 hours, the no counts as of then, and needs no nonce.
+    While a contact's no can be taken back, a registered notice address can confirm it: the contact cannot take it back
+    then. The service tries for a minute to record a no. If that fails, the answer is 503 `NotRecordedYet` with an
+    `arrival`. The same no sent with it within 24 hours counts as of that arrival, and needs no nonce.
     """
     form = _form(call)
     _verify_link(call, form.t)
     try:
-        opened, after = await said(call, f"decline\n{form.t}", form.arrival, partial(_say_no, call, form))
+        opened, after = await record_no(call, f"decline\n{form.t}", form.arrival, partial(_say_no, call, form))
     except Refused as refused:
         if refused.code == "NotRecordedYet":
             if form.arrival is None and call.came_in is not None:
@@ -149,7 +149,7 @@ async def decline_request(call: Call) -> Answer:
             }
         raise
     after = settle(after.stored, await call.now())  # the no may have arrived long ago
-    return await _done(call, form, "decline", opened, after)
+    return await _answer_act(call, form, "decline", opened, after)
 
 
 @operation(
@@ -167,11 +167,12 @@ async def decline_request(call: Call) -> Answer:
 )
 async def undo_decline(call: Call) -> Answer:
     """
-    By who declined, or by somebody above; not any more when the place was given to another request.
+    For the person who declined, or a higher one, until another request has got the place.
 
-    A registered notice address is above the contact whom the partner named, the tenant's administrator above both.
+    A registered notice address is higher than the contact that the partner named. The tenant's administrator is higher
+    than both.
     """
-    return await _do(call, "undo")
+    return await _act(call, "undo")
 
 
 @operation(
@@ -188,8 +189,8 @@ async def undo_decline(call: Call) -> Answer:
     in_words=True,
 )
 async def end_by_customer(call: Call) -> Answer:
-    """At any time; the partner's access stops with that very write."""
-    return await _do(call, "end")
+    """At any time. The partner's access stops with this write."""
+    return await _act(call, "end")
 
 
 @operation(
@@ -206,32 +207,32 @@ async def end_by_customer(call: Call) -> Answer:
     in_words=True,
 )
 async def not_me(call: Call) -> Answer:
-    """It counts as a mail that came back: when nobody else was told, the partner must name another contact."""
-    return await _do(call, "not-me")
+    """It counts as a mail that came back. If nobody else was notified, the partner must name another contact."""
+    return await _act(call, "not-me")
 
 
-async def _opened(call: Call, token: str) -> customer_decision.Opened:
-    """Return what the link leads to. Raises `NotFound` for a link that is not of this request, `LinkExpired`."""
+async def _open(call: Call, token: str) -> customer_decision.Opened:
+    """Return the request of a link. Raises `NotFound` for a link of another request, and `LinkExpired`."""
     recipient = _verify_link(call, token)
     try:
         return await customer_decision.open_link(call.ports, call.claim_id, recipient, await call.now())
     except Refused:
-        call.back = None  # the page itself is refused: a link to it would lead to the same words
+        call.back = None  # this page itself is refused: a link back would show the same refusal
         raise
 
 
 def _verify_link(call: Call, token: str) -> int:
-    """Return whose link it is, without asking storage. Raises `NotFound` for one that is not of this request."""
+    """Return the number of the recipient, without reading storage. Raises `NotFound` for a link of another request."""
     claim_id, recipient = call.services.links.read(token)
     if claim_id != call.claim_id:
-        raise Refused("NotFound", "This link is not of this request.", resolution="Open the link as it was mailed.")
+        raise Refused("NotFound", "This link belongs to another request.", resolution="Open the link as it was mailed.")
     call.back = call.services.links.request_url(claim_id, token)
     return recipient
 
 
-async def _do(call: Call, act: str) -> Answer:
+async def _act(call: Call, act: str) -> Answer:
     form = _form(call)
-    opened = await _opened(call, form.t)
+    opened = await _open(call, form.t)
     now = await call.now()
     target = form.association_id if act == "end" and form.association_id != opened.case.claim.id else None
     _verify_nonce(call, form, act if target is None else call.services.pages.end_of(target), now)
@@ -240,28 +241,28 @@ async def _do(call: Call, act: str) -> Answer:
     context = ActContext(person_id=actor.id, comment=comment)
     after = opened.case
     if target is not None:
-        await customer_decision.end(call.ports, await _other(call, opened, target), actor, now, context)
+        await customer_decision.end(call.ports, await _other_association(call, opened, target), actor, now, context)
     elif act == "end":
         after = await customer_decision.end(call.ports, opened.case, actor, now, context)
     elif act == "not-me":
         after = await customer_decision.not_me(call.ports, opened, now, context)
     else:
         after = await customer_decision.undo(call.ports, opened.case, opened.speaker, now, context)
-    return await _done(call, form, act, opened, after)
+    return await _answer_act(call, form, act, opened, after)
 
 
 def _verify_nonce(call: Call, form: Form, act: str, now: datetime) -> None:
     if not call.services.links.check_nonce(form.nonce, form.t, act, now):
         raise Refused(
             "StaleForm",
-            "The form is older than an hour, or not of this page.",
+            "The form is older than an hour, or belongs to another page.",
             target="nonce",
             resolution="Open the link again and send the form that it shows.",
         )
 
 
-async def _done(call: Call, form: Form, act: str, opened: customer_decision.Opened, after: Case) -> Answer:
-    """Answer an act that is done: with the page in JSON, or by leading to it."""
+async def _answer_act(call: Call, form: Form, act: str, opened: customer_decision.Opened, after: Case) -> Answer:
+    """Answer an act: with the page as JSON, or with a redirect to the page."""
     if wants_json(call.headers):
         return await _page(call, replace(opened, case=after), LinkQuery(t=form.t))
     location = f"{call.back}&done={act}"
@@ -270,7 +271,7 @@ async def _done(call: Call, form: Form, act: str, opened: customer_decision.Open
     return Answer(303, None, HTML, {"Location": location})
 
 
-async def _other(call: Call, opened: customer_decision.Opened, association_id: str) -> Case:
+async def _other_association(call: Call, opened: customer_decision.Opened, association_id: str) -> Case:
     """Return another association of the tenant that this link may end. Raises `NotFound`."""
     now = await call.now()
     for case in (await customer_decision.with_others(call.ports, opened, now)).others:
@@ -279,9 +280,9 @@ async def _other(call: Call, opened: customer_decision.Opened, association_id: s
     raise not_found("association")
 
 
-async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tuple[customer_decision.Opened, Case]:  # noqa: FBT001 - as `said` calls it
-    """Say no. Where that is refused, the page that says so knows of a no that stands already."""
-    opened = await _opened(call, form.t)
+async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tuple[customer_decision.Opened, Case]:  # noqa: FBT001 - as `record_no` calls it
+    """Say no. If that is refused, the page of the refusal shows the request, for example an earlier no."""
+    opened = await _open(call, form.t)
     if form.arrival is None:
         _verify_nonce(call, form, "decline", arrived)
     actor = spoken_by(opened.speaker)
@@ -292,7 +293,7 @@ async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tup
             call.ports, opened.case, opened.speaker, arrived, context, again=again
         )
     except Refused:
-        call.standing = await _opened(call, form.t)
+        call.standing = await _open(call, form.t)
         raise
 
 
@@ -305,7 +306,7 @@ def _form(call: Call) -> Form:
         fields: Mapping[str, str] = dict(parse_qsl(body.decode(), max_num_fields=MOST_FIELDS))
     except ValueError:
         raise Refused(
-            "ValidationFailed", "The form can't be read.", resolution="Open the link again and send its form."
+            "ValidationFailed", "The form can't be read.", resolution="Open the link again, and send its form."
         ) from None
     with validated():
         return Form.model_validate(fields)

@@ -1,4 +1,4 @@
-"""The customer's administrator: requests, associations and receipts of their own tenant, and every no and end."""
+"""The customer's administrator: the requests, associations and receipts of their own tenant, and their acts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from cpor_app.http.request import Call, role_required
 from cpor_app.http.route_table import CUSTOMER_ADMIN, Answer
 from cpor_app.http.server import operation
 from cpor_app.triggers.associations import association_of, association_reply
-from cpor_app.triggers.customer_no import ARRIVAL, said
+from cpor_app.triggers.customer_no import ARRIVAL, record_no
 from cpor_core.model.base import Instant, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, THE_ADMINISTRATOR, ClaimedCustomer, Item, Status
 from cpor_core.model.history import ADMINISTRATOR
@@ -35,7 +35,7 @@ ASSOCIATIONS = "customers/{tenantId}/associations"
 
 
 class RequestView(Value):
-    """A request as the customer sees it: who asks, for what, until when they can say no."""
+    """A request as the customer sees it: the partner, the items, and the window in which to say no."""
 
     id: str
     claim_id: str
@@ -73,14 +73,14 @@ class ListedReceipts(Value):
 
 
 class OptionalReason(ActBody):
-    """Why, in words that the partner can read."""
+    """Why; the partner can read it."""
 
     free_text = ("reason",)
     reason: Text1000 | None = None
 
 
 class EndedToo(BaseModel):
-    """Whether associations that have ended are listed too."""
+    """`includeEnded=true` lists ended associations too."""
 
     include_ended: QueryFlag = False
 
@@ -88,7 +88,7 @@ class EndedToo(BaseModel):
 
 
 def own_tenant(call: Call) -> str:
-    """Return the tenant of the address, if it is the caller's own; for another one the role does not count."""
+    """Return the tenant of the address. Raises `RoleRequired` if it is not the caller's own."""
     if call.path("tenantId").lower() != call.organisation:
         raise role_required(CUSTOMER_ADMIN)
     return call.organisation
@@ -149,7 +149,7 @@ ON_ASSOCIATION = replace(ON_REQUEST, model=AssociationView, view=association_rep
     paged=True,
 )
 async def list_requests(call: Call) -> Answer:
-    """Those that your organisation was told of, or is about to be."""
+    """Those of which your organisation was notified, or will be."""
     tenant_id = own_tenant(call)
     after, limit = call.page()
     now = await call.now()
@@ -176,20 +176,19 @@ async def decline_as_customer(call: Call) -> Answer:
     """
     In every open state; an official association ends by it.
 
-    While the no of a recipient of the mails can be taken back, saying it too makes it yours: nobody but an
-    administrator can take it back then. The no is tried for a minute; if it could not be recorded, the answer is 503
-    `NotRecordedYet` with an `arrival`. Sent again with it in the header `Cpor-Arrival` within 24 hours, it counts as of
-    then.
+    You can confirm the no of a recipient of the mails while it can be taken back: then only an administrator can take
+    it back. The service tries for a minute to record a no. If that fails, the answer is 503 `NotRecordedYet` with an
+    `arrival`. The same no sent within 24 hours with it in the header `Cpor-Arrival` counts as of that arrival.
     """
     own_tenant(call)
 
-    async def say_no(arrived: datetime, again: bool) -> Case:  # noqa: FBT001 - as `said` calls it
+    async def say_no(arrived: datetime, again: bool) -> Case:  # noqa: FBT001 - as `record_no` calls it
         case, why = await _request(call), call.body(OptionalReason).reason
         context = call.act_context(comment=why, author="customer", at=arrived, answers=_request_view)
         return await customer_decision.decline(call.ports, case, THE_ADMINISTRATOR, arrived, context, again=again)
 
     subject = f"decline\n{call.claim_id}\n{call.organisation}\n{call.person_id}"
-    after = await said(call, subject, call.headers.get(ARRIVAL.lower()), say_no)
+    after = await record_no(call, subject, call.headers.get(ARRIVAL.lower()), say_no)
     return await _request_answer(call, settle(after.stored, await call.now()))  # the no may have arrived long ago
 
 
@@ -203,7 +202,7 @@ async def decline_as_customer(call: Call) -> Answer:
     refusals=("SlotAwaitsCustomer",),
 )
 async def undo_as_customer(act: ClaimAct[OptionalReason]) -> Case:
-    """Whoever said it; not any more when the place was given to another request."""
+    """Every no of your tenant can be taken back, until another request has got the place."""
     return await customer_decision.undo(act.ports, act.case, THE_ADMINISTRATOR, act.now, act.context)
 
 
@@ -250,14 +249,14 @@ async def end_as_customer(act: ClaimAct[OptionalReason]) -> Case:
     blueprint,
     method="GET",
     route="customers/{tenantId}/access-receipts",
-    summary="Who looked at your figures, newest first",
+    summary="Who read your figures, newest first",
     tag="Customer",
     roles=CUSTOMER_ADMIN,
     answers={200: ListedReceipts},
     paged=True,
 )
 async def list_access_receipts(call: Call) -> Answer:
-    """Each answered read of a partner has left exactly one; they are kept for good."""
+    """Each answered read by a partner leaves exactly one receipt. Receipts are never deleted."""
     tenant_id = own_tenant(call)
     after, limit = call.page()
     page = await call.ports.receipts.page(tenant_id, after=after, limit=limit)
@@ -268,7 +267,7 @@ View = TypeVar("View", RequestView, AssociationView)
 
 
 def _page(views: Sequence[tuple[str, View]], after: str, limit: int) -> tuple[Sequence[View], str | None]:
-    """Return the page behind the position *after*, and where the next one begins, whatever ended in between."""
+    """Return the page after the position *after*, and the position of its last entry if more follow."""
     rest = [(position, view) for position, view in views if position > after]
     page = rest[:limit]
     return [view for _, view in page], page[-1][0] if len(rest) > limit else None

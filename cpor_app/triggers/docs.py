@@ -1,8 +1,8 @@
 """
 The description of the API as a page.
 
-Script and style are Swagger UI, as its makers publish it; `tools/swagger_ui.py` puts it into the app, so that no other
-host is asked. What starts them is a file of its own, because the page's policy takes no script that stands in it.
+Script and style are the published Swagger UI. `tools/swagger_ui.py` puts them into the app, so that the page asks no
+other host. The script that starts them is a file of its own: the page's policy forbids inline scripts.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ SwaggerUIBundle({
 """
 SWAGGER_UI = Path(__file__).resolve().parents[1] / "swagger_ui"
 FILES = {"swagger-ui.js": ("swagger-ui-bundle.js", SCRIPT), "swagger-ui.css": ("swagger-ui.css", STYLE)}
-"""Our names of its files, theirs, and what they are."""
+"""For each name in our addresses: the file of Swagger UI, and its media type."""
 
 
 @operation(
@@ -61,7 +61,7 @@ FILES = {"swagger-ui.js": ("swagger-ui-bundle.js", SCRIPT), "swagger-ui.css": ("
     answers={200: {HTML: str}},
 )
 async def get_docs(call: Call) -> Answer:
-    """Everything it needs comes from here; no other host is asked."""
+    """The page asks no other host."""
     page = PAGE.format(api=urlsplit(call.services.settings.public_url).path)
     return Answer(200, page.encode(), HTML, {"Content-Security-Policy": POLICY})
 
@@ -76,7 +76,7 @@ async def get_docs(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def get_docs_file(call: Call) -> Answer:
-    """Its script, its style, and what starts them."""
+    """Its script, its style, and the script that starts them."""
     name = call.path("docsFile")
     if name == "start.js":
         return Answer(200, START, SCRIPT)

@@ -1,4 +1,4 @@
-"""The proof of execution: files that belong to a claim."""
+"""Evidence: the files that prove what a claim says."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ blueprint = func.Blueprint()
 ROUTE = "claims/{claimId}/evidence/{fileName}"
 KINDS = "pdf, docx, xlsx, pptx, msg, eml, png or jpg"
 FILE = dict.fromkeys(sorted(ENDINGS), bytes)
-"""The same kinds, as they are given back."""
+"""The media types of the files that are served."""
 
 
 class Signing(BaseModel):
@@ -53,10 +53,10 @@ class Signing(BaseModel):
 )
 async def put_evidence(call: Call) -> Answer:
     """
-    The content decides what a file is, not its media type: pdf, docx, xlsx, pptx, msg, eml, png or jpg. The ending of
-    its name must fit that. Names that differ in capitals only, or in how accents are written, are one file's.
+    The content decides the kind of a file, not its media type: pdf, docx, xlsx, pptx, msg, eml, png or jpg. The ending
+    of the name must fit the kind. Names that differ only in case, or in how accents are encoded, mean the same file.
 
-    Once the claim is submitted, evidence is for `Incentives.Admin` to add. If-Match may name the file or the claim.
+    After submission only `Incentives.Admin` may add evidence. If-Match may name the file or the claim.
     """
     case = await call.own_case(partial(admins_only_but_in_drafts, call))
     data = call.bytes()
@@ -65,7 +65,7 @@ async def put_evidence(call: Call) -> Answer:
     if content_type is None and data:
         raise Refused(
             "UnsupportedMediaType",
-            "The content is none of the kinds that are taken.",
+            "The content is not of a kind that is accepted.",
             target="body",
             resolution=f"Send a {KINDS}; an Office file without macros and without a password, under its own ending.",
         )
@@ -108,7 +108,7 @@ async def get_evidence(call: Call) -> Answer:
     refusals=("NotFound", "InvalidState"),
 )
 async def delete_evidence(call: Call) -> Answer:
-    """After submission nothing is taken out. If-Match may name the file or the claim."""
+    """After submission no file can be taken out. If-Match may name the file or the claim."""
     case = await call.own_case()
     name = call.path("fileName")
     await drafts.remove_evidence(call.ports, case, call.actor(), await call.now(), name, call.act_context())
@@ -116,7 +116,7 @@ async def delete_evidence(call: Call) -> Answer:
 
 
 async def attachment(call: Call, case: Case) -> Answer:
-    """Answer a file of a claim so that no browser shows it in our name, and under a name that starts no program."""
+    """Answer a file as a download under a harmless name: no browser shows it as a page of ours."""
     found = drafts.find_evidence(case.claim, call.path("fileName"))
     data = await call.ports.blobs.get(found.blob)
     if data is None:

@@ -18,14 +18,14 @@ class ListedChanges(Value):
     """The next changes, oldest first."""
 
     value: tuple[Change, ...]
-    cursor: str = Field(description="Where to go on: send it the next time, also when there was nothing new.")
+    cursor: str = Field(description="Send it with the next call, also when there was nothing new.")
 
 
 @operation(
     blueprint,
     method="GET",
     route="changes",
-    summary="What has changed since the cursor",
+    summary="The changes since the cursor",
     tag="Changes",
     roles=PARTNER,
     answers={200: ListedChanges},
@@ -34,9 +34,9 @@ class ListedChanges(Value):
 )
 async def list_changes(call: Call) -> Answer:
     """
-    Every change of your claims and associations, from a draft's creation on, each once and in order.
+    Every change of your claims and associations, beginning with a draft's creation, each once and in order.
 
-    Without a cursor from the oldest change that is kept. Changes are kept for 400 days.
+    Without a cursor the list begins with the oldest change that is kept. Changes are kept for 400 days.
     """
     after, limit = call.page()
     page = await changes.read(call.ports, call.organisation, after=int(after) if after else None, limit=limit)

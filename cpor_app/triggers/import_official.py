@@ -1,4 +1,4 @@
-"""The operator's import of associations that were made in the past, and whose customers do not know of them."""
+"""The operator's import of past associations, and the imported ones of which the customer does not know."""
 
 import azure.functions as func
 
@@ -32,19 +32,20 @@ JSON_LINES = "application/x-ndjson"
 )
 async def import_associations(call: Call) -> Answer:
     """
-    Each is official at once and holds its item, an older programme's its successor's; a held one is a bad row.
+    Each is official at once and holds its item; one of an older programme is filed under its successor. A line whose
+    item is held already is a bad row.
 
-    Of an engagement that can be claimed, only what began before `CPOR_IMPORTS_BEFORE` is taken, and only where somebody
-    can be told. The line's `customerContact` and the tenant's notice addresses get a mail with a link to end it; the
-    figures begin with that mail. The same line twice changes nothing, unless nobody at the customer knows of it and the
-    second one names somebody new.
+    For an engagement that can be claimed, the association must have begun before `CPOR_IMPORTS_BEFORE`, and somebody at
+    the customer must be reachable. The line's `customerContact` and the tenant's notice addresses get a mail with a
+    link to end it; figures are shown after that mail. The same line twice changes nothing, unless nobody at the
+    customer knows of the association and the second line names a new contact.
     """
     lines = call.bytes().split(b"\n")
     return Answer(200, await import_lines(call.ports, lines, call.person_id, await call.now()))
 
 
 class UntoldAssociation(Value):
-    """An imported association whose customer does not know of it, and why; its partner gets no figures."""
+    """An imported association of which the customer does not know, and why; its partner gets no figures."""
 
     association_id: str
     because: Untold
@@ -60,7 +61,7 @@ class UntoldAssociation(Value):
 
 
 class ListedUntold(Value):
-    """A page of them, the oldest import first."""
+    """A page of such associations, the oldest import first."""
 
     value: tuple[UntoldAssociation, ...]
     next_link: str | None = LEFT_OUT
@@ -70,7 +71,7 @@ class ListedUntold(Value):
     blueprint,
     method="GET",
     route="operations/untold-associations",
-    summary="Imported associations whose customer does not know of them",
+    summary="Imported associations of which the customer does not know",
     tag="Operations",
     roles=OPERATOR,
     answers={200: ListedUntold},
@@ -78,9 +79,10 @@ class ListedUntold(Value):
 )
 async def list_untold_associations(call: Call) -> Answer:
     """
-    `because` says why: there was nobody to tell, the mail is on its way, or it came back from everybody.
+    `because` says why: there was nobody to notify, the mail is on its way, or it came back from every recipient.
 
-    A new notice address of the tenant gets the mail, and so does another `customerContact` in the same line sent again.
+    A new notice address of the tenant gets the mail. So does another `customerContact`, if the same line is sent with
+    it.
     """
     after, limit = call.page({})
     now = await call.now()

@@ -1,4 +1,4 @@
-"""What all claims together tell the programme: figures, a page with charts, and a count when one is wanted."""
+"""Figures about all claims for the programme: as JSON or CSV, as a page with charts, and a new count on request."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,7 +19,7 @@ CSV, HTML = "text/csv", "text/html"
 
 
 class GroupBy(BaseModel):
-    """By what claims are counted."""
+    """The grouping of the figures."""
 
     group_by: Grouping = Field(default=Grouping.ENGAGEMENT, description="By what claims are counted.")
 
@@ -27,7 +27,7 @@ class GroupBy(BaseModel):
 
 
 class RecountAsked(Value):
-    """Which figures are shown until the next count has ended."""
+    """The count that is shown until the new one has ended."""
 
     as_of: Instant | None
 
@@ -36,7 +36,7 @@ class RecountAsked(Value):
     blueprint,
     method="GET",
     route="insight",
-    summary="Claims and associations in figures",
+    summary="Figures about claims and associations",
     tag="Insight",
     roles=OPERATOR,
     query=GroupBy,
@@ -44,10 +44,10 @@ class RecountAsked(Value):
 )
 async def get_insight(call: Call) -> Answer:
     """
-    As of the last full count, which the service makes each hour: `asOf`, null before the first.
+    As of the last full count: `asOf`, null before the first. The service counts each hour.
 
-    With `Accept: text/csv` the groups come as a table. Times are in hours: half of the claims, or 90 of 100, took no
-    longer. By workload or product a claim counts once for each that it names.
+    `Accept: text/csv` gives a table. Times are in hours: half of the claims, or 90 of 100, took no longer. Grouped by
+    workload or product, a claim counts once for each of its workloads or products.
     """
     wanted = call.query(GroupBy).group_by
     if call.services.settings.sandbox:
@@ -69,7 +69,7 @@ async def get_insight(call: Call) -> Answer:
     answers={200: {HTML: str}},
 )
 async def get_insight_page(call: Call) -> Answer:
-    """Every grouping, its 20 largest groups; without script, and nothing on it comes from elsewhere."""
+    """Every grouping with its 20 largest groups. The page has no script and loads nothing from other hosts."""
     policy = {"Content-Security-Policy": call.services.pages.csp()}
     return Answer(200, call.services.pages.insight(await _counted(call)).encode(), HTML, policy)
 
@@ -78,20 +78,20 @@ async def get_insight_page(call: Call) -> Answer:
     blueprint,
     method="POST",
     route="insight/recount",
-    summary="Ask for a count now",
+    summary="Ask for a new count",
     tag="Insight",
     roles=OPERATOR,
     answers={202: RecountAsked},
 )
 async def recount_insight_now(call: Call) -> Answer:
-    """It begins within five minutes. Until it has ended, the figures of `asOf` are shown; null where there are none."""
+    """It begins within five minutes. Until it has ended, the figures of `asOf` are shown; null if there are none."""
     call.nothing()
     asked = RecountAsked(as_of=await recount.ask(call.ports))
     return Answer(202, asked, headers={"Operation-Location": call.url("insight")})
 
 
 async def _counted(call: Call) -> Sequence[Insight]:
-    """Return every grouping; in the sandbox, where time is moved, counted at this moment (rulings 50)."""
+    """Return every grouping. In the sandbox, where time is moved, the claims are counted now (rulings 50)."""
     if call.services.settings.sandbox:
         return await recount.count_now(call.ports, await call.now())
     return await recount.read(call.ports)

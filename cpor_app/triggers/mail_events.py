@@ -1,4 +1,4 @@
-"""Delivery reports: from Azure Communication Services by Event Grid, from any other mail system in a plain form."""
+"""Delivery reports: from Communication Services through Event Grid, or from another mail system in a plain form."""
 
 import json
 import logging
@@ -27,13 +27,13 @@ log = logging.getLogger("cpor.mail_events")
 DELIVERY_REPORT = "Microsoft.Communication.EmailDeliveryReportReceived"
 HANDSHAKE = "Microsoft.EventGrid.SubscriptionValidationEvent"
 FAILURES = frozenset({"Bounced", "Failed", "Suppressed", "FilteredSpam", "Quarantined"})
-"""Statuses of a delivery report that are a recipient's failure; `Expanded` is none (a list was resolved)."""
+"""The statuses that mean a failed delivery. `Expanded` is not one of them: it says that a list was resolved."""
 LOCAL_PART = re.compile(r"<?([0-9A-Fa-f-]{36})(@[^>]*)?>?", re.ASCII)
 MOST_EVENTS = 1000
 
 
 class PlainEvent(Value):
-    """A report in the plain form; `messageId` is the mail's Message-ID, with or without brackets and domain."""
+    """A report in the plain form. `messageId` is the Message-ID of the mail, with or without brackets and domain."""
 
     message_id: Annotated[str, Field(min_length=1, max_length=300)]
     recipient: Email | None = None
@@ -43,7 +43,7 @@ class PlainEvent(Value):
 
 
 class GridEvent(BaseModel):
-    """An event of Azure Event Grid; delivery reports and the validation handshake are read, others passed over."""
+    """An event of Azure Event Grid. Delivery reports and the validation handshake are read, others ignored."""
 
     model_config = ConfigDict(extra="allow", alias_generator=to_camel)
 
@@ -52,14 +52,14 @@ class GridEvent(BaseModel):
 
 
 class CountedReports(Value):
-    """How many reports were of our mails, and how many were not."""
+    """How many reports were about mails of this service, and how many were not."""
 
     accepted: int
     unknown: int
 
 
 class Handshake(Value):
-    """The answer that Event Grid wants before it sends anything."""
+    """The answer that Event Grid needs before it sends events."""
 
     validation_response: str
 
@@ -68,14 +68,14 @@ class Handshake(Value):
     blueprint,
     method="POST",
     route="mail-events",
-    summary="Report what became of mails",
+    summary="Report the delivery of mails",
     tag="Operations",
     roles=MAIL_REPORTERS,
     body=PlainEvent | GridEvent | tuple[PlainEvent | GridEvent, ...],
     answers={200: (CountedReports, Handshake)},
 )
 async def take_mail_events(call: Call) -> Answer:
-    """One report or an array, plain or in Event Grid's schema, whose validation handshake is answered too."""
+    """One report or an array, in the plain form or in Event Grid's schema. Its validation handshake is answered."""
     body = read_json(call.bytes())
     found: list[JsonValue] = body if isinstance(body, list) else [body]
     if len(found) > MOST_EVENTS:
@@ -98,7 +98,7 @@ async def take_mail_events(call: Call) -> Answer:
 @blueprint.function_name("record_mail_event")
 @blueprint.queue_trigger(arg_name="message", queue_name=MAIL_EVENTS, connection=STORAGE)
 async def record_mail_event(message: func.QueueMessage) -> None:
-    """Take a report that Event Grid has put into the queue. One that can't be read goes to the poison queue."""
+    """Record a report that Event Grid put into the queue. One that cannot be read goes to the poison queue."""
     body = json.loads(message.get_body())
     try:
         services = await ready()
@@ -110,7 +110,7 @@ async def record_mail_event(message: func.QueueMessage) -> None:
 
 
 def handshake_code(event: JsonValue) -> str | None:
-    """Return the code of a validation handshake."""
+    """Return the code of a validation handshake, None for another event."""
     if not isinstance(event, dict) or event.get("eventType") != HANDSHAKE:
         return None
     data = event.get("data")
@@ -122,7 +122,7 @@ _PLAIN = TypeAdapter(PlainEvent)
 
 
 def reports(events: list[JsonValue]) -> Iterator[MailEvent]:
-    """Yield the reports among *events*; those of other kinds are passed over. Raises pydantic's ValidationError."""
+    """Yield the reports among *events*, and ignore other events. Raises pydantic's ValidationError."""
     for event in events:
         if isinstance(event, dict) and "eventType" in event:
             made = _from_event_grid(event)
@@ -148,6 +148,6 @@ def _from_event_grid(event: Mapping[str, Any]) -> MailEvent | None:
 
 
 def local_part(message_id: str) -> str:
-    """Return what we put before the `@` of a Message-ID; anything that can't be ours as an empty text."""
+    """Return the part of a Message-ID before the `@`; an empty text for one that cannot be ours."""
     match = LOCAL_PART.fullmatch(message_id.strip())
     return match[1].lower() if match is not None else ""

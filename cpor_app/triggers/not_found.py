@@ -1,7 +1,7 @@
 """
-The last function by name: unknown addresses and wrong methods get the envelope too.
+The answer to unknown addresses and wrong methods. Its function has the last name, because the host tries them by name.
 
-The API's own address is answered here as well: the host takes an empty route for the function's name.
+The address of the API itself is answered here too: the host would take an empty route for the name of the function.
 """
 
 import re
@@ -19,7 +19,7 @@ blueprint = func.Blueprint()
 @blueprint.function_name("zz_not_found")
 @blueprint.route(route="{*path}", auth_level=func.AuthLevel.ANONYMOUS)
 async def zz_not_found(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
-    """Answer what no other function answers: 405 with `Allow` on a known address, else 404. `/api` leads to `/docs`."""
+    """Answer 405 with `Allow` on a known address, else 404. `/api` redirects to `/docs`."""
     path = str(req.route_params.get("path") or "").strip("/")
     if not path and req.method in ("GET", "HEAD"):
         return see_other(f"{urlsplit(req.url).path.rstrip('/')}/docs", req, context)
@@ -37,9 +37,9 @@ async def zz_not_found(req: func.HttpRequest, context: func.Context) -> func.Htt
 
 def allowed_methods(path: str) -> list[str]:
     """
-    Return the methods that a path takes, in the order of the alphabet; none for an unknown path.
+    Return the methods that a path takes, sorted; none for an unknown path.
 
-    Of two routes that fit, the one with fewer parameters is meant: `import` is no association.
+    If two routes fit, the one with fewer parameters counts: `associations/import` is not an association.
     """
     fit = [line for line in OPERATIONS if _matches(line.route, path)]
     fewest = min((line.route.count("{") for line in fit), default=0)

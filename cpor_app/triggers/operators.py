@@ -1,4 +1,4 @@
-"""What the operator looks after: failed messages, dry runs, the erasure of a person, and the sandbox's clock."""
+"""The operator's tools: failed messages, dry runs, the erasure of a person, and the sandbox's clock."""
 
 import re
 from datetime import datetime, timedelta
@@ -70,7 +70,7 @@ async def list_failed_messages(call: Call) -> Answer:
     answers={200: Redriven},
 )
 async def redrive_failed_messages(call: Call) -> Answer:
-    """Up to 1,000 at a time; each is processed again on fresh state."""
+    """Up to 1,000 at a time. Each is processed as a new message."""
     call.nothing()
     failures = await call.ports.failures.page(after="", limit=1000)
     for failure in failures:
@@ -79,7 +79,7 @@ async def redrive_failed_messages(call: Call) -> Answer:
 
 
 class DryRunsView(Value):
-    """How often an organisation has tried in the present hour."""
+    """The number of dry runs of an organisation in this hour."""
 
     organisation: Guid
     hour: Instant
@@ -87,7 +87,7 @@ class DryRunsView(Value):
 
 
 class ListedDryRuns(Value):
-    """Who tries how often, most first."""
+    """Organisations with their dry runs, most first."""
 
     value: tuple[DryRunsView, ...]
 
@@ -96,26 +96,26 @@ class ListedDryRuns(Value):
     blueprint,
     method="GET",
     route="operations/dry-runs",
-    summary="Dry runs of the present hour, by organisation",
+    summary="Dry runs of this hour, by organisation",
     tag="Operations",
     roles=OPERATOR,
     answers={200: ListedDryRuns},
 )
 async def list_dry_runs(call: Call) -> Answer:
-    """An organisation that uses up its hundred may be probing for customers."""
+    """An organisation that uses up its hundred may be trying to find out who is a customer."""
     counts = sorted(await call.ports.dry_runs.of_hour(await call.now()), key=lambda one: -one.count)
     views = tuple(DryRunsView(organisation=one.organisation, hour=one.hour, count=one.count) for one in counts)
     return Answer(200, ListedDryRuns(value=views))
 
 
 class ErasureRequest(Value):
-    """Who is to be erased."""
+    """The person to be erased."""
 
     email: Email
 
 
 class ErasureView(Value):
-    """An erasure as it stands now; it never says of whom."""
+    """An erasure and how far it is; it never names the person."""
 
     id: str
     status: ErasureStatus
@@ -138,10 +138,10 @@ class ErasureView(Value):
 )
 async def erase_person(call: Call) -> Answer:
     """
-    The answer comes before the work: `Operation-Location` shows it.
+    The answer comes before the work; `Operation-Location` shows the progress.
 
-    A claim that awaits this person's answer and has nobody else who was told goes back to its partner
-    (`customerUnreachable`). The same address again finds nothing more.
+    A claim that awaits this person's answer goes back to its partner (`customerUnreachable`), if nobody else was
+    notified. The same address again finds nothing more.
     """
     erasure = await begin_erasure(call.ports, call.body(ErasureRequest).email, await call.now())
     headers = {"Operation-Location": call.url(f"operations/erasures/{erasure.id}")}
@@ -152,7 +152,7 @@ async def erase_person(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="operations/erasures/{erasureId}",
-    summary="How far an erasure has come",
+    summary="How far an erasure is",
     tag="Operations",
     roles=OPERATOR,
     answers={200: ErasureView},
@@ -160,9 +160,9 @@ async def erase_person(call: Call) -> Answer:
 )
 async def get_erasure(call: Call) -> Answer:
     """
-    `evidenceToLookAt` names claims that are still alive and have named the person: nobody can search their files.
+    `evidenceToLookAt` lists open and official claims that named the person: the service cannot search their files.
 
-    `evidenceNotListed` counts those for which the list has no room.
+    `evidenceNotListed` counts the claims for which the list has no room.
     """
     name = call.path("erasureId").lower()
     kept = await call.ports.erasures.find(name) if is_erasure_id(name) else None
@@ -199,7 +199,7 @@ Duration = Annotated[timedelta, BeforeValidator(_in_iso_8601)]
 
 
 class ClockChange(Value):
-    """How far the clock is moved on, or to when."""
+    """How far the clock is moved forward, or to which instant."""
 
     advance: Duration | None = Field(default=None, description="An ISO 8601 duration such as P1D.")
     now: Instant | None = None
@@ -223,7 +223,7 @@ class ClockChange(Value):
     refusals=("NotFound",),
 )
 async def get_clock(call: Call) -> Answer:
-    """Outside the sandbox there is no such thing."""
+    """Outside the sandbox this address does not exist."""
     _verify_sandbox(call)
     return Answer(200, ClockView(now=await call.now()))
 
@@ -240,7 +240,7 @@ async def get_clock(call: Call) -> Answer:
     refusals=("NotFound", "ClockBackwards"),
 )
 async def move_clock(call: Call) -> Answer:
-    """Forward only; it goes on ticking from there."""
+    """Only forward. The clock runs on from there."""
     _verify_sandbox(call)
     change = call.body(ClockChange)
     now: datetime

@@ -1,4 +1,4 @@
-"""What anybody may ask: health, the catalogue, the API's description."""
+"""Operations without a token: health, the catalogue, the description of the API."""
 
 import asyncio
 from pathlib import Path
@@ -14,12 +14,12 @@ from cpor_core.model.catalogue import ListedEngagement
 
 blueprint = func.Blueprint()
 PATIENCE_SECONDS = 2
-"""How long health waits for a part: a probe gives up after a few seconds."""
+"""How long health waits for each part: a probe gives up after a few seconds."""
 DESCRIPTION = Path(__file__).resolve().parents[1] / "openapi.json"
 
 
 class Health(Value):
-    """Whether the service can do its work; `checks` says which part can't be reached."""
+    """Whether the service can work; `checks` names the parts that cannot be reached."""
 
     status: str
     checks: dict[str, str]
@@ -40,7 +40,7 @@ class ListedEngagements(Value):
     answers={200: Health, 503: Health},
 )
 async def get_health(call: Call) -> Answer:
-    """Ask tables and queues one small question each; what does not answer within two seconds is unreachable."""
+    """One small request each to tables and queues. A part that does not answer within two seconds is unreachable."""
 
     async def check(name: str) -> tuple[str, str]:
         try:
@@ -67,7 +67,7 @@ async def get_health(call: Call) -> Answer:
     answers={200: dict},
 )
 async def get_openapi(call: Call) -> Answer:
-    """Serve the description as it lies in the package; a test keeps it equal to what is served."""
+    """A file of the package; a test keeps it equal to what is served."""
     del call
     return Answer(200, await asyncio.to_thread(DESCRIPTION.read_bytes))
 
@@ -76,12 +76,12 @@ async def get_openapi(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="engagements",
-    summary="Every engagement with what can be claimed under it",
+    summary="Every engagement with the items that can be claimed",
     tag="Anyone",
     answers={200: ListedEngagements},
 )
 async def list_engagements(call: Call) -> Answer:
-    """Answer the catalogue, older programmes with their successors."""
+    """The catalogue. Engagements of older programmes name their successors."""
     return Answer(200, ListedEngagements(value=tuple(e.as_listed() for e in call.ports.catalogue.engagements)))
 
 
@@ -95,7 +95,7 @@ async def list_engagements(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def get_engagement(call: Call) -> Answer:
-    """Answer one engagement of the catalogue."""
+    """One engagement of the catalogue."""
     engagement = call.ports.catalogue.find(call.path("engagementId"))
     if engagement is None:
         raise not_found("engagement")

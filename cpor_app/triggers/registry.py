@@ -44,7 +44,7 @@ _put = partial(
 
 
 class CustomerQuery(BaseModel):
-    """How a customer is registered: only judged, or with the number of associations that will end by it."""
+    """`validate=true` only shows what would end; `confirmEnds` confirms the number of associations that end."""
 
     validate_: QueryFlag = False
     confirm_ends: int | None = None
@@ -53,7 +53,7 @@ class CustomerQuery(BaseModel):
 
 
 class EndedBy(Value):
-    """A claim that loses items by the change; `association` tells an official one."""
+    """A claim that loses items by the change; `association` is true for an official one."""
 
     claim_id: str
     association: bool
@@ -61,19 +61,19 @@ class EndedBy(Value):
 
 
 class CustomerView(Customer):
-    """A customer as it is registered, and the language in which notices to it will be."""
+    """A registered customer, and the language of the notices to it."""
 
-    notice_language: Annotated[str, Field(description="English, where there is no translation into `language`.")]
+    notice_language: Annotated[str, Field(description="English, if there is no translation into `language`.")]
 
 
 class CustomerSent(Customer):
-    """A customer as it is sent: what GET answered can be sent again."""
+    """A customer as it is sent; what GET answered can be sent again."""
 
     notice_language: Annotated[str | None, Field(description="Read only: it follows from `language`.")] = None
 
 
 class CustomerKept(CustomerView):
-    """A customer as it is registered, what ends by that, and which of its workloads and products no engagement has."""
+    """A registered customer, what ends by the change, and the workloads and products that no engagement has."""
 
     unknown_items: tuple[str, ...] = ()
     ends: tuple[EndedBy, ...] = ()
@@ -122,7 +122,7 @@ async def put_partner(call: Call) -> Answer:
     answers={200: CustomerView},
 )
 async def get_customer(call: Call) -> Answer:
-    """As it is registered; `noticeLanguage` is English where there is no translation into its language."""
+    """As it is registered. `noticeLanguage` is English if there is no translation into its language."""
     found = await call.ports.registry.customer(_tenant_id(call))
     if found is None:
         raise not_found("entry")
@@ -140,15 +140,15 @@ async def get_customer(call: Call) -> Answer:
 )
 async def put_customer(call: Call) -> Answer:
     """
-    Country, subdivision and time zone decide which days count; windows that are promised stay as they are.
+    Country, subdivision and time zone decide which days are business days. Promised windows do not move.
 
-    An item whose subscription is no longer active or in grace, or whose workload is no longer listed, ends its
-    associations and is struck from open claims: `ends` names them. `validate=true` shows them and stores nothing.
+    If a subscription is no longer active or in grace, or a workload is no longer listed, the associations of that item
+    end and open claims lose it: `ends` lists them. `validate=true` shows them and stores nothing.
 
-    A workload or product that no engagement lists is taken, and `unknownItems` names it; a slip in one that an
-    engagement lists is refused. A time zone must lie in the country, unless `timeZoneElsewhere` says that it is right.
+    A workload or product that no engagement lists is accepted, and listed in `unknownItems`; a misspelt name of one
+    that an engagement lists is refused. The time zone must lie in the country, unless `timeZoneElsewhere` is true.
 
-    Where the programme has domains looked up, each that comes new must be one that this tenant has verified.
+    If the programme looks up domains, each new domain must be verified by this tenant.
     """
     tenant_id = _tenant_id(call)
     await _verify_if_match(call, lambda: call.ports.registry.customer(tenant_id))
@@ -191,7 +191,7 @@ class _ClosedDayPath(BaseModel):
     paged=True,
 )
 async def list_closed_days(call: Call) -> Answer:
-    """Days that count as holidays because the operator has registered them."""
+    """The days that count as holidays because the operator registered them."""
     after, limit = call.page()
     return call.listed(*await closed_days.page(call.ports, after=after, limit=limit))
 
@@ -217,11 +217,10 @@ async def get_closed_day(call: Call) -> Answer:
 )
 async def put_closed_day(call: Call) -> Answer:
     """
-    A day on which a country or one of its subdivisions is closed though its calendar does not say so.
+    A day on which a country or one of its subdivisions is closed, although its calendar does not say so.
 
-    It counts as a holiday for every limit in business days that is promised from then on: the customer's window, its
-    reminder, the partner's and the programme's limits. What is promised already does not move. Each running instance
-    knows of it within five minutes.
+    It counts as a holiday for every limit in business days that is promised later: the customer's window and reminder,
+    the limits of partner and programme. Earlier promises do not move. Every instance knows the day within five minutes.
     """
     calendar, day = _closed_day(call)
     await _verify_if_match(call, lambda: call.ports.registry.closed_day(calendar, day))
@@ -243,7 +242,7 @@ async def put_closed_day(call: Call) -> Answer:
     refusals=("NotFound", "ValidationFailed"),
 )
 async def remove_closed_day(call: Call) -> Answer:
-    """For what is promised from then on; windows that are promised stay as they are."""
+    """For later promises only; promised windows do not move."""
     calendar, day = _closed_day(call)
     await closed_days.delete(call.ports, calendar, day, call.if_match)
     return Answer(204)

@@ -1,4 +1,4 @@
-"""The reviewer's side: what awaits a decision, and the decisions."""
+"""The reviewer's side: the claims that await a decision, and the decisions."""
 
 from typing import Annotated
 
@@ -42,7 +42,7 @@ BY_REVIEWER = Side(
 
 
 def _chosen_from(reasons: frozenset[Reason]) -> BeforeValidator:
-    """Return what refuses a reason that a reviewer cannot give here; the refusal names those that they can."""
+    """Return a validator that takes only *reasons*; its message lists them."""
 
     def verified(sent: object) -> object:
         if not isinstance(sent, str) or sent not in reasons:
@@ -56,7 +56,7 @@ ASKABLE_REASONS = REQUEST_REASONS - {Reason.CUSTOMER_UNREACHABLE}
 
 
 class Rejection(ActBody):
-    """Why a claim is refused: a code of the closed list, and a comment for the partner."""
+    """Why a claim is rejected: a reason code, and a comment for the partner."""
 
     reason: Annotated[
         Reason,
@@ -67,7 +67,7 @@ class Rejection(ActBody):
 
 
 class InformationRequest(ActBody):
-    """What the evidence lacks, as codes of the closed list, and a comment for the partner."""
+    """What the evidence lacks: reason codes, and a comment for the partner."""
 
     reasons: Annotated[
         tuple[
@@ -93,7 +93,7 @@ class ItemsToStrike(ActBody):
 
 
 class Revocation(ActBody):
-    """Why the programme stops a claim or ends an association, with a comment for the partner."""
+    """Why the programme stops a claim or ends an association; the partner can read both fields."""
 
     free_text = ("reason", "comment")
 
@@ -110,7 +110,7 @@ class ReviewFilters(BaseModel):
 
 
 class ReviewItem(ClaimView):
-    """A claim that awaits a decision; `overdue` once its reviewer's time has run out."""
+    """A claim that awaits a decision. `overdue` is true after the reviewer's time has run out."""
 
     claim_id: str
     overdue: bool
@@ -124,20 +124,20 @@ class ListedReviews(Value):
 
 
 class Contested(Value):
-    """An item at which other claims stand."""
+    """An item that other claims want too."""
 
     item: Item
     others: tuple["Other", ...]
 
 
 class Other(Value):
-    """Another claim at the same slot, with its evidence."""
+    """Another claim for the same item, with its evidence."""
 
     claim: ClaimView
 
 
 class ReviewView(Value):
-    """Everything that a reviewer needs to decide: the claim, the checks it fails now, both sides of each slot."""
+    """What a reviewer needs to decide: the claim, the checks that it fails now, and the rivals for each item."""
 
     claim: ClaimView
     refused_before: Instant | None
@@ -157,7 +157,7 @@ class ReviewView(Value):
     paged=True,
 )
 async def list_reviews(call: Call) -> Answer:
-    """Overdue reviews are shown, never decided by a timer."""
+    """A timer never decides a review; overdue ones are shown as such."""
     filters = call.query(ReviewFilters)
     kept = {name: str(value).lower() for name, value in filters if value is not None}
     after, limit = call.page(kept)
@@ -182,7 +182,7 @@ async def list_reviews(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="reviews/{claimId}",
-    summary="A claim with its checks and the other side of each slot",
+    summary="A claim with its checks and the rivals for each item",
     tag="Reviews",
     roles=PROGRAMME,
     answers={200: ReviewView},
@@ -237,13 +237,13 @@ async def start_review(act: ClaimAct[OptionalComment]) -> Case:
     blueprint,
     BY_REVIEWER,
     route="reviews/{claimId}/approve",
-    summary="Approve; of competing claims, this decides the arbitration",
+    summary="Approve; among competing claims this decides the arbitration",
     body=OptionalComment,
     body_needed=False,
     refusals=("SlotAwaitsCustomer", "TooManyCompetitors"),
 )
 async def approve_claim(act: ClaimAct[OptionalComment]) -> Case:
-    """The customer is told next. Other undecided claimants lose the contested items; a holder stays meanwhile."""
+    """The customer is notified next. Undecided rivals lose the contested items; a holder keeps its item meanwhile."""
     return await reviews.approve(act.ports, act.case, act.now, act.context)
 
 
@@ -255,7 +255,7 @@ async def approve_claim(act: ClaimAct[OptionalComment]) -> Case:
     body=InformationRequest,
 )
 async def request_information(act: ClaimAct[InformationRequest]) -> Case:
-    """The partner has five business days of their own calendar; then the claim is rejected."""
+    """The partner has five business days of its own calendar. Then the claim is rejected."""
     return await reviews.request_information(act.ports, act.case, act.now, act.sent.reasons, act.context)
 
 
@@ -263,7 +263,7 @@ async def request_information(act: ClaimAct[InformationRequest]) -> Case:
     blueprint,
     BY_REVIEWER,
     route="reviews/{claimId}/strike-items",
-    summary="Take items out that the evidence does not cover",
+    summary="Strike the items that the evidence does not cover",
     body=ItemsToStrike,
     refusals=("ItemNotInClaim",),
 )
@@ -276,11 +276,11 @@ async def strike_items(act: ClaimAct[ItemsToStrike]) -> Case:
     blueprint,
     BY_REVIEWER,
     route="reviews/{claimId}/reject",
-    summary="Refuse a claim, or its dispute for good",
+    summary="Reject a claim, or its dispute for good",
     body=Rejection,
 )
 async def reject_claim(act: ClaimAct[Rejection]) -> Case:
-    """The partner may dispute a first refusal within 30 days."""
+    """The partner may dispute a first rejection within 30 days."""
     return await reviews.reject(act.ports, act.case, act.now, act.sent.reason, act.context)
 
 
@@ -292,7 +292,7 @@ async def reject_claim(act: ClaimAct[Rejection]) -> Case:
     body=Revocation,
 )
 async def revoke_claim(act: ClaimAct[Revocation]) -> Case:
-    """For claims that should never have come so far. Customer and partner are told."""
+    """For claims that should have been rejected earlier. Customer and partner are notified."""
     return await reviews.revoke(act.ports, act.case, act.now, act.context)
 
 
@@ -308,7 +308,7 @@ async def revoke_claim(act: ClaimAct[Revocation]) -> Case:
     refusals=("NotFound",),
 )
 async def review_history(call: Call) -> Answer:
-    """The same bytes as the partner reads."""
+    """The same bytes as the partner gets."""
     return await history_page(call, await call.any_case())
 
 
@@ -342,7 +342,7 @@ async def review_comments(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def add_review_comment(call: Call) -> Answer:
-    """Who of the programme wrote it is kept, and not shown."""
+    """The reviewer's id is stored, and never shown."""
     return await take_comment(call, await call.any_case(), "programme")
 
 
@@ -358,5 +358,5 @@ async def add_review_comment(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def review_evidence(call: Call) -> Answer:
-    """The bytes as the partner sent them."""
+    """The bytes that the partner sent."""
     return await attachment(call, await call.any_case())

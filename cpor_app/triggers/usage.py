@@ -26,17 +26,17 @@ JSON_LINES, CSV = "application/x-ndjson", "text/csv"
 
 
 class UsageFeed(BaseModel):
-    """Which feed it is: of which tenant, as of which day, in which format."""
+    """The tenant, the day and the format of a feed."""
 
     tenant_id: Guid | None = Field(default=None, description="Needed for the formats of Microsoft Graph.")
-    as_of: Day | None = Field(default=None, description="The day that the figures are of; today, if it is left out.")
+    as_of: Day | None = Field(default=None, description="The day of the figures; left out: today.")
     format: FeedFormat = FeedFormat.JSONL
 
     model_config = {"alias_generator": to_camel}
 
 
 class GraphList(BaseModel):
-    """A list as Microsoft Graph answers it; what is not asked for is left alone."""
+    """A list as Microsoft Graph answers it; other fields are ignored."""
 
     value: tuple[JsonValue, ...]
 
@@ -44,14 +44,14 @@ class GraphList(BaseModel):
 
 
 class Months(BaseModel):
-    """From which month to which, both included."""
+    """The first and the last month, both included."""
 
     first: Month | None = Field(default=None, alias="from")
     last: Month | None = Field(default=None, alias="to")
 
 
 class ListedAdvice(Value):
-    """What a partner would tell the customer."""
+    """What a partner could advise the customer."""
 
     value: tuple[Advice, ...]
 
@@ -77,7 +77,7 @@ class Usage(Value):
 )
 async def load_usage(call: Call) -> Answer:
     """
-    The same feed twice changes nothing; a bad row is reported, the others are kept. Of two days the newer wins.
+    The same feed twice changes nothing. A bad row is reported, the others are stored. Figures of a newer day win.
 
     `graph-subscribed-skus` takes the JSON of `GET /subscribedSkus`, `graph-subscriptions` that of
     `GET /directory/subscriptions`, `graph-service-user-counts` the CSV of `getOffice365ServicesUserCounts`; `jsonl` has
@@ -94,7 +94,7 @@ async def load_usage(call: Call) -> Answer:
     if feed.tenant_id is None:
         raise Refused(
             "ValidationFailed",
-            "A report of Microsoft Graph does not say whose it is.",
+            "A report of Microsoft Graph does not name its tenant.",
             target="tenantId",
             resolution="Send tenantId in the query.",
             details=(Detail("FieldRequired", "tenantId is needed.", "tenantId", "Send it."),),
@@ -116,11 +116,11 @@ async def load_usage(call: Call) -> Answer:
 )
 async def get_usage(call: Call) -> Answer:
     """
-    Only while official, only these items, only months from the association's first on. They begin a minute after the
-    window's end, so that no figures are given out while a no that arrived in time is being written.
+    Only while the association is official, only for its items, only from its first month on. Figures begin a minute
+    after the end of the window: until then a no that arrived in time may still be recorded.
 
-    Each answer leaves a receipt that the customer can see: who, when, which months and items. Of an association that
-    was imported they begin with the mail to the customer, and pause when it came back from everybody.
+    Each answer leaves a receipt that the customer can see: who, when, which months and items. For an imported
+    association the figures begin with the mail to the customer, and pause if it came back from every recipient.
     """
     case = await call.own_case()
     months = call.query(Months)
@@ -133,7 +133,7 @@ async def get_usage(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="associations/{associationId}/advice",
-    summary="What you would tell the customer from these figures",
+    summary="Advice for the customer, drawn from these figures",
     tag="Associations",
     roles=PARTNER,
     answers={200: ListedAdvice},
@@ -141,9 +141,9 @@ async def get_usage(call: Call) -> Answer:
 )
 async def get_advice(call: Call) -> Answer:
     """
-    Seats that nobody has, seats that nobody uses, use that falls; each with the figures that it rests on.
+    Unassigned seats, unused seats, falling use; each with its figures.
 
-    It shows what the usage figures show, and leaves the same receipt.
+    It needs the same access as the usage figures, and leaves the same receipt.
     """
     case = await call.own_case()
     reader = figures.Reader(call.person_id, call.kind.value)

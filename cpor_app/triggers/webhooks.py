@@ -1,4 +1,4 @@
-"""Webhooks: a partner's software is called on each change of its claims, in place of asking for changes."""
+"""Webhooks: the service calls a partner's software on each change of its claims."""
 
 import azure.functions as func
 from pydantic import BaseModel, Field
@@ -32,15 +32,15 @@ class WebhookView(Value):
     events: tuple[str, ...] | None = LEFT_OUT
     status: WebhookStatus
     why: WhyDisabled | None = Field(
-        default=None, description="What switched it off; `gone`: its receiver answered 410."
+        default=None, description="Why it was switched off; `gone`: its receiver answered 410."
     )
-    since: Instant = Field(description="Since when it has this status.")
+    since: Instant = Field(description="The instant since which it has this status.")
     replay: Range | None = Field(default=None, description="The replay that is under way.")
     created_at: Instant
 
 
 class WebhookWithSecret(WebhookView):
-    """A webhook with its secret, which is shown this once."""
+    """A webhook with its secret, which is shown only once."""
 
     secret: str = Field(description="Signs what is sent; `whsec_` and base64, as Standard Webhooks writes it.")
 
@@ -104,7 +104,7 @@ async def list_webhooks(call: Call) -> Answer:
     refusals=("NotFound", "ValidationFailed"),
 )
 async def get_webhook(call: Call) -> Answer:
-    """With what switched it off, if it is; never with its secret."""
+    """With the reason if it is switched off; never with its secret."""
     webhook = await webhooks.find(call.ports, call.organisation, _name(call))
     return _answer(200, webhook)
 
@@ -125,10 +125,10 @@ async def get_webhook(call: Call) -> Answer:
 )
 async def put_webhook(call: Call) -> Answer:
     """
-    A new one begins with the next change, and its secret is shown this once.
+    A new webhook begins with the next change. Its secret is shown only in this answer.
 
-    The address must be https, at a host whose addresses are all public. A webhook that was switched off is on again,
-    from the next change on; what it missed can be replayed.
+    The address must be https, at a host with public addresses only. A webhook that was switched off is switched on, and
+    goes on with the next change; the changes that it missed can be replayed.
     """
     name = _name(call)
     if call.if_match is not None:  # judged before the body (rulings 3)
@@ -153,7 +153,7 @@ async def put_webhook(call: Call) -> Answer:
     refusals=("NotFound", "ValidationFailed"),
 )
 async def delete_webhook(call: Call) -> Answer:
-    """What was waiting for it is not sent."""
+    """Pending deliveries are not sent."""
     await webhooks.delete(call.ports, call.organisation, _name(call), call.if_match)
     return Answer(204)
 
@@ -169,7 +169,7 @@ async def delete_webhook(call: Call) -> Answer:
     refusals=("NotFound", "ValidationFailed", "InvalidState"),
 )
 async def test_webhook(call: Call) -> Answer:
-    """Of type `cpor.webhook.test`; signed, tried and shown like any other, whatever the webhook's `events` are."""
+    """Of type `cpor.webhook.test`: signed, sent and listed like any other event. `events` does not filter it."""
     name = _name(call)
     await webhooks.find(call.ports, call.organisation, name)
     call.nothing()
@@ -189,7 +189,7 @@ async def test_webhook(call: Call) -> Answer:
     refusals=("NotFound", "ValidationFailed"),
 )
 async def rotate_webhook_secret(call: Call) -> Answer:
-    """For 24 hours the former secret signs besides, so that no event is refused meanwhile."""
+    """For 24 hours both secrets sign, so that a receiver has time to change."""
     name, now = _name(call), await call.now()
     await webhooks.find(call.ports, call.organisation, name)
     if call.if_match is not None:
@@ -202,7 +202,7 @@ async def rotate_webhook_secret(call: Call) -> Answer:
     blueprint,
     method="POST",
     route="webhooks/{name}/replay",
-    summary="Send the changes of a range of time again",
+    summary="Send the changes of a time range again",
     tag="Webhooks",
     roles=PARTNER_ADMIN,
     body=Range,
@@ -212,12 +212,12 @@ async def rotate_webhook_secret(call: Call) -> Answer:
 )
 async def replay_changes(call: Call) -> Answer:
     """
-    Those from `from` on and before `to`, that the webhook's `events` let through, under the webhook-ids that they had.
+    The changes at or after `from` and before `to` that fit the webhook's `events`, with the same webhook-ids as before.
 
     One replay at a time: `replay` shows it until its deliveries are made. Changes are kept for 400 days.
     """
     name = _name(call)
-    await webhooks.find(call.ports, call.organisation, name)  # existence goes before the body (rulings 3)
+    await webhooks.find(call.ports, call.organisation, name)  # 404 goes before faults of the body (rulings 3)
     wanted = call.body(Range)
     webhook = await webhooks.replay(call.ports, call.organisation, name, wanted, await call.now())
     return _answer(200, webhook)
@@ -227,7 +227,7 @@ async def replay_changes(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="webhooks/{name}/deliveries",
-    summary="What was, or will be, sent to a webhook",
+    summary="The deliveries to a webhook, sent and pending",
     tag="Webhooks",
     roles=PARTNER,
     answers={200: ListedDeliveries},
@@ -235,7 +235,7 @@ async def replay_changes(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def list_deliveries(call: Call) -> Answer:
-    """With every attempt, newest delivery first. They are kept for 30 days."""
+    """With every attempt, newest delivery first. Deliveries are kept for 30 days."""
     webhook = await webhooks.find(call.ports, call.organisation, _name(call))
     after, limit = call.page()
     page = await call.ports.webhooks.deliveries(call.organisation, webhook, after=after, limit=limit)
