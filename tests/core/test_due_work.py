@@ -8,7 +8,9 @@ from cpor_app.adapters.storage.row_store import Cell, Put
 from cpor_app.adapters.storage.tables.duework import TABLE, DueWorkTable
 from cpor_core.due_work import RETENTION, RETRIES_AFTER, SHARDS, Kind, retry_after
 from cpor_core.ports.due_work import DueRow
+from cpor_core.rules.claim_due_work import TO_PARTNERS
 from cpor_core.use_cases.due_work.handlers import HANDLERS
+from cpor_core.use_cases.due_work.process_claim import PARTNER_STEPS, STEPS
 from tests.core.builders import MONDAY
 from tests.core.world import World
 from tests.doubles.memory_rows import MemoryRows
@@ -47,6 +49,14 @@ STORED = {
 def test_every_kind_has_a_handler() -> None:
     """The sweep meets no row that it does not know."""
     assert HANDLERS.keys() == set(Kind)
+
+
+def test_every_kind_of_a_claims_work_has_a_step() -> None:
+    """The handler of a claim's due work knows each kind that a claim can make necessary."""
+    of_claims = {kind for kind, handler in HANDLERS.items() if handler is HANDLERS[Kind.WRITE_DOWN]}
+
+    assert STEPS.keys() | PARTNER_STEPS.keys() == of_claims
+    assert PARTNER_STEPS.keys() == TO_PARTNERS
 
 
 def test_every_kind_that_deletes_has_a_retention() -> None:

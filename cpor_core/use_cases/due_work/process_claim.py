@@ -1,17 +1,17 @@
 """
-Paying what a claim owes: queues and timer call the same functions.
+Does the due work of a claim; queues and timer call the same functions.
 
-Load the claim, ask what is due at `now`, do it, store that it is done. What is written down and what customers are told
-comes first, what partners are told last (rulings 42); neither waits for a mailbox of the other.
+Load the claim, ask what is due at `now`, do it, store that it is done. Writing down and mails to the customer come
+first, mails to partners last (rulings 42). Neither waits for the other's mailbox.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from cpor_core.due_work import Kind, Outcome
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
-from cpor_core.rules.claim_due_work import TO_PARTNERS, due_now, due_work_of
+from cpor_core.rules.claim_due_work import due_now, due_work_of
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
@@ -24,24 +24,25 @@ from cpor_core.use_cases.notices.partner_mail import notify_partner, remind_part
 from cpor_core.use_cases.privacy.erase_person import erase_people
 
 MOST_STEPS = 8
-"""Debts to one side that one call pays; more are done by the next."""
+"""Steps that one call takes for one side; the next call goes on."""
 Step = Callable[[Ports, Case, datetime, ActContext], Awaitable[Case | Outcome]]
+"""Returns the case as it is stored then, or an outcome when nothing more can be done now."""
 
 
 async def process_claim(ports: Ports, claim_id: str, now: datetime, due_row: DueRow | None = None) -> Outcome:
-    """Pay everything that the claim owes at *now*, in the order in which it matters; twice is harmless."""
+    """Do all work of a claim that is due at *now*, the most important first; twice is harmless."""
     context = ActContext(due_row=due_row) if due_row is not None else NO_CONTEXT
     stored = await ports.claims.load(claim_id)
     if stored is None:
         return Outcome()
-    case, first = await _process(ports, settle(stored, now), now, _take_step, context)
+    case, first = await _process(ports, settle(stored, now), now, STEPS, context)
     if first.row_stays:
         return first
-    case, last = await _process(ports, case, now, _notify_partner, context)
+    case, last = await _process(ports, case, now, PARTNER_STEPS, context)
     waits = [outcome.not_before for outcome in (first, last) if outcome.delayed]
     if (
         due_row is not None
-        and due_row.kind == Kind.WRITE_DOWN
+        and due_row.kind is Kind.WRITE_DOWN
         and (grace_ends := _written_down_at(case, now)) is not None
     ):
         waits.append(grace_ends)
@@ -50,39 +51,45 @@ async def process_claim(ports: Ports, claim_id: str, now: datetime, due_row: Due
 
 
 def _written_down_at(case: Case, now: datetime) -> datetime | None:
-    """Return when a window that has ended just now is written down: earlier releases put the due row at its end."""
+    """Return when a window that ended just now is written down: release 1 put the due row at the end of the window."""
     ends = (one.due for one in due_work_of(case.stored.claim) if one.kind is Kind.WRITE_DOWN)
     return next((due for due in ends if due is not None and now < due <= now + GRACE), None)
 
 
 async def process_for_customer(ports: Ports, claim_id: str, now: datetime) -> Outcome:
     """
-    Pay what the claim owes at *now* but its partner's mails, which have a queue of their own.
+    Do the work of a claim that is due at *now*, except its mails to partners: those have their own queue.
 
-    Those that were owed before are passed on to it; whatever is owed from now on has its own hint.
+    Mails to partners that were due before get a message in that queue. Mails that become due now have one already.
     """
     stored = await ports.claims.load(claim_id)
     if stored is None:
         return Outcome()
     pass_on = Kind.NOTIFY_PARTNER in due_now(stored.claim, now)
-    _, outcome = await _process(ports, settle(stored, now), now, _take_step, NO_CONTEXT)
+    _, outcome = await _process(ports, settle(stored, now), now, STEPS, NO_CONTEXT)
     if pass_on:
         await ports.queue_messages.partner_notice(claim_id)
     return outcome
 
 
 async def process_for_partner(ports: Ports, claim_id: str, now: datetime) -> Outcome:
-    """Send the mails that the claim owes at *now* to its partner, and to those with whom it competes."""
+    """Send the mails of a claim that are due at *now* to its partner and to the partners of its rivals."""
     stored = await ports.claims.load(claim_id)
     if stored is None:
         return Outcome()
-    _, outcome = await _process(ports, settle(stored, now), now, _notify_partner, NO_CONTEXT)
+    _, outcome = await _process(ports, settle(stored, now), now, PARTNER_STEPS, NO_CONTEXT)
     return outcome
 
 
-async def _process(ports: Ports, case: Case, now: datetime, step: Step, context: ActContext) -> tuple[Case, Outcome]:
-    """Take one step after the other until nothing is owed, or nothing more can be done now."""
+async def _process(
+    ports: Ports, case: Case, now: datetime, steps: Mapping[Kind, Step], context: ActContext
+) -> tuple[Case, Outcome]:
+    """Take one step after the other until none is due, or nothing more can be done now."""
     for _ in range(MOST_STEPS):
+        due = due_now(case.stored.claim, now)
+        step = next((steps[kind] for kind in steps if kind in due), None)
+        if step is None:
+            return case, Outcome()
         taken = await step(ports, case, now, context)
         if isinstance(taken, Outcome):
             return case, taken
@@ -90,41 +97,49 @@ async def _process(ports: Ports, case: Case, now: datetime, step: Step, context:
     return case, Outcome(delayed=True)
 
 
-async def _take_step(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case | Outcome:
-    """Pay what matters most; returns the case as stored then, or what came of it where nothing more can be done."""
-    due = due_now(case.stored.claim, now) - TO_PARTNERS
-    if Kind.WRITE_DOWN in due:
-        written = await change_claim(ports, case, now, lambda settled: settled, context)
-        # With a row to cover it, what is owed from here on has its rows; mails go out by the queue.
-        return written if context.due_row is None else Outcome(row_stays=True)
-    if Kind.DELETE_DRAFT in due:
-        await _erase(ports, case, now)
-        return Outcome()
-    if Kind.ERASE_PEOPLE in due:
-        return await erase_people(ports, case, now, context)
-    if Kind.NOTIFY_CUSTOMER in due:
-        return await notify_customer(ports, case, now, context)
-    if Kind.SEND_MAIL in due:
-        return await send_owed_mail(ports, case, case.stored.claim.mails[0], now)
-    if due:
-        return await remind_customer(ports, case, now)
-    return Outcome()
+async def _write_down(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case | Outcome:
+    written = await change_claim(ports, case, now, lambda settled: settled, context)
+    # A due row that led here was moved: it covers what is due from now on, and the queue sends the mails.
+    return written if context.due_row is None else Outcome(row_stays=True)
 
 
-async def _notify_partner(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Outcome:
-    """Send what is told before what is reminded of."""
-    due = due_now(case.stored.claim, now) & TO_PARTNERS
-    if Kind.NOTIFY_PARTNER in due:
-        return await notify_partner(ports, case, now)
-    if due:
-        return await remind_partner(ports, case, now)
-    return Outcome()
-
-
-async def _erase(ports: Ports, case: Case, now: datetime) -> None:
+async def _delete_draft(ports: Ports, case: Case, now: datetime, _: ActContext) -> Outcome:
     claim = case.stored.claim
-    await catch_up(ports, claim.id, now)  # what is erased can't be told any more
+    await catch_up(ports, claim.id, now)  # what is deleted can't be announced any more
     for evidence in claim.evidence:
         await ports.blobs.delete(evidence.blob)
     await ports.partner_claims.remove(claim.organisation, list_position(claim.created_at, claim.id))
     await ports.claims.erase(claim.id)
+    return Outcome()
+
+
+async def _send_mail(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Outcome:
+    return await send_owed_mail(ports, case, case.stored.claim.mails[0], now)
+
+
+async def _remind_customer(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Outcome:
+    return await remind_customer(ports, case, now)
+
+
+async def _notify_partner(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Outcome:
+    return await notify_partner(ports, case, now)
+
+
+async def _remind_partner(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Outcome:
+    return await remind_partner(ports, case, now)
+
+
+STEPS: Mapping[Kind, Step] = {
+    Kind.WRITE_DOWN: _write_down,
+    Kind.DELETE_DRAFT: _delete_draft,
+    Kind.ERASE_PEOPLE: erase_people,
+    Kind.NOTIFY_CUSTOMER: notify_customer,
+    Kind.SEND_MAIL: _send_mail,
+    Kind.REMIND_CUSTOMER: _remind_customer,
+}
+"""What is done for each kind, the most important first."""
+PARTNER_STEPS: Mapping[Kind, Step] = {
+    Kind.NOTIFY_PARTNER: _notify_partner,
+    Kind.REMIND_PARTNER: _remind_partner,
+}
+"""The same for mails to partners: news before reminders."""
