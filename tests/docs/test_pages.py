@@ -2,6 +2,9 @@
 
 import ast
 import re
+import subprocess
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,25 @@ from tools.pages import book, errors
 from tools.pages.functions import indexed
 from tools.pages.markdown import filled, names
 
+NAMES_OF_OTHERS = {
+    "AADSTS500011",  # Entra's refusals
+    "AADSTS50105",
+    "AADSTS501051",
+    "AADSTS65001",
+    "AADSTS650052",
+    "AADSTS700016",
+    "CNAME",
+    "Germany",  # as Communication Services names geographies
+    "Switzerland",
+    "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",  # settings of the Functions worker that we leave out
+    "PYTHON_ENABLE_OPENTELEMETRY",
+    "Recreate",  # strategies of Flex Consumption
+    "RollingUpdate",
+    "acquire_token_for_client",  # MSAL
+    "getOffice365ServicesUserCounts",  # Microsoft Graph
+    "updatedSince",  # a decision says why it does not exist
+}
+"""What a page names and our files do not."""
 MADE_BY_COMMANDS = (".local/", ".venv/", "node_modules/", "cpor_app/locale/de/")
 """What a page names because a command that it explains makes it."""
 
@@ -172,3 +194,39 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     missing = [name for name in paths(page.read_text("utf-8")) if not (ROOT / name).exists()]
 
     assert [name for name in missing if not name.startswith(MADE_BY_COMMANDS)] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_name_on_a_page_is_in_the_code(page: Path) -> None:
+    """A name that is written as code occurs in a file that is no page; one with arguments is a function or class."""
+    named = [re.fullmatch(r"(?:\w+\.)?([A-Za-z_]\w*)(\(.*\))?", name) for name in codes(page.read_text("utf-8"))]
+    missing = {
+        found[0]
+        for found in named
+        if found is not None and found[1] not in (defined_names() if found[2] else all_names()) | NAMES_OF_OTHERS
+    }
+
+    assert missing == set()
+
+
+@cache
+def all_names() -> frozenset[str]:
+    """Return every word of the files of the repository that are no pages."""
+    texts = (path.read_text("utf-8") for path in tracked() if path.suffix in CODE or not path.suffix)
+    return frozenset(word for text in texts for word in re.findall(r"\w+", text))
+
+
+@cache
+def defined_names() -> frozenset[str]:
+    """Return the names of all functions and classes."""
+    texts = (path.read_text("utf-8") for path in tracked() if path.suffix == ".py")
+    return frozenset(name for text in texts for name in re.findall(r"(?:def|class) (\w+)", text))
+
+
+CODE = {".py", ".toml", ".json", ".yaml", ".yml", ".bicep", ".jinja", ".html", ".txt", ".css", ".http", ".po"}
+
+
+def tracked() -> Sequence[Path]:
+    """Return the files of the repository."""
+    answer = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / name for name in answer.stdout.splitlines() if (ROOT / name).is_file()]
