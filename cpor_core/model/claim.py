@@ -1,4 +1,4 @@
-"""The claim: what a partner sends, what is kept of it, and the words for the states of its life."""
+"""The claim: what a partner sends, what is stored of it, and the names of its states and reasons."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -14,15 +14,15 @@ MAX_ITEMS = 30
 MAX_CLAIM_BYTES = 64 * 2**10
 """A claim as it is sent, an act on one, or a row of a batch (rulings 6)."""
 ERASED = "erased"
-"""Stands where a person's name or address was."""
+"""Replaces the name of a person who was erased."""
 ERASED_ADDRESS = "erased@erased.invalid"
-"""The same where only an address fits: `.invalid` is nobody's (RFC 2606), and nothing is sent to it."""
+"""Replaces the address of a person who was erased. Nobody owns `.invalid` (RFC 2606), and nothing is sent to it."""
 MAX_EVIDENCE_FILES = 20
 MAX_EVIDENCE_BYTES = 20 * 2**20
 
 
 class Status(StrEnum):
-    """Where a claim stands; the diagram is in `docs/claim-life.md`. `deleted` is never shown to anybody."""
+    """The state of a claim; the diagram is in `docs/claim-life.md`. No caller is ever shown `deleted`."""
 
     DRAFT = "draft"
     SUBMITTED = "submitted"
@@ -40,17 +40,17 @@ class Status(StrEnum):
 
 
 UNDECIDED = frozenset({Status.SUBMITTED, Status.UNDER_REVIEW, Status.PARTNER_ACTION_REQUIRED, Status.DISPUTED})
-"""A person of the programme, or the partner, still has to act."""
+"""A reviewer or the partner must act next."""
 OPEN = UNDECIDED | {Status.AWAITING_CUSTOMER}
 """The five open states of rulings 20."""
 HAS_PLACES = OPEN | {Status.OFFICIAL}
-"""In these states a claim has a place in the slot of each of its items."""
+"""In these states the slot of each item names the claim."""
 CLOSED = frozenset({Status.REJECTED_FINAL, Status.ENDED, Status.WITHDRAWN, Status.DELETED})
-"""Nothing can happen to the claim any more."""
+"""Nothing more can happen to the claim."""
 
 
 class Reason(StrEnum):
-    """Why a claim was refused, sent back or ended: closed lists, which are told by name to callers."""
+    """Why a claim was refused, sent back or ended. Callers get these names."""
 
     EVIDENCE_MISSING = "evidenceMissing"
     CUSTOMER_ACKNOWLEDGEMENT_MISSING = "customerAcknowledgementMissing"
@@ -108,7 +108,7 @@ REVIEWERS_REJECTION_REASONS = frozenset(
         Reason.LOST_ARBITRATION,
     }
 )
-"""What a reviewer may choose; the others of the list are given by the clock, an arbitration or the registry."""
+"""The reasons that a reviewer may choose. Time, an arbitration or the registry give the other ones."""
 NOT_DISPUTABLE = frozenset({Reason.PARTNER_REQUEST, Reason.SUBSCRIPTION_ENDED, Reason.REVOKED_BY_PROGRAMME})
 """Rejections that a partner cannot dispute (rulings 28)."""
 END_REASONS = frozenset(
@@ -127,7 +127,7 @@ def _is_none(value: object) -> bool:
 
 
 LEFT_OUT = Field(default=None, exclude_if=_is_none)
-"""What was left out is not answered as null: the parts of a claim are answered as they were sent."""
+"""A field that was left out is not answered as null: a part of a claim is answered as it was sent."""
 
 
 class Item(Value):
@@ -149,7 +149,7 @@ class Item(Value):
 
     @property
     def key(self) -> str:
-        """What a slot is held on: the workload, or the subscription whatever its product (rulings 9)."""
+        """The key of the item's slot: the workload, or the subscription with any product (rulings 9)."""
         return self.workload or self.subscription_id or ""
 
 
@@ -168,7 +168,7 @@ ItemKey = Annotated[
     Field(max_length=100, json_schema_extra={"pattern": _ITEM_KEY}),
     in_form(_ITEM_KEY, "must be the id of a workload, such as teams, or of a subscription"),
 ]
-"""A workload's id or a subscription's; an item in a claim's form is taken too."""
+"""The id of a workload or a subscription. An item as a claim has it is accepted too."""
 
 
 class Contact(Value):
@@ -187,7 +187,7 @@ class PartnerContact(Value):
 
 
 class Contacts(Value):
-    """Whom the claim names on both sides; the technical contact is optional."""
+    """The people whom the claim names on both sides. The technical contact is optional."""
 
     customer: Contact
     customer_technical: Contact | None = LEFT_OUT
@@ -195,7 +195,7 @@ class Contacts(Value):
 
 
 class Revenue(Value):
-    """The extra fields of Microsoft Business Applications Revenue; needed at submission, not in a draft."""
+    """The extra fields of Microsoft Business Applications Revenue. A submission needs them, a draft does not."""
 
     solution_seller: Text200 | None = LEFT_OUT
     customer_name: Text200 | None = LEFT_OUT
@@ -241,7 +241,7 @@ class Acknowledgements(Value):
 
 
 class Evidence(Value):
-    """One file of the proof of execution; the bytes lie in Blob Storage under `blob`."""
+    """One file of the proof of execution; `blob` is the name of its bytes in Blob Storage."""
 
     file_name: str
     content_type: str
@@ -253,7 +253,7 @@ class Evidence(Value):
 
 
 class RecipientKind(StrEnum):
-    """Why somebody is told: named by the partner, registered by the customer, or the partner's own contact."""
+    """Why a person is notified: named by the partner, registered by the customer, or the partner's own contact."""
 
     CONTACT = "contact"
     NOTICE_ADDRESS = "noticeAddress"
@@ -262,9 +262,10 @@ class RecipientKind(StrEnum):
 
 class Recipient(Value):
     """
-    Somebody who is or was told of the claim; `number` stands for them in history and links.
+    A person who is or was notified of the claim. History and links name the person by `number`.
 
-    Those at the customer are kept with the claim and counted from 1; the partner's contact is 0, and never kept.
+    The customer's recipients are stored with the claim and counted from 1. The partner's contact has the number 0 and
+    is not stored as a recipient.
     """
 
     number: int
@@ -273,12 +274,13 @@ class Recipient(Value):
     name: str | None = None
     language: str
     told: bool = False
-    """A notice was handed over to them: who never heard of the claim gets no mail about its end (rulings 24)."""
+    """A notice was handed over to the person. Nobody else gets a mail about the end (rulings 24)."""
     failed: bool = False
+    """The mail came back, or the person said that they are the wrong one."""
 
     @property
     def is_erased(self) -> bool:
-        """Whether nothing but the number is left: nobody can write to them any more."""
+        """Whether name and address were erased; only the number is left."""
         return self.email == ERASED_ADDRESS
 
 
@@ -286,30 +288,30 @@ class Voice(StrEnum):  # rulings 20a
     """Who speaks for the customer, the lowest first."""
 
     CONTACT = "contact"
-    """Named by the partner; an address that is not registered any more is no more than that."""
+    """Named by the partner. A registered address that was removed from the registry counts as this."""
     NOTICE_ADDRESS = "noticeAddress"
-    """Registered for the tenant when it speaks."""
+    """Registered for the tenant at the moment of the act."""
     ADMINISTRATOR = "administrator"
-    """`Customer.Admin` of the tenant, whichever person that is."""
+    """Any person with the role `Customer.Admin` in the tenant."""
 
 
 class Speaker(Value):
-    """Somebody who says a no or takes one back: a recipient by number, or the administrator, who has none."""
+    """The person who says a no or takes it back: a recipient with a number, or the administrator without one."""
 
     voice: Voice
     recipient: int | None = None
 
     def is_same(self, other: "Speaker") -> bool:
-        """Whether both are one recipient, or both the administrator: a voice that has changed since is no other."""
+        """Whether both are the same recipient, or both the administrator, even if the voice has changed since."""
         return self.recipient == other.recipient
 
     def outranks(self, other: "Speaker") -> bool:
-        """Whether this voice is above the other; two contacts, or two notice addresses, are on one level."""
+        """Whether this voice counts more than the other one. Two contacts, or two notice addresses, count the same."""
         ranks = list(Voice)
         return ranks.index(self.voice) > ranks.index(other.voice)
 
     def may_take_back(self, no: "No | None") -> bool:
-        """Whether a no can be taken back by this speaker; one of which nobody knows who said it, by the highest."""
+        """Whether this speaker can take the no back. If nobody knows who said it, only the highest voice can."""
         said_by = no.by if no is not None else THE_ADMINISTRATOR
         return self.is_same(said_by) or self.outranks(said_by)
 
@@ -325,7 +327,7 @@ class No(Value):
 
 
 class SkippedDay(Value):
-    """A day that does not count, by name; `kind` is `weekend` or `holiday`."""
+    """A day that does not count, with its name; `kind` is `weekend` or `holiday`."""
 
     date: date
     name: str
@@ -333,7 +335,7 @@ class SkippedDay(Value):
 
 
 class Promise(Value):
-    """What a notice tells the customer; stored before it is sent, never moved afterwards (rulings 17)."""
+    """What a notice tells the customer. It is stored before the mail is sent, and never changes (rulings 17)."""
 
     number: int
     made_at: Instant
@@ -345,20 +347,20 @@ class Promise(Value):
     calendar: str | None = None
     skipped_days: tuple[SkippedDay, ...]
     sending_until: Instant | None = None
-    """By the real clock: nobody else sends before it; None when nobody is sending."""
+    """No other process sends before this instant of the real clock; None when no process is sending."""
     recipients: tuple[int, ...]
-    """Numbers of those to whom the notice goes."""
+    """The numbers of the recipients of the notice."""
     customer_name: str
     incumbents: tuple[str, ...] = ()
-    """Names of the partners who would be replaced; the customer may know them, the partners not (rulings 24)."""
+    """The names of the partners that would be replaced. Only the customer may know them (rulings 24)."""
     corrected: bool = False
-    """It replaces one that was mailed already, and names another last day."""
+    """The promise replaces an earlier one that was mailed already and named another last day."""
     over: bool = False
-    """The customer is asked anew: the next promise has a number, and with it a Message-ID, of its own."""
+    """The customer is asked again: the next promise gets a new number, and so a new Message-ID."""
 
 
 class TimeToAnswer(Value):
-    """How long a partner who was asked for more has time; stored with the question, never moved afterwards."""
+    """How long the partner has time to answer. It is stored with the question and never changes."""
 
     ends_at: Instant
     last_day: date
@@ -367,7 +369,7 @@ class TimeToAnswer(Value):
 
 
 class MailKind(StrEnum):
-    """The mails to a customer; each has a folder of templates. A claim never owes a reminder: its due row does."""
+    """The mails to a customer; each has a folder of templates. A due row leads to the reminder, no act does."""
 
     NOTICE = "notice"
     REMINDER = "reminder"
@@ -378,7 +380,7 @@ class MailKind(StrEnum):
 
 
 class OwedMail(Value):
-    """A mail to everybody who was told; kept until it was handed over to each."""
+    """A mail to all who were notified; stored until it was handed over for each of them."""
 
     number: int
     kind: MailKind
@@ -412,15 +414,15 @@ class PartnerMailKind(StrEnum):
 
 
 class OwedPartnerMail(Value):
-    """Something that the partner's contact is to be told; kept until it was handed over, or is no longer true."""
+    """A mail to the partner's contact; stored until it was handed over, or is no longer true."""
 
     number: int
-    """The history entry that it is about; with the kind and *to* it names the mail."""
+    """The sequence of the history entry that led to the mail. It identifies the mail, together with `kind` and `to`."""
     kind: PartnerMailKind
     since: Instant
     reasons: tuple[Reason, ...] = ()
     to: str | None = None
-    """Another claim, whose partner is told that this one competes with it (rulings 15); None for the claim's own."""
+    """Another claim: its partner is notified that this one competes (rulings 15). None for the claim's own partner."""
 
 
 class EndedItem(Value):
@@ -440,7 +442,7 @@ class StruckItem(Value):
 
 
 class Imported(Value):
-    """As whom the customer of an association of the past is written to: there is no promise that says it."""
+    """The customer's name, time zone and country in mails about an imported association, which has no promise."""
 
     customer_name: str
     time_zone: str
@@ -449,11 +451,12 @@ class Imported(Value):
 
 class Claim(Value):
     """
-    A claim as it is stored.
+    A claim as it is stored, in ten groups of fields.
 
-    What time alone has made of it since is told by `cpor_core.transitions.life.effective`.
+    Time may have changed the claim since it was stored: `cpor_core.transitions.life.settle` works that out.
     """
 
+    # --- identity: who claims, for whom; never changes, but for the location while the claim can be edited
     id: str
     tenant_id: Guid
     organisation: Guid
@@ -461,18 +464,20 @@ class Claim(Value):
     partner_name: str
     engagement: str
     filed_as: str | None = None
+    # --- content: what the partner has sent
     name: Text200
     domain: str
     items: tuple[Item, ...]
     struck: tuple[StruckItem, ...] = ()
     contacts: Contacts | None = None
-    """None where the operator entered an association of the past, and where people are forgotten."""
+    """None for an imported association, and after the people of a closed claim were erased."""
     waive_incentive: bool | None = None
     revenue: Revenue | None = None
     comment: Text4000 | None = None
     evidence: tuple[Evidence, ...] = ()
     acknowledgements: Acknowledgements | None = None
 
+    # --- state: where the claim is in its life, and since when
     status: Status = Status.DRAFT
     status_reason: Reason | None = None
     status_since: Instant
@@ -480,90 +485,99 @@ class Claim(Value):
     submitted_at: Instant | None = None
     updated_at: Instant
 
+    # --- review: what reviewer and partner ask and answer, and until when
     automatic_review: bool = False
     due: Instant | None = None
-    """Until when the owner of the present state has time; the clock decides for the partner, never for a reviewer."""
+    """Until when the next actor has time. When it is over, time decides for the partner, but never for a reviewer."""
     requested: tuple[Reason, ...] = ()
     """What the reviewer asked for, or `customerUnreachable`."""
     time_to_answer: TimeToAnswer | None = None
-    """What the partner was told when they were last asked."""
+    """How long the partner has time since the last question."""
     times_asked: int = 0
     answer_reminded: bool = False
-    """The partner was reminded of the present question."""
+    """The partner was reminded of the last question."""
     only_contacts_changed: bool = True
-    """Since the partner was asked, nothing but contacts was changed: no second review is needed (rulings 27)."""
+    """Since the last question only contacts were changed, so no second review is needed (rulings 27)."""
     left_items: tuple[Item, ...] = ()
-    """Items taken out by an edit, whose slots the claim leaves when it is resubmitted."""
+    """Items that an edit took out. The claim leaves their slots when it is resubmitted."""
     disputed_before: bool = False
     refused_before: Instant | None = None
-    """When this customer last said no to the same partner, within the 12 months before the submission (rulings 21)."""
+    """The customer's last no to the same partner in the 12 months before the submission (rulings 21)."""
     evidence_by: Instant | None = None
-    """Until when the holder of a contested item is asked for evidence to defend it."""
+    """Until when the holder of a contested item has time to add evidence."""
     look_at: Instant | None = None
-    """Since when a reviewer should look at an official claim: a mail about it came back; their comment settles it."""
+    """When the notice of an official claim came back. A reviewer should look at it; their comment ends that."""
 
+    # --- window: whom the notice went to, what it promised, and what the customer said
     recipients: tuple[Recipient, ...] = ()
     promise: Promise | None = None
     opened_at: Instant | None = None
-    """When the notice of the present promise was handed over; without it no window runs."""
+    """When the notice of the present promise was handed over. Without it no window is open."""
     told: bool = False
-    """A notice was handed over to somebody at some time: those people get a closing mail."""
+    """A notice was handed over to at least one person at some time. Those people get a closing mail."""
     reminded: bool = False
     undoable: bool = False
-    """The customer's no was said in `awaitingCustomer`, so it can be undone until the window's end."""
+    """The customer said no in `awaitingCustomer`, so the no can be taken back until the window's end."""
     no: No | None = None
-    """The no that stands, or that ended the association; earlier releases did not store it."""
+    """The no in force, or the no that ended the association. Release 1 did not store it."""
+
+    # --- owed mails: mails that an act has decided on and that were not handed over yet
     mails: tuple[OwedMail, ...] = ()
     mail_count: int = 0
     partner_mails: tuple[OwedPartnerMail, ...] = ()
 
+    # --- association: from when until when it is official, and which items it has lost
     imported: Imported | None = None
     official_since: Instant | None = None
     ended_at: Instant | None = None
     end_reason: Reason | None = None
     ended_items: tuple[EndedItem, ...] = ()
 
+    # --- retention: until when the people of a closed claim are known
     people_until: Instant | None = None
-    """Until when a closed claim keeps what it knows of people; stored when it is closed, never moved afterwards."""
+    """When the people of a closed claim are erased. It is stored when the claim is closed, and never changes."""
     people_forgotten: bool = False
 
+    # --- history: the newest entry of the hash chain
     history_length: int = 0
     history_hash: str | None = None
+
+    # --- row: raised by one with each write
     version: int = 0
 
     @property
     def window_ends_at(self) -> Instant | None:
-        """The end of the customer's window, once it was opened by a hand-over."""
+        """The end of the customer's window; None before a hand-over has opened it."""
         return self.promise.ends_at if self.promise is not None and self.opened_at is not None else None
 
     @property
     def partner_contact(self) -> PartnerContact | None:
-        """Who is written to at the partner; None where nobody was named, or nobody is left."""
+        """The contact at the partner; None if none was named, or if the person was erased."""
         contact = self.contacts.partner if self.contacts is not None else None
         return contact if contact is not None and contact.email != ERASED_ADDRESS else None
 
     @property
     def customer_contact(self) -> Contact | None:
-        """Who was named at the customer; None where nobody was, or nobody is left."""
+        """The contact at the customer; None if none was named, or if the person was erased."""
         contact = self.contacts.customer if self.contacts is not None else None
         return contact if contact is not None and contact.email != ERASED_ADDRESS else None
 
     @property
     def customer_knows(self) -> bool:
         """
-        Whether an official association's customer was told of it.
+        Whether the customer of an official association was notified.
 
-        Of one that was imported, by a mail that was handed over and has not come back (rulings 65); the window of every
-        other one opened with a mail.
+        A claim's window opens with a mail, so its customer was. The customer of an imported association knows of it
+        when a mail was handed over and has not come back (rulings 65).
         """
         return self.imported is None or any(one.told and not one.failed for one in self.recipients)
 
     @property
     def closed_at(self) -> datetime | None:
         """
-        Since when, or from when on, the claim is closed for good; None while it can still change.
+        The instant from which nothing more can happen to the claim; None while it can still change.
 
-        A no can be taken back until the window's end; a rejection is final when its dispute time is over.
+        It may lie ahead: a no can be taken back until the window's end. A rejection is closed when it is final.
         """
         if self.status is Status.DECLINED:
             return max(self.status_since, self.window_ends_at or self.status_since)
@@ -571,22 +585,22 @@ class Claim(Value):
 
     @property
     def slot_keys(self) -> tuple[str, ...]:
-        """The keys of every slot at which the claim may have a place."""
+        """The keys of all slots that may name the claim."""
         return tuple(dict.fromkeys(item.key for item in (*self.items, *self.left_items)))
 
     def can_be_undone(self, now: datetime) -> bool:
-        """Whether the no can still be taken back by somebody."""
+        """Whether a person can still take the no back."""
         in_time = self.promise is not None and now < self.promise.ends_at
         return self.status is Status.DECLINED and self.undoable and in_time
 
     def holds(self, key: str) -> bool:
-        """Whether the association still has this item."""
+        """Whether the association still holds this item."""
         return any(item.key == key for item in self.items) and all(ended.key != key for ended in self.ended_items)
 
     def reachable(self) -> Iterable[Recipient]:
-        """Everybody whose mails have not come back."""
+        """Return the recipients whose mails have not come back."""
         return (recipient for recipient in self.recipients if not recipient.failed)
 
     def notified_recipients(self) -> Iterable[Recipient]:
-        """Everybody who has heard of this claim and can still be written to."""
+        """Return the recipients who were notified of the claim and whose mails have not come back."""
         return (recipient for recipient in self.reachable() if recipient.told)
