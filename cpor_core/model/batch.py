@@ -1,4 +1,4 @@
-"""A batch of claims: what was sent, how far it has come, and what became of each row."""
+"""A batch of claims: what was sent, its progress, and the outcome of each row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.history import Actor
 
 MOST_ROWS = 10_000
-"""Rows that a batch may have."""
+"""The most rows that a batch can have."""
 PAGE_ROWS = 100
-"""Rows that one queue message is about."""
+"""The rows of one queue message."""
 
 
 class BatchStatus(StrEnum):
-    """How far a batch has come; `Failed` says that it can't go on, never that rows of it were refused."""
+    """The progress of a batch. `Failed` means that the batch cannot go on; refused rows do not make it fail."""
 
     NOT_STARTED = "NotStarted"
     RUNNING = "Running"
@@ -26,7 +26,7 @@ class BatchStatus(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a row."""
+    """The outcome of a row."""
 
     CREATED = "created"
     FAILED = "failed"
@@ -46,7 +46,7 @@ def _is_empty(value: object) -> bool:
 
 
 class RowOutcome(Value):
-    """A row that was dealt with: the claim that it has become, or why it has not. `row` is the number of its line."""
+    """A processed row: its claim, or the reasons why there is none. `row` is the number of its line."""
 
     row: int
     claim_id: str | None = LEFT_OUT
@@ -54,7 +54,7 @@ class RowOutcome(Value):
 
 
 class PageSpan(Value):
-    """Where a page's lines lie in the body that was sent: bytes, and the number of the first line."""
+    """The place of a page in the body: start and length in bytes, and the number of the first line."""
 
     start: int
     length: int
@@ -63,9 +63,9 @@ class PageSpan(Value):
 
 class Batch(Value):
     """
-    A batch as it was taken in; it never changes.
+    A batch as it was accepted; it never changes.
 
-    `keeping` tells it from another under the same id that was there before and is forgotten.
+    `keeping` is different for each batch, also for a later batch under the same id.
     """
 
     id: str
@@ -80,17 +80,17 @@ class Batch(Value):
 
     @property
     def blob(self) -> str:
-        """The name under which the body is kept."""
+        """The name of the blob with the body."""
         return blob_of(self.id, self.keeping)
 
 
 def blob_of(batch_id: str, keeping: str) -> str:
-    """Return the name under which a body is kept."""
+    """Return the name of the blob with a batch's body."""
     return f"{batch_id}-{keeping}"
 
 
 class PageDone(Value):
-    """How the rows of a page came out, in numbers; `lost` when their text is no longer there."""
+    """The outcomes of a page in numbers; `lost` if the text of its rows is gone."""
 
     created: int
     failed: int
@@ -99,15 +99,15 @@ class PageDone(Value):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A batch with what is known of its pages, which are counted from 1."""
+    """A batch with its processed pages, by page number from 1."""
 
     batch: Batch
     pages: Mapping[int, PageDone]
-    """Those that are done."""
+    """The pages that are done."""
 
     @property
     def status(self) -> BatchStatus:
-        """How far it has come; rows that were refused don't make it fail."""
+        """The progress. Refused rows do not make a batch fail."""
         if self.missing:
             return BatchStatus.RUNNING if self.pages else BatchStatus.NOT_STARTED
         return BatchStatus.FAILED if any(page.lost for page in self.pages.values()) else BatchStatus.SUCCEEDED
@@ -119,7 +119,7 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """How many rows were dealt with, the refused ones among them."""
+        """How many rows were processed, with the refused ones."""
         return sum(page.created + page.failed for page in self.pages.values())
 
     @property

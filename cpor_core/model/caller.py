@@ -1,4 +1,4 @@
-"""Who calls: the organisation, the person or client, and the roles that count (rulings 1)."""
+"""The caller: organisation, person or client, and the roles that count (rulings 1)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """The app roles of the registration, as they stand in a token's `roles`."""
+    """The app roles of the registration, as a token's `roles` names them."""
 
     INCENTIVES_ADMIN = "Incentives.Admin"
     INCENTIVES_USER = "Incentives.User"
@@ -29,7 +29,7 @@ class CallerKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
-    Somebody whose token was found good.
+    A person or client with a valid token.
 
     `tenant_id` is the organisation (a lower-case GUID), `object_id` the person or the client in it. `roles` holds only
     roles that count; whether `Incentives.*` and `Customer.Admin` reach the thing asked for is judged where it is known.
@@ -42,10 +42,10 @@ class Caller:
 
 
 class Unauthenticated(Exception):
-    """We do not know who calls. `reason_code` and `description` are fixed words: no part of a token stands in them."""
+    """The caller is unknown. `reason_code` and `description` are fixed texts, without any part of the token."""
 
     def __init__(self, reason_code: str, description: str) -> None:
-        """Keep the two apart: the code is counted and alerted on, the description is for the caller."""
+        """Store both: the code is for metrics and alerts, the description is for the caller."""
         super().__init__(reason_code)
         self.reason_code = reason_code
         self.description = description

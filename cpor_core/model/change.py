@@ -7,7 +7,7 @@ from cpor_core.model.claim import Status
 
 
 class Change(Value):
-    """One thing that happened to a claim or its association, as the partner's software is told of it."""
+    """One change of a claim or its association, as the partner's software reads it."""
 
     sequence: int = Field(description="Gap-free within the organisation, from 1 on.")
     type: str = Field(description="`claim.` and the act of the history entry, or `claim.competing`.")

@@ -1,4 +1,4 @@
-"""A request to erase somebody from everything that is stored, and how far it has come."""
+"""A request to erase a person from everything that is stored, and its progress."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from cpor_core.model.base import Email, Instant, Value
 
 
 class ErasureStatus(StrEnum):
-    """How far an erasure has come."""
+    """The progress of an erasure."""
 
     NOT_STARTED = "NotStarted"
     RUNNING = "Running"
@@ -14,7 +14,7 @@ class ErasureStatus(StrEnum):
 
 
 class Place(StrEnum):
-    """Where somebody may be named, in the order in which it is searched: what makes claims comes before the claims."""
+    """Where a person may be named, in the order of the search. Batches make claims, so they come before the claims."""
 
     BATCHES = "batches"
     CUSTOMERS = "customers"
@@ -23,7 +23,7 @@ class Place(StrEnum):
 
 
 class Found(Value):
-    """In how many claims, batches, customers and kept answers somebody was found; an unfinished round counts too."""
+    """How many claims, batches, customers and stored replies named the person. An unfinished round counts too."""
 
     claims: int = 0
     batches: int = 0
@@ -33,7 +33,7 @@ class Found(Value):
 
 class Erasure(Value):
     """
-    A request to erase somebody.
+    A request to erase a person.
 
     It is worked on place by place, in the order of their keys, so that it can stop and go on anywhere. The address is
     kept until the work is done.
@@ -45,24 +45,24 @@ class Erasure(Value):
     round: int = 1
     place: Place = Place.BATCHES
     after: str = ""
-    """Everything up to this key is done, in this place."""
+    """The last key of this place that is done."""
     counted: str = ""
-    """The step whose finds are counted already: one that was not ended is taken again, and not counted twice."""
+    """The last step whose finds are counted. A step that did not end is repeated, and not counted twice."""
     found: Found = Found()
     found_in_round: int = 0
     missed_in_round: int = 0
     """What could not be erased yet."""
     evidence_to_look_at: tuple[str, ...] = ()
-    """Claims that are still alive and have named the person: their files can't be searched."""
+    """Claims that are not closed and have named the person. Their files cannot be searched."""
     evidence_not_listed: int = 0
     run: str = ""
-    """The run of the timer that wrote this, to know our own write by."""
+    """The run of the timer that wrote this row; it recognises its own write by it."""
     started: bool = False
     finished_at: Instant | None = None
 
     @property
     def status(self) -> ErasureStatus:
-        """How far it has come."""
+        """The progress."""
         if self.finished_at is not None:
             return ErasureStatus.SUCCEEDED
         return ErasureStatus.RUNNING if self.started else ErasureStatus.NOT_STARTED

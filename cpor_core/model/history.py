@@ -1,4 +1,4 @@
-"""History: one entry for each thing that happened, each carrying the hash of the one before (rulings 41)."""
+"""History: one entry for each act; each entry has the hash of the entry before (rulings 41)."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from cpor_core.model.claim import Reason, Speaker, Status
 
 
 class ActorKind(StrEnum):
-    """Who did it."""
+    """The kind of the person, or of the program, that acted."""
 
     PERSON = "person"
     APP = "app"
@@ -23,7 +23,7 @@ class ActorKind(StrEnum):
 
 class Actor(Value):
     """
-    Who did it, without personal data.
+    The person or program that acted, without personal data.
 
     `id` is the partner's `oid`, the customer recipient's number (or `administrator`), and always `programme` for the
     programme's people.
@@ -36,11 +36,11 @@ class Actor(Value):
 CLOCK = Actor(kind=ActorKind.CLOCK, id="clock")
 PROGRAMME = Actor(kind=ActorKind.PROGRAMME, id="programme")
 ADMINISTRATOR = Actor(kind=ActorKind.CUSTOMER, id="administrator")
-"""The customer's own administrator: who it was stands beside the entry, for the partner reads the history."""
+"""The customer's administrator. The person's id is stored with the entry but not in it: partners read the history."""
 
 
 def spoken_by(speaker: Speaker) -> Actor:
-    """Return who a speaker of the customer is in the history."""
+    """Return the actor that stands for a speaker of the customer."""
     return ADMINISTRATOR if speaker.recipient is None else Actor(kind=ActorKind.CUSTOMER, id=str(speaker.recipient))
 
 
@@ -67,7 +67,7 @@ class Act(StrEnum):
     CUSTOMER_UNREACHABLE = "customerUnreachable"
     RECIPIENT_FAILED = "recipientFailed"
     DECLINED = "declined"
-    """From `declined` itself: somebody above has made the no theirs."""
+    """From `declined` itself: a higher voice has said the no too."""
     UNDONE = "undone"
     MADE_OFFICIAL = "madeOfficial"
     ITEM_ENDED = "itemEnded"
@@ -80,7 +80,7 @@ class Act(StrEnum):
 
 
 class Entry(Value):
-    """One thing that happened to a claim: codes, instants, numbers and ids only."""
+    """One act on a claim; it has only codes, instants, numbers and ids."""
 
     sequence: int
     at: Instant

@@ -6,7 +6,7 @@ from cpor_core.model.base import Instant, Value
 
 
 class Grouping(StrEnum):
-    """By what claims are counted."""
+    """What claims are grouped by."""
 
     ENGAGEMENT = "engagement"
     WORKLOAD = "workload"
@@ -21,7 +21,7 @@ class Grouping(StrEnum):
 
 
 class Step(StrEnum):
-    """A stretch of a claim's life of which it is told how long it takes."""
+    """A part of a claim's life whose length is counted."""
 
     DRAFT = "draft"
     WAIT_FOR_REVIEW = "waitForReview"
@@ -33,7 +33,7 @@ class Step(StrEnum):
 
 
 class StepTime(Value):
-    """How long a step took, in hours; null where nobody took it."""
+    """How long a step took, in hours; null if no claim took it."""
 
     step: Step
     count: int
@@ -73,17 +73,17 @@ class Insight(Value):
 
 
 class Counting(Value):
-    """Where the counting stands: what is shown now, and how far the next count has come."""
+    """The state of the count: which figures are shown now, and the progress of the next count."""
 
     as_of: Instant | None = None
-    """Of the figures that are shown; None before the first count has ended."""
+    """The instant of the figures that are shown; None before the first count has ended."""
     shown: str = ""
-    """Under which name those lie."""
+    """The name under which they are stored."""
     began: Instant | None = None
-    """When the count under way began; None where there is none."""
+    """When the running count began; None if no count is running."""
     pages: int = 0
     """How many pages of it are stored."""
     after: str = ""
-    """The tenant behind which it goes on."""
+    """The last tenant that was counted."""
     is_asked_for: bool = False
-    """Somebody wants a count before the next hour begins."""
+    """An operator asked for a count before the next hour."""

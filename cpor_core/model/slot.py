@@ -1,4 +1,4 @@
-"""The slot: who holds, awaits and claims one item of one tenant under one engagement."""
+"""The slot: which claims hold, await and claim one item of one tenant under one engagement."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -6,32 +6,32 @@ from datetime import date, datetime
 from cpor_core.model.base import Guid, Instant, Value
 
 MAX_CLAIMANTS = 30
-"""Undecided claimants a slot takes (rulings 6)."""
+"""The most undecided claimants that a slot can have (rulings 6)."""
 
 
 class Party(Value):
-    """A claim at a slot, with the organisation it belongs to."""
+    """A claim at a slot, with its organisation."""
 
     claim: str
     organisation: Guid
     declined: bool = False
-    """The customer said no, and can still undo it: the claim keeps its place, but is not open."""
+    """The customer said no and can still take it back: the claim keeps its place, but it is not open."""
 
 
 class Holder(Party):
-    """The association that holds the item, since when."""
+    """The association that holds the item, and since when."""
 
     since: Instant
 
 
 class Awaiting(Party):
-    """The one claim that awaits the customer; from `takes_over_at` on it is the holder, whoever wrote that down."""
+    """The one claim that awaits the customer. From `takes_over_at` on it is the holder, even before that is stored."""
 
     takes_over_at: Instant | None = None
 
 
 class Claimant(Party):
-    """A claim that wants the item; it lapses by itself at `until`, where that is known."""
+    """A claim that wants the item. If `until` is known, it lapses then by time alone."""
 
     until: Instant | None = None
 
@@ -44,7 +44,7 @@ class Refusal(Value):
 
 
 class Refusals(Value):
-    """Every no of a tenant to an organisation under an engagement, those taken back left out (rulings 21)."""
+    """The noes of a tenant to an organisation under an engagement, without those taken back (rulings 21)."""
 
     engagement: str
     organisation: Guid
@@ -52,23 +52,23 @@ class Refusals(Value):
     version: int = 0
 
     def since(self, day: date) -> tuple[Refusal, ...]:
-        """Return those said on or after *day*, oldest first."""
+        """Return the noes said on or after *day*, oldest first."""
         return tuple(refusal for refusal in self.entries if refusal.at.date() >= day)
 
     def with_refusal(self, claim: str, at: datetime) -> "Refusals":
-        """Return them with one more."""
+        """Return the noes with one more."""
         return self.model_copy(update={"entries": (*self.without(claim).entries, Refusal(claim=claim, at=at))})
 
     def without(self, claim: str) -> "Refusals":
-        """Return them without the no to *claim*."""
+        """Return the noes without the one to *claim*."""
         return self.model_copy(update={"entries": tuple(one for one in self.entries if one.claim != claim)})
 
 
 class Slot(Value):
     """
-    One partner for each item: (tenant, engagement, item key).
+    The place that one partner can hold; its key is tenant, engagement and item.
 
-    Inserted at first use, never deleted (rulings 11). `version` is 0 while no row exists.
+    Its row is inserted at first use and never deleted (rulings 11). `version` is 0 while there is no row.
     """
 
     engagement: str
@@ -77,11 +77,11 @@ class Slot(Value):
     awaiting: Awaiting | None = None
     claimants: tuple[Claimant, ...] = ()
     free_since: Instant | None = None
-    """When the last claim that awaited the customer left: the review clocks of the others begin anew (rulings 11)."""
+    """When the last claim that awaited the customer left. Review times start again then (rulings 11)."""
     version: int = 0
 
     def at(self, now: datetime) -> "Slot":
-        """Return the slot at *now*: a successor whose instant has come holds it, lapsed claimants are gone."""
+        """Return the slot at *now*: the successor holds it from its instant on, and lapsed claimants are gone."""
         slot = self
         if slot.awaiting is not None and slot.awaiting.takes_over_at is not None and slot.awaiting.takes_over_at <= now:
             taken = slot.awaiting
@@ -92,13 +92,13 @@ class Slot(Value):
         return slot
 
     def others(self, claim: str) -> Iterator[Party]:
-        """Every other claim that holds, awaits or claims the item."""
+        """Return the other claims that hold, await or claim the item."""
         for party in (self.holder, self.awaiting, *self.claimants):
             if party is not None and party.claim != claim:
                 yield party
 
     def without(self, claim: str, at: datetime) -> "Slot":
-        """Return the slot with *claim* out of every place; *at* is when it left."""
+        """Return the slot without *claim* in any place; *at* is when it left."""
         awaited = self.awaiting is not None and self.awaiting.claim == claim
         return self.changed(
             holder=None if self.holder is not None and self.holder.claim == claim else self.holder,

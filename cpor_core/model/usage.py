@@ -1,4 +1,4 @@
-"""Usage and sold seats, by month and item, and the receipts of those who looked."""
+"""Usage and sold seats by month and item, and the receipts of reads."""
 
 from datetime import date
 from typing import Annotated
@@ -46,7 +46,7 @@ class MonthFigures(Value):
 
 
 class BadRow(Value):
-    """A row of a feed that was left out; the others are kept. `row` counts from 1."""
+    """A row of a feed that was refused; the other rows are stored. `row` counts from 1."""
 
     row: int
     code: str
@@ -54,7 +54,7 @@ class BadRow(Value):
 
 
 class Receipt(Value):
-    """Who looked at which figures of the customer, and when; never the figures."""
+    """The record that a person read figures of the customer: who, when and which, but never the figures."""
 
     at: Instant
     organisation: Guid

@@ -1,4 +1,4 @@
-"""Webhooks of a partner organisation: where it wants to be called, with which secrets, and what came of each call."""
+"""Webhooks of a partner organisation: address, secrets, and the outcome of each call."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -13,7 +13,7 @@ from cpor_core.model.history import Act
 EVENT_PREFIX = "cpor."
 COMPETING = "claim.competing"
 KNOWN_TYPES = frozenset({COMPETING, *(f"claim.{act}" for act in Act)})
-"""What a change feed tells of."""
+"""The types of changes in the feed."""
 MOST_FILTERS = 50
 MAX_URL_CHARACTERS = 2000
 
@@ -26,12 +26,12 @@ def _event(sent: str) -> str:
 
 
 def is_of(kind: str, wanted: str) -> bool:
-    """Whether a change's type is *wanted*, or begins with it and a dot."""
+    """Whether a change's type is *wanted*, or starts with *wanted* and a dot."""
     return kind == wanted or kind.startswith(f"{wanted}.")
 
 
 EventFilter = Annotated[str, StringConstraints(max_length=100), AfterValidator(_event)]
-"""A type of change, or the words that it begins with; `cpor.` in front of it may be sent and is dropped."""
+"""A type of change, or its first words. A prefix `cpor.` is accepted and removed."""
 _PRINTABLE = r"^[\x21-\x7e]+$"
 WebhookUrl = Annotated[
     str,
@@ -41,7 +41,7 @@ WebhookUrl = Annotated[
 
 
 class WebhookWanted(Value):
-    """A webhook as it is asked for."""
+    """A webhook as the caller sends it."""
 
     url: WebhookUrl = Field(description="Where each change is sent to by POST: https, at a public address.")
     events: Annotated[tuple[EventFilter, ...], Field(min_length=1), AtMost(MOST_FILTERS)] | None = Field(
@@ -59,27 +59,27 @@ class WebhookStatus(StrEnum):
 
 
 class WhyDisabled(StrEnum):
-    """What switched a webhook off."""
+    """Why a webhook was switched off."""
 
     GONE = "gone"
 
 
 class Secret(Value):
-    """A signing secret; a former one signs besides until *until*."""
+    """A signing secret. A former secret signs too, until `until`."""
 
     text: str = Field(repr=False)
     until: Instant | None = None
 
 
 class Range(Value):
-    """A range of time, half-open: `from` is in it, `to` is not."""
+    """A half-open range of time: `from` belongs to it, `to` does not."""
 
     since: Instant = Field(alias="from")
     until: Instant = Field(alias="to")
 
 
 class Replay(Value):
-    """A replay under way: the changes of *range* among those above *after*, up to *last*."""
+    """A replay that is running: the changes of `range` with a sequence above `after` and up to `last`."""
 
     id: str
     range: Range
@@ -88,11 +88,11 @@ class Replay(Value):
 
 
 class Webhook(Value):
-    """A webhook as it is kept."""
+    """A webhook as it is stored."""
 
     name: Slug
     born: str
-    """Tells it from another of the same name, made after this one was deleted."""
+    """Different from that of a later webhook under the same name."""
     url: str
     events: tuple[str, ...] | None = None
     secrets: tuple[Secret, ...]
@@ -106,11 +106,11 @@ class Webhook(Value):
     """The feed's sequence up to which deliveries were made."""
     replay: Replay | None = None
     version: int = 1
-    """Counts what its owner can see of it."""
+    """Raised with each change that the owner can see."""
 
     @property
     def key(self) -> tuple[str, str]:
-        """Name and birth: made anew under the same name, it is another."""
+        """Name and instant of creation: another webhook under the same name has another key."""
         return self.name, self.born
 
     def wants(self, change: Change) -> bool:
@@ -119,7 +119,7 @@ class Webhook(Value):
 
 
 class CallOutcome(StrEnum):
-    """What came of a call."""
+    """The outcome of a call."""
 
     ANSWERED = "answered"
     TIMED_OUT = "timedOut"
@@ -145,10 +145,10 @@ class DeliveryState(StrEnum):
 
 
 class Delivery(Value):
-    """One event on its way to one webhook; without `change` it is a test."""
+    """One event on its way to one webhook. Without `change` it is a test."""
 
     place: str
-    """Where it stands among the deliveries of its webhook: newest first."""
+    """Its position among the deliveries of its webhook, newest first."""
     webhook_id: str
     event_id: str
     change: Change | None = None

@@ -1,1 +1,1 @@
-"""The claim's life: every way from one state to the next, for people and for the clock."""
+"""The transitions of a claim: each way from one state to the next, by people and by time."""

@@ -109,7 +109,7 @@ class Case(_ClaimAndSlots):
         return replace(self, rivals={**self.rivals, rival: claim}, entries=(*self.entries, (rival, made)))
 
     def changed(self, **changes: object) -> "Case":
-        """Return the case with the claim changed and no history entry: nothing happened that anybody must know."""
+        """Return the case with the claim changed and no history entry, for facts that no caller needs to know."""
         return replace(self, claim=self.claim.model_copy(update=changes))
 
     def with_claims(self, claim: Claim, rivals: Mapping[str, Claim]) -> "Case":
@@ -170,7 +170,7 @@ def _recorded(
     moved: dict[str, object] = {}
     if to is not None and (to is not claim.status or not claim.history_length):
         moved = {"status": to, "status_since": at, "status_reason": reason, "due": None}
-    if claim.contacts is not None:  # else nobody named anybody who could be told
+    if claim.contacts is not None:  # without contacts nobody at the partner can get a mail
         moved["partner_mails"] = owed_after(claim.partner_mails, made)
     update = {**moved, "updated_at": at, "history_length": made.sequence, "history_hash": made.hash, **changes}
     return claim.model_copy(update=update), made
@@ -202,4 +202,4 @@ _INSTEAD: Final[Mapping[tuple[Status, str], str]] = {
     (Status.SUBMITTED, "sent back to its partner"): "Take the review up first: POST /reviews/{claimId}/start.",
     (Status.SUBMITTED, "stripped of items"): "Take the review up first: POST /reviews/{claimId}/start.",
 }
-"""What a caller wants who tries an act in a state that has another one for it."""
+"""What to do instead, by state and act, where the state has another act for it."""

@@ -1,14 +1,14 @@
 """
-The life of a claim, as one state machine for people and for the clock.
+The life of a claim, as one state machine for people and for time.
 
-`settle` makes the moves that time alone makes; every act begins with it, every read shows its result (`effective`), and
-the timer only stores it. So a late, doubled or dead timer changes nothing. A successor's takeover is an instant in the
-slot row, set when the customer was told: from that instant on it is the holder on every read.
+`settle` makes the moves that time alone makes. Each read and each act starts with it, and the timer only stores its
+result. So a timer that is late, doubled or dead changes nothing. The slot row of a successor has the instant of its
+takeover since the customer was notified: each read after that instant sees the successor as the holder.
 
-Before an act writes slots, every other claim that has taken one over by now is settled (`taken_over_by_others`), so
-that no instant which another claim has set there is ever lost.
+An act that writes slots first settles the other claims that have taken over a slot by now (`taken_over_by_others`). So
+the instant of a takeover is never overwritten.
 
-One file for each party that acts: `clock`, `partner`, `programme`, `customer`; `slots` and `steps` are what they share.
+Each party that acts has one file: `clock`, `partner`, `programme`, `customer`. They share `slots` and `steps`.
 """
 
 from cpor_core.transitions.life.clock import (

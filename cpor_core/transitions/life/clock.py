@@ -1,4 +1,4 @@
-"""What time alone makes of a claim."""
+"""What time alone changes in a claim."""
 
 from datetime import datetime
 
@@ -28,7 +28,7 @@ def settle(stored: StoredCase, now: datetime) -> Case:
 
 
 def _lapse(case: Case, now: datetime) -> Case:
-    """Drafts lapse, unanswered requests and undisputed rejections become final, each at the instant stored as `due`."""
+    """Let drafts and unanswered questions lapse, and rejections become final, each at its stored instant `due`."""
     while (due := case.claim.due) is not None and due <= now:
         match case.claim.status:
             case Status.DRAFT:
@@ -46,7 +46,7 @@ def _lapse(case: Case, now: datetime) -> Case:
                 case = case.record(
                     Act.FINALLY_REJECTED, CLOCK, due, to=Status.REJECTED_FINAL, reason=case.claim.status_reason
                 )
-            case _:  # a reviewer's time may run out; that is shown, never decided by a timer
+            case _:  # a reviewer's time may run out: callers see that, and time decides nothing
                 break
     return case
 
@@ -92,9 +92,9 @@ def _end_rivals_item(case: Case, rival_id: str, key: str, at: datetime) -> Case:
 
 def _lose_items_taken_over(case: Case, now: datetime) -> Case:
     """
-    An item whose slot has another holder ended when that one took over.
+    End each item whose slot has another holder by now, at the instant of the takeover.
 
-    In the order in which the successors write it down: by instant, claim and item.
+    The order is that in which the successors write it down: by instant, claim and item.
     """
     if case.claim.status is not Status.OFFICIAL:
         return case
@@ -114,10 +114,10 @@ def _lose_items_taken_over(case: Case, now: datetime) -> Case:
 
 def taken_over_by_others(case: StoredCase, now: datetime) -> frozenset[str]:
     """
-    Return the ids of other claims that have become official on this claim's slots without that being stored yet.
+    Return the ids of other claims that have become official on this claim's slots, before that is stored.
 
-    Before this case's slots are written, those claims must be settled: else the instant of their takeover, and with it
-    the end of whoever held the item before, would be overwritten.
+    These claims must be settled before this case's slots are written. Otherwise the instant of their takeover would be
+    overwritten, and with it the end of the former holder.
     """
     return frozenset(
         slot.awaiting.claim
@@ -139,9 +139,9 @@ def holders_to_supersede(case: StoredCase, now: datetime) -> frozenset[str]:
 
 def taken_over_before(holder: StoredCase, successor: Claim) -> frozenset[str]:
     """
-    Return the ids of claims that took other items of *holder* over before *successor* takes its own.
+    Return the ids of claims that took over other items of *holder* before *successor* takes over its own.
 
-    They must be written down first, else the holder's history would not be the one that was read before.
+    These claims must be written down first. Otherwise the holder's history would differ from what callers have read.
     """
     ends_at = successor.window_ends_at
     return frozenset(

@@ -1,4 +1,4 @@
-"""The customer's window: the notice, the no, the end."""
+"""The customer's window: notice, no, and the no taken back."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -26,7 +26,7 @@ from cpor_core.transitions.life.steps import end, owe_closing_mail, owe_mail, re
 
 
 def promise(case: Case, promised: Promise, recipients: tuple[Recipient, ...]) -> Case:
-    """Store what the notice will say, before it is sent (rulings 17). Raises `InvalidState`."""
+    """Record what the notice will say, before the mail is sent (rulings 17). Raises `InvalidState`."""
     require(case, "announced", Status.AWAITING_CUSTOMER)
     return case.changed(promise=promised, recipients=recipients)
 
@@ -35,18 +35,18 @@ def hand_over(
     case: Case, number: int, at: datetime, *, failed: Iterable[int] = (), waiting: Iterable[int] = ()
 ) -> Case:
     """
-    Record that the notice of promise *number* was handed over to the mail system: only this opens the window.
+    Record that the notice of promise *number* was handed over to the mail system. Only this opens the window.
 
-    *failed* will never get it; to those who are *waiting*, whose server would not take it yet, it is still owed.
-    A hand-over is a fact whatever happened meanwhile: a claim that was closed before is recorded as told, and those who
-    were told are owed a closing mail; a claim that was declined keeps its promise, until which the no can be undone.
+    The recipients *failed* will never get the notice. It is still owed to the recipients *waiting*, because their
+    server would not take it yet. A hand-over is recorded whatever has happened meanwhile. If the claim was closed, the
+    notified people are owed a closing mail. If it was declined, the promise stays: the no can be taken back until then.
     """
     if case.claim.promise is None or case.claim.promise.number != number or case.claim.opened_at is not None:
         return case
     promised, status = case.claim.promise, case.claim.status
     told = set(promised.recipients) - {*failed, *waiting}
     recipients = mark_notified(_without(case.claim.recipients, failed), told)
-    opened_at = None if status in UNDECIDED else at  # a report came back first: the window was stopped already
+    opened_at = None if status in UNDECIDED else at  # a delivery report came first and has stopped the window
     case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=opened_at, told=True, recipients=recipients)
     if status in (Status.WITHDRAWN, Status.REJECTED, Status.REJECTED_FINAL):
         return owe_closing_mail(case, at)
@@ -60,18 +60,18 @@ def hand_over(
 
 
 def mark_notified(recipients: tuple[Recipient, ...], told: Collection[int]) -> tuple[Recipient, ...]:
-    """Mark those who have heard of the claim."""
+    """Mark the recipients who were notified, by number."""
     return tuple(r.model_copy(update={"told": r.told or r.number in told}) for r in recipients)
 
 
 def _without(recipients: tuple[Recipient, ...], failed: Iterable[int]) -> tuple[Recipient, ...]:
-    """Mark those who can't be reached; they keep their number."""
+    """Mark the recipients who cannot be reached; their numbers stay."""
     refused = set(failed)
     return tuple(r.model_copy(update={"failed": r.failed or r.number in refused}) for r in recipients)
 
 
 def customer_unreachable(case: Case, at: datetime, *, answer_by: TimeToAnswer, failed: Iterable[int]) -> Case:
-    """Stop the window: nobody is left who could be told, so the partner must name another contact (rulings 25)."""
+    """Stop the window because nobody can be notified: the partner must name another contact (rulings 25)."""
     require(case, "reported unreachable", Status.AWAITING_CUSTOMER)
     case = case.record(
         Act.CUSTOMER_UNREACHABLE,
@@ -92,10 +92,10 @@ def customer_unreachable(case: Case, at: datetime, *, answer_by: TimeToAnswer, f
 
 def recipient_failed(case: Case, actor: Actor, at: datetime, number: int, *, answer_by: TimeToAnswer) -> Case:
     """
-    Record that a recipient can't be reached, or is not the right person (rulings 24, 25).
+    Record that a recipient cannot be reached, or is not the right person (rulings 24, 25).
 
-    While the claim awaits the customer and nobody else is left who was told, its window stops. Otherwise the failure is
-    history, shown to the reviewer.
+    If the claim awaits the customer and no other notified recipient is left, the window stops. Otherwise the failure is
+    only an entry in the history, which the reviewer sees.
     """
     known = next((r for r in case.claim.recipients if r.number == number and not r.failed), None)
     if known is None:
@@ -111,10 +111,10 @@ def recipient_failed(case: Case, actor: Actor, at: datetime, number: int, *, ans
 
 def decline(case: Case, speaker: Speaker, at: datetime) -> Case:
     """
-    Take the customer's no: in every open state once anybody was told, and from `official` on as an end.
+    Take the customer's no, which arrived at *at*: in each open state, and from `official` on as an end.
 
-    *at* is the instant at which it arrived. While a no can be taken back, somebody above the one who said it makes it
-    theirs by saying it too (rulings 20a). Raises `InvalidState` for a claim that is closed, or declined already.
+    While a no can be taken back, a higher voice can say it too and then owns it (rulings 20a). Raises `InvalidState`
+    for a claim that is closed or declined already.
     """
     claim, no = case.claim, No(by=speaker, at=at)
     if claim.status is Status.OFFICIAL:
@@ -125,7 +125,9 @@ def decline(case: Case, speaker: Speaker, at: datetime) -> Case:
         raise invalid_state(claim, "declined")
     undoable = claim.status is Status.AWAITING_CUSTOMER and claim.promise is not None
     recipients = claim.recipients
-    if claim.promise is not None and not claim.told:  # whoever says no has heard of it, recorded or not
+    if (
+        claim.promise is not None and not claim.told
+    ):  # a person who says no was notified, even if that is not recorded yet
         recipients = mark_notified(recipients, claim.promise.recipients)
     case = case.record(
         Act.DECLINED,
@@ -151,15 +153,15 @@ def decline(case: Case, speaker: Speaker, at: datetime) -> Case:
 
 
 def may_make_no_theirs(claim: Claim, speaker: Speaker, now: datetime) -> bool:
-    """Whether a declined claim's no can be made theirs by a speaker, because it was said by somebody below."""
+    """Whether a speaker can take over the no of a declined claim, because a lower voice said it."""
     return claim.can_be_undone(now) and claim.no is not None and speaker.outranks(claim.no.by)
 
 
 def _confirm_no(case: Case, no: No) -> Case:
     """
-    Let somebody above say the no too: from then on it is theirs to take back.
+    Let a higher voice take over the no: from then on only that voice can take it back.
 
-    Those who were told are written to again, because the first confirmation may have offered them the way back.
+    The notified people get another confirmation, because the first one may have offered to take the no back.
     """
     claim = case.claim
     if not may_make_no_theirs(claim, no.by, no.at):
@@ -175,15 +177,15 @@ def _confirm_no(case: Case, no: No) -> Case:
 
 
 def _unconfirmed(claim: Claim) -> tuple[OwedMail, ...]:
-    """Return what is owed but the confirmation of a no, which says what is not so any more."""
+    """Return the owed mails without the confirmation of a no, which is no longer true."""
     return tuple(mail for mail in claim.mails if mail.kind is not MailKind.DECLINE_CONFIRMATION)
 
 
 def undo_decline(case: Case, speaker: Speaker, at: datetime) -> Case:
     """
-    Take the customer's no back while the window has not ended: by who said it, or by somebody above.
+    Take the customer's no back before the window's end, by the same voice or a higher one.
 
-    Raises `InvalidState`, `DeclineNotYours`, and `SlotAwaitsCustomer` when the place was given to another claim.
+    Raises `InvalidState`, `DeclineNotYours`, and `SlotAwaitsCustomer` if another claim has the place.
     """
     claim = case.claim
     if not claim.can_be_undone(at):

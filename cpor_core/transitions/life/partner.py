@@ -1,4 +1,4 @@
-"""What the partner does."""
+"""The acts of the partner."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ def delete(case: Case, actor: Actor, at: datetime) -> Case:
 
 
 def verify_draft(case: Case) -> None:
-    """Raise `InvalidState` unless the claim can be submitted: for submission and dry run alike."""
+    """Raise `InvalidState` unless the claim is a draft; submission and dry run both ask this."""
     require(case, "submitted", Status.DRAFT)
 
 
@@ -33,10 +33,10 @@ def submit(
     refused_before: datetime | None = None,
 ) -> Case:
     """
-    Submit a draft that has passed every check.
+    Submit a draft that has passed all checks.
 
-    With automatic review and nobody else at any of its slots it goes to the customer at once; anything competing is
-    always reviewed by a person. Raises `InvalidState`, `SlotCrowded`.
+    With automatic review and without rivals the customer is notified next. A person always reviews a claim that
+    competes. Raises `InvalidState`, `SlotCrowded`.
     """
     verify_draft(case)
     automatic = automatic_review and not case.rival_parties(at)
@@ -58,10 +58,10 @@ def submit(
 
 def resubmit(case: Case, actor: Actor, at: datetime, *, start_review_by: datetime) -> Case:
     """
-    Answer what the reviewer asked for; the claim's places in the slots follow its items.
+    Answer the reviewer's question. The claim leaves and takes slots as its items have changed.
 
-    After `customerUnreachable`, when only contacts were changed, the customer is told at once (rulings 27), unless
-    somebody competes by now for what no person has reviewed. Raises `InvalidState`, `SlotCrowded`,
+    After `customerUnreachable`, if only contacts were changed, the customer is notified next (rulings 27). A claim that
+    no person has reviewed and that competes by now is reviewed first. Raises `InvalidState`, `SlotCrowded`,
     `SlotAwaitsCustomer`.
     """
     require(case, "resubmitted", Status.PARTNER_ACTION_REQUIRED)
@@ -93,11 +93,11 @@ def dispute(case: Case, actor: Actor, at: datetime, *, decide_by: datetime) -> C
 
 
 def withdraw(case: Case, actor: Actor, at: datetime) -> Case:
-    """Take an open claim back. Raises `InvalidState`; a dispute is answered, not withdrawn."""
+    """Withdraw an open claim. Raises `InvalidState`, also for a disputed claim."""
     require(case, "withdrawn", *(OPEN - {Status.DISPUTED}))
     return owe_closing_mail(leave_slots(case, at).record(Act.WITHDRAWN, actor, at, to=Status.WITHDRAWN), at)
 
 
 def is_disputable(claim: Claim) -> bool:
-    """Whether the partner may still dispute: once, and not what they or the programme's revocation brought about."""
+    """Whether the partner can still dispute the rejection: once, and not for each reason (`NOT_DISPUTABLE`)."""
     return claim.status is Status.REJECTED and not claim.disputed_before and claim.status_reason not in NOT_DISPUTABLE

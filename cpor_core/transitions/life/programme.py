@@ -1,4 +1,4 @@
-"""What the programme does."""
+"""The acts of the programme."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -24,7 +24,7 @@ from cpor_core.transitions.life.steps import (
 
 
 def start_review(case: Case, actor: Actor, at: datetime, *, decide_by: datetime) -> Case:
-    """Begin to review a submitted claim. Raises `InvalidState`."""
+    """Start the review of a submitted claim. Raises `InvalidState`."""
     require(case, "put under review", Status.SUBMITTED)
     return case.record(Act.REVIEW_STARTED, actor, at, to=Status.UNDER_REVIEW, due=decide_by)
 
@@ -33,9 +33,9 @@ def request_information(
     case: Case, actor: Actor, at: datetime, reasons: Sequence[Reason], *, answer_by: TimeToAnswer
 ) -> Case:
     """
-    Ask the partner for more, for one or several reasons, each an entry of its own. Raises `InvalidState`.
+    Ask the partner for more. Each reason becomes one history entry. Raises `InvalidState`.
 
-    The holder of a contested item may be asked for evidence too; its association goes on meanwhile (rulings 15).
+    The holder of a contested item can be asked for evidence too; its association goes on meanwhile (rulings 15).
     """
     if case.claim.status is Status.OFFICIAL and case.rival_parties(at):
         for reason in reasons:
@@ -57,18 +57,18 @@ def request_information(
 
 
 def strike_items(case: Case, actor: Actor, at: datetime, keys: Collection[str], reason: Reason) -> Case:
-    """Take items out that the evidence does not cover; with its last one the claim is rejected (`allItemsStruck`)."""
+    """Take out items that the evidence does not cover. Without items the claim is rejected (`allItemsStruck`)."""
     require(case, "stripped of items", Status.UNDER_REVIEW, Status.DISPUTED)
     return strike(case, actor, at, keys, reason)
 
 
 def approve(case: Case, actor: Actor, at: datetime) -> Case:
     """
-    Approve a claim under review, or uphold a dispute: its customer is told next.
+    Approve a claim under review, or uphold a dispute; the customer is notified next.
 
-    Decides the arbitration: every other undecided claimant loses the contested items (`lostArbitration`), an official
-    holder stays until this claim's window has ended undeclined. Raises `InvalidState`, and `SlotAwaitsCustomer` while
-    another claim's customer is being asked for one of the items.
+    This decides the arbitration: the other undecided claimants lose the contested items (`lostArbitration`). An
+    official holder stays until this claim's window has ended without a no. Raises `InvalidState`, and
+    `SlotAwaitsCustomer` while another claim awaits the customer for one of the items.
     """
     require(case, "approved", Status.UNDER_REVIEW, Status.DISPUTED)
     verify_no_other_awaits(case, at)
@@ -79,7 +79,7 @@ def approve(case: Case, actor: Actor, at: datetime) -> Case:
 
 
 def claimants_to_refuse(case: StoredCase, at: datetime) -> frozenset[str]:
-    """Return the ids of the other claimants; an approval decides those of them that are undecided."""
+    """Return the ids of the other claimants. An approval decides those that are undecided."""
     return frozenset(
         claimant.claim
         for slot in case.own_slots().values()
@@ -89,7 +89,7 @@ def claimants_to_refuse(case: StoredCase, at: datetime) -> frozenset[str]:
 
 
 def _lose_arbitration(case: Case, rival_id: str, at: datetime) -> Case:
-    """Take the contested items from another undecided claim; with its last item it is rejected, and may dispute."""
+    """Take the contested items from another undecided claim. Without items it is rejected, and can be disputed."""
     rival = case.rivals[rival_id]
     contested = {item.key for item in case.claim.items}
     lost = tuple(item for item in rival.items if item.key in contested)
@@ -119,7 +119,7 @@ def _lose_arbitration(case: Case, rival_id: str, at: datetime) -> Case:
 
 
 def reject(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
-    """Refuse a claim under review, disputable for 30 days; or refuse its dispute for good. Raises `InvalidState`."""
+    """Reject a claim under review, disputable for 30 days, or its dispute for good. Raises `InvalidState`."""
     require(case, "rejected", Status.UNDER_REVIEW, Status.DISPUTED)
     final = case.claim.status is Status.DISPUTED
     return leave_slots(case, at).record(
@@ -133,7 +133,7 @@ def reject(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
 
 
 def revoke(case: Case, actor: Actor, at: datetime) -> Case:
-    """Stop a claim that awaits the customer, or end its association, by the programme. Raises `InvalidState`."""
+    """Revoke a claim that awaits the customer, or end its association. Raises `InvalidState`."""
     if case.claim.status is Status.OFFICIAL:
         return end_items(case, held(case.claim), actor, at, Reason.REVOKED_BY_PROGRAMME, act=Act.REVOKED)
     require(case, "revoked", Status.AWAITING_CUSTOMER)
@@ -150,18 +150,20 @@ def revoke(case: Case, actor: Actor, at: datetime) -> Case:
 
 def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recipients: tuple[Recipient, ...]) -> Case:
     """
-    Enter an association that was made in the past: official *since* then, it holds its items from now on (rulings 33).
+    Enter an association of the past: it is official since *since*, and holds its items from now on (rulings 33).
 
-    The customer is told by a mail to the *recipients*, if there are any. Raises `SlotHeld`, and `InvalidState` for a
-    claim that has a history of its own.
+    If there are *recipients*, they are owed a mail. Raises `SlotHeld`, and `InvalidState` for a claim that has a
+    history already.
     """
     claim = case.claim
     if claim.history_length:
         raise invalid_state(claim, "entered as an association of the past")
     for key, stored in case.own_slots().items():
         holder = stored.at(at).holder
-        awaiting = stored.at(at).awaiting  # it would take the item over without anybody having compared the two
-        if (holder is not None and holder.claim != claim.id) or awaiting is not None:  # not by itself: entered twice
+        awaiting = stored.at(at).awaiting  # it would take the item over, and no person has compared the two
+        if (
+            holder is not None and holder.claim != claim.id
+        ) or awaiting is not None:  # its own slot: it is entered twice
             raise Refused(
                 "SlotHeld",
                 f"Another association holds {key} already, or its customer is being asked for one.",
@@ -184,9 +186,9 @@ def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recip
 
 def notify_others(case: Case, at: datetime, people: Sequence[Recipient]) -> Case:
     """
-    Owe the mail about an imported association to *people*, when nobody is left who has it or will get it (rulings 65).
+    Owe the mail about an imported association to *people*, if no other person has it or will get it (rulings 65).
 
-    Who was written to before is not written to again; their numbers are given anew, behind those that there are.
+    Addresses that had the mail before are left out. The others get the next free numbers.
     """
     claim = case.claim
     if untold(claim) not in (Untold.NOBODY_TO_TELL, Untold.EVERYBODY_FAILED):
@@ -203,9 +205,9 @@ def notify_others(case: Case, at: datetime, people: Sequence[Recipient]) -> Case
 
 def end_gone_items(case: Case, at: datetime, keys: Sequence[str]) -> Case:
     """
-    Take away items that are no longer on the tenant: an association ends them, an open claim has them struck.
+    Take away items that are no longer on the tenant: an association ends them, and an open claim loses them.
 
-    With its last item the association ends and the claim is rejected (`subscriptionEnded`, not disputable).
+    Without items the association ends, and the claim is rejected (`subscriptionEnded`, not disputable).
     """
     if keys and case.claim.status is Status.OFFICIAL:
         return end_items(case, tuple(keys), PROGRAMME, at, Reason.SUBSCRIPTION_ENDED)

@@ -1,4 +1,4 @@
-"""The slots of a claim's items: the places that it takes and leaves, and who else has one."""
+"""The slots of a claim's items: how the claim takes and leaves its places, and which other claims have one."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -11,10 +11,10 @@ from cpor_core.transitions.claim_case import Case, StoredCase
 
 def verify_places(case: StoredCase) -> None:
     """
-    Raise `Conflict` for a stored case whose slots contradict its claim.
+    Raise `Conflict` if the slots of a case contradict its claim.
 
-    One of the two is older: they were read at two instants, and somebody wrote both in between. An act that went by
-    them would leave an ended association in its slot, or supersede itself.
+    Then one of the two is older: another act wrote both between the two reads. An act on such a case would leave an
+    ended association in its slot, or let a claim supersede itself.
     """
     if not is_whole(case):
         message = f"claim {case.claim.id} is {case.claim.status.value}, but a slot of it knows it otherwise"
@@ -22,7 +22,7 @@ def verify_places(case: StoredCase) -> None:
 
 
 def is_whole(case: StoredCase) -> bool:
-    """Whether the slots of a stored case know its claim as what it is."""
+    """Whether the slots of a case name its claim as its state demands."""
     return all(_has_its_place(case.claim, key, slot) for key, slot in case.own_slots().items())
 
 
@@ -34,12 +34,12 @@ def _has_its_place(claim: Claim, key: str, slot: Slot) -> bool:
             return slot.awaiting is not None and slot.awaiting.claim == claim.id
         case Status.SUBMITTED | Status.UNDER_REVIEW | Status.DISPUTED:
             return any(claimant.claim == claim.id for claimant in slot.claimants)
-        case _:  # no place, or items whose places follow at the next submission
+        case _:  # the claim has no places, or gets them at the next submission
             return True
 
 
 def competing_claims(case: Case, at: datetime) -> frozenset[str]:
-    """Return the other claims, open or official, that stand at the same slots as this one."""
+    """Return the ids of the other open or official claims at the same slots."""
     found: set[str] = set()
     for key in case.claim.slot_keys:
         standing = {party.claim for party in case.slots[key].at(at).others("") if not party.declined}
@@ -49,7 +49,7 @@ def competing_claims(case: Case, at: datetime) -> frozenset[str]:
 
 
 def verify_no_other_awaits(case: Case, at: datetime) -> None:
-    """At most one claim a slot awaits the customer (rulings 11). Raises `SlotAwaitsCustomer` with the instant."""
+    """Raise `SlotAwaitsCustomer`, with the instant, while another claim awaits the customer (rulings 11)."""
     for key, stored in case.own_slots().items():
         awaiting = stored.at(at).awaiting
         if awaiting is not None and awaiting.claim != case.claim.id:
@@ -64,9 +64,9 @@ def verify_no_other_awaits(case: Case, at: datetime) -> None:
 
 def is_given_away(case: Case, now: datetime) -> bool:
     """
-    Whether the place of a declined claim was given to another, so that the no can no longer be taken back.
+    Whether another claim has the place of a declined claim, so that the no can no longer be taken back.
 
-    Another claim awaits the customer for one of the items, or has become its holder since the no was said.
+    The other claim awaits the customer for one of the items, or has become its holder since the no.
     """
     slots = [slot.at(now) for slot in case.own_slots().values()]
     return any(slot.awaiting is not None and slot.awaiting.claim != case.claim.id for slot in slots) or any(
@@ -94,5 +94,5 @@ def take_place(case: Case, at: datetime) -> Case:
 
 
 def leave_slots(case: Case, at: datetime) -> Case:
-    """Take the claim out of every slot in which it has a place."""
+    """Remove the claim from all its slots."""
     return case.with_slots({key: case.slots[key].without(case.claim.id, at) for key in case.claim.slot_keys})

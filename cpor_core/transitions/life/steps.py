@@ -1,4 +1,4 @@
-"""Steps that several acts share."""
+"""Steps that several acts have in common."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -10,11 +10,11 @@ from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.transitions.life.slots import competing_claims, each_slot, leave_slots
 
 DISPUTE_PERIOD = timedelta(days=30)
-"""How long a rejection can be disputed: 30 × 24 hours (rulings 28)."""
+"""How long a partner can dispute a rejection: 30 × 24 hours (rulings 28)."""
 
 
 def what_is_asked(claim: Claim, reasons: Sequence[Reason], answer_by: TimeToAnswer) -> Mapping[str, object]:
-    """Return what changes in a claim whose partner is asked for more."""
+    """Return the changes of a claim whose partner must add something."""
     return {
         "due": answer_by.ends_at,
         "requested": tuple(reasons),
@@ -26,7 +26,7 @@ def what_is_asked(claim: Claim, reasons: Sequence[Reason], answer_by: TimeToAnsw
 
 
 def strike(case: Case, actor: Actor, at: datetime, keys: Collection[str], reason: Reason) -> Case:
-    """Take items out; with its last one the claim is rejected."""
+    """Take items out of a claim; without items it is rejected."""
     claim = case.claim
     gone = tuple(item for item in claim.items if item.key in keys)
     rest = tuple(item for item in claim.items if item.key not in keys)
@@ -49,7 +49,7 @@ def strike(case: Case, actor: Actor, at: datetime, keys: Collection[str], reason
 
 
 def end(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
-    """End the whole association: access stops with this write, its slots are free at once. Raises `InvalidState`."""
+    """End the association: access stops with this write, and its slots are free at once. Raises `InvalidState`."""
     require(case, "ended", Status.OFFICIAL)
     return end_items(case, held(case.claim), actor, at, reason)
 
@@ -61,13 +61,13 @@ def require(case: Case, act: str, *states: Status) -> None:
 
 
 def owe_competition_mails(case: Case, at: datetime, known: Collection[str] = ()) -> Case:
-    """Owe the claim's partner, and those beside whom it has come to stand, the news of each other (rulings 15)."""
+    """Owe a mail about the competition to the partners of this claim and of its new rivals (rulings 15)."""
     rivals = competing_claims(case, at) - set(known)
     return case.changed(partner_mails=owed_to_both(case.claim, rivals, at)) if rivals else case
 
 
 def await_customer(case: Case, act: Act, actor: Actor, at: datetime) -> Case:
-    """The customer is to be asked, anew if they were before: whose mail came back then is tried again (rulings 25)."""
+    """Let the claim await the customer. An address whose mail came back before is tried again (rulings 25)."""
     former = case.claim.promise
     case = case.record(
         act,
@@ -90,11 +90,11 @@ def held(claim: Claim) -> tuple[str, ...]:
 def end_items(
     case: Case, keys: tuple[str, ...], actor: Actor, at: datetime, reason: Reason, act: Act = Act.ENDED
 ) -> Case:
-    """End items of the association; it ends with its last one, at once and for that item's reason."""
+    """End items of an association. With its last item it ends too, at the same instant and for the same reason."""
     claim = case.claim
     at = max(at, claim.official_since) if claim.official_since is not None else at
     ended = (*claim.ended_items, *(EndedItem(key=key, at=at, reason=reason) for key in keys))
-    if reason is not Reason.SUPERSEDED:  # else the successor holds them already
+    if reason is not Reason.SUPERSEDED:  # a successor holds them already
         case = case.with_slots({key: case.slots[key].without(claim.id, at) for key in keys})
     if len(ended) < len(claim.items):
         return case.record(Act.ITEM_ENDED, actor, at, reason=reason, ended_items=ended)
@@ -105,18 +105,18 @@ def end_items(
 
 
 def owe_closing_mail(case: Case, at: datetime) -> Case:
-    """Owe everybody who was told the mail that the request is closed."""
+    """Owe the mail that the request is closed to all who were notified."""
     return owe_mail(case, MailKind.CLOSING, at, case.claim.status_reason)
 
 
 def owe_mail(case: Case, kind: MailKind, at: datetime, reason: Reason | None = None) -> Case:
-    """Owe one mail to everybody who was told."""
+    """Owe one mail to all who were notified."""
     mails, count = with_mail(case.claim, kind, at, reason)
     return case.changed(mails=mails, mail_count=count)
 
 
 def with_mail(claim: Claim, kind: MailKind, at: datetime, reason: Reason | None) -> tuple[tuple[OwedMail, ...], int]:
-    """Owe one mail to everybody who was told; nothing to those who never heard of the claim."""
+    """Return the owed mails with one more; without it if nobody was ever notified of the claim."""
     if not claim.told:
         return claim.mails, claim.mail_count
     count = claim.mail_count + 1
