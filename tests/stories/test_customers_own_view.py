@@ -1,6 +1,6 @@
 """What a customer's administrator sees and does with a token of their own tenant."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.support.service import CUSTOMER, OTHER_PARTNER, PARTNER, SUBSCRIPTION, Service
@@ -111,3 +111,46 @@ async def test_link_of_a_registered_address_ends_any_association_of_the_tenant(s
     assert await end("it@contoso.fr", everything["associations"][0]["nonce"]) == 303
     shown = (await service.request("GET", f"/claims/{other['id']}", tenant=OTHER_PARTNER)).json()
     assert (shown["status"], shown["association"]["endReason"]) == ("ended", "customerOptedOut")
+
+
+def next_path(page: Any) -> str:
+    """Return the path of the next page, as `admin` takes it; empty after the last page."""
+    return str(page.get("nextLink", "")).partition(f"/customers/{CUSTOMER}")[2]
+
+
+async def three_associations(service: Service) -> list[str]:
+    """Return the ids of three associations, oldest first."""
+    claims = []
+    for workload in ("teams", "exchange", "sharepoint"):
+        service.clock.advance(timedelta(seconds=1))
+        claim = await service.under_review(items=[{"workload": workload}])
+        await service.review("POST", f"/reviews/{claim['id']}/approve")
+        claims.append(claim["id"])
+    await service.deliver()
+    service.clock.advance(timedelta(days=14))
+    return claims
+
+
+async def test_list_of_associations_goes_on_after_one_that_ended(service: Service) -> None:
+    """The last association of each page ends before the next page is asked for: the list goes on."""
+    claims = await three_associations(service)
+    path, seen = "/associations?maxpagesize=1", []
+    while path:
+        page = (await admin(service, "GET", path)).json()
+        seen += [one["id"] for one in page["value"]]
+        for one in page["value"]:
+            await admin(service, "POST", f"/associations/{one['id']}/end")
+        path = next_path(page)
+
+    assert seen == list(reversed(claims))
+
+
+async def test_list_of_associations_does_not_begin_again(service: Service) -> None:
+    """The association in the middle ends after its page was read: the next page has the third one."""
+    claims = await three_associations(service)
+    first = (await admin(service, "GET", "/associations?maxpagesize=1")).json()
+    second = (await admin(service, "GET", next_path(first))).json()
+    await admin(service, "POST", f"/associations/{claims[1]}/end")
+    third = (await admin(service, "GET", next_path(second))).json()
+
+    assert [one["id"] for one in third["value"]] == [claims[0]]

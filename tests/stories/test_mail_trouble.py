@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cpor_core.errors import MailDelayed
 from tests.support.service import Service
 
 
@@ -123,3 +124,82 @@ async def test_strangers_and_handshakes(service: Service) -> None:
     assert (await service.programme("POST", "/mail-events", json={"event": "bounced"})).status_code == 400
     assert (await service.programme("POST", "/mail-events", json=[1, "x", None])).status_code == 400
     assert (await service.request("POST", "/mail-events", json=unknown)).status_code == 403
+
+
+async def test_recipient_put_off_and_then_refused_counts_as_failed(service: Service) -> None:
+    """One of two is put off (4xx), then refused (5xx). When the notice to the other bounces, nobody is left."""
+    await service.register(noticeAddresses=["it@contoso.fr"])
+
+    def put_off(mail: Any) -> None:
+        if mail.to_address == "it@contoso.fr":
+            raise MailDelayed("450 greylisted", recipient_refused_for_now=True)
+
+    service.mailbox.on_send = put_off
+    claim = await service.told()
+    assert claim["window"] is not None
+    service.mailbox.on_send = None
+    service.mailbox.refused.add("it@contoso.fr")
+    service.clock.advance(timedelta(hours=2))
+    await service.sweep()
+    await service.programme("POST", "/mail-events", json=plain(service, 0))
+
+    assert await status(service, claim) == ("partnerActionRequired", "customerUnreachable")
+
+
+async def test_bounce_before_the_hand_over_is_recorded_shows_no_window(service: Service) -> None:
+    """The report comes back while the mail system is taking the notice: no window is shown as running."""
+    claim = await service.submitted()
+    send = service.mailbox.send
+
+    async def send_and_bounce(mail: Any) -> None:
+        await send(mail)
+        await service.programme("POST", "/mail-events", json=plain(service, -1))
+
+    service.mailbox.send = send_and_bounce  # type: ignore[method-assign]
+    await service.deliver()
+
+    shown = await service.reread(claim)
+    assert (shown["status"], shown["window"]) == ("partnerActionRequired", None)
+
+
+async def test_redriven_delivery_report_of_event_grid_is_not_lost(service: Service) -> None:
+    """A report that failed while storage was ill, kept and put back, still stops the window."""
+    claim = await service.told()
+    await service.run("record_failed_mail_event", json.dumps(event_grid(service, "Bounced")))
+    kept = (await service.programme("GET", "/operations/failed-messages")).json()["value"][0]
+
+    await service.run("record_mail_event", kept["body"])
+
+    assert await status(service, claim) == ("partnerActionRequired", "customerUnreachable")
+
+
+async def test_no_report_of_a_long_array_is_passed_over(service: Service) -> None:
+    """Every report is taken, or the array is refused."""
+    claim = await service.told()
+    unknown = {"messageId": "0f8fad5b-d9cb-469f-a165-70867728950e", "event": "delivered"}
+    answer = await service.programme("POST", "/mail-events", json=[unknown] * 1000 + [plain(service)])
+    assert answer.status_code in (400, 413) or await status(service, claim) == (
+        "partnerActionRequired",
+        "customerUnreachable",
+    )
+
+
+async def test_closing_mail_goes_to_nobody_who_was_never_told(service: Service) -> None:
+    """The second contact never got a notice, so no mail tells this contact that the request has ended."""
+    claim = await service.told()
+    await service.programme("POST", "/mail-events", json=plain(service))
+    shown = await service.reread(claim)
+    contacts = {"customer": {"name": "Bruno", "email": "bruno@contoso.fr"}}
+    await service.request(
+        "PATCH", f"/claims/{claim['id']}", json={"contacts": contacts}, headers={"If-Match": shown["etag"]}
+    )
+    service.mailbox.down = True
+    again = await service.request("POST", f"/claims/{claim['id']}/resubmit")
+    assert again.json()["status"] == "awaitingCustomer"
+    await service.deliver()
+    await service.request("POST", f"/claims/{claim['id']}/withdraw")
+    service.mailbox.down = False
+    await service.deliver()
+    service.clock.advance(timedelta(hours=2))
+    await service.sweep()
+    assert [mail.subject for mail in service.mailbox.sent if mail.to_address == "bruno@contoso.fr"] == []

@@ -411,3 +411,14 @@ def test_since_is_an_instant_or_a_day(since: str) -> None:
     line = PastAssociation.model_validate({**TEAMS, "since": since})
 
     assert line.since in (MONDAY, datetime(2026, 11, 2, tzinfo=UTC))
+
+
+async def test_past_association_is_not_superseded_without_a_review(service: Service) -> None:
+    """The item is entered while another claim awaits the customer: a person decides between the two."""
+    claim = await service.told()
+    past = {**TEAMS, "engagement": "osu-bizapps", "partnerId": OTHER_PARTNER_ID, "item": SUBSCRIPTION}
+
+    taken = await sent(service, past)
+    service.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]))
+
+    assert taken["accepted"] == 0 or (await service.reread(claim))["status"] != "official"

@@ -1,8 +1,9 @@
 """A caller whose request got no answer sends it again; where a key is not needed, the second time changes nothing."""
 
+from datetime import timedelta
 from typing import Any
 
-from tests.support.service import PDF, Service
+from tests.support.service import OTHER_PARTNER, PDF, Service, claim_as_sent
 
 
 async def acts(service: Service, claim: dict[str, Any]) -> list[str]:
@@ -48,3 +49,42 @@ async def test_the_same_patch_again_changes_nothing(service: Service) -> None:
     assert first.json() == again.json()
     assert other.headers["ETag"] != again.headers["ETag"]
     assert (await acts(service, claim))[2:] == ["edited", "edited"]
+
+
+async def test_strike_repeated_with_its_key_gets_the_first_answer(service: Service) -> None:
+    """The claim stays under review, so only the key tells that the request is a repetition."""
+    claim = await service.under_review()
+    path, headers = f"/reviews/{claim['id']}/strike-items", {"Idempotency-Key": "k1"}
+    first = await service.review("POST", path, json={"items": [{"workload": "teams"}]}, headers=headers)
+    second = await service.review("POST", path, json={"items": [{"workload": "teams"}]}, headers=headers)
+    assert first.status_code == 200
+    assert (second.status_code, second.headers.get("repeatability-result")) == (200, "accepted"), second.text
+
+
+async def test_creation_repeated_after_the_draft_was_erased(service: Service) -> None:
+    """Same key and same body within 48 hours: the first answer, and no second draft."""
+    sent, headers = claim_as_sent(), {"Idempotency-Key": "once"}
+    first = await service.request("POST", "/claims", json=sent, headers=headers)
+    await service.request("DELETE", f"/claims/{first.json()['id']}")
+    await service.deliver()
+    service.clock.advance(timedelta(minutes=5))
+    await service.sweep()
+
+    again = await service.request("POST", "/claims", json=sent, headers=headers)
+
+    assert again.json().get("id") == first.json()["id"], again.text
+    assert again.headers.get("repeatability-result") == "accepted"
+    assert (await service.request("GET", f"/claims/{first.json()['id']}")).status_code == 404
+
+
+async def test_same_key_never_answers_another_organisation_or_operation(service: Service) -> None:
+    """The stored reply goes to the same organisation and the same operation only."""
+    headers = {"Idempotency-Key": "shared"}
+    first = await service.request("POST", "/claims", json=claim_as_sent(), headers=headers)
+    other = await service.request(
+        "POST", "/claims", tenant=OTHER_PARTNER, json=claim_as_sent(OTHER_PARTNER), headers=headers
+    )
+    act = await service.request("POST", f"/claims/{first.json()['id']}/comments", json={"text": "x"}, headers=headers)
+    assert other.status_code == 201
+    assert other.json()["id"] != first.json()["id"]
+    assert act.status_code == 422

@@ -1,13 +1,14 @@
 """A no is taken back by who said it, or by somebody above: contact, registered notice address, administrator."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.service import CUSTOMER, Service
+from cpor_core.rules.late_truths import GRACE
+from tests.support.service import CUSTOMER, OTHER_PARTNER, Service
 from tests.triggers.refusals import refused
 
 ANNE, IT, LAW = "anne.durand@contoso.fr", "it@contoso.fr", "law@contoso.fr"
@@ -216,3 +217,37 @@ async def test_a_british_customer_reads_british_dates(service: Service) -> None:
 
     assert "Monday, 9 November 2026" in service.mailbox.sent[-1].text
     assert "Monday, 9 November 2026" in await in_words(service, ANNE, "en")
+
+
+async def test_undo_after_another_became_official_meanwhile(service: Service) -> None:
+    """The customer moves to another zone, so the second window ends before the first: the no stays."""
+    first = await service.under_review()
+    await service.review("POST", f"/reviews/{first['id']}/approve")
+    await service.deliver()
+    first = await service.reread(first)
+    assert (await as_admin(service, first, "decline")).status_code == 200
+    await service.register(timeZone="Pacific/Auckland", country="NZ")
+    second = await service.under_review(tenant=OTHER_PARTNER)
+    assert (await service.review("POST", f"/reviews/{second['id']}/approve")).status_code == 200
+    await service.deliver()
+    second = await service.reread(second, OTHER_PARTNER)
+    assert second["window"]["endsAt"] < first["window"]["endsAt"]
+    service.clock.set(datetime.fromisoformat(second["window"]["endsAt"]))
+    assert (await service.reread(second, OTHER_PARTNER))["status"] == "official"
+
+    undone = await as_admin(service, first, "undo")
+
+    assert undone.status_code == 409, undone.text
+
+
+async def test_no_taken_back_after_the_subscription_ended(service: Service) -> None:
+    """Items are checked before a promise. An undo makes no promise, so it checks them again."""
+    claim = await service.told()
+    await as_admin(service, claim, "decline")
+    await service.register(subscriptions=[])
+    service.clock.advance(timedelta(hours=1))
+    await service.sweep()
+    await as_admin(service, claim, "undo")
+    service.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]) + GRACE)
+    await service.sweep()
+    assert await status(service, claim) != "official"

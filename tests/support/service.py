@@ -233,6 +233,10 @@ class Service:
         answer = await self.programme("PUT", f"/customers/{CUSTOMER}", json=customer)
         assert answer.status_code in (200, 201), answer.text
 
+    async def reread(self, claim: Mapping[str, Any], tenant: str = PARTNER) -> Any:
+        """Return a claim as its partner reads it now."""
+        return (await self.request("GET", f"/claims/{claim['id']}", tenant=tenant)).json()
+
     async def draft(self, *, tenant: str = PARTNER, headers: Mapping[str, str] | None = None, **changes: Any) -> Any:
         """Make a draft with evidence; returns the claim."""
         answer = await self.request(
@@ -245,7 +249,7 @@ class Service:
             "PUT", f"/claims/{claim['id']}/evidence/sow.pdf?signedOn={signed}", tenant=tenant, content=PDF
         )
         assert answer.status_code == 201, answer.text
-        return (await self.request("GET", f"/claims/{claim['id']}", tenant=tenant)).json()
+        return await self.reread(claim, tenant)
 
     async def submitted(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
         """Make and submit a claim; returns it."""
@@ -254,19 +258,31 @@ class Service:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    async def under_review(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
+        """Submit a claim for two workloads and let a reviewer start its review; returns it as the reviewer sees it."""
+        claim = await self.submitted(tenant=tenant, **{**WORKLOADS, **changes})
+        answer = await self.review("POST", f"/reviews/{claim['id']}/start")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
     async def told(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
         """Bring an automatically reviewed claim to where its customer was told; returns it."""
         claim = await self.submitted(tenant=tenant, **changes)
         await self.deliver()
-        return (await self.request("GET", f"/claims/{claim['id']}", tenant=tenant)).json()
+        return await self.reread(claim, tenant)
 
     async def official(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
         """Bring a claim to where it is official by time alone; returns it."""
         claim = await self.told(tenant=tenant, **changes)
         self.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]) + GRACE)
-        return (await self.request("GET", f"/claims/{claim['id']}", tenant=tenant)).json()
+        return await self.reread(claim, tenant)
 
 
+WORKLOADS: Mapping[str, Any] = {
+    "engagement": "modern-work-security-usage",
+    "items": [{"workload": "teams"}, {"workload": "exchange"}],
+}
+"""What is claimed under an engagement that a person reviews."""
 ACKNOWLEDGED = {"acknowledgements": {"accurate": True, "customerAware": True}}
 
 

@@ -173,3 +173,19 @@ async def test_programmes_people_are_not_named_to_the_partner(service: Service) 
         ("programme", "Looks good."),
     ]
     assert "oid" not in json.dumps(comments)
+
+
+async def test_user_may_not_edit_what_is_no_draft(service: Service) -> None:
+    """`Incentives.User` edits drafts; only the administrator answers a reviewer."""
+    claim = await service.under_review()
+    asked = await service.review(
+        "POST", f"/reviews/{claim['id']}/request-information", json={"reasons": ["productsMissing"]}
+    )
+    patched = await service.request(
+        "PATCH",
+        f"/claims/{claim['id']}",
+        role="Incentives.User",
+        json={"items": [{"workload": "exchange"}]},
+        headers={"If-Match": asked.json()["etag"]},
+    )
+    assert patched.status_code == 403, patched.text
