@@ -1,4 +1,4 @@
-"""Keyed requests, and the first answers to them."""
+"""Idempotency keys, their records, and stored replies."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -10,27 +10,27 @@ from cpor_core.due_work import RowRef
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A caller's idempotency key for one act: key and body are hashes, neither is kept as it was sent."""
+    """A caller's idempotency key and the request that it came with, both as hashes."""
 
     hash: str
     body: str
     organisation: str
-    """Within it, a key stands for one request."""
+    """A key stands for one request within its organisation."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredReply:
-    """The first answer to a keyed act: kept 48 hours, given again word for word."""
+    """The first reply to an act on a claim; a repetition gets the same bytes."""
 
     body: str
-    """Hash of the request's body, to tell a repetition from another request under the same key."""
+    """Hash of the request, to tell a repetition from another request with the same key."""
     answer: str
     etag: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """The first answer to a keyed request that is about no claim, as it was sent."""
+    """The first response to a request that is about no claim, as it was sent."""
 
     status: int
     body: bytes
@@ -40,23 +40,23 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRecord:
-    """A keyed request: what was asked for, and the claim that it leads to or is about; empty if it is about none."""
+    """A request with an idempotency key: its hash, and the claim that it makes or is about (empty if none)."""
 
     body: str
     claim_id: str
     act_id: str
     at: datetime
     answer: StoredResponse | None = None
-    """Of a request about no claim, once it is answered; otherwise the answer lies with the claim."""
+    """Set when a request about no claim has ended. The reply to an act is stored with the claim."""
     etag: str | None = None
-    """What the store said when the row was read or written."""
+    """The ETag with which the row was read or written."""
 
 
 class Requests(Protocol):
-    """Keyed requests, by organisation and hashed key; each call is one request, a lost insert two."""
+    """Idempotency records by organisation and hashed key: one request a call, two after a lost insert."""
 
     async def begin(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
-        """Insert; returns the request that is there now: this one, or another that was there before."""
+        """Insert. Returns the record that is stored then: this one, or one that was there before."""
 
     async def overwrite(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
         """Write over the row of that ETag. Raises `Conflict`."""
@@ -68,7 +68,7 @@ class Requests(Protocol):
         """Return where a record is stored, for the due row that deletes it."""
 
     def all(self) -> AsyncIterator[tuple[str, str, IdempotencyRecord]]:
-        """Yield every request that is kept, with its organisation and key: a scan."""
+        """Yield organisation, hashed key and record of every request: a scan."""
 
     def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, Mapping[str, IdempotencyRecord]]]:
-        """Yield every organisation behind *after*, in order, with its kept answers that hold *text*: a scan."""
+        """Yield every organisation behind *after*, in order, with the records whose response has *text* in it: a scan."""

@@ -1,8 +1,8 @@
 """
-Idempotency keys: within an organisation a key stands for one request, whatever that is about (rulings 39).
+Idempotency keys: within an organisation a key stands for one request (rulings 39).
 
-The row in `requests` says which. The answer lies with the claim that the request is about, written with the act itself;
-of a request about no claim it lies in the row.
+The idempotency record says for which. The reply of an act on a claim is stored with the claim, in the transaction of the
+act. The response to any other request is stored in the record.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,16 +19,16 @@ from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, Store
 LABEL_LENGTH = 16
 """Digits of a key's hash in the label of a due row."""
 TAKE_OVER_AFTER = timedelta(minutes=1)
-"""A request that has not ended by then is taken over by its repetition."""
+"""A repetition takes over a request that has not ended by then."""
 LONGEST_ANSWER = 60 * 2**10
-"""Bytes of an answer that are kept; after a longer one the key is free, and its repetition is done anew."""
+"""Bytes of a response that is stored. After a longer one the key is free, and a repetition is done anew."""
 
 
 class Repeated(Exception):
-    """The caller's key was used before for this request: the first answer is given again, if it is the same one."""
+    """The key was used before, and there is a stored reply; it is given again if the request is the same."""
 
     def __init__(self, reply: StoredReply) -> None:
-        """Keep the first answer."""
+        """Carry the stored reply."""
         super().__init__("repeated request")
         self.reply = reply
 
@@ -44,7 +44,7 @@ def key_reused() -> Refused:
 
 
 def in_progress() -> Refused:
-    """Return the refusal of a repetition that came before the first answer."""
+    """Return the refusal of a repetition that came before the first request had ended."""
     return Refused(
         "RequestInProgress",
         "The first request with this key is still running.",
@@ -55,13 +55,13 @@ def in_progress() -> Refused:
 
 
 def record_expiry(ports: Ports, key: IdempotencyKey, subject: str, now: datetime) -> DueRow:
-    """Return the due row by which the key is free again; it is written before, or with, what it is about."""
+    """Return the due row that frees the key again. It is written before, or with, the record."""
     row_ref = ports.requests.row_ref(key.organisation, key.hash)
     return expiry(Kind.DELETE_IDEMPOTENCY_RECORD, subject, now, row_ref, key.hash[:LABEL_LENGTH])
 
 
 def reply_expiry(ports: Ports, claim_id: str, key_hash: str, now: datetime) -> DueRow:
-    """Return the due row that deletes the answer that is kept with a claim."""
+    """Return the due row that deletes the reply that is stored with a claim."""
     return expiry(Kind.DELETE_REPLY, claim_id, now, ports.claims.reply_ref(claim_id, key_hash), key_hash[:LABEL_LENGTH])
 
 
@@ -69,14 +69,19 @@ async def begin_request(
     ports: Ports, key: IdempotencyKey, request: IdempotencyRecord, *, doubles_wait: bool = True
 ) -> IdempotencyRecord:
     """
-    Take the key for *request*: one storage request unless it was taken.
+    Take the key for *request*: one storage request if the key was free.
 
-    Returns this request; one that came before and has never ended, for this to take over; one that is answered in its
-    row; or, unless *doubles_wait*, the same one that is still running. Raises `Repeated`, `IdempotencyKeyReused`,
-    `RequestInProgress`.
+    Returns the record that is stored then:
+
+    - this request, when the key was free or the request before it has never ended;
+    - the earlier one, when its response is stored in the record;
+    - the earlier one, when it is still running and *doubles_wait* is false.
+
+    Raises `Repeated` when a reply is stored with the claim, `IdempotencyKeyReused` when the key was used for another
+    request, and `RequestInProgress` while the same request is running.
     """
     kept = await ports.requests.begin(key.organisation, key.hash, request)
-    if kept.act_id == request.act_id:  # the insert was won, maybe by a try whose answer was lost
+    if kept.act_id == request.act_id:  # our insert, maybe of an attempt that got no answer from storage
         return kept
     reply = await ports.claims.stored_reply(kept.claim_id, key.hash) if kept.claim_id else None
     ended = reply is not None or kept.answer is not None
@@ -91,20 +96,20 @@ async def begin_request(
     elif running:
         raise in_progress()
     elif kept.claim_id:
-        request = replace(request, claim_id=kept.claim_id)  # what the first has made is not made twice
+        request = replace(request, claim_id=kept.claim_id)  # the claim that the first request made is not made twice
     try:
         return await ports.requests.overwrite(key.organisation, key.hash, replace(request, etag=kept.etag))
     except Conflict:
-        raise in_progress() from None  # somebody else was faster to take it over
+        raise in_progress() from None  # another repetition has taken it over
 
 
 async def once(
     ports: Ports, key: IdempotencyKey, now: datetime, run: Callable[[], Awaitable[StoredResponse]]
 ) -> StoredResponse:
     """
-    Return the answer to a request that is about no claim: the first, if it was answered before, else what *run* does.
+    Do a request that is about no claim, unless it was done before. Returns the response, or the stored one.
 
-    Only successes are kept. Raises what *run* raises, `IdempotencyKeyReused`, `RequestInProgress`.
+    Only successes are stored. Raises what *run* raises, `IdempotencyKeyReused`, `RequestInProgress`.
     """
     await ports.duework.add([record_expiry(ports, key, key.organisation, now)])
     kept = await begin_request(ports, key, IdempotencyRecord(key.body, "", ports.new_id(), now))
@@ -118,7 +123,7 @@ async def once(
     if answer.status >= 300 or len(answer.body) > LONGEST_ANSWER:  # noqa: PLR2004 - a redirection or a refusal
         await _release(ports, key, kept)
         return answer
-    with suppress(Conflict):  # it took longer than a minute, and a repetition has taken it over
+    with suppress(Conflict):  # after more than a minute a repetition has taken the request over
         await ports.requests.overwrite(key.organisation, key.hash, replace(kept, answer=answer))
     return answer
 

@@ -1,4 +1,4 @@
-"""The Message-IDs that a claim's mails are kept under, and the due rows by which they are forgotten."""
+"""The Message-IDs of a claim's mails, and the due rows that delete them."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -14,18 +14,18 @@ PARTNER_CONTACT = 0
 
 
 def message_id_expiries(ports: Ports, before: Claim, after: Claim, now: datetime) -> tuple[DueRow, ...]:
-    """Return the due rows by which the Message-IDs of the mails that an act leads to are forgotten one day."""
+    """Return the due rows that delete the Message-IDs of the mails that an act leads to."""
     names = sorted({message_id(after.id, *mail) for mail in _mails_led_to(before, after)})
     return tuple(message_id_expiry(ports, after.id, name, now) for name in names)
 
 
 def message_id_expiry(ports: Ports, claim_id: str, name: str, now: datetime) -> DueRow:
-    """Return the due row by which one Message-ID of a mail about a claim is forgotten, if it may be by then."""
+    """Return the due row that deletes one Message-ID, if its claim was closed long enough ago by then."""
     return expiry(Kind.DELETE_MESSAGE_ID, claim_id, now, ports.mails.row_ref(name), name)
 
 
 def _mails_led_to(before: Claim, after: Claim) -> Iterable[tuple[str, int, int]]:
-    """Yield kind, number and recipient of each mail that is owed from now on, and of a notice that was tried."""
+    """Yield kind, number and recipient of each mail that becomes due, and of a notice that was tried."""
     owed = {(mail.kind, mail.number) for mail in before.mails}
     for mail in after.mails:
         if (mail.kind, mail.number) not in owed:

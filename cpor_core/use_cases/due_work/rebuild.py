@@ -1,12 +1,12 @@
 """
-Index rows and due rows made anew from what they lead to, for when they were lost, or come from another time.
+Makes index rows and due rows anew from the rows that they lead to, after they were lost or a backup was restored.
 
-Slots are freed of claims that are closed: no act leaves one there, but a slot that was written wrongly once would make
-every later claim on its item compete with a dead one.
+Each reader of such a row judges anew what is true, so a row too many costs one look. Hence this can run while the
+service runs, stop half-way, and run again. Only the due rows that delete counts of dry runs are not made anew: such a
+count is an organisation and a number.
 
-They are hints that are judged when they are read: one too many costs a look. So this may run while the service does,
-end half-way, and run again. What it does not make anew is harmless to lose: the rows that forget counts of dry runs,
-which are an organisation and a number.
+Slots lose claims that are closed. No act leaves a closed claim in a slot; but if one were there, each later claim on
+the item would compete with it.
 """
 
 import asyncio
@@ -36,28 +36,28 @@ from cpor_core.use_cases.idempotency import record_expiry, reply_expiry
 from cpor_core.use_cases.message_ids import message_id_expiry
 
 ROWS_AT_ONCE = 90
-"""Due rows of one subject in one request: a transaction has 100 rows."""
+"""Due rows of one subject in one request; a transaction has at most 100."""
 TENANTS_AT_ONCE = 32
 FAILURES_AT_ONCE = 1000
 
 
 @dataclass
 class Rebuilt:
-    """Counts for the operator: claims that were looked at, due rows that were written, slots that were freed."""
+    """Counts for the operator: claims read, due rows written, slots freed of closed claims."""
 
     claims: int = 0
     due_rows: int = 0
     slots_freed: int = 0
     untold: list[str] = field(default_factory=list)
-    """Ids of imported associations whose customer does not know of them: they give no figures (rulings 65)."""
+    """Ids of imported associations that the customer does not know of: their figures are not shown (rulings 65)."""
 
 
 async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
     """
-    Write every row of `duework`, `partnerclaims` and `reviews` that something in the other tables needs.
+    Write every row of `duework`, `partnerclaims` and `reviews` that the other tables ask for.
 
-    Rows that are there stay, or are written over by themselves. About four requests a claim. Raises `StorageBusy`;
-    what was written till then is good.
+    A row that is there already stays. About four requests a claim. Raises `StorageBusy`; rows written until then are
+    valid.
     """
     rebuilt = Rebuilt()
     evidence = await _claims(ports, now, rebuilt)
@@ -71,7 +71,7 @@ async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
 
 
 async def _claims(ports: Ports, now: datetime, rebuilt: Rebuilt) -> set[str]:
-    """Rebuild what claims need; returns the blobs to which they point."""
+    """Write the rows of all claims. Returns the names of their evidence blobs."""
     evidence: set[str] = set()
     group: list[TenantClaims] = []
     async for tenant in ports.claims.tenants():
@@ -86,7 +86,7 @@ async def _claims(ports: Ports, now: datetime, rebuilt: Rebuilt) -> set[str]:
 
 async def _together(ports: Ports, tenants: Sequence[TenantClaims], now: datetime, rebuilt: Rebuilt) -> None:
     ended = await asyncio.gather(*(_tenant(ports, one, now, rebuilt) for one in tenants), return_exceptions=True)
-    for fault in ended:  # only now: nobody is still at work when a fault is told
+    for fault in ended:  # only now: every tenant is done when a fault is raised
         if fault is not None:
             raise fault
 
@@ -104,12 +104,12 @@ async def _tenant(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Re
 
 
 async def _free_slots(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Rebuilt) -> None:
-    """Take claims out of slots in which they have no place any more: a read of each, and one request a slot."""
+    """Take closed claims out of slots: one read a claim, and one request a slot."""
     claims = {case.claim.id: settle(case, now).claim for case in tenant.cases}
     for slot, etag in tenant.slots:
         awaiting = slot.awaiting
         if awaiting is not None and awaiting.takes_over_at is not None and awaiting.takes_over_at <= now:
-            continue  # its takeover is not written down yet, and settles the slot
+            continue  # a takeover that is not written down yet; writing it down settles the slot
         standing = {party.claim for party in slot.at(now).others("") if not party.declined}
         suspected = {name for name in standing & claims.keys() if not _has_place(claims[name], slot.key)}
         if suspected and await _free_slot(ports, slot, etag, suspected, now):
@@ -124,9 +124,9 @@ def _has_place(claim: Claim, key: str) -> bool:
 
 async def _free_slot(ports: Ports, slot: Slot, etag: str, suspected: Iterable[str], now: datetime) -> bool:
     """
-    Take claims out of a slot; whether one was.
+    Take claims out of a slot. Returns whether a claim was taken out.
 
-    They are read again, after the slot: a claim that has come back since has written the slot too.
+    The claims are read again, after the slot: a claim that has come back since has written the slot too.
     """
     read = [await ports.claims.load(name) for name in sorted(suspected)]
     found = [case.claim for case in read if case is not None and not _has_place(settle(case, now).claim, slot.key)]
@@ -139,12 +139,12 @@ async def _free_slot(ports: Ports, slot: Slot, etag: str, suspected: Iterable[st
     try:
         await ports.claims.commit(Commit(ports.new_id(), before, after))
     except Conflict:
-        return False  # somebody has written it since; the next run looks again
+        return False  # somebody has written the slot since; the next run looks again
     return True
 
 
 async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRow]:
-    """Write the keys by which a claim is listed; returns its due rows."""
+    """Write the index rows of a claim. Returns its due rows."""
     await ports.partner_claims.add(claim.organisation, list_position(claim.created_at, claim.id), claim.id)
     await list_for_review(ports, None, claim)
     rows = list(due_rows(None, claim, now))
@@ -154,7 +154,7 @@ async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRo
 
 
 async def _ends(ports: Ports, tenant: TenantClaims, now: datetime) -> Sequence[DueRow]:
-    """Return the due rows that end what is no longer on the tenant, if anything is not."""
+    """Return the due rows that end items which the tenant no longer has, if there are any."""
     known = await ports.registry.customer(tenant.tenant_id)
     if known is None:
         return ()
@@ -171,7 +171,7 @@ async def _keys(ports: Ports, rebuilt: Rebuilt) -> None:
 async def _feeds(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
     async for organisation in ports.changes.organisations():
         if (await ports.changes.head(organisation)).last == 0:
-            continue  # the first entry has a due row of its own
+            continue  # with its first entry a feed gets a due row
         oldest = await ports.changes.page(organisation, after=0, limit=1)
         await _add(ports, [trim_row(organisation, oldest[0].at if oldest else now)], rebuilt)
 
@@ -193,12 +193,12 @@ async def _batches(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
         bodies.add(batch.blob)
     async for name in ports.batch_bodies.names():
         batch_id, _, keeping = name.partition("-")
-        if name not in bodies and is_batch_id(batch_id):  # maybe of a batch that is being taken in: not too soon
+        if name not in bodies and is_batch_id(batch_id):  # a batch may be just arriving: not too soon
             await _add(ports, [batches.batch_expiry(ports, batch_id, keeping, now)], rebuilt)
 
 
 async def _files(ports: Ports, evidence: set[str], now: datetime, rebuilt: Rebuilt) -> None:
-    """Forget what no claim points to; that is judged once more when it is due."""
+    """Have blobs deleted that no claim points to; the handler judges that once more."""
     async for name in ports.blobs.names():
         claim_id = name.partition("-")[0]
         if name not in evidence and is_claim_id(claim_id):
@@ -206,7 +206,7 @@ async def _files(ports: Ports, evidence: set[str], now: datetime, rebuilt: Rebui
 
 
 async def _kept_for_a_time(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
-    """Forget mails and failed messages in their time; go on with erasures."""
+    """Have Message-IDs and failed messages deleted in their time; go on with erasures."""
     async for message_id, sent in ports.mails.all():
         await _add(ports, [message_id_expiry(ports, sent.claim_id, message_id, now)], rebuilt)
     after = ""

@@ -1,8 +1,9 @@
 """
 The change feed: what happened to an organisation's claims, numbered without gaps (rulings 38).
 
-A history entry is a debt to the feed. The request that made it pays it after its commit, else the due row that was
-written before. The feed's own rows know what was told, so a claim's entries come once each and in their order.
+Each history entry must be announced to the feed. The request that made the entry does that after its commit; if it
+fails, the due row that was written before does it. The feed's own rows say which entries were announced. So each entry
+of a claim comes once, and in order.
 """
 
 import logging
@@ -27,27 +28,27 @@ log = logging.getLogger("cpor.feed")
 
 ATTEMPTS = 8
 MOST_AT_ONCE = 40
-"""News in one transaction: each takes two rows of its 100, and one for what must have been told before."""
+"""Announcements in one transaction: each takes two of its 100 rows, and one for the entry before it."""
 TAKES_PLACE = frozenset({Act.SUBMITTED, Act.RESUBMITTED, Act.DISPUTED})
-"""Acts by which a claim comes to stand beside others; those are told too (rulings 15)."""
+"""Acts by which a claim begins to compete; this is announced to its rivals too (rulings 15)."""
 COMPETING = "claim.competing"
 
 
 def announcement_row(claim_id: str, now: datetime) -> DueRow:
-    """Return the due row that makes sure that the feed hears of what happens now."""
+    """Return the due row that makes sure that what happens now is announced."""
     return DueRow(now + SOON, claim_id, Kind.ANNOUNCE)
 
 
 def trim_row(organisation: str, oldest: datetime) -> DueRow:
-    """Return the due row that deletes the oldest entry of a feed when it was kept long enough."""
+    """Return the due row that deletes the oldest change of a feed in its time."""
     return DueRow(oldest + RETENTION[Kind.TRIM_CHANGES], organisation, Kind.TRIM_CHANGES)
 
 
 async def announce(ports: Ports, case: Case, entries: Sequence[tuple[str, Entry]], now: datetime) -> None:
     """
-    Tell the feeds of what an act has just done: two requests. Never raises a fault: the due row tells what is left.
+    Announce what an act has just done: two requests. Never raises a fault: the due row makes up for what is missing.
 
-    *case* is what was stored, *entries* the history entries that came with it, those of rivals too.
+    *case* is what was stored, *entries* are the history entries of the claim and of its rivals.
     """
     if case.claim.status is not Status.DRAFT and not case.slots.keys() >= set(case.claim.slot_keys):
         await _late(ports, case.claim.id, now)  # an edit: the slots of new items were not read with the claim
@@ -72,7 +73,7 @@ async def _late(ports: Ports, claim_id: str, now: datetime) -> None:
 
 
 async def catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
-    """Tell the feed of all that it was not told of a claim yet. Raises `Conflict` after too many lost races."""
+    """Announce all entries of a claim that were not announced yet. Raises `Conflict` after too many lost races."""
     known = await ports.claims.load(claim_id)
     if known is None:
         return
@@ -97,7 +98,7 @@ async def catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
 
 
 async def announce_created(ports: Ports, organisation: str, cases: Sequence[Case], now: datetime) -> None:
-    """Tell the feed of drafts that were made together. Never raises a fault: their due rows tell what is left."""
+    """Announce drafts that were made together. Never raises a fault: due rows make up for what is missing."""
     for first in range(0, len(cases), MOST_AT_ONCE):
         group = cases[first : first + MOST_AT_ONCE]
         try:
@@ -107,19 +108,19 @@ async def announce_created(ports: Ports, organisation: str, cases: Sequence[Case
 
 
 async def tell_created(ports: Ports, organisation: str, cases: Sequence[Case], now: datetime) -> None:
-    """Tell the feed of drafts that were made together, up to 40 in two requests. Raises `Conflict`, and faults."""
+    """Announce drafts that were made together, up to 40 in two requests. Raises `Conflict` and faults."""
     for first in range(0, len(cases), MOST_AT_ONCE):
         group = cases[first : first + MOST_AT_ONCE]
         try:
             news = [_news(case, entry) for case in group for _, entry in case.entries]
             await _append(ports, organisation, news, now)
-        except Conflict:  # some of them were told before
+        except Conflict:  # some were announced before
             for case in group:
                 await catch_up(ports, case.claim.id, now)
 
 
 async def trim(ports: Ports, row: DueRow, now: datetime) -> None:
-    """Delete entries that were kept long enough, and come back when the next is. Raises `Conflict`."""
+    """Delete changes that were kept long enough, and move the row to the next one's time. Raises `Conflict`."""
     kept = RETENTION[Kind.TRIM_CHANGES]
     oldest = await ports.changes.trim(row.subject, before=now - kept)
     again = max(oldest + kept, now + timedelta(minutes=1)) if oldest is not None else now + kept
@@ -127,11 +128,11 @@ async def trim(ports: Ports, row: DueRow, now: datetime) -> None:
 
 
 async def _announce_rivals(ports: Ports, case: Case, entries: Sequence[Entry], now: datetime) -> None:
-    """Tell those beside whom the claim has come to stand: before its own entry, which says that it was done."""
+    """Announce to rivals that the claim competes. This comes before its own entry, which marks it as done."""
     came = next((entry for entry in reversed(entries) if entry.act in TAKES_PLACE), None)
     if came is None:
         return
-    time = came.sequence if came.act is Act.DISPUTED else 0  # it had left, and competes anew
+    time = came.sequence if came.act is Act.DISPUTED else 0  # the claim had stopped competing, and begins again
     others = dict.fromkeys(party.claim for party in case.rival_parties(now) if not party.declined)
     for stored in [found for claim_id in others if (found := await ports.claims.load(claim_id)) is not None]:
         other = settle(stored, now)
@@ -154,7 +155,7 @@ def _change(case: Case, kind: str, status: Status, at: datetime) -> Change:
     claim = case.stored.claim  # what the timer has not written yet has an entry of its own, later
     was_official = claim.official_since is not None
     return Change(
-        sequence=0,  # drawn when it is appended
+        sequence=0,  # set when it is appended
         type=kind,
         claim_id=claim.id,
         association_id=claim.id if was_official else None,
@@ -166,10 +167,10 @@ def _change(case: Case, kind: str, status: Status, at: datetime) -> Change:
 
 async def _append(ports: Ports, organisation: str, news: Sequence[Announcement], now: datetime) -> None:
     """
-    Append to a feed. A lost race that only moved the feed on is run again.
+    Append to a feed. When somebody else has appended meanwhile, try again.
 
-    Raises `Conflict` when some of it was told before, or something before it was not; `StorageBusy` when others are
-    faster all the time.
+    Raises `Conflict` when something was announced before, or the entry before it was not. Raises `StorageBusy` after
+    too many lost races.
     """
     if not news:
         return
@@ -198,7 +199,7 @@ async def _append(ports: Ports, organisation: str, news: Sequence[Announcement],
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """The next changes of a feed, and up to where the reader has read with them."""
+    """The next changes of a feed, and the number up to which the reader has read then."""
 
     changes: Sequence[Change]
     last: int
@@ -206,9 +207,9 @@ class FeedPage:
 
 async def read(ports: Ports, organisation: str, *, after: int | None, limit: int) -> FeedPage | None:
     """
-    Return what follows *after*, from the oldest entry on where that is None: one request, two when there is nothing.
+    Return the changes after the number *after*, or from the oldest on: one request, two when there are none.
 
-    None when the reader has missed what is no longer kept.
+    None when changes that the reader has not seen were deleted.
     """
     changes = await ports.changes.page(organisation, after=after or 0, limit=limit)
     if changes:

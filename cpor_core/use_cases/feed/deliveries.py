@@ -1,9 +1,9 @@
 """
-Calling webhooks: deliveries are made of what the feed tells, and tried until they arrive or three days have passed.
+Deliveries: changes of the feed become deliveries, which are tried until they arrive or three days have passed.
 
-Queue and timer lead here by the organisation's id alone. The queue calls; the timer only makes deliveries and sends
-another message, for a receiver that is silent must hold up nothing but itself. Each webhook is called by one process at
-a time, a few of its events at once.
+Queue messages and due rows name an organisation. The queue's function calls receivers. The timer makes deliveries and
+sends a queue message, but calls nobody: a receiver that does not answer must not delay the sweep. One process at a time
+calls a webhook, with a few of its events at once.
 """
 
 import asyncio
@@ -38,38 +38,38 @@ log = logging.getLogger("cpor.webhooks")
 Result = TypeVar("Result")
 
 MADE_AT_ONCE = 45
-"""Deliveries in one transaction: each takes two rows of its 100."""
+"""Deliveries in one transaction: each takes two of its 100 rows."""
 LOOKED_AT = 500
-"""Changes that are read at once."""
+"""Changes read at once."""
 MOST_STEPS = 20
-"""Transactions that make deliveries for one webhook before others have their turn."""
+"""Transactions that make deliveries for one webhook before the next webhook has its turn."""
 CALLS_AT_ONCE = 4
 TAKEN_AT_ONCE = 20
 CALLING_FOR = timedelta(seconds=60)
-"""After that no new call is begun, and another message goes on."""
+"""After that no new call begins, and another message goes on."""
 HELD_FOR = timedelta(minutes=2)
-"""By then whoever was calling is done, or dead."""
+"""By then the process that was calling is done, or dead."""
 BY_MESSAGE = timedelta(minutes=2)
-"""Of a sooner attempt a message reminds us; the timer comes each minute."""
+"""An attempt within this time gets a queue message; a later one is found by the timer, which runs each minute."""
 MESSAGE_LATER = timedelta(seconds=1)
-"""A message must not come a moment before its attempt is due."""
+"""A message must not arrive before its attempt is due."""
 ATTEMPTS = 8
 MOST_ATTEMPTS_KEPT = 50
 LAST_NUMBER = 10**12 - 1
 
 
 def due_row(organisation: str, now: datetime) -> DueRow:
-    """Return the due row that makes sure that what webhooks are owed from *now* on is looked at."""
+    """Return the due row that makes sure that deliveries are made from *now* on."""
     return attempt_row(organisation, now + SOON)
 
 
 def attempt_row(organisation: str, at: datetime) -> DueRow:
-    """Return the due row of an attempt at that instant."""
+    """Return the due row for an attempt at that instant."""
     return DueRow(_minute(at), organisation, Kind.DELIVER)
 
 
 def _minute(instant: datetime) -> datetime:
-    """Return the next whole minute: an organisation has one row for all that falls due in it."""
+    """Return the next whole minute: an organisation has one row for all attempts within a minute."""
     whole = instant.replace(second=0, microsecond=0)
     return whole if whole == instant else whole + timedelta(minutes=1)
 
@@ -77,7 +77,7 @@ def _minute(instant: datetime) -> datetime:
 def delivery_of(
     webhook: Webhook, event: str, tail: str, now: datetime, *, change: Change | None = None, replayed: bool = False
 ) -> Delivery:
-    """Return a new delivery, which is to be tried at once."""
+    """Return a new delivery, which is due at once."""
     return Delivery(
         place=f"{newest_first(now)}|{tail}",
         webhook_id=webhook_id(event, webhook.name, webhook.born),
@@ -90,7 +90,7 @@ def delivery_of(
 
 
 def deliveries_expiry(ports: Ports, organisation: str, webhook: tuple[str, str], now: datetime) -> DueRow:
-    """Return the due row by which what is made this hour for a webhook (name and birth) is forgotten, all together."""
+    """Return the due row that deletes all deliveries made in this hour for a webhook (name and birth)."""
     hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     what = ports.webhooks.deliveries_before(organisation, webhook, hour)
     return expiry(Kind.DELETE_DELIVERIES, organisation, hour, what, webhook[1])
@@ -98,14 +98,14 @@ def deliveries_expiry(ports: Ports, organisation: str, webhook: tuple[str, str],
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The webhooks that are called, and whether there is more to be made."""
+    """The active webhooks, and whether more deliveries must be made."""
 
     webhooks: Sequence[Webhook]
     unfinished: bool
 
 
 async def make_deliveries(ports: Ports, organisation: str, now: datetime) -> Made:
-    """Make the deliveries that feed and replays ask for: storage only, and harmless however often."""
+    """Make deliveries for new changes and for replays. Calls nobody; twice is harmless."""
     active = [kept for kept in await ports.webhooks.all(organisation) if _is_active(kept.value)]
     if not active:
         return Made((), unfinished=False)
@@ -130,7 +130,7 @@ def _is_behind(webhook: Webhook, last: int) -> bool:
 async def _make(
     ports: Ports, organisation: str, kept: Stored[Webhook] | None, last: int, now: datetime
 ) -> Webhook | None:
-    """Make deliveries step by step; returns the webhook as it is then, None when it has gone or was switched off."""
+    """Make deliveries step by step. Returns the webhook as it is then, or None if it was deleted or disabled."""
     for _ in range(MOST_STEPS):
         if kept is None or not _is_active(kept.value):
             return None
@@ -146,7 +146,7 @@ async def _make(
             )
         try:
             kept = await ports.webhooks.write(organisation, after, kept, made)
-        except Conflict:  # somebody else has made them, or it was changed
+        except Conflict:  # somebody else has made them, or has changed the webhook
             kept = await ports.webhooks.find(organisation, kept.value.name)
     return kept.value if kept is not None and _is_active(kept.value) else None
 
@@ -182,9 +182,9 @@ def _taken(
     changes: Sequence[Change], otherwise: int, is_wanted: Callable[[Change], bool]
 ) -> tuple[Sequence[Change], int]:
     """
-    Return as many wanted changes as fit one transaction, and up to where the feed is read with them.
+    Return as many wanted changes as fit one transaction, and the number up to which the feed is read then.
 
-    That is *otherwise* where nothing is left to read.
+    That number is *otherwise* when all changes fit.
     """
     wanted: list[Change] = []
     read = otherwise
@@ -206,7 +206,7 @@ def _delivery(
 
 
 async def nudge_deliveries(ports: Ports, organisation: str, now: datetime) -> bool:
-    """Make deliveries, and send a message if a receiver is to be called; returns whether there is anything left."""
+    """Make deliveries, and send a queue message if any is due. Returns whether something is left to do."""
     made = await make_deliveries(ports, organisation, now)
     left = made.unfinished
     for webhook in made.webhooks:
@@ -218,9 +218,9 @@ async def nudge_deliveries(ports: Ports, organisation: str, now: datetime) -> bo
 
 async def deliver_webhooks(ports: Ports, organisation: str) -> None:
     """
-    Make deliveries and call whom they are for, each receiver apart from the others.
+    Make deliveries and call the receivers, each independently of the others.
 
-    Raises the first fault once every receiver was called: due rows bring somebody to do the rest.
+    Raises the first fault after every receiver was called. The due rows lead back to what is left.
     """
     made = await make_deliveries(ports, organisation, await ports.now())
     again = made.unfinished
@@ -231,7 +231,7 @@ async def deliver_webhooks(ports: Ports, organisation: str) -> None:
 
 
 async def _all(running: Iterable[Awaitable[Result]]) -> Sequence[Result]:
-    """Return what each returns, after the last has ended; raises the first fault."""
+    """Return all results, after the last one has ended. Raises the first fault."""
     ended = await asyncio.gather(*running, return_exceptions=True)
     results: list[Result] = []
     for one in ended:
@@ -242,7 +242,7 @@ async def _all(running: Iterable[Awaitable[Result]]) -> Sequence[Result]:
 
 
 async def _call(ports: Ports, organisation: str, webhook: Webhook) -> bool:
-    """Try what is waiting for one webhook, unless another process is at it; returns whether something is left."""
+    """Try the waiting deliveries of one webhook, unless another process does. Returns whether something is left."""
     stop_at = ports.real_now() + CALLING_FOR
     while await ports.webhooks.is_waiting(organisation, webhook, await ports.now()):
         if ports.real_now() >= stop_at:
@@ -250,7 +250,7 @@ async def _call(ports: Ports, organisation: str, webhook: Webhook) -> bool:
         began = ports.real_now()
         etag = await ports.webhooks.begin_calls(organisation, webhook, began, began + HELD_FOR)
         if etag is None:
-            return False  # whoever calls looks once more when done
+            return False  # the other process looks once more when it is done
         try:
             goes_on = await _try_waiting(ports, organisation, webhook, stop_at)
         finally:
@@ -261,10 +261,10 @@ async def _call(ports: Ports, organisation: str, webhook: Webhook) -> bool:
 
 
 async def _try_waiting(ports: Ports, organisation: str, webhook: Webhook, stop_at: datetime) -> bool:
-    """Try what is waiting, some at once; returns whether the webhook is still to be called."""
+    """Try the waiting deliveries, a few at once. Returns whether the webhook is still active."""
     gate = asyncio.Semaphore(CALLS_AT_ONCE)
     while ports.real_now() < stop_at:
-        now = await ports.now()  # anew: others add to what is waiting
+        now = await ports.now()  # read anew: others add deliveries
         kept = await ports.webhooks.find(organisation, webhook.name)
         if kept is None or kept.value.born != webhook.born or not _is_active(kept.value):
             return False
@@ -272,12 +272,12 @@ async def _try_waiting(ports: Ports, organisation: str, webhook: Webhook, stop_a
         if not waiting:
             break
         ended = await _all(_try_one(ports, organisation, kept.value, delivery, gate, stop_at) for delivery in waiting)
-        await _remind_of(ports, organisation, {again for again in ended if again is not None}, await ports.now())
+        await _nudge_later(ports, organisation, {again for again in ended if again is not None}, await ports.now())
     return True
 
 
-async def _remind_of(ports: Ports, organisation: str, attempts: Iterable[datetime], now: datetime) -> None:
-    """Have a message for each second in which soon somebody is to be called again; the timer comes each minute."""
+async def _nudge_later(ports: Ports, organisation: str, attempts: Iterable[datetime], now: datetime) -> None:
+    """Send a queue message for each second with an attempt in it; the timer finds those after `BY_MESSAGE`."""
     waits = {max(math.ceil((again - now).total_seconds()), 0) for again in attempts if again - now <= BY_MESSAGE}
     for wait in sorted(waits):
         await ports.queue_messages.webhook_delivery(organisation, delay=timedelta(seconds=wait) + MESSAGE_LATER)
@@ -291,7 +291,7 @@ async def _try_one(
     gate: asyncio.Semaphore,
     stop_at: datetime,
 ) -> datetime | None:
-    """Call the receiver once and write down what came of it; returns when it is to be called again."""
+    """Call the receiver once and record the attempt. Returns when the next attempt is due."""
     async with gate:
         if ports.real_now() >= stop_at:
             return None
@@ -306,14 +306,14 @@ async def _try_one(
         await ports.duework.add([attempt_row(organisation, after.next_attempt)])
     try:
         await ports.webhooks.record(organisation, webhook, kept, after)
-    except Conflict:  # somebody else has called too; what they wrote stands
+    except Conflict:  # another process has called too, and its record counts
         log.info("webhook %s of %s: %s was tried twice", webhook.name, organisation, kept.value.webhook_id)
         return None
     return after.next_attempt
 
 
 def judged(delivery: Delivery, answer: CallAnswer, now: datetime) -> Delivery:
-    """Return a delivery after a try: delivered by any 2xx, given up after 410 or three days, else to be tried again."""
+    """Return a delivery after an attempt: delivered after 2xx, failed after 410 or three days, else pending."""
     attempt = Attempt(at=now, outcome=answer.outcome, status=answer.status)
     first = delivery.first_attempt_at or now
     failed = len(delivery.attempts) + 1
@@ -333,11 +333,11 @@ def judged(delivery: Delivery, answer: CallAnswer, now: datetime) -> Delivery:
 
 
 async def _switch_off(ports: Ports, organisation: str, webhook: Webhook, now: datetime) -> None:
-    """Call a webhook no more. Raises `StorageBusy`."""
+    """Disable a webhook. Raises `StorageBusy`."""
     for _ in range(ATTEMPTS):
         kept = await ports.webhooks.find(organisation, webhook.name)
         if kept is None or kept.value.born != webhook.born or kept.value.url != webhook.url:
-            return  # it has gone, or was given another address meanwhile
+            return  # deleted, or given another address meanwhile
         if not _is_active(kept.value):
             return
         off = kept.value.model_copy(

@@ -1,4 +1,4 @@
-"""What a partner's administrator does with webhooks: make, change, test, replay, look, delete."""
+"""Webhooks as a partner's administrator manages them: create, change, test, replay, read, delete."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ BORN_DIGITS = 8
 
 @dataclass(frozen=True, slots=True)
 class PutWebhook:
-    """What came of a PUT: the webhook as it is kept, and whether it is new."""
+    """The result of a PUT: the stored webhook, and whether it is new."""
 
     webhook: Webhook
     new: bool
 
 
 def webhook_tag(webhook: Webhook) -> str:
-    """Return the ETag of a webhook: made anew under the same name, it has another."""
+    """Return the ETag of a webhook. A webhook that is created again under its name has another one."""
     return f'"{webhook.born}-{webhook.version}"'
 
 
@@ -34,10 +34,10 @@ async def put(
     ports: Ports, organisation: str, name: str, wanted: WebhookWanted, now: datetime, if_match: str | None
 ) -> PutWebhook:
     """
-    Make a webhook that begins with the next change, or change one and switch it on again.
+    Create a webhook that begins with the next change, or change a webhook and enable it.
 
-    One that was switched off goes on with what was waiting, and then with the next change: what happened meanwhile can
-    be replayed. Raises `UrlNotAllowed`, `TooManyWebhooks`, `PreconditionFailed`.
+    A webhook that was disabled goes on with its pending deliveries, and then with the next change. Changes from the
+    time between can be replayed. Raises `UrlNotAllowed`, `TooManyWebhooks`, `PreconditionFailed`.
     """
     await ports.receivers.verify(wanted.url)
     born = ports.new_id()[:BORN_DIGITS]
@@ -45,9 +45,11 @@ async def put(
     for attempt in range(ATTEMPTS):
         hooks = {kept.value.name: kept for kept in await ports.webhooks.all(organisation)}
         former = hooks.get(name)
-        if former is not None and former.value.born == born:  # ours: the answer to the insert was lost
+        if former is not None and former.value.born == born:  # our insert, whose answer was lost
             return PutWebhook(former.value, new=True)
-        if attempt == 0 or former is None or not _is_as(former.value, wanted):  # else it may well be our own doing
+        if (
+            attempt == 0 or former is None or not _is_as(former.value, wanted)
+        ):  # otherwise an earlier attempt of ours may have written it
             verify_match(if_match, former)
         if former is None and len(hooks) >= MOST_WEBHOOKS:
             raise Refused(
@@ -77,8 +79,8 @@ async def put(
 
 
 async def _feed_calls(ports: Ports, organisation: str) -> int:
-    """Let the feed tell when it goes on; returns where it stands. Raises `Conflict`."""
-    # Noted before the webhook is there: no change after the number that is returned goes unsaid.
+    """Have the feed call webhooks from now on. Returns the number of its last change. Raises `Conflict`."""
+    # Noted before the webhook exists, so no change after the returned number is missed.
     await ports.changes.note_webhooks(organisation, has_webhooks=True)
     return (await ports.changes.head(organisation)).last
 
@@ -86,7 +88,7 @@ async def _feed_calls(ports: Ports, organisation: str) -> int:
 async def _changed(
     ports: Ports, organisation: str, former: Stored[Webhook], wanted: WebhookWanted, now: datetime
 ) -> Webhook:
-    """Write what is wanted over *former*, unless it is so already. Raises `Conflict`."""
+    """Write what is wanted over *former*, unless nothing changes. Raises `Conflict`."""
     webhook = former.value
     if _is_as(webhook, wanted):
         return webhook
@@ -114,7 +116,7 @@ async def find(ports: Ports, organisation: str, name: str) -> Webhook:
 
 
 async def verify_version(ports: Ports, organisation: str, name: str, if_match: str) -> None:
-    """Raise `PreconditionFailed` as `verify_match`."""
+    """Raise `PreconditionFailed` as `verify_match` does."""
     verify_match(if_match, await ports.webhooks.find(organisation, name))
 
 
@@ -124,7 +126,7 @@ async def of_organisation(ports: Ports, organisation: str) -> Sequence[Webhook]:
 
 
 async def delete(ports: Ports, organisation: str, name: str, if_match: str | None) -> None:
-    """Delete a webhook; what was waiting for it is not sent. Raises `NotFound`, `PreconditionFailed`."""
+    """Delete a webhook. Its pending deliveries are not sent. Raises `NotFound`, `PreconditionFailed`."""
     former = await _found(ports, organisation, name)
     for _ in range(ATTEMPTS):
         verify_match(if_match, former)
@@ -133,7 +135,7 @@ async def delete(ports: Ports, organisation: str, name: str, if_match: str | Non
         except Conflict:
             again = await ports.webhooks.find(organisation, name)
             if again is None or again.value.born != former.value.born:
-                return  # it has gone: by us, or by somebody who wanted the same
+                return  # deleted, by us or by somebody else
             former = again
             continue
         return
@@ -141,7 +143,7 @@ async def delete(ports: Ports, organisation: str, name: str, if_match: str | Non
 
 
 async def rotate_secret(ports: Ports, organisation: str, name: str, now: datetime, if_match: str | None) -> Webhook:
-    """Give a new secret; the former sign besides for 24 hours. Raises `NotFound`, `PreconditionFailed`."""
+    """Add a new secret; the former one also signs for 24 hours. Raises `NotFound`, `PreconditionFailed`."""
     secret = Secret(text=_drawn(ports))
 
     def judge(webhook: Webhook) -> Webhook:
@@ -158,7 +160,7 @@ async def rotate_secret(ports: Ports, organisation: str, name: str, now: datetim
 
 
 async def send_test(ports: Ports, organisation: str, name: str, now: datetime) -> Delivery:
-    """Send a test event, delivered like any other. Raises `NotFound`, `InvalidState` for one that is switched off."""
+    """Send a test event like any other event. Raises `NotFound`, and `InvalidState` for a disabled webhook."""
     webhook = await find(ports, organisation, name)
     _verify_active(webhook)
     drawn = ports.new_id()
@@ -171,10 +173,10 @@ async def send_test(ports: Ports, organisation: str, name: str, now: datetime) -
 
 async def replay(ports: Ports, organisation: str, name: str, wanted: Range, now: datetime) -> Webhook:
     """
-    Deliver the changes of a range of time again, under the ids that they had.
+    Deliver the changes of a range of time again, with the same ids.
 
-    Raises `NotFound`, `ValidationFailed` for an empty range, `InvalidState` while another replay runs, or for a webhook
-    that is switched off.
+    Raises `NotFound`, `ValidationFailed` for an empty range, and `InvalidState` for a disabled webhook or while another
+    replay is running.
     """
     if wanted.since >= wanted.until:
         raise Refused(
@@ -204,7 +206,7 @@ async def replay(ports: Ports, organisation: str, name: str, wanted: Range, now:
 async def _change(
     ports: Ports, organisation: str, name: str, judge: Callable[[Webhook], Webhook], if_match: str | None
 ) -> Webhook:
-    """Change a webhook; a lost race is judged again, and what was our own doing is left as it is."""
+    """Change a webhook. After a lost race *judge* decides again; a change that we made ourselves stays."""
     former = await _found(ports, organisation, name)
     for _ in range(ATTEMPTS):
         after = judge(former.value)
