@@ -14,27 +14,27 @@ from cpor_core.ports.stored import Stored
 
 @dataclass(frozen=True, slots=True)
 class FeedHead:
-    """Where an organisation's change feed stands; `etag` is the store's, None while there is no entry."""
+    """The state of an organisation's change feed; `etag` is None while the feed is empty."""
 
     last: int = 0
-    """Sequence of the newest entry."""
+    """Number of the newest change."""
     oldest: int = 1
-    """Sequence of the oldest entry that is kept."""
+    """Number of the oldest change that is stored."""
     has_webhooks: bool = False
     etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One thing to tell a feed: what, of which history entry, or that another claim competes."""
+    """A change to append to a feed: one history entry of a claim, or the news that a rival competes with it."""
 
     change: Change
     number: int
-    """Of the history entry; or of that by which the other came back with a dispute, 0 when it first came."""
+    """Number of the history entry. For a rival: of its dispute, by which it competes again, or 0 for the first time."""
     competes_with: str | None = None
 
     def numbered(self, sequence: int) -> "Announcement":
-        """Return it with its number in the feed."""
+        """Return the announcement with its number in the feed."""
         return replace(self, change=self.change.model_copy(update={"sequence": sequence}))
 
 
@@ -45,36 +45,37 @@ class Changes(Protocol):
         """Yield every organisation that has a feed: one request for each, and one."""
 
     async def head(self, organisation: str) -> FeedHead:
-        """Return where the feed stands: one request."""
+        """Return the state of a feed: one request."""
 
     async def page(self, organisation: str, *, after: int, limit: int) -> Sequence[Change]:
-        """Return entries whose sequence is above *after*, in order: one request."""
+        """Return the changes after the number *after*, in order: one request."""
 
     def turn(self, organisation: str) -> AbstractAsyncContextManager[object]:
-        """Let the tasks of this process tell a feed one after the other: between processes, `Conflict` decides."""
+        """Let the tasks of this process append to a feed one after the other. Between processes, `Conflict` decides."""
 
     async def announced_up_to(self, organisation: str, claim_id: str) -> int:
-        """Return the number of the newest history entry of a claim that the feed was told of: one request."""
+        """Return the number of the newest history entry of a claim that was announced: one request."""
 
     async def has_announced_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
-        """Whether the feed was told that a claim competes with another, that *time*: one request."""
+        """Whether it was announced that a claim competes with a rival, for that *time*: one request."""
 
     async def append(self, organisation: str, head: FeedHead, news: Sequence[Announcement]) -> FeedHead:
         """
-        Tell news, numbered from `head.last` on: one request. Returns the new head.
+        Append news, numbered from `head.last` on: one request. Returns the new head.
 
-        Raises `Conflict` when the feed has gone on, one of the news was told before, or an earlier one was not.
+        Raises `Conflict` when somebody else has appended, when some of the news was announced before, or when the entry
+        before it was not.
         """
 
     async def trim(self, organisation: str, *, before: datetime) -> datetime | None:
         """
-        Delete entries from before that instant, as many as one request takes; returns the instant of the oldest left.
+        Delete changes from before that instant, as many as one request takes. Raises `Conflict`.
 
-        Raises `Conflict`.
+        Returns the instant of the oldest change that is left, or None.
         """
 
     async def note_webhooks(self, organisation: str, *, has_webhooks: bool) -> None:
-        """Write down whether anybody is to be called. Raises `Conflict`."""
+        """Store whether the organisation has webhooks. Raises `Conflict`."""
 
 
 class Webhooks(Protocol):
@@ -84,7 +85,7 @@ class Webhooks(Protocol):
         """Yield every organisation that has, or had, webhooks: one request for each, and one."""
 
     def kept(self, organisation: str) -> AsyncIterator[tuple[tuple[str, str], Delivery]]:
-        """Yield every delivery that is kept, with its webhook's name and birth: those of deleted ones too."""
+        """Yield every delivery, with name and birth of its webhook; also those of deleted webhooks."""
 
     async def all(self, organisation: str) -> Sequence[Stored[Webhook]]:
         """Return every webhook, by name: one request."""
@@ -104,24 +105,24 @@ class Webhooks(Protocol):
         """Write one new delivery: one request."""
 
     async def deliveries(self, organisation: str, webhook: Webhook, *, after: str, limit: int) -> Sequence[Delivery]:
-        """Return deliveries behind the place *after*, newest first: one request."""
+        """Return the deliveries behind the place *after*, newest first: one request."""
 
     async def is_waiting(self, organisation: str, webhook: Webhook, now: datetime) -> bool:
-        """Whether a delivery is to be tried at *now*: one request."""
+        """Whether an attempt is due at *now*: one request."""
 
     async def waiting(
         self, organisation: str, webhook: Webhook, now: datetime, *, limit: int
     ) -> Sequence[Stored[Delivery]]:
-        """Return deliveries that are to be tried at *now*, the longest due first: one request, and one for each."""
+        """Return the deliveries whose attempt is due at *now*, the oldest first: one request, and one for each."""
 
     async def record(self, organisation: str, webhook: Webhook, before: Stored[Delivery], after: Delivery) -> None:
-        """Write what came of a try: one request. Raises `Conflict`."""
+        """Write a delivery after an attempt: one request. Raises `Conflict`."""
 
     async def begin_calls(self, organisation: str, webhook: Webhook, now: datetime, until: datetime) -> str | None:
-        """Return an ETag when it is for this process to call, *until* then; None while another has it. In real time."""
+        """Take the right to call a webhook *until* then, by the real clock. None while another process has it."""
 
     async def end_calls(self, organisation: str, webhook: Webhook, etag: str) -> None:
-        """Let others call; one whose time was over has no say any more."""
+        """Give the right back. Does nothing when its time was over and another process has taken it."""
 
     def deliveries_before(self, organisation: str, webhook: tuple[str, str], instant: datetime) -> RowRef:
         """Return where a webhook's deliveries from before *instant* are stored, for the due row that deletes them."""
@@ -132,7 +133,7 @@ class Webhooks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallAnswer:
-    """What came of calling a receiver; `wait` is how long it asked us to."""
+    """The result of one call; `wait` is how long the receiver asked us to wait."""
 
     outcome: CallOutcome
     status: int | None = None
@@ -143,7 +144,7 @@ class Receivers(Protocol):
     """The partners' own servers."""
 
     async def verify(self, url: str) -> None:
-        """Raise `Refused` for an address that could never be called."""
+        """Raise `Refused` for an address that must not be called."""
 
     async def call(self, url: str, secrets: Sequence[str], name: str, delivery: Delivery) -> CallAnswer:
         """Send one event of the webhook *name*, signed with each of *secrets*. Never raises a fault."""

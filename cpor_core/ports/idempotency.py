@@ -71,4 +71,4 @@ class Requests(Protocol):
         """Yield organisation, hashed key and record of every request: a scan."""
 
     def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, Mapping[str, IdempotencyRecord]]]:
-        """Yield every organisation behind *after*, in order, with the records whose response has *text* in it: a scan."""
+        """Yield every organisation behind *after*, in order, with its records whose response has *text*: a scan."""

@@ -1,4 +1,4 @@
-"""Requests to erase somebody."""
+"""Requests to erase a person."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,7 +8,7 @@ from cpor_core.ports.stored import Stored
 
 
 class Erasures(Protocol):
-    """Requests to erase somebody, and how far they have come."""
+    """Requests to erase a person, and how far each has come."""
 
     async def add(self, erasure: Erasure) -> None:
         """Write a new one; the same one again is no error."""

@@ -1,4 +1,4 @@
-"""A person as they can be found in what is stored: by their mail address, and by names that stand beside it."""
+"""Finds a person in what is stored, by mail address and names, and takes them out."""
 
 import re
 from dataclasses import dataclass
@@ -8,37 +8,37 @@ from pydantic import JsonValue
 from cpor_core.model.claim import ERASED, ERASED_ADDRESS
 
 SHORTEST_NAME = 4
-"""Characters of a name that is looked for in words; a shorter one stands in too many others."""
+"""Names with fewer characters are not looked for in texts: they are part of too many other words."""
 
 SHORTER = "…"
-"""In place of a name that is shorter than the word: a text that is full must not become too long to be read again."""
+"""Replaces a name that is shorter than `ERASED`, so that no text grows beyond its limit."""
 FILE_ENDINGS = "pdf|docx|xlsx|pptx|msg|eml|png|jpe?g"
-"""Of evidence: no top-level domain is called so."""
+"""Endings of evidence files. None of them is a top-level domain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody's mail address, compared without regard to case, and the names under which a claim knows them."""
+    """A mail address, compared without regard to case, and the names that a claim has for that person."""
 
     address: str
     names: frozenset[str] = frozenset()
 
     def is_at(self, address: str) -> bool:
-        """Whether that is their address."""
+        """Whether this is the person's address."""
         return address.lower() == self.address.lower()
 
     def is_named_in(self, text: str) -> bool:
-        """Whether words hold their address, or a name of theirs."""
+        """Whether a text has the person's address or a name in it."""
         return any(pattern.search(text) for pattern in self._patterns())
 
     def without(self, text: str) -> str:
-        """Return words without their address and names."""
+        """Return a text without the person's address and names."""
         for pattern in self._patterns():
             text = pattern.sub(lambda found: ERASED if len(found[0]) >= len(ERASED) else SHORTER, text)
         return text
 
     def out_of(self, value: JsonValue) -> JsonValue:
-        """Return a JSON value without their address and names in any text of it, names of fields among them."""
+        """Return a JSON value without the person's address and names in its texts and names of fields."""
         match value:
             case str():
                 return ERASED_ADDRESS if self.is_at(value) else self.without(value)
@@ -50,8 +50,8 @@ class Person:
                 return value
 
     def _patterns(self) -> list[re.Pattern[str]]:
-        # Somebody else's address may end, or begin, with this one: joanne@…, anne@contoso.fr.example.
-        # A file may be called after somebody.
+        # Another address may end, or begin, with this one: joanne@…, anne@contoso.fr.example.
+        # The name of a file may have the address in it.
         address = rf"(?<![\w.%+-]){re.escape(self.address)}(?![\w-]|\.(?!(?:{FILE_ENDINGS})(?!\w))\w)"
         names = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in sorted(self.names) if len(name) >= SHORTEST_NAME]
         return [re.compile(pattern, re.IGNORECASE) for pattern in (address, *names)]

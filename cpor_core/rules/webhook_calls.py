@@ -1,4 +1,4 @@
-"""How often a receiver is called, what it is to know an event by, and with what it can tell that we sent it."""
+"""Webhook calls: when an attempt is repeated, the ids of events and messages, and signing secrets."""
 
 import base64
 import uuid
@@ -17,7 +17,7 @@ DELAYS = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-"""After the first attempt, the second …; the last for all that follow."""
+"""Waits after the first attempt, the second …; the last one is repeated."""
 BOTH_SECRETS_SIGN = timedelta(hours=24)
 MOST_SECRETS = 5
 _EVENTS = uuid.UUID("a1d6c7de-0f0f-5a5c-9f6a-3c1e9b7a4d20")
@@ -25,9 +25,9 @@ _EVENTS = uuid.UUID("a1d6c7de-0f0f-5a5c-9f6a-3c1e9b7a4d20")
 
 def next_attempt(first: datetime, failed: int, now: datetime, wait: timedelta | None) -> datetime | None:
     """
-    Return when to try again after *failed* attempts, the first of them at *first*; None when it is given up.
+    Return when to try again after *failed* attempts, of which *first* was the first. None to give up.
 
-    Not before the receiver's own *wait* is over; but when three days have passed a last attempt is made in any case.
+    Waits at least as long as the receiver asked (*wait*). But the last attempt is made when three days have passed.
     """
     end = first + TRIED_FOR
     if now >= end:
@@ -37,15 +37,15 @@ def next_attempt(first: datetime, failed: int, now: datetime, wait: timedelta | 
 
 
 def event_id(organisation: str, what: str) -> str:
-    """Return the id of an event: *what* is the sequence of its change, or drawn for a test."""
+    """Return the id of an event; *what* is the number of its change, or a random id for a test."""
     return str(uuid.uuid5(_EVENTS, f"{organisation}|{what}"))
 
 
 def webhook_id(event: str, name: str, born: str) -> str:
-    """Return what a receiver knows an event by: the same on every try and replay, another at each webhook."""
+    """Return the id of a message: the same in every attempt and replay, and another one for each webhook."""
     return f"msg_{uuid.uuid5(_EVENTS, f'{event}|{name}|{born}').hex}"
 
 
 def new_secret(random_hex: str) -> str:
-    """Return a signing secret as Standard Webhooks writes it."""
+    """Return a signing secret in the form of Standard Webhooks."""
     return "whsec_" + base64.b64encode(bytes.fromhex(random_hex)).decode()

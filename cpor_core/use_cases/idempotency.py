@@ -1,8 +1,8 @@
 """
 Idempotency keys: within an organisation a key stands for one request (rulings 39).
 
-The idempotency record says for which. The reply of an act on a claim is stored with the claim, in the transaction of the
-act. The response to any other request is stored in the record.
+The idempotency record says for which. The reply to an act on a claim is stored with the claim, in the transaction
+of the act. The response to any other request is stored in the record.
 """
 
 from collections.abc import Awaitable, Callable

@@ -47,9 +47,7 @@ async def put(
         former = hooks.get(name)
         if former is not None and former.value.born == born:  # our insert, whose answer was lost
             return PutWebhook(former.value, new=True)
-        if (
-            attempt == 0 or former is None or not _is_as(former.value, wanted)
-        ):  # otherwise an earlier attempt of ours may have written it
+        if attempt == 0 or former is None or not _is_as(former.value, wanted):  # else our own earlier write
             verify_match(if_match, former)
         if former is None and len(hooks) >= MOST_WEBHOOKS:
             raise Refused(

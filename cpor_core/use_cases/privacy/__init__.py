@@ -1,1 +1,1 @@
-"""People are forgotten."""
+"""Personal data is erased."""

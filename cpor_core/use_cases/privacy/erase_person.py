@@ -1,9 +1,9 @@
 """
-Forgetting people: somebody everywhere, when the operator asks for it, and everybody when a claim was closed long ago.
+Erases people: one person everywhere when an operator asks for it, and all people of a claim some time after its close.
 
-The first is long work: a due row brings the timer, which goes on from where it stopped, for half a minute at a time.
-Each step may be taken twice. When something was found, all of it is gone through once more after eleven minutes: what
-was being written at the same time, by functions that had read the address before, is found then.
+To erase one person is long work. The timer does it in parts of half a minute, and each part goes on where the last one
+stopped. Each step can be taken twice. When a round has found something, another round follows after eleven minutes: it
+finds what functions wrote meanwhile that had read the address before.
 """
 
 import asyncio
@@ -37,23 +37,23 @@ from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 log = logging.getLogger("cpor.erasing")
 
 TIME_LIMIT = timedelta(seconds=30)
-"""One run of the timer gives so much to one erasure."""
+"""Time that one run of the timer spends on an erasure."""
 AGAIN_AFTER = timedelta(minutes=11)
-"""Longer than any function runs: whoever read the address before the first round has written by then."""
+"""Longer than any function runs: a function that read the address before the first round has ended by then."""
 WAIT_FOR_BATCH = timedelta(hours=1)
-"""A batch that is not done by then loses its body: its rows would go on to name the person."""
+"""A batch that is not done by then loses its body, which names the person in rows still to come."""
 LARGEST_BODY = 16 * 2**20
 MOST_LISTED = 1000
-"""Claims that are listed for their evidence; of others only the number is told."""
+"""Claims that are listed for a look at their evidence. Further claims are only counted."""
 ATTEMPTS = 8
 NOTHING = Found()
 
 
-# --- everybody, when a claim was closed long ago ----------------------------------------------------------------------
+# --- all people of a claim that was closed long ago -------------------------------------------------------------------
 
 
 async def erase_people(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
-    """Erase words and people of a claim that was closed long ago; its files are deleted an hour later."""
+    """Erase comments and people of a claim that was closed long ago. Its files are deleted an hour later."""
     claim = case.stored.claim
     for kept in await ports.claims.texts(claim.id):
         if kept.author is not None:  # answers are kept for two days only
@@ -61,23 +61,23 @@ async def erase_people(ports: Ports, case: Case, now: datetime, context: ActCont
     await _delete_files_later(ports, claim, now)
 
     def erase_unless_more_was_said(current: Case) -> Case:
-        same = current.claim.history_length == claim.history_length  # else its words are still to be erased
+        same = current.claim.history_length == claim.history_length  # else a new comment must be erased first
         return personal_data.erase_people(current, now) if same else current
 
     return await change_claim(ports, case, now, erase_unless_more_was_said, context)
 
 
 async def _delete_files_later(ports: Ports, claim: Claim, now: datetime) -> None:
-    """Write down that files are to be deleted once the claim points to them no more."""
+    """Write the due rows that delete files to which the claim will not point any more."""
     if claim.evidence:
         await ports.duework.add([blob_expiry(claim.id, evidence.blob, now) for evidence in claim.evidence])
 
 
-# --- somebody, everywhere ---------------------------------------------------------------------------------------------
+# --- one person, everywhere -------------------------------------------------------------------------------------------
 
 
 async def begin_erasure(ports: Ports, address: str, now: datetime) -> Erasure:
-    """Take in that somebody is to be erased: the due row first, then the request. Two requests."""
+    """Begin to erase a person: two requests, first the due row, then the erasure."""
     erasure = Erasure(id=ports.new_id(), requested_at=now, email=address)
     await ports.duework.add([DueRow(now, erasure.id, Kind.ERASE_PERSON)])
     await ports.erasures.add(erasure)
@@ -86,19 +86,19 @@ async def begin_erasure(ports: Ports, address: str, now: datetime) -> Erasure:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """All that is to be erased under one key of a place: how much, and how; it can be taken again."""
+    """What must be erased under one key of a place: how much, and how. It can be done twice."""
 
     key: str
     found: Found = NOTHING
     erase: Callable[[], Awaitable[None]] | None = None
     look_at: tuple[str, ...] = ()
-    """Claims whose evidence a person must look at."""
+    """Claims with evidence that a person must look at."""
     must_wait: bool = False
-    """It can't be erased yet."""
+    """The step can't be taken yet."""
 
 
 async def go_on(ports: Ports, erasure_id: str, now: datetime) -> Outcome:
-    """Work on an erasure for a while; what is left is for the next run."""
+    """Work on an erasure for a while. The next run does the rest."""
     kept = await ports.erasures.find(erasure_id)
     if kept is None or kept.value.email is None:
         return Outcome()
@@ -120,7 +120,7 @@ async def go_on(ports: Ports, erasure_id: str, now: datetime) -> Outcome:
 
 
 async def _write(ports: Ports, erasure: Erasure, former: Stored[Erasure]) -> Stored[Erasure]:
-    """Write down how far it has come. Raises `Conflict`, unless it was us: the store repeats what it did not answer."""
+    """Store how far the erasure has come. Raises `Conflict`, unless the other write was a repetition of this one."""
     try:
         return await ports.erasures.write(erasure, former)
     except Conflict:
@@ -131,7 +131,7 @@ async def _write(ports: Ports, erasure: Erasure, former: Stored[Erasure]) -> Sto
 
 
 def _next_place(erasure: Erasure, now: datetime) -> Erasure:
-    """Return the erasure after a place was searched to its end: at the next one, in the next round, or done."""
+    """Return the erasure after a place was searched: at the next place, in the next round, or done."""
     places = list(Place)
     ahead = places[places.index(erasure.place) + 1 :]
     if ahead:
@@ -153,12 +153,12 @@ def _next_place(erasure: Erasure, now: datetime) -> Erasure:
 async def _search(
     ports: Ports, kept: Stored[Erasure], person: Person, now: datetime, stop_at: datetime
 ) -> tuple[Stored[Erasure], bool]:
-    """Search one place from where the erasure stands; returns it as stored then, and whether that was all of it."""
+    """Search one place from the last key on. Returns the stored erasure, and whether the place is searched."""
     erasure, is_searched = kept.value, True
     async with aclosing(_STEPS[erasure.place](ports, person, erasure, now)) as steps:
         async for step in steps:
             if (step.erase is not None or step.must_wait) and erasure.counted != step.key:
-                # Before the work: once that is done, it would not be found again.
+                # Counted before the work: afterwards it would not be found again.
                 kept = await _write(ports, _counted(erasure, step), kept)
                 erasure = kept.value
             if step.erase is not None and not await _is_done(step.erase, erasure.id):
@@ -171,7 +171,7 @@ async def _search(
 
 
 def _counted(erasure: Erasure, step: _Step) -> Erasure:
-    """Return the erasure with what a step is about to erase."""
+    """Return the erasure with what a step is about to erase added to its counts."""
     had = erasure.found.model_dump()
     found = Found(**{name: had[name] + count for name, count in step.found.model_dump().items()})
     listed = tuple(dict.fromkeys((*erasure.evidence_to_look_at, *step.look_at)))
@@ -189,13 +189,13 @@ def _counted(erasure: Erasure, step: _Step) -> Erasure:
 
 
 async def _is_done(erase: Callable[[], Awaitable[None]], erasure_id: str) -> bool:
-    """Take a step, again while others write at the same time; returns whether it could be taken."""
+    """Take a step; after a lost race take it again. Returns whether it was taken."""
     for _ in range(ATTEMPTS):
         try:
             await erase()
         except Conflict:
             continue
-        except (Fault, Refused, ValueError) as fault:  # one bad claim, or one that no release can read, stops nobody
+        except (Fault, Refused, ValueError) as fault:  # one bad claim must not stop the others
             log.warning("erasure %s: a step is to be taken again: %s", erasure_id, type(fault).__name__)
             return False
         return True
@@ -215,7 +215,7 @@ async def _batches(ports: Ports, person: Person, erasure: Erasure, now: datetime
             continue
         progress = await ports.batches.find(name[:BATCH_ID_LENGTH])
         mine = progress if progress is not None and progress.batch.blob == name else None
-        may_go = erasure.round > 1  # of one that was never begun, or is just being taken in
+        may_go = erasure.round > 1  # else the batch may be just arriving
         if mine is not None:
             may_go = not mine.missing or now - mine.batch.at >= WAIT_FOR_BATCH
         if may_go:
@@ -225,7 +225,7 @@ async def _batches(ports: Ports, person: Person, erasure: Erasure, now: datetime
 
 
 def _names(body: bytes, person: Person) -> bool:
-    """Whether a batch's body names the person, in whatever way its JSON writes that."""
+    """Whether a batch's body names the person, however its JSON writes the characters."""
     address = person.address.lower().encode()
     for line in body.splitlines():
         if address in line.lower() or b"\\u" in line:
@@ -249,7 +249,7 @@ def _erase_batch(ports: Ports, name: str, progress: Progress | None, person: Per
 
 
 async def _erase_outcomes(ports: Ports, batch: Batch, page: int, done: PageDone, person: Person) -> None:
-    """A refused row may name its field by what was sent."""
+    """Erase the person from outcomes: the error of a refused row may have a sent name in it."""
     outcomes = await ports.batches.outcomes(batch, page)
     without = [RowOutcome.model_validate(person.out_of(one.model_dump(mode="json"))) for one in outcomes]
     if without != list(outcomes):
@@ -290,7 +290,7 @@ async def _claims(ports: Ports, person: Person, erasure: Erasure, now: datetime)
             try:
                 case = await ports.claims.load(claim_id)
                 is_named = await _is_named(ports, claim_id, case, person)
-            except ValueError as fault:  # a row that no release can read must not stop the search
+            except ValueError as fault:  # a row that can't be read must not stop the search
                 log.error("claim %s: cannot be searched: %s", claim_id, type(fault).__name__)
                 unread = True
                 continue
@@ -304,7 +304,7 @@ async def _claims(ports: Ports, person: Person, erasure: Erasure, now: datetime)
 
 
 async def _is_named(ports: Ports, claim_id: str, case: StoredCase | None, person: Person) -> bool:
-    """Whether it is them that a claim names, and not somebody whose address is longer."""
+    """Whether a claim names this person, and not one with a longer address."""
     if case is not None:
         stored = case.claim.model_dump(mode="json")
         if person.out_of(stored) != stored:
@@ -313,7 +313,7 @@ async def _is_named(ports: Ports, claim_id: str, case: StoredCase | None, person
 
 
 def _as_read(kept: StoredText) -> str:
-    """Return a text as a person reads it: in JSON a line break ends in a letter."""
+    """Return a text with real line breaks and tabs: in JSON they end in a letter, which would hide the next word."""
     return kept.text.replace("\\n", "\n").replace("\\t", "\t")
 
 
@@ -358,7 +358,7 @@ async def erase_in_claim(ports: Ports, claim_id: str, address: str, now: datetim
 
 
 async def _erase_beside(ports: Ports, claim_id: str, person: Person, spoke_as: frozenset[str]) -> None:
-    """Delete the words that the person wrote, and take them out of others' words and of kept answers."""
+    """Delete the person's comments. Take the person out of other comments and of stored replies."""
     for kept in await ports.claims.texts(claim_id):
         if kept.author is None:
             answer = json.loads(kept.text)
@@ -371,7 +371,7 @@ async def _erase_beside(ports: Ports, claim_id: str, person: Person, spoke_as: f
             await ports.claims.rewrite(claim_id, kept, person.without(kept.text))
 
 
-# --- kept answers -----------------------------------------------------------------------------------------------------
+# --- stored responses -------------------------------------------------------------------------------------------------
 
 
 async def _requests(ports: Ports, person: Person, erasure: Erasure, _: datetime) -> AsyncGenerator[_Step, None]:
@@ -385,7 +385,7 @@ async def _requests(ports: Ports, person: Person, erasure: Erasure, _: datetime)
 
 
 def _answer_without(kept: IdempotencyRecord, person: Person) -> IdempotencyRecord:
-    """Return a kept request whose answer does not name the person."""
+    """Return a record whose response does not name the person."""
     if kept.answer is None:
         return kept
     try:

@@ -3,12 +3,12 @@ Table `changes`, one partition for each partner organisation: the change feed.
 
 | row key | what |
 |---|---|
-| `head` | how many entries there were, the oldest that is kept, whether webhooks are to be called |
-| `entry|{sequence}` | one entry |
-| `told|{claim}|{number}` | the feed was told of that history entry; counted downwards, so that the newest comes first |
-| `rival|{claim}|{other}` | the feed was told that another claim competes |
+| `head` | number of the newest and the oldest change, and whether there are webhooks |
+| `entry|{sequence}` | one change |
+| `told|{claim}|{number}` | that history entry was announced; the number counts down, so the newest comes first |
+| `rival|{claim}|{other}` | it was announced that another claim competes |
 
-Number and entries are written in one transaction: no number is missing, and nothing is told twice or out of order.
+Number and changes are written in one transaction: no number is missing, nothing is announced twice or out of order.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from cpor_core.ports.feed import Announcement, FeedHead
 TABLE = "changes"
 HEAD = "head"
 MOST_AT_ONCE = 90
-"""Entries that one request deletes: a transaction has 100 rows."""
+"""Changes that one request deletes; a transaction has at most 100 rows."""
 _HIGHEST = 999_999
 
 
@@ -83,7 +83,7 @@ class ChangesTable:
     async def trim(self, organisation: str, *, before: datetime) -> datetime | None:
         head = await self.head(organisation)
         entries = await self.page(organisation, after=head.oldest - 1, limit=MOST_AT_ONCE + 1)
-        # Only from the beginning on: what was told late may be older than what stands before it.
+        # Only from the beginning on: a change that was announced late may be older than the changes before it.
         old = list(takewhile(lambda entry: entry.at < before, entries[:MOST_AT_ONCE]))
         if old:
             after = FeedHead(head.last, old[-1].sequence + 1, head.has_webhooks)
@@ -111,7 +111,7 @@ def _head_op(head: FeedHead, after: FeedHead) -> Op:
 
 
 def _announced_before(news: Sequence[Announcement]) -> Iterator[Op]:
-    """Yield what must have been told for these to be next."""
+    """Require that the entries before these were announced."""
     now = {(one.change.claim_id, one.number) for one in news if one.competes_with is None}
     for claim_id, number in now:
         if number > 1 and (claim_id, number - 1) not in now:

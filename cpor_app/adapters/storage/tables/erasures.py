@@ -1,4 +1,4 @@
-"""Table `settings`, partition `erasures`: requests to erase somebody."""
+"""Table `settings`, partition `erasures`: requests to erase a person."""
 
 from collections.abc import Sequence
 

@@ -30,7 +30,7 @@ class MailsTable:
                 return (await self._rows.write(MAILS, message_id, op))[SENT]
             except Conflict:
                 row = await self._rows.get(MAILS, message_id, SENT)
-            if row is None:  # forgotten between the two requests
+            if row is None:  # deleted between the two requests
                 op = Insert(SENT, values)
                 continue
             if row.values.get("heldBy") == by:  # the SDK has sent it again

@@ -1,4 +1,4 @@
-"""Table `requests`, partition = organisation: keyed requests, and their answers."""
+"""Table `requests`, partition = organisation: idempotency records."""
 
 import json
 import zlib
@@ -26,7 +26,7 @@ class RequestsTable:
             written = await self._rows.write(REQUESTS, organisation, Insert(key, _request_values(request)))
         except Conflict:
             row = await self._rows.get(REQUESTS, organisation, key)
-            if row is None:  # forgotten between the two requests
+            if row is None:  # deleted between the two requests
                 return await self.begin(organisation, key, request)
             return _kept_request(row)
         return replace(request, etag=written[key])

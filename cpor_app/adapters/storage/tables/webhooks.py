@@ -4,11 +4,11 @@ Table `webhooks`, one partition for each partner organisation.
 | row key | what |
 |---|---|
 | `hook|{name}` | a webhook with its secrets, and how far deliveries were made |
-| `delivery|{name}|{born}|{place}` | one event on its way to it, or delivered, or given up; newest first |
-| `pending|{name}|{born}|{next attempt}|{place}` | that the delivery is to be tried then |
-| `calls|{name}|{born}` | until when one process calls the receiver; there only meanwhile |
+| `delivery|{name}|{born}|{place}` | a delivery: pending, delivered or failed; newest first |
+| `pending|{name}|{born}|{next attempt}|{place}` | when the next attempt of the delivery is due |
+| `calls|{name}|{born}` | until when one process may call the receiver; deleted afterwards |
 
-Deliveries are made in the transaction that says how far they were made: none is missing, none is made twice.
+Deliveries and the number up to which they were made are written in one transaction. So none is missing or made twice.
 """
 
 import asyncio
@@ -106,7 +106,7 @@ class WebhooksTable:
             row = await self._rows.get(TABLE, organisation, key)
         if row is None or _instant(row.values["until"]) > now:
             return None
-        try:  # whoever called has died, or is slower than we allow for
+        try:  # the process that called has died, or took too long
             return (await self._rows.write(TABLE, organisation, Replace(key, values, row.etag)))[key]
         except Conflict:
             return None
@@ -153,13 +153,13 @@ def _waits(webhook: Webhook, delivery: Delivery) -> Sequence[str]:
 
 
 def _waiting(name: str, born: str, delivery: Delivery) -> Sequence[str]:
-    """Return the key by which a delivery is found when its turn comes; none when it has no more."""
+    """Return the key by which a delivery is found when its next attempt is due; empty when there is none."""
     due = delivery.next_attempt
     return () if due is None else (f"pending|{name}|{born}|{_stamp(due)}|{delivery.place}",)
 
 
 def _added(webhook: Webhook, delivery: Delivery) -> Iterator[Op]:
-    # `Put`: the SDK sends again what was lost, and meets itself.
+    # `Put`, because the SDK repeats a request whose answer was lost, and would meet its own row.
     yield Put(_delivery(webhook, delivery.place), {"document": packed(delivery)})
     yield from (Put(key, {}) for key in _waits(webhook, delivery))
 
