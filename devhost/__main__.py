@@ -1,4 +1,4 @@
-"""`python -m devhost`: runs the app of a folder until it is told to stop."""
+"""`python -m devhost`: runs the app of a folder until SIGTERM or SIGINT."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ _ENDED_BY_SIGINT = 128 + 2
 
 
 def main() -> int:
-    """Return the exit code: 0 after a stop that was asked for once, 1 with one clear message for what cannot start."""
+    """Return the exit status: 0 after a requested stop, 1 with one message if the app cannot start."""
     parser = argparse.ArgumentParser(prog="python -m devhost", description="Runs function_app.py on this machine.")
     parser.add_argument("--app", type=Path, default=Path(), help="the folder of function_app.py and host.json")
     parser.add_argument("--host", default="127.0.0.1")

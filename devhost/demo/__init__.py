@@ -1,1 +1,1 @@
-"""What `make demo` does: a claim is walked from draft to usage figures."""
+"""What `make demo` does: it walks a claim from draft to usage figures."""

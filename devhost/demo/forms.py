@@ -1,4 +1,4 @@
-"""The forms of a page, as a browser without JavaScript sees them."""
+"""Reads the forms of a page, as a browser without JavaScript does."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,21 +7,21 @@ from html.parser import HTMLParser
 
 @dataclass(frozen=True, slots=True)
 class HtmlForm:
-    """Where a press of its button goes, and what goes with it."""
+    """The address of a form, and its fields."""
 
     action: str
     fields: Mapping[str, str]
 
 
 def forms(page: str) -> list[HtmlForm]:
-    """Return the page's forms, each with its hidden fields as they stand."""
+    """Return the forms of a page, each with its hidden fields."""
     reader = _Reader()
     reader.feed(page)
     return [HtmlForm(action, fields) for action, fields in reader.found]
 
 
 def form_of(page: str, act: str) -> HtmlForm | None:
-    """Return the form of an act such as `decline`; None when the page does not offer it."""
+    """Return the form of an act such as `decline`; None if the page does not offer the act."""
     return next((form for form in forms(page) if form.action.endswith(f"/{act}")), None)
 
 

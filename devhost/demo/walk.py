@@ -1,8 +1,8 @@
 """
-`python -m devhost.demo`: walks a claim from draft to usage figures and to its end, and says what happens at each step.
+`python -m devhost.demo`: walks a claim from draft to usage figures and to its end, and prints each step.
 
-On the stack that runs on `CPOR_HTTP_PORT`, else on one of its own, which leaves nothing behind. Each run has a customer
-of its own, so that it works however often it is run.
+It uses the stack that runs on `CPOR_HTTP_PORT`. Without one it starts its own stack, and deletes its data at the end.
+Each run registers a new customer, so that it can be repeated.
 """
 
 import json
@@ -30,7 +30,7 @@ from devhost.stack.sample_registry import ADATUM, ADATUM_TENANT, OPERATOR, PRODU
 
 PARTNER_ADMIN = "Incentives.Admin"
 ENGAGEMENT = "usage-recognition-bizapps"
-# The least that is a PDF by its content.
+# The shortest content that counts as a PDF.
 CONTRACT = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 SIGNED_DAYS_AGO = 30
 _PATIENCE_SECONDS = 30
@@ -44,7 +44,7 @@ class Walk:
     """A claim's life, step by step."""
 
     def __init__(self, caller: ApiClient, ports: StackPorts, signals: StopSignals) -> None:
-        """Walk on the stack at *ports*, until told to end."""
+        """Walk on the stack at *ports*, until a stop is requested."""
         self._caller = caller
         self._signals = signals
         self._host = public_url(ports).removesuffix("/api")
@@ -54,7 +54,7 @@ class Walk:
         self._short = {self._customer.tenant: "<tenant>", self._host: ""}
 
     def walk(self) -> None:
-        """Walk all of it. Raises UnexpectedAnswer at the first step that does not give what it should."""
+        """Walk every step. Raises UnexpectedAnswer at the first step with another result than expected."""
         self._register()
         claim = self._draft()
         self._submit(claim["id"])
@@ -220,7 +220,7 @@ class Walk:
         return self._partner("GET", f"/claims/{claim_id}")
 
     def _once_told(self, claim_id: str) -> Json:
-        """Return the claim when it is written down that the mail was handed over, a moment after it arrives."""
+        """Return the claim once its window is open: the service stores that a moment after the mail arrives."""
 
         def look() -> Json | None:
             path = f"/claims/{claim_id}"
@@ -233,7 +233,7 @@ class Walk:
         return claim
 
     def _mail(self, number: int) -> Mail:
-        """Return the mail of that number to the contact, as soon as it is there."""
+        """Wait for the mail number *number* to the contact, and return it."""
 
         def look() -> Mail | None:
             mails = self._mails.mails(self._customer.contact)
@@ -279,7 +279,7 @@ class Walk:
         say(f"   {text}")
 
 
-def _verify(right: bool, wanted: str) -> None:  # noqa: FBT001 - reads like an assertion, and is not left out like one
+def _verify(right: bool, wanted: str) -> None:  # noqa: FBT001 - like an assertion, but python -O keeps it
     if not right:
         raise UnexpectedAnswer(wanted)
 
@@ -287,9 +287,9 @@ def _verify(right: bool, wanted: str) -> None:  # noqa: FBT001 - reads like an a
 @contextmanager
 def _some_stack(environ: Mapping[str, str], signals: StopSignals) -> Iterator[tuple[StackPorts, LocalIssuer, bool]]:
     """
-    Yield the stack that runs, else one of our own until this is left; True says that it is our own.
+    Yield the running stack, else start one for the time of the context. The flag is True for a stack of our own.
 
-    Raises what `running_stack` raises, and CannotStart when the running one is not that of the state directory.
+    Raises what `running_stack` raises, and CannotStart if the running stack uses another state directory.
     """
     ports = StackPorts.from_environment(environ)
     if answers(public_url(ports)):
@@ -316,7 +316,7 @@ How it all is run, and by hand:      docs/running.md"""
 
 
 def main() -> int:
-    """Walk once. Returns the exit status: 0 when each step gave what it should, else 1 with what it gave instead."""
+    """Walk once. Return the exit status: 0 if each step gave the expected result, else 1 with the other result."""
     signals = StopSignals(os.environ)
     try:
         with _some_stack(os.environ, signals) as (ports, issuer, our_own):

@@ -1,4 +1,4 @@
-"""The host's own endpoints, of which `POST /admin/functions/{name}` runs a timer or queue function now."""
+"""The endpoints of the host itself. `POST /admin/functions/{name}` runs a timer or queue function now."""
 
 import asyncio
 import json
@@ -15,10 +15,10 @@ Run = Callable[[str], Coroutine[Any, Any, None]]
 
 
 class Admin:
-    """Answers at once and runs in the background, as the real host does. No key: this host listens to one machine."""
+    """Answers at once and runs in the background, like the real host. No key: no other machine can call it."""
 
     def __init__(self, functions: Iterable[Function], runs: Mapping[str, Run]) -> None:
-        """Take, under each function's name, what runs it with an input; HTTP functions have none."""
+        """Keep *runs*: by function name, what runs the function with an input. HTTP functions are not in it."""
         self._functions = {function.name.lower(): function for function in functions}
         self._runs = dict(runs)
         self.running: set[asyncio.Task[None]] = set()

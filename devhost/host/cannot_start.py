@@ -1,5 +1,5 @@
-"""The one way this host says no: at the start, in a sentence that names the file or the function at fault."""
+"""The exception with which the host refuses to start."""
 
 
 class CannotStart(Exception):
-    """The app, its settings or the machine ask for what this host does not do. The message is for the developer."""
+    """The app, its settings or the machine need something that this host cannot do; the message names it."""

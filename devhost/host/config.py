@@ -1,8 +1,8 @@
 """
-What the app's folder and the environment tell the host.
+Reads `host.json`, `local.settings.json` and the environment.
 
-A key of `host.json` that is not modelled here is refused: to overlook a setting that changes what the real host does
-would make a local run prove nothing.
+A key of `host.json` that has no field here is refused. If the host ignored a setting that changes the real host, a
+local run would prove nothing.
 """
 
 import json
@@ -43,7 +43,7 @@ class _Section(BaseModel):
 
 
 class HttpSettings(_Section):
-    """`extensions.http`. `hsts` speaks of https only, which nobody has here."""
+    """`extensions.http`. `hsts` is ignored: it concerns https only, which this host does not serve."""
 
     route_prefix: str = "api"
     custom_headers: dict[str, str] = Field(default_factory=dict)
@@ -62,14 +62,14 @@ class QueueSettings(_Section):
 
 
 class Extensions(_Section):
-    """`extensions`, of which only two have functions here."""
+    """`extensions`: the two that functions of this project use."""
 
     http: HttpSettings = HttpSettings()
     queues: QueueSettings = QueueSettings()
 
 
 class HostJson(_Section):
-    """`host.json`. Telemetry, logging and the extension bundle are the real host's own business."""
+    """`host.json`. Telemetry, logging and the extension bundle concern the real host only."""
 
     version: Literal["2.0"]
     function_timeout: TimeSpan = timedelta(minutes=30)
@@ -95,7 +95,7 @@ class _LocalSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """An app's folder, its `host.json`, its settings and its port. The settings hold secrets: they are not shown."""
+    """The folder of an app, its `host.json`, settings and port. The settings hold secrets and are never printed."""
 
     app_dir: Path
     host: HostJson
@@ -105,9 +105,9 @@ class Config:
     @classmethod
     def load(cls, app_dir: Path, environ: Mapping[str, str]) -> Self:
         """
-        Read the app's folder; *environ* wins over `local.settings.json`, as it does in Core Tools.
+        Read the folder of the app. *environ* wins over `local.settings.json`, as in Core Tools.
 
-        Raises CannotStart for a file that is missing or broken and for every key this host does not know.
+        Raises CannotStart for a missing or broken file, and for a key that this host does not know.
         """
         app_dir = app_dir.resolve()
         host = _read(HostJson, app_dir / "host.json")
@@ -116,7 +116,7 @@ class Config:
         return cls(app_dir, host, {**settings.values, **environ}, settings.host.port)
 
     def resolved(self, text: str) -> str:
-        """Return *text* with each `%NAME%` replaced by that setting. Raises CannotStart for one that is not set."""
+        """Return *text* with each `%NAME%` replaced by that setting. Raises CannotStart if the setting is missing."""
 
         def value(found: re.Match[str]) -> str:
             if not self.settings.get(found[1]):

@@ -1,7 +1,8 @@
 """
-Loads `function_app.py` and judges each function as the real worker and host would, before anything runs.
+Loads `function_app.py` and verifies each function before anything runs.
 
-What they would refuse is refused, and so is what only this host does not know: better no start than another behaviour.
+A function is refused if the real worker or host would refuse it, or if this host does not support it: no start is
+better than a different behaviour.
 """
 
 import importlib
@@ -27,7 +28,7 @@ _BINDING_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,127}")
 _QUEUE_NAME = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _RESERVED_FIRST_SEGMENTS = frozenset({"admin", "runtime"})
 
-# Every key that a binding of ours may have; one that is not here asks for something this host does not do.
+# The keys that a binding may have. Any other key needs something that this host does not do.
 _KNOWN_KEYS: Mapping[str, frozenset[str]] = {
     "httpTrigger": frozenset({"authLevel", "methods", "route"}),
     "http": frozenset(),
@@ -38,7 +39,7 @@ _KNOWN_KEYS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class HttpTrigger:
-    """Answers requests whose path fits the template; no methods means all of them."""
+    """Answers requests that match the template; an empty *methods* means all methods."""
 
     template: Template
     methods: frozenset[str]
@@ -46,7 +47,7 @@ class HttpTrigger:
 
 @dataclass(frozen=True, slots=True)
 class QueueTrigger:
-    """Takes the messages of a queue; the connection is the name of a setting."""
+    """Takes the messages of a queue; *connection* is the name of a setting."""
 
     queue: str
     connection: str
@@ -64,7 +65,7 @@ Trigger = HttpTrigger | QueueTrigger | TimerTrigger
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One function that can run here. A disabled one has no trigger that reaches it but the admin endpoint."""
+    """One function that can run here. A disabled function can be run through the admin endpoint only."""
 
     name: str
     trigger: Trigger
@@ -77,7 +78,7 @@ class Function:
 
     @property
     def directory(self) -> str:
-        """The folder of the file that defines it."""
+        """The folder of the file that defines the function."""
         return str(Path(inspect.getfile(self.call)).parent)
 
 
@@ -85,7 +86,7 @@ def load(config: Config) -> tuple[Function, ...]:
     """
     Import the app's `function_app.py` and return its functions in the order in which the real host tries them.
 
-    Raises CannotStart; what the app's own code raises at import is not caught.
+    Raises CannotStart. An exception of the app's own code at import is not caught.
     """
     if not (config.app_dir / f"{_MODULE}.py").exists():
         raise CannotStart(f"{config.app_dir} has no {_MODULE}.py")
@@ -99,7 +100,7 @@ def load(config: Config) -> tuple[Function, ...]:
 
 
 def index(app: func.FunctionRegister, config: Config) -> tuple[Function, ...]:
-    """Return the functions of *app*, sorted by name without regard to case. Raises CannotStart, naming every fault."""
+    """Return the functions of *app*, sorted by name without case. Raises CannotStart with every fault."""
     try:
         declared = app.get_functions()
     except ValueError as error:
@@ -158,7 +159,7 @@ def _verify_known(binding: Mapping[str, Any]) -> None:
 
 
 def _verify_signature(call: Callable[..., Any], parameter: str, binding: str) -> bool:
-    """Return whether it wants the context. Raises CannotStart where the real worker would not load it."""
+    """Return whether the function takes the context. Raises CannotStart if the real worker would not load it."""
     if not inspect.iscoroutinefunction(call):
         raise CannotStart("only async functions are known to this host")
     parameters = set(inspect.signature(call).parameters)
@@ -181,7 +182,7 @@ def _verify_signature(call: Callable[..., Any], parameter: str, binding: str) ->
 
 
 def converter(binding: str) -> Any:
-    """Return what the Functions library itself converts values of a binding with."""
+    """Return the converter of the Functions library for a binding."""
     return func.get_binding_registry().get(binding)
 
 

@@ -1,4 +1,4 @@
-"""HTTP functions: finds the function of a request, gives it what the real host would give, sends what it answers."""
+"""HTTP functions: finds the function of a request, calls it with the same data as the real host, sends its answer."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -16,20 +16,20 @@ log = logging.getLogger("devhost")
 
 BODY_LIMIT_BYTES = 100 * 1024 * 1024
 
-# What belongs to the connection is the server's to say.
+# Headers of the connection are set by the server, never by a function.
 _HEADERS_OF_THE_SERVER = frozenset({"connection", "content-length", "transfer-encoding"})
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
 
 
 class BodyTooLarge(Exception):
-    """The body is above the host's limit: 413, before any function."""
+    """The body is larger than the host's limit: 413 without a call of a function."""
 
 
 class HttpTriggers:
-    """The ASGI app of every path that is not the host's own."""
+    """The ASGI app for every path but those of the host itself."""
 
     def __init__(self, functions: Iterable[Function], invoker: Invoker, custom_headers: Mapping[str, str]) -> None:
-        """Keep the functions in the order given: the first that fits is called."""
+        """Keep the functions in the given order: the first match is called."""
         self._routes = [(each, each.trigger) for each in functions if isinstance(each.trigger, HttpTrigger)]
         self._invoker = invoker
         self._custom_headers = dict(custom_headers)
@@ -40,7 +40,7 @@ class HttpTriggers:
         try:
             response = await self._answer(request)
         except ClientDisconnect:
-            return  # in the middle of its body: there is nobody to answer
+            return  # the client has gone: nobody reads an answer
         except url_decoding.BadPath:
             response = Response(status_code=400)
         except BodyTooLarge:
@@ -60,7 +60,7 @@ class HttpTriggers:
         return Response(status_code=500) if ended.answer is None else _response(function, ended.answer)
 
     def _find(self, method: str, path: str) -> tuple[Function | None, dict[str, str]]:
-        """Return the first function by name that takes both: one that takes the path alone hides nobody."""
+        """Return the first function, by name, that takes path and method. A match of the path alone does not count."""
         for function, trigger in self._routes:
             parameters = trigger.template.match(path)
             if parameters is not None and (not trigger.methods or method in trigger.methods):
@@ -69,7 +69,7 @@ class HttpTriggers:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body, empty if its length was not announced, as on the real host. Raises BodyTooLarge."""
+    """Return the body. Like on the real host it is empty without a Content-Length. Raises BodyTooLarge."""
     announced = request.headers.get("content-length")
     if announced is not None and int(announced) > BODY_LIMIT_BYTES:
         raise BodyTooLarge
@@ -107,7 +107,7 @@ def _strings(values: Mapping[str, str]) -> dict[str, Datum]:
 
 
 def _response(function: Function, answer: Datum) -> Response:
-    """Return what goes out: an empty 500 for an answer that the real host could not send."""
+    """Return the response: an empty 500 for an answer that the real host could not send."""
     status, body = int(answer.value["status_code"].value), answer.value["body"].value
     headers = {name: datum.value for name, datum in answer.value["headers"].items()}
     if fault := _fault(status, body, headers, answer.value["cookies"]):

@@ -1,4 +1,4 @@
-"""Runs one function once: converts what came in, hands over the context, keeps the time limit, writes one log line."""
+"""Runs a function once: converts its input, passes the context, keeps the time limit, writes one log line."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class InvocationResult:
-    """How an invocation ended, and what an HTTP function answered."""
+    """Whether an invocation succeeded, and the answer of an HTTP function."""
 
     succeeded: bool
     answer: Datum | None = None
@@ -38,7 +38,7 @@ class InvocationResult:
 
 class _Trace(TraceContext):
     def __init__(self, caller: str, state: str) -> None:
-        """Stand below the caller's span if it sent one, else begin a trace, to be recorded."""
+        """Continue the caller's trace if it sent one, else begin a new, sampled trace."""
         found = _TRACE_PARENT.fullmatch(caller)
         trace_id, flags = found.groups() if found else (secrets.token_hex(16), "01")
         self._parent = f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
@@ -68,14 +68,14 @@ class _NoRetries(RetryContext):
 
     @property
     def exception(self) -> RpcException:
-        raise AttributeError("there is none: retry policies are not known to this host")
+        raise AttributeError("there is no exception: retry policies are not known to this host")
 
 
 class Context(func.Context):
-    """What a function is told of its invocation, as the real worker tells it."""
+    """The context of an invocation, with the same members as that of the real worker."""
 
     def __init__(self, function: Function, trace: TraceContext) -> None:
-        """Draw the invocation's id."""
+        """Draw the id of the invocation."""
         self._function = function
         self._id = str(uuid.uuid4())
         self._trace = trace
@@ -83,17 +83,17 @@ class Context(func.Context):
 
     @property
     def invocation_id(self) -> str:
-        """A new one for each invocation."""
+        """A new id for each invocation."""
         return self._id
 
     @property
     def thread_local_storage(self) -> Any:
-        """Here to be there: the real worker keeps the invocation's id in it."""
+        """Empty; the real worker keeps the id of the invocation in it."""
         return self._local
 
     @property
     def function_name(self) -> str:
-        """The name that the function was registered under."""
+        """The name of the function."""
         return self._function.name
 
     @property
@@ -103,12 +103,12 @@ class Context(func.Context):
 
     @property
     def trace_context(self) -> TraceContext:
-        """Where this invocation stands in a distributed trace."""
+        """The position of this invocation in a distributed trace."""
         return self._trace
 
     @property
     def retry_context(self) -> RetryContext:
-        """Always the first try: a queue's own retries count in the message's `dequeue_count`."""
+        """Always the first try: retries of a queue are counted in the message's `dequeue_count`."""
         return _NoRetries()
 
 
@@ -126,9 +126,9 @@ class Invoker:
         headers: Mapping[str, str] = _NOTHING,
     ) -> InvocationResult:
         """
-        Run *function* and return how it ended. What it raises is logged, never passed on.
+        Run *function* and return the result. An exception of the function is logged, not raised.
 
-        The log gets its name, its duration and how it ended; never what it was given, for tokens and names lie there.
+        The log line has name, duration and result. It never has the input, which contains tokens and names.
         """
         context = Context(function, _Trace(headers.get("traceparent", ""), headers.get("tracestate", "")))
         token = current_invocation.set(context.invocation_id)
@@ -139,7 +139,7 @@ class Invoker:
             async with limit:
                 ended = InvocationResult(succeeded=True, answer=await _call(function, context, given, metadata))
         except Exception:
-            # At the limit the real host ends the whole worker; one process can only cancel the invocation.
+            # At the limit the real host ends the worker process; here only the invocation can be cancelled.
             why = f"was stopped at the limit of {self.limit}" if limit.expired() else "failed"
             log.exception("%s %s after %s", function.name, why, _since(began))
         else:
@@ -156,7 +156,7 @@ async def _call(function: Function, context: Context, given: Datum, metadata: Ma
     result = await function.call(**arguments)
     if function.binding != "httpTrigger":
         if result is not None:
-            raise TypeError(f"{function.name} returned a {type(result).__name__} that nobody takes")
+            raise TypeError(f"{function.name} returned a {type(result).__name__}, which no binding takes")
         return None
     if not isinstance(result, func.HttpResponse):
         raise TypeError(f"{function.name} returned a {type(result).__name__} in place of an HttpResponse")

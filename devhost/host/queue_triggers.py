@@ -1,7 +1,7 @@
 """
-Queue functions: takes messages, renews their lease while they are worked on, and deletes, releases or poisons them.
+Queue functions: receives messages, renews their lease during the work, then deletes, releases or poisons them.
 
-At least once, like the real host: whoever dies between the work and the delete leaves the message to the next.
+Each message is processed at least once, like on the real host: after a crash between work and delete it comes again.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ log = logging.getLogger("devhost")
 
 LEASE = timedelta(minutes=10)
 FIRST_POLL = timedelta(milliseconds=100)
-# The real host goes up to maxPollingInterval. Here somebody is watching, so it stays quick.
+# The real host waits up to maxPollingInterval. Here a developer is watching, so the wait is short.
 LONGEST_POLL = timedelta(seconds=1)
 
 _POISON_SUFFIX = "-poison"
@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 
 class QueueListener:
-    """Feeds one function from its queue until it is told to stop."""
+    """Calls one function for each message of its queue."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class QueueListener:
         invoker: Invoker,
         lease: timedelta = LEASE,
     ) -> None:
-        """Make the clients. Raises ValueError for a connection string that is none."""
+        """Make the clients. Raises ValueError for a malformed connection string."""
         self._function = function
         self._settings = settings
         self._invoker = invoker
         self._lease = lease
         self._queue = QueueClient.from_connection_string(connection, queue)
-        # A poison queue has none of its own: what fails there comes again when its lease has run out.
+        # A poison queue has no poison queue: a message that fails there comes again after its lease.
         self._poison = (
             None
             if queue.endswith(_POISON_SUFFIX)
@@ -60,7 +60,7 @@ class QueueListener:
         )
 
     async def listen(self, stop: asyncio.Event) -> None:
-        """Take messages until *stop*, then let the running ones end."""
+        """Process messages until *stop*, then wait for the running ones."""
         delay, longest = FIRST_POLL, min(LONGEST_POLL, self._settings.max_polling_interval)
         running: set[asyncio.Task[None]] = set()
         async with self._queue, self._poison or nullcontext(), asyncio.TaskGroup() as tasks:
@@ -82,12 +82,12 @@ class QueueListener:
         return self._settings.batch_size // 2 if threshold is None else threshold
 
     async def _receive(self) -> list[QueueMessage]:
-        """Return what one request brings; nothing while the queue is not there, which this host never makes."""
+        """Return the messages of one request; none while the queue does not exist. This host never creates it."""
         pages = self._queue.receive_messages(
             messages_per_page=self._settings.batch_size, visibility_timeout=_seconds(self._lease), retry_total=0
         ).by_page()
         try:
-            # One page is one request; of an empty queue there is not even that.
+            # One page is one request; an empty queue has no page.
             page = await anext(pages, None)
             return [] if page is None else [message async for message in page]
         except ResourceNotFoundError:
@@ -121,7 +121,7 @@ class QueueListener:
         try:
             text = body.decode("utf-8")
         except UnicodeDecodeError:
-            # The real host fails such an invocation before the function sees it, as often as any other.
+            # On the real host such an invocation fails before the function is called, and is retried like others.
             log.warning("%s: message %s is not UTF-8", self._function.name, message.id)
             return InvocationResult(succeeded=False)
         renewing = asyncio.create_task(self._renew(message))
@@ -139,7 +139,7 @@ class QueueListener:
             message.pop_receipt = renewed.pop_receipt
 
     async def _move_to_poison(self, message: QueueMessage) -> None:
-        """Copy, then delete: it may be there twice and cannot be lost."""
+        """Copy the message, then delete it: it may be there twice, and cannot be lost."""
         if self._poison is None:
             return
         log.warning("%s: message %s goes to %s", self._function.name, message.id, self._poison.queue_name)
@@ -156,7 +156,7 @@ class QueueListener:
             return await poison.send_message(content)
 
     async def _quietly(self, request: Awaitable[_T]) -> _T | None:
-        """Return what *request* brings, or None: a message that stays comes again, so a failure here loses nothing."""
+        """Return the result of *request*, or None if it fails. That loses nothing: the message comes again."""
         try:
             return await request
         except AzureError as error:
@@ -165,7 +165,7 @@ class QueueListener:
 
 
 def message_by_hand(text: str, now: datetime) -> tuple[Datum, dict[str, Datum]]:
-    """Return what a function is given for a message that is in no queue."""
+    """Return the input and metadata of a message that a developer sent through the admin endpoint."""
     message = QueueMessage(content=text)
     message.id, message.pop_receipt, message.dequeue_count = "by-hand", "", 1
     message.inserted_on = message.expires_on = message.next_visible_on = now

@@ -1,8 +1,8 @@
 """
 Route templates, as far as this project uses them: literals, `{name}` with constraints, and a last `{*name}`.
 
-The real host knows more (optional and default values, several parameters in a segment, regular expressions); those are
-refused rather than half understood.
+The real host supports more: optional and default values, several parameters in a segment, regular expressions. A
+template that uses them is refused.
 """
 
 import re
@@ -21,14 +21,14 @@ Check = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A segment that is itself, whatever its case."""
+    """A fixed segment; case is ignored."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A segment that is kept under a name if it passes every check; the catch-all takes the rest of the path."""
+    """A segment that becomes a parameter if it passes every check; a catch-all takes the rest of the path."""
 
     name: str
     checks: tuple[Check, ...] = ()
@@ -37,14 +37,14 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A route, its prefix included."""
+    """A route with its prefix."""
 
     text: str
     segments: tuple[Literal | Parameter, ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a template. Raises CannotStart for what this host does not know and the real one may."""
+        """Read a template. Raises CannotStart for one that this host does not support."""
         text = text.strip("/")
         segments = tuple(_segment(part, text) for part in text.split("/") if part or "/" in text)
         names = [segment.name.lower() for segment in segments if isinstance(segment, Parameter)]
@@ -55,7 +55,7 @@ class Template:
         return cls(text, segments)
 
     def match(self, path: str) -> dict[str, str] | None:
-        """Return the route parameters of a decoded path, or None. One slash at the end is overlooked."""
+        """Return the route parameters of a decoded path, or None. One slash at the end is ignored."""
         rest = path.removeprefix("/")
         parameters: dict[str, str] = {}
         for segment in self.segments:

@@ -1,8 +1,8 @@
 """
 Timer schedules: six fields, seconds first, in UTC.
 
-Where day and weekday are both given the real host wants both: hence `day_or=False`.
-croniter's other extras are refused.
+If day and weekday are both given, the real host fires only when both match: hence `day_or=False`.
+Other extensions of croniter are refused.
 """
 
 import re
@@ -22,13 +22,13 @@ _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a timer fires."""
+    """The schedule of a timer."""
 
     text: str
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a schedule. Raises CannotStart if the real host would not take it, or if it never comes round."""
+        """Read a schedule. Raises CannotStart if the real host would not take it, or if it never fires."""
         fields = text.split()
         if len(fields) != len(_FIELDS) or not all(map(_is_field, fields, _FIELDS)):
             raise CannotStart(f"schedule {text!r} does not have six plain fields: second minute hour day month weekday")
@@ -36,13 +36,13 @@ class Schedule:
         try:
             schedule.after(_SOME_DAY)
         except CroniterBadDateError as error:
-            raise CannotStart(f"schedule {text!r} never comes round") from error
+            raise CannotStart(f"schedule {text!r} never fires") from error
         except CroniterError as error:
             raise CannotStart(f"schedule {text!r}: {error}") from error
         return schedule
 
     def after(self, instant: datetime) -> datetime:
-        """Return the first time it comes round after *instant*."""
+        """Return the first time after *instant* at which the timer fires."""
         turns = croniter(self.text, instant.astimezone(UTC), second_at_beginning=True, day_or=False)
         return turns.get_next(datetime)
 

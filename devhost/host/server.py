@@ -1,4 +1,4 @@
-"""Puts the parts together and keeps them running: one process, one loop, one app."""
+"""Starts the parts of the host and keeps them running: one process, one event loop, one app."""
 
 import asyncio
 import errno
@@ -38,10 +38,10 @@ Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 def serve(config: Config, host: str, port: int, *, on_ready: OnReady | None = None) -> None:
     """
-    Run the app of *config* until SIGTERM or SIGINT, let running invocations end, and return.
+    Run the app of *config* until SIGTERM or SIGINT, wait for running invocations, and return.
 
-    Once a process: the app is loaded into this interpreter, with its settings, its folder and UTC. *on_ready* gets the
-    address as soon as it answers; port 0 is any free one. Raises CannotStart.
+    Only once in a process: the app is loaded into this interpreter, with its settings, its folder and UTC. *on_ready*
+    is called with the address as soon as the host answers. Port 0 means any free port. Raises CannotStart.
     """
     with _listening(host, port) as listening:
         become_worker(config)
@@ -52,7 +52,7 @@ def serve(config: Config, host: str, port: int, *, on_ready: OnReady | None = No
 
 
 def become_worker(config: Config) -> None:
-    """Make this process what the real worker is to the app: its settings, its folder, and UTC."""
+    """Give this process the environment of the real worker: settings, folder, UTC."""
     os.environ.update(
         {
             "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
@@ -68,7 +68,7 @@ def become_worker(config: Config) -> None:
 
 
 def log_to_stderr() -> None:
-    """Write the app's and the host's log lines to stderr, each with the id of its invocation."""
+    """Write the log lines of app and host to stderr, each with the id of its invocation."""
     handler = logging.StreamHandler()
     handler.addFilter(_with_invocation)
     logging.basicConfig(
@@ -79,10 +79,10 @@ def log_to_stderr() -> None:
 
 
 class Host:
-    """An app that can run."""
+    """A loaded app with its triggers."""
 
     def __init__(self, config: Config, functions: Sequence[Function]) -> None:
-        """Make a listener for each queue and a timer for each schedule. Raises CannotStart."""
+        """Create a listener for each queue and a timer for each schedule. Raises CannotStart."""
         self._config = config
         self._functions = functions
         self._invoker = Invoker(config.host.function_timeout)
@@ -96,12 +96,12 @@ class Host:
         self._admin = Admin(functions, self._runs)
 
     async def run(self, listening: socket.socket, stop: asyncio.Event, on_ready: OnReady | None = None) -> None:
-        """Answer, listen and fire until *stop*; then take nothing new and wait for what runs, half a minute at most."""
+        """Serve requests, queues and timers until *stop*; then wait for running invocations, half a minute at most."""
         server = _Server(self._app(), on_ready)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         working = [asyncio.create_task(work(stop)) for work in self._work]
         stopped = asyncio.create_task(stop.wait())
-        # Whatever else ends before the stop has failed, and a host that does half its work must not go on.
+        # A part that ends before the stop has failed. A host without that part must not go on.
         await asyncio.wait({stopped, serving, *working}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
         server.should_exit = True
@@ -110,18 +110,20 @@ class Host:
                 await asyncio.gather(serving, stopped, *working)
                 await asyncio.gather(*self._admin.running)
         except TimeoutError:
-            log.warning("what still ran after %d s was stopped", GRACE_SECONDS)
+            log.warning("invocations that still ran after %d s were stopped", GRACE_SECONDS)
 
     def _app(self) -> Starlette:
         http = self._config.host.extensions.http
         functions = HttpTriggers(self._functions, self._invoker, http.custom_headers)
         everything = Mount("/", functions)
-        everything.path_regex = re.compile(everything.path_regex.pattern, re.DOTALL)  # addresses with a line break too
+        everything.path_regex = re.compile(
+            everything.path_regex.pattern, re.DOTALL
+        )  # matches addresses with a line break too
         start = [Route("/", _redirect_to_functions(http.route_prefix))] if http.route_prefix.strip("/") else []
         return Starlette(routes=[*self._admin.routes, *start, everything])
 
     def _prepare(self, function: Function) -> Work | None:
-        """Return what keeps the function running, and note how to run it by hand. Raises CannotStart."""
+        """Return the loop that serves the function, and register how to run it by hand. Raises CannotStart."""
         match function.trigger:
             case HttpTrigger():
                 return None
@@ -150,7 +152,7 @@ class Host:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which leaves the signals to the host and says when it answers."""
+    """uvicorn without its signal handlers; it reports when it is ready."""
 
     def __init__(self, app: Starlette, on_ready: OnReady | None) -> None:
         super().__init__(
@@ -190,7 +192,7 @@ async def _until_signalled(host: Host, listening: socket.socket, on_ready: OnRea
         stop.set()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
-            signal.signal(each, signal.SIG_DFL)  # whoever asks twice does not want to wait
+            signal.signal(each, signal.SIG_DFL)  # a second signal stops at once
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, asked_to_stop)
@@ -198,7 +200,7 @@ async def _until_signalled(host: Host, listening: socket.socket, on_ready: OnRea
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens, before anything else is done. Raises CannotStart for a port that is taken."""
+    """Return a listening socket. Raises CannotStart for a port that is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
@@ -210,7 +212,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _redirect_to_functions(prefix: str) -> Callable[[Request], Response]:
-    """Return what leads from the host's own address, where the real one has a page, to that of the functions."""
+    """Return the redirect from `/`, where the real host has a page, to the address of the functions."""
     return lambda _: RedirectResponse(f"/{prefix.strip('/')}")
 
 

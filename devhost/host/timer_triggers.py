@@ -1,4 +1,4 @@
-"""Timer functions: fires each by its schedule, one run at a time, whether the schedule or a developer asked for it."""
+"""Timer functions: fires each by its schedule or on request, one run at a time."""
 
 import asyncio
 import json
@@ -13,23 +13,23 @@ from devhost.host.schedule import Schedule
 
 
 class HostClock:
-    """The time of this machine; the service's own time, which a sandbox can move, is not the host's business."""
+    """The clock of this machine. The host does not use the service's clock, which a sandbox can move."""
 
     def now(self) -> datetime:
         """Return the instant, in UTC."""
         return datetime.now(UTC)
 
     async def wait_until(self, instant: datetime, stop: asyncio.Event) -> None:
-        """Return at *instant*, or as soon as *stop* is set."""
+        """Wait until *instant*, or until *stop* is set."""
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), max(0.0, (instant - self.now()).total_seconds()))
 
 
 class Timer:
-    """One function's timer."""
+    """The timer of one function."""
 
     def __init__(self, function: Function, schedule: Schedule, invoker: Invoker, clock: HostClock) -> None:
-        """Be ready to fire; nothing fires before `tick`."""
+        """Keep the parts; nothing fires before `tick`."""
         self._function = function
         self._schedule = schedule
         self._invoker = invoker
@@ -40,7 +40,7 @@ class Timer:
         """
         Fire by the schedule until *stop*.
 
-        A turn that comes round during a run is taken right after it; of several, one.
+        If the timer was due during a run, it fires once right after the run.
         """
         due = self._schedule.after(self._clock.now())
         while True:
@@ -52,8 +52,8 @@ class Timer:
             due = self._schedule.after(began)
 
     async def fire(self) -> None:
-        """Run the function once, when the runs before it have ended."""
+        """Run the function once, after the runs that are under way."""
         async with self._one_at_a_time:
-            # Nothing is kept of earlier runs, so none can be said to have been missed.
+            # Earlier runs are not recorded, so no run is reported as missed.
             given = {"IsPastDue": False, "Schedule": {"AdjustForDST": True}, "ScheduleStatus": None}
             await self._invoker.run(self._function, Datum(json.dumps(given), "json"))

@@ -1,4 +1,4 @@
-"""How the real host's web server reads a request, where that differs from what Python's libraries do."""
+"""Decodes paths, queries and headers like the web server of the real host, where Python's libraries differ."""
 
 import re
 from collections.abc import Iterable
@@ -8,14 +8,14 @@ _PATH_CHARACTERS = "/:@!$&'()*+,;=-._~%"
 
 
 class BadPath(Exception):
-    """The path cannot be decoded: 400, before any function."""
+    """The path cannot be decoded: 400 without a call of a function."""
 
 
 def decoded_path(raw: bytes) -> str:
     """
-    Return the path as routes see it: decoded but for `%2F`, without dot segments.
+    Return the path for the match with routes: decoded except for `%2F`, without dot segments.
 
-    What is not UTF-8 stays as it was sent. Raises BadPath for a NUL.
+    Bytes that are not UTF-8 stay percent-encoded. Raises BadPath for a NUL.
     """
     text = re.sub(r"(?:%(?!2[fF])[0-9a-fA-F]{2})+", _decoded, raw.decode("latin-1"))
     if "\0" in text:
@@ -24,17 +24,17 @@ def decoded_path(raw: bytes) -> str:
 
 
 def encoded_path(path: str) -> str:
-    """Return the path as functions see it in the request's URL."""
+    """Return the path as it appears in the URL that a function gets."""
     return quote(re.sub(r"%(?![0-9a-fA-F]{2})", "%25", path), safe=_PATH_CHARACTERS)
 
 
 def joined_query(raw: bytes) -> dict[str, str]:
-    """Return the query's values: of one name, in any case, joined with commas; without those that are empty."""
+    """Return a query as a mapping. Values of one name, in any case, are joined with commas; empty ones are dropped."""
     return _joined(parse_qsl(raw.decode("latin-1"), keep_blank_values=True))
 
 
 def joined_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the headers under lower-case names: of one name joined with commas; without those that are empty."""
+    """Return the headers under lower-case names. Values of one name are joined with commas; empty ones are dropped."""
     return _joined((name.decode("latin-1").lower(), value.decode("utf-8", "replace")) for name, value in raw)
 
 

@@ -1,4 +1,4 @@
-"""Calls the local service as its users do: over HTTP, with tokens of the local issuer."""
+"""Calls the local service over HTTP, with tokens of the local issuer."""
 
 import json
 from collections.abc import Collection
@@ -18,14 +18,14 @@ _SHOWN_CHARACTERS = 800
 
 
 class UnexpectedAnswer(Exception):
-    """The service answered something else than it should."""
+    """The service gave another answer than expected."""
 
 
 class ApiClient:
-    """Whoever calls the service, in whichever role."""
+    """A client of the API that can call in every role."""
 
     def __init__(self, url: str, issuer: LocalIssuer) -> None:
-        """Call the API at *url*; the issuer's keys must be those that it trusts."""
+        """Call the API at *url*, which must trust the keys of *issuer*."""
         self._issuer = issuer
         self._client = httpx.Client(base_url=url, timeout=_PATIENCE_SECONDS, trust_env=False)
 
@@ -38,7 +38,7 @@ class ApiClient:
         self._client.close()
 
     def verify_known(self, state_dir: Path) -> None:
-        """Raise CannotStart when the service does not take the tokens of that state directory's keys."""
+        """Raise CannotStart if the service does not accept tokens that are signed with the keys in *state_dir*."""
         if self.ask("GET", "/sandbox/clock", role="Program.Operator", expect=(200, 401)).is_error:
             raise CannotStart(
                 f"the stack at {self._client.base_url} does not know the keys in {state_dir}: "
@@ -56,9 +56,9 @@ class ApiClient:
         **more: Any,
     ) -> httpx.Response:
         """
-        Send a request, with a token if *role* is given; a whole address in place of *path* is taken as it is.
+        Send a request, with a token if *role* is given. *path* may be a whole address.
 
-        Raises UnexpectedAnswer for a status that is not in *expect*, and when nobody answers.
+        Raises UnexpectedAnswer for a status that is not in *expect*, and if there is no answer.
         """
         headers = dict(more.pop("headers", None) or {})
         if role is not None:
@@ -73,7 +73,7 @@ class ApiClient:
 
 
 def answers(url: str) -> bool:
-    """Say whether the API at *url* is there and well."""
+    """Return whether the API at *url* answers and is healthy."""
     with suppress(httpx.HTTPError, ValueError):
         answer = httpx.get(f"{url}/health", timeout=_PROBE_SECONDS, trust_env=False)
         return answer.status_code == httpx.codes.OK and answer.json()["status"] == "healthy"

@@ -1,5 +1,5 @@
 """
-`python -m devhost.stack.customer` registers a customer whom nobody has claimed, on the stack at `CPOR_HTTP_PORT`.
+`python -m devhost.stack.customer` registers a customer without claims, on the stack at `CPOR_HTTP_PORT`.
 
 It prints one line: the customer's tenant, its domain, and the id of its subscription of Dynamics 365 Sales.
 """
@@ -16,7 +16,7 @@ from devhost.stack.sample_registry import OPERATOR, NewCustomer
 
 
 def main() -> int:
-    """Register and print. Returns the exit status: 1 with one clear message when something is in the way."""
+    """Register and print. Return the exit status: 1 with one message if that fails."""
     try:
         url = public_url(StackPorts.from_environment(os.environ))
         if not answers(url):

@@ -1,7 +1,7 @@
 """
 `python -m devhost.stack.exit_with_parent` runs the host as `python -m devhost` does, until its standard input ends.
 
-Its input is a pipe that only the stack holds: however that one ends, the host does not stay behind.
+Its input is a pipe from the stack. When the stack ends, even by a kill, the pipe closes and the host ends too.
 """
 
 import os

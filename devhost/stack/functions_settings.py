@@ -1,4 +1,4 @@
-"""The settings of the functions on a developer's machine, and what of them is kept in the state directory."""
+"""The settings of the functions on a developer's machine; the link secret is kept in the state directory."""
 
 import secrets
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from devhost.stack.token import DEFAULT_STATE_DIR
 EACH_MINUTE = "0 * * * * *"
 SENDER = "no-reply@cpor.invalid"
 IMPORTS_BEFORE = "2026-11-01"
-"""What was agreed before the register of the sandbox began can be imported."""
-# Azurite's own account, the same everywhere: no secret.
+"""Associations that began earlier can be imported."""
+# The account of Azurite, which is public and the same everywhere.
 _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
@@ -25,7 +25,7 @@ def public_url(ports: StackPorts) -> str:
 
 
 def mail_url(ports: StackPorts) -> str:
-    """Return the address of the mail catcher: its page, and below `/email` its REST."""
+    """Return the address of the mail catcher: its page, and under `/email` its REST API."""
     return f"http://127.0.0.1:{ports.mail}"
 
 
@@ -45,7 +45,7 @@ def storage_connection(ports: StackPorts) -> str:
 def functions_environment(
     ports: StackPorts, issuer: LocalIssuer, secret: str, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return *environ* with the sandbox's settings laid over it; the first three are chosen by it."""
+    """Return *environ* with the settings of the sandbox. *environ* wins for the first three only."""
     storage = storage_connection(ports)
     return {
         "FINALISE_SCHEDULE": EACH_MINUTE,
@@ -72,7 +72,7 @@ def functions_environment(
 
 
 def link_secret(state_dir: Path) -> str:
-    """Return the secret that signs links, with which those of earlier runs stay good; drawn when there is none."""
+    """Return the secret that signs links. It is drawn once and kept, so that links of earlier runs stay valid."""
     path = state_dir / "link-secret"
     if not path.exists():
         drawn = state_dir / "link-secret.new"
@@ -83,13 +83,13 @@ def link_secret(state_dir: Path) -> str:
 
 
 def without_proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return *environ* with this machine reached directly, whatever proxy stands in it."""
+    """Return *environ* with this machine excluded from any proxy."""
     direct = ",".join(filter(None, (environ.get("no_proxy") or environ.get("NO_PROXY"), "127.0.0.1", "localhost")))
     return {**environ, "no_proxy": direct, "NO_PROXY": direct}
 
 
 def state_directory(environ: Mapping[str, str]) -> Path:
-    """Return the state directory that *environ* asks for, made if it is not there. Raises CannotStart."""
+    """Return the state directory of *environ*, created if it does not exist. Raises CannotStart."""
     path = Path(environ.get("CPOR_STATE_DIR") or DEFAULT_STATE_DIR).resolve()
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)

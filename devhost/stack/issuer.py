@@ -1,7 +1,8 @@
 """
-The sandbox's local issuer: makes the tokens that Microsoft Entra ID makes in the cloud.
+The local issuer of the sandbox: signs the tokens that Microsoft Entra ID signs in the cloud.
 
-Its key pair lies in the state directory. The app trusts it only in the sandbox, and checks its tokens by the same code.
+Its key pair is in the state directory. The app trusts it only in the sandbox, and verifies its tokens with the same
+code.
 """
 
 import base64
@@ -37,12 +38,12 @@ _PRIVATE_KEY, _KEY_SET = "private.pem", "jwks.json"
 
 
 class IssuerBroken(Exception):
-    """The state directory holds no readable key pair where one should be."""
+    """The key pair in the state directory cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalIssuer:
-    """A key pair that signs tokens as Entra would, for any tenant that is asked for."""
+    """A key pair that signs tokens like Entra, for any tenant."""
 
     directory: Path
     private_key: rsa.RSAPrivateKey
@@ -50,9 +51,9 @@ class LocalIssuer:
     @classmethod
     def open(cls, state_dir: Path) -> "LocalIssuer":
         """
-        Return the issuer of *state_dir*, with a new key pair if it has none.
+        Return the issuer of *state_dir*, with a new key pair if there is none.
 
-        Two processes that come first at once get the same pair. Raises IssuerBroken, OSError.
+        Two processes that start at the same time get the same pair. Raises IssuerBroken, OSError.
         """
         directory = state_dir.resolve() / "issuer"
         if not (directory / _PRIVATE_KEY).exists():
@@ -69,7 +70,7 @@ class LocalIssuer:
 
     @property
     def jwks_url(self) -> str:
-        """Where the app finds the public key: a `file:` address, which it takes in the sandbox only."""
+        """The address of the public key: a `file:` URL, which the app accepts in the sandbox only."""
         return (self.directory / _KEY_SET).as_uri()
 
     def sign(
@@ -83,10 +84,10 @@ class LocalIssuer:
         **overrides: object,
     ) -> str:
         """
-        Return a bearer token of somebody in *tenant* with *roles*, good from now for *lifetime*.
+        Return a bearer token for *roles* in *tenant*, valid from *now* for *lifetime*.
 
-        The same tenant, roles and kind are always the same person or client. *overrides* replace claims; None leaves
-        one out.
+        The same tenant, roles and kind always give the same person or client. *overrides* replace claims of the token;
+        None removes one.
         """
         at = now or Clock().real()
         somebody = object_id(roles, tenant, app=app)
@@ -111,20 +112,20 @@ class LocalIssuer:
 
 
 def object_id(roles: Sequence[str], tenant: str, *, app: bool = False) -> str:
-    """Return the GUID of the person, or the client, who has just these roles in that tenant."""
+    """Return the object id of the person or client with exactly these roles in *tenant*."""
     kind = "app" if app else "person"
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}/{tenant.lower()}/{','.join(sorted(set(roles)))}"))
 
 
 def thumbprint(key: rsa.RSAPrivateKey) -> str:
-    """Return the key's name: its thumbprint by RFC 7638, so that two key pairs never share one."""
+    """Return the key id: the thumbprint of RFC 7638, which differs for each key pair."""
     numbers = key.public_key().public_numbers()
     members = {"e": _base64url_number(numbers.e), "kty": "RSA", "n": _base64url_number(numbers.n)}
     return _base64url(hashlib.sha256(json.dumps(members, separators=(",", ":"), sort_keys=True).encode()).digest())
 
 
 def public_jwk(key: rsa.RSAPrivateKey, issuer: str | None = ISSUER) -> dict[str, str]:
-    """Return the public half as Entra publishes it, with the issuer for which it may sign."""
+    """Return the public key in the form that Entra publishes, with the issuer for which it signs."""
     numbers = key.public_key().public_numbers()
     jwk = {
         "kty": "RSA",
@@ -142,7 +143,7 @@ def new_key() -> rsa.RSAPrivateKey:
 
 
 def _make_key_pair(directory: Path) -> None:
-    """Put a new key pair at *directory*, whole or not at all. Whoever comes second leaves the first one's."""
+    """Create a key pair at *directory* in one step. If another process was first, its pair stays."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix="issuer-", dir=directory.parent))
     try:
@@ -151,7 +152,7 @@ def _make_key_pair(directory: Path) -> None:
         private.touch(mode=0o600)
         private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         (made / _KEY_SET).write_text(json.dumps({"keys": [public_jwk(key)]}, indent=2) + "\n", encoding="utf-8")
-        made.rename(directory)  # fails where another process's pair already lies
+        made.rename(directory)  # fails if another process was first
     except OSError:
         if not directory.is_dir():
             raise

@@ -1,4 +1,4 @@
-"""Shows on the terminal what goes wrong in the functions; all else that they log stays in the file."""
+"""Shows warnings and errors of the functions on the terminal; the whole log stays in its file."""
 
 import os
 import re
@@ -16,7 +16,7 @@ class LogTail:
     """
     Follows a log and writes its warnings, errors and their stack traces to standard error.
 
-    In a thread of its own: a terminal that nobody reads may hold it up, and nothing else.
+    It runs in its own thread: a blocked terminal then blocks nothing else.
     """
 
     def __init__(self, log: Path) -> None:
@@ -27,7 +27,7 @@ class LogTail:
         self._thread.start()
 
     def stop(self) -> None:
-        """Show what is left, if somebody reads it."""
+        """Show the rest of the log, and end the thread."""
         self._ended.set()
         self._thread.join(_EVERY_SECONDS * 3)
 
@@ -40,7 +40,7 @@ class LogTail:
                 *lines, rest = (rest + log.read()).split(b"\n")
                 for line in lines:
                     entry = _ENTRY.match(line)
-                    # A line that begins no entry belongs to the one before it, as those of a stack trace do.
+                    # A line that does not begin an entry belongs to the entry before it, like those of a stack trace.
                     quiet = entry["level"] in _QUIET if entry else quiet
                     if not quiet:
                         os.write(_STANDARD_ERROR, line + b"\n")

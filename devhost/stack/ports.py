@@ -1,4 +1,4 @@
-"""The ports of the local stack: which ones were asked for, and whether they are free."""
+"""The TCP ports of the local stack: read from the settings, and verified to be free."""
 
 import errno
 import random
@@ -12,12 +12,12 @@ from devhost.host.cannot_start import CannotStart
 _ADDRESS = "127.0.0.1"
 _LAST = 65535
 _AZURITE_PORTS = 3
-_RARELY_USED = range(20000, 32000)  # below what systems hand out to clients, so that nobody takes one by accident
+_RARELY_USED = range(20000, 32000)  # below the range that systems give to clients
 
 
 @dataclass(frozen=True, slots=True)
 class StackPorts:
-    """Where each part listens. Storage takes three in a row: blobs, queues, tables."""
+    """The port of each part. Storage takes three in a row: blobs, queues, tables."""
 
     http: int = 7071
     azurite: int = 10000
@@ -26,7 +26,7 @@ class StackPorts:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
-        """Read the four settings. Raises CannotStart for one that is no port, or when two parts would share one."""
+        """Read the four settings. Raises CannotStart for a value that is not a port, or if two parts share a port."""
         named = {
             field: _port(setting, environ[setting]) for field, setting in _SETTINGS.items() if environ.get(setting)
         }
@@ -42,7 +42,7 @@ class StackPorts:
 
     @classmethod
     def free(cls) -> Self:
-        """Return ports that nobody uses now."""
+        """Return ports that are free now."""
         while True:
             first = random.choice(_RARELY_USED)  # noqa: S311 - nothing secret
             ports = cls(http=first, azurite=first + 1, smtp=first + 1 + _AZURITE_PORTS, mail=first + 2 + _AZURITE_PORTS)
@@ -50,7 +50,7 @@ class StackPorts:
                 return ports
 
     def verify_free(self) -> None:
-        """Raise CannotStart with one line that names each port that is taken, and its setting."""
+        """Raise CannotStart with one line that names each taken port and its setting."""
         faults = [
             f"port {port} {fault}; {_SETTINGS[field]} sets another{_first_of_three(field)}"
             for port, field in self._all()
@@ -60,7 +60,7 @@ class StackPorts:
             raise CannotStart(", and ".join(faults))
 
     def _all(self) -> Iterator[tuple[int, str]]:
-        """Yield each port with the field that it comes from."""
+        """Yield each port with the name of its field."""
         yield self.http, "http"
         for offset in range(_AZURITE_PORTS):
             yield self.azurite + offset, "azurite"
@@ -83,7 +83,7 @@ def _port(setting: str, text: str) -> int:
 
 
 def _fault(port: int) -> str | None:
-    """Return what stands against listening on *port*; nothing in most cases."""
+    """Return why the stack cannot listen on *port*; None if it can."""
     try:
         socket.create_server((_ADDRESS, port)).close()
     except OSError as error:

@@ -1,8 +1,8 @@
 """
-Processes that end with the one that started them, however that one ends.
+Child processes that end with their parent, even if the parent is killed.
 
-Each gets a pipe as its standard input, of which we hold the other end: the system closes it even when we are killed.
-None shares our process group, so that Ctrl-C reaches us alone and they are ended one after the other, in order.
+The standard input of each child is a pipe from the parent, which the system closes when the parent ends. The children
+are not in the process group of the parent: Ctrl-C reaches only the parent, which then ends them in order.
 """
 
 import os
@@ -26,23 +26,23 @@ T = TypeVar("T")
 _GRACE_SECONDS = 8
 _LAST_LINES = 15
 _MOMENT_SECONDS = 0.05
-# SIGTERM and not an exit at once, for Azurite to save what it holds; unref, for it to end once it has.
+# SIGTERM in place of an exit lets Azurite save its data; unref lets it end after that.
 _END_WITH_INPUT = (
     'data:text/javascript,process.stdin.resume().on("end",()=>process.kill(process.pid,"SIGTERM")).unref()'
 )
 
 
 class Stopped(Exception):
-    """Somebody ended us in the middle of what we were doing."""
+    """A stop was requested in the middle of the work."""
 
 
 class ProcessEnded(Exception):
-    """A process that should have stayed has ended; the message says what it said last."""
+    """A child ended that should run; the message has the last lines of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process of ours; whatever it says goes to its log."""
+    """A child process; its output goes to its log."""
 
     name: str
     log: Path
@@ -50,7 +50,7 @@ class Child:
 
     @classmethod
     def start(cls, name: str, command: Sequence[str], log: Path, environ: Mapping[str, str]) -> Self:
-        """Start *command*; its log begins afresh. Raises CannotStart."""
+        """Start *command* with an empty log. Raises CannotStart."""
         try:
             with log.open("wb") as output:
                 process = subprocess.Popen(
@@ -67,7 +67,7 @@ class Child:
         return cls(name, log, process)
 
     def verify_runs(self) -> None:
-        """Raise ProcessEnded, with the last lines of its log, if it has ended."""
+        """Raise ProcessEnded, with the last lines of the log, if the process has ended."""
         if self.process.poll() is None:
             return
         code = self.process.returncode
@@ -75,14 +75,14 @@ class Child:
         raise ProcessEnded(self.report(how))
 
     def report(self, what: str) -> str:
-        """Return *what* has happened to it, with the last lines of its log."""
+        """Return a message: name, *what* happened, and the last lines of the log."""
         last: list[str] = []
         with suppress(OSError):
             last = self.log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]
         return "\n  ".join([f"{self.name} {what}; its log is {self.log}", *last])
 
     def stop(self) -> None:
-        """End it: politely at first, for certain after a few seconds. Ending what has ended does nothing."""
+        """Stop the process with SIGTERM, after a few seconds with SIGKILL. A process that has ended is left alone."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -96,7 +96,7 @@ class Child:
 
 
 def node(script: str, *arguments: str) -> list[str]:
-    """Return the command that runs a script of an npm package. Raises CannotStart when it is not installed."""
+    """Return the command that runs a script of an npm package. Raises CannotStart if it is not installed."""
     program, path = shutil.which("node"), ROOT / "node_modules" / script
     if program is None or not path.exists():
         raise CannotStart(f"{script.partition('/')[0]} is not installed: `make run` installs it, and so does `npm ci`")
@@ -104,19 +104,19 @@ def node(script: str, *arguments: str) -> list[str]:
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module under this Python."""
+    """Return the command that runs a module with this Python."""
     return [sys.executable, "-m", module, *arguments]
 
 
 class StopSignals:
     """
-    Whether we were told to end: by a signal, or by the end of the make that started us.
+    Tells whether a stop was requested: by a signal, or by the end of the `make` that started this process.
 
-    A signal is noted and nothing else, so a second one is harmless.
+    A signal only sets a flag, so a second one does no harm.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """Take note of signals from now on."""
+        """Install the signal handlers."""
         self._signalled = False
         self._make = os.getppid() if "MAKELEVEL" in environ else None
         self._make_took_interrupts = _takes_interrupts(self._make)
@@ -125,17 +125,17 @@ class StopSignals:
                 signal.signal(each, self._note)
 
     def stop_asked(self) -> bool:
-        """Say whether it is time to end."""
+        """Return whether a stop was requested."""
         return self._signalled or self._make_has_gone()
 
     def wait(self) -> Iterator[None]:
-        """Yield every few moments until it is time to end."""
+        """Yield every few moments until a stop is requested."""
         while not self.stop_asked():
             yield
             time.sleep(_MOMENT_SECONDS)
 
     def wait_for(self, look: Callable[[], T | None], seconds: float) -> T | None:
-        """Return what *look* finds as soon as it finds something, None if it never does. Raises Stopped."""
+        """Call *look* until it returns a value, and return that; None after *seconds*. Raises Stopped."""
         patience = time.monotonic() + seconds
         for _ in self.wait():
             if (found := look()) is not None:
@@ -150,13 +150,13 @@ class StopSignals:
     def _make_has_gone(self) -> bool:
         if self._make is None:
             return False
-        # A make that alone is sent SIGINT (a terminal sends it to us too) gives up and waits for us, without a word.
+        # After a SIGINT that only make got (a terminal sends it to both), make waits for this process silently.
         gave_up = self._make_took_interrupts and not _takes_interrupts(self._make)
         return os.getppid() != self._make or gave_up
 
 
 def _takes_interrupts(process: int | None) -> bool:
-    """Say whether *process* has a handler for SIGINT; where there is no /proc, nobody can tell, and it has none."""
+    """Return whether *process* has a handler for SIGINT; False without a /proc."""
     with suppress(OSError, ValueError):
         for line in Path(f"/proc/{process}/status").read_text("ascii", "replace").splitlines():
             if line.startswith("SigCgt:"):

@@ -1,7 +1,7 @@
 """
-`python -m devhost.stack`: storage, mail catcher and functions on this machine, with samples, until told to end.
+`python -m devhost.stack`: runs storage, mail catcher and functions on this machine, with a sample registry.
 
-All of it lies in the state directory and is there again at the next start. `docs/running.md` explains the settings.
+All data is in the state directory and stays for the next start. `docs/running.md` explains the settings.
 """
 
 import fcntl
@@ -51,7 +51,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack that answers."""
+    """A running stack."""
 
     ports: StackPorts
     state_dir: Path
@@ -60,15 +60,15 @@ class Stack:
     others: tuple[Child, ...]
 
     def verify_runs(self) -> None:
-        """Raise ProcessEnded if a part has ended without which nothing works."""
+        """Raise ProcessEnded if storage or functions have ended."""
         for child in self.others:
             child.verify_runs()
 
     def mail_fault(self) -> str | None:
         """
-        Return what is to be said when the mail catcher has ended.
+        Return a message if the mail catcher has ended.
 
-        The rest stays: the service outlives its mail server, and this is how one sees it.
+        The stack goes on: the service works without its mail server, and a developer can see how.
         """
         try:
             self.mail.verify_runs()
@@ -82,9 +82,9 @@ def running_stack(
     ports: StackPorts, state_dir: Path, environ: Mapping[str, str], signals: StopSignals, say: Say
 ) -> Iterator[Stack]:
     """
-    Start everything, in order, and end it, however this is left.
+    Start all parts in order, and stop them when the context is left.
 
-    Raises CannotStart, ProcessEnded, UnexpectedAnswer or IssuerBroken for what does not come up, Stopped.
+    Raises CannotStart, ProcessEnded, UnexpectedAnswer or IssuerBroken if a part does not start, and Stopped.
     """
     with ExitStack() as exits:
         exits.enter_context(_locked(state_dir, public_url(ports)))
@@ -92,7 +92,7 @@ def running_stack(
         starter = _Starter(exits, signals, state_dir / "logs")
         issuer = LocalIssuer.open(state_dir)
         plain = without_proxies(environ)
-        # Accounts and options that stand in the environment for other uses of the same tools are not meant for us.
+        # Variables of the environment for other uses of the same tools are removed.
         bare = {name: value for name, value in plain.items() if not name.startswith(("AZURITE_", "MAILDEV_"))}
 
         say(f"Starting storage on ports {ports.azurite} to {ports.azurite + 2}, data in {state_dir} …")
@@ -112,7 +112,7 @@ def running_stack(
         )
         starter.wait_for("functions", lambda: _status(f"{public_url(ports)}/health") == httpx.codes.OK)
         exits.callback(LogTail(functions.log).stop)
-        exits.callback(functions.stop)  # the first to end: it still needs the others, and its last words are shown
+        exits.callback(functions.stop)  # stops first: it needs the other parts, and its last log lines are shown
         with ApiClient(public_url(ports), issuer) as caller:
             registered = register_missing(caller)
         say(f"{registered} sample partners and customers registered; those of earlier runs stay as they are.")
@@ -122,7 +122,7 @@ def running_stack(
 
 
 class _Starter:
-    """The children so far; each is ended when the stack is left."""
+    """Starts the child processes; each is stopped when the stack is left."""
 
     def __init__(self, exits: ExitStack, signals: StopSignals, logs: Path) -> None:
         logs.mkdir(exist_ok=True)
@@ -139,7 +139,7 @@ class _Starter:
         return child
 
     def wait_for(self, name: str, answers: Callable[[], bool]) -> None:
-        """Return as soon as it answers. Raises ProcessEnded, Stopped, CannotStart when it takes too long."""
+        """Wait until the process answers. Raises ProcessEnded, Stopped, and CannotStart if it takes too long."""
 
         def look() -> bool | None:
             for child in self.children:
@@ -169,9 +169,9 @@ def _maildev(ports: StackPorts, state_dir: Path) -> list[str]:
 @contextmanager
 def _locked(state_dir: Path, url: str) -> Iterator[None]:
     """
-    Hold the state directory's lock, which goes with the process; the address of who holds it stands in the file.
+    Hold the lock of the state directory; it is freed when the process ends. Its file has the address of this stack.
 
-    Raises CannotStart when another stack has it.
+    Raises CannotStart if another stack holds the lock.
     """
     lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -190,7 +190,7 @@ def _locked(state_dir: Path, url: str) -> Iterator[None]:
 
 
 def _verify_free(ports: StackPorts) -> None:
-    """Raise CannotStart when somebody else listens on one of the ports, in few words when it is a stack like this."""
+    """Raise CannotStart if a port is taken, with a shorter message if another stack has it."""
     try:
         ports.verify_free()
     except CannotStart:
@@ -203,7 +203,7 @@ def _verify_free(ports: StackPorts) -> None:
 
 
 def _status(url: str) -> int | None:
-    """Return what a GET is answered, whatever it is; None when nobody answers."""
+    """Return the status of a GET; None without an answer."""
     with suppress(httpx.HTTPError):
         return httpx.get(url, timeout=_ANSWER_SECONDS, trust_env=False).status_code
     return None
@@ -214,7 +214,7 @@ def _answers(url: str) -> bool:
 
 
 def _mail_server_greets(port: int) -> bool:
-    """Say whether a mail server says hello there."""
+    """Return whether a mail server greets on *port*."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), _ANSWER_SECONDS) as connection:
         return connection.recv(3) == b"220"
     return False
@@ -244,13 +244,13 @@ def _addresses(stack: Stack) -> str:
 
 
 def say(text: str) -> None:
-    """Write a line to standard output at once; nobody has to read it."""
+    """Write a line to standard output at once; a closed output is ignored."""
     with suppress(OSError):
         os.write(_STANDARD_OUTPUT, f"{text}\n".encode())
 
 
 def main() -> int:
-    """Run until told to end. Returns the exit status: 0 then, 1 with one clear message when something is in the way."""
+    """Run until a stop is requested. Return the exit status: 0 then, 1 with one message after a failure."""
     signals = StopSignals(os.environ)
     try:
         ports = StackPorts.from_environment(os.environ)

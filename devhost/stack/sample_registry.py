@@ -1,4 +1,4 @@
-"""A registry to begin with: two partners and two customers, whose companies nobody has heard of; and new customers."""
+"""The sample registry: two fictional partners, two fictional customers; and new customers on demand."""
 
 import secrets
 import uuid
@@ -83,7 +83,7 @@ PRODUCT = "dynamics-365-sales"
 
 @dataclass(frozen=True, slots=True)
 class NewCustomer:
-    """A French customer whom nobody has claimed, with one subscription that can be."""
+    """A French customer without claims, with one subscription that can be claimed."""
 
     tenant: str
     domain: str
@@ -96,12 +96,12 @@ class NewCustomer:
 
     @property
     def contact(self) -> str:
-        """The person at the customer's who decides."""
+        """The address of the person at the customer who decides."""
         return f"anne.durand@{self.domain}"
 
     @property
     def entry(self) -> Entry:
-        """What the operator registers."""
+        """The entry that the operator registers."""
         return {
             "name": "Contoso France",
             "domains": [self.domain],
@@ -122,9 +122,9 @@ class NewCustomer:
 
 def register_missing(caller: ApiClient) -> int:
     """
-    Register what is missing, each partner for every engagement; returns how many were missing.
+    Register the missing entries, each partner for every engagement; return their number.
 
-    What is there stays as it is: somebody may have changed it since. Raises Unexpected.
+    Existing entries are left alone: the developer may have changed them. Raises UnexpectedAnswer.
     """
     engagements = caller.ask("GET", "/engagements").json()["value"]
     everything = [engagement["id"] for engagement in engagements if not engagement["retired"]]

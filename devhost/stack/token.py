@@ -20,12 +20,12 @@ DEFAULT_STATE_DIR = ".local"
 
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line, without the usage."""
+        """Print the error in one line, without the usage."""
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the token that *arguments* ask for. Returns the exit status."""
+    """Print a token. Return the exit status."""
     parser = _OneLineParser(prog="token", description="Print a bearer token of the sandbox's local issuer.")
     parser.add_argument("--role", required=True, type=_roles, help="one app role, or several with commas")
     parser.add_argument("--tenant", required=True, type=_tenant, help="the caller's Entra tenant, a GUID")
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _roles(text: str) -> list[str]:
-    """Return the roles of a list with commas, each once."""
+    """Return the roles in a list with commas, without repetitions."""
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     unknown = [name for name in names if name not in set(Role)]
     if unknown:
@@ -52,7 +52,7 @@ def _roles(text: str) -> list[str]:
 
 
 def _tenant(text: str) -> str:
-    """Return the GUID as tokens have it, in lower case with hyphens."""
+    """Return the GUID in the form of tokens: lower case, with hyphens."""
     try:
         tenant = str(uuid.UUID(text))
     except ValueError:
