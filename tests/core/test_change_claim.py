@@ -30,8 +30,7 @@ from cpor_core.use_cases.change_claim import (
     review_position,
     write_down,
 )
-from cpor_core.use_cases.claims import comments, drafts, submission
-from cpor_core.use_cases.claims import customer_decision as customers
+from cpor_core.use_cases.claims import comments, customer_decision, drafts, submission
 from cpor_core.use_cases.claims.subscription_ends import end_gone_items
 from cpor_core.use_cases.idempotency import Repeated
 from cpor_core.views import claim_view, entity_tag
@@ -655,7 +654,7 @@ async def test_an_end_by_the_customer_stops_everything_with_that_write(world: Wo
     """The slot is free for the next claim at once."""
     case = await world.official()
 
-    await customers.end(world.ports, case, spoken_by(ANNE), await world.now(), NO_CONTEXT)
+    await customer_decision.end(world.ports, case, spoken_by(ANNE), await world.now(), NO_CONTEXT)
 
     assert (await world.submitted(FABRIKAM)).claim.status is Status.AWAITING_CUSTOMER
 

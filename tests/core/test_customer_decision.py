@@ -11,8 +11,7 @@ from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, change_claim
-from cpor_core.use_cases.claims import customer_decision as customers
-from cpor_core.use_cases.claims import customer_tenant, reviews
+from cpor_core.use_cases.claims import customer_decision, customer_tenant, reviews
 from cpor_core.use_cases.claims.customer_decision import LINK_LIVES, Opened, possible_acts
 from cpor_core.use_cases.usage.receipts import LOOKED_AT, SHOWN, receipts_of
 from tests.core.builders import (
@@ -55,7 +54,7 @@ async def test_a_link_leads_to_its_claim_and_recipient(world: World) -> None:
     """Verified before."""
     case = await world.told()
 
-    opened = await customers.open_link(world.ports, case.claim.id, 1, MONDAY)
+    opened = await customer_decision.open_link(world.ports, case.claim.id, 1, MONDAY)
 
     assert (opened.case.claim.id, opened.recipient.email, opened.others) == (
         case.claim.id,
@@ -70,9 +69,9 @@ async def test_a_link_of_nobody_leads_nowhere(world: World, recipient: int) -> N
     case = await world.told()
 
     with pytest.raises(Refused, match="NotFound"):
-        await customers.open_link(world.ports, case.claim.id, recipient, MONDAY)
+        await customer_decision.open_link(world.ports, case.claim.id, recipient, MONDAY)
     with pytest.raises(Refused, match="NotFound"):
-        await customers.open_link(world.ports, "nobody", 1, MONDAY)
+        await customer_decision.open_link(world.ports, "nobody", 1, MONDAY)
 
 
 async def test_a_link_lives_until_ninety_days_after_the_close(world: World) -> None:
@@ -81,16 +80,16 @@ async def test_a_link_lives_until_ninety_days_after_the_close(world: World) -> N
     await world.decline(case)
     expires = ends_at(case) + LINK_LIVES
 
-    assert (await customers.open_link(world.ports, case.claim.id, 1, expires - MICROSECOND)).case is not None
+    assert (await customer_decision.open_link(world.ports, case.claim.id, 1, expires - MICROSECOND)).case is not None
     with pytest.raises(Refused, match="LinkExpired"):
-        await customers.open_link(world.ports, case.claim.id, 1, expires)
+        await customer_decision.open_link(world.ports, case.claim.id, 1, expires)
 
 
 async def test_the_link_of_a_running_association_never_expires(world: World) -> None:
     """So that it can be ended at any time."""
     case = await world.official()
 
-    opened = await customers.open_link(world.ports, case.claim.id, 1, MONDAY + 8000 * DAY)
+    opened = await customer_decision.open_link(world.ports, case.claim.id, 1, MONDAY + 8000 * DAY)
 
     assert opened.case.claim.status is Status.OFFICIAL
 
@@ -101,8 +100,8 @@ async def test_the_contacts_link_shows_only_its_own_claim(world: World) -> None:
     case = await world.told(FABRIKAM)
     now = await world.now()
 
-    opened = await customers.with_others(
-        world.ports, await customers.open_link(world.ports, case.claim.id, 1, now), now
+    opened = await customer_decision.with_others(
+        world.ports, await customer_decision.open_link(world.ports, case.claim.id, 1, now), now
     )
 
     assert opened.others == ()
@@ -114,12 +113,12 @@ async def test_a_registered_addresss_link_shows_every_association(world: World) 
     other = await world.official(items=(TEAMS,), engagement=USAGE)
     case = await world.told(FABRIKAM)
     now = await world.now()
-    opened = await customers.open_link(world.ports, case.claim.id, 2, now)
+    opened = await customer_decision.open_link(world.ports, case.claim.id, 2, now)
 
-    shown = await customers.with_others(world.ports, opened, now)
+    shown = await customer_decision.with_others(world.ports, opened, now)
     await world.register_customer(notice_addresses=())
-    opened = await customers.open_link(world.ports, case.claim.id, 2, now)
-    not_any_more = await customers.with_others(world.ports, opened, now)
+    opened = await customer_decision.open_link(world.ports, case.claim.id, 2, now)
+    not_any_more = await customer_decision.with_others(world.ports, opened, now)
 
     assert [one.claim.id for one in shown.others] == [other.claim.id]
     assert not_any_more.others == ()
@@ -178,9 +177,9 @@ def test_a_no_is_not_to_be_taken_back_after_the_window_or_when_the_place_is_give
 async def test_not_the_right_person_counts_as_a_mail_that_came_back(world: World) -> None:
     """With nobody else told the window stops (rulings 24)."""
     case = await world.told()
-    opened = await customers.open_link(world.ports, case.claim.id, 1, MONDAY)
+    opened = await customer_decision.open_link(world.ports, case.claim.id, 1, MONDAY)
 
-    after = await customers.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
+    after = await customer_decision.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
 
     assert (after.claim.status, after.claim.status_reason) == (
         Status.PARTNER_ACTION_REQUIRED,
@@ -192,10 +191,10 @@ async def test_with_others_who_were_told_the_window_goes_on(world: World) -> Non
     """One wrong person is history, no more; saying it twice is one."""
     await world.register_customer(notice_addresses=(IT,))
     case = await world.told()
-    opened = await customers.open_link(world.ports, case.claim.id, 1, MONDAY)
+    opened = await customer_decision.open_link(world.ports, case.claim.id, 1, MONDAY)
 
-    after = await customers.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
-    again = await customers.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
+    after = await customer_decision.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
+    again = await customer_decision.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
 
     assert after.claim.status is Status.AWAITING_CUSTOMER
     assert [recipient.failed for recipient in after.claim.recipients] == [True, False]
@@ -206,11 +205,11 @@ async def test_with_others_who_were_told_the_window_goes_on(world: World) -> Non
 async def test_who_is_asked_nothing_cannot_pass_it_on(world: World) -> None:
     """The claim was declined by another recipient."""
     case = await world.told()
-    opened = await customers.open_link(world.ports, case.claim.id, 1, MONDAY)
+    opened = await customer_decision.open_link(world.ports, case.claim.id, 1, MONDAY)
     await world.decline(case)
 
     with pytest.raises(Refused, match="InvalidState"):
-        await customers.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
+        await customer_decision.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
 
 
 # --- undo and end -----------------------------------------------------------------------------------------------------
@@ -255,7 +254,7 @@ async def test_the_customer_ends_an_association_at_any_time(world: World) -> Non
     """Access stops with that very write."""
     case = await world.official()
 
-    after = await customers.end(world.ports, case, spoken_by(ANNE), await world.now(), NO_CONTEXT)
+    after = await customer_decision.end(world.ports, case, spoken_by(ANNE), await world.now(), NO_CONTEXT)
 
     assert (after.claim.status, after.claim.end_reason) == (Status.ENDED, Reason.CUSTOMER_OPTED_OUT)
 
@@ -265,7 +264,7 @@ async def test_what_is_not_official_cannot_be_ended(world: World) -> None:
     case = await world.told()
 
     with pytest.raises(Refused, match="InvalidState"):
-        await customers.end(world.ports, case, spoken_by(ANNE), MONDAY, NO_CONTEXT)
+        await customer_decision.end(world.ports, case, spoken_by(ANNE), MONDAY, NO_CONTEXT)
 
 
 @pytest.mark.parametrize("said_by", [ANNE, REGISTERED_IT, THE_ADMINISTRATOR])
@@ -279,7 +278,7 @@ async def test_who_said_a_no_that_an_earlier_release_took_is_read_from_the_histo
     await world.decline(case, by=said_by)
     await change_claim(world.ports, await world.case(case), at, lambda declined: declined.changed(no=None))
 
-    opened = await customers.open_link(world.ports, case.claim.id, 1, at)
+    opened = await customer_decision.open_link(world.ports, case.claim.id, 1, at)
     requested = await customer_tenant.request_of(world.ports, TENANT, case.claim.id, at)
 
     assert opened.case.claim.no == requested.claim.no == No(by=said_by, at=at)
@@ -370,6 +369,6 @@ async def test_only_so_many_receipts_are_looked_through(world: World) -> None:
 def test_the_instant_of_expiry_is_far_away_while_a_claim_can_change() -> None:
     """For every state that is not closed."""
     for status in Status:
-        far = customers.expires_at(in_state(status)).year == 9999
+        far = customer_decision.expires_at(in_state(status)).year == 9999
 
         assert far is (status not in CLOSED | {Status.DECLINED})

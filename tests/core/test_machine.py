@@ -39,8 +39,7 @@ from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.transitions.next_step import Action, Owner, next_step
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, find, write_down
-from cpor_core.use_cases.claims import customer_decision as customers
-from cpor_core.use_cases.claims import drafts, reviews, submission
+from cpor_core.use_cases.claims import customer_decision, drafts, reviews, submission
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.due_work import process_claim
@@ -346,7 +345,7 @@ class Machine(RuleBasedStateMachine):
         if case is None or not self._was_written_to(claim):
             return
         self.world.clock.advance(slow)
-        after = await customers.decline(self.world.ports, case, by, arrived, NO_CONTEXT)
+        after = await customer_decision.decline(self.world.ports, case, by, arrived, NO_CONTEXT)
         self.said_no[claim] = by
         assert after.claim.status in (Status.DECLINED, Status.ENDED)
 
@@ -359,7 +358,7 @@ class Machine(RuleBasedStateMachine):
         now = await self.world.now()
         case = await find(self.world.ports, claim, now)
         if case is not None:
-            await customers.undo(self.world.ports, case, by, now, NO_CONTEXT)
+            await customer_decision.undo(self.world.ports, case, by, now, NO_CONTEXT)
             assert (self.said_no.pop(claim, None), by) != (THE_ADMINISTRATOR, ANNE)
 
     def _was_written_to(self, claim: str) -> bool:

@@ -29,8 +29,7 @@ from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, find
-from cpor_core.use_cases.claims import batches, drafts, reviews, submission
-from cpor_core.use_cases.claims import customer_decision as customers
+from cpor_core.use_cases.claims import batches, customer_decision, drafts, reviews, submission
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.due_work import process_claim
 from cpor_core.use_cases.due_work.sweep import Swept, sweep
@@ -320,11 +319,13 @@ class World:
 
     async def decline(self, case: Case, now: datetime | None = None, by: Speaker = ANNE) -> Case:
         """Say the customer's no, which arrived at *now*."""
-        return await customers.decline(self.ports, await self.case(case), by, now or await self.now(), NO_CONTEXT)
+        return await customer_decision.decline(
+            self.ports, await self.case(case), by, now or await self.now(), NO_CONTEXT
+        )
 
     async def undo(self, case: Case, by: Speaker = ANNE) -> Case:
         """Take the customer's no back."""
-        return await customers.undo(self.ports, await self.case(case), by, await self.now(), NO_CONTEXT)
+        return await customer_decision.undo(self.ports, await self.case(case), by, await self.now(), NO_CONTEXT)
 
     async def withdraw(self, case: Case) -> Case:
         """Take a claim back."""

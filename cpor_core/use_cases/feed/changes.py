@@ -21,7 +21,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.feed import Announcement
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.feed.deliveries import due_row as webhooks_row
+from cpor_core.use_cases.feed import deliveries
 from cpor_core.views import entity_tag
 
 log = logging.getLogger("cpor.feed")
@@ -179,7 +179,7 @@ async def _append(ports: Ports, organisation: str, news: Sequence[Announcement],
             head = await ports.changes.head(organisation)
             rows = [trim_row(organisation, now)] if not head.last else []
             if head.has_webhooks:
-                rows.append(webhooks_row(organisation, now))
+                rows.append(deliveries.due_row(organisation, now))
             if rows:
                 await ports.duework.add(rows)
             numbered = [one.numbered(head.last + place) for place, one in enumerate(news, start=1)]
