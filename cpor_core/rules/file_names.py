@@ -104,11 +104,11 @@ def _fault(name: str) -> str | None:
     if not 1 <= len(name) <= MAX_FILE_NAME_CHARACTERS:
         return f"A file name has 1 to {MAX_FILE_NAME_CHARACTERS} characters."
     if any(_is_forbidden(character) for character in name) or _ENCODED_SLASH.search(name):
-        return 'A file name holds none of / \\ : * ? " < > | nor what looks like them, and no invisible characters.'
+        return 'A file name cannot have / \\ : * ? " < > |, look-alikes of these, or invisible characters.'
     if name != name.strip() or name.startswith(".") or name.endswith("."):
         return "A file name begins and ends with neither a dot nor a blank."
     if _DEVICE.match(unicodedata.normalize("NFKC", name).casefold()):
-        return "Windows takes this file name for a device."
+        return "Windows reads this file name as a device."
     return None
 
 

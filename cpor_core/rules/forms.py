@@ -30,7 +30,7 @@ _WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "string_unicode": "must be a text in Unicode",
         "string_too_short": "must have at least {min_length} characters",
         "string_too_long": "may have at most {max_length} characters",
-        "string_pattern_mismatch": "has a character or a form that is not taken",
+        "string_pattern_mismatch": "has a character or a form that is not accepted",
         "bool_type": _A_FLAG,
         "bool_parsing": _A_FLAG,
         "int_type": _A_NUMBER,
@@ -67,8 +67,8 @@ def not_in_form(error: ValidationError, what: str = "body", also: Sequence[Detai
     if error.error_count() > MOST_LOOKED_AT:
         return Refused(
             "ValidationFailed",
-            f"More than {MOST_LOOKED_AT} fields cannot be taken as they are.",
-            resolution="Look up in GET /openapi.json what this operation takes.",
+            f"More than {MOST_LOOKED_AT} fields are not valid.",
+            resolution="GET /openapi.json says what this operation accepts.",
         )
     errors: Sequence[Any] = error.errors(include_url=False, include_input=False)
     if any(one["type"] == "json_invalid" for one in errors):
@@ -88,7 +88,7 @@ def refused_fields(details: Sequence[Detail], count: int | None = None) -> Refus
     count = count or len(details)
     return Refused(
         "ValidationFailed",
-        "One field cannot be taken as it is." if count == 1 else f"{count} fields cannot be taken as they are.",
+        "One field is not valid." if count == 1 else f"{count} fields are not valid.",
         target=details[0].target,
         resolution="Correct what the details name, and send the request again.",
         details=details[:MOST_DETAILS],
@@ -127,4 +127,4 @@ def _words(kind: str, one: Mapping[str, Any]) -> str:
     if kind in ("enum", "literal_error"):
         expected = str(context["expected"]).replace("'", "").replace(" or ", ", ")
         return _WORDS[kind].format(expected=expected)
-    return _WORDS[kind].format(**context) if kind in _WORDS else "cannot be taken as it is"
+    return _WORDS[kind].format(**context) if kind in _WORDS else "is not valid"

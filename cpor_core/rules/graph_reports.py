@@ -120,8 +120,8 @@ def _wrong_report(message: str, resolution: str) -> Refused:
 
 def _on_people() -> Refused:
     return _wrong_report(
-        "This is a report on single people; nothing of it was kept.",
-        "Send the report on the whole tenant that the format names.",
+        "This is a report about single people. Nothing of it was stored.",
+        "Send the report about the whole tenant that the format names.",
     )
 
 
@@ -294,7 +294,7 @@ def _counts(
     row: int, headings: Sequence[str], cells: Sequence[str], licensing: Licensing, as_of: date
 ) -> Sequence[Given] | BadRow:
     if len(cells) != len(headings):
-        return BadRow(row=row, code="InvalidRow", message="The row has not as many cells as there are headings.")
+        return BadRow(row=row, code="InvalidRow", message="The row does not have one cell for each heading.")
     named = dict(zip(headings, (cell.strip() for cell in cells), strict=True))
     if named[PERIOD] != str(ACTIVE_DAYS):
         return BadRow(row=row, code="WrongPeriod", message=f"Only a report on {ACTIVE_DAYS} days counts.")

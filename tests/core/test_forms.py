@@ -137,7 +137,7 @@ def test_no_message_shows_a_pattern_or_words_of_the_library() -> None:
                 for detail in faults(model, sent):
                     words = detail.message.removeprefix(detail.target or "")
                     assert INSIDE.search(words) is None, f"{line.name} {sent}: {detail.message}"
-                    assert words != " cannot be taken as it is.", f"{line.name} {sent}"
+                    assert words != " is not valid.", f"{line.name} {sent}"
                     assert re.search(r"[^.]\.$", detail.message), detail.message
                     seen += 1
 
@@ -149,8 +149,8 @@ def test_one_field_is_told_as_one() -> None:
     one = told(NewClaim, claim_as_sent(partnerId="x"))
     two = told(NewClaim, claim_as_sent(partnerId="x", name=""))
 
-    assert one.message == "One field cannot be taken as it is."
-    assert two.message == "2 fields cannot be taken as they are."
+    assert one.message == "One field is not valid."
+    assert two.message == "2 fields are not valid."
 
 
 def test_faults_beyond_the_form_come_in_the_same_answer() -> None:
@@ -163,4 +163,4 @@ def test_faults_beyond_the_form_come_in_the_same_answer() -> None:
 
     assert [detail.target for detail in refused.details] == ["email", "name"]
     assert [detail.message for detail in refused.details][1] == "but this"
-    assert refused.message == "2 fields cannot be taken as they are."
+    assert refused.message == "2 fields are not valid."

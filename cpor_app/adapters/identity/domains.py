@@ -106,8 +106,8 @@ class DomainsByDiscovery:
 
     def _unreachable(self, why: str) -> DomainsUnreachable:
         # The domain is customer data and is not logged.
-        _log.warning("The token issuer did not say whose a domain is: %s", why)
-        return DomainsUnreachable("Whose a domain is cannot be found out now.", retry_after_seconds=RETRY_AFTER_SECONDS)
+        _log.warning("The token issuer did not answer which tenant has a domain: %s", why)
+        return DomainsUnreachable("A domain's tenant is not known now.", retry_after_seconds=RETRY_AFTER_SECONDS)
 
 
 class _Document(BaseModel):

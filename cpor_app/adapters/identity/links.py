@@ -42,7 +42,7 @@ class BadLink(Refused):
             "NotFound",
             "This link is not valid.",
             target="t",
-            resolution="Open the link again as it stands in the mail.",
+            resolution="Open the link from the mail again.",
         )
 
 
@@ -55,7 +55,7 @@ class BadCursor(Refused):
             "InvalidCursor",
             "The cursor is not one of this list.",
             target="cursor",
-            resolution="Use nextLink as it was answered, or start the list again without a cursor.",
+            resolution="Use nextLink unchanged, or start the list again without a cursor.",
         )
 
 

@@ -66,12 +66,12 @@ class Flaw(StrEnum):
 # Each becomes a quoted string in a header: no quotation mark, no backslash, ASCII only.
 _DESCRIPTIONS: Mapping[Flaw, str] = {
     Flaw.MISSING: "A bearer token is needed.",
-    Flaw.MALFORMED: "This is no JSON Web Token.",
-    Flaw.ALGORITHM: "Only tokens signed with RS256 and without critical header parameters are taken.",
+    Flaw.MALFORMED: "This is not a JSON Web Token.",
+    Flaw.ALGORITHM: "Only tokens signed with RS256 and without critical header parameters are accepted.",
     Flaw.KEY: "The issuer has no such signing key.",
     Flaw.SIGNATURE: "The signature is wrong.",
     Flaw.CLAIMS: "A claim is missing or of the wrong type.",
-    Flaw.VERSION: "Only tokens of version 2.0 are taken.",
+    Flaw.VERSION: "Only tokens of version 2.0 are accepted.",
     Flaw.AUDIENCE: "The token is for another audience.",
     Flaw.TENANT: "The token is not from the tenant of an organisation.",
     Flaw.ISSUER: "The token is from another issuer.",

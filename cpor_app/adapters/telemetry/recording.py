@@ -55,11 +55,11 @@ class Instrument:
     """A histogram of amounts and no counter."""
 
 
-CLAIMS = Instrument("cpor.claims", "cpor.status", "claims that came into a state, by that state")
-RACES = Instrument("cpor.races_lost", None, "writes of a claim that found it changed by somebody else, and began anew")
+CLAIMS = Instrument("cpor.claims", "cpor.status", "claims that reached a state, by state")
+RACES = Instrument("cpor.races_lost", None, "writes of a claim that lost a race to another write and were repeated")
 MAILS = Instrument("cpor.mails", "cpor.mail.kind", "mails by kind, and by `cpor.mail.outcome`")
 LATE = Instrument(
-    "cpor.debts.late", "cpor.debt", "debts that the timer settled late, and how many seconds late", "s", measures=True
+    "cpor.debts.late", "cpor.debt", "due work that the timer did late, and how many seconds late", "s", measures=True
 )
 INSTRUMENTS = (CLAIMS, RACES, MAILS, LATE)
 
@@ -70,7 +70,7 @@ SPAN_ATTRIBUTES: Mapping[str, str] = {
     "cpor.debt": "what a due row stands for",
     "cpor.mail.kind": "the kind of a mail",
     "cpor.mail.outcome": "`handedOver`, `refused`, `delayed`, or `failed` for a fault of ours",
-    "error.type": "the class of what went wrong, never its words",
+    "error.type": "the class of the error, never its message",
 }
 """All attributes that a span may have."""
 

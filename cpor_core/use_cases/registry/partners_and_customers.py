@@ -90,7 +90,7 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
             "WouldEndAssociations",
             f"{count} associations would end, because their items are no longer on the tenant.",
             target="subscriptions",
-            resolution=f"Look at them with validate=true; if it is right, repeat with confirmEnds={count}.",
+            resolution=f"Check them with validate=true. If they should end, send confirmEnds={count}.",
         )
     await _verify_domains(ports, change, former)
     if change.only_validate:
@@ -165,7 +165,7 @@ async def _verify_domains(ports: Ports, change: CustomerChange, former: Register
                     "DomainUnknown",
                     f"No tenant has verified the domain {domain}.",
                     f"domains[{number}]",
-                    "Look for a slip; the customer's administrator verifies a domain in their tenant.",
+                    "Check the spelling. The customer's administrator can verify the domain in their tenant.",
                 )
             )
         elif tenant != change.tenant_id:
@@ -174,7 +174,7 @@ async def _verify_domains(ports: Ports, change: CustomerChange, former: Register
                     "DomainOfAnotherTenant",
                     f"The domain {domain} belongs to the tenant {tenant}.",
                     f"domains[{number}]",
-                    "Look for a slip in the domain and in the tenant's id.",
+                    "Check the spelling of the domain and the tenant's id.",
                 )
             )
     if details:
@@ -182,7 +182,7 @@ async def _verify_domains(ports: Ports, change: CustomerChange, former: Register
             "DomainNotOnTenant",
             f"{len(details)} of the domains are not the tenant's.",
             target="domains",
-            resolution="Put right what the details name, or leave these domains out.",
+            resolution="Correct what the details name, or leave these domains out.",
             details=details,
         )
 

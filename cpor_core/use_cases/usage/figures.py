@@ -225,7 +225,7 @@ async def _merge(ports: Ports, tenant: str, given: Sequence[Given]) -> set[int]:
         except Conflict:
             continue
         return changed
-    message = "the figures of this tenant are being written by somebody else"
+    message = "another request is writing the figures of this tenant"
     raise StorageBusy(message, retry_after_seconds=1)
 
 
@@ -308,7 +308,7 @@ def _verify_given_out(shown: Claim, now: datetime) -> None:
     if begins is not None and now < begins:
         raise Refused(
             "FiguresNotYet",
-            f"The association is official; its figures are given out from {begins:%Y-%m-%dT%H:%M:%SZ} on.",
+            f"The association is official. Its figures are available from {begins:%Y-%m-%dT%H:%M:%SZ} on.",
             resolution="Wait as Retry-After says and send the same request again.",
             retry_after_seconds=math.ceil((begins - now).total_seconds()),
         )
@@ -319,13 +319,13 @@ def _verify_customer_notified(shown: Claim) -> None:
     if why is Untold.ON_ITS_WAY:
         raise Refused(
             "CustomerNotTold",
-            "The customer has not been told of this association yet: the mail is on its way.",
+            "The customer has not been notified of this association yet. The mail is on its way.",
             resolution="Wait as long as Retry-After says, then ask again.",
             retry_after_seconds=MAIL_TAKES_SECONDS,
         )
     if why is not None:
         raise Refused(
             "CustomerNotTold",
-            "Nobody at the customer could be told of this association.",
-            resolution="Ask the programme to register an address at the customer: figures begin with the mail to it.",
+            "Nobody at the customer could be notified of this association.",
+            resolution="Ask the programme to register a notice address. Figures begin with the mail to it.",
         )
