@@ -24,7 +24,7 @@ NODE_READY := node_modules/.ready-$(shell cat package-lock.json | cksum | cut -d
 # The files of the page /docs, taken from npm's package; no work when they lie there already.
 SWAGGER_UI = $(PY) -m tools.swagger_ui
 
-.PHONY: help run demo token customer test soak check bench package packaged infra smoke backup restore rebuild openapi docs lock clean FORCE
+.PHONY: help run demo token customer test quick soak check bench package packaged infra smoke backup restore rebuild openapi docs lock clean FORCE
 
 help:  ## These lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s%s\n", $$1, $$2}' Makefile
@@ -43,7 +43,10 @@ token: $(PY_READY)  ## Print a bearer token of the sandbox: ROLE=Incentives.Admi
 customer: $(PY_READY)  ## Register a customer whom nobody has claimed, on the running stack; print its ids
 	@exec $(PY) -m devhost.stack.customer
 
-test: $(PY_READY) $(NODE_READY)  ## Every test, on real storage, mail and browser: [ARGS='tests/core -k window']
+quick: $(PY_READY)  ## The tests that need no storage, mail, browser or other process: under a minute: [ARGS=…]
+	@exec $(PY) -m pytest --numprocesses=auto -m 'not slow' $(ARGS)
+
+test: $(PY_READY) $(NODE_READY)  ## Every test, on real storage, mail and browser: [ARGS='tests/core -k window'] [THOROUGH=1]
 	@$(SWAGGER_UI)
 	@chromium="$$($(PY) -m tools.chromium)" && CPOR_CHROMIUM="$$chromium" exec $(PY) -m pytest --numprocesses=auto $(ARGS)
 

@@ -3,14 +3,27 @@
 import gc
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
+import hypothesis
 import pytest
 
 from devhost.stack.issuer import LocalIssuer
 from tests.support.azurite import Azurite, running_azurite
 from tests.support.service import Service, running_service
 from tests.support.smtp import SmtpServer, running_smtp_server
+from tests.support.thorough import THOROUGH
 from tools import swagger_ui
+
+TESTS = Path(__file__).parent
+SLOW_FOLDERS = {"browser", "budgets", "conformance", "devhost", "faults", "stack", "stories", "upgrade"}
+"""All of their tests need storage, mail, a browser, another process, or minutes."""
+STARTS_SOMETHING = {"azurite", "browser", "smtp_server"}
+"""Fixtures that start storage, a browser or a mail server, by themselves or for other fixtures."""
+
+
+hypothesis.settings.register_profile("a busy machine may be slow", deadline=None)
+hypothesis.settings.load_profile("a busy machine may be slow")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -20,10 +33,29 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs Chromium, so that `-m 'not browser'` leaves it out."""
+    """
+    Mark what needs Chromium, so that `-m 'not browser'` leaves it out, and what is slow, which `make quick` leaves out.
+
+    Slow is a test that uses a fixture of `STARTS_SOMETHING`, lies in one of `SLOW_FOLDERS` or is marked by hand. Every
+    other test is refused a socket, so that nothing slow is left unmarked.
+    """
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        used = set(getattr(item, "fixturenames", ()))
+        if "browser" in used:
             item.add_marker("browser")
+        if used & STARTS_SOMETHING or _folder(item.path) in SLOW_FOLDERS:
+            item.add_marker("slow")
+        if item.get_closest_marker("slow") is None and not THOROUGH:
+            item.add_marker("disable_socket")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the slow folders unread where nothing slow is wanted."""
+    return True if config.option.markexpr == "not slow" and _folder(collection_path) in SLOW_FOLDERS else None
+
+
+def _folder(path: Path) -> str:
+    return path.relative_to(TESTS).parts[0] if path != TESTS and path.is_relative_to(TESTS) else ""
 
 
 def pytest_collection_finish() -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from tools import other_python
 
+pytestmark = pytest.mark.slow  # it makes environments
+
 ROOT = Path(__file__).resolve().parents[1]
 INSTALLS = "from tools import prepare; prepare._run(['sh', '-c', {!r}])"
 WORKS = "echo Collecting one==1.0; sleep 1.5; echo '   noise'; echo '  Downloading two-2.0.whl (1 MB)'"

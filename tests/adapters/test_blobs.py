@@ -38,7 +38,7 @@ async def azure(connection: StorageConnection, plan: Plan) -> AsyncIterator[Azur
     await blobs.close()
 
 
-@pytest.fixture(params=["memory", "azure"])
+@pytest.fixture(params=["memory", pytest.param("azure", marks=pytest.mark.slow)])
 def blobs(request: pytest.FixtureRequest) -> Blobs:
     """The real container and its stand-in, which keeps the same promises."""
     found: Blobs = MemoryBlobs() if request.param == "memory" else request.getfixturevalue("azure")

@@ -35,6 +35,8 @@ from tests.support.communication_services import (
     running_communication_services,
 )
 
+pytestmark = pytest.mark.slow  # it starts servers of its own
+
 NOW = datetime(2026, 11, 20, 13, 35, tzinfo=UTC)
 ID = "5d3f6a0e-0000-5000-8000-000000000001"
 MAIL = OutgoingMail(

@@ -11,6 +11,8 @@ from cpor_app.settings import ENTRA_ISSUER
 from tests.doubles.clock import FixedClock
 from tests.doubles.entra import TENANT, LocalEntra
 
+pytestmark = pytest.mark.slow  # it starts servers of its own
+
 OTHER = "11111111-2222-4333-8444-555566667777"
 
 

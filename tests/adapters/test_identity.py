@@ -27,6 +27,8 @@ from tests.doubles import entra
 from tests.doubles.clock import FixedClock
 from tests.doubles.entra import LocalEntra, app_claims, claims, published, segment, signed, signed_octets, signing_key
 
+pytestmark = pytest.mark.slow  # it starts servers of its own
+
 PROGRAMME = "11111111-2222-4333-8444-555566667777"
 
 any_json = st.recursive(

@@ -39,7 +39,7 @@ async def azure(connection: StorageConnection, plan: Plan) -> AsyncIterator[Azur
     await queues.close()
 
 
-@pytest.fixture(params=["memory", "azure"])
+@pytest.fixture(params=["memory", pytest.param("azure", marks=pytest.mark.slow)])
 def queues(request: pytest.FixtureRequest) -> Queues:
     """The real queues and their stand-in, which keeps the same promises."""
     found: Queues = MemoryQueues() if request.param == "memory" else request.getfixturevalue("azure")

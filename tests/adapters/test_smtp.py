@@ -19,6 +19,8 @@ from cpor_app.adapters.mail.smtp import SmtpMailer
 from cpor_core.errors import MailDelayed, RecipientRefused
 from tests.support.smtp import SmtpServer
 
+pytestmark = pytest.mark.slow  # it starts servers of its own
+
 NOW = datetime(2026, 11, 20, 13, 35, tzinfo=UTC)
 MAIL = OutgoingMail(
     message_id="<5d3f6a0e-0000-5000-8000-000000000001@cpor.example>",

@@ -16,6 +16,8 @@ from cpor_app.adapters.storage.row_store import AzureRows, Put
 from cpor_core.errors import StorageBusy
 from tests.support.silent import silent_storage
 
+pytestmark = pytest.mark.slow  # it starts servers of its own
+
 CLOUD = {
     "CPOR_STORAGE__tableServiceUri": "https://cpordata.table.core.windows.net",
     "CPOR_STORAGE__queueServiceUri": "https://cpordata.queue.core.windows.net",

@@ -35,6 +35,8 @@ from tests.support.receiver import (
     says,
 )
 
+pytestmark = pytest.mark.slow  # it starts servers of its own
+
 SOURCE = "https://cpor.example/api"
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 SECRET, OTHER_SECRET = new_secret("5e" * 32), new_secret("0c" * 32)

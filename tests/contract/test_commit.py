@@ -16,7 +16,7 @@ from tests.core.builders import TOLD_AT, draft, promised, submitted, told
 from tests.doubles.memory_rows import MemoryRows
 
 
-@pytest.fixture(params=["memory", "azure"])
+@pytest.fixture(params=["memory", pytest.param("azure", marks=pytest.mark.slow)])
 async def claims(request: pytest.FixtureRequest) -> AsyncIterator[ClaimsTable]:
     """The table, over memory and over storage."""
     rows: AzureRows | MemoryRows = MemoryRows()

@@ -19,6 +19,8 @@ from tests.docs.pages import DOCS
 from tests.support.description import description, validator
 from tests.support.receiver import Received, running_receiver
 
+pytestmark = pytest.mark.slow  # it starts servers of its own
+
 PAGE = (DOCS / "webhooks.md").read_text("utf-8")
 SECRET = new_secret("5e" * 32)
 AT = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)

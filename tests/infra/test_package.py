@@ -22,6 +22,8 @@ from tests.support.azurite import Azurite
 from tests.support.ingestion import running_ingestion
 from tools import package, swagger_ui
 
+pytestmark = pytest.mark.slow  # it installs packages
+
 ROOT = package.ROOT
 RUNS = {"cpor_app", "cpor_core", "function_app.py", "host.json", ".python_packages"}
 STAYS_OUT = ("tests", "docs", "infra", "devhost", "tools")

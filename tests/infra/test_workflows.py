@@ -9,6 +9,8 @@ import pytest
 
 from tests.infra.bicep import MAIN, ROOT, declared
 
+pytestmark = pytest.mark.slow  # it runs node
+
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 LINT = Path(__file__).with_name("lint_workflows.cjs")
 

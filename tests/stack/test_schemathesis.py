@@ -10,6 +10,7 @@ import pytest
 from devhost.stack.issuer import PROGRAMME_TENANT
 from devhost.stack.sample_registry import OPERATOR
 from tests.stack.stack_process import ROOT, STACK, Place, running_stack
+from tests.support.thorough import THOROUGH
 
 pytestmark = pytest.mark.xdist_group("schemathesis")
 
@@ -25,8 +26,8 @@ CUSTOMER = {
     "language": "fr",
     "workloads": ["teams", "exchange"],
 }
-PHASES = "examples,fuzzing,stateful" + (",coverage" if os.environ.get("SCHEMATHESIS") == "all" else "")
-"""`SCHEMATHESIS=all make test ARGS=tests/stack/test_schemathesis.py` tries every edge of every schema too: minutes."""
+PHASES = "examples,fuzzing,stateful" + (",coverage" if THOROUGH else "")
+"""THOROUGH=1 tries every edge of every schema too: minutes."""
 PATIENCE_SECONDS = 900
 
 

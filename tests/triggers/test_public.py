@@ -136,6 +136,7 @@ async def test_a_token_changes_nothing_here(service: Service) -> None:
         assert answer.status_code == 200
 
 
+@pytest.mark.slow
 async def test_health_is_answered_whatever_storage_does(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """A probe waits for no storage that is silent: within three seconds, here in less, it hears which parts are."""
     assert public.PATIENCE_SECONDS < 3
