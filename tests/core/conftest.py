@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.core.world import World
+from tests.core.memory_core import Core
 
 
 @pytest.fixture
-async def world() -> World:
-    """The service in memory, with three partners and a French customer registered, on a Monday morning."""
-    made = World()
+async def core() -> Core:
+    """The service without its edge, with three partners and a French customer registered, on a Monday morning."""
+    made = Core()
     await made.register()
     return made

@@ -18,7 +18,7 @@ from cpor_core.use_cases.claims import batches, drafts
 from cpor_core.use_cases.claims.batches import MOST_LINES
 from cpor_core.use_cases.claims.listing import own_claims
 from tests.core.builders import ADATUM, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, TENANT
-from tests.core.world import World
+from tests.core.memory_core import Core
 from tests.doubles.transport import ProcessDied
 
 IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "hash of the body", ADATUM)
@@ -48,49 +48,49 @@ def claims(count: int) -> bytes:
 
 
 async def take_in(
-    world: World, body: bytes, idempotency_key: IdempotencyKey | None = None, organisation: str = ADATUM
+    core: Core, body: bytes, idempotency_key: IdempotencyKey | None = None, organisation: str = ADATUM
 ) -> Progress:
     """Send a batch."""
-    return await batches.take_in(world.ports, organisation, PERSON, body, idempotency_key, await world.now())
+    return await batches.take_in(core.ports, organisation, PERSON, body, idempotency_key, await core.now())
 
 
-async def seen(world: World, sent: Progress) -> Progress:
+async def seen(core: Core, sent: Progress) -> Progress:
     """Return a batch as it stands now."""
-    found = await batches.own(world.ports, sent.batch.organisation, sent.batch.id)
+    found = await batches.own(core.ports, sent.batch.organisation, sent.batch.id)
     assert found is not None
     return found
 
 
-async def rows(world: World, sent: Progress) -> Sequence[RowOutcome]:
+async def rows(core: Core, sent: Progress) -> Sequence[RowOutcome]:
     """Return what became of every row."""
-    return (await batches.rows(world.ports, await seen(world, sent), after=0, limit=MOST_ROWS))[0]
+    return (await batches.rows(core.ports, await seen(core, sent), after=0, limit=MOST_ROWS))[0]
 
 
-async def names(world: World, organisation: str = ADATUM) -> list[str]:
+async def names(core: Core, organisation: str = ADATUM) -> list[str]:
     """Return the names of an organisation's claims, as its list has them."""
-    now = await world.now()
-    page = await own_claims(world.ports, organisation, now, after="", limit=500, wanted=lambda _: True)
+    now = await core.now()
+    page = await own_claims(core.ports, organisation, now, after="", limit=500, wanted=lambda _: True)
     return sorted(case.claim.name for case in page.cases)
 
 
-async def told(world: World, organisation: str = ADATUM) -> list[str]:
+async def told(core: Core, organisation: str = ADATUM) -> list[str]:
     """Return the claims that a feed was told of, in order."""
-    return [change.claim_id for change in await world.ports.changes.page(organisation, after=0, limit=1000)]
+    return [change.claim_id for change in await core.ports.changes.page(organisation, after=0, limit=1000)]
 
 
 # --- taking in --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_batch_is_kept_before_anybody_works_on_it(world: World) -> None:
+async def test_a_batch_is_kept_before_anybody_works_on_it(core: Core) -> None:
     """Its due rows, its body, itself, and then a message for each page: what is lost is found."""
-    sent = await take_in(world, claims(101))
+    sent = await take_in(core, claims(101))
 
-    assert world.rows.written[-2:] == ["duework", "batches"]
-    assert [(row.due, row.kind, row.label) for row in await world.due_rows()] == [
+    assert core.rows.written[-2:] == ["duework", "batches"]
+    assert [(row.due, row.kind, row.label) for row in await core.due_rows()] == [
         (MONDAY + MINUTE, Kind.FINISH_BATCH, ""),
         (MONDAY + timedelta(days=30), Kind.DELETE_BATCH, sent.batch.keeping),
     ]
-    assert [json.loads(each.text) for each in world.queues.waiting.values()] == [
+    assert [json.loads(each.text) for each in core.queues.waiting.values()] == [
         {"batchId": sent.batch.id, "page": 1},
         {"batchId": sent.batch.id, "page": 2},
     ]
@@ -98,7 +98,7 @@ async def test_a_batch_is_kept_before_anybody_works_on_it(world: World) -> None:
 
 
 @pytest.mark.parametrize("mark", [b"", BOM_UTF8])
-async def test_rows_become_drafts_and_bad_ones_are_told(world: World, mark: bytes) -> None:
+async def test_rows_become_drafts_and_bad_ones_are_told(core: Core, mark: bytes) -> None:
     """By the rules of `POST /claims`; the number of a row is that of its line, blank ones counted, a mark left out."""
     other = PARTNER_IDS[FABRIKAM]
     body = b"\r\n".join(
@@ -114,12 +114,12 @@ async def test_rows_become_drafts_and_bad_ones_are_told(world: World, mark: byte
             claim(9),
         ]
     )
-    sent = await take_in(world, mark + body)
-    await world.deliver()
+    sent = await take_in(core, mark + body)
+    await core.deliver()
 
-    progress = await seen(world, sent)
+    progress = await seen(core, sent)
     assert (progress.status, progress.batch.total, progress.done, progress.failed) == (BatchStatus.SUCCEEDED, 7, 7, 5)
-    outcomes = await rows(world, sent)
+    outcomes = await rows(core, sent)
     assert [(one.row, [error.code for error in one.errors]) for one in outcomes] == [
         (2, []),
         (3, ["InvalidJson"]),
@@ -131,20 +131,20 @@ async def test_rows_become_drafts_and_bad_ones_are_told(world: World, mark: byte
     ]
     assert [error.target for error in outcomes[2].errors] == ["name", "unknown"]
     assert [one.claim_id is None for one in outcomes] == [False, True, True, True, True, True, False]
-    assert await names(world) == ["Contoso adoption 2", "Contoso adoption 9"]
+    assert await names(core) == ["Contoso adoption 2", "Contoso adoption 9"]
 
 
-async def test_a_draft_of_a_batch_is_like_any_other(world: World) -> None:
+async def test_a_draft_of_a_batch_is_like_any_other(core: Core) -> None:
     """It lapses, it is in the feed, and it can be submitted."""
-    sent = await take_in(world, claim())
-    await world.deliver()
+    sent = await take_in(core, claim())
+    await core.deliver()
 
-    (outcome,) = await rows(world, sent)
-    case = await world.stored(str(outcome.claim_id))
+    (outcome,) = await rows(core, sent)
+    case = await core.stored(str(outcome.claim_id))
     assert (case.claim.status, case.claim.created_at) == (Status.DRAFT, MONDAY)
-    assert [row.kind for row in await world.due_rows(case)] == ["writeDown"]
-    assert await told(world) == [case.claim.id]
-    assert [entry.actor for entry in await world.history(case)] == [PERSON]
+    assert [row.kind for row in await core.due_rows(case)] == ["writeDown"]
+    assert await told(core) == [case.claim.id]
+    assert [entry.actor for entry in await core.history(case)] == [PERSON]
 
 
 @pytest.mark.parametrize(
@@ -155,82 +155,82 @@ async def test_a_draft_of_a_batch_is_like_any_other(world: World) -> None:
         (b"{}" + b"\n" * (MOST_LINES + 1), "PayloadTooLarge"),
     ],
 )
-async def test_a_batch_has_one_row_at_least_and_ten_thousand_at_most(world: World, body: bytes, code: str) -> None:
+async def test_a_batch_has_one_row_at_least_and_ten_thousand_at_most(core: Core, body: bytes, code: str) -> None:
     """Nothing is stored of one that is refused."""
-    world.rows.written.clear()
+    core.rows.written.clear()
 
     with pytest.raises(Refused, match=code):
-        await take_in(world, body)
+        await take_in(core, body)
 
-    assert world.rows.written == []
-    assert world.batch_bodies.blobs == {}
+    assert core.rows.written == []
+    assert core.batch_bodies.blobs == {}
 
 
 # --- the same again ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("idempotency_key", [None, IDEMPOTENCY_KEY])
-async def test_the_same_batch_again_changes_nothing(world: World, idempotency_key: IdempotencyKey | None) -> None:
+async def test_the_same_batch_again_changes_nothing(core: Core, idempotency_key: IdempotencyKey | None) -> None:
     """While it runs, and when it is done."""
-    first = await take_in(world, claims(3), idempotency_key)
-    again = await take_in(world, claims(3), idempotency_key)
-    await world.deliver()
-    done = await take_in(world, claims(3), idempotency_key)
-    await world.deliver()
+    first = await take_in(core, claims(3), idempotency_key)
+    again = await take_in(core, claims(3), idempotency_key)
+    await core.deliver()
+    done = await take_in(core, claims(3), idempotency_key)
+    await core.deliver()
 
     assert again.batch == done.batch == first.batch
     assert (done.status, done.done) == (BatchStatus.SUCCEEDED, 3)
-    assert len(await told(world)) == len(await names(world)) == 3
+    assert len(await told(core)) == len(await names(core)) == 3
 
 
-async def test_another_body_under_a_key_is_refused(world: World) -> None:
+async def test_another_body_under_a_key_is_refused(core: Core) -> None:
     """Also when the key itself was forgotten: the batch is kept longer."""
-    await take_in(world, claims(1), IDEMPOTENCY_KEY)
+    await take_in(core, claims(1), IDEMPOTENCY_KEY)
 
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
-        await take_in(world, claims(2), IDEMPOTENCY_KEY)
+        await take_in(core, claims(2), IDEMPOTENCY_KEY)
 
 
-async def test_one_body_is_a_batch_of_each_organisation(world: World) -> None:
+async def test_one_body_is_a_batch_of_each_organisation(core: Core) -> None:
     """Whoever sends what somebody else has sent learns nothing of it."""
-    first = await take_in(world, claims(1))
-    second = await take_in(world, claims(1), organisation=FABRIKAM)
+    first = await take_in(core, claims(1))
+    second = await take_in(core, claims(1), organisation=FABRIKAM)
 
     assert first.batch.id != second.batch.id
-    assert await batches.own(world.ports, FABRIKAM, first.batch.id) is None
-    assert await batches.own(world.ports, ADATUM, "not|an|id") is None
+    assert await batches.own(core.ports, FABRIKAM, first.batch.id) is None
+    assert await batches.own(core.ports, ADATUM, "not|an|id") is None
 
 
-async def test_the_same_batch_sent_twice_at_the_same_time_is_one(world: World) -> None:
+async def test_the_same_batch_sent_twice_at_the_same_time_is_one(core: Core) -> None:
     """Who comes second leaves nothing behind."""
-    async with world.rows.once_before("batches", lambda: sent_meanwhile(world)):
-        second = await take_in(world, claims(2))
+    async with core.rows.once_before("batches", lambda: sent_meanwhile(core)):
+        second = await take_in(core, claims(2))
 
-    assert len(world.batch_bodies.blobs) == 1
-    assert list(world.batch_bodies.blobs) == [second.batch.blob]
-    await world.deliver()
-    assert len(await names(world)) == 2
+    assert len(core.batch_bodies.blobs) == 1
+    assert list(core.batch_bodies.blobs) == [second.batch.blob]
+    await core.deliver()
+    assert len(await names(core)) == 2
 
 
-async def sent_meanwhile(world: World) -> None:
+async def sent_meanwhile(core: Core) -> None:
     """Send the batch that is just being sent."""
-    await take_in(world, claims(2))
+    await take_in(core, claims(2))
 
 
-async def test_a_batch_that_is_forgotten_while_it_is_sent_again_is_taken_in_anew(world: World) -> None:
+async def test_a_batch_that_is_forgotten_while_it_is_sent_again_is_taken_in_anew(core: Core) -> None:
     """Between the lost insert and the reading of the batch that was there."""
-    first = await take_in(world, claims(1))
-    find_batch = world.ports.batches.find
+    first = await take_in(core, claims(1))
+    find_batch = core.ports.batches.find
 
     async def not_yet_then_forgotten(batch_id: str) -> Progress | None:
         calls.append(batch_id)
         if len(calls) == 2:
-            await batches.delete_batch(world.ports, first.batch.id, first.batch.keeping)
+            await batches.delete_batch(core.ports, first.batch.id, first.batch.keeping)
         return None if len(calls) == 1 else await find_batch(batch_id)
 
     calls: list[str] = []
-    world.ports.batches.find = not_yet_then_forgotten  # type: ignore[method-assign]
-    second = await take_in(world, claims(1))
+    core.ports.batches.find = not_yet_then_forgotten  # type: ignore[method-assign]
+    second = await take_in(core, claims(1))
 
     assert second.batch.id == first.batch.id
     assert second.batch.keeping != first.batch.keeping
@@ -239,158 +239,158 @@ async def test_a_batch_that_is_forgotten_while_it_is_sent_again_is_taken_in_anew
 # --- twice, half, and again -------------------------------------------------------------------------------------------
 
 
-async def test_a_page_may_be_dealt_with_twice(world: World) -> None:
+async def test_a_page_may_be_dealt_with_twice(core: Core) -> None:
     """Messages come twice; two instances may have the same page."""
-    sent = await take_in(world, claims(3))
-    await batches.process_page(world.ports, sent.batch.id, 1, await world.now())
-    world.rows.written.clear()
-    await world.deliver()
+    sent = await take_in(core, claims(3))
+    await batches.process_page(core.ports, sent.batch.id, 1, await core.now())
+    core.rows.written.clear()
+    await core.deliver()
 
-    assert world.rows.written == []
-    assert len(await told(world)) == len(await names(world)) == 3
+    assert core.rows.written == []
+    assert len(await told(core)) == len(await names(core)) == 3
 
 
-async def test_a_page_that_two_deal_with_at_the_same_time_is_made_once(world: World) -> None:
+async def test_a_page_that_two_deal_with_at_the_same_time_is_made_once(core: Core) -> None:
     """Claims are inserted: who comes second finds them there, and tells the same."""
-    sent = await take_in(world, claims(3))
-    async with world.rows.once_before("claims", lambda: finished_by_another(world, sent)):
-        await batches.process_page(world.ports, sent.batch.id, 1, await world.now())
+    sent = await take_in(core, claims(3))
+    async with core.rows.once_before("claims", lambda: finished_by_another(core, sent)):
+        await batches.process_page(core.ports, sent.batch.id, 1, await core.now())
 
-    assert [one.errors for one in await rows(world, sent)] == [(), (), ()]
-    assert sorted(await told(world)) == sorted(str(one.claim_id) for one in await rows(world, sent))
-    assert len(await names(world)) == 3
+    assert [one.errors for one in await rows(core, sent)] == [(), (), ()]
+    assert sorted(await told(core)) == sorted(str(one.claim_id) for one in await rows(core, sent))
+    assert len(await names(core)) == 3
 
 
-async def finished_by_another(world: World, sent: Progress) -> None:
+async def finished_by_another(core: Core, sent: Progress) -> None:
     """Deal with the page that somebody is just dealing with."""
-    await batches.process_page(world.ports, sent.batch.id, 1, await world.now())
+    await batches.process_page(core.ports, sent.batch.id, 1, await core.now())
 
 
 @pytest.mark.parametrize("table", ["duework", "partnerclaims", "claims", "changes", "batches"])
-async def test_a_page_whose_process_died_is_finished_by_the_due_row(world: World, table: str) -> None:
+async def test_a_page_whose_process_died_is_finished_by_the_due_row(core: Core, table: str) -> None:
     """No row is lost, none is doubled, and the feed is told of each once."""
-    sent = await take_in(world, claims(20))
-    world.lose_messages()
+    sent = await take_in(core, claims(20))
+    core.lose_messages()
 
     async def die() -> NoReturn:
         raise ProcessDied
 
     with pytest.raises(ProcessDied):
-        async with world.rows.once_after(table, die):
-            await batches.process_page(world.ports, sent.batch.id, 1, await world.now())
-    world.clock.advance(MINUTE)
-    await world.sweep()
-    await world.deliver()
+        async with core.rows.once_after(table, die):
+            await batches.process_page(core.ports, sent.batch.id, 1, await core.now())
+    core.clock.advance(MINUTE)
+    await core.sweep()
+    await core.deliver()
 
-    assert (await seen(world, sent)).status is BatchStatus.SUCCEEDED
-    made = [one.claim_id for one in await rows(world, sent)]
-    assert sorted(await told(world)) == sorted(map(str, made))
-    assert len(await names(world)) == len(set(made)) == 20
+    assert (await seen(core, sent)).status is BatchStatus.SUCCEEDED
+    made = [one.claim_id for one in await rows(core, sent)]
+    assert sorted(await told(core)) == sorted(map(str, made))
+    assert len(await names(core)) == len(set(made)) == 20
 
 
-async def test_what_was_made_before_counts_as_made_though_the_rules_would_now_refuse_it(world: World) -> None:
+async def test_what_was_made_before_counts_as_made_though_the_rules_would_now_refuse_it(core: Core) -> None:
     """The page was dealt with half, then the location was given to another organisation."""
-    sent = await take_in(world, claims(1))
+    sent = await take_in(core, claims(1))
 
     async def die() -> NoReturn:
         raise ProcessDied
 
     with pytest.raises(ProcessDied):
-        async with world.rows.once_after("claims", die):
-            await batches.process_page(world.ports, sent.batch.id, 1, await world.now())
-    location = await world.ports.registry.partner(PARTNER_IDS[ADATUM])
+        async with core.rows.once_after("claims", die):
+            await batches.process_page(core.ports, sent.batch.id, 1, await core.now())
+    location = await core.ports.registry.partner(PARTNER_IDS[ADATUM])
     assert location is not None
     lost = location.value.model_copy(update={"entra_tenant_id": FABRIKAM})
-    await world.ports.registry.put_partner(PARTNER_IDS[ADATUM], lost, location)
-    await world.deliver()
+    await core.ports.registry.put_partner(PARTNER_IDS[ADATUM], lost, location)
+    await core.deliver()
 
-    (outcome,) = await rows(world, sent)
+    (outcome,) = await rows(core, sent)
     assert outcome.claim_id is not None
-    assert await told(world) == [outcome.claim_id]
+    assert await told(core) == [outcome.claim_id]
 
 
-async def test_messages_are_sent_again_for_what_is_missing_only(world: World) -> None:
+async def test_messages_are_sent_again_for_what_is_missing_only(core: Core) -> None:
     """And seldom, when an hour of them has not helped."""
-    sent = await take_in(world, claims(201))
-    world.lose_messages()
-    await batches.process_page(world.ports, sent.batch.id, 2, await world.now())
-    assert (await seen(world, sent)).status is BatchStatus.RUNNING
+    sent = await take_in(core, claims(201))
+    core.lose_messages()
+    await batches.process_page(core.ports, sent.batch.id, 2, await core.now())
+    assert (await seen(core, sent)).status is BatchStatus.RUNNING
 
-    world.clock.advance(MINUTE)
-    await world.sweep()
+    core.clock.advance(MINUTE)
+    await core.sweep()
 
-    assert [json.loads(each.text)["page"] for each in world.queues.waiting.values()] == [1, 3]
-    assert [row.due for row in await due_rows(world)] == [MONDAY + 2 * MINUTE]
-    world.clock.set(MONDAY + timedelta(hours=1))
-    await world.sweep()
-    assert [row.due for row in await due_rows(world)] == [MONDAY + timedelta(hours=1, minutes=15)]
-    await world.deliver()
-    world.clock.set(MONDAY + timedelta(hours=1, minutes=15))
-    await world.sweep()
-    assert await due_rows(world) == []
+    assert [json.loads(each.text)["page"] for each in core.queues.waiting.values()] == [1, 3]
+    assert [row.due for row in await due_rows(core)] == [MONDAY + 2 * MINUTE]
+    core.clock.set(MONDAY + timedelta(hours=1))
+    await core.sweep()
+    assert [row.due for row in await due_rows(core)] == [MONDAY + timedelta(hours=1, minutes=15)]
+    await core.deliver()
+    core.clock.set(MONDAY + timedelta(hours=1, minutes=15))
+    await core.sweep()
+    assert await due_rows(core) == []
 
 
-async def due_rows(world: World) -> list[DueRow]:
+async def due_rows(core: Core) -> list[DueRow]:
     """Return the due rows by which batches are finished."""
-    return [row for row in await world.due_rows() if row.kind == Kind.FINISH_BATCH]
+    return [row for row in await core.due_rows() if row.kind == Kind.FINISH_BATCH]
 
 
-async def test_a_page_waits_until_the_feed_was_told(world: World) -> None:
+async def test_a_page_waits_until_the_feed_was_told(core: Core) -> None:
     """Its drafts have no due rows of their own for that."""
-    sent = await take_in(world, claims(2))
+    sent = await take_in(core, claims(2))
 
     async def busy() -> NoReturn:
         raise StorageBusy("changes")
 
     with pytest.raises(StorageBusy):
-        async with world.rows.once_before("changes", busy):
-            await batches.process_page(world.ports, sent.batch.id, 1, await world.now())
+        async with core.rows.once_before("changes", busy):
+            await batches.process_page(core.ports, sent.batch.id, 1, await core.now())
 
-    assert (await seen(world, sent)).status is BatchStatus.NOT_STARTED
-    await world.deliver()
-    assert len(await told(world)) == 2
+    assert (await seen(core, sent)).status is BatchStatus.NOT_STARTED
+    await core.deliver()
+    assert len(await told(core)) == 2
 
 
-async def test_a_page_that_there_is_not_is_left_alone(world: World) -> None:
+async def test_a_page_that_there_is_not_is_left_alone(core: Core) -> None:
     """Messages outlive a batch that was forgotten, and anybody may write into a queue."""
-    sent = await take_in(world, claims(1))
-    world.rows.written.clear()
+    sent = await take_in(core, claims(1))
+    core.rows.written.clear()
 
-    await batches.process_page(world.ports, sent.batch.id, 2, await world.now())
-    await batches.process_page(world.ports, sent.batch.id, 0, await world.now())
-    await batches.process_page(world.ports, "0" * 32, 1, await world.now())
+    await batches.process_page(core.ports, sent.batch.id, 2, await core.now())
+    await batches.process_page(core.ports, sent.batch.id, 0, await core.now())
+    await batches.process_page(core.ports, "0" * 32, 1, await core.now())
 
-    assert world.rows.written == []
+    assert core.rows.written == []
 
 
-async def test_a_batch_whose_body_is_gone_has_failed(world: World) -> None:
+async def test_a_batch_whose_body_is_gone_has_failed(core: Core) -> None:
     """It can't be gone on with; nobody waits for it for ever."""
-    sent = await take_in(world, claims(101))
-    await batches.process_page(world.ports, sent.batch.id, 1, await world.now())
-    await world.ports.batch_bodies.delete(sent.batch.blob)
-    await world.deliver()
+    sent = await take_in(core, claims(101))
+    await batches.process_page(core.ports, sent.batch.id, 1, await core.now())
+    await core.ports.batch_bodies.delete(sent.batch.blob)
+    await core.deliver()
 
-    progress = await seen(world, sent)
+    progress = await seen(core, sent)
     assert (progress.status, progress.done, progress.failed) == (BatchStatus.FAILED, 100, 0)
-    assert len(await rows(world, sent)) == 100
+    assert len(await rows(core, sent)) == 100
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-async def test_outcomes_are_read_page_by_page_and_by_kind(world: World) -> None:
+async def test_outcomes_are_read_page_by_page_and_by_kind(core: Core) -> None:
     """Rows come in order, each once, wherever a page begins."""
     bad = {5, 99, 100, 101, 250, 301}
     body = b"".join((b"{}" if number in bad else claim(number)) + b"\n" for number in range(1, 302))
-    sent = await take_in(world, body)
-    await world.deliver()
-    progress = await seen(world, sent)
+    sent = await take_in(core, body)
+    await core.deliver()
+    progress = await seen(core, sent)
 
     async def all_of(limit: int, outcome: Outcome | None = None) -> list[int]:
         found: list[int] = []
         after: int | None = 0
         while after is not None:
-            listed, after = await batches.rows(world.ports, progress, after=after, limit=limit, outcome=outcome)
+            listed, after = await batches.rows(core.ports, progress, after=after, limit=limit, outcome=outcome)
             assert len(listed) == limit or after is None
             found += [one.row for one in listed]
         return found
@@ -401,13 +401,13 @@ async def test_outcomes_are_read_page_by_page_and_by_kind(world: World) -> None:
     assert await all_of(70, Outcome.CREATED) == [row for row in range(1, 302) if row not in bad]
 
 
-async def test_of_a_page_full_of_errors_something_is_kept_of_each_row(world: World) -> None:
+async def test_of_a_page_full_of_errors_something_is_kept_of_each_row(core: Core) -> None:
     """However wrong a row is, the outcomes of its page fit a row of storage."""
     unknown = {f"{'é' * 300}{number}": number for number in range(25)}
-    sent = await take_in(world, b"".join(claim(number, **unknown) + b"\n" for number in range(100)))
-    await world.deliver()
+    sent = await take_in(core, b"".join(claim(number, **unknown) + b"\n" for number in range(100)))
+    await core.deliver()
 
-    outcomes = await rows(world, sent)
+    outcomes = await rows(core, sent)
     assert {len(one.errors) for one in outcomes} == {batches.MOST_ERRORS}
     assert {len(str(error.target)) for one in outcomes for error in one.errors} == {batches.LONGEST_TARGET}
 
@@ -415,60 +415,60 @@ async def test_of_a_page_full_of_errors_something_is_kept_of_each_row(world: Wor
 # --- forgetting -------------------------------------------------------------------------------------------------------
 
 
-async def test_after_thirty_days_all_of_a_batch_is_forgotten_but_its_claims(world: World) -> None:
+async def test_after_thirty_days_all_of_a_batch_is_forgotten_but_its_claims(core: Core) -> None:
     """And nothing owes anything any more."""
-    sent = await take_in(world, claims(101))
-    await world.deliver()
-    await world.ports.claims.erase((await world.stored(str((await rows(world, sent))[0].claim_id))).claim.id)
-    world.clock.advance(timedelta(days=30))
-    await world.sweep()
+    sent = await take_in(core, claims(101))
+    await core.deliver()
+    await core.ports.claims.erase((await core.stored(str((await rows(core, sent))[0].claim_id))).claim.id)
+    core.clock.advance(timedelta(days=30))
+    await core.sweep()
 
-    assert await batches.own(world.ports, ADATUM, sent.batch.id) is None
-    assert (await batches.rows(world.ports, Progress(sent.batch, {}), after=0, limit=9))[0] == []
-    assert await world.ports.batches.outcomes(sent.batch, 1) == ()
-    assert world.batch_bodies.blobs == {}
-    assert len(await names(world)) == 100
-    world.clock.advance(timedelta(minutes=12))
-    await world.sweep()
-    assert {row.kind for row in await world.due_rows()} == {"writeDown", "trimChanges"}
+    assert await batches.own(core.ports, ADATUM, sent.batch.id) is None
+    assert (await batches.rows(core.ports, Progress(sent.batch, {}), after=0, limit=9))[0] == []
+    assert await core.ports.batches.outcomes(sent.batch, 1) == ()
+    assert core.batch_bodies.blobs == {}
+    assert len(await names(core)) == 100
+    core.clock.advance(timedelta(minutes=12))
+    await core.sweep()
+    assert {row.kind for row in await core.due_rows()} == {"writeDown", "trimChanges"}
 
 
-async def test_a_batch_that_is_sent_again_after_that_makes_nothing_twice(world: World) -> None:
+async def test_a_batch_that_is_sent_again_after_that_makes_nothing_twice(core: Core) -> None:
     """The claims are there; only what was deleted since is made anew."""
-    sent = await take_in(world, claims(2), IDEMPOTENCY_KEY)
-    await world.deliver()
-    before = await names(world)
-    world.clock.advance(timedelta(days=30))
-    await world.sweep()
-    again = await take_in(world, claims(2), IDEMPOTENCY_KEY)
-    await batches.delete_batch(world.ports, sent.batch.id, sent.batch.keeping)  # late, or twice
-    await world.deliver()
+    sent = await take_in(core, claims(2), IDEMPOTENCY_KEY)
+    await core.deliver()
+    before = await names(core)
+    core.clock.advance(timedelta(days=30))
+    await core.sweep()
+    again = await take_in(core, claims(2), IDEMPOTENCY_KEY)
+    await batches.delete_batch(core.ports, sent.batch.id, sent.batch.keeping)  # late, or twice
+    await core.deliver()
 
-    assert (await seen(world, again)).status is BatchStatus.SUCCEEDED
-    assert await names(world) == before
-    assert len(await told(world)) == 2
+    assert (await seen(core, again)).status is BatchStatus.SUCCEEDED
+    assert await names(core) == before
+    assert len(await told(core)) == 2
 
 
-async def test_a_forgotten_key_may_be_used_for_another_batch(world: World) -> None:
+async def test_a_forgotten_key_may_be_used_for_another_batch(core: Core) -> None:
     """Its rows are other claims, though they have the same numbers."""
-    sent = await take_in(world, claims(1), IDEMPOTENCY_KEY)
-    await world.deliver()
-    await batches.delete_batch(world.ports, sent.batch.id, sent.batch.keeping)
-    other = await take_in(world, claim(7), IDEMPOTENCY_KEY)
-    await world.deliver()
+    sent = await take_in(core, claims(1), IDEMPOTENCY_KEY)
+    await core.deliver()
+    await batches.delete_batch(core.ports, sent.batch.id, sent.batch.keeping)
+    other = await take_in(core, claim(7), IDEMPOTENCY_KEY)
+    await core.deliver()
 
     assert other.batch.id == sent.batch.id
-    assert await names(world) == ["Contoso adoption 1", "Contoso adoption 7"]
+    assert await names(core) == ["Contoso adoption 1", "Contoso adoption 7"]
 
 
-async def test_a_draft_of_a_batch_can_be_deleted_and_stays_so(world: World) -> None:
+async def test_a_draft_of_a_batch_can_be_deleted_and_stays_so(core: Core) -> None:
     """The same batch again does not bring it back while the batch is known."""
-    sent = await take_in(world, claims(1))
-    await world.deliver()
-    (outcome,) = await rows(world, sent)
-    await drafts.delete(world.ports, await world.case(str(outcome.claim_id)), PERSON, await world.now())
-    await world.rest()
-    await take_in(world, claims(1))
-    await world.deliver()
+    sent = await take_in(core, claims(1))
+    await core.deliver()
+    (outcome,) = await rows(core, sent)
+    await drafts.delete(core.ports, await core.case(str(outcome.claim_id)), PERSON, await core.now())
+    await core.rest()
+    await take_in(core, claims(1))
+    await core.deliver()
 
-    assert await names(world) == []
+    assert await names(core) == []

@@ -15,7 +15,7 @@ from cpor_core.model.catalogue import Catalogue, Claimable, Engagement, ListedEn
 from cpor_core.model.claim import Item, NewClaim
 from cpor_core.use_cases.claims import drafts
 from tests.core.builders import ADATUM, MONDAY, PARTNER_IDS, PERSON, RECOGNITION, SALES, TEAMS, TENANT, USAGE, contacts
-from tests.core.world import World
+from tests.core.memory_core import Core
 
 FILE = tomllib.loads(files("cpor_app.catalogue").joinpath("engagements.toml").read_text(encoding="utf-8"))
 PRESALES, OSA, OSU = "mci-bizapps-presales-advisor", "osa-sell", "osu-m365"
@@ -87,9 +87,9 @@ async def what_becomes_of(
     catalogue: Catalogue, engagement_id: str, item: Item, *, waive: bool = False, evidence: bool = True
 ) -> object:
     """Create a claim and submit it."""
-    world = World()
-    world.ports = replace(world.ports, catalogue=catalogue)
-    await world.register()
+    core = Core()
+    core.ports = replace(core.ports, catalogue=catalogue)
+    await core.register()
     sent = NewClaim.model_validate(
         {
             "name": "Adoption",
@@ -102,10 +102,10 @@ async def what_becomes_of(
         }
     )
     try:
-        case = await drafts.create(world.ports, ADATUM, PERSON, sent, MONDAY, None)
+        case = await drafts.create(core.ports, ADATUM, PERSON, sent, MONDAY, None)
         if evidence:
-            await world.add_evidence(case)
-        claim = (await world.submit(await world.case(case))).claim
+            await core.add_evidence(case)
+        claim = (await core.submit(await core.case(case))).claim
     except Refused as refused:
         return refused.code, [(detail.code, detail.message) for detail in refused.details]
     return claim.status, claim.engagement, claim.filed_as

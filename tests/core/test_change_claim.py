@@ -50,63 +50,63 @@ from tests.core.builders import (
     TENANT,
     USAGE,
 )
-from tests.core.world import World
+from tests.core.memory_core import Core
 from tests.doubles.requests import Answer, Request
 from tests.doubles.transport import ProcessDied
 
 IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "body", ADATUM)
 
 
-async def comment(world: World, case: Case, context: ActContext = NO_CONTEXT) -> Case:
+async def comment(core: Core, case: Case, context: ActContext = NO_CONTEXT) -> Case:
     """Do the smallest act there is."""
-    return await comments.add_comment(world.ports, case, PERSON, await world.now(), context)
+    return await comments.add_comment(core.ports, case, PERSON, await core.now(), context)
 
 
 # --- order of writes --------------------------------------------------------------------------------------------------
 
 
-async def test_what_must_not_be_missing_is_written_before_the_moment_of_truth(world: World) -> None:
+async def test_what_must_not_be_missing_is_written_before_the_moment_of_truth(core: Core) -> None:
     """Due row, then the transaction, then the hint; what the feed is told comes last."""
-    draft = await world.draft()
-    world.rows.written.clear()
+    draft = await core.draft()
+    core.rows.written.clear()
 
-    async with world.rows.once_before("claims", lambda: nothing_sent(world)):
-        await world.submit(draft)
+    async with core.rows.once_before("claims", lambda: nothing_sent(core)):
+        await core.submit(draft)
 
-    assert world.rows.written == ["duework", "claims", "changes"]
-    assert len(world.queues.waiting) == 1
+    assert core.rows.written == ["duework", "claims", "changes"]
+    assert len(core.queues.waiting) == 1
 
 
-async def nothing_sent(world: World) -> None:
+async def nothing_sent(core: Core) -> None:
     """Assert that no hint is under way yet."""
-    assert world.queues.waiting == {}
+    assert core.queues.waiting == {}
 
 
-async def test_what_a_reviewer_must_see_is_indexed_before_the_claim(world: World) -> None:
+async def test_what_a_reviewer_must_see_is_indexed_before_the_claim(core: Core) -> None:
     """By its due instant, in the one partition."""
-    draft = await world.draft(items=(TEAMS,), engagement=USAGE)
-    world.rows.written.clear()
+    draft = await core.draft(items=(TEAMS,), engagement=USAGE)
+    core.rows.written.clear()
 
-    case = await world.submit(draft)
+    case = await core.submit(draft)
 
-    assert world.rows.written == ["duework", "reviews", "claims", "changes"]
-    rows = await world.ports.reviews.page(REVIEWS, after="", limit=9)
+    assert core.rows.written == ["duework", "reviews", "claims", "changes"]
+    rows = await core.ports.reviews.page(REVIEWS, after="", limit=9)
     assert [(row.position, row.claim_id) for row in rows] == [(review_position(case.claim), case.claim.id)]
 
 
-async def test_due_rows_name_each_kind_with_its_instant(world: World) -> None:
+async def test_due_rows_name_each_kind_with_its_instant(core: Core) -> None:
     """At once is in two minutes, because the queue does it sooner (rulings 36)."""
-    submitted = await world.submitted()
-    now = await world.now()
+    submitted = await core.submitted()
+    now = await core.now()
     assert DueRow(now + SOON, submitted.claim.id, Kind.NOTIFY_CUSTOMER) in [
-        unmarked(row) for row in await world.due_rows()
+        unmarked(row) for row in await core.due_rows()
     ]
 
-    await world.deliver()
+    await core.deliver()
 
-    promised = (await world.stored(submitted)).claim.promise
+    promised = (await core.stored(submitted)).claim.promise
     assert promised is not None
-    rows = [unmarked(row) for row in await world.due_rows(submitted)]
+    rows = [unmarked(row) for row in await core.due_rows(submitted)]
     assert DueRow(promised.reminder_at, submitted.claim.id, Kind.REMIND_CUSTOMER) in rows
     assert DueRow(promised.ends_at + GRACE, submitted.claim.id, Kind.WRITE_DOWN) in rows
 
@@ -118,129 +118,129 @@ def unmarked(row: DueRow) -> DueRow:
 
 @pytest.mark.parametrize("table", ["duework", "claims"])
 async def test_a_process_that_dies_before_the_transaction_leaves_nothing_but_a_harmless_row(
-    world: World, table: str
+    core: Core, table: str
 ) -> None:
     """The row is judged when it is read, nothing is owed, and it is deleted when it is old."""
-    draft = await world.draft()
+    draft = await core.draft()
 
     async def die() -> None:
         raise ProcessDied
 
-    async with world.rows.once_before(table, die):
+    async with core.rows.once_before(table, die):
         with pytest.raises(ProcessDied):
-            await world.submit(draft)
+            await core.submit(draft)
 
-    assert (await world.stored(draft)).claim.status is Status.DRAFT
-    await world.rest(timedelta(minutes=20))
-    assert [row.kind for row in await world.due_rows(draft) if row.deletes is None] == ["writeDown"]
-    assert world.mailbox.sent == []
+    assert (await core.stored(draft)).claim.status is Status.DRAFT
+    await core.rest(timedelta(minutes=20))
+    assert [row.kind for row in await core.due_rows(draft) if row.deletes is None] == ["writeDown"]
+    assert core.mailbox.sent == []
 
 
-async def test_a_process_that_dies_before_the_hint_is_made_good_by_the_due_row(world: World) -> None:
+async def test_a_process_that_dies_before_the_hint_is_made_good_by_the_due_row(core: Core) -> None:
     """Two minutes later the timer tells the customer."""
-    draft = await world.draft()
+    draft = await core.draft()
 
     async def die() -> None:
         raise ProcessDied
 
-    async with world.rows.once_after("claims", die):
+    async with core.rows.once_after("claims", die):
         with pytest.raises(ProcessDied):
-            await world.submit(draft)
-    assert world.queues.waiting == {}
+            await core.submit(draft)
+    assert core.queues.waiting == {}
 
-    world.clock.advance(SOON - MICROSECOND)
-    await world.sweep()
-    assert world.mailbox.sent == []
-    world.clock.advance(MICROSECOND)
-    await world.sweep()
-    assert world.mailbox.kinds() == ["notice"]
+    core.clock.advance(SOON - MICROSECOND)
+    await core.sweep()
+    assert core.mailbox.sent == []
+    core.clock.advance(MICROSECOND)
+    await core.sweep()
+    assert core.mailbox.kinds() == ["notice"]
 
 
-async def test_an_act_that_changes_nothing_writes_nothing(world: World) -> None:
+async def test_an_act_that_changes_nothing_writes_nothing(core: Core) -> None:
     """Not even a due row."""
-    case = await world.told()
-    world.rows.written.clear()
+    case = await core.told()
+    core.rows.written.clear()
 
-    after = await change_claim(world.ports, case, await world.now(), lambda settled: settled)
+    after = await change_claim(core.ports, case, await core.now(), lambda settled: settled)
 
     assert after.claim == case.claim
-    assert world.rows.written == []
+    assert core.rows.written == []
 
 
-async def test_a_hint_is_sent_only_when_something_is_newly_owed_at_once(world: World) -> None:
+async def test_a_hint_is_sent_only_when_something_is_newly_owed_at_once(core: Core) -> None:
     """A comment on a claim that owes a notice sends no second one."""
-    case = await world.submitted()
-    world.lose_messages()
+    case = await core.submitted()
+    core.lose_messages()
 
-    await comment(world, case)
+    await comment(core, case)
 
-    assert world.queues.waiting == {}
+    assert core.queues.waiting == {}
 
 
-async def test_who_of_the_programme_it_was_stands_beside_the_entry(world: World) -> None:
+async def test_who_of_the_programme_it_was_stands_beside_the_entry(core: Core) -> None:
     """And the comment, under the entry's number; never inside what is hashed (rulings 41)."""
-    case = await world.submitted()
-    why = Comment("partner", "oid", "Please hurry", await world.now())
+    case = await core.submitted()
+    why = Comment("partner", "oid", "Please hurry", await core.now())
 
-    after = await comment(world, case, ActContext(person_id="somebody", comment=why))
+    after = await comment(core, case, ActContext(person_id="somebody", comment=why))
 
     number = after.claim.history_length
-    row = await world.rows.get("claims", TENANT, f"history|{case.claim.id}|{number:06d}")
+    row = await core.rows.get("claims", TENANT, f"history|{case.claim.id}|{number:06d}")
     assert row is not None
     assert row.values["who"] == "somebody"
-    kept = await world.ports.claims.comments(case.claim.id, after=0, limit=9)
+    kept = await core.ports.claims.comments(case.claim.id, after=0, limit=9)
     assert [(comment.text, comment.sequence) for comment in kept] == [("Please hurry", number)]
-    entries = await world.ports.claims.history(case.claim.id, after=0, limit=99)
+    entries = await core.ports.claims.history(case.claim.id, after=0, limit=99)
     assert "somebody" not in str([entry.model_dump_json() for entry in entries])
 
 
 # --- races ------------------------------------------------------------------------------------------------------------
 
 
-async def test_of_two_submissions_for_a_free_slot_one_competes(world: World) -> None:
+async def test_of_two_submissions_for_a_free_slot_one_competes(core: Core) -> None:
     """One loses the race, is judged again and is reviewed by a person (rulings 11)."""
-    drafts = [await world.draft(organisation) for organisation in (ADATUM, FABRIKAM, LITWARE)]
+    drafts = [await core.draft(organisation) for organisation in (ADATUM, FABRIKAM, LITWARE)]
 
-    results = await asyncio.gather(*(world.submit(draft) for draft in drafts))
+    results = await asyncio.gather(*(core.submit(draft) for draft in drafts))
 
     statuses = sorted(case.claim.status for case in results)
     assert statuses == [Status.AWAITING_CUSTOMER, Status.SUBMITTED, Status.SUBMITTED]
-    assert [(await world.seen(case)).competing for case in results] == [True, True, True]
+    assert [(await core.seen(case)).competing for case in results] == [True, True, True]
 
 
-async def test_a_lost_race_is_judged_again_with_the_same_now(world: World) -> None:
+async def test_a_lost_race_is_judged_again_with_the_same_now(core: Core) -> None:
     """A no that arrived in the last microsecond, overtaken by the timer, ends what has just begun (rulings 20)."""
-    case = await world.told()
+    case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
     arrived = ends_at - MICROSECOND
 
     async def timer() -> None:
-        world.clock.set(ends_at + GRACE)
-        await world.sweep()
+        core.clock.set(ends_at + GRACE)
+        await core.sweep()
 
-    async with world.rows.once_before("claims", timer):
-        after = await world.decline(case, arrived)
+    async with core.rows.once_before("claims", timer):
+        after = await core.decline(case, arrived)
 
     assert (after.claim.status, after.claim.end_reason) == (Status.ENDED, Reason.CUSTOMER_OPTED_OUT)
     assert (after.claim.official_since, after.claim.ended_at) == (ends_at, ends_at)
-    assert [entry.act for entry in await world.history(case)][-2:] == [Act.MADE_OFFICIAL, Act.ENDED]
+    assert [entry.act for entry in await core.history(case)][-2:] == [Act.MADE_OFFICIAL, Act.ENDED]
 
 
-async def test_a_lost_race_is_refused_when_the_act_is_no_longer_possible(world: World) -> None:
+async def test_a_lost_race_is_refused_when_the_act_is_no_longer_possible(core: Core) -> None:
     """The customer was quicker than the partner."""
-    case = await world.told()
+    case = await core.told()
 
-    async with world.rows.once_before("claims", lambda: decline(world, case)):
+    async with core.rows.once_before("claims", lambda: decline(core, case)):
         with pytest.raises(Refused, match="declined cannot be withdrawn"):
-            await world.withdraw(case)
+            await core.withdraw(case)
 
-    assert (await world.stored(case)).claim.status is Status.DECLINED
+    assert (await core.stored(case)).claim.status is Status.DECLINED
 
 
-async def decline(world: World, case: Case) -> None:
+async def decline(core: Core, case: Case) -> None:
     """Say the customer's no."""
-    await world.decline(case)
+    await core.decline(case)
 
 
 async def lost_answer() -> None:
@@ -248,44 +248,44 @@ async def lost_answer() -> None:
     raise Conflict("claims: UpdateConditionNotSatisfied")
 
 
-async def test_our_own_transaction_whose_answer_was_lost_is_a_success(world: World) -> None:
+async def test_our_own_transaction_whose_answer_was_lost_is_a_success(core: Core) -> None:
     """Nothing is done twice (rulings 36a)."""
-    case = await world.told()
+    case = await core.told()
 
-    async with world.rows.once_after("claims", lost_answer):
-        after = await world.decline(case)
+    async with core.rows.once_after("claims", lost_answer):
+        after = await core.decline(case)
 
     assert after.claim.status is Status.DECLINED
-    assert [entry.act for entry in await world.history(case)].count(Act.DECLINED) == 1
+    assert [entry.act for entry in await core.history(case)].count(Act.DECLINED) == 1
 
 
-async def test_our_own_transaction_is_recognised_though_somebody_wrote_after_it(world: World) -> None:
+async def test_our_own_transaction_is_recognised_though_somebody_wrote_after_it(core: Core) -> None:
     """By its entry in the history."""
-    case = await world.told()
+    case = await core.told()
 
     async def overtaken() -> None:
-        await comment(world, await world.case(case))
+        await comment(core, await core.case(case))
         await lost_answer()
 
-    async with world.rows.once_after("claims", overtaken):
-        after = await world.decline(case)
+    async with core.rows.once_after("claims", overtaken):
+        after = await core.decline(case)
 
     assert after.claim.status is Status.DECLINED
-    acts = [entry.act for entry in await world.history(case)]
+    acts = [entry.act for entry in await core.history(case)]
     assert acts[-2:] == [Act.DECLINED, Act.COMMENTED]
 
 
-async def test_a_draft_whose_first_answer_was_lost_is_made_once(world: World) -> None:
+async def test_a_draft_whose_first_answer_was_lost_is_made_once(core: Core) -> None:
     """A creation too is recognised."""
-    async with world.rows.once_after("claims", lost_answer):
-        case = await world.draft(evidence=False)
+    async with core.rows.once_after("claims", lost_answer):
+        case = await core.draft(evidence=False)
 
-    assert (await world.stored(case)).claim.history_length == 1
+    assert (await core.stored(case)).claim.history_length == 1
 
 
-async def test_an_act_that_loses_every_race_is_a_busy_store(world: World) -> None:
+async def test_an_act_that_loses_every_race_is_a_busy_store(core: Core) -> None:
     """Eight times; the caller may come again in a second."""
-    case = await world.submitted()
+    case = await core.submitted()
     tries = 0
 
     async def always_quicker(table: str, ops: object) -> None:
@@ -294,37 +294,37 @@ async def test_an_act_that_loses_every_race_is_a_busy_store(world: World) -> Non
             tries += 1
             raise Conflict("claims: UpdateConditionNotSatisfied")
 
-    world.rows.before = always_quicker
+    core.rows.before = always_quicker
     with pytest.raises(StorageBusy) as fault:
-        await comment(world, case)
+        await comment(core, case)
 
     assert (tries, fault.value.retry_after_seconds) == (ATTEMPTS, 1)
 
 
-async def test_an_act_on_a_claim_that_was_erased_meanwhile_finds_nothing(world: World) -> None:
+async def test_an_act_on_a_claim_that_was_erased_meanwhile_finds_nothing(core: Core) -> None:
     """404, not a fault."""
-    case = await world.draft()
+    case = await core.draft()
 
-    async with world.rows.once_before("claims", lambda: world.ports.claims.erase(case.claim.id)):
+    async with core.rows.once_before("claims", lambda: core.ports.claims.erase(case.claim.id)):
         with pytest.raises(Refused, match="NotFound"):
-            await comment(world, case)
+            await comment(core, case)
 
 
-async def test_writing_down_what_is_gone_is_no_error(world: World) -> None:
+async def test_writing_down_what_is_gone_is_no_error(core: Core) -> None:
     """There is nothing to write down."""
-    case = await world.draft()
-    await world.ports.claims.erase(case.claim.id)
+    case = await core.draft()
+    await core.ports.claims.erase(case.claim.id)
 
-    await write_down(world.ports, case.claim.id, await world.now())
+    await write_down(core.ports, case.claim.id, await core.now())
 
 
-async def test_ten_comments_at_once_are_ten_comments(world: World) -> None:
+async def test_ten_comments_at_once_are_ten_comments(core: Core) -> None:
     """Each in its place in the chain; nobody's is lost."""
-    case = await world.submitted()
+    case = await core.submitted()
 
-    await asyncio.gather(*(comment(world, case) for _ in range(5)))
+    await asyncio.gather(*(comment(core, case) for _ in range(5)))
 
-    entries = await world.history(case)
+    entries = await core.history(case)
     assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
     assert [entry.act for entry in entries].count(Act.COMMENTED) == 5
     assert [entry.previous_hash for entry in entries[1:]] == [entry.hash for entry in entries[:-1]]
@@ -334,101 +334,101 @@ async def test_ten_comments_at_once_are_ten_comments(world: World) -> None:
 
 
 @pytest.mark.parametrize("if_match", [None, "*", "its own"])
-async def test_an_act_under_a_matching_etag_is_done(world: World, if_match: str | None) -> None:
+async def test_an_act_under_a_matching_etag_is_done(core: Core, if_match: str | None) -> None:
     """None was sent, any is right, or it is the claim's."""
-    case = await world.submitted()
+    case = await core.submitted()
     etag = entity_tag(case) if if_match == "its own" else if_match
 
-    after = await comment(world, case, ActContext(if_match=etag))
+    after = await comment(core, case, ActContext(if_match=etag))
 
     assert after.claim.history_length == case.claim.history_length + 1
 
 
-async def test_an_act_under_a_stale_etag_is_refused(world: World) -> None:
+async def test_an_act_under_a_stale_etag_is_refused(core: Core) -> None:
     """Also when it became stale between our reading and our writing."""
-    case = await world.submitted()
+    case = await core.submitted()
     etag = entity_tag(case)
 
-    async with world.rows.once_before("claims", lambda: commented(world, case)):
+    async with core.rows.once_before("claims", lambda: commented(core, case)):
         with pytest.raises(Refused, match="PreconditionFailed"):
-            await comment(world, case, ActContext(if_match=etag))
+            await comment(core, case, ActContext(if_match=etag))
 
     with pytest.raises(Refused, match="PreconditionFailed"):
-        await comment(world, await world.case(case), ActContext(if_match=etag))
+        await comment(core, await core.case(case), ActContext(if_match=etag))
 
 
-async def commented(world: World, case: Case) -> None:
+async def commented(core: Core, case: Case) -> None:
     """Do something else to the claim."""
-    await comment(world, await world.case(case))
+    await comment(core, await core.case(case))
 
 
-async def test_the_first_answer_is_kept_with_the_act(world: World) -> None:
+async def test_the_first_answer_is_kept_with_the_act(core: Core) -> None:
     """With its ETag, and a due row that forgets it after 48 hours (rulings 39)."""
-    case = await world.submitted()
+    case = await core.submitted()
 
-    after = await comment(world, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
+    after = await comment(core, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
-    now = await world.now()
-    kept = await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
+    now = await core.now()
+    kept = await core.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
     assert kept is not None
-    view = claim_view(after, world.ports.terms)
+    view = claim_view(after, core.ports.terms)
     assert (kept.body, kept.answer, kept.etag) == (IDEMPOTENCY_KEY.body, view.model_dump_json(by_alias=True), view.etag)
-    forget = {row.deletes for row in await world.due_rows(case) if row.due == now + RETENTION[Kind.DELETE_REPLY]}
+    forget = {row.deletes for row in await core.due_rows(case) if row.due == now + RETENTION[Kind.DELETE_REPLY]}
     assert forget == {
         ("claims", TENANT, f"act|{case.claim.id}|{IDEMPOTENCY_KEY.hash}"),
         ("requests", ADATUM, IDEMPOTENCY_KEY.hash),
     }
 
 
-async def test_what_the_caller_is_answered_is_kept(world: World) -> None:
+async def test_what_the_caller_is_answered_is_kept(core: Core) -> None:
     """Some acts answer something else than the claim."""
-    case = await world.submitted()
+    case = await core.submitted()
 
     await comment(
-        world, case, ActContext(idempotency_key=IDEMPOTENCY_KEY, answers=lambda after, _: after.claim.items[0])
+        core, case, ActContext(idempotency_key=IDEMPOTENCY_KEY, answers=lambda after, _: after.claim.items[0])
     )
 
-    kept = await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
+    kept = await core.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
     assert kept is not None
     assert kept.answer == case.claim.items[0].model_dump_json(by_alias=True)
 
 
-async def test_an_answer_is_forgotten_after_48_hours(world: World) -> None:
+async def test_an_answer_is_forgotten_after_48_hours(core: Core) -> None:
     """By the timer, and its row in time too."""
-    case = await world.told()
-    await comment(world, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
+    case = await core.told()
+    await comment(core, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
-    world.clock.advance(RETENTION[Kind.DELETE_REPLY])
-    await world.sweep()
+    core.clock.advance(RETENTION[Kind.DELETE_REPLY])
+    await core.sweep()
 
-    assert await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash) is None
-    assert not [row for row in await world.due_rows(case) if row.deletes is not None and row.due <= await world.now()]
+    assert await core.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash) is None
+    assert not [row for row in await core.due_rows(case) if row.deletes is not None and row.due <= await core.now()]
 
 
-async def test_a_repetition_that_overtakes_its_first_try_gets_that_answer(world: World) -> None:
+async def test_a_repetition_that_overtakes_its_first_try_gets_that_answer(core: Core) -> None:
     """Two of the same request at once: one is done, the other is told what was answered."""
-    case = await world.submitted()
+    case = await core.submitted()
     context = ActContext(idempotency_key=IDEMPOTENCY_KEY)
 
-    async with world.rows.once_before("claims", lambda: commented_under_key(world, case)):
+    async with core.rows.once_before("claims", lambda: commented_under_key(core, case)):
         with pytest.raises(Repeated) as repeated:
-            await comment(world, case, context)
+            await comment(core, case, context)
 
-    assert repeated.value.reply == await world.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
-    assert [entry.act for entry in await world.history(case)].count(Act.COMMENTED) == 1
+    assert repeated.value.reply == await core.ports.claims.stored_reply(case.claim.id, IDEMPOTENCY_KEY.hash)
+    assert [entry.act for entry in await core.history(case)].count(Act.COMMENTED) == 1
 
 
-async def commented_under_key(world: World, case: Case) -> None:
+async def commented_under_key(core: Core, case: Case) -> None:
     """Do the same under the same key."""
-    await comment(world, await world.case(case), ActContext(idempotency_key=IDEMPOTENCY_KEY))
+    await comment(core, await core.case(case), ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
 
-async def test_another_act_that_overtakes_is_no_repetition(world: World) -> None:
+async def test_another_act_that_overtakes_is_no_repetition(core: Core) -> None:
     """The key was not used: the act is judged again."""
-    case = await world.submitted()
+    case = await core.submitted()
 
-    async with world.rows.once_before("claims", lambda: commented(world, case)):
-        after = await comment(world, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
+    async with core.rows.once_before("claims", lambda: commented(core, case)):
+        after = await comment(core, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
     assert after.claim.history_length == case.claim.history_length + 2
 
@@ -436,28 +436,28 @@ async def test_another_act_that_overtakes_is_no_repetition(world: World) -> None
 # --- what is found ----------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_deleted_or_has_lapsed_is_not_found(world: World) -> None:
+async def test_what_is_deleted_or_has_lapsed_is_not_found(core: Core) -> None:
     """Whether or not the timer has run."""
-    case = await world.draft()
+    case = await core.draft()
     lapses = case.claim.due
     assert lapses is not None
 
-    assert await find(world.ports, case.claim.id, lapses - MICROSECOND) is not None
-    assert await find(world.ports, case.claim.id, lapses) is None
-    assert await find(world.ports, "nobody", MONDAY) is None
+    assert await find(core.ports, case.claim.id, lapses - MICROSECOND) is not None
+    assert await find(core.ports, case.claim.id, lapses) is None
+    assert await find(core.ports, "nobody", MONDAY) is None
 
 
-async def test_what_time_has_made_is_written_before_a_later_act(world: World) -> None:
+async def test_what_time_has_made_is_written_before_a_later_act(core: Core) -> None:
     """In one transaction, in order (rulings 14)."""
-    case = await world.told()
+    case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
-    world.clock.set(ends_at + DAY)
-    before = await world.history(case)
+    core.clock.set(ends_at + DAY)
+    before = await core.history(case)
 
-    await comment(world, await world.case(case))
+    await comment(core, await core.case(case))
 
-    stored = await world.ports.claims.history(case.claim.id, after=0, limit=99)
+    stored = await core.ports.claims.history(case.claim.id, after=0, limit=99)
     assert list(stored[:-1]) == list(before)
     assert [(entry.act, entry.at) for entry in stored[-2:]] == [
         (Act.MADE_OFFICIAL, ends_at),
@@ -468,206 +468,206 @@ async def test_what_time_has_made_is_written_before_a_later_act(world: World) ->
 # --- everyone concerned -----------------------------------------------------------------------------------------------
 
 
-async def superseded(world: World, *, items: tuple[Item, ...] = (TEAMS,)) -> tuple[Case, Case]:
+async def superseded(core: Core, *, items: tuple[Item, ...] = (TEAMS,)) -> tuple[Case, Case]:
     """Return an incumbent, and a winner whose customer was told, its window about to end."""
-    incumbent = await world.official(items=items, engagement=USAGE)
-    winner = await world.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
-    return await world.case(incumbent), winner
+    incumbent = await core.official(items=items, engagement=USAGE)
+    winner = await core.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    return await core.case(incumbent), winner
 
 
-async def test_a_takeover_ends_the_incumbent_in_the_same_transaction(world: World) -> None:
+async def test_a_takeover_ends_the_incumbent_in_the_same_transaction(core: Core) -> None:
     """Both claims, the slot and both histories, and what each owes to whom it was told."""
-    incumbent, winner = await superseded(world)
+    incumbent, winner = await superseded(core)
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
-    world.clock.set(takes_over + GRACE)
-    await world.sweep()
+    core.clock.set(takes_over + GRACE)
+    await core.sweep()
 
-    ended, now_official = (await world.stored(incumbent)).claim, (await world.stored(winner)).claim
+    ended, now_official = (await core.stored(incumbent)).claim, (await core.stored(winner)).claim
 
     assert (ended.status, ended.end_reason, ended.ended_at) == (Status.ENDED, Reason.SUPERSEDED, takes_over)
     assert (now_official.status, now_official.official_since) == (Status.OFFICIAL, takes_over)
-    await world.rest()
-    assert world.mailbox.kinds()[-2:].count("closing") == 1
-    assert world.mailbox.kinds()[-2:].count("officialConfirmation") == 1
+    await core.rest()
+    assert core.mailbox.kinds()[-2:].count("closing") == 1
+    assert core.mailbox.kinds()[-2:].count("officialConfirmation") == 1
 
 
-async def test_an_act_of_the_incumbent_first_writes_down_that_it_was_superseded(world: World) -> None:
+async def test_an_act_of_the_incumbent_first_writes_down_that_it_was_superseded(core: Core) -> None:
     """Its end by the partner comes too late, by an instant."""
-    incumbent, winner = await superseded(world)
+    incumbent, winner = await superseded(core)
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
-    world.clock.set(takes_over)
+    core.clock.set(takes_over)
 
     with pytest.raises(Refused, match="ended cannot be ended"):
-        await submission.end(world.ports, incumbent, PERSON, takes_over, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+        await submission.end(core.ports, incumbent, PERSON, takes_over, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
-    assert (await world.stored(winner)).claim.status is Status.OFFICIAL
-    assert (await world.stored(incumbent)).claim.end_reason is Reason.SUPERSEDED
+    assert (await core.stored(winner)).claim.status is Status.OFFICIAL
+    assert (await core.stored(incumbent)).claim.end_reason is Reason.SUPERSEDED
 
 
-async def test_a_third_claim_is_judged_after_the_takeover_is_written(world: World) -> None:
+async def test_a_third_claim_is_judged_after_the_takeover_is_written(core: Core) -> None:
     """The instant of the takeover, and the end of the incumbent, are never overwritten."""
-    incumbent, winner = await superseded(world)
+    incumbent, winner = await superseded(core)
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
-    third = await world.draft(LITWARE, items=(TEAMS,), engagement=USAGE)
-    world.clock.set(takes_over + DAY)
+    third = await core.draft(LITWARE, items=(TEAMS,), engagement=USAGE)
+    core.clock.set(takes_over + DAY)
 
-    submitted = await world.submit(third)
+    submitted = await core.submit(third)
 
-    assert (await world.stored(incumbent)).claim.ended_at == takes_over
+    assert (await core.stored(incumbent)).claim.ended_at == takes_over
     holder = submitted.slots["teams"].holder
     assert holder is not None
     assert (holder.claim, holder.since) == (winner.claim.id, takes_over)
 
 
-async def test_the_incumbent_that_ends_before_the_takeover_ends_by_its_own_reason(world: World) -> None:
+async def test_the_incumbent_that_ends_before_the_takeover_ends_by_its_own_reason(core: Core) -> None:
     """A microsecond earlier it was still its partner's to end; the winner then takes a free slot."""
-    incumbent, winner = await superseded(world)
+    incumbent, winner = await superseded(core)
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
 
     await submission.end(
-        world.ports, incumbent, PERSON, takes_over - MICROSECOND, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
+        core.ports, incumbent, PERSON, takes_over - MICROSECOND, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
     )
-    world.clock.set(takes_over + GRACE)
-    await world.sweep()
+    core.clock.set(takes_over + GRACE)
+    await core.sweep()
 
-    assert (await world.stored(incumbent)).claim.end_reason is Reason.PARTNER_DISASSOCIATED
-    assert (await world.stored(winner)).claim.status is Status.OFFICIAL
+    assert (await core.stored(incumbent)).claim.end_reason is Reason.PARTNER_DISASSOCIATED
+    assert (await core.stored(winner)).claim.status is Status.OFFICIAL
 
 
 @pytest.mark.parametrize("later_first", [True, False])
-async def test_successors_are_written_in_the_order_in_which_they_took_over(world: World, later_first: bool) -> None:  # noqa: FBT001 - a column of the table
+async def test_successors_are_written_in_the_order_in_which_they_took_over(core: Core, later_first: bool) -> None:  # noqa: FBT001 - a column of the table
     """Two items of one association go to two others at two instants: whoever is settled first, history is the same."""
-    incumbent = await world.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
-    first = await world.told(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
-    world.clock.advance(3 * DAY)
-    second = await world.told(LITWARE, items=(TEAMS,), engagement=USAGE)
+    incumbent = await core.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
+    first = await core.told(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
+    core.clock.advance(3 * DAY)
+    second = await core.told(LITWARE, items=(TEAMS,), engagement=USAGE)
     last = second.claim.window_ends_at
     assert first.claim.window_ends_at is not None
     assert last is not None
     assert first.claim.window_ends_at < last
-    world.clock.set(last)
-    read = await world.history(incumbent)
+    core.clock.set(last)
+    read = await core.history(incumbent)
 
     for successor in (second, first) if later_first else (first, second):
-        await write_down(world.ports, successor.claim.id, last)
+        await write_down(core.ports, successor.claim.id, last)
 
-    stored = await world.ports.claims.history(incumbent.claim.id, after=0, limit=99)
+    stored = await core.ports.claims.history(incumbent.claim.id, after=0, limit=99)
     assert list(stored) == list(read)
-    assert [ended.key for ended in (await world.stored(incumbent)).claim.ended_items] == ["exchange", "teams"]
+    assert [ended.key for ended in (await core.stored(incumbent)).claim.ended_items] == ["exchange", "teams"]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-async def test_successors_of_one_instant_are_written_in_one_order(world: World, order: tuple[int, int]) -> None:
+async def test_successors_of_one_instant_are_written_in_one_order(core: Core, order: tuple[int, int]) -> None:
     """Windows end at midnight, so this is the usual case; several items each, in any order of the claims' own."""
-    incumbent = await world.official(items=(TEAMS, EXCHANGE, SHAREPOINT), engagement=USAGE)
+    incumbent = await core.official(items=(TEAMS, EXCHANGE, SHAREPOINT), engagement=USAGE)
     successors = [
-        await world.told(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE),
-        await world.told(LITWARE, items=(SHAREPOINT,), engagement=USAGE),
+        await core.told(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE),
+        await core.told(LITWARE, items=(SHAREPOINT,), engagement=USAGE),
     ]
     last = successors[0].claim.window_ends_at
     assert last is not None
     assert last == successors[1].claim.window_ends_at
-    world.clock.set(last)
-    read = await world.history(incumbent)
-    seen = settle(await world.stored(incumbent), last).claim
+    core.clock.set(last)
+    read = await core.history(incumbent)
+    seen = settle(await core.stored(incumbent), last).claim
 
     for n in order:
-        await write_down(world.ports, successors[n].claim.id, last)
+        await write_down(core.ports, successors[n].claim.id, last)
 
-    assert list(await world.ports.claims.history(incumbent.claim.id, after=0, limit=99)) == list(read)
-    stored = (await world.stored(incumbent)).claim
+    assert list(await core.ports.claims.history(incumbent.claim.id, after=0, limit=99)) == list(read)
+    stored = (await core.stored(incumbent)).claim
     assert stored.ended_items == seen.ended_items
     assert stored.history_hash == seen.history_hash
 
 
-async def test_a_slot_that_names_somebody_who_is_not_there_keeps_nobody_for_ever(world: World) -> None:
+async def test_a_slot_that_names_somebody_who_is_not_there_keeps_nobody_for_ever(core: Core) -> None:
     """It never happens; if it does, one claim is busy, and no function runs until it is killed."""
-    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    now = await world.now()
+    case = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    now = await core.now()
     ghost = case.slots["teams"].with_awaiting("b" * 52, FABRIKAM, now)
-    await change_claim(world.ports, case, now - MICROSECOND, lambda current: current.with_slots({"teams": ghost}))
+    await change_claim(core.ports, case, now - MICROSECOND, lambda current: current.with_slots({"teams": ghost}))
 
     with pytest.raises(StorageBusy):
-        await comment(world, await world.case(case))
+        await comment(core, await core.case(case))
 
 
-async def test_an_approval_loads_and_refuses_the_other_claimants(world: World) -> None:
+async def test_an_approval_loads_and_refuses_the_other_claimants(core: Core) -> None:
     """In one transaction, with the index rows of what they owe before it."""
-    loser = await world.submitted(items=(TEAMS, EXCHANGE), engagement=USAGE)
-    partly = await world.submitted(LITWARE, items=(EXCHANGE, SHAREPOINT), engagement=USAGE)
-    winner = await world.submitted(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
+    loser = await core.submitted(items=(TEAMS, EXCHANGE), engagement=USAGE)
+    partly = await core.submitted(LITWARE, items=(EXCHANGE, SHAREPOINT), engagement=USAGE)
+    winner = await core.submitted(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
 
-    await world.approve(winner)
+    await core.approve(winner)
 
-    lost, rest = (await world.stored(loser)).claim, (await world.stored(partly)).claim
+    lost, rest = (await core.stored(loser)).claim, (await core.stored(partly)).claim
     assert (lost.status, lost.status_reason) == (Status.REJECTED, Reason.LOST_ARBITRATION)
     assert (rest.status, rest.items) == (Status.SUBMITTED, (SHAREPOINT,))
-    assert lost.due in [row.due for row in await world.due_rows(loser)]
+    assert lost.due in [row.due for row in await core.due_rows(loser)]
 
 
-async def test_a_claimant_that_comes_between_is_refused_too(world: World) -> None:
+async def test_a_claimant_that_comes_between_is_refused_too(core: Core) -> None:
     """The slot has changed: the approval is judged again with everybody who is there now."""
-    winner = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    late = await world.draft(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    winner = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    late = await core.draft(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
-    async with world.rows.once_before("claims", lambda: submit(world, late)):
-        now = await world.now()
+    async with core.rows.once_before("claims", lambda: submit(core, late)):
+        now = await core.now()
         case = await change_claim(
-            world.ports,
+            core.ports,
             winner,
             now,
             lambda current: current.record(Act.COMMENTED, PERSON, now),
             ActContext(decides_claimants=True),
         )
         assert case.claim.history_length == winner.claim.history_length + 1
-    await world.approve(case)
+    await core.approve(case)
 
-    assert (await world.stored(late)).claim.status is Status.REJECTED
+    assert (await core.stored(late)).claim.status is Status.REJECTED
 
 
-async def submit(world: World, case: Case) -> None:
+async def submit(core: Core, case: Case) -> None:
     """Submit a draft."""
-    await world.submit(case)
+    await core.submit(case)
 
 
-async def test_the_customer_sees_one_state_and_the_timer_writes_the_same(world: World) -> None:
+async def test_the_customer_sees_one_state_and_the_timer_writes_the_same(core: Core) -> None:
     """From the deadline on every read says official, with the timer stopped; then it runs, and nothing is different."""
-    case = await world.told()
+    case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
-    world.clock.set(ends_at + HOUR)
-    seen, history = await world.seen(case), await world.history(case)
+    core.clock.set(ends_at + HOUR)
+    seen, history = await core.seen(case), await core.history(case)
 
-    await world.sweep()
+    await core.sweep()
 
-    after = await world.seen(case)
+    after = await core.seen(case)
     assert after.model_copy(update={"etag": seen.etag}) == seen
-    assert await world.history(case) == history
+    assert await core.history(case) == history
     assert seen.status is Status.OFFICIAL
 
 
-async def test_an_end_by_the_customer_stops_everything_with_that_write(world: World) -> None:
+async def test_an_end_by_the_customer_stops_everything_with_that_write(core: Core) -> None:
     """The slot is free for the next claim at once."""
-    case = await world.official()
+    case = await core.official()
 
-    await customer_decision.end(world.ports, case, spoken_by(ANNE), await world.now(), NO_CONTEXT)
+    await customer_decision.end(core.ports, case, spoken_by(ANNE), await core.now(), NO_CONTEXT)
 
-    assert (await world.submitted(FABRIKAM)).claim.status is Status.AWAITING_CUSTOMER
+    assert (await core.submitted(FABRIKAM)).claim.status is Status.AWAITING_CUSTOMER
 
 
 # --- what was read at two instants ------------------------------------------------------------------------------------
 
 
-async def test_an_association_that_is_written_down_between_two_reads_frees_its_slot_when_it_ends(world: World) -> None:
+async def test_an_association_that_is_written_down_between_two_reads_frees_its_slot_when_it_ends(core: Core) -> None:
     """The timer writes it down after one half of the tenant was read, and before the other; then its item is gone."""
-    case = await world.told()
+    case = await core.told()
     assert case.claim.window_ends_at is not None
-    world.clock.set(case.claim.window_ends_at + HOUR)
-    await world.register_customer(subscriptions=())
+    core.clock.set(case.claim.window_ends_at + HOUR)
+    await core.register_customer(subscriptions=())
     reads = 0
 
     async def timer_runs_between(request: Request, do: Callable[[], Answer]) -> Answer:
@@ -675,106 +675,106 @@ async def test_an_association_that_is_written_down_between_two_reads_frees_its_s
         reads += request.table == "claims" and not request.keys
         if reads == 2:
             reads += 1
-            await write_down(world.ports, case.claim.id, await world.now())
+            await write_down(core.ports, case.claim.id, await core.now())
         return do()
 
-    world.rows.carry = timer_runs_between
-    await end_gone_items(world.ports, TENANT, await world.now())
+    core.rows.carry = timer_runs_between
+    await end_gone_items(core.ports, TENANT, await core.now())
 
-    ended = await world.stored(case)
+    ended = await core.stored(case)
     assert ended.claim.end_reason is Reason.SUBSCRIPTION_ENDED
-    assert [slot.holder for slot in await slots_of(world)] == [None]
+    assert [slot.holder for slot in await slots_of(core)] == [None]
 
 
-async def test_an_act_does_not_supersede_its_own_claim(world: World) -> None:
+async def test_an_act_does_not_supersede_its_own_claim(core: Core) -> None:
     """The timer writes an association down after the claim was read, and before its slot, which names it by then."""
-    case = await world.told()
+    case = await core.told()
     assert case.claim.window_ends_at is not None
-    world.clock.set(case.claim.window_ends_at)
+    core.clock.set(case.claim.window_ends_at)
     interrupted = False
 
     async def timer_runs_between(request: Request, do: Callable[[], Answer]) -> Answer:
         nonlocal interrupted
         if request.table == "claims" and not request.keys and not interrupted:
             interrupted = True
-            await write_down(world.ports, case.claim.id, await world.now())
+            await write_down(core.ports, case.claim.id, await core.now())
         return do()
 
-    world.rows.carry = timer_runs_between
-    torn = await world.case(case)
-    await submission.end(world.ports, torn, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    core.rows.carry = timer_runs_between
+    torn = await core.case(case)
+    await submission.end(core.ports, torn, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
-    assert (await world.stored(case)).claim.end_reason is Reason.PARTNER_DISASSOCIATED
-    assert [slot.holder for slot in await slots_of(world)] == [None]
+    assert (await core.stored(case)).claim.end_reason is Reason.PARTNER_DISASSOCIATED
+    assert [slot.holder for slot in await slots_of(core)] == [None]
 
 
-async def slots_of(world: World) -> list[Slot]:
+async def slots_of(core: Core) -> list[Slot]:
     """Return every slot of the tenant."""
-    (tenant,) = [one async for one in world.ports.claims.tenants()]
+    (tenant,) = [one async for one in core.ports.claims.tenants()]
     return [slot for slot, _ in tenant.slots]
 
 
-async def test_a_slot_that_contradicts_its_claim_is_read_again(world: World) -> None:
+async def test_a_slot_that_contradicts_its_claim_is_read_again(core: Core) -> None:
     """A new claim beside an old slot is never taken for whole."""
-    told = await world.told()
+    told = await core.told()
     assert told.claim.window_ends_at is not None
-    world.clock.set(told.claim.window_ends_at + GRACE)
-    await world.sweep()
-    stored = await world.stored(told)
+    core.clock.set(told.claim.window_ends_at + GRACE)
+    await core.sweep()
+    stored = await core.stored(told)
     etags = {**stored.etags, **{key: told.stored.etags[key] for key in told.slots}}
-    torn, now = replace(stored, slots=told.slots, etags=etags), await world.now()
+    torn, now = replace(stored, slots=told.slots, etags=etags), await core.now()
 
-    await submission.end(world.ports, settle(torn, now), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await submission.end(core.ports, settle(torn, now), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
-    assert [slot.holder for slot in await slots_of(world)] == [None]
-    assert world.clock.pauses == [1]
+    assert [slot.holder for slot in await slots_of(core)] == [None]
+    assert core.clock.pauses == [1]
 
 
-async def test_a_slot_that_never_agrees_is_no_success(world: World) -> None:
+async def test_a_slot_that_never_agrees_is_no_success(core: Core) -> None:
     """What contradicts itself in the store is a busy store to the caller, and nothing is written."""
-    official = await world.official()
+    official = await core.official()
     free = {key: slot.changed(holder=None) for key, slot in official.slots.items()}
-    await world.ports.claims.commit(Commit("by hand", official.stored, official.with_slots(free)))
+    await core.ports.claims.commit(Commit("by hand", official.stored, official.with_slots(free)))
 
     with pytest.raises(StorageBusy):
-        await submission.end(world.ports, official, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+        await submission.end(core.ports, official, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
-    assert (await world.stored(official)).claim.status is Status.OFFICIAL
+    assert (await core.stored(official)).claim.status is Status.OFFICIAL
 
 
-async def test_who_loses_a_race_lets_others_go_first(world: World) -> None:
+async def test_who_loses_a_race_lets_others_go_first(core: Core) -> None:
     """A random moment before each further try, longer each time."""
-    case = await world.submitted()
+    case = await core.submitted()
 
     async def another_comment() -> None:
-        await comment(world, await world.case(case))
+        await comment(core, await core.case(case))
 
-    async with world.rows.once_before("claims", another_comment):
-        await comment(world, case)
+    async with core.rows.once_before("claims", another_comment):
+        await comment(core, case)
 
-    assert world.clock.pauses == [1]
+    assert core.clock.pauses == [1]
 
 
-async def test_a_claim_that_is_deleted_meanwhile_takes_no_words(world: World) -> None:
+async def test_a_claim_that_is_deleted_meanwhile_takes_no_words(core: Core) -> None:
     """Nobody would find them any more."""
-    case = await world.draft()
+    case = await core.draft()
 
     async def delete() -> None:
-        await drafts.delete(world.ports, await world.case(case), PERSON, await world.now(), NO_CONTEXT)
+        await drafts.delete(core.ports, await core.case(case), PERSON, await core.now(), NO_CONTEXT)
 
-    async with world.rows.once_before("claims", delete):
+    async with core.rows.once_before("claims", delete):
         with pytest.raises(Refused, match="NotFound"):
-            await comment(world, case)
+            await comment(core, case)
 
 
-async def test_nobody_is_named_for_what_time_has_made(world: World) -> None:
+async def test_nobody_is_named_for_what_time_has_made(core: Core) -> None:
     """A person whose act comes first after a window's end writes its entry down, and did not make it."""
-    case = await world.told()
+    case = await core.told()
     assert case.claim.window_ends_at is not None
-    world.clock.set(case.claim.window_ends_at)
+    core.clock.set(case.claim.window_ends_at)
 
-    await comment(world, await world.case(case), ActContext(person_id="a reviewer"))
+    await comment(core, await core.case(case), ActContext(person_id="a reviewer"))
 
-    rows = [row for place, row in world.rows._rows.items() if place[2].startswith("history|")]
+    rows = [row for place, row in core.rows._rows.items() if place[2].startswith("history|")]
     named = {json.loads(unpacked(row.values["document"]))["act"]: row.values.get("who") for row in rows}
     assert (named["commented"], named["madeOfficial"]) == ("a reviewer", None)

@@ -14,23 +14,23 @@ from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
 from cpor_core.use_cases.claims import reviews, submission
 from cpor_core.use_cases.registry import closed_days
 from tests.core.builders import DAY, ENDS_AT, FABRIKAM, HOUR, MONDAY, PERSON, TEAMS, USAGE, customer, partner
-from tests.core.world import World
+from tests.core.memory_core import Core
 
 THURSDAY, FRIDAY = date(2026, 11, 5), date(2026, 11, 6)
 MOURNING = "National day of mourning"
 
 
 @pytest.fixture
-async def world() -> World:
-    """A world with three partners and a customer, in France all of them."""
-    made = World()
+async def core() -> Core:
+    """The service with three partners and a customer, all of them in France."""
+    made = Core()
     await made.register()
     return made
 
 
-async def close(world: World, day: date, calendar: str = "FR") -> None:
+async def close(core: Core, day: date, calendar: str = "FR") -> None:
     """Register a closed day."""
-    await closed_days.put(world.ports, calendar, day, ClosedDay(name=MOURNING), None)
+    await closed_days.put(core.ports, calendar, day, ClosedDay(name=MOURNING), None)
 
 
 # --- counting ---------------------------------------------------------------------------------------------------------
@@ -71,12 +71,12 @@ def test_a_country_without_holiday_data_has_closed_days() -> None:
 # --- what is promised -------------------------------------------------------------------------------------------------
 
 
-async def test_the_customers_window_and_its_reminder_know_a_closed_day(world: World) -> None:
+async def test_the_customers_window_and_its_reminder_know_a_closed_day(core: Core) -> None:
     """The fifth business day comes a day later; the customer reads why."""
-    await close(world, THURSDAY)
-    await close(world, date(2026, 11, 9))
+    await close(core, THURSDAY)
+    await close(core, date(2026, 11, 9))
 
-    promise = (await world.told()).claim.promise
+    promise = (await core.told()).claim.promise
 
     assert promise is not None
     assert promise.ends_at == datetime(2026, 11, 12, 23, tzinfo=UTC)  # Wednesday the eleventh is a holiday
@@ -84,50 +84,50 @@ async def test_the_customers_window_and_its_reminder_know_a_closed_day(world: Wo
     assert SkippedDay(date=THURSDAY, name=MOURNING, kind="holiday") in promise.skipped_days
 
 
-async def test_no_promised_window_moves(world: World) -> None:
+async def test_no_promised_window_moves(core: Core) -> None:
     """Neither by a closed day that is registered later, nor by one that is taken away."""
-    before = await world.told()
-    await close(world, THURSDAY)
+    before = await core.told()
+    await close(core, THURSDAY)
 
-    assert (await world.stored(before)).claim.window_ends_at == ENDS_AT
-    await world.sweep()
-    world.clock.set(ENDS_AT - timedelta(microseconds=1))
-    assert (await world.seen(before)).status is Status.AWAITING_CUSTOMER
-    world.clock.set(ENDS_AT)
-    assert (await world.seen(before)).status is Status.OFFICIAL
+    assert (await core.stored(before)).claim.window_ends_at == ENDS_AT
+    await core.sweep()
+    core.clock.set(ENDS_AT - timedelta(microseconds=1))
+    assert (await core.seen(before)).status is Status.AWAITING_CUSTOMER
+    core.clock.set(ENDS_AT)
+    assert (await core.seen(before)).status is Status.OFFICIAL
 
 
-async def test_a_day_that_is_no_longer_closed_is_a_business_day_for_the_next_promise(world: World) -> None:
+async def test_a_day_that_is_no_longer_closed_is_a_business_day_for_the_next_promise(core: Core) -> None:
     """What was promised meanwhile keeps it."""
-    await close(world, THURSDAY)
-    await closed_days.delete(world.ports, "FR", THURSDAY, None)
+    await close(core, THURSDAY)
+    await closed_days.delete(core.ports, "FR", THURSDAY, None)
 
-    assert (await world.told()).claim.window_ends_at == ENDS_AT
+    assert (await core.told()).claim.window_ends_at == ENDS_AT
 
 
-async def test_the_programmes_limits_know_closed_days_of_its_own_country(world: World) -> None:
+async def test_the_programmes_limits_know_closed_days_of_its_own_country(core: Core) -> None:
     """To start a review and to decide it; a closed day of the customer's country is none of the programme's."""
-    await close(world, THURSDAY, "US")
-    await close(world, FRIDAY, "FR")
+    await close(core, THURSDAY, "US")
+    await close(core, FRIDAY, "FR")
 
-    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    started = await reviews.start(world.ports, case, MONDAY, NO_CONTEXT)
-    rejected = await reviews.reject(world.ports, started, MONDAY, Reason.EVIDENCE_MISSING, NO_CONTEXT)
+    case = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    started = await reviews.start(core.ports, case, MONDAY, NO_CONTEXT)
+    rejected = await reviews.reject(core.ports, started, MONDAY, Reason.EVIDENCE_MISSING, NO_CONTEXT)
     why = ActContext(comment=Comment("partner", PERSON.id, "Look again.", MONDAY))
-    disputed = await submission.dispute(world.ports, rejected, PERSON, MONDAY, why)
+    disputed = await submission.dispute(core.ports, rejected, PERSON, MONDAY, why)
 
     assert [one.claim.due for one in (case, started, disputed)] == [datetime(2026, 11, 11, tzinfo=UTC)] * 3
 
 
-async def test_the_partner_has_a_day_more_to_answer(world: World) -> None:
+async def test_the_partner_has_a_day_more_to_answer(core: Core) -> None:
     """Limit and reminder go by the partner's own calendar; the programme counts the answer by its own."""
-    await close(world, FRIDAY)
-    await close(world, THURSDAY, "US")
-    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    case = await reviews.start(world.ports, case, MONDAY, NO_CONTEXT)
+    await close(core, FRIDAY)
+    await close(core, THURSDAY, "US")
+    case = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    case = await reviews.start(core.ports, case, MONDAY, NO_CONTEXT)
 
-    asked = await reviews.request_information(world.ports, case, MONDAY, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
-    answered = await submission.resubmit(world.ports, asked, PERSON, MONDAY, NO_CONTEXT)
+    asked = await reviews.request_information(core.ports, case, MONDAY, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
+    answered = await submission.resubmit(core.ports, asked, PERSON, MONDAY, NO_CONTEXT)
 
     assert asked.claim.due == ENDS_AT + DAY
     assert asked.claim.time_to_answer is not None
@@ -135,40 +135,40 @@ async def test_the_partner_has_a_day_more_to_answer(world: World) -> None:
     assert answered.claim.due == datetime(2026, 11, 11, tzinfo=UTC)
 
 
-async def test_a_review_that_begins_anew_knows_closed_days(world: World) -> None:
+async def test_a_review_that_begins_anew_knows_closed_days(core: Core) -> None:
     """Its limit is worked out at each read, from the instant at which the place became free."""
-    await close(world, THURSDAY, "US")
-    first = await world.told()
-    second = await world.submitted(FABRIKAM, email="bruno@contoso.fr")
-    world.clock.advance(HOUR)
-    await world.decline(first)
+    await close(core, THURSDAY, "US")
+    first = await core.told()
+    second = await core.submitted(FABRIKAM, email="bruno@contoso.fr")
+    core.clock.advance(HOUR)
+    await core.decline(first)
 
-    assert (await world.seen(second)).next_step.due == datetime(2026, 11, 11, tzinfo=UTC)
+    assert (await core.seen(second)).next_step.due == datetime(2026, 11, 11, tzinfo=UTC)
 
 
 # --- the operator -----------------------------------------------------------------------------------------------------
 
 
-async def test_registering_the_same_again_changes_nothing(world: World) -> None:
+async def test_registering_the_same_again_changes_nothing(core: Core) -> None:
     """Twice is once; another name takes the place of the first."""
-    await close(world, THURSDAY)
-    await close(world, THURSDAY)
-    await closed_days.put(world.ports, "FR", THURSDAY, ClosedDay(name="Another name"), None)
+    await close(core, THURSDAY)
+    await close(core, THURSDAY)
+    await closed_days.put(core.ports, "FR", THURSDAY, ClosedDay(name="Another name"), None)
 
-    listed, _ = await closed_days.page(world.ports, after="", limit=10)
+    listed, _ = await closed_days.page(core.ports, after="", limit=10)
 
     assert [(one.calendar, one.date, one.name) for one in listed] == [("FR", THURSDAY, "Another name")]
 
 
-async def test_a_list_of_closed_days_goes_on_where_a_page_ended(world: World) -> None:
+async def test_a_list_of_closed_days_goes_on_where_a_page_ended(core: Core) -> None:
     """The last day first; days of several places on one date are all there, once."""
     for place in ("FR", "GB", "GB-SCT"):
         for day in (THURSDAY, FRIDAY):
-            await close(world, day, place)
+            await close(core, day, place)
 
-    first, after = await closed_days.page(world.ports, after="", limit=4)
+    first, after = await closed_days.page(core.ports, after="", limit=4)
     assert after is not None
-    rest, end = await closed_days.page(world.ports, after=after, limit=4)
+    rest, end = await closed_days.page(core.ports, after=after, limit=4)
 
     assert end is None
     assert [(one.date, one.calendar) for one in (*first, *rest)] == [
@@ -176,44 +176,44 @@ async def test_a_list_of_closed_days_goes_on_where_a_page_ended(world: World) ->
     ]
 
 
-async def test_of_two_who_register_one_day_at_once_one_is_told(world: World) -> None:
+async def test_of_two_who_register_one_day_at_once_one_is_told(core: Core) -> None:
     """A lost race is not a silent overwriting."""
-    await close(world, THURSDAY)
+    await close(core, THURSDAY)
 
     async def somebody_renames_it() -> None:
-        former = await world.ports.registry.closed_day("FR", THURSDAY)
-        await world.ports.registry.put_closed_day("FR", THURSDAY, ClosedDay(name="Theirs"), former)
+        former = await core.ports.registry.closed_day("FR", THURSDAY)
+        await core.ports.registry.put_closed_day("FR", THURSDAY, ClosedDay(name="Theirs"), former)
 
-    async with world.rows.once_before("registry", somebody_renames_it):
+    async with core.rows.once_before("registry", somebody_renames_it):
         with pytest.raises(Refused, match="changed since you read it"):
-            await closed_days.put(world.ports, "FR", THURSDAY, ClosedDay(name="Ours"), None)
-    async with world.rows.once_before("registry", somebody_renames_it):
+            await closed_days.put(core.ports, "FR", THURSDAY, ClosedDay(name="Ours"), None)
+    async with core.rows.once_before("registry", somebody_renames_it):
         with pytest.raises(Refused, match="changed since you read it"):
-            await closed_days.delete(world.ports, "FR", THURSDAY, None)
+            await closed_days.delete(core.ports, "FR", THURSDAY, None)
 
 
-async def test_a_day_that_somebody_else_deletes_at_the_same_time_is_gone(world: World) -> None:
+async def test_a_day_that_somebody_else_deletes_at_the_same_time_is_gone(core: Core) -> None:
     """Both wanted the same."""
-    await close(world, THURSDAY)
+    await close(core, THURSDAY)
 
     async def somebody_deletes_it() -> None:
-        former = await world.ports.registry.closed_day("FR", THURSDAY)
+        former = await core.ports.registry.closed_day("FR", THURSDAY)
         assert former is not None
-        await world.ports.registry.delete_closed_day("FR", THURSDAY, former)
+        await core.ports.registry.delete_closed_day("FR", THURSDAY, former)
 
-    async with world.rows.once_before("registry", somebody_deletes_it):
-        await closed_days.delete(world.ports, "FR", THURSDAY, None)
+    async with core.rows.once_before("registry", somebody_deletes_it):
+        await closed_days.delete(core.ports, "FR", THURSDAY, None)
 
     with pytest.raises(Refused, match="no such closed day"):
-        await closed_days.find(world.ports, "FR", THURSDAY)
+        await closed_days.find(core.ports, "FR", THURSDAY)
 
 
-async def test_what_is_known_of_closed_days_is_at_most_five_minutes_old(world: World) -> None:
+async def test_what_is_known_of_closed_days_is_at_most_five_minutes_old(core: Core) -> None:
     """Another instance's registry asks once, remembers, and asks again when five minutes are over."""
     elapsed = 0.0
-    other = RegistryTable(world.rows, lambda: elapsed)
+    other = RegistryTable(core.rows, lambda: elapsed)
     assert await other.closed_days() == {}
-    await close(world, THURSDAY)
+    await close(core, THURSDAY)
 
     elapsed = REMEMBERED_SECONDS
     assert await other.closed_days() == {}

@@ -24,29 +24,29 @@ from tests.core.builders import (
     official,
 )
 from tests.core.builders import draft as made
-from tests.core.world import World
+from tests.core.memory_core import Core
 
 OTHER_TENANT = "bbbbbbbb-0000-4000-8000-000000000002"
 
 
 async def exported(
-    world: World, *, wanted: Callable[[Claim], bool] | None = None, tenant_id: str | None = None
+    core: Core, *, wanted: Callable[[Claim], bool] | None = None, tenant_id: str | None = None
 ) -> Sequence[Mapping[str, str]]:
     """Return the rows of an export, as a spreadsheet reads them."""
-    now = await world.now()
-    table = await csv_export.export(world.ports, ADATUM, now, wanted=wanted, tenant_id=tenant_id)
+    now = await core.now()
+    table = await csv_export.export(core.ports, ADATUM, now, wanted=wanted, tenant_id=tenant_id)
     assert table.startswith(b"\xef\xbb\xbf")
     return list(csv.DictReader(table.decode("utf-8-sig").splitlines(), strict=True))
 
 
-async def test_an_export_has_every_claim_of_the_organisation(world: World) -> None:
+async def test_an_export_has_every_claim_of_the_organisation(core: Core) -> None:
     """As each stands now, newest first; nobody else's."""
-    first = await world.draft()
-    world.clock.advance(timedelta(hours=1))
-    second = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    await world.draft(FABRIKAM)
+    first = await core.draft()
+    core.clock.advance(timedelta(hours=1))
+    second = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    await core.draft(FABRIKAM)
 
-    rows = await exported(world)
+    rows = await exported(core)
 
     assert [row["id"] for row in rows] == [second.claim.id, first.claim.id]
     assert rows[1] == {
@@ -91,54 +91,54 @@ def test_an_association_is_exported_with_its_window_and_since_when_it_is() -> No
     assert (row["associationEndedAt"], row["customerContactName"], row["partnerContactEmail"]) == ("", "", "")
 
 
-async def test_lines_end_as_spreadsheets_want_them(world: World) -> None:
+async def test_lines_end_as_spreadsheets_want_them(core: Core) -> None:
     """Without claims there is the line of the columns."""
-    table = await csv_export.export(world.ports, ADATUM, MONDAY, wanted=None, tenant_id=None)
+    table = await csv_export.export(core.ports, ADATUM, MONDAY, wanted=None, tenant_id=None)
 
     assert table.decode("utf-8-sig") == ",".join(csv_export.COLUMNS) + "\r\n"
 
 
-async def test_an_export_is_narrowed(world: World) -> None:
+async def test_an_export_is_narrowed(core: Core) -> None:
     """By the tenant, which the key of a claim leads to, and by what the claim says."""
-    draft = await world.draft()
-    submitted = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    draft = await core.draft()
+    submitted = await core.submitted(items=(TEAMS,), engagement=USAGE)
 
-    assert len(await exported(world, tenant_id=TENANT)) == 2
-    assert await exported(world, tenant_id=OTHER_TENANT) == []
-    rows = await exported(world, wanted=lambda claim: claim.status is not Status.DRAFT)
+    assert len(await exported(core, tenant_id=TENANT)) == 2
+    assert await exported(core, tenant_id=OTHER_TENANT) == []
+    rows = await exported(core, wanted=lambda claim: claim.status is not Status.DRAFT)
     assert [row["id"] for row in rows] == [submitted.claim.id]
-    rows = await exported(world, wanted=lambda claim: claim.status is Status.DRAFT)
+    rows = await exported(core, wanted=lambda claim: claim.status is Status.DRAFT)
     assert [row["id"] for row in rows] == [draft.claim.id]
 
 
-async def test_a_long_list_is_read_to_its_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_list_is_read_to_its_end(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when it ends where a page of it does."""
     monkeypatch.setattr(csv_export, "KEYS_AT_ONCE", 2)
     monkeypatch.setattr(csv_export, "LOADED_AT_ONCE", 3)
     for count in (1, 2, 3, 4):
-        world.clock.advance(timedelta(hours=1))
-        await world.draft()
-        assert len(await exported(world)) == count
+        core.clock.advance(timedelta(hours=1))
+        await core.draft()
+        assert len(await exported(core)) == count
 
 
 async def test_an_export_that_is_too_large_is_refused_before_claims_are_read(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the keys tell need not be read; behind a filter it is counted on the way."""
     monkeypatch.setattr(csv_export, "MOST_ROWS", 2)
     for _ in range(3):
-        await world.draft()
-        world.clock.advance(timedelta(hours=1))
+        await core.draft()
+        core.clock.advance(timedelta(hours=1))
 
     for wanted in (None, lambda _: True):
         with pytest.raises(Refused, match="ExportTooLarge"):
-            await exported(world, wanted=wanted)
+            await exported(core, wanted=wanted)
     monkeypatch.setattr(csv_export, "MOST_LOOKED_AT", 2)
     with pytest.raises(Refused, match="ExportTooLarge"):
-        await exported(world, wanted=lambda _: False)
+        await exported(core, wanted=lambda _: False)
     monkeypatch.setattr(csv_export, "MOST_LOOKED_AT", 3)
-    assert len(await exported(world, wanted=lambda claim: claim.created_at > MONDAY)) == 2
-    assert await exported(world, tenant_id=OTHER_TENANT) == []
+    assert len(await exported(core, wanted=lambda claim: claim.created_at > MONDAY)) == 2
+    assert await exported(core, tenant_id=OTHER_TENANT) == []
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])

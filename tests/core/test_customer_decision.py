@@ -36,7 +36,7 @@ from tests.core.builders import (
     subscription,
 )
 from tests.core.builders import IT as REGISTERED_IT
-from tests.core.world import World
+from tests.core.memory_core import Core
 
 IT = "it@contoso.fr"
 
@@ -50,11 +50,11 @@ def ends_at(case: Case) -> datetime:
 # --- links ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_link_leads_to_its_claim_and_recipient(world: World) -> None:
+async def test_a_link_leads_to_its_claim_and_recipient(core: Core) -> None:
     """Verified before."""
-    case = await world.told()
+    case = await core.told()
 
-    opened = await customer_decision.open_link(world.ports, case.claim.id, 1, MONDAY)
+    opened = await customer_decision.open_link(core.ports, case.claim.id, 1, MONDAY)
 
     assert (opened.case.claim.id, opened.recipient.email, opened.others) == (
         case.claim.id,
@@ -64,61 +64,61 @@ async def test_a_link_leads_to_its_claim_and_recipient(world: World) -> None:
 
 
 @pytest.mark.parametrize("recipient", [0, 2, 99])
-async def test_a_link_of_nobody_leads_nowhere(world: World, recipient: int) -> None:
+async def test_a_link_of_nobody_leads_nowhere(core: Core, recipient: int) -> None:
     """Nor does one of a claim that is not there."""
-    case = await world.told()
+    case = await core.told()
 
     with pytest.raises(Refused, match="NotFound"):
-        await customer_decision.open_link(world.ports, case.claim.id, recipient, MONDAY)
+        await customer_decision.open_link(core.ports, case.claim.id, recipient, MONDAY)
     with pytest.raises(Refused, match="NotFound"):
-        await customer_decision.open_link(world.ports, "nobody", 1, MONDAY)
+        await customer_decision.open_link(core.ports, "nobody", 1, MONDAY)
 
 
-async def test_a_link_lives_until_ninety_days_after_the_close(world: World) -> None:
+async def test_a_link_lives_until_ninety_days_after_the_close(core: Core) -> None:
     """Of a no from the window's end on, of an association from its end on (rulings 23)."""
-    case = await world.told()
-    await world.decline(case)
+    case = await core.told()
+    await core.decline(case)
     expires = ends_at(case) + LINK_LIVES
 
-    assert (await customer_decision.open_link(world.ports, case.claim.id, 1, expires - MICROSECOND)).case is not None
+    assert (await customer_decision.open_link(core.ports, case.claim.id, 1, expires - MICROSECOND)).case is not None
     with pytest.raises(Refused, match="LinkExpired"):
-        await customer_decision.open_link(world.ports, case.claim.id, 1, expires)
+        await customer_decision.open_link(core.ports, case.claim.id, 1, expires)
 
 
-async def test_the_link_of_a_running_association_never_expires(world: World) -> None:
+async def test_the_link_of_a_running_association_never_expires(core: Core) -> None:
     """So that it can be ended at any time."""
-    case = await world.official()
+    case = await core.official()
 
-    opened = await customer_decision.open_link(world.ports, case.claim.id, 1, MONDAY + 8000 * DAY)
+    opened = await customer_decision.open_link(core.ports, case.claim.id, 1, MONDAY + 8000 * DAY)
 
     assert opened.case.claim.status is Status.OFFICIAL
 
 
-async def test_the_contacts_link_shows_only_its_own_claim(world: World) -> None:
+async def test_the_contacts_link_shows_only_its_own_claim(core: Core) -> None:
     """The contact was chosen by the partner (rulings 23)."""
-    await world.official(items=(TEAMS,), engagement=USAGE)
-    case = await world.told(FABRIKAM)
-    now = await world.now()
+    await core.official(items=(TEAMS,), engagement=USAGE)
+    case = await core.told(FABRIKAM)
+    now = await core.now()
 
     opened = await customer_decision.with_others(
-        world.ports, await customer_decision.open_link(world.ports, case.claim.id, 1, now), now
+        core.ports, await customer_decision.open_link(core.ports, case.claim.id, 1, now), now
     )
 
     assert opened.others == ()
 
 
-async def test_a_registered_addresss_link_shows_every_association(world: World) -> None:
+async def test_a_registered_addresss_link_shows_every_association(core: Core) -> None:
     """As long as it is registered: all of the tenant's official ones but its own."""
-    await world.register_customer(notice_addresses=(IT,))
-    other = await world.official(items=(TEAMS,), engagement=USAGE)
-    case = await world.told(FABRIKAM)
-    now = await world.now()
-    opened = await customer_decision.open_link(world.ports, case.claim.id, 2, now)
+    await core.register_customer(notice_addresses=(IT,))
+    other = await core.official(items=(TEAMS,), engagement=USAGE)
+    case = await core.told(FABRIKAM)
+    now = await core.now()
+    opened = await customer_decision.open_link(core.ports, case.claim.id, 2, now)
 
-    shown = await customer_decision.with_others(world.ports, opened, now)
-    await world.register_customer(notice_addresses=())
-    opened = await customer_decision.open_link(world.ports, case.claim.id, 2, now)
-    not_any_more = await customer_decision.with_others(world.ports, opened, now)
+    shown = await customer_decision.with_others(core.ports, opened, now)
+    await core.register_customer(notice_addresses=())
+    opened = await customer_decision.open_link(core.ports, case.claim.id, 2, now)
+    not_any_more = await customer_decision.with_others(core.ports, opened, now)
 
     assert [one.claim.id for one in shown.others] == [other.claim.id]
     assert not_any_more.others == ()
@@ -174,12 +174,12 @@ def test_a_no_is_not_to_be_taken_back_after_the_window_or_when_the_place_is_give
 # --- not the right person ---------------------------------------------------------------------------------------------
 
 
-async def test_not_the_right_person_counts_as_a_mail_that_came_back(world: World) -> None:
+async def test_not_the_right_person_counts_as_a_mail_that_came_back(core: Core) -> None:
     """With nobody else told the window stops (rulings 24)."""
-    case = await world.told()
-    opened = await customer_decision.open_link(world.ports, case.claim.id, 1, MONDAY)
+    case = await core.told()
+    opened = await customer_decision.open_link(core.ports, case.claim.id, 1, MONDAY)
 
-    after = await customer_decision.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
+    after = await customer_decision.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
 
     assert (after.claim.status, after.claim.status_reason) == (
         Status.PARTNER_ACTION_REQUIRED,
@@ -187,99 +187,99 @@ async def test_not_the_right_person_counts_as_a_mail_that_came_back(world: World
     )
 
 
-async def test_with_others_who_were_told_the_window_goes_on(world: World) -> None:
+async def test_with_others_who_were_told_the_window_goes_on(core: Core) -> None:
     """One wrong person is history, no more; saying it twice is one."""
-    await world.register_customer(notice_addresses=(IT,))
-    case = await world.told()
-    opened = await customer_decision.open_link(world.ports, case.claim.id, 1, MONDAY)
+    await core.register_customer(notice_addresses=(IT,))
+    case = await core.told()
+    opened = await customer_decision.open_link(core.ports, case.claim.id, 1, MONDAY)
 
-    after = await customer_decision.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
-    again = await customer_decision.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
+    after = await customer_decision.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
+    again = await customer_decision.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
 
     assert after.claim.status is Status.AWAITING_CUSTOMER
     assert [recipient.failed for recipient in after.claim.recipients] == [True, False]
     assert again.claim == after.claim
-    assert (await world.history(case))[-1].actor.id == "1"
+    assert (await core.history(case))[-1].actor.id == "1"
 
 
-async def test_who_is_asked_nothing_cannot_pass_it_on(world: World) -> None:
+async def test_who_is_asked_nothing_cannot_pass_it_on(core: Core) -> None:
     """The claim was declined by another recipient."""
-    case = await world.told()
-    opened = await customer_decision.open_link(world.ports, case.claim.id, 1, MONDAY)
-    await world.decline(case)
+    case = await core.told()
+    opened = await customer_decision.open_link(core.ports, case.claim.id, 1, MONDAY)
+    await core.decline(case)
 
     with pytest.raises(Refused, match="InvalidState"):
-        await customer_decision.not_me(world.ports, opened, MONDAY + DAY, NO_CONTEXT)
+        await customer_decision.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
 
 
 # --- undo and end -----------------------------------------------------------------------------------------------------
 
 
-async def test_an_undo_takes_out_what_has_gone_from_the_tenant_meanwhile(world: World) -> None:
+async def test_an_undo_takes_out_what_has_gone_from_the_tenant_meanwhile(core: Core) -> None:
     """No new promise is made that would look again (rulings 32)."""
-    case = await world.told(items=(TEAMS, EXCHANGE), engagement=USAGE)
-    await world.decline(case)
-    await world.register_customer(workloads=("exchange",))
+    case = await core.told(items=(TEAMS, EXCHANGE), engagement=USAGE)
+    await core.decline(case)
+    await core.register_customer(workloads=("exchange",))
 
-    after = await world.undo(case)
+    after = await core.undo(case)
 
     assert after.claim.status is Status.AWAITING_CUSTOMER
     assert [item.key for item in after.claim.items] == ["exchange"]
     assert after.slots["teams"].awaiting is None
 
 
-async def test_an_undo_of_what_has_gone_altogether_closes_the_claim(world: World) -> None:
+async def test_an_undo_of_what_has_gone_altogether_closes_the_claim(core: Core) -> None:
     """There is nothing left to say yes to."""
-    case = await world.told()
-    await world.decline(case)
-    await world.register_customer(subscriptions=(subscription(state="disabled"),))
+    case = await core.told()
+    await core.decline(case)
+    await core.register_customer(subscriptions=(subscription(state="disabled"),))
 
-    after = await world.undo(case)
+    after = await core.undo(case)
 
     assert (after.claim.status, after.claim.status_reason) == (Status.REJECTED, Reason.SUBSCRIPTION_ENDED)
 
 
-async def test_an_undo_is_refused_when_the_place_went_to_somebody_who_is_official_now(world: World) -> None:
+async def test_an_undo_is_refused_when_the_place_went_to_somebody_who_is_official_now(core: Core) -> None:
     """The page says that the place has been given away (rulings 13)."""
-    case = await world.told(items=(TEAMS,), engagement=USAGE)
-    await world.decline(case)
-    rival = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
-    await world.approve(rival)
+    case = await core.told(items=(TEAMS,), engagement=USAGE)
+    await core.decline(case)
+    rival = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    await core.approve(rival)
 
     with pytest.raises(Refused, match="SlotAwaitsCustomer"):
-        await world.undo(case)
+        await core.undo(case)
 
 
-async def test_the_customer_ends_an_association_at_any_time(world: World) -> None:
+async def test_the_customer_ends_an_association_at_any_time(core: Core) -> None:
     """Access stops with that very write."""
-    case = await world.official()
+    case = await core.official()
 
-    after = await customer_decision.end(world.ports, case, spoken_by(ANNE), await world.now(), NO_CONTEXT)
+    after = await customer_decision.end(core.ports, case, spoken_by(ANNE), await core.now(), NO_CONTEXT)
 
     assert (after.claim.status, after.claim.end_reason) == (Status.ENDED, Reason.CUSTOMER_OPTED_OUT)
 
 
-async def test_what_is_not_official_cannot_be_ended(world: World) -> None:
+async def test_what_is_not_official_cannot_be_ended(core: Core) -> None:
     """It can be declined."""
-    case = await world.told()
+    case = await core.told()
 
     with pytest.raises(Refused, match="InvalidState"):
-        await customer_decision.end(world.ports, case, spoken_by(ANNE), MONDAY, NO_CONTEXT)
+        await customer_decision.end(core.ports, case, spoken_by(ANNE), MONDAY, NO_CONTEXT)
 
 
 @pytest.mark.parametrize("said_by", [ANNE, REGISTERED_IT, THE_ADMINISTRATOR])
 async def test_who_said_a_no_that_an_earlier_release_took_is_read_from_the_history(
-    world: World, said_by: Speaker
+    core: Core, said_by: Speaker
 ) -> None:
     """It stands there without the voice: a recipient's is the kind as which they were told."""
-    await world.register_customer(notice_addresses=(IT,))
-    case = await world.told()
-    at = await world.now()
-    await world.decline(case, by=said_by)
-    await change_claim(world.ports, await world.case(case), at, lambda declined: declined.changed(no=None))
+    await core.register_customer(notice_addresses=(IT,))
+    case = await core.told()
+    at = await core.now()
+    await core.decline(case, by=said_by)
+    await change_claim(core.ports, await core.case(case), at, lambda declined: declined.changed(no=None))
 
-    opened = await customer_decision.open_link(world.ports, case.claim.id, 1, at)
-    requested = await customer_tenant.request_of(world.ports, TENANT, case.claim.id, at)
+    opened = await customer_decision.open_link(core.ports, case.claim.id, 1, at)
+    requested = await customer_tenant.request_of(core.ports, TENANT, case.claim.id, at)
 
     assert opened.case.claim.no == requested.claim.no == No(by=said_by, at=at)
     assert ("undo" in possible_acts(opened)) is (said_by == ANNE)
@@ -288,34 +288,32 @@ async def test_who_said_a_no_that_an_earlier_release_took_is_read_from_the_histo
 # --- the tenant's administrator ---------------------------------------------------------------------------------------
 
 
-async def test_the_administrator_sees_every_request_of_which_the_customer_is_told(world: World) -> None:
+async def test_the_administrator_sees_every_request_of_which_the_customer_is_told(core: Core) -> None:
     """Newest first; no drafts, nothing that only a reviewer has seen."""
-    await world.draft(LITWARE)
-    reviewed = await world.submitted(LITWARE, items=(TEAMS,), engagement=USAGE)
-    first = await world.told()
-    world.clock.advance(DAY)
-    second = await world.told(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
-    now = await world.now()
+    await core.draft(LITWARE)
+    reviewed = await core.submitted(LITWARE, items=(TEAMS,), engagement=USAGE)
+    first = await core.told()
+    core.clock.advance(DAY)
+    second = await core.told(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
+    now = await core.now()
 
-    found = await customer_tenant.cases_of(world.ports, TENANT, now)
+    found = await customer_tenant.cases_of(core.ports, TENANT, now)
 
     assert [case.claim.id for case in found] == [second.claim.id, first.claim.id]
-    assert (await customer_tenant.request_of(world.ports, TENANT, first.claim.id, now)).claim.id == first.claim.id
+    assert (await customer_tenant.request_of(core.ports, TENANT, first.claim.id, now)).claim.id == first.claim.id
     for hidden, tenant in ((reviewed, TENANT), (first, ADATUM)):
         with pytest.raises(Refused, match="NotFound"):
-            await customer_tenant.request_of(world.ports, tenant, hidden.claim.id, now)
+            await customer_tenant.request_of(core.ports, tenant, hidden.claim.id, now)
     with pytest.raises(Refused, match="NotFound"):
-        await customer_tenant.request_of(world.ports, TENANT, "nobody", now)
+        await customer_tenant.request_of(core.ports, TENANT, "nobody", now)
 
 
-async def test_a_request_stays_visible_after_its_close(world: World) -> None:
+async def test_a_request_stays_visible_after_its_close(core: Core) -> None:
     """Whoever closed it."""
-    case = await world.told()
-    await reviews.revoke(world.ports, case, MONDAY, NO_CONTEXT)
+    case = await core.told()
+    await reviews.revoke(core.ports, case, MONDAY, NO_CONTEXT)
 
-    assert [one.claim.status for one in await customer_tenant.cases_of(world.ports, TENANT, MONDAY)] == [
-        Status.REJECTED
-    ]
+    assert [one.claim.status for one in await customer_tenant.cases_of(core.ports, TENANT, MONDAY)] == [Status.REJECTED]
 
 
 # --- receipts ---------------------------------------------------------------------------------------------------------
@@ -335,35 +333,35 @@ def receipt(case: Case, at: datetime) -> Receipt:
     )
 
 
-async def test_the_page_shows_the_newest_receipts_of_its_own_association(world: World) -> None:
+async def test_the_page_shows_the_newest_receipts_of_its_own_association(core: Core) -> None:
     """Of no other (rulings 23); fifty at most."""
-    case = await world.official()
+    case = await core.official()
     other = case.changed(id="f" * 52)
     for n in range(SHOWN + 10):
-        await world.ports.receipts.add(TENANT, receipt(case, MONDAY + n * DAY))
-        await world.ports.receipts.add(TENANT, receipt(other, MONDAY + n * DAY))
+        await core.ports.receipts.add(TENANT, receipt(case, MONDAY + n * DAY))
+        await core.ports.receipts.add(TENANT, receipt(other, MONDAY + n * DAY))
 
-    found = await receipts_of(world.ports, case)
+    found = await receipts_of(core.ports, case)
 
     assert len(found) == SHOWN
     assert {one.association_id for one in found} == {case.claim.id}
     assert found[0].at == MONDAY + (SHOWN + 9) * DAY
 
 
-async def test_what_was_never_official_has_no_receipts(world: World) -> None:
+async def test_what_was_never_official_has_no_receipts(core: Core) -> None:
     """Nothing is read for it."""
-    assert await receipts_of(world.ports, await world.submitted()) == ()
+    assert await receipts_of(core.ports, await core.submitted()) == ()
 
 
-async def test_only_so_many_receipts_are_looked_through(world: World) -> None:
+async def test_only_so_many_receipts_are_looked_through(core: Core) -> None:
     """Those of a tenant with many associations are read by token."""
-    case = await world.official()
+    case = await core.official()
     other = case.changed(id="f" * 52)
-    await world.ports.receipts.add(TENANT, receipt(case, MONDAY))
+    await core.ports.receipts.add(TENANT, receipt(case, MONDAY))
     for n in range(LOOKED_AT):
-        await world.ports.receipts.add(TENANT, receipt(other, MONDAY + timedelta(seconds=n + 1)))
+        await core.ports.receipts.add(TENANT, receipt(other, MONDAY + timedelta(seconds=n + 1)))
 
-    assert await receipts_of(world.ports, case) == []
+    assert await receipts_of(core.ports, case) == []
 
 
 def test_the_instant_of_expiry_is_far_away_while_a_claim_can_change() -> None:

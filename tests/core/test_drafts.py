@@ -35,7 +35,7 @@ from tests.core.builders import (
     TENANT,
     USAGE,
 )
-from tests.core.world import World
+from tests.core.memory_core import Core
 from tests.doubles.transport import ProcessDied
 
 IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "hash of the body", ADATUM)
@@ -61,13 +61,11 @@ def as_sent(**changes: Any) -> NewClaim:
 
 
 async def create(
-    world: World, idempotency_key: IdempotencyKey | None = None, organisation: str = ADATUM, **changes: Any
+    core: Core, idempotency_key: IdempotencyKey | None = None, organisation: str = ADATUM, **changes: Any
 ) -> Case:
     """Make a draft."""
     idempotency_key = replace(idempotency_key, organisation=organisation) if idempotency_key is not None else None
-    return await drafts.create(
-        world.ports, organisation, PERSON, as_sent(**changes), await world.now(), idempotency_key
-    )
+    return await drafts.create(core.ports, organisation, PERSON, as_sent(**changes), await core.now(), idempotency_key)
 
 
 # --- form -------------------------------------------------------------------------------------------------------------
@@ -91,44 +89,44 @@ async def create(
     ],
 )
 async def test_a_claim_is_judged_in_form_when_it_is_made(
-    world: World, changes: dict[str, Any], code: str, target: str
+    core: Core, changes: dict[str, Any], code: str, target: str
 ) -> None:
     """Everything else is judged at submission; nothing is stored of a claim that is refused (rulings 5)."""
-    world.rows.written.clear()
+    core.rows.written.clear()
 
     with pytest.raises(Refused) as refusal:
-        await create(world, **changes)
+        await create(core, **changes)
 
     assert (refusal.value.code, refusal.value.target) == (code, target)
     assert refusal.value.resolution is not None
-    assert world.rows.written == []
+    assert core.rows.written == []
 
 
-async def test_every_item_of_the_wrong_kind_is_named(world: World) -> None:
+async def test_every_item_of_the_wrong_kind_is_named(core: Core) -> None:
     """One detail an item."""
     with pytest.raises(Refused) as refusal:
-        await create(world, items=[{"workload": "teams"}, {"workload": "no-such"}, {"workload": "nor-this"}])
+        await create(core, items=[{"workload": "teams"}, {"workload": "no-such"}, {"workload": "nor-this"}])
 
     assert [detail.target for detail in refusal.value.details] == ["items[1]", "items[2]"]
 
 
-async def test_a_waiver_is_for_the_engagement_that_has_one(world: World) -> None:
+async def test_a_waiver_is_for_the_engagement_that_has_one(core: Core) -> None:
     """Usage may waive its incentive, recognition has none."""
-    assert (await create(world, waiveIncentive=True)).claim.waive_incentive
+    assert (await create(core, waiveIncentive=True)).claim.waive_incentive
 
     with pytest.raises(Refused, match="NotForThisEngagement"):
         await create(
-            world,
+            core,
             engagement=RECOGNITION,
             items=[{"product": "dynamics-365-sales", "subscriptionId": SUBSCRIPTION}],
             waiveIncentive=True,
         )
 
 
-async def test_the_revenue_engagement_takes_its_extra_fields(world: World) -> None:
+async def test_the_revenue_engagement_takes_its_extra_fields(core: Core) -> None:
     """In part too: they are needed at submission."""
     case = await create(
-        world,
+        core,
         engagement=REVENUE,
         items=[{"product": "dynamics-365-sales", "subscriptionId": SUBSCRIPTION}],
         revenue={"customerName": "Contoso"},
@@ -137,16 +135,16 @@ async def test_the_revenue_engagement_takes_its_extra_fields(world: World) -> No
     assert case.claim.revenue is not None
 
 
-async def test_a_claim_under_an_older_name_is_filed_under_its_successor(world: World) -> None:
+async def test_a_claim_under_an_older_name_is_filed_under_its_successor(core: Core) -> None:
     """And remembers the name (rulings 5)."""
-    case = await create(world, engagement="osu-m365")
+    case = await create(core, engagement="osu-m365")
 
     assert (case.claim.engagement, case.claim.filed_as) == (USAGE, "osu-m365")
 
 
-async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(world: World) -> None:
+async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(core: Core) -> None:
     """With the registry's name of the partner."""
-    case = await create(world)
+    case = await create(core)
 
     claim = case.claim
     assert (claim.status, claim.partner_name, claim.due) == (
@@ -154,153 +152,153 @@ async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(world: World) -> 
         "Adatum Conseil",
         MONDAY + timedelta(days=90),
     )
-    rows = await world.ports.partner_claims.page(ADATUM, after="", limit=9)
+    rows = await core.ports.partner_claims.page(ADATUM, after="", limit=9)
     assert [row.claim_id for row in rows] == [claim.id]
-    rows_due = [(row.due, row.kind) for row in await world.due_rows(case)]
+    rows_due = [(row.due, row.kind) for row in await core.due_rows(case)]
     assert rows_due == [(MONDAY + SOON, Kind.ANNOUNCE), (claim.due, "writeDown")]
-    assert await world.stored(case) == await world.stored(claim.id)
+    assert await core.stored(case) == await core.stored(claim.id)
 
 
 # --- under a key ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_creation_under_a_key_is_done_once(world: World) -> None:
+async def test_a_creation_under_a_key_is_done_once(core: Core) -> None:
     """The repetition gets the first answer word for word (rulings 39)."""
-    first = await create(world, IDEMPOTENCY_KEY)
+    first = await create(core, IDEMPOTENCY_KEY)
 
     with pytest.raises(Repeated) as repeated:
-        await create(world, IDEMPOTENCY_KEY)
+        await create(core, IDEMPOTENCY_KEY)
 
     assert repeated.value.reply.body == IDEMPOTENCY_KEY.body
     assert first.claim.id in repeated.value.reply.answer
-    assert len(await world.ports.partner_claims.page(ADATUM, after="", limit=9)) == 1
+    assert len(await core.ports.partner_claims.page(ADATUM, after="", limit=9)) == 1
 
 
-async def test_another_body_under_the_same_key_is_refused(world: World) -> None:
+async def test_another_body_under_the_same_key_is_refused(core: Core) -> None:
     """The key was used."""
-    await create(world, IDEMPOTENCY_KEY)
+    await create(core, IDEMPOTENCY_KEY)
 
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
-        await create(world, IdempotencyKey(IDEMPOTENCY_KEY.hash, "another body", ADATUM))
+        await create(core, IdempotencyKey(IDEMPOTENCY_KEY.hash, "another body", ADATUM))
 
 
-async def test_another_organisation_may_use_the_same_key(world: World) -> None:
+async def test_another_organisation_may_use_the_same_key(core: Core) -> None:
     """It is another key: the scope is the organisation."""
-    await create(world, IDEMPOTENCY_KEY)
+    await create(core, IDEMPOTENCY_KEY)
 
-    assert (await create(world, IDEMPOTENCY_KEY, LITWARE, partnerId=PARTNER_IDS[LITWARE])).claim.organisation == LITWARE
+    assert (await create(core, IDEMPOTENCY_KEY, LITWARE, partnerId=PARTNER_IDS[LITWARE])).claim.organisation == LITWARE
 
 
-async def test_while_the_first_is_running_the_second_waits(world: World) -> None:
+async def test_while_the_first_is_running_the_second_waits(core: Core) -> None:
     """For a minute; then it takes over, to the same claim."""
-    await die_at(world, "claims")
+    await die_at(core, "claims")
     with pytest.raises(ProcessDied):
-        await create(world, IDEMPOTENCY_KEY)
-    world.rows.before = None
-    kept = await world.ports.requests.begin(ADATUM, IDEMPOTENCY_KEY.hash, IdempotencyRecord("", "", "", MONDAY))
+        await create(core, IDEMPOTENCY_KEY)
+    core.rows.before = None
+    kept = await core.ports.requests.begin(ADATUM, IDEMPOTENCY_KEY.hash, IdempotencyRecord("", "", "", MONDAY))
     assert kept is not None
 
-    world.clock.advance(TAKE_OVER_AFTER - MICROSECOND)
+    core.clock.advance(TAKE_OVER_AFTER - MICROSECOND)
     with pytest.raises(Refused, match="RequestInProgress"):
-        await create(world, IDEMPOTENCY_KEY)
-    world.clock.advance(MICROSECOND)
-    case = await create(world, IDEMPOTENCY_KEY)
+        await create(core, IDEMPOTENCY_KEY)
+    core.clock.advance(MICROSECOND)
+    case = await create(core, IDEMPOTENCY_KEY)
 
     assert case.claim.id == kept.claim_id
     with pytest.raises(Repeated):
-        await create(world, IDEMPOTENCY_KEY)
+        await create(core, IDEMPOTENCY_KEY)
 
 
-async def die_at(world: World, wanted: str) -> None:
+async def die_at(core: Core, wanted: str) -> None:
     """Let the process die at its next write to a table."""
 
     async def die(table: str, _: Sequence[Op]) -> None:
         if table == wanted:
             raise ProcessDied
 
-    world.rows.before = die
+    core.rows.before = die
 
 
-async def test_two_at_once_under_one_key_make_one_claim(world: World) -> None:
+async def test_two_at_once_under_one_key_make_one_claim(core: Core) -> None:
     """The other is told that the first is running, or its answer."""
-    outcomes = await asyncio.gather(*(create(world, IDEMPOTENCY_KEY) for _ in range(3)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(create(core, IDEMPOTENCY_KEY) for _ in range(3)), return_exceptions=True)
 
     made = [outcome for outcome in outcomes if isinstance(outcome, Case)]
     assert len(made) == 1
     assert all(isinstance(outcome, Case | Refused | Repeated) for outcome in outcomes)
 
 
-async def test_a_take_over_that_meets_the_first_after_all_gets_its_answer(world: World) -> None:
+async def test_a_take_over_that_meets_the_first_after_all_gets_its_answer(core: Core) -> None:
     """The first was slow, not dead."""
-    await die_at(world, "claims")
+    await die_at(core, "claims")
     with pytest.raises(ProcessDied):
-        await create(world, IDEMPOTENCY_KEY)
-    world.rows.before = None
-    world.clock.advance(TAKE_OVER_AFTER)
+        await create(core, IDEMPOTENCY_KEY)
+    core.rows.before = None
+    core.clock.advance(TAKE_OVER_AFTER)
 
     async def first_is_done() -> None:
-        world.clock.advance(TAKE_OVER_AFTER)
-        await create(world, IDEMPOTENCY_KEY)
+        core.clock.advance(TAKE_OVER_AFTER)
+        await create(core, IDEMPOTENCY_KEY)
 
-    async with world.rows.once_before("claims", first_is_done):
+    async with core.rows.once_before("claims", first_is_done):
         with pytest.raises(Repeated):
-            await create(world, IDEMPOTENCY_KEY)
+            await create(core, IDEMPOTENCY_KEY)
 
 
-async def test_a_claim_that_is_there_without_an_answer_is_a_busy_store(world: World) -> None:
+async def test_a_claim_that_is_there_without_an_answer_is_a_busy_store(core: Core) -> None:
     """The answer was forgotten at that very moment: the caller may come again."""
-    await die_at(world, "claims")
+    await die_at(core, "claims")
     with pytest.raises(ProcessDied):
-        await create(world, IDEMPOTENCY_KEY)
-    world.rows.before = None
-    world.clock.advance(TAKE_OVER_AFTER)
-    kept = await world.ports.requests.begin(ADATUM, IDEMPOTENCY_KEY.hash, IdempotencyRecord("", "", "", MONDAY))
+        await create(core, IDEMPOTENCY_KEY)
+    core.rows.before = None
+    core.clock.advance(TAKE_OVER_AFTER)
+    kept = await core.ports.requests.begin(ADATUM, IDEMPOTENCY_KEY.hash, IdempotencyRecord("", "", "", MONDAY))
     assert kept is not None
 
     async def somebody_else() -> None:
-        await world.rows.write("claims", TENANT, Put(f"claim|{kept.claim_id}", {"document": "{}", "actId": "x"}))
+        await core.rows.write("claims", TENANT, Put(f"claim|{kept.claim_id}", {"document": "{}", "actId": "x"}))
 
-    async with world.rows.once_before("claims", somebody_else):
+    async with core.rows.once_before("claims", somebody_else):
         with pytest.raises(StorageBusy):
-            await create(world, IDEMPOTENCY_KEY)
+            await create(core, IDEMPOTENCY_KEY)
 
 
-async def test_an_unkeyed_claim_that_is_there_already_is_a_busy_store(world: World) -> None:
+async def test_an_unkeyed_claim_that_is_there_already_is_a_busy_store(core: Core) -> None:
     """Eighty random bits have met: the caller may come again."""
 
     async def lost(table: str, _: Sequence[Op]) -> None:
         if table == "claims":
             raise Conflict("claims: EntityAlreadyExists")
 
-    world.rows.before = lost
+    core.rows.before = lost
 
     with pytest.raises(StorageBusy):
-        await create(world)
+        await create(core)
 
 
-async def test_a_key_is_forgotten_after_48_hours(world: World) -> None:
+async def test_a_key_is_forgotten_after_48_hours(core: Core) -> None:
     """Then it makes a new claim."""
-    first = await create(world, IDEMPOTENCY_KEY)
-    world.clock.advance(RETENTION[Kind.DELETE_REPLY])
-    await world.sweep()
+    first = await create(core, IDEMPOTENCY_KEY)
+    core.clock.advance(RETENTION[Kind.DELETE_REPLY])
+    await core.sweep()
 
-    assert (await create(world, IDEMPOTENCY_KEY)).claim.id != first.claim.id
+    assert (await create(core, IDEMPOTENCY_KEY)).claim.id != first.claim.id
 
 
 # --- editing ----------------------------------------------------------------------------------------------------------
 
 
-async def edit(world: World, case: Case, **patch: Any) -> Case:
+async def edit(core: Core, case: Case, **patch: Any) -> Case:
     """Change a claim by a merge patch."""
-    return await drafts.edit(world.ports, await world.case(case), PERSON, await world.now(), patch, NO_CONTEXT)
+    return await drafts.edit(core.ports, await core.case(case), PERSON, await core.now(), patch, NO_CONTEXT)
 
 
-async def test_everything_of_a_draft_can_be_edited_but_tenant_and_engagement(world: World) -> None:
+async def test_everything_of_a_draft_can_be_edited_but_tenant_and_engagement(core: Core) -> None:
     """Null removes what is optional."""
-    case = await create(world, comment="Please")
+    case = await create(core, comment="Please")
 
     after = await edit(
-        world,
+        core,
         case,
         name="Renamed",
         items=[{"workload": "exchange"}],
@@ -315,7 +313,7 @@ async def test_everything_of_a_draft_can_be_edited_but_tenant_and_engagement(wor
     assert [item.key for item in claim.items] == ["exchange"]
     assert claim.contacts is not None
     assert (claim.contacts.customer.name, claim.contacts.customer.title) == ("Anne Durand", "DSI")
-    assert [entry.act for entry in await world.history(case)] == [Act.CREATED, Act.EDITED]
+    assert [entry.act for entry in await core.history(case)] == [Act.CREATED, Act.EDITED]
 
 
 @pytest.mark.parametrize(
@@ -325,71 +323,71 @@ async def test_everything_of_a_draft_can_be_edited_but_tenant_and_engagement(wor
         ({"engagement": "mci-bizapps-presales-advisor"}, "engagement"),
     ],
 )
-async def test_tenant_and_engagement_are_fixed_from_creation(world: World, patch: dict[str, Any], target: str) -> None:
+async def test_tenant_and_engagement_are_fixed_from_creation(core: Core, patch: dict[str, Any], target: str) -> None:
     """A new claim is needed for another."""
-    case = await create(world)
+    case = await create(core)
 
     with pytest.raises(Refused) as refusal:
-        await edit(world, case, **patch)
+        await edit(core, case, **patch)
 
     assert (refusal.value.code, refusal.value.target) == ("Immutable", target)
 
 
-async def test_the_engagement_may_be_sent_as_it_is(world: World) -> None:
+async def test_the_engagement_may_be_sent_as_it_is(core: Core) -> None:
     """Under its own name or the one that the claim came under."""
-    case = await create(world, engagement="osu-m365")
+    case = await create(core, engagement="osu-m365")
 
-    assert (await edit(world, case, engagement="osu-m365")).claim.filed_as == "osu-m365"
-    assert (await edit(world, case, engagement=USAGE, name="Again")).claim.name == "Again"
+    assert (await edit(core, case, engagement="osu-m365")).claim.filed_as == "osu-m365"
+    assert (await edit(core, case, engagement=USAGE, name="Again")).claim.name == "Again"
 
 
 @pytest.mark.parametrize(
     "patch", [{"name": None}, {"contacts": None}, {"unknown": 1}, {"items": []}, {"customer": {"domain": 7}}]
 )
-async def test_a_patch_that_does_not_fit_is_refused(world: World, patch: dict[str, Any]) -> None:
+async def test_a_patch_that_does_not_fit_is_refused(core: Core, patch: dict[str, Any]) -> None:
     """As if the whole claim had been sent so."""
-    case = await create(world)
+    case = await create(core)
 
     with pytest.raises(ValidationError):
-        await edit(world, case, **patch)
+        await edit(core, case, **patch)
 
 
-async def test_the_same_patch_again_changes_nothing(world: World) -> None:
+async def test_the_same_patch_again_changes_nothing(core: Core) -> None:
     """The answer to the first was lost."""
-    case = await create(world)
-    once = await edit(world, case, name="Renamed")
+    case = await create(core)
+    once = await edit(core, case, name="Renamed")
 
-    assert (await edit(world, case, name="Renamed")).claim == once.claim
+    assert (await edit(core, case, name="Renamed")).claim == once.claim
 
 
-async def test_what_is_submitted_is_not_edited(world: World) -> None:
+async def test_what_is_submitted_is_not_edited(core: Core) -> None:
     """Not even by one who read it as a draft."""
-    case = await world.draft(items=(TEAMS,), engagement=USAGE)
+    case = await core.draft(items=(TEAMS,), engagement=USAGE)
 
     async def submit() -> None:
-        await world.submit(case)
+        await core.submit(case)
 
-    async with world.rows.once_before("claims", submit):
+    async with core.rows.once_before("claims", submit):
         with pytest.raises(Refused, match="submitted cannot be edited"):
-            await edit(world, case, name="Renamed")
+            await edit(core, case, name="Renamed")
 
     with pytest.raises(Refused, match="submitted cannot be edited"):
-        await edit(world, case, name="Renamed")
+        await edit(core, case, name="Renamed")
 
 
-async def asked(world: World) -> Case:
+async def asked(core: Core) -> Case:
     """Return a claim of whose partner more is asked."""
-    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    now = await world.now()
-    case = await reviews.start(world.ports, case, now, NO_CONTEXT)
-    return await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
+    case = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    now = await core.now()
+    case = await reviews.start(core.ports, case, now, NO_CONTEXT)
+    return await reviews.request_information(core.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 
 
-async def test_while_more_is_asked_contacts_and_items_can_be_edited(world: World) -> None:
+async def test_while_more_is_asked_contacts_and_items_can_be_edited(core: Core) -> None:
     """Items taken out keep their slots until the answer; the partner's other fields are fixed."""
-    case = await asked(world)
+    case = await asked(core)
 
-    after = await edit(world, case, items=[{"workload": "exchange"}])
+    after = await edit(core, case, items=[{"workload": "exchange"}])
 
     assert [item.key for item in after.claim.items] == ["exchange"]
     assert [item.key for item in after.claim.left_items] == ["teams"]
@@ -397,11 +395,11 @@ async def test_while_more_is_asked_contacts_and_items_can_be_edited(world: World
     assert set(after.slots) == {"exchange", "teams"}
 
 
-async def test_an_answer_of_contacts_alone_is_remembered_as_such(world: World) -> None:
+async def test_an_answer_of_contacts_alone_is_remembered_as_such(core: Core) -> None:
     """It needs no second review after a bounce (rulings 27)."""
-    case = await asked(world)
+    case = await asked(core)
 
-    after = await edit(world, case, contacts={"customer": {"email": "bruno@contoso.fr"}})
+    after = await edit(core, case, contacts={"customer": {"email": "bruno@contoso.fr"}})
 
     assert after.claim.only_contacts_changed
 
@@ -409,24 +407,24 @@ async def test_an_answer_of_contacts_alone_is_remembered_as_such(world: World) -
 @pytest.mark.parametrize(
     ("patch", "target"), [({"name": "Renamed"}, "name"), ({"customer": {"domain": "contoso.com"}}, "customer.domain")]
 )
-async def test_while_more_is_asked_the_rest_is_fixed(world: World, patch: dict[str, Any], target: str) -> None:
+async def test_while_more_is_asked_the_rest_is_fixed(core: Core, patch: dict[str, Any], target: str) -> None:
     """Named as the caller calls it."""
-    case = await asked(world)
+    case = await asked(core)
 
     with pytest.raises(Refused) as refusal:
-        await edit(world, case, **patch)
+        await edit(core, case, **patch)
 
     assert (refusal.value.code, refusal.value.target) == ("Immutable", target)
 
 
-async def test_an_imported_association_was_never_a_draft(world: World) -> None:
+async def test_an_imported_association_was_never_a_draft(core: Core) -> None:
     """It has no contacts that could be edited."""
-    case = await create(world)
+    case = await create(core)
 
     imported = case.changed(contacts=None)
 
     with pytest.raises(Refused, match="InvalidState"):
-        await drafts.edit(world.ports, imported, PERSON, MONDAY, {"name": "Renamed"}, NO_CONTEXT)
+        await drafts.edit(core.ports, imported, PERSON, MONDAY, {"name": "Renamed"}, NO_CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -457,145 +455,145 @@ def test_a_merge_patch_does_what_its_standard_shows(target: object, patch: objec
 # --- evidence ---------------------------------------------------------------------------------------------------------
 
 
-async def upload(world: World, case: Case, file: Upload = PDF) -> tuple[Case, bool]:
+async def upload(core: Core, case: Case, file: Upload = PDF) -> tuple[Case, bool]:
     """Upload evidence."""
-    return await drafts.add_evidence(world.ports, await world.case(case), PERSON, await world.now(), file, NO_CONTEXT)
+    return await drafts.add_evidence(core.ports, await core.case(case), PERSON, await core.now(), file, NO_CONTEXT)
 
 
-async def test_evidence_is_kept_with_its_digest_and_date(world: World) -> None:
+async def test_evidence_is_kept_with_its_digest_and_date(core: Core) -> None:
     """The bytes lie under a name that nobody can guess."""
-    case = await create(world)
+    case = await create(core)
 
-    after, new = await upload(world, case)
+    after, new = await upload(core, case)
 
     kept = after.claim.evidence[0]
     assert new
     assert (kept.file_name, kept.size, kept.signed_on, kept.added_at) == ("sow.pdf", 8, date(2026, 10, 1), MONDAY)
-    assert await world.blobs.get(kept.blob) == b"%PDF-1.4"
+    assert await core.blobs.get(kept.blob) == b"%PDF-1.4"
     assert kept.blob.startswith(case.claim.id)
     assert drafts.find_evidence(after.claim, "sow.pdf") == kept
     with pytest.raises(Refused, match="NotFound"):
         drafts.find_evidence(after.claim, "plan.pdf")
 
 
-async def test_evidence_of_a_draft_is_replaced(world: World) -> None:
+async def test_evidence_of_a_draft_is_replaced(core: Core) -> None:
     """Under the same name."""
-    case, _ = await upload(world, await create(world))
+    case, _ = await upload(core, await create(core))
 
-    after, new = await upload(world, case, Upload("sow.pdf", "application/pdf", b"%PDF-1.5", None))
+    after, new = await upload(core, case, Upload("sow.pdf", "application/pdf", b"%PDF-1.5", None))
 
     assert not new
     assert [kept.size for kept in after.claim.evidence] == [8]
     assert after.claim.evidence[0].signed_on is None
 
 
-async def test_the_same_file_again_changes_nothing(world: World) -> None:
+async def test_the_same_file_again_changes_nothing(core: Core) -> None:
     """The answer to the first upload was lost; in any state in which it could be added."""
-    case, _ = await upload(world, await create(world))
-    blobs = dict(world.blobs.blobs)
+    case, _ = await upload(core, await create(core))
+    blobs = dict(core.blobs.blobs)
 
-    after, new = await upload(world, case)
+    after, new = await upload(core, case)
 
     assert not new
-    assert (after.claim, world.blobs.blobs) == (case.claim, blobs)
+    assert (after.claim, core.blobs.blobs) == (case.claim, blobs)
 
 
-async def test_evidence_of_what_was_submitted_is_only_added_to(world: World) -> None:
+async def test_evidence_of_what_was_submitted_is_only_added_to(core: Core) -> None:
     """To a rejected claim, to prepare a dispute; never replaced (rulings 10, 28)."""
-    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    now = await world.now()
-    case = await reviews.start(world.ports, case, now, NO_CONTEXT)
-    case = await reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
+    case = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    now = await core.now()
+    case = await reviews.start(core.ports, case, now, NO_CONTEXT)
+    case = await reviews.reject(core.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
 
     with pytest.raises(Refused, match="EvidenceExists"):
-        await upload(world, case, Upload("sow.pdf", "application/pdf", b"%PDF-1.6", None))
-    after, new = await upload(world, case, Upload("more.pdf", "application/pdf", b"%PDF-1.6", None))
+        await upload(core, case, Upload("sow.pdf", "application/pdf", b"%PDF-1.6", None))
+    after, new = await upload(core, case, Upload("more.pdf", "application/pdf", b"%PDF-1.6", None))
 
     assert new
     assert len(after.claim.evidence) == 2
 
 
-async def test_evidence_for_a_rejection_that_cannot_be_disputed_is_not_taken(world: World) -> None:
+async def test_evidence_for_a_rejection_that_cannot_be_disputed_is_not_taken(core: Core) -> None:
     """There is nothing that it could prepare."""
-    case = await world.submitted()
-    case = await reviews.revoke(world.ports, case, await world.now(), NO_CONTEXT)
+    case = await core.submitted()
+    case = await reviews.revoke(core.ports, case, await core.now(), NO_CONTEXT)
     assert case.claim.status is Status.REJECTED
 
     with pytest.raises(Refused, match="rejected cannot be given more evidence"):
-        await upload(world, case, Upload("more.pdf", "application/pdf", b"%PDF-1.6", None))
+        await upload(core, case, Upload("more.pdf", "application/pdf", b"%PDF-1.6", None))
 
 
-async def test_evidence_is_not_taken_while_others_decide(world: World) -> None:
+async def test_evidence_is_not_taken_while_others_decide(core: Core) -> None:
     """Neither under review nor while the customer is asked."""
-    for case in (await world.submitted(items=(TEAMS,), engagement=USAGE), await world.submitted()):
+    for case in (await core.submitted(items=(TEAMS,), engagement=USAGE), await core.submitted()):
         with pytest.raises(Refused, match="cannot be given more evidence"):
-            await upload(world, case)
+            await upload(core, case)
 
 
-async def test_a_claim_takes_twenty_files(world: World) -> None:
+async def test_a_claim_takes_twenty_files(core: Core) -> None:
     """The twenty-first is refused, one in place of another is not."""
-    case = await create(world)
+    case = await create(core)
     for n in range(MAX_EVIDENCE_FILES):
-        await upload(world, case, Upload(f"{n}.pdf", "application/pdf", b"%PDF", None))
+        await upload(core, case, Upload(f"{n}.pdf", "application/pdf", b"%PDF", None))
 
     with pytest.raises(Refused, match="TooManyFiles"):
-        await upload(world, case)
-    assert not (await upload(world, case, Upload("7.pdf", "application/pdf", b"%PDF-", None)))[1]
+        await upload(core, case)
+    assert not (await upload(core, case, Upload("7.pdf", "application/pdf", b"%PDF-", None)))[1]
 
 
 @pytest.mark.parametrize(("days", "taken"), [(0, True), (1, True), (2, False)])
-async def test_a_signature_does_not_lie_in_the_future(world: World, days: int, taken: bool) -> None:  # noqa: FBT001 - a column of the table
+async def test_a_signature_does_not_lie_in_the_future(core: Core, days: int, taken: bool) -> None:  # noqa: FBT001 - a column of the table
     """Tomorrow is taken: ahead of UTC it is that already."""
-    case = await create(world)
+    case = await create(core)
     file = Upload("sow.pdf", "application/pdf", b"%PDF", MONDAY.date() + timedelta(days=days))
 
     if taken:
-        await upload(world, case, file)
+        await upload(core, case, file)
     else:
         with pytest.raises(Refused, match="ValidationFailed"):
-            await upload(world, case, file)
+            await upload(core, case, file)
 
 
-async def test_evidence_is_taken_out_of_a_draft(world: World) -> None:
+async def test_evidence_is_taken_out_of_a_draft(core: Core) -> None:
     """Its bytes go later."""
-    case, _ = await upload(world, await create(world), Upload("plan.pdf", "application/pdf", b"%PDF", None))
-    case, _ = await upload(world, case)
+    case, _ = await upload(core, await create(core), Upload("plan.pdf", "application/pdf", b"%PDF", None))
+    case, _ = await upload(core, case)
 
-    after = await drafts.remove_evidence(world.ports, case, PERSON, MONDAY, "sow.pdf", NO_CONTEXT)
-    world.clock.advance(timedelta(hours=1))
-    await world.sweep()
+    after = await drafts.remove_evidence(core.ports, case, PERSON, MONDAY, "sow.pdf", NO_CONTEXT)
+    core.clock.advance(timedelta(hours=1))
+    await core.sweep()
 
     assert [kept.file_name for kept in after.claim.evidence] == ["plan.pdf"]
-    assert list(world.blobs.blobs) == [after.claim.evidence[0].blob]
+    assert list(core.blobs.blobs) == [after.claim.evidence[0].blob]
 
 
-async def test_evidence_that_is_not_there_cannot_be_taken_out(world: World) -> None:
+async def test_evidence_that_is_not_there_cannot_be_taken_out(core: Core) -> None:
     """404."""
     with pytest.raises(Refused, match="NotFound"):
-        await drafts.remove_evidence(world.ports, await create(world), PERSON, MONDAY, "none.pdf", NO_CONTEXT)
+        await drafts.remove_evidence(core.ports, await create(core), PERSON, MONDAY, "none.pdf", NO_CONTEXT)
 
 
-async def test_evidence_of_what_was_submitted_stays(world: World) -> None:
+async def test_evidence_of_what_was_submitted_stays(core: Core) -> None:
     """Deleted only in a draft; also when it was submitted between our reading and our writing."""
-    draft = await world.draft(items=(TEAMS,), engagement=USAGE)
+    draft = await core.draft(items=(TEAMS,), engagement=USAGE)
 
     async def submit() -> None:
-        await world.submit(draft)
+        await core.submit(draft)
 
-    async with world.rows.once_before("claims", submit):
+    async with core.rows.once_before("claims", submit):
         with pytest.raises(Refused, match="submitted cannot be stripped"):
-            await drafts.remove_evidence(world.ports, draft, PERSON, MONDAY, "sow.pdf", NO_CONTEXT)
+            await drafts.remove_evidence(core.ports, draft, PERSON, MONDAY, "sow.pdf", NO_CONTEXT)
 
     with pytest.raises(Refused, match="submitted cannot be stripped"):
-        await drafts.remove_evidence(world.ports, await world.case(draft), PERSON, MONDAY, "sow.pdf", NO_CONTEXT)
-    world.clock.advance(timedelta(hours=1))
-    await world.sweep()
-    assert len(world.blobs.blobs) == 1
+        await drafts.remove_evidence(core.ports, await core.case(draft), PERSON, MONDAY, "sow.pdf", NO_CONTEXT)
+    core.clock.advance(timedelta(hours=1))
+    await core.sweep()
+    assert len(core.blobs.blobs) == 1
 
 
-async def test_if_match_may_name_the_file_that_an_act_is_about(world: World) -> None:
+async def test_if_match_may_name_the_file_that_an_act_is_about(core: Core) -> None:
     """By the hash of its content; another file's tag is none of it."""
-    case = await world.draft()
+    case = await core.draft()
     file = case.claim.evidence[0]
 
     verify_match(case, f'"old", {evidence_tag(file)}', file.file_name)
@@ -605,14 +603,14 @@ async def test_if_match_may_name_the_file_that_an_act_is_about(world: World) -> 
             verify_match(case, given, name)
 
 
-async def test_patches_at_the_same_time_are_laid_over_each_other(world: World) -> None:
+async def test_patches_at_the_same_time_are_laid_over_each_other(core: Core) -> None:
     """The second is judged again on what the first has left, its partner's location too."""
-    case = await world.draft()
+    case = await core.draft()
 
     async def somebody_else() -> None:
-        await drafts.edit(world.ports, case, PERSON, MONDAY, {"name": "Renamed"}, NO_CONTEXT)
+        await drafts.edit(core.ports, case, PERSON, MONDAY, {"name": "Renamed"}, NO_CONTEXT)
 
-    async with world.rows.once_before("claims", somebody_else):
-        after = await drafts.edit(world.ports, case, PERSON, MONDAY, {"comment": "A word."}, NO_CONTEXT)
+    async with core.rows.once_before("claims", somebody_else):
+        after = await drafts.edit(core.ports, case, PERSON, MONDAY, {"comment": "A word."}, NO_CONTEXT)
 
     assert (after.claim.name, after.claim.comment) == ("Renamed", "A word.")

@@ -30,11 +30,11 @@ from tests.core.builders import (
     partner,
     subscription,
 )
-from tests.core.world import World
+from tests.core.memory_core import Core
 
 SOLD = Revenue(solution_seller="Paul", customer_name="Contoso", isv_solution="None")
 Claimed = tuple[str, Item, Revenue | None]
-Prepare = Callable[[World, Claimed], Awaitable[object]]
+Prepare = Callable[[Core, Claimed], Awaitable[object]]
 CLAIMS: Mapping[str, Claimed] = {
     "a subscription": (RECOGNITION, SALES, None),
     "a workload": (USAGE, TEAMS, None),
@@ -46,63 +46,63 @@ CLAIMS: Mapping[str, Claimed] = {
 def _claim_of(organisation: str, bring: Callable[..., Awaitable[Case]]) -> Prepare:
     """Return what puts another claim for the same item there, and brings it somewhere."""
 
-    async def prepare(world: World, claimed: Claimed) -> Case:
+    async def prepare(core: Core, claimed: Claimed) -> Case:
         engagement, item, _ = claimed
         revenue = SOLD if engagement == REVENUE else None
-        return await bring(world, organisation, engagement=engagement, items=(item,), revenue=revenue)
+        return await bring(core, organisation, engagement=engagement, items=(item,), revenue=revenue)
 
     return prepare
 
 
-async def _declined(world: World, organisation: str, **more: Any) -> Case:
-    return await world.decline(await world.told(organisation, **more))
+async def _declined(core: Core, organisation: str, **more: Any) -> Case:
+    return await core.decline(await core.told(organisation, **more))
 
 
-async def _declined_twice(world: World, organisation: str, **more: Any) -> Case:
-    await _declined(world, organisation, **more)
-    return await _declined(world, organisation, **more)
+async def _declined_twice(core: Core, organisation: str, **more: Any) -> Case:
+    await _declined(core, organisation, **more)
+    return await _declined(core, organisation, **more)
 
 
-async def _withdrawn(world: World, organisation: str, **more: Any) -> Case:
-    return await world.withdraw(await world.submitted(organisation, **more))
+async def _withdrawn(core: Core, organisation: str, **more: Any) -> Case:
+    return await core.withdraw(await core.submitted(organisation, **more))
 
 
-async def _nobody(_world: World, _claimed: Claimed) -> None:
+async def _nobody(_world: Core, _claimed: Claimed) -> None:
     """Nobody was there before."""
 
 
 BEFORE: Mapping[str, Prepare] = {
     "nobody": _nobody,
-    "own submitted": _claim_of(ADATUM, World.submitted),
-    "own told": _claim_of(ADATUM, World.told),
-    "own official": _claim_of(ADATUM, World.official),
+    "own submitted": _claim_of(ADATUM, Core.submitted),
+    "own told": _claim_of(ADATUM, Core.told),
+    "own official": _claim_of(ADATUM, Core.official),
     "own declined": _claim_of(ADATUM, _declined),
     "own declined twice": _claim_of(ADATUM, _declined_twice),
     "own withdrawn": _claim_of(ADATUM, _withdrawn),
-    "another's submitted": _claim_of(FABRIKAM, World.submitted),
-    "another's told": _claim_of(FABRIKAM, World.told),
-    "another's official": _claim_of(FABRIKAM, World.official),
+    "another's submitted": _claim_of(FABRIKAM, Core.submitted),
+    "another's told": _claim_of(FABRIKAM, Core.told),
+    "another's official": _claim_of(FABRIKAM, Core.official),
 }
 
 
-def _customer_is(**changes: Any) -> Callable[[World], Awaitable[object]]:
-    return lambda world: world.register_customer(**changes)
+def _customer_is(**changes: Any) -> Callable[[Core], Awaitable[object]]:
+    return lambda core: core.register_customer(**changes)
 
 
-def _subscription_is(**changes: Any) -> Callable[[World], Awaitable[object]]:
+def _subscription_is(**changes: Any) -> Callable[[Core], Awaitable[object]]:
     return _customer_is(subscriptions=(subscription(**changes),))
 
 
-async def _not_enrolled(world: World) -> None:
-    former = await world.ports.registry.partner(PARTNER_IDS[ADATUM])
-    await world.ports.registry.put_partner(PARTNER_IDS[ADATUM], partner(enrolled_engagements=()), former)
+async def _not_enrolled(core: Core) -> None:
+    former = await core.ports.registry.partner(PARTNER_IDS[ADATUM])
+    await core.ports.registry.put_partner(PARTNER_IDS[ADATUM], partner(enrolled_engagements=()), former)
 
 
-async def _as_it_was(_world: World) -> None:
+async def _as_it_was(_world: Core) -> None:
     """The registry has not changed."""
 
 
-REGISTRY: Mapping[str, Callable[[World], Awaitable[object]]] = {
+REGISTRY: Mapping[str, Callable[[Core], Awaitable[object]]] = {
     "as it was": _as_it_was,
     "not enrolled": _not_enrolled,
     "other domains": _customer_is(domains=("fabrikam.fr",)),
@@ -149,31 +149,31 @@ def situations() -> Iterator[tuple[str, ...]]:
 async def both(situation: Sequence[str]) -> tuple[Sequence[Detail], Sequence[Detail]]:
     """Return what the dry run of a draft says, and what its submission does."""
     claim, before, registry, signed, confirmed, named = situation
-    world = World()
-    await world.register()
-    await BEFORE[before](world, CLAIMS[claim])
-    await REGISTRY[registry](world)
-    case = await _draft(world, CLAIMS[claim], SIGNED[signed], NAMED[named])
-    now, acknowledgements = await world.now(), CONFIRMED[confirmed]
-    dry = await submission.dry_run_of_draft(world.ports, case, acknowledgements, now)
+    core = Core()
+    await core.register()
+    await BEFORE[before](core, CLAIMS[claim])
+    await REGISTRY[registry](core)
+    case = await _draft(core, CLAIMS[claim], SIGNED[signed], NAMED[named])
+    now, acknowledgements = await core.now(), CONFIRMED[confirmed]
+    dry = await submission.dry_run_of_draft(core.ports, case, acknowledgements, now)
     try:
-        await submission.submit(world.ports, case, PERSON, now, acknowledgements, NO_CONTEXT)
+        await submission.submit(core.ports, case, PERSON, now, acknowledgements, NO_CONTEXT)
     except Refused as refused:
         return dry, refused.details
     return dry, ()
 
 
 async def _draft(
-    world: World, claimed: Claimed, signed: Sequence[timedelta | None], changes: Mapping[str, object]
+    core: Core, claimed: Claimed, signed: Sequence[timedelta | None], changes: Mapping[str, object]
 ) -> Case:
     engagement, item, revenue = claimed
-    case = await world.draft(engagement=engagement, items=(item,), revenue=revenue, evidence=False)
-    now = await world.now()
+    case = await core.draft(engagement=engagement, items=(item,), revenue=revenue, evidence=False)
+    now = await core.now()
     for age in signed:
         day = None if age is None else date(now.year, now.month, now.day) - age
         upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.4", day)
-        await drafts.add_evidence(world.ports, await world.case(case), PERSON, now, upload, NO_CONTEXT)
-    return await change_claim(world.ports, await world.case(case), now, lambda draft: draft.changed(**changes))
+        await drafts.add_evidence(core.ports, await core.case(case), PERSON, now, upload, NO_CONTEXT)
+    return await change_claim(core.ports, await core.case(case), now, lambda draft: draft.changed(**changes))
 
 
 async def test_the_dry_run_says_what_the_submission_does() -> None:
@@ -190,10 +190,10 @@ async def test_the_dry_run_says_what_the_submission_does() -> None:
 async def test_the_dry_run_of_what_is_not_stored_says_what_that_of_its_draft_does() -> None:
     """A new claim has no files and confirms nothing yet; all else is judged alike."""
     for claim, before, registry in itertools.product(CLAIMS, BEFORE, REGISTRY):
-        world = World()
-        await world.register()
-        await BEFORE[before](world, CLAIMS[claim])
-        await REGISTRY[registry](world)
+        core = Core()
+        await core.register()
+        await BEFORE[before](core, CLAIMS[claim])
+        await REGISTRY[registry](core)
         engagement, item, revenue = CLAIMS[claim]
         sent = NewClaim.model_validate(
             {
@@ -206,11 +206,11 @@ async def test_the_dry_run_of_what_is_not_stored_says_what_that_of_its_draft_doe
                 "revenue": revenue,
             }
         )
-        now = await world.now()
-        case = await _draft(world, CLAIMS[claim], (), {})
+        now = await core.now()
+        case = await _draft(core, CLAIMS[claim], (), {})
 
-        of_draft = await submission.dry_run_of_draft(world.ports, case, None, now)
-        of_new = await submission.dry_run_of_new(world.ports, ADATUM, sent, now)
+        of_draft = await submission.dry_run_of_draft(core.ports, case, None, now)
+        of_new = await submission.dry_run_of_new(core.ports, ADATUM, sent, now)
 
         assert of_new == of_draft, (claim, before, registry)
 

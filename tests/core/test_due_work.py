@@ -12,7 +12,7 @@ from cpor_core.rules.claim_due_work import TO_PARTNERS
 from cpor_core.use_cases.due_work.handlers import HANDLERS
 from cpor_core.use_cases.due_work.process_claim import PARTNER_STEPS, STEPS
 from tests.core.builders import MONDAY
-from tests.core.world import World
+from tests.core.memory_core import Core
 from tests.doubles.memory_rows import MemoryRows
 
 SUBJECT = "0" * 52
@@ -91,15 +91,15 @@ async def test_a_stored_row_is_read_and_moved_under_its_name(name: str) -> None:
     assert {kept.key.rpartition("|")[2] for kept in [row async for row in rows.scan(TABLE)]} == {"writeDown", name}
 
 
-async def test_a_row_of_another_release_makes_the_claim_be_looked_at(world: World) -> None:
+async def test_a_row_of_another_release_makes_the_claim_be_looked_at(core: Core) -> None:
     """After a return to this release, what the claim makes necessary is done all the same."""
-    case = await world.submitted()
-    world.lose_messages()
-    await world.ports.duework.add([DueRow(MONDAY, case.claim.id, Kind.OF_ANOTHER_RELEASE, "of-a-later-release")])
+    case = await core.submitted()
+    core.lose_messages()
+    await core.ports.duework.add([DueRow(MONDAY, case.claim.id, Kind.OF_ANOTHER_RELEASE, "of-a-later-release")])
 
-    await world.sweep()
+    await core.sweep()
 
-    assert world.mailbox.kinds() == ["notice"]
+    assert core.mailbox.kinds() == ["notice"]
 
 
 def test_retries_climb_the_ladder_and_stay_at_its_top() -> None:

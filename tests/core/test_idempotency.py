@@ -13,7 +13,7 @@ from cpor_core.use_cases.change_claim import ActContext
 from cpor_core.use_cases.claims.comments import add_comment
 from cpor_core.use_cases.idempotency import LONGEST_ANSWER, TAKE_OVER_AFTER, Repeated, begin_request, once
 from tests.core.builders import ADATUM, FABRIKAM, MICROSECOND, MONDAY, PERSON
-from tests.core.world import World
+from tests.core.memory_core import Core
 
 IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "hash of the body", ADATUM)
 OTHER_BODY = replace(IDEMPOTENCY_KEY, body="hash of another body")
@@ -21,11 +21,11 @@ DONE = StoredResponse(200, b'{"redriven": 2}', "application/json", {"ETag": '"1"
 
 
 @pytest.fixture
-async def world() -> World:
+async def core() -> Core:
     """The service in memory."""
-    world = World()
-    await world.register()
-    return world
+    core = Core()
+    await core.register()
+    return core
 
 
 class Work:
@@ -43,51 +43,49 @@ class Work:
         return self.answer
 
 
-async def ask(world: World, work: Work, idempotency_key: IdempotencyKey = IDEMPOTENCY_KEY) -> StoredResponse:
+async def ask(core: Core, work: Work, idempotency_key: IdempotencyKey = IDEMPOTENCY_KEY) -> StoredResponse:
     """Send the request."""
-    return await once(world.ports, idempotency_key, await world.now(), work)
+    return await once(core.ports, idempotency_key, await core.now(), work)
 
 
-async def died(
-    world: World, idempotency_key: IdempotencyKey = IDEMPOTENCY_KEY, claim_id: str = ""
-) -> IdempotencyRecord:
+async def died(core: Core, idempotency_key: IdempotencyKey = IDEMPOTENCY_KEY, claim_id: str = "") -> IdempotencyRecord:
     """Take the key, and never come back."""
-    request = IdempotencyRecord(idempotency_key.body, claim_id, world.ports.new_id(), await world.now())
-    return await world.ports.requests.begin(idempotency_key.organisation, idempotency_key.hash, request)
+    request = IdempotencyRecord(idempotency_key.body, claim_id, core.ports.new_id(), await core.now())
+    return await core.ports.requests.begin(idempotency_key.organisation, idempotency_key.hash, request)
 
 
-async def test_a_repetition_gets_the_first_answer_and_nothing_is_done_again(world: World) -> None:
+async def test_a_repetition_gets_the_first_answer_and_nothing_is_done_again(core: Core) -> None:
     """Word for word, with its headers."""
     work = Work()
 
-    assert await ask(world, work) == DONE
-    assert await ask(world, Work(replace(DONE, body=b"{}"))) == DONE
+    assert await ask(core, work) == DONE
+    assert await ask(core, Work(replace(DONE, body=b"{}"))) == DONE
     assert work.times == 1
 
 
-async def test_another_body_is_another_request(world: World) -> None:
+async def test_another_body_is_another_request(core: Core) -> None:
     """Refused while the first is kept; another organisation's key is another."""
-    await ask(world, Work())
+    await ask(core, Work())
 
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
-        await ask(world, Work(), OTHER_BODY)
-    assert await ask(world, Work(), replace(OTHER_BODY, organisation=FABRIKAM)) == DONE
+        await ask(core, Work(), OTHER_BODY)
+    assert await ask(core, Work(), replace(OTHER_BODY, organisation=FABRIKAM)) == DONE
 
 
-async def test_a_key_is_free_again_after_48_hours(world: World) -> None:
+async def test_a_key_is_free_again_after_48_hours(core: Core) -> None:
     """The due row was written before the key was taken."""
-    await ask(world, Work())
-    assert world.rows.written.index("duework") < world.rows.written.index("requests")
+    await ask(core, Work())
+    assert core.rows.written.index("duework") < core.rows.written.index("requests")
 
-    world.clock.advance(RETENTION[Kind.DELETE_REPLY])
-    await world.sweep()
+    core.clock.advance(RETENTION[Kind.DELETE_REPLY])
+    await core.sweep()
     work = Work()
 
-    await ask(world, work, OTHER_BODY)
+    await ask(core, work, OTHER_BODY)
     assert work.times == 1
 
 
-async def test_what_was_refused_or_failed_is_not_kept(world: World) -> None:
+async def test_what_was_refused_or_failed_is_not_kept(core: Core) -> None:
     """The key is free for the mended request at once."""
 
     async def refuse() -> None:
@@ -98,109 +96,109 @@ async def test_what_was_refused_or_failed_is_not_kept(world: World) -> None:
 
     for failing, kind in ((refuse, Refused), (fail, StorageBusy)):
         with pytest.raises(kind):
-            await ask(world, Work(then=failing))
-    assert (await ask(world, Work(replace(DONE, status=400)))).status == 400
-    assert await ask(world, Work(), OTHER_BODY) == DONE
+            await ask(core, Work(then=failing))
+    assert (await ask(core, Work(replace(DONE, status=400)))).status == 400
+    assert await ask(core, Work(), OTHER_BODY) == DONE
 
 
-async def test_an_answer_that_is_too_long_is_given_but_not_kept(world: World) -> None:
+async def test_an_answer_that_is_too_long_is_given_but_not_kept(core: Core) -> None:
     """Its repetition is done anew."""
     long = Work(replace(DONE, body=b"x" * (LONGEST_ANSWER + 1)))
 
     for _ in range(2):
-        assert await ask(world, long) == long.answer
+        assert await ask(core, long) == long.answer
     assert long.times == 2
 
 
-async def test_while_the_first_is_running_a_repetition_waits_for_a_minute(world: World) -> None:
+async def test_while_the_first_is_running_a_repetition_waits_for_a_minute(core: Core) -> None:
     """Then it takes over; another body is refused before, and taken after."""
-    await died(world)
+    await died(core)
 
-    world.clock.advance(TAKE_OVER_AFTER - MICROSECOND)
+    core.clock.advance(TAKE_OVER_AFTER - MICROSECOND)
     with pytest.raises(Refused, match="RequestInProgress") as running:
-        await ask(world, Work())
+        await ask(core, Work())
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
-        await ask(world, Work(), OTHER_BODY)
-    world.clock.advance(MICROSECOND)
+        await ask(core, Work(), OTHER_BODY)
+    core.clock.advance(MICROSECOND)
 
     assert running.value.retry_after_seconds == 1
-    assert await ask(world, Work(), OTHER_BODY) == DONE
+    assert await ask(core, Work(), OTHER_BODY) == DONE
 
 
-async def test_of_two_who_take_over_one_waits(world: World) -> None:
+async def test_of_two_who_take_over_one_waits(core: Core) -> None:
     """The row says which."""
-    await died(world)
-    world.clock.advance(TAKE_OVER_AFTER)
+    await died(core)
+    core.clock.advance(TAKE_OVER_AFTER)
 
     async def be_faster() -> None:
-        await ask(world, Work())
+        await ask(core, Work())
 
-    async with world.rows.once_after("duework", be_faster):
-        assert await ask(world, Work(replace(DONE, status=201))) == DONE
-    world.clock.advance(RETENTION[Kind.DELETE_REPLY])
-    await world.sweep()
-    await died(world)
-    world.clock.advance(TAKE_OVER_AFTER)
+    async with core.rows.once_after("duework", be_faster):
+        assert await ask(core, Work(replace(DONE, status=201))) == DONE
+    core.clock.advance(RETENTION[Kind.DELETE_REPLY])
+    await core.sweep()
+    await died(core)
+    core.clock.advance(TAKE_OVER_AFTER)
 
     async def overtaken(table: str, _: object) -> None:
-        if table == "requests" and world.rows.written[-1] == "duework":
+        if table == "requests" and core.rows.written[-1] == "duework":
             raise Conflict("somebody else")
 
-    request = IdempotencyRecord(IDEMPOTENCY_KEY.body, "", world.ports.new_id(), await world.now())
-    await world.ports.duework.add([])
-    world.rows.before = overtaken
-    world.rows.written.append("duework")
+    request = IdempotencyRecord(IDEMPOTENCY_KEY.body, "", core.ports.new_id(), await core.now())
+    await core.ports.duework.add([])
+    core.rows.before = overtaken
+    core.rows.written.append("duework")
     with pytest.raises(Refused, match="RequestInProgress"):
-        await begin_request(world.ports, IDEMPOTENCY_KEY, request)
+        await begin_request(core.ports, IDEMPOTENCY_KEY, request)
 
 
-async def test_whoever_was_taken_over_does_no_harm(world: World) -> None:
+async def test_whoever_was_taken_over_does_no_harm(core: Core) -> None:
     """The first goes on after its minute: its answer is given, the other's is kept."""
     second = Work(replace(DONE, body=b"second"))
 
     async def be_slow() -> None:
-        world.clock.advance(TAKE_OVER_AFTER + timedelta(seconds=1))
-        await ask(world, second)
+        core.clock.advance(TAKE_OVER_AFTER + timedelta(seconds=1))
+        await ask(core, second)
 
     async def be_slow_and_fail() -> None:
         await be_slow()
         raise Refused("ClockBackwards", "Forward only.")
 
-    assert await ask(world, Work(then=be_slow)) == DONE
-    assert await ask(world, Work()) == second.answer
+    assert await ask(core, Work(then=be_slow)) == DONE
+    assert await ask(core, Work()) == second.answer
     other = replace(IDEMPOTENCY_KEY, hash="beef" * 16)
 
     async def other_is_faster() -> None:
-        world.clock.advance(TAKE_OVER_AFTER)
-        await ask(world, second, other)
+        core.clock.advance(TAKE_OVER_AFTER)
+        await ask(core, second, other)
         raise Refused("ClockBackwards", "Forward only.")
 
     with pytest.raises(Refused, match="ClockBackwards"):
-        await ask(world, Work(then=other_is_faster), other)
-    assert await ask(world, Work(), other) == second.answer
+        await ask(core, Work(then=other_is_faster), other)
+    assert await ask(core, Work(), other) == second.answer
 
 
-async def test_a_key_of_one_claims_act_is_no_key_of_another_claims(world: World) -> None:
+async def test_a_key_of_one_claims_act_is_no_key_of_another_claims(core: Core) -> None:
     """Though each act is kept with its own claim."""
-    first, second = await world.draft(), await world.draft()
+    first, second = await core.draft(), await core.draft()
     context = ActContext(idempotency_key=IDEMPOTENCY_KEY)
-    await add_comment(world.ports, first, PERSON, MONDAY, context)
+    await add_comment(core.ports, first, PERSON, MONDAY, context)
 
     with pytest.raises(Repeated):
-        await add_comment(world.ports, await world.case(first), PERSON, MONDAY, context)
+        await add_comment(core.ports, await core.case(first), PERSON, MONDAY, context)
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
-        await add_comment(world.ports, second, PERSON, MONDAY, replace(context, idempotency_key=OTHER_BODY))
+        await add_comment(core.ports, second, PERSON, MONDAY, replace(context, idempotency_key=OTHER_BODY))
 
 
-async def test_an_act_does_not_wait_for_its_double(world: World) -> None:
+async def test_an_act_does_not_wait_for_its_double(core: Core) -> None:
     """The transaction tells them apart; one that died leaves its key to the next."""
-    case = await world.draft()
-    await died(world, claim_id=case.claim.id)
+    case = await core.draft()
+    await died(core, claim_id=case.claim.id)
 
-    after = await add_comment(world.ports, case, PERSON, MONDAY, ActContext(idempotency_key=IDEMPOTENCY_KEY))
+    after = await add_comment(core.ports, case, PERSON, MONDAY, ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
     assert after.claim.history_length == case.claim.history_length + 1
-    await died(world, other := replace(IDEMPOTENCY_KEY, hash="beef" * 16), case.claim.id)
-    world.clock.advance(TAKE_OVER_AFTER)
-    request = IdempotencyRecord(other.body, "", "another act", await world.now())
-    assert (await begin_request(world.ports, other, request)).claim_id == case.claim.id
+    await died(core, other := replace(IDEMPOTENCY_KEY, hash="beef" * 16), case.claim.id)
+    core.clock.advance(TAKE_OVER_AFTER)
+    request = IdempotencyRecord(other.body, "", "another act", await core.now())
+    assert (await begin_request(core.ports, other, request)).claim_id == case.claim.id

@@ -31,7 +31,7 @@ from tests.core.builders import (
     USAGE,
     customer,
 )
-from tests.core.world import World
+from tests.core.memory_core import Core
 from tests.doubles.transport import ProcessDied
 
 SINCE = datetime(2024, 5, 1, tzinfo=UTC)
@@ -51,21 +51,21 @@ def line(**given: Any) -> bytes:
     ).encode()
 
 
-async def enter(world: World, *lines: bytes) -> Loaded:
+async def enter(core: Core, *lines: bytes) -> Loaded:
     """Enter past associations."""
-    return await import_lines(world.ports, lines, "operator", await world.now())
+    return await import_lines(core.ports, lines, "operator", await core.now())
 
 
-async def own(world: World, organisation: str = ADATUM) -> list[str]:
+async def own(core: Core, organisation: str = ADATUM) -> list[str]:
     """Return the ids of an organisation's claims."""
-    return [row.claim_id for row in await world.ports.partner_claims.page(organisation, after="", limit=99)]
+    return [row.claim_id for row in await core.ports.partner_claims.page(organisation, after="", limit=99)]
 
 
-async def test_a_past_association_is_official_since_then(world: World) -> None:
+async def test_a_past_association_is_official_since_then(core: Core) -> None:
     """Under its successor's slot, with the name that it was made under (rulings 33)."""
-    assert await enter(world, line()) == Loaded(accepted=1, unchanged=0, rejected=())
+    assert await enter(core, line()) == Loaded(accepted=1, unchanged=0, rejected=())
 
-    case = await world.stored((await own(world))[0])
+    case = await core.stored((await own(core))[0])
     claim = case.claim
     assert (claim.status, claim.official_since, claim.engagement, claim.filed_as) == (
         Status.OFFICIAL,
@@ -76,39 +76,39 @@ async def test_a_past_association_is_official_since_then(world: World) -> None:
     holder = case.slots["teams"].holder
     assert holder is not None
     assert (holder.claim, holder.since) == (claim.id, SINCE)
-    assert world.queues.waiting == {}
+    assert core.queues.waiting == {}
 
 
-async def test_the_customer_is_told_with_a_link_to_end_it(world: World) -> None:
+async def test_the_customer_is_told_with_a_link_to_end_it(core: Core) -> None:
     """At each registered address, once whatever its case."""
-    await world.register_customer(notice_addresses=("it@contoso.fr", "IT@contoso.fr"))
+    await core.register_customer(notice_addresses=("it@contoso.fr", "IT@contoso.fr"))
 
-    await enter(world, line())
-    await world.deliver()
+    await enter(core, line())
+    await core.deliver()
 
-    assert world.mailbox.kinds() == ["imported"]
+    assert core.mailbox.kinds() == ["imported"]
 
 
-async def test_who_never_heard_of_it_is_not_told_when_it_has_ended(world: World) -> None:
+async def test_who_never_heard_of_it_is_not_told_when_it_has_ended(core: Core) -> None:
     """Neither of the association, for there is nothing left to end, nor of its end."""
-    await world.register_customer(notice_addresses=("it@contoso.fr",))
-    await enter(world, line())
-    case = await world.case((await own(world))[0])
-    await submission.end(world.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await core.register_customer(notice_addresses=("it@contoso.fr",))
+    await enter(core, line())
+    case = await core.case((await own(core))[0])
+    await submission.end(core.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
-    await world.rest()
+    await core.rest()
 
-    assert world.mailbox.kinds() == []
+    assert core.mailbox.kinds() == []
 
 
-async def test_a_subscription_is_found_by_its_id(world: World) -> None:
+async def test_a_subscription_is_found_by_its_id(core: Core) -> None:
     """Its product is the registry's."""
     loaded = await enter(
-        world, line(engagement="osu-bizapps", item=SUBSCRIPTION.upper(), since="2024-05-01T00:00:00+02:00")
+        core, line(engagement="osu-bizapps", item=SUBSCRIPTION.upper(), since="2024-05-01T00:00:00+02:00")
     )
 
     assert loaded.accepted == 1
-    claim = (await world.stored((await own(world))[0])).claim
+    claim = (await core.stored((await own(core))[0])).claim
     assert (claim.engagement, claim.items) == (RECOGNITION, (SALES,))
 
 
@@ -126,135 +126,135 @@ async def test_a_subscription_is_found_by_its_id(world: World) -> None:
         ({"since": "yesterday"}, "InvalidRow"),
     ],
 )
-async def test_a_bad_line_is_told_and_the_others_are_entered(world: World, given: dict[str, Any], code: str) -> None:
+async def test_a_bad_line_is_told_and_the_others_are_entered(core: Core, given: dict[str, Any], code: str) -> None:
     """With its number."""
-    loaded = await enter(world, b"", line(**given), line(item="exchange"), line(item="sharepoint"))
+    loaded = await enter(core, b"", line(**given), line(item="exchange"), line(item="sharepoint"))
 
     assert loaded.accepted == 2
     assert [(bad.row, bad.code) for bad in loaded.rejected] == [(2, code)]
 
 
-async def test_the_same_lines_again_change_nothing(world: World) -> None:
+async def test_the_same_lines_again_change_nothing(core: Core) -> None:
     """Nor does what has ended since come back."""
-    await enter(world, line(), line(item="exchange"))
-    case = await world.case((await own(world))[0])
-    await submission.end(world.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await enter(core, line(), line(item="exchange"))
+    case = await core.case((await own(core))[0])
+    await submission.end(core.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
-    loaded = await enter(world, line(), line(item="exchange"))
+    loaded = await enter(core, line(), line(item="exchange"))
 
     assert (loaded.accepted, loaded.unchanged) == (0, 2)
-    assert (await world.case(case)).claim.status is Status.ENDED
+    assert (await core.case(case)).claim.status is Status.ENDED
 
 
-async def test_the_same_line_twice_in_one_import_is_one(world: World) -> None:
+async def test_the_same_line_twice_in_one_import_is_one(core: Core) -> None:
     """The second finds the first."""
-    loaded = await enter(world, line(), line())
+    loaded = await enter(core, line(), line())
 
     assert (loaded.accepted, loaded.unchanged, loaded.rejected) == (1, 1, ())
 
 
-async def test_another_beginning_is_another_story(world: World) -> None:
+async def test_another_beginning_is_another_story(core: Core) -> None:
     """The first stands."""
-    await enter(world, line())
+    await enter(core, line())
 
-    loaded = await enter(world, line(since="2025-05-01"))
+    loaded = await enter(core, line(since="2025-05-01"))
 
     assert [bad.code for bad in loaded.rejected] == ["AlreadyImported"]
 
 
-async def test_of_two_lines_about_one_slot_the_first_holds_it(world: World) -> None:
+async def test_of_two_lines_about_one_slot_the_first_holds_it(core: Core) -> None:
     """And a slot that is held is a bad row (rulings 33)."""
-    loaded = await enter(world, line(), line(partnerId=PARTNER_IDS[FABRIKAM]))
+    loaded = await enter(core, line(), line(partnerId=PARTNER_IDS[FABRIKAM]))
 
     assert loaded.accepted == 1
     assert [(bad.row, bad.code) for bad in loaded.rejected] == [(2, "SlotHeld")]
 
 
-async def test_a_slot_that_changes_meanwhile_is_judged_again(world: World) -> None:
+async def test_a_slot_that_changes_meanwhile_is_judged_again(core: Core) -> None:
     """A claim was submitted in between."""
-    draft = await world.draft(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    draft = await core.draft(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
     async def submit() -> None:
-        await world.submit(draft)
+        await core.submit(draft)
 
-    async with world.rows.once_before("claims", submit):
-        loaded = await enter(world, line())
+    async with core.rows.once_before("claims", submit):
+        loaded = await enter(core, line())
 
     assert loaded.accepted == 1
-    assert (await world.seen(draft)).competing
+    assert (await core.seen(draft)).competing
 
 
-async def test_two_imports_at_once_enter_it_once(world: World) -> None:
+async def test_two_imports_at_once_enter_it_once(core: Core) -> None:
     """Whoever comes second finds it."""
 
     async def another() -> None:
-        assert (await enter(world, line())).accepted == 1
+        assert (await enter(core, line())).accepted == 1
 
-    async with world.rows.once_before("claims", another):
-        loaded = await enter(world, line())
+    async with core.rows.once_before("claims", another):
+        loaded = await enter(core, line())
 
     assert (loaded.accepted, loaded.unchanged) == (0, 1)
 
 
-async def test_our_own_line_whose_answer_was_lost_is_entered(world: World) -> None:
+async def test_our_own_line_whose_answer_was_lost_is_entered(core: Core) -> None:
     """Once."""
 
     async def lost() -> None:
         raise Conflict("claims: EntityAlreadyExists")
 
-    async with world.rows.once_after("claims", lost):
-        assert (await enter(world, line())).accepted == 1
+    async with core.rows.once_after("claims", lost):
+        assert (await enter(core, line())).accepted == 1
 
 
-async def test_a_line_that_loses_every_race_is_a_busy_store(world: World) -> None:
+async def test_a_line_that_loses_every_race_is_a_busy_store(core: Core) -> None:
     """The same lines can be sent again."""
 
     async def lost(table: str, _: Sequence[Op]) -> None:
         if table == "claims":
             raise Conflict("claims: UpdateConditionNotSatisfied")
 
-    world.rows.before = lost
+    core.rows.before = lost
     with pytest.raises(StorageBusy):
-        await enter(world, line(), line(item="exchange"))
-    world.rows.before = None
+        await enter(core, line(), line(item="exchange"))
+    core.rows.before = None
 
-    assert (await enter(world, line(), line(item="exchange"))).accepted == 2
+    assert (await enter(core, line(), line(item="exchange"))).accepted == 2
 
 
-async def test_an_import_that_died_half_way_is_sent_again(world: World) -> None:
+async def test_an_import_that_died_half_way_is_sent_again(core: Core) -> None:
     """What is there stays, the rest is entered."""
 
     async def die() -> None:
         raise ProcessDied
 
-    async with world.rows.once_after("claims", die):
+    async with core.rows.once_after("claims", die):
         with pytest.raises(ProcessDied):
-            await enter(world, line(), line(item="exchange"))
+            await enter(core, line(), line(item="exchange"))
 
-    loaded = await enter(world, line(), line(item="exchange"))
+    loaded = await enter(core, line(), line(item="exchange"))
 
     assert loaded.accepted + loaded.unchanged == 2
-    assert len(set(await own(world))) == 2
+    assert len(set(await own(core))) == 2
 
 
-async def test_an_import_has_so_many_lines(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_import_has_so_many_lines(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty ones do not count."""
     monkeypatch.setattr(import_official, "MOST_LINES", 1)
 
-    assert (await enter(world, line(), b" ")).accepted == 1
+    assert (await enter(core, line(), b" ")).accepted == 1
     with pytest.raises(Refused, match="PayloadTooLarge"):
-        await enter(world, line(), line(item="exchange"))
+        await enter(core, line(), line(item="exchange"))
 
 
-async def test_an_item_that_goes_while_it_is_imported_ends_the_association(world: World) -> None:
+async def test_an_item_that_goes_while_it_is_imported_ends_the_association(core: Core) -> None:
     """The import has read the registry before the operator's change, and is committed after it."""
 
     async def the_item_goes() -> None:
         change = CustomerChange(TENANT, customer(workloads=("exchange",)))
-        assert (await put_customer(world.ports, change, await world.now()))[1] == ()
+        assert (await put_customer(core.ports, change, await core.now()))[1] == ()
 
-    async with world.rows.once_before("claims", the_item_goes):
-        assert (await enter(world, line())).accepted == 1
+    async with core.rows.once_before("claims", the_item_goes):
+        assert (await enter(core, line())).accepted == 1
 
-    await world.rest(AGAIN_AFTER)
-    assert (await world.stored((await own(world))[0])).claim.end_reason is Reason.SUBSCRIPTION_ENDED
+    await core.rest(AGAIN_AFTER)
+    assert (await core.stored((await own(core))[0])).claim.end_reason is Reason.SUBSCRIPTION_ENDED

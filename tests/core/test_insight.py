@@ -24,16 +24,16 @@ from cpor_core.use_cases.insight import recount as insight
 from cpor_core.use_cases.insight.recount import PAGE_CLAIMS, ask, count_now, read, read_one, recount
 from cpor_core.views import ClaimView, claim_view
 from tests.core.builders import ADATUM, EXCHANGE, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, SALES, TEAMS, USAGE, contacts
-from tests.core.world import World
+from tests.core.memory_core import Core
 from tests.doubles.transport import ProcessDied
 
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-async def world() -> World:
-    """A world with partners and a customer."""
-    made = World()
+async def core() -> Core:
+    """The service with partners and a customer."""
+    made = Core()
     await made.register()
     return made
 
@@ -52,13 +52,13 @@ BETWEEN = {
 }
 
 
-async def known(world: World, claim_ids: Sequence[str]) -> list[Known]:
+async def known(core: Core, claim_ids: Sequence[str]) -> list[Known]:
     """Return what callers see of claims that are there now."""
-    now, found = await world.now(), []
+    now, found = await core.now(), []
     for claim_id in claim_ids:
-        case = await find(world.ports, claim_id, now)
+        case = await find(core.ports, claim_id, now)
         if case is not None:
-            found.append((claim_view(case, world.ports.terms), await world.history(case)))
+            found.append((claim_view(case, core.ports.terms), await core.history(case)))
     return found
 
 
@@ -151,9 +151,9 @@ def about(value: Any) -> Any:
             return value
 
 
-async def verify(world: World, claim_ids: Sequence[str], insights: Sequence[Insight]) -> None:
+async def verify(core: Core, claim_ids: Sequence[str], insights: Sequence[Insight]) -> None:
     """Compare each grouping with what somebody else has counted. Raises AssertionError."""
-    now, claims = await world.now(), await known(world, claim_ids)
+    now, claims = await core.now(), await known(core, claim_ids)
     for one in insights:
         assert {row.key: told(row) for row in one.value} == about(counted(claims, one.group_by.value, now))
         assert one.total is not None
@@ -163,29 +163,29 @@ async def verify(world: World, claim_ids: Sequence[str], insights: Sequence[Insi
 # --- a life of each kind ----------------------------------------------------------------------------------------------
 
 
-async def lives(world: World) -> list[str]:
+async def lives(core: Core) -> list[str]:
     """Bring claims to ends of many kinds; returns their ids."""
-    made: list[Case] = [await world.official(ADATUM)]
-    first = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
-    world.clock.advance(3 * HOUR)
-    first = await reviews.start(world.ports, await world.case(first), await world.now(), NO_CONTEXT)
-    world.clock.advance(30 * HOUR)
-    await reviews.reject(world.ports, first, await world.now(), Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
+    made: list[Case] = [await core.official(ADATUM)]
+    first = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    core.clock.advance(3 * HOUR)
+    first = await reviews.start(core.ports, await core.case(first), await core.now(), NO_CONTEXT)
+    core.clock.advance(30 * HOUR)
+    await reviews.reject(core.ports, first, await core.now(), Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
     made.append(first)
-    declined = await world.told(ADATUM, items=(EXCHANGE,), engagement=USAGE)
-    await world.decline(declined)
-    made += [declined, await world.draft(FABRIKAM), await world.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)]
-    world.clock.advance(timedelta(days=20))
+    declined = await core.told(ADATUM, items=(EXCHANGE,), engagement=USAGE)
+    await core.decline(declined)
+    made += [declined, await core.draft(FABRIKAM), await core.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)]
+    core.clock.advance(timedelta(days=20))
     return [case.claim.id for case in made]
 
 
-async def test_figures_equal_an_independent_count(world: World) -> None:
+async def test_figures_equal_an_independent_count(core: Core) -> None:
     """By every grouping, and all together; `test_machine.py` asks the same after random lives."""
-    claims = await lives(world)
+    claims = await lives(core)
 
-    insights = await count_now(world.ports, await world.now())
+    insights = await count_now(core.ports, await core.now())
 
-    await verify(world, claims, insights)
+    await verify(core, claims, insights)
     total = insights[0].total
     assert total is not None
     assert (total.claims, total.associations, total.declined, total.overdue, total.overdue_rate) == (5, 1, 1, 1, 1.0)
@@ -196,27 +196,27 @@ async def test_figures_equal_an_independent_count(world: World) -> None:
     assert [one.group_by for one in insights] == list(Grouping)
 
 
-async def test_a_window_that_has_ended_counts_with_every_timer_stopped(world: World) -> None:
+async def test_a_window_that_has_ended_counts_with_every_timer_stopped(core: Core) -> None:
     """Truth at read time: the same figures before and after the timer has written it down."""
-    case = await world.told()
+    case = await core.told()
     assert case.claim.window_ends_at is not None
-    world.clock.set(case.claim.window_ends_at + GRACE)
+    core.clock.set(case.claim.window_ends_at + GRACE)
 
-    before = await count_now(world.ports, await world.now())
-    await world.sweep()
+    before = await count_now(core.ports, await core.now())
+    await core.sweep()
 
-    assert before == await count_now(world.ports, await world.now())
+    assert before == await count_now(core.ports, await core.now())
     assert before[0].total is not None
     assert before[0].total.associations == 1
     assert {time.step for time in before[0].total.steps if time.count} >= {Step.WINDOW, Step.SUBMISSION_TO_OFFICIAL}
 
 
-async def test_a_draft_that_has_lapsed_is_not_counted(world: World) -> None:
+async def test_a_draft_that_has_lapsed_is_not_counted(core: Core) -> None:
     """Nor one of which only the timer does not know yet that it has."""
-    await world.draft()
-    world.clock.advance(timedelta(days=91))
+    await core.draft()
+    core.clock.advance(timedelta(days=91))
 
-    (first, *_) = await count_now(world.ports, await world.now())
+    (first, *_) = await count_now(core.ports, await core.now())
 
     assert first.total is not None
     assert (first.total.claims, first.value) == (0, ())
@@ -251,7 +251,7 @@ def test_half_of_the_claims_and_nine_of_ten_took_no_longer(
 # --- counting on ------------------------------------------------------------------------------------------------------
 
 
-async def spread(world: World, tenants: int) -> None:
+async def spread(core: Core, tenants: int) -> None:
     """Make a draft at each of many tenants; nobody has registered them."""
     for number in range(tenants):
         sent = NewClaim(
@@ -262,85 +262,85 @@ async def spread(world: World, tenants: int) -> None:
             items=(SALES,),
             contacts=contacts(),
         )
-        await drafts.create(world.ports, ADATUM, PERSON, sent, await world.now(), None)
+        await drafts.create(core.ports, ADATUM, PERSON, sent, await core.now(), None)
 
 
-async def test_a_count_is_made_once_an_hour(world: World) -> None:
+async def test_a_count_is_made_once_an_hour(core: Core) -> None:
     """What it says stays until the next one has ended, and tells as of when it is."""
-    await lives(world)
-    assert await read_one(world.ports, Grouping.MONTH) == Insight(
+    await lives(core)
+    assert await read_one(core.ports, Grouping.MONTH) == Insight(
         as_of=None, group_by=Grouping.MONTH, total=None, value=()
     )
-    began = await world.now()
+    began = await core.now()
 
-    await recount(world.ports, began)
-    assert await read(world.ports) == await count_now(world.ports, began)
-    await world.draft()
-    world.clock.set(began.replace(minute=59, second=59))
-    await recount(world.ports, await world.now())
-    assert (await read_one(world.ports, Grouping.STATUS)).as_of == began
+    await recount(core.ports, began)
+    assert await read(core.ports) == await count_now(core.ports, began)
+    await core.draft()
+    core.clock.set(began.replace(minute=59, second=59))
+    await recount(core.ports, await core.now())
+    assert (await read_one(core.ports, Grouping.STATUS)).as_of == began
 
-    world.clock.set(began.replace(minute=0) + HOUR)
-    await recount(world.ports, await world.now())
-    assert await read(world.ports) == await count_now(world.ports, await world.now())
+    core.clock.set(began.replace(minute=0) + HOUR)
+    await recount(core.ports, await core.now())
+    assert await read(core.ports) == await count_now(core.ports, await core.now())
 
 
-async def test_a_count_can_be_asked_for(world: World) -> None:
+async def test_a_count_can_be_asked_for(core: Core) -> None:
     """The next run makes it, whatever the hour; once."""
-    await recount(world.ports, MONDAY)
-    await world.draft()
-    assert await ask(world.ports) == MONDAY
+    await recount(core.ports, MONDAY)
+    await core.draft()
+    assert await ask(core.ports) == MONDAY
 
-    await recount(world.ports, MONDAY + timedelta(seconds=5))
-    await recount(world.ports, MONDAY + timedelta(seconds=10))
+    await recount(core.ports, MONDAY + timedelta(seconds=5))
+    await recount(core.ports, MONDAY + timedelta(seconds=10))
 
-    assert (await read_one(world.ports, Grouping.STATUS)).as_of == MONDAY + timedelta(seconds=5)
+    assert (await read_one(core.ports, Grouping.STATUS)).as_of == MONDAY + timedelta(seconds=5)
 
 
-async def test_asking_while_a_count_comes_further_is_not_lost(world: World) -> None:
+async def test_asking_while_a_count_comes_further_is_not_lost(core: Core) -> None:
     """Who asks tries again; the count under way was begun before, so another follows it."""
-    await recount(world.ports, MONDAY)
+    await recount(core.ports, MONDAY)
 
     async def another() -> None:
-        await ask(world.ports)
+        await ask(core.ports)
 
-    async with world.rows.once_before("insight", another):
-        await ask(world.ports)
+    async with core.rows.once_before("insight", another):
+        await ask(core.ports)
 
-    assert (await world.ports.insight.standing()).value.is_asked_for
+    assert (await core.ports.insight.standing()).value.is_asked_for
 
 
-async def test_a_count_goes_on_where_its_time_was_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_count_goes_on_where_its_time_was_up(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page by page, in as many runs as it takes; nothing is shown before the end."""
     monkeypatch.setattr(insight, "PAGE_CLAIMS", 2)
     monkeypatch.setattr(insight, "TIME_LIMIT", timedelta(0))
-    await spread(world, 5)
+    await spread(core, 5)
 
     for pages in (1, 2):
-        await recount(world.ports, MONDAY)
-        assert (await world.ports.insight.standing()).value.pages == pages
-        assert (await read_one(world.ports, Grouping.STATUS)).as_of is None
-    await recount(world.ports, MONDAY + HOUR)
+        await recount(core.ports, MONDAY)
+        assert (await core.ports.insight.standing()).value.pages == pages
+        assert (await read_one(core.ports, Grouping.STATUS)).as_of is None
+    await recount(core.ports, MONDAY + HOUR)
 
-    found = await read_one(world.ports, Grouping.COUNTRY)
+    found = await read_one(core.ports, Grouping.COUNTRY)
     assert found.as_of == MONDAY
     assert [(row.key, row.claims) for row in found.value] == [("unknown", 5)]
 
 
 @pytest.mark.parametrize("done", [False, True])
 async def test_a_process_that_dies_at_any_write_is_followed_by_one_that_ends_the_count(
-    world: World, monkeypatch: pytest.MonkeyPatch, *, done: bool
+    core: Core, monkeypatch: pytest.MonkeyPatch, *, done: bool
 ) -> None:
     """Before or after it is done: the figures are the same, and nothing else is left in the table."""
     monkeypatch.setattr(insight, "PAGE_CLAIMS", 2)
-    await spread(world, 5)
-    await recount(world.ports, MONDAY - HOUR)
+    await spread(core, 5)
+    await recount(core.ports, MONDAY - HOUR)
     later = MONDAY + HOUR
-    expected = await count_now(world.ports, later)
+    expected = await count_now(core.ports, later)
     number = 0
     while True:
         number += 1
-        tried = world.copied()
+        tried = core.copied()
         if not await dies(tried.ports, tried, number, later, done=done):
             break
         await recount(tried.ports, later)
@@ -351,7 +351,7 @@ async def test_a_process_that_dies_at_any_write_is_followed_by_one_that_ends_the
     assert number > len(Grouping)
 
 
-async def dies(ports: Ports, world: World, at: int, now: datetime, *, done: bool) -> bool:
+async def dies(ports: Ports, core: Core, at: int, now: datetime, *, done: bool) -> bool:
     """Let the process die at a write of a count; returns whether there were so many."""
     count = 0
 
@@ -361,70 +361,70 @@ async def dies(ports: Ports, world: World, at: int, now: datetime, *, done: bool
         if count == at:
             raise ProcessDied("here")
 
-    world.rows.before, world.rows.after = (None, die) if done else (die, None)
+    core.rows.before, core.rows.after = (None, die) if done else (die, None)
     try:
         await recount(ports, now)
     except ProcessDied:
         return True
     finally:
-        world.rows.before = world.rows.after = None
+        core.rows.before = core.rows.after = None
     return False
 
 
-async def test_of_two_runs_at_once_one_ends_the_count(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_two_runs_at_once_one_ends_the_count(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other stops when it finds that somebody else has come further."""
     monkeypatch.setattr(insight, "PAGE_CLAIMS", 2)
-    await spread(world, 3)
+    await spread(core, 3)
 
     async def overtake() -> None:
-        await recount(world.ports, MONDAY)
+        await recount(core.ports, MONDAY)
 
     with pytest.raises(Conflict):
-        async with world.rows.once_before("insight", overtake):
-            await recount(world.ports, MONDAY)
+        async with core.rows.once_before("insight", overtake):
+            await recount(core.ports, MONDAY)
 
-    assert [row.claims for row in (await read_one(world.ports, Grouping.STATUS)).value] == [3]
+    assert [row.claims for row in (await read_one(core.ports, Grouping.STATUS)).value] == [3]
 
 
 @pytest.mark.parametrize("values", [None, {"part": b"no zlib"}, {"part": zlib.compress(b"[]")}])
 async def test_a_count_that_has_lost_a_page_is_begun_anew(
-    world: World, monkeypatch: pytest.MonkeyPatch, values: dict[str, bytes] | None
+    core: Core, monkeypatch: pytest.MonkeyPatch, values: dict[str, bytes] | None
 ) -> None:
     """Or cannot read it: never is a count made up of the others."""
     monkeypatch.setattr(insight, "PAGE_CLAIMS", 2)
     monkeypatch.setattr(insight, "TIME_LIMIT", timedelta(0))
-    await spread(world, 3)
-    await recount(world.ports, MONDAY)
-    (key,) = [row.key async for row in world.rows.scan("insight") if row.key.startswith("page|")]
-    await world.rows.write("insight", "all", Delete(key) if values is None else Put(key, values))
+    await spread(core, 3)
+    await recount(core.ports, MONDAY)
+    (key,) = [row.key async for row in core.rows.scan("insight") if row.key.startswith("page|")]
+    await core.rows.write("insight", "all", Delete(key) if values is None else Put(key, values))
     monkeypatch.setattr(insight, "TIME_LIMIT", HOUR)
 
-    await recount(world.ports, MONDAY)
-    assert (await read_one(world.ports, Grouping.STATUS)).as_of is None
-    await recount(world.ports, MONDAY + HOUR)
+    await recount(core.ports, MONDAY)
+    assert (await read_one(core.ports, Grouping.STATUS)).as_of is None
+    await recount(core.ports, MONDAY + HOUR)
 
-    assert [row.claims for row in (await read_one(world.ports, Grouping.STATUS)).value] == [3]
+    assert [row.claims for row in (await read_one(core.ports, Grouping.STATUS)).value] == [3]
 
 
-async def test_figures_that_are_lost_are_none_until_the_next_count(world: World) -> None:
+async def test_figures_that_are_lost_are_none_until_the_next_count(core: Core) -> None:
     """A part of the table was brought back, and not the rest."""
-    await recount(world.ports, MONDAY)
-    keys = [row.key async for row in world.rows.scan("insight") if row.key.startswith("shown|")]
-    await world.rows.write("insight", "all", *map(Delete, keys))
+    await recount(core.ports, MONDAY)
+    keys = [row.key async for row in core.rows.scan("insight") if row.key.startswith("shown|")]
+    await core.rows.write("insight", "all", *map(Delete, keys))
 
-    assert (await read_one(world.ports, Grouping.STATUS)).as_of is None
+    assert (await read_one(core.ports, Grouping.STATUS)).as_of is None
 
 
 async def test_a_reader_whom_the_next_count_overtakes_reads_that_one(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never a mixture of two."""
-    await recount(world.ports, MONDAY)
-    await world.draft()
-    store = world.ports.insight
+    await recount(core.ports, MONDAY)
+    await core.draft()
+    store = core.ports.insight
     looked: Mapping[str, Any] = {"at": await store.standing()}
-    await recount(world.ports, MONDAY + HOUR)
-    await recount(world.ports, MONDAY + 2 * HOUR)
+    await recount(core.ports, MONDAY + HOUR)
+    await recount(core.ports, MONDAY + 2 * HOUR)
     answers = [looked["at"], await store.standing()]
 
     async def standing() -> Any:
@@ -432,10 +432,10 @@ async def test_a_reader_whom_the_next_count_overtakes_reads_that_one(
 
     monkeypatch.setattr(store, "standing", standing)
 
-    assert [row.claims for row in (await read_one(world.ports, Grouping.STATUS)).value] == [1]
+    assert [row.claims for row in (await read_one(core.ports, Grouping.STATUS)).value] == [1]
 
 
-async def test_a_page_of_claims_that_have_nothing_in_common_can_be_stored(world: World) -> None:
+async def test_a_page_of_claims_that_have_nothing_in_common_can_be_stored(core: Core) -> None:
     """Hundreds of partners and times, in one transaction; a tenant of many claims makes a page larger."""
     page = Counted()
     for number in range(6 * PAGE_CLAIMS):
@@ -443,8 +443,8 @@ async def test_a_page_of_claims_that_have_nothing_in_common_can_be_stored(world:
         page.total.add(tally)
         for grouping in Grouping:
             page.groups[grouping][f"{number:032x}"] = Group(f"{number:0200x}", tally)
-    at = (await world.ports.insight.standing()).value.model_copy(update={"began": MONDAY, "pages": 1})
+    at = (await core.ports.insight.standing()).value.model_copy(update={"began": MONDAY, "pages": 1})
 
-    await world.ports.insight.store_page(at, page, None)
+    await core.ports.insight.store_page(at, page, None)
 
-    assert await world.ports.insight.page(at, 1) == page
+    assert await core.ports.insight.page(at, 1) == page

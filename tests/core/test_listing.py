@@ -26,7 +26,7 @@ from tests.core.builders import (
     TEAMS,
     USAGE,
 )
-from tests.core.world import World
+from tests.core.memory_core import Core
 
 
 def any_claim(_: Claim) -> bool:
@@ -34,78 +34,76 @@ def any_claim(_: Claim) -> bool:
     return True
 
 
-async def three(world: World) -> list[Case]:
+async def three(core: Core) -> list[Case]:
     """Make three drafts, a day apart."""
     made = []
     for _ in range(3):
-        made.append(await world.draft(evidence=False))
-        world.clock.advance(DAY)
+        made.append(await core.draft(evidence=False))
+        core.clock.advance(DAY)
     return made
 
 
-async def test_own_claims_come_newest_first(world: World) -> None:
+async def test_own_claims_come_newest_first(core: Core) -> None:
     """Of the own organisation only."""
-    made = await three(world)
-    await world.draft(FABRIKAM, evidence=False)
+    made = await three(core)
+    await core.draft(FABRIKAM, evidence=False)
 
-    page = await own_claims(world.ports, ADATUM, await world.now(), after="", limit=10, wanted=any_claim)
+    page = await own_claims(core.ports, ADATUM, await core.now(), after="", limit=10, wanted=any_claim)
 
     assert [case.claim.id for case in page.cases] == [case.claim.id for case in reversed(made)]
     assert page.position is None
 
 
-async def test_pages_follow_one_another(world: World) -> None:
+async def test_pages_follow_one_another(core: Core) -> None:
     """Nothing twice, nothing left out."""
-    made = await three(world)
-    now = await world.now()
+    made = await three(core)
+    now = await core.now()
 
-    first = await own_claims(world.ports, ADATUM, now, after="", limit=2, wanted=any_claim)
+    first = await own_claims(core.ports, ADATUM, now, after="", limit=2, wanted=any_claim)
     assert first.position is not None
-    second = await own_claims(world.ports, ADATUM, now, after=first.position, limit=2, wanted=any_claim)
+    second = await own_claims(core.ports, ADATUM, now, after=first.position, limit=2, wanted=any_claim)
 
     assert [case.claim.id for case in (*first.cases, *second.cases)] == [case.claim.id for case in reversed(made)]
     assert second.position is None
 
 
-async def test_filters_apply_to_the_effective_state(world: World) -> None:
+async def test_filters_apply_to_the_effective_state(core: Core) -> None:
     """A claim whose window has ended is listed as official, with the timer stopped."""
-    case = await world.told()
-    await world.draft(evidence=False)
+    case = await core.told()
+    await core.draft(evidence=False)
     assert case.claim.window_ends_at is not None
-    world.clock.set(case.claim.window_ends_at)
+    core.clock.set(case.claim.window_ends_at)
 
     page = await own_claims(
-        world.ports, ADATUM, await world.now(), after="", limit=1, wanted=lambda shown: shown.status is Status.OFFICIAL
+        core.ports, ADATUM, await core.now(), after="", limit=1, wanted=lambda shown: shown.status is Status.OFFICIAL
     )
 
     assert [one.claim.id for one in page.cases] == [case.claim.id]
 
 
-async def test_one_call_looks_at_so_many_and_says_where_it_stopped(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_call_looks_at_so_many_and_says_where_it_stopped(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page is empty then, and there may be more (rulings 37)."""
     monkeypatch.setattr(listing, "MOST_LOOKED_AT", 2)
-    made = await three(world)
+    made = await three(core)
 
-    page = await own_claims(world.ports, ADATUM, await world.now(), after="", limit=5, wanted=lambda _: False)
+    page = await own_claims(core.ports, ADATUM, await core.now(), after="", limit=5, wanted=lambda _: False)
 
     assert page.cases == []
     assert page.position == list_position(made[1].claim.created_at, made[1].claim.id)
 
 
-async def test_ghosts_fall_out(world: World) -> None:
+async def test_ghosts_fall_out(core: Core) -> None:
     """Keys of claims that were never written, are gone, lapsed, or stand elsewhere in the list."""
-    case = await world.draft(evidence=False)
-    await world.ports.partner_claims.add(ADATUM, list_position(MONDAY, "f" * 52), "f" * 52)
-    await world.ports.partner_claims.add(ADATUM, list_position(MONDAY + DAY, case.claim.id), case.claim.id)
-    deleted = await world.draft(evidence=False)
-    await drafts.delete(world.ports, deleted, PERSON, MONDAY)
-    strangers = await world.draft(FABRIKAM, evidence=False)
+    case = await core.draft(evidence=False)
+    await core.ports.partner_claims.add(ADATUM, list_position(MONDAY, "f" * 52), "f" * 52)
+    await core.ports.partner_claims.add(ADATUM, list_position(MONDAY + DAY, case.claim.id), case.claim.id)
+    deleted = await core.draft(evidence=False)
+    await drafts.delete(core.ports, deleted, PERSON, MONDAY)
+    strangers = await core.draft(FABRIKAM, evidence=False)
     position = list_position(strangers.claim.created_at, strangers.claim.id)
-    await world.ports.partner_claims.add(ADATUM, position, strangers.claim.id)
+    await core.ports.partner_claims.add(ADATUM, position, strangers.claim.id)
 
-    page = await own_claims(world.ports, ADATUM, MONDAY, after="", limit=10, wanted=any_claim)
+    page = await own_claims(core.ports, ADATUM, MONDAY, after="", limit=10, wanted=any_claim)
 
     assert [one.claim.id for one in page.cases] == [case.claim.id]
 
@@ -113,20 +111,20 @@ async def test_ghosts_fall_out(world: World) -> None:
 # --- reviews ----------------------------------------------------------------------------------------------------------
 
 
-async def test_what_awaits_a_decision_comes_most_urgent_first(world: World) -> None:
+async def test_what_awaits_a_decision_comes_most_urgent_first(core: Core) -> None:
     """In pages."""
     made = []
     for organisation, item in ((ADATUM, TEAMS), (FABRIKAM, EXCHANGE), (LITWARE, SHAREPOINT)):
-        made.append(await world.submitted(organisation, items=(item,), engagement=USAGE))
-        world.clock.advance(DAY)
-    now = await world.now()
-    await reviews.start(world.ports, made[0], now, NO_CONTEXT)
+        made.append(await core.submitted(organisation, items=(item,), engagement=USAGE))
+        core.clock.advance(DAY)
+    now = await core.now()
+    await reviews.start(core.ports, made[0], now, NO_CONTEXT)
 
-    first = await awaiting_decision(world.ports, now, after="", limit=2)
+    first = await awaiting_decision(core.ports, now, after="", limit=2)
     assert first.position is not None
-    second = await awaiting_decision(world.ports, now, after=first.position, limit=2)
+    second = await awaiting_decision(core.ports, now, after=first.position, limit=2)
     assert second.position is not None
-    third = await awaiting_decision(world.ports, now, after=second.position, limit=2)
+    third = await awaiting_decision(core.ports, now, after=second.position, limit=2)
 
     assert [case.claim.id for case in (*first.cases, *second.cases)] == [
         made[1].claim.id,
@@ -136,49 +134,49 @@ async def test_what_awaits_a_decision_comes_most_urgent_first(world: World) -> N
     assert (third.cases, third.position) == ([], None)
 
 
-async def test_what_was_decided_leads_nowhere_and_is_removed_later(world: World) -> None:
+async def test_what_was_decided_leads_nowhere_and_is_removed_later(core: Core) -> None:
     """Once no writer can be at work any more."""
-    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    await world.approve(case)
+    case = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    await core.approve(case)
 
-    world.clock.advance(STALE_AFTER)
-    assert (await awaiting_decision(world.ports, await world.now(), after="", limit=9)).cases == []
-    assert len(await world.ports.reviews.page(REVIEWS, after="", limit=9)) == 1
-    world.clock.advance(MICROSECOND)
-    assert (await awaiting_decision(world.ports, await world.now(), after="", limit=9)).cases == []
+    core.clock.advance(STALE_AFTER)
+    assert (await awaiting_decision(core.ports, await core.now(), after="", limit=9)).cases == []
+    assert len(await core.ports.reviews.page(REVIEWS, after="", limit=9)) == 1
+    core.clock.advance(MICROSECOND)
+    assert (await awaiting_decision(core.ports, await core.now(), after="", limit=9)).cases == []
 
-    assert await world.ports.reviews.page(REVIEWS, after="", limit=9) == []
+    assert await core.ports.reviews.page(REVIEWS, after="", limit=9) == []
 
 
-async def test_an_official_claim_whose_mail_came_back_is_looked_at(world: World) -> None:
+async def test_an_official_claim_whose_mail_came_back_is_looked_at(core: Core) -> None:
     """Until a reviewer has said something (rulings 25)."""
-    case = await world.official()
-    await world.ports.reviews.add(REVIEWS, "20261110T000000|x", case.claim.id)
-    message = world.mailbox.sent[0].message_id
-    await record(world.ports, MailEvent(message, MailOutcome.FAILED), await world.now())
+    case = await core.official()
+    await core.ports.reviews.add(REVIEWS, "20261110T000000|x", case.claim.id)
+    message = core.mailbox.sent[0].message_id
+    await record(core.ports, MailEvent(message, MailOutcome.FAILED), await core.now())
 
-    page = await awaiting_decision(world.ports, await world.now(), after="", limit=9)
+    page = await awaiting_decision(core.ports, await core.now(), after="", limit=9)
     assert [one.claim.id for one in page.cases] == [case.claim.id]
-    await comments.add_comment(world.ports, page.cases[0], PROGRAMME, await world.now(), NO_CONTEXT)
-    assert (await awaiting_decision(world.ports, await world.now(), after="", limit=9)).cases == []
+    await comments.add_comment(core.ports, page.cases[0], PROGRAMME, await core.now(), NO_CONTEXT)
+    assert (await awaiting_decision(core.ports, await core.now(), after="", limit=9)).cases == []
 
 
-async def test_a_sample_of_what_nobody_reviewed_is_shown_while_it_can_be_stopped(world: World) -> None:
+async def test_a_sample_of_what_nobody_reviewed_is_shown_while_it_can_be_stopped(core: Core) -> None:
     """Claims that were reviewed automatically, until their window has ended (rulings 29)."""
-    case = await world.told()
+    case = await core.told()
     assert case.claim.window_ends_at is not None
-    assert len(await world.ports.reviews.page(SAMPLE, after="", limit=9)) == 1
+    assert len(await core.ports.reviews.page(SAMPLE, after="", limit=9)) == 1
 
-    shown = await sample(world.ports, MONDAY, after="", limit=9)
-    later = await sample(world.ports, case.claim.window_ends_at, after="", limit=9)
+    shown = await sample(core.ports, MONDAY, after="", limit=9)
+    later = await sample(core.ports, case.claim.window_ends_at, after="", limit=9)
 
     assert [one.claim.id for one in shown.cases] == [case.claim.id]
     assert later.cases == []
 
 
-async def test_a_claim_that_is_declined_is_no_longer_in_the_sample(world: World) -> None:
+async def test_a_claim_that_is_declined_is_no_longer_in_the_sample(core: Core) -> None:
     """There is nothing left to stop."""
-    case = await world.told()
-    await world.decline(case)
+    case = await core.told()
+    await core.decline(case)
 
-    assert (await sample(world.ports, MONDAY + timedelta(hours=1), after="", limit=9)).cases == []
+    assert (await sample(core.ports, MONDAY + timedelta(hours=1), after="", limit=9)).cases == []

@@ -65,8 +65,8 @@ from tests.core.builders import (
     USAGE,
     customer,
 )
+from tests.core.memory_core import Core, Meddler
 from tests.core.test_insight import verify as verify_insight
-from tests.core.world import Meddler, World
 from tests.doubles.transport import ProcessDied
 from tests.support.thorough import THOROUGH
 
@@ -78,47 +78,47 @@ LONGEST_WAIT = timedelta(minutes=60)
 FAR = 4000 * DAY
 
 WORKLOADS = [(TEAMS,), (EXCHANGE,), (TEAMS, EXCHANGE), (EXCHANGE, SHAREPOINT)]
-Act = Callable[[World, Case, datetime], Awaitable[Any]]
+Act = Callable[[Core, Case, datetime], Awaitable[Any]]
 
 
-async def _approve(world: World, case: Case, now: datetime) -> Case:
-    return await reviews.approve(world.ports, case, now, NO_CONTEXT)
+async def _approve(core: Core, case: Case, now: datetime) -> Case:
+    return await reviews.approve(core.ports, case, now, NO_CONTEXT)
 
 
-async def _submit(world: World, case: Case, now: datetime) -> Case:
-    return await submission.submit(world.ports, case, PERSON, now, ACKNOWLEDGED, NO_CONTEXT)
+async def _submit(core: Core, case: Case, now: datetime) -> Case:
+    return await submission.submit(core.ports, case, PERSON, now, ACKNOWLEDGED, NO_CONTEXT)
 
 
-async def _strike(world: World, case: Case, now: datetime) -> Case:
-    return await reviews.strike_items(world.ports, case, now, case.claim.items[:1], NO_CONTEXT)
+async def _strike(core: Core, case: Case, now: datetime) -> Case:
+    return await reviews.strike_items(core.ports, case, now, case.claim.items[:1], NO_CONTEXT)
 
 
-async def _resubmit(world: World, case: Case, now: datetime) -> Case:
-    return await submission.resubmit(world.ports, case, PERSON, now, NO_CONTEXT)
+async def _resubmit(core: Core, case: Case, now: datetime) -> Case:
+    return await submission.resubmit(core.ports, case, PERSON, now, NO_CONTEXT)
 
 
-async def _another_contact(world: World, case: Case, now: datetime) -> Case:
+async def _another_contact(core: Core, case: Case, now: datetime) -> Case:
     former = case.claim.contacts
     email = "bruno@contoso.fr" if former is not None and "anne" in former.customer.email else "anne.durand@contoso.fr"
     patch = {"contacts": {"customer": {"name": "Somebody else", "email": email}}}
-    case = await drafts.edit(world.ports, case, PERSON, now, patch, NO_CONTEXT)
-    return await submission.resubmit(world.ports, case, PERSON, now, NO_CONTEXT)
+    case = await drafts.edit(core.ports, case, PERSON, now, patch, NO_CONTEXT)
+    return await submission.resubmit(core.ports, case, PERSON, now, NO_CONTEXT)
 
 
-async def _other_items(world: World, case: Case, now: datetime) -> Case:
+async def _other_items(core: Core, case: Case, now: datetime) -> Case:
     if case.claim.engagement != USAGE:
         return case
     patch = {"items": [{"workload": "exchange"}] if case.claim.holds("teams") else [{"workload": "teams"}]}
-    return await drafts.edit(world.ports, case, PERSON, now, patch, NO_CONTEXT)
+    return await drafts.edit(core.ports, case, PERSON, now, patch, NO_CONTEXT)
 
 
-async def _dispute(world: World, case: Case, now: datetime) -> Case:
+async def _dispute(core: Core, case: Case, now: datetime) -> Case:
     why = Comment("partner", PERSON.id, "We were first.", now)
-    return await submission.dispute(world.ports, case, PERSON, now, ActContext(comment=why))
+    return await submission.dispute(core.ports, case, PERSON, now, ActContext(comment=why))
 
 
-async def _bounce(world: World, case: Case, now: datetime) -> Case:
-    answer_by = await partner_answers_by(world.ports, case.claim, now)
+async def _bounce(core: Core, case: Case, now: datetime) -> Case:
+    answer_by = await partner_answers_by(core.ports, case.claim, now)
     numbers = [recipient.number for recipient in case.claim.notified_recipients()]
     if not numbers:
         return case
@@ -126,29 +126,29 @@ async def _bounce(world: World, case: Case, now: datetime) -> Case:
     def failed(current: Case) -> Case:
         return life.recipient_failed(current, PROGRAMME, now, numbers[0], answer_by=answer_by)
 
-    return await change_claim(world.ports, case, now, failed)
+    return await change_claim(core.ports, case, now, failed)
 
 
 ACTS: dict[str, Act] = {
-    "start": lambda world, case, now: reviews.start(world.ports, case, now, NO_CONTEXT),
+    "start": lambda core, case, now: reviews.start(core.ports, case, now, NO_CONTEXT),
     "approve": _approve,
-    "reject": lambda world, case, now: reviews.reject(world.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT),
-    "ask for more": lambda world, case, now: reviews.request_information(
-        world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT
+    "reject": lambda core, case, now: reviews.reject(core.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT),
+    "ask for more": lambda core, case, now: reviews.request_information(
+        core.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT
     ),
     "strike": _strike,
-    "revoke": lambda world, case, now: reviews.revoke(world.ports, case, now, NO_CONTEXT),
+    "revoke": lambda core, case, now: reviews.revoke(core.ports, case, now, NO_CONTEXT),
     "resubmit": _resubmit,
     "name another contact": _another_contact,
     "name other items": _other_items,
     "dispute": _dispute,
-    "withdraw": lambda world, case, now: submission.withdraw(world.ports, case, PERSON, now, NO_CONTEXT),
-    "end": lambda world, case, now: submission.end(
-        world.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
+    "withdraw": lambda core, case, now: submission.withdraw(core.ports, case, PERSON, now, NO_CONTEXT),
+    "end": lambda core, case, now: submission.end(
+        core.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
     ),
     "bounce": _bounce,
     "submit": _submit,
-    "delete": lambda world, case, now: drafts.delete(world.ports, case, PERSON, now),
+    "delete": lambda core, case, now: drafts.delete(core.ports, case, PERSON, now),
 }
 """What the partner and the programme do. What the customer does stands in rules of its own: it must be remembered."""
 
@@ -195,7 +195,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.world = World()
+        self.core = Core()
         self.ids: list[str] = []
         self.said_no: dict[str, Speaker] = {}
         """Claims to which the customer's last word was no, by who said it."""
@@ -214,7 +214,7 @@ class Machine(RuleBasedStateMachine):
 
     @property
     def now(self) -> datetime:
-        return self.run(self.world.now())
+        return self.run(self.core.now())
 
     def attempt(self, doing: Coroutine[Any, Any, Any]) -> bool:
         """Let somebody try something; returns whether it was taken. No is an answer, anything else is a fault."""
@@ -239,7 +239,7 @@ class Machine(RuleBasedStateMachine):
         self, addresses: tuple[str, ...], held: tuple[Item, ...], filed: Sequence[tuple[Item, ...]], told: int
     ) -> Any:
         """Three partners, one customer; maybe one of them is official, and others have got some way to replace it."""
-        self.run(self.world.register(notice_addresses=addresses))
+        self.run(self.core.register(notice_addresses=addresses))
         if held:
             self.things_go_their_way(self._file(ADATUM, held, submit=True), by="queue", undeclined=True)
         for organisation, items in zip((FABRIKAM, LITWARE), filed, strict=True):
@@ -266,10 +266,10 @@ class Machine(RuleBasedStateMachine):
 
     def _file(self, organisation: str, items: tuple[Item, ...], *, submit: bool) -> str:
         engagement = RECOGNITION if items == (SALES,) else USAGE
-        case = self.run(self.world.draft(organisation, items=items, engagement=engagement))
+        case = self.run(self.core.draft(organisation, items=items, engagement=engagement))
         self.ids.append(case.claim.id)
         if submit:
-            self.attempt(self.world.submit(case))
+            self.attempt(self.core.submit(case))
         return case.claim.id
 
     @rule(claim=claims, data=st.data(), between=st.sampled_from([False, False, False, True]))
@@ -282,21 +282,21 @@ class Machine(RuleBasedStateMachine):
         likely = self._likely(claim)
         name = data.draw(st.sampled_from([*likely, *likely, *likely, *sorted(ACTS)]))
         if between:
-            self.world.rows.before = self._timer_before("claims")
+            self.core.rows.before = self._timer_before("claims")
         self.attempt(self._do(claim, name))
-        self.world.rows.before = None
+        self.core.rows.before = None
 
     def _likely(self, claim: str) -> Sequence[str]:
-        case = self.run(self.world.ports.claims.load(claim))
+        case = self.run(self.core.ports.claims.load(claim))
         return LIKELY.get(settle(case, self.now).claim.status, ()) if case is not None else ()
 
     def _timer_before(self, wanted: str) -> Meddler:
         async def go_first(table: str, _: Sequence[Op]) -> None:
             if table == wanted:
-                self.world.rows.before = None
-                self.world.lose_messages()
-                self.world.clock.advance(timedelta(minutes=4))
-                await self.world.sweep()
+                self.core.rows.before = None
+                self.core.lose_messages()
+                self.core.clock.advance(timedelta(minutes=4))
+                await self.core.sweep()
 
         return go_first
 
@@ -310,18 +310,18 @@ class Machine(RuleBasedStateMachine):
         self.attempt(self._do(claim, "start"))
         self.attempt(self._do(claim, "approve"))
         if by != "queue":
-            self.world.clock.advance(SOON)
+            self.core.clock.advance(SOON)
         self.queue_and_timer({"both at once": "all at once"}.get(by, by))
-        case = self.run(self.world.ports.claims.load(claim))
+        case = self.run(self.core.ports.claims.load(claim))
         ends_at = case.claim.window_ends_at if case is not None else None
         if undeclined and ends_at is not None and ends_at > self.now:
-            self.world.clock.set(ends_at + GRACE)
+            self.core.clock.set(ends_at + GRACE)
 
     @precondition(lambda self: len(self.ids) < MOST_CLAIMS)
     @rule(target=claims, claim=claims)
     def challenge(self, claim: str) -> Any:
         """Somebody else claims the same, and a reviewer decides for them if that can be."""
-        case = self.run(self.world.ports.claims.load(claim))
+        case = self.run(self.core.ports.claims.load(claim))
         if case is None:
             return multiple()
         rival = self._file(self._somebody_without(case.claim.items), case.claim.items, submit=True)
@@ -330,10 +330,10 @@ class Machine(RuleBasedStateMachine):
         return rival
 
     async def _do(self, claim: str, name: str) -> None:
-        now = await self.world.now()
-        case = await find(self.world.ports, claim, now)
+        now = await self.core.now()
+        case = await find(self.core.ports, claim, now)
         if case is not None:
-            await ACTS[name](self.world, case, now)
+            await ACTS[name](self.core, case, now)
 
     @rule(claim=claims, slow=st.sampled_from([timedelta(0), MICROSECOND, timedelta(seconds=1)]), by=SPEAKERS)
     def say_no(self, claim: str, slow: timedelta, by: Speaker) -> None:
@@ -341,12 +341,12 @@ class Machine(RuleBasedStateMachine):
         self.attempt(self._say_no(claim, slow, by))
 
     async def _say_no(self, claim: str, slow: timedelta = timedelta(0), by: Speaker = ANNE) -> None:
-        arrived = await self.world.now()
-        case = await find(self.world.ports, claim, arrived)
+        arrived = await self.core.now()
+        case = await find(self.core.ports, claim, arrived)
         if case is None or not self._was_written_to(claim):
             return
-        self.world.clock.advance(slow)
-        after = await customer_decision.decline(self.world.ports, case, by, arrived, NO_CONTEXT)
+        self.core.clock.advance(slow)
+        after = await customer_decision.decline(self.core.ports, case, by, arrived, NO_CONTEXT)
         self.said_no[claim] = by
         assert after.claim.status in (Status.DECLINED, Status.ENDED)
 
@@ -356,14 +356,14 @@ class Machine(RuleBasedStateMachine):
         self.attempt(self._take_it_back(claim, by))
 
     async def _take_it_back(self, claim: str, by: Speaker) -> None:
-        now = await self.world.now()
-        case = await find(self.world.ports, claim, now)
+        now = await self.core.now()
+        case = await find(self.core.ports, claim, now)
         if case is not None:
-            await customer_decision.undo(self.world.ports, case, by, now, NO_CONTEXT)
+            await customer_decision.undo(self.core.ports, case, by, now, NO_CONTEXT)
             assert (self.said_no.pop(claim, None), by) != (THE_ADMINISTRATOR, ANNE)
 
     def _was_written_to(self, claim: str) -> bool:
-        return any(message.claim.id == claim and message.kind == "notice" for message in self.world.mailbox.sent)
+        return any(message.claim.id == claim and message.kind == "notice" for message in self.core.mailbox.sent)
 
     @rule(one=claims, other=claims, data=st.data())
     def do_at_once(self, one: str, other: str, data: st.DataObject) -> None:
@@ -403,14 +403,14 @@ class Machine(RuleBasedStateMachine):
     @rule(by=st.sampled_from([MICROSECOND, timedelta(minutes=1), timedelta(minutes=12), DAY, 8 * DAY, 31 * DAY]))
     def time_passes(self, by: timedelta) -> None:
         """A little, or a lot."""
-        self.world.clock.advance(by)
+        self.core.clock.advance(by)
 
     @rule(which=st.integers(0, 5), offset=st.sampled_from([-MICROSECOND, timedelta(0), timedelta(0), MICROSECOND]))
     def time_comes(self, which: int, offset: timedelta) -> None:
         """The clock moves to one of the next instants at which something happens by itself, or close to it."""
         instants = [instant for instant in self._instants() if instant + offset > self.now]
         if instants:
-            self.world.clock.set(instants[which % len(instants)] + offset)
+            self.core.clock.set(instants[which % len(instants)] + offset)
 
     def _instants(self) -> list[datetime]:
         """Return the instants at which something changes by itself, soonest first."""
@@ -429,15 +429,15 @@ class Machine(RuleBasedStateMachine):
         """Every waiting message reaches its function; the timer runs, or runs twice; or all of that at once."""
 
         async def at_once() -> None:
-            await asyncio.gather(self.world.sweep(), self.world.deliver(), self.world.sweep())
+            await asyncio.gather(self.core.sweep(), self.core.deliver(), self.core.sweep())
 
         match what:
             case "queue":
-                self.run(self.world.deliver())
+                self.run(self.core.deliver())
             case "timer" | "twice":
-                assert self.run(self.world.sweep()).failed == 0
+                assert self.run(self.core.sweep()).failed == 0
                 if what == "twice":
-                    assert self.run(self.world.sweep()).failed == 0
+                    assert self.run(self.core.sweep()).failed == 0
             case _:
                 self.run(at_once())
 
@@ -446,8 +446,8 @@ class Machine(RuleBasedStateMachine):
         """A message that was delivered before, or that nobody sent; maybe several at the same time."""
 
         async def process() -> None:
-            now = await self.world.now()
-            await asyncio.gather(*(process_claim.process_claim(self.world.ports, claim, now) for _ in range(times)))
+            now = await self.core.now()
+            await asyncio.gather(*(process_claim.process_claim(self.core.ports, claim, now) for _ in range(times)))
 
         self.run(process())
 
@@ -455,7 +455,7 @@ class Machine(RuleBasedStateMachine):
     def process_dies(self, name: str, at: int, done: bool) -> None:  # noqa: FBT001
         """A process is gone before or after its n-th write; what was under way is lost."""
         writes = itertools.count(1)
-        rows = self.world.rows
+        rows = self.core.rows
 
         async def die(table: str, ops: Sequence[Op]) -> None:
             if next(writes) >= at:
@@ -465,12 +465,12 @@ class Machine(RuleBasedStateMachine):
             rows.after = die
         else:
             rows.before = die
-        sent = len(self.world.mailbox.sent)
+        sent = len(self.core.mailbox.sent)
         with suppress(ProcessDied):
-            self.run(self.world.sweep() if name == "timer" else self.world.deliver())
-        self.doubtful |= {message.message_id for message in self.world.mailbox.sent[sent:]}
+            self.run(self.core.sweep() if name == "timer" else self.core.deliver())
+        self.doubtful |= {message.message_id for message in self.core.mailbox.sent[sent:]}
         rows.before = rows.after = None
-        self.world.lose_messages()
+        self.core.lose_messages()
 
     @rule(
         what=st.sampled_from(["mail", "anne.durand@contoso.fr", "bruno@contoso.fr", "it@contoso.fr", "lost", "moved"])
@@ -481,13 +481,13 @@ class Machine(RuleBasedStateMachine):
 
         Messages are lost. The sandbox's clock is moved, and the real one not.
         """
-        mailbox = self.world.mailbox
+        mailbox = self.core.mailbox
         if what == "mail":
             mailbox.down = not mailbox.down
         elif what == "lost":
-            self.world.lose_messages()
+            self.core.lose_messages()
         elif what == "moved":
-            self.world.clock.shift(3 * DAY)
+            self.core.clock.shift(3 * DAY)
         elif what in mailbox.refused:
             mailbox.refused.discard(what)
             mailbox.put_off.add(what)
@@ -501,18 +501,18 @@ class Machine(RuleBasedStateMachine):
         """A workload is no longer on the tenant, or is back."""
         workloads = tuple(name for name in ("teams", "exchange", "sharepoint") if name != gone)
         change = partners_and_customers.CustomerChange(TENANT, customer(workloads=workloads), confirmed_ends=None)
-        self.attempt(partners_and_customers.put_customer(self.world.ports, change, self.now))
+        self.attempt(partners_and_customers.put_customer(self.core.ports, change, self.now))
 
     # --- what must always hold ----------------------------------------------------------------------------------------
 
     @rule()
     def the_programme_counts(self) -> None:
         """What it is told is what somebody finds who counts what callers see."""
-        counted = self.run(count_now(self.world.ports, self.now))
-        self.run(verify_insight(self.world, list(self._stored()), counted))
+        counted = self.run(count_now(self.core.ports, self.now))
+        self.run(verify_insight(self.core, list(self._stored()), counted))
 
     def _stored(self) -> dict[str, StoredCase]:
-        loaded = [self.run(self.world.ports.claims.load(claim)) for claim in self.ids]
+        loaded = [self.run(self.core.ports.claims.load(claim)) for claim in self.ids]
         return {case.claim.id: case for case in loaded if case is not None}
 
     def _as_of(self, cases: dict[str, StoredCase], now: datetime) -> dict[str, Claim]:
@@ -592,7 +592,7 @@ class Machine(RuleBasedStateMachine):
                 continue
             ends = [
                 message.claim.promise.ends_at
-                for message in self.world.mailbox.sent
+                for message in self.core.mailbox.sent
                 if message.kind == "notice" and message.claim.id == claim.id and message.claim.promise is not None
             ]
             assert claim.official_since in ends
@@ -611,7 +611,7 @@ class Machine(RuleBasedStateMachine):
         At its instant; for what is owed at once soon, eleven minutes from now where a sweep came between row and act;
         put off, within the hour.
         """
-        rows = self.run(self.world.due_rows())
+        rows = self.run(self.core.due_rows())
         for case in cases.values():
             due = [row for row in rows if row.subject == case.claim.id and row.deletes is None]
             for debt in due_work_of(case.claim):
@@ -629,7 +629,7 @@ class Machine(RuleBasedStateMachine):
         """And whose limit the clock decides has time left."""
         for stored in cases.values():
             case = settle(stored, now)
-            claim, step = case.claim, next_step(replace(case, slots={}), self.world.ports.terms)
+            claim, step = case.claim, next_step(replace(case, slots={}), self.core.ports.terms)
             assert (step.owner is Owner.NOBODY) == (step.action is Action.NONE)
             if step.owner in (Owner.PARTNER, Owner.CUSTOMER):
                 assert step.due is not None
@@ -642,7 +642,7 @@ class Machine(RuleBasedStateMachine):
         for name, case in cases.items():
             if case.claim.status is Status.DELETED:
                 continue  # it is being erased, row by row
-            entries = list(self.run(history_as_of(self.world.ports, settle(case, now), after=0, limit=1000)))
+            entries = list(self.run(history_as_of(self.core.ports, settle(case, now), after=0, limit=1000)))
             assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
             assert [entry.previous_hash for entry in entries] == [None, *(entry.hash for entry in entries[:-1])]
             assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
@@ -659,7 +659,7 @@ class Machine(RuleBasedStateMachine):
         if not unsettled:
             return
         for order in (sorted(unsettled), sorted(unsettled, reverse=True)):
-            copy = self.world.copied()
+            copy = self.core.copied()
             for name in order:
                 self.run(write_down(copy.ports, name, now))
             for name in cases:
@@ -674,12 +674,12 @@ class Machine(RuleBasedStateMachine):
 
     def one_notice_goes_out_once(self) -> None:
         """Unless a process died with a mail that it had handed over."""
-        ids = [message.message_id for message in self.world.mailbox.sent if message.kind == "notice"]
+        ids = [message.message_id for message in self.core.mailbox.sent if message.kind == "notice"]
         assert not [name for name in set(ids) - self.doubtful if ids.count(name) > 1]
 
     def partners_are_told_what_is_true(self) -> None:
         """Of a claim's states, only of the one that it was in when the mail was sent."""
-        for message in self.world.mailbox.to_partners:
+        for message in self.core.mailbox.to_partners:
             assert message.claim.status is TOLD_IN.get(message.kind, message.claim.status), message.kind
 
 

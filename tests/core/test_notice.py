@@ -35,7 +35,7 @@ from tests.core.builders import (
     USAGE,
     subscription,
 )
-from tests.core.world import World
+from tests.core.memory_core import Core
 from tests.doubles.transport import ProcessDied
 
 ANNE, IT, LAW = "anne.durand@contoso.fr", "it@contoso.fr", "law@contoso.fr"
@@ -48,67 +48,67 @@ def ends_at(case: Case) -> datetime:
     return case.claim.window_ends_at
 
 
-def on_first_letter(world: World, happens: Callable[[], Awaitable[None]]) -> None:
+def on_first_letter(core: Core, happens: Callable[[], Awaitable[None]]) -> None:
     """Let something happen while the first message is being sent."""
 
     async def send(_: MailMessage) -> None:
-        world.mailbox.on_send = None
+        core.mailbox.on_send = None
         await happens()
 
-    world.mailbox.on_send = send
+    core.mailbox.on_send = send
 
 
 # --- promise, mail, hand-over -----------------------------------------------------------------------------------------
 
 
-async def test_what_the_notice_says_is_stored_before_it_is_sent(world: World) -> None:
+async def test_what_the_notice_says_is_stored_before_it_is_sent(core: Core) -> None:
     """The promise of the message is that of the row, and the message's id leads back to the claim already."""
-    case = await world.submitted()
+    case = await core.submitted()
     found: list[bool] = []
 
     async def look(message: MailMessage) -> None:
-        world.mailbox.on_send = None
-        stored = (await world.stored(case)).claim
-        kept = await world.ports.mails.find(message.message_id)
+        core.mailbox.on_send = None
+        stored = (await core.stored(case)).claim
+        kept = await core.ports.mails.find(message.message_id)
         found.append(stored.promise == message.claim.promise and stored.opened_at is None)
         found.append(kept is not None and (kept.claim_id, kept.recipient) == (case.claim.id, 1))
 
-    world.mailbox.on_send = look
-    await world.deliver()
+    core.mailbox.on_send = look
+    await core.deliver()
 
     assert found == [True, True]
-    assert world.mailbox.addressed("notice") == [ANNE]
+    assert core.mailbox.addressed("notice") == [ANNE]
 
 
-async def test_the_hand_over_opens_the_window_that_was_promised(world: World) -> None:
+async def test_the_hand_over_opens_the_window_that_was_promised(core: Core) -> None:
     """Five business days after the local day: Monday to the end of the next, in Paris."""
-    case = await world.told()
+    case = await core.told()
 
     claim = case.claim
     assert claim.promise is not None
     assert (claim.opened_at, ends_at(case)) == (MONDAY, datetime.fromisoformat("2026-11-09T23:00:00Z"))
-    assert [entry.act for entry in await world.history(case)][-1] is Act.CUSTOMER_TOLD
+    assert [entry.act for entry in await core.history(case)][-1] is Act.CUSTOMER_TOLD
     assert [day.kind for day in claim.promise.skipped_days] == ["weekend", "weekend"]
     assert case.slots[SUBSCRIPTION].awaiting is not None
 
 
-async def test_day_zero_is_the_local_date_in_two_minutes(world: World) -> None:
+async def test_day_zero_is_the_local_date_in_two_minutes(core: Core) -> None:
     """A notice sent in the last two minutes of a day counts from the next (rulings 17)."""
     just_before = datetime.fromisoformat("2026-11-02T22:57:59.999999Z")
 
     for now, day in ((just_before, 2), (just_before + MICROSECOND, 3)):
-        world.clock.set(now)
-        case = await world.told(email=f"anne.{day}@contoso.fr")
+        core.clock.set(now)
+        case = await core.told(email=f"anne.{day}@contoso.fr")
         assert case.claim.promise is not None
         assert case.claim.promise.day_zero.day == day
-        await world.withdraw(case)
+        await core.withdraw(case)
 
 
-async def test_the_promise_names_the_customer_and_who_would_be_replaced(world: World) -> None:
+async def test_the_promise_names_the_customer_and_who_would_be_replaced(core: Core) -> None:
     """The customer may know them; the promise keeps the names that the mail states (rulings 24)."""
-    await world.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
+    await core.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
 
-    winner = await world.told(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
+    winner = await core.told(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
 
     assert winner.claim.promise is not None
     assert (winner.claim.promise.customer_name, winner.claim.promise.incumbents) == (
@@ -117,865 +117,863 @@ async def test_the_promise_names_the_customer_and_who_would_be_replaced(world: W
     )
 
 
-async def test_everybody_who_is_to_be_told_gets_a_notice_of_their_own(world: World) -> None:
+async def test_everybody_who_is_to_be_told_gets_a_notice_of_their_own(core: Core) -> None:
     """The contact and the registered addresses, each once, each with a number and a Message-ID (rulings 25)."""
-    await world.register_customer(notice_addresses=(IT, "Anne.Durand@Contoso.FR", LAW))
+    await core.register_customer(notice_addresses=(IT, "Anne.Durand@Contoso.FR", LAW))
 
-    case = await world.told()
+    case = await core.told()
 
-    assert world.mailbox.addressed("notice") == [ANNE, IT, LAW]
-    assert [message.recipient.number for message in world.mailbox.sent] == [1, 2, 3]
-    assert [message.message_id for message in world.mailbox.sent] == [
+    assert core.mailbox.addressed("notice") == [ANNE, IT, LAW]
+    assert [message.recipient.number for message in core.mailbox.sent] == [1, 2, 3]
+    assert [message.message_id for message in core.mailbox.sent] == [
         message_id(case.claim.id, "notice", 1, number) for number in (1, 2, 3)
     ]
 
 
-async def test_a_message_that_comes_twice_sends_one_notice(world: World) -> None:
+async def test_a_message_that_comes_twice_sends_one_notice(core: Core) -> None:
     """Queues deliver at least once."""
-    case = await world.submitted()
+    case = await core.submitted()
 
-    await world.process(case)
-    await world.process(case)
+    await core.process(case)
+    await core.process(case)
 
-    assert world.mailbox.kinds() == ["notice"]
+    assert core.mailbox.kinds() == ["notice"]
 
 
-async def test_two_payers_at_once_send_one_notice(world: World) -> None:
+async def test_two_payers_at_once_send_one_notice(core: Core) -> None:
     """The queue and the timer: whoever stores the promise first sends it."""
-    case = await world.submitted()
+    case = await core.submitted()
 
-    outcomes = await asyncio.gather(*(world.process(case) for _ in range(4)))
+    outcomes = await asyncio.gather(*(core.process(case) for _ in range(4)))
 
-    assert world.mailbox.kinds() == ["notice"]
+    assert core.mailbox.kinds() == ["notice"]
     assert [one.delayed for one in outcomes].count(False) >= 1
 
 
-async def test_while_one_is_sending_nobody_else_does(world: World) -> None:
+async def test_while_one_is_sending_nobody_else_does(core: Core) -> None:
     """For two minutes of real time from the promise on (rulings 17)."""
-    case = await world.submitted()
+    case = await core.submitted()
 
     async def another() -> None:
-        assert (await world.process(case)).delayed
-        world.clock.advance(SENDING - MICROSECOND)
-        assert (await world.process(case)).delayed
+        assert (await core.process(case)).delayed
+        core.clock.advance(SENDING - MICROSECOND)
+        assert (await core.process(case)).delayed
 
-    on_first_letter(world, another)
-    await world.deliver()
+    on_first_letter(core, another)
+    await core.deliver()
 
-    assert world.mailbox.kinds() == ["notice"]
+    assert core.mailbox.kinds() == ["notice"]
 
 
-async def test_a_sender_that_died_is_replaced_after_two_minutes(world: World) -> None:
+async def test_a_sender_that_died_is_replaced_after_two_minutes(core: Core) -> None:
     """Mailed or not, it is not recorded: the same notice goes out again under the same Message-ID."""
-    case = await world.submitted()
+    case = await core.submitted()
 
     async def die(table: str, _: Sequence[Op]) -> None:
         if table == "claims":
-            world.rows.before = None
+            core.rows.before = None
             raise ProcessDied
 
     async def die_afterwards() -> None:
-        world.rows.before = die
+        core.rows.before = die
 
-    on_first_letter(world, die_afterwards)
+    on_first_letter(core, die_afterwards)
     with pytest.raises(ProcessDied):
-        await world.process(case)
-    assert (await world.stored(case)).claim.opened_at is None
-    world.clock.advance(SENDING - MICROSECOND)
-    assert (await world.process(case)).delayed
+        await core.process(case)
+    assert (await core.stored(case)).claim.opened_at is None
+    core.clock.advance(SENDING - MICROSECOND)
+    assert (await core.process(case)).delayed
 
-    world.clock.advance(MICROSECOND)
-    await world.process(case)
+    core.clock.advance(MICROSECOND)
+    await core.process(case)
 
-    first, second = world.mailbox.sent
+    first, second = core.mailbox.sent
     assert first.message_id == second.message_id
-    assert (await world.stored(case)).claim.opened_at == MONDAY + SENDING
+    assert (await core.stored(case)).claim.opened_at == MONDAY + SENDING
 
 
-async def test_a_lost_message_is_made_good_by_the_timer(world: World) -> None:
+async def test_a_lost_message_is_made_good_by_the_timer(core: Core) -> None:
     """After two minutes."""
-    case = await world.submitted()
-    world.lose_messages()
+    case = await core.submitted()
+    core.lose_messages()
 
-    world.clock.advance(SOON)
-    await world.sweep()
+    core.clock.advance(SOON)
+    await core.sweep()
 
-    assert (await world.stored(case)).claim.opened_at == MONDAY + SOON
+    assert (await core.stored(case)).claim.opened_at == MONDAY + SOON
 
 
 # --- mail that does not go --------------------------------------------------------------------------------------------
 
 
-async def test_a_retry_on_the_same_day_is_the_same_notice(world: World) -> None:
+async def test_a_retry_on_the_same_day_is_the_same_notice(core: Core) -> None:
     """Same number, same end, same Message-ID; whoever tries next need not wait for who has failed."""
-    case = await world.submitted()
-    world.mailbox.down = True
-    assert (await world.process(case)).delayed
-    first = (await world.stored(case)).claim.promise
-    world.mailbox.down = False
-    world.clock.advance(MINUTE)
+    case = await core.submitted()
+    core.mailbox.down = True
+    assert (await core.process(case)).delayed
+    first = (await core.stored(case)).claim.promise
+    core.mailbox.down = False
+    core.clock.advance(MINUTE)
 
-    assert not (await world.process(case)).delayed
+    assert not (await core.process(case)).delayed
 
-    second = (await world.stored(case)).claim.promise
+    second = (await core.stored(case)).claim.promise
     assert first is not None
     assert second is not None
     assert (second.number, second.ends_at) == (first.number, first.ends_at)
-    assert world.mailbox.sent[0].message_id == message_id(case.claim.id, "notice", 1, 1)
+    assert core.mailbox.sent[0].message_id == message_id(case.claim.id, "notice", 1, 1)
 
 
-async def test_a_mail_server_that_is_down_past_a_promised_end_binds_nobody(world: World) -> None:
+async def test_a_mail_server_that_is_down_past_a_promised_end_binds_nobody(core: Core) -> None:
     """Nothing opens the window but a hand-over; then a new promise is made, on the later date, with the next number."""
-    case = await world.submitted()
-    world.mailbox.down = True
-    await world.process(case)
-    promised = (await world.stored(case)).claim.promise
+    case = await core.submitted()
+    core.mailbox.down = True
+    await core.process(case)
+    promised = (await core.stored(case)).claim.promise
     assert promised is not None
 
     for now in (promised.ends_at, promised.ends_at + DAY, promised.ends_at + 30 * DAY):
-        world.clock.set(now)
-        await world.sweep()
-        seen = await world.seen(case)
+        core.clock.set(now)
+        await core.sweep()
+        seen = await core.seen(case)
         assert (seen.status, seen.window) == (Status.AWAITING_CUSTOMER, None)
 
-    world.mailbox.down = False
-    world.clock.advance(2 * HOUR)
-    await world.sweep()
-    case = await world.case(case)
+    core.mailbox.down = False
+    core.clock.advance(2 * HOUR)
+    await core.sweep()
+    case = await core.case(case)
     assert case.claim.promise is not None
     assert case.claim.promise.number > promised.number
     assert ends_at(case) > promised.ends_at + 30 * DAY
     assert not case.claim.promise.corrected
-    assert (await world.seen(case)).status is Status.AWAITING_CUSTOMER
-    world.clock.set(ends_at(case))
-    assert (await world.seen(case)).status is Status.OFFICIAL
+    assert (await core.seen(case)).status is Status.AWAITING_CUSTOMER
+    core.clock.set(ends_at(case))
+    assert (await core.seen(case)).status is Status.OFFICIAL
 
 
-async def test_a_delayed_mail_is_tried_again_later_and_later(world: World) -> None:
+async def test_a_delayed_mail_is_tried_again_later_and_later(core: Core) -> None:
     """After 1, 5, 15, 60 minutes, then hourly (rulings 36)."""
-    case = await world.submitted()
-    world.lose_messages()
-    world.mailbox.down = True
+    case = await core.submitted()
+    core.lose_messages()
+    core.mailbox.down = True
     waits = []
 
     for _ in range(6):
-        due = next(row.due for row in await world.due_rows(case) if row.kind == "tellCustomer")
-        world.clock.set(due)
-        await world.sweep()
-        again = next(row.due for row in await world.due_rows(case) if row.kind == "tellCustomer")
+        due = next(row.due for row in await core.due_rows(case) if row.kind == "tellCustomer")
+        core.clock.set(due)
+        await core.sweep()
+        again = next(row.due for row in await core.due_rows(case) if row.kind == "tellCustomer")
         waits.append((again - due) // MINUTE)
 
     assert waits == [1, 5, 15, 60, 60, 60]
 
 
-async def test_a_mail_system_that_names_a_time_is_asked_again_then(world: World) -> None:
+async def test_a_mail_system_that_names_a_time_is_asked_again_then(core: Core) -> None:
     """And not before."""
-    case = await world.submitted()
-    world.mailbox.down, world.mailbox.retry_after = True, 600
+    case = await core.submitted()
+    core.mailbox.down, core.mailbox.retry_after = True, 600
 
-    outcome = await world.process(case)
+    outcome = await core.process(case)
 
     assert (outcome.delayed, outcome.not_before) == (True, MONDAY + timedelta(seconds=600))
 
 
-async def test_a_hand_over_on_a_later_day_promises_anew_and_sends_a_corrected_notice(world: World) -> None:
+async def test_a_hand_over_on_a_later_day_promises_anew_and_sends_a_corrected_notice(core: Core) -> None:
     """The first mail said one day too early: its hand-over is not recorded (rulings 17)."""
-    case = await world.submitted()
+    case = await core.submitted()
     midnight = datetime.fromisoformat("2026-11-02T23:00:00Z")
 
     async def slow() -> None:
-        world.clock.set(midnight)
+        core.clock.set(midnight)
 
-    on_first_letter(world, slow)
-    world.clock.set(midnight - SENDING - MICROSECOND)
-    await world.process(case)
+    on_first_letter(core, slow)
+    core.clock.set(midnight - SENDING - MICROSECOND)
+    await core.process(case)
 
-    case = await world.case(case)
-    first, second = (message.claim.promise for message in world.mailbox.sent)
+    case = await core.case(case)
+    first, second = (message.claim.promise for message in core.mailbox.sent)
     assert first is not None
     assert second is not None
     assert (first.number, first.corrected, second.number, second.corrected) == (1, False, 2, True)
     assert second.ends_at == first.ends_at + DAY == ends_at(case)
     assert case.claim.opened_at == midnight
-    assert [entry.act for entry in await world.history(case)].count(Act.CUSTOMER_TOLD) == 1
+    assert [entry.act for entry in await core.history(case)].count(Act.CUSTOMER_TOLD) == 1
 
 
-async def test_a_correction_stays_one_until_it_is_handed_over(world: World) -> None:
+async def test_a_correction_stays_one_until_it_is_handed_over(core: Core) -> None:
     """However long the mail system is down after the notice that was overtaken, the next one says what it replaces."""
-    case = await world.submitted()
+    case = await core.submitted()
     midnight = datetime.fromisoformat("2026-11-02T23:00:00Z")
 
     async def slow_then_down(_: MailMessage) -> None:
-        if world.mailbox.sent:
-            world.mailbox.down = True
+        if core.mailbox.sent:
+            core.mailbox.down = True
         else:
-            world.clock.set(midnight)
+            core.clock.set(midnight)
 
-    world.mailbox.on_send = slow_then_down
-    world.clock.set(midnight - SENDING - MICROSECOND)
-    assert (await world.process(case)).delayed
-    world.mailbox.on_send, world.mailbox.down = None, False
+    core.mailbox.on_send = slow_then_down
+    core.clock.set(midnight - SENDING - MICROSECOND)
+    assert (await core.process(case)).delayed
+    core.mailbox.on_send, core.mailbox.down = None, False
 
-    world.clock.advance(2 * DAY)
-    await world.process(case)
+    core.clock.advance(2 * DAY)
+    await core.process(case)
 
-    last = world.mailbox.sent[-1].claim.promise
+    last = core.mailbox.sent[-1].claim.promise
     assert last is not None
     assert (last.number, last.corrected) == (3, True)
 
 
-async def test_a_refused_recipient_stops_the_window_before_it_opens(world: World) -> None:
+async def test_a_refused_recipient_stops_the_window_before_it_opens(core: Core) -> None:
     """Nobody can be told: the partner is asked for another contact."""
-    case = await world.submitted()
-    world.mailbox.refused.add(ANNE)
+    case = await core.submitted()
+    core.mailbox.refused.add(ANNE)
 
-    await world.deliver()
+    await core.deliver()
 
-    claim = (await world.stored(case)).claim
+    claim = (await core.stored(case)).claim
     assert (claim.status, claim.status_reason) == (Status.PARTNER_ACTION_REQUIRED, Reason.CUSTOMER_UNREACHABLE)
     assert claim.due == datetime.fromisoformat("2026-11-09T23:00:00Z")
     assert [recipient.failed for recipient in claim.recipients] == [True]
-    assert claim.due in [row.due for row in await world.due_rows(case)]
+    assert claim.due in [row.due for row in await core.due_rows(case)]
 
 
-async def test_who_could_not_be_reached_is_asked_again_with_the_next_notice(world: World) -> None:
+async def test_who_could_not_be_reached_is_asked_again_with_the_next_notice(core: Core) -> None:
     """A failure counts for the notice that it concerns (rulings 25): a mailbox can be repaired."""
-    case = await world.submitted()
-    world.mailbox.refused.add(ANNE)
-    await world.deliver()
-    world.mailbox.refused.clear()
+    case = await core.submitted()
+    core.mailbox.refused.add(ANNE)
+    await core.deliver()
+    core.mailbox.refused.clear()
 
-    await submission.resubmit(world.ports, await world.case(case), PERSON, await world.now(), NO_CONTEXT)
-    await world.deliver()
+    await submission.resubmit(core.ports, await core.case(case), PERSON, await core.now(), NO_CONTEXT)
+    await core.deliver()
 
-    notice = next(message for message in world.mailbox.sent if message.kind == "notice")
+    notice = next(message for message in core.mailbox.sent if message.kind == "notice")
     assert (notice.recipient.email, notice.number) == (ANNE, 2)
-    assert (await world.stored(case)).claim.opened_at is not None
+    assert (await core.stored(case)).claim.opened_at is not None
 
 
-async def test_another_contact_gets_a_fresh_notice(world: World) -> None:
+async def test_another_contact_gets_a_fresh_notice(core: Core) -> None:
     """With the next numbers; who is no longer named is not written to, and counts as failed no more (rulings 25)."""
-    case = await world.submitted()
-    world.mailbox.refused.add(ANNE)
-    await world.deliver()
-    world.clock.advance(DAY)
+    case = await core.submitted()
+    core.mailbox.refused.add(ANNE)
+    await core.deliver()
+    core.clock.advance(DAY)
     patch = {"contacts": {"customer": {"name": "Bruno", "email": "bruno@contoso.fr"}}}
-    case = await drafts.edit(world.ports, await world.case(case), PERSON, await world.now(), patch, NO_CONTEXT)
+    case = await drafts.edit(core.ports, await core.case(case), PERSON, await core.now(), patch, NO_CONTEXT)
 
-    await submission.resubmit(world.ports, case, PERSON, await world.now(), NO_CONTEXT)
-    await world.deliver()
+    await submission.resubmit(core.ports, case, PERSON, await core.now(), NO_CONTEXT)
+    await core.deliver()
 
-    case = await world.case(case)
-    message = world.mailbox.sent[-1]
+    case = await core.case(case)
+    message = core.mailbox.sent[-1]
     assert (message.recipient.email, message.recipient.number, message.number) == ("bruno@contoso.fr", 2, 2)
     assert [recipient.failed for recipient in case.claim.recipients] == [False, False]
-    assert world.mailbox.addressed("notice") == ["bruno@contoso.fr"]
+    assert core.mailbox.addressed("notice") == ["bruno@contoso.fr"]
     assert ends_at(case) == datetime.fromisoformat("2026-11-10T23:00:00Z")
 
 
-async def test_one_refused_recipient_of_several_is_marked(world: World) -> None:
+async def test_one_refused_recipient_of_several_is_marked(core: Core) -> None:
     """The window opens for the others, and nothing more is sent to who refused."""
-    await world.register_customer(notice_addresses=(IT,))
-    case = await world.submitted()
-    world.mailbox.refused.add(ANNE)
+    await core.register_customer(notice_addresses=(IT,))
+    case = await core.submitted()
+    core.mailbox.refused.add(ANNE)
 
-    await world.deliver()
+    await core.deliver()
 
-    case = await world.case(case)
+    case = await core.case(case)
     assert [recipient.failed for recipient in case.claim.recipients] == [True, False]
-    world.clock.set(ends_at(case))
-    await world.rest()
-    assert world.mailbox.addressed("officialConfirmation") == [IT]
+    core.clock.set(ends_at(case))
+    await core.rest()
+    assert core.mailbox.addressed("officialConfirmation") == [IT]
 
 
-async def test_a_recipient_whose_server_waits_gets_the_same_notice_later(world: World) -> None:
+async def test_a_recipient_whose_server_waits_gets_the_same_notice_later(core: Core) -> None:
     """The window opens with the first who was told; the other is owed the notice until it goes."""
-    await world.register_customer(notice_addresses=(IT,))
-    case = await world.submitted()
-    world.mailbox.put_off.add(IT)
-    assert (await world.process(case)).delayed
-    case = await world.case(case)
+    await core.register_customer(notice_addresses=(IT,))
+    case = await core.submitted()
+    core.mailbox.put_off.add(IT)
+    assert (await core.process(case)).delayed
+    case = await core.case(case)
     assert case.claim.window_ends_at is not None
-    assert world.mailbox.addressed("notice") == [ANNE]
+    assert core.mailbox.addressed("notice") == [ANNE]
 
-    world.mailbox.put_off.clear()
-    world.clock.advance(DAY)
-    await world.sweep()
+    core.mailbox.put_off.clear()
+    core.clock.advance(DAY)
+    await core.sweep()
 
-    assert world.mailbox.addressed("notice") == [ANNE, IT]
-    assert world.mailbox.sent[-1].message_id == message_id(case.claim.id, "notice", 1, 2)
-    assert (await world.stored(case)).claim.mails == ()
+    assert core.mailbox.addressed("notice") == [ANNE, IT]
+    assert core.mailbox.sent[-1].message_id == message_id(case.claim.id, "notice", 1, 2)
+    assert (await core.stored(case)).claim.mails == ()
 
 
-async def test_a_notice_that_waits_is_dropped_when_there_is_nothing_left_to_ask(world: World) -> None:
+async def test_a_notice_that_waits_is_dropped_when_there_is_nothing_left_to_ask(core: Core) -> None:
     """The other recipient has said no meanwhile."""
-    await world.register_customer(notice_addresses=(IT,))
-    case = await world.submitted()
-    world.mailbox.put_off.add(IT)
-    await world.process(case)
-    await world.decline(case)
-    world.mailbox.put_off.clear()
+    await core.register_customer(notice_addresses=(IT,))
+    case = await core.submitted()
+    core.mailbox.put_off.add(IT)
+    await core.process(case)
+    await core.decline(case)
+    core.mailbox.put_off.clear()
 
-    await world.rest()
+    await core.rest()
 
-    assert world.mailbox.addressed("notice") == [ANNE]
+    assert core.mailbox.addressed("notice") == [ANNE]
 
 
-async def test_a_recipient_who_is_put_off_for_three_days_cannot_be_reached(world: World) -> None:
+async def test_a_recipient_who_is_put_off_for_three_days_cannot_be_reached(core: Core) -> None:
     """A 4xx for so long counts as a failure (rulings 25)."""
-    case = await world.submitted()
-    world.mailbox.put_off.add(ANNE)
-    assert (await world.process(case)).delayed
-    world.clock.advance(REFUSED_FOR_GOOD_AFTER - MICROSECOND)
-    assert (await world.process(case)).delayed
+    case = await core.submitted()
+    core.mailbox.put_off.add(ANNE)
+    assert (await core.process(case)).delayed
+    core.clock.advance(REFUSED_FOR_GOOD_AFTER - MICROSECOND)
+    assert (await core.process(case)).delayed
 
-    world.clock.advance(MICROSECOND)
-    await world.process(case)
+    core.clock.advance(MICROSECOND)
+    await core.process(case)
 
-    assert (await world.stored(case)).claim.status is Status.PARTNER_ACTION_REQUIRED
+    assert (await core.stored(case)).claim.status is Status.PARTNER_ACTION_REQUIRED
 
 
-async def test_one_of_several_who_is_put_off_for_three_days_cannot_be_reached(world: World) -> None:
+async def test_one_of_several_who_is_put_off_for_three_days_cannot_be_reached(core: Core) -> None:
     """It is history; when the others' mails have come back too, the window stops."""
-    await world.register_customer(notice_addresses=(IT,))
-    case = await world.submitted()
-    world.mailbox.put_off.add(IT)
-    await world.process(case)
+    await core.register_customer(notice_addresses=(IT,))
+    case = await core.submitted()
+    core.mailbox.put_off.add(IT)
+    await core.process(case)
 
-    world.clock.advance(REFUSED_FOR_GOOD_AFTER)
-    await world.process(case)
+    core.clock.advance(REFUSED_FOR_GOOD_AFTER)
+    await core.process(case)
 
-    claim = (await world.stored(case)).claim
+    claim = (await core.stored(case)).claim
     assert (claim.status, claim.mails) == (Status.AWAITING_CUSTOMER, ())
     assert [recipient.failed for recipient in claim.recipients] == [False, True]
-    assert [entry.act for entry in await world.history(case)][-1] is Act.RECIPIENT_FAILED
+    assert [entry.act for entry in await core.history(case)][-1] is Act.RECIPIENT_FAILED
 
 
-async def test_a_silent_server_is_no_recipients_failure(world: World) -> None:
+async def test_a_silent_server_is_no_recipients_failure(core: Core) -> None:
     """However long it is down."""
-    case = await world.submitted()
-    world.mailbox.down = True
-    world.clock.advance(30 * DAY)
+    case = await core.submitted()
+    core.mailbox.down = True
+    core.clock.advance(30 * DAY)
 
-    assert (await world.process(case)).delayed
-    assert (await world.stored(case)).claim.status is Status.AWAITING_CUSTOMER
+    assert (await core.process(case)).delayed
+    assert (await core.stored(case)).claim.status is Status.AWAITING_CUSTOMER
 
 
-async def test_a_customer_who_is_not_registered_any_more_is_told_when_they_are(world: World) -> None:
+async def test_a_customer_who_is_not_registered_any_more_is_told_when_they_are(core: Core) -> None:
     """The debt waits."""
-    case = await world.submitted()
-    await world.rows.write("registry", f"customer|{TENANT}", Delete("registered"))
+    case = await core.submitted()
+    await core.rows.write("registry", f"customer|{TENANT}", Delete("registered"))
 
-    assert (await world.process(case)).delayed
+    assert (await core.process(case)).delayed
 
-    await world.register_customer()
-    assert not (await world.process(case)).delayed
-    assert world.mailbox.kinds() == ["notice"]
+    await core.register_customer()
+    assert not (await core.process(case)).delayed
+    assert core.mailbox.kinds() == ["notice"]
 
 
-async def test_the_partners_calendar_counts_for_their_answer(world: World) -> None:
+async def test_the_partners_calendar_counts_for_their_answer(core: Core) -> None:
     """And the programme's, when the partner is not registered any more."""
-    case = await world.submitted()
-    world.mailbox.refused.add(ANNE)
-    await world.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
+    case = await core.submitted()
+    core.mailbox.refused.add(ANNE)
+    await core.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
 
-    await world.deliver()
+    await core.deliver()
 
-    assert (await world.stored(case)).claim.due == datetime.fromisoformat("2026-11-10T00:00:00Z")
+    assert (await core.stored(case)).claim.due == datetime.fromisoformat("2026-11-10T00:00:00Z")
 
 
-async def test_a_subscription_that_ended_before_the_notice_is_asked_about_no_more(world: World) -> None:
+async def test_a_subscription_that_ended_before_the_notice_is_asked_about_no_more(core: Core) -> None:
     """The items are checked again before the promise (rulings 32)."""
-    case = await world.submitted()
-    await world.register_customer(subscriptions=(subscription(state="disabled"),))
+    case = await core.submitted()
+    await core.register_customer(subscriptions=(subscription(state="disabled"),))
 
-    await world.deliver()
+    await core.deliver()
 
-    claim = (await world.stored(case)).claim
+    claim = (await core.stored(case)).claim
     assert (claim.status, claim.status_reason) == (Status.REJECTED, Reason.SUBSCRIPTION_ENDED)
-    assert world.mailbox.sent == []
+    assert core.mailbox.sent == []
 
 
-async def test_without_a_permit_nothing_is_promised(world: World) -> None:
+async def test_without_a_permit_nothing_is_promised(core: Core) -> None:
     """The debt comes back when its turn does."""
-    world.ports = replace(
-        world.ports, mail_budget=MailBudgetRow(world.rows, Limits(per_minute=1), world.ports.real_now)
-    )
-    first = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    await world.approve(first)
-    await world.deliver()
-    second = await world.submitted()
+    core.ports = replace(core.ports, mail_budget=MailBudgetRow(core.rows, Limits(per_minute=1), core.ports.real_now))
+    first = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    await core.approve(first)
+    await core.deliver()
+    second = await core.submitted()
 
-    outcome = await world.process(second)
+    outcome = await core.process(second)
 
     assert outcome.delayed
     assert outcome.not_before is not None
-    assert outcome.not_before > await world.now()
-    assert (await world.stored(second)).claim.promise is None
+    assert outcome.not_before > await core.now()
+    assert (await core.stored(second)).claim.promise is None
 
 
 # --- what happens while the notice is on its way ----------------------------------------------------------------------
 
 
-async def test_a_withdrawal_while_the_notice_is_being_sent_owes_a_closing_mail(world: World) -> None:
+async def test_a_withdrawal_while_the_notice_is_being_sent_owes_a_closing_mail(core: Core) -> None:
     """The hand-over is a fact; who was told is told the end."""
-    case = await world.submitted()
+    case = await core.submitted()
 
     async def withdraw() -> None:
-        await world.withdraw(case)
+        await core.withdraw(case)
 
-    on_first_letter(world, withdraw)
-    await world.rest()
+    on_first_letter(core, withdraw)
+    await core.rest()
 
-    assert world.mailbox.kinds() == ["notice", "closing"]
-    assert (await world.seen(case)).status is Status.WITHDRAWN
+    assert core.mailbox.kinds() == ["notice", "closing"]
+    assert (await core.seen(case)).status is Status.WITHDRAWN
 
 
-async def test_a_revocation_while_the_notice_is_being_sent_owes_a_closing_mail(world: World) -> None:
+async def test_a_revocation_while_the_notice_is_being_sent_owes_a_closing_mail(core: Core) -> None:
     """As a withdrawal."""
-    case = await world.submitted()
+    case = await core.submitted()
 
     async def revoke() -> None:
-        await reviews.revoke(world.ports, await world.case(case), await world.now(), NO_CONTEXT)
+        await reviews.revoke(core.ports, await core.case(case), await core.now(), NO_CONTEXT)
 
-    on_first_letter(world, revoke)
-    await world.rest()
+    on_first_letter(core, revoke)
+    await core.rest()
 
-    assert world.mailbox.kinds() == ["notice", "closing"]
-    assert world.mailbox.sent[-1].reason == "revokedByProgramme"
+    assert core.mailbox.kinds() == ["notice", "closing"]
+    assert core.mailbox.sent[-1].reason == "revokedByProgramme"
 
 
-async def test_a_no_that_overtakes_our_own_record_stands(world: World) -> None:
+async def test_a_no_that_overtakes_our_own_record_stands(core: Core) -> None:
     """The customer pressed the link before we had written that the mail had gone (rulings 20)."""
-    case = await world.submitted()
+    case = await core.submitted()
 
     async def decline() -> None:
-        await world.decline(case)
+        await core.decline(case)
 
-    on_first_letter(world, decline)
-    await world.rest()
+    on_first_letter(core, decline)
+    await core.rest()
 
-    case = await world.case(case)
+    case = await core.case(case)
     assert (case.claim.status, case.claim.opened_at) == (Status.DECLINED, MONDAY)
-    world.clock.set(ends_at(case))
-    assert (await world.seen(case)).status is Status.DECLINED
-    assert sorted(world.mailbox.kinds()) == ["declineConfirmation", "notice"]
+    core.clock.set(ends_at(case))
+    assert (await core.seen(case)).status is Status.DECLINED
+    assert sorted(core.mailbox.kinds()) == ["declineConfirmation", "notice"]
 
 
-async def test_a_no_and_its_undo_that_overtake_our_own_record_open_the_window(world: World) -> None:
+async def test_a_no_and_its_undo_that_overtake_our_own_record_open_the_window(core: Core) -> None:
     """The last word counts, and the mail was sent."""
-    case = await world.submitted()
+    case = await core.submitted()
 
     async def decline_and_undo() -> None:
-        await world.decline(case)
-        await world.undo(case)
+        await core.decline(case)
+        await core.undo(case)
 
-    on_first_letter(world, decline_and_undo)
-    await world.deliver()
+    on_first_letter(core, decline_and_undo)
+    await core.deliver()
 
-    case = await world.case(case)
-    world.clock.set(ends_at(case))
-    assert (await world.seen(case)).status is Status.OFFICIAL
+    case = await core.case(case)
+    core.clock.set(ends_at(case))
+    assert (await core.seen(case)).status is Status.OFFICIAL
 
 
-async def test_a_no_while_a_refused_notice_is_being_recorded_stands(world: World) -> None:
+async def test_a_no_while_a_refused_notice_is_being_recorded_stands(core: Core) -> None:
     """The mail system refused the address of somebody who has said no meanwhile, by an earlier copy of the mail."""
-    case = await world.submitted()
-    world.mailbox.refused.add(ANNE)
+    case = await core.submitted()
+    core.mailbox.refused.add(ANNE)
 
     async def decline() -> None:
-        await world.decline(case)
+        await core.decline(case)
 
-    on_first_letter(world, decline)
-    await world.deliver()
+    on_first_letter(core, decline)
+    await core.deliver()
 
-    assert (await world.stored(case)).claim.status is Status.DECLINED
+    assert (await core.stored(case)).claim.status is Status.DECLINED
 
 
-async def test_a_delay_of_a_notice_that_is_no_longer_wanted_changes_nothing(world: World) -> None:
+async def test_a_delay_of_a_notice_that_is_no_longer_wanted_changes_nothing(core: Core) -> None:
     """The claim was withdrawn and the server is down: there is no promise left to be given free."""
-    case = await world.submitted()
-    world.mailbox.down = True
+    case = await core.submitted()
+    core.mailbox.down = True
 
     async def tell_another_way() -> None:
-        current = await world.case(case)
+        current = await core.case(case)
         promised = current.claim.promise
         assert promised is not None
         newer = promised.model_copy(update={"number": promised.number + 1})
-        await change_claim(world.ports, current, MONDAY, lambda found: found.changed(promise=newer))
+        await change_claim(core.ports, current, MONDAY, lambda found: found.changed(promise=newer))
 
-    on_first_letter(world, tell_another_way)
-    assert (await world.process(case)).delayed
+    on_first_letter(core, tell_another_way)
+    assert (await core.process(case)).delayed
 
-    promised = (await world.stored(case)).claim.promise
+    promised = (await core.stored(case)).claim.promise
     assert promised is not None
     assert (promised.number, promised.sending_until) == (2, MONDAY + SENDING)
 
 
-async def test_nobody_is_told_of_a_claim_that_was_withdrawn_before(world: World) -> None:
+async def test_nobody_is_told_of_a_claim_that_was_withdrawn_before(core: Core) -> None:
     """The message comes too late."""
-    case = await world.submitted()
-    await world.withdraw(case)
+    case = await core.submitted()
+    await core.withdraw(case)
 
-    await world.rest()
+    await core.rest()
 
-    assert world.mailbox.sent == []
+    assert core.mailbox.sent == []
 
 
 # --- the reminder -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_reminder_goes_out_on_the_business_day_before_the_last(world: World) -> None:
+async def test_a_reminder_goes_out_on_the_business_day_before_the_last(core: Core) -> None:
     """At 09:00 in the customer's zone, once, to those who were told: Friday, for a window that ends on Monday."""
-    case = await world.told()
+    case = await core.told()
     at = datetime.fromisoformat("2026-11-06T08:00:00Z")
 
-    world.clock.set(at - MICROSECOND)
-    await world.sweep()
-    assert world.mailbox.kinds() == ["notice"]
-    world.clock.set(at)
-    await world.sweep()
-    await world.sweep()
-    await world.rest()
+    core.clock.set(at - MICROSECOND)
+    await core.sweep()
+    assert core.mailbox.kinds() == ["notice"]
+    core.clock.set(at)
+    await core.sweep()
+    await core.sweep()
+    await core.rest()
 
-    assert world.mailbox.kinds() == ["notice", "reminder"]
-    assert world.mailbox.sent[-1].message_id == message_id(case.claim.id, "reminder", 1, 1)
+    assert core.mailbox.kinds() == ["notice", "reminder"]
+    assert core.mailbox.sent[-1].message_id == message_id(case.claim.id, "reminder", 1, 1)
 
 
-async def test_a_reminder_that_would_come_too_late_is_dropped(world: World) -> None:
+async def test_a_reminder_that_would_come_too_late_is_dropped(core: Core) -> None:
     """The timer was dead until after the window's end."""
-    case = await world.told()
+    case = await core.told()
 
-    world.clock.set(ends_at(case))
-    await world.rest()
+    core.clock.set(ends_at(case))
+    await core.rest()
 
-    assert "reminder" not in world.mailbox.kinds()
-    assert (await world.stored(case)).claim.status is Status.OFFICIAL
+    assert "reminder" not in core.mailbox.kinds()
+    assert (await core.stored(case)).claim.status is Status.OFFICIAL
 
 
-async def test_a_reminder_is_late_rather_than_never(world: World) -> None:
+async def test_a_reminder_is_late_rather_than_never(core: Core) -> None:
     """As long as the window runs."""
-    case = await world.told()
+    case = await core.told()
 
-    world.clock.set(ends_at(case) - MINUTE)
-    await world.sweep()
+    core.clock.set(ends_at(case) - MINUTE)
+    await core.sweep()
 
-    assert world.mailbox.kinds() == ["notice", "reminder"]
+    assert core.mailbox.kinds() == ["notice", "reminder"]
 
 
-async def test_who_said_no_is_not_reminded(world: World) -> None:
+async def test_who_said_no_is_not_reminded(core: Core) -> None:
     """Nothing is owed any more."""
-    case = await world.told()
-    await world.decline(case)
+    case = await core.told()
+    await core.decline(case)
 
-    world.clock.set(ends_at(case) - MINUTE)
-    await world.rest()
+    core.clock.set(ends_at(case) - MINUTE)
+    await core.rest()
 
-    assert "reminder" not in world.mailbox.kinds()
+    assert "reminder" not in core.mailbox.kinds()
 
 
-async def test_who_cannot_be_reached_is_not_reminded(world: World) -> None:
+async def test_who_cannot_be_reached_is_not_reminded(core: Core) -> None:
     """Those who were told are."""
-    await world.register_customer(notice_addresses=(IT,))
-    world.mailbox.refused.add(ANNE)
-    case = await world.told()
-    world.mailbox.refused.clear()
+    await core.register_customer(notice_addresses=(IT,))
+    core.mailbox.refused.add(ANNE)
+    case = await core.told()
+    core.mailbox.refused.clear()
 
-    world.clock.set(ends_at(case) - MINUTE)
-    await world.sweep()
+    core.clock.set(ends_at(case) - MINUTE)
+    await core.sweep()
 
-    assert world.mailbox.addressed("reminder") == [IT]
+    assert core.mailbox.addressed("reminder") == [IT]
 
 
-async def test_a_reminder_that_cannot_be_sent_now_is_tried_again(world: World) -> None:
+async def test_a_reminder_that_cannot_be_sent_now_is_tried_again(core: Core) -> None:
     """And what was promised does not move."""
-    case = await world.told()
-    world.mailbox.down = True
-    world.clock.set(ends_at(case) - 3 * HOUR)
-    assert (await world.process(case)).delayed
+    case = await core.told()
+    core.mailbox.down = True
+    core.clock.set(ends_at(case) - 3 * HOUR)
+    assert (await core.process(case)).delayed
 
-    world.mailbox.down = False
-    world.clock.advance(HOUR)
-    await world.sweep()
+    core.mailbox.down = False
+    core.clock.advance(HOUR)
+    await core.sweep()
 
-    assert world.mailbox.kinds() == ["notice", "reminder"]
+    assert core.mailbox.kinds() == ["notice", "reminder"]
 
 
-async def test_a_reminder_that_some_got_is_not_sent_again(world: World) -> None:
+async def test_a_reminder_that_some_got_is_not_sent_again(core: Core) -> None:
     """One whose server waits then has had the notice."""
-    await world.register_customer(notice_addresses=(IT,))
-    case = await world.told()
-    world.mailbox.put_off.add(IT)
-    world.clock.set(ends_at(case) - 3 * HOUR)
+    await core.register_customer(notice_addresses=(IT,))
+    case = await core.told()
+    core.mailbox.put_off.add(IT)
+    core.clock.set(ends_at(case) - 3 * HOUR)
 
-    await world.sweep()
-    world.mailbox.put_off.clear()
-    await world.rest()
+    await core.sweep()
+    core.mailbox.put_off.clear()
+    await core.rest()
 
-    assert world.mailbox.addressed("reminder") == [ANNE]
+    assert core.mailbox.addressed("reminder") == [ANNE]
 
 
-async def test_a_window_that_was_closed_while_reminding_is_not_reopened(world: World) -> None:
+async def test_a_window_that_was_closed_while_reminding_is_not_reopened(core: Core) -> None:
     """The record of the reminder changes nothing else."""
-    case = await world.told()
-    world.clock.set(ends_at(case) - 3 * HOUR)
+    case = await core.told()
+    core.clock.set(ends_at(case) - 3 * HOUR)
 
     async def decline() -> None:
-        await world.decline(case)
+        await core.decline(case)
 
-    on_first_letter(world, decline)
-    await world.process(case)
+    on_first_letter(core, decline)
+    await core.process(case)
 
-    assert (await world.stored(case)).claim.status is Status.DECLINED
+    assert (await core.stored(case)).claim.status is Status.DECLINED
 
 
 # --- confirmations and closing mails ----------------------------------------------------------------------------------
 
 
-async def test_a_no_is_confirmed(world: World) -> None:
+async def test_a_no_is_confirmed(core: Core) -> None:
     """To everybody who was told."""
-    await world.register_customer(notice_addresses=(IT,))
-    case = await world.told()
+    await core.register_customer(notice_addresses=(IT,))
+    case = await core.told()
 
-    await world.decline(case)
-    await world.rest()
+    await core.decline(case)
+    await core.rest()
 
-    assert world.mailbox.addressed("declineConfirmation") == [ANNE, IT]
+    assert core.mailbox.addressed("declineConfirmation") == [ANNE, IT]
 
 
-async def test_what_became_official_is_confirmed(world: World) -> None:
+async def test_what_became_official_is_confirmed(core: Core) -> None:
     """After the timer wrote it down."""
-    case = await world.official()
+    case = await core.official()
 
-    await world.deliver()
+    await core.deliver()
 
-    assert world.mailbox.kinds()[-1] == "officialConfirmation"
-    assert (await world.stored(case)).claim.mails == ()
+    assert core.mailbox.kinds()[-1] == "officialConfirmation"
+    assert (await core.stored(case)).claim.mails == ()
 
 
-async def test_a_confirmation_is_sent_again_only_to_whom_it_did_not_reach(world: World) -> None:
+async def test_a_confirmation_is_sent_again_only_to_whom_it_did_not_reach(core: Core) -> None:
     """Each has what they have."""
-    await world.register_customer(notice_addresses=(IT, LAW))
-    case = await world.told()
-    world.mailbox.put_off.add(IT)
-    world.mailbox.refused.add(LAW)
-    await world.decline(case)
-    await world.deliver()
-    assert world.mailbox.addressed("declineConfirmation") == [ANNE]
+    await core.register_customer(notice_addresses=(IT, LAW))
+    case = await core.told()
+    core.mailbox.put_off.add(IT)
+    core.mailbox.refused.add(LAW)
+    await core.decline(case)
+    await core.deliver()
+    assert core.mailbox.addressed("declineConfirmation") == [ANNE]
 
-    world.mailbox.put_off.clear()
-    await world.rest()
+    core.mailbox.put_off.clear()
+    await core.rest()
 
-    assert world.mailbox.addressed("declineConfirmation") == [ANNE, IT]
+    assert core.mailbox.addressed("declineConfirmation") == [ANNE, IT]
 
 
-async def test_a_no_that_was_taken_back_is_not_confirmed_any_more(world: World) -> None:
+async def test_a_no_that_was_taken_back_is_not_confirmed_any_more(core: Core) -> None:
     """No and undo while the mail system is down: nothing says that it was declined. A no after that is confirmed."""
-    case = await world.told()
-    world.mailbox.down = True
-    await world.decline(case)
-    await world.deliver()
-    await world.undo(case)
-    assert not (await world.stored(case)).claim.mails
-    await world.decline(case)
-    await world.deliver()
+    case = await core.told()
+    core.mailbox.down = True
+    await core.decline(case)
+    await core.deliver()
+    await core.undo(case)
+    assert not (await core.stored(case)).claim.mails
+    await core.decline(case)
+    await core.deliver()
 
-    world.mailbox.down = False
-    world.clock.advance(DAY)
-    await world.sweep()
+    core.mailbox.down = False
+    core.clock.advance(DAY)
+    await core.sweep()
 
-    assert world.mailbox.addressed("declineConfirmation") == [ANNE]
-    assert len({message.message_id for message in world.mailbox.sent}) == 2
+    assert core.mailbox.addressed("declineConfirmation") == [ANNE]
+    assert len({message.message_id for message in core.mailbox.sent}) == 2
 
 
-async def test_closing_mails_go_only_to_those_who_were_told(world: World) -> None:
+async def test_closing_mails_go_only_to_those_who_were_told(core: Core) -> None:
     """A withdrawn claim closes for the customer who heard of it, and for nobody else."""
-    told = await world.told()
-    await world.withdraw(told)
-    await world.rest()
-    assert world.mailbox.addressed("closing") == [ANNE]
+    told = await core.told()
+    await core.withdraw(told)
+    await core.rest()
+    assert core.mailbox.addressed("closing") == [ANNE]
 
-    untold = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    await world.withdraw(untold)
-    await world.rest()
-    assert world.mailbox.addressed("closing") == [ANNE]
+    untold = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    await core.withdraw(untold)
+    await core.rest()
+    assert core.mailbox.addressed("closing") == [ANNE]
 
 
-async def test_more_debts_than_one_call_pays_are_left_to_the_next(world: World) -> None:
+async def test_more_debts_than_one_call_pays_are_left_to_the_next(core: Core) -> None:
     """The call says so; nothing is lost."""
-    case = await world.told()
+    case = await core.told()
     owed = tuple(OwedMail(number=n, kind=MailKind.CLOSING, since=MONDAY) for n in range(100, 100 + MOST_STEPS + 1))
-    await change_claim(world.ports, case, MONDAY, lambda current: current.changed(mails=owed))
+    await change_claim(core.ports, case, MONDAY, lambda current: current.changed(mails=owed))
 
-    assert (await world.process(case)).delayed
-    assert not (await world.process(case)).delayed
-    assert world.mailbox.kinds().count("closing") == MOST_STEPS + 1
+    assert (await core.process(case)).delayed
+    assert not (await core.process(case)).delayed
+    assert core.mailbox.kinds().count("closing") == MOST_STEPS + 1
 
 
-async def test_owing_nothing_is_paid(world: World) -> None:
+async def test_owing_nothing_is_paid(core: Core) -> None:
     """Nor does a claim that is not there."""
-    case = await world.told()
+    case = await core.told()
 
-    assert not (await world.process(case)).delayed
-    assert not (await process_claim(world.ports, "nobody", MONDAY)).delayed
+    assert not (await core.process(case)).delayed
+    assert not (await process_claim(core.ports, "nobody", MONDAY)).delayed
 
 
 # --- the partner's reminder -------------------------------------------------------------------------------------------
 
 
-async def asked(world: World) -> Case:
+async def asked(core: Core) -> Case:
     """Return a claim of whose partner a reviewer has asked more."""
-    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    now = await world.now()
-    case = await reviews.start(world.ports, case, now, NO_CONTEXT)
-    return await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
+    case = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    now = await core.now()
+    case = await reviews.start(core.ports, case, now, NO_CONTEXT)
+    return await reviews.request_information(core.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 
 
-async def test_a_partner_is_reminded_on_the_business_day_before_the_last(world: World) -> None:
+async def test_a_partner_is_reminded_on_the_business_day_before_the_last(core: Core) -> None:
     """Once for each time they are asked; at the partner's contact, in the partner's language."""
-    case = await asked(world)
+    case = await asked(core)
     assert case.claim.time_to_answer is not None
 
-    world.clock.set(case.claim.time_to_answer.reminder_at)
-    await world.sweep()
-    await world.sweep()
-    await world.rest()
+    core.clock.set(case.claim.time_to_answer.reminder_at)
+    await core.sweep()
+    await core.sweep()
+    await core.rest()
 
-    assert world.mailbox.news()[-1:] == ["answerReminder"]
-    contact = world.mailbox.to_partners[-1].recipient
+    assert core.mailbox.news()[-1:] == ["answerReminder"]
+    contact = core.mailbox.to_partners[-1].recipient
     assert (contact.email, contact.language) == ("paul@adatum.example", "en")
 
 
-async def test_a_partner_is_reminded_in_english_when_they_are_not_registered_any_more(world: World) -> None:
+async def test_a_partner_is_reminded_in_english_when_they_are_not_registered_any_more(core: Core) -> None:
     """And on the programme's calendar; a mail that can't go now goes later."""
-    case = await asked(world)
-    await world.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
+    case = await asked(core)
+    await core.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
     assert case.claim.time_to_answer is not None
-    world.mailbox.down = True
-    world.clock.set(case.claim.time_to_answer.reminder_at)
-    assert (await world.process(case)).delayed
+    core.mailbox.down = True
+    core.clock.set(case.claim.time_to_answer.reminder_at)
+    assert (await core.process(case)).delayed
 
-    world.mailbox.down = False
-    await world.rest()
+    core.mailbox.down = False
+    await core.rest()
 
-    assert world.mailbox.to_partners[0].recipient.language == "en"
+    assert core.mailbox.to_partners[0].recipient.language == "en"
 
 
-async def test_an_answer_while_the_partner_is_being_reminded_stands(world: World) -> None:
+async def test_an_answer_while_the_partner_is_being_reminded_stands(core: Core) -> None:
     """And the next time they are asked they are reminded again."""
-    case = await asked(world)
-    await world.deliver()
+    case = await asked(core)
+    await core.deliver()
     assert case.claim.time_to_answer is not None
-    world.clock.set(case.claim.time_to_answer.reminder_at)
+    core.clock.set(case.claim.time_to_answer.reminder_at)
 
     async def answer_and_be_asked_again() -> None:
-        now = await world.now()
-        current = await submission.resubmit(world.ports, await world.case(case), PERSON, now, NO_CONTEXT)
-        current = await reviews.start(world.ports, current, now, NO_CONTEXT)
-        await reviews.request_information(world.ports, current, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
+        now = await core.now()
+        current = await submission.resubmit(core.ports, await core.case(case), PERSON, now, NO_CONTEXT)
+        current = await reviews.start(core.ports, current, now, NO_CONTEXT)
+        await reviews.request_information(core.ports, current, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 
-    on_first_letter(world, answer_and_be_asked_again)
-    await world.process(case)
-    again = (await world.stored(case)).claim
+    on_first_letter(core, answer_and_be_asked_again)
+    await core.process(case)
+    again = (await core.stored(case)).claim
     assert not again.answer_reminded
     assert again.time_to_answer is not None
 
-    world.clock.set(again.time_to_answer.reminder_at)
-    await world.rest()
+    core.clock.set(again.time_to_answer.reminder_at)
+    await core.rest()
 
-    reminders = [message for message in world.mailbox.to_partners if message.kind == "answerReminder"]
+    reminders = [message for message in core.mailbox.to_partners if message.kind == "answerReminder"]
     assert len({message.message_id for message in reminders}) == len(reminders) == 2
 
 
 # --- drafts and the partner -------------------------------------------------------------------------------------------
 
 
-async def test_nothing_of_a_deleted_draft_is_left(world: World) -> None:
+async def test_nothing_of_a_deleted_draft_is_left(core: Core) -> None:
     """Neither claim nor history, list entry or evidence."""
-    case = await world.draft()
-    await drafts.delete(world.ports, case, PERSON, await world.now())
-    assert world.blobs.blobs != {}
+    case = await core.draft()
+    await drafts.delete(core.ports, case, PERSON, await core.now())
+    assert core.blobs.blobs != {}
 
-    await world.deliver()
+    await core.deliver()
 
-    assert await world.ports.claims.load(case.claim.id) is None
-    assert world.blobs.blobs == {}
-    assert await world.ports.partner_claims.page(case.claim.organisation, after="", limit=9) == []
+    assert await core.ports.claims.load(case.claim.id) is None
+    assert core.blobs.blobs == {}
+    assert await core.ports.partner_claims.page(case.claim.organisation, after="", limit=9) == []
 
 
-async def test_a_draft_that_nobody_submits_lapses_and_is_erased(world: World) -> None:
+async def test_a_draft_that_nobody_submits_lapses_and_is_erased(core: Core) -> None:
     """By the timer alone."""
-    case = await world.draft()
+    case = await core.draft()
     assert case.claim.due is not None
 
-    world.clock.set(case.claim.due)
-    await world.rest()
+    core.clock.set(case.claim.due)
+    await core.rest()
 
-    assert await world.ports.claims.load(case.claim.id) is None
+    assert await core.ports.claims.load(case.claim.id) is None
 
 
-async def test_a_request_that_nobody_answers_is_rejected_by_the_timer(world: World) -> None:
+async def test_a_request_that_nobody_answers_is_rejected_by_the_timer(core: Core) -> None:
     """And thirty days later that is final."""
-    case = await world.submitted()
-    world.mailbox.refused.add(ANNE)
-    await world.deliver()
-    due = (await world.stored(case)).claim.due
+    case = await core.submitted()
+    core.mailbox.refused.add(ANNE)
+    await core.deliver()
+    due = (await core.stored(case)).claim.due
     assert due is not None
 
-    world.clock.set(due)
-    await world.rest()
-    assert (await world.stored(case)).claim.status_reason is Reason.NO_PARTNER_RESPONSE
-    world.clock.set(due + 30 * DAY)
-    await world.rest()
+    core.clock.set(due)
+    await core.rest()
+    assert (await core.stored(case)).claim.status_reason is Reason.NO_PARTNER_RESPONSE
+    core.clock.set(due + 30 * DAY)
+    await core.rest()
 
-    assert (await world.stored(case)).claim.status is Status.REJECTED_FINAL
+    assert (await core.stored(case)).claim.status is Status.REJECTED_FINAL
 
 
 # --- queue and timer at once ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dies", [False, True])
-async def test_a_mail_is_sent_by_one_process_at_a_time(world: World, *, dies: bool) -> None:
+async def test_a_mail_is_sent_by_one_process_at_a_time(core: Core, *, dies: bool) -> None:
     """Another that comes meanwhile leaves it alone; after a death somebody sends it once more, two minutes later."""
-    case = await world.told()
-    await world.decline(case)
+    case = await core.told()
+    await core.decline(case)
 
     async def the_timer_comes() -> None:
-        assert (await world.process(case)).delayed
+        assert (await core.process(case)).delayed
         if dies:
             raise ProcessDied("while it sends")
 
-    on_first_letter(world, the_timer_comes)
+    on_first_letter(core, the_timer_comes)
     try:
-        await world.deliver()
+        await core.deliver()
     except ProcessDied:
         assert dies
-    before = (world.mailbox.kinds(), world.mailbox.news())
-    await world.rest(timedelta(minutes=1))
-    assert not dies or (world.mailbox.kinds(), world.mailbox.news()) == before
-    await world.rest()
+    before = (core.mailbox.kinds(), core.mailbox.news())
+    await core.rest(timedelta(minutes=1))
+    assert not dies or (core.mailbox.kinds(), core.mailbox.news()) == before
+    await core.rest()
 
-    assert world.mailbox.kinds() == ["notice", "declineConfirmation"]
-    assert world.mailbox.news().count("declined") == 1
+    assert core.mailbox.kinds() == ["notice", "declineConfirmation"]
+    assert core.mailbox.news().count("declined") == 1
 
 
-async def test_what_another_process_has_sent_stays_sent(world: World) -> None:
+async def test_what_another_process_has_sent_stays_sent(core: Core) -> None:
     """One who could not send everything does not put back what is done."""
-    await world.register_customer(notice_addresses=(IT,))
-    case = await world.told()
-    case = await world.decline(case)
-    world.mailbox.put_off = {IT}
+    await core.register_customer(notice_addresses=(IT,))
+    case = await core.told()
+    case = await core.decline(case)
+    core.mailbox.put_off = {IT}
 
     async def the_timer_comes() -> None:
-        world.mailbox.put_off = set()
-        await world.process(case)
-        world.mailbox.put_off = {IT}
+        core.mailbox.put_off = set()
+        await core.process(case)
+        core.mailbox.put_off = {IT}
 
-    on_first_letter(world, the_timer_comes)
-    await world.process(case)
-    world.mailbox.put_off = set()
-    await world.rest()
+    on_first_letter(core, the_timer_comes)
+    await core.process(case)
+    core.mailbox.put_off = set()
+    await core.rest()
 
-    confirmed = [message.recipient.email for message in world.mailbox.sent if message.kind == "declineConfirmation"]
+    confirmed = [message.recipient.email for message in core.mailbox.sent if message.kind == "declineConfirmation"]
     assert sorted(confirmed) == [ANNE, IT]
-    assert (await world.stored(case)).claim.mails == ()
+    assert (await core.stored(case)).claim.mails == ()

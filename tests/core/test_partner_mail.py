@@ -37,7 +37,7 @@ from tests.core.builders import (
     submitted,
     under_review,
 )
-from tests.core.world import World
+from tests.core.memory_core import Core
 
 Kind = PartnerMailKind
 PAUL = "paul@adatum.example"
@@ -163,297 +163,297 @@ def test_an_entry_of_which_nothing_is_told_adds_nothing() -> None:
 # --- competition ------------------------------------------------------------------------------------------------------
 
 
-async def test_both_sides_are_told_once_that_they_compete(world: World) -> None:
+async def test_both_sides_are_told_once_that_they_compete(core: Core) -> None:
     """By debts of the challenger: the rows of the others are left alone."""
-    first = await world.submitted(items=(TEAMS, EXCHANGE), engagement=USAGE)
-    before = await world.stored(first)
-    second = await world.submitted(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
+    first = await core.submitted(items=(TEAMS, EXCHANGE), engagement=USAGE)
+    before = await core.stored(first)
+    second = await core.submitted(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
 
-    await world.rest()
-    await world.rest()
+    await core.rest()
+    await core.rest()
 
-    assert (await world.stored(first)).claim == before.claim
-    assert sorted((message.kind, message.claim.id) for message in world.mailbox.to_partners) == sorted(
+    assert (await core.stored(first)).claim == before.claim
+    assert sorted((message.kind, message.claim.id) for message in core.mailbox.to_partners) == sorted(
         [("competing", first.claim.id), ("competing", second.claim.id)]
     )
-    assert len({message.message_id for message in world.mailbox.to_partners}) == 2
-    assert (await world.stored(second)).claim.partner_mails == ()
+    assert len({message.message_id for message in core.mailbox.to_partners}) == 2
+    assert (await core.stored(second)).claim.partner_mails == ()
 
 
-async def test_a_claim_that_stands_alone_tells_nobody(world: World) -> None:
+async def test_a_claim_that_stands_alone_tells_nobody(core: Core) -> None:
     """Nor does one beside a claim that the customer has declined."""
-    declined = await world.told(items=(TEAMS,), engagement=USAGE)
-    await world.decline(declined)
-    await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    declined = await core.told(items=(TEAMS,), engagement=USAGE)
+    await core.decline(declined)
+    await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
-    await world.rest()
+    await core.rest()
 
-    assert "competing" not in world.mailbox.news()
+    assert "competing" not in core.mailbox.news()
 
 
-async def test_an_answer_tells_only_those_beside_whom_the_claim_has_newly_come_to_stand(world: World) -> None:
+async def test_an_answer_tells_only_those_beside_whom_the_claim_has_newly_come_to_stand(core: Core) -> None:
     """Who was beside it before was told before."""
-    await world.submitted(items=(TEAMS,), engagement=USAGE)
-    await world.submitted(LITWARE, items=(EXCHANGE,), engagement=USAGE)
-    case = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
-    now = await world.now()
-    case = await reviews.start(world.ports, await world.case(case), now, NO_CONTEXT)
-    case = await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
-    await world.rest()
-    world.mailbox.to_partners.clear()
-    moved = (await world.stored(case)).claim.model_copy(update={"items": (TEAMS, EXCHANGE)})
-    case = life.settle(await world.ports.claims.prospect(moved), now)
+    await core.submitted(items=(TEAMS,), engagement=USAGE)
+    await core.submitted(LITWARE, items=(EXCHANGE,), engagement=USAGE)
+    case = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    now = await core.now()
+    case = await reviews.start(core.ports, await core.case(case), now, NO_CONTEXT)
+    case = await reviews.request_information(core.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
+    await core.rest()
+    core.mailbox.to_partners.clear()
+    moved = (await core.stored(case)).claim.model_copy(update={"items": (TEAMS, EXCHANGE)})
+    case = life.settle(await core.ports.claims.prospect(moved), now)
 
-    after = life.resubmit(case, PERSON, await world.now(), start_review_by=MONDAY + 9 * DAY)
+    after = life.resubmit(case, PERSON, await core.now(), start_review_by=MONDAY + 9 * DAY)
 
     news = [mail for mail in after.claim.partner_mails if mail.kind is Kind.COMPETING]
     assert [mail.to is None for mail in news] == [True, False]
 
 
-async def drop_the_rival(world: World, rival: Case) -> None:
+async def drop_the_rival(core: Core, rival: Case) -> None:
     """The one beside whom the claim stands is gone before the mail is sent."""
-    await world.withdraw(rival)
+    await core.withdraw(rival)
 
 
-async def lose_the_row_of_the_rival(world: World, rival: Case) -> None:
+async def lose_the_row_of_the_rival(core: Core, rival: Case) -> None:
     """The slot names a claim that is not there."""
-    await world.rows.write("claims", rival.claim.tenant_id, Delete(f"claim|{rival.claim.id}"))
+    await core.rows.write("claims", rival.claim.tenant_id, Delete(f"claim|{rival.claim.id}"))
 
 
-async def let_the_rival_name_nobody(world: World, rival: Case) -> None:
+async def let_the_rival_name_nobody(core: Core, rival: Case) -> None:
     """The rival is an association of the past, of which nobody named a contact."""
-    await change_claim(world.ports, await world.case(rival), MONDAY, lambda current: current.changed(contacts=None))
+    await change_claim(core.ports, await core.case(rival), MONDAY, lambda current: current.changed(contacts=None))
 
 
 @pytest.mark.parametrize(
     ("meddle", "own"), [(drop_the_rival, 0), (lose_the_row_of_the_rival, 1), (let_the_rival_name_nobody, 1)]
 )
 async def test_whom_nobody_can_tell_is_left_out(
-    world: World, meddle: Callable[[World, Case], Awaitable[None]], own: int
+    core: Core, meddle: Callable[[Core, Case], Awaitable[None]], own: int
 ) -> None:
     """And what is over is not told to the other side either."""
-    first = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    second = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
-    await meddle(world, first)
+    first = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    second = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    await meddle(core, first)
 
-    await world.rest()
+    await core.rest()
 
-    assert [message.claim.id for message in world.mailbox.to_partners] == [second.claim.id] * own
-    assert (await world.stored(second)).claim.partner_mails == ()
+    assert [message.claim.id for message in core.mailbox.to_partners] == [second.claim.id] * own
+    assert (await core.stored(second)).claim.partner_mails == ()
 
 
 # --- sending ----------------------------------------------------------------------------------------------------------
 
 
-async def asked(world: World) -> Case:
+async def asked(core: Core) -> Case:
     """Return a claim of whose partner a reviewer has asked more; nothing was delivered yet."""
-    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    now = await world.now()
-    case = await reviews.start(world.ports, case, now, NO_CONTEXT)
-    return await reviews.request_information(world.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
+    case = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    now = await core.now()
+    case = await reviews.start(core.ports, case, now, NO_CONTEXT)
+    return await reviews.request_information(core.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 
 
-async def test_the_queue_of_customers_leaves_the_partners_mail_to_its_own(world: World) -> None:
+async def test_the_queue_of_customers_leaves_the_partners_mail_to_its_own(core: Core) -> None:
     """And passes on what both were owed by one act."""
-    case = await world.told()
-    await world.decline(case)
-    world.mailbox.to_partners.clear()
-    [message] = await world.queues.take("customer-notices", 32)
-    await world.queues.done(message)
-    assert await world.queues.take("partner-notices", 32) == []
+    case = await core.told()
+    await core.decline(case)
+    core.mailbox.to_partners.clear()
+    [message] = await core.queues.take("customer-notices", 32)
+    await core.queues.done(message)
+    assert await core.queues.take("partner-notices", 32) == []
 
-    await process_for_customer(world.ports, case.claim.id, await world.now())
+    await process_for_customer(core.ports, case.claim.id, await core.now())
 
-    assert world.mailbox.kinds()[-1] == "declineConfirmation"
-    assert world.mailbox.news() == []
-    await world.deliver()
-    assert world.mailbox.news() == ["declined"]
+    assert core.mailbox.kinds()[-1] == "declineConfirmation"
+    assert core.mailbox.news() == []
+    await core.deliver()
+    assert core.mailbox.news() == ["declined"]
 
 
-async def test_a_claim_that_is_not_there_owes_nothing(world: World) -> None:
+async def test_a_claim_that_is_not_there_owes_nothing(core: Core) -> None:
     """To neither side."""
-    assert not (await process_for_customer(world.ports, "nobody", MONDAY)).delayed
-    assert not (await process_for_partner(world.ports, "nobody", MONDAY)).delayed
+    assert not (await process_for_customer(core.ports, "nobody", MONDAY)).delayed
+    assert not (await process_for_partner(core.ports, "nobody", MONDAY)).delayed
 
 
-async def test_the_mail_goes_to_the_contact_in_the_registered_language_and_zone(world: World) -> None:
+async def test_the_mail_goes_to_the_contact_in_the_registered_language_and_zone(core: Core) -> None:
     """In English and UTC where the location is not registered any more."""
-    case = await asked(world)
-    await world.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
+    case = await asked(core)
+    await core.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
 
-    await world.deliver()
+    await core.deliver()
 
-    [message] = world.mailbox.to_partners
+    [message] = core.mailbox.to_partners
     assert (message.recipient.email, message.recipient.language, message.time_zone) == (PAUL, "en", "UTC")
     assert (message.happened_at, message.reasons) == (MONDAY, (Reason.EVIDENCE_MISSING,))
 
 
-async def test_what_time_has_made_untrue_is_not_sent(world: World) -> None:
+async def test_what_time_has_made_untrue_is_not_sent(core: Core) -> None:
     """The question was not answered in time: the partner is told of the rejection, written down or not."""
-    case = await asked(world)
-    world.lose_messages()
+    case = await asked(core)
+    core.lose_messages()
     assert case.claim.due is not None
-    world.clock.set(case.claim.due)
+    core.clock.set(case.claim.due)
 
-    await process_for_partner(world.ports, case.claim.id, await world.now())
+    await process_for_partner(core.ports, case.claim.id, await core.now())
 
-    assert world.mailbox.news() == ["rejected"]
-    assert (await world.stored(case)).claim.status is Status.REJECTED
+    assert core.mailbox.news() == ["rejected"]
+    assert (await core.stored(case)).claim.status is Status.REJECTED
 
 
-async def test_a_rejection_that_was_never_told_and_is_final_by_now_is_only_written_down(world: World) -> None:
+async def test_a_rejection_that_was_never_told_and_is_final_by_now_is_only_written_down(core: Core) -> None:
     """It could not be disputed, so that it is final is no news; it is read in the claim."""
-    case = await world.told(items=(TEAMS,), engagement=USAGE)
-    await reviews.revoke(world.ports, await world.case(case), await world.now(), NO_CONTEXT)
-    world.lose_messages()
-    world.mailbox.to_partners.clear()
-    world.clock.advance(31 * DAY)
+    case = await core.told(items=(TEAMS,), engagement=USAGE)
+    await reviews.revoke(core.ports, await core.case(case), await core.now(), NO_CONTEXT)
+    core.lose_messages()
+    core.mailbox.to_partners.clear()
+    core.clock.advance(31 * DAY)
 
-    await process_for_partner(world.ports, case.claim.id, await world.now())
+    await process_for_partner(core.ports, case.claim.id, await core.now())
 
-    stored = (await world.stored(case)).claim
-    assert (stored.status, stored.partner_mails, world.mailbox.news()) == (Status.REJECTED_FINAL, (), [])
+    stored = (await core.stored(case)).claim
+    assert (stored.status, stored.partner_mails, core.mailbox.news()) == (Status.REJECTED_FINAL, (), [])
 
 
-async def test_the_reminder_to_answer_waits_for_the_mail_system_too(world: World) -> None:
+async def test_the_reminder_to_answer_waits_for_the_mail_system_too(core: Core) -> None:
     """It is sent when that is back."""
-    case = await asked(world)
-    await world.deliver()
+    case = await asked(core)
+    await core.deliver()
     assert case.claim.time_to_answer is not None
-    world.clock.set(case.claim.time_to_answer.reminder_at)
-    world.mailbox.down = True
-    assert (await world.process(case)).delayed
+    core.clock.set(case.claim.time_to_answer.reminder_at)
+    core.mailbox.down = True
+    assert (await core.process(case)).delayed
 
-    world.mailbox.down = False
-    assert not (await world.process(case)).delayed
+    core.mailbox.down = False
+    assert not (await core.process(case)).delayed
 
-    assert world.mailbox.news() == ["informationRequested", "answerReminder"]
+    assert core.mailbox.news() == ["informationRequested", "answerReminder"]
 
 
-async def test_when_all_of_it_has_become_untrue_nothing_is_sent(world: World) -> None:
+async def test_when_all_of_it_has_become_untrue_nothing_is_sent(core: Core) -> None:
     """The holder was asked for evidence, and the time for it is over."""
-    await world.official(items=(TEAMS,), engagement=USAGE)
-    holder = await world.official(LITWARE, items=(EXCHANGE,), engagement=USAGE)
-    await world.submitted(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
-    await world.rest()
-    now = await world.now()
-    await reviews.request_information(world.ports, await world.case(holder), now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
-    world.lose_messages()
-    world.mailbox.to_partners.clear()
-    world.clock.advance(30 * DAY)
+    await core.official(items=(TEAMS,), engagement=USAGE)
+    holder = await core.official(LITWARE, items=(EXCHANGE,), engagement=USAGE)
+    await core.submitted(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
+    await core.rest()
+    now = await core.now()
+    await reviews.request_information(core.ports, await core.case(holder), now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
+    core.lose_messages()
+    core.mailbox.to_partners.clear()
+    core.clock.advance(30 * DAY)
 
-    await world.sweep()
+    await core.sweep()
 
-    assert "evidenceAsked" not in world.mailbox.news()
-    assert (await world.stored(holder)).claim.partner_mails == ()
+    assert "evidenceAsked" not in core.mailbox.news()
+    assert (await core.stored(holder)).claim.partner_mails == ()
 
 
-async def test_a_mailbox_that_puts_us_off_holds_up_nobody_else(world: World) -> None:
+async def test_a_mailbox_that_puts_us_off_holds_up_nobody_else(core: Core) -> None:
     """The challenger's own contact is told, the incumbent's later; after three days it is given up."""
-    await world.submitted(items=(TEAMS,), engagement=USAGE)
-    case = await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    await core.submitted(items=(TEAMS,), engagement=USAGE)
+    case = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     own = case.claim.id
     refused: list[str] = []
 
     async def put_off_the_other(message: MailMessage) -> None:
-        world.mailbox.put_off = {PAUL} if message.claim.id != own else set()
+        core.mailbox.put_off = {PAUL} if message.claim.id != own else set()
         refused.extend([message.claim.id] if message.claim.id != own else [])
 
-    world.mailbox.on_send = put_off_the_other
-    await world.deliver()
-    assert [message.claim.id for message in world.mailbox.to_partners] == [own]
-    assert [mail.to is None for mail in (await world.stored(case)).claim.partner_mails] == [False]
+    core.mailbox.on_send = put_off_the_other
+    await core.deliver()
+    assert [message.claim.id for message in core.mailbox.to_partners] == [own]
+    assert [mail.to is None for mail in (await core.stored(case)).claim.partner_mails] == [False]
 
-    world.clock.advance(3 * DAY)
-    await world.sweep()
+    core.clock.advance(3 * DAY)
+    await core.sweep()
 
     assert len(refused) > 1
-    assert (await world.stored(case)).claim.partner_mails == ()
+    assert (await core.stored(case)).claim.partner_mails == ()
 
 
-async def test_of_two_mails_to_a_mailbox_that_puts_us_off_the_second_waits(world: World) -> None:
+async def test_of_two_mails_to_a_mailbox_that_puts_us_off_the_second_waits(core: Core) -> None:
     """They are read in their order."""
-    case = await asked(world)
+    case = await asked(core)
     later = OwedPartnerMail(number=99, kind=Kind.ITEMS_STRUCK, since=MONDAY)
     await change_claim(
-        world.ports, case, MONDAY, lambda now: now.changed(partner_mails=(*now.claim.partner_mails, later))
+        core.ports, case, MONDAY, lambda now: now.changed(partner_mails=(*now.claim.partner_mails, later))
     )
     tried: list[str] = []
 
     async def note(message: MailMessage) -> None:
         tried.append(message.kind)
 
-    world.mailbox.on_send, world.mailbox.put_off = note, {PAUL}
-    assert (await process_for_partner(world.ports, case.claim.id, MONDAY)).delayed
+    core.mailbox.on_send, core.mailbox.put_off = note, {PAUL}
+    assert (await process_for_partner(core.ports, case.claim.id, MONDAY)).delayed
     assert tried == ["informationRequested"]
 
-    world.mailbox.put_off = set()
-    await process_for_partner(world.ports, case.claim.id, MONDAY)
+    core.mailbox.put_off = set()
+    await process_for_partner(core.ports, case.claim.id, MONDAY)
 
-    assert world.mailbox.news() == ["informationRequested", "itemsStruck"]
+    assert core.mailbox.news() == ["informationRequested", "itemsStruck"]
 
 
-async def test_a_mail_system_that_is_down_is_not_asked_for_the_others(world: World) -> None:
+async def test_a_mail_system_that_is_down_is_not_asked_for_the_others(core: Core) -> None:
     """It says when it wants to be asked again."""
-    case = await asked(world)
-    world.mailbox.down, world.mailbox.retry_after = True, 600
+    case = await asked(core)
+    core.mailbox.down, core.mailbox.retry_after = True, 600
 
-    outcome = await world.process(case)
+    outcome = await core.process(case)
 
     assert (outcome.delayed, outcome.not_before) == (True, MONDAY + timedelta(seconds=600))
 
 
-async def test_partners_come_last_in_the_mail_budget(world: World) -> None:
+async def test_partners_come_last_in_the_mail_budget(core: Core) -> None:
     """A notice takes the permit that is kept for it."""
-    case = await asked(world)
-    world.ports.mail_budget._limits = Limits(per_minute=1)  # type: ignore[attr-defined]
-    assert isinstance(world.ports.mail_budget, MailBudgetRow)
-    await world.told(LITWARE)
+    case = await asked(core)
+    core.ports.mail_budget._limits = Limits(per_minute=1)  # type: ignore[attr-defined]
+    assert isinstance(core.ports.mail_budget, MailBudgetRow)
+    await core.told(LITWARE)
 
-    outcome = await process_for_partner(world.ports, case.claim.id, await world.now())
+    outcome = await process_for_partner(core.ports, case.claim.id, await core.now())
 
     assert outcome.delayed
     assert outcome.not_before is not None
 
 
-async def test_more_mails_than_one_call_sends_are_left_to_the_next(world: World) -> None:
+async def test_more_mails_than_one_call_sends_are_left_to_the_next(core: Core) -> None:
     """Nothing is lost."""
-    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
+    case = await core.submitted(items=(TEAMS,), engagement=USAGE)
     mails = tuple(OwedPartnerMail(number=n, kind=Kind.ITEMS_STRUCK, since=MONDAY) for n in range(100, 101 + MOST_STEPS))
-    await change_claim(world.ports, case, MONDAY, lambda current: current.changed(partner_mails=mails))
+    await change_claim(core.ports, case, MONDAY, lambda current: current.changed(partner_mails=mails))
 
-    assert (await process_for_partner(world.ports, case.claim.id, MONDAY)).delayed
-    assert not (await process_for_partner(world.ports, case.claim.id, MONDAY)).delayed
-    assert world.mailbox.news() == ["itemsStruck"] * (MOST_STEPS + 1)
+    assert (await process_for_partner(core.ports, case.claim.id, MONDAY)).delayed
+    assert not (await process_for_partner(core.ports, case.claim.id, MONDAY)).delayed
+    assert core.mailbox.news() == ["itemsStruck"] * (MOST_STEPS + 1)
 
 
-async def test_the_partner_is_told_though_a_customers_mailbox_puts_us_off(world: World) -> None:
+async def test_the_partner_is_told_though_a_customers_mailbox_puts_us_off(core: Core) -> None:
     """Neither side waits for the other's."""
-    case = await world.told()
-    await world.decline(case)
-    world.lose_messages()
-    world.mailbox.put_off = {"anne.durand@contoso.fr"}
-    world.clock.advance(timedelta(minutes=3))
+    case = await core.told()
+    await core.decline(case)
+    core.lose_messages()
+    core.mailbox.put_off = {"anne.durand@contoso.fr"}
+    core.clock.advance(timedelta(minutes=3))
 
-    await world.sweep()
+    await core.sweep()
 
-    assert world.mailbox.news()[-1] == "declined"
-    assert "declineConfirmation" not in world.mailbox.kinds()
+    assert core.mailbox.news()[-1] == "declined"
+    assert "declineConfirmation" not in core.mailbox.kinds()
 
 
 @pytest.mark.parametrize("at", [MONDAY, MONDAY + HOUR])
-async def test_a_dispute_comes_to_stand_beside_others_again(world: World, at: datetime) -> None:
+async def test_a_dispute_comes_to_stand_beside_others_again(core: Core, at: datetime) -> None:
     """Both sides are told then, whoever came first."""
-    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    world.clock.set(at)
-    case = await reviews.start(world.ports, await world.case(case), at, NO_CONTEXT)
-    case = await reviews.reject(world.ports, case, at, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
-    await world.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
-    await world.rest()
-    world.mailbox.to_partners.clear()
-    case = (await world.case(case)).changed(evidence=case.claim.evidence)
+    case = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    core.clock.set(at)
+    case = await reviews.start(core.ports, await core.case(case), at, NO_CONTEXT)
+    case = await reviews.reject(core.ports, case, at, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
+    await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    await core.rest()
+    core.mailbox.to_partners.clear()
+    case = (await core.case(case)).changed(evidence=case.claim.evidence)
 
-    disputed = life.dispute(case, PERSON, await world.now(), decide_by=at + 9 * DAY)
+    disputed = life.dispute(case, PERSON, await core.now(), decide_by=at + 9 * DAY)
 
     assert owes(disputed) == [Kind.COMPETING]
     assert {mail.to is None for mail in disputed.claim.partner_mails} == {True, False}

@@ -54,39 +54,39 @@ from tests.core.builders import (
     in_state,
     rejected,
 )
-from tests.core.world import World
+from tests.core.memory_core import Core
 
 ANNES = "anne.durand@contoso.fr"
 IN_CAPITALS = "Anne.Durand@Contoso.FR"
 OTHERS = "joanne.durand@contoso.fr"
 
 
-async def erased(world: World, address: str = ANNES) -> Erasure:
+async def erased(core: Core, address: str = ANNES) -> Erasure:
     """Ask for an erasure and let the timer work until it is done."""
-    begun = await erase_person.begin_erasure(world.ports, address, await world.now())
-    return await until_done(world, begun.id)
+    begun = await erase_person.begin_erasure(core.ports, address, await core.now())
+    return await until_done(core, begun.id)
 
 
-async def until_done(world: World, erasure_id: str) -> Erasure:
+async def until_done(core: Core, erasure_id: str) -> Erasure:
     """Let the timer run until an erasure is done."""
     for _ in range(30):
-        await world.sweep()
-        kept = await world.ports.erasures.find(erasure_id)
+        await core.sweep()
+        kept = await core.ports.erasures.find(erasure_id)
         assert kept is not None
         if kept.value.status is ErasureStatus.SUCCEEDED:
             return kept.value
-        world.clock.advance(timedelta(minutes=12))
+        core.clock.advance(timedelta(minutes=12))
     raise AssertionError("the erasure does not end")
 
 
-def holds(world: World, text: str) -> list[str]:
+def holds(core: Core, text: str) -> list[str]:
     """Return the places that hold a text: tables and keys, packed or not, bodies and messages."""
     found = [
         f"{table} {key}"
-        for (table, _, key), row in world.rows._rows.items()
+        for (table, _, key), row in core.rows._rows.items()
         if any(text.lower() in read(cell).lower() for cell in row.values.values())
     ]
-    found += [name for name, (data, _) in world.batch_bodies.blobs.items() if text.lower().encode() in data.lower()]
+    found += [name for name, (data, _) in core.batch_bodies.blobs.items() if text.lower().encode() in data.lower()]
     return found
 
 
@@ -200,146 +200,146 @@ def case_at() -> datetime:
     return datetime(2026, 11, 3, tzinfo=UTC)
 
 
-async def test_a_draft_that_has_lost_its_contacts_cannot_be_submitted(world: World) -> None:
+async def test_a_draft_that_has_lost_its_contacts_cannot_be_submitted(core: Core) -> None:
     """The partner is told whom to name anew, on both sides."""
-    case = await world.draft()
-    await erased(world)
-    await erased(world, "paul@adatum.example")
+    case = await core.draft()
+    await erased(core)
+    await erased(core, "paul@adatum.example")
 
     with pytest.raises(Refused) as refused:
-        await world.submit(await world.case(case))
+        await core.submit(await core.case(case))
 
     missing = [detail.target for detail in refused.value.details if detail.code == "ContactMissing"]
     assert missing == ["contacts.partner", "contacts.customer"]
 
 
-async def test_a_window_does_not_go_on_when_nobody_is_left_who_was_told(world: World) -> None:
+async def test_a_window_does_not_go_on_when_nobody_is_left_who_was_told(core: Core) -> None:
     """The claim goes back to its partner, who is told, and names another contact: then the customer is asked anew."""
-    case = await world.told()
+    case = await core.told()
 
-    done = await erased(world)
+    done = await erased(core)
 
-    claim = (await world.stored(case)).claim
+    claim = (await core.stored(case)).claim
     assert (claim.status, claim.status_reason) == (Status.PARTNER_ACTION_REQUIRED, Reason.CUSTOMER_UNREACHABLE)
     assert done.evidence_to_look_at == (claim.id,)
-    await world.deliver()
-    assert "customerUnreachable" in world.mailbox.news()
+    await core.deliver()
+    assert "customerUnreachable" in core.mailbox.news()
     with pytest.raises(Refused, match="ValidationFailed"):
-        await submission.resubmit(world.ports, await world.case(case), PERSON, await world.now(), NO_CONTEXT)
+        await submission.resubmit(core.ports, await core.case(case), PERSON, await core.now(), NO_CONTEXT)
     patch = {"contacts": contacts("marc.petit@contoso.fr").model_dump(mode="json", by_alias=True)}
-    await drafts.edit(world.ports, await world.case(case), PERSON, await world.now(), patch, NO_CONTEXT)
-    await submission.resubmit(world.ports, await world.case(case), PERSON, await world.now(), NO_CONTEXT)
-    await world.deliver()
-    assert world.mailbox.addressed("notice") == [ANNES, "marc.petit@contoso.fr"]
-    assert (await world.stored(case)).claim.opened_at is not None
+    await drafts.edit(core.ports, await core.case(case), PERSON, await core.now(), patch, NO_CONTEXT)
+    await submission.resubmit(core.ports, await core.case(case), PERSON, await core.now(), NO_CONTEXT)
+    await core.deliver()
+    assert core.mailbox.addressed("notice") == [ANNES, "marc.petit@contoso.fr"]
+    assert (await core.stored(case)).claim.opened_at is not None
 
 
-async def test_a_window_goes_on_while_somebody_else_was_told(world: World) -> None:
+async def test_a_window_goes_on_while_somebody_else_was_told(core: Core) -> None:
     """The person gets no mail any more, the others do."""
-    await world.register_customer(notice_addresses=("it@contoso.fr",))
-    case = await world.told()
+    await core.register_customer(notice_addresses=("it@contoso.fr",))
+    case = await core.told()
 
-    await erased(world)
+    await erased(core)
 
-    claim = (await world.stored(case)).claim
+    claim = (await core.stored(case)).claim
     assert claim.status is Status.AWAITING_CUSTOMER
     assert [(one.email, one.failed) for one in claim.recipients] == [(ERASED_ADDRESS, True), ("it@contoso.fr", False)]
     assert claim.window_ends_at is not None
-    world.clock.set(claim.window_ends_at + GRACE)
-    await world.sweep()
-    await world.deliver()
-    assert world.mailbox.addressed("officialConfirmation") == ["it@contoso.fr"]
+    core.clock.set(claim.window_ends_at + GRACE)
+    await core.sweep()
+    await core.deliver()
+    assert core.mailbox.addressed("officialConfirmation") == ["it@contoso.fr"]
 
 
-async def test_a_claim_whose_contact_was_erased_before_the_notice_finds_nobody(world: World) -> None:
+async def test_a_claim_whose_contact_was_erased_before_the_notice_finds_nobody(core: Core) -> None:
     """Nothing is sent to the placeholder; with an address of the tenant's own, that one is told."""
-    case = await world.submitted()
-    await erase_person.erase_in_claim(world.ports, case.claim.id, ANNES, await world.now())
-    await world.deliver()
+    case = await core.submitted()
+    await erase_person.erase_in_claim(core.ports, case.claim.id, ANNES, await core.now())
+    await core.deliver()
 
-    assert (await world.stored(case)).claim.status is Status.PARTNER_ACTION_REQUIRED
-    assert world.mailbox.sent == []
+    assert (await core.stored(case)).claim.status is Status.PARTNER_ACTION_REQUIRED
+    assert core.mailbox.sent == []
 
 
-async def test_a_notice_on_its_way_does_not_bring_the_address_back(world: World) -> None:
+async def test_a_notice_on_its_way_does_not_bring_the_address_back(core: Core) -> None:
     """Whoever had read the claim before finds that it has changed."""
-    case = await world.submitted()
+    case = await core.submitted()
 
     async def erase() -> None:
-        await erase_person.erase_in_claim(world.ports, case.claim.id, ANNES, await world.now())
+        await erase_person.erase_in_claim(core.ports, case.claim.id, ANNES, await core.now())
 
-    async with world.rows.once_before("claims", erase):
-        await world.deliver()
-    await world.deliver()
+    async with core.rows.once_before("claims", erase):
+        await core.deliver()
+    await core.deliver()
 
-    assert ANNES not in (await world.stored(case)).claim.model_dump_json()
-    assert world.mailbox.sent == []
+    assert ANNES not in (await core.stored(case)).claim.model_dump_json()
+    assert core.mailbox.sent == []
 
 
-async def test_an_association_stays_and_its_partner_contact_gets_no_mail(world: World) -> None:
+async def test_an_association_stays_and_its_partner_contact_gets_no_mail(core: Core) -> None:
     """What is owed to nobody is dropped, the reminder to answer too."""
-    case = await world.told()
-    await erased(world, "paul@adatum.example")
-    before = len(world.mailbox.to_partners)
-    ends_at = (await world.stored(case)).claim.window_ends_at
+    case = await core.told()
+    await erased(core, "paul@adatum.example")
+    before = len(core.mailbox.to_partners)
+    ends_at = (await core.stored(case)).claim.window_ends_at
     assert ends_at is not None
-    world.clock.set(ends_at)
-    await world.sweep()
-    await world.rest()
+    core.clock.set(ends_at)
+    await core.sweep()
+    await core.rest()
 
-    claim = (await world.stored(case)).claim
+    claim = (await core.stored(case)).claim
     assert (claim.status, claim.partner_mails) == (Status.OFFICIAL, ())
-    assert len(world.mailbox.to_partners) == before
+    assert len(core.mailbox.to_partners) == before
 
 
-async def test_nobody_is_reminded_to_answer_when_nobody_is_left(world: World) -> None:
+async def test_nobody_is_reminded_to_answer_when_nobody_is_left(core: Core) -> None:
     """The reminder counts as made."""
-    case = await world.submitted()
-    world.mailbox.refused = {ANNES}
-    await world.deliver()
-    await erased(world, "paul@adatum.example")
-    time = (await world.stored(case)).claim.time_to_answer
+    case = await core.submitted()
+    core.mailbox.refused = {ANNES}
+    await core.deliver()
+    await erased(core, "paul@adatum.example")
+    time = (await core.stored(case)).claim.time_to_answer
     assert time is not None
-    world.clock.set(time.reminder_at)
-    await world.sweep()
+    core.clock.set(time.reminder_at)
+    await core.sweep()
 
-    assert (await world.stored(case)).claim.answer_reminded
-    assert "answerReminder" not in world.mailbox.news()
+    assert (await core.stored(case)).claim.answer_reminded
+    assert "answerReminder" not in core.mailbox.news()
 
 
 # --- everywhere -------------------------------------------------------------------------------------------------------
 
 
-async def fill(world: World) -> str:
+async def fill(core: Core) -> str:
     """Name Anne wherever somebody can be named, and Joanne beside her; returns the id of an open claim."""
-    await world.register_customer(notice_addresses=(IN_CAPITALS, OTHERS))
-    case = await world.told()
-    now = await world.now()
+    await core.register_customer(notice_addresses=(IN_CAPITALS, OTHERS))
+    case = await core.told()
+    now = await core.now()
     idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
     comment = Comment("partner", PERSON.id, f"Hello\n{ANNES}, Anne Durand", now)
     await comments.add_comment(
-        world.ports,
-        await world.case(case),
+        core.ports,
+        await core.case(case),
         PERSON,
         now,
         ActContext(person_id=PERSON.id, idempotency_key=idempotency_key, comment=comment),
     )
     others = Comment("programme", "r", f"{OTHERS} knows", now)
-    await comments.add_comment(world.ports, await world.case(case), PROGRAMME, now, ActContext(comment=others))
+    await comments.add_comment(core.ports, await core.case(case), PROGRAMME, now, ActContext(comment=others))
     said = ActContext(person_id="1", comment=Comment("customer", "1", "It was I", now))
-    await customer_decision.decline(world.ports, await world.case(case), ANNE, now, said)
-    await customer_decision.undo(world.ports, await world.case(case), ANNE, now, NO_CONTEXT)
+    await customer_decision.decline(core.ports, await core.case(case), ANNE, now, said)
+    await customer_decision.undo(core.ports, await core.case(case), ANNE, now, NO_CONTEXT)
     for key, body in (("json", json.dumps({"to": [ANNES]})), ("text", f"to {ANNES}"), ("other", f'"{OTHERS}"')):
-        request = await world.ports.requests.begin(ADATUM, key * 8, IdempotencyRecord("b", "", "a", now))
+        request = await core.ports.requests.begin(ADATUM, key * 8, IdempotencyRecord("b", "", "a", now))
         answer = StoredResponse(200, body.encode(), "application/json", {})
-        await world.ports.requests.overwrite(ADATUM, key * 8, replace(request, answer=answer))
-    await world.ports.requests.begin(FABRIKAM, "none", IdempotencyRecord("b", "", "a", now))
-    await send_batch(world)
-    await world.deliver()
+        await core.ports.requests.overwrite(ADATUM, key * 8, replace(request, answer=answer))
+    await core.ports.requests.begin(FABRIKAM, "none", IdempotencyRecord("b", "", "a", now))
+    await send_batch(core)
+    await core.deliver()
     return case.claim.id
 
 
-async def send_batch(world: World, *more: object) -> Progress:
+async def send_batch(core: Core, *more: object) -> Progress:
     """Send a batch whose second row is refused for a field that is called after Anne."""
     row = {
         "name": "Contoso",
@@ -351,69 +351,69 @@ async def send_batch(world: World, *more: object) -> Progress:
     }
     rows = [row, {**row, ANNES: 1}, *more]
     text = "\n".join(json.dumps(one) for one in rows).replace("@", "\\u0040", 1)
-    return await batches.take_in(world.ports, ADATUM, PERSON, text.encode(), None, await world.now())
+    return await batches.take_in(core.ports, ADATUM, PERSON, text.encode(), None, await core.now())
 
 
-async def test_a_person_is_erased_everywhere_and_nobody_else(world: World) -> None:
+async def test_a_person_is_erased_everywhere_and_nobody_else(core: Core) -> None:
     """Tables, bodies of batches and kept answers are clean, in whatever case the address was written."""
-    claim_id = await fill(world)
-    others = len(holds(world, OTHERS))
-    assert holds(world, ANNES)
+    claim_id = await fill(core)
+    others = len(holds(core, OTHERS))
+    assert holds(core, ANNES)
 
-    done = await erased(world)
+    done = await erased(core)
 
-    gone = [place for place in holds(world, ANNES) if OTHERS not in place]
-    assert [place for place in gone if place not in holds(world, OTHERS)] == []
-    assert len(holds(world, OTHERS)) == others
+    gone = [place for place in holds(core, ANNES) if OTHERS not in place]
+    assert [place for place in gone if place not in holds(core, OTHERS)] == []
+    assert len(holds(core, OTHERS)) == others
     assert done.email is None
     assert done.found == Found(claims=2, batches=1, customers=1, answers=2)
-    words = [comment.text for comment in await world.ports.claims.comments(claim_id, after=0, limit=100)]
+    words = [comment.text for comment in await core.ports.claims.comments(claim_id, after=0, limit=100)]
     assert words == ["Hello\nerased, erased", f"{OTHERS} knows"]
-    entries = await world.history(await world.case(claim_id))
+    entries = await core.history(await core.case(claim_id))
     assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
-    assert not [row for row in await world.due_rows() if row.kind is Kind.ERASE_PERSON and row.attempt]
+    assert not [row for row in await core.due_rows() if row.kind is Kind.ERASE_PERSON and row.attempt]
 
 
-async def test_the_same_address_again_finds_nothing(world: World) -> None:
+async def test_the_same_address_again_finds_nothing(core: Core) -> None:
     """It is done after one round."""
-    await fill(world)
-    await erased(world)
+    await fill(core)
+    await erased(core)
 
-    again = await erased(world)
+    again = await erased(core)
 
     assert (again.found, again.round) == (Found(), 1)
 
 
-async def test_an_erasure_stops_after_half_a_minute_and_goes_on_from_there(world: World) -> None:
+async def test_an_erasure_stops_after_half_a_minute_and_goes_on_from_there(core: Core) -> None:
     """However often it stops, each find is counted once."""
-    await fill(world)
-    begun = await erase_person.begin_erasure(world.ports, ANNES, await world.now())
+    await fill(core)
+    begun = await erase_person.begin_erasure(core.ports, ANNES, await core.now())
     assert begun.status is ErasureStatus.NOT_STARTED
 
     def later() -> datetime:
-        world.clock.advance(timedelta(seconds=31))
-        return world.clock.real()
+        core.clock.advance(timedelta(seconds=31))
+        return core.clock.real()
 
-    ports = replace(world.ports, real_now=later)
+    ports = replace(core.ports, real_now=later)
     runs = 0
-    while (await erase_person.go_on(ports, begun.id, await world.now())).delayed:
+    while (await erase_person.go_on(ports, begun.id, await core.now())).delayed:
         runs += 1
-        kept = await world.ports.erasures.find(begun.id)
+        kept = await core.ports.erasures.find(begun.id)
         assert kept is not None
         assert kept.value.status is ErasureStatus.RUNNING
 
-    kept = await world.ports.erasures.find(begun.id)
+    kept = await core.ports.erasures.find(begun.id)
     assert kept is not None
     assert kept.value.found == Found(claims=2, batches=1, customers=1, answers=2)
     assert runs > 4
-    assert not (await erase_person.go_on(world.ports, begun.id, await world.now())).delayed
-    assert not (await erase_person.go_on(world.ports, "unknown", await world.now())).delayed
+    assert not (await erase_person.go_on(core.ports, begun.id, await core.now())).delayed
+    assert not (await erase_person.go_on(core.ports, "unknown", await core.now())).delayed
 
 
-async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(world: World) -> None:
+async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(core: Core) -> None:
     """Before the write and after it; finds are counted once, and the address is gone."""
-    await fill(world)
-    start = world
+    await fill(core)
+    start = core
     died = True
     for number in range(1, 60):
         for after in (False, True):
@@ -444,27 +444,27 @@ async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(world:
     raise AssertionError("it never came to its end")
 
 
-async def test_a_race_is_taken_again_and_a_fault_left_to_the_next_round(world: World) -> None:
+async def test_a_race_is_taken_again_and_a_fault_left_to_the_next_round(core: Core) -> None:
     """One bad claim does not stop the others; a row that changes all the time neither."""
-    case = await world.told()
-    other = await world.draft()
+    case = await core.told()
+    other = await core.draft()
     troubles = [Conflict("first"), *(StorageBusy("busy") for _ in range(2))]
 
     async def trouble(table: str, ops: Sequence[Op]) -> None:
         if table == "claims" and troubles:
             raise troubles.pop(0)
 
-    world.rows.before = trouble
-    done = await erased(world)
+    core.rows.before = trouble
+    done = await erased(core)
 
     assert done.round == 2
-    assert not holds(world, ANNES)
+    assert not holds(core, ANNES)
     assert done.found.claims >= len({case.claim.id, other.claim.id})
 
 
-async def test_a_row_that_changes_all_the_time_is_left_to_the_next_round(world: World) -> None:
+async def test_a_row_that_changes_all_the_time_is_left_to_the_next_round(core: Core) -> None:
     """Eight times, then others have their turn."""
-    await world.register_customer(notice_addresses=(ANNES,))
+    await core.register_customer(notice_addresses=(ANNES,))
     left = 12
 
     async def trouble(table: str, _: Sequence[Op]) -> None:
@@ -473,33 +473,33 @@ async def test_a_row_that_changes_all_the_time_is_left_to_the_next_round(world: 
             left -= 1
             raise Conflict("changed")
 
-    world.rows.before = trouble
-    done = await erased(world)
+    core.rows.before = trouble
+    done = await erased(core)
 
     assert left == 0
     assert done.round == 2
-    assert not holds(world, ANNES)
+    assert not holds(core, ANNES)
 
 
-async def test_two_timers_at_once_do_not_count_twice(world: World) -> None:
+async def test_two_timers_at_once_do_not_count_twice(core: Core) -> None:
     """Whoever finds that another is at work leaves it to them."""
-    await fill(world)
-    begun = await erase_person.begin_erasure(world.ports, ANNES, await world.now())
+    await fill(core)
+    begun = await erase_person.begin_erasure(core.ports, ANNES, await core.now())
 
     async def overtake() -> None:
-        await erase_person.go_on(world.ports, begun.id, await world.now())
+        await erase_person.go_on(core.ports, begun.id, await core.now())
 
-    async with world.rows.once_before("settings", overtake):
-        outcome = await erase_person.go_on(world.ports, begun.id, await world.now())
+    async with core.rows.once_before("settings", overtake):
+        outcome = await erase_person.go_on(core.ports, begun.id, await core.now())
 
     assert outcome.delayed
-    assert (await until_done(world, begun.id)).found == Found(claims=2, batches=1, customers=1, answers=2)
+    assert (await until_done(core, begun.id)).found == Found(claims=2, batches=1, customers=1, answers=2)
 
 
-async def test_a_lost_answer_is_known_as_our_own_write(world: World) -> None:
+async def test_a_lost_answer_is_known_as_our_own_write(core: Core) -> None:
     """The store did it, and the repetition meets itself: the run goes on."""
-    await fill(world)
-    begun = await erase_person.begin_erasure(world.ports, ANNES, await world.now())
+    await fill(core)
+    begun = await erase_person.begin_erasure(core.ports, ANNES, await core.now())
     met: set[int] = set()
 
     async def lose_answer(table: str, _: Sequence[Op]) -> None:
@@ -507,82 +507,80 @@ async def test_a_lost_answer_is_known_as_our_own_write(world: World) -> None:
             met.add(len(met))
             raise Conflict("met itself")
 
-    world.rows.after = lose_answer
-    outcome = await erase_person.go_on(world.ports, begun.id, await world.now())
-    world.rows.after = None
+    core.rows.after = lose_answer
+    outcome = await erase_person.go_on(core.ports, begun.id, await core.now())
+    core.rows.after = None
 
-    assert outcome.not_before == await world.now() + erase_person.AGAIN_AFTER
+    assert outcome.not_before == await core.now() + erase_person.AGAIN_AFTER
     assert len(met) > 4
-    left = [place for place in holds(world, ANNES) if place not in holds(world, OTHERS)]
+    left = [place for place in holds(core, ANNES) if place not in holds(core, OTHERS)]
     assert left == [f"settings {begun.id}"]
 
 
-async def test_a_batch_that_is_not_done_is_waited_for(world: World) -> None:
+async def test_a_batch_that_is_not_done_is_waited_for(core: Core) -> None:
     """For an hour; then its rows must not go on to name the person."""
-    await send_batch(world)
-    world.lose_messages()
-    begun = await erase_person.begin_erasure(world.ports, ANNES, await world.now())
-    await world.sweep()
-    assert holds(world, ANNES)
+    await send_batch(core)
+    core.lose_messages()
+    begun = await erase_person.begin_erasure(core.ports, ANNES, await core.now())
+    await core.sweep()
+    assert holds(core, ANNES)
 
-    world.lose_messages()
-    world.clock.advance(timedelta(hours=1))
-    await erase_person.go_on(world.ports, begun.id, await world.now())
+    core.lose_messages()
+    core.clock.advance(timedelta(hours=1))
+    await erase_person.go_on(core.ports, begun.id, await core.now())
 
-    assert world.batch_bodies.blobs == {}
-    await until_done(world, begun.id)
-    assert not holds(world, ANNES)
+    assert core.batch_bodies.blobs == {}
+    await until_done(core, begun.id)
+    assert not holds(core, ANNES)
 
 
-async def test_a_body_without_a_batch_goes_in_the_second_round(world: World) -> None:
+async def test_a_body_without_a_batch_goes_in_the_second_round(core: Core) -> None:
     """In the first it may be that of a batch which is just being taken in."""
-    await world.batch_bodies.put("0" * 32 + "-1", f"not json {ANNES}".encode(), "application/x-ndjson")
-    await world.batch_bodies.put("1" * 32 + "-1", f'"{OTHERS}"'.encode(), "application/x-ndjson")
+    await core.batch_bodies.put("0" * 32 + "-1", f"not json {ANNES}".encode(), "application/x-ndjson")
+    await core.batch_bodies.put("1" * 32 + "-1", f'"{OTHERS}"'.encode(), "application/x-ndjson")
 
-    done = await erased(world)
+    done = await erased(core)
 
     assert (done.round, done.found.batches) == (2, 1)
-    assert list(world.batch_bodies.blobs) == ["1" * 32 + "-1"]
+    assert list(core.batch_bodies.blobs) == ["1" * 32 + "-1"]
 
 
-async def test_files_of_a_closed_claim_go_with_the_contact(world: World) -> None:
+async def test_files_of_a_closed_claim_go_with_the_contact(core: Core) -> None:
     """An hour later, when no request can be reading them any more."""
-    case = await world.withdraw(await world.submitted())
-    assert world.blobs.blobs
+    case = await core.withdraw(await core.submitted())
+    assert core.blobs.blobs
 
-    done = await erased(world)
-    world.clock.advance(timedelta(hours=2))
-    await world.sweep()
+    done = await erased(core)
+    core.clock.advance(timedelta(hours=2))
+    await core.sweep()
 
     assert done.evidence_to_look_at == ()
-    assert (await world.stored(case)).claim.evidence == ()
-    assert world.blobs.blobs == {}
+    assert (await core.stored(case)).claim.evidence == ()
+    assert core.blobs.blobs == {}
 
 
-async def test_an_answer_is_found_though_its_claim_is_gone(world: World) -> None:
+async def test_an_answer_is_found_though_its_claim_is_gone(core: Core) -> None:
     """A deleted draft leaves the answers to its keys for two days."""
     idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
-    case = await world.draft()
-    await comments.add_comment(
-        world.ports, case, PERSON, await world.now(), ActContext(idempotency_key=idempotency_key)
-    )
-    await drafts.delete(world.ports, await world.case(case), PERSON, await world.now())
-    await world.rest()
-    assert await world.ports.claims.load(case.claim.id) is None
-    assert holds(world, ANNES)
+    case = await core.draft()
+    await comments.add_comment(core.ports, case, PERSON, await core.now(), ActContext(idempotency_key=idempotency_key))
+    await drafts.delete(core.ports, await core.case(case), PERSON, await core.now())
+    await core.rest()
+    assert await core.ports.claims.load(case.claim.id) is None
+    assert holds(core, ANNES)
 
-    assert (await erased(world)).found == Found(claims=1)
-    assert not holds(world, ANNES)
+    assert (await erased(core)).found == Found(claims=1)
+    assert not holds(core, ANNES)
 
 
-async def test_a_text_that_has_gone_meanwhile_is_a_conflict(world: World) -> None:
+async def test_a_text_that_has_gone_meanwhile_is_a_conflict(core: Core) -> None:
     """So it is read anew."""
-    claim_id = await fill(world)
-    kept = (await world.ports.claims.texts(claim_id))[0]
-    await world.ports.claims.rewrite(claim_id, kept, None)
+    claim_id = await fill(core)
+    kept = (await core.ports.claims.texts(claim_id))[0]
+    await core.ports.claims.rewrite(claim_id, kept, None)
 
     with pytest.raises(Conflict):
-        await world.ports.claims.rewrite(claim_id, kept, "text")
+        await core.ports.claims.rewrite(claim_id, kept, "text")
 
 
 async def test_a_request_without_an_answer_names_nobody() -> None:
@@ -595,81 +593,79 @@ async def test_a_request_without_an_answer_names_nobody() -> None:
 # --- everybody, in the end --------------------------------------------------------------------------------------------
 
 
-async def closed(world: World) -> tuple[str, datetime]:
+async def closed(core: Core) -> tuple[str, datetime]:
     """Withdraw a claim whose customer was told, with words; returns its id, and when people are forgotten."""
-    case = await world.told()
-    comment = Comment("partner", PERSON.id, "Words", await world.now())
-    await comments.add_comment(
-        world.ports, await world.case(case), PERSON, await world.now(), ActContext(comment=comment)
-    )
-    await world.withdraw(await world.case(case))
-    await world.rest()
-    until = (await world.stored(case)).claim.people_until
+    case = await core.told()
+    comment = Comment("partner", PERSON.id, "Words", await core.now())
+    await comments.add_comment(core.ports, await core.case(case), PERSON, await core.now(), ActContext(comment=comment))
+    await core.withdraw(await core.case(case))
+    await core.rest()
+    until = (await core.stored(case)).claim.people_until
     assert until is not None
     return case.claim.id, until
 
 
-async def test_a_closed_claim_forgets_people_after_two_years(world: World) -> None:
+async def test_a_closed_claim_forgets_people_after_two_years(core: Core) -> None:
     """Not a moment sooner; what happened stays, and the chain is whole."""
-    claim_id, until = await closed(world)
+    claim_id, until = await closed(core)
     assert until == datetime(2028, 11, 2, 9, 0, tzinfo=UTC)
-    world.clock.set(until - timedelta(microseconds=1))
-    await world.sweep()
-    assert holds(world, ANNES)
+    core.clock.set(until - timedelta(microseconds=1))
+    await core.sweep()
+    assert holds(core, ANNES)
 
-    world.clock.set(until)
-    await world.sweep()
-    world.clock.advance(timedelta(hours=2))
-    await world.sweep()
+    core.clock.set(until)
+    await core.sweep()
+    core.clock.advance(timedelta(hours=2))
+    await core.sweep()
 
-    claim = (await world.stored(claim_id)).claim
+    claim = (await core.stored(claim_id)).claim
     assert (claim.contacts, claim.evidence, claim.comment, claim.revenue) == (None, (), None, None)
     assert [one.email for one in claim.recipients] == [ERASED_ADDRESS]
-    assert await world.ports.claims.comments(claim_id, after=0, limit=10) == []
-    assert world.blobs.blobs == {}
-    assert not holds(world, ANNES)
-    entries = await world.history(await world.case(claim_id))
+    assert await core.ports.claims.comments(claim_id, after=0, limit=10) == []
+    assert core.blobs.blobs == {}
+    assert not holds(core, ANNES)
+    entries = await core.history(await core.case(claim_id))
     assert (entries[-1].act, entries[-1].to) == (Act.PERSONAL_DATA_ERASED, Status.WITHDRAWN)
     assert all(digest(entry.model_dump(mode="json", by_alias=True)) == entry.hash for entry in entries)
-    seen = await world.seen(await world.case(claim_id))
+    seen = await core.seen(await core.case(claim_id))
     assert (seen.contacts, seen.evidence) == (None, ())
 
 
-async def test_links_of_a_forgotten_claim_have_expired(world: World) -> None:
+async def test_links_of_a_forgotten_claim_have_expired(core: Core) -> None:
     """They are not unknown: the person is told that their link is old."""
-    claim_id, until = await closed(world)
-    world.clock.set(until)
-    await world.sweep()
+    claim_id, until = await closed(core)
+    core.clock.set(until)
+    await core.sweep()
 
     with pytest.raises(Refused) as refused:
-        await customer_decision.open_link(world.ports, claim_id, 1, await world.now())
+        await customer_decision.open_link(core.ports, claim_id, 1, await core.now())
 
     assert refused.value.code == "LinkExpired"
 
 
-async def test_words_that_come_later_are_kept_their_time_too(world: World) -> None:
+async def test_words_that_come_later_are_kept_their_time_too(core: Core) -> None:
     """Two years from then, again and again."""
-    claim_id, until = await closed(world)
-    world.clock.set(until)
-    await world.sweep()
+    claim_id, until = await closed(core)
+    core.clock.set(until)
+    await core.sweep()
     comment = Comment("partner", PERSON.id, "More words", until)
-    await comments.add_comment(world.ports, await world.case(claim_id), PERSON, until, ActContext(comment=comment))
+    await comments.add_comment(core.ports, await core.case(claim_id), PERSON, until, ActContext(comment=comment))
 
-    world.clock.set(datetime(2030, 11, 2, 10, 0, tzinfo=UTC))
-    await world.sweep()
+    core.clock.set(datetime(2030, 11, 2, 10, 0, tzinfo=UTC))
+    await core.sweep()
 
-    assert await world.ports.claims.comments(claim_id, after=0, limit=10) == []
+    assert await core.ports.claims.comments(claim_id, after=0, limit=10) == []
 
 
-async def test_a_no_that_is_taken_back_forgets_nobody(world: World) -> None:
+async def test_a_no_that_is_taken_back_forgets_nobody(core: Core) -> None:
     """The claim is open again; after the second no the time runs from the window's end."""
-    case = await world.told()
-    case = await world.decline(case)
+    case = await core.told()
+    case = await core.decline(case)
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
-    assert case.claim.people_until == world.ports.terms.people_kept_until(ends_at)
+    assert case.claim.people_until == core.ports.terms.people_kept_until(ends_at)
 
-    assert (await world.undo(case)).claim.people_until is None
+    assert (await core.undo(case)).claim.people_until is None
 
 
 async def test_a_rejection_forgets_people_once_it_is_final() -> None:
@@ -679,12 +675,12 @@ async def test_a_rejection_forgets_people_once_it_is_final() -> None:
     assert case.claim.closed_at is None
 
 
-async def test_a_claim_that_is_not_due_forgets_nobody(world: World) -> None:
+async def test_a_claim_that_is_not_due_forgets_nobody(core: Core) -> None:
     """The row is looked at, and the claim says no."""
-    case = await world.draft()
+    case = await core.draft()
 
     after = await change_claim(
-        world.ports, case, await world.now(), lambda one: personal_data.erase_people(one, case_at())
+        core.ports, case, await core.now(), lambda one: personal_data.erase_people(one, case_at())
     )
 
     assert after.claim == case.claim
@@ -703,162 +699,162 @@ def test_months_end_on_the_same_day(months: int, at: datetime, until: datetime) 
     assert replace(TERMS, retention_months=months).people_kept_until(at) == until
 
 
-async def test_message_ids_are_forgotten_90_days_after_the_close(world: World) -> None:
+async def test_message_ids_are_forgotten_90_days_after_the_close(core: Core) -> None:
     """While the claim lives, they stay."""
-    await world.told()
-    (notice,) = world.mailbox.sent
-    world.clock.advance(timedelta(days=91))
-    await world.sweep()
-    await world.rest()
-    assert await world.ports.mails.find(notice.message_id) is not None
-    case = (await world.ports.claims.of_tenant(TENANT))[0]
-    now = await world.now()
-    await submission.end(world.ports, await world.case(case), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
-    await world.rest()
+    await core.told()
+    (notice,) = core.mailbox.sent
+    core.clock.advance(timedelta(days=91))
+    await core.sweep()
+    await core.rest()
+    assert await core.ports.mails.find(notice.message_id) is not None
+    case = (await core.ports.claims.of_tenant(TENANT))[0]
+    now = await core.now()
+    await submission.end(core.ports, await core.case(case), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await core.rest()
     for _ in range(4):
-        world.clock.advance(timedelta(days=60))
-        await world.sweep()
+        core.clock.advance(timedelta(days=60))
+        await core.sweep()
 
-    assert [key for key in world.rows._rows if key[0] == "mails"] == []
+    assert [key for key in core.rows._rows if key[0] == "mails"] == []
 
 
-async def test_a_message_id_whose_claim_is_gone_is_forgotten(world: World) -> None:
+async def test_a_message_id_whose_claim_is_gone_is_forgotten(core: Core) -> None:
     """A deleted draft has no links that live on."""
-    row_ref = world.ports.mails.row_ref("a")
-    now = await world.now()
-    await world.ports.mails.start_sending("a", SentMail("0" * 52, "notice", 1, 1), "me", now, now)
-    await world.ports.duework.add([DueRow(now, "0" * 52, Kind.DELETE_MESSAGE_ID, "a", deletes=row_ref)])
+    row_ref = core.ports.mails.row_ref("a")
+    now = await core.now()
+    await core.ports.mails.start_sending("a", SentMail("0" * 52, "notice", 1, 1), "me", now, now)
+    await core.ports.duework.add([DueRow(now, "0" * 52, Kind.DELETE_MESSAGE_ID, "a", deletes=row_ref)])
 
-    await world.sweep()
+    await core.sweep()
 
-    assert [key for key in world.rows._rows if key[0] == "mails"] == []
+    assert [key for key in core.rows._rows if key[0] == "mails"] == []
 
 
-async def test_a_failed_message_is_forgotten_after_90_days(world: World) -> None:
+async def test_a_failed_message_is_forgotten_after_90_days(core: Core) -> None:
     """Nobody has put it back by then."""
-    failure = Failure("a", "customer-notices", "{}", await world.now())
-    await failed_messages.record(world.ports, failure, await world.now())
-    assert await world.ports.failures.page(after="", limit=10) == [failure]
+    failure = Failure("a", "customer-notices", "{}", await core.now())
+    await failed_messages.record(core.ports, failure, await core.now())
+    assert await core.ports.failures.page(after="", limit=10) == [failure]
 
-    world.clock.advance(RETENTION[Kind.DELETE_FAILURE])
-    await world.sweep()
+    core.clock.advance(RETENTION[Kind.DELETE_FAILURE])
+    await core.sweep()
 
-    assert await world.ports.failures.page(after="", limit=10) == []
+    assert await core.ports.failures.page(after="", limit=10) == []
 
 
-async def test_answers_are_left_to_their_own_time_when_people_are_forgotten(world: World) -> None:
+async def test_answers_are_left_to_their_own_time_when_people_are_forgotten(core: Core) -> None:
     """They are kept for two days only, and their caller may still repeat the request."""
-    claim_id, until = await closed(world)
-    world.clock.set(until - timedelta(hours=1))
+    claim_id, until = await closed(core)
+    core.clock.set(until - timedelta(hours=1))
     idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
-    now = await world.now()
+    now = await core.now()
     await comments.add_comment(
-        world.ports, await world.case(claim_id), PERSON, now, ActContext(idempotency_key=idempotency_key)
+        core.ports, await core.case(claim_id), PERSON, now, ActContext(idempotency_key=idempotency_key)
     )
 
-    world.clock.set(until)
-    await erase_person.erase_people(world.ports, await world.case(claim_id), until, NO_CONTEXT)
+    core.clock.set(until)
+    await erase_person.erase_people(core.ports, await core.case(claim_id), until, NO_CONTEXT)
 
-    assert [kept.author for kept in await world.ports.claims.texts(claim_id)] == [None]
+    assert [kept.author for kept in await core.ports.claims.texts(claim_id)] == [None]
 
 
-async def test_somebody_whose_address_is_longer_is_found_and_left_alone(world: World) -> None:
+async def test_somebody_whose_address_is_longer_is_found_and_left_alone(core: Core) -> None:
     """The search finds every claim that holds the letters; who is meant is judged by the whole address."""
-    case = await world.draft(email=OTHERS)
+    case = await core.draft(email=OTHERS)
 
-    assert (await erased(world)).found == Found()
-    assert (await world.stored(case)).claim == case.claim
+    assert (await erased(core)).found == Found()
+    assert (await core.stored(case)).claim == case.claim
 
 
-async def test_a_customer_that_is_gone_meanwhile_has_nobody_to_erase(world: World) -> None:
+async def test_a_customer_that_is_gone_meanwhile_has_nobody_to_erase(core: Core) -> None:
     """There is nothing left to change."""
-    await erase_person._erase_in_customer(world.ports, "f" * 36, Person(ANNES))()
+    await erase_person._erase_in_customer(core.ports, "f" * 36, Person(ANNES))()
 
 
-async def test_a_search_of_bodies_goes_on_behind_the_last(world: World) -> None:
+async def test_a_search_of_bodies_goes_on_behind_the_last(core: Core) -> None:
     """One body a run, if that is all there is time for; lines that name nobody are passed over."""
     for number in range(3):
         body = "{}\n" + json.dumps({"to": ANNES})
-        await world.batch_bodies.put(str(number) * 32 + "-1", body.encode(), "application/x-ndjson")
-    begun = await erase_person.begin_erasure(world.ports, ANNES, await world.now())
+        await core.batch_bodies.put(str(number) * 32 + "-1", body.encode(), "application/x-ndjson")
+    begun = await erase_person.begin_erasure(core.ports, ANNES, await core.now())
 
     def later() -> datetime:
-        world.clock.advance(timedelta(seconds=31))
-        return world.clock.real()
+        core.clock.advance(timedelta(seconds=31))
+        return core.clock.real()
 
-    ports = replace(world.ports, real_now=later)
+    ports = replace(core.ports, real_now=later)
     runs = 1
-    while (await erase_person.go_on(ports, begun.id, await world.now())).delayed:
+    while (await erase_person.go_on(ports, begun.id, await core.now())).delayed:
         runs += 1
 
     assert runs > 6
-    assert world.batch_bodies.blobs == {}
+    assert core.batch_bodies.blobs == {}
 
 
-async def test_a_text_that_is_full_can_still_be_read_afterwards(world: World) -> None:
+async def test_a_text_that_is_full_can_still_be_read_afterwards(core: Core) -> None:
     """A short name, as often as it fits: what is stored must fit its field."""
     full = ("Anna " * 40)[:199] + "."
-    case = await world.draft()
+    case = await core.draft()
     people = contacts(ANNES)
     anna = people.model_copy(update={"customer": people.customer.model_copy(update={"name": "Anna"})})
-    now = await world.now()
+    now = await core.now()
     await change_claim(
-        world.ports, case, now, lambda current: current.changed(name=full, comment=full * 20, contacts=anna)
+        core.ports, case, now, lambda current: current.changed(name=full, comment=full * 20, contacts=anna)
     )
 
-    await erased(world)
+    await erased(core)
 
-    claim = (await world.stored(case)).claim
+    claim = (await core.stored(case)).claim
     assert "Anna" not in f"{claim.name} {claim.comment}"
 
 
 async def test_a_claim_that_cannot_be_read_does_not_stop_the_search(
-    world: World, caplog: pytest.LogCaptureFixture
+    core: Core, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The others are erased; the erasure is not done until it can be."""
-    bad, good = await world.draft(), await world.draft(FABRIKAM)
+    bad, good = await core.draft(), await core.draft(FABRIKAM)
     place = ("claims", TENANT, f"claim|{bad.claim.id}")
-    row = world.rows._rows[place]
-    world.rows._rows[place] = replace(row, values={**row.values, "document": f'{{"unknown": "{ANNES}"}}'})
-    begun = await erase_person.begin_erasure(world.ports, ANNES, await world.now())
+    row = core.rows._rows[place]
+    core.rows._rows[place] = replace(row, values={**row.values, "document": f'{{"unknown": "{ANNES}"}}'})
+    begun = await erase_person.begin_erasure(core.ports, ANNES, await core.now())
 
-    assert (await erase_person.go_on(world.ports, begun.id, await world.now())).delayed
-    assert (await world.stored(good)).claim.customer_contact is None
+    assert (await erase_person.go_on(core.ports, begun.id, await core.now())).delayed
+    assert (await core.stored(good)).claim.customer_contact is None
     assert "cannot be searched: ValidationError" in caplog.text
-    world.rows._rows[place] = row
-    await until_done(world, begun.id)
+    core.rows._rows[place] = row
+    await until_done(core, begun.id)
 
-    assert (await world.stored(bad)).claim.customer_contact is None
+    assert (await core.stored(bad)).claim.customer_contact is None
 
 
-async def test_words_that_come_while_people_are_forgotten_are_forgotten_too(world: World) -> None:
+async def test_words_that_come_while_people_are_forgotten_are_forgotten_too(core: Core) -> None:
     """They are found by the next try."""
-    case = await world.withdraw(await world.submitted())
-    until = (await world.stored(case)).claim.people_until
+    case = await core.withdraw(await core.submitted())
+    until = (await core.stored(case)).claim.people_until
     assert until is not None
-    world.clock.set(until)
+    core.clock.set(until)
 
     async def add_one_more() -> None:
         one_more = Comment("partner", PERSON.id, "One word more.", until)
-        await comments.add_comment(world.ports, await world.case(case), PERSON, until, ActContext(comment=one_more))
+        await comments.add_comment(core.ports, await core.case(case), PERSON, until, ActContext(comment=one_more))
 
-    async with world.rows.once_before("claims", add_one_more):
-        await world.sweep()
+    async with core.rows.once_before("claims", add_one_more):
+        await core.sweep()
     for _ in range(3):
-        world.clock.advance(timedelta(minutes=12))
-        await world.sweep()
+        core.clock.advance(timedelta(minutes=12))
+        await core.sweep()
 
-    assert (await world.stored(case)).claim.people_forgotten
-    assert holds(world, "One word more.") == []
+    assert (await core.stored(case)).claim.people_forgotten
+    assert holds(core, "One word more.") == []
 
 
-async def test_one_erasure_has_its_time_in_each_run(world: World) -> None:
+async def test_one_erasure_has_its_time_in_each_run(core: Core) -> None:
     """Many of them must not keep the timer from what is owed to claims."""
-    begun = [await erase_person.begin_erasure(world.ports, f"{n}@contoso.fr", await world.now()) for n in range(3)]
+    begun = [await erase_person.begin_erasure(core.ports, f"{n}@contoso.fr", await core.now()) for n in range(3)]
 
     for done in (1, 2, 3):
-        swept = await world.sweep()
+        swept = await core.sweep()
         assert swept.due_since is None
-        kept = [await world.ports.erasures.find(one.id) for one in begun]
+        kept = [await core.ports.erasures.find(one.id) for one in begun]
         assert sum(one is not None and one.value.status is ErasureStatus.SUCCEEDED for one in kept) == done
-        world.clock.advance(timedelta(minutes=3))
+        core.clock.advance(timedelta(minutes=3))

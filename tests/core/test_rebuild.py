@@ -43,8 +43,8 @@ from tests.core.builders import (
     USAGE,
     customer,
 )
+from tests.core.memory_core import Core
 from tests.core.test_machine import Machine
-from tests.core.world import World
 
 REBUILT = ("duework", "partnerclaims", "reviews")
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -52,51 +52,51 @@ URL = "https://partner.example/hook"
 
 
 @pytest.fixture
-async def world() -> World:
+async def core() -> Core:
     """The service, with three partners and a customer."""
-    made = World()
+    made = Core()
     await made.register()
     return made
 
 
-def lose(world: World, *tables: str) -> None:
+def lose(core: Core, *tables: str) -> None:
     """Let every row of these tables be gone."""
-    rows = world.rows._rows
+    rows = core.rows._rows
     for place in [place for place in rows if place[0] in tables]:
         del rows[place]
 
 
-def twin(world: World, service_time: datetime) -> World:
-    """Return a world with the same rows, blobs and times."""
-    made = world.copied()
+def twin(core: Core, service_time: datetime) -> Core:
+    """Return a service with the same rows, blobs and times."""
+    made = core.copied()
     made.clock.shift(service_time - made.clock.real())
-    made.blobs.blobs = dict(world.blobs.blobs)
-    made.batch_bodies.blobs = dict(world.batch_bodies.blobs)
-    made.receivers.answers = dict(world.receivers.answers)
+    made.blobs.blobs = dict(core.blobs.blobs)
+    made.batch_bodies.blobs = dict(core.batch_bodies.blobs)
+    made.receivers.answers = dict(core.receivers.answers)
     return made
 
 
-async def lists(world: World) -> Any:
+async def lists(core: Core) -> Any:
     """Return what every list shows, in its order."""
-    now = await world.now()
+    now = await core.now()
     own = [
         [case.claim.id for case in page.cases]
         for organisation in (ADATUM, FABRIKAM, LITWARE)
         for page in [
-            await listing.own_claims(world.ports, organisation, now, after="", limit=100, wanted=lambda _: True)
+            await listing.own_claims(core.ports, organisation, now, after="", limit=100, wanted=lambda _: True)
         ]
     ]
-    pages = [await look(world.ports, now, after="", limit=100) for look in (reviews.awaiting_decision, reviews.sample)]
+    pages = [await look(core.ports, now, after="", limit=100) for look in (reviews.awaiting_decision, reviews.sample)]
     return own, [[case.claim.id for case in page.cases] for page in pages]
 
 
-async def verify(world: World) -> None:
+async def verify(core: Core) -> None:
     """
     Raise AssertionError unless a rebuilt store shows the same lists, and comes to the same ends at the same instants.
 
     What is owed at once is paid first: a debt that is put off has a later row than a new one would have.
     """
-    base = twin(world, await world.now())
+    base = twin(core, await core.now())
     for _ in range(3):
         base.clock.advance(HOUR)
         await base.sweep()
@@ -117,16 +117,16 @@ async def verify(world: World) -> None:
     assert await lists(rebuilt) == await lists(kept)
 
 
-async def _next_instant(world: World) -> datetime:
+async def _next_instant(core: Core) -> datetime:
     """Return when the next due row is due, those aside that only delete, some of them after years."""
-    now = await world.now()
-    rows = [row for row in await world.due_rows() if row.deletes is None and row.due > now]
+    now = await core.now()
+    rows = [row for row in await core.due_rows() if row.deletes is None and row.due > now]
     return min((row.due for row in rows if row.kind not in (Kind.TRIM_CHANGES, Kind.ERASE_PEOPLE)), default=now + DAY)
 
 
-def _ends(world: World) -> Any:
+def _ends(core: Core) -> Any:
     """Return every claim with its history, what the feeds say of each in order, and who was written to."""
-    rows = world.rows._rows
+    rows = core.rows._rows
     claims = {
         place: row.values["document"]
         for place, row in rows.items()
@@ -138,7 +138,7 @@ def _ends(world: World) -> Any:
             entry = json.loads(unpacked(rows[table, organisation, key].values["document"]))
             entry.pop("sequence")  # between claims there is no order
             told.setdefault((organisation, entry["claimId"]), []).append(entry)
-    messages = [*world.mailbox.sent, *world.mailbox.to_partners]
+    messages = [*core.mailbox.sent, *core.mailbox.to_partners]
     return claims, told, sorted(message.message_id for message in messages)
 
 
@@ -147,60 +147,60 @@ def said(rows: Sequence[DueRow]) -> set[tuple[datetime, str, Kind, Any, str]]:
     return {(row.due, row.subject, row.kind, row.deletes, row.label) for row in rows}
 
 
-async def drawn(world: World) -> IdempotencyKey:
+async def drawn(core: Core) -> IdempotencyKey:
     """Make a draft under a key; returns the key."""
-    sent = (await world.draft(LITWARE, evidence=False)).claim
+    sent = (await core.draft(LITWARE, evidence=False)).claim
     idempotency_key = IdempotencyKey("f00d" * 16, "hash of the body", ADATUM)
     body = drafts._as_sent(sent)
     made = NewClaim.model_validate_json(json.dumps({**body, "partnerId": "4782913"}))
-    await drafts.create(world.ports, ADATUM, PERSON, made, await world.now(), idempotency_key)
+    await drafts.create(core.ports, ADATUM, PERSON, made, await core.now(), idempotency_key)
     return idempotency_key
 
 
-async def test_whatever_claims_owe_is_owed_again(world: World) -> None:
+async def test_whatever_claims_owe_is_owed_again(core: Core) -> None:
     """Drafts, claims in review, in their window, disputed, official, refused: lists and ends are the same."""
-    await world.draft(ADATUM)
-    await world.official(ADATUM)
-    await world.submitted(FABRIKAM)
-    await world.draft(LITWARE, items=(TEAMS,), engagement=USAGE)
-    asked = await world.submitted(LITWARE)
-    await reviews.start(world.ports, asked, await world.now(), NO_CONTEXT)
-    await reviews.request_information(world.ports, await world.case(asked), await world.now(), (), ActContext())
+    await core.draft(ADATUM)
+    await core.official(ADATUM)
+    await core.submitted(FABRIKAM)
+    await core.draft(LITWARE, items=(TEAMS,), engagement=USAGE)
+    asked = await core.submitted(LITWARE)
+    await reviews.start(core.ports, asked, await core.now(), NO_CONTEXT)
+    await reviews.request_information(core.ports, await core.case(asked), await core.now(), (), ActContext())
 
-    await verify(world)
+    await verify(core)
 
 
-async def test_every_due_row_of_every_kind_is_there_again(world: World) -> None:
+async def test_every_due_row_of_every_kind_is_there_again(core: Core) -> None:
     """
     With the same instants, but for what is owed at once, and answers of acts, which are kept their time once more.
 
     Nothing is owed of evidence to which its claim points, and of what the feed was told.
     """
-    idempotency_key = await drawn(world)
+    idempotency_key = await drawn(core)
     other = IdempotencyKey("beef" * 16, "hash", FABRIKAM)
 
     async def work() -> StoredResponse:
         return StoredResponse(200, b"{}", "application/json", {})
 
-    await idempotency.once(world.ports, other, MONDAY, work)
-    await webhooks.put(world.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, None)
-    world.mailbox.down = True
-    claim = (await world.submitted(ADATUM)).claim
-    await webhooks.send_test(world.ports, ADATUM, "main", MONDAY)
+    await idempotency.once(core.ports, other, MONDAY, work)
+    await webhooks.put(core.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, None)
+    core.mailbox.down = True
+    claim = (await core.submitted(ADATUM)).claim
+    await webhooks.send_test(core.ports, ADATUM, "main", MONDAY)
     body = b'{"name": "not a claim"}\n'
-    taken = await batches.take_in(world.ports, ADATUM, PERSON, body, None, MONDAY)
-    world.blobs.blobs[f"{'0' * 52}-a-blob-of-nobody"] = (b"", "")
-    world.blobs.blobs["somebody-elses"] = (b"", "")
-    world.batch_bodies.blobs[f"{'0' * 32}-unborn"] = (b"", "")
-    world.batch_bodies.blobs["somebody-elses"] = (b"", "")
-    await failed_messages.record(world.ports, Failure("failed", "customer-notices", "{}", MONDAY), MONDAY)
-    await erase_person.begin_erasure(world.ports, "somebody@contoso.fr", MONDAY)
-    before = said(await world.due_rows())
+    taken = await batches.take_in(core.ports, ADATUM, PERSON, body, None, MONDAY)
+    core.blobs.blobs[f"{'0' * 52}-a-blob-of-nobody"] = (b"", "")
+    core.blobs.blobs["somebody-elses"] = (b"", "")
+    core.batch_bodies.blobs[f"{'0' * 32}-unborn"] = (b"", "")
+    core.batch_bodies.blobs["somebody-elses"] = (b"", "")
+    await failed_messages.record(core.ports, Failure("failed", "customer-notices", "{}", MONDAY), MONDAY)
+    await erase_person.begin_erasure(core.ports, "somebody@contoso.fr", MONDAY)
+    before = said(await core.due_rows())
 
-    lose(world, *REBUILT)
-    rebuilt = await rebuild(world.ports, MONDAY)
+    lose(core, *REBUILT)
+    rebuilt = await rebuild(core.ports, MONDAY)
 
-    after = said(await world.due_rows())
+    after = said(await core.due_rows())
     pointed = {row for row in before if row[3] is not None and row[3][0] == "evidence"}
     told = {row for row in before if row[2] == "announce"}
     lapse = {row for row in before if row[1:3] == (claim.id, "writeDown")}  # it is no draft any more
@@ -213,119 +213,119 @@ async def test_every_due_row_of_every_kind_is_there_again(world: World) -> None:
     assert (rebuilt.claims, rebuilt.due_rows >= len(after)) == (3, True)
 
 
-async def test_a_delivery_that_has_arrived_is_only_forgotten(world: World) -> None:
+async def test_a_delivery_that_has_arrived_is_only_forgotten(core: Core) -> None:
     """No call is owed for it."""
-    await webhooks.put(world.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, None)
-    await webhooks.send_test(world.ports, ADATUM, "main", MONDAY)
-    await world.deliver()
-    lose(world, *REBUILT)
+    await webhooks.put(core.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, None)
+    await webhooks.send_test(core.ports, ADATUM, "main", MONDAY)
+    await core.deliver()
+    lose(core, *REBUILT)
 
-    await rebuild(world.ports, MONDAY + DAY)
+    await rebuild(core.ports, MONDAY + DAY)
 
-    rows = [row for row in await world.due_rows() if row.subject == ADATUM]
+    rows = [row for row in await core.due_rows() if row.subject == ADATUM]
     assert [row.due for row in rows] == [MONDAY + DAY + 2 * MINUTE, MONDAY + HOUR + 30 * DAY]
 
 
-async def test_a_claim_is_drawn_as_it_was(world: World) -> None:
+async def test_a_claim_is_drawn_as_it_was(core: Core) -> None:
     """Of those that were reviewed automatically, and whose customer can decline."""
-    await world.told(ADATUM)
-    lose(world, *REBUILT)
-    seldom = replace(world.ports, terms=replace(world.ports.terms, sample_percent=0))
+    await core.told(ADATUM)
+    lose(core, *REBUILT)
+    seldom = replace(core.ports, terms=replace(core.ports.terms, sample_percent=0))
 
     await rebuild(seldom, MONDAY)
-    none = (await lists(world))[1][1]
-    await rebuild(world.ports, MONDAY)
+    none = (await lists(core))[1][1]
+    await rebuild(core.ports, MONDAY)
 
-    assert (none, len((await lists(world))[1][1])) == ([], 1)
+    assert (none, len((await lists(core))[1][1])) == ([], 1)
 
 
-async def test_a_feed_that_lags_is_told(world: World) -> None:
+async def test_a_feed_that_lags_is_told(core: Core) -> None:
     """A claim of which the feed has not heard everything has a row for that again; others have none."""
-    case = await world.draft(ADATUM)
-    for place in [place for place in world.rows._rows if place[0] == "changes"]:
-        del world.rows._rows[place]
-    lose(world, *REBUILT)
+    case = await core.draft(ADATUM)
+    for place in [place for place in core.rows._rows if place[0] == "changes"]:
+        del core.rows._rows[place]
+    lose(core, *REBUILT)
 
-    await rebuild(world.ports, MONDAY)
+    await rebuild(core.ports, MONDAY)
 
-    assert [row.kind for row in await world.due_rows(case)] == ["announce", "writeDown"]
-    world.clock.advance(3 * MINUTE)
-    await world.sweep()
-    assert [change.type for change in await world.ports.changes.page(ADATUM, after=0, limit=9)] == [
+    assert [row.kind for row in await core.due_rows(case)] == ["announce", "writeDown"]
+    core.clock.advance(3 * MINUTE)
+    await core.sweep()
+    assert [change.type for change in await core.ports.changes.page(ADATUM, after=0, limit=9)] == [
         "claim.created",
         "claim.evidenceAdded",
     ]
 
 
-async def test_a_feed_of_which_nothing_is_kept_is_still_trimmed(world: World) -> None:
+async def test_a_feed_of_which_nothing_is_kept_is_still_trimmed(core: Core) -> None:
     """What comes next in it is deleted in its time."""
-    await world.draft(ADATUM)
-    for place in [place for place in world.rows._rows if place[0] == "changes" and place[2].startswith("entry|")]:
-        del world.rows._rows[place]
-    lose(world, *REBUILT)
+    await core.draft(ADATUM)
+    for place in [place for place in core.rows._rows if place[0] == "changes" and place[2].startswith("entry|")]:
+        del core.rows._rows[place]
+    lose(core, *REBUILT)
 
-    await rebuild(world.ports, MONDAY + DAY)
+    await rebuild(core.ports, MONDAY + DAY)
 
-    assert [row.due for row in await world.due_rows() if row.kind is Kind.TRIM_CHANGES] == [MONDAY + 401 * DAY]
+    assert [row.due for row in await core.due_rows() if row.kind is Kind.TRIM_CHANGES] == [MONDAY + 401 * DAY]
 
 
-async def test_what_is_no_longer_on_the_tenant_is_ended(world: World) -> None:
+async def test_what_is_no_longer_on_the_tenant_is_ended(core: Core) -> None:
     """The operator had said so, and the process died before it was done."""
-    await world.official(ADATUM, items=(EXCHANGE,), engagement=USAGE)
-    former = await world.ports.registry.customer(TENANT)
-    await world.ports.registry.put_customer(TENANT, customer(workloads=("teams",)), former)
-    lose(world, *REBUILT)
+    await core.official(ADATUM, items=(EXCHANGE,), engagement=USAGE)
+    former = await core.ports.registry.customer(TENANT)
+    await core.ports.registry.put_customer(TENANT, customer(workloads=("teams",)), former)
+    lose(core, *REBUILT)
 
-    await rebuild(world.ports, await world.now())
+    await rebuild(core.ports, await core.now())
 
-    assert [row.subject for row in await world.due_rows() if row.kind is Kind.END_GONE_ITEMS] == [TENANT, TENANT]
+    assert [row.subject for row in await core.due_rows() if row.kind is Kind.END_GONE_ITEMS] == [TENANT, TENANT]
 
 
-async def test_claims_of_a_customer_that_nobody_knows_are_left_as_they_are(world: World) -> None:
+async def test_claims_of_a_customer_that_nobody_knows_are_left_as_they_are(core: Core) -> None:
     """Nothing says what is on that tenant."""
-    case = await world.draft(ADATUM)
-    lose(world, *REBUILT, "registry")
+    case = await core.draft(ADATUM)
+    lose(core, *REBUILT, "registry")
 
-    await rebuild(world.ports, MONDAY)
+    await rebuild(core.ports, MONDAY)
 
     position = list_position(case.claim.created_at, case.claim.id)
-    assert [row.position for row in await world.ports.partner_claims.page(ADATUM, after="", limit=9)] == [position]
+    assert [row.position for row in await core.ports.partner_claims.page(ADATUM, after="", limit=9)] == [position]
 
 
 async def test_one_that_was_broken_off_is_followed_by_one_that_ends(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At any write; the fault is told, and what was written till then is good."""
     monkeypatch.setattr(rebuilding, "TENANTS_AT_ONCE", 1)
-    await world.submitted(ADATUM)
-    before = said(await world.due_rows())
-    lose(world, *REBUILT)
+    await core.submitted(ADATUM)
+    before = said(await core.due_rows())
+    lose(core, *REBUILT)
 
     async def fail(table: str, _: Sequence[Op]) -> None:
         if table == "duework":
             raise StorageBusy("throttled")
 
-    world.rows.before = fail
+    core.rows.before = fail
     with pytest.raises(StorageBusy):
-        await rebuild(world.ports, MONDAY)
-    world.rows.before = None
-    await rebuild(world.ports, MONDAY)
+        await rebuild(core.ports, MONDAY)
+    core.rows.before = None
+    await rebuild(core.ports, MONDAY)
 
-    assert said(await world.due_rows()) <= before
-    assert len((await lists(world))[0][0]) == 1
+    assert said(await core.due_rows()) <= before
+    assert len((await lists(core))[0][0]) == 1
 
 
-async def test_it_may_run_as_often_as_one_likes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_may_run_as_often_as_one_likes(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """And with any number of rows for one subject: the second run changes nothing."""
     monkeypatch.setattr(rebuilding, "ROWS_AT_ONCE", 1)
-    await drawn(world)
-    await world.submitted(ADATUM)
-    await rebuild(world.ports, MONDAY)
-    before = said(await world.due_rows())
+    await drawn(core)
+    await core.submitted(ADATUM)
+    await rebuild(core.ports, MONDAY)
+    before = said(await core.due_rows())
 
-    await rebuild(world.ports, MONDAY)
+    await rebuild(core.ports, MONDAY)
 
-    assert said(await world.due_rows()) == before
+    assert said(await core.due_rows()) == before
 
 
 class Story(Machine):
@@ -338,7 +338,7 @@ class Story(Machine):
         """Look at the end, and close the loop."""
         try:
             if self.ids:
-                self.run(verify(self.world))
+                self.run(verify(self.core))
         finally:
             super().teardown()
 
@@ -361,56 +361,56 @@ def test_whatever_has_happened_all_that_claims_need_is_there_again() -> None:
 # --- slots ------------------------------------------------------------------------------------------------------------
 
 
-async def with_a_dead_holder(world: World) -> Case:
+async def with_a_dead_holder(core: Core) -> Case:
     """Return an ended association that its slot still names, as an earlier release could leave one."""
-    official = await world.official()
-    slots = {place: row for place, row in world.rows._rows.items() if place[2].startswith("slot|")}
+    official = await core.official()
+    slots = {place: row for place, row in core.rows._rows.items() if place[2].startswith("slot|")}
     ended = await submission.end(
-        world.ports, official, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
+        core.ports, official, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
     )
-    world.rows._rows.update(slots)
+    core.rows._rows.update(slots)
     return ended
 
 
-async def test_a_slot_is_freed_of_a_closed_claim(world: World) -> None:
+async def test_a_slot_is_freed_of_a_closed_claim(core: Core) -> None:
     """The next claim on the item competes with nobody, and a second run finds nothing to do."""
-    await with_a_dead_holder(world)
+    await with_a_dead_holder(core)
 
-    assert (await rebuild(world.ports, await world.now())).slots_freed == 1
-    assert (await rebuild(world.ports, await world.now())).slots_freed == 0
-    assert (await world.submitted(FABRIKAM)).claim.automatic_review
+    assert (await rebuild(core.ports, await core.now())).slots_freed == 1
+    assert (await rebuild(core.ports, await core.now())).slots_freed == 0
+    assert (await core.submitted(FABRIKAM)).claim.automatic_review
 
 
-async def test_a_claim_that_comes_back_meanwhile_keeps_its_place(world: World) -> None:
+async def test_a_claim_that_comes_back_meanwhile_keeps_its_place(core: Core) -> None:
     """It was rejected when it was read, and is disputed before its slot is written."""
-    case = await world.submitted(items=(TEAMS,), engagement=USAGE)
-    slots = {place: row for place, row in world.rows._rows.items() if place[2].startswith("slot|")}
-    case = await reviews.start(world.ports, case, await world.now(), NO_CONTEXT)
-    case = await reviews.reject(world.ports, case, await world.now(), Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
-    world.rows._rows.update(slots)
+    case = await core.submitted(items=(TEAMS,), engagement=USAGE)
+    slots = {place: row for place, row in core.rows._rows.items() if place[2].startswith("slot|")}
+    case = await reviews.start(core.ports, case, await core.now(), NO_CONTEXT)
+    case = await reviews.reject(core.ports, case, await core.now(), Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
+    core.rows._rows.update(slots)
 
     async def dispute() -> None:
-        comment = ActContext(comment=Comment("partner", "somebody", "We did it", await world.now()))
-        await submission.dispute(world.ports, await world.case(case), PERSON, await world.now(), comment)
+        comment = ActContext(comment=Comment("partner", "somebody", "We did it", await core.now()))
+        await submission.dispute(core.ports, await core.case(case), PERSON, await core.now(), comment)
 
-    async with world.rows.once_before("claims", dispute):
-        rebuilt = await rebuild(world.ports, await world.now())
+    async with core.rows.once_before("claims", dispute):
+        rebuilt = await rebuild(core.ports, await core.now())
 
     assert rebuilt.slots_freed == 0
-    stored = await world.stored(case)
+    stored = await core.stored(case)
     assert stored.claim.status is Status.DISPUTED
     assert [claimant.claim for claimant in stored.slots["teams"].claimants] == [case.claim.id]
 
 
-async def test_a_place_that_is_told_by_time_alone_is_left_to_it(world: World) -> None:
+async def test_a_place_that_is_told_by_time_alone_is_left_to_it(core: Core) -> None:
     """A successor whose window has ended takes over when that is written down, and not by a rebuild."""
-    holder = await world.official()
-    successor = await world.told(FABRIKAM)
+    holder = await core.official()
+    successor = await core.told(FABRIKAM)
     assert successor.claim.window_ends_at is not None
-    world.clock.set(successor.claim.window_ends_at)
+    core.clock.set(successor.claim.window_ends_at)
 
-    assert (await rebuild(world.ports, await world.now())).slots_freed == 0
+    assert (await rebuild(core.ports, await core.now())).slots_freed == 0
 
-    world.clock.advance(GRACE)
-    await world.sweep()
-    assert (await world.stored(holder)).claim.end_reason is Reason.SUPERSEDED
+    core.clock.advance(GRACE)
+    await core.sweep()
+    assert (await core.stored(holder)).claim.end_reason is Reason.SUPERSEDED

@@ -33,239 +33,239 @@ from tests.core.builders import (
     TENANT,
     USAGE,
 )
-from tests.core.world import World
+from tests.core.memory_core import Core
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
-async def row_of(world: World, case: Case) -> DueRow:
+async def row_of(core: Core, case: Case) -> DueRow:
     """Return the row that is about to write a claim down."""
-    return next(row for row in await world.due_rows(case) if row.kind is Kind.WRITE_DOWN)
+    return next(row for row in await core.due_rows(case) if row.kind is Kind.WRITE_DOWN)
 
 
-async def test_an_empty_store_is_swept_at_once(world: World) -> None:
+async def test_an_empty_store_is_swept_at_once(core: Core) -> None:
     """Nothing is due."""
-    swept = await world.sweep()
+    swept = await core.sweep()
 
     assert (swept.done, swept.delayed, swept.failed) == (0, 0, 0)
 
 
-async def test_nothing_is_paid_before_it_is_due(world: World) -> None:
+async def test_nothing_is_paid_before_it_is_due(core: Core) -> None:
     """Not a microsecond."""
-    case = await world.told()
+    case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
-    world.clock.set(ends_at + GRACE - MICROSECOND)
-    await world.sweep()
-    assert (await world.stored(case)).claim.status is Status.AWAITING_CUSTOMER
+    core.clock.set(ends_at + GRACE - MICROSECOND)
+    await core.sweep()
+    assert (await core.stored(case)).claim.status is Status.AWAITING_CUSTOMER
 
-    world.clock.set(ends_at + GRACE)
-    await world.sweep()
+    core.clock.set(ends_at + GRACE)
+    await core.sweep()
 
-    assert (await world.stored(case)).claim.status is Status.OFFICIAL
+    assert (await core.stored(case)).claim.status is Status.OFFICIAL
 
 
 @pytest.mark.parametrize("late", [timedelta(0), SECOND, DAY, 400 * DAY])
-async def test_a_late_timer_writes_what_was_true_in_time(world: World, late: timedelta) -> None:
+async def test_a_late_timer_writes_what_was_true_in_time(core: Core, late: timedelta) -> None:
     """The same history, however late."""
-    case = await world.told()
+    case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
-    world.clock.set(ends_at + GRACE)
-    read = await world.history(case)
-    world.clock.advance(late)
+    core.clock.set(ends_at + GRACE)
+    read = await core.history(case)
+    core.clock.advance(late)
 
-    await world.sweep()
+    await core.sweep()
 
-    assert list(await world.ports.claims.history(case.claim.id, after=0, limit=99))[: len(read)] == list(read)
+    assert list(await core.ports.claims.history(case.claim.id, after=0, limit=99))[: len(read)] == list(read)
 
 
-async def test_a_second_run_changes_nothing(world: World) -> None:
+async def test_a_second_run_changes_nothing(core: Core) -> None:
     """Neither claims nor mails."""
-    case = await world.official()
-    await world.deliver()
-    before, mails = await world.stored(case), len(world.mailbox.sent)
+    case = await core.official()
+    await core.deliver()
+    before, mails = await core.stored(case), len(core.mailbox.sent)
 
-    await world.sweep()
-    await world.sweep()
+    await core.sweep()
+    await core.sweep()
 
-    after = await world.stored(case)
-    assert (after.claim, after.slots, len(world.mailbox.sent)) == (before.claim, before.slots, mails)
+    after = await core.stored(case)
+    assert (after.claim, after.slots, len(core.mailbox.sent)) == (before.claim, before.slots, mails)
 
 
-async def test_timers_that_run_at_the_same_time_do_it_once(world: World) -> None:
+async def test_timers_that_run_at_the_same_time_do_it_once(core: Core) -> None:
     """Whoever loses the race finds it done."""
-    case = await world.told()
+    case = await core.told()
     assert case.claim.window_ends_at is not None
-    world.clock.set(case.claim.window_ends_at + GRACE)
+    core.clock.set(case.claim.window_ends_at + GRACE)
 
-    await asyncio.gather(world.sweep(), world.sweep(), world.sweep())
-    await world.rest()
+    await asyncio.gather(core.sweep(), core.sweep(), core.sweep())
+    await core.rest()
 
-    acts = [entry.act for entry in await world.history(case)]
+    acts = [entry.act for entry in await core.history(case)]
     assert acts.count(Act.MADE_OFFICIAL) == 1
-    assert world.mailbox.kinds().count("officialConfirmation") == 1
+    assert core.mailbox.kinds().count("officialConfirmation") == 1
 
 
-async def test_timer_and_queue_at_the_same_time_send_one_mail(world: World) -> None:
+async def test_timer_and_queue_at_the_same_time_send_one_mail(core: Core) -> None:
     """Both found the same debt."""
-    case = await world.submitted()
-    world.clock.advance(SOON)
+    case = await core.submitted()
+    core.clock.advance(SOON)
 
-    await asyncio.gather(world.deliver(), world.sweep(), world.process(case))
+    await asyncio.gather(core.deliver(), core.sweep(), core.process(case))
 
-    assert world.mailbox.kinds() == ["notice"]
+    assert core.mailbox.kinds() == ["notice"]
 
 
-async def test_one_bad_claim_does_not_stop_the_others(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_one_bad_claim_does_not_stop_the_others(core: Core, caplog: pytest.LogCaptureFixture) -> None:
     """It is logged by its id, counted and put off."""
-    bad = await world.told()
-    good = await world.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    bad = await core.told()
+    good = await core.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     assert bad.claim.window_ends_at is not None
-    await world.rows.write("claims", TENANT, Put(f"claim|{bad.claim.id}", {"document": "{}", "actId": "x"}))
-    world.clock.set(bad.claim.window_ends_at + GRACE)
+    await core.rows.write("claims", TENANT, Put(f"claim|{bad.claim.id}", {"document": "{}", "actId": "x"}))
+    core.clock.set(bad.claim.window_ends_at + GRACE)
 
     with caplog.at_level(logging.WARNING):
-        swept = await world.sweep()
+        swept = await core.sweep()
 
-    assert (await world.stored(good)).claim.status is Status.OFFICIAL
+    assert (await core.stored(good)).claim.status is Status.OFFICIAL
     assert swept.failed >= 1
     assert bad.claim.id in caplog.text
     assert "anne.durand" not in caplog.text
-    again = await row_of(world, bad)
+    again = await row_of(core, bad)
     assert (again.due, again.attempt) == (bad.claim.window_ends_at + GRACE + MINUTE, 1)
 
 
-async def test_a_claim_that_is_busy_is_put_off(world: World) -> None:
+async def test_a_claim_that_is_busy_is_put_off(core: Core) -> None:
     """An expected fault is no error of the program."""
-    case = await world.told()
+    case = await core.told()
     assert case.claim.window_ends_at is not None
-    world.clock.set(case.claim.window_ends_at + GRACE)
+    core.clock.set(case.claim.window_ends_at + GRACE)
 
     async def busy(table: str, _: Sequence[Op]) -> None:
         if table == "claims":
             raise StorageBusy("throttled")
 
-    world.rows.before = busy
-    swept = await world.sweep()
-    world.rows.before = None
+    core.rows.before = busy
+    swept = await core.sweep()
+    core.rows.before = None
 
     assert swept.failed == swept.delayed >= 1
-    assert (await world.seen(case)).status is Status.OFFICIAL
-    world.clock.advance(10 * MINUTE)
-    await world.sweep()
-    assert (await world.stored(case)).claim.status is Status.OFFICIAL
+    assert (await core.seen(case)).status is Status.OFFICIAL
+    core.clock.advance(10 * MINUTE)
+    await core.sweep()
+    assert (await core.stored(case)).claim.status is Status.OFFICIAL
 
 
-async def test_a_row_is_put_off_until_the_mail_system_wants_to_be_asked_again(world: World) -> None:
+async def test_a_row_is_put_off_until_the_mail_system_wants_to_be_asked_again(core: Core) -> None:
     """That is no failed attempt: its turn comes."""
-    case = await world.submitted()
-    world.lose_messages()
-    world.mailbox.down, world.mailbox.retry_after = True, 600
-    world.clock.advance(SOON)
-    now = await world.now()
+    case = await core.submitted()
+    core.lose_messages()
+    core.mailbox.down, core.mailbox.retry_after = True, 600
+    core.clock.advance(SOON)
+    now = await core.now()
 
-    await world.sweep()
+    await core.sweep()
 
-    row = next(row for row in await world.due_rows(case) if row.kind is Kind.NOTIFY_CUSTOMER)
+    row = next(row for row in await core.due_rows(case) if row.kind is Kind.NOTIFY_CUSTOMER)
     assert (row.due, row.attempt) == (now + timedelta(seconds=600), 0)
 
 
-async def test_a_row_that_cannot_be_put_off_stays_where_it_is(world: World) -> None:
+async def test_a_row_that_cannot_be_put_off_stays_where_it_is(core: Core) -> None:
     """The next run finds it again."""
-    case = await world.submitted()
-    world.mailbox.down = True
-    world.clock.advance(SOON)
-    before = await world.due_rows(case)
+    case = await core.submitted()
+    core.mailbox.down = True
+    core.clock.advance(SOON)
+    before = await core.due_rows(case)
 
     async def busy(table: str, _: Sequence[Op]) -> None:
         if table == "duework":
             raise StorageBusy("throttled")
 
-    world.rows.before = busy
-    await world.sweep()
-    world.rows.before = None
+    core.rows.before = busy
+    await core.sweep()
+    core.rows.before = None
 
-    assert await world.due_rows(case) == before
+    assert await core.due_rows(case) == before
 
 
-async def test_a_shard_that_cannot_be_read_does_not_stop_the_others(world: World) -> None:
+async def test_a_shard_that_cannot_be_read_does_not_stop_the_others(core: Core) -> None:
     """Its fault is raised when they are done, so that the run counts as failed."""
-    cases = [await world.told(items=(item,), engagement=USAGE) for item in (TEAMS, EXCHANGE, SHAREPOINT)]
-    shards = {await shard_of(world, case) for case in cases}
-    broken = await shard_of(world, cases[0])
+    cases = [await core.told(items=(item,), engagement=USAGE) for item in (TEAMS, EXCHANGE, SHAREPOINT)]
+    shards = {await shard_of(core, case) for case in cases}
+    broken = await shard_of(core, cases[0])
     assert len(shards) > 1
-    read = world.ports.duework.due
+    read = core.ports.duework.due
 
     async def due(shard: int, *args: object, **more: object) -> Sequence[DueRow]:
         if shard == broken:
             raise StorageBusy("throttled")
         return await read(shard, *args, **more)  # type: ignore[arg-type]
 
-    world.ports.duework.due = due  # type: ignore[method-assign]
-    world.clock.set(MONDAY + 20 * DAY)
+    core.ports.duework.due = due  # type: ignore[method-assign]
+    core.clock.set(MONDAY + 20 * DAY)
     with pytest.raises(StorageBusy):
-        await world.sweep()
+        await core.sweep()
 
     for case in cases:
-        written = (await world.stored(case)).claim.status is Status.OFFICIAL
-        assert written == (await shard_of(world, case, read) != broken)
+        written = (await core.stored(case)).claim.status is Status.OFFICIAL
+        assert written == (await shard_of(core, case, read) != broken)
 
 
-async def shard_of(world: World, case: Case, read: object = None) -> int:
+async def shard_of(core: Core, case: Case, read: object = None) -> int:
     """Return the shard in which a claim's rows lie."""
     for shard in range(16):
-        rows = await (read or world.ports.duework.due)(shard, MONDAY + 900 * DAY, after=None, limit=999)  # type: ignore[operator]
+        rows = await (read or core.ports.duework.due)(shard, MONDAY + 900 * DAY, after=None, limit=999)  # type: ignore[operator]
         if any(row.subject == case.claim.id for row in rows):
             return shard
     raise AssertionError(case.claim.id)
 
 
-async def test_more_rows_than_a_page_are_swept_in_one_run(world: World) -> None:
+async def test_more_rows_than_a_page_are_swept_in_one_run(core: Core) -> None:
     """A full page is followed by the next."""
     subject = "0" * 52
     rows = [DueRow(MONDAY, subject, Kind.WRITE_DOWN, f"{n:04d}") for n in range(2 * PAGE + 1)]
     for start in range(0, len(rows), PAGE):
-        await world.ports.duework.add(rows[start : start + PAGE])
+        await core.ports.duework.add(rows[start : start + PAGE])
 
-    swept = await world.sweep()
+    swept = await core.sweep()
 
     assert swept.done == len(rows)
 
 
-async def test_a_run_stops_itself_before_it_is_stopped(world: World) -> None:
+async def test_a_run_stops_itself_before_it_is_stopped(core: Core) -> None:
     """After four minutes of real time; the next run goes on (the whole worker would be restarted after five)."""
     subject = "0" * 52
     rows = [DueRow(MONDAY, subject, Kind.WRITE_DOWN, f"{n:04d}") for n in range(2 * PAGE)]
     for start in range(0, len(rows), PAGE):
-        await world.ports.duework.add(rows[start : start + PAGE])
-    read = world.ports.claims.load
+        await core.ports.duework.add(rows[start : start + PAGE])
+    read = core.ports.claims.load
 
     async def slow(*args: object, **more: object) -> StoredCase | None:
-        world.clock.advance(TIME_LIMIT)
+        core.clock.advance(TIME_LIMIT)
         return await read(*args, **more)  # type: ignore[arg-type]
 
-    world.ports.claims.load = slow  # type: ignore[method-assign]
+    core.ports.claims.load = slow  # type: ignore[method-assign]
 
-    swept = await world.sweep()
+    swept = await core.sweep()
     assert swept.done == 1
     assert swept.due_since == MONDAY
 
 
-async def test_the_oldest_debt_is_told_of_for_as_long_as_it_is_unpaid(world: World) -> None:
+async def test_the_oldest_debt_is_told_of_for_as_long_as_it_is_unpaid(core: Core) -> None:
     """Since it fell due, however often it was put off; once it is paid nothing is told."""
-    world.mailbox.down = True
-    await world.told()
-    world.clock.advance(SOON)
-    first = (await world.sweep()).due_since
+    core.mailbox.down = True
+    await core.told()
+    core.clock.advance(SOON)
+    first = (await core.sweep()).due_since
     assert first is not None
     for pause in (2 * MINUTE, 6 * MINUTE, 16 * MINUTE):
-        world.clock.advance(pause)
-        assert (await world.sweep()).due_since == first
-    world.mailbox.down = False
-    world.clock.advance(2 * HOUR)
+        core.clock.advance(pause)
+        assert (await core.sweep()).due_since == first
+    core.mailbox.down = False
+    core.clock.advance(2 * HOUR)
 
-    assert (await world.sweep()).due_since is None
+    assert (await core.sweep()).due_since is None
 
 
 # --- when a row may be deleted ----------------------------------------------------------------------------------------
@@ -273,174 +273,174 @@ async def test_the_oldest_debt_is_told_of_for_as_long_as_it_is_unpaid(world: Wor
 
 @pytest.mark.parametrize(("age", "left"), [(SETTLED_AFTER, 1), (SETTLED_AFTER + MICROSECOND, 0)])
 async def test_a_settled_row_is_deleted_when_no_writer_can_be_at_work_any_more(
-    world: World, age: timedelta, left: int
+    core: Core, age: timedelta, left: int
 ) -> None:
     """Older than ten minutes by the real clock (rulings 36)."""
-    case = await world.told()
-    rows = await world.due_rows(case)
+    case = await core.told()
+    rows = await core.due_rows(case)
     assert Kind.NOTIFY_CUSTOMER in [row.kind for row in rows]
-    world.clock.advance(age)
+    core.clock.advance(age)
 
-    await world.sweep()
+    await core.sweep()
 
-    assert [row.kind for row in await world.due_rows(case)].count(Kind.NOTIFY_CUSTOMER) == left
+    assert [row.kind for row in await core.due_rows(case)].count(Kind.NOTIFY_CUSTOMER) == left
 
 
-async def test_the_sandbox_clock_does_not_make_a_row_old(world: World) -> None:
+async def test_the_sandbox_clock_does_not_make_a_row_old(core: Core) -> None:
     """Its age is real time: a writer may be at work still, however far the service's time was moved."""
-    case = await world.told()
-    world.clock.shift(3 * DAY)
+    case = await core.told()
+    core.clock.shift(3 * DAY)
 
-    await world.sweep()
+    await core.sweep()
 
-    assert Kind.NOTIFY_CUSTOMER in [row.kind for row in await world.due_rows(case)]
+    assert Kind.NOTIFY_CUSTOMER in [row.kind for row in await core.due_rows(case)]
 
 
-async def test_a_row_whose_writer_has_not_finished_yet_survives_the_sweep(world: World) -> None:
+async def test_a_row_whose_writer_has_not_finished_yet_survives_the_sweep(core: Core) -> None:
     """The row is there, the debt not yet: deleting it would lose the debt when the writer dies after its commit."""
-    draft = await world.draft()
+    draft = await core.draft()
 
     async def sweep_in_between() -> None:
-        world.clock.advance(SETTLED_AFTER)
-        await world.sweep()
+        core.clock.advance(SETTLED_AFTER)
+        await core.sweep()
 
-    async with world.rows.once_before("claims", sweep_in_between):
-        await world.submit(draft)
-    world.lose_messages()
+    async with core.rows.once_before("claims", sweep_in_between):
+        await core.submit(draft)
+    core.lose_messages()
 
-    await world.rest(LOOKED_AT_AGAIN)
+    await core.rest(LOOKED_AT_AGAIN)
 
-    assert world.mailbox.kinds() == ["notice"]
+    assert core.mailbox.kinds() == ["notice"]
 
 
-async def test_a_row_that_was_written_anew_is_not_deleted(world: World) -> None:
+async def test_a_row_that_was_written_anew_is_not_deleted(core: Core) -> None:
     """Every delete is under the version that was read."""
-    case = await world.told()
-    world.clock.advance(SETTLED_AFTER + SECOND)
-    rows = {row.kind: row for row in await world.due_rows(case)}
+    case = await core.told()
+    core.clock.advance(SETTLED_AFTER + SECOND)
+    rows = {row.kind: row for row in await core.due_rows(case)}
 
     async def write_again() -> None:
         again = rows[Kind.NOTIFY_CUSTOMER]
-        await world.ports.duework.add([DueRow(again.due, again.subject, again.kind)])
+        await core.ports.duework.add([DueRow(again.due, again.subject, again.kind)])
 
-    async with world.rows.once_before("duework", write_again):
-        await world.sweep()
+    async with core.rows.once_before("duework", write_again):
+        await core.sweep()
 
-    assert Kind.NOTIFY_CUSTOMER in [row.kind for row in await world.due_rows(case)]
+    assert Kind.NOTIFY_CUSTOMER in [row.kind for row in await core.due_rows(case)]
 
 
-async def test_rows_end_with_what_they_are_about(world: World) -> None:
+async def test_rows_end_with_what_they_are_about(core: Core) -> None:
     """Some time after a claim is closed not one of its rows is left, but those that delete."""
-    case = await world.official()
-    await world.rest()
-    await drafts.delete(world.ports, await world.draft(LITWARE), PERSON, await world.now())
-    await world.rest()
+    case = await core.official()
+    await core.rest()
+    await drafts.delete(core.ports, await core.draft(LITWARE), PERSON, await core.now())
+    await core.rest()
 
     for _ in range(5):
-        world.clock.advance(30 * DAY)
-        await world.sweep()
+        core.clock.advance(30 * DAY)
+        await core.sweep()
 
-    assert [row for row in await world.due_rows() if row.deletes is None and row.kind is not Kind.TRIM_CHANGES] == []
-    assert (await world.stored(case)).claim.status is Status.OFFICIAL
+    assert [row for row in await core.due_rows() if row.deletes is None and row.kind is not Kind.TRIM_CHANGES] == []
+    assert (await core.stored(case)).claim.status is Status.OFFICIAL
 
 
 # --- what is to be forgotten ------------------------------------------------------------------------------------------
 
 
-async def test_an_orphaned_blob_is_deleted_later(world: World) -> None:
+async def test_an_orphaned_blob_is_deleted_later(core: Core) -> None:
     """The upload died before the claim pointed to it (rulings 10)."""
-    case = await world.draft(evidence=False)
+    case = await core.draft(evidence=False)
     upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.4", None)
 
     async def refused() -> None:
         raise StorageBusy("throttled")
 
-    async with world.rows.once_before("claims", refused):
+    async with core.rows.once_before("claims", refused):
         with pytest.raises(StorageBusy):
-            await drafts.add_evidence(world.ports, case, PERSON, MONDAY, upload, NO_CONTEXT)
-    assert len(world.blobs.blobs) == 1
+            await drafts.add_evidence(core.ports, case, PERSON, MONDAY, upload, NO_CONTEXT)
+    assert len(core.blobs.blobs) == 1
 
-    world.clock.advance(HOUR)
-    await world.sweep()
+    core.clock.advance(HOUR)
+    await core.sweep()
 
-    assert world.blobs.blobs == {}
+    assert core.blobs.blobs == {}
 
 
-async def test_a_blob_to_which_its_claim_points_is_kept(world: World) -> None:
+async def test_a_blob_to_which_its_claim_points_is_kept(core: Core) -> None:
     """The row that would forget it finds the claim."""
-    case = await world.draft()
+    case = await core.draft()
 
-    world.clock.advance(HOUR)
-    await world.sweep()
+    core.clock.advance(HOUR)
+    await core.sweep()
 
-    assert set(world.blobs.blobs) == {evidence.blob for evidence in case.claim.evidence}
+    assert set(core.blobs.blobs) == {evidence.blob for evidence in case.claim.evidence}
 
 
-async def test_a_replaced_blob_is_deleted_later(world: World) -> None:
+async def test_a_replaced_blob_is_deleted_later(core: Core) -> None:
     """And the new one kept."""
-    case = await world.draft()
+    case = await core.draft()
     upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.5", None)
-    after, new = await drafts.add_evidence(world.ports, case, PERSON, MONDAY, upload, NO_CONTEXT)
+    after, new = await drafts.add_evidence(core.ports, case, PERSON, MONDAY, upload, NO_CONTEXT)
     assert not new
-    assert len(world.blobs.blobs) == 2
+    assert len(core.blobs.blobs) == 2
 
-    world.clock.advance(HOUR)
-    await world.sweep()
+    core.clock.advance(HOUR)
+    await core.sweep()
 
-    assert set(world.blobs.blobs) == {evidence.blob for evidence in after.claim.evidence}
+    assert set(core.blobs.blobs) == {evidence.blob for evidence in after.claim.evidence}
 
 
-async def test_the_blobs_of_a_draft_that_is_gone_are_deleted(world: World) -> None:
+async def test_the_blobs_of_a_draft_that_is_gone_are_deleted(core: Core) -> None:
     """Whoever erases it first."""
-    case = await world.draft()
-    await world.ports.claims.erase(case.claim.id)
+    case = await core.draft()
+    await core.ports.claims.erase(case.claim.id)
 
-    world.clock.advance(HOUR)
-    await world.sweep()
+    core.clock.advance(HOUR)
+    await core.sweep()
 
-    assert world.blobs.blobs == {}
+    assert core.blobs.blobs == {}
 
 
-async def test_a_row_that_names_nothing_to_delete_is_harmless(world: World) -> None:
+async def test_a_row_that_names_nothing_to_delete_is_harmless(core: Core) -> None:
     """It is deleted in time like any other."""
-    await world.ports.duework.add([DueRow(MONDAY, "0" * 52, Kind.DELETE_MESSAGE_ID)])
-    world.clock.advance(SETTLED_AFTER + SECOND)
+    await core.ports.duework.add([DueRow(MONDAY, "0" * 52, Kind.DELETE_MESSAGE_ID)])
+    core.clock.advance(SETTLED_AFTER + SECOND)
 
-    swept = await world.sweep()
+    swept = await core.sweep()
 
     assert (swept.done, swept.failed) == (1, 0)
-    assert await world.due_rows() == []
+    assert await core.due_rows() == []
 
 
-async def test_an_association_is_written_down_a_minute_after_its_window(world: World) -> None:
+async def test_an_association_is_written_down_a_minute_after_its_window(core: Core) -> None:
     """A no that arrived in time may still be on its way: what was superseded could not be brought back (rulings 73)."""
-    case = await world.told()
+    case = await core.told()
     assert case.claim.window_ends_at is not None
 
     for early in (timedelta(0), GRACE - MICROSECOND):
-        world.clock.set(case.claim.window_ends_at + early)
-        await world.sweep()
-        assert (await world.stored(case)).claim.status is Status.AWAITING_CUSTOMER
-        assert (await world.seen(case)).status is Status.OFFICIAL
-    world.clock.advance(MICROSECOND)
-    await world.sweep()
+        core.clock.set(case.claim.window_ends_at + early)
+        await core.sweep()
+        assert (await core.stored(case)).claim.status is Status.AWAITING_CUSTOMER
+        assert (await core.seen(case)).status is Status.OFFICIAL
+    core.clock.advance(MICROSECOND)
+    await core.sweep()
 
-    assert (await world.stored(case)).claim.status is Status.OFFICIAL
+    assert (await core.stored(case)).claim.status is Status.OFFICIAL
 
 
-async def test_a_due_row_of_an_earlier_release_comes_a_minute_later(world: World) -> None:
+async def test_a_due_row_of_an_earlier_release_comes_a_minute_later(core: Core) -> None:
     """It lies at the window's very end, days old: deleted there, nobody would write the association down."""
-    case = await world.told()
+    case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
-    (new,) = [row for row in await world.due_rows(case) if row.due == ends_at + GRACE]
-    await world.ports.duework.add([replace(new, due=ends_at)])
-    await world.ports.duework.delete(new)
-    world.clock.set(ends_at)
+    (new,) = [row for row in await core.due_rows(case) if row.due == ends_at + GRACE]
+    await core.ports.duework.add([replace(new, due=ends_at)])
+    await core.ports.duework.delete(new)
+    core.clock.set(ends_at)
 
-    await world.sweep()
-    assert (await world.stored(case)).claim.status is Status.AWAITING_CUSTOMER
-    world.clock.advance(GRACE)
-    await world.sweep()
+    await core.sweep()
+    assert (await core.stored(case)).claim.status is Status.AWAITING_CUSTOMER
+    core.clock.advance(GRACE)
+    await core.sweep()
 
-    assert (await world.stored(case)).claim.status is Status.OFFICIAL
+    assert (await core.stored(case)).claim.status is Status.OFFICIAL

@@ -44,7 +44,7 @@ from tests.core.builders import (
     customer,
     subscription,
 )
-from tests.core.world import World
+from tests.core.memory_core import Core
 
 TODAY = date(2026, 12, 2)
 READER = Reader("oid", "person")
@@ -55,14 +55,14 @@ def line(**given: Any) -> bytes:
     return json.dumps({"month": "2026-11", "item": "teams", **given}).encode()
 
 
-async def load(world: World, *lines: bytes, tenant: str | None = TENANT, as_of: date = TODAY) -> Loaded:
+async def load(core: Core, *lines: bytes, tenant: str | None = TENANT, as_of: date = TODAY) -> Loaded:
     """Load a feed."""
-    return await load_lines(world.ports, lines, tenant, as_of)
+    return await load_lines(core.ports, lines, tenant, as_of)
 
 
-async def kept(world: World, month: str = "2026-11", item: str = "teams") -> tuple[int | None, int | None, int | None]:
+async def kept(core: Core, month: str = "2026-11", item: str = "teams") -> tuple[int | None, int | None, int | None]:
     """Return the three figures that are kept."""
-    found = (await world.ports.usage.read(TENANT, month, month))[month, item][0]
+    found = (await core.ports.usage.read(TENANT, month, month))[month, item][0]
     active, available, assigned = (
         figure.value if figure is not None else None
         for figure in (found.active_users, found.available_seats, found.assigned_seats)
@@ -73,10 +73,10 @@ async def kept(world: World, month: str = "2026-11", item: str = "teams") -> tup
 # --- in ---------------------------------------------------------------------------------------------------------------
 
 
-async def test_good_rows_are_kept_and_bad_ones_told(world: World) -> None:
+async def test_good_rows_are_kept_and_bad_ones_told(core: Core) -> None:
     """Each with its number, from 1; empty lines are none (rulings 34)."""
     loaded = await load(
-        world,
+        core,
         line(activeUsers=5),
         b"",
         b"not json",
@@ -96,13 +96,13 @@ async def test_good_rows_are_kept_and_bad_ones_told(world: World) -> None:
         (7, "InvalidRow"),
     ]
     assert loaded.rejected[2].message.startswith("month must be ")
-    assert await kept(world) == (5, None, None)
+    assert await kept(core) == (5, None, None)
 
 
-async def test_a_tenant_stands_in_the_row_or_in_the_query(world: World) -> None:
+async def test_a_tenant_stands_in_the_row_or_in_the_query(core: Core) -> None:
     """One of them it must be, and a registered one."""
     loaded = await load(
-        world,
+        core,
         line(tenantId=TENANT.upper(), activeUsers=5),
         line(activeUsers=6),
         line(tenantId=ADATUM, activeUsers=7),
@@ -113,12 +113,12 @@ async def test_a_tenant_stands_in_the_row_or_in_the_query(world: World) -> None:
     assert [(bad.row, bad.code) for bad in loaded.rejected] == [(2, "TenantMissing"), (3, "TenantUnknown")]
 
 
-async def test_a_line_about_an_item_that_the_tenant_has_not_is_told(world: World) -> None:
+async def test_a_line_about_an_item_that_the_tenant_has_not_is_told(core: Core) -> None:
     """Else a slip in its name would be kept for ever and shown to nobody; whatever state a subscription is in."""
-    await world.register_customer(workloads=("teams",), subscriptions=(subscription(state=SubscriptionState.DISABLED),))
+    await core.register_customer(workloads=("teams",), subscriptions=(subscription(state=SubscriptionState.DISABLED),))
 
     loaded = await load(
-        world,
+        core,
         line(item="team", activeUsers=1),
         line(item="teams", activeUsers=2),
         line(item="exchange", activeUsers=3),
@@ -128,93 +128,93 @@ async def test_a_line_about_an_item_that_the_tenant_has_not_is_told(world: World
 
     assert loaded.accepted == 2
     assert [(bad.row, bad.code) for bad in loaded.rejected] == [(row, "ItemUnknown") for row in (1, 3, 4)]
-    stored = await world.ports.usage.read(TENANT, "2000-01", "2099-12")
+    stored = await core.ports.usage.read(TENANT, "2000-01", "2099-12")
     assert {item for _, item in stored} == {"teams", SUBSCRIPTION}
 
 
-async def test_columns_of_a_report_for_items_that_the_tenant_has_not_are_left_out(world: World) -> None:
+async def test_columns_of_a_report_for_items_that_the_tenant_has_not_are_left_out(core: Core) -> None:
     """The report has a column for each service, and that is no fault of the operator's."""
-    await world.register_customer(workloads=("exchange",))
+    await core.register_customer(workloads=("exchange",))
 
-    loaded = await graph(world, FeedFormat.SERVICE_USER_COUNTS, text=COUNTS)
+    loaded = await graph(core, FeedFormat.SERVICE_USER_COUNTS, text=COUNTS)
 
-    stored = await world.ports.usage.read(TENANT, "2000-01", "2099-12")
+    stored = await core.ports.usage.read(TENANT, "2000-01", "2099-12")
     assert {item for _, item in stored} == {"exchange"}
     assert [bad.code for bad in loaded.rejected] == ["WrongPeriod"]
 
 
-async def test_the_same_feed_twice_changes_nothing(world: World) -> None:
+async def test_the_same_feed_twice_changes_nothing(core: Core) -> None:
     """Each load is idempotent."""
     feed = [line(activeUsers=5, availableSeats=9), line(month="2026-10", item="exchange", activeUsers=3)]
-    await load(world, *feed)
+    await load(core, *feed)
 
-    assert await load(world, *feed) == Loaded(accepted=0, unchanged=2, rejected=())
+    assert await load(core, *feed) == Loaded(accepted=0, unchanged=2, rejected=())
 
 
-async def test_an_older_feed_changes_nothing_newer(world: World) -> None:
+async def test_an_older_feed_changes_nothing_newer(core: Core) -> None:
     """Field by field."""
-    await load(world, line(activeUsers=5))
+    await load(core, line(activeUsers=5))
 
-    await load(world, line(activeUsers=4, assignedSeats=8), as_of=TODAY - timedelta(days=1))
+    await load(core, line(activeUsers=4, assignedSeats=8), as_of=TODAY - timedelta(days=1))
 
-    assert await kept(world) == (5, None, 8)
+    assert await kept(core) == (5, None, 8)
 
 
-async def test_two_rows_of_one_item_and_month_merge(world: World) -> None:
+async def test_two_rows_of_one_item_and_month_merge(core: Core) -> None:
     """In their order."""
-    loaded = await load(world, line(activeUsers=5), line(activeUsers=6), line(availableSeats=9))
+    loaded = await load(core, line(activeUsers=5), line(activeUsers=6), line(availableSeats=9))
 
     assert loaded.accepted == 3
-    assert await kept(world) == (6, 9, None)
+    assert await kept(core) == (6, 9, None)
 
 
-async def test_a_lost_race_is_merged_again(world: World) -> None:
+async def test_a_lost_race_is_merged_again(core: Core) -> None:
     """Two feeds at once: both are there."""
 
     async def another() -> None:
-        await load(world, line(availableSeats=9))
+        await load(core, line(availableSeats=9))
 
-    async with world.rows.once_before("usage", another):
-        await load(world, line(activeUsers=5))
+    async with core.rows.once_before("usage", another):
+        await load(core, line(activeUsers=5))
 
-    assert await kept(world) == (5, 9, None)
+    assert await kept(core) == (5, 9, None)
 
 
-async def test_a_feed_that_loses_every_race_is_a_busy_store(world: World) -> None:
+async def test_a_feed_that_loses_every_race_is_a_busy_store(core: Core) -> None:
     """It can be sent again."""
 
     async def lost(table: str, _: object) -> None:
         if table == "usage":
             raise Conflict("usage: UpdateConditionNotSatisfied")
 
-    world.rows.before = lost
+    core.rows.before = lost
 
     with pytest.raises(StorageBusy):
-        await load(world, line(activeUsers=5))
+        await load(core, line(activeUsers=5))
 
 
-async def test_a_feed_has_so_many_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_feed_has_so_many_rows(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """More come in several calls."""
     monkeypatch.setattr(figures, "MOST_ROWS", 2)
 
-    assert (await load(world, line(activeUsers=1), line(activeUsers=2))).accepted == 2
+    assert (await load(core, line(activeUsers=1), line(activeUsers=2))).accepted == 2
     with pytest.raises(Refused, match="PayloadTooLarge"):
-        await load(world, *(line(activeUsers=n) for n in range(3)))
+        await load(core, *(line(activeUsers=n) for n in range(3)))
 
 
-async def test_tenants_are_loaded_side_by_side(world: World) -> None:
+async def test_tenants_are_loaded_side_by_side(core: Core) -> None:
     """More of them than are written at the same time; a fault of one is told when the others have ended."""
     tenants = [f"eeeeeeee-0000-4000-8000-{n:012x}" for n in range(figures.TENANTS_IN_FLIGHT + 2)]
     for tenant in tenants:
-        await world.ports.registry.put_customer(tenant, customer(), None)
+        await core.ports.registry.put_customer(tenant, customer(), None)
     feed = [line(tenantId=tenant, activeUsers=n) for n, tenant in enumerate(tenants)] * 2
 
-    assert (await load(world, *feed, tenant=None)) == Loaded(accepted=len(tenants), unchanged=len(tenants), rejected=())
-    world.rows.before = out_of_reach
+    assert (await load(core, *feed, tenant=None)) == Loaded(accepted=len(tenants), unchanged=len(tenants), rejected=())
+    core.rows.before = out_of_reach
     with pytest.raises(StorageBusy):
-        await load(world, *(line(tenantId=tenant, activeUsers=0) for tenant in tenants), tenant=None)
-    world.rows.before = None
-    assert (await load(world, *feed, tenant=None)).rejected == ()
+        await load(core, *(line(tenantId=tenant, activeUsers=0) for tenant in tenants), tenant=None)
+    core.rows.before = None
+    assert (await load(core, *feed, tenant=None)).rejected == ()
 
 
 async def out_of_reach(table: str, _: object) -> None:
@@ -223,19 +223,19 @@ async def out_of_reach(table: str, _: object) -> None:
         raise StorageBusy("throttled")
 
 
-async def test_a_feed_that_was_half_written_counts_all_that_it_changed(world: World) -> None:
+async def test_a_feed_that_was_half_written_counts_all_that_it_changed(core: Core) -> None:
     """Somebody else came between; what an earlier attempt has written is no less accepted."""
 
     async def another() -> None:
-        await load(world, line(item="sharepoint", activeUsers=5))
+        await load(core, line(item="sharepoint", activeUsers=5))
 
-    async with world.rows.once_before("usage", another):
-        loaded = await load(world, line(item="sharepoint", activeUsers=5), line(activeUsers=1))
+    async with core.rows.once_before("usage", another):
+        loaded = await load(core, line(item="sharepoint", activeUsers=5), line(activeUsers=1))
 
     assert (loaded.accepted, loaded.unchanged) == (2, 0)
 
 
-async def test_others_are_served_while_a_long_feed_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_others_are_served_while_a_long_feed_is_read(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives way every so many rows."""
     monkeypatch.setattr(figures, "YIELD_EVERY", 2)
     turns: list[int] = []
@@ -250,7 +250,7 @@ async def test_others_are_served_while_a_long_feed_is_read(world: World, monkeyp
         assert len(turns) > 3
 
     task = asyncio.create_task(other())
-    await load_lines(world.ports, lines(), TENANT, TODAY)
+    await load_lines(core.ports, lines(), TENANT, TODAY)
     await task
 
 
@@ -285,83 +285,83 @@ def bought(subscription: str) -> JsonValue:
 
 
 async def graph(
-    world: World, kind: FeedFormat, *rows: JsonValue, tenant: str = TENANT, text: bytes | None = None
+    core: Core, kind: FeedFormat, *rows: JsonValue, tenant: str = TENANT, text: bytes | None = None
 ) -> Loaded:
     """Load a report of Microsoft Graph."""
-    return await load_graph_report(world.ports, kind, tenant, TODAY, rows if text is None else text)
+    return await load_graph_report(core.ports, kind, tenant, TODAY, rows if text is None else text)
 
 
-async def test_graphs_reports_become_figures(world: World) -> None:
+async def test_graphs_reports_become_figures(core: Core) -> None:
     """Seats by the day that was given, users by the report's own; counts are of rows."""
-    assert await graph(world, FeedFormat.SUBSCRIBED_SKUS, sku(SUBSCRIPTION), sku()) == Loaded(
+    assert await graph(core, FeedFormat.SUBSCRIBED_SKUS, sku(SUBSCRIPTION), sku()) == Loaded(
         accepted=1,
         unchanged=0,
         rejected=(BadRow(row=2, code="DuplicateRow", message="An earlier row is of the same SKU."),),
     )
-    loaded = await graph(world, FeedFormat.SERVICE_USER_COUNTS, text=COUNTS)
+    loaded = await graph(core, FeedFormat.SERVICE_USER_COUNTS, text=COUNTS)
 
     assert (loaded.accepted, [(bad.row, bad.code) for bad in loaded.rejected]) == (1, [(2, "WrongPeriod")])
-    assert await kept(world, "2026-12") == (None, 25, 14)
-    assert await kept(world, "2026-12", SUBSCRIPTION) == (None, 25, 14)
-    assert await kept(world, "2026-12", "exchange") == (None, 0, 0)
-    assert await kept(world, "2026-11") == (35, None, None)
+    assert await kept(core, "2026-12") == (None, 25, 14)
+    assert await kept(core, "2026-12", SUBSCRIPTION) == (None, 25, 14)
+    assert await kept(core, "2026-12", "exchange") == (None, 0, 0)
+    assert await kept(core, "2026-11") == (35, None, None)
 
 
-async def test_a_report_twice_changes_nothing(world: World) -> None:
+async def test_a_report_twice_changes_nothing(core: Core) -> None:
     """Each load is idempotent; a row that says nothing of what is kept changes nothing either."""
     for rows in ((sku(SUBSCRIPTION),), ()):
-        first = await graph(world, FeedFormat.SUBSCRIBED_SKUS, *rows)
-        again = await graph(world, FeedFormat.SUBSCRIBED_SKUS, *rows)
+        first = await graph(core, FeedFormat.SUBSCRIBED_SKUS, *rows)
+        again = await graph(core, FeedFormat.SUBSCRIBED_SKUS, *rows)
         assert (first.accepted, first.unchanged) == (len(rows), 0)
         assert (again.accepted, again.unchanged) == (0, len(rows))
-    assert await kept(world, "2026-12") == (None, 0, 0)
-    other = await graph(world, FeedFormat.SUBSCRIPTIONS, bought(OTHER_SUBSCRIPTION))
+    assert await kept(core, "2026-12") == (None, 0, 0)
+    other = await graph(core, FeedFormat.SUBSCRIPTIONS, bought(OTHER_SUBSCRIPTION))
     assert (other.accepted, other.unchanged) == (0, 1)
 
 
-async def test_seats_of_several_subscriptions_are_told_by_the_report_on_them(world: World) -> None:
+async def test_seats_of_several_subscriptions_are_told_by_the_report_on_them(core: Core) -> None:
     """Until then the SKU is a bad row, though its workloads have their seats."""
     row = sku(SUBSCRIPTION, OTHER_SUBSCRIPTION)
 
-    before = await graph(world, FeedFormat.SUBSCRIBED_SKUS, row)
-    told = await graph(world, FeedFormat.SUBSCRIPTIONS, bought(SUBSCRIPTION))
-    after = await graph(world, FeedFormat.SUBSCRIBED_SKUS, row)
+    before = await graph(core, FeedFormat.SUBSCRIBED_SKUS, row)
+    told = await graph(core, FeedFormat.SUBSCRIPTIONS, bought(SUBSCRIPTION))
+    after = await graph(core, FeedFormat.SUBSCRIBED_SKUS, row)
 
     assert [(bad.row, bad.code) for bad in before.rejected] == [(1, "AmbiguousSubscription")]
     assert (before.accepted, before.unchanged) == (0, 0)
     assert (told.accepted, after.rejected, after.unchanged) == (1, (), 1)
-    assert await kept(world, "2026-12") == (None, 25, 14)
-    assert await kept(world, "2026-12", SUBSCRIPTION) == (None, 20, None)
+    assert await kept(core, "2026-12") == (None, 25, 14)
+    assert await kept(core, "2026-12", SUBSCRIPTION) == (None, 20, None)
 
 
-async def test_a_report_on_an_unknown_tenant_is_all_bad_rows(world: World) -> None:
+async def test_a_report_on_an_unknown_tenant_is_all_bad_rows(core: Core) -> None:
     """Each is told; nothing is kept."""
     for kind, rows in ((FeedFormat.SUBSCRIBED_SKUS, (sku(), None)), (FeedFormat.SUBSCRIPTIONS, (bought(TENANT), 1))):
-        loaded = await graph(world, kind, *rows, tenant=ADATUM)
+        loaded = await graph(core, kind, *rows, tenant=ADATUM)
         assert [(bad.row, bad.code) for bad in loaded.rejected] == [(1, "TenantUnknown"), (2, "InvalidRow")]
-    loaded = await graph(world, FeedFormat.SERVICE_USER_COUNTS, tenant=ADATUM, text=COUNTS)
+    loaded = await graph(core, FeedFormat.SERVICE_USER_COUNTS, tenant=ADATUM, text=COUNTS)
     assert [(bad.row, bad.code) for bad in loaded.rejected] == [(1, "TenantUnknown"), (2, "WrongPeriod")]
-    assert await world.ports.usage.read(ADATUM, "2000-01", "2099-12") == {}
+    assert await core.ports.usage.read(ADATUM, "2000-01", "2099-12") == {}
 
 
-async def test_a_report_has_so_many_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_report_has_so_many_rows(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """More come in several calls."""
     monkeypatch.setattr(figures, "MOST_ROWS", 1)
 
     with pytest.raises(Refused, match="PayloadTooLarge"):
-        await graph(world, FeedFormat.SUBSCRIBED_SKUS, sku(), sku())
+        await graph(core, FeedFormat.SUBSCRIBED_SKUS, sku(), sku())
     with pytest.raises(Refused, match="PayloadTooLarge"):
-        await graph(world, FeedFormat.SERVICE_USER_COUNTS, text=COUNTS)
+        await graph(core, FeedFormat.SERVICE_USER_COUNTS, text=COUNTS)
 
 
 # --- out --------------------------------------------------------------------------------------------------------------
 
 
-async def official(world: World) -> Case:
+async def official(core: Core) -> Case:
     """Return an association of Teams, and figures of Teams and Exchange."""
-    case = await world.official(items=(TEAMS,), engagement=USAGE)
+    case = await core.official(items=(TEAMS,), engagement=USAGE)
     await load(
-        world,
+        core,
         line(activeUsers=5, availableSeats=10),
         line(month="2026-10", activeUsers=4),
         line(month="2026-12", activeUsers=7),
@@ -370,30 +370,30 @@ async def official(world: World) -> Case:
     return case
 
 
-async def read(world: World, case: Case, first: str | None = None, last: str | None = None) -> list[tuple[str, str]]:
+async def read(core: Core, case: Case, first: str | None = None, last: str | None = None) -> list[tuple[str, str]]:
     """Return months and items that are shown."""
-    rows = await read_usage(world.ports, await world.case(case), READER, first=first, last=last)
+    rows = await read_usage(core.ports, await core.case(case), READER, first=first, last=last)
     return [(row.month, row.item) for row in rows]
 
 
-async def test_a_partner_sees_the_associated_items_from_the_first_month_on(world: World) -> None:
+async def test_a_partner_sees_the_associated_items_from_the_first_month_on(core: Core) -> None:
     """And nothing else: no other item, no earlier month, nothing of the future."""
-    case = await official(world)
+    case = await official(core)
 
-    assert await read(world, case) == [("2026-11", "teams")]
-    world.clock.advance(30 * DAY)
-    assert await read(world, case) == [("2026-11", "teams"), ("2026-12", "teams")]
-    assert await read(world, case, "2026-12", "2026-12") == [("2026-12", "teams")]
+    assert await read(core, case) == [("2026-11", "teams")]
+    core.clock.advance(30 * DAY)
+    assert await read(core, case) == [("2026-11", "teams"), ("2026-12", "teams")]
+    assert await read(core, case, "2026-12", "2026-12") == [("2026-12", "teams")]
 
 
-async def test_every_read_leaves_one_receipt(world: World) -> None:
+async def test_every_read_leaves_one_receipt(core: Core) -> None:
     """Empty ones too: who, when, which items and months; never the figures (rulings 35)."""
-    case = await official(world)
+    case = await official(core)
 
-    await read(world, case)
-    assert await read(world, case, "2026-12", "2026-10") == []
+    await read(core, case)
+    assert await read(core, case, "2026-12", "2026-10") == []
 
-    receipts = [receipt for _, receipt in await world.ports.receipts.page(TENANT, after="", limit=9)]
+    receipts = [receipt for _, receipt in await core.ports.receipts.page(TENANT, after="", limit=9)]
     assert len(receipts) == 2
     assert {(one.organisation, one.object_id, one.kind, one.association_id) for one in receipts} == {
         (ADATUM, "oid", "person", case.claim.id)
@@ -401,68 +401,68 @@ async def test_every_read_leaves_one_receipt(world: World) -> None:
     assert sorted((one.items, one.months) for one in receipts) == [(("teams",), ()), (("teams",), ("2026-11",))]
 
 
-async def test_without_a_receipt_there_are_no_figures(world: World) -> None:
+async def test_without_a_receipt_there_are_no_figures(core: Core) -> None:
     """503, and nothing is shown."""
-    case = await official(world)
+    case = await official(core)
 
     async def busy(table: str, _: object) -> None:
         if table == "receipts":
             raise StorageBusy("throttled")
 
-    world.rows.before = busy
+    core.rows.before = busy
 
     with pytest.raises(StorageBusy):
-        await read(world, case)
+        await read(core, case)
 
 
-async def test_what_is_not_official_shows_nothing(world: World) -> None:
+async def test_what_is_not_official_shows_nothing(core: Core) -> None:
     """Not a microsecond before, and a minute in which a no may still be written; no receipt is left of either."""
-    case = await world.told(items=(TEAMS,), engagement=USAGE)
+    case = await core.told(items=(TEAMS,), engagement=USAGE)
     assert case.claim.window_ends_at is not None
 
-    world.clock.set(case.claim.window_ends_at - MICROSECOND)
+    core.clock.set(case.claim.window_ends_at - MICROSECOND)
     with pytest.raises(Refused, match="NotFound"):
-        await read(world, case)
+        await read(core, case)
     for later, seconds in ((MICROSECOND, 60), (GRACE - MICROSECOND, 1)):
-        world.clock.advance(later)
-        assert (await world.seen(case)).status is Status.OFFICIAL
+        core.clock.advance(later)
+        assert (await core.seen(case)).status is Status.OFFICIAL
         with pytest.raises(Refused, match="FiguresNotYet") as refusal:
-            await read(world, case)
+            await read(core, case)
         assert refusal.value.retry_after_seconds == seconds
-    world.clock.advance(MICROSECOND)
-    assert await read(world, case) == []
+    core.clock.advance(MICROSECOND)
+    assert await read(core, case) == []
 
-    assert len(await world.ports.receipts.page(TENANT, after="", limit=9)) == 1
+    assert len(await core.ports.receipts.page(TENANT, after="", limit=9)) == 1
 
 
-async def test_when_an_association_ends_the_figures_are_gone(world: World) -> None:
+async def test_when_an_association_ends_the_figures_are_gone(core: Core) -> None:
     """On the next request."""
-    case = await official(world)
-    now = await world.now()
+    case = await official(core)
+    now = await core.now()
 
-    ended = await submission.end(world.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    ended = await submission.end(core.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     with pytest.raises(Refused, match="NotFound"):
-        await read(world, ended)
+        await read(core, ended)
 
 
-async def test_advice_shows_what_usage_shows_and_leaves_the_same_receipt(world: World) -> None:
+async def test_advice_shows_what_usage_shows_and_leaves_the_same_receipt(core: Core) -> None:
     """One receipt, of all the months; nothing where the association is not official."""
-    case = await official(world)
-    await load(world, line(assignedSeats=8), line(item="exchange", availableSeats=9, assignedSeats=0))
+    case = await official(core)
+    await load(core, line(assignedSeats=8), line(item="exchange", availableSeats=9, assignedSeats=0))
 
-    found = await read_advice(world.ports, await world.case(case), READER)
+    found = await read_advice(core.ports, await core.case(case), READER)
 
     assert [(one.code, [row.item for row in one.figures]) for one in found] == [
         (AdviceCode.SEATS_NOT_ASSIGNED, ["teams"]),
         (AdviceCode.SEATS_NOT_USED, ["teams"]),
     ]
-    receipts = [receipt for _, receipt in await world.ports.receipts.page(TENANT, after="", limit=9)]
+    receipts = [receipt for _, receipt in await core.ports.receipts.page(TENANT, after="", limit=9)]
     assert [(one.items, one.months) for one in receipts] == [(("teams",), ("2026-11",))]
-    ended = await submission.end(world.ports, case, PERSON, await world.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    ended = await submission.end(core.ports, case, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
     with pytest.raises(Refused, match="NotFound"):
-        await read_advice(world.ports, ended, READER)
-    assert len(await world.ports.receipts.page(TENANT, after="", limit=9)) == 1
+        await read_advice(core.ports, ended, READER)
+    assert len(await core.ports.receipts.page(TENANT, after="", limit=9)) == 1
 
 
 # --- a random history -------------------------------------------------------------------------------------------------
@@ -492,16 +492,16 @@ def test_figures_equal_an_independent_count(
     newest = {(month, item, field): value for _, _, month, item, field, value in sorted(told, key=lambda one: one[:2])}
 
     async def shown() -> list[Mapping[str, Any]]:
-        world = World()
-        await world.register()
-        case = await world.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
+        core = Core()
+        await core.register()
+        case = await core.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
         for as_of, lines in feeds:
             rows = (
                 line(month=month, item=item, **dict(zip(FIELDS, values, strict=True))) for month, item, values in lines
             )
-            await load(world, *rows, as_of=as_of)
-        world.clock.set(datetime(2027, 1, 20, tzinfo=UTC))
-        found = await read_usage(world.ports, await world.case(case), READER, first=first, last=last)
+            await load(core, *rows, as_of=as_of)
+        core.clock.set(datetime(2027, 1, 20, tzinfo=UTC))
+        found = await read_usage(core.ports, await core.case(case), READER, first=first, last=last)
         return [row.model_dump(mode="json", by_alias=True) for row in found]
 
     expected: list[Mapping[str, Any]] = []

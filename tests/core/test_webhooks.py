@@ -27,7 +27,7 @@ from cpor_core.rules.webhook_calls import DELAYS, MOST_SECRETS, TRIED_FOR, next_
 from cpor_core.use_cases.feed import deliveries, webhooks
 from cpor_core.use_cases.feed.deliveries import deliver_webhooks, make_deliveries, nudge_deliveries
 from tests.core.builders import ADATUM, DAY, FABRIKAM, HOUR, MICROSECOND, MONDAY, claim_id
-from tests.core.world import Called, World
+from tests.core.memory_core import Called, Core
 
 
 class Died(BaseException):
@@ -40,42 +40,42 @@ DOWN = CallAnswer(CallOutcome.ANSWERED, 500)
 GONE = CallAnswer(CallOutcome.ANSWERED, 410)
 
 
-async def made(world: World, name: str = "main", url: str = URL, **more: Any) -> Webhook:
+async def made(core: Core, name: str = "main", url: str = URL, **more: Any) -> Webhook:
     """Make a webhook."""
     wanted = WebhookWanted(url=url, **more)
-    return (await webhooks.put(world.ports, ADATUM, name, wanted, await world.now(), None)).webhook
+    return (await webhooks.put(core.ports, ADATUM, name, wanted, await core.now(), None)).webhook
 
 
 async def happened(
-    world: World, count: int = 1, *, kind: str = "claim.submitted", organisation: str = ADATUM, hint: bool = True
+    core: Core, count: int = 1, *, kind: str = "claim.submitted", organisation: str = ADATUM, hint: bool = True
 ) -> None:
     """Let the feed tell of *count* changes."""
     for _ in range(count):
-        head = await world.ports.changes.head(organisation)
+        head = await core.ports.changes.head(organisation)
         change = Change(
             sequence=head.last + 1,
             type=kind,
             claim_id=claim_id("a"),
             status=Status.SUBMITTED,
-            at=await world.now(),
+            at=await core.now(),
             etag='"1"',
         )
-        await world.ports.changes.append(
+        await core.ports.changes.append(
             organisation, head, [Announcement(change, number=0, competes_with=f"{head.last}")]
         )
     if hint:
-        await world.ports.queue_messages.webhook_delivery(organisation)
+        await core.ports.queue_messages.webhook_delivery(organisation)
 
 
-async def shown(world: World, name: str = "main") -> list[Delivery]:
+async def shown(core: Core, name: str = "main") -> list[Delivery]:
     """Return the deliveries of a webhook, newest first."""
-    webhook = await webhooks.find(world.ports, ADATUM, name)
-    return list(await world.ports.webhooks.deliveries(ADATUM, webhook, after="", limit=10_000))
+    webhook = await webhooks.find(core.ports, ADATUM, name)
+    return list(await core.ports.webhooks.deliveries(ADATUM, webhook, after="", limit=10_000))
 
 
-async def one(world: World, name: str = "main") -> Delivery:
+async def one(core: Core, name: str = "main") -> Delivery:
     """Return the only delivery."""
-    (delivery,) = await shown(world, name)
+    (delivery,) = await shown(core, name)
     return delivery
 
 
@@ -84,127 +84,127 @@ def refusal(code: str) -> Any:
     return pytest.raises(Refused, check=lambda refused: refused.code == code)
 
 
-def sent(world: World, url: str = URL) -> list[int | None]:
+def sent(core: Core, url: str = URL) -> list[int | None]:
     """Return the sequences of what was sent to an address, in order; None for a test."""
-    called = (each.delivery.change for each in world.receivers.calls if each.url == url)
+    called = (each.delivery.change for each in core.receivers.calls if each.url == url)
     return [change.sequence if change is not None else None for change in called]
 
 
 # --- made and changed -------------------------------------------------------------------------------------------------
 
 
-async def test_a_webhook_begins_with_the_next_change(world: World) -> None:
+async def test_a_webhook_begins_with_the_next_change(core: Core) -> None:
     """What happened before is in the feed."""
-    await happened(world, 2)
+    await happened(core, 2)
 
-    await made(world)
-    await happened(world)
-    await world.deliver()
+    await made(core)
+    await happened(core)
+    await core.deliver()
 
-    assert sent(world) == [3]
+    assert sent(core) == [3]
 
 
-async def test_put_tells_a_new_webhook_from_one_that_was_there(world: World) -> None:
+async def test_put_tells_a_new_webhook_from_one_that_was_there(core: Core) -> None:
     """Only the new one's secret is shown; the same again changes nothing, not even the version."""
     wanted = WebhookWanted(url=URL)
 
-    first = await webhooks.put(world.ports, ADATUM, "main", wanted, MONDAY, None)
-    again = await webhooks.put(world.ports, ADATUM, "main", wanted, MONDAY + HOUR, None)
+    first = await webhooks.put(core.ports, ADATUM, "main", wanted, MONDAY, None)
+    again = await webhooks.put(core.ports, ADATUM, "main", wanted, MONDAY + HOUR, None)
 
     assert (first.new, again.new) == (True, False)
     assert first.webhook == again.webhook
     assert first.webhook.secrets[0].text.startswith("whsec_")
 
 
-async def test_a_changed_address_is_called_from_then_on(world: World) -> None:
+async def test_a_changed_address_is_called_from_then_on(core: Core) -> None:
     """Also for what waits already."""
-    world.receivers.answers[URL] = DOWN
-    before = await made(world)
-    await happened(world)
-    await world.deliver()
+    core.receivers.answers[URL] = DOWN
+    before = await made(core)
+    await happened(core)
+    await core.deliver()
 
-    after = await made(world, url=OTHER_URL)
-    world.clock.advance(5 * SECOND)
-    await deliver_webhooks(world.ports, ADATUM)
+    after = await made(core, url=OTHER_URL)
+    core.clock.advance(5 * SECOND)
+    await deliver_webhooks(core.ports, ADATUM)
 
-    assert sent(world, OTHER_URL) == [1]
+    assert sent(core, OTHER_URL) == [1]
     assert (after.version, after.secrets, after.born) == (before.version + 1, before.secrets, before.born)
 
 
-async def test_an_address_that_is_never_called_is_refused(world: World) -> None:
+async def test_an_address_that_is_never_called_is_refused(core: Core) -> None:
     """Before anything is written."""
-    world.receivers.never_called.add(URL)
+    core.receivers.never_called.add(URL)
 
     with refusal("UrlNotAllowed"):
-        await made(world)
+        await made(core)
 
-    assert await webhooks.of_organisation(world.ports, ADATUM) == []
+    assert await webhooks.of_organisation(core.ports, ADATUM) == []
 
 
-async def test_an_organisation_has_at_most_ten(world: World) -> None:
+async def test_an_organisation_has_at_most_ten(core: Core) -> None:
     """Those that are there can still be changed, and others have their own ten."""
     for number in range(webhooks.MOST_WEBHOOKS):
-        await made(world, f"number-{number}")
+        await made(core, f"number-{number}")
 
     with refusal("TooManyWebhooks"):
-        await made(world, "one-more")
+        await made(core, "one-more")
 
-    assert (await made(world, "number-3", OTHER_URL)).url == OTHER_URL
-    assert (await webhooks.put(world.ports, FABRIKAM, "one-more", WebhookWanted(url=URL), MONDAY, None)).new
+    assert (await made(core, "number-3", OTHER_URL)).url == OTHER_URL
+    assert (await webhooks.put(core.ports, FABRIKAM, "one-more", WebhookWanted(url=URL), MONDAY, None)).new
 
 
-async def test_if_match_names_the_version_that_was_read(world: World) -> None:
+async def test_if_match_names_the_version_that_was_read(core: Core) -> None:
     """Of none that is not there, of an older one, and of one that was deleted and made anew."""
     wanted, other = WebhookWanted(url=URL), WebhookWanted(url=OTHER_URL)
     with refusal("PreconditionFailed"):
-        await webhooks.put(world.ports, ADATUM, "main", wanted, MONDAY, "*")
-    first = webhooks.webhook_tag(await made(world))
-    await webhooks.put(world.ports, ADATUM, "main", other, MONDAY, first)
+        await webhooks.put(core.ports, ADATUM, "main", wanted, MONDAY, "*")
+    first = webhooks.webhook_tag(await made(core))
+    await webhooks.put(core.ports, ADATUM, "main", other, MONDAY, first)
 
     with refusal("PreconditionFailed"):
-        await webhooks.put(world.ports, ADATUM, "main", wanted, MONDAY, first)
+        await webhooks.put(core.ports, ADATUM, "main", wanted, MONDAY, first)
     with refusal("PreconditionFailed"):
-        await webhooks.rotate_secret(world.ports, ADATUM, "main", MONDAY, first)
+        await webhooks.rotate_secret(core.ports, ADATUM, "main", MONDAY, first)
     with refusal("PreconditionFailed"):
-        await webhooks.delete(world.ports, ADATUM, "main", first)
+        await webhooks.delete(core.ports, ADATUM, "main", first)
     with refusal("PreconditionFailed"):
-        await webhooks.verify_version(world.ports, ADATUM, "main", first)
-    await webhooks.delete(world.ports, ADATUM, "main", "*")
+        await webhooks.verify_version(core.ports, ADATUM, "main", first)
+    await webhooks.delete(core.ports, ADATUM, "main", "*")
 
-    assert webhooks.webhook_tag(await made(world)) != first
+    assert webhooks.webhook_tag(await made(core)) != first
 
 
-async def test_a_lost_answer_to_the_first_put_still_shows_the_secret(world: World) -> None:
+async def test_a_lost_answer_to_the_first_put_still_shows_the_secret(core: Core) -> None:
     """Storage took it and said that it was there already."""
 
     async def lose() -> None:
         raise Conflict("it is there already")
 
-    async with world.rows.once_after("webhooks", lose):
-        put = await webhooks.put(world.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, None)
+    async with core.rows.once_after("webhooks", lose):
+        put = await webhooks.put(core.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, None)
 
     assert put.new
-    assert (await webhooks.find(world.ports, ADATUM, "main")).secrets == put.webhook.secrets
+    assert (await webhooks.find(core.ports, ADATUM, "main")).secrets == put.webhook.secrets
 
 
-async def test_a_lost_answer_to_a_change_is_no_stale_version(world: World) -> None:
+async def test_a_lost_answer_to_a_change_is_no_stale_version(core: Core) -> None:
     """It meets itself; somebody else's change in between is refused."""
-    tag = webhooks.webhook_tag(await made(world))
+    tag = webhooks.webhook_tag(await made(core))
 
     async def lose() -> None:
         raise Conflict("changed")
 
     async def intrude() -> None:
-        await made(world, url=URL, events=("claim",))
+        await made(core, url=URL, events=("claim",))
 
-    async with world.rows.once_after("webhooks", lose):
-        put = await webhooks.put(world.ports, ADATUM, "main", WebhookWanted(url=OTHER_URL), MONDAY, tag)
+    async with core.rows.once_after("webhooks", lose):
+        put = await webhooks.put(core.ports, ADATUM, "main", WebhookWanted(url=OTHER_URL), MONDAY, tag)
     assert put.webhook.url == OTHER_URL
 
-    async with world.rows.once_before("webhooks", intrude):
+    async with core.rows.once_before("webhooks", intrude):
         with refusal("PreconditionFailed"):
             await webhooks.put(
-                world.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, webhooks.webhook_tag(put.webhook)
+                core.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, webhooks.webhook_tag(put.webhook)
             )
 
 
@@ -214,17 +214,17 @@ async def always_overtaken(table: str, _: Any) -> None:
         raise Conflict("somebody else")
 
 
-async def test_one_who_is_always_overtaken_is_told_to_come_again(world: World) -> None:
+async def test_one_who_is_always_overtaken_is_told_to_come_again(core: Core) -> None:
     """The store is busy, nothing is half done."""
-    await made(world)
-    world.rows.before = always_overtaken
+    await made(core)
+    core.rows.before = always_overtaken
 
     with pytest.raises(StorageBusy):
-        await made(world, "second")
+        await made(core, "second")
     with pytest.raises(StorageBusy):
-        await webhooks.rotate_secret(world.ports, ADATUM, "main", MONDAY, None)
+        await webhooks.rotate_secret(core.ports, ADATUM, "main", MONDAY, None)
     with pytest.raises(StorageBusy):
-        await webhooks.delete(world.ports, ADATUM, "main", None)
+        await webhooks.delete(core.ports, ADATUM, "main", None)
 
 
 @pytest.mark.parametrize(
@@ -237,16 +237,16 @@ async def test_one_who_is_always_overtaken_is_told_to_come_again(world: World) -
     ],
 )
 async def test_only_those_types_are_sent_that_were_asked_for(
-    world: World, events: tuple[str, ...] | None, kinds: list[str], expected: list[int]
+    core: Core, events: tuple[str, ...] | None, kinds: list[str], expected: list[int]
 ) -> None:
     """Whole types, or the words that they begin with."""
-    webhook = await made(world, events=events)
+    webhook = await made(core, events=events)
     for kind in kinds:
-        await happened(world, kind=kind)
+        await happened(core, kind=kind)
 
-    await world.deliver()
+    await core.deliver()
 
-    assert sorted(filter(None, sent(world))) == expected
+    assert sorted(filter(None, sent(core))) == expected
     assert not webhook.wants(
         Change(sequence=1, type="claims.x", claim_id="a", status=Status.DRAFT, at=MONDAY, etag="")
     ) or (events is None)
@@ -259,86 +259,86 @@ def test_a_type_that_never_comes_is_refused(event: str) -> None:
         WebhookWanted(url=URL, events=(event,))
 
 
-async def test_a_deleted_webhook_gets_nothing(world: World) -> None:
+async def test_a_deleted_webhook_gets_nothing(core: Core) -> None:
     """Neither what waits nor what comes; one of the same name made later knows nothing of it."""
-    world.receivers.answers[URL] = DOWN
-    await made(world)
-    await happened(world)
-    await world.deliver()
+    core.receivers.answers[URL] = DOWN
+    await made(core)
+    await happened(core)
+    await core.deliver()
 
-    await webhooks.delete(world.ports, ADATUM, "main", None)
-    await happened(world)
-    world.clock.advance(HOUR)
-    await world.deliver()
-    await made(world)
+    await webhooks.delete(core.ports, ADATUM, "main", None)
+    await happened(core)
+    core.clock.advance(HOUR)
+    await core.deliver()
+    await made(core)
 
-    assert sent(world) == [1]
-    assert await shown(world) == []
+    assert sent(core) == [1]
+    assert await shown(core) == []
     with refusal("NotFound"):
-        await webhooks.delete(world.ports, ADATUM, "other", None)
+        await webhooks.delete(core.ports, ADATUM, "other", None)
 
 
-async def test_a_webhook_may_go_while_it_is_deleted(world: World) -> None:
+async def test_a_webhook_may_go_while_it_is_deleted(core: Core) -> None:
     """By our own doing, whose answer was lost, or by somebody else's; one that only went on is deleted all the same."""
-    await made(world)
+    await made(core)
 
     async def lose() -> None:
         raise Conflict("gone")
 
     async def go_on() -> None:
-        await happened(world, hint=False)
-        await make_deliveries(world.ports, ADATUM, MONDAY)
+        await happened(core, hint=False)
+        await make_deliveries(core.ports, ADATUM, MONDAY)
 
-    async with world.rows.once_after("webhooks", lose):
-        await webhooks.delete(world.ports, ADATUM, "main", None)
-    await made(world)
-    async with world.rows.once_before("webhooks", go_on):
-        await webhooks.delete(world.ports, ADATUM, "main", None)
+    async with core.rows.once_after("webhooks", lose):
+        await webhooks.delete(core.ports, ADATUM, "main", None)
+    await made(core)
+    async with core.rows.once_before("webhooks", go_on):
+        await webhooks.delete(core.ports, ADATUM, "main", None)
 
-    assert await webhooks.of_organisation(world.ports, ADATUM) == []
+    assert await webhooks.of_organisation(core.ports, ADATUM) == []
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_former_secret_signs_for_a_day_besides(world: World) -> None:
+async def test_a_former_secret_signs_for_a_day_besides(core: Core) -> None:
     """Up to, but not at, the instant."""
-    old = (await made(world)).secrets[0].text
-    new = (await webhooks.rotate_secret(world.ports, ADATUM, "main", MONDAY, None)).secrets[0].text
+    old = (await made(core)).secrets[0].text
+    new = (await webhooks.rotate_secret(core.ports, ADATUM, "main", MONDAY, None)).secrets[0].text
 
     for at in (MONDAY, MONDAY + DAY - MICROSECOND, MONDAY + DAY):
-        world.clock.set(at)
-        await happened(world)
-        await world.deliver()
+        core.clock.set(at)
+        await happened(core)
+        await core.deliver()
 
-    assert [call.secrets for call in world.receivers.calls] == [[new, old], [new, old], [new]]
+    assert [call.secrets for call in core.receivers.calls] == [[new, old], [new, old], [new]]
 
 
-async def test_rotating_twice_leaves_the_secret_in_use_valid(world: World) -> None:
+async def test_rotating_twice_leaves_the_secret_in_use_valid(core: Core) -> None:
     """Who never got the second secret still uses the first; expired ones are dropped, and the row does not grow."""
-    secrets = [(await made(world)).secrets[0].text]
+    secrets = [(await made(core)).secrets[0].text]
     for hours in (0, 1, 25):
         at = MONDAY + hours * HOUR
-        secrets.append((await webhooks.rotate_secret(world.ports, ADATUM, "main", at, None)).secrets[0].text)
+        secrets.append((await webhooks.rotate_secret(core.ports, ADATUM, "main", at, None)).secrets[0].text)
 
-    kept = (await webhooks.find(world.ports, ADATUM, "main")).secrets
+    kept = (await webhooks.find(core.ports, ADATUM, "main")).secrets
     for _ in range(MOST_SECRETS):
-        await webhooks.rotate_secret(world.ports, ADATUM, "main", MONDAY + 26 * HOUR, None)
+        await webhooks.rotate_secret(core.ports, ADATUM, "main", MONDAY + 26 * HOUR, None)
 
     assert [secret.text for secret in kept] == [secrets[3], secrets[2]]
-    assert len((await webhooks.find(world.ports, ADATUM, "main")).secrets) == MOST_SECRETS
+    assert len((await webhooks.find(core.ports, ADATUM, "main")).secrets) == MOST_SECRETS
     assert secrets[3] not in repr(kept)
 
 
-async def test_a_lost_answer_to_a_rotation_makes_no_second_secret(world: World) -> None:
+async def test_a_lost_answer_to_a_rotation_makes_no_second_secret(core: Core) -> None:
     """It knows its own secret again."""
-    old = (await made(world)).secrets[0].text
+    old = (await made(core)).secrets[0].text
 
     async def lose() -> None:
         raise Conflict("changed")
 
-    async with world.rows.once_after("webhooks", lose):
-        rotated = await webhooks.rotate_secret(world.ports, ADATUM, "main", MONDAY, None)
+    async with core.rows.once_after("webhooks", lose):
+        rotated = await webhooks.rotate_secret(core.ports, ADATUM, "main", MONDAY, None)
 
     assert [secret.text for secret in rotated.secrets][1:] == [old]
 
@@ -346,59 +346,59 @@ async def test_a_lost_answer_to_a_rotation_makes_no_second_secret(world: World) 
 # --- delivered, tried again, given up ---------------------------------------------------------------------------------
 
 
-async def test_a_delivered_event_is_not_sent_again(world: World) -> None:
+async def test_a_delivered_event_is_not_sent_again(core: Core) -> None:
     """However often queue and timer come."""
-    await made(world)
-    await happened(world)
-    await world.deliver()
+    await made(core)
+    await happened(core)
+    await core.deliver()
     for _ in range(3):
-        world.clock.advance(5 * MINUTE)
-        await world.sweep()
-        await world.deliver()
+        core.clock.advance(5 * MINUTE)
+        await core.sweep()
+        await core.deliver()
 
-    delivery = await one(world)
-    assert sent(world) == [1]
+    delivery = await one(core)
+    assert sent(core) == [1]
     assert (delivery.state, delivery.next_attempt) == (DeliveryState.DELIVERED, None)
     assert [(attempt.outcome, attempt.status) for attempt in delivery.attempts] == [(CallOutcome.ANSWERED, 204)]
 
 
-async def test_a_receiver_that_fails_is_tried_with_growing_delays_for_three_days(world: World) -> None:
+async def test_a_receiver_that_fails_is_tried_with_growing_delays_for_three_days(core: Core) -> None:
     """Under the same webhook-id; then the delivery is given up, and says so."""
-    world.receivers.answers[URL] = DOWN
-    await made(world)
-    await happened(world)
-    await world.deliver()
+    core.receivers.answers[URL] = DOWN
+    await made(core)
+    await happened(core)
+    await core.deliver()
     instants = [MONDAY]
 
-    while (due := (await one(world)).next_attempt) is not None:
-        world.clock.set(due - MICROSECOND)
-        await deliver_webhooks(world.ports, ADATUM)
-        assert len(world.receivers.calls) == len(instants)
-        world.clock.set(due)
-        await deliver_webhooks(world.ports, ADATUM)
+    while (due := (await one(core)).next_attempt) is not None:
+        core.clock.set(due - MICROSECOND)
+        await deliver_webhooks(core.ports, ADATUM)
+        assert len(core.receivers.calls) == len(instants)
+        core.clock.set(due)
+        await deliver_webhooks(core.ports, ADATUM)
         instants.append(due)
 
-    delivery = await one(world)
+    delivery = await one(core)
     assert tuple(later - earlier for earlier, later in pairwise(instants))[:-1] == DELAYS[:-1]
     assert instants[-1] == MONDAY + TRIED_FOR
     assert (delivery.state, [attempt.at for attempt in delivery.attempts]) == (DeliveryState.FAILED, instants)
-    assert len(set(world.receivers.ids())) == 1
+    assert len(set(core.receivers.ids())) == 1
 
 
-async def test_the_timer_alone_tries_again(world: World) -> None:
+async def test_the_timer_alone_tries_again(core: Core) -> None:
     """Every message is lost; each attempt comes at the minute after it is due."""
-    world.receivers.answers[URL] = DOWN
-    await made(world)
-    await happened(world)
-    await world.deliver()
+    core.receivers.answers[URL] = DOWN
+    await made(core)
+    await happened(core)
+    await core.deliver()
 
     for _ in range(7):
-        world.lose_messages()
-        world.clock.advance(MINUTE)
-        await world.sweep()
-        await world.deliver()
+        core.lose_messages()
+        core.clock.advance(MINUTE)
+        await core.sweep()
+        await core.deliver()
 
-    assert [attempt.at - MONDAY for attempt in (await one(world)).attempts] == [
+    assert [attempt.at - MONDAY for attempt in (await one(core)).attempts] == [
         timedelta(0),
         MINUTE,
         2 * MINUTE,
@@ -406,17 +406,17 @@ async def test_the_timer_alone_tries_again(world: World) -> None:
     ]
 
 
-async def test_a_message_reminds_of_the_first_attempts(world: World) -> None:
+async def test_a_message_reminds_of_the_first_attempts(core: Core) -> None:
     """A second late rather than early; later attempts are the timer's."""
-    world.receivers.answers[URL] = DOWN
-    await made(world)
-    await happened(world)
-    await world.deliver()
+    core.receivers.answers[URL] = DOWN
+    await made(core)
+    await happened(core)
+    await core.deliver()
     for wait in (5 * SECOND, MINUTE):
-        world.clock.advance(wait)
-        await deliver_webhooks(world.ports, ADATUM)
+        core.clock.advance(wait)
+        await deliver_webhooks(core.ports, ADATUM)
 
-    delays = [message.delay for message in world.queues.sent if message.delay is not None]
+    delays = [message.delay for message in core.queues.sent if message.delay is not None]
     assert delays == [6 * SECOND, MINUTE + SECOND]
 
 
@@ -432,16 +432,16 @@ async def test_a_message_reminds_of_the_first_attempts(world: World) -> None:
         (None, DeliveryState.PENDING),
     ],
 )
-async def test_any_2xx_is_a_delivery_and_410_is_the_end(world: World, status: int | None, state: DeliveryState) -> None:
+async def test_any_2xx_is_a_delivery_and_410_is_the_end(core: Core, status: int | None, state: DeliveryState) -> None:
     """Everything else is tried again."""
     outcome = CallOutcome.ANSWERED if status is not None else CallOutcome.TIMED_OUT
-    world.receivers.answers[URL] = CallAnswer(outcome, status)
-    await made(world)
-    await happened(world)
+    core.receivers.answers[URL] = CallAnswer(outcome, status)
+    await made(core)
+    await happened(core)
 
-    await world.deliver()
+    await core.deliver()
 
-    assert (await one(world)).state is state
+    assert (await one(core)).state is state
 
 
 @pytest.mark.parametrize(
@@ -467,417 +467,415 @@ def test_a_receiver_may_ask_for_more_time_within_the_three_days(
     assert (after - MONDAY if after is not None else None) == expected
 
 
-async def test_one_receiver_that_is_slow_or_down_holds_up_no_other(world: World) -> None:
+async def test_one_receiver_that_is_slow_or_down_holds_up_no_other(core: Core) -> None:
     """Each webhook is called apart."""
-    world.receivers.answers[URL] = DOWN
-    await made(world)
-    await made(world, "other", OTHER_URL)
-    await happened(world, 3)
+    core.receivers.answers[URL] = DOWN
+    await made(core)
+    await made(core, "other", OTHER_URL)
+    await happened(core, 3)
 
-    await world.deliver()
+    await core.deliver()
 
-    assert sorted(filter(None, sent(world, OTHER_URL))) == [1, 2, 3]
-    assert {delivery.state for delivery in await shown(world)} == {DeliveryState.PENDING}
+    assert sorted(filter(None, sent(core, OTHER_URL))) == [1, 2, 3]
+    assert {delivery.state for delivery in await shown(core)} == {DeliveryState.PENDING}
 
 
-async def test_a_fault_of_storage_for_one_webhook_stops_no_other(world: World) -> None:
+async def test_a_fault_of_storage_for_one_webhook_stops_no_other(core: Core) -> None:
     """It is raised when all were called; a due row brings somebody again."""
-    await made(world)
-    await made(world, "other", OTHER_URL)
-    await happened(world)
+    await made(core)
+    await made(core, "other", OTHER_URL)
+    await happened(core)
 
     async def fail(table: str, ops: Any) -> None:
         if table == "webhooks" and any(op.key.startswith("calls|main") for op in ops):
             raise StorageBusy("down")
 
-    world.rows.before = fail
+    core.rows.before = fail
     with pytest.raises(StorageBusy):
-        await deliver_webhooks(world.ports, ADATUM)
-    world.rows.before = None
+        await deliver_webhooks(core.ports, ADATUM)
+    core.rows.before = None
 
-    assert sent(world, OTHER_URL) == [1]
-    world.lose_messages()
-    world.clock.advance(3 * MINUTE)
-    await world.sweep()
-    await world.deliver()
-    assert sent(world) == [1]
+    assert sent(core, OTHER_URL) == [1]
+    core.lose_messages()
+    core.clock.advance(3 * MINUTE)
+    await core.sweep()
+    await core.deliver()
+    assert sent(core) == [1]
 
 
-async def test_a_process_that_dies_between_call_and_record_calls_again(world: World) -> None:
+async def test_a_process_that_dies_between_call_and_record_calls_again(core: Core) -> None:
     """Under the same webhook-id, for the receiver to tell."""
-    await made(world)
-    await happened(world)
+    await made(core)
+    await happened(core)
 
     async def die(called: Called) -> None:
         raise Died
 
-    world.receivers.on_call = die
+    core.receivers.on_call = die
     with pytest.raises(Died):
-        await world.deliver()
-    world.receivers.on_call = None
-    world.lose_messages()
-    world.clock.advance(5 * MINUTE)
-    await world.sweep()
-    await world.deliver()
+        await core.deliver()
+    core.receivers.on_call = None
+    core.lose_messages()
+    core.clock.advance(5 * MINUTE)
+    await core.sweep()
+    await core.deliver()
 
-    first, second = world.receivers.ids()
+    first, second = core.receivers.ids()
     assert first == second
-    assert (await one(world)).state is DeliveryState.DELIVERED
+    assert (await one(core)).state is DeliveryState.DELIVERED
 
 
-async def test_processes_that_come_at_the_same_time_call_once(world: World) -> None:
+async def test_processes_that_come_at_the_same_time_call_once(core: Core) -> None:
     """One calls, the others go; what they bring is seen by the one who calls."""
-    await made(world)
-    await happened(world)
+    await made(core)
+    await happened(core)
 
     async def another(called: Called) -> None:
-        world.receivers.on_call = None
-        await happened(world, hint=False)
-        await deliver_webhooks(world.ports, ADATUM)
-        assert len(world.receivers.calls) == 1
+        core.receivers.on_call = None
+        await happened(core, hint=False)
+        await deliver_webhooks(core.ports, ADATUM)
+        assert len(core.receivers.calls) == 1
 
-    world.receivers.on_call = another
-    await deliver_webhooks(world.ports, ADATUM)
+    core.receivers.on_call = another
+    await deliver_webhooks(core.ports, ADATUM)
 
-    assert sent(world) == [1, 2]
+    assert sent(core) == [1, 2]
 
 
-async def test_whoever_died_while_calling_is_replaced_after_two_minutes(world: World) -> None:
+async def test_whoever_died_while_calling_is_replaced_after_two_minutes(core: Core) -> None:
     """Not before; of two who replace them, one does."""
-    webhook = await made(world)
-    now, until = world.clock.real(), world.clock.real() + deliveries.HELD_FOR
-    assert await world.ports.webhooks.begin_calls(ADATUM, webhook, now, until) is not None
+    webhook = await made(core)
+    now, until = core.clock.real(), core.clock.real() + deliveries.HELD_FOR
+    assert await core.ports.webhooks.begin_calls(ADATUM, webhook, now, until) is not None
 
-    assert await world.ports.webhooks.begin_calls(ADATUM, webhook, until - MICROSECOND, until) is None
+    assert await core.ports.webhooks.begin_calls(ADATUM, webhook, until - MICROSECOND, until) is None
 
-    etag = await world.ports.webhooks.begin_calls(ADATUM, webhook, until, until + HOUR)
+    etag = await core.ports.webhooks.begin_calls(ADATUM, webhook, until, until + HOUR)
     assert etag is not None
-    await world.ports.webhooks.end_calls(ADATUM, webhook, etag)
-    await world.ports.webhooks.end_calls(ADATUM, webhook, etag)
+    await core.ports.webhooks.end_calls(ADATUM, webhook, etag)
+    await core.ports.webhooks.end_calls(ADATUM, webhook, etag)
 
 
-async def test_a_try_that_was_recorded_by_somebody_else_stands(world: World) -> None:
+async def test_a_try_that_was_recorded_by_somebody_else_stands(core: Core) -> None:
     """The slower of the two leaves it as it is."""
-    await made(world)
-    await happened(world)
+    await made(core)
+    await happened(core)
 
     async def faster(called: Called) -> None:
-        webhook = await webhooks.find(world.ports, ADATUM, "main")
-        (kept,) = await world.ports.webhooks.waiting(ADATUM, webhook, await world.now(), limit=9)
-        done = deliveries.judged(kept.value, CallAnswer(CallOutcome.ANSWERED, 201), await world.now())
-        await world.ports.webhooks.record(ADATUM, webhook, kept, done)
+        webhook = await webhooks.find(core.ports, ADATUM, "main")
+        (kept,) = await core.ports.webhooks.waiting(ADATUM, webhook, await core.now(), limit=9)
+        done = deliveries.judged(kept.value, CallAnswer(CallOutcome.ANSWERED, 201), await core.now())
+        await core.ports.webhooks.record(ADATUM, webhook, kept, done)
 
-    world.receivers.on_call = faster
-    world.receivers.answers[URL] = DOWN
-    await world.deliver()
+    core.receivers.on_call = faster
+    core.receivers.answers[URL] = DOWN
+    await core.deliver()
 
-    assert [attempt.status for attempt in (await one(world)).attempts] == [201]
+    assert [attempt.status for attempt in (await one(core)).attempts] == [201]
 
 
-async def test_a_long_queue_at_a_slow_receiver_is_left_to_the_next_message(world: World) -> None:
+async def test_a_long_queue_at_a_slow_receiver_is_left_to_the_next_message(core: Core) -> None:
     """A minute, then the process goes on with others' work; nothing is lost."""
-    world.receivers.takes = 7 * SECOND
-    await made(world)
-    await happened(world, 30, hint=False)
+    core.receivers.takes = 7 * SECOND
+    await made(core)
+    await happened(core, 30, hint=False)
 
-    await deliver_webhooks(world.ports, ADATUM)
-    called, hints = len(world.receivers.calls), len(world.queues.sent)
-    await world.deliver()
+    await deliver_webhooks(core.ports, ADATUM)
+    called, hints = len(core.receivers.calls), len(core.queues.sent)
+    await core.deliver()
 
     assert called < 30
     assert hints == 1
-    assert sorted(filter(None, sent(world))) == list(range(1, 31))
+    assert sorted(filter(None, sent(core))) == list(range(1, 31))
 
 
-async def test_calls_in_a_queue_are_not_begun_when_the_time_is_over(world: World) -> None:
+async def test_calls_in_a_queue_are_not_begun_when_the_time_is_over(core: Core) -> None:
     """They wait for the next message, untouched."""
-    world.receivers.takes = deliveries.CALLING_FOR
-    await made(world)
-    await happened(world, 6, hint=False)
+    core.receivers.takes = deliveries.CALLING_FOR
+    await made(core)
+    await happened(core, 6, hint=False)
 
-    await deliver_webhooks(world.ports, ADATUM)
+    await deliver_webhooks(core.ports, ADATUM)
 
-    untried = [delivery for delivery in await shown(world) if not delivery.attempts]
-    assert len(world.receivers.calls) + len(untried) == 6
-    assert len(world.receivers.calls) <= deliveries.CALLS_AT_ONCE
+    untried = [delivery for delivery in await shown(core) if not delivery.attempts]
+    assert len(core.receivers.calls) + len(untried) == 6
+    assert len(core.receivers.calls) <= deliveries.CALLS_AT_ONCE
 
 
-async def test_many_changes_are_delivered_in_several_steps(world: World) -> None:
+async def test_many_changes_are_delivered_in_several_steps(core: Core) -> None:
     """More than one transaction takes, each once."""
-    await made(world)
-    await happened(world, deliveries.MADE_AT_ONCE + 3)
+    await made(core)
+    await happened(core, deliveries.MADE_AT_ONCE + 3)
 
-    await world.deliver()
+    await core.deliver()
 
-    assert sorted(filter(None, sent(world))) == list(range(1, deliveries.MADE_AT_ONCE + 4))
+    assert sorted(filter(None, sent(core))) == list(range(1, deliveries.MADE_AT_ONCE + 4))
 
 
-async def test_more_than_one_call_makes_is_gone_on_with(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_than_one_call_makes_is_gone_on_with(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """By queue and by timer alike."""
     monkeypatch.setattr(deliveries, "MOST_STEPS", 1)
-    await made(world)
-    await happened(world, 2 * deliveries.MADE_AT_ONCE + 1, hint=False)
+    await made(core)
+    await happened(core, 2 * deliveries.MADE_AT_ONCE + 1, hint=False)
 
-    assert await nudge_deliveries(world.ports, ADATUM, await world.now())
-    await world.deliver()
+    assert await nudge_deliveries(core.ports, ADATUM, await core.now())
+    await core.deliver()
 
-    assert len(sent(world)) == 2 * deliveries.MADE_AT_ONCE + 1
-    assert not await nudge_deliveries(world.ports, ADATUM, await world.now())
+    assert len(sent(core)) == 2 * deliveries.MADE_AT_ONCE + 1
+    assert not await nudge_deliveries(core.ports, ADATUM, await core.now())
 
 
-async def test_two_who_make_deliveries_make_each_once(world: World) -> None:
+async def test_two_who_make_deliveries_make_each_once(core: Core) -> None:
     """The slower finds them made."""
-    await made(world)
-    await happened(world, hint=False)
+    await made(core)
+    await happened(core, hint=False)
 
     async def another() -> None:
-        await make_deliveries(world.ports, ADATUM, await world.now())
+        await make_deliveries(core.ports, ADATUM, await core.now())
 
-    async with world.rows.once_before("webhooks", another):
-        await make_deliveries(world.ports, ADATUM, await world.now())
+    async with core.rows.once_before("webhooks", another):
+        await make_deliveries(core.ports, ADATUM, await core.now())
 
-    assert len(await shown(world)) == 1
+    assert len(await shown(core)) == 1
 
 
 @pytest.mark.parametrize("off", [True, False])
-async def test_one_that_goes_while_deliveries_are_made_gets_none(world: World, *, off: bool) -> None:
+async def test_one_that_goes_while_deliveries_are_made_gets_none(core: Core, *, off: bool) -> None:
     """Deleted, or switched off."""
-    webhook = await made(world)
-    await happened(world, hint=False)
+    webhook = await made(core)
+    await happened(core, hint=False)
 
     async def go() -> None:
         if off:
-            await deliveries._switch_off(world.ports, ADATUM, webhook, MONDAY)
+            await deliveries._switch_off(core.ports, ADATUM, webhook, MONDAY)
         else:
-            await webhooks.delete(world.ports, ADATUM, "main", None)
+            await webhooks.delete(core.ports, ADATUM, "main", None)
 
-    async with world.rows.once_before("webhooks", go):
-        made_now = await make_deliveries(world.ports, ADATUM, await world.now())
+    async with core.rows.once_before("webhooks", go):
+        made_now = await make_deliveries(core.ports, ADATUM, await core.now())
 
     assert made_now.webhooks == []
 
 
-async def test_organisations_without_webhooks_cost_nothing_more(world: World) -> None:
+async def test_organisations_without_webhooks_cost_nothing_more(core: Core) -> None:
     """A message that came for nothing."""
-    await happened(world)
+    await happened(core)
 
-    assert await make_deliveries(world.ports, ADATUM, MONDAY) == deliveries.Made((), unfinished=False)
-    await deliver_webhooks(world.ports, ADATUM)
+    assert await make_deliveries(core.ports, ADATUM, MONDAY) == deliveries.Made((), unfinished=False)
+    await deliver_webhooks(core.ports, ADATUM)
 
-    assert world.receivers.calls == []
+    assert core.receivers.calls == []
 
 
 # --- switched off -----------------------------------------------------------------------------------------------------
 
 
-async def test_410_switches_a_webhook_off_and_put_on_again(world: World) -> None:
+async def test_410_switches_a_webhook_off_and_put_on_again(core: Core) -> None:
     """Shown with since when and why; then it goes on with what waits and the next change, not with what it missed."""
-    await made(world)
-    world.receivers.answers[URL] = DOWN
-    await happened(world)
-    await world.deliver()
-    world.receivers.answers[URL] = GONE
-    await happened(world)
-    await world.deliver()
-    off = await webhooks.find(world.ports, ADATUM, "main")
-    await happened(world)
-    world.clock.advance(HOUR)
-    await world.sweep()
-    await world.deliver()
-    world.receivers.answers.clear()
-    before = list(sent(world))
+    await made(core)
+    core.receivers.answers[URL] = DOWN
+    await happened(core)
+    await core.deliver()
+    core.receivers.answers[URL] = GONE
+    await happened(core)
+    await core.deliver()
+    off = await webhooks.find(core.ports, ADATUM, "main")
+    await happened(core)
+    core.clock.advance(HOUR)
+    await core.sweep()
+    await core.deliver()
+    core.receivers.answers.clear()
+    before = list(sent(core))
 
-    on = await made(world)
-    await happened(world)
-    await world.deliver()
+    on = await made(core)
+    await happened(core)
+    await core.deliver()
 
     assert (off.status, off.why, off.since) == (WebhookStatus.DISABLED, WhyDisabled.GONE, MONDAY)
     assert before == [1, 2]
     assert (on.status, on.why, on.since) == (WebhookStatus.ACTIVE, None, MONDAY + HOUR)
-    assert sent(world) == [1, 2, 1, 4]
+    assert sent(core) == [1, 2, 1, 4]
 
 
-async def test_other_calls_of_a_webhook_stop_when_it_is_switched_off(world: World) -> None:
+async def test_other_calls_of_a_webhook_stop_when_it_is_switched_off(core: Core) -> None:
     """At the next look at most."""
-    world.receivers.answers[URL] = GONE
-    await made(world)
-    await happened(world, 2 * deliveries.TAKEN_AT_ONCE)
+    core.receivers.answers[URL] = GONE
+    await made(core)
+    await happened(core, 2 * deliveries.TAKEN_AT_ONCE)
 
-    await world.deliver()
+    await core.deliver()
 
-    assert len(world.receivers.calls) <= deliveries.TAKEN_AT_ONCE
+    assert len(core.receivers.calls) <= deliveries.TAKEN_AT_ONCE
 
 
 @pytest.mark.parametrize("what", ["deleted", "anew", "another address"])
-async def test_410_of_a_webhook_that_has_changed_meanwhile_switches_nothing_off(world: World, what: str) -> None:
+async def test_410_of_a_webhook_that_has_changed_meanwhile_switches_nothing_off(core: Core, what: str) -> None:
     """The answer was not for it."""
-    await made(world)
-    await happened(world)
+    await made(core)
+    await happened(core)
 
     async def change(called: Called) -> None:
-        world.receivers.on_call = None
+        core.receivers.on_call = None
         if what != "another address":
-            await webhooks.delete(world.ports, ADATUM, "main", None)
+            await webhooks.delete(core.ports, ADATUM, "main", None)
         if what != "deleted":
-            await made(world, url=OTHER_URL)
+            await made(core, url=OTHER_URL)
 
-    world.receivers.on_call = change
-    world.receivers.answers[URL] = GONE
-    await world.deliver()
+    core.receivers.on_call = change
+    core.receivers.answers[URL] = GONE
+    await core.deliver()
 
-    assert [kept.status for kept in await webhooks.of_organisation(world.ports, ADATUM)] == (
+    assert [kept.status for kept in await webhooks.of_organisation(core.ports, ADATUM)] == (
         [] if what == "deleted" else [WebhookStatus.ACTIVE]
     )
 
 
-async def test_switching_off_is_tried_again_when_somebody_else_writes(world: World) -> None:
+async def test_switching_off_is_tried_again_when_somebody_else_writes(core: Core) -> None:
     """And given up as a busy store when they always do."""
-    webhook = await made(world)
+    webhook = await made(core)
 
     async def go_on() -> None:
-        await happened(world, hint=False)
-        await make_deliveries(world.ports, ADATUM, MONDAY)
+        await happened(core, hint=False)
+        await make_deliveries(core.ports, ADATUM, MONDAY)
 
-    async with world.rows.once_before("webhooks", go_on):
-        await deliveries._switch_off(world.ports, ADATUM, webhook, MONDAY)
-    assert (await webhooks.find(world.ports, ADATUM, "main")).status is WebhookStatus.DISABLED
-    await deliveries._switch_off(world.ports, ADATUM, webhook, MONDAY)
+    async with core.rows.once_before("webhooks", go_on):
+        await deliveries._switch_off(core.ports, ADATUM, webhook, MONDAY)
+    assert (await webhooks.find(core.ports, ADATUM, "main")).status is WebhookStatus.DISABLED
+    await deliveries._switch_off(core.ports, ADATUM, webhook, MONDAY)
 
-    await made(world)
-    world.rows.before = always_overtaken
+    await made(core)
+    core.rows.before = always_overtaken
     with pytest.raises(StorageBusy):
-        await deliveries._switch_off(world.ports, ADATUM, webhook, MONDAY)
+        await deliveries._switch_off(core.ports, ADATUM, webhook, MONDAY)
 
 
-async def test_what_is_off_is_neither_tested_nor_replayed(world: World) -> None:
+async def test_what_is_off_is_neither_tested_nor_replayed(core: Core) -> None:
     """It says how to switch it on."""
-    webhook = await made(world)
-    await deliveries._switch_off(world.ports, ADATUM, webhook, MONDAY)
+    webhook = await made(core)
+    await deliveries._switch_off(core.ports, ADATUM, webhook, MONDAY)
 
     with refusal("InvalidState"):
-        await webhooks.send_test(world.ports, ADATUM, "main", MONDAY)
+        await webhooks.send_test(core.ports, ADATUM, "main", MONDAY)
     with refusal("InvalidState"):
-        await webhooks.replay(world.ports, ADATUM, "main", Range(since=MONDAY, until=MONDAY + DAY), MONDAY)
+        await webhooks.replay(core.ports, ADATUM, "main", Range(since=MONDAY, until=MONDAY + DAY), MONDAY)
 
 
 # --- tests and replays ------------------------------------------------------------------------------------------------
 
 
-async def test_a_test_event_is_delivered_like_any_other(world: World) -> None:
+async def test_a_test_event_is_delivered_like_any_other(core: Core) -> None:
     """Whatever types are asked for; two of them have two ids."""
-    await made(world, events=("claim.ended",))
+    await made(core, events=("claim.ended",))
 
-    first = await webhooks.send_test(world.ports, ADATUM, "main", MONDAY)
-    second = await webhooks.send_test(world.ports, ADATUM, "main", MONDAY)
-    await world.deliver()
+    first = await webhooks.send_test(core.ports, ADATUM, "main", MONDAY)
+    second = await webhooks.send_test(core.ports, ADATUM, "main", MONDAY)
+    await core.deliver()
 
-    assert sorted(world.receivers.ids()) == sorted([first.webhook_id, second.webhook_id])
+    assert sorted(core.receivers.ids()) == sorted([first.webhook_id, second.webhook_id])
     assert first.webhook_id != second.webhook_id
     assert first.type == "cpor.webhook.test"
-    assert {delivery.state for delivery in await shown(world)} == {DeliveryState.DELIVERED}
+    assert {delivery.state for delivery in await shown(core)} == {DeliveryState.DELIVERED}
 
 
-async def test_a_test_whose_message_was_lost_is_sent_by_the_timer(world: World) -> None:
+async def test_a_test_whose_message_was_lost_is_sent_by_the_timer(core: Core) -> None:
     """Its due row is written before it."""
-    await made(world)
-    await webhooks.send_test(world.ports, ADATUM, "main", MONDAY)
-    world.lose_messages()
-    world.clock.advance(3 * MINUTE)
+    await made(core)
+    await webhooks.send_test(core.ports, ADATUM, "main", MONDAY)
+    core.lose_messages()
+    core.clock.advance(3 * MINUTE)
 
-    await world.sweep()
-    await world.deliver()
+    await core.sweep()
+    await core.deliver()
 
-    assert sent(world) == [None]
+    assert sent(core) == [None]
 
 
-async def replayed(world: World, since: datetime, until: datetime) -> Webhook:
+async def replayed(core: Core, since: datetime, until: datetime) -> Webhook:
     """Ask for a replay."""
     wanted = Range(since=since, until=until)
-    return await webhooks.replay(world.ports, ADATUM, "main", wanted, await world.now())
+    return await webhooks.replay(core.ports, ADATUM, "main", wanted, await core.now())
 
 
-async def test_a_replay_sends_the_changes_of_its_range_under_their_ids(world: World) -> None:
+async def test_a_replay_sends_the_changes_of_its_range_under_their_ids(core: Core) -> None:
     """From its beginning on and before its end, of the types that are asked for."""
-    await made(world, events=("claim.submitted",))
+    await made(core, events=("claim.submitted",))
     for kind in ("claim.submitted", "claim.submitted", "claim.created", "claim.submitted"):
-        await happened(world, kind=kind)
-        world.clock.advance(HOUR)
-    await world.deliver()
+        await happened(core, kind=kind)
+        core.clock.advance(HOUR)
+    await core.deliver()
     ids = {
-        call.delivery.change.sequence: call.delivery.webhook_id
-        for call in world.receivers.calls
-        if call.delivery.change
+        call.delivery.change.sequence: call.delivery.webhook_id for call in core.receivers.calls if call.delivery.change
     }
-    world.receivers.calls.clear()
+    core.receivers.calls.clear()
 
-    asked = await replayed(world, MONDAY + HOUR, MONDAY + 3 * HOUR)
-    await world.deliver()
+    asked = await replayed(core, MONDAY + HOUR, MONDAY + 3 * HOUR)
+    await core.deliver()
 
     assert asked.replay is not None
-    assert sent(world) == [2]
-    assert world.receivers.ids() == [ids[2]]
-    assert [delivery.replayed for delivery in await shown(world)].count(True) == 1
-    assert (await webhooks.find(world.ports, ADATUM, "main")).replay is None
+    assert sent(core) == [2]
+    assert core.receivers.ids() == [ids[2]]
+    assert [delivery.replayed for delivery in await shown(core)].count(True) == 1
+    assert (await webhooks.find(core.ports, ADATUM, "main")).replay is None
 
 
-async def test_an_empty_range_is_refused_and_one_without_changes_is_done_at_once(world: World) -> None:
+async def test_an_empty_range_is_refused_and_one_without_changes_is_done_at_once(core: Core) -> None:
     """Also when nothing has ever happened."""
-    await made(world)
+    await made(core)
     with refusal("ValidationFailed"):
-        await replayed(world, MONDAY, MONDAY)
+        await replayed(core, MONDAY, MONDAY)
 
-    await replayed(world, MONDAY, MONDAY + HOUR)
-    await world.deliver()
+    await replayed(core, MONDAY, MONDAY + HOUR)
+    await core.deliver()
 
-    assert (await webhooks.find(world.ports, ADATUM, "main")).replay is None
-    assert world.receivers.calls == []
+    assert (await webhooks.find(core.ports, ADATUM, "main")).replay is None
+    assert core.receivers.calls == []
 
 
-async def test_one_replay_at_a_time(world: World) -> None:
+async def test_one_replay_at_a_time(core: Core) -> None:
     """A second one waits until the first is made; a message that was lost delays it only."""
-    await made(world)
-    await happened(world)
-    await world.deliver()
-    await replayed(world, MONDAY, MONDAY + HOUR)
-    world.lose_messages()
+    await made(core)
+    await happened(core)
+    await core.deliver()
+    await replayed(core, MONDAY, MONDAY + HOUR)
+    core.lose_messages()
 
     with refusal("InvalidState"):
-        await replayed(world, MONDAY, MONDAY + DAY)
+        await replayed(core, MONDAY, MONDAY + DAY)
 
-    world.clock.advance(3 * MINUTE)
-    await world.sweep()
-    await world.deliver()
-    assert sent(world) == [1, 1]
+    core.clock.advance(3 * MINUTE)
+    await core.sweep()
+    await core.deliver()
+    assert sent(core) == [1, 1]
 
 
-async def test_a_long_replay_goes_on_where_it_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_replay_goes_on_where_it_stopped(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what happens after it was asked for is not in it."""
     monkeypatch.setattr(deliveries, "MOST_STEPS", 1)
-    await made(world)
-    await happened(world, deliveries.MADE_AT_ONCE + 5)
-    await world.deliver()
-    world.receivers.calls.clear()
-    await replayed(world, MONDAY, MONDAY + HOUR)
-    await happened(world)
+    await made(core)
+    await happened(core, deliveries.MADE_AT_ONCE + 5)
+    await core.deliver()
+    core.receivers.calls.clear()
+    await replayed(core, MONDAY, MONDAY + HOUR)
+    await happened(core)
 
-    await world.deliver()
+    await core.deliver()
 
-    assert sorted(filter(None, sent(world))) == sorted(
+    assert sorted(filter(None, sent(core))) == sorted(
         [*range(1, deliveries.MADE_AT_ONCE + 6), deliveries.MADE_AT_ONCE + 6]
     )
 
 
-async def test_a_lost_answer_to_a_replay_starts_no_second_one(world: World) -> None:
+async def test_a_lost_answer_to_a_replay_starts_no_second_one(core: Core) -> None:
     """It knows its own again."""
-    await made(world)
-    await happened(world)
-    await world.deliver()
+    await made(core)
+    await happened(core)
+    await core.deliver()
 
     async def lose() -> None:
         raise Conflict("changed")
 
-    async with world.rows.once_after("webhooks", lose):
-        asked = await replayed(world, MONDAY, MONDAY + HOUR)
+    async with core.rows.once_after("webhooks", lose):
+        asked = await replayed(core, MONDAY, MONDAY + HOUR)
 
     assert asked.version == 2
 
@@ -885,74 +883,74 @@ async def test_a_lost_answer_to_a_replay_starts_no_second_one(world: World) -> N
 # --- forgotten --------------------------------------------------------------------------------------------------------
 
 
-async def test_deliveries_are_forgotten_after_thirty_days(world: World) -> None:
+async def test_deliveries_are_forgotten_after_thirty_days(core: Core) -> None:
     """All of an hour together, those that still wait for a webhook that is off too: nothing is left of them."""
-    world.receivers.answers[URL] = DOWN
-    await made(world)
-    await happened(world)
-    await world.deliver()
-    await deliveries._switch_off(world.ports, ADATUM, await webhooks.find(world.ports, ADATUM, "main"), MONDAY)
-    world.clock.set(MONDAY + HOUR + RETENTION[Kind.DELETE_DELIVERIES] - MICROSECOND)
-    await world.sweep()
-    assert len(await shown(world)) == 1
+    core.receivers.answers[URL] = DOWN
+    await made(core)
+    await happened(core)
+    await core.deliver()
+    await deliveries._switch_off(core.ports, ADATUM, await webhooks.find(core.ports, ADATUM, "main"), MONDAY)
+    core.clock.set(MONDAY + HOUR + RETENTION[Kind.DELETE_DELIVERIES] - MICROSECOND)
+    await core.sweep()
+    assert len(await shown(core)) == 1
 
-    world.clock.set(MONDAY + HOUR + RETENTION[Kind.DELETE_DELIVERIES])
-    await world.sweep()
-    await world.sweep()
+    core.clock.set(MONDAY + HOUR + RETENTION[Kind.DELETE_DELIVERIES])
+    await core.sweep()
+    await core.sweep()
 
-    left = [key for table, _, key in world.rows._rows if table == "webhooks"]
+    left = [key for table, _, key in core.rows._rows if table == "webhooks"]
     assert left == ["hook|main"]
 
 
-async def test_due_rows_of_an_organisation_fall_together_on_whole_minutes(world: World) -> None:
+async def test_due_rows_of_an_organisation_fall_together_on_whole_minutes(core: Core) -> None:
     """A receiver that is down for long does not fill the table of due work."""
-    world.receivers.answers[URL] = DOWN
-    await made(world)
-    world.clock.set(MONDAY + SECOND)
-    await happened(world, 20)
-    await world.deliver()
+    core.receivers.answers[URL] = DOWN
+    await made(core)
+    core.clock.set(MONDAY + SECOND)
+    await happened(core, 20)
+    await core.deliver()
 
-    rows = [row.due for row in await world.due_rows() if row.kind is Kind.DELIVER]
+    rows = [row.due for row in await core.due_rows() if row.kind is Kind.DELIVER]
 
     assert rows == [MONDAY + MINUTE, MONDAY + 3 * MINUTE]
 
 
-async def test_the_feed_leaves_a_due_row_for_webhooks(world: World) -> None:
+async def test_the_feed_leaves_a_due_row_for_webhooks(core: Core) -> None:
     """The process dies right after a change was told: the timer brings it to the receiver."""
-    await made(world)
-    case = await world.draft(evidence=False)
-    world.lose_messages()
-    world.clock.advance(3 * MINUTE)
+    await made(core)
+    case = await core.draft(evidence=False)
+    core.lose_messages()
+    core.clock.advance(3 * MINUTE)
 
-    await world.sweep()
-    await world.deliver()
+    await core.sweep()
+    await core.deliver()
 
-    (call,) = world.receivers.calls
+    (call,) = core.receivers.calls
     assert call.delivery.change is not None
     assert (call.delivery.type, call.delivery.change.claim_id) == ("cpor.claim.created", case.claim.id)
 
 
-async def test_a_mark_that_is_stale_records_nothing(world: World) -> None:
+async def test_a_mark_that_is_stale_records_nothing(core: Core) -> None:
     """The table says so."""
-    webhook = await made(world)
-    await happened(world, hint=False)
-    await make_deliveries(world.ports, ADATUM, MONDAY)
-    (kept,) = await world.ports.webhooks.waiting(ADATUM, webhook, MONDAY, limit=1)
+    webhook = await made(core)
+    await happened(core, hint=False)
+    await make_deliveries(core.ports, ADATUM, MONDAY)
+    (kept,) = await core.ports.webhooks.waiting(ADATUM, webhook, MONDAY, limit=1)
     stale = Stored(kept.value, kept.etag)
-    await world.ports.webhooks.record(ADATUM, webhook, kept, kept.value)
+    await core.ports.webhooks.record(ADATUM, webhook, kept, kept.value)
 
     with pytest.raises(Conflict):
-        await world.ports.webhooks.record(ADATUM, webhook, replace(stale), kept.value)
+        await core.ports.webhooks.record(ADATUM, webhook, replace(stale), kept.value)
 
 
-async def run_to_the_end(world: World) -> None:
+async def run_to_the_end(core: Core) -> None:
     """Let minutes pass, with a timer and without messages of the dead process."""
-    world.rows.before = world.rows.after = None
-    world.lose_messages()
+    core.rows.before = core.rows.after = None
+    core.lose_messages()
     for _ in range(5):
-        world.clock.advance(MINUTE)
-        await world.sweep()
-        await world.deliver()
+        core.clock.advance(MINUTE)
+        await core.sweep()
+        await core.deliver()
 
 
 @pytest.mark.parametrize("done", [False, True])
@@ -961,11 +959,11 @@ async def test_a_process_may_die_at_any_write(*, done: bool) -> None:
     number = 0
     while True:
         number += 1
-        world = World()
-        await world.register()
-        await made(world)
-        case = await world.draft()
-        await run_to_the_end(world)
+        core = Core()
+        await core.register()
+        await made(core)
+        case = await core.draft()
+        await run_to_the_end(core)
         left = number
 
         async def die(table: str, ops: Any) -> None:
@@ -975,20 +973,20 @@ async def test_a_process_may_die_at_any_write(*, done: bool) -> None:
                 raise Died
 
         if done:
-            world.rows.after = die
+            core.rows.after = die
         else:
-            world.rows.before = die
+            core.rows.before = die
         try:
-            await world.submit(case)
-            await world.deliver()
+            await core.submit(case)
+            await core.deliver()
         except Died:
-            await run_to_the_end(world)
+            await run_to_the_end(core)
         else:
             break
-        told = [change.sequence for change in await world.ports.changes.page(ADATUM, after=0, limit=99)]
-        arrived = sorted(filter(None, sent(world)))
+        told = [change.sequence for change in await core.ports.changes.page(ADATUM, after=0, limit=99)]
+        arrived = sorted(filter(None, sent(core)))
         assert sorted(set(arrived)) == told
         assert len(arrived) - len(told) <= 1
-        assert len(set(world.receivers.ids())) == len(told)
-        assert {delivery.state for delivery in await shown(world)} == {DeliveryState.DELIVERED}
+        assert len(set(core.receivers.ids())) == len(told)
+        assert {delivery.state for delivery in await shown(core)} == {DeliveryState.DELIVERED}
     assert number > 5

@@ -21,7 +21,7 @@ from cpor_core.ports import Ports
 from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.use_cases.due_work import process_claim
-from tests.core.world import World
+from tests.core.memory_core import Core
 from tests.support.communication_services import (
     ENDPOINT,
     SENDER,
@@ -61,15 +61,15 @@ class Pen:
 
 
 @asynccontextmanager
-async def host(world: World, connection: StorageConnection, acs: CommunicationServices) -> AsyncIterator[Ports]:
+async def host(core: Core, connection: StorageConnection, acs: CommunicationServices) -> AsyncIterator[Ports]:
     """Start a host: connections, budget and mailer of its own; claims are in memory, which all hosts share."""
     rows = AzureRows(connection)
     mailer = CommunicationServicesMailer(
-        ENDPOINT, Identity, sender=SENDER, now=world.clock.real, transport=lambda: ToThisMachine(acs.url)
+        ENDPOINT, Identity, sender=SENDER, now=core.clock.real, transport=lambda: ToThisMachine(acs.url)
     )
-    budget = MailBudgetRow(rows, Limits(*FIRST_QUOTA_OF_OWN_DOMAIN), world.clock.real)
+    budget = MailBudgetRow(rows, Limits(*FIRST_QUOTA_OF_OWN_DOMAIN), core.clock.real)
     try:
-        yield replace(world.ports, composer=Pen(mailer), mail_budget=budget)
+        yield replace(core.ports, composer=Pen(mailer), mail_budget=budget)
     finally:
         await mailer.close()
         await rows.close()
@@ -83,16 +83,16 @@ async def acs() -> AsyncIterator[CommunicationServices]:
 
 
 @pytest.fixture
-async def hosts(storage_connection: str, acs: CommunicationServices) -> AsyncIterator[tuple[World, list[Ports]]]:
-    """The service's world, and three hosts over it."""
+async def hosts(storage_connection: str, acs: CommunicationServices) -> AsyncIterator[tuple[Core, list[Ports]]]:
+    """The service, and three hosts over its storage."""
     connection = StorageConnection.from_text(storage_connection)
     await provision(connection, [TABLE], [], [])
-    world = World(NIGHT)
+    core = Core(NIGHT)
     async with AsyncExitStack() as started:
-        yield world, [await started.enter_async_context(host(world, connection, acs)) for _ in range(HOSTS)]
+        yield core, [await started.enter_async_context(host(core, connection, acs)) for _ in range(HOSTS)]
 
 
-async def waiting_notices(world: World, count: int) -> list[str]:
+async def waiting_notices(core: Core, count: int) -> list[str]:
     """Submit claims that have nothing to do with each other; returns their ids."""
     ids = [f"cccccccc-0000-4000-8000-{number:012d}" for number in range(count)]
     subscriptions = tuple(
@@ -105,23 +105,23 @@ async def waiting_notices(world: World, count: int) -> list[str]:
         )
         for one in ids
     )
-    await world.register(subscriptions=subscriptions, notice_addresses=ADDRESSES)
+    await core.register(subscriptions=subscriptions, notice_addresses=ADDRESSES)
     items = [(Item(product="dynamics-365-sales", subscription_id=one),) for one in ids]
-    return [(await world.submitted(items=each)).claim.id for each in items]
+    return [(await core.submitted(items=each)).claim.id for each in items]
 
 
 async def test_after_the_first_refused_call_none_is_refused(
-    hosts: tuple[World, list[Ports]], acs: CommunicationServices
+    hosts: tuple[Core, list[Ports]], acs: CommunicationServices
 ) -> None:
     """Whichever host's turn it is; every mail goes out, once, in no more time than the quota takes."""
-    world, ports = hosts
-    due = dict.fromkeys(await waiting_notices(world, CLAIMS), world.clock.real())
-    acs.quota = Quota(*FIRST_QUOTA_OF_OWN_DOMAIN, world.clock.real)
+    core, ports = hosts
+    due = dict.fromkeys(await waiting_notices(core, CLAIMS), core.clock.real())
+    acs.quota = Quota(*FIRST_QUOTA_OF_OWN_DOMAIN, core.clock.real)
     acs.quota.count(NIGHT - timedelta(minutes=3), SOMEBODY_ELSES)
     turns = random.Random(42)
     while due:
-        now = max(min(due.values()), world.clock.real())
-        world.clock.set(now)
+        now = max(min(due.values()), core.clock.real())
+        core.clock.set(now)
         ready = [claim for claim, at in due.items() if at <= now][:AT_ONCE]
         # Hosts in turn: nobody can be told of a refusal that another host is about to get.
         on = turns.choice(ports)
@@ -133,9 +133,9 @@ async def test_after_the_first_refused_call_none_is_refused(
             else:
                 del due[claim]
 
-    print(f"\n{MAILS} mails in {world.clock.real() - NIGHT}, {acs.statuses.count(429)} refused")
+    print(f"\n{MAILS} mails in {core.clock.real() - NIGHT}, {acs.statuses.count(429)} refused")
     assert acs.statuses.index(429) == FIRST_QUOTA_OF_OWN_DOMAIN[1] - SOMEBODY_ELSES
     assert acs.statuses.count(429) == 1
     assert acs.statuses.count(202) == len(acs.statuses) - 1
-    assert world.clock.real() - NIGHT < timedelta(hours=5)
+    assert core.clock.real() - NIGHT < timedelta(hours=5)
     assert len({mail.message_id for mail in acs.taken}) == len(acs.taken) == MAILS

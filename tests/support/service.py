@@ -302,8 +302,8 @@ def claim_as_sent(tenant: str = PARTNER, **changes: Any) -> dict[str, Any]:
     }
 
 
-def settings(issuer: LocalIssuer, **changes: Any) -> Settings:
-    """Return the sandbox's settings."""
+def settings(issuer: LocalIssuer | None = None, **changes: Any) -> Settings:
+    """Return the sandbox's settings; without an issuer no token can be verified."""
     return Settings.from_environment(
         {
             "CPOR_SANDBOX": "1",
@@ -311,7 +311,7 @@ def settings(issuer: LocalIssuer, **changes: Any) -> Settings:
             "CPOR_PROGRAMME_TENANT": PROGRAMME_TENANT,
             "CPOR_TOKEN_AUDIENCE": AUDIENCE,
             "CPOR_TOKEN_ISSUER": ISSUER,
-            "CPOR_TOKEN_JWKS_URL": issuer.jwks_url,
+            "CPOR_TOKEN_JWKS_URL": issuer.jwks_url if issuer else "http://127.0.0.1:1/keys",
             "CPOR_LINK_SECRETS": "a secret of a test that nobody else knows",
             "CPOR_MAIL_FROM": "noreply@cpor.example",
             "CPOR_WRITES_PER_SECOND": "0",

@@ -20,7 +20,7 @@ from cpor_core.errors import StorageBusy
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from devhost.stack.issuer import LocalIssuer
 from tests.core.builders import ADATUM, FABRIKAM, LITWARE
-from tests.core.world import World
+from tests.core.memory_core import Core
 from tests.doubles.clock import FixedClock
 from tests.doubles.memory_rows import MemoryRows
 from tests.support.azurite import ROOT, Azurite
@@ -307,25 +307,25 @@ async def test_what_was_copied_while_the_service_worked_can_be_gone_on_from(tmp_
 
     What the copied claims owed, and the service has paid meanwhile, is paid once more.
     """
-    world = World()
-    await world.register()
+    core = Core()
+    await core.register()
     for organisation in (ADATUM, FABRIKAM):
-        await world.submitted(organisation)
+        await core.submitted(organisation)
     busy, steps = Busy(), 0
-    busy._rows = world.rows._rows
+    busy._rows = core.rows._rows
 
     async def work() -> None:
         nonlocal steps
         steps += 1
         if steps % 10 == 0 and steps < 80:
-            await (world.submitted if steps == 40 else world.draft)(LITWARE)
+            await (core.submitted if steps == 40 else core.draft)(LITWARE)
         if steps % 7 == 0:
-            await world.rest()
+            await core.rest()
 
     busy.meanwhile = work
-    await back_up(busy, tmp_path / "backup", world.clock)
+    await back_up(busy, tmp_path / "backup", core.clock)
 
-    after = World(world.clock.real(), first_id=10**9)
+    after = Core(core.clock.real(), first_id=10**9)
     await restore(after.rows, tmp_path / "backup")
     await rebuild(after.ports, await after.now())
     for _ in range(4):

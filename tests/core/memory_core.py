@@ -1,7 +1,8 @@
 """
-The use cases over stores in memory: the real tables on rows in a dictionary, a clock that stands still, kept messages.
+The core's use cases over storage in memory, without the HTTP edge; the clock stands still and mails are kept.
 
-Whoever writes can be overtaken, stopped, or robbed of the answer: see `Meddled`.
+`tests/support/memory_service.py` has the edge too. A write can be overtaken, stopped, or robbed of its answer: see
+`Meddled`.
 """
 
 import asyncio
@@ -16,7 +17,6 @@ from typing import Any
 from cpor_app import bootstrap
 from cpor_app.adapters.storage.row_store import Op
 from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES
-from cpor_app.settings import Settings
 from cpor_core.due_work import SHARDS, Outcome
 from cpor_core.errors import MailDelayed, RecipientRefused, Refused
 from cpor_core.model.claim import ClaimedCustomer, Item, NewClaim, Recipient, RecipientKind, Revenue, Speaker
@@ -35,7 +35,6 @@ from cpor_core.use_cases.due_work import process_claim
 from cpor_core.use_cases.due_work.sweep import Swept, sweep
 from cpor_core.use_cases.feed.deliveries import deliver_webhooks
 from cpor_core.views import ClaimView, claim_view
-from devhost.stack.issuer import AUDIENCE, ISSUER
 from tests.core.builders import (
     ACKNOWLEDGED,
     ADATUM,
@@ -55,21 +54,8 @@ from tests.core.builders import (
 from tests.doubles.clock import FixedClock
 from tests.doubles.memory_rows import MemoryRows
 from tests.doubles.memory_storage import NOWHERE, MemoryStorage
+from tests.support.service import settings
 
-_SETTINGS = Settings.from_environment(
-    {
-        "CPOR_SANDBOX": "1",
-        "CPOR_PUBLIC_URL": "http://127.0.0.1:7071/api",
-        "CPOR_PROGRAMME_TENANT": "00000000-0000-4000-8000-00000000c0de",
-        "CPOR_TOKEN_AUDIENCE": AUDIENCE,
-        "CPOR_TOKEN_ISSUER": ISSUER,
-        "CPOR_TOKEN_JWKS_URL": "http://127.0.0.1:1/keys",
-        "CPOR_LINK_SECRETS": "a secret of a test that nobody else knows",
-        "CPOR_MAIL_FROM": "noreply@cpor.example",
-        "CPOR_SAMPLE_PERCENT": "100",
-        "CPOR_IMPORTS_BEFORE": "2026-11-01",
-    }
-)
 Meddler = Callable[[str, Sequence[Op]], Awaitable[None]]
 
 
@@ -211,8 +197,8 @@ class Receivers:
         return [called.delivery.webhook_id for called in self.calls if url in (None, called.url)]
 
 
-class World:
-    """The service in memory, with shorthands for what its users, its queue and its timer do."""
+class Core:
+    """The service without its edge, with shorthands for what its users, its queue and its timer do."""
 
     def __init__(self, now: datetime = MONDAY, first_id: int = 1) -> None:
         self.clock = FixedClock(now)
@@ -223,15 +209,15 @@ class World:
         self.receivers = Receivers(self.clock)
         numbers = itertools.count(first_id)
         self.ports = replace(
-            bootstrap.build(_SETTINGS, NOWHERE, clock=self.clock, stores=storage.stores).ports,
+            bootstrap.build(settings(), NOWHERE, clock=self.clock, stores=storage.stores).ports,
             composer=self.mailbox,
             receivers=self.receivers,
             new_id=lambda: f"{next(numbers) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}",
         )
 
-    def copied(self) -> "World":
-        """Return a world with the same rows and time, in which something can be tried out."""
-        made = World(self.clock.real(), first_id=10**9)
+    def copied(self) -> "Core":
+        """Return a service with the same rows and time, to try something out."""
+        made = Core(self.clock.real(), first_id=10**9)
         made.rows.take(self.rows)
         return made
 
