@@ -1,6 +1,7 @@
 """Evidence blobs: written once, read whole, deleted for good."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -25,7 +26,7 @@ def plan() -> Plan:
 @pytest.fixture
 async def connection(storage_connection: str) -> StorageConnection:
     """A connection to an account with one empty container."""
-    connection = StorageConnection.from_text(storage_connection).without_pauses()
+    connection = replace(StorageConnection.from_text(storage_connection), retry_pause_seconds=0)
     await provision(connection, [], [], ["evidence"])
     return connection
 

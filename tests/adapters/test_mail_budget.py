@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -112,7 +113,7 @@ async def test_a_pause_holds_without_limits_too(rows: CountedRows, clock: FixedC
 
 async def test_a_draw_whose_answer_was_lost_counts_once(storage_connection: str, clock: FixedClock) -> None:
     """The SDK sends it again and meets itself; the row bears our act."""
-    connection = StorageConnection.from_text(storage_connection).without_pauses()
+    connection = replace(StorageConnection.from_text(storage_connection), retry_pause_seconds=0)
     await provision(connection, [TABLE], [], [])
     plan = Plan()
     rows = AzureRows(connection, transport=plan.transport)

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -26,7 +27,7 @@ def plan() -> Plan:
 @pytest.fixture
 async def connection(storage_connection: str) -> StorageConnection:
     """A connection to an account with one empty queue."""
-    connection = StorageConnection.from_text(storage_connection).without_pauses()
+    connection = replace(StorageConnection.from_text(storage_connection), retry_pause_seconds=0)
     await provision(connection, [], [QUEUE], [])
     return connection
 

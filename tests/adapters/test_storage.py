@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,7 +130,7 @@ async def test_an_identity_out_of_reach_is_busy(monkeypatch: pytest.MonkeyPatch)
     """An instance that starts may ask for its token too early."""
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/token")
     monkeypatch.setenv("IDENTITY_HEADER", "secret")
-    rows = AzureRows(StorageConnection.from_environment(CLOUD).without_pauses())
+    rows = AzureRows(replace(StorageConnection.from_environment(CLOUD), retry_pause_seconds=0))
 
     with pytest.raises(StorageBusy):
         await rows.get("claims", "p", "k")
@@ -152,7 +153,7 @@ async def test_no_client_waits_for_a_silent_account_again_and_again(monkeypatch:
     monkeypatch.setattr(storage, "NO_NEW_TRY_AFTER_SECONDS", 0.6)
     made, ask = CALLS[call]
     with silent_storage() as silent:
-        adapter = made(StorageConnection.from_text(silent.connection_string).without_pauses())
+        adapter = made(replace(StorageConnection.from_text(silent.connection_string), retry_pause_seconds=0))
         with pytest.raises(StorageBusy):
             await ask(adapter)
         await adapter.close()

@@ -4,6 +4,7 @@ import asyncio
 import random
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -454,7 +455,7 @@ class TestAzureRows(RowsContract):
     @pytest.fixture
     async def connection(self, storage_connection: str) -> StorageConnection:
         """Return a connection to an account with one empty table."""
-        connection = StorageConnection.from_text(storage_connection).without_pauses()
+        connection = replace(StorageConnection.from_text(storage_connection), retry_pause_seconds=0)
         await provision(connection, [TABLE], [], [])
         return connection
 
@@ -618,7 +619,7 @@ class TestAzureRows(RowsContract):
             part if "Endpoint=" not in part else part.partition("=")[0] + "=http://127.0.0.1:9/t0000"
             for part in storage_connection.split(";")
         )
-        rows = AzureRows(StorageConnection.from_text(nobody).without_pauses())
+        rows = AzureRows(replace(StorageConnection.from_text(nobody), retry_pause_seconds=0))
 
         with pytest.raises(StorageBusy):
             await rows.get(TABLE, "p", "k")

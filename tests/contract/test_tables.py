@@ -860,7 +860,7 @@ class TestInStorage(StoresContract):
     @pytest.fixture
     async def stores(self, storage_connection: str, plan: Plan) -> AsyncIterator[Stores]:
         """Return stores over an empty account."""
-        connection = StorageConnection.from_text(storage_connection).without_pauses()
+        connection = replace(StorageConnection.from_text(storage_connection), retry_pause_seconds=0)
         await provision(connection, TABLES, (QUEUE,), ())
         rows = AzureRows(connection, transport=plan.transport)
         queues = AzureQueues(connection, transport=plan.transport)

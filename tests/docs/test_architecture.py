@@ -46,3 +46,16 @@ def test_the_arrows_are_those_that_the_linter_allows() -> None:
         for chain in arrows.splitlines():
             rooms = re.findall(r"\w+", chain)
             assert all(floors[package][a] < floors[package][b] for a, b in pairwise(rooms)), chain
+
+
+def test_each_port_has_an_adapter_that_names_it() -> None:
+    """So a reader finds the contract of an adapter's methods in the port."""
+    adapters = (ROOT / "cpor_app" / "adapters").rglob("*.py")
+    named = {found for file in adapters for found in re.findall(r"`ports\.(\w+\.\w+)`", file.read_text("utf-8"))}
+    ports = {
+        f"{file.stem}.{name}"
+        for file in (ROOT / "cpor_core" / "ports").glob("*.py")
+        for name in re.findall(r"^class (\w+)\(Protocol\):", file.read_text("utf-8"), re.MULTILINE)
+    }
+
+    assert named == ports

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cpor_app.adapters.storage.queues import Taken, verify_message
+from cpor_app.adapters.storage.queues import HeldMessage, verify_message
 from tests.doubles.requests import Carry, Request, straight
 
 
@@ -56,12 +56,12 @@ class MemoryQueues:
 
         await self.carry(Request(queue, is_write=True), send)
 
-    async def take(self, queue: str, limit: int) -> list[Taken]:
+    async def take(self, queue: str, limit: int) -> list[HeldMessage]:
         """Take up to *limit* messages without a delay, hidden from other takers until they are done."""
         ids = [i for i, m in self.waiting.items() if m.queue == queue and not m.delay and i not in self._taken][:limit]
         self._taken |= dict.fromkeys(ids, 1)
-        return [Taken(queue, i, self.waiting[i].text, receipt=i, deliveries=1) for i in ids]
+        return [HeldMessage(queue, i, self.waiting[i].text, receipt=i, deliveries=1) for i in ids]
 
-    async def done(self, taken: Taken) -> None:
+    async def done(self, taken: HeldMessage) -> None:
         """Delete the message; one that has gone already is fine."""
         self.waiting.pop(taken.id, None)

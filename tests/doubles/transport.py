@@ -2,8 +2,8 @@
 Storage that fails where a test says: a transport below the SDK's retries, in front of the real emulator.
 
     plan = Plan()
-    rows = AzureRows(connection.without_pauses(), transport=plan.transport)
-    queues = AzureQueues(connection.without_pauses(), transport=plan.transport)     # one count over all of them
+    rows = AzureRows(connection, transport=plan.transport)   # retry_pause_seconds=0, so that no test waits
+    queues = AzureQueues(connection, transport=plan.transport)     # one count over all of them
 
     plan.at(3, die_after())           # the third HTTP request from here on is done, then the process is dead
     plan.when(lambda r: r.is_transaction, answer(503))     # or the first request of a kind

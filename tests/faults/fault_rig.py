@@ -19,7 +19,7 @@ import httpx
 
 from cpor_app import bootstrap
 from cpor_app.adapters.mail.outgoing import OutgoingMail
-from cpor_app.adapters.storage.queues import AzureQueues, Taken
+from cpor_app.adapters.storage.queues import AzureQueues, HeldMessage
 from cpor_app.adapters.storage.row_store import Row
 from cpor_app.adapters.storage.tables import unpacked
 from cpor_core.due_work import Kind
@@ -131,7 +131,7 @@ class FaultRig(MemoryService):
         self.trail = Trail()
         self.is_disturbed = False
         """Whether something has happened that the users of the service noticed."""
-        self._waiting: list[tuple[str, Taken]] = []
+        self._waiting: list[tuple[str, HeldMessage]] = []
         """Messages that were taken, with the function of their queue."""
 
     # --- processes --------------------------------------------------------------------------------------------------

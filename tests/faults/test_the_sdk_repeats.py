@@ -92,7 +92,7 @@ class RealStorageRig(FaultRig):
 @asynccontextmanager
 async def real_storage_rig(account: str, issuer: LocalIssuer, plan: EachOnce) -> AsyncIterator[RealStorageRig]:
     """Let the process use a rig over an empty account."""
-    connection = StorageConnection.from_text(account).without_pauses()
+    connection = replace(StorageConnection.from_text(account), retry_pause_seconds=0)
     await provision(connection, TABLES, (*QUEUES, *POISON), bootstrap.CONTAINERS)
     rig = RealStorageRig(issuer, connection, plan)
     bootstrap.use(rig.service.services)

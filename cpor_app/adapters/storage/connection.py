@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from urllib.parse import urlsplit
 
@@ -108,10 +108,6 @@ class StorageConnection:
             or any(host in EMULATOR_HOSTS for host in hosts)
             or any("sandbox" in name for name in names)
         )
-
-    def without_pauses(self) -> Self:
-        """Return the same connection without pauses between tries, for tests."""
-        return replace(self, retry_pause_seconds=0)
 
     def tables(self, transport: Transport | None = None) -> TableServiceClient:
         """Return a new client of the tables. Call it in the running loop, and close the client with `close`."""

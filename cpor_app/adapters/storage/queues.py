@@ -29,7 +29,7 @@ NEVER = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class HeldMessage:
     """A message that is hidden from others for a while. Deleting it needs the `receipt`."""
 
     queue: str
@@ -89,14 +89,14 @@ class AzureQueues:
         except AzureError as error:
             raise as_fault(error) from error
 
-    async def take(self, queue: str, limit: int) -> list[Taken]:
+    async def take(self, queue: str, limit: int) -> list[HeldMessage]:
         """
         Take up to *limit* messages, and hide them from others for five minutes.
 
         A queue that does not exist is empty: the host creates poison queues on demand. A text that is not base64 is
         returned as it is, because that may be the reason why the message failed.
         """
-        taken: list[Taken] = []
+        taken: list[HeldMessage] = []
         try:
             async for message in self._queue(queue).receive_messages(
                 messages_per_page=min(limit, MAX_TAKEN_AT_ONCE),
@@ -105,14 +105,14 @@ class AzureQueues:
             ):
                 text = _decoded(message.content)
                 receipt, deliveries = message.pop_receipt or "", message.dequeue_count or 0
-                taken.append(Taken(queue, message.id, text, receipt, deliveries))
+                taken.append(HeldMessage(queue, message.id, text, receipt, deliveries))
         except ResourceNotFoundError:
             return []
         except AzureError as error:
             raise as_fault(error) from error
         return taken
 
-    async def done(self, taken: Taken) -> None:
+    async def done(self, taken: HeldMessage) -> None:
         """Delete the message. It is fine when it is gone, or when another consumer has taken it since."""
         try:
             await self._queue(taken.queue).delete_message(taken.id, taken.receipt)
