@@ -95,6 +95,19 @@ class Form(Value):
     """With `decline`: the signed arrival from an answer `NotRecordedYet`."""
 
 
+_act_operation = partial(
+    operation,
+    blueprint,
+    method="POST",
+    tag="Customer",
+    body=Form,
+    body_types=(FORM, JSON),
+    answers={303: None, 200: RequestPage},
+    location=True,
+    in_words=True,
+)
+
+
 @operation(
     blueprint,
     method="GET",
@@ -112,18 +125,10 @@ async def show_request(call: Call) -> Answer:
     return await _page(call, await _open(call, query.t), query)
 
 
-@operation(
-    blueprint,
-    method="POST",
+@_act_operation(
     route=f"{ROUTE}/decline",
     summary="Say no",
-    tag="Customer",
-    body=Form,
-    body_types=(FORM, JSON),
-    answers={303: None, 200: RequestPage},
-    location=True,
     refusals=(*REFUSALS, "ArrivalUnknown", "NotRecordedYet"),
-    in_words=True,
 )
 async def decline_request(call: Call) -> Answer:
     """
@@ -152,18 +157,10 @@ async def decline_request(call: Call) -> Answer:
     return await _answer_act(call, form, "decline", opened, after)
 
 
-@operation(
-    blueprint,
-    method="POST",
+@_act_operation(
     route=f"{ROUTE}/undo",
     summary="Take the no back, before the window ends",
-    tag="Customer",
-    body=Form,
-    body_types=(FORM, JSON),
-    answers={303: None, 200: RequestPage},
-    location=True,
     refusals=(*REFUSALS, "DeclineNotYours", "SlotAwaitsCustomer"),
-    in_words=True,
 )
 async def undo_decline(call: Call) -> Answer:
     """
@@ -175,36 +172,20 @@ async def undo_decline(call: Call) -> Answer:
     return await _act(call, "undo")
 
 
-@operation(
-    blueprint,
-    method="POST",
+@_act_operation(
     route=f"{ROUTE}/end",
     summary="End the association",
-    tag="Customer",
-    body=Form,
-    body_types=(FORM, JSON),
-    answers={303: None, 200: RequestPage},
-    location=True,
     refusals=REFUSALS,
-    in_words=True,
 )
 async def end_by_customer(call: Call) -> Answer:
     """At any time. The partner's access stops with this write."""
     return await _act(call, "end")
 
 
-@operation(
-    blueprint,
-    method="POST",
+@_act_operation(
     route=f"{ROUTE}/not-me",
     summary="Say that you are not the person to ask",
-    tag="Customer",
-    body=Form,
-    body_types=(FORM, JSON),
-    answers={303: None, 200: RequestPage},
-    location=True,
     refusals=REFUSALS,
-    in_words=True,
 )
 async def not_me(call: Call) -> Answer:
     """It counts as a mail that came back. If nobody else was notified, the partner must name another contact."""
