@@ -1,8 +1,8 @@
 """
-The one way in which a claim is changed.
+The one way to change a claim.
 
-Index rows first, then one entity-group transaction, then the hint (`docs/order-of-writes.md`): a process may die
-between any two of these, and the due row still brings somebody to do the rest.
+Index rows are written first, then one entity-group transaction, then a queue message (`docs/order-of-writes.md`). A
+process may die between any two of these writes: a due row then leads the timer to do the rest.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -39,33 +39,33 @@ from cpor_core.use_cases.message_ids import message_id_expiries
 from cpor_core.views import claim_view, entity_tag
 
 ATTEMPTS = 12
-"""How often an act is judged again after it lost a race; more is reported as a busy store."""
+"""How often an act that lost a race is judged again. After that the store counts as busy."""
 REVIEWS = "open"
 """The one partition of the review index."""
 UNTOLD = "untold"
-"""The partition of the imported associations whose customer does not know of them."""
+"""The partition of the imported associations whose customer was not notified."""
 SAMPLE = "sample"
-"""The partition of the claims that are drawn for a look."""
+"""The partition of the claims that are drawn for a second look."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActContext:
-    """What comes with an act: who is behind it, their key, If-Match and words, the due row that is being paid."""
+    """What comes with an act: person, idempotency key, If-Match, comment, and the due row that led to it."""
 
     person_id: str | None = None
     idempotency_key: IdempotencyKey | None = None
     if_match: str | None = None
     file_name: str | None = None
-    """The evidence file that the act is about: If-Match may name it in place of the claim."""
+    """The evidence file that the act is about; If-Match may name it instead of the claim."""
     comment: Comment | None = None
     decides_claimants: bool = False
-    """The act judges the other claimants of the slots too: they are loaded with it."""
+    """The act decides on the other claimants of the slots too, so they are loaded."""
     counts_refusals: bool = False
-    """The act reads or writes the customer's refusals of this partner: they are loaded with it."""
+    """The act reads or writes the customer's refusals of this partner, so they are loaded."""
     answers: Callable[[Case, Terms], BaseModel] = claim_view
-    """What the caller is answered: kept with the act when it has a key."""
+    """Makes the reply to the caller; it is stored with the act if there is an idempotency key."""
     due_row: DueRow | None = None
-    """The due row that led here; moved on, it covers what the act newly owes at once."""
+    """The due row that led to the act. Moved to a later instant, it covers the new due work of the act."""
 
 
 NO_CONTEXT = ActContext()
@@ -79,12 +79,12 @@ async def find(ports: Ports, claim_id: str, now: datetime) -> Case | None:
 
 
 def evidence_tag(evidence: Evidence) -> str:
-    """Return the entity tag of a file: its content's hash."""
+    """Return the entity tag of a file: the hash of its content."""
     return f'"{evidence.sha256}"'
 
 
 def verify_match(case: Case, if_match: str | None, file_name: str | None = None) -> None:
-    """Raise `PreconditionFailed` if If-Match names other states only, of the claim and of that file; `*` names any."""
+    """Raise `PreconditionFailed` if If-Match names neither the claim's ETag nor the file's; `*` names any."""
     if if_match is None:
         return
     named = file_names.find(case.claim.evidence, file_name) if file_name is not None else None
@@ -154,7 +154,7 @@ async def change_claim(
 
 
 async def _send_message(ports: Ports, former: Claim, claim: Claim) -> None:
-    """Hurry what is newly owed at once: one message, for the customer's queue passes on what the partner is owed."""
+    """Send one message for new due work that is due at once. The customer's queue passes the partner's mails on."""
     fresh = {one.kind for one in due_work_of(claim) - due_work_of(former) if one.due is None}
     if fresh - TO_PARTNERS:
         await ports.queue_messages.customer_notice(claim.id)
@@ -170,14 +170,14 @@ async def _verify_not_repeated(ports: Ports, claim_id: str, context: ActContext)
 
 
 async def write_down(ports: Ports, claim_id: str, now: datetime) -> None:
-    """Store what time has made of a claim, nothing else."""
+    """Store what time has changed in a claim, and nothing else."""
     stored = await ports.claims.load(claim_id)
     if stored is not None:
         await change_claim(ports, settle(stored, now), now, lambda settled: settled)
 
 
 async def _reloaded(ports: Ports, claim_id: str, lost: int = 0) -> StoredCase:
-    """Return a claim as it is stored now. An act that has *lost* races for it waits a moment before it reads."""
+    """Return a claim as it is stored now. An act that has *lost* races waits a moment before it reads."""
     if lost:
         await ports.pause(lost)
     stored = await ports.claims.load(claim_id)
@@ -237,9 +237,9 @@ async def _write_index_rows(
     ports: Ports, before: StoredCase, after: Case, now: datetime, context: ActContext
 ) -> DueRow | None:
     """
-    Write what must not be missing before the moment of truth; each row is judged again when it is read.
+    Write the rows that must exist before the transaction. Each of them is verified when it is read.
 
-    Returns the due row that led here, as it now lies in the store.
+    Returns the due row that led to the act, as it is stored now.
     """
     told = {claim_id for claim_id, _ in after.entries}
     rows = [*due_rows(before.claim, after.claim, now), *_expiry_rows(ports, after.claim, now, context)]
@@ -258,7 +258,7 @@ async def _write_index_rows(
 
 
 async def list_for_review(ports: Ports, former: Claim | None, claim: Claim) -> None:
-    """Write the keys by which the programme finds a claim, where they are not those of what it was before."""
+    """Write the keys by which the programme finds a claim, if they have changed."""
     position = review_position(claim)
     if position is not None and (former is None or position != review_position(former)):
         await ports.reviews.add(REVIEWS, position, claim.id)
@@ -272,20 +272,20 @@ async def list_for_review(ports: Ports, former: Claim | None, claim: Claim) -> N
 
 
 def _changed_claims(before: StoredCase, after: Case) -> Iterable[tuple[Claim, Claim]]:
-    """Yield the claim and its rivals, as they were and as they are."""
+    """Yield the claim and each rival, before and after the act."""
     yield before.claim, after.claim
     for name, rival in after.rivals.items():
         yield before.rivals[name], rival
 
 
 async def _write_due_rows(ports: Ports, rows: Sequence[DueRow], now: datetime, due_row: DueRow | None) -> DueRow | None:
-    """Write due rows; one that is being paid is moved on and stands for all that is newly to be paid at once."""
+    """Write due rows. The row that led to the act is moved on instead, and covers all work that is due at once."""
     later = [row for row in rows if row.due != now + SOON or row.kind is Kind.ANNOUNCE]
     if due_row is not None and len(later) < len(rows):
         try:
             return await ports.duework.move(due_row, later, due=now + SOON, attempt=0)
         except Conflict:
-            due_row = None  # somebody else pays this row too: rows of our own make us independent of it
+            due_row = None  # another process works on this row too, so the act writes rows of its own
             later = list(rows)
     if later or due_row is None:
         await ports.duework.add(later if due_row is not None else rows)
@@ -299,7 +299,7 @@ def _expiry_rows(ports: Ports, claim: Claim, now: datetime, context: ActContext)
 
 
 def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueRow]:
-    """Return the due rows for everything that *after* owes and *before* did not."""
+    """Return the due rows for the due work that *after* has and *before* had not."""
     fresh: frozenset[DueWork] = due_work_of(after) - (due_work_of(before) if before is not None else frozenset())
     return tuple(
         DueRow(work.due if work.due is not None else now + SOON, after.id, work.kind)
@@ -308,7 +308,7 @@ def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueR
 
 
 def review_position(claim: Claim) -> str | None:
-    """Return where a claim stands in the review index: by its due instant; None when no reviewer has to act next."""
+    """Return a claim's position in the review index, by its due instant; None if no reviewer must act next."""
     urgent = claim.due if claim.status in AWAITS_DECISION else None
     if claim.status is Status.OFFICIAL:
         urgent = claim.look_at
@@ -316,14 +316,14 @@ def review_position(claim: Claim) -> str | None:
 
 
 def untold_position(claim: Claim) -> str | None:
-    """Return where a claim stands in the list of those whose customer does not know: by the import's instant."""
+    """Return a claim's position in the list of customers that were not notified, by the instant of the import."""
     if untold(claim) is None:
         return None
     return f"{claim.status_since.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}"
 
 
 def sample_position(claim: Claim) -> str | None:
-    """Return where a claim stands in the sample: by its window's end, while the customer can decline."""
+    """Return a claim's position in the sample, by its window's end; None if the customer cannot decline now."""
     if not claim.automatic_review or claim.status is not Status.AWAITING_CUSTOMER or claim.window_ends_at is None:
         return None
     return f"{claim.window_ends_at.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}"

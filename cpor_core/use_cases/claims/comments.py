@@ -1,4 +1,4 @@
-"""Comments, by both sides, in every state."""
+"""Comments of both sides, in each state."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""The customer's own acts: no, the no taken back, the end; by mailed link or by token."""
+"""The customer's acts: no, the no taken back, the end; by mailed link or by token."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -32,22 +32,22 @@ class CustomerAct(StrEnum):
 
 
 LINK_LIVES = RETENTION[Kind.DELETE_MESSAGE_ID]
-"""A link lives until so long after its claim is closed (rulings 23)."""
+"""A link works for so long after its claim is closed (rulings 23)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a mailed link leads to."""
+    """The request of a mailed link, and its reader."""
 
     case: Case
     recipient: Recipient
     speaker: Speaker
     others: Sequence[Case] = ()
-    """The tenant's other official associations; only behind the link of a registered notice address (rulings 23)."""
+    """The tenant's other official associations; only for a registered notice address (rulings 23)."""
 
 
 async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) -> Opened:
-    """Return what a verified link leads to. Raises `NotFound`, and `LinkExpired` long after the close."""
+    """Return the request of a verified link. Raises `NotFound`, and `LinkExpired` 90 days after the close."""
     case = await find(ports, claim_id, now)
     found = next((r for r in case.claim.recipients if r.number == recipient), None) if case is not None else None
     if case is None or found is None:
@@ -61,7 +61,7 @@ async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) 
 
 
 async def with_others(ports: Ports, opened: Opened, now: datetime) -> Opened:
-    """Return what a link leads to with the tenant's other associations, if it was mailed to a registered address."""
+    """Return the request of a link; for a registered notice address with the tenant's other associations."""
     if opened.speaker.voice is not Voice.NOTICE_ADDRESS:
         return opened
     cases = await cases_of(ports, opened.case.claim.tenant_id, now)
@@ -70,7 +70,7 @@ async def with_others(ports: Ports, opened: Opened, now: datetime) -> Opened:
 
 
 def expires_at(case: Case) -> datetime:
-    """Return when the links of a claim expire; far away while it can still change."""
+    """Return when the links of a claim expire; far in the future while the claim can still change."""
     claim = case.claim
     if claim.closed_at is not None:
         return max(claim.closed_at, claim.window_ends_at or claim.closed_at) + LINK_LIVES
@@ -78,7 +78,7 @@ def expires_at(case: Case) -> datetime:
 
 
 def possible_acts(opened: Opened) -> tuple[CustomerAct, ...]:
-    """Return what the page offers now. To decline what is declined already makes the no the reader's own."""
+    """Return the acts that the page offers. To decline a declined claim takes its no over."""
     claim, now = opened.case.claim, opened.case.now
     if claim.status is Status.OFFICIAL:
         return (CustomerAct.END,)
@@ -95,9 +95,9 @@ def possible_acts(opened: Opened) -> tuple[CustomerAct, ...]:
 
 async def insist(ports: Ports, say_no: Callable[[bool], Awaitable[Said]]) -> Said:
     """
-    Try a no again and again while storage can't take it, for a minute of real time (rulings 73).
+    Repeat a no that storage cannot take, for a minute of real time (rulings 73).
 
-    *say_no* is given whether it was tried before. Raises the `Retryable` of the last try.
+    The argument of *say_no* says whether the no was tried before. Raises the `Retryable` of the last try.
     """
     stop_at, failed = ports.real_now() + TRIED_FOR, 0
     while True:
@@ -114,10 +114,10 @@ async def decline(
     ports: Ports, case: Case, speaker: Speaker, arrived: datetime, context: ActContext, *, again: bool = False
 ) -> Case:
     """
-    Take the customer's no as of the instant of its arrival, in every open state; an official association ends by it.
+    Take the customer's no as of the instant of its arrival, in each open state; an official association ends.
 
-    *again* says that this very no was sent before: where it was written then, and only the answer was lost, it is done.
-    Raises `InvalidState` when the claim is closed, or declined already.
+    *again* says that the same no was sent before. If that no was written and only its answer was lost, nothing is left
+    to do. Raises `InvalidState` for a claim that is closed or declined already.
     """
 
     def judge(current: Case) -> Case:
@@ -130,7 +130,7 @@ async def decline(
 
 
 async def not_me(ports: Ports, opened: Opened, now: datetime, context: ActContext) -> Case:
-    """Take the word of a recipient who is not the right person: it counts as a mail that came back (rulings 24)."""
+    """Record that a recipient is not the right person; it counts as a mail that came back (rulings 24)."""
     actor, number = spoken_by(opened.speaker), opened.recipient.number
     answer_by = await partner_answers_by(ports, opened.case.claim, now)
 
@@ -146,7 +146,7 @@ async def undo(ports: Ports, case: Case, speaker: Speaker, now: datetime, contex
     """
     Take the no back before the window ends. Raises `InvalidState`, `DeclineNotYours`, `SlotAwaitsCustomer`.
 
-    No new promise is made, so the items that have gone from the tenant meanwhile are taken out here (rulings 32).
+    No new promise is made, so items that have left the tenant meanwhile are taken out here (rulings 32).
     """
     known = await ports.registry.customer(case.claim.tenant_id)
 

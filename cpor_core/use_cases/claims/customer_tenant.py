@@ -1,4 +1,4 @@
-"""What the administrator of a customer's tenant sees: all requests, associations and receipts of that tenant."""
+"""The view of a customer's administrator: all requests and associations of the tenant."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ async def cases_of(ports: Ports, tenant_id: str, now: datetime) -> Sequence[Case
     """
     Return every request of which the customer was or will be notified, as of *now*, newest first.
 
-    Two range queries however many there are: a tenant's claims and slots lie in one partition.
+    Two range queries for any number of claims: a tenant's claims and slots are in one partition.
     """
     cases = [settle(stored, now) for stored in await ports.claims.of_tenant(tenant_id)]
     requests = [case for case in cases if is_request(case)]
@@ -36,7 +36,7 @@ def is_request(case: Case) -> bool:
 
 
 async def request_of(ports: Ports, tenant_id: str, claim_id: str, now: datetime) -> Case:
-    """Return one request of the tenant. Raises `NotFound`, for another tenant's too."""
+    """Return one request of the tenant. Raises `NotFound`, also for a request of another tenant."""
     case = await find(ports, claim_id, now)
     if case is None or case.claim.tenant_id != tenant_id or not is_request(case):
         raise Refused("NotFound", "There is no such request.", resolution="List the requests of your tenant.")
@@ -57,7 +57,7 @@ async def with_no(ports: Ports, case: Case) -> Case:
 
 
 def _speaker(claim: Claim, said: Entry) -> Speaker:
-    """Return who said it: a recipient as the kind as which they were told."""
+    """Return who said the no; a recipient speaks as the kind of recipient that was notified."""
     if said.actor == ADMINISTRATOR:
         return THE_ADMINISTRATOR
     number = int(said.actor.id)

@@ -1,4 +1,4 @@
-"""Lists: one page of keys, then the claims themselves, so a list is never stale and ghosts fall out (rulings 37)."""
+"""Lists: a page of keys, then the claims. So a list is never stale, and keys without a claim drop out (rulings 37)."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -15,19 +15,19 @@ from cpor_core.transitions.life import settle
 IN_FLIGHT = 32
 """Claims read at the same time."""
 MOST_LOOKED_AT = 500
-"""Claims that one call looks at: behind filters a page may be short or empty, with more to come."""
+"""The most claims that one call reads. With filters a page may be short or empty, and still not the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Cases in order, and the position behind the last key looked at; None at the end of the list."""
+    """Cases in order, and the position of the last key that was read; None at the end of the list."""
 
     cases: Sequence[Case]
     position: str | None
 
 
 async def load_all(ports: Ports, claim_ids: Sequence[str], now: datetime) -> Mapping[str, Case]:
-    """Return those of the claims that exist at *now*, read in parallel; slots only where they matter to the state."""
+    """Return the claims that exist at *now*, read in parallel. Slots of drafts are not read."""
     gate = asyncio.Semaphore(IN_FLIGHT)
 
     async def load(claim_id: str) -> StoredCase | None:
@@ -40,14 +40,14 @@ async def load_all(ports: Ports, claim_ids: Sequence[str], now: datetime) -> Map
 
 
 async def load_own(ports: Ports, organisation: str, rows: Sequence[IndexRow], now: datetime) -> Sequence[Case]:
-    """Return the organisation's claims to which keys of its list lead, in their order: two requests a claim."""
+    """Return the organisation's claims of these keys, in their order: two requests a claim."""
     cases = await load_all(ports, [row.claim_id for row in rows], now)
     found = [(row.position, cases[row.claim_id]) for row in rows if row.claim_id in cases]
     return [
         case
         for position, case in found
         if case.claim.organisation == organisation
-        # Others are ghosts: of a creation that was tried twice.
+        # A creation that was tried twice leaves a second key.
         and position == list_position(case.claim.created_at, case.claim.id)
     ]
 

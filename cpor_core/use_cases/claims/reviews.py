@@ -1,4 +1,4 @@
-"""What a reviewer sees and decides."""
+"""The reviewer's lists and decisions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 
 STALE_AFTER = timedelta(minutes=10)
 MOST_OVERDUE = 20
-"""More are not counted: an operator who is told of so many looks at the list."""
+"""Overdue reviews are counted up to this number; then the operator looks at the list."""
 
 
 async def start(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
-    """Take a submitted claim up. Raises `InvalidState`."""
+    """Start the review of a submitted claim. Raises `InvalidState`."""
     decide_by = (await ports.current_terms()).decide_by(now)
     return await change_claim(
         ports, case, now, lambda current: life.start_review(current, PROGRAMME, now, decide_by=decide_by), context
@@ -28,20 +28,20 @@ async def start(ports: Ports, case: Case, now: datetime, context: ActContext) ->
 
 
 async def approve(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
-    """Approve a claim, and with it decide the arbitration. Raises `InvalidState`, `SlotAwaitsCustomer`."""
+    """Approve a claim, which decides the arbitration too. Raises `InvalidState`, `SlotAwaitsCustomer`."""
     decides = replace(context, decides_claimants=True)
     return await change_claim(ports, case, now, lambda current: life.approve(current, PROGRAMME, now), decides)
 
 
 async def reject(ports: Ports, case: Case, now: datetime, reason: Reason, context: ActContext) -> Case:
-    """Refuse a claim, or its dispute for good. Raises `InvalidState`."""
+    """Reject a claim, or its dispute for good. Raises `InvalidState`."""
     return await change_claim(ports, case, now, lambda current: life.reject(current, PROGRAMME, now, reason), context)
 
 
 async def request_information(
     ports: Ports, case: Case, now: datetime, reasons: Sequence[Reason], context: ActContext
 ) -> Case:
-    """Ask the partner for more, within their own calendar. Raises `InvalidState`."""
+    """Ask the partner for more; the time to answer follows the partner's calendar. Raises `InvalidState`."""
     answer_by = await partner_answers_by(ports, case.claim, now)
     return await change_claim(
         ports,
@@ -77,7 +77,7 @@ async def revoke(ports: Ports, case: Case, now: datetime, context: ActContext) -
 
 @dataclass(frozen=True, slots=True)
 class ReviewPage:
-    """Claims that await a decision, most urgent first, and the position behind the last row looked at."""
+    """Claims that await a decision, most urgent first, and the position of the last row that was read."""
 
     cases: Sequence[Case]
     position: str | None
@@ -111,10 +111,10 @@ async def verified(
     ports: Ports, partition: str, position_of: Callable[[Claim], str | None], now: datetime, *, after: str, limit: int
 ) -> ReviewPage:
     """
-    Return a page of an index, verified on read.
+    Return a page of an index; each row is compared with its claim.
 
-    A row whose claim was decided, or has another instant by now, leads nowhere and is removed. Its claim was written
-    after the row, so a row without its claim is left for ten minutes to come true.
+    If the claim was decided, or its instant has changed, the row is removed. The row is written before its claim, so a
+    row without a claim stays for ten minutes.
     """
     rows = await ports.reviews.page(partition, after=after, limit=limit)
     cases = await load_all(ports, [row.claim_id for row in rows], now)

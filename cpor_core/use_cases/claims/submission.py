@@ -1,4 +1,4 @@
-"""Submission and its dry run, by the same checks; withdrawal; ends by the partner."""
+"""Submission and its dry run by the same checks, withdrawal, and the end by the partner."""
 
 import asyncio
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ async def submit(
 
 async def resubmit(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:
     """
-    Answer what the reviewer asked for, by the same checks as the submission.
+    Answer the reviewer's question, with the same checks as the submission.
 
     Raises `InvalidState`, `SlotCrowded`, `SlotAwaitsCustomer`, and `ValidationFailed` with every failed check.
     """
@@ -71,7 +71,7 @@ async def resubmit(ports: Ports, case: Case, actor: Actor, now: datetime, contex
 
 async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:
     """
-    Dispute a rejection with a justification, or with evidence added since.
+    Dispute a rejection, with a justification or with evidence that was added since.
 
     Raises `InvalidState`, `NotDisputable`, `JustificationMissing`, `SlotCrowded`.
     """
@@ -94,7 +94,7 @@ async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, context
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the registry and the catalogue know of a claim."""
+    """What registry and catalogue say about a claim."""
 
     engagement: Engagement
     partner: Partner | None
@@ -128,14 +128,14 @@ def _verify(known: _Known, case: Case, acknowledgements: Acknowledgements | None
 
 
 def _failed(known: _Known, case: Case, acknowledgements: Acknowledgements | None, now: datetime) -> tuple[Detail, ...]:
-    """Return every check that the claim fails: the one place, for submission, dry run and review."""
+    """Return the failed checks; submission, dry run and review all use this."""
     return failed_checks(
         case.claim, known.engagement, known.partner, known.customer, case.slots, case.refusals, acknowledgements, now
     )
 
 
 async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: datetime) -> Sequence[Detail]:
-    """Return every check that a claim as sent would fail at submission; nothing is stored. Raises as creation."""
+    """Return the checks that a claim as sent would fail at submission. Stores nothing. Raises as creation."""
     claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
     claim = await draft(ports, organisation, sent, now, claim_id)
     return await dry_run(ports, life.settle(await ports.claims.prospect(claim), now), None, now)
@@ -144,7 +144,7 @@ async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: d
 async def dry_run_of_draft(
     ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
-    """Return what checks a draft would fail if sent. Raises `InvalidState` as that does, and as `dry_run`."""
+    """Return the checks that a draft would fail at submission. Raises `InvalidState`, and as `dry_run`."""
     life.verify_draft(case)
     return await dry_run(ports, case, acknowledgements, now)
 
@@ -153,9 +153,9 @@ async def dry_run(
     ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
     """
-    Return every check that the claim would fail; never whether somebody else holds a slot (rulings 8).
+    Return the checks that the claim would fail, but not whether another claim holds a slot (rulings 8).
 
-    Raises `TooManyDryRuns`: an organisation has a hundred an hour, and the operator sees who uses them up.
+    Raises `TooManyDryRuns` after a hundred dry runs of an organisation in an hour. The operator sees these counts.
     """
     claim = case.claim
     count = await ports.dry_runs.count(claim.organisation, now)
@@ -176,13 +176,13 @@ async def dry_run(
 async def checks_now(
     ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
-    """Return every check that the claim fails by what registry and slots say now: three requests."""
+    """Return the checks that the claim fails with the registry and slots of now: three requests."""
     known, judged = await asyncio.gather(_known(ports, case.claim), ports.claims.with_refusals(case.stored))
     return _failed(known, replace(case, refusals=judged.refusals), acknowledgements, now)
 
 
 async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:
-    """Take an open claim back. Raises `InvalidState`."""
+    """Withdraw an open claim. Raises `InvalidState`."""
     return await change_claim(ports, case, now, lambda current: life.withdraw(current, actor, now), context)
 
 

@@ -1,8 +1,8 @@
 """
-Items that are no longer on the customer's tenant: their associations end, open claims lose them (rulings 32).
+Items that are no longer on the customer's tenant: associations end, and open claims lose the item (rulings 32).
 
-The operator's update of the customer carries the debt: due rows run it at once, and again ten minutes later for claims
-that were being submitted on what the registry said before.
+The operator's update of the customer writes two due rows. One is due at once. The other one is due ten minutes later,
+for claims that were submitted meanwhile on the former state of the registry.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ AGAIN_AFTER = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A claim that loses items, by their keys; `association` tells an official one."""
+    """A claim that loses items, by key; `association` says whether it is official."""
 
     claim_id: str
     association: bool
@@ -33,7 +33,7 @@ class Ending:
 
 
 def endings(cases: Iterable[StoredCase], customer: Customer, now: datetime) -> Sequence[Ending]:
-    """Return which of a tenant's claims lose items if the tenant is as *customer* says."""
+    """Return the claims of a tenant that lose items if the tenant is registered as *customer*."""
     found = []
     for stored in cases:
         claim = settle(stored, now).claim
@@ -45,9 +45,9 @@ def endings(cases: Iterable[StoredCase], customer: Customer, now: datetime) -> S
 
 def takes_away(former: Customer, customer: Customer) -> bool:
     """
-    Whether an item that was on the tenant is no longer there, if anybody has claimed it or not.
+    Whether an item has left the tenant, claimed or not.
 
-    A submission or an import may have read the registry before the change, and be committed after it.
+    A submission or an import may read the registry before the change and be committed after it.
     """
     items = [
         *(Item(workload=workload) for workload in former.workloads),
@@ -66,12 +66,12 @@ def gone_items(claim: Claim, customer: Customer) -> tuple[str, ...]:
 
 
 def due_rows(tenant_id: str, now: datetime) -> Sequence[DueRow]:
-    """Return the rows that make sure of it; written before the registry is."""
+    """Return the due rows of this work; they are written before the registry."""
     return (DueRow(now, tenant_id, Kind.END_GONE_ITEMS), DueRow(now + AGAIN_AFTER, tenant_id, Kind.END_GONE_ITEMS))
 
 
 async def end_gone_items(ports: Ports, tenant_id: str, now: datetime) -> None:
-    """End whatever is no longer on the tenant, by what the registry says now; twice is harmless."""
+    """End the items that are no longer on the tenant, by the registry of now; twice is harmless."""
     known = await ports.registry.customer(tenant_id)
     if known is None:
         return
@@ -82,7 +82,7 @@ async def end_gone_items(ports: Ports, tenant_id: str, now: datetime) -> None:
 
 
 async def end_items_of(ports: Ports, case: Case, customer: Customer, now: datetime) -> Case:
-    """End the gone items of one claim."""
+    """End the items of one claim that are no longer on the tenant."""
     return await change_claim(
         ports, case, now, lambda current: life.end_gone_items(current, now, gone_items(current.claim, customer))
     )
