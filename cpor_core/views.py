@@ -1,4 +1,4 @@
-"""What callers are shown: the shapes of the API's answers, made from cases only, never from what is merely stored."""
+"""What callers see: the shapes of the API's answers. They are made from a `Case`, never from stored rows alone."""
 
 import hashlib
 from datetime import date
@@ -35,7 +35,7 @@ class EvidenceView(Value):
 
 
 class WindowView(Value):
-    """The customer's window: they may decline while now < `endsAt`."""
+    """The customer's window: the customer can decline while now < `endsAt`."""
 
     opened_at: Instant
     ends_at: Instant
@@ -46,14 +46,14 @@ class WindowView(Value):
 
 
 class NoView(Value):
-    """The customer's no that stands: when it arrived, and from whom."""
+    """The customer's no that is in force: when it arrived, and who said it."""
 
     at: Instant
     by: Voice
 
 
 class AssociatedItem(Value):
-    """An item of an association, with its own end where it ended alone."""
+    """An item of an association, with its own end if it ended alone."""
 
     workload: str | None = LEFT_OUT
     product: str | None = LEFT_OUT
@@ -64,7 +64,7 @@ class AssociatedItem(Value):
 
 
 class AssociationPart(Value):
-    """The association as the claim shows it."""
+    """The association as part of a claim."""
 
     id: str
     since: Instant
@@ -74,7 +74,7 @@ class AssociationPart(Value):
 
 
 class ClaimView(Value):
-    """A claim as it stands now."""
+    """A claim as of now."""
 
     id: str
     name: str
@@ -178,7 +178,7 @@ def claim_view(case: Case, terms: Terms) -> ClaimView:
 
 
 def window_view(case: Case) -> WindowView | None:
-    """Return the customer's window; None until the notice was handed over (rulings 17)."""
+    """Return the customer's window; None before the notice was handed over (rulings 17)."""
     promised, opened_at = case.claim.promise, case.claim.opened_at
     if promised is None or opened_at is None:
         return None
@@ -193,7 +193,7 @@ def window_view(case: Case) -> WindowView | None:
 
 
 def no_view(case: Case) -> NoView | None:
-    """Return the no that stands; None for a claim that is not declined, or was by an earlier release."""
+    """Return the no in force; None for a claim that is not declined, or that release 1 has declined."""
     claim = case.claim
     if claim.status is not Status.DECLINED or claim.no is None:
         return None
@@ -232,7 +232,7 @@ def _association_part(case: Case) -> AssociationPart | None:
 
 
 def association_view(case: Case) -> AssociationView | None:
-    """Return the association of a claim; None where it never became official."""
+    """Return the association of a claim; None if it never became official."""
     claim = case.claim
     if claim.official_since is None:
         return None

@@ -1,4 +1,4 @@
-"""Claims, the keys by which they are listed, their evidence, and counts of dry runs."""
+"""Claims, their keys in lists, their evidence, and the counts of dry runs."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Comment:
     author: str
     """`partner`, `customer` or `programme`."""
     person_id: str
-    """The person's `oid`, or the recipient's number; shown to nobody but the operator."""
+    """The person's `oid`, or the recipient's number; only the operator sees it."""
     text: str
     at: datetime
     sequence: int = 0
@@ -53,25 +53,25 @@ class StoredText:
 
 @dataclass(frozen=True, slots=True)
 class TenantClaims:
-    """Everything about one customer's tenant: its claims with their slots, and the stored history of each by its id."""
+    """All about one customer's tenant: its claims with their slots, and their stored histories by claim id."""
 
     tenant_id: str
     cases: Sequence[StoredCase]
     histories: Mapping[str, Sequence[Entry]]
     slots: Sequence[tuple[Slot, str]] = ()
-    """Every slot as it was read after the claims, with the store's ETag of its row."""
+    """All slots with their ETags; they were read after the claims."""
     answers: Sequence[tuple[str, str]] = ()
-    """Claim's id and key of each first answer that is kept for a keyed act, of erased drafts too."""
+    """Claim id and key of each stored reply, also of erased drafts."""
 
 
 class Claims(Protocol):
-    """Claims with their slots, history, comments and answers to keyed acts; one partition for each tenant."""
+    """Claims with their slots, history, comments and stored replies; each tenant is one partition."""
 
     async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> StoredCase | None:
-        """Return a claim with the slots of its items: two requests, one for a closed claim or, if asked so, a draft."""
+        """Return a claim with its slots: two requests; one for a closed claim, and for a draft if asked so."""
 
     async def prospect(self, claim: Claim) -> StoredCase:
-        """Return a claim that is not stored yet with the slots of its items: one request."""
+        """Return a new claim with the slots of its items: one request."""
 
     async def with_refusals(self, case: StoredCase) -> StoredCase:
         """Return the case with the customer's earlier refusals of the same partner: one request."""
@@ -80,51 +80,51 @@ class Claims(Protocol):
         """Return every claim of a tenant with its slots: two range queries of one partition."""
 
     def tenants(self, *, after: str = "") -> AsyncIterator[TenantClaims]:
-        """Yield every tenant behind *after* that has claims, in order: a scan, for what must see everything."""
+        """Yield each tenant behind *after* that has claims, in order: a scan."""
 
     async def commit(self, commit: Commit) -> StoredCase:
         """
-        Write a new or changed case as one transaction; returns it as if read again, ready for the next act.
+        Write a new or changed case in one transaction; returns it as a read would, ready for the next act.
 
-        Raises `Conflict` when a row of it was written by somebody else, and `Refused("TooManyCompetitors")` when it
-        would take more than 95 rows.
+        Raises `Conflict` if another act has written one of its rows, and `Refused("TooManyCompetitors")` for more than
+        95 rows.
         """
 
     async def wrote(self, claim_id: str, act_id: str, sequence: int) -> bool:
-        """Whether the claim's newest row, or its history entry of that sequence, was written by this act of ours."""
+        """Whether this act has written the claim's newest row, or its history entry with that sequence."""
 
     async def history(self, claim_id: str, *, after: int, limit: int) -> Sequence[Entry]:
-        """Return the stored entries whose sequence is above *after*, in order."""
+        """Return the stored entries with a sequence above *after*, in order."""
 
     async def comments(self, claim_id: str, *, after: int, limit: int) -> Sequence[Comment]:
-        """Return the comments whose sequence is above *after*, in order."""
+        """Return the comments with a sequence above *after*, in order."""
 
     async def stored_reply(self, claim_id: str, key: str) -> StoredReply | None:
-        """Return the first answer to a keyed act."""
+        """Return the stored reply to an act with an idempotency key."""
 
     def reply_ref(self, claim_id: str, key_hash: str) -> RowRef:
         """Return where a stored reply lies, for the due row that deletes it."""
 
     def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, frozenset[str]]]:
         """
-        Yield every tenant behind *after*, in order, with the ids of its claims that hold *text*: a scan.
+        Yield each tenant behind *after*, in order, with the ids of its claims that contain *text*: a scan.
 
-        In the claim itself, in words or in a kept answer, in whatever case; of a deleted claim an answer may be left.
+        Claims, comments and stored replies are searched; capitals do not matter. A deleted claim may have left a reply.
         """
 
     async def texts(self, claim_id: str) -> Sequence[StoredText]:
-        """Return the words and kept answers of a claim: two requests."""
+        """Return the comments and stored replies of a claim: two requests."""
 
     async def rewrite(self, claim_id: str, kept: StoredText, text: str | None) -> None:
-        """Write over a text as it was read, or delete it: two requests. Raises `Conflict`."""
+        """Overwrite or delete a text as it was read: two requests. Raises `Conflict`."""
 
     async def erase(self, claim_id: str) -> None:
-        """Delete every row of a deleted draft but its first answers, which are kept their time; its own row last."""
+        """Delete the rows of a deleted draft, its own row last. Stored replies stay until they expire."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
-    """A key of a claim; `written_at` by the real clock."""
+    """A key of a claim; `written_at` is an instant of the real clock."""
 
     position: str
     claim_id: str
@@ -132,21 +132,21 @@ class IndexRow:
 
 
 class ClaimIndex(Protocol):
-    """Keys of claims in order; rows are written before the claim and verified on read."""
+    """Keys of claims in order. A key is written before its claim, and compared with it on each read."""
 
     async def add(self, partition: str, position: str, claim_id: str) -> None:
-        """Write a key; the same one again is no error."""
+        """Write a key; the same key again is no error."""
 
     async def page(self, partition: str, *, after: str, limit: int) -> Sequence[IndexRow]:
         """Return up to *limit* rows behind *after*: one request."""
 
     async def remove(self, partition: str, position: str) -> None:
-        """Delete a key that no longer leads anywhere; a missing one is no error."""
+        """Delete a key without a claim; a missing key is no error."""
 
 
 @dataclass(frozen=True, slots=True)
 class DryRunCount:
-    """How often an organisation has tried in an hour, named by its beginning."""
+    """How many dry runs an organisation has made in the hour that starts at `hour`."""
 
     organisation: str
     hour: datetime
@@ -154,10 +154,10 @@ class DryRunCount:
 
 
 class DryRuns(Protocol):
-    """Counts of dry runs, so that nobody can probe for customers by them."""
+    """Counts of dry runs, so that no caller can search for customers with them."""
 
     async def count(self, organisation: str, now: datetime) -> int:
-        """Count one more; returns how many there are in this hour with it."""
+        """Count one more; returns the new count of this hour."""
 
     def row_ref(self, organisation: str, now: datetime) -> RowRef:
         """Return where the count is stored, for the due row that deletes it."""
@@ -170,13 +170,13 @@ class Blobs(Protocol):
     """The bytes of evidence."""
 
     def names(self) -> AsyncIterator[str]:
-        """Yield the name of each, in order."""
+        """Yield the names of all blobs, in order."""
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
         """Write once; the same bytes again are no error."""
 
     async def get(self, name: str) -> bytes | None:
-        """Return the bytes, None where there are none."""
+        """Return the bytes; None for an unknown name."""
 
     async def delete(self, name: str) -> None:
-        """Delete; a missing one is no error."""
+        """Delete; an unknown name is no error."""

@@ -1,4 +1,4 @@
-"""Mails: what they say, who hands them over, and what is kept of them."""
+"""Mails: their content, how they are sent, and what is stored of them."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from cpor_core.rules.mail_budget import Drawn, Urgency
 
 @dataclass(frozen=True, slots=True)
 class SentMail:
-    """Which claim, promise or mail, and recipient a Message-ID belongs to."""
+    """The claim, the promise or mail, and the recipient of a Message-ID."""
 
     claim_id: str
     kind: str
@@ -21,28 +21,28 @@ class SentMail:
 
 
 class Mails(Protocol):
-    """Message ids, so that a delivery report finds its claim, and one process at a time sends a mail."""
+    """Message-IDs. So a delivery report finds its claim, and only one process at a time sends a mail."""
 
     async def start_sending(
         self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime
     ) -> str | None:
         """
-        Keep an id before its mail is sent, held *by* one sender *until* then, in real time; returns the store's ETag.
+        Store an id before its mail is sent, for one sender (*by*) *until* that real time; returns the row's ETag.
 
-        None while another holds it. One request for a new one, three for another try.
+        Returns None while another sender has it. One request for a new id, three for another try.
         """
 
     async def release(self, message_id: str, sent: SentMail, etag: str) -> None:
-        """Let others send: it was not handed over. A sender whose time was over has no say any more."""
+        """Let other senders try, because the mail was not handed over. Without effect after the sender's time."""
 
     async def find(self, message_id: str) -> SentMail | None:
-        """Return what the id belongs to; None for one that we never gave."""
+        """Return what the id belongs to; None for an unknown id."""
 
     def row_ref(self, message_id: str) -> RowRef:
         """Return table, partition and key of what is kept of a mail, for it to be forgotten."""
 
     def all(self) -> AsyncIterator[tuple[str, SentMail]]:
-        """Yield every message id, and what it belongs to: a scan."""
+        """Yield each Message-ID, and what it belongs to: a scan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +55,26 @@ class MailMessage:
     recipient: Recipient
     claim: Claim
     happened_at: datetime | None = None
-    """When what the mail reports came about."""
+    """The instant of what the mail reports."""
     reason: str | None = None
     reasons: tuple[Reason, ...] = ()
-    """Those that a partner is told of."""
+    """The reasons in a mail to a partner."""
     time_zone: str = "UTC"
-    """In which a partner reads of instants."""
+    """The time zone of instants in a mail to a partner."""
 
 
 class Composer(Protocol):
     """The mail system."""
 
     async def send(self, message: MailMessage) -> None:
-        """Hand a message over. Raises `RecipientRefused`, or `MailDelayed` when it was not handed over now."""
+        """Hand a message over. Raises `RecipientRefused`, and `MailDelayed` if it was not handed over now."""
 
 
 class MailBudget(Protocol):
-    """What the whole deployment may hand over to the mail system, in real time; no request where nothing is limited."""
+    """The mails that the deployment can hand over, by real time. Makes no request if there is no limit."""
 
     async def draw(self, wanted: int, urgency: Urgency) -> Drawn:
-        """Return how many of *wanted* mails may be handed over now, and when the turn of the others comes."""
+        """Return how many of *wanted* mails can be handed over now, and when it is the turn of the others."""
 
     async def pause(self, until: datetime) -> None:
-        """Let nobody hand a mail over before *until*."""
+        """Stop all hand-overs until *until*."""

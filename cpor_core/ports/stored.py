@@ -1,4 +1,4 @@
-"""Values as they lie in the store."""
+"""Values as they are stored, with the ETags of their rows."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -8,7 +8,7 @@ RegistryEntry = TypeVar("RegistryEntry")
 
 @dataclass(frozen=True, slots=True)
 class Registered(Generic[RegistryEntry]):
-    """An entry of the registry, its version, and the store's ETag of it."""
+    """An entry of the registry, with its version and the ETag of its row."""
 
     value: RegistryEntry
     version: int
@@ -17,7 +17,7 @@ class Registered(Generic[RegistryEntry]):
 
 @dataclass(frozen=True, slots=True)
 class Stored(Generic[RegistryEntry]):
-    """A value as it lies in the store, and the store's ETag of it."""
+    """A stored value, with the ETag of its row."""
 
     value: RegistryEntry
     etag: str

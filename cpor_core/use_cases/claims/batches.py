@@ -1,9 +1,9 @@
 """
 Batches: many claims sent at once, made into drafts page by page (rulings 47).
 
-A batch is stored as it was sent, and each of its pages is a debt. Queue messages spread the pages over instances; the
-due row sends those that are not done once more. A claim's id follows from batch and row, and claims are inserted,
-never written over: so a page may be dealt with twice, or half, and then again.
+A batch is stored as it was sent. Queue messages spread its pages over instances, and a due row sends the messages of
+unfinished pages again. A claim's id is derived from batch and row, and claims are only inserted. So a page can be
+processed twice, or half and then again.
 """
 
 import asyncio
@@ -46,14 +46,14 @@ from cpor_core.use_cases.idempotency import key_reused
 LOOK_AGAIN = timedelta(minutes=1)
 LOOK_SELDOM = timedelta(minutes=15)
 SELDOM_AFTER = timedelta(hours=1)
-"""A batch that takes so long has a fault that more messages do not mend."""
+"""A batch that takes longer has a fault that more messages do not cure."""
 IN_FLIGHT = 8
-"""Rows of a page that are written at the same time."""
+"""The rows of a page that are written at the same time."""
 MESSAGES_AT_ONCE = 16
 MOST_LINES = 2 * MOST_ROWS
 """Bytes of a row: what `POST /claims` takes."""
 MOST_ERRORS, LONGEST_TARGET = 10, 100
-"""What is kept of a row's errors, so that a page's outcomes fit a row of storage whatever was sent."""
+"""The limits of a row's stored errors, so that a page's outcomes always fit into one row of storage."""
 _ROW = TypeAdapter(NewClaim)
 
 
@@ -64,7 +64,7 @@ async def take_in(
     ports: Ports, organisation: str, actor: Actor, body: bytes, key: IdempotencyKey | None, now: datetime
 ) -> Progress:
     """
-    Keep a batch, to be dealt with from now on; the same one again changes nothing. Four requests, and one a page.
+    Store a batch to be processed; the same batch again changes nothing. Four requests, and one for each page.
 
     Raises `IdempotencyKeyReused` for another body under a key, `PayloadTooLarge` for too many rows, and
     `ValidationFailed` for none.
@@ -91,7 +91,7 @@ async def take_in(
 
 
 def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
-    """Return how many rows the body has, and where each page of them begins and ends. Raises as `take_in`."""
+    """Return how many rows the body has, and where each page starts and ends. Raises as `take_in`."""
     total, place = 0, len(body) - len(body.removeprefix(BOM_UTF8))  # some programs mark what they save
     begins: list[tuple[int, int]] = []
     for number, line in enumerate(BytesIO(body[place:]), start=1):
@@ -121,11 +121,13 @@ def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
 
 
 async def _store_batch(ports: Ports, batch: Batch, body: bytes) -> Progress:
-    """Store a new batch: its due rows, its body, itself, then the messages. Returns the one that was there before."""
+    """Store a new batch: due rows, body, batch, messages. Returns the earlier batch under its id, if there is one."""
     await ports.duework.add(due_rows(ports, batch))
     await ports.batch_bodies.put(batch.blob, body, "application/x-ndjson")
     found = await ports.batches.store(batch)
-    if found.batch.keeping != batch.keeping:  # the same one came twice at the same time, or another under its key
+    if (
+        found.batch.keeping != batch.keeping
+    ):  # the same batch was sent twice at the same time, or another one under its key
         await ports.batch_bodies.delete(batch.blob)
         return found
     await _send_message(ports, found)
@@ -151,12 +153,12 @@ async def _send_message(ports: Ports, progress: Progress) -> None:
         await asyncio.gather(*(ports.queue_messages.claim_batch(progress.batch.id, page) for page in group))
 
 
-# --- dealing with it --------------------------------------------------------------------------------------------------
+# --- processing it ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Dealt:
-    """A row that was dealt with; `case` is the claim when it was made just now."""
+    """A processed row; `case` is its claim if it was created just now."""
 
     outcome: RowOutcome
     case: Case | None = None
@@ -164,9 +166,9 @@ class _Dealt:
 
 async def process_page(ports: Ports, of: str, page: int, now: datetime) -> None:
     """
-    Make drafts of a page's rows, tell the feed, and write down what became of each; a page that is done is left alone.
+    Create drafts from a page's rows, announce them to the feed, and store the outcomes; a finished page is skipped.
 
-    Four requests a row, and five. Raises `Conflict` and faults half-way, after which the page is dealt with again.
+    Four requests for each row, and five for the page. After `Conflict` or a fault the page is processed again.
     """
     progress = await ports.batches.find(of)
     if progress is None or page not in progress.missing:
@@ -181,7 +183,7 @@ async def process_page(ports: Ports, of: str, page: int, now: datetime) -> None:
     for first in range(0, len(rows), IN_FLIGHT):
         group = rows[first : first + IN_FLIGHT]
         ended = await asyncio.gather(*(_make(ports, batch, row, line) for row, line in group), return_exceptions=True)
-        for one in ended:  # only now: nobody of this group is still at work when a fault is told
+        for one in ended:  # all rows of the group have ended, so none is at work when a fault is raised
             if isinstance(one, BaseException):
                 raise one
             dealt.append(one)
@@ -192,12 +194,12 @@ async def process_page(ports: Ports, of: str, page: int, now: datetime) -> None:
 
 
 async def _make(ports: Ports, batch: Batch, row: int, line: bytes) -> _Dealt:
-    """Make a draft of a row, by the rules of `POST /claims`; one that is there already was made by this row before."""
+    """Create the draft of a row by the rules of `POST /claims`. If it exists, an earlier run has created it."""
     try:
         sent = _read(line)
     except Refused as refused:
         return _Dealt(_errors(row, refused))
-    # What was sent is in it: a key may be used for another batch once the first is forgotten.
+    # The id depends on the body: a key can be used for another batch after the first one was deleted.
     claim_id = derived_claim_id(sent.customer.tenant_id, batch.organisation, f"{batch.id}|{batch.body}|{row}")
     there = _Dealt(RowOutcome(row=row, claim_id=claim_id))
     try:
@@ -225,7 +227,7 @@ def _read(line: bytes) -> NewClaim:
 
 
 def _errors(row: int, refused: Refused) -> RowOutcome:
-    """Return why a row became no claim: each detail, or the refusal where it has none."""
+    """Return why a row became no claim: the refusal's details, or the refusal itself."""
     alone = Detail(refused.code, refused.message, refused.target, refused.resolution)
     return RowOutcome(
         row=row,
@@ -243,9 +245,9 @@ def _errors(row: int, refused: Refused) -> RowOutcome:
 
 async def _announce(ports: Ports, batch: Batch, dealt: Sequence[_Dealt], now: datetime) -> None:
     """
-    Tell the feed of a page's drafts: those that were made just now together, the others if it was not told yet.
+    Announce a page's drafts to the feed: new drafts together, earlier ones if the feed does not have them yet.
 
-    They have no due rows for this: until it is told, the page is not done. Raises `Conflict`, and faults.
+    There are no due rows for this: the page is finished only afterwards. Raises `Conflict`, and faults.
     """
     await tell_created(ports, batch.organisation, [one.case for one in dealt if one.case is not None], now)
     for one in dealt:
@@ -254,7 +256,7 @@ async def _announce(ports: Ports, batch: Batch, dealt: Sequence[_Dealt], now: da
 
 
 async def finish(ports: Ports, of: str, now: datetime) -> due_work.Outcome:
-    """Send the pages that are not done to the queue once more, and look again; one request when all are done."""
+    """Send the messages of unfinished pages again, and look again later; one request if all pages are done."""
     progress = await ports.batches.find(of)
     if progress is None or not progress.missing:
         return due_work.Outcome()
@@ -267,7 +269,7 @@ async def finish(ports: Ports, of: str, now: datetime) -> due_work.Outcome:
 
 
 async def own(ports: Ports, organisation: str, wanted: str) -> Progress | None:
-    """Return a batch of the organisation: one request; None for another's, and for one that is forgotten."""
+    """Return a batch of the organisation, in one request; None for an unknown or deleted batch."""
     found = await ports.batches.find(wanted) if is_batch_id(wanted) else None
     return found if found is not None and found.batch.organisation == organisation else None
 
@@ -276,9 +278,9 @@ async def rows(
     ports: Ports, progress: Progress, *, after: int, limit: int, outcome: Outcome | None = None
 ) -> tuple[Sequence[RowOutcome], int | None]:
     """
-    Return rows that were dealt with, in order, and behind which row the next ones begin; None at the end.
+    Return processed rows in order, and the number of the last one if there are more, else None.
 
-    One request for each page of which there are some.
+    One request for each page that has such rows.
     """
     spans = progress.batch.pages
     chosen: list[int] = []
@@ -289,7 +291,9 @@ async def rows(
         is_behind = page < len(spans) and spans[page].first_row <= after + 1
         if count and not is_behind and held <= limit:
             chosen.append(page)
-            held += count if spans[page - 1].first_row > after else 0  # of the first page some were seen before
+            held += (
+                count if spans[page - 1].first_row > after else 0
+            )  # the caller has some rows of the first page already
     found = await asyncio.gather(*(ports.batches.outcomes(progress.batch, page) for page in chosen))
     kept = [
         one

@@ -1,4 +1,4 @@
-"""An organisation's claims as a table that a spreadsheet opens."""
+"""An organisation's claims as a table for a spreadsheet."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -14,9 +14,9 @@ from cpor_core.use_cases.claims.listing import load_own
 from cpor_core.views import ClaimView, claim_view
 
 MOST_ROWS = 50_000
-"""Claims that an export holds (rulings 49)."""
+"""The most claims in an export (rulings 49)."""
 MOST_LOOKED_AT = 2 * MOST_ROWS
-"""Claims that an export looks at, however few of them fit."""
+"""The most claims that an export with filters reads."""
 KEYS_AT_ONCE = 1_000
 LOADED_AT_ONCE = 500
 
@@ -25,9 +25,10 @@ async def export(
     ports: Ports, organisation: str, now: datetime, *, wanted: Callable[[Claim], bool] | None, tenant_id: str | None
 ) -> bytes:
     """
-    Return the organisation's claims as CSV, newest first: those at a tenant, if one is given, that are *wanted*.
+    Return the organisation's claims as CSV, newest first. *tenant_id* and *wanted* narrow them.
 
-    Two requests a claim, and one for each 1,000. Raises `ExportTooLarge`, unless *wanted* is given before any is read.
+    Two requests for each claim, and one for each 1,000. Raises `ExportTooLarge`; without *wanted* before any claim is
+    read.
     """
     keys = await _keys(ports, organisation, tenant_id)
     _verify_size(len(keys), MOST_ROWS if wanted is None else MOST_LOOKED_AT)
@@ -42,7 +43,7 @@ async def export(
 
 
 async def _keys(ports: Ports, organisation: str, tenant_id: str | None) -> list[IndexRow]:
-    """Return the keys of the organisation's claims; they lead to their tenants."""
+    """Return the keys of the organisation's claims; a key says the tenant too."""
     keys: list[IndexRow] = []
     after = ""
     while page := await ports.partner_claims.page(organisation, after=after, limit=KEYS_AT_ONCE):
@@ -91,11 +92,11 @@ COLUMNS = (
     "partnerContactName",
     "partnerContactEmail",
 )
-"""What the table says of each claim."""
+"""The columns of the table."""
 
 
 def cells_of(claim: ClaimView) -> Iterator[str]:
-    """Yield what the table says of a claim."""
+    """Yield the cells of a claim."""
     yield from (claim.id, claim.name, claim.status, claim.status_reason or "", claim.engagement, claim.partner_id)
     yield from (claim.customer.tenant_id, claim.customer.domain)
     yield "; ".join(_item(item) for item in claim.items)

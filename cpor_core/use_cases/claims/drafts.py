@@ -1,4 +1,4 @@
-"""Drafts: made, edited, deleted, and given their evidence."""
+"""Drafts: creating, editing and deleting them, and their evidence."""
 
 import hashlib
 import json
@@ -26,14 +26,14 @@ from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
 from cpor_core.views import claim_view
 
-"""A blob that no claim points to is deleted after this."""
+"""After so long a blob that no claim points to is deleted."""
 EVIDENCE = "evidence"
 """The blob container, and the "table" of a due row that forgets a blob."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """A claim as sent, judged in form: what it is filed under, and the name it came under."""
+    """A claim as sent, in good form: the engagement that it is filed under, and the name that was sent for it."""
 
     sent: NewClaim
     engagement: Engagement
@@ -42,7 +42,7 @@ class Filed:
 
 def file(ports: Ports, sent: NewClaim) -> Filed:
     """
-    Return what a claim as sent is filed under.
+    Return the engagement that a claim as sent is filed under.
 
     Raises `EngagementUnknown`, `DuplicateItem`, `NotForThisEngagement`, `ValidationFailed` for items of the wrong kind.
     """
@@ -97,7 +97,7 @@ def _not_for_this(field: str, engagement: Engagement) -> Refused:
 
 async def draft(ports: Ports, organisation: str, sent: NewClaim, now: datetime, claim_id: str) -> Claim:
     """
-    Return the draft that *sent* makes, without storing it: what creation and the dry run share.
+    Return the draft of a claim as sent, without storing it. Creation and dry run both use this.
 
     Raises what `file` raises, and `PartnerIdNotYours`.
     """
@@ -141,7 +141,7 @@ async def create(
     ports: Ports, organisation: str, actor: Actor, sent: NewClaim, now: datetime, key: IdempotencyKey | None
 ) -> Case:
     """
-    Make a draft: four requests, one more with a key.
+    Create a draft: four requests, five with an idempotency key.
 
     Raises what `draft` raises, `Repeated` for a key that was answered, `IdempotencyKeyReused`, `RequestInProgress`.
     """
@@ -149,7 +149,7 @@ async def create(
     if key is None:
         claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
     else:
-        # The instant is in it because a key may be used anew once it was forgotten.
+        # The instant is part of the id because a key can be used again after its record was deleted.
         claim_id = derived_claim_id(sent.customer.tenant_id, organisation, f"{key.hash}|{now.isoformat()}")
     made = await draft(ports, organisation, sent, now, claim_id)
     if key is not None:
@@ -174,7 +174,7 @@ async def create(
 
 
 def created(made: Claim, actor: Actor, now: datetime, act_id: str) -> Commit:
-    """Return what is written when the draft *made* is new."""
+    """Return the transaction that stores the new draft *made*."""
     before = StoredCase(made, {})
     case = settle(before, now).record(Act.CREATED, actor, now, to=Status.DRAFT, due=made.due, status_since=now)
     return Commit(act_id, before, case.written(), person_id=actor.id)
@@ -182,9 +182,9 @@ def created(made: Claim, actor: Actor, now: datetime, act_id: str) -> Commit:
 
 async def store_draft(ports: Ports, commit: Commit, now: datetime, also: Sequence[DueRow] = ()) -> None:
     """
-    Store a new draft: its due rows with those that come with it, its place in the list, itself; one request each.
+    Store a new draft: the due rows, the key in the list, then the draft; one request each.
 
-    Raises `Conflict` when a claim of its id exists.
+    Raises `Conflict` if a claim with its id exists.
     """
     made = commit.before.claim
     await ports.duework.add((*due_rows(None, made, now), *also))
@@ -202,18 +202,18 @@ async def edit(
     ports: Ports, case: Case, actor: Actor, now: datetime, patch: Mapping[str, object], context: ActContext
 ) -> Case:
     """
-    Change a draft, or what a partner may change while more is asked of them, by a JSON merge patch (RFC 7396).
+    Change a draft, or a claim in `partnerActionRequired`, by a JSON merge patch (RFC 7396).
 
-    The patch is laid over what the claim is when it is written. Raises pydantic's `ValidationError` for one that does
-    not fit, `Immutable` for a field that is fixed, in `partnerActionRequired` all but partnerId, items and contacts;
-    `InvalidState`; and what `draft` raises.
+    The patch is merged into the claim as it is when it is written. Raises pydantic's `ValidationError` if the result is
+    not in form, `Immutable` for a fixed field, `InvalidState`, and what `draft` raises. In `partnerActionRequired` all
+    fields are fixed except partnerId, items and contacts.
     """
     first = _patched(case.claim, patch)
     file(ports, first)
     partner_name = await _own_partners_name(ports, case.claim.organisation, first.partner_id)
 
     def judge(current: Case) -> Case:
-        sent = _patched(current.claim, patch)  # others may have changed other fields meanwhile
+        sent = _patched(current.claim, patch)  # another caller may have changed other fields meanwhile
         filed = file(ports, sent)
         ours = sent.partner_id == first.partner_id
         changes: dict[str, Any] = {
@@ -228,7 +228,7 @@ async def edit(
             "comment": sent.comment,
         }
         if all(value == getattr(current.claim, name) for name, value in changes.items()):
-            return current  # the same patch again: the answer to the first was lost
+            return current  # the same patch was sent before, and its answer was lost
         if current.claim.status is not Status.DRAFT:
             changes = _answer(current.claim, changes)
         return current.record(Act.EDITED, actor, now, **changes)
@@ -264,12 +264,12 @@ EDITABLE = {
     "revenue": "revenue",
     "comment": "comment",
 }
-"""What an edit of a draft may change, and how the caller calls it."""
+"""The fields that an edit of a draft can change, and their names in the API."""
 EDITABLE_IN_ANSWER = frozenset({"partner_id", "partner_name", "items", "contacts"})
 
 
 def _answer(claim: Claim, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an edit in `partnerActionRequired` changes. Raises `Immutable` for any other field."""
+    """Return the changes of an edit in `partnerActionRequired`. Raises `Immutable` for any other field."""
     changed = {name for name, value in changes.items() if value != getattr(claim, name)}
     fixed = changed - EDITABLE_IN_ANSWER - {"partner_name"}
     if fixed:
@@ -283,8 +283,8 @@ def _answer(claim: Claim, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_sent(claim: Claim) -> dict[str, object]:
-    """Return the claim in the shape of `NewClaim`, for a patch to be laid over. Raises `InvalidState`."""
-    if claim.contacts is None:  # entered by the operator, or closed long ago
+    """Return the claim in the form of `NewClaim`, for a patch. Raises `InvalidState`."""
+    if claim.contacts is None:  # the claim was imported, or closed long ago
         raise invalid_state(claim, "edited")
     sent = NewClaim(
         name=claim.name,
@@ -302,9 +302,9 @@ def _as_sent(claim: Claim) -> dict[str, object]:
 
 def merge_patch(target: object, patch: object, *, keep_idle_nulls: bool = False) -> object:
     """
-    Return *target* with a merge patch (RFC 7396) laid over it: null removes, objects merge, all else replaces.
+    Return *target* with a merge patch (RFC 7396): null removes, objects merge, other values replace.
 
-    With *keep_idle_nulls* a null that removes nothing stays, so that a field which there is not can be refused.
+    With *keep_idle_nulls* a null that removes nothing stays. So an unknown field can be refused later.
     """
     if not isinstance(patch, Mapping):
         return patch
@@ -334,13 +334,13 @@ def _verify_draft(case: Case, act_name: str) -> None:
 
 
 async def delete(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext = NO_CONTEXT) -> None:
-    """Delete a draft; its rows and evidence are erased by the debt that this leaves. Raises `InvalidState`."""
+    """Delete a draft. The due work of this act erases its rows and evidence. Raises `InvalidState`."""
     await change_claim(ports, case, now, lambda current: life.delete(current, actor, now), context)
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An evidence file as it came; its media type was told from its content."""
+    """An evidence file as it was sent; its media type was found from its content."""
 
     file_name: str
     content_type: str
@@ -369,7 +369,7 @@ def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
         )
     if upload.signed_on is not None and upload.signed_on > now.date() + timedelta(
         days=1
-    ):  # ahead of UTC it is tomorrow
+    ):  # east of UTC tomorrow has begun
         raise Refused(
             "ValidationFailed",
             "signedOn must not lie in the future.",
@@ -379,24 +379,24 @@ def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
 
 
 def _is_kept(claim: Claim, upload: Upload) -> bool:
-    """Whether the claim has this very file: the answer to its upload was lost, and the caller repeats it."""
+    """Whether the claim has exactly this file: the answer to its upload was lost, and the caller repeats it."""
     told = (upload.file_name, hashlib.sha256(upload.data).hexdigest(), upload.signed_on)
     return any((kept.file_name, kept.sha256, kept.signed_on) == told for kept in claim.evidence)
 
 
 MAY_ADD_EVIDENCE = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Status.OFFICIAL, Status.REJECTED})
-"""Replaced only in a draft; afterwards evidence defends an association or prepares a dispute (rulings 10, 28)."""
+"""In these states evidence can be added; only in a draft can it be replaced (rulings 10, 28)."""
 
 
 async def add_evidence(
     ports: Ports, case: Case, actor: Actor, now: datetime, upload: Upload, context: ActContext
 ) -> tuple[Case, bool]:
     """
-    Keep an evidence file; returns the case and whether the file name is new. A file that it replaces may be written in
-    other capitals: it then bears the name of this upload.
+    Store an evidence file; returns the case and whether the file name is new.
 
-    The blob is written first, and the debt to forget it before that: a blob that no claim points to is deleted later.
-    The same file again changes nothing. Raises `InvalidState`, `EvidenceExists`, `TooManyFiles`.
+    An upload also replaces a file whose name differs only in capitals. The due row that deletes an unused blob is
+    written first, then the blob, then the claim. The same file again changes nothing. Raises `InvalidState`,
+    `EvidenceExists`, `TooManyFiles`.
     """
     _verify_may_add(case, upload, now)
     if _is_kept(case.claim, upload):
@@ -434,7 +434,7 @@ async def add_evidence(
 async def remove_evidence(
     ports: Ports, case: Case, actor: Actor, now: datetime, file_name: str, context: ActContext
 ) -> Case:
-    """Take a file out of a draft. Raises `InvalidState`; `NotFound` for a file that is not there."""
+    """Remove a file from a draft. Raises `InvalidState`, and `NotFound` for an unknown file."""
     found = find_evidence(case.claim, file_name)
     _verify_draft(case, "stripped of evidence")
     await ports.duework.add([blob_expiry(case.claim.id, found.blob, now)])
@@ -449,7 +449,7 @@ async def remove_evidence(
 
 
 def find_evidence(claim: Claim, file_name: str) -> Evidence:
-    """Return a file of the claim, however its name is written. Raises `NotFound`."""
+    """Return a file of the claim; capitals in its name do not matter. Raises `NotFound`."""
     found = file_names.find(claim.evidence, file_name)
     if found is None:
         raise Refused(

@@ -1,1 +1,1 @@
-"""Mails about a claim, to its customer and its partner, and what becomes of them."""
+"""Mails about a claim to its customer and its partner, and their delivery reports."""

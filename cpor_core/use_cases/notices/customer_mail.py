@@ -1,4 +1,4 @@
-"""Mails to a customer who was told: the reminder before the window's end, and what the claim owes them afterwards."""
+"""Mails to a notified customer: the reminder before the window's end, and the mails that the claim owes later."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -16,7 +16,7 @@ from cpor_core.use_cases.notices.send import Sent, delayed_by, messages_to, perm
 
 
 async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
-    """Remind those who can decline of the last day, once."""
+    """Remind the people who can decline of the last day, once."""
     claim = case.claim
     promised = claim.promise
     assert promised is not None  # noqa: S101 - a reminder is owed only of what was promised
@@ -36,16 +36,16 @@ async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Out
 
 
 async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Case | Outcome:
-    """Send a mail to everybody who was told and has not got it yet; it is owed to those whose turn comes later."""
+    """Send a mail to all notified people who have not got it yet. It stays owed to those who must wait."""
     claim = case.stored.claim  # a mail is owed by what is stored
     notifies = mail.kind in (MailKind.NOTICE, MailKind.IMPORTED)
     candidates = claim.reachable() if notifies else claim.notified_recipients()
     waiting = [recipient.number for recipient in candidates if recipient.number not in mail.sent_to]
     present = claim.promise is not None and claim.promise.number == mail.number
     if mail.kind is MailKind.NOTICE and (claim.status is not Status.AWAITING_CUSTOMER or not present):
-        waiting = []  # there is nothing left to ask them, or another notice asks it
+        waiting = []  # the claim awaits no customer, or another notice asks
     if mail.kind is MailKind.IMPORTED and claim.status is not Status.OFFICIAL:
-        waiting = []  # it has ended, which is another mail
+        waiting = []  # the association has ended, which another mail says
     allowed = await permits(ports, len(waiting), Urgency.NOTICE if mail.kind is MailKind.NOTICE else Urgency.OTHER)
     messages = messages_to(claim, mail.kind, mail.number, waiting, owed=mail)
     sent = await send(ports, messages, allowed, now, mail.since)
@@ -70,7 +70,7 @@ async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime
 
 
 def _left(owed: Iterable[OwedMail], mail: OwedMail, sent: Sent) -> Iterator[OwedMail]:
-    """Yield what is owed once *mail* was sent to some, or to all; what another process has sent since stays sent."""
+    """Yield the mails that are owed after *mail* was sent to some or all. Another process may have sent some too."""
     for one in owed:
         if (one.kind, one.number) != (mail.kind, mail.number):
             yield one

@@ -1,4 +1,4 @@
-"""What mail systems report afterwards: a notice came back, so somebody was not told after all (rulings 25)."""
+"""Delivery reports of mail systems: a notice that came back has notified nobody (rulings 25)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 
 
 class MailOutcome(StrEnum):
-    """What became of a mail; only a failure changes anything."""
+    """The outcome of a mail; only a failure changes a claim."""
 
     DELIVERED = "delivered"
     FAILED = "bounced"
@@ -24,7 +24,7 @@ class MailOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MailEvent:
-    """A report about one mail; `message_id` is the local part that we gave it."""
+    """A report about one mail; `message_id` is the local part of its Message-ID."""
 
     message_id: str
     outcome: MailOutcome
@@ -32,11 +32,11 @@ class MailEvent:
 
 async def record(ports: Ports, event: MailEvent, now: datetime) -> bool:
     """
-    Take a report; returns whether the mail is one of ours. Twice is harmless.
+    Take a report; returns whether the service has sent the mail. Twice is harmless.
 
-    A failure counts when it is of the notice of the present promise: the window stops when nobody is left who was told.
-    After `official` it changes nothing, but a reviewer gets to see the claim. A failure of the mail about an imported
-    association counts too: without anybody who knows of it, its figures pause (rulings 65).
+    A failure counts if it is about the notice of the present promise. If no notified recipient is left, the window
+    stops. After `official` the claim only appears in the reviewer's list. A failure of the mail about an imported
+    association counts too: if no notified person is left, its figures pause (rulings 65).
     """
     sent = await ports.mails.find(event.message_id)
     if sent is None:

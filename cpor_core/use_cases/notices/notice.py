@@ -24,7 +24,7 @@ from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.notices.send import delayed_by, messages_to, permits, send
 
 SENDING = timedelta(minutes=2)
-"""For so long after a promise nobody else sends; day 0 is the local date at its end (rulings 17)."""
+"""For so long after a promise no other process sends. Day 0 is the local date at its end (rulings 17)."""
 
 
 async def notify_customer(
@@ -33,14 +33,14 @@ async def notify_customer(
     """
     Promise, send, record the hand-over: six requests for one recipient, after two for the claim.
 
-    The promise is stored before the mail that states it. When the hand-over falls on a later local date than the one
-    promised, it is not recorded: a new promise (*mine* is the one that came too late) goes out as a corrected notice.
+    The promise is stored before the mail that states it. A hand-over on a later local date than day 0 is not recorded:
+    a new promise goes out as a corrected notice. *mine* is then the promise that was too late.
     """
     real_now, former = ports.real_now(), case.claim.promise
     people = (case.claim.contacts, case.claim.recipients)
     sending_until = former.sending_until if former is not None and former != mine else None
     if sending_until is not None and real_now < sending_until:
-        return Outcome(delayed=True)  # somebody else is sending it
+        return Outcome(delayed=True)  # another process is sending it
     known = await ports.registry.customer(case.claim.tenant_id)
     if known is None:
         return Outcome(delayed=True)
@@ -53,20 +53,20 @@ async def notify_customer(
     )
     allowed = await permits(ports, len(promised.recipients), Urgency.NOTICE)
     if not allowed.permits and allowed.delay is not None:
-        return delayed_by(now, allowed.delay)  # nothing is promised that could not be sent now
+        return delayed_by(now, allowed.delay)  # a promise that could not be sent now is not made
 
     ours = False
 
     def store_promise(current: Case) -> Case:
         nonlocal ours
         untold = current.claim.status is Status.AWAITING_CUSTOMER and current.claim.opened_at is None
-        same = (current.claim.contacts, current.claim.recipients) == people  # else somebody was erased meanwhile
+        same = (current.claim.contacts, current.claim.recipients) == people  # otherwise a person was erased meanwhile
         ours = untold and same and current.claim.promise == former
         return life.promise(current, promised, recipients) if ours else current
 
     case = await change_claim(ports, case, now, store_promise)
     if not ours:
-        return case  # somebody else promised first, be it the same, or nobody is to be told any more
+        return case  # another process has promised first, or the customer need not be notified any more
     messages = messages_to(case.claim, MailKind.NOTICE, promised.number, promised.recipients)
     sent = await send(ports, messages, allowed, now, case.claim.status_since)
     if not sent.delivered and sent.delayed is not None:
@@ -89,7 +89,7 @@ async def notify_customer(
 async def _nobody_is_left(
     ports: Ports, case: Case, promised: Promise, refused: Iterable[int], now: datetime, context: ActContext
 ) -> Case:
-    """Ask the partner for another contact, unless somebody else found it out, or the customer said no meanwhile."""
+    """Ask the partner for another contact, unless the claim has left this promise meanwhile."""
     answer_by = await partner_answers_by(ports, case.claim, now)
 
     def unreachable(current: Case) -> Case:
@@ -102,7 +102,7 @@ async def _nobody_is_left(
 
 
 def _let_others_send(case: Case, promised: Promise) -> Case:
-    """Give the promise free: whoever pays next need not wait for us."""
+    """Release the promise, so that the next process need not wait."""
     if case.claim.promise != promised or case.claim.opened_at is not None:
         return case
     return case.changed(promise=promised.model_copy(update={"sending_until": None}))
@@ -119,9 +119,9 @@ def _promise(
     corrected: bool,
 ) -> tuple[Promise, tuple[Recipient, ...]]:
     """
-    Return what the notice will state, and to whom it goes.
+    Return the promise of the notice, and the claim's recipients.
 
-    While the local date stays the same so does the promise's number, and with it the Message-ID of each retry.
+    On the same local date the promise keeps its number, and so each retry has the same Message-ID.
     """
     calendar = calendar_of(customer, closed)
     day_zero = local_date(now + SENDING, customer.time_zone)
@@ -160,7 +160,7 @@ def _promise(
 
 
 def _recipients(claim: Claim, customer: Customer) -> tuple[Recipient, ...]:
-    """Everybody told so far keeps their number; the contact and the tenant's notice addresses are added where new."""
+    """Return the known recipients with their numbers, and the contact and notice addresses that are new."""
     recipients = list(claim.recipients)
     contact = claim.customer_contact
     wanted: list[tuple[RecipientKind, str, str | None]] = []
@@ -182,7 +182,7 @@ def _is_current(recipient: Recipient, claim: Claim, customer: Customer) -> bool:
 
 
 async def _incumbents(ports: Ports, case: Case, now: datetime) -> tuple[str, ...]:
-    """Return the names of the partners who would be replaced; the customer may know them (rulings 24)."""
+    """Return the names of the partners that would be replaced; the customer may know them (rulings 24)."""
     holders = {
         slot.holder.claim
         for stored in case.own_slots().values()

@@ -1,7 +1,7 @@
 """
-Mails to a partner's contact: the reminder to answer, and what others, or time, have done to the claim.
+Mails to a partner's contact: the reminder to answer, and news of what other parties or time have done to the claim.
 
-Each says what is true when it is sent: it is judged on the claim as it stands then, written down or not.
+A mail says what is true at the moment of sending: it is made from the claim as of then, stored or not.
 """
 
 from datetime import datetime
@@ -28,11 +28,11 @@ from cpor_core.use_cases.message_ids import PARTNER_CONTACT, partner_mail_kind
 from cpor_core.use_cases.notices.send import delayed_by, permits, send
 
 NO_PARTNERS_LANGUAGE, NO_PARTNERS_TIME_ZONE = "en", "UTC"
-"""Of a location that is not registered any more."""
+"""For a location that is no longer registered."""
 
 
 async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
-    """Remind the partner's contact, once for each time they are asked; one who refuses the mail is not tried again."""
+    """Remind the partner's contact, once for each question. An address that refuses the mail is not tried again."""
     claim = case.claim
     assert claim.time_to_answer is not None  # noqa: S101 - a reminder is owed only of a time that runs
     name = message_id(claim.id, PartnerMailKind.ANSWER_REMINDER, claim.times_asked, PARTNER_CONTACT)
@@ -52,9 +52,9 @@ async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Outc
 
 async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
     """
-    Send one of the mails that the claim owes to partners, the oldest whose mailbox takes it.
+    Send one of the mails that the claim owes to partners: the oldest one that a mailbox takes.
 
-    One that is no longer true, or that its recipient refuses for good, is dropped.
+    A mail that is no longer true, or that its recipient refuses for good, is dropped.
     """
     put_off: dict[str | None, Outcome] = {}
     for mail in case.claim.partner_mails:
@@ -71,7 +71,7 @@ async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Outc
         return await change_claim(ports, case, now, partial(_without, mail=mail))
     if put_off:
         return next(reversed(put_off.values()))
-    return await change_claim(ports, case, now, lambda current: current)  # time has made all of it untrue
+    return await change_claim(ports, case, now, lambda current: current)  # no owed mail is true any more
 
 
 def _without(case: Case, mail: OwedPartnerMail) -> Case:
@@ -82,7 +82,7 @@ def _without(case: Case, mail: OwedPartnerMail) -> Case:
 
 
 async def _news(ports: Ports, case: Case, mail: OwedPartnerMail, now: datetime) -> MailMessage | None:
-    """Return the message that a claim owes; None when it would say what is no longer so."""
+    """Return the message of an owed mail; None if it is no longer true."""
     claim = case.claim
     name = message_id(claim.id, partner_mail_kind(mail), mail.number, PARTNER_CONTACT)
     if mail.to is not None:
@@ -98,14 +98,14 @@ async def _news(ports: Ports, case: Case, mail: OwedPartnerMail, now: datetime) 
 
 
 def _competes(claim: Claim, case: Case, now: datetime) -> bool:
-    """Whether *claim*, which is the case's own or stands beside it, still has a partner to tell of a competition."""
+    """Whether the case still has rivals, and *claim*, its own or a rival, is open or official."""
     return claim.status in OPEN | {Status.OFFICIAL} and bool(competing_claims(case, now))
 
 
 async def _message(
     ports: Ports, claim: Claim, kind: PartnerMailKind, number: int, name: str, mail: OwedPartnerMail | None = None
 ) -> MailMessage | None:
-    """Return a message to the claim's partner contact, in the language of the partner; None if there is nobody."""
+    """Return a message to the claim's partner contact in the partner's language; None if there is no contact."""
     contact = claim.partner_contact
     if contact is None:
         return None

@@ -1,8 +1,8 @@
 """
-Handing mails over: permits of the one budget, a kept Message-ID for each message, and what came of it.
+Handing mails over to the mail system: permits, a stored Message-ID for each message, and the outcome.
 
-A mail is kept in `mails` before it is sent, under a Message-ID that stays the same on every retry. Whoever owes it
-records on the claim that it was sent.
+The Message-ID is stored in table `mails` before the mail is sent, and is the same on each retry. The caller records on
+the claim that the mail was sent.
 """
 
 import math
@@ -19,15 +19,15 @@ from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Urgency
 
 HELD_FOR = timedelta(minutes=2)
-"""By then whoever was sending a mail is done, or dead; in real time."""
+"""After so much real time a process that was sending a mail has ended."""
 REFUSED_FOR_GOOD_AFTER = timedelta(days=3)
-"""A recipient whose server puts us off (4xx) for so long counts as one who can't be reached (rulings 25)."""
+"""A recipient whose server answers 4xx for so long counts as one who cannot be reached (rulings 25)."""
 
 
 def messages_to(
     claim: Claim, kind: MailKind, number: int, recipients: Iterable[int], owed: OwedMail | None = None
 ) -> Sequence[MailMessage]:
-    """Return the messages that say the same to each of these recipients."""
+    """Return a message of the same content for each of these recipients."""
     wanted = set(recipients)
     return tuple(
         MailMessage(
@@ -46,14 +46,14 @@ def messages_to(
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """How many mails may be handed over now; `delay` is for the others."""
+    """How many mails can be handed over now; `delay` is for the other ones."""
 
     permits: int
     delay: MailDelayed | None = None
 
 
 async def permits(ports: Ports, wanted: int, urgency: Urgency) -> Allowed:
-    """Draw from the budget of the whole deployment; whose turn it is not comes back when it is (rulings 42)."""
+    """Draw permits from the deployment's budget. A mail without a permit waits for its turn (rulings 42)."""
     if not wanted:
         return Allowed(0)
     drawn = await ports.mail_budget.draw(wanted, urgency)
@@ -65,7 +65,7 @@ async def permits(ports: Ports, wanted: int, urgency: Urgency) -> Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Recipients by number; `delayed` where at least one could not be written to now."""
+    """The recipients by number; `delayed` if at least one mail could not be handed over now."""
 
     delivered: tuple[int, ...]
     refused: tuple[int, ...]
@@ -74,10 +74,10 @@ class Sent:
 
 async def send(ports: Ports, messages: Sequence[MailMessage], allowed: Allowed, now: datetime, since: datetime) -> Sent:
     """
-    Hand messages over, each after its Message-ID is kept: a report that comes back at once finds its claim.
+    Hand messages over. Each Message-ID is stored first, so that an early delivery report finds its claim.
 
-    A message that another process is sending counts as delayed: queue and timer may come to one claim together. A mail
-    system that is silent, or asks for peace, is not asked again for the other recipients.
+    Queue and timer may process a claim at the same time: a message that another process is sending counts as delayed.
+    If the mail system does not answer, or asks to wait, the other recipients are not tried.
     """
     delivered, refused, delayed, sender = [], [], allowed.delay, ports.new_id()
     for message in messages[: allowed.permits]:
@@ -108,6 +108,6 @@ async def send(ports: Ports, messages: Sequence[MailMessage], allowed: Allowed, 
 
 
 def delayed_by(now: datetime, fault: MailDelayed) -> Outcome:
-    """Return what came of a mail that could not go now; the mail system may have said when it can."""
+    """Return the outcome of a mail that could not be sent now; the mail system may have said when it can."""
     wait = fault.retry_after_seconds
     return Outcome(delayed=True, not_before=now + timedelta(seconds=wait) if wait is not None else None)

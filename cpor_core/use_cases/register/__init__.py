@@ -1,1 +1,1 @@
-"""The register of associations: those that were made in the past, and whose customers do not know of them."""
+"""The register of associations: associations of the past, and those whose customer was not notified."""

@@ -1,8 +1,8 @@
 """
-Associations that were made in the past, entered by the operator (rulings 33).
+Associations of the past, which the operator enters (rulings 33).
 
-Each line becomes a claim that is official at once. Its id follows from what it says, so the same file sent again, or
-after a crash half-way, changes nothing that is there already.
+Each line becomes a claim that is official at once. Its id is derived from the line, so the same file can be sent again,
+also after a crash half-way.
 """
 
 import asyncio
@@ -35,17 +35,17 @@ from cpor_core.use_cases.register.untold import CustomerContact, notify, people_
 from cpor_core.use_cases.usage.figures import Loaded
 
 MOST_LINES = 10_000
-"""Lines that one call takes."""
+"""The most lines of one call."""
 IN_FLIGHT = 32
-"""Slots that are written at the same time."""
+"""The slots that are written at the same time."""
 ATTEMPTS = 8
 EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
-"""Before this no programme had such associations: an earlier day is a slip of the pen."""
+"""No programme had such associations before this date, so an earlier date is an error."""
 
 
 class PastAssociation(Value):  # rulings 34
     """
-    One JSON line: which partner is associated with which item since when.
+    One JSON line: a partner, an item, and since when they are associated.
 
     `engagement` may be an older programme's id; `item` is a workload's id or a subscription id, or an item as claimed;
     `since` is an instant, or a day: its first instant in UTC, where months are counted.
@@ -65,7 +65,7 @@ Row = tuple[int, PastAssociation]
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A claim that is there: since when it is official, and the whole of it only where its customer does not know."""
+    """A stored claim: since when it is official, and its rows if its customer was not notified."""
 
     since: datetime | None
     untold: StoredCase | None
@@ -78,7 +78,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Import:
-    """One import: who sent it when, and what it has looked up so far."""
+    """One import: its sender and instant, and what was read for it so far."""
 
     ports: Ports
     person_id: str
@@ -87,7 +87,7 @@ class _Import:
     customers: dict[str, Registered[Customer] | None] = field(default_factory=dict)
     claims: dict[str, dict[str, _Known]] = field(default_factory=dict)
     entered: dict[str, list[Case]] = field(default_factory=dict)
-    """By organisation, of the lines at work."""
+    """The cases that were entered and not announced yet, by organisation."""
 
     async def partner(self, partner_id: str) -> Partner:
         """Return a partner's location. Raises `PartnerUnknown`."""
@@ -108,14 +108,14 @@ class _Import:
         return found.value
 
     async def known(self, tenant_id: str) -> dict[str, _Known]:
-        """Return what is known of the tenant's claims by their ids, also of those that were entered just now."""
+        """Return the tenant's claims by id, with those that were entered just now."""
         if tenant_id not in self.claims:
             cases = await self.ports.claims.of_tenant(tenant_id)
             self.claims.setdefault(tenant_id, {case.claim.id: _Known.of(case) for case in cases})
         return self.claims[tenant_id]
 
     async def announce(self) -> None:
-        """Tell the partners' feeds of what was entered."""
+        """Announce what was entered to the partners' feeds."""
         for organisation, cases in self.entered.items():
             await announce_created(self.ports, organisation, cases, self.now)
         self.entered.clear()
@@ -123,9 +123,9 @@ class _Import:
 
 async def import_lines(ports: Ports, lines: Sequence[bytes], person_id: str, now: datetime) -> Loaded:
     """
-    Enter the associations of JSON lines; a bad one is reported, the others are kept.
+    Enter the associations of JSON lines; a bad line is reported, the other lines are entered.
 
-    Lines about the same slot are entered in their order: the first holds it. Raises `PayloadTooLarge`, and
+    Lines about the same slot are entered in their order: the first one holds it. Raises `PayloadTooLarge`, and
     `StorageBusy` half-way, after which the same lines can be sent again.
     """
     if sum(1 for text in lines if text.strip()) > MOST_LINES:
@@ -146,7 +146,7 @@ async def import_lines(ports: Ports, lines: Sequence[bytes], person_id: str, now
         batch = groups[start : start + IN_FLIGHT]
         await asyncio.gather(*(begun.known(tenant_id) for tenant_id in {rows[0][1].tenant_id for rows in batch}))
         done = await asyncio.gather(*(_enter_in_turn(begun, rows) for rows in batch), return_exceptions=True)
-        for outcome in done:  # only now: nobody of this batch is still at work when a fault is told
+        for outcome in done:  # all lines of the group have ended, so none is at work when a fault is raised
             if isinstance(outcome, BaseException):
                 raise outcome
             accepted += outcome[0]
@@ -157,7 +157,7 @@ async def import_lines(ports: Ports, lines: Sequence[bytes], person_id: str, now
 
 
 def _parsed(lines: Iterable[bytes]) -> tuple[list[Row], list[BadRow]]:
-    """Return the good lines with their numbers, and what is wrong with the form of the others."""
+    """Return the good lines with their numbers, and the errors in the form of the other lines."""
     good: list[Row] = []
     bad: list[BadRow] = []
     for row, text in enumerate(lines, start=1):
@@ -171,7 +171,7 @@ def _parsed(lines: Iterable[bytes]) -> tuple[list[Row], list[BadRow]]:
 
 
 async def _enter_in_turn(begun: _Import, rows: Sequence[Row]) -> tuple[int, int, list[BadRow]]:
-    """Enter the lines about one slot; returns how many were new, how many known, and what is wrong with the others."""
+    """Enter the lines about one slot; returns how many were new, how many were known, and the errors of the others."""
     accepted = unchanged = 0
     bad: list[BadRow] = []
     for row, line in rows:
@@ -180,17 +180,17 @@ async def _enter_in_turn(begun: _Import, rows: Sequence[Row]) -> tuple[int, int,
                 accepted += 1
             else:
                 unchanged += 1
-        except Refused as refused:  # each line stands for itself
+        except Refused as refused:  # a refused line does not stop the other lines
             bad.append(BadRow(row=row, code=refused.code, message=refused.message))
     return accepted, unchanged, bad
 
 
 async def _enter(begun: _Import, line: PastAssociation) -> bool:
     """
-    Enter one association; returns whether that changes anything. Five requests, six when somebody is told.
+    Enter one association; returns whether that changes anything. Five requests, six if a person is notified.
 
-    One that is known stays as it is, an ended one too, and costs none; only where nobody at the customer knows of it,
-    those whom the line names and the registry has now are told. Raises `PartnerUnknown`, `AlreadyImported` when it was
+    A known association stays as it is, also an ended one, and costs no request. Only if its customer was not notified,
+    a mail goes to the people of the line and of the registry. Raises `PartnerUnknown`, `AlreadyImported` if it was
     entered with another beginning, what `_official_claim` raises, and `SlotHeld`.
     """
     ports, now = begun.ports, begun.now
@@ -220,7 +220,7 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
                 if there is not None:
                     _verify_same(there.claim.official_since, line)
                     return False
-                continue  # somebody else wrote the slot: judge again
+                continue  # another act has written the slot: judge again
         known[claim_id] = _Known.of(stored)
         begun.entered.setdefault(claim.organisation, []).append(after)
         if after.claim.mails:
@@ -231,7 +231,7 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
 
 
 async def _notify_others(begun: _Import, known: dict[str, _Known], claim_id: str, line: PastAssociation) -> bool:
-    """Tell those whom the line names, where nobody knows of the association; returns whether somebody will be."""
+    """Notify the people of the line if nobody was notified of the association; returns whether a mail is owed."""
     stored = known[claim_id].untold
     if stored is None:
         return False
@@ -252,11 +252,11 @@ async def _official_claim(
     begun: _Import, claim_id: str, partner: Partner, line: PastAssociation
 ) -> tuple[Claim, Sequence[Recipient]]:
     """
-    Return the claim that a line makes, before it is entered, and who is told of it.
+    Return the claim of a line before it is entered, and the recipients of its mail.
 
-    Of an engagement that can be claimed, only what began before the programme's own register is entered, and only where
-    somebody can be told (rulings 65). Raises `EngagementUnknown`, `SinceInvalid`, `SinceTooLate`, `TenantUnknown`,
-    `ItemNotClaimable`, `NobodyToTell`.
+    If the engagement can be claimed, the association must have begun before the programme's own register, and there
+    must be a person to notify (rulings 65). Raises `EngagementUnknown`, `SinceInvalid`, `SinceTooLate`,
+    `TenantUnknown`, `ItemNotClaimable`, `NobodyToTell`.
     """
     filed = begun.ports.catalogue.filed_under(line.engagement)
     if filed is None:
@@ -295,7 +295,7 @@ async def _official_claim(
 
 
 def _verify_from_before(imports_before: datetime | None, engagement: Engagement, line: PastAssociation) -> None:
-    """Raise `SinceTooLate` for what a partner has to claim: its customer has five days to decline then."""
+    """Raise `SinceTooLate` for an association that its partner must claim, so that its customer can decline."""
     if imports_before is None:
         raise Refused("SinceTooLate", f"{engagement.name} is claimed by its partner, not imported.", target="since")
     if line.since >= imports_before:
@@ -307,13 +307,13 @@ def _verify_from_before(imports_before: datetime | None, engagement: Engagement,
 
 
 def _claim_id(partner: Partner, line: PastAssociation) -> str:
-    """Return the same id for the same association, whatever its beginning: it is entered once."""
+    """Return the id of the association. It does not depend on the beginning, so the association is entered once."""
     key = f"imported|{line.engagement}|{line.item}|{line.partner_id}"
     return derived_claim_id(line.tenant_id, partner.entra_tenant_id, key)
 
 
 def _item(key: str, engagement: Engagement, customer: Customer) -> Item:
-    """Return the item of that key, as it could be claimed today. Raises `ItemNotClaimable`."""
+    """Return the item with that key, if it can be claimed today. Raises `ItemNotClaimable`."""
     if engagement.item_kind is ItemKind.WORKLOAD:
         if not engagement.lists(key):
             raise _not_claimable(key, f"it is no workload of {engagement.name}")

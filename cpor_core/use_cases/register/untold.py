@@ -1,7 +1,7 @@
 """
-Imported associations whose customer does not know of them: the operator's list, and how somebody else is told.
+Imported associations whose customer was not notified: the operator's list, and the mail to other people.
 
-Their figures begin with the hand-over of a mail and pause when everybody it went to has failed (rulings 65).
+Their figures begin with the hand-over of a mail. They pause when the mail has come back from all (rulings 65).
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from cpor_core.use_cases.claims.reviews import ReviewPage, verified
 
 
 class CustomerContact(Value):
-    """Who at the customer is told of an association that is imported."""
+    """The person at the customer who is notified of an imported association."""
 
     name: Text200
     email: Email
@@ -28,9 +28,9 @@ class CustomerContact(Value):
 
 def people_to_notify(customer: Customer, contact: CustomerContact | None = None) -> Sequence[Recipient]:
     """
-    Return whom the mail about an import goes to: the contact and the notice addresses, each address once.
+    Return the recipients of the mail about an import: the contact and the notice addresses, each address once.
 
-    A contact whose address lies in none of the tenant's verified domains is left out.
+    A contact with an address outside of the tenant's verified domains is left out.
     """
     wanted: list[tuple[RecipientKind, str, str | None]] = []
     if contact is not None and customer.has_address(contact.email):
@@ -44,13 +44,13 @@ def people_to_notify(customer: Customer, contact: CustomerContact | None = None)
 
 
 def waiting_for_others(cases: Iterable[StoredCase], people: Sequence[Recipient], now: datetime) -> Sequence[Case]:
-    """Return the cases of a tenant of which nobody is left who knows, or will, and one of *people* has not heard."""
+    """Return the cases whose customer has no notified person, and which one of *people* could be notified of."""
     settled = (life.settle(stored, now) for stored in cases)
     return [case for case in settled if life.notify_others(case, now, people) is not case]
 
 
 async def notify_others(ports: Ports, tenant_id: str, now: datetime) -> None:
-    """Owe the mail to those who are registered for the tenant now; twice is harmless."""
+    """Owe the mail to the people who are registered for the tenant now; twice is harmless."""
     known = await ports.registry.customer(tenant_id)
     if known is None:
         return
@@ -60,15 +60,15 @@ async def notify_others(ports: Ports, tenant_id: str, now: datetime) -> None:
 
 
 async def notify(ports: Ports, case: Case, people: Sequence[Recipient], now: datetime) -> Case:
-    """Owe the mail about one association to *people*, where nobody else knows of it."""
+    """Owe the mail about one association to *people*, if no other person was notified."""
     return await change_claim(ports, case, now, lambda current: life.notify_others(current, now, people))
 
 
 def due_row(tenant_id: str, now: datetime) -> DueRow:
-    """Return the row that makes sure that others are told; written before the registry names them."""
+    """Return the due row of `notify_others`; it is written before the registry."""
     return DueRow(now, tenant_id, Kind.NOTIFY_OTHERS)
 
 
 async def untold_associations(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
-    """Return a page of the imported associations whose customer does not know of them, the oldest import first."""
+    """Return a page of the imported associations whose customer was not notified, the oldest import first."""
     return await verified(ports, UNTOLD, untold_position, now, after=after, limit=limit)
