@@ -21,8 +21,8 @@ def as_trace_parent(given: object) -> str | None:
 
 
 @contextmanager
-def standing(parent: str | None) -> Iterator[None]:
-    """Make *given* the current `traceparent` within the block."""
+def continuing(parent: str | None) -> Iterator[None]:
+    """Make *parent* the current `traceparent` within the block."""
     token = _here.set(parent)
     try:
         yield

@@ -41,7 +41,7 @@ class Call:
         self.caller: Caller | None = None
         self.back: str | None = None
         """The page to which the page of a refusal links back."""
-        self.standing: Opened | None = None
+        self.refused_request: Opened | None = None
         """What the customer's page shows after a refused act."""
         self.arrival: str | None = None
         """The signed arrival of a no that could not be stored; the caller sends it again with that no."""

@@ -275,7 +275,7 @@ def _error_answer(call: Call | None, refused: Refused, retry_after: int | None =
             accepted=call.headers.get("accept-language"),
             chosen=call.request.params.get("lang"),
             back=call.back,
-            standing=call.standing,
+            refused_request=call.refused_request,
             action=call.url(f"customer/requests/{call.claim_id}/decline"),
             unsent=call.unsent,
         )

@@ -274,7 +274,7 @@ async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tup
             call.ports, opened.case, opened.speaker, arrived, context, again=again
         )
     except Refused:
-        call.standing = await _open(call, form.t)
+        call.refused_request = await _open(call, form.t)
         raise
 
 

@@ -9,7 +9,7 @@ from cpor_core.rules.insight import Counted
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CountProgress:
     """The progress of the count. `etag` is None when nothing was ever counted."""
 
     value: Counting
@@ -19,16 +19,16 @@ class Standing:
 class InsightStore(Protocol):
     """Counts of all claims, and the progress of the next count. One request each, apart from `start` and `end`."""
 
-    async def standing(self) -> Standing:
+    async def progress(self) -> CountProgress:
         """Return the progress."""
 
-    async def write(self, value: Counting, etag: str | None) -> Standing:
+    async def write(self, value: Counting, etag: str | None) -> CountProgress:
         """Write the progress over the version with that ETag. Raises `Conflict`."""
 
-    async def start(self, value: Counting, etag: str | None) -> Standing:
+    async def start(self, value: Counting, etag: str | None) -> CountProgress:
         """Write the progress, and delete all but the shown figures. Raises `Conflict`."""
 
-    async def store_page(self, value: Counting, page: Counted, etag: str | None) -> Standing:
+    async def store_page(self, value: Counting, page: Counted, etag: str | None) -> CountProgress:
         """Store a page of the running count (the last of *value*) and the progress. Raises `Conflict`."""
 
     async def page(self, value: Counting, number: int) -> Counted | None:

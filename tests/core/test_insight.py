@@ -307,7 +307,7 @@ async def test_asking_while_a_count_comes_further_is_not_lost(core: Core) -> Non
     async with core.rows.once_before("insight", another):
         await ask(core.ports)
 
-    assert (await core.ports.insight.standing()).value.is_asked_for
+    assert (await core.ports.insight.progress()).value.is_asked_for
 
 
 async def test_a_count_goes_on_where_its_time_was_up(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +318,7 @@ async def test_a_count_goes_on_where_its_time_was_up(core: Core, monkeypatch: py
 
     for pages in (1, 2):
         await recount(core.ports, MONDAY)
-        assert (await core.ports.insight.standing()).value.pages == pages
+        assert (await core.ports.insight.progress()).value.pages == pages
         assert (await read_one(core.ports, Grouping.STATUS)).as_of is None
     await recount(core.ports, MONDAY + HOUR)
 
@@ -422,15 +422,15 @@ async def test_a_reader_whom_the_next_count_overtakes_reads_that_one(
     await recount(core.ports, MONDAY)
     await core.draft()
     store = core.ports.insight
-    looked: Mapping[str, Any] = {"at": await store.standing()}
+    looked: Mapping[str, Any] = {"at": await store.progress()}
     await recount(core.ports, MONDAY + HOUR)
     await recount(core.ports, MONDAY + 2 * HOUR)
-    answers = [looked["at"], await store.standing()]
+    answers = [looked["at"], await store.progress()]
 
-    async def standing() -> Any:
+    async def progress() -> Any:
         return answers.pop(0)
 
-    monkeypatch.setattr(store, "standing", standing)
+    monkeypatch.setattr(store, "progress", progress)
 
     assert [row.claims for row in (await read_one(core.ports, Grouping.STATUS)).value] == [1]
 
@@ -443,7 +443,7 @@ async def test_a_page_of_claims_that_have_nothing_in_common_can_be_stored(core: 
         page.total.add(tally)
         for grouping in Grouping:
             page.groups[grouping][f"{number:032x}"] = Group(f"{number:0200x}", tally)
-    at = (await core.ports.insight.standing()).value.model_copy(update={"began": MONDAY, "pages": 1})
+    at = (await core.ports.insight.progress()).value.model_copy(update={"began": MONDAY, "pages": 1})
 
     await core.ports.insight.store_page(at, page, None)
 

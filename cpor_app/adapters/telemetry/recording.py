@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cpor_app.adapters.storage.tables.claims import ClaimsTable
-from cpor_app.adapters.tracing import as_trace_parent, standing, trace_parent
+from cpor_app.adapters.tracing import as_trace_parent, continuing, trace_parent
 from cpor_core.due_work import Kind
 from cpor_core.errors import Conflict, MailDelayed, RecipientRefused
 
@@ -67,7 +67,7 @@ SPAN_ATTRIBUTES: Mapping[str, str] = {
     "http.request.method": "the method of a request",
     "http.route": "its route as the table of operations has it, with names in place of values",
     "http.response.status_code": "what it was answered",
-    "cpor.debt": "what a due row stands for",
+    "cpor.debt": "what a due row current for",
     "cpor.mail.kind": "the kind of a mail",
     "cpor.mail.outcome": "`handedOver`, `refused`, `delayed`, or `failed` for a fault of ours",
     "error.type": "the class of the error, never its message",
@@ -131,13 +131,13 @@ class OpenTelemetry:
         if self.load is None:
             yield Doing()
             return
-        stands = as_trace_parent(parent) or trace_parent()
+        current = as_trace_parent(parent) or trace_parent()
         try:
             if self._sdk is None:
-                with standing(stands):
+                with continuing(current):
                     yield Doing()
             else:
-                with _spanned(self._sdk.tracer, name, kind, stands, attributes or {}) as doing:
+                with _spanned(self._sdk.tracer, name, kind, current, attributes or {}) as doing:
                     yield doing
         finally:
             self._begin()
@@ -226,7 +226,7 @@ def _spanned(
         at = span.get_span_context()
         here = f"00-{format_trace_id(at.trace_id)}-{format_span_id(at.span_id)}-{at.trace_flags:02x}"
         try:
-            with standing(here):
+            with continuing(here):
                 yield Doing(span)
         except BaseException as fault:
             span.set_attribute("error.type", type(fault).__name__)

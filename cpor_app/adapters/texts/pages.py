@@ -74,29 +74,29 @@ class Pages:
         accepted: str | None,
         chosen: str | None,
         back: str | None,
-        standing: Opened | None = None,
+        refused_request: Opened | None = None,
         action: str = "",
         unsent: Mapping[str, str] | None = None,
     ) -> str:
         """
         Return a page that says why the request can't be shown, or the act not done, with a link *back* if there is one.
 
-        *standing* is the request that an act was refused for: a no to one that is declined already is in force.
+        *refused_request* is the request whose act was refused. A second no to a declined request needs no new decision.
         *unsent* are the fields of a no that could not be recorded; the page has a form that sends them to *action*.
         """
         kind = MESSAGES.get(code, MessageKind.TRY_LATER)
         chosen = chosen or (unsent or {}).get("lang")
         message = MessageFacts(back=back, action=action, unsent=unsent or {})
-        customers = standing.recipient.language if standing is not None else None
-        if standing is not None and kind is MessageKind.NOT_POSSIBLE_NOW:
-            claim = standing.case.claim
+        customers = refused_request.recipient.language if refused_request is not None else None
+        if refused_request is not None and kind is MessageKind.NOT_POSSIBLE_NOW:
+            claim = refused_request.case.claim
             if claim.status is Status.DECLINED:
                 notice = notice_facts(claim)
                 kind = MessageKind.ALREADY_DECLINED
                 message = replace(
                     message,
                     happened_at=_happened_at(claim),
-                    declined_by=declined_by(claim, standing.speaker),
+                    declined_by=declined_by(claim, refused_request.speaker),
                     time_zone=notice.time_zone,
                     country=notice.country,
                 )

@@ -30,7 +30,7 @@ async def recount(ports: Ports, now: datetime) -> None:
 
     Raises `Conflict` when another run is counting.
     """
-    at = await ports.insight.standing()
+    at = await ports.insight.progress()
     if not _is_owed(at.value, now):
         return
     if at.value.began is None:
@@ -87,7 +87,7 @@ def _insights(counted: Counted, as_of: datetime | None) -> Sequence[Insight]:
 async def ask(ports: Ports) -> datetime | None:
     """Ask for a count before the next hour. Returns when the figures were counted that are shown until then."""
     while True:
-        at = await ports.insight.standing()
+        at = await ports.insight.progress()
         try:
             await ports.insight.write(at.value.model_copy(update={"is_asked_for": True}), at.etag)
         except Conflict:  # a count has stored a page meanwhile
@@ -103,7 +103,7 @@ async def read(ports: Ports) -> Sequence[Insight]:
 async def read_one(ports: Ports, grouping: Grouping) -> Insight:
     """Return the figures of the last count by one grouping: two requests."""
     for _ in range(ATTEMPTS):
-        at = await ports.insight.standing()
+        at = await ports.insight.progress()
         shown = await ports.insight.shown(at.value, grouping) if at.value.as_of is not None else None
         if shown is not None:
             return shown

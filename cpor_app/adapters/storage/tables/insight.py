@@ -12,12 +12,12 @@ from pydantic import TypeAdapter
 from cpor_app.adapters.storage.row_store import Delete, Insert, Put, Replace, Rows
 from cpor_app.adapters.storage.tables import packed, unpacked
 from cpor_core.model.insight import Counting, Grouping, Insight
-from cpor_core.ports.insight import Standing
+from cpor_core.ports.insight import CountProgress
 from cpor_core.rules.insight import Counted
 
 TABLE = "insight"
 ALL = "all"
-STANDING, PAGE, SHOWN = "standing", "page", "shown"
+PROGRESS, PAGE, SHOWN = "standing", "page", "shown"
 PART_BYTES = 60_000
 DELETED_AT_ONCE = 100
 _COUNTED = TypeAdapter(Counted)
@@ -30,34 +30,34 @@ class InsightTable:
         """Use *rows*. Sends nothing yet."""
         self._rows = rows
 
-    async def standing(self) -> Standing:
-        row = await self._rows.get(TABLE, ALL, STANDING)
+    async def progress(self) -> CountProgress:
+        row = await self._rows.get(TABLE, ALL, PROGRESS)
         if row is None:
-            return Standing(Counting())
-        return Standing(Counting.model_validate_json(unpacked(row.values["document"])), row.etag)
+            return CountProgress(Counting())
+        return CountProgress(Counting.model_validate_json(unpacked(row.values["document"])), row.etag)
 
-    async def write(self, value: Counting, etag: str | None) -> Standing:
+    async def write(self, value: Counting, etag: str | None) -> CountProgress:
         return await self._write(value, etag)
 
-    async def store_page(self, value: Counting, page: Counted, etag: str | None) -> Standing:
+    async def store_page(self, value: Counting, page: Counted, etag: str | None) -> CountProgress:
         """Store as the port says, in one transaction."""
         return await self._write(value, etag, *_parts(_page(value, value.pages), _COUNTED.dump_json(page)))
 
-    async def _write(self, value: Counting, etag: str | None, *beside: Put) -> Standing:
+    async def _write(self, value: Counting, etag: str | None, *beside: Put) -> CountProgress:
         values = {"document": packed(value)}
-        head = Insert(STANDING, values) if etag is None else Replace(STANDING, values, etag)
+        head = Insert(PROGRESS, values) if etag is None else Replace(PROGRESS, values, etag)
         written = await self._rows.write(TABLE, ALL, head, *beside)
-        return Standing(value, written[STANDING])
+        return CountProgress(value, written[PROGRESS])
 
-    async def start(self, value: Counting, etag: str | None) -> Standing:
+    async def start(self, value: Counting, etag: str | None) -> CountProgress:
         """Start as the port says. The progress is written first, so that no other run can show its count any more."""
-        standing = await self._write(value, etag)
+        progress = await self._write(value, etag)
         keeping = f"{SHOWN}|{value.shown}|"
-        keys = [row.key async for row in self._rows.query(TABLE, ALL, start=PAGE, before=STANDING)]
+        keys = [row.key async for row in self._rows.query(TABLE, ALL, start=PAGE, before=PROGRESS)]
         old = [key for key in keys if not key.startswith(keeping)]
         for first in range(0, len(old), DELETED_AT_ONCE):
             await self._rows.write(TABLE, ALL, *map(Delete, old[first : first + DELETED_AT_ONCE]))
-        return standing
+        return progress
 
     async def page(self, value: Counting, number: int) -> Counted | None:
         try:
