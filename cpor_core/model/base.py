@@ -73,7 +73,7 @@ class AtMost:
     entries: int
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        """Count before what stands to the left is validated."""
+        """Count the entries before they are validated."""
         return BeforeValidator(self._counted).__get_pydantic_core_schema__(source, handler)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class AtMost:
 
 
 def in_form(pattern: str, words: str) -> AfterValidator:
-    """Return what refuses a text that the pattern does not match, in *words* with an example: never the pattern."""
+    """Return a validator that refuses a text in another form, with *words* that give an example, not the pattern."""
 
     def verified(text: str) -> str:
         if re.fullmatch(pattern, text) is None:

@@ -53,7 +53,7 @@ Claimables = Annotated[tuple[Claimable, ...], Field(min_length=1)]
 
 
 class ListedEngagement(Value):
-    """An engagement as everybody may read it: `workloads` or `products`, never both."""
+    """An engagement as callers read it: with `workloads` or `products`, never both."""
 
     id: Slug
     name: Text200
@@ -89,7 +89,7 @@ class Engagement(ListedEngagement):
         return PurchaseChannel.ANY in self.channels or PurchaseChannel(channel.value) in self.channels
 
     def as_listed(self) -> ListedEngagement:
-        """Return what everybody may read."""
+        """Return the engagement as callers read it."""
         return ListedEngagement.model_validate({name: getattr(self, name) for name in ListedEngagement.model_fields})
 
     @model_validator(mode="after")

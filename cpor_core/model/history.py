@@ -40,7 +40,7 @@ ADMINISTRATOR = Actor(kind=ActorKind.CUSTOMER, id="administrator")
 
 
 def spoken_by(speaker: Speaker) -> Actor:
-    """Return the actor that stands for a speaker of the customer."""
+    """Return the actor of a speaker of the customer."""
     return ADMINISTRATOR if speaker.recipient is None else Actor(kind=ActorKind.CUSTOMER, id=str(speaker.recipient))
 
 

@@ -1,4 +1,4 @@
-"""What Microsoft's licences are: which service plans are which workload, and which SKUs nobody has bought."""
+"""Microsoft's licences: the service plans of each workload, and the SKUs that are not bought."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,10 @@ from cpor_core.model.base import Guid, Slug, Value
 
 class Licensing(Value):
     """
-    By ids only: the names of plans and SKUs have several spellings, and many SKUs hold plans of similar names.
+    The plans and SKUs, by id: their names have several spellings, and many SKUs have plans with similar names.
 
-    `workloads` has every workload of the catalogue, with the plans of which one is enough; a workload without any has
-    no seats that Microsoft Graph could tell.
+    `workloads` has each workload of the catalogue with its plans; one of the plans is enough. Microsoft Graph does not
+    say the seats of a workload without plans.
     """
 
     workloads: Mapping[Slug, frozenset[Guid]]

@@ -39,7 +39,7 @@ class Mails(Protocol):
         """Return what the id belongs to; None for an unknown id."""
 
     def row_ref(self, message_id: str) -> RowRef:
-        """Return table, partition and key of what is kept of a mail, for it to be forgotten."""
+        """Return the reference of a mail's row, for the due row that deletes it."""
 
     def all(self) -> AsyncIterator[tuple[str, SentMail]]:
         """Yield each Message-ID, and what it belongs to: a scan."""
@@ -47,7 +47,7 @@ class Mails(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MailMessage:
-    """What a mail says, in the words of the domain."""
+    """The content of a mail, in terms of the domain."""
 
     kind: MailKind | PartnerMailKind
     number: int

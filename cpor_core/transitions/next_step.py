@@ -77,7 +77,7 @@ def _reviewed_by(case: Case, limit: Callable[[datetime], datetime]) -> datetime 
     """
     Return until when the reviewer should act. None while another claim awaits the customer for one of the items.
 
-    The claim cannot be approved during that time, so the reviewer's time starts anew when the item is free
+    The claim cannot be approved during that time, so the reviewer's time starts again when the item is free
     (rulings 11).
     """
     if stands_still(case):

@@ -1,4 +1,4 @@
-"""What a claim forgets of people: one of them when asked to, all of them when it has been closed long enough."""
+"""Erasing people from a claim: one person on request, all of them when the claim has been closed long enough."""
 
 from datetime import datetime
 from typing import Any
@@ -25,11 +25,11 @@ from cpor_core.transitions.life import recipient_failed
 
 NOBODY = Contact(name=ERASED, email=ERASED_ADDRESS)
 NOBODY_AT_PARTNER = PartnerContact(name=ERASED, email=ERASED_ADDRESS)
-"""In the place of a contact who was erased; a submission refuses them (`ContactMissing`)."""
+"""Replaces a contact who was erased. A submission refuses it (`ContactMissing`)."""
 
 
 def with_retention(case: Case, terms: Terms) -> Case:
-    """Return the case with the day on which each claim that it closes forgets people; one that is open has none."""
+    """Return the case with the day on which the people of each closed claim are erased; open claims have none."""
     rivals = {name: _with_retention(rival, terms) for name, rival in case.rivals.items()}
     changed = case.with_claims(_with_retention(case.claim, terms), rivals)
     return case if (changed.claim, changed.rivals) == (case.claim, case.rivals) else changed
@@ -44,7 +44,7 @@ def _with_retention(claim: Claim, terms: Terms) -> Claim:
 
 
 def erase_people(case: Case, at: datetime) -> Case:
-    """Forget everybody: contacts, addresses, comment, evidence; what happened and who holds what stays."""
+    """Erase all people: contacts, addresses, comment, evidence. History and slots stay."""
     if case.claim.people_until is None or case.claim.people_forgotten or at < case.claim.people_until:
         return case
     return case.record(
@@ -63,7 +63,7 @@ def erase_people(case: Case, at: datetime) -> Case:
 
 
 def person_of(claim: Claim, address: str) -> Person:
-    """Return somebody with the names under which the claim knows them."""
+    """Return the person of an address, with the names that the claim has for them."""
     person = Person(address)
     named = [contact for contact in _contacts(claim) if person.is_at(contact.email)]
     told = [recipient for recipient in claim.recipients if person.is_at(recipient.email)]
@@ -71,7 +71,7 @@ def person_of(claim: Claim, address: str) -> Person:
 
 
 def is_contact(claim: Claim, person: Person) -> bool:
-    """Whether the claim names them as a contact."""
+    """Whether the claim names the person as a contact."""
     return any(person.is_at(contact.email) for contact in _contacts(claim))
 
 
@@ -83,16 +83,17 @@ def _contacts(claim: Claim) -> tuple[Contact | PartnerContact, ...]:
 
 
 def is_over(claim: Claim, at: datetime) -> bool:
-    """Whether nothing can happen to the claim any more."""
+    """Whether nothing more can happen to the claim."""
     return claim.closed_at is not None and claim.closed_at <= at
 
 
 def erase_person(case: Case, person: Person, at: datetime, *, answer_by: TimeToAnswer) -> Case:
     """
-    Forget one person; where a claim awaits them, it is as if their mail had come back (rulings 24, 25).
+    Erase one person. If the claim awaits that person's answer, their mail counts as come back (rulings 24, 25).
 
-    If nobody else is left who was told, the partner must name another contact: nothing becomes official with nobody
-    told. The evidence of a closed claim that names them goes too. A claim that knows nothing of them stays as it is.
+    If no other notified recipient is left, the partner must name another contact: a claim never becomes official
+    without a notified customer. The evidence of a closed claim is erased too, if the claim names the person as a
+    contact. A claim that does not name the person stays as it is.
     """
     claim = case.claim
     changes: dict[str, Any] = {
@@ -117,7 +118,7 @@ def erase_person(case: Case, person: Person, at: datetime, *, answer_by: TimeToA
     )
     if all(value == getattr(case.claim, name) for name, value in changes.items()):
         return case
-    if claim.status is Status.DELETED:  # it tells nobody anything any more
+    if claim.status is Status.DELETED:  # its history is being deleted
         return case.changed(**changes)
     return case.record(Act.PERSONAL_DATA_ERASED, PROGRAMME, at, **changes)
 
@@ -142,13 +143,13 @@ def _contacts_without(contacts: Contacts | None, person: Person) -> Contacts | N
 
 
 def _contact_without(contact: Contact, person: Person) -> Contact:
-    """Return somebody else, in whose name or title the person may be named."""
+    """Return another contact without the person's name in their name and title."""
     title = person.without(contact.title) if contact.title is not None else None
     return contact.model_copy(update={"name": person.without(contact.name), "title": title})
 
 
 def _evidence_without(evidence: tuple[Evidence, ...], person: Person) -> tuple[Evidence, ...]:
-    """Return files that are not called after the person; each keeps a name of its own."""
+    """Return the files without the person's name in their names. The names stay different from each other."""
     taken = [one.file_name for one in evidence]
     kept = []
     for number, one in enumerate(evidence, start=1):

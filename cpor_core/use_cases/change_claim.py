@@ -132,7 +132,7 @@ async def change_claim(
         context = replace(context, due_row=await _write_index_rows(ports, stored, after, now, context))
         if context.idempotency_key is not None and not key_taken:
             request = IdempotencyRecord(context.idempotency_key.body, stored.claim.id, act_id, now)
-            # The transaction tells doubles apart.
+            # The transaction decides between two requests with the same key.
             await begin_request(ports, context.idempotency_key, request, doubles_wait=False)
             key_taken = True
         try:

@@ -170,7 +170,7 @@ def _confirm_no(case: Case, no: No) -> Case:
             "InvalidState",
             f"The request is declined already{since}.",
             target="status",
-            resolution="Nothing needs to be done: the no stands.",
+            resolution="Nothing needs to be done: the no is in force.",
         )
     case = case.record(Act.DECLINED, spoken_by(no.by), no.at, to=Status.DECLINED, no=no, mails=_unconfirmed(claim))
     return owe_mail(case, MailKind.DECLINE_CONFIRMATION, no.at)
@@ -193,9 +193,9 @@ def undo_decline(case: Case, speaker: Speaker, at: datetime) -> Case:
     if not speaker.may_take_back(claim.no):
         raise Refused(
             "DeclineNotYours",
-            "The no was said by somebody else of the organisation, and stands.",
-            resolution="It can be taken back by the one who said it, or by somebody above: a registered notice "
-            "address is above the contact whom the partner named, the tenant's administrator above both.",
+            "Another person of the organisation said no, and that no is in force.",
+            resolution="The person who said no can take it back, or a person of a higher rank: a registered notice "
+            "address ranks above the contact whom the partner named, the tenant's administrator above both.",
         )
     verify_no_other_awaits(case, at)
     if is_given_away(case, at):

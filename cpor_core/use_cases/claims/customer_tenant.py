@@ -18,7 +18,7 @@ NEVER_SHOWN = frozenset({Status.DRAFT, Status.DELETED})
 
 async def cases_of(ports: Ports, tenant_id: str, now: datetime) -> Sequence[Case]:
     """
-    Return every request of which the customer was or will be notified, as of *now*, newest first.
+    Return each request whose customer was or will be notified, as of *now*, newest first.
 
     Two range queries for any number of claims: a tenant's claims and slots are in one partition.
     """

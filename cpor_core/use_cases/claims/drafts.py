@@ -28,7 +28,7 @@ from cpor_core.views import claim_view
 
 """After so long a blob that no claim points to is deleted."""
 EVIDENCE = "evidence"
-"""The blob container, and the "table" of a due row that forgets a blob."""
+"""The blob container, and the "table" of a due row that deletes a blob."""
 
 
 @dataclass(frozen=True, slots=True)
