@@ -82,11 +82,11 @@ def verify(line: Operation, url: str) -> None:
 def _unknown(name: str, known: Mapping[str, bool]) -> Refused:
     nearest = _nearest(name, [*known, VERSION])
     meant = f"Send {nearest} instead. " if nearest is not None else ""
-    told = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+    shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
     return Refused(
         "QueryUnknown",
-        f"There is no query parameter {told!r} here.",
-        target=told,
+        f"There is no query parameter {shown!r} here.",
+        target=shown,
         resolution=f"{meant}This operation knows {', '.join(sorted([*known, VERSION]))}.",
     )
 

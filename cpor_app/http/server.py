@@ -115,9 +115,9 @@ async def handle(
     line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
 ) -> func.HttpResponse:
     """Answer a request, in a span of the caller's trace."""
-    told = {"http.request.method": line.method, "http.route": line.route}
+    attributes = {"http.request.method": line.method, "http.route": line.route}
     parent = context.trace_context.trace_parent
-    with (await telemetry()).doing(line.name, parent=parent, attributes=told) as doing:
+    with (await telemetry()).doing(line.name, parent=parent, attributes=attributes) as doing:
         response = await _catch_errors(line, handler, request, context)
         doing.note("http.response.status_code", response.status_code)
         return response

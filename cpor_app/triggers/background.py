@@ -35,10 +35,10 @@ log = logging.getLogger("cpor.background")
 @blueprint.queue_trigger(arg_name="message", queue_name=CUSTOMER_NOTICES, connection=STORAGE)
 async def notify_customer(message: func.QueueMessage) -> None:
     """
-    Pay what one claim owes to its customer: a notice, a reminder, a confirmation.
+    Send what is due to the customer of one claim: a notice, a reminder, a confirmation.
 
-    What can't be paid for now is not an error: the due row tries again (rulings 42). A message that is none of ours
-    goes to the poison queue.
+    Work that cannot be done now is not an error: its due row tries again (rulings 42). A message that is not ours goes
+    to the poison queue.
     """
     with (await telemetry()).doing("notify_customer", parent=_trace(message)):
         await _process(process_for_customer, _claim_id(message.get_body()))
@@ -48,20 +48,20 @@ async def notify_customer(message: func.QueueMessage) -> None:
 @blueprint.queue_trigger(arg_name="message", queue_name=PARTNER_NOTICES, connection=STORAGE)
 async def notify_partner(message: func.QueueMessage) -> None:
     """
-    Send the mails that one claim owes to its partner, and to partners with whom it competes, or call webhooks.
+    Send the mails of one claim to its partner and to competing partners, or call the webhooks of an organisation.
 
-    What can't be sent now is not an error: the due row tries again. A message that is none of ours goes to the poison
-    queue.
+    A mail that cannot be sent now is not an error: its due row tries again. A message that is not ours goes to the
+    poison queue.
     """
     with (await telemetry()).doing("notify_partner", parent=_trace(message)):
         organisation = _organisation(message.get_body())
         if organisation is None:
             await _process(process_for_partner, _claim_id(message.get_body()))
         else:
-            await _called(organisation)
+            await _call_webhooks(organisation)
 
 
-async def _called(organisation: str) -> None:
+async def _call_webhooks(organisation: str) -> None:
     try:
         await deliver_webhooks((await ready()).ports, organisation)
     except (Retryable, Conflict) as fault:
@@ -83,10 +83,10 @@ async def _process(process: Callable[[Ports, str, datetime], Awaitable[Outcome]]
 @blueprint.queue_trigger(arg_name="message", queue_name=CLAIM_BATCHES, connection=STORAGE)
 async def process_claim_batch(message: func.QueueMessage) -> None:
     """
-    Make drafts of one page of a batch, and write down what became of each row.
+    Make drafts of one page of a batch, and store the outcome of each row.
 
-    A page that is done is left alone. One that can't be ended now is sent again by the batch's due row. A message that
-    is none of ours goes to the poison queue.
+    A page that is done is left alone. A page that cannot be finished now is sent again by the batch's due row. A
+    message that is not ours goes to the poison queue.
     """
     with (await telemetry()).doing("process_claim_batch", parent=_trace(message)):
         await _processed(*_batch_page(message.get_body()))
@@ -181,7 +181,7 @@ async def _record_left() -> None:
 @blueprint.function_name("finalise_uncontested")
 @blueprint.timer_trigger(arg_name="timer", schedule="%FINALISE_SCHEDULE%", run_on_startup=False, use_monitor=True)
 async def finalise_uncontested(timer: func.TimerRequest) -> None:
-    """Pay everything that is due: finalise, remind, lapse, resend, forget."""
+    """Do all due work: finalise, remind, lapse, send again, delete what has expired."""
     with (await telemetry()).doing("finalise_uncontested"):
         services = await ready()
         now = await services.ports.now()

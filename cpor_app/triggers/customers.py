@@ -149,7 +149,7 @@ ON_ASSOCIATION = replace(ON_REQUEST, model=AssociationView, view=association_rep
     paged=True,
 )
 async def list_requests(call: Call) -> Answer:
-    """Those of which your organisation was notified, or will be."""
+    """A request is listed when your organisation was notified of it, or will be."""
     tenant_id = own_tenant(call)
     after, limit = call.page()
     now = await call.now()

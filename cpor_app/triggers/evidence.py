@@ -31,7 +31,7 @@ FILE = dict.fromkeys(sorted(ENDINGS), bytes)
 class Signing(BaseModel):
     """When the customer signed what the file holds."""
 
-    signedOn: Day | None = None  # noqa: N815 - as it stands in the query
+    signedOn: Day | None = None  # noqa: N815 - the name in the query
 
 
 @operation(

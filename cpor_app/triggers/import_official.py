@@ -1,4 +1,4 @@
-"""The operator's import of past associations, and the imported ones of which the customer does not know."""
+"""The operator's import of past associations, and those that are still unknown to their customer."""
 
 import azure.functions as func
 
@@ -45,7 +45,7 @@ async def import_associations(call: Call) -> Answer:
 
 
 class UntoldAssociation(Value):
-    """An imported association of which the customer does not know, and why; its partner gets no figures."""
+    """An imported association that is unknown to its customer, and why; its partner gets no figures."""
 
     association_id: str
     because: Untold
@@ -71,7 +71,7 @@ class ListedUntold(Value):
     blueprint,
     method="GET",
     route="operations/untold-associations",
-    summary="Imported associations of which the customer does not know",
+    summary="Imported associations that are unknown to their customer",
     tag="Operations",
     roles=OPERATOR,
     answers={200: ListedUntold},

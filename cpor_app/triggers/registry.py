@@ -80,11 +80,11 @@ class CustomerKept(CustomerView):
 
 
 class _PartnerPath(BaseModel):
-    partnerId: PartnerId  # noqa: N815 - as it stands in the address
+    partnerId: PartnerId  # noqa: N815 - the name in the route
 
 
 class _TenantPath(BaseModel):
-    tenantId: Guid  # noqa: N815 - as it stands in the address
+    tenantId: Guid  # noqa: N815 - the name in the route
 
 
 @_get(

@@ -268,7 +268,7 @@ async def request_information(act: ClaimAct[InformationRequest]) -> Case:
     refusals=("ItemNotInClaim",),
 )
 async def strike_items(act: ClaimAct[ItemsToStrike]) -> Case:
-    """A claim whose last item is struck is rejected."""
+    """A claim that loses its last item is rejected."""
     return await reviews.strike_items(act.ports, act.case, act.now, act.sent.items, act.context)
 
 

@@ -58,10 +58,10 @@ class Walk:
         self._register()
         claim = self._draft()
         self._submit(claim["id"])
-        told, mail = self._notice(claim["id"])
-        self._look(told, mail)
-        self._silence(told)
-        self._figures(told)
+        notified, mail = self._notice(claim["id"])
+        self._look(notified, mail)
+        self._silence(notified)
+        self._figures(notified)
         confirmation = self._timer(claim["id"])
         self._end(claim["id"], confirmation)
 
@@ -132,33 +132,33 @@ class Walk:
         )
         return claim, mail
 
-    def _look(self, told: Json, mail: Mail) -> None:
+    def _look(self, notified: Json, mail: Mail) -> None:
         self._step("The customer opens the page", "looking changes nothing, however often; only its buttons do.")
         page = self._ask("GET", mail.link).text
         _verify(form_of(page, "decline") is not None, "the page should offer to decline")
         self._show("The page offers to decline. (&lang=en at the end of the link shows it in English.)")
         self._show("This customer is content and does nothing.")
-        after = self._claim(told["id"])
-        _verify(after["historyHash"] == told["historyHash"], "a look has changed the claim")
+        after = self._claim(notified["id"])
+        _verify(after["historyHash"] == notified["historyHash"], "a look has changed the claim")
 
-    def _silence(self, told: Json) -> None:
-        ends_at = told["window"]["endsAt"]
+    def _silence(self, notified: Json) -> None:
+        ends_at = notified["window"]["endsAt"]
         self._step(
             "Until the window ends, the partner sees nothing", "nor does anybody tell it that there is something."
         )
-        self._partner("GET", f"/associations/{told['id']}/usage", expect=(404,))
+        self._partner("GET", f"/associations/{notified['id']}/usage", expect=(404,))
 
         self._step("The days go by", f"the sandbox's clock is moved to the end of the window, {ends_at}.")
         self._ask("POST", "/sandbox/clock", role=OPERATOR, json={"now": ends_at})
-        claim = self._claim(told["id"])
+        claim = self._claim(notified["id"])
         self._verify_status(claim, "official")
         _verify(claim["association"]["since"] == ends_at, "it should be official as of the end of the window")
         self._show(f"The claim reads as official since {ends_at}, whether or not the timer has run.")
         self._ask("POST", "/sandbox/clock", role=OPERATOR, json={"advance": "PT1M"})
         self._show("A minute later its figures are given out: until then a no may be on its way that arrived in time.")
 
-    def _figures(self, told: Json) -> None:
-        first = datetime.fromisoformat(told["window"]["endsAt"]).date().replace(day=1)
+    def _figures(self, notified: Json) -> None:
+        first = datetime.fromisoformat(notified["window"]["endsAt"]).date().replace(day=1)
         before = (first - timedelta(days=1)).replace(day=1)
         self._step("The operator feeds usage figures", "one JSON line for each month and item, here two months.")
         lines = [
@@ -181,7 +181,7 @@ class Walk:
             "The partner reads the figures",
             "only of the associated item, only from the association's first month on; each read leaves a receipt.",
         )
-        rows = self._partner("GET", f"/associations/{told['id']}/usage")["value"]
+        rows = self._partner("GET", f"/associations/{notified['id']}/usage")["value"]
         for row in rows:
             seats = f"{row['assignedSeats']} of {row['availableSeats']} seats assigned"
             self._show(f"{row['month']}: {row['activeUsers']} active users, {seats}, active share {row['activeShare']}")
