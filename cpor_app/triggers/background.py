@@ -186,8 +186,8 @@ async def finalise_uncontested(timer: func.TimerRequest) -> None:
         services = await ready()
         now = await services.ports.now()
         swept = await sweep(services.ports, now)
-    owed = now - swept.due_since if swept.due_since is not None else timedelta(0)
-    log.info("oldest unpaid debt: %d s", owed.total_seconds())
+    waits = now - swept.due_since if swept.due_since is not None else timedelta(0)
+    log.info("oldest unpaid debt: %d s", waits.total_seconds())
     log.info(
         "sweep: %d paid, %d delayed, %d failed%s",
         swept.done,

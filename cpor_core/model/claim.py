@@ -379,7 +379,7 @@ class MailKind(StrEnum):
     IMPORTED = "imported"
 
 
-class OwedMail(Value):
+class DueMail(Value):
     """A mail to all who were notified; stored until it was handed over for each of them."""
 
     number: int
@@ -413,7 +413,7 @@ class PartnerMailKind(StrEnum):
     COMPETING = "competing"
 
 
-class OwedPartnerMail(Value):
+class DuePartnerMail(Value):
     """A mail to the partner's contact; stored until it was handed over, or is no longer true."""
 
     number: int
@@ -522,9 +522,9 @@ class Claim(Value):
     """The no in force, or the no that ended the association. Release 1 did not store it."""
 
     # --- owed mails: mails that an act has decided on and that were not handed over yet
-    mails: tuple[OwedMail, ...] = ()
+    mails: tuple[DueMail, ...] = ()
     mail_count: int = 0
-    partner_mails: tuple[OwedPartnerMail, ...] = ()
+    partner_mails: tuple[DuePartnerMail, ...] = ()
 
     # --- association: from when until when it is official, and which items it has lost
     imported: Imported | None = None

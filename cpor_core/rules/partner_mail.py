@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import assert_never
 
-from cpor_core.model.claim import NOT_DISPUTABLE, Claim, OwedPartnerMail, PartnerMailKind, Status
+from cpor_core.model.claim import NOT_DISPUTABLE, Claim, DuePartnerMail, PartnerMailKind, Status
 from cpor_core.model.history import Act, ActorKind, Entry
 
 THE_PARTNER = frozenset({ActorKind.PERSON, ActorKind.APP})
@@ -77,34 +77,34 @@ def mail_about(made: Entry) -> PartnerMailKind | None:  # noqa: C901, PLR0912 - 
             assert_never(made.act)
 
 
-def owed_after(owed: Sequence[OwedPartnerMail], made: Entry) -> tuple[OwedPartnerMail, ...]:
+def still_due_after(due: Sequence[DuePartnerMail], made: Entry) -> tuple[DuePartnerMail, ...]:
     """
-    Return what the partner is owed after a history entry.
+    Return the due mails to partners after a history entry.
 
-    What was owed about a state that the claim has left is dropped: whoever moved it was the partner, or tells them
-    more. Several entries of one act are one mail.
+    A due mail about a state that the claim has left is dropped: the partner made the change, or gets a mail about it.
+    Several entries of one act make one mail.
     """
     kind = mail_about(made)
     moved = made.from_ is not made.to
     kept = tuple(
         mail
-        for mail in owed
+        for mail in due
         if mail.kind not in SUBJECT_TO_CHANGE or not (moved or (mail.kind is kind and mail.since != made.at))
     )
     if kind is None:
         return kept
     same = next((mail for mail in kept if (mail.kind, mail.since) == (kind, made.at)), None)
-    said = same or OwedPartnerMail(number=made.sequence, kind=kind, since=made.at)
+    said = same or DuePartnerMail(number=made.sequence, kind=kind, since=made.at)
     if made.reason is not None and made.reason not in said.reasons:
         said = said.model_copy(update={"reasons": (*said.reasons, made.reason)})
     return (*(mail for mail in kept if mail is not same), said)
 
 
-def owed_to_both(claim: Claim, rivals: Iterable[str], at: datetime) -> tuple[OwedPartnerMail, ...]:
-    """Return what is owed once a claim stands beside *rivals*: its own partner and each of theirs is told, once."""
+def competition_mails(claim: Claim, rivals: Iterable[str], at: datetime) -> tuple[DuePartnerMail, ...]:
+    """Return the due mails of a claim that competes with *rivals*: one to each partner who does not know it yet."""
     kind, number = PartnerMailKind.COMPETING, claim.history_length
     known = {mail.to for mail in claim.partner_mails if mail.kind is kind}
     news = tuple(
-        OwedPartnerMail(number=number, kind=kind, since=at, to=to) for to in (None, *sorted(rivals)) if to not in known
+        DuePartnerMail(number=number, kind=kind, since=at, to=to) for to in (None, *sorted(rivals)) if to not in known
     )
     return (*claim.partner_mails, *news)

@@ -14,7 +14,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.claim import Claim, Reason, Status
 from cpor_core.model.history import Act, Actor, Entry, entry
 from cpor_core.model.slot import Party, Refusals, Slot
-from cpor_core.rules.partner_mail import owed_after
+from cpor_core.rules.partner_mail import still_due_after
 
 REFUSALS = "refusals"
 """The name under which `StoredCase.etags` has the ETag of the refusals' row."""
@@ -171,7 +171,7 @@ def _recorded(
     if to is not None and (to is not claim.status or not claim.history_length):
         moved = {"status": to, "status_since": at, "status_reason": reason, "due": None}
     if claim.contacts is not None:  # without contacts nobody at the partner can get a mail
-        moved["partner_mails"] = owed_after(claim.partner_mails, made)
+        moved["partner_mails"] = still_due_after(claim.partner_mails, made)
     update = {**moved, "updated_at": at, "history_length": made.sequence, "history_hash": made.hash, **changes}
     return claim.model_copy(update=update), made
 

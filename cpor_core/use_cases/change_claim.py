@@ -250,8 +250,8 @@ async def _write_index_rows(
     for name, rival in sorted(after.rivals.items()):
         former = before.rivals[name]
         if rival != former:
-            owing = [*due_rows(former, rival, now), *message_id_expiries(ports, former, rival, now)]
-            await ports.duework.add([*owing, announcement_row(name, now)] if name in told else owing)
+            of_rival = [*due_rows(former, rival, now), *message_id_expiries(ports, former, rival, now)]
+            await ports.duework.add([*of_rival, announcement_row(name, now)] if name in told else of_rival)
     for former, claim in _changed_claims(before, after):
         await list_for_review(ports, former, claim)
     return due_row

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from cpor_core.due_work import Kind
-from cpor_core.model.claim import Claim, MailKind, OwedPartnerMail, PartnerMailKind, Status
+from cpor_core.model.claim import Claim, DuePartnerMail, MailKind, PartnerMailKind, Status
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow, expiry
 from cpor_core.rules.identifiers import message_id
@@ -26,9 +26,9 @@ def message_id_expiry(ports: Ports, claim_id: str, name: str, now: datetime) -> 
 
 def _mails_led_to(before: Claim, after: Claim) -> Iterable[tuple[str, int, int]]:
     """Yield kind, number and recipient of each mail that becomes due, and of a notice that was tried."""
-    owed = {(mail.kind, mail.number) for mail in before.mails}
+    due = {(mail.kind, mail.number) for mail in before.mails}
     for mail in after.mails:
-        if (mail.kind, mail.number) not in owed:
+        if (mail.kind, mail.number) not in due:
             yield from ((mail.kind, mail.number, recipient.number) for recipient in after.recipients)
     for news in set(after.partner_mails) - set(before.partner_mails):
         yield partner_mail_kind(news), news.number, PARTNER_CONTACT
@@ -43,6 +43,6 @@ def _mails_led_to(before: Claim, after: Claim) -> Iterable[tuple[str, int, int]]
         )
 
 
-def partner_mail_kind(mail: OwedPartnerMail) -> str:
+def partner_mail_kind(mail: DuePartnerMail) -> str:
     """Return the kind under which a mail to a partner is numbered: each of those it competes with gets its own."""
     return f"{mail.kind}-{mail.to}" if mail.to is not None else str(mail.kind)

@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from cpor_core.due_work import DueWork, Kind
-from cpor_core.model.claim import Claim, OwedPartnerMail, PartnerMailKind, Reason, Status
+from cpor_core.model.claim import Claim, DuePartnerMail, PartnerMailKind, Reason, Status
 from cpor_core.model.history import PROGRAMME
 from cpor_core.rules.claim_due_work import due_now, due_work_of
 from cpor_core.rules.late_truths import GRACE
@@ -144,7 +144,7 @@ def test_each_mail_is_a_debt_of_its_own() -> None:
 
 def test_each_of_the_partners_mails_is_a_debt_of_its_own() -> None:
     """Due at once; what the claim owes a competitor's partner too."""
-    mails = [OwedPartnerMail(number=2, kind=PartnerMailKind.COMPETING, since=MONDAY, to=to) for to in (None, "another")]
+    mails = [DuePartnerMail(number=2, kind=PartnerMailKind.COMPETING, since=MONDAY, to=to) for to in (None, "another")]
 
     assert due_work_of(draft().changed(due=None, partner_mails=tuple(mails)).claim) == {
         DueWork(Kind.NOTIFY_PARTNER, about="competing-2-None"),

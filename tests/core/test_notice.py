@@ -10,7 +10,7 @@ import pytest
 from cpor_app.adapters.storage.row_store import Delete, Op
 from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
 from cpor_core.due_work import SOON
-from cpor_core.model.claim import MailKind, OwedMail, Reason, Status
+from cpor_core.model.claim import DueMail, MailKind, Reason, Status
 from cpor_core.model.history import Act
 from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.identifiers import message_id
@@ -802,7 +802,7 @@ async def test_closing_mails_go_only_to_those_who_were_told(core: Core) -> None:
 async def test_more_debts_than_one_call_pays_are_left_to_the_next(core: Core) -> None:
     """The call says so; nothing is lost."""
     case = await core.told()
-    owed = tuple(OwedMail(number=n, kind=MailKind.CLOSING, since=MONDAY) for n in range(100, 100 + MOST_STEPS + 1))
+    owed = tuple(DueMail(number=n, kind=MailKind.CLOSING, since=MONDAY) for n in range(100, 100 + MOST_STEPS + 1))
     await change_claim(core.ports, case, MONDAY, lambda current: current.changed(mails=owed))
 
     assert (await core.process(case)).delayed

@@ -8,11 +8,11 @@ import pytest
 
 from cpor_app.adapters.storage.row_store import Delete
 from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
-from cpor_core.model.claim import OwedPartnerMail, PartnerMailKind, Reason, Status
+from cpor_core.model.claim import DuePartnerMail, PartnerMailKind, Reason, Status
 from cpor_core.model.history import CLOCK, PROGRAMME, Act, Actor, ActorKind, entry
 from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.mail_budget import Limits
-from cpor_core.rules.partner_mail import mail_about, owed_after
+from cpor_core.rules.partner_mail import mail_about, still_due_after
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, change_claim
@@ -145,7 +145,7 @@ def test_a_claim_that_names_nobody_owes_nobody() -> None:
 
 def test_an_entry_of_which_nothing_is_told_adds_nothing() -> None:
     """And takes away what it makes untrue."""
-    owed = (OwedPartnerMail(number=1, kind=Kind.DECLINED, since=MONDAY),)
+    due = (DuePartnerMail(number=1, kind=Kind.DECLINED, since=MONDAY),)
     made = entry(
         sequence=2,
         at=MONDAY,
@@ -157,7 +157,7 @@ def test_an_entry_of_which_nothing_is_told_adds_nothing() -> None:
         previous_hash=None,
     )
 
-    assert owed_after(owed, made) == ()
+    assert still_due_after(due, made) == ()
 
 
 # --- competition ------------------------------------------------------------------------------------------------------
@@ -374,7 +374,7 @@ async def test_a_mailbox_that_puts_us_off_holds_up_nobody_else(core: Core) -> No
 async def test_of_two_mails_to_a_mailbox_that_puts_us_off_the_second_waits(core: Core) -> None:
     """They are read in their order."""
     case = await asked(core)
-    later = OwedPartnerMail(number=99, kind=Kind.ITEMS_STRUCK, since=MONDAY)
+    later = DuePartnerMail(number=99, kind=Kind.ITEMS_STRUCK, since=MONDAY)
     await change_claim(
         core.ports, case, MONDAY, lambda now: now.changed(partner_mails=(*now.claim.partner_mails, later))
     )
@@ -419,7 +419,7 @@ async def test_partners_come_last_in_the_mail_budget(core: Core) -> None:
 async def test_more_mails_than_one_call_sends_are_left_to_the_next(core: Core) -> None:
     """Nothing is lost."""
     case = await core.submitted(items=(TEAMS,), engagement=USAGE)
-    mails = tuple(OwedPartnerMail(number=n, kind=Kind.ITEMS_STRUCK, since=MONDAY) for n in range(100, 101 + MOST_STEPS))
+    mails = tuple(DuePartnerMail(number=n, kind=Kind.ITEMS_STRUCK, since=MONDAY) for n in range(100, 101 + MOST_STEPS))
     await change_claim(core.ports, case, MONDAY, lambda current: current.changed(partner_mails=mails))
 
     assert (await process_for_partner(core.ports, case.claim.id, MONDAY)).delayed

@@ -18,9 +18,9 @@ from cpor_core.model.claim import (
     ERASED_ADDRESS,
     Contact,
     Contacts,
+    DueMail,
     Evidence,
     MailKind,
-    OwedMail,
     PartnerContact,
     Reason,
     Revenue,
@@ -156,8 +156,8 @@ def test_every_part_of_a_claim_forgets_the_person() -> None:
         revenue=Revenue(solution_seller=ANNES, customer_name="Contoso"),
         evidence=files,
         mails=(
-            OwedMail(number=1, kind=MailKind.CLOSING, since=case_at(), reason=f"{ANNES} said so"),
-            OwedMail(number=2, kind=MailKind.CLOSING, since=case_at()),
+            DueMail(number=1, kind=MailKind.CLOSING, since=case_at(), reason=f"{ANNES} said so"),
+            DueMail(number=2, kind=MailKind.CLOSING, since=case_at()),
         ),
     )
 

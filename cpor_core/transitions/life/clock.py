@@ -6,7 +6,7 @@ from cpor_core.model.claim import Claim, EndedItem, MailKind, Reason, Status
 from cpor_core.model.history import CLOCK, Act
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life.slots import leave_slots
-from cpor_core.transitions.life.steps import DISPUTE_PERIOD, end_items, owe_mail, with_mail
+from cpor_core.transitions.life.steps import DISPUTE_PERIOD, add_mail, end_items, with_mail
 
 
 def settle(stored: StoredCase, now: datetime) -> Case:
@@ -59,7 +59,7 @@ def _become_official(case: Case, now: datetime) -> Case:
         if slot.holder is not None and slot.holder.claim in case.rivals:
             case = _end_rivals_item(case, slot.holder.claim, key, ends_at)
     case = case.with_slots({key: slot.at(now) for key, slot in case.own_slots().items()})
-    return owe_mail(
+    return add_mail(
         case.record(Act.MADE_OFFICIAL, CLOCK, ends_at, to=Status.OFFICIAL, official_since=ends_at),
         MailKind.OFFICIAL_CONFIRMATION,
         ends_at,

@@ -9,9 +9,9 @@ from cpor_core.model.claim import (
     OPEN,
     UNDECIDED,
     Claim,
+    DueMail,
     MailKind,
     No,
-    OwedMail,
     Promise,
     Reason,
     Recipient,
@@ -22,7 +22,7 @@ from cpor_core.model.claim import (
 from cpor_core.model.history import PROGRAMME, Act, Actor, spoken_by
 from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.transitions.life.slots import each_slot, is_given_away, leave_slots, verify_no_other_awaits
-from cpor_core.transitions.life.steps import end, owe_closing_mail, owe_mail, require, what_is_asked
+from cpor_core.transitions.life.steps import add_closing_mail, add_mail, end, require, what_is_asked
 
 
 def promise(case: Case, promised: Promise, recipients: tuple[Recipient, ...]) -> Case:
@@ -49,12 +49,12 @@ def hand_over(
     opened_at = None if status in UNDECIDED else at  # a delivery report came first and has stopped the window
     case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=opened_at, told=True, recipients=recipients)
     if status in (Status.WITHDRAWN, Status.REJECTED, Status.REJECTED_FINAL):
-        return owe_closing_mail(case, at)
+        return add_closing_mail(case, at)
     if status is not Status.AWAITING_CUSTOMER:
         return case
     reached = {recipient.number for recipient in recipients} - set(waiting)
     if set(waiting):
-        notice = OwedMail(number=number, kind=MailKind.NOTICE, since=at, sent_to=tuple(sorted(reached)))
+        notice = DueMail(number=number, kind=MailKind.NOTICE, since=at, sent_to=tuple(sorted(reached)))
         case = case.changed(mails=(*case.claim.mails, notice))
     return each_slot(case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, promised.ends_at))
 
@@ -149,7 +149,7 @@ def decline(case: Case, speaker: Speaker, at: datetime) -> Case:
         )
     else:
         case = leave_slots(case, at)
-    return owe_mail(case, MailKind.DECLINE_CONFIRMATION, at)
+    return add_mail(case, MailKind.DECLINE_CONFIRMATION, at)
 
 
 def may_make_no_theirs(claim: Claim, speaker: Speaker, now: datetime) -> bool:
@@ -173,10 +173,10 @@ def _confirm_no(case: Case, no: No) -> Case:
             resolution="Nothing needs to be done: the no is in force.",
         )
     case = case.record(Act.DECLINED, spoken_by(no.by), no.at, to=Status.DECLINED, no=no, mails=_unconfirmed(claim))
-    return owe_mail(case, MailKind.DECLINE_CONFIRMATION, no.at)
+    return add_mail(case, MailKind.DECLINE_CONFIRMATION, no.at)
 
 
-def _unconfirmed(claim: Claim) -> tuple[OwedMail, ...]:
+def _unconfirmed(claim: Claim) -> tuple[DueMail, ...]:
     """Return the owed mails without the confirmation of a no, which is no longer true."""
     return tuple(mail for mail in claim.mails if mail.kind is not MailKind.DECLINE_CONFIRMATION)
 

@@ -7,7 +7,7 @@ from cpor_core.model.claim import NOT_DISPUTABLE, OPEN, Acknowledgements, Claim,
 from cpor_core.model.history import PROGRAMME, Act, Actor
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life.slots import competing_claims, leave_slots, take_place, verify_no_other_awaits
-from cpor_core.transitions.life.steps import await_customer, owe_closing_mail, owe_competition_mails, require
+from cpor_core.transitions.life.steps import add_closing_mail, add_competition_mails, await_customer, require
 
 
 def delete(case: Case, actor: Actor, at: datetime) -> Case:
@@ -52,7 +52,7 @@ def submit(
         automatic_review=automatic,
         due=None if automatic else start_review_by,
     )
-    case = owe_competition_mails(take_place(case, at), at)
+    case = add_competition_mails(take_place(case, at), at)
     return await_customer(case, Act.VALIDATED, PROGRAMME, at) if automatic else case
 
 
@@ -72,7 +72,7 @@ def resubmit(case: Case, actor: Actor, at: datetime, *, start_review_by: datetim
         verify_no_other_awaits(case, at)
     known = competing_claims(case, at)
     case = take_place(leave_slots(case, at).changed(left_items=()), at)
-    case = owe_competition_mails(case, at, known)
+    case = add_competition_mails(case, at, known)
     if straight_on:
         return await_customer(case, Act.RESUBMITTED, actor, at)
     return case.record(Act.RESUBMITTED, actor, at, to=Status.SUBMITTED, due=start_review_by, automatic_review=False)
@@ -88,14 +88,14 @@ def dispute(case: Case, actor: Actor, at: datetime, *, decide_by: datetime) -> C
             target="statusReason",
             resolution="File a new claim with better evidence.",
         )
-    case = owe_competition_mails(take_place(case, at), at)
+    case = add_competition_mails(take_place(case, at), at)
     return case.record(Act.DISPUTED, actor, at, to=Status.DISPUTED, disputed_before=True, due=decide_by)
 
 
 def withdraw(case: Case, actor: Actor, at: datetime) -> Case:
     """Withdraw an open claim. Raises `InvalidState`, also for a disputed claim."""
     require(case, "withdrawn", *(OPEN - {Status.DISPUTED}))
-    return owe_closing_mail(leave_slots(case, at).record(Act.WITHDRAWN, actor, at, to=Status.WITHDRAWN), at)
+    return add_closing_mail(leave_slots(case, at).record(Act.WITHDRAWN, actor, at, to=Status.WITHDRAWN), at)
 
 
 def is_disputable(claim: Claim) -> bool:

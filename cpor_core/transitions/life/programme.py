@@ -12,11 +12,11 @@ from cpor_core.transitions.claim_case import Case, StoredCase, invalid_state
 from cpor_core.transitions.life.slots import each_slot, leave_slots, verify_no_other_awaits
 from cpor_core.transitions.life.steps import (
     DISPUTE_PERIOD,
+    add_closing_mail,
+    add_mail,
     await_customer,
     end_items,
     held,
-    owe_closing_mail,
-    owe_mail,
     require,
     strike,
     what_is_asked,
@@ -145,7 +145,7 @@ def revoke(case: Case, actor: Actor, at: datetime) -> Case:
         reason=Reason.REVOKED_BY_PROGRAMME,
         due=at + DISPUTE_PERIOD,
     )
-    return owe_closing_mail(case, at)
+    return add_closing_mail(case, at)
 
 
 def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recipients: tuple[Recipient, ...]) -> Case:
@@ -181,7 +181,7 @@ def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recip
     )
     held = Holder(claim=claim.id, organisation=claim.organisation, since=since)
     case = each_slot(case, lambda slot: slot.at(at).changed(holder=held))
-    return owe_mail(case, MailKind.IMPORTED, at)
+    return add_mail(case, MailKind.IMPORTED, at)
 
 
 def notify_others(case: Case, at: datetime, people: Sequence[Recipient]) -> Case:
@@ -200,7 +200,7 @@ def notify_others(case: Case, at: datetime, people: Sequence[Recipient]) -> Case
     numbered = (one.model_copy(update={"number": n}) for n, one in enumerate(new, start=len(known) + 1))
     mails = tuple(mail for mail in claim.mails if mail.kind is not MailKind.IMPORTED)
     case = case.changed(recipients=(*claim.recipients, *numbered), told=True, mails=mails)
-    return owe_mail(case, MailKind.IMPORTED, at)
+    return add_mail(case, MailKind.IMPORTED, at)
 
 
 def end_gone_items(case: Case, at: datetime, keys: Sequence[str]) -> Case:
@@ -215,4 +215,4 @@ def end_gone_items(case: Case, at: datetime, keys: Sequence[str]) -> Case:
         return case
     was_notified = case.claim.status is Status.AWAITING_CUSTOMER
     case = strike(case, PROGRAMME, at, keys, Reason.SUBSCRIPTION_ENDED)
-    return owe_closing_mail(case, at) if was_notified and case.claim.status is not Status.AWAITING_CUSTOMER else case
+    return add_closing_mail(case, at) if was_notified and case.claim.status is not Status.AWAITING_CUSTOMER else case

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from cpor_core.model.claim import Claim, EndedItem, MailKind, OwedMail, Reason, Status, StruckItem, TimeToAnswer
+from cpor_core.model.claim import Claim, DueMail, EndedItem, MailKind, Reason, Status, StruckItem, TimeToAnswer
 from cpor_core.model.history import Act, Actor
-from cpor_core.rules.partner_mail import owed_to_both
+from cpor_core.rules.partner_mail import competition_mails
 from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.transitions.life.slots import competing_claims, each_slot, leave_slots
 
@@ -60,10 +60,10 @@ def require(case: Case, act: str, *states: Status) -> None:
         raise invalid_state(case.claim, act)
 
 
-def owe_competition_mails(case: Case, at: datetime, known: Collection[str] = ()) -> Case:
+def add_competition_mails(case: Case, at: datetime, known: Collection[str] = ()) -> Case:
     """Owe a mail about the competition to the partners of this claim and of its new rivals (rulings 15)."""
     rivals = competing_claims(case, at) - set(known)
-    return case.changed(partner_mails=owed_to_both(case.claim, rivals, at)) if rivals else case
+    return case.changed(partner_mails=competition_mails(case.claim, rivals, at)) if rivals else case
 
 
 def await_customer(case: Case, act: Act, actor: Actor, at: datetime) -> Case:
@@ -101,23 +101,23 @@ def end_items(
     case = case.record(
         act, actor, at, to=Status.ENDED, reason=reason, ended_items=ended, ended_at=at, end_reason=reason
     )
-    return owe_mail(case, MailKind.CLOSING, at, reason)
+    return add_mail(case, MailKind.CLOSING, at, reason)
 
 
-def owe_closing_mail(case: Case, at: datetime) -> Case:
+def add_closing_mail(case: Case, at: datetime) -> Case:
     """Owe the mail that the request is closed to all who were notified."""
-    return owe_mail(case, MailKind.CLOSING, at, case.claim.status_reason)
+    return add_mail(case, MailKind.CLOSING, at, case.claim.status_reason)
 
 
-def owe_mail(case: Case, kind: MailKind, at: datetime, reason: Reason | None = None) -> Case:
+def add_mail(case: Case, kind: MailKind, at: datetime, reason: Reason | None = None) -> Case:
     """Owe one mail to all who were notified."""
     mails, count = with_mail(case.claim, kind, at, reason)
     return case.changed(mails=mails, mail_count=count)
 
 
-def with_mail(claim: Claim, kind: MailKind, at: datetime, reason: Reason | None) -> tuple[tuple[OwedMail, ...], int]:
+def with_mail(claim: Claim, kind: MailKind, at: datetime, reason: Reason | None) -> tuple[tuple[DueMail, ...], int]:
     """Return the owed mails with one more; without it if nobody was ever notified of the claim."""
     if not claim.told:
         return claim.mails, claim.mail_count
     count = claim.mail_count + 1
-    return (*claim.mails, OwedMail(number=count, kind=kind, since=at, reason=reason)), count
+    return (*claim.mails, DueMail(number=count, kind=kind, since=at, reason=reason)), count

@@ -18,7 +18,7 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
 from cpor_core.use_cases.feed.changes import catch_up
-from cpor_core.use_cases.notices.customer_mail import remind_customer, send_owed_mail
+from cpor_core.use_cases.notices.customer_mail import remind_customer, send_due_mail
 from cpor_core.use_cases.notices.notice import notify_customer
 from cpor_core.use_cases.notices.partner_mail import notify_partner, remind_partner
 from cpor_core.use_cases.privacy.erase_person import erase_people
@@ -114,7 +114,7 @@ async def _delete_draft(ports: Ports, case: Case, now: datetime, _: ActContext) 
 
 
 async def _send_mail(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Outcome:
-    return await send_owed_mail(ports, case, case.stored.claim.mails[0], now)
+    return await send_due_mail(ports, case, case.stored.claim.mails[0], now)
 
 
 async def _remind_customer(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Outcome:

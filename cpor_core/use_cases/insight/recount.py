@@ -31,7 +31,7 @@ async def recount(ports: Ports, now: datetime) -> None:
     Raises `Conflict` when another run is counting.
     """
     at = await ports.insight.progress()
-    if not _is_owed(at.value, now):
+    if not _is_due(at.value, now):
         return
     if at.value.began is None:
         begun = at.value.model_copy(update={"began": now, "pages": 0, "after": "", "is_asked_for": False})
@@ -55,7 +55,7 @@ async def recount(ports: Ports, now: datetime) -> None:
     await ports.insight.end(ended, _insights(counted, at.value.began), at.etag)
 
 
-def _is_owed(at: Counting, now: datetime) -> bool:
+def _is_due(at: Counting, now: datetime) -> bool:
     """Whether a count has begun or was asked for, or whether this hour has none yet."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     return at.began is not None or at.is_asked_for or at.as_of is None or at.as_of < hour

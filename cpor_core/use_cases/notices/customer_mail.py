@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from cpor_core.due_work import Outcome
-from cpor_core.model.claim import MailKind, OwedMail, Status
+from cpor_core.model.claim import DueMail, MailKind, Status
 from cpor_core.model.history import PROGRAMME
 from cpor_core.ports import Ports
 from cpor_core.rules.mail_budget import Urgency
@@ -19,7 +19,7 @@ async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Out
     """Remind the people who can decline of the last day, once."""
     claim = case.claim
     promised = claim.promise
-    assert promised is not None  # noqa: S101 - a reminder is owed only of what was promised
+    assert promised is not None  # noqa: S101 - a reminder is due only after a promise
     reachable = [recipient.number for recipient in claim.reachable()]
     numbers = [number for number in promised.recipients if number in reachable]
     allowed = await permits(ports, len(numbers), Urgency.REMINDER)
@@ -35,9 +35,9 @@ async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Out
     return await change_claim(ports, case, now, reminded)
 
 
-async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime) -> Case | Outcome:
+async def send_due_mail(ports: Ports, case: Case, mail: DueMail, now: datetime) -> Case | Outcome:
     """Send a mail to all notified people who have not got it yet. It stays owed to those who must wait."""
-    claim = case.stored.claim  # a mail is owed by what is stored
+    claim = case.stored.claim  # the due mails are those that are stored
     notifies = mail.kind in (MailKind.NOTICE, MailKind.IMPORTED)
     candidates = claim.reachable() if notifies else claim.notified_recipients()
     waiting = [recipient.number for recipient in candidates if recipient.number not in mail.sent_to]
@@ -47,7 +47,7 @@ async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime
     if mail.kind is MailKind.IMPORTED and claim.status is not Status.OFFICIAL:
         waiting = []  # the association has ended, which another mail says
     allowed = await permits(ports, len(waiting), Urgency.NOTICE if mail.kind is MailKind.NOTICE else Urgency.OTHER)
-    messages = messages_to(claim, mail.kind, mail.number, waiting, owed=mail)
+    messages = messages_to(claim, mail.kind, mail.number, waiting, due_mail=mail)
     sent = await send(ports, messages, allowed, now, mail.since)
     if sent.delayed is not None and not sent.delivered and not sent.refused:
         return delayed_by(now, sent.delayed)
@@ -69,9 +69,9 @@ async def send_owed_mail(ports: Ports, case: Case, mail: OwedMail, now: datetime
     return delayed_by(now, sent.delayed) if sent.delayed is not None else recorded
 
 
-def _left(owed: Iterable[OwedMail], mail: OwedMail, sent: Sent) -> Iterator[OwedMail]:
+def _left(due: Iterable[DueMail], mail: DueMail, sent: Sent) -> Iterator[DueMail]:
     """Yield the mails that are owed after *mail* was sent to some or all. Another process may have sent some too."""
-    for one in owed:
+    for one in due:
         if (one.kind, one.number) != (mail.kind, mail.number):
             yield one
         elif sent.delayed is not None:

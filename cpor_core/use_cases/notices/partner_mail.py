@@ -11,7 +11,7 @@ from cpor_core.due_work import Outcome
 from cpor_core.model.claim import (
     OPEN,
     Claim,
-    OwedPartnerMail,
+    DuePartnerMail,
     PartnerMailKind,
     Recipient,
     RecipientKind,
@@ -34,7 +34,7 @@ NO_PARTNERS_LANGUAGE, NO_PARTNERS_TIME_ZONE = "en", "UTC"
 async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
     """Remind the partner's contact, once for each question. An address that refuses the mail is not tried again."""
     claim = case.claim
-    assert claim.time_to_answer is not None  # noqa: S101 - a reminder is owed only of a time that runs
+    assert claim.time_to_answer is not None  # noqa: S101 - a reminder is due only before its deadline
     name = message_id(claim.id, PartnerMailKind.ANSWER_REMINDER, claim.times_asked, PARTNER_CONTACT)
     message = await _message(ports, claim, PartnerMailKind.ANSWER_REMINDER, claim.times_asked, name)
     if message is not None:
@@ -74,14 +74,14 @@ async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Outc
     return await change_claim(ports, case, now, lambda current: current)  # no owed mail is true any more
 
 
-def _without(case: Case, mail: OwedPartnerMail) -> Case:
+def _without(case: Case, mail: DuePartnerMail) -> Case:
     rest = tuple(
         one for one in case.claim.partner_mails if (one.kind, one.number, one.to) != (mail.kind, mail.number, mail.to)
     )
     return case.changed(partner_mails=rest)
 
 
-async def _news(ports: Ports, case: Case, mail: OwedPartnerMail, now: datetime) -> MailMessage | None:
+async def _news(ports: Ports, case: Case, mail: DuePartnerMail, now: datetime) -> MailMessage | None:
     """Return the message of an owed mail; None if it is no longer true."""
     claim = case.claim
     name = message_id(claim.id, partner_mail_kind(mail), mail.number, PARTNER_CONTACT)
@@ -103,7 +103,7 @@ def _competes(claim: Claim, case: Case, now: datetime) -> bool:
 
 
 async def _message(
-    ports: Ports, claim: Claim, kind: PartnerMailKind, number: int, name: str, mail: OwedPartnerMail | None = None
+    ports: Ports, claim: Claim, kind: PartnerMailKind, number: int, name: str, mail: DuePartnerMail | None = None
 ) -> MailMessage | None:
     """Return a message to the claim's partner contact in the partner's language; None if there is no contact."""
     contact = claim.partner_contact

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from cpor_core.due_work import Outcome
 from cpor_core.errors import MailDelayed, RecipientRefused
-from cpor_core.model.claim import Claim, MailKind, OwedMail
+from cpor_core.model.claim import Claim, DueMail, MailKind
 from cpor_core.ports import Ports
 from cpor_core.ports.notices import MailMessage, SentMail
 from cpor_core.rules.identifiers import message_id
@@ -25,7 +25,7 @@ REFUSED_FOR_GOOD_AFTER = timedelta(days=3)
 
 
 def messages_to(
-    claim: Claim, kind: MailKind, number: int, recipients: Iterable[int], owed: OwedMail | None = None
+    claim: Claim, kind: MailKind, number: int, recipients: Iterable[int], due_mail: DueMail | None = None
 ) -> Sequence[MailMessage]:
     """Return a message of the same content for each of these recipients."""
     wanted = set(recipients)
@@ -36,8 +36,8 @@ def messages_to(
             message_id=message_id(claim.id, kind, number, recipient.number),
             recipient=recipient,
             claim=claim,
-            happened_at=owed.since if owed is not None else None,
-            reason=owed.reason if owed is not None else None,
+            happened_at=due_mail.since if due_mail is not None else None,
+            reason=due_mail.reason if due_mail is not None else None,
         )
         for recipient in claim.recipients
         if recipient.number in wanted

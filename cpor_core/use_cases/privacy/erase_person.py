@@ -404,7 +404,7 @@ def _write_answers(
 ) -> Callable[[], Awaitable[None]]:
     async def erase() -> None:
         for key, without in answers.items():
-            with suppress(Conflict):  # it was forgotten, or is being answered anew: the next round looks again
+            with suppress(Conflict):  # deleted or replaced meanwhile; the next round looks again
                 await ports.requests.overwrite(organisation, key, without)
 
     return erase
