@@ -116,9 +116,9 @@ NOT_COUNTED: Final = (
     Left(
         "bank",
         "AR BE CL CY LA LB LU PA QA SM KR LK SE TZ TH UY",
-        "banks close, others work; the laws on time limits that we found name public holidays only",
+        "banks close, others work; the laws on time limits name public holidays only",
     ),
-    Left("bank", "JP", "the days of the law, above, stand in their place: it names two more"),
+    Left("bank", "JP", "replaced by the list of the law above, which has two more days"),
     Left("de_facto", "CH", "all are Sundays"),
     Left(
         "government",
@@ -128,12 +128,12 @@ NOT_COUNTED: Final = (
     Left(
         "government",
         "CA US",
-        "the federation's own list; the public holidays of a province or state are known, and decide there",
+        "the federation's own list; in a province or state its own public holidays decide",
     ),
     Left(
         "half_day",
         "AU BG CN CW EE FO GR IS IT PW PR KN CH TR US",
-        "people work in the morning, and the day counts whole",
+        "people work in the morning, so the day counts",
     ),
     Left(
         "optional",
@@ -147,7 +147,7 @@ NOT_COUNTED: Final = (
     ),
     Left("unofficial", "AX AS FI GU MP PR UM VI US", "days of custom on which people work"),
     Left("school", "AU AT BE BG EG FR DE IL LA NL PL TW TH YE", "schools close"),
-    Left("armed_forces", "PW TH", "the armed forces have them off"),
+    Left("armed_forces", "PW TH", "days off for the armed forces only"),
     Left("optional_women", "IN", "women may have them off"),
     Left(
         "albanian armenian bosnian catholic christian hebrew hindu islamic orthodox protestant roma sabian serbian "

@@ -135,8 +135,8 @@ def _days(message: MailMessage, kind: PartnerMailKind) -> _Day:
     """Return the last day for a partner's mail. A day of the customer's window is in the customer's time zone."""
     claim, time, promised = message.claim, message.claim.time_to_answer, message.claim.promise
     if kind in _OF_THE_CUSTOMERS_TIME and promised is not None:
-        stands = kind is not PartnerMailKind.DECLINED or claim.undoable
-        return _Day(promised.time_zone, promised.last_day if stands else None)
+        can_act = kind is not PartnerMailKind.DECLINED or claim.undoable
+        return _Day(promised.time_zone, promised.last_day if can_act else None)
     if kind is PartnerMailKind.EVIDENCE_ASKED and claim.evidence_by is not None:
         last = claim.evidence_by.astimezone(ZoneInfo(message.time_zone)) - timedelta(microseconds=1)
         return _Day(message.time_zone, last.date())

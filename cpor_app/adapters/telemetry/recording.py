@@ -67,7 +67,7 @@ SPAN_ATTRIBUTES: Mapping[str, str] = {
     "http.request.method": "the method of a request",
     "http.route": "its route as the table of operations has it, with names in place of values",
     "http.response.status_code": "what it was answered",
-    "cpor.debt": "what a due row current for",
+    "cpor.debt": "the kind of the due work",
     "cpor.mail.kind": "the kind of a mail",
     "cpor.mail.outcome": "`handedOver`, `refused`, `delayed`, or `failed` for a fault of ours",
     "error.type": "the class of the error, never its message",

@@ -51,7 +51,7 @@ def notice_facts(claim: Claim) -> NoticeFacts:
         return NoticeFacts(claim.imported.customer_name, claim.imported.time_zone, claim.imported.country)
     promised = claim.promise
     if promised is None:
-        msg = f"claim {claim.id} was never announced, so there is nobody to write to"
+        msg = f"claim {claim.id} has neither a promise nor an import"
         raise ValueError(msg)
     return NoticeFacts(
         customer_name=promised.customer_name,

@@ -116,7 +116,7 @@ class Stage(StrEnum):
             case Status.ENDED | Status.WITHDRAWN | Status.REJECTED | Status.REJECTED_FINAL:
                 return cls(cls.CLOSED)
             case Status.DRAFT | Status.DELETED:
-                raise ValueError(f"no customer is told of a claim that is {status!r}")
+                raise ValueError(f"no customer ever sees a claim that is {status!r}")
             case _:
                 assert_never(status)
 

@@ -6,7 +6,7 @@ Table `claims`, one partition for each customer's tenant: the consistency bounda
 | `claim|{id}` | the claim |
 | `slot|{engagement}|{item}` | who holds, awaits and claims the item |
 | `refusals|{engagement}|{organisation}` | the customer's refusals of one partner |
-| `history|{id}|{sequence}` | one entry; beside it who of the programme it was, and the act that wrote it |
+| `history|{id}|{sequence}` | one history entry, with the person of the programme who acted and the id of the act |
 | `remark|{id}|{sequence}` | a comment |
 | `act|{id}|{key}` | the first answer to a keyed act |
 """
