@@ -1,8 +1,8 @@
-// The whole service in a resource group of its own, for `azd up`. docs/deploying.md goes through it.
+// The whole service in its own resource group, for `azd up`. docs/deploying.md explains it.
 
 targetScope = 'subscription'
 
-// One usage report of the largest size takes 387 MiB of the worker, and the host needs its part: 512 is too little.
+// One usage report of the largest size takes 387 MiB of the worker, and the host needs memory too. So 512 MiB is too little.
 type memory = 2048 | 4096
 type redundancy = 'Standard_LRS' | 'Standard_ZRS' | 'Standard_GRS' | 'Standard_RAGRS' | 'Standard_GZRS' | 'Standard_RAGZRS'
 
@@ -13,18 +13,18 @@ type redundancy = 'Standard_LRS' | 'Standard_ZRS' | 'Standard_GRS' | 'Standard_R
 @maxLength(40)
 param environmentName string
 
-@description('Region of everything that has one. The next two parameters say where else data may lie.')
+@description('Region of every resource that has one. The next two parameters say where else data may be.')
 @minLength(1)
 param location string
 
-@description('Where mails, and what is known of them, lie at rest: a geography of Communication Services\', whatever the region.')
+@description('Geography in which Communication Services stores mails and their data, whatever the region.')
 @minLength(1)
 param mailDataLocation string = 'Europe'
 
 @description('How the data account is replicated. GRS, RAGRS, GZRS and RAGZRS copy all data into the paired region.')
 param dataRedundancy redundancy = 'Standard_GRS'
 
-@description('Whether Microsoft Defender for Storage scans evidence for malware as it comes in, at a price by the gigabyte.')
+@description('Whether Microsoft Defender for Storage scans new evidence for malware. It costs by the gigabyte.')
 param scanEvidence bool = false
 
 @description('Days for which logs are kept.')
@@ -32,10 +32,10 @@ param scanEvidence bool = false
 @maxValue(730)
 param logRetentionDays int = 90
 
-@description('Id of the rule that infra/masking made: logs go through it; empty: no rule.')
+@description('Id of the rule that infra/masking made; logs go through it. Empty: no rule.')
 param maskingRule string = ''
 
-@description('Who is told of an alert, by mail.')
+@description('Mail address that gets the alerts.')
 @minLength(3)
 param alertEmail string
 
@@ -49,12 +49,12 @@ param instanceMemoryMB memory = 2048
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('HTTP requests that one instance takes at once; Python gets one where nothing is said.')
+@description('HTTP requests that one instance takes at once. Without a value Python takes one.')
 @minValue(1)
 @maxValue(1000)
 param httpPerInstanceConcurrency int = 16
 
-@description('Instances that are kept ready, and paid for: objects of name (http, or function:<name>) and instanceCount.')
+@description('Instances that are always ready, and always cost money: objects of name (http, or function:<name>) and instanceCount.')
 param alwaysReady array = []
 
 @description('When the timer runs: six fields, seconds first.')
@@ -63,10 +63,10 @@ param finaliseSchedule string = '0 * * * * *'
 
 // ------------------------------------------------------------------------------------------------------- address
 
-@description('The programme\'s own domain; empty: a host name of Azure\'s. A link at a shared name looks like phishing.')
+@description('The programme\'s own domain; empty: a host name of Azure\'s. A link to a shared domain looks like phishing.')
 param publicDomain string = ''
 
-@description('Whether Azure Front Door stands before the app, which then answers nobody else.')
+@description('Whether requests come through Azure Front Door. The app then answers only Front Door.')
 param useFrontDoor bool = false
 
 // ---------------------------------------------------------------------------------------------------------- mail
@@ -74,10 +74,10 @@ param useFrontDoor bool = false
 @description('Domain of the sender\'s address; empty: one of Azure\'s, which may send 5 mails a minute.')
 param mailDomain string = ''
 
-@description('Whether the DNS records of the mail domain are in place and Azure has seen them.')
+@description('Whether the DNS records of the mail domain are set and verified by Azure.')
 param mailDomainVerified bool = false
 
-@description('What stands before the @ of the sender\'s address, on a domain of one\'s own.')
+@description('The part before the @ of the sender\'s address, on your own domain.')
 @minLength(1)
 @maxLength(64)
 param mailSender string = 'no-reply'
@@ -86,15 +86,15 @@ param mailSender string = 'no-reply'
 @minLength(1)
 param mailSenderName string = 'Claiming partner of record'
 
-@description('Mails a minute; 0: what Azure allows the sender\'s domain at first, and no limit where mails go by SMTP.')
+@description('Mails a minute; 0: the first limit of Azure for the sender\'s domain, or no limit with SMTP.')
 @minValue(0)
 param mailPerMinute int = 0
 
-@description('Mails an hour; 0: what Azure allows the sender\'s domain at first, and no limit where mails go by SMTP.')
+@description('Mails an hour; 0: the first limit of Azure for the sender\'s domain, or no limit with SMTP.')
 @minValue(0)
 param mailPerHour int = 0
 
-@description('Address of the sender where mails go by SMTP.')
+@description('Address of the sender, if mails go by SMTP.')
 param smtpFrom string = ''
 
 @description('The mail server; empty: none.')
@@ -105,7 +105,7 @@ param smtpHost string = ''
 @maxValue(65535)
 param smtpPort int = 587
 
-@description('Who logs in at the mail server, with the password in the vault\'s secret smtp-password; empty: nobody.')
+@description('User name at the mail server; the password is the secret smtp-password in the vault. Empty: no log-in.')
 param smtpUsername string = ''
 
 // ----------------------------------------------------------------------------------------------------- programme
@@ -129,17 +129,17 @@ param programmeCountry string = 'US'
 @minLength(1)
 param programmeTimeZone string = 'UTC'
 
-@description('Business days a reviewer has to take a claim up.')
+@description('Business days in which a reviewer must start a review.')
 @minValue(1)
 @maxValue(60)
 param startReviewBusinessDays int = 5
 
-@description('Business days a reviewer has to decide.')
+@description('Business days in which a reviewer must decide.')
 @minValue(1)
 @maxValue(60)
 param decideBusinessDays int = 5
 
-@description('Business days the partner has to answer what a reviewer asks for.')
+@description('Business days in which the partner must answer a reviewer.')
 @minValue(1)
 @maxValue(60)
 param partnerAnswerBusinessDays int = 5
@@ -149,17 +149,17 @@ param partnerAnswerBusinessDays int = 5
 @maxValue(3650)
 param draftDays int = 90
 
-@description('Months after which a closed claim forgets people.')
+@description('Months after which the personal data of a closed claim is deleted.')
 @minValue(1)
 @maxValue(240)
 param retentionMonths int = 24
 
-@description('Of the automatically reviewed claims, how many in a hundred are shown as a sample.')
+@description('How many in a hundred of the automatically reviewed claims are shown as a sample.')
 @minValue(0)
 @maxValue(100)
 param samplePercent int = 10
 
-@description('Associations of engagements that can be claimed are imported only if they began before this instant or day; empty: none is.')
+@description('An association of an engagement that can be claimed is imported only if it began before this instant or day. Empty: none is imported.')
 @maxLength(35)
 param importsBefore string = ''
 
@@ -167,7 +167,7 @@ param importsBefore string = ''
 @minValue(1)
 param dryRunsPerHour int = 100
 
-@description('Whether Entra is asked, when a customer is registered, that its domains are that tenant\'s.')
+@description('Whether the registration of a customer asks Entra if the domains belong to the tenant.')
 param domainCheck bool = false
 
 @description('Writes a second that one instance takes of one organisation; 0: no limit.')
@@ -352,11 +352,11 @@ var settings = {
   CPOR_STORAGE__credential: 'managedidentity'
   CPOR_STORAGE__clientId: identity.outputs.clientId
   FINALISE_SCHEDULE: finaliseSchedule
-  // Time zones come from the package, so that every instance, and every machine, has the same.
+  // Time zones come from the package, so every instance and every machine has the same.
   PYTHONTZPATH: '/home/site/wwwroot/.python_packages/lib/site-packages/tzdata/zoneinfo'
-  // The SDK's own spans bear keys and names of blobs.
+  // The SDK's own spans hold keys and names of blobs.
   AZURE_TRACING_ENABLED: 'false'
-  // The exporter would tell Microsoft how it fares, let itself be configured from there, and count its own rows among ours.
+  // Otherwise the exporter sends its statistics to Microsoft, takes its configuration from there, and adds its rows to ours.
   APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL: 'true'
   APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED: 'true'
   APPLICATIONINSIGHTS_SDKSTATS_DISABLED: 'true'

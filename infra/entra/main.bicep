@@ -1,5 +1,5 @@
-// The app registration, for an administrator of the programme's directory; `azd up` needs no directory rights. It is
-// deployed once, before the service, which gets the client id:
+// The app registration, for an administrator of the programme's directory; `azd up` needs no directory rights. Deploy
+// it once, before the service. The service needs its client id:
 //
 //     az deployment sub create --location <region> --template-file infra/entra/main.bicep
 
@@ -7,7 +7,7 @@ targetScope = 'subscription'
 
 extension microsoftGraphV1
 
-@description('Name under which Entra finds the registration again; never changed later.')
+@description('Name by which Entra finds the registration again. Never change it.')
 @minLength(1)
 param uniqueName string = 'cpor'
 
@@ -15,10 +15,10 @@ param uniqueName string = 'cpor'
 @minLength(1)
 param displayName string = 'Claiming partner of record'
 
-@description('Where a browser returns after an administrator has consented, such as the page /api/docs; empty: nowhere.')
+@description('Address to which a browser returns after consent, such as the page /api/docs. Empty: none.')
 param consentReturnUrl string = ''
 
-// The ids stand in every tenant that has consented: they never change.
+// Every tenant that has consented has these ids, so they never change.
 var consentReturnUrls = empty(consentReturnUrl) ? [] : [consentReturnUrl]
 var everybody = [
   'User'
@@ -76,9 +76,9 @@ var appRoles = [
 resource registration 'Microsoft.Graph/applications@v1.0' = {
   uniqueName: uniqueName
   displayName: displayName
-  // Partners and customers sign in with their own directories; personal accounts do not.
+  // Partners and customers sign in with their own directories; personal accounts cannot.
   signInAudience: 'AzureADMultipleOrgs'
-  // The address of admin consent works only with an address to return to. Nothing is handed to that page.
+  // The address of admin consent works only with a redirect address. Nothing is sent to that page.
   web: {
     redirectUris: consentReturnUrls
   }
@@ -99,7 +99,7 @@ resource registration 'Microsoft.Graph/applications@v1.0' = {
   }
   appRoles: appRoles
   optionalClaims: {
-    // `app` in a token that an application got for itself; the service refuses one that does not say so.
+    // `app` in a token that an application got in its own name. The service refuses such a token without it.
     accessToken: [
       {
         name: 'idtyp'

@@ -1,6 +1,6 @@
-// What opens a customer's page stands behind `t=` in an address. The app and the host do not log queries; should anything
-// else do so, no row that bears one is kept as it came. A template of its own: nothing waits for it, and when it fails
-// everything else stays as it is. docs/deploying.md goes through it.
+// The token that opens a customer's page follows `t=` in an address. The app and the host log no queries. If another part
+// logs one, this rule cuts the token off before the row is stored. The rule is a separate template, so its failure changes
+// nothing else. docs/deploying.md explains it.
 
 @description('Name of the workspace whose rows go through the rule.')
 @minLength(4)
@@ -9,7 +9,7 @@ param workspaceName string
 
 var abbreviations = loadJsonContent('../abbreviations.json')
 
-// Only functions that a transformation may use: `replace_regex` is none of them. What follows the first `t=` is cut off.
+// A transformation may use only some functions, and `replace_regex` is not among them. The text after the first `t=` is cut off.
 var mask = 'iif(COLUMN matches regex @"[?&]t=", strcat(extract(@"^([\\s\\S]*?[?&]t=)", 1, COLUMN), "***"), COLUMN)'
 
 var tables = [
@@ -27,7 +27,7 @@ var tables = [
   }
 ]
 
-// What OpenTelemetry knows besides (url.full, url.query) is an object: where it bears a `t=`, none of it is kept.
+// Further attributes of OpenTelemetry (url.full, url.query) are an object. If it holds a `t=`, none of it is stored.
 var properties = 'Properties = iif(tostring(Properties) matches regex @"[?&""]t=", parse_json("{}"), Properties)'
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' existing = {

@@ -1,6 +1,6 @@
-// The alerts. Those from infra/alerts.json are each a question to the logs about a line that our code writes. A rule with
-// `LessThan` fires on no rows at all: it tells that something has stopped, not that something went wrong. Those from
-// infra/metric-alerts.json watch what the platform counts of the delivery of reports about mails.
+// The alerts. Each rule from infra/alerts.json queries the logs for a line of our code. A rule with `LessThan` fires when
+// there are no rows: something has stopped. The rules from infra/metric-alerts.json watch metrics of Event Grid about the
+// delivery of reports about mails.
 
 @description('Region.')
 param location string
@@ -8,19 +8,19 @@ param location string
 @description('Tags of every resource.')
 param tags object
 
-@description('Name of the group of people who are told.')
+@description('Name of the action group.')
 param actionGroupName string
 
-@description('Who is told of an alert.')
+@description('Mail address that gets the alerts.')
 param email string
 
-@description('Workspace whose logs are asked.')
+@description('Workspace with the logs.')
 param workspaceId string
 
 @description('The topic that delivers reports about mails.')
 param mailTopicId string
 
-@description('What every alert\'s name begins with.')
+@description('Beginning of every alert\'s name.')
 param namePrefix string
 
 var alerts = loadJsonContent('../alerts.json')
@@ -60,7 +60,7 @@ resource rules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
       evaluationFrequency: alert.every
       windowSize: alert.window
       autoMitigate: true
-      // The tables are made by the first row that is sent, after this deployment.
+      // The first row makes the tables, after this deployment.
       skipQueryValidation: true
       criteria: {
         allOf: [

@@ -1,5 +1,5 @@
-// The data account: every table, queue and container of the service. In the cloud nothing else makes them, so the names
-// are compared with the code's by a test.
+// The data account: every table, queue and container of the service. In the cloud nothing else makes them, so a test
+// compares the names with those of the code.
 
 @description('Name of the account.')
 @minLength(3)
@@ -20,7 +20,7 @@ param redundancy string = 'Standard_GRS'
 @maxValue(14)
 param softDeleteDays int = 14
 
-@description('Whether Microsoft Defender for Storage scans evidence for malware as it comes in.')
+@description('Whether Microsoft Defender for Storage scans evidence for malware after each upload.')
 param scanEvidence bool = false
 
 var tableNames = [
@@ -88,7 +88,7 @@ resource defender 'Microsoft.Security/defenderForStorageSettings@2025-06-01' = i
     malwareScanning: {
       onUpload: {
         isEnabled: true
-        // Bounds the bill. Files beyond it are not scanned; Defender raises an alert before and when it is reached.
+        // Limits the cost. Files beyond the limit are not scanned. Defender raises an alert before the limit, and at it.
         capGBPerMonth: 1000
         filters: {
           excludeBlobsWithPrefix: [
@@ -107,7 +107,7 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2024-01-01' = {
   parent: account
   name: 'default'
   properties: {
-    // No versions: a deleted blob would leave them for ever, and erasing a person would not erase.
+    // No versions: the versions of a deleted blob would stay for ever, and personal data would not be erased.
     isVersioningEnabled: false
     deleteRetentionPolicy: {
       enabled: true

@@ -1,5 +1,5 @@
-// The way from Front Door to the app, and the programme's own domain. Nothing is cached, and no access log is kept: it
-// would hold what opens a customer's page.
+// The way from Front Door to the app, and the programme's own domain. Nothing is cached. There is no
+// access log, because it would hold the tokens of customers' links.
 
 @description('Name of the profile.')
 param profileName string

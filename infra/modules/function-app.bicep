@@ -1,4 +1,4 @@
-// The app on Flex Consumption. Its settings come from main.bicep; what the platform needs besides is here.
+// The app on Flex Consumption. Its settings come from main.bicep; further settings for the platform are here.
 
 @description('Name of the app, and the first part of its host name.')
 @minLength(2)
@@ -14,7 +14,7 @@ param location string
 @description('Tags of every resource.')
 param tags object
 
-@description('The identity as which the app runs.')
+@description('The identity of the app.')
 param identityId string
 
 @description('Its client id.')
@@ -40,18 +40,18 @@ param instanceMemoryMB int
 @maxValue(1000)
 param maximumInstanceCount int
 
-@description('HTTP requests that one instance takes at once; Python gets one where nothing is said.')
+@description('HTTP requests that one instance takes at once. Without a value Python takes one.')
 @minValue(1)
 @maxValue(1000)
 param httpPerInstanceConcurrency int
 
-@description('Instances that are kept ready, by group: http, or function:<name>.')
+@description('Instances that are always ready, by group: http, or function:<name>.')
 param alwaysReady array
 
-@description('The Front Door that alone may reach the app; empty: everybody may.')
+@description('The only Front Door that may reach the app. Empty: anybody may reach it.')
 param frontDoorId string
 
-// Header and service tag together: the tag lets in every Front Door there is, the header is this one's.
+// Both header and service tag are needed: the tag allows every Front Door, the header only this one.
 var onlyFrontDoor = [
   {
     name: 'front-door'
@@ -151,7 +151,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
   }
 }
 
-// Nobody deploys with a password.
+// No deployment uses a password.
 resource noFtpPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
   parent: app
   name: 'ftp'

@@ -1,5 +1,5 @@
-// The host's account: leases, timers and the deployment package. Nothing of ours lies here, so nothing is kept or
-// versioned: versions of the host's own blobs would pile up, and all of it comes back with the next deployment.
+// The host's account: leases, timers and the deployment package. It holds no data of ours, so nothing is kept
+// or versioned. Versions of the host's blobs would pile up, and the next deployment makes everything again.
 
 @description('Name of the account.')
 @minLength(3)

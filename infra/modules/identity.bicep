@@ -1,4 +1,4 @@
-// The app's own identity. What it may do is in roles.bicep and nowhere else.
+// The app's own identity. Only roles.bicep has its rights.
 
 @description('Name of the identity.')
 param name string

@@ -1,4 +1,4 @@
-// Application Insights over the workspace. Nobody writes to it with a key.
+// Application Insights over the workspace. No key can write to it.
 
 @description('Name of the component.')
 param name string
@@ -9,7 +9,7 @@ param location string
 @description('Tags of every resource.')
 param tags object
 
-@description('Workspace that keeps what is sent.')
+@description('Workspace that stores the telemetry.')
 param workspaceId string
 
 resource component 'Microsoft.Insights/components@2020-02-02' = {

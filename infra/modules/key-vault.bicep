@@ -1,5 +1,5 @@
-// The vault, with what signs links and cursors. The password of a mail server, where there is one, is put there by hand:
-// it would otherwise lie in the settings of azd and in the record of the deployment.
+// The vault, with the secrets that sign links and cursors. The operator puts the password of a mail server into it by
+// hand. Otherwise the settings of azd and the record of the deployment would hold the password.
 
 @description('Name of the vault.')
 @minLength(3)
@@ -12,7 +12,7 @@ param location string
 @description('Tags of every resource.')
 param tags object
 
-@description('Workspace that keeps who read which secret when.')
+@description('Workspace with the audit log: who read which secret when.')
 param workspaceId string
 
 @description('The first link secret, drawn at the first deployment. Later ones are the operator\'s: see docs/deploying.md.')
@@ -46,7 +46,7 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   }
 }
 
-// Only when there is none: a deployment must not undo a rotation, nor make every link in every mail invalid.
+// Only when there is none: a deployment must not undo a rotation, and must not make every mailed link invalid.
 @onlyIfNotExists()
 resource linkSecrets 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = {
   parent: vault

@@ -1,6 +1,6 @@
-// What becomes of mails: Event Grid puts each delivery report into the queue, with an identity of its own. A queue rather
-// than a webhook: a webhook is checked before the code that answers it is deployed. A report that can't be delivered
-// within a day is kept aside in a container, where an alert (infra/metric-alerts.json) leads the operator.
+// Delivery reports: Event Grid puts each report into the queue, with its own identity. A webhook would not work, because
+// Event Grid checks it before the code that answers is deployed. A report that cannot be delivered within a day is stored
+// in a container. An alert (infra/metric-alerts.json) tells the operator.
 
 @description('Name of the topic.')
 param name string
@@ -11,13 +11,13 @@ param tags object
 @description('The communication service that reports.')
 param communicationServiceId string
 
-@description('Name of the data account, in which the queue lies.')
+@description('Name of the data account with the queue.')
 param dataAccountName string
 
 @description('The queue that takes the reports.')
 param queueName string = 'mail-events'
 
-@description('Days for which a report that was not delivered is kept: it names an address.')
+@description('Days for which a report that was not delivered is kept. It holds an address.')
 @minValue(1)
 @maxValue(90)
 param keptDays int = 30
@@ -52,7 +52,7 @@ resource undelivered 'Microsoft.Storage/storageAccounts/blobServices/containers@
   }
 }
 
-// An account has one such policy. It touches this container alone: what lies in the others the service deletes itself.
+// An account has one such policy. It is for this container only. The service itself deletes from the other containers.
 resource forgetting 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01-01' = {
   parent: account
   name: 'default'

@@ -1,5 +1,5 @@
-// Azure Communication Services: the service that takes mails, and the domain they come from. A domain of the programme's
-// own can be linked only after its DNS records have been seen; until then mails come from Azure's.
+// Azure Communication Services: the service that sends mails, and the sender's domain. The programme's own domain
+// can be linked only after Azure has verified its DNS records. Until then mails come from Azure's domain.
 
 @description('Name of the communication service.')
 param name string
@@ -10,16 +10,16 @@ param emailServiceName string
 @description('Tags of every resource.')
 param tags object
 
-@description('Where mails and what is known of them lie at rest.')
+@description('Geography in which mails and their data are stored.')
 param dataLocation string
 
 @description('Domain of the sender\'s address; empty for a domain of Azure\'s, which has a small quota.')
 param domain string
 
-@description('Whether the DNS records of the domain are in place and were seen.')
+@description('Whether the DNS records of the domain are set and verified.')
 param domainVerified bool
 
-@description('What stands before the @ of the sender\'s address, on a domain of one\'s own.')
+@description('The part before the @ of the sender\'s address, on your own domain.')
 @minLength(1)
 @maxLength(64)
 param sender string
@@ -38,7 +38,7 @@ resource emailService 'Microsoft.Communication/emailServices@2025-09-01' = {
   }
 }
 
-// Engagement tracking rewrites links: off.
+// Off, because engagement tracking rewrites links.
 resource azureDomain 'Microsoft.Communication/emailServices/domains@2025-09-01' = {
   parent: emailService
   name: 'AzureManagedDomain'

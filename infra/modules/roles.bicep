@@ -1,5 +1,5 @@
-// Everything the app's identity may do, each on the smallest scope that does. The one other identity, Event Grid's, has
-// its roles in mail-events.bicep. Assignments take minutes to hold: the app starts into refusals and gets over them.
+// All roles of the app's identity, each on the smallest scope that works. The one other identity, Event Grid's, has its
+// roles in mail-events.bicep. Assignments take minutes. Until then the app is refused, and it tries again.
 
 @description('The identity of the app.')
 param principalId string

@@ -1,4 +1,4 @@
-// Where logs are kept.
+// The workspace with the logs.
 
 @description('Name of the workspace.')
 param name string
@@ -14,7 +14,7 @@ param tags object
 @maxValue(730)
 param retentionDays int
 
-@description('Rule that every row goes through before it is kept, made by infra/masking; empty: none.')
+@description('Rule of infra/masking that every row goes through before it is stored. Empty: no rule.')
 param ruleId string
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
