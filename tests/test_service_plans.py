@@ -127,7 +127,7 @@ def test_a_newer_copy_is_taken_in(copied: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_what_is_stale_or_gone_is_said(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A name that the copy has lost, one that stands in both lists, a file that was changed by hand."""
+    """A name that the copy has lost, one that is in both lists, a file that was changed by hand."""
     choices = copied / CHOICES.name
     text = choices.read_text("utf-8").replace('"TEAMS1"', '"TEAMS1", "TEAMS_GONE"')
     choices.write_text(text.replace('"TEAMSMULTIGEO" =', '"TeamsEss" = "x"\n"TEAMSMULTIGEO" ='), "utf-8")
@@ -137,8 +137,8 @@ def test_what_is_stale_or_gone_is_said(copied: Path, capsys: pytest.CaptureFixtu
 
     assert capsys.readouterr().err.splitlines() == [
         "plan TEAMS_GONE: the copy has none of this name",
-        "plan TEAMSESS (f4f2f6de-6830-442b-a433-e92249faebe2): it stands in both lists",
-        f"{MADE.name} is not as data says: python -m tools.service_plans",
+        "plan TEAMSESS (f4f2f6de-6830-442b-a433-e92249faebe2): it is in both lists",
+        f"{MADE.name} does not fit data/: run python -m tools.service_plans",
     ]
 
 

@@ -1,10 +1,9 @@
 """
 Write a backup of the tables: `python -m tools.backup <new folder>`, or `make backup TO=<new folder>`.
 
-`CPOR_STORAGE`, or `CPOR_STORAGE__tableServiceUri` and its two sisters, say where the data account is; with the
-addresses whoever has logged in with `az login` asks. The service may run meanwhile: `docs/operating.md` says what that
-means.
-Evidence is not in it: blobs are written once, and copied by a tool that is made for it.
+`CPOR_STORAGE`, or `CPOR_STORAGE__tableServiceUri` and the two other addresses, name the data account. With the
+addresses the command uses the login of `az login`. The service may run meanwhile: `docs/operating.md` says what that
+means. Evidence is not in the backup: blobs are written once, and other tools copy them.
 """
 
 import asyncio
@@ -39,17 +38,17 @@ ORDER = (
     "receipts",
 )
 """
-What follows from something else comes before it, so that it can lag behind, and is caught up with, but is never ahead:
-deliveries before the feed, the feed before the claims, pages of batches before their claims. Hints that are written
-before the claim come after it: of none that the copied claim needs is the place still empty; nor is the registry's
-entry of whoever has registered and claimed meanwhile. Receipts come last.
+The order in which tables are copied. A table that follows from another comes before it: deliveries before the feed, the
+feed before the claims, pages of batches before their claims. So it may lag behind, but is never ahead. Rows that are
+written before a claim are copied after the claims: no copied claim lacks its due rows, its key in a list, or the
+registry's entries of its partner and customer. Receipts come last.
 """
 LEFT_OUT = frozenset({"insight"})
 """Counted anew within the hour."""
 WHOLE = frozenset({"webhooks", "changes", "batches", "claims"})
-"""Tables whose transactions write several rows of a partition: half of one must not be copied."""
+"""Tables whose transactions write several rows of a partition: no half transaction may be copied."""
 ROWS_LOOKED_AT = 5_000
-"""Rows after which it is verified that they have not changed meanwhile."""
+"""After so many rows the copy is compared with a second read."""
 MOST_LOOKS = 50
 
 
@@ -57,7 +56,7 @@ async def back_up(rows: Rows, folder: Path, clock: Clock) -> Manifest:
     """
     Write every table into a folder that is new, or empty; the manifest last.
 
-    Raises NoBackup for another folder, and for a partition that never stops changing; faults of storage.
+    Raises NoBackup for another folder, and for a partition that changes at every read; and faults of storage.
     """
     _make_empty(folder)
     began_at = clock.real()
@@ -87,7 +86,7 @@ def _end(folder: Path, began_at: datetime, ended_at: datetime, tables: Sequence[
 
 
 async def _whole(rows: Rows, table: str) -> AsyncIterator[Row]:
-    """Yield every row, each partition as it was at one instant: looked at twice, nothing had changed between."""
+    """Yield every row, each partition as it was at one instant: two reads of it are equal."""
     after = ""
     async for block in _blocks(rows, table):
         again = await _looked_at_again(rows, table, after, block)
@@ -119,20 +118,20 @@ async def _looked_at_again(
     async for row in rows.scan(table, after=after):
         if row.partition > last:
             break
-        if row.partition in again:  # one that is new was not there when the copy was made
+        if row.partition in again:  # a new partition was not there when the copy was made
             again[row.partition].append(row)
     return again
 
 
 async def _steady(rows: Rows, table: str, partition: str) -> Sequence[Row]:
-    """Return the rows of a partition that is being written to, as soon as two looks at it are the same."""
+    """Return the rows of a partition that changes, as soon as two reads of it are equal."""
     before = [row async for row in rows.query(table, partition)]
     for _ in range(MOST_LOOKS):
         now = [row async for row in rows.query(table, partition)]
         if now == before:
             return now
         before = now
-    raise NoBackup(f"{table}: {partition} changed whenever it was read; try again when less is going on")
+    raise NoBackup(f"{table}: {partition} changed at every read; try again when the service is less busy")
 
 
 async def run(environ: Mapping[str, str], folder: Path) -> Manifest:
@@ -145,9 +144,9 @@ async def run(environ: Mapping[str, str], folder: Path) -> Manifest:
 
 
 def main() -> int:
-    """Write a backup and say what is in it."""
+    """Write a backup and print the rows of each table."""
     if len(sys.argv) != 2:  # noqa: PLR2004 - the program and the folder
-        print("a new folder is needed: python -m tools.backup <folder>", file=sys.stderr)
+        print("give a new folder: python -m tools.backup <folder>", file=sys.stderr)
         return 2
     try:
         manifest = asyncio.run(run(environment(), Path(sys.argv[1])))

@@ -1,9 +1,9 @@
 """
-What a backup of the tables is: one file a table, and a manifest that says what must be in them.
+The form of a backup of the tables: one file for each table, and a manifest with counts and hashes.
 
-A table's file is JSON lines, compressed with gzip: a row a line, with its keys and, for each cell, its type as storage
-names it and its value, so that nothing is taken for something else. The manifest is written last: a folder without one
-is no backup.
+The file of a table is JSON lines, compressed with gzip. Each line is a row: its keys and, for each cell, storage's name
+of the type, and the value. So every type is restored exactly. The manifest is written last: a folder without it is no
+backup.
 """
 
 import base64
@@ -23,18 +23,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cpor_app.adapters.storage.row_store import Cell, Row
 
 FORMAT = 1
-"""Of files and manifest; a restore takes those that it knows."""
+"""The version of files and manifest; a restore refuses other versions."""
 MANIFEST = "manifest.json"
 OWNER_ONLY = 0o600
 """Tables hold names, addresses and the secrets of webhooks."""
 
 
 class NoBackup(Exception):
-    """A folder is not a backup, or is not what was written; the message says why."""
+    """A folder is no backup, or has changed since; the message says why."""
 
 
 class TableCopy(BaseModel):
-    """What a table's file must be."""
+    """The expected content of a table's file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,7 +44,7 @@ class TableCopy(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a backup is; `id` tells one from another."""
+    """The expected content of a backup; `id` names the backup."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -62,7 +62,7 @@ def file_of(table: str) -> str:
 
 @contextmanager
 def written(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file under another name; it has its own only once all of it is on the disk."""
+    """Write a file under a temporary name; it gets its own name when all of it is on the disk."""
     part = path.with_name(f"{path.name}.part")
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY), "wb") as file:
         yield file
@@ -89,7 +89,7 @@ class TableWriter:
         self.rows += 1
 
     def close(self) -> None:
-        """Write what is left; the file stays open."""
+        """Write the rest; the file stays open."""
         self._gzip.close()
 
 

@@ -4,12 +4,12 @@ Build what is deployed: one zip of the app and of every package that it needs, f
     python -m tools.package [--python 3.13] [--into dist/cpor.zip]
     python -m tools.package --check [dist/cpor.zip]
 
-What goes in is what `.funcignore` leaves; the packages are those of `requirements.txt`, as wheels. `azd` packs the
-same files from the work tree, which is why the packages are put there, below `.python_packages`. The same files give
-the same zip, byte for byte.
+The zip has all files except those in `.funcignore`, and the packages of `requirements.txt` as wheels. `azd` packs the
+same files from the work tree, so the packages are installed there, below `.python_packages`. The same files give the
+same zip, byte for byte.
 
-With `--check` nothing is built: it ends with 1 when the zip, or the work tree where none is named, must not be
-deployed, because packages are missing, or were built for other requirements.
+With `--check` nothing is built. It ends with 1 if packages are missing, or were built for other requirements. Without
+the name of a zip it checks the work tree.
 """
 
 import argparse
@@ -35,9 +35,9 @@ CLOUD_PYTHON = "3.13"
 PACKAGES = Path(".python_packages", "lib", "site-packages")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 MADE_OF = "made-of.json"
-"""Beside the packages: which Python and which requirements they were built for."""
+"""A file besides the packages. It says for which Python and which requirements they were built."""
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
-"""The time of every file in the zip; the earliest that one can bear."""
+"""The time of every file in the zip: the earliest time that a zip allows."""
 
 _REQUIREMENT = re.compile(r"(?P<pin>[a-z0-9-]+==[\w.]+)(?: ; (?P<marker>[^\\]+?))?(?P<hashes>(?: --hash=sha256:\S+)+)")
 
@@ -47,7 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--python", default=CLOUD_PYTHON, help="the Python version that will run it")
     parser.add_argument("--into", type=Path, default=ROOT / "dist" / "cpor.zip")
-    parser.add_argument("--check", nargs="?", type=Path, const=ROOT, metavar="ZIP", help="only look at what is there")
+    parser.add_argument("--check", nargs="?", type=Path, const=ROOT, metavar="ZIP", help="only check the packages")
     options = parser.parse_args()
     if options.check is not None:
         wrong = unfit(options.check, options.python)
@@ -63,8 +63,8 @@ def install(target: Path, python: str) -> None:
     """
     Put the packages of `requirements.txt` into *target*, as wheels for Linux and that version of Python.
 
-    pip judges markers by the Python that runs it, not by the one that is asked for; so they are judged here, and pip
-    gets a list without any. Raises subprocess.CalledProcessError when one can't be had.
+    pip evaluates markers for its own Python, not for the requested one. So this function evaluates them, and pip gets a
+    list without markers. Raises subprocess.CalledProcessError if a package is not available.
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -72,7 +72,7 @@ def install(target: Path, python: str) -> None:
     wanted.write_text("".join(f"{line}\n" for line in requirements(python)), "utf-8")
     platforms = [option for platform in PLATFORMS for option in ("--platform", platform)]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-compile"]
-    # What is asked for is pinned with all that it needs; which Python a package wants is judged by its wheel's name.
+    # Every requirement is pinned with all that it needs. The name of a wheel says for which Python it is.
     exact = ["--require-hashes", "--no-deps", "--ignore-requires-python", "--only-binary=:all:"]
     aim = ["--python-version", python, "--implementation", "cp", *platforms, "--target", str(target)]
     subprocess.run([*pip, *exact, *aim, "-r", str(wanted)], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=True)
@@ -82,7 +82,7 @@ def install(target: Path, python: str) -> None:
 
 
 def made_of(python: str) -> str:
-    """Return what stands beside the packages that were built of today's requirements for that version of Python."""
+    """Return the content of `MADE_OF` for today's requirements and that version of Python."""
     asked = "".join(f"{line}\n" for line in requirements(python))
     return json.dumps({"python": python, "requirements": hashlib.sha256(asked.encode()).hexdigest()}) + "\n"
 
@@ -90,7 +90,7 @@ def made_of(python: str) -> str:
 def unfit(place: Path, python: str) -> str | None:
     """Return why the work tree or zip at *place* must not be deployed; None when it may."""
     if not place.exists():
-        return f"{place} is not there: run make package."
+        return f"{place} does not exist: run make package."
     root = zipfile.Path(place) if place.is_file() else place
     mark = root / PACKAGES.as_posix() / MADE_OF
     if not mark.is_file():
@@ -102,7 +102,7 @@ def unfit(place: Path, python: str) -> str | None:
 
 
 def requirements(python: str) -> Iterator[str]:
-    """Yield each requirement that counts in the cloud with that version of Python, with its hashes."""
+    """Yield each requirement for the cloud with that version of Python, with its hashes."""
     cloud = {
         "implementation_name": "cpython",
         "os_name": "posix",
@@ -121,7 +121,7 @@ def requirements(python: str) -> Iterator[str]:
 
 
 def files(root: Path) -> Sequence[str]:
-    """Return the files below *root* that are deployed, by their paths in it: those that `.funcignore` leaves."""
+    """Return the files below *root* that are deployed, by their paths in it: all except those in `.funcignore`."""
     ignored = GitIgnoreSpec.from_lines((root / ".funcignore").read_text("utf-8").splitlines())
     return sorted(_files(root, Path(), ignored))
 
@@ -137,7 +137,7 @@ def _files(root: Path, folder: Path, ignored: GitIgnoreSpec) -> Iterator[str]:
 
 
 def write(root: Path, archive: Path) -> None:
-    """Write the zip of what is deployed of *root*."""
+    """Write the zip of the deployed files of *root*."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as made:
         for name in files(root):

@@ -1,10 +1,10 @@
 """
 Install what the commands of the Makefile need: Python packages in `.venv`, npm packages in `node_modules`.
 
-On a terminal one line shows what is being done and for how long; elsewhere, and where `CI` is set, it is quiet.
+On a terminal one line shows the present step and its time. Without a terminal, or with `CI` set, it prints less.
 
-It runs before anything is installed, so it imports the standard library only. It is apart from the Makefile because two
-commands may be started at once in a fresh clone, and the second has to wait for the first.
+It runs before anything is installed, so it imports the standard library only. The Makefile cannot do this itself: two
+commands may start at once in a fresh clone, and the second must wait for the first.
 """
 
 import argparse
@@ -23,18 +23,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NODE_AT_LEAST = 20
 SHOWN = re.compile(r"(Collecting|Downloading) \S+|Installing collected packages")
-"""What of a line of pip's is shown, such as "Downloading ruff-0.17.5-py3-none-any.whl"."""
+"""The part of pip's lines that is shown, such as "Downloading ruff-0.17.5-py3-none-any.whl"."""
 LAST_LINES = 20
 
 
 def main() -> int:
-    """Install one kind of packages, unless *ready*, the file that says so, is there. Anything said goes to stderr."""
+    """Install one kind of packages, unless the file *ready* exists. All output goes to stderr."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=["python", "infra", "node"])
-    parser.add_argument(
-        "ready", type=Path, help="the file that stands for all being installed, in the folder it is for"
-    )
-    parser.add_argument("--same-python", action="store_true", help="install anew if it is of another Python version")
+    parser.add_argument("ready", type=Path, help="the file that exists when all packages of its folder are installed")
+    parser.add_argument("--same-python", action="store_true", help="install anew for another Python version")
     options = parser.parse_args()
     ready: Path = ROOT / options.ready
     install = {"python": _install_python, "infra": _install_infra, "node": _install_node}[options.kind]
@@ -45,7 +43,7 @@ def main() -> int:
         try:
             install(ready.parent)
         except subprocess.CalledProcessError as failure:
-            _say(f"That failed: {' '.join(map(str, failure.cmd))}")
+            _say(f"This failed: {' '.join(map(str, failure.cmd))}")
             return 1
         except MissingError as missing:
             _say(str(missing))
@@ -59,21 +57,21 @@ class MissingError(Exception):
 
 
 def _install_python(venv: Path) -> None:
-    """Make *venv* anew: what an older lock had and this one has not must not linger."""
+    """Make *venv* anew, so that no package of an older lock stays."""
     version = sys.version.split()[0]
     _say(f"Installing Python packages into {venv.name} with Python {version}; one to three minutes …")
     _run([sys.executable, "-m", "venv", "--clear", venv])
     pip = [*_pip(venv), "--require-hashes"]
     _run([*pip, "-r", ROOT / "requirements-dev.txt"])
-    # Microsoft's worker library says that it wants Python 3.13, and works on 3.11.
+    # Microsoft's worker library asks for Python 3.13, but works on 3.11.
     _run([*pip, "--no-deps", "--ignore-requires-python", "-r", ROOT / "tests" / "conformance" / "requirements.txt"])
 
 
 def _install_infra(venv: Path) -> None:
-    """Make *venv* anew: checkov, which pins much that others need in other versions."""
+    """Make *venv* anew for checkov, which pins other versions of many packages."""
     _say(f"Installing checkov into {venv.name}; about half a minute …")
     _run([sys.executable, "-m", "venv", "--clear", venv])
-    # Without looking at what wants what: the reader of Bicep is a newer one than checkov asks for.
+    # Without a check of dependencies: the reader of Bicep is newer than checkov's pin.
     _run([*_pip(venv), "--require-hashes", "--no-deps", "-r", ROOT / "tests" / "infra" / "requirements.txt"])
 
 
@@ -97,7 +95,7 @@ def _install_node(packages: Path) -> None:
 
 
 def _version(venv: Path) -> str | None:
-    """Return the full version of the Python in *venv*, None if there is none that runs."""
+    """Return the full version of the Python in *venv*, None if none runs there."""
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         ask = [str(venv / "bin" / "python"), "-c", "import sys; print(sys.version, end='')"]
         return subprocess.run(ask, capture_output=True, text=True, check=True).stdout
@@ -106,7 +104,7 @@ def _version(venv: Path) -> str | None:
 
 @contextlib.contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Wait until no other command installs here; the lock goes with the process, however it ends."""
+    """Wait until no other command installs here; the lock ends with the process."""
     lock = os.open(ROOT / "package.json", os.O_RDONLY)
     try:
         try:
@@ -120,7 +118,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _run(command: Sequence[str | Path]) -> None:
-    """Run *command* with all its output on stderr: stdout belongs to the command that was asked for."""
+    """Run *command* with all its output on stderr: stdout belongs to the user's command."""
     if _is_watched():
         _run_shown(command)
     else:
@@ -128,7 +126,7 @@ def _run(command: Sequence[str | Path]) -> None:
 
 
 def _run_shown(command: Sequence[str | Path]) -> None:
-    """Run *command* and keep one line about it on the terminal; when it fails, show its last lines."""
+    """Run *command* with one line about it on the terminal; if it fails, show its last lines."""
     began, doing, said = time.monotonic(), " ".join([Path(command[0]).name, *map(str, command[1:3])]), b""
     with (
         subprocess.Popen(
@@ -153,12 +151,12 @@ def _run_shown(command: Sequence[str | Path]) -> None:
 
 
 def _is_watched() -> bool:
-    """Say whether somebody sits at a terminal and sees what is written over."""
+    """Say whether stderr is a terminal on which a line can be overwritten."""
     return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
 def _write_over(text: str) -> None:
-    """Write *text* in the place of the line that the cursor is in."""
+    """Replace the line of the cursor by *text*."""
     print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 

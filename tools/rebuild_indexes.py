@@ -1,8 +1,8 @@
 """
 Make the tables `duework`, `partnerclaims` and `reviews` anew from the others: `make rebuild`.
 
-Settings as for `tools.backup`. The service may run meanwhile, and it may be run again at any time: the rows are hints,
-which are judged when they are read.
+The settings are those of `tools.backup`. The service may run meanwhile. The command may run at any time, because every
+such row is judged when it is read.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from cpor_core.errors import Fault
 from cpor_core.use_cases.due_work.rebuild import Rebuilt, rebuild
 
 NEEDED_HERE = ("CPOR_SAMPLE_PERCENT", "CPOR_SANDBOX")
-"""Settings on which it depends what is written: which claims are drawn for a look, and what time it is."""
+"""Settings that decide which rows are written: the share of the review sample, and the clock."""
 NOT_NEEDED_HERE = {
     "CPOR_PUBLIC_URL": "https://nowhere.invalid/api",
     "CPOR_TOKEN_AUDIENCE": "nobody",
     "CPOR_LINK_SECRETS": "no link is signed by this command",
     "CPOR_MAIL_FROM": "nobody@nowhere.invalid",
 }
-"""Settings that the service cannot do without: no link is made here, no token read and no mail sent."""
+"""Settings that the service requires and this command never uses: it makes no link, reads no token, sends no mail."""
 
 
 async def rebuild_at(connection: StorageConnection, environ: Mapping[str, str]) -> Rebuilt:
@@ -37,7 +37,7 @@ async def rebuild_at(connection: StorageConnection, environ: Mapping[str, str]) 
 
 
 def main() -> int:
-    """Rebuild, and say what was written."""
+    """Rebuild, and print what was written."""
     environ = environment()
     try:
         connection = StorageConnection.from_environment(environ, STORAGE, as_operator=True)
@@ -47,7 +47,9 @@ def main() -> int:
         return 1
     print(f"{rebuilt.claims} claims, {rebuilt.due_rows} due rows, {rebuilt.slots_freed} slots freed of closed claims")
     if rebuilt.untold:
-        print("imported, and their customers do not know: no figures (GET /operations/untold-associations)")
+        print(
+            "imported associations without figures, because nobody was notified (GET /operations/untold-associations):"
+        )
         print("\n".join(sorted(rebuilt.untold)))
     return 0
 

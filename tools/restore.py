@@ -1,9 +1,9 @@
 """
 Fill empty tables from a backup: `python -m tools.restore <folder>`, or `make restore FROM=<folder>`.
 
-Settings as for `tools.backup`. The service must not run meanwhile. Afterwards indexes and due rows are made anew, so
-that a backup that was made while the service was writing owes nothing that nobody pays. A restore that was broken off
-is run again and goes on. `--over` writes over tables that are not empty; rows that are not in the backup stay.
+The settings are those of `tools.backup`. The service must not run meanwhile. At its end the command makes indexes and due
+rows anew, because the service may have written while the backup was made. If a restore was interrupted, run it again, and
+it continues. `--over` writes over tables that are not empty; rows that are not in the backup stay.
 """
 
 import asyncio
@@ -26,15 +26,15 @@ from tools.rebuild_indexes import rebuild_at
 IN_FLIGHT = 16
 """Transactions that are written at the same time."""
 SETTINGS, UNDER_WAY = "settings", "restore"
-"""Where the backup's id stands while it is being restored: a second run knows that the rows are its own."""
+"""The row that holds the backup's id during a restore: a second run sees that the rows are its own."""
 
 
 async def restore(rows: Rows, folder: Path, *, over: bool = False) -> Manifest:
     """
-    Write every row of a backup, which is verified before anything is written.
+    Verify a backup, then write every row of it.
 
-    Raises NoBackup for a folder that is not what was written, for a table that this release does not have, and for
-    tables that are not empty, unless *over*, or this very backup was being restored; faults of storage.
+    Raises NoBackup for a folder that has changed, and for a table that this release does not have. Raises it for tables
+    that are not empty, unless *over* is true or an earlier restore of this backup was interrupted. Raises faults of storage.
     """
     manifest = read_manifest(folder)
     if unknown := sorted({table.name for table in manifest.tables} - set(TABLES)):
@@ -49,7 +49,7 @@ async def restore(rows: Rows, folder: Path, *, over: bool = False) -> Manifest:
 
 
 async def end(rows: Rows, manifest: Manifest) -> None:
-    """Write down that a restore is complete."""
+    """Record that a restore is complete."""
     await rows.write(SETTINGS, UNDER_WAY, Delete(manifest.id))
 
 
@@ -104,7 +104,7 @@ def main() -> int:
     try:
         manifest, rebuilt = asyncio.run(run(environment(), Path(folders[0]), over="--over" in sys.argv))
     except (Fault, NoBackup, OSError, SettingsError, ValueError) as fault:
-        print(f"not restored: {fault}. Run it again when the cause is gone: it goes on.", file=sys.stderr)
+        print(f"not restored: {fault}. Run it again when the cause is gone; it continues.", file=sys.stderr)
         return 1
     print(f"backup {manifest.id} of {manifest.began_at:%Y-%m-%d %H:%M} UTC is restored")
     print(f"{sum(table.rows for table in manifest.tables)} rows; {rebuilt.claims} claims, {rebuilt.due_rows} due rows")

@@ -1,11 +1,11 @@
 """
-Finds the ids behind `data/service-plans.toml` and writes the part of the catalogue that is made from them.
+Finds the ids behind `data/service-plans.toml` and writes them into the catalogue.
 
-    python -m tools.service_plans               from the copy of Microsoft's reference that lies in `data`
-    python -m tools.service_plans newer.csv     take a newer copy in first
+    python -m tools.service_plans               use the copy of Microsoft's reference in `data`
+    python -m tools.service_plans newer.csv     first replace that copy by a newer one
     python -m tools.service_plans check         change nothing; exit status 1 if something is stale or undecided
 
-It says what somebody has to decide: names that the copy no longer has, and new ones that look like a workload or free.
+It prints what a person must decide: names that the copy no longer has, and new names like a workload or a free SKU.
 """
 
 import csv
@@ -25,10 +25,10 @@ MADE = ROOT / "cpor_app" / "catalogue" / "service_plan_ids.toml"
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 COLUMNS = ("String_Id", "GUID", "Service_Plan_Name", "Service_Plan_Id")
 HEAD = """\
-# Which service plans are which workload, and which SKUs nobody has bought, by the ids that count.
+# The ids of the service plans of each workload, and of the SKUs that cost nothing.
 #
-# Made by `python -m tools.service_plans` from data/service-plans.toml, where the reasons stand, and from Microsoft's
-# reference beside it. Change it there.
+# Made by `python -m tools.service_plans` from data/service-plans.toml, which has the reasons, and from Microsoft's
+# reference in that folder. Change it there.
 """
 
 
@@ -42,7 +42,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What people have decided, by name."""
+    """The decisions of people, by name."""
 
     workloads: Mapping[str, Sequence[str]]
     left_out: Sequence[str]
@@ -78,7 +78,7 @@ def _plain(text: str) -> str:
 
 
 def read_choices(text: str) -> Choices:
-    """Return what people have decided. Raises KeyError for a table that is missing."""
+    """Return the decisions of people. Raises KeyError for a table that is missing."""
     written = tomllib.loads(text)
     return Choices(
         workloads={name: _names(plans) for name, plans in written["workloads"].items()},
@@ -104,7 +104,7 @@ def _found(choices: Iterable[str], names: Mapping[str, frozenset[str]]) -> Mappi
 
 
 def undecided(choices: Choices, reference: Reference) -> list[str]:
-    """Return what somebody has to decide, in words."""
+    """Return the open decisions, in words."""
     plans = [name for names in choices.workloads.values() for name in names]
     told = []
     for kind, names, chosen, left, watched in (
@@ -117,7 +117,7 @@ def undecided(choices: Choices, reference: Reference) -> list[str]:
             for choice in dict.fromkeys((*chosen, *left))
             if not _found((choice,), names)
         ]
-        told += [f"{kind} {wanted[found]} ({found}): it stands in both lists" for found in wanted if found in unwanted]
+        told += [f"{kind} {wanted[found]} ({found}): it is in both lists" for found in wanted if found in unwanted]
         told += [
             f"{kind} {name} ({found}): it is in no list"
             for found, name in _found(watched, names).items()
@@ -145,7 +145,7 @@ def _listed(name: str, found: Mapping[str, str]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the commands above; 2 for a command that is not known or a copy that cannot be read."""
+    """Run one of the commands above; 2 for an unknown command or an unreadable copy."""
     if len(arguments) > 1:
         print(__doc__)
         return 2
@@ -165,7 +165,7 @@ def main(arguments: list[str]) -> int:
     stale = not MADE.exists() or MADE.read_text("utf-8") != text
     if checks:
         if stale:
-            print(f"{MADE.relative_to(ROOT)} is not as data says: python -m tools.service_plans", file=sys.stderr)
+            print(f"{MADE.relative_to(ROOT)} does not fit data/: run python -m tools.service_plans", file=sys.stderr)
         return 1 if stale or to_decide else 0
     if copy != REFERENCE:
         REFERENCE.write_bytes(raw)

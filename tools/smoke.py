@@ -1,8 +1,8 @@
 """
-Ask a deployed service a few things from outside, as anybody could: `python -m tools.smoke https://…/api`.
+Send a deployed service a few requests from outside: `python -m tools.smoke https://…/api`.
 
-It changes nothing and needs no token. A new deployment starts cold and into role assignments that do not hold yet, so
-what fails is asked again for a while.
+It changes nothing and needs no token. A new deployment starts cold, and its role assignments take minutes. So a request
+that fails is repeated for a while.
 """
 
 import sys
@@ -47,14 +47,14 @@ QUESTIONS = (
     Question("GET", "/claims", 401, _error("Unauthenticated")),
     Question("GET", "/nowhere/at/all", 404, _error("NotFound")),
     Question("DELETE", "/engagements", 405, _error("MethodNotAllowed")),
-    Question("POST", "/sandbox/clock", 404),  # the clock of the cloud is nobody's to move
+    Question("POST", "/sandbox/clock", 404),  # nobody can move the clock of the cloud
 )
 
 
 def main() -> int:
-    """Ask until all is as it must be or patience ends; print what is not."""
+    """Repeat the requests until all answers are right or the time is over; print the wrong ones."""
     if len(sys.argv) != 2 or not sys.argv[1].endswith("/api"):  # noqa: PLR2004 - the program and the address
-        print("the address of a service is needed, ending in /api", file=sys.stderr)
+        print("give the address of a service, ending in /api", file=sys.stderr)
         return 2
     url = sys.argv[1]
     give_up = time.monotonic() + PATIENCE_SECONDS
@@ -64,12 +64,12 @@ def main() -> int:
             return 1
         print(f"not yet: {complaints[0]}", file=sys.stderr, flush=True)
         time.sleep(PAUSE_SECONDS)
-    print(f"{url}: {len(QUESTIONS)} answers are as they must be", file=sys.stderr)
+    print(f"{url}: {len(QUESTIONS)} answers are right", file=sys.stderr)
     return 0
 
 
 def complaints_about(url: str) -> Iterator[str]:
-    """Yield what is not as it must be; over https also an answer to plain http, and an open admin endpoint."""
+    """Yield each wrong answer; over https also an answer to plain http, and an open admin endpoint."""
     with httpx.Client(timeout=ANSWER_SECONDS) as client:
         for question in QUESTIONS:
             told = f"{question.method} {question.path}"
@@ -89,9 +89,9 @@ def _wrong(question: Question, answer: httpx.Response) -> Iterator[str]:
         return
     try:
         if not question.holds(answer.json()):
-            yield "answers something else"
+            yield "has another content"
     except (ValueError, KeyError, TypeError):
-        yield "is not answered in our form"
+        yield "has another form"
     for name, value in SECURITY_HEADERS.items():
         if answer.headers.get(name) != value:
             yield f"lacks {name}: {value}"

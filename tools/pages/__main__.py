@@ -2,7 +2,7 @@
 Writes the parts of `docs` that are made from the code, each between two comments that name it.
 
     python -m tools.pages            write them
-    python -m tools.pages check      say which pages are not as the code is; exit status 1 if any is not
+    python -m tools.pages check      print the pages that differ from the code; exit status 1 if any differs
 """
 
 import sys
@@ -11,14 +11,14 @@ from tools.pages.book import DOCS, made, page
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the commands above; 0 when all is well, 2 for a command that is not known."""
+    """Run one of the commands above; 0 without faults, 2 for an unknown command."""
     if arguments not in ([], ["check"]):
         print(__doc__)
         return 2
     blocks = made()
     stale = [path for path in sorted(DOCS.glob("*.md")) if page(path, blocks) != path.read_text("utf-8")]
     for path in stale:
-        print(f"docs/{path.name}{' is not as the code is: `make docs`' if arguments else ''}")
+        print(f"docs/{path.name}{' differs from the code: run `make docs`' if arguments else ''}")
         if not arguments:
             path.write_text(page(path, blocks), encoding="utf-8")
     return 1 if stale and arguments else 0

@@ -1,4 +1,4 @@
-"""Which parts of the pages are made from the code, and by what."""
+"""The parts of the pages that are made from the code, with the functions that make them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,5 +37,5 @@ def made() -> Mapping[str, str]:
 
 
 def page(path: Path, blocks: Mapping[str, str]) -> str:
-    """Return a page as it is to be. Raises KeyError for a part that nothing makes."""
+    """Return a page with its parts made anew. Raises KeyError for a part that nothing makes."""
     return filled(path.read_text("utf-8"), blocks)

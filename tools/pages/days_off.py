@@ -1,4 +1,4 @@
-"""Which days besides public holidays are days off, by which law, and which are not."""
+"""The tables of days besides public holidays: those that a law makes days off, and those that stay business days."""
 
 from babel import Locale
 

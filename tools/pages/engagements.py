@@ -1,4 +1,4 @@
-"""What a partner can claim, from the catalogue."""
+"""The lists of what a partner can claim, from the catalogue."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The steps of which insight tells how long they take."""
+"""The table of steps that insight measures."""
 
 from cpor_core.model.history import Act
 from cpor_core.rules.insight import STEPS

@@ -1,4 +1,4 @@
-"""Every mail to a partner's contact: its subject, after which history entries it is sent, and when it is dropped."""
+"""The table of mails to a partner's contact: the subject, the history entries before it, and when it is dropped."""
 
 from datetime import UTC, date, datetime
 from itertools import product
@@ -22,7 +22,7 @@ _NO_ENTRY = {
     PartnerMailKind.ANSWER_REMINDER: ("the business day before the last day to answer", "the answer has come"),
     PartnerMailKind.COMPETING: (
         "`submitted`, `resubmitted`, `disputed` of either side",
-        "one of the two no longer stands at the slot",
+        "one of the two has left the slot",
     ),
 }
 _STAYS_TRUE = "–"

@@ -1,4 +1,4 @@
-"""How long what is kept, from the constants and settings that delete it: so the page can't go stale."""
+"""The table of retention periods, from the constants and settings of the code."""
 
 from cpor_app.settings import Settings
 from cpor_core.due_work import RETENTION, Kind
