@@ -1,9 +1,9 @@
 """
 Fill empty tables from a backup: `python -m tools.restore <folder>`, or `make restore FROM=<folder>`.
 
-The settings are those of `tools.backup`. The service must not run meanwhile. At its end the command makes indexes and due
-rows anew, because the service may have written while the backup was made. If a restore was interrupted, run it again, and
-it continues. `--over` writes over tables that are not empty; rows that are not in the backup stay.
+The settings are those of `tools.backup`. The service must not run meanwhile. At its end the command makes indexes and
+due rows anew, because the service may have written while the backup was made. If a restore was interrupted, run it
+again, and it continues. `--over` writes over tables that are not empty; rows that are not in the backup stay.
 """
 
 import asyncio
@@ -34,7 +34,8 @@ async def restore(rows: Rows, folder: Path, *, over: bool = False) -> Manifest:
     Verify a backup, then write every row of it.
 
     Raises NoBackup for a folder that has changed, and for a table that this release does not have. Raises it for tables
-    that are not empty, unless *over* is true or an earlier restore of this backup was interrupted. Raises faults of storage.
+    that are not empty, unless *over* is true or an earlier restore of this backup was interrupted. Raises faults of
+    storage.
     """
     manifest = read_manifest(folder)
     if unknown := sorted({table.name for table in manifest.tables} - set(TABLES)):

@@ -163,12 +163,12 @@ def test_packages_that_are_missing_or_stale_are_not_deployed(
 
 
 def test_a_package_without_swagger_ui_is_not_deployed(tmp_path: Path) -> None:
-    """Nor one that is not there."""
+    """Nor one that does not exist."""
     tree = _tree(tmp_path / "tree", package.made_of("3.13"))
     (tree / "cpor_app" / "swagger_ui" / "LICENSE").unlink()
 
     assert "lacks LICENSE of Swagger UI" in str(package.unfit(tree, "3.13"))
-    assert "is not there" in str(package.unfit(tmp_path / "nowhere.zip", "3.13"))
+    assert "does not exist" in str(package.unfit(tmp_path / "nowhere.zip", "3.13"))
 
 
 def test_each_command_of_azd_packs_and_looks() -> None:

@@ -294,7 +294,7 @@ async def test_a_partition_that_never_rests_is_not_copied_by_halves(
         return files[-1]
 
     monkeypatch.setattr("tools.backup.TableWriter", writer)
-    with pytest.raises(NoBackup, match="changes: p changed whenever it was read"):
+    with pytest.raises(NoBackup, match="changes: p changed at every read"):
         await back_up(rows, tmp_path / "backup", Clock())
 
     assert all(file._gzip.closed for file in files)
