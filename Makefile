@@ -43,7 +43,10 @@ token: $(PY_READY)  ## Print a bearer token of the sandbox: ROLE=Incentives.Admi
 customer: $(PY_READY)  ## Register a customer without any claim, on the running stack; print its ids
 	@exec $(PY) -m devhost.stack.customer
 
-test: $(PY_READY) $(NODE_READY)  ## Run every test, on real storage, mail and browser: [ARGS='tests/core -k window']
+quick: $(PY_READY)  ## Run the tests without storage, mail, browser or other processes; under a minute: [ARGS=…]
+	@exec $(PY) -m pytest --numprocesses=auto -m 'not slow' $(ARGS)
+
+test: $(PY_READY) $(NODE_READY)  ## Run every test, on real storage, mail and browser: [ARGS='tests/core -k window'] [THOROUGH=1]
 	@$(SWAGGER_UI)
 	@chromium="$$($(PY) -m tools.chromium)" && CPOR_CHROMIUM="$$chromium" exec $(PY) -m pytest --numprocesses=auto $(ARGS)
 
