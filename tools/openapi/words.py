@@ -1,4 +1,4 @@
-"""What the description says in words, and the parts that several operations share."""
+"""The texts of the description, and the parts that several operations share."""
 
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
@@ -12,44 +12,44 @@ SCHEMAS: Final = "#/components/schemas/"
 Json = dict[str, Any]
 
 INTRODUCTION: Final = f"""\
-A partner claims to be partner of record for what it helped a customer with, the customer may say no within five
-business days, and an official association shows usage figures.
+A partner claims to be partner of record for its work with a customer. The customer may say no within five business
+days. After that the association is official, and shows usage figures.
 
-- **Identity**: a bearer token of Microsoft Entra ID on every call, but where `security` is empty. A role counts only
-  where it belongs: `Program.*` and `Mail.Events` in the programme's tenant, `Incentives.*` for partnerIds of the
-  token's tenant, `Customer.Admin` for the token's own. What belongs to another organisation is not found.
+- **Identity**: a bearer token of Microsoft Entra ID on every call, except where `security` is empty. `Program.*` and
+  `Mail.Events` count in the programme's tenant, `Incentives.*` for partnerIds of the token's tenant, `Customer.Admin`
+  for the token's own tenant. An entry of another organisation is 404.
 - **Version**: `api-version={API_VERSION}` in the query, or none for the newest.
-- **Errors**: every refusal is an `Error`, with its code in `x-ms-error-code` too, and each operation lists its codes.
-  An address that is not described here is 404 `NotFound`; a method that is not, 405 `MethodNotAllowed` with `Allow`.
-  Refusals are judged in this order: 401, 429, 400 for version and names of the query, 403, 404, 428 and 412, 411, 413
-  and 415, 400 for the form of what was sent, 409, 400 for what it says.
-- **Idempotency**: `Idempotency-Key` on every POST with a token. Within an organisation a key stands for one request:
-  the same address and body within 48 hours get the first answer again, anything else 422, and while the first is
-  running 409. Only successes are kept, and none above 60 KiB: after a refusal the key is free.
-- **Concurrency**: `ETag`, and `If-Match` where it is listed.
-- **Queries**: where a token is needed, a parameter that an operation does not list is 400 `QueryUnknown`. One that
-  takes several values takes them with commas or repeated; any other given twice is 400.
-- **Lists**: `value` and, while there is more, `nextLink`; a page may be short or empty and still have one.
-- **Bodies**: JSON in UTF-8, with a `Content-Length`; unknown fields are refused.
-- **Tracing**: every answer has `x-ms-request-id`; a request's `x-ms-client-request-id` is given back.
+- **Errors**: every refusal is an `Error`. Its code is in `x-ms-error-code` too, and each operation lists its codes. An
+  address that is not described here is 404 `NotFound`, a method 405 `MethodNotAllowed` with `Allow`. The order of the
+  checks is: 401, 429, 400 for version and names of the query, 403, 404, 428 and 412, 411, 413 and 415, 400 for the form
+  of the body, 409, 400 for its content.
+- **Idempotency**: every POST with a token takes an `Idempotency-Key`. Within an organisation a key means one request.
+  The same address and body get the first answer again for 48 hours; another request with that key is 422. While the
+  first request is running the answer is 409. Only successes up to 60 KiB are stored: after a refusal the key is free.
+- **Concurrency**: `ETag`, and `If-Match` where an operation lists it.
+- **Queries**: an operation with a token refuses a parameter that it does not list: 400 `QueryUnknown`. A parameter with
+  several values takes them with commas or repeated; any other parameter may be sent once.
+- **Lists**: `value`, and `nextLink` if there is more. A page may be short or empty and still have a `nextLink`.
+- **Bodies**: JSON in UTF-8, with a `Content-Length`. Unknown fields are refused.
+- **Tracing**: every answer has `x-ms-request-id`, and repeats the request's `x-ms-client-request-id`.
 - **Headers of every answer**: `Cache-Control: no-store`, `Content-Security-Policy`, `Cross-Origin-Opener-Policy`,
   `Cross-Origin-Resource-Policy`, `Referrer-Policy`, `X-Content-Type-Options`, `X-Frame-Options`.
 """
 
 TAGS: Final = {
-    "Anyone": "What anybody may ask.",
+    "Anyone": "Operations without a token.",
     "Claims": "The partner's claims.",
     "Bulk": "Many claims at once.",
-    "Evidence": "The proof of execution: files that belong to a claim.",
-    "Associations": "What a partner has: associations and their figures.",
-    "Webhooks": "Your own server is called on each change. Headers and events: docs/webhooks.md.",
+    "Evidence": "The files that prove what a claim says.",
+    "Associations": "The associations of a partner, and their usage figures.",
+    "Webhooks": "The service calls your server on each change. Headers and events: docs/webhooks.md.",
     "Reviews": "The programme's reviewers.",
-    "Customer": "The page behind a mailed link; JSON when asked for.",
-    "Registry": "Partners and customers, as the operator registers them.",
-    "Usage": "Usage figures come in.",
-    "Insight": "What all claims together tell the programme: docs/insight.md.",
-    "Operations": "What the operator looks after.",
-    "Sandbox": "On a developer's machine only; elsewhere 404.",
+    "Customer": "The page behind a mailed link, as HTML or JSON; and the customer's administrator.",
+    "Registry": "Partners, customers and closed days, registered by the operator.",
+    "Usage": "Usage figures, fed by the operator.",
+    "Insight": "Figures about all claims: docs/insight.md.",
+    "Operations": "The operator's tools.",
+    "Sandbox": "Only on a developer's machine; 404 elsewhere.",
 }
 
 PHRASES: Final[Mapping[int, str]] = {
@@ -85,19 +85,19 @@ PATH_PARAMETERS: Final[Mapping[str, Json]] = {
         "example": "GB-SCT",
     },
     "date": {"description": "The day.", "schema": {"type": "string", "format": "date"}, "example": "2026-11-30"},
-    "erasureId": {"description": "The erasure's id, as it stands in Operation-Location."},
-    "batchId": {"description": "The batch's id, as it stands in Operation-Location."},
-    "associationId": {"description": "The association's id, which is its claim's."},
-    "requestId": {"description": "The request's id, as it stands in the mailed link. It opens nothing by itself."},
+    "erasureId": {"description": "The erasure's id, from Operation-Location."},
+    "batchId": {"description": "The batch's id, from Operation-Location."},
+    "associationId": {"description": "The association's id, which is the id of its claim."},
+    "requestId": {"description": "The request's id, from the mailed link. The id alone opens nothing."},
     "engagementId": {"description": "The engagement's id.", "example": "modern-work-security-usage"},
     "fileName": {
-        "description": "The file's name, in any capitals. A new one ends as its content asks, such as .pdf, and has "
-        'none of / \\ : * ? " < > |, no invisible characters, and neither dot nor blank at its ends.',
+        "description": "The file's name; case is ignored. A new name ends as its content asks, such as .pdf, and has "
+        'none of / \\ : * ? " < > |, no invisible characters, and no dot or blank at either end.',
         "schema": {"type": "string", "minLength": 1, "maxLength": 200},
         "example": "statement of work.pdf",
     },
     "name": {
-        "description": "The webhook's name: small letters and digits with single hyphens between them.",
+        "description": "The webhook's name: lower-case letters and digits with single hyphens between them.",
         "schema": {"type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$", "maxLength": 100},
         "example": "main",
     },
