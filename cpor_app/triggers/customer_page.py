@@ -21,7 +21,7 @@ from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
 from cpor_core.ports.claims import Comment
 from cpor_core.transitions.claim_case import Case
-from cpor_core.transitions.life import settle
+from cpor_core.transitions.life import as_of
 from cpor_core.use_cases.change_claim import ActContext
 from cpor_core.use_cases.claims import customer_decision
 from cpor_core.use_cases.usage.receipts import receipts_of
@@ -153,7 +153,7 @@ async def decline_request(call: Call) -> Answer:
                 **({"lang": form.lang} if form.lang else {}),
             }
         raise
-    after = settle(after.stored, await call.now())  # the no may have arrived long ago
+    after = as_of(after, await call.now())  # the no may have arrived long ago
     return await _answer_act(call, form, "decline", opened, after)
 
 

@@ -23,7 +23,7 @@ from cpor_core.model.usage import Receipt
 from cpor_core.rules.identifiers import list_position
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
-from cpor_core.transitions.life import settle
+from cpor_core.transitions.life import as_of
 from cpor_core.transitions.next_step import NextStep, next_step
 from cpor_core.use_cases.claims import customer_decision
 from cpor_core.use_cases.claims.customer_tenant import cases_of, request_of
@@ -189,7 +189,7 @@ async def decline_as_customer(call: Call) -> Answer:
 
     subject = f"decline\n{call.claim_id}\n{call.organisation}\n{call.person_id}"
     after = await record_no(call, subject, call.headers.get(ARRIVAL.lower()), say_no)
-    return await _request_answer(call, settle(after.stored, await call.now()))  # the no may have arrived long ago
+    return await _request_answer(call, as_of(after, await call.now()))  # the no may have arrived long ago
 
 
 @claim_act(

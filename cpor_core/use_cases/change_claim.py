@@ -25,6 +25,7 @@ from cpor_core.rules.terms import Terms
 from cpor_core.rules.untold import untold
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import (
+    as_of,
     claimants_to_refuse,
     holders_to_supersede,
     settle,
@@ -112,6 +113,7 @@ async def change_claim(
     Returns the case after the transaction, as of *now*. Raises what *judge* and `begin_request` raise, and
     `StorageBusy` after 12 lost races.
     """
+    case = as_of(case, now)
     act_id, stored = ports.new_id(), case.stored
     key_taken = False
     terms = await ports.current_terms() if context.idempotency_key is not None else ports.terms
@@ -123,7 +125,7 @@ async def change_claim(
             continue
         if context.counts_refusals:
             stored = await ports.claims.with_refusals(stored)
-        if case.stored is not stored or case.now != now:
+        if case.stored is not stored:
             case = settle(stored, now)
         verify_match(case, context.if_match, context.file_name)
         after = with_retention(judge(case), ports.terms).written()

@@ -12,6 +12,7 @@ Each party that acts has one file: `clock`, `partner`, `programme`, `customer`. 
 """
 
 from cpor_core.transitions.life.clock import (
+    as_of,
     holders_to_supersede,
     settle,
     taken_over_before,
@@ -52,6 +53,7 @@ from cpor_core.transitions.life.steps import DISPUTE_PERIOD, end
 __all__ = [
     "DISPUTE_PERIOD",
     "approve",
+    "as_of",
     "claimants_to_refuse",
     "competing_claims",
     "customer_unreachable",

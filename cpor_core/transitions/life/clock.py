@@ -27,6 +27,11 @@ def settle(stored: StoredCase, now: datetime) -> Case:
     return _lose_items_taken_over(_become_official(_lapse(case, now), now), now)
 
 
+def as_of(case: Case, now: datetime) -> Case:
+    """Return the case at *now*; at another instant than its own it is worked out again from its rows."""
+    return case if case.now == now else settle(case.stored, now)
+
+
 def _lapse(case: Case, now: datetime) -> Case:
     """Let drafts and unanswered questions lapse, and rejections become final, each at its stored instant `due`."""
     while (due := case.claim.due) is not None and due <= now:
