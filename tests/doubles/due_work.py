@@ -15,9 +15,9 @@ Written: TypeAlias = dict[tuple[datetime, str, Kind, str], datetime]
 
 class DueWorkOfThisClock:
     """
-    Due rows whose age is told by the world's clock.
+    Due rows, which take their age from the test's clock.
 
-    The emulator's clock stands where the machine's does; here months pass in a second, and a row's age decides whether
+    The emulator has the clock of the machine. Here months pass in a second, and the age of a row decides whether
     it may be deleted.
     """
 

@@ -38,7 +38,7 @@ CALLERS: Mapping[Role, tuple[str, str | None]] = {
     Role.PROGRAM_OPERATOR: (OPERATOR, PROGRAMME_TENANT),
     Role.CUSTOMER_ADMIN: (CUSTOMERS, CUSTOMER),
 }
-"""Kind and tenant of whoever calls with a role, in the order in which one is chosen; a partner has its claim's."""
+"""Kind and tenant of a caller with a role, in the order in which a role is chosen. None: the tenant of the claim."""
 OF_A_CLAIM = ("claimId", "associationId", "requestId")
 ADDRESSES = {
     "tenantId": CUSTOMER,
@@ -67,7 +67,7 @@ LEFT_ALONE = {
         "replay_changes",
         "list_deliveries",
     },
-    "are the sandbox's clock, which stands still here": {"get_clock", "move_clock"},
+    "are the sandbox's clock, which does not move here": {"get_clock", "move_clock"},
     "follow one erasure, which has a story of its own": {"get_erasure"},
     "keep a failed message as it is": {
         "record_failed_customer_notice",
@@ -133,9 +133,9 @@ def everything(made: MemoryService, scene: Built) -> Iterator[Doing]:
 
 def _operation(made: MemoryService, scene: Built, line: Operation) -> Iterator[Doing]:
     about_a_claim = any(f"{{{part}}}" in line.route for part in OF_A_CLAIM)
-    for whose in scene.claims if about_a_claim else (None,):
-        kind, role, tenant = _caller(line, whose)
-        claim = scene.claims[whose or OWN]
+    for party in scene.claims if about_a_claim else (None,):
+        kind, role, tenant = _caller(line, party)
+        claim = scene.claims[party or OWN]
         path = "/" + line.route.format(**dict.fromkeys(OF_A_CLAIM, claim), **ADDRESSES)
         sent = _sent(made, line, claim)
 
@@ -144,11 +144,11 @@ def _operation(made: MemoryService, scene: Built, line: Operation) -> Iterator[D
             json_like = answer.headers.get("content-type", "").startswith("application/json")
             return answer.status_code, answer.json() if json_like and answer.content else answer.text
 
-        yield Doing(line.name, kind, whose, do, is_read=line.method == "GET")
+        yield Doing(line.name, kind, party, do, is_read=line.method == "GET")
 
 
-def _caller(line: Operation, whose: str | None) -> tuple[str, str | None, str]:
-    own = PARTNER if whose in (OWN, None) else OTHER_PARTNER
+def _caller(line: Operation, party: str | None) -> tuple[str, str | None, str]:
+    own = PARTNER if party in (OWN, None) else OTHER_PARTNER
     if line.roles is None:
         return CUSTOMERS, None, own
     role = next(role for role in CALLERS if role in line.roles)
@@ -212,9 +212,9 @@ def _background(made: MemoryService, scene: Built, name: str) -> Iterator[Doing]
     waiting = [message.text for message in scene.kept.stored.messages.values() if message.queue == queue]
     texts = dict.fromkeys(waiting)
     if name != "process_claim_batch":  # a message may come again
-        texts |= {json.dumps({"claimId": claim}): whose for whose, claim in scene.claims.items()}
-    for text, whose in texts.items():
-        yield _running(made, name, whose, text)
+        texts |= {json.dumps({"claimId": claim}): party for party, claim in scene.claims.items()}
+    for text, party in texts.items():
+        yield _running(made, name, party, text)
 
 
 def _running(made: MemoryService, name: str, of: str | None, given: str, kind: str = QUEUE) -> Doing:

@@ -66,7 +66,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Trail:
-    """The requests and mails of one process, at one of which the fault is met."""
+    """The requests and mails of one process; the fault is met at one of them."""
 
     fault: Fault | None = None
     kinds: list[str] = field(default_factory=list)
@@ -271,19 +271,19 @@ class FaultRig(MemoryService):
 
     async def rest(self) -> None:
         """
-        Let minutes pass until nothing is owed now: messages are delivered, the timer fires when a row is due.
+        Let minutes pass until nothing is due now: messages are delivered, the timer fires when a row is due.
 
         Raises AssertionError when that never comes.
         """
         for _ in range(MOST_ROUNDS):
             await self.deliver()
-            if not await self.owing():
+            if not await self.due_work():
                 return
             self.clock.advance(timedelta(minutes=1))
             now = await self.clock.now()
             if any(due <= now for due in await self.dues()):
                 await self.fire()
-        raise AssertionError(f"not at rest after {MOST_ROUNDS} minutes: {await self.owing()}")
+        raise AssertionError(f"not at rest after {MOST_ROUNDS} minutes: {await self.due_work()}")
 
     async def end(self) -> None:
         """Let all time pass; due work that was ever due is done then, or never will be."""
@@ -312,24 +312,24 @@ class FaultRig(MemoryService):
         rows = [row for row in await self.rows(table) if row.key.startswith(kind)]
         return {row.key: json.loads(unpacked(row.values["document"])) for row in rows}
 
-    async def owing(self) -> list[str]:
-        """Return what the stored claims owe now, and the batches that are not done."""
+    async def due_work(self) -> list[str]:
+        """Return the due work of the stored claims, and the pages of batches that are not done."""
         now = await self.clock.now()
-        claims = [Claim.model_validate(found) for found in (await self.documents("claims", "claim|")).values()]
-        owed = [f"{claim.id} {debt}" for claim in claims for debt in due_now(claim, now)]
+        claims = [Claim.model_validate(one) for one in (await self.documents("claims", "claim|")).values()]
+        found = [f"{claim.id} {kind}" for claim in claims for kind in due_now(claim, now)]
         pages = [page for batch in (await self.documents("batches", "batch")).values() for page in batch["pages"]]
         done = await self.documents("batches", "done|")
-        return owed if len(done) == len(pages) else [*owed, f"{len(pages) - len(done)} pages of a batch"]
+        return found if len(done) == len(pages) else [*found, f"{len(pages) - len(done)} pages of a batch"]
 
     async def dues(self) -> list[datetime]:
-        """Return the instants of all due rows but those that wait for a claim to be closed for long."""
+        """Return the instants of all due rows, without the rows for months or years after a claim was closed."""
         keys = [row.key for row in await self.rows("duework")]
         stamps = [key.partition("|")[0] for key in keys if not waits_for_retention(key)]
         return [datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC) for stamp in stamps]
 
 
 def waits_for_retention(key: str) -> bool:
-    """Whether a due row is one by which a closed claim forgets people or mails, months or years later."""
+    """Whether a due row erases people or deletes mails of a closed claim, months or years later."""
     kind = key.rpartition("|")[2]
     return kind == Kind.ERASE_PEOPLE or kind.startswith(f"{Kind.DELETE_MESSAGE_ID}-")
 

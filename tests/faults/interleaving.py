@@ -1,12 +1,12 @@
 """
 One whole act between any two requests of another.
 
-A process sends its requests to storage one after the other, and another process may do all of its work in between. Both
-are played here over one storage: the first is held up before one of its requests, the second runs from beginning to
-end, the first goes on. What is left must be what is left when one comes after the other, in either order.
+Another process may do all of its work between two requests of a process. Both are played here over one storage. The
+first is held up before one of its requests. The second runs from beginning to end. Then the first goes on. The end must
+be the end of one after the other, in either order.
 
-Not every request is worth a try. As long as the next requests of the first touch nothing that the second touches, it is
-all the same before which of them the first is held up: one run stands for all of these (`positions`).
+Some requests need no run of their own. While the next requests of the first touch nothing that the second touches, the
+place makes no difference, and one run is enough for all such places (`positions`).
 """
 
 import asyncio
@@ -34,7 +34,7 @@ FIRST, SECOND = "first", "second"
 NOTICED = frozenset({"claims", "registry", "usage"})
 """Tables in which a difference is one that somebody notices; the feed is compared by claim, mails are counted."""
 NEWS_WITHOUT_ORDER = "claim.competing"
-"""It is told by the claim that comes, and has no number in the history of the one that was there."""
+"""The claim that comes causes this change; the history of the claim that was there has no entry for it."""
 NEVER = 10**6
 
 
@@ -118,7 +118,7 @@ def picture(made: MemoryService) -> Mapping[str, Any]:
             entry = _said(row)["document"]
             news = feeds.setdefault(f"{partition} {entry['claimId']}", {"in order": [], "in any order": []})
             news["in any order" if entry["type"] == NEWS_WITHOUT_ORDER else "in order"].append(entry["type"])
-        elif table in NOTICED:  # an answer that is kept tells which version it told of
+        elif table in NOTICED:  # a stored reply has the version of its moment
             rows.setdefault(table, {})[f"{partition} {key}"] = None if key.startswith("act|") else _said(row)
     return {**rows, "feeds": feeds}
 
@@ -155,7 +155,7 @@ async def rested(made: MemoryService, ran: Run) -> Mapping[str, Any]:
 
 
 async def broken_promises(made: MemoryService) -> list[str]:
-    """Return what is wrong with what is left, whoever came first; everything must be at rest."""
+    """Return what is wrong with the end, in whichever order the two came; everything must be at rest."""
     now = made.clock.real()
     claims, slots = dict[str, Claim](), list[Slot]()
     for (table, _, key), row in made.storage.rows._rows.items():
@@ -164,7 +164,7 @@ async def broken_promises(made: MemoryService) -> list[str]:
             claims[claim.id] = claim
         if table == "claims" and key.startswith("slot|"):
             slots.append(Slot.model_validate_json(unpacked(row.values["document"])))
-    wrong = [f"{claim.id} still owes {debt}" for claim in claims.values() for debt in due_now(claim, now)]
+    wrong = [f"{claim.id} still has due work: {kind}" for claim in claims.values() for kind in due_now(claim, now)]
     for slot in slots:
         named = [party for party in slot.at(now).others("") if not party.declined]
         for party in named:

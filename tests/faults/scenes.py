@@ -19,7 +19,7 @@ CLOSED = "2026-11-05"
 """A day on which nobody works in France this year, in the first week of the tests."""
 OWN, OTHER = "own", "other"
 Claims = Mapping[str, str]
-"""Claim ids, by whose they are."""
+"""Claim ids, by their owner: `OWN` or `OTHER`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 """
-Whoever does all of their work between any two requests of another: the end is that of one after the other.
+Another act runs whole between any two requests of an act: the end is that of one after the other.
 
 Every function and every act on a claim is held up at each of its requests by each kind of other act that can touch the
 same tenant. In each scene everything is tried alone first; what is answered with a success is then paired. A function
@@ -41,7 +41,7 @@ from tests.support.thorough import THOROUGH
 PARTS = 2
 """A scene's pairs are shared out to so many tests, so that all cores have work."""
 SEVERAL_ACTS = {
-    "finalise_uncontested": "it pays one debt after the other",
+    "finalise_uncontested": "it does one piece of due work after the other",
     "put_customer": "it ends what is gone claim by claim",
     "import_associations": "it goes by a registry of a moment ago; what is gone since ends ten minutes later",
     "submit_claim": "it goes by a registry of a moment ago; what is gone since is struck before the customer is told",
@@ -55,7 +55,7 @@ SEVERAL_READS = {
     "list_reviews": "a key of the queue, its claim, then the slots",
     "export_claims": "one claim after the other",
 }
-"""Reads of several things, of which one may be of a moment later than another; what is decided is read anew."""
+"""Reads of several things, which may be of different moments; an act reads again what it decides on."""
 
 
 @dataclass(frozen=True)

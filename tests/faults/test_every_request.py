@@ -182,7 +182,7 @@ def differences(fault: Fault, calm: Ended, ended: Ended) -> Iterator[str]:
 
 @pytest.mark.parametrize(("job", "on", "mode"), CASES, ids=lambda of: of.name if isinstance(of, Job) else of)
 async def test_the_end_is_the_same(job: Job, on: str, mode: str, issuer: LocalIssuer) -> None:
-    """Same claims, slots, history, evidence, figures and receipts; nothing owed; at most one mail twice."""
+    """Same claims, slots, history, evidence, figures and receipts; nothing due; at most one mail twice."""
     failed = []
     async with fault_rig(issuer) as rig:
         begin = await prepared(rig, job)

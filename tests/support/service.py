@@ -46,7 +46,7 @@ DELIVERED = (
     (PARTNER_NOTICES, "notify_partner"),
     (CLAIM_BATCHES, "process_claim_batch"),
 )
-"""The queues of which the tests are the host, and the function of each; the first passes work on to the second."""
+"""The queues that the tests deliver, and the function of each queue; the first passes work on to the second."""
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 
 
@@ -171,8 +171,8 @@ class Service:
 
     def link(self, address: str) -> str:
         """Return the path of the newest link that was mailed to an address."""
-        theirs = [mail for mail in self.mailbox.sent if mail.to_address == address]
-        return list(Mailbox(sent=theirs).links())[-1].removeprefix(PUBLIC_URL)
+        mails = [mail for mail in self.mailbox.sent if mail.to_address == address]
+        return list(Mailbox(sent=mails).links())[-1].removeprefix(PUBLIC_URL)
 
     async def page(self, link: str) -> Any:
         """Return what the page behind a mailed link shows, as JSON."""
