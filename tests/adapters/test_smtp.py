@@ -292,7 +292,7 @@ async def test_a_server_that_falls_silent_is_given_up(verb: str) -> None:
     """At whatever point: the whole sending has one limit, and silence is no recipient's failure."""
     async with _server({verb: None}, None if verb == "GREETING" else "220 hello") as port:
         with pytest.raises(MailDelayed) as delayed:
-            await asyncio.wait_for(_mailer(port, limit_seconds=0.2).send(MAIL), 3)
+            await asyncio.wait_for(_mailer(port, limit_seconds=0.2).send(MAIL), 30)
 
     assert delayed.value.recipient_refused_for_now is False
 
@@ -324,7 +324,7 @@ async def test_a_server_that_does_not_say_goodbye_has_taken_the_mail(
     monkeypatch.setattr("cpor_app.adapters.mail.smtp.FAREWELL_LIMIT_SECONDS", 0.1)
 
     async with _server({"QUIT": reply}) as port:
-        await asyncio.wait_for(_mailer(port).send(MAIL), 3)
+        await asyncio.wait_for(_mailer(port).send(MAIL), 30)
 
 
 # --- encryption and login ---------------------------------------------------------------------------------------------

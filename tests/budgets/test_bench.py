@@ -14,7 +14,7 @@ def test_the_bench_prints_a_table() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=600,
     )
 
     head, lines = ran.stdout.splitlines()[:2], ran.stdout.splitlines()[2:]

@@ -23,7 +23,7 @@ from devhost.host.routes import Template
 from devhost.host.url_decoding import decoded_path, joined_query
 
 ROOT = Path(__file__).resolve().parents[2]
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 180
 _SUCCESS = 1
 
 

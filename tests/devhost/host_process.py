@@ -20,7 +20,7 @@ SAMPLE_APP = Path(__file__).parent / "sampleapp"
 
 NEVER = "0 0 0 29 2 0"  # a 29th of February that is a Sunday: not before 2032
 _READY = re.compile(r"devhost: ready (http://\S+)")
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 120
 
 T = TypeVar("T")
 

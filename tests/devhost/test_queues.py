@@ -90,10 +90,10 @@ async def test_a_lease_is_renewed_while_the_function_works(storage_connection: s
         begun.set()
         await may_end.wait()
 
-    async with _listening(storage_connection, slow, lease=timedelta(seconds=3)) as queue:
+    async with _listening(storage_connection, slow, lease=timedelta(seconds=6)) as queue:
         await queue.send_message(_base64("sixth"))
         await begun.wait()
-        await asyncio.sleep(4)
+        await asyncio.sleep(7)
         hidden = [message async for message in queue.receive_messages()]
         may_end.set()
         await _until_empty(queue)
@@ -110,7 +110,7 @@ async def test_no_more_run_at_once_than_a_batch_and_its_threshold(storage_connec
         nonlocal running, most
         running += 1
         most = max(running, most)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
         running -= 1
 
     settings = QueueSettings.model_validate({"batchSize": 3, "newBatchThreshold": 1})
@@ -153,7 +153,7 @@ async def test_a_queue_that_does_not_answer_is_asked_again(storage_connection: s
     stop.set()
 
     assert still_listening
-    await asyncio.wait_for(listening, 5)
+    await asyncio.wait_for(listening, 60)
 
 
 @asynccontextmanager
@@ -200,7 +200,7 @@ async def _never(message: func.QueueMessage) -> None:
 
 
 async def _until_empty(queue: queue_aio.QueueClient) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while (await queue.get_queue_properties()).approximate_message_count:  # noqa: ASYNC110, a queue has no event
             await asyncio.sleep(0.02)
 

@@ -384,6 +384,6 @@ def _started(*arguments: str, **settings: str) -> subprocess.CompletedProcess[st
         env=os.environ | settings,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=120,
         check=False,
     )

@@ -55,7 +55,7 @@ def _waiting(host: RunningHost, milliseconds: int) -> Iterator[list[int]]:
 
     def call() -> None:
         with contextlib.suppress(httpx.HTTPError):
-            statuses.append(httpx.get(f"{host.client.base_url}/api/wait/{milliseconds}", timeout=20).status_code)
+            statuses.append(httpx.get(f"{host.client.base_url}/api/wait/{milliseconds}", timeout=120).status_code)
 
     waiting = threading.Thread(target=call)
     waiting.start()
