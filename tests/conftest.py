@@ -37,7 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Mark what needs Chromium, so that `-m 'not browser'` leaves it out, and what is slow, which `make quick` leaves out.
 
     Slow is a test that uses a fixture of `STARTS_SOMETHING`, lies in one of `SLOW_FOLDERS` or is marked by hand. Every
-    other test is refused a socket, so that nothing slow is left unmarked.
+    other test is refused a socket, so that nothing slow is left unmarked. The slow tests run first: no worker is left
+    with a long one when the others have ended.
     """
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
@@ -47,6 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         if item.get_closest_marker("slow") is None and not THOROUGH:
             item.add_marker("disable_socket")
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

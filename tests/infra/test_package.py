@@ -22,7 +22,7 @@ from tests.support.azurite import Azurite
 from tests.support.ingestion import running_ingestion
 from tools import package, swagger_ui
 
-pytestmark = pytest.mark.slow  # it installs packages
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("package")]  # it installs packages, once
 
 ROOT = package.ROOT
 RUNS = {"cpor_app", "cpor_core", "function_app.py", "host.json", ".python_packages"}
