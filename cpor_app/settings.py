@@ -41,7 +41,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    public_url: Annotated[  # rulings 26
+    public_url: Annotated[  # decision 26
         str,
         Field(
             validation_alias=_setting("CPOR_PUBLIC_URL"),

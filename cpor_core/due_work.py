@@ -14,7 +14,7 @@ from typing import NamedTuple
 SHARDS = 16
 """Partitions of the table of due rows; the shard of a stored row never changes, so this number never does."""
 SOON = timedelta(minutes=2)
-"""A due row for work that is due at once waits so long: the request itself, or the queue, is faster (rulings 36)."""
+"""A due row for work that is due at once waits so long: the request itself, or the queue, is faster (decision 36)."""
 RETRIES_AFTER = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60))
 """Waits after the first, second … failed attempt; the last one is repeated."""
 

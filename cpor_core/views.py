@@ -119,7 +119,7 @@ class AssociationView(Value):
 
 def entity_tag(case: Case) -> str:
     """
-    Return the entity tag of a claim (rulings 40).
+    Return the entity tag of a claim (decision 40).
 
     It is made from the stored versions of the claim and its slots, and from the state at the case's instant.
     """
@@ -178,7 +178,7 @@ def claim_view(case: Case, terms: Terms) -> ClaimView:
 
 
 def window_view(case: Case) -> WindowView | None:
-    """Return the customer's window; None before the notice was handed over (rulings 17)."""
+    """Return the customer's window; None before the notice was handed over (decision 17)."""
     promised, opened_at = case.claim.promise, case.claim.opened_at
     if promised is None or opened_at is None:
         return None

@@ -1,7 +1,7 @@
 """
 The only place that reads a clock.
 
-There are two times (rulings 44). The *real* time judges tokens, rates and the age of rows. The *service's* time judges
+There are two times (decision 44). The *real* time judges tokens, rates and the age of rows. The *service's* time judges
 everything else. They differ only in the sandbox: an operator can move its clock forward, and it keeps ticking.
 """
 

@@ -1,4 +1,4 @@
-"""Limits how fast an organisation may write, in each instance (rulings 4)."""
+"""Limits how fast an organisation may write, in each instance (decision 4)."""
 
 from dataclasses import dataclass, field
 

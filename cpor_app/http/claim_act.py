@@ -79,7 +79,7 @@ def claim_act(
     """
     Enter an act into the table of operations and serve it; *refusals* are those beyond `NotFound` and `InvalidState`.
 
-    The claim is found and its version compared before the body is read (rulings 3).
+    The claim is found and its version compared before the body is read (decision 3).
     """
 
     def enter(act: Callable[[ClaimAct[Sent]], Awaitable[Case]]) -> object:

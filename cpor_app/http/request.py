@@ -277,7 +277,7 @@ class Call:
         return {"Repeatability-Result": "accepted"} if self.idempotency_key() is not None else {}
 
     def url(self, path: str) -> str:
-        """Return the public address of *path*. It comes from the settings, never from a header (rulings 26)."""
+        """Return the public address of *path*. It comes from the settings, never from a header (decision 26)."""
         return f"{self.services.settings.public_url}/{path}"
 
     # --- lists ------------------------------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ def role_required(roles: frozenset[Role]) -> Refused:
 
 
 def admins_only_but_in_drafts(call: Call, case: Case) -> None:
-    """Raise `RoleRequired` unless the claim is a draft or the caller is a partner administrator (rulings 2)."""
+    """Raise `RoleRequired` unless the claim is a draft or the caller is a partner administrator (decision 2)."""
     if case.claim.status is not Status.DRAFT:
         call.require(PARTNER_ADMIN)
 

@@ -76,12 +76,12 @@ class Operation:
 
     @property
     def is_throttled(self) -> bool:
-        """Whether calls count against the partner's rate limit: every write by a partner does (rulings 4)."""
+        """Whether calls count against the partner's rate limit: every write by a partner does (decision 4)."""
         return self.roles is not None and self.method != "GET" and bool(self.roles & PARTNER)
 
     @property
     def keyed(self) -> bool:
-        """Whether the operation takes an idempotency key: every POST with a token does (rulings 39)."""
+        """Whether the operation takes an idempotency key: every POST with a token does (decision 39)."""
         return self.method == "POST" and self.roles is not None
 
     def taken(self, media_type: str) -> Any:

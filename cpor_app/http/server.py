@@ -2,7 +2,7 @@
 How every HTTP operation is served.
 
 `operation` enters a handler into the table of operations and wraps it. Identity, rate limit, API version, role, errors,
-idempotency and headers are handled here, for all operations and in one order (rulings 3). A handler loads the claim or
+idempotency and headers are handled here, for all operations and in one order (decision 3). A handler loads the claim or
 entry of the address, reads the body, calls one use case and returns an `Answer`.
 """
 
@@ -189,7 +189,7 @@ async def _run_once(call: Call, handler: Handler, key: IdempotencyKey) -> Answer
 
 
 async def _admit(call: Call) -> None:
-    """Verify identity, rate, API version, names of the query and role, in that order (rulings 3, 55)."""
+    """Verify identity, rate, API version, names of the query and role, in that order (decisions 3, 55)."""
     line = call.operation
     if line.roles is not None:
         call.caller = await call.services.tokens.verify(call.headers.get("authorization"))

@@ -82,7 +82,7 @@ DETAIL_CODES = (
     "TimeZoneElsewhere",
 )
 """
-The codes in `details`, and in the errors of a batch's row: faults of a field, failed checks at submission (rulings 7),
+The codes in `details`, and in the errors of a batch's row: faults of a field, failed checks at submission (decision 7),
 domains of a customer that another tenant has, and slips in an entry of the registry. Two of them can also be the code
 of the whole refusal.
 """

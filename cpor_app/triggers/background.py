@@ -37,7 +37,7 @@ async def notify_customer(message: func.QueueMessage) -> None:
     """
     Send what is due to the customer of one claim: a notice, a reminder, a confirmation.
 
-    Work that cannot be done now is not an error: its due row tries again (rulings 42). A message that is not ours goes
+    Work that cannot be done now is not an error: its due row tries again (decision 42). A message that is not ours goes
     to the poison queue.
     """
     with (await telemetry()).doing("notify_customer", parent=_trace(message)):

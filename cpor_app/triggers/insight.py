@@ -91,7 +91,7 @@ async def recount_insight_now(call: Call) -> Answer:
 
 
 async def _counted(call: Call) -> Sequence[Insight]:
-    """Return every grouping. In the sandbox, where time is moved, the claims are counted now (rulings 50)."""
+    """Return every grouping. In the sandbox, where time is moved, the claims are counted now (decision 50)."""
     if call.services.settings.sandbox:
         return await recount.count_now(call.ports, await call.now())
     return await recount.read(call.ports)

@@ -274,7 +274,7 @@ def _entry(value: BaseModel, version: int) -> Answer:
 
 
 async def _verify_if_match(call: Call, find: Callable[[], Awaitable[Registered[Entry] | None]]) -> None:
-    """Compare the version before the body is read (rulings 3). Raises `PreconditionFailed`."""
+    """Compare the version before the body is read (decision 3). Raises `PreconditionFailed`."""
     if call.if_match is not None:
         partners_and_customers.verify_match(call.if_match, await find())
 

@@ -131,7 +131,7 @@ async def put_webhook(call: Call) -> Answer:
     goes on with the next change; the changes that it missed can be replayed.
     """
     name = _name(call)
-    if call.if_match is not None:  # judged before the body (rulings 3)
+    if call.if_match is not None:  # judged before the body (decision 3)
         await webhooks.verify_version(call.ports, call.organisation, name, call.if_match)
     wanted = call.body(WebhookWanted)
     made = await webhooks.put(call.ports, call.organisation, name, wanted, await call.now(), call.if_match)
@@ -217,7 +217,7 @@ async def replay_changes(call: Call) -> Answer:
     One replay at a time: `replay` shows it until its deliveries are made. Changes are kept for 400 days.
     """
     name = _name(call)
-    await webhooks.find(call.ports, call.organisation, name)  # 404 goes before faults of the body (rulings 3)
+    await webhooks.find(call.ports, call.organisation, name)  # 404 goes before faults of the body (decision 3)
     wanted = call.body(Range)
     webhook = await webhooks.replay(call.ports, call.organisation, name, wanted, await call.now())
     return _answer(200, webhook)

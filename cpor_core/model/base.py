@@ -187,9 +187,9 @@ def _schema(**json_schema: str | int) -> WithJsonSchema:
 
 
 Guid = Annotated[str, AfterValidator(_guid), _schema(format="uuid", pattern=_GUID)]
-"""A GUID in its canonical form; capitals are taken and lowered (rulings 5)."""
+"""A GUID in its canonical form; capitals are taken and lowered (decision 5)."""
 PartnerId = Annotated[str, AfterValidator(_partner_id), _schema(pattern=_PARTNER_ID)]
-"""The number of a partner's location: 4 to 10 digits (rulings 5)."""
+"""The number of a partner's location: 4 to 10 digits (decision 5)."""
 Slug = Annotated[
     str,
     StringConstraints(max_length=MAX_SLUG_CHARACTERS),

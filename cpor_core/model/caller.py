@@ -1,4 +1,4 @@
-"""The caller: organisation, person or client, and the roles that count (rulings 1)."""
+"""The caller: organisation, person or client, and the roles that count (decision 1)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

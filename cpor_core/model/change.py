@@ -1,4 +1,4 @@
-"""The change feed's entries: what happened to the claims of one organisation, numbered without gaps (rulings 38)."""
+"""The change feed's entries: what happened to the claims of one organisation, numbered without gaps (decision 38)."""
 
 from pydantic import Field
 

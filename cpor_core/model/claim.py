@@ -10,9 +10,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from cpor_core.model.base import AtMost, Email, Flag, Guid, Instant, PartnerId, Slug, Text200, Text4000, Value, in_form
 
 MAX_ITEMS = 30
-"""Items a claim may name (rulings 6); with 30 claimants a slot, an act still fits one transaction."""
+"""Items a claim may name (decision 6); with 30 claimants a slot, an act still fits one transaction."""
 MAX_CLAIM_BYTES = 64 * 2**10
-"""A claim as it is sent, an act on one, or a row of a batch (rulings 6)."""
+"""A claim as it is sent, an act on one, or a row of a batch (decision 6)."""
 ERASED = "erased"
 """Replaces the name of a person who was erased."""
 ERASED_ADDRESS = "erased@erased.invalid"
@@ -42,7 +42,7 @@ class Status(StrEnum):
 UNDECIDED = frozenset({Status.SUBMITTED, Status.UNDER_REVIEW, Status.PARTNER_ACTION_REQUIRED, Status.DISPUTED})
 """A reviewer or the partner must act next."""
 OPEN = UNDECIDED | {Status.AWAITING_CUSTOMER}
-"""The five open states of rulings 20."""
+"""The five open states of decision 20."""
 HAS_PLACES = OPEN | {Status.OFFICIAL}
 """In these states the slot of each item names the claim."""
 CLOSED = frozenset({Status.REJECTED_FINAL, Status.ENDED, Status.WITHDRAWN, Status.DELETED})
@@ -110,7 +110,7 @@ REVIEWERS_REJECTION_REASONS = frozenset(
 )
 """The reasons that a reviewer may choose. Time, an arbitration or the registry give the other ones."""
 NOT_DISPUTABLE = frozenset({Reason.PARTNER_REQUEST, Reason.SUBSCRIPTION_ENDED, Reason.REVOKED_BY_PROGRAMME})
-"""Rejections that a partner cannot dispute (rulings 28)."""
+"""Rejections that a partner cannot dispute (decision 28)."""
 END_REASONS = frozenset(
     {
         Reason.PARTNER_DISASSOCIATED,
@@ -149,7 +149,7 @@ class Item(Value):
 
     @property
     def key(self) -> str:
-        """The key of the item's slot: the workload, or the subscription with any product (rulings 9)."""
+        """The key of the item's slot: the workload, or the subscription with any product (decision 9)."""
         return self.workload or self.subscription_id or ""
 
 
@@ -159,7 +159,7 @@ _ITEM_KEY = "^[0-9A-Za-z-]+$"
 def _key_of(sent: object) -> object:
     if isinstance(sent, dict):
         return Item.model_validate(sent).key
-    return sent.lower() if isinstance(sent, str) else sent  # GUIDs in capitals are taken and lowered (rulings 5)
+    return sent.lower() if isinstance(sent, str) else sent  # GUIDs in capitals are taken and lowered (decision 5)
 
 
 ItemKey = Annotated[
@@ -274,7 +274,7 @@ class Recipient(Value):
     name: str | None = None
     language: str
     told: bool = False
-    """A notice was handed over to the person. Nobody else gets a mail about the end (rulings 24)."""
+    """A notice was handed over to the person. Nobody else gets a mail about the end (decision 24)."""
     failed: bool = False
     """The mail came back, or the person said that they are the wrong one."""
 
@@ -284,7 +284,7 @@ class Recipient(Value):
         return self.email == ERASED_ADDRESS
 
 
-class Voice(StrEnum):  # rulings 20a
+class Voice(StrEnum):  # decision 20a
     """Who speaks for the customer, the lowest first."""
 
     CONTACT = "contact"
@@ -335,7 +335,7 @@ class SkippedDay(Value):
 
 
 class Promise(Value):
-    """What a notice tells the customer. It is stored before the mail is sent, and never changes (rulings 17)."""
+    """What a notice tells the customer. It is stored before the mail is sent, and never changes (decision 17)."""
 
     number: int
     made_at: Instant
@@ -352,7 +352,7 @@ class Promise(Value):
     """The numbers of the recipients of the notice."""
     customer_name: str
     incumbents: tuple[str, ...] = ()
-    """The names of the partners that would be replaced. Only the customer may know them (rulings 24)."""
+    """The names of the partners that would be replaced. Only the customer may know them (decision 24)."""
     corrected: bool = False
     """The promise replaces an earlier one that was mailed already and named another last day."""
     over: bool = False
@@ -422,7 +422,7 @@ class DuePartnerMail(Value):
     since: Instant
     reasons: tuple[Reason, ...] = ()
     to: str | None = None
-    """Another claim: its partner is notified that this one competes (rulings 15). None for the claim's own partner."""
+    """Another claim: its partner is notified that this one competes (decision 15). None for the claim's own partner."""
 
 
 class EndedItem(Value):
@@ -497,12 +497,12 @@ class Claim(Value):
     answer_reminded: bool = False
     """The partner was reminded of the last question."""
     only_contacts_changed: bool = True
-    """Since the last question only contacts were changed, so no second review is needed (rulings 27)."""
+    """Since the last question only contacts were changed, so no second review is needed (decision 27)."""
     left_items: tuple[Item, ...] = ()
     """Items that an edit took out. The claim leaves their slots when it is resubmitted."""
     disputed_before: bool = False
     refused_before: Instant | None = None
-    """The customer's last no to the same partner in the 12 months before the submission (rulings 21)."""
+    """The customer's last no to the same partner in the 12 months before the submission (decision 21)."""
     evidence_by: Instant | None = None
     """Until when the holder of a contested item has time to add evidence."""
     look_at: Instant | None = None
@@ -568,7 +568,7 @@ class Claim(Value):
         Whether the customer of an official association was notified.
 
         A claim's window opens with a mail, so its customer was. The customer of an imported association knows of it
-        when a mail was handed over and has not come back (rulings 65).
+        when a mail was handed over and has not come back (decision 65).
         """
         return self.imported is None or any(one.told and not one.failed for one in self.recipients)
 

@@ -1,4 +1,4 @@
-"""History: one entry for each act; each entry has the hash of the entry before (rulings 41)."""
+"""History: one entry for each act; each entry has the hash of the entry before (decision 41)."""
 
 import hashlib
 import json

@@ -41,7 +41,7 @@ class Channel(StrEnum):
     CSP = "CSP"
 
 
-class SubscriptionState(StrEnum):  # rulings 32
+class SubscriptionState(StrEnum):  # decision 32
     """The life of a subscription; an item lives while it is `active` or `grace`."""
 
     NOT_PROVISIONED = "notProvisioned"

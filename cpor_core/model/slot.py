@@ -6,7 +6,7 @@ from datetime import date, datetime
 from cpor_core.model.base import Guid, Instant, Value
 
 MAX_CLAIMANTS = 30
-"""The most undecided claimants that a slot can have (rulings 6)."""
+"""The most undecided claimants that a slot can have (decision 6)."""
 
 
 class Party(Value):
@@ -44,7 +44,7 @@ class Refusal(Value):
 
 
 class Refusals(Value):
-    """The noes of a tenant to an organisation under an engagement, without those taken back (rulings 21)."""
+    """The noes of a tenant to an organisation under an engagement, without those taken back (decision 21)."""
 
     engagement: str
     organisation: Guid
@@ -68,7 +68,7 @@ class Slot(Value):
     """
     The place that one partner can hold; its key is tenant, engagement and item.
 
-    Its row is inserted at first use and never deleted (rulings 11). `version` is 0 while there is no row.
+    Its row is inserted at first use and never deleted (decision 11). `version` is 0 while there is no row.
     """
 
     engagement: str
@@ -77,7 +77,7 @@ class Slot(Value):
     awaiting: Awaiting | None = None
     claimants: tuple[Claimant, ...] = ()
     free_since: Instant | None = None
-    """When the last claim that awaited the customer left. Review times start again then (rulings 11)."""
+    """When the last claim that awaited the customer left. Review times start again then (decision 11)."""
     version: int = 0
 
     def at(self, now: datetime) -> "Slot":

@@ -41,7 +41,7 @@ def expiry(kind: Kind, subject: str, since: datetime, deletes: RowRef, label: st
 
 
 class DueRows(Protocol):
-    """The table of due rows. When a row may be deleted: rulings 36."""
+    """The table of due rows. When a row may be deleted: decision 36."""
 
     async def add(self, rows: Sequence[DueRow]) -> None:
         """Write rows: one request for each subject, however many rows it has."""

@@ -1,5 +1,5 @@
 """
-Business days of a place, and the rule that makes a deadline from them (rulings 16 to 19).
+Business days of a place, and the rule that makes a deadline from them (decisions 16 to 19).
 
 Only this module knows local time. All other code compares instants.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from holidays import HolidayBase
 
 NOTICE_WINDOW_BUSINESS_DAYS: Final = 5
-"""Business days that a customer has to decline. A constant, not a setting (rulings 16)."""
+"""Business days that a customer has to decline. A constant, not a setting (decision 16)."""
 REMINDER_LOCAL_TIME: Final = time(9)
 WEEKEND: Final = "weekend"
 HOLIDAY: Final = "holiday"
@@ -160,7 +160,7 @@ def previous_business_day(day: date, calendar: Calendar) -> date:
 
 
 def reminder_at(last_day: date, calendar: Calendar) -> datetime:
-    """Return when to send a reminder: at 09:00 local on the business day before *last_day* (rulings 19)."""
+    """Return when to send a reminder: at 09:00 local on the business day before *last_day* (decision 19)."""
     day = previous_business_day(last_day, calendar)
     return datetime.combine(day, REMINDER_LOCAL_TIME, ZoneInfo(calendar.time_zone)).astimezone(UTC)
 

@@ -27,7 +27,7 @@ def failed_checks(
     """
     Return each reason why *claim* can't be submitted at *now*. Empty when it can be submitted.
 
-    The checks must not reveal who is a customer (rulings 8). So items are checked only when tenant, domain and the
+    The checks must not reveal who is a customer (decision 8). So items are checked only when tenant, domain and the
     domain of the customer's contact agree. Otherwise one `TenantDomainMismatch` is the only fault, also for an unknown
     tenant.
     """
@@ -114,7 +114,7 @@ def why_not_claimable(item: Item, engagement: Engagement, customer: Customer) ->
     """
     Return why an item of the engagement's kind can't be claimed. None when it can.
 
-    The codes are those of rulings 7, and `wrongChannel` for a purchase channel other than CSP.
+    The codes are those of decision 7, and `wrongChannel` for a purchase channel other than CSP.
     """
     if item.workload is not None:
         return None if item.workload in customer.workloads else "notOnTenant"
@@ -136,7 +136,7 @@ def _subscription_not_claimable(item: Item, engagement: Engagement, subscription
 
 
 def is_alive(item: Item, customer: Customer) -> bool:
-    """Whether the tenant has the item: the workload, or the subscription, active or in grace (rulings 32)."""
+    """Whether the tenant has the item: the workload, or the subscription, active or in grace (decision 32)."""
     if item.workload is not None:
         return item.workload in customer.workloads
     return any(
@@ -208,7 +208,7 @@ def _acknowledgements(acknowledgements: Acknowledgements | None) -> Iterator[Det
 
 REFUSAL_COUNTS_MONTHS = 12
 MOST_REFUSALS = 2
-"""After so many refusals within twelve months, a customer is not asked again (rulings 21)."""
+"""After so many refusals within twelve months, a customer is not asked again (decision 21)."""
 
 
 def recent_refusals(refusals: Refusals | None, now: datetime) -> tuple[Refusal, ...]:
@@ -231,7 +231,7 @@ def _duplicates(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> Itera
     """
     Yield a fault for each open or official claim of the same organisation on the same item. Declined is not open.
 
-    Other organisations' claims are neither named nor counted: a dry run must not reveal them (rulings 8).
+    Other organisations' claims are neither named nor counted: a dry run must not reveal them (decision 8).
     """
     for position, item in enumerate(claim.items):
         slot = slots.get(item.key)

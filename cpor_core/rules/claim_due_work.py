@@ -12,7 +12,7 @@ from cpor_core.model.claim import Claim, Status
 from cpor_core.rules.late_truths import GRACE
 
 TO_PARTNERS = frozenset({Kind.NOTIFY_PARTNER, Kind.REMIND_PARTNER})
-"""Mails to partners, which are sent last (rulings 42)."""
+"""Mails to partners, which are sent last (decision 42)."""
 
 CLOCK_DECIDES = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Status.REJECTED})
 """States that end by themselves at `claim.due`. In other states that date is shown, and nothing happens at it."""
@@ -56,7 +56,7 @@ def due_now(claim: Claim, now: datetime) -> frozenset[Kind]:
     """
     Return the kinds of work that are due at *now*.
 
-    A reminder is due only before the deadline of which it reminds (rulings 19). After that it is dropped.
+    A reminder is due only before the deadline of which it reminds (decision 19). After that it is dropped.
     """
     due = {one.kind for one in due_work_of(claim) if one.due is None or one.due <= now}
     if Kind.WRITE_DOWN in due:

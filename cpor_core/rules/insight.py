@@ -1,5 +1,5 @@
 """
-What the programme learns from all claims: counts, shares, and how long each step takes (rulings 50).
+What the programme learns from all claims: counts, shares, and how long each step takes (decision 50).
 
 Each claim makes a tally of ones and zeros. Tallies can be added in any order and in any number of parts.
 """

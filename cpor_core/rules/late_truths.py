@@ -1,5 +1,5 @@
 """
-The minute of grace after a window's end (rulings 73).
+The minute of grace after a window's end (decision 73).
 
 A claim is official from `endsAt`. A no that arrived before may still be on its way to storage. So for a minute the
 service gives out nothing that it cannot take back, and the timer writes nothing.

@@ -1,4 +1,4 @@
-"""Finds all faults of a registry entry at once, and what is new in it (rulings 57, 74)."""
+"""Finds all faults of a registry entry at once, and what is new in it (decisions 57, 74)."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence

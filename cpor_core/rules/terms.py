@@ -1,4 +1,4 @@
-"""How long each side has: the lengths with their defaults, and the programme's calendar (rulings 16, 31)."""
+"""How long each side has: the lengths with their defaults, and the programme's calendar (decisions 16, 31)."""
 
 import hashlib
 from calendar import monthrange
@@ -31,7 +31,7 @@ class Terms:
     retention_months: int = 24
     """How long a closed claim keeps personal data."""
     dry_runs_per_hour: int = 100
-    """Dry runs that an organisation may make in an hour (rulings 8)."""
+    """Dry runs that an organisation may make in an hour (decision 8)."""
     imports_before: datetime | None = None
     """An imported association of a claimable engagement must have begun before. None: no such import is allowed."""
     sample_percent: int = 10

@@ -14,7 +14,7 @@ def verify_time_zone(time_zone: str) -> None:
 
 def lies_elsewhere(time_zone: str, country: str) -> bool:
     """
-    Whether the database lists zones for *country* and *time_zone* is not one of them (rulings 57).
+    Whether the database lists zones for *country* and *time_zone* is not one of them (decision 57).
 
     `zone.tab` and `zone1970.tab` both count: the second one has no own zone for 99 countries. A former name counts as
     its target, so `US/Eastern` belongs to the United States. `UTC` and `Etc/…` belong to no country.

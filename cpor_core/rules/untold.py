@@ -1,4 +1,4 @@
-"""Finds imported associations that the customer does not know of: no mail has reached anybody (rulings 65)."""
+"""Finds imported associations that the customer does not know of: no mail has reached anybody (decision 65)."""
 
 from enum import StrEnum
 

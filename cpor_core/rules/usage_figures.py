@@ -1,4 +1,4 @@
-"""Works out the figures of an association: first month, shares, high-water mark (rulings 34)."""
+"""Works out the figures of an association: first month, shares, high-water mark (decision 34)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime

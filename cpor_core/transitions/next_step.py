@@ -20,7 +20,7 @@ class Owner(StrEnum):
     NOBODY = "nobody"
 
 
-class Action(StrEnum):  # rulings 30
+class Action(StrEnum):  # decision 30
     """What the owner may or must do."""
 
     SUBMIT = "submit"
@@ -78,7 +78,7 @@ def _reviewed_by(case: Case, limit: Callable[[datetime], datetime]) -> datetime 
     Return until when the reviewer should act. None while another claim awaits the customer for one of the items.
 
     The claim cannot be approved during that time, so the reviewer's time starts again when the item is free
-    (rulings 11).
+    (decision 11).
     """
     if stands_still(case):
         return None

@@ -89,7 +89,7 @@ def is_over(claim: Claim, at: datetime) -> bool:
 
 def erase_person(case: Case, person: Person, at: datetime, *, answer_by: TimeToAnswer) -> Case:
     """
-    Erase one person. If the claim awaits that person's answer, their mail counts as come back (rulings 24, 25).
+    Erase one person. If the claim awaits that person's answer, their mail counts as come back (decisions 24, 25).
 
     If no other notified recipient is left, the partner must name another contact: a claim never becomes official
     without a notified customer. The evidence of a closed claim is erased too, if the claim names the person as a

@@ -1,5 +1,5 @@
 """
-Idempotency keys: within an organisation a key stands for one request (rulings 39).
+Idempotency keys: within an organisation a key stands for one request (decision 39).
 
 The idempotency record says for which. The reply to an act on a claim is stored with the claim, in the transaction
 of the act. The response to any other request is stored in the record.

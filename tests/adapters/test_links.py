@@ -51,7 +51,7 @@ def test_a_link_names_its_claim_and_recipient() -> None:
 
 
 def test_a_link_is_fit_for_an_address() -> None:
-    """The token needs no escaping, and the address is the public one (rulings 26)."""
+    """The token needs no escaping, and the address is the public one (decision 26)."""
     links = Links((NEW_SECRET,), "https://cpor.example/api/")
 
     assert set(TOKEN) <= set(BASE64URL + ".")

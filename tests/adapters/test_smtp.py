@@ -169,7 +169,7 @@ async def test_a_recipient_refused_for_good_is_a_bounce(smtp_server: SmtpServer,
 async def test_a_recipient_refused_for_now_is_told_from_a_server_that_cannot(
     smtp_server: SmtpServer, reply: str, *, theirs: bool
 ) -> None:
-    """Only the first kind may count as the recipient's failure after three days (rulings 25)."""
+    """Only the first kind may count as the recipient's failure after three days (decision 25)."""
     smtp_server.refuse("zoe@contoso.fr", reply)
 
     with pytest.raises(MailDelayed) as delayed:

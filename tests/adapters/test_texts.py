@@ -250,7 +250,7 @@ def test_a_notice_gives_the_last_day_and_the_skipped_days_in_words(
 
 
 def test_a_notice_names_who_asks_for_what_and_what_silence_means(texts: Texts) -> None:
-    """Rulings 24: partner, items, what would be seen and never seen, the three uses, and that nothing need be done."""
+    """Decision 24: partner, items, what would be seen and never seen, the three uses, and that nothing need be done."""
     text = texts.mail(MailKind.NOTICE, "en", FULL_MAIL).text
 
     for words in (
@@ -812,7 +812,7 @@ def test_hostile_names_come_out_of_the_page_harmless(texts: Texts, status: Statu
     ],
 )
 def test_a_contact_is_named_and_nothing_more(written: str, shown: str) -> None:
-    """Rulings 24: a name cannot carry an address, a tag, a line break or a turn of direction."""
+    """Decision 24: a name cannot carry an address, a tag, a line break or a turn of direction."""
     assert safe_contact_name(written) == shown
 
 

@@ -44,7 +44,7 @@ from tools.pages.markdown import code
 from tools.pages.markdown import table as markdown_table
 
 FEED, KEY = 2, 1
-"""What the change feed and an idempotency key may add (rulings 45)."""
+"""What the change feed and an idempotency key may add (decision 45)."""
 BUDGETS: Mapping[tuple[str, str], int] = {
     ("create_claim", ""): 4 + FEED,
     ("create_claim", "with an idempotency key"): 4 + FEED + KEY,
@@ -61,7 +61,7 @@ BUDGETS: Mapping[tuple[str, str], int] = {
     ("list_claims", "10 drafts"): 1 + 10,
     ("list_associations", "10 associations"): 1 + 2 * 10,
 }
-"""The most requests that rulings 45 allow; a sweep asks each of its 16 shards once, whatever is due."""
+"""The most requests that decision 45 allow; a sweep asks each of its 16 shards once, whatever is due."""
 
 SETTLED = timedelta(minutes=11)
 OPERATOR: Mapping[str, Any] = {"role": "Program.Operator", "tenant": PROGRAMME_TENANT}
@@ -454,7 +454,7 @@ SETTINGS: Mapping[Flow, Mapping[str, str]] = {
     mail_limit: {"CPOR_MAIL_PER_MINUTE": "30", "CPOR_MAIL_PER_HOUR": "100"},
 }
 NOT_COUNTED = frozenset({"get_clock", "move_clock", "zz_not_found", "get_docs", "get_docs_file"})
-"""The sandbox's clock is another one here, and reading it is not counted (rulings 44); the others touch no storage."""
+"""The sandbox's clock is another one here, and reading it is not counted (decision 44); the others touch no storage."""
 
 
 async def counts(fresh_account: Callable[[], str], issuer: LocalIssuer) -> list[Counted]:

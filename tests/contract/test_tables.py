@@ -281,7 +281,7 @@ class StoresContract(ABC):
         assert await stores.claims.comments(A, after=0, limit=10) == []
 
     async def test_a_change_over_a_newer_slot_is_a_conflict(self, stores: Stores) -> None:
-        """Two claims submitted at once for one slot: one of them must be judged again (rulings 11)."""
+        """Two claims submitted at once for one slot: one of them must be judged again (decision 11)."""
         one, other = await stores.write(draft()), await stores.write(draft("b", organisation=FABRIKAM))
         await stores.change(one, submitted(one, automatic=True))
 
@@ -306,7 +306,7 @@ class StoresContract(ABC):
         assert not await stores.claims.wrote(A, "second", 1)
 
     async def test_our_own_act_is_recognised_on_the_row_and_in_the_history(self, stores: Stores) -> None:
-        """On the row while it is the newest, in the history for ever; never inside a hashed entry (rulings 36a)."""
+        """On the row while it is the newest, in the history for ever; never inside a hashed entry (decision 36a)."""
         case = await stores.write(submitted(draft()), "first")
         changed = await stores.change(case, life.start_review(case, PERSON, TOLD_AT, decide_by=ENDS_AT), "second")
         await stores.change(changed, changed.changed(reminded=True), "third")
@@ -320,7 +320,7 @@ class StoresContract(ABC):
         assert not any("second" in entry.model_dump_json() for entry in entries)
 
     async def test_rivals_and_their_history_are_written_with_the_act(self, stores: Stores) -> None:
-        """An approval refuses another claimant in the same transaction (rulings 12)."""
+        """An approval refuses another claimant in the same transaction (decision 12)."""
         await stores.write(under_review(draft()))
         winner = await stores.write(draft("b", organisation=FABRIKAM))
         winner = await stores.change(winner, under_review(winner))
@@ -361,7 +361,7 @@ class StoresContract(ABC):
         assert {claimant.claim for claimant in slot.claimants} == {A, B}
 
     async def test_an_act_of_too_many_rows_is_refused(self, stores: Stores) -> None:
-        """A transaction has a hundred; ours end at 95, and nothing is written (rulings 6)."""
+        """A transaction has a hundred; ours end at 95, and nothing is written (decision 6)."""
         case = await stores.write(draft())
         crowded, fitting = case, case
         for n in range(MOST_ROWS):
@@ -521,7 +521,7 @@ class StoresContract(ABC):
         assert plain(await all_due(stores, ENDS_AT)) == [same, row(ENDS_AT)]
 
     async def test_a_row_that_has_changed_since_is_neither_moved_nor_deleted(self, stores: Stores) -> None:
-        """Somebody wrote it anew between our reading and now: the debt must not be lost (rulings 36)."""
+        """Somebody wrote it anew between our reading and now: the debt must not be lost (decision 36)."""
         await stores.duework.add([row(MONDAY)])
         found = (await all_due(stores, MONDAY))[0]
         await stores.duework.add([row(MONDAY)])

@@ -95,7 +95,7 @@ async def test_what_a_reviewer_must_see_is_indexed_before_the_claim(core: Core) 
 
 
 async def test_due_rows_name_each_kind_with_its_instant(core: Core) -> None:
-    """At once is in two minutes, because the queue does it sooner (rulings 36)."""
+    """At once is in two minutes, because the queue does it sooner (decision 36)."""
     submitted = await core.submitted()
     now = await core.now()
     assert DueRow(now + SOON, submitted.claim.id, Kind.NOTIFY_CUSTOMER) in [
@@ -178,7 +178,7 @@ async def test_a_hint_is_sent_only_when_something_is_newly_owed_at_once(core: Co
 
 
 async def test_who_of_the_programme_it_was_stands_beside_the_entry(core: Core) -> None:
-    """And the comment, under the entry's number; never inside what is hashed (rulings 41)."""
+    """And the comment, under the entry's number; never inside what is hashed (decision 41)."""
     case = await core.submitted()
     why = Comment("partner", "oid", "Please hurry", await core.now())
 
@@ -198,7 +198,7 @@ async def test_who_of_the_programme_it_was_stands_beside_the_entry(core: Core) -
 
 
 async def test_of_two_submissions_for_a_free_slot_one_competes(core: Core) -> None:
-    """One loses the race, is judged again and is reviewed by a person (rulings 11)."""
+    """One loses the race, is judged again and is reviewed by a person (decision 11)."""
     drafts = [await core.draft(organisation) for organisation in (ADATUM, FABRIKAM, LITWARE)]
 
     results = await asyncio.gather(*(core.submit(draft) for draft in drafts))
@@ -209,7 +209,7 @@ async def test_of_two_submissions_for_a_free_slot_one_competes(core: Core) -> No
 
 
 async def test_a_lost_race_is_judged_again_with_the_same_now(core: Core) -> None:
-    """A no that arrived in the last microsecond, overtaken by the timer, ends what has just begun (rulings 20)."""
+    """A no that arrived in the last microsecond, overtaken by the timer, ends what has just begun (decision 20)."""
     case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
@@ -249,7 +249,7 @@ async def lost_answer() -> None:
 
 
 async def test_our_own_transaction_whose_answer_was_lost_is_a_success(core: Core) -> None:
-    """Nothing is done twice (rulings 36a)."""
+    """Nothing is done twice (decision 36a)."""
     case = await core.told()
 
     async with core.rows.once_after("claims", lost_answer):
@@ -363,7 +363,7 @@ async def commented(core: Core, case: Case) -> None:
 
 
 async def test_the_first_answer_is_kept_with_the_act(core: Core) -> None:
-    """With its ETag, and a due row that forgets it after 48 hours (rulings 39)."""
+    """With its ETag, and a due row that forgets it after 48 hours (decision 39)."""
     case = await core.submitted()
 
     after = await comment(core, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
@@ -448,7 +448,7 @@ async def test_what_is_deleted_or_has_lapsed_is_not_found(core: Core) -> None:
 
 
 async def test_what_time_has_made_is_written_before_a_later_act(core: Core) -> None:
-    """In one transaction, in order (rulings 14)."""
+    """In one transaction, in order (decision 14)."""
     case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None

@@ -218,7 +218,7 @@ def test_the_catalogue_says_which_channels_an_engagement_takes(
 
 @pytest.mark.parametrize("state", [SubscriptionState.ACTIVE, SubscriptionState.GRACE])
 def test_a_subscription_lives_while_it_is_active_or_in_grace(state: SubscriptionState) -> None:
-    """Rulings 32."""
+    """Decision 32."""
     case = draft(items=(SALES,), engagement=RECOGNITION)
 
     assert failures(case, customer=customer(subscriptions=(subscription(state=state),))) == ()
@@ -269,7 +269,7 @@ def test_an_acknowledgement_counts_for_twelve_months(today: date, signed: date, 
 
 
 def test_the_newest_acknowledgement_counts() -> None:
-    """One file within twelve months is enough (rulings 10)."""
+    """One file within twelve months is enough (decision 10)."""
     case = draft(
         evidence=(evidence(date(2020, 1, 1)), evidence(None, "plan.pdf"), evidence(date(2026, 1, 1), "new.pdf"))
     )
@@ -330,7 +330,7 @@ def test_an_organisation_has_one_open_claim_an_item(status: Status, duplicate: b
 
 
 def test_locations_of_one_organisation_are_one() -> None:
-    """The same partner is the same organisation, whatever the partnerId (rulings 2)."""
+    """The same partner is the same organisation, whatever the partnerId (decision 2)."""
     slots = in_state(Status.SUBMITTED).slots
 
     assert codes(failures(draft("b", partner_id="9999"), slots=slots)) == [("DuplicateClaim", "items[0]")]
@@ -353,7 +353,7 @@ def test_slots_are_judged_as_they_stand_now() -> None:
 
 
 def test_a_dry_run_without_slots_says_nothing_of_them() -> None:
-    """Dry runs never tell whether a slot is held (rulings 8)."""
+    """Dry runs never tell whether a slot is held (decision 8)."""
     assert failures(draft(), slots={}) == ()
 
 

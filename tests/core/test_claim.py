@@ -25,7 +25,7 @@ from tests.core.builders import ENDS_AT, EXCHANGE, SALES, SUBSCRIPTION, TEAMS, a
 
 
 def test_an_item_is_a_workload_or_a_product_of_a_subscription() -> None:
-    """Its key is what a slot is held on: the subscription whatever its product (rulings 9)."""
+    """Its key is what a slot is held on: the subscription whatever its product (decision 9)."""
     assert (TEAMS.key, SALES.key) == ("teams", SUBSCRIPTION)
 
 
@@ -122,7 +122,7 @@ PROGRAMME_TENANT = "00000000-0000-4000-8000-00000000C0DE"
     ],
 )
 def test_the_programmes_roles_count_in_its_own_tenant_only(tenant: str, roles: set[Role]) -> None:
-    """Every tenant's administrator can hand out all roles to their own people (rulings 1)."""
+    """Every tenant's administrator can hand out all roles to their own people (decision 1)."""
     named = ["Program.Reviewer", "Mail.Events", "Customer.Admin", "Unknown.Role"]
 
     assert roles_that_count(named, tenant, PROGRAMME_TENANT) == roles

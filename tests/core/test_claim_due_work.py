@@ -173,7 +173,7 @@ def test_a_no_leaves_only_its_confirmation() -> None:
     ],
 )
 def test_a_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Kind]) -> None:
-    """It is owed only while the window runs (rulings 19)."""
+    """It is owed only while the window runs (decision 19)."""
     assert due_now(awaiting(draft()).claim, now) - {Kind.NOTIFY_PARTNER} == due
 
 

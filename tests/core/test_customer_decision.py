@@ -75,7 +75,7 @@ async def test_a_link_of_nobody_leads_nowhere(core: Core, recipient: int) -> Non
 
 
 async def test_a_link_lives_until_ninety_days_after_the_close(core: Core) -> None:
-    """Of a no from the window's end on, of an association from its end on (rulings 23)."""
+    """Of a no from the window's end on, of an association from its end on (decision 23)."""
     case = await core.told()
     await core.decline(case)
     expires = ends_at(case) + LINK_LIVES
@@ -95,7 +95,7 @@ async def test_the_link_of_a_running_association_never_expires(core: Core) -> No
 
 
 async def test_the_contacts_link_shows_only_its_own_claim(core: Core) -> None:
-    """The contact was chosen by the partner (rulings 23)."""
+    """The contact was chosen by the partner (decision 23)."""
     await core.official(items=(TEAMS,), engagement=USAGE)
     case = await core.told(FABRIKAM)
     now = await core.now()
@@ -175,7 +175,7 @@ def test_a_no_is_not_to_be_taken_back_after_the_window_or_when_the_place_is_give
 
 
 async def test_not_the_right_person_counts_as_a_mail_that_came_back(core: Core) -> None:
-    """With nobody else told the window stops (rulings 24)."""
+    """With nobody else told the window stops (decision 24)."""
     case = await core.told()
     opened = await customer_decision.open_link(core.ports, case.claim.id, 1, MONDAY)
 
@@ -216,7 +216,7 @@ async def test_who_is_asked_nothing_cannot_pass_it_on(core: Core) -> None:
 
 
 async def test_an_undo_takes_out_what_has_gone_from_the_tenant_meanwhile(core: Core) -> None:
-    """No new promise is made that would look again (rulings 32)."""
+    """No new promise is made that would look again (decision 32)."""
     case = await core.told(items=(TEAMS, EXCHANGE), engagement=USAGE)
     await core.decline(case)
     await core.register_customer(workloads=("exchange",))
@@ -240,7 +240,7 @@ async def test_an_undo_of_what_has_gone_altogether_closes_the_claim(core: Core) 
 
 
 async def test_an_undo_is_refused_when_the_place_went_to_somebody_who_is_official_now(core: Core) -> None:
-    """The page says that the place has been given away (rulings 13)."""
+    """The page says that the place has been given away (decision 13)."""
     case = await core.told(items=(TEAMS,), engagement=USAGE)
     await core.decline(case)
     rival = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
@@ -334,7 +334,7 @@ def receipt(case: Case, at: datetime) -> Receipt:
 
 
 async def test_the_page_shows_the_newest_receipts_of_its_own_association(core: Core) -> None:
-    """Of no other (rulings 23); fifty at most."""
+    """Of no other (decision 23); fifty at most."""
     case = await core.official()
     other = case.changed(id="f" * 52)
     for n in range(SHOWN + 10):

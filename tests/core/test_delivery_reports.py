@@ -30,7 +30,7 @@ async def status(core: Core, case: Case) -> Status:
 
 
 async def test_a_notice_that_came_back_from_everybody_stops_the_window(core: Core) -> None:
-    """On day four too; the partner is asked for another contact (rulings 25)."""
+    """On day four too; the partner is asked for another contact (decision 25)."""
     case = await core.told()
     core.clock.advance(3 * DAY)
 

@@ -91,7 +91,7 @@ async def create(
 async def test_a_claim_is_judged_in_form_when_it_is_made(
     core: Core, changes: dict[str, Any], code: str, target: str
 ) -> None:
-    """Everything else is judged at submission; nothing is stored of a claim that is refused (rulings 5)."""
+    """Everything else is judged at submission; nothing is stored of a claim that is refused (decision 5)."""
     core.rows.written.clear()
 
     with pytest.raises(Refused) as refusal:
@@ -136,7 +136,7 @@ async def test_the_revenue_engagement_takes_its_extra_fields(core: Core) -> None
 
 
 async def test_a_claim_under_an_older_name_is_filed_under_its_successor(core: Core) -> None:
-    """And remembers the name (rulings 5)."""
+    """And remembers the name (decision 5)."""
     case = await create(core, engagement="osu-m365")
 
     assert (case.claim.engagement, case.claim.filed_as) == (USAGE, "osu-m365")
@@ -163,7 +163,7 @@ async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(core: Core) -> No
 
 
 async def test_a_creation_under_a_key_is_done_once(core: Core) -> None:
-    """The repetition gets the first answer word for word (rulings 39)."""
+    """The repetition gets the first answer word for word (decision 39)."""
     first = await create(core, IDEMPOTENCY_KEY)
 
     with pytest.raises(Repeated) as repeated:
@@ -396,7 +396,7 @@ async def test_while_more_is_asked_contacts_and_items_can_be_edited(core: Core) 
 
 
 async def test_an_answer_of_contacts_alone_is_remembered_as_such(core: Core) -> None:
-    """It needs no second review after a bounce (rulings 27)."""
+    """It needs no second review after a bounce (decision 27)."""
     case = await asked(core)
 
     after = await edit(core, case, contacts={"customer": {"email": "bruno@contoso.fr"}})
@@ -499,7 +499,7 @@ async def test_the_same_file_again_changes_nothing(core: Core) -> None:
 
 
 async def test_evidence_of_what_was_submitted_is_only_added_to(core: Core) -> None:
-    """To a rejected claim, to prepare a dispute; never replaced (rulings 10, 28)."""
+    """To a rejected claim, to prepare a dispute; never replaced (decisions 10, 28)."""
     case = await core.submitted(items=(TEAMS,), engagement=USAGE)
     now = await core.now()
     case = await reviews.start(core.ports, case, now, NO_CONTEXT)

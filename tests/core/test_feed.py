@@ -1,4 +1,4 @@
-"""The change feed: every history entry once and in order, whoever dies or races (rulings 38)."""
+"""The change feed: every history entry once and in order, whoever dies or races (decision 38)."""
 
 import asyncio
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ async def test_who_is_superseded_hears_of_it(core: Core) -> None:
 
 
 async def test_who_is_competed_with_hears_of_it_once(core: Core) -> None:
-    """Not who the other is (rulings 15)."""
+    """Not who the other is (decision 15)."""
     first = await core.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)
     second = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 

@@ -54,7 +54,7 @@ def test_an_entry_read_back_has_the_same_hash(made: Entry) -> None:
 
 
 def test_an_entry_is_shown_with_these_names() -> None:
-    """The names of rulings 41, nulls included."""
+    """The names of decision 41, nulls included."""
     made = entry(
         sequence=1,
         at=datetime(2026, 11, 2, 9, 0, 0, 1, tzinfo=UTC),

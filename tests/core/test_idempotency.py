@@ -1,4 +1,4 @@
-"""A key stands for one request of an organisation, whatever it is about (rulings 39)."""
+"""A key stands for one request of an organisation, whatever it is about (decision 39)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace

@@ -41,7 +41,7 @@ def test_what_is_no_claim_id_is_told_by_its_form(text: str) -> None:
 
 
 def test_a_repeated_creation_comes_to_the_same_id() -> None:
-    """The same organisation, tenant and key; anything else comes to another (rulings 39)."""
+    """The same organisation, tenant and key; anything else comes to another (decision 39)."""
     first = derived_claim_id(TENANT, ADATUM, "key")
 
     assert is_claim_id(first)

@@ -62,7 +62,7 @@ async def own(core: Core, organisation: str = ADATUM) -> list[str]:
 
 
 async def test_a_past_association_is_official_since_then(core: Core) -> None:
-    """Under its successor's slot, with the name that it was made under (rulings 33)."""
+    """Under its successor's slot, with the name that it was made under (decision 33)."""
     assert await enter(core, line()) == Loaded(accepted=1, unchanged=0, rejected=())
 
     case = await core.stored((await own(core))[0])
@@ -163,7 +163,7 @@ async def test_another_beginning_is_another_story(core: Core) -> None:
 
 
 async def test_of_two_lines_about_one_slot_the_first_holds_it(core: Core) -> None:
-    """And a slot that is held is a bad row (rulings 33)."""
+    """And a slot that is held is a bad row (decision 33)."""
     loaded = await enter(core, line(), line(partnerId=PARTNER_IDS[FABRIKAM]))
 
     assert loaded.accepted == 1

@@ -298,7 +298,7 @@ def test_an_unanswered_request_is_rejected_at_its_due_instant(distance: timedelt
     ("distance", "status"), [(-MICROSECOND, Status.REJECTED), (timedelta(0), Status.REJECTED_FINAL)]
 )
 def test_a_rejection_is_final_after_thirty_times_24_hours(distance: timedelta, status: Status) -> None:
-    """The partner's time to dispute is counted in hours, not in local days (rulings 28)."""
+    """The partner's time to dispute is counted in hours, not in local days (decision 28)."""
     case = rejected(draft())
 
     settled = as_of(case, TOLD_AT + timedelta(hours=30 * 24) + distance)
@@ -404,7 +404,7 @@ def test_submission_keeps_what_was_confirmed_and_under_which_name() -> None:
 
 @pytest.mark.parametrize("status", [Status.SUBMITTED, Status.AWAITING_CUSTOMER, Status.OFFICIAL, Status.DECLINED])
 def test_anything_competing_is_reviewed_by_a_person(status: Status) -> None:
-    """Whoever claims, awaits, holds or can still take back a no makes the next claim competing (rulings 13)."""
+    """Whoever claims, awaits, holds or can still take back a no makes the next claim competing (decision 13)."""
     slots = in_state(status).slots
 
     case = submitted(at_slots(draft("b", organisation=FABRIKAM), slots), automatic=True)
@@ -437,7 +437,7 @@ def test_a_slot_that_was_left_is_free_at_once(status: Status) -> None:
     ("at", "status"), [(ENDS_AT - MICROSECOND, Status.SUBMITTED), (ENDS_AT, Status.AWAITING_CUSTOMER)]
 )
 def test_a_declined_claim_keeps_its_place_until_its_windows_end(at: datetime, status: Status) -> None:
-    """As long as the no can be taken back a later claim is competing; then the slot is free (rulings 13)."""
+    """As long as the no can be taken back a later claim is competing; then the slot is free (decision 13)."""
     slots = in_state(Status.DECLINED).slots
 
     case = submitted(at_slots(draft("b", organisation=FABRIKAM), slots), at, automatic=True)
@@ -446,7 +446,7 @@ def test_a_declined_claim_keeps_its_place_until_its_windows_end(at: datetime, st
 
 
 def test_the_thirty_first_claimant_of_a_slot_is_refused() -> None:
-    """So that an approval still fits one transaction (rulings 6)."""
+    """So that an approval still fits one transaction (decision 6)."""
     case = draft()
     slot = case.slots["teams"]
     for number in range(MAX_CLAIMANTS):
@@ -490,7 +490,7 @@ def test_nobody_hears_of_the_end_of_a_claim_of_which_they_never_heard() -> None:
 
 
 def test_revoking_a_claim_that_awaits_its_customer_frees_the_slots_and_tells_them() -> None:
-    """It is rejected, not to be disputed (rulings 29)."""
+    """It is rejected, not to be disputed (decision 29)."""
     case = life.revoke(awaiting(draft()), PROGRAMME, LATER)
 
     assert (case.claim.status, case.claim.status_reason) == (Status.REJECTED, Reason.REVOKED_BY_PROGRAMME)
@@ -529,7 +529,7 @@ def test_a_promise_is_no_history() -> None:
 
 
 def test_the_hand_over_opens_the_window_and_says_when_the_slot_is_taken_over() -> None:
-    """Both in one write (rulings 17)."""
+    """Both in one write (decision 17)."""
     case = told(submitted(draft(), automatic=True))
 
     assert (case.claim.opened_at, case.claim.window_ends_at, case.claim.told) == (TOLD_AT, ENDS_AT, True)
@@ -579,7 +579,7 @@ def test_a_recipient_whose_server_waits_is_still_owed_the_notice() -> None:
 
 
 def test_a_hand_over_after_a_withdrawal_is_a_fact_and_owes_the_closing_mail() -> None:
-    """The notice was on its way when the partner took the claim back (rulings 17)."""
+    """The notice was on its way when the partner took the claim back (decision 17)."""
     withdrawn = life.withdraw(promised(submitted(draft(), automatic=True)), PERSON, TOLD_AT)
     assert mails(withdrawn.claim) == []
 
@@ -638,7 +638,7 @@ def test_a_hand_over_after_the_window_was_stopped_closes_nothing() -> None:
 
 
 def test_when_nobody_can_be_told_the_clock_stops_and_the_partner_is_asked() -> None:
-    """The place at the slots is kept until the partner's time is over (rulings 14, 25)."""
+    """The place at the slots is kept until the partner's time is over (decisions 14, 25)."""
     case = life.customer_unreachable(awaiting(draft()), LATER, answer_by=answer_by(LATER + 7 * DAY), failed=(1,))
 
     claim = case.claim
@@ -656,7 +656,7 @@ def test_when_nobody_can_be_told_the_clock_stops_and_the_partner_is_asked() -> N
 
 @pytest.mark.parametrize("status", sorted(OPEN))
 def test_a_no_is_taken_in_every_open_state(status: Status) -> None:
-    """Whatever the programme and the partner are at: the customer's no wins (rulings 20)."""
+    """Whatever the programme and the partner are at: the customer's no wins (decision 20)."""
     case = life.decline(in_state(status), ANNE, LATER)
 
     claim = case.claim
@@ -669,7 +669,7 @@ def test_a_no_is_taken_in_every_open_state(status: Status) -> None:
 
 @pytest.mark.parametrize("status", sorted(OPEN - {Status.AWAITING_CUSTOMER}))
 def test_a_no_outside_the_window_leaves_the_slots_and_cannot_be_undone(status: Status) -> None:
-    """Undo exists only for a no said in `awaitingCustomer` (rulings 20)."""
+    """Undo exists only for a no said in `awaitingCustomer` (decision 20)."""
     case = life.decline(in_state(status), ANNE, LATER)
 
     assert list(case.slots["teams"].others("somebody else")) == []
@@ -686,7 +686,7 @@ def test_a_no_at_the_last_microsecond_declines() -> None:
 
 @pytest.mark.parametrize("late", [timedelta(0), MICROSECOND, 400 * DAY])
 def test_a_no_from_the_deadline_on_ends_the_association(late: timedelta) -> None:
-    """The same button: the claim was official at that instant, so the association ends (rulings 20)."""
+    """The same button: the claim was official at that instant, so the association ends (decision 20)."""
     arrived = ENDS_AT + late
 
     case = life.decline(as_of(awaiting(draft()), arrived), ANNE, arrived)
@@ -698,7 +698,7 @@ def test_a_no_from_the_deadline_on_ends_the_association(late: timedelta) -> None
 
 
 def test_a_no_that_lost_the_race_with_the_timer_ends_the_association_as_it_began() -> None:
-    """Its arrival lies before the deadline, the row says official: ended at since, never before (rulings 20)."""
+    """Its arrival lies before the deadline, the row says official: ended at since, never before (decision 20)."""
     arrived = ENDS_AT - MICROSECOND
 
     case = life.decline(as_of(official(draft()), arrived), ANNE, arrived)
@@ -708,7 +708,7 @@ def test_a_no_that_lost_the_race_with_the_timer_ends_the_association_as_it_began
 
 
 def test_a_no_to_a_winner_that_lost_the_race_leaves_the_incumbent_superseded() -> None:
-    """What was superseded at since stays superseded: the slot is free (rulings 20)."""
+    """What was superseded at since stays superseded: the slot is free (decision 20)."""
     incumbent = official(draft())
     winner = winner_over(incumbent)
     takes_over = winner.claim.window_ends_at
@@ -748,7 +748,7 @@ def test_no_undo_no_declines_again() -> None:
 
 
 def test_the_no_cannot_be_taken_back_when_the_place_is_given_away() -> None:
-    """Another claim awaits the customer for the item: at most one at a time (rulings 11, 13)."""
+    """Another claim awaits the customer for the item: at most one at a time (decisions 11, 13)."""
     declined = in_state(Status.DECLINED)
     assert not life.is_given_away(declined, LATER)
     other = approved(at_slots(draft("b", organisation=FABRIKAM), declined.slots), LATER)
@@ -775,7 +775,7 @@ def test_the_no_cannot_be_taken_back_when_somebody_has_become_the_holder_since()
     assert life.undo_decline(contested, ANNE, LATER + HOUR).claim.status is Status.AWAITING_CUSTOMER
 
 
-# --- who may take the no back (rulings 20a) ---------------------------------------------------------------------------
+# --- who may take the no back (decision 20a) --------------------------------------------------------------------------
 
 WHO_MAY = {
     ANNE: {ANNE, IT, LAW, THE_ADMINISTRATOR},
@@ -882,7 +882,7 @@ def test_a_no_that_cannot_be_taken_back_is_nobody_elses(status: Status) -> None:
 
 
 def test_a_second_claim_cannot_be_approved_while_the_first_awaits_the_customer() -> None:
-    """At most one claim a slot awaits the customer; the refusal says until when (rulings 11)."""
+    """At most one claim a slot awaits the customer; the refusal says until when (decision 11)."""
     first = awaiting(draft())
     second = under_review(at_slots(draft("b", organisation=FABRIKAM), first.slots))
 
@@ -911,7 +911,7 @@ def test_a_second_claim_can_be_approved_from_the_first_ones_deadline_on() -> Non
 
 
 def test_approval_takes_the_contested_items_from_every_other_claimant() -> None:
-    """Who has nothing left is rejected and may dispute; the loser's place at the slot is gone (rulings 12)."""
+    """Who has nothing left is rejected and may dispute; the loser's place at the slot is gone (decision 12)."""
     loser = under_review(draft())
     winner = under_review(at_slots(draft("b", organisation=FABRIKAM), loser.slots))
     assert life.claimants_to_refuse(stored(winner), LATER) == {A}
@@ -932,7 +932,7 @@ def test_approval_takes_the_contested_items_from_every_other_claimant() -> None:
 
 
 def test_a_claimant_contested_in_part_goes_on_with_the_rest() -> None:
-    """Only the contested items are struck, each with the reason (rulings 12)."""
+    """Only the contested items are struck, each with the reason (decision 12)."""
     loser = under_review(draft(items=(TEAMS, EXCHANGE, SHAREPOINT)))
     winner = under_review(at_slots(draft("b", organisation=FABRIKAM, items=(EXCHANGE,)), loser.slots))
 
@@ -968,7 +968,7 @@ def test_approval_leaves_claimants_alone_that_are_not_undecided() -> None:
 
 
 def test_an_incumbent_stays_until_the_winners_window_has_ended() -> None:
-    """Official to the last microsecond, superseded at the winner's instant (rulings 12)."""
+    """Official to the last microsecond, superseded at the winner's instant (decision 12)."""
     incumbent = official(draft())
     winner = winner_over(incumbent)
     takes_over = winner.claim.window_ends_at
@@ -995,7 +995,7 @@ def test_an_incumbent_stays_when_the_winner_is_declined() -> None:
 
 
 def test_what_is_read_of_a_superseded_claim_equals_what_its_successor_writes() -> None:
-    """Same entries, same hashes, whoever settles first (rulings 14)."""
+    """Same entries, same hashes, whoever settles first (decision 14)."""
     incumbent = official(draft(items=(TEAMS, EXCHANGE)))
     winner = winner_over(incumbent, items=(EXCHANGE, TEAMS))
     takes_over = winner.claim.window_ends_at
@@ -1009,7 +1009,7 @@ def test_what_is_read_of_a_superseded_claim_equals_what_its_successor_writes() -
 
 
 def test_items_are_superseded_one_by_one() -> None:
-    """An association loses the item that was taken over, and keeps the others (rulings 14)."""
+    """An association loses the item that was taken over, and keeps the others (decision 14)."""
     incumbent = official(draft(items=(TEAMS, EXCHANGE)))
     winner = winner_over(incumbent, items=(EXCHANGE,))
     takes_over = winner.claim.window_ends_at
@@ -1103,7 +1103,7 @@ def test_a_rival_that_no_longer_holds_the_item_loses_nothing_more() -> None:
 
 
 def test_the_holder_of_a_contested_item_can_be_asked_for_evidence() -> None:
-    """One entry a reason, and its association goes on (rulings 15); whom nobody contests is not asked."""
+    """One entry a reason, and its association goes on (decision 15); whom nobody contests is not asked."""
     incumbent = official(draft())
     rival = submitted(at_slots(draft("b", organisation=FABRIKAM), incumbent.slots), ENDS_AT)
     contested = incumbent.with_slots(rival.slots)
@@ -1123,7 +1123,7 @@ def test_the_holder_of_a_contested_item_can_be_asked_for_evidence() -> None:
 
 @pytest.mark.parametrize("reason", sorted(REJECTION_REASONS))
 def test_every_rejection_can_be_disputed_but_three(reason: Reason) -> None:
-    """Not what the partner asked for, the subscription's end, or the programme's revocation (rulings 28)."""
+    """Not what the partner asked for, the subscription's end, or the programme's revocation (decision 28)."""
     claim = rejected(draft(), reason).claim
 
     assert life.is_disputable(claim) is (reason not in NOT_DISPUTABLE)
@@ -1131,7 +1131,7 @@ def test_every_rejection_can_be_disputed_but_three(reason: Reason) -> None:
 
 
 def test_an_upheld_dispute_takes_its_place_at_the_slots_again() -> None:
-    """As an approval does (rulings 28)."""
+    """As an approval does (decision 28)."""
     case = life.approve(disputed(draft()), PROGRAMME, LATER)
 
     assert case.claim.status is Status.AWAITING_CUSTOMER

@@ -82,7 +82,7 @@ async def test_filters_apply_to_the_effective_state(core: Core) -> None:
 
 
 async def test_one_call_looks_at_so_many_and_says_where_it_stopped(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page is empty then, and there may be more (rulings 37)."""
+    """The page is empty then, and there may be more (decision 37)."""
     monkeypatch.setattr(listing, "MOST_LOOKED_AT", 2)
     made = await three(core)
 
@@ -149,7 +149,7 @@ async def test_what_was_decided_leads_nowhere_and_is_removed_later(core: Core) -
 
 
 async def test_an_official_claim_whose_mail_came_back_is_looked_at(core: Core) -> None:
-    """Until a reviewer has said something (rulings 25)."""
+    """Until a reviewer has said something (decision 25)."""
     case = await core.official()
     await core.ports.reviews.add(REVIEWS, "20261110T000000|x", case.claim.id)
     message = core.mailbox.sent[0].message_id
@@ -162,7 +162,7 @@ async def test_an_official_claim_whose_mail_came_back_is_looked_at(core: Core) -
 
 
 async def test_a_sample_of_what_nobody_reviewed_is_shown_while_it_can_be_stopped(core: Core) -> None:
-    """Claims that were reviewed automatically, until their window has ended (rulings 29)."""
+    """Claims that were reviewed automatically, until their window has ended (decision 29)."""
     case = await core.told()
     assert case.claim.window_ends_at is not None
     assert len(await core.ports.reviews.page(SAMPLE, after="", limit=9)) == 1

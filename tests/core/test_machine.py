@@ -74,7 +74,7 @@ Answer = TypeVar("Answer")
 
 MOST_CLAIMS = 8
 LONGEST_WAIT = timedelta(minutes=60)
-"""A debt that could not be paid is tried again at least so often (rulings 36)."""
+"""A debt that could not be paid is tried again at least so often (decision 36)."""
 FAR = 4000 * DAY
 
 WORKLOADS = [(TEAMS,), (EXCHANGE,), (TEAMS, EXCHANGE), (EXCHANGE, SHAREPOINT)]
@@ -352,7 +352,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(claim=claims, by=SPEAKERS)
     def take_it_back(self, claim: str, by: Speaker) -> None:
-        """The customer undoes the no: never the contact the administrator's (rulings 20a)."""
+        """The customer undoes the no: never the contact the administrator's (decision 20a)."""
         self.attempt(self._take_it_back(claim, by))
 
     async def _take_it_back(self, claim: str, by: Speaker) -> None:

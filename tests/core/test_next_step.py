@@ -95,7 +95,7 @@ def test_a_rejection_can_be_disputed_for_thirty_days(reason: Reason) -> None:
 
 @pytest.mark.parametrize(("now", "owner"), [(ENDS_AT + DAY, Owner.PARTNER), (ENDS_AT + 2 * DAY, Owner.NOBODY)])
 def test_the_holder_of_a_contested_item_may_be_asked_for_evidence(now: datetime, owner: Owner) -> None:
-    """Until then it is the partner's turn; the association goes on (rulings 15)."""
+    """Until then it is the partner's turn; the association goes on (decision 15)."""
     case = in_state(Status.OFFICIAL).changed(evidence_by=ENDS_AT + 2 * DAY)
 
     assert step(case, now).owner is owner
@@ -119,7 +119,7 @@ def test_a_next_step_is_shown_with_these_names() -> None:
 
 @pytest.mark.parametrize("status", [Status.SUBMITTED, Status.UNDER_REVIEW, Status.DISPUTED])
 def test_a_review_stands_still_while_another_claim_awaits_the_customer(status: Status) -> None:
-    """It could not be approved: no limit is shown, and nothing is overdue (rulings 11)."""
+    """It could not be approved: no limit is shown, and nothing is overdue (decision 11)."""
     case = beside_one_that_awaits(status, takes_over_at=None)
 
     assert step(case, TOLD_AT + 60 * DAY).due is None

@@ -93,7 +93,7 @@ async def test_the_hand_over_opens_the_window_that_was_promised(core: Core) -> N
 
 
 async def test_day_zero_is_the_local_date_in_two_minutes(core: Core) -> None:
-    """A notice sent in the last two minutes of a day counts from the next (rulings 17)."""
+    """A notice sent in the last two minutes of a day counts from the next (decision 17)."""
     just_before = datetime.fromisoformat("2026-11-02T22:57:59.999999Z")
 
     for now, day in ((just_before, 2), (just_before + MICROSECOND, 3)):
@@ -105,7 +105,7 @@ async def test_day_zero_is_the_local_date_in_two_minutes(core: Core) -> None:
 
 
 async def test_the_promise_names_the_customer_and_who_would_be_replaced(core: Core) -> None:
-    """The customer may know them; the promise keeps the names that the mail states (rulings 24)."""
+    """The customer may know them; the promise keeps the names that the mail states (decision 24)."""
     await core.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
 
     winner = await core.told(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
@@ -118,7 +118,7 @@ async def test_the_promise_names_the_customer_and_who_would_be_replaced(core: Co
 
 
 async def test_everybody_who_is_to_be_told_gets_a_notice_of_their_own(core: Core) -> None:
-    """The contact and the registered addresses, each once, each with a number and a Message-ID (rulings 25)."""
+    """The contact and the registered addresses, each once, each with a number and a Message-ID (decision 25)."""
     await core.register_customer(notice_addresses=(IT, "Anne.Durand@Contoso.FR", LAW))
 
     case = await core.told()
@@ -151,7 +151,7 @@ async def test_two_payers_at_once_send_one_notice(core: Core) -> None:
 
 
 async def test_while_one_is_sending_nobody_else_does(core: Core) -> None:
-    """For two minutes of real time from the promise on (rulings 17)."""
+    """For two minutes of real time from the promise on (decision 17)."""
     case = await core.submitted()
 
     async def another() -> None:
@@ -252,7 +252,7 @@ async def test_a_mail_server_that_is_down_past_a_promised_end_binds_nobody(core:
 
 
 async def test_a_delayed_mail_is_tried_again_later_and_later(core: Core) -> None:
-    """After 1, 5, 15, 60 minutes, then hourly (rulings 36)."""
+    """After 1, 5, 15, 60 minutes, then hourly (decision 36)."""
     case = await core.submitted()
     core.lose_messages()
     core.mailbox.down = True
@@ -279,7 +279,7 @@ async def test_a_mail_system_that_names_a_time_is_asked_again_then(core: Core) -
 
 
 async def test_a_hand_over_on_a_later_day_promises_anew_and_sends_a_corrected_notice(core: Core) -> None:
-    """The first mail said one day too early: its hand-over is not recorded (rulings 17)."""
+    """The first mail said one day too early: its hand-over is not recorded (decision 17)."""
     case = await core.submitted()
     midnight = datetime.fromisoformat("2026-11-02T23:00:00Z")
 
@@ -339,7 +339,7 @@ async def test_a_refused_recipient_stops_the_window_before_it_opens(core: Core) 
 
 
 async def test_who_could_not_be_reached_is_asked_again_with_the_next_notice(core: Core) -> None:
-    """A failure counts for the notice that it concerns (rulings 25): a mailbox can be repaired."""
+    """A failure counts for the notice that it concerns (decision 25): a mailbox can be repaired."""
     case = await core.submitted()
     core.mailbox.refused.add(ANNE)
     await core.deliver()
@@ -354,7 +354,7 @@ async def test_who_could_not_be_reached_is_asked_again_with_the_next_notice(core
 
 
 async def test_another_contact_gets_a_fresh_notice(core: Core) -> None:
-    """With the next numbers; who is no longer named is not written to, and counts as failed no more (rulings 25)."""
+    """With the next numbers; who is no longer named is not written to, and counts as failed no more (decision 25)."""
     case = await core.submitted()
     core.mailbox.refused.add(ANNE)
     await core.deliver()
@@ -422,7 +422,7 @@ async def test_a_notice_that_waits_is_dropped_when_there_is_nothing_left_to_ask(
 
 
 async def test_a_recipient_who_is_put_off_for_three_days_cannot_be_reached(core: Core) -> None:
-    """A 4xx for so long counts as a failure (rulings 25)."""
+    """A 4xx for so long counts as a failure (decision 25)."""
     case = await core.submitted()
     core.mailbox.put_off.add(ANNE)
     assert (await core.process(case)).delayed
@@ -485,7 +485,7 @@ async def test_the_partners_calendar_counts_for_their_answer(core: Core) -> None
 
 
 async def test_a_subscription_that_ended_before_the_notice_is_asked_about_no_more(core: Core) -> None:
-    """The items are checked again before the promise (rulings 32)."""
+    """The items are checked again before the promise (decision 32)."""
     case = await core.submitted()
     await core.register_customer(subscriptions=(subscription(state="disabled"),))
 
@@ -544,7 +544,7 @@ async def test_a_revocation_while_the_notice_is_being_sent_owes_a_closing_mail(c
 
 
 async def test_a_no_that_overtakes_our_own_record_stands(core: Core) -> None:
-    """The customer pressed the link before we had written that the mail had gone (rulings 20)."""
+    """The customer pressed the link before we had written that the mail had gone (decision 20)."""
     case = await core.submitted()
 
     async def decline() -> None:

@@ -67,7 +67,7 @@ async def test_a_partner_is_registered_and_changed(core: Core) -> None:
     ],
 )
 async def test_a_place_that_is_not_known_is_refused(core: Core, changes: dict[str, Any], targets: list[str]) -> None:
-    """For partners and customers alike; everything that is wrong at once (rulings 18)."""
+    """For partners and customers alike; everything that is wrong at once (decision 18)."""
     for refused in (put_partner(core, partner(**changes)), put_customer(core, customer(**changes))):
         with pytest.raises(Refused) as refusal:
             await refused
@@ -84,7 +84,7 @@ async def test_a_partner_is_enrolled_in_engagements_that_exist(core: Core) -> No
 
 
 async def test_a_partner_id_stays_with_its_organisation(core: Core) -> None:
-    """It never changes (rulings 32)."""
+    """It never changes (decision 32)."""
     with pytest.raises(Refused, match="OrganisationFixed"):
         await put_partner(core, partner(FABRIKAM), PARTNER_IDS[ADATUM])
 
@@ -231,7 +231,7 @@ async def test_while_domains_cannot_be_looked_up_nothing_is_written(core: Core, 
 
 
 async def test_what_is_gone_ends_at_once(core: Core) -> None:
-    """Associations end, open claims lose the item; those who were told hear of it (rulings 32)."""
+    """Associations end, open claims lose the item; those who were told hear of it (decision 32)."""
     held = await core.official()
     pending = await core.submitted(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
 
@@ -304,7 +304,7 @@ async def test_more_than_five_ends_must_be_confirmed(core: Core) -> None:
 
 
 async def test_an_operator_who_dies_half_way_has_left_the_debt(core: Core) -> None:
-    """The due rows are written before the registry, and run again ten minutes later (rulings 32)."""
+    """The due rows are written before the registry, and run again ten minutes later (decision 32)."""
     held = await core.official()
     now = await core.now()
 

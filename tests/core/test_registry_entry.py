@@ -1,4 +1,4 @@
-"""What is wrong with an entry of the registry, and what is merely new in it (rulings 57, 74)."""
+"""What is wrong with an entry of the registry, and what is merely new in it (decisions 57, 74)."""
 
 from collections.abc import Iterator
 from importlib.resources import files
@@ -103,7 +103,7 @@ TAGS = """
 
 @pytest.mark.parametrize("tag", TAGS.split())
 def test_a_tag_of_bcp_47_is_taken(tag: str) -> None:
-    """Whether or not there is a translation (rulings 74)."""
+    """Whether or not there is a translation (decision 74)."""
     assert faults(language=tag) == []
 
 

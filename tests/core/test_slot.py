@@ -13,7 +13,7 @@ CONTESTED = HELD.with_awaiting("winner", FABRIKAM, ENDS_AT)
 
 
 def test_a_slot_that_nobody_used_is_empty() -> None:
-    """It is inserted at first use; until then it is as if it were there (rulings 11)."""
+    """It is inserted at first use; until then it is as if it were there (decision 11)."""
     assert (SLOT.holder, SLOT.awaiting, SLOT.claimants, SLOT.version) == (None, None, (), 0)
     assert list(SLOT.others("anybody")) == []
 
@@ -44,7 +44,7 @@ def test_without_an_instant_nobody_takes_over() -> None:
 
 @pytest.mark.parametrize(("distance", "there"), [(-MICROSECOND, True), (timedelta(0), False), (MICROSECOND, False)])
 def test_a_claimant_lapses_at_its_instant(distance: timedelta, there: bool) -> None:  # noqa: FBT001 - a column of the table
-    """A claim that lapses by itself leaves its place by itself (rulings 14); one without an instant stays."""
+    """A claim that lapses by itself leaves its place by itself (decision 14); one without an instant stays."""
     slot = SLOT.with_claimant("lapsing", ADATUM, ENDS_AT).with_claimant("staying", FABRIKAM)
 
     claims = [claimant.claim for claimant in slot.at(ENDS_AT + distance).claimants]

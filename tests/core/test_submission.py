@@ -81,7 +81,7 @@ async def test_every_failed_check_is_told_and_nothing_is_changed(core: Core) -> 
 
 
 async def test_a_state_that_forbids_it_is_told_before_any_check(core: Core) -> None:
-    """409 before 400 (rulings 3)."""
+    """409 before 400 (decision 3)."""
     case = await core.submitted()
 
     with pytest.raises(Refused, match="InvalidState"):
@@ -89,7 +89,7 @@ async def test_a_state_that_forbids_it_is_told_before_any_check(core: Core) -> N
 
 
 async def test_the_partners_name_is_the_registrys_at_submission(core: Core) -> None:
-    """Whatever it was when the draft was made (rulings 24); the draft's when the partner is gone."""
+    """Whatever it was when the draft was made (decision 24); the draft's when the partner is gone."""
     case = await core.draft()
     former = await core.ports.registry.partner(PARTNER_IDS[ADATUM])
     await core.ports.registry.put_partner(PARTNER_IDS[ADATUM], partner(name="Adatum SA"), former)
@@ -109,7 +109,7 @@ async def test_a_partner_who_is_not_registered_any_more_cannot_submit(core: Core
 
 
 async def test_after_a_no_the_same_partners_claims_are_reviewed_by_a_person(core: Core) -> None:
-    """For twelve months; the reviewer is shown when it was (rulings 21)."""
+    """For twelve months; the reviewer is shown when it was (decision 21)."""
     case = await core.told()
     declined = await core.decline(case)
     assert case.claim.window_ends_at is not None
@@ -122,7 +122,7 @@ async def test_after_a_no_the_same_partners_claims_are_reviewed_by_a_person(core
 
 
 async def test_after_two_refusals_a_customer_is_not_asked_again(core: Core) -> None:
-    """Until the first of them is a year old (rulings 21)."""
+    """Until the first of them is a year old (decision 21)."""
     for _ in range(2):
         case = await core.told()
         await core.decline(case)
@@ -208,7 +208,7 @@ async def test_a_dry_run_of_a_new_claim_stores_nothing_of_it(core: Core) -> None
 
 
 async def test_a_dry_run_never_tells_that_somebody_else_holds_a_slot(core: Core) -> None:
-    """To nobody but the holder (rulings 8)."""
+    """To nobody but the holder (decision 8)."""
     await core.official()
 
     draft = await core.draft(FABRIKAM)
@@ -236,7 +236,7 @@ async def test_a_dry_run_names_the_partners_own_duplicate(core: Core) -> None:
 
 
 async def test_an_organisation_has_so_many_dry_runs_an_hour(core: Core) -> None:
-    """Then it waits for the next; another organisation does not (rulings 8)."""
+    """Then it waits for the next; another organisation does not (decision 8)."""
     case, other = await core.draft(), await core.draft(LITWARE)
     for _ in range(core.ports.terms.dry_runs_per_hour):
         await submission.dry_run(core.ports, case, ACKNOWLEDGED, MONDAY)
@@ -303,7 +303,7 @@ async def test_an_answer_goes_back_to_the_reviewer(core: Core) -> None:
 
 
 async def test_an_answer_in_the_last_microsecond_is_in_time(core: Core) -> None:
-    """It is judged by its arrival (rulings 27)."""
+    """It is judged by its arrival (decision 27)."""
     case = await asked(core)
     assert case.claim.due is not None
 
@@ -348,7 +348,7 @@ async def test_an_answer_is_judged_by_the_same_checks(core: Core) -> None:
 
 
 async def test_another_contact_alone_goes_straight_to_the_customer(core: Core) -> None:
-    """The claim was approved before (rulings 27)."""
+    """The claim was approved before (decision 27)."""
     case = await core.submitted()
     core.mailbox.refused.add(ANNE)
     await core.deliver()
@@ -361,7 +361,7 @@ async def test_another_contact_alone_goes_straight_to_the_customer(core: Core) -
 
 
 async def test_an_answer_cannot_overtake_who_awaits_the_customer_meanwhile(core: Core) -> None:
-    """At most one a slot (rulings 11)."""
+    """At most one a slot (decision 11)."""
     case = await core.approve(await core.submitted(items=(TEAMS,), engagement=USAGE))
     core.mailbox.refused.add(ANNE)
     await core.deliver()
@@ -395,7 +395,7 @@ async def test_what_no_person_has_reviewed_is_reviewed_when_somebody_competes_by
 
 
 async def test_a_dispute_needs_words_or_new_evidence(core: Core) -> None:
-    """Either will do (rulings 28)."""
+    """Either will do (decision 28)."""
     case = await rejected(core)
     with pytest.raises(Refused, match="JustificationMissing"):
         await dispute(core, case)
@@ -418,7 +418,7 @@ async def test_new_evidence_is_a_justification(core: Core) -> None:
 
 @pytest.mark.parametrize(("distance", "code"), [(-MICROSECOND, None), (timedelta(0), "InvalidState")])
 async def test_a_dispute_is_possible_for_thirty_days(core: Core, distance: timedelta, code: str | None) -> None:
-    """30 × 24 hours from the rejection (rulings 28)."""
+    """30 × 24 hours from the rejection (decision 28)."""
     case = await rejected(core)
     arrived = case.claim.status_since + timedelta(hours=24 * 30) + distance
     disputed = submission.dispute(core.ports, case, PERSON, arrived, ActContext(comment=WORDS))

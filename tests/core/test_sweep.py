@@ -275,7 +275,7 @@ async def test_the_oldest_debt_is_told_of_for_as_long_as_it_is_unpaid(core: Core
 async def test_a_settled_row_is_deleted_when_no_writer_can_be_at_work_any_more(
     core: Core, age: timedelta, left: int
 ) -> None:
-    """Older than ten minutes by the real clock (rulings 36)."""
+    """Older than ten minutes by the real clock (decision 36)."""
     case = await core.told()
     rows = await core.due_rows(case)
     assert Kind.NOTIFY_CUSTOMER in [row.kind for row in rows]
@@ -348,7 +348,7 @@ async def test_rows_end_with_what_they_are_about(core: Core) -> None:
 
 
 async def test_an_orphaned_blob_is_deleted_later(core: Core) -> None:
-    """The upload died before the claim pointed to it (rulings 10)."""
+    """The upload died before the claim pointed to it (decision 10)."""
     case = await core.draft(evidence=False)
     upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.4", None)
 
@@ -413,7 +413,7 @@ async def test_a_row_that_names_nothing_to_delete_is_harmless(core: Core) -> Non
 
 
 async def test_an_association_is_written_down_a_minute_after_its_window(core: Core) -> None:
-    """A no that arrived in time may still be on its way: what was superseded could not be brought back (rulings 73)."""
+    """A no that arrived in time may still be on its way, and nothing brings back what was superseded (decision 73)."""
     case = await core.told()
     assert case.claim.window_ends_at is not None
 

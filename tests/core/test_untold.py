@@ -1,4 +1,4 @@
-"""Nobody sees figures of an imported association whose customer does not know of it (rulings 65)."""
+"""Nobody sees figures of an imported association whose customer does not know of it (decision 65)."""
 
 import json
 from dataclasses import replace
@@ -183,7 +183,7 @@ async def test_an_older_programmes_customer_must_know_too(core: Core) -> None:
 
 
 async def test_a_claim_that_went_its_way_is_never_asked(core: Core) -> None:
-    """Its window opened with a mail; one that comes back afterwards changes nothing (rulings 25)."""
+    """Its window opened with a mail; one that comes back afterwards changes nothing (decision 25)."""
     case = await core.official()
     await come_back(core, core.mailbox.sent[0])
 

@@ -74,7 +74,7 @@ async def kept(core: Core, month: str = "2026-11", item: str = "teams") -> tuple
 
 
 async def test_good_rows_are_kept_and_bad_ones_told(core: Core) -> None:
-    """Each with its number, from 1; empty lines are none (rulings 34)."""
+    """Each with its number, from 1; empty lines are none (decision 34)."""
     loaded = await load(
         core,
         line(activeUsers=5),
@@ -387,7 +387,7 @@ async def test_a_partner_sees_the_associated_items_from_the_first_month_on(core:
 
 
 async def test_every_read_leaves_one_receipt(core: Core) -> None:
-    """Empty ones too: who, when, which items and months; never the figures (rulings 35)."""
+    """Empty ones too: who, when, which items and months; never the figures (decision 35)."""
     case = await official(core)
 
     await read(core, case)

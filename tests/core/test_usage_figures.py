@@ -130,7 +130,7 @@ def test_nobody_active_is_a_mark_of_zero() -> None:
     [(1, 3, 0.3333), (2, 3, 0.6667), (5, 4, 1.25), (5, 0, None), (5, None, None), (None, 5, None), (0, 5, 0.0)],
 )
 def test_the_active_share_has_four_decimals(active: int | None, available: int | None, share: float | None) -> None:
-    """Null without seats (rulings 34)."""
+    """Null without seats (decision 34)."""
     row = usage_rows(official(draft()).claim, {("2026-11", "teams"): figures(active, available)}, ["2026-11"])[0]
 
     assert row.active_share == share

@@ -146,7 +146,7 @@ def test_the_acknowledgements_are_shown_after_submission() -> None:
 
 
 def test_the_window_is_shown_from_the_hand_over_on() -> None:
-    """Null before, though the promise is stored; then with every skipped day by name (rulings 17, 18)."""
+    """Null before, though the promise is stored; then with every skipped day by name (decisions 17, 18)."""
     on_its_way = promised(submitted(draft(), automatic=True))
     assert shown(on_its_way)["window"] is None
     assert window_view(on_its_way) is None
@@ -261,7 +261,7 @@ def competing_at(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> bool
     ],
 )
 def test_both_sides_are_told_that_somebody_competes(status: Status, competing: bool) -> None:  # noqa: FBT001 - a column of the table
-    """The challenger by what lies at its slots, the other side by the challenger's place there (rulings 15)."""
+    """The challenger by what lies at its slots, the other side by the challenger's place there (decision 15)."""
     first = in_state(status)
     challenger = submitted(at_slots(draft("b", organisation=FABRIKAM), first.slots))
     now = ENDS_AT - DAY if status is Status.DECLINED else TOLD_AT
@@ -322,7 +322,7 @@ def test_the_etag_stays_while_nothing_changes() -> None:
 
 @pytest.mark.parametrize("name", ["claim", "slot"])
 def test_the_etag_changes_with_each_write(name: str) -> None:
-    """Of the claim, and of a slot that tells whether it competes (rulings 40)."""
+    """Of the claim, and of a slot that tells whether it competes (decision 40)."""
     case = awaiting(draft())
     before = tag(case)
 

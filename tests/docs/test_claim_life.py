@@ -142,7 +142,7 @@ WAYS: dict[Status, tuple[tuple[Owner, str] | str, ...]] = {
     Status.WITHDRAWN: (SUBMIT, (Owner.PARTNER, "withdraw")),
 }
 ONLY_IF_CONTESTED = {(Status.OFFICIAL, "request_information")}
-"""An association may be asked for evidence when somebody else wants its place (rulings 15)."""
+"""An association may be asked for evidence when somebody else wants its place (decision 15)."""
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from tests.docs.pages import DOCS, ROOT, anchors
 
 PAGE = DOCS / "decisions.md"
-REFERENCE = re.compile(r"[Rr]ulings?\s+(?P<numbers>\d+[a-z]?(?:(?:,\s+|\s+and\s+|\s+to\s+)\d+[a-z]?)*)")
+REFERENCE = re.compile(r"[Dd]ecisions?\s+(?P<numbers>\d+[a-z]?(?:(?:,\s+|\s+and\s+|\s+to\s+)\d+[a-z]?)*)")
 RECORD = re.compile(r'^<a id="(?P<anchor>\w+)"></a>\n\n### (?P<number>\w+)\. (?P<title>.+)\n\n', re.MULTILINE)
 READ = {".py", ".md", ".toml", ".bicep", ".jinja", ".yaml", ".yml", ".json", ".http", ".html", ".txt"}
 
@@ -44,13 +44,13 @@ def records() -> list[tuple[str, str, str]]:
 
 def test_references_are_read_as_people_write_them() -> None:
     """One, several, a range, at the beginning of a sentence, or over the end of a line."""
-    text = "(rulings 36a), Rulings 24: x, rulings 10, 28, rulings 1\n    and 2, rulings 16 to 19, rulings that are kept"
+    text = "(decision 36a), Decision 24: x, decisions 10, 28, 1\n    and 2, decisions 16 to 19"
 
     assert list(numbers(text)) == ["36a", "24", "10", "28", "1", "2", "16", "17", "18", "19"]
 
 
 def test_every_reference_leads_to_a_record() -> None:
-    """`rulings 36` is the record with the anchor `d36`."""
+    """`decision 36` is the record with the anchor `d36`."""
     known = anchors(PAGE)
     found = list(references())
 

@@ -109,7 +109,7 @@ def slots_name_only_who_stands_there(seen: Seen) -> Iterator[str]:
                 yield f"{where}: it is taken over at {awaiting.get('takesOverAt')}, promised was {promised}"
         for claimant in slot.get("claimants", ()):
             if "until" in claimant and instant(claimant["until"]) <= seen.now:
-                continue  # it has lapsed by itself, and counts for nobody (rulings 14)
+                continue  # it has lapsed by itself, and counts for nobody (decision 14)
             claim = seen.claims.get(claimant["claim"], {"status": "missing"})
             allowed = {"declined"} if claimant.get("declined") else UNDECIDED | {"awaitingCustomer"}
             if claim["status"] not in allowed or key not in keys(claim):

@@ -137,7 +137,7 @@ async def test_a_no_that_could_not_be_written_carries_its_arrival(service: Servi
 async def test_after_the_association_was_written_down_the_late_no_ends_it_as_it_began(
     service: Service, busy: Busy
 ) -> None:
-    """Nobody can bring back what was superseded then (rulings 20)."""
+    """Nobody can bring back what was superseded then (decision 20)."""
     claim, link, answer = await not_recorded(service, busy)
     service.clock.advance(2 * GRACE)
     await service.sweep()

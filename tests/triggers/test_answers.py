@@ -226,7 +226,7 @@ async def test_callers_own_id_comes_back_if_it_is_plain(shared: Service, sent: s
 
 
 async def test_no_header_of_a_request_has_a_say_in_links(service: Service) -> None:
-    """Location and nextLink are built from the setting alone (rulings 26)."""
+    """Location and nextLink are built from the setting alone (decision 26)."""
     hostile = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
     await service.request("POST", "/claims", json=claim_as_sent())
     made = await service.request("POST", "/claims", json=claim_as_sent(), headers=hostile)

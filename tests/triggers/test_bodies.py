@@ -246,7 +246,7 @@ async def test_names_are_one_line_without_control_characters(shared: Service, te
     [("name", 200), ("comment", 4000), ("contact", 200), ("justification", 4000), ("reason", 1000)],
 )
 async def test_texts_have_their_limits(service: Service, field: str, longest: int) -> None:
-    """Rulings 6; counted in characters, whatever they take in storage."""
+    """Decision 6; counted in characters, whatever they take in storage."""
     claim = await service.official()
 
     async def sent(text: str) -> httpx.Response:

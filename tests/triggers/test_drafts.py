@@ -267,7 +267,7 @@ async def test_more_dry_runs_wait_for_the_next_hour(storage_connection: str, iss
 
 
 async def test_dry_run_does_not_tell_that_a_place_is_held(service: Service) -> None:
-    """Neither by an answer nor by a header: there is no oracle about others (rulings 8)."""
+    """Neither by an answer nor by a header: there is no oracle about others (decision 8)."""
     before = await service.request(
         "POST", "/claims?validate=true", tenant=OTHER_PARTNER, json=claim_as_sent(OTHER_PARTNER)
     )

@@ -1,4 +1,4 @@
-"""Nobody's change is overwritten unseen: entity tags and If-Match (rulings 40)."""
+"""Nobody's change is overwritten unseen: entity tags and If-Match (decision 40)."""
 
 import asyncio
 import hashlib

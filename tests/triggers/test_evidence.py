@@ -147,7 +147,7 @@ async def test_a_name_that_opens_something_else_is_refused(shared: Service, name
 
 @shares_its_service
 async def test_content_is_judged_before_the_name(shared: Service) -> None:
-    """415 goes before 400 (rulings 3): a program is told what is taken, under whatever name."""
+    """415 goes before 400 (decision 3): a program is told what is taken, under whatever name."""
     claim = await shared.draft()
 
     refused(await put(shared, claim["id"], "a%5C.exe", b"MZ\x90\0" + b"\0" * 100), 415, "UnsupportedMediaType")
@@ -299,7 +299,7 @@ async def test_evidence_of_an_association_is_added_and_never_replaced(service: S
 
 
 async def test_evidence_of_a_rejected_claim_is_added_until_its_30_days_are_over(service: Service) -> None:
-    """A microsecond before the end it is, at the end it is not (rulings 28)."""
+    """A microsecond before the end it is, at the end it is not (decision 28)."""
     claim = await service.submitted(engagement="modern-work-security-usage", items=[{"workload": "teams"}])
     await service.review("POST", f"/reviews/{claim['id']}/start")
     await service.review("POST", f"/reviews/{claim['id']}/reject", json={"reason": "insufficientEvidence"})

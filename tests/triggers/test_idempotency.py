@@ -1,4 +1,4 @@
-"""The same request twice is done once, and answered alike (rulings 39)."""
+"""The same request twice is done once, and answered alike (decision 39)."""
 
 import asyncio
 from collections.abc import Mapping
@@ -272,7 +272,7 @@ async def test_repeated_act_with_the_tag_of_before_gets_the_first_answer(service
 
 
 async def test_without_a_key_a_repeated_act_is_refused(service: Service) -> None:
-    """409: an act repeated in the state that it leads to (rulings 3)."""
+    """409: an act repeated in the state that it leads to (decision 3)."""
     claim = await service.submitted()
     again = await service.request("POST", f"/claims/{claim['id']}/submit", json=ACKNOWLEDGED)
 
@@ -396,7 +396,7 @@ async def test_concurrent_acts_on_two_claims_under_one_key_are_not_both_done(ser
 
 
 async def test_every_post_with_a_token_takes_a_key() -> None:
-    """What joins later has it without a word (rulings 39)."""
+    """What joins later has it without a word (decision 39)."""
     posts = [line for line in OPERATIONS if line.method == "POST" and line.roles is not None]
 
     assert posts

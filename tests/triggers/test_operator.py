@@ -68,7 +68,7 @@ async def test_entry_is_made_read_and_changed(service: Service, path: str, entry
 )
 @shares_its_service
 async def test_answer_says_in_which_language_notices_will_be(shared: Service, language: str, notices: str) -> None:
-    """Any tag is taken; that there is no translation is never silent (rulings 74)."""
+    """Any tag is taken; that there is no translation is never silent (decision 74)."""
     path = f"/customers/{SPOKEN_TO}"
 
     put = (await shared.programme("PUT", path, json={**TENANT, "language": language})).json()
@@ -99,7 +99,7 @@ async def test_names_that_are_new_are_taken_and_told_and_slips_are_not(service: 
 
 
 async def test_name_with_capitals_is_told_with_the_id_that_is_near(service: Service) -> None:
-    """Its form is wrong as well; one detail says both, and which id to send (rulings 57)."""
+    """Its form is wrong as well; one detail says both, and which id to send (decision 57)."""
     entry = {**TENANT, "workloads": ["Teams"], "domains": ["x"]}
 
     error = refused(await service.programme("PUT", f"/customers/{NEW_TENANT}", json=entry), 400, "ValidationFailed")
@@ -282,7 +282,7 @@ async def test_all_that_is_wrong_with_an_entry_is_told_at_once(shared: Service) 
 async def test_places_are_real_ones(
     shared: Service, path: str, entry: dict[str, Any], change: dict[str, Any], target: str
 ) -> None:
-    """An unknown zone or country would count the wrong days (rulings 18)."""
+    """An unknown zone or country would count the wrong days (decision 18)."""
     error = refused(await shared.programme("PUT", path, json={**entry, **change}), 400, "ValidationFailed")
 
     assert target in targets(error)
@@ -313,7 +313,7 @@ async def test_customers_are_as_described(shared: Service, change: dict[str, Any
 
 
 async def test_500_subscriptions_fit_and_one_more_does_not(service: Service) -> None:
-    """Rulings 6."""
+    """Decision 6."""
     path = f"/customers/{NEW_TENANT}"
     many = [{**TENANT["subscriptions"][0], "subscriptionId": f"cccccccc-0000-4000-8000-{n:012x}"} for n in range(501)]
 

@@ -1,4 +1,4 @@
-"""Of several things that are wrong, the caller is told the first in the order of rulings 3."""
+"""Of several things that are wrong, the caller is told the first in the order of decision 3."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -96,7 +96,7 @@ async def engagements(service: Service) -> dict[str, dict[str, Any]]:
 
 
 async def test_engagements_are_seven_of_one_shape(service: Service) -> None:
-    """Rulings 46: workloads or products, never both, each with id and name."""
+    """Decision 46: workloads or products, never both, each with id and name."""
     listed = await engagements(service)
 
     assert set(listed) == IDS
@@ -109,7 +109,7 @@ async def test_engagements_are_seven_of_one_shape(service: Service) -> None:
 
 
 async def test_items_go_by_the_ids_that_claims_use(service: Service) -> None:
-    """Kebab case; dynamics-365-sales is in all three lists of Business Applications (rulings 9)."""
+    """Kebab case; dynamics-365-sales is in all three lists of Business Applications (decision 9)."""
     listed = await engagements(service)
     workloads = {item["id"] for item in listed["modern-work-security-usage"]["workloads"]}
 

@@ -1,4 +1,4 @@
-"""Who may do what: roles where they count, and nothing of anybody else's (rulings 1 and 2)."""
+"""Who may do what: roles where they count, and nothing of anybody else's (decisions 1 and 2)."""
 
 import json
 from functools import partial

@@ -118,7 +118,7 @@ async def test_every_answer_of_then_is_given_today(service: Service, known: Know
 
 
 async def test_what_was_imported_with_nobody_told_gives_no_figures(service: Service) -> None:
-    """A rebuild finds it, so that the operator can name somebody: then the figures are there again (rulings 65)."""
+    """A rebuild finds it, so that the operator can name somebody: then the figures are there again (decision 65)."""
     held = (await service.request("GET", f"/associations?customerTenantId={tenant(16)}")).json()["value"][0]["id"]
     figures, listing = f"/associations/{held}/usage", "/operations/untold-associations"
     before = await service.request("GET", figures)

@@ -88,7 +88,7 @@ class Links:
         return match[1], int(match[2])
 
     def request_url(self, claim_id: str, token: str) -> str:
-        """Return the address for the mail. Logs show its path without its query (rulings 23)."""
+        """Return the address for the mail. Logs show its path without its query (decision 23)."""
         return f"{self._public_url}/customer/requests/{claim_id}?t={token}"
 
     def nonce(self, token: str, act: str, now: datetime) -> str:

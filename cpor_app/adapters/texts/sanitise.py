@@ -10,12 +10,12 @@ import unicodedata
 
 MAX_NAME_CHARACTERS = 200
 MAX_CONTACT_NAME_CHARACTERS = 100
-"""The contact's name is the only text of a partner that a customer reads, cut to this length (rulings 24)."""
+"""The contact's name is the only text of a partner that a customer reads, cut to this length (decision 24)."""
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co"})
 """Unicode categories that no name needs: controls, format marks (bidi, joiners), surrogates, private."""
 _LINKING = frozenset(":/@<>")
-"""Characters that can turn a name into an address or a tag (rulings 24)."""
+"""Characters that can turn a name into an address or a tag (decision 24)."""
 
 
 def plain_line(text: str, limit: int = MAX_NAME_CHARACTERS) -> str:

@@ -37,7 +37,7 @@ SOURCE_LANGUAGE = "en"
 """The language of the templates. A sentence that a catalogue lacks is shown in it."""
 MAX_SUBJECT_NAME_CHARACTERS = 80
 MAX_REASON_CHARACTERS = 1000
-"""Of the reason that a customer gives for a no or an end (rulings 6)."""
+"""Of the reason that a customer gives for a no or an end (decision 6)."""
 MAX_ACCEPTED_LANGUAGES = 20
 """No browser sends a longer `Accept-Language` header."""
 MAX_TAG_CHARACTERS = 40
@@ -144,7 +144,7 @@ class MailFacts:
     incumbents: tuple[str, ...] = ()
     """The partners whose association ends, or has ended, because this one becomes official."""
     refused_before: date | None = None
-    """When this customer last declined the same partner, within 12 months (rulings 21)."""
+    """When this customer last declined the same partner, within 12 months (decision 21)."""
     corrected: bool = False
     """The notice replaces one with another last day."""
     since: datetime | None = None

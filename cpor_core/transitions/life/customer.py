@@ -26,7 +26,7 @@ from cpor_core.transitions.life.steps import add_closing_mail, add_mail, end, re
 
 
 def promise(case: Case, promised: Promise, recipients: tuple[Recipient, ...]) -> Case:
-    """Record what the notice will say, before the mail is sent (rulings 17). Raises `InvalidState`."""
+    """Record what the notice will say, before the mail is sent (decision 17). Raises `InvalidState`."""
     require(case, "announced", Status.AWAITING_CUSTOMER)
     return case.changed(promise=promised, recipients=recipients)
 
@@ -71,7 +71,7 @@ def _without(recipients: tuple[Recipient, ...], failed: Iterable[int]) -> tuple[
 
 
 def customer_unreachable(case: Case, at: datetime, *, answer_by: TimeToAnswer, failed: Iterable[int]) -> Case:
-    """Stop the window because nobody can be notified: the partner must name another contact (rulings 25)."""
+    """Stop the window because nobody can be notified: the partner must name another contact (decision 25)."""
     require(case, "reported unreachable", Status.AWAITING_CUSTOMER)
     case = case.record(
         Act.CUSTOMER_UNREACHABLE,
@@ -92,7 +92,7 @@ def customer_unreachable(case: Case, at: datetime, *, answer_by: TimeToAnswer, f
 
 def recipient_failed(case: Case, actor: Actor, at: datetime, number: int, *, answer_by: TimeToAnswer) -> Case:
     """
-    Record that a recipient cannot be reached, or is not the right person (rulings 24, 25).
+    Record that a recipient cannot be reached, or is not the right person (decisions 24, 25).
 
     If the claim awaits the customer and no other notified recipient is left, the window stops. Otherwise the failure is
     only an entry in the history, which the reviewer sees.
@@ -113,7 +113,7 @@ def decline(case: Case, speaker: Speaker, at: datetime) -> Case:
     """
     Take the customer's no, which arrived at *at*: in each open state, and from `official` on as an end.
 
-    While a no can be taken back, a higher voice can say it too and then owns it (rulings 20a). Raises `InvalidState`
+    While a no can be taken back, a higher voice can say it too and then owns it (decision 20a). Raises `InvalidState`
     for a claim that is closed or declined already.
     """
     claim, no = case.claim, No(by=speaker, at=at)

@@ -60,8 +60,8 @@ def resubmit(case: Case, actor: Actor, at: datetime, *, start_review_by: datetim
     """
     Answer the reviewer's question. The claim leaves and takes slots as its items have changed.
 
-    After `customerUnreachable`, if only contacts were changed, the customer is notified next (rulings 27). A claim that
-    no person has reviewed and that competes by now is reviewed first. Raises `InvalidState`, `SlotCrowded`,
+    After `customerUnreachable`, if only contacts were changed, the customer is notified next (decision 27). A claim
+    that no person has reviewed and that competes by now is reviewed first. Raises `InvalidState`, `SlotCrowded`,
     `SlotAwaitsCustomer`.
     """
     require(case, "resubmitted", Status.PARTNER_ACTION_REQUIRED)

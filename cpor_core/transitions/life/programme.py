@@ -35,7 +35,7 @@ def request_information(
     """
     Ask the partner for more. Each reason becomes one history entry. Raises `InvalidState`.
 
-    The holder of a contested item can be asked for evidence too; its association goes on meanwhile (rulings 15).
+    The holder of a contested item can be asked for evidence too; its association goes on meanwhile (decision 15).
     """
     if case.claim.status is Status.OFFICIAL and case.rival_parties(at):
         for reason in reasons:
@@ -150,7 +150,7 @@ def revoke(case: Case, actor: Actor, at: datetime) -> Case:
 
 def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recipients: tuple[Recipient, ...]) -> Case:
     """
-    Enter an association of the past: it is official since *since*, and holds its items from now on (rulings 33).
+    Enter an association of the past: it is official since *since*, and holds its items from now on (decision 33).
 
     If there are *recipients*, they are owed a mail. Raises `SlotHeld`, and `InvalidState` for a claim that has a
     history already.
@@ -186,7 +186,7 @@ def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recip
 
 def notify_others(case: Case, at: datetime, people: Sequence[Recipient]) -> Case:
     """
-    Owe the mail about an imported association to *people*, if no other person has it or will get it (rulings 65).
+    Owe the mail about an imported association to *people*, if no other person has it or will get it (decision 65).
 
     Addresses that had the mail before are left out. The others get the next free numbers.
     """

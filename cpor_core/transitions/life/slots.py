@@ -49,7 +49,7 @@ def competing_claims(case: Case, at: datetime) -> frozenset[str]:
 
 
 def verify_no_other_awaits(case: Case, at: datetime) -> None:
-    """Raise `SlotAwaitsCustomer`, with the instant, while another claim awaits the customer (rulings 11)."""
+    """Raise `SlotAwaitsCustomer`, with the instant, while another claim awaits the customer (decision 11)."""
     for key, stored in case.own_slots().items():
         awaiting = stored.at(at).awaiting
         if awaiting is not None and awaiting.claim != case.claim.id:

@@ -10,7 +10,7 @@ from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.transitions.life.slots import competing_claims, each_slot, leave_slots
 
 DISPUTE_PERIOD = timedelta(days=30)
-"""How long a partner can dispute a rejection: 30 × 24 hours (rulings 28)."""
+"""How long a partner can dispute a rejection: 30 × 24 hours (decision 28)."""
 
 
 def what_is_asked(claim: Claim, reasons: Sequence[Reason], answer_by: TimeToAnswer) -> Mapping[str, object]:
@@ -61,13 +61,13 @@ def require(case: Case, act: str, *states: Status) -> None:
 
 
 def add_competition_mails(case: Case, at: datetime, known: Collection[str] = ()) -> Case:
-    """Owe a mail about the competition to the partners of this claim and of its new rivals (rulings 15)."""
+    """Owe a mail about the competition to the partners of this claim and of its new rivals (decision 15)."""
     rivals = competing_claims(case, at) - set(known)
     return case.changed(partner_mails=competition_mails(case.claim, rivals, at)) if rivals else case
 
 
 def await_customer(case: Case, act: Act, actor: Actor, at: datetime) -> Case:
-    """Let the claim await the customer. An address whose mail came back before is tried again (rulings 25)."""
+    """Let the claim await the customer. An address whose mail came back before is tried again (decision 25)."""
     former = case.claim.promise
     case = case.record(
         act,

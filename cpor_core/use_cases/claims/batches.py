@@ -1,5 +1,5 @@
 """
-Batches: many claims sent at once, made into drafts page by page (rulings 47).
+Batches: many claims sent at once, made into drafts page by page (decision 47).
 
 A batch is stored as it was sent. Queue messages spread its pages over instances, and a due row sends the messages of
 unfinished pages again. A claim's id is derived from batch and row, and claims are only inserted. So a page can be

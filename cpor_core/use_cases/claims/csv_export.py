@@ -14,7 +14,7 @@ from cpor_core.use_cases.claims.listing import load_own
 from cpor_core.views import ClaimView, claim_view
 
 MOST_ROWS = 50_000
-"""The most claims in an export (rulings 49)."""
+"""The most claims in an export (decision 49)."""
 MOST_LOOKED_AT = 2 * MOST_ROWS
 """The most claims that an export with filters reads."""
 KEYS_AT_ONCE = 1_000

@@ -32,7 +32,7 @@ class CustomerAct(StrEnum):
 
 
 LINK_LIVES = RETENTION[Kind.DELETE_MESSAGE_ID]
-"""A link works for so long after its claim is closed (rulings 23)."""
+"""A link works for so long after its claim is closed (decision 23)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Opened:
     recipient: Recipient
     speaker: Speaker
     others: Sequence[Case] = ()
-    """The tenant's other official associations; only for a registered notice address (rulings 23)."""
+    """The tenant's other official associations; only for a registered notice address (decision 23)."""
 
 
 async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) -> Opened:
@@ -95,7 +95,7 @@ def possible_acts(opened: Opened) -> tuple[CustomerAct, ...]:
 
 async def insist(ports: Ports, say_no: Callable[[bool], Awaitable[Said]]) -> Said:
     """
-    Repeat a no that storage cannot take, for a minute of real time (rulings 73).
+    Repeat a no that storage cannot take, for a minute of real time (decision 73).
 
     The argument of *say_no* says whether the no was tried before. Raises the `Retryable` of the last try.
     """
@@ -130,7 +130,7 @@ async def decline(
 
 
 async def not_me(ports: Ports, opened: Opened, now: datetime, context: ActContext) -> Case:
-    """Record that a recipient is not the right person; it counts as a mail that came back (rulings 24)."""
+    """Record that a recipient is not the right person; it counts as a mail that came back (decision 24)."""
     actor, number = spoken_by(opened.speaker), opened.recipient.number
     answer_by = await partner_answers_by(ports, opened.case.claim, now)
 
@@ -146,7 +146,7 @@ async def undo(ports: Ports, case: Case, speaker: Speaker, now: datetime, contex
     """
     Take the no back before the window ends. Raises `InvalidState`, `DeclineNotYours`, `SlotAwaitsCustomer`.
 
-    No new promise is made, so items that have left the tenant meanwhile are taken out here (rulings 32).
+    No new promise is made, so items that have left the tenant meanwhile are taken out here (decision 32).
     """
     known = await ports.registry.customer(case.claim.tenant_id)
 

@@ -385,7 +385,7 @@ def _is_kept(claim: Claim, upload: Upload) -> bool:
 
 
 MAY_ADD_EVIDENCE = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Status.OFFICIAL, Status.REJECTED})
-"""In these states evidence can be added; only in a draft can it be replaced (rulings 10, 28)."""
+"""In these states evidence can be added; only in a draft can it be replaced (decisions 10, 28)."""
 
 
 async def add_evidence(

@@ -11,7 +11,7 @@ async def history_as_of(ports: Ports, case: Case, *, after: int, limit: int) -> 
     """
     Return up to *limit* entries of a claim's history as of the case's instant, oldest first, behind sequence *after*.
 
-    An entry made by time has the same instant and hash as later, when the timer has written it (rulings 14).
+    An entry made by time has the same instant and hash as later, when the timer has written it (decision 14).
     """
     stored = list(await ports.claims.history(case.claim.id, after=after, limit=limit))
     known = case.stored.claim.history_length

@@ -1,4 +1,4 @@
-"""Lists: a page of keys, then the claims. So a list is never stale, and keys without a claim drop out (rulings 37)."""
+"""Lists: a page of keys, then the claims. So a list is never stale, and keys without a claim drop out (decision 37)."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

@@ -103,7 +103,7 @@ def _is_past(position: str, now: datetime) -> bool:
 
 
 async def sample(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
-    """Return a page of the drawn claims that were reviewed automatically and are still in their window (rulings 29)."""
+    """Return a page of the drawn claims: reviewed automatically, and still in their window (decision 29)."""
     return await verified(ports, SAMPLE, sample_position, now, after=after, limit=limit)
 
 

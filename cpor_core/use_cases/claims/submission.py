@@ -153,7 +153,7 @@ async def dry_run(
     ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
     """
-    Return the checks that the claim would fail, but not whether another claim holds a slot (rulings 8).
+    Return the checks that the claim would fail, but not whether another claim holds a slot (decision 8).
 
     Raises `TooManyDryRuns` after a hundred dry runs of an organisation in an hour. The operator sees these counts.
     """

@@ -1,5 +1,5 @@
 """
-Items that are no longer on the customer's tenant: associations end, and open claims lose the item (rulings 32).
+Items that are no longer on the customer's tenant: associations end, and open claims lose the item (decision 32).
 
 The operator's update of the customer writes two due rows. One is due at once. The other one is due ten minutes later,
 for claims that were submitted meanwhile on the former state of the registry.

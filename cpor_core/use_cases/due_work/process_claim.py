@@ -2,7 +2,7 @@
 Does the due work of a claim; queues and timer call the same functions.
 
 Load the claim, ask what is due at `now`, do it, store that it is done. Writing down and mails to the customer come
-first, mails to partners last (rulings 42). Neither waits for the other's mailbox.
+first, mails to partners last (decision 42). Neither waits for the other's mailbox.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -49,7 +49,7 @@ class Rebuilt:
     due_rows: int = 0
     slots_freed: int = 0
     untold: list[str] = field(default_factory=list)
-    """Ids of imported associations that the customer does not know of: their figures are not shown (rulings 65)."""
+    """Ids of imported associations that the customer does not know of: their figures are not shown (decision 65)."""
 
 
 async def rebuild(ports: Ports, now: datetime) -> Rebuilt:

@@ -24,7 +24,7 @@ IN_FLIGHT = 16
 TIME_LIMIT = timedelta(minutes=4)
 """The sweep stops itself before `functionTimeout` stops the whole worker. The next run goes on."""
 SETTLED_AFTER = timedelta(minutes=10)
-"""A row with nothing left to do is kept so long by the real clock: longer than any writer runs (rulings 36)."""
+"""A row with nothing left to do is kept so long by the real clock: longer than any writer runs (decision 36)."""
 LOOKED_AT_AGAIN = SETTLED_AFTER + timedelta(minutes=1)
 LATE = timedelta(minutes=2)
 """Work that is done so long after it fell due, two runs of the timer, is counted as late."""

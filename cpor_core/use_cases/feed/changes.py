@@ -1,5 +1,5 @@
 """
-The change feed: what happened to an organisation's claims, numbered without gaps (rulings 38).
+The change feed: what happened to an organisation's claims, numbered without gaps (decision 38).
 
 Each history entry must be announced to the feed. The request that made the entry does that after its commit; if it
 fails, the due row that was written before does it. The feed's own rows say which entries were announced. So each entry
@@ -30,7 +30,7 @@ ATTEMPTS = 8
 MOST_AT_ONCE = 40
 """Announcements in one transaction: each takes two of its 100 rows, and one for the entry before it."""
 TAKES_PLACE = frozenset({Act.SUBMITTED, Act.RESUBMITTED, Act.DISPUTED})
-"""Acts by which a claim begins to compete; this is announced to its rivals too (rulings 15)."""
+"""Acts by which a claim begins to compete; this is announced to its rivals too (decision 15)."""
 COMPETING = "claim.competing"
 
 

@@ -1,5 +1,5 @@
 """
-Counts all claims once an hour, for the programme (rulings 50).
+Counts all claims once an hour, for the programme (decision 50).
 
 A count reads the claims tenant by tenant and stores its progress page by page. When a run dies or has used its time,
 the next run continues after the last page. The shown figures change all at once, when the count is complete.
@@ -113,7 +113,7 @@ async def read_one(ports: Ports, grouping: Grouping) -> Insight:
 
 
 async def count_now(ports: Ports, now: datetime) -> Sequence[Insight]:
-    """Count at *now* and store nothing, for the sandbox with its moved clock (rulings 50)."""
+    """Count at *now* and store nothing, for the sandbox with its moved clock (decision 50)."""
     counted = Counted()
     async for tenant in ports.claims.tenants():
         await _add(ports, counted, tenant, now)

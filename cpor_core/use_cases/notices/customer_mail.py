@@ -61,7 +61,7 @@ async def send_due_mail(ports: Ports, case: Case, mail: DueMail, now: datetime) 
         promised = current.claim.promise
         asked = promised is not None and promised.number == mail.number
         if answer_by is not None and (asked or mail.kind is MailKind.IMPORTED):
-            for number in late:  # it counts as a mail that came back (rulings 25)
+            for number in late:  # it counts as a mail that came back (decision 25)
                 current = life.recipient_failed(current, PROGRAMME, now, number, answer_by=answer_by)
         return current
 

@@ -1,4 +1,4 @@
-"""Delivery reports of mail systems: a notice that came back has notified nobody (rulings 25)."""
+"""Delivery reports of mail systems: a notice that came back has notified nobody (decision 25)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +36,7 @@ async def record(ports: Ports, event: MailEvent, now: datetime) -> bool:
 
     A failure counts if it is about the notice of the present promise. If no notified recipient is left, the window
     stops. After `official` the claim only appears in the reviewer's list. A failure of the mail about an imported
-    association counts too: if no notified person is left, its figures pause (rulings 65).
+    association counts too: if no notified person is left, its figures pause (decision 65).
     """
     sent = await ports.mails.find(event.message_id)
     if sent is None:

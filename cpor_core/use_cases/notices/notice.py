@@ -24,7 +24,7 @@ from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.notices.send import delayed_by, messages_to, permits, send
 
 SENDING = timedelta(minutes=2)
-"""For so long after a promise no other process sends. Day 0 is the local date at its end (rulings 17)."""
+"""For so long after a promise no other process sends. Day 0 is the local date at its end (decision 17)."""
 
 
 async def notify_customer(
@@ -182,7 +182,7 @@ def _is_current(recipient: Recipient, claim: Claim, customer: Customer) -> bool:
 
 
 async def _incumbents(ports: Ports, case: Case, now: datetime) -> tuple[str, ...]:
-    """Return the names of the partners that would be replaced; the customer may know them (rulings 24)."""
+    """Return the names of the partners that would be replaced; the customer may know them (decision 24)."""
     holders = {
         slot.holder.claim
         for stored in case.own_slots().values()

@@ -21,7 +21,7 @@ from cpor_core.rules.mail_budget import Urgency
 HELD_FOR = timedelta(minutes=2)
 """After so much real time a process that was sending a mail has ended."""
 REFUSED_FOR_GOOD_AFTER = timedelta(days=3)
-"""A recipient whose server answers 4xx for so long counts as one who cannot be reached (rulings 25)."""
+"""A recipient whose server answers 4xx for so long counts as one who cannot be reached (decision 25)."""
 
 
 def messages_to(
@@ -53,7 +53,7 @@ class Allowed:
 
 
 async def permits(ports: Ports, wanted: int, urgency: Urgency) -> Allowed:
-    """Draw permits from the deployment's budget. A mail without a permit waits for its turn (rulings 42)."""
+    """Draw permits from the deployment's budget. A mail without a permit waits for its turn (decision 42)."""
     if not wanted:
         return Allowed(0)
     drawn = await ports.mail_budget.draw(wanted, urgency)

@@ -1,5 +1,5 @@
 """
-Associations of the past, which the operator enters (rulings 33).
+Associations of the past, which the operator enters (decision 33).
 
 Each line becomes a claim that is official at once. Its id is derived from the line, so the same file can be sent again,
 also after a crash half-way.
@@ -43,7 +43,7 @@ EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
 """No programme had such associations before this date, so an earlier date is an error."""
 
 
-class PastAssociation(Value):  # rulings 34
+class PastAssociation(Value):  # decision 34
     """
     One JSON line: a partner, an item, and since when they are associated.
 
@@ -255,7 +255,7 @@ async def _official_claim(
     Return the claim of a line before it is entered, and the recipients of its mail.
 
     If the engagement can be claimed, the association must have begun before the programme's own register, and there
-    must be a person to notify (rulings 65). Raises `EngagementUnknown`, `SinceInvalid`, `SinceTooLate`,
+    must be a person to notify (decision 65). Raises `EngagementUnknown`, `SinceInvalid`, `SinceTooLate`,
     `TenantUnknown`, `ItemNotClaimable`, `NobodyToTell`.
     """
     filed = begun.ports.catalogue.filed_under(line.engagement)

@@ -1,7 +1,7 @@
 """
 Imported associations whose customer was not notified: the operator's list, and the mail to other people.
 
-Their figures begin with the hand-over of a mail. They pause when the mail has come back from all (rulings 65).
+Their figures begin with the hand-over of a mail. They pause when the mail has come back from all (decision 65).
 """
 
 from collections.abc import Iterable, Sequence

@@ -65,14 +65,14 @@ class CustomerChange:
 
 
 MOST_UNCONFIRMED_ENDS = 5
-"""More associations than this end only when the operator has confirmed their number (rulings 32)."""
+"""More associations than this end only when the operator has confirmed their number (decision 32)."""
 
 
 async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> tuple[Kept, Sequence[Ending]]:
     """
     Register a customer's tenant. Returns the registered version, and the items that end.
 
-    New notice addresses are notified of imported associations that the customer does not know of (rulings 65).
+    New notice addresses are notified of imported associations that the customer does not know of (decision 65).
 
     Raises as `put_partner`, `TimeZoneElsewhere`, and `WouldEndAssociations` when more than five would end without
     confirmation. With domain checks also `DomainNotOnTenant`, or a fault when the issuer does not answer. Then nothing

@@ -12,7 +12,7 @@ LOOKED_AT = 500
 
 
 async def receipts_of(ports: Ports, case: Case) -> Sequence[Receipt]:
-    """Return the newest receipts of this claim's association. A mailed link shows no others (rulings 23)."""
+    """Return the newest receipts of this claim's association. A mailed link shows no others (decision 23)."""
     if case.claim.window_ends_at is None and case.claim.official_since is None:
         return ()
     found: list[Receipt] = []

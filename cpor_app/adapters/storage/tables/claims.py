@@ -32,7 +32,7 @@ TABLE = "claims"
 TEXTS = {"claim": "document", "remark": "text", "act": "answer"}
 """Kinds of rows that may name a person, and the cell with the text."""
 MOST_ROWS = 95
-"""Rows that one act may write (rulings 6). A transaction can have 100."""
+"""Rows that one act may write (decision 6). A transaction can have 100."""
 
 
 class ClaimsTable:
