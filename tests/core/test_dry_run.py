@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+import pytest
+
 from cpor_core.errors import Detail, Refused
 from cpor_core.model.claim import Acknowledgements, Item, NewClaim, Revenue
 from cpor_core.model.registry import Channel, SubscriptionState
@@ -176,6 +178,7 @@ async def _draft(
     return await change_claim(core.ports, await core.case(case), now, lambda draft: draft.changed(**changes))
 
 
+@pytest.mark.slow
 async def test_the_dry_run_says_what_the_submission_does() -> None:
     """Code, place, words and way out of each detail; and every check that there is has failed in one of the two."""
     failed = set()
@@ -187,6 +190,7 @@ async def test_the_dry_run_says_what_the_submission_does() -> None:
     assert failed == set(re.findall(r'Detail\(\s*"(\w+)"', inspect.getsource(checks)))
 
 
+@pytest.mark.slow
 async def test_the_dry_run_of_what_is_not_stored_says_what_that_of_its_draft_does() -> None:
     """A new claim has no files and confirms nothing yet; all else is judged alike."""
     for claim, before, registry in itertools.product(CLAIMS, BEFORE, REGISTRY):

@@ -343,6 +343,7 @@ class Story(Machine):
             super().teardown()
 
 
+@pytest.mark.slow
 def test_whatever_has_happened_all_that_claims_need_is_there_again() -> None:
     """Random histories: the same lists, and the same ends at the same instants, mails and feeds included."""
     run_state_machine_as_test(

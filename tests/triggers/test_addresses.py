@@ -71,6 +71,7 @@ NAMES = (
     derandomize=True,  # as for bodies
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+@pytest.mark.slow
 @given(data=st.data())
 async def test_no_address_at_all_makes_the_service_fail(service: Service, data: st.DataObject) -> None:
     """Every operation that reads, with anything in the place of ids and behind the question mark."""

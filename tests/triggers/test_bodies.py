@@ -351,6 +351,7 @@ def spoilt(draw: st.DrawFn, body: Any) -> Any:
     derandomize=True,  # the same examples for everybody; a longer search is for whoever changes the mechanism
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+@pytest.mark.slow
 @given(data=st.data())
 async def test_no_body_at_all_makes_the_service_fail(service: Service, data: st.DataObject) -> None:
     """A body that is right but for one place is taken or refused as described, on every operation, in a few states."""

@@ -426,6 +426,7 @@ async def test_report_of_graph_needs_its_tenant(shared: Service, format_: str) -
     assert [(one["code"], one["target"]) for one in told["details"]] == [("FieldRequired", "tenantId")]
 
 
+@pytest.mark.slow
 async def test_feed_has_up_to_32_mebibytes(service: Service) -> None:
     """413 above; without a format it is JSON lines."""
     path = f"/usage/reports?tenantId={CUSTOMER}"
