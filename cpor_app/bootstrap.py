@@ -25,15 +25,15 @@ from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.adapters.storage.tables.batches import BatchesTable
 from cpor_app.adapters.storage.tables.changes import ChangesTable
 from cpor_app.adapters.storage.tables.dry_runs import DryRunsTable
-from cpor_app.adapters.storage.tables.duework import DueWorkTable
+from cpor_app.adapters.storage.tables.due_work import DueWorkTable
 from cpor_app.adapters.storage.tables.erasures import ErasuresTable
 from cpor_app.adapters.storage.tables.failures import FailuresTable
+from cpor_app.adapters.storage.tables.idempotency import RequestsTable
 from cpor_app.adapters.storage.tables.indexes import IndexTable
 from cpor_app.adapters.storage.tables.insight import InsightTable
 from cpor_app.adapters.storage.tables.mail_budget import MailBudgetRow
 from cpor_app.adapters.storage.tables.mails import MailsTable
 from cpor_app.adapters.storage.tables.registry import RegistryTable
-from cpor_app.adapters.storage.tables.requests import RequestsTable
 from cpor_app.adapters.storage.tables.usage import ReceiptsTable, UsageTable
 from cpor_app.adapters.storage.tables.webhooks import WebhooksTable
 from cpor_app.adapters.telemetry.recording import CountedClaims, OpenTelemetry, RecordedComposer, Sdk

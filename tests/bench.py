@@ -27,7 +27,7 @@ from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from cpor_app.adapters.storage.connection import StorageConnection, provision
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from devhost.host.http_triggers import HttpTriggers
 from devhost.stack.issuer import LocalIssuer
 from tests.doubles.transport import FaultyTransport, Plan

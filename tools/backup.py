@@ -19,7 +19,7 @@ from cpor_app.adapters.storage.connection import StorageConnection
 from cpor_app.adapters.storage.row_store import AzureRows, Row, Rows
 from cpor_app.settings import STORAGE, environment
 from cpor_core.errors import Fault
-from tools.backups import FORMAT, MANIFEST, Manifest, NoBackup, TableCopy, TableWriter, digest, file_of, written
+from tools.backup_format import FORMAT, MANIFEST, Manifest, NoBackup, TableCopy, TableWriter, digest, file_of, written
 
 ORDER = (
     "webhooks",

@@ -20,7 +20,7 @@ from cpor_app.settings import STORAGE, SettingsError, environment
 from cpor_core.errors import Fault
 from cpor_core.use_cases.due_work.rebuild import Rebuilt
 from tools.backup import LEFT_OUT
-from tools.backups import Manifest, NoBackup, read_manifest, rows_in, verify
+from tools.backup_format import Manifest, NoBackup, read_manifest, rows_in, verify
 from tools.rebuild_indexes import rebuild_at
 
 IN_FLIGHT = 16

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from cpor_app.http.route_table import DEFAULT_PAGE, LARGEST_PAGE
 from cpor_core.errors import Detail, Refused
 from cpor_core.model.base import Value
-from cpor_core.rules.forms import not_in_form
+from cpor_core.rules.input_faults import not_in_form
 
 Model = TypeVar("Model", bound=BaseModel)
 BeyondForm = Callable[[Mapping[str, object]], Sequence[Detail]]

@@ -20,11 +20,11 @@ from cpor_core.model.claim import Status
 from cpor_core.model.history import Actor, ActorKind
 from cpor_core.ports.claims import Comment
 from cpor_core.ports.idempotency import IdempotencyKey
-from cpor_core.rules.forms import not_in_form
+from cpor_core.rules.input_faults import not_in_form
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import ActContext, find, verify_match
-from cpor_core.use_cases.claims.customer_decision import Opened
+from cpor_core.use_cases.claims.customer_acts import Opened
 from cpor_core.views import ClaimView, claim_view
 
 

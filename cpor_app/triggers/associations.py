@@ -13,7 +13,7 @@ from cpor_core.model.base import Guid, PartnerId, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, Claim, Reason, Status
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.claims import submission
+from cpor_core.use_cases.claims import partner_acts
 from cpor_core.use_cases.claims.listing import own_claims
 from cpor_core.views import AssociationView, association_view, entity_tag
 
@@ -135,4 +135,4 @@ async def get_association(call: Call) -> Answer:
 )
 async def end_association(act: ClaimAct[EndReason]) -> Case:
     """Its items are free at once; the customer gets a closing mail."""
-    return await submission.end(act.ports, act.case, act.actor, act.now, Reason.PARTNER_DISASSOCIATED, act.context)
+    return await partner_acts.end(act.ports, act.case, act.actor, act.now, Reason.PARTNER_DISASSOCIATED, act.context)

@@ -19,7 +19,7 @@ from cpor_core.model.claim import LEFT_OUT, MAX_CLAIM_BYTES, Acknowledgements, C
 from cpor_core.model.history import PROGRAMME, Entry
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.claims import comments, drafts, submission
+from cpor_core.use_cases.claims import comments, drafts, partner_acts
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.claims.listing import own_claims
 from cpor_core.views import ClaimView, claim_view
@@ -162,7 +162,7 @@ async def create_claim(call: Call) -> Answer:
     """The dry run answers every check that the claim would fail at submission. It stores nothing."""
     sent = call.body(NewClaim)
     if call.query(DryRun).validate_:
-        return _verdict(await submission.dry_run_of_new(call.ports, call.organisation, sent, await call.now()))
+        return _verdict(await partner_acts.dry_run_of_new(call.ports, call.organisation, sent, await call.now()))
     made = await drafts.create(
         call.ports, call.organisation, call.actor(), sent, await call.now(), call.idempotency_key()
     )
@@ -276,9 +276,9 @@ async def submit_claim(call: Call) -> Answer:
     sent = call.body(Submission)
     now = await call.now()
     if call.query(DryRun).validate_:
-        return _verdict(await submission.dry_run_of_draft(call.ports, case, sent.acknowledgements, now))
+        return _verdict(await partner_acts.dry_run_of_draft(call.ports, case, sent.acknowledgements, now))
     given = sent.acknowledgements or Acknowledgements(accurate=False, customer_aware=False)
-    return await call.claim(await submission.submit(call.ports, case, call.actor(), now, given, call.act_context()))
+    return await call.claim(await partner_acts.submit(call.ports, case, call.actor(), now, given, call.act_context()))
 
 
 @claim_act(
@@ -292,7 +292,7 @@ async def submit_claim(call: Call) -> Answer:
 )
 async def resubmit_claim(act: ClaimAct[OptionalComment]) -> Case:
     """By the checks of the submission. If only the customer could not be reached, the customer is notified next."""
-    return await submission.resubmit(act.ports, act.case, act.actor, act.now, act.context)
+    return await partner_acts.resubmit(act.ports, act.case, act.actor, act.now, act.context)
 
 
 @claim_act(
@@ -306,7 +306,7 @@ async def resubmit_claim(act: ClaimAct[OptionalComment]) -> Case:
 )
 async def dispute_claim(act: ClaimAct[Justification]) -> Case:
     """It needs a justification, or evidence that was added since. A customer's no cannot be disputed."""
-    return await submission.dispute(act.ports, act.case, act.actor, act.now, act.context)
+    return await partner_acts.dispute(act.ports, act.case, act.actor, act.now, act.context)
 
 
 @claim_act(
@@ -319,7 +319,7 @@ async def dispute_claim(act: ClaimAct[Justification]) -> Case:
 )
 async def withdraw_claim(act: ClaimAct[OptionalComment]) -> Case:
     """A customer who was notified of the claim gets one closing mail."""
-    return await submission.withdraw(act.ports, act.case, act.actor, act.now, act.context)
+    return await partner_acts.withdraw(act.ports, act.case, act.actor, act.now, act.context)
 
 
 @operation(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from cpor_app.http.request import Call
 from cpor_core.errors import Refused, Retryable
-from cpor_core.use_cases.claims.customer_decision import Said, insist
+from cpor_core.use_cases.claims.customer_acts import Said, insist
 
 log = logging.getLogger("cpor.http")
 ARRIVAL = "Cpor-Arrival"

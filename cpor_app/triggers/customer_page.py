@@ -23,7 +23,7 @@ from cpor_core.ports.claims import Comment
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import as_of
 from cpor_core.use_cases.change_claim import ActContext
-from cpor_core.use_cases.claims import customer_decision
+from cpor_core.use_cases.claims import customer_acts
 from cpor_core.use_cases.usage.receipts import receipts_of
 from cpor_core.views import AssociatedItem, AssociationView, NoView, WindowView
 
@@ -192,11 +192,11 @@ async def not_me(call: Call) -> Answer:
     return await _act(call, "not-me")
 
 
-async def _open(call: Call, token: str) -> customer_decision.Opened:
+async def _open(call: Call, token: str) -> customer_acts.Opened:
     """Return the request of a link. Raises `NotFound` for a link of another request, and `LinkExpired`."""
     recipient = _verify_link(call, token)
     try:
-        return await customer_decision.open_link(call.ports, call.claim_id, recipient, await call.now())
+        return await customer_acts.open_link(call.ports, call.claim_id, recipient, await call.now())
     except Refused:
         call.back = None  # this page itself is refused: a link back would show the same refusal
         raise
@@ -222,13 +222,13 @@ async def _act(call: Call, act: str) -> Answer:
     context = ActContext(person_id=actor.id, comment=comment)
     after = opened.case
     if target is not None:
-        await customer_decision.end(call.ports, await _other_association(call, opened, target), actor, now, context)
+        await customer_acts.end(call.ports, await _other_association(call, opened, target), actor, now, context)
     elif act == "end":
-        after = await customer_decision.end(call.ports, opened.case, actor, now, context)
+        after = await customer_acts.end(call.ports, opened.case, actor, now, context)
     elif act == "not-me":
-        after = await customer_decision.not_me(call.ports, opened, now, context)
+        after = await customer_acts.not_me(call.ports, opened, now, context)
     else:
-        after = await customer_decision.undo(call.ports, opened.case, opened.speaker, now, context)
+        after = await customer_acts.undo(call.ports, opened.case, opened.speaker, now, context)
     return await _answer_act(call, form, act, opened, after)
 
 
@@ -242,7 +242,7 @@ def _verify_nonce(call: Call, form: Form, act: str, now: datetime) -> None:
         )
 
 
-async def _answer_act(call: Call, form: Form, act: str, opened: customer_decision.Opened, after: Case) -> Answer:
+async def _answer_act(call: Call, form: Form, act: str, opened: customer_acts.Opened, after: Case) -> Answer:
     """Answer an act: with the page as JSON, or with a redirect to the page."""
     if wants_json(call.headers):
         return await _page(call, replace(opened, case=after), LinkQuery(t=form.t))
@@ -252,16 +252,16 @@ async def _answer_act(call: Call, form: Form, act: str, opened: customer_decisio
     return Answer(303, None, HTML, {"Location": location})
 
 
-async def _other_association(call: Call, opened: customer_decision.Opened, association_id: str) -> Case:
+async def _other_association(call: Call, opened: customer_acts.Opened, association_id: str) -> Case:
     """Return another association of the tenant that this link may end. Raises `NotFound`."""
     now = await call.now()
-    for case in (await customer_decision.with_others(call.ports, opened, now)).others:
+    for case in (await customer_acts.with_others(call.ports, opened, now)).others:
         if case.claim.id == association_id:
             return case
     raise not_found("association")
 
 
-async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tuple[customer_decision.Opened, Case]:  # noqa: FBT001 - as `record_no` calls it
+async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tuple[customer_acts.Opened, Case]:  # noqa: FBT001 - as `record_no` calls it
     """Say no. If that is refused, the page of the refusal shows the request, for example an earlier no."""
     opened = await _open(call, form.t)
     if form.arrival is None:
@@ -270,7 +270,7 @@ async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tup
     comment = Comment("customer", actor.id, form.reason, arrived) if form.reason else None
     context = ActContext(person_id=actor.id, comment=comment)
     try:
-        return opened, await customer_decision.decline(
+        return opened, await customer_acts.decline(
             call.ports, opened.case, opened.speaker, arrived, context, again=again
         )
     except Refused:
@@ -293,10 +293,10 @@ def _form(call: Call) -> Form:
         return Form.model_validate(fields)
 
 
-async def _page(call: Call, opened: customer_decision.Opened, query: LinkQuery) -> Answer:
+async def _page(call: Call, opened: customer_acts.Opened, query: LinkQuery) -> Answer:
     now = await call.now()
     pages = call.services.pages
-    opened = await customer_decision.with_others(call.ports, opened, now)
+    opened = await customer_acts.with_others(call.ports, opened, now)
     receipts = await receipts_of(call.ports, opened.case)
     if wants_json(call.headers):
         values: JsonValue = pages.as_json(opened, query.t, now, receipts)

@@ -25,7 +25,7 @@ from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import as_of
 from cpor_core.transitions.next_step import NextStep, next_step
-from cpor_core.use_cases.claims import customer_decision
+from cpor_core.use_cases.claims import customer_acts
 from cpor_core.use_cases.claims.customer_tenant import cases_of, request_of
 from cpor_core.views import AssociationView, NoView, WindowView, association_view, no_view, window_view
 
@@ -185,7 +185,7 @@ async def decline_as_customer(call: Call) -> Answer:
     async def say_no(arrived: datetime, again: bool) -> Case:  # noqa: FBT001 - as `record_no` calls it
         case, why = await _request(call), call.body(OptionalReason).reason
         context = call.act_context(comment=why, author="customer", at=arrived, answers=_request_view)
-        return await customer_decision.decline(call.ports, case, THE_ADMINISTRATOR, arrived, context, again=again)
+        return await customer_acts.decline(call.ports, case, THE_ADMINISTRATOR, arrived, context, again=again)
 
     subject = f"decline\n{call.claim_id}\n{call.organisation}\n{call.person_id}"
     after = await record_no(call, subject, call.headers.get(ARRIVAL.lower()), say_no)
@@ -203,7 +203,7 @@ async def decline_as_customer(call: Call) -> Answer:
 )
 async def undo_as_customer(act: ClaimAct[OptionalReason]) -> Case:
     """Every no of your tenant can be taken back, until another request has got the place."""
-    return await customer_decision.undo(act.ports, act.case, THE_ADMINISTRATOR, act.now, act.context)
+    return await customer_acts.undo(act.ports, act.case, THE_ADMINISTRATOR, act.now, act.context)
 
 
 @operation(
@@ -242,7 +242,7 @@ async def list_tenant_associations(call: Call) -> Answer:
 )
 async def end_as_customer(act: ClaimAct[OptionalReason]) -> Case:
     """At any time."""
-    return await customer_decision.end(act.ports, act.case, ADMINISTRATOR, act.now, act.context)
+    return await customer_acts.end(act.ports, act.case, ADMINISTRATOR, act.now, act.context)
 
 
 @operation(

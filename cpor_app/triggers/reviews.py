@@ -25,7 +25,7 @@ from cpor_app.triggers.evidence import FILE, attachment
 from cpor_core.model.base import AtMost, Instant, Text200, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.claims import reviews, submission
+from cpor_core.use_cases.claims import partner_acts, reviews
 from cpor_core.use_cases.claims.listing import load_all
 from cpor_core.views import ClaimView, claim_view
 
@@ -195,7 +195,7 @@ async def get_review(call: Call) -> Answer:
     now = await call.now()
     terms = await call.ports.current_terms()
     view = claim_view(case, terms)
-    failed = await submission.checks_now(call.ports, case, case.claim.acknowledgements, now)
+    failed = await partner_acts.checks_now(call.ports, case, case.claim.acknowledgements, now)
     parties = {party.claim for party in case.rival_parties(now)}
     rivals = await load_all(call.ports, sorted(parties), now)
     contested = [

@@ -15,7 +15,7 @@ from cpor_app.http.server import operation
 from cpor_core.errors import Detail, Refused
 from cpor_core.model.base import Day, Guid, Value
 from cpor_core.model.usage import Month, UsageLine
-from cpor_core.rules.advice import Advice
+from cpor_core.rules.usage_advice import Advice
 from cpor_core.rules.usage_figures import UsageRow
 from cpor_core.use_cases.usage import figures
 from cpor_core.use_cases.usage.figures import FeedFormat, Loaded

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from cpor_core.due_work import DueWork, Kind
 from cpor_core.model.claim import Claim, Status
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 
 TO_PARTNERS = frozenset({Kind.NOTIFY_PARTNER, Kind.REMIND_PARTNER})
 """Mails to partners, which are sent last (decision 42)."""

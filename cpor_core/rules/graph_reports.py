@@ -21,7 +21,7 @@ from cpor_core.errors import Refused
 from cpor_core.model.base import MAX_COUNT, Count, Day
 from cpor_core.model.licensing import Licensing
 from cpor_core.model.usage import BadRow, UsageLine
-from cpor_core.rules.forms import not_in_form
+from cpor_core.rules.input_faults import not_in_form
 from cpor_core.rules.usage_figures import ACTIVE_DAYS
 
 SEATS_COUNT_WHILE = frozenset({"Enabled", "Warning"})

@@ -36,7 +36,7 @@ from cpor_core.transitions.life import (
 from cpor_core.transitions.personal_data import with_retention
 from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
-from cpor_core.use_cases.message_ids import message_id_expiries
+from cpor_core.use_cases.mail_message_ids import message_id_expiries
 from cpor_core.views import claim_view, entity_tag
 
 ATTEMPTS = 12

@@ -23,10 +23,10 @@ from devhost.host.cannot_start import CannotStart
 from devhost.stack.api_client import ApiClient, UnexpectedAnswer, answers
 from devhost.stack.functions_settings import mail_url, public_url, state_directory
 from devhost.stack.issuer import IssuerBroken, LocalIssuer
-from devhost.stack.ports import StackPorts
 from devhost.stack.processes import ProcessEnded, Stopped, StopSignals
 from devhost.stack.run import running_stack, say
 from devhost.stack.sample_registry import ADATUM, ADATUM_TENANT, OPERATOR, PRODUCT, NewCustomer
+from devhost.stack.tcp_ports import StackPorts
 
 PARTNER_ADMIN = "Incentives.Admin"
 ENGAGEMENT = "usage-recognition-bizapps"

@@ -11,8 +11,8 @@ from devhost.host.cannot_start import CannotStart
 from devhost.stack.api_client import ApiClient, UnexpectedAnswer, answers
 from devhost.stack.functions_settings import public_url, state_directory
 from devhost.stack.issuer import IssuerBroken, LocalIssuer
-from devhost.stack.ports import StackPorts
 from devhost.stack.sample_registry import OPERATOR, NewCustomer
+from devhost.stack.tcp_ports import StackPorts
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from cpor_app.settings import STORAGE
 from devhost.host.cannot_start import CannotStart
 from devhost.stack.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, LocalIssuer
-from devhost.stack.ports import StackPorts
+from devhost.stack.tcp_ports import StackPorts
 from devhost.stack.token import DEFAULT_STATE_DIR
 
 EACH_MINUTE = "0 * * * * *"

@@ -28,7 +28,6 @@ from devhost.stack.functions_settings import (
 )
 from devhost.stack.issuer import PROGRAMME_TENANT, IssuerBroken, LocalIssuer
 from devhost.stack.log_tail import LogTail
-from devhost.stack.ports import StackPorts
 from devhost.stack.processes import ROOT, Child, ProcessEnded, Stopped, StopSignals, node, python
 from devhost.stack.sample_registry import (
     ADATUM,
@@ -39,6 +38,7 @@ from devhost.stack.sample_registry import (
     TAILSPIN,
     register_missing,
 )
+from devhost.stack.tcp_ports import StackPorts
 from devhost.stack.token import DEFAULT_STATE_DIR
 
 START_SECONDS = 90

@@ -34,7 +34,7 @@ from cpor_core.model.claim import (
     Status,
 )
 from cpor_core.model.usage import Receipt
-from cpor_core.use_cases.claims.customer_decision import CustomerAct
+from cpor_core.use_cases.claims.customer_acts import CustomerAct
 from tools import messages
 
 LANGUAGES = ("en", "cs", "fr")

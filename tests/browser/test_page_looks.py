@@ -28,7 +28,7 @@ from cpor_core.model.claim import MailKind, SkippedDay, Status
 from cpor_core.model.insight import Grouping, Insight, Step
 from cpor_core.model.usage import Receipt
 from cpor_core.rules.insight import Counted, Group, Tally, figures, in_order
-from cpor_core.use_cases.claims.customer_decision import CustomerAct
+from cpor_core.use_cases.claims.customer_acts import CustomerAct
 
 pytestmark = pytest.mark.xdist_group("browser")
 

@@ -18,7 +18,7 @@ from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from cpor_app import bootstrap
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from devhost.stack.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.doubles.due_work import DueWorkOfThisClock

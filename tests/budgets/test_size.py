@@ -8,8 +8,8 @@ from itertools import islice
 
 from cpor_app.adapters.storage.row_store import Cell, Insert
 from cpor_core.due_work import SHARDS
+from cpor_core.rules.grace import GRACE
 from cpor_core.rules.identifiers import list_position, new_claim_id
-from cpor_core.rules.late_truths import GRACE
 from devhost.stack.issuer import LocalIssuer
 from tests.budgets.counting import Counter, counter
 from tests.support.azurite import Azurite

@@ -14,12 +14,12 @@ from cpor_app.adapters.storage.queues import AzureQueues
 from cpor_app.adapters.storage.row_store import AzureRows, Rows
 from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.adapters.storage.tables.claims import MOST_ROWS, ClaimsTable
-from cpor_app.adapters.storage.tables.duework import DueWorkTable
+from cpor_app.adapters.storage.tables.due_work import DueWorkTable
 from cpor_app.adapters.storage.tables.failures import FailuresTable
+from cpor_app.adapters.storage.tables.idempotency import RequestsTable
 from cpor_app.adapters.storage.tables.indexes import IndexTable
 from cpor_app.adapters.storage.tables.mails import MailsTable
 from cpor_app.adapters.storage.tables.registry import RegistryTable
-from cpor_app.adapters.storage.tables.requests import RequestsTable
 from cpor_app.adapters.storage.tables.usage import ReceiptsTable, UsageTable
 from cpor_core.due_work import SHARDS, Kind, RowRef
 from cpor_core.errors import Conflict, Refused

@@ -25,11 +25,11 @@ from cpor_core.model.webhook import CallOutcome, Delivery
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.feed import CallAnswer
 from cpor_core.ports.notices import MailMessage
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, find
-from cpor_core.use_cases.claims import batches, customer_decision, drafts, reviews, submission
+from cpor_core.use_cases.claims import batches, customer_acts, drafts, partner_acts, reviews
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.due_work import process_claim
 from cpor_core.use_cases.due_work.sweep import Swept, sweep
@@ -279,7 +279,7 @@ class Core:
 
     async def submit(self, case: Case, context: ActContext = NO_CONTEXT) -> Case:
         """Submit a draft."""
-        return await submission.submit(self.ports, case, PERSON, await self.now(), ACKNOWLEDGED, context)
+        return await partner_acts.submit(self.ports, case, PERSON, await self.now(), ACKNOWLEDGED, context)
 
     async def told(self, organisation: str = ADATUM, **more: Any) -> Case:
         """Bring a claim to where its customer was told."""
@@ -305,17 +305,15 @@ class Core:
 
     async def decline(self, case: Case, now: datetime | None = None, by: Speaker = ANNE) -> Case:
         """Say the customer's no, which arrived at *now*."""
-        return await customer_decision.decline(
-            self.ports, await self.case(case), by, now or await self.now(), NO_CONTEXT
-        )
+        return await customer_acts.decline(self.ports, await self.case(case), by, now or await self.now(), NO_CONTEXT)
 
     async def undo(self, case: Case, by: Speaker = ANNE) -> Case:
         """Take the customer's no back."""
-        return await customer_decision.undo(self.ports, await self.case(case), by, await self.now(), NO_CONTEXT)
+        return await customer_acts.undo(self.ports, await self.case(case), by, await self.now(), NO_CONTEXT)
 
     async def withdraw(self, case: Case) -> Case:
         """Take a claim back."""
-        return await submission.withdraw(self.ports, await self.case(case), PERSON, await self.now(), NO_CONTEXT)
+        return await partner_acts.withdraw(self.ports, await self.case(case), PERSON, await self.now(), NO_CONTEXT)
 
     # --- queue and timer ----------------------------------------------------------------------------------------------
 

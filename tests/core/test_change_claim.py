@@ -17,7 +17,7 @@ from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Comment, Commit
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import (
@@ -30,7 +30,7 @@ from cpor_core.use_cases.change_claim import (
     review_position,
     write_down,
 )
-from cpor_core.use_cases.claims import comments, customer_decision, drafts, submission
+from cpor_core.use_cases.claims import comments, customer_acts, drafts, partner_acts
 from cpor_core.use_cases.claims.subscription_ends import end_gone_items
 from cpor_core.use_cases.idempotency import Repeated
 from cpor_core.views import claim_view, entity_tag
@@ -500,7 +500,7 @@ async def test_an_act_of_the_incumbent_first_writes_down_that_it_was_superseded(
     core.clock.set(takes_over)
 
     with pytest.raises(Refused, match="ended cannot be ended"):
-        await submission.end(core.ports, incumbent, PERSON, takes_over, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+        await partner_acts.end(core.ports, incumbent, PERSON, takes_over, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert (await core.stored(winner)).claim.status is Status.OFFICIAL
     assert (await core.stored(incumbent)).claim.end_reason is Reason.SUPERSEDED
@@ -528,7 +528,7 @@ async def test_the_incumbent_that_ends_before_the_takeover_ends_by_its_own_reaso
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
 
-    await submission.end(
+    await partner_acts.end(
         core.ports, incumbent, PERSON, takes_over - MICROSECOND, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
     )
     core.clock.set(takes_over + GRACE)
@@ -654,7 +654,7 @@ async def test_an_end_by_the_customer_stops_everything_with_that_write(core: Cor
     """The slot is free for the next claim at once."""
     case = await core.official()
 
-    await customer_decision.end(core.ports, case, spoken_by(ANNE), await core.now(), NO_CONTEXT)
+    await customer_acts.end(core.ports, case, spoken_by(ANNE), await core.now(), NO_CONTEXT)
 
     assert (await core.submitted(FABRIKAM)).claim.status is Status.AWAITING_CUSTOMER
 
@@ -702,7 +702,7 @@ async def test_an_act_does_not_supersede_its_own_claim(core: Core) -> None:
 
     core.rows.carry = timer_runs_between
     torn = await core.case(case)
-    await submission.end(core.ports, torn, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await partner_acts.end(core.ports, torn, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert (await core.stored(case)).claim.end_reason is Reason.PARTNER_DISASSOCIATED
     assert [slot.holder for slot in await slots_of(core)] == [None]
@@ -724,7 +724,7 @@ async def test_a_slot_that_contradicts_its_claim_is_read_again(core: Core) -> No
     etags = {**stored.etags, **{key: told.stored.etags[key] for key in told.slots}}
     torn, now = replace(stored, slots=told.slots, etags=etags), await core.now()
 
-    await submission.end(core.ports, settle(torn, now), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await partner_acts.end(core.ports, settle(torn, now), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert [slot.holder for slot in await slots_of(core)] == [None]
     assert core.clock.pauses == [1]
@@ -737,7 +737,7 @@ async def test_a_slot_that_never_agrees_is_no_success(core: Core) -> None:
     await core.ports.claims.commit(Commit("by hand", official.stored, official.with_slots(free)))
 
     with pytest.raises(StorageBusy):
-        await submission.end(core.ports, official, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+        await partner_acts.end(core.ports, official, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert (await core.stored(official)).claim.status is Status.OFFICIAL
 

@@ -9,7 +9,7 @@ from cpor_core.due_work import DueWork, Kind
 from cpor_core.model.claim import Claim, DuePartnerMail, PartnerMailKind, Reason, Status
 from cpor_core.model.history import PROGRAMME
 from cpor_core.rules.claim_due_work import due_now, due_work_of
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from tests.core.builders import (

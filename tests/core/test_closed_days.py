@@ -11,7 +11,7 @@ from cpor_core.model.registry import ClosedDay
 from cpor_core.ports.claims import Comment
 from cpor_core.rules.business_days import Calendar, calendar_of, count_business_days
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
-from cpor_core.use_cases.claims import reviews, submission
+from cpor_core.use_cases.claims import partner_acts, reviews
 from cpor_core.use_cases.registry import closed_days
 from tests.core.builders import DAY, ENDS_AT, FABRIKAM, HOUR, MONDAY, PERSON, TEAMS, USAGE, customer, partner
 from tests.core.memory_core import Core
@@ -114,7 +114,7 @@ async def test_the_programmes_limits_know_closed_days_of_its_own_country(core: C
     started = await reviews.start(core.ports, case, MONDAY, NO_CONTEXT)
     rejected = await reviews.reject(core.ports, started, MONDAY, Reason.EVIDENCE_MISSING, NO_CONTEXT)
     why = ActContext(comment=Comment("partner", PERSON.id, "Look again.", MONDAY))
-    disputed = await submission.dispute(core.ports, rejected, PERSON, MONDAY, why)
+    disputed = await partner_acts.dispute(core.ports, rejected, PERSON, MONDAY, why)
 
     assert [one.claim.due for one in (case, started, disputed)] == [datetime(2026, 11, 11, tzinfo=UTC)] * 3
 
@@ -127,7 +127,7 @@ async def test_the_partner_has_a_day_more_to_answer(core: Core) -> None:
     case = await reviews.start(core.ports, case, MONDAY, NO_CONTEXT)
 
     asked = await reviews.request_information(core.ports, case, MONDAY, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
-    answered = await submission.resubmit(core.ports, asked, PERSON, MONDAY, NO_CONTEXT)
+    answered = await partner_acts.resubmit(core.ports, asked, PERSON, MONDAY, NO_CONTEXT)
 
     assert asked.claim.due == ENDS_AT + DAY
     assert asked.claim.time_to_answer is not None

@@ -11,8 +11,8 @@ from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, change_claim
-from cpor_core.use_cases.claims import customer_decision, customer_tenant, reviews
-from cpor_core.use_cases.claims.customer_decision import LINK_LIVES, Opened, possible_acts
+from cpor_core.use_cases.claims import customer_acts, customer_tenant, reviews
+from cpor_core.use_cases.claims.customer_acts import LINK_LIVES, Opened, possible_acts
 from cpor_core.use_cases.usage.receipts import LOOKED_AT, SHOWN, receipts_of
 from tests.core.builders import (
     ADATUM,
@@ -54,7 +54,7 @@ async def test_a_link_leads_to_its_claim_and_recipient(core: Core) -> None:
     """Verified before."""
     case = await core.told()
 
-    opened = await customer_decision.open_link(core.ports, case.claim.id, 1, MONDAY)
+    opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY)
 
     assert (opened.case.claim.id, opened.recipient.email, opened.others) == (
         case.claim.id,
@@ -69,9 +69,9 @@ async def test_a_link_of_nobody_leads_nowhere(core: Core, recipient: int) -> Non
     case = await core.told()
 
     with pytest.raises(Refused, match="NotFound"):
-        await customer_decision.open_link(core.ports, case.claim.id, recipient, MONDAY)
+        await customer_acts.open_link(core.ports, case.claim.id, recipient, MONDAY)
     with pytest.raises(Refused, match="NotFound"):
-        await customer_decision.open_link(core.ports, "nobody", 1, MONDAY)
+        await customer_acts.open_link(core.ports, "nobody", 1, MONDAY)
 
 
 async def test_a_link_lives_until_ninety_days_after_the_close(core: Core) -> None:
@@ -80,16 +80,16 @@ async def test_a_link_lives_until_ninety_days_after_the_close(core: Core) -> Non
     await core.decline(case)
     expires = ends_at(case) + LINK_LIVES
 
-    assert (await customer_decision.open_link(core.ports, case.claim.id, 1, expires - MICROSECOND)).case is not None
+    assert (await customer_acts.open_link(core.ports, case.claim.id, 1, expires - MICROSECOND)).case is not None
     with pytest.raises(Refused, match="LinkExpired"):
-        await customer_decision.open_link(core.ports, case.claim.id, 1, expires)
+        await customer_acts.open_link(core.ports, case.claim.id, 1, expires)
 
 
 async def test_the_link_of_a_running_association_never_expires(core: Core) -> None:
     """So that it can be ended at any time."""
     case = await core.official()
 
-    opened = await customer_decision.open_link(core.ports, case.claim.id, 1, MONDAY + 8000 * DAY)
+    opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY + 8000 * DAY)
 
     assert opened.case.claim.status is Status.OFFICIAL
 
@@ -100,8 +100,8 @@ async def test_the_contacts_link_shows_only_its_own_claim(core: Core) -> None:
     case = await core.told(FABRIKAM)
     now = await core.now()
 
-    opened = await customer_decision.with_others(
-        core.ports, await customer_decision.open_link(core.ports, case.claim.id, 1, now), now
+    opened = await customer_acts.with_others(
+        core.ports, await customer_acts.open_link(core.ports, case.claim.id, 1, now), now
     )
 
     assert opened.others == ()
@@ -113,12 +113,12 @@ async def test_a_registered_addresss_link_shows_every_association(core: Core) ->
     other = await core.official(items=(TEAMS,), engagement=USAGE)
     case = await core.told(FABRIKAM)
     now = await core.now()
-    opened = await customer_decision.open_link(core.ports, case.claim.id, 2, now)
+    opened = await customer_acts.open_link(core.ports, case.claim.id, 2, now)
 
-    shown = await customer_decision.with_others(core.ports, opened, now)
+    shown = await customer_acts.with_others(core.ports, opened, now)
     await core.register_customer(notice_addresses=())
-    opened = await customer_decision.open_link(core.ports, case.claim.id, 2, now)
-    not_any_more = await customer_decision.with_others(core.ports, opened, now)
+    opened = await customer_acts.open_link(core.ports, case.claim.id, 2, now)
+    not_any_more = await customer_acts.with_others(core.ports, opened, now)
 
     assert [one.claim.id for one in shown.others] == [other.claim.id]
     assert not_any_more.others == ()
@@ -177,9 +177,9 @@ def test_a_no_is_not_to_be_taken_back_after_the_window_or_when_the_place_is_give
 async def test_not_the_right_person_counts_as_a_mail_that_came_back(core: Core) -> None:
     """With nobody else told the window stops (decision 24)."""
     case = await core.told()
-    opened = await customer_decision.open_link(core.ports, case.claim.id, 1, MONDAY)
+    opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY)
 
-    after = await customer_decision.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
+    after = await customer_acts.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
 
     assert (after.claim.status, after.claim.status_reason) == (
         Status.PARTNER_ACTION_REQUIRED,
@@ -191,10 +191,10 @@ async def test_with_others_who_were_told_the_window_goes_on(core: Core) -> None:
     """One wrong person is history, no more; saying it twice is one."""
     await core.register_customer(notice_addresses=(IT,))
     case = await core.told()
-    opened = await customer_decision.open_link(core.ports, case.claim.id, 1, MONDAY)
+    opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY)
 
-    after = await customer_decision.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
-    again = await customer_decision.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
+    after = await customer_acts.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
+    again = await customer_acts.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
 
     assert after.claim.status is Status.AWAITING_CUSTOMER
     assert [recipient.failed for recipient in after.claim.recipients] == [True, False]
@@ -205,11 +205,11 @@ async def test_with_others_who_were_told_the_window_goes_on(core: Core) -> None:
 async def test_who_is_asked_nothing_cannot_pass_it_on(core: Core) -> None:
     """The claim was declined by another recipient."""
     case = await core.told()
-    opened = await customer_decision.open_link(core.ports, case.claim.id, 1, MONDAY)
+    opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY)
     await core.decline(case)
 
     with pytest.raises(Refused, match="InvalidState"):
-        await customer_decision.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
+        await customer_acts.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
 
 
 # --- undo and end -----------------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ async def test_the_customer_ends_an_association_at_any_time(core: Core) -> None:
     """Access stops with that very write."""
     case = await core.official()
 
-    after = await customer_decision.end(core.ports, case, spoken_by(ANNE), await core.now(), NO_CONTEXT)
+    after = await customer_acts.end(core.ports, case, spoken_by(ANNE), await core.now(), NO_CONTEXT)
 
     assert (after.claim.status, after.claim.end_reason) == (Status.ENDED, Reason.CUSTOMER_OPTED_OUT)
 
@@ -264,7 +264,7 @@ async def test_what_is_not_official_cannot_be_ended(core: Core) -> None:
     case = await core.told()
 
     with pytest.raises(Refused, match="InvalidState"):
-        await customer_decision.end(core.ports, case, spoken_by(ANNE), MONDAY, NO_CONTEXT)
+        await customer_acts.end(core.ports, case, spoken_by(ANNE), MONDAY, NO_CONTEXT)
 
 
 @pytest.mark.parametrize("said_by", [ANNE, REGISTERED_IT, THE_ADMINISTRATOR])
@@ -278,7 +278,7 @@ async def test_who_said_a_no_that_an_earlier_release_took_is_read_from_the_histo
     await core.decline(case, by=said_by)
     await change_claim(core.ports, await core.case(case), at, lambda declined: declined.changed(no=None))
 
-    opened = await customer_decision.open_link(core.ports, case.claim.id, 1, at)
+    opened = await customer_acts.open_link(core.ports, case.claim.id, 1, at)
     requested = await customer_tenant.request_of(core.ports, TENANT, case.claim.id, at)
 
     assert opened.case.claim.no == requested.claim.no == No(by=said_by, at=at)
@@ -367,6 +367,6 @@ async def test_only_so_many_receipts_are_looked_through(core: Core) -> None:
 def test_the_instant_of_expiry_is_far_away_while_a_claim_can_change() -> None:
     """For every state that is not closed."""
     for status in Status:
-        far = customer_decision.expires_at(in_state(status)).year == 9999
+        far = customer_acts.expires_at(in_state(status)).year == 9999
 
         assert far is (status not in CLOSED | {Status.DECLINED})

@@ -10,7 +10,7 @@ from cpor_core.model.history import Act
 from cpor_core.ports.notices import SentMail
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT
-from cpor_core.use_cases.claims import drafts, submission
+from cpor_core.use_cases.claims import drafts, partner_acts
 from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record
 from tests.core.builders import DAY, PERSON
 from tests.core.memory_core import Core
@@ -101,7 +101,7 @@ async def test_a_failure_of_an_older_promise_changes_nothing(core: Core) -> None
     await report(core)
     patch = {"contacts": {"customer": {"email": "bruno@contoso.fr"}}}
     case = await drafts.edit(core.ports, await core.case(case), PERSON, await core.now(), patch, NO_CONTEXT)
-    await submission.resubmit(core.ports, case, PERSON, await core.now(), NO_CONTEXT)
+    await partner_acts.resubmit(core.ports, case, PERSON, await core.now(), NO_CONTEXT)
     await core.deliver()
 
     await report(core, 0)

@@ -15,7 +15,7 @@ from cpor_core.model.registry import Channel, SubscriptionState
 from cpor_core.rules import checks
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, change_claim
-from cpor_core.use_cases.claims import drafts, submission
+from cpor_core.use_cases.claims import drafts, partner_acts
 from tests.core.builders import (
     ACKNOWLEDGED,
     ADATUM,
@@ -157,9 +157,9 @@ async def both(situation: Sequence[str]) -> tuple[Sequence[Detail], Sequence[Det
     await REGISTRY[registry](core)
     case = await _draft(core, CLAIMS[claim], SIGNED[signed], NAMED[named])
     now, acknowledgements = await core.now(), CONFIRMED[confirmed]
-    dry = await submission.dry_run_of_draft(core.ports, case, acknowledgements, now)
+    dry = await partner_acts.dry_run_of_draft(core.ports, case, acknowledgements, now)
     try:
-        await submission.submit(core.ports, case, PERSON, now, acknowledgements, NO_CONTEXT)
+        await partner_acts.submit(core.ports, case, PERSON, now, acknowledgements, NO_CONTEXT)
     except Refused as refused:
         return dry, refused.details
     return dry, ()
@@ -213,8 +213,8 @@ async def test_the_dry_run_of_what_is_not_stored_says_what_that_of_its_draft_doe
         now = await core.now()
         case = await _draft(core, CLAIMS[claim], (), {})
 
-        of_draft = await submission.dry_run_of_draft(core.ports, case, None, now)
-        of_new = await submission.dry_run_of_new(core.ports, ADATUM, sent, now)
+        of_draft = await partner_acts.dry_run_of_draft(core.ports, case, None, now)
+        of_new = await partner_acts.dry_run_of_new(core.ports, ADATUM, sent, now)
 
         assert of_new == of_draft, (claim, before, registry)
 

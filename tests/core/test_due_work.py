@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from cpor_app.adapters.storage.row_store import Cell, Put
-from cpor_app.adapters.storage.tables.duework import TABLE, DueWorkTable
+from cpor_app.adapters.storage.tables.due_work import TABLE, DueWorkTable
 from cpor_core.due_work import RETENTION, RETRIES_AFTER, SHARDS, Kind, retry_after
 from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.claim_due_work import TO_PARTNERS

@@ -16,10 +16,10 @@ from cpor_core.model.change import Change
 from cpor_core.model.claim import Reason, Status
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Comment
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
-from cpor_core.use_cases.claims import comments, drafts, reviews, submission
+from cpor_core.use_cases.claims import comments, drafts, partner_acts, reviews
 from cpor_core.use_cases.feed import changes as feed
 from tests.core.builders import ADATUM, DAY, FABRIKAM, LITWARE, MONDAY, PERSON, TEAMS, USAGE
 from tests.core.memory_core import Core
@@ -120,7 +120,7 @@ async def test_who_is_competed_with_anew_hears_of_it_again(core: Core) -> None:
     case = await reviews.start(core.ports, await core.case(case), now, NO_CONTEXT)
     case = await reviews.reject(core.ports, case, now, Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
     why = Comment("partner", PERSON.id, "We were first.", now)
-    await submission.dispute(core.ports, case, PERSON, now, ActContext(comment=why))
+    await partner_acts.dispute(core.ports, case, PERSON, now, ActContext(comment=why))
 
     assert types(await told(core)).count("competing") == 2
     await feed.catch_up(core.ports, case.claim.id, now)

@@ -11,7 +11,7 @@ from cpor_app.adapters.storage.row_store import Op
 from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Reason, Status
 from cpor_core.use_cases.change_claim import NO_CONTEXT
-from cpor_core.use_cases.claims import submission
+from cpor_core.use_cases.claims import partner_acts
 from cpor_core.use_cases.claims.subscription_ends import AGAIN_AFTER
 from cpor_core.use_cases.register import import_official
 from cpor_core.use_cases.register.import_official import import_lines
@@ -94,7 +94,7 @@ async def test_who_never_heard_of_it_is_not_told_when_it_has_ended(core: Core) -
     await core.register_customer(notice_addresses=("it@contoso.fr",))
     await enter(core, line())
     case = await core.case((await own(core))[0])
-    await submission.end(core.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await partner_acts.end(core.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     await core.rest()
 
@@ -138,7 +138,7 @@ async def test_the_same_lines_again_change_nothing(core: Core) -> None:
     """Nor does what has ended since come back."""
     await enter(core, line(), line(item="exchange"))
     case = await core.case((await own(core))[0])
-    await submission.end(core.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await partner_acts.end(core.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     loaded = await enter(core, line(), line(item="exchange"))
 

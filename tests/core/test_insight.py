@@ -15,8 +15,8 @@ from cpor_core.model.claim import ClaimedCustomer, NewClaim, Reason
 from cpor_core.model.history import Act, Entry
 from cpor_core.model.insight import Figures, Grouping, Insight, Step
 from cpor_core.ports import Ports
+from cpor_core.rules.grace import GRACE
 from cpor_core.rules.insight import Counted, Group, Tally, figures, resolved
-from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, find
 from cpor_core.use_cases.claims import drafts, reviews

@@ -34,13 +34,13 @@ from cpor_core.model.history import PROGRAMME, Entry, digest
 from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Comment
 from cpor_core.rules.claim_due_work import due_work_of
-from cpor_core.rules.late_truths import GRACE, figures_from
+from cpor_core.rules.grace import GRACE, figures_from
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.transitions.next_step import Action, Owner, next_step
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, find, write_down
-from cpor_core.use_cases.claims import customer_decision, drafts, reviews, submission
+from cpor_core.use_cases.claims import customer_acts, drafts, partner_acts, reviews
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.due_work import process_claim
@@ -86,7 +86,7 @@ async def _approve(core: Core, case: Case, now: datetime) -> Case:
 
 
 async def _submit(core: Core, case: Case, now: datetime) -> Case:
-    return await submission.submit(core.ports, case, PERSON, now, ACKNOWLEDGED, NO_CONTEXT)
+    return await partner_acts.submit(core.ports, case, PERSON, now, ACKNOWLEDGED, NO_CONTEXT)
 
 
 async def _strike(core: Core, case: Case, now: datetime) -> Case:
@@ -94,7 +94,7 @@ async def _strike(core: Core, case: Case, now: datetime) -> Case:
 
 
 async def _resubmit(core: Core, case: Case, now: datetime) -> Case:
-    return await submission.resubmit(core.ports, case, PERSON, now, NO_CONTEXT)
+    return await partner_acts.resubmit(core.ports, case, PERSON, now, NO_CONTEXT)
 
 
 async def _another_contact(core: Core, case: Case, now: datetime) -> Case:
@@ -102,7 +102,7 @@ async def _another_contact(core: Core, case: Case, now: datetime) -> Case:
     email = "bruno@contoso.fr" if former is not None and "anne" in former.customer.email else "anne.durand@contoso.fr"
     patch = {"contacts": {"customer": {"name": "Somebody else", "email": email}}}
     case = await drafts.edit(core.ports, case, PERSON, now, patch, NO_CONTEXT)
-    return await submission.resubmit(core.ports, case, PERSON, now, NO_CONTEXT)
+    return await partner_acts.resubmit(core.ports, case, PERSON, now, NO_CONTEXT)
 
 
 async def _other_items(core: Core, case: Case, now: datetime) -> Case:
@@ -114,7 +114,7 @@ async def _other_items(core: Core, case: Case, now: datetime) -> Case:
 
 async def _dispute(core: Core, case: Case, now: datetime) -> Case:
     why = Comment("partner", PERSON.id, "We were first.", now)
-    return await submission.dispute(core.ports, case, PERSON, now, ActContext(comment=why))
+    return await partner_acts.dispute(core.ports, case, PERSON, now, ActContext(comment=why))
 
 
 async def _bounce(core: Core, case: Case, now: datetime) -> Case:
@@ -142,8 +142,8 @@ ACTS: dict[str, Act] = {
     "name another contact": _another_contact,
     "name other items": _other_items,
     "dispute": _dispute,
-    "withdraw": lambda core, case, now: submission.withdraw(core.ports, case, PERSON, now, NO_CONTEXT),
-    "end": lambda core, case, now: submission.end(
+    "withdraw": lambda core, case, now: partner_acts.withdraw(core.ports, case, PERSON, now, NO_CONTEXT),
+    "end": lambda core, case, now: partner_acts.end(
         core.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
     ),
     "bounce": _bounce,
@@ -346,7 +346,7 @@ class Machine(RuleBasedStateMachine):
         if case is None or not self._was_written_to(claim):
             return
         self.core.clock.advance(slow)
-        after = await customer_decision.decline(self.core.ports, case, by, arrived, NO_CONTEXT)
+        after = await customer_acts.decline(self.core.ports, case, by, arrived, NO_CONTEXT)
         self.said_no[claim] = by
         assert after.claim.status in (Status.DECLINED, Status.ENDED)
 
@@ -359,7 +359,7 @@ class Machine(RuleBasedStateMachine):
         now = await self.core.now()
         case = await find(self.core.ports, claim, now)
         if case is not None:
-            await customer_decision.undo(self.core.ports, case, by, now, NO_CONTEXT)
+            await customer_acts.undo(self.core.ports, case, by, now, NO_CONTEXT)
             assert (self.said_no.pop(claim, None), by) != (THE_ADMINISTRATOR, ANNE)
 
     def _was_written_to(self, claim: str) -> bool:

@@ -17,7 +17,7 @@ from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Limits
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, change_claim
-from cpor_core.use_cases.claims import drafts, reviews, submission
+from cpor_core.use_cases.claims import drafts, partner_acts, reviews
 from cpor_core.use_cases.due_work.process_claim import MOST_STEPS, process_claim
 from cpor_core.use_cases.notices.notice import SENDING
 from cpor_core.use_cases.notices.send import REFUSED_FOR_GOOD_AFTER
@@ -345,7 +345,7 @@ async def test_who_could_not_be_reached_is_asked_again_with_the_next_notice(core
     await core.deliver()
     core.mailbox.refused.clear()
 
-    await submission.resubmit(core.ports, await core.case(case), PERSON, await core.now(), NO_CONTEXT)
+    await partner_acts.resubmit(core.ports, await core.case(case), PERSON, await core.now(), NO_CONTEXT)
     await core.deliver()
 
     notice = next(message for message in core.mailbox.sent if message.kind == "notice")
@@ -362,7 +362,7 @@ async def test_another_contact_gets_a_fresh_notice(core: Core) -> None:
     patch = {"contacts": {"customer": {"name": "Bruno", "email": "bruno@contoso.fr"}}}
     case = await drafts.edit(core.ports, await core.case(case), PERSON, await core.now(), patch, NO_CONTEXT)
 
-    await submission.resubmit(core.ports, case, PERSON, await core.now(), NO_CONTEXT)
+    await partner_acts.resubmit(core.ports, case, PERSON, await core.now(), NO_CONTEXT)
     await core.deliver()
 
     case = await core.case(case)
@@ -868,7 +868,7 @@ async def test_an_answer_while_the_partner_is_being_reminded_stands(core: Core) 
 
     async def answer_and_be_asked_again() -> None:
         now = await core.now()
-        current = await submission.resubmit(core.ports, await core.case(case), PERSON, now, NO_CONTEXT)
+        current = await partner_acts.resubmit(core.ports, await core.case(case), PERSON, now, NO_CONTEXT)
         current = await reviews.start(core.ports, current, now, NO_CONTEXT)
         await reviews.request_information(core.ports, current, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 

@@ -32,11 +32,11 @@ from cpor_core.ports.claims import Comment
 from cpor_core.ports.due_work import DueRow, Failure
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredResponse
 from cpor_core.ports.notices import SentMail
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from cpor_core.rules.person_matcher import Person
 from cpor_core.transitions import personal_data
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
-from cpor_core.use_cases.claims import batches, comments, customer_decision, drafts, submission
+from cpor_core.use_cases.claims import batches, comments, customer_acts, drafts, partner_acts
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.privacy import erase_person
 from tests.core.builders import (
@@ -225,10 +225,10 @@ async def test_a_window_does_not_go_on_when_nobody_is_left_who_was_told(core: Co
     await core.deliver()
     assert "customerUnreachable" in core.mailbox.news()
     with pytest.raises(Refused, match="ValidationFailed"):
-        await submission.resubmit(core.ports, await core.case(case), PERSON, await core.now(), NO_CONTEXT)
+        await partner_acts.resubmit(core.ports, await core.case(case), PERSON, await core.now(), NO_CONTEXT)
     patch = {"contacts": contacts("marc.petit@contoso.fr").model_dump(mode="json", by_alias=True)}
     await drafts.edit(core.ports, await core.case(case), PERSON, await core.now(), patch, NO_CONTEXT)
-    await submission.resubmit(core.ports, await core.case(case), PERSON, await core.now(), NO_CONTEXT)
+    await partner_acts.resubmit(core.ports, await core.case(case), PERSON, await core.now(), NO_CONTEXT)
     await core.deliver()
     assert core.mailbox.addressed("notice") == [ANNES, "marc.petit@contoso.fr"]
     assert (await core.stored(case)).claim.opened_at is not None
@@ -327,8 +327,8 @@ async def fill(core: Core) -> str:
     others = Comment("programme", "r", f"{OTHERS} knows", now)
     await comments.add_comment(core.ports, await core.case(case), PROGRAMME, now, ActContext(comment=others))
     said = ActContext(person_id="1", comment=Comment("customer", "1", "It was I", now))
-    await customer_decision.decline(core.ports, await core.case(case), ANNE, now, said)
-    await customer_decision.undo(core.ports, await core.case(case), ANNE, now, NO_CONTEXT)
+    await customer_acts.decline(core.ports, await core.case(case), ANNE, now, said)
+    await customer_acts.undo(core.ports, await core.case(case), ANNE, now, NO_CONTEXT)
     for key, body in (("json", json.dumps({"to": [ANNES]})), ("text", f"to {ANNES}"), ("other", f'"{OTHERS}"')):
         request = await core.ports.requests.begin(ADATUM, key * 8, IdempotencyRecord("b", "", "a", now))
         answer = StoredResponse(200, body.encode(), "application/json", {})
@@ -638,7 +638,7 @@ async def test_links_of_a_forgotten_claim_have_expired(core: Core) -> None:
     await core.sweep()
 
     with pytest.raises(Refused) as refused:
-        await customer_decision.open_link(core.ports, claim_id, 1, await core.now())
+        await customer_acts.open_link(core.ports, claim_id, 1, await core.now())
 
     assert refused.value.code == "LinkExpired"
 
@@ -709,7 +709,7 @@ async def test_message_ids_are_forgotten_90_days_after_the_close(core: Core) -> 
     assert await core.ports.mails.find(notice.message_id) is not None
     case = (await core.ports.claims.of_tenant(TENANT))[0]
     now = await core.now()
-    await submission.end(core.ports, await core.case(case), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await partner_acts.end(core.ports, await core.case(case), PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
     await core.rest()
     for _ in range(4):
         core.clock.advance(timedelta(days=60))

@@ -19,12 +19,12 @@ from cpor_core.model.webhook import WebhookWanted
 from cpor_core.ports.claims import Comment
 from cpor_core.ports.due_work import DueRow, Failure
 from cpor_core.ports.idempotency import IdempotencyKey, StoredResponse
+from cpor_core.rules.grace import GRACE
 from cpor_core.rules.identifiers import list_position
-from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases import idempotency
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext
-from cpor_core.use_cases.claims import batches, drafts, listing, reviews, submission
+from cpor_core.use_cases.claims import batches, drafts, listing, partner_acts, reviews
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.due_work import rebuild as rebuilding
 from cpor_core.use_cases.due_work.rebuild import rebuild
@@ -366,7 +366,7 @@ async def with_a_dead_holder(core: Core) -> Case:
     """Return an ended association that its slot still names, as an earlier release could leave one."""
     official = await core.official()
     slots = {place: row for place, row in core.rows._rows.items() if place[2].startswith("slot|")}
-    ended = await submission.end(
+    ended = await partner_acts.end(
         core.ports, official, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
     )
     core.rows._rows.update(slots)
@@ -392,7 +392,7 @@ async def test_a_claim_that_comes_back_meanwhile_keeps_its_place(core: Core) -> 
 
     async def dispute() -> None:
         comment = ActContext(comment=Comment("partner", "somebody", "We did it", await core.now()))
-        await submission.dispute(core.ports, await core.case(case), PERSON, await core.now(), comment)
+        await partner_acts.dispute(core.ports, await core.case(case), PERSON, await core.now(), comment)
 
     async with core.rows.once_before("claims", dispute):
         rebuilt = await rebuild(core.ports, await core.now())

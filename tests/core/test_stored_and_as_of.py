@@ -10,7 +10,7 @@ from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import StoredCase
 from cpor_core.transitions.next_step import next_step
 from cpor_core.use_cases.change_claim import change_claim
-from cpor_core.use_cases.claims.customer_decision import Opened, expires_at
+from cpor_core.use_cases.claims.customer_acts import Opened, expires_at
 from cpor_core.use_cases.claims.customer_tenant import is_request
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.views import association_view, claim_view, entity_tag, is_competing, no_view, window_view

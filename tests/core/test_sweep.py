@@ -14,7 +14,7 @@ from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Act
 from cpor_core.ports.due_work import DueRow
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import NO_CONTEXT
 from cpor_core.use_cases.claims import drafts

@@ -13,7 +13,7 @@ from cpor_core.ports.notices import MailMessage
 from cpor_core.rules.untold import Untold, untold
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, UNTOLD
-from cpor_core.use_cases.claims import submission
+from cpor_core.use_cases.claims import partner_acts
 from cpor_core.use_cases.due_work.rebuild import rebuild
 from cpor_core.use_cases.notices import delivery_reports
 from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome
@@ -237,7 +237,7 @@ async def test_who_was_erased_knows_no_more(core: Core) -> None:
 async def test_what_has_ended_needs_nobody_any_more(core: Core) -> None:
     """It leaves the list, and no figures are to be had anyway."""
     case = await past(core)
-    await submission.end(core.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await partner_acts.end(core.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert await listed(core) == []
     assert await figures(core, case) == "NotFound"
@@ -354,7 +354,7 @@ async def test_the_end_is_told_to_those_who_knew(core: Core) -> None:
     await core.deliver()
     await come_back(core, core.mailbox.sent[0])
 
-    await submission.end(core.ports, await core.case(case), PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    await partner_acts.end(core.ports, await core.case(case), PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
     await core.deliver()
 
     assert core.mailbox.addressed("closing") == [IT]

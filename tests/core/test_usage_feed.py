@@ -15,11 +15,11 @@ from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import Reason, Status
 from cpor_core.model.registry import SubscriptionState
 from cpor_core.model.usage import BadRow
-from cpor_core.rules.advice import AdviceCode
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
+from cpor_core.rules.usage_advice import AdviceCode
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT
-from cpor_core.use_cases.claims import submission
+from cpor_core.use_cases.claims import partner_acts
 from cpor_core.use_cases.usage import figures
 from cpor_core.use_cases.usage.figures import (
     FeedFormat,
@@ -440,7 +440,7 @@ async def test_when_an_association_ends_the_figures_are_gone(core: Core) -> None
     case = await official(core)
     now = await core.now()
 
-    ended = await submission.end(core.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    ended = await partner_acts.end(core.ports, case, PERSON, now, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     with pytest.raises(Refused, match="NotFound"):
         await read(core, ended)
@@ -459,7 +459,7 @@ async def test_advice_shows_what_usage_shows_and_leaves_the_same_receipt(core: C
     ]
     receipts = [receipt for _, receipt in await core.ports.receipts.page(TENANT, after="", limit=9)]
     assert [(one.items, one.months) for one in receipts] == [(("teams",), ("2026-11",))]
-    ended = await submission.end(core.ports, case, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    ended = await partner_acts.end(core.ports, case, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
     with pytest.raises(Refused, match="NotFound"):
         await read_advice(core.ports, ended, READER)
     assert len(await core.ports.receipts.page(TENANT, after="", limit=9)) == 1

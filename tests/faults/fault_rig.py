@@ -26,7 +26,7 @@ from cpor_core.due_work import Kind
 from cpor_core.errors import MailDelayed, StorageBusy
 from cpor_core.model.claim import Claim
 from cpor_core.rules.claim_due_work import due_now
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from devhost.stack.issuer import LocalIssuer
 from tests.doubles.memory_queues import MemoryQueues
 from tests.doubles.requests import Answer, Request

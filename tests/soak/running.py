@@ -16,8 +16,8 @@ import httpx
 from cpor_app.settings import STORAGE
 from devhost.stack.functions_settings import functions_environment, public_url, without_proxies
 from devhost.stack.issuer import LocalIssuer
-from devhost.stack.ports import StackPorts
 from devhost.stack.processes import ROOT, Child, python
+from devhost.stack.tcp_ports import StackPorts
 from tests.soak import callers
 from tests.soak.callers import CAST, OPERATOR, TRY_SECONDS, Caller, World
 from tests.soak.journal import Journal

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from devhost.stack.ports import StackPorts
+from devhost.stack.tcp_ports import StackPorts
 from tests.browser.conftest import browser as browser  # noqa: PLC0414 - a fixture for this folder too
 from tests.stack.stack_process import MAKE_RUN, Place, RunningStack, running_stack
 

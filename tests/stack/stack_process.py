@@ -16,7 +16,7 @@ from devhost.demo.mailbox import Mail, Mailbox
 from devhost.stack.api_client import ApiClient
 from devhost.stack.functions_settings import mail_url, public_url
 from devhost.stack.issuer import LocalIssuer
-from devhost.stack.ports import StackPorts
+from devhost.stack.tcp_ports import StackPorts
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKE = ("make", f"VENV={sys.prefix}")  # with the Python that runs the tests, not with the one of .venv

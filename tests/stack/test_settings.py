@@ -10,7 +10,7 @@ from cpor_app.settings import STORAGE, Settings
 from devhost.host.cannot_start import CannotStart
 from devhost.stack.functions_settings import functions_environment, link_secret, state_directory, without_proxies
 from devhost.stack.issuer import LocalIssuer
-from devhost.stack.ports import StackPorts
+from devhost.stack.tcp_ports import StackPorts
 
 ROOT = Path(__file__).resolve().parents[2]
 

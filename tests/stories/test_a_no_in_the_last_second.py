@@ -11,7 +11,7 @@ import pytest
 
 from cpor_core.errors import StorageBusy
 from cpor_core.ports.claims import Commit
-from cpor_core.rules.late_truths import GRACE, TRIED_FOR
+from cpor_core.rules.grace import GRACE, TRIED_FOR
 from cpor_core.transitions.claim_case import StoredCase
 from tests.support.service import CUSTOMER, OTHER_PARTNER, Service
 from tests.triggers.refusals import refused

@@ -3,7 +3,7 @@
 import json
 from datetime import datetime, timedelta
 
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from tests.support.service import ACKNOWLEDGED, CUSTOMER, OTHER_PARTNER, SUBSCRIPTION, Service
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from cpor_app.adapters.mail.outgoing import OutgoingMail
 from cpor_core.errors import MailDelayed
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.support.service import CUSTOMER, OTHER_PARTNER, PARTNER, PARTNER_ID, PUBLIC_URL, Service
 

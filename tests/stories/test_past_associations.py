@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from tests.support.service import (
     CUSTOMER,
     MONDAY,

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from cpor_core.errors import StorageBusy
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.support.service import CUSTOMER, OTHER_PARTNER, SUBSCRIPTION, Service
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from tests.support.service import CUSTOMER, OTHER_PARTNER, Service
 from tests.triggers.refusals import refused
 

@@ -22,7 +22,7 @@ from cpor_app.adapters.storage.tables import TABLES
 from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES, POISON, QUEUES
 from cpor_app.settings import Settings
 from cpor_core.errors import MailDelayed, RecipientRefused
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from devhost.host.config import Config
 from devhost.host.functions import Function, TimerTrigger, load
 from devhost.host.http_triggers import HttpTriggers

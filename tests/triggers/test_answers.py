@@ -13,7 +13,7 @@ import pytest
 from cpor_app import bootstrap
 from cpor_app.http.route_table import API_VERSION, SECURITY_HEADERS
 from cpor_app.http.status_codes import DETAIL_CODES, ROW_CODES, STATUSES
-from cpor_core.rules.forms import LONGEST_TARGET, MOST_DETAILS
+from cpor_core.rules.input_faults import LONGEST_TARGET, MOST_DETAILS
 from devhost.stack.issuer import LocalIssuer
 from tests.doubles.transport import Plan, answer_429, lose_answer
 from tests.doubles.transport import answer as answered

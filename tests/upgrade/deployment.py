@@ -12,7 +12,7 @@ from typing import Any
 
 from cpor_app.queue_names import CUSTOMER_NOTICES
 from cpor_core.ports.due_work import Failure
-from cpor_core.rules.late_truths import GRACE
+from cpor_core.rules.grace import GRACE
 from tests.support.service import (
     CUSTOMER,
     OTHER_PARTNER,

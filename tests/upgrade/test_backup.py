@@ -29,7 +29,7 @@ from tests.upgrade.copy import SECRET, Known, keep, releases
 from tests.upgrade.copy import TABLES as KEPT
 from tests.upgrade.deployment import everything, tenant
 from tools.backup import LEFT_OUT, ORDER, ROWS_LOOKED_AT, WHOLE, back_up
-from tools.backups import FORMAT, MANIFEST, NoBackup, TableWriter, file_of, read_manifest
+from tools.backup_format import FORMAT, MANIFEST, NoBackup, TableWriter, file_of, read_manifest
 from tools.restore import end, restore
 
 NEWEST = releases()[-1] / KEPT

@@ -20,7 +20,7 @@ from tests.support.azurite import Azurite
 from tests.support.service import CUSTOMER, PARTNER, Service, running_service
 from tests.upgrade.copy import TABLES, Asked, Known, ask, claim_of, instant, releases
 from tests.upgrade.deployment import NOBODY_TOLD_OF, NOTICED_WINDOW_RUNS, tenant
-from tools.backups import read_manifest, rows_in
+from tools.backup_format import read_manifest, rows_in
 from tools.restore import restore
 
 KINDS = {

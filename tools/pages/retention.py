@@ -2,7 +2,7 @@
 
 from cpor_app.settings import Settings
 from cpor_core.due_work import RETENTION, Kind
-from cpor_core.use_cases.claims.customer_decision import LINK_LIVES
+from cpor_core.use_cases.claims.customer_acts import LINK_LIVES
 from cpor_core.use_cases.privacy.erase_person import AGAIN_AFTER
 from tools.pages.markdown import code, table
 

@@ -18,7 +18,7 @@ from itsdangerous import Signer
 from pydantic import JsonValue
 
 from cpor_core.errors import Refused
-from cpor_core.rules.late_truths import ARRIVAL_COUNTS_FOR
+from cpor_core.rules.grace import ARRIVAL_COUNTS_FOR
 
 NONCE_LIFETIME = timedelta(hours=1)
 NONCE_CLOCK_DIFFERENCE = timedelta(minutes=1)

@@ -24,7 +24,7 @@ from cpor_core.model.insight import Insight
 from cpor_core.model.usage import Receipt
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import is_given_away
-from cpor_core.use_cases.claims.customer_decision import CustomerAct, Opened, possible_acts
+from cpor_core.use_cases.claims.customer_acts import CustomerAct, Opened, possible_acts
 from cpor_core.use_cases.usage.receipts import SHOWN
 from cpor_core.views import associated_items, association_view, no_view, window_view
 

@@ -24,7 +24,7 @@ from cpor_app.adapters.texts.l10n import LocalWriting
 from cpor_app.adapters.texts.sanitise import plain_line, safe_contact_name
 from cpor_core.model.claim import MailKind, PartnerMailKind, Reason, SkippedDay, Status
 from cpor_core.model.usage import Receipt
-from cpor_core.use_cases.claims.customer_decision import CustomerAct
+from cpor_core.use_cases.claims.customer_acts import CustomerAct
 
 if TYPE_CHECKING:
     from babel import Locale

@@ -36,8 +36,8 @@ from cpor_core.model.history import Actor
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow, expiry
 from cpor_core.ports.idempotency import IdempotencyKey
-from cpor_core.rules.forms import not_in_form
 from cpor_core.rules.identifiers import batch_id, derived_claim_id, is_batch_id
+from cpor_core.rules.input_faults import not_in_form
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims.drafts import created, draft, store_draft
 from cpor_core.use_cases.feed.changes import catch_up, tell_created

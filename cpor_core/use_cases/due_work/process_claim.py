@@ -12,8 +12,8 @@ from cpor_core.due_work import Kind, Outcome
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.claim_due_work import due_now, due_work_of
+from cpor_core.rules.grace import GRACE
 from cpor_core.rules.identifiers import list_position
-from cpor_core.rules.late_truths import GRACE
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim

@@ -33,7 +33,7 @@ from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.feed import deliveries
 from cpor_core.use_cases.feed.changes import announcement_row, trim_row
 from cpor_core.use_cases.idempotency import record_expiry, reply_expiry
-from cpor_core.use_cases.message_ids import message_id_expiry
+from cpor_core.use_cases.mail_message_ids import message_id_expiry
 
 ROWS_AT_ONCE = 90
 """Due rows of one subject in one request; a transaction has at most 100."""

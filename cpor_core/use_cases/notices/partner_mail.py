@@ -24,7 +24,7 @@ from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import competing_claims, settle
 from cpor_core.use_cases.change_claim import change_claim
-from cpor_core.use_cases.message_ids import PARTNER_CONTACT, partner_mail_kind
+from cpor_core.use_cases.mail_message_ids import PARTNER_CONTACT, partner_mail_kind
 from cpor_core.use_cases.notices.send import delayed_by, permits, send
 
 NO_PARTNERS_LANGUAGE, NO_PARTNERS_TIME_ZONE = "en", "UTC"

@@ -10,7 +10,7 @@ from cpor_core.model.registry import ClosedDay, Customer, Partner
 from cpor_core.ports import Ports
 from cpor_core.ports.stored import Registered
 from cpor_core.rules.entity_tags import matches
-from cpor_core.rules.forms import refused_fields
+from cpor_core.rules.input_faults import refused_fields
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner
 from cpor_core.use_cases.claims.subscription_ends import Ending, due_rows, end_gone_items, endings, takes_away
 from cpor_core.use_cases.register.untold import due_row, notify_others, people_to_notify, waiting_for_others

@@ -17,7 +17,7 @@ from cpor_core.model.licensing import Licensing
 from cpor_core.model.registry import Customer
 from cpor_core.model.usage import BadRow, MonthFigures, Receipt, UsageLine
 from cpor_core.ports import Ports
-from cpor_core.rules.advice import Advice, advice
+from cpor_core.rules.grace import figures_from
 from cpor_core.rules.graph_reports import (
     Ambiguous,
     Given,
@@ -27,8 +27,8 @@ from cpor_core.rules.graph_reports import (
     service_user_counts,
     subscribed_skus,
 )
-from cpor_core.rules.late_truths import figures_from
 from cpor_core.rules.untold import Untold, untold
+from cpor_core.rules.usage_advice import Advice, advice
 from cpor_core.rules.usage_figures import UsageRow, merged, months_between, shown_months, usage_rows
 from cpor_core.transitions.claim_case import Case
 

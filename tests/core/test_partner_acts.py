@@ -15,7 +15,7 @@ from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.next_step import Action
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
-from cpor_core.use_cases.claims import drafts, reviews, submission
+from cpor_core.use_cases.claims import drafts, partner_acts, reviews
 from tests.core.builders import (
     ACKNOWLEDGED,
     ADATUM,
@@ -44,17 +44,17 @@ WORDS = Comment("partner", PERSON.id, "We were first.", MONDAY)
 
 async def submit(core: Core, case: Case, acknowledgements: Acknowledgements = ACKNOWLEDGED) -> Case:
     """Submit a draft."""
-    return await submission.submit(core.ports, case, PERSON, await core.now(), acknowledgements, NO_CONTEXT)
+    return await partner_acts.submit(core.ports, case, PERSON, await core.now(), acknowledgements, NO_CONTEXT)
 
 
 async def resubmit(core: Core, case: Case) -> Case:
     """Answer a request."""
-    return await submission.resubmit(core.ports, await core.case(case), PERSON, await core.now(), NO_CONTEXT)
+    return await partner_acts.resubmit(core.ports, await core.case(case), PERSON, await core.now(), NO_CONTEXT)
 
 
 async def dispute(core: Core, case: Case, context: ActContext = NO_CONTEXT) -> Case:
     """Dispute a rejection."""
-    return await submission.dispute(core.ports, await core.case(case), PERSON, await core.now(), context)
+    return await partner_acts.dispute(core.ports, await core.case(case), PERSON, await core.now(), context)
 
 
 async def rejected(core: Core, **more: Any) -> Case:
@@ -174,14 +174,14 @@ async def test_a_dry_run_of_a_draft_says_what_the_submission_would(core: Core) -
     """The same checks, and the draft stays a draft."""
     case = await core.draft(evidence=False)
 
-    details = await submission.dry_run(core.ports, case, None, MONDAY)
+    details = await partner_acts.dry_run(core.ports, case, None, MONDAY)
 
     assert [detail.code for detail in details] == [
         "EvidenceMissing",
         "AcknowledgementMissing",
         "AcknowledgementMissing",
     ]
-    assert await submission.dry_run(core.ports, await core.draft(FABRIKAM), ACKNOWLEDGED, MONDAY) == ()
+    assert await partner_acts.dry_run(core.ports, await core.draft(FABRIKAM), ACKNOWLEDGED, MONDAY) == ()
     assert (await core.stored(case)).claim.status is Status.DRAFT
 
 
@@ -190,9 +190,9 @@ async def test_a_dry_run_of_what_is_no_draft_is_refused_as_the_submission_is(cor
     submitted, draft = await core.submitted(), await core.draft(FABRIKAM)
 
     with pytest.raises(Refused, match="InvalidState"):
-        await submission.dry_run_of_draft(core.ports, submitted, ACKNOWLEDGED, MONDAY)
+        await partner_acts.dry_run_of_draft(core.ports, submitted, ACKNOWLEDGED, MONDAY)
 
-    assert await submission.dry_run_of_draft(core.ports, draft, ACKNOWLEDGED, MONDAY) == ()
+    assert await partner_acts.dry_run_of_draft(core.ports, draft, ACKNOWLEDGED, MONDAY) == ()
     assert [count.count for count in await core.ports.dry_runs.of_hour(MONDAY)] == [1]
 
 
@@ -200,7 +200,7 @@ async def test_a_dry_run_of_a_new_claim_stores_nothing_of_it(core: Core) -> None
     """Only that there was one."""
     core.rows.written.clear()
 
-    details = await submission.dry_run_of_new(core.ports, ADATUM, as_sent(), MONDAY)
+    details = await partner_acts.dry_run_of_new(core.ports, ADATUM, as_sent(), MONDAY)
 
     assert "EvidenceMissing" in [detail.code for detail in details]
     assert "claims" not in core.rows.written
@@ -213,7 +213,7 @@ async def test_a_dry_run_never_tells_that_somebody_else_holds_a_slot(core: Core)
 
     draft = await core.draft(FABRIKAM)
 
-    assert await submission.dry_run(core.ports, draft, ACKNOWLEDGED, await core.now()) == ()
+    assert await partner_acts.dry_run(core.ports, draft, ACKNOWLEDGED, await core.now()) == ()
 
 
 async def test_a_dry_run_names_the_partners_own_duplicate(core: Core) -> None:
@@ -223,9 +223,9 @@ async def test_a_dry_run_names_the_partners_own_duplicate(core: Core) -> None:
     draft = await core.draft()
     other = await core.draft(items=(TEAMS,), engagement=USAGE)
 
-    of_draft = await submission.dry_run(core.ports, draft, ACKNOWLEDGED, await core.now())
-    of_new = await submission.dry_run_of_new(core.ports, ADATUM, as_sent(), await core.now())
-    of_other = await submission.dry_run(core.ports, other, ACKNOWLEDGED, await core.now())
+    of_draft = await partner_acts.dry_run(core.ports, draft, ACKNOWLEDGED, await core.now())
+    of_new = await partner_acts.dry_run_of_new(core.ports, ADATUM, as_sent(), await core.now())
+    of_other = await partner_acts.dry_run(core.ports, other, ACKNOWLEDGED, await core.now())
 
     assert of_draft[0] in of_new
     assert [(detail.code, detail.target) for detail in (*of_draft, *of_other)] == [("DuplicateClaim", "items[0]")] * 2
@@ -239,22 +239,22 @@ async def test_an_organisation_has_so_many_dry_runs_an_hour(core: Core) -> None:
     """Then it waits for the next; another organisation does not (decision 8)."""
     case, other = await core.draft(), await core.draft(LITWARE)
     for _ in range(core.ports.terms.dry_runs_per_hour):
-        await submission.dry_run(core.ports, case, ACKNOWLEDGED, MONDAY)
+        await partner_acts.dry_run(core.ports, case, ACKNOWLEDGED, MONDAY)
 
     later = MONDAY + timedelta(minutes=20, seconds=5)
     with pytest.raises(Refused, match="TooManyDryRuns") as refused:
-        await submission.dry_run(core.ports, case, ACKNOWLEDGED, later)
+        await partner_acts.dry_run(core.ports, case, ACKNOWLEDGED, later)
 
     assert refused.value.retry_after_seconds == 39 * 60 + 55
-    assert await submission.dry_run(core.ports, other, ACKNOWLEDGED, MONDAY) == ()
-    assert await submission.dry_run(core.ports, case, ACKNOWLEDGED, MONDAY + timedelta(hours=1)) == ()
+    assert await partner_acts.dry_run(core.ports, other, ACKNOWLEDGED, MONDAY) == ()
+    assert await partner_acts.dry_run(core.ports, case, ACKNOWLEDGED, MONDAY + timedelta(hours=1)) == ()
     assert {count.organisation: count.count for count in await core.ports.dry_runs.of_hour(MONDAY)}[LITWARE] == 1
 
 
 async def test_counts_of_dry_runs_are_forgotten(core: Core) -> None:
     """By a row of their own."""
     case = await core.draft()
-    await submission.dry_run(core.ports, case, ACKNOWLEDGED, MONDAY)
+    await partner_acts.dry_run(core.ports, case, ACKNOWLEDGED, MONDAY)
 
     core.clock.advance(RETENTION[Kind.DELETE_DRY_RUN_COUNT])
     await core.sweep()
@@ -307,7 +307,7 @@ async def test_an_answer_in_the_last_microsecond_is_in_time(core: Core) -> None:
     case = await asked(core)
     assert case.claim.due is not None
 
-    after = await submission.resubmit(core.ports, case, PERSON, case.claim.due - MICROSECOND, NO_CONTEXT)
+    after = await partner_acts.resubmit(core.ports, case, PERSON, case.claim.due - MICROSECOND, NO_CONTEXT)
 
     assert after.claim.status is Status.SUBMITTED
 
@@ -318,7 +318,7 @@ async def test_a_late_answer_finds_the_claim_rejected(core: Core) -> None:
     assert case.claim.due is not None
 
     with pytest.raises(Refused, match="rejected cannot be resubmitted"):
-        await submission.resubmit(core.ports, case, PERSON, case.claim.due, NO_CONTEXT)
+        await partner_acts.resubmit(core.ports, case, PERSON, case.claim.due, NO_CONTEXT)
 
 
 async def test_slots_follow_the_items_when_the_answer_comes(core: Core) -> None:
@@ -421,7 +421,7 @@ async def test_a_dispute_is_possible_for_thirty_days(core: Core, distance: timed
     """30 × 24 hours from the rejection (decision 28)."""
     case = await rejected(core)
     arrived = case.claim.status_since + timedelta(hours=24 * 30) + distance
-    disputed = submission.dispute(core.ports, case, PERSON, arrived, ActContext(comment=WORDS))
+    disputed = partner_acts.dispute(core.ports, case, PERSON, arrived, ActContext(comment=WORDS))
 
     if code is None:
         assert (await disputed).claim.status is Status.DISPUTED
@@ -448,7 +448,7 @@ async def test_a_withdrawn_claim_is_closed(core: Core) -> None:
     """And its slots are free at once."""
     case = await core.submitted()
 
-    after = await submission.withdraw(core.ports, case, PERSON, MONDAY, NO_CONTEXT)
+    after = await partner_acts.withdraw(core.ports, case, PERSON, MONDAY, NO_CONTEXT)
 
     assert after.claim.status is Status.WITHDRAWN
     assert (await core.submitted(FABRIKAM)).claim.status is Status.AWAITING_CUSTOMER
@@ -458,7 +458,7 @@ async def test_the_partner_ends_an_association(core: Core) -> None:
     """With a reason; the slot is free at once."""
     case = await core.official()
 
-    after = await submission.end(core.ports, case, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
+    after = await partner_acts.end(core.ports, case, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
     assert (after.claim.status, after.claim.end_reason) == (Status.ENDED, Reason.PARTNER_DISASSOCIATED)
     assert (await core.submitted(FABRIKAM, items=(SALES,))).claim.status is Status.AWAITING_CUSTOMER

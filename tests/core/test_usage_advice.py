@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from cpor_core.rules.advice import AdviceCode, advice
+from cpor_core.rules.usage_advice import AdviceCode, advice
 from cpor_core.rules.usage_figures import UsageRow
 
 

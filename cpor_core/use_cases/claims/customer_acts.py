@@ -11,7 +11,7 @@ from cpor_core.errors import Refused, Retryable
 from cpor_core.model.claim import OPEN, Reason, Recipient, Speaker, Status, Voice
 from cpor_core.model.history import Actor, spoken_by
 from cpor_core.ports import Ports
-from cpor_core.rules.late_truths import TRIED_FOR
+from cpor_core.rules.grace import TRIED_FOR
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case, invalid_state
 from cpor_core.use_cases.change_claim import ActContext, change_claim, find

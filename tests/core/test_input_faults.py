@@ -14,7 +14,7 @@ from cpor_core.model.claim import Contact, NewClaim
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.model.usage import UsageLine
 from cpor_core.model.webhook import WebhookWanted
-from cpor_core.rules.forms import not_in_form
+from cpor_core.rules.input_faults import not_in_form
 from tests.support.service import claim_as_sent, functions
 
 WRONG: tuple[Any, ...] = (
