@@ -1,8 +1,9 @@
 """
-Every setting of the service, read once from the environment; `docs/settings.md` lists them from here.
+Every setting of the service. The service reads them once, from the environment.
 
-The sandbox (`CPOR_SANDBOX=1`) can move the clock and trusts a local issuer, so it is refused on any storage that is not
-the emulator or an account named for sandbox use.
+`make docs` writes the table in `docs/settings.md` from this file. The sandbox (`CPOR_SANDBOX=1`) can move the clock and
+trusts a local issuer. So the service refuses that setting on real storage: it accepts only the emulator, or an account
+with `sandbox` in its name.
 """
 
 import os
@@ -16,20 +17,23 @@ from cpor_core.model.base import InstantOrDay
 PROGRAMME_TENANT_OF_THE_SANDBOX = "00000000-0000-4000-8000-00000000c0de"
 ENTRA_ISSUER = "https://login.microsoftonline.com/{tenantid}/v2.0"
 ENTRA_KEYS = "https://login.microsoftonline.com/common/discovery/v2.0/keys"
-AZURES_MAIL_DOMAINS = ".azurecomm.net"
-FIRST_QUOTA_OF_AZURES_DOMAIN, FIRST_QUOTA_OF_OWN_DOMAIN = (5, 10), (30, 100)
-"""Mails a minute and an hour that Communication Services takes until more is asked for."""
+AZURE_MAIL_DOMAIN = ".azurecomm.net"
+"""The ending of every sender domain that Communication Services itself provides."""
+FIRST_QUOTA_OF_AZURE_DOMAIN = (5, 10)
+"""Mails per minute and per hour that a new Communication Services resource may send from a domain of Azure."""
+FIRST_QUOTA_OF_OWN_DOMAIN = (30, 100)
+"""The same for a verified domain of the operator. Microsoft raises both quotas on request."""
 STORAGE = "CPOR_STORAGE"
 """The name of the storage connection, in the clients and in the queue triggers."""
 
 
 def environment() -> Mapping[str, str]:
-    """Return the environment of the process; nothing else reads it."""
+    """Return the environment of the process. No other function reads it."""
     return os.environ
 
 
 class SettingsError(Exception):
-    """A setting is missing or wrong; the message names it and says what is needed."""
+    """A setting is missing or wrong. The message names the setting and says what is needed."""
 
 
 def _setting(name: str) -> AliasChoices:
@@ -37,7 +41,7 @@ def _setting(name: str) -> AliasChoices:
 
 
 class Settings(BaseModel):
-    """The settings of an operator; the description of each field is its line in `docs/settings.md`."""
+    """The settings that an operator chooses. The description of each field is a line in `docs/settings.md`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -46,14 +50,14 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_PUBLIC_URL"),
             pattern=r"^https?://[^\s?#]+/api$",
-            description="The address of the service, ending in `/api`: the only source of links.",
+            description="The address of the service, ending in `/api`. All links begin with it.",
         ),
     ]
     sandbox: Annotated[
         bool,
         Field(
             validation_alias=_setting("CPOR_SANDBOX"),
-            description="1 on a developer's machine only: the clock can be moved, and a local issuer is trusted.",
+            description="1 on a developer's machine only. Then the clock can be moved, and a local issuer is trusted.",
         ),
     ] = False
     programme_tenant: Annotated[
@@ -69,15 +73,14 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_PROGRAMME_COUNTRY"),
             pattern=r"^[A-Z]{2}$",
-            description="The country of the programme: its holidays are not business days for the programme's own "
-            "limits.",
+            description="The programme's country. The reviewers' time limits do not count that country's holidays.",
         ),
     ] = "US"
     programme_time_zone: Annotated[
         str,
         Field(
             validation_alias=_setting("CPOR_PROGRAMME_TIME_ZONE"),
-            description="The IANA time zone in which the programme's days end.",
+            description="The IANA time zone of the programme. The reviewers' time limits end at midnight there.",
         ),
     ] = "UTC"
     start_review_business_days: Annotated[
@@ -86,8 +89,8 @@ class Settings(BaseModel):
             validation_alias=_setting("CPOR_START_REVIEW_BUSINESS_DAYS"),
             ge=1,
             le=60,
-            description="Business days that a reviewer has to take a claim up. A timer never decides; overdue "
-            "claims are shown.",
+            description="Business days until a reviewer should start the review of a claim. The API shows a late "
+            "review as overdue. Time alone never decides a claim.",
         ),
     ] = 5
     decide_business_days: Annotated[
@@ -96,7 +99,7 @@ class Settings(BaseModel):
             validation_alias=_setting("CPOR_DECIDE_BUSINESS_DAYS"),
             ge=1,
             le=60,
-            description="Business days that a reviewer has to decide, or to answer a dispute.",
+            description="Business days until a reviewer should decide a claim, or a dispute.",
         ),
     ] = 5
     partner_answer_business_days: Annotated[
@@ -105,7 +108,7 @@ class Settings(BaseModel):
             validation_alias=_setting("CPOR_PARTNER_ANSWER_BUSINESS_DAYS"),
             ge=1,
             le=60,
-            description="Business days, in the partner's calendar, to answer what a reviewer asks for.",
+            description="Business days in which a partner must answer a reviewer, in the partner's own calendar.",
         ),
     ] = 5
     draft_days: Annotated[
@@ -120,8 +123,9 @@ class Settings(BaseModel):
             validation_alias=_setting("CPOR_RETENTION_MONTHS"),
             ge=1,
             le=240,
-            description="Months after which the personal data of a rejected, declined, withdrawn or ended claim is"
-            " erased: contacts, addresses, comments, evidence. Fixed for a claim when it is closed.",
+            description="Months after which the personal data of a rejected, declined, withdrawn or ended claim is "
+            "erased: contacts, addresses, comments, evidence. The day is set when the claim closes. A later change of "
+            "this setting does not move that day.",
         ),
     ] = 24
     sample_percent: Annotated[
@@ -137,9 +141,9 @@ class Settings(BaseModel):
         InstantOrDay | None,
         Field(
             validation_alias=_setting("CPOR_IMPORTS_BEFORE"),
-            description="An instant, or a day, which means its first instant in UTC. An association of an "
-            "engagement that can be claimed is imported only if it began before this; left out: none "
-            "is.",
+            description="An instant, or a day, which begins at midnight UTC. Some engagements can be claimed. Their "
+            "associations are imported only if they began before this instant. Left out: such associations are not "
+            "imported.",
         ),
     ] = None
     dry_runs_per_hour: Annotated[
@@ -147,8 +151,8 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_DRY_RUNS_PER_HOUR"),
             ge=1,
-            description="Dry runs an hour for each organisation; the limit stops attempts to find out who is a "
-            "customer.",
+            description="Dry runs per hour that an organisation may make. Without a limit, a caller could find out "
+            "which companies are customers.",
         ),
     ] = 100
     token_audience: Annotated[
@@ -156,29 +160,31 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_TOKEN_AUDIENCE"),
             min_length=1,
-            description="The client id of the app registration: a token's `aud`.",
+            description="The client id of the app registration. A token must have it as `aud`.",
         ),
     ]
     token_issuer: Annotated[
         str,
         Field(
             validation_alias=_setting("CPOR_TOKEN_ISSUER"),
-            description="A token's `iss`, with `{tenantid}` in place of the tenant.",
+            description="The `iss` that a token must have. The service puts the token's tenant in place of "
+            "`{tenantid}`.",
         ),
     ] = ENTRA_ISSUER
     token_jwks_url: Annotated[
         str,
         Field(
             validation_alias=_setting("CPOR_TOKEN_JWKS_URL"),
-            description="The address of the issuer's signing keys; https, in the sandbox also a file.",
+            description="The address of the issuer's signing keys. It begins with https. The sandbox also accepts "
+            "http and a file.",
         ),
     ] = ENTRA_KEYS
     domain_check: Annotated[
         bool,
         Field(
             validation_alias=_setting("CPOR_DOMAIN_CHECK"),
-            description="1: when a customer is registered, the token issuer is asked whether its domains are that "
-            "tenant's.",
+            description="1: when an operator registers a customer, the service asks the token issuer whether the "
+            "customer's domains belong to the customer's tenant.",
         ),
     ] = False
     link_secrets: Annotated[
@@ -186,8 +192,8 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_LINK_SECRETS"),
             min_length=32,
-            description="One or two secrets of 32 characters or more, newest first, with a comma between them. The"
-            " first signs links, nonces and cursors; both verify them.",
+            description="One or two secrets of 32 characters or more, newest first, with a comma between them. The "
+            "first secret signs links, nonces and cursors. Both secrets verify them.",
         ),
     ]
     mail_from: Annotated[
@@ -195,7 +201,7 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_MAIL_FROM"),
             pattern=r"^[^@\s]+@[A-Za-z0-9.-]+$",
-            description="The sender's address; its domain is in every Message-ID.",
+            description="The sender's address. Every Message-ID ends with the domain of that address.",
         ),
     ]
     mail_endpoint: Annotated[
@@ -203,8 +209,8 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_MAIL_ENDPOINT"),
             pattern=r"^https://[A-Za-z0-9.-]+/?$",
-            description="The address of Azure Communication Services, which the managed identity may use, to send "
-            "mails; left out: SMTP.",
+            description="The address of Azure Communication Services, to send mails. The app's managed identity needs "
+            "a role there. Left out: SMTP sends the mails.",
         ),
     ] = None
     smtp_host: Annotated[str, Field(validation_alias=_setting("CPOR_SMTP_HOST"), description="The mail server.")] = (
@@ -222,18 +228,23 @@ class Settings(BaseModel):
         ),
     ] = True
     smtp_username: Annotated[
-        str | None, Field(validation_alias=_setting("CPOR_SMTP_USERNAME"), description="Left out: no log-in.")
+        str | None,
+        Field(
+            validation_alias=_setting("CPOR_SMTP_USERNAME"),
+            description="The user at the mail server. Left out: no log-in.",
+        ),
     ] = None
     smtp_password: Annotated[
-        str | None, Field(validation_alias=_setting("CPOR_SMTP_PASSWORD"), description="The password of that user.")
+        str | None,
+        Field(validation_alias=_setting("CPOR_SMTP_PASSWORD"), description="The password of `CPOR_SMTP_USERNAME`."),
     ] = None
     mail_per_minute: Annotated[
         int | None,
         Field(
             validation_alias=_setting("CPOR_MAIL_PER_MINUTE"),
             ge=1,
-            description="Mails that the whole deployment sends in a minute; left out: no limit with SMTP; with "
-            "`CPOR_MAIL_ENDPOINT` Azure's first quota, 30, or 5 from a domain of Azure's.",
+            description="Mails that the whole deployment may send in a minute. Left out: SMTP has no limit, and "
+            "`CPOR_MAIL_ENDPOINT` has Azure's first quota: 30, or 5 if the sender's domain belongs to Azure.",
         ),
     ] = None
     mail_per_hour: Annotated[
@@ -241,15 +252,15 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_MAIL_PER_HOUR"),
             ge=1,
-            description="Mails that the whole deployment sends in an hour; left out: no limit with SMTP; with "
-            "`CPOR_MAIL_ENDPOINT` Azure's first quota, 100, or 10 from a domain of Azure's.",
+            description="Mails that the whole deployment may send in an hour. Left out: SMTP has no limit, and "
+            "`CPOR_MAIL_ENDPOINT` has Azure's first quota: 100, or 10 if the sender's domain belongs to Azure.",
         ),
     ] = None
     application_insights: Annotated[
         str | None,
         Field(
             validation_alias=_setting("APPLICATIONINSIGHTS_CONNECTION_STRING"),
-            description="The Application Insights that spans and counters are sent to; left out: none.",
+            description="The Application Insights resource that gets spans and counters. Left out: none is sent there.",
         ),
     ] = None
     otlp_endpoint: Annotated[
@@ -257,15 +268,15 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("OTEL_EXPORTER_OTLP_ENDPOINT"),
             pattern=r"^https?://",
-            description="The collector (OTLP over HTTP) that spans and counters are sent to; left out: none.",
+            description="The collector (OTLP over HTTP) that gets spans and counters. Left out: none is sent there.",
         ),
     ] = None
     site_name: Annotated[
         str | None,
         Field(
             validation_alias=_setting("WEBSITE_SITE_NAME"),
-            description="The name of the function app, set by the platform. Spans and counters are sent under it, "
-            "like those of the host; left out: `cpor`.",
+            description="The name of the function app, set by the platform. Spans and counters carry this name, as "
+            "those of the host do. Left out: they carry `cpor`.",
         ),
     ] = None
     writes_per_second: Annotated[
@@ -273,7 +284,8 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_WRITES_PER_SECOND"),
             ge=0,
-            description="Writes a second that one instance takes from one organisation; more get 429; 0: no limit.",
+            description="Writes per second that one instance accepts from one organisation. Further writes get 429. "
+            "0: no limit.",
         ),
     ] = 50
 
@@ -284,16 +296,16 @@ class Settings(BaseModel):
 
     @property
     def mail_limits(self) -> tuple[int | None, int | None]:
-        """Mails a minute and an hour: from the settings, else the first quota of the mail system."""
+        """Mails per minute and per hour, from the settings or else from the first quota. None: no limit."""
         first: tuple[int | None, int | None] = (None, None)
         if self.mail_endpoint is not None:
-            azures = self.mail_from.lower().endswith(AZURES_MAIL_DOMAINS)
-            first = FIRST_QUOTA_OF_AZURES_DOMAIN if azures else FIRST_QUOTA_OF_OWN_DOMAIN
+            is_azure_domain = self.mail_from.lower().endswith(AZURE_MAIL_DOMAIN)
+            first = FIRST_QUOTA_OF_AZURE_DOMAIN if is_azure_domain else FIRST_QUOTA_OF_OWN_DOMAIN
         return self.mail_per_minute or first[0], self.mail_per_hour or first[1]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
-        """Return the settings. Raises SettingsError that names the setting."""
+        """Return the settings. Raises `SettingsError` if a setting is missing or wrong."""
         given = {name: value for name, value in (environment() if environ is None else environ).items() if value != ""}
         verify_references_are_resolved(given)
         try:
@@ -310,10 +322,10 @@ class Settings(BaseModel):
 
 def verify_references_are_resolved(given: Mapping[str, str]) -> None:
     """
-    Raise SettingsError for a setting that still holds a Key Vault reference.
+    Raise `SettingsError` for a setting that still holds a Key Vault reference.
 
-    While the identity may not read the vault, Azure gives the reference in place of the secret. Anybody can guess that
-    text, so links must not be signed with it.
+    Azure gives the reference in place of the secret while the app's identity has no right to read the vault. Everybody
+    can guess the reference. So it must not sign links.
     """
     for name, value in given.items():
         if name.startswith("CPOR_") and value.startswith("@Microsoft.KeyVault("):

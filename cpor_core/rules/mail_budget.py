@@ -1,8 +1,8 @@
 """
-How many mails the whole deployment may hand over, and when.
+How many mails the whole deployment may hand over, and when (decision 42).
 
-A mail service counts each call, refused calls too. So all instances share one budget: the mails of this minute and of
-this hour, and an instant before which no instance sends.
+A mail service counts each call, refused calls too. So all instances share one budget. It counts the permits of this
+minute and of this hour. It can also hold a pause: an instant before which no instance hands over a mail.
 """
 
 from dataclasses import dataclass, replace
@@ -10,16 +10,16 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 MOST_AT_ONCE = 10
-"""Permits that one sender can draw at once."""
+"""Permits that one call of `draw` can give."""
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 class Urgency(Enum):
     """
-    How much of each minute and hour a kind of mail may use, in percent.
+    How much of the limit of a minute or an hour a kind of mail may use, in percent. More urgent mails use the rest.
 
-    The rest is for more urgent mails. Without a notice no window begins. A reminder is useless after the window. Other
-    mails can wait.
+    Notices come first, because a window opens only with its notice. Reminders come second, because a reminder is
+    useless after the window. Other mails can wait.
     """
 
     NOTICE = 100
@@ -46,27 +46,32 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The mails that were handed over in the minute and the hour that began at these instants."""
+    """The permits that were given in one minute and in one hour."""
 
     minute: datetime
+    """The instant at which the minute began."""
     hour: datetime
+    """The instant at which the hour began."""
     sent: int = 0
+    """Permits that were given in this minute."""
     sent_in_hour: int = 0
+    """Permits that were given in this hour."""
     turned_away: int = 0
-    """Mails that got no permit in this minute. They form the queue."""
+    """Mails that asked in this minute and got no permit. The next such mail comes after them."""
     not_before: datetime | None = None
+    """The end of a pause: no mail gets a permit before this instant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """How many mails may be handed over now. `next_turn` is when the others may ask again."""
+    """How many mails may be handed over now. At `next_turn` the other mails may ask again."""
 
     permits: int
     next_turn: datetime | None = None
 
 
 def budget_at(budget: Budget | None, now: datetime) -> Budget:
-    """Return the budget at *now*. A new minute or hour begins at zero."""
+    """Return the budget at *now*. The counts of a new minute or hour begin at zero."""
     minute = now.replace(second=0, microsecond=0)
     hour = minute.replace(minute=0)
     if budget is None:
@@ -93,13 +98,13 @@ def draw(budget: Budget | None, limits: Limits, urgency: Urgency, wanted: int, n
 
 
 def paused(budget: Budget | None, until: datetime, now: datetime) -> Budget:
-    """Return the budget with a pause until *until*. A longer pause stays."""
+    """Return the budget with a pause that ends at *until*, or later if it already has a longer pause."""
     budget = budget_at(budget, now)
     return replace(budget, not_before=max(until, budget.not_before or until))
 
 
 def _free(budget: Budget, limits: Limits, urgency: Urgency, now: datetime) -> int:
-    """Return how many mails of this urgency one sender may hand over now."""
+    """Return how many permits a call may give for this urgency now."""
     if budget.not_before is not None and now < budget.not_before:
         return 0
     in_minute = _left(urgency.allowance(limits.per_minute), budget.sent)
@@ -111,12 +116,16 @@ def _left(allowance: int | None, used: int) -> int:
 
 
 def _turn(budget: Budget, limits: Limits, urgency: Urgency, place: int, now: datetime) -> datetime:
-    """Return the beginning of the minute or hour in which number *place* of the queue, from 0, may ask again."""
-    a_minute, an_hour = urgency.allowance(limits.per_minute), urgency.allowance(limits.per_hour)
+    """
+    Return when a mail without a permit may ask again: at the beginning of a minute, of an hour, or after a pause.
+
+    *place* is the number of mails that asked before it in this minute and got no permit either.
+    """
+    per_minute, per_hour = urgency.allowance(limits.per_minute), urgency.allowance(limits.per_hour)
     begin = budget.minute + MINUTE
-    if an_hour is not None and place >= (left := max(an_hour - budget.sent_in_hour, 0)):
-        hours, place = divmod(place - left, an_hour)
+    if per_hour is not None and place >= (left := max(per_hour - budget.sent_in_hour, 0)):
+        hours, place = divmod(place - left, per_hour)
         begin = budget.hour + (1 + hours) * HOUR
     if budget.not_before is not None and now < budget.not_before:
         begin = max(begin, budget.not_before)
-    return begin + (place // a_minute) * MINUTE if a_minute is not None else begin
+    return begin + (place // per_minute) * MINUTE if per_minute is not None else begin

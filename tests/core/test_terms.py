@@ -1,4 +1,4 @@
-"""How long each side has, in its own calendar."""
+"""The time limits of reviewers and partners, each in the calendar of the one who must act."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -12,19 +12,19 @@ THURSDAY = datetime(2026, 11, 26, tzinfo=UTC)
 
 
 def test_a_reviewer_has_five_business_days_to_start_and_five_to_decide() -> None:
-    """In the programme's calendar: Veterans Day and the weekend do not count."""
+    """The days are those of the programme's calendar. Veterans Day and the weekend do not count."""
     assert TERMS.start_review_by(MONDAY) == datetime(2026, 11, 10, tzinfo=UTC)
     assert TERMS.start_review_by(MONDAY + timedelta(days=2)) == datetime(2026, 11, 13, tzinfo=UTC)
     assert TERMS.decide_by(MONDAY) == TERMS.start_review_by(MONDAY)
 
 
 def test_a_limit_ends_with_the_last_of_its_days() -> None:
-    """Whatever hour it begins."""
+    """The hour at which the limit begins makes no difference."""
     assert TERMS.decide_by(THURSDAY) == TERMS.decide_by(THURSDAY + timedelta(hours=23, minutes=59))
 
 
 def test_a_partner_has_five_business_days_in_its_own_calendar() -> None:
-    """Armistice Day is a holiday in France, and the day ends in Paris."""
+    """Armistice Day is a holiday in France, not in Czechia. The limit ends at midnight in Paris, or in Prague."""
     monday = datetime(2026, 11, 9, 9, tzinfo=UTC)
 
     assert TERMS.partner_answers_by(monday, partner()).ends_at == datetime(2026, 11, 17, 23, tzinfo=UTC)
@@ -34,7 +34,7 @@ def test_a_partner_has_five_business_days_in_its_own_calendar() -> None:
 
 
 def test_a_subdivision_has_holidays_of_its_own() -> None:
-    """Saint Andrew's Day is one in Scotland, not in England."""
+    """Saint Andrew's Day is a holiday in Scotland, not in England."""
     friday = datetime(2026, 11, 27, 9, tzinfo=UTC)
     scottish = partner(country="GB", subdivision="SCT", time_zone="Europe/London")
     english = partner(country="GB", subdivision="ENG", time_zone="Europe/London")
@@ -44,26 +44,30 @@ def test_a_subdivision_has_holidays_of_its_own() -> None:
 
 
 def test_a_partner_is_reminded_on_the_business_day_before_the_last() -> None:
-    """At nine in the morning, in the partner's own calendar: Friday before the Monday after a weekend."""
+    """
+    The reminder comes at nine in the morning in the partner's time zone.
+
+    If the last day is a Monday, the reminder comes on Friday. If the day before is a holiday, it comes a day earlier.
+    """
     given = TERMS.partner_answers_by(MONDAY, partner())
-    behind_a_holiday = TERMS.partner_answers_by(MONDAY + timedelta(days=2), partner())
+    after_a_holiday = TERMS.partner_answers_by(MONDAY + timedelta(days=2), partner())
 
     assert (given.last_day, given.time_zone) == (date(2026, 11, 9), "Europe/Paris")
     assert given.reminder_at == datetime(2026, 11, 6, 8, tzinfo=UTC)
-    assert behind_a_holiday.last_day == date(2026, 11, 12)
-    assert behind_a_holiday.reminder_at == datetime(2026, 11, 10, 8, tzinfo=UTC)
+    assert after_a_holiday.last_day == date(2026, 11, 12)
+    assert after_a_holiday.reminder_at == datetime(2026, 11, 10, 8, tzinfo=UTC)
 
 
 def test_a_partner_who_is_not_registered_has_the_programmes_calendar() -> None:
-    """Veterans Day does not count in the United States, and the reminder comes at nine in the programme's time zone."""
+    """Veterans Day does not count in the United States. The reminder comes at nine in the programme's time zone."""
     given = TERMS.partner_answers_by(datetime(2026, 11, 9, 9, tzinfo=UTC), None)
 
     assert (given.last_day, given.time_zone) == (date(2026, 11, 17), "UTC")
     assert given.reminder_at == datetime(2026, 11, 16, 9, tzinfo=UTC)
 
 
-def test_the_lengths_are_the_programmes_to_set() -> None:
-    """Each of its own."""
+def test_a_programme_can_set_each_length() -> None:
+    """Each length has its own setting."""
     terms = Terms(
         programme=Calendar(country="US", time_zone="UTC"),
         start_review_business_days=1,
@@ -79,5 +83,5 @@ def test_the_lengths_are_the_programmes_to_set() -> None:
 
 
 def test_a_draft_has_ninety_times_24_hours() -> None:
-    """Counted from its creation."""
+    """The time begins when the draft is created. Holidays and weekends count."""
     assert TERMS.draft_lapses_at(MONDAY) == MONDAY + timedelta(days=90)

@@ -19,11 +19,11 @@ from cpor_core.transitions.life.clock import (
     taken_over_by_others,
 )
 from cpor_core.transitions.life.customer import (
+    can_take_over_no,
     customer_unreachable,
     decline,
     hand_over,
     mark_notified,
-    may_make_no_theirs,
     promise,
     recipient_failed,
     undo_decline,
@@ -54,6 +54,7 @@ __all__ = [
     "DISPUTE_PERIOD",
     "approve",
     "as_of",
+    "can_take_over_no",
     "claimants_to_refuse",
     "competing_claims",
     "customer_unreachable",
@@ -69,7 +70,6 @@ __all__ = [
     "is_given_away",
     "is_whole",
     "mark_notified",
-    "may_make_no_theirs",
     "notify_others",
     "promise",
     "recipient_failed",

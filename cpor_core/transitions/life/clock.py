@@ -1,4 +1,4 @@
-"""What time alone changes in a claim."""
+"""The changes of a claim that time alone makes."""
 
 from datetime import datetime
 
@@ -11,10 +11,11 @@ from cpor_core.transitions.life.steps import DISPUTE_PERIOD, add_mail, end_items
 
 def settle(stored: StoredCase, now: datetime) -> Case:
     """
-    Return the case as it is at *now*: each move that time has made is recorded at its own instant.
+    Return the case as it is at *now*, with a history entry for each change that time has made since the rows.
 
-    A claim whose customer was notified and whose window has ended is official, whether or not the timer has run. An
-    item that a successor has taken over is no longer held. What lapses by itself has lapsed.
+    Each entry has the instant of its change. A window that has ended makes the claim official, even if the timer has
+    not run since. An association no longer holds an item that another claim has taken over. Drafts, unanswered
+    questions and time to dispute have ended at their stored instants.
     """
     case = Case(
         claim=stored.claim,
@@ -28,12 +29,12 @@ def settle(stored: StoredCase, now: datetime) -> Case:
 
 
 def as_of(case: Case, now: datetime) -> Case:
-    """Return the case at *now*; at another instant than its own it is worked out again from its rows."""
+    """Return the case as it is at *now*. If *case* is of another instant, its stored rows are settled again."""
     return case if case.now == now else settle(case.stored, now)
 
 
 def _lapse(case: Case, now: datetime) -> Case:
-    """Let drafts and unanswered questions lapse, and rejections become final, each at its stored instant `due`."""
+    """End a draft, an unanswered question or the time to dispute, each at the stored instant `due` of the claim."""
     while (due := case.claim.due) is not None and due <= now:
         match case.claim.status:
             case Status.DRAFT:
@@ -51,7 +52,7 @@ def _lapse(case: Case, now: datetime) -> Case:
                 case = case.record(
                     Act.FINALLY_REJECTED, CLOCK, due, to=Status.REJECTED_FINAL, reason=case.claim.status_reason
                 )
-            case _:  # a reviewer's time may run out: callers see that, and time decides nothing
+            case _:  # a reviewer is late: callers see the claim as overdue, and time alone decides nothing
                 break
     return case
 
@@ -72,7 +73,7 @@ def _become_official(case: Case, now: datetime) -> Case:
 
 
 def _end_rivals_item(case: Case, rival_id: str, key: str, at: datetime) -> Case:
-    """End one item of the incumbent; the association ends with its last item."""
+    """End one item of the incumbent. If the item is the last one, the association ends too."""
     rival = case.rivals[rival_id]
     if rival.status is not Status.OFFICIAL or not rival.holds(key):
         return case
@@ -97,9 +98,10 @@ def _end_rivals_item(case: Case, rival_id: str, key: str, at: datetime) -> Case:
 
 def _lose_items_taken_over(case: Case, now: datetime) -> Case:
     """
-    End each item whose slot has another holder by now, at the instant of the takeover.
+    End each item that another claim has taken over by *now*, at the instant of the takeover.
 
-    The order is that in which the successors write it down: by instant, claim and item.
+    The items end in the order of instant, claim id and item key. The claims that took them over write their history
+    entries in the same order.
     """
     if case.claim.status is not Status.OFFICIAL:
         return case
@@ -119,10 +121,10 @@ def _lose_items_taken_over(case: Case, now: datetime) -> Case:
 
 def taken_over_by_others(case: StoredCase, now: datetime) -> frozenset[str]:
     """
-    Return the ids of other claims that have become official on this claim's slots, before that is stored.
+    Return the ids of the other claims that have become official at this claim's slots, but are not stored so yet.
 
-    These claims must be settled before this case's slots are written. Otherwise the instant of their takeover would be
-    overwritten, and with it the end of the former holder.
+    These claims must be settled before this case's slots are written. Otherwise the write would lose the instants of
+    their takeovers, and the former holders would never end.
     """
     return frozenset(
         slot.awaiting.claim
@@ -144,9 +146,10 @@ def holders_to_supersede(case: StoredCase, now: datetime) -> frozenset[str]:
 
 def taken_over_before(holder: StoredCase, successor: Claim) -> frozenset[str]:
     """
-    Return the ids of claims that took over other items of *holder* before *successor* takes over its own.
+    Return the ids of the claims that took over an item of *holder* before *successor* took over another one.
 
-    These claims must be written down first. Otherwise the holder's history would differ from what callers have read.
+    These claims must be stored first. Otherwise the holder's stored history would differ from the history that callers
+    have read.
     """
     ends_at = successor.window_ends_at
     return frozenset(

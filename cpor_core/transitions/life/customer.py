@@ -1,4 +1,4 @@
-"""The customer's window: notice, no, and the no taken back."""
+"""What happens in the customer's window: the notice, the customer's no, and taking the no back."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -35,18 +35,19 @@ def hand_over(
     case: Case, number: int, at: datetime, *, failed: Iterable[int] = (), waiting: Iterable[int] = ()
 ) -> Case:
     """
-    Record that the notice of promise *number* was handed over to the mail system. Only this opens the window.
+    Record that the notice of promise *number* was handed over to the mail system. Only a hand-over opens the window.
 
-    The recipients *failed* will never get the notice. It is still owed to the recipients *waiting*, because their
-    server would not take it yet. A hand-over is recorded whatever has happened meanwhile. If the claim was closed, the
-    notified people are owed a closing mail. If it was declined, the promise stays: the no can be taken back until then.
+    The recipients *failed* will never get the notice. The recipients *waiting* must still get it, because their server
+    did not take it yet. The hand-over is recorded even if the claim has changed meanwhile. If the claim was closed, the
+    notified people get a closing mail. If the claim was declined, its promise stays: the customer can take the no back
+    until the promised end.
     """
     if case.claim.promise is None or case.claim.promise.number != number or case.claim.opened_at is not None:
         return case
     promised, status = case.claim.promise, case.claim.status
-    told = set(promised.recipients) - {*failed, *waiting}
-    recipients = mark_notified(_without(case.claim.recipients, failed), told)
-    opened_at = None if status in UNDECIDED else at  # a delivery report came first and has stopped the window
+    notified = set(promised.recipients) - {*failed, *waiting}
+    recipients = mark_notified(_mark_failed(case.claim.recipients, failed), notified)
+    opened_at = None if status in UNDECIDED else at  # a delivery report was recorded before this hand-over: no window
     case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=opened_at, told=True, recipients=recipients)
     if status in (Status.WITHDRAWN, Status.REJECTED, Status.REJECTED_FINAL):
         return add_closing_mail(case, at)
@@ -59,19 +60,19 @@ def hand_over(
     return each_slot(case, lambda slot: slot.with_awaiting(case.claim.id, case.claim.organisation, promised.ends_at))
 
 
-def mark_notified(recipients: tuple[Recipient, ...], told: Collection[int]) -> tuple[Recipient, ...]:
-    """Mark the recipients who were notified, by number."""
-    return tuple(r.model_copy(update={"told": r.told or r.number in told}) for r in recipients)
+def mark_notified(recipients: tuple[Recipient, ...], numbers: Collection[int]) -> tuple[Recipient, ...]:
+    """Mark the recipients with these numbers as notified."""
+    return tuple(r.model_copy(update={"told": r.told or r.number in numbers}) for r in recipients)
 
 
-def _without(recipients: tuple[Recipient, ...], failed: Iterable[int]) -> tuple[Recipient, ...]:
-    """Mark the recipients who cannot be reached; their numbers stay."""
-    refused = set(failed)
-    return tuple(r.model_copy(update={"failed": r.failed or r.number in refused}) for r in recipients)
+def _mark_failed(recipients: tuple[Recipient, ...], numbers: Iterable[int]) -> tuple[Recipient, ...]:
+    """Mark the recipients with these numbers as failed. All recipients keep their numbers."""
+    failed = set(numbers)
+    return tuple(r.model_copy(update={"failed": r.failed or r.number in failed}) for r in recipients)
 
 
 def customer_unreachable(case: Case, at: datetime, *, answer_by: TimeToAnswer, failed: Iterable[int]) -> Case:
-    """Stop the window because nobody can be notified: the partner must name another contact (decision 25)."""
+    """Stop the window, because no recipient can be notified. The partner must name another contact (decision 25)."""
     require(case, "reported unreachable", Status.AWAITING_CUSTOMER)
     case = case.record(
         Act.CUSTOMER_UNREACHABLE,
@@ -80,7 +81,7 @@ def customer_unreachable(case: Case, at: datetime, *, answer_by: TimeToAnswer, f
         to=Status.PARTNER_ACTION_REQUIRED,
         reason=Reason.CUSTOMER_UNREACHABLE,
         opened_at=None,
-        recipients=_without(case.claim.recipients, failed),
+        recipients=_mark_failed(case.claim.recipients, failed),
         **what_is_asked(case.claim, (Reason.CUSTOMER_UNREACHABLE,), answer_by),
     )
     ends_at = answer_by.ends_at
@@ -94,8 +95,8 @@ def recipient_failed(case: Case, actor: Actor, at: datetime, number: int, *, ans
     """
     Record that a recipient cannot be reached, or is not the right person (decisions 24, 25).
 
-    If the claim awaits the customer and no other notified recipient is left, the window stops. Otherwise the failure is
-    only an entry in the history, which the reviewer sees.
+    If the claim awaits the customer and no other recipient of the notice is left, the window stops. Otherwise the
+    failure only becomes a history entry, and the reviewer can see it there.
     """
     known = next((r for r in case.claim.recipients if r.number == number and not r.failed), None)
     if known is None:
@@ -105,29 +106,28 @@ def recipient_failed(case: Case, actor: Actor, at: datetime, number: int, *, ans
         left = {r.number for r in case.claim.reachable()} & set(promised.recipients) - {number}
         if not left:
             return customer_unreachable(case, at, answer_by=answer_by, failed=(number,))
-    recipients = _without(case.claim.recipients, (number,))
+    recipients = _mark_failed(case.claim.recipients, (number,))
     return case.record(Act.RECIPIENT_FAILED, actor, at, recipients=recipients)
 
 
 def decline(case: Case, speaker: Speaker, at: datetime) -> Case:
     """
-    Take the customer's no, which arrived at *at*: in each open state, and from `official` on as an end.
+    Record the customer's no, which arrived at *at*. The no declines an open claim, and ends an association.
 
-    While a no can be taken back, a higher voice can say it too and then owns it (decision 20a). Raises `InvalidState`
-    for a claim that is closed or declined already.
+    While a no can be taken back, a higher voice can take it over by saying no too (decision 20a). Raises `InvalidState`
+    if the claim is closed, or is declined and this speaker cannot take the no over.
     """
     claim, no = case.claim, No(by=speaker, at=at)
     if claim.status is Status.OFFICIAL:
         return end(case, spoken_by(speaker), at, Reason.CUSTOMER_OPTED_OUT).changed(no=no)
     if claim.status is Status.DECLINED:
-        return _confirm_no(case, no)
+        return _take_over_no(case, no)
     if claim.status not in OPEN:
         raise invalid_state(claim, "declined")
     undoable = claim.status is Status.AWAITING_CUSTOMER and claim.promise is not None
     recipients = claim.recipients
-    if (
-        claim.promise is not None and not claim.told
-    ):  # a person who says no was notified, even if that is not recorded yet
+    if claim.promise is not None and not claim.told:
+        # The person who says no has the notice, even if the hand-over is not recorded yet.
         recipients = mark_notified(recipients, claim.promise.recipients)
     case = case.record(
         Act.DECLINED,
@@ -152,19 +152,20 @@ def decline(case: Case, speaker: Speaker, at: datetime) -> Case:
     return add_mail(case, MailKind.DECLINE_CONFIRMATION, at)
 
 
-def may_make_no_theirs(claim: Claim, speaker: Speaker, now: datetime) -> bool:
-    """Whether a speaker can take over the no of a declined claim, because a lower voice said it."""
+def can_take_over_no(claim: Claim, speaker: Speaker, now: datetime) -> bool:
+    """Whether a speaker can take over the no of a declined claim: a lower voice said it, and it can be taken back."""
     return claim.can_be_undone(now) and claim.no is not None and speaker.outranks(claim.no.by)
 
 
-def _confirm_no(case: Case, no: No) -> Case:
+def _take_over_no(case: Case, no: No) -> Case:
     """
-    Let a higher voice take over the no: from then on only that voice can take it back.
+    Let a higher voice take over the no. From then on only that person, or a higher voice, can take the no back.
 
-    The notified people get another confirmation, because the first one may have offered to take the no back.
+    The notified people get another confirmation, because the first one may have offered to take the no back. Raises
+    `InvalidState` if the speaker cannot take the no over.
     """
     claim = case.claim
-    if not may_make_no_theirs(claim, no.by, no.at):
+    if not can_take_over_no(claim, no.by, no.at):
         since = f" since {claim.no.at:%Y-%m-%dT%H:%M:%SZ}" if claim.no is not None else ""
         raise Refused(
             "InvalidState",
@@ -172,20 +173,23 @@ def _confirm_no(case: Case, no: No) -> Case:
             target="status",
             resolution="Nothing needs to be done: the no is in force.",
         )
-    case = case.record(Act.DECLINED, spoken_by(no.by), no.at, to=Status.DECLINED, no=no, mails=_unconfirmed(claim))
+    case = case.record(
+        Act.DECLINED, spoken_by(no.by), no.at, to=Status.DECLINED, no=no, mails=_mails_without_confirmation(claim)
+    )
     return add_mail(case, MailKind.DECLINE_CONFIRMATION, no.at)
 
 
-def _unconfirmed(claim: Claim) -> tuple[DueMail, ...]:
-    """Return the owed mails without the confirmation of a no, which is no longer true."""
+def _mails_without_confirmation(claim: Claim) -> tuple[DueMail, ...]:
+    """Return the due mails without the confirmation of the former no, because it is no longer true."""
     return tuple(mail for mail in claim.mails if mail.kind is not MailKind.DECLINE_CONFIRMATION)
 
 
 def undo_decline(case: Case, speaker: Speaker, at: datetime) -> Case:
     """
-    Take the customer's no back before the window's end, by the same voice or a higher one.
+    Take the customer's no back before the window's end. The same person or a higher voice can do it.
 
-    Raises `InvalidState`, `DeclineNotYours`, and `SlotAwaitsCustomer` if another claim has the place.
+    Raises `InvalidState` if the no cannot be taken back, and `DeclineNotYours` if this speaker must not take it
+    back. Raises `SlotAwaitsCustomer` if another claim has one of the slots.
     """
     claim = case.claim
     if not claim.can_be_undone(at):
@@ -212,7 +216,7 @@ def undo_decline(case: Case, speaker: Speaker, at: datetime) -> Case:
         to=Status.AWAITING_CUSTOMER,
         undoable=False,
         no=None,
-        mails=_unconfirmed(claim),
+        mails=_mails_without_confirmation(claim),
     )
     if case.refusals is not None:
         case = replace(case, refusals=case.refusals.without(claim.id))

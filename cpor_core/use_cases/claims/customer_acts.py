@@ -89,7 +89,7 @@ def possible_acts(opened: Opened) -> tuple[CustomerAct, ...]:
     if not claim.can_be_undone(now):
         return ()
     undoes = opened.speaker.may_take_back(claim.no) and not life.is_given_away(opened.case, now)
-    confirms = life.may_make_no_theirs(claim, opened.speaker, now)
+    confirms = life.can_take_over_no(claim, opened.speaker, now)
     return (*((CustomerAct.UNDO,) if undoes else ()), *((CustomerAct.DECLINE,) if confirms else ()))
 
 

@@ -3,12 +3,12 @@ Table `webhooks`, one partition for each partner organisation.
 
 | row key | what |
 |---|---|
-| `hook|{name}` | a webhook with its secrets, and how far deliveries were made |
+| `hook|{name}` | a webhook with its secrets, and the feed's number up to which it has deliveries |
 | `delivery|{name}|{born}|{place}` | a delivery: pending, delivered or failed; newest first |
-| `pending|{name}|{born}|{next attempt}|{place}` | when the next attempt of the delivery is due |
-| `calls|{name}|{born}` | until when one process may call the receiver; deleted afterwards |
+| `pending|{name}|{born}|{next attempt}|{place}` | no cells: the key says when the next attempt is due |
+| `calls|{name}|{born}` | the instant until which one process may call the receiver; deleted afterwards |
 
-Deliveries and the number up to which they were made are written in one transaction. So none is missing or made twice.
+One transaction writes new deliveries together with that number. So no change is left out, and none gets two deliveries.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ from cpor_core.rules.identifiers import newest_first
 
 TABLE = "webhooks"
 DELETED_AT_ONCE = 50
-"""Deliveries in one transaction: each takes at most two rows of its 100."""
+"""Deliveries that one transaction deletes. A delivery has at most two rows, and a transaction takes 100 rows."""
 
 
 class WebhooksTable:
     """Implements `ports.feed.Webhooks` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Keep *rows*; nothing is sent."""
+        """Use *rows*. Sends nothing yet."""
         self._rows = rows
 
     def organisations(self) -> AsyncIterator[str]:
@@ -56,8 +56,8 @@ class WebhooksTable:
     ) -> Stored[Webhook]:
         key, values = _hook(webhook.name), {"document": packed(webhook)}
         op = Insert(key, values) if former is None else Replace(key, values, former.etag)
-        beside = (each for delivery in made for each in _added(webhook, delivery))
-        written = await self._rows.write(TABLE, organisation, op, *beside)
+        inserts = (each for delivery in made for each in _added(webhook, delivery))
+        written = await self._rows.write(TABLE, organisation, op, *inserts)
         return Stored(webhook, written[key])
 
     async def delete(self, organisation: str, former: Stored[Webhook]) -> None:
@@ -75,27 +75,29 @@ class WebhooksTable:
         return [_read(row).value for row in rows]
 
     async def is_waiting(self, organisation: str, webhook: Webhook, now: datetime) -> bool:
-        return bool(await self._pending(organisation, webhook, now, limit=1))
+        return bool(await self._places_due(organisation, webhook, now, limit=1))
 
     async def waiting(
         self, organisation: str, webhook: Webhook, now: datetime, *, limit: int
     ) -> Sequence[Stored[Delivery]]:
-        places = await self._pending(organisation, webhook, now, limit=limit)
+        places = await self._places_due(organisation, webhook, now, limit=limit)
         keys = (_delivery(webhook, place) for place in places)
         rows = await asyncio.gather(*(self._rows.get(TABLE, organisation, key) for key in keys))
         return [_read(row) for row in rows if row is not None]
 
-    async def _pending(self, organisation: str, webhook: Webhook, now: datetime, limit: int) -> Sequence[str]:
+    async def _places_due(self, organisation: str, webhook: Webhook, now: datetime, limit: int) -> Sequence[str]:
+        """Return the places of the deliveries whose next attempt is due at *now*, the oldest first: one request."""
         first, before = _pending(webhook, ""), _pending(webhook, _stamp(now + timedelta(microseconds=1)))
         rows = await self._rows.page(TABLE, organisation, start=first, before=before, limit=limit)
         return [row.key.removeprefix(first).partition("|")[2] for row in rows]
 
     async def record(self, organisation: str, webhook: Webhook, before: Stored[Delivery], after: Delivery) -> None:
         ops: list[Op] = [Replace(_delivery(webhook, after.place), {"document": packed(after)}, before.etag)]
-        waited, waits = _waits(webhook, before.value), _waits(webhook, after)
-        if waited != waits:
-            ops += [Delete(key) for key in waited]
-            ops += [Put(key, {}) for key in waits]
+        former_keys = _pending_keys(webhook.name, webhook.born, before.value)
+        new_keys = _pending_keys(webhook.name, webhook.born, after)
+        if former_keys != new_keys:
+            ops += [Delete(key) for key in former_keys]
+            ops += [Put(key, {}) for key in new_keys]
         await self._rows.write(TABLE, organisation, *ops)
 
     async def begin_calls(self, organisation: str, webhook: Webhook, now: datetime, until: datetime) -> str | None:
@@ -106,7 +108,7 @@ class WebhooksTable:
             row = await self._rows.get(TABLE, organisation, key)
         if row is None or _instant(row.values["until"]) > now:
             return None
-        try:  # the process that called has died, or took too long
+        try:  # the time of the former process is over: it has died, or was too slow
             return (await self._rows.write(TABLE, organisation, Replace(key, values, row.etag)))[key]
         except Conflict:
             return None
@@ -128,8 +130,8 @@ class WebhooksTable:
         _, name, born, _ = first_key.split("|")
         before = f"delivery|{name}|{born}|~"
         while rows := await self._rows.page(TABLE, organisation, start=first_key, before=before, limit=DELETED_AT_ONCE):
-            waits = (each for row in rows for each in _waiting(name, born, _read(row).value))
-            await self._rows.write(TABLE, organisation, *(Delete(row.key) for row in rows), *map(Delete, waits))
+            pending = (key for row in rows for key in _pending_keys(name, born, _read(row).value))
+            await self._rows.write(TABLE, organisation, *(Delete(row.key) for row in rows), *map(Delete, pending))
 
 
 def _hook(name: str) -> str:
@@ -148,20 +150,16 @@ def _calls(webhook: Webhook) -> str:
     return f"calls|{webhook.name}|{webhook.born}"
 
 
-def _waits(webhook: Webhook, delivery: Delivery) -> Sequence[str]:
-    return _waiting(webhook.name, webhook.born, delivery)
-
-
-def _waiting(name: str, born: str, delivery: Delivery) -> Sequence[str]:
-    """Return the key by which a delivery is found when its next attempt is due; empty when there is none."""
+def _pending_keys(name: str, born: str, delivery: Delivery) -> Sequence[str]:
+    """Return the key of a delivery's `pending` row. Without a next attempt there is no such row."""
     due = delivery.next_attempt
     return () if due is None else (f"pending|{name}|{born}|{_stamp(due)}|{delivery.place}",)
 
 
 def _added(webhook: Webhook, delivery: Delivery) -> Iterator[Op]:
-    # `Put`, because the SDK repeats a request whose answer was lost, and would meet its own row.
+    # `Put`, not `Insert`: the SDK repeats a request if the answer was lost, and then the row exists already.
     yield Put(_delivery(webhook, delivery.place), {"document": packed(delivery)})
-    yield from (Put(key, {}) for key in _waits(webhook, delivery))
+    yield from (Put(key, {}) for key in _pending_keys(webhook.name, webhook.born, delivery))
 
 
 def _webhook(row: Row) -> Stored[Webhook]:
