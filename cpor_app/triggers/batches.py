@@ -9,7 +9,7 @@ from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import PARTNER, Answer
 from cpor_app.http.server import operation
 from cpor_core.model.base import Value
-from cpor_core.model.batch import BatchStatus, Outcome, Progress, RowOutcome
+from cpor_core.model.batch import BatchStatus, Progress, RowOutcome, RowStatus
 from cpor_core.model.claim import LEFT_OUT, NewClaim
 from cpor_core.use_cases.claims import batches
 
@@ -21,7 +21,7 @@ BATCH_BYTES = 16 * 2**20
 class RowFilter(BaseModel):
     """The filter of a batch's rows."""
 
-    outcome: Outcome | None = None
+    outcome: RowStatus | None = None
 
 
 class BatchView(Value):

@@ -25,7 +25,7 @@ class BatchStatus(StrEnum):
     FAILED = "Failed"
 
 
-class Outcome(StrEnum):
+class RowStatus(StrEnum):
     """The outcome of a row."""
 
     CREATED = "created"

@@ -23,8 +23,6 @@ from cpor_core.rules.days_off_by_law import counted_in
 if TYPE_CHECKING:
     from holidays import HolidayBase
 
-NOTICE_WINDOW_BUSINESS_DAYS: Final = 5
-"""Business days that a customer has to decline. A constant, not a setting (decision 16)."""
 REMINDER_LOCAL_TIME: Final = time(9)
 WEEKEND: Final = "weekend"
 HOLIDAY: Final = "holiday"

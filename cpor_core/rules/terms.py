@@ -4,6 +4,7 @@ import hashlib
 from calendar import monthrange
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from cpor_core.model.claim import TimeToAnswer
 from cpor_core.model.registry import Partner
@@ -18,10 +19,13 @@ from cpor_core.rules.business_days import (
     reminder_at,
 )
 
+NOTICE_WINDOW_BUSINESS_DAYS: Final = 5
+"""Business days that a customer has to decline. A constant, not a setting (decision 16)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The lengths that a programme can set. The customer's five days are a constant of the core."""
+    """The lengths that a programme can set."""
 
     programme: Calendar
     start_review_business_days: int = 5

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cpor_app.adapters.texts.sanitise import MAX_CONTACT_NAME_CHARACTERS, plain_line, safe_contact_name
-from cpor_app.adapters.texts.texts import (
+from cpor_app.adapters.texts.facts import (
     ActForm,
     Closing,
     HeldAssociation,
@@ -21,8 +20,9 @@ from cpor_app.adapters.texts.texts import (
     PageFacts,
     PartnerMailFacts,
     Stage,
-    Texts,
 )
+from cpor_app.adapters.texts.sanitise import MAX_CONTACT_NAME_CHARACTERS, plain_line, safe_contact_name
+from cpor_app.adapters.texts.texts import Texts
 from cpor_core.model.claim import (
     END_REASONS,
     REJECTION_REASONS,
@@ -838,7 +838,7 @@ def test_a_name_of_two_lines_becomes_one_line() -> None:
 def test_importing_the_texts_loads_neither_babel_nor_jinja() -> None:
     """A cold start that sends no mail does not pay for them."""
     code = (
-        "import sys; from cpor_app.adapters.texts.texts import Texts; import cpor_app.adapters.mail.smtp; Texts();"
+        "import sys; from cpor_app.adapters.texts.texts import Texts; import cpor_app.adapters.mail.smtp; Texts  ;"
         "print([name for name in ('babel', 'jinja2', 'aiosmtplib', 'email_validator') if name in sys.modules])"
     )
 

@@ -13,8 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from cpor_app.adapters.texts.insight_page import insight_page
-from cpor_app.adapters.texts.texts import (
+from cpor_app.adapters.texts.facts import (
     ActForm,
     Closing,
     HeldAssociation,
@@ -22,8 +21,9 @@ from cpor_app.adapters.texts.texts import (
     MessageFacts,
     MessageKind,
     PageFacts,
-    Texts,
 )
+from cpor_app.adapters.texts.insight_page import insight_page
+from cpor_app.adapters.texts.texts import Texts
 from cpor_core.model.claim import MailKind, SkippedDay, Status
 from cpor_core.model.insight import Grouping, Insight, Step
 from cpor_core.model.usage import Receipt

@@ -10,7 +10,7 @@ import pytest
 
 from cpor_core.due_work import Kind
 from cpor_core.errors import Refused, StorageBusy
-from cpor_core.model.batch import MOST_ROWS, BatchStatus, Outcome, Progress, RowOutcome
+from cpor_core.model.batch import MOST_ROWS, BatchStatus, Progress, RowOutcome, RowStatus
 from cpor_core.model.claim import Status
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey
@@ -386,7 +386,7 @@ async def test_outcomes_are_read_page_by_page_and_by_kind(core: Core) -> None:
     await core.deliver()
     progress = await seen(core, sent)
 
-    async def all_of(limit: int, outcome: Outcome | None = None) -> list[int]:
+    async def all_of(limit: int, outcome: RowStatus | None = None) -> list[int]:
         found: list[int] = []
         after: int | None = 0
         while after is not None:
@@ -397,8 +397,8 @@ async def test_outcomes_are_read_page_by_page_and_by_kind(core: Core) -> None:
 
     assert await all_of(50) == await all_of(1000) == await all_of(100) == list(range(1, 302))
     for limit in (1, 2, 4, 6, 7):
-        assert await all_of(limit, Outcome.FAILED) == sorted(bad)
-    assert await all_of(70, Outcome.CREATED) == [row for row in range(1, 302) if row not in bad]
+        assert await all_of(limit, RowStatus.FAILED) == sorted(bad)
+    assert await all_of(70, RowStatus.CREATED) == [row for row in range(1, 302) if row not in bad]
 
 
 async def test_of_a_page_full_of_errors_something_is_kept_of_each_row(core: Core) -> None:

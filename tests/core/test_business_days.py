@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from cpor_core.model.claim import SkippedDay
 from cpor_core.rules.business_days import (
-    NOTICE_WINDOW_BUSINESS_DAYS,
     Calendar,
     Deadline,
     count_business_days,
@@ -24,6 +23,7 @@ from cpor_core.rules.business_days import (
     verify_country,
 )
 from cpor_core.rules.days_off_by_law import COUNTED, NOT_COUNTED
+from cpor_core.rules.terms import NOTICE_WINDOW_BUSINESS_DAYS
 from cpor_core.rules.time_zones import verify_time_zone
 from tests.core import statutes
 from tests.support.thorough import THOROUGH

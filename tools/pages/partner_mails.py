@@ -3,7 +3,8 @@
 from datetime import UTC, date, datetime
 from itertools import product
 
-from cpor_app.adapters.texts.texts import PartnerMailFacts, Texts
+from cpor_app.adapters.texts.facts import PartnerMailFacts
+from cpor_app.adapters.texts.texts import Texts
 from cpor_core.model.claim import PartnerMailKind, Status
 from cpor_core.model.history import PROGRAMME, Act, entry
 from cpor_core.rules.partner_mail import SUBJECT_TO_CHANGE, mail_about

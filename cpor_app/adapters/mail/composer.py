@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 from cpor_app.adapters.identity.links import Links
 from cpor_app.adapters.mail.outgoing import OutgoingMail
-from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, notice_facts
+from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names
+from cpor_app.adapters.texts.facts import Closing, MailFacts, PartnerMailFacts, notice_facts
 from cpor_app.adapters.texts.sanitise import safe_contact_name
-from cpor_app.adapters.texts.texts import Closing, MailFacts, PartnerMailFacts, RenderedMail, Texts
+from cpor_app.adapters.texts.texts import RenderedMail, Texts
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import (
     END_REASONS,

@@ -7,17 +7,18 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from cpor_app.adapters.identity.links import Links
-from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names, notice_facts
-from cpor_app.adapters.texts.insight_page import insight_page
-from cpor_app.adapters.texts.texts import (
+from cpor_app.adapters.texts.display_names import declined_by, engagement_name, item_names
+from cpor_app.adapters.texts.facts import (
     ActForm,
     Closing,
     HeldAssociation,
     MessageFacts,
     MessageKind,
     PageFacts,
-    Texts,
+    notice_facts,
 )
+from cpor_app.adapters.texts.insight_page import insight_page
+from cpor_app.adapters.texts.texts import Texts
 from cpor_core.model.catalogue import Catalogue
 from cpor_core.model.claim import Claim, Item, Status
 from cpor_core.model.insight import Insight

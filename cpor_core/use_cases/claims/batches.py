@@ -23,12 +23,12 @@ from cpor_core.model.batch import (
     MOST_ROWS,
     PAGE_ROWS,
     Batch,
-    Outcome,
     PageDone,
     PageSpan,
     Progress,
     RowError,
     RowOutcome,
+    RowStatus,
     blob_of,
 )
 from cpor_core.model.claim import MAX_CLAIM_BYTES, NewClaim
@@ -275,7 +275,7 @@ async def own(ports: Ports, organisation: str, wanted: str) -> Progress | None:
 
 
 async def rows(
-    ports: Ports, progress: Progress, *, after: int, limit: int, outcome: Outcome | None = None
+    ports: Ports, progress: Progress, *, after: int, limit: int, outcome: RowStatus | None = None
 ) -> tuple[Sequence[RowOutcome], int | None]:
     """
     Return processed rows in order, and the number of the last one if there are more, else None.
@@ -286,7 +286,7 @@ async def rows(
     chosen: list[int] = []
     held = 0
     for page in sorted(progress.pages):
-        counts = {Outcome.CREATED: progress.pages[page].created, Outcome.FAILED: progress.pages[page].failed}
+        counts = {RowStatus.CREATED: progress.pages[page].created, RowStatus.FAILED: progress.pages[page].failed}
         count = counts[outcome] if outcome is not None else sum(counts.values())
         is_behind = page < len(spans) and spans[page].first_row <= after + 1
         if count and not is_behind and held <= limit:
@@ -299,7 +299,7 @@ async def rows(
         one
         for of_page in found
         for one in of_page
-        if one.row > after and outcome in (None, Outcome.FAILED if one.errors else Outcome.CREATED)
+        if one.row > after and outcome in (None, RowStatus.FAILED if one.errors else RowStatus.CREATED)
     ]
     return kept[:limit], kept[limit - 1].row if len(kept) > limit else None
 

@@ -1,4 +1,4 @@
-"""Failed messages: kept for the operator, and deleted after 90 days."""
+"""Failed messages: kept for the operator, and deleted after the time in `RETENTION`."""
 
 from datetime import datetime
 

@@ -1,5 +1,5 @@
 """
-Deliveries: changes of the feed become deliveries, which are tried until they arrive or three days have passed.
+Deliveries: changes of the feed become deliveries, which are tried until they arrive or `TRIED_FOR` has passed.
 
 Queue messages and due rows name an organisation. The queue's function calls receivers. The timer makes deliveries and
 sends a queue message, but calls nobody: a receiver that does not answer must not delay the sweep. One process at a time

@@ -8,7 +8,6 @@ from cpor_core.model.claim import Claim, MailKind, Promise, Recipient, Recipient
 from cpor_core.model.registry import Customer
 from cpor_core.ports import Ports
 from cpor_core.rules.business_days import (
-    NOTICE_WINDOW_BUSINESS_DAYS,
     ClosedDays,
     calendar_of,
     count_business_days,
@@ -16,6 +15,7 @@ from cpor_core.rules.business_days import (
     reminder_at,
 )
 from cpor_core.rules.mail_budget import Urgency
+from cpor_core.rules.terms import NOTICE_WINDOW_BUSINESS_DAYS
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import ActContext, change_claim
