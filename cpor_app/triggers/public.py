@@ -14,19 +14,19 @@ from cpor_core.model.catalogue import ListedEngagement
 
 blueprint = func.Blueprint()
 PATIENCE_SECONDS = 2
-"""How long health waits for each part: a probe gives up after a few seconds."""
+"""The seconds for which health waits for each part. It must answer before a probe gives up."""
 DESCRIPTION = Path(__file__).resolve().parents[1] / "openapi.json"
 
 
 class Health(Value):
-    """Whether the service can work; `checks` names the parts that cannot be reached."""
+    """Whether storage and queues can be reached, together and one by one in `checks`."""
 
     status: str
     checks: dict[str, str]
 
 
 class ListedEngagements(Value):
-    """The catalogue."""
+    """All engagements of the catalogue."""
 
     value: tuple[ListedEngagement, ...]
 
@@ -40,7 +40,7 @@ class ListedEngagements(Value):
     answers={200: Health, 503: Health},
 )
 async def get_health(call: Call) -> Answer:
-    """One small request each to tables and queues. A part that does not answer within two seconds is unreachable."""
+    """Tables and queues each get a small request. A part that does not answer within two seconds is unreachable."""
 
     async def check(name: str) -> tuple[str, str]:
         try:
@@ -67,7 +67,7 @@ async def get_health(call: Call) -> Answer:
     answers={200: dict},
 )
 async def get_openapi(call: Call) -> Answer:
-    """A file of the package; a test keeps it equal to what is served."""
+    """A file of the package. A test compares it with the operations."""
     del call
     return Answer(200, await asyncio.to_thread(DESCRIPTION.read_bytes))
 

@@ -112,8 +112,8 @@ async def put_partner(call: Call) -> Answer:
     partner_id = _partner_id(call)
     await _verify_if_match(call, lambda: call.ports.registry.partner(partner_id))
     partner = call.body(Partner, lambda sent: [*faults_of_partner(sent, call.ports.catalogue)])
-    kept = await partners_and_customers.put_partner(call.ports, partner_id, partner, call.if_match)
-    return _kept(call, partner, kept, f"partners/{partner_id}")
+    written = await partners_and_customers.put_partner(call.ports, partner_id, partner, call.if_match)
+    return _written(call, partner, written, f"partners/{partner_id}")
 
 
 @_get(
@@ -158,14 +158,14 @@ async def put_customer(call: Call) -> Answer:
     change = partners_and_customers.CustomerChange(
         tenant_id, customer, call.if_match, only_validate=query.validate_, confirmed_ends=query.confirm_ends
     )
-    kept, ends = await partners_and_customers.put_customer(call.ports, change, await call.now())
+    written, ends = await partners_and_customers.put_customer(call.ports, change, await call.now())
     view = CustomerKept(
         **dict(customer),
         notice_language=_notice_language(call, customer),
         unknown_items=unknown_items(customer, call.ports.catalogue),
         ends=tuple(EndedBy(claim_id=e.claim_id, association=e.association, items=e.keys) for e in ends),
     )
-    return _kept(call, view, kept, f"customers/{tenant_id}")
+    return _written(call, view, written, f"customers/{tenant_id}")
 
 
 class ListedClosedDays(Value):
@@ -225,9 +225,9 @@ async def put_closed_day(call: Call) -> Answer:
     calendar, day = _closed_day(call)
     await _verify_if_match(call, lambda: call.ports.registry.closed_day(calendar, day))
     closed_day = call.body(ClosedDay)
-    kept = await closed_days.put(call.ports, calendar, day, closed_day, call.if_match)
+    written = await closed_days.put(call.ports, calendar, day, closed_day, call.if_match)
     view = RegisteredClosedDay(calendar=calendar, date=day, name=closed_day.name)
-    return _kept(call, view, kept, f"closed-days/{calendar}/{day}")
+    return _written(call, view, written, f"closed-days/{calendar}/{day}")
 
 
 @operation(
@@ -279,8 +279,8 @@ async def _verify_if_match(call: Call, find: Callable[[], Awaitable[Registered[E
         partners_and_customers.verify_match(call.if_match, await find())
 
 
-def _kept(call: Call, value: BaseModel, kept: partners_and_customers.Kept, path: str) -> Answer:
-    headers = {"ETag": partners_and_customers.registry_etag(kept.version)}
-    if kept.new:
+def _written(call: Call, value: BaseModel, written: partners_and_customers.Written, path: str) -> Answer:
+    headers = {"ETag": partners_and_customers.registry_etag(written.version)}
+    if written.new:
         headers["Location"] = call.url(path)
-    return Answer(201 if kept.new else 200, value, headers=headers)
+    return Answer(201 if written.new else 200, value, headers=headers)

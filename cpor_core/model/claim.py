@@ -10,19 +10,21 @@ from pydantic import BeforeValidator, Field, model_validator
 from cpor_core.model.base import AtMost, Email, Flag, Guid, Instant, PartnerId, Slug, Text200, Text4000, Value, in_form
 
 MAX_ITEMS = 30
-"""Items a claim may name (decision 6); with 30 claimants a slot, an act still fits one transaction."""
+"""The most items of one claim (decision 6)."""
 MAX_CLAIM_BYTES = 64 * 2**10
-"""A claim as it is sent, an act on one, or a row of a batch (decision 6)."""
+"""The most bytes of a body with a claim, of a body with an act on a claim, or of a row in a batch (decision 6)."""
 ERASED = "erased"
-"""Replaces the name of a person who was erased."""
+"""Replaces the name of an erased person."""
 ERASED_ADDRESS = "erased@erased.invalid"
-"""Replaces the address of a person who was erased. Nobody owns `.invalid` (RFC 2606), and nothing is sent to it."""
+"""Replaces the address of an erased person. `.invalid` belongs to nobody (RFC 2606). No mail goes to this address."""
 MAX_EVIDENCE_FILES = 20
+"""The most files of one claim."""
 MAX_EVIDENCE_BYTES = 20 * 2**20
+"""The most bytes of one file."""
 
 
 class Status(StrEnum):
-    """The state of a claim; the diagram is in `docs/claim-life.md`. No caller is ever shown `deleted`."""
+    """The state of a claim; the diagram is in `docs/claim-life.md`. No caller ever sees `deleted`."""
 
     DRAFT = "draft"
     SUBMITTED = "submitted"
@@ -43,14 +45,14 @@ UNDECIDED = frozenset({Status.SUBMITTED, Status.UNDER_REVIEW, Status.PARTNER_ACT
 """A reviewer or the partner must act next."""
 OPEN = UNDECIDED | {Status.AWAITING_CUSTOMER}
 """The five open states of decision 20."""
-HAS_PLACES = OPEN | {Status.OFFICIAL}
-"""In these states the slot of each item names the claim."""
+IN_SLOTS = OPEN | {Status.OFFICIAL}
+"""In these states, the slot of each item names the claim."""
 CLOSED = frozenset({Status.REJECTED_FINAL, Status.ENDED, Status.WITHDRAWN, Status.DELETED})
 """Nothing more can happen to the claim."""
 
 
 class Reason(StrEnum):
-    """Why a claim was refused, sent back or ended. Callers get these names."""
+    """Why a claim was rejected, sent back to the partner, or ended. Callers of the API see these values."""
 
     EVIDENCE_MISSING = "evidenceMissing"
     CUSTOMER_ACKNOWLEDGEMENT_MISSING = "customerAcknowledgementMissing"
@@ -108,7 +110,7 @@ REVIEWERS_REJECTION_REASONS = frozenset(
         Reason.LOST_ARBITRATION,
     }
 )
-"""The reasons that a reviewer may choose. Time, an arbitration or the registry give the other ones."""
+"""The reasons that a reviewer may choose. The service itself sets the other reasons."""
 NOT_DISPUTABLE = frozenset({Reason.PARTNER_REQUEST, Reason.SUBSCRIPTION_ENDED, Reason.REVOKED_BY_PROGRAMME})
 """Rejections that a partner cannot dispute (decision 28)."""
 END_REASONS = frozenset(
@@ -127,11 +129,11 @@ def _is_none(value: object) -> bool:
 
 
 LEFT_OUT = Field(default=None, exclude_if=_is_none)
-"""A field that was left out is not answered as null: a part of a claim is answered as it was sent."""
+"""The default of an optional field. An answer omits the field when it has no value, instead of showing null."""
 
 
 class Item(Value):
-    """What is claimed: a workload, or a product of one subscription."""
+    """What a claim asks for: a workload, or a product of one subscription."""
 
     workload: Slug | None = LEFT_OUT
     product: Slug | None = LEFT_OUT
@@ -149,7 +151,7 @@ class Item(Value):
 
     @property
     def key(self) -> str:
-        """The key of the item's slot: the workload, or the subscription with any product (decision 9)."""
+        """The key of the item's slot: the id of the workload or subscription, whatever the product (decision 9)."""
         return self.workload or self.subscription_id or ""
 
 
@@ -159,7 +161,7 @@ _ITEM_KEY = "^[0-9A-Za-z-]+$"
 def _key_of(sent: object) -> object:
     if isinstance(sent, dict):
         return Item.model_validate(sent).key
-    return sent.lower() if isinstance(sent, str) else sent  # GUIDs in capitals are taken and lowered (decision 5)
+    return sent.lower() if isinstance(sent, str) else sent  # capital letters in a GUID are accepted (decision 5)
 
 
 ItemKey = Annotated[
@@ -168,7 +170,7 @@ ItemKey = Annotated[
     Field(max_length=100, json_schema_extra={"pattern": _ITEM_KEY}),
     in_form(_ITEM_KEY, "must be the id of a workload, such as teams, or of a subscription"),
 ]
-"""The id of a workload or a subscription. An item as a claim has it is accepted too."""
+"""The id of a workload or a subscription. A whole item, as in a claim, is accepted too."""
 
 
 class Contact(Value):
@@ -187,7 +189,7 @@ class PartnerContact(Value):
 
 
 class Contacts(Value):
-    """The people whom the claim names on both sides. The technical contact is optional."""
+    """The people at the customer and at the partner. The technical contact is optional."""
 
     customer: Contact
     customer_technical: Contact | None = LEFT_OUT
@@ -195,7 +197,7 @@ class Contacts(Value):
 
 
 class Revenue(Value):
-    """The extra fields of Microsoft Business Applications Revenue. A submission needs them, a draft does not."""
+    """The extra fields of Microsoft Business Applications Revenue. Only a submission needs them, not a draft."""
 
     solution_seller: Text200 | None = LEFT_OUT
     customer_name: Text200 | None = LEFT_OUT
@@ -206,7 +208,7 @@ _DOMAIN = r"^[A-Za-z0-9.-]+\.[A-Za-z0-9-]+$"
 
 
 class ClaimedCustomer(Value):
-    """The tenant that the claim is about, and a domain of it."""
+    """The customer's tenant, and one domain of this tenant."""
 
     tenant_id: Guid
     domain: Annotated[
@@ -241,7 +243,7 @@ class Acknowledgements(Value):
 
 
 class Evidence(Value):
-    """One file of the proof of execution; `blob` is the name of its bytes in Blob Storage."""
+    """One file that proves the work. `blob` is the name of the blob with its bytes."""
 
     file_name: str
     content_type: str
@@ -253,7 +255,12 @@ class Evidence(Value):
 
 
 class RecipientKind(StrEnum):
-    """Why a person is notified: named by the partner, registered by the customer, or the partner's own contact."""
+    """
+    Why a person is notified.
+
+    The partner names a contact. The programme registers a notice address for the tenant. The partner's contact is a
+    person at the partner.
+    """
 
     CONTACT = "contact"
     NOTICE_ADDRESS = "noticeAddress"
@@ -262,10 +269,10 @@ class RecipientKind(StrEnum):
 
 class Recipient(Value):
     """
-    A person who is or was notified of the claim. History and links name the person by `number`.
+    A person to whom mails about the claim go. History and links name the person by `number`.
 
-    The customer's recipients are stored with the claim and counted from 1. The partner's contact has the number 0 and
-    is not stored as a recipient.
+    The claim stores the recipients at the customer. Their numbers begin with 1. The partner's contact has the number 0
+    and is not stored as a recipient.
     """
 
     number: int
@@ -274,44 +281,44 @@ class Recipient(Value):
     name: str | None = None
     language: str
     told: bool = False
-    """A notice was handed over to the person. Nobody else gets a mail about the end (decision 24)."""
+    """A notice to this person was handed over. Only such people get a closing mail (decision 24)."""
     failed: bool = False
-    """The mail came back, or the person said that they are the wrong one."""
+    """The mail came back, or the person answered *I am not the right person*."""
 
     @property
     def is_erased(self) -> bool:
-        """Whether name and address were erased; only the number is left."""
+        """Whether name and address were erased. The number stays."""
         return self.email == ERASED_ADDRESS
 
 
 class Voice(StrEnum):  # decision 20a
-    """Who speaks for the customer, the lowest first."""
+    """The kinds of people who speak for the customer, in ascending order of rank."""
 
     CONTACT = "contact"
-    """Named by the partner. A registered address that was removed from the registry counts as this."""
+    """A person whom the partner named. A notice address counts as a contact after it was removed from the registry."""
     NOTICE_ADDRESS = "noticeAddress"
-    """Registered for the tenant at the moment of the act."""
+    """An address that is registered for the tenant at the moment of the act."""
     ADMINISTRATOR = "administrator"
     """Any person with the role `Customer.Admin` in the tenant."""
 
 
 class Speaker(Value):
-    """The person who says a no or takes it back: a recipient with a number, or the administrator without one."""
+    """The person who says a no, or takes a no back. A recipient has a number, the administrator has none."""
 
     voice: Voice
     recipient: int | None = None
 
     def is_same(self, other: "Speaker") -> bool:
-        """Whether both are the same recipient, or both the administrator, even if the voice has changed since."""
+        """Whether both are the same recipient, or both are the administrator. The voice may have changed meanwhile."""
         return self.recipient == other.recipient
 
     def outranks(self, other: "Speaker") -> bool:
-        """Whether this voice counts more than the other one. Two contacts, or two notice addresses, count the same."""
+        """Whether this voice has a higher rank than the other one. Two contacts, or two notice addresses, are equal."""
         ranks = list(Voice)
         return ranks.index(self.voice) > ranks.index(other.voice)
 
     def may_take_back(self, no: "No | None") -> bool:
-        """Whether this speaker can take the no back. If nobody knows who said it, only the highest voice can."""
+        """Whether this speaker can take the no back. If a no has no stored speaker, only the administrator can."""
         said_by = no.by if no is not None else THE_ADMINISTRATOR
         return self.is_same(said_by) or self.outranks(said_by)
 
@@ -327,7 +334,7 @@ class No(Value):
 
 
 class SkippedDay(Value):
-    """A day that does not count, with its name; `kind` is `weekend` or `holiday`."""
+    """A day that does not count, with its name. `kind` is `weekend` or `holiday`."""
 
     date: date
     name: str
@@ -335,7 +342,11 @@ class SkippedDay(Value):
 
 
 class Promise(Value):
-    """What a notice tells the customer. It is stored before the mail is sent, and never changes (decision 17)."""
+    """
+    The content of a notice. It is stored before the mail is sent (decision 17).
+
+    What the mail states never changes. Only `sending_until` and `over` do.
+    """
 
     number: int
     made_at: Instant
@@ -347,20 +358,20 @@ class Promise(Value):
     calendar: str | None = None
     skipped_days: tuple[SkippedDay, ...]
     sending_until: Instant | None = None
-    """No other process sends before this instant of the real clock; None when no process is sending."""
+    """Until this instant of real time, only one process may send the notice. None when no process sends it."""
     recipients: tuple[int, ...]
     """The numbers of the recipients of the notice."""
     customer_name: str
     incumbents: tuple[str, ...] = ()
     """The names of the partners that would be replaced. Only the customer may know them (decision 24)."""
     corrected: bool = False
-    """The promise replaces an earlier one that was mailed already and named another last day."""
+    """An earlier promise was already mailed and named another last day. This promise replaces it."""
     over: bool = False
-    """The customer is asked again: the next promise gets a new number, and so a new Message-ID."""
+    """The customer is asked again, so the next promise gets a new number and a new Message-ID."""
 
 
 class TimeToAnswer(Value):
-    """How long the partner has time to answer. It is stored with the question and never changes."""
+    """The partner's time limit for an answer. It is stored together with the question and never changes."""
 
     ends_at: Instant
     last_day: date
@@ -369,7 +380,7 @@ class TimeToAnswer(Value):
 
 
 class MailKind(StrEnum):
-    """The mails to a customer; each has a folder of templates. A due row leads to the reminder, no act does."""
+    """The mails to a customer. Each kind has a folder of templates. Reminders come from due rows, not from acts."""
 
     NOTICE = "notice"
     REMINDER = "reminder"
@@ -380,7 +391,7 @@ class MailKind(StrEnum):
 
 
 class DueMail(Value):
-    """A mail to all who were notified; stored until it was handed over for each of them."""
+    """A mail to all people who were notified. It is stored until it was handed over for each of them."""
 
     number: int
     kind: MailKind
@@ -391,9 +402,9 @@ class DueMail(Value):
 
 class PartnerMailKind(StrEnum):
     """
-    The mails to a partner's contact; each has a template.
+    The mails to a partner's contact. Each kind has a template.
 
-    `cpor_core.rules.partner_mail` says which act leads to which mail. No act leads to a reminder: its due row does.
+    `cpor_core.rules.partner_mail` says which act leads to which mail. A reminder comes from a due row, not from an act.
     """
 
     ANSWER_REMINDER = "answerReminder"
@@ -414,15 +425,15 @@ class PartnerMailKind(StrEnum):
 
 
 class DuePartnerMail(Value):
-    """A mail to the partner's contact; stored until it was handed over, or is no longer true."""
+    """A mail to the partner's contact. It is stored until it was handed over, or until its content is out of date."""
 
     number: int
-    """The sequence of the history entry that led to the mail. It identifies the mail, together with `kind` and `to`."""
+    """The sequence of the history entry that led to the mail. `number`, `kind` and `to` together identify a mail."""
     kind: PartnerMailKind
     since: Instant
     reasons: tuple[Reason, ...] = ()
     to: str | None = None
-    """Another claim: its partner is notified that this one competes (decision 15). None for the claim's own partner."""
+    """The id of the rival whose partner gets the mail (decision 15). None when the claim's own partner gets it."""
 
 
 class EndedItem(Value):
@@ -453,10 +464,10 @@ class Claim(Value):
     """
     A claim as it is stored, in ten groups of fields.
 
-    Time may have changed the claim since it was stored: `cpor_core.transitions.life.settle` works that out.
+    Time may have changed the claim since it was stored. `cpor_core.transitions.life.settle` works out the changes.
     """
 
-    # --- identity: who claims, for whom; never changes, but for the location while the claim can be edited
+    # --- identity: who claims, and for which tenant; only the location can be edited
     id: str
     tenant_id: Guid
     organisation: Guid
@@ -464,20 +475,21 @@ class Claim(Value):
     partner_name: str
     engagement: str
     filed_as: str | None = None
-    # --- content: what the partner has sent
+    """The id of an older programme that the partner sent; `engagement` is its successor (decision 5)."""
+    # --- content: what the partner sent
     name: Text200
     domain: str
     items: tuple[Item, ...]
     struck: tuple[StruckItem, ...] = ()
     contacts: Contacts | None = None
-    """None for an imported association, and after the people of a closed claim were erased."""
+    """None for an imported association, and for a closed claim after its people were erased."""
     waive_incentive: bool | None = None
     revenue: Revenue | None = None
     comment: Text4000 | None = None
     evidence: tuple[Evidence, ...] = ()
     acknowledgements: Acknowledgements | None = None
 
-    # --- state: where the claim is in its life, and since when
+    # --- state: the present state, and when it began
     status: Status = Status.DRAFT
     status_reason: Reason | None = None
     status_since: Instant
@@ -485,80 +497,81 @@ class Claim(Value):
     submitted_at: Instant | None = None
     updated_at: Instant
 
-    # --- review: what reviewer and partner ask and answer, and until when
+    # --- review: questions and answers of reviewer and partner, and their time limits
     automatic_review: bool = False
     due: Instant | None = None
-    """Until when the next actor has time. When it is over, time decides for the partner, but never for a reviewer."""
+    """The time limit of the next actor. The end of a reviewer's limit never changes the claim."""
     requested: tuple[Reason, ...] = ()
-    """What the reviewer asked for, or `customerUnreachable`."""
+    """What the reviewer asked the partner for, or `customerUnreachable`."""
     time_to_answer: TimeToAnswer | None = None
-    """How long the partner has time since the last question."""
+    """The partner's time limit for the last question."""
     times_asked: int = 0
     answer_reminded: bool = False
-    """The partner was reminded of the last question."""
+    """The partner got a reminder of the last question."""
     only_contacts_changed: bool = True
-    """Since the last question only contacts were changed, so no second review is needed (decision 27)."""
+    """Since the last question, the partner changed only contacts. Then no second review is necessary (decision 27)."""
     left_items: tuple[Item, ...] = ()
-    """Items that an edit took out. The claim leaves their slots when it is resubmitted."""
+    """Items that an edit removed. The claim leaves their slots when the partner resubmits it."""
     disputed_before: bool = False
     refused_before: Instant | None = None
     """The customer's last no to the same partner in the 12 months before the submission (decision 21)."""
     evidence_by: Instant | None = None
-    """Until when the holder of a contested item has time to add evidence."""
+    """The time limit of the holder of a contested item to add evidence."""
     look_at: Instant | None = None
-    """When the notice of an official claim came back. A reviewer should look at it; their comment ends that."""
+    """When the notice of an official claim came back. Reviewers see the claim in their list until one comments."""
 
-    # --- window: whom the notice went to, what it promised, and what the customer said
+    # --- window: the recipients of the notice, its promise, and the customer's answer
     recipients: tuple[Recipient, ...] = ()
     promise: Promise | None = None
     opened_at: Instant | None = None
-    """When the notice of the present promise was handed over. Without it no window is open."""
+    """When the notice of the present promise was handed over. While it is None, no window is open."""
     told: bool = False
-    """A notice was handed over to at least one person at some time. Those people get a closing mail."""
+    """A notice was handed over to at least one person at some time."""
     reminded: bool = False
     undoable: bool = False
-    """The customer said no in `awaitingCustomer`, so the no can be taken back until the window's end."""
+    """The customer said no in `awaitingCustomer`. Such a no can be taken back until the window's end."""
     no: No | None = None
-    """The no in force, or the no that ended the association. Release 1 did not store it."""
+    """The no in force, or the no that ended the association. Claims of release 1 do not have it."""
 
-    # --- owed mails: mails that an act has decided on and that were not handed over yet
+    # --- due mails: mails that an act led to, until they are handed over
     mails: tuple[DueMail, ...] = ()
     mail_count: int = 0
     partner_mails: tuple[DuePartnerMail, ...] = ()
 
-    # --- association: from when until when it is official, and which items it has lost
+    # --- association: its beginning, its end, and the items that it has lost
     imported: Imported | None = None
     official_since: Instant | None = None
     ended_at: Instant | None = None
     end_reason: Reason | None = None
     ended_items: tuple[EndedItem, ...] = ()
 
-    # --- retention: until when the people of a closed claim are known
+    # --- retention: when the people of a closed claim are erased
     people_until: Instant | None = None
-    """When the people of a closed claim are erased. It is stored when the claim is closed, and never changes."""
+    """When the people of a closed claim are erased. A later setting does not move it. None while the claim is open."""
     people_forgotten: bool = False
+    """The people were erased."""
 
     # --- history: the newest entry of the hash chain
     history_length: int = 0
     history_hash: str | None = None
 
-    # --- row: raised by one with each write
+    # --- row: each write adds one
     version: int = 0
 
     @property
     def window_ends_at(self) -> Instant | None:
-        """The end of the customer's window; None before a hand-over has opened it."""
+        """The end of the customer's window. None until a hand-over has opened the window."""
         return self.promise.ends_at if self.promise is not None and self.opened_at is not None else None
 
     @property
     def partner_contact(self) -> PartnerContact | None:
-        """The contact at the partner; None if none was named, or if the person was erased."""
+        """The contact at the partner. None if the claim has no contact, or if the person was erased."""
         contact = self.contacts.partner if self.contacts is not None else None
         return contact if contact is not None and contact.email != ERASED_ADDRESS else None
 
     @property
     def customer_contact(self) -> Contact | None:
-        """The contact at the customer; None if none was named, or if the person was erased."""
+        """The contact at the customer. None if the claim has no contact, or if the person was erased."""
         contact = self.contacts.customer if self.contacts is not None else None
         return contact if contact is not None and contact.email != ERASED_ADDRESS else None
 
@@ -567,17 +580,18 @@ class Claim(Value):
         """
         Whether the customer of an official association was notified.
 
-        A claim's window opens with a mail, so its customer was. The customer of an imported association knows of it
-        when a mail was handed over and has not come back (decision 65).
+        This is always true for a claim, because a mail opened its window. For an imported association it is true when
+        a mail was handed over and has not come back (decision 65).
         """
         return self.imported is None or any(one.told and not one.failed for one in self.recipients)
 
     @property
     def closed_at(self) -> datetime | None:
         """
-        The instant from which nothing more can happen to the claim; None while it can still change.
+        The instant from which the claim cannot change any more. None if this instant is not known yet.
 
-        It may lie ahead: a no can be taken back until the window's end. A rejection is closed when it is final.
+        The instant can be in the future, because a no can be taken back until the window's end. A rejected claim is
+        closed when the rejection is final.
         """
         if self.status is Status.DECLINED:
             return max(self.status_since, self.window_ends_at or self.status_since)

@@ -15,7 +15,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.use_cases import change_claim
 from cpor_core.use_cases.claims.subscription_ends import AGAIN_AFTER, end_gone_items
 from cpor_core.use_cases.registry import partners_and_customers
-from cpor_core.use_cases.registry.partners_and_customers import CustomerChange, Kept, registry_etag
+from cpor_core.use_cases.registry.partners_and_customers import CustomerChange, Written, registry_etag
 from tests.core.builders import (
     ADATUM,
     EXCHANGE,
@@ -35,12 +35,12 @@ from tests.core.memory_core import Core
 NEW = "7770001"
 
 
-async def put_partner(core: Core, value: Partner, partner_id: str = NEW, if_match: str | None = None) -> Kept:
+async def put_partner(core: Core, value: Partner, partner_id: str = NEW, if_match: str | None = None) -> Written:
     """Register a partner."""
     return await partners_and_customers.put_partner(core.ports, partner_id, value, if_match)
 
 
-async def put_customer(core: Core, value: Customer, tenant: str = TENANT, **more: Any) -> tuple[Kept, Sequence[Any]]:
+async def put_customer(core: Core, value: Customer, tenant: str = TENANT, **more: Any) -> tuple[Written, Sequence[Any]]:
     """Register a customer."""
     return await partners_and_customers.put_customer(
         core.ports, CustomerChange(tenant, value, **more), await core.now()
@@ -52,8 +52,8 @@ async def put_customer(core: Core, value: Customer, tenant: str = TENANT, **more
 
 async def test_a_partner_is_registered_and_changed(core: Core) -> None:
     """Each write has the next version."""
-    assert await put_partner(core, partner()) == Kept(1, new=True)
-    assert await put_partner(core, partner(name="Renamed")) == Kept(2, new=False)
+    assert await put_partner(core, partner()) == Written(1, new=True)
+    assert await put_partner(core, partner(name="Renamed")) == Written(2, new=False)
     assert (registry_etag(1), registry_etag(2)) == ('"1"', '"2"')
 
 
@@ -119,9 +119,9 @@ async def test_a_write_of_ours_whose_answer_was_lost_is_a_success(core: Core) ->
         raise Conflict("registry: EntityAlreadyExists")
 
     async with core.rows.once_after("registry", lost):
-        assert await put_partner(core, partner()) == Kept(1, new=True)
+        assert await put_partner(core, partner()) == Written(1, new=True)
     async with core.rows.once_after("registry", lost):
-        assert (await put_customer(core, customer(name="Renamed")))[0] == Kept(2, new=False)
+        assert (await put_customer(core, customer(name="Renamed")))[0] == Written(2, new=False)
 
 
 async def test_a_lost_race_is_told(core: Core) -> None:
@@ -147,7 +147,7 @@ async def test_a_lost_race_is_told(core: Core) -> None:
 
 async def test_a_new_customer_ends_nothing(core: Core) -> None:
     """There is nothing that could end."""
-    assert await put_customer(core, customer(), ADATUM) == (Kept(1, new=True), ())
+    assert await put_customer(core, customer(), ADATUM) == (Written(1, new=True), ())
 
 
 async def test_a_subscription_is_named_once(core: Core) -> None:
@@ -282,8 +282,8 @@ async def test_what_would_end_is_shown_first(core: Core) -> None:
     kept, ends = await put_customer(core, customer(subscriptions=()), only_validate=True)
     new, nothing = await put_customer(core, customer(), ADATUM, only_validate=True)
 
-    assert (kept, [ending.claim_id for ending in ends]) == (Kept(1, new=False), [held.claim.id])
-    assert (new, nothing) == (Kept(0, new=False), ())
+    assert (kept, [ending.claim_id for ending in ends]) == (Written(1, new=False), [held.claim.id])
+    assert (new, nothing) == (Written(0, new=False), ())
     assert (await core.stored(held)).claim.status is Status.OFFICIAL
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from cpor_app import bootstrap
 from cpor_app.adapters.storage.row_store import Row
 from cpor_app.adapters.storage.tables import unpacked
-from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
+from cpor_core.model.claim import CLOSED, IN_SLOTS, Claim, Status
 from cpor_core.model.slot import Slot
 from cpor_core.rules.claim_due_work import due_now
 from tests.doubles.requests import Answer, Request, straight
@@ -176,13 +176,13 @@ async def broken_promises(made: MemoryService) -> list[str]:
         named = [party for party in slot.at(now).others("") if not party.declined]
         for party in named:
             claim = claims[party.claim]
-            if claim.status not in HAS_PLACES or (claim.status is Status.OFFICIAL and not claim.holds(slot.key)):
+            if claim.status not in IN_SLOTS or (claim.status is Status.OFFICIAL and not claim.holds(slot.key)):
                 wrong.append(f"slot {slot.key} names {claim.id}, which is {claim.status}")
         standing = {party.claim for party in named}
         for claim in claims.values():
             items = {item.key for item in claim.items if claim.status is not Status.OFFICIAL or claim.holds(item.key)}
             follows = claim.status is Status.PARTNER_ACTION_REQUIRED
-            if claim.status in HAS_PLACES and not follows and claim.engagement == slot.engagement:
+            if claim.status in IN_SLOTS and not follows and claim.engagement == slot.engagement:
                 wrong += [f"{claim.id} has no place at {slot.key}"] * (slot.key in items and claim.id not in standing)
     mails = Counter(mail.message_id for mail in (*made.mailbox.sent, *made.mailbox.to_partners))
     wrong += [f"{count} mails {name}" for name, count in mails.items() if count > 1]

@@ -191,7 +191,7 @@ async def test_it_finds_an_association_that_ends_and_keeps_its_slot(
     for module in (steps, clock, programme):
         monkeypatch.setattr(module, "end_items", ends_quietly)
     monkeypatch.setattr(change_claim, "verify_places", lambda _: None)
-    monkeypatch.setattr("cpor_app.adapters.storage.tables.claims.HAS_PLACES", frozenset())
+    monkeypatch.setattr("cpor_app.adapters.storage.tables.claims.IN_SLOTS", frozenset())
     found: list[str] = []
     async with memory_service(issuer) as made:
         built = await build(made, next(scene for scene in SCENES if scene.name == "the window has ended"))

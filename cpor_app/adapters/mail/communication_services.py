@@ -1,9 +1,9 @@
 """
 Hands mails over to Azure Communication Services.
 
-The answer 202 is the hand-over. What becomes of the mail later comes as a delivery report, so nothing is polled. Our
-Message-ID is also the operation id. So the service refuses a repeated mail as a duplicate when its first answer was
-lost, and a report with either id leads to our row.
+The answer 202 is the hand-over. A delivery report says later whether the mail arrived, so nothing is polled. If the
+answer is lost and we send the mail again, the service refuses the Message-ID as a duplicate. The Message-ID contains
+the operation id, so a delivery report with either of the two ids leads to our row.
 
 docs/mail.md says what each answer means, and which answers are documented.
 """
@@ -41,15 +41,16 @@ log = logging.getLogger("cpor.mail")
 
 BAD_REQUEST, TOO_MANY_REQUESTS, SERVERS_FAULT = 400, 429, 500
 PAUSE_SECONDS = 60
-"""After a 429 without `Retry-After`."""
+"""The pause after a 429 without `Retry-After`."""
 LONGEST_PAUSE_SECONDS = 24 * 60 * 60
+"""A longer `Retry-After` counts as this."""
 VALIDATE_MESSAGE_ID = "x-ms-acsemail-validate-message-id"
 RECIPIENTS_FAULT = ("emaildroppedallrecipientssuppressed", "invalidformatforemailaddress")
-"""Code and message, as letters and digits only: the service will not send to this address."""
+"""What codes and messages contain when the address is the fault. They are compared as letters and digits only."""
 
 
 class CommunicationServicesMailer:
-    """Sends one mail after the other with one client. The client belongs to the event loop that first uses it."""
+    """Sends one mail after the other with one client. The client belongs to the event loop of its first use."""
 
     def __init__(
         self,
@@ -62,9 +63,9 @@ class CommunicationServicesMailer:
         limit_seconds: float = SEND_LIMIT_SECONDS,
     ) -> None:
         """
-        Take the resource's address and our identity. The display name of *sender* is a setting of its domain.
+        Take the resource's address and our identity. The display name comes from the mail domain, not from *sender*.
 
-        *now* is real time, for pauses that the service asks for. Raises ValueError when *sender* is no address.
+        *now* is real time, for pauses that the service asks for. Raises ValueError when *sender* is not an address.
         """
         self._endpoint = endpoint
         self._identity = identity
@@ -78,13 +79,14 @@ class CommunicationServicesMailer:
 
     async def send(self, mail: OutgoingMail) -> None:
         """
-        Hand *mail* over. When this returns, this try or an earlier one has handed it over.
+        Hand *mail* over. After the return, the service has the mail, from this try or from an earlier one.
 
         Raises `RecipientRefused` when the recipient can never be reached, and `MailDelayed` for every other failure.
         """
         message = self._message(mail, recipient_of(mail))
         try:
-            # One call at a time: none may run next to a call that is told to wait. The time in the queue counts too.
+            # One call at a time, so that no second call runs while the service asks for a pause. The limit includes
+            # the wait for other calls.
             async with asyncio.timeout(self._limit_seconds), self._turn:
                 self._verify_not_paused()
                 await self._client().begin_send(message, operation_id=_operation_id(mail), polling=False)
@@ -107,7 +109,7 @@ class CommunicationServicesMailer:
 
         if self._opened is None:
             identity = self._identity()
-            # No retry of the SDK: the mail budget would not count it. The due work tries again.
+            # The SDK does not retry, because the mail budget would not count a retry. The due work tries again.
             client = EmailClient(
                 self._endpoint,
                 identity,
@@ -131,15 +133,15 @@ class CommunicationServicesMailer:
         }
 
     def _verify_not_paused(self) -> None:
-        """Delay a mail that waited behind a call that was told to wait."""
+        """Raise `MailDelayed` while a pause lasts that the service asked for in an earlier call."""
         if self._not_before is not None and (left := self._not_before - self._now()) > timedelta(0):
             wait = math.ceil(left.total_seconds())
             raise MailDelayed("the mail service asked for a pause", retry_after_seconds=wait)
 
     def _refusal(self, error: HttpResponseError, operation_id: str) -> MailDelayed | RecipientRefused:
-        """Return whose failure it is: the recipient's only if the service says so, otherwise ours."""
-        code, said = _code(error), _said(error)
-        if error.status_code == BAD_REQUEST and "sender" not in said and any(one in said for one in RECIPIENTS_FAULT):
+        """Return `RecipientRefused` only if the service says that the address is the fault, otherwise `MailDelayed`."""
+        code, words = _code(error), _words(error)
+        if error.status_code == BAD_REQUEST and "sender" not in words and any(one in words for one in RECIPIENTS_FAULT):
             return RecipientRefused(BAD_REQUEST, f"{BAD_REQUEST} {code}")
         pause = _pause(error)
         if pause is not None:
@@ -149,18 +151,18 @@ class CommunicationServicesMailer:
 
 
 def _operation_id(mail: OutgoingMail) -> str:
-    """Return the id that the service uses for the mail and its reports: the id in the Message-ID."""
+    """Return the operation id of the mail: the part of the Message-ID before the `@`."""
     return mail.message_id.strip("<>").partition("@")[0]
 
 
 def _is_handed_over_already(error: HttpResponseError) -> bool:
-    """Whether the service has this mail from an earlier try. We have checked the form of the id."""
-    said = _said(error)
-    return error.status_code == BAD_REQUEST and "messageid" in said and ("duplicate" in said or "already" in said)
+    """Whether the service refuses the Message-ID because it has this mail from an earlier try."""
+    words = _words(error)
+    return error.status_code == BAD_REQUEST and "messageid" in words and ("duplicate" in words or "already" in words)
 
 
 def _pause(error: HttpResponseError) -> int | None:
-    """Return how many seconds to wait: always after a 429, and after a 5xx if the service says so."""
+    """Return the seconds of the pause after an error. A 429 always leads to a pause, a 5xx only with `Retry-After`."""
     if error.status_code is None or (error.status_code != TOO_MANY_REQUESTS and error.status_code < SERVERS_FAULT):
         return None
     given = getattr(error.response, "headers", {}).get("Retry-After", "")
@@ -170,11 +172,11 @@ def _pause(error: HttpResponseError) -> int | None:
 
 
 def _code(error: HttpResponseError) -> str:
-    """Return the service's error code. Its message may hold an address, so logs and rows never have it."""
+    """Return the service's error code. Logs and rows leave the error message out: it may hold an address."""
     return one_line(str(error.error.code or ""))[:100] if error.error is not None else ""
 
 
-def _said(error: HttpResponseError) -> str:
+def _words(error: HttpResponseError) -> str:
     """Return codes and messages of all errors in the answer, as letters and digits only."""
-    told = [error.error, *(error.error.details or ())] if error.error is not None else []
-    return re.sub(r"[^a-z0-9]", "", " ".join(f"{one.code} {one.message}" for one in told).lower())
+    errors = [error.error, *(error.error.details or ())] if error.error is not None else []
+    return re.sub(r"[^a-z0-9]", "", " ".join(f"{one.code} {one.message}" for one in errors).lower())

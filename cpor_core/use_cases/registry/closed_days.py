@@ -8,7 +8,7 @@ from cpor_core.model.registry import ClosedDay, RegisteredClosedDay
 from cpor_core.ports import Ports
 from cpor_core.ports.stored import Registered
 from cpor_core.rules.business_days import verify_country
-from cpor_core.use_cases.registry.partners_and_customers import Kept, changed_meanwhile, ours, verify_match
+from cpor_core.use_cases.registry.partners_and_customers import Written, changed_meanwhile, own_write, verify_match
 
 
 async def page(ports: Ports, *, after: str, limit: int) -> tuple[Sequence[RegisteredClosedDay], str | None]:
@@ -26,7 +26,7 @@ async def find(ports: Ports, calendar: str, day: date) -> Registered[ClosedDay]:
     return found
 
 
-async def put(ports: Ports, calendar: str, day: date, closed_day: ClosedDay, if_match: str | None) -> Kept:
+async def put(ports: Ports, calendar: str, day: date, closed_day: ClosedDay, if_match: str | None) -> Written:
     """
     Register a closed day of a country (`FR`) or of one subdivision (`GB-SCT`). No promised window moves.
 
@@ -35,9 +35,9 @@ async def put(ports: Ports, calendar: str, day: date, closed_day: ClosedDay, if_
     former = await ports.registry.closed_day(calendar, day)
     verify_match(if_match, former)
     try:
-        return Kept(await ports.registry.put_closed_day(calendar, day, closed_day, former), former is None)
+        return Written(await ports.registry.put_closed_day(calendar, day, closed_day, former), former is None)
     except Conflict:
-        return ours(await ports.registry.closed_day(calendar, day), closed_day, former)
+        return own_write(await ports.registry.closed_day(calendar, day), closed_day, former)
 
 
 async def delete(ports: Ports, calendar: str, day: date, if_match: str | None) -> None:

@@ -19,14 +19,14 @@ Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """The written entry: its version, and whether it is new."""
+class Written:
+    """What a write made: the entry's version, and whether the entry is new."""
 
     version: int
     new: bool
 
 
-async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match: str | None) -> Kept:
+async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match: str | None) -> Written:
     """
     Register a partner's location.
 
@@ -44,9 +44,9 @@ async def put_partner(ports: Ports, partner_id: str, partner: Partner, if_match:
         )
     verify_match(if_match, former)
     try:
-        return Kept(await ports.registry.put_partner(partner_id, partner, former), former is None)
+        return Written(await ports.registry.put_partner(partner_id, partner, former), former is None)
     except Conflict:
-        return ours(await ports.registry.partner(partner_id), partner, former)
+        return own_write(await ports.registry.partner(partner_id), partner, former)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class CustomerChange:
     """
     A customer as the operator sends it.
 
-    `only_validate` stores nothing. `confirmed_ends` is how many associations will end, as the operator confirms.
+    With `only_validate`, nothing is stored. `confirmed_ends` is the number of associations that the operator lets end.
     """
 
     tenant_id: str
@@ -65,18 +65,18 @@ class CustomerChange:
 
 
 MOST_UNCONFIRMED_ENDS = 5
-"""More associations than this end only when the operator has confirmed their number (decision 32)."""
+"""The most associations that may end without the operator's confirmation of their number (decision 32)."""
 
 
-async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> tuple[Kept, Sequence[Ending]]:
+async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> tuple[Written, Sequence[Ending]]:
     """
     Register a customer's tenant. Returns the registered version, and the items that end.
 
-    New notice addresses are notified of imported associations that the customer does not know of (decision 65).
+    If the customer was not notified of an imported association, the notice addresses are notified now (decision 65).
 
-    Raises as `put_partner`, `TimeZoneElsewhere`, and `WouldEndAssociations` when more than five would end without
-    confirmation. With domain checks also `DomainNotOnTenant`, or a fault when the issuer does not answer. Then nothing
-    is written.
+    Raises `ValidationFailed` with all faults, `TimeZoneElsewhere`, `PreconditionFailed`, and `WouldEndAssociations`
+    when more than five associations would end without confirmation. With domain checks, it also raises
+    `DomainNotOnTenant`, or a fault when the token issuer does not answer. After any of these nothing is written.
     """
     tenant_id, customer = change.tenant_id, change.customer
     _verify(faults_of_customer(_as_sent(customer), ports.catalogue))
@@ -94,34 +94,39 @@ async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> t
         )
     await _verify_domains(ports, change, former)
     if change.only_validate:
-        return Kept(former.version if former is not None else 0, new=False), ends
+        return Written(former.version if former is not None else 0, new=False), ends
     to_notify = waiting_for_others(cases, people_to_notify(customer), now)
     if ends or (former is not None and takes_away(former.value, customer)):
         await ports.duework.add(due_rows(tenant_id, now))
     if to_notify:
         await ports.duework.add([due_row(tenant_id, now)])
     try:
-        kept = Kept(await ports.registry.put_customer(tenant_id, customer, former), former is None)
+        written = Written(await ports.registry.put_customer(tenant_id, customer, former), former is None)
     except Conflict:
-        kept = ours(await ports.registry.customer(tenant_id), customer, former)
+        written = own_write(await ports.registry.customer(tenant_id), customer, former)
     if ends:
         await end_gone_items(ports, tenant_id, now)
     if to_notify:
         await notify_others(ports, tenant_id, now)
-    return kept, ends
+    return written, ends
 
 
 def registry_etag(version: int) -> str:
-    """Return the ETag of that version of an entry."""
+    """Return the ETag of an entry in this version."""
     return f'"{version}"'
 
 
-def ours(stored: Registered[Entry] | None, wanted: Entry, former: Registered[Entry] | None) -> Kept:
-    """Distinguish a lost race from our own write: the SDK repeats a write when the answer was lost."""
+def own_write(stored: Registered[Entry] | None, wanted: Entry, former: Registered[Entry] | None) -> Written:
+    """
+    Return our own write after a conflict. Raises `PreconditionFailed` if another caller wrote the stored entry.
+
+    The SDK repeats a write when the answer of storage was lost. Then the first try has written *wanted*, and the second
+    try is a conflict.
+    """
     version = former.version + 1 if former is not None else 1
     if stored is None or stored.value != wanted or stored.version != version:
         raise changed_meanwhile()
-    return Kept(version, former is None)
+    return Written(version, former is None)
 
 
 def _as_sent(entry: Entry) -> Mapping[str, object]:
@@ -129,28 +134,29 @@ def _as_sent(entry: Entry) -> Mapping[str, object]:
 
 
 def _verify(faults: Iterable[Detail]) -> None:
-    """Raise one refusal with all *faults*. If all have the same code of their own, the refusal has that code."""
+    """Raise one refusal with all *faults*. Its code is `ValidationFailed`, or one of `SPECIFIC_CODES`."""
     details = tuple(faults)
     if not details:
         return
     refused = refused_fields(details)
     kinds = {detail.code for detail in details}
-    if len(kinds) == 1 and kinds <= OWN_CODES:
+    if len(kinds) == 1 and kinds <= SPECIFIC_CODES:
         raise Refused(
             kinds.pop(), details[0].message, target=refused.target, resolution=details[0].resolution, details=details
         )
     raise refused
 
 
-OWN_CODES = frozenset({"EngagementUnknown", "TimeZoneElsewhere"})
+SPECIFIC_CODES = frozenset({"EngagementUnknown", "TimeZoneElsewhere"})
+"""If all faults have the same one of these codes, the refusal has this code too."""
 
 
 async def _verify_domains(ports: Ports, change: CustomerChange, former: Registered[Customer] | None) -> None:
     """
     Raise `DomainNotOnTenant` unless each new domain belongs to the tenant. Does nothing without domain checks.
 
-    With a wrong domain, people of another organisation would count as this customer's. Registered domains are not
-    checked again, because a change of subscriptions must not wait for the issuer.
+    If a wrong domain were registered, people of another organisation could act for this customer. Registered domains
+    are not checked again, because a change of subscriptions must not wait for the token issuer.
     """
     if ports.domains is None:
         return
@@ -188,13 +194,13 @@ async def _verify_domains(ports: Ports, change: CustomerChange, former: Register
 
 
 def verify_match(if_match: str | None, former: Registered[Entry] | None) -> None:
-    """Raise `PreconditionFailed` if the caller's If-Match has only other versions. `*` matches any existing entry."""
+    """Raise `PreconditionFailed` unless If-Match has the stored version. `*` matches any existing entry."""
     if if_match is not None and (former is None or not matches(if_match, registry_etag(former.version))):
         raise changed_meanwhile()
 
 
 def changed_meanwhile() -> Refused:
-    """Return the refusal for a version that is no longer the newest."""
+    """Return the refusal of a request with a version that is no longer the newest."""
     return Refused(
         "PreconditionFailed",
         "The entry has changed since you read it.",

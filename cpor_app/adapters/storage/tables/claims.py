@@ -19,7 +19,7 @@ from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Op, Replac
 from cpor_app.adapters.storage.tables import just_after, packed, unpacked
 from cpor_core.due_work import RowRef
 from cpor_core.errors import Conflict, Refused
-from cpor_core.model.claim import CLOSED, HAS_PLACES, Claim, Status
+from cpor_core.model.claim import CLOSED, IN_SLOTS, Claim, Status
 from cpor_core.model.history import CLOCK, Entry
 from cpor_core.model.slot import Refusals, Slot
 from cpor_core.ports.claims import Comment, Commit, StoredText, TenantClaims
@@ -296,7 +296,7 @@ def _slot_ops(commit: Commit) -> Iterator[Op]:
         place, etag = f"slot|{slot.engagement}|{key}", commit.before.etags.get(key)
         if slot != commit.before.slots.get(key):
             yield _written(place, {"document": packed(slot), "version": slot.version}, etag)
-        elif etag is not None and not stays and not HAS_PLACES.isdisjoint({former.status, claim.status}):
+        elif etag is not None and not stays and not IN_SLOTS.isdisjoint({former.status, claim.status}):
             yield Require(place, etag)
 
 
