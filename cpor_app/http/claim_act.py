@@ -102,7 +102,7 @@ def claim_act(
             body_needed=body_needed,
             max_bytes=side.max_bytes,
             answers={200: side.model},
-            keyed=True,
+            key_kept_by_handler=True,
             if_match="honoured" if side.versioned else None,
             etag=side.versioned,
             refusals=("NotFound", "InvalidState", *refusals),

@@ -1,4 +1,4 @@
-"""One HTTP request, as a handler gets it."""
+"""One HTTP request, in the form in which a handler gets it."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ class Call:
     """One request: the caller, the operation, and what a handler needs to answer."""
 
     def __init__(self, operation: Operation, request: func.HttpRequest, services: Services) -> None:
-        """Keep the request; `server` verifies it."""
+        """Keep the request. `server` verifies it afterwards."""
         self.operation = operation
         self.request = request
         self.services = services
@@ -40,15 +40,15 @@ class Call:
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in request.headers.items()}
         self.caller: Caller | None = None
         self.back: str | None = None
-        """The page to which the page of a refusal links back."""
+        """The address of the customer's page. A page that shows a refusal links back to it."""
         self.refused_request: Opened | None = None
-        """What the customer's page shows after a refused act."""
+        """The customer's request after a refused act. The page that shows the refusal says who has declined it."""
         self.arrival: str | None = None
-        """The signed arrival of a no that could not be stored; the caller sends it again with that no."""
+        """The signed arrival of a no that could not be stored. The caller sends it again with the no."""
         self.unsent: Mapping[str, str] = {}
-        """The fields of the form with which a person sends that no again."""
+        """The fields of the form that sends this no again."""
         self.estimate = services.clock.estimate()
-        """The instant of arrival by this machine's clock, for when the service's clock cannot be read."""
+        """The instant of arrival, known without storage; used if storage does not answer. None if it is unknown."""
         self._began = services.clock.real()
         self._now: datetime | None = None
         self._body: bytes | None = None
@@ -59,12 +59,12 @@ class Call:
         """Return the instant at which this request came in, by the service's clock."""
         if self._now is None:
             read = await self.ports.now()
-            self._now = read - (self.ports.real_now() - self._began)  # less the time since the request came in
+            self._now = read - (self.ports.real_now() - self._began)  # minus the time since the request came in
         return self._now
 
     @property
     def came_in(self) -> datetime | None:
-        """The instant at which the request came in, or the best estimate of it."""
+        """The instant at which the request came in: exact, else estimated. None if there is no estimate yet."""
         return self._now or self.estimate
 
     @property
@@ -84,32 +84,32 @@ class Call:
 
     @property
     def kind(self) -> CallerKind:
-        """Whether a person or a client calls."""
+        """Whether the caller is a person or a client."""
         return self._known_caller.kind
 
     def actor(self) -> Actor:
-        """Return the caller as the history records them."""
+        """Return the caller in the form of the history."""
         return Actor(kind=ActorKind(self.kind.value), id=self.person_id)
 
     def require(self, roles: frozenset[Role]) -> None:
-        """Raise `RoleRequired` unless the caller has one of *roles*: some states need more than the operation."""
+        """Raise `RoleRequired` unless the caller has one of *roles*. In some states an act needs a higher role."""
         if not roles & self._known_caller.roles:
             raise role_required(roles)
 
-    # --- what it is about -------------------------------------------------------------------------------------------
+    # --- the address and the query ----------------------------------------------------------------------------------
 
     def path(self, name: str) -> str:
-        """Return a parameter of the route, empty if it is not there."""
+        """Return a parameter of the route, or an empty text if the route has none of this name."""
         return str(self.request.route_params.get(name) or "")
 
     @property
     def params(self) -> Mapping[str, str]:
-        """The query's parameters, with the empty ones that the host drops: an empty value is refused."""
+        """The query's parameters. The host drops empty ones. They are added again, so that `query` can refuse them."""
         empty = {name: value for name, value in queries.sent(self.request.url) if not value}
         return {**empty, **self.request.params}
 
     def query(self, model: type[Model]) -> Model:
-        """Return the query as *model*; `queries.verify` has checked the names. Raises `ValidationFailed`."""
+        """Return the query as *model*. `queries.verify` has checked the names before. Raises `ValidationFailed`."""
         try:
             return model.model_validate(dict(self.params))
         except ValidationError as error:
@@ -117,16 +117,16 @@ class Call:
 
     @property
     def claim_id(self) -> str:
-        """The id of the claim in the address; an association and a customer's request have the id of their claim."""
+        """The id of the claim in the address. An association and a customer's request have their claim's id."""
         names = ("claimId", "associationId", "requestId")
         return next((self.path(name).lower() for name in names if self.path(name)), "")
 
     async def own_case(self, exists: Callable[[Case], object] | None = None) -> Case:
         """
-        Return the claim of the address, if it belongs to the caller's organisation. Raises `NotFound` otherwise.
+        Return the claim that the address names. Raises `NotFound` unless the caller's organisation owns such a claim.
 
-        *exists* is called before If-Match is compared. It raises `NotFound` if the claim has no such part, for example
-        no association.
+        *exists* is called before If-Match is compared. It raises `NotFound` if the claim lacks the part that the
+        address names, for example an association.
         """
         case = await find(self.ports, self.claim_id, await self.now())
         if case is None or case.claim.organisation != self.organisation:
@@ -136,7 +136,7 @@ class Call:
         return await self._matched(case)
 
     async def any_case(self) -> Case:
-        """Return the claim of the address, of any organisation: for the programme."""
+        """Return the claim that the address names, of any organisation. Only the programme's operations call this."""
         case = await find(self.ports, self.claim_id, await self.now())
         if case is None:
             raise not_found("claim")
@@ -149,7 +149,7 @@ class Call:
                 "PreconditionRequired",
                 "This request needs If-Match.",
                 target="If-Match",
-                resolution="Send the ETag that you read, so that nobody's change is overwritten.",
+                resolution="Send the ETag that you read, so that you overwrite no other change.",
             )
         if if_match is not None and self.request.method not in ("GET", "HEAD"):
             verify_match(case, if_match, self.path("fileName"))
@@ -192,7 +192,7 @@ class Call:
         return Refused("PayloadTooLarge", message, target="body", resolution=resolution)
 
     def require_type(self, *media_types: str) -> None:
-        """Raise `UnsupportedMediaType` unless the body has one of *media_types*; without any, all are taken."""
+        """Raise `UnsupportedMediaType` unless the body has one of *media_types*. An empty list accepts every type."""
         if media_types and self.media_type not in media_types:
             raise Refused(
                 "UnsupportedMediaType",
@@ -201,8 +201,8 @@ class Call:
                 resolution="Send the body in that form, with its Content-Type.",
             )
 
-    def nothing(self) -> None:
-        """Take a body without fields, or no body. Raises what `bytes` and `read` raise."""
+    def verify_no_fields(self) -> None:
+        """Verify that the body is empty, or a JSON object without fields. Raises the errors of `bytes` and `read`."""
         sent = self.bytes()
         if sent.strip():
             read(Nothing, sent)
@@ -213,7 +213,11 @@ class Call:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def body(self, model: type[Model], beyond_form: BeyondForm | None = None) -> Model:
-        """Return the body as *model*; an empty optional body gives the defaults. Raises as `bytes` and `read`."""
+        """
+        Return the body as *model*. If an optional body is empty, the model's defaults count.
+
+        Raises the errors of `bytes` and `read`.
+        """
         body = self.bytes()
         return read(model, body if body or self.operation.body_needed else b"{}", beyond_form)
 
@@ -227,7 +231,7 @@ class Call:
         at: datetime | None = None,
         answers: Callable[[Case, Terms], BaseModel] = claim_view,
     ) -> ActContext:
-        """Return what comes with an act: the person, the idempotency key, If-Match and the comment."""
+        """Return the facts of the request that an act needs: person, idempotency key, If-Match and comment."""
         return ActContext(
             person_id=self.person_id,
             idempotency_key=self.idempotency_key(),
@@ -238,7 +242,7 @@ class Call:
         )
 
     def idempotency_key(self) -> IdempotencyKey | None:
-        """Return the caller's idempotency key with a hash of the request. Raises `ValidationFailed`."""
+        """Return the idempotency key with a hash of the request, or None without a key. Raises `ValidationFailed`."""
         alias = self.headers.get("repeatability-request-id")
         given = self.headers.get("idempotency-key", alias)
         if given is None or not self.operation.keyed:
@@ -246,7 +250,7 @@ class Call:
         if re.fullmatch(r"[\x21-\x7e]{1,255}", given) is None or alias not in (None, given):
             raise Refused(
                 "ValidationFailed",
-                "An idempotency key has 1 to 255 printable characters, the same under both names of the header.",
+                "An idempotency key has 1 to 255 printable characters. If both headers are sent, they must be equal.",
                 target="Idempotency-Key",
                 resolution="Use a GUID.",
             )
@@ -262,28 +266,32 @@ class Call:
         )
 
     async def claim(self, case: Case, status: int = 200) -> Answer:
-        """Answer with the claim as of now."""
+        """Answer with the claim in its present state."""
         return self.view(claim_view(case, await self.ports.current_terms()), status)
 
     def view(self, view: ClaimView, status: int = 200) -> Answer:
-        """Answer with *view*, its ETag and, when it was created, its address."""
+        """Answer with *view* and its ETag. For a new claim (201) also give the address."""
         headers = {"ETag": view.etag, **self.repeatability()}
         if status == 201:  # noqa: PLR2004 - created
             headers["Location"] = self.url(f"claims/{view.id}")
         return Answer(status, view, headers=headers)
 
     def repeatability(self) -> dict[str, str]:
-        """Return the header that confirms an idempotency key."""
+        """Return the header that confirms the idempotency key, if the request has one."""
         return {"Repeatability-Result": "accepted"} if self.idempotency_key() is not None else {}
 
     def url(self, path: str) -> str:
-        """Return the public address of *path*. It comes from the settings, never from a header (decision 26)."""
+        """Return the public address of *path*. Its host comes from the settings, never from a header (decision 26)."""
         return f"{self.services.settings.public_url}/{path}"
 
     # --- lists ------------------------------------------------------------------------------------------------------
 
     def page(self, filters: Mapping[str, str | None] | None = None) -> tuple[str, int]:
-        """Return the position before the page, and its length. Raises `ValidationFailed`, `InvalidCursor`."""
+        """
+        Return the position after which the page begins, and the page's length.
+
+        Raises `ValidationFailed`, `InvalidCursor`.
+        """
         paging = self.query(Paging)
         after = ""
         if paging.cursor is not None:
@@ -313,7 +321,7 @@ class Call:
         return self.services.links.cursor(self._list_kind(filters), {"after": position})
 
     def _list_kind(self, filters: Mapping[str, str | None] | None) -> str:
-        """Return what a cursor is signed for: address, organisation and filters. A cursor fits no other list."""
+        """Return address, organisation and filters of a list. A cursor is signed with them and fits no other list."""
         kept = {name: value for name, value in (filters or {}).items() if value is not None}
         return json.dumps([self._address(), self.caller.tenant_id if self.caller else "", kept], sort_keys=True)
 
@@ -322,7 +330,7 @@ class Call:
 
 
 def role_required(roles: frozenset[Role]) -> Refused:
-    """Return the refusal that names the roles that an operation needs."""
+    """Return the refusal that names the needed roles."""
     return Refused(
         "RoleRequired",
         f"This needs the role {' or '.join(sorted(role.value for role in roles))}.",
@@ -330,12 +338,14 @@ def role_required(roles: frozenset[Role]) -> Refused:
     )
 
 
-def admins_only_but_in_drafts(call: Call, case: Case) -> None:
+def require_admin_unless_draft(call: Call, case: Case) -> None:
     """Raise `RoleRequired` unless the claim is a draft or the caller is a partner administrator (decision 2)."""
     if case.claim.status is not Status.DRAFT:
         call.require(PARTNER_ADMIN)
 
 
 def not_found(what: str) -> Refused:
-    """Return the refusal for what does not exist, or belongs to another organisation."""
-    return Refused("NotFound", f"There is no such {what}.", resolution="Check the id; the lists show what is yours.")
+    """Return the refusal for a thing that does not exist, or that belongs to another organisation."""
+    return Refused(
+        "NotFound", f"There is no such {what}.", resolution="Check the id. The lists show everything that you may read."
+    )

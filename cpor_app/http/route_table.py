@@ -66,13 +66,18 @@ class Operation:
     body_needed: bool
     max_bytes: int
     key_kept_by_handler: bool
-    """The use case stores the reply to an idempotency key with what it writes. For other POSTs `server` stores it."""
+    """
+    Whether the use case stores the reply to an idempotency key, in the transaction of the act.
+
+    For every other POST with a token `server` stores the reply.
+    """
     if_match: str | None
     etag: bool
     location: bool
     paged: bool
     refusals: tuple[str, ...]
     in_words: bool
+    """A refusal is answered with a page, unless the caller asks for JSON."""
 
     @property
     def is_throttled(self) -> bool:

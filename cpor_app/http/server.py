@@ -1,9 +1,9 @@
 """
 How every HTTP operation is served.
 
-`operation` enters a handler into the table of operations and wraps it. Identity, rate limit, API version, role, errors,
-idempotency and headers are handled here, for all operations and in one order (decision 3). A handler loads the claim or
-entry of the address, reads the body, calls one use case and returns an `Answer`.
+`operation` adds a handler to the table of operations and wraps it. This module handles identity, rate limit, API
+version, role, errors, idempotency and headers for all operations, in one order (decision 3). A handler loads the claim
+or entry that the address names, reads the body, calls one use case and returns an `Answer`.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ log = logging.getLogger("cpor.http")
 Handler = Callable[[Call], Awaitable[Answer]]
 
 
-def operation(  # noqa: PLR0913 - a line of the table has as many columns
+def operation(  # noqa: PLR0913 - one parameter for each column of the table
     blueprint: func.Blueprint,
     *,
     method: str,
@@ -56,7 +56,7 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
     body_types: tuple[str, ...] = JSON_TYPES,
     body_needed: bool = True,
     max_bytes: int = ONE_MIB,
-    keyed: bool = False,
+    key_kept_by_handler: bool = False,
     if_match: str | None = None,
     etag: bool = False,
     location: bool = False,
@@ -65,13 +65,12 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
     in_words: bool = False,
 ) -> Callable[[Handler], Handler]:
     """
-    Enter a handler into the table and serve it; the function in Azure has the handler's name.
+    Return a decorator that adds a handler to the table and serves it. The function in Azure has the handler's name.
 
-    `in_words`: a refusal is answered as a page, unless the caller asks for JSON. `keyed`: the use case stores the reply
-    to an idempotency key together with what it writes; for every other POST with a token it is stored here.
+    The parameters are the columns of `Operation`.
     """
 
-    def enter(handler: Handler) -> Handler:
+    def add(handler: Handler) -> Handler:
         line = Operation(
             name=handler.__name__,
             method=method,
@@ -86,7 +85,7 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
             body_types=tuple(body) if isinstance(body, Mapping) else body_types if body is not None else (),
             body_needed=body is not None and body_needed,
             max_bytes=max_bytes,
-            key_kept_by_handler=keyed,
+            key_kept_by_handler=key_kept_by_handler,
             if_match=if_match,
             etag=etag,
             location=location,
@@ -108,13 +107,13 @@ def operation(  # noqa: PLR0913 - a line of the table has as many columns
 
         return handler
 
-    return enter
+    return add
 
 
 async def handle(
     line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
 ) -> func.HttpResponse:
-    """Answer a request, in a span of the caller's trace."""
+    """Answer a request, inside a span of the caller's trace."""
     attributes = {"http.request.method": line.method, "http.route": line.route}
     parent = context.trace_context.trace_parent
     with (await telemetry()).doing(line.name, parent=parent, attributes=attributes) as doing:
@@ -126,16 +125,16 @@ async def handle(
 async def _catch_errors(
     line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
 ) -> func.HttpResponse:
-    """Answer a request. Every failure becomes the error body with the security headers."""
+    """Answer a request. After a failure the answer is an error, also with the security headers."""
     request_id = context.invocation_id
     call: Call | None = None
     try:
         call = Call(line, request, await ready())
         await _admit(call)
         answer = await _limit_large_bodies(call, handler)
-    except Unauthenticated as unknown:
-        log.info("%s: 401 %s", line.name, unknown.reason_code)
-        answer = _unauthenticated(unknown, sandbox=call is not None and call.services.settings.sandbox)
+    except Unauthenticated as error:
+        log.info("%s: 401 %s", line.name, error.reason_code)
+        answer = _unauthenticated(error, sandbox=call is not None and call.services.settings.sandbox)
     except Refused as refused:
         answer = _error_answer(call, refused)
     except Retryable as fault:
@@ -148,10 +147,14 @@ async def _catch_errors(
 
 
 async def _limit_large_bodies(call: Call, handler: Handler) -> Answer:
-    """Run the handler. At most two large bodies are read at a time: more could fill the memory of an instance."""
+    """
+    Run the handler. Raises `Retryable` if two other requests with large bodies are running.
+
+    Three large bodies at a time could fill the memory of an instance.
+    """
     if len(call.request.get_body() or b"") > ONE_MIB:
         if _LARGE_BODIES.locked():
-            message = "two large bodies are being read already"
+            message = "two requests with large bodies are running"
             raise Retryable(message, retry_after_seconds=2)
         async with _LARGE_BODIES:
             return await _run(call, handler)
@@ -178,7 +181,7 @@ async def _run(call: Call, handler: Handler) -> Answer:
 
 
 async def _run_once(call: Call, handler: Handler, key: IdempotencyKey) -> Answer:
-    """Answer a request that is not about a claim. A repetition with the same key gets the same bytes and headers."""
+    """Answer a request that is about no claim. A repeated request with the same key gets the same bytes and headers."""
 
     async def run() -> StoredResponse:
         answer = await handler(call)
@@ -189,14 +192,14 @@ async def _run_once(call: Call, handler: Handler, key: IdempotencyKey) -> Answer
 
 
 async def _admit(call: Call) -> None:
-    """Verify identity, rate, API version, names of the query and role, in that order (decisions 3, 55)."""
+    """Verify identity, rate, API version, query parameters and role, in this order (decisions 3, 55)."""
     line = call.operation
     if line.roles is not None:
         call.caller = await call.services.tokens.verify(call.headers.get("authorization"))
         if line.is_throttled and not call.services.throttle.admits(call.caller.tenant_id, time.monotonic()):
             raise Refused(
                 "TooManyRequests",
-                "Your organisation sends more writes a second than are allowed.",
+                "Your organisation sends more writes per second than the limit allows.",
                 resolution="Wait as long as Retry-After says, then send the request again.",
                 retry_after_seconds=1,
             )
@@ -214,11 +217,15 @@ async def _admit(call: Call) -> None:
 
 
 async def _earlier_reply(call: Call) -> StoredReply | None:
-    """Return the stored reply if the same request has already done this act; that may be why it is refused now."""
+    """
+    Return the stored reply if a request with this key has done its act before.
+
+    An act often cannot be done twice. So a refusal may only mean that the first request has succeeded.
+    """
     try:
         key = call.idempotency_key()
     except Refused:
-        return None  # a body or key that cannot be read was never answered
+        return None  # the first request with such a body or key was refused too, so it has no stored reply
     return await call.ports.claims.stored_reply(call.claim_id, key.hash) if key is not None and call.claim_id else None
 
 
@@ -238,16 +245,16 @@ def _repeat_reply(call: Call, reply: StoredReply) -> Answer:
 def _how_to_get_a_token(*, sandbox: bool) -> str:
     if sandbox:
         return (
-            "Send a token of the sandbox: make token ROLE=Incentives.Admin TENANT=<guid> prints one, good for an hour."
+            "Send a token of the sandbox: make token ROLE=Incentives.Admin TENANT=<guid> prints one, valid for an hour."
         )
-    return "Send a bearer token of Microsoft Entra ID for this service; GET /docs says under Identity what it needs."
+    return "Send a bearer token of Microsoft Entra ID for this service. GET /docs describes the token under Identity."
 
 
-def _unauthenticated(unknown: Unauthenticated, *, sandbox: bool) -> Answer:
-    challenge = "Bearer"  # RFC 6750, 3: without a token the challenge names no error
-    if unknown.reason_code != "TokenMissing":
-        challenge += f' error="invalid_token", error_description="{unknown.description}"'
-    refused = Refused("Unauthenticated", unknown.description, resolution=_how_to_get_a_token(sandbox=sandbox))
+def _unauthenticated(error: Unauthenticated, *, sandbox: bool) -> Answer:
+    challenge = "Bearer"  # RFC 6750, section 3: without a token the challenge names no error
+    if error.reason_code != "TokenMissing":
+        challenge += f' error="invalid_token", error_description="{error.description}"'
+    refused = Refused("Unauthenticated", error.description, resolution=_how_to_get_a_token(sandbox=sandbox))
     return Answer(401, envelope(refused), headers={"WWW-Authenticate": challenge, "x-ms-error-code": refused.code})
 
 
@@ -287,7 +294,7 @@ def _error_answer(call: Call | None, refused: Refused, retry_after: int | None =
 def error_response(
     refused: Refused, request: func.HttpRequest, context: func.Context, headers: Mapping[str, str]
 ) -> func.HttpResponse:
-    """Return the error body for a request that no operation answers."""
+    """Return the error for a request that fits no operation."""
     given = {"x-ms-error-code": refused.code, **headers}
     answer = Answer(int(STATUSES[refused.code]), envelope(refused), headers=given)
     return _http_response(answer, request, context.invocation_id)
@@ -299,7 +306,11 @@ def see_other(path: str, request: func.HttpRequest, context: func.Context) -> fu
 
 
 def envelope(refused: Refused, arrival: str | None = None) -> dict[str, JsonValue]:
-    """Return the error object of `docs/errors.md`; *arrival* is the signed arrival of a no that could not be stored."""
+    """
+    Return the error object of `docs/errors.md`.
+
+    *arrival* is for `NotRecordedYet` only: the signed instant at which the customer's no arrived.
+    """
     error: dict[str, JsonValue] = {"code": refused.code, "message": refused.message}
     if refused.target is not None:
         error["target"] = refused.target
@@ -325,7 +336,7 @@ def envelope(refused: Refused, arrival: str | None = None) -> dict[str, JsonValu
 
 
 def wants_json(headers: Mapping[str, str]) -> bool:
-    """Whether the caller prefers JSON to a page."""
+    """Whether the caller wants JSON and no page."""
     accept = headers.get("accept", "").lower()
     return JSON in accept and "text/html" not in accept
 

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
 from cpor_app.http.parsing import QueryFlag, Several, read_object, validated
-from cpor_app.http.request import Call, admins_only_but_in_drafts
+from cpor_app.http.request import Call, require_admin_unless_draft
 from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, PATCH_TYPES, Answer
 from cpor_app.http.server import operation
 from cpor_core.errors import Detail
@@ -153,7 +153,7 @@ FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEn
     body=NewClaim,
     max_bytes=MAX_CLAIM_BYTES,
     answers={201: ClaimView, 200: Verdict},
-    keyed=True,
+    key_kept_by_handler=True,
     etag=True,
     location=True,
     refusals=(*FORM, "TooManyDryRuns"),
@@ -228,7 +228,7 @@ async def patch_claim(call: Call) -> Answer:
 
     After submission only `Incentives.Admin` may edit.
     """
-    case = await call.own_case(partial(admins_only_but_in_drafts, call))
+    case = await call.own_case(partial(require_admin_unless_draft, call))
     patch = read_object(call.bytes())
     now = await call.now()
     with validated():
@@ -265,7 +265,7 @@ async def delete_claim(call: Call) -> Answer:
     body=Submission,
     max_bytes=MAX_CLAIM_BYTES,
     answers={200: (ClaimView, Verdict)},
-    keyed=True,
+    key_kept_by_handler=True,
     if_match="honoured",
     etag=True,
     refusals=("NotFound", "InvalidState", "SlotCrowded", "TooManyDryRuns"),
@@ -364,7 +364,7 @@ async def list_comments(call: Call) -> Answer:
     body=NewComment,
     max_bytes=MAX_CLAIM_BYTES,
     answers={201: CommentView},
-    keyed=True,
+    key_kept_by_handler=True,
     if_match="honoured",
     refusals=("NotFound",),
 )

@@ -169,7 +169,7 @@ async def list_requests(call: Call) -> Answer:
     body=OptionalReason,
     body_needed=False,
     answers={200: RequestView},
-    keyed=True,
+    key_kept_by_handler=True,
     refusals=("NotFound", "InvalidState", "ArrivalUnknown", "NotRecordedYet"),
 )
 async def decline_as_customer(call: Call) -> Answer:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import azure.functions as func
 from pydantic import BaseModel
 
-from cpor_app.http.request import Call, admins_only_but_in_drafts, not_found
+from cpor_app.http.request import Call, not_found, require_admin_unless_draft
 from cpor_app.http.route_table import PARTNER, Answer
 from cpor_app.http.server import operation
 from cpor_core.errors import Refused
@@ -58,7 +58,7 @@ async def put_evidence(call: Call) -> Answer:
 
     After submission only `Incentives.Admin` may add evidence. If-Match may name the file or the claim.
     """
-    case = await call.own_case(partial(admins_only_but_in_drafts, call))
+    case = await call.own_case(partial(require_admin_unless_draft, call))
     data = call.bytes()
     sent_name = call.path("fileName")
     content_type = await asyncio.to_thread(call.services.sniff, data, sent_name)

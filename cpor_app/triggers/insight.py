@@ -85,7 +85,7 @@ async def get_insight_page(call: Call) -> Answer:
 )
 async def recount_insight_now(call: Call) -> Answer:
     """It begins within five minutes. Until it has ended, the figures of `asOf` are shown; null if there are none."""
-    call.nothing()
+    call.verify_no_fields()
     asked = RecountAsked(as_of=await recount.ask(call.ports))
     return Answer(202, asked, headers={"Operation-Location": call.url("insight")})
 

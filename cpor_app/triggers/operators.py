@@ -71,7 +71,7 @@ async def list_failed_messages(call: Call) -> Answer:
 )
 async def redrive_failed_messages(call: Call) -> Answer:
     """Up to 1,000 at a time. Each is processed as a new message."""
-    call.nothing()
+    call.verify_no_fields()
     failures = await call.ports.failures.page(after="", limit=1000)
     for failure in failures:
         await call.ports.failures.redrive(failure)

@@ -337,7 +337,7 @@ async def review_comments(call: Call) -> Answer:
     roles=REVIEWER,
     body=NewComment,
     answers={201: CommentView},
-    keyed=True,
+    key_kept_by_handler=True,
     if_match="honoured",
     refusals=("NotFound",),
 )

@@ -172,7 +172,7 @@ async def test_webhook(call: Call) -> Answer:
     """Of type `cpor.webhook.test`: signed, sent and listed like any other event. `events` does not filter it."""
     name = _name(call)
     await webhooks.find(call.ports, call.organisation, name)
-    call.nothing()
+    call.verify_no_fields()
     return Answer(200, _delivery(await webhooks.send_test(call.ports, call.organisation, name, await call.now())))
 
 
@@ -194,7 +194,7 @@ async def rotate_webhook_secret(call: Call) -> Answer:
     await webhooks.find(call.ports, call.organisation, name)
     if call.if_match is not None:
         await webhooks.verify_version(call.ports, call.organisation, name, call.if_match)
-    call.nothing()
+    call.verify_no_fields()
     return _with_secret(200, await webhooks.rotate_secret(call.ports, call.organisation, name, now, call.if_match))
 
 

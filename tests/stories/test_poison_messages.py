@@ -1,4 +1,4 @@
-"""Whatever lies in a poison queue is recorded, seen by the operator and removed, whether or not it can be read."""
+"""Every message in a poison queue is recorded for the operator and removed, also one that nobody can read."""
 
 import json
 import logging
@@ -19,11 +19,11 @@ FUNCTIONS = {
 UNREADABLE: Mapping[str, str] = {
     "nothing": "",
     "no JSON": "<&\u0000 anne.durand@contoso.fr",
-    "nested without end": "[" * 20_000,
-    "an object nested without end": '{"claimId": ' * 20_000,
-    "a report nested without end": '[{"eventType": "Microsoft.Communication.EmailDeliveryReportReceived", "data": '
+    "20,000 lists, one in the other": "[" * 20_000,
+    "20,000 objects, one in the other": '{"claimId": ' * 20_000,
+    "a report with 20,000 lists": '[{"eventType": "Microsoft.Communication.EmailDeliveryReportReceived", "data": '
     + "[" * 20_000,
-    "a number without end": "1" * 20_000,
+    "a number of 20,000 digits": "1" * 20_000,
     "JSON of another kind": "[[null, {}], 7]",
     "an event of another kind": '{"eventType": 7, "data": {"messageId": ["a"]}}',
 }
@@ -31,7 +31,7 @@ NOT_BASE64 = "no base64! anne.durand@contoso.fr"
 
 
 async def failed_messages(service: Service) -> list[dict[str, Any]]:
-    """Return what the operator sees."""
+    """Return the list of failed messages that the operator reads."""
     answer = await service.programme("GET", "/operations/failed-messages")
     listed: list[dict[str, Any]] = answer.json()["value"]
     return listed
@@ -39,8 +39,8 @@ async def failed_messages(service: Service) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("queue", QUEUES)
 @pytest.mark.parametrize("text", UNREADABLE.values(), ids=list(UNREADABLE))
-async def test_a_failed_message_is_recorded_whatever_it_holds(service: Service, queue: str, text: str) -> None:
-    """The function succeeds, so the host removes it; nothing of what somebody wrote is kept."""
+async def test_a_failed_message_is_recorded_with_any_content(service: Service, queue: str, text: str) -> None:
+    """The function succeeds, so the host removes the message. No free text of the message is stored."""
     await service.run(FUNCTIONS[queue][1], text)
 
     [failure] = await failed_messages(service)
@@ -49,12 +49,12 @@ async def test_a_failed_message_is_recorded_whatever_it_holds(service: Service, 
 
 
 @pytest.mark.parametrize("queue", ["customer-notices", "partner-notices", "claim-batches"])
-async def test_a_message_nested_without_end_fails_as_any_foreign_one(
+async def test_a_message_that_is_nested_too_deep_fails_with_a_clear_error(
     service: Service, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By a ValueError that says so, and not by the depth of Python's stack."""
+    """The function raises the ValueError that rejects every foreign message, and no RecursionError."""
     with pytest.raises(AssertionError, match="failed"):
-        await service.run(FUNCTIONS[queue][0], UNREADABLE["an object nested without end"])
+        await service.run(FUNCTIONS[queue][0], UNREADABLE["20,000 objects, one in the other"])
 
     assert "not a message of ours" in caplog.text
 
@@ -65,10 +65,10 @@ async def put_raw(service: Service, queue: str, content: str) -> None:
         await queues.get_queue_client(queue).send_message(content)
 
 
-async def test_what_the_host_cannot_decode_is_recorded_by_the_timer(
+async def test_the_timer_records_messages_that_the_host_cannot_decode(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No function is ever given such a message; it is counted, recorded and removed, and its text is not kept."""
+    """The host calls no function for such a message. The timer counts, records and removes it without its text."""
     caplog.set_level(logging.INFO)
     for queue in POISON:
         await put_raw(service, queue, NOT_BASE64)
@@ -84,8 +84,8 @@ async def test_what_the_host_cannot_decode_is_recorded_by_the_timer(
     assert len(await failed_messages(service)) == len(POISON)
 
 
-async def test_more_than_one_run_takes_are_taken_by_the_next(service: Service) -> None:
-    """Each run records up to 32 of a queue; a flood is no reason to stop the timer."""
+async def test_a_run_records_at_most_32_messages_and_the_next_run_goes_on(service: Service) -> None:
+    """So many messages in one queue do not stop the timer's other work."""
     for _ in range(40):
         await put_raw(service, "mail-events-poison", NOT_BASE64)
 
@@ -96,8 +96,8 @@ async def test_more_than_one_run_takes_are_taken_by_the_next(service: Service) -
     assert (first, len(await failed_messages(service))) == (32, 40)
 
 
-async def test_a_readable_message_that_the_timer_finds_can_be_put_back(service: Service) -> None:
-    """It is kept as the function of its queue would have kept it."""
+async def test_a_readable_message_that_the_timer_finds_can_be_sent_again(service: Service) -> None:
+    """The timer stores the same parts of the message as the function of the poison queue."""
     claim = await service.draft()
     await service.services.queues.send("customer-notices-poison", json.dumps({"claimId": claim["id"], "to": "a@b.cz"}))
 

@@ -1,4 +1,4 @@
-"""The table of settings, from `cpor_app/settings.py`."""
+"""Makes the table of settings from `cpor_app/settings.py`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,22 +8,22 @@ from tools.pages.markdown import code, table
 
 
 def settings_table() -> str:
-    """Return each setting with its default, what it may be, and what it does."""
+    """Return a table of all settings: default, allowed values and effect."""
     schema = Settings.model_json_schema()
-    needed = set(schema["required"])
+    required = set(schema["required"])
     return "\n".join(
         table(
             ("setting", "default", "may be", "what it does"),
-            (_row(name, wanted, needed=name in needed) for name, wanted in schema["properties"].items()),
+            (_row(name, field, required=name in required) for name, field in schema["properties"].items()),
         )
     )
 
 
-def _row(name: str, wanted: Mapping[str, Any], *, needed: bool) -> tuple[str, str, str, str]:
-    default = "**needed**" if needed else _shown(wanted["default"])
-    kinds = [kind for kind in wanted.get("anyOf", [wanted]) if kind["type"] != "null"]
+def _row(name: str, field: Mapping[str, Any], *, required: bool) -> tuple[str, str, str, str]:
+    default = "**required**" if required else _shown(field["default"])
+    kinds = [kind for kind in field.get("anyOf", [field]) if kind["type"] != "null"]
     bounds = ", or ".join(", ".join(_bounds(kind)) for kind in kinds)
-    return code(name), default, bounds, wanted["description"]
+    return code(name), default, bounds, field["description"]
 
 
 def _shown(default: object) -> str:

@@ -1,4 +1,8 @@
-"""Asks the token issuer over HTTP: limited in time and size, at exactly one address, off the event loop."""
+"""
+Reads documents of the token issuer.
+
+Each call has a limit of time and size, asks exactly one address, and does not block the event loop.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -10,12 +14,12 @@ CHUNK_BYTES = 64 * 1024
 
 
 class FetchFailed(Exception):
-    """No complete answer came. The message is the kind of error, and holds nothing that was sent."""
+    """There is no complete answer. The message names the kind of error and holds no text from the issuer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An answer of any status, also a redirect."""
+    """An answer of any status. A redirect is an answer too."""
 
     status: int
     body: bytes
@@ -23,14 +27,14 @@ class Fetched:
 
 async def fetch(url: str, timeout_seconds: float, max_bytes: int) -> Fetched:
     """
-    Return the answer of *url*: `https:`, or `http:` and `file:` if the settings allow them.
+    Return the answer of *url*. Its scheme is `https:`, or one that the settings allow too: `http:` or `file:`.
 
-    Follows no redirect, uses no proxy and decompresses nothing. The time limit is for the whole answer, however slowly
-    it comes. Raises FetchFailed.
+    Follows no redirect, uses no proxy and decompresses nothing. The time limit holds for the whole answer, not for each
+    part. Raises `FetchFailed`.
     """
     if urlsplit(url).scheme == "file":
         return await _read(url, max_bytes)
-    import aiohttp  # takes 100 ms, and the sandbox's keys are in a file
+    import aiohttp  # the import takes 100 ms; the sandbox reads its keys from a file and never needs it
 
     try:
         async with (

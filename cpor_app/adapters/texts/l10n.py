@@ -1,4 +1,4 @@
-"""Writes dates, times and lists in a language, in the reader's time zone."""
+"""Writes dates, times and lists in the reader's language and time zone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalWriting:
-    """One language, for a reader in one time zone (a name in the tz database)."""
+class LocalFormat:
+    """The forms of one language, for a reader in one time zone (a name in the tz database)."""
 
     locale: "Locale"
     time_zone: str
 
     def day(self, day: date) -> str:
-        """Return a day in full, with its weekday. An instant becomes the reader's local day."""
+        """Return a day in full, with its weekday. An instant is shown as its day in the reader's time zone."""
         from babel.dates import format_date
 
         local = day.astimezone(ZoneInfo(self.time_zone)) if isinstance(day, datetime) else day
         return format_date(local, "full", self.locale)
 
     def moment(self, at: datetime) -> str:
-        """Return day and minute of an instant. The text names the time zone elsewhere, once."""
+        """Return an instant to the minute, in the reader's time zone. Each text names the zone once, by `zone`."""
         from babel.dates import format_date, format_time, get_datetime_format
 
         local = at.astimezone(ZoneInfo(self.time_zone))
@@ -34,7 +34,7 @@ class LocalWriting:
         return pattern.replace("{0}", time).replace("{1}", format_date(local, "long", self.locale))
 
     def months(self, months: Sequence[str]) -> str:
-        """Return months (`YYYY-MM`) in words. Consecutive months become one range."""
+        """Return months (`YYYY-MM`) as a list in words. Consecutive months become one range."""
         from babel.dates import format_date
 
         runs: list[tuple[date, date]] = []
@@ -47,19 +47,19 @@ class LocalWriting:
         return self.listed([first if first == last else f"{first} – {last}" for first, last in words])
 
     def listed(self, names: Sequence[str]) -> str:
-        """Return names as a list in a sentence."""
+        """Return names as a list for a sentence: `a, b and c`."""
         from babel.lists import format_list
 
         return format_list(list(names), locale=self.locale)
 
     def number(self, number: int) -> str:
-        """Return a whole number with the language's grouping of digits."""
+        """Return a whole number. The language decides how its digits are grouped."""
         from babel.numbers import format_decimal
 
         return format_decimal(number, locale=self.locale)
 
     def zone(self) -> str:
-        """Return the time zone without ambiguity: in words, and by its name in the tz database."""
+        """Return the time zone in words and by its name in the tz database, because words alone may be ambiguous."""
         from babel.dates import get_timezone_name
 
         if "/" not in self.time_zone or self.time_zone.startswith("Etc/"):

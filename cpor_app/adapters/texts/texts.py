@@ -29,7 +29,7 @@ from cpor_app.adapters.texts.facts import (
     Stage,
     sanitised,
 )
-from cpor_app.adapters.texts.l10n import LocalWriting
+from cpor_app.adapters.texts.l10n import LocalFormat
 from cpor_app.adapters.texts.sanitise import plain_line
 from cpor_core.model.claim import MailKind, PartnerMailKind, Reason
 from cpor_core.use_cases.claims.customer_acts import CustomerAct
@@ -159,7 +159,7 @@ class Texts:
         self,
         templates: tuple[str, str, str],
         language: str,
-        local: LocalWriting,
+        local: LocalFormat,
         facts: MailFacts | PartnerMailFacts,
         short: MailFacts | PartnerMailFacts,
         **more: str,
@@ -213,10 +213,10 @@ class Texts:
         digest = hashlib.sha256(self._style.encode()).digest()
         return f"sha256-{base64.b64encode(digest).decode()}"
 
-    def _local(self, language: str, time_zone: str, country: str | None = None) -> LocalWriting:
-        return LocalWriting(self._regional(language, country), time_zone)
+    def _local(self, language: str, time_zone: str, country: str | None = None) -> LocalFormat:
+        return LocalFormat(self._regional(language, country), time_zone)
 
-    def _render(self, template: str, language: str, local: LocalWriting, **values: object) -> str:
+    def _render(self, template: str, language: str, local: LocalFormat, **values: object) -> str:
         translations = self._catalogue(language)
         return self._environment.get_template(template).render(
             language=language, direction=self.direction(language), local=local, translations=translations, **values
@@ -249,7 +249,7 @@ class Texts:
             return translated
 
         def local(name: str) -> Callable[..., str]:
-            """Make a filter from a method of `LocalWriting`. The language is that of the rendered text."""
+            """Make a filter from a method of `LocalFormat`. The language is that of the rendered text."""
 
             @pass_context
             def written(context: "Context", value: object) -> str:
