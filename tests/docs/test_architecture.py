@@ -1,4 +1,4 @@
-"""The page on architecture names every room, and the picture of the layers is that of import-linter."""
+"""The page on architecture names every package, and its diagram of layers agrees with import-linter."""
 
 import re
 import tomllib
@@ -7,13 +7,13 @@ from itertools import pairwise
 from tests.docs.pages import DOCS, ROOT
 
 TEXT = (DOCS / "architecture.md").read_text("utf-8")
-ROOMS = TEXT.partition("```text\n")[2].partition("```")[0]
+FOLDERS = TEXT.partition("```text\n")[2].partition("```")[0]
 
 
-def test_every_room_of_the_house_is_named() -> None:
-    """Each folder of Python in the three packages, in its place."""
+def test_every_package_is_named() -> None:
+    """The list has each package below its parent, and no folder that does not exist."""
     named, above = set[str](), list[str]()
-    for line in ROOMS.splitlines():
+    for line in FOLDERS.splitlines():
         indent = (len(line) - len(line.lstrip())) // 2
         for name in re.findall(r"[\w.]+/", line.split("   ")[0] if indent == 0 else line.strip().split("  ")[0]):
             del above[indent:]
@@ -29,27 +29,27 @@ def test_every_room_of_the_house_is_named() -> None:
     assert {name for name in named if not (ROOT / name).is_dir()} == set()
 
 
-def test_the_arrows_are_those_that_the_linter_allows() -> None:
+def test_import_linter_allows_every_arrow() -> None:
     """Every arrow within a package points from a higher layer to a lower one."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
-    floors = {
+    ranks = {
         contract["containers"][0]: {
-            name: floor for floor, layer in enumerate(contract["layers"]) for name in re.findall(r"\w+", layer)
+            name: rank for rank, layer in enumerate(contract["layers"]) for name in re.findall(r"\w+", layer)
         }
         for contract in contracts
         if contract["type"] == "layers" and "." not in contract["containers"][0]
     }
     drawn = re.findall(r"subgraph \w+ \[\"(\w+):.*?\"\]\n(.*?)\n    end", TEXT, re.DOTALL)
 
-    assert {package for package, _ in drawn} == set(floors)
+    assert {package for package, _ in drawn} == set(ranks)
     for package, arrows in drawn:
         for chain in arrows.splitlines():
-            rooms = re.findall(r"\w+", chain)
-            assert all(floors[package][a] < floors[package][b] for a, b in pairwise(rooms)), chain
+            layers = re.findall(r"\w+", chain)
+            assert all(ranks[package][a] < ranks[package][b] for a, b in pairwise(layers)), chain
 
 
 def test_each_port_has_an_adapter_that_names_it() -> None:
-    """So a reader finds the contract of an adapter's methods in the port."""
+    """The port has the docstrings of the adapter's methods, so an adapter must name its port."""
     adapters = (ROOT / "cpor_app" / "adapters").rglob("*.py")
     named = {found for file in adapters for found in re.findall(r"`ports\.(\w+\.\w+)`", file.read_text("utf-8"))}
     ports = {
