@@ -141,7 +141,7 @@ def told(one: Figures) -> dict[str, Any]:
 
 
 def about(value: Any) -> Any:
-    """Allow for what the service leaves out: seconds, and a thousandth of a long time."""
+    """Allow for what the service leaves out: seconds, and less than 0.2 percent of a long time."""
     match value:
         case dict():
             return {name: about(one) for name, one in value.items()}
@@ -222,8 +222,8 @@ async def test_a_draft_that_has_lapsed_is_not_counted(core: Core) -> None:
     assert (first.total.claims, first.value) == (0, ())
 
 
-def test_a_time_is_exact_below_seventeen_hours_and_to_a_thousandth_above() -> None:
-    """So that there are few different ones, however many claims there are."""
+def test_a_time_below_seventeen_hours_is_exact_and_a_longer_one_loses_little() -> None:
+    """A longer time loses less than 0.2 percent. So there are few different times, however many claims there are."""
     assert [resolved(minutes) for minutes in (0, 1, 1023)] == [0, 1, 1023]
     assert all(0 <= minutes - resolved(minutes) < minutes / 500 for minutes in range(1024, 600_000, 97))
     assert len({resolved(minutes) for minutes in range(2_000_000)}) < 7_000
