@@ -1,9 +1,10 @@
 """
-What can go wrong. Callers must distinguish three kinds.
+The exceptions that the core raises. There are three main kinds, and callers must distinguish them.
 
-- `Refused`: the rules say no. It has a stable code and says what the caller can do. `cpor_app.http` knows the statuses.
-- `Fault`: something that we depend on failed. `Retryable` may work later, `Terminal` never will.
-- `Conflict`: another writer was first. No caller sees it: the act is judged again on the newest rows.
+- `Refused`: the rules do not allow the request. A refusal has a stable code and says what the caller can do.
+  `cpor_app.http` gives each code its HTTP status.
+- `Fault`: a system that we depend on failed. After `Retryable` a retry may succeed, after `Terminal` it cannot.
+- `Conflict`: another writer was first. The act is judged again on the newest rows. No caller of the API sees it.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ class Detail:
 
 
 class Refused(Exception):
-    """The rules say no. `code` is part of the API's contract. `resolution` says what the caller can do."""
+    """The rules do not allow it. `code` is part of the API's contract. `resolution` says what the caller can do."""
 
     def __init__(
         self,
@@ -33,7 +34,7 @@ class Refused(Exception):
         details: Sequence[Detail] = (),
         retry_after_seconds: int | None = None,
     ) -> None:
-        """Keep the parts separate, so that nobody has to parse the message."""
+        """Store each part in its own attribute, so that no code has to parse the message."""
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -44,24 +45,24 @@ class Refused(Exception):
 
 
 class Fault(Exception):
-    """Something that we depend on failed."""
+    """A system that we depend on failed."""
 
 
 class Retryable(Fault):
-    """It may work later: after `retry_after_seconds` if the other side said so."""
+    """A retry may succeed. If the other system named a wait, it is in `retry_after_seconds`."""
 
     def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
-        """Store how many whole seconds the other side asks us to wait."""
+        """Store the wait that the other system asks for, in whole seconds."""
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
 
 class Terminal(Fault):
-    """No retry can help."""
+    """A retry cannot succeed."""
 
 
 class StorageBusy(Retryable):
-    """Storage throttles, is slow or cannot be reached, and the SDK's retries are used up."""
+    """Storage throttles us, is slow or cannot be reached, and all retries of the SDK have failed."""
 
 
 class Conflict(Exception):
@@ -69,22 +70,22 @@ class Conflict(Exception):
 
 
 class RecipientRefused(Exception):
-    """The mail system will never deliver to this address (an SMTP 5xx for the recipient)."""
+    """The mail system refuses this address for good (an SMTP 5xx for the recipient)."""
 
     def __init__(self, code: int | None, reason: str) -> None:
-        """Store the mail system's own words for the operator. No partner ever sees them."""
+        """Store what the mail system answered, for the operator. No partner ever sees *reason*."""
         super().__init__(reason)
         self.code = code
         self.reason = reason
 
 
 class MailDelayed(Retryable):
-    """The mail was not handed over. `recipient_refused_for_now` means a 4xx for the address."""
+    """The mail system did not take the mail, and a later attempt may succeed."""
 
     def __init__(
         self, reason: str, *, retry_after_seconds: int | None = None, recipient_refused_for_now: bool = False
     ) -> None:
-        """Say whether the server refused this recipient for now."""
+        """Store why. `recipient_refused_for_now` is true after an SMTP 4xx for this recipient, not for all mail."""
         super().__init__(reason, retry_after_seconds=retry_after_seconds)
         self.reason = reason
         self.recipient_refused_for_now = recipient_refused_for_now

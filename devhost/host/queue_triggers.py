@@ -1,7 +1,9 @@
 """
-Queue functions: receives messages, renews their lease during the work, then deletes, releases or poisons them.
+The queue triggers of the host. A listener receives messages and calls the function of the queue for each message.
 
-Each message is processed at least once, like on the real host: after a crash between work and delete it comes again.
+During the work it renews the message's lease. Then it deletes the message, releases it for another attempt, or moves it
+to the poison queue. Each message is processed at least once, like on the real host: if the host crashes after the work
+and before the delete, the message comes again.
 """
 
 import asyncio
@@ -27,7 +29,7 @@ log = logging.getLogger("devhost")
 
 LEASE = timedelta(minutes=10)
 FIRST_POLL = timedelta(milliseconds=100)
-# The real host waits up to maxPollingInterval. Here a developer is watching, so the wait is short.
+# The longest wait between two polls. The real host waits up to maxPollingInterval, but here a developer is watching.
 LONGEST_POLL = timedelta(seconds=1)
 
 _POISON_SUFFIX = "-poison"
@@ -52,7 +54,7 @@ class QueueListener:
         self._invoker = invoker
         self._lease = lease
         self._queue = QueueClient.from_connection_string(connection, queue)
-        # A poison queue has no poison queue: a message that fails there comes again after its lease.
+        # There is no poison queue for a poison queue. A message that fails there comes again after its lease.
         self._poison = (
             None
             if queue.endswith(_POISON_SUFFIX)
@@ -60,7 +62,7 @@ class QueueListener:
         )
 
     async def listen(self, stop: asyncio.Event) -> None:
-        """Process messages until *stop*, then wait for the running ones."""
+        """Process messages until *stop* is set, then wait until the work on running messages has ended."""
         delay, longest = FIRST_POLL, min(LONGEST_POLL, self._settings.max_polling_interval)
         running: set[asyncio.Task[None]] = set()
         async with self._queue, self._poison or nullcontext(), asyncio.TaskGroup() as tasks:
@@ -82,12 +84,12 @@ class QueueListener:
         return self._settings.batch_size // 2 if threshold is None else threshold
 
     async def _receive(self) -> list[QueueMessage]:
-        """Return the messages of one request; none while the queue does not exist. This host never creates it."""
+        """Receive messages with one request. No queue means no messages: this host never creates the queue."""
         pages = self._queue.receive_messages(
             messages_per_page=self._settings.batch_size, visibility_timeout=_seconds(self._lease), retry_total=0
         ).by_page()
         try:
-            # One page is one request; an empty queue has no page.
+            # One page is one request. An empty queue has no page.
             page = await anext(pages, None)
             return [] if page is None else [message async for message in page]
         except ResourceNotFoundError:
@@ -97,8 +99,8 @@ class QueueListener:
             return []
 
     async def _handle(self, message: QueueMessage) -> None:
-        times = message.dequeue_count or 1
-        if times > self._settings.max_dequeue_count:
+        attempts = message.dequeue_count or 1
+        if attempts > self._settings.max_dequeue_count:
             await self._move_to_poison(message)
             return
         try:
@@ -110,18 +112,18 @@ class QueueListener:
         if (await self._run_under_lease(message, body)).succeeded:
             await self._quietly(self._queue.delete_message(message))
         elif self._poison is None:
-            log.warning("%s: message %s stays, to come again after its lease", self._function.name, message.id)
-        elif times >= self._settings.max_dequeue_count:
+            log.warning("%s: message %s failed; it comes again after its lease", self._function.name, message.id)
+        elif attempts >= self._settings.max_dequeue_count:
             await self._move_to_poison(message)
         else:
-            again = _seconds(self._settings.visibility_timeout)
-            await self._quietly(self._queue.update_message(message, visibility_timeout=again))
+            wait = _seconds(self._settings.visibility_timeout)
+            await self._quietly(self._queue.update_message(message, visibility_timeout=wait))
 
     async def _run_under_lease(self, message: QueueMessage, body: bytes) -> InvocationResult:
         try:
             text = body.decode("utf-8")
         except UnicodeDecodeError:
-            # On the real host such an invocation fails before the function is called, and is retried like others.
+            # The real host fails before it calls the function, and retries the message like any other.
             log.warning("%s: message %s is not UTF-8", self._function.name, message.id)
             return InvocationResult(succeeded=False)
         renewing = asyncio.create_task(self._renew(message))
@@ -139,10 +141,10 @@ class QueueListener:
             message.pop_receipt = renewed.pop_receipt
 
     async def _move_to_poison(self, message: QueueMessage) -> None:
-        """Copy the message, then delete it: it may be there twice, and cannot be lost."""
+        """Copy the message to the poison queue, then delete it. A crash in between leaves two copies."""
         if self._poison is None:
             return
-        log.warning("%s: message %s goes to %s", self._function.name, message.id, self._poison.queue_name)
+        log.warning("%s: message %s is moved to %s", self._function.name, message.id, self._poison.queue_name)
         if await self._quietly(self._send_to_poison(self._poison, message.content)) is not None:
             await self._quietly(self._queue.delete_message(message))
 
@@ -156,7 +158,7 @@ class QueueListener:
             return await poison.send_message(content)
 
     async def _quietly(self, request: Awaitable[_T]) -> _T | None:
-        """Return the result of *request*, or None if it fails. That loses nothing: the message comes again."""
+        """Return the result of *request*, or None if it fails. No message is lost by a failure: it comes again."""
         try:
             return await request
         except AzureError as error:

@@ -396,7 +396,7 @@ async def test_an_erasure_stops_after_half_a_minute_and_goes_on_from_there(core:
 
     ports = replace(core.ports, real_now=later)
     runs = 0
-    while (await erase_person.go_on(ports, begun.id, await core.now())).delayed:
+    while (await erase_person.continue_erasure(ports, begun.id, await core.now())).delayed:
         runs += 1
         kept = await core.ports.erasures.find(begun.id)
         assert kept is not None
@@ -406,8 +406,8 @@ async def test_an_erasure_stops_after_half_a_minute_and_goes_on_from_there(core:
     assert kept is not None
     assert kept.value.found == Found(claims=2, batches=1, customers=1, answers=2)
     assert runs > 4
-    assert not (await erase_person.go_on(core.ports, begun.id, await core.now())).delayed
-    assert not (await erase_person.go_on(core.ports, "unknown", await core.now())).delayed
+    assert not (await erase_person.continue_erasure(core.ports, begun.id, await core.now())).delayed
+    assert not (await erase_person.continue_erasure(core.ports, "unknown", await core.now())).delayed
 
 
 async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(core: Core) -> None:
@@ -430,7 +430,7 @@ async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(core: 
 
             tried.rows.before, tried.rows.after = (None, die) if after else (die, None)
             try:
-                await erase_person.go_on(tried.ports, begun.id, await tried.now())
+                await erase_person.continue_erasure(tried.ports, begun.id, await tried.now())
             except SystemError:
                 died = True
             else:
@@ -487,10 +487,10 @@ async def test_two_timers_at_once_do_not_count_twice(core: Core) -> None:
     begun = await erase_person.begin_erasure(core.ports, ANNES, await core.now())
 
     async def overtake() -> None:
-        await erase_person.go_on(core.ports, begun.id, await core.now())
+        await erase_person.continue_erasure(core.ports, begun.id, await core.now())
 
     async with core.rows.once_before("settings", overtake):
-        outcome = await erase_person.go_on(core.ports, begun.id, await core.now())
+        outcome = await erase_person.continue_erasure(core.ports, begun.id, await core.now())
 
     assert outcome.delayed
     assert (await until_done(core, begun.id)).found == Found(claims=2, batches=1, customers=1, answers=2)
@@ -508,7 +508,7 @@ async def test_a_lost_answer_is_known_as_our_own_write(core: Core) -> None:
             raise Conflict("met itself")
 
     core.rows.after = lose_answer
-    outcome = await erase_person.go_on(core.ports, begun.id, await core.now())
+    outcome = await erase_person.continue_erasure(core.ports, begun.id, await core.now())
     core.rows.after = None
 
     assert outcome.not_before == await core.now() + erase_person.AGAIN_AFTER
@@ -527,7 +527,7 @@ async def test_a_batch_that_is_not_done_is_waited_for(core: Core) -> None:
 
     core.lose_messages()
     core.clock.advance(timedelta(hours=1))
-    await erase_person.go_on(core.ports, begun.id, await core.now())
+    await erase_person.continue_erasure(core.ports, begun.id, await core.now())
 
     assert core.batch_bodies.blobs == {}
     await until_done(core, begun.id)
@@ -784,7 +784,7 @@ async def test_a_search_of_bodies_goes_on_behind_the_last(core: Core) -> None:
 
     ports = replace(core.ports, real_now=later)
     runs = 1
-    while (await erase_person.go_on(ports, begun.id, await core.now())).delayed:
+    while (await erase_person.continue_erasure(ports, begun.id, await core.now())).delayed:
         runs += 1
 
     assert runs > 6
@@ -818,7 +818,7 @@ async def test_a_claim_that_cannot_be_read_does_not_stop_the_search(
     core.rows._rows[place] = replace(row, values={**row.values, "document": f'{{"unknown": "{ANNES}"}}'})
     begun = await erase_person.begin_erasure(core.ports, ANNES, await core.now())
 
-    assert (await erase_person.go_on(core.ports, begun.id, await core.now())).delayed
+    assert (await erase_person.continue_erasure(core.ports, begun.id, await core.now())).delayed
     assert (await core.stored(good)).claim.customer_contact is None
     assert "cannot be searched: ValidationError" in caplog.text
     core.rows._rows[place] = row

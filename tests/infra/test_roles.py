@@ -1,11 +1,11 @@
-"""The app may do what its code does, and no more: each role has the call that needs it."""
+"""The app has the roles that its code needs, and no other role."""
 
 import re
 from collections.abc import Mapping
 
 from tests.infra.bicep import FILES, INFRA, ROOT
 
-# By the name that Microsoft gives the role: where it is given, and the line of code that fails without it.
+# Each role of the app, by Microsoft's name for the role: its scope, a file, and the code there that fails without it.
 NEEDED_BY: Mapping[str, tuple[str, str, str]] = {
     "Storage Blob Data Owner": (
         "hostAccount",
@@ -53,31 +53,32 @@ TEXT = (INFRA / "modules" / "roles.bicep").read_text("utf-8")
 
 
 def test_the_app_has_exactly_these_roles_on_exactly_these_scopes() -> None:
-    """Each given once, under the id that Microsoft published for it."""
+    """Each role is assigned once, and its id is the id that Microsoft has published."""
     names = {
         key: (guid, name) for key, guid, name in re.findall(r"^  (\w+): '([0-9a-f-]{36})' // (.+)$", TEXT, re.MULTILINE)
     }
-    given = re.findall(r"scope: ([\w\[\]]+)\n\s+name: guid\([\w\[\]]+\.id, principalId, roles\.(\w+)\)", TEXT)
+    assigned = re.findall(r"scope: ([\w\[\]]+)\n\s+name: guid\([\w\[\]]+\.id, principalId, roles\.(\w+)\)", TEXT)
 
     assert {name: guid for guid, name in names.values()} == GUIDS
-    assert {names[role][1]: scope for scope, role in given} == {name: need[0] for name, need in NEEDED_BY.items()}
-    assert len(given) == len(GUIDS)
+    scopes = {name: scope for name, (scope, _, _) in NEEDED_BY.items()}
+    assert {names[role][1]: scope for scope, role in assigned} == scopes
+    assert len(assigned) == len(GUIDS)
     assert TEXT.count("roleDefinitionId:") == len(GUIDS)
 
 
-def test_every_role_has_the_call_that_needs_it() -> None:
-    """When the call goes, the role goes."""
-    idle = [role for role, (_, file, call) in NEEDED_BY.items() if call not in (ROOT / file).read_text("utf-8")]
+def test_the_code_still_needs_each_role() -> None:
+    """If the code that needs a role is removed, the role must be removed too."""
+    unneeded = [role for role, (_, file, call) in NEEDED_BY.items() if call not in (ROOT / file).read_text("utf-8")]
 
-    assert idle == []
+    assert unneeded == []
 
 
-def test_roles_are_given_in_two_files_only() -> None:
-    """The app's in one; Event Grid's, which may write into one queue and one container, with its topic."""
-    giving = {file.name for file in FILES if "roleAssignments@" in file.read_text("utf-8")}
+def test_roles_are_assigned_in_two_files_only() -> None:
+    """One file assigns the app's roles. The other assigns Event Grid's: it may write to one queue and one container."""
+    files = {file.name for file in FILES if "roleAssignments@" in file.read_text("utf-8")}
     events = (INFRA / "modules" / "mail-events.bicep").read_text("utf-8")
 
-    assert giving == {"roles.bicep", "mail-events.bicep"}
+    assert files == {"roles.bicep", "mail-events.bicep"}
     assert re.findall(
         r"roleAssignments@[\d-]+' = \{\n  scope: (\w+)\n  name: guid\(\w+\.id, topic\.id, (\w+)\)", events
     ) == [

@@ -1,9 +1,9 @@
 """
-Batches: many claims sent at once, made into drafts page by page (decision 47).
+Batches: a partner sends many claims at once, and the service makes drafts of them page by page (decision 47).
 
 A batch is stored as it was sent. Queue messages spread its pages over instances, and a due row sends the messages of
 unfinished pages again. A claim's id is derived from batch and row, and claims are only inserted. So a page can be
-processed twice, or half and then again.
+processed again, even if the first run stopped half-way.
 """
 
 import asyncio
@@ -44,16 +44,18 @@ from cpor_core.use_cases.feed.changes import catch_up, tell_created
 from cpor_core.use_cases.idempotency import key_reused
 
 LOOK_AGAIN = timedelta(minutes=1)
+"""Time between two looks at an unfinished batch."""
 LOOK_SELDOM = timedelta(minutes=15)
+"""Time between two looks at an old unfinished batch: its fault will not go away by more messages."""
 SELDOM_AFTER = timedelta(hours=1)
-"""A batch that takes longer has a fault that more messages do not cure."""
+"""The age at which an unfinished batch is old."""
 IN_FLIGHT = 8
-"""The rows of a page that are written at the same time."""
+"""How many rows of a page are written at the same time."""
 MESSAGES_AT_ONCE = 16
 MOST_LINES = 2 * MOST_ROWS
-"""Bytes of a row: what `POST /claims` takes."""
+"""The most lines that a batch can have, including blank lines."""
 MOST_ERRORS, LONGEST_TARGET = 10, 100
-"""The limits of a row's stored errors, so that a page's outcomes always fit into one row of storage."""
+"""The most errors of a row, and the most characters of a target. So the outcomes of a page fit into one stored row."""
 _ROW = TypeAdapter(NewClaim)
 
 
@@ -64,10 +66,10 @@ async def take_in(
     ports: Ports, organisation: str, actor: Actor, body: bytes, key: IdempotencyKey | None, now: datetime
 ) -> Progress:
     """
-    Store a batch to be processed; the same batch again changes nothing. Four requests, and one for each page.
+    Store a batch, and ask for its pages to be processed. The same batch sent again changes nothing.
 
-    Raises `IdempotencyKeyReused` for another body under a key, `PayloadTooLarge` for too many rows, and
-    `ValidationFailed` for none.
+    It takes four requests, and one more for each page. Raises `IdempotencyKeyReused` if the key was used for another
+    body, `PayloadTooLarge` for too many rows or lines, and `ValidationFailed` if there is no row.
     """
     digest = hashlib.sha256(body).hexdigest()
     name = batch_id(organisation, f"key|{key.hash}" if key is not None else f"body|{digest}")
@@ -91,14 +93,14 @@ async def take_in(
 
 
 def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
-    """Return how many rows the body has, and where each page starts and ends. Raises as `take_in`."""
-    total, place = 0, len(body) - len(body.removeprefix(BOM_UTF8))  # some programs mark what they save
+    """Return the number of rows in a body, and where each page starts and ends. Raises like `take_in`."""
+    total, place = 0, len(body) - len(body.removeprefix(BOM_UTF8))  # some programs begin a file with a byte order mark
     begins: list[tuple[int, int]] = []
     for number, line in enumerate(BytesIO(body[place:]), start=1):
         if number > MOST_LINES:
             raise Refused(
                 "PayloadTooLarge",
-                f"A batch has at most {MOST_ROWS} rows, and {MOST_LINES} lines, blank ones among them.",
+                f"A batch has at most {MOST_ROWS} rows, and at most {MOST_LINES} lines, including blank lines.",
                 resolution="Send it in several batches.",
             )
         if line.strip():
@@ -121,32 +123,31 @@ def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
 
 
 async def _store_batch(ports: Ports, batch: Batch, body: bytes) -> Progress:
-    """Store a new batch: due rows, body, batch, messages. Returns the earlier batch under its id, if there is one."""
+    """Write due rows, body and batch, then send the messages. If the id has an earlier batch, return that batch."""
     await ports.duework.add(due_rows(ports, batch))
     await ports.batch_bodies.put(batch.blob, body, "application/x-ndjson")
     found = await ports.batches.store(batch)
-    if (
-        found.batch.keeping != batch.keeping
-    ):  # the same batch was sent twice at the same time, or another one under its key
+    # Two requests with the same body, or with the same key, came at the same time, and the other one was first.
+    if found.batch.keeping != batch.keeping:
         await ports.batch_bodies.delete(batch.blob)
         return found
-    await _send_message(ports, found)
+    await _send_messages(ports, found)
     return found
 
 
 def due_rows(ports: Ports, batch: Batch) -> Sequence[DueRow]:
-    """Return the due rows that finish a batch, and later delete it."""
+    """Return the two due rows of a batch: the first finishes the batch, the second deletes the batch later."""
     return DueRow(batch.at + LOOK_AGAIN, batch.id, Kind.FINISH_BATCH), batch_expiry(
         ports, batch.id, batch.keeping, batch.at
     )
 
 
-def batch_expiry(ports: Ports, of: str, keeping: str, at: datetime) -> DueRow:
-    """Return the due row that deletes a batch, which was taken in *at* that instant, and its body."""
-    return expiry(Kind.DELETE_BATCH, of, at, ports.batches.row_ref(of, keeping), keeping)
+def batch_expiry(ports: Ports, name: str, keeping: str, at: datetime) -> DueRow:
+    """Return the due row that deletes a batch and its body. *at* is the instant at which the batch was accepted."""
+    return expiry(Kind.DELETE_BATCH, name, at, ports.batches.row_ref(name, keeping), keeping)
 
 
-async def _send_message(ports: Ports, progress: Progress) -> None:
+async def _send_messages(ports: Ports, progress: Progress) -> None:
     missing = progress.missing
     for first in range(0, len(missing), MESSAGES_AT_ONCE):
         group = missing[first : first + MESSAGES_AT_ONCE]
@@ -157,20 +158,21 @@ async def _send_message(ports: Ports, progress: Progress) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Dealt:
-    """A processed row; `case` is its claim if it was created just now."""
+class _Processed:
+    """A processed row. `case` is its claim, if this run created it."""
 
     outcome: RowOutcome
     case: Case | None = None
 
 
-async def process_page(ports: Ports, of: str, page: int, now: datetime) -> None:
+async def process_page(ports: Ports, name: str, page: int, now: datetime) -> None:
     """
-    Create drafts from a page's rows, announce them to the feed, and store the outcomes; a finished page is skipped.
+    Create drafts from the rows of a page, announce the drafts to the feed, and store the outcomes.
 
-    Four requests for each row, and five for the page. After `Conflict` or a fault the page is processed again.
+    A finished page is skipped. It takes four requests for each row, and five for the page. After `Conflict` or a fault
+    the page is processed again.
     """
-    progress = await ports.batches.find(of)
+    progress = await ports.batches.find(name)
     if progress is None or page not in progress.missing:
         return
     batch, span = progress.batch, progress.batch.pages[page - 1]
@@ -179,47 +181,47 @@ async def process_page(ports: Ports, of: str, page: int, now: datetime) -> None:
         await ports.batches.finish(batch, page, PageDone(created=0, failed=0, lost=True), ())
         return
     rows = [(row, line) for row, line in enumerate(text.split(b"\n"), start=span.first_row) if line.strip()]
-    dealt: list[_Dealt] = []
+    processed: list[_Processed] = []
     for first in range(0, len(rows), IN_FLIGHT):
         group = rows[first : first + IN_FLIGHT]
         ended = await asyncio.gather(*(_make(ports, batch, row, line) for row, line in group), return_exceptions=True)
-        for one in ended:  # all rows of the group have ended, so none is at work when a fault is raised
+        for one in ended:  # when a fault is raised here, no row of the group is still being written
             if isinstance(one, BaseException):
                 raise one
-            dealt.append(one)
-    await _announce(ports, batch, dealt, now)
-    outcomes = [one.outcome for one in dealt]
+            processed.append(one)
+    await _announce(ports, batch, processed, now)
+    outcomes = [one.outcome for one in processed]
     failed = sum(1 for outcome in outcomes if outcome.errors)
     await ports.batches.finish(batch, page, PageDone(created=len(outcomes) - failed, failed=failed), outcomes)
 
 
-async def _make(ports: Ports, batch: Batch, row: int, line: bytes) -> _Dealt:
-    """Create the draft of a row by the rules of `POST /claims`. If it exists, an earlier run has created it."""
+async def _make(ports: Ports, batch: Batch, row: int, line: bytes) -> _Processed:
+    """Create the draft of a row by the rules of `POST /claims`, unless an earlier run has created the draft."""
     try:
         sent = _read(line)
     except Refused as refused:
-        return _Dealt(_errors(row, refused))
-    # The id depends on the body: a key can be used for another batch after the first one was deleted.
+        return _Processed(_errors(row, refused))
+    # The id depends on the body. After a batch was deleted, its key can be used for a batch with another body.
     claim_id = derived_claim_id(sent.customer.tenant_id, batch.organisation, f"{batch.id}|{batch.body}|{row}")
-    there = _Dealt(RowOutcome(row=row, claim_id=claim_id))
+    of_earlier_run = _Processed(RowOutcome(row=row, claim_id=claim_id))
     try:
         made = await draft(ports, batch.organisation, sent, batch.at, claim_id)
     except Refused as refused:
-        was_made_before = await ports.claims.load(claim_id, slots_of_drafts=False) is not None
-        return there if was_made_before else _Dealt(_errors(row, refused))
+        exists = await ports.claims.load(claim_id, slots_of_drafts=False) is not None
+        return of_earlier_run if exists else _Processed(_errors(row, refused))
     commit = created(made, batch.actor, batch.at, ports.new_id())
     try:
         await store_draft(ports, commit, batch.at)
     except Conflict:
-        return there
-    return _Dealt(there.outcome, commit.after)
+        return of_earlier_run
+    return _Processed(of_earlier_run.outcome, commit.after)
 
 
 def _read(line: bytes) -> NewClaim:
-    """Return a row as a claim. Raises `PayloadTooLarge`, `InvalidJson`, `ValidationFailed`."""
+    """Parse a row as a claim. Raises `PayloadTooLarge`, `InvalidJson`, `ValidationFailed`."""
     if len(line) > MAX_CLAIM_BYTES:
         most = f"{MAX_CLAIM_BYTES // 2**10} KiB"
-        raise Refused("PayloadTooLarge", f"A row may have {most}.", resolution="Send fewer or shorter fields.")
+        raise Refused("PayloadTooLarge", f"A row may have at most {most}.", resolution="Send fewer or shorter fields.")
     try:
         return _ROW.validate_json(line, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -243,24 +245,25 @@ def _errors(row: int, refused: Refused) -> RowOutcome:
     )
 
 
-async def _announce(ports: Ports, batch: Batch, dealt: Sequence[_Dealt], now: datetime) -> None:
+async def _announce(ports: Ports, batch: Batch, processed: Sequence[_Processed], now: datetime) -> None:
     """
-    Announce a page's drafts to the feed: new drafts together, earlier ones if the feed does not have them yet.
+    Announce the drafts of a page to the feed.
 
-    There are no due rows for this: the page is finished only afterwards. Raises `Conflict`, and faults.
+    The new drafts are announced together. A draft of an earlier run is announced if the feed does not have it yet. This
+    needs no due rows, because the page is stored as finished only after this. Raises `Conflict`, and faults.
     """
-    await tell_created(ports, batch.organisation, [one.case for one in dealt if one.case is not None], now)
-    for one in dealt:
+    await tell_created(ports, batch.organisation, [one.case for one in processed if one.case is not None], now)
+    for one in processed:
         if one.case is None and one.outcome.claim_id is not None:
             await catch_up(ports, one.outcome.claim_id, now)
 
 
-async def finish(ports: Ports, of: str, now: datetime) -> due_work.Outcome:
-    """Send the messages of unfinished pages again, and look again later; one request if all pages are done."""
-    progress = await ports.batches.find(of)
+async def finish(ports: Ports, name: str, now: datetime) -> due_work.Outcome:
+    """Send the messages of unfinished pages again, and return when to do so next. One request if all pages are done."""
+    progress = await ports.batches.find(name)
     if progress is None or not progress.missing:
         return due_work.Outcome()
-    await _send_message(ports, progress)
+    await _send_messages(ports, progress)
     is_young = now - progress.batch.at < SELDOM_AFTER
     return due_work.Outcome(delayed=True, not_before=now + (LOOK_AGAIN if is_young else LOOK_SELDOM))
 
@@ -269,7 +272,7 @@ async def finish(ports: Ports, of: str, now: datetime) -> due_work.Outcome:
 
 
 async def own(ports: Ports, organisation: str, wanted: str) -> Progress | None:
-    """Return a batch of the organisation, in one request; None for an unknown or deleted batch."""
+    """Return a batch of the organisation: one request. None if it is unknown, deleted, or not theirs."""
     found = await ports.batches.find(wanted) if is_batch_id(wanted) else None
     return found if found is not None and found.batch.organisation == organisation else None
 
@@ -278,22 +281,22 @@ async def rows(
     ports: Ports, progress: Progress, *, after: int, limit: int, outcome: RowStatus | None = None
 ) -> tuple[Sequence[RowOutcome], int | None]:
     """
-    Return processed rows in order, and the number of the last one if there are more, else None.
+    Return at most *limit* processed rows behind the row *after*, in order.
 
-    One request for each page that has such rows.
+    If there are more, also return the number of the last returned row, else None. It takes one request for each page
+    that has such rows.
     """
     spans = progress.batch.pages
     chosen: list[int] = []
-    held = 0
+    found_rows = 0
     for page in sorted(progress.pages):
         counts = {RowStatus.CREATED: progress.pages[page].created, RowStatus.FAILED: progress.pages[page].failed}
         count = counts[outcome] if outcome is not None else sum(counts.values())
-        is_behind = page < len(spans) and spans[page].first_row <= after + 1
-        if count and not is_behind and held <= limit:
+        is_before = page < len(spans) and spans[page].first_row <= after + 1
+        if count and not is_before and found_rows <= limit:
             chosen.append(page)
-            held += (
-                count if spans[page - 1].first_row > after else 0
-            )  # the caller has some rows of the first page already
+            # Of the first page the caller may have some rows already, so its rows are not counted.
+            found_rows += count if spans[page - 1].first_row > after else 0
     found = await asyncio.gather(*(ports.batches.outcomes(progress.batch, page) for page in chosen))
     kept = [
         one
@@ -304,7 +307,7 @@ async def rows(
     return kept[:limit], kept[limit - 1].row if len(kept) > limit else None
 
 
-async def delete_batch(ports: Ports, of: str, keeping: str) -> None:
+async def delete_batch(ports: Ports, name: str, keeping: str) -> None:
     """Delete a batch with its body and outcomes. Its claims stay, and so does a newer batch with the same id."""
-    await ports.batches.delete(of, keeping)
-    await ports.batch_bodies.delete(blob_of(of, keeping))
+    await ports.batches.delete(name, keeping)
+    await ports.batch_bodies.delete(blob_of(name, keeping))

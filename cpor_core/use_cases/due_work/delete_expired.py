@@ -1,4 +1,4 @@
-"""Deletes what has been kept long enough: storage has no expiry of its own."""
+"""Deletes rows and blobs whose retention has ended. The storage that we use does not delete them by itself."""
 
 from datetime import datetime
 
@@ -16,28 +16,32 @@ async def delete_row(ports: Ports, row: DueRow, _: datetime) -> Outcome:
 
 
 async def delete_deliveries(ports: Ports, row: DueRow, _: datetime) -> Outcome:
-    """Delete a webhook's deliveries of one hour, and older ones."""
+    """Delete the deliveries of a webhook that were made before the instant that the due row names."""
     if row.deletes is not None:
         await ports.webhooks.delete_deliveries(row.deletes)
     return Outcome()
 
 
 async def delete_batch(ports: Ports, row: DueRow, _: datetime) -> Outcome:
-    """Delete a batch with its body; the label is what it was stored under."""
+    """Delete a batch and its body. The label of the due row is the `keeping` of the batch."""
     await batches.delete_batch(ports, row.subject, row.label)
     return Outcome()
 
 
 async def delete_blob(ports: Ports, row: DueRow, _: datetime) -> Outcome:
-    """Delete a file, unless its claim points to it."""
+    """Delete an evidence file, unless its claim still points to the file."""
     case = await ports.claims.load(row.subject, slots_of_drafts=False)
-    if row.deletes is not None and (case is None or all(one.blob != row.deletes.key for one in case.claim.evidence)):
+    if row.deletes is not None and (case is None or all(file.blob != row.deletes.key for file in case.claim.evidence)):
         await ports.blobs.delete(row.deletes.key)
     return Outcome()
 
 
 async def delete_message_id(ports: Ports, row: DueRow, now: datetime) -> Outcome:
-    """Delete a Message-ID, if its claim was closed long enough ago; the links in the mail have expired then."""
+    """
+    Delete a Message-ID 90 days after its claim was closed, as the links in the mail expire at the same time.
+
+    Until then the due row is moved. If the claim no longer exists, the Message-ID is deleted at once.
+    """
     case = await ports.claims.load(row.subject)
     if case is not None:
         closed_at = case.claim.closed_at

@@ -41,7 +41,7 @@ async def _finish_batch(ports: Ports, row: DueRow, now: datetime) -> Outcome:
 
 
 async def _erase_person(ports: Ports, row: DueRow, now: datetime) -> Outcome:
-    return await erase_person.go_on(ports, row.subject, now)
+    return await erase_person.continue_erasure(ports, row.subject, now)
 
 
 async def _end_gone_items(ports: Ports, row: DueRow, now: datetime) -> Outcome:

@@ -1,8 +1,9 @@
 """
-Does the due work of a claim; queues and timer call the same functions.
+Does the due work of a claim. The functions of the queues and the timer call this module.
 
-Load the claim, ask what is due at `now`, do it, store that it is done. Writing down and mails to the customer come
-first, mails to partners last (decision 42). Neither waits for the other's mailbox.
+It loads the claim, asks what is due at `now`, does the work, and stores that the work is done. First it stores what
+time has changed, and sends the mails to the customer. The mails to partners come last (decision 42). Mails to the
+customer do not wait for a partner's mailbox, and mails to partners do not wait for the customer's mailbox.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,13 +25,13 @@ from cpor_core.use_cases.notices.partner_mail import notify_partner, remind_part
 from cpor_core.use_cases.privacy.erase_person import erase_people
 
 MOST_STEPS = 8
-"""Steps that one call takes for one side; the next call goes on."""
+"""The most steps that one call takes of `STEPS`, and of `PARTNER_STEPS`. The next call takes further steps."""
 Step = Callable[[Ports, Case, datetime, ActContext], Awaitable[Case | Outcome]]
-"""Returns the case as it is stored then, or an outcome when nothing more can be done now."""
+"""One step. It returns the case that it has stored, or an outcome if no other step can follow now."""
 
 
 async def process_claim(ports: Ports, claim_id: str, now: datetime, due_row: DueRow | None = None) -> Outcome:
-    """Do all work of a claim that is due at *now*, the most important first; twice is harmless."""
+    """Do all work of a claim that is due at *now*, the most important kind first. A repeated call does no harm."""
     context = ActContext(due_row=due_row) if due_row is not None else NO_CONTEXT
     stored = await ports.claims.load(claim_id)
     if stored is None:
@@ -40,40 +41,41 @@ async def process_claim(ports: Ports, claim_id: str, now: datetime, due_row: Due
         return first
     case, last = await _process(ports, case, now, PARTNER_STEPS, context)
     waits = [outcome.not_before for outcome in (first, last) if outcome.delayed]
-    if (
-        due_row is not None
-        and due_row.kind is Kind.WRITE_DOWN
-        and (grace_ends := _written_down_at(case, now)) is not None
-    ):
+    if due_row is not None and due_row.kind is Kind.WRITE_DOWN and (grace_ends := _end_of_grace(case, now)) is not None:
         waits.append(grace_ends)
     known = [wait for wait in waits if wait is not None]
     return Outcome(delayed=bool(waits), not_before=min(known) if known and known == waits else None)
 
 
-def _written_down_at(case: Case, now: datetime) -> datetime | None:
-    """Return when a window that ended just now is written down: release 1 put the due row at the end of the window."""
-    ends = (one.due for one in due_work_of(case.stored.claim) if one.kind is Kind.WRITE_DOWN)
+def _end_of_grace(case: Case, now: datetime) -> datetime | None:
+    """
+    Return the end of the minute of grace if the window has ended and the minute has not; else None.
+
+    The timer stores the association at that instant. A due row of release 1 comes earlier, at the end of the window.
+    """
+    ends = (work.due for work in due_work_of(case.stored.claim) if work.kind is Kind.WRITE_DOWN)
     return next((due for due in ends if due is not None and now < due <= now + GRACE), None)
 
 
 async def process_for_customer(ports: Ports, claim_id: str, now: datetime) -> Outcome:
     """
-    Do the work of a claim that is due at *now*, except its mails to partners: those have their own queue.
+    Do the work of a claim that is due at *now*, except its mails to partners. These mails have their own queue.
 
-    Mails to partners that were due before get a message in that queue. Mails that become due now have one already.
+    If mails to partners were due before this call, a message is sent to that queue. Work of this call that makes such
+    mails due sends its own message.
     """
     stored = await ports.claims.load(claim_id)
     if stored is None:
         return Outcome()
-    pass_on = Kind.NOTIFY_PARTNER in due_now(stored.claim, now)
+    partner_was_due = Kind.NOTIFY_PARTNER in due_now(stored.claim, now)
     _, outcome = await _process(ports, settle(stored, now), now, STEPS, NO_CONTEXT)
-    if pass_on:
+    if partner_was_due:
         await ports.queue_messages.partner_notice(claim_id)
     return outcome
 
 
 async def process_for_partner(ports: Ports, claim_id: str, now: datetime) -> Outcome:
-    """Send the mails of a claim that are due at *now* to its partner and to the partners of its rivals."""
+    """Send the mails that are due for a claim at *now* to its partner, and to the partners of its rivals."""
     stored = await ports.claims.load(claim_id)
     if stored is None:
         return Outcome()
@@ -84,7 +86,7 @@ async def process_for_partner(ports: Ports, claim_id: str, now: datetime) -> Out
 async def _process(
     ports: Ports, case: Case, now: datetime, steps: Mapping[Kind, Step], context: ActContext
 ) -> tuple[Case, Outcome]:
-    """Take one step after the other until none is due, or nothing more can be done now."""
+    """Take one step after another until no step is due, until a step returns an outcome, or until `MOST_STEPS`."""
     for _ in range(MOST_STEPS):
         due = due_now(case.stored.claim, now)
         step = next((steps[kind] for kind in steps if kind in due), None)
@@ -99,13 +101,13 @@ async def _process(
 
 async def _write_down(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case | Outcome:
     written = await change_claim(ports, case, now, lambda settled: settled, context)
-    # A due row that led here was moved: it covers what is due from now on, and the queue sends the mails.
+    # The write has moved the due row of this call to the next due work of the claim. The queue sends the mails.
     return written if context.due_row is None else Outcome(row_stays=True)
 
 
 async def _delete_draft(ports: Ports, case: Case, now: datetime, _: ActContext) -> Outcome:
     claim = case.stored.claim
-    await catch_up(ports, claim.id, now)  # what is deleted can't be announced any more
+    await catch_up(ports, claim.id, now)  # a deleted claim can no longer be announced
     for evidence in claim.evidence:
         await ports.blobs.delete(evidence.blob)
     await ports.partner_claims.remove(claim.organisation, list_position(claim.created_at, claim.id))
@@ -137,9 +139,9 @@ STEPS: Mapping[Kind, Step] = {
     Kind.SEND_MAIL: _send_mail,
     Kind.REMIND_CUSTOMER: _remind_customer,
 }
-"""What is done for each kind, the most important first."""
+"""The step for each kind of due work, the most important kind first."""
 PARTNER_STEPS: Mapping[Kind, Step] = {
     Kind.NOTIFY_PARTNER: _notify_partner,
     Kind.REMIND_PARTNER: _remind_partner,
 }
-"""The same for mails to partners: news before reminders."""
+"""The steps that send mails to partners: news before reminders."""

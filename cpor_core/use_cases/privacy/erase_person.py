@@ -1,9 +1,10 @@
 """
-Erases people: one person everywhere when an operator asks for it, and all people of a claim some time after its close.
+Erases people. There are two cases: all people of a claim that was closed long ago, and one person everywhere.
 
-To erase one person is long work. The timer does it in parts of half a minute, and each part goes on where the last one
-stopped. Each step can be taken twice. When a round has found something, another round follows after eleven minutes: it
-finds what functions wrote meanwhile that had read the address before.
+An operator asks for the erasure of one person. This takes long. The timer works on it for half a minute at a time, and
+each run continues where the last run stopped. Each step can be repeated. If the first round has found something, a
+second round follows after eleven minutes: a function may have read the address before the first round, and written it
+afterwards. A round that could not erase everything is followed by another round, too.
 """
 
 import asyncio
@@ -37,15 +38,16 @@ from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 log = logging.getLogger("cpor.erasing")
 
 TIME_LIMIT = timedelta(seconds=30)
-"""Time that one run of the timer spends on an erasure."""
+"""How long one run of the timer works on an erasure."""
 AGAIN_AFTER = timedelta(minutes=11)
-"""Longer than any function runs: a function that read the address before the first round has ended by then."""
+"""The wait between two rounds. No function runs so long: each one that read the address before has ended by then."""
 WAIT_FOR_BATCH = timedelta(hours=1)
-"""A batch that is not done by then loses its body, which names the person in rows still to come."""
+"""If a batch that names the person is older, its body is deleted, even if some of its rows were not processed."""
 LARGEST_BODY = 16 * 2**20
 MOST_LISTED = 1000
-"""Claims that are listed for a look at their evidence. Further claims are only counted."""
+"""The most claims in the list of claims whose files an operator must look at. Further claims are only counted."""
 ATTEMPTS = 8
+"""How often a step is taken when other writers are first."""
 NOTHING = Found()
 
 
@@ -53,22 +55,22 @@ NOTHING = Found()
 
 
 async def erase_people(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
-    """Erase comments and people of a claim that was closed long ago. Its files are deleted an hour later."""
+    """Delete the comments of a claim that was closed long ago, and erase its people. The files go an hour later."""
     claim = case.stored.claim
     for kept in await ports.claims.texts(claim.id):
-        if kept.author is not None:  # answers are kept for two days only
+        if kept.author is not None:  # stored replies have no author; they are deleted after two days
             await ports.claims.rewrite(claim.id, kept, None)
     await _delete_files_later(ports, claim, now)
 
     def erase_unless_more_was_said(current: Case) -> Case:
-        same = current.claim.history_length == claim.history_length  # else a new comment must be erased first
+        same = current.claim.history_length == claim.history_length  # if not, a new comment must be deleted first
         return personal_data.erase_people(current, now) if same else current
 
     return await change_claim(ports, case, now, erase_unless_more_was_said, context)
 
 
 async def _delete_files_later(ports: Ports, claim: Claim, now: datetime) -> None:
-    """Write the due rows that delete files to which the claim will not point any more."""
+    """Write the due rows that delete the files of a claim. The claim will no longer point to these files."""
     if claim.evidence:
         await ports.duework.add([blob_expiry(claim.id, evidence.blob, now) for evidence in claim.evidence])
 
@@ -77,7 +79,7 @@ async def _delete_files_later(ports: Ports, claim: Claim, now: datetime) -> None
 
 
 async def begin_erasure(ports: Ports, address: str, now: datetime) -> Erasure:
-    """Begin to erase a person: two requests, first the due row, then the erasure."""
+    """Begin to erase a person. The due row is written first, then the erasure: two requests."""
     erasure = Erasure(id=ports.new_id(), requested_at=now, email=address)
     await ports.duework.add([DueRow(now, erasure.id, Kind.ERASE_PERSON)])
     await ports.erasures.add(erasure)
@@ -86,19 +88,19 @@ async def begin_erasure(ports: Ports, address: str, now: datetime) -> Erasure:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What must be erased under one key of a place: how much, and how. It can be done twice."""
+    """What must be erased under one key of a place, and how. A step can be repeated."""
 
     key: str
     found: Found = NOTHING
     erase: Callable[[], Awaitable[None]] | None = None
     look_at: tuple[str, ...] = ()
-    """Claims with evidence that a person must look at."""
+    """Claims with files that an operator must look at."""
     must_wait: bool = False
-    """The step can't be taken yet."""
+    """Whether a later round must look at this key again."""
 
 
-async def go_on(ports: Ports, erasure_id: str, now: datetime) -> Outcome:
-    """Work on an erasure for a while. The next run does the rest."""
+async def continue_erasure(ports: Ports, erasure_id: str, now: datetime) -> Outcome:
+    """Work on an erasure for `TIME_LIMIT`. The next run of the timer continues."""
     kept = await ports.erasures.find(erasure_id)
     if kept is None or kept.value.email is None:
         return Outcome()
@@ -106,21 +108,21 @@ async def go_on(ports: Ports, erasure_id: str, now: datetime) -> Outcome:
     kept = replace(kept, value=kept.value.model_copy(update={"run": ports.new_id()}))
     try:
         while kept.value.finished_at is None:
-            kept, is_searched = await _search(ports, kept, Person(str(kept.value.email)), now, stop_at)
-            if is_searched:
+            kept, reached_the_end = await _search(ports, kept, Person(str(kept.value.email)), now, stop_at)
+            if reached_the_end:
                 kept = await _write(ports, _next_place(kept.value, now), kept)
                 if kept.value.finished_at is None and kept.value.place is Place.BATCHES:
                     return Outcome(delayed=True, not_before=now + AGAIN_AFTER)
             if kept.value.finished_at is None and ports.real_now() >= stop_at:
                 return Outcome(delayed=True, not_before=now + SOON)
-    except Conflict:  # another run of the timer is at work
+    except Conflict:  # another run of the timer works on this erasure
         return Outcome(delayed=True, not_before=now + SOON)
     log.info("erasure %s: done in %d rounds", erasure_id, kept.value.round)
     return Outcome()
 
 
 async def _write(ports: Ports, erasure: Erasure, former: Stored[Erasure]) -> Stored[Erasure]:
-    """Store how far the erasure has come. Raises `Conflict`, unless the other write was a repetition of this one."""
+    """Store the progress of an erasure. Raises `Conflict`, unless the stored row is already the one to be written."""
     try:
         return await ports.erasures.write(erasure, former)
     except Conflict:
@@ -131,7 +133,7 @@ async def _write(ports: Ports, erasure: Erasure, former: Stored[Erasure]) -> Sto
 
 
 def _next_place(erasure: Erasure, now: datetime) -> Erasure:
-    """Return the erasure after a place was searched: at the next place, in the next round, or done."""
+    """Return an erasure that has searched a place, moved to the next place or the next round, or marked as done."""
     places = list(Place)
     ahead = places[places.index(erasure.place) + 1 :]
     if ahead:
@@ -153,25 +155,25 @@ def _next_place(erasure: Erasure, now: datetime) -> Erasure:
 async def _search(
     ports: Ports, kept: Stored[Erasure], person: Person, now: datetime, stop_at: datetime
 ) -> tuple[Stored[Erasure], bool]:
-    """Search one place from the last key on. Returns the stored erasure, and whether the place is searched."""
-    erasure, is_searched = kept.value, True
+    """Search one place behind the last key. Returns the stored erasure, and whether the search reached the end."""
+    erasure, reached_the_end = kept.value, True
     async with aclosing(_STEPS[erasure.place](ports, person, erasure, now)) as steps:
         async for step in steps:
             if (step.erase is not None or step.must_wait) and erasure.counted != step.key:
-                # Counted before the work: afterwards it would not be found again.
+                # Counted before it is erased: a repeated step could not find it again.
                 kept = await _write(ports, _counted(erasure, step), kept)
                 erasure = kept.value
-            if step.erase is not None and not await _is_done(step.erase, erasure.id):
+            if step.erase is not None and not await _was_taken(step.erase, erasure.id):
                 erasure = erasure.model_copy(update={"missed_in_round": erasure.missed_in_round + 1})
             erasure = erasure.model_copy(update={"after": step.key})
             if ports.real_now() >= stop_at:
-                is_searched = False
+                reached_the_end = False
                 break
-    return await _write(ports, erasure.model_copy(update={"started": True}), kept), is_searched
+    return await _write(ports, erasure.model_copy(update={"started": True}), kept), reached_the_end
 
 
 def _counted(erasure: Erasure, step: _Step) -> Erasure:
-    """Return the erasure with what a step is about to erase added to its counts."""
+    """Return the erasure with what a step has found added to its counts."""
     had = erasure.found.model_dump()
     found = Found(**{name: had[name] + count for name, count in step.found.model_dump().items()})
     listed = tuple(dict.fromkeys((*erasure.evidence_to_look_at, *step.look_at)))
@@ -188,15 +190,15 @@ def _counted(erasure: Erasure, step: _Step) -> Erasure:
     )
 
 
-async def _is_done(erase: Callable[[], Awaitable[None]], erasure_id: str) -> bool:
-    """Take a step; after a lost race take it again. Returns whether it was taken."""
+async def _was_taken(erase: Callable[[], Awaitable[None]], erasure_id: str) -> bool:
+    """Take a step, again if another writer was first. Returns whether the step succeeded."""
     for _ in range(ATTEMPTS):
         try:
             await erase()
         except Conflict:
             continue
-        except (Fault, Refused, ValueError) as fault:  # one bad claim must not stop the others
-            log.warning("erasure %s: a step is to be taken again: %s", erasure_id, type(fault).__name__)
+        except (Fault, Refused, ValueError) as fault:  # a claim that fails must not stop the other claims
+            log.warning("erasure %s: a step must be taken again: %s", erasure_id, type(fault).__name__)
             return False
         return True
     return False
@@ -214,18 +216,19 @@ async def _batches(ports: Ports, person: Person, erasure: Erasure, now: datetime
             yield _Step(name)
             continue
         progress = await ports.batches.find(name[:BATCH_ID_LENGTH])
-        mine = progress if progress is not None and progress.batch.blob == name else None
-        may_go = erasure.round > 1  # else the batch may be just arriving
-        if mine is not None:
-            may_go = not mine.missing or now - mine.batch.at >= WAIT_FOR_BATCH
-        if may_go:
-            yield _Step(name, Found(batches=1), _erase_batch(ports, name, mine, person))
+        owner = progress if progress is not None and progress.batch.blob == name else None
+        if owner is not None:
+            may_erase = not owner.missing or now - owner.batch.at >= WAIT_FOR_BATCH
+        else:
+            may_erase = erasure.round > 1  # in the first round, the batch of this body may not be stored yet
+        if may_erase:
+            yield _Step(name, Found(batches=1), _erase_batch(ports, name, owner, person))
         else:
             yield _Step(name, must_wait=True)
 
 
 def _names(body: bytes, person: Person) -> bool:
-    """Whether a batch's body names the person, however its JSON writes the characters."""
+    """Whether the body of a batch names the person, as plain characters or as JSON escapes."""
     address = person.address.lower().encode()
     for line in body.splitlines():
         if address in line.lower() or b"\\u" in line:
@@ -249,7 +252,7 @@ def _erase_batch(ports: Ports, name: str, progress: Progress | None, person: Per
 
 
 async def _erase_outcomes(ports: Ports, batch: Batch, page: int, done: PageDone, person: Person) -> None:
-    """Erase the person from outcomes: the error of a refused row may have a sent name in it."""
+    """Erase the person from the outcomes of a page. The error of a refused row may repeat a name that was sent."""
     outcomes = await ports.batches.outcomes(batch, page)
     without = [RowOutcome.model_validate(person.out_of(one.model_dump(mode="json"))) for one in outcomes]
     if without != list(outcomes):
@@ -285,14 +288,14 @@ async def _claims(ports: Ports, person: Person, erasure: Erasure, now: datetime)
     async for tenant_id, named_in in ports.claims.naming(person.address, after=erasure.after):
         found: list[str] = []
         look_at: list[str] = []
-        unread = False
+        is_unreadable = False
         for claim_id in sorted(named_in):
             try:
                 case = await ports.claims.load(claim_id)
                 is_named = await _is_named(ports, claim_id, case, person)
-            except ValueError as fault:  # a row that can't be read must not stop the search
+            except ValueError as fault:  # a row that cannot be read must not stop the search
                 log.error("claim %s: cannot be searched: %s", claim_id, type(fault).__name__)
-                unread = True
+                is_unreadable = True
                 continue
             if is_named:
                 found.append(claim_id)
@@ -300,11 +303,11 @@ async def _claims(ports: Ports, person: Person, erasure: Erasure, now: datetime)
                 if case is not None and alive and case.claim.evidence and personal_data.is_contact(case.claim, person):
                     look_at.append(claim_id)
         erase = _erase_in_claims(ports, found, person, now) if found else None
-        yield _Step(tenant_id, Found(claims=len(found)), erase, tuple(look_at), must_wait=unread)
+        yield _Step(tenant_id, Found(claims=len(found)), erase, tuple(look_at), must_wait=is_unreadable)
 
 
 async def _is_named(ports: Ports, claim_id: str, case: StoredCase | None, person: Person) -> bool:
-    """Whether a claim names this person, and not one with a longer address."""
+    """Whether a claim names this person. A person whose longer address contains this address is somebody else."""
     if case is not None:
         stored = case.claim.model_dump(mode="json")
         if person.out_of(stored) != stored:
@@ -313,7 +316,7 @@ async def _is_named(ports: Ports, claim_id: str, case: StoredCase | None, person
 
 
 def _as_read(kept: StoredText) -> str:
-    """Return a text with real line breaks and tabs: in JSON they end in a letter, which would hide the next word."""
+    """Return a text with real line breaks and tabs: JSON writes them with a letter, which would join the next word."""
     return kept.text.replace("\\n", "\n").replace("\\t", "\t")
 
 
@@ -325,7 +328,7 @@ def _erase_in_claims(
         for claim_id in claim_ids:
             try:
                 await erase_in_claim(ports, claim_id, person.address, now)
-            except (Fault, Refused) as fault:  # the others are not to wait for it
+            except (Fault, Refused) as fault:  # the other claims must not wait for this one
                 refused = fault
         if refused is not None:
             raise refused
@@ -335,17 +338,17 @@ def _erase_in_claims(
 
 async def erase_in_claim(ports: Ports, claim_id: str, address: str, now: datetime) -> None:
     """
-    Erase somebody from one claim: from what stands beside it, from the claim, and from answers kept meanwhile.
+    Erase a person from one claim: from its comments and stored replies, from the claim itself, and from new replies.
 
-    Words first: it is by the claim that we know the person's name, and under which number they spoke.
+    The comments come before the claim. Only the claim says which name and which recipient numbers the person has.
     """
     case = await ports.claims.load(claim_id)
     if case is None:
-        await _erase_beside(ports, claim_id, Person(address), frozenset())
+        await _erase_in_texts(ports, claim_id, Person(address), frozenset())
         return
     person = personal_data.person_of(case.claim, address)
-    spoke_as = frozenset(str(one.number) for one in case.claim.recipients if person.is_at(one.email))
-    await _erase_beside(ports, claim_id, person, spoke_as)
+    numbers = frozenset(str(one.number) for one in case.claim.recipients if person.is_at(one.email))
+    await _erase_in_texts(ports, claim_id, person, numbers)
     if personal_data.is_contact(case.claim, person) and personal_data.is_over(case.claim, now):
         await _delete_files_later(ports, case.claim, now)
     answer_by = await partner_answers_by(ports, case.claim, now)
@@ -354,18 +357,18 @@ async def erase_in_claim(ports: Ports, claim_id: str, address: str, now: datetim
         return personal_data.erase_person(current, person, now, answer_by=answer_by)
 
     await change_claim(ports, settle(case, now), now, judge, NO_CONTEXT)
-    await _erase_beside(ports, claim_id, person, spoke_as)
+    await _erase_in_texts(ports, claim_id, person, numbers)
 
 
-async def _erase_beside(ports: Ports, claim_id: str, person: Person, spoke_as: frozenset[str]) -> None:
-    """Delete the person's comments. Take the person out of other comments and of stored replies."""
+async def _erase_in_texts(ports: Ports, claim_id: str, person: Person, numbers: frozenset[str]) -> None:
+    """Delete the comments of the person. Take the person out of other comments and stored replies."""
     for kept in await ports.claims.texts(claim_id):
         if kept.author is None:
             answer = json.loads(kept.text)
             without = person.out_of(answer)
             if without != answer:
                 await ports.claims.rewrite(claim_id, kept, json.dumps(without, ensure_ascii=False))
-        elif kept.author == "customer" and kept.person_id in spoke_as:
+        elif kept.author == "customer" and kept.person_id in numbers:
             await ports.claims.rewrite(claim_id, kept, None)
         elif person.is_named_in(kept.text):
             await ports.claims.rewrite(claim_id, kept, person.without(kept.text))
