@@ -324,7 +324,7 @@ def test_walk_by_hand_of_the_docs_works_word_for_word(stack: RunningStack, tmp_p
 
 
 def test_walk_by_hand_does_not_wait_for_ever() -> None:
-    """Nobody was told: that is said, and the clock stays."""
+    """Nobody was notified: the commands say so, and the clock stays."""
     commands = by_hand()
     waits = commands[commands.index("tries=") : commands.index("; fi\n")] + "; fi\n"
 
@@ -336,7 +336,7 @@ def test_walk_by_hand_does_not_wait_for_ever() -> None:
     )
 
     assert done.stdout == ""
-    assert done.stderr.startswith("Nobody was told within two minutes, so the clock stays;")
+    assert done.stderr.startswith("Nobody was notified within two minutes, so the clock stays;")
 
 
 def test_make_customer_says_when_nothing_runs(place: Place) -> None:
