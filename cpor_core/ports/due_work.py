@@ -34,6 +34,11 @@ class DueRow:
     written_at: datetime | None = None
     """When the row was written, by the real clock; known of a row that was read, as is its ETag."""
 
+    @property
+    def logged_as(self) -> str:
+        """The name of the work in logs and telemetry: its kind, or the name that another release has stored."""
+        return self.kind or self.label
+
 
 def expiry(kind: Kind, subject: str, since: datetime, deletes: RowRef, label: str = "") -> DueRow:
     """Return the due row that deletes something when it has been kept long enough *since* then."""

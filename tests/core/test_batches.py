@@ -14,9 +14,11 @@ from cpor_core.model.batch import MOST_ROWS, BatchStatus, Progress, RowOutcome, 
 from cpor_core.model.claim import Status
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey
+from cpor_core.transitions.life import settle
 from cpor_core.use_cases.claims import batches, drafts
 from cpor_core.use_cases.claims.batches import MOST_LINES
 from cpor_core.use_cases.claims.listing import own_claims
+from cpor_core.views import entity_tag
 from tests.core.builders import ADATUM, FABRIKAM, MONDAY, PARTNER_IDS, PERSON, TENANT
 from tests.core.memory_core import Core
 from tests.doubles.transport import ProcessDied
@@ -333,6 +335,19 @@ async def test_messages_are_sent_again_for_what_is_missing_only(core: Core) -> N
 async def due_rows(core: Core) -> list[DueRow]:
     """Return the due rows by which batches are finished."""
     return [row for row in await core.due_rows() if row.kind == Kind.FINISH_BATCH]
+
+
+async def test_the_feed_has_the_etag_of_the_instant_at_which_a_draft_is_announced(core: Core) -> None:
+    """A page may be processed long after its batch arrived: the draft that it makes has lapsed by then."""
+    sent = await take_in(core, claim())
+    core.clock.advance(timedelta(days=91))
+    await core.deliver()
+
+    (outcome,) = await rows(core, sent)
+    stored = await core.ports.claims.load(str(outcome.claim_id))
+    (change,) = await core.ports.changes.page(ADATUM, after=0, limit=2)
+    assert stored is not None
+    assert change.etag == entity_tag(settle(stored, await core.now()))
 
 
 async def test_a_page_waits_until_the_feed_was_told(core: Core) -> None:

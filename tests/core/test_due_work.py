@@ -1,5 +1,6 @@
 """The table of kinds: each has a handler, what is kept for a time has a retention, and stored rows keep their names."""
 
+import logging
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.claim_due_work import TO_PARTNERS
 from cpor_core.use_cases.due_work.handlers import HANDLERS
 from cpor_core.use_cases.due_work.process_claim import PARTNER_STEPS, STEPS
-from tests.core.builders import MONDAY
+from tests.core.builders import MONDAY, TENANT
 from tests.core.memory_core import Core
 from tests.doubles.memory_rows import MemoryRows
 
@@ -42,6 +43,7 @@ STORED = {
     "forget-failure": (Kind.DELETE_FAILURE, "", "failures"),
     "forget-dry-runs": (Kind.DELETE_DRY_RUN_COUNT, "", "settings"),
     "of-a-later-release": (Kind.OF_ANOTHER_RELEASE, "of-a-later-release", None),
+    "delete-reply-0a1b": (Kind.OF_ANOTHER_RELEASE, "delete-reply-0a1b", "claims"),
 }
 """Each kind as release 1 stores it: its name, what it deletes, and how it is read."""
 
@@ -100,6 +102,18 @@ async def test_a_row_of_another_release_makes_the_claim_be_looked_at(core: Core)
     await core.sweep()
 
     assert core.mailbox.kinds() == ["notice"]
+
+
+async def test_the_log_names_the_work_of_another_release(core: Core, caplog: pytest.LogCaptureFixture) -> None:
+    """After a return to this release, an operator reads which work fails."""
+    case = await core.submitted()
+    await core.rows.write("claims", TENANT, Put(f"claim|{case.claim.id}", {"document": "{}", "actId": "x"}))
+    await core.ports.duework.add([DueRow(MONDAY, case.claim.id, Kind.OF_ANOTHER_RELEASE, "of-a-later-release")])
+
+    with caplog.at_level(logging.WARNING):
+        await core.sweep()
+
+    assert f"claim {case.claim.id}: of-a-later-release failed" in caplog.text
 
 
 def test_retries_climb_the_ladder_and_stay_at_its_top() -> None:

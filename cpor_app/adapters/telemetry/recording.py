@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cpor_app.adapters.storage.tables.claims import ClaimsTable
 from cpor_app.adapters.tracing import as_trace_parent, continuing, trace_parent
-from cpor_core.due_work import Kind
 from cpor_core.errors import Conflict, MailDelayed, RecipientRefused
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ class OpenTelemetry:
 
     @contextmanager
     def processing(self, row: DueRow) -> Iterator[None]:
-        with self.doing("pay", parent=row.trace, attributes={"cpor.debt": _kind(row.kind)}):
+        with self.doing("pay", parent=row.trace, attributes={"cpor.debt": _kind(row)}):
             yield
 
     # --- counts -----------------------------------------------------------------------------------------------------
@@ -161,7 +160,7 @@ class OpenTelemetry:
             self._add(what, amount, named)
 
     def settled_late(self, row: DueRow, late: timedelta) -> None:
-        self.count(LATE, late.total_seconds(), cpor_debt=_kind(row.kind))
+        self.count(LATE, late.total_seconds(), cpor_debt=_kind(row))
 
     def _add(self, what: Instrument, amount: float, attributes: dict[str, str]) -> None:
         assert self._sdk is not None  # noqa: S101 - both callers have seen it
@@ -243,9 +242,9 @@ def _context(parent: str | None) -> Context:
     return TraceContextTextMapPropagator().extract(carrier, Context())
 
 
-def _kind(kind: Kind) -> str:
-    """Return the name of a kind in telemetry: all deletions have one name, `forget`."""
-    return kind.partition("-")[0]
+def _kind(row: DueRow) -> str:
+    """Return the kind of due work as telemetry names it: all deletions have one name, `forget`."""
+    return row.logged_as.partition("-")[0]
 
 
 class CountedClaims(ClaimsTable):

@@ -105,9 +105,9 @@ async def _outcome(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Ou
         with ports.telemetry.processing(row):
             return await HANDLERS[row.kind](ports, row, now)
     except (Fault, Refused, Conflict) as fault:
-        log.warning("claim %s: %s could not be paid: %s", row.subject, row.kind, type(fault).__name__)
+        log.warning("claim %s: %s could not be paid: %s", row.subject, row.logged_as, type(fault).__name__)
     except Exception:  # one bad claim must not stop the others
-        log.exception("claim %s: %s failed", row.subject, row.kind)
+        log.exception("claim %s: %s failed", row.subject, row.logged_as)
     swept.failed += 1
     return Outcome(delayed=True)
 

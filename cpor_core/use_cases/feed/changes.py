@@ -112,7 +112,8 @@ async def tell_created(ports: Ports, organisation: str, cases: Sequence[Case], n
     for first in range(0, len(cases), MOST_AT_ONCE):
         group = cases[first : first + MOST_AT_ONCE]
         try:
-            news = [_news(case, entry) for case in group for _, entry in case.entries]
+            # the drafts are of their batch's instant, the ETags of this one
+            news = [_news(settle(case.stored, now), entry) for case in group for _, entry in case.entries]
             await _append(ports, organisation, news, now)
         except Conflict:  # some were announced before
             for case in group:

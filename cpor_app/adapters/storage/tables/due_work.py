@@ -78,7 +78,7 @@ def _name(row: DueRow) -> str:
 
 
 def _kind_and_label(name: str, deletes: RowRef | None) -> tuple[Kind, str]:
-    if deletes is not None and deletes.table in BY_TABLE:
+    if deletes is not None and deletes.table in BY_TABLE and name.startswith(FORGET):
         return BY_TABLE[deletes.table], name.removeprefix(FORGET)
     for kind in Kind:
         if kind and (name == kind or name.startswith(f"{kind}-")):
