@@ -142,7 +142,7 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_IMPORTS_BEFORE"),
             description="An instant, or a day, which begins at midnight UTC. Some engagements can be claimed. Their "
-            "associations are imported only if they began before this instant. Left out: such associations are not "
+            "associations are imported only if they began before this instant. If not set: such associations are not "
             "imported.",
         ),
     ] = None
@@ -210,7 +210,7 @@ class Settings(BaseModel):
             validation_alias=_setting("CPOR_MAIL_ENDPOINT"),
             pattern=r"^https://[A-Za-z0-9.-]+/?$",
             description="The address of Azure Communication Services, to send mails. The app's managed identity needs "
-            "a role there. Left out: SMTP sends the mails.",
+            "a role there. If not set: SMTP sends the mails.",
         ),
     ] = None
     smtp_host: Annotated[str, Field(validation_alias=_setting("CPOR_SMTP_HOST"), description="The mail server.")] = (
@@ -231,7 +231,7 @@ class Settings(BaseModel):
         str | None,
         Field(
             validation_alias=_setting("CPOR_SMTP_USERNAME"),
-            description="The user at the mail server. Left out: no log-in.",
+            description="The user at the mail server. If not set: no log-in.",
         ),
     ] = None
     smtp_password: Annotated[
@@ -243,7 +243,7 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_MAIL_PER_MINUTE"),
             ge=1,
-            description="Mails that the whole deployment may send in a minute. Left out: SMTP has no limit, and "
+            description="Mails that the whole deployment may send in a minute. If not set: SMTP has no limit, and "
             "`CPOR_MAIL_ENDPOINT` has Azure's first quota: 30, or 5 if the sender's domain belongs to Azure.",
         ),
     ] = None
@@ -252,7 +252,7 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("CPOR_MAIL_PER_HOUR"),
             ge=1,
-            description="Mails that the whole deployment may send in an hour. Left out: SMTP has no limit, and "
+            description="Mails that the whole deployment may send in an hour. If not set: SMTP has no limit, and "
             "`CPOR_MAIL_ENDPOINT` has Azure's first quota: 100, or 10 if the sender's domain belongs to Azure.",
         ),
     ] = None
@@ -260,7 +260,8 @@ class Settings(BaseModel):
         str | None,
         Field(
             validation_alias=_setting("APPLICATIONINSIGHTS_CONNECTION_STRING"),
-            description="The Application Insights resource that gets spans and counters. Left out: none is sent there.",
+            description="The Application Insights resource that gets spans and counters. If not set: none is "
+            "sent there.",
         ),
     ] = None
     otlp_endpoint: Annotated[
@@ -268,7 +269,7 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("OTEL_EXPORTER_OTLP_ENDPOINT"),
             pattern=r"^https?://",
-            description="The collector (OTLP over HTTP) that gets spans and counters. Left out: none is sent there.",
+            description="The collector (OTLP over HTTP) that gets spans and counters. If not set: none is sent there.",
         ),
     ] = None
     site_name: Annotated[
@@ -276,7 +277,7 @@ class Settings(BaseModel):
         Field(
             validation_alias=_setting("WEBSITE_SITE_NAME"),
             description="The name of the function app, set by the platform. Spans and counters carry this name, as "
-            "those of the host do. Left out: they carry `cpor`.",
+            "those of the host do. If not set: they carry `cpor`.",
         ),
     ] = None
     writes_per_second: Annotated[

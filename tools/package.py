@@ -1,15 +1,15 @@
 """
-Build what is deployed: one zip of the app and of every package that it needs, for the cloud's Python on Linux.
+Build the zip that is deployed: the app and every package that it needs, for the Python version of the cloud.
 
     python -m tools.package [--python 3.13] [--into dist/cpor.zip]
     python -m tools.package --check [dist/cpor.zip]
 
-The zip has all files except those in `.funcignore`, and the packages of `requirements.txt` as wheels. `azd` packs the
-same files from the work tree, so the packages are installed there, below `.python_packages`. The same files give the
-same zip, byte for byte.
+The zip has all files except those in `.funcignore`, and the packages of `requirements.txt` as wheels for Linux. The
+packages are installed into the work tree, below `.python_packages`, because `azd` packs its files from there. The same
+files give the same zip, byte for byte.
 
-With `--check` nothing is built. It ends with 1 if packages are missing, or were built for other requirements. Without
-the name of a zip it checks the work tree.
+With `--check` the command builds nothing. It checks the zip, or the work tree if no zip is named. It returns 1 if
+packages are missing, or if they are those of other requirements or of another Python version.
 """
 
 import argparse
@@ -35,7 +35,7 @@ CLOUD_PYTHON = "3.13"
 PACKAGES = Path(".python_packages", "lib", "site-packages")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 MADE_OF = "made-of.json"
-"""A file besides the packages. It says for which Python and which requirements they were built."""
+"""A file next to the packages. It says from which requirements they were installed, and for which Python version."""
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """The time of every file in the zip: the earliest time that a zip allows."""
 
@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--check", nargs="?", type=Path, const=ROOT, metavar="ZIP", help="only check the packages")
     options = parser.parse_args()
     if options.check is not None:
-        wrong = unfit(options.check, options.python)
+        wrong = reason_not_to_deploy(options.check, options.python)
         print(wrong or f"{options.check}: has the packages of requirements.txt, for Python {options.python}")
         return 1 if wrong else 0
     install(ROOT / PACKAGES, options.python)
@@ -72,37 +72,42 @@ def install(target: Path, python: str) -> None:
     wanted.write_text("".join(f"{line}\n" for line in requirements(python)), "utf-8")
     platforms = [option for platform in PLATFORMS for option in ("--platform", platform)]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-compile"]
-    # Every requirement is pinned with all that it needs. The name of a wheel says for which Python it is.
+    # requirements.txt also pins the dependencies of each package, so pip need not look for any. pip selects a wheel by
+    # its name, which has the Python version.
     exact = ["--require-hashes", "--no-deps", "--ignore-requires-python", "--only-binary=:all:"]
-    aim = ["--python-version", python, "--implementation", "cp", *platforms, "--target", str(target)]
-    subprocess.run([*pip, *exact, *aim, "-r", str(wanted)], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=True)
+    platform_options = ["--python-version", python, "--implementation", "cp", *platforms, "--target", str(target)]
+    subprocess.run(
+        [*pip, *exact, *platform_options, "-r", str(wanted)], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=True
+    )
     wanted.unlink()
     (target / MADE_OF).write_text(made_of(python), "utf-8")
-    shutil.rmtree(target / "bin", ignore_errors=True)  # commands of the packages, with this machine's paths in them
+    shutil.rmtree(
+        target / "bin", ignore_errors=True
+    )  # the commands of the packages: they contain paths of this machine
 
 
 def made_of(python: str) -> str:
-    """Return the content of `MADE_OF` for today's requirements and that version of Python."""
-    asked = "".join(f"{line}\n" for line in requirements(python))
-    return json.dumps({"python": python, "requirements": hashlib.sha256(asked.encode()).hexdigest()}) + "\n"
+    """Return the content of `MADE_OF` for the current requirements and that Python version."""
+    lines = "".join(f"{line}\n" for line in requirements(python))
+    return json.dumps({"python": python, "requirements": hashlib.sha256(lines.encode()).hexdigest()}) + "\n"
 
 
-def unfit(place: Path, python: str) -> str | None:
-    """Return why the work tree or zip at *place* must not be deployed; None when it may."""
+def reason_not_to_deploy(place: Path, python: str) -> str | None:
+    """Return why the work tree or zip at *place* must not be deployed, or None if nothing is wrong with it."""
     if not place.exists():
         return f"{place} does not exist: run make package."
     root = zipfile.Path(place) if place.is_file() else place
-    mark = root / PACKAGES.as_posix() / MADE_OF
-    if not mark.is_file():
+    record = root / PACKAGES.as_posix() / MADE_OF
+    if not record.is_file():
         return f"{place} has no packages below {PACKAGES}: run make package."
-    if mark.read_text("utf-8") != made_of(python):
-        return f"{place} has the packages of other requirements: run make package."
-    lacking = [name for name in swagger_ui.FILES if not (root / "cpor_app" / "swagger_ui" / name).is_file()]
-    return f"{place} lacks {', '.join(lacking)} of Swagger UI: run make package." if lacking else None
+    if record.read_text("utf-8") != made_of(python):
+        return f"{place} has packages of other requirements or of another Python: run make package."
+    missing = [name for name in swagger_ui.FILES if not (root / "cpor_app" / "swagger_ui" / name).is_file()]
+    return f"{place} lacks {', '.join(missing)} of Swagger UI: run make package." if missing else None
 
 
 def requirements(python: str) -> Iterator[str]:
-    """Yield each requirement for the cloud with that version of Python, with its hashes."""
+    """Yield each requirement that the cloud needs for that Python version, with its hashes."""
     cloud = {
         "implementation_name": "cpython",
         "os_name": "posix",
@@ -121,7 +126,7 @@ def requirements(python: str) -> Iterator[str]:
 
 
 def files(root: Path) -> Sequence[str]:
-    """Return the files below *root* that are deployed, by their paths in it: all except those in `.funcignore`."""
+    """Return the paths, relative to *root*, of all files that are deployed: those that `.funcignore` does not name."""
     ignored = GitIgnoreSpec.from_lines((root / ".funcignore").read_text("utf-8").splitlines())
     return sorted(_files(root, Path(), ignored))
 

@@ -1,4 +1,4 @@
-"""Batches: many claims in one request, and how far their processing is."""
+"""Batches: many claims in one request, and the progress of each batch."""
 
 from typing import Any
 
@@ -25,15 +25,15 @@ class RowFilter(BaseModel):
 
 
 class BatchView(Value):
-    """A batch and how far it is."""
+    """A batch and its progress."""
 
     id: str
     status: BatchStatus
     total: int = Field(description="Rows; blank lines do not count.")
-    done: int = Field(description="Rows that were processed, with the failed ones.")
-    failed: int = Field(description="Rows that were refused. The others of `done` are drafts.")
+    done: int = Field(description="Rows that were processed, including the failed ones.")
+    failed: int = Field(description="Rows that were refused. All other processed rows became drafts.")
     rows: tuple[RowOutcome, ...] = Field(
-        description="A page of the rows that were processed. `row` counts lines from 1, blank lines too."
+        description="A page of the processed rows. `row` is the number of the line, from 1; blank lines count too."
     )
     next_link: str | None = LEFT_OUT
 
@@ -55,7 +55,7 @@ async def create_claim_batch(call: Call) -> Answer:
     Each row is validated like the body of `POST /claims`. A bad row is reported, the others become drafts.
 
     The answer comes before the work; `Operation-Location` shows the progress. The same batch sent again changes
-    nothing: a batch is recognised by its idempotency key, or without one by its content. It is kept for 30 days.
+    nothing. A batch is recognised by its idempotency key; if it has no key, by its content. It is kept for 30 days.
     """
     body, now = call.bytes(), await call.now()
     progress = await batches.take_in(call.ports, call.organisation, call.actor(), body, call.idempotency_key(), now)
@@ -67,7 +67,7 @@ async def create_claim_batch(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="claim-batches/{batchId}",
-    summary="How far a batch is, and the outcome of each row",
+    summary="The progress of a batch, and the outcome of each row",
     tag="Bulk",
     roles=PARTNER,
     query=RowFilter,
@@ -77,20 +77,21 @@ async def create_claim_batch(call: Call) -> Answer:
 )
 async def get_claim_batch(call: Call) -> Answer:
     """
-    A batch with bad rows is `Succeeded` too. `Failed` means that it could not be finished: send it with another key.
+    A batch with bad rows is `Succeeded` too. `Failed` means that the batch could not be finished: send it again with
+    another key.
 
-    Rows are listed in their order, as far as they were processed. Read them when `status` says that it has ended.
+    The processed rows are listed in the order of the batch. Read them when `status` is `Succeeded` or `Failed`.
     """
     progress = await batches.own(call.ports, call.organisation, call.path("batchId").lower())
     if progress is None:
         raise not_found("batch")
     wanted = call.query(RowFilter)
-    kept = wanted.model_dump(mode="json")
-    after, limit = call.page(kept)
+    row_filter = wanted.model_dump(mode="json")
+    after, limit = call.page(row_filter)
     outcomes, position = await batches.rows(
         call.ports, progress, after=int(after or 0), limit=limit, outcome=wanted.outcome
     )
-    more = {"next_link": call.next_link(str(position), kept)} if position is not None else {}
+    more = {"next_link": call.next_link(str(position), row_filter)} if position is not None else {}
     return Answer(200, _view(progress, rows=tuple(outcomes), **more))
 
 

@@ -1,4 +1,4 @@
-"""Erasing people from a claim: one person on request, all of them when the claim has been closed long enough."""
+"""Personal data of a claim is erased: of one person on request, of all people some time after the claim was closed."""
 
 from datetime import datetime
 from typing import Any
@@ -24,12 +24,13 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import recipient_failed
 
 NOBODY = Contact(name=ERASED, email=ERASED_ADDRESS)
+"""Replaces an erased contact at the customer. A submission refuses it (`ContactMissing`)."""
 NOBODY_AT_PARTNER = PartnerContact(name=ERASED, email=ERASED_ADDRESS)
-"""Replaces a contact who was erased. A submission refuses it (`ContactMissing`)."""
+"""Replaces the partner's erased contact. A submission refuses it too."""
 
 
 def with_retention(case: Case, terms: Terms) -> Case:
-    """Return the case with the day on which the people of each closed claim are erased; open claims have none."""
+    """Return the case with the instant at which each closed claim loses its personal data. Open claims have none."""
     rivals = {name: _with_retention(rival, terms) for name, rival in case.rivals.items()}
     changed = case.with_claims(_with_retention(case.claim, terms), rivals)
     return case if (changed.claim, changed.rivals) == (case.claim, case.rivals) else changed
@@ -44,7 +45,7 @@ def _with_retention(claim: Claim, terms: Terms) -> Claim:
 
 
 def erase_people(case: Case, at: datetime) -> Case:
-    """Erase all people: contacts, addresses, comment, evidence. History and slots stay."""
+    """Erase contacts, addresses, comment, revenue fields and evidence from `people_until` on. History stays."""
     if case.claim.people_until is None or case.claim.people_forgotten or at < case.claim.people_until:
         return case
     return case.record(
@@ -63,11 +64,10 @@ def erase_people(case: Case, at: datetime) -> Case:
 
 
 def person_of(claim: Claim, address: str) -> Person:
-    """Return the person of an address, with the names that the claim has for them."""
+    """Return the person at *address*, with the names that the claim has for this address."""
     person = Person(address)
-    named = [contact for contact in _contacts(claim) if person.is_at(contact.email)]
-    told = [recipient for recipient in claim.recipients if person.is_at(recipient.email)]
-    return Person(address, frozenset(name for name in (one.name for one in (*named, *told)) if name is not None))
+    people = (*_contacts(claim), *claim.recipients)
+    return Person(address, frozenset(one.name for one in people if one.name is not None and person.is_at(one.email)))
 
 
 def is_contact(claim: Claim, person: Person) -> bool:
@@ -89,11 +89,11 @@ def is_over(claim: Claim, at: datetime) -> bool:
 
 def erase_person(case: Case, person: Person, at: datetime, *, answer_by: TimeToAnswer) -> Case:
     """
-    Erase one person. If the claim awaits that person's answer, their mail counts as come back (decisions 24, 25).
+    Erase one person. If the claim awaits that person's answer, the mail to them counts as bounced (decisions 24, 25).
 
     If no other notified recipient is left, the partner must name another contact: a claim never becomes official
-    without a notified customer. The evidence of a closed claim is erased too, if the claim names the person as a
-    contact. A claim that does not name the person stays as it is.
+    without a notified customer. If a closed claim names the person as a contact, its evidence is erased too. A claim
+    that does not name the person stays as it is.
     """
     claim = case.claim
     changes: dict[str, Any] = {
@@ -105,10 +105,10 @@ def erase_person(case: Case, person: Person, at: datetime, *, answer_by: TimeToA
     }
     if is_contact(claim, person) and is_over(claim, at):
         changes["evidence"] = ()
-    theirs = [recipient for recipient in claim.recipients if person.is_at(recipient.email)]
     if claim.status is Status.AWAITING_CUSTOMER and claim.promise is not None and not claim.promise.over:
-        for recipient in theirs:
-            case = recipient_failed(case, PROGRAMME, at, recipient.number, answer_by=answer_by)
+        for recipient in claim.recipients:
+            if person.is_at(recipient.email):
+                case = recipient_failed(case, PROGRAMME, at, recipient.number, answer_by=answer_by)
     changes["recipients"] = tuple(
         _erased(recipient) if person.is_at(recipient.email) else recipient for recipient in case.claim.recipients
     )
@@ -143,22 +143,22 @@ def _contacts_without(contacts: Contacts | None, person: Person) -> Contacts | N
 
 
 def _contact_without(contact: Contact, person: Person) -> Contact:
-    """Return another contact without the person's name in their name and title."""
+    """Return somebody else's contact; the person's name is removed from its name and title."""
     title = person.without(contact.title) if contact.title is not None else None
     return contact.model_copy(update={"name": person.without(contact.name), "title": title})
 
 
 def _evidence_without(evidence: tuple[Evidence, ...], person: Person) -> tuple[Evidence, ...]:
-    """Return the files without the person's name in their names. The names stay different from each other."""
-    taken = [one.file_name for one in evidence]
-    kept = []
-    for number, one in enumerate(evidence, start=1):
-        name = person.without(one.file_name)
-        if name != one.file_name and any(is_same_file(name, other) for other in taken):
+    """Remove the person's name from the names of the files. No two files get the same name."""
+    taken = [file.file_name for file in evidence]
+    renamed = []
+    for number, file in enumerate(evidence, start=1):
+        name = person.without(file.file_name)
+        if name != file.file_name and any(is_same_file(name, other) for other in taken):
             name = f"{number}-{name}"
         taken.append(name)
-        kept.append(one.model_copy(update={"file_name": name}))
-    return tuple(kept)
+        renamed.append(file.model_copy(update={"file_name": name}))
+    return tuple(renamed)
 
 
 def _revenue_without(revenue: Revenue | None, person: Person) -> Revenue | None:

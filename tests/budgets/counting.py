@@ -153,7 +153,7 @@ class Counter:
         await self.count(function, lambda: self.service.run(function, json.dumps(body)), what)
 
     async def notify(self, claim_id: str, what: str) -> None:
-        """Count the paying of what a claim owes its customer."""
+        """Count the function that does the due work of a claim for its customer."""
         await self.message("notify_customer", {"claimId": claim_id}, what)
 
     async def sweep(self, what: str) -> None:
@@ -161,7 +161,7 @@ class Counter:
         await self.count("finalise_uncontested", self.service.sweep, what)
 
     async def tidy(self) -> None:
-        """Let the timer delete the rows of which nothing is owed, so that the next run meets only what is new."""
+        """Let the timer delete the due rows of finished work, so that the next run meets only new rows."""
         self.service.clock.advance(SETTLED)
         await self.service.sweep()
         await self.service.deliver()
@@ -212,7 +212,7 @@ async def main_job(c: Counter) -> None:
     await c.ask("submit_claim", "POST", f"{path}/submit", "reviewed automatically", json=ACKNOWLEDGED)
     await c.notify(made["id"], "one notice")
     await c.message("notify_partner", {"claimId": made["id"]}, "one mail")
-    await c.notify(made["id"], "nothing is owed")
+    await c.notify(made["id"], "nothing is due")
     await c.ask("list_history", "GET", f"{path}/history")
     window = (await c.service.request("GET", path)).json()["window"]
     await c.tidy()
@@ -311,7 +311,14 @@ async def takeover(c: Counter) -> None:
     await c.tidy()
     rival = await c.service.submitted(tenant=OTHER_PARTNER)
     await c.service.review("POST", f"/reviews/{rival['id']}/start", json={})
-    await c.ask("approve_claim", "POST", f"/reviews/{rival['id']}/approve", "for a held item", json={}, **REVIEWER)
+    await c.ask(
+        "approve_claim",
+        "POST",
+        f"/reviews/{rival['id']}/approve",
+        "another partner holds the item",
+        json={},
+        **REVIEWER,
+    )
     await c.notify(rival["id"], "one notice that names an incumbent")
 
 
@@ -338,7 +345,7 @@ async def registry(c: Counter) -> None:
     await c.ask(
         "import_associations", "POST", "/associations/import", "one line", content=content, headers=LINES, **OPERATOR
     )
-    await c.ask("list_untold_associations", "GET", "/operations/untold-associations", "one of them", **OPERATOR)
+    await c.ask("list_untold_associations", "GET", "/operations/untold-associations", "one association", **OPERATOR)
     await c.service.deliver()
     report = {"messageId": c.service.mailbox.sent[0].message_id, "recipient": "it@contoso.fr"}
     delivered = {**report, "event": "delivered", "at": "2026-11-02T09:00:00Z"}
@@ -351,7 +358,7 @@ async def registry(c: Counter) -> None:
     await c.ask("redrive_failed_messages", "POST", "/operations/failed-messages/redrive", "three messages", **OPERATOR)
     await c.ask("list_dry_runs", "GET", "/operations/dry-runs", **OPERATOR)
     await c.count("recount_insight", lambda: c.service.fire("recount_insight"), "all claims of one tenant")
-    await c.count("recount_insight", lambda: c.service.fire("recount_insight"), "nothing is owed")
+    await c.count("recount_insight", lambda: c.service.fire("recount_insight"), "no count is due")
     await c.ask("recount_insight_now", "POST", "/insight/recount", **OPERATOR)
     await c.ask("get_insight", "GET", "/insight", "in the sandbox: all claims of one tenant", **OPERATOR)
     await c.ask("get_insight_page", "GET", "/insight/page", "in the sandbox: all claims of one tenant", **OPERATOR)
@@ -374,16 +381,16 @@ async def called(c: Counter) -> None:
     async with running_receiver() as receiver:
         await c.ask("put_webhook", "PUT", "/webhooks/main", "a new one", json={"url": receiver.url})
         await c.ask("get_webhook", "GET", "/webhooks/main")
-        await c.ask("list_webhooks", "GET", "/webhooks", "one")
+        await c.ask("list_webhooks", "GET", "/webhooks", "one webhook")
         await c.ask("rotate_webhook_secret", "POST", "/webhooks/main/rotate-secret")
-        await c.ask("create_claim", "POST", "/claims", "told to a webhook", json=claim_as_sent())
+        await c.ask("create_claim", "POST", "/claims", "announced to a webhook", json=claim_as_sent())
         organisation = {"organisation": PARTNER}
         await c.message("notify_partner", organisation, "one event to one webhook")
         await c.message("notify_partner", organisation, "no event to one webhook")
         await c.ask("test_webhook", "POST", "/webhooks/main/test")
         day = {"from": "2026-11-02T00:00:00Z", "to": "2026-11-03T00:00:00Z"}
         await c.ask("replay_changes", "POST", "/webhooks/main/replay", json=day)
-        await c.ask("list_deliveries", "GET", "/webhooks/main/deliveries", "two")
+        await c.ask("list_deliveries", "GET", "/webhooks/main/deliveries", "two deliveries")
         await c.ask("delete_webhook", "DELETE", "/webhooks/main")
 
 

@@ -156,7 +156,7 @@ def test_packages_that_are_missing_or_stale_are_not_deployed(
         package.write(place, tmp_path / "made.zip")
         place = tmp_path / "made.zip"
 
-    wrong = package.unfit(place, "3.13")
+    wrong = package.reason_not_to_deploy(place, "3.13")
 
     assert (wrong is None) == (says is None)
     assert says is None or says in str(wrong)
@@ -167,8 +167,8 @@ def test_a_package_without_swagger_ui_is_not_deployed(tmp_path: Path) -> None:
     tree = _tree(tmp_path / "tree", package.made_of("3.13"))
     (tree / "cpor_app" / "swagger_ui" / "LICENSE").unlink()
 
-    assert "lacks LICENSE of Swagger UI" in str(package.unfit(tree, "3.13"))
-    assert "does not exist" in str(package.unfit(tmp_path / "nowhere.zip", "3.13"))
+    assert "lacks LICENSE of Swagger UI" in str(package.reason_not_to_deploy(tree, "3.13"))
+    assert "does not exist" in str(package.reason_not_to_deploy(tmp_path / "nowhere.zip", "3.13"))
 
 
 def test_each_command_of_azd_packs_and_looks() -> None:

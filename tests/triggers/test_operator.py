@@ -1,4 +1,4 @@
-"""The operator's side over HTTP: registry, feed, throttle and the sandbox's clock."""
+"""The operator's functions over HTTP: registry, usage reports and the sandbox's clock. Also the throttle of writes."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -50,8 +50,8 @@ TENANT: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(("path", "entry"), [("/partners/77770001", LOCATION), (f"/customers/{NEW_TENANT}", TENANT)])
-async def test_entry_is_made_read_and_changed(service: Service, path: str, entry: dict[str, Any]) -> None:
-    """201 with its Location, then 200; what was sent is what is read, under the tag that was answered."""
+async def test_entry_is_created_read_and_changed(service: Service, path: str, entry: dict[str, Any]) -> None:
+    """The first PUT gives 201 and a Location, the next one 200. A GET returns the sent entry and its ETag."""
     made = await service.programme("PUT", path, json=entry)
     read = await service.programme("GET", path)
     changed = await service.programme("PUT", path, json={**entry, "name": "Other"})
@@ -67,8 +67,8 @@ async def test_entry_is_made_read_and_changed(service: Service, path: str, entry
     ("language", "notices"), [("cs", "cs"), ("FR-ca", "fr"), ("hsb", "en"), ("zh-Hant-TW", "en"), ("x-klingon", "en")]
 )
 @shares_its_service
-async def test_answer_says_in_which_language_notices_will_be(shared: Service, language: str, notices: str) -> None:
-    """Any tag is taken; that there is no translation is never silent (decision 74)."""
+async def test_answer_names_the_language_of_notices(shared: Service, language: str, notices: str) -> None:
+    """Any language tag is accepted. The answer shows which translation notices will use (decision 74)."""
     path = f"/customers/{SPOKEN_TO}"
 
     put = (await shared.programme("PUT", path, json={**TENANT, "language": language})).json()
@@ -77,8 +77,8 @@ async def test_answer_says_in_which_language_notices_will_be(shared: Service, la
     assert (put["language"], put["noticeLanguage"]) == (read["language"], read["noticeLanguage"]) == (language, notices)
 
 
-async def test_names_that_are_new_are_taken_and_told_and_slips_are_not(service: Service) -> None:
-    """`validate=true` tells them too."""
+async def test_unknown_workload_is_accepted_and_reported_and_a_misspelt_one_is_refused(service: Service) -> None:
+    """A dry run (`validate=true`) reports unknown workloads too."""
     path = f"/customers/{NEW_TENANT}"
     new = {**TENANT, "workloads": ["teams", "copilot"]}
 
@@ -98,8 +98,8 @@ async def test_names_that_are_new_are_taken_and_told_and_slips_are_not(service: 
     assert "'teams' is near" in str(slip)
 
 
-async def test_name_with_capitals_is_told_with_the_id_that_is_near(service: Service) -> None:
-    """Its form is wrong as well; one detail says both, and which id to send (decision 57)."""
+async def test_refusal_of_a_name_with_capitals_names_the_similar_id(service: Service) -> None:
+    """Such a name has the wrong form too, but it gets one detail, and that detail names the right id (decision 57)."""
     entry = {**TENANT, "workloads": ["Teams"], "domains": ["x"]}
 
     error = refused(await service.programme("PUT", f"/customers/{NEW_TENANT}", json=entry), 400, "ValidationFailed")
@@ -110,8 +110,8 @@ async def test_name_with_capitals_is_told_with_the_id_that_is_near(service: Serv
     ]
 
 
-async def test_zone_elsewhere_is_taken_only_when_it_is_said_to_be_right(service: Service) -> None:
-    """The entry keeps the word, so that what was read can be sent again."""
+async def test_time_zone_of_another_country_is_accepted_only_if_the_caller_confirms_it(service: Service) -> None:
+    """The entry stores the confirmation, so that a caller can send back what it has read."""
     path = f"/customers/{NEW_TENANT}"
     sent = {**TENANT, "timeZone": "Asia/Tokyo"}
 
@@ -123,8 +123,8 @@ async def test_zone_elsewhere_is_taken_only_when_it_is_said_to_be_right(service:
     assert "timeZoneElsewhere" not in (await service.programme("PUT", path, json=TENANT)).json()
 
 
-async def test_entries_that_nobody_made_are_not_found(service: Service) -> None:
-    """404; an address that could be nobody's is refused."""
+async def test_entry_that_nobody_created_is_not_found(service: Service) -> None:
+    """An unknown id gives 404. An id in a wrong form gives 400, for reads and for writes."""
     refused(await service.programme("GET", "/partners/1234567890"), 404, "NotFound")
     refused(await service.programme("GET", f"/customers/{NEW_TENANT}"), 404, "NotFound")
     for path in ("/partners/123", "/partners/x", "/partners/12345678901", "/customers/x", "/customers/contoso.fr"):
@@ -132,13 +132,13 @@ async def test_entries_that_nobody_made_are_not_found(service: Service) -> None:
         refused(await service.programme("PUT", path, json=LOCATION), 400, "ValidationFailed")
 
 
-async def test_tenant_in_capitals_is_the_same_tenant(service: Service) -> None:
-    """In the address too."""
+async def test_tenant_id_in_capitals_names_the_same_tenant(service: Service) -> None:
+    """A tenant id in the address of a request is compared without regard to case."""
     assert (await service.programme("GET", f"/customers/{CUSTOMER.upper()}")).json()["name"] == "Contoso France"
 
 
-async def test_closed_day_is_made_read_renamed_listed_and_deleted(service: Service) -> None:
-    """201 with its Location, then 200, 204; each place has its own; gone is 404."""
+async def test_closed_day_is_created_read_renamed_listed_and_deleted(service: Service) -> None:
+    """Each country and each region has its own closed days. A deleted closed day gives 404."""
     path = "/closed-days/GB-SCT/2026-11-30"
     made = await service.programme("PUT", path, json={"name": "A royal funeral"})
     read = await service.programme("GET", path)
@@ -160,7 +160,7 @@ async def test_closed_day_is_made_read_renamed_listed_and_deleted(service: Servi
 
 
 async def test_stale_tag_of_a_closed_day_is_refused(service: Service) -> None:
-    """Nothing is written over or deleted that has changed since it was read."""
+    """A closed day that has changed since it was read is neither overwritten nor deleted."""
     path = "/closed-days/FR/2026-11-30"
     made = await service.programme("PUT", path, json={"name": "One"})
     await service.programme("PUT", path, json={"name": "Two"})
@@ -186,8 +186,8 @@ async def test_stale_tag_of_a_closed_day_is_refused(service: Service) -> None:
     ],
 )
 @shares_its_service
-async def test_closed_day_is_of_a_real_place_and_date(shared: Service, place: str, target: str) -> None:
-    """One that nobody's calendar has would silently close nothing."""
+async def test_closed_day_needs_a_real_place_and_date(shared: Service, place: str, target: str) -> None:
+    """A closed day of an unknown place or date would have no effect, and nobody would notice."""
     for method in ("PUT", "GET", "DELETE"):
         body = {"name": "Closed"} if method == "PUT" else None
         answer = await shared.programme(method, f"/closed-days/{place}", json=body)
@@ -200,12 +200,12 @@ async def test_closed_day_is_of_a_real_place_and_date(shared: Service, place: st
 )
 @shares_its_service
 async def test_closed_day_has_a_name_of_one_line(shared: Service, body: dict[str, Any]) -> None:
-    """Customers read it in their mail."""
+    """Customers read the name in their mail, so it is one line of 1 to 100 characters."""
     refused(await shared.programme("PUT", "/closed-days/FR/2026-11-30", json=body), 400, "ValidationFailed")
 
 
 async def test_customer_reads_why_the_window_is_longer(service: Service) -> None:
-    """The claim, the customer's list and the mail name the closed day; who was told before keeps their day."""
+    """The claim and the mail name the closed day. A customer who was notified before keeps the promised last day."""
     before = await service.told()
     await service.programme("PUT", "/closed-days/FR/2026-11-05", json={"name": "A day of mourning & silence"})
     unmoved = (await service.request("GET", f"/claims/{before['id']}")).json()["window"]
@@ -220,16 +220,16 @@ async def test_customer_reads_why_the_window_is_longer(service: Service) -> None
     assert any("A day of mourning & silence" in mail.text for mail in service.mailbox.sent)
 
 
-async def test_location_stays_with_its_organisation(service: Service) -> None:
-    """409: claims and associations hang on it."""
+async def test_location_cannot_move_to_another_organisation(service: Service) -> None:
+    """The answer is 409, because the claims and associations of a location belong to its organisation."""
     moved = {**LOCATION, "entraTenantId": OTHER_PARTNER}
 
     refused(await service.programme("PUT", "/partners/4782913", json=moved), 409, "OrganisationFixed")
 
 
 @shares_its_service
-async def test_all_that_is_wrong_with_an_entry_is_told_at_once(shared: Service) -> None:
-    """Its form, its place and a subscription that is named twice: one answer, one detail each."""
+async def test_all_faults_of_an_entry_are_reported_in_one_answer(shared: Service) -> None:
+    """A wrong form, a wrong place and a subscription that is named twice get one detail each, in one answer."""
     twice = {
         "subscriptionId": NEW_TENANT,
         "product": "dynamics-365-sales",
@@ -279,10 +279,10 @@ async def test_all_that_is_wrong_with_an_entry_is_told_at_once(shared: Service) 
 )
 @pytest.mark.parametrize(("path", "entry"), [("/partners/77770001", LOCATION), (f"/customers/{NEW_TENANT}", TENANT)])
 @shares_its_service
-async def test_places_are_real_ones(
+async def test_unknown_place_is_refused(
     shared: Service, path: str, entry: dict[str, Any], change: dict[str, Any], target: str
 ) -> None:
-    """An unknown zone or country would count the wrong days (decision 18)."""
+    """With an unknown country or time zone the service would count the wrong business days (decision 18)."""
     error = refused(await shared.programme("PUT", path, json={**entry, **change}), 400, "ValidationFailed")
 
     assert target in targets(error)
@@ -305,15 +305,15 @@ async def test_places_are_real_ones(
     ],
 )
 @shares_its_service
-async def test_customers_are_as_described(shared: Service, change: dict[str, Any]) -> None:
-    """Ten notice addresses, each subscription once, whole seats."""
+async def test_customer_out_of_bounds_is_refused(shared: Service, change: dict[str, Any]) -> None:
+    """For example, more than ten notice addresses, the same subscription twice, or a negative number of seats."""
     refused(
         await shared.programme("PUT", f"/customers/{NEW_TENANT}", json={**TENANT, **change}), 400, "ValidationFailed"
     )
 
 
 async def test_500_subscriptions_fit_and_one_more_does_not(service: Service) -> None:
-    """Decision 6."""
+    """A customer has at most 500 subscriptions (decision 6)."""
     path = f"/customers/{NEW_TENANT}"
     many = [{**TENANT["subscriptions"][0], "subscriptionId": f"cccccccc-0000-4000-8000-{n:012x}"} for n in range(501)]
 
@@ -322,8 +322,8 @@ async def test_500_subscriptions_fit_and_one_more_does_not(service: Service) -> 
     assert (await service.programme("GET", path)).json()["subscriptions"] == many[:500]
 
 
-async def test_enrolment_is_in_engagements_that_there_are(service: Service) -> None:
-    """Older ones too."""
+async def test_partner_is_enrolled_only_in_known_engagements(service: Service) -> None:
+    """Older programmes are known engagements too."""
     unknown = {**LOCATION, "enrolledEngagements": ["bizapps-revenue", "nothing"]}
 
     refused(await service.programme("PUT", "/partners/77770001", json=unknown), 400, "EngagementUnknown")
@@ -332,7 +332,7 @@ async def test_enrolment_is_in_engagements_that_there_are(service: Service) -> N
     ).status_code == 201
 
 
-# --- the feed ---------------------------------------------------------------------------------------------------------
+# --- usage reports ----------------------------------------------------------------------------------------------------
 
 FEED = f"/usage/reports?tenantId={CUSTOMER}&format=jsonl"
 LINE = '{"month": "2026-11", "item": "teams", "activeUsers": 1}'
@@ -356,18 +356,18 @@ LINE = '{"month": "2026-11", "item": "teams", "activeUsers": 1}'
         ("[" * 5000, False),
     ],
 )
-async def test_bad_row_is_reported_and_the_others_are_kept(service: Service, row: str, taken: bool) -> None:  # noqa: FBT001
-    """By its number, counted from 1; empty lines are none."""
+async def test_bad_row_is_reported_and_the_others_are_stored(service: Service, row: str, taken: bool) -> None:  # noqa: FBT001
+    """The report has the number of the line, from 1. An empty line counts as a line, but not as a row."""
     answer = await service.programme("POST", FEED, content=f"{LINE}\r\n\n{row}\n", headers=JSON_LINES)
 
-    told = answer.json()
+    result = answer.json()
     assert answer.status_code == 200, answer.text
-    assert told["accepted"] + told["unchanged"] == (2 if taken else 1)
-    assert [one["row"] for one in told["rejected"]] == ([] if taken else [3])
+    assert result["accepted"] + result["unchanged"] == (2 if taken else 1)
+    assert [one["row"] for one in result["rejected"]] == ([] if taken else [3])
 
 
-async def test_lines_that_are_no_utf_8_are_bad_rows(service: Service) -> None:
-    """Not a failure of the whole feed."""
+async def test_line_that_is_not_utf_8_is_a_bad_row(service: Service) -> None:
+    """Such a line does not make the whole request fail."""
     answer = await service.programme("POST", FEED, content=b"\xff\xfe\n" + LINE.encode(), headers=JSON_LINES)
 
     assert (answer.json()["accepted"], [one["row"] for one in answer.json()["rejected"]]) == (1, [1])
@@ -378,8 +378,8 @@ async def test_lines_that_are_no_utf_8_are_bad_rows(service: Service) -> None:
     ["?format=xml", "?format=", "?tenantId=x", "?asOf=today", "?asOf=2026-11-31", "?format=GRAPH-SUBSCRIPTIONS"],
 )
 @shares_its_service
-async def test_feed_says_what_it_is(shared: Service, query: str) -> None:
-    """Format, tenant and day have their forms."""
+async def test_wrong_query_of_a_usage_report_is_refused(shared: Service, query: str) -> None:
+    """The query names the format, the tenant and the day of the figures. A wrong value gives 400."""
     refused(
         await shared.programme("POST", f"/usage/reports{query}", content=LINE, headers=JSON_LINES),
         400,
@@ -398,7 +398,7 @@ async def test_feed_says_what_it_is(shared: Service, query: str) -> None:
 )
 @shares_its_service
 async def test_each_format_has_its_media_type(shared: Service, format_: str, takes: str) -> None:
-    """415 for that of another format, and for any other."""
+    """Every other media type gives 415, also one of another format."""
     for other in {"application/x-ndjson", "application/json", "text/csv", "text/plain", ""} - {takes}:
         answer = await shared.programme(
             "POST",
@@ -411,11 +411,11 @@ async def test_each_format_has_its_media_type(shared: Service, format_: str, tak
 
 @pytest.mark.parametrize("format_", ["graph-subscribed-skus", "graph-subscriptions", "graph-service-user-counts"])
 @shares_its_service
-async def test_report_of_graph_needs_its_tenant(shared: Service, format_: str) -> None:
-    """It does not say whose it is."""
+async def test_report_of_graph_needs_a_tenant_in_the_query(shared: Service, format_: str) -> None:
+    """The report itself does not name its tenant."""
     takes = "text/csv" if format_ == "graph-service-user-counts" else "application/json"
 
-    told = refused(
+    error = refused(
         await shared.programme(
             "POST", f"/usage/reports?format={format_}", content=b'{"value": []}', headers={"Content-Type": takes}
         ),
@@ -423,12 +423,12 @@ async def test_report_of_graph_needs_its_tenant(shared: Service, format_: str) -
         "ValidationFailed",
     )
 
-    assert [(one["code"], one["target"]) for one in told["details"]] == [("FieldRequired", "tenantId")]
+    assert [(one["code"], one["target"]) for one in error["details"]] == [("FieldRequired", "tenantId")]
 
 
 @pytest.mark.slow
-async def test_feed_has_up_to_32_mebibytes(service: Service) -> None:
-    """413 above; without a format it is JSON lines."""
+async def test_usage_report_has_at_most_32_mebibytes(service: Service) -> None:
+    """A longer report gives 413. A report without a format in its query is read as JSON lines."""
     path = f"/usage/reports?tenantId={CUSTOMER}"
     refused(
         await service.programme("POST", path, content=b"\n" * (32 * 2**20 + 1), headers=JSON_LINES),
@@ -444,8 +444,8 @@ async def test_feed_has_up_to_32_mebibytes(service: Service) -> None:
 # --- throttling -------------------------------------------------------------------------------------------------------
 
 
-async def test_partner_that_writes_too_fast_is_told_to_wait(service: Service) -> None:
-    """429 with Retry-After; reads go on, other partners and the programme too."""
+async def test_partner_that_writes_too_fast_must_wait(service: Service) -> None:
+    """Its next write gives 429 with Retry-After. Its reads, other partners and the programme are not limited."""
 
     class OneWrite(Throttle):
         def admits(self, organisation: str, at: float) -> bool:
@@ -469,7 +469,7 @@ async def test_partner_that_writes_too_fast_is_told_to_wait(service: Service) ->
 
 @pytest.fixture
 async def sandbox(service: Service) -> AsyncIterator[Service]:
-    """The service with the sandbox's own clock, that lies in a table and goes on ticking."""
+    """The service with the real clock of the sandbox: its offset is stored in a table, and its time goes on."""
     clock = SandboxClock(service.services.rows)
     ports = replace(service.services.ports, now=clock.now, real_now=clock.real)
     bootstrap.use(replace(service.services, clock=clock, ports=ports))
@@ -483,7 +483,7 @@ async def now_of(service: Service) -> datetime:
 
 
 async def test_clock_goes_forward_by_a_duration_or_to_an_instant(sandbox: Service) -> None:
-    """And the answer says the new time."""
+    """The answer has the new time."""
     before = await now_of(sandbox)
     advanced = await sandbox.programme("POST", "/sandbox/clock", json={"advance": "P1DT1H"})
     set_to = await sandbox.programme("POST", "/sandbox/clock", json={"now": "2090-01-01T00:00:00+01:00"})
@@ -515,14 +515,14 @@ async def test_clock_goes_forward_by_a_duration_or_to_an_instant(sandbox: Servic
         ({"advance": None, "now": None}, "ValidationFailed"),
     ],
 )
-async def test_clock_refuses_what_is_no_way_forward(sandbox: Service, change: dict[str, Any], code: str) -> None:
-    """Backwards, too far, or not said in ISO 8601; the time stays."""
+async def test_clock_refuses_a_wrong_change(sandbox: Service, change: dict[str, Any], code: str) -> None:
+    """A change that is backwards, too far, or not in ISO 8601 is refused, and the time does not change."""
     refused(await sandbox.programme("POST", "/sandbox/clock", json=change), 400, code)
     assert (await now_of(sandbox)).year < 2089
 
 
-async def test_outside_the_sandbox_there_is_no_clock(service: Service) -> None:
-    """404, for the operator too."""
+async def test_clock_exists_only_in_the_sandbox(service: Service) -> None:
+    """Elsewhere its address gives 404, for the operator too."""
     settings = service.services.settings.model_copy(update={"sandbox": False})
     bootstrap.use(replace(service.services, settings=settings))
 

@@ -8,8 +8,9 @@ from tools.pages.markdown import code, table
 _OLDER = """\
 ## Older programmes
 
-A claim sent under one of these is filed under its successor, goes by the successor's rules, takes its slots, and keeps
-the older name in `filedAs`. *Incentive* is what the older programme paid.
+A claim may name one of these older programmes. The service then files the claim under the successor, with the rules and
+slots of the successor. `filedAs` keeps the id of the older programme. *Incentive* says whether the older programme
+paid one.
 """
 
 _CHANNELS = {

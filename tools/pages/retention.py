@@ -19,30 +19,33 @@ def periods() -> str:
     months = f"{default['retention_months'].default} months ({code('CPOR_RETENTION_MONTHS')})"
     return "\n".join(
         table(
-            ("what", "until"),
+            ("what", "deleted after"),
             (
-                ("drafts that nobody submits, with their files", f"{days} after they were made"),
+                ("drafts that nobody submits, with their files", f"{days}, counted from their creation"),
                 (
                     _OF_CLOSED_CLAIMS,
-                    f"{months} after it was closed",
+                    f"{months}, counted from the close of the claim",
                 ),
-                ("links in mails", f"{LINK_LIVES.days} days after the claim was closed: then 410"),
-                ("Message-IDs", f"{RETENTION[Kind.DELETE_MESSAGE_ID].days} days after the claim was closed"),
                 (
-                    "answers kept for idempotency keys",
+                    "links in mails",
+                    f"{LINK_LIVES.days} days, counted from the close of the claim; then a link gives 410",
+                ),
+                ("Message-IDs", f"{RETENTION[Kind.DELETE_MESSAGE_ID].days} days, counted from the close of the claim"),
+                (
+                    "stored replies to requests with an idempotency key",
                     f"{RETENTION[Kind.DELETE_REPLY].total_seconds() / 3600:.0f} hours",
                 ),
                 ("batches: body, rows, outcomes", f"{RETENTION[Kind.DELETE_BATCH].days} days"),
                 ("deliveries of webhooks", f"{RETENTION[Kind.DELETE_DELIVERIES].days} days"),
                 ("changes in the feed", f"{RETENTION[Kind.TRIM_CHANGES].days} days"),
-                ("failed messages", f"{RETENTION[Kind.DELETE_FAILURE].days} days, or until they are put back"),
+                ("failed messages", f"{RETENTION[Kind.DELETE_FAILURE].days} days, or when they are put back"),
                 (
                     "a file that no claim points to any more",
-                    f"{RETENTION[Kind.DELETE_BLOB].total_seconds() / 60:.0f} minutes later",
+                    f"{RETENTION[Kind.DELETE_BLOB].total_seconds() / 60:.0f} minutes",
                 ),
                 (
-                    "the address in a request to erase somebody",
-                    f"the work is done: once, or twice {AGAIN_AFTER.total_seconds() / 60:.0f} minutes apart",
+                    "the address in a request to erase a person",
+                    f"the last search; searches are {AGAIN_AFTER.total_seconds() / 60:.0f} minutes apart",
                 ),
             ),
         )

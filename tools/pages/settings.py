@@ -13,7 +13,7 @@ def settings_table() -> str:
     required = set(schema["required"])
     return "\n".join(
         table(
-            ("setting", "default", "may be", "what it does"),
+            ("setting", "default", "allowed values", "what it does"),
             (_row(name, field, required=name in required) for name, field in schema["properties"].items()),
         )
     )
@@ -29,7 +29,7 @@ def _row(name: str, field: Mapping[str, Any], *, required: bool) -> tuple[str, s
 def _shown(default: object) -> str:
     match default:
         case None:
-            return "left out"
+            return "not set"
         case bool():
             return code(int(default))
         case _:

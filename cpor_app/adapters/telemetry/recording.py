@@ -64,11 +64,11 @@ INSTRUMENTS = (CLAIMS, RACES, MAILS, LATE)
 
 SPAN_ATTRIBUTES: Mapping[str, str] = {
     "http.request.method": "the method of a request",
-    "http.route": "its route as the table of operations has it, with names in place of values",
-    "http.response.status_code": "what it was answered",
+    "http.route": "the route of a request in the table of operations: it has names of parameters, not their values",
+    "http.response.status_code": "the status code of the answer",
     "cpor.debt": "the kind of the due work",
     "cpor.mail.kind": "the kind of a mail",
-    "cpor.mail.outcome": "`handedOver`, `refused`, `delayed`, or `failed` for a fault of ours",
+    "cpor.mail.outcome": "`handedOver`, `refused`, `delayed`, or `failed` if the service itself failed",
     "error.type": "the class of the error, never its message",
 }
 """All attributes that a span may have."""

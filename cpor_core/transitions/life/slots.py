@@ -1,4 +1,4 @@
-"""The slots of a claim's items: how the claim takes and leaves its places, and which other claims have one."""
+"""The slots of a claim's items: how the claim enters and leaves them, and which other claims are in them."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -13,16 +13,17 @@ def verify_places(case: StoredCase) -> None:
     """
     Raise `Conflict` if the slots of a case contradict its claim.
 
-    Then one of the two is older: another act wrote both between the two reads. An act on such a case would leave an
-    ended association in its slot, or let a claim supersede itself.
+    A claim and its slots are read one after the other. If another act writes both between the two reads, one of them is
+    older than the other. An act on such a case would leave an ended association in its slot, or let a claim supersede
+    itself.
     """
     if not is_whole(case):
-        message = f"claim {case.claim.id} is {case.claim.status.value}, but a slot of it knows it otherwise"
+        message = f"claim {case.claim.id} is {case.claim.status.value}, but one of its slots contradicts that"
         raise Conflict(message)
 
 
 def is_whole(case: StoredCase) -> bool:
-    """Whether the slots of a case name its claim as its state demands."""
+    """Whether the claim of a case is in its slots, in the place that the state of the claim demands."""
     return all(_has_its_place(case.claim, key, slot) for key, slot in case.own_slots().items())
 
 
@@ -34,22 +35,22 @@ def _has_its_place(claim: Claim, key: str, slot: Slot) -> bool:
             return slot.awaiting is not None and slot.awaiting.claim == claim.id
         case Status.SUBMITTED | Status.UNDER_REVIEW | Status.DISPUTED:
             return any(claimant.claim == claim.id for claimant in slot.claimants)
-        case _:  # the claim has no places, or gets them at the next submission
+        case _:  # the claim is in no slot, or enters its slots at the next submission
             return True
 
 
 def competing_claims(case: Case, at: datetime) -> frozenset[str]:
-    """Return the ids of the other open or official claims at the same slots."""
+    """Return the ids of the other open or official claims at the slots of this claim."""
     found: set[str] = set()
     for key in case.claim.slot_keys:
-        standing = {party.claim for party in case.slots[key].at(at).others("") if not party.declined}
-        if case.claim.id in standing:
-            found |= standing - {case.claim.id}
+        present = {party.claim for party in case.slots[key].at(at).others("") if not party.declined}
+        if case.claim.id in present:
+            found |= present - {case.claim.id}
     return frozenset(found)
 
 
 def verify_no_other_awaits(case: Case, at: datetime) -> None:
-    """Raise `SlotAwaitsCustomer`, with the instant, while another claim awaits the customer (decision 11)."""
+    """Raise `SlotAwaitsCustomer` while another claim awaits the customer (decision 11). The message says until when."""
     for key, stored in case.own_slots().items():
         awaiting = stored.at(at).awaiting
         if awaiting is not None and awaiting.claim != case.claim.id:
@@ -64,9 +65,9 @@ def verify_no_other_awaits(case: Case, at: datetime) -> None:
 
 def is_given_away(case: Case, now: datetime) -> bool:
     """
-    Whether another claim has the place of a declined claim, so that the no can no longer be taken back.
+    Whether a no can no longer be taken back, because another claim has the place of the declined claim.
 
-    The other claim awaits the customer for one of the items, or has become its holder since the no.
+    The other claim awaits the customer for one of the items, or has become the holder of an item after the no.
     """
     slots = [slot.at(now) for slot in case.own_slots().values()]
     return any(slot.awaiting is not None and slot.awaiting.claim != case.claim.id for slot in slots) or any(
@@ -81,7 +82,7 @@ def each_slot(case: Case, change: Callable[[Slot], Slot]) -> Case:
 
 
 def take_place(case: Case, at: datetime) -> Case:
-    """Enter the claim among the claimants of its items. Raises `SlotCrowded`."""
+    """Add the claim to the claimants of all its slots. Raises `SlotCrowded`."""
     for key, slot in case.own_slots().items():
         if len(slot.at(at).without(case.claim.id, at).claimants) >= MAX_CLAIMANTS:
             raise Refused(
