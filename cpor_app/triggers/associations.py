@@ -86,7 +86,7 @@ OF_ASSOCIATION = Side(
     paged=True,
 )
 async def list_associations(call: Call) -> Answer:
-    """The official ones; with `includeEnded=true` those that have ended too."""
+    """Only official associations are listed. With `includeEnded=true` ended associations are listed too."""
     filters = call.query(AssociationFilters)
     states = {Status.OFFICIAL, Status.ENDED} if filters.include_ended else {Status.OFFICIAL}
 
@@ -122,7 +122,7 @@ async def list_associations(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def get_association(call: Call) -> Answer:
-    """Official or ended."""
+    """It is official or ended."""
     return await _association(call, await call.own_case())
 
 
@@ -134,5 +134,5 @@ async def get_association(call: Call) -> Answer:
     body=EndReason,
 )
 async def end_association(act: ClaimAct[EndReason]) -> Case:
-    """Its items are free at once; the customer gets a closing mail."""
+    """Its items are free at once. The customer gets a closing mail."""
     return await partner_acts.end(act.ports, act.case, act.actor, act.now, Reason.PARTNER_DISASSOCIATED, act.context)

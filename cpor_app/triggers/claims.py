@@ -159,7 +159,7 @@ FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEn
     refusals=(*FORM, "TooManyDryRuns"),
 )
 async def create_claim(call: Call) -> Answer:
-    """The dry run answers every check that the claim would fail at submission. It stores nothing."""
+    """The dry run lists every check that the claim would fail at submission. It stores nothing."""
     sent = call.body(NewClaim)
     if call.query(DryRun).validate_:
         return _verdict(await partner_acts.dry_run_of_new(call.ports, call.organisation, sent, await call.now()))
@@ -224,7 +224,8 @@ async def get_claim(call: Call) -> Answer:
 )
 async def patch_claim(call: Call) -> Answer:
     """
-    In a draft: all but tenant and engagement. In `partnerActionRequired`: partnerId, items, contacts. Null removes.
+    In a draft you can change all fields but tenant and engagement. In `partnerActionRequired` you can change partnerId,
+    items and contacts. The value null removes a field.
 
     After submission only `Incentives.Admin` may edit.
     """
@@ -291,7 +292,7 @@ async def submit_claim(call: Call) -> Answer:
     refusals=("SlotCrowded", "SlotAwaitsCustomer"),
 )
 async def resubmit_claim(act: ClaimAct[OptionalComment]) -> Case:
-    """By the checks of the submission. If only the customer could not be reached, the customer is notified next."""
+    """It has the checks of a submission. If only the customer could not be reached, the customer is notified next."""
     return await partner_acts.resubmit(act.ports, act.case, act.actor, act.now, act.context)
 
 
@@ -334,7 +335,7 @@ async def withdraw_claim(act: ClaimAct[OptionalComment]) -> Case:
     refusals=("NotFound",),
 )
 async def list_history(call: Call) -> Answer:
-    """Oldest first. Each entry has the hash of the one before: an export can be verified without the service."""
+    """The oldest entry comes first. Each entry has the hash of the entry before: you can verify an export yourself."""
     return await history_page(call, await call.own_case())
 
 
@@ -350,7 +351,7 @@ async def list_history(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def list_comments(call: Call) -> Answer:
-    """Oldest first: comments, those that came with an act, and the reasons that a customer gave."""
+    """The oldest comes first. Comments that came with an act, and the reasons that a customer gave, are listed too."""
     return await comments_page(call, await call.own_case())
 
 

@@ -25,7 +25,8 @@ CSV = "text/csv"
 )
 async def export_claims(call: Call) -> Answer:
     """
-    UTF-8 with a byte order mark, newest first, at most 50,000 claims. The filters are those of the list.
+    The file is UTF-8 with a byte order mark. It has at most 50,000 claims, the newest first. The filters are those of
+    the list.
 
     A cell that a spreadsheet would run as a formula begins with an apostrophe.
     """

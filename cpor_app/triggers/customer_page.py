@@ -120,7 +120,7 @@ _act_operation = partial(
     in_words=True,
 )
 async def show_request(call: Call) -> Answer:
-    """A look changes nothing. The answer is JSON if the caller asks for it."""
+    """Reading changes nothing. The answer is JSON if the caller asks for it."""
     query = call.query(LinkQuery)
     return await _page(call, await _open(call, query.t), query)
 
@@ -132,11 +132,11 @@ async def show_request(call: Call) -> Answer:
 )
 async def decline_request(call: Call) -> Answer:
     """
-    A no is taken in every open state; it ends an official association. The partner can read the reason.
+    A no is accepted in every open state. It ends an official association. The partner can read the reason.
 
-    While a contact's no can be taken back, a registered notice address can confirm it: the contact cannot take it back
-    then. The service tries for a minute to record a no. If that fails, the answer is 503 `NotRecordedYet` with an
-    `arrival`. The same no sent with it within 24 hours counts as of that arrival, and needs no nonce.
+    While a contact's no can be undone, a registered notice address can take it over. Then the contact cannot undo it.
+    The service tries for a minute to record a no. If that fails, the answer is 503 `NotRecordedYet` with an `arrival`.
+    Send the same no with the `arrival` within 24 hours: it counts as of that arrival, and needs no nonce.
     """
     form = _form(call)
     _verify_link(call, form.t)
@@ -159,15 +159,15 @@ async def decline_request(call: Call) -> Answer:
 
 @_act_operation(
     route=f"{ROUTE}/undo",
-    summary="Take the no back, before the window ends",
+    summary="Undo the no, before the window ends",
     refusals=(*REFUSALS, "DeclineNotYours", "SlotAwaitsCustomer"),
 )
 async def undo_decline(call: Call) -> Answer:
     """
-    For the person who declined, or a higher one, until another request has got the place.
+    The person who declined can do this, or a higher voice, until another request has taken the place.
 
-    A registered notice address is higher than the contact that the partner named. The tenant's administrator is higher
-    than both.
+    The voice of a registered notice address is higher than that of the contact whom the partner named. The voice of the
+    tenant's administrator is the highest.
     """
     return await _act(call, "undo")
 
@@ -178,7 +178,7 @@ async def undo_decline(call: Call) -> Answer:
     refusals=REFUSALS,
 )
 async def end_by_customer(call: Call) -> Answer:
-    """At any time. The partner's access stops with this write."""
+    """This is possible at any time. The partner's access stops with this write."""
     return await _act(call, "end")
 
 
@@ -188,7 +188,7 @@ async def end_by_customer(call: Call) -> Answer:
     refusals=REFUSALS,
 )
 async def not_me(call: Call) -> Answer:
-    """It counts as a mail that came back. If nobody else was notified, the partner must name another contact."""
+    """It counts like a bounced mail. If nobody else was notified, the partner must name another contact."""
     return await _act(call, "not-me")
 
 

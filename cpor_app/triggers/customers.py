@@ -174,11 +174,11 @@ async def list_requests(call: Call) -> Answer:
 )
 async def decline_as_customer(call: Call) -> Answer:
     """
-    In every open state; an official association ends by it.
+    A no is accepted in every open state. It ends an official association.
 
-    You can confirm the no of a recipient of the mails while it can be taken back: then only an administrator can take
-    it back. The service tries for a minute to record a no. If that fails, the answer is 503 `NotRecordedYet` with an
-    `arrival`. The same no sent within 24 hours with it in the header `Cpor-Arrival` counts as of that arrival.
+    While the no of a mail recipient can be undone, you can take it over. Then only an administrator can undo it.
+    The service tries for a minute to record a no. If that fails, the answer is 503 `NotRecordedYet` with an `arrival`.
+    Send the same no within 24 hours with the `arrival` in the header `Cpor-Arrival`: it counts as of that arrival.
     """
     own_tenant(call)
 
@@ -196,13 +196,13 @@ async def decline_as_customer(call: Call) -> Answer:
     blueprint,
     ON_REQUEST,
     route=f"{REQUESTS}/{{claimId}}/undo",
-    summary="Take the no back, before the window ends",
+    summary="Undo the no, before the window ends",
     body=OptionalReason,
     body_needed=False,
     refusals=("SlotAwaitsCustomer",),
 )
 async def undo_as_customer(act: ClaimAct[OptionalReason]) -> Case:
-    """Every no of your tenant can be taken back, until another request has got the place."""
+    """Every no of your tenant can be undone, until another request has taken the place."""
     return await customer_acts.undo(act.ports, act.case, THE_ADMINISTRATOR, act.now, act.context)
 
 
@@ -218,7 +218,7 @@ async def undo_as_customer(act: ClaimAct[OptionalReason]) -> Case:
     paged=True,
 )
 async def list_tenant_associations(call: Call) -> Answer:
-    """The official ones; with `includeEnded=true` those that have ended too."""
+    """Only official associations are listed. With `includeEnded=true` ended associations are listed too."""
     tenant_id = own_tenant(call)
     ended_too = call.query(EndedToo).include_ended
     filters = {"includeEnded": "true"} if ended_too else {}
@@ -241,7 +241,7 @@ async def list_tenant_associations(call: Call) -> Answer:
     body_needed=False,
 )
 async def end_as_customer(act: ClaimAct[OptionalReason]) -> Case:
-    """At any time."""
+    """This is possible at any time."""
     return await customer_acts.end(act.ports, act.case, ADMINISTRATOR, act.now, act.context)
 
 

@@ -61,7 +61,7 @@ FILES = {"swagger-ui.js": ("swagger-ui-bundle.js", SCRIPT), "swagger-ui.css": ("
     answers={200: {HTML: str}},
 )
 async def get_docs(call: Call) -> Answer:
-    """The page asks no other host."""
+    """The page loads nothing from other hosts."""
     page = PAGE.format(api=urlsplit(call.services.settings.public_url).path)
     return Answer(200, page.encode(), HTML, {"Content-Security-Policy": POLICY})
 
@@ -76,7 +76,7 @@ async def get_docs(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def get_docs_file(call: Call) -> Answer:
-    """Its script, its style, and the script that starts them."""
+    """The files are its script, its style sheet, and the script that starts the page."""
     name = call.path("docsFile")
     if name == "start.js":
         return Answer(200, START, SCRIPT)

@@ -92,7 +92,7 @@ async def put_evidence(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def get_evidence(call: Call) -> Answer:
-    """The bytes as they were sent."""
+    """The bytes are the same as in the upload."""
     return await attachment(call, await call.own_case())
 
 

@@ -34,7 +34,7 @@ class ListedChanges(Value):
 )
 async def list_changes(call: Call) -> Answer:
     """
-    Every change of your claims and associations, beginning with a draft's creation, each once and in order.
+    The list has every change of your claims and associations, once and in order. The creation of a draft is a change.
 
     Without a cursor the list begins with the oldest change that is kept. Changes are kept for 400 days.
     """

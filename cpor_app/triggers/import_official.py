@@ -32,8 +32,8 @@ JSON_LINES = "application/x-ndjson"
 )
 async def import_associations(call: Call) -> Answer:
     """
-    Each is official at once and holds its item; one of an older programme is filed under its successor. A line whose
-    item is held already is a bad row.
+    Each association is official at once and holds its item. An association of an older programme is stored under the
+    successor of its engagement. A line is a bad row if its item has a holder already.
 
     For an engagement that can be claimed, the association must have begun before `CPOR_IMPORTS_BEFORE`, and somebody at
     the customer must be reachable. The line's `customerContact` and the tenant's notice addresses get a mail with a

@@ -44,7 +44,8 @@ class RecountAsked(Value):
 )
 async def get_insight(call: Call) -> Answer:
     """
-    As of the last full count: `asOf`, null before the first. The service counts each hour.
+    The figures are from the last full count, at `asOf`. Before the first count `asOf` is null. The service counts each
+    hour.
 
     `Accept: text/csv` gives a table. Times are in hours: half of the claims, or 90 of 100, took no longer. Grouped by
     workload or product, a claim counts once for each of its workloads or products.
@@ -69,7 +70,7 @@ async def get_insight(call: Call) -> Answer:
     answers={200: {HTML: str}},
 )
 async def get_insight_page(call: Call) -> Answer:
-    """Every grouping with its 20 largest groups. The page has no script and loads nothing from other hosts."""
+    """Each grouping shows its 20 largest groups. The page has no script and loads nothing from other hosts."""
     policy = {"Content-Security-Policy": call.services.pages.csp()}
     return Answer(200, call.services.pages.insight(await _counted(call)).encode(), HTML, policy)
 
@@ -84,7 +85,7 @@ async def get_insight_page(call: Call) -> Answer:
     answers={202: RecountAsked},
 )
 async def recount_insight_now(call: Call) -> Answer:
-    """It begins within five minutes. Until it has ended, the figures of `asOf` are shown; null if there are none."""
+    """The count begins within five minutes. Until it has ended, the older figures are shown, if there are any."""
     call.verify_no_fields()
     asked = RecountAsked(as_of=await recount.ask(call.ports))
     return Answer(202, asked, headers={"Operation-Location": call.url("insight")})

@@ -75,7 +75,7 @@ class Handshake(Value):
     answers={200: (CountedReports, Handshake)},
 )
 async def take_mail_events(call: Call) -> Answer:
-    """One report or an array, in the plain form or in Event Grid's schema. Its validation handshake is answered."""
+    """Send one report or an array, in the plain form or in Event Grid's schema. Event Grid's handshake is answered."""
     body = read_json(call.bytes())
     found: list[JsonValue] = body if isinstance(body, list) else [body]
     if len(found) > MOST_EVENTS:
@@ -98,7 +98,7 @@ async def take_mail_events(call: Call) -> Answer:
 @blueprint.function_name("record_mail_event")
 @blueprint.queue_trigger(arg_name="message", queue_name=MAIL_EVENTS, connection=STORAGE)
 async def record_mail_event(message: func.QueueMessage) -> None:
-    """Record a report that Event Grid put into the queue. One that cannot be read goes to the poison queue."""
+    """Record a report that Event Grid put into the queue. A report that cannot be read goes to the poison queue."""
     body = json.loads(message.get_body())
     try:
         services = await ready()

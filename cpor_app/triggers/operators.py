@@ -53,7 +53,7 @@ class Redriven(Value):
     paged=True,
 )
 async def list_failed_messages(call: Call) -> Answer:
-    """They hold ids, never personal data."""
+    """These messages hold ids, never personal data."""
     after, limit = call.page()
     failures = await call.ports.failures.page(after=after, limit=limit)
     views = [FailedMessage(id=f.id, queue=f.queue, body=f.body, at=f.at) for f in failures]
@@ -70,7 +70,7 @@ async def list_failed_messages(call: Call) -> Answer:
     answers={200: Redriven},
 )
 async def redrive_failed_messages(call: Call) -> Answer:
-    """Up to 1,000 at a time. Each is processed as a new message."""
+    """One call puts back at most 1,000 messages. Each is processed as a new message."""
     call.verify_no_fields()
     failures = await call.ports.failures.page(after="", limit=1000)
     for failure in failures:
@@ -152,7 +152,7 @@ async def erase_person(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="operations/erasures/{erasureId}",
-    summary="How far an erasure is",
+    summary="The progress of an erasure",
     tag="Operations",
     roles=OPERATOR,
     answers={200: ErasureView},
@@ -240,7 +240,7 @@ async def get_clock(call: Call) -> Answer:
     refusals=("NotFound", "ClockBackwards"),
 )
 async def move_clock(call: Call) -> Answer:
-    """Only forward. The clock runs on from there."""
+    """It cannot be moved back. The clock runs on from the new time."""
     _verify_sandbox(call)
     change = call.body(ClockChange)
     now: datetime

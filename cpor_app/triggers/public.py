@@ -81,7 +81,7 @@ async def get_openapi(call: Call) -> Answer:
     answers={200: ListedEngagements},
 )
 async def list_engagements(call: Call) -> Answer:
-    """The catalogue. Engagements of older programmes name their successors."""
+    """This is the catalogue. Engagements of older programmes name their successors."""
     return Answer(200, ListedEngagements(value=tuple(e.as_listed() for e in call.ports.catalogue.engagements)))
 
 
@@ -95,7 +95,7 @@ async def list_engagements(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def get_engagement(call: Call) -> Answer:
-    """One engagement of the catalogue."""
+    """It is shown as in the catalogue."""
     engagement = call.ports.catalogue.find(call.path("engagementId"))
     if engagement is None:
         raise not_found("engagement")

@@ -93,7 +93,7 @@ class _TenantPath(BaseModel):
     answers={200: Partner},
 )
 async def get_partner(call: Call) -> Answer:
-    """As it is registered."""
+    """It is shown as it is registered."""
     found = await call.ports.registry.partner(_partner_id(call))
     if found is None:
         raise not_found("entry")
@@ -122,7 +122,7 @@ async def put_partner(call: Call) -> Answer:
     answers={200: CustomerView},
 )
 async def get_customer(call: Call) -> Answer:
-    """As it is registered. `noticeLanguage` is English if there is no translation into its language."""
+    """It is shown as it is registered. `noticeLanguage` is English if there is no translation into its language."""
     found = await call.ports.registry.customer(_tenant_id(call))
     if found is None:
         raise not_found("entry")
@@ -191,7 +191,7 @@ class _ClosedDayPath(BaseModel):
     paged=True,
 )
 async def list_closed_days(call: Call) -> Answer:
-    """The days that count as holidays because the operator registered them."""
+    """These days count as holidays because an operator registered them."""
     after, limit = call.page()
     return call.listed(*await closed_days.page(call.ports, after=after, limit=limit))
 
@@ -202,7 +202,7 @@ async def list_closed_days(call: Call) -> Answer:
     answers={200: RegisteredClosedDay},
 )
 async def get_closed_day(call: Call) -> Answer:
-    """As it is registered."""
+    """It is shown as it is registered."""
     calendar, day = _closed_day(call)
     found = await closed_days.find(call.ports, calendar, day)
     view = RegisteredClosedDay(calendar=calendar, date=day, name=found.value.name)
@@ -217,7 +217,7 @@ async def get_closed_day(call: Call) -> Answer:
 )
 async def put_closed_day(call: Call) -> Answer:
     """
-    A day on which a country or one of its subdivisions is closed, although its calendar does not say so.
+    On a closed day, a country or one of its subdivisions is closed, although its calendar does not say so.
 
     It counts as a holiday for every limit in business days that is promised later: the customer's window and reminder,
     the limits of partner and programme. Earlier promises do not move. Every instance knows the day within five minutes.
@@ -242,7 +242,7 @@ async def put_closed_day(call: Call) -> Answer:
     refusals=("NotFound", "ValidationFailed"),
 )
 async def remove_closed_day(call: Call) -> Answer:
-    """For later promises only; promised windows do not move."""
+    """This changes later promises only. Promised windows do not move."""
     calendar, day = _closed_day(call)
     await closed_days.delete(call.ports, calendar, day, call.if_match)
     return Answer(204)

@@ -157,7 +157,7 @@ class ReviewView(Value):
     paged=True,
 )
 async def list_reviews(call: Call) -> Answer:
-    """A timer never decides a review; overdue ones are shown as such."""
+    """A timer never decides a review. An overdue review is shown as overdue."""
     filters = call.query(ReviewFilters)
     kept = {name: str(value).lower() for name, value in filters if value is not None}
     after, limit = call.page(kept)
@@ -190,7 +190,7 @@ async def list_reviews(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def get_review(call: Call) -> Answer:
-    """Any claim in any state."""
+    """It shows any claim in any state."""
     case = await call.any_case()
     now = await call.now()
     terms = await call.ports.current_terms()
@@ -224,7 +224,7 @@ async def get_review(call: Call) -> Answer:
     blueprint,
     BY_REVIEWER,
     route="reviews/{claimId}/start",
-    summary="Take a submitted claim up",
+    summary="Begin the review of a submitted claim",
     body=OptionalComment,
     body_needed=False,
 )
@@ -292,7 +292,7 @@ async def reject_claim(act: ClaimAct[Rejection]) -> Case:
     body=Revocation,
 )
 async def revoke_claim(act: ClaimAct[Revocation]) -> Case:
-    """For claims that should have been rejected earlier. Customer and partner are notified."""
+    """Use it for a claim that should have been rejected earlier. Customer and partner are notified."""
     return await reviews.revoke(act.ports, act.case, act.now, act.context)
 
 
@@ -308,7 +308,7 @@ async def revoke_claim(act: ClaimAct[Revocation]) -> Case:
     refusals=("NotFound",),
 )
 async def review_history(call: Call) -> Answer:
-    """The same bytes as the partner gets."""
+    """The answer has the same bytes that the partner gets."""
     return await history_page(call, await call.any_case())
 
 
@@ -324,7 +324,7 @@ async def review_history(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def review_comments(call: Call) -> Answer:
-    """Oldest first."""
+    """The oldest comment comes first."""
     return await comments_page(call, await call.any_case())
 
 
@@ -342,7 +342,7 @@ async def review_comments(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def add_review_comment(call: Call) -> Answer:
-    """The reviewer's id is stored, and never shown."""
+    """The reviewer's id is stored, but never shown."""
     return await take_comment(call, await call.any_case(), "programme")
 
 
@@ -358,5 +358,5 @@ async def add_review_comment(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def review_evidence(call: Call) -> Answer:
-    """The bytes that the partner sent."""
+    """The bytes are the same as in the partner's upload."""
     return await attachment(call, await call.any_case())

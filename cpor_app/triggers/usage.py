@@ -116,8 +116,8 @@ async def load_usage(call: Call) -> Answer:
 )
 async def get_usage(call: Call) -> Answer:
     """
-    Only while the association is official, only for its items, only from its first month on. Figures begin a minute
-    after the end of the window: until then a no that arrived in time may still be recorded.
+    There are figures only while the association is official, only for its items, and only from its first month on. They
+    begin a minute after the end of the window: until then a no that arrived in time may still be recorded.
 
     Each answer leaves a receipt that the customer can see: who, when, which months and items. For an imported
     association the figures begin with the mail to the customer, and pause if it came back from every recipient.
@@ -141,7 +141,7 @@ async def get_usage(call: Call) -> Answer:
 )
 async def get_advice(call: Call) -> Answer:
     """
-    Unassigned seats, unused seats, falling use; each with its figures.
+    The advice is about unassigned seats, unused seats and falling use. Each has its figures.
 
     It needs the same access as the usage figures, and leaves the same receipt.
     """

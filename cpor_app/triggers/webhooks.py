@@ -87,7 +87,7 @@ class _NamePath(BaseModel):
     answers={200: ListedWebhooks},
 )
 async def list_webhooks(call: Call) -> Answer:
-    """By name, all on one page: there are at most ten."""
+    """They are sorted by name, and all are on one page: there are at most ten."""
     kept = await webhooks.of_organisation(call.ports, call.organisation)
     return Answer(200, ListedWebhooks(value=tuple(_view(webhook) for webhook in kept)))
 
@@ -104,7 +104,7 @@ async def list_webhooks(call: Call) -> Answer:
     refusals=("NotFound", "ValidationFailed"),
 )
 async def get_webhook(call: Call) -> Answer:
-    """With the reason if it is switched off; never with its secret."""
+    """The answer has the reason if the webhook is switched off. It never has the secret."""
     webhook = await webhooks.find(call.ports, call.organisation, _name(call))
     return _answer(200, webhook)
 
@@ -125,7 +125,7 @@ async def get_webhook(call: Call) -> Answer:
 )
 async def put_webhook(call: Call) -> Answer:
     """
-    A new webhook begins with the next change. Its secret is shown only in this answer.
+    A new webhook gets every change from the next one on. Its secret is shown only in this answer.
 
     The address must be https, at a host with public addresses only. A webhook that was switched off is switched on, and
     goes on with the next change; the changes that it missed can be replayed.
@@ -169,7 +169,7 @@ async def delete_webhook(call: Call) -> Answer:
     refusals=("NotFound", "ValidationFailed", "InvalidState"),
 )
 async def test_webhook(call: Call) -> Answer:
-    """Of type `cpor.webhook.test`: signed, sent and listed like any other event. `events` does not filter it."""
+    """Its type is `cpor.webhook.test`. It is signed, sent and listed like other events. `events` does not filter it."""
     name = _name(call)
     await webhooks.find(call.ports, call.organisation, name)
     call.verify_no_fields()
@@ -212,9 +212,10 @@ async def rotate_webhook_secret(call: Call) -> Answer:
 )
 async def replay_changes(call: Call) -> Answer:
     """
-    The changes at or after `from` and before `to` that fit the webhook's `events`, with the same webhook-ids as before.
+    It sends the changes at or after `from` and before `to` that fit the webhook's `events`. Their webhook-ids are the
+    same as before.
 
-    One replay at a time: `replay` shows it until its deliveries are made. Changes are kept for 400 days.
+    Only one replay can run at a time: `replay` shows it until its deliveries are made. Changes are kept for 400 days.
     """
     name = _name(call)
     await webhooks.find(call.ports, call.organisation, name)  # 404 goes before faults of the body (decision 3)
@@ -235,7 +236,7 @@ async def replay_changes(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def list_deliveries(call: Call) -> Answer:
-    """With every attempt, newest delivery first. Deliveries are kept for 30 days."""
+    """Each delivery has its attempts. The newest delivery comes first. Deliveries are kept for 30 days."""
     webhook = await webhooks.find(call.ports, call.organisation, _name(call))
     after, limit = call.page()
     page = await call.ports.webhooks.deliveries(call.organisation, webhook, after=after, limit=limit)
