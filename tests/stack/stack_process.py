@@ -24,8 +24,8 @@ MAKE_RUN = (*MAKE, "run")
 STACK = (sys.executable, "-m", "devhost.stack")
 NEVER = "0 0 0 29 2 0"  # a 29th of February that is a Sunday: not before 2032
 PATIENCE_SECONDS = 150
-NOT_TOLD = "curl() { echo '{\"window\":null}'; }; sleep() { :; }\n"
-"""For a shell, in front of what waits: nothing ever happens, and quickly."""
+NEVER_NOTIFIED = "curl() { echo '{\"window\":null}'; }; sleep() { :; }\n"
+"""Commands for a shell before a loop that waits for the window: the window never opens, and no wait takes time."""
 SHELL = ("bash", "-euo", "pipefail")
 
 T = TypeVar("T")

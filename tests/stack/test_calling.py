@@ -13,7 +13,7 @@ from playwright.sync_api import Browser
 from devhost.stack.issuer import PROGRAMME_TENANT
 from devhost.stack.sample_registry import ADATUM_TENANT
 from tests.docs.pages import DOCS
-from tests.stack.stack_process import NOT_TOLD, PATIENCE_SECONDS, SHELL, Place, RunningStack, running_stack, until
+from tests.stack.stack_process import NEVER_NOTIFIED, PATIENCE_SECONDS, SHELL, Place, RunningStack, running_stack, until
 from tests.support.http_file import HttpFile
 from tools.smoke import complaints_about
 
@@ -67,12 +67,12 @@ def test_the_wait_for_the_customers_window_ends() -> None:
         program.index("for _ in range(120)") : program.index("make = ", program.index("for _ in range(120)"))
     ]
 
-    done = subprocess.run([*SHELL, "-c", NOT_TOLD + waits + moves], capture_output=True, text=True, check=True)
-    with pytest.raises(SystemExit, match="not told within two minutes"):
+    done = subprocess.run([*SHELL, "-c", NEVER_NOTIFIED + waits + moves], capture_output=True, text=True, check=True)
+    with pytest.raises(SystemExit, match="not notified within two minutes"):
         exec(loops, {"ask": lambda *_: {"id": "a", "window": None}, "claim": {"id": "a"}, "time": Mock()})  # noqa: S102
 
     assert done.stdout == ""
-    assert done.stderr == "The customer was not told within two minutes.\n"
+    assert done.stderr == "The customer was not notified within two minutes.\n"
 
 
 def test_file_of_requests_runs_from_top_to_bottom(place: Place) -> None:

@@ -19,7 +19,7 @@ from devhost.stack.sample_registry import ADATUM, ADATUM_TENANT, CUSTOMERS, OPER
 from tests.stack.stack_process import (
     MAKE,
     MAKE_RUN,
-    NOT_TOLD,
+    NEVER_NOTIFIED,
     ROOT,
     SHELL,
     STACK,
@@ -50,7 +50,7 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Told:
-    """A claim whose customer was told."""
+    """A claim after its customer was notified."""
 
     claim: Mapping[str, Any]
     contact: str
@@ -118,7 +118,7 @@ def submitted(stack: RunningStack) -> Submitted:
 
 
 def told(stack: RunningStack) -> Told:
-    """Bring a claim for a new customer to where that customer was told."""
+    """Make a claim for a new customer, and wait until this customer is notified."""
     begun = submitted(stack)
     mail = stack.mail(begun.contact)
     path = f"/claims/{begun.id}"
@@ -329,7 +329,7 @@ def test_walk_by_hand_does_not_wait_for_ever() -> None:
     waits = commands[commands.index("tries=") : commands.index("; fi\n")] + "; fi\n"
 
     done = subprocess.run(
-        [*SHELL, "-c", f"{NOT_TOLD}claim=a partner=b api=c operator=d json=e\n{waits}"],
+        [*SHELL, "-c", f"{NEVER_NOTIFIED}claim=a partner=b api=c operator=d json=e\n{waits}"],
         capture_output=True,
         text=True,
         check=True,
