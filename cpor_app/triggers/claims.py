@@ -47,6 +47,11 @@ class ClaimFilters(BaseModel):
 
     model_config = {"alias_generator": to_camel}
 
+    @property
+    def narrow(self) -> bool:
+        """Whether there is any filter."""
+        return self != ClaimFilters()
+
     def fit(self, claim: Claim) -> bool:
         """Whether a claim fits the filters now."""
         return (
@@ -186,7 +191,8 @@ async def list_claims(call: Call) -> Answer:
     kept = {**filters.model_dump(mode="json", by_alias=True), "status": ",".join(sorted(filters.status)) or None}
     after, limit = call.page(kept)
     now = await call.now()
-    page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=filters.fit)
+    wanted = filters.fit if filters.narrow else None
+    page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=wanted)
     terms = await call.ports.current_terms()
     return call.listed([claim_view(case, terms) for case in page.cases], page.position, kept)
 

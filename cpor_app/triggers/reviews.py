@@ -25,9 +25,10 @@ from cpor_app.triggers.evidence import FILE, attachment
 from cpor_core.model.base import AtMost, Instant, Text200, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
 from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.next_step import next_step
 from cpor_core.use_cases.claims import partner_acts, reviews
 from cpor_core.use_cases.claims.listing import load_all
-from cpor_core.views import ClaimView, claim_view
+from cpor_core.views import ClaimView, claim_view, is_competing
 
 blueprint = func.Blueprint()
 BY_REVIEWER = Side(
@@ -157,24 +158,33 @@ class ReviewView(Value):
     paged=True,
 )
 async def list_reviews(call: Call) -> Answer:
-    """A timer never decides a review. An overdue review is shown as overdue."""
+    """
+    A timer never decides a review. An overdue review is shown as overdue.
+
+    With `overdue` or `competing` a page may be short or empty and still have a nextLink. One call looks at 500 claims
+    at most.
+    """
     filters = call.query(ReviewFilters)
     kept = {name: str(value).lower() for name, value in filters if value is not None}
     after, limit = call.page(kept)
     now = await call.now()
     listing = reviews.sample if filters.sample else reviews.awaiting_decision
-    page = await listing(call.ports, now, after=after, limit=limit)
-    views = []
     terms = await call.ports.current_terms()
+
+    def is_overdue(case: Case) -> bool:
+        due = next_step(case, terms).due
+        return due is not None and due <= now
+
+    def fits(case: Case) -> bool:
+        return filters.overdue in (None, is_overdue(case)) and filters.competing in (None, is_competing(case))
+
+    narrowed = filters.overdue is not None or filters.competing is not None
+    page = await listing(call.ports, now, after=after, limit=limit, wanted=fits if narrowed else None)
+    views = []
     for case in page.cases:
         view = claim_view(case, terms)
-        overdue = view.next_step.due is not None and view.next_step.due <= now
-        if filters.overdue in (None, overdue) and filters.competing in (None, view.competing):
-            views.append(
-                ReviewItem.model_construct(
-                    **{name: getattr(view, name) for name in ClaimView.model_fields}, claim_id=view.id, overdue=overdue
-                )
-            )
+        shown = {name: getattr(view, name) for name in ClaimView.model_fields}
+        views.append(ReviewItem.model_construct(**shown, claim_id=view.id, overdue=is_overdue(case)))
     return call.listed(views, page.position, kept)
 
 

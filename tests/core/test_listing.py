@@ -1,11 +1,13 @@
 """Lists: keys first, then the claims themselves, so that what is listed is what is."""
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
 
 from cpor_core.model.claim import Claim, Status
 from cpor_core.model.history import PROGRAMME
+from cpor_core.ports.claims import ClaimIndex, IndexRow
 from cpor_core.rules.identifiers import list_position
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, REVIEWS, SAMPLE
@@ -27,6 +29,8 @@ from tests.core.builders import (
     USAGE,
 )
 from tests.core.memory_core import Core
+
+RARE, COMMON = "rare@contoso.fr", "common@contoso.fr"
 
 
 def any_claim(_: Claim) -> bool:
@@ -92,6 +96,117 @@ async def test_one_call_looks_at_so_many_and_says_where_it_stopped(core: Core, m
     assert page.position == list_position(made[1].claim.created_at, made[1].claim.id)
 
 
+class Rounds:
+    """Counts the pages of keys that a list reads, and the keys that it asks for."""
+
+    def __init__(self, index: ClaimIndex) -> None:
+        self.asked: list[int] = []
+        self._page, self._index = index.page, index
+
+    async def page(self, partition: str, *, after: str, limit: int) -> Sequence[IndexRow]:
+        self.asked.append(limit)
+        return await self._page(partition, after=after, limit=limit)
+
+
+def rounds_of(index: ClaimIndex, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the list that gets the size of each page of keys which is read from *index*."""
+    rounds = Rounds(index)
+    monkeypatch.setattr(index, "page", rounds.page)
+    return rounds.asked
+
+
+async def many(core: Core, count: int, *, every: int) -> list[str]:
+    """Make *count* drafts, one in *every* with the rare contact. Returns the ids of these, newest first."""
+    rare = []
+    for number in range(count):
+        case = await core.draft(evidence=False, email=RARE if number % every == 0 else COMMON)
+        rare += [case.claim.id] if number % every == 0 else []
+        core.clock.advance(timedelta(seconds=1))
+    return rare[::-1]
+
+
+def is_rare(claim: Claim) -> bool:
+    """Want the claims with the rare contact."""
+    return claim.contacts is not None and claim.contacts.customer.email == RARE
+
+
+async def test_a_filtered_list_reads_full_pages_of_keys(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one claim of ten fits, four rounds find 25, however few of them are still missing."""
+    rare = await many(core, 320, every=10)
+    asked = rounds_of(core.ports.partner_claims, monkeypatch)
+    now = await core.now()
+
+    first = await own_claims(core.ports, ADATUM, now, after="", limit=25, wanted=is_rare)
+
+    assert [case.claim.id for case in first.cases] == rare[:25]
+    assert asked == [25, 100, 100, 100]
+    assert first.position is not None
+    second = await own_claims(core.ports, ADATUM, now, after=first.position, limit=25, wanted=is_rare)
+    assert [case.claim.id for case in second.cases] == rare[25:]
+    assert second.position is None
+
+
+@pytest.mark.parametrize("wanted", [None, any_claim])
+async def test_a_list_reads_no_claim_too_many_if_all_are_wanted(
+    core: Core, monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Claim], bool] | None
+) -> None:
+    """The first round reads as many keys as the page has claims."""
+    await many(core, 30, every=10)
+    asked = rounds_of(core.ports.partner_claims, monkeypatch)
+
+    page = await own_claims(core.ports, ADATUM, await core.now(), after="", limit=25, wanted=wanted)
+
+    assert len(page.cases) == asked[0] == 25
+    assert len(asked) == 1
+
+
+async def test_a_list_without_filters_fills_up_what_ghosts_left(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads no full page for one claim that is missing."""
+    made = await three(core)
+    newest = await core.draft(evidence=False)
+    await drafts.delete(core.ports, newest, PERSON, await core.now())
+    asked = rounds_of(core.ports.partner_claims, monkeypatch)
+
+    page = await own_claims(core.ports, ADATUM, await core.now(), after="", limit=2, wanted=None)
+
+    assert [case.claim.id for case in page.cases] == [made[2].claim.id, made[1].claim.id]
+    assert asked == [2, 1]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 33, 34, 100])
+async def test_pages_of_a_filtered_list_follow_one_another(
+    core: Core, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Nothing twice, nothing left out, wherever the surplus of a round is cut and wherever a call stops."""
+    monkeypatch.setattr(listing, "KEYS_AT_ONCE", 7)
+    monkeypatch.setattr(listing, "MOST_LOOKED_AT", 10)
+    rare = await many(core, 100, every=3)
+    now = await core.now()
+
+    found: list[str] = []
+    after, calls = "", 0
+    while calls == 0 or after:
+        page = await own_claims(core.ports, ADATUM, now, after=after, limit=limit, wanted=is_rare)
+        assert len(page.cases) <= limit
+        found += [case.claim.id for case in page.cases]
+        after, calls = page.position or "", calls + 1
+
+    assert found == rare
+
+
+async def test_a_cursor_may_point_behind_a_claim_that_does_not_fit(core: Core) -> None:
+    """The former release wrote the position of the last key that it read: the page after it begins there."""
+    made = await three(core)
+    oldest = made[0].claim
+    behind = list_position(made[1].claim.created_at, made[1].claim.id)
+
+    page = await own_claims(
+        core.ports, ADATUM, await core.now(), after=behind, limit=1, wanted=lambda claim: claim.id == oldest.id
+    )
+
+    assert [case.claim.id for case in page.cases] == [oldest.id]
+
+
 async def test_ghosts_fall_out(core: Core) -> None:
     """Keys of claims that were never written, are gone, lapsed, or stand elsewhere in the list."""
     case = await core.draft(evidence=False)
@@ -132,6 +247,28 @@ async def test_what_awaits_a_decision_comes_most_urgent_first(core: Core) -> Non
         made[0].claim.id,
     ]
     assert (third.cases, third.position) == ([], None)
+
+
+async def test_a_filtered_list_of_reviews_reads_on(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that do not fit make no page short; nothing comes twice, nothing is left out."""
+    monkeypatch.setattr(listing, "KEYS_AT_ONCE", 3)
+    made = []
+    for organisation, item in ((ADATUM, TEAMS), (FABRIKAM, EXCHANGE), (LITWARE, SHAREPOINT)):
+        made.append(await core.submitted(organisation, items=(item,), engagement=USAGE))
+        core.clock.advance(DAY)
+    now = await core.now()
+    asked = rounds_of(core.ports.reviews, monkeypatch)
+
+    def fits(case: Case) -> bool:
+        return case.claim.organisation != ADATUM
+
+    first = await awaiting_decision(core.ports, now, after="", limit=1, wanted=fits)
+    assert first.position is not None
+    assert [case.claim.id for case in first.cases] == [made[1].claim.id]
+    assert asked == [1, 3]
+    second = await awaiting_decision(core.ports, now, after=first.position, limit=2, wanted=fits)
+    assert [case.claim.id for case in second.cases] == [made[2].claim.id]
+    assert second.position is None
 
 
 async def test_what_was_decided_leads_nowhere_and_is_removed_later(core: Core) -> None:

@@ -1,7 +1,7 @@
 """Lists: a page of keys, then the claims. So a list is never stale, and keys without a claim drop out (decision 37)."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,13 +14,15 @@ from cpor_core.transitions.life import settle
 
 IN_FLIGHT = 32
 """Claims read at the same time."""
+KEYS_AT_ONCE = 100
+"""A full page of keys."""
 MOST_LOOKED_AT = 500
 """The most claims that one call reads. With filters a page may be short or empty, and still not the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Cases in order, and the position of the last key that was read; None at the end of the list."""
+    """Cases in order, and the position behind which the next page begins; None at the end of the list."""
 
     cases: Sequence[Case]
     position: str | None
@@ -48,26 +50,57 @@ async def load_own(ports: Ports, organisation: str, rows: Sequence[IndexRow], no
         for position, case in found
         if case.claim.organisation == organisation
         # A creation that was tried twice leaves a second key.
-        and position == list_position(case.claim.created_at, case.claim.id)
+        and position == _position(case.claim)
     ]
 
 
-async def own_claims(
-    ports: Ports, organisation: str, now: datetime, *, after: str, limit: int, wanted: Callable[[Claim], bool]
+async def matching(
+    read: Callable[[str, int], Awaitable[Page]],
+    position_of: Callable[[Claim], str | None],
+    *,
+    after: str,
+    limit: int,
+    wanted: Callable[[Case], bool] | None = None,
 ) -> Page:
     """
-    Return a page of an organisation's claims, newest first, whose state as of *now* is *wanted*.
+    Return the next *limit* cases that are *wanted*, in as few rounds as possible.
 
-    1 + 2n requests for n claims.
+    `read(after, size)` returns the cases of the next *size* keys. The first round reads *limit* keys. With *wanted*
+    each further round reads a full page of keys: the claims that are missing may be far apart. What is too much is cut
+    off, and the next page begins with it.
     """
     kept: list[Case] = []
     looked_at, position = 0, after
     while len(kept) < limit and looked_at < MOST_LOOKED_AT:
-        want = min(limit - len(kept), MOST_LOOKED_AT - looked_at)
-        rows = await ports.partner_claims.page(organisation, after=position, limit=want)
-        kept += [case for case in await load_own(ports, organisation, rows, now) if wanted(case.claim)]
-        looked_at += len(rows)
-        if len(rows) < want:
+        missing = limit - len(kept)
+        size = max(missing, KEYS_AT_ONCE) if wanted is not None and looked_at else missing
+        size = min(size, MOST_LOOKED_AT - looked_at)
+        page = await read(position, size)
+        kept += [case for case in page.cases if wanted is None or wanted(case)]
+        if len(kept) > limit:
+            return Page(kept[:limit], position_of(kept[limit - 1].claim))
+        if page.position is None:
             return Page(kept, None)
-        position = rows[-1].position
+        looked_at, position = looked_at + size, page.position
     return Page(kept, position)
+
+
+async def own_claims(
+    ports: Ports, organisation: str, now: datetime, *, after: str, limit: int, wanted: Callable[[Claim], bool] | None
+) -> Page:
+    """
+    Return a page of an organisation's claims, newest first, whose state as of *now* is *wanted*; None wants all.
+
+    One request for each page of keys, and two for each claim that is read.
+    """
+
+    async def read(behind: str, size: int) -> Page:
+        rows = await ports.partner_claims.page(organisation, after=behind, limit=size)
+        return Page(await load_own(ports, organisation, rows, now), rows[-1].position if len(rows) == size else None)
+
+    fits = None if wanted is None else lambda case: wanted(case.claim)
+    return await matching(read, _position, after=after, limit=limit, wanted=fits)
+
+
+def _position(claim: Claim) -> str:
+    return list_position(claim.created_at, claim.id)

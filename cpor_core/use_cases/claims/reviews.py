@@ -1,7 +1,7 @@
 """The reviewer's lists and decisions."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from cpor_core.errors import Refused
@@ -11,7 +11,7 @@ from cpor_core.ports import Ports
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import REVIEWS, SAMPLE, ActContext, change_claim, review_position, sample_position
-from cpor_core.use_cases.claims.listing import load_all
+from cpor_core.use_cases.claims.listing import Page, load_all, matching
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 
 STALE_AFTER = timedelta(minutes=10)
@@ -75,17 +75,11 @@ async def revoke(ports: Ports, case: Case, now: datetime, context: ActContext) -
     return await change_claim(ports, case, now, lambda current: life.revoke(current, PROGRAMME, now), context)
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewPage:
-    """Claims that await a decision, most urgent first, and the position of the last row that was read."""
-
-    cases: Sequence[Case]
-    position: str | None
-
-
-async def awaiting_decision(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
+async def awaiting_decision(
+    ports: Ports, now: datetime, *, after: str, limit: int, wanted: Callable[[Case], bool] | None = None
+) -> Page:
     """Return a page of what awaits a decision, or a look, in the order of its due instants."""
-    return await verified(ports, REVIEWS, review_position, now, after=after, limit=limit)
+    return await verified(ports, REVIEWS, review_position, now, after=after, limit=limit, wanted=wanted)
 
 
 async def overdue(ports: Ports, now: datetime) -> int:
@@ -102,27 +96,42 @@ def _is_past(position: str, now: datetime) -> bool:
     return position.partition("|")[0] < f"{now.astimezone(UTC):%Y%m%dT%H%M%S}"
 
 
-async def sample(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
+async def sample(
+    ports: Ports, now: datetime, *, after: str, limit: int, wanted: Callable[[Case], bool] | None = None
+) -> Page:
     """Return a page of the drawn claims: reviewed automatically, and still in their window (decision 29)."""
-    return await verified(ports, SAMPLE, sample_position, now, after=after, limit=limit)
+    return await verified(ports, SAMPLE, sample_position, now, after=after, limit=limit, wanted=wanted)
 
 
 async def verified(
-    ports: Ports, partition: str, position_of: Callable[[Claim], str | None], now: datetime, *, after: str, limit: int
-) -> ReviewPage:
+    ports: Ports,
+    partition: str,
+    position_of: Callable[[Claim], str | None],
+    now: datetime,
+    *,
+    after: str,
+    limit: int,
+    wanted: Callable[[Case], bool] | None = None,
+) -> Page:
     """
     Return a page of an index; each row is compared with its claim.
 
     If the claim was decided, or its instant has changed, the row is removed. The row is written before its claim, so a
     row without a claim stays for ten minutes.
     """
-    rows = await ports.reviews.page(partition, after=after, limit=limit)
-    cases = await load_all(ports, [row.claim_id for row in rows], now)
-    page: list[Case] = []
-    for row in rows:
-        case = cases.get(row.claim_id)
-        if case is not None and row.position == position_of(case.claim):
-            page.append(case)
-        elif ports.real_now() - row.written_at > STALE_AFTER:
-            await ports.reviews.remove(partition, row.position)
-    return ReviewPage(page, rows[-1].position if len(rows) == limit else None)
+
+    async def read(behind: str, size: int) -> Page:
+        rows = await ports.reviews.page(partition, after=behind, limit=size)
+        cases = await load_all(ports, [row.claim_id for row in rows], now)
+        page: list[Case] = []
+        for row in rows:
+            case = cases.get(row.claim_id)
+            if case is not None and row.position == position_of(case.claim):
+                page.append(case)
+            elif ports.real_now() - row.written_at > STALE_AFTER:
+                await ports.reviews.remove(partition, row.position)
+        return Page(page, rows[-1].position if len(rows) == size else None)
+
+    if wanted is None:
+        return await read(after, limit)
+    return await matching(read, position_of, after=after, limit=limit, wanted=wanted)

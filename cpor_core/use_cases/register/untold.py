@@ -16,7 +16,8 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import UNTOLD, change_claim, untold_position
-from cpor_core.use_cases.claims.reviews import ReviewPage, verified
+from cpor_core.use_cases.claims.listing import Page
+from cpor_core.use_cases.claims.reviews import verified
 
 
 class CustomerContact(Value):
@@ -69,6 +70,6 @@ def due_row(tenant_id: str, now: datetime) -> DueRow:
     return DueRow(now, tenant_id, Kind.NOTIFY_OTHERS)
 
 
-async def untold_associations(ports: Ports, now: datetime, *, after: str, limit: int) -> ReviewPage:
+async def untold_associations(ports: Ports, now: datetime, *, after: str, limit: int) -> Page:
     """Return a page of the imported associations whose customer was not notified, the oldest import first."""
     return await verified(ports, UNTOLD, untold_position, now, after=after, limit=limit)
