@@ -19,7 +19,7 @@ ANSWER_SECONDS = 30
 def main() -> int:
     """Print what is found; what is said goes to stderr."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    found = next(((version, path) for version in FIT if version != own for path in _places(version)), None)
+    found = next(((version, path) for version in FIT if version != own for path in places(version)), None)
     if found is None:
         print(f"No Python beside {own} was found ({', '.join(FIT)}).", file=sys.stderr)
     else:
@@ -28,8 +28,8 @@ def main() -> int:
     return 0
 
 
-def _places(version: str) -> Iterator[Path]:
-    """Yield where a Python of that version runs: on the path, then where pyenv keeps its own."""
+def places(version: str) -> Iterator[Path]:
+    """Yield the paths of every Python of that version that runs: those on PATH, then those of pyenv."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     folders = [*map(Path, os.get_exec_path()), *sorted(pyenv.glob(f"versions/{version}.*/bin"), reverse=True)]
     yield from (path for folder in folders if _runs(path := folder / f"python{version}", version))

@@ -5,8 +5,11 @@ Build the zip that is deployed: the app and every package that it needs, for the
     python -m tools.package --check [dist/cpor.zip]
 
 The zip has all files except those in `.funcignore`, and the packages of `requirements.txt` as wheels for Linux. The
-packages are installed into the work tree, below `.python_packages`, because `azd` packs its files from there. The same
-files give the same zip, byte for byte.
+packages are installed into the work tree, below `.python_packages`, because `azd` packs its files from there.
+
+Each module comes with its byte code, because the cloud cannot store byte code, and every new instance would compile
+every module. A Python of the cloud's version compiles the modules. Without such a Python on this machine the zip has no
+byte code. The same files, compiled by the same Python, give the same zip, byte for byte.
 
 With `--check` the command builds nothing. It checks the zip, or the work tree if no zip is named. It returns 1 if
 packages are missing, or if they are those of other requirements or of another Python version.
@@ -22,13 +25,14 @@ import stat
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from packaging.markers import Marker
 from pathspec import GitIgnoreSpec
 
-from tools import swagger_ui
+from tools import other_python, swagger_ui
 
 ROOT = Path(__file__).resolve().parent.parent
 CLOUD_PYTHON = "3.13"
@@ -38,6 +42,11 @@ MADE_OF = "made-of.json"
 """A file next to the packages. It says from which requirements they were installed, and for which Python version."""
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """The time of every file in the zip: the earliest time that a zip allows."""
+LEFT_OUT = GitIgnoreSpec.from_lines((
+    "/bin/",  # commands of the packages, with this machine's paths in them
+    "/olefile/olefile2.py",  # for Python 2, and no other Python can compile it
+))
+"""Files of the packages that the service never uses."""
 
 _REQUIREMENT = re.compile(r"(?P<pin>[a-z0-9-]+==[\w.]+)(?: ; (?P<marker>[^\\]+?))?(?P<hashes>(?: --hash=sha256:\S+)+)")
 
@@ -54,8 +63,10 @@ def main() -> int:
         print(wrong or f"{options.check}: has the packages of requirements.txt, for Python {options.python}")
         return 1 if wrong else 0
     install(ROOT / PACKAGES, options.python)
-    write(ROOT, options.into)
+    write(ROOT, options.into, options.python)
     print(f"{options.into}: {options.into.stat().st_size // 1024} KiB, for Python {options.python}")
+    if interpreter(options.python) is None:
+        print(f"It has no byte code, so it starts slower: no Python {options.python} was found here.", file=sys.stderr)
     return 0
 
 
@@ -81,9 +92,31 @@ def install(target: Path, python: str) -> None:
     )
     wanted.unlink()
     (target / MADE_OF).write_text(made_of(python), "utf-8")
-    shutil.rmtree(
-        target / "bin", ignore_errors=True
-    )  # the commands of the packages: they contain paths of this machine
+    for name in LEFT_OUT.match_tree_files(target):
+        (target / name).unlink()
+    compile_modules(target, python)
+
+
+def interpreter(python: str) -> Path | None:
+    """Return the path of a Python of that version on this machine; None if there is none."""
+    if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return Path(sys.executable)
+    return next(other_python.places(python), None)
+
+
+def compile_modules(folder: Path, python: str) -> None:
+    """
+    Write the byte code of each module below *folder*, for that version of Python, if the machine has it.
+
+    The byte code names no time and no place of this machine, and is never compared with the module. Raises
+    subprocess.CalledProcessError if a module cannot be compiled.
+    """
+    compiler = interpreter(python)
+    if compiler is None:
+        return
+    # -f: byte code that came with a package is made anew. -s: no path of this machine stays in the byte code.
+    options = ["-q", "-f", "-s", str(folder), "--invalidation-mode", "unchecked-hash"]
+    subprocess.run([compiler, "-I", "-S", "-m", "compileall", *options, str(folder)], stdout=sys.stderr, check=True)
 
 
 def made_of(python: str) -> str:
@@ -141,15 +174,33 @@ def _files(root: Path, folder: Path, ignored: GitIgnoreSpec) -> Iterator[str]:
             yield path.as_posix()
 
 
-def write(root: Path, archive: Path) -> None:
-    """Write the zip of the deployed files of *root*."""
+def write(root: Path, archive: Path, python: str) -> None:
+    """Write the zip of the deployed files of *root*, with the byte code of our modules for that version of Python."""
+    names = files(root)
+    compiled = _byte_code(root, names, python)
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as made:
-        for name in files(root):
+        for name in sorted({*names, *compiled}):
             entry = zipfile.ZipInfo(name, LONG_AGO)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
-            made.writestr(entry, (root / name).read_bytes())
+            made.writestr(entry, compiled[name] if name in compiled else (root / name).read_bytes())
+
+
+def _byte_code(root: Path, names: Sequence[str], python: str) -> Mapping[str, bytes]:
+    """
+    Return the byte code of our modules, by its path in the zip.
+
+    It never lies in the work tree: a Python that finds it there would run it after a change of the module.
+    """
+    with TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in names:
+            if name.endswith(".py") and not name.startswith(f"{PACKAGES.parts[0]}/"):
+                (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(root / name, copy / name)
+        compile_modules(copy, python)
+        return {path.relative_to(copy).as_posix(): path.read_bytes() for path in copy.rglob("*.pyc")}
 
 
 if __name__ == "__main__":

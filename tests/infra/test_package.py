@@ -1,5 +1,6 @@
 """The package that is deployed holds what runs and nothing else, and runs where nothing else is."""
 
+import importlib.util
 import json
 import os
 import platform
@@ -29,6 +30,9 @@ RUNS = {"cpor_app", "cpor_core", "function_app.py", "host.json", ".python_packag
 STAYS_OUT = ("tests", "docs", "infra", "devhost", "tools")
 LIBRARY = ("azure_functions_runtime", "azurefunctions")
 PATIENCE_SECONDS = 120
+OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+UNCHECKED_HASH = bytes((1, 0, 0, 0))
+"""The flags in the head of byte code that is never compared with its module (PEP 552)."""
 
 IN_THE_WORKER = """
 import sys
@@ -76,7 +80,8 @@ def test_what_is_left_out_is_one_plain_line_a_folder() -> None:
 def test_only_what_runs_is_deployed() -> None:
     """Of everything that belongs to the repository; packages are put there when it is built."""
     assert {name.split("/")[0] for name in package.files(ROOT)} <= RUNS
-    assert not [name for name in package.files(ROOT) if "__pycache__" in name or name.endswith(".pyc")]
+    ours = [name for name in package.files(ROOT) if not name.startswith(".python_packages/")]
+    assert not [name for name in ours if "__pycache__" in name or name.endswith(".pyc")]
     assert {"host.json", "function_app.py", "cpor_app/openapi.json"} <= set(package.files(ROOT))
     assert {f"cpor_app/swagger_ui/{name}" for name in swagger_ui.FILES} <= set(package.files(ROOT))
 
@@ -111,18 +116,62 @@ def test_the_packages_are_those_of_the_python_that_will_run_them() -> None:
     assert all("--hash=sha256:" in line and ";" not in line for line in package.requirements("3.13"))
 
 
+def _small_tree(place: Path, names: Sequence[str]) -> Path:
+    """Return a work tree with one package and three modules of ours, written in the order of *names*."""
+    place.mkdir()
+    shutil.copy(ROOT / ".funcignore", place)
+    for name in names:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(f"NAME = {name!r}\nKNOWN = NAME in {{'a', 'b', 'c', 'd'}}\n", "ascii")
+        os.utime(place / name, (1, 1_000_000 * names.index(name)))
+    package.compile_modules(place / package.PACKAGES, OWN_PYTHON)
+    return place
+
+
+SMALL = ("cpor_app/b.py", "cpor_core/rules/a.py", "function_app.py", f"{package.PACKAGES.as_posix()}/theirs/module.py")
+
+
 def test_the_same_files_give_the_same_package(tmp_path: Path) -> None:
-    """Byte for byte, whenever and wherever they were written."""
-    first, second = tmp_path / "first", tmp_path / "second"
-    for place, names in ((first, ("b", "a")), (second, ("a", "b"))):
-        place.mkdir()
-        shutil.copy(ROOT / ".funcignore", place)
-        for name in names:
-            (place / name).write_text(name)
-        os.utime(place / "a", (names[0] == "a", 1))
-        package.write(place, place / "made.zip")
+    """Byte for byte, whenever and wherever the files were written, and with their byte code."""
+    first, second = _small_tree(tmp_path / "first", SMALL), _small_tree(tmp_path / "second", SMALL[::-1])
+    for place in (first, second):
+        package.write(place, place / "made.zip", OWN_PYTHON)
 
     assert (first / "made.zip").read_bytes() == (second / "made.zip").read_bytes()
+
+
+def test_each_module_has_its_byte_code(tmp_path: Path) -> None:
+    """It is for the requested Python, is used without a look at the module, and names no path of this machine."""
+    tree = _small_tree(tmp_path / "tree", SMALL)
+    (tree / "cpor_app" / "__pycache__").mkdir()
+    (tree / "cpor_app" / "__pycache__" / f"b.{sys.implementation.cache_tag}.pyc").touch()
+
+    package.write(tree, tmp_path / "made.zip", OWN_PYTHON)
+
+    with zipfile.ZipFile(tmp_path / "made.zip") as made:
+        assert _without_byte_code(made.namelist()) == set()
+        for name in (name for name in made.namelist() if name.endswith(".pyc")):
+            content = made.read(name)
+            assert content[:8] == importlib.util.MAGIC_NUMBER + UNCHECKED_HASH
+            assert str(tmp_path).encode() not in content
+    assert not [path for path in tree.rglob("*.pyc") if path.stat().st_size and package.PACKAGES.name not in path.parts]
+
+
+def test_without_the_clouds_python_there_is_a_package_without_byte_code(tmp_path: Path) -> None:
+    """It runs, and starts slower."""
+    tree = _small_tree(tmp_path / "tree", SMALL)
+
+    package.write(tree, tmp_path / "made.zip", "3.999")
+
+    with zipfile.ZipFile(tmp_path / "made.zip") as made:
+        assert {name for name in made.namelist() if name.endswith(".py")} == set(SMALL)
+        assert _without_byte_code(made.namelist()) == set(SMALL[:3])
+
+
+def _without_byte_code(names: Sequence[str]) -> set[str]:
+    """Return the modules among *names* that have no byte code."""
+    have = {re.sub(r"__pycache__/(\w+)\.cpython-\d+\.pyc$", r"\1.py", name) for name in names if name.endswith(".pyc")}
+    return {name for name in names if name.endswith(".py")} - have
 
 
 def _tree(place: Path, made_of: str | None) -> Path:
@@ -153,7 +202,7 @@ def test_packages_that_are_missing_or_stale_are_not_deployed(
     """Before each deployment `make packaged` looks, into the work tree or the zip that is deployed."""
     place = _tree(tmp_path / "tree", made_of)
     if zipped:
-        package.write(place, tmp_path / "made.zip")
+        package.write(place, tmp_path / "made.zip", OWN_PYTHON)
         place = tmp_path / "made.zip"
 
     wrong = package.reason_not_to_deploy(place, "3.13")
@@ -190,10 +239,7 @@ def test_each_command_of_azd_packs_and_looks() -> None:
 @pytest.fixture(scope="module")
 def python() -> str:
     """The Python of the cloud where this machine has it, else the one that runs the tests."""
-    clouds = shutil.which(f"python{package.CLOUD_PYTHON}")
-    if clouds is None or subprocess.run([clouds, "-c", ""], capture_output=True, check=False).returncode:
-        return sys.executable  # a name on the path may be a shim with nothing behind it
-    return clouds
+    return str(package.interpreter(package.CLOUD_PYTHON) or sys.executable)
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +269,7 @@ def _built(python: str, tree: Path, archive: Path) -> Path:
         if os.environ.get("CI"):
             raise
         pytest.skip("no package index is in reach, or it has no wheels for that Python")
-    package.write(tree, archive)
+    package.write(tree, archive, version)
     shutil.rmtree(tree)
     return archive
 
@@ -239,6 +285,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "tests" / "conformance").mkdir(parents=True)
     shutil.copy(ROOT / "tests" / "conformance" / "worker.py", place / "tests" / "conformance")
     return place
+
+
+def test_no_module_of_the_package_is_compiled_at_a_start(unpacked: Path) -> None:
+    """The cloud cannot store byte code, so each new instance would compile every module that it loads."""
+    names = [path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*.py*")]
+
+    assert _without_byte_code(names) == set()
 
 
 def test_the_package_runs_in_microsofts_worker_library(
