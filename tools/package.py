@@ -32,6 +32,7 @@ from tempfile import TemporaryDirectory
 from packaging.markers import Marker
 from pathspec import GitIgnoreSpec
 
+from cpor_app.adapters.texts.texts import Texts
 from tools import other_python, swagger_ui
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,11 +43,14 @@ MADE_OF = "made-of.json"
 """A file next to the packages. It says from which requirements they were installed, and for which Python version."""
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """The time of every file in the zip: the earliest time that a zip allows."""
-LEFT_OUT = GitIgnoreSpec.from_lines((
-    "/bin/",  # commands of the packages, with this machine's paths in them
-    "/olefile/olefile2.py",  # for Python 2, and no other Python can compile it
-))
-"""Files of the packages that the service never uses."""
+LEFT_OUT = GitIgnoreSpec.from_lines(
+    (
+        "/bin/",  # commands of the packages, with this machine's paths in them
+        "/olefile/olefile2.py",  # for Python 2, and no other Python can compile it
+        *("*.pyi", "*.pyx", "*.pxd", "*.pxi", "*.c", "*.h"),  # for type checkers and compilers
+    )
+)
+"""Files of the packages that the service never uses. Unused locales are left out too."""
 
 _REQUIREMENT = re.compile(r"(?P<pin>[a-z0-9-]+==[\w.]+)(?: ; (?P<marker>[^\\]+?))?(?P<hashes>(?: --hash=sha256:\S+)+)")
 
@@ -92,9 +96,23 @@ def install(target: Path, python: str) -> None:
     )
     wanted.unlink()
     (target / MADE_OF).write_text(made_of(python), "utf-8")
-    for name in LEFT_OUT.match_tree_files(target):
-        (target / name).unlink()
+    unused = (target / name for name in LEFT_OUT.match_tree_files(target))
+    for path in (*unused, *_unused_locales(target)):
+        path.unlink()
     compile_modules(target, python)
+
+
+def _unused_locales(packages: Path) -> Iterator[Path]:
+    """
+    Yield Babel's files about languages that have no catalogue.
+
+    The texts never format in such a language: its readers get English. All countries of a language with a catalogue
+    stay, because a date is written as in the reader's country.
+    """
+    languages = {"root", *(language.partition("_")[0] for language in Texts().languages)}
+    for locale in (packages / "babel" / "locale-data").glob("*.dat"):
+        if locale.stem.partition("_")[0] not in languages:
+            yield locale
 
 
 def interpreter(python: str) -> Path | None:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import babel.localedata
 import pytest
 
 from tests.conformance.test_our_app import CALLS
@@ -63,6 +64,28 @@ from cpor_app import bootstrap
 asyncio.run(bootstrap._Process.services.telemetry.close())
 """
 """Calls as in the worker; what is to be seen is sent before the process ends."""
+EVERY_FORM = """
+import json, sys
+sys.path[:0] = sys.argv[1:3]
+from datetime import UTC, datetime
+from cpor_app.adapters.texts.texts import Texts
+texts, forms = Texts(), {}
+tags, countries = json.load(sys.stdin)
+for tag in tags:
+    language = texts.negotiate(tag)
+    forms[tag] = language, texts.direction(language), texts._own_name(language)
+for language in texts.languages:
+    texts._catalogue(language)
+    for country in (None, *countries):
+        local = texts._local(language, "Europe/Prague", country)
+        at = datetime(2026, 11, 21, 22, 30, tzinfo=UTC)
+        forms[f"{language} in {country}"] = [
+            local.day(at), local.moment(at), local.months(["2026-01", "2026-03", "2026-04"]), local.number(1234567),
+            local.listed(["a", "b", "c"]), local.zone(),
+        ]
+print(json.dumps(forms))
+"""
+"""Writes each form of `LocalFormat` in every language, for a reader in each country."""
 
 
 def _requirement_names(python: str) -> dict[str, str]:
@@ -292,6 +315,34 @@ def test_no_module_of_the_package_is_compiled_at_a_start(unpacked: Path) -> None
     names = [path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*.py*")]
 
     assert _without_byte_code(names) == set()
+
+
+def test_every_customer_reads_the_same_with_the_locales_of_the_package(python: str, unpacked: Path) -> None:
+    """In each language of the world and in each country, as with all locales of Babel; no missing locale raises."""
+    known = babel.localedata.locale_identifiers()
+    countries = sorted(
+        {name.rpartition("_")[2] for name in known if re.search(r"_([A-Z]{2}|\d{3})$", name)} | {"AQ", "ZZ"}
+    )
+    asked = json.dumps([[name.replace("_", "-") for name in known], countries])
+
+    written = [
+        subprocess.run(
+            [interpreter, "-I", "-S", "-c", EVERY_FORM, app, packages],
+            input=asked,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PATIENCE_SECONDS,
+        ).stdout
+        for interpreter, app, packages in (
+            (python, unpacked, unpacked / package.PACKAGES),
+            (sys.executable, ROOT, Path(babel.__file__).parents[1]),
+        )
+    ]
+
+    assert len(countries) > 200
+    assert json.loads(written[0]) == json.loads(written[1])
+    assert len([*(unpacked / package.PACKAGES / "babel" / "locale-data").glob("*.dat")]) < len(known) / 4
 
 
 def test_the_package_runs_in_microsofts_worker_library(
