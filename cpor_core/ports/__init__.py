@@ -1,7 +1,8 @@
 """
-What the use cases need from the world, one file a subject. No port says how it is done.
+The ports: interfaces for everything that the use cases need from the world. Each subject has one file.
 
-Each port may raise a `Retryable` fault of `cpor_core.errors`. A store raises `Conflict` when another writer was first.
+A port does not say how an adapter does the work. Each port can raise a `Retryable` fault of `cpor_core.errors`. A port
+of a store raises `Conflict` when another writer was first.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,11 +27,11 @@ from cpor_core.rules.terms import Terms
 @dataclass(frozen=True)
 class Ports:
     """
-    Everything that a use case may touch.
+    All ports, with the settings that the use cases need.
 
-    There are two times. `now` is the service's time: it decides what is due, and an operator can move it in a sandbox.
-    `real_now` is the time of the machine: it limits how long a run may take, says how old a row is, paces mails and
-    signs webhooks. In the cloud both are the same.
+    There are two clocks. `now` is the clock of the service. It decides what is due, and an operator can move it in a
+    sandbox. `real_now` is the clock of the machine. It limits the time of a run, dates rows, paces mails and signs
+    webhooks. In the cloud both clocks show the same time.
     """
 
     claims: Claims
@@ -60,15 +61,15 @@ class Ports:
     telemetry: Telemetry
     catalogue: Catalogue
     licensing: Callable[[], Licensing]
-    """Loaded on first use; only a usage feed needs it."""
+    """Returns the licensing data. They are loaded on first use, because only a usage feed needs them."""
     terms: Terms
     new_id: Callable[[], str]
     pause: Callable[[int], Awaitable[None]] = field(repr=False)
-    """Wait a random time, longer after each lost race in a row, so that two writers do not collide again."""
+    """Waits a random time, so that two writers do not collide again. The more races were lost, the longer the wait."""
     real_now: Callable[[], datetime]
     now: Callable[[], Awaitable[datetime]] = field(repr=False)
-    """Read by each invocation once, which passes the instant on. In a sandbox it is one request to storage."""
+    """Each invocation calls this once and passes the instant on. In a sandbox the call makes one request to storage."""
 
     async def current_terms(self) -> Terms:
-        """Return the terms with the registered closed days, as business days need them."""
+        """Return the terms with the registered closed days, which are needed to count business days."""
         return self.terms.observing(await self.registry.closed_days())

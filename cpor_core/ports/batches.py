@@ -14,35 +14,35 @@ class Bodies(Protocol):
         """Yield the name of each body, in order."""
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
-        """Write once. The same bytes again are no error."""
+        """Write a new body. If the same bytes are stored already, this is no error."""
 
     async def part(self, name: str, start: int, length: int) -> bytes | None:
-        """Return *length* bytes from *start*: one request. None without a body."""
+        """Return *length* bytes from *start*, in one request. None if there is no such body."""
 
     async def delete(self, name: str) -> None:
-        """Delete. A missing body is no error."""
+        """Delete a body. A missing body is no error."""
 
 
 class Batches(Protocol):
-    """Batches of claims, one partition for each."""
+    """Batches of claims. Each batch is one partition."""
 
     def all(self) -> AsyncIterator[Batch]:
-        """Yield each stored batch: two requests for each, and one more."""
+        """Yield each stored batch, in two requests for each batch and one more."""
 
     async def store(self, batch: Batch) -> Progress:
-        """Insert. Returns the stored batch with that id, which may be an earlier one: one request, or two."""
+        """Insert a batch, unless its id is stored already. Returns the stored batch, in one request or two."""
 
     async def find(self, batch_id: str) -> Progress | None:
-        """Return a batch with its progress: one request."""
+        """Return a batch with its progress, in one request."""
 
     async def finish(self, batch: Batch, page: int, done: PageDone, outcomes: Sequence[RowOutcome]) -> None:
-        """Write the outcomes of a page, whether it has any or not: one request."""
+        """Store the outcomes of a page in one request. A page without outcomes is stored too."""
 
     async def outcomes(self, batch: Batch, page: int) -> Sequence[RowOutcome]:
-        """Return the outcomes of a finished page: one request."""
+        """Return the outcomes of a finished page, in one request."""
 
     def row_ref(self, batch_id: str, keeping: str) -> RowRef:
-        """Return what stands for a batch in the due row that deletes it."""
+        """Return the reference to a batch, for the due row that deletes the batch."""
 
     async def delete(self, batch_id: str, keeping: str) -> None:
         """Delete each row of a batch. Rows of another batch with the same id stay. A missing batch is no error."""

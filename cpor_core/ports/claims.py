@@ -1,4 +1,4 @@
-"""Claims, their keys in lists, their evidence, and the counts of dry runs."""
+"""Ports for claims, the keys that list claims, evidence files, and counts of dry runs."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from cpor_core.transitions.claim_case import Case, StoredCase
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A person's comment on a claim. It has a row of its own, apart from the history, so that it can be erased."""
+    """A person's comment on a claim. A comment is not stored in the history, so that it can be erased."""
 
     author: str
     """`partner`, `customer` or `programme`."""
     person_id: str
-    """The person's `oid`, or the recipient's number; only the operator sees it."""
+    """The person's `oid`, or the recipient's number. Only the operator sees this id."""
     text: str
     at: datetime
     sequence: int = 0
-    """The history entry that it belongs to."""
+    """The number of the history entry to which the comment belongs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class StoredText:
-    """A text stored with a claim: a comment (`author` and `person_id` say of whom), or a stored reply."""
+    """A text that is stored with a claim: a comment or a stored reply. A reply has no author."""
 
     key: str
     text: str
@@ -53,45 +53,49 @@ class StoredText:
 
 @dataclass(frozen=True, slots=True)
 class TenantClaims:
-    """All about one customer's tenant: its claims with their slots, and their stored histories by claim id."""
+    """The claims of one customer's tenant with their slots, and their stored histories by claim id."""
 
     tenant_id: str
     cases: Sequence[StoredCase]
     histories: Mapping[str, Sequence[Entry]]
     slots: Sequence[tuple[Slot, str]] = ()
-    """All slots with their ETags; they were read after the claims."""
+    """All slots with their ETags. The slots were read after the claims."""
     answers: Sequence[tuple[str, str]] = ()
-    """Claim id and key of each stored reply, also of erased drafts."""
+    """The claim id and the key of each stored reply. Erased drafts can still have stored replies."""
 
 
 class Claims(Protocol):
-    """Claims with their slots, history, comments and stored replies; each tenant is one partition."""
+    """Claims with their slots, history, comments and stored replies. Each tenant is one partition."""
 
     async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> StoredCase | None:
-        """Return a claim with its slots: two requests; one for a closed claim, and for a draft if asked so."""
+        """
+        Return a claim with its slots, in two requests.
+
+        A closed claim takes one request. A draft takes one too if *slots_of_drafts* is false.
+        """
 
     async def prospect(self, claim: Claim) -> StoredCase:
-        """Return a new claim with the slots of its items: one request."""
+        """Return a new claim with the slots of its items, in one request."""
 
     async def with_refusals(self, case: StoredCase) -> StoredCase:
-        """Return the case with the customer's earlier refusals of the same partner: one request."""
+        """Return the case with the earlier refusals of this partner by this customer, in one request."""
 
     async def of_tenant(self, tenant_id: str) -> Sequence[StoredCase]:
-        """Return every claim of a tenant with its slots: two range queries of one partition."""
+        """Return every claim of a tenant with its slots, in two range queries of one partition."""
 
     def tenants(self, *, after: str = "") -> AsyncIterator[TenantClaims]:
-        """Yield each tenant behind *after* that has claims, in order: a scan."""
+        """Scan the table, and yield each tenant after *after* that has claims, in order."""
 
     async def commit(self, commit: Commit) -> StoredCase:
         """
-        Write a new or changed case in one transaction; returns it as a read would, ready for the next act.
+        Write a new or changed case in one transaction. Returns the stored case, with the new ETags.
 
         Raises `Conflict` if another act has written one of its rows, and `Refused("TooManyCompetitors")` for more than
         95 rows.
         """
 
     async def wrote(self, claim_id: str, act_id: str, sequence: int) -> bool:
-        """Whether this act has written the claim's newest row, or its history entry with that sequence."""
+        """Whether this act has written the claim's stored row, or the history entry with the number *sequence*."""
 
     async def history(self, claim_id: str, *, after: int, limit: int) -> Sequence[Entry]:
         """Return the stored entries with a sequence above *after*, in order."""
@@ -103,28 +107,28 @@ class Claims(Protocol):
         """Return the stored reply to an act with an idempotency key."""
 
     def reply_ref(self, claim_id: str, key_hash: str) -> RowRef:
-        """Return where a stored reply lies, for the due row that deletes it."""
+        """Return the reference to a stored reply, for the due row that deletes the reply."""
 
     def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, frozenset[str]]]:
         """
-        Yield each tenant behind *after*, in order, with the ids of its claims that contain *text*: a scan.
+        Scan the table, and yield each tenant after *after*, in order, with the ids of its claims that contain *text*.
 
-        Claims, comments and stored replies are searched; capitals do not matter. A deleted claim may have left a reply.
+        Claims, comments and stored replies are searched, in capitals or not. A deleted claim can still have a reply.
         """
 
     async def texts(self, claim_id: str) -> Sequence[StoredText]:
-        """Return the comments and stored replies of a claim: two requests."""
+        """Return the comments and stored replies of a claim, in two requests."""
 
     async def rewrite(self, claim_id: str, kept: StoredText, text: str | None) -> None:
-        """Overwrite or delete a text as it was read: two requests. Raises `Conflict`."""
+        """Overwrite a text, or delete it if *text* is None. Raises `Conflict` if the row has changed since the read."""
 
     async def erase(self, claim_id: str) -> None:
-        """Delete the rows of a deleted draft, its own row last. Stored replies stay until they expire."""
+        """Delete the rows of a deleted draft, the row of the claim last. Stored replies stay until they expire."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
-    """A key of a claim; `written_at` is an instant of the real clock."""
+    """A claim's key in a list. `written_at` is an instant of the real clock."""
 
     position: str
     claim_id: str
@@ -132,16 +136,16 @@ class IndexRow:
 
 
 class ClaimIndex(Protocol):
-    """Keys of claims in order. A key is written before its claim, and compared with it on each read."""
+    """Keys of claims, in order. A key is written before its claim. Each reader compares the key with the claim."""
 
     async def add(self, partition: str, position: str, claim_id: str) -> None:
-        """Write a key; the same key again is no error."""
+        """Write a key. If the same key is stored already, this is no error."""
 
     async def page(self, partition: str, *, after: str, limit: int) -> Sequence[IndexRow]:
-        """Return up to *limit* rows behind *after*: one request."""
+        """Return up to *limit* rows after the position *after*, in one request."""
 
     async def remove(self, partition: str, position: str) -> None:
-        """Delete a key without a claim; a missing key is no error."""
+        """Delete a key that is no longer true. A missing key is no error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +161,10 @@ class DryRuns(Protocol):
     """Counts of dry runs, so that no caller can search for customers with them."""
 
     async def count(self, organisation: str, now: datetime) -> int:
-        """Count one more; returns the new count of this hour."""
+        """Add one to the count of this hour. Returns the new count."""
 
     def row_ref(self, organisation: str, now: datetime) -> RowRef:
-        """Return where the count is stored, for the due row that deletes it."""
+        """Return the reference to the count of this hour, for the due row that deletes the count."""
 
     async def of_hour(self, now: datetime) -> Sequence[DryRunCount]:
         """Return the counts of the hour in which *now* lies."""
@@ -173,10 +177,10 @@ class Blobs(Protocol):
         """Yield the names of all blobs, in order."""
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
-        """Write once; the same bytes again are no error."""
+        """Write a new blob. If the same bytes are stored already, this is no error."""
 
     async def get(self, name: str) -> bytes | None:
-        """Return the bytes; None for an unknown name."""
+        """Return the bytes of a blob. None for an unknown name."""
 
     async def delete(self, name: str) -> None:
-        """Delete; an unknown name is no error."""
+        """Delete a blob. An unknown name is no error."""

@@ -1,4 +1,4 @@
-"""Due rows, the queue messages that make due work happen sooner, failed messages, and what operators see of it."""
+"""Ports for due rows, for queue messages that make due work happen sooner, for failed messages, and for telemetry."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -12,10 +12,10 @@ from cpor_core.due_work import RETENTION, Kind, RowRef
 @dataclass(frozen=True, slots=True)
 class DueRow:
     """
-    When to look at a subject again.
+    A row that says when to look at a subject again.
 
-    What is true then is judged anew by the handler of the kind. The subject is the id of
-    a claim, tenant, organisation, batch, erasure or failed message.
+    The subject is the id of a claim, tenant, organisation, batch, erasure or failed message. The handler of the kind
+    judges at that instant what is due.
     """
 
     due: datetime
@@ -25,14 +25,14 @@ class DueRow:
     """Tells rows of the same kind and subject apart."""
     attempt: int = 0
     deletes: RowRef | None = None
-    """What the row deletes, if it is of a kind that deletes."""
+    """The row that this row deletes, if its kind deletes something."""
     since: datetime | None = None
-    """When the work fell due, if it was put off since then."""
+    """When the work fell due, if the row was put off since then."""
     trace: str | None = None
     """The trace of the act that wrote the row, for `Telemetry`."""
     etag: str | None = None
     written_at: datetime | None = None
-    """When the row was written, by the real clock; known of a row that was read, as is its ETag."""
+    """When the row was written, by the real clock. Only a row that was read has this instant and an ETag."""
 
     @property
     def logged_as(self) -> str:
@@ -41,37 +41,41 @@ class DueRow:
 
 
 def expiry(kind: Kind, subject: str, since: datetime, deletes: RowRef, label: str = "") -> DueRow:
-    """Return the due row that deletes something when it has been kept long enough *since* then."""
+    """Return the due row that deletes something that is stored since *since*, at the end of its retention."""
     return DueRow(since + RETENTION[kind], subject, kind, label, deletes=deletes)
 
 
 class DueRows(Protocol):
-    """The table of due rows. When a row may be deleted: decision 36."""
+    """The table of due rows. Decision 36 says when a row can be deleted."""
 
     async def add(self, rows: Sequence[DueRow]) -> None:
-        """Write rows: one request for each subject, however many rows it has."""
+        """Write rows. All rows of one subject are written in one request."""
 
     async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
-        """Return the next rows of a shard that are due at *now*: one request."""
+        """Return the next rows of a shard that are due at *now*, in one request."""
 
     async def move(
         self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None
     ) -> DueRow:
         """
-        Put a row off and add others of the same subject: one request. Returns the moved row. Raises `Conflict`.
+        Put a row off until *due* and add the rows *also* of the same subject, in one request. Returns the moved row.
 
-        *since* is when the work fell due, if it still is.
+        *since* is the instant at which the work fell due, if the work is still due. Raises `Conflict`.
         """
 
     async def delete(self, row: DueRow) -> None:
-        """Delete a row as it was read. Raises `Conflict`."""
+        """Delete a row. Raises `Conflict` if the row has changed since it was read."""
 
     async def delete_expired(self, row_ref: RowRef) -> None:
-        """Delete a row of another table: one request. A missing row is no error."""
+        """Delete a row of another table, in one request. A missing row is no error."""
 
 
 class QueueMessages(Protocol):
-    """Queue messages that make due work happen sooner. A due row makes good what is lost. None raises a fault."""
+    """
+    Queue messages that make due work happen sooner. No method raises a fault.
+
+    If a message is lost, a due row leads the timer to the same work.
+    """
 
     async def customer_notice(self, claim_id: str) -> None:
         """Ask for the claim's due work to be done soon."""
@@ -88,7 +92,7 @@ class QueueMessages(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A message that could not be processed: ids only."""
+    """A message that could not be processed. It holds only ids."""
 
     id: str
     queue: str
@@ -100,26 +104,26 @@ class Failures(Protocol):
     """Messages from the poison queues."""
 
     async def add(self, failure: Failure) -> None:
-        """Write one."""
+        """Write a failure."""
 
     async def page(self, *, after: str, limit: int) -> Sequence[Failure]:
-        """Return failures behind the position *after*, newest first."""
+        """Return up to *limit* failures after the position *after*, newest first."""
 
     def position(self, failure: Failure) -> str:
-        """Return the position of a failure in that order."""
+        """Return the position of a failure in the list of `page`."""
 
     async def redrive(self, failure: Failure) -> None:
         """Put the message back into its queue, then delete the failure."""
 
     def row_ref(self, failure: Failure) -> RowRef:
-        """Return where a failure is stored, for the due row that deletes it."""
+        """Return the reference to a failure, for the due row that deletes the failure."""
 
 
 class Telemetry(Protocol):
-    """What operators see of due work. It never raises a fault."""
+    """Traces and metrics of due work, for operators. No method raises a fault."""
 
     def processing(self, row: DueRow) -> AbstractContextManager[object]:
-        """Record what is done within as part of the trace of the act that wrote the row."""
+        """Record the work in this context as part of the trace of the act that wrote the row."""
 
     def settled_late(self, row: DueRow, late: timedelta) -> None:
-        """Record that a due row was settled *late*."""
+        """Record that the work of a due row was done, *late* after the work fell due."""

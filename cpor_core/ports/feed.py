@@ -1,4 +1,4 @@
-"""The change feeds, and the webhooks that are called on each change."""
+"""Ports for the change feeds, and for the webhooks that are called on each change."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -14,7 +14,7 @@ from cpor_core.ports.stored import Stored
 
 @dataclass(frozen=True, slots=True)
 class FeedHead:
-    """The state of an organisation's change feed; `etag` is None while the feed is empty."""
+    """The state of an organisation's change feed. `etag` is None while the feed is empty."""
 
     last: int = 0
     """Number of the newest change."""
@@ -26,12 +26,18 @@ class FeedHead:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A change to append to a feed: one history entry of a claim, or the news that a rival competes with it."""
+    """A change to append to a feed: a history entry of a claim, or the news that a rival competes with the claim."""
 
     change: Change
     number: int
-    """Number of the history entry. For a rival: of its dispute, by which it competes again, or 0 for the first time."""
+    """
+    The number of the history entry.
+
+    For a rival that competes again, it is the number of the rival's dispute. For a rival that competes for the first
+    time, it is 0.
+    """
     competes_with: str | None = None
+    """The claim id of the rival."""
 
     def numbered(self, sequence: int) -> "Announcement":
         """Return the announcement with its number in the feed."""
@@ -39,39 +45,39 @@ class Announcement:
 
 
 class Changes(Protocol):
-    """The change feeds, one partition for each organisation."""
+    """The change feeds. Each organisation has one partition."""
 
     def organisations(self) -> AsyncIterator[str]:
-        """Yield every organisation that has a feed: one request for each, and one."""
+        """Yield every organisation that has a feed, in one request for each organisation and one more."""
 
     async def head(self, organisation: str) -> FeedHead:
-        """Return the state of a feed: one request."""
+        """Return the state of a feed, in one request."""
 
     async def page(self, organisation: str, *, after: int, limit: int) -> Sequence[Change]:
-        """Return the changes after the number *after*, in order: one request."""
+        """Return the changes after the number *after*, in order, in one request."""
 
     def turn(self, organisation: str) -> AbstractAsyncContextManager[object]:
-        """Let the tasks of this process append to a feed one after the other. Between processes, `Conflict` decides."""
+        """Let the tasks of this process append to a feed one after another. Other processes can cause a `Conflict`."""
 
     async def announced_up_to(self, organisation: str, claim_id: str) -> int:
-        """Return the number of the newest history entry of a claim that was announced: one request."""
+        """Return the number of the claim's newest announced history entry, in one request."""
 
     async def has_announced_rival(self, organisation: str, claim_id: str, rival: str, time: int) -> bool:
-        """Whether it was announced that a claim competes with a rival, for that *time*: one request."""
+        """Whether the feed has the `Announcement` with the number *time* that the claim competes with *rival*."""
 
     async def append(self, organisation: str, head: FeedHead, news: Sequence[Announcement]) -> FeedHead:
         """
-        Append news, numbered from `head.last` on: one request. Returns the new head.
+        Append announcements in one request. Their numbers follow on `head.last`. Returns the new head.
 
-        Raises `Conflict` when somebody else has appended, when some of the news was announced before, or when the entry
-        before it was not.
+        Raises `Conflict` in three cases: another process has appended, an announcement is in the feed already, or the
+        history entry before the first announced one is not yet in the feed.
         """
 
     async def trim(self, organisation: str, *, before: datetime) -> datetime | None:
         """
-        Delete changes from before that instant, as many as one request takes. Raises `Conflict`.
+        Delete changes from before that instant, as many as one request can delete. Raises `Conflict`.
 
-        Returns the instant of the oldest change that is left, or None.
+        Returns the instant of the oldest change that is still stored, or None.
         """
 
     async def note_webhooks(self, organisation: str, *, has_webhooks: bool) -> None:
@@ -79,53 +85,61 @@ class Changes(Protocol):
 
 
 class Webhooks(Protocol):
-    """Webhooks with their deliveries, one partition for each organisation."""
+    """Webhooks with their deliveries. Each organisation has one partition."""
 
     def organisations(self) -> AsyncIterator[str]:
-        """Yield every organisation that has, or had, webhooks: one request for each, and one."""
+        """Yield every organisation that has or had webhooks, in one request for each organisation and one more."""
 
     def kept(self, organisation: str) -> AsyncIterator[tuple[tuple[str, str], Delivery]]:
-        """Yield every delivery, with name and birth of its webhook; also those of deleted webhooks."""
+        """Yield every delivery with the name and birth of its webhook, also the deliveries of deleted webhooks."""
 
     async def all(self, organisation: str) -> Sequence[Stored[Webhook]]:
-        """Return every webhook, by name: one request."""
+        """Return all webhooks of an organisation in the order of their names, in one request."""
 
     async def find(self, organisation: str, name: str) -> Stored[Webhook] | None:
-        """Return one webhook: one request."""
+        """Return a webhook, in one request."""
 
     async def write(
         self, organisation: str, webhook: Webhook, former: Stored[Webhook] | None, made: Sequence[Delivery] = ()
     ) -> Stored[Webhook]:
-        """Write over *former* (None: nothing was there) with up to 45 deliveries: one request. Raises `Conflict`."""
+        """
+        Write a webhook over *former* with up to 45 new deliveries, in one request. Raises `Conflict`.
+
+        *former* is None for a new webhook.
+        """
 
     async def delete(self, organisation: str, former: Stored[Webhook]) -> None:
-        """Delete a webhook as it was read: one request. Raises `Conflict`."""
+        """Delete a webhook in one request. Raises `Conflict` if the webhook has changed since it was read."""
 
     async def add(self, organisation: str, webhook: Webhook, delivery: Delivery) -> None:
-        """Write one new delivery: one request."""
+        """Write a new delivery, in one request."""
 
     async def deliveries(self, organisation: str, webhook: Webhook, *, after: str, limit: int) -> Sequence[Delivery]:
-        """Return the deliveries behind the place *after*, newest first: one request."""
+        """Return up to *limit* deliveries after the place *after*, newest first, in one request."""
 
     async def is_waiting(self, organisation: str, webhook: Webhook, now: datetime) -> bool:
-        """Whether an attempt is due at *now*: one request."""
+        """Whether an attempt is due at *now*. Makes one request."""
 
     async def waiting(
         self, organisation: str, webhook: Webhook, now: datetime, *, limit: int
     ) -> Sequence[Stored[Delivery]]:
-        """Return the deliveries whose attempt is due at *now*, the oldest first: one request, and one for each."""
+        """Return deliveries with an attempt due at *now*, oldest first, in one request and one for each delivery."""
 
     async def record(self, organisation: str, webhook: Webhook, before: Stored[Delivery], after: Delivery) -> None:
-        """Write a delivery after an attempt: one request. Raises `Conflict`."""
+        """Write a delivery after an attempt, in one request. Raises `Conflict`."""
 
     async def begin_calls(self, organisation: str, webhook: Webhook, now: datetime, until: datetime) -> str | None:
-        """Take the right to call a webhook *until* then, by the real clock. None while another process has it."""
+        """
+        Take the right to call a webhook until *until*, an instant of the real clock. Returns an ETag for `end_calls`.
+
+        Returns None while another process has the right.
+        """
 
     async def end_calls(self, organisation: str, webhook: Webhook, etag: str) -> None:
-        """Give the right back. Does nothing when its time was over and another process has taken it."""
+        """Give the right to call back. Does nothing if the right has ended and another process has taken it."""
 
     def deliveries_before(self, organisation: str, webhook: tuple[str, str], instant: datetime) -> RowRef:
-        """Return where a webhook's deliveries from before *instant* are stored, for the due row that deletes them."""
+        """Return the reference to a webhook's deliveries from before *instant*, for the due row that deletes them."""
 
     async def delete_deliveries(self, row_ref: RowRef) -> None:
         """Delete the deliveries to which `deliveries_before` refers."""
@@ -133,7 +147,7 @@ class Webhooks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallAnswer:
-    """The result of one call; `wait` is how long the receiver asked us to wait."""
+    """The result of one call. `wait` is the time for which the receiver asked us to wait."""
 
     outcome: CallOutcome
     status: int | None = None
@@ -147,4 +161,4 @@ class Receivers(Protocol):
         """Raise `Refused` for an address that must not be called."""
 
     async def call(self, url: str, secrets: Sequence[str], name: str, delivery: Delivery) -> CallAnswer:
-        """Send one event of the webhook *name*, signed with each of *secrets*. Never raises a fault."""
+        """Send the event of a delivery to the webhook *name*, signed with each of *secrets*. Never raises a fault."""

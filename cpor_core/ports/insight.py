@@ -10,14 +10,18 @@ from cpor_core.rules.insight import Counted
 
 @dataclass(frozen=True, slots=True)
 class CountProgress:
-    """The progress of the count. `etag` is None when nothing was ever counted."""
+    """The progress of the count. `etag` is None if there was never a count."""
 
     value: Counting
     etag: str | None = None
 
 
 class InsightStore(Protocol):
-    """Counts of all claims, and the progress of the next count. One request each, apart from `start` and `end`."""
+    """
+    Counts of all claims, and the progress of the next count.
+
+    Each method makes one request, except `start` and `end`, which can make several.
+    """
 
     async def progress(self) -> CountProgress:
         """Return the progress."""
@@ -26,16 +30,16 @@ class InsightStore(Protocol):
         """Write the progress over the version with that ETag. Raises `Conflict`."""
 
     async def start(self, value: Counting, etag: str | None) -> CountProgress:
-        """Write the progress, and delete all but the shown figures. Raises `Conflict`."""
+        """Write the progress, and delete all figures except the shown ones. Raises `Conflict`."""
 
     async def store_page(self, value: Counting, page: Counted, etag: str | None) -> CountProgress:
-        """Store a page of the running count (the last of *value*) and the progress. Raises `Conflict`."""
+        """Store the progress, and the last page of the running count. Raises `Conflict`."""
 
     async def page(self, value: Counting, number: int) -> Counted | None:
-        """Return a page of the running count. None when it is lost or cannot be read."""
+        """Return a page of the running count. None if the page is lost or cannot be read."""
 
     async def end(self, value: Counting, insights: Sequence[Insight], etag: str | None) -> None:
-        """Show these figures from now on, all at once. Raises `Conflict`."""
+        """Replace the shown figures by these figures, all at the same time. Raises `Conflict`."""
 
     async def shown(self, value: Counting, grouping: Grouping) -> Insight | None:
-        """Return the shown figures of a grouping. None when other figures are shown by now."""
+        """Return the figures of a grouping that *value* shows. None if newer figures have replaced them."""

@@ -1,4 +1,4 @@
-"""Mails: their content, how they are sent, and what is stored of them."""
+"""Ports for mails: their content, their sending, the stored Message-IDs, and the mail budget."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from cpor_core.rules.mail_budget import Drawn, Urgency
 
 @dataclass(frozen=True, slots=True)
 class SentMail:
-    """The claim, the promise or mail, and the recipient of a Message-ID."""
+    """The mail of a Message-ID: its claim, kind, number and recipient."""
 
     claim_id: str
     kind: str
@@ -21,33 +21,39 @@ class SentMail:
 
 
 class Mails(Protocol):
-    """Message-IDs. So a delivery report finds its claim, and only one process at a time sends a mail."""
+    """
+    Message-IDs.
+
+    By a Message-ID a delivery report finds its claim. The row of a Message-ID also ensures that only one process at a
+    time sends the mail.
+    """
 
     async def start_sending(
         self, message_id: str, sent: SentMail, by: str, now: datetime, until: datetime
     ) -> str | None:
         """
-        Store an id before its mail is sent, for one sender (*by*) *until* that real time; returns the row's ETag.
+        Store a Message-ID before its mail is sent. Returns the ETag of the row.
 
-        Returns None while another sender has it. One request for a new id, three for another try.
+        Only the sender *by* can send the mail until *until*, an instant of the real clock. Returns None while another
+        sender can. Makes one request for a new id, and three for another try.
         """
 
     async def release(self, message_id: str, sent: SentMail, etag: str) -> None:
-        """Let other senders try, because the mail was not handed over. Without effect after the sender's time."""
+        """Let other senders try, because the mail was not handed over. Does nothing after the sender's time."""
 
     async def find(self, message_id: str) -> SentMail | None:
-        """Return what the id belongs to; None for an unknown id."""
+        """Return the mail of a Message-ID. None for an unknown id."""
 
     def row_ref(self, message_id: str) -> RowRef:
-        """Return the reference of a mail's row, for the due row that deletes it."""
+        """Return the reference to the row of a Message-ID, for the due row that deletes it."""
 
     def all(self) -> AsyncIterator[tuple[str, SentMail]]:
-        """Yield each Message-ID, and what it belongs to: a scan."""
+        """Scan the table, and yield each Message-ID with its mail."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailMessage:
-    """The content of a mail, in terms of the domain."""
+    """One mail to one recipient, before its text is composed."""
 
     kind: MailKind | PartnerMailKind
     number: int
@@ -55,7 +61,7 @@ class MailMessage:
     recipient: Recipient
     claim: Claim
     happened_at: datetime | None = None
-    """The instant of what the mail reports."""
+    """The instant of the event that the mail reports."""
     reason: str | None = None
     reasons: tuple[Reason, ...] = ()
     """The reasons in a mail to a partner."""
@@ -67,14 +73,14 @@ class Composer(Protocol):
     """The mail system."""
 
     async def send(self, message: MailMessage) -> None:
-        """Hand a message over. Raises `RecipientRefused`, and `MailDelayed` if it was not handed over now."""
+        """Hand a mail over. Raises `RecipientRefused`, or `MailDelayed` if the mail can be handed over later."""
 
 
 class MailBudget(Protocol):
-    """The mails that the deployment can hand over, by real time. Makes no request if there is no limit."""
+    """The mails that the deployment can hand over, by the real clock. Makes no request if there is no limit."""
 
     async def draw(self, wanted: int, urgency: Urgency) -> Drawn:
-        """Return how many of *wanted* mails can be handed over now, and when it is the turn of the others."""
+        """Return how many of *wanted* mails can be handed over now, and when to ask for the other mails."""
 
     async def pause(self, until: datetime) -> None:
-        """Stop all hand-overs until *until*."""
+        """Let no mail be handed over until *until*."""

@@ -1,4 +1,4 @@
-"""Requests to erase a person."""
+"""The port for requests to erase a person."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,16 +8,16 @@ from cpor_core.ports.stored import Stored
 
 
 class Erasures(Protocol):
-    """Requests to erase a person, and how far each has come."""
+    """Requests to erase a person, each with its progress."""
 
     async def add(self, erasure: Erasure) -> None:
-        """Write a new one; the same one again is no error."""
+        """Write a new request. If the same request is stored already, this is no error."""
 
     async def find(self, erasure_id: str) -> Stored[Erasure] | None:
-        """Return one: one request."""
+        """Return a request, in one request to storage."""
 
     async def write(self, erasure: Erasure, former: Stored[Erasure]) -> Stored[Erasure]:
-        """Write over *former*. Raises `Conflict`."""
+        """Write a request over *former*. Raises `Conflict`."""
 
     async def all(self) -> Sequence[Erasure]:
-        """Return every one: one request."""
+        """Return all requests, in one request to storage."""

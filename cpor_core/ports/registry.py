@@ -1,4 +1,4 @@
-"""Partners, customers, closed days, and the tenants of domains."""
+"""Ports for the registry of partners, customers and closed days, and for the tenants of domains."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date
@@ -10,7 +10,7 @@ from cpor_core.rules.business_days import ClosedDays
 
 
 class Registry(Protocol):
-    """Partners by location, customers by tenant, closed days by place. Each call is one request."""
+    """Partners by location, customers by tenant, and closed days by calendar. Each call makes one request."""
 
     async def partner(self, partner_id: str) -> Registered[Partner] | None:
         """Return a partner's location. None when it is not registered."""
@@ -25,16 +25,16 @@ class Registry(Protocol):
         """Write over *former* (None: a new entry). Returns the new version. Raises `Conflict`."""
 
     def customers(self, *, after: str = "") -> AsyncIterator[tuple[str, Registered[Customer]]]:
-        """Yield each customer's tenant after *after*, in order: a scan."""
+        """Scan the table, and yield each customer's tenant after *after*, in order."""
 
     async def closed_days(self) -> ClosedDays:
-        """Return all closed days, at most five minutes old: one request in five minutes."""
+        """Return all closed days. They are read once in five minutes, so the answer can be five minutes old."""
 
     async def all_closed_days(self) -> Sequence[RegisteredClosedDay]:
-        """Return all closed days as they are now, the latest day first."""
+        """Return all closed days as they are stored now, the latest day first."""
 
     async def closed_day(self, calendar: str, day: date) -> Registered[ClosedDay] | None:
-        """Return a closed day of a place. None when it is not registered."""
+        """Return a closed day of a calendar. None when it is not registered."""
 
     async def put_closed_day(
         self, calendar: str, day: date, closed_day: ClosedDay, former: Registered[ClosedDay] | None
@@ -42,7 +42,7 @@ class Registry(Protocol):
         """Write over *former* (None: a new entry). Returns the new version. Raises `Conflict`."""
 
     async def delete_closed_day(self, calendar: str, day: date, former: Registered[ClosedDay]) -> None:
-        """Delete the version that was read. Raises `Conflict`."""
+        """Delete a closed day. Raises `Conflict` if it has changed since *former* was read."""
 
 
 class Domains(Protocol):

@@ -1,4 +1,4 @@
-"""Values as they are stored, with the ETags of their rows."""
+"""Stored values with the ETags of their rows."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar

@@ -1,4 +1,4 @@
-"""Monthly figures, and receipts of who has read them."""
+"""Ports for monthly figures, and for receipts, which say who has read figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -13,14 +13,18 @@ class UsageFigures(Protocol):
         """Return (month, item) → figures and ETag, for the months *first* to *last*, as `YYYY-MM`."""
 
     async def write(self, tenant_id: str, rows: Mapping[tuple[str, str], tuple[MonthFigures, str | None]]) -> None:
-        """Write figures over the versions with these ETags, in as few transactions as possible. Raises `Conflict`."""
+        """
+        Write figures over the rows with these ETags, in as few transactions as possible. Raises `Conflict`.
+
+        The ETag is None for a new row.
+        """
 
 
 class Receipts(Protocol):
-    """Who has read which figures."""
+    """Receipts: who has read which figures."""
 
     async def add(self, tenant_id: str, receipt: Receipt) -> None:
-        """Write one receipt: one request."""
+        """Write a receipt, in one request."""
 
     async def page(self, tenant_id: str, *, after: str, limit: int) -> Sequence[tuple[str, Receipt]]:
-        """Return (position, receipt) pairs after the position *after*, newest first."""
+        """Return up to *limit* pairs of position and receipt after the position *after*, newest first."""
