@@ -1,8 +1,8 @@
 """
 `python -m cpor_core.verify_history FILE [HASH]`: checks an exported history without the service.
 
-FILE has the answers of `GET …/history`: one page, several pages one after another, or only an array of entries. HASH is
-the claim's `historyHash`. Without it, nobody can see that the newest entries are missing.
+FILE contains the answers of `GET …/history`: one page, several pages one after another, or only an array of entries.
+HASH is the claim's `historyHash`. Without HASH, the program cannot find out that the newest entries are missing.
 """
 
 import json
@@ -22,14 +22,14 @@ Entry = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class HistoryVerdict:
-    """The result, in one line for a person. `code` is the exit status."""
+    """The result of the check. `words` is one line for a person, `code` is the exit status."""
 
     code: int
     words: str
 
 
 def verdict(text: str, newest: str | None = None) -> HistoryVerdict:
-    """Return whether an exported history is whole. If not, the result names the first changed entry."""
+    """Return whether an exported history is whole. If it is not, the result names the first entry with a fault."""
     try:
         entries = sorted(_entries(text), key=_sequence)
     except (ValueError, RecursionError) as error:
@@ -41,14 +41,14 @@ def verdict(text: str, newest: str | None = None) -> HistoryVerdict:
             return HistoryVerdict(BROKEN, f"BROKEN: {fault}")
         former = entry["hash"]
     if newest is not None and former != newest:
-        return HistoryVerdict(BROKEN, f"BROKEN: what followed entry {len(entries)} is missing, or the claim is another")
+        return HistoryVerdict(BROKEN, f"BROKEN: entries after {len(entries)} are missing, or HASH is of another claim")
     if not entries:
         return HistoryVerdict(BROKEN, "BROKEN: entry 1 is missing")
     return HistoryVerdict(WHOLE, f"WHOLE: entries 1 to {len(entries)}, newest hash {former}")
 
 
 def _fault(entry: Entry, expected: int, former: object) -> str | None:
-    """Return what is wrong with an entry. It should have number *expected* and follow the hash *former*."""
+    """Return the fault of an entry, or None. Its number must be *expected*, and the hash before it *former*."""
     sequence = _sequence(entry)
     if sequence > expected:
         return f"entry {expected} is missing"
@@ -56,24 +56,24 @@ def _fault(entry: Entry, expected: int, former: object) -> str | None:
         return f"entry {sequence} is there twice" if sequence > 0 else f"there is an entry {sequence}"
     try:
         fits = entry.get("hash") == digest(entry)
-    except UnicodeEncodeError:  # half a surrogate pair: the service never wrote such a text
+    except UnicodeEncodeError:  # half a surrogate pair, which the service never writes
         fits = False
     if not fits:
         return f"entry {expected} does not fit its own hash"
     if "previousHash" not in entry or entry["previousHash"] != former:
-        return f"entry {expected} does not carry the hash of the one before"
+        return f"entry {expected} does not have the hash of the entry before"
     return None
 
 
 def _sequence(entry: Entry) -> int:
     sequence = entry.get("sequence")
     if not isinstance(sequence, int) or isinstance(sequence, bool):
-        raise ValueError("an entry has no sequence")  # noqa: TRY004 - one kind of fault for whatever can't be read
+        raise ValueError("an entry has no sequence")  # noqa: TRY004 - one kind of fault for all that cannot be read
     return sequence
 
 
 def _entries(text: str) -> Iterator[Entry]:
-    """Yield the entries of each page in *text*. Raises ValueError when *text* is anything else."""
+    """Yield the entries of each page in *text*. Raises ValueError for any other text."""
     decoder = json.JSONDecoder(object_pairs_hook=_with_each_name_once)
     rest = text.lstrip("\ufeff").strip()
     while rest:
@@ -87,13 +87,13 @@ def _entries(text: str) -> Iterator[Entry]:
 
 def _with_each_name_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     named = dict(pairs)
-    if len(named) < len(pairs):  # readers differ in which of the two they take
+    if len(named) < len(pairs):  # some JSON readers take the first value, others the last
         raise ValueError("an object has the same name twice")
     return named
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print one line. Returns 0 for a whole history, 1 for a broken one, and 2 when nothing can be read."""
+    """Print the result in one line. Returns 0 for a whole history, 1 for a broken one, and 2 for an unreadable file."""
     if not 1 <= len(arguments) <= 2:  # noqa: PLR2004 - FILE and HASH
         sys.stderr.write(f"{USAGE}\n")
         return UNREADABLE

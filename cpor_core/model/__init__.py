@@ -1,1 +1,1 @@
-"""The values of the domain: frozen, validated when made, written in camelCase."""
+"""The values of the domain. They are frozen, validated when they are made, and camelCase in JSON."""

@@ -1,4 +1,4 @@
-"""The engagements: what can be claimed, how it is reviewed, and under which names it went before."""
+"""The engagements, with the workloads and products that can be claimed, their kind of review and their older names."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,21 +12,21 @@ from cpor_core.model.registry import Channel
 
 
 class ItemKind(StrEnum):
-    """What an engagement's claims hold on: a workload of the tenant, or one subscription to a product."""
+    """The kind of an engagement's items: workloads of the tenant, or subscriptions to products."""
 
     WORKLOAD = "workload"
     SUBSCRIPTION = "subscription"
 
 
 class Review(StrEnum):
-    """Who validates a claim that passes every check and has no rival."""
+    """Whether a reviewer or the service validates a claim that passes every check and has no rival."""
 
     MANUAL = "manual"
     AUTOMATIC = "automatic"
 
 
 class PurchaseChannel(StrEnum):
-    """How a claimed item may have been bought: a registry's `Channel`, or any way at all."""
+    """The channel through which a claimed item was bought: a registry's `Channel`, or `any` of them."""
 
     EA = "EA"
     WEB_DIRECT = "WebDirect"
@@ -35,7 +35,7 @@ class PurchaseChannel(StrEnum):
 
 
 class ExtraField(StrEnum):
-    """A field of a claim's `revenue` that an engagement needs beyond the common ones."""
+    """A field of a claim's `revenue` that only some engagements need."""
 
     SOLUTION_SELLER = "solutionSeller"
     CUSTOMER_NAME = "customerName"
@@ -53,7 +53,7 @@ Claimables = Annotated[tuple[Claimable, ...], Field(min_length=1)]
 
 
 class ListedEngagement(Value):
-    """An engagement as callers read it: with `workloads` or `products`, never both."""
+    """An engagement as callers read it. It has either `workloads` or `products`."""
 
     id: Slug
     name: Text200
@@ -69,7 +69,7 @@ class ListedEngagement(Value):
 
 
 class Engagement(ListedEngagement):
-    """One engagement, with what only the checks need to know."""
+    """One engagement, with the fields that only the checks need."""
 
     incentive_may_be_waived: Flag = False
     extra_fields: tuple[ExtraField, ...] = ()
@@ -77,11 +77,11 @@ class Engagement(ListedEngagement):
 
     @property
     def items(self) -> tuple[Claimable, ...]:
-        """The workloads or products that it lists."""
+        """The workloads or products of the engagement."""
         return self.workloads or self.products or ()
 
     def lists(self, item: str) -> bool:
-        """Whether *item* is the id of one of its workloads or products."""
+        """Whether *item* is the id of a workload or product of the engagement."""
         return any(listed.id == item for listed in self.items)
 
     def takes(self, channel: Channel) -> bool:
@@ -95,16 +95,16 @@ class Engagement(ListedEngagement):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         if self.retired != (self.successor is not None):
-            raise ValueError(f"{self.id}: a retired engagement, and no other, names its successor")
+            raise ValueError(f"{self.id}: a retired engagement must name a successor, a current one must not")
         by_kind = {ItemKind.WORKLOAD: self.workloads, ItemKind.SUBSCRIPTION: self.products}
         if [kind for kind, listed in by_kind.items() if listed is not None] != [self.item_kind]:
             raise ValueError(
-                f"{self.id}: list the workloads when each item is a workload, the products when it is a subscription"
+                f"{self.id}: must list `workloads` if the item kind is workload, or `products` if it is subscription"
             )
         if PurchaseChannel.ANY in self.channels and len(self.channels) > 1:
-            raise ValueError(f"{self.id}: `any` channel stands alone")
+            raise ValueError(f"{self.id}: `any` cannot be combined with other channels")
         if self.item_kind is ItemKind.WORKLOAD and PurchaseChannel.ANY not in self.channels:
-            raise ValueError(f"{self.id}: nobody knows how a workload was bought, so its channel is `any`")
+            raise ValueError(f"{self.id}: `channels` must be `any`: nobody knows how a workload was bought")
         if self.incentive_may_be_waived and not self.incentivised:
             raise ValueError(f"{self.id}: there is no incentive to waive")
         _verify_unique(f"{self.id}: item", (listed.id for listed in self.items))
@@ -124,11 +124,11 @@ class Catalogue(Value):
         return tuple(engagement for engagement in self.engagements if not engagement.retired)
 
     def find(self, engagement_id: str) -> Engagement | None:
-        """Return the engagement of that id, current or retired, or None."""
+        """Return the engagement with this id, current or retired. None if no engagement has the id."""
         return next((engagement for engagement in self.engagements if engagement.id == engagement_id), None)
 
     def engagement(self, engagement_id: str) -> Engagement:
-        """Return the engagement of that id, current or retired. Raises KeyError; for ids that were checked before."""
+        """Return the engagement with an id that was checked before, current or retired. Raises KeyError."""
         found = self.find(engagement_id)
         if found is None:
             raise KeyError(engagement_id)
@@ -136,9 +136,9 @@ class Catalogue(Value):
 
     def filed_under(self, engagement_id: str) -> tuple[Engagement, str | None] | None:
         """
-        Return the current engagement that a claim sent under this id is filed under, and the older id or None.
+        Return the current engagement of a claim that was sent with this id. None if no engagement has the id.
 
-        None when no engagement bears the id.
+        The second value is the sent id if it is the id of a retired engagement, otherwise None.
         """
         sent = self.find(engagement_id)
         if sent is None:
@@ -159,7 +159,7 @@ class Catalogue(Value):
 def _verify_succession(retired: Engagement, successor: Engagement | None) -> None:
     if successor is None or successor.retired:
         raise ValueError(f"{retired.id}: the successor {retired.successor} is no current engagement")
-    # An association of an older programme holds its successor's slot, so the successor must have one for it.
+    # An association of a retired engagement holds a slot of the successor. So the successor must list the same items.
     lacking = [item.id for item in retired.items if not successor.lists(item.id)]
     if successor.item_kind is not retired.item_kind or lacking:
         raise ValueError(

@@ -14,7 +14,7 @@ class ErasureStatus(StrEnum):
 
 
 class Place(StrEnum):
-    """Where a person may be named, in the order of the search. Batches make claims, so they come before the claims."""
+    """The kinds of rows that can name a person, in the order of the search. Batches come first: they make claims."""
 
     BATCHES = "batches"
     CUSTOMERS = "customers"
@@ -23,7 +23,7 @@ class Place(StrEnum):
 
 
 class Found(Value):
-    """How many claims, batches, customers and stored replies named the person. An unfinished round counts too."""
+    """How many claims, batches, customers and stored replies named the person, in all rounds."""
 
     claims: int = 0
     batches: int = 0
@@ -35,8 +35,8 @@ class Erasure(Value):
     """
     A request to erase a person.
 
-    It is worked on place by place, in the order of their keys, so that it can stop and go on anywhere. The address is
-    kept until the work is done.
+    The work goes place by place, and in each place in the order of the keys. So it can stop after each key and go on
+    later. The address is stored until the work is done.
     """
 
     id: str
@@ -45,18 +45,18 @@ class Erasure(Value):
     round: int = 1
     place: Place = Place.BATCHES
     after: str = ""
-    """The last key of this place that is done."""
+    """The last key in `place` that was searched."""
     counted: str = ""
-    """The last step whose finds are counted. A step that did not end is repeated, and not counted twice."""
+    """The last step with counted finds. A step that did not end is repeated, but its finds are counted once."""
     found: Found = Found()
     found_in_round: int = 0
     missed_in_round: int = 0
-    """What could not be erased yet."""
+    """How many of the finds in this round could not be erased yet."""
     evidence_to_look_at: tuple[str, ...] = ()
-    """Claims that are not closed and have named the person. Their files cannot be searched."""
+    """Open claims that named the person. A person must look at their files, because the service cannot search files."""
     evidence_not_listed: int = 0
     run: str = ""
-    """The run of the timer that wrote this row; it recognises its own write by it."""
+    """The run of the timer that wrote this row. By it the run recognises its own write."""
     started: bool = False
     finished_at: Instant | None = None
 

@@ -1,4 +1,4 @@
-"""Insight: what the programme sees of all claims taken together."""
+"""Insight: figures about all claims together, for the programme."""
 
 from enum import StrEnum
 
@@ -6,22 +6,22 @@ from cpor_core.model.base import Instant, Value
 
 
 class Grouping(StrEnum):
-    """What claims are grouped by."""
+    """The property by which claims are grouped."""
 
     ENGAGEMENT = "engagement"
     WORKLOAD = "workload"
-    """Products of Business Applications too. A claim counts once for each that it names."""
+    """A workload or a product. A claim counts once for each of its workloads and products."""
     COUNTRY = "country"
-    """The customer's."""
+    """The country of the customer."""
     PARTNER = "partner"
-    """By location, as claims name it."""
+    """The partner's location, with the name that is in the claim."""
     STATUS = "status"
     MONTH = "month"
-    """In which the claim was made, in UTC."""
+    """The month in which the claim was created, in UTC."""
 
 
 class Step(StrEnum):
-    """A part of a claim's life whose length is counted."""
+    """A part of a claim's life. The insight shows how long it takes."""
 
     DRAFT = "draft"
     WAIT_FOR_REVIEW = "waitForReview"
@@ -33,7 +33,7 @@ class Step(StrEnum):
 
 
 class StepTime(Value):
-    """How long a step took, in hours; null if no claim took it."""
+    """How long a step took, in hours. The hours are null if no claim has finished the step."""
 
     step: Step
     count: int
@@ -45,9 +45,9 @@ class Figures(Value):
     """
     A group of claims.
 
-    `associations` are those that are official now. `declineRate` is the share of the customers told who said no,
-    `disputeRate` that of the rejected claims that were disputed, `overdueRate` that of the claims with a reviewer that
-    are past their time; null where there is nothing to have a share of.
+    `associations` counts the claims that are official now. `declineRate` is the share of notified customers who said
+    no. `disputeRate` is the share of rejected claims that were disputed. `overdueRate` is the share of claims with a
+    reviewer that are overdue. A rate is null if there is no claim of that kind.
     """
 
     key: str
@@ -64,7 +64,7 @@ class Figures(Value):
 
 
 class Insight(Value):
-    """Every group of one grouping, and all claims together; as of the last full count, null before the first."""
+    """The groups of one grouping, and all claims together. `asOf` is the instant of the last full count, or null."""
 
     as_of: Instant | None
     group_by: Grouping
@@ -78,12 +78,12 @@ class Counting(Value):
     as_of: Instant | None = None
     """The instant of the figures that are shown; None before the first count has ended."""
     shown: str = ""
-    """The name under which they are stored."""
+    """The name under which the shown figures are stored."""
     began: Instant | None = None
     """When the running count began; None if no count is running."""
     pages: int = 0
-    """How many pages of it are stored."""
+    """How many pages of the running count are stored."""
     after: str = ""
-    """The last tenant that was counted."""
+    """The last tenant that the running count has counted."""
     is_asked_for: bool = False
-    """An operator asked for a count before the next hour."""
+    """Whether an operator has asked for a new count before the next hour."""

@@ -1,4 +1,4 @@
-"""Microsoft's licences: the service plans of each workload, and the SKUs that are not bought."""
+"""Microsoft's licences: the service plans of each workload, and the SKUs that are free."""
 
 from collections.abc import Mapping
 
@@ -7,15 +7,15 @@ from cpor_core.model.base import Guid, Slug, Value
 
 class Licensing(Value):
     """
-    The plans and SKUs, by id: their names have several spellings, and many SKUs have plans with similar names.
+    The ids of plans and SKUs. Names are not used, because many names are similar and have several spellings.
 
-    `workloads` has each workload of the catalogue with its plans; one of the plans is enough. Microsoft Graph does not
-    say the seats of a workload without plans.
+    `workloads` has the plans of each workload in the catalogue. A SKU gives a workload if it has one of these plans.
+    For a workload without plans, Microsoft Graph reports no seats.
     """
 
     workloads: Mapping[Slug, frozenset[Guid]]
     free_skus: frozenset[Guid]
 
     def workloads_of(self, plans: frozenset[str]) -> frozenset[str]:
-        """Return the workloads that a SKU with these plans gives."""
-        return frozenset(name for name, enough in self.workloads.items() if enough & plans)
+        """Return the workloads of a SKU with these plans."""
+        return frozenset(name for name, own_plans in self.workloads.items() if own_plans & plans)

@@ -15,7 +15,7 @@ Month = Annotated[
 
 
 class UsageLine(Value):
-    """One JSON line of the operator's feed; `item` is a workload's id or a subscription id, or an item as claimed."""
+    """One JSON line of the operator's feed. `item` is a workload id, a subscription id, or an item as in a claim."""
 
     tenant_id: Guid | None = None
     month: Month
@@ -26,12 +26,12 @@ class UsageLine(Value):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the row says nothing."""
+        """Whether the line has no figure."""
         return self.active_users is None and self.available_seats is None and self.assigned_seats is None
 
 
 class Figure(Value):
-    """One number, with the day for which the source gave it: of two, the newer day wins."""
+    """One number, with its day in the source. A figure with a newer day replaces an older figure."""
 
     value: int
     as_of: date
@@ -46,7 +46,7 @@ class MonthFigures(Value):
 
 
 class BadRow(Value):
-    """A row of a feed that was refused; the other rows are stored. `row` counts from 1."""
+    """A refused row of a feed. The other rows are stored. `row` counts from 1."""
 
     row: int
     code: str
@@ -54,7 +54,7 @@ class BadRow(Value):
 
 
 class Receipt(Value):
-    """The record that a person read figures of the customer: who, when and which, but never the figures."""
+    """The record of one read of a customer's figures: the reader, the instant, the items and months; no figures."""
 
     at: Instant
     organisation: Guid

@@ -13,7 +13,7 @@ from cpor_core.model.history import Act
 EVENT_PREFIX = "cpor."
 COMPETING = "claim.competing"
 KNOWN_TYPES = frozenset({COMPETING, *(f"claim.{act}" for act in Act)})
-"""The types of changes in the feed."""
+"""All types of changes in the feed."""
 MOST_FILTERS = 50
 MAX_URL_CHARACTERS = 2000
 
@@ -21,7 +21,7 @@ MAX_URL_CHARACTERS = 2000
 def _event(sent: str) -> str:
     wanted = sent.removeprefix(EVENT_PREFIX)
     if not any(is_of(known, wanted) for known in KNOWN_TYPES):
-        raise ValueError("must be the type of a change, such as claim.submitted, or what it begins with, such as claim")
+        raise ValueError("must be a type of change, such as claim.submitted, or the words before a dot, such as claim")
     return wanted
 
 
@@ -31,7 +31,7 @@ def is_of(kind: str, wanted: str) -> bool:
 
 
 EventFilter = Annotated[str, StringConstraints(max_length=100), AfterValidator(_event)]
-"""A type of change, or its first words. A prefix `cpor.` is accepted and removed."""
+"""A type of change, or its words before a dot. A prefix `cpor.` is accepted and removed."""
 _PRINTABLE = r"^[\x21-\x7e]+$"
 WebhookUrl = Annotated[
     str,
@@ -43,11 +43,13 @@ WebhookUrl = Annotated[
 class WebhookWanted(Value):
     """A webhook as the caller sends it."""
 
-    url: WebhookUrl = Field(description="Where each change is sent to by POST: https, at a public address.")
+    url: WebhookUrl = Field(
+        description="The service sends each change to this address by POST. It is a public https address."
+    )
     events: Annotated[tuple[EventFilter, ...], Field(min_length=1), AtMost(MOST_FILTERS)] | None = Field(
         default=None,
-        description="Only changes of these types: whole, such as `claim.submitted`, or the words before a dot, such as "
-        "`claim`. Left out: every change.",
+        description="The webhook gets only changes of these types. An entry is a type, such as `claim.submitted`, or "
+        "the words before a dot, such as `claim`. Without this field the webhook gets every change.",
     )
 
 
@@ -59,27 +61,27 @@ class WebhookStatus(StrEnum):
 
 
 class WhyDisabled(StrEnum):
-    """Why a webhook was switched off."""
+    """Why the service has disabled a webhook."""
 
     GONE = "gone"
 
 
 class Secret(Value):
-    """A signing secret. A former secret signs too, until `until`."""
+    """A signing secret. A former secret has the instant `until`, and signs too until then."""
 
     text: str = Field(repr=False)
     until: Instant | None = None
 
 
 class Range(Value):
-    """A half-open range of time: `from` belongs to it, `to` does not."""
+    """A range of time. The instant `from` is in the range, the instant `to` is not."""
 
     since: Instant = Field(alias="from")
     until: Instant = Field(alias="to")
 
 
 class Replay(Value):
-    """A replay that is running: the changes of `range` with a sequence above `after` and up to `last`."""
+    """A running replay. It sends the changes of `range` with a sequence above `after` and up to `last`."""
 
     id: str
     range: Range
@@ -92,7 +94,7 @@ class Webhook(Value):
 
     name: Slug
     born: str
-    """Different from that of a later webhook under the same name."""
+    """A text that is different for each webhook, also for a later webhook under the same name."""
     url: str
     events: tuple[str, ...] | None = None
     secrets: tuple[Secret, ...]
@@ -100,21 +102,21 @@ class Webhook(Value):
     status: WebhookStatus = WebhookStatus.ACTIVE
     why: WhyDisabled | None = None
     since: Instant
-    """Since when it has that status."""
+    """The instant from which the webhook has this status."""
     created_at: Instant
     scheduled: int
-    """The feed's sequence up to which deliveries were made."""
+    """The sequence of the last change in the feed that has deliveries."""
     replay: Replay | None = None
     version: int = 1
-    """Raised with each change that the owner can see."""
+    """Each change that the owner can see adds one."""
 
     @property
     def key(self) -> tuple[str, str]:
-        """Name and instant of creation: another webhook under the same name has another key."""
+        """The name and `born`. A later webhook under the same name has another key."""
         return self.name, self.born
 
     def wants(self, change: Change) -> bool:
-        """Whether its owner asked for changes of that type."""
+        """Whether the owner wants changes of this type."""
         return self.events is None or any(is_of(change.type, wanted) for wanted in self.events)
 
 
@@ -129,7 +131,7 @@ class CallOutcome(StrEnum):
 
 
 class Attempt(Value):
-    """One call of a receiver; `status` is that of its answer."""
+    """One call of a receiver. `status` is the HTTP status of the receiver's answer."""
 
     at: Instant
     outcome: CallOutcome
@@ -137,7 +139,7 @@ class Attempt(Value):
 
 
 class DeliveryState(StrEnum):
-    """`pending` until it is delivered, or given up."""
+    """The state of a delivery. It is pending until the receiver accepts it, or until the service stops trying."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -145,7 +147,7 @@ class DeliveryState(StrEnum):
 
 
 class Delivery(Value):
-    """One event on its way to one webhook. Without `change` it is a test."""
+    """One event on its way to one webhook. A test event has no `change`."""
 
     place: str
     """Its position among the deliveries of its webhook, newest first."""

@@ -1,1 +1,1 @@
-"""Questions about values that have one right answer at one instant; nothing is changed here."""
+"""Pure questions about values. A rule changes nothing, and has one right answer at one instant."""

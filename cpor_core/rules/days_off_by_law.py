@@ -1,9 +1,9 @@
 """
-Days that are no business days although they are no public holidays: the country's law ends no time limit on them.
+Days that are neither public holidays nor business days, because no statutory time limit of the country ends on them.
 
-The holiday data has a category for each group of people who have a day off. The category of public holidays is not
-enough: Sweden's Midsummer Eve is no public holiday, but no statutory time limit ends on it. Each other category was
-compared with the law of its country. A test fails when a new release of the data has a category in neither list.
+The holiday data has a category for each group of people who have a day off. Public holidays alone are not enough: for
+example, no time limit ends on Midsummer Eve in Sweden, but that day is no public holiday. We have compared each other
+category with the law of its country. A test fails when a new release of the data has a category in neither list.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,9 @@ class ByLaw:
     """
     Days of one country that are no business days, and the law that says so.
 
-    They are the days of *category* in the holiday data, limited to the English names in *only*, and *dates* (month and
-    day, with an English name), which are in no category. With *subdivisions* they count only there.
+    The days are those of *category* in the holiday data. If *only* is set, they are limited to the days with these
+    English names. *dates* are further days (month and day, with an English name) that are in no category. If
+    *subdivisions* is set, the rule is only for these subdivisions.
     """
 
     country: str
@@ -32,7 +33,7 @@ class ByLaw:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Categories of the holiday data with days that are business days, for countries (separated by blanks), and why."""
+    """Categories of the holiday data that stay business days in these countries, and why. Blanks separate names."""
 
     categories: str
     countries: str
@@ -110,7 +111,7 @@ COUNTED: Final = (
         category="de_facto",
     ),
 )
-"""Days off apart from public holidays and weekends."""
+"""The days off apart from public holidays and weekends, with their law."""
 
 NOT_COUNTED: Final = (
     Left(
@@ -156,11 +157,11 @@ NOT_COUNTED: Final = (
         "days off for the members of one community",
     ),
 )
-"""Days that stay business days."""
+"""The categories with days that stay business days."""
 
 
 def counted_in(country: str, subdivision: str | None) -> tuple[ByLaw, ...]:
-    """Return the days off of a place apart from its public holidays."""
+    """Return the rules for days off in a place, apart from its public holidays and weekends."""
     return tuple(
         rule
         for rule in COUNTED

@@ -1,8 +1,8 @@
 """
 Names of evidence files.
 
-Reviewers save a file under its name and open it with a double click. So the ending must fit the content, and each
-system must show and compare the name in the same way.
+Reviewers save a file under its name and open it with a double click. So the ending of the name must fit the content.
+Each system must also show the name in the same way, and find the same names equal.
 """
 
 import re
@@ -33,17 +33,17 @@ ENDINGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 _FORBIDDEN: Final = '/\\:*?"<>|'
 _SEPARATORS: Final = frozenset("/\\:")
 _LOOK_LIKE_SEPARATORS: Final = frozenset("\u2044\u2215\u2216\u29f5\u29f8\u29f9")
-"""Slashes that no normalisation turns into the plain slash."""
+"""Characters that look like a slash, and stay different from it in each Unicode normalisation."""
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
-"""Controls, format characters (bidi, zero width), line ends, private characters and surrogates."""
+"""The Unicode categories of controls, format characters, line ends, private characters and surrogates."""
 _BLANK: Final = re.compile(
     "[\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u2800\\u3164\\ufe00-\\ufe0f\\uffa0\\U000e0100-\\U000e01ef]"
 )
-"""Invisible characters: those that a font may ignore (Unicode), and the braille cell without a dot."""
+"""Other invisible characters: fonts can ignore them (Unicode), and the braille cell without a dot shows nothing."""
 _ENCODED_SLASH: Final = re.compile("%2f", re.IGNORECASE)
-"""The only character that a host leaves encoded in a path."""
+"""An encoded slash. The Functions host decodes all other characters of a path."""
 _DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$|clock\$) *(?:\.|$)")
-"""Names of devices that Windows opens in place of a file, with any ending, in lower case."""
+"""The names of devices, in lower case. Windows opens the device instead of a file, whatever the ending is."""
 _RENAME: Final = "Rename the file, for example statement-of-work.pdf."
 
 
@@ -53,18 +53,18 @@ def normalised(name: str) -> str:
 
 
 def is_same_file(one: str, other: str) -> bool:
-    """Whether two names mean one file. Case and the spelling of accents make no difference."""
+    """Whether two names mean the same file. Case and the encoding of accents make no difference."""
     return _folded(one) == _folded(other)
 
 
 def find(evidence: Sequence[Evidence], name: str) -> Evidence | None:
-    """Return the file with exactly that name, else with another spelling of it."""
-    exact = (one for one in evidence if one.file_name == name)
-    return next(exact, None) or next((one for one in evidence if is_same_file(one.file_name, name)), None)
+    """Return the file with exactly this name. If there is none, return a file with another spelling of the name."""
+    exact = (file for file in evidence if file.file_name == name)
+    return next(exact, None) or next((file for file in evidence if is_same_file(file.file_name, name)), None)
 
 
 def verified(name: str, media_type: str) -> str:
-    """Return the name of a new file as it is stored. Raises `ValidationFailed` for `fileName`."""
+    """Return the name under which a new file is stored. Raises `ValidationFailed` for a name that is not allowed."""
     name = normalised(name)
     fault = _fault(name)
     if fault is not None:
@@ -84,8 +84,8 @@ def safe(name: str, media_type: str) -> str:
     """
     Return the name for a download.
 
-    A file may be older than today's rules. Then each forbidden character becomes `_`, and an ending of the file's type
-    is added.
+    An older release may have stored a name that is not allowed now. In such a name each forbidden character becomes
+    `_`, and an ending of the file's type is added.
     """
     try:
         return verified(name, media_type)
@@ -100,13 +100,13 @@ def safe(name: str, media_type: str) -> str:
 
 
 def _fault(name: str) -> str | None:
-    """Return what is wrong with a composed name, as text. None when nothing is."""
+    """Return the fault of a composed name, as text. None when the name is allowed."""
     if not 1 <= len(name) <= MAX_FILE_NAME_CHARACTERS:
         return f"A file name has 1 to {MAX_FILE_NAME_CHARACTERS} characters."
     if any(_is_forbidden(character) for character in name) or _ENCODED_SLASH.search(name):
         return 'A file name cannot have / \\ : * ? " < > |, look-alikes of these, or invisible characters.'
     if name != name.strip() or name.startswith(".") or name.endswith("."):
-        return "A file name begins and ends with neither a dot nor a blank."
+        return "A file name cannot begin or end with a dot or a blank."
     if _DEVICE.match(unicodedata.normalize("NFKC", name).casefold()):
         return "Windows reads this file name as a device."
     return None
@@ -118,9 +118,9 @@ def _is_forbidden(character: str) -> bool:
         or _BLANK.match(character) is not None
         or character in _FORBIDDEN
         or character in _LOOK_LIKE_SEPARATORS
-        or ord(character) & 0xFFFE == 0xFFFE  # noqa: PLR2004 - the two that end each plane are no characters
-        or "\ufdd0" <= character <= "\ufdef"  # nor are these
-        or not _SEPARATORS.isdisjoint(unicodedata.normalize("NFKC", character))  # full-width ones, and signs such as ℅
+        or ord(character) & 0xFFFE == 0xFFFE  # noqa: PLR2004 - the last two code points of each plane are no characters
+        or "\ufdd0" <= character <= "\ufdef"  # these code points are no characters either
+        or not _SEPARATORS.isdisjoint(unicodedata.normalize("NFKC", character))  # full-width slashes, signs such as ℅
     )
 
 

@@ -1,11 +1,11 @@
-"""Makes ids and keys. Random parts come in as arguments."""
+"""Makes ids and keys. The caller passes the random parts, so that this module stays pure."""
 
 import hashlib
 import uuid
 from datetime import UTC, datetime
 
 RANDOM_HEX = 20
-"""Random characters of a claim id: 80 bits. They cannot be guessed; the owner knows the tenant anyway."""
+"""The number of random characters in a claim id. They have 80 bits, so nobody can guess them."""
 CLAIM_ID_LENGTH = 32 + RANDOM_HEX
 BATCH_ID_LENGTH = 32
 ERASURE_ID_LENGTH = 32
@@ -14,12 +14,12 @@ _LAST_MICROSECOND = 9_999_999_999_999_999
 
 
 def new_claim_id(tenant_id: str, random_hex: str) -> str:
-    """Return a claim id: 32 hexadecimal digits of the tenant, which give the partition, and 20 random ones."""
+    """Return a claim id: 32 hexadecimal digits of the tenant, which is the partition, and then 20 random digits."""
     return uuid.UUID(tenant_id).hex + random_hex[:RANDOM_HEX]
 
 
 def derived_claim_id(tenant_id: str, organisation: str, key: str) -> str:
-    """Return a claim id that organisation and idempotency key determine: a repetition finds the first claim."""
+    """Return the claim id for an organisation and an idempotency key. A repeated request gets the same id."""
     return new_claim_id(tenant_id, hashlib.sha256(f"{organisation}|{key}".encode()).hexdigest())
 
 
@@ -29,7 +29,7 @@ def is_claim_id(text: str) -> bool:
 
 
 def batch_id(organisation: str, named_by: str) -> str:
-    """Return a batch id that organisation and *name* determine: an idempotency key, or the hash of the body."""
+    """Return the batch id for an organisation and *named_by*, which is an idempotency key or the hash of the body."""
     return hashlib.sha256(f"{organisation}|{named_by}".encode()).hexdigest()[:BATCH_ID_LENGTH]
 
 
@@ -44,12 +44,12 @@ def is_erasure_id(text: str) -> bool:
 
 
 def tenant_of(claim_id: str) -> str:
-    """Return the tenant, as a GUID, that a claim id leads to."""
+    """Return the tenant in a claim id, as a GUID."""
     return str(uuid.UUID(claim_id[:32]))
 
 
 def newest_first(at: datetime) -> str:
-    """Return a key that sorts later instants first."""
+    """Return the key of an instant. Sorted keys give the newest instant first."""
     return f"{_LAST_MICROSECOND - int(at.astimezone(UTC).timestamp() * 1_000_000):016d}"
 
 
@@ -59,5 +59,5 @@ def list_position(created_at: datetime, claim_id: str) -> str:
 
 
 def message_id(claim_id: str, kind: str, number: int, recipient: int) -> str:
-    """Return the local part of a mail's Message-ID. It is the same on each retry, so that a duplicate is found."""
+    """Return the local part of a mail's Message-ID. A retry has the same Message-ID, so that a duplicate is found."""
     return str(uuid.uuid5(_MAIL_NAMESPACE, f"{claim_id}|{kind}|{number}|{recipient}"))

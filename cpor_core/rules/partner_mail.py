@@ -1,9 +1,9 @@
 """
 Decides which mail notifies the partner's contact of a history entry.
 
-The contact is notified of each change of state by others or by time. No transition can forget that, because each new
-entry is checked here. No mail reports the partner's own acts, nor what the next mail says anyway (an approval comes
-before the notice to the customer).
+The contact gets a mail about each change of state that the customer, the programme or time has made. No transition can
+forget the mail, because each new entry is checked here. The partner's own acts lead to no mail. An approval leads to no
+mail either, because the mail about the notice to the customer follows soon.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ SUBJECT_TO_CHANGE = frozenset(PartnerMailKind) - {
     PartnerMailKind.ITEMS_ENDED,
     PartnerMailKind.COMPETING,
 }
-"""Mails about the claim's state. When the claim has left that state, they are no longer true."""
+"""Mails about the claim's state. When the claim leaves the state, such a mail is no longer true."""
 
 
 def mail_about(made: Entry) -> PartnerMailKind | None:  # noqa: C901, PLR0912 - one line for each act
@@ -35,9 +35,9 @@ def mail_about(made: Entry) -> PartnerMailKind | None:  # noqa: C901, PLR0912 - 
             return PartnerMailKind.CUSTOMER_UNREACHABLE
         case Act.ITEM_STRUCK:
             return PartnerMailKind.ITEMS_STRUCK
-        case Act.CUSTOMER_TOLD:  # a claim that was closed meanwhile stays closed
+        case Act.CUSTOMER_TOLD:  # the claim can be closed before the hand-over
             return PartnerMailKind.CUSTOMER_TOLD if made.to is Status.AWAITING_CUSTOMER else None
-        case Act.DECLINED:  # a second no, by a higher voice, changes nothing for the partner
+        case Act.DECLINED:  # a second no, by a higher voice, is no news for the partner
             return PartnerMailKind.DECLINED if made.from_ is not made.to else None
         case Act.UNDONE:
             return PartnerMailKind.DECLINE_UNDONE
@@ -45,7 +45,7 @@ def mail_about(made: Entry) -> PartnerMailKind | None:  # noqa: C901, PLR0912 - 
             return PartnerMailKind.MADE_OFFICIAL
         case Act.REJECTED:
             return PartnerMailKind.REJECTED if made.to is Status.REJECTED else PartnerMailKind.FINALLY_REJECTED
-        case Act.FINALLY_REJECTED:  # what could not be disputed was final before
+        case Act.FINALLY_REJECTED:  # a rejection that could not be disputed was final at once
             return PartnerMailKind.FINALLY_REJECTED if made.reason not in NOT_DISPUTABLE else None
         case Act.REVOKED:
             return PartnerMailKind.REJECTED if made.to is Status.REJECTED else PartnerMailKind.ENDED
@@ -81,27 +81,27 @@ def still_due_after(due: Sequence[DuePartnerMail], made: Entry) -> tuple[DuePart
     """
     Return the due mails to partners after a history entry.
 
-    A due mail about a state that the claim has left is dropped: the partner made the change, or gets a mail about it.
-    Several entries of one act make one mail.
+    A due mail about a state that the claim has left is dropped. Either the partner has made the change, or the partner
+    gets a new mail about it. Several entries of one act lead to one mail.
     """
     kind = mail_about(made)
     moved = made.from_ is not made.to
-    kept = tuple(
+    still_true = tuple(
         mail
         for mail in due
         if mail.kind not in SUBJECT_TO_CHANGE or not (moved or (mail.kind is kind and mail.since != made.at))
     )
     if kind is None:
-        return kept
-    same = next((mail for mail in kept if (mail.kind, mail.since) == (kind, made.at)), None)
-    said = same or DuePartnerMail(number=made.sequence, kind=kind, since=made.at)
-    if made.reason is not None and made.reason not in said.reasons:
-        said = said.model_copy(update={"reasons": (*said.reasons, made.reason)})
-    return (*(mail for mail in kept if mail is not same), said)
+        return still_true
+    same = next((mail for mail in still_true if (mail.kind, mail.since) == (kind, made.at)), None)
+    new = same or DuePartnerMail(number=made.sequence, kind=kind, since=made.at)
+    if made.reason is not None and made.reason not in new.reasons:
+        new = new.model_copy(update={"reasons": (*new.reasons, made.reason)})
+    return (*(mail for mail in still_true if mail is not same), new)
 
 
 def competition_mails(claim: Claim, rivals: Iterable[str], at: datetime) -> tuple[DuePartnerMail, ...]:
-    """Return the due mails of a claim that competes with *rivals*: one to each partner who does not know it yet."""
+    """Return the due mails of a claim, with one about the competition to each partner who has none due yet."""
     kind, number = PartnerMailKind.COMPETING, claim.history_length
     known = {mail.to for mail in claim.partner_mails if mail.kind is kind}
     news = tuple(

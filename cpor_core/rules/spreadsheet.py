@@ -1,4 +1,4 @@
-"""Tables for spreadsheets: UTF-8 with a byte order mark, commas, CR LF. No cell can run as a formula."""
+"""Makes CSV tables for spreadsheets: UTF-8 with a byte order mark, commas, CR LF. No cell can run as a formula."""
 
 import csv
 import re
@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from io import StringIO
 
 UTF8_MARK = "\ufeff"
-"""Without it Excel reads the file in an older code page."""
+"""The byte order mark. Without it Excel reads the file in an older code page."""
 RUN_AS_FORMULA = re.compile(r"[\t\r\n]|[\s\u200b-\u200d\u2060\ufeff]*[=+@＝＋－＠-]")
 """
-How a cell must not begin. A spreadsheet reads full-width forms as plain ones, and may drop invisible characters.
+A cell that begins like this can run as a formula. Some spreadsheets read full-width signs as plain signs, and ignore
+invisible characters before them.
 """
 
 
@@ -19,7 +20,7 @@ def defused(text: str) -> str:
 
 
 def spreadsheet(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> bytes:
-    """Return a table with a first row of column names."""
+    """Return the table as a file. Its first row has the column names."""
     table = StringIO(newline="")
     written = csv.writer(table)
     written.writerow(columns)

@@ -1,4 +1,4 @@
-"""Webhook calls: when an attempt is repeated, the ids of events and messages, and signing secrets."""
+"""Rules for webhook calls: the instants of retries, the ids of events and messages, and signing secrets."""
 
 import base64
 import uuid
@@ -17,7 +17,7 @@ DELAYS = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-"""Waits after the first attempt, the second …; the last one is repeated."""
+"""The waits after the first attempt, the second attempt, and so on. The last wait is repeated."""
 BOTH_SECRETS_SIGN = timedelta(hours=24)
 MOST_SECRETS = 5
 _EVENTS = uuid.UUID("a1d6c7de-0f0f-5a5c-9f6a-3c1e9b7a4d20")
@@ -25,9 +25,10 @@ _EVENTS = uuid.UUID("a1d6c7de-0f0f-5a5c-9f6a-3c1e9b7a4d20")
 
 def next_attempt(first: datetime, failed: int, now: datetime, wait: timedelta | None) -> datetime | None:
     """
-    Return when to try again after *failed* attempts, of which *first* was the first. None to give up.
+    Return when to try again after *failed* attempts. None when no further attempt is made.
 
-    Waits at least as long as the receiver asked (*wait*). But the last attempt is made when three days have passed.
+    *first* is the instant of the first attempt. *wait* is the shortest wait that the receiver asked for. The last
+    attempt is made three days after the first, even if the receiver asked for a longer wait.
     """
     end = first + TRIED_FOR
     if now >= end:
@@ -37,12 +38,12 @@ def next_attempt(first: datetime, failed: int, now: datetime, wait: timedelta | 
 
 
 def event_id(organisation: str, what: str) -> str:
-    """Return the id of an event; *what* is the number of its change, or a random id for a test."""
+    """Return the id of an event. *what* is the number of its change, or a random id for a test event."""
     return str(uuid.uuid5(_EVENTS, f"{organisation}|{what}"))
 
 
 def webhook_id(event: str, name: str, born: str) -> str:
-    """Return the id of a message: the same in every attempt and replay, and another one for each webhook."""
+    """Return the id of a message. It is the same in each attempt and replay, and different for each webhook."""
     return f"msg_{uuid.uuid5(_EVENTS, f'{event}|{name}|{born}').hex}"
 
 

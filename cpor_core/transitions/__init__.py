@@ -1,1 +1,1 @@
-"""The transitions of a claim: each way from one state to the next, by people and by time."""
+"""The transitions of a claim from one state to the next, by acts of people and by time."""

@@ -212,10 +212,10 @@ def test_the_smallest_catalogue_is_fine() -> None:
         ('workloads = ["teams"]', 'workloads = ["teams", "teams"]', "item twice: teams"),
         ('workloads = ["teams"]', "workloads = []", "no engagement lists"),
         ('products = ["sales"]', 'workloads = ["teams"]', "no engagement lists"),
-        ('item_kind = "subscription"', 'item_kind = "workload"', "list the workloads when each item is a workload"),
+        ('item_kind = "subscription"', 'item_kind = "workload"', "must list `workloads` if the item kind is workload"),
         ('item_kind = "subscription"', 'item_kind = "licence"', "Input should be 'workload' or 'subscription'"),
         ('channels = ["EA"]', "channels = []", "at least 1 item"),
-        ('channels = ["EA"]', 'channels = ["EA", "any"]', "stands alone"),
+        ('channels = ["EA"]', 'channels = ["EA", "any"]', "cannot be combined"),
         ('channels = ["EA"]', 'channels = ["EA", "EA"]', "channel twice: EA"),
         ('channels = ["EA"]', 'channels = ["OEM"]', "Input should be"),
         ('id = "business"', 'id = "Business"', "small letters and digits"),
@@ -231,7 +231,7 @@ def test_the_smallest_catalogue_is_fine() -> None:
         ('successor = "work"', 'successor = "work"\nreview = "manual"', "go by its successor; leave out review"),
         ('successor = "work"', 'successor = "work"\nworkloads = ["teams"]', "go by its successor; leave out workloads"),
         ('successor = "work"', "", "Field required"),
-        ("retired = true", "", "a retired engagement, and no other, names its successor"),
+        ("retired = true", "", "a retired engagement must name a successor"),
         ("[products]", "[prodcuts]", "unknown tables: prodcuts"),
         ("[products]", "[colours]\nred = 1\n[products]", "unknown tables: colours"),
         ("[products]", "[products", "Expected"),
@@ -285,7 +285,7 @@ def test_an_engagement_lists_workloads_or_products_and_never_both() -> None:
     """Whatever its items are called."""
     both = engagement(products=[{"id": "sales", "name": "Sales"}])
 
-    with pytest.raises(ValidationError, match="list the workloads when each item is a workload"):
+    with pytest.raises(ValidationError, match="must list `workloads` if the item kind is workload"):
         Engagement.model_validate(both)
 
 

@@ -84,7 +84,7 @@ TOUCHED: dict[str, tuple[Callable[[list[dict[str, Any]]], Sequence[dict[str, Any
     "nothing": (lambda _: [], "entry 1 is missing"),
     "the chain is another's": (
         lambda e: [e[0], *history_of_another()[1:]],
-        "entry 2 does not carry the hash of the one before",
+        "entry 2 does not have the hash of the entry before",
     ),
 }
 
@@ -142,7 +142,7 @@ def test_a_history_cut_off_at_its_end_is_told_by_the_claims_hash() -> None:
     text = json.dumps(entries[:3])
 
     assert verdict(text).code == 0
-    assert verdict(text, entries[-1]["hash"]).words.startswith("BROKEN: what followed entry 3 is missing")
+    assert verdict(text, entries[-1]["hash"]).words.startswith("BROKEN: entries after 3 are missing")
 
 
 @pytest.mark.parametrize(
