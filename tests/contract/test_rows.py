@@ -116,7 +116,7 @@ class RowsContract(ABC):
 
     async def test_a_row_is_required_for_the_sake_of_others(self, rows: Rows) -> None:
         """To ask whether a row is there, read it."""
-        with pytest.raises(ValueError, match="for the sake of others"):
+        with pytest.raises(ValueError, match="of `Require` only"):
             await rows.write(TABLE, "p", Require("there"))
 
     async def test_a_row_comes_back_as_it_was_written(self, rows: Rows) -> None:

@@ -99,7 +99,7 @@ class CommunicationServicesMailer:
             raise MailDelayed(f"the mail service could not be used: {type(error).__name__}") from error
 
     async def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
+        """Close the connections. The next call opens new connections."""
         opened, self._opened = self._opened, None
         for one in opened or ():
             await one.close()

@@ -37,7 +37,7 @@ class Mailer(Protocol):
         """Hand one mail over to the mail system."""
 
     async def close(self) -> None:
-        """Close the connections. A later mail opens new ones."""
+        """Close the connections. The next mail opens new connections."""
 
 
 class MailComposer:

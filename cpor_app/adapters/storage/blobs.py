@@ -1,4 +1,4 @@
-"""Blobs, each written once: evidence, and the bodies of batches."""
+"""Stores evidence and the bodies of batches as blobs. Each blob is written once and never changed."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ HASH = "sha256"
 
 
 class AzureBlobs:
-    """Implements `ports.claims.Blobs` and `ports.batches.Bodies`: one container of a storage account, or of Azurite."""
+    """Implements `ports.claims.Blobs` and `ports.batches.Bodies` with one container."""
 
     def __init__(
         self, connection: StorageConnection, container: str = "evidence", *, transport: Transport | None = None
     ) -> None:
-        """Send nothing yet. The client belongs to the event loop that first uses it."""
+        """Send no request yet. The client belongs to the event loop in which it is first used."""
         self._connection = connection
         self._container = container
         self._transport = transport
         self._client: BlobServiceClient | None = None
 
     async def close(self) -> None:
-        """Close the connections. A later call opens new ones."""
+        """Close the connections. The next call opens new connections."""
         client, self._client = self._client, None
         if client is not None:
             await close(client)
 
     async def names(self) -> AsyncIterator[str]:
-        """Yield as the port says: one request for each 5,000 names."""
+        """Yield as the port says, with one request for each 5,000 names."""
         try:
             async for name in self._service().get_container_client(self._container).list_blob_names():
                 yield name
@@ -51,11 +51,11 @@ class AzureBlobs:
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
         """
-        Write as the port says. The SDK repeats a write when the answer was lost, so the same bytes may come twice.
+        Write as the port says. The SDK repeats a write when the answer was lost, so the blob can exist already.
 
-        Raises `Conflict` when other bytes are there, `StorageBusy`, and ValueError for a name that we never give.
+        Raises `Conflict` when the blob has other bytes, `StorageBusy`, and ValueError for a name that we never choose.
         """
-        from azure.storage.blob import ContentSettings  # as slow to load as the client, and loaded with it
+        from azure.storage.blob import ContentSettings  # slow to load; the client loads it too
 
         blob = self._blob(name)
         digest = hashlib.sha256(data).hexdigest()
@@ -70,7 +70,7 @@ class AzureBlobs:
             except (ResourceExistsError, ResourceModifiedError) as error:
                 there = await blob.get_blob_properties()
                 if (there.size, (there.metadata or {}).get(HASH)) != (len(data), digest):
-                    raise Conflict(f"{name}: other bytes are there") from error
+                    raise Conflict(f"{name}: the blob has other bytes") from error
         except AzureError as error:
             raise as_fault(error) from error
 
@@ -110,6 +110,6 @@ class AzureBlobs:
 
 
 def verify_name(name: str) -> None:
-    """Raise ValueError for a name that we never give. Names are made of claim ids and random letters."""
+    """Raise ValueError for a name that we never choose. Our names consist of claim ids and random letters."""
     if not NAME.fullmatch(name):
-        raise ValueError(f"A blob's name is made of [0-9A-Za-z._-]; this one is {name!r}.")
+        raise ValueError(f"A blob's name consists of [0-9A-Za-z._-]; this one is {name!r}.")

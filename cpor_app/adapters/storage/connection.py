@@ -1,8 +1,8 @@
 """
 Connects to the data account. In the sandbox it also creates tables, queues and containers.
 
-The SDK's retries are short. A background job is repeated by its due row or queue message, and a waiting person should
-be told soon to try later.
+The SDK retries for a few seconds only. Its due row or queue message repeats a background job. A person who waits should
+soon get the answer that storage is busy.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ MORE_TRIES = 3
 NO_NEW_TRY_AFTER_SECONDS = 10
 LONGEST_OBEYED_RETRY_AFTER_SECONDS = 3
 
-# 401 and 403 may pass: role assignments take minutes, and a new deployment starts before they work.
-PASSING_STATUSES = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
+# 401 and 403 can be temporary: a role assignment takes minutes, and a new deployment starts before it works.
+TEMPORARY_STATUSES = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
 EMULATOR_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
 
@@ -43,10 +43,10 @@ DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
 @dataclass(frozen=True, slots=True)
 class StorageConnection:
     """
-    The data account and our identity: a connection string, or three addresses and a managed identity.
+    How to reach the data account: a connection string, or three addresses and a managed identity.
 
-    `as_operator` uses the login of the Azure CLI in place of the managed identity. `retry_pause_seconds` scales the
-    pauses between the SDK's tries. Tests use 0.
+    With `as_operator` the login of the Azure CLI replaces the managed identity. `retry_pause_seconds` scales the pauses
+    between the SDK's tries. Tests use 0.
     """
 
     text: str | None = field(default=None, repr=False)
@@ -72,9 +72,10 @@ class StorageConnection:
         cls, environ: Mapping[str, str], name: str = "CPOR_STORAGE", *, as_operator: bool = False
     ) -> Self:
         """
-        Return the connection of the setting *name*. As in the Functions host, the exact name wins.
+        Return the connection of the setting *name*.
 
-        An operator needs the addresses only. Raises ValueError that names an incomplete setting.
+        If both *name* and the addresses are set, *name* counts, as in the Functions host. An operator needs the
+        addresses only. Raises ValueError with the name of the setting that is missing.
         """
         if text := environ.get(name):
             return cls.from_text(text)
@@ -112,7 +113,7 @@ class StorageConnection:
     def tables(self, transport: Transport | None = None) -> TableServiceClient:
         """Return a new client of the tables. Call it in the running loop, and close the client with `close`."""
         # `timeout`: no new try begins after so many seconds.
-        # `raw_response_hook`: otherwise the SDK sleeps as long as a throttling server asks.
+        # `raw_response_hook`: without it the SDK sleeps for as long as a throttling server asks.
         options: dict[str, Any] = {
             "transport": pipeline_transport(transport),
             "retry_total": MORE_TRIES,
@@ -126,7 +127,7 @@ class StorageConnection:
 
     def queues(self, transport: Transport | None = None) -> QueueServiceClient:
         """Return a new client of the queues. Call it in the running loop, and close the client with `close`."""
-        # Loads `cryptography` and `requests` in a quarter of a second: only when a message is sent.
+        # The import also loads `cryptography` and `requests`, which takes 250 ms. Only messages need it.
         from azure.storage.queue._shared.policies_async import ExponentialRetry
         from azure.storage.queue.aio import QueueServiceClient
 
@@ -137,7 +138,7 @@ class StorageConnection:
 
     def blobs(self, transport: Transport | None = None) -> BlobServiceClient:
         """Return a new client of the blobs. Call it in the running loop, and close the client with `close`."""
-        # As slow to load as the client of the queues, and only evidence needs it.
+        # This import takes as long as that of the queues. Only evidence and batches need it.
         from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
         options = self._patience(transport, ExponentialRetry)
@@ -147,7 +148,7 @@ class StorageConnection:
 
     def _patience(self, transport: Transport | None, retry: type[Any]) -> dict[str, Any]:
         """Return the retry options of queues and blobs: up to three pauses of about 1.4, 1.6 and 1.9 seconds."""
-        policy = _soon_tired(retry)(
+        policy = _with_time_limit(retry)(
             retry_total=MORE_TRIES,
             initial_backoff=0.2 * self.retry_pause_seconds,
             increment_base=1.2 * self.retry_pause_seconds,
@@ -167,7 +168,7 @@ class StorageConnection:
 
 
 async def close(client: TableServiceClient | QueueServiceClient | BlobServiceClient) -> None:
-    """Close *client* and its identity. No client closes the identity itself."""
+    """Close *client* and its identity. The client does not close the identity itself."""
     await client.close()
     credential: Any = getattr(client, "credential", None)
     if hasattr(credential, "get_token"):
@@ -175,12 +176,12 @@ async def close(client: TableServiceClient | QueueServiceClient | BlobServiceCli
 
 
 def as_fault(error: AzureError) -> Fault:
-    """Return *error* as one of our faults: `StorageBusy` if it may pass, else `Terminal`."""
+    """Return *error* as one of our faults: `StorageBusy` if the error can be temporary, else `Terminal`."""
     if not isinstance(error, HttpResponseError) or error.status_code is None:
         return StorageBusy(f"Storage did not answer ({type(error).__name__}).")
     code = getattr(error, "error_code", None)
     told = f"Storage answered {error.status_code} {getattr(code, 'value', code) or error.reason}."
-    if error.status_code in PASSING_STATUSES:
+    if error.status_code in TEMPORARY_STATUSES:
         return StorageBusy(told, retry_after_seconds=_retry_after(getattr(error.response, "headers", {})))
     return Terminal(told)
 
@@ -193,12 +194,12 @@ async def provision(
     transport: Transport | None = None,
 ) -> None:
     """
-    Create the missing tables, queues and containers. The others stay as they are.
+    Create the missing tables, queues and containers. Existing ones do not change.
 
     Raises ValueError for an account in the cloud, where only Bicep may create them.
     """
     if not connection.is_emulator:
-        raise ValueError("Only the sandbox makes its own tables; in the cloud the deployment does.")
+        raise ValueError("Only the sandbox creates its own tables. In the cloud the deployment creates them.")
     clients = connection.tables(transport), connection.queues(transport), connection.blobs(transport)
     table_service, queue_service, blob_service = clients
     try:
@@ -222,7 +223,7 @@ async def _make(creation: Awaitable[object]) -> None:
 
 
 def pipeline_transport(transport: Transport | None) -> AsyncHttpTransport[Any, Any]:
-    """Return the transport of one client: that of a test, or one with short time limits."""
+    """Return the transport of one client: the transport of a test, or one with short time limits."""
     if transport is not None:
         return transport()
     from azure.core.pipeline.transport import AioHttpTransport  # loads aiohttp
@@ -233,10 +234,10 @@ def pipeline_transport(transport: Transport | None) -> AsyncHttpTransport[Any, A
     return made
 
 
-def _soon_tired(retry: type[Any]) -> type[Any]:
-    """Return *retry* with a time limit. The SDK of tables has that as an option, those of queues and blobs do not."""
+def _with_time_limit(retry: type[Any]) -> type[Any]:
+    """Return *retry* with a time limit. Only the SDK of tables has an option for that."""
 
-    class SoonTired(retry):  # type: ignore[misc]  # each of the two SDKs has its own class of that shape
+    class RetryWithTimeLimit(retry):  # type: ignore[misc]  # the SDKs of queues and blobs have a class each
         def configure_retries(self, request: object) -> dict[str, Any]:
             return {**super().configure_retries(request), "began": time.monotonic()}
 
@@ -244,14 +245,14 @@ def _soon_tired(retry: type[Any]) -> type[Any]:
             is_late = time.monotonic() - settings["began"] >= NO_NEW_TRY_AFTER_SECONDS
             return not is_late and bool(super().increment(settings, *args, **kwargs))
 
-    return SoonTired
+    return RetryWithTimeLimit
 
 
 def _refuse_long_waits(response: PipelineResponse[Any, Any]) -> None:
     seconds = _retry_after(response.http_response.headers)
     if seconds is not None and seconds > LONGEST_OBEYED_RETRY_AFTER_SECONDS:
         raise StorageBusy(
-            f"Storage answered {response.http_response.status_code} and asks for {seconds} seconds of peace.",
+            f"Storage answered {response.http_response.status_code} and asks for a pause of {seconds} seconds.",
             retry_after_seconds=seconds,
         )
 

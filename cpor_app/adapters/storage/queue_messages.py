@@ -1,4 +1,4 @@
-"""Queue messages that make due work happen sooner: ids only, in base64 as the host expects."""
+"""Sends the queue messages that make due work happen sooner. A message holds ids only."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ class StorageQueueMessages:
     """Implements `ports.due_work.QueueMessages` over storage queues."""
 
     def __init__(self, queues: AzureQueues) -> None:
-        """Use *queues*. Sends nothing yet."""
+        """Use *queues*. This sends no request."""
         self._queues = queues
 
     async def customer_notice(self, claim_id: str) -> None:

@@ -1,7 +1,7 @@
 """
-Messages in storage queues. They make due work happen soon.
+Sends and receives messages of storage queues. A message makes due work happen soon, and holds ids only.
 
-They carry ids only. They may come twice or be lost, because each due row is found by the timer as well.
+A message can come twice or be lost. Nothing is lost then, because the timer finds each due row too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NEVER = -1
 
 @dataclass(frozen=True, slots=True)
 class HeldMessage:
-    """A message that is hidden from others for a while. Deleting it needs the `receipt`."""
+    """A message that other consumers cannot see for five minutes. Its `receipt` is needed to delete it."""
 
     queue: str
     id: str
@@ -43,19 +43,19 @@ class AzureQueues:
     """The queues of an Azure storage account, or of Azurite, over one client."""
 
     def __init__(self, connection: StorageConnection, *, transport: Transport | None = None) -> None:
-        """Send nothing yet. The client belongs to the event loop that first uses it."""
+        """Send no request yet. The client belongs to the event loop in which it is first used."""
         self._connection = connection
         self._transport = transport
         self._client: QueueServiceClient | None = None
 
     async def close(self) -> None:
-        """Close the connections. A later call opens new ones."""
+        """Close the connections. The next call opens new connections."""
         client, self._client = self._client, None
         if client is not None:
             await close(client)
 
     async def ping(self) -> None:
-        """Send one small request. Raises `StorageBusy` without an answer."""
+        """Send one small request. Raises `StorageBusy` if there is no answer."""
         pages = self._service().list_queues(results_per_page=1).by_page()
         try:
             async for _ in pages:
@@ -64,7 +64,7 @@ class AzureQueues:
             raise as_fault(error) from error
 
     async def length(self, queue: str) -> int:
-        """Return about how many messages there are, with hidden ones. A queue that does not exist has none."""
+        """Return the approximate number of messages, hidden ones included. A missing queue has 0 messages."""
         try:
             return (await self._queue(queue).get_queue_properties()).approximate_message_count or 0
         except ResourceNotFoundError:
@@ -76,13 +76,13 @@ class AzureQueues:
         """
         Put *text* into *queue*. Consumers see it after *delay*.
 
-        Raises `StorageBusy` (the message may be there nevertheless), `Terminal` when the queue does not exist, and
-        ValueError above 48 KiB or seven days.
+        Raises `StorageBusy` (the queue can have the message nevertheless), `Terminal` when the queue does not exist,
+        and ValueError for a text above 48 KiB or a delay above seven days.
         """
         verify_message(text, delay)
         seconds = None if delay is None else round(delay.total_seconds())
-        # The Functions host expects base64, which is not the SDK's default. No expiry: the default of seven days would
-        # be shorter than the longest delay.
+        # The Functions host expects base64, which is not the SDK's default. A message never expires, because the SDK's
+        # default of seven days would end a message with the longest delay.
         content = base64.b64encode(text.encode()).decode()
         try:
             await self._queue(queue).send_message(content, visibility_timeout=seconds, time_to_live=NEVER)
@@ -91,10 +91,10 @@ class AzureQueues:
 
     async def take(self, queue: str, limit: int) -> list[HeldMessage]:
         """
-        Take up to *limit* messages, and hide them from others for five minutes.
+        Take up to *limit* messages, and hide them from other consumers for five minutes.
 
-        A queue that does not exist is empty: the host creates poison queues on demand. A text that is not base64 is
-        returned as it is, because that may be the reason why the message failed.
+        A missing queue counts as empty, because the host creates a poison queue only when it needs it. A text that is
+        not base64 is returned unchanged, because its form can be the reason why the message failed.
         """
         taken: list[HeldMessage] = []
         try:
@@ -113,7 +113,7 @@ class AzureQueues:
         return taken
 
     async def done(self, taken: HeldMessage) -> None:
-        """Delete the message. It is fine when it is gone, or when another consumer has taken it since."""
+        """Delete the message. Does nothing if the message is gone, or if another consumer has taken it since."""
         try:
             await self._queue(taken.queue).delete_message(taken.id, taken.receipt)
         except ResourceNotFoundError:
@@ -133,9 +133,9 @@ class AzureQueues:
 def verify_message(text: str, delay: timedelta | None) -> None:
     """Raise ValueError for a message that no queue accepts."""
     if (size := len(text.encode())) > MAX_MESSAGE_BYTES:
-        raise ValueError(f"A message has at most {MAX_MESSAGE_BYTES} bytes, not {size}.")
+        raise ValueError(f"A message can have at most {MAX_MESSAGE_BYTES} bytes, not {size}.")
     if delay is not None and not timedelta(0) <= delay <= MAX_DELAY:
-        raise ValueError(f"A message is delayed by at most {MAX_DELAY.days} days, not by {delay}.")
+        raise ValueError(f"A message can be delayed by at most {MAX_DELAY.days} days, not by {delay}.")
 
 
 def _decoded(content: str) -> str:

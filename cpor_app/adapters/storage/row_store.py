@@ -1,7 +1,7 @@
 """
-Rows of Table Storage, and the few promises that the tables rely on.
+Reads and writes rows of Table Storage.
 
-Each limit of the cloud is checked before a request is sent, because the local emulator knows only some limits.
+Each limit of the cloud is checked before a request is sent, because the local emulator checks only some limits.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ KEY = re.compile(rf"[0-9A-Za-z._|~-]{{1,{MAX_KEY_CHARACTERS}}}")
 CELL_NAME = re.compile(r"[A-Za-z_][0-9A-Za-z_]{0,254}")
 OWN_CELL_NAMES = frozenset({"PartitionKey", "RowKey", "Timestamp"})
 
-# What an operation costs in a transaction apart from its cells: headers, boundary, address, and the keys in them.
+# The bytes of an operation in a transaction without its cells: headers, boundary and address, which contain the keys.
 OP_BYTES = 1_024
 COPIES_OF_KEYS = 4
 
-# The SDK repeats a POST only after a 500, 503 or 504. A broken connection is no less certain, and callers must be able
-# to recognise their own writes anyway.
+# By default the SDK repeats a POST only after a 500, 503 or 504, and not after a broken connection. We let it repeat
+# both, because callers recognise their own writes.
 _AGAIN: dict[str, Any] = {"retry_on_methods": frozenset({"HEAD", "GET", "PUT", "POST", "DELETE"})}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as it was read. `etag` is its version, `timestamp` the time of the write by storage's clock."""
+    """A row as it was read. `etag` is its version. `timestamp` is the time of its last write by storage's clock."""
 
     partition: str
     key: str
@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Write a row that must not exist yet."""
+    """Write a new row. A row with that key must not exist."""
 
     key: str
     values: Mapping[str, Cell]
@@ -82,7 +82,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Write a whole row over the version that was read."""
+    """Replace a whole row, if it still has the ETag that was read."""
 
     key: str
     values: Mapping[str, Cell]
@@ -91,7 +91,7 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete a row: the version that was read, or, without `etag`, any version. A missing row is fine then."""
+    """Delete a row if it still has that ETag. Without `etag`: delete any version, and accept that there is no row."""
 
     key: str
     etag: str | None = None
@@ -100,9 +100,9 @@ class Delete:
 @dataclass(frozen=True, slots=True)
 class Require:
     """
-    Require that a row exists: in the version that was read or, without `etag`, in any version.
+    Require that a row exists and still has that ETag. Without `etag`: require that it exists.
 
-    Its values stay, its version changes. Only in a transaction with other operations.
+    The row keeps its values and gets a new ETag. A transaction needs another operation too.
     """
 
     key: str
@@ -121,7 +121,7 @@ class Rows(Protocol):
     """
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
-        """Return the row. None when there is none."""
+        """Return the row, or None if it does not exist."""
         ...
 
     def query(
@@ -133,28 +133,28 @@ class Rows(Protocol):
     async def page(
         self, table: str, partition: str, *, start: str = "", before: str | None = None, limit: int
     ) -> list[Row]:
-        """Return the first *limit* rows with start <= key < before: usually one request."""
+        """Return the first *limit* rows with start <= key < before, usually with one request."""
         ...
 
     def scan(self, table: str, *, after: str = "", limit: int | None = None) -> AsyncIterator[Row]:
         """
         Yield at most *limit* rows of the partitions after *after*, in the order of partitions and keys.
 
-        One request for each page. Only for rare or background work: no user ever waits for a scan.
+        Each page takes one request. A scan is for rare or background work, because no user should wait for it.
         """
         ...
 
     async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         """
-        Do all of *ops*, or none: one plain request, or up to 100 operations in one entity-group transaction.
+        Do all of *ops*, or none. One operation is a plain request. 2 to 100 are one entity-group transaction.
 
-        Returns the new ETag of each written row, by key. So a caller can write the row again without reading it.
+        Returns the new ETag of each written row, by key. With it a caller can write the row again without a read.
 
         Raises `Conflict` when a row to insert exists, when a row with an ETag was changed or deleted, or when a
         required row is missing. Raises ValueError for values that storage can never accept.
 
-        The SDK repeats a write when its answer was lost. So a `Conflict` may come from our own first try, and after
-        `StorageBusy` the write may have happened. Callers then read the newest row and compare its `actId`.
+        The SDK repeats a write when its answer was lost. So our own first try can cause a `Conflict`, and after
+        `StorageBusy` the rows can be written. Callers then read the newest row and compare its `actId`.
         """
         ...
 
@@ -163,14 +163,14 @@ class AzureRows:
     """Implements `Rows` on a storage account or Azurite, with one client for all tables."""
 
     def __init__(self, connection: StorageConnection, *, transport: Transport | None = None) -> None:
-        """Send nothing yet. The client belongs to the event loop that first uses it."""
+        """Send no request yet. The client belongs to the event loop in which it is first used."""
         self._connection = connection
         self._transport = transport
         self._service: TableServiceClient | None = None
         self._tables: dict[str, TableClient] = {}
 
     async def close(self) -> None:
-        """Close the connections. A later call opens new ones."""
+        """Close the connections. The next call opens new connections."""
         service, self._service, self._tables = self._service, None, {}
         if service is not None:
             await close(service)
@@ -248,7 +248,7 @@ class AzureRows:
 
 
 async def partitions(rows: Rows, table: str) -> AsyncIterator[str]:
-    """Yield the name of each partition, in order: one request for each name, and one more."""
+    """Yield the name of each partition, in order. This takes one request for each name, and one more."""
     after = ""
     while found := [row async for row in rows.scan(table, after=after, limit=1)]:
         after = found[0].partition
@@ -278,21 +278,21 @@ def verify_range(partition: str, start: str, before: str | None, limit: int | No
 
 
 def verify_ops(partition: str, ops: tuple[Op, ...]) -> None:
-    """Raise ValueError for what Table Storage refuses, and for what it accepts but does not return unchanged."""
+    """Raise ValueError for operations that storage refuses, and for values that it would not return unchanged."""
     if not 1 <= len(ops) <= MAX_OPS:
         raise ValueError(f"A write has 1 to {MAX_OPS} operations, not {len(ops)}.")
     keys = [op.key for op in ops]
     verify_keys(partition, *keys)
     if len(set(keys)) != len(keys):
-        raise ValueError("A transaction names each row once.")
+        raise ValueError("A transaction must name each row only once.")
     for op in ops:
         if isinstance(op, Replace | Delete | Require) and op.etag == "":
-            raise ValueError(f"{op.key}: an empty ETag is no version.")
+            raise ValueError(f"{op.key}: an ETag must not be empty.")
         if not isinstance(op, Delete | Require):
             _verify_values(partition, op.key, op.values)
     size = sum(_bytes_on_the_wire(partition, op) for op in ops)
     if len(ops) == 1 and isinstance(ops[0], Require):
-        raise ValueError("A row is required for the sake of others.")
+        raise ValueError("A transaction must not consist of `Require` only.")
     if len(ops) > 1 and size > MAX_TRANSACTION_BYTES:
         raise ValueError(f"A transaction has at most {MAX_TRANSACTION_BYTES} bytes, not {size}.")
 
@@ -332,10 +332,10 @@ def _verified_size(name: str, value: Cell) -> int:
             wrong = not -(2**63) <= value < 2**63 and "does not fit into 64 bits"
         case float():
             size = 8
-            wrong = not math.isfinite(value) and "is no number"
+            wrong = not math.isfinite(value) and "is not a finite number"
         case datetime():
             size = 8
-            wrong = (value.tzinfo is None or value.year <= FIRST_YEAR) and "is no instant that storage keeps"
+            wrong = (value.tzinfo is None or value.year <= FIRST_YEAR) and "has no time zone or is too early"
         case _:
             raise ValueError(f"{name} is a {type(value).__name__}; storage has no such type.")
     if wrong:
@@ -348,7 +348,7 @@ def _bytes_on_the_wire(partition: str, op: Op) -> int:
     if isinstance(op, Delete | Require):
         return size
     for name, value in op.values.items():
-        size += 2 * len(name) + 40  # the name, the name again for the type, and the type
+        size += 2 * len(name) + 40  # the name, the name once more for the type, and the type itself
         if isinstance(value, str):
             size += len(json.dumps(value))
         elif isinstance(value, bytes):
@@ -381,7 +381,7 @@ async def _write_one(client: TableClient, partition: str, op: Op) -> Mapping[str
             await client.delete_entity(partition, op.key)
             return {}
         case Delete():
-            # Not `delete_entity`: it hides that the row was gone.
+            # Not `delete_entity`, because it hides that the row did not exist.
             await client.submit_transaction([_operation(partition, op)], **_AGAIN)
             return {}
         case Require():  # refused by `verify_ops`
@@ -397,14 +397,14 @@ async def _write_all(client: TableClient, partition: str, ops: tuple[Op, ...]) -
         try:
             written = await client.submit_transaction([_operation(partition, op) for op in left], **_AGAIN)
         except TableTransactionError as error:
-            # One missing row fails the whole transaction. If it was to be deleted, the rest is done without it.
+            # One missing row fails the whole transaction. If that row was to be deleted, send the others again.
             failed = left[error.index]
             if error.status_code == HTTPStatus.NOT_FOUND and failed == Delete(failed.key):
                 del left[error.index]
                 continue
             raise
-        told = zip(left, written, strict=True)
-        return {op.key: str(metadata["etag"]) for op, metadata in told if not isinstance(op, Delete)}
+        results = zip(left, written, strict=True)
+        return {op.key: str(metadata["etag"]) for op, metadata in results if not isinstance(op, Delete)}
     return {}
 
 
@@ -433,7 +433,7 @@ def _operation(partition: str, op: Op) -> Any:
 
 def _is_conflict(error: HttpResponseError, ops: tuple[Op, ...]) -> bool:
     if error.status_code == HTTPStatus.NOT_FOUND:
-        # Only a row with an ETag can be gone. Otherwise the table is missing.
+        # These operations need an existing row. For any other operation a 404 means that the table is missing.
         return _code(error) != "TableNotFound" and any(isinstance(op, Replace | Delete | Require) for op in ops)
     return error.status_code in {HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED}
 
@@ -446,8 +446,8 @@ def _code(error: HttpResponseError) -> str:
 def _row(entity: TableEntity) -> Row:
     metadata = entity.metadata
     etag, timestamp = metadata["etag"], metadata["timestamp"]
-    if etag is None or timestamp is None:  # each answer has both, but the SDK's types do not say so
-        raise ValueError("Storage gave a row without a version.")
+    if etag is None or timestamp is None:  # each answer has both, but the SDK's types allow None
+        raise ValueError("Storage returned a row without ETag or timestamp.")
     values = {name: _cell(value) for name, value in entity.items() if name not in OWN_CELL_NAMES}
     return Row(entity["PartitionKey"], entity["RowKey"], values, etag, _plain(timestamp))
 
@@ -462,5 +462,5 @@ def _cell(value: Any) -> Cell:
 
 
 def _plain(instant: datetime) -> datetime:
-    """Return *instant* as a plain datetime, without the seventh digit of the SDK's type."""
+    """Return *instant* as a plain datetime. The SDK's own type has a seventh decimal digit of the second."""
     return datetime.combine(instant.date(), instant.time(), UTC)

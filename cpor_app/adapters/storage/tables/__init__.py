@@ -23,7 +23,7 @@ TABLES = (
     "settings",
 )
 LONGEST_TEXT = 16_000
-"""So many characters fit a text cell in any language. A longer document is compressed."""
+"""Characters that fit into a text cell in any language. A longer document is compressed."""
 
 
 def packed(value: Value) -> Cell:
@@ -40,5 +40,5 @@ def unpacked(cell: Cell) -> str | bytes:
 
 
 def just_after(key: str) -> str:
-    """Return the first key that can follow *key*. `-` is the lowest character in keys."""
+    """Return the lowest key above *key*. `-` is the lowest character that a key can have."""
     return key + "-"

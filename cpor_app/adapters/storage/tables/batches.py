@@ -1,7 +1,7 @@
 """
-Table `batches`, partition = batch: the batch, and for each finished page its counts and its outcomes.
+Table `batches`, one partition for each batch: the batch, and for each finished page its counts and its outcomes.
 
-Counts and outcomes are in separate rows, so that the progress of a batch is one request, however long its outcomes are.
+Counts and outcomes are in separate rows. So one request reads the progress of a batch, even if it has many outcomes.
 """
 
 import zlib
@@ -18,10 +18,10 @@ from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
 TABLE = "batches"
 BATCH = "batch"
 DONE, OUTCOMES = "done", "outcomes"
-"""Kinds of rows, in the order in which they follow the row of the batch."""
+"""Kinds of rows of a page. In the order of keys they come after the row of the batch."""
 CELL_BYTES = 60_000
 PAGES_AT_ONCE = 50
-"""Pages that one transaction deletes, with two rows each."""
+"""Pages that one transaction deletes. A page has two rows."""
 _OUTCOMES = TypeAdapter(tuple[RowOutcome, ...])
 
 
@@ -29,7 +29,7 @@ class BatchesTable:
     """Implements `ports.batches.Batches` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Use *rows*. Sends nothing yet."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
 
     async def all(self) -> AsyncIterator[Batch]:
@@ -43,7 +43,7 @@ class BatchesTable:
             await self._rows.write(TABLE, batch.id, Insert(BATCH, {"document": packed(batch)}))
         except Conflict:
             found = await self.find(batch.id)
-            if found is None:  # deleted between the two requests
+            if found is None:  # it was deleted between the two requests
                 return await self.store(batch)
             return found
         return Progress(batch, {})
@@ -73,7 +73,7 @@ class BatchesTable:
 
     async def outcomes(self, batch: Batch, page: int) -> Sequence[RowOutcome]:
         row = await self._rows.get(TABLE, batch.id, _key(OUTCOMES, batch.keeping, page))
-        if row is None:  # the batch was deleted meanwhile
+        if row is None:  # the batch was deleted after *batch* was read
             return ()
         parts = [row.values[f"part{number}"] for number in range(len(row.values))]
         return _OUTCOMES.validate_json(zlib.decompress(b"".join(part for part in parts if isinstance(part, bytes))))

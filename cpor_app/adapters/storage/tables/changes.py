@@ -3,12 +3,13 @@ Table `changes`, one partition for each partner organisation: the change feed.
 
 | row key | what |
 |---|---|
-| `head` | number of the newest and the oldest change, and whether there are webhooks |
+| `head` | the numbers of the newest and the oldest change, and whether the organisation has webhooks |
 | `entry|{sequence}` | one change |
-| `told|{claim}|{number}` | that history entry was announced; the number counts down, so the newest comes first |
-| `rival|{claim}|{other}` | it was announced that another claim competes |
+| `told|{claim}|{number}` | the feed has that history entry; the number counts down, so that the newest comes first |
+| `rival|{claim}|{other}|{time}` | the feed has a change that says that the other claim competes |
 
-Number and changes are written in one transaction: no number is missing, nothing is announced twice or out of order.
+One transaction writes the changes and the number of the newest one. So no number is missing, and no history entry is
+announced twice or in the wrong order.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from cpor_core.ports.feed import Announcement, FeedHead
 TABLE = "changes"
 HEAD = "head"
 MOST_AT_ONCE = 90
-"""Changes that one request deletes; a transaction has at most 100 rows."""
+"""Changes that one request deletes. A transaction has at most 100 rows."""
 _HIGHEST = 999_999
 
 
@@ -33,7 +34,7 @@ class ChangesTable:
     """Implements `ports.feed.Changes` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Keep *rows*; nothing is sent."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -70,7 +71,7 @@ class ChangesTable:
     async def append(self, organisation: str, head: FeedHead, news: Sequence[Announcement]) -> FeedHead:
         after = FeedHead(head.last + len(news), head.oldest, head.has_webhooks)
         written = await self._rows.write(
-            TABLE, organisation, *_announced_before(news), _head_op(head, after), *_announced(news)
+            TABLE, organisation, *_requirements(news), _head_op(head, after), *_inserts(news)
         )
         return FeedHead(after.last, after.oldest, after.has_webhooks, written[HEAD])
 
@@ -83,14 +84,14 @@ class ChangesTable:
     async def trim(self, organisation: str, *, before: datetime) -> datetime | None:
         head = await self.head(organisation)
         entries = await self.page(organisation, after=head.oldest - 1, limit=MOST_AT_ONCE + 1)
-        # Only from the beginning on: a change that was announced late may be older than the changes before it.
+        # Only the first changes of the feed: a change that was announced late can be older than the changes before it.
         old = list(takewhile(lambda entry: entry.at < before, entries[:MOST_AT_ONCE]))
         if old:
             after = FeedHead(head.last, old[-1].sequence + 1, head.has_webhooks)
             gone = (Delete(_entry(entry.sequence)) for entry in old)
             await self._rows.write(TABLE, organisation, _head_op(head, after), *gone)
-        left = entries[len(old) :]
-        return left[0].at if left else None
+        remaining = entries[len(old) :]
+        return remaining[0].at if remaining else None
 
 
 def _entry(sequence: int) -> str:
@@ -110,15 +111,15 @@ def _head_op(head: FeedHead, after: FeedHead) -> Op:
     return Insert(HEAD, values) if head.etag is None else Replace(HEAD, values, head.etag)
 
 
-def _announced_before(news: Sequence[Announcement]) -> Iterator[Op]:
-    """Require that the entries before these were announced."""
+def _requirements(news: Sequence[Announcement]) -> Iterator[Op]:
+    """Require that each claim's history entry before those in *news* was announced."""
     now = {(one.change.claim_id, one.number) for one in news if one.competes_with is None}
     for claim_id, number in now:
         if number > 1 and (claim_id, number - 1) not in now:
             yield Require(_announced_key(claim_id, number - 1))
 
 
-def _announced(news: Sequence[Announcement]) -> Iterator[Op]:
+def _inserts(news: Sequence[Announcement]) -> Iterator[Op]:
     for one in news:
         claim_id = one.change.claim_id
         yield Insert(_entry(one.change.sequence), {"document": packed(one.change)})

@@ -1,14 +1,14 @@
 """
-Table `claims`, one partition for each customer's tenant: the consistency boundary.
+Table `claims`, one partition for each customer's tenant. One transaction can write any rows of a partition.
 
 | row key | what |
 |---|---|
 | `claim|{id}` | the claim |
-| `slot|{engagement}|{item}` | who holds, awaits and claims the item |
+| `slot|{engagement}|{item}` | the claim that holds the item, the claim that awaits the customer, and all claimants |
 | `refusals|{engagement}|{organisation}` | the customer's refusals of one partner |
 | `history|{id}|{sequence}` | one history entry, with the person of the programme who acted and the id of the act |
 | `remark|{id}|{sequence}` | a comment |
-| `act|{id}|{key}` | the first answer to a keyed act |
+| `act|{id}|{key}` | the stored reply to an act with an idempotency key |
 """
 
 import zlib
@@ -30,24 +30,24 @@ from cpor_core.transitions.life import is_whole
 
 TABLE = "claims"
 TEXTS = {"claim": "document", "remark": "text", "act": "answer"}
-"""Kinds of rows that may name a person, and the cell with the text."""
+"""Kinds of rows that can name a person, and the cell that holds the text."""
 MOST_ROWS = 95
-"""Rows that one act may write (decision 6). A transaction can have 100."""
+"""Rows that one act is allowed to write (decision 6). A transaction can have 100 rows."""
 
 
 class ClaimsTable:
     """Implements `ports.claims.Claims` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Use *rows*. Sends nothing yet."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
 
     async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> StoredCase | None:
         """
         Return as the port says.
 
-        If claim and slots contradict each other, another act was committed between the two reads. Then both are read
-        once more: four requests.
+        If claim and slots contradict each other, another act was committed between the two reads. Then claim and slots
+        are read once more, so a load takes up to four requests.
         """
         case = await self._loaded(claim_id, slots_of_drafts=slots_of_drafts)
         if case is None or is_whole(case):
@@ -87,9 +87,9 @@ class ClaimsTable:
         """
         Return as the port says.
 
-        The claims are read first, as in `load`. If another act is committed between the two queries, the claim is the
-        older part, and an act on it fails at the claim's ETag. If claims and slots contradict each other, both are read
-        once more.
+        The claims are read before the slots, as in `load`. If another act is committed between the two queries, the
+        claim is older than its slots, and the claim's ETag makes a later act on it fail. If claims and slots contradict
+        each other, both are read once more.
         """
         cases = await self._of_tenant(tenant_id)
         return cases if all(map(is_whole, cases)) else await self._of_tenant(tenant_id)
@@ -121,7 +121,7 @@ class ClaimsTable:
             *_slot_ops(commit),
             *_refusals_ops(commit),
             *_history_ops(commit),
-            *_beside(commit),
+            *_comment_and_reply_ops(commit),
         ]
         if len(ops) > MOST_ROWS:
             raise Refused(
@@ -142,11 +142,11 @@ class ClaimsTable:
         return entry is not None and entry.values["actId"] == act_id
 
     async def history(self, claim_id: str, *, after: int, limit: int) -> Sequence[Entry]:
-        rows = await self._beside(claim_id, "history", after, limit)
+        rows = await self._numbered(claim_id, "history", after, limit)
         return [Entry.model_validate_json(unpacked(row.values["document"])) for row in rows]
 
     async def comments(self, claim_id: str, *, after: int, limit: int) -> Sequence[Comment]:
-        rows = await self._beside(claim_id, "remark", after, limit)
+        rows = await self._numbered(claim_id, "remark", after, limit)
         return [
             Comment(
                 author=str(row.values["author"]),
@@ -206,8 +206,8 @@ class ClaimsTable:
         if row is None:
             raise Conflict("claims: the text has gone")
         cell = TEXTS[kept.key.partition("|")[0]]
-        said: Cell = text if cell == "text" else zlib.compress(text.encode())
-        await self._rows.write(TABLE, tenant, Replace(kept.key, {**row.values, cell: said}, kept.etag))
+        new: Cell = text if cell == "text" else zlib.compress(text.encode())
+        await self._rows.write(TABLE, tenant, Replace(kept.key, {**row.values, cell: new}, kept.etag))
 
     async def erase(self, claim_id: str) -> None:
         tenant = tenant_of(claim_id)
@@ -220,7 +220,7 @@ class ClaimsTable:
     async def _row(self, claim_id: str) -> Row | None:
         return await self._rows.get(TABLE, tenant_of(claim_id), f"claim|{claim_id}") if is_claim_id(claim_id) else None
 
-    async def _beside(self, claim_id: str, kind: str, after: int, limit: int) -> Sequence[Row]:
+    async def _numbered(self, claim_id: str, kind: str, after: int, limit: int) -> Sequence[Row]:
         prefix = f"{kind}|{claim_id}|"
         return await self._rows.page(
             TABLE, tenant_of(claim_id), start=f"{prefix}{after + 1:06d}", before=f"{prefix}~", limit=limit
@@ -249,15 +249,17 @@ def _slot(row: Row) -> tuple[Slot, str]:
 
 
 def _cases(claims: Sequence[Row], slots: Sequence[tuple[Slot, str]]) -> Sequence[StoredCase]:
-    """Return the claims of one tenant, with their slots."""
+    """Return the claims of one tenant, each with its slots."""
     known = {(slot.engagement, slot.key): (slot, etag) for slot, etag in slots}
     cases = []
     for row in claims:
         claim = Claim.model_validate_json(unpacked(row.values["document"]))
-        at = {key: known.get((claim.engagement, key)) for key in claim.slot_keys}
-        theirs = {key: found[0] if found else Slot(engagement=claim.engagement, key=key) for key, found in at.items()}
-        etags = {claim.id: row.etag, **{key: found[1] for key, found in at.items() if found}}
-        cases.append(StoredCase(claim, theirs, etags=etags))
+        stored = {key: known.get((claim.engagement, key)) for key in claim.slot_keys}
+        of_claim = {
+            key: found[0] if found else Slot(engagement=claim.engagement, key=key) for key, found in stored.items()
+        }
+        etags = {claim.id: row.etag, **{key: found[1] for key, found in stored.items() if found}}
+        cases.append(StoredCase(claim, of_claim, etags=etags))
     return cases
 
 
@@ -268,7 +270,7 @@ def _text(cell: Cell) -> str:
 
 
 def _instant(cell: Cell) -> datetime:
-    assert isinstance(cell, datetime)  # noqa: S101 - written as a date by `_beside`
+    assert isinstance(cell, datetime)  # noqa: S101 - as `_comment_and_reply_ops` writes it
     return cell
 
 
@@ -285,19 +287,19 @@ def _claim_ops(commit: Commit) -> Iterator[Op]:
             "version": claim.version,
             "actId": commit.act_id,
         }
-        yield _written(f"claim|{claim_id}", values, commit.before.etags.get(claim_id))
+        yield _write_op(f"claim|{claim_id}", values, commit.before.etags.get(claim_id))
 
 
 def _slot_ops(commit: Commit) -> Iterator[Op]:
-    """Write the changed slots. If the claim changes its state or loses items, require the other slots as read."""
+    """Write the changed slots. If the claim changes its state or its items, require the ETags of its other slots."""
     former, claim = commit.before.claim, commit.after.claim
-    stays = (former.status, former.items, former.ended_items) == (claim.status, claim.items, claim.ended_items)
+    is_same = (former.status, former.items, former.ended_items) == (claim.status, claim.items, claim.ended_items)
     for key, slot in commit.after.slots.items():
-        place, etag = f"slot|{slot.engagement}|{key}", commit.before.etags.get(key)
+        row_key, etag = f"slot|{slot.engagement}|{key}", commit.before.etags.get(key)
         if slot != commit.before.slots.get(key):
-            yield _written(place, {"document": packed(slot), "version": slot.version}, etag)
-        elif etag is not None and not stays and not IN_SLOTS.isdisjoint({former.status, claim.status}):
-            yield Require(place, etag)
+            yield _write_op(row_key, {"document": packed(slot), "version": slot.version}, etag)
+        elif etag is not None and not is_same and not IN_SLOTS.isdisjoint({former.status, claim.status}):
+            yield Require(row_key, etag)
 
 
 def _refusals_ops(commit: Commit) -> Iterator[Op]:
@@ -305,7 +307,7 @@ def _refusals_ops(commit: Commit) -> Iterator[Op]:
     if refusals is not None and refusals != commit.before.refusals:
         values: dict[str, Cell] = {"document": packed(refusals), "version": refusals.version}
         key = f"refusals|{refusals.engagement}|{refusals.organisation}"
-        yield _written(key, values, commit.before.etags.get(REFUSALS))
+        yield _write_op(key, values, commit.before.etags.get(REFUSALS))
 
 
 def _history_ops(commit: Commit) -> Iterator[Op]:
@@ -316,7 +318,7 @@ def _history_ops(commit: Commit) -> Iterator[Op]:
         yield Insert(f"history|{claim_id}|{entry.sequence:06d}", values)
 
 
-def _beside(commit: Commit) -> Iterator[Op]:
+def _comment_and_reply_ops(commit: Commit) -> Iterator[Op]:
     claim_id = commit.after.claim.id
     if commit.comment is not None:
         comment = commit.comment
@@ -329,11 +331,11 @@ def _beside(commit: Commit) -> Iterator[Op]:
         yield Insert(f"remark|{claim_id}|{comment.sequence:06d}", values)
     if commit.key is not None and commit.reply is not None:
         reply = commit.reply
-        kept: dict[str, Cell] = {"body": reply.body, "answer": zlib.compress(reply.answer.encode())}
+        cells: dict[str, Cell] = {"body": reply.body, "answer": zlib.compress(reply.answer.encode())}
         if reply.etag is not None:
-            kept["etag"] = reply.etag
-        yield Insert(_reply_key(claim_id, commit.key), kept)
+            cells["etag"] = reply.etag
+        yield Insert(_reply_key(claim_id, commit.key), cells)
 
 
-def _written(key: str, values: Mapping[str, Cell], etag: str | None) -> Op:
+def _write_op(key: str, values: Mapping[str, Cell], etag: str | None) -> Op:
     return Insert(key, values) if etag is None else Replace(key, values, etag)

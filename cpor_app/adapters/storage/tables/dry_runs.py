@@ -1,4 +1,4 @@
-"""Table `settings`, a partition for each hour: counts of dry runs."""
+"""Table `settings`, one partition for each hour: the number of dry runs of each organisation."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,10 +12,10 @@ SETTINGS = "settings"
 
 
 class DryRunsTable:
-    """Implements `ports.claims.DryRuns` over rows of `settings`: partition = hour, row = organisation."""
+    """Implements `ports.claims.DryRuns` over rows of `settings`. The row key is the organisation."""
 
     def __init__(self, rows: Rows) -> None:
-        """Use *rows*. Sends nothing yet."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
 
     async def count(self, organisation: str, now: datetime) -> int:

@@ -1,7 +1,8 @@
 """
-Table `duework`: due rows in 16 shards, by hash of the subject.
+Table `duework`: due rows in 16 shards. The hash of the subject decides the shard.
 
-Row key: due instant, subject, and the kind with its label. The sweep asks each shard once for the rows before `now`.
+The row key is the due instant, the subject, and the kind with its label. The sweep reads from each shard the rows that
+are due.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from cpor_core.ports.due_work import DueRow
 
 TABLE = "duework"
 BY_TABLE = {"claims": Kind.DELETE_REPLY, "webhooks": Kind.DELETE_DELIVERIES, "evidence": Kind.DELETE_BLOB}
-"""Kinds that are stored as `forget-{label}`, as release 1 does: the table of what they delete tells them apart."""
+"""Kinds that are stored as `forget-{label}`, as in release 1. The table of what the row deletes gives the kind."""
 FORGET = "forget-"
 
 
@@ -25,7 +26,7 @@ class DueWorkTable:
     """Implements `ports.due_work.DueRows` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Keep *rows*; nothing is sent."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
 
     async def add(self, rows: Sequence[DueRow]) -> None:

@@ -11,10 +11,10 @@ SETTINGS, ERASURES = "settings", "erasures"
 
 
 class ErasuresTable:
-    """Implements `ports.privacy.Erasures` over rows of `settings`: partition `erasures`, row = id."""
+    """Implements `ports.privacy.Erasures` over rows of `settings`. The row key is the id of the erasure."""
 
     def __init__(self, rows: Rows) -> None:
-        """Keep *rows*; nothing is sent."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
 
     async def add(self, erasure: Erasure) -> None:

@@ -1,4 +1,4 @@
-"""Table `failures`: messages from the poison queues."""
+"""Table `failures`: messages that came from the poison queues."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ class FailuresTable:
     """Implements `ports.due_work.Failures` over rows and queues."""
 
     def __init__(self, rows: Rows, queues: AzureQueues) -> None:
-        """Keep both; nothing is sent."""
+        """Use *rows* and *queues*. This sends no request."""
         self._rows = rows
         self._queues = queues
 
@@ -31,7 +31,7 @@ class FailuresTable:
         failures = []
         for row in rows:
             at = row.values["at"]
-            assert isinstance(at, datetime)  # noqa: S101 - as `keep` writes it
+            assert isinstance(at, datetime)  # noqa: S101 - as `add` writes it
             failures.append(Failure(str(row.values["id"]), str(row.values["queue"]), str(row.values["body"]), at))
         return failures
 

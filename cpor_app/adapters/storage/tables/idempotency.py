@@ -1,4 +1,4 @@
-"""Table `requests`, partition = organisation: idempotency records."""
+"""Table `requests`, one partition for each organisation: idempotency records."""
 
 import json
 import zlib
@@ -15,25 +15,25 @@ REQUESTS = "requests"
 
 
 class RequestsTable:
-    """Implements `ports.idempotency.Requests` over rows: partition = organisation, row = hashed key."""
+    """Implements `ports.idempotency.Requests` over rows. The row key is the hash of the idempotency key."""
 
     def __init__(self, rows: Rows) -> None:
-        """Keep *rows*; nothing is sent."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
 
     async def begin(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
         try:
-            written = await self._rows.write(REQUESTS, organisation, Insert(key, _request_values(request)))
+            written = await self._rows.write(REQUESTS, organisation, Insert(key, _values(request)))
         except Conflict:
             row = await self._rows.get(REQUESTS, organisation, key)
-            if row is None:  # deleted between the two requests
+            if row is None:  # it was deleted between the two requests
                 return await self.begin(organisation, key, request)
-            return _kept_request(row)
+            return _record(row)
         return replace(request, etag=written[key])
 
     async def overwrite(self, organisation: str, key: str, request: IdempotencyRecord) -> IdempotencyRecord:
         assert request.etag is not None  # noqa: S101 - as `begin` returns it
-        op = Replace(key, _request_values(request), request.etag)
+        op = Replace(key, _values(request), request.etag)
         return replace(request, etag=(await self._rows.write(REQUESTS, organisation, op))[key])
 
     async def release(self, organisation: str, key: str, etag: str) -> None:
@@ -44,7 +44,7 @@ class RequestsTable:
 
     async def all(self) -> AsyncIterator[tuple[str, str, IdempotencyRecord]]:
         async for row in self._rows.scan(REQUESTS):
-            yield row.partition, row.key, _kept_request(row)
+            yield row.partition, row.key, _record(row)
 
     async def naming(self, text: str, *, after: str = "") -> AsyncIterator[tuple[str, Mapping[str, IdempotencyRecord]]]:
         organisation, found = "", dict[str, IdempotencyRecord]()
@@ -53,14 +53,14 @@ class RequestsTable:
                 yield organisation, found
                 found = {}
             organisation = row.partition
-            request = _kept_request(row)
+            request = _record(row)
             if request.answer is not None and text.lower().encode() in request.answer.body.lower():
                 found[row.key] = request
         if organisation:
             yield organisation, found
 
 
-def _request_values(request: IdempotencyRecord) -> dict[str, Cell]:
+def _values(request: IdempotencyRecord) -> dict[str, Cell]:
     values: dict[str, Cell] = {
         "body": request.body,
         "claimId": request.claim_id,
@@ -77,10 +77,10 @@ def _request_values(request: IdempotencyRecord) -> dict[str, Cell]:
     return values
 
 
-def _kept_request(row: Row) -> IdempotencyRecord:
+def _record(row: Row) -> IdempotencyRecord:
     values = row.values
     at, packed = values["at"], values.get("answer")
-    assert isinstance(at, datetime)  # noqa: S101 - as it is written above
+    assert isinstance(at, datetime)  # noqa: S101 - as `_values` writes it
     answer = None
     if isinstance(packed, bytes):
         headers = json.loads(str(values["headers"]))

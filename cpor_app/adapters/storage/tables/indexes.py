@@ -1,4 +1,4 @@
-"""Tables `partnerclaims` and `reviews`: keys of claims, in the order of the lists."""
+"""Tables `partnerclaims` and `reviews`: ids of claims, in the order of the lists."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ class IndexTable:
     """Implements `ports.claims.ClaimIndex` over rows."""
 
     def __init__(self, rows: Rows, table: str) -> None:
-        """Use *rows*. Sends nothing yet."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
         self._table = table
 

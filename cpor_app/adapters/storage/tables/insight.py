@@ -1,7 +1,7 @@
 """
-Table `insight`, one partition: the progress of the count, its pages so far, and the figures that are shown.
+Table `insight`, one partition: the progress of the count, the pages counted so far, and the figures that are shown.
 
-Pages and figures are compressed and split into rows that fit.
+Pages and figures are compressed and split, because a cell has at most 64 KiB.
 """
 
 import zlib
@@ -27,7 +27,7 @@ class InsightTable:
     """Implements `ports.insight.InsightStore` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Use *rows*. Sends nothing yet."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
 
     async def progress(self) -> CountProgress:
@@ -43,18 +43,22 @@ class InsightTable:
         """Store as the port says, in one transaction."""
         return await self._write(value, etag, *_parts(_page(value, value.pages), _COUNTED.dump_json(page)))
 
-    async def _write(self, value: Counting, etag: str | None, *beside: Put) -> CountProgress:
+    async def _write(self, value: Counting, etag: str | None, *parts: Put) -> CountProgress:
         values = {"document": packed(value)}
         head = Insert(PROGRESS, values) if etag is None else Replace(PROGRESS, values, etag)
-        written = await self._rows.write(TABLE, ALL, head, *beside)
+        written = await self._rows.write(TABLE, ALL, head, *parts)
         return CountProgress(value, written[PROGRESS])
 
     async def start(self, value: Counting, etag: str | None) -> CountProgress:
-        """Start as the port says. The progress is written first, so that no other run can show its count any more."""
+        """
+        Start as the port says.
+
+        The progress is written before old rows are deleted. After that write no other run can store its progress.
+        """
         progress = await self._write(value, etag)
-        keeping = f"{SHOWN}|{value.shown}|"
+        prefix_to_keep = f"{SHOWN}|{value.shown}|"
         keys = [row.key async for row in self._rows.query(TABLE, ALL, start=PAGE, before=PROGRESS)]
-        old = [key for key in keys if not key.startswith(keeping)]
+        old = [key for key in keys if not key.startswith(prefix_to_keep)]
         for first in range(0, len(old), DELETED_AT_ONCE):
             await self._rows.write(TABLE, ALL, *map(Delete, old[first : first + DELETED_AT_ONCE]))
         return progress
@@ -76,7 +80,7 @@ class InsightTable:
         try:
             found = await self._read(_shown(value, grouping))
             return Insight.model_validate_json(found) if found is not None else None
-        except (ValueError, zlib.error):  # a part of it was deleted meanwhile
+        except (ValueError, zlib.error):  # a part was deleted during the read
             return None
 
     async def _read(self, prefix: str) -> bytes | None:
@@ -87,7 +91,7 @@ class InsightTable:
 
 def _page(value: Counting, number: int) -> str:
     began = value.began
-    assert began is not None  # noqa: S101 - pages are of a count under way
+    assert began is not None  # noqa: S101 - only a running count has pages
     return f"{PAGE}|{began:%Y%m%dT%H%M%S.%f}|{number:06d}|"
 
 

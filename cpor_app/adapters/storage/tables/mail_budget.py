@@ -1,7 +1,8 @@
 """
-Table `settings`, partition `mail`: one row by which all instances share the limits of the mail service.
+Table `settings`, partition `mail`: one row with which all instances share the limits of the mail service.
 
-Without limits (SMTP, unless set) nothing is read or counted. Only a pause that the mail system asks for is written.
+Without limits nothing is read or counted. Only a pause is written, if the mail system asks for one. SMTP has no limits
+unless the settings give some.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ class MailBudgetRow:
     """Implements `ports.notices.MailBudget` over rows."""
 
     def __init__(self, rows: Rows, limits: Limits, real_now: Callable[[], datetime]) -> None:
-        """Use *rows*. Sends nothing yet. The mail service counts in real time."""
+        """Use *rows*. This sends no request. The clock is *real_now*, because the mail service counts in real time."""
         self._rows = rows
         self._limits = limits
         self._real_now = real_now
@@ -30,9 +31,10 @@ class MailBudgetRow:
 
     async def draw(self, wanted: int, urgency: Urgency) -> Drawn:
         """
-        Draw as the port says: two requests.
+        Draw as the port says, with two requests.
 
-        Never draws more than *wanted*. Other instances could not use the rest, and a pause would not stop it.
+        Only *wanted* permits are drawn, and no reserve. Other instances could not use a reserve, and a later pause
+        would not stop its use.
         """
         now = self._real_now()
         if self._not_before is not None and now < self._not_before:
@@ -41,13 +43,13 @@ class MailBudgetRow:
             return Drawn(wanted)
         drawn: Drawn | None = None
 
-        def take(budget: Budget | None) -> Budget:
+        def draw_from(budget: Budget | None) -> Budget:
             nonlocal drawn
             after, drawn = draw(budget, self._limits, urgency, wanted, now)
             return after
 
-        await self._change(take)
-        assert drawn is not None  # noqa: S101 - `_change` has called `take`
+        await self._change(draw_from)
+        assert drawn is not None  # noqa: S101 - `_change` has called `draw_from`
         return drawn
 
     async def pause(self, until: datetime) -> None:
@@ -56,16 +58,16 @@ class MailBudgetRow:
         await self._change(lambda budget: paused(budget, until, now))
 
     async def _change(self, change: Callable[[Budget | None], Budget]) -> None:
-        """Apply *change* to the newest row, under its ETag. A lock keeps the mails of one instance from racing."""
+        """Apply *change* to the newest row, under its ETag. A lock prevents races between mails of one instance."""
         async with self._one_at_a_time:
-            await self._raced(change)
+            await self._change_newest_row(change)
 
-    async def _raced(self, change: Callable[[Budget | None], Budget]) -> None:
+    async def _change_newest_row(self, change: Callable[[Budget | None], Budget]) -> None:
         act = new_id()
         for _ in range(ATTEMPTS):
             row = await self._rows.get(TABLE, PARTITION, ROW)
             if row is not None and row.values.get("actId") == act:
-                return  # this was our own write, and its answer was lost
+                return  # our earlier write was stored, but its answer was lost
             values = _values(change(_budget(row)), act)
             try:
                 op = Insert(ROW, values) if row is None else Replace(ROW, values, row.etag)
@@ -73,7 +75,7 @@ class MailBudgetRow:
             except Conflict:
                 continue
             return
-        raise StorageBusy("too many senders draw from the mail budget at once", retry_after_seconds=1)
+        raise StorageBusy("too many functions draw from the mail budget at once", retry_after_seconds=1)
 
 
 def _budget(row: Row | None) -> Budget | None:

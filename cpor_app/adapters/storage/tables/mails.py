@@ -1,4 +1,4 @@
-"""Table `mails`, partition = Message-ID: which claim a mail belongs to."""
+"""Table `mails`, one partition for each mail: the claim to which a Message-ID belongs."""
 
 import re
 from collections.abc import AsyncIterator
@@ -14,10 +14,10 @@ GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 class MailsTable:
-    """Implements `ports.notices.Mails` over rows: partition = message id."""
+    """Implements `ports.notices.Mails` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Keep *rows*; nothing is sent."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
 
     async def start_sending(
@@ -30,10 +30,10 @@ class MailsTable:
                 return (await self._rows.write(MAILS, message_id, op))[SENT]
             except Conflict:
                 row = await self._rows.get(MAILS, message_id, SENT)
-            if row is None:  # deleted between the two requests
+            if row is None:  # it was deleted between the two requests
                 op = Insert(SENT, values)
                 continue
-            if row.values.get("heldBy") == by:  # the SDK has sent it again
+            if row.values.get("heldBy") == by:  # our earlier write was stored, and the SDK repeated it
                 return row.etag
             held_until = row.values.get("heldUntil")
             if isinstance(held_until, datetime) and now < held_until:

@@ -15,7 +15,7 @@ from cpor_core.rules.business_days import ClosedDays
 TABLE = "registry"
 ROW, CLOSED = "registered", "closed"
 REMEMBERED_SECONDS = 300.0
-"""After so long at the latest, a closed day that another instance has stored counts here."""
+"""How long an instance uses the closed days that it read last. Then it also sees those that another instance stored."""
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
 
@@ -23,7 +23,7 @@ class RegistryTable:
     """Implements `ports.registry.Registry` over rows."""
 
     def __init__(self, rows: Rows, elapsed: Callable[[], float] = time.monotonic) -> None:
-        """Use *rows*. Sends nothing yet. *elapsed* (seconds) is the clock for the age of remembered closed days."""
+        """Use *rows*. This sends no request. *elapsed* (seconds) is the clock for the age of remembered closed days."""
         self._rows = rows
         self._elapsed = elapsed
         self._closed: ClosedDays = {}
@@ -54,7 +54,7 @@ class RegistryTable:
         return self._closed
 
     async def all_closed_days(self) -> Sequence[RegisteredClosedDay]:
-        """Return as the port says, and remember them for `closed_days`."""
+        """Return as the port says, and remember the days for `closed_days`."""
         at = self._elapsed()
         found = [_registered_closed_day(row) async for row in self._rows.query(TABLE, CLOSED)]
         closed: dict[str, dict[date, str]] = {}

@@ -1,4 +1,4 @@
-"""Tables `usage` and `receipts`. The key of `usage` is month and item: one range query reads all items."""
+"""Tables `usage` and `receipts`. A row key of `usage` is month and item, so one range query reads all items."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ class UsageTable:
     """Implements `ports.usage.UsageFigures` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Use *rows*. Sends nothing yet."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
 
     async def read(self, tenant_id: str, first: str, last: str) -> Mapping[tuple[str, str], tuple[MonthFigures, str]]:
@@ -48,11 +48,11 @@ class ReceiptsTable:
     """Implements `ports.usage.Receipts` over rows, newest first."""
 
     def __init__(self, rows: Rows) -> None:
-        """Use *rows*. Sends nothing yet."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
 
     async def add(self, tenant_id: str, receipt: Receipt) -> None:
-        """Write as the port says. When the SDK repeats the request, it is still one receipt."""
+        """Write as the port says. If the SDK repeats the request, there is still only one receipt."""
         key = f"{newest_first(receipt.at)}|{new_id()}"
         await self._rows.write(RECEIPTS, tenant_id, Put(key, {"document": packed(receipt)}))
 

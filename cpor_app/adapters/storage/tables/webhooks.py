@@ -3,12 +3,12 @@ Table `webhooks`, one partition for each partner organisation.
 
 | row key | what |
 |---|---|
-| `hook|{name}` | a webhook with its secrets, and the feed's number up to which it has deliveries |
+| `hook|{name}` | a webhook with its secrets, and the number of the last change for which it has deliveries |
 | `delivery|{name}|{born}|{place}` | a delivery: pending, delivered or failed; newest first |
-| `pending|{name}|{born}|{next attempt}|{place}` | no cells: the key says when the next attempt is due |
-| `calls|{name}|{born}` | the instant until which one process may call the receiver; deleted afterwards |
+| `pending|{name}|{born}|{next attempt}|{place}` | no cells, because the key says when the next attempt is due |
+| `calls|{name}|{born}` | the instant until which one process is allowed to call the receiver |
 
-One transaction writes new deliveries together with that number. So no change is left out, and none gets two deliveries.
+One transaction writes new deliveries together with that number. So each change has exactly one delivery.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class WebhooksTable:
     """Implements `ports.feed.Webhooks` over rows."""
 
     def __init__(self, rows: Rows) -> None:
-        """Use *rows*. Sends nothing yet."""
+        """Use *rows*. This sends no request."""
         self._rows = rows
 
     def organisations(self) -> AsyncIterator[str]:
@@ -86,7 +86,7 @@ class WebhooksTable:
         return [_read(row) for row in rows if row is not None]
 
     async def _places_due(self, organisation: str, webhook: Webhook, now: datetime, limit: int) -> Sequence[str]:
-        """Return the places of the deliveries whose next attempt is due at *now*, the oldest first: one request."""
+        """Return the places of the deliveries whose next attempt is due at *now*, oldest first, with one request."""
         first, before = _pending(webhook, ""), _pending(webhook, _stamp(now + timedelta(microseconds=1)))
         rows = await self._rows.page(TABLE, organisation, start=first, before=before, limit=limit)
         return [row.key.removeprefix(first).partition("|")[2] for row in rows]
@@ -108,7 +108,7 @@ class WebhooksTable:
             row = await self._rows.get(TABLE, organisation, key)
         if row is None or _instant(row.values["until"]) > now:
             return None
-        try:  # the time of the former process is over: it has died, or was too slow
+        try:  # the time of the former process is over, because it died or was too slow
             return (await self._rows.write(TABLE, organisation, Replace(key, values, row.etag)))[key]
         except Conflict:
             return None
@@ -151,7 +151,7 @@ def _calls(webhook: Webhook) -> str:
 
 
 def _pending_keys(name: str, born: str, delivery: Delivery) -> Sequence[str]:
-    """Return the key of a delivery's `pending` row. Without a next attempt there is no such row."""
+    """Return the key of a delivery's `pending` row, or nothing if no further attempt is due."""
     due = delivery.next_attempt
     return () if due is None else (f"pending|{name}|{born}|{_stamp(due)}|{delivery.place}",)
 
