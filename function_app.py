@@ -1,4 +1,4 @@
-"""Every function of the service: the blueprints of `cpor_app.triggers`. The import does no I/O."""
+"""Registers every function of the service, from the blueprints of `cpor_app.triggers`. The import does no I/O."""
 
 import azure.functions as func
 

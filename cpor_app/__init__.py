@@ -1,1 +1,1 @@
-"""Everything that touches the world: triggers above, adapters below, `bootstrap` between them."""
+"""The app around the core: triggers receive calls, adapters reach other systems, and `bootstrap` joins them."""

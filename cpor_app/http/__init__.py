@@ -1,1 +1,1 @@
-"""How every HTTP operation is served, with the tables of operations and of status codes."""
+"""Serves every HTTP operation. The table of operations and the table of status codes are here."""

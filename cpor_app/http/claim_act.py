@@ -1,4 +1,4 @@
-"""The acts on a claim: each is one line of the table of operations, and what they have in common is written here."""
+"""Enters an act on a claim into the table of operations. This module has the code that all acts share."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ from cpor_core.use_cases.change_claim import ActContext
 
 
 class ActBody(Value):
-    """What is sent with an act on a claim."""
+    """The body of an act on a claim."""
 
     free_text: ClassVar[tuple[str, ...]] = ("comment",)
-    """The fields that are stored together as the comment of the act."""
+    """The names of the fields that are stored together as the comment of the act."""
 
     @property
     def as_comment(self) -> str | None:
-        """The comment that is stored with the act, if there is one."""
+        """The comment that is stored with the act; None without one."""
         return "\n".join(text for field in self.free_text if (text := getattr(self, field))) or None
 
 
@@ -37,26 +37,30 @@ Sent = TypeVar("Sent", bound=ActBody)
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a claim: who may act, on which claim, and what the acts answer."""
+    """One side of a claim: its roles, how its claim is found, and the answer to its acts."""
 
     tag: str
     roles: frozenset[Role]
     author: str
     """The author of the comments: `partner`, `programme` or `customer`."""
     find: Callable[[Call], Awaitable[Case]]
-    """Loads the claim of the address. Raises `NotFound` unless this caller may see it, and `PreconditionFailed`."""
+    """
+    Loads the claim that the address names.
+
+    Raises `NotFound` if the caller is not allowed to see the claim, and `PreconditionFailed`.
+    """
     model: type[BaseModel]
     view: Callable[[Case, Terms], BaseModel]
-    """Makes the *model*; it is stored as the reply to the act's idempotency key."""
+    """Makes the *model*, which is stored as the reply to the act's idempotency key."""
     answer: Callable[[Call, Case], Awaitable[Answer]]
     versioned: bool = True
-    """The acts honour If-Match, and their answers have an ETag."""
+    """Whether the acts honour If-Match and their answers have an ETag."""
     max_bytes: int = ONE_MIB
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimAct(Generic[Sent]):
-    """An act on a claim: everything that its use case needs."""
+    """The data of one act on a claim that the use case needs."""
 
     ports: Ports
     case: Case
@@ -77,9 +81,10 @@ def claim_act(
     refusals: tuple[str, ...] = (),
 ) -> Callable[[Callable[[ClaimAct[Sent]], Awaitable[Case]]], object]:
     """
-    Enter an act into the table of operations and serve it; *refusals* are those beyond `NotFound` and `InvalidState`.
+    Enter an act into the table of operations and serve the act.
 
-    The claim is found and its version compared before the body is read (decision 3).
+    *refusals* are the codes beside `NotFound` and `InvalidState`. The claim is found, and its version is compared,
+    before the body is read (decision 3).
     """
 
     def enter(act: Callable[[ClaimAct[Sent]], Awaitable[Case]]) -> object:

@@ -17,7 +17,7 @@ from cpor_core.rules.input_faults import not_in_form
 
 Model = TypeVar("Model", bound=BaseModel)
 BeyondForm = Callable[[Mapping[str, object]], Sequence[Detail]]
-"""Finds faults in a JSON object that the form of its single fields does not show."""
+"""Finds faults that lie in several fields of a JSON object together, or in their meaning."""
 
 
 def _is_true(sent: object) -> object:
@@ -37,13 +37,13 @@ def _in_digits(sent: object) -> object:
 
 
 def _in_parts(sent: object) -> object:
-    """Split a list at its commas; a value that comes twice is kept once."""
+    """Split a list at its commas, and drop repeated values."""
     return tuple(dict.fromkeys(sent.split(","))) if isinstance(sent, str) else sent
 
 
 Entry = TypeVar("Entry")
 Several = Annotated[tuple[Entry, ...], BeforeValidator(_in_parts)]
-"""The values of a filter, of which one must match. The host joins a repeated parameter with commas."""
+"""The values of a filter. An entry fits if it matches one value. The host joins a repeated parameter with commas."""
 
 
 def takes_several(field: FieldInfo) -> bool:
@@ -65,16 +65,16 @@ class Paging(BaseModel):
     """The query of every list."""
 
     maxpagesize: Annotated[
-        QueryNumber, Field(ge=1, le=LARGEST_PAGE, description="How many entries a page may have.")
+        QueryNumber, Field(ge=1, le=LARGEST_PAGE, description="The most entries that a page has.")
     ] = DEFAULT_PAGE
-    cursor: Annotated[str | None, Field(description="Where the page begins; taken from nextLink as it is.")] = None
+    cursor: Annotated[str | None, Field(description="Where the page begins. Take it unchanged from nextLink.")] = None
 
 
 def read(model: type[Model], text: bytes, beyond_form: BeyondForm | None = None) -> Model:
     """
-    Return JSON as *model*. Raises `InvalidJson`, `ValidationFailed` with one detail a field.
+    Return JSON as *model*. Raises `InvalidJson`, or `ValidationFailed` with one detail for each field.
 
-    *beyond_form* finds what the use case would refuse later, so that one answer names every fault.
+    *beyond_form* finds the faults that the use case would refuse later, so that one answer names every fault.
     """
     try:
         value: Model = adapter(model).validate_json(text, by_alias=True, by_name=False)
@@ -94,7 +94,7 @@ def _faults(beyond_form: BeyondForm | None, text: bytes) -> Sequence[Detail]:
 
 @cache
 def adapter(form: Any) -> TypeAdapter[Any]:
-    """Return the validator of *form*; it is built once."""
+    """Return the validator of *form*. Each validator is built once."""
     return TypeAdapter(form)
 
 
@@ -144,5 +144,5 @@ def length_required() -> Refused:
         "LengthRequired",
         "The request needs a Content-Length.",
         target="Content-Length",
-        resolution="Send the body at once, with its length, not chunked.",
+        resolution="Send the whole body with its length, not in chunks.",
     )

@@ -1,9 +1,9 @@
 """
-The query parameters of an operation, from its line of the table; `openapi.json` is made from the same line.
+The query parameters of an operation. They come from the same line of the table as `openapi.json`.
 
-An operation that needs a token refuses an unknown parameter: otherwise `?state=official`, a misspelt filter, would
+An operation that needs a token refuses an unknown parameter. Otherwise the misspelt filter `?state=official` would
 answer claims of every status. An operation without a token ignores unknown parameters: people open its pages from mails
-and portals, which add parameters of their own.
+and portals, and these add parameters.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from cpor_core.errors import Detail, Refused
 
 VERSION: Final = "api-version"
 OF_THE_HOST: Final = frozenset({"code", "clientid"})
-"""Parameters that the Functions host reads, in lower case: the function key and the name of the key."""
+"""Parameters that the Functions host reads: the function key and the name of the key. They are in lower case."""
 _MEANT: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("top", "limit", "pagesize", "perpage", "size", "take", "first", "count"), "maxpagesize"),
@@ -30,7 +30,7 @@ _MEANT: Final[Mapping[str, str]] = MappingProxyType(
         "dryrun": "validate",
     }
 )
-"""The names that other services use, in lower case and without signs, with our name for each."""
+"""The name that other services use for a parameter, in lower case and without signs, and this API's name for it."""
 _ALIKE: Final = 0.6
 LONGEST_NAME: Final = 40
 
@@ -53,12 +53,16 @@ def names(line: Operation) -> Mapping[str, bool]:
 
 
 def sent(url: str) -> list[tuple[str, str]]:
-    """Return the parameters of *url* as they were sent; the host joins repeated ones and drops empty ones."""
+    """Return the parameters of *url* as they were sent. The host would join repeated and drop empty parameters."""
     return parse_qsl(urlsplit(url).query, keep_blank_values=True)
 
 
 def verify(line: Operation, url: str) -> None:
-    """Raise `QueryUnknown`, or `ValidationFailed` for a parameter that takes one value and was sent twice."""
+    """
+    Raise `QueryUnknown` for a parameter that the operation does not know.
+
+    Raises `ValidationFailed` for a parameter that takes one value and was sent twice.
+    """
     if line.roles is None:
         return
     known = names(line)
@@ -92,7 +96,7 @@ def _unknown(name: str, known: Mapping[str, bool]) -> Refused:
 
 
 def _nearest(name: str, known: list[str]) -> str | None:
-    """Return the known parameter that the caller probably meant."""
+    """Return the known parameter that the caller probably meant; None if no name is similar."""
     plain = {re.sub("[^a-z0-9]", "", one.lower()): one for one in known}
     wanted = re.sub("[^a-z0-9]", "", name[:LONGEST_NAME].lower())
     meant = _MEANT.get(wanted)

@@ -1,4 +1,4 @@
-"""The table of operations: what is served, to whom, with which bodies, answers and refusals."""
+"""The table of operations. A line has the route, the roles, the bodies, the answers and the refusals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer of a handler: status, body and headers."""
+    """The answer of a handler."""
 
     status: int = 200
     body: BaseModel | JsonValue | bytes = None
@@ -45,11 +45,11 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Operation:
     """
-    A line of the table of operations: what is served, to whom, with which bodies, answers and refusals.
+    A line of the table of operations.
 
-    `answers` gives the model of each status; the first status is that of success. None means no body, a tuple means one
-    of several models, and a mapping gives a model for each media type. `body` is the model of the body: for a PATCH the
-    model of the patched result, for JSON lines the model of one line, or a mapping from media type to model.
+    `answers` gives the model of each status; the first status means success. None means no body, a tuple means one of
+    several models, and a mapping gives a model for each media type. `body` is the model of the body, or a mapping from
+    media type to model. For a PATCH it is the model of the patched result. For JSON lines it is the model of one line.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Operation:
     paged: bool
     refusals: tuple[str, ...]
     in_words: bool
-    """A refusal is answered with a page, unless the caller asks for JSON."""
+    """Whether a refusal is answered with a page. A caller who asks for JSON gets JSON."""
 
     @property
     def is_throttled(self) -> bool:
@@ -95,23 +95,23 @@ class Operation:
 
     @property
     def size_in_words(self) -> str:
-        """The largest size of the body, in MiB or KiB."""
+        """The largest size of the body as text, in MiB or KiB."""
         whole, unit = (ONE_MIB, "MiB") if self.max_bytes >= ONE_MIB else (ONE_KIB, "KiB")
         return f"{self.max_bytes // whole} {unit}"
 
     @property
     def takes_json(self) -> bool:
-        """Whether the body may be one JSON document."""
+        """Whether the body can be one JSON document."""
         return bool({JSON, *PATCH_TYPES} & set(self.body_types))
 
     @property
     def takes_nothing(self) -> bool:
-        """Whether this is a POST without fields: its body is empty, or an empty JSON object."""
+        """Whether this is a POST without fields. The body of such a POST is empty, or an empty JSON object."""
         return self.method == "POST" and self.body is None
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """Every error code of the operation: `refusals`, and the codes that follow from the other columns."""
+        """Every error code of the operation: `refusals`, and the codes that follow from the other fields."""
         follow = {
             ("UnsupportedApiVersionValue", "InternalError", "ServerBusy"): True,
             ("Unauthenticated", "QueryUnknown", "RoleRequired"): self.roles is not None,

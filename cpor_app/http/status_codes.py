@@ -1,4 +1,4 @@
-"""The HTTP status of each error code: the only place that knows both. `docs/errors.md` is made from it."""
+"""The HTTP status of each error code. `docs/errors.md` is made from this table."""
 
 from http import HTTPStatus as Is
 from types import MappingProxyType
@@ -82,9 +82,10 @@ DETAIL_CODES = (
     "TimeZoneElsewhere",
 )
 """
-The codes in `details`, and in the errors of a batch's row: faults of a field, failed checks at submission (decision 7),
-domains of a customer that another tenant has, and slips in an entry of the registry. Two of them can also be the code
-of the whole refusal.
+The codes in `details` and in the errors of a batch's row.
+
+They name a fault of a field, a failed check at submission (decision 7), a customer's domain that another tenant has, or
+a slip in an entry of the registry. Some of these codes can also be the code of the whole refusal.
 """
 
 ROW_CODES = (
@@ -104,4 +105,4 @@ ROW_CODES = (
     "SlotHeld",
     "AlreadyImported",
 )
-"""The codes in the `rejected` of a feed or an import: what is wrong with a line."""
+"""The codes in `rejected`, in the answer to a feed or an import. A code says what is wrong with the line."""

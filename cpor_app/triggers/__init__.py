@@ -1,1 +1,1 @@
-"""The functions of the app: HTTP requests, queue messages, timers. Each parses, calls one use case and answers."""
+"""The functions of the app. Each parses an HTTP request, a message or a timer's call, and calls one use case."""

@@ -1,4 +1,4 @@
-"""The associations of a partner: lists, one association, and its end by the partner."""
+"""The partner's calls about associations: list them, read one, and end one."""
 
 import azure.functions as func
 from pydantic import BaseModel
@@ -21,7 +21,7 @@ blueprint = func.Blueprint()
 
 
 class AssociationFilters(BaseModel):
-    """Filters of the list of associations."""
+    """The filters of the list of associations."""
 
     include_ended: QueryFlag = False
     engagement: str | None = None
@@ -32,7 +32,7 @@ class AssociationFilters(BaseModel):
 
 
 class EndReason(ActBody):
-    """Why the partner leaves; the reviewer can read it."""
+    """The partner's reason to end an association. The reviewer can read it."""
 
     free_text = ("reason",)
     reason: Text1000
@@ -122,7 +122,7 @@ async def list_associations(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def get_association(call: Call) -> Answer:
-    """It is official or ended."""
+    """The association is official or ended."""
     return await _association(call, await call.own_case())
 
 
@@ -130,9 +130,9 @@ async def get_association(call: Call) -> Answer:
     blueprint,
     OF_ASSOCIATION,
     route="associations/{associationId}/end",
-    summary="Leave: access to the figures stops with this write",
+    summary="End an association, and your access to its figures",
     body=EndReason,
 )
 async def end_association(act: ClaimAct[EndReason]) -> Case:
-    """Its items are free at once. The customer gets a closing mail."""
+    """The items are free at once. The customer gets a closing mail."""
     return await partner_acts.end(act.ports, act.case, act.actor, act.now, Reason.PARTNER_DISASSOCIATED, act.context)

@@ -1,4 +1,4 @@
-"""The functions of queues and timers: both look up the due work and do it."""
+"""The functions of queues and timers. They do due work, count for insight and record failed messages."""
 
 import json
 import logging
@@ -35,10 +35,10 @@ log = logging.getLogger("cpor.background")
 @blueprint.queue_trigger(arg_name="message", queue_name=CUSTOMER_NOTICES, connection=STORAGE)
 async def notify_customer(message: func.QueueMessage) -> None:
     """
-    Send what is due to the customer of one claim: a notice, a reminder, a confirmation.
+    Send the due mails of one claim to its customer, such as a notice, a reminder or a confirmation.
 
-    Work that cannot be done now is not an error: its due row tries again (decision 42). A message that is not ours goes
-    to the poison queue.
+    Work that cannot be done now is not an error: its due row leads to the next attempt (decision 42). A message of
+    another form goes to the poison queue.
     """
     with (await telemetry()).doing("notify_customer", parent=_trace(message)):
         await _process(process_for_customer, _claim_id(message.get_body()))
@@ -50,8 +50,8 @@ async def notify_partner(message: func.QueueMessage) -> None:
     """
     Send the mails of one claim to its partner and to competing partners, or call the webhooks of an organisation.
 
-    A mail that cannot be sent now is not an error: its due row tries again. A message that is not ours goes to the
-    poison queue.
+    A mail that cannot be sent now is not an error: its due row leads to the next attempt. A message of another form
+    goes to the poison queue.
     """
     with (await telemetry()).doing("notify_partner", parent=_trace(message)):
         organisation = _organisation(message.get_body())
@@ -85,8 +85,8 @@ async def process_claim_batch(message: func.QueueMessage) -> None:
     """
     Make drafts of one page of a batch, and store the outcome of each row.
 
-    A page that is done is left alone. A page that cannot be finished now is sent again by the batch's due row. A
-    message that is not ours goes to the poison queue.
+    A page that is done does not change. If a page cannot be finished now, the batch's due row leads to a new message. A
+    message of another form goes to the poison queue.
     """
     with (await telemetry()).doing("process_claim_batch", parent=_trace(message)):
         await _processed(*_batch_page(message.get_body()))
@@ -125,10 +125,9 @@ async def record_failed_claim_batch(message: func.QueueMessage) -> None:
 @blueprint.queue_trigger(arg_name="message", queue_name=f"{MAIL_EVENTS}-poison", connection=STORAGE)
 async def record_failed_mail_event(message: func.QueueMessage) -> None:
     """
-    Store a delivery report that could not be processed: only its ids and the kind of event.
+    Store the ids and the kind of event of a delivery report that could not be processed.
 
-    A report that can be read is stored in the plain form, so that it still says which mail it is about when it is put
-    back.
+    A report that can be read is stored in the plain form. So it still names its mail when an operator puts it back.
     """
     await _record_failed(message, MAIL_EVENTS)
 
@@ -149,7 +148,7 @@ async def _record_failed(message: func.QueueMessage, queue: str) -> None:
 
 
 async def _record(queue: str, message_id: str, body: bytes, at: datetime | None) -> None:
-    """Store a failed message with its ids only: free text in it may be personal data."""
+    """Store a failed message with its ids only, because free text in the message can be personal data."""
     ports = (await ready()).ports
     plain = _plain_reports(body) if queue == MAIL_EVENTS else None
     failure = Failure(
@@ -162,12 +161,12 @@ async def _record(queue: str, message_id: str, body: bytes, at: datetime | None)
     log.error("failed message recorded: queue %s, message %s", failure.queue, failure.id)
 
 
-async def _record_left() -> None:
+async def _record_unreadable() -> None:
     """
-    Count the messages in the poison queues, and record those that their functions never get.
+    Count the messages in the poison queues, and record the messages that no function gets.
 
-    The host decodes a message before it calls a function. A message that it cannot decode (not base64, not UTF-8)
-    reaches no function and would stay in the queue for ever.
+    The host decodes a message before it calls a function. A message that is not base64 or not UTF-8 reaches no
+    function, and would stay in the poison queue for ever.
     """
     queues = (await ready()).queues
     left = {poison: await queues.length(poison) for poison in POISON}
@@ -181,7 +180,7 @@ async def _record_left() -> None:
 @blueprint.function_name("finalise_uncontested")
 @blueprint.timer_trigger(arg_name="timer", schedule="%FINALISE_SCHEDULE%", run_on_startup=False, use_monitor=True)
 async def finalise_uncontested(timer: func.TimerRequest) -> None:
-    """Do all due work: finalise, remind, lapse, send again, delete what has expired."""
+    """Do all due work: make claims official, remind, lapse, send again, and delete expired data."""
     with (await telemetry()).doing("finalise_uncontested"):
         services = await ready()
         now = await services.ports.now()
@@ -201,13 +200,13 @@ async def finalise_uncontested(timer: func.TimerRequest) -> None:
 @blueprint.timer_trigger(arg_name="timer", schedule="0 */5 * * * *", run_on_startup=False, use_monitor=True)
 async def recount_insight(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host binds it by its name
     """
-    Count all claims for the programme, each hour or when asked. A count that one run cannot finish goes on in the next.
+    Count all claims for the programme, each hour or on request. The next run continues an unfinished count.
 
-    Messages that are left in the poison queues are recorded first.
+    First the function records the messages in the poison queues that no other function gets.
     """
     try:
         services = await ready()
-        await _record_left()
+        await _record_unreadable()
         now = await services.ports.now()
         log.info("reviews: %d overdue", await overdue(services.ports, now))
         await recount(services.ports, now)
@@ -234,7 +233,7 @@ def _trace(message: func.QueueMessage) -> object:
 
 
 def _claim_id(body: bytes) -> str:
-    """Return the id of the claim in a message. Raises ValueError for a message that is not ours."""
+    """Return the id of the claim in a message. Raises ValueError for a message of another form."""
     claim_id = _read(body)["claimId"]
     if not isinstance(claim_id, str) or not is_claim_id(claim_id):
         msg = "not a message of ours: claimId is missing or malformed"
@@ -243,13 +242,13 @@ def _claim_id(body: bytes) -> str:
 
 
 def _organisation(body: bytes) -> str | None:
-    """Return the organisation in a message about webhooks, None for a message about a claim. Raises ValueError."""
+    """Return the organisation in a message about webhooks; None for a message about a claim. Raises ValueError."""
     sent = _read(body).get("organisation")
     return str(uuid.UUID(sent)) if sent is not None else None
 
 
 def _batch_page(body: bytes) -> tuple[str, int]:
-    """Return the batch and the page in a message. Raises ValueError for a message that is not ours."""
+    """Return the batch and the page in a message. Raises ValueError for a message of another form."""
     sent = _read(body)
     batch_id, page = sent["batchId"], sent["page"]
     if not isinstance(batch_id, str) or not is_batch_id(batch_id) or not isinstance(page, int):
@@ -259,7 +258,7 @@ def _batch_page(body: bytes) -> tuple[str, int]:
 
 
 def _ids_only(body: bytes, names: tuple[str, ...]) -> str:
-    """Return the ids in a message as JSON. Everything else is dropped: it may be personal data."""
+    """Return the ids in a message as JSON. Everything else is dropped, because it can be personal data."""
     try:
         sent = _read(body)
     except ValueError:
@@ -276,8 +275,8 @@ IDS = {
     CLAIM_BATCHES: ("batchId", "page"),
     MAIL_EVENTS: ("messageId", "event", "eventType"),
 }
-"""The fields of a failed message that are stored, by queue."""
+"""The fields of a failed message that are stored, for each queue."""
 MOST_RECORDED_AT_ONCE = 32
 ID = re.compile(r"[0-9A-Za-z.-]{1,100}", re.ASCII)
 LONGEST_KEPT = 30_000
-"""Characters of a failed message that fit one cell of a table."""
+"""The most characters of a failed message that are stored. They fit one cell of a table."""

@@ -29,11 +29,11 @@ class BatchView(Value):
 
     id: str
     status: BatchStatus
-    total: int = Field(description="Rows; blank lines do not count.")
-    done: int = Field(description="Rows that were processed, including the failed ones.")
-    failed: int = Field(description="Rows that were refused. All other processed rows became drafts.")
+    total: int = Field(description="The number of rows. Blank lines do not count.")
+    done: int = Field(description="The number of processed rows, including the failed rows.")
+    failed: int = Field(description="The number of refused rows. All other processed rows became drafts.")
     rows: tuple[RowOutcome, ...] = Field(
-        description="A page of the processed rows. `row` is the number of the line, from 1; blank lines count too."
+        description="A page of the processed rows. `row` is the number of the line, from 1. Blank lines count here."
     )
     next_link: str | None = LEFT_OUT
 
@@ -52,10 +52,11 @@ class BatchView(Value):
 )
 async def create_claim_batch(call: Call) -> Answer:
     """
-    Each row is validated like the body of `POST /claims`. A bad row is reported, the others become drafts.
+    Each row is validated like the body of `POST /claims`. A bad row is reported, and the other rows become drafts.
 
-    The answer comes before the work; `Operation-Location` shows the progress. The same batch sent again changes
-    nothing. A batch is recognised by its idempotency key; if it has no key, by its content. It is kept for 30 days.
+    The answer comes before the work. `Operation-Location` shows the progress. The same batch sent again changes
+    nothing. The service recognises a batch by its idempotency key; without a key, by its content. A batch is kept for
+    30 days.
     """
     body, now = call.bytes(), await call.now()
     progress = await batches.take_in(call.ports, call.organisation, call.actor(), body, call.idempotency_key(), now)
@@ -77,8 +78,8 @@ async def create_claim_batch(call: Call) -> Answer:
 )
 async def get_claim_batch(call: Call) -> Answer:
     """
-    A batch with bad rows is `Succeeded` too. `Failed` means that the batch could not be finished: send it again with
-    another key.
+    A batch with bad rows is `Succeeded` too. `Failed` means that the batch could not be finished: send the batch
+    again with another key.
 
     The processed rows are listed in the order of the batch. Read them when `status` is `Succeeded` or `Failed`.
     """

@@ -1,4 +1,4 @@
-"""The partner's claims: drafts, submission, history."""
+"""The partner's calls about claims: drafts, acts, history and comments."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -28,7 +28,7 @@ blueprint = func.Blueprint()
 
 
 class DryRun(BaseModel):
-    """`validate=true` makes it a dry run: all checks, nothing stored."""
+    """`validate=true` makes the call a dry run. A dry run does all checks and stores nothing."""
 
     validate_: QueryFlag = False
 
@@ -36,10 +36,10 @@ class DryRun(BaseModel):
 
 
 class ClaimFilters(BaseModel):
-    """The filters of a list of claims. A claim must fit each of them, and one of the states."""
+    """The filters of a list of claims. A claim must fit each filter."""
 
     status: Annotated[
-        Several[Status], Field(description="One state, or several: with commas, or as a repeated parameter.")
+        Several[Status], Field(description="One state, or several states. Separate them with commas, or repeat it.")
     ] = ()
     engagement: str | None = None
     partner_id: PartnerId | None = None
@@ -121,7 +121,7 @@ class Listed(Value):
 
 
 class ListedEntries(Value):
-    """A page of history, oldest first: the order of the chain of hashes."""
+    """A page of history, oldest first. The chain of hashes has the same order."""
 
     value: tuple[Entry, ...]
     next_link: str | None = LEFT_OUT
@@ -186,7 +186,7 @@ async def create_claim(call: Call) -> Answer:
     paged=True,
 )
 async def list_claims(call: Call) -> Answer:
-    """With filters a page may be short or empty and still have a nextLink: one call looks at 500 claims at most."""
+    """With filters a short or empty page can still have a nextLink, because one call reads at most 500 claims."""
     filters = call.query(ClaimFilters)
     kept = {**filters.model_dump(mode="json", by_alias=True), "status": ",".join(sorted(filters.status)) or None}
     after, limit = call.page(kept)
@@ -201,7 +201,7 @@ async def list_claims(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="claims/{claimId}",
-    summary="A claim as of now",
+    summary="A claim as it is now",
     tag="Claims",
     roles=PARTNER,
     answers={200: ClaimView},
@@ -209,7 +209,7 @@ async def list_claims(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def get_claim(call: Call) -> Answer:
-    """The state is worked out when it is read, and does not depend on a timer."""
+    """The service computes the state at each read. The state does not depend on a timer."""
     return await call.claim(await call.own_case())
 
 
@@ -217,7 +217,7 @@ async def get_claim(call: Call) -> Answer:
     blueprint,
     method="PATCH",
     route="claims/{claimId}",
-    summary="Change a draft, or a claim that the reviewer asked about, by a JSON merge patch",
+    summary="Change a draft, or a claim that awaits the partner's answer, with a JSON merge patch",
     tag="Claims",
     roles=PARTNER,
     body=NewClaim,
@@ -230,10 +230,10 @@ async def get_claim(call: Call) -> Answer:
 )
 async def patch_claim(call: Call) -> Answer:
     """
-    In a draft you can change all fields but tenant and engagement. In `partnerActionRequired` you can change partnerId,
-    items and contacts. The value null removes a field.
+    In a draft you can change all fields except tenant and engagement. In `partnerActionRequired` you can change
+    partnerId, items and contacts. The value null removes a field.
 
-    After submission only `Incentives.Admin` may edit.
+    After submission only `Incentives.Admin` can edit.
     """
     case = await call.own_case(partial(require_admin_unless_draft, call))
     patch = read_object(call.bytes())
@@ -255,7 +255,7 @@ async def patch_claim(call: Call) -> Answer:
     refusals=("NotFound", "InvalidState"),
 )
 async def delete_claim(call: Call) -> Answer:
-    """Only a draft can be deleted; its evidence goes with it."""
+    """Only a draft can be deleted. Its evidence is deleted too."""
     case = await call.own_case()
     await drafts.delete(call.ports, case, call.actor(), await call.now(), call.act_context())
     return Answer(204)
@@ -298,7 +298,7 @@ async def submit_claim(call: Call) -> Answer:
     refusals=("SlotCrowded", "SlotAwaitsCustomer"),
 )
 async def resubmit_claim(act: ClaimAct[OptionalComment]) -> Case:
-    """It has the checks of a submission. If only the customer could not be reached, the customer is notified next."""
+    """The checks are those of a submission. If only the customer was unreachable, the customer is notified next."""
     return await partner_acts.resubmit(act.ports, act.case, act.actor, act.now, act.context)
 
 
@@ -312,7 +312,7 @@ async def resubmit_claim(act: ClaimAct[OptionalComment]) -> Case:
     refusals=("NotDisputable", "JustificationMissing", "SlotCrowded"),
 )
 async def dispute_claim(act: ClaimAct[Justification]) -> Case:
-    """It needs a justification, or evidence that was added since. A customer's no cannot be disputed."""
+    """A dispute needs a justification, or evidence added after the rejection. A customer's no cannot be disputed."""
     return await partner_acts.dispute(act.ports, act.case, act.actor, act.now, act.context)
 
 
@@ -320,7 +320,7 @@ async def dispute_claim(act: ClaimAct[Justification]) -> Case:
     blueprint,
     BY_PARTNER,
     route="claims/{claimId}/withdraw",
-    summary="Take an open claim back",
+    summary="Withdraw an open claim",
     body=OptionalComment,
     body_needed=False,
 )
@@ -341,7 +341,7 @@ async def withdraw_claim(act: ClaimAct[OptionalComment]) -> Case:
     refusals=("NotFound",),
 )
 async def list_history(call: Call) -> Answer:
-    """The oldest entry comes first. Each entry has the hash of the entry before: you can verify an export yourself."""
+    """The oldest entry comes first. Each entry has the hash of the entry before, so that you can verify an export."""
     return await history_page(call, await call.own_case())
 
 
@@ -357,7 +357,7 @@ async def list_history(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def list_comments(call: Call) -> Answer:
-    """The oldest comes first. Comments that came with an act, and the reasons that a customer gave, are listed too."""
+    """The oldest comment comes first. The list includes the comments of acts and the reasons of the customer."""
     return await comments_page(call, await call.own_case())
 
 
@@ -376,12 +376,12 @@ async def list_comments(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def add_comment(call: Call) -> Answer:
-    """A claim takes comments in every state."""
+    """You can comment on a claim in every state."""
     return await take_comment(call, await call.own_case(), "partner")
 
 
 async def history_page(call: Call, case: Case) -> Answer:
-    """Answer a page of history, with the entries that are due by time and not stored yet."""
+    """Answer a page of history. It includes entries that time has made and that are not stored yet."""
     after, limit = call.page()
     start = int(after or 0)
     entries = await history_as_of(call.ports, case, after=start, limit=limit)

@@ -12,7 +12,7 @@ blueprint = func.Blueprint()
 CSV = "text/csv"
 
 
-@operation(  # sorts before get_claim, whose {claimId} matches "export": the host tries by name
+@operation(  # the host tries functions by name: export_claims comes before get_claim, whose {claimId} fits "export"
     blueprint,
     method="GET",
     route="claims/export",
@@ -25,10 +25,10 @@ CSV = "text/csv"
 )
 async def export_claims(call: Call) -> Answer:
     """
-    The file is UTF-8 with a byte order mark. It has at most 50,000 claims, the newest first. The filters are those of
-    the list.
+    The file is UTF-8 with a byte order mark. It has at most 50,000 claims, the newest first. The filters are the same
+    as for the list of claims.
 
-    A cell that a spreadsheet would run as a formula begins with an apostrophe.
+    An apostrophe stands before the text of a cell that a spreadsheet would run as a formula.
     """
     filters, now = call.query(ClaimFilters), await call.now()
     narrowed = any((filters.status, filters.engagement, filters.partner_id))

@@ -1,4 +1,4 @@
-"""Recording a no: it is tried for a minute. If it cannot be stored, the answer carries its signed arrival."""
+"""Records a no. If a no cannot be stored within a minute, the answer has the signed arrival of the no."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -10,17 +10,18 @@ from cpor_core.use_cases.claims.customer_acts import Said, insist
 
 log = logging.getLogger("cpor.http")
 ARRIVAL = "Cpor-Arrival"
-"""The header in which a no by token brings back its signed arrival."""
+"""The header in which an administrator's no is sent again with its signed arrival."""
 
 
 async def record_no(
     call: Call, subject: str, sent: str | None, say_no: Callable[[datetime, bool], Awaitable[Said]]
 ) -> Said:
     """
-    Call *say_no* with the instant of arrival: that of *sent*, the arrival of an earlier answer, else of this request.
+    Call *say_no* with the instant at which the no arrived.
 
+    If *sent*, the arrival from an earlier answer, is given, that instant counts. Else the no arrived with this request.
     The arrival is signed for *subject*, which names the speaker and the claim. Raises `ArrivalUnknown` for an arrival
-    that is too old or belongs to another no, and `NotRecordedYet` if the no could not be stored within a minute.
+    that is too old or belongs to another no. Raises `NotRecordedYet` if the no could not be stored within a minute.
     """
 
     async def attempt(again: bool) -> Said:  # noqa: FBT001 - as `insist` calls it

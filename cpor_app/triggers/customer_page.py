@@ -1,4 +1,4 @@
-"""The page behind a mailed link. A GET only shows it; an act needs a POST with the nonce of the page."""
+"""The page behind a mailed link. A GET only shows the page. An act needs a POST with the nonce of the page."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -36,7 +36,7 @@ REFUSALS = ("NotFound", "LinkExpired", "InvalidState", "StaleForm")
 
 
 class LinkQuery(BaseModel):
-    """The query of a mailed link. `lang` chooses the language of the page, `done` names the act that was just done."""
+    """The query of a mailed link. `lang` chooses the page's language. `done` names the act that the person just did."""
 
     t: str = ""
     lang: str | None = None
@@ -67,7 +67,7 @@ class OtherAssociation(Value):
 
 
 class RequestPage(Value):
-    """The page as JSON."""
+    """The content of the page as JSON."""
 
     request_id: str
     status: Status
@@ -92,7 +92,7 @@ class Form(Value):
     lang: str | None = None
     association_id: str | None = None
     arrival: str | None = None
-    """With `decline`: the signed arrival from an answer `NotRecordedYet`."""
+    """Only with `decline`: the signed arrival from an answer `NotRecordedYet`."""
 
 
 _act_operation = partial(
@@ -134,9 +134,9 @@ async def decline_request(call: Call) -> Answer:
     """
     A no is accepted in every open state. It ends an official association. The partner can read the reason.
 
-    While a contact's no can be undone, a registered notice address can take it over. Then the contact cannot undo it.
+    While a contact's no can be undone, a registered notice address can say no too. Then the contact cannot undo the no.
     The service tries for a minute to record a no. If that fails, the answer is 503 `NotRecordedYet` with an `arrival`.
-    Send the same no with the `arrival` within 24 hours: it counts as of that arrival, and needs no nonce.
+    Send the same no with the `arrival` within 24 hours. The no then counts as of that arrival, and needs no nonce.
     """
     form = _form(call)
     _verify_link(call, form.t)
@@ -164,10 +164,11 @@ async def decline_request(call: Call) -> Answer:
 )
 async def undo_decline(call: Call) -> Answer:
     """
-    The person who declined can do this, or a higher voice, until another request has taken the place.
+    The person who declined can do this, and so can a person with a higher voice. After another request has taken the
+    item, nobody can.
 
-    The voice of a registered notice address is higher than that of the contact whom the partner named. The voice of the
-    tenant's administrator is the highest.
+    A registered notice address has a higher voice than the contact whom the partner named. The tenant's administrator
+    has the highest voice.
     """
     return await _act(call, "undo")
 
@@ -178,7 +179,7 @@ async def undo_decline(call: Call) -> Answer:
     refusals=REFUSALS,
 )
 async def end_by_customer(call: Call) -> Answer:
-    """This is possible at any time. The partner's access stops with this write."""
+    """You can do this at any time. The partner's access to the figures stops at once."""
     return await _act(call, "end")
 
 
@@ -188,7 +189,7 @@ async def end_by_customer(call: Call) -> Answer:
     refusals=REFUSALS,
 )
 async def not_me(call: Call) -> Answer:
-    """It counts like a bounced mail. If nobody else was notified, the partner must name another contact."""
+    """This counts like a bounced mail. If nobody else was notified, the partner must name another contact."""
     return await _act(call, "not-me")
 
 
@@ -198,7 +199,7 @@ async def _open(call: Call, token: str) -> customer_acts.Opened:
     try:
         return await customer_acts.open_link(call.ports, call.claim_id, recipient, await call.now())
     except Refused:
-        call.back = None  # this page itself is refused: a link back would show the same refusal
+        call.back = None  # the page itself is refused, so a link back would show the same refusal
         raise
 
 
@@ -253,7 +254,7 @@ async def _answer_act(call: Call, form: Form, act: str, opened: customer_acts.Op
 
 
 async def _other_association(call: Call, opened: customer_acts.Opened, association_id: str) -> Case:
-    """Return another association of the tenant that this link may end. Raises `NotFound`."""
+    """Return another association of the tenant that this link can end. Raises `NotFound`."""
     now = await call.now()
     for case in (await customer_acts.with_others(call.ports, opened, now)).others:
         if case.claim.id == association_id:
@@ -262,7 +263,7 @@ async def _other_association(call: Call, opened: customer_acts.Opened, associati
 
 
 async def _say_no(call: Call, form: Form, arrived: datetime, again: bool) -> tuple[customer_acts.Opened, Case]:  # noqa: FBT001 - as `record_no` calls it
-    """Say no. If that is refused, the page of the refusal shows the request, for example an earlier no."""
+    """Say no. If the no is refused, the page of the refusal shows the request as it is now."""
     opened = await _open(call, form.t)
     if form.arrival is None:
         _verify_nonce(call, form, "decline", arrived)

@@ -1,4 +1,4 @@
-"""The customer's administrator: the requests, associations and receipts of their own tenant, and their acts."""
+"""The calls of the customer's administrator: requests, associations and receipts of the tenant, and acts on them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ ASSOCIATIONS = "customers/{tenantId}/associations"
 
 
 class RequestView(Value):
-    """A request as the customer sees it: the partner, the items, and the window in which to say no."""
+    """A request as the customer sees it. In its window the customer can say no."""
 
     id: str
     claim_id: str
@@ -73,14 +73,14 @@ class ListedReceipts(Value):
 
 
 class OptionalReason(ActBody):
-    """Why; the partner can read it."""
+    """An optional reason, which the partner can read."""
 
     free_text = ("reason",)
     reason: Text1000 | None = None
 
 
 class EndedToo(BaseModel):
-    """`includeEnded=true` lists ended associations too."""
+    """`includeEnded=true` adds ended associations to the list."""
 
     include_ended: QueryFlag = False
 
@@ -88,7 +88,7 @@ class EndedToo(BaseModel):
 
 
 def own_tenant(call: Call) -> str:
-    """Return the tenant of the address. Raises `RoleRequired` if it is not the caller's own."""
+    """Return the tenant in the address. Raises `RoleRequired` if it is not the caller's own tenant."""
     if call.path("tenantId").lower() != call.organisation:
         raise role_required(CUSTOMER_ADMIN)
     return call.organisation
@@ -149,7 +149,7 @@ ON_ASSOCIATION = replace(ON_REQUEST, model=AssociationView, view=association_rep
     paged=True,
 )
 async def list_requests(call: Call) -> Answer:
-    """A request is listed when your organisation was notified of it, or will be."""
+    """The list has each request of which your organisation was notified or will be notified."""
     tenant_id = own_tenant(call)
     after, limit = call.page()
     now = await call.now()
@@ -176,9 +176,10 @@ async def decline_as_customer(call: Call) -> Answer:
     """
     A no is accepted in every open state. It ends an official association.
 
-    While the no of a mail recipient can be undone, you can take it over. Then only an administrator can undo it.
+    While the no of a mail recipient can be undone, you can say no too. Then only an administrator can undo the no.
     The service tries for a minute to record a no. If that fails, the answer is 503 `NotRecordedYet` with an `arrival`.
-    Send the same no within 24 hours with the `arrival` in the header `Cpor-Arrival`: it counts as of that arrival.
+    Send the same no within 24 hours, with the `arrival` in the header `Cpor-Arrival`. The no then counts as of that
+    arrival.
     """
     own_tenant(call)
 
@@ -202,7 +203,7 @@ async def decline_as_customer(call: Call) -> Answer:
     refusals=("SlotAwaitsCustomer",),
 )
 async def undo_as_customer(act: ClaimAct[OptionalReason]) -> Case:
-    """Every no of your tenant can be undone, until another request has taken the place."""
+    """You can undo every no of your tenant, until another request has taken the item."""
     return await customer_acts.undo(act.ports, act.case, THE_ADMINISTRATOR, act.now, act.context)
 
 
@@ -236,12 +237,12 @@ async def list_tenant_associations(call: Call) -> Answer:
     blueprint,
     ON_ASSOCIATION,
     route=f"{ASSOCIATIONS}/{{associationId}}/end",
-    summary="End an association: the partner's access stops with this write",
+    summary="End an association, and the partner's access to its figures",
     body=OptionalReason,
     body_needed=False,
 )
 async def end_as_customer(act: ClaimAct[OptionalReason]) -> Case:
-    """This is possible at any time."""
+    """You can do this at any time. The partner's access stops at once."""
     return await customer_acts.end(act.ports, act.case, ADMINISTRATOR, act.now, act.context)
 
 

@@ -1,8 +1,9 @@
 """
 The description of the API as a page.
 
-Script and style are the published Swagger UI. `tools/swagger_ui.py` puts them into the app, so that the page asks no
-other host. The script that starts them is a file of its own: the page's policy forbids inline scripts.
+Script and style sheet are those of the published Swagger UI. `tools/swagger_ui.py` puts them into the app, so that the
+page loads nothing from other hosts. A separate script starts Swagger UI, because the page's policy forbids inline
+scripts.
 """
 
 import asyncio
@@ -49,7 +50,7 @@ SwaggerUIBundle({
 """
 SWAGGER_UI = Path(__file__).resolve().parents[1] / "swagger_ui"
 FILES = {"swagger-ui.js": ("swagger-ui-bundle.js", SCRIPT), "swagger-ui.css": ("swagger-ui.css", STYLE)}
-"""For each name in our addresses: the file of Swagger UI, and its media type."""
+"""The file of Swagger UI and its media type, for each name in the address."""
 
 
 @operation(
@@ -70,13 +71,13 @@ async def get_docs(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="docs/{docsFile}",
-    summary="A file of that page",
+    summary="A file of the page of this description",
     tag="Anyone",
     answers={200: {SCRIPT: str, STYLE: str}},
     refusals=("NotFound",),
 )
 async def get_docs_file(call: Call) -> Answer:
-    """The files are its script, its style sheet, and the script that starts the page."""
+    """The files are the scripts and the style sheet of the page."""
     name = call.path("docsFile")
     if name == "start.js":
         return Answer(200, START, SCRIPT)

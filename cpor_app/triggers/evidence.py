@@ -1,4 +1,4 @@
-"""Evidence: the files that prove what a claim says."""
+"""The partner's calls about evidence, the files that prove a claim."""
 
 import asyncio
 import re
@@ -29,7 +29,7 @@ FILE = dict.fromkeys(sorted(ENDINGS), bytes)
 
 
 class Signing(BaseModel):
-    """When the customer signed what the file holds."""
+    """The day on which the customer signed the document in the file."""
 
     signedOn: Day | None = None  # noqa: N815 - the name in the query
 
@@ -38,7 +38,7 @@ class Signing(BaseModel):
     blueprint,
     method="PUT",
     route=ROUTE,
-    summary="Add a file; in a draft also replace one",
+    summary="Add a file, or replace a file of a draft",
     tag="Evidence",
     roles=PARTNER,
     query=Signing,
@@ -53,10 +53,11 @@ class Signing(BaseModel):
 )
 async def put_evidence(call: Call) -> Answer:
     """
-    The content decides the kind of a file, not its media type: pdf, docx, xlsx, pptx, msg, eml, png or jpg. The ending
-    of the name must fit the kind. Names that differ only in case, or in how accents are encoded, mean the same file.
+    The content decides the kind of a file: pdf, docx, xlsx, pptx, msg, eml, png or jpg. The media type does not count.
+    The ending of the name must fit the kind. Names that differ only in case, or in how accents are encoded, mean the
+    same file.
 
-    After submission only `Incentives.Admin` may add evidence. If-Match may name the file or the claim.
+    After submission only `Incentives.Admin` can add evidence. If-Match can name the file or the claim.
     """
     case = await call.own_case(partial(require_admin_unless_draft, call))
     data = call.bytes()
@@ -100,7 +101,7 @@ async def get_evidence(call: Call) -> Answer:
     blueprint,
     method="DELETE",
     route=ROUTE,
-    summary="Take a file out of a draft",
+    summary="Remove a file from a draft",
     tag="Evidence",
     roles=PARTNER,
     answers={204: None},
@@ -108,7 +109,7 @@ async def get_evidence(call: Call) -> Answer:
     refusals=("NotFound", "InvalidState"),
 )
 async def delete_evidence(call: Call) -> Answer:
-    """After submission no file can be taken out. If-Match may name the file or the claim."""
+    """After submission no file can be removed. If-Match can name the file or the claim."""
     case = await call.own_case()
     name = call.path("fileName")
     await drafts.remove_evidence(call.ports, case, call.actor(), await call.now(), name, call.act_context())
@@ -116,7 +117,7 @@ async def delete_evidence(call: Call) -> Answer:
 
 
 async def attachment(call: Call, case: Case) -> Answer:
-    """Answer a file as a download under a harmless name: no browser shows it as a page of ours."""
+    """Answer a file as a download under a harmless name. So no browser shows the file as a page of this service."""
     found = drafts.find_evidence(case.claim, call.path("fileName"))
     data = await call.ports.blobs.get(found.blob)
     if data is None:

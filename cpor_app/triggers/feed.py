@@ -18,7 +18,7 @@ class ListedChanges(Value):
     """The next changes, oldest first."""
 
     value: tuple[Change, ...]
-    cursor: str = Field(description="Send it with the next call, also when there was nothing new.")
+    cursor: str = Field(description="Send it with the next call, even if `value` is empty.")
 
 
 @operation(
@@ -34,9 +34,10 @@ class ListedChanges(Value):
 )
 async def list_changes(call: Call) -> Answer:
     """
-    The list has every change of your claims and associations, once and in order. The creation of a draft is a change.
+    The list has every change of your claims and associations, once and in order. The creation of a draft is a change
+    too.
 
-    Without a cursor the list begins with the oldest change that is kept. Changes are kept for 400 days.
+    Without a cursor the list begins with the oldest stored change. Changes are kept for 400 days.
     """
     after, limit = call.page()
     page = await changes.read(call.ports, call.organisation, after=int(after) if after else None, limit=limit)

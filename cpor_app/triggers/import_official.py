@@ -1,4 +1,4 @@
-"""The operator's import of past associations, and those that are still unknown to their customer."""
+"""The operator's calls about past associations: the import, and the list of those that the customer does not know."""
 
 import azure.functions as func
 
@@ -22,7 +22,7 @@ JSON_LINES = "application/x-ndjson"
     blueprint,
     method="POST",
     route="associations/import",
-    summary="Enter associations that were made in the past, one JSON line each",
+    summary="Import associations of the past, one JSON line for each",
     tag="Associations",
     roles=OPERATOR,
     body=PastAssociation,
@@ -33,19 +33,19 @@ JSON_LINES = "application/x-ndjson"
 async def import_associations(call: Call) -> Answer:
     """
     Each association is official at once and holds its item. An association of an older programme is stored under the
-    successor of its engagement. A line is a bad row if its item has a holder already.
+    successor of its engagement. A line is rejected if its item has a holder already.
 
-    For an engagement that can be claimed, the association must have begun before `CPOR_IMPORTS_BEFORE`, and somebody at
-    the customer must be reachable. The line's `customerContact` and the tenant's notice addresses get a mail with a
-    link to end it; figures are shown after that mail. The same line twice changes nothing, unless nobody at the
-    customer knows of the association and the second line names a new contact.
+    For an engagement that can be claimed, the association must have begun before `CPOR_IMPORTS_BEFORE`, and there must
+    be an address at the customer. The line's `customerContact` and the tenant's notice addresses get a mail with a link
+    to end the association. The partner gets figures after that mail. The same line twice changes nothing, with one
+    exception: while nobody at the customer knows of the association, a second line can name a new contact.
     """
     lines = call.bytes().split(b"\n")
     return Answer(200, await import_lines(call.ports, lines, call.person_id, await call.now()))
 
 
 class UntoldAssociation(Value):
-    """An imported association that is unknown to its customer, and why; its partner gets no figures."""
+    """An imported association that is unknown to its customer, and the reason. Its partner gets no figures."""
 
     association_id: str
     because: Untold
@@ -61,7 +61,7 @@ class UntoldAssociation(Value):
 
 
 class ListedUntold(Value):
-    """A page of such associations, the oldest import first."""
+    """A page of associations that are unknown to their customers, the oldest import first."""
 
     value: tuple[UntoldAssociation, ...]
     next_link: str | None = LEFT_OUT
@@ -79,10 +79,11 @@ class ListedUntold(Value):
 )
 async def list_untold_associations(call: Call) -> Answer:
     """
-    `because` says why: there was nobody to notify, the mail is on its way, or it came back from every recipient.
+    `because` has the reason: there was nobody to notify, the mail is on its way, or the mail came back from every
+    recipient.
 
-    A new notice address of the tenant gets the mail. So does another `customerContact`, if the same line is sent with
-    it.
+    A new notice address of the tenant gets the mail. To notify another contact, import the same line with another
+    `customerContact`.
     """
     after, limit = call.page({})
     now = await call.now()

@@ -1,4 +1,4 @@
-"""Figures about all claims for the programme: as JSON or CSV, as a page with charts, and a new count on request."""
+"""The operator's calls about figures of all claims: as JSON or CSV, as a page with charts, and a new count."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,13 +21,13 @@ CSV, HTML = "text/csv", "text/html"
 class GroupBy(BaseModel):
     """The grouping of the figures."""
 
-    group_by: Grouping = Field(default=Grouping.ENGAGEMENT, description="By what claims are counted.")
+    group_by: Grouping = Field(default=Grouping.ENGAGEMENT, description="What the claims are grouped by.")
 
     model_config = {"alias_generator": to_camel}
 
 
 class RecountAsked(Value):
-    """The count that is shown until the new one has ended."""
+    """The time of the count that is shown until the new count has ended."""
 
     as_of: Instant | None
 
@@ -47,8 +47,8 @@ async def get_insight(call: Call) -> Answer:
     The figures are from the last full count, at `asOf`. Before the first count `asOf` is null. The service counts each
     hour.
 
-    `Accept: text/csv` gives a table. Times are in hours: half of the claims, or 90 of 100, took no longer. Grouped by
-    workload or product, a claim counts once for each of its workloads or products.
+    With `Accept: text/csv` the answer is a table. Half of the claims took at most `medianHours`, and 90 of 100 took at
+    most `p90Hours`. If you group by workload or product, a claim counts once for each of its workloads or products.
     """
     wanted = call.query(GroupBy).group_by
     if call.services.settings.sandbox:
@@ -64,7 +64,7 @@ async def get_insight(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="insight/page",
-    summary="The same as a page with charts",
+    summary="The figures as a page with charts",
     tag="Insight",
     roles=OPERATOR,
     answers={200: {HTML: str}},
@@ -85,14 +85,14 @@ async def get_insight_page(call: Call) -> Answer:
     answers={202: RecountAsked},
 )
 async def recount_insight_now(call: Call) -> Answer:
-    """The count begins within five minutes. Until it has ended, the older figures are shown, if there are any."""
+    """The count begins within five minutes. Until the count has ended, the figures of the last count are shown."""
     call.verify_no_fields()
     asked = RecountAsked(as_of=await recount.ask(call.ports))
     return Answer(202, asked, headers={"Operation-Location": call.url("insight")})
 
 
 async def _counted(call: Call) -> Sequence[Insight]:
-    """Return every grouping. In the sandbox, where time is moved, the claims are counted now (decision 50)."""
+    """Return every grouping. In the sandbox the claims are counted now, because its time is moved (decision 50)."""
     if call.services.settings.sandbox:
         return await recount.count_now(call.ports, await call.now())
     return await recount.read(call.ports)

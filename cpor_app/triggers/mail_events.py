@@ -1,4 +1,4 @@
-"""Delivery reports: from Communication Services through Event Grid, or from another mail system in a plain form."""
+"""Takes delivery reports from Communication Services through Event Grid, or from other mail systems in a plain form."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ log = logging.getLogger("cpor.mail_events")
 DELIVERY_REPORT = "Microsoft.Communication.EmailDeliveryReportReceived"
 HANDSHAKE = "Microsoft.EventGrid.SubscriptionValidationEvent"
 FAILURES = frozenset({"Bounced", "Failed", "Suppressed", "FilteredSpam", "Quarantined"})
-"""The statuses that mean a failed delivery. `Expanded` is not one of them: it says that a list was resolved."""
+"""The statuses of a failed delivery. `Expanded` is no failure: it means that the address was a list of addresses."""
 LOCAL_PART = re.compile(r"<?([0-9A-Fa-f-]{36})(@[^>]*)?>?", re.ASCII)
 MOST_EVENTS = 1000
 
@@ -43,7 +43,7 @@ class PlainEvent(Value):
 
 
 class GridEvent(BaseModel):
-    """An event of Azure Event Grid. Delivery reports and the validation handshake are read, others ignored."""
+    """An event of Azure Event Grid. The service reads delivery reports and the handshake, and ignores other events."""
 
     model_config = ConfigDict(extra="allow", alias_generator=to_camel)
 
@@ -52,7 +52,7 @@ class GridEvent(BaseModel):
 
 
 class CountedReports(Value):
-    """How many reports were about mails of this service, and how many were not."""
+    """The number of reports about mails of this service, and the number of other reports."""
 
     accepted: int
     unknown: int
@@ -75,7 +75,7 @@ class Handshake(Value):
     answers={200: (CountedReports, Handshake)},
 )
 async def take_mail_events(call: Call) -> Answer:
-    """Send one report or an array, in the plain form or in Event Grid's schema. Event Grid's handshake is answered."""
+    """Send one report or an array, in the plain form or in Event Grid's schema. The service answers its handshake."""
     body = read_json(call.bytes())
     found: list[JsonValue] = body if isinstance(body, list) else [body]
     if len(found) > MOST_EVENTS:
@@ -110,7 +110,7 @@ async def record_mail_event(message: func.QueueMessage) -> None:
 
 
 def handshake_code(event: JsonValue) -> str | None:
-    """Return the code of a validation handshake, None for another event."""
+    """Return the code of a validation handshake; None for another event."""
     if not isinstance(event, dict) or event.get("eventType") != HANDSHAKE:
         return None
     data = event.get("data")
@@ -148,6 +148,6 @@ def _from_event_grid(event: Mapping[str, Any]) -> MailEvent | None:
 
 
 def local_part(message_id: str) -> str:
-    """Return the part of a Message-ID before the `@`; an empty text for one that cannot be ours."""
+    """Return the part of a Message-ID before the `@`; an empty text if the service cannot have made the Message-ID."""
     match = LOCAL_PART.fullmatch(message_id.strip())
     return match[1].lower() if match is not None else ""

@@ -1,7 +1,8 @@
 """
-The answer to unknown addresses and wrong methods. Its function has the last name, because the host tries them by name.
+Answers unknown addresses and wrong methods.
 
-The address of the API itself is answered here too: the host would take an empty route for the name of the function.
+The host tries the functions in the order of their names, so this function has the last name. It also answers the
+address of the API itself: a function with an empty route would get its own name as its route.
 """
 
 import re
@@ -37,9 +38,9 @@ async def zz_not_found(req: func.HttpRequest, context: func.Context) -> func.Htt
 
 def allowed_methods(path: str) -> list[str]:
     """
-    Return the methods that a path takes, sorted; none for an unknown path.
+    Return the sorted methods of a path; none for an unknown path.
 
-    If two routes fit, the one with fewer parameters counts: `associations/import` is not an association.
+    If two routes fit, the route with fewer parameters counts. So `associations/import` is not an association.
     """
     fit = [line for line in OPERATIONS if _matches(line.route, path)]
     fewest = min((line.route.count("{") for line in fit), default=0)

@@ -1,4 +1,4 @@
-"""The operator's tools: failed messages, dry runs, the erasure of a person, and the sandbox's clock."""
+"""The operator's calls: failed messages, dry runs, the erasure of a person, and the sandbox's clock."""
 
 import re
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ blueprint = func.Blueprint()
 
 
 class FailedMessage(Value):
-    """A message that could not be processed: ids only."""
+    """A message that could not be processed. Its body has ids only."""
 
     id: str
     queue: str
@@ -37,7 +37,7 @@ class ListedFailures(Value):
 
 
 class Redriven(Value):
-    """How many messages were put back."""
+    """The number of messages that were put back."""
 
     redriven: int
 
@@ -87,7 +87,7 @@ class DryRunsView(Value):
 
 
 class ListedDryRuns(Value):
-    """Organisations with their dry runs, most first."""
+    """Organisations with their dry runs, the largest number first."""
 
     value: tuple[DryRunsView, ...]
 
@@ -102,7 +102,7 @@ class ListedDryRuns(Value):
     answers={200: ListedDryRuns},
 )
 async def list_dry_runs(call: Call) -> Answer:
-    """An organisation that uses up its hundred may be trying to find out who is a customer."""
+    """An organisation that uses all its dry runs of an hour is perhaps trying to find out who is a customer."""
     counts = sorted(await call.ports.dry_runs.of_hour(await call.now()), key=lambda one: -one.count)
     views = tuple(DryRunsView(organisation=one.organisation, hour=one.hour, count=one.count) for one in counts)
     return Answer(200, ListedDryRuns(value=views))
@@ -115,7 +115,7 @@ class ErasureRequest(Value):
 
 
 class ErasureView(Value):
-    """An erasure and how far it is; it never names the person."""
+    """An erasure and its progress. The answer never names the person."""
 
     id: str
     status: ErasureStatus
@@ -138,10 +138,10 @@ class ErasureView(Value):
 )
 async def erase_person(call: Call) -> Answer:
     """
-    The answer comes before the work; `Operation-Location` shows the progress.
+    The answer comes before the work. `Operation-Location` shows the progress.
 
-    A claim that awaits this person's answer goes back to its partner (`customerUnreachable`), if nobody else was
-    notified. The same address again finds nothing more.
+    If a claim awaits this person's answer and nobody else was notified, the claim goes back to its partner
+    (`customerUnreachable`). A second erasure of the same address finds nothing more.
     """
     erasure = await begin_erasure(call.ports, call.body(ErasureRequest).email, await call.now())
     headers = {"Operation-Location": call.url(f"operations/erasures/{erasure.id}")}
@@ -160,9 +160,8 @@ async def erase_person(call: Call) -> Answer:
 )
 async def get_erasure(call: Call) -> Answer:
     """
-    `evidenceToLookAt` lists open and official claims that named the person: the service cannot search their files.
-
-    `evidenceNotListed` counts the claims for which the list has no room.
+    `evidenceToLookAt` lists open and official claims that named the person. Look at their files: the service cannot
+    search them. `evidenceNotListed` counts the claims for which the list has no room.
     """
     name = call.path("erasureId").lower()
     kept = await call.ports.erasures.find(name) if is_erasure_id(name) else None
@@ -199,7 +198,7 @@ Duration = Annotated[timedelta, BeforeValidator(_in_iso_8601)]
 
 
 class ClockChange(Value):
-    """How far the clock is moved forward, or to which instant."""
+    """The time by which the clock is moved forward, or the instant to which it is moved."""
 
     advance: Duration | None = Field(default=None, description="An ISO 8601 duration such as P1D.")
     now: Instant | None = None
@@ -240,7 +239,7 @@ async def get_clock(call: Call) -> Answer:
     refusals=("NotFound", "ClockBackwards"),
 )
 async def move_clock(call: Call) -> Answer:
-    """It cannot be moved back. The clock runs on from the new time."""
+    """The clock cannot be moved back. It runs on from the new time."""
     _verify_sandbox(call)
     change = call.body(ClockChange)
     now: datetime

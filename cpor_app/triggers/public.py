@@ -1,4 +1,4 @@
-"""Operations without a token: health, the catalogue, the description of the API."""
+"""The calls without a token: health, the catalogue and the description of the API."""
 
 import asyncio
 from pathlib import Path
@@ -14,12 +14,12 @@ from cpor_core.model.catalogue import ListedEngagement
 
 blueprint = func.Blueprint()
 PATIENCE_SECONDS = 2
-"""The seconds for which health waits for each part. It must answer before a probe gives up."""
+"""The seconds for which `get_health` waits for each part. It must answer before the prober stops waiting."""
 DESCRIPTION = Path(__file__).resolve().parents[1] / "openapi.json"
 
 
 class Health(Value):
-    """Whether storage and queues can be reached, together and one by one in `checks`."""
+    """Whether storage and queues can be reached. `checks` has the result for each."""
 
     status: str
     checks: dict[str, str]
@@ -40,7 +40,7 @@ class ListedEngagements(Value):
     answers={200: Health, 503: Health},
 )
 async def get_health(call: Call) -> Answer:
-    """Tables and queues each get a small request. A part that does not answer within two seconds is unreachable."""
+    """The service sends a small request to tables and to queues. A part is unreachable after two seconds."""
 
     async def check(name: str) -> tuple[str, str]:
         try:
@@ -67,7 +67,7 @@ async def get_health(call: Call) -> Answer:
     answers={200: dict},
 )
 async def get_openapi(call: Call) -> Answer:
-    """A file of the package. A test compares it with the operations."""
+    """The description is made from the same table as the operations."""
     del call
     return Answer(200, await asyncio.to_thread(DESCRIPTION.read_bytes))
 
@@ -81,7 +81,7 @@ async def get_openapi(call: Call) -> Answer:
     answers={200: ListedEngagements},
 )
 async def list_engagements(call: Call) -> Answer:
-    """This is the catalogue. Engagements of older programmes name their successors."""
+    """The engagements of older programmes name their successors."""
     return Answer(200, ListedEngagements(value=tuple(e.as_listed() for e in call.ports.catalogue.engagements)))
 
 
@@ -95,7 +95,7 @@ async def list_engagements(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def get_engagement(call: Call) -> Answer:
-    """It is shown as in the catalogue."""
+    """The answer has the entry of the catalogue."""
     engagement = call.ports.catalogue.find(call.path("engagementId"))
     if engagement is None:
         raise not_found("engagement")

@@ -1,4 +1,4 @@
-"""The registry that the operator keeps: partners, customers and closed days."""
+"""The operator's calls about the registry: partners, customers and closed days."""
 
 from collections.abc import Awaitable, Callable
 from datetime import date
@@ -44,7 +44,7 @@ _put = partial(
 
 
 class CustomerQuery(BaseModel):
-    """`validate=true` only shows what would end; `confirmEnds` confirms the number of associations that end."""
+    """`validate=true` only shows what would end. `confirmEnds` confirms the number of associations that end."""
 
     validate_: QueryFlag = False
     confirm_ends: int | None = None
@@ -53,7 +53,7 @@ class CustomerQuery(BaseModel):
 
 
 class EndedBy(Value):
-    """A claim that loses items by the change; `association` is true for an official one."""
+    """A claim that loses items by the change. `association` is true if the claim is official."""
 
     claim_id: str
     association: bool
@@ -61,19 +61,19 @@ class EndedBy(Value):
 
 
 class CustomerView(Customer):
-    """A registered customer, and the language of the notices to it."""
+    """A registered customer, and the language of the notices to this customer."""
 
     notice_language: Annotated[str, Field(description="English, if there is no translation into `language`.")]
 
 
 class CustomerSent(Customer):
-    """A customer as it is sent; what GET answered can be sent again."""
+    """A customer as the operator sends it. An answer of GET can be sent too."""
 
-    notice_language: Annotated[str | None, Field(description="Read only: it follows from `language`.")] = None
+    notice_language: Annotated[str | None, Field(description="Read only. It follows from `language`.")] = None
 
 
 class CustomerKept(CustomerView):
-    """A registered customer, what ends by the change, and the workloads and products that no engagement has."""
+    """A registered customer, the claims that lose items, and the workloads and products that no engagement has."""
 
     unknown_items: tuple[str, ...] = ()
     ends: tuple[EndedBy, ...] = ()
@@ -93,7 +93,7 @@ class _TenantPath(BaseModel):
     answers={200: Partner},
 )
 async def get_partner(call: Call) -> Answer:
-    """It is shown as it is registered."""
+    """The answer has the entry as it is registered."""
     found = await call.ports.registry.partner(_partner_id(call))
     if found is None:
         raise not_found("entry")
@@ -108,7 +108,7 @@ async def get_partner(call: Call) -> Answer:
     refusals=("OrganisationFixed", "EngagementUnknown"),
 )
 async def put_partner(call: Call) -> Answer:
-    """A partnerId stays with its organisation."""
+    """A partnerId belongs to the same organisation for ever."""
     partner_id = _partner_id(call)
     await _verify_if_match(call, lambda: call.ports.registry.partner(partner_id))
     partner = call.body(Partner, lambda sent: [*faults_of_partner(sent, call.ports.catalogue)])
@@ -122,7 +122,7 @@ async def put_partner(call: Call) -> Answer:
     answers={200: CustomerView},
 )
 async def get_customer(call: Call) -> Answer:
-    """It is shown as it is registered. `noticeLanguage` is English if there is no translation into its language."""
+    """The answer has the entry as it is registered. `noticeLanguage` is the language of the notices."""
     found = await call.ports.registry.customer(_tenant_id(call))
     if found is None:
         raise not_found("entry")
@@ -142,13 +142,15 @@ async def put_customer(call: Call) -> Answer:
     """
     Country, subdivision and time zone decide which days are business days. Promised windows do not move.
 
-    If a subscription is no longer active or in grace, or a workload is no longer listed, the associations of that item
-    end and open claims lose it: `ends` lists them. `validate=true` shows them and stores nothing.
+    An item ends if its subscription is no longer active or in grace, or if its workload is no longer listed. Then the
+    associations of the item end, and open claims lose it. `ends` lists these claims and associations. `validate=true`
+    shows them and stores nothing.
 
-    A workload or product that no engagement lists is accepted, and listed in `unknownItems`; a misspelt name of one
-    that an engagement lists is refused. The time zone must lie in the country, unless `timeZoneElsewhere` is true.
+    The service accepts a workload or product that no engagement lists, and names it in `unknownItems`. It refuses a
+    misspelt name of a workload or product that an engagement lists. The time zone must lie in the country, unless
+    `timeZoneElsewhere` is true.
 
-    If the programme looks up domains, each new domain must be verified by this tenant.
+    If the programme looks up domains, each new domain must be a verified domain of this tenant.
     """
     tenant_id = _tenant_id(call)
     await _verify_if_match(call, lambda: call.ports.registry.customer(tenant_id))
@@ -169,7 +171,7 @@ async def put_customer(call: Call) -> Answer:
 
 
 class ListedClosedDays(Value):
-    """A page of closed days, the last one first."""
+    """A page of closed days, the latest date first."""
 
     value: tuple[RegisteredClosedDay, ...]
     next_link: str | None = LEFT_OUT
@@ -184,7 +186,7 @@ class _ClosedDayPath(BaseModel):
     blueprint,
     method="GET",
     route="closed-days",
-    summary="Closed days of all places, the last one first",
+    summary="The closed days of all countries, the latest date first",
     tag="Registry",
     roles=OPERATOR,
     answers={200: ListedClosedDays},
@@ -202,7 +204,7 @@ async def list_closed_days(call: Call) -> Answer:
     answers={200: RegisteredClosedDay},
 )
 async def get_closed_day(call: Call) -> Answer:
-    """It is shown as it is registered."""
+    """The answer has the entry as it is registered."""
     calendar, day = _closed_day(call)
     found = await closed_days.find(call.ports, calendar, day)
     view = RegisteredClosedDay(calendar=calendar, date=day, name=found.value.name)
@@ -217,10 +219,11 @@ async def get_closed_day(call: Call) -> Answer:
 )
 async def put_closed_day(call: Call) -> Answer:
     """
-    On a closed day, a country or one of its subdivisions is closed, although its calendar does not say so.
+    Register a day on which a country or one of its subdivisions is closed, although its calendar has no holiday.
 
-    It counts as a holiday for every limit in business days that is promised later: the customer's window and reminder,
-    the limits of partner and programme. Earlier promises do not move. Every instance knows the day within five minutes.
+    The day counts as a holiday for every promise in business days that is made later: the customer's window and
+    reminder, and the time limits of partner and programme. Earlier promises do not move. Every instance of the service
+    uses the day within five minutes.
     """
     calendar, day = _closed_day(call)
     await _verify_if_match(call, lambda: call.ports.registry.closed_day(calendar, day))
@@ -242,7 +245,7 @@ async def put_closed_day(call: Call) -> Answer:
     refusals=("NotFound", "ValidationFailed"),
 )
 async def remove_closed_day(call: Call) -> Answer:
-    """This changes later promises only. Promised windows do not move."""
+    """This changes later promises only. Windows that are promised already do not move."""
     calendar, day = _closed_day(call)
     await closed_days.delete(call.ports, calendar, day, call.if_match)
     return Answer(204)

@@ -1,4 +1,4 @@
-"""The reviewer's side: the claims that await a decision, and the decisions."""
+"""The reviewer's calls: the claims that await a decision, and the decisions."""
 
 from typing import Annotated
 
@@ -57,7 +57,7 @@ ASKABLE_REASONS = REQUEST_REASONS - {Reason.CUSTOMER_UNREACHABLE}
 
 
 class Rejection(ActBody):
-    """Why a claim is rejected: a reason code, and a comment for the partner."""
+    """A rejection: a reason code, and a comment for the partner."""
 
     reason: Annotated[
         Reason,
@@ -68,7 +68,7 @@ class Rejection(ActBody):
 
 
 class InformationRequest(ActBody):
-    """What the evidence lacks: reason codes, and a comment for the partner."""
+    """A request to the partner: reason codes that say what is missing, and a comment."""
 
     reasons: Annotated[
         tuple[
@@ -94,7 +94,7 @@ class ItemsToStrike(ActBody):
 
 
 class Revocation(ActBody):
-    """Why the programme stops a claim or ends an association; the partner can read both fields."""
+    """The reason why the programme stops a claim or ends an association. The partner can read both fields."""
 
     free_text = ("reason", "comment")
 
@@ -103,7 +103,7 @@ class Revocation(ActBody):
 
 
 class ReviewFilters(BaseModel):
-    """Filters of the review list."""
+    """The filters of the review list."""
 
     overdue: QueryFlag | None = None
     competing: QueryFlag | None = None
@@ -118,14 +118,14 @@ class ReviewItem(ClaimView):
 
 
 class ListedReviews(Value):
-    """A page of what awaits a decision, most urgent first."""
+    """A page of the claims that await a decision, most urgent first."""
 
     value: tuple[ReviewItem, ...]
     next_link: str | None = LEFT_OUT
 
 
 class Contested(Value):
-    """An item that other claims want too."""
+    """An item for which there are other claims."""
 
     item: Item
     others: tuple["Other", ...]
@@ -150,7 +150,7 @@ class ReviewView(Value):
     blueprint,
     method="GET",
     route="reviews",
-    summary="What awaits a decision, most urgent first",
+    summary="The claims that await a decision, most urgent first",
     tag="Reviews",
     roles=PROGRAMME,
     query=ReviewFilters,
@@ -200,7 +200,7 @@ async def list_reviews(call: Call) -> Answer:
     refusals=("NotFound",),
 )
 async def get_review(call: Call) -> Answer:
-    """It shows any claim in any state."""
+    """A reviewer can read every claim in every state."""
     case = await call.any_case()
     now = await call.now()
     terms = await call.ports.current_terms()
@@ -247,13 +247,13 @@ async def start_review(act: ClaimAct[OptionalComment]) -> Case:
     blueprint,
     BY_REVIEWER,
     route="reviews/{claimId}/approve",
-    summary="Approve; among competing claims this decides the arbitration",
+    summary="Approve a claim, and so decide the arbitration among competing claims",
     body=OptionalComment,
     body_needed=False,
     refusals=("SlotAwaitsCustomer", "TooManyCompetitors"),
 )
 async def approve_claim(act: ClaimAct[OptionalComment]) -> Case:
-    """The customer is notified next. Undecided rivals lose the contested items; a holder keeps its item meanwhile."""
+    """The customer is notified next. Undecided rivals lose the contested items. A holder keeps its item for now."""
     return await reviews.approve(act.ports, act.case, act.now, act.context)
 
 
@@ -265,7 +265,7 @@ async def approve_claim(act: ClaimAct[OptionalComment]) -> Case:
     body=InformationRequest,
 )
 async def request_information(act: ClaimAct[InformationRequest]) -> Case:
-    """The partner has five business days of its own calendar. Then the claim is rejected."""
+    """The partner has five business days of its own calendar to answer. After that the claim is rejected."""
     return await reviews.request_information(act.ports, act.case, act.now, act.sent.reasons, act.context)
 
 
@@ -286,11 +286,11 @@ async def strike_items(act: ClaimAct[ItemsToStrike]) -> Case:
     blueprint,
     BY_REVIEWER,
     route="reviews/{claimId}/reject",
-    summary="Reject a claim, or its dispute for good",
+    summary="Reject a claim, or reject its dispute, which is final",
     body=Rejection,
 )
 async def reject_claim(act: ClaimAct[Rejection]) -> Case:
-    """The partner may dispute a first rejection within 30 days."""
+    """The partner can dispute a first rejection within 30 days."""
     return await reviews.reject(act.ports, act.case, act.now, act.sent.reason, act.context)
 
 
@@ -302,7 +302,7 @@ async def reject_claim(act: ClaimAct[Rejection]) -> Case:
     body=Revocation,
 )
 async def revoke_claim(act: ClaimAct[Revocation]) -> Case:
-    """Use it for a claim that should have been rejected earlier. Customer and partner are notified."""
+    """Use this for a claim that should have been rejected earlier. Customer and partner are notified."""
     return await reviews.revoke(act.ports, act.case, act.now, act.context)
 
 

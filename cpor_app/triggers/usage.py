@@ -1,4 +1,4 @@
-"""Usage figures: fed by the operator, read by the partner of an official association."""
+"""The calls about usage figures. The operator feeds them, and the partner of an official association reads them."""
 
 from codecs import BOM_UTF8
 from datetime import date
@@ -28,8 +28,8 @@ JSON_LINES, CSV = "application/x-ndjson", "text/csv"
 class UsageFeed(BaseModel):
     """The tenant, the day and the format of a feed."""
 
-    tenant_id: Guid | None = Field(default=None, description="Needed for the formats of Microsoft Graph.")
-    as_of: Day | None = Field(default=None, description="The day of the figures; left out: today.")
+    tenant_id: Guid | None = Field(default=None, description="The tenant. The formats of Microsoft Graph need it.")
+    as_of: Day | None = Field(default=None, description="The day of the figures. Without it the day is today.")
     format: FeedFormat = FeedFormat.JSONL
 
     model_config = {"alias_generator": to_camel}
@@ -51,7 +51,7 @@ class Months(BaseModel):
 
 
 class ListedAdvice(Value):
-    """What a partner could advise the customer."""
+    """The advice that a partner can give the customer."""
 
     value: tuple[Advice, ...]
 
@@ -66,7 +66,7 @@ class Usage(Value):
     blueprint,
     method="POST",
     route="usage/reports",
-    summary="Feed usage figures: a report of Microsoft Graph as it comes, or JSON lines",
+    summary="Feed usage figures, as an unchanged report of Microsoft Graph or as JSON lines",
     tag="Usage",
     roles=OPERATOR,
     query=UsageFeed,
@@ -77,11 +77,12 @@ class Usage(Value):
 )
 async def load_usage(call: Call) -> Answer:
     """
-    The same feed twice changes nothing. A bad row is reported, the others are stored. Figures of a newer day win.
+    The same feed twice changes nothing. A bad row is reported, and the other rows are stored. Figures of a newer day
+    replace those of an older day.
 
-    `graph-subscribed-skus` takes the JSON of `GET /subscribedSkus`, `graph-subscriptions` that of
-    `GET /directory/subscriptions`, `graph-service-user-counts` the CSV of `getOffice365ServicesUserCounts`; `jsonl` has
-    a line for each item and month. `accepted`, `unchanged` and `rejected` count rows.
+    `graph-subscribed-skus` takes the JSON of `GET /subscribedSkus`. `graph-subscriptions` takes the JSON of
+    `GET /directory/subscriptions`. `graph-service-user-counts` takes the CSV of `getOffice365ServicesUserCounts`.
+    `jsonl` has a line for each item and month. `accepted`, `unchanged` and `rejected` count rows.
     """
     body = call.bytes()
     feed = call.query(UsageFeed)
@@ -117,10 +118,11 @@ async def load_usage(call: Call) -> Answer:
 async def get_usage(call: Call) -> Answer:
     """
     There are figures only while the association is official, only for its items, and only from its first month on. They
-    begin a minute after the end of the window: until then a no that arrived in time may still be recorded.
+    are shown from a minute after the end of the window: in this minute the service can still record a no that arrived
+    in time. For an imported association they are shown after the mail to the customer, and not while that mail has come
+    back from every recipient.
 
-    Each answer leaves a receipt that the customer can see: who, when, which months and items. For an imported
-    association the figures begin with the mail to the customer, and pause if it came back from every recipient.
+    Each answer leaves a receipt that the customer can read. It names the reader, the time, the months and the items.
     """
     case = await call.own_case()
     months = call.query(Months)
@@ -133,7 +135,7 @@ async def get_usage(call: Call) -> Answer:
     blueprint,
     method="GET",
     route="associations/{associationId}/advice",
-    summary="Advice for the customer, drawn from these figures",
+    summary="Advice for the customer, made from the usage figures",
     tag="Associations",
     roles=PARTNER,
     answers={200: ListedAdvice},
@@ -141,9 +143,9 @@ async def get_usage(call: Call) -> Answer:
 )
 async def get_advice(call: Call) -> Answer:
     """
-    The advice is about unassigned seats, unused seats and falling use. Each has its figures.
+    The advice is about unassigned seats, unused seats and falling use. Each advice has its figures.
 
-    It needs the same access as the usage figures, and leaves the same receipt.
+    A call needs the same access as the usage figures, and leaves the same receipt.
     """
     case = await call.own_case()
     reader = figures.Reader(call.person_id, call.kind.value)

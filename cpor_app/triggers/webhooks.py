@@ -1,4 +1,4 @@
-"""Webhooks: the service calls a partner's software on each change of its claims."""
+"""The partner's calls about webhooks. The service calls a webhook on each change of the partner's claims."""
 
 import azure.functions as func
 from pydantic import BaseModel, Field
@@ -32,17 +32,17 @@ class WebhookView(Value):
     events: tuple[str, ...] | None = LEFT_OUT
     status: WebhookStatus
     why: WhyDisabled | None = Field(
-        default=None, description="Why it was switched off; `gone`: its receiver answered 410."
+        default=None, description="Why the webhook was switched off. `gone` means that your server answered 410."
     )
-    since: Instant = Field(description="The instant since which it has this status.")
+    since: Instant = Field(description="The instant since which the webhook has this status.")
     replay: Range | None = Field(default=None, description="The replay that is under way.")
     created_at: Instant
 
 
 class WebhookWithSecret(WebhookView):
-    """A webhook with its secret, which is shown only once."""
+    """A webhook with its secret. The secret is shown only once."""
 
-    secret: str = Field(description="Signs what is sent; `whsec_` and base64, as Standard Webhooks writes it.")
+    secret: str = Field(description="Signs each call. It is `whsec_` and base64, as in Standard Webhooks.")
 
 
 class ListedWebhooks(Value):
@@ -54,10 +54,10 @@ class ListedWebhooks(Value):
 class DeliveryView(Value):
     """One event on its way to a webhook."""
 
-    webhook_id: str = Field(description="The header `webhook-id`: the same on every attempt and replay.")
-    event_id: str = Field(description="The event's `id`: the same at every webhook.")
+    webhook_id: str = Field(description="The header `webhook-id`. It is the same on every attempt and replay.")
+    event_id: str = Field(description="The event's `id`. It is the same at every webhook.")
     type: str
-    sequence: int | None = Field(default=None, description="Of the change; null for a test.")
+    sequence: int | None = Field(default=None, description="The number of the change; null for a test.")
     claim_id: str | None = None
     replayed: bool
     state: DeliveryState
@@ -87,7 +87,7 @@ class _NamePath(BaseModel):
     answers={200: ListedWebhooks},
 )
 async def list_webhooks(call: Call) -> Answer:
-    """They are sorted by name, and all are on one page: there are at most ten."""
+    """The webhooks are sorted by name. There are at most ten, all on one page."""
     kept = await webhooks.of_organisation(call.ports, call.organisation)
     return Answer(200, ListedWebhooks(value=tuple(_view(webhook) for webhook in kept)))
 
@@ -104,7 +104,7 @@ async def list_webhooks(call: Call) -> Answer:
     refusals=("NotFound", "ValidationFailed"),
 )
 async def get_webhook(call: Call) -> Answer:
-    """The answer has the reason if the webhook is switched off. It never has the secret."""
+    """The answer has the reason if the webhook is switched off. The answer never has the secret."""
     webhook = await webhooks.find(call.ports, call.organisation, _name(call))
     return _answer(200, webhook)
 
@@ -127,11 +127,11 @@ async def put_webhook(call: Call) -> Answer:
     """
     A new webhook gets every change from the next one on. Its secret is shown only in this answer.
 
-    The address must be https, at a host with public addresses only. A webhook that was switched off is switched on, and
-    goes on with the next change; the changes that it missed can be replayed.
+    The address must be https, at a host with public addresses only. This call also switches a webhook on again. The
+    webhook then continues with the next change. You can replay the changes that it missed.
     """
     name = _name(call)
-    if call.if_match is not None:  # judged before the body (decision 3)
+    if call.if_match is not None:  # verified before the body is read (decision 3)
         await webhooks.verify_version(call.ports, call.organisation, name, call.if_match)
     wanted = call.body(WebhookWanted)
     made = await webhooks.put(call.ports, call.organisation, name, wanted, await call.now(), call.if_match)
@@ -169,7 +169,7 @@ async def delete_webhook(call: Call) -> Answer:
     refusals=("NotFound", "ValidationFailed", "InvalidState"),
 )
 async def test_webhook(call: Call) -> Answer:
-    """Its type is `cpor.webhook.test`. It is signed, sent and listed like other events. `events` does not filter it."""
+    """The type is `cpor.webhook.test`. The test is signed, sent and listed like any event. `events` has no effect."""
     name = _name(call)
     await webhooks.find(call.ports, call.organisation, name)
     call.verify_no_fields()
@@ -189,7 +189,7 @@ async def test_webhook(call: Call) -> Answer:
     refusals=("NotFound", "ValidationFailed"),
 )
 async def rotate_webhook_secret(call: Call) -> Answer:
-    """For 24 hours both secrets sign, so that a receiver has time to change."""
+    """For 24 hours the service signs with both secrets, so that you have time to change yours."""
     name, now = _name(call), await call.now()
     await webhooks.find(call.ports, call.organisation, name)
     if call.if_match is not None:
@@ -212,13 +212,14 @@ async def rotate_webhook_secret(call: Call) -> Answer:
 )
 async def replay_changes(call: Call) -> Answer:
     """
-    It sends the changes at or after `from` and before `to` that fit the webhook's `events`. Their webhook-ids are the
-    same as before.
+    The service sends the changes at or after `from` and before `to` that fit the webhook's `events`. Their webhook-ids
+    are the same as before.
 
-    Only one replay can run at a time: `replay` shows it until its deliveries are made. Changes are kept for 400 days.
+    Only one replay can run at a time. `replay` shows the replay until its deliveries are made. Changes are kept for 400
+    days.
     """
     name = _name(call)
-    await webhooks.find(call.ports, call.organisation, name)  # 404 goes before faults of the body (decision 3)
+    await webhooks.find(call.ports, call.organisation, name)  # 404 comes before faults of the body (decision 3)
     wanted = call.body(Range)
     webhook = await webhooks.replay(call.ports, call.organisation, name, wanted, await call.now())
     return _answer(200, webhook)

@@ -1,8 +1,8 @@
 """
-The description of the API, OpenAPI 3.1, from the table of operations.
+Makes the description of the API, in OpenAPI 3.1, from the table of operations.
 
-It lies in the repository and is served as a file, so that no run has to make it; a test keeps it equal to what this
-makes. `make openapi` writes it.
+`make openapi` writes the description to a file in the repository. The app serves this file, so that it need not make
+the description. A test verifies that the file is the same as a new one.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from openapi_pydantic import Components, Header, Info, OpenAPI, Parameter, PathItem, Schema, SecurityScheme, Server, Tag
 
-import function_app  # noqa: F401 - it loads every module that enters operations into the table
+import function_app  # noqa: F401 - this import loads every module that enters operations into the table
 from cpor_app.http.route_table import API_VERSION, OPERATIONS
 from tools.openapi.events import webhooks
 from tools.openapi.operations import alone, head, name_alone, operation, refusal
@@ -22,7 +22,7 @@ FILE: Final = Path(__file__).resolve().parents[2] / "cpor_app" / "openapi.json"
 
 
 def described() -> OpenAPI:
-    """Return the description of everything that is served."""
+    """Return the description of every operation."""
     lines = sorted(OPERATIONS, key=lambda line: (line.route, line.method))
     schemas = Models(lines)
     paths: dict[str, PathItem] = {}
@@ -35,11 +35,11 @@ def described() -> OpenAPI:
         openapi="3.1.1",
         info=Info(
             title="Claiming partner of record",
-            summary="Partners claim, customers may say no, usage follows.",
+            summary="Partners claim, customers can say no, partners see usage figures.",
             description=INTRODUCTION,
             version=API_VERSION,
         ),
-        servers=[Server(url="/api", description="Relative to where this description lies.")],
+        servers=[Server(url="/api", description="This is relative to the address of this description.")],
         tags=[Tag(name=name, description=text) for name, text in TAGS.items()],
         paths=paths,
         webhooks=dict(webhooks()),
@@ -66,13 +66,13 @@ def described() -> OpenAPI:
 
 
 def text() -> str:
-    """Return the description as it lies in the repository: the same for the same table, byte by byte."""
+    """Return the text of the file. The same table always gives the same bytes."""
     made = _whole(described().model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True))
     return json.dumps(made, ensure_ascii=False, indent=2) + "\n"
 
 
 def _whole(value: Any) -> Any:
-    """Return the value with 0 for 0.0: the library keeps every bound as a float."""
+    """Return the value with each whole float as an integer: the library makes every bound a float."""
     match value:
         case dict():
             return {name: _whole(part) for name, part in value.items()}

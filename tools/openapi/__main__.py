@@ -5,7 +5,7 @@ from tools.openapi import FILE, text
 
 
 def main() -> None:
-    """Write it where it is served from."""
+    """Write the description to the file that the app serves."""
     FILE.write_text(text(), encoding="utf-8")
     print(f"{FILE.name}: {len(OPERATIONS)} operations")
 

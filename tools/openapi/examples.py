@@ -1,4 +1,4 @@
-"""A body of each operation that takes one, as a caller could send it; tests hold them against their schemas."""
+"""An example body for each operation with a body. Tests validate the examples against the schemas."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -119,5 +119,5 @@ OF_OTHER_TYPES: Final[Mapping[tuple[str, str], Any]] = {
 
 
 def example(name: str, media_type: str) -> Any:
-    """Return a body that an operation takes in that media type."""
+    """Return the example of an operation's body in that media type; None without one."""
     return OF_OTHER_TYPES.get((name, media_type), EXAMPLES.get(name))

@@ -1,4 +1,4 @@
-"""One line of the table of operations, as OpenAPI says it."""
+"""Describes one line of the table of operations in OpenAPI."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ JSON_LINES: Final = "application/x-ndjson"
 
 
 def operation(line: Operation, schemas: Models, lines: Sequence[Operation]) -> Described:
-    """Return an operation; *lines* are all there are, for the links from what it makes."""
+    """Return the description of an operation; *lines* are all operations, to which its links can lead."""
     return Described.model_validate(
         {
             "operationId": line.name,
@@ -36,10 +36,10 @@ def operation(line: Operation, schemas: Models, lines: Sequence[Operation]) -> D
 
 
 def head(line: Operation, schemas: Models) -> Described:
-    """Return the HEAD of an operation that people open in a browser."""
+    """Return the description of HEAD for an operation that people open in a browser."""
     made = operation(line, schemas, ())
     made.operationId = f"{line.name}_head"
-    made.summary = f"{line.summary}: its headers only"
+    made.summary = f"{line.summary}: headers only"
     for response in (made.responses or {}).values():
         if isinstance(response, Response):
             response.content = None
@@ -89,16 +89,16 @@ def _request_body(line: Operation, schemas: Models) -> RequestBody:
 def _taken(line: Operation, kind: str, schemas: Models) -> MediaType:
     body = line.taken(kind)
     if body is not str and not has_a_form(body):
-        return MediaType()  # bytes of any kind: their content decides
+        return MediaType()  # the body is bytes of any kind
     schema = {"type": "string"} if body is str else schemas.taken(body)
     if line.method == "PATCH":
         schema = {**schemas.patch(schema), "type": "object"}
     if kind == JSON_LINES:
-        schema = {"type": "string", "description": "One JSON document a line.", "contentSchema": schema}
+        schema = {"type": "string", "description": "Each line is one JSON document.", "contentSchema": schema}
     return MediaType.model_validate({"schema": schema, "example": example(line.name, kind)})
 
 
-# --- what it answers --------------------------------------------------------------------------------------------------
+# --- the answers of an operation --------------------------------------------------------------------------------------
 
 
 def _responses(line: Operation, schemas: Models, lines: Sequence[Operation]) -> dict[str, Response | Reference]:
@@ -124,7 +124,11 @@ def _codes(line: Operation) -> Mapping[int, Sequence[str]]:
 
 
 def alone(lines: Iterable[Operation]) -> set[tuple[str, bool]]:
-    """Return every code that is the only one of its status with some operation, and whether that answers in words."""
+    """
+    Return each code that is the only code of its status in some operation.
+
+    The second value says whether that operation refuses with a page.
+    """
     return {
         (codes[0], line.in_words)
         for line in lines
@@ -134,7 +138,7 @@ def alone(lines: Iterable[Operation]) -> set[tuple[str, bool]]:
 
 
 def name_alone(code: str, in_words: bool) -> str:  # noqa: FBT001 - one of two kinds of the same answer
-    """Return the name under which the answer with this code alone is kept."""
+    """Return the name of the shared answer that has only this code."""
     return f"{code}InWords" if in_words else code
 
 
@@ -185,7 +189,7 @@ def _every_answers_headers() -> Iterator[tuple[str, Reference]]:
 
 
 def _links(line: Operation, lines: Sequence[Operation]) -> dict[str, Link | Reference]:
-    """Return which operations are about what was made, and where their parameters stand in request and answer."""
+    """Return links to the operations on the new entry. A link says where request and answer have the parameters."""
     places = {name: f"$request.path.{name}" for name in _parameters(line.route)}
     if line.method == "POST":
         places |= {
@@ -207,7 +211,7 @@ def _links(line: Operation, lines: Sequence[Operation]) -> dict[str, Link | Refe
 
 
 def _given(line: Operation, other: Operation, places: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters of a link; an act that needs the version gets the one that was answered."""
+    """Return the parameters of a link. An operation that needs the version gets the ETag of the answer."""
     tag = {"header.If-Match": "$response.header.ETag"} if line.etag and other.if_match == "required" else {}
     return {name: places[name] for name in sorted(_parameters(other.route))} | tag
 
@@ -217,13 +221,13 @@ def _parameters(route: str) -> set[str]:
 
 
 PASSES = {"RequestInProgress", "FiguresNotYet"}
-"""Conflicts that pass by themselves; their refusals say when."""
+"""Conflicts that end by themselves. Their refusals always say when."""
 MAY_PASS = PASSES | {"CustomerNotTold"}
-"""Those, and one that passes by itself while a mail is on its way."""
+"""The conflicts of `PASSES`, and one that ends by itself only while a mail is on its way."""
 
 
 def refusal(codes: Sequence[str], *, in_words: bool = False) -> Response:
-    """Return the answer that refuses with one of *codes*, which have one status."""
+    """Return the answer that refuses with one of *codes*. All these codes have the same status."""
     status = int(STATUSES[codes[0]])
     headers = dict([*_every_answers_headers(), ("x-ms-error-code", _reference("headers", "ErrorCode"))])
     match status:

@@ -1,4 +1,4 @@
-"""JSON schemas of everything that is taken and sent, made from the models that the service itself reads and writes."""
+"""Makes the JSON schemas of all bodies and answers, from the models with which the service reads and writes them."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,29 +37,29 @@ SHAPES: Final[Mapping[str, Json]] = {
             {"required": ["now"], "properties": {"advance": _ABSENT, "now": _TEXT}},
         ]
     },
-    "Status": {"description": "Where a claim stands; `deleted` is never shown to anybody."},
+    "Status": {"description": "The state of a claim. No answer ever has `deleted`."},
 }
-"""What a model demands of its fields together, which its schema does not say."""
+"""The parts of a schema that the library cannot derive, such as rules about several fields together."""
 CODES: Final = (("VerdictDetail", "code", "DetailCode"), ("BadRow", "code", "RowCode"))
-"""Fields that hold codes of a closed list, which the core does not close."""
+"""Fields that are plain text in the core, with the schema of the codes that they can have."""
 
 
 class _Schemas(GenerateJsonSchema):
-    """JSON schemas that say what we send and take: no titles, and of what we send, whether it is always there."""
+    """Makes schemas without titles. The schema of an answer says which fields are always there."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Name nothing twice."""
+        """Return False: a title would only repeat the name of the field."""
         del schema
         return False
 
     def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: FBT001 - as it is overridden
-        """Return whether a field is always there: of what we send, all but those that are left out when empty."""
+        """Return whether a field is always there. An answer leaves out only fields that say so when they are empty."""
         if self.mode == "serialization" and field["type"] == "model-field":
             return "serialization_exclude_if" not in field
         return super().field_is_required(field, total)
 
     def model_field_schema(self, schema: core_schema.ModelField) -> JsonSchemaValue:
-        """Return the schema of a field: one that is left out when empty is never null."""
+        """Return the schema of a field. A field that is left out when empty is never null."""
         made = super().model_field_schema(schema)
         if self.mode == "serialization" and "serialization_exclude_if" in schema:
             made = _without_null(made)
@@ -85,10 +85,10 @@ def _without_null(schema: JsonSchemaValue) -> JsonSchemaValue:
 
 
 class Models:
-    """The schemas of all models, by what they are for."""
+    """The schemas of all models, for bodies and for answers."""
 
     def __init__(self, lines: Sequence[Operation]) -> None:
-        """Make them, all at once, so that names stay clear."""
+        """Make all schemas together, so that each gets a name of its own."""
         queries = {line.query for line in lines if line.query is not None} | {Paging}
         taken = queries | {body for line in lines for kind in line.body_types if has_a_form(body := line.taken(kind))}
         sent = {model for line in lines for answer in line.answers.values() for model in _models(answer)}
@@ -106,11 +106,11 @@ class Models:
         self.kept = {name: schema for name, schema in self._all.items() if SCHEMAS + name not in not_kept}
 
     def taken(self, model: Any) -> Json:
-        """Return the schema of what we take; of a model, as a reference."""
+        """Return the schema of a body or a query; for a model this is a reference."""
         return dict(self._of[model, "validation"])
 
     def sent(self, model: Any) -> Json:
-        """Return the schema of what we send: a reference, or several to choose from."""
+        """Return the schema of an answer; for a model this is a reference, for a tuple a choice of several."""
         if isinstance(model, tuple):
             return {"oneOf": [self.sent(one) for one in model]}
         if has_a_form(model):
@@ -118,7 +118,7 @@ class Models:
         return {"type": "object"} if model is dict else {"type": "string"}
 
     def parameters(self, model: Any) -> Iterator[Parameter]:
-        """Yield what a query may hold."""
+        """Yield the parameters of a query."""
         schema = self.resolved(self.taken(model))
         for name, of_field in schema["properties"].items():
             described = {key: value for key, value in _without_null(of_field).items() if key != "description"}
@@ -133,7 +133,7 @@ class Models:
             )
 
     def patch(self, schema: Json) -> Json:
-        """Return what a merge patch (RFC 7396) may hold that is laid over *schema*: any part of it, and null."""
+        """Return the schema of a merge patch (RFC 7396): it has any part of *schema*, or null for a part."""
         whole = self.resolved(schema)
         if "anyOf" in whole:
             whole = self.resolved(_without_null(whole))
@@ -146,12 +146,12 @@ class Models:
         }
 
     def resolved(self, schema: Json) -> Json:
-        """Return what a reference stands for."""
+        """Return the schema that a reference names; any other schema is returned as it is."""
         return self._all[schema["$ref"].removeprefix(SCHEMAS)] if "$ref" in schema else schema
 
 
 def _short(name: str) -> str:
-    """Return a model's name; where we take another form than we send, the first is the model's `Input`."""
+    """Return a model's name. If a model has one schema for bodies and one for answers, the first gets `Input`."""
     return name.removesuffix("-Output").replace("-Input", "Input")
 
 
@@ -172,7 +172,7 @@ def _name(model: Any) -> str:
 
 
 def has_a_form(model: Any) -> bool:
-    """Whether it is a model, or several to choose from: not bytes, text or any object at all."""
+    """Whether *model* is a model or a choice of models, and not bytes, text or just any object."""
     return model not in (None, bytes, str, dict)
 
 

@@ -1,4 +1,4 @@
-"""The texts of the description, and the parts that several operations share."""
+"""The texts of the description, and the parameters, headers and schemas that several operations share."""
 
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
@@ -12,25 +12,25 @@ SCHEMAS: Final = "#/components/schemas/"
 Json = dict[str, Any]
 
 INTRODUCTION: Final = f"""\
-A partner claims to be partner of record for its work with a customer. The customer may say no within five business
-days. After that the association is official, and shows usage figures.
+A partner claims to be partner of record for its work with a customer. The customer can say no within five business
+days. After that the association is official, and the partner can read usage figures.
 
 - **Identity**: a bearer token of Microsoft Entra ID on every call, except where `security` is empty. `Program.*` and
   `Mail.Events` count in the programme's tenant, `Incentives.*` for partnerIds of the token's tenant, `Customer.Admin`
   for the token's own tenant. An entry of another organisation is 404.
-- **Version**: `api-version={API_VERSION}` in the query, or none for the newest.
-- **Errors**: every refusal is an `Error`. Its code is in `x-ms-error-code` too, and each operation lists its codes. An
-  address that is not described here is 404 `NotFound`, a method 405 `MethodNotAllowed` with `Allow`. The order of the
-  checks is: 401, 429, 400 for version and names of the query, 403, 404, 428 and 412, 411, 413 and 415, 400 for the form
-  of the body, 409, 400 for its content.
+- **Version**: `api-version={API_VERSION}` in the query. A call without it gets the newest version.
+- **Errors**: every refusal is an `Error`. The header `x-ms-error-code` has the code too. Each operation lists its
+  codes. An address that is not described here gets 404 `NotFound`. A method that an address does not have gets 405
+  `MethodNotAllowed` with `Allow`. The order of the checks is: 401, 429, 400 for the version and the names of the
+  parameters, 403, 404, 428 and 412, 411, 413 and 415, 400 for the form of the body, 409, 400 for its content.
 - **Idempotency**: every POST with a token takes an `Idempotency-Key`. Within an organisation a key means one request.
-  The same address and body get the first answer again for 48 hours; another request with that key is 422. While the
-  first request is running the answer is 409. Only successes up to 60 KiB are stored: after a refusal the key is free.
-- **Concurrency**: `ETag`, and `If-Match` where an operation lists it.
-- **Queries**: an operation with a token refuses a parameter that it does not list: 400 `QueryUnknown`. A parameter with
-  several values takes them with commas or repeated; any other parameter may be sent once.
-- **Lists**: `value`, and `nextLink` if there is more. A page may be short or empty and still have a `nextLink`.
-- **Bodies**: JSON in UTF-8, with a `Content-Length`. Unknown fields are refused.
+  The same address and body get the first answer again for 48 hours. Another request with that key gets 422. While the
+  first request is running, the answer is 409. Only successes up to 60 KiB are stored: after a refusal the key is free.
+- **Concurrency**: answers have an `ETag`. Send it in `If-Match` where an operation lists that header.
+- **Queries**: an operation with a token refuses a parameter that it does not list: 400 `QueryUnknown`. If a parameter
+  takes several values, separate them with commas or repeat the parameter. Send any other parameter once.
+- **Lists**: an answer has `value`, and `nextLink` if there is more. A short or empty page can have a `nextLink` too.
+- **Bodies**: a body is JSON in UTF-8, with a `Content-Length`. Unknown fields are refused.
 - **Tracing**: every answer has `x-ms-request-id`, and repeats the request's `x-ms-client-request-id`.
 - **Headers of every answer**: `Cache-Control: no-store`, `Content-Security-Policy`, `Cross-Origin-Opener-Policy`,
   `Cross-Origin-Resource-Policy`, `Referrer-Policy`, `X-Content-Type-Options`, `X-Frame-Options`.
@@ -44,12 +44,12 @@ TAGS: Final = {
     "Associations": "The associations of a partner, and their usage figures.",
     "Webhooks": "The service calls your server on each change. Headers and events: docs/webhooks.md.",
     "Reviews": "The programme's reviewers.",
-    "Customer": "The page behind a mailed link, as HTML or JSON; and the customer's administrator.",
-    "Registry": "Partners, customers and closed days, registered by the operator.",
-    "Usage": "Usage figures, fed by the operator.",
+    "Customer": "The page behind a mailed link, as HTML or JSON, and the calls of the customer's administrator.",
+    "Registry": "The partners, customers and closed days that the operator registers.",
+    "Usage": "The usage figures that the operator feeds.",
     "Insight": "Figures about all claims: docs/insight.md.",
     "Operations": "The operator's tools.",
-    "Sandbox": "Only on a developer's machine; 404 elsewhere.",
+    "Sandbox": "These calls exist only in the sandbox. Elsewhere they are 404.",
 }
 
 PHRASES: Final[Mapping[int, str]] = {
@@ -75,7 +75,7 @@ PHRASES: Final[Mapping[int, str]] = {
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
-"""The phrase of each status, after RFC 9110 and RFC 6585. The standard library's change with the version of Python."""
+"""The phrase of each status in RFC 9110 and RFC 6585. The standard library's phrases depend on the Python version."""
 
 PATH_PARAMETERS: Final[Mapping[str, Json]] = {
     "claimId": {"description": "The claim's id."},
@@ -91,8 +91,8 @@ PATH_PARAMETERS: Final[Mapping[str, Json]] = {
     "requestId": {"description": "The request's id, from the mailed link. The id alone opens nothing."},
     "engagementId": {"description": "The engagement's id.", "example": "modern-work-security-usage"},
     "fileName": {
-        "description": "The file's name; case is ignored. A new name ends as its content asks, such as .pdf, and has "
-        'none of / \\ : * ? " < > |, no invisible characters, and no dot or blank at either end.',
+        "description": "The file's name. Case is ignored. The ending of a new name fits the content, such as .pdf. The "
+        'name has none of / \\ : * ? " < > |, no invisible characters, and no dot or blank at either end.',
         "schema": {"type": "string", "minLength": 1, "maxLength": 200},
         "example": "statement of work.pdf",
     },
@@ -121,60 +121,61 @@ PARAMETERS: Final[Mapping[str, Json]] = {
     "ApiVersion": {
         "name": "api-version",
         "in": "query",
-        "description": "Left out: the newest.",
+        "description": "The version of the API. Without it the call gets the newest version.",
         "schema": {"type": "string", "enum": [API_VERSION]},
     },
     "ClientRequestId": {
         "name": "x-ms-client-request-id",
         "in": "header",
-        "description": "The caller's own id of the request; given back if it has 1 to 100 printable characters.",
+        "description": "The caller's own id of the request. The answer repeats an id of 1 to 100 printable characters.",
         "schema": {"type": "string"},
     },
     "Arrival": {
         "name": "Cpor-Arrival",
         "in": "header",
-        "description": "When this no arrived first: the `arrival` of an answer NotRecordedYet, for 24 hours.",
+        "description": "The `arrival` from an answer `NotRecordedYet`. It says when this no arrived first, and counts "
+        "for 24 hours.",
         "schema": {"type": "string"},
     },
     "IfMatch": {
         "name": "If-Match",
         "in": "header",
-        "description": "The ETag that was read, several of them, or `*`: do it only if nothing has changed since. Weak "
-        "ones never match.",
+        "description": "The ETag that you read, several ETags, or `*`. The call is refused if the entry has another "
+        "ETag now. Weak ETags never match.",
         "schema": {"type": "string"},
     },
     "IfMatchNeeded": {
         "name": "If-Match",
         "in": "header",
         "required": True,
-        "description": "The ETag that was read, or `*`.",
+        "description": "The ETag that you read, or `*`.",
         "schema": {"type": "string"},
         "example": "*",
     },
     "IdempotencyKey": {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Names the request, so that it can be repeated; kept for 48 hours. A GUID does well; use a new "
-        "one for each new request. Empty is none.",
+        "description": "Names the request, so that you can repeat it within 48 hours. Use a new key, such as a GUID, "
+        "for each new request. An empty key counts as no key.",
         "schema": {"type": "string", "pattern": "^[!-~]{0,255}$"},
     },
     "RepeatabilityRequestId": {
         "name": "Repeatability-Request-ID",
         "in": "header",
-        "description": "Another name of Idempotency-Key, which goes before it.",
+        "description": "Another name of Idempotency-Key. If both are sent, they must be equal.",
         "schema": {"type": "string", "pattern": "^[!-~]{0,255}$"},
     },
     "RepeatabilityFirstSent": {
         "name": "Repeatability-First-Sent",
         "in": "header",
-        "description": "An HTTP date; its form is checked, nothing else.",
+        "description": "An HTTP date. Only its form is checked.",
         "schema": {"type": "string"},
         "example": "Mon, 02 Nov 2026 09:00:00 GMT",
     },
     "AcceptLanguage": {
         "name": "Accept-Language",
         "in": "header",
-        "description": "The page's language where neither the query nor the customer says one.",
+        "description": "The language of the page if neither the query nor the customer's entry names one.",
         "schema": {"type": "string"},
     },
 }
@@ -182,10 +183,10 @@ PARAMETERS: Final[Mapping[str, Json]] = {
 HEADERS: Final[Mapping[str, Json]] = {
     "RequestId": {
         "required": True,
-        "description": "Our id of the request: tell it when you ask about one.",
+        "description": "The service's id of the request. Name it when you ask about the request.",
         "schema": {"type": "string"},
     },
-    "ClientRequestId": {"description": "As it was sent.", "schema": {"type": "string"}},
+    "ClientRequestId": {"description": "The caller's id of the request, as it was sent.", "schema": {"type": "string"}},
     "ErrorCode": {
         "required": True,
         "description": "The code of the error.",
@@ -193,25 +194,25 @@ HEADERS: Final[Mapping[str, Json]] = {
     },
     "ETag": {
         "required": True,
-        "description": "The version of what is answered, quotes included.",
+        "description": "The version of the entry, with its quotes.",
         "schema": {"type": "string", "pattern": '^"[^"]+"$'},
     },
     "ETagUnlessDryRun": {
-        "description": "The version of the claim, quotes included; none on a dry run.",
+        "description": "The version of the claim, with its quotes. A dry run has none.",
         "schema": {"type": "string", "pattern": '^"[^"]+"$'},
     },
     "Location": {
         "required": True,
-        "description": "The absolute address of what was made, or of the page to go to.",
+        "description": "The absolute address of the new entry, or of the page to open next.",
         "schema": {"type": "string", "format": "uri"},
     },
     "OperationLocation": {
         "required": True,
-        "description": "The absolute address at which to see how far it has come.",
+        "description": "The absolute address that shows the progress of the work.",
         "schema": {"type": "string", "format": "uri"},
     },
     "RepeatabilityResult": {
-        "description": "There when the request had a key.",
+        "description": "The answer has this header if the request had an idempotency key.",
         "schema": {"type": "string", "const": "accepted"},
     },
     "RetryAfter": {
@@ -220,24 +221,25 @@ HEADERS: Final[Mapping[str, Json]] = {
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
     "RetryAfterOfSome": {
-        "description": "Where waiting helps, as with RequestInProgress: seconds until the same request is sent again.",
+        "description": "Seconds to wait before the same request is sent again. Only codes for which waiting helps, "
+        "such as `RequestInProgress`, have it.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
     "WwwAuthenticate": {
         "required": True,
-        "description": "What is wrong with the token, after RFC 6750.",
+        "description": "What is wrong with the token, in the form of RFC 6750.",
         "schema": {"type": "string", "pattern": "^Bearer"},
     },
     "ContentDisposition": {
         "required": True,
-        "description": "An attachment, under the file's name.",
+        "description": "`attachment`, and the name of the file.",
         "schema": {"type": "string", "pattern": "^attachment;"},
     },
 }
 
 
-def _of_what_is_asked() -> Iterator[str]:
-    """Yield the codes that a single line can be refused with."""
+def _codes_of_refused_lines() -> Iterator[str]:
+    """Yield the codes of status 400 and 409: a use case can refuse a single line with them."""
     for code, status in STATUSES.items():
         if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT):
             yield code
@@ -259,20 +261,22 @@ ERROR_SCHEMAS: Final[Mapping[str, Json]] = {
                     "message": {"type": "string"},
                     "target": {
                         "type": "string",
-                        "description": "What it is about: a JSON path such as contacts.customer.email, or a header.",
+                        "description": "The part of the request that is wrong: a JSON path such as "
+                        "contacts.customer.email, or a header.",
                     },
                     "details": {"type": "array", "items": {"$ref": f"{SCHEMAS}ErrorDetail"}},
                     "resolution": {"type": "string", "description": "What the caller can do about it."},
                     "arrival": {
                         "type": "string",
-                        "description": "With NotRecordedYet: when the no arrived, signed; it is sent back with the no.",
+                        "description": "Only with `NotRecordedYet`: the signed arrival of the no. Send it with the "
+                        "same no again.",
                     },
                 },
             }
         },
     },
     "ErrorDetail": {
-        "description": "One of several reasons.",
+        "description": "One reason of a refusal that can have several.",
         "type": "object",
         "required": ["code", "message"],
         "additionalProperties": False,
@@ -284,18 +288,18 @@ ERROR_SCHEMAS: Final[Mapping[str, Json]] = {
         },
     },
     "ErrorCode": {
-        "description": "Every code of an error. `MethodNotAllowed` is of no operation: it answers a method that the "
-        "address has not.",
+        "description": "Every code of an error. No operation lists `MethodNotAllowed`: it answers a method that the "
+        "address does not have.",
         "type": "string",
         "enum": sorted(STATUSES),
     },
     "RowCode": {
-        "description": "What is wrong with a line of a feed or an import: what it lacks, or what refuses it.",
+        "description": "What is wrong with a line of a feed or an import.",
         "type": "string",
-        "enum": sorted({*ROW_CODES, *DETAIL_CODES, *_of_what_is_asked()}),
+        "enum": sorted({*ROW_CODES, *DETAIL_CODES, *_codes_of_refused_lines()}),
     },
     "DetailCode": {
-        "description": "What is wrong with a field, and the checks at submission.",
+        "description": "A fault of a field, or a failed check at submission.",
         "type": "string",
         "enum": sorted(DETAIL_CODES),
     },
