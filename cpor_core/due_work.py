@@ -1,8 +1,8 @@
 """
-Due work: what the service must still do, and when it tries.
+Due work: the kinds of work that the service must still do, and when it tries again.
 
-To add a kind: one line in `Kind`, one handler in `use_cases/due_work/handlers.py`, and one line in `RETENTION` if the
-kind deletes something.
+A new kind needs one line in `Kind` and one handler in `use_cases/due_work/handlers.py`. A kind that deletes something
+also needs one line in `RETENTION`.
 """
 
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from enum import StrEnum
 from typing import NamedTuple
 
 SHARDS = 16
-"""Partitions of the table of due rows; the shard of a stored row never changes, so this number never does."""
+"""The number of partitions with due rows. It never changes, because a stored row stays in its shard."""
 SOON = timedelta(minutes=2)
-"""A due row for work that is due at once waits so long: the request itself, or the queue, is faster (decision 36)."""
+"""How long a due row waits if its work is due at once. The request or a queue message is faster (decision 36)."""
 RETRIES_AFTER = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60))
-"""Waits after the first, second … failed attempt; the last one is repeated."""
+"""The waits after the first failed attempt, the second, and so on. The last wait is repeated."""
 
 
 class Kind(StrEnum):
     """
-    What a due row asks for.
+    A kind of due work.
 
-    The values are stored in due rows, and so never change. The kinds that delete begin with `forget-`.
+    The values never change, because due rows store them. The values of most deletions begin with `forget-`.
     """
 
     WRITE_DOWN = "writeDown"
@@ -36,17 +36,17 @@ class Kind(StrEnum):
     ERASE_PEOPLE = "forgetPeople"
 
     ANNOUNCE = "announce"
-    """Append to the change feed what happened to a claim."""
+    """Append the changes of a claim to the change feed."""
     TRIM_CHANGES = "trimChanges"
     """Delete the oldest changes of an organisation's feed."""
     DELIVER = "deliver"
-    """Make deliveries for an organisation's webhooks, and have them sent."""
+    """Make the deliveries for an organisation's webhooks, and let the queue send them."""
     FINISH_BATCH = "finishBatch"
     ERASE_PERSON = "erasePerson"
     END_GONE_ITEMS = "endGoneItems"
     """End the associations of items that a customer's tenant no longer has."""
     NOTIFY_OTHERS = "tellOthers"
-    """Mail those who are registered for a tenant now about associations of which nobody there knows."""
+    """Mail people at a tenant who are registered now about imported associations that nobody there knows of."""
 
     DELETE_IDEMPOTENCY_RECORD = "forget-request"
     DELETE_REPLY = "forget-reply"
@@ -59,30 +59,32 @@ class Kind(StrEnum):
     DELETE_DRY_RUN_COUNT = "forget-dry-runs"
 
     OF_ANOTHER_RELEASE = ""
-    """A row that a later release wrote, found after a return to this one."""
+    """The kind of a row that a later release wrote. Such rows exist after a return to this release."""
 
 
 NOBODY_WAITS = frozenset({Kind.DELIVER, Kind.ERASE_PERSON})
-"""Kinds that may be late without an alarm, as deletions may: a partner's server can be down, and an erasure is long."""
+"""These kinds can be late without an alert, like deletions. A partner's server can be down. Erasures are long."""
 ONE_A_RUN = frozenset({Kind.ERASE_PERSON})
-"""Kinds of which one run of the timer does a single row: an erasure works for half a minute."""
+"""One run of the timer does only one row of these kinds, because an erasure works for half a minute."""
 RETENTION: Mapping[Kind, timedelta] = {
     Kind.TRIM_CHANGES: timedelta(days=400),
     Kind.DELETE_IDEMPOTENCY_RECORD: timedelta(hours=48),
     Kind.DELETE_REPLY: timedelta(hours=48),
-    Kind.DELETE_MESSAGE_ID: timedelta(days=90),  # after the close of the claim, as the links in its mails
+    Kind.DELETE_MESSAGE_ID: timedelta(
+        days=90
+    ),  # counted from the close of the claim, like the life of the links in its mails
     Kind.DELETE_BLOB: timedelta(hours=1),
     Kind.DELETE_DELIVERIES: timedelta(days=30),
     Kind.DELETE_BATCH: timedelta(days=30),
     Kind.DELETE_FAILURE: timedelta(days=90),
     Kind.DELETE_DRY_RUN_COUNT: timedelta(days=1),
 }
-"""How long things are kept before a kind of due work deletes them. The programme sets two more lengths, see `Terms`."""
+"""How long data is kept before a kind of due work deletes it. `Terms` has two more such lengths."""
 
 
 @dataclass(frozen=True, slots=True)
 class DueWork:
-    """Something that a claim makes necessary; `due` is None when it is due at once, `about` tells mails apart."""
+    """Work that a claim makes necessary. `due` is None for work that is due at once. Each mail has another `about`."""
 
     kind: Kind
     due: datetime | None = None
@@ -90,7 +92,7 @@ class DueWork:
 
 
 class RowRef(NamedTuple):
-    """Where a row is stored. A port makes it, and the core only passes it on."""
+    """The table, partition and key of a row. A port makes the reference, and the core only passes it on."""
 
     table: str
     partition: str
@@ -99,16 +101,16 @@ class RowRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of due work: by default it is done, and nothing is left."""
+    """The result of due work. By default the work is done."""
 
     delayed: bool = False
-    """Something is still due now and could not be done."""
+    """Some of the work could not be done, and is still due."""
     row_stays: bool = False
-    """The handler has already moved the due row, or the row has its own next time: leave it alone."""
+    """The due row must not be changed, because the handler has changed it or its next instant is right already."""
     not_before: datetime | None = None
-    """Of delayed work: when to try next, by the service's clock; None for the ladder of retries."""
+    """When to try delayed work again, by the service's clock. None means the waits of `RETRIES_AFTER`."""
 
 
 def retry_after(attempt: int) -> timedelta:
-    """Return the wait after an attempt failed; the first one has number 0."""
+    """Return the wait after a failed attempt. The first attempt has the number 0."""
     return RETRIES_AFTER[min(attempt, len(RETRIES_AFTER) - 1)]

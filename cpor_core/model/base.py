@@ -1,4 +1,4 @@
-"""What every value of the domain has in common, and the small types that many of them share."""
+"""The base class of all values of the domain, and the small types that many values use."""
 
 import re
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ _LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _EMAIL: Final = rf"^(?=[^@]{{1,64}}@){_ATOM}(\.{_ATOM})*@({_LABEL}\.)+[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])$"
 
-# The directions U+202A to U+202E and U+2066 to U+2069 can make a text read otherwise than it is stored.
+# U+202A to U+202E and U+2066 to U+2069 change the direction of a text, so that it looks different from what is stored.
 _CONTROLS: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _CONTROLS_BUT_TAB_AND_LINE: Final = _CONTROLS.replace(r"\u0000-\u001f", r"\u0000-\u0008\u000b-\u001f")
 _LINE: Final = rf"^[^{_CONTROLS}]*[^{_CONTROLS}\s][^{_CONTROLS}]*$"
@@ -47,9 +47,9 @@ _LINES: Final = rf"^[^{_CONTROLS_BUT_TAB_AND_LINE}]*[^{_CONTROLS_BUT_TAB_AND_LIN
 
 class Value(BaseModel):
     """
-    A frozen value: camelCase in JSON, unknown fields refused.
+    A frozen value. It is camelCase in JSON, and unknown fields are refused.
 
-    What was wrong is said without repeating what was sent, because errors reach logs and values hold personal data.
+    An error message does not repeat the input, because logs contain errors and values can contain personal data.
     """
 
     model_config = ConfigDict(
@@ -65,9 +65,9 @@ class Value(BaseModel):
 @dataclass(frozen=True, slots=True)
 class AtMost:
     """
-    How many entries a list may have, judged before the first of them.
+    The most entries of a list. The entries are counted before they are validated.
 
-    pydantic's own `max_length` looks at every entry first: 300,000 of them cost most of a second.
+    pydantic's own `max_length` validates all entries first, and 300,000 entries take almost a second.
     """
 
     entries: int
@@ -77,7 +77,7 @@ class AtMost:
         return BeforeValidator(self._counted).__get_pydantic_core_schema__(source, handler)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Say it in the description of the API too."""
+        """Add the limit to the description of the API."""
         return {**handler(schema), "maxItems": self.entries}
 
     def _counted(self, sent: object) -> object:
@@ -87,7 +87,7 @@ class AtMost:
 
 
 def in_form(pattern: str, words: str) -> AfterValidator:
-    """Return a validator that refuses a text in another form, with *words* that give an example, not the pattern."""
+    """Return a validator that refuses a text that does not match *pattern*. The refusal says *words*."""
 
     def verified(text: str) -> str:
         if re.fullmatch(pattern, text) is None:
@@ -135,12 +135,12 @@ def _lines(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
     if re.search(f"[{_CONTROLS_BUT_TAB_AND_LINE}]", text) is not None:
-        raise ValueError("must not hold control characters other than tabs and line breaks")
+        raise ValueError("must not have control characters other than tabs and line breaks")
     return text
 
 
 def _with_plain_line_breaks(sent: object) -> object:
-    # A form of a web page always sends CR LF (HTML, "multipart/form-data" and "urlencoded").
+    # A web page's form always sends CR LF (HTML, "multipart/form-data" and "urlencoded").
     return sent.replace("\r\n", "\n") if isinstance(sent, str) else sent
 
 
@@ -167,7 +167,7 @@ def _at_midnight(sent: object) -> object:
 
 
 def rfc3339(instant: datetime) -> str:
-    """Return *instant* in UTC with `Z`; microseconds only when there are any."""
+    """Return *instant* in UTC with `Z`. Microseconds are left out when they are zero."""
     return instant.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
@@ -187,7 +187,7 @@ def _schema(**json_schema: str | int) -> WithJsonSchema:
 
 
 Guid = Annotated[str, AfterValidator(_guid), _schema(format="uuid", pattern=_GUID)]
-"""A GUID in its canonical form; capitals are taken and lowered (decision 5)."""
+"""A GUID in its canonical form. Capital letters are accepted and changed to small letters (decision 5)."""
 PartnerId = Annotated[str, AfterValidator(_partner_id), _schema(pattern=_PARTNER_ID)]
 """The number of a partner's location: 4 to 10 digits (decision 5)."""
 Slug = Annotated[
@@ -196,7 +196,7 @@ Slug = Annotated[
     AfterValidator(_slug),
     _schema(pattern=_SLUG, maxLength=MAX_SLUG_CHARACTERS),
 ]
-"""An id that people read: kebab case."""
+"""An id that people read, in kebab case."""
 Email = Annotated[
     str,
     StringConstraints(max_length=MAX_EMAIL_CHARACTERS),
@@ -204,10 +204,10 @@ Email = Annotated[
     _schema(format="email", pattern=_EMAIL, maxLength=MAX_EMAIL_CHARACTERS),
 ]
 """
-A mail address by its form: a plain ASCII local part and a domain with a dot.
+A mail address with a plain ASCII local part and a domain with a dot.
 
-Stricter than the standards on purpose. Whether mail can be sent there at all is asked of email-validator, outside
-the core.
+This form is stricter than the standards on purpose. Outside the core, email-validator checks whether the domain can
+receive mail.
 """
 Text100 = Annotated[
     str,
@@ -230,7 +230,7 @@ Text1000 = Annotated[
     AfterValidator(_lines),
     _schema(pattern=_LINES, minLength=1, maxLength=1000),
 ]
-"""Some lines, kept as sent but for CR LF, which becomes LF."""
+"""Up to 1,000 characters in lines. CR LF becomes LF, everything else is stored as sent."""
 Text4000 = Annotated[
     str,
     BeforeValidator(_with_plain_line_breaks),
@@ -238,23 +238,23 @@ Text4000 = Annotated[
     AfterValidator(_lines),
     _schema(pattern=_LINES, minLength=1, maxLength=4000),
 ]
-"""Many lines, kept as sent but for CR LF, which becomes LF."""
+"""Up to 4,000 characters in lines. CR LF becomes LF, everything else is stored as sent."""
 Instant = Annotated[
     datetime,
     BeforeValidator(_instant),
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
     _schema(format="date-time"),
 ]
-"""An instant in UTC. Naive times and numbers are refused; any offset is taken and turned into UTC."""
+"""An instant in UTC. A time with another offset is converted. A time without an offset, or a number, is refused."""
 InstantOrDay = Annotated[
     Instant,
     BeforeValidator(_at_midnight),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
 ]
-"""An instant, or a day: its first instant in UTC."""
+"""An instant, or a day. A day means its first instant in UTC."""
 Day = Annotated[date, BeforeValidator(_day), _schema(format="date")]
 """A date of the calendar. Numbers and times are refused."""
 Flag = Annotated[bool, Strict()]
-"""True or false; neither "yes" nor 1."""
+"""True or false. Other values, such as "yes" or 1, are refused."""
 Count = Annotated[int, Strict(), Field(ge=0, le=MAX_COUNT)]
-"""A whole number, not negative; neither "1" nor 1.0."""
+"""A whole number from 0. Other types, such as "1" or 1.0, are refused."""

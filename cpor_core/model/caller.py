@@ -1,4 +1,4 @@
-"""The caller: organisation, person or client, and the roles that count (decision 1)."""
+"""The caller of the API, with the roles that count (decision 1)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """The app roles of the registration, as a token's `roles` names them."""
+    """The app roles. The values are those of the claim `roles` in a token."""
 
     INCENTIVES_ADMIN = "Incentives.Admin"
     INCENTIVES_USER = "Incentives.User"
@@ -20,7 +20,7 @@ _COUNT_ONLY_IN_THE_PROGRAMME = frozenset({Role.PROGRAM_REVIEWER, Role.PROGRAM_OP
 
 
 class CallerKind(StrEnum):
-    """Whether a person signed in, or a client calls in its own name."""
+    """The kind of a caller: a person who has signed in, or a program with its own identity."""
 
     PERSON = "person"
     APP = "app"
@@ -29,10 +29,10 @@ class CallerKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
-    A person or client with a valid token.
+    A person or program with a valid token.
 
-    `tenant_id` is the organisation (a lower-case GUID), `object_id` the person or the client in it. `roles` holds only
-    roles that count; whether `Incentives.*` and `Customer.Admin` reach the thing asked for is judged where it is known.
+    `tenant_id` is the organisation (a lower-case GUID). `object_id` is the person or the program in this tenant.
+    `roles` has only the roles that count. Whether the caller may see a claim is checked later, when the claim is known.
     """
 
     tenant_id: str
@@ -42,10 +42,10 @@ class Caller:
 
 
 class Unauthenticated(Exception):
-    """The caller is unknown. `reason_code` and `description` are fixed texts, without any part of the token."""
+    """The token is missing or not valid. `reason_code` and `description` contain no part of the token."""
 
     def __init__(self, reason_code: str, description: str) -> None:
-        """Store both: the code is for metrics and alerts, the description is for the caller."""
+        """Store the code for metrics and alerts, and the description for the caller."""
         super().__init__(reason_code)
         self.reason_code = reason_code
         self.description = description
@@ -53,10 +53,10 @@ class Unauthenticated(Exception):
 
 def roles_that_count(named: Iterable[str], tenant_id: str, programme_tenant: str) -> frozenset[Role]:
     """
-    Return the roles among *named* that mean something in a token of *tenant_id*.
+    Return the roles among *named* that count in a token of *tenant_id*.
 
-    In a multi-tenant app every tenant's administrator can hand out all roles to his own people, so the programme's
-    own roles count in the programme's tenant alone. Roles that we do not know are as if absent.
+    In a multi-tenant app, the administrator of each tenant can give all roles to people of this tenant. So the roles of
+    the programme count only in the programme's tenant. Unknown roles are ignored.
     """
     known = frozenset(role for role in Role if role.value in set(named))
     if tenant_id.lower() == programme_tenant.lower():

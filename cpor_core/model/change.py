@@ -1,4 +1,4 @@
-"""The change feed's entries: what happened to the claims of one organisation, numbered without gaps (decision 38)."""
+"""The entries of the change feed: all changes of an organisation's claims, numbered without gaps (decision 38)."""
 
 from pydantic import Field
 
@@ -9,7 +9,7 @@ from cpor_core.model.claim import Status
 class Change(Value):
     """One change of a claim or its association, as the partner's software reads it."""
 
-    sequence: int = Field(description="Gap-free within the organisation, from 1 on.")
+    sequence: int = Field(description="The number of the change within the organisation: from 1, without gaps.")
     type: str = Field(description="`claim.` and the act of the history entry, or `claim.competing`.")
     claim_id: str
     association_id: str | None = None

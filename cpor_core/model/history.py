@@ -1,4 +1,4 @@
-"""History: one entry for each act; each entry has the hash of the entry before (decision 41)."""
+"""The history of a claim. Each act adds an entry, which has the hash of the entry before (decision 41)."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from cpor_core.model.claim import Reason, Speaker, Status
 
 
 class ActorKind(StrEnum):
-    """The kind of the person, or of the program, that acted."""
+    """The kind of an actor."""
 
     PERSON = "person"
     APP = "app"
@@ -25,8 +25,8 @@ class Actor(Value):
     """
     The person or program that acted, without personal data.
 
-    `id` is the partner's `oid`, the customer recipient's number (or `administrator`), and always `programme` for the
-    programme's people.
+    For the partner, `id` is the `oid` in the token. For the customer, `id` is the recipient's number or
+    `administrator`. For all people of the programme, `id` is `programme`.
     """
 
     kind: ActorKind
@@ -36,16 +36,16 @@ class Actor(Value):
 CLOCK = Actor(kind=ActorKind.CLOCK, id="clock")
 PROGRAMME = Actor(kind=ActorKind.PROGRAMME, id="programme")
 ADMINISTRATOR = Actor(kind=ActorKind.CUSTOMER, id="administrator")
-"""The customer's administrator. The person's id is stored with the entry but not in it: partners read the history."""
+"""The customer's administrator. The person's id is stored apart from the entry, because partners read the history."""
 
 
 def spoken_by(speaker: Speaker) -> Actor:
-    """Return the actor of a speaker of the customer."""
+    """Return the actor for a person who speaks for the customer."""
     return ADMINISTRATOR if speaker.recipient is None else Actor(kind=ActorKind.CUSTOMER, id=str(speaker.recipient))
 
 
 class Act(StrEnum):
-    """What happened."""
+    """The kinds of acts."""
 
     CREATED = "created"
     IMPORTED = "imported"
@@ -67,7 +67,7 @@ class Act(StrEnum):
     CUSTOMER_UNREACHABLE = "customerUnreachable"
     RECIPIENT_FAILED = "recipientFailed"
     DECLINED = "declined"
-    """From `declined` itself: a higher voice has said the no too."""
+    """If the state before was `declined` too, a higher voice has taken the no over."""
     UNDONE = "undone"
     MADE_OFFICIAL = "madeOfficial"
     ITEM_ENDED = "itemEnded"
@@ -80,7 +80,7 @@ class Act(StrEnum):
 
 
 class Entry(Value):
-    """One act on a claim; it has only codes, instants, numbers and ids."""
+    """One act on a claim. It has only codes, instants, numbers and ids."""
 
     sequence: int
     at: Instant
@@ -104,7 +104,7 @@ def entry(
     reason: Reason | None,
     previous_hash: str | None,
 ) -> Entry:
-    """Return the entry with its hash."""
+    """Return an entry with its hash."""
     made = Entry(
         sequence=sequence,
         at=at,
@@ -121,10 +121,10 @@ def entry(
 
 def digest(entry_as_json: dict[str, object]) -> str:
     """
-    Return the SHA-256, in hex, over the RFC 8785 JSON of an entry without its own `hash`.
+    Return the SHA-256, in hex, of an entry as RFC 8785 JSON. The entry's own `hash` is left out.
 
-    An entry holds only strings, whole numbers, null and objects with ASCII names; for those, sorted and compact
-    `json.dumps` is RFC 8785.
+    An entry has only strings, whole numbers, null, and objects with ASCII names. For these, `json.dumps` with sorted
+    names and without blanks gives RFC 8785 JSON.
     """
     hashed = {name: value for name, value in entry_as_json.items() if name != "hash"}
     return hashlib.sha256(

@@ -1,4 +1,4 @@
-"""Who is known to the programme: partners by location, customers by tenant."""
+"""The registry of the programme: partners by location, customers by tenant, and closed days."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -42,7 +42,7 @@ class Channel(StrEnum):
 
 
 class SubscriptionState(StrEnum):  # decision 32
-    """The life of a subscription; an item lives while it is `active` or `grace`."""
+    """The state of a subscription. Its item can be claimed and held in the states `active` and `grace`."""
 
     NOT_PROVISIONED = "notProvisioned"
     ACTIVE = "active"
@@ -81,7 +81,11 @@ class Customer(Value):
     subdivision: Subdivision | None = None
     time_zone: TimeZone
     time_zone_elsewhere: Annotated[
-        Flag, Field(exclude_if=lambda flag: not flag, description="The zone is right, though not one of the country.")
+        Flag,
+        Field(
+            exclude_if=lambda flag: not flag,
+            description="True if the time zone is right although it is in another country.",
+        ),
     ] = False
     language: Language = "en"
     notice_addresses: Annotated[tuple[Email, ...], AtMost(MAX_NOTICE_ADDRESSES)] = ()
@@ -90,7 +94,7 @@ class Customer(Value):
 
     @property
     def item_keys(self) -> frozenset[str]:
-        """What figures can be about: the ids of its workloads and subscriptions, in whatever state."""
+        """The ids of the tenant's workloads and subscriptions, in all states. Figures are about these items."""
         return frozenset(self.workloads) | {one.subscription_id for one in self.subscriptions}
 
     def has_domain(self, domain: str) -> bool:
@@ -98,18 +102,18 @@ class Customer(Value):
         return domain.lower() in {one.lower() for one in self.domains}
 
     def has_address(self, email: str) -> bool:
-        """Whether a mail address lies in one of the tenant's verified domains."""
+        """Whether the domain of a mail address is one of the tenant's verified domains."""
         return self.has_domain(email.rpartition("@")[2])
 
 
 class ClosedDay(Value):
-    """A day on which a place is closed, though its holidays do not say so, as the operator registers it."""
+    """A day that the operator takes out of a country's or subdivision's business days."""
 
-    name: Annotated[Text100, Field(description="What customers read among the days that do not count.")]
+    name: Annotated[Text100, Field(description="The name that customers read in the list of skipped days.")]
 
 
 class RegisteredClosedDay(ClosedDay):
-    """A closed day with its place and date; `calendar` is a country, or one subdivision of it: `FR`, `GB-SCT`."""
+    """A closed day with its date. `calendar` is a country or a subdivision of a country, such as `FR` or `GB-SCT`."""
 
     calendar: str
     date: Day

@@ -1,4 +1,4 @@
-"""The slot: which claims hold, await and claim one item of one tenant under one engagement."""
+"""The slot: one item of one tenant under one engagement, with the claims that hold, await or claim it."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -15,36 +15,36 @@ class Party(Value):
     claim: str
     organisation: Guid
     declined: bool = False
-    """The customer said no and can still take it back: the claim keeps its place, but it is not open."""
+    """The customer said no and can still take the no back. The claim stays at the slot, but it is not open."""
 
 
 class Holder(Party):
-    """The association that holds the item, and since when."""
+    """The association that holds the item since the instant `since`."""
 
     since: Instant
 
 
 class Awaiting(Party):
-    """The one claim that awaits the customer. From `takes_over_at` on it is the holder, even before that is stored."""
+    """The claim that awaits the customer. From `takes_over_at` on it is the holder, even before a row says so."""
 
     takes_over_at: Instant | None = None
 
 
 class Claimant(Party):
-    """A claim that wants the item. If `until` is known, it lapses then by time alone."""
+    """An undecided claim for the item. If `until` is set, the claim lapses at that instant."""
 
     until: Instant | None = None
 
 
 class Refusal(Value):
-    """A customer's no to one claim."""
+    """The customer's no to one claim."""
 
     claim: str
     at: Instant
 
 
 class Refusals(Value):
-    """The noes of a tenant to an organisation under an engagement, without those taken back (decision 21)."""
+    """The noes of one tenant to one organisation under one engagement, except those taken back (decision 21)."""
 
     engagement: str
     organisation: Guid
@@ -56,19 +56,19 @@ class Refusals(Value):
         return tuple(refusal for refusal in self.entries if refusal.at.date() >= day)
 
     def with_refusal(self, claim: str, at: datetime) -> "Refusals":
-        """Return the noes with one more."""
+        """Return the noes together with a no to *claim* at *at*."""
         return self.model_copy(update={"entries": (*self.without(claim).entries, Refusal(claim=claim, at=at))})
 
     def without(self, claim: str) -> "Refusals":
-        """Return the noes without the one to *claim*."""
-        return self.model_copy(update={"entries": tuple(one for one in self.entries if one.claim != claim)})
+        """Return the noes without the no to *claim*."""
+        return self.model_copy(update={"entries": tuple(refusal for refusal in self.entries if refusal.claim != claim)})
 
 
 class Slot(Value):
     """
-    The place that one partner can hold; its key is tenant, engagement and item.
+    One item of one tenant under one engagement, which only one partner can hold.
 
-    Its row is inserted at first use and never deleted (decision 11). `version` is 0 while there is no row.
+    The row of a slot is inserted at its first use and never deleted (decision 11). `version` is 0 without a row.
     """
 
     engagement: str
@@ -77,11 +77,11 @@ class Slot(Value):
     awaiting: Awaiting | None = None
     claimants: tuple[Claimant, ...] = ()
     free_since: Instant | None = None
-    """When the last claim that awaited the customer left. Review times start again then (decision 11)."""
+    """When the last claim that awaited the customer left. Reviews of other claims get new time then (decision 11)."""
     version: int = 0
 
     def at(self, now: datetime) -> "Slot":
-        """Return the slot at *now*: the successor holds it from its instant on, and lapsed claimants are gone."""
+        """Return the slot at *now*. From `takes_over_at` the awaiting claim is the holder. Lapsed claimants are gone."""
         slot = self
         if slot.awaiting is not None and slot.awaiting.takes_over_at is not None and slot.awaiting.takes_over_at <= now:
             taken = slot.awaiting
@@ -98,7 +98,7 @@ class Slot(Value):
                 yield party
 
     def without(self, claim: str, at: datetime) -> "Slot":
-        """Return the slot without *claim* in any place; *at* is when it left."""
+        """Return the slot without *claim*, which leaves at *at*."""
         awaited = self.awaiting is not None and self.awaiting.claim == claim
         return self.changed(
             holder=None if self.holder is not None and self.holder.claim == claim else self.holder,
@@ -110,13 +110,13 @@ class Slot(Value):
     def with_claimant(
         self, claim: str, organisation: str, until: datetime | None = None, *, declined: bool = False
     ) -> "Slot":
-        """Return the slot with *claim* among the claimants, once."""
+        """Return the slot with *claim* as a claimant. An earlier entry of the claim is replaced."""
         rest = tuple(c for c in self.claimants if c.claim != claim)
         claimant = Claimant(claim=claim, organisation=organisation, until=until, declined=declined)
         return self.changed(claimants=(*rest, claimant))
 
     def with_awaiting(self, claim: str, organisation: str, takes_over_at: datetime | None) -> "Slot":
-        """Return the slot with *claim* as the one that awaits the customer."""
+        """Return the slot with *claim* as the claim that awaits the customer."""
         return self.changed(awaiting=Awaiting(claim=claim, organisation=organisation, takes_over_at=takes_over_at))
 
     def changed(self, **changes: object) -> "Slot":

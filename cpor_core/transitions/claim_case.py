@@ -1,8 +1,8 @@
 """
-One claim with its slots, in two types: what its rows say, and what is true at one instant.
+One claim with its slots, in two types: `StoredCase` has the values of the rows, `Case` is true at one instant.
 
-`StoredCase` is what a store returns. `settle` in `transitions/life/clock.py` makes the `Case` of an instant from it.
-Acts change a `Case`, and views show one: mypy refuses a `StoredCase` there.
+A store returns a `StoredCase`. `settle` in `transitions/life/clock.py` makes a `Case` of it for an instant. Acts and
+views take only a `Case`. mypy refuses a `StoredCase` there.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,40 +17,40 @@ from cpor_core.model.slot import Party, Refusals, Slot
 from cpor_core.rules.partner_mail import still_due_after
 
 REFUSALS = "refusals"
-"""The name under which `StoredCase.etags` has the ETag of the refusals' row."""
+"""The key of the ETag of the refusals' row in `StoredCase.etags`."""
 Versioned = TypeVar("Versioned", Claim, Slot, Refusals)
 
 
 @dataclass(frozen=True, slots=True)
 class _ClaimAndSlots:
-    """What a stored case and a case have in common."""
+    """The fields that a stored case and a case have in common."""
 
     claim: Claim
     slots: Mapping[str, Slot]
     """The slots of the claim's items, by item key."""
     rivals: Mapping[str, Claim] = field(default_factory=dict)
-    """The other claims that the act changes too, by claim id."""
+    """The other claims that the act can change too, by claim id."""
     refusals: Refusals | None = None
-    """The customer's earlier refusals of the same partner; read only for acts that count them."""
+    """The customer's earlier refusals of the same partner. They are read only for acts that need them."""
 
     def own_slots(self) -> Mapping[str, Slot]:
-        """Return the slots of the claim's own items."""
+        """Return the slots of the claim's present items, by item key."""
         return {item.key: self.slots[item.key] for item in self.claim.items}
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCase(_ClaimAndSlots):
     """
-    A claim and its slots as their rows say. The rows do not know what time has changed since they were written.
+    A claim and its slots with the values of their rows. Time may have changed the claim since the rows were written.
 
-    Due work, indexes and transactions are about rows and use this type. Callers are shown a `Case`.
+    Due work, indexes and transactions use this type, because they are about rows. Callers of the API see a `Case`.
     """
 
     etags: Mapping[str, str] = field(default_factory=dict)
-    """The ETags of the rows as they were read, by claim id or slot key: the store overwrites no newer row."""
+    """The ETags of the rows that were read, by claim id or slot key. The store overwrites no row with another ETag."""
 
     def with_rivals(self, others: Iterable["StoredCase"]) -> "StoredCase":
-        """Return the case with other claims, to be changed in the same transaction."""
+        """Return the case with other claims, so that the same transaction can change them."""
         rivals, etags = dict(self.rivals), dict(self.etags)
         for other in others:
             rivals[other.claim.id] = other.claim
@@ -58,7 +58,7 @@ class StoredCase(_ClaimAndSlots):
         return replace(self, rivals=rivals, etags=etags)
 
     def with_refusals(self, refusals: Refusals, etag: str | None) -> "StoredCase":
-        """Return the case with the customer's earlier refusals; *etag* is that of their row, None if there is none."""
+        """Return the case with the customer's earlier refusals. *etag* is the ETag of their row, None without a row."""
         etags = self.etags if etag is None else {**self.etags, REFUSALS: etag}
         return replace(self, refusals=refusals, etags=etags)
 
@@ -66,18 +66,17 @@ class StoredCase(_ClaimAndSlots):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case(_ClaimAndSlots):
     """
-    A claim and its slots as they are at the instant `now`; `settle` makes it.
+    A claim and its slots as they are at the instant `now`. `settle` makes a case.
 
-    A transition takes a case and returns the next one. Nothing is stored until the use case commits the result as one
-    entity-group transaction.
+    A transition takes a case and returns the next case. The use case stores the result in one entity-group transaction.
     """
 
     stored: StoredCase
-    """The rows from which the case was worked out."""
+    """The stored case from which `settle` made this case."""
     now: datetime
-    """The instant for which time was taken into account."""
+    """The instant of the case. All changes that time has made until then are in the case."""
     entries: tuple[tuple[str, Entry], ...] = ()
-    """The history entries that the rows do not have yet, each with the id of its claim."""
+    """The history entries that are not stored yet, each with the id of its claim."""
 
     def record(
         self,
@@ -89,7 +88,7 @@ class Case(_ClaimAndSlots):
         reason: Reason | None = None,
         **changes: object,
     ) -> "Case":
-        """Return the case with the claim changed and the entry that says so."""
+        """Return the case with the changed claim and a new history entry."""
         claim, made = _recorded(self.claim, act, actor, at, to=to, reason=reason, changes=changes)
         return replace(self, claim=claim, entries=(*self.entries, (claim.id, made)))
 
@@ -104,20 +103,20 @@ class Case(_ClaimAndSlots):
         reason: Reason | None = None,
         **changes: object,
     ) -> "Case":
-        """Return the case with another claim changed and the entry that says so."""
+        """Return the case with a changed rival and a new history entry of the rival."""
         claim, made = _recorded(self.rivals[rival], act, actor, at, to=to, reason=reason, changes=changes)
         return replace(self, rivals={**self.rivals, rival: claim}, entries=(*self.entries, (rival, made)))
 
     def changed(self, **changes: object) -> "Case":
-        """Return the case with the claim changed and no history entry, for facts that no caller needs to know."""
+        """Return the case with the changed claim and no history entry. Use it for facts that no caller needs."""
         return replace(self, claim=self.claim.model_copy(update=changes))
 
     def with_claims(self, claim: Claim, rivals: Mapping[str, Claim]) -> "Case":
-        """Return the case with other versions of its claim and rivals."""
+        """Return the case with this claim and these rivals instead of its own."""
         return replace(self, claim=claim, rivals=rivals)
 
     def with_slots(self, slots: Mapping[str, Slot]) -> "Case":
-        """Return the case with these slots in place of those of the same keys."""
+        """Return the case with these slots. They replace the slots with the same keys."""
         return replace(self, slots={**self.slots, **slots})
 
     def rival_parties(self, now: datetime) -> tuple[Party, ...]:
@@ -125,7 +124,7 @@ class Case(_ClaimAndSlots):
         return tuple(party for slot in self.own_slots().values() for party in slot.at(now).others(self.claim.id))
 
     def written(self) -> "Case":
-        """Return the case as its rows will be: the version of each claim and slot that changed is raised by one."""
+        """Return the case as its transaction will store it. Each changed claim and slot gets the next version."""
         before = self.stored
         after = StoredCase(
             claim=_raised(self.claim, before.claim),
@@ -139,7 +138,7 @@ class Case(_ClaimAndSlots):
         )
 
     def committed(self, stored: StoredCase) -> "Case":
-        """Return the case after its transaction: the rows are *stored*, and time has nothing to add at its instant."""
+        """Return the case after its transaction has stored *stored*. At `now`, time has made no further changes."""
         return Case(claim=stored.claim, slots=stored.slots, stored=stored, now=self.now)
 
 
@@ -170,14 +169,14 @@ def _recorded(
     moved: dict[str, object] = {}
     if to is not None and (to is not claim.status or not claim.history_length):
         moved = {"status": to, "status_since": at, "status_reason": reason, "due": None}
-    if claim.contacts is not None:  # without contacts nobody at the partner can get a mail
+    if claim.contacts is not None:  # without contacts the claim has no address at the partner
         moved["partner_mails"] = still_due_after(claim.partner_mails, made)
     update = {**moved, "updated_at": at, "history_length": made.sequence, "history_hash": made.hash, **changes}
     return claim.model_copy(update=update), made
 
 
 def invalid_state(claim: Claim, act: str) -> Refused:
-    """Return the refusal that names the state which forbids *act*, and what can be done instead."""
+    """Return a refusal of *act*. It names the present state, and what the caller can do instead."""
     return Refused(
         "InvalidState",
         f"A claim in the state {claim.status.value} cannot be {act}.",
@@ -202,4 +201,4 @@ _INSTEAD: Final[Mapping[tuple[Status, str], str]] = {
     (Status.SUBMITTED, "sent back to its partner"): "Take the review up first: POST /reviews/{claimId}/start.",
     (Status.SUBMITTED, "stripped of items"): "Take the review up first: POST /reviews/{claimId}/start.",
 }
-"""What to do instead, by state and act, where the state has another act for it."""
+"""The advice to the caller, by state and refused act."""
