@@ -70,9 +70,7 @@ RETENTION: Mapping[Kind, timedelta] = {
     Kind.TRIM_CHANGES: timedelta(days=400),
     Kind.DELETE_IDEMPOTENCY_RECORD: timedelta(hours=48),
     Kind.DELETE_REPLY: timedelta(hours=48),
-    Kind.DELETE_MESSAGE_ID: timedelta(
-        days=90
-    ),  # counted from the close of the claim, like the life of the links in its mails
+    Kind.DELETE_MESSAGE_ID: timedelta(days=90),  # after the close of the claim, like the links in its mails
     Kind.DELETE_BLOB: timedelta(hours=1),
     Kind.DELETE_DELIVERIES: timedelta(days=30),
     Kind.DELETE_BATCH: timedelta(days=30),

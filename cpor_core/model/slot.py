@@ -81,7 +81,7 @@ class Slot(Value):
     version: int = 0
 
     def at(self, now: datetime) -> "Slot":
-        """Return the slot at *now*. From `takes_over_at` the awaiting claim is the holder. Lapsed claimants are gone."""
+        """Return the slot at *now*. The awaiting claim holds from `takes_over_at` on. Lapsed claimants are gone."""
         slot = self
         if slot.awaiting is not None and slot.awaiting.takes_over_at is not None and slot.awaiting.takes_over_at <= now:
             taken = slot.awaiting
