@@ -1,8 +1,8 @@
 """
 The one way to change a claim.
 
-Index rows are written first, then one entity-group transaction, then a queue message (`docs/order-of-writes.md`). A
-process may die between any two of these writes: a due row then leads the timer to do the rest.
+Index rows are written first, then one entity-group transaction, then a queue message (`docs/order-of-writes.md`). If a
+process dies between two of these writes, a due row leads the timer to do the rest.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -40,9 +40,9 @@ from cpor_core.use_cases.mail_message_ids import message_id_expiries
 from cpor_core.views import claim_view, entity_tag
 
 ATTEMPTS = 12
-"""How often an act that lost a race is judged again. After that the store counts as busy."""
+"""The most tries of an act that loses races. After them the act raises `StorageBusy`."""
 REVIEWS = "open"
-"""The one partition of the review index."""
+"""The partition of the review index. The index has only this partition."""
 UNTOLD = "untold"
 """The partition of the imported associations whose customer was not notified."""
 SAMPLE = "sample"
@@ -51,29 +51,29 @@ SAMPLE = "sample"
 
 @dataclass(frozen=True, slots=True)
 class ActContext:
-    """What comes with an act: person, idempotency key, If-Match, comment, and the due row that led to it."""
+    """Everything that a caller or a due row gives to an act, in addition to the act itself."""
 
     person_id: str | None = None
     idempotency_key: IdempotencyKey | None = None
     if_match: str | None = None
     file_name: str | None = None
-    """The evidence file that the act is about; If-Match may name it instead of the claim."""
+    """The evidence file that the act changes. If-Match can have the file's ETag in place of the claim's ETag."""
     comment: Comment | None = None
     decides_claimants: bool = False
-    """The act decides on the other claimants of the slots too, so they are loaded."""
+    """Whether the act decides on the other claimants of the slots too. If so, their claims are loaded."""
     counts_refusals: bool = False
-    """The act reads or writes the customer's refusals of this partner, so they are loaded."""
+    """Whether the act reads or writes the customer's refusals of this partner. If so, the refusals are loaded."""
     answers: Callable[[Case, Terms], BaseModel] = claim_view
-    """Makes the reply to the caller; it is stored with the act if there is an idempotency key."""
+    """Makes the reply to the caller. With an idempotency key, the reply is stored in the act's transaction."""
     due_row: DueRow | None = None
-    """The due row that led to the act. Moved to a later instant, it covers the new due work of the act."""
+    """The due row that led to the act. The act moves the row to a later instant in place of writing a new one."""
 
 
 NO_CONTEXT = ActContext()
 
 
 async def find(ports: Ports, claim_id: str, now: datetime) -> Case | None:
-    """Return a claim as it is at *now*; None for one that never was, or that is deleted or lapsed by then."""
+    """Return a claim as it is at *now*. None if there is no such claim, or if the claim was deleted or has lapsed."""
     stored = await ports.claims.load(claim_id)
     case = settle(stored, now) if stored is not None else None
     return case if case is not None and case.claim.status is not Status.DELETED else None
@@ -85,7 +85,7 @@ def evidence_tag(evidence: Evidence) -> str:
 
 
 def verify_match(case: Case, if_match: str | None, file_name: str | None = None) -> None:
-    """Raise `PreconditionFailed` if If-Match names neither the claim's ETag nor the file's; `*` names any."""
+    """Raise `PreconditionFailed` unless If-Match is `*` or has the ETag of the claim or of the file."""
     if if_match is None:
         return
     named = file_names.find(case.claim.evidence, file_name) if file_name is not None else None
@@ -107,11 +107,11 @@ async def change_claim(
     context: ActContext = NO_CONTEXT,
 ) -> Case:
     """
-    Change a claim: *judge* decides on the case as of *now*, and all that changes is written in one transaction.
+    Change a claim. *judge* returns the case after the act, and one transaction writes everything that has changed.
 
-    An act that lost a race is judged again on the newest rows as of the same *now*: the instant of arrival decides.
-    Returns the case after the transaction, as of *now*. Raises what *judge* and `begin_request` raise, and
-    `StorageBusy` after 12 lost races.
+    If the act loses a race, *judge* is called again with the newest rows. The instant *now* stays the same, because the
+    instant of arrival decides. Returns the case after the transaction. Raises the errors of *judge* and
+    `begin_request`, and `StorageBusy` after 12 lost races.
     """
     case = as_of(case, now)
     act_id, stored = ports.new_id(), case.stored
@@ -134,13 +134,13 @@ async def change_claim(
         context = replace(context, due_row=await _write_index_rows(ports, stored, after, now, context))
         if context.idempotency_key is not None and not key_taken:
             request = IdempotencyRecord(context.idempotency_key.body, stored.claim.id, act_id, now)
-            # The transaction decides between two requests with the same key.
+            # If two requests with the same key run at the same time, the transaction decides between them.
             await begin_request(ports, context.idempotency_key, request, doubles_wait=False)
             key_taken = True
         try:
             committed = await ports.claims.commit(_commit(act_id, stored, after, terms, context))
         except Conflict:
-            # Our transaction may have been written, and only its answer lost.
+            # Our transaction can be written although the answer of storage was lost.
             if await ports.claims.wrote(stored.claim.id, act_id, stored.claim.history_length + 1):
                 return settle(await _reloaded(ports, stored.claim.id), now)
             await _verify_not_repeated(ports, stored.claim.id, context)
@@ -156,11 +156,15 @@ async def change_claim(
 
 
 async def _send_message(ports: Ports, former: Claim, claim: Claim) -> None:
-    """Send one message for new due work that is due at once. The customer's queue passes the partner's mails on."""
-    fresh = {one.kind for one in due_work_of(claim) - due_work_of(former) if one.due is None}
-    if fresh - TO_PARTNERS:
+    """
+    Send one queue message if the claim has new work that is due at once.
+
+    The function of the customer's queue sends a message for mails to partners, if there are any.
+    """
+    new_kinds = {one.kind for one in due_work_of(claim) - due_work_of(former) if one.due is None}
+    if new_kinds - TO_PARTNERS:
         await ports.queue_messages.customer_notice(claim.id)
-    elif fresh:
+    elif new_kinds:
         await ports.queue_messages.partner_notice(claim.id)
 
 
@@ -179,7 +183,7 @@ async def write_down(ports: Ports, claim_id: str, now: datetime) -> None:
 
 
 async def _reloaded(ports: Ports, claim_id: str, lost: int = 0) -> StoredCase:
-    """Return a claim as it is stored now. An act that has *lost* races waits a moment before it reads."""
+    """Return a claim as it is stored now. After *lost* lost races, wait a moment before the read."""
     if lost:
         await ports.pause(lost)
     stored = await ports.claims.load(claim_id)
@@ -190,10 +194,11 @@ async def _reloaded(ports: Ports, claim_id: str, lost: int = 0) -> StoredCase:
 
 async def _with_everyone_concerned(ports: Ports, stored: StoredCase, now: datetime, *, decides: bool) -> StoredCase:
     """
-    Write down other claims that took over a slot of this claim, and load the claims that this act changes too.
+    Store the takeovers that time has made on this claim's slots, and load the other claims that this act changes.
 
-    Successors of one incumbent are written down in the order in which they took over. So the incumbent's history is
-    the one that callers have read before. Raises `Conflict` for a case whose halves were read at two instants.
+    Takeovers from one incumbent are stored in the order in which they happened. So the stored history of the incumbent
+    equals the history that callers have read before. Raises `Conflict` if claim and slots contradict each other,
+    because another act was committed between their reads.
     """
     for _ in range(ATTEMPTS):
         verify_places(stored)
@@ -205,8 +210,8 @@ async def _with_everyone_concerned(ports: Ports, stored: StoredCase, now: dateti
         for other in sorted(first):
             await write_down(ports, other, now)
         stored = await _reloaded(ports, stored.claim.id)
-    else:  # a slot may name a claim that does not exist: the act must not wait for it for ever
-        message = f"claim {stored.claim.id}: who took over its items can't be written down"
+    else:  # a slot can name a claim that does not exist, and the act must not wait for that claim for ever
+        message = f"claim {stored.claim.id}: the takeovers of its items can't be stored"
         raise StorageBusy(message, retry_after_seconds=1)
     claimants = await _loaded(ports, claimants_to_refuse(stored, now)) if decides else ()
     others = (*holders, *claimants)
@@ -239,34 +244,34 @@ async def _write_index_rows(
     ports: Ports, before: StoredCase, after: Case, now: datetime, context: ActContext
 ) -> DueRow | None:
     """
-    Write the rows that must exist before the transaction. Each of them is verified when it is read.
+    Write the rows that must exist before the transaction. Each reader of such a row compares it with the claim.
 
     Returns the due row that led to the act, as it is stored now.
     """
-    told = {claim_id for claim_id, _ in after.entries}
+    with_news = {claim_id for claim_id, _ in after.entries}
     rows = [*due_rows(before.claim, after.claim, now), *_expiry_rows(ports, after.claim, now, context)]
     rows += message_id_expiries(ports, before.claim, after.claim, now)
-    if after.claim.id in told:
+    if after.claim.id in with_news:
         rows.append(announcement_row(after.claim.id, now))
     due_row = await _write_due_rows(ports, rows, now, context.due_row)
     for name, rival in sorted(after.rivals.items()):
         former = before.rivals[name]
         if rival != former:
             of_rival = [*due_rows(former, rival, now), *message_id_expiries(ports, former, rival, now)]
-            await ports.duework.add([*of_rival, announcement_row(name, now)] if name in told else of_rival)
+            await ports.duework.add([*of_rival, announcement_row(name, now)] if name in with_news else of_rival)
     for former, claim in _changed_claims(before, after):
         await list_for_review(ports, former, claim)
     return due_row
 
 
 async def list_for_review(ports: Ports, former: Claim | None, claim: Claim) -> None:
-    """Write the keys by which the programme finds a claim, if they have changed."""
+    """Write the keys of the claim in the programme's lists, if the keys have changed."""
     position = review_position(claim)
     if position is not None and (former is None or position != review_position(former)):
         await ports.reviews.add(REVIEWS, position, claim.id)
-    unknown = untold_position(claim)
-    if unknown is not None and (former is None or unknown != untold_position(former)):
-        await ports.reviews.add(UNTOLD, unknown, claim.id)
+    among_untold = untold_position(claim)
+    if among_untold is not None and (former is None or among_untold != untold_position(former)):
+        await ports.reviews.add(UNTOLD, among_untold, claim.id)
     drawn = sample_position(claim)
     is_new = drawn is not None and (former is None or drawn != sample_position(former))
     if drawn is not None and is_new and ports.terms.is_sampled(claim.id):
@@ -281,13 +286,17 @@ def _changed_claims(before: StoredCase, after: Case) -> Iterable[tuple[Claim, Cl
 
 
 async def _write_due_rows(ports: Ports, rows: Sequence[DueRow], now: datetime, due_row: DueRow | None) -> DueRow | None:
-    """Write due rows. The row that led to the act is moved on instead, and covers all work that is due at once."""
+    """
+    Write due rows. Returns the row that led to the act, as it is stored now.
+
+    That row is moved to a later instant, in place of new rows for work that is due at once.
+    """
     later = [row for row in rows if row.due != now + SOON or row.kind is Kind.ANNOUNCE]
     if due_row is not None and len(later) < len(rows):
         try:
             return await ports.duework.move(due_row, later, due=now + SOON, attempt=0)
         except Conflict:
-            due_row = None  # another process works on this row too, so the act writes rows of its own
+            due_row = None  # another process works on this row too, so the act writes new rows
             later = list(rows)
     if later or due_row is None:
         await ports.duework.add(later if due_row is not None else rows)
@@ -301,16 +310,16 @@ def _expiry_rows(ports: Ports, claim: Claim, now: datetime, context: ActContext)
 
 
 def due_rows(before: Claim | None, after: Claim, now: datetime) -> Sequence[DueRow]:
-    """Return the due rows for the due work that *after* has and *before* had not."""
-    fresh: frozenset[DueWork] = due_work_of(after) - (due_work_of(before) if before is not None else frozenset())
+    """Return the due rows for the due work of *after*, except the due work that *before* had already."""
+    new_work: frozenset[DueWork] = due_work_of(after) - (due_work_of(before) if before is not None else frozenset())
     return tuple(
         DueRow(work.due if work.due is not None else now + SOON, after.id, work.kind)
-        for work in sorted(fresh, key=lambda work: (work.kind, work.about))
+        for work in sorted(new_work, key=lambda work: (work.kind, work.about))
     )
 
 
 def review_position(claim: Claim) -> str | None:
-    """Return a claim's position in the review index, by its due instant; None if no reviewer must act next."""
+    """Return a claim's position in the review index, by its due instant. None if no reviewer must act next."""
     urgent = claim.due if claim.status in AWAITS_DECISION else None
     if claim.status is Status.OFFICIAL:
         urgent = claim.look_at
@@ -318,14 +327,14 @@ def review_position(claim: Claim) -> str | None:
 
 
 def untold_position(claim: Claim) -> str | None:
-    """Return a claim's position in the list of customers that were not notified, by the instant of the import."""
+    """Return an association's position in the list `UNTOLD`, by the instant of the import. None if not in the list."""
     if untold(claim) is None:
         return None
     return f"{claim.status_since.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}"
 
 
 def sample_position(claim: Claim) -> str | None:
-    """Return a claim's position in the sample, by its window's end; None if the customer cannot decline now."""
+    """Return a claim's position in the sample, by the end of its window. None if the window is not open."""
     if not claim.automatic_review or claim.status is not Status.AWAITING_CUSTOMER or claim.window_ends_at is None:
         return None
     return f"{claim.window_ends_at.astimezone(UTC):%Y%m%dT%H%M%S}|{claim.id}"

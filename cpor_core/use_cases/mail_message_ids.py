@@ -10,22 +10,22 @@ from cpor_core.ports.due_work import DueRow, expiry
 from cpor_core.rules.identifiers import message_id
 
 PARTNER_CONTACT = 0
-"""The number of the partner's contact; recipients at the customer are counted from 1."""
+"""The number of the partner's contact in Message-IDs. The customer's recipients have the numbers from 1 on."""
 
 
 def message_id_expiries(ports: Ports, before: Claim, after: Claim, now: datetime) -> tuple[DueRow, ...]:
-    """Return the due rows that delete the Message-IDs of the mails that an act leads to."""
-    names = sorted({message_id(after.id, *mail) for mail in _mails_led_to(before, after)})
+    """Return the due rows that delete the Message-IDs of the mails that follow from an act."""
+    names = sorted({message_id(after.id, *mail) for mail in _mails_of_act(before, after)})
     return tuple(message_id_expiry(ports, after.id, name, now) for name in names)
 
 
 def message_id_expiry(ports: Ports, claim_id: str, name: str, now: datetime) -> DueRow:
-    """Return the due row that deletes one Message-ID, if its claim was closed long enough ago by then."""
+    """Return the due row that deletes a Message-ID. If its claim is not closed long enough then, the row is put off."""
     return expiry(Kind.DELETE_MESSAGE_ID, claim_id, now, ports.mails.row_ref(name), name)
 
 
-def _mails_led_to(before: Claim, after: Claim) -> Iterable[tuple[str, int, int]]:
-    """Yield kind, number and recipient of each mail that becomes due, and of a notice that was tried."""
+def _mails_of_act(before: Claim, after: Claim) -> Iterable[tuple[str, int, int]]:
+    """Yield kind, number and recipient of each mail that the act makes due, and of each notice that was tried."""
     due = {(mail.kind, mail.number) for mail in before.mails}
     for mail in after.mails:
         if (mail.kind, mail.number) not in due:
@@ -44,5 +44,5 @@ def _mails_led_to(before: Claim, after: Claim) -> Iterable[tuple[str, int, int]]
 
 
 def partner_mail_kind(mail: DuePartnerMail) -> str:
-    """Return the kind under which a mail to a partner is numbered: each of those it competes with gets its own."""
+    """Return the kind of a partner's mail for its Message-ID. A mail to a rival's partner has the rival in its kind."""
     return f"{mail.kind}-{mail.to}" if mail.to is not None else str(mail.kind)

@@ -1,1 +1,1 @@
-"""A claim from draft to end: what partners, reviewers and customers do with it, and how it is listed."""
+"""Use cases for a claim from draft to end: the acts of partners, reviewers and customers, and the lists of claims."""

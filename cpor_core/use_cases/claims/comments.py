@@ -1,4 +1,4 @@
-"""Comments of both sides, in each state."""
+"""Comments of the partner, the customer and the programme. A claim takes them in each state."""
 
 from datetime import datetime
 from typing import Any
@@ -13,15 +13,15 @@ async def add_comment(ports: Ports, case: Case, actor: Actor, now: datetime, con
     """
     Write the comment of *context* with its history entry.
 
-    A comment of the programme settles what a reviewer was asked to look at.
+    A comment of the programme also takes the claim off the list of claims that a reviewer must look at.
     """
-    settles: dict[str, Any] = {"look_at": None} if actor == PROGRAMME else {}
+    looked_at: dict[str, Any] = {"look_at": None} if actor == PROGRAMME else {}
 
     def judge(current: Case) -> Case:
-        # The comment came after personal data was erased: its own retention begins now.
-        anew: dict[str, Any] = (
+        # The people of the claim were erased before this comment. The retention of the comment begins now.
+        new_retention: dict[str, Any] = (
             {"people_until": None, "people_forgotten": False} if current.claim.people_forgotten else {}
         )
-        return current.record(Act.COMMENTED, actor, now, **settles, **anew)
+        return current.record(Act.COMMENTED, actor, now, **looked_at, **new_retention)
 
     return await change_claim(ports, case, now, judge, context)

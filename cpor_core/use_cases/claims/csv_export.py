@@ -25,10 +25,10 @@ async def export(
     ports: Ports, organisation: str, now: datetime, *, wanted: Callable[[Claim], bool] | None, tenant_id: str | None
 ) -> bytes:
     """
-    Return the organisation's claims as CSV, newest first. *tenant_id* and *wanted* narrow them.
+    Return the organisation's claims as CSV, newest first. Only claims of *tenant_id* that are *wanted* are in the CSV.
 
-    Two requests for each claim, and one for each 1,000. Raises `ExportTooLarge`; without *wanted* before any claim is
-    read.
+    Makes two requests for each claim, and one more for each 1,000 claims. Raises `ExportTooLarge`. Without *wanted*,
+    this is raised before any claim is read.
     """
     keys = await _keys(ports, organisation, tenant_id)
     _verify_size(len(keys), MOST_ROWS if wanted is None else MOST_LOOKED_AT)
@@ -43,7 +43,7 @@ async def export(
 
 
 async def _keys(ports: Ports, organisation: str, tenant_id: str | None) -> list[IndexRow]:
-    """Return the keys of the organisation's claims; a key says the tenant too."""
+    """Return the keys of the organisation's claims of that tenant. The tenant is part of each claim id."""
     keys: list[IndexRow] = []
     after = ""
     while page := await ports.partner_claims.page(organisation, after=after, limit=KEYS_AT_ONCE):
@@ -58,9 +58,9 @@ def _verify_size(count: int, most: int) -> None:
     if count > most:
         raise Refused(
             "ExportTooLarge",
-            f"An export has at most {MOST_ROWS} claims, looked for among {MOST_LOOKED_AT}.",
-            resolution="Narrow it by customerTenantId, which comes first, then by status, engagement or partnerId; or "
-            "read GET /claims.",
+            f"An export has at most {MOST_ROWS} claims, and searches at most {MOST_LOOKED_AT} claims.",
+            resolution="Filter the export by customerTenantId first, then by status, engagement or partnerId. Or use "
+            "GET /claims.",
         )
 
 

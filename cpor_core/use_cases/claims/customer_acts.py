@@ -1,4 +1,8 @@
-"""The customer's acts: no, the no taken back, the end; by mailed link or by token."""
+"""
+The customer's acts, by mailed link or by token.
+
+The customer can decline a claim, take the no back, end an association, and say that a recipient is the wrong person.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +27,7 @@ Said = TypeVar("Said")
 
 
 class CustomerAct(StrEnum):
-    """What a person can do behind a mailed link; the value is the last segment of the form's address."""
+    """An act on the page of a mailed link. The value is the last segment of the form's URL."""
 
     DECLINE = "decline"
     UNDO = "undo"
@@ -32,18 +36,18 @@ class CustomerAct(StrEnum):
 
 
 LINK_LIVES = RETENTION[Kind.DELETE_MESSAGE_ID]
-"""A link works for so long after its claim is closed (decision 23)."""
+"""The time for which a link works after its claim is closed (decision 23)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The request of a mailed link, and its reader."""
+    """The request that a mailed link opens, and the person that the link was sent to."""
 
     case: Case
     recipient: Recipient
     speaker: Speaker
     others: Sequence[Case] = ()
-    """The tenant's other official associations; only for a registered notice address (decision 23)."""
+    """The tenant's other official associations. Only a registered notice address sees them (decision 23)."""
 
 
 async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) -> Opened:
@@ -51,7 +55,11 @@ async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) 
     case = await find(ports, claim_id, now)
     found = next((r for r in case.claim.recipients if r.number == recipient), None) if case is not None else None
     if case is None or found is None:
-        raise Refused("NotFound", "This link leads nowhere.", resolution="Use the newest mail about this request.")
+        raise Refused(
+            "NotFound",
+            "This link does not lead to a request.",
+            resolution="Use the link in the newest mail about this request.",
+        )
     if now >= expires_at(case):
         raise Refused("LinkExpired", "This link has expired.", resolution="Ask the programme if you have questions.")
     known = await ports.registry.customer(case.claim.tenant_id)
@@ -61,7 +69,7 @@ async def open_link(ports: Ports, claim_id: str, recipient: int, now: datetime) 
 
 
 async def with_others(ports: Ports, opened: Opened, now: datetime) -> Opened:
-    """Return the request of a link; for a registered notice address with the tenant's other associations."""
+    """Return the request of a link. For a registered notice address, add the tenant's other associations."""
     if opened.speaker.voice is not Voice.NOTICE_ADDRESS:
         return opened
     cases = await cases_of(ports, opened.case.claim.tenant_id, now)
@@ -70,7 +78,7 @@ async def with_others(ports: Ports, opened: Opened, now: datetime) -> Opened:
 
 
 def expires_at(case: Case) -> datetime:
-    """Return when the links of a claim expire; far in the future while the claim can still change."""
+    """Return when the links of a claim expire. While the claim is not closed, this is the year 9999."""
     claim = case.claim
     if claim.closed_at is not None:
         return max(claim.closed_at, claim.window_ends_at or claim.closed_at) + LINK_LIVES
@@ -78,7 +86,7 @@ def expires_at(case: Case) -> datetime:
 
 
 def possible_acts(opened: Opened) -> tuple[CustomerAct, ...]:
-    """Return the acts that the page offers. To decline a declined claim takes its no over."""
+    """Return the acts that the page offers. A person who declines a declined claim takes the no over."""
     claim, now = opened.case.claim, opened.case.now
     if claim.status is Status.OFFICIAL:
         return (CustomerAct.END,)
@@ -97,7 +105,7 @@ async def insist(ports: Ports, say_no: Callable[[bool], Awaitable[Said]]) -> Sai
     """
     Repeat a no that storage cannot take, for a minute of real time (decision 73).
 
-    The argument of *say_no* says whether the no was tried before. Raises the `Retryable` of the last try.
+    The argument of *say_no* is true if this is not the first try. Raises the `Retryable` of the last try.
     """
     stop_at, failed = ports.real_now() + TRIED_FOR, 0
     while True:
@@ -114,10 +122,11 @@ async def decline(
     ports: Ports, case: Case, speaker: Speaker, arrived: datetime, context: ActContext, *, again: bool = False
 ) -> Case:
     """
-    Take the customer's no as of the instant of its arrival, in each open state; an official association ends.
+    Store the customer's no. The instant of arrival decides whether the no is in time.
 
-    *again* says that the same no was sent before. If that no was written and only its answer was lost, nothing is left
-    to do. Raises `InvalidState` for a claim that is closed or declined already.
+    The no declines a claim in each open state, and ends an official association. If *again* is true, this no was tried
+    before. If the first try was stored, nothing is written. Raises `InvalidState` for a claim that is closed or
+    declined already.
     """
 
     def judge(current: Case) -> Case:
@@ -130,7 +139,7 @@ async def decline(
 
 
 async def not_me(ports: Ports, opened: Opened, now: datetime, context: ActContext) -> Case:
-    """Record that a recipient is not the right person; it counts as a mail that came back (decision 24)."""
+    """Record that a recipient is not the right person. This counts like a mail that came back (decision 24)."""
     actor, number = spoken_by(opened.speaker), opened.recipient.number
     answer_by = await partner_answers_by(ports, opened.case.claim, now)
 
@@ -146,7 +155,7 @@ async def undo(ports: Ports, case: Case, speaker: Speaker, now: datetime, contex
     """
     Take the no back before the window ends. Raises `InvalidState`, `DeclineNotYours`, `SlotAwaitsCustomer`.
 
-    No new promise is made, so items that have left the tenant meanwhile are taken out here (decision 32).
+    An undo makes no new promise. So this act also takes out the items that are no longer on the tenant (decision 32).
     """
     known = await ports.registry.customer(case.claim.tenant_id)
 

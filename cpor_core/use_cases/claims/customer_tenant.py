@@ -18,9 +18,9 @@ NEVER_SHOWN = frozenset({Status.DRAFT, Status.DELETED})
 
 async def cases_of(ports: Ports, tenant_id: str, now: datetime) -> Sequence[Case]:
     """
-    Return each request whose customer was or will be notified, as of *now*, newest first.
+    Return the requests of a tenant as of *now*, newest first. A request is a claim as `is_request` defines it.
 
-    Two range queries for any number of claims: a tenant's claims and slots are in one partition.
+    Makes two range queries for any number of claims, because a tenant's claims and slots are in one partition.
     """
     cases = [settle(stored, now) for stored in await ports.claims.of_tenant(tenant_id)]
     requests = [case for case in cases if is_request(case)]
@@ -36,7 +36,7 @@ def is_request(case: Case) -> bool:
 
 
 async def request_of(ports: Ports, tenant_id: str, claim_id: str, now: datetime) -> Case:
-    """Return one request of the tenant. Raises `NotFound`, also for a request of another tenant."""
+    """Return a request of the tenant. Raises `NotFound`, also for a request of another tenant."""
     case = await find(ports, claim_id, now)
     if case is None or case.claim.tenant_id != tenant_id or not is_request(case):
         raise Refused("NotFound", "There is no such request.", resolution="List the requests of your tenant.")
@@ -44,7 +44,7 @@ async def request_of(ports: Ports, tenant_id: str, claim_id: str, now: datetime)
 
 
 async def with_no(ports: Ports, case: Case) -> Case:
-    """Return the case with its no; the no that an earlier release took is in the history only."""
+    """Return the case with its no. An earlier release stored a no only in the history."""
     claim = case.stored.claim
     if claim.status is not Status.DECLINED or claim.no is not None:
         return case
@@ -57,7 +57,7 @@ async def with_no(ports: Ports, case: Case) -> Case:
 
 
 def _speaker(claim: Claim, said: Entry) -> Speaker:
-    """Return who said the no; a recipient speaks as the kind of recipient that was notified."""
+    """Return who said the no. The kind of the recipient gives the voice."""
     if said.actor == ADMINISTRATOR:
         return THE_ADMINISTRATOR
     number = int(said.actor.id)

@@ -1,4 +1,4 @@
-"""Drafts: creating, editing and deleting them, and their evidence."""
+"""Creates, edits and deletes drafts, and adds and removes evidence."""
 
 import hashlib
 import json
@@ -26,14 +26,13 @@ from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
 from cpor_core.views import claim_view
 
-"""After so long a blob that no claim points to is deleted."""
 EVIDENCE = "evidence"
-"""The blob container, and the "table" of a due row that deletes a blob."""
+"""The name of the blob container. A due row that deletes a blob has this name in place of a table's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """A claim as sent, in good form: the engagement that it is filed under, and the name that was sent for it."""
+    """A valid claim as it was sent, with its engagement. `filed_as` is the older engagement name in the request."""
 
     sent: NewClaim
     engagement: Engagement
@@ -42,7 +41,7 @@ class Filed:
 
 def file(ports: Ports, sent: NewClaim) -> Filed:
     """
-    Return the engagement that a claim as sent is filed under.
+    Return the engagement under which a claim is filed.
 
     Raises `EngagementUnknown`, `DuplicateItem`, `NotForThisEngagement`, `ValidationFailed` for items of the wrong kind.
     """
@@ -68,16 +67,16 @@ def _verify_items(items: tuple[Item, ...], engagement: Engagement) -> None:
     wrong = [n for n, item in enumerate(items) if (item.workload is not None) is not wants_workloads]
     if wrong:
         form = "a workload" if wants_workloads else "a product and a subscriptionId"
-        message = f"{engagement.name} is claimed for {engagement.item_kind}s: each item needs {form}."
+        message = f"A claim under {engagement.name} is for {engagement.item_kind}s. Each item needs {form}."
         details = [Detail("ValidationFailed", message, f"items[{n}]", f"Send {form}.") for n in wrong]
         raise Refused("ValidationFailed", message, target="items", resolution=f"Send {form}.", details=details)
     offered = {thing.id for thing in engagement.workloads or engagement.products or ()}
     unknown = [n for n, item in enumerate(items) if (item.workload or item.product) not in offered]
     if unknown:
-        message = f"{engagement.name} does not list this item."
-        what = f"GET /engagements/{engagement.id} lists what can be claimed."
-        details = [Detail("ValidationFailed", message, f"items[{n}]", what) for n in unknown]
-        raise Refused("ValidationFailed", message, target="items", resolution=what, details=details)
+        message = f"This item is not in the list of {engagement.name}."
+        resolution = f"GET /engagements/{engagement.id} lists the items that can be claimed."
+        details = [Detail("ValidationFailed", message, f"items[{n}]", resolution) for n in unknown]
+        raise Refused("ValidationFailed", message, target="items", resolution=resolution, details=details)
     keys = [item.key for item in items]
     twice = [n for n, key in enumerate(keys) if key in keys[:n]]
     if twice:
@@ -97,9 +96,9 @@ def _not_for_this(field: str, engagement: Engagement) -> Refused:
 
 async def draft(ports: Ports, organisation: str, sent: NewClaim, now: datetime, claim_id: str) -> Claim:
     """
-    Return the draft of a claim as sent, without storing it. Creation and dry run both use this.
+    Return the draft that a request asks for, without storing it. Creation and dry run use this function.
 
-    Raises what `file` raises, and `PartnerIdNotYours`.
+    Raises the errors of `file`, and `PartnerIdNotYours`.
     """
     filed = file(ports, sent)
     partner_name = await _own_partners_name(ports, organisation, sent.partner_id)
@@ -141,15 +140,15 @@ async def create(
     ports: Ports, organisation: str, actor: Actor, sent: NewClaim, now: datetime, key: IdempotencyKey | None
 ) -> Case:
     """
-    Create a draft: four requests, five with an idempotency key.
+    Create a draft, in four requests, or five with an idempotency key.
 
-    Raises what `draft` raises, `Repeated` for a key that was answered, `IdempotencyKeyReused`, `RequestInProgress`.
+    Raises the errors of `draft` and `begin_request`, and `Repeated` if the reply for the key is stored.
     """
     act_id = ports.new_id()
     if key is None:
         claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
     else:
-        # The instant is part of the id because a key can be used again after its record was deleted.
+        # The instant is part of the id, because a key can be used again after the key's record was deleted.
         claim_id = derived_claim_id(sent.customer.tenant_id, organisation, f"{key.hash}|{now.isoformat()}")
     made = await draft(ports, organisation, sent, now, claim_id)
     if key is not None:
@@ -182,9 +181,9 @@ def created(made: Claim, actor: Actor, now: datetime, act_id: str) -> Commit:
 
 async def store_draft(ports: Ports, commit: Commit, now: datetime, also: Sequence[DueRow] = ()) -> None:
     """
-    Store a new draft: the due rows, the key in the list, then the draft; one request each.
+    Store a new draft in three requests: the due rows, then the key in the list, then the draft.
 
-    Raises `Conflict` if a claim with its id exists.
+    Raises `Conflict` if a claim with this id exists.
     """
     made = commit.before.claim
     await ports.duework.add((*due_rows(None, made, now), *also))
@@ -204,22 +203,22 @@ async def edit(
     """
     Change a draft, or a claim in `partnerActionRequired`, by a JSON merge patch (RFC 7396).
 
-    The patch is merged into the claim as it is when it is written. Raises pydantic's `ValidationError` if the result is
-    not in form, `Immutable` for a fixed field, `InvalidState`, and what `draft` raises. In `partnerActionRequired` all
-    fields are fixed except partnerId, items and contacts.
+    The patch is merged into the newest stored claim. In `partnerActionRequired` all fields are fixed except partnerId,
+    items and contacts. Raises `Immutable` for a fixed field, pydantic's `ValidationError` for a result that is not a
+    valid claim, `InvalidState`, and the errors of `draft`.
     """
     first = _patched(case.claim, patch)
     file(ports, first)
     partner_name = await _own_partners_name(ports, case.claim.organisation, first.partner_id)
 
     def judge(current: Case) -> Case:
-        sent = _patched(current.claim, patch)  # another caller may have changed other fields meanwhile
+        sent = _patched(current.claim, patch)  # since the first merge another caller can have changed other fields
         filed = file(ports, sent)
-        ours = sent.partner_id == first.partner_id
+        same_partner = sent.partner_id == first.partner_id
         changes: dict[str, Any] = {
             "name": sent.name,
             "partner_id": sent.partner_id,
-            "partner_name": partner_name if ours else current.claim.partner_name,
+            "partner_name": partner_name if same_partner else current.claim.partner_name,
             "domain": sent.customer.domain,
             "items": filed.sent.items,
             "contacts": sent.contacts,
@@ -228,7 +227,7 @@ async def edit(
             "comment": sent.comment,
         }
         if all(value == getattr(current.claim, name) for name, value in changes.items()):
-            return current  # the same patch was sent before, and its answer was lost
+            return current  # the patch changes nothing: for example, it is a repetition
         if current.claim.status is not Status.DRAFT:
             changes = _answer(current.claim, changes)
         return current.record(Act.EDITED, actor, now, **changes)
@@ -236,12 +235,12 @@ async def edit(
     after = await change_claim(ports, case, now, judge, context)
     if after.claim.status is Status.DRAFT:
         return after
-    stored = await ports.claims.load(after.claim.id)  # new items have slots that were not read with the old ones
+    stored = await ports.claims.load(after.claim.id)  # the slots of new items were not read before
     return settle(stored, now) if stored is not None else after
 
 
 def _patched(claim: Claim, patch: Mapping[str, object]) -> NewClaim:
-    """Return the claim as it would be sent after the patch. Raises as `edit`."""
+    """Return the claim after the patch, in the form of a request. Raises the same errors as `edit`."""
     merged = merge_patch(_as_sent(claim), patch, keep_idle_nulls=True)
     sent = NewClaim.model_validate_json(json.dumps(merged), by_alias=True, by_name=False)
     if claim.status not in (Status.DRAFT, Status.PARTNER_ACTION_REQUIRED):
@@ -264,8 +263,9 @@ EDITABLE = {
     "revenue": "revenue",
     "comment": "comment",
 }
-"""The fields that an edit of a draft can change, and their names in the API."""
+"""The fields that an edit of a draft can change, with their names in the API."""
 EDITABLE_IN_ANSWER = frozenset({"partner_id", "partner_name", "items", "contacts"})
+"""The fields that an edit in `partnerActionRequired` can change."""
 
 
 def _answer(claim: Claim, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -274,17 +274,17 @@ def _answer(claim: Claim, changes: Mapping[str, Any]) -> dict[str, Any]:
     fixed = changed - EDITABLE_IN_ANSWER - {"partner_name"}
     if fixed:
         raise _immutable(EDITABLE[min(fixed)])
-    kept = {item.key for item in changes["items"]}
+    item_keys = {item.key for item in changes["items"]}
     return {
         **{name: changes[name] for name in EDITABLE_IN_ANSWER},
-        "left_items": tuple(item for item in (*claim.left_items, *claim.items) if item.key not in kept),
+        "left_items": tuple(item for item in (*claim.left_items, *claim.items) if item.key not in item_keys),
         "only_contacts_changed": claim.only_contacts_changed and changed <= {"contacts", "partner_name"},
     }
 
 
 def _as_sent(claim: Claim) -> dict[str, object]:
-    """Return the claim in the form of `NewClaim`, for a patch. Raises `InvalidState`."""
-    if claim.contacts is None:  # the claim was imported, or closed long ago
+    """Return the claim in the form of a request, for a patch. Raises `InvalidState`."""
+    if claim.contacts is None:  # the claim was imported, or its people were erased
         raise invalid_state(claim, "edited")
     sent = NewClaim(
         name=claim.name,
@@ -302,9 +302,10 @@ def _as_sent(claim: Claim) -> dict[str, object]:
 
 def merge_patch(target: object, patch: object, *, keep_idle_nulls: bool = False) -> object:
     """
-    Return *target* with a merge patch (RFC 7396): null removes, objects merge, other values replace.
+    Apply a merge patch (RFC 7396) to *target*, and return the result.
 
-    With *keep_idle_nulls* a null that removes nothing stays. So an unknown field can be refused later.
+    A null removes a field, an object is merged, and every other value replaces a field. With *keep_idle_nulls*, a null
+    for a field that *target* does not have stays in the result. So an unknown field can be refused later.
     """
     if not isinstance(patch, Mapping):
         return patch
@@ -324,7 +325,7 @@ def _immutable(field: str) -> Refused:
         "Immutable",
         f"{field} can no longer be changed.",
         target=field,
-        resolution="Leave it as it is, or make a new claim.",
+        resolution="Leave the field as it is, or create a new claim.",
     )
 
 
@@ -340,7 +341,7 @@ async def delete(ports: Ports, case: Case, actor: Actor, now: datetime, context:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An evidence file as it was sent; its media type was found from its content."""
+    """An evidence file as it was sent. Its media type follows from its content, and not from a header."""
 
     file_name: str
     content_type: str
@@ -353,23 +354,22 @@ def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
     if case.claim.status not in MAY_ADD_EVIDENCE or closed:
         raise invalid_state(case.claim, "given more evidence")
     exists = file_names.find(case.claim.evidence, upload.file_name) is not None
-    if exists and case.claim.status is not Status.DRAFT and not _is_kept(case.claim, upload):
+    if exists and case.claim.status is not Status.DRAFT and not _has_file(case.claim, upload):
         raise Refused(
             "EvidenceExists",
-            "Evidence of a submitted claim is only added to, never replaced.",
+            "A file of a submitted claim cannot be replaced.",
             target="fileName",
-            resolution="Upload it under another file name.",
+            resolution="Upload the new file under another file name.",
         )
     if not exists and len(case.claim.evidence) >= MAX_EVIDENCE_FILES:
         raise Refused(
             "TooManyFiles",
-            f"A claim takes {MAX_EVIDENCE_FILES} evidence files.",
+            f"A claim has at most {MAX_EVIDENCE_FILES} evidence files.",
             target="evidence",
-            resolution="Put several documents into one file, or delete one from the draft.",
+            resolution="Put several documents into one file, or delete a file from the draft.",
         )
-    if upload.signed_on is not None and upload.signed_on > now.date() + timedelta(
-        days=1
-    ):  # east of UTC tomorrow has begun
+    tomorrow = now.date() + timedelta(days=1)  # east of UTC this date can have begun
+    if upload.signed_on is not None and upload.signed_on > tomorrow:
         raise Refused(
             "ValidationFailed",
             "signedOn must not lie in the future.",
@@ -378,28 +378,28 @@ def _verify_may_add(case: Case, upload: Upload, now: datetime) -> None:
         )
 
 
-def _is_kept(claim: Claim, upload: Upload) -> bool:
-    """Whether the claim has exactly this file: the answer to its upload was lost, and the caller repeats it."""
-    told = (upload.file_name, hashlib.sha256(upload.data).hexdigest(), upload.signed_on)
-    return any((kept.file_name, kept.sha256, kept.signed_on) == told for kept in claim.evidence)
+def _has_file(claim: Claim, upload: Upload) -> bool:
+    """Whether the claim has exactly this file, because the caller repeats an upload whose answer was lost."""
+    sent = (upload.file_name, hashlib.sha256(upload.data).hexdigest(), upload.signed_on)
+    return any((file.file_name, file.sha256, file.signed_on) == sent for file in claim.evidence)
 
 
 MAY_ADD_EVIDENCE = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Status.OFFICIAL, Status.REJECTED})
-"""In these states evidence can be added; only in a draft can it be replaced (decisions 10, 28)."""
+"""In these states evidence can be added. Evidence can be replaced only in a draft (decisions 10, 28)."""
 
 
 async def add_evidence(
     ports: Ports, case: Case, actor: Actor, now: datetime, upload: Upload, context: ActContext
 ) -> tuple[Case, bool]:
     """
-    Store an evidence file; returns the case and whether the file name is new.
+    Store an evidence file. Returns the case, and whether the file name is new.
 
-    An upload also replaces a file whose name differs only in capitals. The due row that deletes an unused blob is
-    written first, then the blob, then the claim. The same file again changes nothing. Raises `InvalidState`,
-    `EvidenceExists`, `TooManyFiles`.
+    In a draft, an upload replaces the file of the same name, also if the names differ in capitals. The due row that
+    deletes an unused blob is written first, then the blob, then the claim. A repeated upload changes nothing. Raises
+    `InvalidState`, `EvidenceExists`, `TooManyFiles`.
     """
     _verify_may_add(case, upload, now)
-    if _is_kept(case.claim, upload):
+    if _has_file(case.claim, upload):
         return case, False
     blob = f"{case.claim.id}-{ports.new_id()}"
     await ports.duework.add([blob_expiry(case.claim.id, blob, now)])
@@ -462,5 +462,5 @@ def find_evidence(claim: Claim, file_name: str) -> Evidence:
 
 
 def blob_expiry(claim_id: str, blob: str, now: datetime) -> DueRow:
-    """Return the due row that deletes a blob, unless its claim points to it then."""
+    """Return the due row that deletes a blob, unless the claim has a file with this blob at that time."""
     return expiry(Kind.DELETE_BLOB, claim_id, now, RowRef(EVIDENCE, claim_id, blob), blob[-16:])

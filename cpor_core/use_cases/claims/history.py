@@ -1,4 +1,4 @@
-"""The history as of now: what is stored, and what time has made since."""
+"""The history of a claim as of now: the stored entries, and the entries that time has made since."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,10 @@ from cpor_core.transitions.claim_case import Case
 
 async def history_as_of(ports: Ports, case: Case, *, after: int, limit: int) -> Sequence[Entry]:
     """
-    Return up to *limit* entries of a claim's history as of the case's instant, oldest first, behind sequence *after*.
+    Return up to *limit* entries of a claim's history after the sequence *after*, as of the case's instant, in order.
 
-    An entry made by time has the same instant and hash as later, when the timer has written it (decision 14).
+    If time has made an entry that the timer has not stored yet, the entry already has its final instant and hash
+    (decision 14).
     """
     stored = list(await ports.claims.history(case.claim.id, after=after, limit=limit))
     known = case.stored.claim.history_length

@@ -1,4 +1,8 @@
-"""Lists: a page of keys, then the claims. So a list is never stale, and keys without a claim drop out (decision 37)."""
+"""
+Lists of claims. A list reads a page of keys, and then the claims of these keys.
+
+So a list always shows the newest state of each claim, and leaves out keys without a claim (decision 37).
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,23 +17,24 @@ from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 
 IN_FLIGHT = 32
-"""Claims read at the same time."""
+"""The most claims that are read at the same time."""
 KEYS_AT_ONCE = 100
 """A full page of keys."""
 MOST_LOOKED_AT = 500
-"""The most claims that one call reads. With filters a page may be short or empty, and still not the last."""
+"""The most claims that one call reads. So a page with filters can be short or empty although it is not the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Cases in order, and the position behind which the next page begins; None at the end of the list."""
+    """A page of cases, in order."""
 
     cases: Sequence[Case]
     position: str | None
+    """The next page begins after this position. None at the end of the list."""
 
 
 async def load_all(ports: Ports, claim_ids: Sequence[str], now: datetime) -> Mapping[str, Case]:
-    """Return the claims that exist at *now*, read in parallel. Slots of drafts are not read."""
+    """Return the claims that exist at *now*, by claim id. They are read in parallel, without the slots of drafts."""
     gate = asyncio.Semaphore(IN_FLIGHT)
 
     async def load(claim_id: str) -> StoredCase | None:
@@ -42,14 +47,14 @@ async def load_all(ports: Ports, claim_ids: Sequence[str], now: datetime) -> Map
 
 
 async def load_own(ports: Ports, organisation: str, rows: Sequence[IndexRow], now: datetime) -> Sequence[Case]:
-    """Return the organisation's claims of these keys, in their order: two requests a claim."""
+    """Return the organisation's claims of these keys, in the order of the keys. Makes two requests for each claim."""
     cases = await load_all(ports, [row.claim_id for row in rows], now)
     found = [(row.position, cases[row.claim_id]) for row in rows if row.claim_id in cases]
     return [
         case
         for position, case in found
         if case.claim.organisation == organisation
-        # A creation that was tried twice leaves a second key.
+        # If a creation was tried twice, the claim has a second key, which is left out here.
         and position == _position(case.claim)
     ]
 
@@ -65,33 +70,34 @@ async def matching(
     """
     Return the next *limit* cases that are *wanted*, in as few rounds as possible.
 
-    `read(after, size)` returns the cases of the next *size* keys. The first round reads *limit* keys. With *wanted*
-    each further round reads a full page of keys: the claims that are missing may be far apart. What is too much is cut
-    off, and the next page begins with it.
+    `read(after, size)` returns the cases of the next *size* keys. The first round reads *limit* keys. With *wanted*,
+    each further round reads a full page of keys, because wanted claims can be far apart. If a round finds more cases
+    than are missing, the surplus is cut off, and the next page begins with the first case of the surplus.
     """
-    kept: list[Case] = []
+    found: list[Case] = []
     looked_at, position = 0, after
-    while len(kept) < limit and looked_at < MOST_LOOKED_AT:
-        missing = limit - len(kept)
+    while len(found) < limit and looked_at < MOST_LOOKED_AT:
+        missing = limit - len(found)
         size = max(missing, KEYS_AT_ONCE) if wanted is not None and looked_at else missing
         size = min(size, MOST_LOOKED_AT - looked_at)
         page = await read(position, size)
-        kept += [case for case in page.cases if wanted is None or wanted(case)]
-        if len(kept) > limit:
-            return Page(kept[:limit], position_of(kept[limit - 1].claim))
+        found += [case for case in page.cases if wanted is None or wanted(case)]
+        if len(found) > limit:
+            return Page(found[:limit], position_of(found[limit - 1].claim))
         if page.position is None:
-            return Page(kept, None)
+            return Page(found, None)
         looked_at, position = looked_at + size, page.position
-    return Page(kept, position)
+    return Page(found, position)
 
 
 async def own_claims(
     ports: Ports, organisation: str, now: datetime, *, after: str, limit: int, wanted: Callable[[Claim], bool] | None
 ) -> Page:
     """
-    Return a page of an organisation's claims, newest first, whose state as of *now* is *wanted*; None wants all.
+    Return a page of an organisation's claims as of *now*, newest first. Only *wanted* claims are in the page.
 
-    One request for each page of keys, and two for each claim that is read.
+    If *wanted* is None, the page has all claims. Makes one request for each page of keys, and two for each claim that
+    is read.
     """
 
     async def read(behind: str, size: int) -> Page:

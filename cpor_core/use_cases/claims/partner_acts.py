@@ -1,4 +1,4 @@
-"""Submission and its dry run by the same checks, withdrawal, and the end by the partner."""
+"""The partner's acts on a claim: submit, resubmit, dispute, withdraw, end. The dry run uses the same checks."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ async def submit(
     ports: Ports, case: Case, actor: Actor, now: datetime, acknowledgements: Acknowledgements, context: ActContext
 ) -> Case:
     """
-    Submit a draft: seven requests with automatic review, one more with manual.
+    Submit a draft, in seven requests with automatic review, or eight with manual review.
 
     Raises `InvalidState`, `SlotCrowded`, and `ValidationFailed` with every failed check.
     """
@@ -71,7 +71,7 @@ async def resubmit(ports: Ports, case: Case, actor: Actor, now: datetime, contex
 
 async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:
     """
-    Dispute a rejection, with a justification or with evidence that was added since.
+    Dispute a rejection. The partner must send a justification, or add evidence after the rejection.
 
     Raises `InvalidState`, `NotDisputable`, `JustificationMissing`, `SlotCrowded`.
     """
@@ -83,9 +83,9 @@ async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, context
         if context.comment is None and not new_evidence:
             raise Refused(
                 "JustificationMissing",
-                "A dispute needs a justification, or evidence added since the rejection.",
+                "A dispute needs a justification, or evidence that was added after the rejection.",
                 target="justification",
-                resolution="Say why the rejection is wrong, or upload new evidence first.",
+                resolution="Say why the rejection is wrong, or upload new evidence before you dispute.",
             )
         return after
 
@@ -94,7 +94,7 @@ async def dispute(ports: Ports, case: Case, actor: Actor, now: datetime, context
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What registry and catalogue say about a claim."""
+    """The entries of the registry and the catalogue that a claim names."""
 
     engagement: Engagement
     partner: Partner | None
@@ -122,20 +122,20 @@ def _verify(known: _Known, case: Case, acknowledgements: Acknowledgements | None
         raise Refused(
             "ValidationFailed",
             "One check at submission failed." if len(failed) == 1 else f"{len(failed)} checks at submission failed.",
-            resolution="Correct what the details name, then submit again.",
+            resolution="Correct the fields that the details name, then submit again.",
             details=failed,
         )
 
 
 def _failed(known: _Known, case: Case, acknowledgements: Acknowledgements | None, now: datetime) -> tuple[Detail, ...]:
-    """Return the failed checks; submission, dry run and review all use this."""
+    """Return the failed checks. Submission, dry run and review use this function."""
     return failed_checks(
         case.claim, known.engagement, known.partner, known.customer, case.slots, case.refusals, acknowledgements, now
     )
 
 
 async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: datetime) -> Sequence[Detail]:
-    """Return the checks that a claim as sent would fail at submission. Stores nothing. Raises as creation."""
+    """Return the checks that a new claim would fail at submission. Stores no claim. Raises the errors of `draft`."""
     claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
     claim = await draft(ports, organisation, sent, now, claim_id)
     return await dry_run(ports, life.settle(await ports.claims.prospect(claim), now), None, now)
@@ -144,7 +144,7 @@ async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: d
 async def dry_run_of_draft(
     ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
-    """Return the checks that a draft would fail at submission. Raises `InvalidState`, and as `dry_run`."""
+    """Return the checks that a draft would fail at submission. Raises `InvalidState`, and the errors of `dry_run`."""
     life.verify_draft(case)
     return await dry_run(ports, case, acknowledgements, now)
 
@@ -153,9 +153,9 @@ async def dry_run(
     ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
     """
-    Return the checks that the claim would fail, but not whether another claim holds a slot (decision 8).
+    Return the checks that the claim would fail. The answer never says whether another claim holds a slot (decision 8).
 
-    Raises `TooManyDryRuns` after a hundred dry runs of an organisation in an hour. The operator sees these counts.
+    Raises `TooManyDryRuns` if the organisation has made too many dry runs in this hour. The operator sees the counts.
     """
     claim = case.claim
     count = await ports.dry_runs.count(claim.organisation, now)
@@ -166,7 +166,7 @@ async def dry_run(
     if count > ports.terms.dry_runs_per_hour:
         raise Refused(
             "TooManyDryRuns",
-            f"An organisation has {ports.terms.dry_runs_per_hour} dry runs an hour.",
+            f"An organisation can make {ports.terms.dry_runs_per_hour} dry runs per hour.",
             resolution="Wait until the next full hour, as Retry-After says.",
             retry_after_seconds=HOUR_SECONDS - (now.minute * 60 + now.second),
         )
@@ -176,7 +176,7 @@ async def dry_run(
 async def checks_now(
     ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
-    """Return the checks that the claim fails with the registry and slots of now: three requests."""
+    """Return the checks that the claim fails with the registry as it is now, in three requests."""
     known, judged = await asyncio.gather(_known(ports, case.claim), ports.claims.with_refusals(case.stored))
     return _failed(known, replace(case, refusals=judged.refusals), acknowledgements, now)
 
@@ -187,5 +187,5 @@ async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, contex
 
 
 async def end(ports: Ports, case: Case, actor: Actor, now: datetime, reason: Reason, context: ActContext) -> Case:
-    """End an association; access stops with this write. Raises `InvalidState`."""
+    """End an association. The partner's access to figures stops with this write. Raises `InvalidState`."""
     return await change_claim(ports, case, now, lambda current: life.end(current, actor, now, reason), context)

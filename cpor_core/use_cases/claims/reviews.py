@@ -15,8 +15,9 @@ from cpor_core.use_cases.claims.listing import Page, load_all, matching
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 
 STALE_AFTER = timedelta(minutes=10)
+"""A row without a claim is removed after so much real time. Until then the row's claim can still be written."""
 MOST_OVERDUE = 20
-"""Overdue reviews are counted up to this number; then the operator looks at the list."""
+"""Overdue reviews are counted up to this number. The operator finds all of them in the list."""
 
 
 async def start(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
@@ -28,20 +29,20 @@ async def start(ports: Ports, case: Case, now: datetime, context: ActContext) ->
 
 
 async def approve(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
-    """Approve a claim, which decides the arbitration too. Raises `InvalidState`, `SlotAwaitsCustomer`."""
+    """Approve a claim, and refuse its rival claimants. Raises `InvalidState`, `SlotAwaitsCustomer`."""
     decides = replace(context, decides_claimants=True)
     return await change_claim(ports, case, now, lambda current: life.approve(current, PROGRAMME, now), decides)
 
 
 async def reject(ports: Ports, case: Case, now: datetime, reason: Reason, context: ActContext) -> Case:
-    """Reject a claim, or its dispute for good. Raises `InvalidState`."""
+    """Reject a claim. A rejection after a dispute is final. Raises `InvalidState`."""
     return await change_claim(ports, case, now, lambda current: life.reject(current, PROGRAMME, now, reason), context)
 
 
 async def request_information(
     ports: Ports, case: Case, now: datetime, reasons: Sequence[Reason], context: ActContext
 ) -> Case:
-    """Ask the partner for more; the time to answer follows the partner's calendar. Raises `InvalidState`."""
+    """Ask the partner for information. The time to answer follows the partner's calendar. Raises `InvalidState`."""
     answer_by = await partner_answers_by(ports, case.claim, now)
     return await change_claim(
         ports,
@@ -53,7 +54,7 @@ async def request_information(
 
 
 async def strike_items(ports: Ports, case: Case, now: datetime, items: Sequence[Item], context: ActContext) -> Case:
-    """Take items out that the evidence does not cover. Raises `InvalidState`, `ItemNotInClaim`."""
+    """Remove items that the evidence does not cover from a claim. Raises `InvalidState`, `ItemNotInClaim`."""
     keys = {item.key for item in items}
 
     def judge(current: Case) -> Case:
@@ -63,7 +64,7 @@ async def strike_items(ports: Ports, case: Case, now: datetime, items: Sequence[
                 "ItemNotInClaim",
                 "The claim does not have all of these items.",
                 target="items",
-                resolution="Read the claim again and name items that it has.",
+                resolution="Read the claim again, and name only items of the claim.",
             )
         return after
 
@@ -78,12 +79,12 @@ async def revoke(ports: Ports, case: Case, now: datetime, context: ActContext) -
 async def awaiting_decision(
     ports: Ports, now: datetime, *, after: str, limit: int, wanted: Callable[[Case], bool] | None = None
 ) -> Page:
-    """Return a page of what awaits a decision, or a look, in the order of its due instants."""
+    """Return a page of the claims that a reviewer must decide or look at, in the order of their due instants."""
     return await verified(ports, REVIEWS, review_position, now, after=after, limit=limit, wanted=wanted)
 
 
 async def overdue(ports: Ports, now: datetime) -> int:
-    """Return how many of the most urgent claims are past their due instant, counted up to 20: mostly one request."""
+    """Return how many claims are past their due instant, counted up to 20. Without such claims it makes one request."""
     most_urgent = await ports.reviews.page(REVIEWS, after="", limit=1)
     if not any(_is_past(row.position, now) for row in most_urgent):
         return 0
@@ -99,7 +100,7 @@ def _is_past(position: str, now: datetime) -> bool:
 async def sample(
     ports: Ports, now: datetime, *, after: str, limit: int, wanted: Callable[[Case], bool] | None = None
 ) -> Page:
-    """Return a page of the drawn claims: reviewed automatically, and still in their window (decision 29)."""
+    """Return a page of the sample: claims that were reviewed automatically and whose window is open (decision 29)."""
     return await verified(ports, SAMPLE, sample_position, now, after=after, limit=limit, wanted=wanted)
 
 
@@ -114,10 +115,10 @@ async def verified(
     wanted: Callable[[Case], bool] | None = None,
 ) -> Page:
     """
-    Return a page of an index; each row is compared with its claim.
+    Return a page of an index. Each row is compared with its claim.
 
-    If the claim was decided, or its instant has changed, the row is removed. The row is written before its claim, so a
-    row without a claim stays for ten minutes.
+    A row with another position than the claim's present one is left out, and removed if it is older than ten minutes.
+    A younger row stays, because a row is written before its claim.
     """
 
     async def read(behind: str, size: int) -> Page:

@@ -1,8 +1,9 @@
 """
-Items that are no longer on the customer's tenant: associations end, and open claims lose the item (decision 32).
+Ends items that are no longer on the customer's tenant, in associations and in open claims (decision 32).
 
-The operator's update of the customer writes two due rows. One is due at once. The other one is due ten minutes later,
-for claims that were submitted meanwhile on the former state of the registry.
+The operator's update of the customer writes two due rows. The first row is due at once. The second row is due ten
+minutes later. It is for claims whose submission read the registry before the update and was stored after the first
+row's work.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,11 +22,12 @@ from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import change_claim
 
 AGAIN_AFTER = timedelta(minutes=10)
+"""The time between the two due rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A claim that loses items, by key; `association` says whether it is official."""
+    """A claim that loses the items with these keys. `association` is true if the claim is official."""
 
     claim_id: str
     association: bool
@@ -45,9 +47,10 @@ def endings(cases: Iterable[StoredCase], customer: Customer, now: datetime) -> S
 
 def takes_away(former: Customer, customer: Customer) -> bool:
     """
-    Whether an item has left the tenant, claimed or not.
+    Whether the new entry of a customer lacks an item that the former entry had.
 
-    A submission or an import may read the registry before the change and be committed after it.
+    It does not matter whether the item is claimed now. A submission or an import can read the registry before the
+    change and be committed after the change.
     """
     items = [
         *(Item(workload=workload) for workload in former.workloads),
@@ -57,7 +60,7 @@ def takes_away(former: Customer, customer: Customer) -> bool:
 
 
 def gone_items(claim: Claim, customer: Customer) -> tuple[str, ...]:
-    """Return the keys of the items of an open claim, or of a running association, that are not on the tenant."""
+    """Return the keys of a claim's items that are not on the tenant. A closed claim has none."""
     if claim.status is Status.OFFICIAL:
         return tuple(i.key for i in claim.items if claim.holds(i.key) and not is_alive(i, customer))
     if claim.status in OPEN:
@@ -66,12 +69,12 @@ def gone_items(claim: Claim, customer: Customer) -> tuple[str, ...]:
 
 
 def due_rows(tenant_id: str, now: datetime) -> Sequence[DueRow]:
-    """Return the due rows of this work; they are written before the registry."""
+    """Return the due rows of this work. They must be written before the registry's new entry."""
     return (DueRow(now, tenant_id, Kind.END_GONE_ITEMS), DueRow(now + AGAIN_AFTER, tenant_id, Kind.END_GONE_ITEMS))
 
 
 async def end_gone_items(ports: Ports, tenant_id: str, now: datetime) -> None:
-    """End the items that are no longer on the tenant, by the registry of now; twice is harmless."""
+    """End the items that are not in the tenant's present entry in the registry. A repeated call does no harm."""
     known = await ports.registry.customer(tenant_id)
     if known is None:
         return

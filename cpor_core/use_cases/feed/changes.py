@@ -1,9 +1,9 @@
 """
-The change feed: what happened to an organisation's claims, numbered without gaps (decision 38).
+The change feed: all changes of an organisation's claims, numbered without gaps (decision 38).
 
-Each history entry must be announced to the feed. The request that made the entry does that after its commit; if it
-fails, the due row that was written before does it. The feed's own rows say which entries were announced. So each entry
-of a claim comes once, and in order.
+Each history entry must be announced in the feed. The request that wrote the entry announces it after the commit. If
+that fails, a due row that was written earlier leads the timer to announce it. The rows of the feed say which entries
+were announced. So the feed has each entry of a claim once, and in order.
 """
 
 import logging
@@ -28,44 +28,44 @@ log = logging.getLogger("cpor.feed")
 
 ATTEMPTS = 8
 MOST_AT_ONCE = 40
-"""Announcements in one transaction: each takes two of its 100 rows, and one for the entry before it."""
+"""The most announcements in one transaction. A transaction has 100 rows, and each announcement takes two of them."""
 TAKES_PLACE = frozenset({Act.SUBMITTED, Act.RESUBMITTED, Act.DISPUTED})
-"""Acts by which a claim begins to compete; this is announced to its rivals too (decision 15)."""
+"""Acts by which a claim begins to compete. They are also announced to the partners of its rivals (decision 15)."""
 COMPETING = "claim.competing"
 
 
 def announcement_row(claim_id: str, now: datetime) -> DueRow:
-    """Return the due row that makes sure that what happens now is announced."""
+    """Return the due row that leads the timer to announce the entries of *now*, if the request does not."""
     return DueRow(now + SOON, claim_id, Kind.ANNOUNCE)
 
 
 def trim_row(organisation: str, oldest: datetime) -> DueRow:
-    """Return the due row that deletes the oldest change of a feed in its time."""
+    """Return the due row that deletes the oldest change of a feed at the end of its retention."""
     return DueRow(oldest + RETENTION[Kind.TRIM_CHANGES], organisation, Kind.TRIM_CHANGES)
 
 
 async def announce(ports: Ports, case: Case, entries: Sequence[tuple[str, Entry]], now: datetime) -> None:
     """
-    Announce what an act has just done: two requests. Never raises a fault: the due row makes up for what is missing.
+    Announce the history entries of an act, in two requests. Never raises a fault, because a due row leads to a retry.
 
-    *case* is what was stored, *entries* are the history entries of the claim and of its rivals.
+    *case* is the stored case. *entries* are the new history entries of the claim and of its rivals.
     """
     if case.claim.status is not Status.DRAFT and not case.slots.keys() >= set(case.claim.slot_keys):
-        await _late(ports, case.claim.id, now)  # an edit: the slots of new items were not read with the claim
+        await _try_to_catch_up(ports, case.claim.id, now)  # an edit: the slots of new items were not read
         return
     try:
         own = [entry for claim_id, entry in entries if claim_id == case.claim.id]
         await _announce_rivals(ports, case, own, now)
         await _append(ports, case.claim.organisation, [_news(case, entry) for entry in own], now)
     except Conflict:
-        await _late(ports, case.claim.id, now)
+        await _try_to_catch_up(ports, case.claim.id, now)
     except Fault as fault:
         log.warning("claim %s: the feed was not told: %s", case.claim.id, type(fault).__name__)
     for rival in dict.fromkeys(claim_id for claim_id, _ in entries if claim_id != case.claim.id):
-        await _late(ports, rival, now)
+        await _try_to_catch_up(ports, rival, now)
 
 
-async def _late(ports: Ports, claim_id: str, now: datetime) -> None:
+async def _try_to_catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
     try:
         await catch_up(ports, claim_id, now)
     except (Conflict, Fault) as fault:
@@ -78,11 +78,11 @@ async def catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
     if known is None:
         return
     for _ in range(ATTEMPTS):
-        told = await ports.changes.announced_up_to(known.claim.organisation, claim_id)
-        if told >= known.claim.history_length:
+        announced = await ports.changes.announced_up_to(known.claim.organisation, claim_id)
+        if announced >= known.claim.history_length:
             return
-        entries = await ports.claims.history(claim_id, after=told, limit=MOST_AT_ONCE)
-        stored = await ports.claims.load(claim_id)  # read after the entries, which may have made the claim compete
+        entries = await ports.claims.history(claim_id, after=announced, limit=MOST_AT_ONCE)
+        stored = await ports.claims.load(claim_id)  # read after the entries, because one of them can have made rivals
         if stored is None or not entries:
             return
         case = settle(stored, now)
@@ -93,12 +93,12 @@ async def catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
             continue
         if len(entries) < MOST_AT_ONCE:
             return
-    message = "the feed goes on too fast"
+    message = f"claim {claim_id}: lost {ATTEMPTS} races in a row"
     raise Conflict(message)
 
 
 async def announce_created(ports: Ports, organisation: str, cases: Sequence[Case], now: datetime) -> None:
-    """Announce drafts that were made together. Never raises a fault: due rows make up for what is missing."""
+    """Announce drafts that were created together. Never raises a fault, because due rows lead to a retry."""
     for first in range(0, len(cases), MOST_AT_ONCE):
         group = cases[first : first + MOST_AT_ONCE]
         try:
@@ -108,11 +108,11 @@ async def announce_created(ports: Ports, organisation: str, cases: Sequence[Case
 
 
 async def tell_created(ports: Ports, organisation: str, cases: Sequence[Case], now: datetime) -> None:
-    """Announce drafts that were made together, up to 40 in two requests. Raises `Conflict` and faults."""
+    """Announce drafts that were created together, up to 40 in two requests. Raises `Conflict` and faults."""
     for first in range(0, len(cases), MOST_AT_ONCE):
         group = cases[first : first + MOST_AT_ONCE]
         try:
-            # the drafts are of their batch's instant, the ETags of this one
+            # The cases are as of the instant of their batch. The ETags in the feed must be as of *now*.
             news = [_news(settle(case.stored, now), entry) for case in group for _, entry in case.entries]
             await _append(ports, organisation, news, now)
         except Conflict:  # some were announced before
@@ -121,19 +121,27 @@ async def tell_created(ports: Ports, organisation: str, cases: Sequence[Case], n
 
 
 async def trim(ports: Ports, row: DueRow, now: datetime) -> None:
-    """Delete changes that were kept long enough, and move the row to the next one's time. Raises `Conflict`."""
-    kept = RETENTION[Kind.TRIM_CHANGES]
-    oldest = await ports.changes.trim(row.subject, before=now - kept)
-    again = max(oldest + kept, now + timedelta(minutes=1)) if oldest is not None else now + kept
+    """
+    Delete the changes whose retention has ended. Raises `Conflict`.
+
+    The due row is moved to the end of the retention of the next change.
+    """
+    retention = RETENTION[Kind.TRIM_CHANGES]
+    oldest = await ports.changes.trim(row.subject, before=now - retention)
+    again = max(oldest + retention, now + timedelta(minutes=1)) if oldest is not None else now + retention
     await ports.duework.move(row, (), due=again, attempt=0)
 
 
 async def _announce_rivals(ports: Ports, case: Case, entries: Sequence[Entry], now: datetime) -> None:
-    """Announce to rivals that the claim competes. This comes before its own entry, which marks it as done."""
+    """
+    Announce to the partners of rivals that the claim competes with them.
+
+    Call this before the claim's entry is announced. An announced entry means that its rivals are announced too.
+    """
     came = next((entry for entry in reversed(entries) if entry.act in TAKES_PLACE), None)
     if came is None:
         return
-    time = came.sequence if came.act is Act.DISPUTED else 0  # the claim had stopped competing, and begins again
+    time = came.sequence if came.act is Act.DISPUTED else 0  # a dispute lets a rejected claim compete again
     others = dict.fromkeys(party.claim for party in case.rival_parties(now) if not party.declined)
     for stored in [found for claim_id in others if (found := await ports.claims.load(claim_id)) is not None]:
         other = settle(stored, now)
@@ -153,7 +161,7 @@ def _news(case: Case, entry: Entry) -> Announcement:
 
 
 def _change(case: Case, kind: str, status: Status, at: datetime) -> Change:
-    claim = case.stored.claim  # what the timer has not written yet has an entry of its own, later
+    claim = case.stored.claim  # changes by time get their own history entries when the timer stores them
     was_official = claim.official_since is not None
     return Change(
         sequence=0,  # set when it is appended
@@ -168,10 +176,10 @@ def _change(case: Case, kind: str, status: Status, at: datetime) -> Change:
 
 async def _append(ports: Ports, organisation: str, news: Sequence[Announcement], now: datetime) -> None:
     """
-    Append to a feed. When somebody else has appended meanwhile, try again.
+    Append announcements to a feed. If another process has appended at the same time, try again.
 
-    Raises `Conflict` when something was announced before, or the entry before it was not. Raises `StorageBusy` after
-    too many lost races.
+    Raises `Conflict` if an announcement is in the feed already, or if the entry before it is not yet in the feed.
+    Raises `StorageBusy` after too many lost races.
     """
     if not news:
         return
@@ -200,7 +208,7 @@ async def _append(ports: Ports, organisation: str, news: Sequence[Announcement],
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """The next changes of a feed, and the number up to which the reader has read then."""
+    """The next changes of a feed. `last` is the number up to which the reader has then read the feed."""
 
     changes: Sequence[Change]
     last: int
@@ -208,9 +216,9 @@ class FeedPage:
 
 async def read(ports: Ports, organisation: str, *, after: int | None, limit: int) -> FeedPage | None:
     """
-    Return the changes after the number *after*, or from the oldest on: one request, two when there are none.
+    Return the changes after the number *after*, or from the oldest change on if *after* is None.
 
-    None when changes that the reader has not seen were deleted.
+    Returns None if changes after *after* were deleted. Makes one request, or two if there are no changes.
     """
     changes = await ports.changes.page(organisation, after=after or 0, limit=limit)
     if changes:

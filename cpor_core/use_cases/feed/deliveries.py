@@ -1,9 +1,9 @@
 """
-Deliveries: changes of the feed become deliveries, which are tried until they arrive or `TRIED_FOR` has passed.
+Makes deliveries from the changes of the feed. A delivery is tried until it arrives or until `TRIED_FOR` has passed.
 
-Queue messages and due rows name an organisation. The queue's function calls receivers. The timer makes deliveries and
-sends a queue message, but calls nobody: a receiver that does not answer must not delay the sweep. One process at a time
-calls a webhook, with a few of its events at once.
+Queue messages and due rows name an organisation. Only the function of the queue calls receivers. The timer makes
+deliveries and sends a queue message. It calls no receiver, because a receiver that does not answer would delay the
+sweep. Only one process at a time calls a webhook. This process sends a few events at the same time.
 """
 
 import asyncio
@@ -38,28 +38,31 @@ log = logging.getLogger("cpor.webhooks")
 Result = TypeVar("Result")
 
 MADE_AT_ONCE = 45
-"""Deliveries in one transaction: each takes two of its 100 rows."""
+"""The most deliveries in one transaction. A transaction has 100 rows, and each delivery takes two of them."""
 LOOKED_AT = 500
-"""Changes read at once."""
+"""The number of changes in one read of the feed."""
 MOST_STEPS = 20
-"""Transactions that make deliveries for one webhook before the next webhook has its turn."""
+"""The most transactions that make deliveries for one webhook in one call. Then the next webhook has its turn."""
 CALLS_AT_ONCE = 4
+"""The most calls of one webhook at the same time."""
 TAKEN_AT_ONCE = 20
+"""The number of due deliveries in one read."""
 CALLING_FOR = timedelta(seconds=60)
-"""After that no new call begins, and another message goes on."""
+"""After this real time a process begins no new call. Another queue message continues the work."""
 HELD_FOR = timedelta(minutes=2)
-"""By then the process that was calling is done, or dead."""
+"""The right to call a webhook ends after this real time. By then, the process that had the right has ended."""
 BY_MESSAGE = timedelta(minutes=2)
-"""An attempt within this time gets a queue message; a later one is found by the timer, which runs each minute."""
+"""An attempt within this time gets a queue message. The timer, which runs each minute, finds later attempts."""
 MESSAGE_LATER = timedelta(seconds=1)
-"""A message must not arrive before its attempt is due."""
+"""A queue message arrives this much after the instant of its attempt, so that it never arrives too early."""
 ATTEMPTS = 8
+"""The most tries of a write that loses races."""
 MOST_ATTEMPTS_KEPT = 50
 LAST_NUMBER = 10**12 - 1
 
 
 def due_row(organisation: str, now: datetime) -> DueRow:
-    """Return the due row that makes sure that deliveries are made from *now* on."""
+    """Return the due row that leads the timer to make deliveries, if the queue message is lost."""
     return attempt_row(organisation, now + SOON)
 
 
@@ -69,7 +72,7 @@ def attempt_row(organisation: str, at: datetime) -> DueRow:
 
 
 def _minute(instant: datetime) -> datetime:
-    """Return the next whole minute: an organisation has one row for all attempts within a minute."""
+    """Round up to a whole minute, so that an organisation has one row for all attempts within a minute."""
     whole = instant.replace(second=0, microsecond=0)
     return whole if whole == instant else whole + timedelta(minutes=1)
 
@@ -90,10 +93,10 @@ def delivery_of(
 
 
 def deliveries_expiry(ports: Ports, organisation: str, webhook: tuple[str, str], now: datetime) -> DueRow:
-    """Return the due row that deletes all deliveries made in this hour for a webhook (name and birth)."""
+    """Return the due row that deletes a webhook's deliveries of this hour and earlier. *webhook* is name and birth."""
     hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    what = ports.webhooks.deliveries_before(organisation, webhook, hour)
-    return expiry(Kind.DELETE_DELIVERIES, organisation, hour, what, webhook[1])
+    row_ref = ports.webhooks.deliveries_before(organisation, webhook, hour)
+    return expiry(Kind.DELETE_DELIVERIES, organisation, hour, row_ref, webhook[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class Made:
 
 
 async def make_deliveries(ports: Ports, organisation: str, now: datetime) -> Made:
-    """Make deliveries for new changes and for replays. Calls nobody; twice is harmless."""
+    """Make deliveries for new changes and for replays. Calls no receiver. A repeated call does no harm."""
     active = [kept for kept in await ports.webhooks.all(organisation) if _is_active(kept.value)]
     if not active:
         return Made((), unfinished=False)
@@ -130,7 +133,7 @@ def _is_behind(webhook: Webhook, last: int) -> bool:
 async def _make(
     ports: Ports, organisation: str, kept: Stored[Webhook] | None, last: int, now: datetime
 ) -> Webhook | None:
-    """Make deliveries step by step. Returns the webhook as it is then, or None if it was deleted or disabled."""
+    """Make deliveries of one webhook. Returns the webhook as it is stored then. None if it was deleted or disabled."""
     for _ in range(MOST_STEPS):
         if kept is None or not _is_active(kept.value):
             return None
@@ -146,7 +149,7 @@ async def _make(
             )
         try:
             kept = await ports.webhooks.write(organisation, after, kept, made)
-        except Conflict:  # somebody else has made them, or has changed the webhook
+        except Conflict:  # another process has made these deliveries, or has changed the webhook
             kept = await ports.webhooks.find(organisation, kept.value.name)
     return kept.value if kept is not None and _is_active(kept.value) else None
 
@@ -155,7 +158,7 @@ async def _next_of_feed(
     ports: Ports, organisation: str, webhook: Webhook, last: int, now: datetime
 ) -> tuple[Webhook, Sequence[Delivery]]:
     changes = await ports.changes.page(organisation, after=webhook.scheduled, limit=LOOKED_AT)
-    wanted, read = _taken(changes, last, webhook.wants)
+    wanted, read = _that_fit(changes, last, webhook.wants)
     made = [_delivery(organisation, webhook, change, now) for change in wanted]
     return webhook.model_copy(update={"scheduled": read}), made
 
@@ -171,23 +174,23 @@ async def _next_of_replay(
     def is_asked_for(change: Change) -> bool:
         return webhook.wants(change) and replay.range.since <= change.at < replay.range.until
 
-    wanted, read = _taken(inside, replay.last, is_asked_for)
+    wanted, read = _that_fit(inside, replay.last, is_asked_for)
     made = [_delivery(organisation, webhook, change, now, replayed=True) for change in wanted]
     if read >= replay.last:
         return webhook.model_copy(update={"replay": None, "version": webhook.version + 1}), made
     return webhook.model_copy(update={"replay": replay.model_copy(update={"after": read})}), made
 
 
-def _taken(
-    changes: Sequence[Change], otherwise: int, is_wanted: Callable[[Change], bool]
+def _that_fit(
+    changes: Sequence[Change], last: int, is_wanted: Callable[[Change], bool]
 ) -> tuple[Sequence[Change], int]:
     """
-    Return as many wanted changes as fit one transaction, and the number up to which the feed is read then.
+    Return the wanted changes that fit into one transaction, and the number up to which the feed was then read.
 
-    That number is *otherwise* when all changes fit.
+    That number is *last* if there are no changes.
     """
     wanted: list[Change] = []
-    read = otherwise
+    read = last
     for change in changes:
         if is_wanted(change):
             if len(wanted) == MADE_AT_ONCE:
@@ -206,21 +209,21 @@ def _delivery(
 
 
 async def nudge_deliveries(ports: Ports, organisation: str, now: datetime) -> bool:
-    """Make deliveries, and send a queue message if any is due. Returns whether something is left to do."""
+    """Make deliveries, and send a queue message if an attempt is due. Returns whether the message was sent."""
     made = await make_deliveries(ports, organisation, now)
-    left = made.unfinished
+    is_due = made.unfinished
     for webhook in made.webhooks:
-        left = left or await ports.webhooks.is_waiting(organisation, webhook, now)
-    if left:
+        is_due = is_due or await ports.webhooks.is_waiting(organisation, webhook, now)
+    if is_due:
         await ports.queue_messages.webhook_delivery(organisation)
-    return left
+    return is_due
 
 
 async def deliver_webhooks(ports: Ports, organisation: str) -> None:
     """
-    Make deliveries and call the receivers, each independently of the others.
+    Make deliveries and call the receivers. A receiver does not wait for the other receivers.
 
-    Raises the first fault after every receiver was called. The due rows lead back to what is left.
+    Raises the first fault after every receiver was called. Due rows lead the timer to the deliveries that are not done.
     """
     made = await make_deliveries(ports, organisation, await ports.now())
     again = made.unfinished
@@ -231,7 +234,7 @@ async def deliver_webhooks(ports: Ports, organisation: str) -> None:
 
 
 async def _all(running: Iterable[Awaitable[Result]]) -> Sequence[Result]:
-    """Return all results, after the last one has ended. Raises the first fault."""
+    """Return all results when all have ended. Raises the first fault, also only when all have ended."""
     ended = await asyncio.gather(*running, return_exceptions=True)
     results: list[Result] = []
     for one in ended:
@@ -242,7 +245,11 @@ async def _all(running: Iterable[Awaitable[Result]]) -> Sequence[Result]:
 
 
 async def _call(ports: Ports, organisation: str, webhook: Webhook) -> bool:
-    """Try the waiting deliveries of one webhook, unless another process does. Returns whether something is left."""
+    """
+    Try the due deliveries of one webhook, unless another process does.
+
+    Returns true if the time has run out before all due deliveries were tried.
+    """
     stop_at = ports.real_now() + CALLING_FOR
     while await ports.webhooks.is_waiting(organisation, webhook, await ports.now()):
         if ports.real_now() >= stop_at:
@@ -250,21 +257,21 @@ async def _call(ports: Ports, organisation: str, webhook: Webhook) -> bool:
         began = ports.real_now()
         etag = await ports.webhooks.begin_calls(organisation, webhook, began, began + HELD_FOR)
         if etag is None:
-            return False  # the other process looks once more when it is done
+            return False  # the other process looks for due deliveries again before it ends
         try:
-            goes_on = await _try_waiting(ports, organisation, webhook, stop_at)
+            still_active = await _try_waiting(ports, organisation, webhook, stop_at)
         finally:
             await ports.webhooks.end_calls(organisation, webhook, etag)
-        if not goes_on:
+        if not still_active:
             return False
     return False
 
 
 async def _try_waiting(ports: Ports, organisation: str, webhook: Webhook, stop_at: datetime) -> bool:
-    """Try the waiting deliveries, a few at once. Returns whether the webhook is still active."""
+    """Try the due deliveries, a few at the same time. Returns whether the webhook is still active."""
     gate = asyncio.Semaphore(CALLS_AT_ONCE)
     while ports.real_now() < stop_at:
-        now = await ports.now()  # read anew: others add deliveries
+        now = await ports.now()  # read again, because other processes add deliveries
         kept = await ports.webhooks.find(organisation, webhook.name)
         if kept is None or kept.value.born != webhook.born or not _is_active(kept.value):
             return False
@@ -277,7 +284,7 @@ async def _try_waiting(ports: Ports, organisation: str, webhook: Webhook, stop_a
 
 
 async def _nudge_later(ports: Ports, organisation: str, attempts: Iterable[datetime], now: datetime) -> None:
-    """Send a queue message for each second with an attempt in it; the timer finds those after `BY_MESSAGE`."""
+    """Send a queue message for each second that has an attempt. The timer finds the attempts after `BY_MESSAGE`."""
     waits = {max(math.ceil((again - now).total_seconds()), 0) for again in attempts if again - now <= BY_MESSAGE}
     for wait in sorted(waits):
         await ports.queue_messages.webhook_delivery(organisation, delay=timedelta(seconds=wait) + MESSAGE_LATER)
@@ -291,7 +298,7 @@ async def _try_one(
     gate: asyncio.Semaphore,
     stop_at: datetime,
 ) -> datetime | None:
-    """Call the receiver once and record the attempt. Returns when the next attempt is due."""
+    """Call the receiver once and record the attempt. Returns the instant of the next attempt, or None."""
     async with gate:
         if ports.real_now() >= stop_at:
             return None
@@ -313,7 +320,7 @@ async def _try_one(
 
 
 def judged(delivery: Delivery, answer: CallAnswer, now: datetime) -> Delivery:
-    """Return a delivery after an attempt: delivered after 2xx, failed after 410 or three days, else pending."""
+    """Return a delivery after an attempt. It is delivered after 2xx, failed after 410 or three days, else pending."""
     attempt = Attempt(at=now, outcome=answer.outcome, status=answer.status)
     first = delivery.first_attempt_at or now
     failed = len(delivery.attempts) + 1
@@ -337,7 +344,7 @@ async def _switch_off(ports: Ports, organisation: str, webhook: Webhook, now: da
     for _ in range(ATTEMPTS):
         kept = await ports.webhooks.find(organisation, webhook.name)
         if kept is None or kept.value.born != webhook.born or kept.value.url != webhook.url:
-            return  # deleted, or given another address meanwhile
+            return  # since the call the webhook was deleted, or has got another URL
         if not _is_active(kept.value):
             return
         off = kept.value.model_copy(

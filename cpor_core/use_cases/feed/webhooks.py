@@ -1,4 +1,4 @@
-"""Webhooks as a partner's administrator manages them: create, change, test, replay, read, delete."""
+"""Use cases of a partner's administrator for webhooks: create, change, test, replay, read, delete."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class PutWebhook:
 
 
 def webhook_tag(webhook: Webhook) -> str:
-    """Return the ETag of a webhook. A webhook that is created again under its name has another one."""
+    """Return the ETag of a webhook. A webhook that is deleted and created again never has an earlier ETag."""
     return f'"{webhook.born}-{webhook.version}"'
 
 
@@ -36,8 +36,9 @@ async def put(
     """
     Create a webhook that begins with the next change, or change a webhook and enable it.
 
-    A webhook that was disabled goes on with its pending deliveries, and then with the next change. Changes from the
-    time between can be replayed. Raises `UrlNotAllowed`, `TooManyWebhooks`, `PreconditionFailed`.
+    A webhook that was disabled first gets its pending deliveries, and then the changes from now on. A replay can send
+    the changes that came while the webhook was disabled. Raises `UrlNotAllowed`, `TooManyWebhooks`,
+    `PreconditionFailed`.
     """
     await ports.receivers.verify(wanted.url)
     born = ports.new_id()[:BORN_DIGITS]
@@ -45,15 +46,15 @@ async def put(
     for attempt in range(ATTEMPTS):
         hooks = {kept.value.name: kept for kept in await ports.webhooks.all(organisation)}
         former = hooks.get(name)
-        if former is not None and former.value.born == born:  # our insert, whose answer was lost
+        if former is not None and former.value.born == born:  # our insert, if its answer was lost
             return PutWebhook(former.value, new=True)
-        if attempt == 0 or former is None or not _is_as(former.value, wanted):  # else our own earlier write
+        if attempt == 0 or former is None or not _is_as(former.value, wanted):  # otherwise it is our earlier write
             verify_match(if_match, former)
         if former is None and len(hooks) >= MOST_WEBHOOKS:
             raise Refused(
                 "TooManyWebhooks",
                 f"An organisation has at most {MOST_WEBHOOKS} webhooks.",
-                resolution="Delete one that is no longer needed.",
+                resolution="Delete a webhook that is no longer needed.",
             )
         try:
             if former is not None:
@@ -77,8 +78,8 @@ async def put(
 
 
 async def _feed_calls(ports: Ports, organisation: str) -> int:
-    """Have the feed call webhooks from now on. Returns the number of its last change. Raises `Conflict`."""
-    # Noted before the webhook exists, so no change after the returned number is missed.
+    """Note in the feed that it has webhooks. Returns the number of the feed's last change. Raises `Conflict`."""
+    # This is noted before the webhook exists. So the webhook misses no change after the returned number.
     await ports.changes.note_webhooks(organisation, has_webhooks=True)
     return (await ports.changes.head(organisation)).last
 
@@ -86,7 +87,7 @@ async def _feed_calls(ports: Ports, organisation: str) -> int:
 async def _changed(
     ports: Ports, organisation: str, former: Stored[Webhook], wanted: WebhookWanted, now: datetime
 ) -> Webhook:
-    """Write what is wanted over *former*, unless nothing changes. Raises `Conflict`."""
+    """Write *wanted* over *former*, unless nothing changes. Raises `Conflict`."""
     webhook = former.value
     if _is_as(webhook, wanted):
         return webhook
@@ -114,7 +115,7 @@ async def find(ports: Ports, organisation: str, name: str) -> Webhook:
 
 
 async def verify_version(ports: Ports, organisation: str, name: str, if_match: str) -> None:
-    """Raise `PreconditionFailed` as `verify_match` does."""
+    """Raise `PreconditionFailed` unless *if_match* has the ETag of the stored webhook."""
     verify_match(if_match, await ports.webhooks.find(organisation, name))
 
 
@@ -133,7 +134,7 @@ async def delete(ports: Ports, organisation: str, name: str, if_match: str | Non
         except Conflict:
             again = await ports.webhooks.find(organisation, name)
             if again is None or again.value.born != former.value.born:
-                return  # deleted, by us or by somebody else
+                return  # the webhook was deleted, by us or by another process
             former = again
             continue
         return
@@ -141,7 +142,7 @@ async def delete(ports: Ports, organisation: str, name: str, if_match: str | Non
 
 
 async def rotate_secret(ports: Ports, organisation: str, name: str, now: datetime, if_match: str | None) -> Webhook:
-    """Add a new secret; the former one also signs for 24 hours. Raises `NotFound`, `PreconditionFailed`."""
+    """Add a new secret. The former secret also signs for 24 hours. Raises `NotFound`, `PreconditionFailed`."""
     secret = Secret(text=_drawn(ports))
 
     def judge(webhook: Webhook) -> Webhook:
@@ -178,7 +179,10 @@ async def replay(ports: Ports, organisation: str, name: str, wanted: Range, now:
     """
     if wanted.since >= wanted.until:
         raise Refused(
-            "ValidationFailed", "`from` must lie before `to`.", target="from", resolution="Send the earlier one first."
+            "ValidationFailed",
+            "`from` must lie before `to`.",
+            target="from",
+            resolution="Send the earlier instant as `from`.",
         )
     head = await ports.changes.head(organisation)
     asked = Replay(id=ports.new_id(), range=wanted, after=head.oldest - 1, last=head.last)
@@ -190,8 +194,8 @@ async def replay(ports: Ports, organisation: str, name: str, wanted: Range, now:
         if webhook.replay is not None:
             raise Refused(
                 "InvalidState",
-                "A replay of this webhook is under way.",
-                resolution="Wait until GET /webhooks/{name} shows none.",
+                "A replay of this webhook is still running.",
+                resolution="Wait until GET /webhooks/{name} shows no replay.",
             )
         return webhook.model_copy(update={"replay": asked, "version": webhook.version + 1})
 
@@ -204,7 +208,7 @@ async def replay(ports: Ports, organisation: str, name: str, wanted: Range, now:
 async def _change(
     ports: Ports, organisation: str, name: str, judge: Callable[[Webhook], Webhook], if_match: str | None
 ) -> Webhook:
-    """Change a webhook. After a lost race *judge* decides again; a change that we made ourselves stays."""
+    """Change a webhook. After a lost race *judge* decides again. It must not repeat a change that it finds stored."""
     former = await _found(ports, organisation, name)
     for _ in range(ATTEMPTS):
         after = judge(former.value)
@@ -235,19 +239,19 @@ def _verify_active(webhook: Webhook) -> None:
     if webhook.status is not WebhookStatus.ACTIVE:
         raise Refused(
             "InvalidState",
-            "The webhook is disabled: nothing is sent to it.",
-            resolution="Switch it on again with PUT.",
+            "The webhook is disabled. No events are sent to it.",
+            resolution="Enable the webhook with PUT.",
         )
 
 
 def verify_match(if_match: str | None, former: Stored[Webhook] | None) -> None:
-    """Raise `PreconditionFailed` if the caller's If-Match names other versions only; `*` matches any that is there."""
+    """Raise `PreconditionFailed` unless If-Match has the webhook's ETag. `*` fits every webhook that exists."""
     if if_match is not None and (former is None or not matches(if_match, webhook_tag(former.value))):
         raise Refused(
             "PreconditionFailed",
             "The webhook has changed since you read it.",
             target="If-Match",
-            resolution="Read it again and repeat the request.",
+            resolution="Read the webhook again and repeat the request with its new ETag.",
         )
 
 
