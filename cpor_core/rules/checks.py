@@ -1,4 +1,4 @@
-"""The checks at submission. All faults are reported together. The dry run uses the same code."""
+"""The checks of a submission. All faults are reported together. A dry run makes the same checks."""
 
 from calendar import monthrange
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ def failed_checks(
     now: datetime,
 ) -> tuple[Detail, ...]:
     """
-    Return each reason why *claim* can't be submitted at *now*. Empty when it can be submitted.
+    Return each reason why *claim* cannot be submitted at *now*. Empty when the claim can be submitted.
 
     The checks must not reveal who is a customer (decision 8). So items are checked only when tenant, domain and the
     domain of the customer's contact agree. Otherwise one `TenantDomainMismatch` is the only fault, also for an unknown
@@ -49,7 +49,7 @@ def _partner(claim: Claim, partner: Partner | None) -> Iterator[Detail]:
             "PartnerNotEnrolled",
             f"Partner {claim.partner_id} is not enrolled in {claim.engagement}.",
             "partnerId",
-            "Enrol this location in the engagement, or use the partnerId of one that is.",
+            "Enrol this location in the engagement, or use the partnerId of an enrolled location.",
         )
     if claim.organisation == claim.tenant_id:
         yield Detail(
@@ -85,7 +85,7 @@ def _customer(claim: Claim, engagement: Engagement, customer: Customer | None) -
             "TenantDomainMismatch",
             "Tenant, domain and the customer contact's mail address do not belong together.",
             "customer",
-            "Ask the customer for their tenant id, a verified domain of it, and a contact with an address in one.",
+            "Ask the customer for the tenant id, for a verified domain, and for a contact with an address in it.",
         )
         return
     for position, item in enumerate(claim.items):
@@ -102,19 +102,19 @@ def _customer(claim: Claim, engagement: Engagement, customer: Customer | None) -
 _WHAT_TO_DO = {
     "notOnTenant": "Ask the customer whether this workload is on this tenant.",
     "notASubscription": "Ask the customer for the subscription's id on this tenant.",
-    "wrongProduct": "Give the product that the subscription is for, one that the engagement lists.",
+    "wrongProduct": "Name the product of the subscription. It must be in the engagement's list.",
     "csp": "Subscriptions bought through CSP cannot be claimed under this engagement.",
     "wrongChannel": "Claim a subscription that was bought through a channel of the engagement.",
-    "notProvisioned": "Ask the customer to finish provisioning; it can take up to seven days to show.",
+    "notProvisioned": "Ask the customer to finish provisioning. The new state can take up to seven days to show.",
     "inactive": "Claim a subscription that is active or in its grace period.",
 }
 
 
 def why_not_claimable(item: Item, engagement: Engagement, customer: Customer) -> str | None:
     """
-    Return why an item of the engagement's kind can't be claimed. None when it can.
+    Return why an item of the engagement's kind cannot be claimed. None when it can be claimed.
 
-    The codes are those of decision 7, and `wrongChannel` for a purchase channel other than CSP.
+    The codes are those of decision 7, and `wrongChannel` for a wrong purchase channel other than CSP.
     """
     if item.workload is not None:
         return None if item.workload in customer.workloads else "notOnTenant"
@@ -136,7 +136,7 @@ def _subscription_not_claimable(item: Item, engagement: Engagement, subscription
 
 
 def is_alive(item: Item, customer: Customer) -> bool:
-    """Whether the tenant has the item: the workload, or the subscription, active or in grace (decision 32)."""
+    """Whether the tenant has the workload, or has the subscription in a claimable state (decision 32)."""
     if item.workload is not None:
         return item.workload in customer.workloads
     return any(
@@ -146,13 +146,13 @@ def is_alive(item: Item, customer: Customer) -> bool:
 
 def _fields(claim: Claim, engagement: Engagement) -> Iterator[Detail]:
     revenue = claim.revenue
-    given = {
+    sent = {
         "solutionSeller": revenue.solution_seller if revenue else None,
         "customerName": revenue.customer_name if revenue else None,
         "isvSolution": revenue.isv_solution if revenue else None,
     }
     for name in engagement.extra_fields:
-        if not given.get(name):
+        if not sent.get(name):
             yield Detail(
                 "FieldMissing",
                 f"{engagement.name} needs revenue.{name}.",
@@ -178,14 +178,14 @@ def _evidence(claim: Claim, engagement: Engagement, today: date) -> Iterator[Det
             "AcknowledgementMissing",
             "No file says when the customer acknowledged the work.",
             "evidence",
-            "Upload the customer's acknowledgement with signedOn in the query.",
+            "Upload the customer's acknowledgement, with its date as signedOn in the query.",
         )
     elif max(signed) < _months_before(today, EVIDENCE_AGE_MONTHS):
         yield Detail(
             "AcknowledgementTooOld",
             f"The customer's newest acknowledgement is older than {EVIDENCE_AGE_MONTHS} months.",
             "evidence",
-            "Upload one that was signed within the last 12 months.",
+            "Upload an acknowledgement that was signed within the last 12 months.",
         )
 
 
@@ -195,20 +195,20 @@ def _months_before(day: date, months: int) -> date:
 
 
 def _acknowledgements(acknowledgements: Acknowledgements | None) -> Iterator[Detail]:
-    given = acknowledgements.model_dump(by_alias=True) if acknowledgements is not None else {}
+    confirmed = acknowledgements.model_dump(by_alias=True) if acknowledgements is not None else {}
     for name in ("accurate", "customerAware"):
-        if not given.get(name):
+        if not confirmed.get(name):
             yield Detail(
                 "AcknowledgementMissing",
                 f"acknowledgements.{name} is not confirmed.",
                 f"acknowledgements.{name}",
-                "Send it as true, if it is.",
+                "Send true if you can confirm the statement.",
             )
 
 
 REFUSAL_COUNTS_MONTHS = 12
 MOST_REFUSALS = 2
-"""After so many refusals within twelve months, a customer is not asked again (decision 21)."""
+"""After this number of refusals within twelve months, the customer is not asked again (decision 21)."""
 
 
 def recent_refusals(refusals: Refusals | None, now: datetime) -> tuple[Refusal, ...]:
@@ -229,16 +229,19 @@ def _refused(refusals: Refusals | None, now: datetime) -> Iterator[Detail]:
 
 def _duplicates(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> Iterator[Detail]:
     """
-    Yield a fault for each open or official claim of the same organisation on the same item. Declined is not open.
+    Yield a fault for each open or official claim of the same organisation for the same item.
 
-    Other organisations' claims are neither named nor counted: a dry run must not reveal them (decision 8).
+    A declined claim is not open. Claims of other organisations are ignored, because a dry run must not reveal them
+    (decision 8).
     """
     for position, item in enumerate(claim.items):
         slot = slots.get(item.key)
         if slot is None:
             continue
         own = [p for p in slot.at(now).others(claim.id) if p.organisation == claim.organisation and not p.declined]
-        for other in {party.claim: party for party in reversed(own)}.values():  # one that awaits is a claimant too
+        for other in {
+            party.claim: party for party in reversed(own)
+        }.values():  # a claim that awaits the customer is a claimant too
             yield _duplicate(other, item.key, f"items[{position}]")
 
 
@@ -246,13 +249,13 @@ def _duplicate(other: Party, key: str, target: str) -> Detail:
     if isinstance(other, Holder):
         return Detail(
             "DuplicateClaim",
-            f"Your organisation's association {other.claim} holds {key} already.",
+            f"Your organisation's association {other.claim} already holds {key}.",
             target,
-            f"Take the item out, or end the association {other.claim}.",
+            f"Remove the item, or end the association {other.claim}.",
         )
     return Detail(
         "DuplicateClaim",
-        f"Your organisation's claim {other.claim} for {key} is open already.",
+        f"Your organisation's claim {other.claim} for {key} is still open.",
         target,
-        f"Take the item out, or withdraw the claim {other.claim}; a disputed one is decided first.",
+        f"Remove the item, or withdraw the claim {other.claim}. If it is disputed, wait for the decision.",
     )

@@ -1,8 +1,8 @@
 """
-What a claim makes necessary, and when.
+The due work of a claim, and when it is due.
 
-The one answer to "is there anything to do?". A due row makes it happen surely, a queue message makes it happen soon.
-The handlers of both ask here again before they act.
+A due row makes sure that the work is done. A queue message makes the work happen sooner. The handlers of both ask here
+again before they act, so work that is no longer due is not done.
 """
 
 from datetime import datetime
@@ -15,11 +15,11 @@ TO_PARTNERS = frozenset({Kind.NOTIFY_PARTNER, Kind.REMIND_PARTNER})
 """Mails to partners, which are sent last (decision 42)."""
 
 CLOCK_DECIDES = frozenset({Status.DRAFT, Status.PARTNER_ACTION_REQUIRED, Status.REJECTED})
-"""States that end by themselves at `claim.due`. In other states that date is shown, and nothing happens at it."""
+"""States that time ends at `claim.due`. In other states callers see that instant, but nothing happens then."""
 
 
 def due_work_of(claim: Claim) -> frozenset[DueWork]:
-    """Return all due work of the stored *claim*, for now and for later."""
+    """Return all due work of the stored *claim*, whether it is due now or later."""
     work = {DueWork(Kind.SEND_MAIL, about=f"{mail.kind}-{mail.number}") for mail in claim.mails}
     work |= {DueWork(Kind.NOTIFY_PARTNER, about=f"{mail.kind}-{mail.number}-{mail.to}") for mail in claim.partner_mails}
     if claim.status in CLOCK_DECIDES and claim.due is not None:
@@ -56,9 +56,9 @@ def due_now(claim: Claim, now: datetime) -> frozenset[Kind]:
     """
     Return the kinds of work that are due at *now*.
 
-    A reminder is due only before the deadline of which it reminds (decision 19). After that it is dropped.
+    A reminder is due only before its deadline (decision 19). After the deadline it is dropped.
     """
-    due = {one.kind for one in due_work_of(claim) if one.due is None or one.due <= now}
+    due = {work.kind for work in due_work_of(claim) if work.due is None or work.due <= now}
     if Kind.WRITE_DOWN in due:
         due -= {Kind.REMIND_CUSTOMER, Kind.REMIND_PARTNER}
     if claim.window_ends_at is not None and claim.window_ends_at <= now:

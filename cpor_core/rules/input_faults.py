@@ -1,4 +1,4 @@
-"""Explains to the caller what is wrong with the form of a body, a query or a row of a batch."""
+"""Tells the caller each fault in the form of a body, a query or a row of a batch."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from cpor_core.errors import Detail, Refused
 
 MOST_DETAILS = 100
-"""Details in one refusal. A body of a mebibyte can have a hundred thousand faults."""
+"""The most details in one refusal. A body of one mebibyte can have a hundred thousand faults."""
 MOST_LOOKED_AT = 10_000
-"""With more faults than this, none is listed: a list would take longer than the check."""
+"""If a body has more faults, the refusal lists none, because the list would take longer than the check."""
 LONGEST_TARGET = 200
-"""Characters of a detail's target. The caller chooses the name of an unknown field, and it can be long."""
+"""The most characters of a detail's target. A caller can send an unknown field with a very long name."""
 LONGEST_NAME = 60
-"""Characters of the target that the message repeats."""
+"""The most characters of the target that the message repeats."""
 
 _A_TEXT: Final = "must be a text"
 _A_NUMBER: Final = "must be a whole number"
@@ -54,15 +54,15 @@ _WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "time_delta_type": "must be an ISO 8601 duration, such as P1D",
     }
 )
-"""The text for each kind of fault that pydantic finds. The field's name comes before it."""
+"""The text for each of pydantic's kinds of faults. The name of the field comes before the text."""
 
 
 def not_in_form(error: ValidationError, what: str = "body", also: Sequence[Detail] = ()) -> Refused:
     """
     Return `InvalidJson`, or `ValidationFailed` with one detail for each field.
 
-    *also* are faults that are not about the form. When a field has both, one is reported: the other fault if it has its
-    own code (such as `ItemMisspelt`), because that says more.
+    *also* are faults in the content. If a field has a fault of both kinds, only one is reported: the fault in the
+    content if its code is more exact than `ValidationFailed`, otherwise the fault in the form.
     """
     if error.error_count() > MOST_LOOKED_AT:
         return Refused(
@@ -73,7 +73,7 @@ def not_in_form(error: ValidationError, what: str = "body", also: Sequence[Detai
     errors: Sequence[Any] = error.errors(include_url=False, include_input=False)
     if any(one["type"] == "json_invalid" for one in errors):
         return Refused("InvalidJson", f"The {what} is not JSON.", resolution="Send one JSON document in UTF-8.")
-    # For a list with wrong entries pydantic also reports "too few". One detail is enough.
+    # If a list has wrong entries, pydantic also reports that the list has too few entries. One detail is enough.
     holders = {one["loc"][:n] for one in errors for n in range(len(one["loc"]))}
     errors = [one for one in errors if one["type"] != "too_short" or one["loc"] not in holders]
     wrong = [_detail(one, what) for one in errors[:MOST_DETAILS]]
@@ -84,7 +84,7 @@ def not_in_form(error: ValidationError, what: str = "body", also: Sequence[Detai
 
 
 def refused_fields(details: Sequence[Detail], count: int | None = None) -> Refused:
-    """Return `ValidationFailed` with these details. *count* is their number when not all are listed."""
+    """Return `ValidationFailed` with these details. *count* is the number of all faults if not all are listed."""
     count = count or len(details)
     return Refused(
         "ValidationFailed",
@@ -104,13 +104,13 @@ def _detail(one: Mapping[str, Any], what: str) -> Detail:
     name = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
     match one["type"]:
         case "missing":
-            return Detail("FieldRequired", f"{name} is needed.", target, "Send it.")
+            return Detail("FieldRequired", f"{name} is needed.", target, "Send this field.")
         case "extra_forbidden":
             return Detail(
                 "FieldUnknown",
                 f"{name} is not a field of this request.",
                 target,
-                "Leave it out, or correct its spelling.",
+                "Do not send this field, or correct its spelling.",
             )
         case kind:
             words = _words(kind, one)

@@ -1,4 +1,4 @@
-"""Finds all faults of a registry entry at once, and what is new in it (decisions 57, 74)."""
+"""Finds all faults of a registry entry at once, and its unknown items (decisions 57, 74)."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,14 +12,14 @@ from cpor_core.rules.business_days import verify_country
 from cpor_core.rules.time_zones import lies_elsewhere, verify_time_zone, zones_of
 
 SHORT_NAME: Final = 6
-"""A shorter name is similar to another with one typing error at most, a longer one with two."""
+"""In a shorter name, one difference counts as a typing error. In a longer name, two differences do."""
 ZONES_NAMED: Final = 3
 
 _NO_SLUG: Final = re.compile("[^a-z0-9]+")
-"""Separators of words in a name as people write it: `Dynamics 365 Sales`."""
+"""The separators of words in a name as people write it, such as `Dynamics 365 Sales`."""
 _LANGUAGE_TAG: Final = re.compile(
     r"""
-    [a-z]{2,3}(-[a-z]{3}){0,3}                  # language, with extended ones; longer ones were never registered
+    [a-z]{2,3}(-[a-z]{3}){0,3}                  # language and its extensions, as far as registered
       (-[a-z]{4})?                              # script
       (-([a-z]{2}|[0-9]{3}))?                   # region
       (-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*      # variants
@@ -30,15 +30,15 @@ _LANGUAGE_TAG: Final = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
-"""The form of a BCP 47 tag (RFC 5646, 2.1), with the registered tags of another form."""
+"""The form of a BCP 47 tag (RFC 5646, 2.1). The last line has the registered tags of another form."""
 
 
 def faults_of_partner(sent: Mapping[str, object], catalogue: Catalogue) -> Iterator[Detail]:
     """
-    Yield each fault of a partner's location apart from faults of form.
+    Yield each fault in the content of a partner's location.
 
-    *sent* is the entry as JSON, which may have faults of form. A field of the wrong type is skipped. So the operator
-    sees these faults together with those of form.
+    *sent* is the entry as JSON. Its form can be wrong too, so a field of the wrong type is skipped here. The operator
+    sees the faults of the content together with the faults of the form.
     """
     yield from _place(sent)
     for position, name in enumerate(_listed(sent, "enrolledEngagements", MAX_ENGAGEMENTS)):
@@ -52,7 +52,7 @@ def faults_of_partner(sent: Mapping[str, object], catalogue: Catalogue) -> Itera
 
 
 def faults_of_customer(sent: Mapping[str, object], catalogue: Catalogue) -> Iterator[Detail]:
-    """Yield the same for a customer's tenant. A new workload or product is no fault."""
+    """Yield each fault in the content of a customer's tenant. An unknown workload or product is no fault."""
     place = list(_place(sent))
     yield from place
     country, zone = sent.get("country"), sent.get("timeZone")
@@ -70,7 +70,9 @@ def faults_of_customer(sent: Mapping[str, object], catalogue: Catalogue) -> Iter
         name = subscription.get("subscriptionId")
         if isinstance(name, str) and name.lower() in seen:
             target = f"subscriptions[{position}].subscriptionId"
-            yield Detail("ValidationFailed", "The same subscription is named twice.", target, "Name it once.")
+            yield Detail(
+                "ValidationFailed", "The same subscription is named twice.", target, "Name each subscription once."
+            )
         elif isinstance(name, str):
             seen.add(name.lower())
 
@@ -83,24 +85,25 @@ def _zone_elsewhere(country: str, zone: str) -> Iterator[Detail]:
             "TimeZoneElsewhere",
             f"The time zone {zone} is not one of {country}.",
             "timeZone",
-            f"Use one of {some}, or send timeZoneElsewhere as true if it is right.",
+            f"Use one of {some}, or send timeZoneElsewhere as true if the zone is right.",
         )
 
 
 def unknown_items(customer: Customer, catalogue: Catalogue) -> tuple[str, ...]:
-    """Return the workloads and products that no engagement lists, each once, in the order of *sent*."""
+    """Return the workloads and products of a customer that no engagement lists, each of them once."""
     known = _known(catalogue, ItemKind.WORKLOAD)
     products = _known(catalogue, ItemKind.SUBSCRIPTION)
     unknown = [name for name in customer.workloads if name not in known]
-    unknown += [one.product for one in customer.subscriptions if one.product not in products]
+    unknown += [bought.product for bought in customer.subscriptions if bought.product not in products]
     return tuple(dict.fromkeys(unknown))
 
 
 def is_near(name: str, other: str) -> bool:
     """
-    Whether *name* looks like a typing error in *other*: one letter more, less, wrong or swapped. Longer names: two.
+    Whether *name* looks like *other* with a typing error: one letter more, less, wrong or swapped.
 
-    Names with different digits are two names: `entra-id-p3` is no typing error in `entra-id-p2`.
+    In longer names two such errors are possible. Names with different digits are different names: `entra-id-p3` is not
+    `entra-id-p2` with a typing error.
     """
     if re.findall("[0-9]", name) != re.findall("[0-9]", other):
         return False
@@ -124,7 +127,7 @@ def _place(sent: Mapping[str, object]) -> Iterator[Detail]:
         except ValueError as error:
             yield Detail("ValidationFailed", f"{error}.", "timeZone", "Use an IANA name, such as Europe/Paris.")
     if isinstance(language, str) and _LANGUAGE_TAG.fullmatch(language) is None:
-        what = "Use a code of ISO 639, and where it matters script and region, with hyphens between."
+        what = "Use a code of ISO 639. If necessary, add script and region, with hyphens between them."
         yield Detail("ValidationFailed", "The language must be a tag of BCP 47, such as fr or fr-CA.", "language", what)
 
 
@@ -133,7 +136,7 @@ def _subdivision(country: str, subdivision: object) -> Iterator[Detail]:
         try:
             verify_country(country, subdivision)
         except ValueError as error:
-            what = "Use the code without its country, such as SCT with GB, or leave it out."
+            what = "Use the code without its country, such as SCT with GB, or send no subdivision."
             yield Detail("ValidationFailed", f"{error}.", "subdivision", what)
 
 
@@ -156,7 +159,7 @@ def _slip(what: str, name: object, known: Collection[str], target: str) -> Itera
 
 
 def _slips(name: str, other: str) -> int:
-    """Return how many letters to insert, delete, replace or swap with the next turn one name into the other."""
+    """Return the smallest number of typing errors between two names: letters inserted, deleted, replaced or swapped."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(name, start=1):

@@ -14,23 +14,24 @@ def verify_time_zone(time_zone: str) -> None:
 
 def lies_elsewhere(time_zone: str, country: str) -> bool:
     """
-    Whether the database lists zones for *country* and *time_zone* is not one of them (decision 57).
+    Whether the database lists zones for *country*, but not *time_zone* (decision 57).
 
-    `zone.tab` and `zone1970.tab` both count: the second one has no own zone for 99 countries. A former name counts as
-    its target, so `US/Eastern` belongs to the United States. `UTC` and `Etc/…` belong to no country.
+    Both `zone.tab` and `zone1970.tab` are used, because many countries have no own zone in the second table. An older
+    name counts as its present name, so `US/Eastern` belongs to the United States. `UTC` and `Etc/…` belong to no
+    country.
     """
     zones = _zones_by_country().get(country, frozenset())
     return bool(zones) and _links().get(time_zone, time_zone) not in zones
 
 
 def zones_of(country: str) -> tuple[str, ...]:
-    """Return the zones that `zone.tab` lists for *country*, in its order."""
+    """Return the zones that `zone.tab` lists for *country*, in the order of the table."""
     return tuple(zone for countries, zone in _listed("zone.tab") if country in countries)
 
 
 @cache
 def _time_zones() -> frozenset[str]:
-    # The list of the pinned package, not of the machine: its folder may hold files that are no zones.
+    # The list is in the pinned package. A folder of zones on the machine can contain files that are no zones.
     names = files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
     return frozenset(names) - {"Factory"}
 
@@ -46,7 +47,7 @@ def _zones_by_country() -> Mapping[str, frozenset[str]]:
 
 
 def _listed(table: str) -> Iterator[tuple[list[str], str]]:
-    """Yield each zone in a table, with its countries."""
+    """Yield the countries and the name of each zone in a table."""
     for line in files("tzdata").joinpath("zoneinfo", table).read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             countries, _, zone, *_ = line.split("\t")
@@ -55,7 +56,7 @@ def _listed(table: str) -> Iterator[tuple[list[str], str]]:
 
 @cache
 def _links() -> Mapping[str, str]:
-    """Return the target of each other name of a zone. A link leads to a zone, never to another link."""
+    """Return the present name of each zone with an older name. A link never leads to another link."""
     lines = files("tzdata").joinpath("zoneinfo", "tzdata.zi").read_text(encoding="utf-8").splitlines()
     links = (line.split(" ") for line in lines if line.startswith("L "))
     return MappingProxyType({name: zone for _, zone, name in links})

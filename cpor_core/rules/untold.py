@@ -1,4 +1,4 @@
-"""Finds imported associations that the customer does not know of: no mail has reached anybody (decision 65)."""
+"""Finds imported associations whose customer was not notified, because no mail has arrived (decision 65)."""
 
 from enum import StrEnum
 
@@ -6,20 +6,20 @@ from cpor_core.model.claim import Claim, Status
 
 
 class Untold(StrEnum):
-    """Why the customer of an imported association does not know of it."""
+    """Why the customer of an imported association was not notified."""
 
     NOBODY_TO_TELL = "nobodyToTell"
-    """No contact was named, and no notice address is registered."""
+    """The import named no contact, and no notice address was registered."""
     ON_ITS_WAY = "onItsWay"
     """The mail has not been handed over yet."""
     EVERYBODY_FAILED = "everybodyFailed"
-    """Each mail came back."""
+    """All mails came back."""
 
 
 def untold(claim: Claim) -> Untold | None:
-    """Return why the customer does not know of an official association. None if the customer knows, or it is over."""
+    """Return why an official association's customer was not notified. None if notified, or not official."""
     if claim.status is not Status.OFFICIAL or claim.customer_knows:
         return None
     if not claim.recipients:
         return Untold.NOBODY_TO_TELL
-    return Untold.EVERYBODY_FAILED if all(one.failed for one in claim.recipients) else Untold.ON_ITS_WAY
+    return Untold.EVERYBODY_FAILED if all(recipient.failed for recipient in claim.recipients) else Untold.ON_ITS_WAY

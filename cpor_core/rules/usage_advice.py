@@ -1,4 +1,4 @@
-"""Advice for a customer, worked out from the figures of an association."""
+"""Makes advice for a customer from the figures of an association."""
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -8,13 +8,13 @@ from cpor_core.model.base import Value
 from cpor_core.rules.usage_figures import UsageRow
 
 SPARE_SHARE = 0.1
-"""A tenth of the seats may be free for newcomers. More were bought too early, or were not assigned."""
+"""From this share of free seats on there is advice. A smaller share is normal, for new people."""
 IDLE_SHARE = 0.2
-"""A fifth of the people with a seat may be away during the 30 days that count: on leave, ill, part-time."""
+"""From this share of unused seats on there is advice. A smaller share is normal: people are ill or on leave."""
 TREND_MONTHS = 3
-"""A trend needs a quarter. Two months are enough when there are no more: 30 days smooth out a holiday."""
+"""The newest months that make a trend. If there are only two months with figures, two are enough."""
 FALL_SHARE = 0.1
-"""A change below a tenth is normal coming and going."""
+"""A fall of less than a tenth is normal."""
 
 
 class AdviceCode(StrEnum):
@@ -26,7 +26,7 @@ class AdviceCode(StrEnum):
 
 
 class Advice(Value):
-    """A piece of advice about one item, with the figures behind it, as `/usage` shows them."""
+    """One piece of advice about one item. `figures` are the rows of `/usage` that led to it."""
 
     code: AdviceCode
     message: str
@@ -34,9 +34,9 @@ class Advice(Value):
 
 
 def advice(rows: Sequence[UsageRow]) -> Sequence[Advice]:
-    """Return the advice for each item, from its newest figures. *figures* are in the order of months."""
+    """Return the advice for each item. *rows* are in the order of months, and the newest figures decide."""
     items = dict.fromkeys(row.item for row in rows)
-    return [one for item in items for one in _about([row for row in rows if row.item == item])]
+    return [piece for item in items for piece in _about([row for row in rows if row.item == item])]
 
 
 def _about(rows: Sequence[UsageRow]) -> Iterator[Advice]:
@@ -76,15 +76,15 @@ def _not_used(rows: Sequence[UsageRow]) -> Iterator[Advice]:
 
 
 def _falling(rows: Sequence[UsageRow]) -> Iterator[Advice]:
-    told = [row for row in rows if row.active_users is not None][-TREND_MONTHS:]
-    active = [row.active_users or 0 for row in told]
-    if not told or any(later > earlier for earlier, later in pairwise(active)):
+    months = [row for row in rows if row.active_users is not None][-TREND_MONTHS:]
+    active = [row.active_users or 0 for row in months]
+    if not months or any(later > earlier for earlier, later in pairwise(active)):
         return
     first, last = active[0], active[-1]
     if last < first and first - last >= first * FALL_SHARE:
-        since, until = told[0].month, told[-1].month
+        since, until = months[0].month, months[-1].month
         yield Advice(
             code=AdviceCode.USE_FALLING,
-            message=f"Active users of {told[0].item} fell from {first} in {since} to {last} in {until}.",
-            figures=tuple(told),
+            message=f"Active users of {months[0].item} fell from {first} in {since} to {last} in {until}.",
+            figures=tuple(months),
         )

@@ -1,4 +1,4 @@
-"""Works out the figures of an association: first month, shares, high-water mark (decision 34)."""
+"""Computes the figures of an association: its months, shares and high-water mark (decision 34)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -8,15 +8,15 @@ from cpor_core.model.claim import Claim
 from cpor_core.model.usage import Figure, MonthFigures, UsageLine
 
 ACTIVE_DAYS = 30
-"""`activeUsers` counts users of the last 30 days, as Microsoft Graph does."""
+"""`activeUsers` counts the users of the last 30 days, like Microsoft Graph."""
 
 
 class UsageRow(Value):
     """
-    The figures of one item in one month; `item` is the workload's id or the subscription's, as in the feed.
+    The figures of one item in one month. `item` is the id of the workload or of the subscription.
 
-    `activeShare` is active users by available seats, four decimals, null without seats; `highWaterMark` is the highest
-    `activeUsers` of the months shown up to this one.
+    `activeShare` is the number of active users divided by the number of available seats, with four decimals. It is null
+    without seats. `highWaterMark` is the highest `activeUsers` of the shown months until this month.
     """
 
     month: str
@@ -43,7 +43,7 @@ def months_between(first: str, last: str) -> Iterator[str]:
 
 
 def shown_months(shown: Claim, first: str | None, last: str | None, now: datetime) -> tuple[str, str]:
-    """Return the months that a partner may see: from the association's first to the present one at most."""
+    """Return the first and last shown month: at most from the month of `official_since` to the present month."""
     since = shown.official_since or now
     start = max(month_of(since), first) if first is not None else month_of(since)
     end = min(month_of(now), last) if last is not None else month_of(now)
@@ -53,7 +53,7 @@ def shown_months(shown: Claim, first: str | None, last: str | None, now: datetim
 def usage_rows(
     shown: Claim, figures: Mapping[tuple[str, str], MonthFigures], months: Sequence[str]
 ) -> Sequence[UsageRow]:
-    """Return one row for each associated item and each month with figures, and none for other items."""
+    """Return one row for each item that the association holds and each month with figures."""
     rows = []
     for item in shown.items:
         if not shown.holds(item.key):
@@ -84,9 +84,9 @@ def _value(figure: Figure | None) -> int | None:
     return figure.value if figure is not None else None
 
 
-def merged(kept: MonthFigures | None, line: UsageLine, as_of: date) -> MonthFigures:
-    """Return the stored figures with *line* merged in, field by field. The figure with the newer day wins."""
-    former = kept or MonthFigures()
+def merged(stored: MonthFigures | None, line: UsageLine, as_of: date) -> MonthFigures:
+    """Return the stored figures with the figures of *line*. In each field, the figure with the newer day stays."""
+    former = stored or MonthFigures()
     return MonthFigures(
         active_users=_newer(former.active_users, line.active_users, as_of),
         available_seats=_newer(former.available_seats, line.available_seats, as_of),
@@ -94,7 +94,7 @@ def merged(kept: MonthFigures | None, line: UsageLine, as_of: date) -> MonthFigu
     )
 
 
-def _newer(kept: Figure | None, value: int | None, as_of: date) -> Figure | None:
-    if value is None or (kept is not None and kept.as_of > as_of):
-        return kept
+def _newer(stored: Figure | None, value: int | None, as_of: date) -> Figure | None:
+    if value is None or (stored is not None and stored.as_of > as_of):
+        return stored
     return Figure(value=value, as_of=as_of)

@@ -82,7 +82,7 @@ def test_the_refusal_names_zones_of_the_country() -> None:
     (one,) = of_customer(customer(country="FR", time_zone="UTC"))
     (many,) = of_customer(customer(country="US", time_zone="UTC"))
 
-    assert one.resolution == "Use one of Europe/Paris, or send timeZoneElsewhere as true if it is right."
+    assert one.resolution == "Use one of Europe/Paris, or send timeZoneElsewhere as true if the zone is right."
     assert many.resolution is not None
     assert "America/New_York, America/Detroit, America/Kentucky/Louisville, …" in many.resolution
 
