@@ -1,4 +1,4 @@
-"""What callers see: the shapes of the API's answers. They are made from a `Case`, never from stored rows alone."""
+"""The shapes of the API's answers about claims. They are made from a `Case`, never from stored rows alone."""
 
 import hashlib
 from datetime import date
@@ -24,7 +24,7 @@ from cpor_core.transitions.next_step import NextStep, next_step, stands_still
 
 
 class EvidenceView(Value):
-    """One evidence file, without its bytes; `size` in bytes, `sha256` in hex."""
+    """One evidence file, without its content. `size` is in bytes, `sha256` in hex."""
 
     file_name: str
     content_type: str
@@ -35,7 +35,7 @@ class EvidenceView(Value):
 
 
 class WindowView(Value):
-    """The customer's window: the customer can decline while now < `endsAt`."""
+    """The customer's window. The customer can decline before `endsAt`."""
 
     opened_at: Instant
     ends_at: Instant
@@ -46,14 +46,14 @@ class WindowView(Value):
 
 
 class NoView(Value):
-    """The customer's no that is in force: when it arrived, and who said it."""
+    """The customer's no that is in force: when the no arrived, and who said it."""
 
     at: Instant
     by: Voice
 
 
 class AssociatedItem(Value):
-    """An item of an association, with its own end if it ended alone."""
+    """An item of an association. It can end earlier than the association."""
 
     workload: str | None = LEFT_OUT
     product: str | None = LEFT_OUT
@@ -74,7 +74,7 @@ class AssociationPart(Value):
 
 
 class ClaimView(Value):
-    """A claim as of now."""
+    """A claim as it is now."""
 
     id: str
     name: str
@@ -121,20 +121,22 @@ def entity_tag(case: Case) -> str:
     """
     Return the entity tag of a claim (decision 40).
 
-    It is made from the stored versions of the claim and its slots, and from the state at the case's instant.
+    The tag is made from the stored versions of the claim and its slots, and from the state at the case's instant.
     """
     stored, claim = case.stored, case.claim
     versions = []
-    if stored.claim.status is not Status.DRAFT and stored.claim.status not in CLOSED:  # else the slots are not read
+    if (
+        stored.claim.status is not Status.DRAFT and stored.claim.status not in CLOSED
+    ):  # for other states the slots are not read
         versions = [f"{item.key}:{stored.slots[item.key].version}" for item in stored.claim.items]
     ended = ",".join(item.key for item in claim.ended_items)
     others = f"{is_competing(case)}|{stands_still(case)}"
-    told = f"{claim.id}|{stored.claim.version}|{'|'.join(sorted(versions))}|{claim.status}|{ended}|{others}"
-    return f'"{hashlib.sha256(told.encode()).hexdigest()[:32]}"'
+    shown = f"{claim.id}|{stored.claim.version}|{'|'.join(sorted(versions))}|{claim.status}|{ended}|{others}"
+    return f'"{hashlib.sha256(shown.encode()).hexdigest()[:32]}"'
 
 
 def is_competing(case: Case) -> bool:
-    """Whether another claim holds, awaits or claims one of the items of an open or official claim."""
+    """Whether the claim is open or official, and has a rival for one of its items."""
     claim = case.claim
     if claim.status not in OPEN and claim.status is not Status.OFFICIAL:
         return False
@@ -178,7 +180,7 @@ def claim_view(case: Case, terms: Terms) -> ClaimView:
 
 
 def window_view(case: Case) -> WindowView | None:
-    """Return the customer's window; None before the notice was handed over (decision 17)."""
+    """Return the customer's window. None if no notice was handed over (decision 17)."""
     promised, opened_at = case.claim.promise, case.claim.opened_at
     if promised is None or opened_at is None:
         return None
@@ -193,7 +195,7 @@ def window_view(case: Case) -> WindowView | None:
 
 
 def no_view(case: Case) -> NoView | None:
-    """Return the no in force; None for a claim that is not declined, or that release 1 has declined."""
+    """Return the no in force. None if the claim is not declined, or was declined under release 1."""
     claim = case.claim
     if claim.status is not Status.DECLINED or claim.no is None:
         return None
@@ -201,7 +203,7 @@ def no_view(case: Case) -> NoView | None:
 
 
 def associated_items(case: Case) -> tuple[AssociatedItem, ...]:
-    """Return the items of an association, each with its own end."""
+    """Return the items of an association, each with its own end. Empty if the claim never became official."""
     claim = case.claim
     ends = {ended.key: ended for ended in claim.ended_items}
     since = claim.official_since
@@ -232,7 +234,7 @@ def _association_part(case: Case) -> AssociationPart | None:
 
 
 def association_view(case: Case) -> AssociationView | None:
-    """Return the association of a claim; None if it never became official."""
+    """Return the association of a claim. None if the claim never became official."""
     claim = case.claim
     if claim.official_since is None:
         return None

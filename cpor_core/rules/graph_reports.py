@@ -1,8 +1,8 @@
 """
-Turns Microsoft Graph's own reports into lines of a usage feed, about workloads and subscriptions.
+Turns reports of Microsoft Graph into lines of a usage feed, about workloads and subscriptions.
 
-Each function returns a `Report`: figures of one tenant, and what is wrong with each bad row. Unknown fields are
-ignored, because Graph adds some each year.
+Each function returns a `Report`: the figures of one tenant, and the fault of each bad row. Unknown fields are ignored,
+because Graph adds fields each year.
 """
 
 import csv
@@ -25,7 +25,7 @@ from cpor_core.rules.input_faults import not_in_form
 from cpor_core.rules.usage_figures import ACTIVE_DAYS
 
 SEATS_COUNT_WHILE = frozenset({"Enabled", "Warning"})
-"""States of a SKU or subscription with usable seats. A suspended, locked or deleted one has none."""
+"""The states of a SKU or subscription with usable seats. In all other states, such as suspended, no seat counts."""
 REFRESHED, PERIOD = "report refresh date", "report period"
 ACTIVE_COLUMNS = MappingProxyType(
     {
@@ -38,14 +38,14 @@ ACTIVE_COLUMNS = MappingProxyType(
         "office 365 active": "office-365",
     }
 )
-"""Columns of `getOffice365ServicesUserCounts` with their workloads, apart from those that nobody can claim."""
+"""The columns of `getOffice365ServicesUserCounts`, with their workloads. Only workloads of the catalogue count."""
 PERSONAL = re.compile(r"user ?(principal ?name|id)|owner ?(principal|display) ?name|display ?name|e?mail( ?address)?")
-"""Columns or fields that mark a report about single people."""
+"""The names of columns that only a report about single people has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Figures from a source, as of a day, and the rows that they come from."""
+    """Figures of one item from a report, with their day and the rows that contain them."""
 
     line: UsageLine
     as_of: date
@@ -54,7 +54,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """A row with the seats of several subscriptions. It is fine when another report has the seats of each."""
+    """A row with the seats of several subscriptions together. Another report can have the seats of each of them."""
 
     row: int
     month: str
@@ -63,7 +63,7 @@ class Ambiguous:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report about one tenant. `rows` counts its good rows. Some may hold nothing that is stored."""
+    """A report about one tenant. `rows` are the numbers of its good rows, also of rows without figures to store."""
 
     rows: Sequence[int]
     given: Sequence[Given]
@@ -109,7 +109,7 @@ _DIGITS = re.compile(r"[0-9]{1,10}")
 
 
 def invalid_row(row: int, error: ValidationError) -> BadRow:
-    """Return the first fault in the form of a row."""
+    """Return a refused row with the first fault in its form."""
     refused = not_in_form(error, "row")
     return BadRow(row=row, code="InvalidRow", message=(refused.details or (refused,))[0].message)
 
@@ -120,8 +120,8 @@ def _wrong_report(message: str, resolution: str) -> Refused:
 
 def _on_people() -> Refused:
     return _wrong_report(
-        "This is a report about single people. Nothing of it was stored.",
-        "Send the report about the whole tenant that the format names.",
+        "This is a report about single people. Nothing was stored.",
+        "Send the report about the whole tenant, as the format requires.",
     )
 
 
@@ -165,10 +165,11 @@ def subscribed_skus(
     """
     Return the seats in an answer of `GET /subscribedSkus`.
 
-    A workload has the seats of each SKU that is for users, bought, usable and has one of the workload's plans. A SKU
-    counts once. A workload of *workloads* with a plan gets zero when no SKU has its plan. A SKU of one registered
-    subscription gives it the seats. With several of *subscriptions*, the report cannot say which one has the seats.
-    Raises `WrongReport`.
+    A SKU's seats count for a workload if the SKU has one of the workload's plans, is for users, was bought and is
+    usable. A SKU counts once. If no SKU has a plan of a workload in *workloads*, the workload gets zero seats.
+
+    If a SKU has only one subscription, and it is in *subscriptions*, the seats count for this subscription. If a SKU
+    has several subscriptions, the report cannot say how the seats are divided. Raises `WrongReport`.
     """
     month = f"{as_of:%Y-%m}"
     found = {name: _Seats() for name in sorted(workloads) if licensing.workloads.get(name)}
@@ -179,25 +180,31 @@ def subscribed_skus(
     for row, sku in _in_form(rows, _Sku, bad):
         sku_id = sku.sku_id.lower()
         if sku_id in seen:
-            bad.append(BadRow(row=row, code="DuplicateRow", message="An earlier row is of the same SKU."))
+            bad.append(BadRow(row=row, code="DuplicateRow", message="An earlier row is about the same SKU."))
             continue
         counts = sku.capability_status in SEATS_COUNT_WHILE and sku_id not in licensing.free_skus
         available = sku.prepaid_units.enabled + (sku.prepaid_units.warning or 0) if counts else 0
         assigned = sku.consumed_units if counts else 0
         plans = frozenset(plan.service_plan_id.lower() for plan in sku.service_plans)
         items = set(licensing.workloads_of(plans)) if counts and sku.applies_to == "User" else set()
-        all_of_it = tuple(dict.fromkeys(one.lower() for one in sku.subscription_ids or ()))
-        registered = tuple(one for one in all_of_it if one in subscriptions)
-        if len(all_of_it) == 1:
+        listed = tuple(dict.fromkeys(name.lower() for name in sku.subscription_ids or ()))
+        registered = tuple(name for name in listed if name in subscriptions)
+        if len(listed) == 1:
             items.update(registered)
         if not all(found.get(item, _Seats()).holds(available, assigned) for item in items):
-            bad.append(BadRow(row=row, code="InvalidRow", message=f"Together these are more than {MAX_COUNT} seats."))
+            bad.append(
+                BadRow(
+                    row=row,
+                    code="InvalidRow",
+                    message=f"The seats of this row and the rows before are more than {MAX_COUNT}.",
+                )
+            )
             continue
         seen.add(sku_id)
         good.append(row)
         for item in items:
             found.setdefault(item, _Seats()).add(row, available, assigned)
-        if registered and len(all_of_it) > 1:
+        if registered and len(listed) > 1:
             ambiguous.append(Ambiguous(row, month, registered))
     given = [
         Given(
@@ -216,7 +223,8 @@ def directory_subscriptions(
     """
     Return the seats of the registered *subscriptions* in an answer of `GET /directory/subscriptions`.
 
-    A trial has no sold seats. An unusable subscription has no seats at all. Raises `WrongReport`.
+    A trial counts as zero seats, because nobody bought it. A subscription that is not usable counts as zero seats too.
+    Raises `WrongReport`.
     """
     bad: list[BadRow] = []
     good: list[int] = []
@@ -225,7 +233,7 @@ def directory_subscriptions(
         names = [name.lower() for name in (one.commerce_subscription_id, one.id) if name is not None]
         item = next((name for name in names if name in subscriptions), None)
         if item in given:
-            bad.append(BadRow(row=row, code="DuplicateRow", message="An earlier row is of the same subscription."))
+            bad.append(BadRow(row=row, code="DuplicateRow", message="An earlier row is about the same subscription."))
             continue
         good.append(row)
         if item is not None:
@@ -241,9 +249,9 @@ def directory_subscriptions(
 
 def service_user_counts(text: bytes, licensing: Licensing, as_of: date) -> Report:
     """
-    Return the active users in the CSV of `getOffice365ServicesUserCounts`, each as of its refresh date.
+    Return the active users in the CSV of `getOffice365ServicesUserCounts`. Their day is the refresh date of the row.
 
-    Rows count from 1 below the headings. Raises `WrongReport` for another report, and for one about single people.
+    The first row below the headings has the number 1. Raises `WrongReport` for any other report.
     """
     lines = csv.reader(io.StringIO(_in_utf_8(text), newline=""), strict=True)
     headings = _headings(lines)
@@ -256,13 +264,13 @@ def service_user_counts(text: bytes, licensing: Licensing, as_of: date) -> Repor
             if not any(cell.strip() for cell in cells):
                 continue
             row += 1
-            told = _counts(row, headings, cells, licensing, as_of)
-            if isinstance(told, BadRow):
-                bad.append(told)
+            found = _counts(row, headings, cells, licensing, as_of)
+            if isinstance(found, BadRow):
+                bad.append(found)
             else:
                 good.append(row)
-                given += told
-    except csv.Error as error:  # after an open quote, no row can be named
+                given += found
+    except csv.Error as error:  # after an open quote, the rest of the file cannot be read as rows
         bad.append(BadRow(row=row + 1, code="InvalidRow", message=f"This is no CSV: {error}."))
     return Report(good, given, bad)
 
@@ -285,7 +293,7 @@ def _headings(lines: Iterator[list[str]]) -> Sequence[str]:
     if not {REFRESHED, PERIOD} <= set(headings) or not set(ACTIVE_COLUMNS) & set(headings):
         raise _wrong_report(
             "These are not the headings of getOffice365ServicesUserCounts.",
-            "Send that report, its first line with the headings.",
+            "Send the report getOffice365ServicesUserCounts with its headings in the first line.",
         )
     return headings
 
@@ -297,7 +305,7 @@ def _counts(
         return BadRow(row=row, code="InvalidRow", message="The row does not have one cell for each heading.")
     named = dict(zip(headings, (cell.strip() for cell in cells), strict=True))
     if named[PERIOD] != str(ACTIVE_DAYS):
-        return BadRow(row=row, code="WrongPeriod", message=f"Only a report on {ACTIVE_DAYS} days counts.")
+        return BadRow(row=row, code="WrongPeriod", message=f"The report period must be {ACTIVE_DAYS} days.")
     if named[REFRESHED]:
         try:
             as_of = _DAY.validate_python(named[REFRESHED])

@@ -1,4 +1,4 @@
-"""The next step of a claim: who must do what until when. Each claim always shows it as `nextStep`."""
+"""The next step of a claim: who must act, what to do, and until when. Each claim shows it as `nextStep`."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -21,7 +21,7 @@ class Owner(StrEnum):
 
 
 class Action(StrEnum):  # decision 30
-    """What the owner may or must do."""
+    """What the owner must do, or is allowed to do."""
 
     SUBMIT = "submit"
     START_REVIEW = "startReview"
@@ -77,14 +77,14 @@ def _reviewed_by(case: Case, limit: Callable[[datetime], datetime]) -> datetime 
     """
     Return until when the reviewer should act. None while another claim awaits the customer for one of the items.
 
-    The claim cannot be approved during that time, so the reviewer's time starts again when the item is free
-    (decision 11).
+    The reviewer cannot approve the claim while another claim awaits the customer. So the reviewer gets new time when
+    the item is free (decision 11).
     """
     if stands_still(case):
         return None
     claim = case.claim
-    free = [case.slots[item.key].at(case.now).free_since for item in claim.items if item.key in case.slots]
-    free_since = max((at for at in free if at is not None), default=claim.status_since)
+    instants = [case.slots[item.key].at(case.now).free_since for item in claim.items if item.key in case.slots]
+    free_since = max((at for at in instants if at is not None), default=claim.status_since)
     return limit(free_since) if free_since > claim.status_since else claim.due
 
 

@@ -296,7 +296,7 @@ async def test_graphs_reports_become_figures(core: Core) -> None:
     assert await graph(core, FeedFormat.SUBSCRIBED_SKUS, sku(SUBSCRIPTION), sku()) == Loaded(
         accepted=1,
         unchanged=0,
-        rejected=(BadRow(row=2, code="DuplicateRow", message="An earlier row is of the same SKU."),),
+        rejected=(BadRow(row=2, code="DuplicateRow", message="An earlier row is about the same SKU."),),
     )
     loaded = await graph(core, FeedFormat.SERVICE_USER_COUNTS, text=COUNTS)
 

@@ -1,4 +1,4 @@
-"""The acts of the programme."""
+"""The acts of the programme on a claim."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -33,9 +33,9 @@ def request_information(
     case: Case, actor: Actor, at: datetime, reasons: Sequence[Reason], *, answer_by: TimeToAnswer
 ) -> Case:
     """
-    Ask the partner for more. Each reason becomes one history entry. Raises `InvalidState`.
+    Ask the partner for more information. Each reason becomes one history entry. Raises `InvalidState`.
 
-    The holder of a contested item can be asked for evidence too; its association goes on meanwhile (decision 15).
+    The holder of a contested item can be asked for evidence too. Its association stays official (decision 15).
     """
     if case.claim.status is Status.OFFICIAL and case.rival_parties(at):
         for reason in reasons:
@@ -57,7 +57,7 @@ def request_information(
 
 
 def strike_items(case: Case, actor: Actor, at: datetime, keys: Collection[str], reason: Reason) -> Case:
-    """Take out items that the evidence does not cover. Without items the claim is rejected (`allItemsStruck`)."""
+    """Remove items that the evidence does not cover. If no item is left, the claim is rejected (`allItemsStruck`)."""
     require(case, "stripped of items", Status.UNDER_REVIEW, Status.DISPUTED)
     return strike(case, actor, at, keys, reason)
 
@@ -66,8 +66,8 @@ def approve(case: Case, actor: Actor, at: datetime) -> Case:
     """
     Approve a claim under review, or uphold a dispute; the customer is notified next.
 
-    This decides the arbitration: the other undecided claimants lose the contested items (`lostArbitration`). An
-    official holder stays until this claim's window has ended without a no. Raises `InvalidState`, and
+    The approval decides the arbitration: the other undecided claimants lose the contested items (`lostArbitration`). An
+    official holder stays until this claim's window has ended without a no. Raises `InvalidState`. Raises
     `SlotAwaitsCustomer` while another claim awaits the customer for one of the items.
     """
     require(case, "approved", Status.UNDER_REVIEW, Status.DISPUTED)
@@ -79,7 +79,7 @@ def approve(case: Case, actor: Actor, at: datetime) -> Case:
 
 
 def claimants_to_refuse(case: StoredCase, at: datetime) -> frozenset[str]:
-    """Return the ids of the other claimants. An approval decides those that are undecided."""
+    """Return the ids of the other claimants. An approval refuses those that are undecided."""
     return frozenset(
         claimant.claim
         for slot in case.own_slots().values()
@@ -89,7 +89,7 @@ def claimants_to_refuse(case: StoredCase, at: datetime) -> frozenset[str]:
 
 
 def _lose_arbitration(case: Case, rival_id: str, at: datetime) -> Case:
-    """Take the contested items from another undecided claim. Without items it is rejected, and can be disputed."""
+    """Remove the contested items from another undecided claim. If no item is left, this claim is rejected."""
     rival = case.rivals[rival_id]
     contested = {item.key for item in case.claim.items}
     lost = tuple(item for item in rival.items if item.key in contested)
@@ -119,7 +119,7 @@ def _lose_arbitration(case: Case, rival_id: str, at: datetime) -> Case:
 
 
 def reject(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
-    """Reject a claim under review, disputable for 30 days, or its dispute for good. Raises `InvalidState`."""
+    """Reject a claim under review, or reject a disputed claim for ever. Raises `InvalidState`."""
     require(case, "rejected", Status.UNDER_REVIEW, Status.DISPUTED)
     final = case.claim.status is Status.DISPUTED
     return leave_slots(case, at).record(
@@ -133,7 +133,7 @@ def reject(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
 
 
 def revoke(case: Case, actor: Actor, at: datetime) -> Case:
-    """Revoke a claim that awaits the customer, or end its association. Raises `InvalidState`."""
+    """Revoke a claim that awaits the customer, or end an association. Raises `InvalidState`."""
     if case.claim.status is Status.OFFICIAL:
         return end_items(case, held(case.claim), actor, at, Reason.REVOKED_BY_PROGRAMME, act=Act.REVOKED)
     require(case, "revoked", Status.AWAITING_CUSTOMER)
@@ -150,25 +150,24 @@ def revoke(case: Case, actor: Actor, at: datetime) -> Case:
 
 def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recipients: tuple[Recipient, ...]) -> Case:
     """
-    Enter an association of the past: it is official since *since*, and holds its items from now on (decision 33).
+    Store an association of the past. It is official since *since*, and holds its items from now on (decision 33).
 
-    If there are *recipients*, they are owed a mail. Raises `SlotHeld`, and `InvalidState` for a claim that has a
-    history already.
+    The *recipients* get a mail. Raises `SlotHeld`. Raises `InvalidState` for a claim that already has a history.
     """
     claim = case.claim
     if claim.history_length:
         raise invalid_state(claim, "entered as an association of the past")
     for key, stored in case.own_slots().items():
         holder = stored.at(at).holder
-        awaiting = stored.at(at).awaiting  # it would take the item over, and no person has compared the two
+        awaiting = stored.at(at).awaiting  # this claim would take the item over without a reviewer's decision
         if (
             holder is not None and holder.claim != claim.id
-        ) or awaiting is not None:  # its own slot: it is entered twice
+        ) or awaiting is not None:  # its own holder means a second import
             raise Refused(
                 "SlotHeld",
-                f"Another association holds {key} already, or its customer is being asked for one.",
+                f"Another association already holds {key}, or the customer is being asked about a claim for it.",
                 target="item",
-                resolution="End that association first, if it is the wrong one.",
+                resolution="If the other association is wrong, end it first.",
             )
     case = case.record(
         Act.IMPORTED,
@@ -186,9 +185,9 @@ def enter_past(case: Case, actor: Actor, at: datetime, *, since: datetime, recip
 
 def notify_others(case: Case, at: datetime, people: Sequence[Recipient]) -> Case:
     """
-    Owe the mail about an imported association to *people*, if no other person has it or will get it (decision 65).
+    Add a due mail about an imported association to *people*, if no other person has it or will get it (decision 65).
 
-    Addresses that had the mail before are left out. The others get the next free numbers.
+    Addresses that are recipients already get no second mail. The new recipients get the next numbers.
     """
     claim = case.claim
     if untold(claim) not in (Untold.NOBODY_TO_TELL, Untold.EVERYBODY_FAILED):
@@ -197,7 +196,7 @@ def notify_others(case: Case, at: datetime, people: Sequence[Recipient]) -> Case
     new = [person for person in people if person.email.lower() not in known]
     if not new:
         return case
-    numbered = (one.model_copy(update={"number": n}) for n, one in enumerate(new, start=len(known) + 1))
+    numbered = (person.model_copy(update={"number": n}) for n, person in enumerate(new, start=len(known) + 1))
     mails = tuple(mail for mail in claim.mails if mail.kind is not MailKind.IMPORTED)
     case = case.changed(recipients=(*claim.recipients, *numbered), told=True, mails=mails)
     return add_mail(case, MailKind.IMPORTED, at)
@@ -205,9 +204,10 @@ def notify_others(case: Case, at: datetime, people: Sequence[Recipient]) -> Case
 
 def end_gone_items(case: Case, at: datetime, keys: Sequence[str]) -> Case:
     """
-    Take away items that are no longer on the tenant: an association ends them, and an open claim loses them.
+    Remove items that are no longer on the tenant from an association or an open claim.
 
-    Without items the association ends, and the claim is rejected (`subscriptionEnded`, not disputable).
+    If no item is left, the association ends, or the claim is rejected. This rejection (`subscriptionEnded`) cannot be
+    disputed.
     """
     if keys and case.claim.status is Status.OFFICIAL:
         return end_items(case, tuple(keys), PROGRAMME, at, Reason.SUBSCRIPTION_ENDED)

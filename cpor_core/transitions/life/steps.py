@@ -1,4 +1,4 @@
-"""Steps that several acts have in common."""
+"""Steps that several acts of a claim have in common."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ DISPUTE_PERIOD = timedelta(days=30)
 
 
 def what_is_asked(claim: Claim, reasons: Sequence[Reason], answer_by: TimeToAnswer) -> Mapping[str, object]:
-    """Return the changes of a claim whose partner must add something."""
+    """Return the changes of a claim when its partner is asked for something."""
     return {
         "due": answer_by.ends_at,
         "requested": tuple(reasons),
@@ -26,7 +26,7 @@ def what_is_asked(claim: Claim, reasons: Sequence[Reason], answer_by: TimeToAnsw
 
 
 def strike(case: Case, actor: Actor, at: datetime, keys: Collection[str], reason: Reason) -> Case:
-    """Take items out of a claim; without items it is rejected."""
+    """Remove items from a claim. If no item is left, the claim is rejected."""
     claim = case.claim
     gone = tuple(item for item in claim.items if item.key in keys)
     rest = tuple(item for item in claim.items if item.key not in keys)
@@ -43,13 +43,13 @@ def strike(case: Case, actor: Actor, at: datetime, keys: Collection[str], reason
     for item in gone:
         case = case.with_slots({item.key: case.slots[item.key].without(claim.id, at)})
         struck = (*case.claim.struck, StruckItem(item=item, at=at, reason=reason))
-        left = tuple(one for one in case.claim.items if one != item)
-        case = case.record(Act.ITEM_STRUCK, actor, at, reason=reason, items=left, struck=struck)
+        remaining = tuple(other for other in case.claim.items if other != item)
+        case = case.record(Act.ITEM_STRUCK, actor, at, reason=reason, items=remaining, struck=struck)
     return case
 
 
 def end(case: Case, actor: Actor, at: datetime, reason: Reason) -> Case:
-    """End the association: access stops with this write, and its slots are free at once. Raises `InvalidState`."""
+    """End the association. Its access to figures stops and its slots are free at once. Raises `InvalidState`."""
     require(case, "ended", Status.OFFICIAL)
     return end_items(case, held(case.claim), actor, at, reason)
 
@@ -61,13 +61,13 @@ def require(case: Case, act: str, *states: Status) -> None:
 
 
 def add_competition_mails(case: Case, at: datetime, known: Collection[str] = ()) -> Case:
-    """Owe a mail about the competition to the partners of this claim and of its new rivals (decision 15)."""
+    """Add due mails about the competition, to the partners of this claim and of its new rivals (decision 15)."""
     rivals = competing_claims(case, at) - set(known)
     return case.changed(partner_mails=competition_mails(case.claim, rivals, at)) if rivals else case
 
 
 def await_customer(case: Case, act: Act, actor: Actor, at: datetime) -> Case:
-    """Let the claim await the customer. An address whose mail came back before is tried again (decision 25)."""
+    """Let the claim await the customer. Addresses that failed before are tried again (decision 25)."""
     former = case.claim.promise
     case = case.record(
         act,
@@ -90,11 +90,11 @@ def held(claim: Claim) -> tuple[str, ...]:
 def end_items(
     case: Case, keys: tuple[str, ...], actor: Actor, at: datetime, reason: Reason, act: Act = Act.ENDED
 ) -> Case:
-    """End items of an association. With its last item it ends too, at the same instant and for the same reason."""
+    """End items of an association. If no item is left, the association ends at the same instant for the same reason."""
     claim = case.claim
     at = max(at, claim.official_since) if claim.official_since is not None else at
     ended = (*claim.ended_items, *(EndedItem(key=key, at=at, reason=reason) for key in keys))
-    if reason is not Reason.SUPERSEDED:  # a successor holds them already
+    if reason is not Reason.SUPERSEDED:  # the successor already holds the slots
         case = case.with_slots({key: case.slots[key].without(claim.id, at) for key in keys})
     if len(ended) < len(claim.items):
         return case.record(Act.ITEM_ENDED, actor, at, reason=reason, ended_items=ended)
@@ -105,18 +105,18 @@ def end_items(
 
 
 def add_closing_mail(case: Case, at: datetime) -> Case:
-    """Owe the mail that the request is closed to all who were notified."""
+    """Add a due mail to all notified people: the request is closed."""
     return add_mail(case, MailKind.CLOSING, at, case.claim.status_reason)
 
 
 def add_mail(case: Case, kind: MailKind, at: datetime, reason: Reason | None = None) -> Case:
-    """Owe one mail to all who were notified."""
+    """Add a due mail to all notified people."""
     mails, count = with_mail(case.claim, kind, at, reason)
     return case.changed(mails=mails, mail_count=count)
 
 
 def with_mail(claim: Claim, kind: MailKind, at: datetime, reason: Reason | None) -> tuple[tuple[DueMail, ...], int]:
-    """Return the owed mails with one more; without it if nobody was ever notified of the claim."""
+    """Return the due mails with one more, and their count. No mail is added if nobody was notified of the claim."""
     if not claim.told:
         return claim.mails, claim.mail_count
     count = claim.mail_count + 1
