@@ -1,4 +1,4 @@
-"""The only place that chooses an adapter for each port; tests call `build` with doubles."""
+"""Chooses an adapter for each port. No other module does this. Tests call `build` with doubles."""
 
 import asyncio
 import logging
@@ -55,7 +55,7 @@ CONTAINERS = ("evidence", BATCH_BODIES)
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that a trigger may use, built once for the process."""
+    """The objects that triggers use. They are built once for the process."""
 
     settings: Settings
     connection: StorageConnection
@@ -73,7 +73,7 @@ class Services:
     closing: tuple[Callable[[], Any], ...] = field(default=())
 
     async def move_clock(self, *, by: timedelta | None = None, to: datetime | None = None) -> datetime:
-        """Move the sandbox's clock forward; returns its time. Raises `ClockBackwards`."""
+        """Move the sandbox's clock forward, and return its new time. Raises `ClockBackwards`."""
         if not isinstance(self.clock, SandboxClock):
             message = "only the sandbox's clock can be moved"
             raise TypeError(message)
@@ -82,7 +82,7 @@ class Services:
         return await self.clock.advance(by or timedelta(0))
 
     async def close(self) -> None:
-        """Close the connections to storage and mail system."""
+        """Close the connections to storage, the mail system and the receivers of telemetry."""
         for close in self.closing:
             await close()
 
@@ -103,7 +103,7 @@ class Stores:
 
     @classmethod
     def at(cls, connection: StorageConnection, transport: Transport | None = None) -> "Stores":
-        """Return the stores of a storage account; nothing is sent."""
+        """Return the stores of a storage account. This makes no request."""
         return cls(
             rows=AzureRows(connection, transport=transport),
             queues=AzureQueues(connection, transport=transport),
@@ -121,9 +121,9 @@ def build(
     stores: Stores | None = None,
     texts: Texts | None = None,
 ) -> Services:
-    """Return the services on *connection*. Tests may give *clock*, *mailer*, *stores* and *texts*."""
+    """Return the services on *connection*. Only tests give *clock*, *mailer*, *stores* and *texts*."""
     if settings.sandbox and not connection.is_emulator:
-        message = "settings: CPOR_SANDBOX=1 is for the emulator, or an account named for sandbox use."
+        message = "settings: CPOR_SANDBOX=1 is for the emulator, or an account with sandbox in its name."
         raise SettingsError(message)
     logging.getLogger("azure").setLevel(
         logging.WARNING
@@ -207,7 +207,7 @@ def build(
 
 
 def mail_system(settings: Settings, connection: StorageConnection, clock: Clock) -> Mailer:
-    """Return the mailer: Communication Services if an endpoint is set, else a mail server."""
+    """Return the mailer for Communication Services if the settings have its endpoint, else for a mail server."""
     if settings.mail_endpoint is not None:
         return CommunicationServicesMailer(
             settings.mail_endpoint, connection.identity, sender=settings.mail_from, now=clock.real
@@ -233,12 +233,12 @@ def _domains(settings: Settings) -> Domains | None:
 
 
 def _exporting(settings: Settings) -> Callable[[], Sdk] | None:
-    """Return the function that loads the SDK and begins to send; None without a receiver in the settings."""
+    """Return the function that loads the SDK and begins to send. Return None if no setting names a receiver."""
     if settings.application_insights is None and settings.otlp_endpoint is None:
         return None
 
     def load() -> Sdk:
-        from cpor_app.adapters.telemetry.sdk import Exporting  # as heavy as the app
+        from cpor_app.adapters.telemetry.sdk import Exporting  # a late import: the SDK takes as long to load as the app
 
         return Exporting(
             connection_string=settings.application_insights,
@@ -250,7 +250,7 @@ def _exporting(settings: Settings) -> Callable[[], Sdk] | None:
 
 
 class _Process:
-    """The services of this process; `use` replaces them."""
+    """The services of this process. `use` replaces them."""
 
     services: Services | None = None
     provisioned: bool = False
@@ -259,10 +259,10 @@ class _Process:
 
 async def ready(environ: Mapping[str, str] | None = None) -> Services:
     """
-    Return the services of this process, built on first use. In the sandbox this also creates tables, queues,
-    containers.
+    Return the services of this process. The first call builds them.
 
-    Raises SettingsError if a setting is missing or wrong, and `StorageBusy` while the sandbox's storage is starting.
+    In the sandbox the first call also creates tables, queues and containers. Raises SettingsError if a setting is
+    missing or wrong, and `StorageBusy` while the sandbox's storage is starting.
     """
     if _Process.services is not None and _Process.provisioned:
         return _Process.services
@@ -281,7 +281,7 @@ async def ready(environ: Mapping[str, str] | None = None) -> Services:
 
 
 async def telemetry() -> OpenTelemetry:
-    """Return the telemetry of this process; one that is switched off while the services cannot be built."""
+    """Return the telemetry of this process. While the services cannot be built, it does nothing."""
     try:
         return (await ready()).telemetry
     except Exception:  # noqa: BLE001 - the next call of `ready` raises it again
@@ -289,7 +289,7 @@ async def telemetry() -> OpenTelemetry:
 
 
 def use(services: Services | None) -> None:
-    """Make the process use *services*; None makes it build them again. For tests, and for a new event loop."""
+    """Make the process use *services*. None makes it build them again, which tests and a new event loop need."""
     _Process.services = services
     _Process.provisioned = services is not None
     _Process.making = None

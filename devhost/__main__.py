@@ -1,4 +1,4 @@
-"""`python -m devhost`: runs the app of a folder until SIGTERM or SIGINT."""
+"""`python -m devhost` runs the app in a folder until SIGTERM or SIGINT."""
 
 import argparse
 import os
@@ -13,11 +13,13 @@ _ENDED_BY_SIGINT = 128 + 2
 
 
 def main() -> int:
-    """Return the exit status: 0 after a requested stop, 1 with one message if the app cannot start."""
+    """Return the exit status: 0 after a requested stop, 130 after SIGINT at the start, 1 if the app cannot start."""
     parser = argparse.ArgumentParser(prog="python -m devhost", description="Runs function_app.py on this machine.")
     parser.add_argument("--app", type=Path, default=Path(), help="the folder of function_app.py and host.json")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, help="0 is any free one; default: local.settings.json, else 7071")
+    parser.add_argument(
+        "--port", type=int, help="0 means any free port; default: the port in local.settings.json, else 7071"
+    )
     asked = parser.parse_args()
     log_to_stderr()
     try:

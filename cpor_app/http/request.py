@@ -1,4 +1,4 @@
-"""One HTTP request, in the form in which a handler gets it."""
+"""The HTTP request that a handler gets."""
 
 import hashlib
 import json
@@ -29,10 +29,10 @@ from cpor_core.views import ClaimView, claim_view
 
 
 class Call:
-    """One request: the caller, the operation, and what a handler needs to answer."""
+    """One request. It has the caller, the operation and the services, and reads address, query and body."""
 
     def __init__(self, operation: Operation, request: func.HttpRequest, services: Services) -> None:
-        """Keep the request. `server` verifies it afterwards."""
+        """Keep the request. `server` verifies it later."""
         self.operation = operation
         self.request = request
         self.services = services
@@ -42,7 +42,7 @@ class Call:
         self.back: str | None = None
         """The address of the customer's page. A page that shows a refusal links back to it."""
         self.refused_request: Opened | None = None
-        """The customer's request after a refused act. The page that shows the refusal says who has declined it."""
+        """The customer's request after a refused act. The page with the refusal says who has declined the request."""
         self.arrival: str | None = None
         """The signed arrival of a no that could not be stored. The caller sends it again with the no."""
         self.unsent: Mapping[str, str] = {}
@@ -104,12 +104,12 @@ class Call:
 
     @property
     def params(self) -> Mapping[str, str]:
-        """The query's parameters. The host drops empty ones. They are added again, so that `query` can refuse them."""
+        """The query's parameters, with the empty parameters that the host drops. So `query` can refuse those too."""
         empty = {name: value for name, value in queries.sent(self.request.url) if not value}
         return {**empty, **self.request.params}
 
     def query(self, model: type[Model]) -> Model:
-        """Return the query as *model*. `queries.verify` has checked the names before. Raises `ValidationFailed`."""
+        """Return the query as *model*. `queries.verify` has checked the names already. Raises `ValidationFailed`."""
         try:
             return model.model_validate(dict(self.params))
         except ValidationError as error:
@@ -183,11 +183,11 @@ class Call:
         line = self.operation
         if line.body is bytes:
             message, resolution = (
-                f"A file may have {line.size_in_words}.",
+                f"A file can have at most {line.size_in_words}.",
                 "Compress the file, or split it into several.",
             )
         else:
-            message = f"The body may have {line.size_in_words}."
+            message = f"The body can have at most {line.size_in_words}."
             resolution = "Send fewer or shorter fields." if line.takes_json else "Send it in several requests."
         return Refused("PayloadTooLarge", message, target="body", resolution=resolution)
 
@@ -301,7 +301,7 @@ class Call:
     def listed(
         self, values: Sequence[BaseModel], position: str | None, filters: Mapping[str, str | None] | None = None
     ) -> Answer:
-        """Answer with a page of a list, and the link to the next one."""
+        """Answer with a page of a list, and the link to the next page."""
         body: dict[str, JsonValue] = {"value": [value.model_dump(mode="json", by_alias=True) for value in values]}
         if position is not None:
             body["nextLink"] = self.next_link(position, filters)
@@ -321,7 +321,7 @@ class Call:
         return self.services.links.cursor(self._list_kind(filters), {"after": position})
 
     def _list_kind(self, filters: Mapping[str, str | None] | None) -> str:
-        """Return address, organisation and filters of a list. A cursor is signed with them and fits no other list."""
+        """Return address, organisation and filters of a list. They are signed with its cursors, which fit no other."""
         kept = {name: value for name, value in (filters or {}).items() if value is not None}
         return json.dumps([self._address(), self.caller.tenant_id if self.caller else "", kept], sort_keys=True)
 
@@ -347,5 +347,5 @@ def require_admin_unless_draft(call: Call, case: Case) -> None:
 def not_found(what: str) -> Refused:
     """Return the refusal for a thing that does not exist, or that belongs to another organisation."""
     return Refused(
-        "NotFound", f"There is no such {what}.", resolution="Check the id. The lists show everything that you may read."
+        "NotFound", f"There is no such {what}.", resolution="Check the id. The lists show everything that you can read."
     )

@@ -1,5 +1,5 @@
 """
-How every HTTP operation is served.
+Serves every HTTP operation.
 
 `operation` adds a handler to the table of operations and wraps it. This module handles identity, rate limit, API
 version, role, errors, idempotency and headers for all operations, in one order (decision 3). A handler loads the claim
@@ -113,7 +113,7 @@ def operation(  # noqa: PLR0913 - one parameter for each column of the table
 async def handle(
     line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
 ) -> func.HttpResponse:
-    """Answer a request, inside a span of the caller's trace."""
+    """Answer a request, within a span of the caller's trace."""
     attributes = {"http.request.method": line.method, "http.route": line.route}
     parent = context.trace_context.trace_parent
     with (await telemetry()).doing(line.name, parent=parent, attributes=attributes) as doing:
@@ -125,7 +125,7 @@ async def handle(
 async def _catch_errors(
     line: Operation, handler: Handler, request: func.HttpRequest, context: func.Context
 ) -> func.HttpResponse:
-    """Answer a request. After a failure the answer is an error, also with the security headers."""
+    """Answer a request. After a failure the answer is an error with the security headers."""
     request_id = context.invocation_id
     call: Call | None = None
     try:
@@ -148,9 +148,9 @@ async def _catch_errors(
 
 async def _limit_large_bodies(call: Call, handler: Handler) -> Answer:
     """
-    Run the handler. Raises `Retryable` if two other requests with large bodies are running.
+    Run the handler. Raises `Retryable` for a large body if two other requests with large bodies are running.
 
-    Three large bodies at a time could fill the memory of an instance.
+    Three large bodies at the same time could fill the memory of an instance.
     """
     if len(call.request.get_body() or b"") > ONE_MIB:
         if _LARGE_BODIES.locked():
@@ -181,7 +181,7 @@ async def _run(call: Call, handler: Handler) -> Answer:
 
 
 async def _run_once(call: Call, handler: Handler, key: IdempotencyKey) -> Answer:
-    """Answer a request that is about no claim. A repeated request with the same key gets the same bytes and headers."""
+    """Run the handler once for each key. A repeated request with the same key gets the same bytes and headers."""
 
     async def run() -> StoredResponse:
         answer = await handler(call)
@@ -220,7 +220,7 @@ async def _earlier_reply(call: Call) -> StoredReply | None:
     """
     Return the stored reply if a request with this key has done its act before.
 
-    An act often cannot be done twice. So a refusal may only mean that the first request has succeeded.
+    Many acts cannot be done twice. So a refusal of a repeated request can mean that the first request has succeeded.
     """
     try:
         key = call.idempotency_key()
@@ -265,7 +265,7 @@ def _busy() -> Refused:
 def _internal(request_id: str) -> Refused:
     return Refused(
         "InternalError",
-        f"The service failed; the id of the request is {request_id}.",
+        f"The service failed. The id of the request is {request_id}.",
         resolution="Send the request again. If it fails again, give this id to the programme.",
     )
 
@@ -336,7 +336,7 @@ def envelope(refused: Refused, arrival: str | None = None) -> dict[str, JsonValu
 
 
 def wants_json(headers: Mapping[str, str]) -> bool:
-    """Whether the caller wants JSON and no page."""
+    """Whether the caller asks for JSON and not for a page."""
     accept = headers.get("accept", "").lower()
     return JSON in accept and "text/html" not in accept
 

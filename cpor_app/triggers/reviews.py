@@ -161,8 +161,8 @@ async def list_reviews(call: Call) -> Answer:
     """
     A timer never decides a review. An overdue review is shown as overdue.
 
-    With `overdue` or `competing` a page may be short or empty and still have a nextLink. One call looks at 500 claims
-    at most.
+    With `overdue` or `competing` a short or empty page can still have a nextLink, because one call reads at most 500
+    claims.
     """
     filters = call.query(ReviewFilters)
     kept = {name: str(value).lower() for name, value in filters if value is not None}

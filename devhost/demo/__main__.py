@@ -1,4 +1,4 @@
-"""`python -m devhost.demo`."""
+"""`python -m devhost.demo` runs the demo."""
 
 import sys
 

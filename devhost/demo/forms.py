@@ -1,4 +1,4 @@
-"""Reads the forms of a page, as a browser without JavaScript does."""
+"""Reads the forms of a page like a browser without JavaScript."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 @dataclass(frozen=True, slots=True)
 class HtmlForm:
-    """The address of a form, and its fields."""
+    """The address of a form, and the values of its fields."""
 
     action: str
     fields: Mapping[str, str]

@@ -12,7 +12,7 @@ _LINK = re.compile(r"https?://\S+/customer/requests/\S+")
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One mail: the parts that the demo shows."""
+    """The parts of a mail that the demo shows."""
 
     to: str
     subject: str
@@ -20,7 +20,7 @@ class Mail:
 
     @property
     def link(self) -> str:
-        """The link to the request. Raises UnexpectedAnswer if the mail has none."""
+        """The link to the customer's request. Raises UnexpectedAnswer if the mail has none."""
         found = _LINK.search(self.text)
         if found is None:
             raise UnexpectedAnswer(f"the mail {self.subject!r} has no link")
@@ -29,7 +29,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """The mail catcher, read through its REST API."""
+    """Reads the mails in the mail catcher through its REST API."""
 
     caller: ApiClient
     url: str

@@ -1,8 +1,8 @@
 """
-`python -m devhost.demo`: walks a claim from draft to usage figures and to its end, and prints each step.
+The demo: it leads a claim from draft to usage figures and to its end, and prints each step.
 
-It uses the stack that runs on `CPOR_HTTP_PORT`. Without one it starts its own stack, and deletes its data at the end.
-Each run registers a new customer, so that it can be repeated.
+The demo uses the stack that runs on `CPOR_HTTP_PORT`. If no stack runs there, the demo starts its own stack, and
+deletes that stack's data at the end. Each run registers a new customer, so the demo can be repeated.
 """
 
 import json
@@ -41,10 +41,10 @@ Json = Mapping[str, Any]
 
 
 class Walk:
-    """A claim's life, step by step."""
+    """Leads one claim through its life, step by step."""
 
     def __init__(self, caller: ApiClient, ports: StackPorts, signals: StopSignals) -> None:
-        """Walk on the stack at *ports*, until a stop is requested."""
+        """Use the stack at *ports*, until a stop is requested."""
         self._caller = caller
         self._signals = signals
         self._host = public_url(ports).removesuffix("/api")
@@ -54,7 +54,7 @@ class Walk:
         self._short = {self._customer.tenant: "<tenant>", self._host: ""}
 
     def walk(self) -> None:
-        """Walk every step. Raises UnexpectedAnswer at the first step with another result than expected."""
+        """Do every step. Raises UnexpectedAnswer at the first step that does not give the expected result."""
         self._register()
         claim = self._draft()
         self._submit(claim["id"])
@@ -66,7 +66,10 @@ class Walk:
         self._end(claim["id"], confirmation)
 
     def _register(self) -> None:
-        self._step("The operator registers a customer", "a French one, with a Dynamics subscription bought directly.")
+        self._step(
+            "The operator registers a customer",
+            "a French customer with a Dynamics subscription that it bought directly.",
+        )
         self._ask(
             "PUT",
             f"/customers/{self._customer.tenant}",
@@ -97,7 +100,7 @@ class Walk:
         self._short[claim["id"]] = "<id>"
         self._verify_status(claim, "draft")
 
-        self._step("The partner asks what is missing", "a dry run, by the very checks of the submission.")
+        self._step("The partner asks what is missing", "a dry run, with the same checks as the submission.")
         dry_run = self._partner("POST", f"/claims/{claim['id']}/submit?validate=true", json=_ACKNOWLEDGED)
         missing = [detail["code"] for detail in dry_run["details"]]
         self._show(f"valid: {str(dry_run['valid']).lower()}, because of {', '.join(missing)}")
@@ -111,20 +114,20 @@ class Walk:
     def _submit(self, claim_id: str) -> None:
         self._step(
             "The partner submits it",
-            "all checks pass and nobody else holds or claims the item, so no reviewer is needed: the customer is next.",
+            "all checks pass, and nobody else holds or claims the item. No reviewer is needed; the customer is next.",
         )
         claim = self._partner("POST", f"/claims/{claim_id}/submit", json=_ACKNOWLEDGED)
         self._verify_status(claim, "awaitingCustomer")
-        _verify(claim["window"] is None, "no window may be open before the customer was told")
+        _verify(claim["window"] is None, "no window should be open before the customer is notified")
 
     def _notice(self, claim_id: str) -> tuple[Json, Mail]:
-        self._step("The customer is told by mail", "in their language; five business days of theirs begin to run.")
+        self._step("The customer is notified by mail", "in the customer's language. Five business days begin.")
         mail = self._mail(1)
         self._show(f"To       {mail.to}")
         self._show(f"Subject  {mail.subject}")
         self._show(f"Link     {mail.link}")
         self._short = {mail.link: "<link>", **self._short}
-        claim = self._once_told(claim_id)
+        claim = self._wait_for_window(claim_id)
         window = claim["window"]
         skipped = ", ".join(f"{day['date']} ({day['name']})" for day in window["skippedDays"]) or "none"
         self._show(
@@ -133,7 +136,7 @@ class Walk:
         return claim, mail
 
     def _look(self, notified: Json, mail: Mail) -> None:
-        self._step("The customer opens the page", "looking changes nothing, however often; only its buttons do.")
+        self._step("The customer opens the page", "opening it changes nothing. Only its buttons do.")
         page = self._ask("GET", mail.link).text
         _verify(form_of(page, "decline") is not None, "the page should offer to decline")
         self._show("The page offers to decline. (&lang=en at the end of the link shows it in English.)")
@@ -144,18 +147,18 @@ class Walk:
     def _silence(self, notified: Json) -> None:
         ends_at = notified["window"]["endsAt"]
         self._step(
-            "Until the window ends, the partner sees nothing", "nor does anybody tell it that there is something."
+            "Until the window ends, the partner sees no figures", "the answer is 404, whether or not there are figures."
         )
         self._partner("GET", f"/associations/{notified['id']}/usage", expect=(404,))
 
-        self._step("The days go by", f"the sandbox's clock is moved to the end of the window, {ends_at}.")
+        self._step("The days pass", f"the sandbox's clock is moved to the end of the window, {ends_at}.")
         self._ask("POST", "/sandbox/clock", role=OPERATOR, json={"now": ends_at})
         claim = self._claim(notified["id"])
         self._verify_status(claim, "official")
         _verify(claim["association"]["since"] == ends_at, "it should be official as of the end of the window")
-        self._show(f"The claim reads as official since {ends_at}, whether or not the timer has run.")
+        self._show(f"The claim is official since {ends_at}, whether or not the timer has run.")
         self._ask("POST", "/sandbox/clock", role=OPERATOR, json={"advance": "PT1M"})
-        self._show("A minute later its figures are given out: until then a no may be on its way that arrived in time.")
+        self._show("A minute later its figures are shown. Until then a no that arrived in time can still be recorded.")
 
     def _figures(self, notified: Json) -> None:
         first = datetime.fromisoformat(notified["window"]["endsAt"]).date().replace(day=1)
@@ -175,7 +178,7 @@ class Walk:
             content="".join(json.dumps(line) + "\n" for line in lines),
             headers={"Content-Type": "application/x-ndjson"},
         ).json()
-        _verify(loaded["accepted"] == len(lines), f"both lines should be taken: {loaded}")
+        _verify(loaded["accepted"] == len(lines), f"both lines should be accepted: {loaded}")
 
         self._step(
             "The partner reads the figures",
@@ -191,8 +194,8 @@ class Walk:
 
     def _timer(self, claim_id: str) -> Mail:
         self._step(
-            "The timer writes down what is true already",
-            "it runs each minute; here it is run by hand. The customer gets a confirmation.",
+            "The timer stores that the claim is official",
+            "it runs each minute. Here the demo runs it. The customer gets a confirmation.",
         )
         self._ask("POST", f"{self._host}/admin/functions/finalise_uncontested", expect=(202,), json={"input": ""})
         mail = self._mail(2)
@@ -202,8 +205,8 @@ class Walk:
 
     def _end(self, claim_id: str, confirmation: Mail) -> None:
         self._step(
-            "Some day the customer wants to end it",
-            "the link of that mail leads to a page with a button for it, and with who has read the figures.",
+            "Later the customer ends the association",
+            "the link in that mail opens a page with a button for this. The page also shows who has read the figures.",
         )
         form = form_of(self._ask("GET", confirmation.link).text, "end")
         if form is None:
@@ -212,15 +215,13 @@ class Walk:
         ended = self._claim(claim_id)
         self._verify_status(ended, "ended")
         self._partner("GET", f"/associations/{claim_id}/usage", expect=(404,))
-        self._show(
-            f"Reason {ended['association']['endReason']}; the figures are gone for the partner with that very press."
-        )
+        self._show(f"Reason {ended['association']['endReason']}. From now on the partner cannot read the figures.")
 
     def _claim(self, claim_id: str) -> Json:
         return self._partner("GET", f"/claims/{claim_id}")
 
-    def _once_told(self, claim_id: str) -> Json:
-        """Return the claim once its window is open: the service stores that a moment after the mail arrives."""
+    def _wait_for_window(self, claim_id: str) -> Json:
+        """Wait until the claim's window is open, and return the claim. The service opens it just after the mail."""
 
         def look() -> Json | None:
             path = f"/claims/{claim_id}"
@@ -287,9 +288,10 @@ def _verify(right: bool, wanted: str) -> None:  # noqa: FBT001 - like an asserti
 @contextmanager
 def _some_stack(environ: Mapping[str, str], signals: StopSignals) -> Iterator[tuple[StackPorts, LocalIssuer, bool]]:
     """
-    Yield the running stack, else start one for the time of the context. The flag is True for a stack of our own.
+    Yield the running stack. Without one, start a stack and stop it when the context ends.
 
-    Raises what `running_stack` raises, and CannotStart if the running stack uses another state directory.
+    The third value says whether the demo has started the stack. Raises the exceptions of `running_stack`, and
+    CannotStart if the running stack uses another state directory.
     """
     ports = StackPorts.from_environment(environ)
     if answers(public_url(ports)):
@@ -309,14 +311,14 @@ def _some_stack(environ: Mapping[str, str], signals: StopSignals) -> Iterator[tu
 
 def _addresses(ports: StackPorts, *, our_own: bool) -> str:
     if our_own:
-        return "To see it all yourself: make run, and in another terminal make demo. docs/running.md says more."
+        return "To open mails and pages yourself: make run, and make demo in another terminal. See docs/running.md."
     return f"""The mails, as the customer got them: {mail_url(ports)}
 What can be claimed:                 {public_url(ports)}/engagements
-How it all is run, and by hand:      docs/running.md"""
+How to do these steps by hand:       docs/running.md"""
 
 
 def main() -> int:
-    """Walk once. Return the exit status: 0 if each step gave the expected result, else 1 with the other result."""
+    """Run the demo once. Return the exit status: 0 if each step gave the expected result, else 1 with a message."""
     signals = StopSignals(os.environ)
     try:
         with _some_stack(os.environ, signals) as (ports, issuer, our_own):

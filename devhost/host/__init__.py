@@ -1,1 +1,1 @@
-"""What the Functions host does: triggers, invocations, the admin endpoints."""
+"""The parts of the local Functions host: triggers, invocations and the admin endpoints."""

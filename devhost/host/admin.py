@@ -1,4 +1,4 @@
-"""The endpoints of the host itself. `POST /admin/functions/{name}` runs a timer or queue function now."""
+"""The admin endpoints of the host. `POST /admin/functions/{name}` runs a timer or queue function now."""
 
 import asyncio
 import json
@@ -15,17 +15,21 @@ Run = Callable[[str], Coroutine[Any, Any, None]]
 
 
 class Admin:
-    """Answers at once and runs in the background, like the real host. No key: no other machine can call it."""
+    """
+    The admin endpoints. Like the real host, they answer at once and run the function in the background.
+
+    They need no key, because no other machine can call them.
+    """
 
     def __init__(self, functions: Iterable[Function], runs: Mapping[str, Run]) -> None:
-        """Keep *runs*: by function name, what runs the function with an input. HTTP functions are not in it."""
+        """Keep *runs*. It maps the name of each queue or timer function to a call that runs it with an input."""
         self._functions = {function.name.lower(): function for function in functions}
         self._runs = dict(runs)
         self.running: set[asyncio.Task[None]] = set()
 
     @property
     def routes(self) -> list[Route]:
-        """The endpoints."""
+        """The routes of the endpoints."""
         return [
             Route("/admin/host/status", self._status),
             Route("/admin/host/ping", self._ping, methods=["GET", "POST"]),

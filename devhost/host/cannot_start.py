@@ -2,4 +2,4 @@
 
 
 class CannotStart(Exception):
-    """The app, its settings or the machine need something that this host cannot do; the message names it."""
+    """The host cannot start. The message names the fault in the app, its settings or the machine."""

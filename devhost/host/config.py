@@ -22,7 +22,7 @@ DEFAULT_PORT = 7071
 
 
 def _time_span(text: object) -> timedelta:
-    """Read .NET's `hh:mm:ss`, with days before a dot and a fraction of a second after one."""
+    """Read a time span of .NET: `hh:mm:ss`, perhaps with days and a dot before it and a fraction of a second after."""
     found = (
         re.fullmatch(r"(?:(\d+)\.)?(\d{1,2}):([0-5]\d):([0-5]\d(?:\.\d+)?)", text) if isinstance(text, str) else None
     )
@@ -43,7 +43,7 @@ class _Section(BaseModel):
 
 
 class HttpSettings(_Section):
-    """`extensions.http`. `hsts` is ignored: it concerns https only, which this host does not serve."""
+    """`extensions.http`. This host ignores `hsts`, which is for https: this host serves http only."""
 
     route_prefix: str = "api"
     custom_headers: dict[str, str] = Field(default_factory=dict)
@@ -51,7 +51,7 @@ class HttpSettings(_Section):
 
 
 class QueueSettings(_Section):
-    """`extensions.queues`, the same for every queue."""
+    """`extensions.queues`. These settings apply to every queue."""
 
     batch_size: int = Field(default=16, ge=1, le=32)
     new_batch_threshold: int | None = Field(default=None, ge=0)
@@ -62,14 +62,14 @@ class QueueSettings(_Section):
 
 
 class Extensions(_Section):
-    """`extensions`: the two that functions of this project use."""
+    """`extensions`: the settings of the two extensions that this project uses."""
 
     http: HttpSettings = HttpSettings()
     queues: QueueSettings = QueueSettings()
 
 
 class HostJson(_Section):
-    """`host.json`. Telemetry, logging and the extension bundle concern the real host only."""
+    """`host.json`. This host ignores telemetry, logging and the extension bundle."""
 
     version: Literal["2.0"]
     function_timeout: TimeSpan = timedelta(minutes=30)
@@ -95,7 +95,7 @@ class _LocalSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The folder of an app, its `host.json`, settings and port. The settings hold secrets and are never printed."""
+    """An app's folder, `host.json`, settings and port. The settings hold secrets, so they are never printed."""
 
     app_dir: Path
     host: HostJson
@@ -105,9 +105,10 @@ class Config:
     @classmethod
     def load(cls, app_dir: Path, environ: Mapping[str, str]) -> Self:
         """
-        Read the folder of the app. *environ* wins over `local.settings.json`, as in Core Tools.
+        Read the files in the app's folder.
 
-        Raises CannotStart for a missing or broken file, and for a key that this host does not know.
+        If *environ* and `local.settings.json` have the same setting, *environ* counts, as in Core Tools. Raises
+        CannotStart for a missing or broken file, and for a key that this host does not know.
         """
         app_dir = app_dir.resolve()
         host = _read(HostJson, app_dir / "host.json")
@@ -116,7 +117,7 @@ class Config:
         return cls(app_dir, host, {**settings.values, **environ}, settings.host.port)
 
     def resolved(self, text: str) -> str:
-        """Return *text* with each `%NAME%` replaced by that setting. Raises CannotStart if the setting is missing."""
+        """Return *text* with the setting NAME in place of each `%NAME%`. Raises CannotStart for a missing setting."""
 
         def value(found: re.Match[str]) -> str:
             if not self.settings.get(found[1]):
@@ -126,7 +127,7 @@ class Config:
         return re.sub(r"%([^%]+)%", value, text)
 
     def connection(self, name: str) -> str:
-        """Return the connection string under setting *name*. Raises CannotStart if there is none."""
+        """Return the connection string in the setting *name*. Raises CannotStart if there is none."""
         if self.settings.get(name):
             return self.settings[name]
         if any(key.startswith(f"{name}__") for key in self.settings):

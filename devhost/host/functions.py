@@ -1,8 +1,8 @@
 """
-Loads `function_app.py` and verifies each function before anything runs.
+Loads `function_app.py` and verifies each function before the host starts.
 
-A function is refused if the real worker or host would refuse it, or if this host does not support it: no start is
-better than a different behaviour.
+A function is refused if the real worker or host would refuse it, or if this host does not support it. A host that does
+not start is better than a host that behaves differently.
 """
 
 import importlib
@@ -28,7 +28,7 @@ _BINDING_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,127}")
 _QUEUE_NAME = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _RESERVED_FIRST_SEGMENTS = frozenset({"admin", "runtime"})
 
-# The keys that a binding may have. Any other key needs something that this host does not do.
+# The keys of a binding that this host supports.
 _KNOWN_KEYS: Mapping[str, frozenset[str]] = {
     "httpTrigger": frozenset({"authLevel", "methods", "route"}),
     "http": frozenset(),
@@ -39,7 +39,7 @@ _KNOWN_KEYS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class HttpTrigger:
-    """Answers requests that match the template; an empty *methods* means all methods."""
+    """The trigger of requests that match the template. Empty *methods* mean all methods."""
 
     template: Template
     methods: frozenset[str]
@@ -47,7 +47,7 @@ class HttpTrigger:
 
 @dataclass(frozen=True, slots=True)
 class QueueTrigger:
-    """Takes the messages of a queue; *connection* is the name of a setting."""
+    """The trigger of the messages in a queue. *connection* is the name of a setting."""
 
     queue: str
     connection: str
@@ -55,7 +55,7 @@ class QueueTrigger:
 
 @dataclass(frozen=True, slots=True)
 class TimerTrigger:
-    """Fires by its schedule."""
+    """The trigger that fires by a schedule."""
 
     schedule: Schedule
 
@@ -65,7 +65,7 @@ Trigger = HttpTrigger | QueueTrigger | TimerTrigger
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One function that can run here. A disabled function can be run through the admin endpoint only."""
+    """A function that this host can run. A disabled function runs only through the admin endpoint."""
 
     name: str
     trigger: Trigger
@@ -86,7 +86,7 @@ def load(config: Config) -> tuple[Function, ...]:
     """
     Import the app's `function_app.py` and return its functions in the order in which the real host tries them.
 
-    Raises CannotStart. An exception of the app's own code at import is not caught.
+    Raises CannotStart. An exception that the app raises at its import is not caught.
     """
     if not (config.app_dir / f"{_MODULE}.py").exists():
         raise CannotStart(f"{config.app_dir} has no {_MODULE}.py")
@@ -100,7 +100,7 @@ def load(config: Config) -> tuple[Function, ...]:
 
 
 def index(app: func.FunctionRegister, config: Config) -> tuple[Function, ...]:
-    """Return the functions of *app*, sorted by name without case. Raises CannotStart with every fault."""
+    """Return the functions of *app*, sorted by lower-case name. Raises CannotStart, which names every fault."""
     try:
         declared = app.get_functions()
     except ValueError as error:
@@ -159,7 +159,11 @@ def _verify_known(binding: Mapping[str, Any]) -> None:
 
 
 def _verify_signature(call: Callable[..., Any], parameter: str, binding: str) -> bool:
-    """Return whether the function takes the context. Raises CannotStart if the real worker would not load it."""
+    """
+    Return whether the function has a parameter for the context.
+
+    Raises CannotStart if the real worker would not load the function.
+    """
     if not inspect.iscoroutinefunction(call):
         raise CannotStart("only async functions are known to this host")
     parameters = set(inspect.signature(call).parameters)

@@ -1,4 +1,4 @@
-"""HTTP functions: finds the function of a request, calls it with the same data as the real host, sends its answer."""
+"""Serves HTTP functions: finds the function of a request, calls it with the data of the real host, and answers."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -16,20 +16,20 @@ log = logging.getLogger("devhost")
 
 BODY_LIMIT_BYTES = 100 * 1024 * 1024
 
-# Headers of the connection are set by the server, never by a function.
+# The server sets the headers of the connection. The same headers of a function are dropped.
 _HEADERS_OF_THE_SERVER = frozenset({"connection", "content-length", "transfer-encoding"})
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
 
 
 class BodyTooLarge(Exception):
-    """The body is larger than the host's limit: 413 without a call of a function."""
+    """The body is larger than the host's limit. The answer is 413, and no function is called."""
 
 
 class HttpTriggers:
-    """The ASGI app for every path but those of the host itself."""
+    """The ASGI app for every path except the paths of the host itself."""
 
     def __init__(self, functions: Iterable[Function], invoker: Invoker, custom_headers: Mapping[str, str]) -> None:
-        """Keep the functions in the given order: the first match is called."""
+        """Keep the functions in the given order. A request goes to the first function that matches."""
         self._routes = [(each, each.trigger) for each in functions if isinstance(each.trigger, HttpTrigger)]
         self._invoker = invoker
         self._custom_headers = dict(custom_headers)
@@ -40,7 +40,7 @@ class HttpTriggers:
         try:
             response = await self._answer(request)
         except ClientDisconnect:
-            return  # the client has gone: nobody reads an answer
+            return  # the client has closed the connection
         except url_decoding.BadPath:
             response = Response(status_code=400)
         except BodyTooLarge:
@@ -60,7 +60,7 @@ class HttpTriggers:
         return Response(status_code=500) if ended.answer is None else _response(function, ended.answer)
 
     def _find(self, method: str, path: str) -> tuple[Function | None, dict[str, str]]:
-        """Return the first function, by name, that takes path and method. A match of the path alone does not count."""
+        """Return the first function that takes the path and the method. A match of the path alone does not count."""
         for function, trigger in self._routes:
             parameters = trigger.template.match(path)
             if parameters is not None and (not trigger.methods or method in trigger.methods):
@@ -69,7 +69,7 @@ class HttpTriggers:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body. Like on the real host it is empty without a Content-Length. Raises BodyTooLarge."""
+    """Return the body. Without a Content-Length it is empty, as on the real host. Raises BodyTooLarge."""
     announced = request.headers.get("content-length")
     if announced is not None and int(announced) > BODY_LIMIT_BYTES:
         raise BodyTooLarge
@@ -107,7 +107,7 @@ def _strings(values: Mapping[str, str]) -> dict[str, Datum]:
 
 
 def _response(function: Function, answer: Datum) -> Response:
-    """Return the response: an empty 500 for an answer that the real host could not send."""
+    """Return the response. For an answer that the real host could not send, it is an empty 500."""
     status, body = int(answer.value["status_code"].value), answer.value["body"].value
     headers = {name: datum.value for name, datum in answer.value["headers"].items()}
     if fault := _fault(status, body, headers, answer.value["cookies"]):

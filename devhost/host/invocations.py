@@ -1,4 +1,4 @@
-"""Runs a function once: converts its input, passes the context, keeps the time limit, writes one log line."""
+"""Runs a function once within its time limit, with its input and context, and writes one log line."""
 
 import asyncio
 import logging
@@ -38,7 +38,7 @@ class InvocationResult:
 
 class _Trace(TraceContext):
     def __init__(self, caller: str, state: str) -> None:
-        """Continue the caller's trace if it sent one, else begin a new, sampled trace."""
+        """Continue the trace that the caller sent, else begin a new sampled trace."""
         found = _TRACE_PARENT.fullmatch(caller)
         trace_id, flags = found.groups() if found else (secrets.token_hex(16), "01")
         self._parent = f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
@@ -72,10 +72,10 @@ class _NoRetries(RetryContext):
 
 
 class Context(func.Context):
-    """The context of an invocation, with the same members as that of the real worker."""
+    """The context of an invocation. It has the same members as the context of the real worker."""
 
     def __init__(self, function: Function, trace: TraceContext) -> None:
-        """Draw the id of the invocation."""
+        """Make a new id for the invocation."""
         self._function = function
         self._id = str(uuid.uuid4())
         self._trace = trace
@@ -83,12 +83,12 @@ class Context(func.Context):
 
     @property
     def invocation_id(self) -> str:
-        """A new id for each invocation."""
+        """The id of this invocation."""
         return self._id
 
     @property
     def thread_local_storage(self) -> Any:
-        """Empty; the real worker keeps the id of the invocation in it."""
+        """An empty object. On the real worker it has the id of the invocation."""
         return self._local
 
     @property
@@ -108,7 +108,7 @@ class Context(func.Context):
 
     @property
     def retry_context(self) -> RetryContext:
-        """Always the first try: retries of a queue are counted in the message's `dequeue_count`."""
+        """The context of a first attempt, always. A queue counts its attempts in the message's `dequeue_count`."""
         return _NoRetries()
 
 
@@ -128,7 +128,8 @@ class Invoker:
         """
         Run *function* and return the result. An exception of the function is logged, not raised.
 
-        The log line has name, duration and result. It never has the input, which contains tokens and names.
+        The log line has the function's name, the duration and the result. It never has the input, because the input
+        contains tokens and names.
         """
         context = Context(function, _Trace(headers.get("traceparent", ""), headers.get("tracestate", "")))
         token = current_invocation.set(context.invocation_id)
@@ -139,7 +140,7 @@ class Invoker:
             async with limit:
                 ended = InvocationResult(succeeded=True, answer=await _call(function, context, given, metadata))
         except Exception:
-            # At the limit the real host ends the worker process; here only the invocation can be cancelled.
+            # At the limit the real host ends the worker process. This host can only cancel the invocation.
             why = f"was stopped at the limit of {self.limit}" if limit.expired() else "failed"
             log.exception("%s %s after %s", function.name, why, _since(began))
         else:

@@ -1,9 +1,9 @@
 """
 The queue triggers of the host. A listener receives messages and calls the function of the queue for each message.
 
-During the work it renews the message's lease. Then it deletes the message, releases it for another attempt, or moves it
-to the poison queue. Each message is processed at least once, like on the real host: if the host crashes after the work
-and before the delete, the message comes again.
+The listener renews the message's lease while the function runs. Then it deletes the message, releases it for another
+attempt, or moves it to the poison queue. As on the real host, each message is processed at least once. If the host
+crashes after the work and before the delete, the message comes again.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class QueueListener:
         self._invoker = invoker
         self._lease = lease
         self._queue = QueueClient.from_connection_string(connection, queue)
-        # There is no poison queue for a poison queue. A message that fails there comes again after its lease.
+        # A poison queue has no poison queue of its own. A message that fails there comes again after its lease.
         self._poison = (
             None
             if queue.endswith(_POISON_SUFFIX)
@@ -62,7 +62,7 @@ class QueueListener:
         )
 
     async def listen(self, stop: asyncio.Event) -> None:
-        """Process messages until *stop* is set, then wait until the work on running messages has ended."""
+        """Process messages until *stop* is set. Then wait until the functions that run have ended."""
         delay, longest = FIRST_POLL, min(LONGEST_POLL, self._settings.max_polling_interval)
         running: set[asyncio.Task[None]] = set()
         async with self._queue, self._poison or nullcontext(), asyncio.TaskGroup() as tasks:
@@ -84,7 +84,7 @@ class QueueListener:
         return self._settings.batch_size // 2 if threshold is None else threshold
 
     async def _receive(self) -> list[QueueMessage]:
-        """Receive messages with one request. No queue means no messages: this host never creates the queue."""
+        """Receive messages with one request. A missing queue counts as empty: this host never creates it."""
         pages = self._queue.receive_messages(
             messages_per_page=self._settings.batch_size, visibility_timeout=_seconds(self._lease), retry_total=0
         ).by_page()
@@ -123,7 +123,7 @@ class QueueListener:
         try:
             text = body.decode("utf-8")
         except UnicodeDecodeError:
-            # The real host fails before it calls the function, and retries the message like any other.
+            # On the real host this is a failed attempt too, without a call of the function.
             log.warning("%s: message %s is not UTF-8", self._function.name, message.id)
             return InvocationResult(succeeded=False)
         renewing = asyncio.create_task(self._renew(message))

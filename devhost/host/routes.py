@@ -1,8 +1,8 @@
 """
-Route templates, as far as this project uses them: literals, `{name}` with constraints, and a last `{*name}`.
+Route templates with the features that this project uses: literals, `{name}` with constraints, and `{*name}` at the end.
 
-The real host supports more: optional and default values, several parameters in a segment, regular expressions. A
-template that uses them is refused.
+The real host also supports optional and default values, several parameters in a segment, and regular expressions. This
+host refuses a template that uses them.
 """
 
 import re
@@ -21,14 +21,14 @@ Check = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A fixed segment; case is ignored."""
+    """A fixed segment. It matches in any case."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A segment that becomes a parameter if it passes every check; a catch-all takes the rest of the path."""
+    """A segment that becomes a parameter if it passes every check. A catch-all takes the rest of the path."""
 
     name: str
     checks: tuple[Check, ...] = ()
@@ -37,7 +37,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A route with its prefix."""
+    """The template of a route, with the prefix of all routes."""
 
     text: str
     segments: tuple[Literal | Parameter, ...]
@@ -55,7 +55,7 @@ class Template:
         return cls(text, segments)
 
     def match(self, path: str) -> dict[str, str] | None:
-        """Return the route parameters of a decoded path, or None. One slash at the end is ignored."""
+        """Return the route parameters of a decoded path; None if it does not match. One slash at the end is ignored."""
         rest = path.removeprefix("/")
         parameters: dict[str, str] = {}
         for segment in self.segments:
@@ -102,7 +102,7 @@ def _is_guid(part: str) -> bool:
     return _GUID.fullmatch(part) is not None and hyphens in ((), _GUID_HYPHENS)
 
 
-# By name and number of arguments.
+# The check of each constraint. The key is the constraint's name and its number of arguments.
 _CHECKS: Mapping[tuple[str, int], Callable[..., bool]] = {
     ("int", 0): _is_int,
     ("guid", 0): _is_guid,

@@ -1,8 +1,8 @@
 """
-Timer schedules: six fields, seconds first, in UTC.
+Timer schedules in UTC. A schedule has six fields, and the first field is the second.
 
-If day and weekday are both given, the real host fires only when both match: hence `day_or=False`.
-Other extensions of croniter are refused.
+If a schedule has a day and a weekday, the real host fires only when both match. `day_or=False` does the same here. This
+host refuses the forms that only croniter knows.
 """
 
 import re

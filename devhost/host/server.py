@@ -1,4 +1,4 @@
-"""Starts the parts of the host and keeps them running: one process, one event loop, one app."""
+"""Runs all parts of the host, for one app, in one process and one event loop."""
 
 import asyncio
 import errno
@@ -40,8 +40,9 @@ def serve(config: Config, host: str, port: int, *, on_ready: OnReady | None = No
     """
     Run the app of *config* until SIGTERM or SIGINT, wait for running invocations, and return.
 
-    Only once in a process: the app is loaded into this interpreter, with its settings, its folder and UTC. *on_ready*
-    is called with the address as soon as the host answers. Port 0 means any free port. Raises CannotStart.
+    A process can call this only once: it loads the app into this interpreter, and sets the environment, the folder and
+    the time zone of the process. *on_ready* is called with the address as soon as the host answers. Port 0 means any
+    free port. Raises CannotStart.
     """
     with _listening(host, port) as listening:
         become_worker(config)
@@ -52,7 +53,7 @@ def serve(config: Config, host: str, port: int, *, on_ready: OnReady | None = No
 
 
 def become_worker(config: Config) -> None:
-    """Give this process the environment of the real worker: settings, folder, UTC."""
+    """Give this process the settings, the folder and the time zone (UTC) that the real worker has."""
     os.environ.update(
         {
             "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
@@ -68,7 +69,7 @@ def become_worker(config: Config) -> None:
 
 
 def log_to_stderr() -> None:
-    """Write the log lines of app and host to stderr, each with the id of its invocation."""
+    """Write the log lines of the app and the host to stderr. Each line has the id of its invocation."""
     handler = logging.StreamHandler()
     handler.addFilter(_with_invocation)
     logging.basicConfig(
@@ -96,12 +97,12 @@ class Host:
         self._admin = Admin(functions, self._runs)
 
     async def run(self, listening: socket.socket, stop: asyncio.Event, on_ready: OnReady | None = None) -> None:
-        """Serve requests, queues and timers until *stop*; then wait for running invocations, half a minute at most."""
+        """Serve requests, queues and timers until *stop*. Then wait for running invocations, at most half a minute."""
         server = _Server(self._app(), on_ready)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         working = [asyncio.create_task(work(stop)) for work in self._work]
         stopped = asyncio.create_task(stop.wait())
-        # A part that ends before the stop has failed. A host without that part must not go on.
+        # A part that ends before the stop has failed. The host then ends too.
         await asyncio.wait({stopped, serving, *working}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
         server.should_exit = True
@@ -118,12 +119,12 @@ class Host:
         everything = Mount("/", functions)
         everything.path_regex = re.compile(
             everything.path_regex.pattern, re.DOTALL
-        )  # matches addresses with a line break too
+        )  # so that an address with a line break matches too
         start = [Route("/", _redirect_to_functions(http.route_prefix))] if http.route_prefix.strip("/") else []
         return Starlette(routes=[*self._admin.routes, *start, everything])
 
     def _prepare(self, function: Function) -> Work | None:
-        """Return the loop that serves the function, and register how to run it by hand. Raises CannotStart."""
+        """Return the loop that serves the function, and register the call that runs it by hand. Raises CannotStart."""
         match function.trigger:
             case HttpTrigger():
                 return None
@@ -152,7 +153,7 @@ class Host:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers; it reports when it is ready."""
+    """uvicorn without its signal handlers. It calls *on_ready* when it is ready."""
 
     def __init__(self, app: Starlette, on_ready: OnReady | None) -> None:
         super().__init__(
@@ -200,7 +201,7 @@ async def _until_signalled(host: Host, listening: socket.socket, on_ready: OnRea
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises CannotStart for a port that is taken."""
+    """Return a listening socket. Raises CannotStart for a port in use, or a port that cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
@@ -212,7 +213,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _redirect_to_functions(prefix: str) -> Callable[[Request], Response]:
-    """Return the redirect from `/`, where the real host has a page, to the address of the functions."""
+    """Return the redirect from `/` to the address of the functions. The real host has a page of its own at `/`."""
     return lambda _: RedirectResponse(f"/{prefix.strip('/')}")
 
 

@@ -1,4 +1,4 @@
-"""Timer functions: fires each by its schedule or on request, one run at a time."""
+"""Runs timer functions by their schedules or on request. A function has only one run at a time."""
 
 import asyncio
 import json
@@ -13,10 +13,10 @@ from devhost.host.schedule import Schedule
 
 
 class HostClock:
-    """The clock of this machine. The host does not use the service's clock, which a sandbox can move."""
+    """The clock of this machine. The host does not use the service's clock, because a sandbox can move it."""
 
     def now(self) -> datetime:
-        """Return the instant, in UTC."""
+        """Return the present instant in UTC."""
         return datetime.now(UTC)
 
     async def wait_until(self, instant: datetime, stop: asyncio.Event) -> None:
@@ -29,7 +29,7 @@ class Timer:
     """The timer of one function."""
 
     def __init__(self, function: Function, schedule: Schedule, invoker: Invoker, clock: HostClock) -> None:
-        """Keep the parts; nothing fires before `tick`."""
+        """Keep the parts. The timer does not fire before `tick` is called."""
         self._function = function
         self._schedule = schedule
         self._invoker = invoker
@@ -52,8 +52,8 @@ class Timer:
             due = self._schedule.after(began)
 
     async def fire(self) -> None:
-        """Run the function once, after the runs that are under way."""
+        """Run the function once. If it is running, wait for the end of that run first."""
         async with self._one_at_a_time:
-            # Earlier runs are not recorded, so no run is reported as missed.
+            # This host does not record earlier runs, so it reports no run as missed.
             given = {"IsPastDue": False, "Schedule": {"AdjustForDST": True}, "ScheduleStatus": None}
             await self._invoker.run(self._function, Datum(json.dumps(given), "json"))

@@ -1,4 +1,4 @@
-"""Decodes paths, queries and headers like the web server of the real host, where Python's libraries differ."""
+"""Decodes paths, queries and headers like the web server of the real host. Python's libraries decode differently."""
 
 import re
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ _PATH_CHARACTERS = "/:@!$&'()*+,;=-._~%"
 
 
 class BadPath(Exception):
-    """The path cannot be decoded: 400 without a call of a function."""
+    """The path cannot be decoded. The answer is 400, and no function is called."""
 
 
 def decoded_path(raw: bytes) -> str:
     """
-    Return the path for the match with routes: decoded except for `%2F`, without dot segments.
+    Return the path that is compared with routes. It is decoded except for `%2F`, and has no dot segments.
 
     Bytes that are not UTF-8 stay percent-encoded. Raises BadPath for a NUL.
     """
@@ -29,12 +29,16 @@ def encoded_path(path: str) -> str:
 
 
 def joined_query(raw: bytes) -> dict[str, str]:
-    """Return a query as a mapping. Values of one name, in any case, are joined with commas; empty ones are dropped."""
+    """
+    Return a query as a mapping. Empty values are dropped.
+
+    Values with the same name are joined with commas. The case of names is ignored.
+    """
     return _joined(parse_qsl(raw.decode("latin-1"), keep_blank_values=True))
 
 
 def joined_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the headers under lower-case names. Values of one name are joined with commas; empty ones are dropped."""
+    """Return the headers by lower-case name. Values of one name are joined with commas. Empty values are dropped."""
     return _joined((name.decode("latin-1").lower(), value.decode("utf-8", "replace")) for name, value in raw)
 
 

@@ -1,1 +1,1 @@
-"""What `make run` starts: storage, mail catcher and functions, sample partners and customers, a token issuer."""
+"""The local stack of `make run`: storage, mail catcher, functions, token issuer, sample partners and customers."""

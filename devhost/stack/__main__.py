@@ -1,4 +1,4 @@
-"""`python -m devhost.stack`."""
+"""`python -m devhost.stack` runs the local stack."""
 
 import sys
 

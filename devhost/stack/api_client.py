@@ -18,11 +18,11 @@ _SHOWN_CHARACTERS = 800
 
 
 class UnexpectedAnswer(Exception):
-    """The service gave another answer than expected."""
+    """The service did not give the expected answer."""
 
 
 class ApiClient:
-    """A client of the API that can call in every role."""
+    """A client of the API. It can make a call in any role."""
 
     def __init__(self, url: str, issuer: LocalIssuer) -> None:
         """Call the API at *url*, which must trust the keys of *issuer*."""
@@ -42,7 +42,7 @@ class ApiClient:
         if self.ask("GET", "/sandbox/clock", role="Program.Operator", expect=(200, 401)).is_error:
             raise CannotStart(
                 f"the stack at {self._client.base_url} does not know the keys in {state_dir}: "
-                "CPOR_STATE_DIR must be what it was started with"
+                "set CPOR_STATE_DIR to the directory with which the stack was started"
             )
 
     def ask(
@@ -56,9 +56,9 @@ class ApiClient:
         **more: Any,
     ) -> httpx.Response:
         """
-        Send a request, with a token if *role* is given. *path* may be a whole address.
+        Send a request, with a token if *role* is given. *path* can be a whole address.
 
-        Raises UnexpectedAnswer for a status that is not in *expect*, and if there is no answer.
+        Raises UnexpectedAnswer if there is no answer, or if its status is not in *expect*.
         """
         headers = dict(more.pop("headers", None) or {})
         if role is not None:

@@ -1,7 +1,7 @@
 """
-`python -m devhost.stack.customer` registers a customer without claims, on the stack at `CPOR_HTTP_PORT`.
+`python -m devhost.stack.customer` registers a new customer, on the stack at `CPOR_HTTP_PORT`.
 
-It prints one line: the customer's tenant, its domain, and the id of its subscription of Dynamics 365 Sales.
+It prints one line: the tenant, the domain, and the id of the customer's subscription of Dynamics 365 Sales.
 """
 
 import os
@@ -16,7 +16,7 @@ from devhost.stack.tcp_ports import StackPorts
 
 
 def main() -> int:
-    """Register and print. Return the exit status: 1 with one message if that fails."""
+    """Register the customer and print the line. Return the exit status: 0, or 1 with one message after a failure."""
     try:
         url = public_url(StackPorts.from_environment(os.environ))
         if not answers(url):

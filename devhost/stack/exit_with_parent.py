@@ -1,7 +1,8 @@
 """
-`python -m devhost.stack.exit_with_parent` runs the host as `python -m devhost` does, until its standard input ends.
+`python -m devhost.stack.exit_with_parent` runs the host until its standard input ends.
 
-Its input is a pipe from the stack. When the stack ends, even by a kill, the pipe closes and the host ends too.
+Its standard input is a pipe from the stack. When the stack ends, even by a kill, the pipe closes and the host ends too.
+Apart from that it runs the host as `python -m devhost` does.
 """
 
 import os

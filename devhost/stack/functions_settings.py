@@ -1,4 +1,4 @@
-"""The settings of the functions on a developer's machine; the link secret is kept in the state directory."""
+"""The settings of the functions on a developer's machine."""
 
 import secrets
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from devhost.stack.token import DEFAULT_STATE_DIR
 EACH_MINUTE = "0 * * * * *"
 SENDER = "no-reply@cpor.invalid"
 IMPORTS_BEFORE = "2026-11-01"
-"""Associations that began earlier can be imported."""
-# The account of Azurite, which is public and the same everywhere.
+"""Associations that began before this day can be imported."""
+# Azurite's account and key. They are public, and the same on every machine.
 _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
@@ -25,7 +25,7 @@ def public_url(ports: StackPorts) -> str:
 
 
 def mail_url(ports: StackPorts) -> str:
-    """Return the address of the mail catcher: its page, and under `/email` its REST API."""
+    """Return the address of the mail catcher's page. Its REST API is under `/email`."""
     return f"http://127.0.0.1:{ports.mail}"
 
 
@@ -45,7 +45,7 @@ def storage_connection(ports: StackPorts) -> str:
 def functions_environment(
     ports: StackPorts, issuer: LocalIssuer, secret: str, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return *environ* with the settings of the sandbox. *environ* wins for the first three only."""
+    """Return *environ* with the settings of the sandbox. *environ* can only change the first three settings."""
     storage = storage_connection(ports)
     return {
         "FINALISE_SCHEDULE": EACH_MINUTE,
@@ -64,7 +64,7 @@ def functions_environment(
         "CPOR_SMTP_HOST": "127.0.0.1",
         "CPOR_SMTP_PORT": str(ports.smtp),
         "CPOR_SMTP_STARTTLS": "0",
-        # As in the cloud: UTC, time zones from the package and not from this machine, no spans by the storage SDK.
+        # The same as in the cloud: UTC, the time zones of the package, and no spans of the storage SDK.
         "TZ": "UTC",
         "PYTHONTZPATH": "",
         "AZURE_TRACING_ENABLED": "false",
@@ -72,7 +72,7 @@ def functions_environment(
 
 
 def link_secret(state_dir: Path) -> str:
-    """Return the secret that signs links. It is drawn once and kept, so that links of earlier runs stay valid."""
+    """Return the secret that signs links. It is stored in the state directory, so old links stay valid."""
     path = state_dir / "link-secret"
     if not path.exists():
         drawn = state_dir / "link-secret.new"
@@ -83,13 +83,13 @@ def link_secret(state_dir: Path) -> str:
 
 
 def without_proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return *environ* with this machine excluded from any proxy."""
+    """Return *environ* with settings that make calls to this machine without a proxy."""
     direct = ",".join(filter(None, (environ.get("no_proxy") or environ.get("NO_PROXY"), "127.0.0.1", "localhost")))
     return {**environ, "no_proxy": direct, "NO_PROXY": direct}
 
 
 def state_directory(environ: Mapping[str, str]) -> Path:
-    """Return the state directory of *environ*, created if it does not exist. Raises CannotStart."""
+    """Return the state directory that *environ* names. Create it if it does not exist. Raises CannotStart."""
     path = Path(environ.get("CPOR_STATE_DIR") or DEFAULT_STATE_DIR).resolve()
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)

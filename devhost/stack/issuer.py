@@ -1,8 +1,8 @@
 """
-The local issuer of the sandbox: signs the tokens that Microsoft Entra ID signs in the cloud.
+The local issuer of the sandbox. It signs the tokens that Microsoft Entra ID signs in the cloud.
 
-Its key pair is in the state directory. The app trusts it only in the sandbox, and verifies its tokens with the same
-code.
+The issuer's key pair is in the state directory. The app trusts this issuer only in the sandbox. The app verifies tokens
+of Entra and tokens of this issuer with the same code.
 """
 
 import base64
@@ -43,7 +43,7 @@ class IssuerBroken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LocalIssuer:
-    """A key pair that signs tokens like Entra, for any tenant."""
+    """The issuer's key pair. It signs tokens in the form of Entra, for any tenant."""
 
     directory: Path
     private_key: rsa.RSAPrivateKey
@@ -51,9 +51,9 @@ class LocalIssuer:
     @classmethod
     def open(cls, state_dir: Path) -> "LocalIssuer":
         """
-        Return the issuer of *state_dir*, with a new key pair if there is none.
+        Return the issuer of *state_dir*. Make a key pair if there is none.
 
-        Two processes that start at the same time get the same pair. Raises IssuerBroken, OSError.
+        Two processes that start at the same time get the same key pair. Raises IssuerBroken, OSError.
         """
         directory = state_dir.resolve() / "issuer"
         if not (directory / _PRIVATE_KEY).exists():
@@ -84,10 +84,10 @@ class LocalIssuer:
         **overrides: object,
     ) -> str:
         """
-        Return a bearer token for *roles* in *tenant*, valid from *now* for *lifetime*.
+        Return a bearer token for *roles* in *tenant*. It is valid from *now* for *lifetime*.
 
-        The same tenant, roles and kind always give the same person or client. *overrides* replace claims of the token;
-        None removes one.
+        The same tenant, roles and *app* always give the same person or client. *overrides* replace claims of the token.
+        The value None removes a claim.
         """
         at = now or Clock().real()
         somebody = object_id(roles, tenant, app=app)
@@ -112,20 +112,20 @@ class LocalIssuer:
 
 
 def object_id(roles: Sequence[str], tenant: str, *, app: bool = False) -> str:
-    """Return the object id of the person or client with exactly these roles in *tenant*."""
+    """Return the object id of the person or client that has exactly these roles in *tenant*."""
     kind = "app" if app else "person"
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}/{tenant.lower()}/{','.join(sorted(set(roles)))}"))
 
 
 def thumbprint(key: rsa.RSAPrivateKey) -> str:
-    """Return the key id: the thumbprint of RFC 7638, which differs for each key pair."""
+    """Return the key id. It is the thumbprint of RFC 7638, so each key pair has another id."""
     numbers = key.public_key().public_numbers()
     members = {"e": _base64url_number(numbers.e), "kty": "RSA", "n": _base64url_number(numbers.n)}
     return _base64url(hashlib.sha256(json.dumps(members, separators=(",", ":"), sort_keys=True).encode()).digest())
 
 
 def public_jwk(key: rsa.RSAPrivateKey, issuer: str | None = ISSUER) -> dict[str, str]:
-    """Return the public key in the form that Entra publishes, with the issuer for which it signs."""
+    """Return the public key in the form in which Entra publishes keys. *issuer* is the issuer that signs with it."""
     numbers = key.public_key().public_numbers()
     jwk = {
         "kty": "RSA",
@@ -143,7 +143,7 @@ def new_key() -> rsa.RSAPrivateKey:
 
 
 def _make_key_pair(directory: Path) -> None:
-    """Create a key pair at *directory* in one step. If another process was first, its pair stays."""
+    """Create a key pair at *directory* in one step. If another process was first, the other pair stays."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix="issuer-", dir=directory.parent))
     try:

@@ -1,4 +1,4 @@
-"""Shows warnings and errors of the functions on the terminal; the whole log stays in its file."""
+"""Shows the warnings and errors of a log on the terminal."""
 
 import os
 import re
@@ -14,9 +14,9 @@ _STANDARD_ERROR = 2
 
 class LogTail:
     """
-    Follows a log and writes its warnings, errors and their stack traces to standard error.
+    Reads a growing log and writes its warnings, errors and stack traces to standard error.
 
-    It runs in its own thread: a blocked terminal then blocks nothing else.
+    It has its own thread, so that a blocked terminal does not block the stack.
     """
 
     def __init__(self, log: Path) -> None:
@@ -40,7 +40,7 @@ class LogTail:
                 *lines, rest = (rest + log.read()).split(b"\n")
                 for line in lines:
                     entry = _ENTRY.match(line)
-                    # A line that does not begin an entry belongs to the entry before it, like those of a stack trace.
+                    # A line without time and level, such as a line of a stack trace, belongs to the entry before it.
                     quiet = entry["level"] in _QUIET if entry else quiet
                     if not quiet:
                         os.write(_STANDARD_ERROR, line + b"\n")

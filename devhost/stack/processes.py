@@ -1,8 +1,9 @@
 """
 Child processes that end with their parent, even if the parent is killed.
 
-The standard input of each child is a pipe from the parent, which the system closes when the parent ends. The children
-are not in the process group of the parent: Ctrl-C reaches only the parent, which then ends them in order.
+The standard input of each child is a pipe from the parent. When the parent ends, the system closes the pipe. The
+children are not in the process group of the parent, so Ctrl-C reaches only the parent. The parent then ends the
+children in order.
 """
 
 import os
@@ -26,23 +27,24 @@ T = TypeVar("T")
 _GRACE_SECONDS = 8
 _LAST_LINES = 15
 _MOMENT_SECONDS = 0.05
-# SIGTERM in place of an exit lets Azurite save its data; unref lets it end after that.
+# On SIGTERM Azurite saves its data, which it would not do at a plain exit. After `unref` the pipe does not keep the
+# process alive.
 _END_WITH_INPUT = (
     'data:text/javascript,process.stdin.resume().on("end",()=>process.kill(process.pid,"SIGTERM")).unref()'
 )
 
 
 class Stopped(Exception):
-    """A stop was requested in the middle of the work."""
+    """A stop was requested before the work was done."""
 
 
 class ProcessEnded(Exception):
-    """A child ended that should run; the message has the last lines of its log."""
+    """A child process ended, although it should run. The message has the last lines of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A child process; its output goes to its log."""
+    """A child process. Its output goes to *log*."""
 
     name: str
     log: Path
@@ -50,7 +52,7 @@ class Child:
 
     @classmethod
     def start(cls, name: str, command: Sequence[str], log: Path, environ: Mapping[str, str]) -> Self:
-        """Start *command* with an empty log. Raises CannotStart."""
+        """Start *command*, and empty the log first. Raises CannotStart."""
         try:
             with log.open("wb") as output:
                 process = subprocess.Popen(
@@ -75,14 +77,14 @@ class Child:
         raise ProcessEnded(self.report(how))
 
     def report(self, what: str) -> str:
-        """Return a message: name, *what* happened, and the last lines of the log."""
+        """Return a message with the name, *what* happened, and the last lines of the log."""
         last: list[str] = []
         with suppress(OSError):
             last = self.log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]
         return "\n  ".join([f"{self.name} {what}; its log is {self.log}", *last])
 
     def stop(self) -> None:
-        """Stop the process with SIGTERM, after a few seconds with SIGKILL. A process that has ended is left alone."""
+        """Stop the process with SIGTERM. If it still runs after a few seconds, stop it with SIGKILL."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -110,9 +112,9 @@ def python(module: str, *arguments: str) -> list[str]:
 
 class StopSignals:
     """
-    Tells whether a stop was requested: by a signal, or by the end of the `make` that started this process.
+    Knows whether a stop was requested, by a signal or by the end of the `make` that started this process.
 
-    A signal only sets a flag, so a second one does no harm.
+    A signal only sets a flag, so a second signal does no harm.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -129,13 +131,13 @@ class StopSignals:
         return self._signalled or self._make_has_gone()
 
     def wait(self) -> Iterator[None]:
-        """Yield every few moments until a stop is requested."""
+        """Yield again and again, with short pauses, until a stop is requested."""
         while not self.stop_asked():
             yield
             time.sleep(_MOMENT_SECONDS)
 
     def wait_for(self, look: Callable[[], T | None], seconds: float) -> T | None:
-        """Call *look* until it returns a value, and return that; None after *seconds*. Raises Stopped."""
+        """Call *look* until it returns a value, and return the value. Return None after *seconds*. Raises Stopped."""
         patience = time.monotonic() + seconds
         for _ in self.wait():
             if (found := look()) is not None:
@@ -150,13 +152,13 @@ class StopSignals:
     def _make_has_gone(self) -> bool:
         if self._make is None:
             return False
-        # After a SIGINT that only make got (a terminal sends it to both), make waits for this process silently.
+        # A SIGINT can reach only make, and not this process. Then make removes its handler and waits for this process.
         gave_up = self._make_took_interrupts and not _takes_interrupts(self._make)
         return os.getppid() != self._make or gave_up
 
 
 def _takes_interrupts(process: int | None) -> bool:
-    """Return whether *process* has a handler for SIGINT; False without a /proc."""
+    """Return whether *process* has a handler for SIGINT. Without /proc return False."""
     with suppress(OSError, ValueError):
         for line in Path(f"/proc/{process}/status").read_text("ascii", "replace").splitlines():
             if line.startswith("SigCgt:"):

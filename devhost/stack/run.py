@@ -1,7 +1,7 @@
 """
-`python -m devhost.stack`: runs storage, mail catcher and functions on this machine, with a sample registry.
+Runs the local stack: storage, mail catcher and functions on this machine, with a sample registry.
 
-All data is in the state directory and stays for the next start. `docs/running.md` explains the settings.
+All data is in the state directory, and the next start uses it again. `docs/running.md` explains the settings.
 """
 
 import fcntl
@@ -68,7 +68,7 @@ class Stack:
         """
         Return a message if the mail catcher has ended.
 
-        The stack goes on: the service works without its mail server, and a developer can see how.
+        The stack runs on, because the service works without its mail server.
         """
         try:
             self.mail.verify_runs()
@@ -82,9 +82,10 @@ def running_stack(
     ports: StackPorts, state_dir: Path, environ: Mapping[str, str], signals: StopSignals, say: Say
 ) -> Iterator[Stack]:
     """
-    Start all parts in order, and stop them when the context is left.
+    Start all parts in order, and stop them when the context ends.
 
-    Raises CannotStart, ProcessEnded, UnexpectedAnswer or IssuerBroken if a part does not start, and Stopped.
+    Raises CannotStart, ProcessEnded, UnexpectedAnswer or IssuerBroken if a part does not start. Raises Stopped if a
+    stop is requested before all parts run.
     """
     with ExitStack() as exits:
         exits.enter_context(_locked(state_dir, public_url(ports)))
@@ -92,7 +93,7 @@ def running_stack(
         starter = _Starter(exits, signals, state_dir / "logs")
         issuer = LocalIssuer.open(state_dir)
         plain = without_proxies(environ)
-        # Variables of the environment for other uses of the same tools are removed.
+        # The environment can have settings of Azurite and MailDev for another use. They are removed.
         bare = {name: value for name, value in plain.items() if not name.startswith(("AZURITE_", "MAILDEV_"))}
 
         say(f"Starting storage on ports {ports.azurite} to {ports.azurite + 2}, data in {state_dir} …")
@@ -112,7 +113,9 @@ def running_stack(
         )
         starter.wait_for("functions", lambda: _status(f"{public_url(ports)}/health") == httpx.codes.OK)
         exits.callback(LogTail(functions.log).stop)
-        exits.callback(functions.stop)  # stops first: it needs the other parts, and its last log lines are shown
+        exits.callback(
+            functions.stop
+        )  # the functions stop first, because they need the other parts and LogTail shows their last lines
         with ApiClient(public_url(ports), issuer) as caller:
             registered = register_missing(caller)
         say(f"{registered} sample partners and customers registered; those of earlier runs stay as they are.")
@@ -122,7 +125,7 @@ def running_stack(
 
 
 class _Starter:
-    """Starts the child processes; each is stopped when the stack is left."""
+    """Starts the child processes. Each child is stopped when the context of the stack ends."""
 
     def __init__(self, exits: ExitStack, signals: StopSignals, logs: Path) -> None:
         logs.mkdir(exist_ok=True)
@@ -139,7 +142,7 @@ class _Starter:
         return child
 
     def wait_for(self, name: str, answers: Callable[[], bool]) -> None:
-        """Wait until the process answers. Raises ProcessEnded, Stopped, and CannotStart if it takes too long."""
+        """Wait until the process answers. Raises ProcessEnded, Stopped, or CannotStart after `START_SECONDS`."""
 
         def look() -> bool | None:
             for child in self.children:
@@ -169,9 +172,9 @@ def _maildev(ports: StackPorts, state_dir: Path) -> list[str]:
 @contextmanager
 def _locked(state_dir: Path, url: str) -> Iterator[None]:
     """
-    Hold the lock of the state directory; it is freed when the process ends. Its file has the address of this stack.
+    Hold the lock of the state directory. The lock file has the address of this stack.
 
-    Raises CannotStart if another stack holds the lock.
+    The system frees the lock when the process ends. Raises CannotStart if another stack holds the lock.
     """
     lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -190,7 +193,7 @@ def _locked(state_dir: Path, url: str) -> Iterator[None]:
 
 
 def _verify_free(ports: StackPorts) -> None:
-    """Raise CannotStart if a port is taken, with a shorter message if another stack has it."""
+    """Raise CannotStart if a port is taken. If another stack has the port, the message is shorter."""
     try:
         ports.verify_free()
     except CannotStart:
@@ -203,7 +206,7 @@ def _verify_free(ports: StackPorts) -> None:
 
 
 def _status(url: str) -> int | None:
-    """Return the status of a GET; None without an answer."""
+    """Return the status of the answer to a GET; None without an answer."""
     with suppress(httpx.HTTPError):
         return httpx.get(url, timeout=_ANSWER_SECONDS, trust_env=False).status_code
     return None
@@ -244,13 +247,13 @@ def _addresses(stack: Stack) -> str:
 
 
 def say(text: str) -> None:
-    """Write a line to standard output at once; a closed output is ignored."""
+    """Write a line to standard output at once. If the output is closed, do nothing."""
     with suppress(OSError):
         os.write(_STANDARD_OUTPUT, f"{text}\n".encode())
 
 
 def main() -> int:
-    """Run until a stop is requested. Return the exit status: 0 then, 1 with one message after a failure."""
+    """Run until a stop is requested. Return the exit status: 0 after a stop, 1 with one message after a failure."""
     signals = StopSignals(os.environ)
     try:
         ports = StackPorts.from_environment(os.environ)

@@ -1,4 +1,4 @@
-"""The sample registry: two fictional partners, two fictional customers; and new customers on demand."""
+"""The sample registry: two fictional partners, two fictional customers, and new customers for `make customer`."""
 
 import secrets
 import uuid
@@ -96,7 +96,7 @@ class NewCustomer:
 
     @property
     def contact(self) -> str:
-        """The address of the person at the customer who decides."""
+        """The mail address of the customer's contact."""
         return f"anne.durand@{self.domain}"
 
     @property
@@ -122,9 +122,9 @@ class NewCustomer:
 
 def register_missing(caller: ApiClient) -> int:
     """
-    Register the missing entries, each partner for every engagement; return their number.
+    Register the missing entries, and return their number. Each partner is enrolled for every engagement in use.
 
-    Existing entries are left alone: the developer may have changed them. Raises UnexpectedAnswer.
+    Existing entries do not change, because the developer may have changed them. Raises UnexpectedAnswer.
     """
     engagements = caller.ask("GET", "/engagements").json()["value"]
     everything = [engagement["id"] for engagement in engagements if not engagement["retired"]]

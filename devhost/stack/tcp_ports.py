@@ -1,4 +1,4 @@
-"""The TCP ports of the local stack: read from the settings, and verified to be free."""
+"""The TCP ports of the local stack."""
 
 import errno
 import random
@@ -17,7 +17,7 @@ _RARELY_USED = range(20000, 32000)  # below the range that systems give to clien
 
 @dataclass(frozen=True, slots=True)
 class StackPorts:
-    """The port of each part. Storage takes three in a row: blobs, queues, tables."""
+    """The port of each part. Storage takes three consecutive ports, for blobs, queues and tables."""
 
     http: int = 7071
     azurite: int = 10000
@@ -42,7 +42,7 @@ class StackPorts:
 
     @classmethod
     def free(cls) -> Self:
-        """Return ports that are free now."""
+        """Return random ports that are free now."""
         while True:
             first = random.choice(_RARELY_USED)  # noqa: S311 - nothing secret
             ports = cls(http=first, azurite=first + 1, smtp=first + 1 + _AZURITE_PORTS, mail=first + 2 + _AZURITE_PORTS)
@@ -50,7 +50,7 @@ class StackPorts:
                 return ports
 
     def verify_free(self) -> None:
-        """Raise CannotStart with one line that names each taken port and its setting."""
+        """Raise CannotStart if a port is not free. The message names each such port and its setting."""
         faults = [
             f"port {port} {fault}; {_SETTINGS[field]} sets another{_first_of_three(field)}"
             for port, field in self._all()

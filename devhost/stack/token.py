@@ -1,7 +1,7 @@
 """
 `python -m devhost.stack.token --role A,B --tenant GUID [--app]` prints a bearer token of the local issuer.
 
-A wrong role or tenant is one line on standard error and exit status 2.
+After a wrong role or tenant it prints one line to standard error and ends with exit status 2.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = _OneLineParser(prog="token", description="Print a bearer token of the sandbox's local issuer.")
     parser.add_argument("--role", required=True, type=_roles, help="one app role, or several with commas")
     parser.add_argument("--tenant", required=True, type=_tenant, help="the caller's Entra tenant, a GUID")
-    parser.add_argument("--app", action="store_true", help="a client in its own name, not a person")
+    parser.add_argument("--app", action="store_true", help="the token of an app in place of a person")
     asked = parser.parse_args(arguments)
     state_dir = Path(os.environ.get("CPOR_STATE_DIR") or DEFAULT_STATE_DIR)
     try:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _roles(text: str) -> list[str]:
-    """Return the roles in a list with commas, without repetitions."""
+    """Return the roles in *text*, which separates them with commas. Repeated roles are dropped."""
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     unknown = [name for name in names if name not in set(Role)]
     if unknown:
@@ -52,7 +52,7 @@ def _roles(text: str) -> list[str]:
 
 
 def _tenant(text: str) -> str:
-    """Return the GUID in the form of tokens: lower case, with hyphens."""
+    """Return the GUID in the form that tokens have: lower case, with hyphens."""
     try:
         tenant = str(uuid.UUID(text))
     except ValueError:

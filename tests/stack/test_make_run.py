@@ -286,7 +286,7 @@ def test_demo_says_when_the_state_directory_is_not_the_stacks(stack: RunningStac
     demo = replace(stack.place, state_dir=tmp_path).run([*MAKE, "demo"])
 
     assert demo.returncode != 0
-    assert "CPOR_STATE_DIR must be what it was started with" in demo.stderr
+    assert "set CPOR_STATE_DIR to the directory with which the stack was started" in demo.stderr
     assert "Traceback" not in demo.stderr
 
 
