@@ -1,4 +1,4 @@
-"""Values that the tests of the core begin with: a customer, partners, and a claim brought to any state by real acts."""
+"""Values with which the core's tests begin: a customer, partners, and a claim that real acts bring to any state."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -59,12 +59,12 @@ SALES = Item(product="dynamics-365-sales", subscription_id=SUBSCRIPTION)
 
 
 def claim_id(which: str) -> str:
-    """Return the id of a claim at the customer's tenant easy to tell apart: *which* is one hexadecimal digit."""
+    """Return a claim id at the customer's tenant. The hexadecimal digit *which* tells the ids of a test apart."""
     return TENANT.replace("-", "") + which * 20
 
 
 def contacts(email: str = "anne.durand@contoso.fr") -> Contacts:
-    """Return whom a claim names."""
+    """Return the contacts that a claim names."""
     return Contacts(
         customer=Contact(name="Anne Durand", email=email),
         partner=PartnerContact(name="Paul Petit", email="paul@adatum.example"),
@@ -112,28 +112,28 @@ def draft(which: str = "a", *, organisation: str = ADATUM, items: tuple[Item, ..
 
 
 def stored(case: Case) -> StoredCase:
-    """Return what the rows say once a case was written."""
+    """Return the stored case that a written case leaves."""
     return StoredCase(case.claim, case.slots, case.rivals, case.refusals, case.stored.etags)
 
 
 def as_of(case: Case, now: datetime) -> Case:
-    """Return a case at a later instant, worked out from what its rows would say; its own entries come first."""
+    """Return a stored case at a later instant, after the entries that time makes."""
     settled = life.settle(stored(case), now)
     return replace(settled, stored=case.stored, entries=(*case.entries, *settled.entries))
 
 
 def with_rivals(case: Case, *others: Case) -> Case:
-    """Return a case with other claims, to be changed by the same act."""
+    """Return a case together with other claims that the same act changes."""
     return replace(case, rivals={**case.rivals, **{other.claim.id: other.claim for other in others}})
 
 
 def at_slots(case: Case, slots: Mapping[str, Slot]) -> Case:
-    """Return the case with the slots as others have left them."""
+    """Return the case with slots that other claims have changed."""
     return case.with_slots({key: slot for key, slot in slots.items() if key in case.slots})
 
 
 def submitted(case: Case, at: datetime = SUBMITTED_AT, *, automatic: bool = False) -> Case:
-    """Return a draft submitted, to a reviewer or at once to its customer."""
+    """Return a submitted draft: it waits for a reviewer, or at once for its customer."""
     return life.submit(
         case,
         PERSON,
@@ -146,7 +146,7 @@ def submitted(case: Case, at: datetime = SUBMITTED_AT, *, automatic: bool = Fals
 
 
 def under_review(case: Case, at: datetime = SUBMITTED_AT) -> Case:
-    """Return a draft submitted and taken up by a reviewer."""
+    """Return a submitted draft whose review has started."""
     return life.start_review(submitted(case, at), PROGRAMME, at, decide_by=at + 7 * DAY)
 
 
@@ -162,7 +162,7 @@ REGISTERED = Recipient(number=2, kind=RecipientKind.NOTICE_ADDRESS, email="it@co
 
 
 def a_promise(number: int = 1, *, ends_at: datetime = ENDS_AT, recipients: tuple[int, ...] = (1,)) -> Promise:
-    """Return what a notice on that Monday says."""
+    """Return the promise of a notice that is sent on that Monday."""
     return Promise(
         number=number,
         made_at=TOLD_AT,
@@ -183,49 +183,49 @@ def a_promise(number: int = 1, *, ends_at: datetime = ENDS_AT, recipients: tuple
 
 
 def promised(case: Case, number: int = 1, *, ends_at: datetime = ENDS_AT) -> Case:
-    """Return an awaiting claim whose promise is stored and whose notice is on its way."""
+    """Return an awaiting claim with a stored promise. Its notice is not yet handed over."""
     return life.promise(case, a_promise(number, ends_at=ends_at), (ANNES,))
 
 
 def told(case: Case, at: datetime = TOLD_AT, *, ends_at: datetime = ENDS_AT) -> Case:
-    """Return an awaiting claim whose customer was told."""
+    """Return an awaiting claim whose customer was notified."""
     return life.hand_over(promised(case, ends_at=ends_at), 1, at)
 
 
 def awaiting(case: Case, *, ends_at: datetime = ENDS_AT) -> Case:
-    """Return a draft validated at once, its customer told."""
+    """Return a draft that was validated automatically and whose customer was notified."""
     return told(submitted(case, automatic=True), ends_at=ends_at)
 
 
 def official(case: Case, *, ends_at: datetime = ENDS_AT) -> Case:
-    """Return a draft that has become official by time alone, written down."""
+    """Return a draft that became official when its window ended, with that entry stored."""
     return as_of(awaiting(case, ends_at=ends_at), ends_at)
 
 
 def answer_by(ends_at: datetime) -> TimeToAnswer:
-    """Return the time that a partner is given, with a reminder a day before its end."""
+    """Return the time limit of a partner's answer, with a reminder one day before its end."""
     return TimeToAnswer(ends_at=ends_at, last_day=ends_at.date(), time_zone="Europe/Paris", reminder_at=ends_at - DAY)
 
 
 def unreachable(case: Case) -> Case:
-    """Return a draft validated at once, whose notice nobody could be given."""
+    """Return a claim that was validated automatically and whose notice reached nobody."""
     return life.customer_unreachable(
         promised(submitted(case, automatic=True)), TOLD_AT, answer_by=answer_by(TOLD_AT + 7 * DAY), failed=(1,)
     )
 
 
 def rejected(case: Case, reason: Reason = Reason.INSUFFICIENT_EVIDENCE) -> Case:
-    """Return a draft that a reviewer has refused."""
+    """Return a draft that a reviewer has rejected."""
     return life.reject(under_review(case), PROGRAMME, TOLD_AT, reason)
 
 
 def disputed(case: Case) -> Case:
-    """Return a refused draft whose partner disputes that."""
+    """Return a rejected draft that its partner disputes."""
     return life.dispute(rejected(case), PERSON, TOLD_AT, decide_by=TOLD_AT + 7 * DAY)
 
 
 def asked_for_more(case: Case, *reasons: Reason) -> Case:
-    """Return a draft of whose partner a reviewer has asked more."""
+    """Return a draft about which a reviewer has asked the partner for more."""
     return life.request_information(
         under_review(case),
         PROGRAMME,
@@ -254,14 +254,14 @@ IN_STATE: Mapping[Status, Callable[[Case], Case]] = {
 
 
 def in_state(status: Status, **changes: Any) -> Case:
-    """Return a claim in *status*, brought there by the acts of its life."""
+    """Return a claim in *status*. The acts of a claim's life bring it there."""
     case = IN_STATE[status](draft(**changes))
     assert case.claim.status is status
     return case
 
 
 def partner(organisation: str = ADATUM, **changes: Any) -> Partner:
-    """Return a French partner enrolled everywhere."""
+    """Return a French partner who is enrolled in every engagement."""
     return Partner.model_validate(
         {
             "name": NAMES[organisation],

@@ -1,4 +1,4 @@
-"""What the tests of the core share."""
+"""Fixtures of the core's tests."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.core.memory_core import Core
 
 @pytest.fixture
 async def core() -> Core:
-    """The service without its edge, with three partners and a French customer registered, on a Monday morning."""
+    """The service without HTTP, with three partners and a French customer, on a Monday morning."""
     made = Core()
     await made.register()
     return made

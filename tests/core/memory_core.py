@@ -1,8 +1,8 @@
 """
-The core's use cases over storage in memory, without the HTTP edge; the clock stands still and mails are kept.
+The core's use cases over storage in memory, without HTTP.
 
-`tests/support/memory_service.py` has the edge too. A write can be overtaken, stopped, or robbed of its answer: see
-`Meddled`.
+The clock stands still, and sent mails are kept. `tests/support/memory_service.py` adds HTTP. `Meddled` lets a test
+overtake a write, stop it, or lose its answer.
 """
 
 import asyncio
@@ -61,10 +61,10 @@ Meddler = Callable[[str, Sequence[Op]], Awaitable[None]]
 
 class Meddled(MemoryRows):
     """
-    Rows with somebody in between.
+    Rows whose writes a test can disturb.
 
-    `before` is called before each write, `after` once it is done; what they raise, the writer gets. `written` has the
-    tables in the order in which they were written.
+    `before` runs before each write and `after` runs after it. The writer gets the errors that they raise. `written`
+    lists the written tables in order.
     """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
@@ -83,12 +83,12 @@ class Meddled(MemoryRows):
         return versions
 
     def take(self, other: "Meddled") -> None:
-        """Hold the same rows as another."""
+        """Use the rows of another storage."""
         self._rows = dict(other._rows)
 
     @asynccontextmanager
     async def once_before(self, wanted: str, meddle: Callable[[], Awaitable[None]]) -> Any:
-        """Let *meddle* go first at the next write to the table *wanted*, once."""
+        """Run *meddle* once, before the next write to the table *wanted*."""
 
         async def go_first(table: str, _: Sequence[Op]) -> None:
             if table == wanted:
@@ -101,7 +101,7 @@ class Meddled(MemoryRows):
 
     @asynccontextmanager
     async def once_after(self, wanted: str, meddle: Callable[[], Awaitable[None]]) -> Any:
-        """Let *meddle* happen right after the next write to the table *wanted*, once."""
+        """Run *meddle* once, directly after the next write to the table *wanted*."""
 
         async def follow(table: str, _: Sequence[Op]) -> None:
             if table == wanted:
@@ -116,9 +116,10 @@ class Meddled(MemoryRows):
 @dataclass
 class Mailbox:
     """
-    A mail system that keeps what it is handed; it can be down, and refuse addresses for now or for good.
+    A mail system that keeps the mails that it gets.
 
-    What goes to partners lies apart from what goes to customers.
+    It can be down, and it can refuse addresses for some time or for good. Mails to partners are kept apart from mails
+    to customers.
     """
 
     sent: list[MailMessage] = field(default_factory=list)
@@ -150,13 +151,13 @@ class Mailbox:
         return [message.kind for message in self.to_partners]
 
     def addressed(self, kind: str) -> list[str]:
-        """Return who was sent a message of that kind."""
+        """Return the addresses to which a message of that kind was sent."""
         return [message.recipient.email for message in self.sent if message.kind == kind]
 
 
 @dataclass
 class Called:
-    """One call of a receiver."""
+    """One call to a receiver."""
 
     url: str
     secrets: Sequence[str]
@@ -167,9 +168,10 @@ class Called:
 @dataclass
 class Receivers:
     """
-    The partners' servers: they keep what they are sent, and answer 204, or what `answers` says for their address.
+    The partners' servers.
 
-    A call may take time, and somebody may do something meanwhile.
+    They keep the calls that they get, and answer 204 or the answer that `answers` has for their address. A call can
+    take time, and a test can act during a call.
     """
 
     clock: FixedClock
@@ -188,7 +190,7 @@ class Receivers:
         self.calls.append(called)
         if self.on_call is not None:
             await self.on_call(called)
-        await asyncio.sleep(0)  # others go on meanwhile
+        await asyncio.sleep(0)  # other tasks run here
         self.clock.advance(self.takes)
         return self.answers.get(url, CallAnswer(CallOutcome.ANSWERED, 204))
 
@@ -198,7 +200,7 @@ class Receivers:
 
 
 class Core:
-    """The service without its edge, with shorthands for what its users, its queue and its timer do."""
+    """The service without HTTP, with short methods for the acts of its users, its queue and its timer."""
 
     def __init__(self, now: datetime = MONDAY, first_id: int = 1) -> None:
         self.clock = FixedClock(now)
@@ -216,7 +218,7 @@ class Core:
         )
 
     def copied(self) -> "Core":
-        """Return a service with the same rows and time, to try something out."""
+        """Return a service with a copy of the rows and the time, for an experiment."""
         made = Core(self.clock.real(), first_id=10**9)
         made.rows.take(self.rows)
         return made
@@ -230,7 +232,7 @@ class Core:
         await self.register_customer(**changes)
 
     async def register_customer(self, **changes: Any) -> None:
-        """Write over what is known of the customer."""
+        """Replace the customer in the registry."""
         former = await self.ports.registry.customer(TENANT)
         await self.ports.registry.put_customer(TENANT, customer(**changes), former)
 
@@ -250,7 +252,7 @@ class Core:
         revenue: Revenue | None = None,
         evidence: bool = True,
     ) -> Case:
-        """Make a draft that passes every check; as it is stored."""
+        """Create a draft that passes every check, and return it as stored."""
         sent = NewClaim(
             name="Contoso adoption",
             partner_id=PARTNER_IDS[organisation],
@@ -274,7 +276,7 @@ class Core:
         await drafts.add_evidence(self.ports, await self.case(case), PERSON, now, upload, NO_CONTEXT)
 
     async def submitted(self, organisation: str = ADATUM, **more: Any) -> Case:
-        """Make and submit a claim."""
+        """Create and submit a claim."""
         return await self.submit(await self.draft(organisation, **more))
 
     async def submit(self, case: Case, context: ActContext = NO_CONTEXT) -> Case:
@@ -282,7 +284,7 @@ class Core:
         return await partner_acts.submit(self.ports, case, PERSON, await self.now(), ACKNOWLEDGED, context)
 
     async def told(self, organisation: str = ADATUM, **more: Any) -> Case:
-        """Bring a claim to where its customer was told."""
+        """Bring a claim to the state in which its customer was notified."""
         case = await self.submitted(organisation, **more)
         if case.claim.automatic_review is False:
             case = await self.approve(case)
@@ -290,7 +292,7 @@ class Core:
         return await self.case(case)
 
     async def official(self, organisation: str = ADATUM, **more: Any) -> Case:
-        """Bring a claim to its window's end, and write that down."""
+        """Bring a claim to the end of its window, and store that end."""
         case = await self.told(organisation, **more)
         assert case.claim.window_ends_at is not None
         self.clock.set(case.claim.window_ends_at + GRACE)
@@ -298,27 +300,27 @@ class Core:
         return await self.case(case)
 
     async def approve(self, case: Case) -> Case:
-        """Take a claim up and approve it."""
+        """Start the review of a claim and approve it."""
         now = await self.now()
         case = await reviews.start(self.ports, await self.case(case), now, NO_CONTEXT)
         return await reviews.approve(self.ports, case, now, NO_CONTEXT)
 
     async def decline(self, case: Case, now: datetime | None = None, by: Speaker = ANNE) -> Case:
-        """Say the customer's no, which arrived at *now*."""
+        """Decline as the customer, at the instant *now*."""
         return await customer_acts.decline(self.ports, await self.case(case), by, now or await self.now(), NO_CONTEXT)
 
     async def undo(self, case: Case, by: Speaker = ANNE) -> Case:
-        """Take the customer's no back."""
+        """Undo the customer's no."""
         return await customer_acts.undo(self.ports, await self.case(case), by, await self.now(), NO_CONTEXT)
 
     async def withdraw(self, case: Case) -> Case:
-        """Take a claim back."""
+        """Withdraw a claim."""
         return await partner_acts.withdraw(self.ports, await self.case(case), PERSON, await self.now(), NO_CONTEXT)
 
     # --- queue and timer ----------------------------------------------------------------------------------------------
 
     async def deliver(self) -> int:
-        """Hand every waiting message to its function; returns how many there were."""
+        """Run the function of each waiting message, and return the number of messages."""
         count = 0
         for queue, process in (
             (CUSTOMER_NOTICES, process_claim.process_for_customer),
@@ -342,19 +344,19 @@ class Core:
         return count
 
     async def process(self, case: Case) -> Outcome:
-        """Pay everything that a claim owes, as the timer does."""
+        """Do all due work of a claim, as the timer does."""
         return await process_claim.process_claim(self.ports, case.claim.id, await self.now())
 
     def lose_messages(self) -> None:
-        """Let every waiting message be lost."""
+        """Lose every waiting message."""
         self.queues.waiting.clear()
 
     async def sweep(self) -> Swept:
-        """Fire the timer."""
+        """Run the timer."""
         return await sweep(self.ports, await self.now())
 
     async def rest(self, by: timedelta = timedelta(minutes=3)) -> None:
-        """Let the messages be delivered and the timer run until what is owed at once is paid."""
+        """Deliver messages and run the timer until no work is due at once."""
         await self.deliver()
         self.clock.advance(by)
         await self.sweep()
@@ -363,28 +365,28 @@ class Core:
     # --- what can be seen ---------------------------------------------------------------------------------------------
 
     async def stored(self, case: Case | StoredCase | str) -> StoredCase:
-        """Return a claim as its rows say."""
+        """Return a claim as stored."""
         found = await self.ports.claims.load(case if isinstance(case, str) else case.claim.id)
         assert found is not None
         return found
 
     async def seen(self, case: Case | StoredCase) -> ClaimView:
-        """Return what callers see of a claim now."""
+        """Return the claim that callers see now."""
         now = await self.now()
         found = await find(self.ports, case.claim.id, now)
         assert found is not None
         return claim_view(found, await self.ports.current_terms())
 
     async def case(self, case: Case | StoredCase | str) -> Case:
-        """Return a claim as of now, whether or not that is written down."""
+        """Return a claim as of now, with the entries that time has made and nobody has stored."""
         return settle(await self.stored(case), await self.now())
 
     async def history(self, case: Case | StoredCase) -> Sequence[Entry]:
-        """Return everything that happened to a claim by now."""
+        """Return the history of a claim up to now."""
         return await history_as_of(self.ports, await self.case(case), after=0, limit=1000)
 
     async def due_rows(self, case: Case | StoredCase | None = None) -> list[DueRow]:
-        """Return every due row there is, or those of one claim, soonest first."""
+        """Return all due rows, or the due rows of one claim, the earliest first."""
         far = datetime.max.replace(tzinfo=MONDAY.tzinfo) - timedelta(days=1)
         found: list[DueRow] = []
         for shard in range(SHARDS):
@@ -393,5 +395,5 @@ class Core:
         return sorted(wanted, key=lambda row: (row.due, row.subject, row.kind, row.label))
 
     async def recipients(self, case: Case) -> Sequence[Recipient]:
-        """Return who was or is to be told of a claim."""
+        """Return the recipients of a claim's notice, before or after it was sent."""
         return (await self.stored(case)).claim.recipients

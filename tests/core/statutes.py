@@ -1,8 +1,9 @@
 """
-Days off as the laws of some countries have them, written from the laws and not from the holiday data.
+Days off by the laws of some countries, written from the laws and not from the holiday data.
 
-Each function returns the days of a year on which no time limit ends, weekends aside. Those of `WHOLE` are the whole
-list of the country; those of `BESIDES` only what the law adds to its public holidays. They hold from 2024 on.
+Each function returns the days of a year on which no time limit ends, without weekends. The functions in `WHOLE` return
+the complete list of the country. The functions in `BESIDES` return only the days that the law adds to the public
+holidays. The lists are right from 2024 on.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,17 +27,17 @@ def easter(year: int) -> date:
 
 
 def from_easter(year: int, *days: int) -> set[date]:
-    """Return the days that lie so many days from Easter Sunday."""
+    """Return the days at these distances from Easter Sunday."""
     return {easter(year) + timedelta(days=number) for number in days}
 
 
 def fixed(year: int, *days: tuple[int, int]) -> set[date]:
-    """Return days given as month and day."""
+    """Return fixed days, each given as month and day."""
     return {date(year, month, day) for month, day in days}
 
 
 def first(weekday: int, day: date) -> date:
-    """Return the first such weekday from *day* on."""
+    """Return the first such weekday on or after *day*."""
     return day + timedelta(days=(weekday - day.weekday()) % 7)
 
 
@@ -78,7 +79,7 @@ def austria(year: int) -> set[date]:
 
 
 def netherlands(year: int) -> set[date]:
-    """Algemene termijnenwet article 3; King's Day moves to the Saturday before a Sunday."""
+    """Algemene termijnenwet article 3. King's Day moves to the Saturday when it falls on a Sunday."""
     kings_day = date(year, 4, 27)
     return (
         fixed(year, (1, 1), (5, 5), (12, 25), (12, 26))
@@ -107,12 +108,12 @@ def new_south_wales(year: int) -> set[date]:
 
 
 def hong_kong(year: int) -> set[date]:
-    """General Holidays Ordinance, what the Employment Ordinance leaves out: Good Friday and the day after."""
+    """General Holidays Ordinance: Good Friday and the day after it, which the Employment Ordinance does not list."""
     return from_easter(year, GOOD_FRIDAY, GOOD_FRIDAY + 1)
 
 
 def macao(year: int) -> set[date]:
-    """Executive Order 60/2000, the days that the labour law leaves out."""
+    """Executive Order 60/2000: the days that the labour law does not list."""
     by_the_moon_and_the_sun = fixed(year, *BUDDHA_DRAGON_BOAT_SOLSTICE.get(year, ()))
     return (
         by_the_moon_and_the_sun

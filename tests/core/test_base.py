@@ -1,4 +1,4 @@
-"""The small types that many values share: what they take, what they refuse, what they look like in JSON."""
+"""The small types that many values share: the input that they accept and refuse, and their form in JSON."""
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -37,7 +37,7 @@ class Sample(Value):
 
 
 def accepted(kind: Any, sent: object) -> Any:
-    """Return what becomes of *sent*."""
+    """Return the value that *sent* becomes."""
     return TypeAdapter(kind).validate_python(sent)
 
 
@@ -45,7 +45,7 @@ def accepted(kind: Any, sent: object) -> Any:
 
 
 def test_a_value_is_camel_case_in_json_and_snake_case_in_python() -> None:
-    """Both ways are understood when it is made."""
+    """Python code can create a value with either form of a name."""
     sample = Sample.model_validate_json(f'{{"tenantId": "{TENANT}"}}')
 
     assert sample == Sample(tenant_id=TENANT)
@@ -53,13 +53,13 @@ def test_a_value_is_camel_case_in_json_and_snake_case_in_python() -> None:
 
 
 def test_a_value_refuses_fields_that_it_does_not_know() -> None:
-    """A misspelt field is never silently dropped."""
+    """A misspelt field is an error and never dropped."""
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         Sample.model_validate({"tenantId": TENANT, "tenant": TENANT})
 
 
 def test_a_value_cannot_be_changed() -> None:
-    """What was judged stays what it was."""
+    """A checked value stays as it was checked."""
     sample = Sample(tenant_id=TENANT)
 
     with pytest.raises(ValidationError, match="frozen"):
@@ -67,7 +67,7 @@ def test_a_value_cannot_be_changed() -> None:
 
 
 def test_an_error_does_not_repeat_what_was_sent() -> None:
-    """Errors reach logs, and values hold addresses of people."""
+    """Errors reach the logs, and values contain addresses of people."""
     with pytest.raises(ValidationError) as refused:
         Sample.model_validate({"tenantId": "ana@contoso.fr"})
 
@@ -100,8 +100,8 @@ def test_an_error_does_not_repeat_what_was_sent() -> None:
         (Text4000, "\r\n" * 3999 + "x", "\n" * 3999 + "x"),
     ],
 )
-def test_a_text_is_kept(kind: Any, sent: str, kept: str) -> None:
-    """As it was sent, but for capitals in a GUID and the line breaks of forms."""
+def test_a_text_keeps_its_form(kind: Any, sent: str, kept: str) -> None:
+    """A text stays as it was sent, except for capitals in a GUID and the line breaks of forms."""
     assert accepted(kind, sent) == kept
 
 
@@ -159,14 +159,14 @@ def test_a_text_is_kept(kind: Any, sent: str, kept: str) -> None:
     ],
 )
 def test_a_text_that_does_not_fit_is_refused(kind: Any, sent: object) -> None:
-    """Nothing is trimmed, cut or guessed."""
+    """The service never trims, cuts or guesses a text."""
     with pytest.raises(ValidationError):
         accepted(kind, sent)
 
 
 @given(data=st.data(), kind=st.sampled_from([Guid, PartnerId, Slug, Email, Text100, Text200]))
-def test_what_the_schema_promises_is_what_is_accepted(data: st.DataObject, kind: Any) -> None:
-    """The description that callers get and the check that is made agree on every text of one line."""
+def test_the_schema_accepts_the_texts_that_the_check_accepts(data: st.DataObject, kind: Any) -> None:
+    """The published schema and the check agree on every text of one line."""
     schema = TypeAdapter(kind).json_schema()
     text = data.draw(st.text(max_size=220) | st.from_regex(schema["pattern"]))
 
@@ -197,7 +197,7 @@ def test_what_the_schema_promises_is_what_is_accepted(data: st.DataObject, kind:
     ],
 )
 def test_an_instant_is_answered_in_utc(sent: object, answered: str) -> None:
-    """With `Z`, and microseconds only when there are any."""
+    """An instant ends with `Z`, and has microseconds only when they are not zero."""
     instant = accepted(Instant, sent)
 
     assert instant.tzinfo is UTC
@@ -229,21 +229,21 @@ def test_an_instant_is_answered_in_utc(sent: object, answered: str) -> None:
     ],
 )
 def test_an_instant_without_its_offset_or_form_is_refused(sent: object) -> None:
-    """A number could be seconds or milliseconds, a naive time anybody's."""
+    """A number could mean seconds or milliseconds, and a time without an offset could be in any zone."""
     with pytest.raises(ValidationError):
         accepted(Instant, sent)
 
 
 @given(st.datetimes(min_value=datetime(1900, 1, 1), timezones=st.timezones()))  # noqa: DTZ001 - the zone comes with it
 def test_an_instant_survives_its_own_json(instant: datetime) -> None:
-    """To the microsecond, wherever it was written."""
+    """An instant keeps its microseconds and its moment, whatever its offset was."""
     adapter: TypeAdapter[datetime] = TypeAdapter(Instant)
 
     assert adapter.validate_json(adapter.dump_json(adapter.validate_python(instant))) == instant.astimezone(UTC)
 
 
 def test_a_day_is_a_date() -> None:
-    """Written as the year, the month and the day."""
+    """A day is written as year, month and day."""
     assert accepted(Day, "2028-02-29") == date(2028, 2, 29)
     assert accepted(Day, date(2026, 11, 20)) == date(2026, 11, 20)
 
@@ -251,8 +251,8 @@ def test_a_day_is_a_date() -> None:
 @pytest.mark.parametrize(
     "sent", ["2026-02-29", "2026-2-28", "20260227", "2026-W09-6", 20260228, datetime(2026, 2, 28, tzinfo=UTC), None]
 )
-def test_a_day_that_is_none_is_refused(sent: object) -> None:
-    """Neither a number nor an instant is a day."""
+def test_an_input_that_is_not_a_date_is_refused_as_a_day(sent: object) -> None:
+    """A day is neither a number nor an instant."""
     with pytest.raises(ValidationError):
         accepted(Day, sent)
 
@@ -261,8 +261,8 @@ def test_a_day_that_is_none_is_refused(sent: object) -> None:
     ("kind", "sent"),
     [(Day, "2026-13-01"), (Day, "2026-02-29"), (Instant, "2026-02-29T09:30:00Z"), (Instant, "2026-11-20T24:30:00Z")],
 )
-def test_what_the_calendar_lacks_is_refused_in_our_words(kind: object, sent: str) -> None:
-    """Not in those of the library, which name no field and give no example."""
+def test_a_date_that_does_not_exist_is_refused_in_our_words(kind: object, sent: str) -> None:
+    """The library's message names no field and gives no example."""
     with pytest.raises(ValidationError, match=r"must be a date (and time )?that exists?, such as 2026-11-20"):
         accepted(kind, sent)
 
@@ -272,6 +272,6 @@ def test_what_the_calendar_lacks_is_refused_in_our_words(kind: object, sent: str
     [(Flag, 1), (Flag, "true"), (Count, "2"), (Count, 1.0), (Count, True), (Count, -1), (Count, 2**31)],
 )
 def test_numbers_and_flags_are_not_guessed(kind: Any, sent: object) -> None:
-    """JSON has its own words for both."""
+    """Numbers and flags must be JSON numbers and JSON booleans, not texts."""
     with pytest.raises(ValidationError):
         accepted(kind, sent)

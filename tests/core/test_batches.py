@@ -1,4 +1,4 @@
-"""Batches: every row is made into one draft or refused, whoever deals with its page, and however often."""
+"""Batches: each row becomes one draft or is refused, however often and by whichever instance its page is processed."""
 
 import json
 from codecs import BOM_UTF8
@@ -28,7 +28,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def claim(number: int = 1, **changes: Any) -> bytes:
-    """Return a row as a partner sends it."""
+    """Return a row in the form that a partner sends."""
     sent = {
         "name": f"Contoso adoption {number}",
         "partnerId": PARTNER_IDS[ADATUM],
@@ -45,7 +45,7 @@ def claim(number: int = 1, **changes: Any) -> bytes:
 
 
 def claims(count: int) -> bytes:
-    """Return a batch of so many good rows."""
+    """Return a batch of *n* good rows."""
     return b"".join(claim(number) + b"\n" for number in range(1, count + 1))
 
 
@@ -57,34 +57,38 @@ async def take_in(
 
 
 async def seen(core: Core, sent: Progress) -> Progress:
-    """Return a batch as it stands now."""
+    """Return the batch as of now."""
     found = await batches.own(core.ports, sent.batch.organisation, sent.batch.id)
     assert found is not None
     return found
 
 
 async def rows(core: Core, sent: Progress) -> Sequence[RowOutcome]:
-    """Return what became of every row."""
+    """Return the outcome of every row."""
     return (await batches.rows(core.ports, await seen(core, sent), after=0, limit=MOST_ROWS))[0]
 
 
 async def names(core: Core, organisation: str = ADATUM) -> list[str]:
-    """Return the names of an organisation's claims, as its list has them."""
+    """Return the names of an organisation's claims, from its list."""
     now = await core.now()
     page = await own_claims(core.ports, organisation, now, after="", limit=500, wanted=lambda _: True)
     return sorted(case.claim.name for case in page.cases)
 
 
 async def told(core: Core, organisation: str = ADATUM) -> list[str]:
-    """Return the claims that a feed was told of, in order."""
+    """Return the claims that a feed names, in order."""
     return [change.claim_id for change in await core.ports.changes.page(organisation, after=0, limit=1000)]
 
 
 # --- taking in --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_batch_is_kept_before_anybody_works_on_it(core: Core) -> None:
-    """Its due rows, its body, itself, and then a message for each page: what is lost is found."""
+async def test_a_batch_is_stored_before_its_work_begins(core: Core) -> None:
+    """
+    Its due rows are stored first, then its body, the batch itself, and a message for each page.
+
+    A lost step is found.
+    """
     sent = await take_in(core, claims(101))
 
     assert core.rows.written[-2:] == ["duework", "batches"]
@@ -100,8 +104,12 @@ async def test_a_batch_is_kept_before_anybody_works_on_it(core: Core) -> None:
 
 
 @pytest.mark.parametrize("mark", [b"", BOM_UTF8])
-async def test_rows_become_drafts_and_bad_ones_are_told(core: Core, mark: bytes) -> None:
-    """By the rules of `POST /claims`; the number of a row is that of its line, blank ones counted, a mark left out."""
+async def test_good_rows_become_drafts_and_bad_rows_are_reported(core: Core, mark: bytes) -> None:
+    """
+    The rules are those of `POST /claims`.
+
+    A row's number is its line number: blank lines count, and a byte order mark does not.
+    """
     other = PARTNER_IDS[FABRIKAM]
     body = b"\r\n".join(
         [
@@ -137,7 +145,7 @@ async def test_rows_become_drafts_and_bad_ones_are_told(core: Core, mark: bytes)
 
 
 async def test_a_draft_of_a_batch_is_like_any_other(core: Core) -> None:
-    """It lapses, it is in the feed, and it can be submitted."""
+    """A draft of a batch lapses, is in the feed, and can be submitted."""
     sent = await take_in(core, claim())
     await core.deliver()
 
@@ -158,7 +166,7 @@ async def test_a_draft_of_a_batch_is_like_any_other(core: Core) -> None:
     ],
 )
 async def test_a_batch_has_one_row_at_least_and_ten_thousand_at_most(core: Core, body: bytes, code: str) -> None:
-    """Nothing is stored of one that is refused."""
+    """Nothing is stored of a refused batch."""
     core.rows.written.clear()
 
     with pytest.raises(Refused, match=code):
@@ -173,7 +181,7 @@ async def test_a_batch_has_one_row_at_least_and_ten_thousand_at_most(core: Core,
 
 @pytest.mark.parametrize("idempotency_key", [None, IDEMPOTENCY_KEY])
 async def test_the_same_batch_again_changes_nothing(core: Core, idempotency_key: IdempotencyKey | None) -> None:
-    """While it runs, and when it is done."""
+    """A repeated batch changes nothing, during its processing and after it."""
     first = await take_in(core, claims(3), idempotency_key)
     again = await take_in(core, claims(3), idempotency_key)
     await core.deliver()
@@ -186,7 +194,7 @@ async def test_the_same_batch_again_changes_nothing(core: Core, idempotency_key:
 
 
 async def test_another_body_under_a_key_is_refused(core: Core) -> None:
-    """Also when the key itself was forgotten: the batch is kept longer."""
+    """This also holds after the key has expired, because the batch is kept longer than the key."""
     await take_in(core, claims(1), IDEMPOTENCY_KEY)
 
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
@@ -194,7 +202,7 @@ async def test_another_body_under_a_key_is_refused(core: Core) -> None:
 
 
 async def test_one_body_is_a_batch_of_each_organisation(core: Core) -> None:
-    """Whoever sends what somebody else has sent learns nothing of it."""
+    """An organisation that sends a body which another organisation has sent learns nothing about the other batch."""
     first = await take_in(core, claims(1))
     second = await take_in(core, claims(1), organisation=FABRIKAM)
 
@@ -204,7 +212,7 @@ async def test_one_body_is_a_batch_of_each_organisation(core: Core) -> None:
 
 
 async def test_the_same_batch_sent_twice_at_the_same_time_is_one(core: Core) -> None:
-    """Who comes second leaves nothing behind."""
+    """The second request stores nothing."""
     async with core.rows.once_before("batches", lambda: sent_meanwhile(core)):
         second = await take_in(core, claims(2))
 
@@ -215,12 +223,12 @@ async def test_the_same_batch_sent_twice_at_the_same_time_is_one(core: Core) -> 
 
 
 async def sent_meanwhile(core: Core) -> None:
-    """Send the batch that is just being sent."""
+    """Send the batch while the first request stores it."""
     await take_in(core, claims(2))
 
 
 async def test_a_batch_that_is_forgotten_while_it_is_sent_again_is_taken_in_anew(core: Core) -> None:
-    """Between the lost insert and the reading of the batch that was there."""
+    """The batch expires between the failed insert and the read of the existing batch."""
     first = await take_in(core, claims(1))
     find_batch = core.ports.batches.find
 
@@ -241,8 +249,8 @@ async def test_a_batch_that_is_forgotten_while_it_is_sent_again_is_taken_in_anew
 # --- twice, half, and again -------------------------------------------------------------------------------------------
 
 
-async def test_a_page_may_be_dealt_with_twice(core: Core) -> None:
-    """Messages come twice; two instances may have the same page."""
+async def test_a_page_can_be_processed_twice(core: Core) -> None:
+    """A message can arrive twice, and two instances can process the same page."""
     sent = await take_in(core, claims(3))
     await batches.process_page(core.ports, sent.batch.id, 1, await core.now())
     core.rows.written.clear()
@@ -252,8 +260,8 @@ async def test_a_page_may_be_dealt_with_twice(core: Core) -> None:
     assert len(await told(core)) == len(await names(core)) == 3
 
 
-async def test_a_page_that_two_deal_with_at_the_same_time_is_made_once(core: Core) -> None:
-    """Claims are inserted: who comes second finds them there, and tells the same."""
+async def test_a_page_that_two_instances_process_at_the_same_time_is_made_once(core: Core) -> None:
+    """Claims are inserted. The second instance finds them and reports the same outcomes."""
     sent = await take_in(core, claims(3))
     async with core.rows.once_before("claims", lambda: finished_by_another(core, sent)):
         await batches.process_page(core.ports, sent.batch.id, 1, await core.now())
@@ -264,13 +272,13 @@ async def test_a_page_that_two_deal_with_at_the_same_time_is_made_once(core: Cor
 
 
 async def finished_by_another(core: Core, sent: Progress) -> None:
-    """Deal with the page that somebody is just dealing with."""
+    """Process the page that another instance is processing."""
     await batches.process_page(core.ports, sent.batch.id, 1, await core.now())
 
 
 @pytest.mark.parametrize("table", ["duework", "partnerclaims", "claims", "changes", "batches"])
 async def test_a_page_whose_process_died_is_finished_by_the_due_row(core: Core, table: str) -> None:
-    """No row is lost, none is doubled, and the feed is told of each once."""
+    """No row is lost or doubled, and the feed names each claim once."""
     sent = await take_in(core, claims(20))
     core.lose_messages()
 
@@ -290,8 +298,8 @@ async def test_a_page_whose_process_died_is_finished_by_the_due_row(core: Core, 
     assert len(await names(core)) == len(set(made)) == 20
 
 
-async def test_what_was_made_before_counts_as_made_though_the_rules_would_now_refuse_it(core: Core) -> None:
-    """The page was dealt with half, then the location was given to another organisation."""
+async def test_a_claim_made_before_counts_as_made_though_the_rules_would_now_refuse_it(core: Core) -> None:
+    """One half of the page was processed, and then the location moved to another organisation."""
     sent = await take_in(core, claims(1))
 
     async def die() -> NoReturn:
@@ -311,8 +319,8 @@ async def test_what_was_made_before_counts_as_made_though_the_rules_would_now_re
     assert await told(core) == [outcome.claim_id]
 
 
-async def test_messages_are_sent_again_for_what_is_missing_only(core: Core) -> None:
-    """And seldom, when an hour of them has not helped."""
+async def test_messages_are_sent_again_for_missing_pages_only(core: Core) -> None:
+    """After an hour without success they are sent less often."""
     sent = await take_in(core, claims(201))
     core.lose_messages()
     await batches.process_page(core.ports, sent.batch.id, 2, await core.now())
@@ -333,12 +341,12 @@ async def test_messages_are_sent_again_for_what_is_missing_only(core: Core) -> N
 
 
 async def due_rows(core: Core) -> list[DueRow]:
-    """Return the due rows by which batches are finished."""
+    """Return the due rows that finish batches."""
     return [row for row in await core.due_rows() if row.kind == Kind.FINISH_BATCH]
 
 
 async def test_the_feed_has_the_etag_of_the_instant_at_which_a_draft_is_announced(core: Core) -> None:
-    """A page may be processed long after its batch arrived: the draft that it makes has lapsed by then."""
+    """A page can be processed long after its batch arrived. Its draft has then lapsed already."""
     sent = await take_in(core, claim())
     core.clock.advance(timedelta(days=91))
     await core.deliver()
@@ -350,8 +358,8 @@ async def test_the_feed_has_the_etag_of_the_instant_at_which_a_draft_is_announce
     assert change.etag == entity_tag(settle(stored, await core.now()))
 
 
-async def test_a_page_waits_until_the_feed_was_told(core: Core) -> None:
-    """Its drafts have no due rows of their own for that."""
+async def test_a_page_is_done_only_after_its_feed_entries(core: Core) -> None:
+    """The drafts of a page have no due rows of their own for the feed."""
     sent = await take_in(core, claims(2))
 
     async def busy() -> NoReturn:
@@ -366,8 +374,8 @@ async def test_a_page_waits_until_the_feed_was_told(core: Core) -> None:
     assert len(await told(core)) == 2
 
 
-async def test_a_page_that_there_is_not_is_left_alone(core: Core) -> None:
-    """Messages outlive a batch that was forgotten, and anybody may write into a queue."""
+async def test_a_message_for_a_page_that_does_not_exist_does_nothing(core: Core) -> None:
+    """A message can outlive its batch, and a stranger could write a message into the queue."""
     sent = await take_in(core, claims(1))
     core.rows.written.clear()
 
@@ -379,7 +387,7 @@ async def test_a_page_that_there_is_not_is_left_alone(core: Core) -> None:
 
 
 async def test_a_batch_whose_body_is_gone_has_failed(core: Core) -> None:
-    """It can't be gone on with; nobody waits for it for ever."""
+    """The batch cannot be continued, and no caller waits for it for ever."""
     sent = await take_in(core, claims(101))
     await batches.process_page(core.ports, sent.batch.id, 1, await core.now())
     await core.ports.batch_bodies.delete(sent.batch.blob)
@@ -394,7 +402,7 @@ async def test_a_batch_whose_body_is_gone_has_failed(core: Core) -> None:
 
 
 async def test_outcomes_are_read_page_by_page_and_by_kind(core: Core) -> None:
-    """Rows come in order, each once, wherever a page begins."""
+    """Rows come in order and once each, wherever a page of the answer begins."""
     bad = {5, 99, 100, 101, 250, 301}
     body = b"".join((b"{}" if number in bad else claim(number)) + b"\n" for number in range(1, 302))
     sent = await take_in(core, body)
@@ -416,8 +424,8 @@ async def test_outcomes_are_read_page_by_page_and_by_kind(core: Core) -> None:
     assert await all_of(70, RowStatus.CREATED) == [row for row in range(1, 302) if row not in bad]
 
 
-async def test_of_a_page_full_of_errors_something_is_kept_of_each_row(core: Core) -> None:
-    """However wrong a row is, the outcomes of its page fit a row of storage."""
+async def test_a_page_full_of_errors_keeps_an_outcome_of_each_row(core: Core) -> None:
+    """The outcomes of a page always fit one row of storage, whatever the errors."""
     unknown = {f"{'é' * 300}{number}": number for number in range(25)}
     sent = await take_in(core, b"".join(claim(number, **unknown) + b"\n" for number in range(100)))
     await core.deliver()
@@ -430,8 +438,8 @@ async def test_of_a_page_full_of_errors_something_is_kept_of_each_row(core: Core
 # --- forgetting -------------------------------------------------------------------------------------------------------
 
 
-async def test_after_thirty_days_all_of_a_batch_is_forgotten_but_its_claims(core: Core) -> None:
-    """And nothing owes anything any more."""
+async def test_after_thirty_days_a_batch_expires_and_its_claims_stay(core: Core) -> None:
+    """No due work remains."""
     sent = await take_in(core, claims(101))
     await core.deliver()
     await core.ports.claims.erase((await core.stored(str((await rows(core, sent))[0].claim_id))).claim.id)
@@ -448,15 +456,15 @@ async def test_after_thirty_days_all_of_a_batch_is_forgotten_but_its_claims(core
     assert {row.kind for row in await core.due_rows()} == {"writeDown", "trimChanges"}
 
 
-async def test_a_batch_that_is_sent_again_after_that_makes_nothing_twice(core: Core) -> None:
-    """The claims are there; only what was deleted since is made anew."""
+async def test_a_batch_that_is_sent_again_after_its_expiry_makes_no_claim_twice(core: Core) -> None:
+    """The claims still exist. Only deleted claims are made again."""
     sent = await take_in(core, claims(2), IDEMPOTENCY_KEY)
     await core.deliver()
     before = await names(core)
     core.clock.advance(timedelta(days=30))
     await core.sweep()
     again = await take_in(core, claims(2), IDEMPOTENCY_KEY)
-    await batches.delete_batch(core.ports, sent.batch.id, sent.batch.keeping)  # late, or twice
+    await batches.delete_batch(core.ports, sent.batch.id, sent.batch.keeping)  # late or repeated
     await core.deliver()
 
     assert (await seen(core, again)).status is BatchStatus.SUCCEEDED
@@ -464,8 +472,8 @@ async def test_a_batch_that_is_sent_again_after_that_makes_nothing_twice(core: C
     assert len(await told(core)) == 2
 
 
-async def test_a_forgotten_key_may_be_used_for_another_batch(core: Core) -> None:
-    """Its rows are other claims, though they have the same numbers."""
+async def test_an_expired_key_can_be_used_for_another_batch(core: Core) -> None:
+    """Its rows become other claims, though they have the same numbers."""
     sent = await take_in(core, claims(1), IDEMPOTENCY_KEY)
     await core.deliver()
     await batches.delete_batch(core.ports, sent.batch.id, sent.batch.keeping)
@@ -477,7 +485,7 @@ async def test_a_forgotten_key_may_be_used_for_another_batch(core: Core) -> None
 
 
 async def test_a_draft_of_a_batch_can_be_deleted_and_stays_so(core: Core) -> None:
-    """The same batch again does not bring it back while the batch is known."""
+    """While the batch is known, sending it again does not restore the draft."""
     sent = await take_in(core, claims(1))
     await core.deliver()
     (outcome,) = await rows(core, sent)

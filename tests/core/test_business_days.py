@@ -1,4 +1,4 @@
-"""Business days: by hand where a person can check them, and against a second way of counting everywhere else."""
+"""Business days: checked by hand for some dates, and against a second way of counting for all dates."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -45,13 +45,13 @@ def window(day_zero: date, calendar: Calendar, language: str = "en") -> Deadline
 
 
 def days_off(calendar: Calendar, year: int) -> list[SkippedDay]:
-    """Return every day of *year* that is no business day."""
+    """Return the days of *year* that are not business days."""
     days = (date(year, 1, 1) + timedelta(days=number) for number in range(366))
     return [off for day in days if day.year == year and (off := calendar.day_off(day)) is not None]
 
 
 def skipped(deadline: Deadline) -> list[tuple[str, str, str]]:
-    """Return the skipped days in a form that is easy to write down."""
+    """Return the skipped days in a short form for comparisons."""
     return [(day.date.strftime("%d %b"), day.name, day.kind) for day in deadline.skipped_days]
 
 
@@ -59,7 +59,7 @@ def skipped(deadline: Deadline) -> list[tuple[str, str, str]]:
 
 
 def test_five_business_days_without_a_holiday_skip_one_weekend() -> None:
-    """The first of the five is the day after day zero; the window ends with the whole of the fifth."""
+    """The first business day is the day after day zero, and the window ends at the end of the fifth."""
     deadline = window(date(2026, 9, 9), FRANCE)
 
     assert deadline.last_day == date(2026, 9, 16)
@@ -70,7 +70,7 @@ def test_five_business_days_without_a_holiday_skip_one_weekend() -> None:
 
 
 def test_the_first_of_may_is_skipped_in_france_in_french() -> None:
-    """A holiday next to a weekend makes three days off, the holiday named in the customer's language."""
+    """A holiday next to a weekend makes three days off. The holiday has its name in the customer's language."""
     deadline = window(date(2026, 4, 27), FRANCE, "fr")
 
     assert deadline.last_day == date(2026, 5, 5)
@@ -97,7 +97,7 @@ def test_the_fourteenth_of_july_pushes_the_end_over_a_second_weekend() -> None:
 
 
 def test_a_window_over_christmas_ends_with_the_year() -> None:
-    """The end is the first instant of the new year in Paris, which is still the old one in UTC."""
+    """In Paris the window ends at the first instant of the new year. In UTC the old year has not ended then."""
     deadline = window(date(2026, 12, 23), FRANCE, "fr")
 
     assert deadline.last_day == date(2026, 12, 31)
@@ -126,7 +126,7 @@ def test_the_second_of_january_is_a_holiday_in_scotland_only() -> None:
 
 
 def test_the_seventeenth_of_november_is_skipped_in_czechia_in_czech() -> None:
-    """A Tuesday off in the middle of the week."""
+    """The day is a Tuesday."""
     struggle_for_freedom = "Den boje za svobodu a demokracii a Mezinárodní den studentstva"
 
     deadline = window(date(2026, 11, 12), CZECHIA, "cs")
@@ -150,7 +150,11 @@ def test_the_seventeenth_of_november_is_skipped_in_czechia_in_czech() -> None:
 def test_a_country_has_its_own_weekend(
     country: str, time_zone: str, day_zero: date, last_day: date, days_off: list[str]
 ) -> None:
-    """Friday and Saturday in Saudi Arabia and Israel, Friday and Sunday in Brunei, and the Emirates changed in 2022."""
+    """
+    The weekend is Friday and Saturday in Saudi Arabia and Israel, Friday and Sunday in Brunei.
+
+    The Emirates changed theirs in 2022.
+    """
     deadline = window(day_zero, Calendar(country=country, time_zone=time_zone))
 
     assert deadline.last_day == last_day
@@ -158,7 +162,7 @@ def test_a_country_has_its_own_weekend(
 
 
 def test_a_substitute_for_a_holiday_on_a_weekend_is_a_holiday() -> None:
-    """Independence Day 2026 falls on a Saturday; the Friday before is off."""
+    """Independence Day 2026 falls on a Saturday, and the Friday before it is a day off."""
     deadline = window(date(2026, 6, 30), Calendar(country="US", time_zone="America/New_York"))
 
     assert skipped(deadline)[:2] == [
@@ -168,21 +172,21 @@ def test_a_substitute_for_a_holiday_on_a_weekend_is_a_holiday() -> None:
 
 
 def test_a_holiday_on_a_weekend_goes_by_its_own_name() -> None:
-    """The second day of Christmas 2026 is a Saturday; its name says more than the weekday's."""
+    """The second day of Christmas 2026 is a Saturday. The holiday's name says more than the name of the weekday."""
     deadline = window(date(2026, 12, 21), CZECHIA, "cs")
 
     assert ("26 Dec", "2. svátek vánoční", "holiday") in skipped(deadline)
 
 
 def test_a_half_day_is_a_business_day() -> None:
-    """Iceland works until one o'clock on Christmas Eve, so the day counts."""
+    """Iceland works until one o'clock on Christmas Eve, and the day counts."""
     deadline = window(date(2026, 12, 23), Calendar(country="IS", time_zone="Atlantic/Reykjavik"))
 
     assert date(2026, 12, 24) not in {day.date for day in deadline.skipped_days}
 
 
 def test_a_saturday_declared_a_working_day_still_does_not_count() -> None:
-    """Hungary works on Saturday 8 August 2026 for Friday 21 August off; neither of the two is a business day."""
+    """In Hungary Saturday 8 August 2026 replaces Friday 21 August. Neither of the two days is a business day."""
     hungary = Calendar(country="HU", time_zone="Europe/Budapest")
 
     before = window(date(2026, 8, 6), hungary)
@@ -195,7 +199,7 @@ def test_a_saturday_declared_a_working_day_still_does_not_count() -> None:
 
 @pytest.mark.parametrize("country", [None, "XX"])
 def test_a_country_without_holiday_data_has_saturdays_and_sundays_off(country: str | None) -> None:
-    """Christmas counts there, and no calendar is named."""
+    """Christmas counts as a business day there, and the answer names no holiday calendar."""
     deadline = window(date(2026, 12, 23), Calendar(country=country, time_zone="UTC"))
 
     assert deadline.last_day == date(2026, 12, 30)
@@ -204,7 +208,7 @@ def test_a_country_without_holiday_data_has_saturdays_and_sundays_off(country: s
 
 
 def test_a_subdivision_that_left_the_holiday_data_counts_as_its_country() -> None:
-    """A place that was registered once never stops the counting."""
+    """Business days can be counted for every place that was ever registered."""
     gone = Calendar(country="GB", subdivision="GONE", time_zone="Europe/London")
 
     assert gone.label == "GB"
@@ -212,7 +216,7 @@ def test_a_subdivision_that_left_the_holiday_data_counts_as_its_country() -> Non
 
 
 def test_day_zero_may_be_a_day_off() -> None:
-    """A notice that goes out on a Sunday gives Monday to Friday."""
+    """A notice that is sent on a Sunday opens a window from Monday to Friday."""
     deadline = window(date(2026, 9, 13), FRANCE)
 
     assert deadline.last_day == date(2026, 9, 18)
@@ -220,12 +224,12 @@ def test_day_zero_may_be_a_day_off() -> None:
 
 
 def test_other_lengths_are_counted_the_same_way() -> None:
-    """One business day after a Friday ends with the Monday."""
+    """One business day after a Friday ends at the end of Monday."""
     assert count_business_days(date(2026, 9, 11), 1, FRANCE).last_day == date(2026, 9, 14)
 
 
-def test_no_days_are_no_deadline() -> None:
-    """A length below one is a fault of the program, not an empty window."""
+def test_a_length_below_one_day_is_a_fault() -> None:
+    """A length below one is a fault of the program and not an empty window."""
     with pytest.raises(ValueError, match="at least one business day, not 0"):
         count_business_days(date(2026, 9, 11), 0, FRANCE)
 
@@ -251,7 +255,7 @@ def test_no_days_are_no_deadline() -> None:
 def test_a_holiday_is_named_in_the_customers_language_else_in_english(
     country: str, language: str, christmas: str
 ) -> None:
-    """The data has not every language for every country; English stands in for the rest."""
+    """The holiday data does not have every language for each country. English is the fallback."""
     calendar = Calendar(country=country, time_zone="UTC")
 
     day_off = calendar.day_off(date(2026, 12, 25), language)
@@ -261,7 +265,7 @@ def test_a_holiday_is_named_in_the_customers_language_else_in_english(
 
 
 def test_the_language_of_the_machine_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library would look at the environment when no language is given; we always give one."""
+    """Without a language the library would read the environment. We always give a language."""
     monkeypatch.setenv("LANGUAGE", "uk")
 
     day_off = Calendar(country="LU", time_zone="UTC").day_off(date(2026, 12, 25), "pt")
@@ -287,7 +291,7 @@ def test_the_language_of_the_machine_does_not_matter(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_a_day_begins_with_its_first_instant(time_zone: str, day: date, begins: str) -> None:
-    """Midnight where it exists, else the first instant after it."""
+    """A day begins at midnight. If the day has no midnight, it begins at its first instant."""
     instant = first_instant(day, time_zone)
 
     assert instant == datetime.fromisoformat(begins)
@@ -302,7 +306,7 @@ def test_a_day_begins_with_its_first_instant(time_zone: str, day: date, begins: 
     time_zone=st.timezone_keys(allow_prefix=False).filter(lambda key: key not in {"Factory", "localtime"}),
 )
 def test_a_day_has_come_at_its_first_instant_and_not_before(day: date, time_zone: str) -> None:
-    """At the instant itself and a microsecond either side, in every zone there is."""
+    """The test compares the instant itself and one microsecond before it, in every time zone."""
     instant = first_instant(day, time_zone)
 
     assert local_date(instant - ONE_MICROSECOND, time_zone) < day
@@ -310,8 +314,8 @@ def test_a_day_has_come_at_its_first_instant_and_not_before(day: date, time_zone
     assert local_date(instant + ONE_MICROSECOND, time_zone) >= day
 
 
-def test_a_window_whose_end_has_no_midnight_ends_with_the_leap() -> None:
-    """In Cairo Friday 28 April 2023 began at one o'clock; until then it was Thursday, the last day."""
+def test_a_window_whose_end_has_no_midnight_ends_at_the_change_of_clocks() -> None:
+    """In Cairo Friday 28 April 2023 began at one o'clock. The last day, Thursday, ended at that instant."""
     deadline = window(date(2023, 4, 20), Calendar(country=None, time_zone="Africa/Cairo"))
 
     assert deadline.last_day == date(2023, 4, 27)
@@ -321,7 +325,7 @@ def test_a_window_whose_end_has_no_midnight_ends_with_the_leap() -> None:
 
 
 def test_a_window_over_the_change_of_clocks_keeps_the_local_date() -> None:
-    """The end moves by an hour in UTC and not at all in Paris."""
+    """The end moves by an hour in UTC and stays the same in Paris."""
     before = window(date(2026, 10, 15), FRANCE)
     after = window(date(2026, 10, 22), FRANCE)
 
@@ -330,7 +334,7 @@ def test_a_window_over_the_change_of_clocks_keeps_the_local_date() -> None:
 
 
 def test_a_day_that_does_not_exist_is_neither_counted_nor_listed() -> None:
-    """Samoa went from Thursday 29 December 2011 to Saturday the 31st; the Friday would have been a business day."""
+    """Samoa skipped Friday 30 December 2011, which would have been a business day."""
     samoa = Calendar(country=None, time_zone="Pacific/Apia")
 
     deadline = window(date(2011, 12, 27), samoa)
@@ -350,7 +354,7 @@ def test_a_day_that_does_not_exist_is_neither_counted_nor_listed() -> None:
     ],
 )
 def test_the_local_date_is_that_of_the_zone(instant: str, time_zone: str, expected: date) -> None:
-    """The same instant bears two dates on earth."""
+    """One instant has two dates on earth."""
     assert local_date(datetime.fromisoformat(instant), time_zone) == expected
 
 
@@ -375,7 +379,7 @@ def test_the_local_date_is_that_of_the_zone(instant: str, time_zone: str, expect
 def test_the_reminder_comes_at_nine_on_the_business_day_before_the_last(
     last_day: date, calendar: Calendar, reminds: str
 ) -> None:
-    """Nine o'clock is that of the customer."""
+    """Nine o'clock is the customer's local time."""
     assert reminder_at(last_day, calendar) == datetime.fromisoformat(reminds)
 
 
@@ -386,7 +390,7 @@ def test_the_reminder_comes_at_nine_on_the_business_day_before_the_last(
     ("country", "subdivision"), [("FR", None), ("GB", "SCT"), ("US", "NY"), ("AQ", None), ("UA", None), ("XK", None)]
 )
 def test_a_country_and_its_subdivision_are_accepted(country: str, subdivision: str | None) -> None:
-    """Countries without a holiday are countries, and so is Kosovo with its code of practice."""
+    """Countries without holiday data are accepted, and so is Kosovo with the code that is used for it."""
     verify_country(country, subdivision)
 
 
@@ -406,14 +410,14 @@ def test_a_country_and_its_subdivision_are_accepted(country: str, subdivision: s
 def test_an_unknown_country_or_subdivision_is_refused_with_what_to_do(
     country: str, subdivision: str | None, says: str
 ) -> None:
-    """Aliases of the holiday library, such as UK and FRA, are no ISO codes."""
+    """Aliases of the holiday library, such as UK and FRA, are not ISO codes."""
     with pytest.raises(ValueError, match=says):
         verify_country(country, subdivision)
 
 
 @pytest.mark.parametrize("time_zone", ["Europe/Paris", "America/Argentina/Buenos_Aires", "UTC", "Etc/GMT+12"])
 def test_a_zone_of_the_database_is_accepted(time_zone: str) -> None:
-    """Every name of the pinned database, which can then be loaded."""
+    """Every name in the pinned database is accepted and can be loaded."""
     verify_time_zone(time_zone)
 
     assert ZoneInfo(time_zone).key == time_zone
@@ -421,7 +425,7 @@ def test_a_zone_of_the_database_is_accepted(time_zone: str) -> None:
 
 @pytest.mark.parametrize("time_zone", ["Mars/Olympus", "europe/paris", "Europe", "../UTC", "localtime", "Factory", ""])
 def test_an_unknown_zone_is_refused(time_zone: str) -> None:
-    """Names that a file of this machine happens to answer are no zones either."""
+    """A name that only a file on this machine would answer is no time zone."""
     with pytest.raises(ValueError, match="is not a time zone"):
         verify_time_zone(time_zone)
 
@@ -431,7 +435,7 @@ def test_an_unknown_zone_is_refused(time_zone: str) -> None:
 
 @pytest.mark.parametrize("country", statutes.WHOLE)
 def test_the_days_off_are_those_of_the_law(country: str) -> None:
-    """From the statutes themselves, for twelve years: no day too many, none missing; weekends aside."""
+    """The test compares twelve years with the statutes, without weekends. No day is missing, and none is too many."""
     calendar = Calendar(country=country, time_zone="UTC")
 
     for year in range(2024, 2036):
@@ -442,7 +446,11 @@ def test_the_days_off_are_those_of_the_law(country: str) -> None:
 
 @pytest.mark.parametrize(("country", "subdivision"), statutes.BESIDES)
 def test_what_the_law_adds_to_public_holidays_is_off(country: str, subdivision: str | None) -> None:
-    """Where the whole list goes by the moon, or by orders of each year, what the law adds is held against it."""
+    """
+    Some countries' lists follow the moon or yearly orders.
+
+    There the test compares only the days that the law adds.
+    """
     calendar = Calendar(country=country, subdivision=subdivision, time_zone="UTC")
 
     for year in range(2024, 2036):
@@ -458,15 +466,19 @@ def test_what_the_law_adds_to_public_holidays_is_off(country: str, subdivision: 
     ],
 )
 def test_no_window_ends_on_one_of_swedens_three_eves(day_zero: date, last_day: date, eve: date, name: str) -> None:
-    """SFS 1930:173 § 2; the customer reads the eve's name among the days that did not count."""
+    """SFS 1930:173 § 2. The customer reads the eve's name among the skipped days."""
     deadline = window(day_zero, Calendar(country="SE", time_zone="Europe/Stockholm"), "sv")
 
     assert deadline.last_day == last_day
     assert (f"{eve:%d %b}", name, "holiday") in skipped(deadline)
 
 
-def test_a_day_off_of_one_state_is_none_of_another() -> None:
-    """Banks of New South Wales close on the first Monday of August; its law counts that day, Victoria's does not."""
+def test_a_day_off_of_one_state_counts_in_another() -> None:
+    """
+    Banks in New South Wales close on the first Monday of August, and its law counts that as a day off.
+
+    The law of Victoria does not.
+    """
     in_new_south_wales = Calendar(country="AU", subdivision="NSW", time_zone="Australia/Sydney")
     in_victoria = Calendar(country="AU", subdivision="VIC", time_zone="Australia/Melbourne")
 
@@ -486,12 +498,12 @@ def test_a_day_off_of_one_state_is_none_of_another() -> None:
     ],
 )
 def test_a_day_off_that_no_law_on_time_limits_names_is_a_business_day(country: str, day: date) -> None:
-    """Bank holidays, days by custom, leave of public servants."""
+    """Examples are bank holidays, days off by custom, and days off for public servants."""
     assert Calendar(country=country, time_zone="UTC").is_business_day(day)
 
 
-def test_each_category_of_each_country_was_read_against_its_law() -> None:
-    """A release of the data that brings a new one is refused here until somebody has read that country's law."""
+def test_each_category_of_each_country_was_compared_with_its_law() -> None:
+    """If a release of the data brings a new category, this test fails until a person has read that country's law."""
     counted = {(rule.country, rule.category) for rule in COUNTED if rule.category is not None}
     left = {
         (country, category)
@@ -513,7 +525,7 @@ def test_each_category_of_each_country_was_read_against_its_law() -> None:
 
 
 def test_the_names_by_which_days_are_chosen_are_those_of_the_data() -> None:
-    """A day that a release renames would silently be a business day again."""
+    """A day that a release renames would silently become a business day."""
     for rule in COUNTED:
         if rule.category is not None and rule.only is not None:
             data = getattr(holidays, rule.country)(years=range(2024, 2036), categories=rule.category, language="en_US")
@@ -521,10 +533,10 @@ def test_the_names_by_which_days_are_chosen_are_those_of_the_data() -> None:
             assert rule.only <= set(data.values())
 
 
-# ------------------------------------------------------------------------------------------------ oracle
-# A second way of counting that shares nothing with the first: from the last day backwards, without a loop over "days
-# left"; weekends from the library's list of weekdays instead of its question by date; public holidays from one object
-# over all the years by slices instead of tables by year; other days off from the statutes instead of the library.
+# ------------------------------------------------------------------------------------------------ oracle A second way
+# of counting that shares no code with the first. It counts backwards from the last day, without a loop over "days
+# left". It takes weekends from the library's list of weekdays, public holidays from one object for all years, and other
+# days off from the statutes.
 
 ORACLE_FROM, ORACLE_TO = date(2026, 1, 1), date(2027, 12, 31)
 ORACLE_MARGIN = timedelta(days=60)
@@ -541,7 +553,7 @@ def every_date() -> tuple[date, ...]:
 
 
 def counted_backwards(country: str, subdivision: str | None) -> dict[date, tuple[date, frozenset[date]]]:
-    """Return for each start day the last of its five business days and the dates skipped on the way there."""
+    """Return for each start day the last of its five business days and the skipped dates."""
     table = getattr(holidays, country)(subdiv=subdivision, language="en")
     off = frozenset(table[ORACLE_FROM : ORACLE_TO + ORACLE_MARGIN])
     for year in (ORACLE_FROM.year, ORACLE_TO.year, ORACLE_TO.year + 1):
@@ -564,16 +576,17 @@ def counted_backwards(country: str, subdivision: str | None) -> dict[date, tuple
 
 
 def places(country: str) -> Sequence[str | None]:
-    """Return the whole country and every third of its subdivisions, all of them with THOROUGH=1."""
+    """Return each whole country and every third of its subdivisions, or all subdivisions with THOROUGH=1."""
     subdivisions = holidays.list_supported_countries()[country]
     return (None, *subdivisions[:: 1 if THOROUGH else 3])
 
 
 def is_counted(day_zero: date, days_off: frozenset[date]) -> bool:
     """
-    Whether to count from a start day: each with a day off between Monday and Friday, and every fifth of the others.
+    Return whether the test counts from a start day.
 
-    A window has seven days or more, so that every date lies in one that is counted. THOROUGH=1 counts from each day.
+    It counts from each day off between Monday and Friday, and from every fifth of the other days. A window has seven
+    days or more, and therefore each date is in a counted window. THOROUGH=1 counts from each day.
     """
     return (
         THOROUGH or day_zero.toordinal() % 5 == 0 or any(day.weekday() not in SATURDAY_AND_SUNDAY for day in days_off)
@@ -582,7 +595,7 @@ def is_counted(day_zero: date, days_off: frozenset[date]) -> bool:
 
 @pytest.mark.parametrize("country", holidays.list_supported_countries(include_aliases=False))
 def test_both_ways_of_counting_agree_for_each_start_day(country: str) -> None:
-    """Every country that the holiday data knows, with subdivisions, for two years."""
+    """The test counts for two years in every country of the holiday data, with subdivisions."""
     for subdivision in places(country):
         calendar = Calendar(country=country, subdivision=subdivision, time_zone="UTC")
         for day_zero, (last_day, days_off) in counted_backwards(country, subdivision).items():

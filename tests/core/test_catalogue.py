@@ -1,4 +1,4 @@
-"""The catalogue: what the file must say, and what is refused when somebody edits it."""
+"""The catalogue: the contents of the file, and the refusals when an editor makes a mistake."""
 
 import itertools
 from typing import Any
@@ -25,7 +25,7 @@ LISTED_KEYS = {
 
 
 def ids(engagement_id: str) -> set[str]:
-    """Return the ids of what an engagement lists."""
+    """Return the ids of the workloads or products that an engagement lists."""
     return {item.id for item in CATALOGUE.engagement(engagement_id).items}
 
 
@@ -33,7 +33,7 @@ def ids(engagement_id: str) -> set[str]:
 
 
 def test_there_are_four_current_engagements_and_three_older_ones() -> None:
-    """All seven of the source documents, the current ones first."""
+    """The source documents name these seven, and the current ones come first."""
     assert [engagement.id for engagement in CATALOGUE.current] == [
         "mci-bizapps-presales-advisor",
         "modern-work-security-usage",
@@ -62,7 +62,7 @@ def test_there_are_four_current_engagements_and_three_older_ones() -> None:
 def test_an_engagement_has_the_rules_of_its_programme(
     *, engagement_id: str, item_kind: str, channels: list[str], incentivised: bool, waivable: bool, review: str
 ) -> None:
-    """Line by line; an older programme paid incentives, and claims under it go by the rules of its successor."""
+    """Each line is checked. An older programme paid incentives, and its claims follow the rules of its successor."""
     engagement = CATALOGUE.engagement(engagement_id)
 
     assert engagement.item_kind is ItemKind(item_kind)
@@ -74,7 +74,7 @@ def test_an_engagement_has_the_rules_of_its_programme(
 
 
 def test_only_the_revenue_engagement_needs_extra_fields() -> None:
-    """Solution seller, customer name and ISV solution."""
+    """The extra fields are solution seller, customer name and ISV solution."""
     needing = {e.id: e.extra_fields for e in CATALOGUE.engagements if e.extra_fields}
 
     assert needing == {
@@ -83,7 +83,7 @@ def test_only_the_revenue_engagement_needs_extra_fields() -> None:
 
 
 def test_the_workloads_are_those_of_modern_work_and_of_security() -> None:
-    """The two published lists, Intune standing in both and Entra ID Premium as its two plans."""
+    """These are the two published lists. Intune is in both lists, and Entra ID Premium is its two plans."""
     modern_work = {
         *("exchange", "sharepoint", "teams", "teams-meetings", "teams-phone", "teams-phone-calling", "teams-platform"),
         *("microsoft-365-apps", "intune", "yammer", "viva-insights", "viva-topics", "viva-learning"),
@@ -98,7 +98,7 @@ def test_the_workloads_are_those_of_modern_work_and_of_security() -> None:
 
 
 def test_the_bundles_are_written_out_into_products() -> None:
-    """Customer Engagement and Finance & Operations stand in all three Business Applications lists, as products."""
+    """All three Business Applications lists have the products of Customer Engagement and of Finance & Operations."""
     bundled = {
         *("dynamics-365-sales", "dynamics-365-sales-insights", "dynamics-365-customer-service"),
         *("dynamics-365-field-service", "dynamics-365-finance", "dynamics-365-project-operations"),
@@ -109,13 +109,13 @@ def test_the_bundles_are_written_out_into_products() -> None:
 
 
 def test_presales_and_revenue_count_for_the_same_products() -> None:
-    """Both are measured by the one list of performance workloads."""
+    """Both engagements use the one list of performance workloads."""
     assert ids("mci-bizapps-presales-advisor") == ids("bizapps-revenue")
     assert len(ids("bizapps-revenue")) == 22
 
 
 def test_power_platform_cannot_be_claimed_for_usage() -> None:
-    """Its usage, and that of Customer Insights, is attributed by another link than this association."""
+    """Another link than this association attributes the usage of Power Platform and of Customer Insights."""
     for product in ("power-apps", "power-automate", "power-bi", "power-pages", "dynamics-365-customer-insights"):
         assert product in ids("bizapps-revenue")
         assert product not in ids("usage-recognition-bizapps")
@@ -123,7 +123,7 @@ def test_power_platform_cannot_be_claimed_for_usage() -> None:
 
 @pytest.mark.parametrize("channel", Channel)
 def test_only_modern_work_takes_subscriptions_bought_through_csp(channel: Channel) -> None:
-    """Every other channel is taken by every engagement."""
+    """Every engagement accepts all other channels."""
     taking = {engagement.id for engagement in CATALOGUE.current if engagement.takes(channel)}
 
     everyone = {engagement.id for engagement in CATALOGUE.current}
@@ -131,7 +131,7 @@ def test_only_modern_work_takes_subscriptions_bought_through_csp(channel: Channe
 
 
 def test_the_channels_are_those_of_the_registry_and_any() -> None:
-    """A channel added to the registry must be decided on here."""
+    """If the registry gets a new channel, the catalogue must decide on it."""
     assert {channel.value for channel in PurchaseChannel} == {channel.value for channel in Channel} | {"any"}
 
 
@@ -139,21 +139,25 @@ def test_the_channels_are_those_of_the_registry_and_any() -> None:
 
 
 def test_a_claim_under_a_current_engagement_is_filed_there() -> None:
-    """And remembers no other name."""
+    """The claim keeps no other name."""
     filed = CATALOGUE.filed_under("bizapps-revenue")
 
     assert filed == (CATALOGUE.engagement("bizapps-revenue"), None)
 
 
 def test_a_claim_under_an_older_programme_is_filed_under_its_successor() -> None:
-    """And remembers the name that it came under."""
+    """The claim keeps the older name too."""
     filed = CATALOGUE.filed_under("osa-sell")
 
     assert filed == (CATALOGUE.engagement("mci-bizapps-presales-advisor"), "osa-sell")
 
 
 def test_an_unknown_engagement_is_found_nowhere() -> None:
-    """What a caller sent gives None, what was checked before and is gone is a fault."""
+    """
+    For an id from a caller the answer is None.
+
+    For an id that was checked before, a missing engagement is a fault.
+    """
     assert CATALOGUE.filed_under("osu-azure") is None
     assert CATALOGUE.find("osu-azure") is None
     with pytest.raises(KeyError, match="osu-azure"):
@@ -161,7 +165,7 @@ def test_an_unknown_engagement_is_found_nowhere() -> None:
 
 
 def test_an_older_programme_has_the_rules_of_its_successor() -> None:
-    """Its associations hold the successor's slots, and claims under its name are judged there."""
+    """Associations of an older programme hold slots of its successor, and the successor's rules judge its claims."""
     own = {"id", "name", "former_names", "retired", "successor", "incentivised"}
     for engagement in CATALOGUE.engagements:
         if engagement.successor is not None:
@@ -170,7 +174,7 @@ def test_an_older_programme_has_the_rules_of_its_successor() -> None:
 
 
 def test_an_engagement_is_answered_with_exactly_the_promised_keys() -> None:
-    """One list or the other, and nothing that only the checks need."""
+    """The answer has one of the two lists, and no field that only the checks need."""
     for engagement in CATALOGUE.engagements:
         answered = engagement.as_listed().model_dump(mode="json")
 
@@ -180,7 +184,7 @@ def test_an_engagement_is_answered_with_exactly_the_promised_keys() -> None:
 
 
 def test_the_catalogue_is_read_once() -> None:
-    """A process keeps what it has read."""
+    """A process keeps the catalogue that it has read."""
     assert load_catalogue() is CATALOGUE
 
 
@@ -200,7 +204,7 @@ SMALLEST = NAMES + WORKLOADS + PRODUCTS + RETIRED
 
 
 def test_the_smallest_catalogue_is_fine() -> None:
-    """What the following tests break one thing of."""
+    """Each of the next tests makes one mistake in this catalogue."""
     assert [engagement.id for engagement in read_catalogue(SMALLEST).engagements] == ["work", "business", "older"]
 
 
@@ -237,8 +241,8 @@ def test_the_smallest_catalogue_is_fine() -> None:
         ("[products]", "[products", "Expected"),
     ],
 )
-def test_a_slip_in_the_file_is_refused_with_what_is_wrong(instead_of: str, written: str, says: str) -> None:
-    """The service does not start on a catalogue that does not fit together."""
+def test_a_mistake_in_the_file_is_refused_with_its_reason(instead_of: str, written: str, says: str) -> None:
+    """The service does not start with an inconsistent catalogue."""
     slipped = SMALLEST.replace(instead_of, written, 1)
 
     with pytest.raises(ValueError, match=says):
@@ -246,7 +250,7 @@ def test_a_slip_in_the_file_is_refused_with_what_is_wrong(instead_of: str, writt
 
 
 def engagement(**changed: Any) -> dict[str, Any]:
-    """Return a current engagement for workloads as it would be validated."""
+    """Return a current engagement for workloads, before validation."""
     return {
         "id": "work",
         "name": "Work",
@@ -276,13 +280,13 @@ OLDER = engagement(id="older", retired=True, successor="work")
     ],
 )
 def test_a_successor_must_have_a_slot_for_what_it_takes_over(older: dict[str, Any], says: str) -> None:
-    """An association of an older programme holds the slot of its successor."""
+    """An association of an older programme holds a slot of the successor."""
     with pytest.raises(ValidationError, match=says):
         Catalogue.model_validate({"engagements": [engagement(), older]})
 
 
 def test_an_engagement_lists_workloads_or_products_and_never_both() -> None:
-    """Whatever its items are called."""
+    """This holds for every id of an item."""
     both = engagement(products=[{"id": "sales", "name": "Sales"}])
 
     with pytest.raises(ValidationError, match="must list `workloads` if the item kind is workload"):
@@ -290,7 +294,7 @@ def test_an_engagement_lists_workloads_or_products_and_never_both() -> None:
 
 
 def test_ids_in_the_file_are_of_one_kind_only() -> None:
-    """A slot is held on the id: a workload and a product of one name would be easy to mistake."""
+    """The id identifies a slot. A workload and a product with the same id would be mixed up."""
     workloads = [{item.id for item in e.items} for e in CATALOGUE.engagements if e.item_kind is ItemKind.WORKLOAD]
     products = [{item.id for item in e.items} for e in CATALOGUE.engagements if e.item_kind is ItemKind.SUBSCRIPTION]
 

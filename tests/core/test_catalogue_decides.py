@@ -1,4 +1,4 @@
-"""Each line of the catalogue's file decides on claims, or helps a partner to choose: none is there for show."""
+"""Each line of the catalogue's file decides about claims, or helps a partner to choose an engagement."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ def engagement(tables: Tables, engagement_id: str) -> Tables:
 
 
 def changed(engagement_id: str, **values: object) -> Callable[[Tables], None]:
-    """Return the edit that writes these lines of an engagement; None takes one out."""
+    """Return an edit of these lines of an engagement. None deletes a line."""
 
     def edit(tables: Tables) -> None:
         lines = engagement(tables, engagement_id)
@@ -72,7 +72,7 @@ HELPING = {"name", "former_names", "incentivised"}
 
 
 async def what_becomes(tables: Tables) -> list[object]:
-    """Return what becomes of four claims under that catalogue: the refusal, or the state and where it is filed."""
+    """Return the refusal, or the state and the engagement, of four claims under that catalogue."""
     catalogue = made_of(tables)
     return [
         await what_becomes_of(catalogue, USAGE, TEAMS, waive=True),
@@ -111,8 +111,8 @@ async def what_becomes_of(
     return claim.status, claim.engagement, claim.filed_as
 
 
-def test_every_field_is_one_or_the_other() -> None:
-    """A new one must decide something, or help: else it is for show."""
+def test_every_field_decides_or_helps() -> None:
+    """A new field must be in one of the two lists."""
     assert set(Engagement.model_fields) == set(DECIDING) | HELPING
     assert not set(DECIDING) & HELPING
     assert set(Claimable.model_fields) == {"id", "name"}
@@ -120,7 +120,7 @@ def test_every_field_is_one_or_the_other() -> None:
 
 @pytest.mark.parametrize("field", DECIDING)
 async def test_a_field_that_decides_changes_a_verdict(field: str) -> None:
-    """Through the file, creation and submission."""
+    """The change goes through the file, the creation and the submission of a claim."""
     tables = deepcopy(FILE)
     DECIDING[field](tables)
 
@@ -129,7 +129,7 @@ async def test_a_field_that_decides_changes_a_verdict(field: str) -> None:
 
 @pytest.mark.parametrize("field", sorted(HELPING))
 async def test_a_field_that_helps_is_answered_and_changes_no_verdict(field: str) -> None:
-    """Who chooses by it must be able to read it."""
+    """A partner who chooses by the field must be able to read it."""
     other: Mapping[str, object] = {"name": "Another name", "former_names": ["A former name"], "incentivised": True}
     tables = deepcopy(FILE)
     changed(RECOGNITION, **{field: other[field]})(tables)
@@ -140,7 +140,7 @@ async def test_a_field_that_helps_is_answered_and_changes_no_verdict(field: str)
 
 
 def test_every_line_of_the_file_is_a_field() -> None:
-    """What the model does not know stops the service: no line is passed over."""
+    """A line that the model does not know stops the start of the service."""
     tables = deepcopy(FILE)
     changed(RECOGNITION, price=1)(tables)
 

@@ -1,4 +1,4 @@
-"""The one way in which a claim is changed: order of writes, lost races, lost answers, and everyone concerned."""
+"""The one way to change a claim: order of writes, lost races, lost answers, and all claims that an act changes."""
 
 import asyncio
 import json
@@ -58,15 +58,15 @@ IDEMPOTENCY_KEY = IdempotencyKey("f00d" * 16, "body", ADATUM)
 
 
 async def comment(core: Core, case: Case, context: ActContext = NO_CONTEXT) -> Case:
-    """Do the smallest act there is."""
+    """Do the smallest possible act."""
     return await comments.add_comment(core.ports, case, PERSON, await core.now(), context)
 
 
 # --- order of writes --------------------------------------------------------------------------------------------------
 
 
-async def test_what_must_not_be_missing_is_written_before_the_moment_of_truth(core: Core) -> None:
-    """Due row, then the transaction, then the hint; what the feed is told comes last."""
+async def test_an_act_is_written_in_this_order(core: Core) -> None:
+    """The due row is written first, then the transaction, then the hint. The entries of the feed come last."""
     draft = await core.draft()
     core.rows.written.clear()
 
@@ -78,12 +78,12 @@ async def test_what_must_not_be_missing_is_written_before_the_moment_of_truth(co
 
 
 async def nothing_sent(core: Core) -> None:
-    """Assert that no hint is under way yet."""
+    """Assert that no hint was sent."""
     assert core.queues.waiting == {}
 
 
-async def test_what_a_reviewer_must_see_is_indexed_before_the_claim(core: Core) -> None:
-    """By its due instant, in the one partition."""
+async def test_a_reviewers_row_is_written_before_the_claim(core: Core) -> None:
+    """The row has its due instant as key and is in the one partition."""
     draft = await core.draft(items=(TEAMS,), engagement=USAGE)
     core.rows.written.clear()
 
@@ -95,7 +95,7 @@ async def test_what_a_reviewer_must_see_is_indexed_before_the_claim(core: Core) 
 
 
 async def test_due_rows_name_each_kind_with_its_instant(core: Core) -> None:
-    """At once is in two minutes, because the queue does it sooner (decision 36)."""
+    """Work that is due at once has a row two minutes ahead, because the queue does it sooner (decision 36)."""
     submitted = await core.submitted()
     now = await core.now()
     assert DueRow(now + SOON, submitted.claim.id, Kind.NOTIFY_CUSTOMER) in [
@@ -112,15 +112,13 @@ async def test_due_rows_name_each_kind_with_its_instant(core: Core) -> None:
 
 
 def unmarked(row: DueRow) -> DueRow:
-    """Return a due row without what only the store knows."""
+    """Return a due row without the fields that only the store sets."""
     return DueRow(row.due, row.subject, row.kind, row.label, attempt=row.attempt, deletes=row.deletes)
 
 
 @pytest.mark.parametrize("table", ["duework", "claims"])
-async def test_a_process_that_dies_before_the_transaction_leaves_nothing_but_a_harmless_row(
-    core: Core, table: str
-) -> None:
-    """The row is judged when it is read, nothing is owed, and it is deleted when it is old."""
+async def test_a_process_that_dies_before_the_transaction_leaves_only_a_harmless_row(core: Core, table: str) -> None:
+    """The reader judges the row, finds no due work, and deletes the row when it is old."""
     draft = await core.draft()
 
     async def die() -> None:
@@ -136,8 +134,8 @@ async def test_a_process_that_dies_before_the_transaction_leaves_nothing_but_a_h
     assert core.mailbox.sent == []
 
 
-async def test_a_process_that_dies_before_the_hint_is_made_good_by_the_due_row(core: Core) -> None:
-    """Two minutes later the timer tells the customer."""
+async def test_after_a_process_died_before_the_hint_the_due_row_does_the_work(core: Core) -> None:
+    """Two minutes later the timer notifies the customer."""
     draft = await core.draft()
 
     async def die() -> None:
@@ -157,7 +155,7 @@ async def test_a_process_that_dies_before_the_hint_is_made_good_by_the_due_row(c
 
 
 async def test_an_act_that_changes_nothing_writes_nothing(core: Core) -> None:
-    """Not even a due row."""
+    """The act writes no due row either."""
     case = await core.told()
     core.rows.written.clear()
 
@@ -167,8 +165,8 @@ async def test_an_act_that_changes_nothing_writes_nothing(core: Core) -> None:
     assert core.rows.written == []
 
 
-async def test_a_hint_is_sent_only_when_something_is_newly_owed_at_once(core: Core) -> None:
-    """A comment on a claim that owes a notice sends no second one."""
+async def test_a_hint_is_sent_only_when_new_work_is_due_at_once(core: Core) -> None:
+    """A comment on a claim with a due notice sends no second hint."""
     case = await core.submitted()
     core.lose_messages()
 
@@ -177,8 +175,8 @@ async def test_a_hint_is_sent_only_when_something_is_newly_owed_at_once(core: Co
     assert core.queues.waiting == {}
 
 
-async def test_who_of_the_programme_it_was_stands_beside_the_entry(core: Core) -> None:
-    """And the comment, under the entry's number; never inside what is hashed (decision 41)."""
+async def test_the_person_of_the_programme_is_stored_apart_from_the_entry(core: Core) -> None:
+    """The person and the comment have the entry's number and are never inside the hashed entry (decision 41)."""
     case = await core.submitted()
     why = Comment("partner", "oid", "Please hurry", await core.now())
 
@@ -198,7 +196,7 @@ async def test_who_of_the_programme_it_was_stands_beside_the_entry(core: Core) -
 
 
 async def test_of_two_submissions_for_a_free_slot_one_competes(core: Core) -> None:
-    """One loses the race, is judged again and is reviewed by a person (decision 11)."""
+    """The other submission loses the race, is judged again, and is reviewed by a person (decision 11)."""
     drafts = [await core.draft(organisation) for organisation in (ADATUM, FABRIKAM, LITWARE)]
 
     results = await asyncio.gather(*(core.submit(draft) for draft in drafts))
@@ -209,7 +207,7 @@ async def test_of_two_submissions_for_a_free_slot_one_competes(core: Core) -> No
 
 
 async def test_a_lost_race_is_judged_again_with_the_same_now(core: Core) -> None:
-    """A no that arrived in the last microsecond, overtaken by the timer, ends what has just begun (decision 20)."""
+    """The timer overtakes a no that arrived in the last microsecond. The no ends the new association (decision 20)."""
     case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
@@ -228,7 +226,7 @@ async def test_a_lost_race_is_judged_again_with_the_same_now(core: Core) -> None
 
 
 async def test_a_lost_race_is_refused_when_the_act_is_no_longer_possible(core: Core) -> None:
-    """The customer was quicker than the partner."""
+    """The customer acted before the partner."""
     case = await core.told()
 
     async with core.rows.once_before("claims", lambda: decline(core, case)):
@@ -239,17 +237,17 @@ async def test_a_lost_race_is_refused_when_the_act_is_no_longer_possible(core: C
 
 
 async def decline(core: Core, case: Case) -> None:
-    """Say the customer's no."""
+    """Decline as the customer."""
     await core.decline(case)
 
 
 async def lost_answer() -> None:
-    """Let the SDK repeat what was done, and meet itself."""
+    """Let the SDK repeat a finished write, which then meets its own row."""
     raise Conflict("claims: UpdateConditionNotSatisfied")
 
 
 async def test_our_own_transaction_whose_answer_was_lost_is_a_success(core: Core) -> None:
-    """Nothing is done twice (decision 36a)."""
+    """No act is done twice (decision 36a)."""
     case = await core.told()
 
     async with core.rows.once_after("claims", lost_answer):
@@ -259,8 +257,8 @@ async def test_our_own_transaction_whose_answer_was_lost_is_a_success(core: Core
     assert [entry.act for entry in await core.history(case)].count(Act.DECLINED) == 1
 
 
-async def test_our_own_transaction_is_recognised_though_somebody_wrote_after_it(core: Core) -> None:
-    """By its entry in the history."""
+async def test_our_own_transaction_is_recognised_after_a_later_write(core: Core) -> None:
+    """Its entry in the history identifies it."""
     case = await core.told()
 
     async def overtaken() -> None:
@@ -276,7 +274,7 @@ async def test_our_own_transaction_is_recognised_though_somebody_wrote_after_it(
 
 
 async def test_a_draft_whose_first_answer_was_lost_is_made_once(core: Core) -> None:
-    """A creation too is recognised."""
+    """A creation is recognised as our own too."""
     async with core.rows.once_after("claims", lost_answer):
         case = await core.draft(evidence=False)
 
@@ -284,7 +282,7 @@ async def test_a_draft_whose_first_answer_was_lost_is_made_once(core: Core) -> N
 
 
 async def test_an_act_that_loses_every_race_is_a_busy_store(core: Core) -> None:
-    """Eight times; the caller may come again in a second."""
+    """After eight attempts the caller gets 503 and can retry after a second."""
     case = await core.submitted()
     tries = 0
 
@@ -301,8 +299,8 @@ async def test_an_act_that_loses_every_race_is_a_busy_store(core: Core) -> None:
     assert (tries, fault.value.retry_after_seconds) == (ATTEMPTS, 1)
 
 
-async def test_an_act_on_a_claim_that_was_erased_meanwhile_finds_nothing(core: Core) -> None:
-    """404, not a fault."""
+async def test_an_act_on_a_claim_that_is_erased_at_the_same_time_finds_nothing(core: Core) -> None:
+    """The answer is 404 and not a fault."""
     case = await core.draft()
 
     async with core.rows.once_before("claims", lambda: core.ports.claims.erase(case.claim.id)):
@@ -310,8 +308,8 @@ async def test_an_act_on_a_claim_that_was_erased_meanwhile_finds_nothing(core: C
             await comment(core, case)
 
 
-async def test_writing_down_what_is_gone_is_no_error(core: Core) -> None:
-    """There is nothing to write down."""
+async def test_settling_a_claim_that_is_gone_is_no_error(core: Core) -> None:
+    """There is nothing to store."""
     case = await core.draft()
     await core.ports.claims.erase(case.claim.id)
 
@@ -319,7 +317,7 @@ async def test_writing_down_what_is_gone_is_no_error(core: Core) -> None:
 
 
 async def test_ten_comments_at_once_are_ten_comments(core: Core) -> None:
-    """Each in its place in the chain; nobody's is lost."""
+    """Each comment has its number in the chain, and no comment is lost."""
     case = await core.submitted()
 
     await asyncio.gather(*(comment(core, case) for _ in range(5)))
@@ -335,7 +333,7 @@ async def test_ten_comments_at_once_are_ten_comments(core: Core) -> None:
 
 @pytest.mark.parametrize("if_match", [None, "*", "its own"])
 async def test_an_act_under_a_matching_etag_is_done(core: Core, if_match: str | None) -> None:
-    """None was sent, any is right, or it is the claim's."""
+    """An act is done without an ETag, with `*`, and with the ETag of the claim."""
     case = await core.submitted()
     etag = entity_tag(case) if if_match == "its own" else if_match
 
@@ -345,7 +343,7 @@ async def test_an_act_under_a_matching_etag_is_done(core: Core, if_match: str | 
 
 
 async def test_an_act_under_a_stale_etag_is_refused(core: Core) -> None:
-    """Also when it became stale between our reading and our writing."""
+    """This also holds when the ETag became stale between our read and our write."""
     case = await core.submitted()
     etag = entity_tag(case)
 
@@ -358,12 +356,12 @@ async def test_an_act_under_a_stale_etag_is_refused(core: Core) -> None:
 
 
 async def commented(core: Core, case: Case) -> None:
-    """Do something else to the claim."""
+    """Change the claim in another way."""
     await comment(core, await core.case(case))
 
 
-async def test_the_first_answer_is_kept_with_the_act(core: Core) -> None:
-    """With its ETag, and a due row that forgets it after 48 hours (decision 39)."""
+async def test_the_first_answer_is_stored_with_the_act(core: Core) -> None:
+    """The answer has its ETag, and a due row deletes it after 48 hours (decision 39)."""
     case = await core.submitted()
 
     after = await comment(core, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
@@ -380,8 +378,8 @@ async def test_the_first_answer_is_kept_with_the_act(core: Core) -> None:
     }
 
 
-async def test_what_the_caller_is_answered_is_kept(core: Core) -> None:
-    """Some acts answer something else than the claim."""
+async def test_the_answer_to_the_caller_is_stored(core: Core) -> None:
+    """Some acts answer with another object than the claim."""
     case = await core.submitted()
 
     await comment(
@@ -393,8 +391,8 @@ async def test_what_the_caller_is_answered_is_kept(core: Core) -> None:
     assert kept.answer == case.claim.items[0].model_dump_json(by_alias=True)
 
 
-async def test_an_answer_is_forgotten_after_48_hours(core: Core) -> None:
-    """By the timer, and its row in time too."""
+async def test_an_answer_expires_after_48_hours(core: Core) -> None:
+    """The timer deletes the answer and its due row."""
     case = await core.told()
     await comment(core, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
@@ -406,7 +404,7 @@ async def test_an_answer_is_forgotten_after_48_hours(core: Core) -> None:
 
 
 async def test_a_repetition_that_overtakes_its_first_try_gets_that_answer(core: Core) -> None:
-    """Two of the same request at once: one is done, the other is told what was answered."""
+    """Of two equal requests at once one is done. The other gets the stored answer."""
     case = await core.submitted()
     context = ActContext(idempotency_key=IDEMPOTENCY_KEY)
 
@@ -419,12 +417,12 @@ async def test_a_repetition_that_overtakes_its_first_try_gets_that_answer(core: 
 
 
 async def commented_under_key(core: Core, case: Case) -> None:
-    """Do the same under the same key."""
+    """Do the same act under the same key."""
     await comment(core, await core.case(case), ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
 
 async def test_another_act_that_overtakes_is_no_repetition(core: Core) -> None:
-    """The key was not used: the act is judged again."""
+    """The other act did not use the key, and this act is judged again."""
     case = await core.submitted()
 
     async with core.rows.once_before("claims", lambda: commented(core, case)):
@@ -437,7 +435,7 @@ async def test_another_act_that_overtakes_is_no_repetition(core: Core) -> None:
 
 
 async def test_what_is_deleted_or_has_lapsed_is_not_found(core: Core) -> None:
-    """Whether or not the timer has run."""
+    """This holds before and after the timer has run."""
     case = await core.draft()
     lapses = case.claim.due
     assert lapses is not None
@@ -447,8 +445,8 @@ async def test_what_is_deleted_or_has_lapsed_is_not_found(core: Core) -> None:
     assert await find(core.ports, "nobody", MONDAY) is None
 
 
-async def test_what_time_has_made_is_written_before_a_later_act(core: Core) -> None:
-    """In one transaction, in order (decision 14)."""
+async def test_the_entries_of_time_are_written_before_a_later_act(core: Core) -> None:
+    """One transaction writes them in order (decision 14)."""
     case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
@@ -465,18 +463,18 @@ async def test_what_time_has_made_is_written_before_a_later_act(core: Core) -> N
     ]
 
 
-# --- everyone concerned -----------------------------------------------------------------------------------------------
+# --- all claims of an act ---------------------------------------------------------------------------------------------
 
 
 async def superseded(core: Core, *, items: tuple[Item, ...] = (TEAMS,)) -> tuple[Case, Case]:
-    """Return an incumbent, and a winner whose customer was told, its window about to end."""
+    """Return an incumbent and a winner whose window is about to end."""
     incumbent = await core.official(items=items, engagement=USAGE)
     winner = await core.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     return await core.case(incumbent), winner
 
 
 async def test_a_takeover_ends_the_incumbent_in_the_same_transaction(core: Core) -> None:
-    """Both claims, the slot and both histories, and what each owes to whom it was told."""
+    """The transaction writes both claims, the slot, both histories, and the due mails of both claims."""
     incumbent, winner = await superseded(core)
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
@@ -492,8 +490,8 @@ async def test_a_takeover_ends_the_incumbent_in_the_same_transaction(core: Core)
     assert core.mailbox.kinds()[-2:].count("officialConfirmation") == 1
 
 
-async def test_an_act_of_the_incumbent_first_writes_down_that_it_was_superseded(core: Core) -> None:
-    """Its end by the partner comes too late, by an instant."""
+async def test_an_act_of_a_superseded_incumbent_first_writes_its_end(core: Core) -> None:
+    """The partner's act comes an instant after the takeover."""
     incumbent, winner = await superseded(core)
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
@@ -507,7 +505,7 @@ async def test_an_act_of_the_incumbent_first_writes_down_that_it_was_superseded(
 
 
 async def test_a_third_claim_is_judged_after_the_takeover_is_written(core: Core) -> None:
-    """The instant of the takeover, and the end of the incumbent, are never overwritten."""
+    """The instant of the takeover and the end of the incumbent are never overwritten."""
     incumbent, winner = await superseded(core)
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
@@ -523,7 +521,7 @@ async def test_a_third_claim_is_judged_after_the_takeover_is_written(core: Core)
 
 
 async def test_the_incumbent_that_ends_before_the_takeover_ends_by_its_own_reason(core: Core) -> None:
-    """A microsecond earlier it was still its partner's to end; the winner then takes a free slot."""
+    """A microsecond before the takeover the partner can still end the incumbent. The winner then takes a free slot."""
     incumbent, winner = await superseded(core)
     takes_over = winner.claim.window_ends_at
     assert takes_over is not None
@@ -540,7 +538,11 @@ async def test_the_incumbent_that_ends_before_the_takeover_ends_by_its_own_reaso
 
 @pytest.mark.parametrize("later_first", [True, False])
 async def test_successors_are_written_in_the_order_in_which_they_took_over(core: Core, later_first: bool) -> None:  # noqa: FBT001 - a column of the table
-    """Two items of one association go to two others at two instants: whoever is settled first, history is the same."""
+    """
+    Two claims take over two items of one association at two instants.
+
+    The history is the same, whichever claim is settled first.
+    """
     incumbent = await core.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
     first = await core.told(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
     core.clock.advance(3 * DAY)
@@ -562,7 +564,11 @@ async def test_successors_are_written_in_the_order_in_which_they_took_over(core:
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 async def test_successors_of_one_instant_are_written_in_one_order(core: Core, order: tuple[int, int]) -> None:
-    """Windows end at midnight, so this is the usual case; several items each, in any order of the claims' own."""
+    """
+    Windows end at midnight, and one instant for several claims is therefore usual.
+
+    Each claim has several items, and the ids have any order.
+    """
     incumbent = await core.official(items=(TEAMS, EXCHANGE, SHAREPOINT), engagement=USAGE)
     successors = [
         await core.told(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE),
@@ -584,8 +590,8 @@ async def test_successors_of_one_instant_are_written_in_one_order(core: Core, or
     assert stored.history_hash == seen.history_hash
 
 
-async def test_a_slot_that_names_somebody_who_is_not_there_keeps_nobody_for_ever(core: Core) -> None:
-    """It never happens; if it does, one claim is busy, and no function runs until it is killed."""
+async def test_a_slot_that_names_a_missing_claim_blocks_nobody_for_ever(core: Core) -> None:
+    """This never happens. If it did, one claim would be busy and no function would loop."""
     case = await core.submitted(items=(TEAMS,), engagement=USAGE)
     now = await core.now()
     ghost = case.slots["teams"].with_awaiting("b" * 52, FABRIKAM, now)
@@ -596,7 +602,7 @@ async def test_a_slot_that_names_somebody_who_is_not_there_keeps_nobody_for_ever
 
 
 async def test_an_approval_loads_and_refuses_the_other_claimants(core: Core) -> None:
-    """In one transaction, with the index rows of what they owe before it."""
+    """One transaction does both. The due rows are written before it."""
     loser = await core.submitted(items=(TEAMS, EXCHANGE), engagement=USAGE)
     partly = await core.submitted(LITWARE, items=(EXCHANGE, SHAREPOINT), engagement=USAGE)
     winner = await core.submitted(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
@@ -609,8 +615,8 @@ async def test_an_approval_loads_and_refuses_the_other_claimants(core: Core) -> 
     assert lost.due in [row.due for row in await core.due_rows(loser)]
 
 
-async def test_a_claimant_that_comes_between_is_refused_too(core: Core) -> None:
-    """The slot has changed: the approval is judged again with everybody who is there now."""
+async def test_a_claimant_that_arrives_during_an_approval_is_refused_too(core: Core) -> None:
+    """The slot has changed, and the approval is judged again with all present claimants."""
     winner = await core.submitted(items=(TEAMS,), engagement=USAGE)
     late = await core.draft(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
@@ -635,7 +641,11 @@ async def submit(core: Core, case: Case) -> None:
 
 
 async def test_the_customer_sees_one_state_and_the_timer_writes_the_same(core: Core) -> None:
-    """From the deadline on every read says official, with the timer stopped; then it runs, and nothing is different."""
+    """
+    From the deadline on each read shows `official`, although the timer stands still.
+
+    After the timer has run, reads show the same.
+    """
     case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
@@ -650,8 +660,8 @@ async def test_the_customer_sees_one_state_and_the_timer_writes_the_same(core: C
     assert seen.status is Status.OFFICIAL
 
 
-async def test_an_end_by_the_customer_stops_everything_with_that_write(core: Core) -> None:
-    """The slot is free for the next claim at once."""
+async def test_an_end_by_the_customer_frees_the_slot_with_the_same_write(core: Core) -> None:
+    """The next claim can take the slot at once."""
     case = await core.official()
 
     await customer_acts.end(core.ports, case, spoken_by(ANNE), await core.now(), NO_CONTEXT)
@@ -659,11 +669,11 @@ async def test_an_end_by_the_customer_stops_everything_with_that_write(core: Cor
     assert (await core.submitted(FABRIKAM)).claim.status is Status.AWAITING_CUSTOMER
 
 
-# --- what was read at two instants ------------------------------------------------------------------------------------
+# --- reads at two instants --------------------------------------------------------------------------------------------
 
 
-async def test_an_association_that_is_written_down_between_two_reads_frees_its_slot_when_it_ends(core: Core) -> None:
-    """The timer writes it down after one half of the tenant was read, and before the other; then its item is gone."""
+async def test_an_association_stored_between_two_reads_frees_its_slot_when_it_ends(core: Core) -> None:
+    """The timer stores the association between the reads of the two halves of the tenant. Then its item is removed."""
     case = await core.told()
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at + HOUR)
@@ -687,7 +697,11 @@ async def test_an_association_that_is_written_down_between_two_reads_frees_its_s
 
 
 async def test_an_act_does_not_supersede_its_own_claim(core: Core) -> None:
-    """The timer writes an association down after the claim was read, and before its slot, which names it by then."""
+    """
+    The timer stores the association after the read of the claim and before the read of its slot.
+
+    The slot then names the claim itself.
+    """
     case = await core.told()
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at)
@@ -715,7 +729,7 @@ async def slots_of(core: Core) -> list[Slot]:
 
 
 async def test_a_slot_that_contradicts_its_claim_is_read_again(core: Core) -> None:
-    """A new claim beside an old slot is never taken for whole."""
+    """A new claim and an old slot are never used together."""
     told = await core.told()
     assert told.claim.window_ends_at is not None
     core.clock.set(told.claim.window_ends_at + GRACE)
@@ -730,8 +744,8 @@ async def test_a_slot_that_contradicts_its_claim_is_read_again(core: Core) -> No
     assert core.clock.pauses == [1]
 
 
-async def test_a_slot_that_never_agrees_is_no_success(core: Core) -> None:
-    """What contradicts itself in the store is a busy store to the caller, and nothing is written."""
+async def test_a_slot_that_never_agrees_with_its_claim_is_a_busy_store(core: Core) -> None:
+    """The caller gets 503, and nothing is written."""
     official = await core.official()
     free = {key: slot.changed(holder=None) for key, slot in official.slots.items()}
     await core.ports.claims.commit(Commit("by hand", official.stored, official.with_slots(free)))
@@ -742,8 +756,8 @@ async def test_a_slot_that_never_agrees_is_no_success(core: Core) -> None:
     assert (await core.stored(official)).claim.status is Status.OFFICIAL
 
 
-async def test_who_loses_a_race_lets_others_go_first(core: Core) -> None:
-    """A random moment before each further try, longer each time."""
+async def test_the_loser_of_a_race_waits_before_it_tries_again(core: Core) -> None:
+    """Each wait is random, and the limit grows with each try."""
     case = await core.submitted()
 
     async def another_comment() -> None:
@@ -755,8 +769,8 @@ async def test_who_loses_a_race_lets_others_go_first(core: Core) -> None:
     assert core.clock.pauses == [1]
 
 
-async def test_a_claim_that_is_deleted_meanwhile_takes_no_words(core: Core) -> None:
-    """Nobody would find them any more."""
+async def test_a_claim_that_is_deleted_at_the_same_time_takes_no_comment(core: Core) -> None:
+    """No reader could find the comment."""
     case = await core.draft()
 
     async def delete() -> None:
@@ -767,8 +781,8 @@ async def test_a_claim_that_is_deleted_meanwhile_takes_no_words(core: Core) -> N
             await comment(core, case)
 
 
-async def test_nobody_is_named_for_what_time_has_made(core: Core) -> None:
-    """A person whose act comes first after a window's end writes its entry down, and did not make it."""
+async def test_an_entry_of_time_names_no_person(core: Core) -> None:
+    """A person's act after the window's end stores the entry of the end. The person did not cause that end."""
     case = await core.told()
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at)

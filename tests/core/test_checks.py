@@ -1,4 +1,4 @@
-"""The checks at submission: each alone, all together, and what they do not tell."""
+"""The checks at submission: each check alone, all together, and the facts that they keep secret."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -43,7 +43,7 @@ NOWHERE = Item(workload="viva-topics")
 
 
 def failures(case: Case, now: datetime = MONDAY, **known: Any) -> tuple[Detail, ...]:
-    """Judge a draft against a registry in which everything is right, but for what *known* changes."""
+    """Judge a draft against a registry in which only *known* differs from the right values."""
     given = {
         "partner": partner(case.claim.organisation),
         "customer": customer(),
@@ -56,7 +56,7 @@ def failures(case: Case, now: datetime = MONDAY, **known: Any) -> tuple[Detail, 
 
 
 def codes(details: tuple[Detail, ...]) -> list[tuple[str, str | None]]:
-    """Return what failed and where."""
+    """Return the code and field of each failure."""
     return [(detail.code, detail.target) for detail in details]
 
 
@@ -73,13 +73,13 @@ def codes(details: tuple[Detail, ...]) -> list[tuple[str, str | None]]:
     ],
     ids=["workloads", "subscription", "revenue"],
 )
-def test_a_claim_that_is_right_fails_no_check(case: Case) -> None:
-    """Nothing stands in the way of its submission."""
+def test_a_correct_claim_fails_no_check(case: Case) -> None:
+    """The claim can be submitted."""
     assert failures(case) == ()
 
 
-def test_every_failure_says_what_where_and_what_to_do() -> None:
-    """Everything that is wrong is told at once, each with a field, a code and a way out."""
+def test_every_failure_names_its_field_code_and_resolution() -> None:
+    """The answer has all failures at once."""
     case = draft(
         items=(Item(product="business-central", subscription_id=OTHER_SUBSCRIPTION), SALES),
         engagement=REVENUE,
@@ -108,14 +108,14 @@ def test_every_failure_says_what_where_and_what_to_do() -> None:
 
 
 def test_a_partner_must_be_enrolled_in_the_engagement() -> None:
-    """Each location of an organisation for itself."""
+    """The enrolment is judged by location and not by organisation."""
     assert codes(failures(draft(), partner=partner(enrolled_engagements=(RECOGNITION,)))) == [
         ("PartnerNotEnrolled", "partnerId")
     ]
 
 
 def test_an_enrolment_under_the_older_name_counts_for_a_claim_filed_under_it() -> None:
-    """A programme that was renamed is the same programme."""
+    """A renamed programme is the same programme."""
     old = partner(enrolled_engagements=("osu-m365",))
 
     assert failures(draft(filed_as="osu-m365"), partner=old) == ()
@@ -123,7 +123,7 @@ def test_an_enrolment_under_the_older_name_counts_for_a_claim_filed_under_it() -
 
 
 def test_nobody_is_partner_of_record_of_their_own_tenant() -> None:
-    """The claiming organisation and the customer are two."""
+    """The claiming organisation and the customer must be two organisations."""
     case = draft(tenant_id=ADATUM)
 
     assert ("PartnerIsCustomer", "customer.tenantId") in codes(failures(case))
@@ -143,15 +143,15 @@ def test_nobody_is_partner_of_record_of_their_own_tenant() -> None:
     ],
     ids=["unknown tenant", "another domain", "another contact", "a subdomain", "both"],
 )
-def test_one_mismatch_stands_for_all(changes: dict[str, Any], known: dict[str, Any]) -> None:
-    """No oracle: whoever does not know the customer learns neither whether the tenant exists nor what it has."""
+def test_all_mismatches_give_one_failure(changes: dict[str, Any], known: dict[str, Any]) -> None:
+    """A caller who does not know the customer cannot find out whether the tenant exists or what it has."""
     details = failures(draft(items=(NOWHERE, TEAMS), **changes), **known)
 
     assert codes(details) == [("TenantDomainMismatch", "customer")]
 
 
 def test_every_mismatch_reads_the_same() -> None:
-    """An unknown tenant cannot be told from a wrong domain."""
+    """An unknown tenant and a wrong domain give the same answer."""
     unknown = failures(draft(), customer=None)
     wrong = failures(draft(domain="fabrikam.example"))
 
@@ -159,19 +159,19 @@ def test_every_mismatch_reads_the_same() -> None:
 
 
 def test_a_contact_is_needed() -> None:
-    """An association that the operator entered has none."""
+    """An association that the operator imported has no contact."""
     assert codes(failures(draft(contacts=None))) == [("ContactMissing", "contacts")]
 
 
 def test_domains_are_compared_without_case() -> None:
-    """As mail and DNS do."""
+    """Mail and DNS compare domains in the same way."""
     case = draft(domain="Contoso.FR", contacts=contacts("Anne.Durand@CONTOSO.fr"))
 
     assert failures(case, customer=customer(domains=("CONTOSO.fr", "contoso.com"))) == ()
 
 
 def test_domain_and_contact_may_be_of_two_domains_of_the_tenant() -> None:
-    """Both are the customer's."""
+    """Both domains belong to the customer."""
     case = draft(domain="contoso.com")
 
     assert failures(case, customer=customer(domains=("contoso.fr", "contoso.com"))) == ()
@@ -194,7 +194,11 @@ def test_domain_and_contact_may_be_of_two_domains_of_the_tenant() -> None:
     ],
 )
 def test_a_subscription_that_cannot_be_claimed_says_why(item: Item, known: dict[str, Any], reason: str) -> None:
-    """The product must be registered, and in the engagement's list; the way it was bought and its state count too."""
+    """
+    The product must be registered and in the engagement's list.
+
+    The channel and the state of the subscription count too.
+    """
     details = failures(draft(items=(item,), engagement=RECOGNITION), customer=customer(**known))
 
     assert codes(details) == [("ItemNotClaimable", "items[0]")]
@@ -209,7 +213,7 @@ def test_a_subscription_that_cannot_be_claimed_says_why(item: Item, known: dict[
 def test_the_catalogue_says_which_channels_an_engagement_takes(
     channels: str, bought: Channel, reason: str | None
 ) -> None:
-    """And nothing else does: CSP is taken where it is listed."""
+    """CSP is accepted by each engagement that lists it, and by no other."""
     engagement = load_catalogue().engagement(RECOGNITION).model_copy(update={"channels": (PurchaseChannel(channels),)})
     registered = customer(subscriptions=(subscription(channel=bought),))
 
@@ -225,7 +229,7 @@ def test_a_subscription_lives_while_it_is_active_or_in_grace(state: Subscription
 
 
 def test_a_workload_must_be_on_the_tenant() -> None:
-    """Each item is judged for itself."""
+    """The check judges each item."""
     details = failures(draft(items=(TEAMS, NOWHERE)))
 
     assert codes(details) == [("ItemNotClaimable", "items[1]")]
@@ -236,7 +240,7 @@ def test_a_workload_must_be_on_the_tenant() -> None:
 
 
 def test_the_engagements_extra_fields_are_needed_at_submission() -> None:
-    """Given in part is not given."""
+    """A part of the fields is not enough."""
     case = draft(items=(SALES,), engagement=REVENUE, revenue=Revenue(customer_name="Contoso"))
 
     assert codes(failures(case)) == [
@@ -260,7 +264,11 @@ def test_the_engagements_extra_fields_are_needed_at_submission() -> None:
     ],
 )
 def test_an_acknowledgement_counts_for_twelve_months(today: date, signed: date, old_enough: bool) -> None:  # noqa: FBT001 - a column of the table
-    """Dated exactly twelve months ago it counts, a day earlier it does not; leap days end with their month."""
+    """
+    A date exactly twelve months ago counts, and a date one day earlier does not.
+
+    From a leap day the twelve months end on 28 February.
+    """
     now = datetime(today.year, today.month, today.day, 23, 59, tzinfo=UTC)
 
     details = failures(draft(evidence=(evidence(signed),)), now)
@@ -278,12 +286,12 @@ def test_the_newest_acknowledgement_counts() -> None:
 
 
 def test_evidence_without_a_date_of_signature_is_no_acknowledgement() -> None:
-    """Somebody at the customer must have signed something."""
+    """An acknowledgement needs a signature from a person at the customer."""
     assert codes(failures(draft(evidence=(evidence(None),)))) == [("AcknowledgementMissing", "evidence")]
 
 
 def test_evidence_is_needed() -> None:
-    """Without any file there is one failure, not two."""
+    """A draft without files has one failure and not two."""
     assert codes(failures(draft(evidence=()))) == [("EvidenceMissing", "evidence")]
 
 
@@ -297,7 +305,7 @@ def test_evidence_is_needed() -> None:
     ],
 )
 def test_both_acknowledgements_must_be_true(given: Acknowledgements | None, missing: list[str]) -> None:
-    """Each that is not is named."""
+    """The answer names each acknowledgement that is false."""
     details = failures(draft(), acknowledgements=given)
 
     assert codes(details) == [("AcknowledgementMissing", f"acknowledgements.{name}") for name in missing]
@@ -321,7 +329,7 @@ def test_both_acknowledgements_must_be_true(given: Acknowledgements | None, miss
     ],
 )
 def test_an_organisation_has_one_open_claim_an_item(status: Status, duplicate: bool) -> None:  # noqa: FBT001 - a column of the table
-    """Open or official; a claim that was declined is not open, though it keeps its place at the slot."""
+    """The claim is open or official. A declined claim is not open, though it keeps its place at the slot."""
     slots = in_state(status).slots
 
     details = failures(draft("b"), slots=slots)
@@ -329,8 +337,8 @@ def test_an_organisation_has_one_open_claim_an_item(status: Status, duplicate: b
     assert codes(details) == ([("DuplicateClaim", "items[0]")] if duplicate else [])
 
 
-def test_locations_of_one_organisation_are_one() -> None:
-    """The same partner is the same organisation, whatever the partnerId (decision 2)."""
+def test_locations_of_one_organisation_count_as_one_partner() -> None:
+    """Two locations with different partnerIds are the same partner (decision 2)."""
     slots = in_state(Status.SUBMITTED).slots
 
     assert codes(failures(draft("b", partner_id="9999"), slots=slots)) == [("DuplicateClaim", "items[0]")]
@@ -338,25 +346,25 @@ def test_locations_of_one_organisation_are_one() -> None:
 
 @pytest.mark.parametrize("organisation", [FABRIKAM, LITWARE])
 def test_another_organisations_claim_is_no_failure(organisation: str) -> None:
-    """Claiming a claimed slot is allowed, and nothing is told of who is there."""
+    """Two organisations can claim one slot, and the check says nothing about the other claim."""
     slots = in_state(Status.OFFICIAL).slots
 
     assert failures(draft("b", organisation=organisation), slots=slots) == ()
 
 
-def test_slots_are_judged_as_they_stand_now() -> None:
-    """A claim of ours that has lapsed by itself is no duplicate."""
+def test_slots_are_judged_as_of_now() -> None:
+    """A claim of the organisation that has lapsed is no duplicate."""
     slot = Slot(engagement=USAGE, key="teams").with_claimant("lapsing", ADATUM, ENDS_AT)
 
     assert codes(failures(draft(), ENDS_AT - MICROSECOND, slots={"teams": slot})) == [("DuplicateClaim", "items[0]")]
     assert failures(draft(), ENDS_AT, slots={"teams": slot}) == ()
 
 
-def test_a_dry_run_without_slots_says_nothing_of_them() -> None:
-    """Dry runs never tell whether a slot is held (decision 8)."""
+def test_a_dry_run_without_slots_says_nothing_about_them() -> None:
+    """A dry run never says whether a slot is held (decision 8)."""
     assert failures(draft(), slots={}) == ()
 
 
 def test_the_tenant_of_the_tests_is_no_partners() -> None:
-    """The tests above rest on it."""
+    """The tests above depend on it."""
     assert TENANT not in (ADATUM, FABRIKAM, LITWARE)

@@ -1,4 +1,4 @@
-"""Small promises of a claim's parts, and of the refusals and faults that the core knows."""
+"""Small promises of a claim's parts, and of the core's refusals and faults."""
 
 from itertools import combinations
 
@@ -25,7 +25,7 @@ from tests.core.builders import ENDS_AT, EXCHANGE, SALES, SUBSCRIPTION, TEAMS, a
 
 
 def test_an_item_is_a_workload_or_a_product_of_a_subscription() -> None:
-    """Its key is what a slot is held on: the subscription whatever its product (decision 9)."""
+    """The key identifies the slot. A subscription has one key for all its products (decision 9)."""
     assert (TEAMS.key, SALES.key) == ("teams", SUBSCRIPTION)
 
 
@@ -43,13 +43,13 @@ def test_an_item_is_a_workload_or_a_product_of_a_subscription() -> None:
     ],
 )
 def test_an_item_of_neither_kind_or_both_is_refused(sent: dict[str, str]) -> None:
-    """Half an item is none."""
+    """An item has exactly one of the two."""
     with pytest.raises(ValidationError):
         Item.model_validate(sent)
 
 
 def test_the_sets_of_states_do_not_overlap() -> None:
-    """Open, closed, and the five others."""
+    """The sets are the open states, the closed states, and five other states."""
     others = {Status.DRAFT, Status.DECLINED, Status.REJECTED, Status.OFFICIAL}
 
     assert {*OPEN, *CLOSED, *others} == set(Status)
@@ -57,8 +57,8 @@ def test_the_sets_of_states_do_not_overlap() -> None:
     assert {Status.AWAITING_CUSTOMER} == OPEN - UNDECIDED
 
 
-def test_reasons_are_closed_lists() -> None:
-    """Every reason is of a list; what a reviewer may choose is a part of the rejections."""
+def test_each_reason_is_in_a_closed_list() -> None:
+    """The reasons that a reviewer can choose are some of the reasons for a rejection."""
     lists = [REQUEST_REASONS, REJECTION_REASONS, END_REASONS]
 
     assert frozenset().union(*lists) == frozenset(Reason)
@@ -72,7 +72,7 @@ def test_reasons_are_closed_lists() -> None:
 
 
 def test_an_association_holds_the_items_that_have_not_ended() -> None:
-    """And nothing that was never claimed."""
+    """An item that was never claimed is not among them."""
     claim = draft(items=(TEAMS, EXCHANGE)).claim
     claim = claim.model_copy(update={"ended_items": (EndedItem(key="teams", at=ENDS_AT, reason=Reason.SUPERSEDED),)})
 
@@ -80,14 +80,14 @@ def test_an_association_holds_the_items_that_have_not_ended() -> None:
 
 
 def test_a_window_ends_only_when_it_was_opened() -> None:
-    """By a hand-over."""
+    """Only a hand-over opens a window."""
     assert submitted(draft(), automatic=True).claim.window_ends_at is None
     assert promised(submitted(draft(), automatic=True)).claim.window_ends_at is None
     assert awaiting(draft()).claim.window_ends_at == ENDS_AT
 
 
 def test_a_refusal_keeps_its_parts_apart() -> None:
-    """No reader has to parse the message."""
+    """A caller need not parse the message."""
     refused = Refused("Code", "A message.", target="field", resolution="Do this.", details=[Detail("Other", "More.")])
 
     assert (refused.code, refused.message, refused.target, refused.resolution) == (
@@ -100,8 +100,8 @@ def test_a_refusal_keeps_its_parts_apart() -> None:
     assert str(refused) == "Code: A message."
 
 
-def test_a_fault_says_when_to_come_back() -> None:
-    """Where the other side said so."""
+def test_a_fault_has_the_retry_time_of_the_other_service() -> None:
+    """The fault has it when the other service named a time."""
     assert StorageBusy("busy", retry_after_seconds=7).retry_after_seconds == 7
     assert Retryable("busy").retry_after_seconds is None
     delayed = MailDelayed("greylisted", retry_after_seconds=60, recipient_refused_for_now=True)
@@ -122,14 +122,14 @@ PROGRAMME_TENANT = "00000000-0000-4000-8000-00000000C0DE"
     ],
 )
 def test_the_programmes_roles_count_in_its_own_tenant_only(tenant: str, roles: set[Role]) -> None:
-    """Every tenant's administrator can hand out all roles to their own people (decision 1)."""
+    """The administrator of any tenant can give all roles to its own people (decision 1)."""
     named = ["Program.Reviewer", "Mail.Events", "Customer.Admin", "Unknown.Role"]
 
     assert roles_that_count(named, tenant, PROGRAMME_TENANT) == roles
 
 
-def test_who_is_not_known_is_told_in_fixed_words() -> None:
-    """The code is counted, the description is for the caller."""
+def test_a_refused_token_has_a_fixed_description() -> None:
+    """The code is counted, and the caller reads the description."""
     unknown = Unauthenticated("TokenExpired", "The token has expired.")
 
     assert (unknown.reason_code, unknown.description, str(unknown)) == (

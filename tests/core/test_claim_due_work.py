@@ -1,4 +1,4 @@
-"""What a claim owes and when, in every state."""
+"""The due work of a claim in every state, with its instants."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -42,25 +42,25 @@ ANSWERED_AT = PARTNERS_REMINDER_AT + MICROSECOND
 
 
 def besides_news(claim: Claim) -> set[DueWork]:
-    """Return what a claim owes besides telling its partner what has happened."""
+    """Return the due work of a claim without mails to its partner."""
     return {one for one in due_work_of(claim) if one.kind is not Kind.NOTIFY_PARTNER}
 
 
 @pytest.mark.parametrize("status", [Status.SUBMITTED, Status.UNDER_REVIEW, Status.DISPUTED, Status.REJECTED_FINAL])
-def test_nothing_is_owed_where_only_people_act(status: Status) -> None:
-    """A reviewer's limit is shown and counted, never a debt; what is closed owes nothing."""
+def test_a_claim_that_waits_for_a_person_has_no_due_work(status: Status) -> None:
+    """A reviewer's time limit is shown and counted, and causes no work. A closed claim has no due work."""
     assert besides_news(in_state(status).claim) == frozenset()
 
 
 @pytest.mark.parametrize("case", [draft(), rejected(draft())], ids=["draft", "rejected"])
-def test_what_ends_by_itself_is_to_be_written_down(case: Case) -> None:
-    """At the instant that is stored."""
+def test_an_end_by_time_is_due_work(case: Case) -> None:
+    """The work is due at the stored instant."""
     assert besides_news(case.claim) == {DueWork(Kind.WRITE_DOWN, case.claim.due)}
 
 
 @pytest.mark.parametrize("ask", [asked_for_more, unreachable])
-def test_a_partner_who_was_asked_is_reminded_once_and_then_out_of_time(ask: Callable[[Case], Case]) -> None:
-    """Whoever asks; the end is owed in any case."""
+def test_a_partner_who_was_asked_has_one_reminder_and_an_end_of_time(ask: Callable[[Case], Case]) -> None:
+    """This holds for each kind of question. The end is due in any case."""
     case = ask(draft())
 
     assert besides_news(case.claim) == {DueWork(Kind.WRITE_DOWN, case.claim.due), PARTNERS_REMINDER}
@@ -68,23 +68,23 @@ def test_a_partner_who_was_asked_is_reminded_once_and_then_out_of_time(ask: Call
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.PARTNER_ACTION_REQUIRED}))
-def test_a_partner_is_reminded_of_nothing_in_any_other_state(status: Status) -> None:
-    """What was once asked stays with the claim; it is a debt only while the answer is awaited."""
+def test_a_partner_has_no_reminder_in_any_other_state(status: Status) -> None:
+    """The question stays in the claim, and its reminder is due only while the answer is pending."""
     time = asked_for_more(draft()).claim.time_to_answer
     claim = in_state(status).changed(time_to_answer=time, times_asked=1).claim
 
     assert Kind.REMIND_PARTNER not in {one.kind for one in due_work_of(claim)}
 
 
-def test_a_partner_asked_at_the_reminders_instant_gets_none() -> None:
-    """The question is fresh enough."""
+def test_a_partner_asked_at_the_instant_of_the_reminder_gets_no_reminder() -> None:
+    """The question itself is new enough."""
     case = asked_for_more(draft()).changed(status_since=PARTNERS_REMINDER_AT)
 
     assert PARTNERS_REMINDER not in due_work_of(case.claim)
 
 
-def test_who_is_asked_again_is_reminded_again() -> None:
-    """Each question has its own time."""
+def test_each_question_has_its_own_reminder() -> None:
+    """Each question has its own time limit."""
     reminded = asked_for_more(draft()).changed(answer_reminded=True)
     answered = life.resubmit(reminded, PERSON, ANSWERED_AT, start_review_by=ENDS_AT)
     again = life.start_review(answered, PROGRAMME, ANSWERED_AT, decide_by=ENDS_AT)
@@ -96,44 +96,44 @@ def test_who_is_asked_again_is_reminded_again() -> None:
     assert case.claim.times_asked == 2
 
 
-def test_a_claim_whose_time_is_not_set_ends_not_by_itself() -> None:
-    """A rejection without a limit stays as it is."""
+def test_a_rejection_without_a_time_limit_does_not_end_by_time() -> None:
+    """The claim stays as it is."""
     assert besides_news(rejected(draft()).claim.model_copy(update={"due": None})) == frozenset()
 
 
-def test_a_deleted_draft_is_to_be_erased() -> None:
-    """At once, by whomever comes first."""
+def test_a_deleted_draft_has_a_due_erasure() -> None:
+    """Any function can do the work at once."""
     assert besides_news(in_state(Status.DELETED).claim) == {DueWork(Kind.DELETE_DRAFT)}
 
 
-def test_a_customer_who_was_not_told_is_to_be_told() -> None:
-    """Before the promise, and after it until the hand-over."""
+def test_a_customer_who_was_not_notified_has_a_due_notice() -> None:
+    """The notice is due before the promise, and after the promise until the hand-over."""
     case = submitted(draft(), automatic=True)
 
     assert besides_news(case.claim) == {DueWork(Kind.NOTIFY_CUSTOMER)}
     assert besides_news(promised(case).claim) == {DueWork(Kind.NOTIFY_CUSTOMER)}
 
 
-def test_once_told_the_reminder_and_the_end_are_owed() -> None:
-    """Each at its own instant."""
+def test_after_the_notice_the_reminder_and_the_end_are_due() -> None:
+    """Each has its own instant."""
     assert besides_news(awaiting(draft()).claim) == {ENDS, REMINDER}
 
 
-def test_a_reminder_is_owed_once() -> None:
-    """Sent is sent."""
+def test_a_reminder_is_due_once() -> None:
+    """A sent reminder is not due again."""
     assert besides_news(awaiting(draft()).changed(reminded=True).claim) == {ENDS}
 
 
 @pytest.mark.parametrize("opened_at", [REMINDER_AT, REMINDER_AT + MICROSECOND, ENDS_AT - MICROSECOND])
-def test_who_was_told_after_the_reminders_instant_gets_none(opened_at: datetime) -> None:
-    """The notice is fresh enough."""
+def test_a_customer_notified_after_the_instant_of_the_reminder_gets_no_reminder(opened_at: datetime) -> None:
+    """The notice itself is new enough."""
     case = told(submitted(draft(), automatic=True), opened_at)
 
     assert besides_news(case.claim) == {ENDS}
 
 
-def test_each_mail_is_a_debt_of_its_own() -> None:
-    """Official, then ended: a confirmation and a closing mail."""
+def test_each_mail_is_due_work_of_its_own() -> None:
+    """An association that then ended has a due confirmation and a due closing mail."""
     case = life.end(official(draft()), PERSON, ENDS_AT + DAY, Reason.PARTNER_DISASSOCIATED)
 
     assert besides_news(case.claim) == {
@@ -142,8 +142,8 @@ def test_each_mail_is_a_debt_of_its_own() -> None:
     }
 
 
-def test_each_of_the_partners_mails_is_a_debt_of_its_own() -> None:
-    """Due at once; what the claim owes a competitor's partner too."""
+def test_each_partner_mail_is_due_work_of_its_own() -> None:
+    """Each is due at once, also a mail to the partner of a competing claim."""
     mails = [DuePartnerMail(number=2, kind=PartnerMailKind.COMPETING, since=MONDAY, to=to) for to in (None, "another")]
 
     assert due_work_of(draft().changed(due=None, partner_mails=tuple(mails)).claim) == {
@@ -152,8 +152,8 @@ def test_each_of_the_partners_mails_is_a_debt_of_its_own() -> None:
     }
 
 
-def test_a_no_leaves_only_its_confirmation() -> None:
-    """Neither reminder nor end of a window."""
+def test_after_a_no_only_its_confirmation_is_due() -> None:
+    """The reminder and the end of the window are not due."""
     assert besides_news(life.decline(awaiting(draft()), ANNE, TOLD_AT).claim) == {
         DueWork(Kind.SEND_MAIL, about="declineConfirmation-1")
     }
@@ -173,7 +173,7 @@ def test_a_no_leaves_only_its_confirmation() -> None:
     ],
 )
 def test_a_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Kind]) -> None:
-    """It is owed only while the window runs (decision 19)."""
+    """The reminder is due only while the window runs (decision 19)."""
     assert due_now(awaiting(draft()).claim, now) - {Kind.NOTIFY_PARTNER} == due
 
 
@@ -187,10 +187,10 @@ def test_a_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Kind]
     ],
 )
 def test_a_partners_reminder_that_comes_too_late_is_dropped(now: datetime, due: set[Kind]) -> None:
-    """The claim is rejected then."""
+    """The claim is rejected at that time."""
     assert due_now(asked_for_more(draft()).claim, now) - {Kind.NOTIFY_PARTNER} == due
 
 
-def test_what_is_owed_at_once_is_due_now() -> None:
-    """However early."""
+def test_work_due_at_once_has_now_as_its_instant() -> None:
+    """This holds however early *now* is."""
     assert due_now(submitted(draft(), automatic=True).claim, MONDAY - 400 * DAY) == {Kind.NOTIFY_CUSTOMER}

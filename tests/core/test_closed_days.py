@@ -1,4 +1,4 @@
-"""Closed days that the operator registers: every count of business days knows them, and no promise moves."""
+"""Closed days that the operator registers: every count of business days skips them, and no promise moves."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -37,7 +37,7 @@ async def close(core: Core, day: date, calendar: str = "FR") -> None:
 
 
 def test_a_closed_day_is_skipped_like_a_holiday() -> None:
-    """By its name; a weekend day goes by the name too, a public holiday keeps its own."""
+    """The day has its registered name, also on a weekend. A public holiday keeps its own name."""
     days = {THURSDAY: MOURNING, date(2026, 11, 7): MOURNING, date(2026, 11, 11): MOURNING}
     calendar = Calendar(country="FR", time_zone="Europe/Paris", closed=days)
 
@@ -53,7 +53,7 @@ def test_a_closed_day_is_skipped_like_a_holiday() -> None:
 
 
 def test_a_closed_day_of_a_subdivision_counts_only_there() -> None:
-    """One of the country counts everywhere in it, one of another country nowhere."""
+    """A closed day of a country counts everywhere in it. A closed day of a subdivision counts nowhere else."""
     closed = {"GB": {THURSDAY: "All"}, "GB-SCT": {FRIDAY: "Scotland"}, "FR": {date(2026, 11, 4): "France"}}
     scottish, english = customer(country="GB", subdivision="SCT"), customer(country="GB", subdivision="ENG")
 
@@ -64,15 +64,15 @@ def test_a_closed_day_of_a_subdivision_counts_only_there() -> None:
 
 
 def test_a_country_without_holiday_data_has_closed_days() -> None:
-    """Antarctica knows no holidays, and can be closed."""
+    """Antarctica has no holidays and can have closed days."""
     assert not calendar_of(partner(country="AQ"), {"AQ": {THURSDAY: "Storm"}}).is_business_day(THURSDAY)
 
 
 # --- what is promised -------------------------------------------------------------------------------------------------
 
 
-async def test_the_customers_window_and_its_reminder_know_a_closed_day(core: Core) -> None:
-    """The fifth business day comes a day later; the customer reads why."""
+async def test_a_closed_day_moves_the_customers_window_and_its_reminder(core: Core) -> None:
+    """The fifth business day comes one day later, and the customer reads the reason."""
     await close(core, THURSDAY)
     await close(core, date(2026, 11, 9))
 
@@ -85,7 +85,7 @@ async def test_the_customers_window_and_its_reminder_know_a_closed_day(core: Cor
 
 
 async def test_no_promised_window_moves(core: Core) -> None:
-    """Neither by a closed day that is registered later, nor by one that is taken away."""
+    """Neither a new closed day nor a deleted closed day moves a promised window."""
     before = await core.told()
     await close(core, THURSDAY)
 
@@ -98,15 +98,15 @@ async def test_no_promised_window_moves(core: Core) -> None:
 
 
 async def test_a_day_that_is_no_longer_closed_is_a_business_day_for_the_next_promise(core: Core) -> None:
-    """What was promised meanwhile keeps it."""
+    """A window that was promised before the deletion still skips the day."""
     await close(core, THURSDAY)
     await closed_days.delete(core.ports, "FR", THURSDAY, None)
 
     assert (await core.told()).claim.window_ends_at == ENDS_AT
 
 
-async def test_the_programmes_limits_know_closed_days_of_its_own_country(core: Core) -> None:
-    """To start a review and to decide it; a closed day of the customer's country is none of the programme's."""
+async def test_closed_days_of_the_programmes_country_move_its_time_limits(core: Core) -> None:
+    """They move the limits for starting and for deciding a review. A closed day of the customer's country does not."""
     await close(core, THURSDAY, "US")
     await close(core, FRIDAY, "FR")
 
@@ -119,8 +119,12 @@ async def test_the_programmes_limits_know_closed_days_of_its_own_country(core: C
     assert [one.claim.due for one in (case, started, disputed)] == [datetime(2026, 11, 11, tzinfo=UTC)] * 3
 
 
-async def test_the_partner_has_a_day_more_to_answer(core: Core) -> None:
-    """Limit and reminder go by the partner's own calendar; the programme counts the answer by its own."""
+async def test_a_closed_day_gives_the_partner_a_day_more_to_answer(core: Core) -> None:
+    """
+    The time limit and the reminder follow the partner's calendar.
+
+    The programme's review of the answer follows its own.
+    """
     await close(core, FRIDAY)
     await close(core, THURSDAY, "US")
     case = await core.submitted(items=(TEAMS,), engagement=USAGE)
@@ -135,8 +139,8 @@ async def test_the_partner_has_a_day_more_to_answer(core: Core) -> None:
     assert answered.claim.due == datetime(2026, 11, 11, tzinfo=UTC)
 
 
-async def test_a_review_that_begins_anew_knows_closed_days(core: Core) -> None:
-    """Its limit is worked out at each read, from the instant at which the place became free."""
+async def test_a_review_that_begins_again_skips_closed_days(core: Core) -> None:
+    """Its time limit is computed at each read, from the instant at which the slot became free."""
     await close(core, THURSDAY, "US")
     first = await core.told()
     second = await core.submitted(FABRIKAM, email="bruno@contoso.fr")
@@ -150,7 +154,7 @@ async def test_a_review_that_begins_anew_knows_closed_days(core: Core) -> None:
 
 
 async def test_registering_the_same_again_changes_nothing(core: Core) -> None:
-    """Twice is once; another name takes the place of the first."""
+    """A second registration changes nothing, and another name replaces the first."""
     await close(core, THURSDAY)
     await close(core, THURSDAY)
     await closed_days.put(core.ports, "FR", THURSDAY, ClosedDay(name="Another name"), None)
@@ -160,8 +164,8 @@ async def test_registering_the_same_again_changes_nothing(core: Core) -> None:
     assert [(one.calendar, one.date, one.name) for one in listed] == [("FR", THURSDAY, "Another name")]
 
 
-async def test_a_list_of_closed_days_goes_on_where_a_page_ended(core: Core) -> None:
-    """The last day first; days of several places on one date are all there, once."""
+async def test_pages_of_closed_days_follow_one_another(core: Core) -> None:
+    """The list begins with the last day. It has all places of one date, once each."""
     for place in ("FR", "GB", "GB-SCT"):
         for day in (THURSDAY, FRIDAY):
             await close(core, day, place)
@@ -176,8 +180,8 @@ async def test_a_list_of_closed_days_goes_on_where_a_page_ended(core: Core) -> N
     ]
 
 
-async def test_of_two_who_register_one_day_at_once_one_is_told(core: Core) -> None:
-    """A lost race is not a silent overwriting."""
+async def test_of_two_who_register_one_day_at_once_one_is_refused(core: Core) -> None:
+    """A lost race never overwrites the first registration silently."""
     await close(core, THURSDAY)
 
     async def somebody_renames_it() -> None:
@@ -192,8 +196,8 @@ async def test_of_two_who_register_one_day_at_once_one_is_told(core: Core) -> No
             await closed_days.delete(core.ports, "FR", THURSDAY, None)
 
 
-async def test_a_day_that_somebody_else_deletes_at_the_same_time_is_gone(core: Core) -> None:
-    """Both wanted the same."""
+async def test_a_day_that_two_delete_at_the_same_time_is_gone(core: Core) -> None:
+    """Both callers wanted the deletion."""
     await close(core, THURSDAY)
 
     async def somebody_deletes_it() -> None:
@@ -208,8 +212,8 @@ async def test_a_day_that_somebody_else_deletes_at_the_same_time_is_gone(core: C
         await closed_days.find(core.ports, "FR", THURSDAY)
 
 
-async def test_what_is_known_of_closed_days_is_at_most_five_minutes_old(core: Core) -> None:
-    """Another instance's registry asks once, remembers, and asks again when five minutes are over."""
+async def test_a_registry_reads_closed_days_again_after_five_minutes(core: Core) -> None:
+    """The registry of another instance reads them once, keeps them for five minutes, and reads them again."""
     elapsed = 0.0
     other = RegistryTable(core.rows, lambda: elapsed)
     assert await other.closed_days() == {}

@@ -1,4 +1,4 @@
-"""The export: every claim that is wanted, in a table that a spreadsheet opens and never runs."""
+"""The export: all wanted claims in a table that a spreadsheet opens and never runs."""
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ OTHER_TENANT = "bbbbbbbb-0000-4000-8000-000000000002"
 async def exported(
     core: Core, *, wanted: Callable[[Claim], bool] | None = None, tenant_id: str | None = None
 ) -> Sequence[Mapping[str, str]]:
-    """Return the rows of an export, as a spreadsheet reads them."""
+    """Return the rows of an export, as a spreadsheet parses them."""
     now = await core.now()
     table = await csv_export.export(core.ports, ADATUM, now, wanted=wanted, tenant_id=tenant_id)
     assert table.startswith(b"\xef\xbb\xbf")
@@ -40,7 +40,7 @@ async def exported(
 
 
 async def test_an_export_has_every_claim_of_the_organisation(core: Core) -> None:
-    """As each stands now, newest first; nobody else's."""
+    """Each claim is exported as of now, the newest first. Claims of other organisations are not exported."""
     first = await core.draft()
     core.clock.advance(timedelta(hours=1))
     second = await core.submitted(items=(TEAMS,), engagement=USAGE)
@@ -80,8 +80,8 @@ async def test_an_export_has_every_claim_of_the_organisation(core: Core) -> None
     assert (rows[0]["status"], rows[0]["items"]) == (second.claim.status, "teams")
 
 
-def test_an_association_is_exported_with_its_window_and_since_when_it_is() -> None:
-    """One that the operator has entered names no contacts."""
+def test_an_association_is_exported_with_its_window_and_its_begin() -> None:
+    """An association that the operator imported has no contacts."""
     case = official(made())
     entered = case.changed(contacts=None)
 
@@ -92,14 +92,14 @@ def test_an_association_is_exported_with_its_window_and_since_when_it_is() -> No
 
 
 async def test_lines_end_as_spreadsheets_want_them(core: Core) -> None:
-    """Without claims there is the line of the columns."""
+    """Lines end with CR LF. Without claims the export has only the line of the columns."""
     table = await csv_export.export(core.ports, ADATUM, MONDAY, wanted=None, tenant_id=None)
 
     assert table.decode("utf-8-sig") == ",".join(csv_export.COLUMNS) + "\r\n"
 
 
-async def test_an_export_is_narrowed(core: Core) -> None:
-    """By the tenant, which the key of a claim leads to, and by what the claim says."""
+async def test_an_export_can_be_filtered(core: Core) -> None:
+    """The tenant is in the key of a claim. The other filters read the claim."""
     draft = await core.draft()
     submitted = await core.submitted(items=(TEAMS,), engagement=USAGE)
 
@@ -111,8 +111,8 @@ async def test_an_export_is_narrowed(core: Core) -> None:
     assert [row["id"] for row in rows] == [draft.claim.id]
 
 
-async def test_a_long_list_is_read_to_its_end(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when it ends where a page of it does."""
+async def test_a_long_list_is_exported_to_its_end(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This also holds when the list ends with a full page of keys."""
     monkeypatch.setattr(csv_export, "KEYS_AT_ONCE", 2)
     monkeypatch.setattr(csv_export, "LOADED_AT_ONCE", 3)
     for count in (1, 2, 3, 4):
@@ -124,7 +124,7 @@ async def test_a_long_list_is_read_to_its_end(core: Core, monkeypatch: pytest.Mo
 async def test_an_export_that_is_too_large_is_refused_before_claims_are_read(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the keys tell need not be read; behind a filter it is counted on the way."""
+    """Filters by key need no reads of claims. With another filter the claims are counted during the reads."""
     monkeypatch.setattr(csv_export, "MOST_ROWS", 2)
     for _ in range(3):
         await core.draft()
@@ -142,18 +142,18 @@ async def test_an_export_that_is_too_large_is_refused_before_claims_are_read(
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
-def test_a_cell_that_would_be_run_is_defused(first: str) -> None:
-    """The full-width forms are taken for the plain ones."""
+def test_a_cell_that_a_spreadsheet_would_run_is_defused(first: str) -> None:
+    """Full-width characters count like the plain ones."""
     assert defused(f"{first}cmd|' /C calc'!A0") == f"'{first}cmd|' /C calc'!A0"
 
 
 @pytest.mark.parametrize("unseen", [" ", "\u00a0", "\u3000", "\u200b", "\ufeff", " \u200d "])
-def test_what_is_not_seen_hides_no_formula(unseen: str) -> None:
-    """A spreadsheet may drop it before it looks."""
+def test_an_invisible_character_hides_no_formula(unseen: str) -> None:
+    """A spreadsheet can drop the character before it reads the cell."""
     assert defused(f"{unseen}=1+1") == f"'{unseen}=1+1"
 
 
 @pytest.mark.parametrize("text", ["", " ", "Contoso", "a=b", "4782913", "'quoted", " a"])
 def test_a_cell_that_is_harmless_stays_as_it_is(text: str) -> None:
-    """An apostrophe that is not needed would be seen."""
+    """A reader would see an apostrophe without need."""
     assert defused(text) == text

@@ -1,4 +1,4 @@
-"""What the customer can do, by a mailed link or as the tenant's administrator, and what they are shown."""
+"""The acts of a customer, by a mailed link or as the tenant's administrator, and the pages that a customer sees."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -51,7 +51,7 @@ def ends_at(case: Case) -> datetime:
 
 
 async def test_a_link_leads_to_its_claim_and_recipient(core: Core) -> None:
-    """Verified before."""
+    """The signature was verified before."""
     case = await core.told()
 
     opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY)
@@ -64,8 +64,8 @@ async def test_a_link_leads_to_its_claim_and_recipient(core: Core) -> None:
 
 
 @pytest.mark.parametrize("recipient", [0, 2, 99])
-async def test_a_link_of_nobody_leads_nowhere(core: Core, recipient: int) -> None:
-    """Nor does one of a claim that is not there."""
+async def test_a_link_of_an_unknown_recipient_or_claim_leads_nowhere(core: Core, recipient: int) -> None:
+    """Both give the same answer."""
     case = await core.told()
 
     with pytest.raises(Refused, match="NotFound"):
@@ -75,7 +75,7 @@ async def test_a_link_of_nobody_leads_nowhere(core: Core, recipient: int) -> Non
 
 
 async def test_a_link_lives_until_ninety_days_after_the_close(core: Core) -> None:
-    """Of a no from the window's end on, of an association from its end on (decision 23)."""
+    """Links of a no count from the window's end, and links of an association from its end (decision 23)."""
     case = await core.told()
     await core.decline(case)
     expires = ends_at(case) + LINK_LIVES
@@ -86,7 +86,7 @@ async def test_a_link_lives_until_ninety_days_after_the_close(core: Core) -> Non
 
 
 async def test_the_link_of_a_running_association_never_expires(core: Core) -> None:
-    """So that it can be ended at any time."""
+    """The customer can end the association at any time."""
     case = await core.official()
 
     opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY + 8000 * DAY)
@@ -95,7 +95,7 @@ async def test_the_link_of_a_running_association_never_expires(core: Core) -> No
 
 
 async def test_the_contacts_link_shows_only_its_own_claim(core: Core) -> None:
-    """The contact was chosen by the partner (decision 23)."""
+    """The partner chose the contact, so the contact sees nothing else (decision 23)."""
     await core.official(items=(TEAMS,), engagement=USAGE)
     case = await core.told(FABRIKAM)
     now = await core.now()
@@ -107,8 +107,8 @@ async def test_the_contacts_link_shows_only_its_own_claim(core: Core) -> None:
     assert opened.others == ()
 
 
-async def test_a_registered_addresss_link_shows_every_association(core: Core) -> None:
-    """As long as it is registered: all of the tenant's official ones but its own."""
+async def test_a_link_of_a_registered_address_shows_every_association(core: Core) -> None:
+    """As long as the address is registered, its page also lists the tenant's other official associations."""
     await core.register_customer(notice_addresses=(IT,))
     other = await core.official(items=(TEAMS,), engagement=USAGE)
     case = await core.told(FABRIKAM)
@@ -125,7 +125,7 @@ async def test_a_registered_addresss_link_shows_every_association(core: Core) ->
 
 
 def opened_at(case: Case, now: datetime) -> Opened:
-    """Return what Anne's link leads to at *now*."""
+    """Return the page that Anne's link opens at *now*."""
     return Opened(replace(case, now=now), ANNES, ANNE)
 
 
@@ -145,15 +145,15 @@ def opened_at(case: Case, now: datetime) -> Opened:
         (Status.WITHDRAWN, ()),
     ],
 )
-def test_the_page_offers_what_is_possible_now(status: Status, acts: tuple[str, ...]) -> None:
-    """And nothing that would be refused."""
+def test_the_page_offers_each_possible_act(status: Status, acts: tuple[str, ...]) -> None:
+    """It offers no act that the service would refuse."""
     case = in_state(status)
 
     assert possible_acts(opened_at(case, TOLD_AT)) == acts
 
 
-def test_who_has_said_that_they_are_not_the_one_may_still_decline() -> None:
-    """Said once is said."""
+def test_a_recipient_who_said_not_the_right_person_can_still_decline() -> None:
+    """The page offers "not the right person" once."""
     case = in_state(Status.AWAITING_CUSTOMER)
 
     passed_on = replace(opened_at(case, TOLD_AT), recipient=ANNES.model_copy(update={"failed": True}))
@@ -161,8 +161,8 @@ def test_who_has_said_that_they_are_not_the_one_may_still_decline() -> None:
     assert possible_acts(passed_on) == ("decline",)
 
 
-def test_a_no_is_not_to_be_taken_back_after_the_window_or_when_the_place_is_given_away() -> None:
-    """The page says so instead of a button."""
+def test_the_page_offers_no_undo_after_the_window_or_without_a_free_place() -> None:
+    """The page gives the reason in place of a button."""
     case = in_state(Status.DECLINED)
     other = approved(at_slots(draft("b", organisation=FABRIKAM), case.slots), TOLD_AT)
 
@@ -174,8 +174,8 @@ def test_a_no_is_not_to_be_taken_back_after_the_window_or_when_the_place_is_give
 # --- not the right person ---------------------------------------------------------------------------------------------
 
 
-async def test_not_the_right_person_counts_as_a_mail_that_came_back(core: Core) -> None:
-    """With nobody else told the window stops (decision 24)."""
+async def test_not_the_right_person_counts_as_a_bounced_mail(core: Core) -> None:
+    """If nobody else was notified, the window stops (decision 24)."""
     case = await core.told()
     opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY)
 
@@ -187,8 +187,8 @@ async def test_not_the_right_person_counts_as_a_mail_that_came_back(core: Core) 
     )
 
 
-async def test_with_others_who_were_told_the_window_goes_on(core: Core) -> None:
-    """One wrong person is history, no more; saying it twice is one."""
+async def test_the_window_goes_on_for_the_other_recipients(core: Core) -> None:
+    """One wrong person is only recorded. A second click changes nothing."""
     await core.register_customer(notice_addresses=(IT,))
     case = await core.told()
     opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY)
@@ -202,8 +202,8 @@ async def test_with_others_who_were_told_the_window_goes_on(core: Core) -> None:
     assert (await core.history(case))[-1].actor.id == "1"
 
 
-async def test_who_is_asked_nothing_cannot_pass_it_on(core: Core) -> None:
-    """The claim was declined by another recipient."""
+async def test_a_recipient_of_a_declined_claim_cannot_say_not_the_right_person(core: Core) -> None:
+    """Another recipient declined the claim."""
     case = await core.told()
     opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY)
     await core.decline(case)
@@ -215,8 +215,8 @@ async def test_who_is_asked_nothing_cannot_pass_it_on(core: Core) -> None:
 # --- undo and end -----------------------------------------------------------------------------------------------------
 
 
-async def test_an_undo_takes_out_what_has_gone_from_the_tenant_meanwhile(core: Core) -> None:
-    """No new promise is made that would look again (decision 32)."""
+async def test_an_undo_leaves_out_items_that_have_left_the_tenant(core: Core) -> None:
+    """No new promise follows that would check the items again (decision 32)."""
     case = await core.told(items=(TEAMS, EXCHANGE), engagement=USAGE)
     await core.decline(case)
     await core.register_customer(workloads=("exchange",))
@@ -228,8 +228,8 @@ async def test_an_undo_takes_out_what_has_gone_from_the_tenant_meanwhile(core: C
     assert after.slots["teams"].awaiting is None
 
 
-async def test_an_undo_of_what_has_gone_altogether_closes_the_claim(core: Core) -> None:
-    """There is nothing left to say yes to."""
+async def test_an_undo_without_any_item_left_closes_the_claim(core: Core) -> None:
+    """The customer has no item to accept."""
     case = await core.told()
     await core.decline(case)
     await core.register_customer(subscriptions=(subscription(state="disabled"),))
@@ -239,8 +239,8 @@ async def test_an_undo_of_what_has_gone_altogether_closes_the_claim(core: Core) 
     assert (after.claim.status, after.claim.status_reason) == (Status.REJECTED, Reason.SUBSCRIPTION_ENDED)
 
 
-async def test_an_undo_is_refused_when_the_place_went_to_somebody_who_is_official_now(core: Core) -> None:
-    """The page says that the place has been given away (decision 13)."""
+async def test_an_undo_is_refused_when_another_claim_became_official_at_the_slot(core: Core) -> None:
+    """The page says that another partner has the place (decision 13)."""
     case = await core.told(items=(TEAMS,), engagement=USAGE)
     await core.decline(case)
     rival = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
@@ -251,7 +251,7 @@ async def test_an_undo_is_refused_when_the_place_went_to_somebody_who_is_officia
 
 
 async def test_the_customer_ends_an_association_at_any_time(core: Core) -> None:
-    """Access stops with that very write."""
+    """The partner's access ends with that write."""
     case = await core.official()
 
     after = await customer_acts.end(core.ports, case, spoken_by(ANNE), await core.now(), NO_CONTEXT)
@@ -259,8 +259,8 @@ async def test_the_customer_ends_an_association_at_any_time(core: Core) -> None:
     assert (after.claim.status, after.claim.end_reason) == (Status.ENDED, Reason.CUSTOMER_OPTED_OUT)
 
 
-async def test_what_is_not_official_cannot_be_ended(core: Core) -> None:
-    """It can be declined."""
+async def test_a_claim_that_is_not_official_cannot_be_ended(core: Core) -> None:
+    """The customer can decline it."""
     case = await core.told()
 
     with pytest.raises(Refused, match="InvalidState"):
@@ -268,10 +268,8 @@ async def test_what_is_not_official_cannot_be_ended(core: Core) -> None:
 
 
 @pytest.mark.parametrize("said_by", [ANNE, REGISTERED_IT, THE_ADMINISTRATOR])
-async def test_who_said_a_no_that_an_earlier_release_took_is_read_from_the_history(
-    core: Core, said_by: Speaker
-) -> None:
-    """It stands there without the voice: a recipient's is the kind as which they were told."""
+async def test_the_voice_of_a_no_of_an_earlier_release_is_read_from_the_history(core: Core, said_by: Speaker) -> None:
+    """That entry has no voice. The recipient's kind gives the voice."""
     await core.register_customer(notice_addresses=(IT,))
     case = await core.told()
     at = await core.now()
@@ -288,8 +286,8 @@ async def test_who_said_a_no_that_an_earlier_release_took_is_read_from_the_histo
 # --- the tenant's administrator ---------------------------------------------------------------------------------------
 
 
-async def test_the_administrator_sees_every_request_of_which_the_customer_is_told(core: Core) -> None:
-    """Newest first; no drafts, nothing that only a reviewer has seen."""
+async def test_the_administrator_sees_every_request_with_a_notice(core: Core) -> None:
+    """The newest comes first. Drafts and claims that only a reviewer has seen are not listed."""
     await core.draft(LITWARE)
     reviewed = await core.submitted(LITWARE, items=(TEAMS,), engagement=USAGE)
     first = await core.told()
@@ -309,7 +307,7 @@ async def test_the_administrator_sees_every_request_of_which_the_customer_is_tol
 
 
 async def test_a_request_stays_visible_after_its_close(core: Core) -> None:
-    """Whoever closed it."""
+    """This holds for every kind of close."""
     case = await core.told()
     await reviews.revoke(core.ports, case, MONDAY, NO_CONTEXT)
 
@@ -320,7 +318,7 @@ async def test_a_request_stays_visible_after_its_close(core: Core) -> None:
 
 
 def receipt(case: Case, at: datetime) -> Receipt:
-    """Return the receipt of a look at an association's figures."""
+    """Return the receipt of a read of an association's figures."""
     return Receipt(
         at=at,
         organisation=ADATUM,
@@ -334,7 +332,7 @@ def receipt(case: Case, at: datetime) -> Receipt:
 
 
 async def test_the_page_shows_the_newest_receipts_of_its_own_association(core: Core) -> None:
-    """Of no other (decision 23); fifty at most."""
+    """It shows at most fifty, and none of other associations (decision 23)."""
     case = await core.official()
     other = case.changed(id="f" * 52)
     for n in range(SHOWN + 10):
@@ -348,13 +346,13 @@ async def test_the_page_shows_the_newest_receipts_of_its_own_association(core: C
     assert found[0].at == MONDAY + (SHOWN + 9) * DAY
 
 
-async def test_what_was_never_official_has_no_receipts(core: Core) -> None:
-    """Nothing is read for it."""
+async def test_a_claim_that_was_never_official_has_no_receipts(core: Core) -> None:
+    """The page reads no receipts for it."""
     assert await receipts_of(core.ports, await core.submitted()) == ()
 
 
-async def test_only_so_many_receipts_are_looked_through(core: Core) -> None:
-    """Those of a tenant with many associations are read by token."""
+async def test_the_page_reads_a_limited_number_of_receipts(core: Core) -> None:
+    """If the tenant has many associations, the administrator reads receipts with a token."""
     case = await core.official()
     other = case.changed(id="f" * 52)
     await core.ports.receipts.add(TENANT, receipt(case, MONDAY))
@@ -364,8 +362,8 @@ async def test_only_so_many_receipts_are_looked_through(core: Core) -> None:
     assert await receipts_of(core.ports, case) == []
 
 
-def test_the_instant_of_expiry_is_far_away_while_a_claim_can_change() -> None:
-    """For every state that is not closed."""
+def test_a_link_of_an_open_claim_does_not_expire_soon() -> None:
+    """The test checks every state that is not closed."""
     for status in Status:
         far = customer_acts.expires_at(in_state(status)).year == 9999
 

@@ -1,4 +1,4 @@
-"""What mail systems report afterwards: whom a notice did not reach after all."""
+"""Delivery reports of mail systems: the recipients that a notice did not reach after all."""
 
 from collections.abc import Sequence
 
@@ -19,18 +19,18 @@ UNKNOWN = "5d0f3a52-9f0e-5a53-9c39-6a7f8f6d2f11"
 
 
 async def report(core: Core, number: int = 0, outcome: MailOutcome = MailOutcome.FAILED) -> bool:
-    """Report what became of the mail of that number."""
+    """Report the outcome of the mail with that number."""
     message_id = core.mailbox.sent[number].message_id
     return await record(core.ports, MailEvent(message_id, outcome), await core.now())
 
 
 async def status(core: Core, case: Case) -> Status:
-    """Return the state that is stored."""
+    """Return the stored state."""
     return (await core.stored(case)).claim.status
 
 
-async def test_a_notice_that_came_back_from_everybody_stops_the_window(core: Core) -> None:
-    """On day four too; the partner is asked for another contact (decision 25)."""
+async def test_a_notice_that_bounced_for_everybody_stops_the_window(core: Core) -> None:
+    """This holds on day four too. The partner is asked for another contact (decision 25)."""
     case = await core.told()
     core.clock.advance(3 * DAY)
 
@@ -41,8 +41,8 @@ async def test_a_notice_that_came_back_from_everybody_stops_the_window(core: Cor
     assert (await core.seen(case)).window is None
 
 
-async def test_a_notice_that_came_back_from_one_is_history(core: Core) -> None:
-    """The window goes on for the others; the second report of the same changes nothing."""
+async def test_a_notice_that_bounced_for_one_recipient_is_only_recorded(core: Core) -> None:
+    """The window goes on for the other recipients. A second report about the same recipient changes nothing."""
     await core.register_customer(notice_addresses=("it@contoso.fr",))
     case = await core.told()
 
@@ -55,8 +55,8 @@ async def test_a_notice_that_came_back_from_one_is_history(core: Core) -> None:
     assert await status(core, case) is Status.PARTNER_ACTION_REQUIRED
 
 
-async def test_a_failure_before_our_own_record_binds_nobody(core: Core) -> None:
-    """The mail system answers before we have written that the mail has gone; the record comes second."""
+async def test_a_failure_report_before_our_record_of_the_mail_binds_nobody(core: Core) -> None:
+    """The mail system reports before we have stored the hand-over. The record comes second."""
     case = await core.submitted()
 
     async def bounce(table: str, _: Sequence[Op]) -> None:
@@ -75,7 +75,7 @@ async def test_a_failure_before_our_own_record_binds_nobody(core: Core) -> None:
 
 @pytest.mark.parametrize("outcome", [MailOutcome.DELIVERED, MailOutcome.COMPLAINED])
 async def test_only_a_failure_changes_anything(core: Core, outcome: MailOutcome) -> None:
-    """The others are counted elsewhere."""
+    """Other reports are counted in another place."""
     case = await core.told()
 
     assert await report(core, outcome=outcome)
@@ -84,7 +84,7 @@ async def test_only_a_failure_changes_anything(core: Core, outcome: MailOutcome)
 
 
 async def test_a_failure_of_another_mail_changes_nothing(core: Core) -> None:
-    """Of a confirmation, for example."""
+    """An example is a confirmation."""
     case = await core.told()
     await core.decline(case)
     await core.deliver()
@@ -96,7 +96,7 @@ async def test_a_failure_of_another_mail_changes_nothing(core: Core) -> None:
 
 
 async def test_a_failure_of_an_older_promise_changes_nothing(core: Core) -> None:
-    """Another contact has been told since."""
+    """Another contact was notified after the failed notice."""
     case = await core.told()
     await report(core)
     patch = {"contacts": {"customer": {"email": "bruno@contoso.fr"}}}
@@ -109,8 +109,8 @@ async def test_a_failure_of_an_older_promise_changes_nothing(core: Core) -> None
     assert await status(core, case) is Status.AWAITING_CUSTOMER
 
 
-async def test_after_official_a_failure_puts_the_claim_before_a_reviewer(core: Core) -> None:
-    """And changes nothing else."""
+async def test_a_failure_after_official_puts_the_claim_on_the_reviewers_list(core: Core) -> None:
+    """It changes nothing else."""
     case = await core.official()
 
     await report(core)
@@ -119,14 +119,14 @@ async def test_after_official_a_failure_puts_the_claim_before_a_reviewer(core: C
     assert (claim.status, claim.look_at) == (Status.OFFICIAL, await core.now())
 
 
-async def test_a_mail_that_is_not_ours_is_told_so(core: Core) -> None:
-    """Nor is what is no id of ours."""
+async def test_a_report_of_a_foreign_mail_is_recognised(core: Core) -> None:
+    """A text that is no id of ours is recognised too."""
     for message_id in (UNKNOWN, "../", ""):
         assert not await record(core.ports, MailEvent(message_id, MailOutcome.FAILED), await core.now())
 
 
-async def test_a_mail_of_a_claim_that_is_gone_is_ours(core: Core) -> None:
-    """There is nothing to change."""
+async def test_a_report_about_a_claim_that_is_gone_is_accepted(core: Core) -> None:
+    """The report has nothing to change."""
     now = await core.now()
     await core.ports.mails.start_sending(UNKNOWN, SentMail("f" * 52, "notice", 1, 1), "me", now, now)
 

@@ -1,4 +1,4 @@
-"""Drafts: judged in form when they are made, made once under a key, edited, given evidence."""
+"""Drafts: their form is checked at creation. They are created once under a key, edited, and given evidence."""
 
 import asyncio
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ PDF = Upload("sow.pdf", "application/pdf", b"%PDF-1.4", date(2026, 10, 1))
 
 
 def as_sent(**changes: Any) -> NewClaim:
-    """Return a claim as a partner sends it."""
+    """Return a claim in the form that a partner sends."""
     return NewClaim.model_validate(
         {
             "name": "Contoso adoption",
@@ -63,7 +63,7 @@ def as_sent(**changes: Any) -> NewClaim:
 async def create(
     core: Core, idempotency_key: IdempotencyKey | None = None, organisation: str = ADATUM, **changes: Any
 ) -> Case:
-    """Make a draft."""
+    """Create a draft."""
     idempotency_key = replace(idempotency_key, organisation=organisation) if idempotency_key is not None else None
     return await drafts.create(core.ports, organisation, PERSON, as_sent(**changes), await core.now(), idempotency_key)
 
@@ -88,10 +88,10 @@ async def create(
         ({"partnerId": PARTNER_IDS[FABRIKAM]}, "PartnerIdNotYours", "partnerId"),
     ],
 )
-async def test_a_claim_is_judged_in_form_when_it_is_made(
+async def test_the_form_of_a_claim_is_checked_at_creation(
     core: Core, changes: dict[str, Any], code: str, target: str
 ) -> None:
-    """Everything else is judged at submission; nothing is stored of a claim that is refused (decision 5)."""
+    """All other checks come at submission. A refused claim is not stored (decision 5)."""
     core.rows.written.clear()
 
     with pytest.raises(Refused) as refusal:
@@ -103,7 +103,7 @@ async def test_a_claim_is_judged_in_form_when_it_is_made(
 
 
 async def test_every_item_of_the_wrong_kind_is_named(core: Core) -> None:
-    """One detail an item."""
+    """The answer has one detail for each item."""
     with pytest.raises(Refused) as refusal:
         await create(core, items=[{"workload": "teams"}, {"workload": "no-such"}, {"workload": "nor-this"}])
 
@@ -111,7 +111,7 @@ async def test_every_item_of_the_wrong_kind_is_named(core: Core) -> None:
 
 
 async def test_a_waiver_is_for_the_engagement_that_has_one(core: Core) -> None:
-    """Usage may waive its incentive, recognition has none."""
+    """A usage claim can waive its incentive, and a recognition claim has none."""
     assert (await create(core, waiveIncentive=True)).claim.waive_incentive
 
     with pytest.raises(Refused, match="NotForThisEngagement"):
@@ -124,7 +124,7 @@ async def test_a_waiver_is_for_the_engagement_that_has_one(core: Core) -> None:
 
 
 async def test_the_revenue_engagement_takes_its_extra_fields(core: Core) -> None:
-    """In part too: they are needed at submission."""
+    """A draft can have a part of them, because they are needed only at submission."""
     case = await create(
         core,
         engagement=REVENUE,
@@ -136,14 +136,14 @@ async def test_the_revenue_engagement_takes_its_extra_fields(core: Core) -> None
 
 
 async def test_a_claim_under_an_older_name_is_filed_under_its_successor(core: Core) -> None:
-    """And remembers the name (decision 5)."""
+    """The claim keeps the older name too (decision 5)."""
     case = await create(core, engagement="osu-m365")
 
     assert (case.claim.engagement, case.claim.filed_as) == (USAGE, "osu-m365")
 
 
 async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(core: Core) -> None:
-    """With the registry's name of the partner."""
+    """The list has the partner's name from the registry."""
     case = await create(core)
 
     claim = case.claim
@@ -163,7 +163,7 @@ async def test_a_new_draft_is_listed_and_lapses_in_ninety_days(core: Core) -> No
 
 
 async def test_a_creation_under_a_key_is_done_once(core: Core) -> None:
-    """The repetition gets the first answer word for word (decision 39)."""
+    """The repetition gets the same body as the first request (decision 39)."""
     first = await create(core, IDEMPOTENCY_KEY)
 
     with pytest.raises(Repeated) as repeated:
@@ -175,7 +175,7 @@ async def test_a_creation_under_a_key_is_done_once(core: Core) -> None:
 
 
 async def test_another_body_under_the_same_key_is_refused(core: Core) -> None:
-    """The key was used."""
+    """The key belongs to the first body."""
     await create(core, IDEMPOTENCY_KEY)
 
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
@@ -183,14 +183,14 @@ async def test_another_body_under_the_same_key_is_refused(core: Core) -> None:
 
 
 async def test_another_organisation_may_use_the_same_key(core: Core) -> None:
-    """It is another key: the scope is the organisation."""
+    """The key belongs to one organisation."""
     await create(core, IDEMPOTENCY_KEY)
 
     assert (await create(core, IDEMPOTENCY_KEY, LITWARE, partnerId=PARTNER_IDS[LITWARE])).claim.organisation == LITWARE
 
 
 async def test_while_the_first_is_running_the_second_waits(core: Core) -> None:
-    """For a minute; then it takes over, to the same claim."""
+    """It waits for a minute. Then the second creates the same claim."""
     await die_at(core, "claims")
     with pytest.raises(ProcessDied):
         await create(core, IDEMPOTENCY_KEY)
@@ -220,7 +220,7 @@ async def die_at(core: Core, wanted: str) -> None:
 
 
 async def test_two_at_once_under_one_key_make_one_claim(core: Core) -> None:
-    """The other is told that the first is running, or its answer."""
+    """The other request hears that the first is running, or gets its answer."""
     outcomes = await asyncio.gather(*(create(core, IDEMPOTENCY_KEY) for _ in range(3)), return_exceptions=True)
 
     made = [outcome for outcome in outcomes if isinstance(outcome, Case)]
@@ -228,8 +228,8 @@ async def test_two_at_once_under_one_key_make_one_claim(core: Core) -> None:
     assert all(isinstance(outcome, Case | Refused | Repeated) for outcome in outcomes)
 
 
-async def test_a_take_over_that_meets_the_first_after_all_gets_its_answer(core: Core) -> None:
-    """The first was slow, not dead."""
+async def test_a_takeover_after_which_the_first_finishes_gets_the_first_answer(core: Core) -> None:
+    """The first process was slow and had not died."""
     await die_at(core, "claims")
     with pytest.raises(ProcessDied):
         await create(core, IDEMPOTENCY_KEY)
@@ -245,8 +245,8 @@ async def test_a_take_over_that_meets_the_first_after_all_gets_its_answer(core: 
             await create(core, IDEMPOTENCY_KEY)
 
 
-async def test_a_claim_that_is_there_without_an_answer_is_a_busy_store(core: Core) -> None:
-    """The answer was forgotten at that very moment: the caller may come again."""
+async def test_an_existing_claim_without_a_stored_answer_is_a_busy_store(core: Core) -> None:
+    """The answer expired at that moment, and the caller can retry."""
     await die_at(core, "claims")
     with pytest.raises(ProcessDied):
         await create(core, IDEMPOTENCY_KEY)
@@ -263,8 +263,8 @@ async def test_a_claim_that_is_there_without_an_answer_is_a_busy_store(core: Cor
             await create(core, IDEMPOTENCY_KEY)
 
 
-async def test_an_unkeyed_claim_that_is_there_already_is_a_busy_store(core: Core) -> None:
-    """Eighty random bits have met: the caller may come again."""
+async def test_a_second_claim_of_the_same_random_id_is_a_busy_store(core: Core) -> None:
+    """Two claims drew the same eighty random bits, and the caller can retry."""
 
     async def lost(table: str, _: Sequence[Op]) -> None:
         if table == "claims":
@@ -276,8 +276,8 @@ async def test_an_unkeyed_claim_that_is_there_already_is_a_busy_store(core: Core
         await create(core)
 
 
-async def test_a_key_is_forgotten_after_48_hours(core: Core) -> None:
-    """Then it makes a new claim."""
+async def test_a_key_expires_after_48_hours(core: Core) -> None:
+    """The key then makes a new claim."""
     first = await create(core, IDEMPOTENCY_KEY)
     core.clock.advance(RETENTION[Kind.DELETE_REPLY])
     await core.sweep()
@@ -289,12 +289,12 @@ async def test_a_key_is_forgotten_after_48_hours(core: Core) -> None:
 
 
 async def edit(core: Core, case: Case, **patch: Any) -> Case:
-    """Change a claim by a merge patch."""
+    """Edit a claim with a merge patch."""
     return await drafts.edit(core.ports, await core.case(case), PERSON, await core.now(), patch, NO_CONTEXT)
 
 
-async def test_everything_of_a_draft_can_be_edited_but_tenant_and_engagement(core: Core) -> None:
-    """Null removes what is optional."""
+async def test_every_field_of_a_draft_but_tenant_and_engagement_can_be_edited(core: Core) -> None:
+    """Null removes an optional field."""
     case = await create(core, comment="Please")
 
     after = await edit(
@@ -324,7 +324,7 @@ async def test_everything_of_a_draft_can_be_edited_but_tenant_and_engagement(cor
     ],
 )
 async def test_tenant_and_engagement_are_fixed_from_creation(core: Core, patch: dict[str, Any], target: str) -> None:
-    """A new claim is needed for another."""
+    """A partner who needs another tenant or engagement creates a new claim."""
     case = await create(core)
 
     with pytest.raises(Refused) as refusal:
@@ -333,8 +333,8 @@ async def test_tenant_and_engagement_are_fixed_from_creation(core: Core, patch: 
     assert (refusal.value.code, refusal.value.target) == ("Immutable", target)
 
 
-async def test_the_engagement_may_be_sent_as_it_is(core: Core) -> None:
-    """Under its own name or the one that the claim came under."""
+async def test_the_engagement_can_be_sent_unchanged(core: Core) -> None:
+    """The patch can have the current name or the older name of the claim."""
     case = await create(core, engagement="osu-m365")
 
     assert (await edit(core, case, engagement="osu-m365")).claim.filed_as == "osu-m365"
@@ -344,8 +344,8 @@ async def test_the_engagement_may_be_sent_as_it_is(core: Core) -> None:
 @pytest.mark.parametrize(
     "patch", [{"name": None}, {"contacts": None}, {"unknown": 1}, {"items": []}, {"customer": {"domain": 7}}]
 )
-async def test_a_patch_that_does_not_fit_is_refused(core: Core, patch: dict[str, Any]) -> None:
-    """As if the whole claim had been sent so."""
+async def test_a_patch_with_a_wrong_result_is_refused(core: Core, patch: dict[str, Any]) -> None:
+    """The refusal is the same as for a whole claim with these fields."""
     case = await create(core)
 
     with pytest.raises(ValidationError):
@@ -353,15 +353,15 @@ async def test_a_patch_that_does_not_fit_is_refused(core: Core, patch: dict[str,
 
 
 async def test_the_same_patch_again_changes_nothing(core: Core) -> None:
-    """The answer to the first was lost."""
+    """A caller who lost the first answer can send the patch again."""
     case = await create(core)
     once = await edit(core, case, name="Renamed")
 
     assert (await edit(core, case, name="Renamed")).claim == once.claim
 
 
-async def test_what_is_submitted_is_not_edited(core: Core) -> None:
-    """Not even by one who read it as a draft."""
+async def test_a_submitted_claim_is_not_edited(core: Core) -> None:
+    """This holds for a caller who read the claim as a draft too."""
     case = await core.draft(items=(TEAMS,), engagement=USAGE)
 
     async def submit() -> None:
@@ -376,15 +376,15 @@ async def test_what_is_submitted_is_not_edited(core: Core) -> None:
 
 
 async def asked(core: Core) -> Case:
-    """Return a claim of whose partner more is asked."""
+    """Return a claim whose partner a reviewer has asked for more."""
     case = await core.submitted(items=(TEAMS,), engagement=USAGE)
     now = await core.now()
     case = await reviews.start(core.ports, case, now, NO_CONTEXT)
     return await reviews.request_information(core.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 
 
-async def test_while_more_is_asked_contacts_and_items_can_be_edited(core: Core) -> None:
-    """Items taken out keep their slots until the answer; the partner's other fields are fixed."""
+async def test_contacts_and_items_can_be_edited_while_a_reviewer_asks_for_more(core: Core) -> None:
+    """Removed items keep their slots until the answer. The partner's other fields are fixed."""
     case = await asked(core)
 
     after = await edit(core, case, items=[{"workload": "exchange"}])
@@ -395,8 +395,8 @@ async def test_while_more_is_asked_contacts_and_items_can_be_edited(core: Core) 
     assert set(after.slots) == {"exchange", "teams"}
 
 
-async def test_an_answer_of_contacts_alone_is_remembered_as_such(core: Core) -> None:
-    """It needs no second review after a bounce (decision 27)."""
+async def test_an_answer_that_changes_only_contacts_is_marked(core: Core) -> None:
+    """Such an answer needs no second review after a bounce (decision 27)."""
     case = await asked(core)
 
     after = await edit(core, case, contacts={"customer": {"email": "bruno@contoso.fr"}})
@@ -407,8 +407,8 @@ async def test_an_answer_of_contacts_alone_is_remembered_as_such(core: Core) -> 
 @pytest.mark.parametrize(
     ("patch", "target"), [({"name": "Renamed"}, "name"), ({"customer": {"domain": "contoso.com"}}, "customer.domain")]
 )
-async def test_while_more_is_asked_the_rest_is_fixed(core: Core, patch: dict[str, Any], target: str) -> None:
-    """Named as the caller calls it."""
+async def test_other_fields_are_fixed_while_more_is_asked(core: Core, patch: dict[str, Any], target: str) -> None:
+    """The refusal names the field as the caller wrote it."""
     case = await asked(core)
 
     with pytest.raises(Refused) as refusal:
@@ -417,8 +417,8 @@ async def test_while_more_is_asked_the_rest_is_fixed(core: Core, patch: dict[str
     assert (refusal.value.code, refusal.value.target) == ("Immutable", target)
 
 
-async def test_an_imported_association_was_never_a_draft(core: Core) -> None:
-    """It has no contacts that could be edited."""
+async def test_an_imported_association_cannot_be_edited(core: Core) -> None:
+    """It has no contacts."""
     case = await create(core)
 
     imported = case.changed(contacts=None)
@@ -447,8 +447,8 @@ async def test_an_imported_association_was_never_a_draft(core: Core) -> None:
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ],
 )
-def test_a_merge_patch_does_what_its_standard_shows(target: object, patch: object, merged: object) -> None:
-    """The examples of RFC 7396, appendix A."""
+def test_a_merge_patch_gives_the_results_of_its_standard(target: object, patch: object, merged: object) -> None:
+    """These are the examples of RFC 7396, appendix A."""
     assert merge_patch(target, patch) == merged
 
 
@@ -460,8 +460,8 @@ async def upload(core: Core, case: Case, file: Upload = PDF) -> tuple[Case, bool
     return await drafts.add_evidence(core.ports, await core.case(case), PERSON, await core.now(), file, NO_CONTEXT)
 
 
-async def test_evidence_is_kept_with_its_digest_and_date(core: Core) -> None:
-    """The bytes lie under a name that nobody can guess."""
+async def test_evidence_is_stored_with_its_digest_and_date(core: Core) -> None:
+    """The blob has a name that cannot be guessed."""
     case = await create(core)
 
     after, new = await upload(core, case)
@@ -476,8 +476,8 @@ async def test_evidence_is_kept_with_its_digest_and_date(core: Core) -> None:
         drafts.find_evidence(after.claim, "plan.pdf")
 
 
-async def test_evidence_of_a_draft_is_replaced(core: Core) -> None:
-    """Under the same name."""
+async def test_a_file_of_a_draft_can_be_replaced(core: Core) -> None:
+    """The new file has the same name."""
     case, _ = await upload(core, await create(core))
 
     after, new = await upload(core, case, Upload("sow.pdf", "application/pdf", b"%PDF-1.5", None))
@@ -488,7 +488,7 @@ async def test_evidence_of_a_draft_is_replaced(core: Core) -> None:
 
 
 async def test_the_same_file_again_changes_nothing(core: Core) -> None:
-    """The answer to the first upload was lost; in any state in which it could be added."""
+    """A partner who lost the answer to the first upload can send it again, in each state that accepts files."""
     case, _ = await upload(core, await create(core))
     blobs = dict(core.blobs.blobs)
 
@@ -498,8 +498,8 @@ async def test_the_same_file_again_changes_nothing(core: Core) -> None:
     assert (after.claim, core.blobs.blobs) == (case.claim, blobs)
 
 
-async def test_evidence_of_what_was_submitted_is_only_added_to(core: Core) -> None:
-    """To a rejected claim, to prepare a dispute; never replaced (decisions 10, 28)."""
+async def test_a_submitted_claim_only_gets_more_files(core: Core) -> None:
+    """A rejected claim gets files for a dispute. No file is replaced (decisions 10, 28)."""
     case = await core.submitted(items=(TEAMS,), engagement=USAGE)
     now = await core.now()
     case = await reviews.start(core.ports, case, now, NO_CONTEXT)
@@ -513,8 +513,8 @@ async def test_evidence_of_what_was_submitted_is_only_added_to(core: Core) -> No
     assert len(after.claim.evidence) == 2
 
 
-async def test_evidence_for_a_rejection_that_cannot_be_disputed_is_not_taken(core: Core) -> None:
-    """There is nothing that it could prepare."""
+async def test_a_rejection_that_cannot_be_disputed_takes_no_evidence(core: Core) -> None:
+    """The files would have no use."""
     case = await core.submitted()
     case = await reviews.revoke(core.ports, case, await core.now(), NO_CONTEXT)
     assert case.claim.status is Status.REJECTED
@@ -523,15 +523,15 @@ async def test_evidence_for_a_rejection_that_cannot_be_disputed_is_not_taken(cor
         await upload(core, case, Upload("more.pdf", "application/pdf", b"%PDF-1.6", None))
 
 
-async def test_evidence_is_not_taken_while_others_decide(core: Core) -> None:
-    """Neither under review nor while the customer is asked."""
+async def test_a_claim_that_waits_for_others_takes_no_evidence(core: Core) -> None:
+    """This holds during a review and while the claim awaits its customer."""
     for case in (await core.submitted(items=(TEAMS,), engagement=USAGE), await core.submitted()):
         with pytest.raises(Refused, match="cannot be given more evidence"):
             await upload(core, case)
 
 
 async def test_a_claim_takes_twenty_files(core: Core) -> None:
-    """The twenty-first is refused, one in place of another is not."""
+    """The twenty-first file is refused. A file that replaces another is not."""
     case = await create(core)
     for n in range(MAX_EVIDENCE_FILES):
         await upload(core, case, Upload(f"{n}.pdf", "application/pdf", b"%PDF", None))
@@ -543,7 +543,7 @@ async def test_a_claim_takes_twenty_files(core: Core) -> None:
 
 @pytest.mark.parametrize(("days", "taken"), [(0, True), (1, True), (2, False)])
 async def test_a_signature_does_not_lie_in_the_future(core: Core, days: int, taken: bool) -> None:  # noqa: FBT001 - a column of the table
-    """Tomorrow is taken: ahead of UTC it is that already."""
+    """Tomorrow's date is accepted, because it is tomorrow already in zones ahead of UTC."""
     case = await create(core)
     file = Upload("sow.pdf", "application/pdf", b"%PDF", MONDAY.date() + timedelta(days=days))
 
@@ -554,8 +554,8 @@ async def test_a_signature_does_not_lie_in_the_future(core: Core, days: int, tak
             await upload(core, case, file)
 
 
-async def test_evidence_is_taken_out_of_a_draft(core: Core) -> None:
-    """Its bytes go later."""
+async def test_a_file_can_be_deleted_from_a_draft(core: Core) -> None:
+    """The blob is deleted later."""
     case, _ = await upload(core, await create(core), Upload("plan.pdf", "application/pdf", b"%PDF", None))
     case, _ = await upload(core, case)
 
@@ -567,14 +567,14 @@ async def test_evidence_is_taken_out_of_a_draft(core: Core) -> None:
     assert list(core.blobs.blobs) == [after.claim.evidence[0].blob]
 
 
-async def test_evidence_that_is_not_there_cannot_be_taken_out(core: Core) -> None:
-    """404."""
+async def test_a_file_that_does_not_exist_cannot_be_deleted(core: Core) -> None:
+    """The answer is 404."""
     with pytest.raises(Refused, match="NotFound"):
         await drafts.remove_evidence(core.ports, await create(core), PERSON, MONDAY, "none.pdf", NO_CONTEXT)
 
 
-async def test_evidence_of_what_was_submitted_stays(core: Core) -> None:
-    """Deleted only in a draft; also when it was submitted between our reading and our writing."""
+async def test_a_file_of_a_submitted_claim_cannot_be_deleted(core: Core) -> None:
+    """This also holds when the submission comes between our read and our write."""
     draft = await core.draft(items=(TEAMS,), engagement=USAGE)
 
     async def submit() -> None:
@@ -591,8 +591,8 @@ async def test_evidence_of_what_was_submitted_stays(core: Core) -> None:
     assert len(core.blobs.blobs) == 1
 
 
-async def test_if_match_may_name_the_file_that_an_act_is_about(core: Core) -> None:
-    """By the hash of its content; another file's tag is none of it."""
+async def test_if_match_can_name_the_file_of_an_act(core: Core) -> None:
+    """The tag is the hash of the file's content. The tag of another file does not match."""
     case = await core.draft()
     file = case.claim.evidence[0]
 
@@ -603,8 +603,8 @@ async def test_if_match_may_name_the_file_that_an_act_is_about(core: Core) -> No
             verify_match(case, given, name)
 
 
-async def test_patches_at_the_same_time_are_laid_over_each_other(core: Core) -> None:
-    """The second is judged again on what the first has left, its partner's location too."""
+async def test_patches_at_the_same_time_are_all_applied(core: Core) -> None:
+    """The second patch is judged again on the result of the first, with the location of its partner."""
     case = await core.draft()
 
     async def somebody_else() -> None:

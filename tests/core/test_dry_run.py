@@ -1,4 +1,4 @@
-"""The dry run and the submission say the same: both are asked in many prepared situations."""
+"""A dry run and a submission say the same. The test asks both in many prepared situations."""
 
 import inspect
 import itertools
@@ -46,7 +46,7 @@ CLAIMS: Mapping[str, Claimed] = {
 
 
 def _claim_of(organisation: str, bring: Callable[..., Awaitable[Case]]) -> Prepare:
-    """Return what puts another claim for the same item there, and brings it somewhere."""
+    """Return a function that brings another claim for the same item to a state."""
 
     async def prepare(core: Core, claimed: Claimed) -> Case:
         engagement, item, _ = claimed
@@ -70,7 +70,7 @@ async def _withdrawn(core: Core, organisation: str, **more: Any) -> Case:
 
 
 async def _nobody(_world: Core, _claimed: Claimed) -> None:
-    """Nobody was there before."""
+    """No other claim exists."""
 
 
 BEFORE: Mapping[str, Prepare] = {
@@ -101,7 +101,7 @@ async def _not_enrolled(core: Core) -> None:
 
 
 async def _as_it_was(_world: Core) -> None:
-    """The registry has not changed."""
+    """The registry is unchanged."""
 
 
 REGISTRY: Mapping[str, Callable[[Core], Awaitable[object]]] = {
@@ -138,7 +138,7 @@ USUAL = tuple(next(iter(axis)) for axis in AXES)
 
 
 def situations() -> Iterator[tuple[str, ...]]:
-    """Yield every two things that may differ, with all else in order."""
+    """Yield every pair of differences. All other values are right."""
     seen = set()
     for one, other in itertools.combinations(range(len(AXES)), 2):
         for left, right in itertools.product(AXES[one], AXES[other]):
@@ -149,7 +149,7 @@ def situations() -> Iterator[tuple[str, ...]]:
 
 
 async def both(situation: Sequence[str]) -> tuple[Sequence[Detail], Sequence[Detail]]:
-    """Return what the dry run of a draft says, and what its submission does."""
+    """Return the answers of a draft's dry run and of its submission."""
     claim, before, registry, signed, confirmed, named = situation
     core = Core()
     await core.register()
@@ -180,7 +180,7 @@ async def _draft(
 
 @pytest.mark.slow
 async def test_the_dry_run_says_what_the_submission_does() -> None:
-    """Code, place, words and way out of each detail; and every check that there is has failed in one of the two."""
+    """Codes, fields, messages and resolutions are equal. Every check fails in at least one situation."""
     failed = set()
     for situation in situations():
         dry, submitted = await both(situation)
@@ -191,8 +191,8 @@ async def test_the_dry_run_says_what_the_submission_does() -> None:
 
 
 @pytest.mark.slow
-async def test_the_dry_run_of_what_is_not_stored_says_what_that_of_its_draft_does() -> None:
-    """A new claim has no files and confirms nothing yet; all else is judged alike."""
+async def test_a_dry_run_of_a_new_claim_says_the_same_as_that_of_its_draft() -> None:
+    """A new claim has no files and no confirmations yet. All other checks are equal."""
     for claim, before, registry in itertools.product(CLAIMS, BEFORE, REGISTRY):
         core = Core()
         await core.register()
@@ -219,6 +219,6 @@ async def test_the_dry_run_of_what_is_not_stored_says_what_that_of_its_draft_doe
         assert of_new == of_draft, (claim, before, registry)
 
 
-async def test_what_is_in_order_passes_both() -> None:
-    """Else nothing would be compared but failures."""
+async def test_a_correct_claim_passes_both() -> None:
+    """Otherwise the tests above would compare only failures."""
     assert await both(USUAL) == ((), ())

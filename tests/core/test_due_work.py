@@ -1,4 +1,4 @@
-"""The table of kinds: each has a handler, what is kept for a time has a retention, and stored rows keep their names."""
+"""The table of due work: each kind has a handler, each deleting kind has a retention, and stored names stay the same."""
 
 import logging
 from datetime import timedelta
@@ -49,12 +49,12 @@ STORED = {
 
 
 def test_every_kind_has_a_handler() -> None:
-    """The sweep meets no row that it does not know."""
+    """The sweep knows each row that it reads."""
     assert HANDLERS.keys() == set(Kind)
 
 
 def test_every_kind_of_a_claims_work_has_a_step() -> None:
-    """The handler of a claim's due work knows each kind that a claim can make necessary."""
+    """The handler of a claim's due work knows each kind that a claim can need."""
     of_claims = {kind for kind, handler in HANDLERS.items() if handler is HANDLERS[Kind.WRITE_DOWN]}
 
     assert STEPS.keys() | PARTNER_STEPS.keys() == of_claims
@@ -62,20 +62,20 @@ def test_every_kind_of_a_claims_work_has_a_step() -> None:
 
 
 def test_every_kind_that_deletes_has_a_retention() -> None:
-    """How long things are kept is said in one place."""
+    """One table has all retentions."""
     deletes = {kind for kind in Kind if kind.startswith("forget-")}
 
     assert RETENTION.keys() == deletes | {Kind.TRIM_CHANGES}
 
 
 def test_every_kind_is_among_the_stored_names() -> None:
-    """A new kind says here how it is stored, for all time."""
+    """The list has the stored name of each kind, and a stored name never changes."""
     assert {kind for kind, _, _ in STORED.values()} == set(Kind)
 
 
 @pytest.mark.parametrize("name", STORED)
-async def test_a_stored_row_is_read_and_moved_under_its_name(name: str) -> None:
-    """Rows of release 1 are found again: neither a kind nor a row's key has another name today."""
+async def test_a_stored_row_is_read_and_postponed_under_its_name(name: str) -> None:
+    """Rows of release 1 are found. Neither a kind nor the key of a row has another name today."""
     kind, label, table = STORED[name]
     rows = MemoryRows()
     deletes = {"forgetTable": table, "forgetPartition": "p", "forgetKey": "k"} if table is not None else {}
@@ -93,8 +93,8 @@ async def test_a_stored_row_is_read_and_moved_under_its_name(name: str) -> None:
     assert {kept.key.rpartition("|")[2] for kept in [row async for row in rows.scan(TABLE)]} == {"writeDown", name}
 
 
-async def test_a_row_of_another_release_makes_the_claim_be_looked_at(core: Core) -> None:
-    """After a return to this release, what the claim makes necessary is done all the same."""
+async def test_a_row_of_another_release_leads_to_a_look_at_its_claim(core: Core) -> None:
+    """After a return to this release, the work that the claim needs is done."""
     case = await core.submitted()
     core.lose_messages()
     await core.ports.duework.add([DueRow(MONDAY, case.claim.id, Kind.OF_ANOTHER_RELEASE, "of-a-later-release")])
@@ -116,6 +116,6 @@ async def test_the_log_names_the_work_of_another_release(core: Core, caplog: pyt
     assert f"claim {case.claim.id}: of-a-later-release failed" in caplog.text
 
 
-def test_retries_climb_the_ladder_and_stay_at_its_top() -> None:
-    """After 1, 5, 15 and 60 minutes, then each hour."""
+def test_retries_wait_longer_up_to_an_hour() -> None:
+    """A retry comes after 1, 5, 15 and 60 minutes, and then every hour."""
     assert [retry_after(attempt) for attempt in range(6)] == [*RETRIES_AFTER, RETRIES_AFTER[-1], RETRIES_AFTER[-1]]

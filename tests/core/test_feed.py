@@ -1,4 +1,4 @@
-"""The change feed: every history entry once and in order, whoever dies or races (decision 38)."""
+"""The change feed has every history entry once and in order, through crashes and races (decision 38)."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,35 +28,35 @@ MINUTE = timedelta(minutes=1)
 
 
 async def told(core: Core, organisation: str = ADATUM) -> Sequence[Change]:
-    """Return an organisation's whole feed."""
+    """Return the whole feed of an organisation."""
     page = await feed.read(core.ports, organisation, after=None, limit=1000)
     assert page is not None
     return page.changes
 
 
 def types(changes: Sequence[Change]) -> list[str]:
-    """Return the types of changes, without `claim.`."""
+    """Return the types of the changes without the prefix `claim.`."""
     return [change.type.removeprefix("claim.") for change in changes]
 
 
 async def comment(core: Core, case: Case, ports: Ports | None = None) -> Case:
-    """Let somebody write a comment, maybe through another instance."""
+    """Write a comment, perhaps through another instance."""
     now_case = await core.case(case)
     return await comments.add_comment(ports or core.ports, now_case, PERSON, await core.now(), NO_CONTEXT)
 
 
 def elsewhere(core: Core) -> Ports:
-    """Return the ports of another instance, which takes no turns with this one."""
+    """Return the ports of another instance, which shares no locks with this one."""
     return replace(core.ports, changes=ChangesTable(core.rows))
 
 
 async def dies() -> None:
-    """Be a storage that cannot be reached."""
+    """Act as a storage that cannot be reached."""
     raise StorageBusy("gone", retry_after_seconds=1)
 
 
-async def test_each_thing_that_happens_is_told_at_once(core: Core) -> None:
-    """From the draft's creation on, numbered without gaps, with the claim's state and tag."""
+async def test_each_change_is_in_the_feed_at_once(core: Core) -> None:
+    """Entries begin with the draft's creation and have numbers without gaps, the claim's state and its tag."""
     case = await core.draft()
     assert types(await told(core)) == ["created", "evidenceAdded"]
 
@@ -72,8 +72,8 @@ async def test_each_thing_that_happens_is_told_at_once(core: Core) -> None:
     assert changes[-1].at == await core.now()
 
 
-async def test_an_association_is_named_from_its_beginning_on(core: Core) -> None:
-    """Its id is the claim's."""
+async def test_an_association_is_named_from_its_begin_on(core: Core) -> None:
+    """The association's id is the claim's id."""
     case = await core.official()
 
     official = next(change for change in await told(core) if change.type == "claim.madeOfficial")
@@ -85,8 +85,8 @@ async def test_an_association_is_named_from_its_beginning_on(core: Core) -> None
     )
 
 
-async def test_who_is_superseded_hears_of_it(core: Core) -> None:
-    """In their own feed, by the act of the successor."""
+async def test_the_partner_of_a_superseded_claim_reads_it_in_the_feed(core: Core) -> None:
+    """Their feed gets the entry from the successor's act."""
     held = await core.official(ADATUM, items=(TEAMS,), engagement=USAGE)
     winner = await core.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     assert winner.claim.window_ends_at is not None
@@ -98,8 +98,8 @@ async def test_who_is_superseded_hears_of_it(core: Core) -> None:
     assert types(await told(core, FABRIKAM))[-1] == "madeOfficial"
 
 
-async def test_who_is_competed_with_hears_of_it_once(core: Core) -> None:
-    """Not who the other is (decision 15)."""
+async def test_the_partner_of_a_contested_claim_reads_it_once(core: Core) -> None:
+    """The entry does not name the other partner (decision 15)."""
     first = await core.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)
     second = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
@@ -112,8 +112,8 @@ async def test_who_is_competed_with_hears_of_it_once(core: Core) -> None:
     assert types(await told(core)).count("competing") == 1
 
 
-async def test_who_is_competed_with_anew_hears_of_it_again(core: Core) -> None:
-    """A claim that was rejected had left the place; its dispute takes it once more."""
+async def test_the_partner_of_a_claim_contested_again_reads_it_again(core: Core) -> None:
+    """A rejected claim had left the slot. Its dispute takes the slot again."""
     await core.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)
     case = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     now = await core.now()
@@ -127,8 +127,8 @@ async def test_who_is_competed_with_anew_hears_of_it_again(core: Core) -> None:
     assert types(await told(core)).count("competing") == 2
 
 
-async def test_a_rival_that_cannot_be_told_is_told_later(core: Core) -> None:
-    """Before the challenger's own entry, which says that it was done."""
+async def test_a_rivals_feed_that_fails_gets_its_entry_later(core: Core) -> None:
+    """The entry comes before the challenger's own entry, which records it."""
     await core.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)
     challenger = await core.draft(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
@@ -142,8 +142,8 @@ async def test_a_rival_that_cannot_be_told_is_told_later(core: Core) -> None:
     assert types(await told(core, FABRIKAM))[-1] == "submitted"
 
 
-async def test_who_died_before_telling_is_made_good_by_the_timer(core: Core) -> None:
-    """The due row was there before; what somebody says meanwhile comes after it."""
+async def test_after_a_process_died_the_timer_writes_the_feed(core: Core) -> None:
+    """The due row existed before. Later entries come after the missing one."""
     case = await core.draft(evidence=False)
 
     async with core.rows.once_before("changes", dies):
@@ -155,8 +155,8 @@ async def test_who_died_before_telling_is_made_good_by_the_timer(core: Core) -> 
     assert types(await told(core)) == ["created", "commented"]
 
 
-async def test_what_was_left_out_is_told_before_what_comes_next(core: Core) -> None:
-    """In the order of the history, without waiting for the timer."""
+async def test_a_missing_entry_is_written_before_the_next_one(core: Core) -> None:
+    """The order is that of the history, and the timer is not needed."""
     case = await core.draft(evidence=False)
 
     async with core.rows.once_before("changes", dies):
@@ -166,8 +166,8 @@ async def test_what_was_left_out_is_told_before_what_comes_next(core: Core) -> N
     assert types(await told(core)) == ["created", "commented", "commented"]
 
 
-async def test_an_answer_that_was_lost_tells_nothing_twice(core: Core) -> None:
-    """The write that we took for lost is met again."""
+async def test_a_lost_answer_doubles_no_entry(core: Core) -> None:
+    """The second attempt finds the first write."""
     case = await core.draft(evidence=False)
 
     async def loses() -> None:
@@ -179,8 +179,8 @@ async def test_an_answer_that_was_lost_tells_nothing_twice(core: Core) -> None:
     assert types(await told(core)) == ["created", "commented"]
 
 
-async def test_who_loses_a_race_for_the_next_number_takes_the_one_behind_it(core: Core) -> None:
-    """Another instance has told something else meanwhile."""
+async def test_the_loser_of_a_race_for_a_number_takes_the_next_number(core: Core) -> None:
+    """Another instance has written another entry."""
     one, other = await core.draft(evidence=False), await core.draft(evidence=False)
 
     async def goes_first() -> None:
@@ -194,8 +194,8 @@ async def test_who_loses_a_race_for_the_next_number_takes_the_one_behind_it(core
     assert [change.sequence for change in changes] == [1, 2, 3, 4]
 
 
-async def test_who_always_loses_leaves_it_to_the_timer(core: Core) -> None:
-    """The act itself has succeeded; its caller is not kept."""
+async def test_after_many_lost_races_the_timer_writes_the_entry(core: Core) -> None:
+    """The act has succeeded, and its caller does not wait."""
     case, other = await core.draft(evidence=False), await core.draft(evidence=False)
     lost = 0
 
@@ -218,8 +218,8 @@ async def test_who_always_loses_leaves_it_to_the_timer(core: Core) -> None:
     assert (await told(core))[-1].claim_id == case.claim.id
 
 
-async def test_a_rival_is_told_once_although_the_answer_was_lost(core: Core) -> None:
-    """The write that we took for lost is met again."""
+async def test_a_rivals_feed_has_one_entry_after_a_lost_answer(core: Core) -> None:
+    """The second attempt finds the first write."""
     await core.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)
     challenger = await core.draft(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
@@ -233,7 +233,7 @@ async def test_a_rival_is_told_once_although_the_answer_was_lost(core: Core) -> 
     assert types(await told(core, FABRIKAM))[-1] == "submitted"
 
 
-async def test_a_storage_that_goes_down_meanwhile_fails_nobodys_act(core: Core) -> None:
+async def test_a_feed_in_a_storage_that_goes_down_fails_no_act(core: Core) -> None:
     """The due row stays."""
     case = await core.draft(evidence=False)
 
@@ -253,8 +253,8 @@ async def test_a_storage_that_goes_down_meanwhile_fails_nobodys_act(core: Core) 
     assert types(await told(core)) == ["created"]
 
 
-async def test_a_long_history_that_was_never_told_is_told_in_parts(core: Core) -> None:
-    """As many entries at once as one transaction takes."""
+async def test_a_long_missing_history_is_written_in_parts(core: Core) -> None:
+    """One part has as many entries as one transaction takes."""
     case = await untold(core)
 
     async def dead(table: str, _: Sequence[Op]) -> None:
@@ -270,8 +270,8 @@ async def test_a_long_history_that_was_never_told_is_told_in_parts(core: Core) -
     assert types(await told(core)) == ["created", *["commented"] * feed.MOST_AT_ONCE]
 
 
-async def test_webhooks_are_hurried_when_there_are_any(core: Core) -> None:
-    """By one message for each time that something was told."""
+async def test_a_hint_is_sent_to_webhooks_when_there_are_any(core: Core) -> None:
+    """One message is sent for each write to the feed."""
     await core.draft(evidence=False)
     assert not await core.queues.take(PARTNER_NOTICES, 32)
     await core.ports.changes.note_webhooks(ADATUM, has_webhooks=True)
@@ -282,8 +282,8 @@ async def test_webhooks_are_hurried_when_there_are_any(core: Core) -> None:
     assert [message.text for message in messages] == [f'{{"organisation": "{ADATUM}"}}']
 
 
-async def test_a_feed_that_goes_on_all_the_time_is_told_by_a_later_run(core: Core) -> None:
-    """Whoever catches up gives way after some attempts; the due row stays."""
+async def test_a_run_stops_when_a_feed_always_changes_and_a_later_run_goes_on(core: Core) -> None:
+    """A run stops after some attempts, and the due row stays."""
     case = await core.draft(evidence=False)
     async with core.rows.once_before("changes", dies):
         await comment(core, case)
@@ -302,8 +302,8 @@ async def test_a_feed_that_goes_on_all_the_time_is_told_by_a_later_run(core: Cor
     assert types(await told(core)) == ["created", "commented"]
 
 
-async def test_many_at_once_are_each_told_once(core: Core) -> None:
-    """Their order is that of the numbers; each claim's own is that of its history."""
+async def test_many_entries_at_once_are_each_written_once(core: Core) -> None:
+    """The numbers give the order. The entries of one claim keep the order of its history."""
     cases = [await core.draft(evidence=False) for _ in range(6)]
 
     await asyncio.gather(*(comment(core, case) for case in cases))
@@ -313,8 +313,8 @@ async def test_many_at_once_are_each_told_once(core: Core) -> None:
     assert sorted(change.claim_id for change in changes[6:]) == sorted(case.claim.id for case in cases)
 
 
-async def test_a_deleted_draft_is_told_before_it_is_erased(core: Core) -> None:
-    """Also when whoever deleted it died before."""
+async def test_a_deleted_draft_is_in_the_feed_before_it_is_erased(core: Core) -> None:
+    """This also holds when the deleting process died before its feed entry."""
     case = await core.draft(evidence=False)
 
     async with core.rows.once_before("changes", dies):
@@ -327,8 +327,8 @@ async def test_a_deleted_draft_is_told_before_it_is_erased(core: Core) -> None:
     await feed.catch_up(core.ports, case.claim.id, await core.now())
 
 
-async def test_drafts_that_were_made_together_are_told_together(core: Core) -> None:
-    """Those of them that were told before are left out."""
+async def test_drafts_created_together_get_their_entries_together(core: Core) -> None:
+    """Drafts that already have their entry are left out."""
     cases = [await untold(core) for _ in range(feed.MOST_AT_ONCE + 3)]
     await feed.catch_up(core.ports, cases[1].claim.id, await core.now())
 
@@ -339,8 +339,8 @@ async def test_drafts_that_were_made_together_are_told_together(core: Core) -> N
     assert [change.sequence for change in changes] == list(range(1, len(cases) + 1))
 
 
-async def test_a_feed_that_cannot_be_written_holds_back_nobody(core: Core) -> None:
-    """The due rows of the drafts are there."""
+async def test_a_feed_that_cannot_be_written_stops_no_creation(core: Core) -> None:
+    """The due rows of the drafts exist."""
     case = await untold(core)
 
     async with core.rows.once_before("changes", dies):
@@ -350,14 +350,14 @@ async def test_a_feed_that_cannot_be_written_holds_back_nobody(core: Core) -> No
 
 
 async def untold(core: Core) -> Case:
-    """Return a draft as it was made, of which the feed was not told."""
+    """Return a new draft that is not in the feed yet."""
     async with core.rows.once_before("changes", dies):
         case = await core.draft(evidence=False)
     return replace(case, entries=tuple((case.claim.id, entry) for entry in await core.history(case)))
 
 
 async def test_a_reader_goes_on_where_they_stopped(core: Core) -> None:
-    """The position is given also when there is nothing new."""
+    """The answer has a position, also when there is no new entry."""
     await core.draft()
 
     first = await feed.read(core.ports, ADATUM, after=None, limit=1)
@@ -372,8 +372,8 @@ async def test_a_reader_goes_on_where_they_stopped(core: Core) -> None:
     assert await feed.read(core.ports, LITWARE, after=None, limit=10) == feed.FeedPage((), 0)
 
 
-async def test_entries_go_after_four_hundred_days_and_older_positions_expire(core: Core) -> None:
-    """The timer deletes them; who reads from the beginning gets what is left."""
+async def test_entries_are_deleted_after_four_hundred_days_and_older_positions_expire(core: Core) -> None:
+    """The timer deletes them. A caller who reads from the beginning gets the remaining entries."""
     old = await core.draft(evidence=False)
     core.clock.advance(30 * DAY)
     await comment(core, old)

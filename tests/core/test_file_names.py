@@ -1,4 +1,4 @@
-"""Names of evidence: one way of writing, an ending that fits, nothing that reads or opens otherwise than it is."""
+"""Names of evidence: one spelling, an ending that fits, and no name that reads or opens as another file."""
 
 import unicodedata
 
@@ -15,7 +15,7 @@ PROGRAMS = "bat cmd hta html svg exe lnk js scr ps1 docm xll url php ini com pif
 
 
 def refusal(name: str, media_type: str = PDF) -> Refused:
-    """Return why a name is refused."""
+    """Return the reason why a name is refused."""
     with pytest.raises(Refused) as refused:
         verified(name, media_type)
     assert (refused.value.code, refused.value.target) == ("ValidationFailed", "fileName")
@@ -24,8 +24,8 @@ def refusal(name: str, media_type: str = PDF) -> Refused:
 
 
 @pytest.mark.parametrize("media_type", ENDINGS)
-def test_an_ending_is_one_of_the_contents_type(media_type: str) -> None:
-    """In whatever capitals; every other kind's is refused, and the refusal names the right ones."""
+def test_an_ending_must_belong_to_the_content_type(media_type: str) -> None:
+    """Capitals do not matter. Another ending is refused, and the refusal names the right endings."""
     for ending in ENDINGS[media_type]:
         assert verified(f"sow{ending}", media_type) == f"sow{ending}"
         assert verified(f"sow.exe{ending.upper()}", media_type) == f"sow.exe{ending.upper()}"
@@ -35,7 +35,7 @@ def test_an_ending_is_one_of_the_contents_type(media_type: str) -> None:
 
 @pytest.mark.parametrize("ending", PROGRAMS)
 def test_a_program_is_no_evidence(ending: str) -> None:
-    """Whatever stands before its ending."""
+    """This holds for every name before the ending."""
     for name in (f"sow.{ending}", f"signed-offer.pdf.{ending}", f"sow.pdf .{ending}", f"sow.{ending.upper()}"):
         refusal(name)
 
@@ -109,8 +109,11 @@ def test_a_program_is_no_evidence(ending: str) -> None:
         "x" * 197 + ".pdf",
     ],
 )
-def test_names_that_read_or_open_otherwise_than_they_are_written(name: str) -> None:
-    """Blank ends, devices, what cannot be seen, separators and what looks like them; no ending at all."""
+def test_a_name_that_reads_or_opens_as_another_is_refused(name: str) -> None:
+    """
+    Examples are blanks at an end, device names, invisible characters, separators and similar characters, and a missing
+    ending.
+    """
     refusal(name)
 
 
@@ -137,13 +140,13 @@ def test_names_that_read_or_open_otherwise_than_they_are_written(name: str) -> N
         "x" * 196 + ".pdf",
     ],
 )
-def test_names_of_every_script_are_kept_as_they_are(name: str) -> None:
-    """Whatever can be seen and separates nothing."""
+def test_names_of_every_script_are_kept(name: str) -> None:
+    """Every visible character that separates nothing is accepted."""
     assert verified(name, PDF) == name
 
 
-def test_a_name_is_kept_composed() -> None:
-    """An accent that was written apart (as macOS does) makes no second file."""
+def test_a_name_is_stored_composed() -> None:
+    """An accent as a separate character (macOS) makes no second file."""
     apart = unicodedata.normalize("NFD", "é.pdf")
 
     assert apart != "é.pdf"
@@ -164,13 +167,13 @@ def test_a_name_is_kept_composed() -> None:
     ],
 )
 def test_capitals_make_no_second_file(one: str, other: str, *, same: bool) -> None:
-    """As on Windows and macOS, where the reviewer saves them."""
+    """Windows and macOS compare names in the same way, and reviewers save files there."""
     assert is_same_file(one, other) is same
     assert is_same_file(other, one) is same
 
 
-def test_a_file_is_found_however_its_name_is_written() -> None:
-    """Of two from before that differ in capitals only, the one that is called exactly so."""
+def test_a_file_is_found_under_every_spelling_of_its_name() -> None:
+    """If two older files differ only in capitals, the exact name wins."""
     small, large = evidence(file_name="a.pdf"), evidence(file_name="A.pdf")
 
     assert find((small,), "A.PDF") is small
@@ -197,14 +200,14 @@ def test_a_file_is_found_however_its_name_is_written() -> None:
         ("desktop.ini", "desktop.ini.pdf"),
     ],
 )
-def test_a_file_from_before_is_handed_out_under_a_safe_name(name: str, handed_out: str) -> None:
-    """What starts a program would start it on the reviewer's machine."""
+def test_an_older_file_is_downloaded_under_a_safe_name(name: str, handed_out: str) -> None:
+    """A program's name could start it on the reviewer's machine."""
     assert safe(name, PDF) == handed_out
 
 
 @given(name=st.text(max_size=230), media_type=st.sampled_from(sorted(ENDINGS)))
-def test_every_name_can_be_handed_out(name: str, media_type: str) -> None:
-    """What is handed out passes the rules; what passes is handed out as it is, and stays itself."""
+def test_every_name_can_be_downloaded(name: str, media_type: str) -> None:
+    """The download name passes the rules. A name that passes the rules stays the same."""
     handed_out = safe(name, media_type)
 
     assert verified(handed_out, media_type) == handed_out

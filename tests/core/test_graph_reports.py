@@ -1,4 +1,4 @@
-"""What Microsoft Graph's own reports say of workloads and subscriptions."""
+"""Figures from Microsoft Graph's own reports about workloads and subscriptions."""
 
 import codecs
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ ROW = "2026-11-16,41,9,30,20,28,22,1,49,3,47,35,15,44,6,30"
 
 
 def sku(sku_id: str = E5, *plans: str, enabled: int = 25, consumed: int = 14, **changes: Any) -> JsonValue:
-    """Return a SKU as `GET /subscribedSkus` has it."""
+    """Return a SKU in the form of `GET /subscribedSkus`."""
     return {
         "accountName": "contoso",
         "accountId": "48a80680-7326-48cd-9935-b556b81d3a4e",
@@ -68,17 +68,17 @@ def sku(sku_id: str = E5, *plans: str, enabled: int = 25, consumed: int = 14, **
 
 
 def seats(*rows: JsonValue, workloads: Sequence[str] = (), subscriptions: Sequence[str] = (SUBSCRIPTION,)) -> Report:
-    """Return what subscribed SKUs say."""
+    """Return the figures of subscribed SKUs."""
     return subscribed_skus(rows, load_licensing(), TODAY, workloads=workloads, subscriptions=subscriptions)
 
 
 def bought(*rows: JsonValue) -> Report:
-    """Return what subscriptions say."""
+    """Return the figures of subscriptions."""
     return directory_subscriptions(rows, load_licensing(), TODAY, subscriptions=(SUBSCRIPTION,))
 
 
 def counted(text: str) -> Report:
-    """Return what a CSV says."""
+    """Return the figures of a CSV."""
     return service_user_counts(text.encode(), load_licensing(), TODAY)
 
 
@@ -93,7 +93,7 @@ def active(report: Report) -> dict[str, int | None]:
 
 
 def wrong(report: Report) -> list[tuple[int, str]]:
-    """Return the rows that were left out."""
+    """Return the rows that were refused."""
     return [(bad.row, bad.code) for bad in report.rejected]
 
 
@@ -101,7 +101,7 @@ def wrong(report: Report) -> list[tuple[int, str]]:
 
 
 def test_seats_are_summed_over_the_skus_that_hold_a_plan() -> None:
-    """What is enabled, and what is in its warning time; never what is suspended or locked out."""
+    """Enabled seats and seats in the warning state count. Suspended and locked seats do not."""
     report = seats(
         sku(E5, TEAMS1, MAILBOX, enabled=25, consumed=14),
         sku("dcf0408c-aaec-446c-afd4-43e3683943ea", TEAMS1, prepaidUnits={"enabled": 5, "warning": 2}, consumedUnits=7),
@@ -119,7 +119,7 @@ def test_seats_are_summed_over_the_skus_that_hold_a_plan() -> None:
 
 
 def test_a_sku_with_several_plans_of_a_workload_counts_once() -> None:
-    """Plan 1 and plan 2 in one licence are one seat."""
+    """A licence with plan 1 and plan 2 is one seat."""
     assert figures(seats(sku(E5, ATP, THREATS))) == {"defender-for-office-365": (25, 14)}
 
 
@@ -138,21 +138,25 @@ def test_a_sku_with_several_plans_of_a_workload_counts_once() -> None:
         sku(FLOW_FREE, FOUNDATION),
     ],
 )
-def test_what_gives_no_seats(row: JsonValue) -> None:
-    """No plan of a workload, not for users, not usable, not bought; such a row is in order all the same."""
+def test_some_rows_give_no_seats(row: JsonValue) -> None:
+    """
+    A row gives none without a plan of a workload, or if it is not for users, not usable or not bought.
+
+    The row is still correct.
+    """
     report = seats(row)
 
     assert (report.given, report.rejected, report.rows) == ([], [], [1])
 
 
 @pytest.mark.parametrize("status", ["Enabled", "Warning"])
-def test_ids_count_in_capitals_too(status: str) -> None:
-    """Some tools write them so."""
+def test_ids_in_capitals_count_too(status: str) -> None:
+    """Some tools write ids in capitals."""
     assert figures(seats(sku(E5.upper(), MAILBOX.upper(), capabilityStatus=status))) == {"exchange": (25, 14)}
 
 
-def test_a_workload_of_the_tenant_that_nothing_gives_has_no_seats() -> None:
-    """Zero is what Graph says of it; of a workload without a plan it says nothing."""
+def test_a_workload_of_the_tenant_without_a_sku_has_no_seats() -> None:
+    """Zero seats is a figure from Graph. A workload without a plan gets no figure."""
     report = seats(workloads=("teams", "viva-connections", "no-such"))
 
     assert figures(report) == {"teams": (0, 0)}
@@ -177,8 +181,8 @@ def test_a_workload_of_the_tenant_that_nothing_gives_has_no_seats() -> None:
         sku(E5, TEAMS1, prepaidUnits={"enabled": MAX_COUNT, "warning": 1}),
     ],
 )
-def test_a_bad_row_is_told_and_the_rest_kept(row: JsonValue) -> None:
-    """By its number, from 1."""
+def test_a_bad_row_is_reported_and_the_others_are_stored(row: JsonValue) -> None:
+    """The report has its number, counted from 1."""
     report = seats(row, sku(E5, MAILBOX))
 
     assert wrong(report) == [(1, "InvalidRow")]
@@ -186,8 +190,8 @@ def test_a_bad_row_is_told_and_the_rest_kept(row: JsonValue) -> None:
     assert report.rows == [2]
 
 
-def test_a_sku_stands_in_the_report_once() -> None:
-    """Two answers pasted together must not double the seats."""
+def test_a_repeated_sku_is_refused() -> None:
+    """Two answers in one file must not double the seats."""
     report = seats(sku(E5, MAILBOX), sku(E5.upper(), MAILBOX))
 
     assert wrong(report) == [(2, "DuplicateRow")]
@@ -195,8 +199,8 @@ def test_a_sku_stands_in_the_report_once() -> None:
 
 
 @pytest.mark.parametrize("read", [seats, bought])
-def test_json_on_single_people_is_refused(read: Any) -> None:
-    """Not a word of it is kept."""
+def test_json_about_single_people_is_refused(read: Any) -> None:
+    """Nothing of it is stored."""
     with pytest.raises(Refused, match="WrongReport"):
         read(sku(E5, TEAMS1), {"userPrincipalName": "ana@contoso.fr", "skuId": E5})
 
@@ -205,7 +209,7 @@ def test_json_on_single_people_is_refused(read: Any) -> None:
 
 
 def test_a_sku_of_one_registered_subscription_gives_it_its_seats() -> None:
-    """Whatever the SKU applies to; an unregistered subscription is nobody's business."""
+    """The target of the SKU does not matter. A subscription that is not registered gets no figure."""
     report = seats(
         sku(SALES_SKU, subscriptionIds=[SUBSCRIPTION.upper()], appliesTo="Company", enabled=9, consumed=4),
         sku(E5, subscriptionIds=[OTHER_SUBSCRIPTION]),
@@ -218,14 +222,18 @@ def test_a_sku_of_one_registered_subscription_gives_it_its_seats() -> None:
 
 @pytest.mark.parametrize("changes", [{"capabilityStatus": "Suspended"}, {"skuId": FLOW_FREE}])
 def test_a_subscription_that_is_suspended_or_free_has_no_seats(changes: Any) -> None:
-    """Zero: it may have had some before."""
+    """The figure is zero, because the subscription can have had seats before."""
     row = dict(sku(SALES_SKU, subscriptionIds=[SUBSCRIPTION]))  # type: ignore[arg-type]
 
     assert figures(seats({**row, **changes})) == {SUBSCRIPTION: (0, 0)}
 
 
-def test_a_sku_of_several_subscriptions_does_not_say_whose_its_seats_are() -> None:
-    """It is told only where one of them is registered; its workloads have their seats in any case."""
+def test_a_sku_of_several_subscriptions_gives_none_of_them_seats() -> None:
+    """
+    The answer names the SKU only if one of the subscriptions is registered.
+
+    Its workloads get their seats in both cases.
+    """
     both = [SUBSCRIPTION, OTHER_SUBSCRIPTION]
 
     report = seats(sku(SALES_SKU, MAILBOX, subscriptionIds=both), sku(E5, subscriptionIds=[E5, OTHER_SUBSCRIPTION]))
@@ -235,7 +243,7 @@ def test_a_sku_of_several_subscriptions_does_not_say_whose_its_seats_are() -> No
 
 
 def subscription(**changes: Any) -> JsonValue:
-    """Return a subscription as `GET /directory/subscriptions` has it."""
+    """Return a subscription in the form of `GET /directory/subscriptions`."""
     return {
         "createdDateTime": "2023-01-01T00:00:00Z",
         "commerceSubscriptionId": SUBSCRIPTION,
@@ -267,12 +275,12 @@ def subscription(**changes: Any) -> JsonValue:
     ],
 )
 def test_a_subscription_has_its_licences_as_seats(changes: Any, total: int) -> None:
-    """A trial has none that were sold, and what is not usable has none at all."""
+    """A trial has no sold licences, and a subscription that cannot be used has no seats."""
     assert figures(bought(subscription(**changes))) == {SUBSCRIPTION: (total, None)}
 
 
-def test_subscriptions_that_are_not_registered_say_nothing() -> None:
-    """They are in order; bad rows are told."""
+def test_subscriptions_that_are_not_registered_have_no_figures() -> None:
+    """Their rows are correct. Bad rows are reported."""
     report = bought(
         subscription(commerceSubscriptionId=OTHER_SUBSCRIPTION),
         subscription(),
@@ -306,7 +314,7 @@ EXPECTED = {"exchange": 41, "sharepoint": 28, "yammer": 3, "teams": 35}
     ],
 )
 def test_active_users_are_read_by_the_headings(text: str) -> None:
-    """With or without a byte order mark, quotes, CR; OneDrive, Skype and Office 365 cannot be claimed."""
+    """The file can have a byte order mark, quotes and CR. OneDrive, Skype and Office 365 cannot be claimed."""
     report = counted(text)
 
     assert active(report) == EXPECTED
@@ -314,8 +322,8 @@ def test_active_users_are_read_by_the_headings(text: str) -> None:
     assert {(one.line.month, one.as_of, one.rows) for one in report.given} == {("2026-11", date(2026, 11, 16), (1,))}
 
 
-def test_the_refresh_date_wins_over_the_given_day() -> None:
-    """Its month too; without one, the given day stands."""
+def test_the_refresh_date_replaces_the_given_day() -> None:
+    """The figure's month follows that date. Without a refresh date the given day counts."""
     report = counted(f"{HEADINGS}\n{ROW.replace('2026-11-16', '2026-10-31')}\n{ROW.replace('2026-11-16', '')}\n")
 
     assert [(one.line.month, one.as_of) for one in report.given if one.line.item == "teams"] == [
@@ -324,8 +332,8 @@ def test_the_refresh_date_wins_over_the_given_day() -> None:
     ]
 
 
-def test_only_thirty_days_count() -> None:
-    """The other periods are bad rows."""
+def test_only_periods_of_thirty_days_count() -> None:
+    """Rows of other periods are bad rows."""
     rows = "\n".join(ROW.removesuffix("30") + period for period in ("7", "30", "90", "180", ""))
 
     report = counted(f"{HEADINGS}\n{rows}\n")
@@ -349,16 +357,16 @@ def test_only_thirty_days_count() -> None:
         "2026-11-16",
     ],
 )
-def test_a_bad_row_of_a_csv_is_told_and_the_rest_kept(row: str) -> None:
-    """It counts below the headings."""
+def test_a_bad_row_of_a_csv_is_reported_and_the_others_are_stored(row: str) -> None:
+    """The row's number is counted below the headings."""
     report = counted(f"{HEADINGS}\n{row}\n{ROW}\n")
 
     assert wrong(report) == [(1, "InvalidRow")]
     assert (active(report), report.rows) == (EXPECTED, [2])
 
 
-def test_an_open_quote_ends_what_can_be_read() -> None:
-    """What stands before it is kept."""
+def test_an_open_quote_ends_the_readable_part() -> None:
+    """Rows before the quote are stored."""
     report = counted(f'{HEADINGS}\n{ROW}\n"2026-11-16,41\n{ROW}\n')
 
     assert wrong(report) == [(2, "InvalidRow")]
@@ -366,7 +374,7 @@ def test_an_open_quote_ends_what_can_be_read() -> None:
 
 
 def test_a_workload_without_a_number_has_no_figure() -> None:
-    """An empty cell is no zero."""
+    """An empty cell is not zero."""
     report: Report = counted(f"{HEADINGS}\n{ROW.replace('41', '')}\n")
 
     assert active(report) == {name: count for name, count in EXPECTED.items() if name != "exchange"}
@@ -388,12 +396,12 @@ def test_a_workload_without_a_number_has_no_figure() -> None:
     ],
 )
 def test_another_report_is_refused_as_a_whole(headings: str) -> None:
-    """One on single people, one of another shape, none at all."""
+    """Examples are a report about single people, a report with other columns, and an empty file."""
     with pytest.raises(Refused, match="WrongReport"):
         counted(f"{headings}\n2026-11-16,ana@contoso.fr,Ana,False,,True,30\n" if headings else "")
 
 
 def test_a_report_in_another_encoding_is_refused() -> None:
-    """As spreadsheets like to write it."""
+    """Some spreadsheets write such encodings."""
     with pytest.raises(Refused, match="WrongReport"):
         service_user_counts(codecs.BOM_UTF16_LE + HEADINGS.encode("utf-16-le"), load_licensing(), TODAY)

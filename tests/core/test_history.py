@@ -1,4 +1,4 @@
-"""History entries: codes, instants and ids, chained by hashes that anybody can check with a library of their own."""
+"""History entries: codes, instants and ids, and the chain of hashes that anybody can check with another library."""
 
 import hashlib
 import runpy
@@ -39,7 +39,7 @@ entries = st.builds(
 
 @given(entries)
 def test_the_hash_is_sha256_over_rfc_8785_json(made: Entry) -> None:
-    """An independent implementation of RFC 8785 comes to the same bytes, whatever the entry holds."""
+    """An independent implementation of RFC 8785 computes the same bytes for every entry."""
     shown = made.model_dump(mode="json", by_alias=True)
     shown.pop("hash")
 
@@ -47,14 +47,14 @@ def test_the_hash_is_sha256_over_rfc_8785_json(made: Entry) -> None:
 
 
 @given(entries)
-def test_an_entry_read_back_has_the_same_hash(made: Entry) -> None:
-    """What is stored and what is shown are the same bytes."""
+def test_a_stored_entry_has_the_same_hash_when_it_is_read(made: Entry) -> None:
+    """The stored bytes are the shown bytes."""
     assert Entry.model_validate_json(made.model_dump_json(by_alias=True)) == made
     assert digest(made.model_dump(mode="json", by_alias=True)) == made.hash
 
 
 def test_an_entry_is_shown_with_these_names() -> None:
-    """The names of decision 41, nulls included."""
+    """The names are those of decision 41, and nulls are included."""
     made = entry(
         sequence=1,
         at=datetime(2026, 11, 2, 9, 0, 0, 1, tzinfo=UTC),
@@ -81,7 +81,7 @@ def test_an_entry_is_shown_with_these_names() -> None:
 
 @given(entries, st.sampled_from(["sequence", "to", "previousHash"]))
 def test_changing_an_entry_changes_its_hash(made: Entry, name: str) -> None:
-    """A forged entry does not fit its own hash, nor the next one's."""
+    """A forged entry fits neither its own hash nor the hash in the next entry."""
     shown = made.model_dump(mode="json", by_alias=True)
 
     forged = {**shown, name: "forged"}
@@ -92,7 +92,7 @@ def test_changing_an_entry_changes_its_hash(made: Entry, name: str) -> None:
 def test_an_exported_history_is_checked_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As `python -m cpor_core.verify_history FILE`."""
+    """The command is `python -m cpor_core.verify_history FILE`."""
     exported = tmp_path / "history.json"
     exported.write_text("[]", encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["verify_history", str(exported)])

@@ -1,4 +1,4 @@
-"""A key stands for one request of an organisation, whatever it is about (decision 39)."""
+"""A key belongs to one request of an organisation (decision 39)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -29,7 +29,7 @@ async def core() -> Core:
 
 
 class Work:
-    """Something that a request does, and how often it was done."""
+    """The work of a request, with a count of its runs."""
 
     def __init__(self, answer: StoredResponse = DONE, then: Callable[[], Awaitable[None]] | None = None) -> None:
         self.answer = answer
@@ -49,13 +49,13 @@ async def ask(core: Core, work: Work, idempotency_key: IdempotencyKey = IDEMPOTE
 
 
 async def died(core: Core, idempotency_key: IdempotencyKey = IDEMPOTENCY_KEY, claim_id: str = "") -> IdempotencyRecord:
-    """Take the key, and never come back."""
+    """Take the key as a process that then dies."""
     request = IdempotencyRecord(idempotency_key.body, claim_id, core.ports.new_id(), await core.now())
     return await core.ports.requests.begin(idempotency_key.organisation, idempotency_key.hash, request)
 
 
-async def test_a_repetition_gets_the_first_answer_and_nothing_is_done_again(core: Core) -> None:
-    """Word for word, with its headers."""
+async def test_a_repetition_gets_the_first_answer_without_new_work(core: Core) -> None:
+    """The body and the headers are the same."""
     work = Work()
 
     assert await ask(core, work) == DONE
@@ -63,8 +63,8 @@ async def test_a_repetition_gets_the_first_answer_and_nothing_is_done_again(core
     assert work.times == 1
 
 
-async def test_another_body_is_another_request(core: Core) -> None:
-    """Refused while the first is kept; another organisation's key is another."""
+async def test_a_key_with_another_body_is_refused(core: Core) -> None:
+    """The refusal lasts as long as the first answer is stored. The same key of another organisation is another key."""
     await ask(core, Work())
 
     with pytest.raises(Refused, match="IdempotencyKeyReused"):
@@ -73,7 +73,7 @@ async def test_another_body_is_another_request(core: Core) -> None:
 
 
 async def test_a_key_is_free_again_after_48_hours(core: Core) -> None:
-    """The due row was written before the key was taken."""
+    """The due row of the expiry is written before the key."""
     await ask(core, Work())
     assert core.rows.written.index("duework") < core.rows.written.index("requests")
 
@@ -85,8 +85,8 @@ async def test_a_key_is_free_again_after_48_hours(core: Core) -> None:
     assert work.times == 1
 
 
-async def test_what_was_refused_or_failed_is_not_kept(core: Core) -> None:
-    """The key is free for the mended request at once."""
+async def test_a_refused_or_failed_request_is_not_stored(core: Core) -> None:
+    """The corrected request can use the key at once."""
 
     async def refuse() -> None:
         raise Refused("ClockBackwards", "Forward only.")
@@ -101,8 +101,8 @@ async def test_what_was_refused_or_failed_is_not_kept(core: Core) -> None:
     assert await ask(core, Work(), OTHER_BODY) == DONE
 
 
-async def test_an_answer_that_is_too_long_is_given_but_not_kept(core: Core) -> None:
-    """Its repetition is done anew."""
+async def test_an_answer_that_is_too_long_is_not_stored(core: Core) -> None:
+    """Its repetition does the work again."""
     long = Work(replace(DONE, body=b"x" * (LONGEST_ANSWER + 1)))
 
     for _ in range(2):
@@ -110,8 +110,8 @@ async def test_an_answer_that_is_too_long_is_given_but_not_kept(core: Core) -> N
     assert long.times == 2
 
 
-async def test_while_the_first_is_running_a_repetition_waits_for_a_minute(core: Core) -> None:
-    """Then it takes over; another body is refused before, and taken after."""
+async def test_a_repetition_waits_a_minute_for_the_first(core: Core) -> None:
+    """Then the repetition takes over. Another body is refused until then and accepted afterwards."""
     await died(core)
 
     core.clock.advance(TAKE_OVER_AFTER - MICROSECOND)
@@ -126,7 +126,7 @@ async def test_while_the_first_is_running_a_repetition_waits_for_a_minute(core: 
 
 
 async def test_of_two_who_take_over_one_waits(core: Core) -> None:
-    """The row says which."""
+    """The row decides which one."""
     await died(core)
     core.clock.advance(TAKE_OVER_AFTER)
 
@@ -152,8 +152,8 @@ async def test_of_two_who_take_over_one_waits(core: Core) -> None:
         await begin_request(core.ports, IDEMPOTENCY_KEY, request)
 
 
-async def test_whoever_was_taken_over_does_no_harm(core: Core) -> None:
-    """The first goes on after its minute: its answer is given, the other's is kept."""
+async def test_a_slow_first_request_does_no_harm_after_a_takeover(core: Core) -> None:
+    """The first goes on after its minute. Its caller gets its answer, and the other's answer is stored."""
     second = Work(replace(DONE, body=b"second"))
 
     async def be_slow() -> None:
@@ -178,8 +178,8 @@ async def test_whoever_was_taken_over_does_no_harm(core: Core) -> None:
     assert await ask(core, Work(), other) == second.answer
 
 
-async def test_a_key_of_one_claims_act_is_no_key_of_another_claims(core: Core) -> None:
-    """Though each act is kept with its own claim."""
+async def test_a_key_of_one_claims_act_does_not_count_for_another_claim(core: Core) -> None:
+    """Each act is stored with its own claim."""
     first, second = await core.draft(), await core.draft()
     context = ActContext(idempotency_key=IDEMPOTENCY_KEY)
     await add_comment(core.ports, first, PERSON, MONDAY, context)
@@ -190,8 +190,8 @@ async def test_a_key_of_one_claims_act_is_no_key_of_another_claims(core: Core) -
         await add_comment(core.ports, second, PERSON, MONDAY, replace(context, idempotency_key=OTHER_BODY))
 
 
-async def test_an_act_does_not_wait_for_its_double(core: Core) -> None:
-    """The transaction tells them apart; one that died leaves its key to the next."""
+async def test_an_act_does_not_wait_for_an_equal_act(core: Core) -> None:
+    """The transaction decides between the two. If one died, the next can use the key."""
     case = await core.draft()
     await died(core, claim_id=case.claim.id)
 

@@ -1,4 +1,4 @@
-"""Ids and keys that are worked out, never drawn."""
+"""Ids and keys that are computed from their subject."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -21,8 +21,8 @@ from tests.core.builders import ADATUM, FABRIKAM, MICROSECOND, MONDAY, TENANT
 RANDOM = "0123456789abcdef" * 2
 
 
-def test_a_claim_id_leads_to_its_tenant() -> None:
-    """One point read finds the claim's partition; the rest cannot be guessed."""
+def test_a_claim_id_contains_its_tenant() -> None:
+    """One point read finds the claim's partition. The rest of the id cannot be guessed."""
     made = new_claim_id(TENANT, RANDOM)
 
     assert made == "bbbbbbbb000040008000000000000001" + RANDOM[:20]
@@ -35,13 +35,13 @@ def test_a_claim_id_leads_to_its_tenant() -> None:
     "text",
     ["", "a", TENANT, "A" * 52, "g" * 52, "a" * 51, "a" * 53, "../" + "a" * 49, "é" * 52, "1" * 51 + "\n"],
 )
-def test_what_is_no_claim_id_is_told_by_its_form(text: str) -> None:
-    """So that nothing else ever becomes a part of a key."""
+def test_a_text_that_is_no_claim_id_is_recognised_by_its_form(text: str) -> None:
+    """Other texts never become a part of a key."""
     assert not is_claim_id(text)
 
 
-def test_a_repeated_creation_comes_to_the_same_id() -> None:
-    """The same organisation, tenant and key; anything else comes to another (decision 39)."""
+def test_a_repeated_creation_has_the_same_id() -> None:
+    """The organisation, the tenant and the key are equal. If one differs, the id differs (decision 39)."""
     first = derived_claim_id(TENANT, ADATUM, "key")
 
     assert is_claim_id(first)
@@ -59,24 +59,24 @@ instants = st.datetimes(
 
 
 @given(instants, instants)
-def test_the_newest_comes_first(one: datetime, other: datetime) -> None:
-    """Keys sort against time, to the microsecond, and are all of one length."""
+def test_the_newest_key_sorts_first(one: datetime, other: datetime) -> None:
+    """Keys sort backwards in time, to the microsecond, and have one length."""
     assert (newest_first(one) < newest_first(other)) == (one > other)
     assert len(newest_first(one)) == 16
 
 
 def test_the_same_instant_in_another_zone_has_the_same_key() -> None:
-    """Keys are of instants, not of how they are written."""
+    """A key depends on the instant and not on its offset."""
     assert newest_first(MONDAY.astimezone(timezone(timedelta(hours=9)))) == newest_first(MONDAY)
 
 
 def test_a_list_position_tells_claims_of_one_instant_apart() -> None:
-    """Newest first, then by id."""
+    """The order is the newest first, and then by id."""
     assert list_position(MONDAY + MICROSECOND, "a") < list_position(MONDAY, "a") < list_position(MONDAY, "b")
 
 
-def test_a_message_id_is_the_same_on_every_retry_and_of_nothing_else() -> None:
-    """So a mail that was sent twice can be told."""
+def test_each_message_has_one_id_in_every_try() -> None:
+    """A mail that was sent twice is recognised by its id."""
     first = message_id("claim", "notice", 1, 1)
 
     assert message_id("claim", "notice", 1, 1) == first

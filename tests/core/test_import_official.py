@@ -1,4 +1,4 @@
-"""Associations that were made in the past, entered by the operator."""
+"""Past associations that the operator imports."""
 
 import json
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def line(**given: Any) -> bytes:
 
 
 async def enter(core: Core, *lines: bytes) -> Loaded:
-    """Enter past associations."""
+    """Import past associations."""
     return await import_lines(core.ports, lines, "operator", await core.now())
 
 
@@ -61,8 +61,8 @@ async def own(core: Core, organisation: str = ADATUM) -> list[str]:
     return [row.claim_id for row in await core.ports.partner_claims.page(organisation, after="", limit=99)]
 
 
-async def test_a_past_association_is_official_since_then(core: Core) -> None:
-    """Under its successor's slot, with the name that it was made under (decision 33)."""
+async def test_a_past_association_is_official_from_its_past_begin_on(core: Core) -> None:
+    """It holds the slot of its engagement's successor and keeps the older name (decision 33)."""
     assert await enter(core, line()) == Loaded(accepted=1, unchanged=0, rejected=())
 
     case = await core.stored((await own(core))[0])
@@ -79,8 +79,8 @@ async def test_a_past_association_is_official_since_then(core: Core) -> None:
     assert core.queues.waiting == {}
 
 
-async def test_the_customer_is_told_with_a_link_to_end_it(core: Core) -> None:
-    """At each registered address, once whatever its case."""
+async def test_the_customer_is_notified_with_a_link_to_end_it(core: Core) -> None:
+    """Each registered address gets one mail, also if it is registered in two spellings."""
     await core.register_customer(notice_addresses=("it@contoso.fr", "IT@contoso.fr"))
 
     await enter(core, line())
@@ -89,8 +89,8 @@ async def test_the_customer_is_told_with_a_link_to_end_it(core: Core) -> None:
     assert core.mailbox.kinds() == ["imported"]
 
 
-async def test_who_never_heard_of_it_is_not_told_when_it_has_ended(core: Core) -> None:
-    """Neither of the association, for there is nothing left to end, nor of its end."""
+async def test_a_customer_who_was_not_notified_gets_no_mail_after_the_end(core: Core) -> None:
+    """The customer gets no notice, because there is no association to end, and no mail about the end."""
     await core.register_customer(notice_addresses=("it@contoso.fr",))
     await enter(core, line())
     case = await core.case((await own(core))[0])
@@ -102,7 +102,7 @@ async def test_who_never_heard_of_it_is_not_told_when_it_has_ended(core: Core) -
 
 
 async def test_a_subscription_is_found_by_its_id(core: Core) -> None:
-    """Its product is the registry's."""
+    """The registry has its product."""
     loaded = await enter(
         core, line(engagement="osu-bizapps", item=SUBSCRIPTION.upper(), since="2024-05-01T00:00:00+02:00")
     )
@@ -126,8 +126,8 @@ async def test_a_subscription_is_found_by_its_id(core: Core) -> None:
         ({"since": "yesterday"}, "InvalidRow"),
     ],
 )
-async def test_a_bad_line_is_told_and_the_others_are_entered(core: Core, given: dict[str, Any], code: str) -> None:
-    """With its number."""
+async def test_a_bad_line_is_reported_and_the_others_are_imported(core: Core, given: dict[str, Any], code: str) -> None:
+    """The report has the line's number."""
     loaded = await enter(core, b"", line(**given), line(item="exchange"), line(item="sharepoint"))
 
     assert loaded.accepted == 2
@@ -135,7 +135,7 @@ async def test_a_bad_line_is_told_and_the_others_are_entered(core: Core, given: 
 
 
 async def test_the_same_lines_again_change_nothing(core: Core) -> None:
-    """Nor does what has ended since come back."""
+    """An association that has ended since does not come back."""
     await enter(core, line(), line(item="exchange"))
     case = await core.case((await own(core))[0])
     await partner_acts.end(core.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
@@ -146,15 +146,15 @@ async def test_the_same_lines_again_change_nothing(core: Core) -> None:
     assert (await core.case(case)).claim.status is Status.ENDED
 
 
-async def test_the_same_line_twice_in_one_import_is_one(core: Core) -> None:
-    """The second finds the first."""
+async def test_the_same_line_twice_in_one_import_is_one_association(core: Core) -> None:
+    """The second line finds the association of the first."""
     loaded = await enter(core, line(), line())
 
     assert (loaded.accepted, loaded.unchanged, loaded.rejected) == (1, 1, ())
 
 
-async def test_another_beginning_is_another_story(core: Core) -> None:
-    """The first stands."""
+async def test_the_same_line_with_another_begin_is_refused(core: Core) -> None:
+    """The first association stays."""
     await enter(core, line())
 
     loaded = await enter(core, line(since="2025-05-01"))
@@ -163,15 +163,15 @@ async def test_another_beginning_is_another_story(core: Core) -> None:
 
 
 async def test_of_two_lines_about_one_slot_the_first_holds_it(core: Core) -> None:
-    """And a slot that is held is a bad row (decision 33)."""
+    """A line about a held slot is a bad row (decision 33)."""
     loaded = await enter(core, line(), line(partnerId=PARTNER_IDS[FABRIKAM]))
 
     assert loaded.accepted == 1
     assert [(bad.row, bad.code) for bad in loaded.rejected] == [(2, "SlotHeld")]
 
 
-async def test_a_slot_that_changes_meanwhile_is_judged_again(core: Core) -> None:
-    """A claim was submitted in between."""
+async def test_a_slot_that_changes_during_the_import_is_judged_again(core: Core) -> None:
+    """A claim was submitted during the import."""
     draft = await core.draft(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
     async def submit() -> None:
@@ -185,7 +185,7 @@ async def test_a_slot_that_changes_meanwhile_is_judged_again(core: Core) -> None
 
 
 async def test_two_imports_at_once_enter_it_once(core: Core) -> None:
-    """Whoever comes second finds it."""
+    """The second import finds the association."""
 
     async def another() -> None:
         assert (await enter(core, line())).accepted == 1
@@ -196,8 +196,8 @@ async def test_two_imports_at_once_enter_it_once(core: Core) -> None:
     assert (loaded.accepted, loaded.unchanged) == (0, 1)
 
 
-async def test_our_own_line_whose_answer_was_lost_is_entered(core: Core) -> None:
-    """Once."""
+async def test_our_own_line_whose_answer_was_lost_is_imported_once(core: Core) -> None:
+    """The import finds its own write."""
 
     async def lost() -> None:
         raise Conflict("claims: EntityAlreadyExists")
@@ -207,7 +207,7 @@ async def test_our_own_line_whose_answer_was_lost_is_entered(core: Core) -> None
 
 
 async def test_a_line_that_loses_every_race_is_a_busy_store(core: Core) -> None:
-    """The same lines can be sent again."""
+    """The operator can send the same lines again."""
 
     async def lost(table: str, _: Sequence[Op]) -> None:
         if table == "claims":
@@ -221,8 +221,8 @@ async def test_a_line_that_loses_every_race_is_a_busy_store(core: Core) -> None:
     assert (await enter(core, line(), line(item="exchange"))).accepted == 2
 
 
-async def test_an_import_that_died_half_way_is_sent_again(core: Core) -> None:
-    """What is there stays, the rest is entered."""
+async def test_an_import_that_died_half_way_can_be_sent_again(core: Core) -> None:
+    """Imported lines stay, and the others are imported."""
 
     async def die() -> None:
         raise ProcessDied
@@ -237,8 +237,8 @@ async def test_an_import_that_died_half_way_is_sent_again(core: Core) -> None:
     assert len(set(await own(core))) == 2
 
 
-async def test_an_import_has_so_many_lines(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Empty ones do not count."""
+async def test_an_import_has_a_limited_number_of_lines(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty lines do not count."""
     monkeypatch.setattr(import_official, "MOST_LINES", 1)
 
     assert (await enter(core, line(), b" ")).accepted == 1
@@ -246,8 +246,8 @@ async def test_an_import_has_so_many_lines(core: Core, monkeypatch: pytest.Monke
         await enter(core, line(), line(item="exchange"))
 
 
-async def test_an_item_that_goes_while_it_is_imported_ends_the_association(core: Core) -> None:
-    """The import has read the registry before the operator's change, and is committed after it."""
+async def test_an_item_that_is_removed_during_its_import_ends_the_association(core: Core) -> None:
+    """The import read the registry before the operator's change and is committed after it."""
 
     async def the_item_goes() -> None:
         change = CustomerChange(TENANT, customer(workloads=("exchange",)))

@@ -1,4 +1,4 @@
-"""What is wrong with a form is said in words: the field first, what it must be, and an example."""
+"""Messages about the form of an input: the field comes first, then the rule, then an example."""
 
 import json
 import re
@@ -41,7 +41,7 @@ INSIDE = re.compile(r"[\^\[\]{}\\\\$]|Input should|String should|pattern|Value e
 
 
 def faults(model: Any, sent: object) -> Sequence[Detail]:
-    """Return what is wrong with what was sent; nothing where it is in form."""
+    """Return the faults of an input, or an empty list."""
     try:
         TypeAdapter(model).validate_json(json.dumps(sent), by_alias=True, by_name=False)
     except ValidationError as error:
@@ -50,7 +50,7 @@ def faults(model: Any, sent: object) -> Sequence[Detail]:
 
 
 def told(model: Any, sent: object) -> Refused:
-    """Return what a caller is told who has sent this."""
+    """Return the answer to a caller who sent this."""
     try:
         TypeAdapter(model).validate_json(json.dumps(sent), by_alias=True, by_name=False)
     except ValidationError as error:
@@ -59,7 +59,7 @@ def told(model: Any, sent: object) -> Refused:
 
 
 def message(model: Any, sent: object, target: str) -> str:
-    """Return what is said of one field."""
+    """Return the message about one field."""
     return next(detail.message for detail in told(model, sent).details if detail.target == target)
 
 
@@ -119,12 +119,12 @@ def message(model: Any, sent: object, target: str) -> str:
     ],
 )
 def test_a_fault_is_a_sentence_about_its_field(model: Any, sent: object, target: str, said: str) -> None:
-    """With an example where a form is asked for."""
+    """The message has an example if the field has a form."""
     assert message(model, sent, target) == said
 
 
-def test_no_message_shows_a_pattern_or_words_of_the_library() -> None:
-    """Whatever is sent into whichever field of whatever is taken."""
+def test_no_message_shows_a_pattern_or_the_librarys_words() -> None:
+    """The test sends many wrong values to each field of each input model."""
     functions()
     seen = 0
     for line in OPERATIONS:
@@ -144,8 +144,8 @@ def test_no_message_shows_a_pattern_or_words_of_the_library() -> None:
     assert seen > 1000
 
 
-def test_one_field_is_told_as_one() -> None:
-    """And several with their number."""
+def test_one_fault_and_several_faults_have_different_sentences() -> None:
+    """Several faults are told with their number."""
     one = told(NewClaim, claim_as_sent(partnerId="x"))
     two = told(NewClaim, claim_as_sent(partnerId="x", name=""))
 
@@ -154,7 +154,7 @@ def test_one_field_is_told_as_one() -> None:
 
 
 def test_faults_beyond_the_form_come_in_the_same_answer() -> None:
-    """Of a field whose form is wrong already nothing more is said."""
+    """A field with a wrong form gets no second fault."""
     with pytest.raises(ValidationError) as error:
         TypeAdapter(Contact).validate_python({"name": "Anne", "email": "x"})
     also = (Detail("ValidationFailed", "not this", "email"), Detail("ValidationFailed", "but this", "name"))

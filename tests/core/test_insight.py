@@ -1,4 +1,4 @@
-"""What the programme is told of all claims: the same as somebody finds who counts what callers see, one by one."""
+"""The programme's figures equal an independent count of the claims that callers see."""
 
 import math
 import zlib
@@ -38,7 +38,7 @@ async def core() -> Core:
     return made
 
 
-# --- counted by somebody else -----------------------------------------------------------------------------------------
+# --- the independent count --------------------------------------------------------------------------------------------
 
 Known = tuple[ClaimView, Sequence[Entry]]
 BETWEEN = {
@@ -53,7 +53,7 @@ BETWEEN = {
 
 
 async def known(core: Core, claim_ids: Sequence[str]) -> list[Known]:
-    """Return what callers see of claims that are there now."""
+    """Return the claims that callers see now."""
     now, found = await core.now(), []
     for claim_id in claim_ids:
         case = await find(core.ports, claim_id, now)
@@ -63,7 +63,7 @@ async def known(core: Core, claim_ids: Sequence[str]) -> list[Known]:
 
 
 def keys(view: ClaimView, grouping: str) -> set[str]:
-    """Return the groups to which a claim belongs."""
+    """Return the groups of a claim."""
     one = {
         "engagement": view.engagement,
         "country": "FR",
@@ -75,7 +75,7 @@ def keys(view: ClaimView, grouping: str) -> set[str]:
 
 
 def hours(history: Sequence[Entry], begins: set[str], ends: set[str]) -> float | None:
-    """Return how long a step took, if it was taken."""
+    """Return the hours of a step, or None if the step has not ended."""
     last = next((n for n, e in enumerate(history) if e.act in ends and any(b.act in begins for b in history[:n])), None)
     if last is None:
         return None
@@ -84,7 +84,7 @@ def hours(history: Sequence[Entry], begins: set[str], ends: set[str]) -> float |
 
 
 def counted(claims: Sequence[Known], grouping: str, now: datetime) -> dict[str, dict[str, Any]]:
-    """Return what there is to say of each group."""
+    """Return the expected figures of each group."""
     groups: dict[str, list[Known]] = defaultdict(list)
     for claim in claims:
         for key in keys(claim[0], grouping):
@@ -93,7 +93,7 @@ def counted(claims: Sequence[Known], grouping: str, now: datetime) -> dict[str, 
 
 
 def said(claims: Sequence[Known], now: datetime, item: str | None = None) -> dict[str, Any]:
-    """Return what there is to say of some claims."""
+    """Return the expected figures of some claims."""
     views = [view for view, _ in claims]
     acts = [{entry.act for entry in history} for _, history in claims]
     states = Counter(view.status.value for view in views)
@@ -116,7 +116,7 @@ def said(claims: Sequence[Known], now: datetime, item: str | None = None) -> dic
 
 
 def is_official(view: ClaimView, item: str | None) -> bool:
-    """Whether a claim is an association now, of that item if one is given."""
+    """Return whether a claim is official now, with that item if one is given."""
     if view.status != "official" or view.association is None:
         return False
     held = {str(one.workload or one.product) for one in view.association.items if one.ended_at is None}
@@ -124,12 +124,12 @@ def is_official(view: ClaimView, item: str | None) -> bool:
 
 
 def ranked(took: Sequence[float], share: float) -> float | None:
-    """Return the shortest time that is enough for that share."""
+    """Return the shortest time within which that share of the claims had ended."""
     return sorted(took)[math.ceil(len(took) * share) - 1] if took else None
 
 
 def told(one: Figures) -> dict[str, Any]:
-    """Return what the service says of a group, to be compared."""
+    """Return the service's figures of a group, for a comparison."""
     return {
         "claims": one.claims,
         "associations": one.associations,
@@ -141,7 +141,7 @@ def told(one: Figures) -> dict[str, Any]:
 
 
 def about(value: Any) -> Any:
-    """Allow for what the service leaves out: seconds, and less than 0.2 percent of a long time."""
+    """Allow for the rounding of the service: seconds, and less than 0.2 percent of a long time."""
     match value:
         case dict():
             return {name: about(one) for name, one in value.items()}
@@ -152,7 +152,7 @@ def about(value: Any) -> Any:
 
 
 async def verify(core: Core, claim_ids: Sequence[str], insights: Sequence[Insight]) -> None:
-    """Compare each grouping with what somebody else has counted. Raises AssertionError."""
+    """Compare each grouping with the independent count. Raises AssertionError."""
     now, claims = await core.now(), await known(core, claim_ids)
     for one in insights:
         assert {row.key: told(row) for row in one.value} == about(counted(claims, one.group_by.value, now))
@@ -160,11 +160,11 @@ async def verify(core: Core, claim_ids: Sequence[str], insights: Sequence[Insigh
         assert told(one.total) == about(said(claims, now))
 
 
-# --- a life of each kind ----------------------------------------------------------------------------------------------
+# --- one claim for each end -------------------------------------------------------------------------------------------
 
 
 async def lives(core: Core) -> list[str]:
-    """Bring claims to ends of many kinds; returns their ids."""
+    """Bring claims to ends of many kinds, and return their ids."""
     made: list[Case] = [await core.official(ADATUM)]
     first = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     core.clock.advance(3 * HOUR)
@@ -180,7 +180,7 @@ async def lives(core: Core) -> list[str]:
 
 
 async def test_figures_equal_an_independent_count(core: Core) -> None:
-    """By every grouping, and all together; `test_machine.py` asks the same after random lives."""
+    """The test compares every grouping and the total. `test_machine.py` compares them after random histories."""
     claims = await lives(core)
 
     insights = await count_now(core.ports, await core.now())
@@ -196,8 +196,8 @@ async def test_figures_equal_an_independent_count(core: Core) -> None:
     assert [one.group_by for one in insights] == list(Grouping)
 
 
-async def test_a_window_that_has_ended_counts_with_every_timer_stopped(core: Core) -> None:
-    """Truth at read time: the same figures before and after the timer has written it down."""
+async def test_a_window_that_has_ended_counts_without_a_timer(core: Core) -> None:
+    """The figures are the same before and after the timer stores the end."""
     case = await core.told()
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at + GRACE)
@@ -212,7 +212,7 @@ async def test_a_window_that_has_ended_counts_with_every_timer_stopped(core: Cor
 
 
 async def test_a_draft_that_has_lapsed_is_not_counted(core: Core) -> None:
-    """Nor one of which only the timer does not know yet that it has."""
+    """This also holds before the timer deletes the draft."""
     await core.draft()
     core.clock.advance(timedelta(days=91))
 
@@ -242,7 +242,7 @@ def test_a_time_below_seventeen_hours_is_exact_and_a_longer_one_loses_little() -
 def test_half_of_the_claims_and_nine_of_ten_took_no_longer(
     times: dict[int, int], median: float | None, p90: float | None
 ) -> None:
-    """The shortest time that is enough for that share of them, in hours."""
+    """The figure is the shortest time, in hours, within which that share of the claims had ended."""
     step = next(one for one in figures("", "", Tally(minutes={Step.REVIEW: times})).steps if one.step is Step.REVIEW)
 
     assert (step.count, step.median_hours, step.p90_hours) == (sum(times.values()), median, p90)
@@ -252,7 +252,7 @@ def test_half_of_the_claims_and_nine_of_ten_took_no_longer(
 
 
 async def spread(core: Core, tenants: int) -> None:
-    """Make a draft at each of many tenants; nobody has registered them."""
+    """Create a draft at each of many tenants. The tenants are not registered."""
     for number in range(tenants):
         sent = NewClaim(
             name="Many",
@@ -265,8 +265,8 @@ async def spread(core: Core, tenants: int) -> None:
         await drafts.create(core.ports, ADATUM, PERSON, sent, await core.now(), None)
 
 
-async def test_a_count_is_made_once_an_hour(core: Core) -> None:
-    """What it says stays until the next one has ended, and tells as of when it is."""
+async def test_a_count_runs_once_an_hour(core: Core) -> None:
+    """Its figures stay until the next count has ended, and they name the instant of the count."""
     await lives(core)
     assert await read_one(core.ports, Grouping.MONTH) == Insight(
         as_of=None, group_by=Grouping.MONTH, total=None, value=()
@@ -285,8 +285,8 @@ async def test_a_count_is_made_once_an_hour(core: Core) -> None:
     assert await read(core.ports) == await count_now(core.ports, await core.now())
 
 
-async def test_a_count_can_be_asked_for(core: Core) -> None:
-    """The next run makes it, whatever the hour; once."""
+async def test_a_count_can_be_requested(core: Core) -> None:
+    """The next run makes one count, at any time of the hour."""
     await recount(core.ports, MONDAY)
     await core.draft()
     assert await ask(core.ports) == MONDAY
@@ -297,8 +297,8 @@ async def test_a_count_can_be_asked_for(core: Core) -> None:
     assert (await read_one(core.ports, Grouping.STATUS)).as_of == MONDAY + timedelta(seconds=5)
 
 
-async def test_asking_while_a_count_comes_further_is_not_lost(core: Core) -> None:
-    """Who asks tries again; the count under way was begun before, so another follows it."""
+async def test_a_request_during_a_count_is_not_lost(core: Core) -> None:
+    """The request is retried. The running count began before the request, and therefore another count follows."""
     await recount(core.ports, MONDAY)
 
     async def another() -> None:
@@ -310,8 +310,8 @@ async def test_asking_while_a_count_comes_further_is_not_lost(core: Core) -> Non
     assert (await core.ports.insight.progress()).value.is_asked_for
 
 
-async def test_a_count_goes_on_where_its_time_was_up(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Page by page, in as many runs as it takes; nothing is shown before the end."""
+async def test_a_count_continues_after_its_time_limit(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on page by page in as many runs as it needs. Nothing is shown before its end."""
     monkeypatch.setattr(insight, "PAGE_CLAIMS", 2)
     monkeypatch.setattr(insight, "TIME_LIMIT", timedelta(0))
     await spread(core, 5)
@@ -328,10 +328,10 @@ async def test_a_count_goes_on_where_its_time_was_up(core: Core, monkeypatch: py
 
 
 @pytest.mark.parametrize("done", [False, True])
-async def test_a_process_that_dies_at_any_write_is_followed_by_one_that_ends_the_count(
+async def test_a_count_whose_process_dies_at_any_write_is_ended_by_another_run(
     core: Core, monkeypatch: pytest.MonkeyPatch, *, done: bool
 ) -> None:
-    """Before or after it is done: the figures are the same, and nothing else is left in the table."""
+    """The process dies before or after the write. The figures are the same, and the table has no other rows."""
     monkeypatch.setattr(insight, "PAGE_CLAIMS", 2)
     await spread(core, 5)
     await recount(core.ports, MONDAY - HOUR)
@@ -352,7 +352,7 @@ async def test_a_process_that_dies_at_any_write_is_followed_by_one_that_ends_the
 
 
 async def dies(ports: Ports, core: Core, at: int, now: datetime, *, done: bool) -> bool:
-    """Let the process die at a write of a count; returns whether there were so many."""
+    """Let the process die at a write of a count. Return whether the count had so many writes."""
     count = 0
 
     async def die(table: str, _: Sequence[Op]) -> None:
@@ -372,7 +372,7 @@ async def dies(ports: Ports, core: Core, at: int, now: datetime, *, done: bool) 
 
 
 async def test_of_two_runs_at_once_one_ends_the_count(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other stops when it finds that somebody else has come further."""
+    """The other run stops when it finds newer progress."""
     monkeypatch.setattr(insight, "PAGE_CLAIMS", 2)
     await spread(core, 3)
 
@@ -387,10 +387,10 @@ async def test_of_two_runs_at_once_one_ends_the_count(core: Core, monkeypatch: p
 
 
 @pytest.mark.parametrize("values", [None, {"part": b"no zlib"}, {"part": zlib.compress(b"[]")}])
-async def test_a_count_that_has_lost_a_page_is_begun_anew(
+async def test_a_count_that_has_lost_a_page_starts_again(
     core: Core, monkeypatch: pytest.MonkeyPatch, values: dict[str, bytes] | None
 ) -> None:
-    """Or cannot read it: never is a count made up of the others."""
+    """The same holds if a page cannot be read. A count never uses only the other pages."""
     monkeypatch.setattr(insight, "PAGE_CLAIMS", 2)
     monkeypatch.setattr(insight, "TIME_LIMIT", timedelta(0))
     await spread(core, 3)
@@ -406,8 +406,8 @@ async def test_a_count_that_has_lost_a_page_is_begun_anew(
     assert [row.claims for row in (await read_one(core.ports, Grouping.STATUS)).value] == [3]
 
 
-async def test_figures_that_are_lost_are_none_until_the_next_count(core: Core) -> None:
-    """A part of the table was brought back, and not the rest."""
+async def test_lost_figures_are_missing_until_the_next_count(core: Core) -> None:
+    """Only a part of the table was restored."""
     await recount(core.ports, MONDAY)
     keys = [row.key async for row in core.rows.scan("insight") if row.key.startswith("shown|")]
     await core.rows.write("insight", "all", *map(Delete, keys))
@@ -415,10 +415,10 @@ async def test_figures_that_are_lost_are_none_until_the_next_count(core: Core) -
     assert (await read_one(core.ports, Grouping.STATUS)).as_of is None
 
 
-async def test_a_reader_whom_the_next_count_overtakes_reads_that_one(
+async def test_a_reader_during_the_end_of_a_count_reads_the_new_figures(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Never a mixture of two."""
+    """The answer never mixes two counts."""
     await recount(core.ports, MONDAY)
     await core.draft()
     store = core.ports.insight
@@ -435,8 +435,8 @@ async def test_a_reader_whom_the_next_count_overtakes_reads_that_one(
     assert [row.claims for row in (await read_one(core.ports, Grouping.STATUS)).value] == [1]
 
 
-async def test_a_page_of_claims_that_have_nothing_in_common_can_be_stored(core: Core) -> None:
-    """Hundreds of partners and times, in one transaction; a tenant of many claims makes a page larger."""
+async def test_a_page_of_very_different_claims_can_be_stored(core: Core) -> None:
+    """One transaction stores hundreds of partners and times. A tenant with many claims makes a page larger."""
     page = Counted()
     for number in range(6 * PAGE_CLAIMS):
         tally = Tally(claims=1, minutes={step: {resolved(number * 7919): 1} for step in Step})

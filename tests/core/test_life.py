@@ -1,4 +1,4 @@
-"""The claim's life: every act from every state, the deadline to the microsecond, and one partner for each item."""
+"""The claim's life: every act in every state, the deadline to the microsecond, and one partner for each item."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -74,17 +74,17 @@ A, B, C = claim_id("a"), claim_id("b"), claim_id("c")
 
 
 def acts_of(case: Case, claim: str | None = None) -> list[Act]:
-    """Return what happened to a claim, in order."""
+    """Return the types of a claim's entries, in order."""
     return [entry.act for of, entry in case.entries if of == (claim or case.claim.id)]
 
 
 def mails(claim: Claim) -> list[tuple[MailKind, str | None]]:
-    """Return the mails that are owed to those who were told."""
+    """Return the due mails to a claim's recipients."""
     return [(mail.kind, mail.reason) for mail in claim.mails]
 
 
 def winner_over(incumbent: Case, *, items: tuple[Item, ...] = (TEAMS,), name: str = "b", days: int = 30) -> Case:
-    """Return another organisation's claim that was approved over an official one, its window ending *days* later."""
+    """Return another organisation's claim that was approved over an official one. Its window ends *days* later."""
     case = at_slots(draft(name, organisation=FABRIKAM, items=items), incumbent.slots)
     return told(approved(case, ENDS_AT), ENDS_AT, ends_at=ENDS_AT + days * DAY)
 
@@ -138,7 +138,7 @@ ACTS: dict[str, tuple[Callable[[Case], Case], frozenset[Status]]] = {
     ("act", "status"), [(name, status) for name, (_, legal) in ACTS.items() for status in Status if status not in legal]
 )
 def test_an_act_is_refused_in_every_other_state(act: str, status: Status) -> None:
-    """The refusal names the state; nothing happens to the claim."""
+    """The refusal names the state, and the claim does not change."""
     case = in_state(status)
 
     with pytest.raises(Refused) as refusal:
@@ -182,8 +182,8 @@ def test_an_act_is_refused_in_every_other_state(act: str, status: Status) -> Non
         ("end", Status.OFFICIAL, Status.ENDED),
     ],
 )
-def test_an_act_leads_where_the_diagram_says(act: str, status: Status, to: Status) -> None:
-    """Each legal act leads to one state, and its history entry says from where to where."""
+def test_an_act_leads_to_the_state_in_the_diagram(act: str, status: Status, to: Status) -> None:
+    """Each legal act leads to one state. Its history entry names both states."""
     before = in_state(status)
 
     after = ACTS[act][0](before)
@@ -193,14 +193,14 @@ def test_an_act_leads_where_the_diagram_says(act: str, status: Status, to: Statu
         assert (entry.from_, entry.to) == (status, to)
 
 
-def test_the_table_of_acts_knows_every_legal_start() -> None:
-    """No act is legal from a state that the test above leaves out."""
+def test_the_table_of_acts_has_every_legal_start() -> None:
+    """No act is legal in a state that the test above leaves out."""
     assert sum(len(legal) for _, legal in ACTS.values()) == 28
 
 
 @pytest.mark.parametrize("status", Status)
 def test_history_is_a_chain_in_every_state(status: Status) -> None:
-    """Each entry bears its number and the hash of the one before; the claim shows the newest."""
+    """Each entry has its number and the hash of the entry before. The claim has the newest hash."""
     case = in_state(status)
     entries = [entry for _, entry in case.entries]
 
@@ -212,12 +212,12 @@ def test_history_is_a_chain_in_every_state(status: Status) -> None:
     assert (case.claim.history_length, case.claim.history_hash) == (len(entries), entries[-1].hash)
 
 
-def test_the_first_entry_comes_from_nowhere() -> None:
-    """A claim that was just made had no state before."""
+def test_the_first_entry_has_no_earlier_state() -> None:
+    """The entry records the creation."""
     assert draft().entries[0][1].from_ is None
 
 
-# --- what time makes of a claim ---------------------------------------------------------------------------------------
+# --- changes by time --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_the_first_entry_comes_from_nowhere() -> None:
     ],
 )
 def test_a_claim_is_official_from_the_end_of_the_window_on(distance: timedelta, status: Status) -> None:
-    """The window is half open: at its last microsecond the customer may decline, at its end it is over."""
+    """The customer can decline in the last microsecond of the window, and not at its end."""
     case = awaiting(draft())
 
     shown = as_of(case, ENDS_AT + distance).claim
@@ -239,8 +239,8 @@ def test_a_claim_is_official_from_the_end_of_the_window_on(distance: timedelta, 
     assert shown.official_since == (ENDS_AT if status is Status.OFFICIAL else None)
 
 
-def test_becoming_official_bears_the_instant_of_the_deadline() -> None:
-    """However late it is read, the entry says when it happened, and that nobody did it."""
+def test_the_entry_of_becoming_official_has_the_instant_of_the_deadline() -> None:
+    """This holds however late the claim is read. The entry names no actor."""
     late = as_of(awaiting(draft()), ENDS_AT + 40 * DAY)
 
     entry = late.entries[-1][1]
@@ -249,16 +249,16 @@ def test_becoming_official_bears_the_instant_of_the_deadline() -> None:
     assert mails(late.claim) == [(MailKind.OFFICIAL_CONFIRMATION, None)]
 
 
-def test_without_a_hand_over_nobody_is_ever_bound() -> None:
-    """A promise that was stored but whose notice never left opens no window."""
+def test_without_a_hand_over_no_customer_is_bound() -> None:
+    """A stored promise without a sent notice opens no window."""
     case = promised(submitted(draft(), automatic=True))
 
     assert as_of(case, ENDS_AT + 4000 * DAY).claim.status is Status.AWAITING_CUSTOMER
     assert case.claim.window_ends_at is None
 
 
-def test_without_a_promise_nobody_is_ever_bound() -> None:
-    """A claim that only awaits its notice stays where it is."""
+def test_without_a_promise_no_customer_is_bound() -> None:
+    """A claim that waits for its notice stays in its state."""
     case = submitted(draft(), automatic=True)
 
     assert as_of(case, ENDS_AT + 4000 * DAY).claim.status is Status.AWAITING_CUSTOMER
@@ -266,7 +266,7 @@ def test_without_a_promise_nobody_is_ever_bound() -> None:
 
 @pytest.mark.parametrize(("distance", "status"), [(-MICROSECOND, Status.DRAFT), (timedelta(0), Status.DELETED)])
 def test_a_draft_lapses_at_its_due_instant(distance: timedelta, status: Status) -> None:
-    """A draft that nobody submits is gone after its time."""
+    """A draft that is not submitted in time lapses."""
     due = MONDAY + timedelta(days=90)
 
     case = as_of(draft(), due + distance)
@@ -280,7 +280,7 @@ def test_a_draft_lapses_at_its_due_instant(distance: timedelta, status: Status) 
     ("distance", "status"), [(-MICROSECOND, Status.PARTNER_ACTION_REQUIRED), (timedelta(0), Status.REJECTED)]
 )
 def test_an_unanswered_request_is_rejected_at_its_due_instant(distance: timedelta, status: Status) -> None:
-    """The partner's time ends by itself, and with it the claim's place at its slots."""
+    """The partner's time ends without an act, and the claim leaves its slots."""
     case = unreachable(draft())
     due = case.claim.due
     assert due is not None
@@ -298,7 +298,7 @@ def test_an_unanswered_request_is_rejected_at_its_due_instant(distance: timedelt
     ("distance", "status"), [(-MICROSECOND, Status.REJECTED), (timedelta(0), Status.REJECTED_FINAL)]
 )
 def test_a_rejection_is_final_after_thirty_times_24_hours(distance: timedelta, status: Status) -> None:
-    """The partner's time to dispute is counted in hours, not in local days (decision 28)."""
+    """The partner's time to dispute counts hours and not local days (decision 28)."""
     case = rejected(draft())
 
     settled = as_of(case, TOLD_AT + timedelta(hours=30 * 24) + distance)
@@ -307,8 +307,12 @@ def test_a_rejection_is_final_after_thirty_times_24_hours(distance: timedelta, s
     assert settled.claim.status_reason is Reason.INSUFFICIENT_EVIDENCE
 
 
-def test_two_limits_that_passed_make_two_entries() -> None:
-    """A request that nobody answered is rejected, and thirty days later that is final, each at its own instant."""
+def test_two_time_limits_that_ended_make_two_entries() -> None:
+    """
+    A request without an answer is rejected.
+
+    Thirty days later the rejection is final. Each entry has its own instant.
+    """
     case = unreachable(draft())
     due = case.claim.due
     assert due is not None
@@ -323,8 +327,8 @@ def test_two_limits_that_passed_make_two_entries() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.SUBMITTED, Status.UNDER_REVIEW, Status.DISPUTED])
-def test_a_reviewers_time_is_never_decided_by_the_clock(status: Status) -> None:
-    """Overdue is shown and counted; the claim stays where it is."""
+def test_a_reviewers_overdue_limit_changes_no_state(status: Status) -> None:
+    """The claim is shown and counted as overdue."""
     case = in_state(status)
 
     assert as_of(case, MONDAY + 4000 * DAY).claim == case.claim
@@ -343,8 +347,8 @@ INSTANTS = [
 
 
 @pytest.mark.parametrize("status", Status)
-def test_settling_twice_is_settling_once(status: Status) -> None:
-    """What time has made it makes no second time."""
+def test_settling_twice_equals_settling_once(status: Status) -> None:
+    """The second time adds nothing."""
     for now in INSTANTS:
         settled = as_of(in_state(status), now)
 
@@ -352,8 +356,8 @@ def test_settling_twice_is_settling_once(status: Status) -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_settling_on_the_way_changes_nothing_in_the_end(status: Status) -> None:
-    """The timer may run early, late, or not at all: the claim, its history and its slots are the same."""
+def test_settling_at_other_instants_gives_the_same_result(status: Status) -> None:
+    """The timer can run early, late or never. The claim, its history and its slots are the same."""
     case = in_state(status)
     for now in INSTANTS:
         at_once = as_of(case, now)
@@ -371,7 +375,11 @@ def test_settling_on_the_way_changes_nothing_in_the_end(status: Status) -> None:
 
 
 def test_automatic_review_leads_to_the_customer_at_once() -> None:
-    """Two entries: submitted by the partner, validated by the programme; the claim awaits the customer at its slots."""
+    """
+    The history has two entries: the partner submitted, and the programme validated.
+
+    The claim awaits the customer at its slots.
+    """
     case = submitted(draft(items=(TEAMS, EXCHANGE)), automatic=True)
 
     assert case.claim.status is Status.AWAITING_CUSTOMER
@@ -383,8 +391,8 @@ def test_automatic_review_leads_to_the_customer_at_once() -> None:
         assert slot.awaiting == Awaiting(claim=A, organisation=ADATUM)
 
 
-def test_submission_keeps_what_was_confirmed_and_under_which_name() -> None:
-    """The acknowledgements, the registry's name of the partner and the reviewer's time are kept with the claim."""
+def test_a_submission_stores_the_confirmations_and_the_partners_name() -> None:
+    """The claim stores the acknowledgements, the partner's name from the registry, and the reviewer's time limit."""
     case = life.submit(
         draft(),
         PERSON,
@@ -403,8 +411,11 @@ def test_submission_keeps_what_was_confirmed_and_under_which_name() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.SUBMITTED, Status.AWAITING_CUSTOMER, Status.OFFICIAL, Status.DECLINED])
-def test_anything_competing_is_reviewed_by_a_person(status: Status) -> None:
-    """Whoever claims, awaits, holds or can still take back a no makes the next claim competing (decision 13)."""
+def test_a_competing_claim_is_reviewed_by_a_person(status: Status) -> None:
+    """
+    A claim competes with a claimant, an awaiting claim, a holder, and a declined claim whose no can be undone (decision
+    13).
+    """
     slots = in_state(status).slots
 
     case = submitted(at_slots(draft("b", organisation=FABRIKAM), slots), automatic=True)
@@ -414,7 +425,7 @@ def test_anything_competing_is_reviewed_by_a_person(status: Status) -> None:
     assert case.claim.due is not None
 
 
-def test_one_contested_item_of_several_is_enough_for_a_person_to_review() -> None:
+def test_one_contested_item_leads_to_a_review_by_a_person() -> None:
     """A claim is reviewed as a whole."""
     slots = official(draft()).slots
 
@@ -424,7 +435,7 @@ def test_one_contested_item_of_several_is_enough_for_a_person_to_review() -> Non
 
 
 @pytest.mark.parametrize("status", [Status.WITHDRAWN, Status.REJECTED, Status.ENDED])
-def test_a_slot_that_was_left_is_free_at_once(status: Status) -> None:
+def test_a_slot_without_a_claim_is_free_at_once(status: Status) -> None:
     """The next claim is reviewed automatically again."""
     slots = in_state(status).slots
 
@@ -436,8 +447,8 @@ def test_a_slot_that_was_left_is_free_at_once(status: Status) -> None:
 @pytest.mark.parametrize(
     ("at", "status"), [(ENDS_AT - MICROSECOND, Status.SUBMITTED), (ENDS_AT, Status.AWAITING_CUSTOMER)]
 )
-def test_a_declined_claim_keeps_its_place_until_its_windows_end(at: datetime, status: Status) -> None:
-    """As long as the no can be taken back a later claim is competing; then the slot is free (decision 13)."""
+def test_a_declined_claim_keeps_its_place_until_the_windows_end(at: datetime, status: Status) -> None:
+    """As long as the no can be undone, a later claim competes. Then the slot is free (decision 13)."""
     slots = in_state(Status.DECLINED).slots
 
     case = submitted(at_slots(draft("b", organisation=FABRIKAM), slots), at, automatic=True)
@@ -446,7 +457,7 @@ def test_a_declined_claim_keeps_its_place_until_its_windows_end(at: datetime, st
 
 
 def test_the_thirty_first_claimant_of_a_slot_is_refused() -> None:
-    """So that an approval still fits one transaction (decision 6)."""
+    """The limit keeps an approval within one transaction (decision 6)."""
     case = draft()
     slot = case.slots["teams"]
     for number in range(MAX_CLAIMANTS):
@@ -459,8 +470,8 @@ def test_the_thirty_first_claimant_of_a_slot_is_refused() -> None:
     assert (refusal.value.code, refusal.value.target) == ("SlotCrowded", "teams")
 
 
-def test_claimants_that_have_lapsed_do_not_crowd_a_slot() -> None:
-    """They are counted as they stand now, and written away with the next submission."""
+def test_lapsed_claimants_do_not_count_at_a_slot() -> None:
+    """Claimants are counted as of now. The next submission stores that the others have left."""
     case = draft()
     slot = case.slots["teams"]
     for number in range(MAX_CLAIMANTS):
@@ -474,8 +485,8 @@ def test_claimants_that_have_lapsed_do_not_crowd_a_slot() -> None:
 # --- withdrawal and revocation ----------------------------------------------------------------------------------------
 
 
-def test_withdrawing_leaves_every_slot_and_tells_those_who_were_told() -> None:
-    """One closing mail, without a reason: the partner took the claim back."""
+def test_withdrawing_leaves_every_slot_and_sends_a_closing_mail() -> None:
+    """The mail gives no reason, because the partner withdrew the claim."""
     case = life.withdraw(awaiting(draft(items=(TEAMS, EXCHANGE))), PERSON, LATER)
 
     for slot in case.slots.values():
@@ -483,14 +494,14 @@ def test_withdrawing_leaves_every_slot_and_tells_those_who_were_told() -> None:
     assert mails(case.claim) == [(MailKind.CLOSING, None)]
 
 
-def test_nobody_hears_of_the_end_of_a_claim_of_which_they_never_heard() -> None:
-    """Withdrawn or revoked before the notice went out: no mail."""
+def test_a_customer_who_was_not_notified_gets_no_closing_mail() -> None:
+    """The claim was withdrawn or revoked before the notice was sent."""
     assert mails(life.withdraw(submitted(draft()), PERSON, LATER).claim) == []
     assert mails(life.revoke(submitted(draft(), automatic=True), PROGRAMME, LATER).claim) == []
 
 
-def test_revoking_a_claim_that_awaits_its_customer_frees_the_slots_and_tells_them() -> None:
-    """It is rejected, not to be disputed (decision 29)."""
+def test_revoking_an_awaiting_claim_frees_the_slots_and_sends_a_closing_mail() -> None:
+    """The claim is rejected, and the rejection cannot be disputed (decision 29)."""
     case = life.revoke(awaiting(draft()), PROGRAMME, LATER)
 
     assert (case.claim.status, case.claim.status_reason) == (Status.REJECTED, Reason.REVOKED_BY_PROGRAMME)
@@ -501,7 +512,7 @@ def test_revoking_a_claim_that_awaits_its_customer_frees_the_slots_and_tells_the
 
 
 def test_revoking_an_association_ends_it_at_once() -> None:
-    """Under the act's own name, with every item."""
+    """Every item ends, and the reason is the revocation."""
     case = life.revoke(official(draft(items=(TEAMS, EXCHANGE))), PROGRAMME, ENDS_AT + DAY)
 
     claim = case.claim
@@ -518,8 +529,8 @@ def test_revoking_an_association_ends_it_at_once() -> None:
 # --- promise and hand-over --------------------------------------------------------------------------------------------
 
 
-def test_a_promise_is_no_history() -> None:
-    """Nothing has happened yet that anybody must know; the recipients are stored with it."""
+def test_a_promise_makes_no_history_entry() -> None:
+    """The claim has not changed for its partner or customer. The recipients are stored with the promise."""
     before = submitted(draft(), automatic=True)
 
     after = life.promise(before, a_promise(), (ANNES,))
@@ -528,8 +539,8 @@ def test_a_promise_is_no_history() -> None:
     assert (after.claim.promise, after.claim.recipients) == (a_promise(), (ANNES,))
 
 
-def test_the_hand_over_opens_the_window_and_says_when_the_slot_is_taken_over() -> None:
-    """Both in one write (decision 17)."""
+def test_the_hand_over_opens_the_window_and_sets_the_instant_of_the_takeover() -> None:
+    """One write does both (decision 17)."""
     case = told(submitted(draft(), automatic=True))
 
     assert (case.claim.opened_at, case.claim.window_ends_at, case.claim.told) == (TOLD_AT, ENDS_AT, True)
@@ -538,28 +549,28 @@ def test_the_hand_over_opens_the_window_and_says_when_the_slot_is_taken_over() -
 
 
 def test_a_hand_over_is_recorded_once() -> None:
-    """A second payer of the same debt writes nothing."""
+    """A second process that sends the same mail writes nothing."""
     case = told(submitted(draft(), automatic=True))
 
     assert life.hand_over(case, 1, LATER) == case
 
 
 def test_the_hand_over_of_another_promise_opens_nothing() -> None:
-    """Only what the newest notice says can bind."""
+    """Only the newest notice can open a window."""
     case = promised(submitted(draft(), automatic=True), number=2)
 
     assert life.hand_over(case, 1, LATER) == case
 
 
-def test_a_hand_over_without_a_promise_opens_nothing() -> None:
-    """There is nothing that it could open."""
+def test_a_hand_over_without_a_promise_opens_no_window() -> None:
+    """The claim has no window to open."""
     case = submitted(draft(), automatic=True)
 
     assert life.hand_over(case, 1, LATER) == case
 
 
-def test_a_recipient_who_was_refused_is_marked_and_keeps_their_number() -> None:
-    """The others are told; the window opens for them."""
+def test_a_refused_recipient_is_marked_and_keeps_the_number() -> None:
+    """The other recipients are notified, and the window opens for them."""
     case = life.promise(submitted(draft(), automatic=True), a_promise(recipients=(1, 2)), (ANNES, REGISTERED))
 
     case = life.hand_over(case, 1, TOLD_AT, failed=(1,))
@@ -569,8 +580,8 @@ def test_a_recipient_who_was_refused_is_marked_and_keeps_their_number() -> None:
     assert case.claim.window_ends_at == ENDS_AT
 
 
-def test_a_recipient_whose_server_waits_is_still_owed_the_notice() -> None:
-    """The window opens with the first who was told; the others get the same notice as soon as it goes."""
+def test_a_recipient_whose_server_defers_has_a_due_notice() -> None:
+    """The window opens when the first recipient is notified. The others get the same notice later."""
     case = life.promise(submitted(draft(), automatic=True), a_promise(recipients=(1, 2)), (ANNES, REGISTERED))
 
     case = life.hand_over(case, 1, TOLD_AT, waiting=(2,))
@@ -578,8 +589,8 @@ def test_a_recipient_whose_server_waits_is_still_owed_the_notice() -> None:
     assert [(mail.kind, mail.number, mail.sent_to) for mail in case.claim.mails] == [(MailKind.NOTICE, 1, (1,))]
 
 
-def test_a_hand_over_after_a_withdrawal_is_a_fact_and_owes_the_closing_mail() -> None:
-    """The notice was on its way when the partner took the claim back (decision 17)."""
+def test_a_hand_over_after_a_withdrawal_makes_a_closing_mail_due() -> None:
+    """The partner withdrew the claim while the notice was being sent (decision 17)."""
     withdrawn = life.withdraw(promised(submitted(draft(), automatic=True)), PERSON, TOLD_AT)
     assert mails(withdrawn.claim) == []
 
@@ -591,8 +602,8 @@ def test_a_hand_over_after_a_withdrawal_is_a_fact_and_owes_the_closing_mail() ->
     assert case.slots["teams"].awaiting is None
 
 
-def test_a_hand_over_after_a_revocation_owes_the_closing_mail() -> None:
-    """Rejected while the notice was on its way."""
+def test_a_hand_over_after_a_revocation_makes_a_closing_mail_due() -> None:
+    """The claim was rejected while the notice was being sent."""
     revoked = life.revoke(promised(submitted(draft(), automatic=True)), PROGRAMME, TOLD_AT)
 
     case = life.hand_over(revoked, 1, LATER)
@@ -603,7 +614,11 @@ def test_a_hand_over_after_a_revocation_owes_the_closing_mail() -> None:
 
 
 def test_a_hand_over_after_a_no_keeps_the_no_and_its_window() -> None:
-    """The customer was quicker than our own writing: no closing mail, and the no can be taken back until the end."""
+    """
+    The customer answered before our record of the mail.
+
+    No closing mail is due, and the no can be undone until the window's end.
+    """
     declined = life.decline(promised(submitted(draft(), automatic=True)), ANNE, TOLD_AT)
 
     case = life.hand_over(declined, 1, LATER)
@@ -614,8 +629,8 @@ def test_a_hand_over_after_a_no_keeps_the_no_and_its_window() -> None:
     assert undone.slots["teams"].awaiting == Awaiting(claim=A, organisation=ADATUM, takes_over_at=ENDS_AT)
 
 
-def test_a_hand_over_that_is_recorded_after_no_and_undo_opens_the_window() -> None:
-    """The link proved that the notice had arrived; the record of it comes third."""
+def test_a_hand_over_recorded_after_no_and_undo_opens_the_window() -> None:
+    """The use of the link proved that the notice had arrived. Our record of the hand-over comes third."""
     case = life.decline(promised(submitted(draft(), automatic=True)), ANNE, TOLD_AT)
     case = life.undo_decline(case, ANNE, TOLD_AT)
     assert as_of(case, ENDS_AT).claim.status is Status.AWAITING_CUSTOMER
@@ -625,8 +640,8 @@ def test_a_hand_over_that_is_recorded_after_no_and_undo_opens_the_window() -> No
     assert as_of(case, ENDS_AT).claim.status is Status.OFFICIAL
 
 
-def test_a_hand_over_after_the_window_was_stopped_closes_nothing() -> None:
-    """A claim that waits for another contact is open: nobody is told of an end."""
+def test_a_hand_over_after_the_window_was_stopped_sends_no_closing_mail() -> None:
+    """A claim that waits for another contact is open."""
     case = life.hand_over(unreachable(draft()), 1, LATER)
 
     assert case.claim.status is Status.PARTNER_ACTION_REQUIRED
@@ -634,11 +649,11 @@ def test_a_hand_over_after_the_window_was_stopped_closes_nothing() -> None:
     assert as_of(case, ENDS_AT).claim.official_since is None
 
 
-# --- nobody can be told -----------------------------------------------------------------------------------------------
+# --- no recipient can be reached --------------------------------------------------------------------------------------
 
 
-def test_when_nobody_can_be_told_the_clock_stops_and_the_partner_is_asked() -> None:
-    """The place at the slots is kept until the partner's time is over (decisions 14, 25)."""
+def test_without_a_reachable_recipient_the_window_stops_and_the_partner_is_asked() -> None:
+    """The claim keeps its place at the slots until the partner's time ends (decisions 14, 25)."""
     case = life.customer_unreachable(awaiting(draft()), LATER, answer_by=answer_by(LATER + 7 * DAY), failed=(1,))
 
     claim = case.claim
@@ -655,8 +670,8 @@ def test_when_nobody_can_be_told_the_clock_stops_and_the_partner_is_asked() -> N
 
 
 @pytest.mark.parametrize("status", sorted(OPEN))
-def test_a_no_is_taken_in_every_open_state(status: Status) -> None:
-    """Whatever the programme and the partner are at: the customer's no wins (decision 20)."""
+def test_a_no_is_accepted_in_every_open_state(status: Status) -> None:
+    """The customer's no ends every other work on the claim (decision 20)."""
     case = life.decline(in_state(status), ANNE, LATER)
 
     claim = case.claim
@@ -669,7 +684,7 @@ def test_a_no_is_taken_in_every_open_state(status: Status) -> None:
 
 @pytest.mark.parametrize("status", sorted(OPEN - {Status.AWAITING_CUSTOMER}))
 def test_a_no_outside_the_window_leaves_the_slots_and_cannot_be_undone(status: Status) -> None:
-    """Undo exists only for a no said in `awaitingCustomer` (decision 20)."""
+    """Only a no in `awaitingCustomer` can be undone (decision 20)."""
     case = life.decline(in_state(status), ANNE, LATER)
 
     assert list(case.slots["teams"].others("somebody else")) == []
@@ -678,7 +693,7 @@ def test_a_no_outside_the_window_leaves_the_slots_and_cannot_be_undone(status: S
 
 
 def test_a_no_at_the_last_microsecond_declines() -> None:
-    """`now < endsAt` may decline."""
+    """A no before `endsAt` declines."""
     case = as_of(awaiting(draft()), ENDS_AT - MICROSECOND)
 
     assert life.decline(case, ANNE, ENDS_AT - MICROSECOND).claim.status is Status.DECLINED
@@ -686,7 +701,7 @@ def test_a_no_at_the_last_microsecond_declines() -> None:
 
 @pytest.mark.parametrize("late", [timedelta(0), MICROSECOND, 400 * DAY])
 def test_a_no_from_the_deadline_on_ends_the_association(late: timedelta) -> None:
-    """The same button: the claim was official at that instant, so the association ends (decision 20)."""
+    """The claim was official when the customer pressed the button, and therefore the association ends (decision 20)."""
     arrived = ENDS_AT + late
 
     case = life.decline(as_of(awaiting(draft()), arrived), ANNE, arrived)
@@ -698,7 +713,11 @@ def test_a_no_from_the_deadline_on_ends_the_association(late: timedelta) -> None
 
 
 def test_a_no_that_lost_the_race_with_the_timer_ends_the_association_as_it_began() -> None:
-    """Its arrival lies before the deadline, the row says official: ended at since, never before (decision 20)."""
+    """
+    The no arrived before the deadline, but the row is official.
+
+    `endedAt` equals `since` and is never earlier (decision 20).
+    """
     arrived = ENDS_AT - MICROSECOND
 
     case = life.decline(as_of(official(draft()), arrived), ANNE, arrived)
@@ -708,7 +727,7 @@ def test_a_no_that_lost_the_race_with_the_timer_ends_the_association_as_it_began
 
 
 def test_a_no_to_a_winner_that_lost_the_race_leaves_the_incumbent_superseded() -> None:
-    """What was superseded at since stays superseded: the slot is free (decision 20)."""
+    """The incumbent stays superseded, and the slot is free (decision 20)."""
     incumbent = official(draft())
     winner = winner_over(incumbent)
     takes_over = winner.claim.window_ends_at
@@ -722,8 +741,8 @@ def test_a_no_to_a_winner_that_lost_the_race_leaves_the_incumbent_superseded() -
     assert declined.slots["teams"].holder is None
 
 
-def test_the_no_is_taken_back_within_the_window() -> None:
-    """The claim awaits the customer again, with the window that was promised."""
+def test_a_no_is_undone_within_the_window() -> None:
+    """The claim awaits the customer again, with the promised window."""
     case = life.undo_decline(in_state(Status.DECLINED), ANNE, ENDS_AT - MICROSECOND)
 
     assert (case.claim.status, case.claim.undoable) == (Status.AWAITING_CUSTOMER, False)
@@ -731,14 +750,14 @@ def test_the_no_is_taken_back_within_the_window() -> None:
     assert as_of(case, ENDS_AT).claim.status is Status.OFFICIAL
 
 
-def test_the_no_cannot_be_taken_back_from_the_windows_end_on() -> None:
-    """A no that stood at the end of the window stands."""
+def test_a_no_cannot_be_undone_from_the_windows_end_on() -> None:
+    """A no at the end of the window is final."""
     with pytest.raises(Refused, match="InvalidState"):
         life.undo_decline(in_state(Status.DECLINED), ANNE, ENDS_AT)
 
 
-def test_no_undo_no_declines_again() -> None:
-    """As often as the customer likes; the last word counts."""
+def test_a_no_can_be_undone_and_said_again() -> None:
+    """The customer can do both as often as they like. The last act counts."""
     case = life.undo_decline(in_state(Status.DECLINED), ANNE, LATER)
 
     case = life.decline(case, ANNE, LATER)
@@ -747,8 +766,8 @@ def test_no_undo_no_declines_again() -> None:
     assert as_of(case, ENDS_AT).claim.status is Status.DECLINED
 
 
-def test_the_no_cannot_be_taken_back_when_the_place_is_given_away() -> None:
-    """Another claim awaits the customer for the item: at most one at a time (decisions 11, 13)."""
+def test_a_no_cannot_be_undone_when_another_claim_awaits_the_customer() -> None:
+    """At most one claim awaits the customer for an item (decisions 11, 13)."""
     declined = in_state(Status.DECLINED)
     assert not life.is_given_away(declined, LATER)
     other = approved(at_slots(draft("b", organisation=FABRIKAM), declined.slots), LATER)
@@ -761,8 +780,8 @@ def test_the_no_cannot_be_taken_back_when_the_place_is_given_away() -> None:
     assert refusal.value.code == "SlotAwaitsCustomer"
 
 
-def test_the_no_cannot_be_taken_back_when_somebody_has_become_the_holder_since() -> None:
-    """An incumbent that was there before is no hindrance: it would be superseded."""
+def test_a_no_cannot_be_undone_when_another_claim_became_the_holder_since() -> None:
+    """An incumbent from before does not prevent the undo, because the claim would supersede it."""
     declined = in_state(Status.DECLINED)
     since = Holder(claim=B, organisation=FABRIKAM, since=LATER)
     before = since.model_copy(update={"since": TOLD_AT - HOUR})
@@ -775,7 +794,7 @@ def test_the_no_cannot_be_taken_back_when_somebody_has_become_the_holder_since()
     assert life.undo_decline(contested, ANNE, LATER + HOUR).claim.status is Status.AWAITING_CUSTOMER
 
 
-# --- who may take the no back (decision 20a) --------------------------------------------------------------------------
+# --- the voices that can undo a no (decision 20a) ---------------------------------------------------------------------
 
 WHO_MAY = {
     ANNE: {ANNE, IT, LAW, THE_ADMINISTRATOR},
@@ -787,8 +806,12 @@ EVERYBODY = (ANNE, BENOIT, IT, LAW, THE_ADMINISTRATOR)
 
 
 @pytest.mark.parametrize(("said_by", "taken_back_by"), [(one, other) for one in WHO_MAY for other in EVERYBODY])
-def test_a_no_is_taken_back_by_who_said_it_or_somebody_above(said_by: Speaker, taken_back_by: Speaker) -> None:
-    """Contact, registered notice address, administrator; two of one level are not the same."""
+def test_a_no_is_undone_by_its_own_voice_or_a_higher_voice(said_by: Speaker, taken_back_by: Speaker) -> None:
+    """
+    The voices are contact, registered notice address and administrator.
+
+    Two people of one voice are not the same person.
+    """
     declined = life.decline(awaiting(draft()), said_by, LATER)
 
     if taken_back_by in WHO_MAY[said_by]:
@@ -801,8 +824,8 @@ def test_a_no_is_taken_back_by_who_said_it_or_somebody_above(said_by: Speaker, t
         assert refusal.value.code == "DeclineNotYours"
 
 
-def test_who_was_registered_when_they_said_no_may_take_it_back_afterwards() -> None:
-    """The address is none of the organisation's any more; it is who said it. For the contact it stays above."""
+def test_a_voice_that_is_no_longer_registered_can_still_undo_its_no() -> None:
+    """The person who said the no can undo it. The address still ranks above the contact."""
     declined = life.decline(awaiting(draft()), IT, LATER)
     former = IT.model_copy(update={"voice": Voice.CONTACT})
 
@@ -812,8 +835,8 @@ def test_who_was_registered_when_they_said_no_may_take_it_back_afterwards() -> N
 
 
 @pytest.mark.parametrize("speaker", [ANNE, IT])
-def test_a_no_of_which_nobody_knows_who_said_it_is_the_administrators(speaker: Speaker) -> None:
-    """The safe side: an earlier release stored only that it was said."""
+def test_a_no_without_a_known_voice_belongs_to_the_administrator(speaker: Speaker) -> None:
+    """An earlier release did not store the voice, and this is the safe reading."""
     declined = life.decline(awaiting(draft()), ANNE, LATER).changed(no=None)
 
     with pytest.raises(Refused, match="DeclineNotYours"):
@@ -822,8 +845,8 @@ def test_a_no_of_which_nobody_knows_who_said_it_is_the_administrators(speaker: S
 
 
 @pytest.mark.parametrize(("below", "above"), [(ANNE, IT), (ANNE, THE_ADMINISTRATOR), (IT, THE_ADMINISTRATOR)])
-def test_somebody_above_makes_a_no_theirs(below: Speaker, above: Speaker) -> None:
-    """From then on who said it first cannot take it back; the claim stays declined since the first no."""
+def test_a_higher_voice_can_take_over_a_no(below: Speaker, above: Speaker) -> None:
+    """After that the first voice cannot undo it. The claim stays declined from the first no on."""
     declined = life.decline(awaiting(draft()), below, LATER)
 
     case = life.decline(declined, above, LATER + HOUR)
@@ -842,8 +865,8 @@ def test_somebody_above_makes_a_no_theirs(below: Speaker, above: Speaker) -> Non
     assert life.undo_decline(case, above, LATER + HOUR).claim.status is Status.AWAITING_CUSTOMER
 
 
-def test_a_no_that_was_made_theirs_is_confirmed_anew_and_told_the_partner_once() -> None:
-    """The first confirmation offered the contact a way back that is closed now; for the partner nothing has changed."""
+def test_a_no_that_a_higher_voice_took_over_is_confirmed_again_to_the_customer_only() -> None:
+    """The first confirmation offered the contact an undo that is closed now. For the partner nothing has changed."""
     declined = life.decline(awaiting(draft()), ANNE, LATER)
     told = declined.claim.partner_mails
 
@@ -858,8 +881,8 @@ def test_a_no_that_was_made_theirs_is_confirmed_anew_and_told_the_partner_once()
     ("said_by", "again_by"),
     [(ANNE, ANNE), (ANNE, BENOIT), (IT, ANNE), (IT, LAW), (THE_ADMINISTRATOR, IT), (THE_ADMINISTRATOR,) * 2],
 )
-def test_a_no_of_somebody_of_the_same_level_or_above_is_said_once(said_by: Speaker, again_by: Speaker) -> None:
-    """An act repeated in the state it leads to; the refusal says since when."""
+def test_a_second_no_of_the_same_or_a_lower_voice_is_refused(said_by: Speaker, again_by: Speaker) -> None:
+    """The refusal names the instant of the first no."""
     declined = life.decline(awaiting(draft()), said_by, LATER)
 
     with pytest.raises(Refused) as refusal:
@@ -870,8 +893,8 @@ def test_a_no_of_somebody_of_the_same_level_or_above_is_said_once(said_by: Speak
 
 
 @pytest.mark.parametrize("status", [Status.UNDER_REVIEW, Status.AWAITING_CUSTOMER])
-def test_a_no_that_cannot_be_taken_back_is_nobody_elses(status: Status) -> None:
-    """Said outside the window, or the window is over: it stands whoever said it."""
+def test_a_no_that_cannot_be_undone_cannot_be_taken_over(status: Status) -> None:
+    """The no came outside the window, or the window has ended."""
     declined = life.decline(in_state(status), ANNE, LATER)
 
     with pytest.raises(Refused, match="InvalidState"):
@@ -882,7 +905,7 @@ def test_a_no_that_cannot_be_taken_back_is_nobody_elses(status: Status) -> None:
 
 
 def test_a_second_claim_cannot_be_approved_while_the_first_awaits_the_customer() -> None:
-    """At most one claim a slot awaits the customer; the refusal says until when (decision 11)."""
+    """At most one claim at a slot awaits the customer. The refusal names the end of its window (decision 11)."""
     first = awaiting(draft())
     second = under_review(at_slots(draft("b", organisation=FABRIKAM), first.slots))
 
@@ -893,8 +916,8 @@ def test_a_second_claim_cannot_be_approved_while_the_first_awaits_the_customer()
     assert "2026-11-09T23:00:00Z" in refusal.value.message
 
 
-def test_the_refusal_of_an_approval_names_no_instant_that_is_not_known() -> None:
-    """The first claim's customer has not been told yet."""
+def test_a_refused_approval_names_no_unknown_instant() -> None:
+    """The first claim's customer was not notified yet."""
     first = submitted(draft(), automatic=True)
     second = under_review(at_slots(draft("b", organisation=FABRIKAM), first.slots))
 
@@ -903,15 +926,19 @@ def test_the_refusal_of_an_approval_names_no_instant_that_is_not_known() -> None
 
 
 def test_a_second_claim_can_be_approved_from_the_first_ones_deadline_on() -> None:
-    """The first is official by then, whether or not that is stored: it no longer awaits, it holds."""
+    """
+    The first claim is then official, whether or not that is stored.
+
+    It no longer awaits the customer and holds the slot.
+    """
     first = awaiting(draft())
     second = under_review(at_slots(draft("b", organisation=FABRIKAM), first.slots))
 
     assert life.approve(second, PROGRAMME, ENDS_AT).claim.status is Status.AWAITING_CUSTOMER
 
 
-def test_approval_takes_the_contested_items_from_every_other_claimant() -> None:
-    """Who has nothing left is rejected and may dispute; the loser's place at the slot is gone (decision 12)."""
+def test_an_approval_takes_the_contested_items_from_every_other_claimant() -> None:
+    """A claim without any item left is rejected and can be disputed. It leaves the slot (decision 12)."""
     loser = under_review(draft())
     winner = under_review(at_slots(draft("b", organisation=FABRIKAM), loser.slots))
     assert life.claimants_to_refuse(stored(winner), LATER) == {A}
@@ -931,8 +958,8 @@ def test_approval_takes_the_contested_items_from_every_other_claimant() -> None:
     assert (slot.awaiting.claim, {claimant.claim for claimant in slot.claimants}) == (B, {B})
 
 
-def test_a_claimant_contested_in_part_goes_on_with_the_rest() -> None:
-    """Only the contested items are struck, each with the reason (decision 12)."""
+def test_a_claimant_with_other_items_goes_on_with_those() -> None:
+    """Only the contested items are struck, each with its reason (decision 12)."""
     loser = under_review(draft(items=(TEAMS, EXCHANGE, SHAREPOINT)))
     winner = under_review(at_slots(draft("b", organisation=FABRIKAM, items=(EXCHANGE,)), loser.slots))
 
@@ -946,8 +973,8 @@ def test_a_claimant_contested_in_part_goes_on_with_the_rest() -> None:
     assert acts_of(case, A) == [Act.ITEM_STRUCK]
 
 
-def test_a_loser_that_had_disputed_before_is_rejected_for_good() -> None:
-    """A dispute is had once."""
+def test_a_loser_that_had_disputed_before_is_rejected_finally() -> None:
+    """A partner can dispute once."""
     loser = disputed(draft())
     winner = under_review(at_slots(draft("b", organisation=FABRIKAM), loser.slots))
 
@@ -956,8 +983,8 @@ def test_a_loser_that_had_disputed_before_is_rejected_for_good() -> None:
     assert (lost.status, lost.due) == (Status.REJECTED_FINAL, None)
 
 
-def test_approval_leaves_claimants_alone_that_are_not_undecided() -> None:
-    """A no that can still be taken back keeps its place in line; taking it back is refused while the winner waits."""
+def test_an_approval_changes_only_undecided_claimants() -> None:
+    """A declined claim whose no can be undone keeps its place. The undo is refused while the winner waits."""
     declined = in_state(Status.DECLINED)
     winner = under_review(at_slots(draft("b", organisation=FABRIKAM), declined.slots))
 
@@ -968,7 +995,7 @@ def test_approval_leaves_claimants_alone_that_are_not_undecided() -> None:
 
 
 def test_an_incumbent_stays_until_the_winners_window_has_ended() -> None:
-    """Official to the last microsecond, superseded at the winner's instant (decision 12)."""
+    """The incumbent is official to the last microsecond and superseded at the winner's instant (decision 12)."""
     incumbent = official(draft())
     winner = winner_over(incumbent)
     takes_over = winner.claim.window_ends_at
@@ -982,7 +1009,7 @@ def test_an_incumbent_stays_until_the_winners_window_has_ended() -> None:
 
 
 def test_an_incumbent_stays_when_the_winner_is_declined() -> None:
-    """Nothing has happened to it at all."""
+    """The incumbent does not change."""
     incumbent = official(draft())
     winner = winner_over(incumbent)
 
@@ -994,8 +1021,8 @@ def test_an_incumbent_stays_when_the_winner_is_declined() -> None:
     assert holder.claim == A
 
 
-def test_what_is_read_of_a_superseded_claim_equals_what_its_successor_writes() -> None:
-    """Same entries, same hashes, whoever settles first (decision 14)."""
+def test_a_superseded_claim_reads_the_same_before_and_after_the_write() -> None:
+    """The entries and hashes are the same, whichever claim is settled first (decision 14)."""
     incumbent = official(draft(items=(TEAMS, EXCHANGE)))
     winner = winner_over(incumbent, items=(EXCHANGE, TEAMS))
     takes_over = winner.claim.window_ends_at
@@ -1009,7 +1036,7 @@ def test_what_is_read_of_a_superseded_claim_equals_what_its_successor_writes() -
 
 
 def test_items_are_superseded_one_by_one() -> None:
-    """An association loses the item that was taken over, and keeps the others (decision 14)."""
+    """An association loses the taken item and keeps the others (decision 14)."""
     incumbent = official(draft(items=(TEAMS, EXCHANGE)))
     winner = winner_over(incumbent, items=(EXCHANGE,))
     takes_over = winner.claim.window_ends_at
@@ -1024,7 +1051,7 @@ def test_items_are_superseded_one_by_one() -> None:
 
 
 def test_an_association_ends_with_its_last_item_and_for_that_items_reason() -> None:
-    """First one item is taken over, later the other."""
+    """One item is taken over first, and the other later."""
     incumbent = official(draft(items=(TEAMS, EXCHANGE)))
     first = winner_over(incumbent, items=(EXCHANGE,), days=30)
     second = winner_over(incumbent, items=(TEAMS,), name="c", days=60)
@@ -1040,7 +1067,7 @@ def test_an_association_ends_with_its_last_item_and_for_that_items_reason() -> N
     assert mails(read) == [*mails(incumbent.claim), (MailKind.CLOSING, Reason.SUPERSEDED)]
 
 
-def test_the_partner_ends_what_a_partly_superseded_association_still_holds() -> None:
+def test_the_partner_ends_the_remaining_items_of_an_association() -> None:
     """The item that was taken over keeps its own end."""
     incumbent = official(draft(items=(TEAMS, EXCHANGE)))
     winner = winner_over(incumbent, items=(EXCHANGE,))
@@ -1061,7 +1088,7 @@ def test_the_partner_ends_what_a_partly_superseded_association_still_holds() -> 
 
 
 def test_an_end_frees_the_slots_at_once() -> None:
-    """A successor that waits for the customer then takes over a free slot."""
+    """A successor that awaits the customer then takes over a free slot."""
     incumbent = official(draft())
     winner = winner_over(incumbent)
     incumbent = incumbent.with_slots(winner.slots)
@@ -1074,8 +1101,8 @@ def test_an_end_frees_the_slots_at_once() -> None:
     assert mails(ended.claim)[-1] == (MailKind.CLOSING, Reason.PARTNER_DISASSOCIATED)
 
 
-def test_whom_a_takeover_concerns_is_told_before_anything_is_written() -> None:
-    """The successor names the holders it ends; the holder names the successors that must be settled first."""
+def test_a_takeover_names_its_claims_before_anything_is_written() -> None:
+    """The successor names the holders that it ends. The holder names the successors that must be settled first."""
     incumbent = official(draft())
     winner = winner_over(incumbent)
     takes_over = winner.claim.window_ends_at
@@ -1089,8 +1116,8 @@ def test_whom_a_takeover_concerns_is_told_before_anything_is_written() -> None:
     assert life.taken_over_by_others(winners, takes_over) == frozenset()
 
 
-def test_a_rival_that_no_longer_holds_the_item_loses_nothing_more() -> None:
-    """It was ended by the partner between the approval and the takeover."""
+def test_a_rival_without_the_item_loses_nothing_more() -> None:
+    """The partner ended it between the approval and the takeover."""
     incumbent = official(draft(items=(TEAMS, EXCHANGE)))
     winner = winner_over(incumbent)
     ended = life.end(incumbent, PERSON, ENDS_AT + DAY, Reason.PARTNER_DISASSOCIATED)
@@ -1103,7 +1130,11 @@ def test_a_rival_that_no_longer_holds_the_item_loses_nothing_more() -> None:
 
 
 def test_the_holder_of_a_contested_item_can_be_asked_for_evidence() -> None:
-    """One entry a reason, and its association goes on (decision 15); whom nobody contests is not asked."""
+    """
+    Each reason has one entry, and the association goes on (decision 15).
+
+    A holder without a rival cannot be asked.
+    """
     incumbent = official(draft())
     rival = submitted(at_slots(draft("b", organisation=FABRIKAM), incumbent.slots), ENDS_AT)
     contested = incumbent.with_slots(rival.slots)
@@ -1122,23 +1153,23 @@ def test_the_holder_of_a_contested_item_can_be_asked_for_evidence() -> None:
 
 
 @pytest.mark.parametrize("reason", sorted(REJECTION_REASONS))
-def test_every_rejection_can_be_disputed_but_three(reason: Reason) -> None:
-    """Not what the partner asked for, the subscription's end, or the programme's revocation (decision 28)."""
+def test_every_rejection_but_three_kinds_can_be_disputed(reason: Reason) -> None:
+    """The three are the partner's own request, the subscription's end, and the programme's revocation (decision 28)."""
     claim = rejected(draft(), reason).claim
 
     assert life.is_disputable(claim) is (reason not in NOT_DISPUTABLE)
     assert not life.is_disputable(claim.model_copy(update={"disputed_before": True}))
 
 
-def test_an_upheld_dispute_takes_its_place_at_the_slots_again() -> None:
-    """As an approval does (decision 28)."""
+def test_an_upheld_dispute_enters_the_slots_again() -> None:
+    """An upheld dispute acts like an approval (decision 28)."""
     case = life.approve(disputed(draft()), PROGRAMME, LATER)
 
     assert case.claim.status is Status.AWAITING_CUSTOMER
     assert case.slots["teams"].awaiting == Awaiting(claim=A, organisation=ADATUM)
 
 
-def test_a_refused_dispute_has_no_further_limit() -> None:
+def test_a_refused_dispute_has_no_further_time_limit() -> None:
     """The claim is closed."""
     claim = in_state(Status.REJECTED_FINAL).claim
 

@@ -1,4 +1,4 @@
-"""Lists: keys first, then the claims themselves, so that what is listed is what is."""
+"""Lists read keys first and then the claims, and therefore show the claims as of now."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -34,12 +34,12 @@ RARE, COMMON = "rare@contoso.fr", "common@contoso.fr"
 
 
 def any_claim(_: Claim) -> bool:
-    """Want every claim."""
+    """Accept every claim."""
     return True
 
 
 async def three(core: Core) -> list[Case]:
-    """Make three drafts, a day apart."""
+    """Create three drafts, a day apart."""
     made = []
     for _ in range(3):
         made.append(await core.draft(evidence=False))
@@ -47,8 +47,8 @@ async def three(core: Core) -> list[Case]:
     return made
 
 
-async def test_own_claims_come_newest_first(core: Core) -> None:
-    """Of the own organisation only."""
+async def test_claims_of_the_organisation_come_newest_first(core: Core) -> None:
+    """Claims of other organisations are not listed."""
     made = await three(core)
     await core.draft(FABRIKAM, evidence=False)
 
@@ -59,7 +59,7 @@ async def test_own_claims_come_newest_first(core: Core) -> None:
 
 
 async def test_pages_follow_one_another(core: Core) -> None:
-    """Nothing twice, nothing left out."""
+    """No claim comes twice, and none is missing."""
     made = await three(core)
     now = await core.now()
 
@@ -72,7 +72,7 @@ async def test_pages_follow_one_another(core: Core) -> None:
 
 
 async def test_filters_apply_to_the_effective_state(core: Core) -> None:
-    """A claim whose window has ended is listed as official, with the timer stopped."""
+    """A claim whose window has ended is listed as official without a run of the timer."""
     case = await core.told()
     await core.draft(evidence=False)
     assert case.claim.window_ends_at is not None
@@ -85,8 +85,8 @@ async def test_filters_apply_to_the_effective_state(core: Core) -> None:
     assert [one.claim.id for one in page.cases] == [case.claim.id]
 
 
-async def test_one_call_looks_at_so_many_and_says_where_it_stopped(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page is empty then, and there may be more (decision 37)."""
+async def test_one_call_reads_a_limited_number_of_keys(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page can be empty although more claims follow. The cursor continues there (decision 37)."""
     monkeypatch.setattr(listing, "MOST_LOOKED_AT", 2)
     made = await three(core)
 
@@ -97,7 +97,7 @@ async def test_one_call_looks_at_so_many_and_says_where_it_stopped(core: Core, m
 
 
 class Rounds:
-    """Counts the pages of keys that a list reads, and the keys that it asks for."""
+    """Counts the pages of keys that a list reads, and the keys in each request."""
 
     def __init__(self, index: ClaimIndex) -> None:
         self.asked: list[int] = []
@@ -109,14 +109,14 @@ class Rounds:
 
 
 def rounds_of(index: ClaimIndex, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return the list that gets the size of each page of keys which is read from *index*."""
+    """Return the list to which each page of keys from *index* adds its size."""
     rounds = Rounds(index)
     monkeypatch.setattr(index, "page", rounds.page)
     return rounds.asked
 
 
 async def many(core: Core, count: int, *, every: int) -> list[str]:
-    """Make *count* drafts, one in *every* with the rare contact. Returns the ids of these, newest first."""
+    """Create *count* drafts, and give every *every*th the rare contact. Return the ids of these, the newest first."""
     rare = []
     for number in range(count):
         case = await core.draft(evidence=False, email=RARE if number % every == 0 else COMMON)
@@ -126,12 +126,16 @@ async def many(core: Core, count: int, *, every: int) -> list[str]:
 
 
 def is_rare(claim: Claim) -> bool:
-    """Want the claims with the rare contact."""
+    """Accept the claims with the rare contact."""
     return claim.contacts is not None and claim.contacts.customer.email == RARE
 
 
 async def test_a_filtered_list_reads_full_pages_of_keys(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one claim of ten fits, four rounds find 25, however few of them are still missing."""
+    """
+    If one claim of ten fits, four rounds find 25 claims.
+
+    The page size does not shrink with the claims still missing.
+    """
     rare = await many(core, 320, every=10)
     asked = rounds_of(core.ports.partner_claims, monkeypatch)
     now = await core.now()
@@ -147,7 +151,7 @@ async def test_a_filtered_list_reads_full_pages_of_keys(core: Core, monkeypatch:
 
 
 @pytest.mark.parametrize("wanted", [None, any_claim])
-async def test_a_list_reads_no_claim_too_many_if_all_are_wanted(
+async def test_a_list_without_filters_reads_no_surplus_claim(
     core: Core, monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Claim], bool] | None
 ) -> None:
     """The first round reads as many keys as the page has claims."""
@@ -160,8 +164,8 @@ async def test_a_list_reads_no_claim_too_many_if_all_are_wanted(
     assert len(asked) == 1
 
 
-async def test_a_list_without_filters_fills_up_what_ghosts_left(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It reads no full page for one claim that is missing."""
+async def test_a_list_without_filters_replaces_missing_claims(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads no full page of keys for one missing claim."""
     made = await three(core)
     newest = await core.draft(evidence=False)
     await drafts.delete(core.ports, newest, PERSON, await core.now())
@@ -177,7 +181,7 @@ async def test_a_list_without_filters_fills_up_what_ghosts_left(core: Core, monk
 async def test_pages_of_a_filtered_list_follow_one_another(
     core: Core, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """Nothing twice, nothing left out, wherever the surplus of a round is cut and wherever a call stops."""
+    """No claim comes twice, and none is missing, wherever a round or a call stops."""
     monkeypatch.setattr(listing, "KEYS_AT_ONCE", 7)
     monkeypatch.setattr(listing, "MOST_LOOKED_AT", 10)
     rare = await many(core, 100, every=3)
@@ -194,8 +198,8 @@ async def test_pages_of_a_filtered_list_follow_one_another(
     assert found == rare
 
 
-async def test_a_cursor_may_point_behind_a_claim_that_does_not_fit(core: Core) -> None:
-    """The former release wrote the position of the last key that it read: the page after it begins there."""
+async def test_a_cursor_can_point_behind_a_claim_that_does_not_fit(core: Core) -> None:
+    """The former release wrote the position of the last key that it read. The next page begins there."""
     made = await three(core)
     oldest = made[0].claim
     behind = list_position(made[1].claim.created_at, made[1].claim.id)
@@ -207,8 +211,8 @@ async def test_a_cursor_may_point_behind_a_claim_that_does_not_fit(core: Core) -
     assert [case.claim.id for case in page.cases] == [oldest.id]
 
 
-async def test_ghosts_fall_out(core: Core) -> None:
-    """Keys of claims that were never written, are gone, lapsed, or stand elsewhere in the list."""
+async def test_keys_without_a_fitting_claim_are_left_out(core: Core) -> None:
+    """The claim was never written, is gone, has lapsed, or has another position in the list."""
     case = await core.draft(evidence=False)
     await core.ports.partner_claims.add(ADATUM, list_position(MONDAY, "f" * 52), "f" * 52)
     await core.ports.partner_claims.add(ADATUM, list_position(MONDAY + DAY, case.claim.id), case.claim.id)
@@ -226,8 +230,8 @@ async def test_ghosts_fall_out(core: Core) -> None:
 # --- reviews ----------------------------------------------------------------------------------------------------------
 
 
-async def test_what_awaits_a_decision_comes_most_urgent_first(core: Core) -> None:
-    """In pages."""
+async def test_reviews_come_most_urgent_first(core: Core) -> None:
+    """The list has pages."""
     made = []
     for organisation, item in ((ADATUM, TEAMS), (FABRIKAM, EXCHANGE), (LITWARE, SHAREPOINT)):
         made.append(await core.submitted(organisation, items=(item,), engagement=USAGE))
@@ -249,8 +253,8 @@ async def test_what_awaits_a_decision_comes_most_urgent_first(core: Core) -> Non
     assert (third.cases, third.position) == ([], None)
 
 
-async def test_a_filtered_list_of_reviews_reads_on(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that do not fit make no page short; nothing comes twice, nothing is left out."""
+async def test_a_filtered_list_of_reviews_fills_its_pages(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that do not fit make no page short. No claim comes twice, and none is missing."""
     monkeypatch.setattr(listing, "KEYS_AT_ONCE", 3)
     made = []
     for organisation, item in ((ADATUM, TEAMS), (FABRIKAM, EXCHANGE), (LITWARE, SHAREPOINT)):
@@ -271,8 +275,8 @@ async def test_a_filtered_list_of_reviews_reads_on(core: Core, monkeypatch: pyte
     assert second.position is None
 
 
-async def test_what_was_decided_leads_nowhere_and_is_removed_later(core: Core) -> None:
-    """Once no writer can be at work any more."""
+async def test_rows_of_decided_claims_are_hidden_and_deleted_later(core: Core) -> None:
+    """They are deleted when no writer can still need them."""
     case = await core.submitted(items=(TEAMS,), engagement=USAGE)
     await core.approve(case)
 
@@ -285,8 +289,8 @@ async def test_what_was_decided_leads_nowhere_and_is_removed_later(core: Core) -
     assert await core.ports.reviews.page(REVIEWS, after="", limit=9) == []
 
 
-async def test_an_official_claim_whose_mail_came_back_is_looked_at(core: Core) -> None:
-    """Until a reviewer has said something (decision 25)."""
+async def test_an_official_claim_with_a_bounced_mail_is_listed(core: Core) -> None:
+    """It is listed until a reviewer has commented (decision 25)."""
     case = await core.official()
     await core.ports.reviews.add(REVIEWS, "20261110T000000|x", case.claim.id)
     message = core.mailbox.sent[0].message_id
@@ -298,8 +302,8 @@ async def test_an_official_claim_whose_mail_came_back_is_looked_at(core: Core) -
     assert (await awaiting_decision(core.ports, await core.now(), after="", limit=9)).cases == []
 
 
-async def test_a_sample_of_what_nobody_reviewed_is_shown_while_it_can_be_stopped(core: Core) -> None:
-    """Claims that were reviewed automatically, until their window has ended (decision 29)."""
+async def test_a_sample_of_automatic_reviews_is_listed_while_it_can_be_stopped(core: Core) -> None:
+    """The sample has claims that were reviewed automatically, until their window has ended (decision 29)."""
     case = await core.told()
     assert case.claim.window_ends_at is not None
     assert len(await core.ports.reviews.page(SAMPLE, after="", limit=9)) == 1
@@ -311,8 +315,8 @@ async def test_a_sample_of_what_nobody_reviewed_is_shown_while_it_can_be_stopped
     assert later.cases == []
 
 
-async def test_a_claim_that_is_declined_is_no_longer_in_the_sample(core: Core) -> None:
-    """There is nothing left to stop."""
+async def test_a_declined_claim_leaves_the_sample(core: Core) -> None:
+    """Nothing of it can be stopped."""
     case = await core.told()
     await core.decline(case)
 

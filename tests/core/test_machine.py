@@ -1,7 +1,7 @@
 """
-Anything, in any order: partners, reviewer, customer, operator, clock, queue, timer and mail, and what must always hold.
-
-A found case becomes a plain test (`test_change_claim.py`, `test_notice.py`, `test_life.py`), where it can be read.
+Random acts in any order by partners, reviewer, customer, operator, clock, queue, timer and mail, and the rules that
+must always hold. A failing case becomes a plain test in `test_change_claim.py`, `test_notice.py` or `test_life.py`,
+where it can be read.
 """
 
 import asyncio
@@ -188,7 +188,7 @@ SPEAKERS = st.sampled_from([ANNE, THE_ADMINISTRATOR])
 
 
 class Machine(RuleBasedStateMachine):
-    """The service in memory, and what we know of it without asking it."""
+    """The service in memory, and the facts that the test knows without asking it."""
 
     claims: Bundle[str] = Bundle("claims")
 
@@ -209,7 +209,7 @@ class Machine(RuleBasedStateMachine):
         self.loop.close()
 
     def run(self, doing: Coroutine[Any, Any, Answer]) -> Answer:
-        """Let something happen."""
+        """Run a coroutine on the machine's loop."""
         return self.loop.run_until_complete(doing)
 
     @property
@@ -217,7 +217,11 @@ class Machine(RuleBasedStateMachine):
         return self.run(self.core.now())
 
     def attempt(self, doing: Coroutine[Any, Any, Any]) -> bool:
-        """Let somebody try something; returns whether it was taken. No is an answer, anything else is a fault."""
+        """
+        Try an act, and return whether it was accepted.
+
+        A refusal is an answer, and every other error fails the test.
+        """
         try:
             self.run(doing)
         except Refused as refused:
@@ -238,7 +242,11 @@ class Machine(RuleBasedStateMachine):
     def begin(
         self, addresses: tuple[str, ...], held: tuple[Item, ...], filed: Sequence[tuple[Item, ...]], told: int
     ) -> Any:
-        """Three partners, one customer; maybe one of them is official, and others have got some way to replace it."""
+        """
+        Register three partners and one customer.
+
+        In some runs one partner is official and others have begun to replace it.
+        """
         self.run(self.core.register(notice_addresses=addresses))
         if held:
             self.things_go_their_way(self._file(ADATUM, held, submit=True), by="queue", undeclined=True)
@@ -251,11 +259,11 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.ids) < MOST_CLAIMS)
     @rule(target=claims, items=ITEMS, submit=st.sampled_from([True, True, True, False]))
     def file(self, items: tuple[Item, ...], submit: bool) -> str:  # noqa: FBT001
-        """A partner makes a claim, mostly to submit it."""
+        """Create a claim of a partner, and mostly submit it."""
         return self._file(self._somebody_without(items), items, submit=submit)
 
     def _somebody_without(self, items: tuple[Item, ...]) -> str:
-        """Return a partner that has no open or official claim on these items, if there is any."""
+        """Return a partner without an open or official claim on these items, or None."""
         keys = {item.key for item in items}
         busy = {
             claim.organisation
@@ -275,9 +283,9 @@ class Machine(RuleBasedStateMachine):
     @rule(claim=claims, data=st.data(), between=st.sampled_from([False, False, False, True]))
     def do(self, claim: str, data: st.DataObject, between: bool) -> None:  # noqa: FBT001
         """
-        Somebody of the partner or the programme tries something, mostly what is possible now.
+        Let a person of the partner or the programme try an act, mostly a possible one.
 
-        Maybe the timer runs between our writing that something will be owed and our writing that it is.
+        The timer sometimes runs between the due row and the transaction.
         """
         likely = self._likely(claim)
         name = data.draw(st.sampled_from([*likely, *likely, *likely, *sorted(ACTS)]))
@@ -306,7 +314,7 @@ class Machine(RuleBasedStateMachine):
         undeclined=st.sampled_from([True, False]),
     )
     def things_go_their_way(self, claim: str, by: str, undeclined: bool) -> None:  # noqa: FBT001
-        """The claim is approved if it can be, its customer is told, and maybe lets the window pass."""
+        """Approve a claim if possible, notify its customer, and sometimes let the window end."""
         self.attempt(self._do(claim, "start"))
         self.attempt(self._do(claim, "approve"))
         if by != "queue":
@@ -320,7 +328,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.ids) < MOST_CLAIMS)
     @rule(target=claims, claim=claims)
     def challenge(self, claim: str) -> Any:
-        """Somebody else claims the same, and a reviewer decides for them if that can be."""
+        """Let another partner claim the same items, and let a reviewer decide for that partner if possible."""
         case = self.run(self.core.ports.claims.load(claim))
         if case is None:
             return multiple()
@@ -337,7 +345,11 @@ class Machine(RuleBasedStateMachine):
 
     @rule(claim=claims, slow=st.sampled_from([timedelta(0), MICROSECOND, timedelta(seconds=1)]), by=SPEAKERS)
     def say_no(self, claim: str, slow: timedelta, by: Speaker) -> None:
-        """The customer declines, or ends by the same button; only who was written to can. The instance may be slow."""
+        """
+        Let the customer decline or end by the same button.
+
+        Only a notified recipient can. The instance can be slow.
+        """
         self.attempt(self._say_no(claim, slow, by))
 
     async def _say_no(self, claim: str, slow: timedelta = timedelta(0), by: Speaker = ANNE) -> None:
@@ -352,7 +364,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(claim=claims, by=SPEAKERS)
     def take_it_back(self, claim: str, by: Speaker) -> None:
-        """The customer undoes the no: never the contact the administrator's (decision 20a)."""
+        """Let the customer undo the no. A contact never undoes the administrator's no (decision 20a)."""
         self.attempt(self._take_it_back(claim, by))
 
     async def _take_it_back(self, claim: str, by: Speaker) -> None:
@@ -367,7 +379,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(one=claims, other=claims, data=st.data())
     def do_at_once(self, one: str, other: str, data: st.DataObject) -> None:
-        """Two people act at the same time, on one claim or on two."""
+        """Let two people act at the same time, on one claim or on two."""
         names = [data.draw(st.sampled_from(["say no", *self._likely(claim)])) for claim in (one, other)]
 
         async def both() -> None:
@@ -385,7 +397,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(items=ITEMS)
     def file_at_once(self, items: tuple[Item, ...]) -> None:
-        """Two partners submit for the same items at the same time."""
+        """Let two partners submit for the same items at the same time."""
         if len(self.ids) > MOST_CLAIMS - 2:
             return
         for organisation in (FABRIKAM, LITWARE):
@@ -402,18 +414,18 @@ class Machine(RuleBasedStateMachine):
 
     @rule(by=st.sampled_from([MICROSECOND, timedelta(minutes=1), timedelta(minutes=12), DAY, 8 * DAY, 31 * DAY]))
     def time_passes(self, by: timedelta) -> None:
-        """A little, or a lot."""
+        """Move the clock by a short or a long time."""
         self.core.clock.advance(by)
 
     @rule(which=st.integers(0, 5), offset=st.sampled_from([-MICROSECOND, timedelta(0), timedelta(0), MICROSECOND]))
     def time_comes(self, which: int, offset: timedelta) -> None:
-        """The clock moves to one of the next instants at which something happens by itself, or close to it."""
+        """Move the clock to one of the next instants at which time changes a claim, or close to it."""
         instants = [instant for instant in self._instants() if instant + offset > self.now]
         if instants:
             self.core.clock.set(instants[which % len(instants)] + offset)
 
     def _instants(self) -> list[datetime]:
-        """Return the instants at which something changes by itself, soonest first."""
+        """Return the instants at which time changes a claim, the earliest first."""
         found = set()
         for case in self._stored().values():
             claim = case.claim
@@ -426,7 +438,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(["queue", "queue", "timer", "timer", "twice", "all at once"]))
     def queue_and_timer(self, what: str) -> None:
-        """Every waiting message reaches its function; the timer runs, or runs twice; or all of that at once."""
+        """Deliver every waiting message, or run the timer once or twice, or do all at once."""
 
         async def at_once() -> None:
             await asyncio.gather(self.core.sweep(), self.core.deliver(), self.core.sweep())
@@ -443,7 +455,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(claim=claims, times=st.sampled_from([1, 3]))
     def message_comes_again(self, claim: str, times: int) -> None:
-        """A message that was delivered before, or that nobody sent; maybe several at the same time."""
+        """Deliver old or invented messages, sometimes several at the same time."""
 
         async def process() -> None:
             now = await self.core.now()
@@ -453,7 +465,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["timer", "queue"]), at=st.integers(1, 6), done=st.booleans())
     def process_dies(self, name: str, at: int, done: bool) -> None:  # noqa: FBT001
-        """A process is gone before or after its n-th write; what was under way is lost."""
+        """Stop a process before or after its n-th write, and lose its other work."""
         writes = itertools.count(1)
         rows = self.core.rows
 
@@ -477,9 +489,8 @@ class Machine(RuleBasedStateMachine):
     )
     def trouble(self, what: str) -> None:
         """
-        The mail system goes down, or comes back; an address is refused for good, for now, then taken again.
-
-        Messages are lost. The sandbox's clock is moved, and the real one not.
+        Let the mail system fail or recover, refuse an address for good or for some time, lose messages, or move the
+        sandbox's clock without the real one.
         """
         mailbox = self.core.mailbox
         if what == "mail":
@@ -498,7 +509,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(gone=st.sampled_from(["exchange", "teams", ""]))
     def operator_changes_the_tenant(self, gone: str) -> None:
-        """A workload is no longer on the tenant, or is back."""
+        """Remove a workload from the tenant, or restore it."""
         workloads = tuple(name for name in ("teams", "exchange", "sharepoint") if name != gone)
         change = partners_and_customers.CustomerChange(TENANT, customer(workloads=workloads), confirmed_ends=None)
         self.attempt(partners_and_customers.put_customer(self.core.ports, change, self.now))
@@ -507,7 +518,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def the_programme_counts(self) -> None:
-        """What it is told is what somebody finds who counts what callers see."""
+        """Compare the programme's figures with an independent count of the claims that callers see."""
         counted = self.run(count_now(self.core.ports, self.now))
         self.run(verify_insight(self.core, list(self._stored()), counted))
 
@@ -529,7 +540,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def it_holds(self) -> None:
-        """Look at everything once, and ask every question about it."""
+        """Read everything once and check all rules."""
         now, cases = self.now, self._stored()
         shown = self._as_of(cases, now)
         self.at_no_instant_two_hold_one_item(cases, now)
@@ -544,7 +555,7 @@ class Machine(RuleBasedStateMachine):
         self.partners_are_told_what_is_true()
 
     def at_no_instant_two_hold_one_item(self, cases: dict[str, StoredCase], now: datetime) -> None:
-        """Nor do two await the customer: now, and at every instant to come."""
+        """Assert that no two claims hold one item or await the customer for it, now or at any later instant."""
         for instant in (now, *(i for i in self._instants() if i > now), now + FAR):
             holders: set[tuple[str, str]] = set()
             awaiting: set[tuple[str, str]] = set()
@@ -558,7 +569,7 @@ class Machine(RuleBasedStateMachine):
                     awaiting |= held
 
     def each_has_its_place(self, cases: dict[str, StoredCase], shown: dict[str, Claim], now: datetime) -> None:
-        """Who is in a slot has a claim to it, and who has a claim is in the slot."""
+        """Assert that slots and claims name one another."""
         slots = {place: slot.at(now) for place, slot in self._slots(cases).items()}
         for (engagement, key), slot in slots.items():
             if slot.holder is not None:
@@ -586,7 +597,7 @@ class Machine(RuleBasedStateMachine):
                     assert claim.id in {claimant.claim for claimant in at.claimants}
 
     def official_claims_were_told_and_not_declined(self, shown: dict[str, Claim]) -> None:
-        """Of the very end that bound them, by a mail that was handed over before."""
+        """Assert that each official claim had a hand-over of the notice with that end, and no no."""
         for claim in shown.values():
             if claim.official_since is None:
                 continue
@@ -600,7 +611,7 @@ class Machine(RuleBasedStateMachine):
             assert claim.opened_at < claim.official_since
 
     def no_means_no(self, cases: dict[str, StoredCase], now: datetime) -> None:
-        """What the customer has declined or ended is neither awaited nor official, now or ever."""
+        """Assert that a declined or ended claim neither awaits the customer nor is official, now or later."""
         for instant in (now, now + FAR):
             for name, claim in self._as_of(cases, instant).items():
                 if name in self.said_no:
@@ -608,8 +619,10 @@ class Machine(RuleBasedStateMachine):
 
     def what_is_owed_has_a_due_row(self, cases: dict[str, StoredCase], now: datetime) -> None:
         """
-        At its instant; for what is owed at once soon, eleven minutes from now where a sweep came between row and act;
-        put off, within the hour.
+        Assert that due work has a due row at its instant.
+
+        Work due at once has its row soon, at most eleven minutes from now after a sweep between row and act. A
+        postponed row is due within the hour.
         """
         rows = self.run(self.core.due_rows())
         for case in cases.values():
@@ -626,7 +639,7 @@ class Machine(RuleBasedStateMachine):
                 ), (debt, [(row.due, row.kind, row.attempt) for row in due])
 
     def somebody_is_next(self, cases: dict[str, StoredCase], now: datetime) -> None:
-        """And whose limit the clock decides has time left."""
+        """Assert that each claim has a next step, and that a time limit decided by the clock has not ended."""
         for stored in cases.values():
             case = settle(stored, now)
             claim, step = case.claim, next_step(replace(case, slots={}), self.core.ports.terms)
@@ -638,10 +651,10 @@ class Machine(RuleBasedStateMachine):
                 assert step.owner is not Owner.NOBODY
 
     def histories_are_chains_that_only_grow(self, cases: dict[str, StoredCase], now: datetime) -> None:
-        """What was read once is read ever after, byte for byte."""
+        """Assert that entries once read stay the same, byte for byte."""
         for name, case in cases.items():
             if case.claim.status is Status.DELETED:
-                continue  # it is being erased, row by row
+                continue  # the claim is being erased, row by row
             entries = list(self.run(history_as_of(self.core.ports, settle(case, now), after=0, limit=1000)))
             assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
             assert [entry.previous_hash for entry in entries] == [None, *(entry.hash for entry in entries[:-1])]
@@ -653,7 +666,11 @@ class Machine(RuleBasedStateMachine):
     def the_timer_writes_what_was_read(
         self, cases: dict[str, StoredCase], shown: dict[str, Claim], now: datetime
     ) -> None:
-        """In whatever order claims are written down; the store itself is left alone."""
+        """
+        Assert that the timer writes the state that readers saw, in any order of the claims.
+
+        The store itself is not changed.
+        """
         cases = {name: case for name, case in cases.items() if case.claim.status is not Status.DELETED}
         unsettled = [name for name, case in cases.items() if shown[name] != case.claim]
         if not unsettled:
@@ -673,12 +690,12 @@ class Machine(RuleBasedStateMachine):
                 )
 
     def one_notice_goes_out_once(self) -> None:
-        """Unless a process died with a mail that it had handed over."""
+        """Assert that one notice is sent once, unless a process died after its hand-over."""
         ids = [message.message_id for message in self.core.mailbox.sent if message.kind == "notice"]
         assert not [name for name in set(ids) - self.doubtful if ids.count(name) > 1]
 
     def partners_are_told_what_is_true(self) -> None:
-        """Of a claim's states, only of the one that it was in when the mail was sent."""
+        """Assert that a mail to a partner tells the state of the claim at the instant of sending."""
         for message in self.core.mailbox.to_partners:
             assert message.claim.status is TOLD_IN.get(message.kind, message.claim.status), message.kind
 
@@ -697,8 +714,8 @@ TOLD_IN = {
 
 
 @pytest.mark.slow
-def test_whatever_happens_in_whatever_order_it_holds() -> None:
-    """Some seconds of CPU time on each commit, with the same steps every time; more steps with THOROUGH=1."""
+def test_the_rules_hold_after_random_acts() -> None:
+    """Each commit runs some seconds of CPU time, with the same steps each time. THOROUGH=1 runs more steps."""
     run_state_machine_as_test(
         Machine,
         settings=settings(

@@ -1,4 +1,4 @@
-"""The mail budget: what is taken is counted, and who is turned away is told when to come again."""
+"""The mail budget counts permits, and a refused sender learns the time of its next try."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,15 +15,15 @@ LIMITS = Limits(per_minute=5, per_hour=10)
 
 
 def test_the_first_mail_opens_the_window_of_its_minute_and_of_its_hour() -> None:
-    """Whole minutes and hours, so that every instance counts the same ones."""
+    """Windows are whole minutes and hours, so that all instances count the same windows."""
     budget, drawn = draw(None, LIMITS, Urgency.NOTICE, 2, NOW)
 
     assert drawn == Drawn(2)
     assert budget == Budget(THIS_MINUTE, THIS_HOUR, sent=2, sent_in_hour=2)
 
 
-def test_who_comes_when_the_minute_is_used_up_is_told_the_next() -> None:
-    """And the one behind a whole minute's mails the one after that."""
+def test_a_sender_in_a_used_up_minute_waits_for_the_next_minute() -> None:
+    """Behind a full minute of waiting mails, a sender waits one minute longer."""
     budget, drawn = draw(None, LIMITS, Urgency.NOTICE, 7, NOW)
     line = []
     for _ in range(5):
@@ -35,8 +35,8 @@ def test_who_comes_when_the_minute_is_used_up_is_told_the_next() -> None:
     assert budget.turned_away == 7
 
 
-def test_who_comes_when_the_hour_is_used_up_is_told_the_next() -> None:
-    """In the line of that hour, five a minute."""
+def test_a_sender_in_a_used_up_hour_waits_for_the_next_hour() -> None:
+    """Five senders a minute have their turn in that hour."""
     used_up = Budget(THIS_MINUTE, THIS_HOUR, sent=5, sent_in_hour=10, turned_away=5)
 
     _, drawn = draw(used_up, LIMITS, Urgency.NOTICE, 1, NOW)
@@ -46,16 +46,16 @@ def test_who_comes_when_the_hour_is_used_up_is_told_the_next() -> None:
     assert far_behind == Drawn(0, THIS_HOUR + 2 * HOUR)
 
 
-def test_an_hour_alone_can_be_limited() -> None:
-    """Then the turn is the hour's beginning."""
+def test_only_the_hour_can_have_a_limit() -> None:
+    """The turn is then the beginning of the hour."""
     used_up = Budget(THIS_MINUTE, THIS_HOUR, sent=10, sent_in_hour=10)
 
     assert draw(used_up, Limits(per_hour=10), Urgency.NOTICE, 1, NOW)[1] == Drawn(0, THIS_HOUR + HOUR)
     assert draw(None, Limits(per_hour=10), Urgency.NOTICE, 4, NOW)[1] == Drawn(4)
 
 
-def test_a_new_minute_and_a_new_hour_begin_with_nothing_sent() -> None:
-    """A minute's count ends with it, the hour's goes on."""
+def test_each_minute_and_each_hour_begins_with_no_permits_drawn() -> None:
+    """A minute's count ends with the minute, and the hour's count goes on."""
     used_up = Budget(THIS_MINUTE, THIS_HOUR, sent=5, sent_in_hour=9, turned_away=3)
 
     next_minute, drawn = draw(used_up, LIMITS, Urgency.NOTICE, 2, NOW + MINUTE)
@@ -66,18 +66,18 @@ def test_a_new_minute_and_a_new_hour_begin_with_nothing_sent() -> None:
 
 
 @pytest.mark.parametrize(("urgency", "permits"), [(Urgency.NOTICE, 10), (Urgency.REMINDER, 8), (Urgency.OTHER, 6)])
-def test_the_less_urgent_leave_room_for_the_more_urgent(urgency: Urgency, permits: int) -> None:
-    """Notices may use the whole window, reminders most of it, everything else a good half."""
+def test_less_urgent_mails_leave_permits_for_more_urgent_mails(urgency: Urgency, permits: int) -> None:
+    """Notices can use the whole window, reminders most of it, and other mails a little more than half."""
     assert draw(None, Limits(per_minute=10), urgency, 20, NOW)[1].permits == permits
 
 
-def test_a_limit_of_one_is_one_for_all() -> None:
-    """However small the budget, nothing is kept back for ever."""
+def test_a_limit_of_one_counts_for_every_kind() -> None:
+    """Even with the smallest budget each mail gets its turn."""
     assert draw(None, Limits(per_minute=1, per_hour=1), Urgency.OTHER, 1, NOW)[1] == Drawn(1)
 
 
-def test_nothing_is_handed_over_before_a_pause_ends() -> None:
-    """Whoever asks meanwhile stands in line behind its end; at its end they are served."""
+def test_no_permit_is_given_before_a_pause_ends() -> None:
+    """Senders who ask during the pause get a turn after its end, and get their permits then."""
     until = NOW + timedelta(minutes=3)
     budget = paused(None, until, NOW)
 
@@ -90,7 +90,7 @@ def test_nothing_is_handed_over_before_a_pause_ends() -> None:
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
-    """Two instances may be told different times."""
+    """Two instances can receive different times from the mail service."""
     long = paused(None, NOW + HOUR, NOW)
 
     assert paused(long, NOW + MINUTE, NOW).not_before == NOW + HOUR
@@ -105,8 +105,10 @@ def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
         max_size=60,
     ),
 )
-def test_no_window_is_ever_overdrawn(per_minute: int, per_hour: int, mails: list[tuple[int, int, Urgency]]) -> None:
-    """Whoever asks for whatever in whatever order; who is turned away always has a turn that is still to come."""
+def test_no_window_gives_more_permits_than_its_limit(
+    per_minute: int, per_hour: int, mails: list[tuple[int, int, Urgency]]
+) -> None:
+    """The test draws in random order. A refused sender always gets a later time."""
     limits, budget, now = Limits(per_minute, per_hour), None, NOW
     in_minutes: dict[datetime, int] = {}
     in_hours: dict[datetime, int] = {}

@@ -1,4 +1,4 @@
-"""Who owes what until when, in every state."""
+"""The next actor, act and time limit in every state."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,27 +53,27 @@ def step(case: Case, now: datetime) -> NextStep:
         (Status.DELETED, *NOBODY),
     ],
 )
-def test_every_state_says_who_acts_next(status: Status, owner: Owner, action: Action, due: datetime | None) -> None:
-    """Whose turn it is, to do what, until when."""
+def test_every_state_has_a_next_step(status: Status, owner: Owner, action: Action, due: datetime | None) -> None:
+    """The step has an actor, an act and a time limit."""
     assert step(in_state(status), TOLD_AT) == NextStep(owner=owner, action=action, due=due)
 
 
 @pytest.mark.parametrize("case", [submitted(draft(), automatic=True), promised(submitted(draft(), automatic=True))])
-def test_until_the_customer_was_told_it_is_the_programmes_turn(case: Case) -> None:
-    """No date can be named yet."""
+def test_before_the_hand_over_the_programme_acts_next(case: Case) -> None:
+    """No date is known yet."""
     assert step(case, TOLD_AT) == NextStep(owner=Owner.PROGRAMME, action=Action.TELL_CUSTOMER)
 
 
 @pytest.mark.parametrize(
     ("now", "action"), [(ENDS_AT - MICROSECOND, Action.UNDO), (ENDS_AT, Action.NONE), (ENDS_AT + DAY, Action.NONE)]
 )
-def test_a_no_can_be_taken_back_until_the_windows_end(now: datetime, action: Action) -> None:
-    """Afterwards there is nothing to be done."""
+def test_a_no_can_be_undone_until_the_windows_end(now: datetime, action: Action) -> None:
+    """Afterwards there is no next step."""
     assert step(in_state(Status.DECLINED), now).action is action
 
 
-def test_a_no_from_another_state_cannot_be_taken_back() -> None:
-    """Nobody's turn."""
+def test_a_no_outside_the_window_has_no_next_step() -> None:
+    """The no cannot be undone."""
     declined = life.decline(in_state(Status.UNDER_REVIEW), ANNE, TOLD_AT)
 
     assert step(declined, TOLD_AT).action is Action.NONE
@@ -81,7 +81,7 @@ def test_a_no_from_another_state_cannot_be_taken_back() -> None:
 
 @pytest.mark.parametrize("reason", sorted(REJECTION_REASONS))
 def test_a_rejection_can_be_disputed_for_thirty_days(reason: Reason) -> None:
-    """Unless it is of a kind that cannot, or was disputed before: then it is nobody's turn."""
+    """A rejection that cannot be disputed, or was disputed before, has no next step."""
     case = rejected(draft(), reason)
 
     told = step(case, TOLD_AT)
@@ -94,15 +94,17 @@ def test_a_rejection_can_be_disputed_for_thirty_days(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize(("now", "owner"), [(ENDS_AT + DAY, Owner.PARTNER), (ENDS_AT + 2 * DAY, Owner.NOBODY)])
-def test_the_holder_of_a_contested_item_may_be_asked_for_evidence(now: datetime, owner: Owner) -> None:
-    """Until then it is the partner's turn; the association goes on (decision 15)."""
+def test_the_holder_of_a_contested_item_has_a_next_step_after_a_request_for_evidence(
+    now: datetime, owner: Owner
+) -> None:
+    """The partner acts next until the time limit, and the association goes on (decision 15)."""
     case = in_state(Status.OFFICIAL).changed(evidence_by=ENDS_AT + 2 * DAY)
 
     assert step(case, now).owner is owner
 
 
-def test_a_next_step_is_shown_with_these_names() -> None:
-    """Due as RFC 3339 writes it, null where there is none."""
+def test_a_next_step_has_these_names_in_json() -> None:
+    """`due` is in RFC 3339 form, or null."""
     told = step(in_state(Status.AWAITING_CUSTOMER), TOLD_AT)
 
     assert told.model_dump(mode="json", by_alias=True) == {
@@ -118,8 +120,8 @@ def test_a_next_step_is_shown_with_these_names() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.SUBMITTED, Status.UNDER_REVIEW, Status.DISPUTED])
-def test_a_review_stands_still_while_another_claim_awaits_the_customer(status: Status) -> None:
-    """It could not be approved: no limit is shown, and nothing is overdue (decision 11)."""
+def test_a_review_has_no_time_limit_while_another_claim_awaits_the_customer(status: Status) -> None:
+    """The claim could not be approved. No limit is shown, and nothing is overdue (decision 11)."""
     case = beside_one_that_awaits(status, takes_over_at=None)
 
     assert step(case, TOLD_AT + 60 * DAY).due is None
@@ -133,8 +135,8 @@ def test_a_review_stands_still_while_another_claim_awaits_the_customer(status: S
         (Status.DISPUTED, TERMS.decide_by),
     ],
 )
-def test_the_review_begins_anew_when_the_place_is_free(status: Status, limit: Callable[[datetime], datetime]) -> None:
-    """From the instant at which the other took over, or left, whoever has written that down."""
+def test_a_review_begins_again_when_the_slot_is_free(status: Status, limit: Callable[[datetime], datetime]) -> None:
+    """It begins at the instant at which the other claim took over or left, whether or not that is stored."""
     waiting = beside_one_that_awaits(status, takes_over_at=ENDS_AT)
     left = waiting.with_slots({key: slot.without("other", ENDS_AT) for key, slot in waiting.slots.items()})
 
@@ -142,8 +144,8 @@ def test_the_review_begins_anew_when_the_place_is_free(status: Status, limit: Ca
     assert step(waiting, ENDS_AT).due == step(left, ENDS_AT).due == limit(ENDS_AT)
 
 
-def test_a_place_that_was_free_before_changes_nothing() -> None:
-    """The limit that was set at the beginning of the review holds."""
+def test_a_slot_that_was_free_before_changes_no_limit() -> None:
+    """The limit from the beginning of the review holds."""
     case = in_state(Status.SUBMITTED)
     before = case.claim.status_since - DAY
     case = case.with_slots({key: slot.changed(free_since=before) for key, slot in case.slots.items()})
@@ -152,7 +154,7 @@ def test_a_place_that_was_free_before_changes_nothing() -> None:
 
 
 def beside_one_that_awaits(status: Status, takes_over_at: datetime | None) -> Case:
-    """Return a claim in a state, and another one on its first item whose customer is being asked."""
+    """Return a claim in a state, and another claim that awaits the customer for its first item."""
     case = in_state(status)
     key = case.claim.items[0].key
     return case.with_slots({key: case.slots[key].with_awaiting("other", LITWARE, takes_over_at)})

@@ -1,4 +1,4 @@
-"""Telling the customer: what is promised, sent and recorded, in which order; and mail that does not go."""
+"""The notice: the order of promise, mail and record, and mails that fail."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -49,7 +49,7 @@ def ends_at(case: Case) -> datetime:
 
 
 def on_first_letter(core: Core, happens: Callable[[], Awaitable[None]]) -> None:
-    """Let something happen while the first message is being sent."""
+    """Do *act* while the first message is being sent."""
 
     async def send(_: MailMessage) -> None:
         core.mailbox.on_send = None
@@ -61,8 +61,8 @@ def on_first_letter(core: Core, happens: Callable[[], Awaitable[None]]) -> None:
 # --- promise, mail, hand-over -----------------------------------------------------------------------------------------
 
 
-async def test_what_the_notice_says_is_stored_before_it_is_sent(core: Core) -> None:
-    """The promise of the message is that of the row, and the message's id leads back to the claim already."""
+async def test_the_promise_is_stored_before_the_mail_is_sent(core: Core) -> None:
+    """The message has the promise of the row. Its id already leads to the claim."""
     case = await core.submitted()
     found: list[bool] = []
 
@@ -80,8 +80,8 @@ async def test_what_the_notice_says_is_stored_before_it_is_sent(core: Core) -> N
     assert core.mailbox.addressed("notice") == [ANNE]
 
 
-async def test_the_hand_over_opens_the_window_that_was_promised(core: Core) -> None:
-    """Five business days after the local day: Monday to the end of the next, in Paris."""
+async def test_the_hand_over_opens_the_promised_window(core: Core) -> None:
+    """The window has five business days after the local day: from Monday to the end of the next Monday, in Paris."""
     case = await core.told()
 
     claim = case.claim
@@ -92,8 +92,8 @@ async def test_the_hand_over_opens_the_window_that_was_promised(core: Core) -> N
     assert case.slots[SUBSCRIPTION].awaiting is not None
 
 
-async def test_day_zero_is_the_local_date_in_two_minutes(core: Core) -> None:
-    """A notice sent in the last two minutes of a day counts from the next (decision 17)."""
+async def test_day_zero_is_the_local_date_two_minutes_later(core: Core) -> None:
+    """A notice in the last two minutes of a day counts from the next day (decision 17)."""
     just_before = datetime.fromisoformat("2026-11-02T22:57:59.999999Z")
 
     for now, day in ((just_before, 2), (just_before + MICROSECOND, 3)):
@@ -104,8 +104,8 @@ async def test_day_zero_is_the_local_date_in_two_minutes(core: Core) -> None:
         await core.withdraw(case)
 
 
-async def test_the_promise_names_the_customer_and_who_would_be_replaced(core: Core) -> None:
-    """The customer may know them; the promise keeps the names that the mail states (decision 24)."""
+async def test_the_promise_names_the_customer_and_the_partner_to_be_replaced(core: Core) -> None:
+    """The customer can see the partner's name. The promise stores the names in the mail (decision 24)."""
     await core.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
 
     winner = await core.told(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
@@ -117,8 +117,8 @@ async def test_the_promise_names_the_customer_and_who_would_be_replaced(core: Co
     )
 
 
-async def test_everybody_who_is_to_be_told_gets_a_notice_of_their_own(core: Core) -> None:
-    """The contact and the registered addresses, each once, each with a number and a Message-ID (decision 25)."""
+async def test_each_recipient_gets_a_notice_with_an_id_of_its_own(core: Core) -> None:
+    """The contact and each registered address get one mail, with its own number and Message-ID (decision 25)."""
     await core.register_customer(notice_addresses=(IT, "Anne.Durand@Contoso.FR", LAW))
 
     case = await core.told()
@@ -131,7 +131,7 @@ async def test_everybody_who_is_to_be_told_gets_a_notice_of_their_own(core: Core
 
 
 async def test_a_message_that_comes_twice_sends_one_notice(core: Core) -> None:
-    """Queues deliver at least once."""
+    """Queues deliver a message at least once."""
     case = await core.submitted()
 
     await core.process(case)
@@ -140,8 +140,8 @@ async def test_a_message_that_comes_twice_sends_one_notice(core: Core) -> None:
     assert core.mailbox.kinds() == ["notice"]
 
 
-async def test_two_payers_at_once_send_one_notice(core: Core) -> None:
-    """The queue and the timer: whoever stores the promise first sends it."""
+async def test_two_processes_at_once_send_one_notice(core: Core) -> None:
+    """The queue and the timer run at once. The first to store the promise sends the notice."""
     case = await core.submitted()
 
     outcomes = await asyncio.gather(*(core.process(case) for _ in range(4)))
@@ -150,8 +150,8 @@ async def test_two_payers_at_once_send_one_notice(core: Core) -> None:
     assert [one.delayed for one in outcomes].count(False) >= 1
 
 
-async def test_while_one_is_sending_nobody_else_does(core: Core) -> None:
-    """For two minutes of real time from the promise on (decision 17)."""
+async def test_while_one_process_sends_no_other_does(core: Core) -> None:
+    """The promise reserves the mail for two minutes of real time (decision 17)."""
     case = await core.submitted()
 
     async def another() -> None:
@@ -166,7 +166,7 @@ async def test_while_one_is_sending_nobody_else_does(core: Core) -> None:
 
 
 async def test_a_sender_that_died_is_replaced_after_two_minutes(core: Core) -> None:
-    """Mailed or not, it is not recorded: the same notice goes out again under the same Message-ID."""
+    """The first send was not recorded. The same notice is sent again with the same Message-ID."""
     case = await core.submitted()
 
     async def die(table: str, _: Sequence[Op]) -> None:
@@ -192,8 +192,8 @@ async def test_a_sender_that_died_is_replaced_after_two_minutes(core: Core) -> N
     assert (await core.stored(case)).claim.opened_at == MONDAY + SENDING
 
 
-async def test_a_lost_message_is_made_good_by_the_timer(core: Core) -> None:
-    """After two minutes."""
+async def test_after_a_lost_message_the_timer_sends_the_notice(core: Core) -> None:
+    """The timer does it after two minutes."""
     case = await core.submitted()
     core.lose_messages()
 
@@ -203,11 +203,11 @@ async def test_a_lost_message_is_made_good_by_the_timer(core: Core) -> None:
     assert (await core.stored(case)).claim.opened_at == MONDAY + SOON
 
 
-# --- mail that does not go --------------------------------------------------------------------------------------------
+# --- mails that fail --------------------------------------------------------------------------------------------------
 
 
 async def test_a_retry_on_the_same_day_is_the_same_notice(core: Core) -> None:
-    """Same number, same end, same Message-ID; whoever tries next need not wait for who has failed."""
+    """The number, the end and the Message-ID are the same. The next process need not wait for a failed one."""
     case = await core.submitted()
     core.mailbox.down = True
     assert (await core.process(case)).delayed
@@ -225,7 +225,7 @@ async def test_a_retry_on_the_same_day_is_the_same_notice(core: Core) -> None:
 
 
 async def test_a_mail_server_that_is_down_past_a_promised_end_binds_nobody(core: Core) -> None:
-    """Nothing opens the window but a hand-over; then a new promise is made, on the later date, with the next number."""
+    """Only a hand-over opens a window. A new promise follows, with a later date and the next number."""
     case = await core.submitted()
     core.mailbox.down = True
     await core.process(case)
@@ -251,8 +251,8 @@ async def test_a_mail_server_that_is_down_past_a_promised_end_binds_nobody(core:
     assert (await core.seen(case)).status is Status.OFFICIAL
 
 
-async def test_a_delayed_mail_is_tried_again_later_and_later(core: Core) -> None:
-    """After 1, 5, 15, 60 minutes, then hourly (decision 36)."""
+async def test_a_delayed_mail_is_retried_with_longer_waits(core: Core) -> None:
+    """Retries come after 1, 5, 15 and 60 minutes, and then each hour (decision 36)."""
     case = await core.submitted()
     core.lose_messages()
     core.mailbox.down = True
@@ -268,8 +268,8 @@ async def test_a_delayed_mail_is_tried_again_later_and_later(core: Core) -> None
     assert waits == [1, 5, 15, 60, 60, 60]
 
 
-async def test_a_mail_system_that_names_a_time_is_asked_again_then(core: Core) -> None:
-    """And not before."""
+async def test_a_mail_system_that_names_a_time_is_called_again_then(core: Core) -> None:
+    """No call comes earlier."""
     case = await core.submitted()
     core.mailbox.down, core.mailbox.retry_after = True, 600
 
@@ -278,8 +278,8 @@ async def test_a_mail_system_that_names_a_time_is_asked_again_then(core: Core) -
     assert (outcome.delayed, outcome.not_before) == (True, MONDAY + timedelta(seconds=600))
 
 
-async def test_a_hand_over_on_a_later_day_promises_anew_and_sends_a_corrected_notice(core: Core) -> None:
-    """The first mail said one day too early: its hand-over is not recorded (decision 17)."""
+async def test_a_hand_over_on_a_later_day_makes_a_new_promise_and_a_corrected_notice(core: Core) -> None:
+    """The first mail names a day that is one day too early. Its hand-over is not recorded (decision 17)."""
     case = await core.submitted()
     midnight = datetime.fromisoformat("2026-11-02T23:00:00Z")
 
@@ -300,8 +300,8 @@ async def test_a_hand_over_on_a_later_day_promises_anew_and_sends_a_corrected_no
     assert [entry.act for entry in await core.history(case)].count(Act.CUSTOMER_TOLD) == 1
 
 
-async def test_a_correction_stays_one_until_it_is_handed_over(core: Core) -> None:
-    """However long the mail system is down after the notice that was overtaken, the next one says what it replaces."""
+async def test_a_correction_names_the_replaced_notice_until_its_hand_over(core: Core) -> None:
+    """This holds however long the mail system is down."""
     case = await core.submitted()
     midnight = datetime.fromisoformat("2026-11-02T23:00:00Z")
 
@@ -325,7 +325,7 @@ async def test_a_correction_stays_one_until_it_is_handed_over(core: Core) -> Non
 
 
 async def test_a_refused_recipient_stops_the_window_before_it_opens(core: Core) -> None:
-    """Nobody can be told: the partner is asked for another contact."""
+    """No recipient can be notified, and the partner is asked for another contact."""
     case = await core.submitted()
     core.mailbox.refused.add(ANNE)
 
@@ -338,8 +338,8 @@ async def test_a_refused_recipient_stops_the_window_before_it_opens(core: Core) 
     assert claim.due in [row.due for row in await core.due_rows(case)]
 
 
-async def test_who_could_not_be_reached_is_asked_again_with_the_next_notice(core: Core) -> None:
-    """A failure counts for the notice that it concerns (decision 25): a mailbox can be repaired."""
+async def test_a_recipient_who_could_not_be_reached_gets_the_next_notice(core: Core) -> None:
+    """A failure counts for its own notice only (decision 25). A mailbox can be repaired."""
     case = await core.submitted()
     core.mailbox.refused.add(ANNE)
     await core.deliver()
@@ -353,8 +353,12 @@ async def test_who_could_not_be_reached_is_asked_again_with_the_next_notice(core
     assert (await core.stored(case)).claim.opened_at is not None
 
 
-async def test_another_contact_gets_a_fresh_notice(core: Core) -> None:
-    """With the next numbers; who is no longer named is not written to, and counts as failed no more (decision 25)."""
+async def test_another_contact_gets_a_new_notice(core: Core) -> None:
+    """
+    Its numbers are the next ones.
+
+    A recipient who is no longer named gets no mail and does not count as failed (decision 25).
+    """
     case = await core.submitted()
     core.mailbox.refused.add(ANNE)
     await core.deliver()
@@ -374,7 +378,7 @@ async def test_another_contact_gets_a_fresh_notice(core: Core) -> None:
 
 
 async def test_one_refused_recipient_of_several_is_marked(core: Core) -> None:
-    """The window opens for the others, and nothing more is sent to who refused."""
+    """The window opens for the others. The refused recipient gets no more mails."""
     await core.register_customer(notice_addresses=(IT,))
     case = await core.submitted()
     core.mailbox.refused.add(ANNE)
@@ -388,8 +392,8 @@ async def test_one_refused_recipient_of_several_is_marked(core: Core) -> None:
     assert core.mailbox.addressed("officialConfirmation") == [IT]
 
 
-async def test_a_recipient_whose_server_waits_gets_the_same_notice_later(core: Core) -> None:
-    """The window opens with the first who was told; the other is owed the notice until it goes."""
+async def test_a_recipient_whose_server_defers_gets_the_same_notice_later(core: Core) -> None:
+    """The window opens when the first recipient is notified. The other notice stays due until it is sent."""
     await core.register_customer(notice_addresses=(IT,))
     case = await core.submitted()
     core.mailbox.put_off.add(IT)
@@ -407,8 +411,8 @@ async def test_a_recipient_whose_server_waits_gets_the_same_notice_later(core: C
     assert (await core.stored(case)).claim.mails == ()
 
 
-async def test_a_notice_that_waits_is_dropped_when_there_is_nothing_left_to_ask(core: Core) -> None:
-    """The other recipient has said no meanwhile."""
+async def test_a_deferred_notice_is_dropped_after_a_no(core: Core) -> None:
+    """The other recipient has said no."""
     await core.register_customer(notice_addresses=(IT,))
     case = await core.submitted()
     core.mailbox.put_off.add(IT)
@@ -421,8 +425,8 @@ async def test_a_notice_that_waits_is_dropped_when_there_is_nothing_left_to_ask(
     assert core.mailbox.addressed("notice") == [ANNE]
 
 
-async def test_a_recipient_who_is_put_off_for_three_days_cannot_be_reached(core: Core) -> None:
-    """A 4xx for so long counts as a failure (decision 25)."""
+async def test_a_recipient_who_is_deferred_for_three_days_cannot_be_reached(core: Core) -> None:
+    """After three days a 4xx counts as a failure (decision 25)."""
     case = await core.submitted()
     core.mailbox.put_off.add(ANNE)
     assert (await core.process(case)).delayed
@@ -435,8 +439,8 @@ async def test_a_recipient_who_is_put_off_for_three_days_cannot_be_reached(core:
     assert (await core.stored(case)).claim.status is Status.PARTNER_ACTION_REQUIRED
 
 
-async def test_one_of_several_who_is_put_off_for_three_days_cannot_be_reached(core: Core) -> None:
-    """It is history; when the others' mails have come back too, the window stops."""
+async def test_one_of_several_who_is_deferred_for_three_days_cannot_be_reached(core: Core) -> None:
+    """The failure is recorded. If the mails to the others bounce too, the window stops."""
     await core.register_customer(notice_addresses=(IT,))
     case = await core.submitted()
     core.mailbox.put_off.add(IT)
@@ -451,8 +455,8 @@ async def test_one_of_several_who_is_put_off_for_three_days_cannot_be_reached(co
     assert [entry.act for entry in await core.history(case)][-1] is Act.RECIPIENT_FAILED
 
 
-async def test_a_silent_server_is_no_recipients_failure(core: Core) -> None:
-    """However long it is down."""
+async def test_a_silent_server_is_no_failure_of_a_recipient(core: Core) -> None:
+    """This holds however long the server is down."""
     case = await core.submitted()
     core.mailbox.down = True
     core.clock.advance(30 * DAY)
@@ -461,8 +465,8 @@ async def test_a_silent_server_is_no_recipients_failure(core: Core) -> None:
     assert (await core.stored(case)).claim.status is Status.AWAITING_CUSTOMER
 
 
-async def test_a_customer_who_is_not_registered_any_more_is_told_when_they_are(core: Core) -> None:
-    """The debt waits."""
+async def test_a_customer_who_is_not_registered_is_notified_after_registration(core: Core) -> None:
+    """The notice stays due."""
     case = await core.submitted()
     await core.rows.write("registry", f"customer|{TENANT}", Delete("registered"))
 
@@ -473,8 +477,8 @@ async def test_a_customer_who_is_not_registered_any_more_is_told_when_they_are(c
     assert core.mailbox.kinds() == ["notice"]
 
 
-async def test_the_partners_calendar_counts_for_their_answer(core: Core) -> None:
-    """And the programme's, when the partner is not registered any more."""
+async def test_the_partners_calendar_counts_for_the_partners_answer(core: Core) -> None:
+    """If the partner is no longer registered, the programme's calendar counts."""
     case = await core.submitted()
     core.mailbox.refused.add(ANNE)
     await core.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
@@ -484,7 +488,7 @@ async def test_the_partners_calendar_counts_for_their_answer(core: Core) -> None
     assert (await core.stored(case)).claim.due == datetime.fromisoformat("2026-11-10T00:00:00Z")
 
 
-async def test_a_subscription_that_ended_before_the_notice_is_asked_about_no_more(core: Core) -> None:
+async def test_a_subscription_that_ended_before_the_notice_is_not_in_it(core: Core) -> None:
     """The items are checked again before the promise (decision 32)."""
     case = await core.submitted()
     await core.register_customer(subscriptions=(subscription(state="disabled"),))
@@ -496,8 +500,8 @@ async def test_a_subscription_that_ended_before_the_notice_is_asked_about_no_mor
     assert core.mailbox.sent == []
 
 
-async def test_without_a_permit_nothing_is_promised(core: Core) -> None:
-    """The debt comes back when its turn does."""
+async def test_without_a_permit_no_promise_is_made(core: Core) -> None:
+    """The notice is due again at its turn."""
     core.ports = replace(core.ports, mail_budget=MailBudgetRow(core.rows, Limits(per_minute=1), core.ports.real_now))
     first = await core.submitted(items=(TEAMS,), engagement=USAGE)
     await core.approve(first)
@@ -512,11 +516,11 @@ async def test_without_a_permit_nothing_is_promised(core: Core) -> None:
     assert (await core.stored(second)).claim.promise is None
 
 
-# --- what happens while the notice is on its way ----------------------------------------------------------------------
+# --- acts while the notice is being sent ------------------------------------------------------------------------------
 
 
-async def test_a_withdrawal_while_the_notice_is_being_sent_owes_a_closing_mail(core: Core) -> None:
-    """The hand-over is a fact; who was told is told the end."""
+async def test_a_withdrawal_during_the_notice_makes_a_closing_mail_due(core: Core) -> None:
+    """The hand-over is recorded, and the notified recipients get a closing mail."""
     case = await core.submitted()
 
     async def withdraw() -> None:
@@ -529,8 +533,8 @@ async def test_a_withdrawal_while_the_notice_is_being_sent_owes_a_closing_mail(c
     assert (await core.seen(case)).status is Status.WITHDRAWN
 
 
-async def test_a_revocation_while_the_notice_is_being_sent_owes_a_closing_mail(core: Core) -> None:
-    """As a withdrawal."""
+async def test_a_revocation_during_the_notice_makes_a_closing_mail_due(core: Core) -> None:
+    """It acts like a withdrawal."""
     case = await core.submitted()
 
     async def revoke() -> None:
@@ -543,8 +547,8 @@ async def test_a_revocation_while_the_notice_is_being_sent_owes_a_closing_mail(c
     assert core.mailbox.sent[-1].reason == "revokedByProgramme"
 
 
-async def test_a_no_that_overtakes_our_own_record_stands(core: Core) -> None:
-    """The customer pressed the link before we had written that the mail had gone (decision 20)."""
+async def test_a_no_before_our_own_record_counts(core: Core) -> None:
+    """The customer used the link before we had stored the hand-over (decision 20)."""
     case = await core.submitted()
 
     async def decline() -> None:
@@ -560,8 +564,8 @@ async def test_a_no_that_overtakes_our_own_record_stands(core: Core) -> None:
     assert sorted(core.mailbox.kinds()) == ["declineConfirmation", "notice"]
 
 
-async def test_a_no_and_its_undo_that_overtake_our_own_record_open_the_window(core: Core) -> None:
-    """The last word counts, and the mail was sent."""
+async def test_a_no_and_its_undo_before_our_own_record_open_the_window(core: Core) -> None:
+    """The last act counts, and the mail was sent."""
     case = await core.submitted()
 
     async def decline_and_undo() -> None:
@@ -576,8 +580,8 @@ async def test_a_no_and_its_undo_that_overtake_our_own_record_open_the_window(co
     assert (await core.seen(case)).status is Status.OFFICIAL
 
 
-async def test_a_no_while_a_refused_notice_is_being_recorded_stands(core: Core) -> None:
-    """The mail system refused the address of somebody who has said no meanwhile, by an earlier copy of the mail."""
+async def test_a_no_while_a_refused_notice_is_recorded_counts(core: Core) -> None:
+    """The mail system refuses an address whose owner has said no, with the link of an earlier copy of the mail."""
     case = await core.submitted()
     core.mailbox.refused.add(ANNE)
 
@@ -590,8 +594,8 @@ async def test_a_no_while_a_refused_notice_is_being_recorded_stands(core: Core) 
     assert (await core.stored(case)).claim.status is Status.DECLINED
 
 
-async def test_a_delay_of_a_notice_that_is_no_longer_wanted_changes_nothing(core: Core) -> None:
-    """The claim was withdrawn and the server is down: there is no promise left to be given free."""
+async def test_a_delay_of_a_notice_of_a_withdrawn_claim_changes_nothing(core: Core) -> None:
+    """The server is down, and the claim has no promise to release."""
     case = await core.submitted()
     core.mailbox.down = True
 
@@ -610,8 +614,8 @@ async def test_a_delay_of_a_notice_that_is_no_longer_wanted_changes_nothing(core
     assert (promised.number, promised.sending_until) == (2, MONDAY + SENDING)
 
 
-async def test_nobody_is_told_of_a_claim_that_was_withdrawn_before(core: Core) -> None:
-    """The message comes too late."""
+async def test_a_customer_is_not_notified_of_a_withdrawn_claim(core: Core) -> None:
+    """The message comes after the withdrawal."""
     case = await core.submitted()
     await core.withdraw(case)
 
@@ -623,8 +627,12 @@ async def test_nobody_is_told_of_a_claim_that_was_withdrawn_before(core: Core) -
 # --- the reminder -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_reminder_goes_out_on_the_business_day_before_the_last(core: Core) -> None:
-    """At 09:00 in the customer's zone, once, to those who were told: Friday, for a window that ends on Monday."""
+async def test_a_reminder_is_sent_on_the_business_day_before_the_last(core: Core) -> None:
+    """
+    The notified recipients get it once, at 09:00 in the customer's zone.
+
+    For a window that ends on Monday this is Friday.
+    """
     case = await core.told()
     at = datetime.fromisoformat("2026-11-06T08:00:00Z")
 
@@ -641,7 +649,7 @@ async def test_a_reminder_goes_out_on_the_business_day_before_the_last(core: Cor
 
 
 async def test_a_reminder_that_would_come_too_late_is_dropped(core: Core) -> None:
-    """The timer was dead until after the window's end."""
+    """The timer did not run until after the window's end."""
     case = await core.told()
 
     core.clock.set(ends_at(case))
@@ -651,8 +659,8 @@ async def test_a_reminder_that_would_come_too_late_is_dropped(core: Core) -> Non
     assert (await core.stored(case)).claim.status is Status.OFFICIAL
 
 
-async def test_a_reminder_is_late_rather_than_never(core: Core) -> None:
-    """As long as the window runs."""
+async def test_a_late_reminder_is_sent(core: Core) -> None:
+    """This holds as long as the window runs."""
     case = await core.told()
 
     core.clock.set(ends_at(case) - MINUTE)
@@ -661,8 +669,8 @@ async def test_a_reminder_is_late_rather_than_never(core: Core) -> None:
     assert core.mailbox.kinds() == ["notice", "reminder"]
 
 
-async def test_who_said_no_is_not_reminded(core: Core) -> None:
-    """Nothing is owed any more."""
+async def test_after_a_no_no_reminder_is_sent(core: Core) -> None:
+    """The reminder is not due."""
     case = await core.told()
     await core.decline(case)
 
@@ -672,8 +680,8 @@ async def test_who_said_no_is_not_reminded(core: Core) -> None:
     assert "reminder" not in core.mailbox.kinds()
 
 
-async def test_who_cannot_be_reached_is_not_reminded(core: Core) -> None:
-    """Those who were told are."""
+async def test_a_recipient_who_cannot_be_reached_gets_no_reminder(core: Core) -> None:
+    """The notified recipients get it."""
     await core.register_customer(notice_addresses=(IT,))
     core.mailbox.refused.add(ANNE)
     case = await core.told()
@@ -685,8 +693,8 @@ async def test_who_cannot_be_reached_is_not_reminded(core: Core) -> None:
     assert core.mailbox.addressed("reminder") == [IT]
 
 
-async def test_a_reminder_that_cannot_be_sent_now_is_tried_again(core: Core) -> None:
-    """And what was promised does not move."""
+async def test_a_reminder_that_fails_is_tried_again(core: Core) -> None:
+    """The promise does not move."""
     case = await core.told()
     core.mailbox.down = True
     core.clock.set(ends_at(case) - 3 * HOUR)
@@ -699,8 +707,8 @@ async def test_a_reminder_that_cannot_be_sent_now_is_tried_again(core: Core) -> 
     assert core.mailbox.kinds() == ["notice", "reminder"]
 
 
-async def test_a_reminder_that_some_got_is_not_sent_again(core: Core) -> None:
-    """One whose server waits then has had the notice."""
+async def test_a_reminder_that_some_recipients_got_is_not_sent_again(core: Core) -> None:
+    """A recipient whose server defers the reminder has had the notice."""
     await core.register_customer(notice_addresses=(IT,))
     case = await core.told()
     core.mailbox.put_off.add(IT)
@@ -713,7 +721,7 @@ async def test_a_reminder_that_some_got_is_not_sent_again(core: Core) -> None:
     assert core.mailbox.addressed("reminder") == [ANNE]
 
 
-async def test_a_window_that_was_closed_while_reminding_is_not_reopened(core: Core) -> None:
+async def test_a_window_that_was_closed_during_the_reminder_is_not_reopened(core: Core) -> None:
     """The record of the reminder changes nothing else."""
     case = await core.told()
     core.clock.set(ends_at(case) - 3 * HOUR)
@@ -731,7 +739,7 @@ async def test_a_window_that_was_closed_while_reminding_is_not_reopened(core: Co
 
 
 async def test_a_no_is_confirmed(core: Core) -> None:
-    """To everybody who was told."""
+    """Every notified recipient gets the confirmation."""
     await core.register_customer(notice_addresses=(IT,))
     case = await core.told()
 
@@ -741,8 +749,8 @@ async def test_a_no_is_confirmed(core: Core) -> None:
     assert core.mailbox.addressed("declineConfirmation") == [ANNE, IT]
 
 
-async def test_what_became_official_is_confirmed(core: Core) -> None:
-    """After the timer wrote it down."""
+async def test_an_association_is_confirmed(core: Core) -> None:
+    """The mail follows after the timer has stored it."""
     case = await core.official()
 
     await core.deliver()
@@ -751,8 +759,8 @@ async def test_what_became_official_is_confirmed(core: Core) -> None:
     assert (await core.stored(case)).claim.mails == ()
 
 
-async def test_a_confirmation_is_sent_again_only_to_whom_it_did_not_reach(core: Core) -> None:
-    """Each has what they have."""
+async def test_a_confirmation_is_sent_again_only_to_recipients_without_it(core: Core) -> None:
+    """A recipient gets it once."""
     await core.register_customer(notice_addresses=(IT, LAW))
     case = await core.told()
     core.mailbox.put_off.add(IT)
@@ -767,8 +775,12 @@ async def test_a_confirmation_is_sent_again_only_to_whom_it_did_not_reach(core: 
     assert core.mailbox.addressed("declineConfirmation") == [ANNE, IT]
 
 
-async def test_a_no_that_was_taken_back_is_not_confirmed_any_more(core: Core) -> None:
-    """No and undo while the mail system is down: nothing says that it was declined. A no after that is confirmed."""
+async def test_a_no_that_was_undone_is_not_confirmed(core: Core) -> None:
+    """
+    The no and its undo come while the mail system is down.
+
+    No mail says that the claim was declined. A later no is confirmed.
+    """
     case = await core.told()
     core.mailbox.down = True
     await core.decline(case)
@@ -786,8 +798,8 @@ async def test_a_no_that_was_taken_back_is_not_confirmed_any_more(core: Core) ->
     assert len({message.message_id for message in core.mailbox.sent}) == 2
 
 
-async def test_closing_mails_go_only_to_those_who_were_told(core: Core) -> None:
-    """A withdrawn claim closes for the customer who heard of it, and for nobody else."""
+async def test_closing_mails_go_only_to_notified_recipients(core: Core) -> None:
+    """This holds for a withdrawn claim."""
     told = await core.told()
     await core.withdraw(told)
     await core.rest()
@@ -799,8 +811,8 @@ async def test_closing_mails_go_only_to_those_who_were_told(core: Core) -> None:
     assert core.mailbox.addressed("closing") == [ANNE]
 
 
-async def test_more_debts_than_one_call_pays_are_left_to_the_next(core: Core) -> None:
-    """The call says so; nothing is lost."""
+async def test_more_due_mails_than_one_call_sends_are_left_to_the_next_call(core: Core) -> None:
+    """The call reports it, and no mail is lost."""
     case = await core.told()
     owed = tuple(DueMail(number=n, kind=MailKind.CLOSING, since=MONDAY) for n in range(100, 100 + MOST_STEPS + 1))
     await change_claim(core.ports, case, MONDAY, lambda current: current.changed(mails=owed))
@@ -810,8 +822,8 @@ async def test_more_debts_than_one_call_pays_are_left_to_the_next(core: Core) ->
     assert core.mailbox.kinds().count("closing") == MOST_STEPS + 1
 
 
-async def test_owing_nothing_is_paid(core: Core) -> None:
-    """Nor does a claim that is not there."""
+async def test_a_claim_without_due_work_is_done(core: Core) -> None:
+    """The same holds for a claim that does not exist."""
     case = await core.told()
 
     assert not (await core.process(case)).delayed
@@ -822,7 +834,7 @@ async def test_owing_nothing_is_paid(core: Core) -> None:
 
 
 async def asked(core: Core) -> Case:
-    """Return a claim of whose partner a reviewer has asked more."""
+    """Return a claim whose partner a reviewer has asked for more."""
     case = await core.submitted(items=(TEAMS,), engagement=USAGE)
     now = await core.now()
     case = await reviews.start(core.ports, case, now, NO_CONTEXT)
@@ -830,7 +842,7 @@ async def asked(core: Core) -> Case:
 
 
 async def test_a_partner_is_reminded_on_the_business_day_before_the_last(core: Core) -> None:
-    """Once for each time they are asked; at the partner's contact, in the partner's language."""
+    """Each question has one reminder. It goes to the partner's contact in the partner's language."""
     case = await asked(core)
     assert case.claim.time_to_answer is not None
 
@@ -844,8 +856,8 @@ async def test_a_partner_is_reminded_on_the_business_day_before_the_last(core: C
     assert (contact.email, contact.language) == ("paul@adatum.example", "en")
 
 
-async def test_a_partner_is_reminded_in_english_when_they_are_not_registered_any_more(core: Core) -> None:
-    """And on the programme's calendar; a mail that can't go now goes later."""
+async def test_a_partner_who_is_no_longer_registered_is_reminded_in_english(core: Core) -> None:
+    """The programme's calendar counts. A mail that fails is sent later."""
     case = await asked(core)
     await core.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
     assert case.claim.time_to_answer is not None
@@ -859,8 +871,8 @@ async def test_a_partner_is_reminded_in_english_when_they_are_not_registered_any
     assert core.mailbox.to_partners[0].recipient.language == "en"
 
 
-async def test_an_answer_while_the_partner_is_being_reminded_stands(core: Core) -> None:
-    """And the next time they are asked they are reminded again."""
+async def test_an_answer_during_the_partners_reminder_counts(core: Core) -> None:
+    """The next question has its own reminder."""
     case = await asked(core)
     await core.deliver()
     assert case.claim.time_to_answer is not None
@@ -888,8 +900,8 @@ async def test_an_answer_while_the_partner_is_being_reminded_stands(core: Core) 
 # --- drafts and the partner -------------------------------------------------------------------------------------------
 
 
-async def test_nothing_of_a_deleted_draft_is_left(core: Core) -> None:
-    """Neither claim nor history, list entry or evidence."""
+async def test_an_erased_draft_leaves_nothing(core: Core) -> None:
+    """The claim, its history, its list entry and its evidence are deleted."""
     case = await core.draft()
     await drafts.delete(core.ports, case, PERSON, await core.now())
     assert core.blobs.blobs != {}
@@ -902,7 +914,7 @@ async def test_nothing_of_a_deleted_draft_is_left(core: Core) -> None:
 
 
 async def test_a_draft_that_nobody_submits_lapses_and_is_erased(core: Core) -> None:
-    """By the timer alone."""
+    """Only the timer runs."""
     case = await core.draft()
     assert case.claim.due is not None
 
@@ -912,8 +924,8 @@ async def test_a_draft_that_nobody_submits_lapses_and_is_erased(core: Core) -> N
     assert await core.ports.claims.load(case.claim.id) is None
 
 
-async def test_a_request_that_nobody_answers_is_rejected_by_the_timer(core: Core) -> None:
-    """And thirty days later that is final."""
+async def test_a_request_without_an_answer_is_rejected_by_the_timer(core: Core) -> None:
+    """Thirty days later the rejection is final."""
     case = await core.submitted()
     core.mailbox.refused.add(ANNE)
     await core.deliver()
@@ -934,7 +946,11 @@ async def test_a_request_that_nobody_answers_is_rejected_by_the_timer(core: Core
 
 @pytest.mark.parametrize("dies", [False, True])
 async def test_a_mail_is_sent_by_one_process_at_a_time(core: Core, *, dies: bool) -> None:
-    """Another that comes meanwhile leaves it alone; after a death somebody sends it once more, two minutes later."""
+    """
+    Another process leaves the mail to the first.
+
+    If the first died, another process sends the mail again two minutes later.
+    """
     case = await core.told()
     await core.decline(case)
 
@@ -957,8 +973,8 @@ async def test_a_mail_is_sent_by_one_process_at_a_time(core: Core, *, dies: bool
     assert core.mailbox.news().count("declined") == 1
 
 
-async def test_what_another_process_has_sent_stays_sent(core: Core) -> None:
-    """One who could not send everything does not put back what is done."""
+async def test_a_failed_process_does_not_undo_the_mails_of_another(core: Core) -> None:
+    """A process that could not send every mail keeps the records of the sent mails."""
     await core.register_customer(notice_addresses=(IT,))
     case = await core.told()
     case = await core.decline(case)

@@ -58,7 +58,7 @@ async def dispute(core: Core, case: Case, context: ActContext = NO_CONTEXT) -> C
 
 
 async def rejected(core: Core, **more: Any) -> Case:
-    """Return a claim that a reviewer has refused."""
+    """Return a claim that a reviewer has rejected."""
     case = await core.submitted(items=(TEAMS,), engagement=USAGE, **more)
     now = await core.now()
     case = await reviews.start(core.ports, case, now, NO_CONTEXT)
@@ -68,8 +68,8 @@ async def rejected(core: Core, **more: Any) -> Case:
 # --- submission -------------------------------------------------------------------------------------------------------
 
 
-async def test_every_failed_check_is_told_and_nothing_is_changed(core: Core) -> None:
-    """All at once."""
+async def test_every_failed_check_is_reported_and_nothing_is_changed(core: Core) -> None:
+    """The answer has all failures at once."""
     case = await core.draft(evidence=False)
 
     with pytest.raises(Refused) as refusal:
@@ -80,16 +80,16 @@ async def test_every_failed_check_is_told_and_nothing_is_changed(core: Core) -> 
     assert (await core.stored(case)).claim == case.claim
 
 
-async def test_a_state_that_forbids_it_is_told_before_any_check(core: Core) -> None:
-    """409 before 400 (decision 3)."""
+async def test_a_state_that_forbids_the_act_is_reported_before_any_check(core: Core) -> None:
+    """409 comes before 400 (decision 3)."""
     case = await core.submitted()
 
     with pytest.raises(Refused, match="InvalidState"):
         await submit(core, case, Acknowledgements(accurate=False, customer_aware=False))
 
 
-async def test_the_partners_name_is_the_registrys_at_submission(core: Core) -> None:
-    """Whatever it was when the draft was made (decision 24); the draft's when the partner is gone."""
+async def test_the_partners_name_is_taken_from_the_registry_at_submission(core: Core) -> None:
+    """A name at creation is replaced (decision 24). If the partner is no longer registered, the draft's name stays."""
     case = await core.draft()
     former = await core.ports.registry.partner(PARTNER_IDS[ADATUM])
     await core.ports.registry.put_partner(PARTNER_IDS[ADATUM], partner(name="Adatum SA"), former)
@@ -97,8 +97,8 @@ async def test_the_partners_name_is_the_registrys_at_submission(core: Core) -> N
     assert (await submit(core, case)).claim.partner_name == "Adatum SA"
 
 
-async def test_a_partner_who_is_not_registered_any_more_cannot_submit(core: Core) -> None:
-    """It is enrolled in nothing."""
+async def test_a_partner_who_is_no_longer_registered_cannot_submit(core: Core) -> None:
+    """The partner has no enrolment."""
     case = await core.draft()
     await core.rows.write("registry", f"partner|{PARTNER_IDS[ADATUM]}", Delete("registered"))
 
@@ -109,7 +109,7 @@ async def test_a_partner_who_is_not_registered_any_more_cannot_submit(core: Core
 
 
 async def test_after_a_no_the_same_partners_claims_are_reviewed_by_a_person(core: Core) -> None:
-    """For twelve months; the reviewer is shown when it was (decision 21)."""
+    """This holds for twelve months, and the reviewer sees the date of the no (decision 21)."""
     case = await core.told()
     declined = await core.decline(case)
     assert case.claim.window_ends_at is not None
@@ -121,8 +121,8 @@ async def test_after_a_no_the_same_partners_claims_are_reviewed_by_a_person(core
     assert (await core.submitted(FABRIKAM)).claim.refused_before is None
 
 
-async def test_after_two_refusals_a_customer_is_not_asked_again(core: Core) -> None:
-    """Until the first of them is a year old (decision 21)."""
+async def test_after_two_noes_a_customer_is_not_asked_again(core: Core) -> None:
+    """This holds until the first no is one year old (decision 21)."""
     for _ in range(2):
         case = await core.told()
         await core.decline(case)
@@ -137,8 +137,8 @@ async def test_after_two_refusals_a_customer_is_not_asked_again(core: Core) -> N
     assert (await core.submitted()).claim.status is Status.SUBMITTED
 
 
-async def test_a_no_that_was_taken_back_is_no_refusal(core: Core) -> None:
-    """As if it had never been said."""
+async def test_a_no_that_was_undone_does_not_count(core: Core) -> None:
+    """The claim is treated as if there had been no no."""
     case = await core.told()
     await core.decline(case)
     await core.undo(case)
@@ -153,7 +153,7 @@ async def test_a_no_that_was_taken_back_is_no_refusal(core: Core) -> None:
 
 
 def as_sent(**changes: Any) -> NewClaim:
-    """Return a claim as a partner sends it."""
+    """Return a claim in the form that a partner sends."""
     return NewClaim.model_validate(
         {
             "name": "Contoso adoption",
@@ -170,8 +170,8 @@ def as_sent(**changes: Any) -> NewClaim:
     )
 
 
-async def test_a_dry_run_of_a_draft_says_what_the_submission_would(core: Core) -> None:
-    """The same checks, and the draft stays a draft."""
+async def test_a_dry_run_of_a_draft_gives_the_result_of_its_submission(core: Core) -> None:
+    """The checks are the same, and the draft stays a draft."""
     case = await core.draft(evidence=False)
 
     details = await partner_acts.dry_run(core.ports, case, None, MONDAY)
@@ -185,8 +185,8 @@ async def test_a_dry_run_of_a_draft_says_what_the_submission_would(core: Core) -
     assert (await core.stored(case)).claim.status is Status.DRAFT
 
 
-async def test_a_dry_run_of_what_is_no_draft_is_refused_as_the_submission_is(core: Core) -> None:
-    """It says what the submission would, of its state too; and it is not counted."""
+async def test_a_dry_run_of_a_submitted_claim_is_refused_like_a_submission(core: Core) -> None:
+    """The refusal is about the state, as for a submission. The dry run is not counted."""
     submitted, draft = await core.submitted(), await core.draft(FABRIKAM)
 
     with pytest.raises(Refused, match="InvalidState"):
@@ -196,8 +196,8 @@ async def test_a_dry_run_of_what_is_no_draft_is_refused_as_the_submission_is(cor
     assert [count.count for count in await core.ports.dry_runs.of_hour(MONDAY)] == [1]
 
 
-async def test_a_dry_run_of_a_new_claim_stores_nothing_of_it(core: Core) -> None:
-    """Only that there was one."""
+async def test_a_dry_run_of_a_new_claim_stores_only_its_count(core: Core) -> None:
+    """Nothing of the claim is stored."""
     core.rows.written.clear()
 
     details = await partner_acts.dry_run_of_new(core.ports, ADATUM, as_sent(), MONDAY)
@@ -207,8 +207,8 @@ async def test_a_dry_run_of_a_new_claim_stores_nothing_of_it(core: Core) -> None
     assert "partnerclaims" not in core.rows.written
 
 
-async def test_a_dry_run_never_tells_that_somebody_else_holds_a_slot(core: Core) -> None:
-    """To nobody but the holder (decision 8)."""
+async def test_a_dry_run_never_shows_that_another_organisation_holds_a_slot(core: Core) -> None:
+    """Only the holder sees it (decision 8)."""
     await core.official()
 
     draft = await core.draft(FABRIKAM)
@@ -217,7 +217,7 @@ async def test_a_dry_run_never_tells_that_somebody_else_holds_a_slot(core: Core)
 
 
 async def test_a_dry_run_names_the_partners_own_duplicate(core: Core) -> None:
-    """Of a draft and of a claim that is not there yet, by its id, with what can be done about it."""
+    """This holds for a draft and for a new claim. The answer has the duplicate's id and a resolution."""
     open_one = await core.submitted(items=(TEAMS,), engagement=USAGE)
     own = (await core.official()).claim.id
     draft = await core.draft()
@@ -235,8 +235,8 @@ async def test_a_dry_run_names_the_partners_own_duplicate(core: Core) -> None:
     assert f"or withdraw the claim {open_one.claim.id}" in str(of_other[0].resolution)
 
 
-async def test_an_organisation_has_so_many_dry_runs_an_hour(core: Core) -> None:
-    """Then it waits for the next; another organisation does not (decision 8)."""
+async def test_an_organisation_has_a_limited_number_of_dry_runs_an_hour(core: Core) -> None:
+    """Then it waits for the next hour. Other organisations do not wait (decision 8)."""
     case, other = await core.draft(), await core.draft(LITWARE)
     for _ in range(core.ports.terms.dry_runs_per_hour):
         await partner_acts.dry_run(core.ports, case, ACKNOWLEDGED, MONDAY)
@@ -251,8 +251,8 @@ async def test_an_organisation_has_so_many_dry_runs_an_hour(core: Core) -> None:
     assert {count.organisation: count.count for count in await core.ports.dry_runs.of_hour(MONDAY)}[LITWARE] == 1
 
 
-async def test_counts_of_dry_runs_are_forgotten(core: Core) -> None:
-    """By a row of their own."""
+async def test_counts_of_dry_runs_expire(core: Core) -> None:
+    """Each count has its own due row."""
     case = await core.draft()
     await partner_acts.dry_run(core.ports, case, ACKNOWLEDGED, MONDAY)
 
@@ -263,7 +263,7 @@ async def test_counts_of_dry_runs_are_forgotten(core: Core) -> None:
 
 
 async def test_only_items_of_the_claim_can_be_struck(core: Core) -> None:
-    """One that it does not have is a mistake of the reviewer's; with its last one a claim is rejected."""
+    """An item that the claim does not have is refused. A claim whose last item is struck is rejected."""
     case = await core.submitted(items=(TEAMS, EXCHANGE), engagement=USAGE)
     now = await core.now()
     case = await reviews.start(core.ports, case, now, NO_CONTEXT)
@@ -281,7 +281,7 @@ async def test_only_items_of_the_claim_can_be_struck(core: Core) -> None:
 
 
 async def asked(core: Core, *reasons: Reason) -> Case:
-    """Return a claim of whose partner more is asked."""
+    """Return a claim whose partner a reviewer has asked for more."""
     case = await core.submitted(items=(TEAMS, EXCHANGE), engagement=USAGE)
     now = await core.now()
     case = await reviews.start(core.ports, case, now, NO_CONTEXT)
@@ -290,7 +290,7 @@ async def asked(core: Core, *reasons: Reason) -> Case:
 
 
 async def test_an_answer_goes_back_to_the_reviewer(core: Core) -> None:
-    """With a fresh time to start."""
+    """The reviewer has a new time limit to start."""
     case = await asked(core)
     core.clock.advance(DAY)
 
@@ -303,7 +303,7 @@ async def test_an_answer_goes_back_to_the_reviewer(core: Core) -> None:
 
 
 async def test_an_answer_in_the_last_microsecond_is_in_time(core: Core) -> None:
-    """It is judged by its arrival (decision 27)."""
+    """The arrival of the answer counts (decision 27)."""
     case = await asked(core)
     assert case.claim.due is not None
 
@@ -313,7 +313,7 @@ async def test_an_answer_in_the_last_microsecond_is_in_time(core: Core) -> None:
 
 
 async def test_a_late_answer_finds_the_claim_rejected(core: Core) -> None:
-    """Whether or not the timer has run."""
+    """This holds before and after the timer has run."""
     case = await asked(core)
     assert case.claim.due is not None
 
@@ -321,8 +321,8 @@ async def test_a_late_answer_finds_the_claim_rejected(core: Core) -> None:
         await partner_acts.resubmit(core.ports, case, PERSON, case.claim.due, NO_CONTEXT)
 
 
-async def test_slots_follow_the_items_when_the_answer_comes(core: Core) -> None:
-    """In its transaction: the old place is left, the new one taken."""
+async def test_slots_follow_the_items_of_an_answer(core: Core) -> None:
+    """The transaction of the answer leaves the old slot and enters the new one."""
     case = await asked(core)
     patch = {"items": [{"workload": "teams"}, {"workload": "sharepoint"}]}
     edited = await drafts.edit(core.ports, case, PERSON, await core.now(), patch, NO_CONTEXT)
@@ -336,7 +336,7 @@ async def test_slots_follow_the_items_when_the_answer_comes(core: Core) -> None:
 
 
 async def test_an_answer_is_judged_by_the_same_checks(core: Core) -> None:
-    """An item that is not there is not there."""
+    """An item that is not on the tenant is refused."""
     case = await asked(core)
     patch = {"items": [{"workload": "viva-topics"}]}
     case = await drafts.edit(core.ports, case, PERSON, await core.now(), patch, NO_CONTEXT)
@@ -347,7 +347,7 @@ async def test_an_answer_is_judged_by_the_same_checks(core: Core) -> None:
     assert [detail.code for detail in refusal.value.details] == ["ItemNotClaimable"]
 
 
-async def test_another_contact_alone_goes_straight_to_the_customer(core: Core) -> None:
+async def test_another_contact_alone_leads_to_the_customer_at_once(core: Core) -> None:
     """The claim was approved before (decision 27)."""
     case = await core.submitted()
     core.mailbox.refused.add(ANNE)
@@ -360,8 +360,8 @@ async def test_another_contact_alone_goes_straight_to_the_customer(core: Core) -
     assert after.claim.status is Status.AWAITING_CUSTOMER
 
 
-async def test_an_answer_cannot_overtake_who_awaits_the_customer_meanwhile(core: Core) -> None:
-    """At most one a slot (decision 11)."""
+async def test_an_answer_waits_for_a_claim_that_awaits_the_customer(core: Core) -> None:
+    """At most one claim at a slot awaits the customer (decision 11)."""
     case = await core.approve(await core.submitted(items=(TEAMS,), engagement=USAGE))
     core.mailbox.refused.add(ANNE)
     await core.deliver()
@@ -374,8 +374,12 @@ async def test_an_answer_cannot_overtake_who_awaits_the_customer_meanwhile(core:
         await resubmit(core, case)
 
 
-async def test_what_no_person_has_reviewed_is_reviewed_when_somebody_competes_by_now(core: Core) -> None:
-    """Only what was decided before goes straight on to the customer; its clock stands still while another awaits."""
+async def test_an_automatically_reviewed_claim_with_a_new_rival_is_reviewed_by_a_person(core: Core) -> None:
+    """
+    Only a claim that a person approved goes to the customer at once.
+
+    The review has no time limit while another claim awaits the customer.
+    """
     case = await core.submitted()
     core.mailbox.refused.add(ANNE)
     await core.deliver()
@@ -394,8 +398,8 @@ async def test_what_no_person_has_reviewed_is_reviewed_when_somebody_competes_by
 # --- dispute ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_dispute_needs_words_or_new_evidence(core: Core) -> None:
-    """Either will do (decision 28)."""
+async def test_a_dispute_needs_a_text_or_new_evidence(core: Core) -> None:
+    """One of the two is enough (decision 28)."""
     case = await rejected(core)
     with pytest.raises(Refused, match="JustificationMissing"):
         await dispute(core, case)
@@ -404,7 +408,7 @@ async def test_a_dispute_needs_words_or_new_evidence(core: Core) -> None:
 
 
 async def test_new_evidence_is_a_justification(core: Core) -> None:
-    """Added since the rejection."""
+    """The evidence was added after the rejection."""
     case = await rejected(core)
     core.clock.advance(DAY)
     file = drafts.Upload("new.pdf", "application/pdf", b"%PDF-2", None)
@@ -430,8 +434,8 @@ async def test_a_dispute_is_possible_for_thirty_days(core: Core, distance: timed
             await disputed
 
 
-async def test_a_dispute_is_had_once(core: Core) -> None:
-    """Rejected again is rejected for good; what a second rejection would be cannot be disputed."""
+async def test_a_claim_can_be_disputed_once(core: Core) -> None:
+    """A second rejection is final, and its kind cannot be disputed."""
     case = await rejected(core)
     await dispute(core, case, ActContext(comment=WORDS))
     again = await core.case(case)
@@ -445,7 +449,7 @@ async def test_a_dispute_is_had_once(core: Core) -> None:
 
 
 async def test_a_withdrawn_claim_is_closed(core: Core) -> None:
-    """And its slots are free at once."""
+    """Its slots are free at once."""
     case = await core.submitted()
 
     after = await partner_acts.withdraw(core.ports, case, PERSON, MONDAY, NO_CONTEXT)
@@ -455,7 +459,7 @@ async def test_a_withdrawn_claim_is_closed(core: Core) -> None:
 
 
 async def test_the_partner_ends_an_association(core: Core) -> None:
-    """With a reason; the slot is free at once."""
+    """The end has a reason, and the slot is free at once."""
     case = await core.official()
 
     after = await partner_acts.end(core.ports, case, PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)

@@ -99,7 +99,7 @@ async def test_who_has_answered_is_not_reminded(service: Service) -> None:
     assert reminders(service) == []
 
 
-async def test_who_is_asked_again_is_reminded_again(service: Service) -> None:
+async def test_each_question_has_its_own_reminder(service: Service) -> None:
     """Of the new day, by another mail."""
     claim = await asked(service)
     service.clock.set(REMINDER_AT)

@@ -162,7 +162,7 @@ async def test_unreachable_customer_stops_the_window_and_another_contact_opens_a
     assert [mail.to_address for mail in service.mailbox.sent] == ["luc.moreau@contoso.fr"]
 
 
-async def test_not_the_right_person_counts_as_a_mail_that_came_back(service: Service) -> None:
+async def test_not_the_right_person_counts_as_a_bounced_mail(service: Service) -> None:
     """The only recipient says so: the window stops; with another recipient left it goes on."""
     await service.register(noticeAddresses=["it@contoso.fr"])
     claim = await service.told()
