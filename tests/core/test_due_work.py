@@ -1,4 +1,4 @@
-"""The table of due work: each kind has a handler, each deleting kind has a retention, and stored names stay the same."""
+"""The table of due work: each kind has a handler, each deleting kind has a retention, and stored names stay."""
 
 import logging
 from datetime import timedelta

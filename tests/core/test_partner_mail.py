@@ -1,4 +1,4 @@
-"""What the partner's contact is told of, what is dropped because it is no longer true, and to whom mails go."""
+"""Mails to the partner's contact: their occasions, the mails that are dropped as outdated, and their recipients."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -51,7 +51,7 @@ def mail_for(made: Act, to: Status, by: Actor = PROGRAMME, reason: Reason | None
 
 
 def owes(case: Case) -> list[PartnerMailKind]:
-    """Return the kinds of what a claim owes its own partner."""
+    """Return the kinds of the due mails to the claim's own partner."""
     return [mail.kind for mail in case.claim.partner_mails if mail.to is None]
 
 
@@ -59,14 +59,14 @@ def owes(case: Case) -> list[PartnerMailKind]:
 
 
 @pytest.mark.parametrize(("made", "to"), list(product(Act, Status)))
-def test_nobody_is_told_what_they_did_themselves(made: Act, to: Status) -> None:
-    """As a person, or by their software."""
+def test_a_partner_gets_no_mail_about_their_own_act(made: Act, to: Status) -> None:
+    """The partner acts as a person or by software."""
     for kind in (ActorKind.PERSON, ActorKind.APP):
         assert mail_for(made, to, Actor(kind=kind, id="x")) is None
 
 
-def test_every_kind_is_about_something_that_others_or_time_can_do() -> None:
-    """A competition and a reminder are no entries of the claim's own history."""
+def test_every_kind_of_mail_follows_from_acts_of_others_or_time() -> None:
+    """A competition and a reminder are not entries of the claim's own history."""
     found = {mail_for(made, to) for made, to in product(Act, Status)}
 
     assert found - {None} == set(Kind) - {Kind.COMPETING, Kind.ANSWER_REMINDER}
@@ -89,15 +89,15 @@ def test_every_kind_is_about_something_that_others_or_time_can_do() -> None:
         (Act.REVIEW_STARTED, Status.UNDER_REVIEW, None, None),
     ],
 )
-def test_one_act_may_be_told_by_several_mails(
+def test_one_act_can_lead_to_several_mails(
     made: Act, to: Status, reason: Reason | None, kind: PartnerMailKind | None
 ) -> None:
-    """By the state to which it led; an approval is told once the customer was told."""
+    """The new state decides. The mail about an approval comes after the customer was notified."""
     assert mail_for(made, to, reason=reason) is kind
 
 
 def test_several_reasons_and_items_of_one_act_are_one_mail() -> None:
-    """With every reason, each once, under the number of the first entry."""
+    """The mail has every reason once, and the number of the first entry."""
     case = under_review(draft(items=(TEAMS, EXCHANGE, SHAREPOINT)))
     struck = life.strike_items(case, PROGRAMME, MONDAY + DAY, ["teams", "exchange"], Reason.INSUFFICIENT_EVIDENCE)
     reasons = [Reason.EVIDENCE_MISSING, Reason.PRODUCTS_MISSING]
@@ -111,8 +111,8 @@ def test_several_reasons_and_items_of_one_act_are_one_mail() -> None:
     assert asked.claim.partner_mails[0].number == case.claim.history_length + 1
 
 
-def test_what_is_owed_about_a_state_is_dropped_when_the_claim_leaves_it() -> None:
-    """Whoever moved it tells more, or did it themselves; what was struck stays struck."""
+def test_a_due_mail_about_a_state_is_dropped_when_the_claim_leaves_it() -> None:
+    """A later mail says more, or the partner acted. A mail about struck items stays due."""
     told = awaiting(draft())
     declined = life.decline(told, ANNE, told.claim.status_since + HOUR)
     withdrawn = life.withdraw(told, PERSON, told.claim.status_since + HOUR)
@@ -120,8 +120,8 @@ def test_what_is_owed_about_a_state_is_dropped_when_the_claim_leaves_it() -> Non
     assert (owes(told), owes(declined), owes(withdrawn)) == ([Kind.CUSTOMER_TOLD], [Kind.DECLINED], [])
 
 
-def test_who_is_asked_anew_for_evidence_is_told_the_new_day_only() -> None:
-    """The former day is no longer theirs."""
+def test_a_second_request_for_evidence_replaces_the_mail_about_the_first() -> None:
+    """The former time limit no longer holds."""
     rival = submitted(draft("b", organisation=FABRIKAM))
     holder = official(draft())
     holder = holder.with_slots(
@@ -136,15 +136,15 @@ def test_who_is_asked_anew_for_evidence_is_told_the_new_day_only() -> None:
     assert [mail.since for mail in asked] == [at + 2 * DAY]
 
 
-def test_a_claim_that_names_nobody_owes_nobody() -> None:
-    """An association of the past has no partner's contact."""
+def test_a_claim_without_contacts_has_no_due_mails() -> None:
+    """A past association has no partner's contact."""
     case = draft().changed(contacts=None)
 
     assert case.record(Act.REJECTED, PROGRAMME, MONDAY, to=Status.REJECTED).claim.partner_mails == ()
 
 
-def test_an_entry_of_which_nothing_is_told_adds_nothing() -> None:
-    """And takes away what it makes untrue."""
+def test_an_entry_without_a_mail_adds_none() -> None:
+    """It drops the mails that it makes outdated."""
     due = (DuePartnerMail(number=1, kind=Kind.DECLINED, since=MONDAY),)
     made = entry(
         sequence=2,
@@ -163,8 +163,8 @@ def test_an_entry_of_which_nothing_is_told_adds_nothing() -> None:
 # --- competition ------------------------------------------------------------------------------------------------------
 
 
-async def test_both_sides_are_told_once_that_they_compete(core: Core) -> None:
-    """By debts of the challenger: the rows of the others are left alone."""
+async def test_both_sides_get_one_mail_about_a_competition(core: Core) -> None:
+    """Both mails are due work of the challenger, and the rows of the others stay unchanged."""
     first = await core.submitted(items=(TEAMS, EXCHANGE), engagement=USAGE)
     before = await core.stored(first)
     second = await core.submitted(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
@@ -180,8 +180,8 @@ async def test_both_sides_are_told_once_that_they_compete(core: Core) -> None:
     assert (await core.stored(second)).claim.partner_mails == ()
 
 
-async def test_a_claim_that_stands_alone_tells_nobody(core: Core) -> None:
-    """Nor does one beside a claim that the customer has declined."""
+async def test_a_claim_without_rivals_sends_no_mail_about_a_competition(core: Core) -> None:
+    """A claim that the customer declined is no rival."""
     declined = await core.told(items=(TEAMS,), engagement=USAGE)
     await core.decline(declined)
     await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
@@ -191,8 +191,8 @@ async def test_a_claim_that_stands_alone_tells_nobody(core: Core) -> None:
     assert "competing" not in core.mailbox.news()
 
 
-async def test_an_answer_tells_only_those_beside_whom_the_claim_has_newly_come_to_stand(core: Core) -> None:
-    """Who was beside it before was told before."""
+async def test_an_answer_sends_mails_only_about_new_rivals(core: Core) -> None:
+    """The former rivals were notified before."""
     await core.submitted(items=(TEAMS,), engagement=USAGE)
     await core.submitted(LITWARE, items=(EXCHANGE,), engagement=USAGE)
     case = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
@@ -211,27 +211,27 @@ async def test_an_answer_tells_only_those_beside_whom_the_claim_has_newly_come_t
 
 
 async def drop_the_rival(core: Core, rival: Case) -> None:
-    """The one beside whom the claim stands is gone before the mail is sent."""
+    """Remove the rival before the mail is sent."""
     await core.withdraw(rival)
 
 
 async def lose_the_row_of_the_rival(core: Core, rival: Case) -> None:
-    """The slot names a claim that is not there."""
+    """Let the slot name a claim that does not exist."""
     await core.rows.write("claims", rival.claim.tenant_id, Delete(f"claim|{rival.claim.id}"))
 
 
 async def let_the_rival_name_nobody(core: Core, rival: Case) -> None:
-    """The rival is an association of the past, of which nobody named a contact."""
+    """Make the rival a past association without a contact."""
     await change_claim(core.ports, await core.case(rival), MONDAY, lambda current: current.changed(contacts=None))
 
 
 @pytest.mark.parametrize(
     ("meddle", "own"), [(drop_the_rival, 0), (lose_the_row_of_the_rival, 1), (let_the_rival_name_nobody, 1)]
 )
-async def test_whom_nobody_can_tell_is_left_out(
+async def test_a_rival_without_a_contact_is_left_out(
     core: Core, meddle: Callable[[Core, Case], Awaitable[None]], own: int
 ) -> None:
-    """And what is over is not told to the other side either."""
+    """If the competition is over, the challenger's partner gets no mail either."""
     first = await core.submitted(items=(TEAMS,), engagement=USAGE)
     second = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     await meddle(core, first)
@@ -246,15 +246,15 @@ async def test_whom_nobody_can_tell_is_left_out(
 
 
 async def asked(core: Core) -> Case:
-    """Return a claim of whose partner a reviewer has asked more; nothing was delivered yet."""
+    """Return a claim whose partner a reviewer has asked for more, before any delivery."""
     case = await core.submitted(items=(TEAMS,), engagement=USAGE)
     now = await core.now()
     case = await reviews.start(core.ports, case, now, NO_CONTEXT)
     return await reviews.request_information(core.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 
 
-async def test_the_queue_of_customers_leaves_the_partners_mail_to_its_own(core: Core) -> None:
-    """And passes on what both were owed by one act."""
+async def test_the_customers_queue_sends_no_mail_to_a_partner(core: Core) -> None:
+    """It passes the partner's mail on to the partners' queue when one act leads to both."""
     case = await core.told()
     await core.decline(case)
     core.mailbox.to_partners.clear()
@@ -270,14 +270,14 @@ async def test_the_queue_of_customers_leaves_the_partners_mail_to_its_own(core: 
     assert core.mailbox.news() == ["declined"]
 
 
-async def test_a_claim_that_is_not_there_owes_nothing(core: Core) -> None:
-    """To neither side."""
+async def test_a_claim_that_does_not_exist_has_no_due_mails(core: Core) -> None:
+    """This holds for both queues."""
     assert not (await process_for_customer(core.ports, "nobody", MONDAY)).delayed
     assert not (await process_for_partner(core.ports, "nobody", MONDAY)).delayed
 
 
 async def test_the_mail_goes_to_the_contact_in_the_registered_language_and_zone(core: Core) -> None:
-    """In English and UTC where the location is not registered any more."""
+    """English and UTC are used if the location is no longer registered."""
     case = await asked(core)
     await core.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
 
@@ -288,8 +288,11 @@ async def test_the_mail_goes_to_the_contact_in_the_registered_language_and_zone(
     assert (message.happened_at, message.reasons) == (MONDAY, (Reason.EVIDENCE_MISSING,))
 
 
-async def test_what_time_has_made_untrue_is_not_sent(core: Core) -> None:
-    """The question was not answered in time: the partner is told of the rejection, written down or not."""
+async def test_a_mail_that_time_has_made_outdated_is_not_sent(core: Core) -> None:
+    """
+    The question was not answered in time, and the partner gets the mail about the rejection, whether or not that is
+    stored.
+    """
     case = await asked(core)
     core.lose_messages()
     assert case.claim.due is not None
@@ -301,8 +304,8 @@ async def test_what_time_has_made_untrue_is_not_sent(core: Core) -> None:
     assert (await core.stored(case)).claim.status is Status.REJECTED
 
 
-async def test_a_rejection_that_was_never_told_and_is_final_by_now_is_only_written_down(core: Core) -> None:
-    """It could not be disputed, so that it is final is no news; it is read in the claim."""
+async def test_a_final_rejection_without_a_mail_is_only_stored(core: Core) -> None:
+    """The rejection could not be disputed, and its finality is no news. The claim shows it."""
     case = await core.told(items=(TEAMS,), engagement=USAGE)
     await reviews.revoke(core.ports, await core.case(case), await core.now(), NO_CONTEXT)
     core.lose_messages()
@@ -316,7 +319,7 @@ async def test_a_rejection_that_was_never_told_and_is_final_by_now_is_only_writt
 
 
 async def test_the_reminder_to_answer_waits_for_the_mail_system_too(core: Core) -> None:
-    """It is sent when that is back."""
+    """It is sent when the mail system is back."""
     case = await asked(core)
     await core.deliver()
     assert case.claim.time_to_answer is not None
@@ -330,8 +333,8 @@ async def test_the_reminder_to_answer_waits_for_the_mail_system_too(core: Core) 
     assert core.mailbox.news() == ["informationRequested", "answerReminder"]
 
 
-async def test_when_all_of_it_has_become_untrue_nothing_is_sent(core: Core) -> None:
-    """The holder was asked for evidence, and the time for it is over."""
+async def test_nothing_is_sent_when_every_due_mail_is_outdated(core: Core) -> None:
+    """The holder was asked for evidence, and the time limit has ended."""
     await core.official(items=(TEAMS,), engagement=USAGE)
     holder = await core.official(LITWARE, items=(EXCHANGE,), engagement=USAGE)
     await core.submitted(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
@@ -348,8 +351,12 @@ async def test_when_all_of_it_has_become_untrue_nothing_is_sent(core: Core) -> N
     assert (await core.stored(holder)).claim.partner_mails == ()
 
 
-async def test_a_mailbox_that_puts_us_off_holds_up_nobody_else(core: Core) -> None:
-    """The challenger's own contact is told, the incumbent's later; after three days it is given up."""
+async def test_a_mailbox_that_defers_a_mail_delays_no_other_mailbox(core: Core) -> None:
+    """
+    The challenger's contact gets its mail, and the incumbent's contact gets its mail later.
+
+    After three days the mail is given up.
+    """
     await core.submitted(items=(TEAMS,), engagement=USAGE)
     case = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     own = case.claim.id
@@ -371,8 +378,8 @@ async def test_a_mailbox_that_puts_us_off_holds_up_nobody_else(core: Core) -> No
     assert (await core.stored(case)).claim.partner_mails == ()
 
 
-async def test_of_two_mails_to_a_mailbox_that_puts_us_off_the_second_waits(core: Core) -> None:
-    """They are read in their order."""
+async def test_of_two_mails_to_a_mailbox_that_defers_the_second_waits(core: Core) -> None:
+    """The contact reads them in order."""
     case = await asked(core)
     later = DuePartnerMail(number=99, kind=Kind.ITEMS_STRUCK, since=MONDAY)
     await change_claim(
@@ -393,8 +400,8 @@ async def test_of_two_mails_to_a_mailbox_that_puts_us_off_the_second_waits(core:
     assert core.mailbox.news() == ["informationRequested", "itemsStruck"]
 
 
-async def test_a_mail_system_that_is_down_is_not_asked_for_the_others(core: Core) -> None:
-    """It says when it wants to be asked again."""
+async def test_a_mail_system_that_is_down_is_called_once(core: Core) -> None:
+    """The mail system names the time of the next call."""
     case = await asked(core)
     core.mailbox.down, core.mailbox.retry_after = True, 600
 
@@ -404,7 +411,7 @@ async def test_a_mail_system_that_is_down_is_not_asked_for_the_others(core: Core
 
 
 async def test_partners_come_last_in_the_mail_budget(core: Core) -> None:
-    """A notice takes the permit that is kept for it."""
+    """A notice takes the permit that is reserved for notices."""
     case = await asked(core)
     core.ports.mail_budget._limits = Limits(per_minute=1)  # type: ignore[attr-defined]
     assert isinstance(core.ports.mail_budget, MailBudgetRow)
@@ -416,8 +423,8 @@ async def test_partners_come_last_in_the_mail_budget(core: Core) -> None:
     assert outcome.not_before is not None
 
 
-async def test_more_mails_than_one_call_sends_are_left_to_the_next(core: Core) -> None:
-    """Nothing is lost."""
+async def test_more_mails_than_one_call_sends_are_left_to_the_next_call(core: Core) -> None:
+    """No mail is lost."""
     case = await core.submitted(items=(TEAMS,), engagement=USAGE)
     mails = tuple(DuePartnerMail(number=n, kind=Kind.ITEMS_STRUCK, since=MONDAY) for n in range(100, 101 + MOST_STEPS))
     await change_claim(core.ports, case, MONDAY, lambda current: current.changed(partner_mails=mails))
@@ -427,8 +434,8 @@ async def test_more_mails_than_one_call_sends_are_left_to_the_next(core: Core) -
     assert core.mailbox.news() == ["itemsStruck"] * (MOST_STEPS + 1)
 
 
-async def test_the_partner_is_told_though_a_customers_mailbox_puts_us_off(core: Core) -> None:
-    """Neither side waits for the other's."""
+async def test_the_partner_gets_the_mail_although_a_customers_mailbox_defers(core: Core) -> None:
+    """Neither side waits for the other side's mails."""
     case = await core.told()
     await core.decline(case)
     core.lose_messages()
@@ -442,8 +449,8 @@ async def test_the_partner_is_told_though_a_customers_mailbox_puts_us_off(core: 
 
 
 @pytest.mark.parametrize("at", [MONDAY, MONDAY + HOUR])
-async def test_a_dispute_comes_to_stand_beside_others_again(core: Core, at: datetime) -> None:
-    """Both sides are told then, whoever came first."""
+async def test_a_dispute_competes_again(core: Core, at: datetime) -> None:
+    """Both sides get a mail, whichever claim came first."""
     case = await core.submitted(items=(TEAMS,), engagement=USAGE)
     core.clock.set(at)
     case = await reviews.start(core.ports, await core.case(case), at, NO_CONTEXT)

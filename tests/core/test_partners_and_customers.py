@@ -1,4 +1,4 @@
-"""The operator's registry, and what ends when a customer's items are gone."""
+"""The operator's registry, and the claims that end when items of a customer are removed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -66,8 +66,8 @@ async def test_a_partner_is_registered_and_changed(core: Core) -> None:
         ({"country": "XX", "time_zone": "Factory"}, ["country", "timeZone"]),
     ],
 )
-async def test_a_place_that_is_not_known_is_refused(core: Core, changes: dict[str, Any], targets: list[str]) -> None:
-    """For partners and customers alike; everything that is wrong at once (decision 18)."""
+async def test_an_unknown_country_or_zone_is_refused(core: Core, changes: dict[str, Any], targets: list[str]) -> None:
+    """This holds for partners and customers. The answer has all faults at once (decision 18)."""
     for refused in (put_partner(core, partner(**changes)), put_customer(core, customer(**changes))):
         with pytest.raises(Refused) as refusal:
             await refused
@@ -76,7 +76,7 @@ async def test_a_place_that_is_not_known_is_refused(core: Core, changes: dict[st
 
 
 async def test_a_partner_is_enrolled_in_engagements_that_exist(core: Core) -> None:
-    """Under older names too."""
+    """Older names are accepted too."""
     assert (await put_partner(core, partner(enrolled_engagements=("osu-m365",)))).new
 
     with pytest.raises(Refused, match="EngagementUnknown"):
@@ -92,8 +92,8 @@ async def test_a_partner_id_stays_with_its_organisation(core: Core) -> None:
 @pytest.mark.parametrize(
     ("if_match", "taken"), [(None, True), ("*", True), ('"1"', True), ('"2"', False), ('W/"1"', False)]
 )
-async def test_a_change_may_be_bound_to_a_version(core: Core, if_match: str | None, taken: bool) -> None:  # noqa: FBT001 - a column of the table
-    """A stale one is refused."""
+async def test_a_change_can_require_a_version(core: Core, if_match: str | None, taken: bool) -> None:  # noqa: FBT001 - a column of the table
+    """An older version is refused."""
     changes = [
         put_partner(core, partner(), PARTNER_IDS[ADATUM], if_match),
         put_customer(core, customer(), if_match=if_match),
@@ -106,14 +106,14 @@ async def test_a_change_may_be_bound_to_a_version(core: Core, if_match: str | No
                 await change
 
 
-async def test_what_is_not_there_matches_no_version(core: Core) -> None:
-    """Not even any."""
+async def test_a_missing_entry_matches_no_version(core: Core) -> None:
+    """Not even `*` matches it."""
     with pytest.raises(Refused, match="PreconditionFailed"):
         await put_partner(core, partner(), if_match="*")
 
 
 async def test_a_write_of_ours_whose_answer_was_lost_is_a_success(core: Core) -> None:
-    """The SDK repeats it, and it meets itself."""
+    """The SDK repeats the write and meets its own row."""
 
     async def lost() -> None:
         raise Conflict("registry: EntityAlreadyExists")
@@ -124,8 +124,8 @@ async def test_a_write_of_ours_whose_answer_was_lost_is_a_success(core: Core) ->
         assert (await put_customer(core, customer(name="Renamed")))[0] == Written(2, new=False)
 
 
-async def test_a_lost_race_is_told(core: Core) -> None:
-    """Somebody else wrote something else; or it was deleted."""
+async def test_a_lost_race_is_reported(core: Core) -> None:
+    """Another caller wrote another value, or deleted the entry."""
 
     async def quicker() -> None:
         await put_partner(core, partner(name="Quicker"))
@@ -146,19 +146,19 @@ async def test_a_lost_race_is_told(core: Core) -> None:
 
 
 async def test_a_new_customer_ends_nothing(core: Core) -> None:
-    """There is nothing that could end."""
+    """The customer has no claims yet."""
     assert await put_customer(core, customer(), ADATUM) == (Written(1, new=True), ())
 
 
-async def test_a_subscription_is_named_once(core: Core) -> None:
-    """Two of the same id would be two answers."""
+async def test_a_subscription_is_listed_once(core: Core) -> None:
+    """Two entries with the same id would contradict each other."""
     with pytest.raises(Refused, match="ValidationFailed"):
         await put_customer(core, customer(subscriptions=(subscription(), subscription(seats=7))))
 
 
 @dataclass
 class Issuer:
-    """It knows whose each domain is; it may be out of reach."""
+    """A token issuer that knows the tenant of each domain, and that can be out of reach."""
 
     domains: dict[str, str] = field(default_factory=lambda: {"contoso.fr": TENANT, "fabrikam.example": FABRIKAM})
     gone: bool = False
@@ -173,20 +173,20 @@ class Issuer:
 
 @pytest.fixture
 def issuer(core: Core) -> Issuer:
-    """The service, which looks domains up."""
+    """The service with look-ups of domains."""
     issuer = Issuer()
     core.ports = replace(core.ports, domains=issuer)
     return issuer
 
 
-async def test_the_operators_word_is_enough_unless_domains_are_looked_up(core: Core) -> None:
-    """As it is by default."""
+async def test_the_operators_word_is_enough_without_look_ups(core: Core) -> None:
+    """This is the default."""
     assert core.ports.domains is None
     assert (await put_customer(core, customer(domains=("fabrikam.example",)), ADATUM))[0].new
 
 
-async def test_a_domain_that_comes_new_is_the_tenants(core: Core, issuer: Issuer) -> None:
-    """Registered ones are not asked about again, in whatever case they are written."""
+async def test_a_new_domain_must_belong_to_the_tenant(core: Core, issuer: Issuer) -> None:
+    """Registered domains are not looked up again, in whatever case they are written."""
     await put_customer(core, customer(domains=("Contoso.FR",)))
     assert issuer.asked == []
 
@@ -196,12 +196,12 @@ async def test_a_domain_that_comes_new_is_the_tenants(core: Core, issuer: Issuer
 
 
 @pytest.mark.parametrize("only_validate", [False, True])
-async def test_a_domain_that_is_not_the_tenants_is_refused(
+async def test_a_domain_of_another_tenant_is_refused(
     core: Core,
     issuer: Issuer,
     only_validate: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    """Each is named with whose it is, when it is only to be judged too; nothing is written."""
+    """The answer names each domain and its tenant, in a dry run too. Nothing is written."""
     domains = ("fabrikam.example", "contoso.fr", "nosuch.example")
 
     with pytest.raises(Refused) as refusal:
@@ -218,7 +218,7 @@ async def test_a_domain_that_is_not_the_tenants_is_refused(
 
 
 async def test_while_domains_cannot_be_looked_up_nothing_is_written(core: Core, issuer: Issuer) -> None:
-    """Neither the entry nor a debt of it, though associations would end by it."""
+    """Neither the entry nor its due rows are written, even if associations would end."""
     await core.official()
     issuer.gone = True
     change = customer(domains=("contoso.fr", "contoso.example"), subscriptions=(subscription(state="disabled"),))
@@ -230,8 +230,8 @@ async def test_while_domains_cannot_be_looked_up_nothing_is_written(core: Core, 
     assert core.rows.written == []
 
 
-async def test_what_is_gone_ends_at_once(core: Core) -> None:
-    """Associations end, open claims lose the item; those who were told hear of it (decision 32)."""
+async def test_removed_items_end_at_once(core: Core) -> None:
+    """Associations end, and open claims lose the item. Notified recipients get a mail (decision 32)."""
     held = await core.official()
     pending = await core.submitted(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
 
@@ -252,7 +252,7 @@ async def test_what_is_gone_ends_at_once(core: Core) -> None:
 
 
 async def test_a_claim_that_loses_everything_is_rejected(core: Core) -> None:
-    """Not to be disputed; who was told gets one closing mail."""
+    """The rejection cannot be disputed, and the notified recipients get one closing mail."""
     told = await core.told()
     untold = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
@@ -266,7 +266,7 @@ async def test_a_claim_that_loses_everything_is_rejected(core: Core) -> None:
 
 
 async def test_grace_is_not_the_end(core: Core) -> None:
-    """Nor is another number of seats."""
+    """A change of the number of seats is no end either."""
     held = await core.official()
 
     _, ends = await put_customer(core, customer(subscriptions=(subscription(state="grace", seats=1),)))
@@ -275,7 +275,7 @@ async def test_grace_is_not_the_end(core: Core) -> None:
     assert (await core.stored(held)).claim.status is Status.OFFICIAL
 
 
-async def test_what_would_end_is_shown_first(core: Core) -> None:
+async def test_a_dry_run_lists_the_ends(core: Core) -> None:
     """Nothing is stored."""
     held = await core.official()
 
@@ -288,7 +288,7 @@ async def test_what_would_end_is_shown_first(core: Core) -> None:
 
 
 async def test_more_than_five_ends_must_be_confirmed(core: Core) -> None:
-    """By their number, as it is then."""
+    """The operator sends the current number."""
     names = ("teams", "exchange", "sharepoint", "intune", "yammer", "teams-phone")
     await core.register_customer(workloads=names)
     for name in names:
@@ -303,8 +303,8 @@ async def test_more_than_five_ends_must_be_confirmed(core: Core) -> None:
     assert len(ends) == 6
 
 
-async def test_an_operator_who_dies_half_way_has_left_the_debt(core: Core) -> None:
-    """The due rows are written before the registry, and run again ten minutes later (decision 32)."""
+async def test_the_work_of_an_operators_write_that_died_is_done_later(core: Core) -> None:
+    """The due rows are written before the registry, and are read again ten minutes later (decision 32)."""
     held = await core.official()
     now = await core.now()
 
@@ -324,8 +324,8 @@ async def test_an_operator_who_dies_half_way_has_left_the_debt(core: Core) -> No
     assert (await core.stored(held)).claim.status is Status.ENDED
 
 
-async def test_a_claim_that_was_being_submitted_meanwhile_is_found_by_the_second_run(core: Core) -> None:
-    """It was judged by what the registry said before."""
+async def test_a_claim_submitted_at_the_same_time_is_found_by_the_second_run(core: Core) -> None:
+    """The submission was checked against the former registry."""
     await core.official()
     draft = await core.draft(FABRIKAM, items=(TEAMS, SHAREPOINT), engagement=USAGE)
 
@@ -342,8 +342,8 @@ async def test_a_claim_that_was_being_submitted_meanwhile_is_found_by_the_second
     assert [item.key for item in (await core.stored(case)).claim.items] == ["sharepoint"]
 
 
-async def test_a_row_about_a_tenant_that_is_not_registered_is_harmless(core: Core) -> None:
-    """There is nothing by which anything could be gone."""
+async def test_a_due_row_of_an_unregistered_tenant_is_harmless(core: Core) -> None:
+    """No item of the tenant is known as removed."""
     await core.ports.duework.add([DueRow(await core.now(), ADATUM, Kind.END_GONE_ITEMS)])
 
     assert (await core.sweep()).failed == 0

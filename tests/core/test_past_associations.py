@@ -1,4 +1,4 @@
-"""What entering an association of the past does to claim and slot, before anything is stored."""
+"""The effect of a past association on its claim and slot, before anything is stored."""
 
 from datetime import UTC, datetime
 
@@ -18,7 +18,7 @@ EMPTY = Slot(engagement=USAGE, key="teams")
 
 
 def past(slot: Slot = EMPTY) -> Case:
-    """Return the case of a line that is about to be entered."""
+    """Return the case of a line before its import."""
     claim = Claim(
         id=claim_id("a"),
         tenant_id=TENANT,
@@ -39,12 +39,12 @@ def past(slot: Slot = EMPTY) -> Case:
 
 
 def entered(case: Case, *recipients: Recipient) -> Case:
-    """Enter it on Monday."""
+    """Import it on Monday."""
     return life.enter_past(case, PROGRAMME, MONDAY, since=SINCE, recipients=recipients)
 
 
-def test_it_holds_its_item_since_then_and_one_entry_says_when_it_was_entered() -> None:
-    """Official since the past, entered now; time changes nothing about it."""
+def test_it_holds_its_item_from_its_begin_and_one_entry_records_the_import() -> None:
+    """It is official from the past instant on, and time changes nothing about it."""
     case = entered(past(), ADDRESS)
 
     claim, holder = case.claim, case.slots["teams"].holder
@@ -58,10 +58,8 @@ def test_it_holds_its_item_since_then_and_one_entry_says_when_it_was_entered() -
 
 
 @pytest.mark.parametrize(("recipients", "owed"), [((ADDRESS,), [MailKind.IMPORTED]), ((), [])])
-def test_a_mail_is_owed_only_where_somebody_can_be_told(
-    recipients: tuple[Recipient, ...], owed: list[MailKind]
-) -> None:
-    """Without an address nothing is owed, at the end neither."""
+def test_a_mail_is_due_only_if_there_is_an_address(recipients: tuple[Recipient, ...], owed: list[MailKind]) -> None:
+    """Without an address no mail is due, after the end either."""
     case = entered(past(), *recipients)
     ended = life.revoke(case, PROGRAMME, MONDAY + HOUR)
 
@@ -69,8 +67,8 @@ def test_a_mail_is_owed_only_where_somebody_can_be_told(
     assert [mail.kind for mail in ended.claim.mails] == [*owed, *([MailKind.CLOSING] if owed else [])]
 
 
-def test_whoever_claims_the_item_keeps_the_place() -> None:
-    """Claims that are open compete with it from now on; one that is over by now is gone from the slot."""
+def test_claimants_of_the_item_keep_their_place() -> None:
+    """Open claims compete with it from now on. A claim that has ended leaves the slot."""
     slot = EMPTY.with_claimant(claim_id("b"), FABRIKAM).with_claimant(claim_id("c"), FABRIKAM, MONDAY)
 
     after = entered(past(slot)).slots["teams"]
@@ -78,16 +76,16 @@ def test_whoever_claims_the_item_keeps_the_place() -> None:
     assert [claimant.claim for claimant in after.claimants] == [claim_id("b")]
 
 
-def test_an_item_about_which_the_customer_is_being_asked_is_refused() -> None:
-    """That claim would take it over without anybody having compared the two."""
+def test_an_item_about_which_a_customer_is_asked_is_refused() -> None:
+    """The awaiting claim would take it over without a review."""
     with pytest.raises(Refused) as refused:
         entered(past(EMPTY.with_awaiting(claim_id("d"), FABRIKAM, MONDAY + DAY)))
 
     assert refused.value.code == "SlotHeld"
 
 
-def test_a_slot_that_is_held_by_now_is_refused() -> None:
-    """Also by a claim whose window has just ended, though nobody has written that down."""
+def test_a_held_slot_is_refused() -> None:
+    """A claim whose window has just ended holds the slot too, whether or not that is stored."""
     awaited = EMPTY.with_awaiting(claim_id("d"), FABRIKAM, MONDAY)
 
     with pytest.raises(Refused) as refused:
@@ -96,16 +94,16 @@ def test_a_slot_that_is_held_by_now_is_refused() -> None:
     assert refused.value.code == "SlotHeld"
 
 
-def test_a_claim_with_a_history_cannot_be_entered() -> None:
-    """Twice is refused, whatever became of it."""
+def test_a_claim_with_a_history_cannot_be_imported() -> None:
+    """A second import is refused in every state of the claim."""
     with pytest.raises(Refused) as refused:
         entered(entered(past()))
 
     assert refused.value.code == "InvalidState"
 
 
-def test_nobody_was_named() -> None:
-    """There is nobody to write to on either side."""
+def test_it_has_no_contacts() -> None:
+    """There is no address on either side."""
     claim = entered(past()).claim
 
     assert (claim.customer_contact, claim.partner_contact) == (None, None)

@@ -1,4 +1,4 @@
-"""Forgetting people: somebody everywhere when asked to, everybody when a claim was closed long ago."""
+"""Erasing people: one person from everything on request, and all people of a claim long after its close."""
 
 import json
 import zlib
@@ -62,13 +62,13 @@ OTHERS = "joanne.durand@contoso.fr"
 
 
 async def erased(core: Core, address: str = ANNES) -> Erasure:
-    """Ask for an erasure and let the timer work until it is done."""
+    """Ask for an erasure and run the timer until it is done."""
     begun = await erase_person.begin_erasure(core.ports, address, await core.now())
     return await until_done(core, begun.id)
 
 
 async def until_done(core: Core, erasure_id: str) -> Erasure:
-    """Let the timer run until an erasure is done."""
+    """Run the timer until an erasure is done."""
     for _ in range(30):
         await core.sweep()
         kept = await core.ports.erasures.find(erasure_id)
@@ -80,7 +80,7 @@ async def until_done(core: Core, erasure_id: str) -> Erasure:
 
 
 def holds(core: Core, text: str) -> list[str]:
-    """Return the places that hold a text: tables and keys, packed or not, bodies and messages."""
+    """Return the places that contain a text: tables and keys, packed or not, bodies and messages."""
     found = [
         f"{table} {key}"
         for (table, _, key), row in core.rows._rows.items()
@@ -91,13 +91,13 @@ def holds(core: Core, text: str) -> list[str]:
 
 
 def read(cell: Any) -> str:
-    """Return what a cell says."""
+    """Return the text of a cell."""
     if isinstance(cell, bytes):
         return zlib.decompress(cell).decode(errors="replace")
     return str(cell)
 
 
-# --- who is meant -----------------------------------------------------------------------------------------------------
+# --- which texts mean the person --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -116,16 +116,16 @@ def read(cell: Any) -> str:
         ("Ann", "Ann"),
     ],
 )
-def test_only_the_person_is_taken_out_of_words(text: str, left: str) -> None:
-    """Whoever's address or name is longer is somebody else; a name of three letters is not looked for."""
+def test_only_the_person_is_removed_from_texts(text: str, left: str) -> None:
+    """A longer address or name belongs to another person. A name of three letters is not searched for."""
     person = Person(ANNES, frozenset({"Anne Durand", "Ann"}))
 
     assert person.without(text) == left
     assert person.is_named_in(text) is (text != left)
 
 
-def test_a_person_is_taken_out_of_json_at_any_depth() -> None:
-    """An address stays an address, so that the value keeps its form."""
+def test_a_person_is_removed_from_json_at_any_depth() -> None:
+    """An address is replaced by an address, so that the value keeps its form."""
     person = Person(ANNES)
 
     assert person.out_of({"a": [ANNES, 1, None, True], ANNES: {"b": f"to {ANNES}"}}) == {
@@ -137,8 +137,8 @@ def test_a_person_is_taken_out_of_json_at_any_depth() -> None:
 # --- one claim --------------------------------------------------------------------------------------------------------
 
 
-def test_every_part_of_a_claim_forgets_the_person() -> None:
-    """Contacts, free words and the names of files; a file keeps a name of its own."""
+def test_every_part_of_a_claim_loses_the_person() -> None:
+    """The parts are contacts, free texts and names of files. A file still has a name of its own."""
     named = Contacts(
         customer=Contact(name="Marc", title=f"for {ANNES}", email="marc@contoso.fr"),
         customer_technical=Contact(name="Anne", email=IN_CAPITALS),
@@ -176,8 +176,8 @@ def test_every_part_of_a_claim_forgets_the_person() -> None:
     assert again == after
 
 
-def test_a_deleted_draft_tells_nobody_of_it() -> None:
-    """It goes by itself within minutes; its history is not told of any more."""
+def test_a_deleted_draft_is_not_changed() -> None:
+    """Its erasure follows within minutes, and the feed needs no more entries of it."""
     case = in_state(Status.DELETED)
 
     after = personal_data.erase_person(case, Person(ANNES), case_at(), answer_by=answer_by(case_at()))
@@ -187,8 +187,8 @@ def test_a_deleted_draft_tells_nobody_of_it() -> None:
     assert after.entries == case.entries
 
 
-def test_a_claim_without_contacts_has_nobody_to_forget() -> None:
-    """Such is one of the past."""
+def test_a_claim_without_contacts_has_no_person_to_erase() -> None:
+    """An example is a past association."""
     case = draft(contacts=None)
 
     assert personal_data.erase_person(case, Person(ANNES), case_at(), answer_by=answer_by(case_at())) == case
@@ -196,12 +196,12 @@ def test_a_claim_without_contacts_has_nobody_to_forget() -> None:
 
 
 def case_at() -> datetime:
-    """Return an instant after the draft was made."""
+    """Return an instant after the creation of the draft."""
     return datetime(2026, 11, 3, tzinfo=UTC)
 
 
 async def test_a_draft_that_has_lost_its_contacts_cannot_be_submitted(core: Core) -> None:
-    """The partner is told whom to name anew, on both sides."""
+    """The answer names both contacts that the partner must set again."""
     case = await core.draft()
     await erased(core)
     await erased(core, "paul@adatum.example")
@@ -213,8 +213,12 @@ async def test_a_draft_that_has_lost_its_contacts_cannot_be_submitted(core: Core
     assert missing == ["contacts.partner", "contacts.customer"]
 
 
-async def test_a_window_does_not_go_on_when_nobody_is_left_who_was_told(core: Core) -> None:
-    """The claim goes back to its partner, who is told, and names another contact: then the customer is asked anew."""
+async def test_a_window_stops_when_no_notified_recipient_is_left(core: Core) -> None:
+    """
+    The claim goes back to its partner, who gets a mail and names another contact.
+
+    Then the customer is asked again.
+    """
     case = await core.told()
 
     done = await erased(core)
@@ -234,8 +238,8 @@ async def test_a_window_does_not_go_on_when_nobody_is_left_who_was_told(core: Co
     assert (await core.stored(case)).claim.opened_at is not None
 
 
-async def test_a_window_goes_on_while_somebody_else_was_told(core: Core) -> None:
-    """The person gets no mail any more, the others do."""
+async def test_a_window_goes_on_while_another_notified_recipient_is_left(core: Core) -> None:
+    """The erased person gets no more mails, and the others do."""
     await core.register_customer(notice_addresses=("it@contoso.fr",))
     case = await core.told()
 
@@ -251,8 +255,8 @@ async def test_a_window_goes_on_while_somebody_else_was_told(core: Core) -> None
     assert core.mailbox.addressed("officialConfirmation") == ["it@contoso.fr"]
 
 
-async def test_a_claim_whose_contact_was_erased_before_the_notice_finds_nobody(core: Core) -> None:
-    """Nothing is sent to the placeholder; with an address of the tenant's own, that one is told."""
+async def test_a_claim_whose_contact_was_erased_before_the_notice_asks_its_partner(core: Core) -> None:
+    """No mail goes to the placeholder. An address of the tenant itself gets the notice."""
     case = await core.submitted()
     await erase_person.erase_in_claim(core.ports, case.claim.id, ANNES, await core.now())
     await core.deliver()
@@ -261,8 +265,8 @@ async def test_a_claim_whose_contact_was_erased_before_the_notice_finds_nobody(c
     assert core.mailbox.sent == []
 
 
-async def test_a_notice_on_its_way_does_not_bring_the_address_back(core: Core) -> None:
-    """Whoever had read the claim before finds that it has changed."""
+async def test_a_notice_that_is_being_sent_does_not_restore_the_address(core: Core) -> None:
+    """The sender finds that the claim has changed since its read."""
     case = await core.submitted()
 
     async def erase() -> None:
@@ -276,8 +280,8 @@ async def test_a_notice_on_its_way_does_not_bring_the_address_back(core: Core) -
     assert core.mailbox.sent == []
 
 
-async def test_an_association_stays_and_its_partner_contact_gets_no_mail(core: Core) -> None:
-    """What is owed to nobody is dropped, the reminder to answer too."""
+async def test_an_association_stays_and_its_partners_contact_gets_no_mail(core: Core) -> None:
+    """Due mails to nobody are dropped, also the reminder to answer."""
     case = await core.told()
     await erased(core, "paul@adatum.example")
     before = len(core.mailbox.to_partners)
@@ -292,8 +296,8 @@ async def test_an_association_stays_and_its_partner_contact_gets_no_mail(core: C
     assert len(core.mailbox.to_partners) == before
 
 
-async def test_nobody_is_reminded_to_answer_when_nobody_is_left(core: Core) -> None:
-    """The reminder counts as made."""
+async def test_without_a_contact_the_reminder_to_answer_is_not_sent(core: Core) -> None:
+    """The reminder counts as sent."""
     case = await core.submitted()
     core.mailbox.refused = {ANNES}
     await core.deliver()
@@ -311,7 +315,7 @@ async def test_nobody_is_reminded_to_answer_when_nobody_is_left(core: Core) -> N
 
 
 async def fill(core: Core) -> str:
-    """Name Anne wherever somebody can be named, and Joanne beside her; returns the id of an open claim."""
+    """Name Anne in each place that can name a person, and Joanne too. Return the id of an open claim."""
     await core.register_customer(notice_addresses=(IN_CAPITALS, OTHERS))
     case = await core.told()
     now = await core.now()
@@ -340,7 +344,7 @@ async def fill(core: Core) -> str:
 
 
 async def send_batch(core: Core, *more: object) -> Progress:
-    """Send a batch whose second row is refused for a field that is called after Anne."""
+    """Send a batch whose second row is refused because of a field with Anne's name."""
     row = {
         "name": "Contoso",
         "partnerId": "4782913",
@@ -355,7 +359,7 @@ async def send_batch(core: Core, *more: object) -> Progress:
 
 
 async def test_a_person_is_erased_everywhere_and_nobody_else(core: Core) -> None:
-    """Tables, bodies of batches and kept answers are clean, in whatever case the address was written."""
+    """Tables, bodies of batches and stored answers no longer contain the address, in any case of its letters."""
     claim_id = await fill(core)
     others = len(holds(core, OTHERS))
     assert holds(core, ANNES)
@@ -374,8 +378,8 @@ async def test_a_person_is_erased_everywhere_and_nobody_else(core: Core) -> None
     assert not [row for row in await core.due_rows() if row.kind is Kind.ERASE_PERSON and row.attempt]
 
 
-async def test_the_same_address_again_finds_nothing(core: Core) -> None:
-    """It is done after one round."""
+async def test_the_same_address_again_has_no_finds(core: Core) -> None:
+    """The second erasure is done after one round."""
     await fill(core)
     await erased(core)
 
@@ -384,8 +388,8 @@ async def test_the_same_address_again_finds_nothing(core: Core) -> None:
     assert (again.found, again.round) == (Found(), 1)
 
 
-async def test_an_erasure_stops_after_half_a_minute_and_goes_on_from_there(core: Core) -> None:
-    """However often it stops, each find is counted once."""
+async def test_an_erasure_stops_after_half_a_minute_and_goes_on_later(core: Core) -> None:
+    """Each find is counted once, however often it stops."""
     await fill(core)
     begun = await erase_person.begin_erasure(core.ports, ANNES, await core.now())
     assert begun.status is ErasureStatus.NOT_STARTED
@@ -411,7 +415,7 @@ async def test_an_erasure_stops_after_half_a_minute_and_goes_on_from_there(core:
 
 
 async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(core: Core) -> None:
-    """Before the write and after it; finds are counted once, and the address is gone."""
+    """The process dies before or after the write. Finds are counted once, and the address is gone."""
     await fill(core)
     start = core
     died = True
@@ -444,8 +448,8 @@ async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(core: 
     raise AssertionError("it never came to its end")
 
 
-async def test_a_race_is_taken_again_and_a_fault_left_to_the_next_round(core: Core) -> None:
-    """One bad claim does not stop the others; a row that changes all the time neither."""
+async def test_a_lost_race_is_tried_again_and_a_fault_is_left_to_the_next_round(core: Core) -> None:
+    """One bad claim does not stop the others."""
     case = await core.told()
     other = await core.draft()
     troubles = [Conflict("first"), *(StorageBusy("busy") for _ in range(2))]
@@ -463,7 +467,7 @@ async def test_a_race_is_taken_again_and_a_fault_left_to_the_next_round(core: Co
 
 
 async def test_a_row_that_changes_all_the_time_is_left_to_the_next_round(core: Core) -> None:
-    """Eight times, then others have their turn."""
+    """After eight attempts the run goes on with other rows."""
     await core.register_customer(notice_addresses=(ANNES,))
     left = 12
 
@@ -482,7 +486,7 @@ async def test_a_row_that_changes_all_the_time_is_left_to_the_next_round(core: C
 
 
 async def test_two_timers_at_once_do_not_count_twice(core: Core) -> None:
-    """Whoever finds that another is at work leaves it to them."""
+    """A timer that finds another one at work stops."""
     await fill(core)
     begun = await erase_person.begin_erasure(core.ports, ANNES, await core.now())
 
@@ -496,8 +500,8 @@ async def test_two_timers_at_once_do_not_count_twice(core: Core) -> None:
     assert (await until_done(core, begun.id)).found == Found(claims=2, batches=1, customers=1, answers=2)
 
 
-async def test_a_lost_answer_is_known_as_our_own_write(core: Core) -> None:
-    """The store did it, and the repetition meets itself: the run goes on."""
+async def test_a_lost_answer_is_recognised_as_our_own_write(core: Core) -> None:
+    """The store did the write. The repetition meets its own row, and the run goes on."""
     await fill(core)
     begun = await erase_person.begin_erasure(core.ports, ANNES, await core.now())
     met: set[int] = set()
@@ -517,8 +521,8 @@ async def test_a_lost_answer_is_known_as_our_own_write(core: Core) -> None:
     assert left == [f"settings {begun.id}"]
 
 
-async def test_a_batch_that_is_not_done_is_waited_for(core: Core) -> None:
-    """For an hour; then its rows must not go on to name the person."""
+async def test_an_erasure_waits_for_a_running_batch(core: Core) -> None:
+    """It waits an hour, because the batch's rows could name the person again."""
     await send_batch(core)
     core.lose_messages()
     begun = await erase_person.begin_erasure(core.ports, ANNES, await core.now())
@@ -534,8 +538,8 @@ async def test_a_batch_that_is_not_done_is_waited_for(core: Core) -> None:
     assert not holds(core, ANNES)
 
 
-async def test_a_body_without_a_batch_goes_in_the_second_round(core: Core) -> None:
-    """In the first it may be that of a batch which is just being taken in."""
+async def test_a_body_without_a_batch_is_deleted_in_the_second_round(core: Core) -> None:
+    """In the first round it could belong to a batch that is just being stored."""
     await core.batch_bodies.put("0" * 32 + "-1", f"not json {ANNES}".encode(), "application/x-ndjson")
     await core.batch_bodies.put("1" * 32 + "-1", f'"{OTHERS}"'.encode(), "application/x-ndjson")
 
@@ -545,8 +549,8 @@ async def test_a_body_without_a_batch_goes_in_the_second_round(core: Core) -> No
     assert list(core.batch_bodies.blobs) == ["1" * 32 + "-1"]
 
 
-async def test_files_of_a_closed_claim_go_with_the_contact(core: Core) -> None:
-    """An hour later, when no request can be reading them any more."""
+async def test_files_of_a_closed_claim_are_deleted_with_the_contact(core: Core) -> None:
+    """They are deleted an hour later, when no request can be reading them."""
     case = await core.withdraw(await core.submitted())
     assert core.blobs.blobs
 
@@ -559,8 +563,8 @@ async def test_files_of_a_closed_claim_go_with_the_contact(core: Core) -> None:
     assert core.blobs.blobs == {}
 
 
-async def test_an_answer_is_found_though_its_claim_is_gone(core: Core) -> None:
-    """A deleted draft leaves the answers to its keys for two days."""
+async def test_an_answer_is_found_after_its_claim_is_gone(core: Core) -> None:
+    """The stored answers of a deleted draft stay for two days."""
     idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
     case = await core.draft()
     await comments.add_comment(core.ports, case, PERSON, await core.now(), ActContext(idempotency_key=idempotency_key))
@@ -573,8 +577,8 @@ async def test_an_answer_is_found_though_its_claim_is_gone(core: Core) -> None:
     assert not holds(core, ANNES)
 
 
-async def test_a_text_that_has_gone_meanwhile_is_a_conflict(core: Core) -> None:
-    """So it is read anew."""
+async def test_a_text_that_has_gone_since_the_read_is_a_conflict(core: Core) -> None:
+    """The row is read again."""
     claim_id = await fill(core)
     kept = (await core.ports.claims.texts(claim_id))[0]
     await core.ports.claims.rewrite(claim_id, kept, None)
@@ -583,18 +587,22 @@ async def test_a_text_that_has_gone_meanwhile_is_a_conflict(core: Core) -> None:
         await core.ports.claims.rewrite(claim_id, kept, "text")
 
 
-async def test_a_request_without_an_answer_names_nobody() -> None:
-    """There is nothing to erase in it."""
+async def test_a_request_without_an_answer_names_no_person() -> None:
+    """Nothing in it has to be erased."""
     request = IdempotencyRecord("b", "", "a", case_at())
 
     assert erase_person._answer_without(request, Person(ANNES)) == request
 
 
-# --- everybody, in the end --------------------------------------------------------------------------------------------
+# --- the end of the retention -----------------------------------------------------------------------------------------
 
 
 async def closed(core: Core) -> tuple[str, datetime]:
-    """Withdraw a claim whose customer was told, with words; returns its id, and when people are forgotten."""
+    """
+    Withdraw a claim with a comment after its notice.
+
+    Return its id and the instant at which its people are erased.
+    """
     case = await core.told()
     comment = Comment("partner", PERSON.id, "Words", await core.now())
     await comments.add_comment(core.ports, await core.case(case), PERSON, await core.now(), ActContext(comment=comment))
@@ -605,8 +613,8 @@ async def closed(core: Core) -> tuple[str, datetime]:
     return case.claim.id, until
 
 
-async def test_a_closed_claim_forgets_people_after_two_years(core: Core) -> None:
-    """Not a moment sooner; what happened stays, and the chain is whole."""
+async def test_a_closed_claim_loses_its_people_after_two_years(core: Core) -> None:
+    """It happens no moment earlier. The history stays, and its chain is whole."""
     claim_id, until = await closed(core)
     assert until == datetime(2028, 11, 2, 9, 0, tzinfo=UTC)
     core.clock.set(until - timedelta(microseconds=1))
@@ -631,8 +639,8 @@ async def test_a_closed_claim_forgets_people_after_two_years(core: Core) -> None
     assert (seen.contacts, seen.evidence) == (None, ())
 
 
-async def test_links_of_a_forgotten_claim_have_expired(core: Core) -> None:
-    """They are not unknown: the person is told that their link is old."""
+async def test_links_of_an_erased_claim_have_expired(core: Core) -> None:
+    """The answer is that the link is old, and not that it is unknown."""
     claim_id, until = await closed(core)
     core.clock.set(until)
     await core.sweep()
@@ -643,8 +651,8 @@ async def test_links_of_a_forgotten_claim_have_expired(core: Core) -> None:
     assert refused.value.code == "LinkExpired"
 
 
-async def test_words_that_come_later_are_kept_their_time_too(core: Core) -> None:
-    """Two years from then, again and again."""
+async def test_a_later_comment_extends_the_retention(core: Core) -> None:
+    """The comment is kept two years too. The same holds for each later comment."""
     claim_id, until = await closed(core)
     core.clock.set(until)
     await core.sweep()
@@ -657,8 +665,8 @@ async def test_words_that_come_later_are_kept_their_time_too(core: Core) -> None
     assert await core.ports.claims.comments(claim_id, after=0, limit=10) == []
 
 
-async def test_a_no_that_is_taken_back_forgets_nobody(core: Core) -> None:
-    """The claim is open again; after the second no the time runs from the window's end."""
+async def test_a_no_that_is_undone_erases_nobody(core: Core) -> None:
+    """The claim is open again. After a second no the time begins at the window's end."""
     case = await core.told()
     case = await core.decline(case)
     ends_at = case.claim.window_ends_at
@@ -668,15 +676,15 @@ async def test_a_no_that_is_taken_back_forgets_nobody(core: Core) -> None:
     assert (await core.undo(case)).claim.people_until is None
 
 
-async def test_a_rejection_forgets_people_once_it_is_final() -> None:
-    """While it can be disputed, it is not closed."""
+async def test_a_rejection_loses_its_people_after_it_is_final() -> None:
+    """A rejection that can be disputed is not closed."""
     case = rejected(draft())
 
     assert case.claim.closed_at is None
 
 
-async def test_a_claim_that_is_not_due_forgets_nobody(core: Core) -> None:
-    """The row is looked at, and the claim says no."""
+async def test_a_claim_whose_time_has_not_come_keeps_its_people(core: Core) -> None:
+    """The claim decides, and not the due row."""
     case = await core.draft()
 
     after = await change_claim(
@@ -695,12 +703,12 @@ async def test_a_claim_that_is_not_due_forgets_nobody(core: Core) -> None:
     ],
 )
 def test_months_end_on_the_same_day(months: int, at: datetime, until: datetime) -> None:
-    """Or on the last one of a shorter month."""
+    """In a shorter month it is the last day."""
     assert replace(TERMS, retention_months=months).people_kept_until(at) == until
 
 
-async def test_message_ids_are_forgotten_90_days_after_the_close(core: Core) -> None:
-    """While the claim lives, they stay."""
+async def test_message_ids_are_deleted_90_days_after_the_close(core: Core) -> None:
+    """They stay while the claim is open."""
     await core.told()
     (notice,) = core.mailbox.sent
     core.clock.advance(timedelta(days=91))
@@ -718,8 +726,8 @@ async def test_message_ids_are_forgotten_90_days_after_the_close(core: Core) -> 
     assert [key for key in core.rows._rows if key[0] == "mails"] == []
 
 
-async def test_a_message_id_whose_claim_is_gone_is_forgotten(core: Core) -> None:
-    """A deleted draft has no links that live on."""
+async def test_a_message_id_of_a_claim_that_is_gone_is_deleted(core: Core) -> None:
+    """A deleted draft has no links."""
     row_ref = core.ports.mails.row_ref("a")
     now = await core.now()
     await core.ports.mails.start_sending("a", SentMail("0" * 52, "notice", 1, 1), "me", now, now)
@@ -730,8 +738,8 @@ async def test_a_message_id_whose_claim_is_gone_is_forgotten(core: Core) -> None
     assert [key for key in core.rows._rows if key[0] == "mails"] == []
 
 
-async def test_a_failed_message_is_forgotten_after_90_days(core: Core) -> None:
-    """Nobody has put it back by then."""
+async def test_a_failed_message_is_deleted_after_90_days(core: Core) -> None:
+    """The operator did not send it again in that time."""
     failure = Failure("a", "customer-notices", "{}", await core.now())
     await failed_messages.record(core.ports, failure, await core.now())
     assert await core.ports.failures.page(after="", limit=10) == [failure]
@@ -742,8 +750,8 @@ async def test_a_failed_message_is_forgotten_after_90_days(core: Core) -> None:
     assert await core.ports.failures.page(after="", limit=10) == []
 
 
-async def test_answers_are_left_to_their_own_time_when_people_are_forgotten(core: Core) -> None:
-    """They are kept for two days only, and their caller may still repeat the request."""
+async def test_stored_answers_stay_when_people_are_erased(core: Core) -> None:
+    """They expire after two days, and their callers can still repeat the request."""
     claim_id, until = await closed(core)
     core.clock.set(until - timedelta(hours=1))
     idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
@@ -758,21 +766,21 @@ async def test_answers_are_left_to_their_own_time_when_people_are_forgotten(core
     assert [kept.author for kept in await core.ports.claims.texts(claim_id)] == [None]
 
 
-async def test_somebody_whose_address_is_longer_is_found_and_left_alone(core: Core) -> None:
-    """The search finds every claim that holds the letters; who is meant is judged by the whole address."""
+async def test_a_person_with_a_longer_address_is_found_and_kept(core: Core) -> None:
+    """The search finds every claim with the letters, and the whole address decides."""
     case = await core.draft(email=OTHERS)
 
     assert (await erased(core)).found == Found()
     assert (await core.stored(case)).claim == case.claim
 
 
-async def test_a_customer_that_is_gone_meanwhile_has_nobody_to_erase(core: Core) -> None:
-    """There is nothing left to change."""
+async def test_a_customer_that_is_gone_names_nobody(core: Core) -> None:
+    """There is no row to change."""
     await erase_person._erase_in_customer(core.ports, "f" * 36, Person(ANNES))()
 
 
-async def test_a_search_of_bodies_goes_on_behind_the_last(core: Core) -> None:
-    """One body a run, if that is all there is time for; lines that name nobody are passed over."""
+async def test_a_search_of_bodies_goes_on_behind_the_last_one(core: Core) -> None:
+    """A run reads one body if it has no more time. Lines without the person are skipped."""
     for number in range(3):
         body = "{}\n" + json.dumps({"to": ANNES})
         await core.batch_bodies.put(str(number) * 32 + "-1", body.encode(), "application/x-ndjson")
@@ -791,8 +799,8 @@ async def test_a_search_of_bodies_goes_on_behind_the_last(core: Core) -> None:
     assert core.batch_bodies.blobs == {}
 
 
-async def test_a_text_that_is_full_can_still_be_read_afterwards(core: Core) -> None:
-    """A short name, as often as it fits: what is stored must fit its field."""
+async def test_a_text_of_full_length_can_still_be_read_after_an_erasure(core: Core) -> None:
+    """The replaced text must fit its field, even with a short name repeated as often as possible."""
     full = ("Anna " * 40)[:199] + "."
     case = await core.draft()
     people = contacts(ANNES)
@@ -811,7 +819,7 @@ async def test_a_text_that_is_full_can_still_be_read_afterwards(core: Core) -> N
 async def test_a_claim_that_cannot_be_read_does_not_stop_the_search(
     core: Core, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The others are erased; the erasure is not done until it can be."""
+    """The other claims are erased. The erasure is done when the claim can be read."""
     bad, good = await core.draft(), await core.draft(FABRIKAM)
     place = ("claims", TENANT, f"claim|{bad.claim.id}")
     row = core.rows._rows[place]
@@ -827,8 +835,8 @@ async def test_a_claim_that_cannot_be_read_does_not_stop_the_search(
     assert (await core.stored(bad)).claim.customer_contact is None
 
 
-async def test_words_that_come_while_people_are_forgotten_are_forgotten_too(core: Core) -> None:
-    """They are found by the next try."""
+async def test_a_comment_during_the_erasure_is_erased_too(core: Core) -> None:
+    """The next attempt finds it."""
     case = await core.withdraw(await core.submitted())
     until = (await core.stored(case)).claim.people_until
     assert until is not None
@@ -848,8 +856,8 @@ async def test_words_that_come_while_people_are_forgotten_are_forgotten_too(core
     assert holds(core, "One word more.") == []
 
 
-async def test_one_erasure_has_its_time_in_each_run(core: Core) -> None:
-    """Many of them must not keep the timer from what is owed to claims."""
+async def test_one_erasure_has_limited_time_in_each_run(core: Core) -> None:
+    """Many erasures must not delay the timer's work on claims."""
     begun = [await erase_person.begin_erasure(core.ports, f"{n}@contoso.fr", await core.now()) for n in range(3)]
 
     for done in (1, 2, 3):

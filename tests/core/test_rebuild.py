@@ -1,4 +1,4 @@
-"""Index rows and due rows that were lost are made anew: every list is whole again, every debt is paid at its time."""
+"""Lost index rows and due rows are made again: every list is complete, and all due work has its time."""
 
 import json
 from collections.abc import Sequence
@@ -53,21 +53,21 @@ URL = "https://partner.example/hook"
 
 @pytest.fixture
 async def core() -> Core:
-    """The service, with three partners and a customer."""
+    """The service with three partners and a customer."""
     made = Core()
     await made.register()
     return made
 
 
 def lose(core: Core, *tables: str) -> None:
-    """Let every row of these tables be gone."""
+    """Delete every row of these tables."""
     rows = core.rows._rows
     for place in [place for place in rows if place[0] in tables]:
         del rows[place]
 
 
 def twin(core: Core, service_time: datetime) -> Core:
-    """Return a service with the same rows, blobs and times."""
+    """Return a service with a copy of the rows, blobs and times."""
     made = core.copied()
     made.clock.shift(service_time - made.clock.real())
     made.blobs.blobs = dict(core.blobs.blobs)
@@ -77,7 +77,7 @@ def twin(core: Core, service_time: datetime) -> Core:
 
 
 async def lists(core: Core) -> Any:
-    """Return what every list shows, in its order."""
+    """Return the contents of every list, in order."""
     now = await core.now()
     own = [
         [case.claim.id for case in page.cases]
@@ -92,9 +92,9 @@ async def lists(core: Core) -> Any:
 
 async def verify(core: Core) -> None:
     """
-    Raise AssertionError unless a rebuilt store shows the same lists, and comes to the same ends at the same instants.
+    Raise AssertionError unless a rebuilt store shows the same lists and has the same ends at the same instants.
 
-    What is owed at once is paid first: a debt that is put off has a later row than a new one would have.
+    Work due at once is done first, because a postponed row has a later instant than a new row.
     """
     base = twin(core, await core.now())
     for _ in range(3):
@@ -118,14 +118,14 @@ async def verify(core: Core) -> None:
 
 
 async def _next_instant(core: Core) -> datetime:
-    """Return when the next due row is due, those aside that only delete, some of them after years."""
+    """Return the instant of the next due row, without the rows that only delete."""
     now = await core.now()
     rows = [row for row in await core.due_rows() if row.deletes is None and row.due > now]
     return min((row.due for row in rows if row.kind not in (Kind.TRIM_CHANGES, Kind.ERASE_PEOPLE)), default=now + DAY)
 
 
 def _ends(core: Core) -> Any:
-    """Return every claim with its history, what the feeds say of each in order, and who was written to."""
+    """Return every claim with its history, the entries of the feeds in order, and the recipients of mails."""
     rows = core.rows._rows
     claims = {
         place: row.values["document"]
@@ -136,19 +136,19 @@ def _ends(core: Core) -> Any:
     for table, organisation, key in sorted(rows):
         if table == "changes" and key.startswith("entry|"):
             entry = json.loads(unpacked(rows[table, organisation, key].values["document"]))
-            entry.pop("sequence")  # between claims there is no order
+            entry.pop("sequence")  # claims have no order
             told.setdefault((organisation, entry["claimId"]), []).append(entry)
     messages = [*core.mailbox.sent, *core.mailbox.to_partners]
     return claims, told, sorted(message.message_id for message in messages)
 
 
 def said(rows: Sequence[DueRow]) -> set[tuple[datetime, str, Kind, Any, str]]:
-    """Return what due rows say, whenever they were written."""
+    """Return the due rows without their time of writing."""
     return {(row.due, row.subject, row.kind, row.deletes, row.label) for row in rows}
 
 
 async def drawn(core: Core) -> IdempotencyKey:
-    """Make a draft under a key; returns the key."""
+    """Create a draft under a key, and return the key."""
     sent = (await core.draft(LITWARE, evidence=False)).claim
     idempotency_key = IdempotencyKey("f00d" * 16, "hash of the body", ADATUM)
     body = drafts._as_sent(sent)
@@ -157,8 +157,12 @@ async def drawn(core: Core) -> IdempotencyKey:
     return idempotency_key
 
 
-async def test_whatever_claims_owe_is_owed_again(core: Core) -> None:
-    """Drafts, claims in review, in their window, disputed, official, refused: lists and ends are the same."""
+async def test_all_due_work_of_claims_is_due_again(core: Core) -> None:
+    """
+    There are drafts and claims in review, in their window, disputed, official and rejected.
+
+    Lists and ends are the same.
+    """
     await core.draft(ADATUM)
     await core.official(ADATUM)
     await core.submitted(FABRIKAM)
@@ -170,11 +174,10 @@ async def test_whatever_claims_owe_is_owed_again(core: Core) -> None:
     await verify(core)
 
 
-async def test_every_due_row_of_every_kind_is_there_again(core: Core) -> None:
+async def test_every_due_row_of_every_kind_is_made_again(core: Core) -> None:
     """
-    With the same instants, but for what is owed at once, and answers of acts, which are kept their time once more.
-
-    Nothing is owed of evidence to which its claim points, and of what the feed was told.
+    The instants are the same, except for work due at once and for answers of acts, which are kept for their full time
+    again. Evidence of a claim and entries in the feed have no due rows.
     """
     idempotency_key = await drawn(core)
     other = IdempotencyKey("beef" * 16, "hash", FABRIKAM)
@@ -203,18 +206,18 @@ async def test_every_due_row_of_every_kind_is_there_again(core: Core) -> None:
     after = said(await core.due_rows())
     pointed = {row for row in before if row[3] is not None and row[3][0] == "evidence"}
     told = {row for row in before if row[2] == "announce"}
-    lapse = {row for row in before if row[1:3] == (claim.id, "writeDown")}  # it is no draft any more
+    lapse = {row for row in before if row[1:3] == (claim.id, "writeDown")}  # it is no longer a draft
     assert before - after == pointed | told | lapse
     new = {(*row[1:3], row[4]) for row in after - before}
     unborn = {("0" * 52, Kind.DELETE_BLOB, "a-blob-of-nobody"), ("0" * 32, Kind.DELETE_BATCH, "unborn")}
-    assert new == {*unborn, (ADATUM, Kind.DELIVER, "")}  # the test event, which waits since it was made
+    assert new == {*unborn, (ADATUM, Kind.DELIVER, "")}  # the test event, which waits since its creation
     assert {(ADATUM, Kind.TRIM_CHANGES), (taken.batch.id, Kind.FINISH_BATCH)} <= {row[1:3] for row in after}
     assert {row[3] for row in after} >= {("requests", ADATUM, idempotency_key.hash), ("requests", FABRIKAM, other.hash)}
     assert (rebuilt.claims, rebuilt.due_rows >= len(after)) == (3, True)
 
 
-async def test_a_delivery_that_has_arrived_is_only_forgotten(core: Core) -> None:
-    """No call is owed for it."""
+async def test_a_delivery_that_has_arrived_only_expires(core: Core) -> None:
+    """No call is due for it."""
     await webhooks.put(core.ports, ADATUM, "main", WebhookWanted(url=URL), MONDAY, None)
     await webhooks.send_test(core.ports, ADATUM, "main", MONDAY)
     await core.deliver()
@@ -226,8 +229,8 @@ async def test_a_delivery_that_has_arrived_is_only_forgotten(core: Core) -> None
     assert [row.due for row in rows] == [MONDAY + DAY + 2 * MINUTE, MONDAY + HOUR + 30 * DAY]
 
 
-async def test_a_claim_is_drawn_as_it_was(core: Core) -> None:
-    """Of those that were reviewed automatically, and whose customer can decline."""
+async def test_the_sample_has_the_same_claims(core: Core) -> None:
+    """Its claims were reviewed automatically, and their customers can decline."""
     await core.told(ADATUM)
     lose(core, *REBUILT)
     seldom = replace(core.ports, terms=replace(core.ports.terms, sample_percent=0))
@@ -239,8 +242,8 @@ async def test_a_claim_is_drawn_as_it_was(core: Core) -> None:
     assert (none, len((await lists(core))[1][1])) == ([], 1)
 
 
-async def test_a_feed_that_lags_is_told(core: Core) -> None:
-    """A claim of which the feed has not heard everything has a row for that again; others have none."""
+async def test_a_feed_with_missing_entries_is_completed(core: Core) -> None:
+    """A claim with missing entries has a due row for the feed again, and other claims have none."""
     case = await core.draft(ADATUM)
     for place in [place for place in core.rows._rows if place[0] == "changes"]:
         del core.rows._rows[place]
@@ -257,8 +260,8 @@ async def test_a_feed_that_lags_is_told(core: Core) -> None:
     ]
 
 
-async def test_a_feed_of_which_nothing_is_kept_is_still_trimmed(core: Core) -> None:
-    """What comes next in it is deleted in its time."""
+async def test_a_feed_without_rows_is_still_trimmed(core: Core) -> None:
+    """Later entries are deleted in their time."""
     await core.draft(ADATUM)
     for place in [place for place in core.rows._rows if place[0] == "changes" and place[2].startswith("entry|")]:
         del core.rows._rows[place]
@@ -269,8 +272,8 @@ async def test_a_feed_of_which_nothing_is_kept_is_still_trimmed(core: Core) -> N
     assert [row.due for row in await core.due_rows() if row.kind is Kind.TRIM_CHANGES] == [MONDAY + 401 * DAY]
 
 
-async def test_what_is_no_longer_on_the_tenant_is_ended(core: Core) -> None:
-    """The operator had said so, and the process died before it was done."""
+async def test_items_that_have_left_the_tenant_are_ended(core: Core) -> None:
+    """The operator had removed them, and the process died before the ends."""
     await core.official(ADATUM, items=(EXCHANGE,), engagement=USAGE)
     former = await core.ports.registry.customer(TENANT)
     await core.ports.registry.put_customer(TENANT, customer(workloads=("teams",)), former)
@@ -281,8 +284,8 @@ async def test_what_is_no_longer_on_the_tenant_is_ended(core: Core) -> None:
     assert [row.subject for row in await core.due_rows() if row.kind is Kind.END_GONE_ITEMS] == [TENANT, TENANT]
 
 
-async def test_claims_of_a_customer_that_nobody_knows_are_left_as_they_are(core: Core) -> None:
-    """Nothing says what is on that tenant."""
+async def test_claims_of_an_unregistered_customer_stay(core: Core) -> None:
+    """Nothing says which items are on that tenant."""
     case = await core.draft(ADATUM)
     lose(core, *REBUILT, "registry")
 
@@ -292,10 +295,8 @@ async def test_claims_of_a_customer_that_nobody_knows_are_left_as_they_are(core:
     assert [row.position for row in await core.ports.partner_claims.page(ADATUM, after="", limit=9)] == [position]
 
 
-async def test_one_that_was_broken_off_is_followed_by_one_that_ends(
-    core: Core, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At any write; the fault is told, and what was written till then is good."""
+async def test_a_rebuild_that_failed_can_be_run_again(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails at any write and reports the fault. The rows written until then are right."""
     monkeypatch.setattr(rebuilding, "TENANTS_AT_ONCE", 1)
     await core.submitted(ADATUM)
     before = said(await core.due_rows())
@@ -315,8 +316,8 @@ async def test_one_that_was_broken_off_is_followed_by_one_that_ends(
     assert len((await lists(core))[0][0]) == 1
 
 
-async def test_it_may_run_as_often_as_one_likes(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And with any number of rows for one subject: the second run changes nothing."""
+async def test_a_rebuild_can_run_any_number_of_times(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With several rows of one subject too, the second run changes nothing."""
     monkeypatch.setattr(rebuilding, "ROWS_AT_ONCE", 1)
     await drawn(core)
     await core.submitted(ADATUM)
@@ -329,13 +330,13 @@ async def test_it_may_run_as_often_as_one_likes(core: Core, monkeypatch: pytest.
 
 
 class Story(Machine):
-    """Anything, in any order; then the indexes are lost, and made anew."""
+    """Random acts in any order, and then a rebuild of lost indexes."""
 
     def it_holds(self) -> None:
-        """Leave what must always hold to `test_machine.py`: here it would be looked at once more."""
+        """Leave the rules that must always hold to `test_machine.py`."""
 
     def teardown(self) -> None:
-        """Look at the end, and close the loop."""
+        """Verify at the end, and close the loop."""
         try:
             if self.ids:
                 self.run(verify(self.core))
@@ -344,8 +345,8 @@ class Story(Machine):
 
 
 @pytest.mark.slow
-def test_whatever_has_happened_all_that_claims_need_is_there_again() -> None:
-    """Random histories: the same lists, and the same ends at the same instants, mails and feeds included."""
+def test_after_random_acts_a_rebuild_makes_all_rows_that_claims_need() -> None:
+    """Lists, ends, instants, mails and feeds are the same."""
     run_state_machine_as_test(
         Story,
         settings=settings(
@@ -363,7 +364,7 @@ def test_whatever_has_happened_all_that_claims_need_is_there_again() -> None:
 
 
 async def with_a_dead_holder(core: Core) -> Case:
-    """Return an ended association that its slot still names, as an earlier release could leave one."""
+    """Return an ended association that its slot still names, as an earlier release could leave it."""
     official = await core.official()
     slots = {place: row for place, row in core.rows._rows.items() if place[2].startswith("slot|")}
     ended = await partner_acts.end(
@@ -374,7 +375,7 @@ async def with_a_dead_holder(core: Core) -> Case:
 
 
 async def test_a_slot_is_freed_of_a_closed_claim(core: Core) -> None:
-    """The next claim on the item competes with nobody, and a second run finds nothing to do."""
+    """The next claim on the item competes with no claim, and a second run changes nothing."""
     await with_a_dead_holder(core)
 
     assert (await rebuild(core.ports, await core.now())).slots_freed == 1
@@ -382,8 +383,8 @@ async def test_a_slot_is_freed_of_a_closed_claim(core: Core) -> None:
     assert (await core.submitted(FABRIKAM)).claim.automatic_review
 
 
-async def test_a_claim_that_comes_back_meanwhile_keeps_its_place(core: Core) -> None:
-    """It was rejected when it was read, and is disputed before its slot is written."""
+async def test_a_claim_that_is_disputed_during_a_rebuild_keeps_its_place(core: Core) -> None:
+    """It was rejected at the read, and is disputed before the write of its slot."""
     case = await core.submitted(items=(TEAMS,), engagement=USAGE)
     slots = {place: row for place, row in core.rows._rows.items() if place[2].startswith("slot|")}
     case = await reviews.start(core.ports, case, await core.now(), NO_CONTEXT)
@@ -403,8 +404,8 @@ async def test_a_claim_that_comes_back_meanwhile_keeps_its_place(core: Core) -> 
     assert [claimant.claim for claimant in stored.slots["teams"].claimants] == [case.claim.id]
 
 
-async def test_a_place_that_is_told_by_time_alone_is_left_to_it(core: Core) -> None:
-    """A successor whose window has ended takes over when that is written down, and not by a rebuild."""
+async def test_a_rebuild_does_not_store_a_takeover_by_time(core: Core) -> None:
+    """The next settling of the successor stores the takeover."""
     holder = await core.official()
     successor = await core.told(FABRIKAM)
     assert successor.claim.window_ends_at is not None

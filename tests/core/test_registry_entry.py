@@ -1,4 +1,4 @@
-"""What is wrong with an entry of the registry, and what is merely new in it (decisions 57, 74)."""
+"""The faults of a registry entry, and names that are only new (decisions 57, 74)."""
 
 from collections.abc import Iterator
 from importlib.resources import files
@@ -17,17 +17,17 @@ CATALOGUE = load_catalogue()
 
 
 def of_customer(value: Customer) -> list[Detail]:
-    """Return everything that is wrong with a customer."""
+    """Return the faults of a customer."""
     return list(faults_of_customer(value.model_dump(mode="json", by_alias=True), CATALOGUE))
 
 
 def of_partner(value: Partner) -> list[Detail]:
-    """Return everything that is wrong with a partner."""
+    """Return the faults of a partner."""
     return list(faults_of_partner(value.model_dump(mode="json", by_alias=True), CATALOGUE))
 
 
 def faults(**changes: Any) -> list[tuple[str, str | None]]:
-    """Return code and target of everything that is wrong with a customer."""
+    """Return the codes and targets of a customer's faults."""
     return [(fault.code, fault.target) for fault in of_customer(customer(**changes))]
 
 
@@ -35,15 +35,19 @@ def faults(**changes: Any) -> list[tuple[str, str | None]]:
 
 
 def pairs_of_zone_tab() -> Iterator[tuple[str, str]]:
-    """Yield every country with each of its zones, as the database lists them."""
+    """Yield every country with each of its zones, from the database."""
     for line in files("tzdata").joinpath("zoneinfo", "zone.tab").read_text("utf-8").splitlines():
         if not line.startswith("#"):
             country, _, zone, *_ = line.split("\t")
             yield country, zone
 
 
-def test_every_zone_is_taken_for_the_country_that_lists_it() -> None:
-    """Over four hundred pairs: Stockholm lies in Sweden, though `zone1970.tab` knows only Berlin there."""
+def test_every_zone_is_accepted_for_the_country_that_lists_it() -> None:
+    """
+    The test has more than four hundred pairs.
+
+    Stockholm is in Sweden, though `zone1970.tab` has only Berlin for Sweden.
+    """
     pairs = list(pairs_of_zone_tab())
 
     assert len(pairs) > 400
@@ -62,7 +66,7 @@ def test_every_zone_is_taken_for_the_country_that_lists_it() -> None:
         pytest.param("XK", "Europe/Belgrade", id="a country that the database does not list"),
     ],
 )
-def test_a_zone_of_the_country_by_another_name_is_taken(country: str, zone: str) -> None:
+def test_a_zone_of_the_country_under_another_name_is_accepted(country: str, zone: str) -> None:
     """Links are followed on both sides."""
     assert faults(country=country, time_zone=zone) == []
 
@@ -71,14 +75,14 @@ def test_a_zone_of_the_country_by_another_name_is_taken(country: str, zone: str)
     ("country", "zone"),
     [("FR", "Asia/Tokyo"), ("FR", "UTC"), ("FR", "Etc/GMT-1"), ("GB", "GMT"), ("US", "Europe/Paris"), ("FR", "Zulu")],
 )
-def test_a_zone_elsewhere_is_refused_unless_it_is_said_to_be_right(country: str, zone: str) -> None:
-    """One slip would end the customer's window hours too early."""
+def test_a_zone_of_another_country_is_refused_without_confirmation(country: str, zone: str) -> None:
+    """A typing error would end the customer's window hours too early."""
     assert faults(country=country, time_zone=zone) == [("TimeZoneElsewhere", "timeZone")]
     assert faults(country=country, time_zone=zone, time_zone_elsewhere=True) == []
 
 
 def test_the_refusal_names_zones_of_the_country() -> None:
-    """Three of many."""
+    """The refusal names three of them."""
     (one,) = of_customer(customer(country="FR", time_zone="UTC"))
     (many,) = of_customer(customer(country="US", time_zone="UTC"))
 
@@ -87,8 +91,8 @@ def test_the_refusal_names_zones_of_the_country() -> None:
     assert "America/New_York, America/Detroit, America/Kentucky/Louisville, …" in many.resolution
 
 
-def test_a_partners_zone_may_lie_anywhere() -> None:
-    """UTC is what a partner has who names none."""
+def test_a_partners_zone_can_be_in_any_country() -> None:
+    """A partner without a zone has UTC."""
     assert of_partner(partner(time_zone="UTC")) == []
 
 
@@ -102,16 +106,16 @@ TAGS = """
 
 
 @pytest.mark.parametrize("tag", TAGS.split())
-def test_a_tag_of_bcp_47_is_taken(tag: str) -> None:
-    """Whether or not there is a translation (decision 74)."""
+def test_a_language_tag_of_bcp_47_is_accepted(tag: str) -> None:
+    """A translation need not exist (decision 74)."""
     assert faults(language=tag) == []
 
 
 @pytest.mark.parametrize(
     "tag", ["french", "fr_FR", "", "f", "fr-", "-fr", "fr--CA", "fr-99", "123", "französisch", "i-x"]
 )
-def test_what_is_no_tag_of_bcp_47_is_refused(tag: str) -> None:
-    """For partners and customers."""
+def test_other_language_tags_are_refused(tag: str) -> None:
+    """This holds for partners and customers."""
     if tag:
         assert faults(language=tag) == [("ValidationFailed", "language")]
         assert [fault.target for fault in of_partner(partner(language=tag))] == ["language"]
@@ -126,16 +130,16 @@ def test_what_is_no_tag_of_bcp_47_is_refused(tag: str) -> None:
 @pytest.mark.parametrize(
     ("name", "near"), [("team", "teams"), ("temas", "teams"), ("exchnage", "exchange"), ("share-point", "sharepoint")]
 )
-def test_a_slip_in_a_workload_is_refused_and_the_right_name_said(name: str, near: str) -> None:
-    """Else nobody could claim it, and nobody would know why."""
+def test_a_typing_error_in_a_workload_is_refused_with_the_right_name(name: str, near: str) -> None:
+    """Otherwise nobody could claim the workload, and nobody would know the reason."""
     (fault,) = of_customer(customer(workloads=("intune", name)))
 
     assert (fault.code, fault.target) == ("ItemMisspelt", "workloads[1]")
     assert fault.message == f"There is no workload {name!r}; {near!r} is near."
 
 
-def test_a_slip_in_a_product_is_refused_and_the_right_name_said() -> None:
-    """The nearest of several."""
+def test_a_typing_error_in_a_product_is_refused_with_the_right_name() -> None:
+    """The answer has the nearest of several names."""
     sent = customer(subscriptions=(subscription(product="dynamics365-sales"),))
 
     (fault,) = of_customer(sent)
@@ -145,21 +149,21 @@ def test_a_slip_in_a_product_is_refused_and_the_right_name_said() -> None:
 
 
 @pytest.mark.parametrize("written", ["Teams", "TEAMS", " teams", "Teams."])
-def test_a_name_as_people_write_it_is_a_slip_too(written: str) -> None:
-    """Capitals and blanks are no form of an id, and the id is known."""
+def test_a_name_with_capitals_or_blanks_is_a_typing_error_too(written: str) -> None:
+    """An id has neither capitals nor blanks, and the id is known."""
     (fault,) = faults_of_customer({"workloads": [written]}, CATALOGUE)
 
     assert (fault.code, fault.resolution) == ("ItemMisspelt", "Send 'teams'.")
 
 
-def test_a_product_by_its_name_is_a_slip_of_its_id() -> None:
-    """The name that GET /engagements shows."""
+def test_a_products_name_is_a_typing_error_of_its_id() -> None:
+    """`GET /engagements` shows the name."""
     (fault,) = faults_of_customer({"subscriptions": [{"product": "Dynamics 365 Sales"}]}, CATALOGUE)
 
     assert fault.resolution == "Send 'dynamics-365-sales'."
 
 
-def test_new_names_are_taken_and_told() -> None:
+def test_new_names_are_accepted_and_reported() -> None:
     """A nightly synchronisation must not stop at Microsoft's next product."""
     sent = customer(
         workloads=("teams", "entra-id-p3", "copilot"),
@@ -175,7 +179,7 @@ def test_new_names_are_taken_and_told() -> None:
 
 
 def test_no_item_of_the_catalogue_is_near_another_one() -> None:
-    """A name that is listed is never taken for a slip; and two that are near would be mistaken by people too."""
+    """A listed name is never taken for a typing error. People would also mix up two names that are near."""
     for kind in ("workloads", "products"):
         names = {item.id for each in CATALOGUE.engagements for item in getattr(each, kind) or ()}
 
@@ -197,13 +201,13 @@ def test_no_item_of_the_catalogue_is_near_another_one() -> None:
         ("viva-goals", "viva-topics", False),
     ],
 )
-def test_a_name_is_near_by_one_slip_or_two_in_a_longer_one(name: str, other: str, near: object) -> None:
-    """A swap of two neighbours is one slip; digits never are."""
+def test_a_name_is_near_with_one_typing_error_or_two_in_a_longer_name(name: str, other: str, near: object) -> None:
+    """A swap of two neighbours is one error. Names with other digits are never near."""
     assert is_near(name, other) is is_near(other, name) is near
 
 
 def test_all_faults_come_at_once() -> None:
-    """Each with its own target."""
+    """Each fault has its own target."""
     twice = (subscription(), subscription(product="dynamic-365-sales"))
 
     assert faults(

@@ -1,4 +1,4 @@
-"""How many claims wait for a reviewer past their day: told to the operator, decided by nobody."""
+"""The number of claims with an overdue review. The operator reads it, and the number decides nothing."""
 
 from datetime import timedelta
 
@@ -12,14 +12,14 @@ from tests.core.memory_core import Core
 LONG = timedelta(days=30)
 
 
-async def test_nothing_waits_in_an_empty_store(core: Core) -> None:
-    """And that is seen with one request."""
+async def test_an_empty_store_has_no_overdue_review(core: Core) -> None:
+    """One request is enough to see it."""
     assert await reviews.overdue(core.ports, await core.now()) == 0
 
 
 @pytest.mark.parametrize(("days", "count"), [(0, 0), (30, 1)])
-async def test_a_claim_is_overdue_once_its_day_is_over(core: Core, days: int, count: int) -> None:
-    """Not while its reviewer has time."""
+async def test_a_claim_is_overdue_after_its_time_limit(core: Core, days: int, count: int) -> None:
+    """Before that the reviewer has time."""
     await core.submitted(engagement=USAGE, items=(TEAMS,))
     core.clock.advance(timedelta(days=days))
 
@@ -27,7 +27,7 @@ async def test_a_claim_is_overdue_once_its_day_is_over(core: Core, days: int, co
 
 
 async def test_a_claim_that_was_decided_is_not_overdue(core: Core) -> None:
-    """Though its old place in the list is still there."""
+    """Its former row in the list can still exist."""
     case = await core.submitted(engagement=USAGE, items=(TEAMS,))
     started = await reviews.start(core.ports, case, await core.now(), NO_CONTEXT)
     await reviews.approve(core.ports, started, await core.now(), NO_CONTEXT)

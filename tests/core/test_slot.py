@@ -1,4 +1,4 @@
-"""The slot: one holder, one that awaits, some claimants, as they stand at an instant."""
+"""The slot: one holder, one awaiting claim and some claimants, as of an instant."""
 
 from datetime import timedelta
 
@@ -12,8 +12,8 @@ HELD = SLOT.changed(holder=Holder(claim="held", organisation=ADATUM, since=MONDA
 CONTESTED = HELD.with_awaiting("winner", FABRIKAM, ENDS_AT)
 
 
-def test_a_slot_that_nobody_used_is_empty() -> None:
-    """It is inserted at first use; until then it is as if it were there (decision 11)."""
+def test_a_slot_without_claims_is_empty() -> None:
+    """It is inserted at its first use, and until then it reads as empty (decision 11)."""
     assert (SLOT.holder, SLOT.awaiting, SLOT.claimants, SLOT.version) == (None, None, (), 0)
     assert list(SLOT.others("anybody")) == []
 
@@ -22,29 +22,29 @@ def test_a_slot_that_nobody_used_is_empty() -> None:
     ("distance", "holder"), [(-MICROSECOND, "held"), (timedelta(0), "winner"), (MICROSECOND, "winner"), (DAY, "winner")]
 )
 def test_a_successor_holds_the_slot_from_its_instant_on(distance: timedelta, holder: str) -> None:
-    """Whoever wrote that down, and whether anybody did."""
+    """This holds whether or not the takeover is stored."""
     slot = CONTESTED.at(ENDS_AT + distance)
 
     assert slot.holder is not None
     assert slot.holder.claim == holder
 
 
-def test_a_takeover_bears_its_own_instant() -> None:
-    """Not that of the reading; the successor is neither awaited nor a claimant any more."""
+def test_a_takeover_has_its_own_instant() -> None:
+    """The instant of the read does not matter. The successor is no longer awaiting or a claimant."""
     slot = CONTESTED.with_claimant("winner", FABRIKAM).at(ENDS_AT + DAY)
 
     assert slot.holder == Holder(claim="winner", organisation=FABRIKAM, since=ENDS_AT)
     assert (slot.awaiting, slot.claimants) == (None, ())
 
 
-def test_without_an_instant_nobody_takes_over() -> None:
-    """The winner's customer was never told."""
+def test_without_an_instant_there_is_no_takeover() -> None:
+    """The winner's customer was not notified."""
     assert HELD.with_awaiting("winner", FABRIKAM, None).at(ENDS_AT + 4000 * DAY).holder == HELD.holder
 
 
 @pytest.mark.parametrize(("distance", "there"), [(-MICROSECOND, True), (timedelta(0), False), (MICROSECOND, False)])
 def test_a_claimant_lapses_at_its_instant(distance: timedelta, there: bool) -> None:  # noqa: FBT001 - a column of the table
-    """A claim that lapses by itself leaves its place by itself (decision 14); one without an instant stays."""
+    """A claim that lapses by time leaves the slot by time (decision 14). A claimant without an instant stays."""
     slot = SLOT.with_claimant("lapsing", ADATUM, ENDS_AT).with_claimant("staying", FABRIKAM)
 
     claims = [claimant.claim for claimant in slot.at(ENDS_AT + distance).claimants]
@@ -53,14 +53,14 @@ def test_a_claimant_lapses_at_its_instant(distance: timedelta, there: bool) -> N
 
 
 def test_a_slot_that_time_has_not_changed_stays_the_same_value() -> None:
-    """Reading is no change."""
+    """A read is no change."""
     slot = CONTESTED.with_claimant("other", LITWARE)
 
     assert slot.at(MONDAY) is slot
 
 
-def test_everybody_else_is_named() -> None:
-    """Holder, the one that awaits, claimants: all but the claim that asks."""
+def test_all_other_claims_are_named() -> None:
+    """The list has the holder, the awaiting claim and the claimants, without the claim that asks."""
     slot = CONTESTED.with_claimant("other", LITWARE)
 
     assert [party.claim for party in slot.others("winner")] == ["held", "other"]
@@ -69,15 +69,15 @@ def test_everybody_else_is_named() -> None:
 
 
 @pytest.mark.parametrize("claim", ["held", "winner", "other"])
-def test_who_leaves_is_out_of_every_place(claim: str) -> None:
-    """The others stay where they are."""
+def test_a_claim_that_leaves_is_removed_from_every_place(claim: str) -> None:
+    """The other claims stay."""
     slot = CONTESTED.with_claimant("other", LITWARE).without(claim, MONDAY)
 
     assert [party.claim for party in slot.others("")] == [name for name in ("held", "winner", "other") if name != claim]
 
 
-def test_a_claimant_stands_there_once() -> None:
-    """Claiming again replaces the place, at the end of the line."""
+def test_a_claimant_is_listed_once() -> None:
+    """A second entry replaces the first, at the end of the list."""
     slot = SLOT.with_claimant("a", ADATUM, ENDS_AT).with_claimant("b", FABRIKAM)
 
     slot = slot.with_claimant("a", ADATUM, declined=True)
@@ -88,8 +88,8 @@ def test_a_claimant_stands_there_once() -> None:
     )
 
 
-def test_who_awaits_replaces_whoever_awaited() -> None:
-    """At most one; whether that is allowed is judged before."""
+def test_a_new_awaiting_claim_replaces_the_former_one() -> None:
+    """A slot has at most one. The approval checks before whether that is allowed."""
     slot = CONTESTED.with_awaiting("winner", FABRIKAM, ENDS_AT + DAY)
 
     assert slot.awaiting == Awaiting(claim="winner", organisation=FABRIKAM, takes_over_at=ENDS_AT + DAY)

@@ -1,4 +1,4 @@
-"""What rows say and what is true now are two types: nobody is shown what is merely stored."""
+"""Stored claims and claims as of now are two types, so that no caller sees a merely stored claim."""
 
 from datetime import timedelta
 
@@ -19,9 +19,10 @@ from tests.core.builders import ANNE, ANNES, ENDS_AT, MONDAY, PERSON, TERMS, as_
 
 async def what_mypy_refuses(rows: StoredCase, ports: Ports) -> None:
     """
-    Show, judge and change what is merely stored. This is not run: `make check` reads it.
+    Show, judge and change a merely stored case.
 
-    If mypy accepts one of these lines, the comment on it is unused, and mypy reports that.
+    This code is never run, because `make check` reads it. If mypy accepts one of these lines, the comment on it is
+    unused, and mypy reports that.
     """
     claim_view(rows, TERMS)  # type: ignore[arg-type]
     entity_tag(rows)  # type: ignore[arg-type]
@@ -38,8 +39,8 @@ async def what_mypy_refuses(rows: StoredCase, ports: Ports) -> None:
     await change_claim(ports, rows, MONDAY, lambda current: current)  # type: ignore[arg-type]
 
 
-def test_a_case_says_both_what_is_stored_and_what_is_true() -> None:
-    """The window has ended, and no timer has run: the rows still wait for the customer."""
+def test_a_case_has_both_the_stored_claim_and_the_claim_as_of_now() -> None:
+    """The window has ended without a run of the timer, and the stored claim still awaits the customer."""
     case = life.settle(stored(awaiting(draft())), ENDS_AT)
 
     assert case.stored.claim.status is Status.AWAITING_CUSTOMER
@@ -49,8 +50,8 @@ def test_a_case_says_both_what_is_stored_and_what_is_true() -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_time_has_nothing_to_add_to_an_act_at_its_own_instant(status: Status) -> None:
-    """So the case after a transaction need not be worked out again."""
+def test_time_adds_nothing_to_an_act_at_its_own_instant(status: Status) -> None:
+    """The case after a transaction therefore need not be settled again."""
     case = in_state(status)
 
     assert as_of(case, case.claim.updated_at).claim == case.claim

@@ -1,4 +1,4 @@
-"""What is stored leaves out what is None, so every value must come back without it."""
+"""Storage leaves out None, and every value must be readable without its None fields."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -14,7 +14,7 @@ from cpor_core.model.usage import MonthFigures, Receipt
 
 
 def values(kind: type[Value]) -> Iterator[type[Value]]:
-    """Yield *kind* and every value that it is made of."""
+    """Yield *kind* and every value type inside it."""
     yield kind
     for field in kind.model_fields.values():
         for part in parts(field.annotation):
@@ -23,15 +23,15 @@ def values(kind: type[Value]) -> Iterator[type[Value]]:
 
 
 def parts(annotation: Any) -> Iterator[Any]:
-    """Yield every type that an annotation names."""
+    """Yield every type in an annotation."""
     yield annotation
     for argument in get_args(annotation):
         yield from parts(argument)
 
 
 @pytest.mark.parametrize("stored", [Claim, Slot, Entry, Partner, Customer, MonthFigures, Receipt])
-def test_whatever_may_be_none_may_be_left_out(stored: type[Value]) -> None:
-    """A field that takes None and has no default could be written and never be read again."""
+def test_every_field_that_can_be_none_has_a_default(stored: type[Value]) -> None:
+    """A field without a default could be written and not be read again."""
     for kind in values(stored):
         for name, field in kind.model_fields.items():
             if type(None) in parts(field.annotation):

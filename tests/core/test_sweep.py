@@ -1,4 +1,4 @@
-"""The timer: it pays what is due and nothing else, whatever goes wrong, however often and late it runs."""
+"""The timer does all due work and no other work, through all faults, and however often and late it runs."""
 
 import asyncio
 import logging
@@ -39,19 +39,19 @@ SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
 async def row_of(core: Core, case: Case) -> DueRow:
-    """Return the row that is about to write a claim down."""
+    """Return the row that leads to settling a claim."""
     return next(row for row in await core.due_rows(case) if row.kind is Kind.WRITE_DOWN)
 
 
 async def test_an_empty_store_is_swept_at_once(core: Core) -> None:
-    """Nothing is due."""
+    """An empty table has no due rows."""
     swept = await core.sweep()
 
     assert (swept.done, swept.delayed, swept.failed) == (0, 0, 0)
 
 
-async def test_nothing_is_paid_before_it_is_due(core: Core) -> None:
-    """Not a microsecond."""
+async def test_no_work_is_done_before_it_is_due(core: Core) -> None:
+    """A microsecond before is too early."""
     case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
@@ -66,8 +66,8 @@ async def test_nothing_is_paid_before_it_is_due(core: Core) -> None:
 
 
 @pytest.mark.parametrize("late", [timedelta(0), SECOND, DAY, 400 * DAY])
-async def test_a_late_timer_writes_what_was_true_in_time(core: Core, late: timedelta) -> None:
-    """The same history, however late."""
+async def test_a_late_timer_stores_the_same_history(core: Core, late: timedelta) -> None:
+    """This holds however late it runs."""
     case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
@@ -81,7 +81,7 @@ async def test_a_late_timer_writes_what_was_true_in_time(core: Core, late: timed
 
 
 async def test_a_second_run_changes_nothing(core: Core) -> None:
-    """Neither claims nor mails."""
+    """Neither claims nor mails change."""
     case = await core.official()
     await core.deliver()
     before, mails = await core.stored(case), len(core.mailbox.sent)
@@ -93,8 +93,8 @@ async def test_a_second_run_changes_nothing(core: Core) -> None:
     assert (after.claim, after.slots, len(core.mailbox.sent)) == (before.claim, before.slots, mails)
 
 
-async def test_timers_that_run_at_the_same_time_do_it_once(core: Core) -> None:
-    """Whoever loses the race finds it done."""
+async def test_timers_that_run_at_the_same_time_do_the_work_once(core: Core) -> None:
+    """The loser of the race finds the work done."""
     case = await core.told()
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at + GRACE)
@@ -108,7 +108,7 @@ async def test_timers_that_run_at_the_same_time_do_it_once(core: Core) -> None:
 
 
 async def test_timer_and_queue_at_the_same_time_send_one_mail(core: Core) -> None:
-    """Both found the same debt."""
+    """Both found the same due work."""
     case = await core.submitted()
     core.clock.advance(SOON)
 
@@ -118,7 +118,7 @@ async def test_timer_and_queue_at_the_same_time_send_one_mail(core: Core) -> Non
 
 
 async def test_one_bad_claim_does_not_stop_the_others(core: Core, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged by its id, counted and put off."""
+    """The claim's id is logged, the failure is counted, and the row is postponed."""
     bad = await core.told()
     good = await core.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     assert bad.claim.window_ends_at is not None
@@ -136,7 +136,7 @@ async def test_one_bad_claim_does_not_stop_the_others(core: Core, caplog: pytest
     assert (again.due, again.attempt) == (bad.claim.window_ends_at + GRACE + MINUTE, 1)
 
 
-async def test_a_claim_that_is_busy_is_put_off(core: Core) -> None:
+async def test_a_claim_that_is_busy_is_postponed(core: Core) -> None:
     """An expected fault is no error of the program."""
     case = await core.told()
     assert case.claim.window_ends_at is not None
@@ -157,8 +157,8 @@ async def test_a_claim_that_is_busy_is_put_off(core: Core) -> None:
     assert (await core.stored(case)).claim.status is Status.OFFICIAL
 
 
-async def test_a_row_is_put_off_until_the_mail_system_wants_to_be_asked_again(core: Core) -> None:
-    """That is no failed attempt: its turn comes."""
+async def test_a_row_is_postponed_to_the_time_that_the_mail_system_names(core: Core) -> None:
+    """This counts as no failed attempt."""
     case = await core.submitted()
     core.lose_messages()
     core.mailbox.down, core.mailbox.retry_after = True, 600
@@ -171,7 +171,7 @@ async def test_a_row_is_put_off_until_the_mail_system_wants_to_be_asked_again(co
     assert (row.due, row.attempt) == (now + timedelta(seconds=600), 0)
 
 
-async def test_a_row_that_cannot_be_put_off_stays_where_it_is(core: Core) -> None:
+async def test_a_row_that_cannot_be_postponed_stays(core: Core) -> None:
     """The next run finds it again."""
     case = await core.submitted()
     core.mailbox.down = True
@@ -190,7 +190,7 @@ async def test_a_row_that_cannot_be_put_off_stays_where_it_is(core: Core) -> Non
 
 
 async def test_a_shard_that_cannot_be_read_does_not_stop_the_others(core: Core) -> None:
-    """Its fault is raised when they are done, so that the run counts as failed."""
+    """The fault is raised after the other shards, so that the run counts as failed."""
     cases = [await core.told(items=(item,), engagement=USAGE) for item in (TEAMS, EXCHANGE, SHAREPOINT)]
     shards = {await shard_of(core, case) for case in cases}
     broken = await shard_of(core, cases[0])
@@ -213,7 +213,7 @@ async def test_a_shard_that_cannot_be_read_does_not_stop_the_others(core: Core) 
 
 
 async def shard_of(core: Core, case: Case, read: object = None) -> int:
-    """Return the shard in which a claim's rows lie."""
+    """Return the shard of a claim's rows."""
     for shard in range(16):
         rows = await (read or core.ports.duework.due)(shard, MONDAY + 900 * DAY, after=None, limit=999)  # type: ignore[operator]
         if any(row.subject == case.claim.id for row in rows):
@@ -222,7 +222,7 @@ async def shard_of(core: Core, case: Case, read: object = None) -> int:
 
 
 async def test_more_rows_than_a_page_are_swept_in_one_run(core: Core) -> None:
-    """A full page is followed by the next."""
+    """The run reads the next page after a full page."""
     subject = "0" * 52
     rows = [DueRow(MONDAY, subject, Kind.WRITE_DOWN, f"{n:04d}") for n in range(2 * PAGE + 1)]
     for start in range(0, len(rows), PAGE):
@@ -233,8 +233,12 @@ async def test_more_rows_than_a_page_are_swept_in_one_run(core: Core) -> None:
     assert swept.done == len(rows)
 
 
-async def test_a_run_stops_itself_before_it_is_stopped(core: Core) -> None:
-    """After four minutes of real time; the next run goes on (the whole worker would be restarted after five)."""
+async def test_a_run_stops_before_its_time_limit(core: Core) -> None:
+    """
+    It stops after four minutes of real time, and the next run goes on.
+
+    After five minutes the host would restart the worker.
+    """
     subject = "0" * 52
     rows = [DueRow(MONDAY, subject, Kind.WRITE_DOWN, f"{n:04d}") for n in range(2 * PAGE)]
     for start in range(0, len(rows), PAGE):
@@ -252,8 +256,8 @@ async def test_a_run_stops_itself_before_it_is_stopped(core: Core) -> None:
     assert swept.due_since == MONDAY
 
 
-async def test_the_oldest_debt_is_told_of_for_as_long_as_it_is_unpaid(core: Core) -> None:
-    """Since it fell due, however often it was put off; once it is paid nothing is told."""
+async def test_the_oldest_due_work_is_reported_until_it_is_done(core: Core) -> None:
+    """The age counts from the first instant at which the work was due, however often it was postponed."""
     core.mailbox.down = True
     await core.told()
     core.clock.advance(SOON)
@@ -272,10 +276,8 @@ async def test_the_oldest_debt_is_told_of_for_as_long_as_it_is_unpaid(core: Core
 
 
 @pytest.mark.parametrize(("age", "left"), [(SETTLED_AFTER, 1), (SETTLED_AFTER + MICROSECOND, 0)])
-async def test_a_settled_row_is_deleted_when_no_writer_can_be_at_work_any_more(
-    core: Core, age: timedelta, left: int
-) -> None:
-    """Older than ten minutes by the real clock (decision 36)."""
+async def test_a_done_row_is_deleted_when_no_writer_can_need_it(core: Core, age: timedelta, left: int) -> None:
+    """It must be older than ten minutes by the real clock (decision 36)."""
     case = await core.told()
     rows = await core.due_rows(case)
     assert Kind.NOTIFY_CUSTOMER in [row.kind for row in rows]
@@ -287,7 +289,7 @@ async def test_a_settled_row_is_deleted_when_no_writer_can_be_at_work_any_more(
 
 
 async def test_the_sandbox_clock_does_not_make_a_row_old(core: Core) -> None:
-    """Its age is real time: a writer may be at work still, however far the service's time was moved."""
+    """The age is real time, because a writer can still be at work however far the service's time was moved."""
     case = await core.told()
     core.clock.shift(3 * DAY)
 
@@ -297,7 +299,11 @@ async def test_the_sandbox_clock_does_not_make_a_row_old(core: Core) -> None:
 
 
 async def test_a_row_whose_writer_has_not_finished_yet_survives_the_sweep(core: Core) -> None:
-    """The row is there, the debt not yet: deleting it would lose the debt when the writer dies after its commit."""
+    """
+    The row exists, and the claim does not need it yet.
+
+    If it were deleted, and the writer died after its commit, the work would be lost.
+    """
     draft = await core.draft()
 
     async def sweep_in_between() -> None:
@@ -313,8 +319,8 @@ async def test_a_row_whose_writer_has_not_finished_yet_survives_the_sweep(core: 
     assert core.mailbox.kinds() == ["notice"]
 
 
-async def test_a_row_that_was_written_anew_is_not_deleted(core: Core) -> None:
-    """Every delete is under the version that was read."""
+async def test_a_row_that_was_rewritten_is_not_deleted(core: Core) -> None:
+    """Each delete requires the ETag of the read."""
     case = await core.told()
     core.clock.advance(SETTLED_AFTER + SECOND)
     rows = {row.kind: row for row in await core.due_rows(case)}
@@ -329,8 +335,8 @@ async def test_a_row_that_was_written_anew_is_not_deleted(core: Core) -> None:
     assert Kind.NOTIFY_CUSTOMER in [row.kind for row in await core.due_rows(case)]
 
 
-async def test_rows_end_with_what_they_are_about(core: Core) -> None:
-    """Some time after a claim is closed not one of its rows is left, but those that delete."""
+async def test_a_closed_claim_soon_has_only_rows_that_delete(core: Core) -> None:
+    """The other due rows are deleted some time after the close."""
     case = await core.official()
     await core.rest()
     await drafts.delete(core.ports, await core.draft(LITWARE), PERSON, await core.now())
@@ -344,11 +350,11 @@ async def test_rows_end_with_what_they_are_about(core: Core) -> None:
     assert (await core.stored(case)).claim.status is Status.OFFICIAL
 
 
-# --- what is to be forgotten ------------------------------------------------------------------------------------------
+# --- deletions --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_orphaned_blob_is_deleted_later(core: Core) -> None:
-    """The upload died before the claim pointed to it (decision 10)."""
+async def test_a_blob_without_a_claim_is_deleted_later(core: Core) -> None:
+    """The upload died before the claim named the blob (decision 10)."""
     case = await core.draft(evidence=False)
     upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.4", None)
 
@@ -366,8 +372,8 @@ async def test_an_orphaned_blob_is_deleted_later(core: Core) -> None:
     assert core.blobs.blobs == {}
 
 
-async def test_a_blob_to_which_its_claim_points_is_kept(core: Core) -> None:
-    """The row that would forget it finds the claim."""
+async def test_a_blob_of_a_claim_stays(core: Core) -> None:
+    """The due row of the deletion finds that the claim names the blob."""
     case = await core.draft()
 
     core.clock.advance(HOUR)
@@ -377,7 +383,7 @@ async def test_a_blob_to_which_its_claim_points_is_kept(core: Core) -> None:
 
 
 async def test_a_replaced_blob_is_deleted_later(core: Core) -> None:
-    """And the new one kept."""
+    """The new blob stays."""
     case = await core.draft()
     upload = drafts.Upload("sow.pdf", "application/pdf", b"%PDF-1.5", None)
     after, new = await drafts.add_evidence(core.ports, case, PERSON, MONDAY, upload, NO_CONTEXT)
@@ -390,8 +396,8 @@ async def test_a_replaced_blob_is_deleted_later(core: Core) -> None:
     assert set(core.blobs.blobs) == {evidence.blob for evidence in after.claim.evidence}
 
 
-async def test_the_blobs_of_a_draft_that_is_gone_are_deleted(core: Core) -> None:
-    """Whoever erases it first."""
+async def test_the_blobs_of_an_erased_draft_are_deleted(core: Core) -> None:
+    """This holds whether the queue or the timer erases it."""
     case = await core.draft()
     await core.ports.claims.erase(case.claim.id)
 
@@ -401,8 +407,8 @@ async def test_the_blobs_of_a_draft_that_is_gone_are_deleted(core: Core) -> None
     assert core.blobs.blobs == {}
 
 
-async def test_a_row_that_names_nothing_to_delete_is_harmless(core: Core) -> None:
-    """It is deleted in time like any other."""
+async def test_a_row_without_anything_to_delete_is_harmless(core: Core) -> None:
+    """It is deleted in time like other rows."""
     await core.ports.duework.add([DueRow(MONDAY, "0" * 52, Kind.DELETE_MESSAGE_ID)])
     core.clock.advance(SETTLED_AFTER + SECOND)
 
@@ -412,8 +418,8 @@ async def test_a_row_that_names_nothing_to_delete_is_harmless(core: Core) -> Non
     assert await core.due_rows() == []
 
 
-async def test_an_association_is_written_down_a_minute_after_its_window(core: Core) -> None:
-    """A no that arrived in time may still be on its way, and nothing brings back what was superseded (decision 73)."""
+async def test_an_association_is_stored_a_minute_after_its_window(core: Core) -> None:
+    """A no that arrived in time can still be in work, and a superseded claim cannot come back (decision 73)."""
     case = await core.told()
     assert case.claim.window_ends_at is not None
 
@@ -428,8 +434,12 @@ async def test_an_association_is_written_down_a_minute_after_its_window(core: Co
     assert (await core.stored(case)).claim.status is Status.OFFICIAL
 
 
-async def test_a_due_row_of_an_earlier_release_comes_a_minute_later(core: Core) -> None:
-    """It lies at the window's very end, days old: deleted there, nobody would write the association down."""
+async def test_a_due_row_of_an_earlier_release_is_postponed_by_a_minute(core: Core) -> None:
+    """
+    It lies at the window's end and is days old.
+
+    If it were deleted then, no row would lead to storing the association.
+    """
     case = await core.told()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None

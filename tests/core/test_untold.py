@@ -1,4 +1,4 @@
-"""Nobody sees figures of an imported association whose customer does not know of it (decision 65)."""
+"""No partner sees figures of an imported association while its customer does not know about it (decision 65)."""
 
 import json
 from dataclasses import replace
@@ -41,18 +41,18 @@ IT = "it@contoso.fr"
 
 
 def line(**given: Any) -> bytes:
-    """Return a line about Teams under an engagement that can be claimed, but for what *given* changes."""
+    """Return a line about Teams under a current engagement, with the changes in *given*."""
     usual = {"engagement": USAGE, "partnerId": PARTNER_IDS[ADATUM], "tenantId": TENANT, "item": "teams"}
     return json.dumps({**usual, "since": "2024-05-01", **given}).encode()
 
 
 async def enter(core: Core, **given: Any) -> Loaded:
-    """Enter it."""
+    """Import lines."""
     return await import_lines(core.ports, [line(**given)], "operator", await core.now())
 
 
 async def entered(core: Core, **given: Any) -> Case:
-    """Enter it; returns it as it is stored."""
+    """Import a line, and return the stored association."""
     loaded = await enter(core, **given)
     assert loaded.accepted == 1, loaded
     rows = await core.ports.partner_claims.page(ADATUM, after="", limit=99)
@@ -60,12 +60,12 @@ async def entered(core: Core, **given: Any) -> Case:
 
 
 async def past(core: Core, **given: Any) -> Case:
-    """Enter it under an older programme, which needs nobody who can be told."""
+    """Import it under an older programme, which needs no address."""
     return await entered(core, engagement="osu-m365", **given)
 
 
 async def figures(core: Core, case: Case) -> str:
-    """Return what its partner gets: `figures`, or the code of the refusal."""
+    """Return the answer to its partner: `figures`, or the code of the refusal."""
     reader = Reader(PERSON.id, "person")
     try:
         await usage.read_usage(core.ports, await core.case(case), reader, first=None, last=None)
@@ -81,17 +81,17 @@ async def listed(core: Core) -> list[tuple[str, Untold | None]]:
 
 
 async def come_back(core: Core, message: MailMessage) -> None:
-    """Report that a mail came back."""
+    """Report that a mail bounced."""
     event = MailEvent(message.message_id, MailOutcome.FAILED)
     assert await delivery_reports.record(core.ports, event, await core.now())
 
 
 async def register(core: Core, **changes: Any) -> None:
-    """Write over what is known of the customer, as the operator does."""
+    """Replace the customer in the registry, as the operator does."""
     await put_customer(core.ports, CustomerChange(TENANT, customer(**changes)), await core.now())
 
 
-# --- which lines are taken --------------------------------------------------------------------------------------------
+# --- accepted lines ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -103,16 +103,22 @@ async def register(core: Core, **changes: Any) -> None:
         ("2026-11-02", "SinceTooLate"),
     ],
 )
-async def test_what_can_be_claimed_is_imported_only_from_before(core: Core, since: str, code: str | None) -> None:
-    """Before the programme's own register: the rest is claimed, so that its customer has five days to decline."""
+async def test_a_current_engagement_is_imported_only_with_an_earlier_begin(
+    core: Core, since: str, code: str | None
+) -> None:
+    """
+    Its begin must lie before the start of the programme's register.
+
+    Later ones must be claimed, so that the customer has five days to decline.
+    """
     loaded = await enter(core, since=since, customerContact=ANNES)
 
     assert [bad.code for bad in loaded.rejected] == ([code] if code else [])
     assert loaded.accepted == (0 if code else 1)
 
 
-async def test_without_the_setting_nothing_that_can_be_claimed_is_imported(core: Core) -> None:
-    """Nobody has said when the register began."""
+async def test_without_the_setting_no_current_engagement_is_imported(core: Core) -> None:
+    """The start of the register is unknown."""
     core.ports = replace(core.ports, terms=replace(core.ports.terms, imports_before=None))
 
     loaded = await enter(core, customerContact=ANNES)
@@ -121,14 +127,14 @@ async def test_without_the_setting_nothing_that_can_be_claimed_is_imported(core:
     assert (await enter(core, engagement="osu-m365")).accepted == 1
 
 
-async def test_an_older_programme_is_imported_whenever_it_began(core: Core) -> None:
-    """It cannot be claimed under its own name, so nobody evades a window by the import."""
+async def test_an_older_programme_is_imported_with_any_begin(core: Core) -> None:
+    """It cannot be claimed under its own name, and the import therefore evades no window."""
     assert (await enter(core, engagement="osu-m365", since="2026-11-02T00:00:00Z")).accepted == 1
 
 
 @pytest.mark.parametrize("given", [{}, {"customerContact": {"name": "Anne", "email": "anne@elsewhere.example"}}])
-async def test_what_can_be_claimed_needs_somebody_to_tell(core: Core, given: dict[str, Any]) -> None:
-    """A contact in a verified domain, or a registered address; else the line is left out."""
+async def test_a_current_engagement_needs_an_address(core: Core, given: dict[str, Any]) -> None:
+    """The address is a contact in a verified domain or a registered address. Otherwise the line is refused."""
     loaded = await enter(core, **given)
 
     assert [bad.code for bad in loaded.rejected] == ["NobodyToTell"]
@@ -138,8 +144,8 @@ async def test_what_can_be_claimed_needs_somebody_to_tell(core: Core, given: dic
     assert core.mailbox.addressed("imported") == [IT]
 
 
-async def test_the_contact_of_the_line_is_told_by_name_and_once(core: Core) -> None:
-    """With a link of their own; the same address registered in capitals is the same person."""
+async def test_the_contact_of_the_line_gets_one_mail_by_name(core: Core) -> None:
+    """It has its own link. The same address in capitals in the registry is the same person."""
     await core.register_customer(notice_addresses=("ANNE.durand@contoso.fr", IT))
     case = await entered(core, customerContact=ANNES)
     await core.deliver()
@@ -156,7 +162,7 @@ async def test_the_contact_of_the_line_is_told_by_name_and_once(core: Core) -> N
 
 
 async def test_figures_begin_with_the_hand_over(core: Core) -> None:
-    """Not with the import; a receipt is written for what was shown only."""
+    """The import alone shows none. A receipt is written for shown figures only."""
     core.mailbox.down = True
     case = await entered(core, customerContact=ANNES)
     await core.deliver()
@@ -173,8 +179,8 @@ async def test_figures_begin_with_the_hand_over(core: Core) -> None:
     assert await listed(core) == []
 
 
-async def test_an_older_programmes_customer_must_know_too(core: Core) -> None:
-    """The association is official, and holds its item; its partner sees nothing until somebody is told."""
+async def test_the_customer_of_an_older_programme_must_know_too(core: Core) -> None:
+    """The association is official and holds its item. Its partner sees no figures until a recipient is notified."""
     case = await past(core)
 
     assert case.claim.status is Status.OFFICIAL
@@ -182,8 +188,8 @@ async def test_an_older_programmes_customer_must_know_too(core: Core) -> None:
     assert await listed(core) == [(case.claim.id, Untold.NOBODY_TO_TELL)]
 
 
-async def test_a_claim_that_went_its_way_is_never_asked(core: Core) -> None:
-    """Its window opened with a mail; one that comes back afterwards changes nothing (decision 25)."""
+async def test_a_claim_with_a_window_keeps_its_figures(core: Core) -> None:
+    """Its window opened with a mail. A later bounce changes nothing (decision 25)."""
     case = await core.official()
     await come_back(core, core.mailbox.sent[0])
 
@@ -191,8 +197,8 @@ async def test_a_claim_that_went_its_way_is_never_asked(core: Core) -> None:
     assert await listed(core) == []
 
 
-async def test_figures_pause_when_every_mail_came_back(core: Core) -> None:
-    """One of two is not everybody; a report that comes twice is one."""
+async def test_figures_pause_when_every_mail_bounced(core: Core) -> None:
+    """One bounce of two is not enough. A repeated report counts once."""
     await core.register_customer(notice_addresses=(IT,))
     case = await entered(core, customerContact=ANNES)
     await core.deliver()
@@ -202,18 +208,18 @@ async def test_figures_pause_when_every_mail_came_back(core: Core) -> None:
     await come_back(core, first)
     assert await figures(core, case) == "figures"
     core.clock.advance(timedelta(minutes=11))
-    assert await listed(core) == []  # the key of the list goes with this look, and comes back
+    assert await listed(core) == []  # the key in the list is deleted at this read and written again
     await come_back(core, second)
 
     assert await figures(core, case) == "CustomerNotTold"
     assert await listed(core) == [(case.claim.id, Untold.EVERYBODY_FAILED)]
     history = await core.ports.claims.history(case.claim.id, after=0, limit=9)
     assert [entry.act for entry in history] == ["imported", "recipientFailed", "recipientFailed"]
-    assert (await core.stored(case)).claim.look_at is None  # it is the operator's to mend
+    assert (await core.stored(case)).claim.look_at is None  # the operator must correct it
 
 
-async def test_an_address_that_is_refused_at_once_has_failed(core: Core) -> None:
-    """As one whose mail comes back."""
+async def test_a_refused_address_counts_as_failed(core: Core) -> None:
+    """It counts like a mail that bounces."""
     core.mailbox.refused.add(ANNES["email"])
     case = await entered(core, customerContact=ANNES)
     await core.deliver()
@@ -223,8 +229,8 @@ async def test_an_address_that_is_refused_at_once_has_failed(core: Core) -> None
     assert (await core.stored(case)).claim.mails == ()
 
 
-async def test_who_was_erased_knows_no_more(core: Core) -> None:
-    """Their link is gone with them: figures pause as where a mail came back."""
+async def test_an_erased_recipient_no_longer_counts_as_notified(core: Core) -> None:
+    """The link is erased too, and figures pause as after a bounce."""
     case = await entered(core, customerContact=ANNES)
     await core.deliver()
     await erase_person.begin_erasure(core.ports, ANNES["email"], await core.now())
@@ -234,8 +240,8 @@ async def test_who_was_erased_knows_no_more(core: Core) -> None:
     assert await listed(core) == [(case.claim.id, Untold.EVERYBODY_FAILED)]
 
 
-async def test_what_has_ended_needs_nobody_any_more(core: Core) -> None:
-    """It leaves the list, and no figures are to be had anyway."""
+async def test_an_ended_association_leaves_the_list(core: Core) -> None:
+    """It shows no figures anyway."""
     case = await past(core)
     await partner_acts.end(core.ports, case, PERSON, MONDAY, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT)
 
@@ -243,11 +249,11 @@ async def test_what_has_ended_needs_nobody_any_more(core: Core) -> None:
     assert await figures(core, case) == "NotFound"
 
 
-# --- somebody else is told ------------------------------------------------------------------------------------------
+# --- another recipient ------------------------------------------------------------------------------------------------
 
 
-async def test_an_address_that_is_registered_later_is_told(core: Core) -> None:
-    """Where nobody was told, and where everybody failed; once."""
+async def test_a_later_registered_address_is_notified(core: Core) -> None:
+    """It gets one mail if no recipient was notified or all have failed."""
     untold_one = await past(core)
     failed = await entered(core, item="exchange", customerContact=ANNES)
     await core.deliver()
@@ -264,8 +270,8 @@ async def test_an_address_that_is_registered_later_is_told(core: Core) -> None:
     assert [one.number for one in await core.recipients(failed)] == [1, 2]
 
 
-async def test_who_knows_already_is_enough(core: Core) -> None:
-    """An address that comes later gets no mail about what somebody else was told."""
+async def test_one_notified_recipient_is_enough(core: Core) -> None:
+    """A later address gets no mail."""
     await entered(core, customerContact=ANNES)
     await core.deliver()
 
@@ -275,8 +281,8 @@ async def test_who_knows_already_is_enough(core: Core) -> None:
     assert core.mailbox.addressed("imported") == [ANNES["email"]]
 
 
-async def test_the_same_address_is_not_tried_again(core: Core) -> None:
-    """It failed; somebody else has to be named."""
+async def test_a_failed_address_is_not_tried_again(core: Core) -> None:
+    """The operator must name another recipient."""
     await register(core, notice_addresses=(IT,))
     case = await entered(core)
     await core.deliver()
@@ -289,8 +295,8 @@ async def test_the_same_address_is_not_tried_again(core: Core) -> None:
     assert await figures(core, case) == "CustomerNotTold"
 
 
-async def test_the_same_line_with_another_contact_tells_them(core: Core) -> None:
-    """It counts as accepted; sent again it changes nothing, and a third contact is not needed."""
+async def test_the_same_line_with_another_contact_notifies_that_contact(core: Core) -> None:
+    """The line counts as accepted. A repetition changes nothing, and a third contact gets no mail."""
     case = await entered(core, customerContact=ANNES)
     await core.deliver()
     await come_back(core, core.mailbox.sent[0])
@@ -306,8 +312,8 @@ async def test_the_same_line_with_another_contact_tells_them(core: Core) -> None
     assert await figures(core, case) == "figures"
 
 
-async def test_one_file_may_name_somebody_in_a_later_line(core: Core) -> None:
-    """What was entered a line before is known with nobody to tell."""
+async def test_one_file_can_name_a_contact_in_a_later_line(core: Core) -> None:
+    """The association of the earlier line has no recipient."""
     lines = [line(engagement="osu-m365"), line(engagement="osu-m365", customerContact=ANNES)]
     loaded = await import_lines(core.ports, lines, "operator", MONDAY)
     await core.deliver()
@@ -316,8 +322,8 @@ async def test_one_file_may_name_somebody_in_a_later_line(core: Core) -> None:
     assert core.mailbox.addressed("imported") == [ANNES["email"]]
 
 
-async def test_a_mail_that_waits_for_an_erased_person_goes_to_nobody_twice(core: Core) -> None:
-    """What was owed to those who are gone is owed no more when others are told."""
+async def test_a_waiting_mail_to_an_erased_person_is_dropped(core: Core) -> None:
+    """It is no longer due when another recipient is notified."""
     core.mailbox.down = True
     await entered(core, customerContact=ANNES)
     await core.deliver()
@@ -331,8 +337,8 @@ async def test_a_mail_that_waits_for_an_erased_person_goes_to_nobody_twice(core:
     assert core.mailbox.addressed("imported") == [IT]
 
 
-async def test_a_registration_that_died_half_way_still_tells(core: Core) -> None:
-    """A due row was written before the registry was."""
+async def test_a_registration_that_died_half_way_still_notifies(core: Core) -> None:
+    """The due row was written before the registry entry."""
     case = await past(core)
 
     async def die() -> None:
@@ -347,8 +353,8 @@ async def test_a_registration_that_died_half_way_still_tells(core: Core) -> None
     assert await figures(core, case) == "figures"
 
 
-async def test_the_end_is_told_to_those_who_knew(core: Core) -> None:
-    """And to nobody whose mail came back."""
+async def test_the_mail_about_the_end_goes_to_notified_recipients(core: Core) -> None:
+    """Recipients with a bounced mail get none."""
     await core.register_customer(notice_addresses=(IT,))
     case = await entered(core, customerContact=ANNES)
     await core.deliver()
@@ -363,8 +369,8 @@ async def test_the_end_is_told_to_those_who_knew(core: Core) -> None:
 # --- after an upgrade -------------------------------------------------------------------------------------------------
 
 
-async def test_a_rebuild_lists_what_was_imported_before(core: Core) -> None:
-    """A former release wrote no key of this list."""
+async def test_a_rebuild_lists_earlier_imports(core: Core) -> None:
+    """A former release wrote no key in this list."""
     case = await past(core)
     await past(core, item="exchange")
     told = await entered(core, item="sharepoint", customerContact=ANNES)

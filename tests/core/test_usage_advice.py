@@ -1,4 +1,4 @@
-"""What a partner would tell the customer, from figures alone."""
+"""Advice that a partner could give the customer, from figures alone."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def row(
 
 
 def told(*rows: UsageRow) -> list[AdviceCode]:
-    """Return what is advised."""
+    """Return the advice."""
     return [one.code for one in advice(rows)]
 
 
@@ -32,8 +32,8 @@ def told(*rows: UsageRow) -> list[AdviceCode]:
     ("bought", "assigned", "advised"),
     [(50, 40, True), (50, 45, True), (50, 46, False), (50, 50, False), (50, 60, False), (1, 0, True), (0, 0, False)],
 )
-def test_seats_that_nobody_has(bought: int, assigned: int, advised: bool) -> None:  # noqa: FBT001 - a fact of the case
-    """From a tenth of those bought."""
+def test_seats_without_an_assignment(bought: int, assigned: int, advised: bool) -> None:  # noqa: FBT001 - a fact of the case
+    """The advice begins at a tenth of the bought seats."""
     assert told(row(11, None, bought, assigned)) == [AdviceCode.SEATS_NOT_ASSIGNED] * advised
 
 
@@ -41,8 +41,8 @@ def test_seats_that_nobody_has(bought: int, assigned: int, advised: bool) -> Non
     ("assigned", "active", "advised"),
     [(50, 40, True), (50, 41, False), (50, 0, True), (50, 60, False), (0, 0, False)],
 )
-def test_seats_that_nobody_uses(assigned: int, active: int, advised: bool) -> None:  # noqa: FBT001 - a fact of the case
-    """From a fifth of those assigned."""
+def test_seats_without_use(assigned: int, active: int, advised: bool) -> None:  # noqa: FBT001 - a fact of the case
+    """The advice begins at a fifth of the assigned seats."""
     assert told(row(11, active, None, assigned)) == [AdviceCode.SEATS_NOT_USED] * advised
 
 
@@ -65,15 +65,15 @@ def test_seats_that_nobody_uses(assigned: int, active: int, advised: bool) -> No
         ([None, None], False),
     ],
 )
-def test_use_that_falls(active: Sequence[int | None], advised: bool) -> None:  # noqa: FBT001 - a fact of the case
-    """Over the last three months with figures: it never rises, and ends a tenth or more below its beginning."""
+def test_falling_use(active: Sequence[int | None], advised: bool) -> None:  # noqa: FBT001 - a fact of the case
+    """Over the last three months with figures the use never rises, and it ends a tenth or more below its beginning."""
     rows = [row(month, count) for month, count in enumerate(active, start=1)]
 
     assert told(*rows) == [AdviceCode.USE_FALLING] * advised
 
 
-def test_advice_rests_on_the_newest_figures_that_tell() -> None:
-    """Each has them with it, as they are shown; a month without them says nothing."""
+def test_advice_uses_the_newest_month_with_figures() -> None:
+    """Each advice has its figures. A month without figures is skipped."""
     rows = [row(9, 60, 50, 10), row(10, 40, 50, 45), row(11, None, 50, None), row(12, 35)]
 
     found = advice(rows)
@@ -86,8 +86,8 @@ def test_advice_rests_on_the_newest_figures_that_tell() -> None:
     assert found[1].message == "Active users of teams fell from 60 in 2026-09 to 35 in 2026-12."
 
 
-def test_each_item_is_advised_on_by_itself() -> None:
-    """Their rows lie between each other."""
+def test_each_item_gets_its_own_advice() -> None:
+    """The rows of the items are mixed."""
     rows = [row(11, 10, 10, 10, "exchange"), row(11, 5, 10, 10), row(12, 9, 10, 10, "exchange"), row(12, 9, 10, 5)]
 
     assert [(one.code, one.figures[0].item) for one in advice(rows)] == [
@@ -96,6 +96,6 @@ def test_each_item_is_advised_on_by_itself() -> None:
     ]
 
 
-def test_without_figures_there_is_nothing_to_say() -> None:
-    """An association may be new."""
+def test_without_figures_there_is_no_advice() -> None:
+    """The association can be new."""
     assert advice([]) == []

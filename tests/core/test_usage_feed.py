@@ -1,4 +1,4 @@
-"""Figures come in row by row, and go out with a receipt or not at all."""
+"""The operator's feeds store figures row by row, and each read of figures has a receipt."""
 
 import asyncio
 import json
@@ -61,7 +61,7 @@ async def load(core: Core, *lines: bytes, tenant: str | None = TENANT, as_of: da
 
 
 async def kept(core: Core, month: str = "2026-11", item: str = "teams") -> tuple[int | None, int | None, int | None]:
-    """Return the three figures that are kept."""
+    """Return the three stored figures."""
     found = (await core.ports.usage.read(TENANT, month, month))[month, item][0]
     active, available, assigned = (
         figure.value if figure is not None else None
@@ -73,8 +73,8 @@ async def kept(core: Core, month: str = "2026-11", item: str = "teams") -> tuple
 # --- in ---------------------------------------------------------------------------------------------------------------
 
 
-async def test_good_rows_are_kept_and_bad_ones_told(core: Core) -> None:
-    """Each with its number, from 1; empty lines are none (decision 34)."""
+async def test_good_rows_are_stored_and_bad_rows_are_reported(core: Core) -> None:
+    """Each row has its number, counted from 1, and empty lines do not count (decision 34)."""
     loaded = await load(
         core,
         line(activeUsers=5),
@@ -99,8 +99,8 @@ async def test_good_rows_are_kept_and_bad_ones_told(core: Core) -> None:
     assert await kept(core) == (5, None, None)
 
 
-async def test_a_tenant_stands_in_the_row_or_in_the_query(core: Core) -> None:
-    """One of them it must be, and a registered one."""
+async def test_the_tenant_is_in_the_row_or_in_the_query(core: Core) -> None:
+    """One of the two is needed, and the tenant must be registered."""
     loaded = await load(
         core,
         line(tenantId=TENANT.upper(), activeUsers=5),
@@ -113,8 +113,12 @@ async def test_a_tenant_stands_in_the_row_or_in_the_query(core: Core) -> None:
     assert [(bad.row, bad.code) for bad in loaded.rejected] == [(2, "TenantMissing"), (3, "TenantUnknown")]
 
 
-async def test_a_line_about_an_item_that_the_tenant_has_not_is_told(core: Core) -> None:
-    """Else a slip in its name would be kept for ever and shown to nobody; whatever state a subscription is in."""
+async def test_a_line_about_an_item_that_is_not_on_the_tenant_is_reported(core: Core) -> None:
+    """
+    Otherwise a misspelt item would be stored for ever and never be shown.
+
+    The state of a subscription does not matter.
+    """
     await core.register_customer(workloads=("teams",), subscriptions=(subscription(state=SubscriptionState.DISABLED),))
 
     loaded = await load(
@@ -132,8 +136,8 @@ async def test_a_line_about_an_item_that_the_tenant_has_not_is_told(core: Core) 
     assert {item for _, item in stored} == {"teams", SUBSCRIPTION}
 
 
-async def test_columns_of_a_report_for_items_that_the_tenant_has_not_are_left_out(core: Core) -> None:
-    """The report has a column for each service, and that is no fault of the operator's."""
+async def test_report_columns_of_items_that_are_not_on_the_tenant_are_left_out(core: Core) -> None:
+    """The report has a column for each service, and the operator cannot change that."""
     await core.register_customer(workloads=("exchange",))
 
     loaded = await graph(core, FeedFormat.SERVICE_USER_COUNTS, text=COUNTS)
@@ -144,15 +148,15 @@ async def test_columns_of_a_report_for_items_that_the_tenant_has_not_are_left_ou
 
 
 async def test_the_same_feed_twice_changes_nothing(core: Core) -> None:
-    """Each load is idempotent."""
+    """Loads are idempotent."""
     feed = [line(activeUsers=5, availableSeats=9), line(month="2026-10", item="exchange", activeUsers=3)]
     await load(core, *feed)
 
     assert await load(core, *feed) == Loaded(accepted=0, unchanged=2, rejected=())
 
 
-async def test_an_older_feed_changes_nothing_newer(core: Core) -> None:
-    """Field by field."""
+async def test_an_older_feed_changes_no_newer_figure(core: Core) -> None:
+    """Each field is compared."""
     await load(core, line(activeUsers=5))
 
     await load(core, line(activeUsers=4, assignedSeats=8), as_of=TODAY - timedelta(days=1))
@@ -161,7 +165,7 @@ async def test_an_older_feed_changes_nothing_newer(core: Core) -> None:
 
 
 async def test_two_rows_of_one_item_and_month_merge(core: Core) -> None:
-    """In their order."""
+    """The later row wins."""
     loaded = await load(core, line(activeUsers=5), line(activeUsers=6), line(availableSeats=9))
 
     assert loaded.accepted == 3
@@ -169,7 +173,7 @@ async def test_two_rows_of_one_item_and_month_merge(core: Core) -> None:
 
 
 async def test_a_lost_race_is_merged_again(core: Core) -> None:
-    """Two feeds at once: both are there."""
+    """The figures of both feeds are stored."""
 
     async def another() -> None:
         await load(core, line(availableSeats=9))
@@ -181,7 +185,7 @@ async def test_a_lost_race_is_merged_again(core: Core) -> None:
 
 
 async def test_a_feed_that_loses_every_race_is_a_busy_store(core: Core) -> None:
-    """It can be sent again."""
+    """The operator can send it again."""
 
     async def lost(table: str, _: object) -> None:
         if table == "usage":
@@ -193,8 +197,8 @@ async def test_a_feed_that_loses_every_race_is_a_busy_store(core: Core) -> None:
         await load(core, line(activeUsers=5))
 
 
-async def test_a_feed_has_so_many_rows(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More come in several calls."""
+async def test_a_feed_has_a_limited_number_of_rows(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows need several calls."""
     monkeypatch.setattr(figures, "MOST_ROWS", 2)
 
     assert (await load(core, line(activeUsers=1), line(activeUsers=2))).accepted == 2
@@ -202,8 +206,8 @@ async def test_a_feed_has_so_many_rows(core: Core, monkeypatch: pytest.MonkeyPat
         await load(core, *(line(activeUsers=n) for n in range(3)))
 
 
-async def test_tenants_are_loaded_side_by_side(core: Core) -> None:
-    """More of them than are written at the same time; a fault of one is told when the others have ended."""
+async def test_tenants_are_loaded_at_the_same_time(core: Core) -> None:
+    """There are more tenants than simultaneous writes. A fault is raised after the other tenants have ended."""
     tenants = [f"eeeeeeee-0000-4000-8000-{n:012x}" for n in range(figures.TENANTS_IN_FLIGHT + 2)]
     for tenant in tenants:
         await core.ports.registry.put_customer(tenant, customer(), None)
@@ -223,8 +227,8 @@ async def out_of_reach(table: str, _: object) -> None:
         raise StorageBusy("throttled")
 
 
-async def test_a_feed_that_was_half_written_counts_all_that_it_changed(core: Core) -> None:
-    """Somebody else came between; what an earlier attempt has written is no less accepted."""
+async def test_a_feed_that_was_half_written_counts_all_its_changes(core: Core) -> None:
+    """Another write came between. Rows that an earlier attempt wrote count as accepted."""
 
     async def another() -> None:
         await load(core, line(item="sharepoint", activeUsers=5))
@@ -235,8 +239,8 @@ async def test_a_feed_that_was_half_written_counts_all_that_it_changed(core: Cor
     assert (loaded.accepted, loaded.unchanged) == (2, 0)
 
 
-async def test_others_are_served_while_a_long_feed_is_read(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gives way every so many rows."""
+async def test_a_long_feed_does_not_block_other_requests(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It yields after a number of rows."""
     monkeypatch.setattr(figures, "YIELD_EVERY", 2)
     turns: list[int] = []
 
@@ -261,7 +265,7 @@ COUNTS = b"Report Refresh Date,Exchange Active,Teams Active,Report Period\n2026-
 
 
 def sku(*subscriptions: str, enabled: int = 25) -> JsonValue:
-    """Return a SKU with Teams in it."""
+    """Return a SKU that has Teams."""
     return {
         "skuId": SALES_SKU,
         "appliesTo": "User",
@@ -292,7 +296,7 @@ async def graph(
 
 
 async def test_graphs_reports_become_figures(core: Core) -> None:
-    """Seats by the day that was given, users by the report's own; counts are of rows."""
+    """Seats have the given day, and users have the day in the report. The counts are counts of rows."""
     assert await graph(core, FeedFormat.SUBSCRIBED_SKUS, sku(SUBSCRIPTION), sku()) == Loaded(
         accepted=1,
         unchanged=0,
@@ -308,7 +312,7 @@ async def test_graphs_reports_become_figures(core: Core) -> None:
 
 
 async def test_a_report_twice_changes_nothing(core: Core) -> None:
-    """Each load is idempotent; a row that says nothing of what is kept changes nothing either."""
+    """Loads are idempotent. A row without a stored figure changes nothing either."""
     for rows in ((sku(SUBSCRIPTION),), ()):
         first = await graph(core, FeedFormat.SUBSCRIBED_SKUS, *rows)
         again = await graph(core, FeedFormat.SUBSCRIBED_SKUS, *rows)
@@ -319,8 +323,8 @@ async def test_a_report_twice_changes_nothing(core: Core) -> None:
     assert (other.accepted, other.unchanged) == (0, 1)
 
 
-async def test_seats_of_several_subscriptions_are_told_by_the_report_on_them(core: Core) -> None:
-    """Until then the SKU is a bad row, though its workloads have their seats."""
+async def test_seats_of_several_subscriptions_come_from_their_own_report(core: Core) -> None:
+    """Until that report the SKU is a bad row, though its workloads have their seats."""
     row = sku(SUBSCRIPTION, OTHER_SUBSCRIPTION)
 
     before = await graph(core, FeedFormat.SUBSCRIBED_SKUS, row)
@@ -334,8 +338,8 @@ async def test_seats_of_several_subscriptions_are_told_by_the_report_on_them(cor
     assert await kept(core, "2026-12", SUBSCRIPTION) == (None, 20, None)
 
 
-async def test_a_report_on_an_unknown_tenant_is_all_bad_rows(core: Core) -> None:
-    """Each is told; nothing is kept."""
+async def test_a_report_about_an_unknown_tenant_has_only_bad_rows(core: Core) -> None:
+    """Each row is reported, and nothing is stored."""
     for kind, rows in ((FeedFormat.SUBSCRIBED_SKUS, (sku(), None)), (FeedFormat.SUBSCRIPTIONS, (bought(TENANT), 1))):
         loaded = await graph(core, kind, *rows, tenant=ADATUM)
         assert [(bad.row, bad.code) for bad in loaded.rejected] == [(1, "TenantUnknown"), (2, "InvalidRow")]
@@ -344,8 +348,8 @@ async def test_a_report_on_an_unknown_tenant_is_all_bad_rows(core: Core) -> None
     assert await core.ports.usage.read(ADATUM, "2000-01", "2099-12") == {}
 
 
-async def test_a_report_has_so_many_rows(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More come in several calls."""
+async def test_a_report_has_a_limited_number_of_rows(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows need several calls."""
     monkeypatch.setattr(figures, "MOST_ROWS", 1)
 
     with pytest.raises(Refused, match="PayloadTooLarge"):
@@ -358,7 +362,7 @@ async def test_a_report_has_so_many_rows(core: Core, monkeypatch: pytest.MonkeyP
 
 
 async def official(core: Core) -> Case:
-    """Return an association of Teams, and figures of Teams and Exchange."""
+    """Return an association of Teams, with figures of Teams and Exchange."""
     case = await core.official(items=(TEAMS,), engagement=USAGE)
     await load(
         core,
@@ -371,13 +375,13 @@ async def official(core: Core) -> Case:
 
 
 async def read(core: Core, case: Case, first: str | None = None, last: str | None = None) -> list[tuple[str, str]]:
-    """Return months and items that are shown."""
+    """Return the months and items that are shown."""
     rows = await read_usage(core.ports, await core.case(case), READER, first=first, last=last)
     return [(row.month, row.item) for row in rows]
 
 
 async def test_a_partner_sees_the_associated_items_from_the_first_month_on(core: Core) -> None:
-    """And nothing else: no other item, no earlier month, nothing of the future."""
+    """No other item, no earlier month and no future month is shown."""
     case = await official(core)
 
     assert await read(core, case) == [("2026-11", "teams")]
@@ -387,7 +391,11 @@ async def test_a_partner_sees_the_associated_items_from_the_first_month_on(core:
 
 
 async def test_every_read_leaves_one_receipt(core: Core) -> None:
-    """Empty ones too: who, when, which items and months; never the figures (decision 35)."""
+    """
+    Empty reads have a receipt too.
+
+    It has the reader, the instant, the items and the months, and never the figures (decision 35).
+    """
     case = await official(core)
 
     await read(core, case)
@@ -401,8 +409,8 @@ async def test_every_read_leaves_one_receipt(core: Core) -> None:
     assert sorted((one.items, one.months) for one in receipts) == [(("teams",), ()), (("teams",), ("2026-11",))]
 
 
-async def test_without_a_receipt_there_are_no_figures(core: Core) -> None:
-    """503, and nothing is shown."""
+async def test_without_a_receipt_no_figures_are_shown(core: Core) -> None:
+    """The answer is 503."""
     case = await official(core)
 
     async def busy(table: str, _: object) -> None:
@@ -415,8 +423,8 @@ async def test_without_a_receipt_there_are_no_figures(core: Core) -> None:
         await read(core, case)
 
 
-async def test_what_is_not_official_shows_nothing(core: Core) -> None:
-    """Not a microsecond before, and a minute in which a no may still be written; no receipt is left of either."""
+async def test_a_claim_that_is_not_official_shows_no_figures(core: Core) -> None:
+    """Nor does an association in its first minute, in which a no can still be stored. Neither read leaves a receipt."""
     case = await core.told(items=(TEAMS,), engagement=USAGE)
     assert case.claim.window_ends_at is not None
 
@@ -435,8 +443,8 @@ async def test_what_is_not_official_shows_nothing(core: Core) -> None:
     assert len(await core.ports.receipts.page(TENANT, after="", limit=9)) == 1
 
 
-async def test_when_an_association_ends_the_figures_are_gone(core: Core) -> None:
-    """On the next request."""
+async def test_figures_end_with_the_association(core: Core) -> None:
+    """The next request is refused."""
     case = await official(core)
     now = await core.now()
 
@@ -446,8 +454,8 @@ async def test_when_an_association_ends_the_figures_are_gone(core: Core) -> None
         await read(core, ended)
 
 
-async def test_advice_shows_what_usage_shows_and_leaves_the_same_receipt(core: Core) -> None:
-    """One receipt, of all the months; nothing where the association is not official."""
+async def test_advice_uses_the_shown_figures_and_leaves_the_same_receipt(core: Core) -> None:
+    """One receipt covers all months. Without an official association there is no advice."""
     case = await official(core)
     await load(core, line(assignedSeats=8), line(item="exchange", availableSeats=9, assignedSeats=0))
 
@@ -481,7 +489,7 @@ BOUND = st.none() | st.sampled_from(MONTHS)
 def test_figures_equal_an_independent_count(
     feeds: Sequence[tuple[date, Sequence[tuple[str, str, tuple[int | None, ...]]]]], first: str | None, last: str | None
 ) -> None:
-    """Whatever was fed in whatever order: of each figure the newest, later loads before earlier ones of a day."""
+    """The test loads feeds in random order. The newest value of each figure wins, and for one day the later load."""
     told = [
         (as_of, order, month, item, field, value)
         for order, (as_of, lines) in enumerate(feeds)

@@ -1,4 +1,4 @@
-"""What the figures of an association mean."""
+"""The meaning of an association's figures."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
@@ -22,7 +22,7 @@ TODAY, YESTERDAY = date(2026, 12, 2), date(2026, 12, 1)
 
 
 def figures(active: int | None = None, available: int | None = None, assigned: int | None = None) -> MonthFigures:
-    """Return the figures of a month, all given today."""
+    """Return the figures of a month, all with today's date."""
     values = {"active_users": active, "available_seats": available, "assigned_seats": assigned}
     return MonthFigures.model_validate(
         {name: Figure(value=value, as_of=TODAY) for name, value in values.items() if value is not None}
@@ -34,8 +34,8 @@ def line(**given: Any) -> UsageLine:
     return UsageLine.model_validate({"month": "2026-12", "item": "teams", **given})
 
 
-def test_a_month_is_that_of_utc() -> None:
-    """Wherever the instant was written down."""
+def test_a_month_follows_utc() -> None:
+    """The offset of the instant does not matter."""
     assert month_of(datetime(2026, 12, 1, 0, 30, tzinfo=timezone(timedelta(hours=1)))) == "2026-11"
     assert month_of(datetime(2026, 12, 1, tzinfo=UTC)) == "2026-12"
 
@@ -48,7 +48,7 @@ def test_a_month_is_that_of_utc() -> None:
         ("2026-12", "2026-11", []),
     ],
 )
-def test_months_run_over_the_year(first: str, last: str, months: list[str]) -> None:
+def test_months_continue_over_the_year(first: str, last: str, months: list[str]) -> None:
     """Both ends are included."""
     assert list(months_between(first, last)) == months
 
@@ -65,12 +65,12 @@ def test_months_run_over_the_year(first: str, last: str, months: list[str]) -> N
 def test_a_partner_sees_months_from_the_associations_first_on(
     first: str | None, last: str | None, shown: tuple[str, str]
 ) -> None:
-    """Never an earlier one, never beyond the present; what is asked for can only narrow that."""
+    """Earlier and future months are never shown. The query can only narrow the range."""
     assert shown_months(official(draft()).claim, first, last, datetime(2027, 1, 15, tzinfo=UTC)) == shown
 
 
-def test_rows_are_of_the_associated_items_and_the_months_shown() -> None:
-    """Nothing of any other item or month, though it is there."""
+def test_rows_are_those_of_the_associated_items_and_shown_months() -> None:
+    """Other stored items and months are not shown."""
     claim = official(draft(items=(TEAMS, EXCHANGE))).claim
     kept = {
         ("2026-11", "teams"): figures(5, 10, 8),
@@ -94,8 +94,8 @@ def test_rows_are_of_the_associated_items_and_the_months_shown() -> None:
     }
 
 
-def test_an_item_that_was_taken_over_shows_nothing_more() -> None:
-    """The figures are gone with the item."""
+def test_an_item_that_was_taken_over_shows_no_figures() -> None:
+    """The figures end with the item."""
     claim = official(draft(items=(TEAMS, EXCHANGE))).claim
     ended = EndedItem(key="exchange", at=ENDS_AT + DAY, reason=Reason.SUPERSEDED)
     claim = claim.model_copy(update={"ended_items": (ended,)})
@@ -104,8 +104,8 @@ def test_an_item_that_was_taken_over_shows_nothing_more() -> None:
     assert [row.item for row in usage_rows(claim, kept, ["2026-11"])] == ["teams"]
 
 
-def test_the_high_water_mark_is_the_highest_so_far() -> None:
-    """Of the months shown, up to each; a month without active users carries it on."""
+def test_the_high_water_mark_is_the_highest_value_so_far() -> None:
+    """Only shown months count. A month without active users keeps the mark."""
     kept = {
         (f"2026-{month:02d}", "teams"): figures(active)
         for month, active in ((7, None), (8, 3), (9, 7), (10, 5), (11, None), (12, 9))
@@ -118,7 +118,7 @@ def test_the_high_water_mark_is_the_highest_so_far() -> None:
     assert [row.high_water_mark for row in usage_rows(official(draft()).claim, kept, months[3:])] == [5, 5, 9]
 
 
-def test_nobody_active_is_a_mark_of_zero() -> None:
+def test_no_active_users_give_a_mark_of_zero() -> None:
     """Zero is a figure."""
     row = usage_rows(official(draft()).claim, {("2026-11", "teams"): figures(0, 10)}, ["2026-11"])[0]
 
@@ -130,7 +130,7 @@ def test_nobody_active_is_a_mark_of_zero() -> None:
     [(1, 3, 0.3333), (2, 3, 0.6667), (5, 4, 1.25), (5, 0, None), (5, None, None), (None, 5, None), (0, 5, 0.0)],
 )
 def test_the_active_share_has_four_decimals(active: int | None, available: int | None, share: float | None) -> None:
-    """Null without seats (decision 34)."""
+    """It is null without seats (decision 34)."""
     row = usage_rows(official(draft()).claim, {("2026-11", "teams"): figures(active, available)}, ["2026-11"])[0]
 
     assert row.active_share == share
@@ -139,8 +139,8 @@ def test_the_active_share_has_four_decimals(active: int | None, available: int |
 # --- the feed ---------------------------------------------------------------------------------------------------------
 
 
-def test_fields_merge_one_by_one() -> None:
-    """A line that does not speak of a field leaves it as it is."""
+def test_fields_are_merged_one_by_one() -> None:
+    """A line without a field leaves that field unchanged."""
     kept = merged(None, line(active_users=5), TODAY)
 
     both = merged(kept, line(available_seats=10), YESTERDAY)
@@ -152,7 +152,7 @@ def test_fields_merge_one_by_one() -> None:
 
 @pytest.mark.parametrize(("as_of", "value"), [(YESTERDAY, 5), (TODAY, 6), (date(2027, 1, 1), 6)])
 def test_the_newer_day_wins(as_of: date, value: int) -> None:
-    """An older feed that comes late changes nothing; one of the same day corrects."""
+    """An older feed that comes late changes nothing. A feed of the same day replaces the value."""
     kept = merged(None, line(active_users=5), TODAY)
 
     after = merged(kept, line(active_users=6), as_of)
@@ -161,7 +161,7 @@ def test_the_newer_day_wins(as_of: date, value: int) -> None:
 
 
 def test_the_same_line_twice_changes_nothing() -> None:
-    """Each load is idempotent."""
+    """Loads are idempotent."""
     once = merged(None, line(active_users=5, available_seats=6, assigned_seats=7), TODAY)
 
     assert merged(once, line(active_users=5, available_seats=6, assigned_seats=7), TODAY) == once
@@ -176,26 +176,26 @@ def test_the_same_line_twice_changes_nothing() -> None:
         ({"product": "dynamics-365-sales", "subscriptionId": SUBSCRIPTION.upper()}, SUBSCRIPTION),
     ],
 )
-def test_a_line_names_its_item_by_key_or_as_a_claim_does(sent: object, key: str) -> None:
-    """GUIDs in capitals are taken and lowered, here too."""
+def test_a_line_names_its_item_by_key_or_like_a_claim(sent: object, key: str) -> None:
+    """GUIDs in capitals are accepted and lowered here too."""
     assert line(item=sent).item == key
 
 
 @pytest.mark.parametrize("sent", ["", "a b", "a|b", 7, None, {"workload": "teams", "product": "x"}, {}, "x" * 101])
-def test_an_item_that_could_be_no_key_is_refused(sent: object) -> None:
-    """It becomes part of a key in storage."""
+def test_an_item_that_cannot_be_a_key_is_refused(sent: object) -> None:
+    """The item becomes a part of a storage key."""
     with pytest.raises(ValidationError):
         line(item=sent)
 
 
 @pytest.mark.parametrize("month", ["2026-13", "2026-00", "2026-1", "26-01", "2026-01-01", "", None])
-def test_a_month_is_written_in_one_way(month: object) -> None:
-    """Anything else is refused."""
+def test_a_month_has_one_form(month: object) -> None:
+    """Other forms are refused."""
     with pytest.raises(ValidationError):
         line(month=month)
 
 
-def test_a_line_that_says_nothing_is_empty() -> None:
-    """Zero says something."""
+def test_a_line_without_figures_is_empty() -> None:
+    """Zero is a figure."""
     assert line().is_empty
     assert not line(active_users=0).is_empty

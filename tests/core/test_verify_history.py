@@ -1,4 +1,4 @@
-"""An exported history is checked without the service, and the first entry that was touched is named."""
+"""The check of an exported history needs no service and names the first changed entry."""
 
 import json
 import re
@@ -23,7 +23,7 @@ LENGTH = 5
 
 
 def history(length: int = LENGTH) -> list[dict[str, Any]]:
-    """Return a chain of entries as callers get them."""
+    """Return a chain of entries in the form of the API."""
     made: list[Entry] = []
     for number in range(length):
         made.append(
@@ -42,7 +42,7 @@ def history(length: int = LENGTH) -> list[dict[str, Any]]:
 
 
 def page(*entries: dict[str, Any]) -> str:
-    """Return a page as it is answered."""
+    """Return a page in the form of the API."""
     return json.dumps({"value": entries, "nextLink": "https://example.org/next"})
 
 
@@ -58,8 +58,8 @@ EXPORTS: dict[str, Callable[[list[dict[str, Any]]], str]] = {
 
 
 @pytest.mark.parametrize("form", EXPORTS)
-def test_a_whole_history_is_found_whole(form: str) -> None:
-    """In every form in which it can have been saved; the line ends with the hash that the claim shows."""
+def test_an_unchanged_history_is_whole(form: str) -> None:
+    """This holds for every form of the saved file. The line ends with the hash in the claim."""
     entries = history()
 
     found = verdict(EXPORTS[form](entries), entries[-1]["hash"])
@@ -90,7 +90,7 @@ TOUCHED: dict[str, tuple[Callable[[list[dict[str, Any]]], Sequence[dict[str, Any
 
 
 def history_of_another() -> list[dict[str, Any]]:
-    """Return a whole history that begins differently."""
+    """Return another whole history."""
     first = entry(
         sequence=1,
         at=MONDAY,
@@ -115,8 +115,8 @@ def history_of_another() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("how", TOUCHED)
-def test_a_touched_history_is_found_broken_at_that_entry(how: str) -> None:
-    """Whatever was changed, taken out or put in."""
+def test_a_changed_history_is_broken_at_the_changed_entry(how: str) -> None:
+    """An entry was changed, removed or added."""
     touch, where = TOUCHED[how]
 
     found = verdict(json.dumps(touch(history())))
@@ -125,10 +125,10 @@ def test_a_touched_history_is_found_broken_at_that_entry(how: str) -> None:
     assert found.words.startswith(f"BROKEN: {where}")
 
 
-@settings(deadline=None)  # how long an example takes on a busy machine says nothing
+@settings(deadline=None)  # a busy machine makes single examples slow
 @given(st.integers(0, LENGTH - 1), st.sampled_from(sorted(history()[0])), st.text() | st.integers() | st.none())
-def test_no_value_can_be_changed_unseen(number: int, name: str, value: object) -> None:
-    """One value of one entry is enough, unless it was that before."""
+def test_no_value_can_be_changed_unnoticed(number: int, name: str, value: object) -> None:
+    """A change of one value in one entry is enough."""
     entries = history()
     same = entries[number][name] == value
     entries[number][name] = value
@@ -136,8 +136,8 @@ def test_no_value_can_be_changed_unseen(number: int, name: str, value: object) -
     assert (verdict(json.dumps(entries)).code == 0) is same
 
 
-def test_a_history_cut_off_at_its_end_is_told_by_the_claims_hash() -> None:
-    """In itself it is whole; the hash that the claim shows says that more has happened."""
+def test_a_history_without_its_last_entries_is_found_by_the_claims_hash() -> None:
+    """The file itself is whole. The hash in the claim shows that entries are missing."""
     entries = history()
     text = json.dumps(entries[:3])
 
@@ -161,8 +161,8 @@ def test_a_history_cut_off_at_its_end_is_told_by_the_claims_hash() -> None:
         '[{"sequence": 1}] and more',
     ],
 )
-def test_what_is_no_history_is_unreadable(text: str) -> None:
-    """Neither whole nor broken, and never a stack trace."""
+def test_other_files_are_unreadable(text: str) -> None:
+    """They are neither whole nor broken, and the program prints no stack trace."""
     found = verdict(text)
 
     assert found.code == 2
@@ -172,7 +172,7 @@ def test_what_is_no_history_is_unreadable(text: str) -> None:
 def test_the_program_prints_one_line_and_returns_the_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """0 for whole, 1 for broken, 2 for what can't be read."""
+    """The result is 0 for whole, 1 for broken and 2 for unreadable."""
     whole, broken, binary = (tmp_path / name for name in ("whole.json", "broken.json", "binary.json"))
     whole.write_text(page(*history()), encoding="utf-8")
     broken.write_text(page(*history()[1:]), encoding="utf-8")
@@ -187,7 +187,7 @@ def test_the_program_prints_one_line_and_returns_the_verdict(
 
 
 def test_it_runs_as_a_program(tmp_path: Path) -> None:
-    """`python -m cpor_core.verify_history FILE` needs nothing of the app."""
+    """`python -m cpor_core.verify_history FILE` needs no module of the app."""
     path = tmp_path / "history.json"
     path.write_text(page(*history()), encoding="utf-8")
 
@@ -203,8 +203,8 @@ def test_it_runs_as_a_program(tmp_path: Path) -> None:
     assert run.stdout.startswith("WHOLE: entries 1 to 5")
 
 
-def test_the_program_in_the_docs_comes_to_the_same(tmp_path: Path) -> None:
-    """Ten lines of Python without any of our code find the whole history whole, and any other broken."""
+def test_the_program_in_the_docs_gives_the_same_results(tmp_path: Path) -> None:
+    """Ten lines of Python without our code accept the whole history and reject the changed ones."""
     (program,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs" / "history.md").read_text(encoding="utf-8"), re.DOTALL
     )

@@ -1,4 +1,4 @@
-"""What callers are shown: exactly these names, nulls where the contract has them, items without any."""
+"""The views of claims: exactly these names, nulls where the contract has them, and items without nulls."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -55,12 +55,12 @@ JsonObject = dict[str, object]
 
 
 def shown(case: Case, now: datetime = TOLD_AT) -> JsonObject:
-    """Return the JSON that a caller gets of a stored case at *now*."""
+    """Return the JSON of a stored case at *now*."""
     return claim_view(settle(stored(case), now), TERMS).model_dump(mode="json", by_alias=True)
 
 
 def test_a_draft_is_shown_with_every_name_of_the_contract() -> None:
-    """What was sent as it was sent, and everything else as null or empty."""
+    """Sent values are shown as they were sent, and all other values are null or empty."""
     case = draft(comment="Please", evidence=())
 
     view = shown(case)
@@ -96,8 +96,8 @@ def test_a_draft_is_shown_with_every_name_of_the_contract() -> None:
     }
 
 
-def test_what_was_left_out_is_not_answered_as_null() -> None:
-    """Parts of a claim come back as they were sent."""
+def test_an_omitted_part_is_not_answered_as_null() -> None:
+    """Parts of a claim are shown as they were sent."""
     case = draft(
         items=(SALES,),
         engagement=RECOGNITION,
@@ -123,8 +123,8 @@ def test_what_was_left_out_is_not_answered_as_null() -> None:
     assert (view["filedAs"], view["waiveIncentive"]) == ("osu-bizapps", True)
 
 
-def test_evidence_is_shown_without_where_it_lies() -> None:
-    """Name, type, size, digest and dates; never the blob."""
+def test_evidence_is_shown_without_its_blob() -> None:
+    """The view has name, type, size, digest and dates."""
     assert shown(draft())["evidence"] == [
         {
             "fileName": "sow.pdf",
@@ -138,7 +138,7 @@ def test_evidence_is_shown_without_where_it_lies() -> None:
 
 
 def test_the_acknowledgements_are_shown_after_submission() -> None:
-    """With the instant of submission."""
+    """They have the instant of submission."""
     view = shown(submitted(draft()))
 
     assert view["acknowledgements"] == {"accurate": True, "customerAware": True}
@@ -146,7 +146,7 @@ def test_the_acknowledgements_are_shown_after_submission() -> None:
 
 
 def test_the_window_is_shown_from_the_hand_over_on() -> None:
-    """Null before, though the promise is stored; then with every skipped day by name (decisions 17, 18)."""
+    """It is null before, although the promise is stored. It has every skipped day by name (decisions 17, 18)."""
     on_its_way = promised(submitted(draft(), automatic=True))
     assert shown(on_its_way)["window"] is None
     assert window_view(on_its_way) is None
@@ -166,8 +166,8 @@ def test_the_window_is_shown_from_the_hand_over_on() -> None:
     }
 
 
-def test_an_association_is_shown_from_the_deadline_on_whoever_wrote_it_down() -> None:
-    """Its id is the claim's; its items have their own ends."""
+def test_an_association_is_shown_from_the_deadline_on() -> None:
+    """This holds whether or not it is stored. Its id is the claim's id, and its items have their own ends."""
     case = awaiting(draft(items=(TEAMS, EXCHANGE)))
     assert shown(case, ENDS_AT - MICROSECOND)["association"] is None
 
@@ -186,8 +186,8 @@ def test_an_association_is_shown_from_the_deadline_on_whoever_wrote_it_down() ->
     }
 
 
-def test_an_item_that_ended_alone_says_when_and_why() -> None:
-    """The association goes on with the other."""
+def test_an_item_that_ended_alone_has_an_instant_and_a_reason() -> None:
+    """The association goes on with the other item."""
     case = official(draft(items=(TEAMS, EXCHANGE)))
     case = case.changed(ended_items=(EndedItem(key="exchange", at=ENDS_AT + DAY, reason=Reason.SUPERSEDED),))
 
@@ -217,7 +217,7 @@ def test_an_item_that_ended_alone_says_when_and_why() -> None:
 
 
 def test_an_association_of_a_subscription_names_product_and_subscription() -> None:
-    """As the item was claimed."""
+    """The item is shown as it was claimed."""
     view = association_view(official(draft(items=(SALES,), engagement=RECOGNITION)))
 
     assert view is not None
@@ -231,8 +231,8 @@ def test_an_association_of_a_subscription_names_product_and_subscription() -> No
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s not in (Status.OFFICIAL, Status.ENDED)])
-def test_what_never_became_official_is_no_association(status: Status) -> None:
-    """Neither as a part of the claim nor alone."""
+def test_a_claim_that_was_never_official_has_no_association(status: Status) -> None:
+    """This holds for the claim's view and for the association's view."""
     case = in_state(status)
 
     assert association_view(case) is None
@@ -240,7 +240,7 @@ def test_what_never_became_official_is_no_association(status: Status) -> None:
 
 
 def competing_at(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> bool:
-    """Whether a stored claim competes at *now*, with its slots as others have left them."""
+    """Return whether a stored claim competes at *now*, with slots that other claims have changed."""
     return is_competing(settle(StoredCase(claim, slots), now))
 
 
@@ -260,8 +260,11 @@ def competing_at(claim: Claim, slots: Mapping[str, Slot], now: datetime) -> bool
         (Status.ENDED, False),
     ],
 )
-def test_both_sides_are_told_that_somebody_competes(status: Status, competing: bool) -> None:  # noqa: FBT001 - a column of the table
-    """The challenger by what lies at its slots, the other side by the challenger's place there (decision 15)."""
+def test_both_sides_see_that_they_compete(status: Status, competing: bool) -> None:  # noqa: FBT001 - a column of the table
+    """
+    The challenger sees it from the claims at its slots, and the other side from the challenger's place there (decision
+    15).
+    """
     first = in_state(status)
     challenger = submitted(at_slots(draft("b", organisation=FABRIKAM), first.slots))
     now = ENDS_AT - DAY if status is Status.DECLINED else TOLD_AT
@@ -271,8 +274,8 @@ def test_both_sides_are_told_that_somebody_competes(status: Status, competing: b
     assert competing_at(first.claim, challenger.slots, now) is open_or_official
 
 
-def test_a_draft_does_not_compete_with_anybody() -> None:
-    """Nor is its partner told what lies at the slots."""
+def test_a_draft_does_not_compete() -> None:
+    """Its partner does not see whether the slots have claims."""
     slots = in_state(Status.OFFICIAL).slots
 
     case = at_slots(draft("b", organisation=FABRIKAM), slots)
@@ -280,8 +283,8 @@ def test_a_draft_does_not_compete_with_anybody() -> None:
     assert not competing_at(case.claim, case.slots, TOLD_AT)
 
 
-def test_an_item_that_was_lost_competes_no_more() -> None:
-    """The successor at the lost item is no rival for the rest."""
+def test_an_item_that_was_lost_no_longer_competes() -> None:
+    """The successor at the lost item is no rival for the remaining items."""
     incumbent = official(draft(items=(TEAMS, EXCHANGE)))
     winner = at_slots(draft("b", organisation=FABRIKAM, items=(EXCHANGE,)), incumbent.slots)
     winner = told(approved(winner, ENDS_AT), ENDS_AT, ends_at=ENDS_AT + 30 * DAY)
@@ -292,8 +295,8 @@ def test_an_item_that_was_lost_competes_no_more() -> None:
     assert not competing_at(incumbent.claim, slots, after)
 
 
-def test_slots_that_were_not_read_tell_nothing() -> None:
-    """A list does not read them where they do not matter."""
+def test_slots_that_were_not_read_show_nothing() -> None:
+    """A list reads slots only where they matter."""
     assert not competing_at(in_state(Status.SUBMITTED).claim, {}, TOLD_AT)
 
 
@@ -305,8 +308,8 @@ def tag(case: Case, now: datetime = TOLD_AT) -> str:
     return entity_tag(settle(stored(case), now))
 
 
-def test_the_etag_is_a_quoted_string_and_stands_in_the_body() -> None:
-    """Exactly the header, quotes included."""
+def test_the_etag_is_a_quoted_string_in_the_body() -> None:
+    """It equals the header, with its quotes."""
     case = awaiting(draft())
 
     assert shown(case)["etag"] == tag(case)
@@ -314,7 +317,7 @@ def test_the_etag_is_a_quoted_string_and_stands_in_the_body() -> None:
 
 
 def test_the_etag_stays_while_nothing_changes() -> None:
-    """However often and whenever it is read."""
+    """This holds for any number of reads at any time."""
     case = awaiting(draft())
 
     assert tag(case, TOLD_AT) == tag(case, ENDS_AT - MICROSECOND)
@@ -322,7 +325,10 @@ def test_the_etag_stays_while_nothing_changes() -> None:
 
 @pytest.mark.parametrize("name", ["claim", "slot"])
 def test_the_etag_changes_with_each_write(name: str) -> None:
-    """Of the claim, and of a slot that tells whether it competes (decision 40)."""
+    """
+    A write of the claim changes it, and so does a write of a slot that decides whether the claim competes (decision
+    40).
+    """
     case = awaiting(draft())
     before = tag(case)
 
@@ -334,15 +340,15 @@ def test_the_etag_changes_with_each_write(name: str) -> None:
     assert tag(case) != before
 
 
-def test_the_etag_changes_with_what_time_makes() -> None:
-    """Nobody needs to write that down."""
+def test_the_etag_changes_with_a_change_by_time() -> None:
+    """The change need not be stored."""
     case = awaiting(draft())
 
     assert tag(case, ENDS_AT) != tag(case, ENDS_AT - MICROSECOND)
 
 
 def test_the_etag_changes_when_an_item_is_taken_over() -> None:
-    """The association goes on with less."""
+    """The association goes on with fewer items."""
     incumbent = official(draft(items=(TEAMS, EXCHANGE)))
     winner = at_slots(draft("b", organisation=FABRIKAM, items=(EXCHANGE,)), incumbent.slots)
     winner = told(approved(winner, ENDS_AT), ENDS_AT, ends_at=ENDS_AT + 30 * DAY)
@@ -352,16 +358,16 @@ def test_the_etag_changes_when_an_item_is_taken_over() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.DRAFT, Status.WITHDRAWN, Status.ENDED, Status.REJECTED_FINAL])
-def test_the_etag_of_what_needs_no_slots_does_not_depend_on_them(status: Status) -> None:
-    """A list that does not read them shows the same tag."""
+def test_the_etag_of_a_claim_that_needs_no_slots_does_not_depend_on_them(status: Status) -> None:
+    """A list that does not read the slots shows the same tag."""
     case = in_state(status)
     others = case.with_slots({"teams": case.slots["teams"].with_claimant("x", FABRIKAM).changed(version=9)})
 
     assert tag(case) == tag(others)
 
 
-def test_the_tests_cover_every_way_to_be_shown() -> None:
-    """Each state has a view, at any time."""
+def test_the_tests_cover_every_kind_of_view() -> None:
+    """Each state has a view at any time."""
     for status in Status:
         for now in (MONDAY, TOLD_AT + HOUR, ENDS_AT, ENDS_AT + 400 * DAY):
             view = shown(in_state(status), now)
@@ -369,8 +375,8 @@ def test_the_tests_cover_every_way_to_be_shown() -> None:
             assert set(view) == set(shown(draft()))
 
 
-def test_who_revoked_and_who_declined_are_not_told_in_the_view() -> None:
-    """Reasons are codes; a claim's view names nobody of the programme or the customer but the contacts."""
+def test_a_view_names_nobody_who_revoked_or_declined() -> None:
+    """Reasons are codes. A view names no person of the programme or the customer except the contacts."""
     revoked = life.revoke(awaiting(draft()), PROGRAMME, TOLD_AT)
     declined = life.decline(awaiting(draft()), ANNE, TOLD_AT)
 
@@ -380,7 +386,7 @@ def test_who_revoked_and_who_declined_are_not_told_in_the_view() -> None:
 
 
 def test_times_are_shown_with_microseconds_only_when_there_are_any() -> None:
-    """RFC 3339 in UTC with Z."""
+    """Times follow RFC 3339, in UTC with `Z`."""
     case = submitted(draft(), MONDAY + timedelta(microseconds=1))
 
     assert shown(case)["submittedAt"] == "2026-11-02T09:00:00.000001Z"

@@ -1,4 +1,4 @@
-"""Webhooks as their owners see them: made, changed, tested, replayed, switched off, deleted."""
+"""Webhooks as their owners use them: they are created, changed, tested, replayed, switched off and deleted."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ from tests.core.memory_core import Called, Core
 
 
 class Died(BaseException):
-    """The process ends: nobody catches it."""
+    """The end of the process, which no code catches."""
 
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -41,7 +41,7 @@ GONE = CallAnswer(CallOutcome.ANSWERED, 410)
 
 
 async def made(core: Core, name: str = "main", url: str = URL, **more: Any) -> Webhook:
-    """Make a webhook."""
+    """Create a webhook."""
     wanted = WebhookWanted(url=url, **more)
     return (await webhooks.put(core.ports, ADATUM, name, wanted, await core.now(), None)).webhook
 
@@ -49,7 +49,7 @@ async def made(core: Core, name: str = "main", url: str = URL, **more: Any) -> W
 async def happened(
     core: Core, count: int = 1, *, kind: str = "claim.submitted", organisation: str = ADATUM, hint: bool = True
 ) -> None:
-    """Let the feed tell of *count* changes."""
+    """Write *count* changes to the feed."""
     for _ in range(count):
         head = await core.ports.changes.head(organisation)
         change = Change(
@@ -68,7 +68,7 @@ async def happened(
 
 
 async def shown(core: Core, name: str = "main") -> list[Delivery]:
-    """Return the deliveries of a webhook, newest first."""
+    """Return the deliveries of a webhook, the newest first."""
     webhook = await webhooks.find(core.ports, ADATUM, name)
     return list(await core.ports.webhooks.deliveries(ADATUM, webhook, after="", limit=10_000))
 
@@ -80,21 +80,21 @@ async def one(core: Core, name: str = "main") -> Delivery:
 
 
 def refusal(code: str) -> Any:
-    """Expect a refusal of that code."""
+    """Expect a refusal with that code."""
     return pytest.raises(Refused, check=lambda refused: refused.code == code)
 
 
 def sent(core: Core, url: str = URL) -> list[int | None]:
-    """Return the sequences of what was sent to an address, in order; None for a test."""
+    """Return the sequence numbers of the calls to an address, in order, with None for a test."""
     called = (each.delivery.change for each in core.receivers.calls if each.url == url)
     return [change.sequence if change is not None else None for change in called]
 
 
-# --- made and changed -------------------------------------------------------------------------------------------------
+# --- created and changed ----------------------------------------------------------------------------------------------
 
 
 async def test_a_webhook_begins_with_the_next_change(core: Core) -> None:
-    """What happened before is in the feed."""
+    """Earlier changes are in the feed only."""
     await happened(core, 2)
 
     await made(core)
@@ -104,8 +104,8 @@ async def test_a_webhook_begins_with_the_next_change(core: Core) -> None:
     assert sent(core) == [3]
 
 
-async def test_put_tells_a_new_webhook_from_one_that_was_there(core: Core) -> None:
-    """Only the new one's secret is shown; the same again changes nothing, not even the version."""
+async def test_put_shows_the_secret_of_a_new_webhook_only(core: Core) -> None:
+    """The same PUT again changes nothing, not even the version."""
     wanted = WebhookWanted(url=URL)
 
     first = await webhooks.put(core.ports, ADATUM, "main", wanted, MONDAY, None)
@@ -116,8 +116,8 @@ async def test_put_tells_a_new_webhook_from_one_that_was_there(core: Core) -> No
     assert first.webhook.secrets[0].text.startswith("whsec_")
 
 
-async def test_a_changed_address_is_called_from_then_on(core: Core) -> None:
-    """Also for what waits already."""
+async def test_a_changed_address_is_called_at_once(core: Core) -> None:
+    """Waiting deliveries go to the new address too."""
     core.receivers.answers[URL] = DOWN
     before = await made(core)
     await happened(core)
@@ -131,8 +131,8 @@ async def test_a_changed_address_is_called_from_then_on(core: Core) -> None:
     assert (after.version, after.secrets, after.born) == (before.version + 1, before.secrets, before.born)
 
 
-async def test_an_address_that_is_never_called_is_refused(core: Core) -> None:
-    """Before anything is written."""
+async def test_an_address_that_cannot_be_called_is_refused(core: Core) -> None:
+    """Nothing is written."""
     core.receivers.never_called.add(URL)
 
     with refusal("UrlNotAllowed"):
@@ -141,8 +141,8 @@ async def test_an_address_that_is_never_called_is_refused(core: Core) -> None:
     assert await webhooks.of_organisation(core.ports, ADATUM) == []
 
 
-async def test_an_organisation_has_at_most_ten(core: Core) -> None:
-    """Those that are there can still be changed, and others have their own ten."""
+async def test_an_organisation_has_at_most_ten_webhooks(core: Core) -> None:
+    """Existing webhooks can still be changed, and each organisation has its own ten."""
     for number in range(webhooks.MOST_WEBHOOKS):
         await made(core, f"number-{number}")
 
@@ -153,8 +153,8 @@ async def test_an_organisation_has_at_most_ten(core: Core) -> None:
     assert (await webhooks.put(core.ports, FABRIKAM, "one-more", WebhookWanted(url=URL), MONDAY, None)).new
 
 
-async def test_if_match_names_the_version_that_was_read(core: Core) -> None:
-    """Of none that is not there, of an older one, and of one that was deleted and made anew."""
+async def test_if_match_requires_the_version_that_was_read(core: Core) -> None:
+    """A missing webhook, an older version, and a webhook that was deleted and created again do not match."""
     wanted, other = WebhookWanted(url=URL), WebhookWanted(url=OTHER_URL)
     with refusal("PreconditionFailed"):
         await webhooks.put(core.ports, ADATUM, "main", wanted, MONDAY, "*")
@@ -175,7 +175,7 @@ async def test_if_match_names_the_version_that_was_read(core: Core) -> None:
 
 
 async def test_a_lost_answer_to_the_first_put_still_shows_the_secret(core: Core) -> None:
-    """Storage took it and said that it was there already."""
+    """Storage did the write and answered that the row exists."""
 
     async def lose() -> None:
         raise Conflict("it is there already")
@@ -188,7 +188,7 @@ async def test_a_lost_answer_to_the_first_put_still_shows_the_secret(core: Core)
 
 
 async def test_a_lost_answer_to_a_change_is_no_stale_version(core: Core) -> None:
-    """It meets itself; somebody else's change in between is refused."""
+    """The repetition meets its own row. A change by another caller in between is refused."""
     tag = webhooks.webhook_tag(await made(core))
 
     async def lose() -> None:
@@ -209,13 +209,13 @@ async def test_a_lost_answer_to_a_change_is_no_stale_version(core: Core) -> None
 
 
 async def always_overtaken(table: str, _: Any) -> None:
-    """Let everybody else be faster."""
+    """Let another write come first each time."""
     if table == "webhooks":
         raise Conflict("somebody else")
 
 
-async def test_one_who_is_always_overtaken_is_told_to_come_again(core: Core) -> None:
-    """The store is busy, nothing is half done."""
+async def test_a_change_that_loses_every_race_is_a_busy_store(core: Core) -> None:
+    """The caller can retry, and nothing is half done."""
     await made(core)
     core.rows.before = always_overtaken
 
@@ -236,10 +236,10 @@ async def test_one_who_is_always_overtaken_is_told_to_come_again(core: Core) -> 
         (("cpor.claim.competing", "claim.ended"), ["claim.created", "claim.competing", "claim.ended"], [2, 3]),
     ],
 )
-async def test_only_those_types_are_sent_that_were_asked_for(
+async def test_only_requested_types_are_sent(
     core: Core, events: tuple[str, ...] | None, kinds: list[str], expected: list[int]
 ) -> None:
-    """Whole types, or the words that they begin with."""
+    """A webhook names whole types or their prefixes."""
     webhook = await made(core, events=events)
     for kind in kinds:
         await happened(core, kind=kind)
@@ -253,14 +253,14 @@ async def test_only_those_types_are_sent_that_were_asked_for(
 
 
 @pytest.mark.parametrize("event", ["claim.exploded", "clai", "", "claim.", "cpor", "CLAIM"])
-def test_a_type_that_never_comes_is_refused(event: str) -> None:
-    """A slip of the pen would otherwise be silence for ever."""
+def test_a_type_that_does_not_exist_is_refused(event: str) -> None:
+    """A typing error would otherwise mean no calls for ever."""
     with pytest.raises(ValueError):
         WebhookWanted(url=URL, events=(event,))
 
 
-async def test_a_deleted_webhook_gets_nothing(core: Core) -> None:
-    """Neither what waits nor what comes; one of the same name made later knows nothing of it."""
+async def test_a_deleted_webhook_gets_no_calls(core: Core) -> None:
+    """Neither waiting nor later deliveries are sent. A later webhook of the same name has none of them."""
     core.receivers.answers[URL] = DOWN
     await made(core)
     await happened(core)
@@ -278,8 +278,12 @@ async def test_a_deleted_webhook_gets_nothing(core: Core) -> None:
         await webhooks.delete(core.ports, ADATUM, "other", None)
 
 
-async def test_a_webhook_may_go_while_it_is_deleted(core: Core) -> None:
-    """By our own doing, whose answer was lost, or by somebody else's; one that only went on is deleted all the same."""
+async def test_a_webhook_can_vanish_during_its_deletion(core: Core) -> None:
+    """
+    Our own deletion had a lost answer, or another caller deleted it.
+
+    A webhook whose row only changed is deleted too.
+    """
     await made(core)
 
     async def lose() -> None:
@@ -301,8 +305,8 @@ async def test_a_webhook_may_go_while_it_is_deleted(core: Core) -> None:
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_former_secret_signs_for_a_day_besides(core: Core) -> None:
-    """Up to, but not at, the instant."""
+async def test_a_former_secret_signs_for_one_more_day(core: Core) -> None:
+    """It signs up to, but not at, the instant."""
     old = (await made(core)).secrets[0].text
     new = (await webhooks.rotate_secret(core.ports, ADATUM, "main", MONDAY, None)).secrets[0].text
 
@@ -315,7 +319,11 @@ async def test_a_former_secret_signs_for_a_day_besides(core: Core) -> None:
 
 
 async def test_rotating_twice_leaves_the_secret_in_use_valid(core: Core) -> None:
-    """Who never got the second secret still uses the first; expired ones are dropped, and the row does not grow."""
+    """
+    A receiver without the second secret still uses the first.
+
+    Expired secrets are dropped, and the row does not grow.
+    """
     secrets = [(await made(core)).secrets[0].text]
     for hours in (0, 1, 25):
         at = MONDAY + hours * HOUR
@@ -331,7 +339,7 @@ async def test_rotating_twice_leaves_the_secret_in_use_valid(core: Core) -> None
 
 
 async def test_a_lost_answer_to_a_rotation_makes_no_second_secret(core: Core) -> None:
-    """It knows its own secret again."""
+    """The repetition recognises its own secret."""
     old = (await made(core)).secrets[0].text
 
     async def lose() -> None:
@@ -343,11 +351,11 @@ async def test_a_lost_answer_to_a_rotation_makes_no_second_secret(core: Core) ->
     assert [secret.text for secret in rotated.secrets][1:] == [old]
 
 
-# --- delivered, tried again, given up ---------------------------------------------------------------------------------
+# --- delivered, retried, given up -------------------------------------------------------------------------------------
 
 
 async def test_a_delivered_event_is_not_sent_again(core: Core) -> None:
-    """However often queue and timer come."""
+    """This holds however often the queue and the timer run."""
     await made(core)
     await happened(core)
     await core.deliver()
@@ -362,8 +370,8 @@ async def test_a_delivered_event_is_not_sent_again(core: Core) -> None:
     assert [(attempt.outcome, attempt.status) for attempt in delivery.attempts] == [(CallOutcome.ANSWERED, 204)]
 
 
-async def test_a_receiver_that_fails_is_tried_with_growing_delays_for_three_days(core: Core) -> None:
-    """Under the same webhook-id; then the delivery is given up, and says so."""
+async def test_a_receiver_that_fails_is_retried_with_growing_delays_for_three_days(core: Core) -> None:
+    """The webhook-id stays the same. Then the delivery is given up and shows that."""
     core.receivers.answers[URL] = DOWN
     await made(core)
     await happened(core)
@@ -385,8 +393,8 @@ async def test_a_receiver_that_fails_is_tried_with_growing_delays_for_three_days
     assert len(set(core.receivers.ids())) == 1
 
 
-async def test_the_timer_alone_tries_again(core: Core) -> None:
-    """Every message is lost; each attempt comes at the minute after it is due."""
+async def test_the_timer_alone_retries(core: Core) -> None:
+    """Every message is lost. Each attempt comes in the minute after it is due."""
     core.receivers.answers[URL] = DOWN
     await made(core)
     await happened(core)
@@ -406,8 +414,8 @@ async def test_the_timer_alone_tries_again(core: Core) -> None:
     ]
 
 
-async def test_a_message_reminds_of_the_first_attempts(core: Core) -> None:
-    """A second late rather than early; later attempts are the timer's."""
+async def test_messages_lead_to_the_first_attempts(core: Core) -> None:
+    """They come up to a second late. The timer makes the later attempts."""
     core.receivers.answers[URL] = DOWN
     await made(core)
     await happened(core)
@@ -432,8 +440,8 @@ async def test_a_message_reminds_of_the_first_attempts(core: Core) -> None:
         (None, DeliveryState.PENDING),
     ],
 )
-async def test_any_2xx_is_a_delivery_and_410_is_the_end(core: Core, status: int | None, state: DeliveryState) -> None:
-    """Everything else is tried again."""
+async def test_any_2xx_is_a_delivery_and_410_is_final(core: Core, status: int | None, state: DeliveryState) -> None:
+    """Every other answer leads to a retry."""
     outcome = CallOutcome.ANSWERED if status is not None else CallOutcome.TIMED_OUT
     core.receivers.answers[URL] = CallAnswer(outcome, status)
     await made(core)
@@ -458,17 +466,17 @@ async def test_any_2xx_is_a_delivery_and_410_is_the_end(core: Core, status: int 
         (1, TRIED_FOR + DAY, HOUR, None),
     ],
 )
-def test_a_receiver_may_ask_for_more_time_within_the_three_days(
+def test_a_receiver_can_ask_for_more_time_within_the_three_days(
     failed: int, passed: timedelta, wait: timedelta | None, expected: timedelta | None
 ) -> None:
-    """Never sooner than our own delay, never later than the end."""
+    """The retry is never earlier than our own delay and never later than the end."""
     after = next_attempt(MONDAY, failed, MONDAY + passed, wait)
 
     assert (after - MONDAY if after is not None else None) == expected
 
 
-async def test_one_receiver_that_is_slow_or_down_holds_up_no_other(core: Core) -> None:
-    """Each webhook is called apart."""
+async def test_a_receiver_that_is_slow_or_down_delays_no_other(core: Core) -> None:
+    """Each webhook has its own calls."""
     core.receivers.answers[URL] = DOWN
     await made(core)
     await made(core, "other", OTHER_URL)
@@ -481,7 +489,7 @@ async def test_one_receiver_that_is_slow_or_down_holds_up_no_other(core: Core) -
 
 
 async def test_a_fault_of_storage_for_one_webhook_stops_no_other(core: Core) -> None:
-    """It is raised when all were called; a due row brings somebody again."""
+    """The fault is raised after all calls, and a due row leads to another run."""
     await made(core)
     await made(core, "other", OTHER_URL)
     await happened(core)
@@ -504,7 +512,7 @@ async def test_a_fault_of_storage_for_one_webhook_stops_no_other(core: Core) -> 
 
 
 async def test_a_process_that_dies_between_call_and_record_calls_again(core: Core) -> None:
-    """Under the same webhook-id, for the receiver to tell."""
+    """The webhook-id is the same, and the receiver recognises it."""
     await made(core)
     await happened(core)
 
@@ -525,8 +533,8 @@ async def test_a_process_that_dies_between_call_and_record_calls_again(core: Cor
     assert (await one(core)).state is DeliveryState.DELIVERED
 
 
-async def test_processes_that_come_at_the_same_time_call_once(core: Core) -> None:
-    """One calls, the others go; what they bring is seen by the one who calls."""
+async def test_processes_at_the_same_time_call_once(core: Core) -> None:
+    """One process calls and sees the deliveries that the others bring. The others stop."""
     await made(core)
     await happened(core)
 
@@ -542,8 +550,8 @@ async def test_processes_that_come_at_the_same_time_call_once(core: Core) -> Non
     assert sent(core) == [1, 2]
 
 
-async def test_whoever_died_while_calling_is_replaced_after_two_minutes(core: Core) -> None:
-    """Not before; of two who replace them, one does."""
+async def test_a_process_that_died_during_a_call_is_replaced_after_two_minutes(core: Core) -> None:
+    """No other process calls earlier. Of two replacements only one calls."""
     webhook = await made(core)
     now, until = core.clock.real(), core.clock.real() + deliveries.HELD_FOR
     assert await core.ports.webhooks.begin_calls(ADATUM, webhook, now, until) is not None
@@ -556,8 +564,8 @@ async def test_whoever_died_while_calling_is_replaced_after_two_minutes(core: Co
     await core.ports.webhooks.end_calls(ADATUM, webhook, etag)
 
 
-async def test_a_try_that_was_recorded_by_somebody_else_stands(core: Core) -> None:
-    """The slower of the two leaves it as it is."""
+async def test_an_attempt_that_another_process_recorded_stays(core: Core) -> None:
+    """The slower process leaves the record as it is."""
     await made(core)
     await happened(core)
 
@@ -574,8 +582,8 @@ async def test_a_try_that_was_recorded_by_somebody_else_stands(core: Core) -> No
     assert [attempt.status for attempt in (await one(core)).attempts] == [201]
 
 
-async def test_a_long_queue_at_a_slow_receiver_is_left_to_the_next_message(core: Core) -> None:
-    """A minute, then the process goes on with others' work; nothing is lost."""
+async def test_a_long_list_of_calls_to_a_slow_receiver_is_left_to_the_next_message(core: Core) -> None:
+    """After a minute the process goes on with other webhooks, and nothing is lost."""
     core.receivers.takes = 7 * SECOND
     await made(core)
     await happened(core, 30, hint=False)
@@ -589,8 +597,8 @@ async def test_a_long_queue_at_a_slow_receiver_is_left_to_the_next_message(core:
     assert sorted(filter(None, sent(core))) == list(range(1, 31))
 
 
-async def test_calls_in_a_queue_are_not_begun_when_the_time_is_over(core: Core) -> None:
-    """They wait for the next message, untouched."""
+async def test_waiting_calls_are_not_begun_after_the_time_limit(core: Core) -> None:
+    """They wait unchanged for the next message."""
     core.receivers.takes = deliveries.CALLING_FOR
     await made(core)
     await happened(core, 6, hint=False)
@@ -603,7 +611,7 @@ async def test_calls_in_a_queue_are_not_begun_when_the_time_is_over(core: Core) 
 
 
 async def test_many_changes_are_delivered_in_several_steps(core: Core) -> None:
-    """More than one transaction takes, each once."""
+    """They need more than one transaction, and each is delivered once."""
     await made(core)
     await happened(core, deliveries.MADE_AT_ONCE + 3)
 
@@ -612,8 +620,8 @@ async def test_many_changes_are_delivered_in_several_steps(core: Core) -> None:
     assert sorted(filter(None, sent(core))) == list(range(1, deliveries.MADE_AT_ONCE + 4))
 
 
-async def test_more_than_one_call_makes_is_gone_on_with(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By queue and by timer alike."""
+async def test_more_deliveries_than_one_call_makes_are_made_later(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue and the timer both go on with them."""
     monkeypatch.setattr(deliveries, "MOST_STEPS", 1)
     await made(core)
     await happened(core, 2 * deliveries.MADE_AT_ONCE + 1, hint=False)
@@ -625,8 +633,8 @@ async def test_more_than_one_call_makes_is_gone_on_with(core: Core, monkeypatch:
     assert not await nudge_deliveries(core.ports, ADATUM, await core.now())
 
 
-async def test_two_who_make_deliveries_make_each_once(core: Core) -> None:
-    """The slower finds them made."""
+async def test_two_processes_make_each_delivery_once(core: Core) -> None:
+    """The slower process finds the deliveries."""
     await made(core)
     await happened(core, hint=False)
 
@@ -640,8 +648,8 @@ async def test_two_who_make_deliveries_make_each_once(core: Core) -> None:
 
 
 @pytest.mark.parametrize("off", [True, False])
-async def test_one_that_goes_while_deliveries_are_made_gets_none(core: Core, *, off: bool) -> None:
-    """Deleted, or switched off."""
+async def test_a_webhook_that_vanishes_while_deliveries_are_made_gets_none(core: Core, *, off: bool) -> None:
+    """It was deleted or switched off."""
     webhook = await made(core)
     await happened(core, hint=False)
 
@@ -657,8 +665,8 @@ async def test_one_that_goes_while_deliveries_are_made_gets_none(core: Core, *, 
     assert made_now.webhooks == []
 
 
-async def test_organisations_without_webhooks_cost_nothing_more(core: Core) -> None:
-    """A message that came for nothing."""
+async def test_an_organisation_without_webhooks_needs_few_requests(core: Core) -> None:
+    """A message arrived without need."""
     await happened(core)
 
     assert await make_deliveries(core.ports, ADATUM, MONDAY) == deliveries.Made((), unfinished=False)
@@ -670,8 +678,12 @@ async def test_organisations_without_webhooks_cost_nothing_more(core: Core) -> N
 # --- switched off -----------------------------------------------------------------------------------------------------
 
 
-async def test_410_switches_a_webhook_off_and_put_on_again(core: Core) -> None:
-    """Shown with since when and why; then it goes on with what waits and the next change, not with what it missed."""
+async def test_a_webhook_that_410_switched_off_can_be_switched_on_again(core: Core) -> None:
+    """
+    It shows the time and the reason.
+
+    Then it gets the waiting deliveries and later changes, and not the changes in between.
+    """
     await made(core)
     core.receivers.answers[URL] = DOWN
     await happened(core)
@@ -698,7 +710,7 @@ async def test_410_switches_a_webhook_off_and_put_on_again(core: Core) -> None:
 
 
 async def test_other_calls_of_a_webhook_stop_when_it_is_switched_off(core: Core) -> None:
-    """At the next look at most."""
+    """They stop at the next read of its row."""
     core.receivers.answers[URL] = GONE
     await made(core)
     await happened(core, 2 * deliveries.TAKEN_AT_ONCE)
@@ -709,8 +721,8 @@ async def test_other_calls_of_a_webhook_stop_when_it_is_switched_off(core: Core)
 
 
 @pytest.mark.parametrize("what", ["deleted", "anew", "another address"])
-async def test_410_of_a_webhook_that_has_changed_meanwhile_switches_nothing_off(core: Core, what: str) -> None:
-    """The answer was not for it."""
+async def test_a_410_does_not_switch_off_a_webhook_that_has_changed(core: Core, what: str) -> None:
+    """The answer was for the former webhook."""
     await made(core)
     await happened(core)
 
@@ -730,8 +742,8 @@ async def test_410_of_a_webhook_that_has_changed_meanwhile_switches_nothing_off(
     )
 
 
-async def test_switching_off_is_tried_again_when_somebody_else_writes(core: Core) -> None:
-    """And given up as a busy store when they always do."""
+async def test_switching_off_is_retried_after_a_lost_race(core: Core) -> None:
+    """After many lost races it is a busy store."""
     webhook = await made(core)
 
     async def go_on() -> None:
@@ -749,8 +761,8 @@ async def test_switching_off_is_tried_again_when_somebody_else_writes(core: Core
         await deliveries._switch_off(core.ports, ADATUM, webhook, MONDAY)
 
 
-async def test_what_is_off_is_neither_tested_nor_replayed(core: Core) -> None:
-    """It says how to switch it on."""
+async def test_a_webhook_that_is_off_cannot_be_tested_or_replayed(core: Core) -> None:
+    """The refusal says how to switch it on."""
     webhook = await made(core)
     await deliveries._switch_off(core.ports, ADATUM, webhook, MONDAY)
 
@@ -764,7 +776,7 @@ async def test_what_is_off_is_neither_tested_nor_replayed(core: Core) -> None:
 
 
 async def test_a_test_event_is_delivered_like_any_other(core: Core) -> None:
-    """Whatever types are asked for; two of them have two ids."""
+    """The requested types do not matter. Two test events have two ids."""
     await made(core, events=("claim.ended",))
 
     first = await webhooks.send_test(core.ports, ADATUM, "main", MONDAY)
@@ -778,7 +790,7 @@ async def test_a_test_event_is_delivered_like_any_other(core: Core) -> None:
 
 
 async def test_a_test_whose_message_was_lost_is_sent_by_the_timer(core: Core) -> None:
-    """Its due row is written before it."""
+    """Its due row is written before the message."""
     await made(core)
     await webhooks.send_test(core.ports, ADATUM, "main", MONDAY)
     core.lose_messages()
@@ -797,7 +809,7 @@ async def replayed(core: Core, since: datetime, until: datetime) -> Webhook:
 
 
 async def test_a_replay_sends_the_changes_of_its_range_under_their_ids(core: Core) -> None:
-    """From its beginning on and before its end, of the types that are asked for."""
+    """The range includes its begin and excludes its end. Only requested types are sent."""
     await made(core, events=("claim.submitted",))
     for kind in ("claim.submitted", "claim.submitted", "claim.created", "claim.submitted"):
         await happened(core, kind=kind)
@@ -819,7 +831,7 @@ async def test_a_replay_sends_the_changes_of_its_range_under_their_ids(core: Cor
 
 
 async def test_an_empty_range_is_refused_and_one_without_changes_is_done_at_once(core: Core) -> None:
-    """Also when nothing has ever happened."""
+    """This also holds when the feed is empty."""
     await made(core)
     with refusal("ValidationFailed"):
         await replayed(core, MONDAY, MONDAY)
@@ -831,8 +843,8 @@ async def test_an_empty_range_is_refused_and_one_without_changes_is_done_at_once
     assert core.receivers.calls == []
 
 
-async def test_one_replay_at_a_time(core: Core) -> None:
-    """A second one waits until the first is made; a message that was lost delays it only."""
+async def test_a_webhook_has_one_replay_at_a_time(core: Core) -> None:
+    """A second one waits until the first is done. A lost message only delays it."""
     await made(core)
     await happened(core)
     await core.deliver()
@@ -848,8 +860,8 @@ async def test_one_replay_at_a_time(core: Core) -> None:
     assert sent(core) == [1, 1]
 
 
-async def test_a_long_replay_goes_on_where_it_stopped(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And what happens after it was asked for is not in it."""
+async def test_a_long_replay_continues_where_it_stopped(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes after the request are not in it."""
     monkeypatch.setattr(deliveries, "MOST_STEPS", 1)
     await made(core)
     await happened(core, deliveries.MADE_AT_ONCE + 5)
@@ -866,7 +878,7 @@ async def test_a_long_replay_goes_on_where_it_stopped(core: Core, monkeypatch: p
 
 
 async def test_a_lost_answer_to_a_replay_starts_no_second_one(core: Core) -> None:
-    """It knows its own again."""
+    """The repetition recognises its own replay."""
     await made(core)
     await happened(core)
     await core.deliver()
@@ -880,11 +892,11 @@ async def test_a_lost_answer_to_a_replay_starts_no_second_one(core: Core) -> Non
     assert asked.version == 2
 
 
-# --- forgotten --------------------------------------------------------------------------------------------------------
+# --- expired ----------------------------------------------------------------------------------------------------------
 
 
-async def test_deliveries_are_forgotten_after_thirty_days(core: Core) -> None:
-    """All of an hour together, those that still wait for a webhook that is off too: nothing is left of them."""
+async def test_deliveries_are_deleted_after_thirty_days(core: Core) -> None:
+    """Those of one hour are deleted together, also those that wait for a webhook that is off."""
     core.receivers.answers[URL] = DOWN
     await made(core)
     await happened(core)
@@ -902,7 +914,7 @@ async def test_deliveries_are_forgotten_after_thirty_days(core: Core) -> None:
     assert left == ["hook|main"]
 
 
-async def test_due_rows_of_an_organisation_fall_together_on_whole_minutes(core: Core) -> None:
+async def test_due_rows_of_an_organisation_lie_on_whole_minutes(core: Core) -> None:
     """A receiver that is down for long does not fill the table of due work."""
     core.receivers.answers[URL] = DOWN
     await made(core)
@@ -916,7 +928,7 @@ async def test_due_rows_of_an_organisation_fall_together_on_whole_minutes(core: 
 
 
 async def test_the_feed_leaves_a_due_row_for_webhooks(core: Core) -> None:
-    """The process dies right after a change was told: the timer brings it to the receiver."""
+    """The process dies directly after the feed entry, and the timer delivers the change."""
     await made(core)
     case = await core.draft(evidence=False)
     core.lose_messages()
@@ -930,8 +942,8 @@ async def test_the_feed_leaves_a_due_row_for_webhooks(core: Core) -> None:
     assert (call.delivery.type, call.delivery.change.claim_id) == ("cpor.claim.created", case.claim.id)
 
 
-async def test_a_mark_that_is_stale_records_nothing(core: Core) -> None:
-    """The table says so."""
+async def test_a_record_with_a_stale_etag_changes_nothing(core: Core) -> None:
+    """The table reports it."""
     webhook = await made(core)
     await happened(core, hint=False)
     await make_deliveries(core.ports, ADATUM, MONDAY)
@@ -944,7 +956,7 @@ async def test_a_mark_that_is_stale_records_nothing(core: Core) -> None:
 
 
 async def run_to_the_end(core: Core) -> None:
-    """Let minutes pass, with a timer and without messages of the dead process."""
+    """Let minutes pass with a timer, and without messages of the dead process."""
     core.rows.before = core.rows.after = None
     core.lose_messages()
     for _ in range(5):
@@ -954,8 +966,8 @@ async def run_to_the_end(core: Core) -> None:
 
 
 @pytest.mark.parametrize("done", [False, True])
-async def test_a_process_may_die_at_any_write(*, done: bool) -> None:
-    """Before it or after it: in the end every change has come, and at most one of them twice."""
+async def test_a_process_can_die_at_any_write(*, done: bool) -> None:
+    """It dies before or after the write. In the end every change has arrived, and at most one of them twice."""
     number = 0
     while True:
         number += 1

@@ -241,7 +241,7 @@ async def test_receipts_equal_reads_one_for_one(service: Service) -> None:
 
 
 @pytest.mark.parametrize("what", ["usage", "advice"])
-async def test_without_a_receipt_there_are_no_figures(
+async def test_without_a_receipt_no_figures_are_shown(
     service: Service, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """503, and not a figure in it."""

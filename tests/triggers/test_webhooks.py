@@ -102,7 +102,7 @@ async def test_a_name_is_a_slug(shared: Service, name: str) -> None:
 
 
 @shares_its_service
-async def test_an_address_that_is_never_called_is_refused(shared: Service) -> None:
+async def test_an_address_that_cannot_be_called_is_refused(shared: Service) -> None:
     """In the sandbox this is one without host, or with a user name; tests/adapters has what is refused elsewhere."""
     for url in ("ftp://127.0.0.1/", "http://user@127.0.0.1/", "http:///x"):
         error = refused(await shared.request("PUT", "/webhooks/url", json={"url": url}), 400, "UrlNotAllowed")
@@ -137,7 +137,7 @@ async def test_a_range_ends_after_it_begins(shared: Service) -> None:
     assert targets(refused(half, 400, "ValidationFailed")) == {"to": "FieldRequired"}
 
 
-async def test_an_organisation_has_at_most_ten(service: Service) -> None:
+async def test_an_organisation_has_at_most_ten_webhooks(service: Service) -> None:
     """The eleventh is refused with what to do."""
     for number in range(10):
         await hook(service, f"hook-{number}")
