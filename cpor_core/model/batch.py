@@ -13,7 +13,7 @@ from cpor_core.model.history import Actor
 MOST_ROWS = 10_000
 """The most rows that a batch can have."""
 PAGE_ROWS = 100
-"""The rows of one queue message."""
+"""The number of rows that one queue message processes."""
 
 
 class BatchStatus(StrEnum):
@@ -33,7 +33,7 @@ class RowStatus(StrEnum):
 
 
 class RowError(Value):
-    """One reason why a row became no claim: the codes are those of `POST /claims`."""
+    """One reason why a row did not become a claim. The codes are those of `POST /claims`."""
 
     code: str
     message: str
@@ -54,7 +54,7 @@ class RowOutcome(Value):
 
 
 class PageSpan(Value):
-    """The place of a page in the body: start and length in bytes, and the number of the first line."""
+    """The position of a page in the body: start and length in bytes, and the number of the first line."""
 
     start: int
     length: int
@@ -63,15 +63,15 @@ class PageSpan(Value):
 
 class Batch(Value):
     """
-    A batch as it was accepted; it never changes.
+    A batch as it was accepted. A stored batch never changes.
 
-    `keeping` is different for each batch, also for a later batch under the same id.
+    `keeping` is different for each batch, also for a later batch with the same id.
     """
 
     id: str
     organisation: str
     body: str
-    """Hash of what was sent."""
+    """The hash of the sent body."""
     keeping: str
     at: Instant
     actor: Actor
@@ -90,7 +90,7 @@ def blob_of(batch_id: str, keeping: str) -> str:
 
 
 class PageDone(Value):
-    """The outcomes of a page in numbers; `lost` if the text of its rows is gone."""
+    """The numbers of created and failed rows of a page. `lost` is true if the text of the rows was deleted before."""
 
     created: int
     failed: int
@@ -99,27 +99,27 @@ class PageDone(Value):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A batch with its processed pages, by page number from 1."""
+    """A batch with its progress."""
 
     batch: Batch
     pages: Mapping[int, PageDone]
-    """The pages that are done."""
+    """The processed pages, by page number. The first page has the number 1."""
 
     @property
     def status(self) -> BatchStatus:
-        """The progress. Refused rows do not make a batch fail."""
+        """The status. Refused rows do not make a batch fail."""
         if self.missing:
             return BatchStatus.RUNNING if self.pages else BatchStatus.NOT_STARTED
         return BatchStatus.FAILED if any(page.lost for page in self.pages.values()) else BatchStatus.SUCCEEDED
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """The pages that are not done."""
+        """The numbers of the pages that were not processed yet."""
         return tuple(number for number in range(1, len(self.batch.pages) + 1) if number not in self.pages)
 
     @property
     def done(self) -> int:
-        """How many rows were processed, with the refused ones."""
+        """How many rows were processed, including refused rows."""
         return sum(page.created + page.failed for page in self.pages.values())
 
     @property

@@ -1,7 +1,7 @@
 """
-Business days of a place, and the rule that makes a deadline from them (decisions 16 to 19).
+Business days of a place, and deadlines that are counted in business days (decisions 16 to 19).
 
-Only this module knows local time. All other code compares instants.
+Only this module computes with local time. All other code compares instants.
 """
 
 from bisect import bisect_left
@@ -31,19 +31,19 @@ _ONE_DAY: Final = timedelta(days=1)
 _SATURDAY: Final = 5
 _WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _NORWEGIAN: Final = {"nb": "no", "nn": "no"}
-"""Norwegian has two written forms. The holiday data has the names of both under one language."""
+"""Norwegian has two written forms. The holiday data has one language for both forms."""
 
 
 ClosedDays: TypeAlias = Mapping[str, Mapping[date, str]]
-"""The closed days that the operator has registered: place (`FR`, `GB-SCT`) → date → name."""
+"""The closed days that the operator has registered. The keys are a place (`FR`, `GB-SCT`) and then a date."""
 
 
 class Calendar(Value):
     """
     A place with its weekends, public holidays and other days off by law, and with its time zone.
 
-    Without a country, or without holiday data for it, only Saturdays and Sundays are days off. `closed` are the closed
-    days that the operator has registered for the place, with their names.
+    If there is no country, or no holiday data for the country, only Saturdays and Sundays are days off. `closed` has
+    the names of the closed days that the operator has registered for the place.
     """
 
     country: str | None
@@ -53,15 +53,15 @@ class Calendar(Value):
 
     @property
     def label(self) -> str | None:
-        """The country, with its subdivision if there is one: `FR`, `GB-SCT`. None without holiday data."""
+        """The country and the subdivision, such as `FR` or `GB-SCT`. None if there is no holiday data."""
         return "-".join(filter(None, self._known_place())) or None
 
     def day_off(self, day: date, language: str = "en") -> SkippedDay | None:
         """
         Return why *day* does not count. None for a business day.
 
-        A holiday or closed day on a weekend has its own name. Half days are business days. A weekend day that a country
-        declares a working day is not a business day.
+        If a holiday or closed day is on a weekend, the name of the holiday or closed day is returned. Half days are
+        business days. Weekend days are never business days, even if a country declares one a working day.
         """
         off = self._by_the_calendar(day, language)
         if day in self.closed and (off is None or off.kind == WEEKEND):
@@ -83,7 +83,7 @@ class Calendar(Value):
         return self.day_off(day) is None and self.has(day)
 
     def _known_place(self) -> tuple[str | None, str | None]:
-        # A later release of the holiday data may lack a registered subdivision. Then its country is used.
+        # If a later release of the holiday data does not have a registered subdivision, only the country is used.
         subdivisions = _subdivisions(self.country) if self.country is not None else None
         if subdivisions is None:
             return None, None
@@ -101,15 +101,15 @@ def calendar_of(place: Customer | Partner, closed: ClosedDays) -> Calendar:
 
 
 def closed_in(closed: ClosedDays, country: str | None, subdivision: str | None = None) -> Mapping[date, str]:
-    """Return the closed days of a country, together with those of the subdivision if one is given."""
+    """Return the closed days of a country and, if *subdivision* is set, of this subdivision too."""
     return {**closed.get(f"{country}", {}), **closed.get(f"{country}-{subdivision}", {})}
 
 
 class Deadline(Value):
     """
-    The end of some business days. It is stored before anybody reads of it, and never moves.
+    The end of a number of business days. A stored deadline never changes.
 
-    `now < ends_at` is in time. At `ends_at` it is too late.
+    An act before `ends_at` is in time. An act at `ends_at` is too late.
     """
 
     last_day: date
@@ -121,11 +121,11 @@ class Deadline(Value):
 
 def count_business_days(day_zero: date, days: int, calendar: Calendar, language: str = "en") -> Deadline:
     """
-    Return the end of the last of *days* business days after *day_zero*.
+    Return the deadline after *days* business days. The first one is the next business day after *day_zero*.
 
-    The last day counts whole, as Regulation (EEC, Euratom) 1182/71 counts working days. `skipped_days` are the dates
-    between that do not count. Their names are in *language* if the holiday data has it, else in English. Weekend days
-    are always in English.
+    The deadline is the end of the last day, as in Regulation (EEC, Euratom) 1182/71. `skipped_days` are the days until
+    then that do not count. The names of holidays are in *language* if the holiday data has this language, otherwise in
+    English. The names of weekend days are always in English.
     """
     if days < 1:
         raise ValueError(f"a deadline needs at least one business day, not {days}")
@@ -173,8 +173,9 @@ def first_instant(day: date, time_zone: str) -> datetime:
     """
     Return the first instant of *day* in *time_zone*, in UTC.
 
-    Usually midnight. When clocks skip midnight, it is the moment of the change. When midnight comes twice, it is the
-    first one. When the whole day is skipped, it is the beginning of the next day.
+    This is usually midnight. If the clocks skip midnight, the day begins at the change of the clocks. If midnight comes
+    twice, the day begins at the first midnight. If the whole day is skipped, the first instant of the next day is
+    returned.
     """
     midnight = datetime.combine(day, time.min, ZoneInfo(time_zone))
     earliest, latest = sorted(midnight.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
@@ -193,7 +194,7 @@ def verify_country(country: str, subdivision: str | None = None) -> None:
     if subdivision is None or subdivision in (subdivisions or ()):
         return
     if not subdivisions:
-        raise ValueError(f"{country} has no subdivisions with holidays of their own: leave the subdivision out")
+        raise ValueError(f"{country} has no subdivisions with different holidays: send no subdivision")
     short = subdivision.removeprefix(f"{country}-")
     if short in subdivisions:
         raise ValueError(f"a subdivision is written without its country: {short}")
@@ -216,7 +217,7 @@ def _days_off(country: str, subdivision: str | None, year: int, language: str) -
 
 
 def _off_by_law(country: str, subdivision: str | None, year: int, language: str) -> Iterator[tuple[date, str]]:
-    """Yield days that are no public holidays but on which no statutory time limit ends, with their names."""
+    """Yield the date and name of each day that is no public holiday, but on which no statutory time limit ends."""
     for rule in counted_in(country, subdivision):
         if rule.category is not None:
             english = _holidays(country, subdivision, year, _language_of_names(country, "en"), rule.category)
@@ -230,15 +231,15 @@ def _off_by_law(country: str, subdivision: str | None, year: int, language: str)
 def _holidays(
     country: str, subdivision: str | None, year: int | None, language: str, category: str = "public"
 ) -> "HolidayBase":
-    from holidays import country_holidays  # slow to import, and few invocations count days
+    from holidays import country_holidays  # imported here, because the import is slow and few requests need it
 
     return country_holidays(country, subdiv=subdivision, years=year, categories=category, language=language)
 
 
 @lru_cache(maxsize=1024)
 def _language_of_names(country: str, language: str) -> str:
-    """Return the code that the data of *country* has for *language*, or for English."""
-    # Always explicit: without a language the library takes the one of the machine.
+    """Return the code of *language* in the holiday data of *country*. If the data has no such language, use English."""
+    # The language is always explicit. Without it the library uses the language of the machine.
     known = _holidays(country, None, None, "en").supported_languages
     language_and_region = language.replace("-", "_").partition("_")
     wanted = language_and_region[0].lower() + "".join(language_and_region[1:])
@@ -253,7 +254,7 @@ def _language_of_names(country: str, language: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _subdivisions(country: str) -> tuple[str, ...] | None:
-    from holidays import list_supported_countries  # slow to import, and few invocations count days
+    from holidays import list_supported_countries  # imported here, because the import is slow
 
     listed = list_supported_countries(include_aliases=False).get(country)
     return tuple(listed) if listed is not None else None

@@ -1,4 +1,4 @@
-"""How long each side has: the lengths with their defaults, and the programme's calendar (decisions 16, 31)."""
+"""The time limits of a programme with their defaults, and the programme's calendar (decisions 16, 31)."""
 
 import hashlib
 from calendar import monthrange
@@ -25,7 +25,7 @@ NOTICE_WINDOW_BUSINESS_DAYS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The lengths that a programme can set."""
+    """The time limits and other values that a programme can set."""
 
     programme: Calendar
     start_review_business_days: int = 5
@@ -35,21 +35,22 @@ class Terms:
     retention_months: int = 24
     """How long a closed claim keeps personal data."""
     dry_runs_per_hour: int = 100
-    """Dry runs that an organisation may make in an hour (decision 8)."""
+    """The most dry runs of an organisation in one hour (decision 8)."""
     imports_before: datetime | None = None
-    """An imported association of a claimable engagement must have begun before. None: no such import is allowed."""
+    """An imported association of a claimable engagement must have begun before. None forbids such an import."""
     sample_percent: int = 10
-    """Percentage of automatically reviewed claims that a reviewer can check while the customer can decline."""
+    """The percentage of automatically validated claims that a reviewer checks while the customer can decline."""
     closed: ClosedDays = field(default_factory=dict)
+    """The closed days of all places."""
 
     def observing(self, closed: ClosedDays) -> "Terms":
-        """Return the same terms with these closed days in each calendar."""
+        """Return the same terms with these closed days, for all calendars."""
         programme = self.programme
         off = closed_in(closed, programme.country, programme.subdivision)
         return replace(self, programme=programme.model_copy(update={"closed": off}), closed=closed)
 
     def start_review_by(self, at: datetime) -> datetime:
-        """Return until when the review of a claim submitted *at* should start. A late review is shown, nothing more."""
+        """Return until when the review of a claim submitted *at* should start. A late review is shown as overdue."""
         return _deadline(at, self.start_review_business_days, self.programme).ends_at
 
     def decide_by(self, at: datetime) -> datetime:
@@ -57,7 +58,7 @@ class Terms:
         return _deadline(at, self.decide_business_days, self.programme).ends_at
 
     def partner_answers_by(self, at: datetime, partner: Partner | None) -> TimeToAnswer:
-        """Return how long a partner who is asked *at* has time, by their calendar or else by the programme's."""
+        """Return the time limit of a partner who is asked *at*, in the partner's calendar or else the programme's."""
         calendar = self.programme
         if partner is not None:
             calendar = calendar_of(partner, self.closed)
@@ -70,15 +71,15 @@ class Terms:
         )
 
     def is_sampled(self, claim_id: str) -> bool:
-        """Whether a claim is sampled. The answer is always the same for a claim, and nobody can influence it."""
+        """Whether a claim is in the sample. The hash of the claim's id decides, so the answer never changes."""
         return int(hashlib.sha256(claim_id.encode()).hexdigest()[:8], 16) % 100 < self.sample_percent
 
     def draft_lapses_at(self, at: datetime) -> datetime:
-        """Return when a draft made *at* lapses."""
+        """Return when a draft lapses that was created *at*."""
         return at + timedelta(days=self.draft_days)
 
     def people_kept_until(self, at: datetime) -> datetime:
-        """Return when a claim closed *at* loses its personal data: the same day some months later, or the last."""
+        """Return when the people of a claim closed *at* are erased: `retention_months` months later."""
         months = at.month - 1 + self.retention_months
         year, month = at.year + months // 12, months % 12 + 1
         return at.replace(year=year, month=month, day=min(at.day, monthrange(year, month)[1]))
