@@ -1,1 +1,1 @@
-"""What the programme does, one subject a file: load, judge, write, hint."""
+"""The use cases. Each subject has one file. A use case loads, judges, writes, and sends a queue message."""

@@ -591,7 +591,7 @@ async def test_a_request_without_an_answer_names_no_person() -> None:
     """Nothing in it has to be erased."""
     request = IdempotencyRecord("b", "", "a", case_at())
 
-    assert erase_person._answer_without(request, Person(ANNES)) == request
+    assert erase_person._with_erased_response(request, Person(ANNES)) == request
 
 
 # --- the end of the retention -----------------------------------------------------------------------------------------

@@ -44,18 +44,19 @@ from cpor_core.use_cases.feed.changes import catch_up, tell_created
 from cpor_core.use_cases.idempotency import key_reused
 
 LOOK_AGAIN = timedelta(minutes=1)
-"""Time between two looks at an unfinished batch."""
+"""The time after which the messages of an unfinished batch are sent again."""
 LOOK_SELDOM = timedelta(minutes=15)
-"""Time between two looks at an old unfinished batch: its fault will not go away by more messages."""
+"""The same time for an old batch. An old batch has a fault that more messages do not remove."""
 SELDOM_AFTER = timedelta(hours=1)
 """The age at which an unfinished batch is old."""
 IN_FLIGHT = 8
 """How many rows of a page are written at the same time."""
 MESSAGES_AT_ONCE = 16
+"""How many queue messages are sent at the same time."""
 MOST_LINES = 2 * MOST_ROWS
 """The most lines that a batch can have, including blank lines."""
 MOST_ERRORS, LONGEST_TARGET = 10, 100
-"""The most errors of a row, and the most characters of a target. So the outcomes of a page fit into one stored row."""
+"""The most stored errors of a row, and characters of a target, so that the outcomes of a page fit into one row."""
 _ROW = TypeAdapter(NewClaim)
 
 
@@ -66,10 +67,10 @@ async def take_in(
     ports: Ports, organisation: str, actor: Actor, body: bytes, key: IdempotencyKey | None, now: datetime
 ) -> Progress:
     """
-    Store a batch, and ask for its pages to be processed. The same batch sent again changes nothing.
+    Store a batch, and send a queue message for each page. If the same batch is sent again, nothing changes.
 
-    It takes four requests, and one more for each page. Raises `IdempotencyKeyReused` if the key was used for another
-    body, `PayloadTooLarge` for too many rows or lines, and `ValidationFailed` if there is no row.
+    Makes four requests, and one more for each page. Raises `IdempotencyKeyReused` if the key was used for another body,
+    `PayloadTooLarge` for too many rows or lines, and `ValidationFailed` if there is no row.
     """
     digest = hashlib.sha256(body).hexdigest()
     name = batch_id(organisation, f"key|{key.hash}" if key is not None else f"body|{digest}")
@@ -93,7 +94,7 @@ async def take_in(
 
 
 def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
-    """Return the number of rows in a body, and where each page starts and ends. Raises like `take_in`."""
+    """Return the number of rows in a body, and the span of each page. Raises `PayloadTooLarge`, `ValidationFailed`."""
     total, place = 0, len(body) - len(body.removeprefix(BOM_UTF8))  # some programs begin a file with a byte order mark
     begins: list[tuple[int, int]] = []
     for number, line in enumerate(BytesIO(body[place:]), start=1):
@@ -114,7 +115,9 @@ def _paged(body: bytes) -> tuple[int, tuple[PageSpan, ...]]:
         )
     if total == 0:
         raise Refused(
-            "ValidationFailed", "The batch has no rows.", resolution="Send one claim a line, as POST /claims takes it."
+            "ValidationFailed",
+            "The batch has no rows.",
+            resolution="Send one claim per line, in the form of POST /claims.",
         )
     ends = [*(start for start, _ in begins[1:]), place]
     return total, tuple(
@@ -127,8 +130,7 @@ async def _store_batch(ports: Ports, batch: Batch, body: bytes) -> Progress:
     await ports.duework.add(due_rows(ports, batch))
     await ports.batch_bodies.put(batch.blob, body, "application/x-ndjson")
     found = await ports.batches.store(batch)
-    # Two requests with the same body, or with the same key, came at the same time, and the other one was first.
-    if found.batch.keeping != batch.keeping:
+    if found.batch.keeping != batch.keeping:  # another request with the same key or body has stored its batch first
         await ports.batch_bodies.delete(batch.blob)
         return found
     await _send_messages(ports, found)
@@ -167,10 +169,10 @@ class _Processed:
 
 async def process_page(ports: Ports, name: str, page: int, now: datetime) -> None:
     """
-    Create drafts from the rows of a page, announce the drafts to the feed, and store the outcomes.
+    Create drafts from the rows of a page, announce the drafts in the feed, and store the outcomes.
 
-    A finished page is skipped. It takes four requests for each row, and five for the page. After `Conflict` or a fault
-    the page is processed again.
+    A finished page is skipped. Makes four requests for each row, and five for the page. After `Conflict` or a fault the
+    page is processed again.
     """
     progress = await ports.batches.find(name)
     if progress is None or page not in progress.missing:
@@ -185,7 +187,7 @@ async def process_page(ports: Ports, name: str, page: int, now: datetime) -> Non
     for first in range(0, len(rows), IN_FLIGHT):
         group = rows[first : first + IN_FLIGHT]
         ended = await asyncio.gather(*(_make(ports, batch, row, line) for row, line in group), return_exceptions=True)
-        for one in ended:  # when a fault is raised here, no row of the group is still being written
+        for one in ended:  # a fault is raised only here, after all tasks of the group have ended
             if isinstance(one, BaseException):
                 raise one
             processed.append(one)
@@ -229,7 +231,7 @@ def _read(line: bytes) -> NewClaim:
 
 
 def _errors(row: int, refused: Refused) -> RowOutcome:
-    """Return why a row became no claim: the refusal's details, or the refusal itself."""
+    """Return the outcome of a row that was refused. The errors are the refusal's details, or the refusal itself."""
     alone = Detail(refused.code, refused.message, refused.target, refused.resolution)
     return RowOutcome(
         row=row,
@@ -247,10 +249,11 @@ def _errors(row: int, refused: Refused) -> RowOutcome:
 
 async def _announce(ports: Ports, batch: Batch, processed: Sequence[_Processed], now: datetime) -> None:
     """
-    Announce the drafts of a page to the feed.
+    Announce the drafts of a page in the feed.
 
-    The new drafts are announced together. A draft of an earlier run is announced if the feed does not have it yet. This
-    needs no due rows, because the page is stored as finished only after this. Raises `Conflict`, and faults.
+    The new drafts are announced together. A draft of an earlier run is announced if the feed does not have it yet. No
+    due rows are needed, because the page is stored as finished only after all its drafts are announced. Raises
+    `Conflict` and faults.
     """
     await tell_created(ports, batch.organisation, [one.case for one in processed if one.case is not None], now)
     for one in processed:
@@ -259,7 +262,7 @@ async def _announce(ports: Ports, batch: Batch, processed: Sequence[_Processed],
 
 
 async def finish(ports: Ports, name: str, now: datetime) -> due_work.Outcome:
-    """Send the messages of unfinished pages again, and return when to do so next. One request if all pages are done."""
+    """Send the messages of unfinished pages again. The outcome says when to repeat this. It is done if no page is."""
     progress = await ports.batches.find(name)
     if progress is None or not progress.missing:
         return due_work.Outcome()
@@ -272,7 +275,7 @@ async def finish(ports: Ports, name: str, now: datetime) -> due_work.Outcome:
 
 
 async def own(ports: Ports, organisation: str, wanted: str) -> Progress | None:
-    """Return a batch of the organisation: one request. None if it is unknown, deleted, or not theirs."""
+    """Return a batch, in one request. None if the batch is unknown, deleted, or of another organisation."""
     found = await ports.batches.find(wanted) if is_batch_id(wanted) else None
     return found if found is not None and found.batch.organisation == organisation else None
 
@@ -281,10 +284,10 @@ async def rows(
     ports: Ports, progress: Progress, *, after: int, limit: int, outcome: RowStatus | None = None
 ) -> tuple[Sequence[RowOutcome], int | None]:
     """
-    Return at most *limit* processed rows behind the row *after*, in order.
+    Return at most *limit* processed rows after the row *after*, in order. *outcome* selects created or failed rows.
 
-    If there are more, also return the number of the last returned row, else None. It takes one request for each page
-    that has such rows.
+    Also returns the number of the last returned row, or None if no rows follow. Makes one request for each page that
+    can have such rows.
     """
     spans = progress.batch.pages
     chosen: list[int] = []
@@ -295,19 +298,19 @@ async def rows(
         is_before = page < len(spans) and spans[page].first_row <= after + 1
         if count and not is_before and found_rows <= limit:
             chosen.append(page)
-            # Of the first page the caller may have some rows already, so its rows are not counted.
+            # The caller can have some rows of the first page already, so the rows of this page are not counted.
             found_rows += count if spans[page - 1].first_row > after else 0
     found = await asyncio.gather(*(ports.batches.outcomes(progress.batch, page) for page in chosen))
-    kept = [
+    selected = [
         one
         for of_page in found
         for one in of_page
         if one.row > after and outcome in (None, RowStatus.FAILED if one.errors else RowStatus.CREATED)
     ]
-    return kept[:limit], kept[limit - 1].row if len(kept) > limit else None
+    return selected[:limit], selected[limit - 1].row if len(selected) > limit else None
 
 
 async def delete_batch(ports: Ports, name: str, keeping: str) -> None:
-    """Delete a batch with its body and outcomes. Its claims stay, and so does a newer batch with the same id."""
+    """Delete a batch with its body and outcomes. The batch's claims stay. A newer batch with the same id stays too."""
     await ports.batches.delete(name, keeping)
     await ports.batch_bodies.delete(blob_of(name, keeping))

@@ -1,1 +1,1 @@
-"""Everything that is due: done by queue and timer, made anew, and deleted in its time."""
+"""Due work: the queues and the timer do the work, `rebuild` restores lost due rows, expired data is deleted."""

@@ -1,4 +1,4 @@
-"""Failed messages: kept for the operator, and deleted after the time in `RETENTION`."""
+"""Stores failed messages for the operator. They are deleted after the time in `RETENTION`."""
 
 from datetime import datetime
 
@@ -14,5 +14,5 @@ async def record(ports: Ports, failure: Failure, now: datetime) -> None:
 
 
 def failure_expiry(ports: Ports, failure: Failure, since: datetime) -> DueRow:
-    """Return the due row that deletes a failed message, which is stored *since* then."""
+    """Return the due row that deletes a failed message that is stored since *since*."""
     return expiry(Kind.DELETE_FAILURE, failure.id, since, ports.failures.row_ref(failure))

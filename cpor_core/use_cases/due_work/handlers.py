@@ -1,4 +1,4 @@
-"""What each kind of due work does when a due row of that kind is due: the only place that tells kinds apart."""
+"""The handlers of due work. The handler of a kind does the work of a due row of that kind."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ from cpor_core.use_cases.privacy import erase_person
 from cpor_core.use_cases.register import untold
 
 Handler = Callable[[Ports, DueRow, datetime], Awaitable[Outcome]]
-"""Does what is due at the instant; twice is harmless. After a `Conflict`, `Refused` or fault the row comes back."""
+"""Does the work that is due. A repeated call does no harm. After a `Conflict`, `Refused` or fault it is tried again."""
 
 
 async def _process_claim(ports: Ports, row: DueRow, now: datetime) -> Outcome:
@@ -32,8 +32,8 @@ async def _trim_changes(ports: Ports, row: DueRow, now: datetime) -> Outcome:
 
 
 async def _deliver(ports: Ports, row: DueRow, now: datetime) -> Outcome:
-    left = await deliveries.nudge_deliveries(ports, row.subject, now)
-    return Outcome(delayed=left, not_before=now + SOON if left else None)
+    is_due = await deliveries.nudge_deliveries(ports, row.subject, now)
+    return Outcome(delayed=is_due, not_before=now + SOON if is_due else None)
 
 
 async def _finish_batch(ports: Ports, row: DueRow, now: datetime) -> Outcome:
@@ -55,7 +55,7 @@ async def _notify_others(ports: Ports, row: DueRow, now: datetime) -> Outcome:
 
 
 async def _of_another_release(ports: Ports, row: DueRow, now: datetime) -> Outcome:
-    """Do what this release can: delete what the row names, else what the claim makes necessary."""
+    """Delete the row that the due row names. If it names none, do the due work of the claim."""
     handler = delete_expired.delete_row if row.deletes is not None else _process_claim
     return await handler(ports, row, now)
 

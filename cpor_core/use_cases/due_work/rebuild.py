@@ -1,12 +1,13 @@
 """
-Makes index rows and due rows anew from the rows that they lead to, after they were lost or a backup was restored.
+Writes index rows and due rows again, after they were lost or a backup was restored.
 
-Each reader of such a row judges anew what is true, so a row too many costs one look. Hence this can run while the
-service runs, stop half-way, and run again. Only the due rows that delete counts of dry runs are not made anew: such a
-count is an organisation and a number.
+The rows follow from the stored claims, feeds, webhooks, batches, mails, files and requests. Each reader of such a row
+compares it with the stored data, so a superfluous row does no harm. So the rebuild can run while the service runs, stop
+half-way, and run again. Only the due rows that delete counts of dry runs are not written again. Such a count is an
+organisation and a number.
 
-Slots lose claims that are closed. No act leaves a closed claim in a slot; but if one were there, each later claim on
-the item would compete with it.
+Closed claims are also removed from slots. No act leaves a closed claim in a slot. But if a slot had a closed claim,
+each later claim on the item would compete with it.
 """
 
 import asyncio
@@ -36,28 +37,28 @@ from cpor_core.use_cases.idempotency import record_expiry, reply_expiry
 from cpor_core.use_cases.mail_message_ids import message_id_expiry
 
 ROWS_AT_ONCE = 90
-"""Due rows of one subject in one request; a transaction has at most 100."""
+"""The most due rows of one subject in one request. A transaction has at most 100 rows."""
 TENANTS_AT_ONCE = 32
 FAILURES_AT_ONCE = 1000
 
 
 @dataclass
 class Rebuilt:
-    """Counts for the operator: claims read, due rows written, slots freed of closed claims."""
+    """Counts for the operator: claims that were read, due rows that were written, and slots that were freed."""
 
     claims: int = 0
     due_rows: int = 0
     slots_freed: int = 0
     untold: list[str] = field(default_factory=list)
-    """Ids of imported associations that the customer does not know of: their figures are not shown (decision 65)."""
+    """Ids of imported associations whose customer was not notified. Their figures are not shown (decision 65)."""
 
 
 async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
     """
-    Write every row of `duework`, `partnerclaims` and `reviews` that the other tables ask for.
+    Write every row of `duework`, `partnerclaims` and `reviews` that follows from the other tables.
 
-    A row that is there already stays. About four requests a claim. Raises `StorageBusy`; rows written until then are
-    valid.
+    Rows that exist already stay. Makes about four requests for each claim. Raises `StorageBusy`. The rows that were
+    written before it are valid.
     """
     rebuilt = Rebuilt()
     evidence = await _claims(ports, now, rebuilt)
@@ -66,16 +67,16 @@ async def rebuild(ports: Ports, now: datetime) -> Rebuilt:
     await _webhooks(ports, now, rebuilt)
     await _batches(ports, now, rebuilt)
     await _files(ports, evidence, now, rebuilt)
-    await _kept_for_a_time(ports, now, rebuilt)
+    await _mails_failures_and_erasures(ports, now, rebuilt)
     return rebuilt
 
 
 async def _claims(ports: Ports, now: datetime, rebuilt: Rebuilt) -> set[str]:
-    """Write the rows of all claims. Returns the names of their evidence blobs."""
+    """Write the rows of all claims. Returns the names of all evidence blobs of these claims."""
     evidence: set[str] = set()
     group: list[TenantClaims] = []
     async for tenant in ports.claims.tenants():
-        evidence |= {kept.blob for case in tenant.cases for kept in case.claim.evidence}
+        evidence |= {file.blob for case in tenant.cases for file in case.claim.evidence}
         group.append(tenant)
         if len(group) == TENANTS_AT_ONCE:
             await _together(ports, group, now, rebuilt)
@@ -86,7 +87,7 @@ async def _claims(ports: Ports, now: datetime, rebuilt: Rebuilt) -> set[str]:
 
 async def _together(ports: Ports, tenants: Sequence[TenantClaims], now: datetime, rebuilt: Rebuilt) -> None:
     ended = await asyncio.gather(*(_tenant(ports, one, now, rebuilt) for one in tenants), return_exceptions=True)
-    for fault in ended:  # only now: every tenant is done when a fault is raised
+    for fault in ended:  # a fault is raised only here, after every tenant is done
         if fault is not None:
             raise fault
 
@@ -104,19 +105,19 @@ async def _tenant(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Re
 
 
 async def _free_slots(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Rebuilt) -> None:
-    """Take closed claims out of slots: one read a claim, and one request a slot."""
+    """Remove closed claims from slots. Makes one read for each such claim, and one request for each such slot."""
     claims = {case.claim.id: settle(case, now).claim for case in tenant.cases}
     for slot, etag in tenant.slots:
         awaiting = slot.awaiting
         if awaiting is not None and awaiting.takes_over_at is not None and awaiting.takes_over_at <= now:
-            continue  # a takeover that is not written down yet; writing it down settles the slot
-        standing = {party.claim for party in slot.at(now).others("") if not party.declined}
-        suspected = {name for name in standing & claims.keys() if not _has_place(claims[name], slot.key)}
+            continue  # time has made a takeover that is not stored yet; the act that stores it also corrects the slot
+        in_slot = {party.claim for party in slot.at(now).others("") if not party.declined}
+        suspected = {name for name in in_slot & claims.keys() if not _needs_slot(claims[name], slot.key)}
         if suspected and await _free_slot(ports, slot, etag, suspected, now):
             rebuilt.slots_freed += 1
 
 
-def _has_place(claim: Claim, key: str) -> bool:
+def _needs_slot(claim: Claim, key: str) -> bool:
     if claim.status is Status.OFFICIAL:
         return claim.holds(key)
     return claim.status in OPEN and key in claim.slot_keys
@@ -124,12 +125,13 @@ def _has_place(claim: Claim, key: str) -> bool:
 
 async def _free_slot(ports: Ports, slot: Slot, etag: str, suspected: Iterable[str], now: datetime) -> bool:
     """
-    Take claims out of a slot. Returns whether a claim was taken out.
+    Remove the *suspected* claims from a slot if they are really closed. Returns whether a claim was removed.
 
-    The claims are read again, after the slot: a claim that has come back since has written the slot too.
+    The claims are read again, after the slot. A claim that is open again since the slot was read has also written the
+    slot, so that the ETag no longer fits.
     """
     read = [await ports.claims.load(name) for name in sorted(suspected)]
-    found = [case.claim for case in read if case is not None and not _has_place(settle(case, now).claim, slot.key)]
+    found = [case.claim for case in read if case is not None and not _needs_slot(settle(case, now).claim, slot.key)]
     if not found:
         return False
     before, freed = StoredCase(found[0], {slot.key: slot}, etags={slot.key: etag}), slot
@@ -139,7 +141,7 @@ async def _free_slot(ports: Ports, slot: Slot, etag: str, suspected: Iterable[st
     try:
         await ports.claims.commit(Commit(ports.new_id(), before, after))
     except Conflict:
-        return False  # somebody has written the slot since; the next run looks again
+        return False  # another process has written the slot since; the next rebuild looks again
     return True
 
 
@@ -154,7 +156,7 @@ async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRo
 
 
 async def _ends(ports: Ports, tenant: TenantClaims, now: datetime) -> Sequence[DueRow]:
-    """Return the due rows that end items which the tenant no longer has, if there are any."""
+    """Return the due rows that end the items that are no longer on the tenant. Empty if there are no such items."""
     known = await ports.registry.customer(tenant.tenant_id)
     if known is None:
         return ()
@@ -163,15 +165,15 @@ async def _ends(ports: Ports, tenant: TenantClaims, now: datetime) -> Sequence[D
 
 
 async def _keys(ports: Ports, rebuilt: Rebuilt) -> None:
-    async for organisation, key, kept in ports.requests.all():
-        row = record_expiry(ports, IdempotencyKey(key, kept.body, organisation), kept.claim_id or organisation, kept.at)
-        await _add(ports, [row], rebuilt)
+    async for organisation, hashed, record in ports.requests.all():
+        key = IdempotencyKey(hashed, record.body, organisation)
+        await _add(ports, [record_expiry(ports, key, record.claim_id or organisation, record.at)], rebuilt)
 
 
 async def _feeds(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
     async for organisation in ports.changes.organisations():
         if (await ports.changes.head(organisation)).last == 0:
-            continue  # with its first entry a feed gets a due row
+            continue  # an empty feed gets its due row with its first change
         oldest = await ports.changes.page(organisation, after=0, limit=1)
         await _add(ports, [trim_row(organisation, oldest[0].at if oldest else now)], rebuilt)
 
@@ -193,20 +195,20 @@ async def _batches(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
         bodies.add(batch.blob)
     async for name in ports.batch_bodies.names():
         batch_id, _, keeping = name.partition("-")
-        if name not in bodies and is_batch_id(batch_id):  # a batch may be just arriving: not too soon
+        if name not in bodies and is_batch_id(batch_id):  # not deleted at once, because a batch can be arriving now
             await _add(ports, [batches.batch_expiry(ports, batch_id, keeping, now)], rebuilt)
 
 
 async def _files(ports: Ports, evidence: set[str], now: datetime, rebuilt: Rebuilt) -> None:
-    """Have blobs deleted that no claim points to; the handler judges that once more."""
+    """Write due rows that delete blobs without a claim. The handler looks for the claim again before it deletes."""
     async for name in ports.blobs.names():
         claim_id = name.partition("-")[0]
         if name not in evidence and is_claim_id(claim_id):
             await _add(ports, [blob_expiry(claim_id, name, now)], rebuilt)
 
 
-async def _kept_for_a_time(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
-    """Have Message-IDs and failed messages deleted in their time; go on with erasures."""
+async def _mails_failures_and_erasures(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
+    """Write due rows that delete Message-IDs and failed messages, and due rows that continue erasures."""
     async for message_id, sent in ports.mails.all():
         await _add(ports, [message_id_expiry(ports, sent.claim_id, message_id, now)], rebuilt)
     after = ""

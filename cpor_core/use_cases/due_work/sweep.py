@@ -1,8 +1,8 @@
 """
-The timer's work: everything that is due, and nothing else.
+The sweep: one run of the timer. It does all work that is due.
 
-The sweep asks each shard once for its rows before `now`. The handler of a row judges anew what is due, so a stale row
-does no harm. A row whose handler fails is counted and put off; the others go on.
+The sweep reads the due rows of each shard up to `now`. The handler of a row judges again what is due, so a stale row
+does no harm. If a handler fails, its row is counted and put off. The other rows are processed as usual.
 """
 
 import asyncio
@@ -19,39 +19,45 @@ from cpor_core.use_cases.due_work.handlers import HANDLERS
 log = logging.getLogger("cpor.sweep")
 
 PAGE = 100
-"""Rows read from a shard at once; after a full page the next one is read."""
+"""The number of rows in one read of a shard. After a full page the next page is read."""
 IN_FLIGHT = 16
+"""The most rows that are processed at the same time."""
 TIME_LIMIT = timedelta(minutes=4)
-"""The sweep stops itself before `functionTimeout` stops the whole worker. The next run goes on."""
+"""The sweep stops after this real time, before `functionTimeout` stops the whole worker. The next run continues."""
 SETTLED_AFTER = timedelta(minutes=10)
-"""A row with nothing left to do is kept so long by the real clock: longer than any writer runs (decision 36)."""
+"""
+A row whose work is done is deleted only if it is older than this, by the real clock (decision 36).
+
+No process that wrote a row runs so long after the write.
+"""
 LOOKED_AT_AGAIN = SETTLED_AFTER + timedelta(minutes=1)
+"""A younger row whose work is done is looked at again after this time."""
 LATE = timedelta(minutes=2)
-"""Work that is done so long after it fell due, two runs of the timer, is counted as late."""
+"""Work that is done later than this after it fell due counts as late. The time is two runs of the timer."""
 
 
 @dataclass
 class Swept:
-    """What one run did, for the log: rows that are done, rows put off, and rows put off because of a fault."""
+    """Counts of one run for the log: rows that are done, rows that were put off, and rows with a failed handler."""
 
     done: int = 0
     delayed: int = 0
     failed: int = 0
     due_since: datetime | None = None
-    """When the oldest work fell due that this run could not do. Work for which nobody waits does not count."""
+    """When the oldest work that this run did not finish fell due. The kinds of `NOBODY_WAITS` do not count."""
     begun: set[Kind] = field(default_factory=set)
-    """Kinds of `ONE_A_RUN` that this run has begun."""
+    """The kinds of `ONE_A_RUN` that this run has begun."""
 
     def still_due(self, since: datetime) -> None:
-        """Note work that is left."""
+        """Note that work that fell due at *since* is not done."""
         self.due_since = since if self.due_since is None else min(self.due_since, since)
 
 
 async def sweep(ports: Ports, now: datetime) -> Swept:
     """
-    Do everything that is due at *now*. Safe to run twice, late, or at the same time as another sweep.
+    Do all work that is due at *now*. It does no harm to run this twice, late, or at the same time as another sweep.
 
-    Raises the fault of a shard that could not be read, after the other shards are done.
+    If a shard cannot be read, its fault is raised after the other shards are done.
     """
     swept = Swept()
     stop_at = ports.real_now() + TIME_LIMIT
@@ -59,7 +65,7 @@ async def sweep(ports: Ports, now: datetime) -> Swept:
     ended = await asyncio.gather(
         *(_sweep_shard(ports, shard, now, stop_at, gate, swept) for shard in range(SHARDS)), return_exceptions=True
     )
-    for fault in ended:  # only now: a shard that can't be read must not stop the others
+    for fault in ended:  # a fault is raised only here, because it must not stop the other shards
         if fault is not None:
             raise fault
     return swept
@@ -73,7 +79,7 @@ async def _sweep_shard(
         rows = await ports.duework.due(shard, now, after=last, limit=PAGE)
         for row in rows:
             if row is not rows[0] and ports.real_now() >= stop_at:
-                swept.still_due(row.due)  # this row and the rows behind it wait for the next run
+                swept.still_due(row.due)  # this row and the rows after it wait for the next run
                 return
             async with gate:
                 await _process_row(ports, row, now, swept)
@@ -90,13 +96,13 @@ async def _process_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -
         else:
             await _settle(ports, row, outcome, now, swept)
     except Conflict:
-        pass  # somebody else has processed the row, or moved it
+        pass  # another process has processed or moved the row
     except Fault as fault:
         log.warning("claim %s: the due row stays where it is: %s", row.subject, type(fault).__name__)
 
 
 async def _outcome(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Outcome:
-    """Have the row's handler do the work; a fault delays the work and is logged."""
+    """Call the handler of the row. A fault is logged, and delays the work."""
     if row.kind in ONE_A_RUN:
         if row.kind in swept.begun:
             return Outcome(delayed=True, not_before=now + SOON)
@@ -106,14 +112,14 @@ async def _outcome(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Ou
             return await HANDLERS[row.kind](ports, row, now)
     except (Fault, Refused, Conflict) as fault:
         log.warning("claim %s: %s could not be paid: %s", row.subject, row.logged_as, type(fault).__name__)
-    except Exception:  # one bad claim must not stop the others
+    except Exception:  # a fault in one claim must not stop the work for other claims
         log.exception("claim %s: %s failed", row.subject, row.logged_as)
     swept.failed += 1
     return Outcome(delayed=True)
 
 
 async def _put_off(ports: Ports, row: DueRow, outcome: Outcome, now: datetime, swept: Swept) -> None:
-    """Move the row to its next attempt: when the handler said, else up the ladder of retries."""
+    """Move the row to its next attempt. If the handler gave no instant, the wait grows with each failed attempt."""
     swept.delayed += 1
     since = (row.since or row.due) if _is_waited_for(row) else None
     if since is not None:
@@ -126,7 +132,7 @@ async def _put_off(ports: Ports, row: DueRow, outcome: Outcome, now: datetime, s
 
 
 async def _settle(ports: Ports, row: DueRow, outcome: Outcome, now: datetime, swept: Swept) -> None:
-    """Delete the row, or look once more when no writer can be at work any more."""
+    """Delete the row if it is older than `SETTLED_AFTER`. Otherwise move it, to look at it again later."""
     swept.done += 1
     if _is_waited_for(row) and (late := now - (row.since or row.due)) > LATE:
         ports.telemetry.settled_late(row, late)

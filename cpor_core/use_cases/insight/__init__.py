@@ -1,1 +1,1 @@
-"""Counts of all claims, for the programme."""
+"""Counts all claims, for the programme."""

@@ -19,15 +19,16 @@ from cpor_core.transitions.life import settle
 from cpor_core.transitions.next_step import next_step
 
 PAGE_CLAIMS = 500
-"""The number of claims after which a run stores a page: their counts, and the progress."""
+"""The number of claims after which a run stores a page with their counts, and the progress."""
 ATTEMPTS = 4
+"""The most tries to read figures that change at the same time."""
 TIME_LIMIT = timedelta(minutes=4)
-"""A run stops itself before `functionTimeout` stops the worker. The next run continues."""
+"""A run stops after this real time, before `functionTimeout` stops the worker. The next run continues."""
 
 
 async def recount(ports: Ports, now: datetime) -> None:
     """
-    Begin or continue a count if one is due at *now*, for the time of one run. If none is due, this takes one request.
+    If a count is due at *now*, begin or continue the count for at most `TIME_LIMIT`. Otherwise make only one request.
 
     Raises `Conflict` when another run is counting.
     """
@@ -91,13 +92,13 @@ async def ask(ports: Ports) -> datetime | None:
     """
     Ask for a count before the next hour.
 
-    Returns the instant at which the shown figures were counted; None if no count has ended yet.
+    Returns the instant at which the shown figures were counted. None if no count has ended yet.
     """
     while True:
         progress = await ports.insight.progress()
         try:
             await ports.insight.write(progress.value.model_copy(update={"is_asked_for": True}), progress.etag)
-        except Conflict:  # meanwhile a count has stored a page
+        except Conflict:  # a count has stored a page since the read
             continue
         return progress.value.as_of
 
@@ -108,19 +109,19 @@ async def read(ports: Ports) -> Sequence[Insight]:
 
 
 async def read_one(ports: Ports, grouping: Grouping) -> Insight:
-    """Return the figures of the last count for one grouping. This takes two requests."""
+    """Return the figures of the last count for one grouping, in two requests."""
     for _ in range(ATTEMPTS):
         progress = await ports.insight.progress()
         if progress.value.as_of is None:  # no count has ended yet
             break
         shown = await ports.insight.shown(progress.value, grouping)
-        if shown is not None:  # if it is None, a count has ended between the two requests, or rows were lost
+        if shown is not None:  # None means that a count has ended between the two requests, or that rows were lost
             return shown
     return Insight(as_of=None, group_by=grouping, total=None, value=())
 
 
 async def count_now(ports: Ports, now: datetime) -> Sequence[Insight]:
-    """Count all claims as they are at *now* and store nothing: the sandbox moves its clock (decision 50)."""
+    """Count all claims as of *now* and store nothing. A sandbox does this, because its clock can move (decision 50)."""
     counted = Counted()
     async for tenant in ports.claims.tenants():
         await _add(ports, counted, tenant, now)

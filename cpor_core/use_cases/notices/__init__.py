@@ -1,1 +1,1 @@
-"""Mails about a claim to its customer and its partner, and their delivery reports."""
+"""Sends mails about a claim to its customer and its partner, and records their delivery reports."""

@@ -1,4 +1,4 @@
-"""Mails to a notified customer: the reminder before the window's end, and the mails that the claim owes later."""
+"""Sends mails to a notified customer: the reminder before the window's end, and the due mails of the claim."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -16,7 +16,7 @@ from cpor_core.use_cases.notices.send import Sent, delayed_by, messages_to, perm
 
 
 async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
-    """Remind the people who can decline of the last day, once."""
+    """Send one reminder of the last day to each recipient of the promise who can be reached."""
     claim = case.claim
     promised = claim.promise
     assert promised is not None  # noqa: S101 - a reminder is due only after a promise
@@ -36,16 +36,16 @@ async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Out
 
 
 async def send_due_mail(ports: Ports, case: Case, mail: DueMail, now: datetime) -> Case | Outcome:
-    """Send a mail to all notified people who have not got it yet. It stays owed to those who must wait."""
-    claim = case.stored.claim  # the due mails are those that are stored
+    """Send a due mail to all its recipients who have not got it yet. The mail stays due for the recipients who wait."""
+    claim = case.stored.claim  # only stored mails are due
     notifies = mail.kind in (MailKind.NOTICE, MailKind.IMPORTED)
     candidates = claim.reachable() if notifies else claim.notified_recipients()
     waiting = [recipient.number for recipient in candidates if recipient.number not in mail.sent_to]
     present = claim.promise is not None and claim.promise.number == mail.number
     if mail.kind is MailKind.NOTICE and (claim.status is not Status.AWAITING_CUSTOMER or not present):
-        waiting = []  # the claim awaits no customer, or another notice asks
+        waiting = []  # the claim no longer awaits its customer, or a newer promise has another notice
     if mail.kind is MailKind.IMPORTED and claim.status is not Status.OFFICIAL:
-        waiting = []  # the association has ended, which another mail says
+        waiting = []  # the association has ended, and another mail says so
     allowed = await permits(ports, len(waiting), Urgency.NOTICE if mail.kind is MailKind.NOTICE else Urgency.OTHER)
     messages = messages_to(claim, mail.kind, mail.number, waiting, due_mail=mail)
     sent = await send(ports, messages, allowed, now, mail.since)
@@ -55,13 +55,13 @@ async def send_due_mail(ports: Ports, case: Case, mail: DueMail, now: datetime) 
     answer_by = await partner_answers_by(ports, claim, now) if late else None
 
     def record(current: Case) -> Case:
-        current = current.changed(mails=tuple(_left(current.claim.mails, mail, sent)))
+        current = current.changed(mails=tuple(_still_due(current.claim.mails, mail, sent)))
         if notifies:
             current = current.changed(recipients=life.mark_notified(current.claim.recipients, sent.delivered))
         promised = current.claim.promise
         asked = promised is not None and promised.number == mail.number
         if answer_by is not None and (asked or mail.kind is MailKind.IMPORTED):
-            for number in late:  # it counts as a mail that came back (decision 25)
+            for number in late:  # a refused address counts like a mail that came back (decision 25)
                 current = life.recipient_failed(current, PROGRAMME, now, number, answer_by=answer_by)
         return current
 
@@ -69,8 +69,12 @@ async def send_due_mail(ports: Ports, case: Case, mail: DueMail, now: datetime) 
     return delayed_by(now, sent.delayed) if sent.delayed is not None else recorded
 
 
-def _left(due: Iterable[DueMail], mail: DueMail, sent: Sent) -> Iterator[DueMail]:
-    """Yield the mails that are owed after *mail* was sent to some or all. Another process may have sent some too."""
+def _still_due(due: Iterable[DueMail], mail: DueMail, sent: Sent) -> Iterator[DueMail]:
+    """
+    Yield the mails that are still due after *mail* was sent to some or all of its recipients.
+
+    *due* are the newest stored mails, because another process can have sent some of them too.
+    """
     for one in due:
         if (one.kind, one.number) != (mail.kind, mail.number):
             yield one

@@ -1,4 +1,4 @@
-"""Delivery reports of mail systems: a notice that came back has notified nobody (decision 25)."""
+"""Records delivery reports of mail systems. A notice that came back has not notified its recipient (decision 25)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 
 
 class MailOutcome(StrEnum):
-    """The outcome of a mail; only a failure changes a claim."""
+    """The outcome of a mail. Only a failure changes a claim."""
 
     DELIVERED = "delivered"
     FAILED = "bounced"
@@ -24,7 +24,7 @@ class MailOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MailEvent:
-    """A report about one mail; `message_id` is the local part of its Message-ID."""
+    """A report about one mail. `message_id` is the local part of the mail's Message-ID."""
 
     message_id: str
     outcome: MailOutcome
@@ -32,11 +32,12 @@ class MailEvent:
 
 async def record(ports: Ports, event: MailEvent, now: datetime) -> bool:
     """
-    Take a report; returns whether the service has sent the mail. Twice is harmless.
+    Take a report. Returns whether this service has sent the mail. A repeated report does no harm.
 
-    A failure counts if it is about the notice of the present promise. If no notified recipient is left, the window
-    stops. After `official` the claim only appears in the reviewer's list. A failure of the mail about an imported
-    association counts too: if no notified person is left, its figures pause (decision 65).
+    A failure counts if the mail is the notice of the present promise. If the claim then has no notified recipient, its
+    window stops. An official claim is not stopped, but appears in the reviewer's list. A failure also counts if the
+    mail is about an imported association. If that association then has no notified recipient, the partner gets no
+    figures (decision 65).
     """
     sent = await ports.mails.find(event.message_id)
     if sent is None:

@@ -1,4 +1,8 @@
-"""The notice to the customer: promise, send, record the hand-over (`docs/order-of-writes.md`, "Two writes")."""
+"""
+Sends the notice to the customer: promise, mail, hand-over.
+
+The order of the writes is in `docs/order-of-writes.md`, under "Two writes".
+"""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -24,23 +28,28 @@ from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.notices.send import delayed_by, messages_to, permits, send
 
 SENDING = timedelta(minutes=2)
-"""For so long after a promise no other process sends. Day 0 is the local date at its end (decision 17)."""
+"""
+After a promise, only one process can send its notice for this time.
+
+Day 0 is the customer's local date at the end of this time (decision 17).
+"""
 
 
 async def notify_customer(
-    ports: Ports, case: Case, now: datetime, context: ActContext, mine: Promise | None = None
+    ports: Ports, case: Case, now: datetime, context: ActContext, late_promise: Promise | None = None
 ) -> Case | Outcome:
     """
-    Promise, send, record the hand-over: six requests for one recipient, after two for the claim.
+    Store the promise, send the notice, and record the hand-over, in six requests for one recipient.
 
-    The promise is stored before the mail that states it. A hand-over on a later local date than day 0 is not recorded:
-    a new promise goes out as a corrected notice. *mine* is then the promise that was too late.
+    The promise is stored before the notice that states it. If the hand-over is on a later local date than day 0, it is
+    not recorded, and a corrected notice with a new promise is sent. *late_promise* is then the promise that was too
+    late.
     """
     real_now, former = ports.real_now(), case.claim.promise
     people = (case.claim.contacts, case.claim.recipients)
-    sending_until = former.sending_until if former is not None and former != mine else None
+    sending_until = former.sending_until if former is not None and former != late_promise else None
     if sending_until is not None and real_now < sending_until:
-        return Outcome(delayed=True)  # another process is sending it
+        return Outcome(delayed=True)  # another process is sending the notice
     known = await ports.registry.customer(case.claim.tenant_id)
     if known is None:
         return Outcome(delayed=True)
@@ -49,47 +58,47 @@ async def notify_customer(
     incumbents = await _incumbents(ports, case, now)
     closed = await ports.registry.closed_days()
     promised, recipients = _promise(
-        case.claim, known.value, now, real_now, closed=closed, incumbents=incumbents, corrected=mine is not None
+        case.claim, known.value, now, real_now, closed=closed, incumbents=incumbents, corrected=late_promise is not None
     )
     allowed = await permits(ports, len(promised.recipients), Urgency.NOTICE)
     if not allowed.permits and allowed.delay is not None:
-        return delayed_by(now, allowed.delay)  # a promise that could not be sent now is not made
+        return delayed_by(now, allowed.delay)  # without a permit for its notice no promise is made
 
-    ours = False
+    is_stored = False
 
     def store_promise(current: Case) -> Case:
-        nonlocal ours
+        nonlocal is_stored
         untold = current.claim.status is Status.AWAITING_CUSTOMER and current.claim.opened_at is None
-        same = (current.claim.contacts, current.claim.recipients) == people  # otherwise a person was erased meanwhile
-        ours = untold and same and current.claim.promise == former
-        return life.promise(current, promised, recipients) if ours else current
+        same_people = (current.claim.contacts, current.claim.recipients) == people  # false if a person was erased
+        is_stored = untold and same_people and current.claim.promise == former
+        return life.promise(current, promised, recipients) if is_stored else current
 
     case = await change_claim(ports, case, now, store_promise)
-    if not ours:
-        return case  # another process has promised first, or the customer need not be notified any more
+    if not is_stored:
+        return case  # another process has stored a promise first, or no notice is due any more
     messages = messages_to(case.claim, MailKind.NOTICE, promised.number, promised.recipients)
     sent = await send(ports, messages, allowed, now, case.claim.status_since)
     if not sent.delivered and sent.delayed is not None:
         await change_claim(ports, case, now, lambda current: _let_others_send(current, promised))
         return delayed_by(now, sent.delayed)
     if not sent.delivered:
-        return await _nobody_is_left(ports, case, promised, sent.refused, now, context)
+        return await _customer_unreachable(ports, case, promised, sent.refused, now, context)
     handed_over = await ports.now()
     if local_date(handed_over, promised.time_zone) > promised.day_zero:
-        return await notify_customer(ports, case, handed_over, context, mine=promised)
+        return await notify_customer(ports, case, handed_over, context, late_promise=promised)
     waiting = set(promised.recipients) - {*sent.delivered, *sent.refused}
 
     def hand_over(current: Case) -> Case:
         return life.hand_over(current, promised.number, handed_over, failed=sent.refused, waiting=waiting)
 
-    told = await change_claim(ports, case, now, hand_over, context)
-    return delayed_by(now, sent.delayed) if sent.delayed is not None else told
+    notified = await change_claim(ports, case, now, hand_over, context)
+    return delayed_by(now, sent.delayed) if sent.delayed is not None else notified
 
 
-async def _nobody_is_left(
+async def _customer_unreachable(
     ports: Ports, case: Case, promised: Promise, refused: Iterable[int], now: datetime, context: ActContext
 ) -> Case:
-    """Ask the partner for another contact, unless the claim has left this promise meanwhile."""
+    """Ask the partner for another contact, unless another act has changed the promise or the state of the claim."""
     answer_by = await partner_answers_by(ports, case.claim, now)
 
     def unreachable(current: Case) -> Case:
@@ -102,7 +111,7 @@ async def _nobody_is_left(
 
 
 def _let_others_send(case: Case, promised: Promise) -> Case:
-    """Release the promise, so that the next process need not wait."""
+    """Let other processes send the notice of this promise at once."""
     if case.claim.promise != promised or case.claim.opened_at is not None:
         return case
     return case.changed(promise=promised.model_copy(update={"sending_until": None}))
@@ -121,7 +130,8 @@ def _promise(
     """
     Return the promise of the notice, and the claim's recipients.
 
-    On the same local date the promise keeps its number, and so each retry has the same Message-ID.
+    If day 0, the end and the recipients have not changed, the new promise has the number of the former one. So the
+    notice has the same Message-ID on each retry.
     """
     calendar = calendar_of(customer, closed)
     day_zero = local_date(now + SENDING, customer.time_zone)
@@ -160,7 +170,7 @@ def _promise(
 
 
 def _recipients(claim: Claim, customer: Customer) -> tuple[Recipient, ...]:
-    """Return the known recipients with their numbers, and the contact and notice addresses that are new."""
+    """Return the claim's recipients with their numbers, and the contact and notice addresses that are new."""
     recipients = list(claim.recipients)
     contact = claim.customer_contact
     wanted: list[tuple[RecipientKind, str, str | None]] = []
@@ -182,7 +192,7 @@ def _is_current(recipient: Recipient, claim: Claim, customer: Customer) -> bool:
 
 
 async def _incumbents(ports: Ports, case: Case, now: datetime) -> tuple[str, ...]:
-    """Return the names of the partners that would be replaced; the customer may know them (decision 24)."""
+    """Return the names of the partners that this claim would replace. The notice shows them (decision 24)."""
     holders = {
         slot.holder.claim
         for stored in case.own_slots().values()

@@ -1,7 +1,8 @@
 """
-Mails to a partner's contact: the reminder to answer, and news of what other parties or time have done to the claim.
+Sends mails to a partner's contact: the reminder to answer, and news about changes that the partner did not make.
 
-A mail says what is true at the moment of sending: it is made from the claim as of then, stored or not.
+Such changes are made by the customer, the programme, a rival's partner, or time. A mail states the claim as it is at
+the instant of sending, also if time has made changes that are not stored yet.
 """
 
 from datetime import datetime
@@ -28,13 +29,13 @@ from cpor_core.use_cases.mail_message_ids import PARTNER_CONTACT, partner_mail_k
 from cpor_core.use_cases.notices.send import delayed_by, permits, send
 
 NO_PARTNERS_LANGUAGE, NO_PARTNERS_TIME_ZONE = "en", "UTC"
-"""For a location that is no longer registered."""
+"""The language and time zone for a location that is no longer registered."""
 
 
 async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
-    """Remind the partner's contact, once for each question. An address that refuses the mail is not tried again."""
+    """Remind the partner's contact, once for each question. If an address refuses the mail, it is not tried again."""
     claim = case.claim
-    assert claim.time_to_answer is not None  # noqa: S101 - a reminder is due only before its deadline
+    assert claim.time_to_answer is not None  # noqa: S101 - a reminder is due only while a question waits
     name = message_id(claim.id, PartnerMailKind.ANSWER_REMINDER, claim.times_asked, PARTNER_CONTACT)
     message = await _message(ports, claim, PartnerMailKind.ANSWER_REMINDER, claim.times_asked, name)
     if message is not None:
@@ -52,9 +53,9 @@ async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Outc
 
 async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
     """
-    Send one of the mails that the claim owes to partners: the oldest one that a mailbox takes.
+    Send one of the claim's due mails to partners: the oldest mail that its recipient's mailbox accepts.
 
-    A mail that is no longer true, or that its recipient refuses for good, is dropped.
+    A mail is dropped if it is no longer true, or if its recipient refuses it for good.
     """
     put_off: dict[str | None, Outcome] = {}
     for mail in case.claim.partner_mails:
@@ -68,13 +69,13 @@ async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Outc
                 if sent.delayed.recipient_refused_for_now:
                     continue
                 break
-        return await change_claim(ports, case, now, partial(_without, mail=mail))
+        return await change_claim(ports, case, now, partial(_remove_mail, mail=mail))
     if put_off:
         return next(reversed(put_off.values()))
-    return await change_claim(ports, case, now, lambda current: current)  # no owed mail is true any more
+    return await change_claim(ports, case, now, lambda current: current)  # the case has no due mail
 
 
-def _without(case: Case, mail: DuePartnerMail) -> Case:
+def _remove_mail(case: Case, mail: DuePartnerMail) -> Case:
     rest = tuple(
         one for one in case.claim.partner_mails if (one.kind, one.number, one.to) != (mail.kind, mail.number, mail.to)
     )
@@ -82,7 +83,7 @@ def _without(case: Case, mail: DuePartnerMail) -> Case:
 
 
 async def _news(ports: Ports, case: Case, mail: DuePartnerMail, now: datetime) -> MailMessage | None:
-    """Return the message of an owed mail; None if it is no longer true."""
+    """Return the message of a due mail. None if the mail is no longer true."""
     claim = case.claim
     name = message_id(claim.id, partner_mail_kind(mail), mail.number, PARTNER_CONTACT)
     if mail.to is not None:
@@ -98,14 +99,14 @@ async def _news(ports: Ports, case: Case, mail: DuePartnerMail, now: datetime) -
 
 
 def _competes(claim: Claim, case: Case, now: datetime) -> bool:
-    """Whether the case still has rivals, and *claim*, its own or a rival, is open or official."""
+    """Whether the case still has rivals, and *claim* is open or official. *claim* is the case's claim or a rival."""
     return claim.status in OPEN | {Status.OFFICIAL} and bool(competing_claims(case, now))
 
 
 async def _message(
     ports: Ports, claim: Claim, kind: PartnerMailKind, number: int, name: str, mail: DuePartnerMail | None = None
 ) -> MailMessage | None:
-    """Return a message to the claim's partner contact in the partner's language; None if there is no contact."""
+    """Return a message to the claim's partner contact, in the partner's language. None if there is no contact."""
     contact = claim.partner_contact
     if contact is None:
         return None

@@ -1,8 +1,8 @@
 """
-Handing mails over to the mail system: permits, a stored Message-ID for each message, and the outcome.
+Hands mails over to the mail system, within the mail budget.
 
-The Message-ID is stored in table `mails` before the mail is sent, and is the same on each retry. The caller records on
-the claim that the mail was sent.
+The Message-ID of a mail is stored in the table `mails` before the mail is sent. Each retry has the same Message-ID. The
+caller stores in the claim that the mail was sent.
 """
 
 import math
@@ -19,15 +19,15 @@ from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Urgency
 
 HELD_FOR = timedelta(minutes=2)
-"""After so much real time a process that was sending a mail has ended."""
+"""After this real time, a process that was sending a mail has ended."""
 REFUSED_FOR_GOOD_AFTER = timedelta(days=3)
-"""A recipient whose server answers 4xx for so long counts as one who cannot be reached (decision 25)."""
+"""If a recipient's server answers 4xx for this time, the mail counts as refused (decision 25)."""
 
 
 def messages_to(
     claim: Claim, kind: MailKind, number: int, recipients: Iterable[int], due_mail: DueMail | None = None
 ) -> Sequence[MailMessage]:
-    """Return a message of the same content for each of these recipients."""
+    """Return a message with the same content for each of these recipients, who are given by number."""
     wanted = set(recipients)
     return tuple(
         MailMessage(
@@ -46,14 +46,14 @@ def messages_to(
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """How many mails can be handed over now; `delay` is for the other ones."""
+    """How many mails can be handed over now. `delay` says when to ask for the other mails."""
 
     permits: int
     delay: MailDelayed | None = None
 
 
 async def permits(ports: Ports, wanted: int, urgency: Urgency) -> Allowed:
-    """Draw permits from the deployment's budget. A mail without a permit waits for its turn (decision 42)."""
+    """Draw permits from the mail budget. A mail without a permit waits for its turn (decision 42)."""
     if not wanted:
         return Allowed(0)
     drawn = await ports.mail_budget.draw(wanted, urgency)
@@ -65,7 +65,7 @@ async def permits(ports: Ports, wanted: int, urgency: Urgency) -> Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The recipients by number; `delayed` if at least one mail could not be handed over now."""
+    """The numbers of the recipients by outcome. `delayed` is set if a mail could not be handed over now."""
 
     delivered: tuple[int, ...]
     refused: tuple[int, ...]
@@ -76,14 +76,14 @@ async def send(ports: Ports, messages: Sequence[MailMessage], allowed: Allowed, 
     """
     Hand messages over. Each Message-ID is stored first, so that an early delivery report finds its claim.
 
-    Queue and timer may process a claim at the same time: a message that another process is sending counts as delayed.
-    If the mail system does not answer, or asks to wait, the other recipients are not tried.
+    Queue and timer can process a claim at the same time. A message that another process is sending counts as delayed.
+    If the mail system does not answer or asks to wait, the other messages are not tried.
     """
     delivered, refused, delayed, sender = [], [], allowed.delay, ports.new_id()
     for message in messages[: allowed.permits]:
         number, began = message.recipient.number, ports.real_now()
-        kept = SentMail(message.claim.id, message.kind, message.number, number)
-        etag = await ports.mails.start_sending(message.message_id, kept, sender, began, began + HELD_FOR)
+        mail = SentMail(message.claim.id, message.kind, message.number, number)
+        etag = await ports.mails.start_sending(message.message_id, mail, sender, began, began + HELD_FOR)
         if etag is None:
             delayed = MailDelayed("another process is sending it")
             continue
@@ -96,7 +96,7 @@ async def send(ports: Ports, messages: Sequence[MailMessage], allowed: Allowed, 
                 refused.append(number)
                 continue
             delayed = fault
-            await ports.mails.release(message.message_id, kept, etag)
+            await ports.mails.release(message.message_id, mail, etag)
             if fault.recipient_refused_for_now:
                 continue
             if fault.retry_after_seconds is not None:
@@ -108,6 +108,6 @@ async def send(ports: Ports, messages: Sequence[MailMessage], allowed: Allowed, 
 
 
 def delayed_by(now: datetime, fault: MailDelayed) -> Outcome:
-    """Return the outcome of a mail that could not be sent now; the mail system may have said when it can."""
+    """Return the outcome for a mail that could not be sent now, with the instant of the next try if it is known."""
     wait = fault.retry_after_seconds
     return Outcome(delayed=True, not_before=now + timedelta(seconds=wait) if wait is not None else None)

@@ -1,1 +1,1 @@
-"""Personal data is erased."""
+"""Erases personal data."""

@@ -1,10 +1,10 @@
 """
 Erases people. There are two cases: all people of a claim that was closed long ago, and one person everywhere.
 
-An operator asks for the erasure of one person. This takes long. The timer works on it for half a minute at a time, and
-each run continues where the last run stopped. Each step can be repeated. If the first round has found something, a
-second round follows after eleven minutes: a function may have read the address before the first round, and written it
-afterwards. A round that could not erase everything is followed by another round, too.
+An operator asks for the erasure of one person. An erasure takes long. The timer works on the erasure for half a minute
+at a time, and each run continues after the last key of the run before. Each step can be repeated. If the first round
+has found something, a second round follows after eleven minutes, because a function that read the address before the
+first round can write the address again. If a round could not erase everything, another round follows, too.
 """
 
 import asyncio
@@ -40,14 +40,15 @@ log = logging.getLogger("cpor.erasing")
 TIME_LIMIT = timedelta(seconds=30)
 """How long one run of the timer works on an erasure."""
 AGAIN_AFTER = timedelta(minutes=11)
-"""The wait between two rounds. No function runs so long: each one that read the address before has ended by then."""
+"""The wait between two rounds. No function runs so long. So each function that has read the address has ended."""
 WAIT_FOR_BATCH = timedelta(hours=1)
 """If a batch that names the person is older, its body is deleted, even if some of its rows were not processed."""
 LARGEST_BODY = 16 * 2**20
+"""The most bytes of a batch's body."""
 MOST_LISTED = 1000
 """The most claims in the list of claims whose files an operator must look at. Further claims are only counted."""
 ATTEMPTS = 8
-"""How often a step is taken when other writers are first."""
+"""The most tries of a step that loses races."""
 NOTHING = Found()
 
 
@@ -55,15 +56,15 @@ NOTHING = Found()
 
 
 async def erase_people(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case:
-    """Delete the comments of a claim that was closed long ago, and erase its people. The files go an hour later."""
+    """Delete the comments of a long closed claim, and erase its people. Due rows delete its files later."""
     claim = case.stored.claim
-    for kept in await ports.claims.texts(claim.id):
-        if kept.author is not None:  # stored replies have no author; they are deleted after two days
-            await ports.claims.rewrite(claim.id, kept, None)
+    for text in await ports.claims.texts(claim.id):
+        if text.author is not None:  # a text without an author is a stored reply, which a due row deletes
+            await ports.claims.rewrite(claim.id, text, None)
     await _delete_files_later(ports, claim, now)
 
     def erase_unless_more_was_said(current: Case) -> Case:
-        same = current.claim.history_length == claim.history_length  # if not, a new comment must be deleted first
+        same = current.claim.history_length == claim.history_length  # false if a new comment must be deleted first
         return personal_data.erase_people(current, now) if same else current
 
     return await change_claim(ports, case, now, erase_unless_more_was_said, context)
@@ -79,7 +80,7 @@ async def _delete_files_later(ports: Ports, claim: Claim, now: datetime) -> None
 
 
 async def begin_erasure(ports: Ports, address: str, now: datetime) -> Erasure:
-    """Begin to erase a person. The due row is written first, then the erasure: two requests."""
+    """Begin to erase a person, in two requests. The due row is written first, and then the erasure."""
     erasure = Erasure(id=ports.new_id(), requested_at=now, email=address)
     await ports.duework.add([DueRow(now, erasure.id, Kind.ERASE_PERSON)])
     await ports.erasures.add(erasure)
@@ -88,13 +89,13 @@ async def begin_erasure(ports: Ports, address: str, now: datetime) -> Erasure:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What must be erased under one key of a place, and how. A step can be repeated."""
+    """The work for one key of a place. `erase` is None if nothing must be erased. A step can be repeated."""
 
     key: str
     found: Found = NOTHING
     erase: Callable[[], Awaitable[None]] | None = None
     look_at: tuple[str, ...] = ()
-    """Claims with files that an operator must look at."""
+    """Ids of claims with files that an operator must look at."""
     must_wait: bool = False
     """Whether a later round must look at this key again."""
 
@@ -122,18 +123,18 @@ async def continue_erasure(ports: Ports, erasure_id: str, now: datetime) -> Outc
 
 
 async def _write(ports: Ports, erasure: Erasure, former: Stored[Erasure]) -> Stored[Erasure]:
-    """Store the progress of an erasure. Raises `Conflict`, unless the stored row is already the one to be written."""
+    """Store the progress of an erasure. Raises `Conflict` if another run has stored its progress."""
     try:
         return await ports.erasures.write(erasure, former)
     except Conflict:
-        there = await ports.erasures.find(erasure.id)
-        if there is None or there.value != erasure:
+        stored = await ports.erasures.find(erasure.id)
+        if stored is None or stored.value != erasure:
             raise
-        return there
+        return stored  # our write was stored, but its answer was lost
 
 
 def _next_place(erasure: Erasure, now: datetime) -> Erasure:
-    """Return an erasure that has searched a place, moved to the next place or the next round, or marked as done."""
+    """Return the erasure after its place was searched: at the next place, or in the next round, or finished."""
     places = list(Place)
     ahead = places[places.index(erasure.place) + 1 :]
     if ahead:
@@ -155,15 +156,15 @@ def _next_place(erasure: Erasure, now: datetime) -> Erasure:
 async def _search(
     ports: Ports, kept: Stored[Erasure], person: Person, now: datetime, stop_at: datetime
 ) -> tuple[Stored[Erasure], bool]:
-    """Search one place behind the last key. Returns the stored erasure, and whether the search reached the end."""
+    """Search one place after the last key. Returns the stored erasure, and whether the search reached the end."""
     erasure, reached_the_end = kept.value, True
     async with aclosing(_STEPS[erasure.place](ports, person, erasure, now)) as steps:
         async for step in steps:
             if (step.erase is not None or step.must_wait) and erasure.counted != step.key:
-                # Counted before it is erased: a repeated step could not find it again.
+                # The step is counted before it erases, because a repeated step could not find the data again.
                 kept = await _write(ports, _counted(erasure, step), kept)
                 erasure = kept.value
-            if step.erase is not None and not await _was_taken(step.erase, erasure.id):
+            if step.erase is not None and not await _try_step(step.erase, erasure.id):
                 erasure = erasure.model_copy(update={"missed_in_round": erasure.missed_in_round + 1})
             erasure = erasure.model_copy(update={"after": step.key})
             if ports.real_now() >= stop_at:
@@ -173,9 +174,9 @@ async def _search(
 
 
 def _counted(erasure: Erasure, step: _Step) -> Erasure:
-    """Return the erasure with what a step has found added to its counts."""
-    had = erasure.found.model_dump()
-    found = Found(**{name: had[name] + count for name, count in step.found.model_dump().items()})
+    """Return the erasure with its counts raised by the findings of a step."""
+    former = erasure.found.model_dump()
+    found = Found(**{name: former[name] + count for name, count in step.found.model_dump().items()})
     listed = tuple(dict.fromkeys((*erasure.evidence_to_look_at, *step.look_at)))
     return erasure.model_copy(
         update={
@@ -190,8 +191,8 @@ def _counted(erasure: Erasure, step: _Step) -> Erasure:
     )
 
 
-async def _was_taken(erase: Callable[[], Awaitable[None]], erasure_id: str) -> bool:
-    """Take a step, again if another writer was first. Returns whether the step succeeded."""
+async def _try_step(erase: Callable[[], Awaitable[None]], erasure_id: str) -> bool:
+    """Take a step. If another writer was first, take the step again. Returns whether the step succeeded."""
     for _ in range(ATTEMPTS):
         try:
             await erase()
@@ -218,17 +219,17 @@ async def _batches(ports: Ports, person: Person, erasure: Erasure, now: datetime
         progress = await ports.batches.find(name[:BATCH_ID_LENGTH])
         owner = progress if progress is not None and progress.batch.blob == name else None
         if owner is not None:
-            may_erase = not owner.missing or now - owner.batch.at >= WAIT_FOR_BATCH
+            can_erase = not owner.missing or now - owner.batch.at >= WAIT_FOR_BATCH
         else:
-            may_erase = erasure.round > 1  # in the first round, the batch of this body may not be stored yet
-        if may_erase:
+            can_erase = erasure.round > 1  # in the first round, it is possible that this body's batch is not stored yet
+        if can_erase:
             yield _Step(name, Found(batches=1), _erase_batch(ports, name, owner, person))
         else:
             yield _Step(name, must_wait=True)
 
 
 def _names(body: bytes, person: Person) -> bool:
-    """Whether the body of a batch names the person, as plain characters or as JSON escapes."""
+    """Whether the body of a batch names the person, in plain characters or in JSON escapes."""
     address = person.address.lower().encode()
     for line in body.splitlines():
         if address in line.lower() or b"\\u" in line:
@@ -252,11 +253,11 @@ def _erase_batch(ports: Ports, name: str, progress: Progress | None, person: Per
 
 
 async def _erase_outcomes(ports: Ports, batch: Batch, page: int, done: PageDone, person: Person) -> None:
-    """Erase the person from the outcomes of a page. The error of a refused row may repeat a name that was sent."""
+    """Erase the person from the outcomes of a page, because the error of a refused row can repeat a sent name."""
     outcomes = await ports.batches.outcomes(batch, page)
-    without = [RowOutcome.model_validate(person.out_of(one.model_dump(mode="json"))) for one in outcomes]
-    if without != list(outcomes):
-        await ports.batches.finish(batch, page, done, without)
+    erased = [RowOutcome.model_validate(person.out_of(one.model_dump(mode="json"))) for one in outcomes]
+    if erased != list(outcomes):
+        await ports.batches.finish(batch, page, done, erased)
 
 
 # --- customers --------------------------------------------------------------------------------------------------------
@@ -274,9 +275,9 @@ def _erase_in_customer(ports: Ports, tenant_id: str, person: Person) -> Callable
     async def erase() -> None:
         known: Registered[Customer] | None = await ports.registry.customer(tenant_id)
         if known is not None:
-            left = tuple(address for address in known.value.notice_addresses if not person.is_at(address))
-            without = known.value.model_copy(update={"notice_addresses": left})
-            await ports.registry.put_customer(tenant_id, without, known)
+            others = tuple(address for address in known.value.notice_addresses if not person.is_at(address))
+            erased = known.value.model_copy(update={"notice_addresses": others})
+            await ports.registry.put_customer(tenant_id, erased, known)
 
     return erase
 
@@ -299,25 +300,29 @@ async def _claims(ports: Ports, person: Person, erasure: Erasure, now: datetime)
                 continue
             if is_named:
                 found.append(claim_id)
-                alive = case is not None and not personal_data.is_over(case.claim, now)
-                if case is not None and alive and case.claim.evidence and personal_data.is_contact(case.claim, person):
+                runs = case is not None and not personal_data.is_over(case.claim, now)
+                if case is not None and runs and case.claim.evidence and personal_data.is_contact(case.claim, person):
                     look_at.append(claim_id)
         erase = _erase_in_claims(ports, found, person, now) if found else None
         yield _Step(tenant_id, Found(claims=len(found)), erase, tuple(look_at), must_wait=is_unreadable)
 
 
 async def _is_named(ports: Ports, claim_id: str, case: StoredCase | None, person: Person) -> bool:
-    """Whether a claim names this person. A person whose longer address contains this address is somebody else."""
+    """Whether a claim names this person. A longer address that contains the person's address is another person's."""
     if case is not None:
         stored = case.claim.model_dump(mode="json")
         if person.out_of(stored) != stored:
             return True
-    return any(person.is_named_in(_as_read(kept)) for kept in await ports.claims.texts(claim_id))
+    return any(person.is_named_in(_unescaped(text)) for text in await ports.claims.texts(claim_id))
 
 
-def _as_read(kept: StoredText) -> str:
-    """Return a text with real line breaks and tabs: JSON writes them with a letter, which would join the next word."""
-    return kept.text.replace("\\n", "\n").replace("\\t", "\t")
+def _unescaped(text: StoredText) -> str:
+    """
+    Return a text with real line breaks and tabs.
+
+    JSON writes a line break as two characters, a backslash and an `n`. The `n` would look like a part of the next word.
+    """
+    return text.text.replace("\\n", "\n").replace("\\t", "\t")
 
 
 def _erase_in_claims(
@@ -338,9 +343,9 @@ def _erase_in_claims(
 
 async def erase_in_claim(ports: Ports, claim_id: str, address: str, now: datetime) -> None:
     """
-    Erase a person from one claim: from its comments and stored replies, from the claim itself, and from new replies.
+    Erase a person from one claim: first from its comments and stored replies, then from the claim, then from new ones.
 
-    The comments come before the claim. Only the claim says which name and which recipient numbers the person has.
+    The claim is changed after the comments, because only the claim has the person's name and recipient numbers.
     """
     case = await ports.claims.load(claim_id)
     if case is None:
@@ -362,16 +367,16 @@ async def erase_in_claim(ports: Ports, claim_id: str, address: str, now: datetim
 
 async def _erase_in_texts(ports: Ports, claim_id: str, person: Person, numbers: frozenset[str]) -> None:
     """Delete the comments of the person. Take the person out of other comments and stored replies."""
-    for kept in await ports.claims.texts(claim_id):
-        if kept.author is None:
-            answer = json.loads(kept.text)
-            without = person.out_of(answer)
-            if without != answer:
-                await ports.claims.rewrite(claim_id, kept, json.dumps(without, ensure_ascii=False))
-        elif kept.author == "customer" and kept.person_id in numbers:
-            await ports.claims.rewrite(claim_id, kept, None)
-        elif person.is_named_in(kept.text):
-            await ports.claims.rewrite(claim_id, kept, person.without(kept.text))
+    for text in await ports.claims.texts(claim_id):
+        if text.author is None:
+            reply = json.loads(text.text)
+            erased = person.out_of(reply)
+            if erased != reply:
+                await ports.claims.rewrite(claim_id, text, json.dumps(erased, ensure_ascii=False))
+        elif text.author == "customer" and text.person_id in numbers:
+            await ports.claims.rewrite(claim_id, text, None)
+        elif person.is_named_in(text.text):
+            await ports.claims.rewrite(claim_id, text, person.without(text.text))
 
 
 # --- stored responses -------------------------------------------------------------------------------------------------
@@ -379,7 +384,11 @@ async def _erase_in_texts(ports: Ports, claim_id: str, person: Person, numbers: 
 
 async def _requests(ports: Ports, person: Person, erasure: Erasure, _: datetime) -> AsyncGenerator[_Step, None]:
     async for organisation, named_in in ports.requests.naming(person.address, after=erasure.after):
-        changed = {key: without for key, kept in named_in.items() if (without := _answer_without(kept, person)) != kept}
+        changed = {
+            key: erased
+            for key, record in named_in.items()
+            if (erased := _with_erased_response(record, person)) != record
+        }
         if changed:
             found = Found(answers=len(changed))
             yield _Step(organisation, found, _write_answers(ports, organisation, changed))
@@ -387,28 +396,28 @@ async def _requests(ports: Ports, person: Person, erasure: Erasure, _: datetime)
             yield _Step(organisation)
 
 
-def _answer_without(kept: IdempotencyRecord, person: Person) -> IdempotencyRecord:
-    """Return a record whose response does not name the person."""
-    if kept.answer is None:
-        return kept
+def _with_erased_response(record: IdempotencyRecord, person: Person) -> IdempotencyRecord:
+    """Return the record with the person erased from its response."""
+    if record.answer is None:
+        return record
     try:
-        answer = json.loads(kept.answer.body)
+        response = json.loads(record.answer.body)
     except ValueError:
-        text = kept.answer.body.decode(errors="replace")
-        without, changed = person.without(text), person.is_named_in(text)
+        text = record.answer.body.decode(errors="replace")
+        body, changed = person.without(text), person.is_named_in(text)
     else:
-        left = person.out_of(answer)
-        without, changed = json.dumps(left, ensure_ascii=False), left != answer
-    return replace(kept, answer=replace(kept.answer, body=without.encode())) if changed else kept
+        erased = person.out_of(response)
+        body, changed = json.dumps(erased, ensure_ascii=False), erased != response
+    return replace(record, answer=replace(record.answer, body=body.encode())) if changed else record
 
 
 def _write_answers(
-    ports: Ports, organisation: str, answers: Mapping[str, IdempotencyRecord]
+    ports: Ports, organisation: str, records: Mapping[str, IdempotencyRecord]
 ) -> Callable[[], Awaitable[None]]:
     async def erase() -> None:
-        for key, without in answers.items():
-            with suppress(Conflict):  # deleted or replaced meanwhile; the next round looks again
-                await ports.requests.overwrite(organisation, key, without)
+        for key, record in records.items():
+            with suppress(Conflict):  # the record was deleted or replaced since the read; the next round looks again
+                await ports.requests.overwrite(organisation, key, record)
 
     return erase
 

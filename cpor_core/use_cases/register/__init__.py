@@ -1,1 +1,1 @@
-"""The register of associations: associations of the past, and those whose customer was not notified."""
+"""The register of associations: imports past associations, and lists those whose customer was not notified."""

@@ -1,8 +1,8 @@
 """
-Associations of the past, which the operator enters (decision 33).
+Imports past associations for the operator (decision 33).
 
-Each line becomes a claim that is official at once. Its id is derived from the line, so the same file can be sent again,
-also after a crash half-way.
+Each line becomes a claim that is official at once. The claim's id is derived from the line. So the operator can send
+the same file again, also after a crash half-way.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ from cpor_core.use_cases.register.untold import CustomerContact, notify, people_
 from cpor_core.use_cases.usage.figures import Loaded
 
 MOST_LINES = 10_000
-"""The most lines of one call."""
+"""The most lines in one call."""
 IN_FLIGHT = 32
-"""The slots that are written at the same time."""
+"""The most slots that are written at the same time."""
 ATTEMPTS = 8
 EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
 """No programme had such associations before this date, so an earlier date is an error."""
@@ -45,10 +45,11 @@ EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
 
 class PastAssociation(Value):  # decision 34
     """
-    One JSON line: a partner, an item, and since when they are associated.
+    One JSON line: a partner, an item, and the beginning of their association.
 
-    `engagement` may be an older programme's id; `item` is a workload's id or a subscription id, or an item as claimed;
-    `since` is an instant, or a day: its first instant in UTC, where months are counted.
+    `engagement` is the id of an engagement, or of an older programme's engagement. `item` is a workload id, a
+    subscription id, or an item in the form of a claim. `since` is an instant or a day. A day means its first instant in
+    UTC, because months are counted in UTC.
     """
 
     engagement: Annotated[str, Field(max_length=100)]
@@ -65,20 +66,20 @@ Row = tuple[int, PastAssociation]
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A stored claim: since when it is official, and its rows if its customer was not notified."""
+    """A stored claim: the instant since which it is official, and its rows if its customer was not notified."""
 
     since: datetime | None
     untold: StoredCase | None
 
     @classmethod
     def of(cls, case: StoredCase) -> "_Known":
-        waits = untold(case.claim) in (Untold.NOBODY_TO_TELL, Untold.EVERYBODY_FAILED)
-        return cls(case.claim.official_since, case if waits else None)
+        is_untold = untold(case.claim) in (Untold.NOBODY_TO_TELL, Untold.EVERYBODY_FAILED)
+        return cls(case.claim.official_since, case if is_untold else None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Import:
-    """One import: its sender and instant, and what was read for it so far."""
+    """One import: its sender and instant, and the registry entries and claims that it has read."""
 
     ports: Ports
     person_id: str
@@ -87,7 +88,7 @@ class _Import:
     customers: dict[str, Registered[Customer] | None] = field(default_factory=dict)
     claims: dict[str, dict[str, _Known]] = field(default_factory=dict)
     entered: dict[str, list[Case]] = field(default_factory=dict)
-    """The cases that were entered and not announced yet, by organisation."""
+    """The cases that were entered but not announced yet, by organisation."""
 
     async def partner(self, partner_id: str) -> Partner:
         """Return a partner's location. Raises `PartnerUnknown`."""
@@ -108,14 +109,14 @@ class _Import:
         return found.value
 
     async def known(self, tenant_id: str) -> dict[str, _Known]:
-        """Return the tenant's claims by id, with those that were entered just now."""
+        """Return the tenant's claims by id, also the claims that this import has entered."""
         if tenant_id not in self.claims:
             cases = await self.ports.claims.of_tenant(tenant_id)
             self.claims.setdefault(tenant_id, {case.claim.id: _Known.of(case) for case in cases})
         return self.claims[tenant_id]
 
     async def announce(self) -> None:
-        """Announce what was entered to the partners' feeds."""
+        """Announce the entered cases in the feeds of their partners."""
         for organisation, cases in self.entered.items():
             await announce_created(self.ports, organisation, cases, self.now)
         self.entered.clear()
@@ -123,16 +124,16 @@ class _Import:
 
 async def import_lines(ports: Ports, lines: Sequence[bytes], person_id: str, now: datetime) -> Loaded:
     """
-    Enter the associations of JSON lines; a bad line is reported, the other lines are entered.
+    Enter the associations of JSON lines. Bad lines are reported, and the other lines are entered.
 
-    Lines about the same slot are entered in their order: the first one holds it. Raises `PayloadTooLarge`, and
-    `StorageBusy` half-way, after which the same lines can be sent again.
+    Lines about the same slot are entered in their order, so that the first line gets the slot. Raises
+    `PayloadTooLarge`. Raises `StorageBusy`, perhaps half-way. After that the same lines can be sent again.
     """
     if sum(1 for text in lines if text.strip()) > MOST_LINES:
         raise Refused(
             "PayloadTooLarge",
             f"An import has at most {MOST_LINES} lines.",
-            resolution="Send it in several calls.",
+            resolution="Send the rows in several calls.",
         )
     good, bad = _parsed(lines)
     by_slot: dict[tuple[str, str, str], list[Row]] = {}
@@ -146,7 +147,7 @@ async def import_lines(ports: Ports, lines: Sequence[bytes], person_id: str, now
         batch = groups[start : start + IN_FLIGHT]
         await asyncio.gather(*(begun.known(tenant_id) for tenant_id in {rows[0][1].tenant_id for rows in batch}))
         done = await asyncio.gather(*(_enter_in_turn(begun, rows) for rows in batch), return_exceptions=True)
-        for outcome in done:  # all lines of the group have ended, so none is at work when a fault is raised
+        for outcome in done:  # a fault is raised only here, after all tasks of the group have ended
             if isinstance(outcome, BaseException):
                 raise outcome
             accepted += outcome[0]
@@ -157,7 +158,7 @@ async def import_lines(ports: Ports, lines: Sequence[bytes], person_id: str, now
 
 
 def _parsed(lines: Iterable[bytes]) -> tuple[list[Row], list[BadRow]]:
-    """Return the good lines with their numbers, and the errors in the form of the other lines."""
+    """Return the valid lines with their numbers, and the errors of the other lines."""
     good: list[Row] = []
     bad: list[BadRow] = []
     for row, text in enumerate(lines, start=1):
@@ -171,7 +172,7 @@ def _parsed(lines: Iterable[bytes]) -> tuple[list[Row], list[BadRow]]:
 
 
 async def _enter_in_turn(begun: _Import, rows: Sequence[Row]) -> tuple[int, int, list[BadRow]]:
-    """Enter the lines about one slot; returns how many were new, how many were known, and the errors of the others."""
+    """Enter the lines about one slot. Returns the number of lines that changed something or not, and the bad lines."""
     accepted = unchanged = 0
     bad: list[BadRow] = []
     for row, line in rows:
@@ -187,11 +188,12 @@ async def _enter_in_turn(begun: _Import, rows: Sequence[Row]) -> tuple[int, int,
 
 async def _enter(begun: _Import, line: PastAssociation) -> bool:
     """
-    Enter one association; returns whether that changes anything. Five requests, six if a person is notified.
+    Enter one association, in five requests, or six if a person is notified. Returns whether anything has changed.
 
-    A known association stays as it is, also an ended one, and costs no request. Only if its customer was not notified,
-    a mail goes to the people of the line and of the registry. Raises `PartnerUnknown`, `AlreadyImported` if it was
-    entered with another beginning, what `_official_claim` raises, and `SlotHeld`.
+    A known association does not change and costs no request, also if it has ended. There is one exception. If its
+    customer was not notified, a mail is sent to the people of the line and of the registry. Raises `PartnerUnknown`,
+    `AlreadyImported` if the association was entered with another beginning, the errors of `_official_claim`, and
+    `SlotHeld`.
     """
     ports, now = begun.ports, begun.now
     partner = await begun.partner(line.partner_id)
@@ -216,11 +218,11 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
             stored = await ports.claims.commit(Commit(act_id, before, after, person_id=begun.person_id))
         except Conflict:
             if not await ports.claims.wrote(claim_id, act_id, 1):
-                there = await ports.claims.load(claim_id)
-                if there is not None:
-                    _verify_same(there.claim.official_since, line)
+                existing = await ports.claims.load(claim_id)
+                if existing is not None:
+                    _verify_same(existing.claim.official_since, line)
                     return False
-                continue  # another act has written the slot: judge again
+                continue  # another act has written the slot, so the line is judged again
         known[claim_id] = _Known.of(stored)
         begun.entered.setdefault(claim.organisation, []).append(after)
         if after.claim.mails:
@@ -231,7 +233,7 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
 
 
 async def _notify_others(begun: _Import, known: dict[str, _Known], claim_id: str, line: PastAssociation) -> bool:
-    """Notify the people of the line if nobody was notified of the association; returns whether a mail is owed."""
+    """Notify the people of the line if nobody was notified of the association. Returns whether a mail is now due."""
     stored = known[claim_id].untold
     if stored is None:
         return False
@@ -244,8 +246,8 @@ async def _notify_others(begun: _Import, known: dict[str, _Known], claim_id: str
 
 def _verify_same(since: datetime | None, line: PastAssociation) -> None:
     if since != line.since:
-        told = rfc3339(since) if since is not None else "another instant"
-        raise Refused("AlreadyImported", f"This association was entered before, since {told}.", target="since")
+        former = rfc3339(since) if since is not None else "another instant"
+        raise Refused("AlreadyImported", f"This association was entered before, since {former}.", target="since")
 
 
 async def _official_claim(
@@ -254,8 +256,8 @@ async def _official_claim(
     """
     Return the claim of a line before it is entered, and the recipients of its mail.
 
-    If the engagement can be claimed, the association must have begun before the programme's own register, and there
-    must be a person to notify (decision 65). Raises `EngagementUnknown`, `SinceInvalid`, `SinceTooLate`,
+    Two rules hold if the line names an engagement of today. The association must have begun before `imports_before`,
+    and there must be a person to notify (decision 65). Raises `EngagementUnknown`, `SinceInvalid`, `SinceTooLate`,
     `TenantUnknown`, `ItemNotClaimable`, `NobodyToTell`.
     """
     filed = begun.ports.catalogue.filed_under(line.engagement)
@@ -288,26 +290,32 @@ async def _official_claim(
     if filed_as is None and not people:
         raise Refused(
             "NobodyToTell",
-            "Nobody at the customer can be told: name a customerContact in a verified domain, or register an address.",
+            "Nobody at the customer can be notified. Send a customerContact in a verified domain, or register an "
+            "address.",
             target="customerContact",
         )
     return claim, people
 
 
 def _verify_from_before(imports_before: datetime | None, engagement: Engagement, line: PastAssociation) -> None:
-    """Raise `SinceTooLate` for an association that its partner must claim, so that its customer can decline."""
+    """Raise `SinceTooLate` for an association that must be claimed by its partner, so that the customer can decline."""
     if imports_before is None:
-        raise Refused("SinceTooLate", f"{engagement.name} is claimed by its partner, not imported.", target="since")
+        raise Refused(
+            "SinceTooLate",
+            f"An association under {engagement.name} cannot be imported. Its partner must claim it.",
+            target="since",
+        )
     if line.since >= imports_before:
         raise Refused(
             "SinceTooLate",
-            f"What began on {rfc3339(imports_before)} or later under {engagement.name} is claimed by its partner.",
+            f"An association under {engagement.name} that began on {rfc3339(imports_before)} or later cannot be "
+            "imported. Its partner must claim it.",
             target="since",
         )
 
 
 def _claim_id(partner: Partner, line: PastAssociation) -> str:
-    """Return the id of the association. It does not depend on the beginning, so the association is entered once."""
+    """Return the id of the association. The id does not depend on `since`, so each association is entered once."""
     key = f"imported|{line.engagement}|{line.item}|{line.partner_id}"
     return derived_claim_id(line.tenant_id, partner.entra_tenant_id, key)
 

@@ -1,7 +1,8 @@
 """
 Imported associations whose customer was not notified: the operator's list, and the mail to other people.
 
-Their figures begin with the hand-over of a mail. They pause when the mail has come back from all (decision 65).
+The partner gets the association's figures after the hand-over of a mail. If the mail has come back from all recipients,
+the partner gets no figures (decision 65).
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +32,7 @@ def people_to_notify(customer: Customer, contact: CustomerContact | None = None)
     """
     Return the recipients of the mail about an import: the contact and the notice addresses, each address once.
 
-    A contact with an address outside of the tenant's verified domains is left out.
+    A contact is left out if its address is not in a verified domain of the tenant.
     """
     wanted: list[tuple[RecipientKind, str, str | None]] = []
     if contact is not None and customer.has_address(contact.email):
@@ -45,13 +46,13 @@ def people_to_notify(customer: Customer, contact: CustomerContact | None = None)
 
 
 def waiting_for_others(cases: Iterable[StoredCase], people: Sequence[Recipient], now: datetime) -> Sequence[Case]:
-    """Return the cases whose customer has no notified person, and which one of *people* could be notified of."""
+    """Return the cases that have no notified person, but for which a person of *people* can be notified."""
     settled = (life.settle(stored, now) for stored in cases)
     return [case for case in settled if life.notify_others(case, now, people) is not case]
 
 
 async def notify_others(ports: Ports, tenant_id: str, now: datetime) -> None:
-    """Owe the mail to the people who are registered for the tenant now; twice is harmless."""
+    """Make the mail due for the people who are registered for the tenant now. A repeated call does no harm."""
     known = await ports.registry.customer(tenant_id)
     if known is None:
         return
@@ -61,12 +62,12 @@ async def notify_others(ports: Ports, tenant_id: str, now: datetime) -> None:
 
 
 async def notify(ports: Ports, case: Case, people: Sequence[Recipient], now: datetime) -> Case:
-    """Owe the mail about one association to *people*, if no other person was notified."""
+    """Make the mail about one association due for *people*, if no other person was notified."""
     return await change_claim(ports, case, now, lambda current: life.notify_others(current, now, people))
 
 
 def due_row(tenant_id: str, now: datetime) -> DueRow:
-    """Return the due row of `notify_others`; it is written before the registry."""
+    """Return the due row of `notify_others`. It must be written before the registry's new entry."""
     return DueRow(now, tenant_id, Kind.NOTIFY_OTHERS)
 
 

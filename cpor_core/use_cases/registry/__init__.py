@@ -1,1 +1,1 @@
-"""The operator's registry: partners, customers and closed days."""
+"""Use cases of the operator for the registry: partners, customers and closed days."""

@@ -1,4 +1,4 @@
-"""Closed days: days off of a place that the operator registers because the holiday data lacks them."""
+"""Closed days. The operator registers days off that are not in the holiday data."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -28,7 +28,7 @@ async def find(ports: Ports, calendar: str, day: date) -> Registered[ClosedDay]:
 
 async def put(ports: Ports, calendar: str, day: date, closed_day: ClosedDay, if_match: str | None) -> Written:
     """
-    Register a closed day of a country (`FR`) or of one subdivision (`GB-SCT`). No promised window moves.
+    Register a closed day of a country (`FR`) or of one subdivision (`GB-SCT`). Windows that were promised do not move.
 
     Raises `PreconditionFailed`.
     """
@@ -41,13 +41,13 @@ async def put(ports: Ports, calendar: str, day: date, closed_day: ClosedDay, if_
 
 
 async def delete(ports: Ports, calendar: str, day: date, if_match: str | None) -> None:
-    """Delete a closed day. No promised window moves. Raises `NotFound`, `PreconditionFailed`."""
+    """Delete a closed day. Windows that were promised do not move. Raises `NotFound`, `PreconditionFailed`."""
     former = await find(ports, calendar, day)
     verify_match(if_match, former)
     try:
         await ports.registry.delete_closed_day(calendar, day, former)
     except Conflict:
-        if await ports.registry.closed_day(calendar, day) is not None:  # otherwise it is gone, whoever deleted it
+        if await ports.registry.closed_day(calendar, day) is not None:  # otherwise the closed day is deleted already
             raise changed_meanwhile() from None
 
 

@@ -1,4 +1,4 @@
-"""The registry: partners by location, customers by tenant."""
+"""The registry of partners and customers. A partner is registered by location, and a customer by tenant."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write made: the entry's version, and whether the entry is new."""
+    """The result of a write: the entry's version, and whether the entry is new."""
 
     version: int
     new: bool
@@ -54,7 +54,8 @@ class CustomerChange:
     """
     A customer as the operator sends it.
 
-    With `only_validate`, nothing is stored. `confirmed_ends` is the number of associations that the operator lets end.
+    With `only_validate`, nothing is stored. `confirmed_ends` is the number of associations that the operator agrees to
+    end.
     """
 
     tenant_id: str
@@ -65,7 +66,7 @@ class CustomerChange:
 
 
 MOST_UNCONFIRMED_ENDS = 5
-"""The most associations that may end without the operator's confirmation of their number (decision 32)."""
+"""The most associations that can end without the operator's confirmation of their number (decision 32)."""
 
 
 async def put_customer(ports: Ports, change: CustomerChange, now: datetime) -> tuple[Written, Sequence[Ending]]:
@@ -120,8 +121,8 @@ def own_write(stored: Registered[Entry] | None, wanted: Entry, former: Registere
     """
     Return our own write after a conflict. Raises `PreconditionFailed` if another caller wrote the stored entry.
 
-    The SDK repeats a write when the answer of storage was lost. Then the first try has written *wanted*, and the second
-    try is a conflict.
+    The SDK repeats a write when the answer of storage was lost. If the first try has written *wanted*, the second try
+    causes a conflict.
     """
     version = former.version + 1 if former is not None else 1
     if stored is None or stored.value != wanted or stored.version != version:
@@ -186,9 +187,9 @@ async def _verify_domains(ports: Ports, change: CustomerChange, former: Register
     if details:
         raise Refused(
             "DomainNotOnTenant",
-            f"{len(details)} of the domains are not the tenant's.",
+            f"{len(details)} of the domains do not belong to the tenant.",
             target="domains",
-            resolution="Correct what the details name, or leave these domains out.",
+            resolution="Correct the domains that the details name, or leave them out.",
             details=details,
         )
 

@@ -1,1 +1,1 @@
-"""Loading and reading figures. Each read leaves a receipt."""
+"""Loads and reads figures. Each read writes a receipt."""

@@ -1,4 +1,4 @@
-"""The operator loads figures, the partner of record reads them, and each read leaves a receipt."""
+"""Figures: the operator loads them, and the partner of record reads them. Each read writes a receipt."""
 
 import asyncio
 import math
@@ -34,17 +34,18 @@ from cpor_core.transitions.claim_case import Case
 
 ATTEMPTS = 5
 MOST_ROWS = 100_000
-"""Rows in one call."""
+"""The most rows in one call."""
 YIELD_EVERY = 500
+"""After so many lines the event loop can run other tasks."""
 TENANTS_IN_FLIGHT = 16
-"""Tenants whose figures are written at the same time."""
+"""The most tenants that are written at the same time."""
 MAIL_TAKES_SECONDS = 60
-"""How long to wait before asking again whether the customer was notified."""
+"""A caller asks again after this time whether the customer was notified."""
 Item = TypeVar("Item")
 
 
 class FeedFormat(StrEnum):
-    """The formats of a feed. Those of Microsoft Graph are its unchanged reports."""
+    """The formats of a feed. A format with `graph` in its name is an unchanged report of Microsoft Graph."""
 
     JSONL = "jsonl"
     SUBSCRIBED_SKUS = "graph-subscribed-skus"
@@ -53,7 +54,7 @@ class FeedFormat(StrEnum):
 
 
 class Loaded(Value):
-    """The outcome of a feed: counts of its rows, and the bad ones."""
+    """The outcome of a feed: the counts of its good rows, and the bad rows."""
 
     accepted: int
     unchanged: int
@@ -62,7 +63,7 @@ class Loaded(Value):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads, for the receipt."""
+    """The reader of figures, for the receipt."""
 
     object_id: str
     kind: str
@@ -78,8 +79,8 @@ async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None
     """
     Merge JSON lines into the stored figures. Repeated lines change nothing, and older lines never change newer figures.
 
-    Bad lines are reported, the others stored. Raises `PayloadTooLarge`. Raises `StorageBusy`, perhaps half-way: the
-    caller can then send the same lines again.
+    Bad lines are reported, and the other lines are stored. Raises `PayloadTooLarge`. Raises `StorageBusy`, perhaps
+    half-way. After that the caller can send the same lines again.
     """
     by_tenant: dict[str, list[Given]] = {}
     bad: list[BadRow] = []
@@ -90,7 +91,7 @@ async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None
         count += 1
         _verify_not_too_many(count)
         if count % YIELD_EVERY == 0:
-            await asyncio.sleep(0)  # lets this instance serve others
+            await asyncio.sleep(0)  # so that this instance can serve other requests
         read = _read_line(row, text, tenant_id)
         if isinstance(read, BadRow):
             bad.append(read)
@@ -100,7 +101,7 @@ async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None
     accepted = unchanged = 0
     for group in _in_groups(list(by_tenant.items()), TENANTS_IN_FLIGHT):
         done = await asyncio.gather(*(_load_tenant(ports, *one) for one in group), return_exceptions=True)
-        for outcome in done:  # only now: when a fault is raised, no other task of the group still runs
+        for outcome in done:  # a fault is raised only here, after all tasks of the group have ended
             if isinstance(outcome, BaseException):
                 raise outcome
             accepted += outcome.accepted
@@ -113,10 +114,10 @@ async def load_graph_report(
     ports: Ports, kind: FeedFormat, tenant_id: str, as_of: date, content: bytes | Sequence[JsonValue]
 ) -> Loaded:
     """
-    Merge one of Microsoft Graph's reports: the bytes of its CSV, or the list in its JSON.
+    Merge a report of Microsoft Graph. *content* is the bytes of a CSV report, or the list of a JSON report.
 
-    Bad rows are reported, the others stored. Raises `WrongReport` and `PayloadTooLarge`. Raises `StorageBusy`, perhaps
-    half-way: the caller can then send the same report again.
+    Bad rows are reported, and the other rows are stored. Raises `WrongReport` and `PayloadTooLarge`. Raises
+    `StorageBusy`, perhaps half-way. After that the caller can send the same report again.
     """
     registered = await ports.registry.customer(tenant_id)
     report = _read_report(kind, content, as_of, registered.value if registered is not None else None, ports.licensing())
@@ -158,7 +159,7 @@ def _verify_not_too_many(count: int) -> None:
         raise Refused(
             "PayloadTooLarge",
             f"A feed has at most {MOST_ROWS} rows.",
-            resolution="Send it in several calls.",
+            resolution="Send the rows in several calls.",
         )
 
 
@@ -167,7 +168,7 @@ def _in_groups(everything: Sequence[Item], size: int) -> Iterator[Sequence[Item]
 
 
 def _read_line(row: int, text: bytes, tenant_id: str | None) -> tuple[str, UsageLine] | BadRow:
-    """Return tenant and figures of a line, or what is wrong with it."""
+    """Return the tenant and the figures of a line, or the error of a bad line."""
     try:
         line = _LINE.validate_json(text, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -176,9 +177,9 @@ def _read_line(row: int, text: bytes, tenant_id: str | None) -> tuple[str, Usage
         return BadRow(row=row, code="NoFigures", message="The row has none of the three figures.")
     tenant = line.tenant_id or tenant_id
     if tenant is None:
-        return BadRow(row=row, code="TenantMissing", message="Give tenantId in the row or in the query.")
+        return BadRow(row=row, code="TenantMissing", message="Send tenantId in the row or in the query.")
     if tenant_id is not None and tenant != tenant_id:
-        return BadRow(row=row, code="TenantMismatch", message="The row is of another tenant than the query.")
+        return BadRow(row=row, code="TenantMismatch", message="The row and the query name different tenants.")
     return tenant, line
 
 
@@ -213,7 +214,7 @@ async def _merge(ports: Ports, tenant: str, given: Sequence[Given]) -> set[int]:
         for at, one in enumerate(given):
             key = (one.line.month, one.line.item)
             after = merged(figures.get(key), one.line, one.as_of)
-            if after != figures.get(key):  # an earlier attempt may have written a part of them
+            if after != figures.get(key):  # false if an earlier attempt has written this line already
                 changed.add(at)
             figures[key] = after
         etags = {key: found[1] for key, found in kept.items()}
@@ -230,13 +231,13 @@ async def _merge(ports: Ports, tenant: str, given: Sequence[Given]) -> set[int]:
 
 
 async def _undecided(ports: Ports, tenant: str, ambiguous: Sequence[Ambiguous]) -> Sequence[BadRow]:
-    """Return the rows with seats of several subscriptions, unless another report has the seats of each."""
+    """Return the rows with the seats of several subscriptions, unless the seats of each subscription are stored."""
     if not ambiguous:
         return ()
     months = sorted({one.month for one in ambiguous})
     kept = await ports.usage.read(tenant, months[0], months[-1])
 
-    def told(month: str, item: str) -> bool:
+    def has_seats(month: str, item: str) -> bool:
         found = kept.get((month, item))
         return found is not None and found[0].available_seats is not None
 
@@ -244,10 +245,10 @@ async def _undecided(ports: Ports, tenant: str, ambiguous: Sequence[Ambiguous]) 
         BadRow(
             row=one.row,
             code="AmbiguousSubscription",
-            message="The SKU belongs to several subscriptions; graph-subscriptions tells the seats of each.",
+            message="The SKU belongs to several subscriptions. Send graph-subscriptions, which has the seats of each.",
         )
         for one in ambiguous
-        if not all(told(one.month, item) for item in one.subscriptions)
+        if not all(has_seats(one.month, item) for item in one.subscriptions)
     ]
 
 
@@ -256,9 +257,9 @@ async def _undecided(ports: Ports, tenant: str, ambiguous: Sequence[Ambiguous]) 
 
 async def read_advice(ports: Ports, case: Case, reader: Reader) -> Sequence[Advice]:
     """
-    Return the advice that follows from the figures of `read_usage`. It leaves the same receipt, once.
+    Return the advice that follows from the figures of `read_usage`.
 
-    Raises as `read_usage`.
+    Writes the receipt of `read_usage`, and raises the errors of `read_usage`.
     """
     return advice(await read_usage(ports, case, reader, first=None, last=None))
 
@@ -267,12 +268,12 @@ async def read_usage(
     ports: Ports, case: Case, reader: Reader, *, first: str | None, last: str | None
 ) -> Sequence[UsageRow]:
     """
-    Return the figures of the associated items only, from the association's first month: four requests.
+    Return the figures of the associated items, from the association's first month on, in four requests.
 
-    The receipt is written after the figures are read and before they are sent: no receipt, no figures.
+    The receipt is written after the figures are read and before they are sent. Without a receipt no figures are sent.
 
-    Raises `NotFound` unless the association is official, `FiguresNotYet` while a no that arrived in time may still be
-    written, and `CustomerNotTold` while the customer of an imported association does not know of it.
+    Raises `NotFound` unless the association is official, `FiguresNotYet` during the minute of grace, and
+    `CustomerNotTold` while the customer of an imported association is not notified.
     """
     shown, now = case.claim, case.now
     if shown.status is not Status.OFFICIAL:
@@ -309,7 +310,7 @@ def _verify_given_out(shown: Claim, now: datetime) -> None:
         raise Refused(
             "FiguresNotYet",
             f"The association is official. Its figures are available from {begins:%Y-%m-%dT%H:%M:%SZ} on.",
-            resolution="Wait as Retry-After says and send the same request again.",
+            resolution="Wait as long as Retry-After says, then send the same request again.",
             retry_after_seconds=math.ceil((begins - now).total_seconds()),
         )
 
@@ -327,5 +328,5 @@ def _verify_customer_notified(shown: Claim) -> None:
         raise Refused(
             "CustomerNotTold",
             "Nobody at the customer could be notified of this association.",
-            resolution="Ask the programme to register a notice address. Figures begin with the mail to it.",
+            resolution="Ask the programme to register a notice address. You get figures after a mail to this address.",
         )

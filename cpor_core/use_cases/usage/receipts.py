@@ -1,4 +1,4 @@
-"""Shows a customer who has read its figures."""
+"""Receipts for the customer's page: they show who has read figures of an association."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,13 @@ from cpor_core.ports import Ports
 from cpor_core.transitions.claim_case import Case
 
 SHOWN = 50
-"""How many receipts, the newest, the page of one request shows."""
+"""The most receipts that the page of a request shows."""
 LOOKED_AT = 500
+"""The most receipts of the tenant that one call reads."""
 
 
 async def receipts_of(ports: Ports, case: Case) -> Sequence[Receipt]:
-    """Return the newest receipts of this claim's association. A mailed link shows no others (decision 23)."""
+    """Return the newest receipts of this claim's association. A mailed link shows only these (decision 23)."""
     if case.claim.window_ends_at is None and case.claim.official_since is None:
         return ()
     found: list[Receipt] = []
