@@ -135,7 +135,7 @@ async def test_claim_may_have_64_kibibytes_and_any_other_body_a_mebibyte(service
         judged = await ask(service, line, claim["id"], at_limit)
         assert judged.status_code == 400, f"{line.name}: {judged.text}"
         larger = refused(await ask(service, line, claim["id"], at_limit + b" "), 413, "PayloadTooLarge")
-        assert larger["message"] == f"The body may have {'64 KiB' if most == 2**16 else '1 MiB'}."
+        assert larger["message"] == f"The body can have at most {'64 KiB' if most == 2**16 else '1 MiB'}."
 
 
 @shares_its_service
@@ -149,10 +149,10 @@ async def test_what_is_too_large_is_told_the_limit_and_what_to_do(shared: Servic
 
     told = refused(file, 413, "PayloadTooLarge")
     assert (told["message"], told["resolution"]) == (
-        "A file may have 20 MiB.",
+        "A file can have at most 20 MiB.",
         "Compress the file, or split it into several.",
     )
-    assert refused(lines, 413, "PayloadTooLarge")["message"] == "The body may have 16 MiB."
+    assert refused(lines, 413, "PayloadTooLarge")["message"] == "The body can have at most 16 MiB."
 
 
 def lists_of(model: Any) -> Iterator[str]:
