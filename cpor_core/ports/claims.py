@@ -71,7 +71,7 @@ class Claims(Protocol):
         """
         Return a claim with its slots, in two requests.
 
-        A closed claim takes one request. A draft takes one too if *slots_of_drafts* is false.
+        A closed claim takes one request. A draft takes one request if *slots_of_drafts* is false.
         """
 
     async def prospect(self, claim: Claim) -> StoredCase:

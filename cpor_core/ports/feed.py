@@ -70,7 +70,7 @@ class Changes(Protocol):
         Append announcements in one request. Their numbers follow on `head.last`. Returns the new head.
 
         Raises `Conflict` in three cases: another process has appended, an announcement is in the feed already, or the
-        history entry before the first announced one is not yet in the feed.
+        history entry before the first announcement is not yet in the feed.
         """
 
     async def trim(self, organisation: str, *, before: datetime) -> datetime | None:

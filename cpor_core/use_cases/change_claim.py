@@ -1,5 +1,5 @@
 """
-The one way to change a claim.
+Changes a claim. Each act on a stored claim uses this module.
 
 Index rows are written first, then one entity-group transaction, then a queue message (`docs/order-of-writes.md`). If a
 process dies between two of these writes, a due row leads the timer to do the rest.
@@ -66,7 +66,7 @@ class ActContext:
     answers: Callable[[Case, Terms], BaseModel] = claim_view
     """Makes the reply to the caller. With an idempotency key, the reply is stored in the act's transaction."""
     due_row: DueRow | None = None
-    """The due row that led to the act. The act moves the row to a later instant in place of writing a new one."""
+    """The due row that led to the act. The act moves this row to a later instant in place of writing a new row."""
 
 
 NO_CONTEXT = ActContext()

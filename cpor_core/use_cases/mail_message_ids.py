@@ -44,5 +44,5 @@ def _mails_of_act(before: Claim, after: Claim) -> Iterable[tuple[str, int, int]]
 
 
 def partner_mail_kind(mail: DuePartnerMail) -> str:
-    """Return the kind of a partner's mail for its Message-ID. A mail to a rival's partner has the rival in its kind."""
+    """Return the kind of a partner's mail, for the Message-ID. The kind contains the rival, if the mail goes to one."""
     return f"{mail.kind}-{mail.to}" if mail.to is not None else str(mail.kind)

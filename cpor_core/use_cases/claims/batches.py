@@ -56,7 +56,11 @@ MESSAGES_AT_ONCE = 16
 MOST_LINES = 2 * MOST_ROWS
 """The most lines that a batch can have, including blank lines."""
 MOST_ERRORS, LONGEST_TARGET = 10, 100
-"""The most stored errors of a row, and characters of a target, so that the outcomes of a page fit into one row."""
+"""
+The most stored errors of a batch's row, and the most characters of an error's target.
+
+With these limits the outcomes of a page fit into one row of a table.
+"""
 _ROW = TypeAdapter(NewClaim)
 
 

@@ -449,7 +449,7 @@ async def remove_evidence(
 
 
 def find_evidence(claim: Claim, file_name: str) -> Evidence:
-    """Return a file of the claim; capitals in its name do not matter. Raises `NotFound`."""
+    """Return the claim's file with this name, in capitals or not. Raises `NotFound`."""
     found = file_names.find(claim.evidence, file_name)
     if found is None:
         raise Refused(

@@ -117,8 +117,8 @@ async def verified(
     """
     Return a page of an index. Each row is compared with its claim.
 
-    A row with another position than the claim's present one is left out, and removed if it is older than ten minutes.
-    A younger row stays, because a row is written before its claim.
+    A row is left out if its position is no longer the position of the claim. Such a row is removed after ten minutes,
+    and not earlier, because a row is written before its claim.
     """
 
     async def read(behind: str, size: int) -> Page:

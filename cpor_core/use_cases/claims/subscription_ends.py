@@ -2,8 +2,8 @@
 Ends items that are no longer on the customer's tenant, in associations and in open claims (decision 32).
 
 The operator's update of the customer writes two due rows. The first row is due at once. The second row is due ten
-minutes later. It is for claims whose submission read the registry before the update and was stored after the first
-row's work.
+minutes later, because a submission can read the registry before the update and be stored after the work of the first
+row.
 """
 
 from collections.abc import Iterable, Sequence

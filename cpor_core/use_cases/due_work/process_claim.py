@@ -49,7 +49,7 @@ async def process_claim(ports: Ports, claim_id: str, now: datetime, due_row: Due
 
 def _end_of_grace(case: Case, now: datetime) -> datetime | None:
     """
-    Return the end of the minute of grace if the window has ended and the minute has not; else None.
+    Return the end of the minute of grace, if *now* is in this minute. Otherwise return None.
 
     The timer stores the association at that instant. A due row of release 1 comes earlier, at the end of the window.
     """
@@ -61,8 +61,8 @@ async def process_for_customer(ports: Ports, claim_id: str, now: datetime) -> Ou
     """
     Do the work of a claim that is due at *now*, except its mails to partners. These mails have their own queue.
 
-    If mails to partners were due before this call, a message is sent to that queue. Work of this call that makes such
-    mails due sends its own message.
+    If mails to partners were due before this call, a message is sent to that queue. If an act of this call makes such
+    mails due, `change_claim` sends a message.
     """
     stored = await ports.claims.load(claim_id)
     if stored is None:

@@ -54,7 +54,7 @@ HELD_FOR = timedelta(minutes=2)
 BY_MESSAGE = timedelta(minutes=2)
 """An attempt within this time gets a queue message. The timer, which runs each minute, finds later attempts."""
 MESSAGE_LATER = timedelta(seconds=1)
-"""A queue message arrives this much after the instant of its attempt, so that it never arrives too early."""
+"""A queue message arrives this much after the instant of its attempt. An earlier message would find nothing due."""
 ATTEMPTS = 8
 """The most tries of a write that loses races."""
 MOST_ATTEMPTS_KEPT = 50

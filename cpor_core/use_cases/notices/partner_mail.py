@@ -53,7 +53,7 @@ async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Outc
 
 async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
     """
-    Send one of the claim's due mails to partners: the oldest mail that its recipient's mailbox accepts.
+    Send one due mail to a partner: the oldest mail that a mailbox accepts now.
 
     A mail is dropped if it is no longer true, or if its recipient refuses it for good.
     """

@@ -343,9 +343,10 @@ def _erase_in_claims(
 
 async def erase_in_claim(ports: Ports, claim_id: str, address: str, now: datetime) -> None:
     """
-    Erase a person from one claim: first from its comments and stored replies, then from the claim, then from new ones.
+    Erase a person from one claim: first from its comments and stored replies, then from the claim.
 
-    The claim is changed after the comments, because only the claim has the person's name and recipient numbers.
+    The claim is changed after the comments, because only the claim has the person's name and recipient numbers. At the
+    end, the comments and replies that were stored since the first step are searched too.
     """
     case = await ports.claims.load(claim_id)
     if case is None:
