@@ -1,10 +1,11 @@
 """
-The exceptions that the core raises. There are three main kinds, and callers must distinguish them.
+The exceptions of the core. Callers must distinguish three main kinds.
 
 - `Refused`: the rules do not allow the request. A refusal has a stable code and says what the caller can do.
   `cpor_app.http` gives each code its HTTP status.
-- `Fault`: a system that we depend on failed. After `Retryable` a retry may succeed, after `Terminal` it cannot.
-- `Conflict`: another writer was first. The act is judged again on the newest rows. No caller of the API sees it.
+- `Fault`: another system, such as storage or mail, failed. `Retryable` means that a retry can succeed. `Terminal` means
+  that no retry can.
+- `Conflict`: another writer was first. The service does the act again on the newest rows. No caller sees a `Conflict`.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ class Detail:
 
 
 class Refused(Exception):
-    """The rules do not allow it. `code` is part of the API's contract. `resolution` says what the caller can do."""
+    """The rules do not allow the request. `code` never changes. `resolution` says what the caller can do."""
 
     def __init__(
         self,
@@ -45,11 +46,11 @@ class Refused(Exception):
 
 
 class Fault(Exception):
-    """A system that we depend on failed."""
+    """Another system, such as storage or mail, failed."""
 
 
 class Retryable(Fault):
-    """A retry may succeed. If the other system named a wait, it is in `retry_after_seconds`."""
+    """A retry can succeed. If the other system asked for a wait, `retry_after_seconds` has this wait."""
 
     def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
         """Store the wait that the other system asks for, in whole seconds."""
@@ -62,7 +63,7 @@ class Terminal(Fault):
 
 
 class StorageBusy(Retryable):
-    """Storage throttles us, is slow or cannot be reached, and all retries of the SDK have failed."""
+    """Storage throttles the service, is slow or cannot be reached, and all retries of the SDK have failed."""
 
 
 class Conflict(Exception):
@@ -70,22 +71,22 @@ class Conflict(Exception):
 
 
 class RecipientRefused(Exception):
-    """The mail system refuses this address for good (an SMTP 5xx for the recipient)."""
+    """The mail system will never accept this address (an SMTP 5xx for the recipient)."""
 
     def __init__(self, code: int | None, reason: str) -> None:
-        """Store what the mail system answered, for the operator. No partner ever sees *reason*."""
+        """Store the answer of the mail system, for the operator. No partner sees *reason*."""
         super().__init__(reason)
         self.code = code
         self.reason = reason
 
 
 class MailDelayed(Retryable):
-    """The mail system did not take the mail, and a later attempt may succeed."""
+    """The mail system did not take the mail. A later attempt can succeed."""
 
     def __init__(
         self, reason: str, *, retry_after_seconds: int | None = None, recipient_refused_for_now: bool = False
     ) -> None:
-        """Store why. `recipient_refused_for_now` is true after an SMTP 4xx for this recipient, not for all mail."""
+        """Store the reason. `recipient_refused_for_now` is true after an SMTP 4xx for this recipient only."""
         super().__init__(reason, retry_after_seconds=retry_after_seconds)
         self.reason = reason
         self.recipient_refused_for_now = recipient_refused_for_now

@@ -24,7 +24,7 @@ MAX_EVIDENCE_BYTES = 20 * 2**20
 
 
 class Status(StrEnum):
-    """The state of a claim; the diagram is in `docs/claim-life.md`. No caller ever sees `deleted`."""
+    """The state of a claim. The diagram is in `docs/claim-life.md`. No caller sees `deleted`."""
 
     DRAFT = "draft"
     SUBMITTED = "submitted"
@@ -133,7 +133,7 @@ LEFT_OUT = Field(default=None, exclude_if=_is_none)
 
 
 class Item(Value):
-    """What a claim asks for: a workload, or a product of one subscription."""
+    """One item of a claim: a workload, or a product with its subscription."""
 
     workload: Slug | None = LEFT_OUT
     product: Slug | None = LEFT_OUT
@@ -145,7 +145,7 @@ class Item(Value):
             msg = "must have either `workload`, or `product` and `subscriptionId`"
             raise ValueError(msg)
         if self.workload is None and (self.product is None or self.subscription_id is None):
-            msg = "must have both `product` and `subscriptionId`, or neither"
+            msg = "must have both `product` and `subscriptionId`"
             raise ValueError(msg)
         return self
 
@@ -236,7 +236,7 @@ class NewClaim(Value):
 
 
 class Acknowledgements(Value):
-    """What the partner confirms when submitting; both must be true."""
+    """The statements that the partner confirms at submission. Both must be true."""
 
     accurate: Flag
     customer_aware: Flag
@@ -256,10 +256,10 @@ class Evidence(Value):
 
 class RecipientKind(StrEnum):
     """
-    Why a person is notified.
+    How the service knows a recipient.
 
-    The partner names a contact. The programme registers a notice address for the tenant. The partner's contact is a
-    person at the partner.
+    The partner names a contact at the customer. The programme registers a notice address for the tenant. The partner's
+    contact is a person at the partner.
     """
 
     CONTACT = "contact"
@@ -292,7 +292,7 @@ class Recipient(Value):
 
 
 class Voice(StrEnum):  # decision 20a
-    """The kinds of people who speak for the customer, in ascending order of rank."""
+    """The kinds of people who speak for the customer. The lowest rank comes first."""
 
     CONTACT = "contact"
     """A person whom the partner named. A notice address counts as a contact after it was removed from the registry."""
@@ -309,7 +309,7 @@ class Speaker(Value):
     recipient: int | None = None
 
     def is_same(self, other: "Speaker") -> bool:
-        """Whether both are the same recipient, or both are the administrator. The voice may have changed meanwhile."""
+        """Whether both are the same recipient, or both are the administrator, even if the voice is different."""
         return self.recipient == other.recipient
 
     def outranks(self, other: "Speaker") -> bool:
@@ -365,7 +365,7 @@ class Promise(Value):
     incumbents: tuple[str, ...] = ()
     """The names of the partners that would be replaced. Only the customer may know them (decision 24)."""
     corrected: bool = False
-    """An earlier promise was already mailed and named another last day. This promise replaces it."""
+    """An earlier promise was already mailed with another last day. This promise replaces the earlier promise."""
     over: bool = False
     """The customer is asked again, so the next promise gets a new number and a new Message-ID."""
 
@@ -475,7 +475,7 @@ class Claim(Value):
     partner_name: str
     engagement: str
     filed_as: str | None = None
-    """The id of an older programme that the partner sent; `engagement` is its successor (decision 5)."""
+    """The id of an older programme, if the partner sent one. `engagement` is its successor (decision 5)."""
     # --- content: what the partner sent
     name: Text200
     domain: str
@@ -590,8 +590,8 @@ class Claim(Value):
         """
         The instant from which the claim cannot change any more. None if this instant is not known yet.
 
-        The instant can be in the future, because a no can be taken back until the window's end. A rejected claim is
-        closed when the rejection is final.
+        The instant of a declined claim can be in the future, because a no can be taken back until the window's end. A
+        rejected claim is closed when the rejection is final.
         """
         if self.status is Status.DECLINED:
             return max(self.status_since, self.window_ends_at or self.status_since)

@@ -194,7 +194,7 @@ def verify_country(country: str, subdivision: str | None = None) -> None:
     if subdivision is None or subdivision in (subdivisions or ()):
         return
     if not subdivisions:
-        raise ValueError(f"{country} has no subdivisions with different holidays: send no subdivision")
+        raise ValueError(f"{country} has no subdivisions with different holidays: leave the subdivision out")
     short = subdivision.removeprefix(f"{country}-")
     if short in subdivisions:
         raise ValueError(f"a subdivision is written without its country: {short}")

@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 MOST_AT_ONCE = 10
-"""Permits that one call of `draw` can give."""
+"""The most permits that one call of `draw` can give."""
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 class Urgency(Enum):
     """
-    How much of the limit of a minute or an hour a kind of mail may use, in percent. More urgent mails use the rest.
+    The share of a limit, in percent, that a kind of mail can use. The rest is for more urgent mails.
 
     Notices come first, because a window opens only with its notice. Reminders come second, because a reminder is
     useless after the window. Other mails can wait.
@@ -27,7 +27,7 @@ class Urgency(Enum):
     OTHER = 60
 
     def allowance(self, limit: int | None) -> int | None:
-        """Return how many of *limit* mails this kind may use, at least one. None means no limit."""
+        """Return how many of *limit* mails this kind can use, at least one. None means no limit."""
         return None if limit is None else max(1, limit * self.value // 100)
 
 
@@ -40,7 +40,7 @@ class Limits:
 
     @property
     def are_set(self) -> bool:
-        """Whether there is any limit."""
+        """Whether at least one limit is set."""
         return self.per_minute is not None or self.per_hour is not None
 
 
@@ -57,14 +57,14 @@ class Budget:
     sent_in_hour: int = 0
     """Permits that were given in this hour."""
     turned_away: int = 0
-    """Mails that asked in this minute and got no permit. The next such mail comes after them."""
+    """Mails that asked in this minute and got no permit. A later mail without a permit gets its turn after them."""
     not_before: datetime | None = None
     """The end of a pause: no mail gets a permit before this instant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """How many mails may be handed over now. At `next_turn` the other mails may ask again."""
+    """The number of mails that can be handed over now. At `next_turn` the other mails can ask again."""
 
     permits: int
     next_turn: datetime | None = None
@@ -98,13 +98,13 @@ def draw(budget: Budget | None, limits: Limits, urgency: Urgency, wanted: int, n
 
 
 def paused(budget: Budget | None, until: datetime, now: datetime) -> Budget:
-    """Return the budget with a pause that ends at *until*, or later if it already has a longer pause."""
+    """Return the budget with a pause that ends at *until*. A longer pause that is already in the budget stays."""
     budget = budget_at(budget, now)
     return replace(budget, not_before=max(until, budget.not_before or until))
 
 
 def _free(budget: Budget, limits: Limits, urgency: Urgency, now: datetime) -> int:
-    """Return how many permits a call may give for this urgency now."""
+    """Return how many permits one call can give for this urgency at *now*."""
     if budget.not_before is not None and now < budget.not_before:
         return 0
     in_minute = _left(urgency.allowance(limits.per_minute), budget.sent)
@@ -117,9 +117,9 @@ def _left(allowance: int | None, used: int) -> int:
 
 def _turn(budget: Budget, limits: Limits, urgency: Urgency, place: int, now: datetime) -> datetime:
     """
-    Return when a mail without a permit may ask again: at the beginning of a minute, of an hour, or after a pause.
+    Return when a mail without a permit can ask again: at the beginning of a minute, of an hour, or after a pause.
 
-    *place* is the number of mails that asked before it in this minute and got no permit either.
+    *place* is the number of earlier mails in this minute that got no permit.
     """
     per_minute, per_hour = urgency.allowance(limits.per_minute), urgency.allowance(limits.per_hour)
     begin = budget.minute + MINUTE

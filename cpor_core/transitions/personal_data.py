@@ -1,4 +1,4 @@
-"""Personal data of a claim is erased: of one person on request, of all people some time after the claim was closed."""
+"""Erases personal data from a claim: one person on request, or all people some time after the claim was closed."""
 
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,7 @@ NOBODY_AT_PARTNER = PartnerContact(name=ERASED, email=ERASED_ADDRESS)
 
 
 def with_retention(case: Case, terms: Terms) -> Case:
-    """Return the case with the instant at which each closed claim loses its personal data. Open claims have none."""
+    """Return the case with `people_until` for each closed claim. At this instant the people of the claim are erased."""
     rivals = {name: _with_retention(rival, terms) for name, rival in case.rivals.items()}
     changed = case.with_claims(_with_retention(case.claim, terms), rivals)
     return case if (changed.claim, changed.rivals) == (case.claim, case.rivals) else changed
@@ -45,7 +45,7 @@ def _with_retention(claim: Claim, terms: Terms) -> Claim:
 
 
 def erase_people(case: Case, at: datetime) -> Case:
-    """Erase contacts, addresses, comment, revenue fields and evidence from `people_until` on. History stays."""
+    """Erase contacts, addresses, comment, revenue fields and evidence. Before `people_until`, do nothing."""
     if case.claim.people_until is None or case.claim.people_forgotten or at < case.claim.people_until:
         return case
     return case.record(
@@ -71,7 +71,7 @@ def person_of(claim: Claim, address: str) -> Person:
 
 
 def is_contact(claim: Claim, person: Person) -> bool:
-    """Whether the claim names the person as a contact."""
+    """Whether the person is a contact of the claim."""
     return any(person.is_at(contact.email) for contact in _contacts(claim))
 
 
@@ -89,7 +89,7 @@ def is_over(claim: Claim, at: datetime) -> bool:
 
 def erase_person(case: Case, person: Person, at: datetime, *, answer_by: TimeToAnswer) -> Case:
     """
-    Erase one person. If the claim awaits that person's answer, the mail to them counts as bounced (decisions 24, 25).
+    Erase one person. If the claim awaits the customer, this person's mail counts as failed (decisions 24, 25).
 
     If no other notified recipient is left, the partner must name another contact: a claim never becomes official
     without a notified customer. If a closed claim names the person as a contact, its evidence is erased too. A claim
@@ -143,20 +143,20 @@ def _contacts_without(contacts: Contacts | None, person: Person) -> Contacts | N
 
 
 def _contact_without(contact: Contact, person: Person) -> Contact:
-    """Return somebody else's contact; the person's name is removed from its name and title."""
+    """Return the contact of another person. The erased person's name is removed from its name and title."""
     title = person.without(contact.title) if contact.title is not None else None
     return contact.model_copy(update={"name": person.without(contact.name), "title": title})
 
 
 def _evidence_without(evidence: tuple[Evidence, ...], person: Person) -> tuple[Evidence, ...]:
     """Remove the person's name from the names of the files. No two files get the same name."""
-    taken = [file.file_name for file in evidence]
+    used = [file.file_name for file in evidence]
     renamed = []
     for number, file in enumerate(evidence, start=1):
         name = person.without(file.file_name)
-        if name != file.file_name and any(is_same_file(name, other) for other in taken):
+        if name != file.file_name and any(is_same_file(name, other) for other in used):
             name = f"{number}-{name}"
-        taken.append(name)
+        used.append(name)
         renamed.append(file.model_copy(update={"file_name": name}))
     return tuple(renamed)
 

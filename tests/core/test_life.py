@@ -788,7 +788,7 @@ def test_a_no_cannot_be_undone_when_another_claim_became_the_holder_since() -> N
     held = declined.with_slots({"teams": declined.slots["teams"].changed(holder=since)})
     contested = declined.with_slots({"teams": declined.slots["teams"].changed(holder=before)})
 
-    with pytest.raises(Refused, match="given to another claim"):
+    with pytest.raises(Refused, match="Another claim has the item"):
         life.undo_decline(held, ANNE, LATER + HOUR)
 
     assert life.undo_decline(contested, ANNE, LATER + HOUR).claim.status is Status.AWAITING_CUSTOMER

@@ -1,14 +1,14 @@
 """
 The life of a claim, as one state machine for people and for time.
 
-`settle` makes the moves that time alone makes. Each read and each act starts with it, and the timer only stores its
-result. So a timer that is late, doubled or dead changes nothing. The slot row of a successor has the instant of its
-takeover since the customer was notified: each read after that instant sees the successor as the holder.
+`settle` computes the changes that time alone makes. Each read and each act starts with `settle`, and the timer only
+stores the result. So a late or missing run of the timer does not change any answer. When the customer is notified, the
+slot's row gets the instant of the takeover. Each read after that instant sees the successor as the holder.
 
-An act that writes slots first settles the other claims that have taken over a slot by now (`taken_over_by_others`). So
-the instant of a takeover is never overwritten.
+Before an act writes slots, the use case settles and stores the other claims that have taken over one of these slots
+(`taken_over_by_others`). So the instant of a takeover is never overwritten.
 
-Each party that acts has one file: `clock`, `partner`, `programme`, `customer`. They share `slots` and `steps`.
+Each party that acts has one file: `clock`, `partner`, `programme`, `customer`. These files share `slots` and `steps`.
 """
 
 from cpor_core.transitions.life.clock import (

@@ -11,11 +11,11 @@ from cpor_core.transitions.life.steps import DISPUTE_PERIOD, add_mail, end_items
 
 def settle(stored: StoredCase, now: datetime) -> Case:
     """
-    Return the case as it is at *now*, with a history entry for each change that time has made since the rows.
+    Return the case as it is at *now*, with a history entry for each change that time has made to the stored case.
 
-    Each entry has the instant of its change. A window that has ended makes the claim official, even if the timer has
-    not run since. An association no longer holds an item that another claim has taken over. Drafts, unanswered
-    questions and time to dispute have ended at their stored instants.
+    Each entry has the instant of its change. If the window has ended, the claim is official, even if the timer has not
+    run yet. An association no longer holds an item that another claim has taken over. Drafts, unanswered questions and
+    the time to dispute end at their stored instants.
     """
     case = Case(
         claim=stored.claim,
@@ -52,7 +52,7 @@ def _lapse(case: Case, now: datetime) -> Case:
                 case = case.record(
                     Act.FINALLY_REJECTED, CLOCK, due, to=Status.REJECTED_FINAL, reason=case.claim.status_reason
                 )
-            case _:  # a reviewer is late: callers see the claim as overdue, and time alone decides nothing
+            case _:  # the reviewer is late: the claim is shown as overdue, and stays in its state
                 break
     return case
 
@@ -121,7 +121,7 @@ def _lose_items_taken_over(case: Case, now: datetime) -> Case:
 
 def taken_over_by_others(case: StoredCase, now: datetime) -> frozenset[str]:
     """
-    Return the ids of the other claims that have become official at this claim's slots, but are not stored so yet.
+    Return the ids of other claims that have become official at this claim's slots, but whose rows do not say so yet.
 
     These claims must be settled before this case's slots are written. Otherwise the write would lose the instants of
     their takeovers, and the former holders would never end.

@@ -26,7 +26,7 @@ from cpor_core.transitions.life.steps import add_closing_mail, add_mail, end, re
 
 
 def promise(case: Case, promised: Promise, recipients: tuple[Recipient, ...]) -> Case:
-    """Record what the notice will say, before the mail is sent (decision 17). Raises `InvalidState`."""
+    """Record the content of the notice before the mail is sent (decision 17). Raises `InvalidState`."""
     require(case, "announced", Status.AWAITING_CUSTOMER)
     return case.changed(promise=promised, recipients=recipients)
 
@@ -47,7 +47,7 @@ def hand_over(
     promised, status = case.claim.promise, case.claim.status
     notified = set(promised.recipients) - {*failed, *waiting}
     recipients = mark_notified(_mark_failed(case.claim.recipients, failed), notified)
-    opened_at = None if status in UNDECIDED else at  # a delivery report was recorded before this hand-over: no window
+    opened_at = None if status in UNDECIDED else at  # a delivery report came earlier and stopped the window
     case = case.record(Act.CUSTOMER_TOLD, PROGRAMME, at, opened_at=opened_at, told=True, recipients=recipients)
     if status in (Status.WITHDRAWN, Status.REJECTED, Status.REJECTED_FINAL):
         return add_closing_mail(case, at)
@@ -103,8 +103,8 @@ def recipient_failed(case: Case, actor: Actor, at: datetime, number: int, *, ans
         return case
     promised = case.claim.promise
     if case.claim.status is Status.AWAITING_CUSTOMER and promised is not None:
-        left = {r.number for r in case.claim.reachable()} & set(promised.recipients) - {number}
-        if not left:
+        remaining = {r.number for r in case.claim.reachable()} & set(promised.recipients) - {number}
+        if not remaining:
             return customer_unreachable(case, at, answer_by=answer_by, failed=(number,))
     recipients = _mark_failed(case.claim.recipients, (number,))
     return case.record(Act.RECIPIENT_FAILED, actor, at, recipients=recipients)
@@ -205,7 +205,7 @@ def undo_decline(case: Case, speaker: Speaker, at: datetime) -> Case:
     if is_given_away(case, at):
         raise Refused(
             "SlotAwaitsCustomer",
-            "The place was given to another claim meanwhile.",
+            "Another claim has the item now.",
             resolution="Nothing more can be done with this request.",
         )
     takes_over_at = claim.window_ends_at

@@ -13,9 +13,9 @@ def verify_places(case: StoredCase) -> None:
     """
     Raise `Conflict` if the slots of a case contradict its claim.
 
-    A claim and its slots are read one after the other. If another act writes both between the two reads, one of them is
-    older than the other. An act on such a case would leave an ended association in its slot, or let a claim supersede
-    itself.
+    A claim and its slots are read one after the other. If another act writes both rows between the two reads, the case
+    mixes rows of two instants. An act on such a case could leave an ended association in its slot, or let a claim
+    supersede itself.
     """
     if not is_whole(case):
         message = f"claim {case.claim.id} is {case.claim.status.value}, but one of its slots contradicts that"
@@ -23,7 +23,7 @@ def verify_places(case: StoredCase) -> None:
 
 
 def is_whole(case: StoredCase) -> bool:
-    """Whether the claim of a case is in its slots, in the place that the state of the claim demands."""
+    """Whether each slot of the claim names the claim in the role that the state of the claim requires."""
     return all(_has_its_place(case.claim, key, slot) for key, slot in case.own_slots().items())
 
 
@@ -40,7 +40,7 @@ def _has_its_place(claim: Claim, key: str, slot: Slot) -> bool:
 
 
 def competing_claims(case: Case, at: datetime) -> frozenset[str]:
-    """Return the ids of the other open or official claims at the slots of this claim."""
+    """Return the ids of the other open or official claims at the slots that this claim is in."""
     found: set[str] = set()
     for key in case.claim.slot_keys:
         present = {party.claim for party in case.slots[key].at(at).others("") if not party.declined}
@@ -50,7 +50,7 @@ def competing_claims(case: Case, at: datetime) -> frozenset[str]:
 
 
 def verify_no_other_awaits(case: Case, at: datetime) -> None:
-    """Raise `SlotAwaitsCustomer` while another claim awaits the customer (decision 11). The message says until when."""
+    """Raise `SlotAwaitsCustomer` while another claim awaits the customer for one of the items (decision 11)."""
     for key, stored in case.own_slots().items():
         awaiting = stored.at(at).awaiting
         if awaiting is not None and awaiting.claim != case.claim.id:
@@ -65,7 +65,7 @@ def verify_no_other_awaits(case: Case, at: datetime) -> None:
 
 def is_given_away(case: Case, now: datetime) -> bool:
     """
-    Whether a no can no longer be taken back, because another claim has the place of the declined claim.
+    Whether a no can no longer be taken back, because another claim has one of the slots.
 
     The other claim awaits the customer for one of the items, or has become the holder of an item after the no.
     """
@@ -87,7 +87,7 @@ def take_place(case: Case, at: datetime) -> Case:
         if len(slot.at(at).without(case.claim.id, at).claimants) >= MAX_CLAIMANTS:
             raise Refused(
                 "SlotCrowded",
-                f"{MAX_CLAIMANTS} undecided claims for this item are waiting already.",
+                f"There are already {MAX_CLAIMANTS} undecided claims for this item.",
                 target=key,
                 resolution="Try again when some of them have been decided.",
             )
