@@ -1,4 +1,4 @@
-"""Reads the catalogue: engagements from a file that people edit, ids of service plans from a generated file."""
+"""Reads the catalogue. People edit the file of engagements. A tool generates the file of service plan ids."""
 
 import tomllib
 from collections.abc import Mapping
@@ -11,24 +11,24 @@ from cpor_core.model.licensing import Licensing
 
 _LISTS = ("workloads", "products")
 _RULES = (*_LISTS, "item_kind", "channels", "review", "extra_fields", "incentive_may_be_waived", "evidence_needed")
-"""The rules that decide on a claim. A claim under an older programme follows the rules of the successor."""
+"""The rules of an engagement for claims. A claim under an older programme follows the rules of the successor."""
 
 
 @cache
 def load_catalogue() -> Catalogue:
-    """Return the catalogue, read and checked once a process. Raises ValueError that says what is wrong in the file."""
+    """Return the catalogue, read once per process. Raises ValueError that says what is wrong in the file."""
     return read_catalogue(files("cpor_app.catalogue").joinpath("engagements.toml").read_text(encoding="utf-8"))
 
 
 @cache
 def load_licensing() -> Licensing:
-    """Return which service plan is which workload. Read once a process, for the first report from Graph."""
+    """Return the service plans of each workload. The first report from Graph in a process reads the file."""
     text = files("cpor_app.catalogue").joinpath("service_plan_ids.toml").read_text(encoding="utf-8")
     return read_licensing(text, load_catalogue())
 
 
 def read_licensing(text: str, catalogue: Catalogue) -> Licensing:
-    """Return the licensing that *text* describes. Raises ValueError unless its workloads are those of *catalogue*."""
+    """Return the licensing that *text* describes. Raises ValueError if *catalogue* has other workloads."""
     written = tomllib.loads(text)
     known = {item.id for engagement in catalogue.engagements for item in engagement.workloads or ()}
     odd = sorted(known ^ set(written["workloads"]))
@@ -38,7 +38,7 @@ def read_licensing(text: str, catalogue: Catalogue) -> Licensing:
 
 
 def read_catalogue(text: str) -> Catalogue:
-    """Return the catalogue that *text* describes. Raises ValueError when it is not TOML, and as `made_of`."""
+    """Return the catalogue that *text* describes. Raises ValueError if *text* is not TOML, and as `made_of` does."""
     return made_of(tomllib.loads(text))
 
 
@@ -46,10 +46,10 @@ def made_of(written: Mapping[str, Any]) -> Catalogue:
     """
     Return the catalogue that the file's tables describe.
 
-    Ids in lists get their names. An older programme gets the rules of its successor.
+    Each id in a list gets its name. An older programme gets the rules of its successor.
 
-    Raises ValueError when a list has an id without a name, when a name is in no list, when an older programme has a
-    rule of its own (nothing would apply it), or when the engagements contradict each other.
+    Raises ValueError when a list has an id without a name, when a name is in no list, when an older programme has its
+    own rule (which nothing would apply), or when the engagements contradict each other.
     """
     unknown = set(written) - {"engagements", *_LISTS}
     if unknown:

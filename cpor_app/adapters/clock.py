@@ -1,8 +1,9 @@
 """
-The only place that reads a clock.
+Reads the clock. No other code reads it.
 
-There are two times (decision 44). The *real* time judges tokens, rates and the age of rows. The *service's* time judges
-everything else. They differ only in the sandbox: an operator can move its clock forward, and it keeps ticking.
+There are two times (decision 44). Tokens, rates and the age of rows are judged by the *real* time. Everything else is
+judged by the *service's* time. The two differ only in the sandbox, where an operator can move the service's time
+forward. It then runs on from there.
 """
 
 import asyncio
@@ -28,17 +29,17 @@ class Clock:
         return datetime.now(UTC)
 
     async def now(self) -> datetime:
-        """Return the service's instant, in UTC. An invocation reads it once, at its start."""
+        """Return the service's instant, in UTC. Each invocation calls this once, at its start."""
         return self.real()
 
     def estimate(self) -> datetime | None:
-        """Return the service's instant without a request to storage. None when this process does not know it yet."""
+        """Return the service's instant without a request to storage, or None if this process has not read it yet."""
         return self.real()
 
     async def pause(self, lost: int) -> None:
         """Wait up to 100 ms after one lost race, at random. Each further loss doubles the limit, up to 2 s."""
         longest = min(_FIRST_PAUSE_SECONDS * 2 ** (lost - 1), _LONGEST_PAUSE_SECONDS)
-        await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - nobody gains by guessing it
+        await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - it is no secret
 
 
 class SandboxClock(Clock):
@@ -51,11 +52,11 @@ class SandboxClock(Clock):
         self._known: timedelta | None = None
 
     def real(self) -> datetime:
-        """Return the real instant. Nobody can move it."""
+        """Return the real instant. Nobody can move the real time."""
         return self._base.real()
 
     async def now(self) -> datetime:
-        """Return the real instant plus the offset: one point read."""
+        """Return the real instant plus the offset, which one request reads."""
         offset = _offset(await self._read())
         self._known = offset
         return self.real() + offset
@@ -65,19 +66,19 @@ class SandboxClock(Clock):
         return self.real() + self._known if self._known is not None else None
 
     async def advance(self, by: timedelta) -> datetime:
-        """Move the clock forward by *by*; returns its time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
+        """Move the clock by *by* and return its new time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
         if by < timedelta(0):
             raise _backwards("advance")
         act = new_id()
         for _ in range(_ATTEMPTS_TO_MOVE):
             row = await self._read()
-            # The SDK may repeat a committed write and then report a conflict. Moving again would double the step.
+            # The SDK can repeat a committed write and then report a conflict. A second move would double the step.
             if _is_by(row, act) or await self._write(row, self._advanced(_offset(row), by), act):
                 return await self.now()
         raise _crowded()
 
     async def set(self, now: datetime) -> datetime:
-        """Move the clock forward to *now*; returns its time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
+        """Move the clock to *now* and return its new time. Raises Refused `ClockBackwards` or `ValidationFailed`."""
         act = new_id()
         for _ in range(_ATTEMPTS_TO_MOVE):
             row = await self._read()
@@ -101,7 +102,7 @@ class SandboxClock(Clock):
         return await self._rows.get(_TABLE, _PARTITION, _KEY)
 
     async def _write(self, row: Row | None, offset: timedelta, act: str) -> bool:
-        """Store *offset* over *row*. False when another caller has moved the clock since *row* was read."""
+        """Replace *row* by *offset*. Returns False if another caller has moved the clock since *row* was read."""
         values: dict[str, Cell] = {"offset_microseconds": offset // _MICROSECOND, "actId": act}
         change = Insert(_KEY, values) if row is None else Replace(_KEY, values, row.etag)
         try:
@@ -112,9 +113,9 @@ class SandboxClock(Clock):
 
 
 def _offset(row: Row | None) -> timedelta:
-    """Return how far the sandbox is ahead of the real time: zero until it is first moved."""
+    """Return how far the sandbox is ahead of the real time. It is zero until the clock is first moved."""
     microseconds = 0 if row is None else row.values["offset_microseconds"]
-    assert isinstance(microseconds, int)  # noqa: S101  (the only writer is above)
+    assert isinstance(microseconds, int)  # noqa: S101 - as `_write` stores it
     return timedelta(microseconds=microseconds)
 
 

@@ -1,8 +1,8 @@
 """
 Finds the real type of an uploaded file.
 
-Reviewers open evidence on their own machines, under the type that we tell their browser. So the content decides, not
-the name. A file that can be read as two types is refused.
+Reviewers open evidence on their own machines, and we tell their browser the type. So the content decides the type, not
+the file name. A file that can be read as two types is refused.
 """
 
 import io
@@ -25,15 +25,15 @@ ZIP_MAGIC = b"PK\x03\x04"
 ZIP_DIRECTORY_ENTRY = b"PK\x01\x02"
 OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
-HEAD_BYTES = 1024  # readers of PDF and HTML look for a start within so many bytes
-FIRST_OBJECT = re.compile(rb"\s[0-9]+\s+[0-9]+\s+obj\b")  # only the version and comments may come before it in a PDF
+HEAD_BYTES = 1024  # programs look for the start of PDF and HTML in these bytes
+FIRST_OBJECT = re.compile(rb"\s[0-9]+\s+[0-9]+\s+obj\b")  # in a PDF only version and comments come before it
 MARKUP = re.compile(rb"<(!doctype html|html|head|body|script|iframe|\?php)", re.IGNORECASE)
 
 MAX_PARTS = 10_000
 MAX_DECLARATION_BYTES = 1024 * 1024
 MAX_MAIL_HEAD_BYTES = 256 * 1024
 
-# What the readers raise for a damaged or malicious archive, apart from "this is no archive".
+# Errors that the libraries raise for a damaged or malicious archive.
 UNREADABLE = (LookupError, NotImplementedError, OSError, RuntimeError, ValueError, struct.error, zipfile.BadZipFile)
 
 
@@ -72,9 +72,9 @@ MACROS = re.compile(
 """Types of parts with macros, and types of templates."""
 MACRO_PARTS = re.compile(r"vbaproject|vbadata|(?:^|/)(?:intl)?macrosheets/", re.IGNORECASE)
 DISGUISED = re.compile(rb"\0|<!|&#|encoding\s*=\s*[\"'](?!utf-8[\"'])", re.IGNORECASE)
-"""A real list of content types never has these: with them a reader would see another type than the text shows."""
+"""Texts that no real list of content types has. With them a program would read another type than this code."""
 
-# An OLE file with one of these storages or streams is no mail, whatever else it holds.
+# An OLE file that has one of these storages or streams is not a mail.
 OTHER_OLE = (
     "WordDocument",
     "Workbook",
@@ -84,7 +84,7 @@ OTHER_OLE = (
     "VisioDocument",
 )
 OLE_MACROS = frozenset({"_vba_project", "_vba_project_cur", "vba", "macros"})
-"""Storages of macros, in lower case, at any depth: a document can be embedded in a mail."""
+"""Storages of macros, in lower case. They count at any depth, because a document can be embedded in a mail."""
 
 MAIL_HEADERS = ("Date", "To", "Cc", "Subject", "Message-ID", "Received", "Return-Path", "MIME-Version")
 LEAST_MAIL_HEADERS = 2
@@ -94,9 +94,9 @@ def sniff(data: bytes, file_name: str) -> str | None:
     """
     Return the media type of *data* when it is a pdf, docx, xlsx, pptx, msg, eml, png or jpg, else None.
 
-    Documents with macros, templates, encrypted documents and files with two types give None. A mail as text also needs
-    a name in `.eml`, because its content has no signature. Reads the whole file. A malicious file can take a second, so
-    call it in a thread.
+    The result is None for documents with macros, templates, encrypted documents and files with two types. An eml also
+    needs a name that ends in `.eml`, because its content has no signature. This reads the whole file. A malicious file
+    can take a second, so call it in a thread.
     """
     if data.startswith(ZIP_MAGIC):
         return None if _begins_pdf(data) else _office_type(data)
@@ -114,13 +114,13 @@ def _is_also_something_else(data: bytes, media_type: str) -> bool:
     return (
         zipfile.is_zipfile(io.BytesIO(data))  # it looks at the end of the file
         or MARKUP.search(data, 0, HEAD_BYTES) is not None
-        or (media_type == PDF and _has_markup_for_a_head(data))
+        or (media_type == PDF and _has_markup_before_first_object(data))
         or (media_type != PDF and _begins_pdf(data))
     )
 
 
-def _has_markup_for_a_head(data: bytes) -> bool:
-    """Whether HTML comes before the first object of a PDF. Without an object the whole file is searched."""
+def _has_markup_before_first_object(data: bytes) -> bool:
+    """Whether HTML comes before the first object of a PDF. If there is no object, the whole file is searched."""
     first = FIRST_OBJECT.search(data)
     return MARKUP.search(data, 0, first.start() if first is not None else len(data)) is not None
 
@@ -139,7 +139,7 @@ def _office_type(data: bytes) -> str | None:
                 declared = declarations.read(MAX_DECLARATION_BYTES)
     except (*UNREADABLE, zlib.error, EOFError):
         return None
-    if len({name.lower() for name in names}) < len(names):  # readers differ in which of the two they take
+    if len({name.lower() for name in names}) < len(names):  # programs differ in which of the two they use
         return None
     if MACROS.search(declared) or DISGUISED.search(declared) or any(MACRO_PARTS.search(name) for name in names):
         return None

@@ -1,4 +1,4 @@
-"""The only place that draws ids. Other code takes ids as arguments, so that tests can choose them."""
+"""Makes all random ids. Other code gets ids as arguments, so that tests can choose them."""
 
 import secrets
 

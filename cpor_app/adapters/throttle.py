@@ -11,10 +11,10 @@ class Throttle:
     _buckets: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     MOST_ORGANISATIONS = 10_000
-    """With more buckets than this, all are dropped: they would be full again anyway."""
+    """At this number of buckets, all buckets are dropped. Each organisation then has a full bucket again."""
 
     def admits(self, organisation: str, at: float) -> bool:
-        """Take one token. *at* is in seconds of a monotonic clock."""
+        """Take one token, and return whether there was one. *at* is in seconds of a monotonic clock."""
         if not self.per_second:
             return True
         if len(self._buckets) >= self.MOST_ORGANISATIONS:

@@ -1,4 +1,4 @@
-"""The current position in a trace: W3C's `traceparent`, passed on in queue messages and due rows."""
+"""Holds the current `traceparent` (W3C) of a trace. Queue messages and due rows carry it to later work."""
 
 import re
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ _here: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 
 def trace_parent() -> str | None:
-    """Return the current `traceparent`. None when nothing is traced."""
+    """Return the current `traceparent`, or None if nothing is traced."""
     return _here.get()
 
 
 def as_trace_parent(given: object) -> str | None:
-    """Return *given* if it is a `traceparent` in the form that we write, else None."""
+    """Return *given* if it is a `traceparent` in our form, else None."""
     return given if isinstance(given, str) and TRACE_PARENT.fullmatch(given) else None
 
 

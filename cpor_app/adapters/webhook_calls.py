@@ -1,9 +1,9 @@
 """
-Calls the receivers of webhooks: a CloudEvents 1.0 document, signed as Standard Webhooks says, to a public address.
+Calls the receivers of webhooks. A call sends a CloudEvents 1.0 document, signed in the form of Standard Webhooks.
 
-Partners choose the addresses, so a call must never reach anything inside our network. We resolve the name ourselves,
-check each of its addresses, and connect to one of exactly these. So a name that resolves to something else a moment
-later changes nothing. Calls follow no redirect and use no proxy.
+Partners choose the URLs, so a call must never reach an address inside our network. We resolve the host name ourselves,
+check each of its addresses, and connect only to a checked address. So it does no harm if the name resolves to another
+address a moment later. Calls follow no redirect and use no proxy.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ if TYPE_CHECKING:
 SECONDS_A_CALL = 15
 SECONDS_TO_RESOLVE = 5
 READ_BYTES = 1024
-"""No more of an answer is read. Only its status counts."""
+"""The part of an answer that is read. Only the status counts."""
 ASKS_TO_WAIT = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 LONGEST_WAIT = timedelta(days=3)
 NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in (
-        "64:ff9b::/96",  # NAT64: leads to any IPv4 address
+        "64:ff9b::/96",  # NAT64: translated to any IPv4 address
         "64:ff9b:1::/48",
-        "fec0::/10",  # private, in an older form
-        "2002::/16",  # 6to4: the same
-        "2001::/32",  # Teredo: the same
+        "fec0::/10",  # private addresses of an older standard
+        "2002::/16",  # 6to4: contains any IPv4 address
+        "2001::/32",  # Teredo: contains any IPv4 address
         "100.64.0.0/10",  # shared by the customers of a provider
-        "3fff::/20",  # for documentation (RFC 9637), which Python 3.11 does not know
+        "3fff::/20",  # for documentation (RFC 9637); Python 3.11 calls it global
         "192.0.0.0/24",
         "192.88.99.0/24",
-        "168.63.129.16/32",  # Azure's own, reachable from each of its machines
+        "168.63.129.16/32",  # a service of Azure that each machine in Azure can reach
     )
 )
-"""Networks that some version of `ipaddress` calls global and that we never call."""
+"""Networks that we never call, although some version of `ipaddress` calls them global."""
 HOST = re.compile(
     r"(?:[a-z0-9_][a-z0-9_-]*\.)*(?!0x[0-9a-f]*$)(?=[0-9-]*[a-z])[a-z0-9][a-z0-9-]*"
     r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
     r"|[0-9a-f.]*:[0-9a-f:.]*",
     re.ASCII,
 )
-"""A name, an IPv4 or an IPv6 address, in a form that we and the client cannot read as two different hosts."""
+"""A name, an IPv4 or an IPv6 address. Its form leaves no doubt, so the HTTP client reads the same host as we do."""
 BLANK = re.compile(r"[\x00-\x20\x7f]")
 SIGNED_BY = "v1"
 
@@ -91,9 +91,9 @@ class WebhookCalls:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """
-        Call with *source* as the source of events. Sends nothing yet.
+        Send events with *source* as their source. This sends no request.
 
-        *anywhere* allows http and private addresses, for the sandbox. *tls* trusts other issuers, for tests.
+        *anywhere* allows http and private addresses in the sandbox. *tls* lets tests trust other certificate issuers.
         """
         self._source = source
         self._real_now = real_now
@@ -102,7 +102,7 @@ class WebhookCalls:
         self._tls = tls
 
     async def verify(self, url: str) -> None:
-        """Raise `UrlNotAllowed` for an address that can never be called. A name that does not resolve yet is fine."""
+        """Raise `UrlNotAllowed` for a URL that we never call. A host name that does not resolve yet is allowed."""
         try:
             host, port = self._target(url)
             if not self._anywhere:
@@ -118,7 +118,7 @@ class WebhookCalls:
             return
 
     async def call(self, url: str, secrets: Sequence[str], name: str, delivery: Delivery) -> CallAnswer:
-        import aiohttp  # takes 100 ms, and few instances need it
+        import aiohttp  # the import takes 100 ms, and few instances need it
 
         body = event(self._source, name, delivery)
         headers = {
@@ -153,7 +153,7 @@ class WebhookCalls:
 
     def _target(self, url: str) -> tuple[str, int]:
         """Return host and port. Raises `AddressRefused`."""
-        if BLANK.search(url) is not None:  # `urlsplit` drops tabs and line ends, so we would check another address
+        if BLANK.search(url) is not None:  # `urlsplit` removes tabs and line ends, so we would check another URL
             raise AddressRefused("it is malformed")
         try:
             parts = urlsplit(url)
@@ -193,13 +193,13 @@ class WebhookCalls:
         addresses = self._addresses
 
         class Checked(AbstractResolver):
-            """Gives the client the addresses that we checked, so that it resolves no name again."""
+            """Gives the HTTP client the addresses that we checked, so that the client resolves no name."""
 
             async def resolve(
                 self,
                 host: str,
                 port: int = 0,
-                family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - as it is called
+                family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - the client passes it
             ) -> list[ResolveResult]:
                 return [
                     {
@@ -214,12 +214,12 @@ class WebhookCalls:
                 ]
 
             async def close(self) -> None:
-                """Hold nothing open."""
+                """Do nothing, because nothing is open."""
 
         return Checked()
 
     def _wait(self, status: int, headers: Mapping[str, str]) -> timedelta | None:
-        """Return how long a busy receiver asks us to wait. It says so in seconds or as a date."""
+        """Return how long a busy receiver asks us to wait. Its header has a number of seconds or a date."""
         asked = headers.get("Retry-After", "").strip()
         if status not in ASKS_TO_WAIT or not asked:
             return None
@@ -234,7 +234,7 @@ class WebhookCalls:
 
 
 def _verify_literal(host: str) -> None:
-    """Raise `AddressRefused` for a numeric address that is not public. The client asks no resolver for it."""
+    """Raise `AddressRefused` for a numeric address that is not public. The client does not pass it to `_resolver`."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -261,7 +261,7 @@ def is_public(address: str) -> bool:
 
 
 def event(source: str, name: str, delivery: Delivery) -> bytes:
-    """Return an event as a CloudEvents 1.0 document in JSON: the same bytes on each try."""
+    """Return an event as a CloudEvents 1.0 document in JSON. Each try of a delivery sends the same bytes."""
     change = delivery.change
     document: dict[str, object] = {
         "specversion": "1.0",

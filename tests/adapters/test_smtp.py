@@ -321,7 +321,7 @@ async def test_a_server_that_does_not_say_goodbye_has_taken_the_mail(
     reply: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once the content was accepted the mail is handed over, whatever happens to the connection."""
-    monkeypatch.setattr("cpor_app.adapters.mail.smtp.FAREWELL_LIMIT_SECONDS", 0.1)
+    monkeypatch.setattr("cpor_app.adapters.mail.smtp.QUIT_LIMIT_SECONDS", 0.1)
 
     async with _server({"QUIT": reply}) as port:
         await asyncio.wait_for(_mailer(port).send(MAIL), 30)

@@ -1,1 +1,1 @@
-"""Who calls, whose a domain is, and what we sign ourselves."""
+"""Identifies callers, finds the tenant of a domain, and signs links, nonces and cursors."""

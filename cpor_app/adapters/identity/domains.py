@@ -1,7 +1,7 @@
 """
-Finds the tenant of a domain. Entra ID publishes it for each verified domain, by OpenID discovery.
+Finds the tenant of a domain. Entra ID publishes the tenant of each verified domain by OpenID discovery.
 
-The address is that of the token issuer, with the domain in place of the tenant's id.
+The address is the token issuer's address with the domain in place of the tenant's id.
 """
 
 import asyncio
@@ -21,16 +21,20 @@ _log = logging.getLogger(__name__)
 
 FETCH_TIMEOUT_SECONDS = 5.0
 ALL_TIMEOUT_SECONDS = 60.0
-"""For all domains of one entry. Answers that came in time are remembered for the next request."""
+"""The limit for all domains of one registry entry. The next request reuses the answers that came in time."""
 DOCUMENT_MAX_BYTES = 64 * 1024
 KEPT_SECONDS = 600.0
-"""Long enough for a `validate=true` request and the real one. Short, because a tenant may verify a domain just now."""
+"""
+How long an answer is remembered. It serves a `validate=true` request and the real request after it.
+
+The time is short, because a tenant can verify a domain at any moment.
+"""
 KEPT_DOMAINS = 1000
 RETRY_AFTER_SECONDS = 5
 
 _TENANT_PLACE = "{tenantid}"
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_NOBODYS = frozenset({90002, 900023})
+_NO_TENANT_CODES = frozenset({90002, 900023})
 """Entra's error codes for "no such tenant" and "not a valid tenant name"."""
 
 
@@ -50,25 +54,26 @@ class DomainsByDiscovery:
         timeout_seconds: float = FETCH_TIMEOUT_SECONDS,
     ) -> None:
         """
-        Ask the issuer of that template. Sends nothing yet.
+        Ask the issuer with the address template *issuer*. This sends no request.
 
-        Raises ValueError when the placeholder is in the host, and, outside the sandbox, when the template is not https.
+        Raises ValueError when the placeholder is not in the path. Outside the sandbox also when the template is not
+        https.
         """
         parts = urlsplit(issuer)
         schemes = ("https", "http") if sandbox else ("https",)
         if parts.scheme not in schemes or issuer.count(_TENANT_PLACE) != 1 or _TENANT_PLACE not in parts.path:
             raise ValueError(f"Domains cannot be looked up at the token issuer {issuer!r}.")
         self._address = issuer + "/.well-known/openid-configuration"
-        self._named = re.compile(re.escape(issuer).replace(re.escape(_TENANT_PLACE), f"({_GUID})"), re.ASCII)
+        self._issuer_form = re.compile(re.escape(issuer).replace(re.escape(_TENANT_PLACE), f"({_GUID})"), re.ASCII)
         self._monotonic = monotonic
         self._timeout_seconds = timeout_seconds
         self._kept: dict[str, tuple[str | None, float]] = {}
 
     async def tenants(self, domains: Sequence[str]) -> Mapping[str, str | None]:
-        """Return as the port says. A domain of another cloud has no tenant. Raises Retryable."""
+        """Return as the port says. A domain of another cloud has no tenant. Raises `DomainsUnreachable`."""
         try:
             async with asyncio.timeout(ALL_TIMEOUT_SECONDS):
-                # One after the other: the first without an answer ends the search.
+                # One domain after the other. The first domain without an answer ends the search.
                 return {domain: await self._tenant(domain.lower()) for domain in domains}
         except TimeoutError:
             raise self._unreachable("TimeoutError") from None
@@ -78,14 +83,14 @@ class DomainsByDiscovery:
         kept = self._kept.get(domain)
         if kept is not None and now - kept[1] < KEPT_SECONDS:
             return kept[0]
-        tenant = await self._asked(domain)
-        self._kept.pop(domain, None)  # moved to the end: the oldest are dropped first
+        tenant = await self._ask(domain)
+        self._kept.pop(domain, None)  # the new entry goes to the end, because the oldest entries are dropped first
         self._kept[domain] = (tenant, now)
         while len(self._kept) > KEPT_DOMAINS:
             del self._kept[next(iter(self._kept))]
         return tenant
 
-    async def _asked(self, domain: str) -> str | None:
+    async def _ask(self, domain: str) -> str | None:
         address = self._address.replace(_TENANT_PLACE, quote(domain, safe=""))
         try:
             return self._tenant_in(await fetch(address, self._timeout_seconds, DOCUMENT_MAX_BYTES))
@@ -93,16 +98,16 @@ class DomainsByDiscovery:
             raise self._unreachable(type(error).__name__) from None
 
     def _tenant_in(self, answer: Fetched) -> str | None:
-        """Return the tenant that an answer names. Raises FetchFailed, ValidationError when it names none."""
+        """Return the tenant that an answer names, or None. Raises FetchFailed or ValidationError for a bad answer."""
         if answer.status == HTTPStatus.BAD_REQUEST:
-            if _NOBODYS.isdisjoint(_Error.model_validate_json(answer.body).error_codes):
+            if _NO_TENANT_CODES.isdisjoint(_Error.model_validate_json(answer.body).error_codes):
                 raise FetchFailed("another error")
             return None
         if answer.status != HTTPStatus.OK:
             raise FetchFailed(str(answer.status))
-        named = self._named.fullmatch(_Document.model_validate_json(answer.body).issuer)
-        # Another form of issuer means all tenants, or another cloud. Tokens of neither are accepted.
-        return named[1].lower() if named is not None else None
+        match = self._issuer_form.fullmatch(_Document.model_validate_json(answer.body).issuer)
+        # An issuer of another form stands for all tenants or for another cloud. We accept no tokens of such an issuer.
+        return match[1].lower() if match is not None else None
 
     def _unreachable(self, why: str) -> DomainsUnreachable:
         # The domain is customer data and is not logged.

@@ -1,7 +1,7 @@
 """
 Reads documents of the token issuer.
 
-Each call has a limit of time and size, asks exactly one address, and does not block the event loop.
+Each call has a limit of time and size, reads exactly one address, and does not block the event loop.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ CHUNK_BYTES = 64 * 1024
 
 
 class FetchFailed(Exception):
-    """There is no complete answer. The message names the kind of error and holds no text from the issuer."""
+    """No complete answer came. The message names the kind of error and holds no text from the issuer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Fetched:
 
 async def fetch(url: str, timeout_seconds: float, max_bytes: int) -> Fetched:
     """
-    Return the answer of *url*. Its scheme is `https:`, or one that the settings allow too: `http:` or `file:`.
+    Return the answer of *url*. Its scheme is `https:`. In the sandbox it can also be `http:` or `file:`.
 
-    Follows no redirect, uses no proxy and decompresses nothing. The time limit holds for the whole answer, not for each
-    part. Raises `FetchFailed`.
+    This follows no redirect, uses no proxy and decompresses nothing. The time limit is for the whole answer. Raises
+    `FetchFailed`.
     """
     if urlsplit(url).scheme == "file":
         return await _read(url, max_bytes)

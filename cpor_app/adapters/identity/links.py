@@ -1,9 +1,9 @@
 """
-Signs what comes back to us from outside: customers' links, nonces of forms, cursors of lists, the arrival of a no.
+Signs customers' links, nonces of forms, cursors of lists, and the arrival of a no. Callers send these texts back to us.
 
-All are stateless HMAC-SHA256 signatures of `itsdangerous`. Each kind has its own salt, so that no kind is accepted as
-another. Several secrets may be valid at once: the first signs, and all verify. So a secret can be changed without
-breaking mailed links.
+All signatures are HMAC-SHA256 by `itsdangerous`, and none is stored. Each kind of text has its own salt, so that no
+kind is accepted as another kind. Several secrets can be valid at once. The first secret signs, and all secrets verify.
+So an operator can change the secret, and mailed links stay valid.
 """
 
 import base64
@@ -34,7 +34,7 @@ _ARRIVAL_VALUE = re.compile(r"[0-9]{1,17}", re.ASCII)
 
 
 class BadLink(Refused):
-    """A link that we never mailed, or that somebody changed. Callers see only `NotFound`."""
+    """We never mailed this link, or somebody has changed it. Callers see only `NotFound`."""
 
     def __init__(self) -> None:
         """Give the same message for each fault."""
@@ -47,25 +47,25 @@ class BadLink(Refused):
 
 
 class BadCursor(Refused):
-    """A cursor that we never made, or that we made for another list or organisation."""
+    """We never made this cursor, or we made it for another list or organisation."""
 
     def __init__(self) -> None:
         """Give the same message for each fault."""
         super().__init__(
             "InvalidCursor",
-            "The cursor is not one of this list.",
+            "The cursor does not belong to this list.",
             target="cursor",
             resolution="Use nextLink unchanged, or start the list again without a cursor.",
         )
 
 
 class Links:
-    """Makes and reads texts that are signed with the service's secrets."""
+    """Signs texts with the service's secrets, and verifies signed texts."""
 
     def __init__(self, secrets: tuple[str, ...], public_url: str) -> None:
         """Sign with the first of *secrets*, and accept all of them. Every address begins with *public_url*."""
         if not secrets or not all(secrets):
-            raise ValueError("At least one secret is needed to sign links, and none may be empty.")
+            raise ValueError("At least one secret is needed to sign links, and no secret must be empty.")
         self._public_url = public_url.rstrip("/")
         self._signers = {
             salt: [Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256) for secret in secrets]
@@ -76,11 +76,11 @@ class Links:
         """Return the token in the link that is mailed to that recipient of the claim."""
         value = f"{claim_id}.{recipient}"
         if _LINK_VALUE.fullmatch(value) is None:
-            raise ValueError("A link is for a claim id and a recipient's number.")
+            raise ValueError("A link needs a claim id and a recipient's number.")
         return self._signed(_LINK, "", value)
 
     def read(self, token: str) -> tuple[str, int]:
-        """Return claim id and recipient of a link's token. Raises BadLink for a token that we did not make."""
+        """Return the claim id and the recipient's number of a link's token. Raises BadLink for any other text."""
         value = self._verified(_LINK, "", token)
         match = None if value is None else _LINK_VALUE.fullmatch(value)
         if match is None:
@@ -88,11 +88,11 @@ class Links:
         return match[1], int(match[2])
 
     def request_url(self, claim_id: str, token: str) -> str:
-        """Return the address for the mail. Logs show its path without its query (decision 23)."""
+        """Return the address of the link in a mail. Logs show its path without its query (decision 23)."""
         return f"{self._public_url}/customer/requests/{claim_id}?t={token}"
 
     def nonce(self, token: str, act: str, now: datetime) -> str:
-        """Return the nonce that a form for *act* on that link's page must send back within an hour."""
+        """Return a nonce for the form of *act* on the page of that link. The form must send it back within an hour."""
         return self._signed(_NONCE, f"{act}\n{token}", str(int(now.timestamp())))
 
     def check_nonce(self, nonce: str, token: str, act: str, now: datetime) -> bool:
@@ -104,11 +104,11 @@ class Links:
         return -NONCE_CLOCK_DIFFERENCE <= age < NONCE_LIFETIME
 
     def arrival(self, subject: str, at: datetime) -> str:
-        """Return a signed text of when a no arrived that could not be written. *subject* names sender and claim."""
+        """Return *at*, when a no arrived that was not stored, as signed text. *subject* names sender and claim."""
         return self._signed(_ARRIVAL, subject, str((at - _BEGIN) // _MICROSECOND))
 
     def read_arrival(self, subject: str, text: str, now: datetime) -> datetime | None:
-        """Return the instant that was signed for that no within the last 24 hours. None for any other text."""
+        """Return the signed arrival of that no, if it is at most 24 hours ago. None for any other text."""
         value = self._verified(_ARRIVAL, subject, text)
         if value is None or _ARRIVAL_VALUE.fullmatch(value) is None:
             return None
@@ -119,8 +119,8 @@ class Links:
         """
         Return *payload* as a signed cursor of the list *kind*.
 
-        *kind* names all that must stay the same on each page: list, organisation, filters. A caller can read the
-        payload, so it holds keys and no secret.
+        *kind* names list, organisation and filters, which must be the same for each page. A caller can read the
+        payload, so it must not hold a secret.
         """
         text = json.dumps(dict(payload), separators=(",", ":"), sort_keys=True, allow_nan=False)
         signed = self._signed(_CURSOR, kind, base64.urlsafe_b64encode(text.encode()).decode().rstrip("="))
@@ -141,12 +141,12 @@ class Links:
         return f"{value}.{_signature(self._signers[salt][0], context, value)}"
 
     def _verified(self, salt: str, context: str, text: str) -> str | None:
-        """Return the value of a signed text. It must equal, in each character, what one of the secrets makes of it."""
+        """Return the value of a text that one of the secrets has signed, or None for any other text."""
         match = _SIGNED.fullmatch(text) if len(text) <= _MAX_CHARACTERS else None
         if match is None:
             return None
         value, signature = match.groups()
-        # Sign again and compare the texts. Comparing decoded bytes would accept several spellings of one signature.
+        # Sign again and compare the texts. A comparison of decoded bytes would accept several spellings of a signature.
         for signer in self._signers[salt]:
             if hmac.compare_digest(signature, _signature(signer, context, value)):
                 return value

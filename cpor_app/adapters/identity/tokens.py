@@ -1,8 +1,8 @@
 """
 Checks the bearer token of each call, from Microsoft Entra ID.
 
-The same code, with other settings, checks tokens of the sandbox's local issuer. Messages about a refused token are
-fixed texts. No part of a token, and no error that quotes one, leaves this file.
+With other settings, the same code checks tokens of the sandbox's local issuer. A message about a refused token is a
+fixed text. No message or log contains a part of a token.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class Flaw(StrEnum):
     SUBJECT = "TokenSubject"
 
 
-# Each becomes a quoted string in a header: no quotation mark, no backslash, ASCII only.
+# Each text becomes a quoted string in a header, so it is ASCII without quotation marks and backslashes.
 _DESCRIPTIONS: Mapping[Flaw, str] = {
     Flaw.MISSING: "A bearer token is needed.",
     Flaw.MALFORMED: "This is not a JSON Web Token.",
@@ -82,15 +82,16 @@ _DESCRIPTIONS: Mapping[Flaw, str] = {
 
 
 class IssuerUnreachable(Retryable):
-    """No signing key is known yet and the issuer does not answer: no token can be checked."""
+    """No token can be checked, because no signing key is known yet and the issuer does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
     """
-    Which issuer's tokens are accepted, and which audience they must have.
+    The issuer whose tokens are accepted, and the audience that a token must have.
 
-    `issuer` has the placeholder `{tenantid}`. Keys come over https. `sandbox` also allows `file:` and plain `http:`.
+    `issuer` has the placeholder `{tenantid}`. Keys are read over https. With `sandbox`, `file:` and plain `http:` are
+    allowed too.
     """
 
     audience: str
@@ -101,11 +102,11 @@ class TokenSettings:
     fetch_timeout_seconds: float = FETCH_TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
-        """Refuse settings under which anybody could make tokens."""
+        """Refuse settings with which anybody could make valid tokens. Raises ValueError."""
         if not self.audience:
             raise ValueError("The token audience is empty.")
         if _TENANT_PLACE not in self.issuer:
-            raise ValueError(f"The token issuer {self.issuer!r} lacks the place {_TENANT_PLACE}.")
+            raise ValueError(f"The token issuer {self.issuer!r} lacks the placeholder {_TENANT_PLACE}.")
         allowed = ("https", "http", "file") if self.sandbox else ("https",)
         if urllib.parse.urlsplit(self.jwks_url).scheme not in allowed:
             raise ValueError(
@@ -129,9 +130,9 @@ class TokenVerifier:
 
     async def verify(self, authorization: str | None) -> Caller:
         """
-        Return the caller that the header `Authorization` names.
+        Return the caller that the token in the header `Authorization` names.
 
-        Raises Unauthenticated for any header that does not name one, and IssuerUnreachable when no key is known.
+        Raises Unauthenticated when there is no valid token, and IssuerUnreachable when no key is known.
         """
         token = _bearer_token(authorization)
         key = await self._keys.find(_key_id(token))
@@ -157,13 +158,13 @@ class TokenVerifier:
     def _verify_issuer(self, claims: "_Claims", key: "SigningKey") -> None:
         if _GUID.fullmatch(claims.tid) is None or claims.tid.lower() == CONSUMER_TENANT:
             raise _unauthenticated(Flaw.TENANT)
-        # A key may belong to one tenant. It must not sign for the others.
+        # If the issuer names a tenant for a key, the key must not sign tokens of other tenants.
         for template in (self._settings.issuer, key.issuer):
             if template is not None and template.replace(_TENANT_PLACE, claims.tid) != claims.iss:
                 raise _unauthenticated(Flaw.ISSUER)
 
     def _verify_times(self, claims: "_Claims") -> None:
-        # Compared as numbers: a claim can hold more seconds than a datetime.
+        # Numbers are compared, because a claim can hold more seconds than a datetime.
         now, leeway = self._real().timestamp(), LEEWAY.total_seconds()
         if claims.exp <= now - leeway:
             raise _unauthenticated(Flaw.EXPIRED)
@@ -175,7 +176,7 @@ class TokenVerifier:
 
 
 class _Claims(BaseModel):
-    """The claims of a token that are read. Strict: a list in place of a string is refused, and so is 1.5 for a time."""
+    """The claims of a token that are read. Other types are refused, such as 1.5 for a time."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -194,7 +195,7 @@ class _Claims(BaseModel):
 
 
 class _Header(BaseModel):
-    """The fields of a token's header that are read. Keys in the header (`jku`, `x5u`, `jwk`) are ignored."""
+    """The fields of a token's header that are read. Fields that give a key (`jku`, `x5u`, `jwk`) are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
 
@@ -203,7 +204,7 @@ class _Header(BaseModel):
 
 
 def _kind(claims: _Claims) -> CallerKind:
-    """Return whether a person or an app calls. Raises Unauthenticated for a token of neither, or of both."""
+    """Return whether a person or an app calls. Raises Unauthenticated if the token does not say exactly one of them."""
     if _GUID.fullmatch(claims.oid) is None:
         raise _unauthenticated(Flaw.SUBJECT)
     if claims.idtyp == "app" and claims.scp is None and claims.roles and _GUID.fullmatch(claims.azp or ""):
@@ -225,7 +226,7 @@ def _bearer_token(authorization: str | None) -> str:
 
 
 def _key_id(token: str) -> str:
-    """Return the key that the header names. Every other algorithm than ours is refused first."""
+    """Return the id of the key that the header names. Raises Unauthenticated for an algorithm other than RS256."""
     segment = token.partition(".")[0]
     try:
         header = _Header.model_validate_json(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
@@ -257,7 +258,7 @@ def _unauthenticated(flaw: Flaw) -> Unauthenticated:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A public key of the issuer. If the set says so, it may sign only for one issuer template."""
+    """A public key of the issuer. If the key set names an issuer for it, the key signs only that issuer's tokens."""
 
     public: "jwt.PyJWK"
     issuer: str | None
@@ -265,13 +266,13 @@ class SigningKey:
 
 class SigningKeys:
     """
-    The issuer's public keys, fetched when needed and kept for a day.
+    The issuer's public keys. They are fetched when they are needed, and kept for a day.
 
-    When the issuer cannot be reached, an older set stays in use: a good token stays good.
+    When the issuer cannot be reached, the older keys stay in use, so that valid tokens are still accepted.
     """
 
     def __init__(self, url: str, timeout_seconds: float, monotonic: Callable[[], float]) -> None:
-        """Fetch nothing yet."""
+        """Use the key set at *url*. This sends no request."""
         self._url = url
         self._timeout_seconds = timeout_seconds
         self._monotonic = monotonic
@@ -281,7 +282,7 @@ class SigningKeys:
         self._fetch: asyncio.Task[None] | None = None
 
     async def find(self, kid: str) -> SigningKey | None:
-        """Return the key *kid*. None when the issuer has no such key. Raises IssuerUnreachable."""
+        """Return the key *kid*, or None if the issuer has no such key. Raises IssuerUnreachable."""
         if kid not in self._keys or self._is_old():
             await self._refresh()
         if not self._keys:
@@ -294,15 +295,15 @@ class SigningKeys:
         return self._monotonic() - self._fetched_at >= KEYS_KEPT_SECONDS
 
     async def _refresh(self) -> None:
-        """Fetch the set again. Concurrent callers share one request. Does nothing right after an earlier try."""
+        """Fetch the key set again. Concurrent callers share one request. Does nothing right after an earlier try."""
         if self._fetch is None or self._fetch.done():
-            # Anybody can invent key ids. They must not cause a request to the issuer each time.
+            # Anybody can invent key ids. So not each unknown id causes a request to the issuer.
             interval = REFRESH_INTERVAL_SECONDS if self._keys else FIRST_FETCH_INTERVAL_SECONDS
             if self._monotonic() - self._tried_at < interval:
                 return
             self._tried_at = self._monotonic()
             self._fetch = asyncio.create_task(self._fetch_once())
-        await asyncio.shield(self._fetch)  # a caller that leaves must not cancel it for the others
+        await asyncio.shield(self._fetch)  # a caller that is cancelled must not cancel the request for other callers
 
     async def _fetch_once(self) -> None:
         try:
@@ -311,7 +312,7 @@ class SigningKeys:
                 raise FetchFailed(str(answer.status))
             keys = await asyncio.to_thread(_usable_keys, answer.body)
         except (FetchFailed, ValidationError) as error:
-            why = str(error) if isinstance(error, FetchFailed) else "this is no key set"
+            why = str(error) if isinstance(error, FetchFailed) else "the answer is not a key set"
             _log.warning("The token issuer's keys could not be fetched from %s: %s", self._url, why)
             return
         if not keys:
@@ -337,7 +338,7 @@ class _Key(BaseModel):
 
 
 def _usable_keys(text: bytes) -> Mapping[str, SigningKey]:
-    """Return the RSA signing keys of a JSON Web Key Set. Other kinds, which an issuer may add, are ignored."""
+    """Return the RSA signing keys of a JSON Web Key Set. Keys of other kinds are ignored."""
     import jwt
 
     usable = {}

@@ -1,1 +1,1 @@
-"""Mails to customers and partners: written, and handed over to a mail system."""
+"""Writes mails to customers and partners, and hands them over to a mail system."""

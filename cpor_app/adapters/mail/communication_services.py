@@ -1,9 +1,9 @@
 """
 Hands mails over to Azure Communication Services.
 
-The answer 202 is the hand-over. A delivery report says later whether the mail arrived, so nothing is polled. If the
-answer is lost and we send the mail again, the service refuses the Message-ID as a duplicate. The Message-ID contains
-the operation id, so a delivery report with either of the two ids leads to our row.
+With the answer 202 the mail is handed over. Later a delivery report says whether the mail arrived, so we do not poll.
+If the answer is lost and we send the mail again, the service refuses the Message-ID as a duplicate. The Message-ID
+contains the operation id. So a delivery report with either of the two ids leads to our row.
 
 docs/mail.md says what each answer means, and which answers are documented.
 """
@@ -43,10 +43,10 @@ BAD_REQUEST, TOO_MANY_REQUESTS, SERVERS_FAULT = 400, 429, 500
 PAUSE_SECONDS = 60
 """The pause after a 429 without `Retry-After`."""
 LONGEST_PAUSE_SECONDS = 24 * 60 * 60
-"""A longer `Retry-After` counts as this."""
+"""The longest pause. A longer `Retry-After` is shortened to it."""
 VALIDATE_MESSAGE_ID = "x-ms-acsemail-validate-message-id"
 RECIPIENTS_FAULT = ("emaildroppedallrecipientssuppressed", "invalidformatforemailaddress")
-"""What codes and messages contain when the address is the fault. They are compared as letters and digits only."""
+"""If a code or message contains one of these texts, the address is wrong. Only letters and digits are compared."""
 
 
 class CommunicationServicesMailer:
@@ -63,9 +63,10 @@ class CommunicationServicesMailer:
         limit_seconds: float = SEND_LIMIT_SECONDS,
     ) -> None:
         """
-        Take the resource's address and our identity. The display name comes from the mail domain, not from *sender*.
+        Use the service at *endpoint* with our *identity*. The mail domain gives the display name, not *sender*.
 
-        *now* is real time, for pauses that the service asks for. Raises ValueError when *sender* is not an address.
+        *now* is the real time, which ends the pauses that the service asks for. Raises ValueError when *sender* is not
+        an address.
         """
         self._endpoint = endpoint
         self._identity = identity
@@ -79,14 +80,14 @@ class CommunicationServicesMailer:
 
     async def send(self, mail: OutgoingMail) -> None:
         """
-        Hand *mail* over. After the return, the service has the mail, from this try or from an earlier one.
+        Hand *mail* over. When this returns, the service has the mail from this try or an earlier try.
 
         Raises `RecipientRefused` when the recipient can never be reached, and `MailDelayed` for every other failure.
         """
         message = self._message(mail, recipient_of(mail))
         try:
-            # One call at a time, so that no second call runs while the service asks for a pause. The limit includes
-            # the wait for other calls.
+            # Calls run one at a time. So no second call is running when the service asks for a pause. The time limit
+            # includes the wait for other calls.
             async with asyncio.timeout(self._limit_seconds), self._turn:
                 self._verify_not_paused()
                 await self._client().begin_send(message, operation_id=_operation_id(mail), polling=False)
@@ -109,7 +110,7 @@ class CommunicationServicesMailer:
 
         if self._opened is None:
             identity = self._identity()
-            # The SDK does not retry, because the mail budget would not count a retry. The due work tries again.
+            # The SDK does not retry, because the mail budget would not count a retry. The due work repeats the mail.
             client = EmailClient(
                 self._endpoint,
                 identity,
@@ -133,13 +134,13 @@ class CommunicationServicesMailer:
         }
 
     def _verify_not_paused(self) -> None:
-        """Raise `MailDelayed` while a pause lasts that the service asked for in an earlier call."""
+        """Raise `MailDelayed` during a pause that the service asked for in an earlier call."""
         if self._not_before is not None and (left := self._not_before - self._now()) > timedelta(0):
             wait = math.ceil(left.total_seconds())
             raise MailDelayed("the mail service asked for a pause", retry_after_seconds=wait)
 
     def _refusal(self, error: HttpResponseError, operation_id: str) -> MailDelayed | RecipientRefused:
-        """Return `RecipientRefused` only if the service says that the address is the fault, otherwise `MailDelayed`."""
+        """Return `RecipientRefused` if the service says that the address is wrong, otherwise `MailDelayed`."""
         code, words = _code(error), _words(error)
         if error.status_code == BAD_REQUEST and "sender" not in words and any(one in words for one in RECIPIENTS_FAULT):
             return RecipientRefused(BAD_REQUEST, f"{BAD_REQUEST} {code}")
@@ -151,18 +152,18 @@ class CommunicationServicesMailer:
 
 
 def _operation_id(mail: OutgoingMail) -> str:
-    """Return the operation id of the mail: the part of the Message-ID before the `@`."""
+    """Return the operation id of the mail. It is the part of the Message-ID before the `@`."""
     return mail.message_id.strip("<>").partition("@")[0]
 
 
 def _is_handed_over_already(error: HttpResponseError) -> bool:
-    """Whether the service refuses the Message-ID because it has this mail from an earlier try."""
+    """Whether the service refuses the mail because it already has a mail with this Message-ID."""
     words = _words(error)
     return error.status_code == BAD_REQUEST and "messageid" in words and ("duplicate" in words or "already" in words)
 
 
 def _pause(error: HttpResponseError) -> int | None:
-    """Return the seconds of the pause after an error. A 429 always leads to a pause, a 5xx only with `Retry-After`."""
+    """Return the seconds to pause after an error, or None. A 429 needs a pause, a 5xx only with `Retry-After`."""
     if error.status_code is None or (error.status_code != TOO_MANY_REQUESTS and error.status_code < SERVERS_FAULT):
         return None
     given = getattr(error.response, "headers", {}).get("Retry-After", "")
@@ -172,7 +173,7 @@ def _pause(error: HttpResponseError) -> int | None:
 
 
 def _code(error: HttpResponseError) -> str:
-    """Return the service's error code. Logs and rows leave the error message out: it may hold an address."""
+    """Return the service's error code. Logs and rows do not get the error message, because it can hold an address."""
     return one_line(str(error.error.code or ""))[:100] if error.error is not None else ""
 
 

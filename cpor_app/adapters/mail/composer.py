@@ -44,7 +44,7 @@ class MailComposer:
     """Implements `ports.notices.Composer`: writes each mail in its reader's language and sends it."""
 
     def __init__(self, texts: Texts, links: Links, catalogue: Catalogue, mailer: Mailer, sender: str) -> None:
-        """Sign links with *links*. Message-IDs end in the domain of *sender*."""
+        """Write with *texts*, sign with *links* and send with *mailer*. Message-IDs end in the domain of *sender*."""
         self._texts = texts
         self._links = links
         self._catalogue = catalogue
@@ -126,16 +126,16 @@ _VOICES = {RecipientKind.CONTACT: Voice.CONTACT, RecipientKind.NOTICE_ADDRESS: V
 
 
 class _Day(NamedTuple):
-    """A last day, and the time zone of all days and times in the mail."""
+    """The last day in the mail, and the time zone of all days and times in the mail."""
 
     time_zone: str
     last_day: date | None = None
 
 
 def _days(message: MailMessage, kind: PartnerMailKind) -> _Day:
-    """Return the last day for a partner's mail. A day of the customer's window is in the customer's time zone."""
+    """Return the last day for a partner's mail. The last day of a customer's window is in the customer's time zone."""
     claim, time, promised = message.claim, message.claim.time_to_answer, message.claim.promise
-    if kind in _OF_THE_CUSTOMERS_TIME and promised is not None:
+    if kind in _IN_THE_CUSTOMERS_TIME_ZONE and promised is not None:
         can_act = kind is not PartnerMailKind.DECLINED or claim.undoable
         return _Day(promised.time_zone, promised.last_day if can_act else None)
     if kind is PartnerMailKind.EVIDENCE_ASKED and claim.evidence_by is not None:
@@ -146,20 +146,20 @@ def _days(message: MailMessage, kind: PartnerMailKind) -> _Day:
     return _Day(message.time_zone)
 
 
-_OF_THE_CUSTOMERS_TIME = frozenset(
+_IN_THE_CUSTOMERS_TIME_ZONE = frozenset(
     {PartnerMailKind.CUSTOMER_TOLD, PartnerMailKind.DECLINED, PartnerMailKind.DECLINE_UNDONE}
 )
 
 
 def _asked(message: MailMessage, kind: PartnerMailKind) -> tuple[Reason, ...]:
-    """Return what the partner is asked for: a holder by the mail's reasons, any other partner by the claim."""
+    """Return what the partner is asked for. It is in the claim, but for a request for evidence it is in *message*."""
     if kind is PartnerMailKind.EVIDENCE_ASKED:
         return message.reasons
     return message.claim.requested if message.claim.status is Status.PARTNER_ACTION_REQUIRED else ()
 
 
 def _items(message: MailMessage, kind: PartnerMailKind) -> Iterable[Item]:
-    """Return the items that a mail is about: those of the act, or all items of the claim."""
+    """Return the items that the mail is about. If the act struck or ended items, these are the items."""
     claim, at = message.claim, message.happened_at
     if kind is PartnerMailKind.ITEMS_STRUCK:
         return [struck.item for struck in claim.struck if struck.at == at]
@@ -171,5 +171,5 @@ def _items(message: MailMessage, kind: PartnerMailKind) -> Iterable[Item]:
 
 def _remaining(claim: Claim) -> Iterable[Item]:
     """Return the items that the claim still has. A closed claim has none."""
-    goes_on = claim.status is Status.OFFICIAL or claim.status in OPEN
-    return [item for item in claim.items if goes_on and claim.holds(item.key)]
+    has_items = claim.status is Status.OFFICIAL or claim.status in OPEN
+    return [item for item in claim.items if has_items and claim.holds(item.key)]

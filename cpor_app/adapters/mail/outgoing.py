@@ -1,4 +1,4 @@
-"""A mail for either mail system: one recipient, the same text twice (plain, HTML), and common headers."""
+"""The form of a mail for both mail systems: one recipient, the text as plain text and as HTML, and common headers."""
 
 import re
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from email.utils import parseaddr
 from cpor_core.errors import RecipientRefused
 
 SEND_LIMIT_SECONDS = 60.0
-"""For one mail, from the first packet to the receipt. A slow mail system must not block a function."""
+"""The time limit for one mail. A slow mail system must not block a function."""
 MESSAGE_ID = re.compile(r"<[^<>@\s]+@[^<>@\s]+>", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingMail:
-    """One mail to one recipient. `message_id` has its angle brackets and stays the same on each try."""
+    """One mail to one recipient. `message_id` includes its angle brackets. Each try of a mail has the same one."""
 
     message_id: str
     to_address: str
@@ -27,7 +27,7 @@ class OutgoingMail:
 
 
 def sender_of(setting: str) -> Address:
-    """Return the sender of `Name <address>` or of an address. Raises ValueError for any other text."""
+    """Parse a sender: `Name <address>` or an address. Raises ValueError for any other text."""
     name, address = parseaddr(setting)
     if "@" not in address:
         raise ValueError(f"the sender is not a mail address: {setting!r}")
@@ -35,11 +35,11 @@ def sender_of(setting: str) -> Address:
 
 
 def recipient_of(mail: OutgoingMail) -> Address:
-    """Return an address that is safe in header and envelope. Raises `RecipientRefused` when it is not valid."""
+    """Return the recipient in a form that is safe in headers. Raises `RecipientRefused` for an invalid address."""
     from email_validator import EmailNotValidError, validate_email
 
     try:
-        # Only the form counts here. The mail system finds out whether the domain exists.
+        # Only the form is checked here. The mail system finds out whether the domain exists.
         valid = validate_email(
             mail.to_address,
             allow_smtputf8=False,
@@ -53,7 +53,7 @@ def recipient_of(mail: OutgoingMail) -> Address:
 
 
 def headers_of(mail: OutgoingMail) -> Mapping[str, str]:
-    """Return the headers apart from sender, recipient and subject. Raises ValueError for a bad Message-ID."""
+    """Return all headers except sender, recipient and subject. Raises ValueError for an invalid Message-ID."""
     if MESSAGE_ID.fullmatch(mail.message_id) is None:
         raise ValueError(f"not a Message-ID: {mail.message_id!r}")
     return {

@@ -1,9 +1,9 @@
 """
 Hands mails over by SMTP.
 
-What matters most is whose failure it is. A recipient who is refused for good can stop the customer's window. One who is
-refused for now can do so after three days. Every other failure (server, sender, password, network) is ours. It
-must never count against a customer who got no notice.
+This file must tell two kinds of failures apart. If the server refuses the recipient for ever, or for more than three
+days, the customer's window can stop. Every other failure (server, sender, password, network) is our own fault. Such a
+failure must never stop a window.
 """
 
 import asyncio
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 
     from aiosmtplib import SMTP
 
-FAREWELL_LIMIT_SECONDS = 2.0
-"""For QUIT, when the mail is handed over already."""
+QUIT_LIMIT_SECONDS = 2.0
+"""The time limit for QUIT. The mail is handed over before it."""
 SERVICE_CLOSING = 421
 PERMANENT = 500
 OUR_OWN_FAULT = frozenset({500, 502, 503, 504, 530, 534, 535, 538})
-"""Replies about our commands and our login: RFC 5321 §4.2.3, RFC 4954 §6."""
+"""Codes of replies about our commands and our login (RFC 5321 §4.2.3, RFC 4954 §6)."""
 ABOUT_THE_SENDER = ("5.1.7", "5.1.8")
-"""RFC 3463: a fault of the sender's address, although the server answers the recipient's line."""
+"""Codes (RFC 3463) for a wrong sender's address. A server can send them in the reply about the recipient."""
 ABOUT_THE_SERVER = ("4.3.", "4.4.")
-"""RFC 3463: faults of mail system and network."""
+"""Codes (RFC 3463) for faults of the mail system and the network."""
 
 
 class SmtpMailer:
-    """Sends each mail over its own connection. Nothing stays open between two mails."""
+    """Sends mails by SMTP. Each mail has its own connection."""
 
-    def __init__(  # noqa: PLR0913 - what a mail server needs to be told
+    def __init__(  # noqa: PLR0913 - a mail server needs all of these
         self,
         host: str,
         port: int,
@@ -60,9 +60,9 @@ class SmtpMailer:
         limit_seconds: float = SEND_LIMIT_SECONDS,
     ) -> None:
         """
-        Take the server, *sender* (`Name <address>` or an address), and the domain for EHLO.
+        Send through the server at *host*. *sender* is `Name <address>` or an address, *sender_domain* is for EHLO.
 
-        *now* is for the `Date` header only. Raises ValueError when *sender* is no address.
+        *now* is for the `Date` header only. Raises ValueError when *sender* is not an address.
         """
         self._sender = sender_of(sender)
         self._host = host
@@ -99,7 +99,7 @@ class SmtpMailer:
             async with asyncio.timeout(self._limit_seconds):
                 await server.connect()
                 await self._transfer(server, message, recipient)
-            await _say_goodbye(server)
+            await _quit(server)
         except TimeoutError as error:
             raise MailDelayed(f"the mail server took longer than {self._limit_seconds:g} s") from error
         except (SMTPException, OSError) as error:
@@ -108,7 +108,7 @@ class SmtpMailer:
             server.close()
 
     async def close(self) -> None:
-        """Nothing is open between two mails."""
+        """Do nothing, because nothing is open between two mails."""
 
     async def _transfer(self, server: "SMTP", message: EmailMessage, recipient: Address) -> None:
         from aiosmtplib import SMTPDataError, SMTPRecipientRefused
@@ -118,12 +118,12 @@ class SmtpMailer:
             await server.rcpt(recipient.addr_spec)
             await server.data(message.as_bytes())
         except (SMTPRecipientRefused, SMTPDataError) as error:
-            # A mail has one recipient. After the sender was accepted, each refusal is about that recipient.
-            _judge(error.code, error.message, error)
+            # Each mail has one recipient. Once the server has accepted the sender, a refusal is about that recipient.
+            _raise_fault(error.code, error.message, error)
 
     def _message(self, mail: OutgoingMail, recipient: Address) -> EmailMessage:
         message = EmailMessage(policy=policy.SMTP)
-        # Always quoted-printable: a signature added on the way stays valid, and lines stay short.
+        # With quoted-printable, lines stay short, and a signature that another server adds stays valid.
         message.set_content(mail.text, cte="quoted-printable")
         message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
         message["From"] = self._sender
@@ -135,21 +135,21 @@ class SmtpMailer:
         return message
 
 
-def _judge(code: int, reason: str, error: Exception) -> NoReturn:
-    """Return whose failure a refusal is. Only the codes count, because each server has its own texts."""
+def _raise_fault(code: int, reason: str, error: Exception) -> NoReturn:
+    """Raise `RecipientRefused` or `MailDelayed` for a refusal. The texts differ by server, so only codes decide."""
     if code >= PERMANENT:
         if code in OUR_OWN_FAULT or reason.startswith(ABOUT_THE_SENDER):
             raise MailDelayed(f"{code} {reason}") from error
         raise RecipientRefused(code, f"{code} {reason}") from error
-    theirs = code != SERVICE_CLOSING and not reason.startswith(ABOUT_THE_SERVER)
-    raise MailDelayed(f"{code} {reason}", recipient_refused_for_now=theirs) from error
+    is_recipient_refused = code != SERVICE_CLOSING and not reason.startswith(ABOUT_THE_SERVER)
+    raise MailDelayed(f"{code} {reason}", recipient_refused_for_now=is_recipient_refused) from error
 
 
-async def _say_goodbye(server: "SMTP") -> None:
-    """Send QUIT. The mail is handed over whether the server answers or not."""
+async def _quit(server: "SMTP") -> None:
+    """Send QUIT. The answer does not matter, because the mail is handed over already."""
     from aiosmtplib import SMTPException
 
     try:
-        await server.quit(timeout=FAREWELL_LIMIT_SECONDS)
+        await server.quit(timeout=QUIT_LIMIT_SECONDS)
     except (SMTPException, OSError):
         return

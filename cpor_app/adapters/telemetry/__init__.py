@@ -1,1 +1,1 @@
-"""What an operator sees of the work."""
+"""Records spans and counters for operators."""

@@ -1,10 +1,10 @@
 """
-Spans and counters for operators, with OpenTelemetry's API. Off unless a setting names a destination.
+Records spans and counters for operators, with OpenTelemetry's API. Without a destination in the settings it is off.
 
-The first import of the SDK with an exporter takes as long as that of the whole app. So a separate thread loads `sdk`
-after the first work is done. Until then traces are passed on, and counts wait.
+The import of the SDK with an exporter takes as long as the import of the whole app. So a separate thread loads `sdk`
+after the first work is done. Until then `traceparent` is passed on without spans, and counts wait.
 
-This file names everything that is recorded. Nothing that a caller sent is: no name, address, path or query.
+This file names everything that is recorded. Texts from a caller are never recorded: no name, address, path or query.
 """
 
 from __future__ import annotations
@@ -38,33 +38,33 @@ if TYPE_CHECKING:
 log = logging.getLogger("cpor.telemetry")
 
 AFTER_THE_ANSWER_SECONDS = 0.5
-"""The first answer is sent before the SDK's import takes the processor."""
+"""The delay before the SDK's import. In that time the first answer is sent."""
 WAITING_COUNTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One counter or histogram. `docs/telemetry.md` is made from these."""
+    """One counter or histogram. `docs/telemetry.md` lists all instruments."""
 
     name: str
     attribute: str | None
     meaning: str
     unit: str = "1"
     measures: bool = False
-    """A histogram of amounts and no counter."""
+    """True for a histogram, false for a counter."""
 
 
 CLAIMS = Instrument("cpor.claims", "cpor.status", "claims that reached a state, by state")
 RACES = Instrument("cpor.races_lost", None, "writes of a claim that lost a race to another write and were repeated")
-MAILS = Instrument("cpor.mails", "cpor.mail.kind", "mails by kind, and by `cpor.mail.outcome`")
+MAILS = Instrument("cpor.mails", "cpor.mail.kind", "attempts to send a mail, by kind and by `cpor.mail.outcome`")
 LATE = Instrument(
-    "cpor.debts.late", "cpor.debt", "due work that the timer did late, and how many seconds late", "s", measures=True
+    "cpor.debts.late", "cpor.debt", "by how many seconds the timer did due work late, by kind", "s", measures=True
 )
 INSTRUMENTS = (CLAIMS, RACES, MAILS, LATE)
 
 SPAN_ATTRIBUTES: Mapping[str, str] = {
     "http.request.method": "the method of a request",
-    "http.route": "the route of a request in the table of operations: it has names of parameters, not their values",
+    "http.route": "the route of a request, with the names of parameters in place of their values",
     "http.response.status_code": "the status code of the answer",
     "cpor.debt": "the kind of the due work",
     "cpor.mail.kind": "the kind of a mail",
@@ -75,23 +75,23 @@ SPAN_ATTRIBUTES: Mapping[str, str] = {
 
 
 class Sdk(Protocol):
-    """The SDK, as the module `sdk` provides it."""
+    """The part of the SDK that this file uses. The module `sdk` implements it."""
 
     tracer: Tracer
     meter: Meter
 
     def close(self) -> None:
-        """Send what waits, then stop."""
+        """Send spans and counts that wait, then stop."""
 
 
 @dataclass(slots=True)
 class Doing:
-    """A running piece of work. Its outcome can be noted on its span, if it has one."""
+    """A running piece of work. Attributes can be noted on its span, if it has a span."""
 
     span: Span | None = None
 
     def note(self, name: str, value: str | int) -> None:
-        """Set an attribute, one of `SPAN_ATTRIBUTES`."""
+        """Set an attribute of the span. *name* is one of `SPAN_ATTRIBUTES`."""
         if self.span is not None:
             self.span.set_attribute(name, value)
 
@@ -121,11 +121,11 @@ class OpenTelemetry:
         self, name: str, kind: str = "internal", parent: object = None, attributes: Mapping[str, str] | None = None
     ) -> Iterator[Doing]:
         """
-        Make the block a span in the trace of *parent*, or else in the current trace.
+        Record the block as a span in the trace of *parent*, or in the current trace if *parent* is no `traceparent`.
 
-        *kind* is internal, or client for a call to another service. The host itself makes server and consumer spans:
-        Application Insights counts each of those as a request. A *parent* in another form is ignored. An exception
-        passes through, and the span has its class.
+        *kind* is internal, or client for a call to another service. Server and consumer spans are left to the host,
+        because Application Insights counts each of them as a request. An exception in the block is raised again, and
+        the span gets its class as an attribute.
         """
         if self.load is None:
             yield Doing()
@@ -163,7 +163,7 @@ class OpenTelemetry:
         self.count(LATE, late.total_seconds(), cpor_debt=_kind(row))
 
     def _add(self, what: Instrument, amount: float, attributes: dict[str, str]) -> None:
-        assert self._sdk is not None  # noqa: S101 - both callers have seen it
+        assert self._sdk is not None  # noqa: S101 - both callers have checked it
         if what.name not in self._instruments:
             meter = self._sdk.meter
             make = meter.create_histogram if what.measures else meter.create_counter
@@ -182,7 +182,7 @@ class OpenTelemetry:
                 self._timer.start()
 
     def _install(self) -> None:
-        assert self.load is not None  # noqa: S101 - nothing begins where it is None
+        assert self.load is not None  # noqa: S101 - `_begin` is not called without it
         try:
             sdk = self.load()
         except Exception:  # the service also works without telemetry
@@ -197,7 +197,7 @@ class OpenTelemetry:
         sdk.close()
 
     async def close(self) -> None:
-        """Send what waits, then stop. Nothing is traced or counted any more."""
+        """Send spans and counts that wait, then stop. After that nothing is traced or counted."""
         with self._lock:
             sdk, self._sdk, self._closed = self._sdk, None, True
             timer = self._timer
@@ -213,7 +213,7 @@ def _spanned(
 ) -> Iterator[Doing]:
     from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
-    # The message of an exception is not recorded: it may hold what a caller sent.
+    # The message of an exception is not recorded, because it can hold text from a caller.
     with tracer.start_as_current_span(
         name,
         context=_context(parent),
@@ -237,18 +237,18 @@ def _context(parent: str | None) -> Context:
     from opentelemetry.context import Context
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    # An empty context: the current one may hold something from the host or the worker.
+    # We use an empty context, because the current context can hold a trace of the host or the worker.
     carrier = {"traceparent": parent} if parent is not None else {}
     return TraceContextTextMapPropagator().extract(carrier, Context())
 
 
 def _kind(row: DueRow) -> str:
-    """Return the kind of due work as telemetry names it: all deletions have one name, `forget`."""
+    """Return the kind of due work for telemetry. All deletions have the same name there, `forget`."""
     return row.logged_as.partition("-")[0]
 
 
 class CountedClaims(ClaimsTable):
-    """The table of claims. Counts how many claims reach which state."""
+    """The table of claims. For each state it counts the claims that reach it."""
 
     def __init__(self, rows: Rows, telemetry: OpenTelemetry) -> None:
         """Count with *telemetry*."""
@@ -256,7 +256,7 @@ class CountedClaims(ClaimsTable):
         self._telemetry = telemetry
 
     async def commit(self, commit: Commit) -> StoredCase:
-        """Write as `ClaimsTable` does. Count the new states, and each lost race."""
+        """Write as `ClaimsTable` does, and count new states and lost races."""
         try:
             case = await super().commit(commit)
         except Conflict:
@@ -271,7 +271,7 @@ class CountedClaims(ClaimsTable):
 
 
 class RecordedComposer:
-    """Implements `ports.notices.Composer`: makes each mail a span, and counts it by its outcome."""
+    """Implements `ports.notices.Composer`. Records a span for each mail, and counts mails by outcome."""
 
     def __init__(self, composer: Composer, telemetry: OpenTelemetry) -> None:
         """Send with *composer*."""

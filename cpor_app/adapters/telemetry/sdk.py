@@ -1,8 +1,8 @@
 """
-The SDK of OpenTelemetry and its exporters. Only the thread in `recording` loads this module.
+Starts the SDK of OpenTelemetry and its exporters. Only the thread in `recording` loads this module.
 
-The SDK's own variables set name, sampling and intervals (`OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`,
-`OTEL_BSP_SCHEDULE_DELAY`, `OTEL_METRIC_EXPORT_INTERVAL`).
+The SDK reads its own environment variables for name, sampling and intervals: `OTEL_SERVICE_NAME`,
+`OTEL_TRACES_SAMPLER`, `OTEL_BSP_SCHEDULE_DELAY`, `OTEL_METRIC_EXPORT_INTERVAL`.
 """
 
 from azure.core.settings import settings as azure_settings
@@ -18,16 +18,16 @@ NAME = "cpor"
 
 
 class Exporting:
-    """Exports spans and metrics of this process. It does not use OpenTelemetry's globals."""
+    """Exports spans and metrics of this process, without OpenTelemetry's global objects."""
 
     tracer: Tracer
     meter: Meter
 
     def __init__(self, *, connection_string: str | None, otlp_endpoint: str | None, site_name: str | None) -> None:
         """
-        Start to send, in the SDK's threads.
+        Start to send spans and metrics in the SDK's threads.
 
-        The service name is that of the function app, as in the host's telemetry. `OTEL_SERVICE_NAME` overrides it.
+        The service name is the name of the function app, as in the host's telemetry. `OTEL_SERVICE_NAME` overrides it.
         """
         azure_settings.tracing_enabled = False  # the SDKs' own spans hold keys and names of blobs
         resource = Resource.create({SERVICE_NAME: site_name or NAME} if _is_unnamed() else None)
@@ -45,7 +45,7 @@ class Exporting:
         self.meter = self._metrics.get_meter(NAME)
 
     def close(self) -> None:
-        """Send what waits, then stop."""
+        """Send spans and counts that wait, then stop."""
         self._traces.shutdown()
         self._metrics.shutdown()
 
@@ -57,8 +57,8 @@ def _is_unnamed() -> bool:
 def _application_insights(connection_string: str, traces: TracerProvider) -> tuple[SpanExporter, MetricExporter]:
     from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter, AzureMonitorTraceExporter
 
-    # APPLICATIONINSIGHTS_AUTHENTICATION_STRING names the identity. What can't be sent is not stored on disk.
-    # Without *traces* it uses OpenTelemetry's globals, which are not set, and logs an error at each export.
+    # APPLICATIONINSIGHTS_AUTHENTICATION_STRING names the identity. Data that cannot be sent is not stored on disk.
+    # Without *traces* the exporter uses OpenTelemetry's global objects. They are not set, so each export logs an error.
     return (
         AzureMonitorTraceExporter(
             connection_string=connection_string, disable_offline_storage=True, tracer_provider=traces
@@ -71,5 +71,5 @@ def _otlp(endpoint: str) -> tuple[SpanExporter, MetricExporter]:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    # They read the headers for the collector by themselves.
+    # The exporters read the headers for the collector from the environment.
     return OTLPSpanExporter(f"{endpoint}/v1/traces"), OTLPMetricExporter(f"{endpoint}/v1/metrics")

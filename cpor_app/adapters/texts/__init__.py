@@ -1,1 +1,1 @@
-"""What people read: mails and pages, in every language that has a catalogue."""
+"""Writes the texts of mails and pages, in every language that has a catalogue."""

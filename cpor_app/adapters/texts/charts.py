@@ -1,15 +1,15 @@
-"""Bar charts as SVG. The page shows the same figures in a table below each chart."""
+"""Draws bar charts as SVG. The page shows the same figures in a table below each chart."""
 
 from collections.abc import Sequence
 from html import escape
 
 WIDTH, BAR_HEIGHT, AROUND = 800, 28, 140
-"""In units of the drawing, which is as wide as the page."""
+"""Lengths in units of the drawing, which is as wide as the page."""
 INK, LINES, BARS = "#1c2227", "#c6cdd2", "#0a5273"
 
 
 def bars(title: str, measured: Sequence[tuple[str, float]]) -> str:
-    """Return a bar chart with a label for screen readers. An empty text when there is nothing to draw."""
+    """Return a bar chart with a label for screen readers, or an empty text if there is nothing to draw."""
     if not measured:
         return ""
     import leather

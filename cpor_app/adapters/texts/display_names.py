@@ -1,4 +1,4 @@
-"""What mails and page share: names as customers know them, and what a customer was notified of."""
+"""Names and words that mails and pages share."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ def engagement_name(catalogue: Catalogue, claim: Claim) -> str:
 
 
 def item_names(catalogue: Catalogue, claim: Claim, items: Iterable[Item]) -> tuple[str, ...]:
-    """Return the names of items. A subscription's id follows its product, because a tenant can have several."""
+    """Return the names of items. A product's name includes the subscription id, because a tenant can have several."""
     names = {listed.id: listed.name for listed in catalogue.engagement(claim.engagement).items}
     return tuple(
         names.get(item.workload, item.workload)
@@ -24,7 +24,7 @@ def item_names(catalogue: Catalogue, claim: Claim, items: Iterable[Item]) -> tup
 
 
 def declined_by(claim: Claim, reader: Speaker) -> DeclinedBy | None:
-    """Return who said the no, as this reader is told. None when that is not known."""
+    """Return the word for the person who said the no, in a text for *reader*. None if that person is not known."""
     if claim.no is None:
         return None
     return DeclinedBy.YOU if reader.is_same(claim.no.by) else DeclinedBy(claim.no.by.voice)

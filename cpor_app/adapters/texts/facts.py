@@ -1,5 +1,5 @@
 """
-The facts in mails and pages: names for readers, and never ids.
+The facts in mails and pages. They hold names for readers.
 
 Names from partners and from the registry are sanitised here, so no template has to do that.
 """
@@ -31,14 +31,14 @@ class Closing(StrEnum):
 
     @classmethod
     def of(cls, reason: str | None) -> Self:
-        """Return what a reason means to the customer. None is a withdrawal. All of the reviewer's are one."""
+        """Return what *reason* means to the customer. None is a withdrawal. All reasons of a reviewer mean the same."""
         if reason in (None, "partnerRequest"):
             return cls(cls.WITHDRAWN)
         return cls(reason) if reason in set(cls) else cls(cls.REJECTED)
 
 
 class DeclinedBy(StrEnum):
-    """Who has declined, as the reader is told. Apart from `you`, the values are those of `Voice`."""
+    """Who has declined, in a text for one reader. Apart from `you`, the values are those of `Voice`."""
 
     YOU = "you"
     CONTACT = "contact"
@@ -47,7 +47,7 @@ class DeclinedBy(StrEnum):
 
 
 class MessageKind(StrEnum):
-    """The pages with a message only: why nothing else can be shown or done."""
+    """The pages that have only a message. It says why the request cannot be shown, or why the act was refused."""
 
     NOT_FOUND = "notFound"
     EXPIRED = "expired"
@@ -93,7 +93,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailFacts:
-    """The facts in a mail to a customer: names for readers, never ids."""
+    """The facts in a mail to a customer."""
 
     partner_name: str
     customer_name: str
@@ -103,7 +103,7 @@ class MailFacts:
     link: str
     customer_domain: str | None = None
     contact_name: str | None = None
-    """As the partner wrote it. None for a registered notice address."""
+    """The contact's name as the partner wrote it. None for a registered notice address."""
     registered_address: bool = False
     time_zone: str = "UTC"
     country: str | None = None
@@ -112,15 +112,15 @@ class MailFacts:
     """The last day on which the customer can decline or undo a decline."""
     skipped_days: tuple[SkippedDay, ...] = ()
     incumbents: tuple[str, ...] = ()
-    """The partners whose association ends, or has ended, because this one becomes official."""
+    """The partners whose associations end, or have ended, because this association becomes official."""
     refused_before: date | None = None
-    """When this customer last declined the same partner, within 12 months (decision 21)."""
+    """When this customer last declined the same partner, if that was within 12 months (decision 21)."""
     corrected: bool = False
-    """The notice replaces one with another last day."""
+    """This notice replaces an earlier notice that had another last day."""
     since: datetime | None = None
-    """Since when the association is, or was, official."""
+    """When the association became official."""
     happened_at: datetime | None = None
-    """When the request was declined, or when it ended as `closing` says."""
+    """When the request was declined, or when it ended for the reason in `closing`."""
     closing: Closing | None = None
     declined_by: DeclinedBy | None = None
     can_undo: bool = False
@@ -129,7 +129,7 @@ class MailFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerMailFacts:
-    """The facts in a mail to a partner's contact. Nobody has verified that address, so names hold no links."""
+    """The facts in a mail to a partner's contact. Nobody has verified that address, so the mail has no links."""
 
     claim_name: str
     claim_id: str
@@ -144,7 +144,7 @@ class PartnerMailFacts:
     last_day: date | None = None
     """The last day on which the partner can answer, or on which the customer can decline or undo a decline."""
     until: datetime | None = None
-    """Until when a rejection can be disputed. None when it cannot."""
+    """The instant until which a rejection can be disputed. None if it cannot be disputed."""
     happened_at: datetime | None = None
     items: tuple[str, ...] = ()
     """The items that the mail is about."""
@@ -153,7 +153,7 @@ class PartnerMailFacts:
     upheld: bool = False
     """The claim was approved after a dispute."""
     held: bool = False
-    """The partner's own claim, which another one competes with, is an official association."""
+    """The claim of this partner is an official association, and another claim now competes with it."""
     awaits_customer: bool = False
 
 
@@ -182,7 +182,7 @@ class PageFacts:
     """The facts on the customer's page of one request, and the possible acts."""
 
     status: Status
-    """The claim's status as of now."""
+    """The status that the claim has now."""
     partner_name: str
     customer_name: str
     engagement_name: str
@@ -204,32 +204,32 @@ class PageFacts:
     """When the request was declined, or when the request or association ended."""
     closing: Closing | None = None
     ended_items: tuple[str, ...] = ()
-    """Items that the association no longer has while it continues for others."""
+    """Items that the association no longer has. The association continues for its other items."""
     declined_by: DeclinedBy | None = None
     others_can_undo: bool = False
     """The decline can still be undone, but not by the reader."""
     place_given_away: bool = False
-    """The decline cannot be undone, because another partner's request has taken the slot."""
+    """The decline cannot be undone, because another partner's request now has the slot."""
     receipts: tuple[Receipt, ...] = ()
-    """With the names of items in place of their keys."""
+    """The receipts. They have the names of items in place of keys."""
     more_receipts: bool = False
-    """There are older receipts than those on the page."""
+    """There are older receipts that the page does not show."""
     others: tuple[HeldAssociation, ...] = ()
     just_done: CustomerAct | None = None
-    """The act that led to this page. The page thanks for it if the status confirms it."""
+    """The act after which the page is shown. The page says thank you if the status confirms the act."""
     chosen_language: str | None = None
-    """The language of `?lang`. The forms repeat it as `lang`, so that it stays after an act."""
+    """The language of `?lang`. The forms repeat it as `lang`, so that the page after an act has the same language."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFacts:
-    """The facts on a page with a message only."""
+    """The facts on a page that has only a message."""
 
     back: str | None = None
-    """The address of the request's page, if that can be shown."""
+    """The address of the request's page, if the page can be shown."""
     action: str = ""
     unsent: Mapping[str, str] = field(default_factory=dict)
-    """The fields of a no that could not be recorded. A form sends them again to `action`."""
+    """The fields of a no that could not be recorded. A form on the page sends them again to `action`."""
     happened_at: datetime | None = None
     declined_by: DeclinedBy | None = None
     time_zone: str = "UTC"
@@ -238,7 +238,7 @@ class MessageFacts:
 
 @dataclass(frozen=True, slots=True)
 class NoticeFacts:
-    """What a notice said. An association of the past had none: its facts come from the import."""
+    """The facts in a notice. An association of the past had no notice, so its facts come from the import."""
 
     customer_name: str
     time_zone: str
@@ -250,7 +250,7 @@ class NoticeFacts:
 
 
 def notice_facts(claim: Claim) -> NoticeFacts:
-    """Return what the notice of a claim said. Raises ValueError when the claim never had a notice or an import."""
+    """Return the facts in the notice of *claim*. Raises ValueError if the claim had neither a notice nor an import."""
     if claim.imported is not None:
         return NoticeFacts(claim.imported.customer_name, claim.imported.time_zone, claim.imported.country)
     promised = claim.promise
@@ -274,7 +274,7 @@ Facts = TypeVar("Facts", MailFacts, PartnerMailFacts, PageFacts, HeldAssociation
 
 
 def sanitised(facts: Facts) -> Facts:
-    """Return *facts* with each name cleaned. Addresses and tokens are ours and stay as they are."""
+    """Return *facts* with each name cleaned. Addresses and tokens stay as they are, because we made them."""
     given = ((entry.name, getattr(facts, entry.name)) for entry in fields(facts))
     return replace(
         facts, **{name: _CLEANED[name](value) for name, value in given if value is not None and name in _CLEANED}

@@ -1,4 +1,4 @@
-"""The programme's page of counts: charts, each with a table of the same figures."""
+"""Writes the programme's page of counts. Each chart has a table with the same figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from cpor_core.model.base import rfc3339
 from cpor_core.model.insight import Figures, Grouping, Insight, Step
 
 SHOWN = 20
-"""Groups in a chart and its table. Nobody can read a chart of more."""
+"""The most groups in a chart and its table. A chart with more groups is hard to read."""
 TITLES: Mapping[Grouping, str] = {
     Grouping.ENGAGEMENT: "engagement",
     Grouping.WORKLOAD: "workload or product",
@@ -54,7 +54,7 @@ def insight_page(texts: Texts, insights: Sequence[Insight]) -> str:
 
 def _section(insight: Insight) -> _Section:
     title = TITLES[insight.group_by]
-    # The newest months.
+    # If there are more months than `SHOWN`, the newest are shown.
     rows = insight.value[-SHOWN:] if insight.group_by is Grouping.MONTH else insight.value[:SHOWN]
     charts = [bars(f"Claims by {title}", [(_label(row), row.claims) for row in rows])]
     if insight.group_by is not Grouping.STATUS:
@@ -63,5 +63,5 @@ def _section(insight: Insight) -> _Section:
 
 
 def _label(row: Figures) -> str:
-    """Return the label of a bar. Two partners may have the same name, so it has the key too."""
+    """Return the label of a bar. The label includes the key, because two partners can have the same name."""
     return row.name if row.name == row.key else f"{row.name} ({row.key})"

@@ -18,14 +18,14 @@ class LocalFormat:
     time_zone: str
 
     def day(self, day: date) -> str:
-        """Return a day in full, with its weekday. An instant is shown as its day in the reader's time zone."""
+        """Return a day in full, with its weekday. For an instant it is the day in the reader's time zone."""
         from babel.dates import format_date
 
         local = day.astimezone(ZoneInfo(self.time_zone)) if isinstance(day, datetime) else day
         return format_date(local, "full", self.locale)
 
     def moment(self, at: datetime) -> str:
-        """Return an instant to the minute, in the reader's time zone. Each text names the zone once, by `zone`."""
+        """Return an instant to the minute, in the reader's time zone. Each text names the zone once, with `zone`."""
         from babel.dates import format_date, format_time, get_datetime_format
 
         local = at.astimezone(ZoneInfo(self.time_zone))
@@ -59,7 +59,7 @@ class LocalFormat:
         return format_decimal(number, locale=self.locale)
 
     def zone(self) -> str:
-        """Return the time zone in words and by its name in the tz database, because words alone may be ambiguous."""
+        """Return the time zone in words, and its name in the tz database, because words alone can be ambiguous."""
         from babel.dates import get_timezone_name
 
         if "/" not in self.time_zone or self.time_zone.startswith("Etc/"):

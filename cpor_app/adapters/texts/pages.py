@@ -1,4 +1,4 @@
-"""The pages: one request for the customer (HTML and JSON), and the programme's page of counts."""
+"""Writes the customer's page of one request, in HTML and JSON, and the programme's page of counts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -49,7 +49,7 @@ class Pages:
     """Writes the pages behind mailed links, and the programme's page."""
 
     def __init__(self, texts: Texts, links: Links, catalogue: Catalogue, public_url: str) -> None:
-        """Build each address from *public_url*."""
+        """Write with *texts*, and sign with *links*. The addresses on the pages begin with *public_url*."""
         self._texts = texts
         self._links = links
         self._catalogue = catalogue
@@ -57,7 +57,7 @@ class Pages:
 
     @staticmethod
     def end_of(association_id: str) -> str:
-        """Return the act that a nonce is made for when its form ends another association of the tenant."""
+        """Return the act in the nonce of a form that ends another association of the tenant."""
         return f"end {association_id}"
 
     def csp(self) -> str:
@@ -65,7 +65,7 @@ class Pages:
         return self._texts.csp()
 
     def language(self, chosen: str | None, customers: str | None, accepted: str | None) -> str:
-        """Return the language of a page: `?lang`, else the customer's, else `Accept-Language`."""
+        """Return the language of a page: from `?lang`, else the customer's language, else from `Accept-Language`."""
         return self._texts.negotiate(chosen, customers, accepted)
 
     def refusal(
@@ -80,10 +80,11 @@ class Pages:
         unsent: Mapping[str, str] | None = None,
     ) -> str:
         """
-        Return a page that says why the request can't be shown, or the act not done, with a link *back* if there is one.
+        Return a page that says why the request cannot be shown, or why the act was refused.
 
-        *refused_request* is the request whose act was refused. A second no to a declined request needs no new decision.
-        *unsent* are the fields of a no that could not be recorded; the page has a form that sends them to *action*.
+        *back* is the address to which the page links. *refused_request* is the request for which the act was refused.
+        If that request is declined already, the page says so. *unsent* are the fields of a no that could not be
+        recorded. The page has a form that sends them to *action*.
         """
         kind = MESSAGES.get(code, MessageKind.TRY_LATER)
         chosen = chosen or (unsent or {}).get("lang")
@@ -213,7 +214,7 @@ class Pages:
 
 
 def _happened_at(shown: Claim) -> datetime:
-    """Return when the claim came into its state. A no that a higher voice has confirmed counts from then."""
+    """Return when the claim came into its state. If a higher voice confirmed a no, return when it did so."""
     if shown.status is Status.DECLINED and shown.no is not None:
         return shown.no.at
     return shown.ended_at or shown.status_since

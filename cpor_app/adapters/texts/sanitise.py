@@ -1,8 +1,8 @@
 """
-Makes other people's texts harmless before a customer reads them.
+Makes names from other people harmless before a customer reads them.
 
-A partner chooses the contact's name, and the operator the partner's name. Neither may begin a header line, change the
-direction of the text, or look like a link of ours.
+A partner chooses the contact's name, and the operator chooses the partner's name. No name must begin a header line,
+change the direction of the text, or look like one of our links.
 """
 
 import re
@@ -10,7 +10,7 @@ import unicodedata
 
 MAX_NAME_CHARACTERS = 200
 MAX_CONTACT_NAME_CHARACTERS = 100
-"""The contact's name is the only text of a partner that a customer reads, cut to this length (decision 24)."""
+"""The length to which a contact's name is cut. Customers read no other text of a partner (decision 24)."""
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co"})
 """Unicode categories that no name needs: controls, format marks (bidi, joiners), surrogates, private."""
@@ -27,10 +27,10 @@ def plain_line(text: str, limit: int = MAX_NAME_CHARACTERS) -> str:
 
 def safe_contact_name(name: str) -> str:
     """
-    Return a contact's name in a form that nobody can take for anything but a name. It may become empty.
+    Return a contact's name in a form that looks like a name only. The result can be empty.
 
-    A look-alike (a full-width colon) counts as the plain character. A space follows each dot, because mail programs
-    turn `example.com` into a link.
+    A look-alike such as a full-width colon counts as the plain character. A space follows each dot, because mail
+    programs turn `example.com` into a link.
     """
     compatible = unicodedata.normalize("NFKC", name)
     unlinked = "".join(character for character in compatible if character not in _LINKING)

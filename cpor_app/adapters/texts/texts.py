@@ -1,9 +1,9 @@
 """
 Writes what customers and partners read: mails and pages, in each language with a catalogue.
 
-The texts are in `cpor_app/templates` (English) and `cpor_app/locale` (other languages). Names from partners and
-from the registry come in as facts and are sanitised here, so no template has to do that. Babel and Jinja2 are imported
-for the first text: a cold start that sends no mail does not need them.
+The texts are in `cpor_app/templates` (English) and `cpor_app/locale` (other languages). Names from partners and from
+the registry are sanitised here, so no template has to do that. Babel and Jinja2 are imported when the first text is
+written, because a cold start often writes no text.
 """
 
 import base64
@@ -42,21 +42,21 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 SOURCE_LANGUAGE = "en"
-"""The language of the templates. A sentence that a catalogue lacks is shown in it."""
+"""The language of the templates. A sentence that a catalogue lacks is shown in this language."""
 MAX_SUBJECT_NAME_CHARACTERS = 80
 MAX_REASON_CHARACTERS = 1000
-"""Of the reason that a customer gives for a no or an end (decision 6)."""
+"""The longest reason that a customer can give for a no or an end (decision 6)."""
 MAX_ACCEPTED_LANGUAGES = 20
 """No browser sends a longer `Accept-Language` header."""
 MAX_TAG_CHARACTERS = 40
-"""The rest of a longer language tag cannot change the choice of the catalogue."""
+"""The part of a language tag that is read. The rest cannot change the choice of the catalogue."""
 
 PACKAGE = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedMail:
-    """A finished mail. `language` is the language it is written in."""
+    """A finished mail. `language` is the language of its text."""
 
     subject: str
     text: str
@@ -81,7 +81,7 @@ _NEEDED_BY_PARTNER_MAIL: Mapping[PartnerMailKind, tuple[str, ...]] = {
     PartnerMailKind.DECLINE_UNDONE: ("last_day", "happened_at"),
     PartnerMailKind.COMPETING: (),
 }
-"""A mail that is not listed here needs `happened_at`."""
+"""The facts that a mail needs. A mail that is not listed here needs `happened_at`."""
 _PARTNER_TEMPLATES = ("base/partner_subject.txt", "base/partner_mail.txt", "base/partner_mail.html")
 _NEEDED_BY_PAGE: Mapping[Stage, tuple[str, ...]] = {
     Stage.DECLINED: ("happened_at",),
@@ -101,22 +101,22 @@ def _require(facts: MailFacts | PartnerMailFacts | PageFacts | MessageFacts, nee
 
 
 class Texts:
-    """Writes mails and pages. One instance serves the whole process, and loads things when it first needs them."""
+    """Writes mails and pages. A process has one instance. It loads libraries and catalogues when they are needed."""
 
     def __init__(self, locale_folder: Path = PACKAGE / "locale", template_folder: Path = PACKAGE / "templates") -> None:
-        """Take the folders. A language exists when `<language>/LC_MESSAGES/cpor.po` does."""
+        """Use these folders. A language exists if its catalogue `<language>/LC_MESSAGES/cpor.po` exists."""
         self._locale_folder = locale_folder
         self._template_folder = template_folder
         self._translations: dict[str, NullTranslations] = {}
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
-        """All languages, English first."""
+        """Return all languages, English first."""
         found = (po.parents[1].name for po in self._locale_folder.glob("*/LC_MESSAGES/cpor.po"))
         return (SOURCE_LANGUAGE, *sorted(language for language in found if language != SOURCE_LANGUAGE))
 
     def supported(self, tag: str | None) -> str | None:
-        """Return the language to use for a tag such as `fr-CA`. None when there is no catalogue for it."""
+        """Return the language to use for a tag such as `fr-CA`, or None if no catalogue fits."""
         parts = (tag or "")[:MAX_TAG_CHARACTERS].strip().replace("_", "-").lower().split("-")
         known = {language.replace("_", "-").lower(): language for language in self.languages}
         for length in range(len(parts), 0, -1):
@@ -128,7 +128,7 @@ class Texts:
     def negotiate(
         self, lang_query: str | None = None, customer_language: str | None = None, accept_language: str | None = None
     ) -> str:
-        """Return the language of a page: of the query, else the customer's, else the browser's, else English."""
+        """Return the language of a page: from the query, else the customer's, else the browser's, else English."""
         wanted = (lang_query, customer_language, *_accepted(accept_language or ""))
         return next((found for tag in wanted if (found := self.supported(tag)) is not None), SOURCE_LANGUAGE)
 
@@ -137,7 +137,7 @@ class Texts:
         return self._locale(language).text_direction
 
     def mail(self, kind: MailKind, language: str, facts: MailFacts) -> RenderedMail:
-        """Write a mail, in English where *language* has no catalogue. Raises ValueError when a fact is missing."""
+        """Write a mail, in English if *language* has no catalogue. Raises ValueError when a fact is missing."""
         _require(facts, _NEEDED_BY_MAIL[kind], f"the mail {kind.value}")
         language = self.supported(language) or SOURCE_LANGUAGE
         facts = sanitised(facts)
@@ -147,7 +147,7 @@ class Texts:
         return self._written(templates, language, self._local(language, facts.time_zone, facts.country), facts, short)
 
     def partner_mail(self, kind: PartnerMailKind, language: str, facts: PartnerMailFacts) -> RenderedMail:
-        """Write a mail to a partner's contact, otherwise as `mail` does."""
+        """Write a mail to a partner's contact. Language and errors are as in `mail`."""
         _require(facts, _NEEDED_BY_PARTNER_MAIL.get(kind, ("happened_at",)), f"the partner's mail {kind.value}")
         language = self.supported(language) or SOURCE_LANGUAGE
         facts = sanitised(facts)
@@ -164,7 +164,7 @@ class Texts:
         short: MailFacts | PartnerMailFacts,
         **more: str,
     ) -> RenderedMail:
-        """Write a mail from its templates for subject, text and HTML. *short* are the facts for the subject."""
+        """Write a mail from its templates for subject, text and HTML. *short* has shortened names, for the subject."""
         for_subject, for_text, for_html = templates
         subject = _without_controls(self._render(for_subject, language, local, facts=short, **more))
         text = self._render(for_text, language, local, facts=facts, **more)
@@ -172,7 +172,7 @@ class Texts:
         return RenderedMail(subject, re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", html, language)
 
     def page(self, language: str, facts: PageFacts) -> str:
-        """Write the customer's page of one request. Raises ValueError for a status that no customer ever sees."""
+        """Write the customer's page of one request. Raises ValueError for a status that customers never see."""
         stage = Stage.of(facts.status)
         _require(facts, _NEEDED_BY_PAGE.get(stage, ()), f"the page of a claim that is {facts.status}")
         language = self.supported(language) or SOURCE_LANGUAGE
@@ -185,7 +185,7 @@ class Texts:
         )
 
     def message_page(self, language: str, kind: MessageKind, facts: MessageFacts | None = None) -> str:
-        """Write a page with a message only, and with a link back to the request if it is known."""
+        """Write a page that has only a message, and a link to the request if the request is known."""
         facts = facts or MessageFacts()
         _require(facts, ("happened_at",) if kind is MessageKind.ALREADY_DECLINED else (), f"the page {kind.value}")
         language = self.supported(language) or SOURCE_LANGUAGE
@@ -198,7 +198,7 @@ class Texts:
         return self._render("insight_page/page.html", SOURCE_LANGUAGE, local, **charts)
 
     def csp(self) -> str:
-        """Return the Content-Security-Policy of all pages: no script, no other host, only the one style sheet."""
+        """Return the Content-Security-Policy of all pages. It allows only our style sheet, and forms to this host."""
         return (
             f"default-src 'none'; style-src '{self._style_hash}'; form-action 'self'; "
             "base-uri 'none'; frame-ancestors 'none'"
@@ -224,7 +224,7 @@ class Texts:
 
     @cached_property
     def _environment(self) -> "Environment":
-        """Jinja2 with autoescape for HTML. Printing an undefined value is an error. One instance for all languages."""
+        """Return Jinja2's environment for all languages. It escapes HTML, and an undefined value is an error."""
         from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
         from markupsafe import Markup
 
@@ -249,7 +249,7 @@ class Texts:
             return translated
 
         def local(name: str) -> Callable[..., str]:
-            """Make a filter from a method of `LocalFormat`. The language is that of the rendered text."""
+            """Make a filter from a method of `LocalFormat`, in the language of the rendered text."""
 
             @pass_context
             def written(context: "Context", value: object) -> str:
@@ -272,7 +272,7 @@ class Texts:
         return environment
 
     def _catalogue(self, language: str) -> "NullTranslations":
-        """Return the sentences of *language*. Its .po file is read once, so there is no build step."""
+        """Return the sentences of *language*. They are read from its .po file, so there is no build step."""
         from babel.messages.mofile import write_mo
         from babel.messages.pofile import read_po
         from babel.support import NullTranslations, Translations
@@ -296,10 +296,10 @@ class Texts:
 
     def _regional(self, language: str, country: str | None) -> "Locale":
         """
-        Return *language* as it is written in *country*: British dates are not American ones.
+        Return *language* as *country* writes it, because British dates differ from American dates.
 
-        When the country does not use the language, English is that of the world, and other languages are as in their
-        own country.
+        If the country does not use the language, English is international English, and any other language is as in its
+        main country.
         """
         from babel import Locale, UnknownLocaleError
 
@@ -318,14 +318,14 @@ class Texts:
 
 
 def _strong(name: str) -> "Markup":
-    """Emphasise a name, and isolate its direction from the text around it."""
+    """Emphasise a name, and isolate its writing direction from the text around it."""
     from markupsafe import Markup
 
     return Markup("<strong><bdi>{}</bdi></strong>").format(name)
 
 
 def _accepted(header: str) -> list[str]:
-    """Return the languages of an `Accept-Language` header, by preference. Invalid entries are left out."""
+    """Return the languages of an `Accept-Language` header in the order of preference, without invalid entries."""
     weighted: list[tuple[float, str]] = []
     for entry in header.split(",")[:MAX_ACCEPTED_LANGUAGES]:
         tag, _, parameter = entry.partition(";")
