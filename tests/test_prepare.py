@@ -88,6 +88,6 @@ def test_a_shim_with_nothing_behind_it_is_no_python(
     said = capsys.readouterr()
     assert said.out == f"{other} {kept}\n"
     assert said.err.splitlines() == [
-        f"The newest Python beside {own} is {other}: {kept}",
-        f"No Python beside {own} was found ({own}, {other}).",
+        f"The newest Python except {own} is {other}: {kept}",
+        f"No Python except {own} was found ({own}, {other}).",
     ]

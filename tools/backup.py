@@ -1,9 +1,9 @@
 """
 Write a backup of the tables: `python -m tools.backup <new folder>`, or `make backup TO=<new folder>`.
 
-`CPOR_STORAGE`, or `CPOR_STORAGE__tableServiceUri` and the two other addresses, name the data account. With the
-addresses the command uses the login of `az login`. The service may run meanwhile: `docs/operating.md` says what that
-means. Evidence is not in the backup: blobs are written once, and other tools copy them.
+`CPOR_STORAGE` names the data account, or `CPOR_STORAGE__tableServiceUri` and the two other addresses do. With the
+addresses, the command uses the login of `az login`. The service can run during the backup. `docs/operating.md` says
+what the backup then contains. Evidence is not in the backup, because blobs never change and other tools can copy them.
 """
 
 import asyncio
@@ -38,25 +38,26 @@ ORDER = (
     "receipts",
 )
 """
-The order in which tables are copied. A table that follows from another comes before it: deliveries before the feed, the
-feed before the claims, pages of batches before their claims. So it may lag behind, but is never ahead. Rows that are
-written before a claim are copied after the claims: no copied claim lacks its due rows, its key in a list, or the
-registry's entries of its partner and customer. Receipts come last.
+The order in which tables are copied.
+
+Some rows are written after a claim: deliveries, changes and pages of batches. They are copied before the claims, so the
+copy never has such a row without its claim. Other rows are written before a claim: due rows, keys in lists and entries
+of the registry. They are copied after the claims, so the copy never has a claim without them. Receipts come last.
 """
 LEFT_OUT = frozenset({"insight"})
-"""Counted anew within the hour."""
+"""The tables that are not copied. The service counts `insight` again within the hour."""
 WHOLE = frozenset({"webhooks", "changes", "batches", "claims"})
-"""Tables whose transactions write several rows of a partition: no half transaction may be copied."""
-ROWS_LOOKED_AT = 5_000
-"""After so many rows the copy is compared with a second read."""
-MOST_LOOKS = 50
+"""Tables in which a transaction writes several rows of a partition. The copy must not have half a transaction."""
+ROWS_A_BLOCK = 5_000
+"""About this many rows are read, and then read a second time, to compare the two reads."""
+MOST_READS = 50
 
 
 async def back_up(rows: Rows, folder: Path, clock: Clock) -> Manifest:
     """
-    Write every table into a folder that is new, or empty; the manifest last.
+    Write every table into a new or empty folder, and then the manifest.
 
-    Raises NoBackup for another folder, and for a partition that changes at every read; and faults of storage.
+    Raises NoBackup if the folder is not empty, or if a partition changes at every read. Raises faults of storage.
     """
     _make_empty(folder)
     began_at = clock.real()
@@ -86,12 +87,12 @@ def _end(folder: Path, began_at: datetime, ended_at: datetime, tables: Sequence[
 
 
 async def _whole(rows: Rows, table: str) -> AsyncIterator[Row]:
-    """Yield every row, each partition as it was at one instant: two reads of it are equal."""
+    """Yield every row. Each partition is as it was at one instant, because two reads of the partition were equal."""
     after = ""
     async for block in _blocks(rows, table):
-        again = await _looked_at_again(rows, table, after, block)
+        again = await _read_again(rows, table, after, block)
         for partition, first in block.items():
-            for row in first if first == again[partition] else await _steady(rows, table, partition):
+            for row in first if first == again[partition] else await _read_until_equal(rows, table, partition):
                 yield row
         after = max(block)
 
@@ -101,7 +102,7 @@ async def _blocks(rows: Rows, table: str) -> AsyncIterator[Mapping[str, Sequence
     block: dict[str, list[Row]] = {}
     count = 0
     async for row in rows.scan(table):
-        if row.partition not in block and count >= ROWS_LOOKED_AT:
+        if row.partition not in block and count >= ROWS_A_BLOCK:
             yield block
             block, count = {}, 0
         block.setdefault(row.partition, []).append(row)
@@ -110,7 +111,7 @@ async def _blocks(rows: Rows, table: str) -> AsyncIterator[Mapping[str, Sequence
         yield block
 
 
-async def _looked_at_again(
+async def _read_again(
     rows: Rows, table: str, after: str, block: Mapping[str, Sequence[Row]]
 ) -> Mapping[str, Sequence[Row]]:
     again: dict[str, list[Row]] = {partition: [] for partition in block}
@@ -118,15 +119,15 @@ async def _looked_at_again(
     async for row in rows.scan(table, after=after):
         if row.partition > last:
             break
-        if row.partition in again:  # a new partition was not there when the copy was made
+        if row.partition in again:  # a partition that is new since the first read is left out
             again[row.partition].append(row)
     return again
 
 
-async def _steady(rows: Rows, table: str, partition: str) -> Sequence[Row]:
-    """Return the rows of a partition that changes, as soon as two reads of it are equal."""
+async def _read_until_equal(rows: Rows, table: str, partition: str) -> Sequence[Row]:
+    """Read a partition that changes until two reads are equal, and return its rows."""
     before = [row async for row in rows.query(table, partition)]
-    for _ in range(MOST_LOOKS):
+    for _ in range(MOST_READS):
         now = [row async for row in rows.query(table, partition)]
         if now == before:
             return now
@@ -135,7 +136,7 @@ async def _steady(rows: Rows, table: str, partition: str) -> Sequence[Row]:
 
 
 async def run(environ: Mapping[str, str], folder: Path) -> Manifest:
-    """Write a backup of the account that *environ* names. Raises as `back_up`; ValueError for a wrong setting."""
+    """Write a backup of the account in *environ*. Raises as `back_up` does, and ValueError for a wrong setting."""
     rows = AzureRows(StorageConnection.from_environment(environ, STORAGE, as_operator=True))
     try:
         return await back_up(rows, folder, Clock())
@@ -144,9 +145,9 @@ async def run(environ: Mapping[str, str], folder: Path) -> Manifest:
 
 
 def main() -> int:
-    """Write a backup and print the rows of each table."""
+    """Write a backup, and print the number of rows of each table."""
     if len(sys.argv) != 2:  # noqa: PLR2004 - the program and the folder
-        print("give a new folder: python -m tools.backup <folder>", file=sys.stderr)
+        print("Give a new folder: python -m tools.backup <folder>", file=sys.stderr)
         return 2
     try:
         manifest = asyncio.run(run(environment(), Path(sys.argv[1])))

@@ -1,9 +1,9 @@
 """
-The form of a backup of the tables: one file for each table, and a manifest with counts and hashes.
+Reads and writes the form of a backup: one file for each table, and a manifest with counts and hashes.
 
-The file of a table is JSON lines, compressed with gzip. Each line is a row: its keys and, for each cell, storage's name
-of the type, and the value. So every type is restored exactly. The manifest is written last: a folder without it is no
-backup.
+The file of a table has JSON lines and is compressed with gzip. Each line is a row with its keys. For each cell it has
+the value, and storage's name of the value's type, so that every type is restored exactly. The manifest is written last,
+so a folder without a manifest is not a backup.
 """
 
 import base64
@@ -23,18 +23,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cpor_app.adapters.storage.row_store import Cell, Row
 
 FORMAT = 1
-"""The version of files and manifest; a restore refuses other versions."""
+"""The version of the form. A restore refuses other versions."""
 MANIFEST = "manifest.json"
 OWNER_ONLY = 0o600
-"""Tables hold names, addresses and the secrets of webhooks."""
+"""The mode of each file, because tables hold names, addresses and the secrets of webhooks."""
 
 
 class NoBackup(Exception):
-    """A folder is no backup, or has changed since; the message says why."""
+    """A backup cannot be made or read. The message says why."""
 
 
 class TableCopy(BaseModel):
-    """The expected content of a table's file."""
+    """The number of rows in a table's file, and the hash of the file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,7 +44,7 @@ class TableCopy(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The expected content of a backup; `id` names the backup."""
+    """The list of a backup's files. `id` is the id of the backup."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -62,7 +62,7 @@ def file_of(table: str) -> str:
 
 @contextmanager
 def written(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file under a temporary name; it gets its own name when all of it is on the disk."""
+    """Open a new file under a temporary name. The file gets the name *path* when all its content is on the disk."""
     part = path.with_name(f"{path.name}.part")
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY), "wb") as file:
         yield file
@@ -80,7 +80,7 @@ class TableWriter:
     _gzip: gzip.GzipFile = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Compress without the time of writing: the same rows give the same file."""
+        """Compress without a timestamp, so that the same rows give the same file."""
         self._gzip = gzip.GzipFile("", "wb", fileobj=self.file, mtime=0)
 
     def write(self, row: Row) -> None:
@@ -89,25 +89,25 @@ class TableWriter:
         self.rows += 1
 
     def close(self) -> None:
-        """Write the rest; the file stays open."""
+        """Write the rest of the compressed data. The file stays open."""
         self._gzip.close()
 
 
 def line_of(row: Row) -> bytes:
-    """Return a row as a line."""
+    """Return the line for a row."""
     cells = {name: dict([_typed(value)]) for name, value in sorted(row.values.items())}
     line = {"PartitionKey": row.partition, "RowKey": row.key, "cells": cells}
     return json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def row_of(line: bytes) -> tuple[str, str, Mapping[str, Cell]]:
-    """Return partition, key and cells of a line. Raises NoBackup."""
+    """Return partition, key and cells of a line. Raises NoBackup for a line that is not a row."""
     try:
         read = json.loads(line)
         cells = {name: _value(*typed) for name, cell in read["cells"].items() for typed in cell.items()}
         return str(read["PartitionKey"]), str(read["RowKey"]), cells
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NoBackup(f"a line is no row: {type(error).__name__}") from error
+        raise NoBackup(f"a line is not a row: {type(error).__name__}") from error
 
 
 def _typed(value: Cell) -> tuple[str, Any]:
@@ -155,22 +155,22 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
-        raise NoBackup(f"{folder} has no {MANIFEST}: it is no backup, or one that was not ended") from None
+        raise NoBackup(f"{folder} has no {MANIFEST}: it is not a backup, or the backup was interrupted") from None
     except ValidationError as error:
-        raise NoBackup(f"{MANIFEST} cannot be read: {error.error_count()} mistakes") from None
+        raise NoBackup(f"{MANIFEST} cannot be read, it has {error.error_count()} errors") from None
     if manifest.format != FORMAT:
-        raise NoBackup(f"its format is {manifest.format}; this release reads {FORMAT}")
+        raise NoBackup(f"the backup has format {manifest.format}, but this release reads format {FORMAT}")
     return manifest
 
 
 def verify(folder: Path, manifest: Manifest) -> None:
-    """Raise NoBackup unless every file is, byte for byte and row for row, what was written."""
+    """Raise NoBackup unless every file has the hash and the number of rows that are in the manifest."""
     for table in manifest.tables:
         path = folder / file_of(table.name)
         if not path.is_file():
             raise NoBackup(f"{path.name} is missing")
         if digest(path) != table.sha256:
-            raise NoBackup(f"{path.name} is not what was written: its hash differs")
+            raise NoBackup(f"{path.name} was changed after the backup: its hash differs")
         rows = sum(1 for _ in rows_in(folder, table.name))
         if rows != table.rows:
             raise NoBackup(f"{path.name} has {rows} rows, not {table.rows}")

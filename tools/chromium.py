@@ -1,8 +1,8 @@
 """
-Print the path of a Chromium for the browser tests, installing one if the machine has none.
+Print the path of a Chromium for the browser tests. If the machine has no Chromium, install it.
 
-Nothing but the path goes to stdout. Without a browser it prints nothing and says so: the browser tests then fail by
-themselves, and the others still run.
+Only the path goes to stdout. If there is no browser in the end, a message goes to stderr. Then the browser tests fail,
+and all other tests still run.
 """
 
 import os
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ON_THE_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-START_SECONDS = 30  # a first start on a busy machine
+START_SECONDS = 30  # enough for the first start on a busy machine
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def _find() -> str | None:
-    """Look on the path, then where Playwright keeps its own."""
+    """Return a Chromium that runs: from the PATH, else from Playwright's folder. None if there is none."""
     return next((path for path in _candidates() if _runs(path)), None)
 
 
@@ -43,7 +43,7 @@ def _candidates() -> Iterator[str]:
 
 
 def _playwright_own() -> Iterator[str]:
-    """Where Playwright's own Chromium would be, if it is there."""
+    """Yield the path of Playwright's own Chromium, if it is installed."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -53,7 +53,7 @@ def _playwright_own() -> Iterator[str]:
 
 
 def _install() -> str | None:
-    """Install Playwright's Chromium; where its download site is out of reach, the system's, if that is allowed."""
+    """Install Playwright's Chromium. If that fails, install the system's package if this process is root."""
     _say("No Chromium for the browser tests on this machine; installing Playwright's …")
     _try([sys.executable, "-m", "playwright", "install", "chromium"])
     if found := _find():
@@ -66,7 +66,7 @@ def _install() -> str | None:
 
 
 def _runs(path: str) -> bool:
-    """Whether *path* is a browser that starts: some systems have a stub of that name."""
+    """Whether *path* is a browser that starts. Some systems have a stub of that name, which does not start."""
     try:
         answer = subprocess.run([path, "--version"], capture_output=True, timeout=START_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -75,7 +75,7 @@ def _runs(path: str) -> bool:
 
 
 def _try(command: list[str]) -> None:
-    """Run *command* with its output on stderr; whether it worked is seen by what is there afterwards."""
+    """Run *command* with its output on stderr. The exit status is ignored, because the caller looks for a browser."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
 

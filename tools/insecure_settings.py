@@ -1,8 +1,8 @@
 """
-Run checkov over `infra/` and judge what it says.
+Run checkov over `infra/` and judge its report.
 
-checkov ends with success on a file that it cannot read, and says nothing of a check that is skipped for no reason any
-more. Both count as failures here. `infra/checkov.yaml` has the checks that are skipped, each with its reason.
+For checkov alone it is a success if it cannot read a file, or if a check is skipped that would pass. Both count as
+failures here. `infra/checkov.yaml` lists the checks that are skipped, each with its reason.
 """
 
 import json
@@ -20,7 +20,7 @@ SKIPPED = re.compile(r"^  - (CKV\w+) # \w", re.MULTILINE)
 
 
 def main() -> int:
-    """Print what is wrong; 0 when nothing is."""
+    """Print every fault. Returns 0 if there is none."""
     skipped = SKIPPED.findall(SETTINGS.read_text("utf-8"))
     report = _report()
     complaints = list(complaints_of(report, skipped))
@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def complaints_of(report: Mapping[str, Any], skipped: list[str]) -> Iterator[str]:
-    """Yield what is wrong: failed checks, files that were not read, skips without need, and a run that saw nothing."""
+    """Yield every fault: failed checks, unread files, checks that are skipped without need, and an empty report."""
     failed = report["results"]["failed_checks"]
     for check in failed:
         if check["check_id"] not in skipped:
@@ -46,7 +46,7 @@ def complaints_of(report: Mapping[str, Any], skipped: list[str]) -> Iterator[str
 
 def _report() -> dict[str, Any]:
     """
-    Return checkov's report on every check, those of the skip list too: only so is it known that a skip is needed.
+    Return checkov's report on every check, also on the skipped checks. It shows whether a skip is needed.
 
     Raises subprocess.CalledProcessError when checkov itself fails.
     """

@@ -1,7 +1,7 @@
 """
 Keeps the catalogues of `cpor_app/locale` in step with the templates.
 
-    python -m tools.messages update     write new sentences into every catalogue, remove unused ones
+    python -m tools.messages update     write new sentences into every catalogue, and remove unused sentences
     python -m tools.messages check      print what is missing, change nothing; exit status 1 if anything is missing
     python -m tools.messages new de     begin the catalogue of another language
 """
@@ -25,7 +25,7 @@ LINE_WIDTH = 120
 
 
 def extracted() -> Catalog:
-    """Return every sentence of the templates, without line numbers, which would change with each edit."""
+    """Return every sentence of the templates. Line numbers are left out, because each edit would change them."""
     catalogue = Catalog(project="cpor", charset="utf-8")
     method = "jinja2.ext:babel_extract"
     found = extract_from_dir(TEMPLATES, method_map=[("**.html", method), ("**.txt", method), ("**.jinja", method)])
@@ -40,13 +40,13 @@ def po_files() -> list[Path]:
 
 
 def read(path: Path) -> Catalog:
-    """Return a catalogue as it is on disk."""
+    """Return the catalogue in a file."""
     with path.open("rb") as po:
         return read_po(po, locale=path.parents[1].name)
 
 
 def updated(catalogue: Catalog, template: Catalog) -> bytes:
-    """Return the text of *catalogue* with exactly the sentences of *template*; translations stay."""
+    """Return the text of *catalogue* with exactly the sentences of *template*. Their translations stay."""
     catalogue.update(template, no_fuzzy_matching=True, update_creation_date=False)
     written = BytesIO()
     write_po(written, catalogue, width=LINE_WIDTH, include_lineno=False, sort_output=False, ignore_obsolete=True)
@@ -54,7 +54,7 @@ def updated(catalogue: Catalog, template: Catalog) -> bytes:
 
 
 def faults(catalogue: Catalog, template: Catalog) -> Iterator[str]:
-    """Yield the faults of *catalogue*: sentences not translated, doubtful or unused, and other placeholders."""
+    """Yield the faults of *catalogue*: untranslated, doubtful or unused sentences, and wrong placeholders."""
     for wanted in template:
         if not wanted.id:
             continue
@@ -93,7 +93,7 @@ def _placeholders(text: str) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the commands above; 0 without faults, 2 for an unknown command."""
+    """Run one of the commands above. Returns 0 if there are no faults, and 2 for an unknown command."""
     template = extracted()
     match arguments:
         case ["update"]:
@@ -103,7 +103,7 @@ def main(arguments: list[str]) -> int:
             path = LOCALE / language / "LC_MESSAGES" / "cpor.po"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(updated(_begun(language), template))
-            print(f"{path.relative_to(ROOT)} awaits its translator.")
+            print(f"{path.relative_to(ROOT)} has no translations yet.")
             return 0
         case ["check"]:
             pass

@@ -1,7 +1,7 @@
 """
-Print version and path of the newest Python here that is fit for us and not of this one's version, and say which it is.
+Print version and path of the newest supported Python on this machine whose version differs from that of this Python.
 
-Nothing is printed when there is none. A name on the PATH may be a shim with nothing behind it, so each is run.
+If there is no such Python, stdout stays empty. A file on the PATH can be a stub without a Python, so each file is run.
 """
 
 import os
@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FIT = ("3.13", "3.12", "3.11")
-"""As the Makefile has them, the newest first."""
+"""The supported versions, newest first. The Makefile has the same list."""
 ASKED = "import sys, ensurepip, ssl; print('%d.%d' % sys.version_info[:2])"
 ANSWER_SECONDS = 30
 
 
 def main() -> int:
-    """Print what is found; what is said goes to stderr."""
+    """Print version and path to stdout, and a sentence about the result to stderr."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     found = next(((version, path) for version in FIT if version != own for path in places(version)), None)
     if found is None:
-        print(f"No Python beside {own} was found ({', '.join(FIT)}).", file=sys.stderr)
+        print(f"No Python except {own} was found ({', '.join(FIT)}).", file=sys.stderr)
     else:
-        print(f"The newest Python beside {own} is {found[0]}: {found[1]}", file=sys.stderr)
+        print(f"The newest Python except {own} is {found[0]}: {found[1]}", file=sys.stderr)
         print(*found)
     return 0
 

@@ -42,7 +42,7 @@ PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x8
 MADE_OF = "made-of.json"
 """A file next to the packages. It says from which requirements they were installed, and for which Python version."""
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
-"""The time of every file in the zip: the earliest time that a zip allows."""
+"""The time of every file in the zip. It is the earliest time that a zip allows."""
 LEFT_OUT = GitIgnoreSpec.from_lines(
     (
         "/bin/",  # commands of the packages, with this machine's paths in them

@@ -1,10 +1,10 @@
 """
 Install what the commands of the Makefile need: Python packages in `.venv`, npm packages in `node_modules`.
 
-On a terminal one line shows the present step and its time. Without a terminal, or with `CI` set, it prints less.
+On a terminal, one line shows the current step and its time. Without a terminal, or with `CI` set, less is printed.
 
-It runs before anything is installed, so it imports the standard library only. The Makefile cannot do this itself: two
-commands may start at once in a fresh clone, and the second must wait for the first.
+This program runs before anything is installed, so it imports the standard library only. The Makefile cannot do this
+itself, because two commands can start at the same time in a fresh clone, and the second must wait for the first.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NODE_AT_LEAST = 20
 SHOWN = re.compile(r"(Collecting|Downloading) \S+|Installing collected packages")
-"""The part of pip's lines that is shown, such as "Downloading ruff-0.17.5-py3-none-any.whl"."""
+"""The part of a line of pip that is shown, such as "Downloading ruff-0.17.5-py3-none-any.whl"."""
 LAST_LINES = 20
 
 
 def main() -> int:
-    """Install one kind of packages, unless the file *ready* exists. All output goes to stderr."""
+    """Install one kind of packages, unless the file `ready` exists. All output goes to stderr."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=["python", "infra", "node"])
     parser.add_argument("ready", type=Path, help="the file that exists when all packages of its folder are installed")
@@ -53,25 +53,25 @@ def main() -> int:
 
 
 class MissingError(Exception):
-    """The machine lacks something that only its owner can install."""
+    """The machine lacks a program that only its owner can install."""
 
 
 def _install_python(venv: Path) -> None:
-    """Make *venv* anew, so that no package of an older lock stays."""
+    """Create *venv* again, so that no package of an older lock file stays."""
     version = sys.version.split()[0]
     _say(f"Installing Python packages into {venv.name} with Python {version}; one to three minutes …")
     _run([sys.executable, "-m", "venv", "--clear", venv])
     pip = [*_pip(venv), "--require-hashes"]
     _run([*pip, "-r", ROOT / "requirements-dev.txt"])
-    # Microsoft's worker library asks for Python 3.13, but works on 3.11.
+    # Microsoft's worker library requires Python 3.13, but also works on 3.11.
     _run([*pip, "--no-deps", "--ignore-requires-python", "-r", ROOT / "tests" / "conformance" / "requirements.txt"])
 
 
 def _install_infra(venv: Path) -> None:
-    """Make *venv* anew for checkov, which pins other versions of many packages."""
+    """Create *venv* again for checkov. It has its own folder, because checkov pins other versions of many packages."""
     _say(f"Installing checkov into {venv.name}; about half a minute …")
     _run([sys.executable, "-m", "venv", "--clear", venv])
-    # Without a check of dependencies: the reader of Bicep is newer than checkov's pin.
+    # pip does not check dependencies here, because the package that reads Bicep is newer than checkov's pin.
     _run([*_pip(venv), "--require-hashes", "--no-deps", "-r", ROOT / "tests" / "infra" / "requirements.txt"])
 
 
@@ -81,7 +81,7 @@ def _pip(venv: Path) -> list[str | Path]:
 
 
 def _install_node(packages: Path) -> None:
-    """Install exactly the lock file into *packages*. Raises MissingError without Node or npm."""
+    """Install the packages of the lock file into *packages*. Raises MissingError if Node or npm is missing or old."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         raise MissingError(
@@ -95,7 +95,7 @@ def _install_node(packages: Path) -> None:
 
 
 def _version(venv: Path) -> str | None:
-    """Return the full version of the Python in *venv*, None if none runs there."""
+    """Return the full version of the Python in *venv*, or None if no Python runs there."""
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         ask = [str(venv / "bin" / "python"), "-c", "import sys; print(sys.version, end='')"]
         return subprocess.run(ask, capture_output=True, text=True, check=True).stdout
@@ -104,7 +104,7 @@ def _version(venv: Path) -> str | None:
 
 @contextlib.contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Wait until no other command installs here; the lock ends with the process."""
+    """Wait until no other command installs here, then hold a lock. The lock ends at the latest with the process."""
     lock = os.open(ROOT / "package.json", os.O_RDONLY)
     try:
         try:
@@ -118,7 +118,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _run(command: Sequence[str | Path]) -> None:
-    """Run *command* with all its output on stderr: stdout belongs to the user's command."""
+    """Run *command* with all its output on stderr, because stdout is for the output of the user's command."""
     if _is_watched():
         _run_shown(command)
     else:
@@ -126,7 +126,7 @@ def _run(command: Sequence[str | Path]) -> None:
 
 
 def _run_shown(command: Sequence[str | Path]) -> None:
-    """Run *command* with one line about it on the terminal; if it fails, show its last lines."""
+    """Run *command*, and show its current step in one line of the terminal. If it fails, show its last lines."""
     began, doing, said = time.monotonic(), " ".join([Path(command[0]).name, *map(str, command[1:3])]), b""
     with (
         subprocess.Popen(
@@ -134,7 +134,7 @@ def _run_shown(command: Sequence[str | Path]) -> None:
         ) as process,
         selectors.DefaultSelector() as ready,
     ):
-        assert process.stdout is not None  # noqa: S101 - it was asked for
+        assert process.stdout is not None  # noqa: S101 - `Popen` was called with a pipe
         ready.register(process.stdout, selectors.EVENT_READ)
         piece = b"\n"
         while piece:
@@ -151,12 +151,12 @@ def _run_shown(command: Sequence[str | Path]) -> None:
 
 
 def _is_watched() -> bool:
-    """Say whether stderr is a terminal on which a line can be overwritten."""
+    """Return whether stderr is a terminal on which a line can be overwritten."""
     return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
 def _write_over(text: str) -> None:
-    """Replace the line of the cursor by *text*."""
+    """Replace the current line of the terminal by *text*."""
     print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 

@@ -1,8 +1,8 @@
 """
-Make the tables `duework`, `partnerclaims` and `reviews` anew from the others: `make rebuild`.
+Rebuild the tables `duework`, `partnerclaims` and `reviews` from the other tables: `make rebuild`.
 
-The settings are those of `tools.backup`. The service may run meanwhile. The command may run at any time, because every
-such row is judged when it is read.
+The command needs the same settings as `tools.backup`. It can run at any time, and the service can run during it. A
+surplus row does no harm, because a reader of such a row checks the claim too.
 """
 
 import asyncio
@@ -16,18 +16,18 @@ from cpor_core.errors import Fault
 from cpor_core.use_cases.due_work.rebuild import Rebuilt, rebuild
 
 NEEDED_HERE = ("CPOR_SAMPLE_PERCENT", "CPOR_SANDBOX")
-"""Settings that decide which rows are written: the share of the review sample, and the clock."""
+"""Settings that decide which rows are written: the size of the review sample, and whether the clock can be moved."""
 NOT_NEEDED_HERE = {
     "CPOR_PUBLIC_URL": "https://nowhere.invalid/api",
     "CPOR_TOKEN_AUDIENCE": "nobody",
     "CPOR_LINK_SECRETS": "no link is signed by this command",
     "CPOR_MAIL_FROM": "nobody@nowhere.invalid",
 }
-"""Settings that the service requires and this command never uses: it makes no link, reads no token, sends no mail."""
+"""Values for settings that the service requires. This command signs no link, reads no token and sends no mail."""
 
 
 async def rebuild_at(connection: StorageConnection, environ: Mapping[str, str]) -> Rebuilt:
-    """Rebuild the indexes of an account, by the settings that matter here. Raises faults of storage."""
+    """Rebuild the indexes of an account with the settings of *environ*. Raises faults of storage."""
     given = {name: environ[name] for name in NEEDED_HERE if name in environ}
     services = bootstrap.build(Settings.from_environment({**given, **NOT_NEEDED_HERE}), connection)
     try:
@@ -37,13 +37,13 @@ async def rebuild_at(connection: StorageConnection, environ: Mapping[str, str]) 
 
 
 def main() -> int:
-    """Rebuild, and print what was written."""
+    """Rebuild the indexes, and print the number of rows that were written."""
     environ = environment()
     try:
         connection = StorageConnection.from_environment(environ, STORAGE, as_operator=True)
         rebuilt = asyncio.run(rebuild_at(connection, environ))
     except (Fault, SettingsError, ValueError) as fault:
-        print(f"not rebuilt: {fault}. Run it again when the cause is gone.", file=sys.stderr)
+        print(f"The indexes were not rebuilt: {fault}. Run the command again when the cause is gone.", file=sys.stderr)
         return 1
     print(f"{rebuilt.claims} claims, {rebuilt.due_rows} due rows, {rebuilt.slots_freed} slots freed of closed claims")
     if rebuilt.untold:

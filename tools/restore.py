@@ -1,9 +1,9 @@
 """
 Fill empty tables from a backup: `python -m tools.restore <folder>`, or `make restore FROM=<folder>`.
 
-The settings are those of `tools.backup`. The service must not run meanwhile. At its end the command makes indexes and
-due rows anew, because the service may have written while the backup was made. If a restore was interrupted, run it
-again, and it continues. `--over` writes over tables that are not empty; rows that are not in the backup stay.
+The command needs the same settings as `tools.backup`. The service must not run during a restore. At the end the command
+rebuilds indexes and due rows, because the service could write during the backup. If a restore was interrupted, run the
+command again, and it continues. `--over` writes into tables that are not empty. Rows that are not in the backup stay.
 """
 
 import asyncio
@@ -24,22 +24,26 @@ from tools.backup_format import Manifest, NoBackup, read_manifest, rows_in, veri
 from tools.rebuild_indexes import rebuild_at
 
 IN_FLIGHT = 16
-"""Transactions that are written at the same time."""
+"""The number of transactions that run at the same time."""
 SETTINGS, UNDER_WAY = "settings", "restore"
-"""The row that holds the backup's id during a restore: a second run sees that the rows are its own."""
+"""
+The row that holds the backup's id during a restore.
+
+If a second run finds its backup's id there, an interrupted restore of the same backup wrote the rows.
+"""
 
 
 async def restore(rows: Rows, folder: Path, *, over: bool = False) -> Manifest:
     """
-    Verify a backup, then write every row of it.
+    Verify a backup, then write all its rows.
 
-    Raises NoBackup for a folder that has changed, and for a table that this release does not have. Raises it for tables
-    that are not empty, unless *over* is true or an earlier restore of this backup was interrupted. Raises faults of
+    Raises NoBackup if a file of the backup has changed, or if this release lacks one of its tables. Also raises it if a
+    table is not empty, unless *over* is true or an earlier restore of this backup was interrupted. Raises faults of
     storage.
     """
     manifest = read_manifest(folder)
     if unknown := sorted({table.name for table in manifest.tables} - set(TABLES)):
-        raise NoBackup(f"this release has no table {unknown[0]}: restore it with the release that wrote it")
+        raise NoBackup(f"this release has no table {unknown[0]}: restore with the release that made the backup")
     verify(folder, manifest)
     if not over and await rows.get(SETTINGS, UNDER_WAY, manifest.id) is None:
         await _verify_empty(rows)
@@ -57,7 +61,7 @@ async def end(rows: Rows, manifest: Manifest) -> None:
 async def _verify_empty(rows: Rows) -> None:
     for table in (table for table in TABLES if table not in LEFT_OUT):
         if [row async for row in rows.scan(table, limit=1)]:
-            raise NoBackup(f"table {table} is not empty; --over writes over what is there")
+            raise NoBackup(f"table {table} is not empty; with --over the backup is written into it nevertheless")
 
 
 async def _fill(rows: Rows, table: str, folder: Path) -> None:
@@ -84,7 +88,7 @@ def _transactions(folder: Path, table: str) -> Iterator[tuple[str, tuple[Put, ..
 
 
 async def run(environ: Mapping[str, str], folder: Path, *, over: bool) -> tuple[Manifest, Rebuilt]:
-    """Restore into the account that *environ* names, and rebuild its indexes. Raises as `restore`, and ValueError."""
+    """Restore into the account in *environ*, and rebuild its indexes. Raises as `restore` does, and ValueError."""
     connection = StorageConnection.from_environment(environ, STORAGE, as_operator=True)
     rows = AzureRows(connection)
     try:
@@ -97,15 +101,15 @@ async def run(environ: Mapping[str, str], folder: Path, *, over: bool) -> tuple[
 
 
 def main() -> int:
-    """Restore, and say what was written."""
+    """Restore a backup, and print the number of rows that were written."""
     folders = [argument for argument in sys.argv[1:] if argument != "--over"]
     if len(folders) != 1:
-        print("a backup's folder is needed: python -m tools.restore [--over] <folder>", file=sys.stderr)
+        print("Give the folder of a backup: python -m tools.restore [--over] <folder>", file=sys.stderr)
         return 2
     try:
         manifest, rebuilt = asyncio.run(run(environment(), Path(folders[0]), over="--over" in sys.argv))
     except (Fault, NoBackup, OSError, SettingsError, ValueError) as fault:
-        print(f"not restored: {fault}. Run it again when the cause is gone; it continues.", file=sys.stderr)
+        print(f"not restored: {fault}. Run the command again when the cause is gone. It continues.", file=sys.stderr)
         return 1
     print(f"backup {manifest.id} of {manifest.began_at:%Y-%m-%d %H:%M} UTC is restored")
     print(f"{sum(table.rows for table in manifest.tables)} rows; {rebuilt.claims} claims, {rebuilt.due_rows} due rows")

@@ -2,10 +2,11 @@
 Finds the ids behind `data/service-plans.toml` and writes them into the catalogue.
 
     python -m tools.service_plans               use the copy of Microsoft's reference in `data`
-    python -m tools.service_plans newer.csv     first replace that copy by a newer one
+    python -m tools.service_plans newer.csv     first replace that copy by the newer copy
     python -m tools.service_plans check         change nothing; exit status 1 if something is stale or undecided
 
-It prints what a person must decide: names that the copy no longer has, and new names like a workload or a free SKU.
+The command prints the decisions that a person must make. They are about names that the copy no longer has, and about
+new names that look like a workload or a free SKU.
 """
 
 import csv
@@ -54,9 +55,9 @@ class Choices:
 
 def read_reference(text: str) -> Reference:
     """
-    Return Microsoft's list, its names without blanks at the ends and in capitals.
+    Return Microsoft's list. Its names are in capitals, without blanks at the ends.
 
-    Raises ValueError when a column is missing or an id is none.
+    Raises ValueError when a column is missing or an id has another form.
     """
     plans: dict[str, set[str]] = {}
     skus: dict[str, set[str]] = {}
@@ -68,7 +69,7 @@ def read_reference(text: str) -> Reference:
         sku, sku_id, plan, plan_id = (_plain(row[column] or "") for column in COLUMNS)
         for names, name, found in ((plans, plan, plan_id.lower()), (skus, sku, sku_id.lower())):
             if GUID.fullmatch(found) is None:
-                raise ValueError(f"line {number}: {found!r} is no id")
+                raise ValueError(f"line {number}: {found!r} is not an id")
             names.setdefault(found, set()).add(name)
     return Reference(*({found: frozenset(names) for found, names in kind.items()} for kind in (plans, skus)))
 
@@ -78,7 +79,7 @@ def _plain(text: str) -> str:
 
 
 def read_choices(text: str) -> Choices:
-    """Return the decisions of people. Raises KeyError for a table that is missing."""
+    """Return the decisions of people. Raises KeyError if a table is missing."""
     written = tomllib.loads(text)
     return Choices(
         workloads={name: _names(plans) for name, plans in written["workloads"].items()},
@@ -95,7 +96,7 @@ def _names(written: Iterable[str]) -> Sequence[str]:
 
 
 def _found(choices: Iterable[str], names: Mapping[str, frozenset[str]]) -> Mapping[str, str]:
-    """Return the ids that bear one of the chosen names, each with that name."""
+    """Return the ids that have one of the chosen names, each with that name."""
     return {
         found: min(hit)
         for found, borne in sorted(names.items())
@@ -104,7 +105,7 @@ def _found(choices: Iterable[str], names: Mapping[str, frozenset[str]]) -> Mappi
 
 
 def undecided(choices: Choices, reference: Reference) -> list[str]:
-    """Return the open decisions, in words."""
+    """Return a sentence for each open decision."""
     plans = [name for names in choices.workloads.values() for name in names]
     told = []
     for kind, names, chosen, left, watched in (
@@ -145,7 +146,7 @@ def _listed(name: str, found: Mapping[str, str]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the commands above; 2 for an unknown command or an unreadable copy."""
+    """Run one of the commands above. Returns 2 for an unknown command or an unreadable copy."""
     if len(arguments) > 1:
         print(__doc__)
         return 2

@@ -1,8 +1,8 @@
 """
 Send a deployed service a few requests from outside: `python -m tools.smoke https://…/api`.
 
-It changes nothing and needs no token. A new deployment starts cold, and its role assignments take minutes. So a request
-that fails is repeated for a while.
+The requests change nothing and need no token. A request that fails is repeated for five minutes, because a new
+deployment starts cold, and its role assignments take minutes.
 """
 
 import sys
@@ -16,7 +16,7 @@ import httpx
 
 PATIENCE_SECONDS = 300
 PAUSE_SECONDS = 10
-ANSWER_SECONDS = 60  # a first answer after a cold start
+ANSWER_SECONDS = 60  # enough for the first answer after a cold start
 SECURITY_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -27,7 +27,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request, and what its answer must be."""
+    """A request, with the expected status and content of its answer."""
 
     method: str
     path: str
@@ -52,9 +52,9 @@ QUESTIONS = (
 
 
 def main() -> int:
-    """Repeat the requests until all answers are right or the time is over; print the wrong ones."""
+    """Repeat the requests until all answers are right or the time is over. Print the wrong answers."""
     if len(sys.argv) != 2 or not sys.argv[1].endswith("/api"):  # noqa: PLR2004 - the program and the address
-        print("give the address of a service, ending in /api", file=sys.stderr)
+        print("Give the address of a service. It ends in /api.", file=sys.stderr)
         return 2
     url = sys.argv[1]
     give_up = time.monotonic() + PATIENCE_SECONDS
@@ -69,16 +69,16 @@ def main() -> int:
 
 
 def complaints_about(url: str) -> Iterator[str]:
-    """Yield each wrong answer; over https also an answer to plain http, and an open admin endpoint."""
+    """Yield each wrong answer. For an https address also report an answer to plain http, and an open admin endpoint."""
     with httpx.Client(timeout=ANSWER_SECONDS) as client:
         for question in QUESTIONS:
-            told = f"{question.method} {question.path}"
+            asked = f"{question.method} {question.path}"
             try:
                 answer = client.request(question.method, url + question.path)
             except httpx.HTTPError as fault:
-                yield f"{told}: {type(fault).__name__}"
+                yield f"{asked}: {type(fault).__name__}"
                 continue
-            yield from (f"{told}: {wrong}" for wrong in _wrong(question, answer))
+            yield from (f"{asked}: {wrong}" for wrong in _wrong(question, answer))
         if urlsplit(url).scheme == "https":
             yield from _open_doors(client, urlsplit(url).netloc)
 

@@ -1,10 +1,10 @@
 """
-Copy what the page of /docs is made of into the app: Swagger UI, as its makers published it on npm, with its licences.
+Copy Swagger UI with its licences from npm's package into the app, for the page /docs.
 
     python -m tools.swagger_ui
 
-npm has compared the package with the hash in package-lock.json. The copies are never committed; `make run`, `make test`
-and `make package` see to it that they are there.
+npm has compared the package with the hash in package-lock.json. The copies are never committed. `make run`, `make test`
+and `make package` make them if they are missing.
 """
 
 import sys
@@ -18,7 +18,7 @@ FILES = ("swagger-ui-bundle.js", "swagger-ui.css", "swagger-ui-bundle.js.LICENSE
 
 
 def main() -> int:
-    """Copy; say what to do where npm's package is not there."""
+    """Copy the files. If npm's package is not installed, say what to do."""
     if not PUBLISHED.is_dir():
         print("Swagger UI is not installed: run npm ci, or any command of the Makefile that needs it.", file=sys.stderr)
         return 1
@@ -27,7 +27,7 @@ def main() -> int:
 
 
 def copy() -> None:
-    """Make the copies equal to what was published; two processes may do so at once."""
+    """Make the copies equal to the published files. Two processes can do so at the same time."""
     COPIES.mkdir(exist_ok=True)
     for name in FILES:
         published, target = (PUBLISHED / name).read_bytes(), COPIES / name

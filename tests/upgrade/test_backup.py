@@ -28,7 +28,7 @@ from tests.support.service import running_service
 from tests.upgrade.copy import SECRET, Known, keep, releases
 from tests.upgrade.copy import TABLES as KEPT
 from tests.upgrade.deployment import everything, tenant
-from tools.backup import LEFT_OUT, ORDER, ROWS_LOOKED_AT, WHOLE, back_up
+from tools.backup import LEFT_OUT, ORDER, ROWS_A_BLOCK, WHOLE, back_up
 from tools.backup_format import FORMAT, MANIFEST, NoBackup, TableWriter, file_of, read_manifest
 from tools.restore import end, restore
 
@@ -266,12 +266,12 @@ async def test_a_partition_is_copied_as_it_was_at_one_instant(tmp_path: Path) ->
 async def test_more_rows_than_are_looked_at_at_once_are_copied_once_each(tmp_path: Path) -> None:
     """Whole partitions at a time."""
     rows = MemoryRows()
-    for number in range(ROWS_LOOKED_AT // 50 + 20):
+    for number in range(ROWS_A_BLOCK // 50 + 20):
         await rows.write("claims", f"{number:04d}", *(Put(f"{key:02d}", {}) for key in range(50)))
 
     made = await back_up(rows, tmp_path / "backup", Clock())
 
-    assert [table.rows for table in made.tables if table.name == "claims"] == [ROWS_LOOKED_AT + 1000]
+    assert [table.rows for table in made.tables if table.name == "claims"] == [ROWS_A_BLOCK + 1000]
 
 
 async def test_a_partition_that_never_rests_is_not_copied_by_halves(

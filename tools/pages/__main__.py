@@ -1,5 +1,5 @@
 """
-Writes the parts of `docs` that are made from the code, each between two comments that name it.
+Writes the parts of `docs` that are made from the code. Each part is between two comments, and the first one names it.
 
     python -m tools.pages            write them
     python -m tools.pages check      print the pages that differ from the code; exit status 1 if any differs
@@ -11,7 +11,7 @@ from tools.pages.book import DOCS, made, page
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the commands above; 0 without faults, 2 for an unknown command."""
+    """Run one of the commands above. Returns 0 if no page differs, and 2 for an unknown command."""
     if arguments not in ([], ["check"]):
         print(__doc__)
         return 2

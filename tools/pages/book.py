@@ -1,4 +1,4 @@
-"""The parts of the pages that are made from the code, with the functions that make them."""
+"""Lists the parts of the pages that are made from the code."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def made() -> Mapping[str, str]:
-    """Return every part by its name."""
+    """Return the text of each part by the part's name."""
     return {
         "days-off-by-law": days_off.counted(),
         "days-off-left": days_off.left(),
@@ -37,5 +37,5 @@ def made() -> Mapping[str, str]:
 
 
 def page(path: Path, blocks: Mapping[str, str]) -> str:
-    """Return a page with its parts made anew. Raises KeyError for a part that nothing makes."""
+    """Return the text of a page with its parts replaced by *blocks*. Raises KeyError for a part without a block."""
     return filled(path.read_text("utf-8"), blocks)

@@ -1,8 +1,8 @@
 """
-The life of a claim, found by walking it: each act is tried in each situation that can come about, from the draft on.
+Finds the life of a claim by trying every act in every situation, from the draft on.
 
-In each situation the walk tries every act, moves the clock to each instant at which time changes something, and lets
-another partner's claim win the item. The history entries say what came of it.
+In each situation the search tries every act, moves the clock to each instant at which time changes the claim, and lets
+another partner's claim win the item. The result of each try is read from the history entries.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ PARTNER, PROGRAMME, CUSTOMER, NOBODY = Owner.PARTNER, Owner.PROGRAMME, Owner.CUS
 
 
 class Move(NamedTuple):
-    """An act of a party in a state, the state after it, and each change of state in the words of the history."""
+    """An act of a party: the state before, the state after, and each change of state with the history's word for it."""
 
     owner: Owner
     act: str
@@ -42,7 +42,7 @@ STATES = [status for status in Status if status is not Status.DELETED]
 
 @cache
 def walked() -> tuple[Sequence[tuple[Case, datetime]], Sequence[Move]]:
-    """Return every kind of situation (a case at an instant) that can come about, and every move between them."""
+    """Return one situation (a case at an instant) of each possible kind, and every move between situations."""
     situations, found = [(builders.draft(items=(EXCHANGE, TEAMS)), MONDAY)], list[Move]()
     known = {_kind(*situations[0])}
     for case, now in situations:
@@ -59,7 +59,7 @@ Act = tuple[Owner, Callable[..., Case], tuple[object, ...], Mapping[str, Any]]
 
 
 def acts(case: Case, now: datetime) -> Iterator[Act]:
-    """Yield every act: the party that can ask for it, the function, and its arguments after the case."""
+    """Yield every act: the party that can do it, its function, and the function's arguments after the case."""
     later, items = now + timedelta(days=5), [case.claim.items[0].key]
     answer_by, reason = builders.answer_by(later), Reason.INSUFFICIENT_EVIDENCE
     asked = {"acknowledgements": builders.ACKNOWLEDGED, "partner_name": "A partner", "start_review_by": later}
@@ -109,7 +109,7 @@ def _be_superseded(case: Case, now: datetime) -> Case:
 
 
 def _outcomes(case: Case, now: datetime) -> Iterator[tuple[Owner, str, Case, datetime]]:
-    """Yield every act that is not refused, and what time changes later."""
+    """Yield the result of every act that is not refused, and of every later instant at which time changes the claim."""
     for owner, act, arguments, named in acts(case, now):
         try:
             yield owner, act.__name__, act(case, *arguments, **named), now
@@ -122,7 +122,7 @@ def _outcomes(case: Case, now: datetime) -> Iterator[tuple[Owner, str, Case, dat
 
 
 def _kind(case: Case, now: datetime) -> tuple[object, ...]:
-    """Return what decides over the acts that are possible; the walk looks at one situation of each kind."""
+    """Return the facts that decide which acts are possible. The search tries one situation for each set of facts."""
     claim, promise = case.claim, case.claim.promise
     if claim.status in CLOSED:
         return (claim.status,)
@@ -133,7 +133,7 @@ def _kind(case: Case, now: datetime) -> tuple[object, ...]:
 
 
 def _steps(before: Case, after: Case) -> Iterator[tuple[Status, Status, str]]:
-    """Yield the changes of state of the claim, with the reason where time or another claim gave it."""
+    """Yield the claim's changes of state. If no person caused a change, its reason is included."""
     for claim, entry in after.entries[len(before.entries) :]:
         if claim == before.claim.id and entry.from_ is not None and entry.from_ is not entry.to:
             words = sub(r"(?<=[a-z])(?=[A-Z])", " ", entry.act.value).lower()
@@ -150,7 +150,7 @@ def moves() -> Sequence[Move]:
 
 
 def edges() -> Mapping[tuple[str, str], Sequence[str]]:
-    """Return each step from state to state, with what the history calls it; `[*]` is before the first and after it."""
+    """Return each change of state with the history's words for it. `[*]` stands for no claim."""
     found = {("[*]", "draft"): ["created"], ("[*]", "official"): ["imported"]}
     for before, after, words in dict.fromkeys(step for move in moves() for step in move.steps):
         found.setdefault((before.value, "[*]" if after is Status.DELETED else after.value), []).append(words)
@@ -166,9 +166,9 @@ def diagram() -> str:
 
 
 def states_table() -> str:
-    """Return, for each state, who may do what, what comes about by itself, and the `nextStep` that is shown."""
+    """Return a table of the states: the possible acts of each party, changes without an act, and the `nextStep`."""
     owners = (PARTNER, PROGRAMME, CUSTOMER, NOBODY)
-    head = ("state", "the partner may", "the programme may", "the customer may", "by itself", "`nextStep`")
+    head = ("state", "the partner can", "the programme can", "the customer can", "without their act", "`nextStep`")
     rows = ((code(one), *(_cell(one, owner) for owner in owners), next_steps(one)) for one in STATES)
     return "\n".join(table(head, rows))
 
@@ -184,8 +184,8 @@ def _cell(state: Status, owner: Owner) -> str:
 
 
 def next_steps(state: Status) -> str:
-    """Return every `nextStep` that a claim in a state may show."""
-    there = [(case, now) for case, now in walked()[0] if case.claim.status is state]
-    steps = [next_step(replace(case, now=now), builders.TERMS) for case, now in there]
+    """Return every `nextStep` that a claim in a state can have."""
+    situations = [(case, now) for case, now in walked()[0] if case.claim.status is state]
+    steps = [next_step(replace(case, now=now), builders.TERMS) for case, now in situations]
     shown = (f"{step.owner}: {code(step.action)}{', `due`' if step.due is not None else ''}" for step in steps)
     return "; ".join(dict.fromkeys(shown))

@@ -1,4 +1,4 @@
-"""The tables of days besides public holidays: those that a law makes days off, and those that stay business days."""
+"""Makes two tables of special days: days that a law makes days off, and days that stay business days."""
 
 from babel import Locale
 
@@ -9,7 +9,7 @@ _TERRITORIES = Locale("en").territories
 
 
 def counted() -> str:
-    """Return the table of days that the laws on time limits name."""
+    """Return the table of days that laws on time limits make days off."""
     rows = (
         (
             f"{_TERRITORIES[rule.country]} ({code(rule.country)})",
@@ -23,6 +23,6 @@ def counted() -> str:
 
 
 def left() -> str:
-    """Return the table of categories whose days are business days."""
+    """Return the table of days that stay business days, by category of the data."""
     rows = ((listed(each.categories.split()), each.countries.replace(" ", ", "), each.why) for each in NOT_COUNTED)
     return "\n".join(table(("category of the data", "countries", "why"), rows))

@@ -1,4 +1,4 @@
-"""The lists of what a partner can claim, from the catalogue."""
+"""Makes the lists of engagements from the catalogue."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ _CHANNELS = {
 
 
 def engagements(catalogue: Catalogue) -> str:
-    """Return every engagement, the older programmes at the end."""
+    """Return the text for every engagement, and at the end the older programmes."""
     return "\n".join([*(_section(engagement) for engagement in catalogue.current), *_older(catalogue)])
 
 

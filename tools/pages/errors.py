@@ -1,4 +1,4 @@
-"""The tables of error codes: statuses from the one table that knows them, words from where each is raised."""
+"""Makes the tables of error codes. The words come from the lines of code that raise the errors."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,12 @@ from tools.pages.markdown import code, listed, table
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("cpor_core", "cpor_app")
 MOST_ANSWERS = 4
-"""A code with more answers than these is raised in many places, and each refusal says what to do itself."""
+"""The most resolutions that the table shows for a code. For a code with more, it refers to `resolution`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """A code that stands in the source, with what the caller is told is wrong, and to do."""
+    """A code in the source, with the texts that a caller gets."""
 
     code: str
     message: str | None
@@ -25,13 +25,13 @@ class Raised:
 
 
 def raised() -> Sequence[Raised]:
-    """Return every refusal and detail of the source, in the order of its files."""
+    """Return every refusal and detail in the source, in the order of the files."""
     files = sorted(file for source in SOURCES for file in (ROOT / source).rglob("*.py"))
     return [found for file in files for found in _raised_in(ast.parse(file.read_text("utf-8")))]
 
 
 def _raised_in(tree: ast.AST) -> Iterator[Raised]:
-    """Yield what is made as `Refused(…)`, `Detail(…)` or `BadRow(…)`, or by the `__init__` of a kind of `Refused`."""
+    """Yield each call of `Refused(…)`, `Detail(…)` or `BadRow(…)`, and of `__init__` in a subclass of `Refused`."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name(id="Refused" | "Detail" | "BadRow"), args=given):
@@ -40,18 +40,18 @@ def _raised_in(tree: ast.AST) -> Iterator[Raised]:
                 pass
             case _:
                 continue
-        told = {name: _words(value) for name, value in zip(_PLACES, given, strict=False)}
-        told |= {keyword.arg: _words(keyword.value) for keyword in node.keywords if keyword.arg in _PLACES}
+        told = {name: _words(value) for name, value in zip(_PARAMETERS, given, strict=False)}
+        told |= {keyword.arg: _words(keyword.value) for keyword in node.keywords if keyword.arg in _PARAMETERS}
         name, message = told.get("code"), told.get("message")
         if name is not None and "message" in told:
             yield Raised(name, message, told.get("resolution"))
 
 
-_PLACES = ("code", "message", "target", "resolution")
+_PARAMETERS = ("code", "message", "target", "resolution")
 
 
 def _words(node: ast.expr) -> str | None:
-    """Return a literal text, with an ellipsis for what is put in when it is said; None for anything else."""
+    """Return a literal text, with an ellipsis in place of each inserted value. None for any other expression."""
     match node:
         case ast.Constant(value=str(text)):
             return text
@@ -83,7 +83,7 @@ def _what_to_do(name: str, answers: Sequence[Raised]) -> str:
 
 
 def rows_table() -> str:
-    """Return the codes that stand for a row of a feed or an import only, with what is wrong with such a row."""
+    """Return the codes that only a row of a feed or an import can have, with the fault of such a row."""
     wrong: dict[str, dict[str, None]] = {}
     for one in raised():
         if one.code not in STATUSES and one.code not in DETAIL_CODES:
@@ -94,12 +94,12 @@ def rows_table() -> str:
 
 
 def operations_table() -> str:
-    """Return each operation with the codes of its own; what follows from its shape stands on the page in words."""
+    """Return each operation with its own codes. The page explains in words the codes that many operations have."""
     rows = ((code(line.name), listed(name for name in STATUSES if name in line.refusals)) for line in operations())
     return "\n".join(table(("operation", "its own codes"), rows))
 
 
 def everywhere() -> str:
-    """Return the codes that every operation may answer, as one line."""
+    """Return one line with the codes that every operation can answer."""
     lines = operations()
     return f"Any operation: {listed(name for name in STATUSES if all(name in line.codes for line in lines))}."

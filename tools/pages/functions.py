@@ -1,4 +1,4 @@
-"""The table of functions, as the Functions host indexes them, and of what each role opens."""
+"""Makes the tables of functions, as the Functions host indexes them, and the table of roles."""
 
 import inspect
 import json
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """A function with its trigger; `operation` for those of the table of operations."""
+    """A function with its trigger. `operation` is None if the function is not in the table of operations."""
 
     name: str
     trigger: Mapping[str, Any]
@@ -28,14 +28,14 @@ class Indexed:
 
 def indexed() -> Sequence[Indexed]:
     """Return every function of the app, in the order in which the modules declare them."""
-    app = runpy.run_path(str(ROOT / "function_app.py"))["app"]  # anew: an app tells its functions once
+    app = runpy.run_path(str(ROOT / "function_app.py"))["app"]  # a new app, because it lists its functions once
     lines = {line.name: line for line in OPERATIONS}
     return [_indexed(each, lines) for each in app.get_functions()]
 
 
 @cache
 def operations() -> Sequence[Operation]:
-    """Return the table of operations in that same order."""
+    """Return the table of operations in the order of `indexed`."""
     return [function.operation for function in indexed() if function.operation is not None]
 
 
@@ -55,15 +55,15 @@ def first_paragraph(documented: str | None) -> str:
 
 
 def functions_tables() -> str:
-    """Return the functions that callers reach, by subject, and those that queues and the timer start."""
+    """Return tables of the functions that callers reach, by subject, and of those that queues and the timer start."""
     functions = indexed()
     called: dict[str, list[Indexed]] = {}
     for one in functions:
         if one.trigger["type"] == "httpTrigger":
             called.setdefault(one.operation.tag if one.operation is not None else "Everything else", []).append(one)
     parts = []
-    for subject, mine in called.items():
-        parts += [f"### {subject}", "", *_called(mine), ""]
+    for subject, of_subject in called.items():
+        parts += [f"### {subject}", "", *_called(of_subject), ""]
     parts += ["## Started by queues and the timer", "", *_started(functions)]
     return "\n".join(parts)
 
@@ -105,7 +105,7 @@ def _started(functions: Sequence[Indexed]) -> Iterator[str]:
 
 
 def roles_table() -> str:
-    """Return what each role opens."""
+    """Return the table of roles with the operations that each role can call."""
     lines = operations()
     rows = ((code(role), listed(line.name for line in lines if line.roles and role in line.roles)) for role in Role)
     return "\n".join(table(("role", "opens"), rows))

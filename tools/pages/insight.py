@@ -1,4 +1,4 @@
-"""The table of steps that insight measures."""
+"""Makes the table of steps that insight measures."""
 
 from cpor_core.model.history import Act
 from cpor_core.rules.insight import STEPS
@@ -6,7 +6,7 @@ from tools.pages.markdown import code, table
 
 
 def steps() -> str:
-    """Return the table of steps, with the acts between which each is measured."""
+    """Return the table of steps. Each step is measured from one act to another."""
     rows = ((code(step.value), _acts(begins), _acts(ends)) for step, (begins, ends) in STEPS.items())
     return "\n".join([*table(("step", "from", "to"), rows), ""])
 

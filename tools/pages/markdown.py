@@ -1,4 +1,4 @@
-"""Markdown as the pages of `docs` use it."""
+"""Writes Markdown for the pages of `docs`."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,7 +7,7 @@ _BLOCK = re.compile(r"(?P<begin><!-- made from the code: (?P<name>[a-z-]+) -->\n
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """Yield the lines of a table; a cell's `|` is escaped."""
+    """Yield the lines of a table. A `|` in a cell is escaped."""
     yield f"| {' | '.join(head)} |"
     yield f"|{'---|' * len(head)}"
     for row in rows:
@@ -15,12 +15,12 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[st
 
 
 def code(text: object) -> str:
-    """Return *text* as code, in a table cell too."""
+    """Return *text* as inline code, which also works in a table cell."""
     return f"`{text}`"
 
 
 def listed(texts: Iterable[str]) -> str:
-    """Return the codes of *texts*, commas between; a dash for none."""
+    """Return *texts* as inline code, separated by commas, or a dash if there are none."""
     return ", ".join(code(text) for text in texts) or "–"
 
 
@@ -30,5 +30,5 @@ def names(text: str) -> frozenset[str]:
 
 
 def filled(text: str, blocks: Mapping[str, str]) -> str:
-    """Return the page *text* with each of its blocks made anew. Raises KeyError for a block that nobody makes."""
+    """Return the page *text* with its parts replaced by *blocks*. Raises KeyError for a part without a block."""
     return _BLOCK.sub(lambda block: f"{block['begin']}\n{blocks[block['name']].strip()}\n\n{block['end']}", text)

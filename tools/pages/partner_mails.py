@@ -1,4 +1,4 @@
-"""The table of mails to a partner's contact: the subject, the history entries before it, and when it is dropped."""
+"""Makes the table of mails to a partner's contact: subject, history entries that lead to the mail, and its drop."""
 
 from datetime import UTC, date, datetime
 from itertools import product
@@ -30,7 +30,7 @@ _STAYS_TRUE = "–"
 
 
 def mails() -> str:
-    """Return the table of all of them, in the order in which the code names them."""
+    """Return the table of all mails, in the order of `PartnerMailKind`."""
     texts = Texts()
     rows = []
     for kind in PartnerMailKind:
@@ -40,7 +40,7 @@ def mails() -> str:
 
 
 def _acts(kind: PartnerMailKind) -> str:
-    """Return the acts whose entries are told by this mail, with the states to which they led where that decides."""
+    """Return the acts after which the mail is sent. If the state after the act decides, it is included."""
     found: dict[Act, list[Status]] = {}
     for act, to in product(Act, Status):
         made = entry(sequence=1, at=_AT, actor=PROGRAMME, act=act, from_=None, to=to, reason=None, previous_hash=None)

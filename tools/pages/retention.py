@@ -1,4 +1,4 @@
-"""The table of retention periods, from the constants and settings of the code."""
+"""Makes the table of retention periods from the constants and settings of the code."""
 
 from cpor_app.settings import Settings
 from cpor_core.due_work import RETENTION, Kind
@@ -13,7 +13,7 @@ _OF_CLOSED_CLAIMS = (
 
 
 def periods() -> str:
-    """Return what is deleted when."""
+    """Return the table: which data is deleted, and after which period."""
     default = Settings.model_fields
     days = f"{default['draft_days'].default} days ({code('CPOR_DRAFT_DAYS')})"
     months = f"{default['retention_months'].default} months ({code('CPOR_RETENTION_MONTHS')})"

@@ -1,4 +1,4 @@
-"""The tables of spans, counters and the lines that alerts wait for."""
+"""Makes the tables of counters, of attributes of spans, and of the log lines that alerts query."""
 
 import json
 from pathlib import Path
@@ -10,17 +10,17 @@ ALERTS = Path(__file__).resolve().parents[2] / "infra" / "alerts.json"
 
 
 def counters_table() -> str:
-    """Return everything that is counted."""
+    """Return the table of counters and histograms."""
     rows = ((code(one.name), code(one.attribute) if one.attribute else "", one.meaning) for one in INSTRUMENTS)
     return "\n".join(table(("counter", "attribute", "counts"), rows))
 
 
 def attributes_table() -> str:
-    """Return every attribute that a span may have."""
+    """Return the table of attributes that a span can have."""
     return "\n".join(table(("attribute", "what it is"), ((code(name), said) for name, said in SPAN_ATTRIBUTES.items())))
 
 
 def lines_table() -> str:
-    """Return the lines that alerts ask for."""
+    """Return the table of log lines that alerts query."""
     alerts = json.loads(ALERTS.read_text("utf-8"))
     return "\n".join(table(("line", "alert"), ((code(one["example"]), code(one["name"])) for one in alerts)))
