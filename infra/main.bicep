@@ -2,29 +2,29 @@
 
 targetScope = 'subscription'
 
-// One usage report of the largest size takes 387 MiB of the worker, and the host needs memory too. So 512 MiB is too little.
+// The largest usage report takes 387 MiB in the worker, and the host needs memory too. So 512 MiB is not enough.
 type memory = 2048 | 4096
 type redundancy = 'Standard_LRS' | 'Standard_ZRS' | 'Standard_GRS' | 'Standard_RAGRS' | 'Standard_GZRS' | 'Standard_RAGZRS'
 
 // --------------------------------------------------------------------------------------------------------- where
 
-@description('Name of the azd environment; part of every name.')
+@description('Name of the azd environment. It is a part of every resource\'s name.')
 @minLength(1)
 @maxLength(40)
 param environmentName string
 
-@description('Region of every resource that has one. The next two parameters say where else data may be.')
+@description('Region of every resource that has a region. The next two parameters decide where else data is stored.')
 @minLength(1)
 param location string
 
-@description('Geography in which Communication Services stores mails and their data, whatever the region.')
+@description('Geography in which Communication Services stores mails and their data. It does not depend on the region.')
 @minLength(1)
 param mailDataLocation string = 'Europe'
 
 @description('How the data account is replicated. GRS, RAGRS, GZRS and RAGZRS copy all data into the paired region.')
 param dataRedundancy redundancy = 'Standard_GRS'
 
-@description('Whether Microsoft Defender for Storage scans new evidence for malware. It costs by the gigabyte.')
+@description('Whether Microsoft Defender for Storage scans new evidence for malware. Each gigabyte costs money.')
 param scanEvidence bool = false
 
 @description('Days for which logs are kept.')
@@ -32,7 +32,7 @@ param scanEvidence bool = false
 @maxValue(730)
 param logRetentionDays int = 90
 
-@description('Id of the rule that infra/masking made; logs go through it. Empty: no rule.')
+@description('Id of the rule that infra/masking made. It changes each row of the logs. Empty: no rule.')
 param maskingRule string = ''
 
 @description('Mail address that gets the alerts.')
@@ -44,26 +44,26 @@ param alertEmail string
 @description('Memory of an instance, in MiB.')
 param instanceMemoryMB memory = 2048
 
-@description('The most instances there may be.')
+@description('The largest number of instances.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('HTTP requests that one instance takes at once. Without a value Python takes one.')
+@description('HTTP requests that one instance processes at the same time. The platform\'s default for Python is one.')
 @minValue(1)
 @maxValue(1000)
 param httpPerInstanceConcurrency int = 16
 
-@description('Instances that are always ready, and always cost money: objects of name (http, or function:<name>) and instanceCount.')
+@description('Instances that are always ready and always cost money: a list of objects with name (http, or function:<name>) and instanceCount.')
 param alwaysReady array = []
 
-@description('When the timer runs: six fields, seconds first.')
+@description('When the timer runs. The cron expression has six fields, and the first field is the seconds.')
 @minLength(11)
 param finaliseSchedule string = '0 * * * * *'
 
 // ------------------------------------------------------------------------------------------------------- address
 
-@description('The programme\'s own domain; empty: a host name of Azure\'s. A link to a shared domain looks like phishing.')
+@description('The programme\'s own domain. Empty: a host name of Azure. A link to a shared domain looks like phishing.')
 param publicDomain string = ''
 
 @description('Whether requests come through Azure Front Door. The app then answers only Front Door.')
@@ -71,7 +71,7 @@ param useFrontDoor bool = false
 
 // ---------------------------------------------------------------------------------------------------------- mail
 
-@description('Domain of the sender\'s address; empty: one of Azure\'s, which may send 5 mails a minute.')
+@description('Domain of the sender\'s address. Empty: a domain of Azure, which can send 5 mails per minute.')
 param mailDomain string = ''
 
 @description('Whether the DNS records of the mail domain are set and verified by Azure.')
@@ -86,26 +86,26 @@ param mailSender string = 'no-reply'
 @minLength(1)
 param mailSenderName string = 'Claiming partner of record'
 
-@description('Mails a minute; 0: the first limit of Azure for the sender\'s domain, or no limit with SMTP.')
+@description('Mails per minute. 0: Azure\'s first limit for the sender\'s domain, or no limit with SMTP.')
 @minValue(0)
 param mailPerMinute int = 0
 
-@description('Mails an hour; 0: the first limit of Azure for the sender\'s domain, or no limit with SMTP.')
+@description('Mails per hour. 0: Azure\'s first limit for the sender\'s domain, or no limit with SMTP.')
 @minValue(0)
 param mailPerHour int = 0
 
 @description('Address of the sender, if mails go by SMTP.')
 param smtpFrom string = ''
 
-@description('The mail server; empty: none.')
+@description('Host name of the SMTP server. Empty: mails go by Communication Services.')
 param smtpHost string = ''
 
-@description('Its port.')
+@description('Port of the SMTP server.')
 @minValue(1)
 @maxValue(65535)
 param smtpPort int = 587
 
-@description('User name at the mail server; the password is the secret smtp-password in the vault. Empty: no log-in.')
+@description('User name at the SMTP server. The password is the secret smtp-password in the vault. Empty: no log-in.')
 param smtpUsername string = ''
 
 // ----------------------------------------------------------------------------------------------------- programme
@@ -120,12 +120,12 @@ param programmeTenant string
 @maxLength(36)
 param tokenAudience string
 
-@description('The country whose holidays stop the programme\'s own clocks.')
+@description('The programme\'s country. The reviewers\' time limits do not count that country\'s holidays.')
 @minLength(2)
 @maxLength(2)
 param programmeCountry string = 'US'
 
-@description('The time zone, as IANA names it, in which the programme\'s days end.')
+@description('The time zone that decides when a day of the programme ends, as an IANA name.')
 @minLength(1)
 param programmeTimeZone string = 'UTC'
 
@@ -144,7 +144,7 @@ param decideBusinessDays int = 5
 @maxValue(60)
 param partnerAnswerBusinessDays int = 5
 
-@description('Days after which a draft lapses.')
+@description('Days after which a draft that nobody submits is deleted.')
 @minValue(1)
 @maxValue(3650)
 param draftDays int = 90
@@ -154,23 +154,23 @@ param draftDays int = 90
 @maxValue(240)
 param retentionMonths int = 24
 
-@description('How many in a hundred of the automatically reviewed claims are shown as a sample.')
+@description('The percentage of automatically reviewed claims that GET /reviews?sample=true shows.')
 @minValue(0)
 @maxValue(100)
 param samplePercent int = 10
 
-@description('An association of an engagement that can be claimed is imported only if it began before this instant or day. Empty: none is imported.')
+@description('An import takes an association of an engagement that can be claimed only if it began before this instant or day. Empty: no such association.')
 @maxLength(35)
 param importsBefore string = ''
 
-@description('Dry runs that an organisation has in an hour.')
+@description('Dry runs that an organisation can make per hour.')
 @minValue(1)
 param dryRunsPerHour int = 100
 
 @description('Whether the registration of a customer asks Entra if the domains belong to the tenant.')
 param domainCheck bool = false
 
-@description('Writes a second that one instance takes of one organisation; 0: no limit.')
+@description('Writes per second that one instance accepts from one organisation. 0: no limit.')
 @minValue(0)
 param writesPerSecond int = 50
 
@@ -323,7 +323,7 @@ module frontDoor 'modules/front-door.bicep' = if (useFrontDoor) {
 var azureHost = useFrontDoor ? (frontDoor.?outputs.hostName ?? '') : '${appName}.azurewebsites.net'
 var publicUrl = 'https://${empty(publicDomain) ? azureHost : publicDomain}/api'
 
-// Every setting of cpor_app/settings.py that has a meaning in the cloud; a test compares the two.
+// Every setting of cpor_app/settings.py that is used in the cloud. A test compares the two lists.
 var settings = {
   CPOR_PUBLIC_URL: publicUrl
   CPOR_PROGRAMME_TENANT: toLower(programmeTenant)
@@ -342,7 +342,7 @@ var settings = {
   CPOR_DOMAIN_CHECK: domainCheck ? '1' : '0'
   CPOR_LINK_SECRETS: '@Microsoft.KeyVault(SecretUri=${keyVault.outputs.linkSecretsUri})'
   CPOR_MAIL_FROM: bySmtp ? smtpFrom : mail.outputs.fromAddress
-  // An empty setting counts as left out.
+  // An empty setting counts as not set.
   CPOR_MAIL_ENDPOINT: bySmtp ? '' : mail.outputs.endpoint
   CPOR_MAIL_PER_MINUTE: mailPerMinute == 0 ? '' : string(mailPerMinute)
   CPOR_MAIL_PER_HOUR: mailPerHour == 0 ? '' : string(mailPerHour)
@@ -352,11 +352,11 @@ var settings = {
   CPOR_STORAGE__credential: 'managedidentity'
   CPOR_STORAGE__clientId: identity.outputs.clientId
   FINALISE_SCHEDULE: finaliseSchedule
-  // Time zones come from the package, so every instance and every machine has the same.
+  // Time zones come from the Python package, so every instance and every developer's machine has the same data.
   PYTHONTZPATH: '/home/site/wwwroot/.python_packages/lib/site-packages/tzdata/zoneinfo'
-  // The SDK's own spans hold keys and names of blobs.
+  // The Azure SDK's own spans are off, because they hold keys of rows and names of blobs.
   AZURE_TRACING_ENABLED: 'false'
-  // Otherwise the exporter sends its statistics to Microsoft, takes its configuration from there, and adds its rows to ours.
+  // Otherwise the exporter sends statistics to Microsoft, gets its configuration from there, and adds rows to our logs.
   APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL: 'true'
   APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED: 'true'
   APPLICATIONINSIGHTS_SDKSTATS_DISABLED: 'true'

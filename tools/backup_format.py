@@ -159,7 +159,7 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         raise NoBackup(f"{MANIFEST} cannot be read, it has {error.error_count()} errors") from None
     if manifest.format != FORMAT:
-        raise NoBackup(f"the backup has format {manifest.format}, but this release reads format {FORMAT}")
+        raise NoBackup(f"its format is {manifest.format}, but this release reads format {FORMAT}")
     return manifest
 
 

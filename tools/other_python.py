@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def places(version: str) -> Iterator[Path]:
-    """Yield the paths of every Python of that version that runs: those on PATH, then those of pyenv."""
+    """Yield the path of each Python of that version that runs: first from the PATH, then from pyenv."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     folders = [*map(Path, os.get_exec_path()), *sorted(pyenv.glob(f"versions/{version}.*/bin"), reverse=True)]
     yield from (path for folder in folders if _runs(path := folder / f"python{version}", version))

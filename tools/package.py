@@ -45,8 +45,8 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """The time of every file in the zip. It is the earliest time that a zip allows."""
 LEFT_OUT = GitIgnoreSpec.from_lines(
     (
-        "/bin/",  # commands of the packages, with this machine's paths in them
-        "/olefile/olefile2.py",  # for Python 2, and no other Python can compile it
+        "/bin/",  # commands of the packages, which contain paths of this machine
+        "/olefile/olefile2.py",  # for Python 2; Python 3 cannot compile it
         *("*.pyi", "*.pyx", "*.pxd", "*.pxi", "*.c", "*.h"),  # for type checkers and compilers
     )
 )
@@ -70,7 +70,10 @@ def main() -> int:
     write(ROOT, options.into, options.python)
     print(f"{options.into}: {options.into.stat().st_size // 1024} KiB, for Python {options.python}")
     if interpreter(options.python) is None:
-        print(f"It has no byte code, so it starts slower: no Python {options.python} was found here.", file=sys.stderr)
+        print(
+            f"No Python {options.python} was found here. So the zip has no byte code and starts slower.",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -87,8 +90,8 @@ def install(target: Path, python: str) -> None:
     wanted.write_text("".join(f"{line}\n" for line in requirements(python)), "utf-8")
     platforms = [option for platform in PLATFORMS for option in ("--platform", platform)]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-compile"]
-    # requirements.txt also pins the dependencies of each package, so pip need not look for any. pip selects a wheel by
-    # its name, which has the Python version.
+    # requirements.txt also pins the dependencies of each package, so pip must not look for dependencies. pip selects a
+    # wheel by its name, which contains the Python version.
     exact = ["--require-hashes", "--no-deps", "--ignore-requires-python", "--only-binary=:all:"]
     platform_options = ["--python-version", python, "--implementation", "cp", *platforms, "--target", str(target)]
     subprocess.run(
@@ -104,10 +107,10 @@ def install(target: Path, python: str) -> None:
 
 def _unused_locales(packages: Path) -> Iterator[Path]:
     """
-    Yield Babel's files about languages that have no catalogue.
+    Yield Babel's files for languages that have no catalogue.
 
-    The texts never format in such a language: its readers get English. All countries of a language with a catalogue
-    stay, because a date is written as in the reader's country.
+    No text is written in such a language, because its readers get English. For all other languages, the files of all
+    countries stay, because a date is written as in the reader's country.
     """
     languages = {"root", *(language.partition("_")[0] for language in Texts().languages)}
     for locale in (packages / "babel" / "locale-data").glob("*.dat"):
@@ -116,7 +119,7 @@ def _unused_locales(packages: Path) -> Iterator[Path]:
 
 
 def interpreter(python: str) -> Path | None:
-    """Return the path of a Python of that version on this machine; None if there is none."""
+    """Return the path of a Python of that version on this machine, or None if there is none."""
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
         return Path(sys.executable)
     return next(other_python.places(python), None)
@@ -124,15 +127,15 @@ def interpreter(python: str) -> Path | None:
 
 def compile_modules(folder: Path, python: str) -> None:
     """
-    Write the byte code of each module below *folder*, for that version of Python, if the machine has it.
+    Write the byte code of each module below *folder*, if this machine has that version of Python.
 
-    The byte code names no time and no place of this machine, and is never compared with the module. Raises
+    The byte code contains no time and no path of this machine. Python never compares it with the module. Raises
     subprocess.CalledProcessError if a module cannot be compiled.
     """
     compiler = interpreter(python)
     if compiler is None:
         return
-    # -f: byte code that came with a package is made anew. -s: no path of this machine stays in the byte code.
+    # -f: byte code that came with a package is replaced. -s: the byte code contains no path of this machine.
     options = ["-q", "-f", "-s", str(folder), "--invalidation-mode", "unchecked-hash"]
     subprocess.run([compiler, "-I", "-S", "-m", "compileall", *options, str(folder)], stdout=sys.stderr, check=True)
 
@@ -177,7 +180,7 @@ def requirements(python: str) -> Iterator[str]:
 
 
 def files(root: Path) -> Sequence[str]:
-    """Return the paths, relative to *root*, of all files that are deployed: those that `.funcignore` does not name."""
+    """Return the paths, relative to *root*, of all files that `.funcignore` does not name. They are deployed."""
     ignored = GitIgnoreSpec.from_lines((root / ".funcignore").read_text("utf-8").splitlines())
     return sorted(_files(root, Path(), ignored))
 
@@ -209,7 +212,7 @@ def _byte_code(root: Path, names: Sequence[str], python: str) -> Mapping[str, by
     """
     Return the byte code of our modules, by its path in the zip.
 
-    It never lies in the work tree: a Python that finds it there would run it after a change of the module.
+    The byte code is never in the work tree. There Python would still run it after a change of the module.
     """
     with TemporaryDirectory() as folder:
         copy = Path(folder)

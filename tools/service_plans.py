@@ -35,7 +35,7 @@ HEAD = """\
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Microsoft's list: the names of each plan and of each SKU, by id."""
+    """Microsoft's list, with the names of each plan and of each SKU by id."""
 
     plans: Mapping[str, frozenset[str]]
     skus: Mapping[str, frozenset[str]]

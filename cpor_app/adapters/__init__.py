@@ -1,1 +1,1 @@
-"""One technology a file; each is the only one that knows its library."""
+"""Implements the core's ports with storage, mail, identity and other services. Each file is about one technology."""

@@ -112,7 +112,7 @@ def sniff(data: bytes, file_name: str) -> str | None:
 
 def _is_also_something_else(data: bytes, media_type: str) -> bool:
     return (
-        zipfile.is_zipfile(io.BytesIO(data))  # it looks at the end of the file
+        zipfile.is_zipfile(io.BytesIO(data))  # `is_zipfile` looks at the end of the file
         or MARKUP.search(data, 0, HEAD_BYTES) is not None
         or (media_type == PDF and _has_markup_before_first_object(data))
         or (media_type != PDF and _begins_pdf(data))

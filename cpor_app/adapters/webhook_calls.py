@@ -181,7 +181,7 @@ class WebhookCalls:
         try:
             async with asyncio.timeout(SECONDS_TO_RESOLVE):
                 found = await self._resolve(host, port)
-        except UnicodeError:  # not a valid label of a name
+        except UnicodeError:  # a label of the name is not valid
             raise AddressRefused("it is malformed") from None
         if not self._anywhere and not all(is_public(address) for address in found):
             raise AddressRefused("its host is not public")

@@ -1,5 +1,5 @@
-// The app registration, for an administrator of the programme's directory; `azd up` needs no directory rights. Deploy
-// it once, before the service. The service needs its client id:
+// The app registration. An administrator of the programme's directory deploys it once, before the service, because
+// `azd up` has no rights in the directory. The service needs the client id of the registration:
 //
 //     az deployment sub create --location <region> --template-file infra/entra/main.bicep
 
@@ -7,7 +7,7 @@ targetScope = 'subscription'
 
 extension microsoftGraphV1
 
-@description('Name by which Entra finds the registration again. Never change it.')
+@description('Name by which Entra finds the registration at the next deployment. Never change it.')
 @minLength(1)
 param uniqueName string = 'cpor'
 
@@ -18,7 +18,7 @@ param displayName string = 'Claiming partner of record'
 @description('Address to which a browser returns after consent, such as the page /api/docs. Empty: none.')
 param consentReturnUrl string = ''
 
-// Every tenant that has consented has these ids, so they never change.
+// These ids must never change, because every tenant that has consented stores them.
 var consentReturnUrls = empty(consentReturnUrl) ? [] : [consentReturnUrl]
 var everybody = [
   'User'
@@ -76,7 +76,7 @@ var appRoles = [
 resource registration 'Microsoft.Graph/applications@v1.0' = {
   uniqueName: uniqueName
   displayName: displayName
-  // Partners and customers sign in with their own directories; personal accounts cannot.
+  // People of partners and customers sign in with work accounts of their own directories. Personal accounts cannot sign in.
   signInAudience: 'AzureADMultipleOrgs'
   // The address of admin consent works only with a redirect address. Nothing is sent to that page.
   web: {
@@ -99,7 +99,7 @@ resource registration 'Microsoft.Graph/applications@v1.0' = {
   }
   appRoles: appRoles
   optionalClaims: {
-    // `app` in a token that an application got in its own name. The service refuses such a token without it.
+    // An application's own token then has the claim `idtyp` with the value `app`. The service refuses a token without it.
     accessToken: [
       {
         name: 'idtyp'
@@ -109,7 +109,7 @@ resource registration 'Microsoft.Graph/applications@v1.0' = {
   }
 }
 
-// Without a role there is no token at all.
+// Entra gives no token at all to a user or application without a role.
 resource principal 'Microsoft.Graph/servicePrincipals@v1.0' = {
   appId: registration.appId
   appRoleAssignmentRequired: true

@@ -1,15 +1,15 @@
-// The token that opens a customer's page follows `t=` in an address. The app and the host log no queries. If another part
-// logs one, this rule cuts the token off before the row is stored. The rule is a separate template, so its failure changes
-// nothing else. docs/deploying.md explains it.
+// The token that opens a customer's page follows `t=` in an address. The app and the host do not log the query of an
+// address. If another part logs it, this rule cuts the token off before the row is stored. The rule is a separate
+// template, so nothing else changes if it fails. docs/deploying.md explains it.
 
-@description('Name of the workspace whose rows go through the rule.')
+@description('Name of the workspace. The rule changes its rows.')
 @minLength(4)
 @maxLength(63)
 param workspaceName string
 
 var abbreviations = loadJsonContent('../abbreviations.json')
 
-// A transformation may use only some functions, and `replace_regex` is not among them. The text after the first `t=` is cut off.
+// A transformation cannot use `replace_regex`. So the text after the first `t=` is cut off.
 var mask = 'iif(COLUMN matches regex @"[?&]t=", strcat(extract(@"^([\\s\\S]*?[?&]t=)", 1, COLUMN), "***"), COLUMN)'
 
 var tables = [
@@ -27,7 +27,7 @@ var tables = [
   }
 ]
 
-// Further attributes of OpenTelemetry (url.full, url.query) are an object. If it holds a `t=`, none of it is stored.
+// Further attributes of OpenTelemetry (url.full, url.query) are in one object. If it contains `t=`, the object is not stored.
 var properties = 'Properties = iif(tostring(Properties) matches regex @"[?&""]t=", parse_json("{}"), Properties)'
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' existing = {

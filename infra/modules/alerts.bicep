@@ -1,6 +1,6 @@
 // The alerts. Each rule from infra/alerts.json queries the logs for a line of our code. A rule with `LessThan` fires when
-// there are no rows: something has stopped. The rules from infra/metric-alerts.json watch metrics of Event Grid about the
-// delivery of reports about mails.
+// there are no such lines, because then something has stopped. The rules from infra/metric-alerts.json watch whether
+// Event Grid delivers the reports about mails.
 
 @description('Region.')
 param location string
@@ -60,7 +60,7 @@ resource rules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
       evaluationFrequency: alert.every
       windowSize: alert.window
       autoMitigate: true
-      // The first row makes the tables, after this deployment.
+      // The tables of the workspace do not exist before the first row comes, which is after this deployment.
       skipQueryValidation: true
       criteria: {
         allOf: [

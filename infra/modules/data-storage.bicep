@@ -1,5 +1,5 @@
-// The data account: every table, queue and container of the service. In the cloud nothing else makes them, so a test
-// compares the names with those of the code.
+// The data account with every table, queue and container of the service. In the cloud only this file creates them, so a
+// test compares the names with the names in the code.
 
 @description('Name of the account.')
 @minLength(3)
@@ -88,11 +88,12 @@ resource defender 'Microsoft.Security/defenderForStorageSettings@2025-06-01' = i
     malwareScanning: {
       onUpload: {
         isEnabled: true
-        // Limits the cost. Files beyond the limit are not scanned. Defender raises an alert before the limit, and at it.
+        // This limits the cost. Files beyond the limit are not scanned. Defender raises one alert before the limit is
+        // reached, and one when it is reached.
         capGBPerMonth: 1000
         filters: {
           excludeBlobsWithPrefix: [
-            'batches/' // JSON lines, which nobody is ever given
+            'batches/' // JSON lines, which nobody can download
           ]
         }
       }
@@ -107,7 +108,7 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2024-01-01' = {
   parent: account
   name: 'default'
   properties: {
-    // No versions: the versions of a deleted blob would stay for ever, and personal data would not be erased.
+    // Blobs have no versions. Versions of a deleted blob would stay for ever, and personal data would not be erased.
     isVersioningEnabled: false
     deleteRetentionPolicy: {
       enabled: true

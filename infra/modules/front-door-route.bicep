@@ -1,4 +1,4 @@
-// The way from Front Door to the app, and the programme's own domain. Nothing is cached. There is no
+// The route from Front Door to the app, and the programme's own domain. Nothing is cached. There is no
 // access log, because it would hold the tokens of customers' links.
 
 @description('Name of the profile.')
@@ -10,7 +10,7 @@ param endpointName string
 @description('Host name of the app.')
 param appHostName string
 
-@description('The programme\'s own domain; empty: the endpoint\'s own.')
+@description('The programme\'s own domain. Empty: the endpoint\'s domain.')
 param domain string
 
 var domains = empty(domain) ? [] : [{ id: ownDomain.id }]

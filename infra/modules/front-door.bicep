@@ -1,4 +1,4 @@
-// Front Door's profile and endpoint. They are made before the app, because the app needs their id.
+// The profile and endpoint of Front Door. They are made before the app, because the app needs the id of the profile.
 
 @description('Name of the profile.')
 param name string
@@ -17,7 +17,7 @@ resource profile 'Microsoft.Cdn/profiles@2024-02-01' = {
     name: 'Standard_AzureFrontDoor'
   }
   properties: {
-    // No answer takes longer: the platform ends a request after 230 s.
+    // No answer takes longer, because the platform ends a request after 230 s.
     originResponseTimeoutSeconds: 240
   }
 }

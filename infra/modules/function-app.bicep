@@ -1,4 +1,4 @@
-// The app on Flex Consumption. Its settings come from main.bicep; further settings for the platform are here.
+// The app on Flex Consumption. The settings of the service come from main.bicep. Settings for the platform are here.
 
 @description('Name of the app, and the first part of its host name.')
 @minLength(2)
@@ -17,7 +17,7 @@ param tags object
 @description('The identity of the app.')
 param identityId string
 
-@description('Its client id.')
+@description('The client id of that identity.')
 param identityClientId string
 
 @description('Address of the host\'s blobs.')
@@ -35,12 +35,12 @@ param settings object
 @description('Memory of an instance, in MiB.')
 param instanceMemoryMB int
 
-@description('The most instances there may be.')
+@description('The largest number of instances.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int
 
-@description('HTTP requests that one instance takes at once. Without a value Python takes one.')
+@description('HTTP requests that one instance processes at the same time. The platform\'s default for Python is one.')
 @minValue(1)
 @maxValue(1000)
 param httpPerInstanceConcurrency int
@@ -48,10 +48,10 @@ param httpPerInstanceConcurrency int
 @description('Instances that are always ready, by group: http, or function:<name>.')
 param alwaysReady array
 
-@description('The only Front Door that may reach the app. Empty: anybody may reach it.')
+@description('The only Front Door that can reach the app. Empty: anybody can reach it.')
 param frontDoorId string
 
-// Both header and service tag are needed: the tag allows every Front Door, the header only this one.
+// Both the header and the service tag are needed. The tag allows every Front Door, and the header allows only this one.
 var onlyFrontDoor = [
   {
     name: 'front-door'
@@ -110,7 +110,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
     serverFarmId: plan.id
     httpsOnly: true
     keyVaultReferenceIdentity: identityId
-    // The admin endpoint is for the sandbox. The property is documented, and missing from the resource's schema.
+    // The admin endpoint is for the sandbox. This property is documented, but the resource's schema does not have it.
     #disable-next-line BCP037
     functionsRuntimeAdminIsolationEnabled: true
     functionAppConfig: {

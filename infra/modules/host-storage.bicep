@@ -1,5 +1,5 @@
-// The host's account: leases, timers and the deployment package. It holds no data of ours, so nothing is kept
-// or versioned. Versions of the host's blobs would pile up, and the next deployment makes everything again.
+// The host's account with leases, timers and the deployment package. It holds none of our data, and each deployment
+// writes everything again. So deleted blobs are not kept and blobs have no versions, which would pile up.
 
 @description('Name of the account.')
 @minLength(3)
@@ -20,7 +20,7 @@ resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
   tags: tags
   kind: 'StorageV2'
   sku: {
-    // checkov:skip=CKV_AZURE_206: all of it comes back with the next deployment; one region is enough
+    // checkov:skip=CKV_AZURE_206: one region is enough, because the next deployment writes everything again
     name: 'Standard_ZRS'
   }
   properties: {

@@ -1,4 +1,4 @@
-// The app's own identity. Only roles.bicep has its rights.
+// The app's own identity. All its roles are in roles.bicep.
 
 @description('Name of the identity.')
 param name string

@@ -1,4 +1,4 @@
-// Application Insights over the workspace. No key can write to it.
+// Application Insights, which stores its data in the workspace. Nobody can write to it with a key.
 
 @description('Name of the component.')
 param name string

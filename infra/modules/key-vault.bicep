@@ -1,5 +1,5 @@
-// The vault, with the secrets that sign links and cursors. The operator puts the password of a mail server into it by
-// hand. Otherwise the settings of azd and the record of the deployment would hold the password.
+// The vault with the secrets that sign links and cursors. The operator puts the password of a mail server into the vault
+// by hand. Otherwise the settings of azd and the record of the deployment would hold the password.
 
 @description('Name of the vault.')
 @minLength(3)
@@ -12,16 +12,16 @@ param location string
 @description('Tags of every resource.')
 param tags object
 
-@description('Workspace with the audit log: who read which secret when.')
+@description('Workspace for the audit log. It says who read which secret at what time.')
 param workspaceId string
 
-@description('The first link secret, drawn at the first deployment. Later ones are the operator\'s: see docs/deploying.md.')
+@description('The first link secret, a random text. The operator makes later secrets, as docs/deploying.md says.')
 @minLength(32)
 @secure()
-// checkov:skip=CKV_AZURE_131: drawn anew at each deployment, and written only when there is none
+// checkov:skip=CKV_AZURE_131: each deployment makes a random text, and stores it only if the vault has no secret yet
 param firstLinkSecret string = '${newGuid()}${newGuid()}'
 
-@description('When the first link secret should have been replaced.')
+@description('The instant until which the operator should replace the first link secret.')
 param firstLinkSecretExpires string = dateTimeAdd(utcNow(), 'P1Y')
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
@@ -46,7 +46,8 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   }
 }
 
-// Only when there is none: a deployment must not undo a rotation, and must not make every mailed link invalid.
+// The secret is written only if there is none. A deployment must not undo a rotation, because mailed links would become
+// invalid.
 @onlyIfNotExists()
 resource linkSecrets 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = {
   parent: vault

@@ -1,6 +1,6 @@
-// Delivery reports: Event Grid puts each report into the queue, with its own identity. A webhook would not work, because
-// Event Grid checks it before the code that answers is deployed. A report that cannot be delivered within a day is stored
-// in a container. An alert (infra/metric-alerts.json) tells the operator.
+// Delivery reports. Event Grid puts each report into the queue with its own identity. A webhook would not work, because
+// Event Grid calls it before the code that answers is deployed. If a report cannot be delivered within a day, it is stored
+// in a container, and an alert (infra/metric-alerts.json) notifies the operator.
 
 @description('Name of the topic.')
 param name string
@@ -17,7 +17,7 @@ param dataAccountName string
 @description('The queue that takes the reports.')
 param queueName string = 'mail-events'
 
-@description('Days for which a report that was not delivered is kept. It holds an address.')
+@description('Days for which an undelivered report is kept. A report holds a mail address.')
 @minValue(1)
 @maxValue(90)
 param keptDays int = 30
@@ -52,7 +52,7 @@ resource undelivered 'Microsoft.Storage/storageAccounts/blobServices/containers@
   }
 }
 
-// An account has one such policy. It is for this container only. The service itself deletes from the other containers.
+// An account has only one policy. This one is for this container only, because the service itself deletes from the others.
 resource forgetting 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01-01' = {
   parent: account
   name: 'default'

@@ -1,5 +1,5 @@
-// Azure Communication Services: the service that sends mails, and the sender's domain. The programme's own domain
-// can be linked only after Azure has verified its DNS records. Until then mails come from Azure's domain.
+// Azure Communication Services, which sends mails, and the sender's domain. The programme's own domain can be linked
+// only after Azure has verified the DNS records. Until then mails come from a domain of Azure.
 
 @description('Name of the communication service.')
 param name string
@@ -13,7 +13,7 @@ param tags object
 @description('Geography in which mails and their data are stored.')
 param dataLocation string
 
-@description('Domain of the sender\'s address; empty for a domain of Azure\'s, which has a small quota.')
+@description('Domain of the sender\'s address. Empty: a domain of Azure, which has a small quota.')
 param domain string
 
 @description('Whether the DNS records of the domain are set and verified.')
@@ -38,7 +38,7 @@ resource emailService 'Microsoft.Communication/emailServices@2025-09-01' = {
   }
 }
 
-// Off, because engagement tracking rewrites links.
+// User engagement tracking is off, because it rewrites links.
 resource azureDomain 'Microsoft.Communication/emailServices/domains@2025-09-01' = {
   parent: emailService
   name: 'AzureManagedDomain'

@@ -1,5 +1,6 @@
-// All roles of the app's identity, each on the smallest scope that works. The one other identity, Event Grid's, has its
-// roles in mail-events.bicep. Assignments take minutes. Until then the app is refused, and it tries again.
+// All roles of the app's identity, each with the smallest scope that works. The roles of Event Grid's identity are in
+// mail-events.bicep. A role assignment takes minutes. Until then Azure refuses the app's requests, and the app repeats
+// them.
 
 @description('The identity of the app.')
 param principalId string
@@ -10,7 +11,7 @@ param hostAccountName string
 @description('Name of the data account.')
 param dataAccountName string
 
-@description('Containers of the data account, which the app reads and writes.')
+@description('Containers of the data account that the app reads and writes.')
 param containerNames array
 
 @description('Name of the Application Insights component.')

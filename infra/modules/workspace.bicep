@@ -14,7 +14,7 @@ param tags object
 @maxValue(730)
 param retentionDays int
 
-@description('Rule of infra/masking that every row goes through before it is stored. Empty: no rule.')
+@description('Id of the rule of infra/masking. It changes each row before the row is stored. Empty: no rule.')
 param ruleId string
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {

@@ -1,1 +1,1 @@
-"""The parts of `docs` that are made from the code; `python -m tools.pages` writes them."""
+"""Makes the parts of `docs` that come from the code. `python -m tools.pages` writes them."""

@@ -1,4 +1,4 @@
-"""Makes the table of mails to a partner's contact: subject, history entries that lead to the mail, and its drop."""
+"""Makes the table of mails to a partner's contact, with their subjects and the acts that lead to them."""
 
 from datetime import UTC, date, datetime
 from itertools import product

@@ -297,7 +297,7 @@ class SigningKeys:
     async def _refresh(self) -> None:
         """Fetch the key set again. Concurrent callers share one request. Does nothing right after an earlier try."""
         if self._fetch is None or self._fetch.done():
-            # Anybody can invent key ids. So not each unknown id causes a request to the issuer.
+            # Anybody can invent key ids. So an unknown id causes a request to the issuer only once in a while.
             interval = REFRESH_INTERVAL_SECONDS if self._keys else FIRST_FETCH_INTERVAL_SECONDS
             if self._monotonic() - self._tried_at < interval:
                 return

@@ -1,1 +1,1 @@
-"""The data account: tables, queues and blobs."""
+"""Stores data in the tables, queues and blobs of the data account."""

@@ -112,7 +112,7 @@ class StorageConnection:
 
     def tables(self, transport: Transport | None = None) -> TableServiceClient:
         """Return a new client of the tables. Call it in the running loop, and close the client with `close`."""
-        # `timeout`: no new try begins after so many seconds.
+        # `timeout`: after these seconds no new try begins.
         # `raw_response_hook`: without it the SDK sleeps for as long as a throttling server asks.
         options: dict[str, Any] = {
             "transport": pipeline_transport(transport),
@@ -158,7 +158,10 @@ class StorageConnection:
 
     def identity(self) -> ManagedIdentityCredential | AzureCliCredential:
         """Return the identity that has roles for the account and for other resources of the deployment."""
-        from azure.identity.aio import AzureCliCredential, ManagedIdentityCredential  # takes 280 ms, in the cloud only
+        from azure.identity.aio import (
+            AzureCliCredential,
+            ManagedIdentityCredential,
+        )  # the import takes 280 ms; only the cloud needs it
 
         if self.as_operator:
             return AzureCliCredential()
@@ -226,7 +229,7 @@ def pipeline_transport(transport: Transport | None) -> AsyncHttpTransport[Any, A
     """Return the transport of one client: the transport of a test, or one with short time limits."""
     if transport is not None:
         return transport()
-    from azure.core.pipeline.transport import AioHttpTransport  # loads aiohttp
+    from azure.core.pipeline.transport import AioHttpTransport  # the import also loads aiohttp
 
     made: AsyncHttpTransport[Any, Any] = AioHttpTransport(
         connection_timeout=CONNECT_SECONDS, read_timeout=SILENCE_SECONDS

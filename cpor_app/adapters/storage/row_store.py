@@ -322,7 +322,9 @@ def _verified_size(name: str, value: Cell) -> int:
         case bool():
             return 1
         case str():
-            size = len(value.encode("utf-16-le"))  # storage counts UTF-16; a lone surrogate is a ValueError here
+            size = len(
+                value.encode("utf-16-le")
+            )  # storage counts UTF-16; a surrogate without its pair raises ValueError here
             wrong = size > 2 * MAX_STR_CHARACTERS and f"has more than {MAX_STR_CHARACTERS} characters"
         case bytes():
             size = len(value)

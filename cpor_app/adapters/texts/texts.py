@@ -1,5 +1,5 @@
 """
-Writes what customers and partners read: mails and pages, in each language with a catalogue.
+Writes mails and pages for customers and partners, in each language that has a catalogue.
 
 The texts are in `cpor_app/templates` (English) and `cpor_app/locale` (other languages). Names from partners and from
 the registry are sanitised here, so no template has to do that. Babel and Jinja2 are imported when the first text is

@@ -313,7 +313,7 @@ def _refusals_ops(commit: Commit) -> Iterator[Op]:
 def _history_ops(commit: Commit) -> Iterator[Op]:
     for claim_id, entry in commit.after.entries:
         values: dict[str, Cell] = {"document": packed(entry), "actId": commit.act_id}
-        if commit.person_id is not None and entry.actor != CLOCK:  # the clock is no person
+        if commit.person_id is not None and entry.actor != CLOCK:  # an entry of the clock has no person
             values["who"] = commit.person_id
         yield Insert(f"history|{claim_id}|{entry.sequence:06d}", values)
 

@@ -4,7 +4,7 @@ Table `webhooks`, one partition for each partner organisation.
 | row key | what |
 |---|---|
 | `hook|{name}` | a webhook with its secrets, and the number of the last change for which it has deliveries |
-| `delivery|{name}|{born}|{place}` | a delivery: pending, delivered or failed; newest first |
+| `delivery|{name}|{born}|{place}` | a pending, delivered or failed delivery; the newest comes first |
 | `pending|{name}|{born}|{next attempt}|{place}` | no cells, because the key says when the next attempt is due |
 | `calls|{name}|{born}` | the instant until which one process is allowed to call the receiver |
 
@@ -157,7 +157,7 @@ def _pending_keys(name: str, born: str, delivery: Delivery) -> Sequence[str]:
 
 
 def _added(webhook: Webhook, delivery: Delivery) -> Iterator[Op]:
-    # `Put`, not `Insert`: the SDK repeats a request if the answer was lost, and then the row exists already.
+    # `Put`, not `Insert`, because the row can exist: the SDK repeats a request when its answer was lost.
     yield Put(_delivery(webhook, delivery.place), {"document": packed(delivery)})
     yield from (Put(key, {}) for key in _pending_keys(webhook.name, webhook.born, delivery))
 
