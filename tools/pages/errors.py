@@ -77,7 +77,7 @@ def details_table() -> str:
 def _what_to_do(name: str, answers: Sequence[Raised]) -> str:
     told = [one.resolution for one in answers if one.code == name]
     if not told:
-        return "not answered yet"
+        return "not used yet"
     words = list(dict.fromkeys(filter(None, told)))
     return " *or* ".join(words) if 0 < len(words) <= MOST_ANSWERS else "as `resolution` says"
 

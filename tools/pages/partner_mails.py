@@ -20,10 +20,13 @@ _FACTS = PartnerMailFacts(
     happened_at=_AT,
 )
 _NO_ENTRY = {
-    PartnerMailKind.ANSWER_REMINDER: ("the business day before the last day to answer", "the answer has come"),
+    PartnerMailKind.ANSWER_REMINDER: (
+        "no act, but on the business day before the last day to answer",
+        "the partner has answered",
+    ),
     PartnerMailKind.COMPETING: (
-        "`submitted`, `resubmitted`, `disputed` of either side",
-        "one of the two has left the slot",
+        "`submitted`, `resubmitted` or `disputed` of one of the two claims",
+        "one of the two claims has left the slot",
     ),
 }
 _STAYS_TRUE = "–"
@@ -36,7 +39,7 @@ def mails() -> str:
     for kind in PartnerMailKind:
         after, dropped = _NO_ENTRY.get(kind) or (_acts(kind), _when_dropped(kind))
         rows.append((code(kind.value), texts.partner_mail(kind, "en", _FACTS).subject, after, dropped))
-    return "\n".join([*table(("mail", "subject", "after", "dropped once"), rows), ""])
+    return "\n".join([*table(("mail", "subject", "sent after", "no longer sent once"), rows), ""])
 
 
 def _acts(kind: PartnerMailKind) -> str:
