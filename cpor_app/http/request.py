@@ -309,12 +309,12 @@ class Call:
 
     def next_link(self, position: str, filters: Mapping[str, str | None] | None = None) -> str:
         """Return the address of the next page."""
-        kept = {name: value for name, value in (filters or {}).items() if value is not None}
+        parameters = {name: value for name, value in (filters or {}).items() if value is not None}
         for name in ("maxpagesize", "api-version"):
             if name in self.request.params:
-                kept[name] = self.request.params[name]
-        kept["cursor"] = self.cursor(position, filters)
-        return self.url(f"{self._address()}?{urlencode(kept)}")
+                parameters[name] = self.request.params[name]
+        parameters["cursor"] = self.cursor(position, filters)
+        return self.url(f"{self._address()}?{urlencode(parameters)}")
 
     def cursor(self, position: str, filters: Mapping[str, str | None] | None = None) -> str:
         """Return a signed cursor for the page after *position*."""
@@ -322,8 +322,10 @@ class Call:
 
     def _list_kind(self, filters: Mapping[str, str | None] | None) -> str:
         """Return address, organisation and filters of a list. They are signed with its cursors, which fit no other."""
-        kept = {name: value for name, value in (filters or {}).items() if value is not None}
-        return json.dumps([self._address(), self.caller.tenant_id if self.caller else "", kept], sort_keys=True)
+        filter_values = {name: value for name, value in (filters or {}).items() if value is not None}
+        return json.dumps(
+            [self._address(), self.caller.tenant_id if self.caller else "", filter_values], sort_keys=True
+        )
 
     def _address(self) -> str:
         return re.sub(r"\{(\w+)(:[^}]*)?\}", lambda part: quote(self.path(part[1]), safe=""), self.operation.route)

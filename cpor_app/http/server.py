@@ -187,8 +187,8 @@ async def _run_once(call: Call, handler: Handler, key: IdempotencyKey) -> Answer
         answer = await handler(call)
         return StoredResponse(answer.status, _body_bytes(answer), answer.media_type, answer.headers)
 
-    kept = await once(call.ports, key, await call.now(), run)
-    return Answer(kept.status, kept.body, kept.media_type, {**kept.headers, "Repeatability-Result": "accepted"})
+    stored = await once(call.ports, key, await call.now(), run)
+    return Answer(stored.status, stored.body, stored.media_type, {**stored.headers, "Repeatability-Result": "accepted"})
 
 
 async def _admit(call: Call) -> None:

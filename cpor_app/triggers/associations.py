@@ -98,16 +98,16 @@ async def list_associations(call: Call) -> Answer:
             and filters.customer_tenant_id in (None, claim.tenant_id)
         )
 
-    kept = {
+    filter_values = {
         name: "true" if value is True else str(value)
         for name, value in filters.model_dump(mode="json", by_alias=True).items()
         if value not in (None, False)
     }
-    after, limit = call.page(kept)
+    after, limit = call.page(filter_values)
     now = await call.now()
     page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=wanted)
     views = [association_view(case) for case in page.cases]
-    return call.listed([view for view in views if view is not None], page.position, kept)
+    return call.listed([view for view in views if view is not None], page.position, filter_values)
 
 
 @operation(

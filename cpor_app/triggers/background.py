@@ -263,9 +263,9 @@ def _ids_only(body: bytes, names: tuple[str, ...]) -> str:
         sent = _read(body)
     except ValueError:
         return "{}"
-    kept = {name: sent[name] for name in names if name in sent} if isinstance(sent, dict) else {}
+    ids = {name: sent[name] for name in names if name in sent} if isinstance(sent, dict) else {}
     return json.dumps(
-        {name: value for name, value in kept.items() if isinstance(value, str | int) and ID.fullmatch(str(value))}
+        {name: value for name, value in ids.items() if isinstance(value, str | int) and ID.fullmatch(str(value))}
     )
 
 

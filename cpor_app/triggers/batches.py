@@ -42,7 +42,7 @@ class BatchView(Value):
     blueprint,
     method="POST",
     route="claim-batches",
-    summary="Make drafts of up to 10,000 claims, one JSON line each",
+    summary="Make drafts of up to 10,000 claims, with one JSON line for each claim",
     tag="Bulk",
     roles=PARTNER,
     body=NewClaim,

@@ -164,7 +164,7 @@ FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEn
     refusals=(*FORM, "TooManyDryRuns"),
 )
 async def create_claim(call: Call) -> Answer:
-    """The dry run lists every check that the claim would fail at submission. It stores nothing."""
+    """A dry run lists every check that the claim would fail at submission. A dry run stores nothing."""
     sent = call.body(NewClaim)
     if call.query(DryRun).validate_:
         return _verdict(await partner_acts.dry_run_of_new(call.ports, call.organisation, sent, await call.now()))
@@ -188,13 +188,16 @@ async def create_claim(call: Call) -> Answer:
 async def list_claims(call: Call) -> Answer:
     """With filters a short or empty page can still have a nextLink, because one call reads at most 500 claims."""
     filters = call.query(ClaimFilters)
-    kept = {**filters.model_dump(mode="json", by_alias=True), "status": ",".join(sorted(filters.status)) or None}
-    after, limit = call.page(kept)
+    filter_values = {
+        **filters.model_dump(mode="json", by_alias=True),
+        "status": ",".join(sorted(filters.status)) or None,
+    }
+    after, limit = call.page(filter_values)
     now = await call.now()
     wanted = filters.fit if filters.narrow else None
     page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=wanted)
     terms = await call.ports.current_terms()
-    return call.listed([claim_view(case, terms) for case in page.cases], page.position, kept)
+    return call.listed([claim_view(case, terms) for case in page.cases], page.position, filter_values)
 
 
 @operation(
@@ -306,7 +309,7 @@ async def resubmit_claim(act: ClaimAct[OptionalComment]) -> Case:
     blueprint,
     BY_PARTNER,
     route="claims/{claimId}/dispute",
-    summary="Dispute a rejection, once, within 30 days",
+    summary="Dispute a rejection once, within 30 days",
     body=Justification,
     body_needed=False,
     refusals=("NotDisputable", "JustificationMissing", "SlotCrowded"),

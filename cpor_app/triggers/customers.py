@@ -257,7 +257,7 @@ async def end_as_customer(act: ClaimAct[OptionalReason]) -> Case:
     paged=True,
 )
 async def list_access_receipts(call: Call) -> Answer:
-    """Each answered read by a partner leaves exactly one receipt. Receipts are never deleted."""
+    """Each answer with figures to a partner leaves exactly one receipt. Receipts are never deleted."""
     tenant_id = own_tenant(call)
     after, limit = call.page()
     page = await call.ports.receipts.page(tenant_id, after=after, limit=limit)

@@ -22,7 +22,7 @@ JSON_LINES = "application/x-ndjson"
     blueprint,
     method="POST",
     route="associations/import",
-    summary="Import associations of the past, one JSON line for each",
+    summary="Import associations of the past, with one JSON line for each",
     tag="Associations",
     roles=OPERATOR,
     body=PastAssociation,

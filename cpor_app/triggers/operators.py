@@ -164,10 +164,10 @@ async def get_erasure(call: Call) -> Answer:
     search them. `evidenceNotListed` counts the claims for which the list has no room.
     """
     name = call.path("erasureId").lower()
-    kept = await call.ports.erasures.find(name) if is_erasure_id(name) else None
-    if kept is None:
+    stored = await call.ports.erasures.find(name) if is_erasure_id(name) else None
+    if stored is None:
         raise not_found("erasure")
-    return Answer(200, _erasure_view(kept.value))
+    return Answer(200, _erasure_view(stored.value))
 
 
 def _erasure_view(erasure: Erasure) -> ErasureView:

@@ -40,7 +40,7 @@ class ListedEngagements(Value):
     answers={200: Health, 503: Health},
 )
 async def get_health(call: Call) -> Answer:
-    """The service sends a small request to tables and to queues. A part is unreachable after two seconds."""
+    """Tables and queues each get a small request. A part that does not answer within two seconds is unreachable."""
 
     async def check(name: str) -> tuple[str, str]:
         try:

@@ -219,7 +219,7 @@ async def get_closed_day(call: Call) -> Answer:
 )
 async def put_closed_day(call: Call) -> Answer:
     """
-    Register a day on which a country or one of its subdivisions is closed, although its calendar has no holiday.
+    On a closed day a country or one of its subdivisions is closed, although its calendar has no holiday.
 
     The day counts as a holiday for every promise in business days that is made later: the customer's window and
     reminder, and the time limits of partner and programme. Earlier promises do not move. Every instance of the service

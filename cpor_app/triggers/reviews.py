@@ -165,8 +165,8 @@ async def list_reviews(call: Call) -> Answer:
     claims.
     """
     filters = call.query(ReviewFilters)
-    kept = {name: str(value).lower() for name, value in filters if value is not None}
-    after, limit = call.page(kept)
+    filter_values = {name: str(value).lower() for name, value in filters if value is not None}
+    after, limit = call.page(filter_values)
     now = await call.now()
     listing = reviews.sample if filters.sample else reviews.awaiting_decision
     terms = await call.ports.current_terms()
@@ -185,7 +185,7 @@ async def list_reviews(call: Call) -> Answer:
         view = claim_view(case, terms)
         shown = {name: getattr(view, name) for name in ClaimView.model_fields}
         views.append(ReviewItem.model_construct(**shown, claim_id=view.id, overdue=is_overdue(case)))
-    return call.listed(views, page.position, kept)
+    return call.listed(views, page.position, filter_values)
 
 
 @operation(
@@ -286,11 +286,11 @@ async def strike_items(act: ClaimAct[ItemsToStrike]) -> Case:
     blueprint,
     BY_REVIEWER,
     route="reviews/{claimId}/reject",
-    summary="Reject a claim, or reject its dispute, which is final",
+    summary="Reject a claim or its dispute",
     body=Rejection,
 )
 async def reject_claim(act: ClaimAct[Rejection]) -> Case:
-    """The partner can dispute a first rejection within 30 days."""
+    """The partner can dispute a first rejection within 30 days. The rejection of a dispute is final."""
     return await reviews.reject(act.ports, act.case, act.now, act.sent.reason, act.context)
 
 

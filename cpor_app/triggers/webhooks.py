@@ -88,8 +88,8 @@ class _NamePath(BaseModel):
 )
 async def list_webhooks(call: Call) -> Answer:
     """The webhooks are sorted by name. There are at most ten, all on one page."""
-    kept = await webhooks.of_organisation(call.ports, call.organisation)
-    return Answer(200, ListedWebhooks(value=tuple(_view(webhook) for webhook in kept)))
+    stored = await webhooks.of_organisation(call.ports, call.organisation)
+    return Answer(200, ListedWebhooks(value=tuple(_view(webhook) for webhook in stored)))
 
 
 @operation(

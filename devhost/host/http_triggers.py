@@ -113,8 +113,8 @@ def _response(function: Function, answer: Datum) -> Response:
     if fault := _fault(status, body, headers, answer.value["cookies"]):
         log.error("%s: %s", function.name, fault)
         return Response(status_code=500)
-    kept = {name: value for name, value in headers.items() if name.lower() not in _HEADERS_OF_THE_SERVER}
-    return Response(body, status, kept)
+    own_headers = {name: value for name, value in headers.items() if name.lower() not in _HEADERS_OF_THE_SERVER}
+    return Response(body, status, own_headers)
 
 
 def _fault(status: int, body: bytes, headers: Mapping[str, str], cookies: object) -> str | None:

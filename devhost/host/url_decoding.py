@@ -57,13 +57,13 @@ def _decoded(run: re.Match[str]) -> str:
 
 
 def _without_dot_segments(path: str) -> str:
-    kept: list[str] = []
+    segments: list[str] = []
     *folders, last = path.split("/")[1:]
     for segment in folders:
         if segment == "..":
-            del kept[-1:]
+            del segments[-1:]
         elif segment != ".":
-            kept.append(segment)
+            segments.append(segment)
     if last == "..":
-        del kept[-1:]
-    return "/" + "/".join([*kept, "" if last in {".", ".."} else last])
+        del segments[-1:]
+    return "/" + "/".join([*segments, "" if last in {".", ".."} else last])

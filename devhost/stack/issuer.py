@@ -107,8 +107,8 @@ class LocalIssuer:
             **({"idtyp": "app"} if app else {"scp": "access"}),
             **overrides,
         }
-        kept = {name: value for name, value in claims.items() if value is not None}
-        return jwt.encode(kept, self.private_key, "RS256", {"kid": thumbprint(self.private_key)})
+        payload = {name: value for name, value in claims.items() if value is not None}
+        return jwt.encode(payload, self.private_key, "RS256", {"kid": thumbprint(self.private_key)})
 
 
 def object_id(roles: Sequence[str], tenant: str, *, app: bool = False) -> str:

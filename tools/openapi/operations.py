@@ -200,11 +200,11 @@ def _links(line: Operation, lines: Sequence[Operation]) -> dict[str, Link | Refe
         }
         if "claimId" in places:
             places |= {"associationId": "$response.body#/id", "tenantId": "$response.body#/customer/tenantId"}
-    told = set(places) - {"tenantId"} or set(places)
+    about = set(places) - {"tenantId"} or set(places)
     return {
         other.name: Link(operationId=other.name, parameters=_given(line, other, places))
         for other in lines
-        if (wanted := _parameters(other.route)) & told
+        if (wanted := _parameters(other.route)) & about
         and wanted <= set(places)
         and (line.method == "POST" or (other is not line and wanted == set(places)))
     }
@@ -249,13 +249,13 @@ def refusal(codes: Sequence[str], *, in_words: bool = False) -> Response:
 
 
 def _error(codes: Sequence[str]) -> Json:
-    told = {"properties": {"error": {"properties": {"code": {"enum": sorted(codes)}}}}}
-    return {"allOf": [{"$ref": f"{SCHEMAS}Error"}, told]}
+    with_codes = {"properties": {"error": {"properties": {"code": {"enum": sorted(codes)}}}}}
+    return {"allOf": [{"$ref": f"{SCHEMAS}Error"}, with_codes]}
 
 
 def _phrase(status: int, codes: Sequence[str]) -> str:
-    told = ", ".join(f"`{code}`" for code in sorted(codes))
-    return f"{PHRASES[status]}: {told}" if told else PHRASES[status]
+    names = ", ".join(f"`{code}`" for code in sorted(codes))
+    return f"{PHRASES[status]}: {names}" if names else PHRASES[status]
 
 
 def _reference(kind: str, name: str) -> Reference:

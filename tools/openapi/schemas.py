@@ -66,7 +66,7 @@ class _Schemas(GenerateJsonSchema):
         return made
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        """Return the schema; a default is told of what we take, and only if it is a value."""
+        """Return the schema. Only the schema of a body or query shows a default, and only a default that is a value."""
         if self.mode == "serialization" or schema.get("default") is None:
             return self.generate_inner(schema["schema"])
         return super().default_schema(schema)
