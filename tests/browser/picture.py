@@ -34,7 +34,7 @@ async def page_as_html(state: Path) -> str:
         running.clock.set(THURSDAY)
         service = running.service
         await service.register()
-        await service.told()
+        await service.notified()
         answer = await service.request(
             "GET", f"{service.link(CONTACT)}&lang=en", role=None, headers={"Accept": "text/html"}
         )

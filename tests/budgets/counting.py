@@ -254,7 +254,7 @@ async def keyed_submission(c: Counter) -> None:
 
 async def no_and_no_again(c: Counter) -> None:
     """The customer's page, with every button."""
-    claim = await c.service.told()
+    claim = await c.service.notified()
     link = next(c.service.mailbox.links()).removeprefix(PUBLIC_URL)
     await c.ask("show_request", "GET", link, role=None)
     await c.press("decline_request", claim["id"], "decline")
@@ -265,7 +265,7 @@ async def no_and_no_again(c: Counter) -> None:
     await c.ask("undo_as_customer", "POST", f"{requests}/{claim['id']}/undo", json={}, **ADMINISTRATOR)
     c.service.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]))
     await c.press("end_by_customer", claim["id"], "end")
-    again = await c.service.told()
+    again = await c.service.notified()
     await c.press("not_me", again["id"], "not-me")
 
 

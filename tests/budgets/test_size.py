@@ -55,7 +55,7 @@ async def fill(c: Counter, first: int, last: int) -> None:
     await asyncio.gather(*writes)
 
 
-async def told(c: Counter, subscription: str) -> str:
+async def notified(c: Counter, subscription: str) -> str:
     """Make, submit and announce a claim, counted; returns its id."""
     claim = await c.service.draft(items=[{"product": "dynamics-365-sales", "subscriptionId": subscription}])
     await c.ask("submit_claim", "POST", f"/claims/{claim['id']}/submit", json=ACKNOWLEDGED)
@@ -75,7 +75,7 @@ async def a_weeks_requests(c: Counter, subscription: str) -> Mapping[str, int]:
     """Count a page, a read, a submission, a notice, an idle sweep and one that makes a claim official."""
     await rest(c)
     c.lines.clear()
-    claim_id = await told(c, subscription)
+    claim_id = await notified(c, subscription)
     await c.ask("list_claims", "GET", "/claims?maxpagesize=10")
     claim = (await c.ask("get_claim", "GET", f"/claims/{claim_id}")).json()
     await rest(c)
@@ -97,7 +97,7 @@ async def test_nothing_costs_more_with_many_claims(azurite: Azurite, issuer: Loc
             subscriptions=[{"subscriptionId": one, **REGISTERED} for one in (SUBSCRIPTION, *SUBSCRIPTIONS)]
         )
         for subscription in SUBSCRIPTIONS[:10]:
-            await told(c, subscription)
+            await notified(c, subscription)
         c.service.clock.advance(timedelta(days=8))
         await fill(c, 0, FEW)
         with_few = await a_weeks_requests(c, SUBSCRIPTIONS[10])

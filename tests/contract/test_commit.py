@@ -12,7 +12,7 @@ from cpor_core.model.slot import Slot
 from cpor_core.ports.claims import Commit
 from cpor_core.transitions.claim_case import StoredCase
 from cpor_core.transitions.life import settle
-from tests.core.builders import TOLD_AT, draft, promised, submitted, told
+from tests.core.builders import TOLD_AT, draft, notified, promised, submitted
 from tests.doubles.memory_rows import MemoryRows
 
 
@@ -47,7 +47,9 @@ async def test_what_was_committed_can_be_changed_at_once(claims: ClaimsTable) ->
     """One act after another, each over what the one before returned; who has an older case loses."""
     stored = await first(claims)
     after_promise = await claims.commit(Commit("act 2", stored, promised(settle(stored, TOLD_AT)).written()))
-    after_notice = await claims.commit(Commit("act 3", after_promise, told(settle(after_promise, TOLD_AT)).written()))
+    after_notice = await claims.commit(
+        Commit("act 3", after_promise, notified(settle(after_promise, TOLD_AT)).written())
+    )
 
     assert after_notice == await claims.load(stored.claim.id)
     with pytest.raises(Conflict):

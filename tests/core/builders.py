@@ -187,14 +187,14 @@ def promised(case: Case, number: int = 1, *, ends_at: datetime = ENDS_AT) -> Cas
     return life.promise(case, a_promise(number, ends_at=ends_at), (ANNES,))
 
 
-def told(case: Case, at: datetime = TOLD_AT, *, ends_at: datetime = ENDS_AT) -> Case:
+def notified(case: Case, at: datetime = TOLD_AT, *, ends_at: datetime = ENDS_AT) -> Case:
     """Return an awaiting claim whose customer was notified."""
     return life.hand_over(promised(case, ends_at=ends_at), 1, at)
 
 
 def awaiting(case: Case, *, ends_at: datetime = ENDS_AT) -> Case:
     """Return a draft that was validated automatically and whose customer was notified."""
-    return told(submitted(case, automatic=True), ends_at=ends_at)
+    return notified(submitted(case, automatic=True), ends_at=ends_at)
 
 
 def official(case: Case, *, ends_at: datetime = ENDS_AT) -> Case:

@@ -283,7 +283,7 @@ class Core:
         """Submit a draft."""
         return await partner_acts.submit(self.ports, case, PERSON, await self.now(), ACKNOWLEDGED, context)
 
-    async def told(self, organisation: str = ADATUM, **more: Any) -> Case:
+    async def notified(self, organisation: str = ADATUM, **more: Any) -> Case:
         """Bring a claim to the state in which its customer was notified."""
         case = await self.submitted(organisation, **more)
         if case.claim.automatic_review is False:
@@ -293,7 +293,7 @@ class Core:
 
     async def official(self, organisation: str = ADATUM, **more: Any) -> Case:
         """Bring a claim to the end of its window, and store that end."""
-        case = await self.told(organisation, **more)
+        case = await self.notified(organisation, **more)
         assert case.claim.window_ends_at is not None
         self.clock.set(case.claim.window_ends_at + GRACE)
         await self.sweep()

@@ -75,7 +75,7 @@ async def names(core: Core, organisation: str = ADATUM) -> list[str]:
     return sorted(case.claim.name for case in page.cases)
 
 
-async def told(core: Core, organisation: str = ADATUM) -> list[str]:
+async def claims_in_feed(core: Core, organisation: str = ADATUM) -> list[str]:
     """Return the claims that a feed names, in order."""
     return [change.claim_id for change in await core.ports.changes.page(organisation, after=0, limit=1000)]
 
@@ -153,7 +153,7 @@ async def test_a_draft_of_a_batch_is_like_any_other(core: Core) -> None:
     case = await core.stored(str(outcome.claim_id))
     assert (case.claim.status, case.claim.created_at) == (Status.DRAFT, MONDAY)
     assert [row.kind for row in await core.due_rows(case)] == ["writeDown"]
-    assert await told(core) == [case.claim.id]
+    assert await claims_in_feed(core) == [case.claim.id]
     assert [entry.actor for entry in await core.history(case)] == [PERSON]
 
 
@@ -190,7 +190,7 @@ async def test_the_same_batch_again_changes_nothing(core: Core, idempotency_key:
 
     assert again.batch == done.batch == first.batch
     assert (done.status, done.done) == (BatchStatus.SUCCEEDED, 3)
-    assert len(await told(core)) == len(await names(core)) == 3
+    assert len(await claims_in_feed(core)) == len(await names(core)) == 3
 
 
 async def test_another_body_under_a_key_is_refused(core: Core) -> None:
@@ -257,7 +257,7 @@ async def test_a_page_can_be_processed_twice(core: Core) -> None:
     await core.deliver()
 
     assert core.rows.written == []
-    assert len(await told(core)) == len(await names(core)) == 3
+    assert len(await claims_in_feed(core)) == len(await names(core)) == 3
 
 
 async def test_a_page_that_two_instances_process_at_the_same_time_is_made_once(core: Core) -> None:
@@ -267,7 +267,7 @@ async def test_a_page_that_two_instances_process_at_the_same_time_is_made_once(c
         await batches.process_page(core.ports, sent.batch.id, 1, await core.now())
 
     assert [one.errors for one in await rows(core, sent)] == [(), (), ()]
-    assert sorted(await told(core)) == sorted(str(one.claim_id) for one in await rows(core, sent))
+    assert sorted(await claims_in_feed(core)) == sorted(str(one.claim_id) for one in await rows(core, sent))
     assert len(await names(core)) == 3
 
 
@@ -294,7 +294,7 @@ async def test_a_page_whose_process_died_is_finished_by_the_due_row(core: Core, 
 
     assert (await seen(core, sent)).status is BatchStatus.SUCCEEDED
     made = [one.claim_id for one in await rows(core, sent)]
-    assert sorted(await told(core)) == sorted(map(str, made))
+    assert sorted(await claims_in_feed(core)) == sorted(map(str, made))
     assert len(await names(core)) == len(set(made)) == 20
 
 
@@ -316,7 +316,7 @@ async def test_a_claim_made_before_counts_as_made_though_the_rules_would_now_ref
 
     (outcome,) = await rows(core, sent)
     assert outcome.claim_id is not None
-    assert await told(core) == [outcome.claim_id]
+    assert await claims_in_feed(core) == [outcome.claim_id]
 
 
 async def test_messages_are_sent_again_for_missing_pages_only(core: Core) -> None:
@@ -371,7 +371,7 @@ async def test_a_page_is_done_only_after_its_feed_entries(core: Core) -> None:
 
     assert (await seen(core, sent)).status is BatchStatus.NOT_STARTED
     await core.deliver()
-    assert len(await told(core)) == 2
+    assert len(await claims_in_feed(core)) == 2
 
 
 async def test_a_message_for_a_page_that_does_not_exist_does_nothing(core: Core) -> None:
@@ -469,7 +469,7 @@ async def test_a_batch_that_is_sent_again_after_its_expiry_makes_no_claim_twice(
 
     assert (await seen(core, again)).status is BatchStatus.SUCCEEDED
     assert await names(core) == before
-    assert len(await told(core)) == 2
+    assert len(await claims_in_feed(core)) == 2
 
 
 async def test_an_expired_key_can_be_used_for_another_batch(core: Core) -> None:

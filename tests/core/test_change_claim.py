@@ -156,7 +156,7 @@ async def test_after_a_process_died_before_the_hint_the_due_row_does_the_work(co
 
 async def test_an_act_that_changes_nothing_writes_nothing(core: Core) -> None:
     """The act writes no due row either."""
-    case = await core.told()
+    case = await core.notified()
     core.rows.written.clear()
 
     after = await change_claim(core.ports, case, await core.now(), lambda settled: settled)
@@ -208,7 +208,7 @@ async def test_of_two_submissions_for_a_free_slot_one_competes(core: Core) -> No
 
 async def test_a_lost_race_is_judged_again_with_the_same_now(core: Core) -> None:
     """The timer overtakes a no that arrived in the last microsecond. The no ends the new association (decision 20)."""
-    case = await core.told()
+    case = await core.notified()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
     arrived = ends_at - MICROSECOND
@@ -227,7 +227,7 @@ async def test_a_lost_race_is_judged_again_with_the_same_now(core: Core) -> None
 
 async def test_a_lost_race_is_refused_when_the_act_is_no_longer_possible(core: Core) -> None:
     """The customer acted before the partner."""
-    case = await core.told()
+    case = await core.notified()
 
     async with core.rows.once_before("claims", lambda: decline(core, case)):
         with pytest.raises(Refused, match="declined cannot be withdrawn"):
@@ -248,7 +248,7 @@ async def lost_answer() -> None:
 
 async def test_our_own_transaction_whose_answer_was_lost_is_a_success(core: Core) -> None:
     """No act is done twice (decision 36a)."""
-    case = await core.told()
+    case = await core.notified()
 
     async with core.rows.once_after("claims", lost_answer):
         after = await core.decline(case)
@@ -259,7 +259,7 @@ async def test_our_own_transaction_whose_answer_was_lost_is_a_success(core: Core
 
 async def test_our_own_transaction_is_recognised_after_a_later_write(core: Core) -> None:
     """Its entry in the history identifies it."""
-    case = await core.told()
+    case = await core.notified()
 
     async def overtaken() -> None:
         await comment(core, await core.case(case))
@@ -393,7 +393,7 @@ async def test_the_answer_to_the_caller_is_stored(core: Core) -> None:
 
 async def test_an_answer_expires_after_48_hours(core: Core) -> None:
     """The timer deletes the answer and its due row."""
-    case = await core.told()
+    case = await core.notified()
     await comment(core, case, ActContext(idempotency_key=IDEMPOTENCY_KEY))
 
     core.clock.advance(RETENTION[Kind.DELETE_REPLY])
@@ -447,7 +447,7 @@ async def test_what_is_deleted_or_has_lapsed_is_not_found(core: Core) -> None:
 
 async def test_the_entries_of_time_are_written_before_a_later_act(core: Core) -> None:
     """One transaction writes them in order (decision 14)."""
-    case = await core.told()
+    case = await core.notified()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
     core.clock.set(ends_at + DAY)
@@ -469,7 +469,7 @@ async def test_the_entries_of_time_are_written_before_a_later_act(core: Core) ->
 async def superseded(core: Core, *, items: tuple[Item, ...] = (TEAMS,)) -> tuple[Case, Case]:
     """Return an incumbent and a winner whose window is about to end."""
     incumbent = await core.official(items=items, engagement=USAGE)
-    winner = await core.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    winner = await core.notified(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     return await core.case(incumbent), winner
 
 
@@ -544,9 +544,9 @@ async def test_successors_are_written_in_the_order_in_which_they_took_over(core:
     The history is the same, whichever claim is settled first.
     """
     incumbent = await core.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
-    first = await core.told(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
+    first = await core.notified(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
     core.clock.advance(3 * DAY)
-    second = await core.told(LITWARE, items=(TEAMS,), engagement=USAGE)
+    second = await core.notified(LITWARE, items=(TEAMS,), engagement=USAGE)
     last = second.claim.window_ends_at
     assert first.claim.window_ends_at is not None
     assert last is not None
@@ -571,8 +571,8 @@ async def test_successors_of_one_instant_are_written_in_one_order(core: Core, or
     """
     incumbent = await core.official(items=(TEAMS, EXCHANGE, SHAREPOINT), engagement=USAGE)
     successors = [
-        await core.told(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE),
-        await core.told(LITWARE, items=(SHAREPOINT,), engagement=USAGE),
+        await core.notified(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE),
+        await core.notified(LITWARE, items=(SHAREPOINT,), engagement=USAGE),
     ]
     last = successors[0].claim.window_ends_at
     assert last is not None
@@ -646,7 +646,7 @@ async def test_the_customer_sees_one_state_and_the_timer_writes_the_same(core: C
 
     After the timer has run, reads show the same.
     """
-    case = await core.told()
+    case = await core.notified()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
     core.clock.set(ends_at + HOUR)
@@ -674,7 +674,7 @@ async def test_an_end_by_the_customer_frees_the_slot_with_the_same_write(core: C
 
 async def test_an_association_stored_between_two_reads_frees_its_slot_when_it_ends(core: Core) -> None:
     """The timer stores the association between the reads of the two halves of the tenant. Then its item is removed."""
-    case = await core.told()
+    case = await core.notified()
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at + HOUR)
     await core.register_customer(subscriptions=())
@@ -702,7 +702,7 @@ async def test_an_act_does_not_supersede_its_own_claim(core: Core) -> None:
 
     The slot then names the claim itself.
     """
-    case = await core.told()
+    case = await core.notified()
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at)
     interrupted = False
@@ -730,7 +730,7 @@ async def slots_of(core: Core) -> list[Slot]:
 
 async def test_a_slot_that_contradicts_its_claim_is_read_again(core: Core) -> None:
     """A new claim and an old slot are never used together."""
-    told = await core.told()
+    told = await core.notified()
     assert told.claim.window_ends_at is not None
     core.clock.set(told.claim.window_ends_at + GRACE)
     await core.sweep()
@@ -783,7 +783,7 @@ async def test_a_claim_that_is_deleted_at_the_same_time_takes_no_comment(core: C
 
 async def test_an_entry_of_time_names_no_person(core: Core) -> None:
     """A person's act after the window's end stores the entry of the end. The person did not cause that end."""
-    case = await core.told()
+    case = await core.notified()
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at)
 

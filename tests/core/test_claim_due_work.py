@@ -26,11 +26,11 @@ from tests.core.builders import (
     awaiting,
     draft,
     in_state,
+    notified,
     official,
     promised,
     rejected,
     submitted,
-    told,
     unreachable,
 )
 
@@ -127,7 +127,7 @@ def test_a_reminder_is_due_once() -> None:
 @pytest.mark.parametrize("opened_at", [REMINDER_AT, REMINDER_AT + MICROSECOND, ENDS_AT - MICROSECOND])
 def test_a_customer_notified_after_the_instant_of_the_reminder_gets_no_reminder(opened_at: datetime) -> None:
     """The notice itself is new enough."""
-    case = told(submitted(draft(), automatic=True), opened_at)
+    case = notified(submitted(draft(), automatic=True), opened_at)
 
     assert besides_news(case.claim) == {ENDS}
 

@@ -76,7 +76,7 @@ async def test_a_closed_day_moves_the_customers_window_and_its_reminder(core: Co
     await close(core, THURSDAY)
     await close(core, date(2026, 11, 9))
 
-    promise = (await core.told()).claim.promise
+    promise = (await core.notified()).claim.promise
 
     assert promise is not None
     assert promise.ends_at == datetime(2026, 11, 12, 23, tzinfo=UTC)  # Wednesday the eleventh is a holiday
@@ -86,7 +86,7 @@ async def test_a_closed_day_moves_the_customers_window_and_its_reminder(core: Co
 
 async def test_no_promised_window_moves(core: Core) -> None:
     """Neither a new closed day nor a deleted closed day moves a promised window."""
-    before = await core.told()
+    before = await core.notified()
     await close(core, THURSDAY)
 
     assert (await core.stored(before)).claim.window_ends_at == ENDS_AT
@@ -102,7 +102,7 @@ async def test_a_day_that_is_no_longer_closed_is_a_business_day_for_the_next_pro
     await close(core, THURSDAY)
     await closed_days.delete(core.ports, "FR", THURSDAY, None)
 
-    assert (await core.told()).claim.window_ends_at == ENDS_AT
+    assert (await core.notified()).claim.window_ends_at == ENDS_AT
 
 
 async def test_closed_days_of_the_programmes_country_move_its_time_limits(core: Core) -> None:
@@ -142,7 +142,7 @@ async def test_a_closed_day_gives_the_partner_a_day_more_to_answer(core: Core) -
 async def test_a_review_that_begins_again_skips_closed_days(core: Core) -> None:
     """Its time limit is computed at each read, from the instant at which the slot became free."""
     await close(core, THURSDAY, "US")
-    first = await core.told()
+    first = await core.notified()
     second = await core.submitted(FABRIKAM, email="bruno@contoso.fr")
     core.clock.advance(HOUR)
     await core.decline(first)

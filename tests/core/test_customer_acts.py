@@ -52,7 +52,7 @@ def ends_at(case: Case) -> datetime:
 
 async def test_a_link_leads_to_its_claim_and_recipient(core: Core) -> None:
     """The signature was verified before."""
-    case = await core.told()
+    case = await core.notified()
 
     opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY)
 
@@ -66,7 +66,7 @@ async def test_a_link_leads_to_its_claim_and_recipient(core: Core) -> None:
 @pytest.mark.parametrize("recipient", [0, 2, 99])
 async def test_a_link_of_an_unknown_recipient_or_claim_leads_nowhere(core: Core, recipient: int) -> None:
     """Both give the same answer."""
-    case = await core.told()
+    case = await core.notified()
 
     with pytest.raises(Refused, match="NotFound"):
         await customer_acts.open_link(core.ports, case.claim.id, recipient, MONDAY)
@@ -76,7 +76,7 @@ async def test_a_link_of_an_unknown_recipient_or_claim_leads_nowhere(core: Core,
 
 async def test_a_link_lives_until_ninety_days_after_the_close(core: Core) -> None:
     """Links of a no count from the window's end, and links of an association from its end (decision 23)."""
-    case = await core.told()
+    case = await core.notified()
     await core.decline(case)
     expires = ends_at(case) + LINK_LIVES
 
@@ -97,7 +97,7 @@ async def test_the_link_of_a_running_association_never_expires(core: Core) -> No
 async def test_the_contacts_link_shows_only_its_own_claim(core: Core) -> None:
     """The partner chose the contact, so the contact sees nothing else (decision 23)."""
     await core.official(items=(TEAMS,), engagement=USAGE)
-    case = await core.told(FABRIKAM)
+    case = await core.notified(FABRIKAM)
     now = await core.now()
 
     opened = await customer_acts.with_others(
@@ -111,7 +111,7 @@ async def test_a_link_of_a_registered_address_shows_every_association(core: Core
     """As long as the address is registered, its page also lists the tenant's other official associations."""
     await core.register_customer(notice_addresses=(IT,))
     other = await core.official(items=(TEAMS,), engagement=USAGE)
-    case = await core.told(FABRIKAM)
+    case = await core.notified(FABRIKAM)
     now = await core.now()
     opened = await customer_acts.open_link(core.ports, case.claim.id, 2, now)
 
@@ -176,7 +176,7 @@ def test_the_page_offers_no_undo_after_the_window_or_without_a_free_place() -> N
 
 async def test_not_the_right_person_counts_as_a_bounced_mail(core: Core) -> None:
     """If nobody else was notified, the window stops (decision 24)."""
-    case = await core.told()
+    case = await core.notified()
     opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY)
 
     after = await customer_acts.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
@@ -190,7 +190,7 @@ async def test_not_the_right_person_counts_as_a_bounced_mail(core: Core) -> None
 async def test_the_window_goes_on_for_the_other_recipients(core: Core) -> None:
     """One wrong person is only recorded. A second click changes nothing."""
     await core.register_customer(notice_addresses=(IT,))
-    case = await core.told()
+    case = await core.notified()
     opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY)
 
     after = await customer_acts.not_me(core.ports, opened, MONDAY + DAY, NO_CONTEXT)
@@ -204,7 +204,7 @@ async def test_the_window_goes_on_for_the_other_recipients(core: Core) -> None:
 
 async def test_a_recipient_of_a_declined_claim_cannot_say_not_the_right_person(core: Core) -> None:
     """Another recipient declined the claim."""
-    case = await core.told()
+    case = await core.notified()
     opened = await customer_acts.open_link(core.ports, case.claim.id, 1, MONDAY)
     await core.decline(case)
 
@@ -217,7 +217,7 @@ async def test_a_recipient_of_a_declined_claim_cannot_say_not_the_right_person(c
 
 async def test_an_undo_leaves_out_items_that_have_left_the_tenant(core: Core) -> None:
     """No new promise follows that would check the items again (decision 32)."""
-    case = await core.told(items=(TEAMS, EXCHANGE), engagement=USAGE)
+    case = await core.notified(items=(TEAMS, EXCHANGE), engagement=USAGE)
     await core.decline(case)
     await core.register_customer(workloads=("exchange",))
 
@@ -230,7 +230,7 @@ async def test_an_undo_leaves_out_items_that_have_left_the_tenant(core: Core) ->
 
 async def test_an_undo_without_any_item_left_closes_the_claim(core: Core) -> None:
     """The customer has no item to accept."""
-    case = await core.told()
+    case = await core.notified()
     await core.decline(case)
     await core.register_customer(subscriptions=(subscription(state="disabled"),))
 
@@ -241,7 +241,7 @@ async def test_an_undo_without_any_item_left_closes_the_claim(core: Core) -> Non
 
 async def test_an_undo_is_refused_when_another_claim_became_official_at_the_slot(core: Core) -> None:
     """The page says that another partner has the place (decision 13)."""
-    case = await core.told(items=(TEAMS,), engagement=USAGE)
+    case = await core.notified(items=(TEAMS,), engagement=USAGE)
     await core.decline(case)
     rival = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     await core.approve(rival)
@@ -261,7 +261,7 @@ async def test_the_customer_ends_an_association_at_any_time(core: Core) -> None:
 
 async def test_a_claim_that_is_not_official_cannot_be_ended(core: Core) -> None:
     """The customer can decline it."""
-    case = await core.told()
+    case = await core.notified()
 
     with pytest.raises(Refused, match="InvalidState"):
         await customer_acts.end(core.ports, case, spoken_by(ANNE), MONDAY, NO_CONTEXT)
@@ -271,7 +271,7 @@ async def test_a_claim_that_is_not_official_cannot_be_ended(core: Core) -> None:
 async def test_the_voice_of_a_no_of_an_earlier_release_is_read_from_the_history(core: Core, said_by: Speaker) -> None:
     """That entry has no voice. The recipient's kind gives the voice."""
     await core.register_customer(notice_addresses=(IT,))
-    case = await core.told()
+    case = await core.notified()
     at = await core.now()
     await core.decline(case, by=said_by)
     await change_claim(core.ports, await core.case(case), at, lambda declined: declined.changed(no=None))
@@ -290,9 +290,9 @@ async def test_the_administrator_sees_every_request_with_a_notice(core: Core) ->
     """The newest comes first. Drafts and claims that only a reviewer has seen are not listed."""
     await core.draft(LITWARE)
     reviewed = await core.submitted(LITWARE, items=(TEAMS,), engagement=USAGE)
-    first = await core.told()
+    first = await core.notified()
     core.clock.advance(DAY)
-    second = await core.told(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
+    second = await core.notified(FABRIKAM, items=(EXCHANGE,), engagement=USAGE)
     now = await core.now()
 
     found = await customer_tenant.cases_of(core.ports, TENANT, now)
@@ -308,7 +308,7 @@ async def test_the_administrator_sees_every_request_with_a_notice(core: Core) ->
 
 async def test_a_request_stays_visible_after_its_close(core: Core) -> None:
     """This holds for every kind of close."""
-    case = await core.told()
+    case = await core.notified()
     await reviews.revoke(core.ports, case, MONDAY, NO_CONTEXT)
 
     assert [one.claim.status for one in await customer_tenant.cases_of(core.ports, TENANT, MONDAY)] == [Status.REJECTED]

@@ -31,7 +31,7 @@ async def status(core: Core, case: Case) -> Status:
 
 async def test_a_notice_that_bounced_for_everybody_stops_the_window(core: Core) -> None:
     """This holds on day four too. The partner is asked for another contact (decision 25)."""
-    case = await core.told()
+    case = await core.notified()
     core.clock.advance(3 * DAY)
 
     assert await report(core)
@@ -44,7 +44,7 @@ async def test_a_notice_that_bounced_for_everybody_stops_the_window(core: Core) 
 async def test_a_notice_that_bounced_for_one_recipient_is_only_recorded(core: Core) -> None:
     """The window goes on for the other recipients. A second report about the same recipient changes nothing."""
     await core.register_customer(notice_addresses=("it@contoso.fr",))
-    case = await core.told()
+    case = await core.notified()
 
     await report(core)
     await report(core)
@@ -76,7 +76,7 @@ async def test_a_failure_report_before_our_record_of_the_mail_binds_nobody(core:
 @pytest.mark.parametrize("outcome", [MailOutcome.DELIVERED, MailOutcome.COMPLAINED])
 async def test_only_a_failure_changes_anything(core: Core, outcome: MailOutcome) -> None:
     """Other reports are counted in another place."""
-    case = await core.told()
+    case = await core.notified()
 
     assert await report(core, outcome=outcome)
 
@@ -85,7 +85,7 @@ async def test_only_a_failure_changes_anything(core: Core, outcome: MailOutcome)
 
 async def test_a_failure_of_another_mail_changes_nothing(core: Core) -> None:
     """An example is a confirmation."""
-    case = await core.told()
+    case = await core.notified()
     await core.decline(case)
     await core.deliver()
     before = await core.stored(case)
@@ -97,7 +97,7 @@ async def test_a_failure_of_another_mail_changes_nothing(core: Core) -> None:
 
 async def test_a_failure_of_an_older_promise_changes_nothing(core: Core) -> None:
     """Another contact was notified after the failed notice."""
-    case = await core.told()
+    case = await core.notified()
     await report(core)
     patch = {"contacts": {"customer": {"email": "bruno@contoso.fr"}}}
     case = await drafts.edit(core.ports, await core.case(case), PERSON, await core.now(), patch, NO_CONTEXT)

@@ -57,7 +57,7 @@ def _claim_of(organisation: str, bring: Callable[..., Awaitable[Case]]) -> Prepa
 
 
 async def _declined(core: Core, organisation: str, **more: Any) -> Case:
-    return await core.decline(await core.told(organisation, **more))
+    return await core.decline(await core.notified(organisation, **more))
 
 
 async def _declined_twice(core: Core, organisation: str, **more: Any) -> Case:
@@ -76,13 +76,13 @@ async def _nobody(_world: Core, _claimed: Claimed) -> None:
 BEFORE: Mapping[str, Prepare] = {
     "nobody": _nobody,
     "own submitted": _claim_of(ADATUM, Core.submitted),
-    "own told": _claim_of(ADATUM, Core.told),
+    "own notified": _claim_of(ADATUM, Core.notified),
     "own official": _claim_of(ADATUM, Core.official),
     "own declined": _claim_of(ADATUM, _declined),
     "own declined twice": _claim_of(ADATUM, _declined_twice),
     "own withdrawn": _claim_of(ADATUM, _withdrawn),
     "another's submitted": _claim_of(FABRIKAM, Core.submitted),
-    "another's told": _claim_of(FABRIKAM, Core.told),
+    "another's notified": _claim_of(FABRIKAM, Core.notified),
     "another's official": _claim_of(FABRIKAM, Core.official),
 }
 

@@ -27,7 +27,7 @@ from tests.core.memory_core import Core
 MINUTE = timedelta(minutes=1)
 
 
-async def told(core: Core, organisation: str = ADATUM) -> Sequence[Change]:
+async def feed_of(core: Core, organisation: str = ADATUM) -> Sequence[Change]:
     """Return the whole feed of an organisation."""
     page = await feed.read(core.ports, organisation, after=None, limit=1000)
     assert page is not None
@@ -58,11 +58,11 @@ async def dies() -> None:
 async def test_each_change_is_in_the_feed_at_once(core: Core) -> None:
     """Entries begin with the draft's creation and have numbers without gaps, the claim's state and its tag."""
     case = await core.draft()
-    assert types(await told(core)) == ["created", "evidenceAdded"]
+    assert types(await feed_of(core)) == ["created", "evidenceAdded"]
 
     case = await core.submit(case)
 
-    changes = await told(core)
+    changes = await feed_of(core)
     assert types(changes) == ["created", "evidenceAdded", "submitted", "validated"]
     assert [change.sequence for change in changes] == [1, 2, 3, 4]
     assert {change.claim_id for change in changes} == {case.claim.id}
@@ -76,7 +76,7 @@ async def test_an_association_is_named_from_its_begin_on(core: Core) -> None:
     """The association's id is the claim's id."""
     case = await core.official()
 
-    official = next(change for change in await told(core) if change.type == "claim.madeOfficial")
+    official = next(change for change in await feed_of(core) if change.type == "claim.madeOfficial")
 
     assert (official.association_id, official.status, official.at) == (
         case.claim.id,
@@ -88,14 +88,14 @@ async def test_an_association_is_named_from_its_begin_on(core: Core) -> None:
 async def test_the_partner_of_a_superseded_claim_reads_it_in_the_feed(core: Core) -> None:
     """Their feed gets the entry from the successor's act."""
     held = await core.official(ADATUM, items=(TEAMS,), engagement=USAGE)
-    winner = await core.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    winner = await core.notified(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     assert winner.claim.window_ends_at is not None
     core.clock.set(winner.claim.window_ends_at + GRACE)
     await core.sweep()
 
-    assert types(await told(core))[-1] == "ended"
-    assert (await told(core))[-1].claim_id == held.claim.id
-    assert types(await told(core, FABRIKAM))[-1] == "madeOfficial"
+    assert types(await feed_of(core))[-1] == "ended"
+    assert (await feed_of(core))[-1].claim_id == held.claim.id
+    assert types(await feed_of(core, FABRIKAM))[-1] == "madeOfficial"
 
 
 async def test_the_partner_of_a_contested_claim_reads_it_once(core: Core) -> None:
@@ -103,13 +103,13 @@ async def test_the_partner_of_a_contested_claim_reads_it_once(core: Core) -> Non
     first = await core.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)
     second = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
-    competing = [change for change in await told(core) if change.type == feed.COMPETING]
+    competing = [change for change in await feed_of(core) if change.type == feed.COMPETING]
 
     assert [(change.claim_id, change.status) for change in competing] == [(first.claim.id, Status.SUBMITTED)]
     assert second.claim.id not in competing[0].model_dump_json()
-    assert feed.COMPETING not in [change.type for change in await told(core, FABRIKAM)]
+    assert feed.COMPETING not in [change.type for change in await feed_of(core, FABRIKAM)]
     await feed.catch_up(core.ports, second.claim.id, await core.now())
-    assert types(await told(core)).count("competing") == 1
+    assert types(await feed_of(core)).count("competing") == 1
 
 
 async def test_the_partner_of_a_claim_contested_again_reads_it_again(core: Core) -> None:
@@ -122,9 +122,9 @@ async def test_the_partner_of_a_claim_contested_again_reads_it_again(core: Core)
     why = Comment("partner", PERSON.id, "We were first.", now)
     await partner_acts.dispute(core.ports, case, PERSON, now, ActContext(comment=why))
 
-    assert types(await told(core)).count("competing") == 2
+    assert types(await feed_of(core)).count("competing") == 2
     await feed.catch_up(core.ports, case.claim.id, now)
-    assert types(await told(core)).count("competing") == 2
+    assert types(await feed_of(core)).count("competing") == 2
 
 
 async def test_a_rivals_feed_that_fails_gets_its_entry_later(core: Core) -> None:
@@ -138,8 +138,8 @@ async def test_a_rivals_feed_that_fails_gets_its_entry_later(core: Core) -> None
     async with core.rows.once_before("changes", refuses):
         await core.submit(challenger)
 
-    assert types(await told(core))[-1] == "competing"
-    assert types(await told(core, FABRIKAM))[-1] == "submitted"
+    assert types(await feed_of(core))[-1] == "competing"
+    assert types(await feed_of(core, FABRIKAM))[-1] == "submitted"
 
 
 async def test_after_a_process_died_the_timer_writes_the_feed(core: Core) -> None:
@@ -148,11 +148,11 @@ async def test_after_a_process_died_the_timer_writes_the_feed(core: Core) -> Non
 
     async with core.rows.once_before("changes", dies):
         await comment(core, case)
-    assert types(await told(core)) == ["created"]
+    assert types(await feed_of(core)) == ["created"]
     core.clock.advance(2 * MINUTE)
     await core.sweep()
 
-    assert types(await told(core)) == ["created", "commented"]
+    assert types(await feed_of(core)) == ["created", "commented"]
 
 
 async def test_a_missing_entry_is_written_before_the_next_one(core: Core) -> None:
@@ -163,7 +163,7 @@ async def test_a_missing_entry_is_written_before_the_next_one(core: Core) -> Non
         await comment(core, case)
     await comment(core, case)
 
-    assert types(await told(core)) == ["created", "commented", "commented"]
+    assert types(await feed_of(core)) == ["created", "commented", "commented"]
 
 
 async def test_a_lost_answer_doubles_no_entry(core: Core) -> None:
@@ -176,7 +176,7 @@ async def test_a_lost_answer_doubles_no_entry(core: Core) -> None:
     async with core.rows.once_after("changes", loses):
         await comment(core, case)
 
-    assert types(await told(core)) == ["created", "commented"]
+    assert types(await feed_of(core)) == ["created", "commented"]
 
 
 async def test_the_loser_of_a_race_for_a_number_takes_the_next_number(core: Core) -> None:
@@ -189,7 +189,7 @@ async def test_the_loser_of_a_race_for_a_number_takes_the_next_number(core: Core
     async with core.rows.once_before("changes", goes_first):
         await comment(core, one)
 
-    changes = await told(core)
+    changes = await feed_of(core)
     assert [change.claim_id for change in changes[2:]] == [other.claim.id, one.claim.id]
     assert [change.sequence for change in changes] == [1, 2, 3, 4]
 
@@ -211,11 +211,11 @@ async def test_after_many_lost_races_the_timer_writes_the_entry(core: Core) -> N
     await comment(core, case)
     core.rows.before = None
     assert lost == feed.ATTEMPTS
-    assert case.claim.id not in [change.claim_id for change in (await told(core))[2:]]
+    assert case.claim.id not in [change.claim_id for change in (await feed_of(core))[2:]]
     core.clock.advance(2 * MINUTE)
     await core.sweep()
 
-    assert (await told(core))[-1].claim_id == case.claim.id
+    assert (await feed_of(core))[-1].claim_id == case.claim.id
 
 
 async def test_a_rivals_feed_has_one_entry_after_a_lost_answer(core: Core) -> None:
@@ -229,8 +229,8 @@ async def test_a_rivals_feed_has_one_entry_after_a_lost_answer(core: Core) -> No
     async with core.rows.once_after("changes", loses):
         await core.submit(challenger)
 
-    assert types(await told(core)).count("competing") == 1
-    assert types(await told(core, FABRIKAM))[-1] == "submitted"
+    assert types(await feed_of(core)).count("competing") == 1
+    assert types(await feed_of(core, FABRIKAM))[-1] == "submitted"
 
 
 async def test_a_feed_in_a_storage_that_goes_down_fails_no_act(core: Core) -> None:
@@ -250,7 +250,7 @@ async def test_a_feed_in_a_storage_that_goes_down_fails_no_act(core: Core) -> No
     core.rows.before = refuses_then_dies
     await comment(core, case)
 
-    assert types(await told(core)) == ["created"]
+    assert types(await feed_of(core)) == ["created"]
 
 
 async def test_a_long_missing_history_is_written_in_parts(core: Core) -> None:
@@ -267,7 +267,7 @@ async def test_a_long_missing_history_is_written_in_parts(core: Core) -> None:
     core.rows.before = None
     await feed.catch_up(core.ports, case.claim.id, await core.now())
 
-    assert types(await told(core)) == ["created", *["commented"] * feed.MOST_AT_ONCE]
+    assert types(await feed_of(core)) == ["created", *["commented"] * feed.MOST_AT_ONCE]
 
 
 async def test_a_hint_is_sent_to_webhooks_when_there_are_any(core: Core) -> None:
@@ -299,7 +299,7 @@ async def test_a_run_stops_when_a_feed_always_changes_and_a_later_run_goes_on(co
     core.clock.advance(2 * MINUTE)
     await core.sweep()
 
-    assert types(await told(core)) == ["created", "commented"]
+    assert types(await feed_of(core)) == ["created", "commented"]
 
 
 async def test_many_entries_at_once_are_each_written_once(core: Core) -> None:
@@ -308,7 +308,7 @@ async def test_many_entries_at_once_are_each_written_once(core: Core) -> None:
 
     await asyncio.gather(*(comment(core, case) for case in cases))
 
-    changes = await told(core)
+    changes = await feed_of(core)
     assert [change.sequence for change in changes] == list(range(1, 13))
     assert sorted(change.claim_id for change in changes[6:]) == sorted(case.claim.id for case in cases)
 
@@ -322,7 +322,7 @@ async def test_a_deleted_draft_is_in_the_feed_before_it_is_erased(core: Core) ->
     core.clock.advance(2 * MINUTE)
     await core.sweep()
 
-    assert types(await told(core)) == ["created", "deleted"]
+    assert types(await feed_of(core)) == ["created", "deleted"]
     assert await core.ports.claims.load(case.claim.id) is None
     await feed.catch_up(core.ports, case.claim.id, await core.now())
 
@@ -334,7 +334,7 @@ async def test_drafts_created_together_get_their_entries_together(core: Core) ->
 
     await feed.announce_created(core.ports, ADATUM, cases, await core.now())
 
-    changes = await told(core)
+    changes = await feed_of(core)
     assert sorted(change.claim_id for change in changes) == sorted(case.claim.id for case in cases)
     assert [change.sequence for change in changes] == list(range(1, len(cases) + 1))
 
@@ -346,7 +346,7 @@ async def test_a_feed_that_cannot_be_written_stops_no_creation(core: Core) -> No
     async with core.rows.once_before("changes", dies):
         await feed.announce_created(core.ports, ADATUM, [case], await core.now())
 
-    assert not await told(core)
+    assert not await feed_of(core)
 
 
 async def untold(core: Core) -> Case:
@@ -382,7 +382,7 @@ async def test_entries_are_deleted_after_four_hundred_days_and_older_positions_e
 
     assert await feed.read(core.ports, ADATUM, after=0, limit=10) is None
     assert await feed.read(core.ports, ADATUM, after=1, limit=10) is not None
-    left = await told(core)
+    left = await feed_of(core)
     assert types(left)[0] == "commented"
     core.clock.set(MONDAY + 2 * RETENTION[Kind.TRIM_CHANGES])
     await core.sweep()

@@ -49,7 +49,7 @@ def faults(model: Any, sent: object) -> Sequence[Detail]:
     return ()
 
 
-def told(model: Any, sent: object) -> Refused:
+def refusal_of(model: Any, sent: object) -> Refused:
     """Return the answer to a caller who sent this."""
     try:
         TypeAdapter(model).validate_json(json.dumps(sent), by_alias=True, by_name=False)
@@ -60,7 +60,7 @@ def told(model: Any, sent: object) -> Refused:
 
 def message(model: Any, sent: object, target: str) -> str:
     """Return the message about one field."""
-    return next(detail.message for detail in told(model, sent).details if detail.target == target)
+    return next(detail.message for detail in refusal_of(model, sent).details if detail.target == target)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_no_message_shows_a_pattern_or_the_librarys_words() -> None:
 
 def test_one_fault_and_several_faults_have_different_sentences() -> None:
     """Several faults are told with their number."""
-    one = told(NewClaim, claim_as_sent(partnerId="x"))
-    two = told(NewClaim, claim_as_sent(partnerId="x", name=""))
+    one = refusal_of(NewClaim, claim_as_sent(partnerId="x"))
+    two = refusal_of(NewClaim, claim_as_sent(partnerId="x", name=""))
 
     assert one.message == "One field is not valid."
     assert two.message == "2 fields are not valid."

@@ -128,7 +128,7 @@ def ranked(took: Sequence[float], share: float) -> float | None:
     return sorted(took)[math.ceil(len(took) * share) - 1] if took else None
 
 
-def told(one: Figures) -> dict[str, Any]:
+def shown(one: Figures) -> dict[str, Any]:
     """Return the service's figures of a group, for a comparison."""
     return {
         "claims": one.claims,
@@ -155,9 +155,9 @@ async def verify(core: Core, claim_ids: Sequence[str], insights: Sequence[Insigh
     """Compare each grouping with the independent count. Raises AssertionError."""
     now, claims = await core.now(), await known(core, claim_ids)
     for one in insights:
-        assert {row.key: told(row) for row in one.value} == about(counted(claims, one.group_by.value, now))
+        assert {row.key: shown(row) for row in one.value} == about(counted(claims, one.group_by.value, now))
         assert one.total is not None
-        assert told(one.total) == about(said(claims, now))
+        assert shown(one.total) == about(said(claims, now))
 
 
 # --- one claim for each end -------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ async def lives(core: Core) -> list[str]:
     core.clock.advance(30 * HOUR)
     await reviews.reject(core.ports, first, await core.now(), Reason.INSUFFICIENT_EVIDENCE, NO_CONTEXT)
     made.append(first)
-    declined = await core.told(ADATUM, items=(EXCHANGE,), engagement=USAGE)
+    declined = await core.notified(ADATUM, items=(EXCHANGE,), engagement=USAGE)
     await core.decline(declined)
     made += [declined, await core.draft(FABRIKAM), await core.submitted(ADATUM, items=(TEAMS,), engagement=USAGE)]
     core.clock.advance(timedelta(days=20))
@@ -198,7 +198,7 @@ async def test_figures_equal_an_independent_count(core: Core) -> None:
 
 async def test_a_window_that_has_ended_counts_without_a_timer(core: Core) -> None:
     """The figures are the same before and after the timer stores the end."""
-    case = await core.told()
+    case = await core.notified()
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at + GRACE)
 

@@ -58,12 +58,12 @@ from tests.core.builders import (
     disputed,
     draft,
     in_state,
+    notified,
     official,
     promised,
     rejected,
     stored,
     submitted,
-    told,
     under_review,
     unreachable,
     with_rivals,
@@ -86,7 +86,7 @@ def mails(claim: Claim) -> list[tuple[MailKind, str | None]]:
 def winner_over(incumbent: Case, *, items: tuple[Item, ...] = (TEAMS,), name: str = "b", days: int = 30) -> Case:
     """Return another organisation's claim that was approved over an official one. Its window ends *days* later."""
     case = at_slots(draft(name, organisation=FABRIKAM, items=items), incumbent.slots)
-    return told(approved(case, ENDS_AT), ENDS_AT, ends_at=ENDS_AT + days * DAY)
+    return notified(approved(case, ENDS_AT), ENDS_AT, ends_at=ENDS_AT + days * DAY)
 
 
 # --- every act from every state ---------------------------------------------------------------------------------------
@@ -541,7 +541,7 @@ def test_a_promise_makes_no_history_entry() -> None:
 
 def test_the_hand_over_opens_the_window_and_sets_the_instant_of_the_takeover() -> None:
     """One write does both (decision 17)."""
-    case = told(submitted(draft(), automatic=True))
+    case = notified(submitted(draft(), automatic=True))
 
     assert (case.claim.opened_at, case.claim.window_ends_at, case.claim.told) == (TOLD_AT, ENDS_AT, True)
     assert case.slots["teams"].awaiting == Awaiting(claim=A, organisation=ADATUM, takes_over_at=ENDS_AT)
@@ -550,7 +550,7 @@ def test_the_hand_over_opens_the_window_and_sets_the_instant_of_the_takeover() -
 
 def test_a_hand_over_is_recorded_once() -> None:
     """A second process that sends the same mail writes nothing."""
-    case = told(submitted(draft(), automatic=True))
+    case = notified(submitted(draft(), automatic=True))
 
     assert life.hand_over(case, 1, LATER) == case
 

@@ -73,7 +73,7 @@ async def test_pages_follow_one_another(core: Core) -> None:
 
 async def test_filters_apply_to_the_effective_state(core: Core) -> None:
     """A claim whose window has ended is listed as official without a run of the timer."""
-    case = await core.told()
+    case = await core.notified()
     await core.draft(evidence=False)
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at)
@@ -304,7 +304,7 @@ async def test_an_official_claim_with_a_bounced_mail_is_listed(core: Core) -> No
 
 async def test_a_sample_of_automatic_reviews_is_listed_while_it_can_be_stopped(core: Core) -> None:
     """The sample has claims that were reviewed automatically, until their window has ended (decision 29)."""
-    case = await core.told()
+    case = await core.notified()
     assert case.claim.window_ends_at is not None
     assert len(await core.ports.reviews.page(SAMPLE, after="", limit=9)) == 1
 
@@ -317,7 +317,7 @@ async def test_a_sample_of_automatic_reviews_is_listed_while_it_can_be_stopped(c
 
 async def test_a_declined_claim_leaves_the_sample(core: Core) -> None:
     """Nothing of it can be stopped."""
-    case = await core.told()
+    case = await core.notified()
     await core.decline(case)
 
     assert (await sample(core.ports, MONDAY + timedelta(hours=1), after="", limit=9)).cases == []

@@ -82,7 +82,7 @@ async def test_the_promise_is_stored_before_the_mail_is_sent(core: Core) -> None
 
 async def test_the_hand_over_opens_the_promised_window(core: Core) -> None:
     """The window has five business days after the local day: from Monday to the end of the next Monday, in Paris."""
-    case = await core.told()
+    case = await core.notified()
 
     claim = case.claim
     assert claim.promise is not None
@@ -98,7 +98,7 @@ async def test_day_zero_is_the_local_date_two_minutes_later(core: Core) -> None:
 
     for now, day in ((just_before, 2), (just_before + MICROSECOND, 3)):
         core.clock.set(now)
-        case = await core.told(email=f"anne.{day}@contoso.fr")
+        case = await core.notified(email=f"anne.{day}@contoso.fr")
         assert case.claim.promise is not None
         assert case.claim.promise.day_zero.day == day
         await core.withdraw(case)
@@ -108,7 +108,7 @@ async def test_the_promise_names_the_customer_and_the_partner_to_be_replaced(cor
     """The customer can see the partner's name. The promise stores the names in the mail (decision 24)."""
     await core.official(items=(TEAMS, EXCHANGE), engagement=USAGE)
 
-    winner = await core.told(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
+    winner = await core.notified(FABRIKAM, items=(TEAMS, EXCHANGE), engagement=USAGE)
 
     assert winner.claim.promise is not None
     assert (winner.claim.promise.customer_name, winner.claim.promise.incumbents) == (
@@ -121,7 +121,7 @@ async def test_each_recipient_gets_a_notice_with_an_id_of_its_own(core: Core) ->
     """The contact and each registered address get one mail, with its own number and Message-ID (decision 25)."""
     await core.register_customer(notice_addresses=(IT, "Anne.Durand@Contoso.FR", LAW))
 
-    case = await core.told()
+    case = await core.notified()
 
     assert core.mailbox.addressed("notice") == [ANNE, IT, LAW]
     assert [message.recipient.number for message in core.mailbox.sent] == [1, 2, 3]
@@ -633,7 +633,7 @@ async def test_a_reminder_is_sent_on_the_business_day_before_the_last(core: Core
 
     For a window that ends on Monday this is Friday.
     """
-    case = await core.told()
+    case = await core.notified()
     at = datetime.fromisoformat("2026-11-06T08:00:00Z")
 
     core.clock.set(at - MICROSECOND)
@@ -650,7 +650,7 @@ async def test_a_reminder_is_sent_on_the_business_day_before_the_last(core: Core
 
 async def test_a_reminder_that_would_come_too_late_is_dropped(core: Core) -> None:
     """The timer did not run until after the window's end."""
-    case = await core.told()
+    case = await core.notified()
 
     core.clock.set(ends_at(case))
     await core.rest()
@@ -661,7 +661,7 @@ async def test_a_reminder_that_would_come_too_late_is_dropped(core: Core) -> Non
 
 async def test_a_late_reminder_is_sent(core: Core) -> None:
     """This holds as long as the window runs."""
-    case = await core.told()
+    case = await core.notified()
 
     core.clock.set(ends_at(case) - MINUTE)
     await core.sweep()
@@ -671,7 +671,7 @@ async def test_a_late_reminder_is_sent(core: Core) -> None:
 
 async def test_after_a_no_no_reminder_is_sent(core: Core) -> None:
     """The reminder is not due."""
-    case = await core.told()
+    case = await core.notified()
     await core.decline(case)
 
     core.clock.set(ends_at(case) - MINUTE)
@@ -684,7 +684,7 @@ async def test_a_recipient_who_cannot_be_reached_gets_no_reminder(core: Core) ->
     """The notified recipients get it."""
     await core.register_customer(notice_addresses=(IT,))
     core.mailbox.refused.add(ANNE)
-    case = await core.told()
+    case = await core.notified()
     core.mailbox.refused.clear()
 
     core.clock.set(ends_at(case) - MINUTE)
@@ -695,7 +695,7 @@ async def test_a_recipient_who_cannot_be_reached_gets_no_reminder(core: Core) ->
 
 async def test_a_reminder_that_fails_is_tried_again(core: Core) -> None:
     """The promise does not move."""
-    case = await core.told()
+    case = await core.notified()
     core.mailbox.down = True
     core.clock.set(ends_at(case) - 3 * HOUR)
     assert (await core.process(case)).delayed
@@ -710,7 +710,7 @@ async def test_a_reminder_that_fails_is_tried_again(core: Core) -> None:
 async def test_a_reminder_that_some_recipients_got_is_not_sent_again(core: Core) -> None:
     """A recipient whose server defers the reminder has had the notice."""
     await core.register_customer(notice_addresses=(IT,))
-    case = await core.told()
+    case = await core.notified()
     core.mailbox.put_off.add(IT)
     core.clock.set(ends_at(case) - 3 * HOUR)
 
@@ -723,7 +723,7 @@ async def test_a_reminder_that_some_recipients_got_is_not_sent_again(core: Core)
 
 async def test_a_window_that_was_closed_during_the_reminder_is_not_reopened(core: Core) -> None:
     """The record of the reminder changes nothing else."""
-    case = await core.told()
+    case = await core.notified()
     core.clock.set(ends_at(case) - 3 * HOUR)
 
     async def decline() -> None:
@@ -741,7 +741,7 @@ async def test_a_window_that_was_closed_during_the_reminder_is_not_reopened(core
 async def test_a_no_is_confirmed(core: Core) -> None:
     """Every notified recipient gets the confirmation."""
     await core.register_customer(notice_addresses=(IT,))
-    case = await core.told()
+    case = await core.notified()
 
     await core.decline(case)
     await core.rest()
@@ -762,7 +762,7 @@ async def test_an_association_is_confirmed(core: Core) -> None:
 async def test_a_confirmation_is_sent_again_only_to_recipients_without_it(core: Core) -> None:
     """A recipient gets it once."""
     await core.register_customer(notice_addresses=(IT, LAW))
-    case = await core.told()
+    case = await core.notified()
     core.mailbox.put_off.add(IT)
     core.mailbox.refused.add(LAW)
     await core.decline(case)
@@ -781,7 +781,7 @@ async def test_a_no_that_was_undone_is_not_confirmed(core: Core) -> None:
 
     No mail says that the claim was declined. A later no is confirmed.
     """
-    case = await core.told()
+    case = await core.notified()
     core.mailbox.down = True
     await core.decline(case)
     await core.deliver()
@@ -800,7 +800,7 @@ async def test_a_no_that_was_undone_is_not_confirmed(core: Core) -> None:
 
 async def test_closing_mails_go_only_to_notified_recipients(core: Core) -> None:
     """This holds for a withdrawn claim."""
-    told = await core.told()
+    told = await core.notified()
     await core.withdraw(told)
     await core.rest()
     assert core.mailbox.addressed("closing") == [ANNE]
@@ -813,7 +813,7 @@ async def test_closing_mails_go_only_to_notified_recipients(core: Core) -> None:
 
 async def test_more_due_mails_than_one_call_sends_are_left_to_the_next_call(core: Core) -> None:
     """The call reports it, and no mail is lost."""
-    case = await core.told()
+    case = await core.notified()
     owed = tuple(DueMail(number=n, kind=MailKind.CLOSING, since=MONDAY) for n in range(100, 100 + MOST_STEPS + 1))
     await change_claim(core.ports, case, MONDAY, lambda current: current.changed(mails=owed))
 
@@ -824,7 +824,7 @@ async def test_more_due_mails_than_one_call_sends_are_left_to_the_next_call(core
 
 async def test_a_claim_without_due_work_is_done(core: Core) -> None:
     """The same holds for a claim that does not exist."""
-    case = await core.told()
+    case = await core.notified()
 
     assert not (await core.process(case)).delayed
     assert not (await process_claim(core.ports, "nobody", MONDAY)).delayed
@@ -951,7 +951,7 @@ async def test_a_mail_is_sent_by_one_process_at_a_time(core: Core, *, dies: bool
 
     If the first died, another process sends the mail again two minutes later.
     """
-    case = await core.told()
+    case = await core.notified()
     await core.decline(case)
 
     async def the_timer_comes() -> None:
@@ -976,7 +976,7 @@ async def test_a_mail_is_sent_by_one_process_at_a_time(core: Core, *, dies: bool
 async def test_a_failed_process_does_not_undo_the_mails_of_another(core: Core) -> None:
     """A process that could not send every mail keeps the records of the sent mails."""
     await core.register_customer(notice_addresses=(IT,))
-    case = await core.told()
+    case = await core.notified()
     case = await core.decline(case)
     core.mailbox.put_off = {IT}
 

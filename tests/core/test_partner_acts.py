@@ -110,7 +110,7 @@ async def test_a_partner_who_is_no_longer_registered_cannot_submit(core: Core) -
 
 async def test_after_a_no_the_same_partners_claims_are_reviewed_by_a_person(core: Core) -> None:
     """This holds for twelve months, and the reviewer sees the date of the no (decision 21)."""
-    case = await core.told()
+    case = await core.notified()
     declined = await core.decline(case)
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at)
@@ -124,7 +124,7 @@ async def test_after_a_no_the_same_partners_claims_are_reviewed_by_a_person(core
 async def test_after_two_noes_a_customer_is_not_asked_again(core: Core) -> None:
     """This holds until the first no is one year old (decision 21)."""
     for _ in range(2):
-        case = await core.told()
+        case = await core.notified()
         await core.decline(case)
         assert case.claim.promise is not None
         core.clock.set(case.claim.promise.ends_at)
@@ -139,7 +139,7 @@ async def test_after_two_noes_a_customer_is_not_asked_again(core: Core) -> None:
 
 async def test_a_no_that_was_undone_does_not_count(core: Core) -> None:
     """The claim is treated as if there had been no no."""
-    case = await core.told()
+    case = await core.notified()
     await core.decline(case)
     await core.undo(case)
     await core.withdraw(case)

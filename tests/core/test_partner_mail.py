@@ -182,7 +182,7 @@ async def test_both_sides_get_one_mail_about_a_competition(core: Core) -> None:
 
 async def test_a_claim_without_rivals_sends_no_mail_about_a_competition(core: Core) -> None:
     """A claim that the customer declined is no rival."""
-    declined = await core.told(items=(TEAMS,), engagement=USAGE)
+    declined = await core.notified(items=(TEAMS,), engagement=USAGE)
     await core.decline(declined)
     await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
@@ -255,7 +255,7 @@ async def asked(core: Core) -> Case:
 
 async def test_the_customers_queue_sends_no_mail_to_a_partner(core: Core) -> None:
     """It passes the partner's mail on to the partners' queue when one act leads to both."""
-    case = await core.told()
+    case = await core.notified()
     await core.decline(case)
     core.mailbox.to_partners.clear()
     [message] = await core.queues.take("customer-notices", 32)
@@ -306,7 +306,7 @@ async def test_a_mail_that_time_has_made_outdated_is_not_sent(core: Core) -> Non
 
 async def test_a_final_rejection_without_a_mail_is_only_stored(core: Core) -> None:
     """The rejection could not be disputed, and its finality is no news. The claim shows it."""
-    case = await core.told(items=(TEAMS,), engagement=USAGE)
+    case = await core.notified(items=(TEAMS,), engagement=USAGE)
     await reviews.revoke(core.ports, await core.case(case), await core.now(), NO_CONTEXT)
     core.lose_messages()
     core.mailbox.to_partners.clear()
@@ -415,7 +415,7 @@ async def test_partners_come_last_in_the_mail_budget(core: Core) -> None:
     case = await asked(core)
     core.ports.mail_budget._limits = Limits(per_minute=1)  # type: ignore[attr-defined]
     assert isinstance(core.ports.mail_budget, MailBudgetRow)
-    await core.told(LITWARE)
+    await core.notified(LITWARE)
 
     outcome = await process_for_partner(core.ports, case.claim.id, await core.now())
 
@@ -436,7 +436,7 @@ async def test_more_mails_than_one_call_sends_are_left_to_the_next_call(core: Co
 
 async def test_the_partner_gets_the_mail_although_a_customers_mailbox_defers(core: Core) -> None:
     """Neither side waits for the other side's mails."""
-    case = await core.told()
+    case = await core.notified()
     await core.decline(case)
     core.lose_messages()
     core.mailbox.put_off = {"anne.durand@contoso.fr"}

@@ -253,7 +253,7 @@ async def test_removed_items_end_at_once(core: Core) -> None:
 
 async def test_a_claim_that_loses_everything_is_rejected(core: Core) -> None:
     """The rejection cannot be disputed, and the notified recipients get one closing mail."""
-    told = await core.told()
+    told = await core.notified()
     untold = await core.submitted(FABRIKAM, items=(TEAMS,), engagement=USAGE)
 
     await put_customer(core, customer(workloads=(), subscriptions=()))
@@ -292,7 +292,7 @@ async def test_more_than_five_ends_must_be_confirmed(core: Core) -> None:
     names = ("teams", "exchange", "sharepoint", "intune", "yammer", "teams-phone")
     await core.register_customer(workloads=names)
     for name in names:
-        await core.told(items=(Item(workload=name),), engagement=USAGE)
+        await core.notified(items=(Item(workload=name),), engagement=USAGE)
     core.clock.set((await core.now()).replace(year=2027))
 
     for confirmed in (None, 5, 7):

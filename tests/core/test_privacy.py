@@ -219,7 +219,7 @@ async def test_a_window_stops_when_no_notified_recipient_is_left(core: Core) -> 
 
     Then the customer is asked again.
     """
-    case = await core.told()
+    case = await core.notified()
 
     done = await erased(core)
 
@@ -241,7 +241,7 @@ async def test_a_window_stops_when_no_notified_recipient_is_left(core: Core) -> 
 async def test_a_window_goes_on_while_another_notified_recipient_is_left(core: Core) -> None:
     """The erased person gets no more mails, and the others do."""
     await core.register_customer(notice_addresses=("it@contoso.fr",))
-    case = await core.told()
+    case = await core.notified()
 
     await erased(core)
 
@@ -282,7 +282,7 @@ async def test_a_notice_that_is_being_sent_does_not_restore_the_address(core: Co
 
 async def test_an_association_stays_and_its_partners_contact_gets_no_mail(core: Core) -> None:
     """Due mails to nobody are dropped, also the reminder to answer."""
-    case = await core.told()
+    case = await core.notified()
     await erased(core, "paul@adatum.example")
     before = len(core.mailbox.to_partners)
     ends_at = (await core.stored(case)).claim.window_ends_at
@@ -317,7 +317,7 @@ async def test_without_a_contact_the_reminder_to_answer_is_not_sent(core: Core) 
 async def fill(core: Core) -> str:
     """Name Anne in each place that can name a person, and Joanne too. Return the id of an open claim."""
     await core.register_customer(notice_addresses=(IN_CAPITALS, OTHERS))
-    case = await core.told()
+    case = await core.notified()
     now = await core.now()
     idempotency_key = IdempotencyKey("k" * 64, "b" * 64, ADATUM)
     comment = Comment("partner", PERSON.id, f"Hello\n{ANNES}, Anne Durand", now)
@@ -450,7 +450,7 @@ async def test_an_erasure_that_dies_at_any_write_is_ended_by_the_next_run(core: 
 
 async def test_a_lost_race_is_tried_again_and_a_fault_is_left_to_the_next_round(core: Core) -> None:
     """One bad claim does not stop the others."""
-    case = await core.told()
+    case = await core.notified()
     other = await core.draft()
     troubles = [Conflict("first"), *(StorageBusy("busy") for _ in range(2))]
 
@@ -603,7 +603,7 @@ async def closed(core: Core) -> tuple[str, datetime]:
 
     Return its id and the instant at which its people are erased.
     """
-    case = await core.told()
+    case = await core.notified()
     comment = Comment("partner", PERSON.id, "Words", await core.now())
     await comments.add_comment(core.ports, await core.case(case), PERSON, await core.now(), ActContext(comment=comment))
     await core.withdraw(await core.case(case))
@@ -667,7 +667,7 @@ async def test_a_later_comment_extends_the_retention(core: Core) -> None:
 
 async def test_a_no_that_is_undone_erases_nobody(core: Core) -> None:
     """The claim is open again. After a second no the time begins at the window's end."""
-    case = await core.told()
+    case = await core.notified()
     case = await core.decline(case)
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
@@ -709,7 +709,7 @@ def test_months_end_on_the_same_day(months: int, at: datetime, until: datetime) 
 
 async def test_message_ids_are_deleted_90_days_after_the_close(core: Core) -> None:
     """They stay while the claim is open."""
-    await core.told()
+    await core.notified()
     (notice,) = core.mailbox.sent
     core.clock.advance(timedelta(days=91))
     await core.sweep()

@@ -231,7 +231,7 @@ async def test_a_delivery_that_has_arrived_only_expires(core: Core) -> None:
 
 async def test_the_sample_has_the_same_claims(core: Core) -> None:
     """Its claims were reviewed automatically, and their customers can decline."""
-    await core.told(ADATUM)
+    await core.notified(ADATUM)
     lose(core, *REBUILT)
     seldom = replace(core.ports, terms=replace(core.ports.terms, sample_percent=0))
 
@@ -407,7 +407,7 @@ async def test_a_claim_that_is_disputed_during_a_rebuild_keeps_its_place(core: C
 async def test_a_rebuild_does_not_store_a_takeover_by_time(core: Core) -> None:
     """The next settling of the successor stores the takeover."""
     holder = await core.official()
-    successor = await core.told(FABRIKAM)
+    successor = await core.notified(FABRIKAM)
     assert successor.claim.window_ends_at is not None
     core.clock.set(successor.claim.window_ends_at)
 

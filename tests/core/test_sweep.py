@@ -52,7 +52,7 @@ async def test_an_empty_store_is_swept_at_once(core: Core) -> None:
 
 async def test_no_work_is_done_before_it_is_due(core: Core) -> None:
     """A microsecond before is too early."""
-    case = await core.told()
+    case = await core.notified()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
     core.clock.set(ends_at + GRACE - MICROSECOND)
@@ -68,7 +68,7 @@ async def test_no_work_is_done_before_it_is_due(core: Core) -> None:
 @pytest.mark.parametrize("late", [timedelta(0), SECOND, DAY, 400 * DAY])
 async def test_a_late_timer_stores_the_same_history(core: Core, late: timedelta) -> None:
     """This holds however late it runs."""
-    case = await core.told()
+    case = await core.notified()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
     core.clock.set(ends_at + GRACE)
@@ -95,7 +95,7 @@ async def test_a_second_run_changes_nothing(core: Core) -> None:
 
 async def test_timers_that_run_at_the_same_time_do_the_work_once(core: Core) -> None:
     """The loser of the race finds the work done."""
-    case = await core.told()
+    case = await core.notified()
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at + GRACE)
 
@@ -119,8 +119,8 @@ async def test_timer_and_queue_at_the_same_time_send_one_mail(core: Core) -> Non
 
 async def test_one_bad_claim_does_not_stop_the_others(core: Core, caplog: pytest.LogCaptureFixture) -> None:
     """The claim's id is logged, the failure is counted, and the row is postponed."""
-    bad = await core.told()
-    good = await core.told(FABRIKAM, items=(TEAMS,), engagement=USAGE)
+    bad = await core.notified()
+    good = await core.notified(FABRIKAM, items=(TEAMS,), engagement=USAGE)
     assert bad.claim.window_ends_at is not None
     await core.rows.write("claims", TENANT, Put(f"claim|{bad.claim.id}", {"document": "{}", "actId": "x"}))
     core.clock.set(bad.claim.window_ends_at + GRACE)
@@ -138,7 +138,7 @@ async def test_one_bad_claim_does_not_stop_the_others(core: Core, caplog: pytest
 
 async def test_a_claim_that_is_busy_is_postponed(core: Core) -> None:
     """An expected fault is no error of the program."""
-    case = await core.told()
+    case = await core.notified()
     assert case.claim.window_ends_at is not None
     core.clock.set(case.claim.window_ends_at + GRACE)
 
@@ -191,7 +191,7 @@ async def test_a_row_that_cannot_be_postponed_stays(core: Core) -> None:
 
 async def test_a_shard_that_cannot_be_read_does_not_stop_the_others(core: Core) -> None:
     """The fault is raised after the other shards, so that the run counts as failed."""
-    cases = [await core.told(items=(item,), engagement=USAGE) for item in (TEAMS, EXCHANGE, SHAREPOINT)]
+    cases = [await core.notified(items=(item,), engagement=USAGE) for item in (TEAMS, EXCHANGE, SHAREPOINT)]
     shards = {await shard_of(core, case) for case in cases}
     broken = await shard_of(core, cases[0])
     assert len(shards) > 1
@@ -259,7 +259,7 @@ async def test_a_run_stops_before_its_time_limit(core: Core) -> None:
 async def test_the_oldest_due_work_is_reported_until_it_is_done(core: Core) -> None:
     """The age counts from the first instant at which the work was due, however often it was postponed."""
     core.mailbox.down = True
-    await core.told()
+    await core.notified()
     core.clock.advance(SOON)
     first = (await core.sweep()).due_since
     assert first is not None
@@ -278,7 +278,7 @@ async def test_the_oldest_due_work_is_reported_until_it_is_done(core: Core) -> N
 @pytest.mark.parametrize(("age", "left"), [(SETTLED_AFTER, 1), (SETTLED_AFTER + MICROSECOND, 0)])
 async def test_a_done_row_is_deleted_when_no_writer_can_need_it(core: Core, age: timedelta, left: int) -> None:
     """It must be older than ten minutes by the real clock (decision 36)."""
-    case = await core.told()
+    case = await core.notified()
     rows = await core.due_rows(case)
     assert Kind.NOTIFY_CUSTOMER in [row.kind for row in rows]
     core.clock.advance(age)
@@ -290,7 +290,7 @@ async def test_a_done_row_is_deleted_when_no_writer_can_need_it(core: Core, age:
 
 async def test_the_sandbox_clock_does_not_make_a_row_old(core: Core) -> None:
     """The age is real time, because a writer can still be at work however far the service's time was moved."""
-    case = await core.told()
+    case = await core.notified()
     core.clock.shift(3 * DAY)
 
     await core.sweep()
@@ -321,7 +321,7 @@ async def test_a_row_whose_writer_has_not_finished_yet_survives_the_sweep(core: 
 
 async def test_a_row_that_was_rewritten_is_not_deleted(core: Core) -> None:
     """Each delete requires the ETag of the read."""
-    case = await core.told()
+    case = await core.notified()
     core.clock.advance(SETTLED_AFTER + SECOND)
     rows = {row.kind: row for row in await core.due_rows(case)}
 
@@ -420,7 +420,7 @@ async def test_a_row_without_anything_to_delete_is_harmless(core: Core) -> None:
 
 async def test_an_association_is_stored_a_minute_after_its_window(core: Core) -> None:
     """A no that arrived in time can still be in work, and a superseded claim cannot come back (decision 73)."""
-    case = await core.told()
+    case = await core.notified()
     assert case.claim.window_ends_at is not None
 
     for early in (timedelta(0), GRACE - MICROSECOND):
@@ -440,7 +440,7 @@ async def test_a_due_row_of_an_earlier_release_is_postponed_by_a_minute(core: Co
 
     If it were deleted then, no row would lead to storing the association.
     """
-    case = await core.told()
+    case = await core.notified()
     ends_at = case.claim.window_ends_at
     assert ends_at is not None
     (new,) = [row for row in await core.due_rows(case) if row.due == ends_at + GRACE]

@@ -23,7 +23,7 @@ def row(
     )
 
 
-def told(*rows: UsageRow) -> list[AdviceCode]:
+def codes_of(*rows: UsageRow) -> list[AdviceCode]:
     """Return the advice."""
     return [one.code for one in advice(rows)]
 
@@ -34,7 +34,7 @@ def told(*rows: UsageRow) -> list[AdviceCode]:
 )
 def test_seats_without_an_assignment(bought: int, assigned: int, advised: bool) -> None:  # noqa: FBT001 - a fact of the case
     """The advice begins at a tenth of the bought seats."""
-    assert told(row(11, None, bought, assigned)) == [AdviceCode.SEATS_NOT_ASSIGNED] * advised
+    assert codes_of(row(11, None, bought, assigned)) == [AdviceCode.SEATS_NOT_ASSIGNED] * advised
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_seats_without_an_assignment(bought: int, assigned: int, advised: bool) 
 )
 def test_seats_without_use(assigned: int, active: int, advised: bool) -> None:  # noqa: FBT001 - a fact of the case
     """The advice begins at a fifth of the assigned seats."""
-    assert told(row(11, active, None, assigned)) == [AdviceCode.SEATS_NOT_USED] * advised
+    assert codes_of(row(11, active, None, assigned)) == [AdviceCode.SEATS_NOT_USED] * advised
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_falling_use(active: Sequence[int | None], advised: bool) -> None:  # no
     """Over the last three months with figures the use never rises, and it ends a tenth or more below its beginning."""
     rows = [row(month, count) for month, count in enumerate(active, start=1)]
 
-    assert told(*rows) == [AdviceCode.USE_FALLING] * advised
+    assert codes_of(*rows) == [AdviceCode.USE_FALLING] * advised
 
 
 def test_advice_uses_the_newest_month_with_figures() -> None:

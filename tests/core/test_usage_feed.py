@@ -425,7 +425,7 @@ async def test_without_a_receipt_no_figures_are_shown(core: Core) -> None:
 
 async def test_a_claim_that_is_not_official_shows_no_figures(core: Core) -> None:
     """Nor does an association in its first minute, in which a no can still be stored. Neither read leaves a receipt."""
-    case = await core.told(items=(TEAMS,), engagement=USAGE)
+    case = await core.notified(items=(TEAMS,), engagement=USAGE)
     assert case.claim.window_ends_at is not None
 
     core.clock.set(case.claim.window_ends_at - MICROSECOND)

@@ -43,11 +43,11 @@ from tests.core.builders import (
     claim_id,
     draft,
     in_state,
+    notified,
     official,
     promised,
     stored,
     submitted,
-    told,
     under_review,
 )
 
@@ -287,7 +287,7 @@ def test_an_item_that_was_lost_no_longer_competes() -> None:
     """The successor at the lost item is no rival for the remaining items."""
     incumbent = official(draft(items=(TEAMS, EXCHANGE)))
     winner = at_slots(draft("b", organisation=FABRIKAM, items=(EXCHANGE,)), incumbent.slots)
-    winner = told(approved(winner, ENDS_AT), ENDS_AT, ends_at=ENDS_AT + 30 * DAY)
+    winner = notified(approved(winner, ENDS_AT), ENDS_AT, ends_at=ENDS_AT + 30 * DAY)
     slots = {**incumbent.slots, **winner.slots}
     before, after = ENDS_AT + 29 * DAY, ENDS_AT + 30 * DAY
 
@@ -351,7 +351,7 @@ def test_the_etag_changes_when_an_item_is_taken_over() -> None:
     """The association goes on with fewer items."""
     incumbent = official(draft(items=(TEAMS, EXCHANGE)))
     winner = at_slots(draft("b", organisation=FABRIKAM, items=(EXCHANGE,)), incumbent.slots)
-    winner = told(approved(winner, ENDS_AT), ENDS_AT, ends_at=ENDS_AT + 30 * DAY)
+    winner = notified(approved(winner, ENDS_AT), ENDS_AT, ends_at=ENDS_AT + 30 * DAY)
     case = incumbent.with_slots(winner.slots)
 
     assert tag(case, ENDS_AT + 30 * DAY) != tag(case, ENDS_AT + 29 * DAY)

@@ -1,1 +1,1 @@
-"""Stand-ins for the world: each keeps the promises of the adapter whose place it takes."""
+"""Doubles of the outside world. Each keeps the promises of the adapter that it replaces."""

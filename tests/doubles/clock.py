@@ -8,14 +8,14 @@ from cpor_app.adapters.clock import Clock
 
 class FixedClock(Clock):
     """
-    Both times under the test's hand.
+    A clock that a test sets.
 
-    `advance` and `set` let time pass, for tokens and row ages too; `shift` moves the service's time alone, as the
-    sandbox's clock does.
+    `advance` and `set` move both times, for tokens and the age of rows too. `shift` moves only the service's time, as
+    the sandbox's clock does.
     """
 
     def __init__(self, now: datetime = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)) -> None:
-        """Stand at *now*, a Monday morning by default."""
+        """Stand at *now*, by default a Monday morning."""
         self._real = now
         self._offset = timedelta(0)
         self.pauses: list[int] = []
@@ -34,7 +34,7 @@ class FixedClock(Clock):
         return self._real + self._offset
 
     async def pause(self, lost: int) -> None:
-        """Let others go on, and note that somebody waited."""
+        """Let other tasks run, and count the pause."""
         self.pauses.append(lost)
         await asyncio.sleep(0)
 
@@ -43,13 +43,13 @@ class FixedClock(Clock):
         return self._real.timestamp()
 
     def advance(self, by: timedelta) -> None:
-        """Let *by* pass."""
+        """Move both times by *by*."""
         self._real += by
 
     def set(self, now: datetime) -> None:
-        """Let time pass until the service's clock shows *now*."""
+        """Move both times until the service's clock shows *now*."""
         self._real = now - self._offset
 
     def shift(self, by: timedelta) -> None:
-        """Move the service's time on by *by*, and leave the real one."""
+        """Move the service's time by *by*, and not the real time."""
         self._offset += by

@@ -1,4 +1,4 @@
-"""Due rows whose age follows the test's clock."""
+"""Due rows with ages by the test's clock."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,10 +15,10 @@ Written: TypeAlias = dict[tuple[datetime, str, Kind, str], datetime]
 
 class DueWorkOfThisClock:
     """
-    Due rows, which take their age from the test's clock.
+    Due rows with ages by the test's clock.
 
-    The emulator has the clock of the machine. Here months pass in a second, and the age of a row decides whether
-    it may be deleted.
+    The emulator uses the machine's clock. In a test months pass in a second, and the age of a row decides whether it
+    can be deleted.
     """
 
     def __init__(self, inner: DueRows, clock: FixedClock, written: Written) -> None:

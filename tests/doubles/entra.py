@@ -1,4 +1,4 @@
-"""Local tenants that behave like Microsoft Entra ID: claims, key set and discovery over HTTP, and ways to fail."""
+"""Local tenants that act like Microsoft Entra ID: claims, key set and discovery over HTTP, and faults."""
 
 import base64
 import json
@@ -27,13 +27,13 @@ GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @cache
 def signing_key(number: int) -> rsa.RSAPrivateKey:
-    """Return one of a few keys, which are made once a run because making one is slow."""
+    """Return one of a few keys. They are made once in a run, because making a key is slow."""
     del number
     return new_key()
 
 
 def claims(at: datetime, **overrides: object) -> dict[str, object]:
-    """Return what Entra says of a person who signed in at *at*; None leaves a claim out."""
+    """Return Entra's claims about a person who signed in at *at*. None leaves a claim out."""
     issued = int(at.timestamp())
     tenant = overrides.get("tid", TENANT)
     said: dict[str, object] = {
@@ -57,17 +57,17 @@ def claims(at: datetime, **overrides: object) -> dict[str, object]:
 
 
 def app_claims(at: datetime, **overrides: object) -> dict[str, object]:
-    """Return what Entra says of a client that calls in its own name."""
+    """Return Entra's claims about a client that calls in its own name."""
     return claims(at, **{"scp": None, "name": None, "idtyp": "app", **overrides})
 
 
 def signed(said: Mapping[str, object], key: rsa.RSAPrivateKey | None = None, /, **header: object) -> str:
-    """Return the token that says so, as it stands behind `Bearer `."""
+    """Return a token with these claims, in the form behind `Bearer `."""
     return signed_octets(json.dumps(dict(said)).encode(), key, **header)
 
 
 def signed_octets(payload: bytes, key: rsa.RSAPrivateKey | None = None, /, **header: object) -> str:
-    """Return a token whose payload is just these octets."""
+    """Return a token whose payload is exactly these octets."""
     signer = key or signing_key(0)
     return jwt.PyJWS().encode(payload, signer, "RS256", {"kid": thumbprint(signer), **header})
 
@@ -80,11 +80,11 @@ def segment(content: object) -> str:
 @dataclass
 class LocalEntra:
     """
-    Entra's addresses on a free port: the key set, and the discovery document of each tenant and of each domain.
+    Entra's addresses on a free port: the key set, and the discovery documents of each tenant and each domain.
 
-    `answer`, where it is set, is what it says wherever it is asked; with `status`, `location` and `halfway` it goes
-    wrong in other ways. It counts who asked for keys in `requests`, and keeps what else was asked for in `discovered`.
-    It answers only while `open_gate` is set.
+    If `answer` is set, every address answers it. `status`, `location` and `halfway` cause other faults. `requests`
+    counts the reads of the key set, and `discovered` has the other requested paths. The server answers only while
+    `open_gate` is set.
     """
 
     keys: Sequence[Mapping[str, object]] = ()
@@ -102,26 +102,26 @@ class LocalEntra:
     _port: int = 0
 
     def publish(self, *keys: Mapping[str, object]) -> None:
-        """Have these JSON Web Keys from now on."""
+        """Serve these JSON Web Keys from now on."""
         self.keys = keys
 
     @property
     def base(self) -> str:
-        """The address, without a path; the same when it is gone."""
+        """The address without a path. It stays the same after `stop`."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
     def issuer(self) -> str:
-        """The template of the issuers, as a deployment's settings have it."""
+        """The template of issuers in the form of a deployment's settings."""
         return self.base + "/{tenantid}/v2.0"
 
     @property
     def url(self) -> str:
-        """Where the keys lie."""
+        """The address of the key set."""
         return f"{self.base}/common/discovery/v2.0/keys"
 
     def said(self, path: str) -> tuple[int, bytes]:
-        """Return status and body of what a path says, as Entra words it."""
+        """Return the status and body for a path, in Entra's form."""
         if path.endswith("/discovery/v2.0/keys"):
             self.requests += 1
             return 200, json.dumps({"keys": list(self.keys)}).encode()
@@ -159,7 +159,7 @@ class LocalEntra:
         }
 
     def stop(self) -> None:
-        """Be out of reach from now on."""
+        """Refuse connections from now on."""
         self.open_gate.set()
         if self._server is not None:
             self._server.shutdown()
@@ -195,7 +195,7 @@ class LocalEntra:
             daemon_threads = True
 
             def handle_error(self, *args: object) -> None:
-                """Take it as it is that a caller went away."""
+                """Ignore that a caller hung up."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self._port = self._server.server_address[1]
@@ -213,5 +213,5 @@ class LocalEntra:
 
 
 def published(key: rsa.RSAPrivateKey, issuer: str | None = ISSUER) -> dict[str, str]:
-    """Return a key as Entra publishes it."""
+    """Return a key in the form in which Entra publishes it."""
     return public_jwk(key, issuer)

@@ -8,7 +8,7 @@ from tests.doubles.requests import Carry, Request, straight
 
 
 class MemoryBlobs:
-    """Blobs in a dictionary, with the content type that each was put under; `carry` carries each request."""
+    """Blobs in a dictionary, each with its content type. `carry` carries each request."""
 
     def __init__(self) -> None:
         """Begin without blobs."""
@@ -19,12 +19,12 @@ class MemoryBlobs:
         """Do nothing: there is no connection."""
 
     async def names(self) -> AsyncIterator[str]:
-        """Yield the name of each, in order."""
+        """Yield the name of each blob, in order."""
         for name in await self.carry(Request("blobs"), lambda: sorted(self.blobs)):
             yield name
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
-        """Write the blob once; raises `Conflict` when other bytes are there."""
+        """Write the blob once. Raises `Conflict` if other bytes exist."""
         verify_name(name)
 
         def put() -> None:
@@ -35,17 +35,17 @@ class MemoryBlobs:
         await self.carry(Request("blobs", keys=(name,), is_write=True), put)
 
     async def get(self, name: str) -> bytes | None:
-        """Return the bytes, or None where there are none."""
+        """Return the bytes, or None if there is no blob."""
         verify_name(name)
         there = await self.carry(Request("blobs", keys=(name,)), lambda: self.blobs.get(name))
         return None if there is None else there[0]
 
     async def part(self, name: str, start: int, length: int) -> bytes | None:
-        """Return *length* bytes from *start* on, or None where there are none."""
+        """Return *length* bytes from *start* on, or None if there is no blob."""
         whole = await self.get(name)
         return None if whole is None else whole[start : start + length]
 
     async def delete(self, name: str) -> None:
-        """Delete the blob; one that has gone already is fine."""
+        """Delete the blob. A missing blob is no error."""
         verify_name(name)
         await self.carry(Request("blobs", keys=(name,), is_write=True), lambda: self.blobs.pop(name, None))

@@ -19,7 +19,11 @@ class Sent:
 
 
 class MemoryQueues:
-    """`sent` has all messages that were ever sent, `waiting` those that nobody has finished; `carry` carries `send`."""
+    """
+    Queues in memory.
+
+    `sent` has all messages ever sent, and `waiting` has those that are not finished. `carry` carries `send`.
+    """
 
     def __init__(self) -> None:
         """Begin with empty queues."""
@@ -30,7 +34,7 @@ class MemoryQueues:
         self._ids = itertools.count(1)
 
     def hold(self, waiting: Mapping[str, Sent]) -> None:
-        """Let these messages wait, and no others; nobody has taken one."""
+        """Replace the waiting messages. No function has taken any of them."""
         self.waiting = dict(waiting)
         self._taken.clear()
         self._ids = itertools.count(max(map(int, waiting), default=0) + 1)
@@ -42,11 +46,11 @@ class MemoryQueues:
         """Do nothing: memory is always there."""
 
     async def length(self, queue: str) -> int:
-        """Return how many messages there are, taken ones too."""
+        """Return the number of messages, with the taken ones."""
         return sum(message.queue == queue for message in self.waiting.values())
 
     async def send(self, queue: str, text: str, *, delay: timedelta | None = None) -> None:
-        """Put *text* into *queue*; a delay is noted, not waited for."""
+        """Put *text* into *queue*. A delay is stored, and nobody waits for it."""
         verify_message(text, delay)
         message = Sent(queue, text, delay)
 
@@ -57,11 +61,11 @@ class MemoryQueues:
         await self.carry(Request(queue, is_write=True), send)
 
     async def take(self, queue: str, limit: int) -> list[HeldMessage]:
-        """Take up to *limit* messages without a delay, hidden from other takers until they are done."""
+        """Take up to *limit* messages without a delay, and hide them from other takers until `done`."""
         ids = [i for i, m in self.waiting.items() if m.queue == queue and not m.delay and i not in self._taken][:limit]
         self._taken |= dict.fromkeys(ids, 1)
         return [HeldMessage(queue, i, self.waiting[i].text, receipt=i, deliveries=1) for i in ids]
 
     async def done(self, taken: HeldMessage) -> None:
-        """Delete the message; one that has gone already is fine."""
+        """Delete the message. A missing message is no error."""
         self.waiting.pop(taken.id, None)

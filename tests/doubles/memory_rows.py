@@ -24,7 +24,7 @@ class MemoryRows:
     """All tables in one dictionary; `carry` carries each request."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """Take row timestamps from *now*, as storage takes them from its own clock."""
+        """Set the rows' timestamps from *now*, as storage sets them from its own clock."""
         self.carry: Carry = straight
         self._now = now
         self._rows: dict[tuple[str, str, str], Row] = {}
@@ -34,14 +34,14 @@ class MemoryRows:
         """Do nothing: there is no connection."""
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
-        """Return the row, or None where there is none."""
+        """Return the row, or None if there is none."""
         verify_keys(partition, key)
         return await self.carry(Request(table, partition, (key,)), lambda: self._rows.get((table, partition, key)))
 
     async def query(
         self, table: str, partition: str, *, start: str = "", before: str | None = None, limit: int | None = None
     ) -> AsyncIterator[Row]:
-        """Yield the rows with start <= key < before in the order of their keys, at most *limit*."""
+        """Yield at most *limit* rows with start <= key < before, in the order of their keys."""
         verify_range(partition, start, before, limit)
 
         def find() -> list[Row]:
@@ -62,7 +62,7 @@ class MemoryRows:
         return [row async for row in self.query(table, partition, start=start, before=before, limit=limit)]
 
     async def scan(self, table: str, *, after: str = "", limit: int | None = None) -> AsyncIterator[Row]:
-        """Yield every row of the partitions behind *after*, in the order of partitions and keys, at most *limit*."""
+        """Yield at most *limit* rows of the partitions after *after*, in the order of partitions and keys."""
         verify_keys(*filter(None, (after,)))
 
         def find() -> list[Row]:
@@ -73,7 +73,7 @@ class MemoryRows:
             yield row
 
     async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
-        """Do all of *ops*, or none; raises `Conflict` and ValueError as storage does."""
+        """Do all of *ops* or none. Raises `Conflict` and ValueError like storage."""
         verify_ops(partition, ops)
         keys = tuple(op.key for op in ops)
         return await self.carry(

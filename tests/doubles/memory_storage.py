@@ -1,4 +1,4 @@
-"""A storage account in memory: what the service keeps can be put aside and taken up again in a moment."""
+"""A storage account in memory that a test can save and restore in a moment."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ NOWHERE = StorageConnection.from_text(
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Everything that lies in a storage account at one moment."""
+    """The contents of a storage account at one moment."""
 
     rows: Mapping[tuple[str, str, str], Row]
     """By table, partition and key."""
@@ -35,17 +35,17 @@ class Stored:
 
 
 class MemoryStorage:
-    """Rows, queues and blobs in memory, which keep the promises of the real ones."""
+    """Rows, queues and blobs in memory, with the promises of the real ones."""
 
     def __init__(self, now: Callable[[], datetime], rows: MemoryRows | None = None) -> None:
-        """Begin empty; row timestamps come from *now*."""
+        """Begin empty, with row timestamps from *now*."""
         self.rows = rows or MemoryRows(now)
         self.queues = MemoryQueues()
         self.blobs, self.batch_bodies = MemoryBlobs(), MemoryBlobs()
 
     @property
     def stores(self) -> Stores:
-        """What `bootstrap.build` takes."""
+        """The stores in the form for `bootstrap.build`."""
         return Stores(
             cast("AzureRows", self.rows),
             cast("AzureQueues", self.queues),
@@ -58,13 +58,13 @@ class MemoryStorage:
         self.rows.carry = self.queues.carry = self.blobs.carry = self.batch_bodies.carry = carry
 
     def keep(self) -> Stored:
-        """Return what is stored now."""
+        """Return the stored data."""
         return Stored(
             dict(self.rows._rows), dict(self.blobs.blobs), dict(self.batch_bodies.blobs), dict(self.queues.waiting)
         )
 
     def go_back_to(self, stored: Stored) -> None:
-        """Let everything be stored as it was then; nobody has taken a message."""
+        """Restore the stored data. No function has taken a message."""
         self.rows._rows.clear()
         self.rows._rows.update(stored.rows)
         self.blobs.blobs, self.batch_bodies.blobs = dict(stored.blobs), dict(stored.batch_bodies)

@@ -1,4 +1,4 @@
-"""Requests to the stores in memory, and the line on which they travel: a test may come between."""
+"""Requests to the stores in memory, and the carrier between caller and store, in which a test can act."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request to a store. No partition means all partitions; no keys mean the range from *start* to *before*."""
+    """One request to a store. No partition means all partitions. No keys mean the range from *start* to *before*."""
 
     table: str
     partition: str = ""
@@ -24,7 +24,7 @@ class Request:
         return f"{what} {self.table} {', '.join(self.keys) or f'{self.start} … {self.before}'}"
 
     def meets(self, other: "Request") -> bool:
-        """Whether the order of the two matters: both touch one row, or its place, and one of them writes."""
+        """Return whether the order of two requests matters: both touch one row or its key, and one of them writes."""
         if not (self.is_write or other.is_write) or self.table != other.table:
             return False
         if self.partition and other.partition and self.partition != other.partition:
@@ -41,15 +41,15 @@ class Request:
 
 class Carry(Protocol):
     """
-    Carries a request to its store: calls *do*, which does the request and returns its answer.
+    Carries a request to its store: it calls *do*, which does the request and returns its answer.
 
-    What it raises, the sender gets. A carrier may call *do* twice, as the SDK does after a lost answer.
+    The sender gets the errors of the carrier. A carrier can call *do* twice, as the SDK does after a lost answer.
     """
 
     async def __call__(self, request: Request, do: Callable[[], Answer], /) -> Answer: ...
 
 
 async def straight(_: Request, do: Callable[[], Answer]) -> Answer:
-    """Let other tasks go first, so that races happen in memory too; then do the request."""
+    """Let other tasks run first, so that races happen in memory too, and then do the request."""
     await asyncio.sleep(0)
     return do()

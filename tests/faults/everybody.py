@@ -1,8 +1,9 @@
 """
-Everything that anybody can do to a tenant: operations, functions of queues, timers.
+All acts that anybody can do to a tenant: operations, functions of queues, timers.
 
-An operation joins by itself: its address is filled in for each claim of the scene, its body is the example of the API's
-description, its caller has the first role that it admits. Only what an example cannot know is said here.
+A new operation is included automatically. Its address is filled in for each claim of the scene. Its body is the example
+in the API's description. Its caller has the first role that it admits. This file has only the values that an example
+cannot know.
 """
 
 import json
@@ -104,7 +105,7 @@ QUERIES = {
 
 @dataclass(frozen=True)
 class Doing:
-    """One thing that somebody does, whole: *of* names the claim it is about."""
+    """One whole act. *of* names its claim."""
 
     name: str
     kind: str
@@ -118,7 +119,7 @@ class Doing:
 
 
 def everything(made: MemoryService, scene: Built) -> Iterator[Doing]:
-    """Yield all that can be tried in a scene, for each of its claims."""
+    """Yield all acts that can be tried in a scene, for each of its claims."""
     left_alone = {name for names in LEFT_ALONE.values() for name in names}
     for line in OPERATIONS:
         if line.name not in left_alone:
@@ -177,7 +178,7 @@ def _sent(made: MemoryService, line: Operation, claim: str) -> dict[str, Any]:
 
 
 def _by_link(made: MemoryService, line: Operation, claim: str) -> dict[str, Any]:
-    """Return what the page of the first recipient's link sends."""
+    """Return the fields that the page behind the first recipient's link sends."""
     links, act = made.service.services.links, line.route.rpartition("/")[2]
     token = links.token(claim, 1)
     if line.method == "GET":
@@ -187,7 +188,7 @@ def _by_link(made: MemoryService, line: Operation, claim: str) -> dict[str, Any]
 
 
 def bounce(made: MemoryService) -> dict[str, str]:
-    """Return the report that the newest mail to a customer came back."""
+    """Return the report that the newest mail to a customer bounced."""
     mail = made.mailbox.sent[-1] if made.mailbox.sent else None
     return {
         "messageId": mail.message_id if mail else "nobody@cpor.example",
@@ -197,7 +198,7 @@ def bounce(made: MemoryService) -> dict[str, str]:
     }
 
 
-# --- functions that nobody calls --------------------------------------------------------------------------------------
+# --- functions without a caller ---------------------------------------------------------------------------------------
 
 
 def _background(made: MemoryService, scene: Built, name: str) -> Iterator[Doing]:
@@ -211,7 +212,7 @@ def _background(made: MemoryService, scene: Built, name: str) -> Iterator[Doing]
         return
     waiting = [message.text for message in scene.kept.stored.messages.values() if message.queue == queue]
     texts = dict.fromkeys(waiting)
-    if name != "process_claim_batch":  # a message may come again
+    if name != "process_claim_batch":  # a message can arrive again
         texts |= {json.dumps({"claimId": claim}): party for party, claim in scene.claims.items()}
     for text, party in texts.items():
         yield _running(made, name, party, text)

@@ -1,9 +1,9 @@
 """
-The service in memory, and what goes wrong with it: a process dies and the next one is started; storage and mail stay.
+The service in memory with faults: a process dies and the next one starts, while storage and mails stay.
 
-A `FaultRig` has users, who send a failed request again under the same key. It has a host, which gives a message that
-was not completed to the next process, and fires the timer each minute. One `Fault` goes wrong: at the n-th read, at
-the n-th write or at the n-th mail.
+A `FaultRig` has users, who send a failed request again under the same key. It has a host, which gives an unfinished
+message to the next process and runs the timer each minute. One `Fault` happens at the n-th read, at the n-th write or
+at the n-th mail.
 """
 
 import asyncio
@@ -52,10 +52,10 @@ REFUSED, REFUSED_THOUGH_TAKEN = "refused for now", "refused for now, though take
 @dataclass(frozen=True, slots=True)
 class Fault:
     """
-    What goes wrong, and where.
+    A fault and its position.
 
-    `number` counts from 1, for reads, writes and mails each by itself: so the fourth write is the fourth write even
-    when the requests of a sweep overtake each other.
+    `number` counts from 1, separately for reads, writes and mails. The fourth write is therefore the fourth write even
+    when the requests of a sweep change their order.
     """
 
     on: str
@@ -66,7 +66,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Trail:
-    """The requests and mails of one process; the fault is met at one of them."""
+    """The requests and mails of one process. The fault happens at one of them."""
 
     fault: Fault | None = None
     kinds: list[str] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Trail:
     is_dead: bool = False
 
     def note(self, kind: str, what: object) -> str | None:
-        """Count a request or mail; returns what goes wrong with it. Raises `ProcessDied` after a death."""
+        """Count a request or mail, and return its fault. Raises `ProcessDied` after a death."""
         if self.is_dead:
             raise ProcessDied("A dead process sends nothing.")
         self.kinds.append(kind)
@@ -85,12 +85,12 @@ class Trail:
         return self.fault.mode
 
     def die(self) -> NoReturn:
-        """End the process here."""
+        """End the process."""
         self.is_dead = True
         raise ProcessDied(self.hit)
 
     async def carry(self, request: Request, do: Callable[[], Answer]) -> Answer:
-        """Carry a request to storage in memory, and let happen what is planned."""
+        """Carry a request to storage in memory with the planned fault."""
         await asyncio.sleep(0)
         mode = self.note(WRITE if request.is_write else READ, request)
         if mode == DIES_BEFORE:
@@ -104,12 +104,12 @@ class Trail:
 
 
 class FaultyMailbox(Mailbox):
-    """A mail system that meets the fault of the process that sends."""
+    """A mail system with the fault of the sending process."""
 
     trail = Trail()
 
     async def send(self, mail: OutgoingMail) -> None:
-        """Keep the mail, unless something goes wrong before."""
+        """Keep the mail, unless a fault happens before."""
         mode = self.trail.note(MAIL, f"mail to {mail.to_address}: {mail.subject}")
         if mode not in (DIES_BEFORE, REFUSED):
             await super().send(mail)
@@ -123,7 +123,7 @@ class FaultRig(MemoryService):
     """One deployment in memory, its users, its host and its time."""
 
     def __init__(self, issuer: LocalIssuer) -> None:
-        """Begin empty, on a Monday morning, with a process in which nothing goes wrong."""
+        """Begin empty, on a Monday morning, with a process without a fault."""
         self._mail_system = FaultyMailbox()
         super().__init__(issuer, self._mail_system)
         self.queues: MemoryQueues | AzureQueues = self.storage.queues
@@ -137,21 +137,21 @@ class FaultRig(MemoryService):
     # --- processes --------------------------------------------------------------------------------------------------
 
     def start(self, trail: Trail) -> None:
-        """Start a process over what the last one left; what that had begun is never finished."""
+        """Start a process over the storage of the last one. Unfinished work of the last one is lost."""
         self.trail = self._mail_system.trail = trail
         self.storage.carry_all(trail.carry)
         self.service.services = self.process()
         bootstrap.use(self.service.services)
 
     def go_back_to(self, kept: Kept) -> None:
-        """Let everything be as it was then."""
+        """Restore the saved state."""
         super().go_back_to(kept)
-        PROCESS.set("of the fault")  # its ids are not those that are stored already
+        PROCESS.set("of the fault")  # its ids must differ from stored ids
         self.is_disturbed = False
         self._waiting.clear()
 
     async def _survives(self, doing: Callable[[], Awaitable[Answer]]) -> Answer | None:
-        """Return what *doing* returns; None when the process died of it and another was started in its place."""
+        """Return the result of *doing*, or None if the process died and another was started."""
         before = asyncio.all_tasks()
         try:
             return await doing()
@@ -178,9 +178,9 @@ class FaultRig(MemoryService):
         **more: Any,
     ) -> httpx.Response:
         """
-        Send a request until it is answered, as a client does: the same one, with the same key.
+        Send a request until it is answered, as a client does, with the same key.
 
-        *if_repeated* is how a repetition may be answered where that is another status (404 after a deletion).
+        *if_repeated* is the status of a repetition if it differs (404 after a deletion).
         """
         expected = {expect}
         sent = {**(headers or {}), **({"Idempotency-Key": key} if key is not None else {})}
@@ -200,7 +200,7 @@ class FaultRig(MemoryService):
         raise AssertionError(f"{method} {path}: sent {MOST_REPETITIONS} times and never answered")
 
     def _is_busy(self, answer: httpx.Response) -> bool:
-        """Whether we were told to come back, which only a fault that stays excuses."""
+        """Return whether the answer asks for a retry. Only a lasting fault excuses that."""
         fault = self.trail.fault
         if answer.status_code != 503 or fault is None or fault.mode != STAYS_BUSY:
             return False
@@ -209,7 +209,7 @@ class FaultRig(MemoryService):
         return True
 
     async def press(self, act: str, claim_id: str) -> None:
-        """Follow the newest link and press a button of the page, as a customer does: only if it is offered."""
+        """Open the newest link and press a button of the page, if the page offers it, as a customer does."""
         link = next(url for url in reversed(list(self.mailbox.links())) if claim_id in url)
         path, token = link.removeprefix(PUBLIC_URL), link.partition("?t=")[2]
         for _ in range(MOST_REPETITIONS):
@@ -230,7 +230,7 @@ class FaultRig(MemoryService):
     # --- the host ---------------------------------------------------------------------------------------------------
 
     async def deliver(self) -> None:
-        """Hand every queue message to its function; what a dead process had taken goes to the next one."""
+        """Run the function of every queue message. The messages of a dead process go to the next process."""
         while True:
             for queue, name in DELIVERED:
                 self._waiting = self._waiting or [(name, taken) for taken in await self.queues.take(queue, 32)]
@@ -242,38 +242,38 @@ class FaultRig(MemoryService):
                 self._waiting.pop(0)
 
     async def fire(self) -> None:
-        """Fire the timer; when the process dies of it, the next one fires a minute later."""
+        """Run the timer. If the process dies, the next one runs it a minute later."""
         schedule = json.dumps({"IsPastDue": False, "Schedule": {}, "ScheduleStatus": None})
         while not await self._survives(partial(self._ran, "finalise_uncontested", schedule)):
             self.clock.advance(timedelta(minutes=1))
 
     async def _ran(self, name: str, given: str) -> bool:
-        """Run a background function; returns whether it succeeded. Only a fault that stays excuses a failure."""
+        """Run a background function, and return whether it succeeded. Only a lasting fault excuses a failure."""
         try:
             await self.service.run(name, given)
         except AssertionError:
             if self.trail.hit is None or self.trail.fault is None or self.trail.fault.mode != STAYS_BUSY:
                 raise
             self.is_disturbed = True
-            self.trail.fault = None  # it is over when the host tries again
+            self.trail.fault = None  # the fault is over when the host tries again
             return False
         return True
 
     async def until(self, instant: str) -> None:
-        """Let time pass until *instant*, and the minute after a window's end, if still to come, and fire the timer."""
+        """Let time pass until *instant*, and the minute after a window's end, if it lies ahead. Run the timer."""
         self.clock.set(max(datetime.fromisoformat(instant) + GRACE, await self.clock.now()))
         await self.fire()
 
     async def pass_minutes(self, minutes: int) -> None:
-        """Let time pass, and fire the timer at its end."""
+        """Let time pass, and run the timer at its end."""
         self.clock.advance(timedelta(minutes=minutes))
         await self.fire()
 
     async def rest(self) -> None:
         """
-        Let minutes pass until nothing is due now: messages are delivered, the timer fires when a row is due.
+        Let minutes pass until no work is due: messages are delivered, and the timer runs when a row is due.
 
-        Raises AssertionError when that never comes.
+        Raises AssertionError if that never happens.
         """
         for _ in range(MOST_ROUNDS):
             await self.deliver()
@@ -286,16 +286,16 @@ class FaultRig(MemoryService):
         raise AssertionError(f"not at rest after {MOST_ROUNDS} minutes: {await self.due_work()}")
 
     async def end(self) -> None:
-        """Let all time pass; due work that was ever due is done then, or never will be."""
+        """Let all time pass. Due work that is not done then is never done."""
         await self.rest()
         self.clock.advance(ALL_OVER)
         await self.fire()
         await self.rest()
-        if await self.dues():  # of what was done just now: too young to be deleted
+        if await self.dues():  # rows of recent work are too young to be deleted
             self.clock.advance(SETTLED)
             await self.fire()
 
-    # --- what lies in storage ---------------------------------------------------------------------------------------
+    # --- the contents of storage ------------------------------------------------------------------------------------
 
     async def rows(self, table: str) -> list[Row]:
         """Return every row of a table, in the order of partitions and keys."""
@@ -313,7 +313,7 @@ class FaultRig(MemoryService):
         return {row.key: json.loads(unpacked(row.values["document"])) for row in rows}
 
     async def due_work(self) -> list[str]:
-        """Return the due work of the stored claims, and the pages of batches that are not done."""
+        """Return the due work of the stored claims, and the unfinished pages of batches."""
         now = await self.clock.now()
         claims = [Claim.model_validate(one) for one in (await self.documents("claims", "claim|")).values()]
         found = [f"{claim.id} {kind}" for claim in claims for kind in due_now(claim, now)]
@@ -322,21 +322,21 @@ class FaultRig(MemoryService):
         return found if len(done) == len(pages) else [*found, f"{len(pages) - len(done)} pages of a batch"]
 
     async def dues(self) -> list[datetime]:
-        """Return the instants of all due rows, without the rows for months or years after a claim was closed."""
+        """Return the instants of all due rows, without the rows for months or years after the close of a claim."""
         keys = [row.key for row in await self.rows("duework")]
         stamps = [key.partition("|")[0] for key in keys if not waits_for_retention(key)]
         return [datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC) for stamp in stamps]
 
 
 def waits_for_retention(key: str) -> bool:
-    """Whether a due row erases people or deletes mails of a closed claim, months or years later."""
+    """Return whether a due row erases people or deletes mails of a closed claim, months or years later."""
     kind = key.rpartition("|")[2]
     return kind == Kind.ERASE_PEOPLE or kind.startswith(f"{Kind.DELETE_MESSAGE_ID}-")
 
 
 @asynccontextmanager
 async def fault_rig(issuer: LocalIssuer) -> AsyncIterator[FaultRig]:
-    """Let the process use a rig in which nothing goes wrong yet."""
+    """Yield a rig without a fault for the process."""
     rig = FaultRig(issuer)
     rig.start(Trail())
     try:

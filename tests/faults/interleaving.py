@@ -1,12 +1,11 @@
 """
-One whole act between any two requests of another.
+One whole act between any two requests of another act.
 
-Another process may do all of its work between two requests of a process. Both are played here over one storage. The
-first is held up before one of its requests. The second runs from beginning to end. Then the first goes on. The end must
-be the end of one after the other, in either order.
-
-Some requests need no run of their own. While the next requests of the first touch nothing that the second touches, the
-place makes no difference, and one run is enough for all such places (`positions`).
+Another process can do all of its work between two requests of a process. Both run here over one storage. The first is
+stopped before one of its requests, the second runs from beginning to end, and then the first goes on. The end must
+equal the end of one act after the other, in either order. Some positions need no run of their own. While the next
+requests of the first touch nothing that the second touches, the position makes no difference, and one run is enough for
+all such positions (`positions`).
 """
 
 import asyncio
@@ -42,12 +41,12 @@ HANGS = timedelta(minutes=3)
 
 @dataclass
 class Run:
-    """What two acts asked of storage and answered, and what they left."""
+    """The requests of two acts, their answers, and the final state."""
 
     first: list[Request] = field(default_factory=list)
     second: list[Request] = field(default_factory=list)
     answers: dict[str, Any] = field(default_factory=dict)
-    held_up_before: Request | None = None
+    stopped_before: Request | None = None
     left: Mapping[str, Any] = field(default_factory=dict)
     kept: Kept | None = None
     rested: Mapping[str, Any] | None = None
@@ -56,9 +55,9 @@ class Run:
 
 async def run(made: MemoryService, scene: Built, first: Doing, second: Doing, at: int) -> Run:
     """
-    Hold *first* up before its request number *at*, from 1, while *second* does all of its work.
+    Stop *first* before its request number *at*, counted from 1, while *second* does all of its work.
 
-    With `NEVER`, *second* comes after *first*.
+    With `NEVER`, *second* follows *first*.
     """
     made.go_back_to(scene.kept)
     ran, goes_on = Run(), asyncio.Event()
@@ -77,11 +76,11 @@ async def run(made: MemoryService, scene: Built, first: Doing, second: Doing, at
         if PROCESS.get() == SECOND:
             ran.second.append(request)
             return do()
-        await goes_on.wait()  # what is sent beside the request that is held up waits too
+        await goes_on.wait()  # a request sent together with the stopped one waits too
         ran.first.append(request)
         if len(ran.first) == at:
             goes_on.clear()
-            ran.held_up_before = request
+            ran.stopped_before = request
             bootstrap.use(made.other_process)
             await whole(SECOND, second)
             bootstrap.use(made.service.services)
@@ -98,11 +97,15 @@ async def run(made: MemoryService, scene: Built, first: Doing, second: Doing, at
 
 
 async def positions(made: MemoryService, scene: Built, first: Doing, second: Doing) -> AsyncIterator[Run]:
-    """Yield a run for each place at which it matters that *first* is held up; at the first place, *second* is first."""
+    """
+    Yield a run for each position of the stop that can make a difference.
+
+    At the first position, *second* runs first.
+    """
     at = 1
     while True:
         ran = await run(made, scene, first, second, at)
-        if ran.held_up_before is None:
+        if ran.stopped_before is None:
             return
         yield ran
         meeting = (n for n, sent in enumerate(ran.first, start=1) if n >= at and any(map(sent.meets, ran.second)))
@@ -112,11 +115,11 @@ async def positions(made: MemoryService, scene: Built, first: Doing, second: Doi
         at = next_meeting + 1
 
 
-# --- what is left -----------------------------------------------------------------------------------------------------
+# --- the final state --------------------------------------------------------------------------------------------------
 
 
 def picture(made: MemoryService) -> Mapping[str, Any]:
-    """Return what is left that anybody could notice; due rows and messages are hints, and may be more."""
+    """Return the visible part of the final state. Due rows and messages are hints and are allowed to be more."""
     rows: dict[str, dict[str, Any]] = {}
     feeds: dict[str, dict[str, list[Any]]] = {}
     for (table, partition, key), row in sorted(made.storage.rows._rows.items()):
@@ -137,7 +140,7 @@ def _said(row: Row) -> dict[str, Any]:
 
 
 def without(value: Any) -> Any:
-    """Return *value* without what only tells which version it is."""
+    """Return *value* without fields that only tell its version."""
     match value:
         case dict():
             return {name: without(one) for name, one in value.items() if name not in LEFT_OUT}
@@ -148,7 +151,7 @@ def without(value: Any) -> Any:
 
 
 async def rested(made: MemoryService, ran: Run) -> Mapping[str, Any]:
-    """Return what is left a quarter of an hour later, when all has been made good; of instants the day."""
+    """Return the final state a quarter of an hour later, when all due work is done, with days in place of instants."""
     if ran.rested is None:
         assert ran.kept is not None
         made.go_back_to(ran.kept)
@@ -161,8 +164,8 @@ async def rested(made: MemoryService, ran: Run) -> Mapping[str, Any]:
     return ran.rested
 
 
-async def broken_promises(made: MemoryService) -> list[str]:
-    """Return what is wrong with the end, in whichever order the two came; everything must be at rest."""
+async def faults_of_the_end(made: MemoryService) -> list[str]:
+    """Return the faults of the final state, for either order of the two acts. No work may be due."""
     now = made.clock.real()
     claims, slots = dict[str, Claim](), list[Slot]()
     for (table, _, key), row in made.storage.rows._rows.items():

@@ -1,8 +1,8 @@
 """
 The jobs that are stopped at every request.
 
-A job is a function of a `FaultRig`: what its users do, and how long they wait. It joins with one line in `JOBS`. Its
-preparation is not disturbed. What it returns is what its users saw, and is compared with the rest of the end.
+A job is a function of a `FaultRig`: the acts of its users, and the time between them. A new job needs one line in
+`JOBS`. Its preparation has no fault. Its return value is what its users saw, and is compared with the rest of the end.
 """
 
 import json
@@ -35,7 +35,7 @@ async def nothing(rig: FaultRig) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """What is stopped, and what must be there before."""
+    """A job and its preparation."""
 
     name: str
     run: Callable[[FaultRig], Awaitable[object]]
@@ -48,7 +48,7 @@ class Job:
 
 
 async def draft(rig: FaultRig, tenant: str = PARTNER) -> str:
-    """Make a draft with evidence, under a key; returns its id."""
+    """Create a draft with evidence under a key, and return its id."""
     made = await rig.ask("POST", "/claims", tenant=tenant, key="create", json=claim_as_sent(tenant), expect=201)
     claim_id = str(made.json()["id"])
     signed = (await rig.clock.now()).date() - timedelta(days=30)
@@ -62,8 +62,8 @@ async def submit(rig: FaultRig, claim_id: str, tenant: str = PARTNER) -> None:
     await rig.ask("POST", f"/claims/{claim_id}/submit", tenant=tenant, key="submit", json=ACKNOWLEDGED)
 
 
-async def told(rig: FaultRig) -> str:
-    """Bring a claim to where its customer was told; returns its id."""
+async def notified(rig: FaultRig) -> str:
+    """Bring a claim to the state in which its customer was notified, and return its id."""
     claim_id = await draft(rig)
     await submit(rig, claim_id)
     await rig.rest()
@@ -85,8 +85,8 @@ async def window(rig: FaultRig, claim_id: str, tenant: str = PARTNER) -> dict[st
 
 
 async def is_official(rig: FaultRig) -> None:
-    """An official association, written down."""
-    claim_id = await told(rig)
+    """Prepare an official association that is stored."""
+    claim_id = await notified(rig)
     await rig.until((await window(rig, claim_id))["endsAt"])
     await rig.rest()
 
@@ -95,8 +95,8 @@ async def is_official(rig: FaultRig) -> None:
 
 
 async def becomes_official(rig: FaultRig) -> object:
-    """Draft, evidence, submission, notice, the end of the window, the timer, confirmation, figures in and out."""
-    claim_id = await told(rig)
+    """The job has draft, evidence, submission, notice, end of the window, confirmation, and figures in and out."""
+    claim_id = await notified(rig)
     await rig.until((await window(rig, claim_id))["endsAt"])
     await rig.rest()
     feed = f"/usage/reports?tenantId={CUSTOMER}&format=jsonl"
@@ -105,7 +105,7 @@ async def becomes_official(rig: FaultRig) -> object:
 
 
 async def is_declined(rig: FaultRig) -> object:
-    """The customer is reminded, says no, takes it back and says no again; each no is confirmed."""
+    """The customer is reminded, says no, undoes it and says no again. Each no is confirmed."""
     claim_id = await only_claim(rig)
     await rig.until(REMINDER_AT)
     await rig.rest()
@@ -120,7 +120,11 @@ REMINDER_AT = "2026-11-06T08:00:00+00:00"
 
 
 async def takes_over(rig: FaultRig) -> object:
-    """A second partner's claim for a held item is reviewed, approved and told; at its window's end it takes over."""
+    """
+    A second partner's claim for a held item is reviewed and approved, and its customer is notified.
+
+    It takes over at its window's end.
+    """
     claim_id = await only_claim(rig, OTHER_PARTNER)
     await submit(rig, claim_id, OTHER_PARTNER)
     for act in ("start", "approve"):
@@ -132,13 +136,13 @@ async def takes_over(rig: FaultRig) -> object:
 
 
 async def somebody_holds_the_item(rig: FaultRig) -> None:
-    """An official association of one partner, and the draft of another for the same item."""
+    """Prepare an official association of one partner, and the draft of another for the same item."""
     await is_official(rig)
     await draft(rig, OTHER_PARTNER)
 
 
 async def is_deleted(rig: FaultRig) -> object:
-    """A draft with evidence is deleted, and every trace of it."""
+    """A draft with evidence is deleted without a trace."""
     claim_id = await only_claim(rig)
     await rig.ask("DELETE", f"/claims/{claim_id}", expect=204, if_repeated=404)
     await rig.rest()
@@ -146,7 +150,7 @@ async def is_deleted(rig: FaultRig) -> object:
 
 
 async def is_entered(rig: FaultRig) -> object:
-    """The operator enters an association of the past; the customer's registered address is told."""
+    """The operator imports a past association, and the customer's registered address is notified."""
     await rig.ask(
         "POST", "/associations/import", content=PAST, headers={"Content-Type": "application/x-ndjson"}, **OPERATOR
     )
@@ -154,13 +158,13 @@ async def is_entered(rig: FaultRig) -> object:
     return (await rig.ask("GET", "/associations")).json()
 
 
-async def somebody_is_to_be_told(rig: FaultRig) -> None:
-    """A customer with an address for notices."""
+async def customer_has_a_notice_address(rig: FaultRig) -> None:
+    """Prepare a customer with an address for notices."""
     await rig.service.register(noticeAddresses=["it@contoso.fr"])
 
 
 async def is_made_without_a_key(rig: FaultRig) -> object:
-    """A draft, two words and two files of somebody who sends no idempotency key."""
+    """A caller without idempotency keys creates a draft, two comments and two files."""
     claim_id = (await rig.ask("POST", "/claims", json=claim_as_sent(), expect=201)).json()["id"]
     path = f"/claims/{claim_id}"
     for text in ("One word", "Another"):
@@ -174,7 +178,7 @@ async def is_made_without_a_key(rig: FaultRig) -> object:
 
 
 async def loses_its_item(rig: FaultRig) -> object:
-    """The operator says that the subscription is gone: the association ends, and the customer is told."""
+    """The operator removes the subscription: the association ends, and the customer is notified."""
     path = f"/customers/{CUSTOMER}"
     customer = (await rig.ask("GET", path, **OPERATOR)).json()
     customer["subscriptions"][0]["state"] = "disabled"
@@ -185,7 +189,7 @@ async def loses_its_item(rig: FaultRig) -> object:
 
 
 async def finds_another_contact(rig: FaultRig) -> object:
-    """Nobody can be reached; the partner names somebody else, who is told."""
+    """No recipient can be reached. The partner names another contact, who is notified."""
     claim_id = await only_claim(rig)
     rig.mailbox.refused = {"anne.durand@contoso.fr"}
     await submit(rig, claim_id)
@@ -200,7 +204,7 @@ async def finds_another_contact(rig: FaultRig) -> object:
 
 
 async def is_sent_in_bulk(rig: FaultRig) -> object:
-    """Three claims are sent as a batch, one of them bad; what became of them is read, and told to the feed."""
+    """Three claims are sent as a batch, one of them bad. The outcomes are read, and the feed gets its entries."""
     bad = {**claim_as_sent(), "partnerId": "none"}
     rows = "".join(json.dumps(one) + "\n" for one in (claim_as_sent(), bad, claim_as_sent(name="Another")))
     headers = {"Content-Type": "application/x-ndjson"}
@@ -212,7 +216,7 @@ async def is_sent_in_bulk(rig: FaultRig) -> object:
 
 
 async def is_erased(rig: FaultRig) -> object:
-    """The contact of a claim whose customer was told is erased: the claim goes back to its partner."""
+    """The contact of a claim whose customer was notified is erased: the claim goes back to its partner."""
     asked = await rig.ask(
         "POST", "/operations/erasures", key="erase", json={"email": "anne.durand@contoso.fr"}, expect=202, **OPERATOR
     )
@@ -221,7 +225,7 @@ async def is_erased(rig: FaultRig) -> object:
         await rig.rest()
     seen = (await rig.ask("GET", f"/operations/erasures/{asked.json()['id']}", **OPERATOR)).json()
     (claim,) = (await rig.ask("GET", "/claims")).json()["value"]
-    kinds = sorted(kind for kind, count in seen["found"].items() if count)  # the count has unfinished rounds too
+    kinds = sorted(kind for kind, count in seen["found"].items() if count)  # the count includes unfinished rounds
     return [seen["status"], kinds, claim["contacts"], claim["status"]]
 
 
@@ -232,13 +236,13 @@ PAST = (
 
 JOBS = (
     Job("becomes official", becomes_official),
-    Job("is declined", is_declined, prepare=told),
+    Job("is declined", is_declined, prepare=notified),
     Job("takes over", takes_over, prepare=somebody_holds_the_item),
     Job("is deleted", is_deleted, prepare=draft),
-    Job("is entered", is_entered, prepare=somebody_is_to_be_told),
+    Job("is entered", is_entered, prepare=customer_has_a_notice_address),
     Job("loses its item", loses_its_item, prepare=is_official),
     Job("finds another contact", finds_another_contact, prepare=draft),
     Job("is sent in bulk", is_sent_in_bulk),
-    Job("is erased", is_erased, prepare=told),
+    Job("is erased", is_erased, prepare=notified),
     Job("is made without a key", is_made_without_a_key, without_key=True),
 )

@@ -1,7 +1,7 @@
 """
-Situations in which several claims of one tenant stand at the same items, and everybody can do something.
+Situations in which several claims of one tenant have the same items and everybody can act.
 
-Each is built through the service, as its users would, and is then taken up again for every pair of acts.
+The service builds each from requests of its users. It is then restored for every pair of acts.
 """
 
 import json
@@ -24,7 +24,7 @@ Claims = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A situation, and how it comes about."""
+    """A situation and the way to build it."""
 
     name: str
     build: Callable[[MemoryService], Awaitable[Claims]]
@@ -32,7 +32,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A situation that has come about."""
+    """A situation that was built."""
 
     name: str
     claims: Claims
@@ -47,7 +47,7 @@ async def register(made: MemoryService) -> None:
 
 
 def subscriptions(**changes: Any) -> list[dict[str, Any]]:
-    """Return the customer's subscriptions; *changes* are those of the first one."""
+    """Return the customer's subscriptions. *changes* apply to the first one."""
     first = {"product": "dynamics-365-sales", "channel": "EA", "state": "active", "seats": 50}
     return [
         {"subscriptionId": SUBSCRIPTION, **first, **changes},
@@ -56,7 +56,7 @@ def subscriptions(**changes: Any) -> list[dict[str, Any]]:
 
 
 async def build(made: MemoryService, scene: Scene) -> Built:
-    """Let a situation come about; messages that are under way stay so, and the timer has three minutes to make good."""
+    """Build a situation. Its messages stay waiting, and the timer runs for three minutes."""
     await register(made)
     claims = await scene.build(made)
     made.clock.advance(timedelta(minutes=3))
@@ -67,7 +67,7 @@ async def build(made: MemoryService, scene: Scene) -> Built:
 
 
 async def draft(made: MemoryService, tenant: str, *, reviewed: bool = False) -> str:
-    """Make a draft for both subscriptions, or one that a person must review; returns its id."""
+    """Create a draft for both subscriptions, or one that a person must review, and return its id."""
     claim = await made.service.draft(tenant=tenant, **_sent(tenant, reviewed=reviewed))
     return str(claim["id"])
 
@@ -87,20 +87,20 @@ async def submit(made: MemoryService, claim: str, tenant: str) -> None:
 
 
 async def submitted(made: MemoryService, tenant: str, *, reviewed: bool = False) -> str:
-    """Make and submit a claim."""
+    """Create and submit a claim."""
     claim = await draft(made, tenant, reviewed=reviewed)
     await submit(made, claim, tenant)
     return claim
 
 
 async def review(made: MemoryService, claim: str, act: str, **sent: Any) -> None:
-    """Let a reviewer do something."""
+    """Act as a reviewer."""
     answer = await made.service.review("POST", f"/reviews/{claim}/{act}", json=sent)
     assert answer.status_code == 200, answer.text
 
 
-async def told(made: MemoryService, tenant: str) -> str:
-    """Bring a claim to where its customer was told, with whatever review it needs."""
+async def notified(made: MemoryService, tenant: str) -> str:
+    """Bring a claim to the state in which its customer was notified, after the review that it needs."""
     claim = await submitted(made, tenant)
     if (await shown(made, claim, tenant))["status"] == "submitted":
         await review(made, claim, "start")
@@ -111,19 +111,19 @@ async def told(made: MemoryService, tenant: str) -> str:
 
 
 async def shown(made: MemoryService, claim: str, tenant: str) -> Any:
-    """Return a claim as its partner sees it."""
+    """Return the claim that its partner sees."""
     return (await made.service.request("GET", f"/claims/{claim}", tenant=tenant)).json()
 
 
 async def window_ended(made: MemoryService, claim: str, tenant: str) -> None:
-    """Let two minutes pass after the customer's window; nobody writes anything down."""
+    """Let two minutes pass after the customer's window, and store nothing."""
     ends_at = datetime.fromisoformat((await shown(made, claim, tenant))["window"]["endsAt"])
     made.clock.set(ends_at + timedelta(minutes=2))
 
 
 async def official(made: MemoryService, tenant: str) -> str:
-    """Bring a claim to where it is official, written down and confirmed."""
-    claim = await told(made, tenant)
+    """Bring a claim to official, stored and confirmed."""
+    claim = await notified(made, tenant)
     await window_ended(made, claim, tenant)
     await made.service.sweep()
     await made.service.deliver()
@@ -137,16 +137,16 @@ async def _drafts(made: MemoryService) -> Claims:
     return {OWN: await draft(made, PARTNER), OTHER: await draft(made, OTHER_PARTNER)}
 
 
-async def _to_be_told(made: MemoryService) -> Claims:
+async def _to_be_notified(made: MemoryService) -> Claims:
     return {OWN: await submitted(made, PARTNER), OTHER: await draft(made, OTHER_PARTNER)}
 
 
-async def _told(made: MemoryService) -> Claims:
-    return {OWN: await told(made, PARTNER), OTHER: await submitted(made, OTHER_PARTNER)}
+async def _notified(made: MemoryService) -> Claims:
+    return {OWN: await notified(made, PARTNER), OTHER: await submitted(made, OTHER_PARTNER)}
 
 
 async def _window_ended(made: MemoryService) -> Claims:
-    claims = await _told(made)
+    claims = await _notified(made)
     await window_ended(made, claims[OWN], PARTNER)
     return claims
 
@@ -164,7 +164,7 @@ async def _rival_under_review(made: MemoryService) -> Claims:
 
 async def _taken_over(made: MemoryService) -> Claims:
     other = await official(made, OTHER_PARTNER)
-    own = await told(made, PARTNER)
+    own = await notified(made, PARTNER)
     await window_ended(made, own, PARTNER)
     return {OWN: own, OTHER: other}
 
@@ -198,7 +198,7 @@ async def _disputed(made: MemoryService) -> Claims:
 
 
 async def _declined(made: MemoryService) -> Claims:
-    claims = await _told(made)
+    claims = await _notified(made)
     links = made.service.services.links
     token = links.token(claims[OWN], 1)
     form = {"t": token, "nonce": links.nonce(token, "decline", made.clock.real())}
@@ -218,7 +218,7 @@ async def _unreachable(made: MemoryService) -> Claims:
 
 
 async def _batch(made: MemoryService) -> Claims:
-    claims = await _told(made)
+    claims = await _notified(made)
     rows = "".join(json.dumps(claim_as_sent(name=name)) + "\n" for name in ("One", "Another"))
     headers = {"Content-Type": "application/x-ndjson"}
     answer = await made.service.request("POST", "/claim-batches", content=rows, headers=headers)
@@ -227,7 +227,7 @@ async def _batch(made: MemoryService) -> Claims:
 
 
 async def _to_be_erased(made: MemoryService) -> Claims:
-    claims = await _told(made)
+    claims = await _notified(made)
     answer = await made.service.programme("POST", "/operations/erasures", json={"email": "anne.durand@contoso.fr"})
     assert answer.status_code == 202, answer.text
     return claims
@@ -235,8 +235,8 @@ async def _to_be_erased(made: MemoryService) -> Claims:
 
 SCENES = (
     Scene("two drafts", _drafts),
-    Scene("a notice to be sent", _to_be_told),
-    Scene("the customer was told", _told),
+    Scene("a notice to be sent", _to_be_notified),
+    Scene("the customer was notified", _notified),
     Scene("the window has ended", _window_ended),
     Scene("an association and a rival", _official),
     Scene("an association and a rival under review", _rival_under_review),

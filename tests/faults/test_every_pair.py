@@ -1,13 +1,12 @@
 """
-Another act runs whole between any two requests of an act: the end is that of one after the other.
+Another whole act runs between any two requests of an act, and the end equals that of one after the other.
 
-Every function and every act on a claim is held up at each of its requests by each kind of other act that can touch the
-same tenant. In each scene everything is tried alone first; what is answered with a success is then paired. A function
-or an act that is new joins by itself, or `test_everybody_is_disturbed_by_everybody` says that it could not.
+Every function and every act on a claim is stopped at each of its requests by each kind of other act on the same tenant.
+In each scene every act is tried alone first. The successful acts are then paired. A new function or act is included
+automatically, or `test_every_function_is_stopped_by_every_kind_of_act` fails.
 
-Left out is what would say the same again: places at which nothing that matters comes next (`positions`), and all but
-one act of each kind that a scene has, and three scenes of four for a read; which ones, differs from scene to scene.
-THOROUGH=1 leaves out no act and no scene.
+Some runs are left out: positions without a relevant next request (`positions`), all but one act of each kind in a
+scene, and three scenes of four for a read. The chosen acts and scenes differ. THOROUGH=1 leaves out no act and no scene.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +27,7 @@ from tests.faults.interleaving import (
     FIRST,
     NEVER,
     Run,
-    broken_promises,
+    faults_of_the_end,
     positions,
     rested,
     run,
@@ -63,13 +62,13 @@ SEVERAL_READS = {
 
 @dataclass(frozen=True)
 class Possible:
-    """What can be done in a scene: it is answered with a success when nobody else does anything."""
+    """An act that succeeds in a scene when nobody else acts."""
 
     reads: Sequence[Doing]
     writes: Sequence[Doing]
 
     def pairs(self, scene: str) -> Iterator[tuple[Doing, Doing]]:
-        """Yield each that is held up, with each by which it is worth being held up."""
+        """Yield each act that is stopped, with each act that can make a difference to it."""
         reads = [read for read in self.reads if THOROUGH or _has_its_turn(read, scene)]
         for first in (*self.writes, *reads):
             for kind in KINDS:
@@ -81,13 +80,13 @@ class Possible:
 
 
 def _has_its_turn(read: Doing, scene: str) -> bool:
-    """Whether this scene is one of those in which a read is held up: every fourth, and not the same ones for each."""
+    """Return whether a read is stopped in this scene. Each read is stopped in every fourth scene."""
     number = [one.name for one in SCENES].index(scene)
     return (number + crc32(read.name.encode())) % EACH_READ_IN == 0
 
 
 async def possible(made: MemoryService, scene: Built) -> Possible:
-    """Try everything alone."""
+    """Try every act alone."""
     reads: list[Doing] = []
     writes: list[Doing] = []
     for doing in everything(made, scene):
@@ -110,7 +109,7 @@ def _succeeded(answer: Any) -> bool:
 
 
 def explained(seen: Any, *orders: Any) -> bool:
-    """Whether an answer is that of one order; of a list, each member by itself."""
+    """Return whether an answer can come from one order. In a list each member is judged."""
     if seen in orders:
         return True
     if isinstance(seen, dict) and isinstance(seen.get("value"), list):
@@ -120,7 +119,7 @@ def explained(seen: Any, *orders: Any) -> bool:
 
 
 async def wrong(made: MemoryService, first: Doing, ran: Run, orders: Sequence[Run]) -> list[str]:
-    """Return what is wrong with how a pair ended."""
+    """Return the faults of a pair's end."""
     found = [f"{who} is answered {answer}" for who, answer in ran.answers.items() if answer and answer[0] >= 500]
     if first.is_read and first.name not in SEVERAL_READS:
         seen, *either = (without(one.answers[FIRST][1]) for one in (ran, *orders))
@@ -129,7 +128,7 @@ async def wrong(made: MemoryService, first: Doing, ran: Run, orders: Sequence[Ru
     if ran.left in [order.left for order in orders]:
         return found
     left = await rested(made, ran)
-    found += await broken_promises(made)
+    found += await faults_of_the_end(made)
     if first.name not in SEVERAL_ACTS and left not in [await rested(made, order) for order in orders]:
         found.append("neither order of the two ends so")
     return found
@@ -138,7 +137,11 @@ async def wrong(made: MemoryService, first: Doing, ran: Run, orders: Sequence[Ru
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
 async def test_the_end_is_that_of_one_after_the_other(scene: Scene, part: int, issuer: LocalIssuer) -> None:
-    """No internal error, no broken promise, and the end of either order, wherever another act comes in between."""
+    """
+    There is no internal error and no broken promise.
+
+    The end is that of one order, at every position of the other act.
+    """
     failed: list[str] = []
     tried = 0
     async with memory_service(issuer) as made:
@@ -149,36 +152,36 @@ async def test_the_end_is_that_of_one_after_the_other(scene: Scene, part: int, i
             async for ran in positions(made, built, first, second):
                 tried += 1
                 before = before or ran
-                told = await wrong(made, first, ran, [before, after])
-                if told:
-                    failed.append(f"{first}, held up before {ran.held_up_before} by {second}: " + "; ".join(told))
+                faults = await wrong(made, first, ran, [before, after])
+                if faults:
+                    failed.append(f"{first}, stopped before {ran.stopped_before} by {second}: " + "; ".join(faults))
 
     assert tried
     assert not failed, f"{len(failed)} of {tried} ends are wrong\n" + "\n".join(failed)
 
 
-async def test_everybody_is_disturbed_by_everybody(issuer: LocalIssuer) -> None:
-    """Each function that touches a tenant is held up by each kind of other act, in one scene at least."""
+async def test_every_function_is_stopped_by_every_kind_of_act(issuer: LocalIssuer) -> None:
+    """Each function that touches a tenant is stopped by each kind of other act, in at least one scene."""
     left_alone = {name for names in LEFT_ALONE.values() for name in names}
     every = {function.name for function in functions()} - left_alone - {"zz_not_found"}
-    held_up: set[tuple[str, str]] = set()
+    stopped: set[tuple[str, str]] = set()
     come_between: set[str] = set()
     for scene in SCENES:
         async with memory_service(issuer) as made:
             found = await possible(made, await build(made, scene))
-        held_up |= {(first.name, second.kind) for first, second in found.pairs(scene.name)}
+        stopped |= {(first.name, second.kind) for first, second in found.pairs(scene.name)}
         come_between |= {second.name for second in found.writes}
 
-    assert {name for name, _ in held_up} == every
-    missing = {(name, kind) for name in every for kind in KINDS} - held_up
+    assert {name for name, _ in stopped} == every
+    missing = {(name, kind) for name in every for kind in KINDS} - stopped
     assert not missing, sorted(missing)
     assert len(come_between) > 40
 
 
-async def test_it_finds_an_association_that_ends_and_keeps_its_slot(
+async def test_it_finds_an_ended_association_that_keeps_its_slot(
     issuer: LocalIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the mend taken out, a message between the two reads of a tenant leaves a slot that names a dead claim."""
+    """Without the repair, a message between the two reads of a tenant leaves a slot that names an ended claim."""
     of_tenant, end_items = ClaimsTable.of_tenant, steps.end_items
 
     async def slots_first(self: ClaimsTable, tenant_id: str) -> Sequence[StoredCase]:
@@ -208,6 +211,6 @@ async def test_it_finds_an_association_that_ends_and_keeps_its_slot(
         named = {str(doing): doing for doing in everything(made, built)}
         async for ran in positions(made, built, named["put_customer()"], named["notify_customer(own)"]):
             await rested(made, ran)
-            found += await broken_promises(made)
+            found += await faults_of_the_end(made)
 
     assert any(one.startswith("slot") for one in found), found

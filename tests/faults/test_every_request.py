@@ -1,13 +1,11 @@
 """
-Whatever goes wrong at any request, the next run gets to the same end.
+After any fault at any request, the next run reaches the same end.
 
-Each job runs undisturbed once, to count its requests to tables, queues and blobs and its mails. Then it runs once for
-each of them and for each way of failing. Storage is in memory; `test_the_sdk_repeats.py` runs the same jobs on real
-storage.
-
-THOROUGH=1 adds the runs that say the same as another run. A process that dies before a request or a mail leaves what a
-process leaves that died after the write or the mail before it, for a read changes nothing. THOROUGH=1 also lets each
-read alone fail to the end.
+Each job runs once without a fault, to count its mails and its requests to tables, queues and blobs. Then it runs once
+for each of them and for each kind of fault. Storage is in memory. `test_the_sdk_repeats.py` runs the same jobs on real
+storage. THOROUGH=1 adds the runs that repeat another run. A process that dies before a request or a mail leaves the
+same state as one that died after the write or mail before it, because a read changes nothing. THOROUGH=1 also lets each
+read alone fail for good.
 """
 
 import hashlib
@@ -69,7 +67,7 @@ LEFT_OUT = frozenset({"etag", "version", "hash", "previousHash", "historyHash"})
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: what must be the same, and what may be more."""
+    """The end of a run: the part that must be the same, and the part that can be more."""
 
     picture: Mapping[str, Any]
     mails: Counter[str]
@@ -80,14 +78,14 @@ class Ended:
 
 
 async def prepared(rig: FaultRig, job: Job) -> Kept:
-    """Return what is there when the job begins."""
+    """Return the state at the beginning of the job."""
     await rig.service.register()
     await job.prepare(rig)
     return rig.keep()
 
 
 async def run(rig: FaultRig, job: Job, begin: Kept, fault: Fault | None) -> Ended:
-    """Run a job from where it begins to the end of all time."""
+    """Run a job from its beginning to the end of all time."""
     rig.go_back_to(begin)
     trail = Trail(fault)
     rig.start(trail)
@@ -102,7 +100,7 @@ async def run(rig: FaultRig, job: Job, begin: Kept, fault: Fault | None) -> Ende
 
 
 async def at_the_end(rig: FaultRig, saw: object, requests: Counter[str], hit: str | None) -> Ended:
-    """Let all time pass, and return how the run ended."""
+    """Let all time pass, and return the end of the run."""
     await rig.end()
     return Ended(
         picture={"seen": plain(saw), **await picture(rig)},
@@ -117,7 +115,11 @@ NOT_MET = "the fault was not met"
 
 
 async def picture(rig: FaultRig) -> dict[str, Any]:
-    """Return what partners, programme and storage show at the end, without what may differ; feeds stay due."""
+    """
+    Return what partners, programme and storage show at the end, without the parts that can differ.
+
+    The feeds must be complete.
+    """
     found: dict[str, Any] = {}
     for tenant in (PARTNER, OTHER_PARTNER):
         claims = (await rig.ask("GET", "/claims", tenant=tenant)).json()["value"]
@@ -133,10 +135,10 @@ async def picture(rig: FaultRig) -> dict[str, Any]:
                 assert hashlib.sha256(file.content).hexdigest() == evidence["sha256"]
         changes = (await rig.ask("GET", "/changes?maxpagesize=1000", tenant=tenant)).json()["value"]
         assert [change["sequence"] for change in changes] == list(range(1, len(changes) + 1))
-        told: dict[str, list[tuple[str, str]]] = {}
-        for change in changes:  # of each claim in order; which claim comes first may differ
-            told.setdefault(change["claimId"], []).append((change["type"], change["status"]))
-        found[f"feed of {tenant}"] = sorted(told.values())
+        changes_of: dict[str, list[tuple[str, str]]] = {}
+        for change in changes:  # the order within each claim counts, and the order of the claims does not
+            changes_of.setdefault(change["claimId"], []).append((change["type"], change["status"]))
+        found[f"feed of {tenant}"] = sorted(changes_of.values())
     found["reviews"] = plain((await rig.ask("GET", "/reviews", **REVIEWER)).json())
     found["slots"] = plain(await rig.documents("claims", "slot|"))
     found["usage"] = plain(await rig.documents("usage"))
@@ -165,7 +167,7 @@ def plain(value: Any) -> Any:
 
 
 def differences(fault: Fault, calm: Ended, ended: Ended) -> Iterator[str]:
-    """Yield what is not as in the undisturbed end."""
+    """Yield the differences from the end without a fault."""
     if ended.hit is None:
         yield NOT_MET
     for name in sorted(calm.picture.keys() | ended.picture.keys()):
@@ -182,7 +184,11 @@ def differences(fault: Fault, calm: Ended, ended: Ended) -> Iterator[str]:
 
 @pytest.mark.parametrize(("job", "on", "mode"), CASES, ids=lambda of: of.name if isinstance(of, Job) else of)
 async def test_the_end_is_the_same(job: Job, on: str, mode: str, issuer: LocalIssuer) -> None:
-    """Same claims, slots, history, evidence, figures and receipts; nothing due; at most one mail twice."""
+    """
+    Claims, slots, history, evidence, figures and receipts are the same, and no work is due.
+
+    At most one mail is sent twice.
+    """
     failed = []
     async with fault_rig(issuer) as rig:
         begin = await prepared(rig, job)
@@ -191,17 +197,17 @@ async def test_the_end_is_the_same(job: Job, on: str, mode: str, issuer: LocalIs
             fault = Fault(on, number, mode)
             try:
                 ended = await run(rig, job, begin, fault)
-                hit, told = ended.hit, list(differences(fault, calm, ended))
-            except Exception as error:  # noqa: BLE001 - every request is tried, and all that failed are told
-                hit, told = error.__notes__[0], [*traceback.format_tb(error.__traceback__)[-2:], repr(error)]
-            if told:
-                failed.append(f"{job.name}: {on} {number} ({hit}) {mode}:\n    " + "\n    ".join(told))
+                hit, unequal = ended.hit, list(differences(fault, calm, ended))
+            except Exception as error:  # noqa: BLE001 - every request is tried, and all failures are listed
+                hit, unequal = error.__notes__[0], [*traceback.format_tb(error.__traceback__)[-2:], repr(error)]
+            if unequal:
+                failed.append(f"{job.name}: {on} {number} ({hit}) {mode}:\n    " + "\n    ".join(unequal))
     assert not failed, f"{len(failed)} ends differ\n" + "\n".join(failed)
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
-async def test_the_undisturbed_end_owes_nothing(job: Job, issuer: LocalIssuer) -> None:
-    """What the other ends are compared with is right: all is told once, nothing is left to do or to delete."""
+async def test_the_end_without_a_fault_has_no_due_work(job: Job, issuer: LocalIssuer) -> None:
+    """The other ends are compared with this one. All mails and feed entries exist once, and no work is left."""
     async with fault_rig(issuer) as rig:
         calm = await run(rig, job, await prepared(rig, job), None)
 

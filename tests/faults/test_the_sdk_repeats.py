@@ -1,9 +1,10 @@
 """
-The SDK repeats each request once, on real storage: nobody notices, and the end is the same.
+The SDK repeats each request once on real storage.
 
-Each request is done, and then answered 500, 503 or not at all, so the SDK sends it again. What dies or stays busy is
-tried in memory, by `test_every_request.py`. The end must be the one that it has in memory: so the stores in memory keep
-the promises of the real ones for whole jobs too.
+No caller sees that, and the end is the same. Each request is done and then answered with 500, with 503 or not at all,
+so that the SDK sends it again. `test_every_request.py` tests a process that dies and a store that stays busy, in
+memory. The end must equal the end in memory: the stores in memory therefore keep the promises of the real ones for
+whole jobs too.
 """
 
 from collections import Counter
@@ -35,7 +36,7 @@ WAYS = (answer(500), answer(503), lose_answer())
 
 @dataclass(slots=True)
 class EachOnce(Plan):
-    """Lets each request go wrong once, in the three ways by turns; the SDK's next try passes."""
+    """Lets each request fail once, in the three ways by turns. The SDK's next attempt succeeds."""
 
     first_way: int = 0
     is_on: bool = False
@@ -47,7 +48,7 @@ class EachOnce(Plan):
         line = f"{request.method} {request.path}?{request.query}"
         if not self.is_on:
             return None
-        if line in self._troubled:  # this is the SDK's next try
+        if line in self._troubled:  # the SDK's next attempt
             self._troubled.remove(line)
             return None
         self._troubled.add(line)
@@ -56,10 +57,10 @@ class EachOnce(Plan):
 
 
 class RealStorageRig(FaultRig):
-    """The rig over a real storage account. The age of a row follows the rig's clock, not the account's."""
+    """The rig over a real storage account. The age of a row follows the rig's clock and not the account's clock."""
 
     def __init__(self, issuer: LocalIssuer, connection: StorageConnection, plan: EachOnce) -> None:
-        """Begin with an account that is empty."""
+        """Begin with an empty account."""
         self._connection, self._plan = connection, plan
         self._written: Written = {}
         super().__init__(issuer)
@@ -68,7 +69,7 @@ class RealStorageRig(FaultRig):
         self._blobs = [AzureBlobs(connection, container) for container in bootstrap.CONTAINERS]
 
     def process(self) -> bootstrap.Services:
-        """Return what a new process makes for itself over this account."""
+        """Return the connections of a new process over this account."""
         made = self.process_over(bootstrap.Stores.at(self._connection, self._plan.transport))
         duework = DueWorkOfThisClock(made.ports.duework, self.clock, self._written)
         return replace(made, ports=replace(made.ports, duework=duework))
@@ -91,7 +92,7 @@ class RealStorageRig(FaultRig):
 
 @asynccontextmanager
 async def real_storage_rig(account: str, issuer: LocalIssuer, plan: EachOnce) -> AsyncIterator[RealStorageRig]:
-    """Let the process use a rig over an empty account."""
+    """Yield a rig over an empty account for the process."""
     connection = replace(StorageConnection.from_text(account), retry_pause_seconds=0)
     await provision(connection, TABLES, (*QUEUES, *POISON), bootstrap.CONTAINERS)
     rig = RealStorageRig(issuer, connection, plan)
@@ -105,18 +106,18 @@ async def real_storage_rig(account: str, issuer: LocalIssuer, plan: EachOnce) ->
 @pytest.mark.parametrize("way", range(len(WAYS) if THOROUGH else 1))
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
 async def test_each_request_is_sent_twice(job: Job, way: int, azurite: Azurite, issuer: LocalIssuer) -> None:
-    """The end is the one that the job has in memory, undisturbed."""
+    """The end equals the job's end in memory without a fault."""
     async with fault_rig(issuer) as in_memory:
         calm = await run(in_memory, job, await prepared(in_memory, job), None)
     plan = EachOnce(first_way=way + JOBS.index(job))
     async with real_storage_rig(azurite.fresh_account(), issuer, plan) as rig:
         await prepared(rig, job)
-        PROCESS.set("of the fault")  # it draws the ids that it drew in memory
+        PROCESS.set("of the fault")  # the ids are those of the run in memory
         plan.is_on = True
         saw = await job.run(rig)
         plan.is_on = False
         ended = await at_the_end(
             rig, saw, Counter(), f"each of {len(plan.requests)} requests" if plan.troubled else None
         )
-        told = list(differences(Fault(WRITE, 0, SENT_TWICE), calm, ended))
-    assert not told, "\n".join(told)
+        unequal = list(differences(Fault(WRITE, 0, SENT_TWICE), calm, ended))
+    assert not unequal, "\n".join(unequal)

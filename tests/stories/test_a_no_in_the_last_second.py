@@ -1,4 +1,4 @@
-"""A no that arrived in time counts, however late it is written; one that storage could not take is not forgotten."""
+"""A no that arrived in time counts, however late it is stored. A no that storage could not take is not lost."""
 
 import html
 import re
@@ -23,7 +23,11 @@ Busy = Callable[..., None]
 
 @pytest.fixture
 def busy(service: Service, monkeypatch: pytest.MonkeyPatch) -> Busy:
-    """Let storage refuse the next commits, each after ten seconds; with `stores` it takes them and says nothing."""
+    """
+    Let storage refuse the next commits, each after ten seconds.
+
+    With `stores` it does the commits and loses the answers.
+    """
 
     def start(times: int, *, stores: bool = False) -> None:
         claims = service.services.ports.claims
@@ -44,25 +48,25 @@ def busy(service: Service, monkeypatch: pytest.MonkeyPatch) -> Busy:
 
 
 async def in_the_last_second(service: Service) -> Any:
-    """Return a claim whose customer's window ends in a second."""
-    claim = await service.told()
+    """Return a claim whose customer's window ends in one second."""
+    claim = await service.notified()
     service.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]) - SECOND)
     return claim
 
 
 async def shown(service: Service, claim: Any) -> Any:
-    """Return the claim as its partner sees it."""
+    """Return the claim that its partner sees."""
     return (await service.request("GET", f"/claims/{claim['id']}")).json()
 
 
 async def as_admin(service: Service, claim: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
-    """Say no by a token of the customer's administrator."""
+    """Decline with a token of the customer's administrator."""
     path = f"/customers/{CUSTOMER}/requests/{claim['id']}/decline"
     return await service.request("POST", path, role="Customer.Admin", tenant=CUSTOMER, headers=headers)
 
 
 async def told_by_a_reviewer(service: Service, about: Mapping[str, Any]) -> Any:
-    """Return another partner's claim of an engagement that a person reviews, its customer told."""
+    """Return another partner's claim of an engagement that a person reviews, after its customer was notified."""
     claim = await service.submitted(tenant=OTHER_PARTNER, **about)
     await service.review("POST", f"/reviews/{claim['id']}/start")
     await service.review("POST", f"/reviews/{claim['id']}/approve")
@@ -77,7 +81,7 @@ def hidden(page: str) -> dict[str, str]:
 
 
 async def not_recorded(service: Service, busy: Busy, **form: str) -> tuple[Any, str, httpx.Response]:
-    """Press decline a second before the window's end, and let storage take nothing; returns what the page says."""
+    """Press decline one second before the window's end while storage takes no write. Return the page."""
     claim = await in_the_last_second(service)
     link = service.link(ANNE)
     nonce = next(one["nonce"] for one in (await service.page(link))["acts"] if one["act"] == "decline")
@@ -86,12 +90,12 @@ async def not_recorded(service: Service, busy: Busy, **form: str) -> tuple[Any, 
 
 
 async def resent(service: Service, link: str, fields: Mapping[str, str]) -> httpx.Response:
-    """Send the form of the page that said so."""
+    """Send the form of the page that says so."""
     return await service.request("POST", f"{link.partition('?')[0]}/decline", role=None, data=dict(fields))
 
 
-async def test_a_no_is_tried_while_its_minute_lasts_and_counts_as_of_its_arrival(service: Service, busy: Busy) -> None:
-    """Written half a minute after the window's end, it declines."""
+async def test_a_no_is_retried_for_a_minute_and_counts_as_of_its_arrival(service: Service, busy: Busy) -> None:
+    """The no is stored half a minute after the window's end and declines."""
     claim = await in_the_last_second(service)
     link = service.link(ANNE)
     nonce = next(one["nonce"] for one in (await service.page(link))["acts"] if one["act"] == "decline")
@@ -106,8 +110,8 @@ async def test_a_no_is_tried_while_its_minute_lasts_and_counts_as_of_its_arrival
     assert history[-1]["at"] < claim["window"]["endsAt"]
 
 
-async def test_a_no_whose_answer_was_lost_is_said_once(service: Service, busy: Busy) -> None:
-    """The store had taken it: the next try finds its own no, and is no refusal."""
+async def test_a_no_whose_answer_was_lost_is_stored_once(service: Service, busy: Busy) -> None:
+    """The store did the write. The next attempt finds its own no and is not refused."""
     claim = await in_the_last_second(service)
     busy(1, stores=True)
 
@@ -118,8 +122,8 @@ async def test_a_no_whose_answer_was_lost_is_said_once(service: Service, busy: B
     assert [entry["act"] for entry in history].count("declined") == 1
 
 
-async def test_a_no_that_could_not_be_written_carries_its_arrival(service: Service, busy: Busy) -> None:
-    """The page has one button, which sends the very no again; an hour later it still counts as in time."""
+async def test_a_no_that_could_not_be_stored_carries_its_arrival(service: Service, busy: Busy) -> None:
+    """The page has one button that sends the same no again. An hour later the no still counts as in time."""
     claim, link, answer = await not_recorded(service, busy, reason="We know them not.", lang="en")
     assert (answer.status_code, answer.headers["x-ms-error-code"]) == (503, "NotRecordedYet")
     assert "Your decision is not recorded yet" in answer.text
@@ -134,10 +138,8 @@ async def test_a_no_that_could_not_be_written_carries_its_arrival(service: Servi
     assert [one["text"] for one in comments] == ["We know them not."]
 
 
-async def test_after_the_association_was_written_down_the_late_no_ends_it_as_it_began(
-    service: Service, busy: Busy
-) -> None:
-    """Nobody can bring back what was superseded then (decision 20)."""
+async def test_a_late_no_ends_a_stored_association_as_it_began(service: Service, busy: Busy) -> None:
+    """A claim that was superseded then cannot come back (decision 20)."""
     claim, link, answer = await not_recorded(service, busy)
     service.clock.advance(2 * GRACE)
     await service.sweep()
@@ -148,8 +150,8 @@ async def test_after_the_association_was_written_down_the_late_no_ends_it_as_it_
     assert association["since"] == association["endedAt"] == claim["window"]["endsAt"]
 
 
-async def test_an_arrival_counts_for_its_own_no_and_for_a_day(service: Service, busy: Busy) -> None:
-    """Not for another claim, another person, or the day after."""
+async def test_an_arrival_counts_for_its_own_no_and_for_one_day(service: Service, busy: Busy) -> None:
+    """It does not count for another claim, for another person, or on the next day."""
     claim, link, answer = await not_recorded(service, busy)
     fields = hidden(answer.text)
     teams = {"engagement": "modern-work-security-usage", "items": [{"workload": "teams"}]}
@@ -168,7 +170,7 @@ async def test_an_arrival_counts_for_its_own_no_and_for_a_day(service: Service, 
 
 
 async def test_an_arrival_is_signed_only_for_a_form_of_the_page(service: Service, busy: Busy) -> None:
-    """Whoever has no nonce gets none while storage is away."""
+    """A request without a nonce gets no signed arrival while storage is down."""
     claim = await in_the_last_second(service)
     busy(6)
 
@@ -180,7 +182,11 @@ async def test_an_arrival_is_signed_only_for_a_form_of_the_page(service: Service
 
 
 async def test_the_administrators_no_carries_its_arrival_too(service: Service, busy: Busy) -> None:
-    """In the body of the refusal; it comes back in a header, so that the same key still names the same request."""
+    """
+    The refusal's body has the arrival.
+
+    The caller sends it in a header, so that the same key still belongs to the same request.
+    """
     claim = await in_the_last_second(service)
     keyed = {"Idempotency-Key": "the-administrators-no"}
     busy(6)

@@ -1,4 +1,4 @@
-"""After a customer's no: a person looks at the next claim, and after two it is not asked again."""
+"""After a customer's no a person reviews the next claim. After two noes the customer is not asked again."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,7 +7,7 @@ from tests.support.service import ACKNOWLEDGED, CUSTOMER, Service
 
 
 async def refused(service: Service) -> Any:
-    """Bring a claim to the customer's no, and past the time in which it could be taken back."""
+    """Bring a claim to the customer's no, past the time in which it could be undone."""
     claim = await service.submitted()
     if claim["status"] == "submitted":
         await service.review("POST", f"/reviews/{claim['id']}/start")
@@ -22,7 +22,7 @@ async def refused(service: Service) -> Any:
 
 
 async def test_next_claim_is_reviewed_by_a_person_who_sees_the_no(service: Service) -> None:
-    """What would have been reviewed automatically waits for a reviewer, who sees when it was refused before."""
+    """A claim that would be reviewed automatically waits for a reviewer, who sees the date of the no."""
     await refused(service)
 
     again = await service.submitted()
@@ -32,9 +32,9 @@ async def test_next_claim_is_reviewed_by_a_person_who_sees_the_no(service: Servi
     assert review["refusedBefore"] == "2026-11-02T09:00:00Z"
 
 
-async def test_a_no_that_was_taken_back_does_not_count(service: Service) -> None:
-    """The customer changed their mind; the next claim is as if nothing had been."""
-    claim = await service.told()
+async def test_a_no_that_was_undone_does_not_count(service: Service) -> None:
+    """The next claim is treated as if there had been no no."""
+    claim = await service.notified()
     path = f"/customers/{CUSTOMER}/requests/{claim['id']}"
     for act in ("decline", "undo"):
         answer = await service.request("POST", f"{path}/{act}", role="Customer.Admin", tenant=CUSTOMER)
@@ -46,8 +46,8 @@ async def test_a_no_that_was_taken_back_does_not_count(service: Service) -> None
     assert again["status"] == "awaitingCustomer"
 
 
-async def test_after_two_refusals_submission_is_refused_until_one_is_a_year_old(service: Service) -> None:
-    """The dry run says so too; a year after the first, a person looks again."""
+async def test_after_two_noes_submission_is_refused_until_one_is_a_year_old(service: Service) -> None:
+    """The dry run refuses it too. One year after the first no a person reviews the claim."""
     await refused(service)
     await refused(service)
     claim = await service.draft()

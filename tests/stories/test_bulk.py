@@ -1,4 +1,4 @@
-"""Many claims at once: sent, watched, sent again, interrupted; and all of them read out as a table."""
+"""Many claims at once: a batch is sent, watched, sent again and interrupted, and all claims are exported as a table."""
 
 import asyncio
 import csv
@@ -18,7 +18,7 @@ ROWS, BAD = 330, frozenset(range(30, 331, 33))
 
 
 def batch(rows: int = ROWS, bad: frozenset[int] = BAD, **changes: Any) -> str:
-    """Return JSON lines of claims, some of them with a partner id that is none."""
+    """Return claims as JSON lines, some of them with a partner id that does not exist."""
     sent = [
         claim_as_sent(name=f"Claim {row}", **({"partnerId": "none"} if row in bad else {}), **changes)
         for row in range(1, rows + 1)
@@ -33,7 +33,7 @@ async def send(service: Service, content: str, **more: Any) -> httpx.Response:
 
 
 async def seen(service: Service, sent: httpx.Response, query: str = "", **more: Any) -> Any:
-    """Return a batch as its address shows it."""
+    """Return a batch, read at its address."""
     address = sent.headers["Operation-Location"]
     answer = await service.request("GET", address.removeprefix(PUBLIC_URL) + query, **more)
     assert answer.status_code == 200, answer.text
@@ -41,7 +41,7 @@ async def seen(service: Service, sent: httpx.Response, query: str = "", **more: 
 
 
 async def all_rows(service: Service, sent: httpx.Response, query: str) -> Sequence[Any]:
-    """Return all rows of a batch, following the links."""
+    """Return all rows of a batch, read page by page."""
     page = await seen(service, sent, query)
     rows = [*page["rows"]]
     while "nextLink" in page:
@@ -62,7 +62,7 @@ async def claims(service: Service) -> list[Any]:
 
 
 async def changes(service: Service) -> list[Any]:
-    """Return every change that the partner's feed has told."""
+    """Return every change in the partner's feed."""
     found: list[Any] = []
     page = (await service.request("GET", "/changes?maxpagesize=1000")).json()
     found += page["value"]
@@ -70,7 +70,7 @@ async def changes(service: Service) -> list[Any]:
 
 
 async def work(service: Service, *, until: int | None = None) -> None:
-    """Let two instances share the pages, or let one deal with so many and die."""
+    """Let two instances share the pages, or let one process *pages* of them and die."""
     if until is None:
         await asyncio.gather(service.deliver(), service.deliver())
         return
@@ -80,7 +80,7 @@ async def work(service: Service, *, until: int | None = None) -> None:
 
 
 async def test_hundreds_of_claims_are_sent_at_once(service: Service) -> None:
-    """The answer comes first; then each good row is a draft, and each bad one says why it is none."""
+    """The answer comes first. Then each good row becomes a draft, and each bad row has its reason."""
     sent = await send(service, batch())
 
     assert sent.status_code == 202
@@ -109,7 +109,7 @@ async def test_hundreds_of_claims_are_sent_at_once(service: Service) -> None:
 
 
 async def test_the_same_batch_again_changes_nothing(service: Service) -> None:
-    """Without a key it is known by what was sent, with one by the key, which stands for one batch."""
+    """Without a key the content identifies the batch. With a key the key does."""
     first, keyed = await send(service, batch(3, frozenset())), {"Idempotency-Key": "batch-1"}
     await work(service)
     again = await send(service, batch(3, frozenset()))
@@ -128,7 +128,7 @@ async def test_the_same_batch_again_changes_nothing(service: Service) -> None:
 
 
 async def test_a_batch_goes_on_when_its_host_has_died(service: Service) -> None:
-    """Messages that it held are lost with it; the timer of the next one sends what is missing again."""
+    """Its messages are lost. The timer of the next host sends the missing ones again."""
     sent = await send(service, batch())
     await work(service, until=1)
     lost = await service.services.queues.take(CLAIM_BATCHES, 32)
@@ -138,13 +138,13 @@ async def test_a_batch_goes_on_when_its_host_has_died(service: Service) -> None:
     await work(service)
 
     assert (await seen(service, sent))["status"] == "Succeeded"
-    for message in lost:  # the queue gives them to somebody again
+    for message in lost:  # the queue delivers them again
         await service.run("process_claim_batch", message.text)
     assert len(await claims(service)) == len(await changes(service)) == ROWS - len(BAD)
 
 
-async def test_a_batch_is_its_organisations_own(service: Service) -> None:
-    """Another organisation's is not found, and neither is one that there never was."""
+async def test_a_batch_is_visible_to_its_organisation_only(service: Service) -> None:
+    """A batch of another organisation gives the same answer as one that does not exist."""
     sent = await send(service, batch(1, frozenset()))
     path = sent.headers["Operation-Location"].removeprefix(PUBLIC_URL)
 
@@ -154,8 +154,8 @@ async def test_a_batch_is_its_organisations_own(service: Service) -> None:
     assert (await seen(service, sent, role="Incentives.User"))["total"] == 1
 
 
-async def test_a_batch_that_cannot_be_taken_in_is_refused_at_once(service: Service) -> None:
-    """Its form is judged before anything is kept."""
+async def test_a_batch_of_a_wrong_form_is_refused_at_once(service: Service) -> None:
+    """The form is checked before anything is stored."""
     for content, headers, status, code in (
         ("\n", LINES, 400, "ValidationFailed"),
         ("{}\n" * 10_001, LINES, 413, "PayloadTooLarge"),
@@ -170,8 +170,8 @@ async def test_a_batch_that_cannot_be_taken_in_is_refused_at_once(service: Servi
     assert tampered.json()["error"]["code"] == "InvalidCursor"
 
 
-async def test_a_message_that_fails_is_shown_and_put_back(service: Service) -> None:
-    """With its ids, and nothing else that somebody put into the queue."""
+async def test_a_message_that_fails_is_listed_and_can_be_sent_again(service: Service) -> None:
+    """The list has its ids and no other content of the message."""
     sent = await send(service, batch(1, frozenset()))
     (message,) = await service.services.queues.take(CLAIM_BATCHES, 32)
     failed = json.dumps({**json.loads(message.text), "email": "anne.durand@contoso.fr"})
@@ -186,7 +186,7 @@ async def test_a_message_that_fails_is_shown_and_put_back(service: Service) -> N
 
 
 async def test_claims_are_exported_for_a_spreadsheet(service: Service) -> None:
-    """Nothing in it is run, letters of all languages are read, and filters narrow it as they do the list."""
+    """A spreadsheet runs nothing in it and reads the letters of all languages. The filters are those of the list."""
     formulas = ["=HYPERLINK(1)", "+33 1", "-1", "@SUM", "＝1+1"]
     for name in (*formulas, "Déploiement, « Ltd »"):
         await service.draft(name=name)

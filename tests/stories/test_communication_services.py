@@ -1,4 +1,4 @@
-"""Mails by Communication Services, from the partner's submission to what becomes of the notice."""
+"""Mails by Communication Services, from the partner's submission to the delivery report of the notice."""
 
 import json
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ async def acs() -> AsyncIterator[CommunicationServices]:
 
 @pytest.fixture
 async def sending(acs: CommunicationServices, storage_connection: str, issuer: LocalIssuer) -> AsyncIterator[Service]:
-    """The service, whose mails go by it."""
+    """The service with mails by Communication Services."""
     clock = FixedClock(MONDAY)
     mailer = CommunicationServicesMailer(
         ENDPOINT, Identity, sender=SENDER, now=clock.real, transport=lambda: ToThisMachine(acs.url)
@@ -54,7 +54,7 @@ async def sending(acs: CommunicationServices, storage_connection: str, issuer: L
 
 
 def notices(acs: CommunicationServices) -> list[str]:
-    """Return the operation ids of the mails that the customer's contact was sent."""
+    """Return the operation ids of the mails to the customer's contact."""
     return [mail.operation_id for mail in acs.taken if mail.message.recipients.to[0].address == CONTACT]
 
 
@@ -68,7 +68,7 @@ async def seen(service: Service, claim_id: str) -> tuple[str, bool]:
 async def test_a_notice_whose_answer_was_lost_is_sent_once_and_opens_the_window(
     sending: Service, acs: CommunicationServices, lost: str
 ) -> None:
-    """Not before we know."""
+    """The window does not open before the service has the answer."""
     acs.answer_next(lost)
     claim = (await sending.submitted())["id"]
 
@@ -83,8 +83,10 @@ async def test_a_notice_whose_answer_was_lost_is_sent_once_and_opens_the_window(
     assert len(notices(acs)) == 1
 
 
-async def test_fresh_roles_delay_a_notice_and_poison_nothing(sending: Service, acs: CommunicationServices) -> None:
-    """Assignments take minutes; the customer counts as told when they were."""
+async def test_new_role_assignments_delay_a_notice_and_poison_no_message(
+    sending: Service, acs: CommunicationServices
+) -> None:
+    """Role assignments take minutes. The notice counts from its own hand-over."""
     acs.answer_next(refusal(401, "Unauthorized"), refusal(403, "Forbidden"))
     claim = (await sending.submitted())["id"]
 
@@ -99,8 +101,8 @@ async def test_fresh_roles_delay_a_notice_and_poison_nothing(sending: Service, a
     assert failed.json()["value"] == []
 
 
-async def test_a_pause_is_kept_to_the_second_it_was_asked_for(sending: Service, acs: CommunicationServices) -> None:
-    """The debt waits for its end; nobody calls before."""
+async def test_a_pause_lasts_exactly_as_long_as_requested(sending: Service, acs: CommunicationServices) -> None:
+    """The notice waits for its end, and no call comes before."""
     acs.answer_next(refusal(429, "TooManyRequests", Retry_After="600"))
     claim = (await sending.submitted())["id"]
 
@@ -118,7 +120,7 @@ async def test_a_pause_is_kept_to_the_second_it_was_asked_for(sending: Service, 
     assert len(notices(acs)) == 1
 
 
-async def test_an_address_that_the_service_will_not_write_to_stops_the_window(
+async def test_an_address_that_the_service_rejects_stops_the_window(
     sending: Service, acs: CommunicationServices
 ) -> None:
     """The partner is asked for another contact."""
@@ -134,8 +136,8 @@ async def test_an_address_that_the_service_will_not_write_to_stops_the_window(
 async def test_a_bounce_that_event_grid_reports_stops_the_window(
     sending: Service, acs: CommunicationServices, *, both: bool
 ) -> None:
-    """By the queue, with our Message-ID in it or with the operation's id alone."""
-    claim = (await sending.told())["id"]
+    """The report comes by the queue, with our Message-ID or with the operation's id alone."""
+    claim = (await sending.notified())["id"]
     sent = next(mail for mail in acs.taken if mail.operation_id == notices(acs)[0])
 
     await sending.run("record_mail_event", json.dumps(sent.report("Delivered", internet_message_id=both)))
@@ -146,10 +148,8 @@ async def test_a_bounce_that_event_grid_reports_stops_the_window(
     assert (await seen(sending, claim))[0] == "partnerActionRequired"
 
 
-async def test_a_bounce_that_is_reported_before_the_answer_is_not_forgotten(
-    sending: Service, acs: CommunicationServices
-) -> None:
-    """The id is kept before the mail is sent; nobody is bound by a notice that came back."""
+async def test_a_bounce_that_is_reported_before_the_answer_counts(sending: Service, acs: CommunicationServices) -> None:
+    """The id is stored before the mail is sent. A bounced notice binds nobody."""
     acs.answer_next(LOST)
     claim = (await sending.submitted())["id"]
     await sending.deliver()

@@ -1,4 +1,4 @@
-"""What a customer's administrator sees and does with a token of their own tenant."""
+"""The requests of a customer's administrator, with a token of the customer's own tenant."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,10 +11,10 @@ async def admin(service: Service, method: str, path: str, tenant: str = CUSTOMER
     return await service.request(method, f"/customers/{CUSTOMER}{path}", role="Customer.Admin", tenant=tenant, **more)
 
 
-async def test_administrator_sees_requests_and_says_no_and_takes_it_back(service: Service) -> None:
-    """Only what the customer is told of is listed; the no and its undoing are the same as behind a mailed link."""
+async def test_administrator_sees_requests_declines_and_undoes(service: Service) -> None:
+    """The list has only claims with a notice. The no and its undo are the same acts as behind a mailed link."""
     await service.draft()
-    claim = await service.told()
+    claim = await service.notified()
 
     listed = (await admin(service, "GET", "/requests")).json()["value"]
     declined = await admin(service, "POST", f"/requests/{claim['id']}/decline", json={"reason": "We know them not."})
@@ -28,8 +28,8 @@ async def test_administrator_sees_requests_and_says_no_and_takes_it_back(service
     assert [(one["author"], one["text"]) for one in comments] == [("customer", "We know them not.")]
 
 
-async def test_administrator_sees_who_looked_and_ends_the_association(service: Service) -> None:
-    """Receipts equal reads; from the end on the partner gets no figures and the slot is free."""
+async def test_administrator_sees_the_readers_and_ends_the_association(service: Service) -> None:
+    """Each read has a receipt. From the end on the partner gets no figures, and the slot is free."""
     claim = await service.official()
     line = f'{{"month": "2026-11", "item": "{SUBSCRIPTION}", "activeUsers": 3}}'
     feed = f"/usage/reports?tenantId={CUSTOMER}&format=jsonl"
@@ -51,9 +51,9 @@ async def test_administrator_sees_who_looked_and_ends_the_association(service: S
     assert len((await admin(service, "GET", "/associations?includeEnded=true")).json()["value"]) == 1
 
 
-async def test_role_counts_for_the_own_tenant_only(service: Service) -> None:
-    """Another tenant's administrator is as if without the role; a claim of another tenant is not found."""
-    claim = await service.told()
+async def test_role_counts_for_its_own_tenant_only(service: Service) -> None:
+    """The administrator of another tenant has no role here, and a claim of another tenant is not found."""
+    claim = await service.notified()
 
     stranger = await admin(service, "GET", "/requests", tenant=OTHER_PARTNER)
     foreign = await service.request(
@@ -67,9 +67,9 @@ async def test_role_counts_for_the_own_tenant_only(service: Service) -> None:
     assert foreign.status_code == 404
 
 
-async def test_no_at_the_last_instant_counts_and_at_the_end_it_ends(service: Service) -> None:
-    """At the window's end the same act ends what has just become official."""
-    claim = await service.told()
+async def test_no_at_the_last_instant_declines_and_at_the_end_ends(service: Service) -> None:
+    """At the window's end the same act ends the new association."""
+    claim = await service.notified()
     service.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]))
 
     answer = await admin(service, "POST", f"/requests/{claim['id']}/decline")
@@ -80,7 +80,7 @@ async def test_no_at_the_last_instant_counts_and_at_the_end_it_ends(service: Ser
 
 
 async def test_link_of_a_registered_address_ends_any_association_of_the_tenant(service: Service) -> None:
-    """The contact's own link shows and ends only its claim; the registered address's shows and ends all."""
+    """The contact's link shows and ends only its own claim. The registered address's link shows and ends all."""
     items = [{"workload": "teams"}]
     other = await service.submitted(tenant=OTHER_PARTNER, engagement="modern-work-security-usage", items=items)
     await service.review("POST", f"/reviews/{other['id']}/start")
@@ -114,12 +114,12 @@ async def test_link_of_a_registered_address_ends_any_association_of_the_tenant(s
 
 
 def next_path(page: Any) -> str:
-    """Return the path of the next page, as `admin` takes it; empty after the last page."""
+    """Return the path of the next page for `admin`, or an empty text after the last page."""
     return str(page.get("nextLink", "")).partition(f"/customers/{CUSTOMER}")[2]
 
 
 async def three_associations(service: Service) -> list[str]:
-    """Return the ids of three associations, oldest first."""
+    """Return the ids of three associations, the oldest first."""
     claims = []
     for workload in ("teams", "exchange", "sharepoint"):
         service.clock.advance(timedelta(seconds=1))
@@ -131,8 +131,8 @@ async def three_associations(service: Service) -> list[str]:
     return claims
 
 
-async def test_list_of_associations_goes_on_after_one_that_ended(service: Service) -> None:
-    """The last association of each page ends before the next page is asked for: the list goes on."""
+async def test_list_of_associations_continues_after_one_that_ended(service: Service) -> None:
+    """The last association of each page ends before the next page is requested. The list continues."""
     claims = await three_associations(service)
     path, seen = "/associations?maxpagesize=1", []
     while path:
@@ -146,7 +146,7 @@ async def test_list_of_associations_goes_on_after_one_that_ended(service: Servic
 
 
 async def test_list_of_associations_does_not_begin_again(service: Service) -> None:
-    """The association in the middle ends after its page was read: the next page has the third one."""
+    """The association in the middle ends after the read of its page. The next page has the third association."""
     claims = await three_associations(service)
     first = (await admin(service, "GET", "/associations?maxpagesize=1")).json()
     second = (await admin(service, "GET", next_path(first))).json()

@@ -1,4 +1,4 @@
-"""A history is exported page by page, and checked by somebody who has nothing but the file."""
+"""A history is exported page by page and checked with nothing but the file."""
 
 import json
 
@@ -7,7 +7,7 @@ from tests.support.service import Service
 
 
 async def test_an_exported_history_is_whole_whether_or_not_the_timer_has_run(service: Service) -> None:
-    """Pages of two entries, one after another; the last entry is one that nobody has written yet."""
+    """Each page has two entries. The last entry is one that nobody has stored yet."""
     claim = await service.official()
     pages, url = [], f"/claims/{claim['id']}/history?maxpagesize=2"
     while url:

@@ -1,4 +1,8 @@
-"""The programme looks at all claims: in figures, as a table, as a page; counted each hour, and when it asks."""
+"""
+The programme's figures about all claims, as JSON, as a table and as a page.
+
+They are counted each hour and on request.
+"""
 
 import csv
 from dataclasses import replace
@@ -19,7 +23,7 @@ WORKLOADS: dict[str, Any] = {
 
 @pytest.fixture
 async def deployed(service: Service) -> Service:
-    """The service as it is in the cloud: figures are counted by the timer, not at each read."""
+    """The service as in the cloud: the timer counts the figures, and reads do not."""
     settings = service.services.settings.model_copy(update={"sandbox": False})
     service.services = replace(service.services, settings=settings)
     bootstrap.use(service.services)
@@ -27,27 +31,27 @@ async def deployed(service: Service) -> Service:
 
 
 async def insight(service: Service, group_by: str, **headers: str) -> Any:
-    """Return what the programme is told."""
+    """Return the figures."""
     answer = await service.programme("GET", f"/insight?groupBy={group_by}", headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
 def claims(found: Any) -> dict[str, tuple[int, int]]:
-    """Return claims and associations of each group."""
+    """Return the number of claims and associations in each group."""
     return {one["key"]: (one["claims"], one["associations"]) for one in found["value"]}
 
 
 async def lives(service: Service) -> None:
-    """An association, a review that is overdue, and another partner's draft that names a formula."""
+    """Create an association, an overdue review, and another partner's draft with a formula in its name."""
     await service.official()
     await service.submitted(**WORKLOADS)
     service.clock.advance(timedelta(days=30))
     await service.draft(tenant=OTHER_PARTNER, partnerId=OTHER_PARTNER_ID)
 
 
-async def test_claims_are_counted_by_everything(service: Service) -> None:
-    """Every grouping counts the same claims; a claim counts once for each workload that it names."""
+async def test_every_grouping_counts_all_claims(service: Service) -> None:
+    """A claim counts once for each of its workloads."""
     await lives(service)
 
     found = {
@@ -66,8 +70,8 @@ async def test_claims_are_counted_by_everything(service: Service) -> None:
     assert all(one["total"] == total for one in found.values())
 
 
-async def test_figures_come_as_a_table_too(service: Service) -> None:
-    """With its mark, one group a line, and nothing in it runs."""
+async def test_figures_are_served_as_a_table_too(service: Service) -> None:
+    """The table has a byte order mark and one line for each group. A spreadsheet runs nothing in it."""
     await lives(service)
 
     answer = await service.programme("GET", "/insight?groupBy=partner", headers={"Accept": "text/csv"})
@@ -81,8 +85,8 @@ async def test_figures_come_as_a_table_too(service: Service) -> None:
     assert float(rows[0]["windowMedianHours"]) > 5 * 24
 
 
-async def test_the_page_draws_what_the_figures_say(service: Service) -> None:
-    """A chart and a table for each grouping; without script, and without anything from elsewhere."""
+async def test_the_page_shows_the_figures(service: Service) -> None:
+    """Each grouping has a chart and a table. The page has no script and loads nothing from other hosts."""
     await lives(service)
 
     answer = await service.programme("GET", "/insight/page")
@@ -96,7 +100,7 @@ async def test_the_page_draws_what_the_figures_say(service: Service) -> None:
 
 
 async def test_in_the_cloud_the_timer_counts(deployed: Service) -> None:
-    """Nothing is shown before the first count; then the same until the next, which can be asked for."""
+    """Nothing is shown before the first count. Its figures stay until the next count, which can be requested."""
     assert await insight(deployed, "status") == {"asOf": None, "groupBy": "status", "total": None, "value": []}
     assert "Nothing has been counted yet" in (await deployed.programme("GET", "/insight/page")).text
     await deployed.draft()
@@ -116,8 +120,8 @@ async def test_in_the_cloud_the_timer_counts(deployed: Service) -> None:
     assert "2 claims" in (await deployed.programme("GET", "/insight/page")).text
 
 
-async def test_a_grouping_that_there_is_not_is_refused(service: Service) -> None:
-    """With the ones that there are."""
+async def test_an_unknown_grouping_is_refused(service: Service) -> None:
+    """The refusal lists the groupings."""
     answer = await service.programme("GET", "/insight?groupBy=colour")
 
     assert answer.status_code == 400

@@ -1,4 +1,8 @@
-"""One mail budget for the whole deployment: who gets no permit waits for their turn, and nobody is bound meanwhile."""
+"""
+The deployment has one mail budget.
+
+A sender without a permit waits for its turn, and nobody is bound during the wait.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -15,14 +19,14 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 async def thrifty(storage_connection: str, issuer: LocalIssuer) -> AsyncIterator[Service]:
-    """A service whose mail system takes one mail a minute."""
+    """A service that can send one mail a minute."""
     async with running_service(storage_connection, issuer, CPOR_MAIL_PER_MINUTE="1") as running:
         await running.register()
         yield running
 
 
 async def two_claims(service: Service) -> list[str]:
-    """Submit two claims that have nothing to do with each other; returns their ids."""
+    """Submit two claims without common items or customers, and return their ids."""
     revenue = {"solutionSeller": "Adatum", "customerName": "Contoso", "isvSolution": "none"}
     first = await service.submitted()
     second = await service.submitted(engagement="bizapps-revenue", revenue=revenue)
@@ -30,12 +34,12 @@ async def two_claims(service: Service) -> list[str]:
 
 
 async def windows(service: Service, claims: list[str]) -> list[bool]:
-    """Return of each claim whether its customer was told."""
+    """Return for each claim whether its customer was notified."""
     return [(await service.request("GET", f"/claims/{claim}")).json()["window"] is not None for claim in claims]
 
 
-async def test_who_gets_no_permit_is_told_when_their_turn_comes(thrifty: Service) -> None:
-    """Nothing is promised without a permit; the timer sends the second notice in a minute of its own."""
+async def test_a_notice_without_a_permit_is_sent_at_its_turn(thrifty: Service) -> None:
+    """Nothing is promised without a permit. The timer sends the second notice in the next minute."""
     claims = await two_claims(thrifty)
 
     await thrifty.deliver()
@@ -51,8 +55,8 @@ async def test_who_gets_no_permit_is_told_when_their_turn_comes(thrifty: Service
     assert len(thrifty.mailbox.sent) == 2
 
 
-async def test_a_mail_system_that_asks_for_peace_is_left_in_peace(service: Service) -> None:
-    """The first refusal is the last call for everybody until the time is over; then all are told."""
+async def test_a_mail_system_that_asks_for_a_pause_gets_no_calls(service: Service) -> None:
+    """After the first refusal no process calls until the pause is over. Then all customers are notified."""
     claims = await two_claims(service)
     asked = 0
 
@@ -76,8 +80,8 @@ async def test_a_mail_system_that_asks_for_peace_is_left_in_peace(service: Servi
     assert await windows(service, claims) == [True, True]
 
 
-async def test_a_silent_mail_server_is_asked_once_for_all_recipients_of_a_claim(service: Service) -> None:
-    """A silent server costs a minute: eleven recipients would take longer than a function may."""
+async def test_a_silent_mail_server_is_called_once_for_all_recipients_of_a_claim(service: Service) -> None:
+    """A call takes a minute, and eleven calls would take longer than a function is allowed to run."""
     await service.register(noticeAddresses=["it@contoso.fr", "legal@contoso.fr"])
     await service.submitted()
     asked = 0

@@ -1,4 +1,8 @@
-"""Three hosts, five hundred waiting notices, one quota: after the first call that is refused, none is any more."""
+"""
+Three hosts send five hundred waiting notices under one quota.
+
+After the first refused call no other call is refused.
+"""
 
 import asyncio
 import random
@@ -42,7 +46,7 @@ SOMEBODY_ELSES = 35
 
 
 class Pen:
-    """Writes the same few words to everybody: how a mail reads is another test's."""
+    """Writes the same short text to everybody. Another test checks the texts of mails."""
 
     def __init__(self, mailer: CommunicationServicesMailer) -> None:
         self._mailer = mailer
@@ -62,7 +66,7 @@ class Pen:
 
 @asynccontextmanager
 async def host(core: Core, connection: StorageConnection, acs: CommunicationServices) -> AsyncIterator[Ports]:
-    """Start a host: connections, budget and mailer of its own; claims are in memory, which all hosts share."""
+    """Start a host with its own connections, budget and mailer. All hosts share the claims in memory."""
     rows = AzureRows(connection)
     mailer = CommunicationServicesMailer(
         ENDPOINT, Identity, sender=SENDER, now=core.clock.real, transport=lambda: ToThisMachine(acs.url)
@@ -93,7 +97,7 @@ async def hosts(storage_connection: str, acs: CommunicationServices) -> AsyncIte
 
 
 async def waiting_notices(core: Core, count: int) -> list[str]:
-    """Submit claims that have nothing to do with each other; returns their ids."""
+    """Submit claims without common items or customers, and return their ids."""
     ids = [f"cccccccc-0000-4000-8000-{number:012d}" for number in range(count)]
     subscriptions = tuple(
         Subscription(
@@ -113,7 +117,11 @@ async def waiting_notices(core: Core, count: int) -> list[str]:
 async def test_after_the_first_refused_call_none_is_refused(
     hosts: tuple[Core, list[Ports]], acs: CommunicationServices
 ) -> None:
-    """Whichever host's turn it is; every mail goes out, once, in no more time than the quota takes."""
+    """
+    This holds for any order of the hosts.
+
+    Every mail is sent once, and all mails together take no longer than the quota needs.
+    """
     core, ports = hosts
     due = dict.fromkeys(await waiting_notices(core, CLAIMS), core.clock.real())
     acs.quota = Quota(*FIRST_QUOTA_OF_OWN_DOMAIN, core.clock.real)
@@ -123,7 +131,7 @@ async def test_after_the_first_refused_call_none_is_refused(
         now = max(min(due.values()), core.clock.real())
         core.clock.set(now)
         ready = [claim for claim, at in due.items() if at <= now][:AT_ONCE]
-        # Hosts in turn: nobody can be told of a refusal that another host is about to get.
+        # The hosts work in turn, because a host cannot know of a refusal that another host is about to get.
         on = turns.choice(ports)
         ended = await asyncio.gather(*(process_claim.process_for_customer(on, claim, now) for claim in ready))
         for claim, outcome in zip(ready, ended, strict=True):

@@ -1,4 +1,4 @@
-"""Mails that come back: the window stops when nobody is left who was told."""
+"""Mails that bounce: the window stops when no notified recipient is left."""
 
 import json
 from datetime import datetime, timedelta
@@ -11,13 +11,13 @@ from tests.support.service import Service
 
 
 def plain(service: Service, number: int = 0, event: str = "bounced") -> dict[str, str]:
-    """Return a report about the mail of that number, in the plain form."""
+    """Return a report about the mail with that number, in the plain form."""
     mail = service.mailbox.sent[number]
     return {"messageId": mail.message_id, "recipient": mail.to_address, "event": event, "reason": "550 no such user"}
 
 
 def event_grid(service: Service, status: str, number: int = 0) -> dict[str, Any]:
-    """Return a report about the mail of that number as Azure Communication Services sends it."""
+    """Return a report about the mail with that number, in the form of Azure Communication Services."""
     mail = service.mailbox.sent[number]
     return {
         "id": "1",
@@ -37,9 +37,9 @@ async def status(service: Service, claim: dict[str, Any]) -> tuple[str, str | No
     return shown["status"], shown["statusReason"]
 
 
-async def test_bounce_on_day_four_stops_the_window_and_frees_nobody_to_silence(service: Service) -> None:
-    """The claim goes back to the partner; past the promised end it is not official."""
-    claim = await service.told()
+async def test_bounce_on_day_four_stops_the_window_for_good(service: Service) -> None:
+    """The claim goes back to the partner. After the promised end it is not official."""
+    claim = await service.notified()
     service.clock.advance(timedelta(days=4))
 
     taken = await service.programme("POST", "/mail-events", json=plain(service))
@@ -51,9 +51,9 @@ async def test_bounce_on_day_four_stops_the_window_and_frees_nobody_to_silence(s
 
 
 async def test_bounce_of_one_of_two_changes_nothing_yet(service: Service) -> None:
-    """The window goes on while somebody is left who was told; it stops with the last."""
+    """The window goes on while a notified recipient is left. It stops with the last."""
     await service.register(noticeAddresses=["it@contoso.fr"])
-    claim = await service.told()
+    claim = await service.notified()
 
     await service.programme("POST", "/mail-events", json=[plain(service, 0), plain(service, 0)])
     assert await status(service, claim) == ("awaitingCustomer", None)
@@ -63,18 +63,18 @@ async def test_bounce_of_one_of_two_changes_nothing_yet(service: Service) -> Non
 
 
 @pytest.mark.parametrize("outcome", ["Bounced", "Failed", "Suppressed", "FilteredSpam", "Quarantined"])
-async def test_report_of_event_grid_is_taken_from_the_queue(service: Service, outcome: str) -> None:
-    """Each status that is a recipient's failure stops the window."""
-    claim = await service.told()
+async def test_report_of_event_grid_is_read_from_the_queue(service: Service, outcome: str) -> None:
+    """Each status that is a failure of the recipient stops the window."""
+    claim = await service.notified()
 
     await service.run("record_mail_event", json.dumps(event_grid(service, outcome)))
 
     assert await status(service, claim) == ("partnerActionRequired", "customerUnreachable")
 
 
-async def test_report_that_event_grid_kept_aside_is_sent_as_it_is(service: Service) -> None:
-    """The file in the container is an array whose events also say why they were given up (docs/operating.md)."""
-    claim = await service.told()
+async def test_report_that_event_grid_stored_can_be_sent_unchanged(service: Service) -> None:
+    """The file in the container is an array. Its events also say why Event Grid gave up (docs/operating.md)."""
+    claim = await service.notified()
     given_up = {
         "deadLetterReason": "MaxDeliveryAttemptsExceeded",
         "deliveryAttempts": 30,
@@ -90,17 +90,17 @@ async def test_report_that_event_grid_kept_aside_is_sent_as_it_is(service: Servi
 
 
 @pytest.mark.parametrize("outcome", ["Delivered", "Expanded", "OutForDelivery"])
-async def test_no_failure_no_change(service: Service, outcome: str) -> None:
-    """A list that was resolved, or a delivery, leaves the window as it is."""
-    claim = await service.told()
+async def test_report_without_a_failure_changes_nothing(service: Service, outcome: str) -> None:
+    """An expanded list and a delivery leave the window as it is."""
+    claim = await service.notified()
 
     await service.run("record_mail_event", json.dumps([event_grid(service, outcome)]))
 
     assert await status(service, claim) == ("awaitingCustomer", None)
 
 
-async def test_bounce_after_official_is_for_a_reviewer_to_look_at(service: Service) -> None:
-    """It changes nothing, and stands on the review list until a reviewer has commented."""
+async def test_bounce_after_official_is_on_the_review_list(service: Service) -> None:
+    """It changes nothing else. It stays on the list until a reviewer has commented."""
     claim = await service.official()
     await service.programme("POST", "/mail-events", json=plain(service))
 
@@ -111,8 +111,12 @@ async def test_bounce_after_official_is_for_a_reviewer_to_look_at(service: Servi
     assert (await service.review("GET", "/reviews")).json()["value"] == []
 
 
-async def test_strangers_and_handshakes(service: Service) -> None:
-    """An unknown mail is counted, a handshake answered, nonsense refused, and only the programme may report."""
+async def test_unknown_mails_handshakes_and_wrong_reports(service: Service) -> None:
+    """
+    An unknown mail is counted, a handshake is answered, and a wrong report is refused.
+
+    Only the programme can report.
+    """
     unknown = {"messageId": "<0f8fad5b-d9cb-469f-a165-70867728950e@x.example>", "event": "bounced"}
     handshake = [
         {"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "512d38b6"}}
@@ -127,7 +131,11 @@ async def test_strangers_and_handshakes(service: Service) -> None:
 
 
 async def test_recipient_put_off_and_then_refused_counts_as_failed(service: Service) -> None:
-    """One of two is put off (4xx), then refused (5xx). When the notice to the other bounces, nobody is left."""
+    """
+    One of two recipients is deferred (4xx) and then refused (5xx).
+
+    When the notice to the other bounces, no recipient is left.
+    """
     await service.register(noticeAddresses=["it@contoso.fr"])
 
     def put_off(mail: Any) -> None:
@@ -135,7 +143,7 @@ async def test_recipient_put_off_and_then_refused_counts_as_failed(service: Serv
             raise MailDelayed("450 greylisted", recipient_refused_for_now=True)
 
     service.mailbox.on_send = put_off
-    claim = await service.told()
+    claim = await service.notified()
     assert claim["window"] is not None
     service.mailbox.on_send = None
     service.mailbox.refused.add("it@contoso.fr")
@@ -147,7 +155,7 @@ async def test_recipient_put_off_and_then_refused_counts_as_failed(service: Serv
 
 
 async def test_bounce_before_the_hand_over_is_recorded_shows_no_window(service: Service) -> None:
-    """The report comes back while the mail system is taking the notice: no window is shown as running."""
+    """The report arrives while the mail system accepts the notice. No window is shown as running."""
     claim = await service.submitted()
     send = service.mailbox.send
 
@@ -162,9 +170,9 @@ async def test_bounce_before_the_hand_over_is_recorded_shows_no_window(service: 
     assert (shown["status"], shown["window"]) == ("partnerActionRequired", None)
 
 
-async def test_redriven_delivery_report_of_event_grid_is_not_lost(service: Service) -> None:
-    """A report that failed while storage was ill, kept and put back, still stops the window."""
-    claim = await service.told()
+async def test_delivery_report_that_failed_once_stops_the_window_later(service: Service) -> None:
+    """The report failed while storage was down. The operator sends the stored report again."""
+    claim = await service.notified()
     await service.run("record_failed_mail_event", json.dumps(event_grid(service, "Bounced")))
     kept = (await service.programme("GET", "/operations/failed-messages")).json()["value"][0]
 
@@ -173,9 +181,9 @@ async def test_redriven_delivery_report_of_event_grid_is_not_lost(service: Servi
     assert await status(service, claim) == ("partnerActionRequired", "customerUnreachable")
 
 
-async def test_no_report_of_a_long_array_is_passed_over(service: Service) -> None:
-    """Every report is taken, or the array is refused."""
-    claim = await service.told()
+async def test_every_report_of_a_long_array_is_read(service: Service) -> None:
+    """All reports are processed, or the array is refused."""
+    claim = await service.notified()
     unknown = {"messageId": "0f8fad5b-d9cb-469f-a165-70867728950e", "event": "delivered"}
     answer = await service.programme("POST", "/mail-events", json=[unknown] * 1000 + [plain(service)])
     assert answer.status_code in (400, 413) or await status(service, claim) == (
@@ -184,9 +192,9 @@ async def test_no_report_of_a_long_array_is_passed_over(service: Service) -> Non
     )
 
 
-async def test_closing_mail_goes_to_nobody_who_was_never_told(service: Service) -> None:
-    """The second contact never got a notice, so no mail tells this contact that the request has ended."""
-    claim = await service.told()
+async def test_closing_mail_goes_only_to_notified_contacts(service: Service) -> None:
+    """The second contact never got a notice and therefore gets no mail about the end."""
+    claim = await service.notified()
     await service.programme("POST", "/mail-events", json=plain(service))
     shown = await service.reread(claim)
     contacts = {"customer": {"name": "Bruno", "email": "bruno@contoso.fr"}}

@@ -1,4 +1,4 @@
-"""The main job as its users live it: a claim, a notice, five business days, figures."""
+"""The main job of the service for its users: a claim, a notice, five business days, figures."""
 
 import json
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from tests.support.service import ACKNOWLEDGED, CUSTOMER, OTHER_PARTNER, SUBSCRI
 
 
 async def test_silence_makes_a_claim_official_and_opens_the_figures(service: Service) -> None:
-    """From the end of the window on the claim reads as official and shows its figures, though no timer ever ran."""
+    """From the end of the window on the claim reads as official and shows its figures without a run of the timer."""
     claim = await service.submitted()
     assert claim["status"] == "awaitingCustomer"
     assert claim["window"] is None
@@ -54,8 +54,8 @@ async def test_silence_makes_a_claim_official_and_opens_the_figures(service: Ser
     assert (await service.request("GET", f"/associations/{claim['id']}/usage", tenant=OTHER_PARTNER)).status_code == 404
 
 
-async def test_timer_writes_down_what_is_true_already(service: Service) -> None:
-    """The timer changes neither state nor instants nor hashes; the customer is told then, with a link to end it."""
+async def test_timer_stores_the_state_that_readers_saw(service: Service) -> None:
+    """The timer changes no state, instant or hash. Then the customer gets a mail with a link to end the association."""
     claim = await service.official()
     before = (await service.request("GET", f"/claims/{claim['id']}/history")).json()["value"]
 
@@ -71,8 +71,12 @@ async def test_timer_writes_down_what_is_true_already(service: Service) -> None:
 
 
 async def test_customer_declines_undoes_and_declines_again(service: Service) -> None:
-    """A GET changes nothing; a POST with the page's nonce does, and can be undone until the window ends."""
-    claim = await service.told()
+    """
+    A GET changes nothing.
+
+    A POST with the page's nonce declines, and the customer can undo that until the window ends.
+    """
+    claim = await service.notified()
     link = next(service.mailbox.links())
     path = link.removeprefix("http://127.0.0.1:7071/api")
 
@@ -97,8 +101,8 @@ async def test_customer_declines_undoes_and_declines_again(service: Service) -> 
     assert (await service.request("GET", f"/claims/{claim['id']}")).json()["status"] == "declined"
 
 
-async def test_second_claim_on_a_held_slot_waits_for_a_reviewer_and_takes_over_in_time(service: Service) -> None:
-    """The incumbent stays until the winner's own window has ended, and is superseded at that very instant."""
+async def test_second_claim_on_a_held_slot_is_reviewed_and_takes_over_at_its_end(service: Service) -> None:
+    """The incumbent stays until the winner's window has ended, and is superseded at that instant."""
     incumbent = await service.official()
     rival = await service.submitted(tenant=OTHER_PARTNER)
     assert (rival["status"], rival["competing"]) == ("submitted", True)
@@ -122,7 +126,7 @@ async def test_second_claim_on_a_held_slot_waits_for_a_reviewer_and_takes_over_i
 
 
 async def test_a_repeated_submission_gets_the_first_answer(service: Service) -> None:
-    """The same key and body get the first answer word for word; another body is refused."""
+    """The same key and body get the same answer. Another body is refused."""
     claim = await service.draft()
     headers = {"Idempotency-Key": "once"}
     first = await service.request("POST", f"/claims/{claim['id']}/submit", json=ACKNOWLEDGED, headers=headers)

@@ -12,12 +12,12 @@ ENGAGEMENT = "usage-recognition-bizapps"
 
 
 def organisation(number: int) -> str:
-    """Return the tenant of one of many partners."""
+    """Return the tenant of one of the partners."""
     return f"aaaaaaaa-0000-4000-8000-0000000001{number:02}"
 
 
 async def draft_of(service: Service, number: int) -> str:
-    """Register a partner that makes a draft; returns the claim's id."""
+    """Register a partner that creates a draft, and return the claim's id."""
     partner_id = f"77700{number:02}"
     partner = {
         "name": f"Partner {number}",
@@ -31,8 +31,8 @@ async def draft_of(service: Service, number: int) -> str:
     return str((await service.draft(tenant=organisation(number), **sent))["id"])
 
 
-async def test_ten_at_once_are_all_taken(service: Service) -> None:
-    """One goes to the customer, nine wait for a reviewer, and nobody is told that storage is busy."""
+async def test_ten_at_once_are_all_accepted(service: Service) -> None:
+    """One claim goes to the customer and nine wait for a reviewer. No partner hears that storage is busy."""
     drafts = [await draft_of(service, number) for number in range(10)]
     bootstrap.use(replace(service.services, ports=replace(service.services.ports, pause=Clock().pause)))
 

@@ -1,4 +1,4 @@
-"""The partner's contact hears by mail of everything that others, or time, have done to their claim."""
+"""The partner's contact gets mails about all changes that other people or time make to the claim."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ THEIRS = {
 
 
 def news(service: Service, address: str = PAUL) -> list[str]:
-    """Return the subjects of the mails to a partner's contact, oldest first."""
+    """Return the subjects of the mails to a partner's contact, the oldest first."""
     return [mail.subject for mail in service.mailbox.to_partners if mail.to_address == address]
 
 
@@ -31,7 +31,7 @@ def newest(service: Service, address: str = PAUL) -> OutgoingMail:
 
 
 async def reviewed(service: Service, claim_id: str, *steps: tuple[str, dict[str, Any]]) -> None:
-    """Let a reviewer take a claim up and take these steps; then deliver what is owed."""
+    """Let a reviewer start a claim's review and do these acts, and deliver the due mails."""
     for act, given in (("start", {}), *steps):
         answer = await service.review("POST", f"/reviews/{claim_id}/{act}", json=given)
         assert answer.status_code == 200, answer.text
@@ -39,7 +39,7 @@ async def reviewed(service: Service, claim_id: str, *steps: tuple[str, dict[str,
 
 
 async def said(service: Service, act: str, **given: str) -> None:
-    """Let the customer press a button of the page that the newest mail links to."""
+    """Let the customer press a button of the page behind the newest link."""
     link = list(service.mailbox.links())[-1].removeprefix(PUBLIC_URL)
     page = (await service.request("GET", link, role=None, headers={"Accept": "application/json"})).json()
     nonce = next(one["nonce"] for one in page["acts"] if one["act"] == act)
@@ -49,8 +49,8 @@ async def said(service: Service, act: str, **given: str) -> None:
     await service.deliver()
 
 
-async def test_who_is_asked_for_more_reads_what_until_when_and_how(service: Service) -> None:
-    """One mail for all reasons; the reviewer's own words stay in the comments."""
+async def test_a_partner_who_is_asked_for_more_reads_the_questions_and_the_time_limit(service: Service) -> None:
+    """One mail has all reasons. The reviewer's own text stays in the comments."""
     claim = await service.submitted(**USAGE)
     asked = {"reasons": ["productsMissing", "datesMissingOrOld"], "comment": "The invoice of May is missing."}
 
@@ -72,8 +72,8 @@ async def test_who_is_asked_for_more_reads_what_until_when_and_how(service: Serv
     assert "://" not in mail.text + mail.html
 
 
-async def test_once_the_customer_was_told_the_partner_reads_the_last_day(service: Service) -> None:
-    """And nothing before: neither the submission nor the automatic review is news to them."""
+async def test_after_the_notice_the_partner_reads_the_windows_last_day(service: Service) -> None:
+    """No mail comes before. The submission and the automatic review are no news to the partner."""
     claim = await service.submitted()
     assert news(service) == []
 
@@ -88,9 +88,9 @@ async def test_once_the_customer_was_told_the_partner_reads_the_last_day(service
     assert "until the end of that day (Central European Time, Europe/Paris)" in newest(service).text
 
 
-async def test_a_no_and_its_undoing_are_told_without_the_customers_words(service: Service) -> None:
-    """The reason is read in the claim, where it can be erased."""
-    await service.told()
+async def test_the_mails_about_a_no_and_its_undo_have_no_text_of_the_customer(service: Service) -> None:
+    """The claim shows the reason, where it can be erased."""
+    await service.notified()
 
     await said(service, "decline", reason="Paul never called back.")
     declined = newest(service)
@@ -102,8 +102,8 @@ async def test_a_no_and_its_undoing_are_told_without_the_customers_words(service
     assert newest(service).subject.startswith("The customer takes the refusal back: claim “Contoso Sales adoption”.")
 
 
-async def test_an_association_is_told_from_its_beginning_to_its_end(service: Service) -> None:
-    """Made official by time, ended by the customer; the partner's own end is no news."""
+async def test_the_partner_gets_mails_about_the_begin_and_end_of_an_association(service: Service) -> None:
+    """Time makes it official, and the customer ends it. An end by the partner sends no mail."""
     claim = await service.official()
     await service.sweep()
     await service.deliver()
@@ -116,8 +116,8 @@ async def test_an_association_is_told_from_its_beginning_to_its_end(service: Ser
     assert "The customer has ended the association." in newest(service).text
 
 
-async def test_what_the_partner_does_is_not_told_to_them(service: Service) -> None:
-    """Withdrawing a claim, and ending an association."""
+async def test_a_partner_gets_no_mail_about_their_own_act(service: Service) -> None:
+    """The acts are a withdrawal and the end of an association."""
     claim = await service.submitted(**USAGE)
     await service.request("POST", f"/claims/{claim['id']}/withdraw", json={})
     held = await service.official()
@@ -131,8 +131,8 @@ async def test_what_the_partner_does_is_not_told_to_them(service: Service) -> No
     assert news(service) == before
 
 
-async def test_a_rejection_says_why_and_until_when_it_can_be_disputed(service: Service) -> None:
-    """And once that time is over, that it is final."""
+async def test_the_mail_about_a_rejection_has_its_reason_and_the_time_to_dispute(service: Service) -> None:
+    """Another mail says that the rejection is final."""
     claim = await service.submitted(**USAGE)
 
     await reviewed(service, claim["id"], ("reject", {"reason": "insufficientEvidence"}))
@@ -148,8 +148,8 @@ async def test_a_rejection_says_why_and_until_when_it_can_be_disputed(service: S
     assert newest(service).subject == "Rejected for good: claim “Contoso Sales adoption”"
 
 
-async def test_an_upheld_dispute_is_told_with_the_customers_window(service: Service) -> None:
-    """The same mail says both."""
+async def test_the_mail_about_an_upheld_dispute_has_the_customers_window(service: Service) -> None:
+    """One mail has both facts."""
     claim = await service.submitted(**USAGE)
     await reviewed(service, claim["id"], ("reject", {"reason": "insufficientEvidence"}))
     await service.request("POST", f"/claims/{claim['id']}/dispute", json={"justification": "Look again"})
@@ -160,8 +160,12 @@ async def test_an_upheld_dispute_is_told_with_the_customers_window(service: Serv
     assert "Your dispute was upheld, and the customer was told of this claim:" in newest(service).text
 
 
-async def test_both_sides_of_a_competition_are_told_and_neither_who_the_other_is(service: Service) -> None:
-    """Which rule decides, and what is missing; the incumbent keeps its association, and may defend it."""
+async def test_both_sides_of_a_competition_get_a_mail_that_names_no_rival(service: Service) -> None:
+    """
+    The mail says which rule decides and which data is missing.
+
+    The incumbent keeps its association and can defend it.
+    """
     held = await service.official()
     await service.sweep()
     await service.deliver()
@@ -186,7 +190,7 @@ async def test_both_sides_of_a_competition_are_told_and_neither_who_the_other_is
     assert news(service).count(incumbents.subject) == 1
 
 
-async def test_a_competition_that_is_over_before_its_mail_is_not_told(service: Service) -> None:
+async def test_a_competition_that_ended_before_its_mail_sends_none(service: Service) -> None:
     """The challenger withdrew while the mail system was down."""
     await service.official()
     await service.sweep()
@@ -204,8 +208,8 @@ async def test_a_competition_that_is_over_before_its_mail_is_not_told(service: S
     assert (news(service), news(service, FIONA)) == (before, [])
 
 
-async def test_a_superseded_partner_is_told_that_the_association_has_ended(service: Service) -> None:
-    """And the winner that theirs is official; in between, the incumbent was asked for evidence."""
+async def test_a_superseded_partner_gets_a_mail_about_the_end(service: Service) -> None:
+    """The winner gets a mail that its claim is official. Before that, the incumbent was asked for evidence."""
     held = await service.official()
     await service.sweep()
     await service.deliver()
@@ -232,8 +236,8 @@ async def test_a_superseded_partner_is_told_that_the_association_has_ended(servi
     assert news(service, FIONA)[-1] == "Official: association “Contoso Sales adoption”"
 
 
-async def test_who_loses_an_arbitration_or_an_item_is_told(service: Service) -> None:
-    """The loser is rejected with that reason, and may dispute it."""
+async def test_the_loser_of_an_arbitration_gets_a_mail(service: Service) -> None:
+    """The losing claim is rejected with that reason and can be disputed."""
     winner = await service.submitted(**USAGE)
     await service.submitted(tenant=OTHER_PARTNER, contacts=THEIRS, **USAGE)
     await service.deliver()
@@ -245,8 +249,8 @@ async def test_who_loses_an_arbitration_or_an_item_is_told(service: Service) -> 
     assert "/dispute" in newest(service, FIONA).text
 
 
-async def test_items_that_are_struck_are_named_in_one_mail(service: Service) -> None:
-    """With what the claim goes on for."""
+async def test_one_mail_names_all_struck_items(service: Service) -> None:
+    """It also names the items that remain."""
     items = [{"workload": name} for name in ("teams", "exchange", "sharepoint")]
     claim = await service.submitted(**{**USAGE, "items": items})
 
@@ -260,8 +264,8 @@ async def test_items_that_are_struck_are_named_in_one_mail(service: Service) -> 
     assert "SharePoint" in goes_on
 
 
-async def test_an_unreachable_customer_is_told_with_the_day_to_name_another_contact(service: Service) -> None:
-    """The window does not run meanwhile."""
+async def test_a_mail_about_an_unreachable_customer_has_the_last_day_for_another_contact(service: Service) -> None:
+    """The window does not run during this time."""
     service.mailbox.refused.add("anne.durand@contoso.fr")
     await service.submitted()
 
@@ -272,9 +276,9 @@ async def test_an_unreachable_customer_is_told_with_the_day_to_name_another_cont
     assert "Please name another one." in mail.text
 
 
-async def test_what_is_no_longer_true_when_the_mail_system_is_back_is_not_told(service: Service) -> None:
-    """Only the last of several states is; the customer's confirmation comes all the same."""
-    claim = await service.told()
+async def test_outdated_mails_are_not_sent_when_the_mail_system_is_back(service: Service) -> None:
+    """The partner reads only the last of several states. The customer's confirmation is sent too."""
+    claim = await service.notified()
     service.mailbox.to_partners.clear()
     decline = f"/customers/{CUSTOMER}/requests/{claim['id']}"
     administrator: dict[str, Any] = {"role": "Customer.Admin", "tenant": CUSTOMER}
@@ -293,8 +297,8 @@ async def test_what_is_no_longer_true_when_the_mail_system_is_back_is_not_told(s
     assert news(service) == ["Declined by the customer: claim “Contoso Sales adoption”"]
 
 
-async def test_the_timer_tells_what_a_lost_message_did_not(service: Service) -> None:
-    """Once, under the same Message-ID on every try."""
+async def test_the_timer_sends_the_mail_of_a_lost_message(service: Service) -> None:
+    """It is sent once, with the same Message-ID in each try."""
     taken: list[OutgoingMail] = []
 
     def lose_the_answer(mail: OutgoingMail) -> None:
@@ -317,8 +321,8 @@ async def test_the_timer_tells_what_a_lost_message_did_not(service: Service) -> 
     assert [mail.message_id for mail in taken] == [mail.message_id for mail in service.mailbox.to_partners]
 
 
-async def test_a_contact_who_refuses_the_mail_gets_the_next_one_all_the_same(service: Service) -> None:
-    """What could not be told is dropped; the claim goes on."""
+async def test_a_contact_who_refuses_a_mail_gets_the_next_one(service: Service) -> None:
+    """The refused mail is dropped, and the claim goes on."""
     claim = await service.submitted(**USAGE)
     service.mailbox.refused.add(PAUL)
     await reviewed(service, claim["id"], ("request-information", {"reasons": ["evidenceMissing"]}))
@@ -339,8 +343,8 @@ async def test_a_contact_who_refuses_the_mail_gets_the_next_one_all_the_same(ser
         ("cs", "Zamítnuto: žádost „Contoso Sales adoption“"),
     ],
 )
-async def test_each_partner_reads_it_in_their_language(service: Service, language: str, subject: str) -> None:
-    """The one that is registered for their location."""
+async def test_each_partner_gets_mails_in_their_language(service: Service, language: str, subject: str) -> None:
+    """The language is registered for the location."""
     operator: dict[str, Any] = {"role": "Program.Operator", "tenant": PROGRAMME_TENANT}
     partner = (await service.request("GET", f"/partners/{PARTNER_ID}", **operator)).json()
     given = {
@@ -361,8 +365,8 @@ async def test_each_partner_reads_it_in_their_language(service: Service, languag
     assert newest(service).language == language
 
 
-async def test_a_failed_message_of_the_partners_queue_is_kept_and_put_back(service: Service) -> None:
-    """Ids only."""
+async def test_a_failed_message_of_the_partners_queue_is_recorded_and_sent_again(service: Service) -> None:
+    """The record has only ids."""
     claim = await service.submitted(**USAGE)
     await service.run("record_failed_partner_notice", f'{{"claimId": "{claim["id"]}", "email": "a@b.example"}}')
 

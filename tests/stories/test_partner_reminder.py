@@ -1,4 +1,4 @@
-"""A partner who was asked for more is reminded once, by mail, on the business day before the last."""
+"""A partner who was asked for more gets one reminder by mail, on the business day before the last."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,13 +17,13 @@ PAUL = "paul@adatum.example"
 
 
 async def asked(service: Service, *reasons: str) -> dict[str, Any]:
-    """Bring a claim under review, and ask its partner for more on Monday morning."""
+    """Start the review of a claim, and ask its partner for more on Monday morning."""
     claim = await service.submitted(engagement="modern-work-security-usage", items=[{"workload": "teams"}])
     return await asked_again(service, claim["id"], *reasons)
 
 
 async def asked_again(service: Service, claim_id: str, *reasons: str) -> dict[str, Any]:
-    """Take a submitted claim up, and ask its partner for more."""
+    """Start the review of a submitted claim, and ask its partner for more."""
     await service.review("POST", f"/reviews/{claim_id}/start")
     answer = await service.review(
         "POST", f"/reviews/{claim_id}/request-information", json={"reasons": reasons or ["evidenceMissing"]}
@@ -34,7 +34,7 @@ async def asked_again(service: Service, claim_id: str, *reasons: str) -> dict[st
 
 
 def reminders(service: Service) -> list[OutgoingMail]:
-    """Return the reminders that were sent to the partner."""
+    """Return the reminders to the partner."""
     return [mail for mail in service.mailbox.to_partners if mail.subject.startswith(("Reminder", "Rappel", "Připom"))]
 
 
@@ -55,7 +55,7 @@ async def speak(service: Service, language: str) -> None:
 
 
 async def test_partner_is_reminded_once_at_nine_on_the_business_day_before_the_last(service: Service) -> None:
-    """The mail says what is asked for, until when and how to answer, and holds no link."""
+    """The mail has the questions, the time limit and the way to answer. It has no link."""
     claim = await asked(service, "productsMissing", "datesMissingOrOld")
     service.clock.set(REMINDER_AT - MICROSECOND)
     await service.sweep()
@@ -87,7 +87,7 @@ async def test_partner_is_reminded_once_at_nine_on_the_business_day_before_the_l
     assert (shown["status"], shown["historyHash"]) == ("partnerActionRequired", claim["historyHash"])
 
 
-async def test_who_has_answered_is_not_reminded(service: Service) -> None:
+async def test_a_partner_who_has_answered_gets_no_reminder(service: Service) -> None:
     """The claim is with the reviewer again."""
     claim = await asked(service)
     answer = await service.request("POST", f"/claims/{claim['id']}/resubmit")
@@ -100,7 +100,7 @@ async def test_who_has_answered_is_not_reminded(service: Service) -> None:
 
 
 async def test_each_question_has_its_own_reminder(service: Service) -> None:
-    """Of the new day, by another mail."""
+    """The second mail names the new day."""
     claim = await asked(service)
     service.clock.set(REMINDER_AT)
     await service.sweep()
@@ -116,7 +116,7 @@ async def test_each_question_has_its_own_reminder(service: Service) -> None:
 
 
 async def test_a_reminder_that_would_come_too_late_is_dropped(service: Service) -> None:
-    """The claim is rejected then, and the timer writes that down."""
+    """The claim is rejected then, and the timer stores that."""
     claim = await asked(service)
 
     service.clock.set(ENDS_AT)
@@ -128,7 +128,7 @@ async def test_a_reminder_that_would_come_too_late_is_dropped(service: Service) 
 
 
 async def test_a_reminder_waits_for_the_mail_system(service: Service) -> None:
-    """It is tried again a minute later."""
+    """It is sent a minute later."""
     await asked(service)
     service.mailbox.down = True
     service.clock.set(REMINDER_AT)
@@ -143,8 +143,8 @@ async def test_a_reminder_waits_for_the_mail_system(service: Service) -> None:
     assert [mail.to_address for mail in reminders(service)] == [PAUL]
 
 
-async def test_a_mail_system_that_is_down_until_the_end_reminds_nobody(service: Service) -> None:
-    """When it is back, there is nothing left to remind of."""
+async def test_no_reminder_is_sent_when_the_mail_system_is_down_until_the_end(service: Service) -> None:
+    """Its subject is over when the mail system is back."""
     await asked(service)
     service.mailbox.down = True
     service.clock.set(REMINDER_AT)
@@ -158,8 +158,8 @@ async def test_a_mail_system_that_is_down_until_the_end_reminds_nobody(service: 
     assert reminders(service) == []
 
 
-async def test_a_reminder_sent_twice_can_be_told_by_its_message_id(service: Service) -> None:
-    """The mail system took it, but its answer was lost."""
+async def test_a_reminder_sent_twice_has_one_message_id(service: Service) -> None:
+    """The mail system accepted it, but its answer was lost."""
     await asked(service)
     await service.deliver()
     taken: list[OutgoingMail] = []
@@ -179,8 +179,8 @@ async def test_a_reminder_sent_twice_can_be_told_by_its_message_id(service: Serv
     assert {tried.message_id for tried in taken} == {mail.message_id}
 
 
-async def test_a_contact_who_refuses_the_mail_is_not_written_to_again(service: Service) -> None:
-    """The claim goes on as if they had read it: `nextStep` says the same."""
+async def test_a_contact_who_refuses_the_reminder_gets_it_only_once(service: Service) -> None:
+    """The claim goes on as after a delivered reminder, and `nextStep` is the same."""
     claim = await asked(service)
     service.mailbox.refused.add(PAUL)
     service.clock.set(REMINDER_AT)
@@ -194,8 +194,8 @@ async def test_a_contact_who_refuses_the_mail_is_not_written_to_again(service: S
     assert (await service.request("GET", f"/claims/{claim['id']}")).json()["status"] == "partnerActionRequired"
 
 
-async def test_a_reminder_that_comes_back_changes_nothing(service: Service) -> None:
-    """Only a notice that comes back stops anything."""
+async def test_a_reminder_that_bounces_changes_nothing(service: Service) -> None:
+    """Only the bounce of a notice stops a window."""
     claim = await asked(service)
     service.clock.set(REMINDER_AT)
     await service.sweep()
@@ -208,8 +208,8 @@ async def test_a_reminder_that_comes_back_changes_nothing(service: Service) -> N
     assert (shown["status"], shown["historyHash"]) == ("partnerActionRequired", claim["historyHash"])
 
 
-async def test_the_contact_that_the_claim_names_by_then_is_reminded(service: Service) -> None:
-    """Contacts can be changed while the answer is awaited."""
+async def test_the_reminder_goes_to_the_current_contact(service: Service) -> None:
+    """The partner can change contacts while the answer is pending."""
     claim = await asked(service)
     contacts = {"partner": {"name": "Lea Blanc", "email": "lea@adatum.example"}}
     answer = await service.request(
@@ -224,7 +224,7 @@ async def test_the_contact_that_the_claim_names_by_then_is_reminded(service: Ser
 
 
 async def test_a_partner_whose_customer_cannot_be_reached_is_reminded_too(service: Service) -> None:
-    """Another contact is what is asked for then."""
+    """The reminder asks for another contact."""
     service.mailbox.refused.add("anne.durand@contoso.fr")
     await service.submitted()
     await service.deliver()
@@ -241,10 +241,10 @@ async def test_a_partner_whose_customer_cannot_be_reached_is_reminded_too(servic
     ("registered", "language", "last_day"),
     [("fr-CA", "fr", "lundi 9 novembre 2026"), ("cs", "cs", "pondělí 9. listopadu 2026"), ("fi", "en", "November 9")],
 )
-async def test_a_partner_is_written_to_in_the_registered_language(
+async def test_a_partner_gets_the_reminder_in_the_registered_language(
     service: Service, registered: str, language: str, last_day: str
 ) -> None:
-    """Or in English, where that has no catalogue."""
+    """English is used for a language without a catalogue."""
     await speak(service, registered)
     await asked(service)
 

@@ -1,4 +1,4 @@
-"""Associations that were made in the past: the operator enters them, and they live on like all others."""
+"""Past associations: the operator imports them, and from then on they are like all other associations."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ JSON_LINES = {"Content-Type": "application/x-ndjson"}
 
 
 async def sent(service: Service, *rows: Mapping[str, object] | str) -> dict[str, Any]:
-    """Send an import; returns its answer."""
+    """Send an import, and return its answer."""
     lines = "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows)
     answer = await service.programme("POST", "/associations/import", content=lines, headers=JSON_LINES)
     assert answer.status_code == 200, answer.text
@@ -44,7 +44,7 @@ async def sent(service: Service, *rows: Mapping[str, object] | str) -> dict[str,
 
 
 async def entered(service: Service, **changes: object) -> dict[str, Any]:
-    """Enter the association for Teams; returns it as its partner reads it."""
+    """Import the association for Teams, and return it as its partner reads it."""
     assert await sent(service, {**TEAMS, **changes}) == {"accepted": 1, "unchanged": 0, "rejected": []}
     listed = (await service.request("GET", "/associations")).json()["value"]
     association: dict[str, Any] = listed[0]
@@ -52,15 +52,15 @@ async def entered(service: Service, **changes: object) -> dict[str, Any]:
 
 
 async def feed(service: Service, *months: str) -> None:
-    """Feed a number for Teams in each month."""
+    """Load one figure for Teams in each month."""
     lines = "".join(json.dumps({"month": month, "item": "teams", "activeUsers": 7}) + "\n" for month in months)
     path = f"/usage/reports?tenantId={CUSTOMER}&format=jsonl"
     answer = await service.programme("POST", path, content=lines, headers=JSON_LINES)
     assert answer.status_code == 200, answer.text
 
 
-async def test_a_past_association_is_official_since_then_under_its_successor(service: Service) -> None:
-    """It is read and listed like any other, keeps the older name, and its history has one entry."""
+async def test_a_past_association_is_official_from_its_begin_under_its_successor(service: Service) -> None:
+    """It is read and listed like other associations and keeps the older name. Its history has one entry."""
     association = await entered(service)
 
     claim = (await service.request("GET", f"/claims/{association['id']}")).json()
@@ -97,7 +97,7 @@ async def test_a_past_association_is_official_since_then_under_its_successor(ser
 
 
 async def test_the_figures_begin_with_the_month_of_since(service: Service) -> None:
-    """Months before it are nobody's business; a subscription may be named in a claim's form."""
+    """Earlier months are not shown. A line can name a subscription in the form of a claim."""
     association = await entered(service, since="2026-08-15T10:00:00+02:00", customerContact=ANNES)
     await service.deliver()
     await feed(service, "2026-07", "2026-08", "2026-10")
@@ -115,7 +115,7 @@ async def test_the_figures_begin_with_the_month_of_since(service: Service) -> No
 
 
 async def test_the_same_lines_twice_change_nothing(service: Service) -> None:
-    """Not the second time, not an hour later, and not after the association has ended."""
+    """This holds for the second time, an hour later, and after the association has ended."""
     first = await sent(service, TEAMS, {**TEAMS, "item": "exchange"})
     association = (await service.request("GET", "/associations")).json()["value"][0]
     service.clock.advance(timedelta(hours=1))
@@ -131,8 +131,8 @@ async def test_the_same_lines_twice_change_nothing(service: Service) -> None:
     assert len((await service.request("GET", "/associations")).json()["value"]) == 1
 
 
-async def test_each_bad_row_is_told_and_the_good_ones_are_kept(service: Service) -> None:
-    """Unknown names, items of the wrong kind, days that cannot be, and what is no line at all."""
+async def test_each_bad_row_is_reported_and_the_good_ones_are_imported(service: Service) -> None:
+    """Rows have unknown names, items of the wrong kind, impossible days, or a wrong form."""
     nobody = "bbbbbbbb-0000-4000-8000-00000000000f"
     answer = await sent(
         service,
@@ -169,7 +169,7 @@ async def test_each_bad_row_is_told_and_the_good_ones_are_kept(service: Service)
 
 
 async def test_a_held_slot_is_a_bad_row(service: Service) -> None:
-    """Held by a claim of today or by a line before: an older programme holds its successor's slot."""
+    """A current claim or an earlier line holds the slot. An older programme holds its successor's slot."""
     await service.register(noticeAddresses=["it@contoso.fr"])
     association = await entered(service)
     other = {**TEAMS, "partnerId": OTHER_PARTNER_ID}
@@ -183,12 +183,12 @@ async def test_a_held_slot_is_a_bad_row(service: Service) -> None:
     assert [(row["row"], row["code"]) for row in held["rejected"]] == [(1, "SlotHeld"), (2, "SlotHeld")]
     assert [(row["row"], row["code"]) for row in freed["rejected"]] == [(2, "SlotHeld")]
     assert freed["accepted"] == 1
-    assert official["status"] == "official"  # by time alone: nobody has written it down
+    assert official["status"] == "official"  # by time alone, and not stored
     assert [row["code"] for row in late["rejected"]] == ["SlotHeld"]
 
 
 async def test_two_imports_at_once_make_one_holder(service: Service) -> None:
-    """Whoever loses the race is judged again, and is told that the slot is held."""
+    """The loser of the race is judged again and hears that the slot is held."""
     lines = [{**TEAMS, "partnerId": partner} for partner in (PARTNER_ID, OTHER_PARTNER_ID)]
 
     answers = await asyncio.gather(*(sent(service, line) for line in lines))
@@ -197,16 +197,16 @@ async def test_two_imports_at_once_make_one_holder(service: Service) -> None:
     assert [row["code"] for answer in answers for row in answer["rejected"]] == ["SlotHeld"]
 
 
-async def test_the_same_import_twice_at_once_enters_it_once(service: Service) -> None:
-    """One of the two is told that nothing has changed."""
+async def test_the_same_import_twice_at_once_imports_it_once(service: Service) -> None:
+    """One of the two answers says that nothing has changed."""
     answers = await asyncio.gather(sent(service, TEAMS), sent(service, TEAMS))
 
     assert sorted((answer["accepted"], answer["unchanged"]) for answer in answers) == [(0, 1), (1, 0)]
     assert len((await service.request("GET", "/associations")).json()["value"]) == 1
 
 
-async def test_the_customer_is_told_at_the_registered_addresses_and_ends_it(service: Service) -> None:
-    """In the customer's language and with the customer's day; the end takes the figures away at once."""
+async def test_registered_addresses_are_notified_and_can_end_the_association(service: Service) -> None:
+    """The mail has the customer's language and date. The end stops the figures at once."""
     await service.register(noticeAddresses=["it@contoso.fr", "dsi@contoso.fr"], timeZone="Europe/Paris")
     association = await entered(service, since="2024-02-29T23:30:00Z")
     await sent(service, TEAMS | {"since": "2024-02-29T23:30:00Z"})
@@ -234,8 +234,8 @@ async def test_the_customer_is_told_at_the_registered_addresses_and_ends_it(serv
     assert (await service.request("GET", path, role=None)).status_code == 200
 
 
-async def test_nobody_registered_is_told_and_the_association_exists(service: Service) -> None:
-    """Without a registered address there is nobody to write to, at its end neither."""
+async def test_without_a_registered_address_the_association_exists_without_a_mail(service: Service) -> None:
+    """No mail is sent at its end either."""
     association = await entered(service)
     await service.request("POST", f"/associations/{association['id']}/end", json={"reason": "The project is over."})
     service.clock.advance(timedelta(minutes=5))
@@ -245,8 +245,12 @@ async def test_nobody_registered_is_told_and_the_association_exists(service: Ser
     assert service.mailbox.sent == []
 
 
-async def test_who_is_named_in_the_line_is_told_and_ends_it(service: Service) -> None:
-    """By name, in the customer's language; the figures begin with the mail, and stop with the end."""
+async def test_the_contact_in_the_line_is_notified_and_can_end_the_association(service: Service) -> None:
+    """
+    The mail has the contact's name and the customer's language.
+
+    Figures begin with the mail and stop with the end.
+    """
     now = {**TEAMS, "engagement": "modern-work-security-usage", "customerContact": ANNES}
     refused = await sent(service, {**now, "since": "2026-11-01"}, {**now, "customerContact": None})
     association = await entered(service, **now)
@@ -286,8 +290,12 @@ async def test_who_is_named_in_the_line_is_told_and_ends_it(service: Service) ->
     assert (await service.request("GET", figures)).status_code == 404
 
 
-async def test_figures_pause_until_somebody_else_was_told(service: Service) -> None:
-    """Usage and advice alike; the operator's list says why, and registering an address mends it."""
+async def test_figures_pause_until_another_recipient_is_notified(service: Service) -> None:
+    """
+    Usage and advice both pause.
+
+    The operator's list has the reason, and a newly registered address ends the pause.
+    """
     association = await entered(service, customerContact=ANNES)
     await service.deliver()
     [mail] = service.mailbox.sent
@@ -309,8 +317,8 @@ async def test_figures_pause_until_somebody_else_was_told(service: Service) -> N
     assert (await service.programme("GET", UNTOLD)).json() == {"value": []}
 
 
-async def test_only_the_operator_sees_who_was_not_told(service: Service) -> None:
-    """In pages, the oldest import first."""
+async def test_only_the_operator_sees_associations_without_a_notified_customer(service: Service) -> None:
+    """The list has pages, with the oldest import first."""
     for item in ("teams", "exchange"):
         await sent(service, {**TEAMS, "item": item})
         service.clock.advance(timedelta(minutes=1))
@@ -324,8 +332,8 @@ async def test_only_the_operator_sees_who_was_not_told(service: Service) -> None
     assert refused.status_code == 403
 
 
-async def test_the_timer_tells_the_customer_when_the_hint_was_lost(service: Service) -> None:
-    """The due row was written before the association, so nothing rests on the queue."""
+async def test_the_timer_notifies_the_customer_after_a_lost_hint(service: Service) -> None:
+    """The due row was written before the association."""
     await service.register(noticeAddresses=["it@contoso.fr"])
     await entered(service)
 
@@ -336,8 +344,8 @@ async def test_the_timer_tells_the_customer_when_the_hint_was_lost(service: Serv
     assert [mail.to_address for mail in service.mailbox.sent] == ["it@contoso.fr"]
 
 
-async def test_one_that_ended_before_the_mail_went_out_is_not_written_about(service: Service) -> None:
-    """Nobody is told that they can end what has ended, and nobody hears of the end of what they never heard of."""
+async def test_an_association_that_ended_before_its_mail_sends_none(service: Service) -> None:
+    """Nobody is asked to end an ended association, or gets a mail about an end without a notice."""
     await service.register(noticeAddresses=["it@contoso.fr"])
     association = await entered(service)
     await service.request("POST", f"/associations/{association['id']}/end", json={"reason": "The project is over."})
@@ -350,7 +358,7 @@ async def test_one_that_ended_before_the_mail_went_out_is_not_written_about(serv
 
 
 async def test_a_new_claim_competes_with_it_and_takes_over(service: Service) -> None:
-    """It is superseded at the very instant at which the winner's window has ended."""
+    """It is superseded at the instant at which the winner's window ends."""
     association = await entered(service)
     claim = await service.submitted(tenant=OTHER_PARTNER, **WORKLOADS)
     assert claim["competing"] is True
@@ -372,8 +380,8 @@ async def test_a_new_claim_competes_with_it_and_takes_over(service: Service) -> 
     assert written == ended
 
 
-async def test_the_programme_revokes_it(service: Service) -> None:
-    """As it can any association, and the customer is told of the end."""
+async def test_the_programme_can_revoke_it(service: Service) -> None:
+    """The customer gets a mail about the end."""
     await service.register(noticeAddresses=["it@contoso.fr"])
     association = await entered(service)
     await service.deliver()
@@ -389,8 +397,8 @@ async def test_the_programme_revokes_it(service: Service) -> None:
     assert len(service.mailbox.sent) == 2
 
 
-async def test_only_the_operator_imports_and_only_so_many_lines(service: Service) -> None:
-    """Anybody else is refused, as is another media type and one line too many."""
+async def test_only_the_operator_imports_and_the_number_of_lines_is_limited(service: Service) -> None:
+    """Other callers, another media type and one line too many are refused."""
     line = json.dumps(TEAMS)
     for role, tenant in (("Incentives.Admin", PARTNER), ("Customer.Admin", CUSTOMER)):
         refused = await service.request(
@@ -405,7 +413,7 @@ async def test_only_the_operator_imports_and_only_so_many_lines(service: Service
 
 @pytest.mark.parametrize("since", [MONDAY.isoformat(), "2026-11-02"])
 def test_since_is_an_instant_or_a_day(since: str) -> None:
-    """A day is its first instant in UTC, where months are counted."""
+    """A day means its first instant in UTC, because months are counted in UTC."""
     from cpor_core.use_cases.register.import_official import PastAssociation
 
     line = PastAssociation.model_validate({**TEAMS, "since": since})
@@ -414,8 +422,8 @@ def test_since_is_an_instant_or_a_day(since: str) -> None:
 
 
 async def test_past_association_is_not_superseded_without_a_review(service: Service) -> None:
-    """The item is entered while another claim awaits the customer: a person decides between the two."""
-    claim = await service.told()
+    """The item is imported while another claim awaits the customer. A person decides between the two."""
+    claim = await service.notified()
     past = {**TEAMS, "engagement": "osu-bizapps", "partnerId": OTHER_PARTNER_ID, "item": SUBSCRIPTION}
 
     taken = await sent(service, past)

@@ -1,4 +1,4 @@
-"""A person is erased from everything that is stored, and nobody else; in the end every claim forgets people."""
+"""One person is erased from all stored data and nobody else is. In the end each claim loses its people."""
 
 import json
 import zlib
@@ -27,7 +27,7 @@ TEAMS: dict[str, Any] = {"engagement": "modern-work-security-usage", "items": [{
 
 
 async def everything(service: Service) -> list[str]:
-    """Return each table row, blob and queue message as text, unpacked."""
+    """Return each table row, blob and queue message as unpacked text."""
     found: list[str] = []
     connection = service.services.connection
     async with connection.tables() as tables, connection.blobs() as blobs:
@@ -46,14 +46,14 @@ async def everything(service: Service) -> list[str]:
 
 
 async def naming(service: Service, address: str) -> Sequence[str]:
-    """Return what holds an address, in whatever case."""
+    """Return the rows, blobs and messages that contain an address, in any case of its letters."""
     return [text for text in await everything(service) if address.lower() in text.lower().replace(JOANNE, "somebody")]
 
 
 async def fill(service: Service) -> tuple[str, str, str]:
-    """Name Anne in every place; returns a claim that awaits her, one that is closed, and a draft."""
+    """Name Anne in every place. Return an awaiting claim, a closed claim and a draft."""
     await service.register(noticeAddresses=[])
-    waiting = (await service.told(comment=f"Ask {ANNE}", headers=KEY))["id"]
+    waiting = (await service.notified(comment=f"Ask {ANNE}", headers=KEY))["id"]
     path = f"/claims/{waiting}"
     words = {"text": f"Anne Durand writes from\n{ANNE}"}
     answer = await service.request("POST", f"{path}/comments", json=words, headers={"Idempotency-Key": "words"})
@@ -76,7 +76,7 @@ async def fill(service: Service) -> tuple[str, str, str]:
 
 
 async def erase(service: Service, address: str = ANNE) -> Any:
-    """Ask for an erasure, and let the timer run until it is done; returns it."""
+    """Ask for an erasure, run the timer until it is done, and return it."""
     asked = await service.programme(
         "POST", "/operations/erasures", json={"email": address}, headers={"Idempotency-Key": address[:1] + "-erase"}
     )
@@ -97,7 +97,7 @@ async def erase(service: Service, address: str = ANNE) -> Any:
 
 
 async def test_a_person_is_erased_from_every_table_blob_and_queue(service: Service) -> None:
-    """Whoever else is named stays; every history is whole, and the claim that awaited her goes back to its partner."""
+    """Other people stay. Every history is whole, and the awaiting claim goes back to its partner."""
     waiting, other, draft = await fill(service)
     assert len(await naming(service, ANNE)) >= 10
     joannes = len([text for text in await everything(service) if JOANNE in text])
@@ -127,8 +127,8 @@ async def test_a_person_is_erased_from_every_table_blob_and_queue(service: Servi
     assert "ContactMissing" in [one["code"] for one in refused.json()["error"]["details"]]
 
 
-async def test_erasing_twice_finds_nothing_and_only_the_operator_may(service: Service) -> None:
-    """Nobody else learns whether there is such a person."""
+async def test_erasing_twice_finds_nothing_and_only_the_operator_can_erase(service: Service) -> None:
+    """Other callers do not learn whether the person exists."""
     await fill(service)
     await erase(service)
 
@@ -143,8 +143,8 @@ async def test_erasing_twice_finds_nothing_and_only_the_operator_may(service: Se
     assert (await service.programme("POST", "/operations/erasures", json={"email": "nobody"})).status_code == 400
 
 
-async def test_an_ended_association_forgets_people_after_two_years(service: Service) -> None:
-    """Its partner still reads it, without contacts and files; figures, receipts and history stay."""
+async def test_an_ended_association_loses_its_people_after_two_years(service: Service) -> None:
+    """Its partner still reads it, without contacts and files. Figures, receipts and history stay."""
     await service.register()
     claim = await service.official(tenant=OTHER_PARTNER)
     path = f"/claims/{claim['id']}"

@@ -1,4 +1,4 @@
-"""The service with tokens of Entra ID, as in the cloud: its keys and domains come over HTTP, from this machine."""
+"""The service with tokens of Entra ID, as in the cloud. Keys and domains come over HTTP from this machine."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -26,7 +26,7 @@ CUSTOMER_ENTRY = {
 
 @pytest.fixture
 def tenants() -> Iterator[LocalEntra]:
-    """Entra ID: its key, and the customer's domain."""
+    """Entra ID with its key and the customer's domain."""
     with LocalEntra(domains={"contoso.fr": CUSTOMER, "adatum.example": PARTNER}) as listening:
         listening.publish(published(signing_key(0), listening.issuer))
         yield listening
@@ -34,7 +34,7 @@ def tenants() -> Iterator[LocalEntra]:
 
 @pytest.fixture
 async def cloud(storage_connection: str, issuer: LocalIssuer, tenants: LocalEntra) -> AsyncIterator[Service]:
-    """The service with the settings of a deployment, and domains looked up."""
+    """The service with the settings of a deployment, with look-ups of domains."""
     async with running_service(
         storage_connection,
         issuer,
@@ -45,14 +45,14 @@ async def cloud(storage_connection: str, issuer: LocalIssuer, tenants: LocalEntr
     ) as running:
         trusted = TokenSettings(entra.AUDIENCE, tenants.issuer, tenants.url, PROGRAMME_TENANT, sandbox=True)
         tokens = TokenVerifier(trusted, running.clock.real, running.clock.monotonic)
-        running.services = replace(running.services, tokens=tokens)  # the age of keys is the test's to say
+        running.services = replace(running.services, tokens=tokens)  # the test decides the age of keys
         bootstrap.use(running.services)
         yield running
 
 
 @pytest.fixture
 def said(cloud: Service, tenants: LocalEntra) -> Any:
-    """What Entra says of somebody in a tenant, with changes; an application with `app`."""
+    """Return Entra's claims about a person in a tenant, with changes, or about an application with `app`."""
 
     def say(role: str, tenant: str, *, app: bool = False, **changes: Any) -> dict[str, object]:
         issued = {"tid": tenant, "iss": tenants.issuer.replace("{tenantid}", tenant), "roles": [role], **changes}
@@ -67,7 +67,7 @@ async def ask(cloud: Service, method: str, path: str, token: str, **more: Any) -
 
 
 async def test_programme_partner_and_customer_come_with_tokens_of_their_own_tenants(cloud: Service, said: Any) -> None:
-    """The programme's operator registers; the partner's own application claims; the customer's administrator looks."""
+    """The programme's operator registers, the partner's application claims, the customer's administrator reads."""
     operator = signed(said("Program.Operator", PROGRAMME_TENANT))
     location = {
         "name": "Adatum Conseil",
@@ -88,8 +88,8 @@ async def test_programme_partner_and_customer_come_with_tokens_of_their_own_tena
     assert (seen.status_code, seen.json()["value"]) == (200, [])
 
 
-async def test_a_token_that_is_not_for_us_is_told_why(cloud: Service, said: Any) -> None:
-    """401 with a challenge in fixed words; a role that does not count is 403."""
+async def test_a_token_for_another_service_is_refused_with_its_reason(cloud: Service, said: Any) -> None:
+    """The answer is 401 with a challenge in fixed words. For a role that does not count it is 403."""
     elsewhere = said("Incentives.Admin", PARTNER, iss=entra.ISSUER.replace("{tenantid}", PARTNER))
     refused = await ask(cloud, "GET", "/claims", signed(elsewhere))
     stranger = await ask(cloud, "GET", f"/customers/{CUSTOMER}", signed(said("Program.Operator", PARTNER)))
@@ -101,10 +101,14 @@ async def test_a_token_that_is_not_for_us_is_told_why(cloud: Service, said: Any)
     assert (stranger.status_code, stranger.json()["error"]["code"]) == (403, "RoleRequired")
 
 
-async def test_keys_that_cannot_be_fetched_yet_are_no_reason_to_send_anybody_away(
+async def test_while_keys_cannot_be_fetched_a_caller_is_asked_to_retry(
     cloud: Service, said: Any, tenants: LocalEntra
 ) -> None:
-    """503 with Retry-After; then all goes well, and goes on when the key is changed and when Entra is gone."""
+    """
+    The answer is 503 with Retry-After.
+
+    Later requests succeed, also after a change of the key and when Entra is down.
+    """
     tenants.answer = b"<html>Sign in to this network</html>"
     too_early = await ask(cloud, "GET", "/claims", signed(said("Incentives.User", PARTNER)))
     assert (too_early.status_code, too_early.headers["Retry-After"]) == (503, "5")
@@ -125,8 +129,14 @@ async def test_keys_that_cannot_be_fetched_yet_are_no_reason_to_send_anybody_awa
         assert (await ask(cloud, "GET", "/claims", token)).status_code == 200
 
 
-async def test_an_operators_slip_binds_nobody_to_another_tenant(cloud: Service, said: Any, tenants: LocalEntra) -> None:
-    """A domain that another tenant has verified, or none, is refused; while Entra is out of reach, it is later."""
+async def test_a_typing_error_of_the_operator_binds_no_other_tenant(
+    cloud: Service, said: Any, tenants: LocalEntra
+) -> None:
+    """
+    A domain that another tenant or no tenant has verified is refused.
+
+    While Entra is down, the operator must retry.
+    """
     operator = signed(said("Program.Operator", PROGRAMME_TENANT))
     path = f"/customers/{CUSTOMER}"
 
@@ -145,5 +155,5 @@ async def test_an_operators_slip_binds_nobody_to_another_tenant(cloud: Service, 
     ]
     assert (later.status_code, later.headers["Retry-After"]) == (503, "5")
     assert missing.status_code == 404
-    assert registered.status_code == 201  # from what was answered before
+    assert registered.status_code == 201  # from an earlier answer
     assert tenants.discovered == ["contoso.fr", "adatum.example", "contosso.fr", "contoso.cz"]

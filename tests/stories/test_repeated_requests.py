@@ -1,4 +1,8 @@
-"""A caller whose request got no answer sends it again; where a key is not needed, the second time changes nothing."""
+"""
+A caller whose request got no answer sends it again.
+
+Where a key is not needed, the second request changes nothing.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -7,13 +11,17 @@ from tests.support.service import OTHER_PARTNER, PDF, Service, claim_as_sent
 
 
 async def acts(service: Service, claim: dict[str, Any]) -> list[str]:
-    """Return what has happened to a claim."""
+    """Return the types of a claim's entries."""
     history = (await service.request("GET", f"/claims/{claim['id']}/history")).json()["value"]
     return [entry["act"] for entry in history]
 
 
-async def test_the_same_file_again_is_kept_once(service: Service) -> None:
-    """Same name, same bytes, same day of signing: no entry, no new version, in a draft and afterwards."""
+async def test_the_same_file_again_is_stored_once(service: Service) -> None:
+    """
+    The name, the bytes and the day of the signature are the same.
+
+    There is no entry and no new version, in a draft and later.
+    """
     claim = await service.draft()
     path = f"/claims/{claim['id']}/evidence/sow.pdf?signedOn={claim['evidence'][0]['signedOn']}"
 
@@ -26,7 +34,7 @@ async def test_the_same_file_again_is_kept_once(service: Service) -> None:
 
 
 async def test_the_same_file_again_defends_an_association_once(service: Service) -> None:
-    """What may only be added to is not refused to the one who adds the very same."""
+    """A file that cannot be replaced can be sent again unchanged."""
     claim = await service.official()
     signed = claim["evidence"][0]["signedOn"]
 
@@ -38,7 +46,7 @@ async def test_the_same_file_again_defends_an_association_once(service: Service)
 
 
 async def test_the_same_patch_again_changes_nothing(service: Service) -> None:
-    """No entry, no new version; another patch is one more edit."""
+    """There is no entry and no new version. Another patch is an edit."""
     claim = await service.draft()
     path, unconditional = f"/claims/{claim['id']}", {"If-Match": "*"}
 
@@ -52,7 +60,7 @@ async def test_the_same_patch_again_changes_nothing(service: Service) -> None:
 
 
 async def test_strike_repeated_with_its_key_gets_the_first_answer(service: Service) -> None:
-    """The claim stays under review, so only the key tells that the request is a repetition."""
+    """The claim stays under review, and therefore only the key shows that the request is a repetition."""
     claim = await service.under_review()
     path, headers = f"/reviews/{claim['id']}/strike-items", {"Idempotency-Key": "k1"}
     first = await service.review("POST", path, json={"items": [{"workload": "teams"}]}, headers=headers)
@@ -62,7 +70,7 @@ async def test_strike_repeated_with_its_key_gets_the_first_answer(service: Servi
 
 
 async def test_creation_repeated_after_the_draft_was_erased(service: Service) -> None:
-    """Same key and same body within 48 hours: the first answer, and no second draft."""
+    """The same key and body within 48 hours get the first answer, and no second draft is made."""
     sent, headers = claim_as_sent(), {"Idempotency-Key": "once"}
     first = await service.request("POST", "/claims", json=sent, headers=headers)
     await service.request("DELETE", f"/claims/{first.json()['id']}")
@@ -78,7 +86,7 @@ async def test_creation_repeated_after_the_draft_was_erased(service: Service) ->
 
 
 async def test_same_key_never_answers_another_organisation_or_operation(service: Service) -> None:
-    """The stored reply goes to the same organisation and the same operation only."""
+    """The stored reply is only for the same organisation and the same operation."""
     headers = {"Idempotency-Key": "shared"}
     first = await service.request("POST", "/claims", json=claim_as_sent(), headers=headers)
     other = await service.request(

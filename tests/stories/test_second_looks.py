@@ -1,4 +1,4 @@
-"""What happens when a claim does not go straight through: more is asked, items are struck, it is disputed."""
+"""Claims that take a longer way: a reviewer asks for more, items are struck, and rejections are disputed."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ WORKLOADS: dict[str, Any] = {
 
 
 async def under_review(service: Service, **changes: Any) -> Any:
-    """Bring a claim for two workloads under review."""
+    """Start the review of a claim for two workloads."""
     claim = await service.submitted(**{**WORKLOADS, **changes})
     answer = await service.review("POST", f"/reviews/{claim['id']}/start")
     assert answer.status_code == 200, answer.text
@@ -26,7 +26,11 @@ async def under_review(service: Service, **changes: Any) -> Any:
 
 
 async def test_partner_answers_in_time_and_is_reviewed_again(service: Service) -> None:
-    """What was asked for is shown with its time; items may be changed, and the slots follow at the resubmission."""
+    """
+    The claim shows the questions and the time limit.
+
+    The partner can change items, and the slots follow at the resubmission.
+    """
     claim = await under_review(service)
     asked = await service.review(
         "POST",
@@ -58,8 +62,12 @@ async def test_partner_answers_in_time_and_is_reviewed_again(service: Service) -
     assert competitor["competing"] is True
 
 
-async def test_silence_of_the_partner_rejects_the_claim_at_its_instant(service: Service) -> None:
-    """Five business days without an answer reject the claim, whether or not a timer ran; it can be disputed then."""
+async def test_a_partner_without_an_answer_is_rejected_at_the_time_limit(service: Service) -> None:
+    """
+    Five business days without an answer reject the claim, with or without a run of the timer.
+
+    The rejection can be disputed.
+    """
     claim = await under_review(service)
     asked = await service.review(
         "POST", f"/reviews/{claim['id']}/request-information", json={"reasons": ["evidenceMissing"]}
@@ -90,7 +98,7 @@ async def test_silence_of_the_partner_rejects_the_claim_at_its_instant(service: 
     ("after", "status"), [(timedelta(days=30) - timedelta(microseconds=1), 200), (timedelta(days=30), 409)]
 )
 async def test_dispute_is_open_for_thirty_times_24_hours(service: Service, after: timedelta, status: int) -> None:
-    """To the microsecond; then the rejection is final."""
+    """The time is exact to the microsecond. Then the rejection is final."""
     claim = await under_review(service)
     rejected = await service.review(
         "POST", f"/reviews/{claim['id']}/reject", json={"reason": "insufficientEvidence", "comment": "No signature."}
@@ -105,8 +113,8 @@ async def test_dispute_is_open_for_thirty_times_24_hours(service: Service, after
         assert (await service.request("GET", f"/claims/{claim['id']}")).json()["status"] == "rejectedFinal"
 
 
-async def test_dispute_needs_words_or_new_evidence_and_is_possible_once(service: Service) -> None:
-    """Without either it is refused; evidence added since will do; a second refusal is final."""
+async def test_dispute_needs_a_text_or_new_evidence_and_is_possible_once(service: Service) -> None:
+    """Without both it is refused. Evidence added since the rejection is enough. A second rejection is final."""
     claim = await under_review(service)
     service.clock.advance(timedelta(hours=1))
     await service.review("POST", f"/reviews/{claim['id']}/reject", json={"reason": "insufficientEvidence"})
@@ -124,7 +132,11 @@ async def test_dispute_needs_words_or_new_evidence_and_is_possible_once(service:
 
 
 async def test_striking_the_last_item_rejects_the_claim(service: Service) -> None:
-    """Single items can be struck; their slots are free at once; the last one rejects the claim."""
+    """
+    A reviewer can strike single items, and their slots are free at once.
+
+    Striking the last item rejects the claim.
+    """
     claim = await under_review(service)
     strange = await service.review(
         "POST", f"/reviews/{claim['id']}/strike-items", json={"items": [{"workload": "sharepoint"}]}
@@ -139,8 +151,8 @@ async def test_striking_the_last_item_rejects_the_claim(service: Service) -> Non
     assert (last.json()["status"], last.json()["statusReason"]) == ("rejected", "allItemsStruck")
 
 
-async def test_unreachable_customer_stops_the_window_and_another_contact_opens_a_fresh_one(service: Service) -> None:
-    """When nobody is left who could be told, the partner names another contact, who gets the full five days."""
+async def test_unreachable_customer_stops_the_window_and_another_contact_opens_a_new_one(service: Service) -> None:
+    """When no recipient can be notified, the partner names another contact, who gets five full days."""
     service.mailbox.refused.add("anne.durand@contoso.fr")
     claim = await service.submitted()
     await service.deliver()
@@ -163,9 +175,9 @@ async def test_unreachable_customer_stops_the_window_and_another_contact_opens_a
 
 
 async def test_not_the_right_person_counts_as_a_bounced_mail(service: Service) -> None:
-    """The only recipient says so: the window stops; with another recipient left it goes on."""
+    """If the only recipient says so, the window stops. If another recipient is left, the window goes on."""
     await service.register(noticeAddresses=["it@contoso.fr"])
-    claim = await service.told()
+    claim = await service.notified()
     links = list(service.mailbox.links())
     assert len(links) == 2
 
@@ -182,9 +194,9 @@ async def test_not_the_right_person_counts_as_a_bounced_mail(service: Service) -
     assert await not_me(links[1]) == "partnerActionRequired"
 
 
-async def test_a_no_is_taken_while_the_partner_looks_for_another_contact(service: Service) -> None:
-    """Whoever was told once can say no in every open state; it is final then."""
-    claim = await service.told()
+async def test_a_no_is_accepted_while_the_partner_names_another_contact(service: Service) -> None:
+    """A recipient who was notified can say no in every open state. That no is final."""
+    claim = await service.notified()
     link = next(service.mailbox.links())
     path = link.removeprefix("http://127.0.0.1:7071/api")
     token = link.partition("?t=")[2]
@@ -205,8 +217,12 @@ async def test_a_no_is_taken_while_the_partner_looks_for_another_contact(service
     assert declined["nextStep"]["owner"] == "nobody"
 
 
-async def test_holder_of_a_contested_item_is_asked_for_evidence_without_losing_anything(service: Service) -> None:
-    """Its association goes on; what it owes is shown until it has added evidence, or its time is over."""
+async def test_holder_of_a_contested_item_is_asked_for_evidence_and_keeps_the_association(service: Service) -> None:
+    """
+    The association goes on.
+
+    It shows the request until the partner has added evidence or the time limit has ended.
+    """
     holder = await service.official()
     alone = await service.review(
         "POST", f"/reviews/{holder['id']}/request-information", json={"reasons": ["datesMissingOrOld"]}

@@ -1,4 +1,4 @@
-"""What keeps strangers from probing for customers, and lets the programme look at what no person has reviewed."""
+"""Protection against strangers who probe for customers, and the sample of claims that no person has reviewed."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from tests.support.service import ACKNOWLEDGED, OTHER_PARTNER, PARTNER, Service,
 
 
 async def test_dry_runs_are_limited_and_listed_for_the_operator(service: Service) -> None:
-    """A hundred an hour for an organisation; the next hour has its own."""
+    """An organisation has a hundred in each hour."""
     for _ in range(100):
         answer = await service.request("POST", "/claims?validate=true", json=claim_as_sent())
         assert answer.status_code == 200
@@ -21,8 +21,12 @@ async def test_dry_runs_are_limited_and_listed_for_the_operator(service: Service
     assert later.status_code == 200
 
 
-async def test_dry_run_is_no_oracle(service: Service) -> None:
-    """Unknown tenant, wrong domain, foreign contact: one and the same answer; another's slot is not told."""
+async def test_dry_run_gives_one_answer_for_all_mismatches(service: Service) -> None:
+    """
+    An unknown tenant, a wrong domain and a foreign contact get the same answer.
+
+    The answer does not say whether another claim holds the slot.
+    """
     held = await service.official(tenant=OTHER_PARTNER)
     bodies = [
         claim_as_sent(customer={"tenantId": "dddddddd-0000-4000-8000-000000000001", "domain": "contoso.fr"}),
@@ -39,8 +43,8 @@ async def test_dry_run_is_no_oracle(service: Service) -> None:
 
 
 async def test_sample_shows_automatically_reviewed_claims_in_their_window(service: Service) -> None:
-    """A drawn claim can be looked at, and revoked, while its customer can decline; then it is gone from the list."""
-    claim = await service.told()
+    """A claim in the sample can be read and revoked while its customer can decline. Then it leaves the list."""
+    claim = await service.notified()
     listed = (await service.review("GET", "/reviews?sample=true")).json()["value"]
     assert [entry["id"] for entry in listed] == [claim["id"]]
 

@@ -1,4 +1,4 @@
-"""A subscription that ends takes its associations along, by the operator's update and the debt it carries."""
+"""The end of a subscription ends its associations, by the operator's update and its due work."""
 
 import json
 from datetime import datetime
@@ -21,7 +21,7 @@ async def put(service: Service, query: str = "", **changes: Any) -> Any:
 
 
 async def test_association_ends_with_its_subscription(service: Service) -> None:
-    """The answer names what ends; access stops with that write and the customer gets a closing mail."""
+    """The answer names the ends. The partner's access ends with that write, and the customer gets a closing mail."""
     claim = await service.official()
     await service.sweep()
     await service.deliver()
@@ -41,7 +41,11 @@ async def test_association_ends_with_its_subscription(service: Service) -> None:
 
 
 async def test_open_claim_loses_the_item_and_with_the_last_one_is_rejected(service: Service) -> None:
-    """A workload that is no longer listed is struck; the last one rejects the claim, which can't be disputed."""
+    """
+    A workload that is no longer listed is struck.
+
+    Without any item left the claim is rejected, and the rejection cannot be disputed.
+    """
     items = [{"workload": "teams"}, {"workload": "exchange"}]
     claim = await service.submitted(engagement="modern-work-security-usage", items=items)
 
@@ -57,7 +61,7 @@ async def test_open_claim_loses_the_item_and_with_the_last_one_is_rejected(servi
 
 
 async def test_more_than_five_ends_must_be_confirmed(service: Service) -> None:
-    """The number is named; with it, the update is taken."""
+    """The refusal names the number. With the number the update is accepted."""
     workloads = ["teams", "exchange", "sharepoint", "intune", "viva-insights", "yammer"]
     await put(service, workloads=workloads)
     for workload in workloads:

@@ -1,4 +1,4 @@
-"""What an operator sees: one trace from request to timer, counts, the lines that alerts wait for; nobody's data."""
+"""An operator sees one trace from request to timer, counts, and the lines for alerts, and no personal data."""
 
 import asyncio
 import json
@@ -30,16 +30,20 @@ PERSONAL = re.compile(
 
 
 async def begun(service: Service) -> None:
-    """Return when the SDK is there."""
+    """Return when the SDK has begun."""
     timer = service.services.telemetry._timer
     assert timer is not None, "nothing was done yet"
     await asyncio.to_thread(timer.join)
 
 
-async def test_one_trace_from_the_request_to_the_timer_and_nobodys_data(
+async def test_one_trace_from_the_request_to_the_timer_without_personal_data(
     storage_connection: str, issuer: LocalIssuer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Request, queue function, mails and, weeks later, the timer's payment; counts arrive; all of it is searched."""
+    """
+    The trace has the request, the queue function, the mails and the timer's work weeks later.
+
+    Counts arrive. The test searches all of it.
+    """
     caplog.set_level(logging.INFO)
     with running_sink() as sink:
         async with running_service(storage_connection, issuer, OTEL_EXPORTER_OTLP_ENDPOINT=sink.url) as service:
@@ -62,7 +66,7 @@ async def test_one_trace_from_the_request_to_the_timer_and_nobodys_data(
     assert "writeDown" in [span.attributes.get("cpor.debt") for span in ours]
     assert by_id[next(span.parent for span in ours if span.name == "notify_customer")] == "submit_claim"
     submitted = next(span for span in ours if span.name == "submit_claim")
-    assert submitted.parent not in by_id  # it is the host's own span, below the caller's
+    assert submitted.parent not in by_id  # the host's own span, below the caller's
     assert submitted.attributes == {
         "http.request.method": "POST",
         "http.route": "claims/{claimId}/submit",
@@ -83,13 +87,13 @@ async def test_one_trace_from_the_request_to_the_timer_and_nobodys_data(
     assert link.partition("t=")[2][:12] not in sink.text() + lines
 
 
-async def test_application_insights_gets_it_without_an_error_and_counts_no_request_twice(
+async def test_application_insights_gets_no_error_and_counts_no_request_twice(
     storage_connection: str,
     issuer: LocalIssuer,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Spans and counters arrive under the app's name; requests are the host's to report; no line is an error."""
+    """Spans and counters have the app's name. The host reports the requests. No line is an error."""
     for name, value in OF_THE_EXPORTER.items():
         monkeypatch.setenv(name, value)
     with running_ingestion() as insights:
@@ -101,7 +105,7 @@ async def test_application_insights_gets_it_without_an_error_and_counts_no_reque
         ) as service:
             await service.register()
             await begun(service)
-            await service.told()
+            await service.notified()
             await service.sweep()
 
     spans = insights.named("RemoteDependencyData")
@@ -112,10 +116,8 @@ async def test_application_insights_gets_it_without_an_error_and_counts_no_reque
     assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == []
 
 
-async def test_what_somebody_else_wrote_into_a_message_is_no_trace(
-    storage_connection: str, issuer: LocalIssuer
-) -> None:
-    """Messages without a trace, or with rubbish in its place, are worked on as ever."""
+async def test_foreign_text_in_a_message_is_no_trace(storage_connection: str, issuer: LocalIssuer) -> None:
+    """Messages without a trace or with a wrong trace are processed as usual."""
     with running_sink() as sink:
         async with running_service(storage_connection, issuer, OTEL_EXPORTER_OTLP_ENDPOINT=sink.url) as service:
             await service.register()
@@ -129,8 +131,8 @@ async def test_what_somebody_else_wrote_into_a_message_is_no_trace(
     assert "anne" not in sink.text()
 
 
-async def test_nothing_is_carried_where_nobody_wants_to_be_told(service: Service) -> None:
-    """No message and no due row has a trace then, and nothing is loaded."""
+async def test_without_telemetry_no_message_has_a_trace(service: Service) -> None:
+    """Due rows have none either, and the SDK is not loaded."""
     await service.submitted()
 
     messages = await service.services.queues.take(CUSTOMER_NOTICES, 32)
@@ -143,8 +145,8 @@ async def test_nothing_is_carried_where_nobody_wants_to_be_told(service: Service
     assert service.services.telemetry._timer is None
 
 
-async def test_a_failure_to_begin_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
-    """The service works unwatched, and says so."""
+async def test_a_failed_start_of_telemetry_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+    """The service works without telemetry and logs that."""
 
     def broken() -> Any:
         raise ImportError("no SDK")
@@ -160,10 +162,10 @@ async def test_a_failure_to_begin_does_no_harm(caplog: pytest.LogCaptureFixture)
     assert "telemetry: could not be started" in caplog.text
 
 
-async def test_every_alert_finds_its_line_when_that_happens(
+async def test_every_alert_finds_its_line_when_its_fault_happens(
     service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each thing that an operator is woken for is made to happen; the rule's own words find what the code then says."""
+    """The test causes each fault of an alert. The rule's own text finds the logged line."""
     caplog.set_level(logging.INFO)
     await service.sweep()
     service.mailbox.down = True
@@ -193,6 +195,6 @@ async def test_every_alert_finds_its_line_when_that_happens(
 
 
 async def awaiting_review(service: Service) -> None:
-    """Let a claim await a reviewer."""
+    """Bring a claim to the reviewers."""
     claim = await service.submitted(engagement="modern-work-security-usage", items=[{"workload": "teams"}])
     assert claim["status"] == "submitted"

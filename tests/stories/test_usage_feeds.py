@@ -1,4 +1,4 @@
-"""What an association gives: figures from Microsoft Graph's own reports, advice, and a receipt for each look."""
+"""The figures of an association from Microsoft Graph's own reports, advice, and a receipt for each read."""
 
 import json
 from datetime import datetime
@@ -72,7 +72,7 @@ TYPES = {"graph-service-user-counts": "text/csv", "jsonl": "application/x-ndjson
 
 
 async def feed(service: Service, format_: str, content: Any, query: str = "") -> Any:
-    """Send a report; returns what became of it."""
+    """Send a report, and return its result."""
     answer = await service.programme(
         "POST",
         f"/usage/reports?tenantId={CUSTOMER}&format={format_}{query}",
@@ -84,7 +84,7 @@ async def feed(service: Service, format_: str, content: Any, query: str = "") ->
 
 
 async def official(service: Service, **changes: Any) -> str:
-    """Bring a claim on workloads to where it is official, by a reviewer and time; returns its id."""
+    """Bring a claim on workloads to official, by a reviewer and time, and return its id."""
     claim = await service.submitted(**{**WORKLOADS, **changes})
     for act in ("start", "approve"):
         answer = await service.review("POST", f"/reviews/{claim['id']}/{act}", json={})
@@ -108,8 +108,12 @@ async def receipts(service: Service) -> list[Any]:
     return list(answer.json()["value"])
 
 
-async def test_graphs_reports_are_taken_as_they_come(service: Service) -> None:
-    """Seats of workloads and of a subscription, active users; bad rows told; twice is once."""
+async def test_graphs_reports_are_accepted_unchanged(service: Service) -> None:
+    """
+    The reports have seats of workloads and of a subscription, and active users.
+
+    Bad rows are reported, and a repeated report counts once.
+    """
     workloads = await official(service)
     sales = (await service.official())["id"]
 
@@ -133,7 +137,7 @@ async def test_graphs_reports_are_taken_as_they_come(service: Service) -> None:
 
 
 async def test_seats_of_several_subscriptions_come_from_the_report_on_them(service: Service) -> None:
-    """Until then the row is told as ambiguous."""
+    """Until that report the row is reported as ambiguous."""
     sales = (await service.official())["id"]
     shared = json.loads(json.dumps(SKUS))
     shared["value"][2]["subscriptionIds"].append("15df1a42-2cbd-4ad0-8b72-bcc2a0ec5a3d")
@@ -185,10 +189,10 @@ Report Refresh Date,User Principal Name,Display Name,Exchange Last Activity Date
         ("graph-subscribed-skus", {"value": [{"userPrincipalName": "ana@contoso.fr"}]}),
     ],
 )
-async def test_a_report_on_single_people_is_refused_without_repeating_it(
+async def test_a_report_about_single_people_is_refused_without_their_names(
     service: Service, format_: str, content: Any
 ) -> None:
-    """400 WrongReport; no name of anybody comes back."""
+    """The answer is 400 WrongReport and has no name."""
     answer = await service.programme(
         "POST",
         f"/usage/reports?tenantId={CUSTOMER}&format={format_}",
@@ -200,8 +204,8 @@ async def test_a_report_on_single_people_is_refused_without_repeating_it(
     assert "contoso" not in answer.text
 
 
-async def test_advice_comes_with_the_figures_that_it_rests_on(service: Service) -> None:
-    """What is bought and not assigned, assigned and not used, and falling."""
+async def test_advice_has_its_figures(service: Service) -> None:
+    """There is advice for bought and unassigned seats, for assigned and unused seats, and for falling use."""
     association = await official(service, items=[{"workload": "teams"}])
     await feed(service, "graph-subscribed-skus", SKUS, "&asOf=2026-11-17")
     await feed(service, "graph-service-user-counts", COUNTS.format(teams=35))
@@ -219,8 +223,12 @@ async def test_advice_comes_with_the_figures_that_it_rests_on(service: Service) 
     assert found[0]["figures"] == (await look(service, f"{association}/usage?to=2026-11")).json()["value"]
 
 
-async def test_receipts_equal_reads_one_for_one(service: Service) -> None:
-    """Of usage and advice, empty ones too; the mailed link shows those of its own association only."""
+async def test_each_read_has_one_receipt(service: Service) -> None:
+    """
+    Reads of usage and advice count, empty ones too.
+
+    The mailed link shows the receipts of its own association only.
+    """
     workloads = await official(service)
     sales = (await service.official())["id"]
     reads = [f"{workloads}/usage", f"{workloads}/advice", f"{sales}/advice", f"{workloads}/usage?to=2020-01"]
@@ -244,7 +252,7 @@ async def test_receipts_equal_reads_one_for_one(service: Service) -> None:
 async def test_without_a_receipt_no_figures_are_shown(
     service: Service, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """503, and not a figure in it."""
+    """The answer is 503 and has no figure."""
     association = await official(service)
     await feed(service, "graph-subscribed-skus", SKUS)
 
@@ -261,9 +269,9 @@ async def test_without_a_receipt_no_figures_are_shown(
 
 
 @pytest.mark.parametrize("what", ["usage", "advice"])
-async def test_nobody_else_sees_anything(service: Service, what: str) -> None:
-    """Not before it is official, not another partner, not the programme or the customer, not after the end."""
-    claim = await service.told()
+async def test_only_the_partner_of_an_official_association_sees_figures(service: Service, what: str) -> None:
+    """Before it is official and after its end nobody sees figures, and at no time any other organisation does."""
+    claim = await service.notified()
     path = f"{claim['id']}/{what}"
     assert (await look(service, path)).status_code == 404
     service.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]))

@@ -1,4 +1,4 @@
-"""A partner's own server is called on each change of its claims, and can tell that it was us."""
+"""A partner's own server is called about each change of its claims and can check that the call is ours."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ Z = "%Y-%m-%dT%H:%M:%SZ"
 
 @pytest.fixture
 async def service(storage_connection: str, issuer: LocalIssuer) -> AsyncIterator[Service]:
-    """The whole service, at the present time: receivers refuse signatures that are older than five minutes."""
+    """The whole service at the present time, because receivers refuse signatures that are older than five minutes."""
     clock = FixedClock(datetime.now(UTC))
     async with running_service(storage_connection, issuer, clock=clock) as running:
         await running.register()
@@ -34,7 +34,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 async def hook(service: Service, receiver: Receiver, name: str = "main", **more: Any) -> str:
-    """Make a webhook; returns its secret."""
+    """Create a webhook, and return its secret."""
     answer = await service.request("PUT", f"/webhooks/{name}", json={"url": f"{receiver.url}/{name}", **more})
     assert answer.status_code == 201, answer.text
     assert answer.headers["Location"].endswith(f"/webhooks/{name}")
@@ -42,7 +42,7 @@ async def hook(service: Service, receiver: Receiver, name: str = "main", **more:
 
 
 async def seen(service: Service, path: str = "/webhooks/main") -> Any:
-    """Read something as any person of the partner."""
+    """Read something as a person of the partner."""
     answer = await service.request("GET", path, role="Incentives.User")
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -55,7 +55,11 @@ def types(received: list[Received]) -> list[str]:
 
 
 async def test_a_partner_is_called_on_every_change(service: Service, receiver: Receiver) -> None:
-    """From the draft on, signed; the feed says the same, the deliveries what came of it; no other partner's news."""
+    """
+    The signed calls begin with the draft.
+
+    The feed has the same changes, and the deliveries have the results. Changes of other partners are not sent.
+    """
     secret = await hook(service, receiver)
 
     claim = await service.submitted()
@@ -80,11 +84,11 @@ async def test_a_partner_is_called_on_every_change(service: Service, receiver: R
     assert [attempt["status"] for delivery in deliveries for attempt in delivery["attempts"]] == [204] * len(feed)
 
 
-async def test_personal_data_is_in_no_event(service: Service, receiver: Receiver) -> None:
-    """Ids, codes, instants: whoever wants more asks for the claim."""
+async def test_no_event_has_personal_data(service: Service, receiver: Receiver) -> None:
+    """Events have ids, codes and instants. A receiver reads the claim for more."""
     await hook(service, receiver)
 
-    claim = await service.told()
+    claim = await service.notified()
     await service.deliver()
 
     sent = b"".join(received.body for received in receiver.received).decode()
@@ -95,7 +99,7 @@ async def test_personal_data_is_in_no_event(service: Service, receiver: Receiver
 
 
 async def test_a_secret_is_replaced_without_a_gap(service: Service, receiver: Receiver) -> None:
-    """For a day both sign, then the new one alone; the old one is never shown again."""
+    """For a day both secrets sign, and then only the new one. The old secret is never shown again."""
     old = await hook(service, receiver)
     key = {"Idempotency-Key": "rotate-once"}
 
@@ -120,8 +124,8 @@ async def test_a_secret_is_replaced_without_a_gap(service: Service, receiver: Re
     assert "secret" not in (await seen(service, "/webhooks"))["value"][0]
 
 
-async def test_what_was_missed_can_be_sent_again(service: Service, receiver: Receiver) -> None:
-    """By a range of time, under the same webhook-ids."""
+async def test_missed_events_can_be_sent_again(service: Service, receiver: Receiver) -> None:
+    """The replay has a range of time and keeps the webhook-ids."""
     secret = await hook(service, receiver, events=["claim.submitted", "claim.created"])
     now = await service.clock.now()
     await service.submitted()
@@ -146,8 +150,8 @@ async def test_what_was_missed_can_be_sent_again(service: Service, receiver: Rec
     assert [delivery["replayed"] for delivery in rest.json()["value"]] == [False, False]
 
 
-async def test_a_receiver_that_fails_gets_it_later(service: Service, receiver: Receiver) -> None:
-    """The same event under the same webhook-id; another receiver is not held up."""
+async def test_a_receiver_that_fails_gets_the_event_later(service: Service, receiver: Receiver) -> None:
+    """The event and the webhook-id are the same. Another receiver is not delayed."""
     secret = await hook(service, receiver)
     await hook(service, receiver, "other")
     receiver.answers["/main"] = says(503, Retry_After="600")
@@ -175,10 +179,10 @@ async def test_a_receiver_that_fails_gets_it_later(service: Service, receiver: R
     assert [attempt["status"] for attempt in done[0]["attempts"]] == [503, 204]
 
 
-async def test_a_receiver_that_has_gone_is_left_alone_until_it_is_wanted_again(
+async def test_a_receiver_that_has_gone_is_not_called_until_it_is_switched_on(
     service: Service, receiver: Receiver
 ) -> None:
-    """410 switches the webhook off, visibly; the same PUT switches it on."""
+    """410 switches the webhook off, and its view shows that. The same PUT switches it on."""
     await hook(service, receiver)
     receiver.answers["/main"] = says(410)
     test = (await service.request("POST", "/webhooks/main/test")).json()
@@ -200,8 +204,8 @@ async def test_a_receiver_that_has_gone_is_left_alone_until_it_is_wanted_again(
     assert types(receiver.received) == ["cpor.webhook.test"] * 2
 
 
-async def test_a_message_of_nobody_goes_to_the_poison_queue(service: Service) -> None:
-    """Its function fails, as for any message that is none of ours; one that came for nothing does not."""
+async def test_a_foreign_message_goes_to_the_poison_queue(service: Service) -> None:
+    """Its function fails, as for all foreign messages. A message without need does not fail."""
     await service.run("notify_partner", '{"organisation": "aaaaaaaa-0000-4000-8000-00000000abcd"}')
 
     with pytest.raises(AssertionError):

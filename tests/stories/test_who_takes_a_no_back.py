@@ -1,4 +1,8 @@
-"""A no is taken back by who said it, or by somebody above: contact, registered notice address, administrator."""
+"""
+A no is undone by its own voice or a higher one.
+
+The voices are contact, registered notice address and administrator.
+"""
 
 import re
 from datetime import datetime, timedelta
@@ -16,15 +20,15 @@ DAYS = timedelta(days=2)
 
 
 async def as_admin(service: Service, claim: Any, act: str) -> httpx.Response:
-    """Say no, or take it back, by a token of the customer's administrator."""
+    """Decline, or undo the no, with a token of the customer's administrator."""
     path = f"/customers/{CUSTOMER}/requests/{claim['id']}/{act}"
     return await service.request("POST", path, role="Customer.Admin", tenant=CUSTOMER)
 
 
-async def told(service: Service) -> Any:
-    """Return a claim of which the contact and two registered addresses were told."""
+async def notified(service: Service) -> Any:
+    """Return a claim whose contact and two registered addresses were notified."""
     await service.register(noticeAddresses=[IT, LAW])
-    return await service.told()
+    return await service.notified()
 
 
 async def status(service: Service, claim: Any) -> str:
@@ -33,7 +37,7 @@ async def status(service: Service, claim: Any) -> str:
 
 
 async def offered(service: Service, address: str) -> list[str]:
-    """Return what the page of a recipient offers."""
+    """Return the acts on the page of a recipient."""
     return [one["act"] for one in (await service.page(service.link(address)))["acts"]]
 
 
@@ -47,9 +51,9 @@ async def test_the_contact_cannot_undo_the_administrators_no(service: Service) -
     """
     A mailbox that the partner chose must not turn the organisation's no into consent.
 
-    The contact declined first and has the form for undoing it open when the administrator makes the no theirs.
+    The contact declined first and has the form of the undo open when the administrator takes over the no.
     """
-    claim = await told(service)
+    claim = await notified(service)
     contacts = service.link(ANNE)
     await service.press(contacts, "decline")
     nonce = next(one["nonce"] for one in (await service.page(contacts))["acts"] if one["act"] == "undo")
@@ -73,11 +77,11 @@ async def test_the_contact_cannot_undo_the_administrators_no(service: Service) -
         (None, "administrator", {ANNE: [], IT: [], LAW: []}),
     ],
 )
-async def test_the_page_offers_undo_to_who_may(
+async def test_the_page_offers_undo_to_each_voice_that_can_undo(
     service: Service, address: str | None, by: str, others: dict[str, list[str]]
 ) -> None:
-    """To everybody else it says that the no stands, since when and by whom: a kind, never a name."""
-    claim = await told(service)
+    """Others read that the no stays, its instant, and the kind of its voice, never a name."""
+    claim = await notified(service)
     if address is None:
         await as_admin(service, claim, "decline")
     else:
@@ -105,11 +109,11 @@ async def test_the_page_offers_undo_to_who_may(
         ("cs", "Vzít je zpět může jen správce vaší organizace.", "Kdo žádost odmítl: správce vaší organizace"),
     ],
 )
-async def test_the_page_says_in_every_language_that_the_no_stands(
+async def test_the_page_says_in_every_language_that_the_no_stays(
     service: Service, language: str, stands: str, who: str
 ) -> None:
-    """And who can undo it, until when."""
-    await as_admin(service, await told(service), "decline")
+    """It also says who can undo the no, and until when."""
+    await as_admin(service, await notified(service), "decline")
 
     words = (await in_words(service, ANNE, language)).replace("\N{NO-BREAK SPACE}", " ")
 
@@ -118,9 +122,9 @@ async def test_the_page_says_in_every_language_that_the_no_stands(
     assert "2026" in words.partition(stands)[2]
 
 
-async def test_an_address_that_is_registered_no_more_is_a_contact(service: Service) -> None:
-    """It counted when the mail went out; what counts is when it speaks."""
-    await told(service)
+async def test_an_address_that_is_no_longer_registered_counts_as_a_contact(service: Service) -> None:
+    """It was registered when the mail was sent. Its registration at the time of the act counts."""
+    await notified(service)
     await service.press(service.link(ANNE), "decline")
     customer = (await service.programme("GET", f"/customers/{CUSTOMER}")).json()
     await service.programme("PUT", f"/customers/{CUSTOMER}", json={**customer, "noticeAddresses": [LAW]})
@@ -129,9 +133,9 @@ async def test_an_address_that_is_registered_no_more_is_a_contact(service: Servi
     assert await offered(service, LAW) == ["undo", "decline"]
 
 
-async def test_a_registered_address_makes_the_contacts_no_its_own(service: Service) -> None:
-    """The contact has their page open still, and is refused; the same address takes it back."""
-    claim = await told(service)
+async def test_a_registered_address_takes_over_the_contacts_no(service: Service) -> None:
+    """The contact's open page is refused. The same address can undo the no."""
+    claim = await notified(service)
     await service.press(service.link(ANNE), "decline")
     nonce = next(one["nonce"] for one in (await service.page(service.link(ANNE)))["acts"] if one["act"] == "undo")
 
@@ -143,9 +147,9 @@ async def test_a_registered_address_makes_the_contacts_no_its_own(service: Servi
     refused(await as_admin(service, claim, "decline"), 409, "InvalidState")
 
 
-async def test_mails_offer_the_way_back_to_who_may_go_it(service: Service) -> None:
-    """Each confirmation says who declined; after the administrator's own no everybody is told anew."""
-    claim = await told(service)
+async def test_mails_offer_the_undo_to_each_voice_that_can_undo(service: Service) -> None:
+    """Each confirmation says who declined. After the administrator's no everybody gets a new one."""
+    claim = await notified(service)
     service.mailbox.sent.clear()
     links = dict.fromkeys((ANNE, IT))
     await as_admin(service, claim, "decline")
@@ -180,8 +184,8 @@ def token(text: str) -> str:
 
 
 async def test_a_second_tab_says_that_the_request_is_already_declined(service: Service) -> None:
-    """The no is in force: that nothing was done would be a lie. It says since when and by whom."""
-    await told(service)
+    """The no is in force, and the page says since when and by whom. It does not say that nothing was done."""
+    await notified(service)
     link = service.link(ANNE)
     nonce = next(one["nonce"] for one in (await service.page(link))["acts"] if one["act"] == "decline")
     await service.press(link, "decline")
@@ -197,9 +201,9 @@ async def test_a_second_tab_says_that_the_request_is_already_declined(service: S
     assert service.link(ANNE) in other.text.replace("&amp;", "&")
 
 
-async def test_an_expired_page_offers_nothing_that_leads_to_itself(service: Service) -> None:
-    """It says what can be done instead."""
-    claim = await told(service)
+async def test_an_expired_page_has_no_link_to_itself(service: Service) -> None:
+    """It says what the recipient can do."""
+    claim = await notified(service)
     await as_admin(service, claim, "decline")
     service.clock.advance(timedelta(days=120))
 
@@ -211,16 +215,16 @@ async def test_an_expired_page_offers_nothing_that_leads_to_itself(service: Serv
 
 
 async def test_a_british_customer_reads_british_dates(service: Service) -> None:
-    """In mails and on the page, by the country that is registered."""
+    """The registered country decides about mails and the page."""
     await service.register(country="GB", timeZone="Europe/London", language="en")
-    await service.told()
+    await service.notified()
 
     assert "Monday, 9 November 2026" in service.mailbox.sent[-1].text
     assert "Monday, 9 November 2026" in await in_words(service, ANNE, "en")
 
 
-async def test_undo_after_another_became_official_meanwhile(service: Service) -> None:
-    """The customer moves to another zone, so the second window ends before the first: the no stays."""
+async def test_undo_after_another_claim_became_official(service: Service) -> None:
+    """The customer moves to another time zone, and the second window ends before the first. The no stays."""
     first = await service.under_review()
     await service.review("POST", f"/reviews/{first['id']}/approve")
     await service.deliver()
@@ -240,9 +244,9 @@ async def test_undo_after_another_became_official_meanwhile(service: Service) ->
     assert undone.status_code == 409, undone.text
 
 
-async def test_no_taken_back_after_the_subscription_ended(service: Service) -> None:
-    """Items are checked before a promise. An undo makes no promise, so it checks them again."""
-    claim = await service.told()
+async def test_undo_after_the_subscription_ended(service: Service) -> None:
+    """Items are checked before a promise. An undo makes no promise and therefore checks them again."""
+    claim = await service.notified()
     await as_admin(service, claim, "decline")
     await service.register(subscriptions=[])
     service.clock.advance(timedelta(hours=1))

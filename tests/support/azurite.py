@@ -1,7 +1,7 @@
 """
-Real storage for tests: one Azurite for each test process, in memory, and an account of its own for each test.
+Real storage for tests: one Azurite for each test process, in memory, and one account for each test.
 
-A fresh account is a fresh cloud: nothing has to be emptied between tests, and a failed test leaves nothing to the next.
+A new account is empty: no test has to clean up, and a failed test leaves nothing to the next.
 """
 
 import contextlib
@@ -19,28 +19,28 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _AZURITE = ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 
-ACCOUNTS = 5_000  # what fits into one environment variable on Linux, with room left
+ACCOUNTS = 5_000  # this fits into one environment variable on Linux, with room to spare
 _KEY = "dGVzdA=="
 
-# Azurite's input is a pipe that only the test process holds: whatever ends that process ends Azurite too.
+# Only the test process holds Azurite's input pipe: Azurite ends with the test process.
 _END_WITH_PARENT = 'data:text/javascript,process.stdin.resume().on("end",()=>process.exit())'
 _LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (http://\S+)")
 
 
 class AzuriteBroken(Exception):
-    """Azurite did not start, or has been asked for more accounts than it has."""
+    """Azurite did not start, or has no unused account left."""
 
 
 @dataclass
 class Azurite:
-    """A running Azurite, and the accounts that nobody has used yet."""
+    """A running Azurite with its unused accounts."""
 
     process: subprocess.Popen[str]
     endpoints: dict[str, str]
     _unused: Iterator[int] = field(default_factory=count)
 
     def fresh_account(self) -> str:
-        """Return the connection string of an account that nobody has used. Raises AzuriteBroken after the last."""
+        """Return the connection string of an unused account. Raises AzuriteBroken after the last."""
         number = next(self._unused)
         if number >= ACCOUNTS:
             raise AzuriteBroken(f"all {ACCOUNTS} accounts of this test process are used")
@@ -57,15 +57,15 @@ class Azurite:
 
 @contextlib.contextmanager
 def running_azurite() -> Iterator[Azurite]:
-    """Start Azurite on ports that the system chooses, and end it. Raises AzuriteBroken."""
+    """Start Azurite on ports that the system chooses, and stop it at the end. Raises AzuriteBroken."""
     with _start() as process:
         try:
             endpoints = _wait_until_listening(process)
             reader = threading.Thread(target=deque, args=(process.stdout, 0), daemon=True)
-            reader.start()  # a full pipe would stop it
+            reader.start()  # a full pipe would block it
             yield Azurite(process, endpoints)
         finally:
-            process.kill()  # what it holds is in memory: there is nothing to save
+            process.kill()  # its data is in memory and need not be saved
         reader.join()
 
 
@@ -88,7 +88,7 @@ def _start() -> subprocess.Popen[str]:
 
 
 def _wait_until_listening(process: subprocess.Popen[str]) -> dict[str, str]:
-    """Return the address of each service once all three listen. Raises AzuriteBroken with what Azurite said."""
+    """Return the address of each service after all three listen. Raises AzuriteBroken with Azurite's output."""
     assert process.stdout is not None
     said: deque[str] = deque(maxlen=20)
     endpoints: dict[str, str] = {}

@@ -80,7 +80,7 @@ class Taken:
     message: Message
 
     def report(self, status: str = "Delivered", *, internet_message_id: bool = True) -> dict[str, Any]:
-        """Return the event that Event Grid tells of it; events of the first version had one id only."""
+        """Return Event Grid's event about it. Events of the first version had one id only."""
         data = {
             "sender": self.message.sender_address,
             "recipient": self.message.recipients.to[0].address,
@@ -105,7 +105,11 @@ class Taken:
 
 @dataclass
 class Quota:
-    """So many calls a minute and an hour; refused ones count too. That minutes and hours are the clock's is made up."""
+    """
+    A number of calls in a minute and in an hour, refused ones included.
+
+    Whole minutes and hours are our assumption.
+    """
 
     per_minute: int
     per_hour: int
@@ -113,11 +117,11 @@ class Quota:
     _calls: Counter[datetime] = field(default_factory=Counter)
 
     def count(self, at: datetime, calls: int = 1) -> None:
-        """Count calls, ours or somebody else's."""
+        """Count calls of any sender."""
         self._calls[at.replace(second=0, microsecond=0)] += calls
 
     def seconds_to_wait(self) -> int:
-        """Count a call; returns 0 when it may go on."""
+        """Count a call. Return 0 if it is allowed."""
         now = self.now()
         self.count(now)
         minute, hour = now.replace(second=0, microsecond=0), now.replace(minute=0, second=0, microsecond=0)
@@ -136,13 +140,13 @@ Refusal = tuple[int, str, str, Mapping[str, str]]
 
 
 def refusal(status: int, code: str, message: str = "No.", **headers: str) -> Refusal:
-    """Return an answer in the form of the service's errors; `_` in a header's name stands for `-`."""
+    """Return an answer in the form of the service's errors. `_` in a header's name means `-`."""
     return status, code, message, {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 @dataclass
 class CommunicationServices:
-    """The service: `taken` has every mail that it accepted; it accepts what it should until it is told otherwise."""
+    """The service. `taken` has every accepted mail. It follows its description until a test sets another answer."""
 
     url: str = ""
     taken: list[Taken] = field(default_factory=list)
@@ -158,7 +162,7 @@ class CommunicationServices:
     _next: list[Refusal | str] = field(default_factory=list)
 
     def answer_next(self, *answers: Refusal | str) -> None:
-        """Answer the next calls so, then as usual. `LOST` and `CUT` accept the mail, `HANGS_UP` does not."""
+        """Give these answers to the next calls. `LOST` and `CUT` accept the mail, and `HANGS_UP` does not."""
         self._next.extend(answers)
 
     async def send(self, request: web.Request) -> web.StreamResponse:
@@ -176,7 +180,7 @@ class CommunicationServices:
         if not isinstance(taken, Taken):
             status, code, message, headers = taken
             self.statuses.append(status)
-            if not code:  # not the service, but something before it
+            if not code:  # an answer from a proxy before the service
                 return web.Response(status=status, text="<html>", content_type="text/html")
             error = {"error": {"code": code, "message": message}}
             return web.json_response(error, status=status, headers={"x-ms-error-code": code, **headers})
@@ -235,7 +239,7 @@ def _hangs_up(request: web.Request) -> web.StreamResponse:
 
 
 class Identity:
-    """A managed identity that Entra gives a token; `closed` once it is."""
+    """A managed identity that gets a token from Entra. `closed` is set after its close."""
 
     def __init__(self, token: str = "of the identity") -> None:
         self.token = token
@@ -256,7 +260,10 @@ class Identity:
 
 
 class ToThisMachine(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
-    """The SDK's own transport, but for the address: a token is sent by https only, and there is no certificate here."""
+    """
+    The SDK's own transport with another address: the SDK sends a token by https only, and this machine has no
+    certificate.
+    """
 
     def __init__(self, url: str) -> None:
         self._inner: AsyncHttpTransport[HttpRequest, AsyncHttpResponse] = AioHttpTransport()
@@ -288,7 +295,7 @@ class ToThisMachine(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
 
 @asynccontextmanager
 async def running_communication_services() -> AsyncIterator[CommunicationServices]:
-    """Start the service at a free port of this machine."""
+    """Start the service on a free port of this machine."""
     service = CommunicationServices()
     app = web.Application()
     app.router.add_post("/emails:send", service.send)

@@ -1,8 +1,8 @@
 """
-Holds every answer against the description of the API: a caller who reads it must never be surprised.
+Compares every answer with the description of the API.
 
-The description is made from the table of operations as it is now; tests/triggers/test_description.py says when the file
-in the repository is an older one.
+The description is made from the current table of operations. tests/triggers/test_description.py says when the file in
+the repository is older.
 """
 
 import json
@@ -33,7 +33,7 @@ def description() -> dict[str, Any]:
 
 
 def found(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return what a reference stands for."""
+    """Return the target of a reference."""
     while "$ref" in schema:
         place: Any = description()
         for part in schema["$ref"].removeprefix("#/").split("/"):
@@ -44,19 +44,19 @@ def found(schema: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _templates() -> list[tuple[re.Pattern[str], str]]:
-    """Return every path; of two that fit, the one with fewer parameters is meant."""
+    """Return every path. If two match, the one with fewer parameters comes first."""
     paths = sorted(description()["paths"], key=lambda path: (path.count("{"), path))
     return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path), re.IGNORECASE), path) for path in paths]
 
 
 def path_of(address: str) -> str | None:
-    """Return the described path that an address is of."""
+    """Return the described path of an address."""
     path = url_decoding.decoded_path(address.encode()).removeprefix(PREFIX).rstrip("/") or "/"
     return next((template for pattern, template in _templates() if pattern.fullmatch(path)), None)
 
 
 def described(method: str, address: str) -> tuple[str, dict[str, Any]] | None:
-    """Return path and operation of a request; None for one that nothing answers."""
+    """Return the path and operation of a request, or None if nothing answers it."""
     path = path_of(address)
     if path is None or method.lower() not in description()["paths"][path]:
         return None
@@ -64,9 +64,9 @@ def described(method: str, address: str) -> tuple[str, dict[str, Any]] | None:
 
 
 async def verify(response: httpx.Response) -> None:
-    """Raise AssertionError when an answer is not as described; a hook for httpx."""
+    """Raise AssertionError if an answer differs from the description. This is a hook for httpx."""
     if "x-ms-request-id" not in response.headers:
-        return  # the host's own answer: no function was reached
+        return  # the host's own answer without a function
     await response.aread()
     request = response.request
     where = f"{request.method} {request.url.raw_path.decode()} → {response.status_code}"
@@ -123,13 +123,13 @@ def _verify_headers(response: httpx.Response, headers: Mapping[str, Any], where:
 
 
 def validator(schema: dict[str, Any]) -> Any:
-    """Return a validator of a schema that may refer to others of the description."""
+    """Return a validator of a schema that can refer to other schemas of the description."""
     return _validator_of(json.dumps(schema))
 
 
 @cache
 def _validator_of(schema: str) -> Any:
-    """Return a validator of a schema, its references being those of the description."""
+    """Return a validator of a schema with the references of the description."""
     registry: Registry[Any] = Registry().with_resource(HOME, DRAFT202012.create_resource(description()))
     local = json.loads(schema.replace('"$ref": "#/', f'"$ref": "{HOME}#/'))
     return OAS31Validator(local, registry=registry, format_checker=oas31_format_checker)

@@ -22,7 +22,7 @@ _DATETIME = re.compile(r'\$datetime "([YMD-]+)"(?: (-?\d+) d)?')
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request of the file, with nothing filled in yet."""
+    """One request of the file, before its variables are filled in."""
 
     title: str
     name: str | None
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass
 class HttpFile:
-    """A file, the variables it sets, and the answers to its named requests."""
+    """A file, its variables, and the answers to its named requests."""
 
     requests: list[Request]
     variables: dict[str, str]
@@ -41,7 +41,7 @@ class HttpFile:
 
     @classmethod
     def read(cls, path: Path, **variables: str) -> "HttpFile":
-        """Read a file; *variables* stand in place of its own, as if somebody had pasted them."""
+        """Read a file. *variables* replace its own variables."""
         first, *parts = re.split(r"^###", path.read_text("utf-8"), flags=re.MULTILINE)
         own = {match[1]: match[2].strip() for line in first.splitlines() if (match := _VARIABLE.fullmatch(line))}
         assert set(variables) <= set(own), "the file has no such variable"

@@ -1,4 +1,4 @@
-"""An ingestion endpoint of Application Insights on this machine that keeps what it is sent, for tests."""
+"""An ingestion endpoint of Application Insights on this machine that keeps its input, for tests."""
 
 import gzip
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass
 class Ingestion:
-    """What came in: one dictionary for each row, as the exporter wrote it."""
+    """The input: one dictionary for each row, as the exporter wrote it."""
 
     connection_string: str
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -22,22 +22,22 @@ class Ingestion:
         return {row["data"]["baseData"]["name"] for row in self.rows if row["data"]["baseType"] == kind}
 
     def kinds(self) -> set[str]:
-        """Return the kinds of rows that came in."""
+        """Return the kinds of the rows."""
         return {row["data"]["baseType"] for row in self.rows}
 
     def roles(self) -> set[str]:
-        """Return the names under which the rows came."""
+        """Return the role names of the rows."""
         return {row["tags"]["ai.cloud.role"] for row in self.rows}
 
     def measured(self) -> set[str]:
-        """Return the names of what was counted."""
+        """Return the names of the counters."""
         rows = [row["data"]["baseData"] for row in self.rows if row["data"]["baseType"] == "MetricData"]
         return {metric["name"] for row in rows for metric in row["metrics"]}
 
 
 @contextmanager
 def running_ingestion() -> Iterator[Ingestion]:
-    """Listen on a free port of this machine until left."""
+    """Listen on a free port of this machine until the end of the block."""
     ingestion = Ingestion("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -55,7 +55,7 @@ def running_ingestion() -> Iterator[Ingestion]:
             self.wfile.write(answer)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the standard library
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     ingestion.connection_string = (

@@ -1,4 +1,4 @@
-"""The whole service over storage in memory: what it keeps can be put aside and taken up again in a moment."""
+"""The whole service over storage in memory, which a test can save and restore in a moment."""
 
 import hashlib
 import itertools
@@ -33,7 +33,7 @@ class Kept:
 
 
 class MemoryService:
-    """One deployment, in which any process may be the one that works."""
+    """One deployment. Any of its processes can be the working one."""
 
     def __init__(self, issuer: LocalIssuer, mailbox: Mailbox | None = None) -> None:
         """Begin empty, on a Monday morning."""
@@ -48,11 +48,11 @@ class MemoryService:
         self.other_process = self.process()
 
     def process(self) -> bootstrap.Services:
-        """Return what a new process makes for itself over this storage."""
+        """Return the connections of a new process over this storage."""
         return self.process_over(self.storage.stores)
 
     def process_over(self, stores: bootstrap.Stores) -> bootstrap.Services:
-        """Return what a process makes for itself over any storage."""
+        """Return the connections of a process over any storage."""
         made = bootstrap.build(
             settings(self._issuer),
             NOWHERE,
@@ -65,11 +65,11 @@ class MemoryService:
         return replace(made, tokens=self._tokens, ports=replace(made.ports, new_id=self._new_id))
 
     def keep(self) -> Kept:
-        """Return all that is kept now."""
+        """Return the saved state."""
         return Kept(self.clock.real(), self.storage.keep(), tuple(self.mailbox.sent), tuple(self.mailbox.to_partners))
 
     def go_back_to(self, kept: Kept) -> None:
-        """Let everything be as it was then; two processes begin anew and remember nothing."""
+        """Restore the saved state. Two new processes start without memory."""
         self.clock.set(kept.now)
         self.storage.go_back_to(kept.stored)
         self.mailbox.sent, self.mailbox.to_partners = list(kept.mails), list(kept.mails_to_partners)
@@ -83,7 +83,7 @@ class MemoryService:
         return hashlib.sha256(f"{process} {number}".encode()).hexdigest()[:32]
 
     async def close(self) -> None:
-        """End the process that works."""
+        """End the working process."""
         bootstrap.use(None)
         await self.service.client.aclose()
         await self.service.services.close()
@@ -97,7 +97,7 @@ _TEXTS.partner_mail = cache(_TEXTS.partner_mail)  # type: ignore[method-assign]
 
 @asynccontextmanager
 async def memory_service(issuer: LocalIssuer) -> AsyncIterator[MemoryService]:
-    """Let the process use a service in memory."""
+    """Yield a service in memory for the process."""
     made = MemoryService(issuer)
     bootstrap.use(made.service.services)
     try:

@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry data over HTTP that keeps what it is sent, for tests."""
+"""A collector of OpenTelemetry data over HTTP that keeps its input, for tests."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ KINDS: dict[str, Any] = {"/v1/traces": ExportTraceServiceRequest, "/v1/metrics":
 
 @dataclass(frozen=True)
 class Span:
-    """One span as it came in; ids in hexadecimal."""
+    """One span, with ids in hexadecimal."""
 
     name: str
     trace: str
@@ -33,13 +33,13 @@ class Span:
 
 @dataclass
 class Sink:
-    """What came in, decoded."""
+    """The decoded input."""
 
     url: str
     received: list[Any] = field(default_factory=list)
 
     def text(self) -> str:
-        """Return everything that came in but the ids of traces, resources and all, in words."""
+        """Return the whole input as text, with resources and without the ids of traces."""
         return json.dumps([_without_ids(MessageToDict(each)) for each in self.received], ensure_ascii=False)
 
     def spans(self) -> list[Span]:
@@ -60,7 +60,11 @@ class Sink:
         ]
 
     def points(self) -> list[tuple[str, dict[str, Any], float]]:
-        """Return name, attributes and value (of a histogram: the sum) of each measurement; the last one counts."""
+        """
+        Return the name, attributes and value of each measurement, the newest value.
+
+        A histogram's value is its sum.
+        """
         found = []
         for sent in self.received:
             for resource in getattr(sent, "resource_metrics", ()):
@@ -73,7 +77,7 @@ class Sink:
 
 
 def _without_ids(value: Any) -> Any:
-    """Leave random ids out: in base64 they may look like anything."""
+    """Remove random ids, because in base64 they can look like any text."""
     if isinstance(value, dict):
         return {name: _without_ids(each) for name, each in value.items() if name not in IDS}
     return [_without_ids(each) for each in value] if isinstance(value, list) else value
@@ -85,7 +89,7 @@ def _named(attributes: Any) -> dict[str, Any]:
 
 @contextmanager
 def running_sink() -> Iterator[Sink]:
-    """Listen on a free port of this machine until left."""
+    """Listen on a free port of this machine until the end of the block."""
     sink = Sink("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -99,7 +103,7 @@ def running_sink() -> Iterator[Sink]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the standard library
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     sink.url = f"http://127.0.0.1:{server.server_port}"

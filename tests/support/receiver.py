@@ -1,4 +1,4 @@
-"""A partner's own server on this machine, which keeps what it is sent and answers as it is told to."""
+"""A partner's own server on this machine. It keeps its requests and gives the answers that a test sets."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from standardwebhooks.webhooks import Webhook as StandardWebhook
 
 @dataclass(frozen=True)
 class Received:
-    """One request, as it came."""
+    """One request."""
 
     path: str
     headers: Mapping[str, str]
@@ -22,7 +22,7 @@ class Received:
 
     @property
     def event(self) -> Any:
-        """The event that it brought."""
+        """The event in the request."""
         return json.loads(self.body)
 
     def verify(self, secret: str) -> None:
@@ -36,9 +36,10 @@ Answers = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @dataclass
 class Receiver:
     """
-    The server: `received` has every request, `answer` says what comes back, `url` is where it listens.
+    The server.
 
-    Each path may have an answer of its own, in `answers`.
+    `received` has every request, `answer` is the reply, and `url` is its address. `answers` has other replies for
+    single paths.
     """
 
     url: str = ""
@@ -46,18 +47,18 @@ class Receiver:
     answers: dict[str, Answers] = field(default_factory=dict)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Keep a request and answer it."""
+        """Keep a request, and answer it."""
         self.received.append(Received(request.path, dict(request.headers), await request.read()))
         answer = self.answers.get(request.path)
         return await answer(request) if answer is not None else web.Response(status=204)
 
     def of(self, path: str) -> list[Received]:
-        """Return what came to a path."""
+        """Return the requests to a path."""
         return [one for one in self.received if one.path == path]
 
 
 def says(status: int, **headers: str) -> Answers:
-    """Answer with a status, and headers whose `_` stand for `-`."""
+    """Return an answer with a status and headers, whose `_` means `-`."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
         return web.Response(status=status, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -66,7 +67,7 @@ def says(status: int, **headers: str) -> Answers:
 
 
 async def hangs_up(request: web.Request) -> web.StreamResponse:
-    """Close the connection without a word."""
+    """Close the connection without an answer."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
@@ -79,7 +80,7 @@ async def is_silent(_: web.Request) -> web.StreamResponse:
 
 
 async def never_ends(request: web.Request) -> web.StreamResponse:
-    """Answer 200 at once, and go on talking for ever."""
+    """Answer 200 at once with a body that never ends."""
     response = web.StreamResponse()
     await response.prepare(request)
     while True:
@@ -88,7 +89,7 @@ async def never_ends(request: web.Request) -> web.StreamResponse:
 
 @asynccontextmanager
 async def running_receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    """Start a receiver at a free port of this machine."""
+    """Start a receiver on a free port of this machine."""
     receiver = Receiver()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", receiver.handle)

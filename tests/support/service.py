@@ -1,4 +1,8 @@
-"""The whole service in one process: real functions, storage and tokens; the clock stands still and mail is kept."""
+"""
+The whole service in one process, with real functions, storage and tokens.
+
+The clock stands still, and mails are kept.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +56,7 @@ PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\
 
 @cache
 def functions() -> Sequence[Function]:
-    """The app's functions, loaded once as the local host loads them."""
+    """The app's functions, loaded once in the way of the local host."""
     return load(Config.load(ROOT, {"FINALISE_SCHEDULE": "0 * * * * *", "CPOR_STORAGE": "unused"}))
 
 
@@ -64,9 +68,9 @@ def function(name: str) -> Function:
 @dataclass
 class Mailbox:
     """
-    A mail system that keeps what it is handed, and can be down or refuse an address.
+    A mail system that keeps its mails.
 
-    What goes to partners lies apart from what goes to customers.
+    It can be down or refuse an address. Mails to partners are kept apart from mails to customers.
     """
 
     sent: list[OutgoingMail] = field(default_factory=list)
@@ -88,14 +92,14 @@ class Mailbox:
         pass
 
     def links(self) -> Iterator[str]:
-        """Yield the link of each mail to a customer, oldest first."""
+        """Yield the link of each mail to a customer, the oldest first."""
         for mail in self.sent:
             yield from (line.strip() for line in mail.text.splitlines() if line.strip().startswith(PUBLIC_URL))
 
 
 @dataclass
 class Service:
-    """The running service, with shorthands for what its users do."""
+    """The running service, with short methods for the acts of its users."""
 
     services: bootstrap.Services
     clock: FixedClock
@@ -105,7 +109,7 @@ class Service:
     _signed: dict[tuple[object, ...], str] = field(default_factory=dict)
 
     def token(self, roles: str, tenant: str, *, app: bool = False) -> str:
-        """Return a bearer token; several roles with commas."""
+        """Return a bearer token. Commas separate several roles."""
         asked = roles, tenant, app, self.clock.real()
         if asked not in self._signed:
             self._signed[asked] = self.issuer.sign(roles.split(","), tenant, app=app, now=self.clock.real())
@@ -121,7 +125,7 @@ class Service:
         headers: Mapping[str, str] | None = None,
         **more: Any,
     ) -> httpx.Response:
-        """Send a request as somebody with *role* in *tenant*; None sends no token."""
+        """Send a request with *role* in *tenant*. None sends no token."""
         given = dict(headers or {})
         if role is not None:
             given["Authorization"] = f"Bearer {self.token(role, tenant)}"
@@ -136,7 +140,7 @@ class Service:
         return await self.programme(method, path, role="Program.Reviewer", **more)
 
     async def deliver(self) -> int:
-        """Hand every waiting queue message to its function; returns how many there were."""
+        """Run the function of each waiting message, and return the number of messages."""
         count = 0
         for queue, name in DELIVERED:
             while taken := await self.services.queues.take(queue, 32):
@@ -147,15 +151,15 @@ class Service:
         return count
 
     async def sweep(self) -> None:
-        """Fire the timer that pays what is due."""
+        """Run the timer that does due work."""
         await self.fire("finalise_uncontested")
 
     async def fire(self, name: str) -> None:
-        """Fire a timer."""
+        """Run a timer."""
         await self.run(name, json.dumps({"IsPastDue": False, "Schedule": {}, "ScheduleStatus": None}))
 
     async def run(self, name: str, given: str) -> None:
-        """Run a background function; raises AssertionError when it fails."""
+        """Run a background function. Raises AssertionError if it fails."""
         called = function(name)
         kind = "json" if isinstance(called.trigger, TimerTrigger) else "string"
         metadata = {
@@ -170,18 +174,18 @@ class Service:
     # --- what users do ----------------------------------------------------------------------------------------------
 
     def link(self, address: str) -> str:
-        """Return the path of the newest link that was mailed to an address."""
+        """Return the path of the newest link in a mail to an address."""
         mails = [mail for mail in self.mailbox.sent if mail.to_address == address]
         return list(Mailbox(sent=mails).links())[-1].removeprefix(PUBLIC_URL)
 
     async def page(self, link: str) -> Any:
-        """Return what the page behind a mailed link shows, as JSON."""
+        """Return the page behind a mailed link, as JSON."""
         answer = await self.request("GET", link, role=None, headers={"Accept": "application/json"})
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def press(self, link: str, act: str, nonce: str | None = None, **form: str) -> httpx.Response:
-        """Send a form of that page, with the nonce that it shows now or one from before."""
+        """Send a form of that page, with the current nonce or an earlier one."""
         if nonce is None:
             nonce = next(one["nonce"] for one in (await self.page(link))["acts"] if one["act"] == act)
         path, _, token = link.partition("?t=")
@@ -234,11 +238,11 @@ class Service:
         assert answer.status_code in (200, 201), answer.text
 
     async def reread(self, claim: Mapping[str, Any], tenant: str = PARTNER) -> Any:
-        """Return a claim as its partner reads it now."""
+        """Return the claim that its partner reads now."""
         return (await self.request("GET", f"/claims/{claim['id']}", tenant=tenant)).json()
 
     async def draft(self, *, tenant: str = PARTNER, headers: Mapping[str, str] | None = None, **changes: Any) -> Any:
-        """Make a draft with evidence; returns the claim."""
+        """Create a draft with evidence, and return the claim."""
         answer = await self.request(
             "POST", "/claims", tenant=tenant, json=claim_as_sent(tenant, **changes), headers=headers
         )
@@ -252,28 +256,28 @@ class Service:
         return await self.reread(claim, tenant)
 
     async def submitted(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
-        """Make and submit a claim; returns it."""
+        """Create and submit a claim, and return it."""
         claim = await self.draft(tenant=tenant, **changes)
         answer = await self.request("POST", f"/claims/{claim['id']}/submit", tenant=tenant, json=ACKNOWLEDGED)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def under_review(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
-        """Submit a claim for two workloads and let a reviewer start its review; returns it as the reviewer sees it."""
+        """Submit a claim for two workloads, let a reviewer start its review, and return the reviewer's view."""
         claim = await self.submitted(tenant=tenant, **{**WORKLOADS, **changes})
         answer = await self.review("POST", f"/reviews/{claim['id']}/start")
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    async def told(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
-        """Bring an automatically reviewed claim to where its customer was told; returns it."""
+    async def notified(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
+        """Bring an automatically reviewed claim to the state in which its customer was notified, and return it."""
         claim = await self.submitted(tenant=tenant, **changes)
         await self.deliver()
         return await self.reread(claim, tenant)
 
     async def official(self, *, tenant: str = PARTNER, **changes: Any) -> Any:
-        """Bring a claim to where it is official by time alone; returns it."""
-        claim = await self.told(tenant=tenant, **changes)
+        """Bring a claim to official by time alone, and return it."""
+        claim = await self.notified(tenant=tenant, **changes)
         self.clock.set(datetime.fromisoformat(claim["window"]["endsAt"]) + GRACE)
         return await self.reread(claim, tenant)
 
@@ -287,7 +291,7 @@ ACKNOWLEDGED = {"acknowledgements": {"accurate": True, "customerAware": True}}
 
 
 def claim_as_sent(tenant: str = PARTNER, **changes: Any) -> dict[str, Any]:
-    """Return a claim that passes every check and is reviewed automatically; changes are laid over the top level."""
+    """Return a claim that passes every check and is reviewed automatically. Changes replace fields of the top level."""
     return {
         "name": "Contoso Sales adoption",
         "partnerId": PARTNER_ID if tenant == PARTNER else OTHER_PARTNER_ID,
@@ -303,7 +307,7 @@ def claim_as_sent(tenant: str = PARTNER, **changes: Any) -> dict[str, Any]:
 
 
 def settings(issuer: LocalIssuer | None = None, **changes: Any) -> Settings:
-    """Return the sandbox's settings; without an issuer no token can be verified."""
+    """Return the sandbox's settings. Without an issuer no token can be verified."""
     return Settings.from_environment(
         {
             "CPOR_SANDBOX": "1",
@@ -327,7 +331,7 @@ def _invoker() -> Invoker:
 
 
 def app_client(*verify: Callable[[httpx.Response], Any]) -> httpx.AsyncClient:
-    """Return a client of the app's HTTP functions, as the local host serves them; *verify* looks at each answer."""
+    """Return a client of the app's HTTP functions in the way of the local host. *verify* sees each answer."""
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app=HttpTriggers(functions(), _invoker(), {})),
         base_url=PUBLIC_URL,
@@ -347,7 +351,7 @@ async def running_service(
     transport: Transport | None = None,
     **changes: Any,
 ) -> AsyncIterator[Service]:
-    """Start the service over a storage account; stopping it leaves the storage as it is. A *mailer* gets the mails."""
+    """Start the service over a storage account, and leave the storage unchanged at its end. *mailer* gets the mails."""
     connection = StorageConnection.from_text(connection_string)
     await provision(connection, TABLES, (*QUEUES, *POISON), bootstrap.CONTAINERS)
     clock, mailbox = clock or FixedClock(MONDAY), mailbox or Mailbox()

@@ -1,4 +1,4 @@
-"""A storage account that takes every connection and never answers, for tests."""
+"""A storage account that accepts every connection and never answers, for tests."""
 
 import socket
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ KEY = "dGVzdA=="
 
 @dataclass
 class Silent:
-    """Where it listens, and the connections that it has taken."""
+    """Its address, and the accepted connections."""
 
     connection_string: str
     taken: list[socket.socket] = field(default_factory=list)
@@ -19,7 +19,7 @@ class Silent:
 
 @contextmanager
 def silent_storage() -> Iterator[Silent]:
-    """Listen on a free port of this machine, and say nothing, until left."""
+    """Listen on a free port of this machine without answers until the end of the block."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/silent"
         endpoints = "".join(f"{kind}Endpoint={url};" for kind in ("Table", "Queue", "Blob"))

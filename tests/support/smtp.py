@@ -1,7 +1,8 @@
 """
-A real mail server for tests: it keeps what it is sent, and refuses, falls silent or goes down when it is told to.
+A real mail server for tests.
 
-It speaks SMTP on a port of its own. A port that was free stays this server's when it is down, so that it can come back.
+It keeps its mails, and it refuses, falls silent or goes down on request. It speaks SMTP on a port of its own. The port
+stays reserved while the server is down, so that it can come back.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ TAKEN = "250 2.0.0 OK"
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One mail as it was handed over: the envelope, the very bytes, and the message in them."""
+    """One mail: the envelope, the exact bytes, and the parsed message."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -32,13 +33,13 @@ class Received:
         return email.message_from_bytes(self.content, policy=email.policy.default)
 
     def text(self, kind: str = "plain") -> str:
-        """Return the body of that kind, "plain" or "html"; empty if there is none."""
+        """Return the body of that kind, "plain" or "html", or an empty text."""
         part = self.message.get_body((kind,))
         return "" if part is None else str(part.get_content())
 
 
 class SmtpServer:
-    """A mail server on this machine. It accepts everything until it is told otherwise."""
+    """A mail server on this machine. It accepts everything until a test sets another answer."""
 
     host = "127.0.0.1"
 
@@ -52,35 +53,35 @@ class SmtpServer:
             self.port: int = free.getsockname()[1]
 
     def start(self) -> None:
-        """Listen, on the same port every time."""
+        """Listen, on the same port each time."""
         if self._controller is None:
             self._controller = Controller(_Postman(self), self.host, self.port, server_hostname="mail.invalid")
             self._controller.start()
 
     def stop(self) -> None:
-        """Go down: connections are refused until `start`."""
+        """Stop: connections are refused until `start`."""
         if self._controller is not None:
             self._controller.stop()
             self._controller = None
 
     def refuse(self, recipient: str, reply: str = "550 5.1.1 No such user") -> None:
-        """Answer *reply*, a 4xx or 5xx, whenever this recipient is named."""
+        """Answer *reply*, a 4xx or 5xx, for this recipient."""
         self._refused[recipient.casefold()] = reply
 
     def accept(self, recipient: str) -> None:
-        """Take mail for this recipient again."""
+        """Accept mails for this recipient again."""
         self._refused.pop(recipient.casefold(), None)
 
     def answer_next(self, *replies: str | None) -> None:
         """
-        Answer the next mails so, after their content was received; then as usual.
+        Give these answers to the next mails after their content, and then the usual one.
 
-        A 4xx or 5xx refuses the mail. None takes it and hangs up without a word: the sender cannot know.
+        A 4xx or 5xx refuses the mail. None accepts it and hangs up without an answer, so that the sender cannot know.
         """
         self._answers_to_mail.extend(replies)
 
     def to(self, recipient: str) -> list[Received]:
-        """Return the mails that this recipient was sent, oldest first."""
+        """Return the mails to this recipient, the oldest first."""
         return [mail for mail in self.received if recipient in mail.recipients]
 
     def reply_to_recipient(self, recipient: str) -> str:
@@ -94,7 +95,7 @@ class SmtpServer:
 
 
 class _Postman:
-    """What aiosmtpd calls, in its own thread; the names are its own."""
+    """The handler that aiosmtpd calls in its own thread. aiosmtpd requires these names."""
 
     def __init__(self, server: SmtpServer) -> None:
         self._server = server
@@ -127,7 +128,7 @@ class _Postman:
 
 @contextlib.contextmanager
 def running_smtp_server() -> Iterator[SmtpServer]:
-    """Start a mail server, and end it."""
+    """Start a mail server, and stop it at the end."""
     server = SmtpServer()
     server.start()
     try:

@@ -1,4 +1,4 @@
-"""The parts that other tests lean on do what they promise."""
+"""The shared parts of the tests keep their promises."""
 
 import aiosmtplib
 import pytest
@@ -13,8 +13,8 @@ from tests.support.smtp import SmtpServer
 MAIL = "Subject: Hello\r\nContent-Type: text/plain\r\n\r\nAs promised.\r\n"
 
 
-async def test_each_test_has_tables_queues_and_blobs_of_its_own(azurite: Azurite) -> None:
-    """What one account holds is not seen in another, so no test can disturb a test."""
+async def test_each_test_has_its_own_tables_queues_and_blobs(azurite: Azurite) -> None:
+    """One account does not see the data of another, so that no test disturbs a test."""
     first, second = azurite.fresh_account(), azurite.fresh_account()
 
     async with (
@@ -37,7 +37,7 @@ async def test_each_test_has_tables_queues_and_blobs_of_its_own(azurite: Azurite
 
 
 async def test_a_wrong_key_is_refused(storage_connection: str) -> None:
-    """Azurite checks signatures, so a test that passes has signed its requests."""
+    """Azurite checks signatures, and a test that passes has signed its requests."""
     forged = storage_connection.replace("AccountKey=", "AccountKey=AAAA")
 
     async with TableServiceClient.from_connection_string(forged, retry_total=0) as tables:
@@ -46,14 +46,14 @@ async def test_a_wrong_key_is_refused(storage_connection: str) -> None:
 
 
 async def send(server: SmtpServer, recipient: str = "a@contoso.invalid") -> None:
-    """Hand over one mail as the app does."""
+    """Send one mail in the way of the app."""
     await aiosmtplib.send(
         MAIL, sender="us@cpor.invalid", recipients=[recipient], hostname=server.host, port=server.port, timeout=5
     )
 
 
-async def test_a_mail_is_kept_as_it_came(smtp_server: SmtpServer) -> None:
-    """The envelope and the text of a mail can be read after it was taken."""
+async def test_a_mail_is_kept_unchanged(smtp_server: SmtpServer) -> None:
+    """The envelope and the text of a mail can be read afterwards."""
     await send(smtp_server)
 
     (mail,) = smtp_server.to("a@contoso.invalid")
@@ -61,8 +61,8 @@ async def test_a_mail_is_kept_as_it_came(smtp_server: SmtpServer) -> None:
 
 
 @pytest.mark.parametrize("reply", ["450 4.2.0 Later", "550 5.1.1 No such user"])
-async def test_a_recipient_can_be_refused_for_now_and_for_ever(smtp_server: SmtpServer, reply: str) -> None:
-    """The sender hears the very reply, and nothing is kept, until the recipient is accepted again."""
+async def test_a_recipient_can_be_refused_for_some_time_or_for_good(smtp_server: SmtpServer, reply: str) -> None:
+    """The sender gets the exact reply. Nothing is kept until the recipient is accepted again."""
     smtp_server.refuse("a@contoso.invalid", reply)
 
     with pytest.raises(aiosmtplib.SMTPRecipientsRefused) as refused:
@@ -74,8 +74,8 @@ async def test_a_recipient_can_be_refused_for_now_and_for_ever(smtp_server: Smtp
     assert len(smtp_server.received) == 1
 
 
-async def test_a_mail_can_be_taken_without_an_answer(smtp_server: SmtpServer) -> None:
-    """The worst of all cases: the mail is out, and the sender cannot know."""
+async def test_a_mail_can_be_accepted_without_an_answer(smtp_server: SmtpServer) -> None:
+    """This is the worst case: the mail is sent, and the sender cannot know."""
     smtp_server.answer_next(None, "451 4.3.0 Later")
 
     with pytest.raises(aiosmtplib.SMTPServerDisconnected):
@@ -87,7 +87,7 @@ async def test_a_mail_can_be_taken_without_an_answer(smtp_server: SmtpServer) ->
 
 
 async def test_the_server_can_go_down_and_come_back(smtp_server: SmtpServer) -> None:
-    """It comes back where it was, with what it had."""
+    """It has the same address and the same mails."""
     await send(smtp_server)
 
     smtp_server.stop()

@@ -1,4 +1,8 @@
-"""Whether the tests leave nothing out: `THOROUGH=1 make test`. Without it, they leave out what other runs say too."""
+"""
+Whether the tests leave nothing out (`THOROUGH=1 make test`).
+
+Without it, they leave out runs that repeat other runs.
+"""
 
 import os
 

@@ -172,7 +172,7 @@ async def test_version_may_be_left_out_and_an_unknown_one_is_refused(shared: Ser
 
 async def answers_of_all_kinds(service: Service) -> dict[str, httpx.Response]:
     """Return one answer of each kind."""
-    claim = await service.told()
+    claim = await service.notified()
     draft = await service.draft(
         items=[{"product": "dynamics-365-sales", "subscriptionId": "c" * 8 + "-0000" * 3 + "-" + "0" * 12}]
     )
@@ -255,7 +255,7 @@ async def test_a_fault_of_the_program_tells_its_id_and_nothing_of_the_inside(
 
 async def test_a_fault_behind_a_page_is_a_page(service: Service) -> None:
     """In words, with the page's own policy; JSON when asked for."""
-    await service.told()
+    await service.notified()
     link = next(service.mailbox.links()).partition("/api")[2]
 
     with broken(service):

@@ -74,7 +74,7 @@ async def test_tag_is_the_same_wherever_the_claim_is_shown(service: Service) -> 
 
 async def test_time_alone_changes_the_tag(service: Service) -> None:
     """At the window's end the claim is another one, though nobody has written; the timer then changes nothing."""
-    claim = await service.told()
+    claim = await service.notified()
     path, ends_at = f"/claims/{claim['id']}", datetime.fromisoformat(claim["window"]["endsAt"])
 
     service.clock.set(ends_at - timedelta(microseconds=1))
@@ -89,7 +89,7 @@ async def test_time_alone_changes_the_tag(service: Service) -> None:
 
 async def test_a_rivals_arrival_changes_the_tag(service: Service) -> None:
     """The claim is competing now: whoever acts on what they saw before is told."""
-    claim = await service.told()
+    claim = await service.notified()
     await service.submitted(tenant=OTHER_PARTNER)
 
     now = (await service.request("GET", f"/claims/{claim['id']}")).json()

@@ -160,7 +160,7 @@ async def test_no_header_is_answered_with_a_fault_of_ours(service: Service, head
 @pytest.mark.parametrize("act", ["decline", "undo", "end", "not-me"])
 async def test_no_form_is_answered_with_a_fault_of_ours(service: Service, body: str, act: str) -> None:
     """No 5xx; a page in words."""
-    claim = await service.told()
+    claim = await service.notified()
     link = next(iter(service.mailbox.links()))
     token = link.partition("?t=")[2]
     for text in (body, f"t={token}&{body}"):
@@ -188,7 +188,7 @@ async def test_no_delivery_report_is_answered_with_a_fault_of_ours(service: Serv
 
 async def test_looking_changes_nothing(service: Service) -> None:
     """HEAD, GET, OPTIONS, with odd headers and languages."""
-    claim = await service.told()
+    claim = await service.notified()
     link = next(iter(service.mailbox.links()))
     for method in ("HEAD", "GET", "OPTIONS", "PUT", "DELETE", "PATCH"):
         for extra in ("", "&lang=ar", "&lang=%3Cscript%3E", "&done=decline", "&done=%3Cb%3E"):

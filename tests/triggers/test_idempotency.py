@@ -220,7 +220,7 @@ async def prepared(service: Service, state: str, act: str) -> str:
         if act in ("approve", "reject"):
             await service.review("POST", f"/reviews/{claim['id']}/start")
         return str(claim["id"])
-    made = {"draft": service.draft, "told": service.told, "official": service.official}[state]
+    made = {"draft": service.draft, "told": service.notified, "official": service.official}[state]
     return str((await made())["id"])
 
 

@@ -206,11 +206,11 @@ async def test_closed_day_has_a_name_of_one_line(shared: Service, body: dict[str
 
 async def test_customer_reads_why_the_window_is_longer(service: Service) -> None:
     """The claim and the mail name the closed day. A customer who was notified before keeps the promised last day."""
-    before = await service.told()
+    before = await service.notified()
     await service.programme("PUT", "/closed-days/FR/2026-11-05", json={"name": "A day of mourning & silence"})
     unmoved = (await service.request("GET", f"/claims/{before['id']}")).json()["window"]
     await service.request("POST", f"/claims/{before['id']}/withdraw", json={})
-    after = await service.told(tenant=OTHER_PARTNER)
+    after = await service.notified(tenant=OTHER_PARTNER)
 
     assert (before["window"]["lastDay"], after["window"]["lastDay"]) == ("2026-11-09", "2026-11-10")
     assert {"date": "2026-11-05", "name": "A day of mourning & silence", "kind": "holiday"} in after["window"][

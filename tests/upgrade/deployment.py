@@ -60,7 +60,7 @@ async def everything(service: Service) -> None:
     await _monday(service)
     service.clock.set(TUESDAY)
     await service.sweep()
-    await service.told(**at(2))  # official by time alone in the end
+    await service.notified(**at(2))  # official by time alone in the end
     service.clock.set(MONDAYS_WINDOW_ENDS + GRACE)
     await service.sweep()
     await service.deliver()
@@ -80,9 +80,9 @@ async def _webhook(service: Service) -> None:
 
 async def _monday(service: Service) -> None:
     """What was begun on the first day, and what of it the customer was told."""
-    await service.told()  # official in the end, and challenged
-    await service.told(**at(3))  # ended by its partner
-    declined = await service.told(**at(4))
+    await service.notified()  # official in the end, and challenged
+    await service.notified(**at(3))  # ended by its partner
+    declined = await service.notified(**at(4))
     refusal: dict[str, Any] = {
         "role": "Customer.Admin",
         "tenant": tenant(4),
@@ -99,7 +99,7 @@ async def _after_the_window(service: Service) -> None:
     await _figures(service)
     await _reviewed(service)
     await service.submitted(tenant=OTHER_PARTNER)  # competes with the official one
-    await service.told(**at(11))  # its window runs
+    await service.notified(**at(11))  # its window runs
     await service.draft(**at(12, comment="Ünïcödé, 漢字, and a 🙂"), headers={"Idempotency-Key": "kept"})
     taken_back = await service.submitted(**at(13, **WORKLOADS))
     await _done(service.request("POST", f"/claims/{taken_back['id']}/withdraw", json={}))
