@@ -1,4 +1,4 @@
-"""Evidence blobs: written once, read whole, deleted for good."""
+"""Evidence blobs are written once, read whole, and deleted for good."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ Blobs = AzureBlobs | MemoryBlobs
 
 @pytest.fixture
 def plan() -> Plan:
-    """The plan that the transport obeys; without faults it only counts."""
+    """The plan of the transport. Without faults it only counts."""
     return Plan()
 
 
@@ -41,13 +41,13 @@ async def azure(connection: StorageConnection, plan: Plan) -> AsyncIterator[Azur
 
 @pytest.fixture(params=["memory", pytest.param("azure", marks=pytest.mark.slow)])
 def blobs(request: pytest.FixtureRequest) -> Blobs:
-    """The real container and its stand-in, which keeps the same promises."""
+    """The real container and its double, which keeps the same promises."""
     found: Blobs = MemoryBlobs() if request.param == "memory" else request.getfixturevalue("azure")
     return found
 
 
-async def test_a_blob_comes_back_as_it_was_put(blobs: Blobs) -> None:
-    """Every byte of it."""
+async def test_a_blob_is_read_as_it_was_written(blobs: Blobs) -> None:
+    """Every byte is the same."""
     data = bytes(range(256)) * 64
 
     await blobs.put(NAME, data, PDF)
@@ -55,13 +55,13 @@ async def test_a_blob_comes_back_as_it_was_put(blobs: Blobs) -> None:
     assert await blobs.get(NAME) == data
 
 
-async def test_a_blob_that_is_not_there_is_none(blobs: Blobs) -> None:
-    """Absence is an answer, not an error."""
+async def test_a_missing_blob_is_none(blobs: Blobs) -> None:
+    """A missing blob is no error."""
     assert await blobs.get(NAME) is None
 
 
-async def test_a_part_of_a_blob_is_read_by_itself(blobs: Blobs) -> None:
-    """A page of a batch is read without the others; where there is no blob there is no part."""
+async def test_a_part_of_a_blob_can_be_read(blobs: Blobs) -> None:
+    """A page of a batch is read without the other pages. Without a blob there is no part."""
     assert await blobs.part(NAME, 0, 5) is None
 
     await blobs.put(NAME, b"one\ntwo\nthree", PDF)
@@ -71,7 +71,7 @@ async def test_a_part_of_a_blob_is_read_by_itself(blobs: Blobs) -> None:
 
 
 async def test_a_blob_is_written_once(blobs: Blobs) -> None:
-    """Other bytes under its name are refused, the same bytes are simply there."""
+    """Other bytes under its name are refused. The same bytes change nothing."""
     await blobs.put(NAME, b"first", PDF)
 
     await blobs.put(NAME, b"first", PDF)
@@ -83,7 +83,7 @@ async def test_a_blob_is_written_once(blobs: Blobs) -> None:
 
 
 async def test_a_deleted_blob_is_gone(blobs: Blobs) -> None:
-    """And one that has gone already is fine."""
+    """A second deletion is no error."""
     await blobs.put(NAME, b"x", PDF)
 
     await blobs.delete(NAME)
@@ -93,8 +93,8 @@ async def test_a_deleted_blob_is_gone(blobs: Blobs) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "a?b", "é", "x" * 256])
-async def test_a_name_that_we_would_not_give_is_refused(blobs: Blobs, name: str) -> None:
-    """No caller's file name becomes a blob's name."""
+async def test_a_foreign_name_is_refused(blobs: Blobs, name: str) -> None:
+    """A caller's file name never becomes a blob's name."""
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: blobs.put(name, b"x", PDF),
         lambda: blobs.get(name),
@@ -105,7 +105,7 @@ async def test_a_name_that_we_would_not_give_is_refused(blobs: Blobs, name: str)
             await call()
 
 
-@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # aiohttp's advice from 1 MiB on
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # aiohttp warns from 1 MiB on
 async def test_the_largest_evidence_is_one_request_each_way(azure: AzureBlobs, plan: Plan) -> None:
     """20 MiB are neither cut into blocks nor read in pieces."""
     data = b"\x00\xff" * (10 * 1024 * 1024)
@@ -121,8 +121,8 @@ async def test_the_largest_evidence_is_one_request_each_way(azure: AzureBlobs, p
     ]
 
 
-async def test_a_blob_bears_its_content_type(azure: AzureBlobs, connection: StorageConnection) -> None:
-    """Whoever looks at the account sees what the bytes are."""
+async def test_a_blob_has_its_content_type(azure: AzureBlobs, connection: StorageConnection) -> None:
+    """The portal shows the type of the bytes."""
     await azure.put(NAME, b"x", PDF)
 
     async with connection.blobs() as service:
@@ -132,7 +132,7 @@ async def test_a_blob_bears_its_content_type(azure: AzureBlobs, connection: Stor
 
 @pytest.mark.parametrize("trouble", [answer(503), lose_answer()], ids=["503", "silence"])
 async def test_a_put_whose_answer_was_lost_is_done(azure: AzureBlobs, plan: Plan, trouble: Trouble) -> None:
-    """The SDK's second try meets the first, which has the same bytes."""
+    """The SDK's second attempt meets the first, which has the same bytes."""
     plan.at(1, trouble)
 
     await azure.put(NAME, b"x", PDF)
@@ -141,8 +141,8 @@ async def test_a_put_whose_answer_was_lost_is_done(azure: AzureBlobs, plan: Plan
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
-async def test_what_may_pass_is_busy_wherever_it_happens(azure: AzureBlobs, plan: Plan, status: int) -> None:
-    """Roles that are still being assigned, throttling and servers that fall over are no fault of the program."""
+async def test_a_temporary_fault_is_a_busy_store(azure: AzureBlobs, plan: Plan, status: int) -> None:
+    """Examples are roles that are still being assigned, throttling, and failing servers."""
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: azure.put(NAME, b"x", PDF),
         lambda: azure.get(NAME),
@@ -155,8 +155,8 @@ async def test_what_may_pass_is_busy_wherever_it_happens(azure: AzureBlobs, plan
             await call()
 
 
-async def test_a_container_that_was_never_made_is_terminal(connection: StorageConnection) -> None:
-    """It is no missing blob: somebody forgot to make it."""
+async def test_a_missing_container_is_a_lasting_fault(connection: StorageConnection) -> None:
+    """It is not a missing blob: the deployment forgot to make the container."""
     blobs = AzureBlobs(connection, "nowhere")
 
     with pytest.raises(Terminal):

@@ -1,4 +1,4 @@
-"""The two times of the service: the real one, and the one that the sandbox can move."""
+"""The two times of the service: the real time, and the time that the sandbox can move."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +19,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def base() -> FixedClock:
-    """The real time, under the test's hand."""
+    """The real time, which the test sets."""
     return FixedClock(START)
 
 
@@ -30,7 +30,7 @@ def rows() -> MemoryRows:
 
 
 class UnsureRows:
-    """Rows whose first write is done, and then answered as if somebody else had been first."""
+    """Rows whose first write is done and then answered with a conflict."""
 
     def __init__(self, rows: MemoryRows) -> None:
         self._rows = rows
@@ -59,7 +59,7 @@ class UnsureRows:
 
 
 class ContestedRows(UnsureRows):
-    """Rows that somebody else always changes first."""
+    """Rows that another process always changes first."""
 
     async def write(self, table: str, partition: str, *ops: Op) -> Mapping[str, str]:
         self.writes += 1
@@ -67,7 +67,7 @@ class ContestedRows(UnsureRows):
 
 
 async def test_in_the_cloud_the_services_time_is_the_real_one() -> None:
-    """Both are now, and in UTC."""
+    """Both are the present instant in UTC."""
     before = datetime.now(UTC)
 
     now = await Clock().now()
@@ -78,12 +78,12 @@ async def test_in_the_cloud_the_services_time_is_the_real_one() -> None:
 
 
 async def test_the_sandbox_clock_shows_the_real_time_until_it_is_moved(base: FixedClock, rows: MemoryRows) -> None:
-    """A fresh sandbox is not ahead."""
+    """A new sandbox is not ahead."""
     assert await SandboxClock(rows, base).now() == START
 
 
-async def test_an_advanced_clock_goes_on_ticking(base: FixedClock, rows: MemoryRows) -> None:
-    """The offset stays while real time passes; steps add up; the real time is not moved."""
+async def test_an_advanced_clock_goes_on(base: FixedClock, rows: MemoryRows) -> None:
+    """The offset stays while real time passes. Steps add up, and the real time is not moved."""
     clock = SandboxClock(rows, base)
 
     assert await clock.advance(DAY) == START + DAY
@@ -94,7 +94,7 @@ async def test_an_advanced_clock_goes_on_ticking(base: FixedClock, rows: MemoryR
 
 
 async def test_the_clock_is_set_to_an_instant(base: FixedClock, rows: MemoryRows) -> None:
-    """An instant ahead of the service's time is reached exactly, to the microsecond."""
+    """The service's time then equals that instant, to the microsecond."""
     clock = SandboxClock(rows, base)
     later = datetime(2027, 3, 28, 1, 59, 59, 999_999, tzinfo=UTC)
 
@@ -103,14 +103,14 @@ async def test_the_clock_is_set_to_an_instant(base: FixedClock, rows: MemoryRows
 
 
 async def test_all_processes_see_the_same_clock(base: FixedClock, rows: MemoryRows) -> None:
-    """The offset lies in a table."""
+    """The offset is stored in a table."""
     await SandboxClock(rows, base).advance(DAY)
 
     assert await SandboxClock(rows, base).now() == START + DAY
 
 
 async def test_the_clock_goes_forward_only(base: FixedClock, rows: MemoryRows) -> None:
-    """A step back is `ClockBackwards` and changes nothing; standing still is allowed."""
+    """A step back is `ClockBackwards` and changes nothing. A step of zero is allowed."""
     clock = SandboxClock(rows, base)
     await clock.advance(DAY)
 
@@ -124,7 +124,7 @@ async def test_the_clock_goes_forward_only(base: FixedClock, rows: MemoryRows) -
 
 
 async def test_the_clock_has_an_end(base: FixedClock, rows: MemoryRows) -> None:
-    """A step beyond what dates can hold is the caller's mistake and no fault of ours."""
+    """A step beyond the last possible date is refused and is no fault of ours."""
     clock = SandboxClock(rows, base)
 
     for beyond in (clock.advance(timedelta.max), clock.set(datetime.max.replace(tzinfo=UTC))):
@@ -135,15 +135,15 @@ async def test_the_clock_has_an_end(base: FixedClock, rows: MemoryRows) -> None:
     assert await clock.now() == START
 
 
-async def test_steps_taken_at_once_all_count(base: FixedClock, rows: MemoryRows) -> None:
-    """A lost race is tried again on the newest row."""
+async def test_simultaneous_steps_all_count(base: FixedClock, rows: MemoryRows) -> None:
+    """A lost race is tried again with the newest row."""
     await asyncio.gather(*(SandboxClock(rows, base).advance(DAY) for _ in range(10)))
 
     assert await SandboxClock(rows, base).now() == START + 10 * DAY
 
 
-async def test_a_step_whose_answer_was_lost_is_taken_once(base: FixedClock, rows: MemoryRows) -> None:
-    """After a conflict the row tells whether it was us."""
+async def test_a_step_whose_answer_was_lost_counts_once(base: FixedClock, rows: MemoryRows) -> None:
+    """After a conflict the row shows whether the write was ours."""
     unsure = UnsureRows(rows)
     clock = SandboxClock(unsure, base)
 
@@ -152,8 +152,8 @@ async def test_a_step_whose_answer_was_lost_is_taken_once(base: FixedClock, rows
     assert unsure.writes == 2
 
 
-async def test_a_clock_that_others_always_move_gives_up(base: FixedClock, rows: MemoryRows) -> None:
-    """There is no endless loop: the caller may try later."""
+async def test_a_clock_that_loses_every_race_gives_up(base: FixedClock, rows: MemoryRows) -> None:
+    """The loop ends, and the caller can retry."""
     clock = SandboxClock(ContestedRows(rows), base)
 
     for move in (clock.advance(DAY), clock.set(START + DAY)):
@@ -161,8 +161,8 @@ async def test_a_clock_that_others_always_move_gives_up(base: FixedClock, rows: 
             await move
 
 
-async def test_the_offset_lies_in_real_storage(base: FixedClock, storage_connection: str) -> None:
-    """Storage keeps decades in microseconds, and settles who was first."""
+async def test_the_offset_is_kept_in_real_storage(base: FixedClock, storage_connection: str) -> None:
+    """Storage keeps decades in microseconds and decides a race."""
     connection = StorageConnection.from_text(storage_connection)
     await provision(connection, ["settings"], [], [])
     rows = AzureRows(connection)
@@ -174,10 +174,8 @@ async def test_the_offset_lies_in_real_storage(base: FixedClock, storage_connect
         await rows.close()
 
 
-async def test_a_clock_that_cannot_be_read_is_estimated_from_what_was_read_last(
-    base: FixedClock, rows: MemoryRows
-) -> None:
-    """For the arrival of a no while storage is away; a process that never read it has no idea."""
+async def test_a_clock_that_cannot_be_read_is_estimated_from_the_last_read(base: FixedClock, rows: MemoryRows) -> None:
+    """The arrival of a no needs it while storage is down. A process that never read the clock has no estimate."""
     await SandboxClock(rows, base).advance(DAY)
     clock = SandboxClock(rows, base)
     assert clock.estimate() is None

@@ -1,4 +1,4 @@
-"""Handing mails over to Communication Services by the SDK, and telling its answers apart."""
+"""Handing mails over to Communication Services with the SDK, and the meaning of its answers."""
 
 import asyncio
 import json
@@ -65,13 +65,13 @@ async def acs() -> AsyncIterator[CommunicationServices]:
 
 @pytest.fixture
 def clock() -> FixedClock:
-    """The real time, under the test's hand."""
+    """The real time, which the test sets."""
     return FixedClock(NOW)
 
 
 @pytest.fixture
 async def mailer(acs: CommunicationServices, clock: FixedClock) -> AsyncIterator[CommunicationServicesMailer]:
-    """The adapter, whose SDK reaches the service."""
+    """The adapter, with an SDK that calls the local service."""
     made = mailer_of(acs, clock)
     yield made
     await made.close()
@@ -85,7 +85,7 @@ def mailer_of(
     sender: str = SENDER,
     limit_seconds: float = 5.0,
 ) -> CommunicationServicesMailer:
-    """Return an adapter of its own."""
+    """Return another adapter."""
     return CommunicationServicesMailer(
         ENDPOINT,
         lambda: identity or Identity(),
@@ -102,7 +102,7 @@ def mailer_of(
 async def test_a_mail_is_sent_as_text_and_html_under_our_ids(
     acs: CommunicationServices, mailer: CommunicationServicesMailer
 ) -> None:
-    """One recipient, the headers of every mail of ours, a Message-ID that must be kept, and no rewritten links."""
+    """A mail has one recipient, the headers of all our mails and our Message-ID. Its links are not rewritten."""
     await mailer.send(MAIL)
 
     (taken,) = acs.taken
@@ -125,8 +125,8 @@ async def test_a_mail_is_sent_as_text_and_html_under_our_ids(
     }
 
 
-async def test_the_hand_over_is_the_acceptance(acs: CommunicationServices, mailer: CommunicationServicesMailer) -> None:
-    """What becomes of it is not asked for; reports tell it."""
+async def test_an_accepted_mail_is_handed_over(acs: CommunicationServices, mailer: CommunicationServicesMailer) -> None:
+    """The adapter does not ask for the outcome. Delivery reports tell it."""
     await mailer.send(MAIL)
     await mailer.send(replace(MAIL, message_id=MAIL.message_id.replace("1@", "2@"), to_name=None))
 
@@ -136,7 +136,7 @@ async def test_the_hand_over_is_the_acceptance(acs: CommunicationServices, maile
 
 
 async def test_a_subject_stays_one_line(acs: CommunicationServices, mailer: CommunicationServicesMailer) -> None:
-    """Nobody begins another header through us."""
+    """No text in a subject can begin another header."""
     await mailer.send(replace(MAIL, subject="Hello\r\nBcc: all@contoso.fr", to_name="Zoé\nX: y"))
 
     message = acs.taken[0].message
@@ -144,10 +144,10 @@ async def test_a_subject_stays_one_line(acs: CommunicationServices, mailer: Comm
     assert message.recipients.to[0].display_name == "Zoé X: y"
 
 
-async def test_what_is_no_address_is_not_asked_about(
+async def test_a_text_that_is_no_address_causes_no_call(
     acs: CommunicationServices, mailer: CommunicationServicesMailer
 ) -> None:
-    """It would cost a call of the quota."""
+    """A call would use the quota."""
     with pytest.raises(RecipientRefused):
         await mailer.send(replace(MAIL, to_address="zoe at contoso"))
     with pytest.raises(ValueError, match="Message-ID"):
@@ -157,7 +157,7 @@ async def test_what_is_no_address_is_not_asked_about(
 
 
 def test_a_sender_must_be_an_address(clock: FixedClock) -> None:
-    """Found out at the start and not with the first mail."""
+    """A wrong sender fails the start and not the first mail."""
     with pytest.raises(ValueError, match="not a mail address"):
         mailer_of(CommunicationServices(), clock, sender="nobody")
 
@@ -170,7 +170,7 @@ def test_a_sender_must_be_an_address(clock: FixedClock) -> None:
 async def test_a_mail_whose_answer_was_lost_is_sent_once(
     acs: CommunicationServices, mailer: CommunicationServicesMailer, lost: str, words: str
 ) -> None:
-    """The next try is refused as a duplicate, which says that it is handed over."""
+    """The next attempt is refused as a duplicate, and counts as handed over."""
     acs.duplicate = words
     acs.answer_next(lost)
 
@@ -183,10 +183,10 @@ async def test_a_mail_whose_answer_was_lost_is_sent_once(
     assert len(acs.taken) == 1
 
 
-async def test_the_sdk_tries_nothing_again_by_itself(
+async def test_the_sdk_retries_nothing_by_itself(
     acs: CommunicationServices, mailer: CommunicationServicesMailer
 ) -> None:
-    """Each call counts against the quota, so each is the budget's to allow."""
+    """Each call uses the quota, and therefore the budget must allow each."""
     acs.answer_next(HANGS_UP, refusal(503, "ServiceUnavailable"), refusal(500, "InternalServerError"))
     for _ in range(3):
         with pytest.raises(MailDelayed):
@@ -198,7 +198,7 @@ async def test_the_sdk_tries_nothing_again_by_itself(
 
 
 async def test_a_silent_service_is_given_up(acs: CommunicationServices, clock: FixedClock) -> None:
-    """Those who wait for their turn behind the call do not wait longer than it does."""
+    """Mails that wait behind the call wait no longer than its time limit."""
     impatient = mailer_of(acs, clock, limit_seconds=0.2)
     held = asyncio.Event()
 
@@ -234,13 +234,13 @@ async def test_a_silent_service_is_given_up(acs: CommunicationServices, clock: F
     ],
     ids=lambda answer: f"{answer[0]} {answer[1]}",
 )
-async def test_what_is_not_said_of_the_recipient_is_our_own_trouble(
+async def test_a_fault_that_does_not_name_the_recipient_is_ours(
     acs: CommunicationServices,
     mailer: CommunicationServicesMailer,
     caplog: pytest.LogCaptureFixture,
     answer: Refusal,
 ) -> None:
-    """It must never count against a customer who was simply not told; 401 and 403 while roles are fresh."""
+    """It never counts as a failure of the customer. Examples are 401 and 403 while roles are new."""
     acs.answer_next(answer)
 
     with pytest.raises(MailDelayed) as delayed:
@@ -260,10 +260,10 @@ async def test_what_is_not_said_of_the_recipient_is_our_own_trouble(
     ],
     ids=["form", "suppressed"],
 )
-async def test_what_is_said_of_the_recipient_is_theirs(
+async def test_a_fault_that_names_the_recipient_is_the_recipients(
     acs: CommunicationServices, mailer: CommunicationServicesMailer, answer: Refusal
 ) -> None:
-    """The address itself stays out of what is kept and logged."""
+    """The stored and logged text does not have the address."""
     acs.answer_next(answer)
 
     with pytest.raises(RecipientRefused) as refused:
@@ -273,10 +273,10 @@ async def test_what_is_said_of_the_recipient_is_theirs(
     assert "zoe" not in str(refused.value)
 
 
-async def test_an_error_without_a_form_is_our_own_trouble(
+async def test_an_error_without_the_services_form_is_ours(
     acs: CommunicationServices, mailer: CommunicationServicesMailer
 ) -> None:
-    """Whatever stands between us and the service may answer in its own way."""
+    """A proxy before the service can answer in its own form."""
     acs.answer_next(refusal(400, ""))
 
     with pytest.raises(MailDelayed):
@@ -284,10 +284,10 @@ async def test_an_error_without_a_form_is_our_own_trouble(
 
 
 @pytest.mark.parametrize("error", [CredentialUnavailableError("No identity."), ClientAuthenticationError("Refused.")])
-async def test_an_identity_without_a_token_is_our_own_trouble(
+async def test_an_identity_without_a_token_is_our_fault(
     acs: CommunicationServices, clock: FixedClock, error: Exception
 ) -> None:
-    """The service is not asked."""
+    """The service is not called."""
 
     class Nobody(Identity):
         async def get_token(self, *scopes: str, **_: object) -> AccessToken:
@@ -302,8 +302,8 @@ async def test_an_identity_without_a_token_is_our_own_trouble(
     assert acs.statuses == []
 
 
-async def test_a_token_that_is_not_taken_is_our_own_trouble(acs: CommunicationServices, clock: FixedClock) -> None:
-    """The identity is closed with the adapter, which can be used again."""
+async def test_a_token_that_is_refused_is_our_fault(acs: CommunicationServices, clock: FixedClock) -> None:
+    """The identity is closed with the adapter. The adapter can then be used again."""
     stranger = Identity("of a stranger")
     mailer = mailer_of(acs, clock, identity=stranger)
 
@@ -319,10 +319,10 @@ async def test_a_token_that_is_not_taken_is_our_own_trouble(acs: CommunicationSe
     assert acs.statuses == [401, 202]
 
 
-async def test_a_service_that_is_busy_may_say_for_how_long(
+async def test_a_busy_service_can_name_the_length_of_the_pause(
     acs: CommunicationServices, mailer: CommunicationServicesMailer
 ) -> None:
-    """It is left in peace as after a 429."""
+    """The pause is the same as after a 429."""
     acs.answer_next(refusal(503, "ServiceUnavailable", Retry_After="30"))
 
     with pytest.raises(MailDelayed) as delayed:
@@ -337,10 +337,10 @@ async def test_a_service_that_is_busy_may_say_for_how_long(
 @pytest.mark.parametrize(
     ("given", "seconds"), [("120", 120), ("0", 1), ("", 60), ("soon", 60), ("99999999999999", 86_400)]
 )
-async def test_a_used_up_quota_says_when_to_come_again(
+async def test_a_used_up_quota_names_the_time_of_the_next_call(
     acs: CommunicationServices, mailer: CommunicationServicesMailer, given: str, seconds: int
 ) -> None:
-    """A minute where it says nothing sensible, a day at most."""
+    """Without a usable time it is a minute. It is a day at most."""
     acs.answer_next(refusal(429, "TooManyRequests", **({"Retry_After": given} if given else {})))
 
     with pytest.raises(MailDelayed) as delayed:
@@ -349,10 +349,10 @@ async def test_a_used_up_quota_says_when_to_come_again(
     assert delayed.value.retry_after_seconds == seconds
 
 
-async def test_nobody_calls_behind_a_call_that_was_told_to_wait(
+async def test_no_call_follows_a_call_that_got_a_pause(
     acs: CommunicationServices, mailer: CommunicationServicesMailer, clock: FixedClock
 ) -> None:
-    """However many are about to: each would count against the quota; after the pause all may."""
+    """Each waiting call would use the quota. After the pause all are allowed."""
     acs.answer_next(refusal(429, "TooManyRequests", Retry_After="90"))
     mails = [replace(MAIL, message_id=f"<{ID[:-1]}{n}@mail.programme.example>") for n in range(6)]
 
@@ -371,7 +371,7 @@ async def test_nobody_calls_behind_a_call_that_was_told_to_wait(
 
 @pytest.mark.parametrize("both", [True, False], ids=["newer events", "older events"])
 @pytest.mark.parametrize(("status", "outcome"), [("Bounced", MailOutcome.FAILED), ("Expanded", MailOutcome.DELIVERED)])
-async def test_a_report_leads_back_to_the_mail_by_either_id(
+async def test_a_report_leads_to_the_mail_by_either_id(
     acs: CommunicationServices,
     mailer: CommunicationServicesMailer,
     status: str,
@@ -379,7 +379,7 @@ async def test_a_report_leads_back_to_the_mail_by_either_id(
     *,
     both: bool,
 ) -> None:
-    """Also when the answer was lost, or the report comes before the answer: nothing of the service's has to be kept."""
+    """This holds after a lost answer and before the answer too. No id of the service must be stored."""
     acs.answer_next(LOST)
     with pytest.raises(MailDelayed):
         await mailer.send(MAIL)
@@ -416,7 +416,7 @@ GIVEN = {
 def test_an_endpoint_chooses_the_mail_system_and_its_first_quota(
     given: dict[str, str], system: type, limits: tuple[int | None, int | None], clock: FixedClock
 ) -> None:
-    """By SMTP nothing is limited unless it is said; Azure's quota is known, and kept to from the first mail."""
+    """SMTP has no limit by default. Azure's quota is known and limits the first mail too."""
     settings = Settings.from_environment({"CPOR_MAIL_FROM": SENDER, **GIVEN, **given})
     connection = StorageConnection(table_uri="https://st.table.example")
 
@@ -427,7 +427,7 @@ def test_an_endpoint_chooses_the_mail_system_and_its_first_quota(
 @pytest.mark.parametrize(
     "endpoint", ["http://acs.example", "acs.example", "https://acs.example/emails:send", "https://"]
 )
-def test_an_endpoint_is_an_address_that_a_token_may_be_sent_to(endpoint: str) -> None:
-    """By https only, and the resource itself."""
+def test_an_endpoint_must_be_safe_for_a_token(endpoint: str) -> None:
+    """The address has https and names the resource itself."""
     with pytest.raises(SettingsError, match="CPOR_MAIL_ENDPOINT"):
         Settings.from_environment({"CPOR_MAIL_FROM": SENDER, **GIVEN, "CPOR_MAIL_ENDPOINT": endpoint})

@@ -1,4 +1,4 @@
-"""What a file is, by its content: real samples, made here, and their impostors."""
+"""The type of a file by its content, tested with real samples made here and with false ones."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ STORAGE, STREAM, ROOT = 1, 2, 5
 
 
 def pdf() -> bytes:
-    """A whole PDF of one empty page."""
+    """Return a whole PDF with one empty page."""
     return (
         b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
         b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n3 0 obj<</Type/Page/Parent 2 0 R>>endobj\n"
@@ -31,7 +31,7 @@ def pdf() -> bytes:
 
 
 def png() -> bytes:
-    """A whole PNG of one pixel."""
+    """Return a whole PNG with one pixel."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -41,7 +41,7 @@ def png() -> bytes:
 
 
 def jpg() -> bytes:
-    """The frame of a JPEG: its beginning, JFIF's own segment, and its end."""
+    """Return the frame of a JPEG: its beginning, JFIF's segment, and its end."""
     return (
         b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
         b"\xff\xdb\x00\x43" + bytes(65) + b"\xff\xd9"
@@ -49,7 +49,7 @@ def jpg() -> bytes:
 
 
 def archive(parts: dict[str, bytes], *, prefix: bytes = b"", compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """A zip of *parts*."""
+    """Return a zip of *parts*."""
     buffer = io.BytesIO()
     buffer.write(prefix)
     with zipfile.ZipFile(buffer, "a", compression) as made:
@@ -59,7 +59,7 @@ def archive(parts: dict[str, bytes], *, prefix: bytes = b"", compression: int = 
 
 
 def declarations(main_part: str, content_type: str) -> bytes:
-    """The list of content types that every Office file has."""
+    """Return the list of content types that every Office file has."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
         '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
@@ -68,7 +68,7 @@ def declarations(main_part: str, content_type: str) -> bytes:
 
 
 def office(main_part: str, content_type: str, **more: bytes) -> dict[str, bytes]:
-    """The parts of an Office file."""
+    """Return the parts of an Office file."""
     relations = f'<Relationships><Relationship Id="r1" Target="{main_part}"/></Relationships>'.encode()
     return {
         "[Content_Types].xml": declarations(main_part, content_type),
@@ -79,22 +79,22 @@ def office(main_part: str, content_type: str, **more: bytes) -> dict[str, bytes]
 
 
 def word() -> dict[str, bytes]:
-    """The parts of a Word document."""
+    """Return the parts of a Word document."""
     return office("word/document.xml", f"{DOCX}.main+xml")
 
 
 def excel() -> dict[str, bytes]:
-    """The parts of a workbook."""
+    """Return the parts of a workbook."""
     return office("xl/workbook.xml", f"{XLSX}.main+xml")
 
 
 def powerpoint() -> dict[str, bytes]:
-    """The parts of a presentation."""
+    """Return the parts of a presentation."""
     return office("ppt/presentation.xml", f"{PPTX}.main+xml")
 
 
 def ole(entries: list[tuple[str, int, bytes]]) -> bytes:
-    """An OLE compound file with *entries* right under its root, each stream in whole sectors of its own (MS-CFB)."""
+    """Return an OLE compound file with *entries* under its root. Each stream has whole sectors of its own (MS-CFB)."""
     sectors: list[bytes] = []
     fat: list[int] = []
 
@@ -119,7 +119,7 @@ def ole(entries: list[tuple[str, int, bytes]]) -> bytes:
 
     directory = entry("Root Entry", ROOT, right=OLE_FREE, child=1 if entries else OLE_FREE, start=OLE_END, size=0)
     for number, (name, kind, content) in enumerate(entries, 1):
-        padded = content.ljust(4096, b"\0")  # shorter streams would live in a stream of their own
+        padded = content.ljust(4096, b"\0")  # shorter streams would be stored in another stream
         directory += entry(
             name,
             kind,
@@ -140,7 +140,7 @@ def ole(entries: list[tuple[str, int, bytes]]) -> bytes:
 
 
 def msg(*more: tuple[str, int, bytes]) -> bytes:
-    """An Outlook message with its subject, and *more* streams."""
+    """Return an Outlook message with its subject and *more* streams."""
     return ole(
         [
             ("__nameid_version1.0", STORAGE, b""),
@@ -152,7 +152,7 @@ def msg(*more: tuple[str, int, bytes]) -> bytes:
 
 
 def eml() -> bytes:
-    """A mail as a program saves it."""
+    """Return a mail in the form in which a program saves it."""
     mail = EmailMessage(SMTP)
     mail["From"] = "Žofie <zofie@customer.example>"
     mail["To"] = "partner@partner.example"
@@ -186,8 +186,8 @@ def eml() -> bytes:
         (b"From: a@customer.example\r\nTo: b@partner.example\r\nSubject: yes\r\n\r\nYes.", "mail.eml", EML),
     ],
 )
-def test_each_kind_of_evidence_is_known_by_its_content(data: bytes, name: str, expected: str) -> None:
-    """All eight kinds, as different programs write them."""
+def test_each_kind_of_evidence_is_recognised_by_its_content(data: bytes, name: str, expected: str) -> None:
+    """The samples are all eight kinds, as different programs write them."""
     assert sniff(data, name) == expected
 
 
@@ -195,8 +195,8 @@ def test_each_kind_of_evidence_is_known_by_its_content(data: bytes, name: str, e
     "data", [pdf(), png(), jpg(), archive(word()), msg()], ids=["pdf", "png", "jpg", "docx", "msg"]
 )
 @pytest.mark.parametrize("name", ["", "evidence", "evidence.bin", "evidence.eml", "evidence.exe"])
-def test_a_name_changes_nothing(data: bytes, name: str) -> None:
-    """The content decides."""
+def test_a_name_does_not_change_the_type(data: bytes, name: str) -> None:
+    """Only the content counts."""
     assert sniff(data, name) == sniff(data, "right.name")
     assert sniff(data, name) is not None
 
@@ -216,7 +216,7 @@ def test_a_name_changes_nothing(data: bytes, name: str) -> None:
         (b"\n%PDF-1.7\n", "letter.pdf"),
     ],
 )
-def test_what_is_on_no_list_is_refused_under_every_name(data: bytes, name: str) -> None:
+def test_other_content_is_refused_under_every_name(data: bytes, name: str) -> None:
     """A name proves nothing."""
     assert sniff(data, name) is None
 
@@ -237,7 +237,7 @@ def test_what_is_on_no_list_is_refused_under_every_name(data: bytes, name: str) 
     ids=["zip", "no-list", "list-only", "odt", "jar", "two-at-once", "docm", "vba-in-docx", "vba-in-xlsx"],
 )
 def test_a_zip_that_is_no_office_document_is_refused(parts: dict[str, bytes]) -> None:
-    """Nor is one with macros, whatever it calls itself."""
+    """A file with macros is refused too, under every name."""
     assert sniff(archive(parts), "letter.docx") is None
 
 
@@ -294,13 +294,17 @@ def test_a_zip_that_is_no_office_document_is_refused(parts: dict[str, bytes]) ->
     ],
 )
 def test_an_office_file_that_can_run_something_is_refused(parts: dict[str, bytes]) -> None:
-    """Macros under whatever name and in whatever spelling, and templates, which every new document begins with."""
+    """
+    Macros are found under every name and spelling.
+
+    Templates are refused, because every new document begins with them.
+    """
     for name in ("letter.docx", "letter.xlsx", "letter.pptx"):
         assert sniff(archive(parts), name) is None
 
 
 def test_a_part_that_is_there_twice_is_refused() -> None:
-    """Which of the two is read is up to the program that opens it."""
+    """Programs differ in the part that they read."""
     macros = declarations("word/document.xml", "application/vnd.ms-word.document.macroEnabled.main+xml")
     buffer = io.BytesIO(archive(word()))
     with zipfile.ZipFile(buffer, "a") as made:
@@ -311,7 +315,7 @@ def test_a_part_that_is_there_twice_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["_VBA_PROJECT", "_vba_project_cur", "Macros", "VBA"])
 def test_a_mail_with_macros_is_refused(name: str) -> None:
-    """Its attachments may be storages of it."""
+    """Its attachments can be storages inside it."""
     assert sniff(msg(), "mail.msg") == MSG
     assert sniff(msg((name, STORAGE, b"")), "mail.msg") is None
 
@@ -327,12 +331,12 @@ def test_a_mail_with_macros_is_refused(name: str) -> None:
     ],
     ids=["script-after-1,100-blanks", "after-5,000", "in-a-comment-before-the-first-object", "in-an-object", "behind"],
 )
-def test_a_page_of_the_web_with_the_head_of_a_pdf_is_none(data: bytes, *, is_pdf: bool) -> None:
-    """Before its first object a PDF holds no markup, however far away that is; within objects it may hold any text."""
+def test_a_web_page_with_the_head_of_a_pdf_is_refused(data: bytes, *, is_pdf: bool) -> None:
+    """Before its first object a PDF has no markup. Inside objects it can have any text."""
     assert (sniff(data, "letter.pdf") == PDF) is is_pdf
 
 
-def test_a_zip_that_is_broken_or_made_to_be_slow_is_refused() -> None:
+def test_a_zip_that_is_broken_or_slow_is_refused() -> None:
     """Reading it neither fails nor takes long."""
     whole = archive(word())
     many = archive({**word(), **{f"word/{n}": b"" for n in range(MAX_PARTS)}})
@@ -366,12 +370,12 @@ def test_a_zip_that_is_broken_or_made_to_be_slow_is_refused() -> None:
     ],
 )
 def test_an_ole_file_that_is_no_outlook_message_is_refused(entries: list[tuple[str, int, bytes]]) -> None:
-    """Old Office files and encrypted new ones wear the same first bytes."""
+    """Old Office files and encrypted new ones begin with the same bytes."""
     assert sniff(ole(entries), "mail.msg") is None
 
 
 def test_a_broken_ole_file_is_refused() -> None:
-    """The first bytes alone are no message."""
+    """The first bytes alone are not enough."""
     assert sniff(msg()[:8], "mail.msg") is None
     assert sniff(msg()[:700], "mail.msg") is None
     assert sniff(msg()[:8] + b"\xff" * 4096, "mail.msg") is None
@@ -396,7 +400,7 @@ def test_a_broken_ole_file_is_refused() -> None:
     ],
 )
 def test_text_that_is_no_mail_is_refused(data: bytes) -> None:
-    """`.eml` on the name is not enough."""
+    """The ending `.eml` is not enough."""
     if data.startswith(b"MZ"):
         data = b"MZ\x90\x00" + data[2:]
     assert sniff(data, "mail.eml") is None
@@ -404,7 +408,7 @@ def test_text_that_is_no_mail_is_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["mail.txt", "mail", "mail.eml.html", "eml"])
 def test_a_mail_needs_its_name_too(name: str) -> None:
-    """A mail as text has no sign of its own, so both are asked for."""
+    """A mail as text has no mark of its own, and therefore the content and the name must both fit."""
     assert sniff(eml(), name) is None
 
 
@@ -424,8 +428,8 @@ def test_a_mail_needs_its_name_too(name: str) -> None:
         archive(word(), prefix=b"<html>"),
     ],
 )
-def test_a_file_that_is_two_things_at_once_is_refused(data: bytes) -> None:
-    """One program would show the reviewer something else than another."""
+def test_a_file_with_two_types_at_once_is_refused(data: bytes) -> None:
+    """Two programs would show the reviewer two contents."""
     for name in ("letter.pdf", "letter.docx", "scan.png", "scan.jpg", "mail.eml"):
         assert sniff(data, name) is None
 
@@ -437,8 +441,8 @@ def test_a_file_that_is_two_things_at_once_is_refused(data: bytes) -> None:
     cuts=st.lists(st.tuples(st.integers(8, 5_000), st.binary(min_size=1, max_size=8)), max_size=6),
     end=st.integers(0, 10_000),
 )
-def test_no_damage_makes_it_fail(whole: bytes, cuts: list[tuple[int, bytes]], end: int) -> None:
-    """Whatever is sent gets an answer: a type or none."""
+def test_no_damaged_file_makes_it_fail(whole: bytes, cuts: list[tuple[int, bytes]], end: int) -> None:
+    """Every input gets an answer: a type or None."""
     damaged = bytearray(whole)
     for at, junk in cuts:
         damaged[at % len(whole) : at % len(whole) + len(junk)] = junk

@@ -1,4 +1,4 @@
-"""Whose a domain is, asked of local tenants that behave like Microsoft Entra ID."""
+"""The tenant of a domain, asked of local tenants that act like Microsoft Entra ID."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -31,12 +31,14 @@ def entra() -> Iterator[LocalEntra]:
 
 @pytest.fixture
 def looked_up(entra: LocalEntra, clock: FixedClock) -> DomainsByDiscovery:
-    """The adapter under test."""
+    """The tested adapter."""
     return DomainsByDiscovery(entra.issuer, clock.monotonic, sandbox=True)
 
 
-async def test_a_domain_is_the_tenants_that_has_verified_it(looked_up: DomainsByDiscovery, entra: LocalEntra) -> None:
-    """In any case of letters; one that nobody has is nobody's."""
+async def test_a_domain_belongs_to_the_tenant_that_has_verified_it(
+    looked_up: DomainsByDiscovery, entra: LocalEntra
+) -> None:
+    """Capitals do not matter. An unverified domain belongs to no tenant."""
     told = await looked_up.tenants(["Contoso.FR", "fabrikam.example", "nosuch.example"])
 
     assert told == {"Contoso.FR": TENANT, "fabrikam.example": OTHER, "nosuch.example": None}
@@ -44,15 +46,15 @@ async def test_a_domain_is_the_tenants_that_has_verified_it(looked_up: DomainsBy
 
 
 @pytest.mark.parametrize("name", ["common", "organizations", "nodots"])
-async def test_what_stands_for_all_tenants_is_nobodys(looked_up: DomainsByDiscovery, name: str) -> None:
-    """The document of all tenants names no tenant."""
+async def test_the_address_of_all_tenants_names_no_tenant(looked_up: DomainsByDiscovery, name: str) -> None:
+    """Its document has no tenant id."""
     assert await looked_up.tenants([name]) == {name: None}
 
 
 @pytest.mark.parametrize("name", ["a/b", "../x", "a?b", "a#b", "a%2fb", "@evil.example", "a b", "a\r\nHost: b"])
 async def test_a_domain_stays_one_part_of_the_path(looked_up: DomainsByDiscovery, entra: LocalEntra, name: str) -> None:
-    """Whatever it holds, it changes neither the host nor the path around it."""
-    entra.answer = b"{}"  # an answer that settles nothing: what counts is where we asked
+    """No domain can change the host or the rest of the path."""
+    entra.answer = b"{}"  # an unclear answer: the test checks the requested path
 
     with pytest.raises(DomainsUnreachable):
         await looked_up.tenants([name])
@@ -60,8 +62,8 @@ async def test_a_domain_stays_one_part_of_the_path(looked_up: DomainsByDiscovery
     assert entra.discovered == [name.lower()]
 
 
-async def test_an_issuer_of_another_cloud_is_nobodys(looked_up: DomainsByDiscovery, entra: LocalEntra) -> None:
-    """Its tokens would not be taken either."""
+async def test_an_issuer_of_another_cloud_names_no_tenant(looked_up: DomainsByDiscovery, entra: LocalEntra) -> None:
+    """Its tokens are refused too."""
     entra.answer = b'{"issuer": "https://login.partner.microsoftonline.cn/' + TENANT.encode() + b'/v2.0"}'
 
     assert await looked_up.tenants(["contoso.fr"]) == {"contoso.fr": None}
@@ -70,7 +72,7 @@ async def test_an_issuer_of_another_cloud_is_nobodys(looked_up: DomainsByDiscove
 async def test_answers_are_kept_for_ten_minutes(
     looked_up: DomainsByDiscovery, entra: LocalEntra, clock: FixedClock
 ) -> None:
-    """A yes and a no alike."""
+    """This holds for every tenant and for unverified domains."""
     asked = []
     for minutes in (0, 9, 1, 1):
         clock.advance(timedelta(minutes=minutes))
@@ -80,10 +82,10 @@ async def test_answers_are_kept_for_ten_minutes(
     assert asked == [2, 2, 4, 4]
 
 
-async def test_only_so_many_answers_are_kept(
+async def test_a_limited_number_of_answers_is_kept(
     looked_up: DomainsByDiscovery, entra: LocalEntra, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oldest goes first."""
+    """The oldest is dropped first."""
     monkeypatch.setattr(domains, "KEPT_DOMAINS", 2)
     for name in ("contoso.fr", "contoso.example", "fabrikam.example", "contoso.example", "contoso.fr"):
         await looked_up.tenants([name])
@@ -108,10 +110,10 @@ async def test_only_so_many_answers_are_kept(
         (400, b'{"error": "server_error", "error_codes": [90033]}'),
     ],
 )
-async def test_an_answer_that_settles_nothing_is_neither_yes_nor_no(
+async def test_an_unclear_answer_is_neither_yes_nor_no(
     looked_up: DomainsByDiscovery, entra: LocalEntra, status: int, answer: bytes | None
 ) -> None:
-    """Later is the answer, nothing of it is kept, and a redirect is not followed."""
+    """The caller must retry, and the answer is not kept. A redirect is not followed."""
     with LocalEntra(domains={"contoso.fr": OTHER}) as elsewhere:
         entra.status, entra.answer = status, answer
         entra.location = f"{elsewhere.base}/contoso.fr/v2.0/.well-known/openid-configuration" if status == 302 else None
@@ -125,12 +127,12 @@ async def test_an_answer_that_settles_nothing_is_neither_yes_nor_no(
 
 
 @pytest.mark.parametrize("halfway", [False, True])
-async def test_an_issuer_that_is_silent_is_out_of_reach(
+async def test_a_silent_issuer_is_out_of_reach(
     entra: LocalEntra,
     clock: FixedClock,
     halfway: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    """Each question ends with its time limit; the first that does ends the others."""
+    """Each question has a time limit. The first that reaches it stops the others."""
     entra.halfway = halfway
     entra.open_gate.clear()
 
@@ -145,7 +147,7 @@ async def test_an_issuer_that_is_silent_is_out_of_reach(
 async def test_all_domains_together_have_a_time_limit_too(
     looked_up: DomainsByDiscovery, entra: LocalEntra, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was learned until then is kept."""
+    """Answers up to then are kept."""
     await looked_up.tenants(["contoso.fr"])
     entra.open_gate.clear()
     monkeypatch.setattr(domains, "ALL_TIMEOUT_SECONDS", 0.5)
@@ -156,8 +158,8 @@ async def test_all_domains_together_have_a_time_limit_too(
     assert entra.discovered == ["contoso.fr", "contoso.example"]
 
 
-async def test_an_issuer_that_is_gone_is_out_of_reach(looked_up: DomainsByDiscovery, entra: LocalEntra) -> None:
-    """A refused connection as well."""
+async def test_a_stopped_issuer_is_out_of_reach(looked_up: DomainsByDiscovery, entra: LocalEntra) -> None:
+    """A refused connection has the same result."""
     entra.stop()
 
     with pytest.raises(DomainsUnreachable):
@@ -176,13 +178,13 @@ async def test_an_issuer_that_is_gone_is_out_of_reach(looked_up: DomainsByDiscov
     ],
 )
 def test_an_issuer_that_cannot_be_asked_is_refused(issuer: str, sandbox: bool) -> None:  # noqa: FBT001 - a column
-    """The host is always the issuer's, never the domain's; in the cloud it is asked over https only."""
+    """The host is always the issuer's host. In the cloud it must use https."""
     with pytest.raises(ValueError, match="looked up"):
         DomainsByDiscovery(issuer, sandbox=sandbox)
 
 
 def test_the_issuer_of_the_cloud_can_be_asked() -> None:
-    """At its one host, with the domain in a tenant's place."""
+    """It has one host. The domain is in the place of the tenant in its path."""
     address = "https://login.microsoftonline.com/{tenantid}/v2.0/.well-known/openid-configuration"
 
     assert DomainsByDiscovery(ENTRA_ISSUER)._address == address

@@ -1,4 +1,4 @@
-"""Bearer tokens, against a local tenant that behaves like Microsoft Entra ID."""
+"""Bearer tokens, checked against a local tenant that acts like Microsoft Entra ID."""
 
 import asyncio
 import hashlib
@@ -54,12 +54,12 @@ def server() -> Iterator[LocalEntra]:
 
 @pytest.fixture
 def verifier(server: LocalEntra, clock: FixedClock) -> TokenVerifier:
-    """The verifier under test."""
+    """The tested verifier."""
     return verifier_of(server.url, clock)
 
 
 def verifier_of(url: str, clock: FixedClock, timeout_seconds: float = 5) -> TokenVerifier:
-    """A verifier of Entra's tokens with the keys of a local address."""
+    """Return a verifier of Entra's tokens with the keys of a local address."""
     trusted = TokenSettings(
         entra.AUDIENCE, entra.ISSUER, url, PROGRAMME, sandbox=True, fetch_timeout_seconds=timeout_seconds
     )
@@ -67,46 +67,46 @@ def verifier_of(url: str, clock: FixedClock, timeout_seconds: float = 5) -> Toke
 
 
 async def refusal(verifier: TokenVerifier, authorization: str | None) -> str:
-    """The reason code for which a header is refused."""
+    """Return the reason code of a header's refusal."""
     with pytest.raises(Unauthenticated) as caught:
         await verifier.verify(authorization)
     return caught.value.reason_code
 
 
 def hs256(said: dict[str, object], secret: bytes, **header: object) -> str:
-    """A token signed with a shared secret: no library makes one whose secret is a public key."""
+    """Return a token signed with a shared secret. No library signs with a public key as the secret."""
     text = f"{segment({'alg': 'HS256', 'typ': 'JWT', **header})}.{segment(said)}"
     mac = hmac.new(secret, text.encode(), hashlib.sha256).digest()
     return f"{text}.{urlsafe_b64encode(mac).decode().rstrip('=')}"
 
 
-# Who calls
+# Known callers
 
 
 async def test_a_persons_token_names_organisation_person_and_roles(verifier: TokenVerifier, clock: FixedClock) -> None:
-    """`tid`, `oid` and `roles` of a delegated token become the caller."""
+    """The caller has the `tid`, `oid` and `roles` of the delegated token."""
     caller = await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
 
     assert caller == Caller(entra.TENANT, entra.PERSON, CallerKind.PERSON, frozenset({Role.INCENTIVES_ADMIN}))
 
 
 async def test_a_clients_token_names_the_client(verifier: TokenVerifier, clock: FixedClock) -> None:
-    """An app-only token is a caller of kind app."""
+    """An app-only token makes a caller of kind `app`."""
     caller = await verifier.verify(f"Bearer {signed(app_claims(clock.real()))}")
 
     assert caller.kind is CallerKind.APP
     assert caller.object_id == entra.PERSON
 
 
-async def test_the_scheme_is_taken_in_any_case(verifier: TokenVerifier, clock: FixedClock) -> None:
-    """`bearer` is as good as `Bearer` (RFC 9110)."""
+async def test_the_scheme_is_accepted_in_any_case(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """`bearer` is the same as `Bearer` (RFC 9110)."""
     caller = await verifier.verify(f"bEARER  {signed(claims(clock.real()))} ")
 
     assert caller.tenant_id == entra.TENANT
 
 
 async def test_capital_guids_are_lowered(verifier: TokenVerifier, clock: FixedClock) -> None:
-    """An organisation is the same organisation however its GUID is written."""
+    """An organisation is the same under every spelling of its GUID."""
     said = claims(clock.real(), tid=entra.TENANT.upper(), oid=entra.PERSON.upper())
 
     caller = await verifier.verify(f"Bearer {signed(said)}")
@@ -114,15 +114,15 @@ async def test_capital_guids_are_lowered(verifier: TokenVerifier, clock: FixedCl
     assert (caller.tenant_id, caller.object_id) == (entra.TENANT, entra.PERSON)
 
 
-async def test_one_scope_of_several_is_enough(verifier: TokenVerifier, clock: FixedClock) -> None:
+async def test_one_right_scope_is_enough(verifier: TokenVerifier, clock: FixedClock) -> None:
     """`scp` is a list with spaces."""
     caller = await verifier.verify(f"Bearer {signed(claims(clock.real(), scp='other access more', idtyp='user'))}")
 
     assert caller.kind is CallerKind.PERSON
 
 
-async def test_roles_that_we_do_not_know_are_ignored(verifier: TokenVerifier, clock: FixedClock) -> None:
-    """A role of another spelling is as if absent."""
+async def test_unknown_roles_are_ignored(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """A role in another spelling does not count."""
     said = claims(clock.real(), roles=["Incentives.User", "incentives.admin", "Owner", ""])
 
     caller = await verifier.verify(f"Bearer {signed(said)}")
@@ -130,8 +130,8 @@ async def test_roles_that_we_do_not_know_are_ignored(verifier: TokenVerifier, cl
     assert caller.roles == {Role.INCENTIVES_USER}
 
 
-async def test_a_person_without_roles_is_known_and_may_do_nothing(verifier: TokenVerifier, clock: FixedClock) -> None:
-    """Without `roles` a person is authenticated; what follows is a matter of rights."""
+async def test_a_person_without_roles_is_known_without_rights(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """The token is accepted, and the person has no rights."""
     caller = await verifier.verify(f"Bearer {signed(claims(clock.real(), roles=None))}")
 
     assert caller.roles == frozenset()
@@ -148,14 +148,14 @@ async def test_a_person_without_roles_is_known_and_may_do_nothing(verifier: Toke
 async def test_the_programmes_roles_count_only_in_its_own_tenant(
     verifier: TokenVerifier, clock: FixedClock, tenant: str, counted: set[Role]
 ) -> None:
-    """An administrator of any tenant can hand out `Program.Operator`; it means nothing there."""
+    """The administrator of any tenant can give out `Program.Operator`, and there it does not count."""
     caller = await verifier.verify(f"Bearer {signed(claims(clock.real(), tid=tenant, roles=list(Role)))}")
 
     assert caller.roles == counted
 
 
 async def test_the_local_issuer_is_checked_by_the_same_code(tmp_path: Path) -> None:
-    """The sandbox differs in settings only: a file for a key set, another issuer, another audience."""
+    """The sandbox differs only in settings: the key set is a file, and issuer and audience are others."""
     issuer = LocalIssuer.open(tmp_path)
     trusted = TokenSettings(local.AUDIENCE, local.ISSUER, issuer.jwks_url, local.PROGRAMME_TENANT, sandbox=True)
 
@@ -167,12 +167,12 @@ async def test_the_local_issuer_is_checked_by_the_same_code(tmp_path: Path) -> N
     assert caller.roles == {Role.PROGRAM_OPERATOR}
 
 
-# Whom we do not know: the header
+# Unknown callers: the header
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Basic YTpi", "Digest x", "token", "BearOff a.b.c"])
-async def test_without_a_bearer_token_nobody_calls(verifier: TokenVerifier, authorization: str | None) -> None:
-    """A missing header and other schemes are told apart from bad tokens."""
+async def test_without_a_bearer_token_the_caller_is_unknown(verifier: TokenVerifier, authorization: str | None) -> None:
+    """A missing header and other schemes have another code than bad tokens."""
     assert await refusal(verifier, authorization) == "TokenMissing"
 
 
@@ -206,13 +206,13 @@ async def test_without_a_bearer_token_nobody_calls(verifier: TokenVerifier, auth
     ],
     ids=itertools.count(),
 )
-async def test_what_is_no_token_is_refused_as_such(verifier: TokenVerifier, authorization: str) -> None:
-    """Nothing that comes in the header can be more than a 401."""
+async def test_a_text_that_is_no_token_is_refused(verifier: TokenVerifier, authorization: str) -> None:
+    """Every header leads to 401 at most."""
     assert await refusal(verifier, authorization) == "TokenMalformed"
 
 
 async def test_an_unsigned_token_is_refused(verifier: TokenVerifier, clock: FixedClock) -> None:
-    """Algorithm `none` is refused, with a signature and without."""
+    """Algorithm `none` is refused with and without a signature."""
     kid = published(signing_key(0))["kid"]
     text = f"{segment({'alg': 'none', 'kid': kid})}.{segment(claims(clock.real()))}"
 
@@ -224,7 +224,7 @@ async def test_an_unsigned_token_is_refused(verifier: TokenVerifier, clock: Fixe
 async def test_the_public_key_is_no_shared_secret(
     verifier: TokenVerifier, clock: FixedClock, form: PublicFormat
 ) -> None:
-    """HS256 is refused: everybody knows the public key, with which such a token would be signed."""
+    """HS256 is refused, because everybody knows the public key."""
     secret = signing_key(0).public_key().public_bytes(Encoding.PEM, form)
     token = hs256(claims(clock.real()), secret, kid=published(signing_key(0))["kid"])
 
@@ -235,7 +235,7 @@ async def test_the_public_key_is_no_shared_secret(
 async def test_other_algorithms_of_the_same_key_are_refused(
     verifier: TokenVerifier, clock: FixedClock, algorithm: str
 ) -> None:
-    """RS256 only."""
+    """Only RS256 is accepted."""
     kid = published(signing_key(0))["kid"]
     token = jwt.encode(claims(clock.real()), signing_key(0), algorithm, {"kid": kid})
 
@@ -248,16 +248,14 @@ async def test_other_algorithms_of_the_same_key_are_refused(
 async def test_critical_header_parameters_are_refused(
     verifier: TokenVerifier, clock: FixedClock, header: dict[str, object]
 ) -> None:
-    """We understand no extension, so that a token which demands one is not ours (RFC 7515, 4.1.11)."""
+    """We support no extension, and therefore refuse a token that requires one (RFC 7515, 4.1.11)."""
     text = f"{segment({'alg': 'RS256', 'kid': 'k', **header})}.{segment(claims(clock.real()))}"
 
     assert await refusal(verifier, f"Bearer {text}.c2ln") == "TokenAlgorithm"
 
 
-async def test_a_key_that_the_token_brings_along_is_not_looked_at(
-    verifier: TokenVerifier, clock: FixedClock, server: LocalEntra
-) -> None:
-    """`jwk`, `jku` and `x5u` in the header change nothing: neither which key is used nor where keys are fetched."""
+async def test_a_key_in_the_token_is_ignored(verifier: TokenVerifier, clock: FixedClock, server: LocalEntra) -> None:
+    """`jwk`, `jku` and `x5u` in the header change neither the key nor the address of the keys."""
     stranger = signing_key(1)
     with LocalEntra() as elsewhere:
         elsewhere.publish(published(stranger))
@@ -271,18 +269,18 @@ async def test_a_key_that_the_token_brings_along_is_not_looked_at(
     assert (await verifier.verify(f"Bearer {signed(claims(clock.real()), **header)}")).tenant_id == entra.TENANT
 
 
-# Whom we do not know: signature and claims
+# Unknown callers: signature and claims
 
 
-async def test_a_strangers_signature_is_refused(verifier: TokenVerifier, clock: FixedClock) -> None:
-    """Our key's name on another key's signature helps nobody."""
+async def test_a_foreign_signature_is_refused(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """The id of our key does not help another key's signature."""
     token = signed(claims(clock.real()), signing_key(1), kid=published(signing_key(0))["kid"])
 
     assert await refusal(verifier, f"Bearer {token}") == "TokenSignature"
 
 
 async def test_a_changed_claim_breaks_the_signature(verifier: TokenVerifier, clock: FixedClock) -> None:
-    """What was signed is what counts."""
+    """Only the signed content counts."""
     header, _, signature = signed(claims(clock.real())).split(".")
     changed = segment(claims(clock.real(), roles=["Program.Operator"]))
 
@@ -290,7 +288,7 @@ async def test_a_changed_claim_breaks_the_signature(verifier: TokenVerifier, clo
 
 
 async def test_a_signature_has_one_spelling(verifier: TokenVerifier, clock: FixedClock) -> None:
-    """The spare bits of base64url's last character do not make another good token."""
+    """The spare bits of base64url's last character do not make another valid token."""
     token = signed(claims(clock.real()))
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     other = token[:-1] + alphabet[alphabet.index(token[-1]) ^ 1]
@@ -305,13 +303,13 @@ LONG_AGO, FAR_AHEAD = -(10**30), 10**30
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        # for somebody else
+        # for another audience
         ({"aud": "api://" + entra.AUDIENCE}, "TokenAudience"),
         ({"aud": entra.AUDIENCE.upper()}, "TokenAudience"),
         ({"aud": ""}, "TokenAudience"),
         ({"aud": [entra.AUDIENCE]}, "TokenClaims"),
         ({"aud": None}, "TokenClaims"),
-        # from somebody else
+        # from another issuer
         ({"iss": "https://login.microsoftonline.com/{tenantid}/v2.0"}, "TokenIssuer"),
         ({"iss": f"https://login.microsoftonline.com/{PROGRAMME}/v2.0"}, "TokenIssuer"),
         ({"iss": f"https://login.microsoftonline.com/{entra.TENANT}/v2.0/"}, "TokenIssuer"),
@@ -373,10 +371,10 @@ LONG_AGO, FAR_AHEAD = -(10**30), 10**30
         ({"roles": [["Incentives.Admin"]]}, "TokenClaims"),
     ],
 )
-async def test_a_well_signed_token_that_says_the_wrong_thing_is_refused(
+async def test_a_signed_token_with_wrong_claims_is_refused(
     verifier: TokenVerifier, clock: FixedClock, overrides: dict[str, object], reason: str
 ) -> None:
-    """Each claim that we rest on is checked, and a claim of a strange type is a 401 and no fault of ours."""
+    """Each claim that we use is checked. A claim of a wrong type is 401 and no fault of ours."""
     assert await refusal(verifier, f"Bearer {signed(claims(clock.real(), **overrides))}") == reason
 
 
@@ -385,8 +383,8 @@ async def test_a_well_signed_token_that_says_the_wrong_thing_is_refused(
     [b"", b"null", b"[]", b"\xff\xfe", b"{", b'{"exp":' + b"9" * 5000 + b"}", b"[" * 5000],
     ids=itertools.count(),
 )
-async def test_a_well_signed_payload_that_is_no_object_is_refused(verifier: TokenVerifier, payload: bytes) -> None:
-    """Even the issuer cannot make us fail."""
+async def test_a_signed_payload_that_is_no_object_is_refused(verifier: TokenVerifier, payload: bytes) -> None:
+    """Even the issuer cannot cause a fault."""
     assert await refusal(verifier, f"Bearer {signed_octets(payload)}") in {"TokenClaims", "TokenMalformed"}
 
 
@@ -404,7 +402,7 @@ async def test_a_well_signed_payload_that_is_no_object_is_refused(verifier: Toke
 async def test_clocks_may_differ_by_five_minutes(
     verifier: TokenVerifier, clock: FixedClock, claim: str, seconds_from_now: int, reason: str | None
 ) -> None:
-    """The leeway is five minutes on each side, to the second."""
+    """The difference is allowed on each side, to the second."""
     said = claims(clock.real(), **{claim: int(clock.real().timestamp()) + seconds_from_now})
 
     if reason is None:
@@ -414,7 +412,7 @@ async def test_clocks_may_differ_by_five_minutes(
 
 
 async def test_a_token_outlives_the_move_of_the_sandbox_clock(verifier: TokenVerifier, clock: FixedClock) -> None:
-    """Token times are judged by the real clock, which the sandbox cannot move."""
+    """The real clock decides about token times, and the sandbox cannot move it."""
     token = signed(claims(clock.real()))
 
     clock.shift(timedelta(days=30))
@@ -425,7 +423,7 @@ async def test_a_token_outlives_the_move_of_the_sandbox_clock(verifier: TokenVer
 async def test_one_tenants_own_key_does_not_sign_for_the_others(
     verifier: TokenVerifier, clock: FixedClock, server: LocalEntra
 ) -> None:
-    """A key whose `issuer` names a tenant is good for that tenant alone."""
+    """A key whose `issuer` names a tenant counts for that tenant only."""
     server.publish(published(signing_key(0), issuer=f"https://login.microsoftonline.com/{PROGRAMME}/v2.0"))
 
     assert await refusal(verifier, f"Bearer {signed(claims(clock.real()))}") == "TokenIssuer"
@@ -435,7 +433,7 @@ async def test_one_tenants_own_key_does_not_sign_for_the_others(
 async def test_a_key_without_an_issuer_signs_for_every_tenant(
     verifier: TokenVerifier, clock: FixedClock, server: LocalEntra
 ) -> None:
-    """The member is optional in a key set."""
+    """`issuer` is optional in a key set."""
     server.publish(published(signing_key(0), issuer=None))
 
     assert (await verifier.verify(f"Bearer {signed(claims(clock.real()))}")).tenant_id == entra.TENANT
@@ -445,7 +443,7 @@ async def test_a_key_without_an_issuer_signs_for_every_tenant(
 
 
 async def test_keys_are_fetched_once_a_day(verifier: TokenVerifier, clock: FixedClock, server: LocalEntra) -> None:
-    """A set is kept for 24 hours and then fetched anew."""
+    """A set is kept for 24 hours and then fetched again."""
     asked = []
     for hours in (0, 23, 1, 1):
         clock.advance(timedelta(hours=hours))
@@ -455,10 +453,10 @@ async def test_keys_are_fetched_once_a_day(verifier: TokenVerifier, clock: Fixed
     assert asked == [1, 1, 2, 2]
 
 
-async def test_callers_who_come_together_share_one_fetch(
+async def test_simultaneous_callers_share_one_fetch(
     verifier: TokenVerifier, clock: FixedClock, server: LocalEntra
 ) -> None:
-    """A cold start under load asks the issuer once, and one caller who goes away does not fail the others."""
+    """A cold start under load asks the issuer once. A caller who hangs up does not fail the others."""
     server.open_gate.clear()
     calls = [asyncio.create_task(verifier.verify(f"Bearer {signed(claims(clock.real()))}")) for _ in range(50)]
     await asyncio.sleep(0)
@@ -471,10 +469,10 @@ async def test_callers_who_come_together_share_one_fetch(
     assert server.requests == 1
 
 
-async def test_a_fetch_does_not_hold_up_the_event_loop(
+async def test_a_fetch_does_not_block_the_event_loop(
     verifier: TokenVerifier, clock: FixedClock, server: LocalEntra
 ) -> None:
-    """While the issuer thinks, others are served."""
+    """Other requests are served during the fetch."""
     server.open_gate.clear()
     call = asyncio.create_task(verifier.verify(f"Bearer {signed(claims(clock.real()))}"))
 
@@ -487,7 +485,7 @@ async def test_a_fetch_does_not_hold_up_the_event_loop(
 
 
 async def test_a_new_key_of_the_issuer_is_found(verifier: TokenVerifier, clock: FixedClock, server: LocalEntra) -> None:
-    """An unknown key id fetches the set anew; a key that the issuer has withdrawn is no longer good."""
+    """An unknown key id leads to a fetch. A key that the issuer has withdrawn no longer counts."""
     await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
     clock.advance(timedelta(seconds=30))
     server.publish(published(signing_key(1)))
@@ -498,10 +496,10 @@ async def test_a_new_key_of_the_issuer_is_found(verifier: TokenVerifier, clock: 
     assert await refusal(verifier, f"Bearer {signed(claims(clock.real()))}") == "TokenKeyUnknown"
 
 
-async def test_made_up_key_ids_ask_the_issuer_once_in_thirty_seconds(
+async def test_unknown_key_ids_ask_the_issuer_once_in_thirty_seconds(
     verifier: TokenVerifier, clock: FixedClock, server: LocalEntra
 ) -> None:
-    """A flood of unknown key ids, all at once, is refused from memory."""
+    """Many unknown key ids at once are refused without a fetch."""
     asked = []
     for second in (0, 29, 30, 59, 60):
         clock.set(FixedClock().real() + timedelta(seconds=second))
@@ -517,7 +515,7 @@ async def test_made_up_key_ids_ask_the_issuer_once_in_thirty_seconds(
 async def test_an_old_set_is_used_while_the_issuer_is_out_of_reach(
     verifier: TokenVerifier, clock: FixedClock, server: LocalEntra
 ) -> None:
-    """An outage of the issuer does not lock out those who hold good tokens, nor let in others."""
+    """Valid tokens are accepted during an outage of the issuer, and other tokens are not."""
     await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
     server.stop()
     clock.advance(timedelta(days=3))
@@ -526,10 +524,10 @@ async def test_an_old_set_is_used_while_the_issuer_is_out_of_reach(
     assert await refusal(verifier, f"Bearer {signed(claims(clock.real()), signing_key(1))}") == "TokenKeyUnknown"
 
 
-async def test_an_outage_is_asked_about_once_in_thirty_seconds(
+async def test_during_an_outage_the_issuer_is_asked_once_in_thirty_seconds(
     verifier: TokenVerifier, clock: FixedClock, server: LocalEntra
 ) -> None:
-    """With an old set in hand, callers do not each wait for an issuer that fails."""
+    """With an old set, callers do not wait for a failing issuer."""
     await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
     server.status = 500
     clock.advance(timedelta(days=3))
@@ -545,10 +543,10 @@ async def test_an_outage_is_asked_about_once_in_thirty_seconds(
 
 
 @pytest.mark.parametrize("answer", [b"", b"<html>", b"{}", b'{"keys": 7}', b'{"keys": []}', b'{"keys": [1, {}, null]}'])
-async def test_an_answer_without_keys_is_no_answer(
+async def test_an_answer_without_keys_does_not_count(
     verifier: TokenVerifier, clock: FixedClock, server: LocalEntra, answer: bytes
 ) -> None:
-    """What a broken gateway says in the issuer's place does not replace the keys that we have."""
+    """The answer of a broken gateway does not replace our keys."""
     await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
     server.answer = answer
     clock.advance(timedelta(days=2))
@@ -557,10 +555,10 @@ async def test_an_answer_without_keys_is_no_answer(
     assert server.requests == 2
 
 
-async def test_without_any_key_nothing_can_be_judged(
+async def test_without_any_key_a_caller_is_asked_to_retry(
     verifier: TokenVerifier, clock: FixedClock, server: LocalEntra
 ) -> None:
-    """With no set at all the answer is "later", not "no": the token may be good. It heals after five seconds."""
+    """The token can be valid. After five seconds the next fetch is allowed."""
     server.status = 503
     token = f"Bearer {signed(claims(clock.real()))}"
     for _ in range(5):
@@ -576,12 +574,12 @@ async def test_without_any_key_nothing_can_be_judged(
 
 
 @pytest.mark.parametrize("halfway", [False, True])
-async def test_an_issuer_that_is_silent_is_out_of_reach(
+async def test_a_silent_issuer_is_out_of_reach(
     clock: FixedClock,
     server: LocalEntra,
     halfway: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    """A fetch ends with its time limit, even when the answer has begun."""
+    """A fetch has a time limit, also after the answer has begun."""
     server.halfway = halfway
     server.open_gate.clear()
     verifier = verifier_of(server.url, clock, timeout_seconds=0.05)
@@ -590,7 +588,7 @@ async def test_an_issuer_that_is_silent_is_out_of_reach(
         await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
 
 
-async def test_the_issuers_keys_are_not_fetched_from_elsewhere(
+async def test_the_issuers_keys_are_fetched_from_its_address_only(
     verifier: TokenVerifier, clock: FixedClock, server: LocalEntra
 ) -> None:
     """A redirect is not followed."""
@@ -604,18 +602,18 @@ async def test_the_issuers_keys_are_not_fetched_from_elsewhere(
         assert elsewhere.requests == 0
 
 
-async def test_a_key_set_without_end_is_refused(verifier: TokenVerifier, clock: FixedClock, server: LocalEntra) -> None:
-    """A set of more than 1 MiB is not read."""
+async def test_a_key_set_that_is_too_long_is_refused(
+    verifier: TokenVerifier, clock: FixedClock, server: LocalEntra
+) -> None:
+    """At most 1 MiB is read."""
     server.answer = server.said("/common/discovery/v2.0/keys")[1] + b" " * 1024 * 1024
 
     with pytest.raises(IssuerUnreachable):
         await verifier.verify(f"Bearer {signed(claims(clock.real()))}")
 
 
-async def test_keys_of_other_kinds_are_passed_over(
-    verifier: TokenVerifier, clock: FixedClock, server: LocalEntra
-) -> None:
-    """Keys that are not RSA, not for signing, too short, nameless or broken neither count nor disturb."""
+async def test_unsuitable_keys_are_skipped(verifier: TokenVerifier, clock: FixedClock, server: LocalEntra) -> None:
+    """Keys that are not RSA, not for signing, too short, nameless or broken do not count and do no harm."""
     short = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - that is the point
     curve = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key()))
     good = published(signing_key(0))
@@ -652,28 +650,28 @@ async def test_keys_of_other_kinds_are_passed_over(
         (entra.AUDIENCE, entra.ISSUER, "", True),
     ],
 )
-def test_settings_under_which_anybody_could_make_tokens_are_refused(
+def test_unsafe_settings_are_refused(
     audience: str,
     issuer: str,
     jwks_url: str,
     sandbox: bool,  # noqa: FBT001
 ) -> None:
-    """Outside the sandbox keys come over https only, and the issuer always names its tenant."""
+    """Outside the sandbox keys need https, and the issuer must name its tenant."""
     with pytest.raises(ValueError, match=r"token|keys"):
         TokenSettings(audience, issuer, jwks_url, PROGRAMME, sandbox=sandbox)
 
 
-def test_keys_over_https_are_fit_for_the_cloud() -> None:
-    """The settings of a deployment are taken."""
+def test_keys_over_https_are_accepted_in_the_cloud() -> None:
+    """These are the settings of a deployment."""
     assert not TokenSettings(entra.AUDIENCE, entra.ISSUER, "https://issuer.example/keys", PROGRAMME).sandbox
 
 
-# Whatever is sent
+# Random input
 
 
 @pytest.fixture(scope="module")
 def key_set(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A key set in a file, for tests of many examples."""
+    """A key set in a file, for tests with many examples."""
     path = tmp_path_factory.mktemp("keys") / "jwks.json"
     path.write_text(json.dumps({"keys": [published(signing_key(0))]}))
     return path.as_uri()
@@ -681,15 +679,15 @@ def key_set(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @settings(deadline=None)
 @given(authorization=st.text() | st.from_regex(r"(?i)bearer [A-Za-z0-9_\-.]{0,80}", fullmatch=True))
-def test_no_header_is_more_than_refused(key_set: str, authorization: str) -> None:
-    """Any text is a 401."""
+def test_every_wrong_header_is_a_401(key_set: str, authorization: str) -> None:
+    """The test sends random texts."""
     assert asyncio.run(refusal(verifier_of(key_set, FixedClock()), authorization))
 
 
 @settings(deadline=None)
 @given(header=st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "x"]), any_json))
-def test_no_token_header_is_more_than_refused(key_set: str, header: dict[str, object]) -> None:
-    """Any JSON in the token's header is a 401."""
+def test_every_wrong_token_header_is_a_401(key_set: str, header: dict[str, object]) -> None:
+    """The test sends random JSON in the token's header."""
     named = {"alg": "RS256", "kid": published(signing_key(0))["kid"], **header}
 
     assert asyncio.run(refusal(verifier_of(key_set, FixedClock()), f"Bearer {segment(named)}.e30.c2ln"))
@@ -703,8 +701,8 @@ def test_no_token_header_is_more_than_refused(key_set: str, header: dict[str, ob
         min_size=1,
     )
 )
-def test_no_claim_is_more_than_refused(key_set: str, overrides: dict[str, object]) -> None:
-    """Any JSON in a well signed claim is a 401, or nothing that we rest on."""
+def test_every_wrong_claim_is_a_401_or_is_ignored(key_set: str, overrides: dict[str, object]) -> None:
+    """The test sends random JSON in a signed claim."""
     clock = FixedClock()
     token = signed({**claims(clock.real()), **overrides})
     try:
@@ -714,8 +712,8 @@ def test_no_claim_is_more_than_refused(key_set: str, overrides: dict[str, object
     assert caller.tenant_id == entra.TENANT
 
 
-async def test_a_refusal_says_nothing_of_the_token(verifier: TokenVerifier, clock: FixedClock) -> None:
-    """Neither what the caller is told nor what a log would print of the error holds a part of the token."""
+async def test_a_refusal_has_no_part_of_the_token(verifier: TokenVerifier, clock: FixedClock) -> None:
+    """Neither the answer to the caller nor the logged error has one."""
     for overrides in ({"aud": "SECRET"}, {"tid": "SECRET"}, {"exp": "SECRET"}, {"roles": "SECRET"}, {"oid": "SECRET"}):
         token = signed(claims(clock.real(), name="SECRET", **overrides))
 

@@ -1,4 +1,4 @@
-"""Links, nonces and cursors: what we signed is taken back, and nothing else is."""
+"""Links, nonces and cursors: our own signatures are accepted, and no others."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -45,27 +45,27 @@ any_json = st.recursive(
 
 
 def test_a_link_names_its_claim_and_recipient() -> None:
-    """What was signed comes back."""
+    """The signed values are read from the token."""
     assert LINKS.read(LINKS.token(CLAIM, 0)) == (CLAIM, 0)
     assert LINKS.read(LINKS.token(CLAIM, 12)) == (CLAIM, 12)
 
 
-def test_a_link_is_fit_for_an_address() -> None:
-    """The token needs no escaping, and the address is the public one (decision 26)."""
+def test_a_link_needs_no_escaping() -> None:
+    """The link has the public address (decision 26)."""
     links = Links((NEW_SECRET,), "https://cpor.example/api/")
 
     assert set(TOKEN) <= set(BASE64URL + ".")
     assert links.request_url(CLAIM, TOKEN) == f"https://cpor.example/api/customer/requests/{CLAIM}?t={TOKEN}"
 
 
-def test_each_recipient_has_a_link_of_his_own() -> None:
-    """Two recipients, or two claims, never share a token; the same one is always the same."""
+def test_each_recipient_has_another_link() -> None:
+    """Two recipients or two claims have two tokens. One recipient of one claim always has the same token."""
     assert len({LINKS.token(CLAIM, 0), LINKS.token(CLAIM, 1), LINKS.token(CLAIM[::-1], 0), TOKEN}) == 3
 
 
 @pytest.mark.parametrize("token", HOSTILE, ids=itertools.count())
-def test_what_we_did_not_sign_is_no_link(token: str) -> None:
-    """Any text is at most a bad link, told as `NotFound`."""
+def test_a_text_with_another_signature_is_no_link(token: str) -> None:
+    """Every other text is a bad link, answered as `NotFound`."""
     with pytest.raises(BadLink) as caught:
         LINKS.read(token)
 
@@ -74,8 +74,8 @@ def test_what_we_did_not_sign_is_no_link(token: str) -> None:
 
 @settings(deadline=None)
 @given(st.text() | st.from_regex(r"[0-9a-z]{1,60}\.[0-9]{1,3}\.[A-Za-z0-9_-]{43}", fullmatch=True))
-def test_no_text_is_more_than_a_bad_link(token: str) -> None:
-    """Reading raises nothing but BadLink."""
+def test_reading_any_text_raises_only_bad_link(token: str) -> None:
+    """The test reads random texts."""
     with pytest.raises(BadLink):
         LINKS.read(token)
 
@@ -83,7 +83,7 @@ def test_no_text_is_more_than_a_bad_link(token: str) -> None:
 @settings(deadline=None)
 @given(st.integers(0, len(TOKEN) - 1), st.characters())
 def test_a_link_with_one_character_changed_is_no_link(place: int, character: str) -> None:
-    """No character can be changed: the spare bits of the last one neither."""
+    """No character can be changed, not even the spare bits of the last one."""
     changed = TOKEN[:place] + character + TOKEN[place + 1 :]
     assume(changed != TOKEN)
 
@@ -92,7 +92,7 @@ def test_a_link_with_one_character_changed_is_no_link(place: int, character: str
 
 
 def test_the_last_character_has_one_spelling() -> None:
-    """Of the 64 possible last characters, four of which decode alike, only one is taken."""
+    """Four of the 64 possible last characters decode to the same bytes, and only one is accepted."""
     taken = []
     for character in BASE64URL:
         try:
@@ -104,7 +104,7 @@ def test_the_last_character_has_one_spelling() -> None:
 
 
 def test_links_outlive_the_change_of_the_secret() -> None:
-    """The newest secret signs, the older ones still verify, and one that was dropped does not."""
+    """The newest secret signs. Older secrets still verify, and a removed secret does not."""
     mailed = Links((OLD_SECRET,), "https://cpor.example/api").token(CLAIM, 0)
 
     assert LINKS.read(mailed) == (CLAIM, 0)
@@ -115,14 +115,14 @@ def test_links_outlive_the_change_of_the_secret() -> None:
 
 @pytest.mark.parametrize("secrets", [(), ("",), (NEW_SECRET, "")])
 def test_without_a_secret_nothing_is_signed(secrets: tuple[str, ...]) -> None:
-    """An empty secret is refused at start: anybody could sign with it."""
+    """An empty secret is refused at the start, because anybody could sign with it."""
     with pytest.raises(ValueError, match="secret"):
         Links(secrets, "https://cpor.example/api")
 
 
 @pytest.mark.parametrize(("claim_id", "recipient"), [("", 0), ("a.b", 0), ("A", 0), (CLAIM, -1), ("a/b", 0)])
 def test_a_link_is_for_a_claim_and_a_number_only(claim_id: str, recipient: int) -> None:
-    """What could not be read back is not signed."""
+    """Values that could not be read back are not signed."""
     with pytest.raises(ValueError, match="claim id"):
         LINKS.token(claim_id, recipient)
 
@@ -138,15 +138,19 @@ def test_a_link_is_for_a_claim_and_a_number_only(claim_id: str, recipient: int) 
         (timedelta(seconds=-61), False),
     ],
 )
-def test_a_nonce_is_good_for_an_hour(later: timedelta, good: bool) -> None:  # noqa: FBT001
-    """By the service's clock; one from the future is refused beyond a minute, by which two machines may differ."""
+def test_a_nonce_lasts_an_hour(later: timedelta, good: bool) -> None:  # noqa: FBT001
+    """
+    The service's clock counts.
+
+    A nonce from the future is accepted up to a minute, because two machines can differ.
+    """
     nonce = LINKS.nonce(TOKEN, "decline", NOW)
 
     assert LINKS.check_nonce(nonce, TOKEN, "decline", NOW + later) is good
 
 
 def test_a_nonce_is_for_one_link_and_one_act() -> None:
-    """A nonce of another page, or of another button, does nothing."""
+    """A nonce of another page or another button is refused."""
     nonce = LINKS.nonce(TOKEN, "decline", NOW)
 
     assert not LINKS.check_nonce(nonce, TOKEN, "undo", NOW)
@@ -156,29 +160,29 @@ def test_a_nonce_is_for_one_link_and_one_act() -> None:
     assert Links(("a third", NEW_SECRET), "https://cpor.example/api").check_nonce(nonce, TOKEN, "decline", NOW)
 
 
-def test_a_nonce_does_not_carry_the_link() -> None:
-    """Who sees a nonce cannot act with it."""
+def test_a_nonce_does_not_contain_the_link() -> None:
+    """A person who sees a nonce cannot act with it."""
     assert CLAIM not in LINKS.nonce(TOKEN, "decline", NOW)
 
 
 @pytest.mark.parametrize("nonce", HOSTILE, ids=itertools.count())
-def test_what_we_did_not_sign_is_no_nonce(nonce: str) -> None:
-    """Any text is at most a bad nonce."""
+def test_a_text_with_another_signature_is_no_nonce(nonce: str) -> None:
+    """Every other text is a bad nonce."""
     assert not LINKS.check_nonce(nonce, TOKEN, "decline", NOW)
     assert not LINKS.check_nonce(LINKS.nonce(TOKEN, "decline", NOW), nonce, "decline", NOW)
 
 
 @settings(deadline=None)
 @given(st.text(), st.text())
-def test_no_text_is_more_than_a_bad_nonce(nonce: str, token: str) -> None:
-    """Checking raises nothing, whatever link it is asked about."""
+def test_checking_any_text_as_a_nonce_raises_nothing(nonce: str, token: str) -> None:
+    """The test checks random texts with random links."""
     assert not LINKS.check_nonce(nonce, token, "decline", NOW)
 
 
 @settings(deadline=None)
 @given(st.text(max_size=50), st.dictionaries(st.text(max_size=10), any_json, max_size=4))
-def test_a_cursor_gives_back_what_it_was_made_of(kind: str, payload: dict[str, JsonValue]) -> None:
-    """Any payload survives, as text that is fit for an address."""
+def test_a_cursor_contains_its_payload(kind: str, payload: dict[str, JsonValue]) -> None:
+    """Any payload is kept, and the text needs no escaping in an address."""
     text = LINKS.cursor(kind, payload)
 
     assert set(text) <= set(BASE64URL + ".")
@@ -186,7 +190,7 @@ def test_a_cursor_gives_back_what_it_was_made_of(kind: str, payload: dict[str, J
 
 
 @pytest.mark.parametrize("other", ["claims|b", "claims|a|", "claims", "", "laims|a", "\ud800"])
-def test_a_cursor_is_of_one_list_only(other: str) -> None:
+def test_a_cursor_belongs_to_one_list(other: str) -> None:
     """A cursor of another organisation, list or filter is `InvalidCursor`."""
     text = LINKS.cursor("claims|a", {"after": "x"})
 
@@ -199,8 +203,8 @@ def test_a_cursor_is_of_one_list_only(other: str) -> None:
 @pytest.mark.parametrize(
     "text", [*HOSTILE, "e30", "e30.e30", TOKEN, LINKS.nonce(TOKEN, "decline", NOW)], ids=itertools.count()
 )
-def test_what_we_did_not_sign_is_no_cursor(text: str) -> None:
-    """Any text is at most a bad cursor; a link or a nonce is none."""
+def test_a_text_with_another_signature_is_no_cursor(text: str) -> None:
+    """Every other text is a bad cursor, also a link or a nonce."""
     for kind in ("claims|a", ""):
         with pytest.raises(BadCursor):
             LINKS.read_cursor(kind, text)
@@ -220,13 +224,13 @@ def test_a_cursor_with_one_character_changed_is_no_cursor(data: st.DataObject) -
 
 
 def test_a_cursor_too_long_for_an_address_is_not_made() -> None:
-    """What could not be read back is not signed."""
+    """Payloads that could not be read back are not signed."""
     with pytest.raises(ValueError, match="too long"):
         LINKS.cursor("claims|a", {"after": "x" * 4096})
 
 
-def test_a_link_is_no_cursor_and_a_cursor_no_link() -> None:
-    """The three kinds are signed apart, even where their texts would look alike."""
+def test_a_link_is_no_cursor_and_a_cursor_is_no_link() -> None:
+    """The three kinds have different signatures, even for equal texts."""
     cursor = LINKS.cursor("", {})
 
     with pytest.raises(BadLink):

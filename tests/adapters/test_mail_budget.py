@@ -1,4 +1,4 @@
-"""The mail budget's row: one for all instances, drawn from under its ETag."""
+"""The mail budget's row: all instances draw from it, and each write requires its ETag."""
 
 import asyncio
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ TEN_A_MINUTE = Limits(per_minute=10)
 
 
 class CountedRows(MemoryRows):
-    """Rows that count what is asked of them, and can lose every race."""
+    """Rows that count their requests and can lose every race."""
 
     def __init__(self, *, contested: bool = False) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class CountedRows(MemoryRows):
 
 @pytest.fixture
 def clock() -> FixedClock:
-    """The real time, under the test's hand."""
+    """The real time, which the test sets."""
     return FixedClock(START)
 
 
@@ -49,7 +49,7 @@ def rows() -> CountedRows:
 
 
 async def test_without_limits_nothing_is_read_or_counted(rows: CountedRows, clock: FixedClock) -> None:
-    """SMTP has no limit unless one is set, and costs no request."""
+    """SMTP has no limit by default and then needs no request."""
     budget = MailBudgetRow(rows, Limits(), clock.real)
 
     assert await budget.draw(500, Urgency.OTHER) == Drawn(500)
@@ -57,7 +57,7 @@ async def test_without_limits_nothing_is_read_or_counted(rows: CountedRows, cloc
 
 
 async def test_instances_draw_from_one_budget(rows: CountedRows, clock: FixedClock) -> None:
-    """However many there are, no more is handed over than the mail service takes."""
+    """All instances together hand over no more mails than the mail service accepts."""
     instances = [MailBudgetRow(rows, TEN_A_MINUTE, clock.real) for _ in range(8)]
 
     drawn = await asyncio.gather(*(instance.draw(2, Urgency.NOTICE) for instance in instances))
@@ -66,8 +66,8 @@ async def test_instances_draw_from_one_budget(rows: CountedRows, clock: FixedClo
     assert {one.next_turn for one in drawn if one.permits < 2} == {NEXT_MINUTE}
 
 
-async def test_a_mail_uses_up_no_more_than_itself(rows: CountedRows, clock: FixedClock) -> None:
-    """However few there are in an hour: what is drawn and not used would be lost to all others."""
+async def test_a_mail_draws_one_permit_only(rows: CountedRows, clock: FixedClock) -> None:
+    """This holds for a small quota an hour, because unused permits would be lost to all others."""
     budget = MailBudgetRow(rows, Limits(per_minute=30, per_hour=100), clock.real)
     for _ in range(20):
         await budget.draw(1, Urgency.NOTICE)
@@ -78,8 +78,8 @@ async def test_a_mail_uses_up_no_more_than_itself(rows: CountedRows, clock: Fixe
     assert (row.values["sent"], row.values["sentInHour"]) == (1, 20)
 
 
-async def test_mails_of_one_instance_do_not_race(rows: CountedRows, clock: FixedClock) -> None:
-    """Sixteen are paid at once, and one write each is enough."""
+async def test_mails_of_one_instance_share_a_write(rows: CountedRows, clock: FixedClock) -> None:
+    """Sixteen mails at once need one write."""
     budget = MailBudgetRow(rows, Limits(per_minute=30), clock.real)
 
     await asyncio.gather(*(budget.draw(1, Urgency.NOTICE) for _ in range(16)))
@@ -87,8 +87,8 @@ async def test_mails_of_one_instance_do_not_race(rows: CountedRows, clock: Fixed
     assert rows.writes == 16
 
 
-async def test_a_pause_is_for_everybody(rows: CountedRows, clock: FixedClock) -> None:
-    """The one who was told and every other instance hand nothing over until it ends."""
+async def test_a_pause_counts_for_every_instance(rows: CountedRows, clock: FixedClock) -> None:
+    """The instance that got the pause and all others hand over nothing until it ends."""
     told, other = (MailBudgetRow(rows, TEN_A_MINUTE, clock.real) for _ in range(2))
     until = START + timedelta(minutes=2)
 
@@ -101,8 +101,8 @@ async def test_a_pause_is_for_everybody(rows: CountedRows, clock: FixedClock) ->
     assert await other.draw(1, Urgency.NOTICE) == Drawn(1)
 
 
-async def test_a_pause_holds_without_limits_too(rows: CountedRows, clock: FixedClock) -> None:
-    """Where nobody counts, the instance that was told remembers it."""
+async def test_a_pause_counts_without_limits_too(rows: CountedRows, clock: FixedClock) -> None:
+    """Without a count, the instance that got the pause remembers it."""
     budget = MailBudgetRow(rows, Limits(), clock.real)
     until = START + timedelta(minutes=2)
 
@@ -112,7 +112,7 @@ async def test_a_pause_holds_without_limits_too(rows: CountedRows, clock: FixedC
 
 
 async def test_a_draw_whose_answer_was_lost_counts_once(storage_connection: str, clock: FixedClock) -> None:
-    """The SDK sends it again and meets itself; the row bears our act."""
+    """The SDK repeats the write and meets it. The row has the id of our act."""
     connection = replace(StorageConnection.from_text(storage_connection), retry_pause_seconds=0)
     await provision(connection, [TABLE], [], [])
     plan = Plan()
@@ -128,8 +128,8 @@ async def test_a_draw_whose_answer_was_lost_counts_once(storage_connection: str,
     assert row.values["sent"] == 4
 
 
-async def test_a_crowd_at_the_row_is_told_to_come_back(clock: FixedClock) -> None:
-    """A sender that loses every race gives up, and its debt is paid later."""
+async def test_a_sender_that_loses_every_race_must_retry(clock: FixedClock) -> None:
+    """The sender stops, and its mail is sent later."""
     budget = MailBudgetRow(CountedRows(contested=True), TEN_A_MINUTE, clock.real)
 
     with pytest.raises(StorageBusy):

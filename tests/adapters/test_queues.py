@@ -1,4 +1,4 @@
-"""Queue messages: sent as the Functions host expects them, and taken from poison queues to be sent again."""
+"""Queue messages: sent in the form that the Functions host expects, and read from poison queues."""
 
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +20,7 @@ Queues = AzureQueues | MemoryQueues
 
 @pytest.fixture
 def plan() -> Plan:
-    """The plan that the transport obeys; without faults it only counts."""
+    """The plan of the transport. Without faults it only counts."""
     return Plan()
 
 
@@ -42,13 +42,13 @@ async def azure(connection: StorageConnection, plan: Plan) -> AsyncIterator[Azur
 
 @pytest.fixture(params=["memory", pytest.param("azure", marks=pytest.mark.slow)])
 def queues(request: pytest.FixtureRequest) -> Queues:
-    """The real queues and their stand-in, which keeps the same promises."""
+    """The real queues and their double, which keeps the same promises."""
     found: Queues = MemoryQueues() if request.param == "memory" else request.getfixturevalue("azure")
     return found
 
 
-async def test_what_is_sent_is_taken_once_and_gone_when_done(queues: Queues) -> None:
-    """A taken message is hidden from others; a message that is done twice is fine."""
+async def test_a_message_is_taken_once_and_gone_when_done(queues: Queues) -> None:
+    """A taken message is hidden from others. A second `done` is no error."""
     await queues.send(QUEUE, "žluťoučký 1")
     await queues.send(QUEUE, "2")
 
@@ -61,8 +61,8 @@ async def test_what_is_sent_is_taken_once_and_gone_when_done(queues: Queues) -> 
         await queues.done(message)
 
 
-async def test_no_more_is_taken_than_asked_for(queues: Queues) -> None:
-    """A limit is a limit, above what one request gives too."""
+async def test_a_limit_of_messages_is_kept(queues: Queues) -> None:
+    """This holds for more messages than one request gives too."""
     for n in range(40):
         await queues.send(QUEUE, str(n))
 
@@ -71,8 +71,8 @@ async def test_no_more_is_taken_than_asked_for(queues: Queues) -> None:
     assert len(await queues.take(QUEUE, 35)) == 2
 
 
-async def test_messages_are_counted_hidden_or_not(queues: Queues) -> None:
-    """What somebody has taken and not finished is still there; a queue that was never made has none."""
+async def test_hidden_messages_are_counted_too(queues: Queues) -> None:
+    """A message that was taken and not finished still counts. A missing queue has none."""
     for text in ("1", "2", "3"):
         await queues.send(QUEUE, text)
     [taken] = await queues.take(QUEUE, 1)
@@ -83,20 +83,20 @@ async def test_messages_are_counted_hidden_or_not(queues: Queues) -> None:
 
 
 @pytest.mark.parametrize("delay", [timedelta(minutes=1), timedelta(days=7)])
-async def test_a_delayed_message_is_not_seen_yet(queues: Queues, delay: timedelta) -> None:
-    """A delay of seven days, the longest there is, is possible too."""
+async def test_a_delayed_message_is_not_visible_yet(queues: Queues, delay: timedelta) -> None:
+    """The longest delay is seven days."""
     await queues.send(QUEUE, "later", delay=delay)
 
     assert await queues.take(QUEUE, 1) == []
 
 
-async def test_a_queue_that_was_never_made_is_empty(queues: Queues) -> None:
+async def test_a_missing_queue_is_empty(queues: Queues) -> None:
     """The host makes a poison queue when it needs one."""
     assert await queues.take("notices-poison", 1) == []
 
 
-async def test_what_no_queue_would_take_is_refused(queues: Queues) -> None:
-    """Messages hold ids; one that is too long, or too late, is a fault of the program."""
+async def test_a_message_that_no_queue_accepts_is_a_fault(queues: Queues) -> None:
+    """Messages have ids. A message that is too long, or has a longer delay, is a fault of the program."""
     with pytest.raises(ValueError):
         await queues.send(QUEUE, "x" * (MAX_MESSAGE_BYTES + 1))
     with pytest.raises(ValueError):
@@ -105,15 +105,15 @@ async def test_what_no_queue_would_take_is_refused(queues: Queues) -> None:
         await queues.send(QUEUE, "x", delay=timedelta(seconds=-1))
 
 
-async def test_the_longest_message_is_taken(azure: AzureQueues) -> None:
-    """48 KiB of text are the 64 KiB that a queue takes, in base64."""
+async def test_the_longest_message_is_accepted(azure: AzureQueues) -> None:
+    """48 KiB of text are 64 KiB in base64, the limit of a queue."""
     await azure.send(QUEUE, "x" * MAX_MESSAGE_BYTES)
 
     assert (await azure.take(QUEUE, 1))[0].text == "x" * MAX_MESSAGE_BYTES
 
 
 async def test_messages_are_base64_on_the_wire(azure: AzureQueues, connection: StorageConnection) -> None:
-    """The Functions host decodes base64 and poisons everything else."""
+    """The Functions host decodes base64 and poisons all other messages."""
     await azure.send(QUEUE, '{"claimId": "1"}')
 
     async with connection.queues() as service:
@@ -121,10 +121,10 @@ async def test_messages_are_base64_on_the_wire(azure: AzureQueues, connection: S
     assert base64.b64decode(message.content) == b'{"claimId": "1"}'
 
 
-async def test_a_message_that_is_not_base64_is_given_as_it_is(
+async def test_a_message_that_is_not_base64_is_returned_unchanged(
     azure: AzureQueues, connection: StorageConnection
 ) -> None:
-    """That may be why it is in the poison queue."""
+    """Its form can be the reason why it is in the poison queue."""
     async with connection.queues() as service:
         await service.get_queue_client(QUEUE).send_message("not base64!")
 
@@ -132,7 +132,7 @@ async def test_a_message_that_is_not_base64_is_given_as_it_is(
 
 
 async def test_each_call_is_one_request(azure: AzureQueues, plan: Plan) -> None:
-    """Budgets are counted in requests."""
+    """Budgets count requests."""
     await azure.ping()
     await azure.send(QUEUE, "x")
     await azure.done((await azure.take(QUEUE, 1))[0])
@@ -145,15 +145,15 @@ async def test_each_call_is_one_request(azure: AzureQueues, plan: Plan) -> None:
     assert [request.method for request in plan.requests[3:]] == ["DELETE"]
 
 
-async def test_a_queue_that_was_never_made_takes_nothing(azure: AzureQueues) -> None:
-    """Sending into nowhere is no passing fault."""
+async def test_sending_to_a_missing_queue_is_a_lasting_fault(azure: AzureQueues) -> None:
+    """The deployment forgot to make the queue."""
     with pytest.raises(Terminal):
         await azure.send("nowhere", "x")
 
 
 @pytest.mark.parametrize("trouble", [answer(503), lose_answer()], ids=["503", "silence"])
-async def test_a_message_whose_answer_was_lost_is_there_twice(azure: AzureQueues, plan: Plan, trouble: Trouble) -> None:
-    """At least once: whoever receives it asks what is owed."""
+async def test_a_message_whose_answer_was_lost_exists_twice(azure: AzureQueues, plan: Plan, trouble: Trouble) -> None:
+    """A message arrives at least once. Its function asks for the due work."""
     plan.at(1, trouble)
 
     await azure.send(QUEUE, "x")
@@ -162,8 +162,8 @@ async def test_a_message_whose_answer_was_lost_is_there_twice(azure: AzureQueues
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
-async def test_what_may_pass_is_busy_wherever_it_happens(azure: AzureQueues, plan: Plan, status: int) -> None:
-    """Roles that are still being assigned, throttling and servers that fall over are no fault of the program."""
+async def test_a_temporary_fault_is_a_busy_store(azure: AzureQueues, plan: Plan, status: int) -> None:
+    """Examples are roles that are still being assigned, throttling, and failing servers."""
     await azure.send(QUEUE, "x")
     [taken] = await azure.take(QUEUE, 1)
 
@@ -181,8 +181,8 @@ async def test_what_may_pass_is_busy_wherever_it_happens(azure: AzureQueues, pla
             await call()
 
 
-async def test_a_throttled_call_says_how_long(azure: AzureQueues, plan: Plan) -> None:
-    """The server's own wish is handed on."""
+async def test_a_throttled_call_names_the_pause(azure: AzureQueues, plan: Plan) -> None:
+    """The server's pause is passed on."""
     plan.at(1, answer_429(retry_after=30))
 
     with pytest.raises(StorageBusy) as busy:

@@ -1,4 +1,4 @@
-"""Handing mails over to a real SMTP server, and telling its refusals apart."""
+"""Handing mails over to a real SMTP server, and the meaning of its refusals."""
 
 import asyncio
 import contextlib
@@ -47,8 +47,8 @@ def _mailer(port: int, **settings: object) -> SmtpMailer:
 # --- what is sent -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_mail_arrives_as_text_and_html_with_the_headers_it_needs(smtp_server: SmtpServer) -> None:
-    """Two equal parts, UTF-8 names, the given Message-ID and date, and marks that stop automatic answers."""
+async def test_a_mail_has_text_html_and_all_headers(smtp_server: SmtpServer) -> None:
+    """It has two equal parts, names in UTF-8, the given Message-ID and date, and marks that stop automatic answers."""
     await _mailer(smtp_server.port).send(MAIL)
 
     (received,) = smtp_server.received
@@ -70,7 +70,7 @@ async def test_a_mail_arrives_as_text_and_html_with_the_headers_it_needs(smtp_se
 
 
 async def test_a_mail_is_ascii_with_short_lines_on_the_wire(smtp_server: SmtpServer) -> None:
-    """Any server on the way may carry it unchanged."""
+    """Any server on its way can carry it unchanged."""
     await _mailer(smtp_server.port).send(MAIL)
 
     content = smtp_server.received[0].content
@@ -83,7 +83,7 @@ async def test_a_mail_is_ascii_with_short_lines_on_the_wire(smtp_server: SmtpSer
     ["subject", "to_name", "language"],
 )
 async def test_no_value_can_begin_another_header(smtp_server: SmtpServer, field: str) -> None:
-    """Line breaks of every kind stay inside the value they came in."""
+    """Line breaks of every kind stay inside their value."""
     hostile = "x\r\nBcc: everybody@evil.example\nX-Evil: 1\x0b\x0c\x85\u2028Bcc: y\r\n\r\nbody"
 
     await _mailer(smtp_server.port).send(replace(MAIL, **{field: hostile}))
@@ -110,30 +110,30 @@ async def test_no_value_can_begin_another_header(smtp_server: SmtpServer, field:
         "",
     ],
 )
-async def test_what_is_no_mail_address_is_a_refused_recipient(smtp_server: SmtpServer, address: str) -> None:
-    """It will never be one, and no server is even asked."""
+async def test_a_text_that_is_no_address_is_a_refused_recipient(smtp_server: SmtpServer, address: str) -> None:
+    """No server is called."""
     with pytest.raises(RecipientRefused):
         await _mailer(smtp_server.port).send(replace(MAIL, to_address=address))
 
     assert smtp_server.connections == 0
 
 
-async def test_a_domain_beyond_ascii_is_written_the_way_mail_needs_it(smtp_server: SmtpServer) -> None:
-    """IDNA, as the domain name system spells it."""
+async def test_a_domain_beyond_ascii_is_encoded(smtp_server: SmtpServer) -> None:
+    """It is encoded with IDNA, as in the domain name system."""
     await _mailer(smtp_server.port).send(replace(MAIL, to_address="info@příklad.cz"))
 
     assert smtp_server.received[0].recipients == ("info@xn--pklad-zsa96e.cz",)
 
 
 @pytest.mark.parametrize("message_id", ["no-brackets@x", "<a@b>\r\nBcc: c", "<a b@c>", "<>"])
-async def test_a_message_id_that_is_none_is_a_fault_of_ours(smtp_server: SmtpServer, message_id: str) -> None:
-    """It is made by us and must be repeatable to the letter."""
+async def test_a_wrong_message_id_is_our_fault(smtp_server: SmtpServer, message_id: str) -> None:
+    """We make the Message-ID, and each try must have the same one."""
     with pytest.raises(ValueError, match="Message-ID"):
         await _mailer(smtp_server.port).send(replace(MAIL, message_id=message_id))
 
 
 def test_a_sender_that_is_no_address_is_refused_at_once() -> None:
-    """A wrong setting shows when the service starts, not with the first customer."""
+    """A wrong setting fails the start and not the first mail."""
     with pytest.raises(ValueError, match="sender"):
         _mailer(25, sender="CPOR")
 
@@ -145,7 +145,7 @@ def test_a_sender_that_is_no_address_is_refused_at_once() -> None:
     "reply", ["550 5.1.1 No such user", "551 not here", "553 5.1.3 bad", "550 5.2.1 disabled", "556 5.1.10 null"]
 )
 async def test_a_recipient_refused_for_good_is_a_bounce(smtp_server: SmtpServer, reply: str) -> None:
-    """The code and the server's words are kept for the operator."""
+    """The code and the server's text are kept for the operator."""
     smtp_server.refuse("zoe@contoso.fr", reply)
 
     with pytest.raises(RecipientRefused) as refused:
@@ -166,10 +166,10 @@ async def test_a_recipient_refused_for_good_is_a_bounce(smtp_server: SmtpServer,
         ("421 4.3.2 shutting down", False),
     ],
 )
-async def test_a_recipient_refused_for_now_is_told_from_a_server_that_cannot(
+async def test_a_deferred_recipient_differs_from_a_server_that_is_down(
     smtp_server: SmtpServer, reply: str, *, theirs: bool
 ) -> None:
-    """Only the first kind may count as the recipient's failure after three days (decision 25)."""
+    """Only the first counts as the recipient's failure after three days (decision 25)."""
     smtp_server.refuse("zoe@contoso.fr", reply)
 
     with pytest.raises(MailDelayed) as delayed:
@@ -179,7 +179,7 @@ async def test_a_recipient_refused_for_now_is_told_from_a_server_that_cannot(
 
 
 @pytest.mark.parametrize("reply", ["503 5.5.1 bad sequence", "530 5.7.0 log in first", "550 5.1.8 sender unknown"])
-async def test_a_permanent_refusal_of_ourselves_is_nobodys_bounce(smtp_server: SmtpServer, reply: str) -> None:
+async def test_a_permanent_refusal_of_the_sender_is_no_bounce(smtp_server: SmtpServer, reply: str) -> None:
     """A wrong setting of ours must not close customers' windows."""
     smtp_server.refuse("zoe@contoso.fr", reply)
 
@@ -190,15 +190,15 @@ async def test_a_permanent_refusal_of_ourselves_is_nobodys_bounce(smtp_server: S
 
 
 async def test_content_refused_for_good_is_a_bounce(smtp_server: SmtpServer) -> None:
-    """One mail has one recipient: a server that will not take it will not deliver it to them."""
+    """One mail has one recipient: content that the server refuses will not reach that recipient."""
     smtp_server.answer_next("554 5.6.0 refused")
 
     with pytest.raises(RecipientRefused):
         await _mailer(smtp_server.port).send(MAIL)
 
 
-async def test_content_refused_for_now_is_tried_again(smtp_server: SmtpServer) -> None:
-    """Greylisting may come as late as this."""
+async def test_content_refused_for_now_is_retried(smtp_server: SmtpServer) -> None:
+    """Greylisting can come after the content."""
     smtp_server.answer_next("451 4.7.1 try later")
 
     with pytest.raises(MailDelayed) as delayed:
@@ -209,8 +209,8 @@ async def test_content_refused_for_now_is_tried_again(smtp_server: SmtpServer) -
     assert len(smtp_server.received) == 1
 
 
-async def test_a_lost_receipt_is_a_delay_and_the_second_try_bears_the_same_id(smtp_server: SmtpServer) -> None:
-    """Nobody can know whether the first one was taken; the Message-ID lets mail systems see that they are one."""
+async def test_a_lost_answer_is_a_delay_and_the_second_try_has_the_same_id(smtp_server: SmtpServer) -> None:
+    """Nobody knows whether the first mail was accepted. Mail systems recognise the second by its Message-ID."""
     smtp_server.answer_next(None)
 
     with pytest.raises(MailDelayed):
@@ -221,7 +221,7 @@ async def test_a_lost_receipt_is_a_delay_and_the_second_try_bears_the_same_id(sm
 
 
 async def test_a_server_that_is_down_is_a_delay_until_it_is_back(smtp_server: SmtpServer) -> None:
-    """It is no recipient's failure."""
+    """It is no failure of the recipient."""
     smtp_server.stop()
     with pytest.raises(MailDelayed) as delayed:
         await _mailer(smtp_server.port).send(MAIL)
@@ -233,7 +233,7 @@ async def test_a_server_that_is_down_is_a_delay_until_it_is_back(smtp_server: Sm
 
 
 async def test_a_host_that_does_not_exist_is_a_delay() -> None:
-    """A name that does not resolve may resolve tomorrow."""
+    """The name can resolve later."""
     mailer = SmtpMailer(
         "mail.invalid",
         25,
@@ -253,7 +253,7 @@ async def test_a_host_that_does_not_exist_is_a_delay() -> None:
 
 @contextlib.asynccontextmanager
 async def _server(replies: dict[str, str | None], greeting: str | None = "220 hello") -> AsyncIterator[int]:
-    """Answer each command as told; None stays silent. `END` is the end of the content."""
+    """Answer each command with the given reply. None gives no answer. `END` is the end of the content."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async def say(reply: str | None) -> None:
@@ -289,7 +289,7 @@ async def _server(replies: dict[str, str | None], greeting: str | None = "220 he
 
 @pytest.mark.parametrize("verb", ["GREETING", "EHLO", "MAIL", "RCPT", "END"])
 async def test_a_server_that_falls_silent_is_given_up(verb: str) -> None:
-    """At whatever point: the whole sending has one limit, and silence is no recipient's failure."""
+    """This holds at every point. The whole sending has one time limit, and silence is no failure of the recipient."""
     async with _server({verb: None}, None if verb == "GREETING" else "220 hello") as port:
         with pytest.raises(MailDelayed) as delayed:
             await asyncio.wait_for(_mailer(port, limit_seconds=0.2).send(MAIL), 30)
@@ -299,7 +299,7 @@ async def test_a_server_that_falls_silent_is_given_up(verb: str) -> None:
 
 @pytest.mark.parametrize("reply", ["550 5.7.1 sender refused", "451 later", "552 too big"])
 async def test_a_refused_sender_is_no_recipients_failure(reply: str) -> None:
-    """Our own address is our own trouble, permanent or not."""
+    """A refusal of our own address is our fault, permanent or not."""
     async with _server({"MAIL": reply}) as port:
         with pytest.raises(MailDelayed) as delayed:
             await _mailer(port).send(MAIL)
@@ -310,17 +310,15 @@ async def test_a_refused_sender_is_no_recipients_failure(reply: str) -> None:
 
 @pytest.mark.parametrize("greeting", ["554 no service", "421 busy", "nonsense"])
 async def test_a_server_that_greets_with_a_refusal_is_a_delay(greeting: str) -> None:
-    """It may be in a better mood later."""
+    """The server can accept a later mail."""
     async with _server({}, greeting) as port:
         with pytest.raises(MailDelayed):
             await _mailer(port, limit_seconds=1).send(MAIL)
 
 
 @pytest.mark.parametrize("reply", [None, "500 what?"])
-async def test_a_server_that_does_not_say_goodbye_has_taken_the_mail(
-    reply: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Once the content was accepted the mail is handed over, whatever happens to the connection."""
+async def test_a_mail_without_a_goodbye_is_handed_over(reply: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the content was accepted, the end of the connection does not matter."""
     monkeypatch.setattr("cpor_app.adapters.mail.smtp.QUIT_LIMIT_SECONDS", 0.1)
 
     async with _server({"QUIT": reply}) as port:
@@ -332,7 +330,7 @@ async def test_a_server_that_does_not_say_goodbye_has_taken_the_mail(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate and key for 127.0.0.1 that nobody but these tests trusts."""
+    """Return a certificate and key for 127.0.0.1 that only these tests trust."""
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
@@ -358,7 +356,7 @@ def _log_in(server: SMTP, session: Session, envelope: Envelope, mechanism: str, 
 
 @contextlib.contextmanager
 def _strict_server(certificate: Path) -> Iterator[tuple[int, _Inbox]]:
-    """A server that takes mail only after STARTTLS and a login with the right password."""
+    """A server that accepts mails only after STARTTLS and a log-in with the right password."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
     inbox = _Inbox()
@@ -385,7 +383,7 @@ def _trust(certificate: Path) -> ssl.SSLContext:
 
 
 async def test_a_server_with_starttls_and_login_is_used(certificate: Path) -> None:
-    """Encrypted first, then the password."""
+    """The password is sent after the encryption began."""
     with _strict_server(certificate) as (port, inbox):
         mailer = _mailer(port, starttls=True, username="cpor", password="right", tls_context=_trust(certificate))
         await mailer.send(MAIL)
@@ -394,7 +392,7 @@ async def test_a_server_with_starttls_and_login_is_used(certificate: Path) -> No
 
 
 async def test_a_wrong_password_is_no_recipients_failure(certificate: Path) -> None:
-    """535 is a permanent refusal, but of ours."""
+    """535 is a permanent refusal of our log-in."""
     with _strict_server(certificate) as (port, _):
         mailer = _mailer(port, starttls=True, username="cpor", password="wrong", tls_context=_trust(certificate))
         with pytest.raises(MailDelayed) as delayed:
@@ -404,16 +402,16 @@ async def test_a_wrong_password_is_no_recipients_failure(certificate: Path) -> N
     assert "535" in str(delayed.value)
 
 
-async def test_a_certificate_that_nobody_vouches_for_stops_the_mail(certificate: Path) -> None:
-    """Neither password nor mail is given to a server that may be somebody else's."""
+async def test_an_untrusted_certificate_stops_the_mail(certificate: Path) -> None:
+    """Neither the password nor the mail is sent to a server that can be a stranger's."""
     with _strict_server(certificate) as (port, inbox), pytest.raises(MailDelayed):
         await _mailer(port, starttls=True, username="cpor", password="right").send(MAIL)
 
     assert inbox.recipients == []
 
 
-async def test_encryption_that_was_asked_for_is_not_done_without(smtp_server: SmtpServer) -> None:
-    """A server that does not offer STARTTLS gets nothing: somebody may have taken the offer out on the way."""
+async def test_a_server_without_the_required_encryption_gets_no_mail(smtp_server: SmtpServer) -> None:
+    """An attacker could have removed the offer of STARTTLS."""
     with pytest.raises(MailDelayed):
         await _mailer(smtp_server.port, starttls=True).send(MAIL)
 

@@ -1,4 +1,4 @@
-"""How the data account is found, and who may make what is in it."""
+"""The address of the data account, and the tables that only the sandbox makes."""
 
 import asyncio
 import subprocess
@@ -30,7 +30,7 @@ KEYED = "DefaultEndpointsProtocol=https;AccountName=cpordata;AccountKey=a2V5;End
 
 
 def test_the_cloud_is_reached_with_a_managed_identity() -> None:
-    """Three addresses and the identity's client id."""
+    """The settings are three addresses and the identity's client id."""
     connection = StorageConnection.from_environment(CLOUD)
 
     assert connection.table_uri == "https://cpordata.table.core.windows.net"
@@ -40,28 +40,28 @@ def test_the_cloud_is_reached_with_a_managed_identity() -> None:
     assert not connection.is_emulator
 
 
-def test_the_exact_name_wins_over_the_prefix() -> None:
-    """As it does in the Functions host, so that triggers and clients see the same account."""
+def test_the_exact_name_comes_before_the_prefix() -> None:
+    """The Functions host has the same order, and triggers and clients therefore use one account."""
     connection = StorageConnection.from_environment({**CLOUD, "CPOR_STORAGE": KEYED})
 
     assert connection == StorageConnection.from_text(KEYED)
 
 
 @pytest.mark.parametrize("missing", [name for name in CLOUD if not name.endswith("clientId")])
-def test_an_incomplete_connection_is_named(missing: str) -> None:
-    """Whoever deploys reads which setting is missing."""
+def test_an_incomplete_connection_is_refused_by_name(missing: str) -> None:
+    """The refusal names the missing setting."""
     with pytest.raises(ValueError, match=missing):
         StorageConnection.from_environment({name: value for name, value in CLOUD.items() if name != missing})
 
 
 def test_a_connection_string_without_an_account_is_refused() -> None:
-    """It is told at the start, not at the first request."""
+    """It fails the start and not the first request."""
     with pytest.raises(ValueError, match="AccountName"):
         StorageConnection.from_environment({"CPOR_STORAGE": "nonsense"})
 
 
 def test_a_key_is_never_shown() -> None:
-    """A connection may end in a log."""
+    """A connection can reach a log."""
     assert "a2V5" not in repr(StorageConnection.from_text(KEYED))
 
 
@@ -76,13 +76,13 @@ def test_a_key_is_never_shown() -> None:
         (KEYED, False),
     ],
 )
-def test_only_the_sandbox_may_be_furnished_by_us(text: str, *, is_emulator: bool) -> None:
-    """Azurite, or an account that says in its name that it is a sandbox."""
+def test_only_a_sandbox_account_gets_tables_from_us(text: str, *, is_emulator: bool) -> None:
+    """It is Azurite, or an account with a sandbox name."""
     assert StorageConnection.from_text(text).is_emulator is is_emulator
 
 
-async def test_all_that_is_missing_is_made_and_what_is_there_stays(storage_connection: str) -> None:
-    """Two processes may start at once, and every start asks again."""
+async def test_missing_tables_are_made_and_existing_ones_stay(storage_connection: str) -> None:
+    """Two processes can start at once, and every start asks again."""
     connection = StorageConnection.from_text(storage_connection)
     wanted = (["claims", "duework"], ["notices", "notices-poison"], ["evidence"])
     rows = AzureRows(connection)
@@ -99,14 +99,14 @@ async def test_all_that_is_missing_is_made_and_what_is_there_stays(storage_conne
         assert {container.name async for container in blobs.list_containers()} == {"evidence"}
 
 
-async def test_the_cloud_is_never_furnished_by_us() -> None:
-    """There the deployment makes the tables, and the app has no right to."""
+async def test_a_cloud_account_gets_no_tables_from_us() -> None:
+    """The deployment makes the tables, and the app is not allowed to."""
     with pytest.raises(ValueError, match="deployment"):
         await provision(StorageConnection.from_environment(CLOUD), ["claims"], [], [])
 
 
-async def test_every_client_takes_the_identity() -> None:
-    """Made without a request, closed together with the identity."""
+async def test_every_client_uses_the_identity() -> None:
+    """The identity is made without a request and closed with the clients."""
     connection = StorageConnection.from_environment(CLOUD)
 
     for client in (connection.tables(), connection.queues(), connection.blobs()):
@@ -114,8 +114,8 @@ async def test_every_client_takes_the_identity() -> None:
         await close(client)
 
 
-async def test_an_operator_is_whoever_has_logged_in_at_the_terminal() -> None:
-    """With the addresses alone: the app's own identity cannot be used there."""
+async def test_an_operator_uses_the_log_in_of_the_terminal() -> None:
+    """Only the addresses are set: the app's identity cannot be used there."""
     addresses = {name: value for name, value in CLOUD.items() if name.endswith("Uri")}
 
     client = StorageConnection.from_environment(addresses, as_operator=True).tables()
@@ -127,7 +127,7 @@ async def test_an_operator_is_whoever_has_logged_in_at_the_terminal() -> None:
 
 
 async def test_an_identity_out_of_reach_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An instance that starts may ask for its token too early."""
+    """An instance that starts can ask for its token too early."""
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/token")
     monkeypatch.setenv("IDENTITY_HEADER", "secret")
     rows = AzureRows(replace(StorageConnection.from_environment(CLOUD), retry_pause_seconds=0))
@@ -147,8 +147,8 @@ CALLS: Mapping[str, tuple[type[AzureRows | AzureQueues | AzureBlobs], Callable[[
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_no_client_waits_for_a_silent_account_again_and_again(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
-    """No new try begins after the time that is allowed, whichever client it is; here the third does not."""
+async def test_no_client_waits_for_a_silent_account_for_long(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """After the time limit no further attempt begins, in any client. In this test the third does not."""
     monkeypatch.setattr(storage, "SILENCE_SECONDS", 0.4)
     monkeypatch.setattr(storage, "NO_NEW_TRY_AFTER_SECONDS", 0.6)
     made, ask = CALLS[call]
@@ -161,8 +161,8 @@ async def test_no_client_waits_for_a_silent_account_again_and_again(monkeypatch:
         assert 1 <= len(silent.taken) <= 2
 
 
-def test_importing_the_adapters_loads_nothing_heavy() -> None:
-    """A cold start pays for imports: the queue, blob and identity libraries wait until they are used."""
+def test_importing_the_adapters_loads_no_large_library() -> None:
+    """A cold start pays for imports: the queue, blob and identity libraries are loaded at their first use."""
     adapters = [
         f"cpor_app.adapters.{name}"
         for name in ("storage.connection", "storage.row_store", "storage.queues", "storage.blobs", "content_types")

@@ -1,4 +1,4 @@
-"""An organisation writes so many times a second, and a burst of as many."""
+"""An organisation can write a limited number of times a second, with a burst of the same number."""
 
 import pytest
 
@@ -8,12 +8,12 @@ ADATUM, FABRIKAM = "aaaaaaaa-0000-4000-8000-000000000001", "aaaaaaaa-0000-4000-8
 
 
 def admitted(throttle: Throttle, organisation: str, at: float, writes: int) -> int:
-    """Return how many of so many writes at one instant are admitted."""
+    """Return how many of *writes* writes at one instant are admitted."""
     return sum(throttle.admits(organisation, at) for _ in range(writes))
 
 
-def test_a_burst_is_a_seconds_worth_and_fills_up_again() -> None:
-    """A tenth of a second later a tenth of it is there; never more than all of it."""
+def test_a_burst_is_one_seconds_limit_and_fills_up_again() -> None:
+    """After a tenth of a second a tenth of it is available. There is never more than all of it."""
     throttle = Throttle(50)
 
     assert admitted(throttle, ADATUM, 0.0, 60) == 50
@@ -21,8 +21,8 @@ def test_a_burst_is_a_seconds_worth_and_fills_up_again() -> None:
     assert admitted(throttle, ADATUM, 3600.0, 60) == 50
 
 
-def test_fifty_a_second_are_admitted_for_ever() -> None:
-    """However long they go on; of a hundred a second it is half, after the burst."""
+def test_fifty_a_second_are_always_admitted() -> None:
+    """Of a hundred a second one half is admitted after the burst."""
     throttle = Throttle(50)
 
     assert all(throttle.admits(ADATUM, write / 50) for write in range(500))
@@ -31,7 +31,7 @@ def test_fifty_a_second_are_admitted_for_ever() -> None:
 
 
 def test_organisations_do_not_slow_each_other_down() -> None:
-    """Each has a bucket of its own; there are never more buckets than a process can hold."""
+    """Each organisation has its own bucket, and a process has a limited number of buckets."""
     throttle = Throttle(1)
     throttle.admits(ADATUM, 0.0)
 
@@ -42,6 +42,6 @@ def test_organisations_do_not_slow_each_other_down() -> None:
     assert len(throttle._buckets) <= Throttle.MOST_ORGANISATIONS
 
 
-def test_none_a_second_is_no_limit() -> None:
-    """For the bench."""
+def test_zero_a_second_is_no_limit() -> None:
+    """The bench uses it."""
     assert admitted(Throttle(0), ADATUM, 0.0, 1000) == 1000

@@ -1,4 +1,4 @@
-"""Calling receivers, on a real server of this machine: what is sent, what answers mean, what is never called."""
+"""Calls to receivers on a real server of this machine: requests, meaning of answers, and forbidden addresses."""
 
 import asyncio
 import ipaddress
@@ -53,23 +53,23 @@ DELIVERY = Delivery(place="1|7", webhook_id="msg_1", event_id="e-1", change=CHAN
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """A server that answers 204 until it is told otherwise."""
+    """A server that answers 204 until a test sets another answer."""
     async with running_receiver() as running:
         yield running
 
 
 def real_now() -> datetime:
-    """Return the instant that signatures bear."""
+    """Return the instant of signatures."""
     return datetime.now(UTC)
 
 
 def sandbox() -> WebhookCalls:
-    """Return calls as the sandbox makes them."""
+    """Return calls with the sandbox's settings."""
     return WebhookCalls(SOURCE, real_now, anywhere=True)
 
 
 class Names:
-    """Names and their addresses; each question is kept. `later` is said from the second question on."""
+    """Names and their addresses. Each look-up is kept. `later` is the answer from the second look-up on."""
 
     def __init__(self, *first: str, later: Sequence[str] | None = None) -> None:
         self.first, self.later, self.asked = first, later, 0
@@ -91,7 +91,7 @@ async def send(receiver: Receiver, *secrets: str, path: str = "/hook") -> CallAn
 
 
 async def test_an_event_is_a_cloudevents_document(receiver: Receiver) -> None:
-    """With all that the specification requires, and of the change what the feed says."""
+    """It has all fields that the specification requires, and the change as in the feed."""
     answer = await send(receiver)
 
     (received,) = receiver.received
@@ -118,7 +118,7 @@ async def test_an_event_is_a_cloudevents_document(receiver: Receiver) -> None:
     }
 
 
-async def test_a_test_event_is_of_no_claim(receiver: Receiver) -> None:
+async def test_a_test_event_names_no_claim(receiver: Receiver) -> None:
     """It names the webhook."""
     test = DELIVERY.model_copy(update={"change": None})
 
@@ -133,8 +133,8 @@ async def test_a_test_event_is_of_no_claim(receiver: Receiver) -> None:
     assert "subject" not in event
 
 
-async def test_the_signature_is_what_others_verify(receiver: Receiver) -> None:
-    """With the secret, not with another; both during a rotation; not over another body."""
+async def test_the_signature_is_verified_by_another_library(receiver: Receiver) -> None:
+    """It fits the secret and this body only. During a rotation both secrets fit."""
     await send(receiver, SECRET)
     await send(receiver, OTHER_SECRET, SECRET)
 
@@ -149,8 +149,8 @@ async def test_the_signature_is_what_others_verify(receiver: Receiver) -> None:
         type(one)(one.path, one.headers, one.body + b" ").verify(SECRET)
 
 
-async def test_the_same_bytes_are_sent_on_every_try(receiver: Receiver) -> None:
-    """Only time and signature differ."""
+async def test_the_same_bytes_are_sent_in_every_attempt(receiver: Receiver) -> None:
+    """Only the time and the signature differ."""
     await send(receiver)
     await send(receiver)
 
@@ -162,8 +162,8 @@ async def test_the_same_bytes_are_sent_on_every_try(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 299, 400, 410, 500, 503])
-async def test_the_status_is_what_counts(receiver: Receiver, status: int) -> None:
-    """Whatever it is."""
+async def test_the_status_decides(receiver: Receiver, status: int) -> None:
+    """The test has many statuses."""
     receiver.answers["/hook"] = says(status)
 
     assert await send(receiver) == CallAnswer(CallOutcome.ANSWERED, status)
@@ -171,7 +171,7 @@ async def test_the_status_is_what_counts(receiver: Receiver, status: int) -> Non
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_not_followed(receiver: Receiver, status: int) -> None:
-    """Wherever they lead."""
+    """This holds for every target."""
     receiver.answers["/hook"] = says(status, Location=f"{receiver.url}/elsewhere")
 
     assert await send(receiver) == CallAnswer(CallOutcome.ANSWERED, status)
@@ -182,7 +182,7 @@ async def test_redirects_are_not_followed(receiver: Receiver, status: int) -> No
     ("answer", "outcome"),
     [(hangs_up, CallOutcome.HUNG_UP), (is_silent, CallOutcome.TIMED_OUT)],
 )
-async def test_a_receiver_that_gives_no_answer_is_told_apart(
+async def test_a_receiver_without_an_answer_has_its_own_outcome(
     receiver: Receiver, answer: Answers, outcome: CallOutcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It hung up, or said nothing in time."""
@@ -192,8 +192,8 @@ async def test_a_receiver_that_gives_no_answer_is_told_apart(
     assert await send(receiver) == CallAnswer(outcome)
 
 
-async def test_nobody_there_is_not_reached() -> None:
-    """Nor is a name that nobody has."""
+async def test_a_missing_server_is_not_reached() -> None:
+    """An unknown name has the same outcome."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
@@ -205,8 +205,8 @@ async def test_nobody_there_is_not_reached() -> None:
     assert (nobody, unnamed) == (CallAnswer(CallOutcome.NOT_REACHED), CallAnswer(CallOutcome.NOT_REACHED))
 
 
-async def test_an_answer_without_end_does_not_hold_us(receiver: Receiver) -> None:
-    """Its status has come; the rest is not read."""
+async def test_an_answer_without_end_does_not_block_us(receiver: Receiver) -> None:
+    """Its status has arrived, and the rest is not read."""
     receiver.answers["/hook"] = never_ends
 
     async with asyncio.timeout(60):
@@ -230,10 +230,10 @@ async def test_an_answer_without_end_does_not_hold_us(receiver: Receiver) -> Non
         (200, "120", None),
     ],
 )
-async def test_a_busy_receiver_says_how_long_to_wait(
+async def test_a_busy_receiver_names_the_pause(
     receiver: Receiver, status: int, asked: str, wait: timedelta | None
 ) -> None:
-    """In seconds or until a date by the real clock, three days at most; nonsense is no wish."""
+    """It names seconds or a date by the real clock, and at most three days count. Other texts are ignored."""
     receiver.answers["/hook"] = says(status, Retry_After=asked)
 
     answer = await WebhookCalls(SOURCE, lambda: NOW, anywhere=True).call(
@@ -287,13 +287,13 @@ async def test_a_busy_receiver_says_how_long_to_wait(
     ],
 )
 def test_these_addresses_are_not_public(address: str) -> None:
-    """Each leads to a machine of ours, to everybody's, or to nobody's."""
+    """Each is an address of our machines, of a group of machines, or of none."""
     assert not is_public(address)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "100.63.255.255", "100.128.0.1", "2606:4700::1111", "::ffff:8.8.8.8"])
 def test_these_addresses_are_public(address: str) -> None:
-    """Right beside those that are not."""
+    """They lie next to addresses that are not public."""
     assert is_public(address)
 
 
@@ -335,8 +335,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("url", REFUSED)
-async def test_an_address_that_is_plainly_wrong_is_refused_at_once(url: str) -> None:
-    """Before any name is asked for, and at a call too, should it ever come to one."""
+async def test_a_wrong_address_is_refused_at_once(url: str) -> None:
+    """It is refused before any look-up, and again at a call."""
     names = Names("8.8.8.8")
     calls = WebhookCalls(SOURCE, real_now, resolve=names)
 
@@ -348,8 +348,8 @@ async def test_an_address_that_is_plainly_wrong_is_refused_at_once(url: str) -> 
 
 
 @pytest.mark.parametrize("address", [("127.0.0.1",), ("8.8.8.8", "10.0.0.1"), ("2606:4700::1111", "fd00::1")])
-async def test_a_name_is_judged_by_every_address_that_it_has(address: tuple[str, ...]) -> None:
-    """One that is not public is enough."""
+async def test_a_name_is_judged_by_all_its_addresses(address: tuple[str, ...]) -> None:
+    """One address that is not public is enough for a refusal."""
     calls = WebhookCalls(SOURCE, real_now, resolve=Names(*address))
 
     with pytest.raises(Refused, check=lambda refused: refused.code == "UrlNotAllowed"):
@@ -361,8 +361,8 @@ async def test_a_name_is_judged_by_every_address_that_it_has(address: tuple[str,
 
 
 @pytest.mark.parametrize("url", ["https://localhost/", "https://localhost:8080/"])
-async def test_the_machines_own_names_lead_nowhere(url: str) -> None:
-    """Asked of the real resolver."""
+async def test_the_machines_own_names_are_refused(url: str) -> None:
+    """The real resolver is asked."""
     calls = WebhookCalls(SOURCE, real_now)
 
     with pytest.raises(Refused, check=lambda refused: refused.code == "UrlNotAllowed"):
@@ -374,20 +374,20 @@ async def test_the_machines_own_names_lead_nowhere(url: str) -> None:
     }
 
 
-async def test_a_name_that_is_not_known_yet_may_come() -> None:
-    """It is judged anew at each call."""
+async def test_an_unknown_name_is_accepted() -> None:
+    """It is judged again at each call."""
     await WebhookCalls(SOURCE, real_now, resolve=Names()).verify("https://new.example/")
     await WebhookCalls(SOURCE, real_now, resolve=Names("8.8.8.8")).verify("https://hook.example/")
 
 
-async def test_a_label_that_no_name_has_is_refused() -> None:
-    """The resolver cannot even be asked."""
+async def test_an_impossible_name_is_refused() -> None:
+    """The resolver cannot be asked for it."""
     with pytest.raises(Refused):
         await WebhookCalls(SOURCE, real_now).verify(f"https://{'a' * 70}.example/")
 
 
 async def test_the_connection_goes_to_the_address_that_was_judged(receiver: Receiver) -> None:
-    """The name is asked for once a call; what it says afterwards is heard by nobody."""
+    """The name is looked up once for each call, and a later answer does not count."""
     port = int(receiver.url.rpartition(":")[2])
     names = Names("127.0.0.1", later=("127.0.0.2",))
     calls = WebhookCalls(SOURCE, real_now, anywhere=True, resolve=names)
@@ -398,8 +398,8 @@ async def test_the_connection_goes_to_the_address_that_was_judged(receiver: Rece
     assert receiver.received[0].headers["Host"] == f"hook.example:{port}"
 
 
-async def test_a_name_that_turns_inwards_after_it_was_taken_is_not_called(receiver: Receiver) -> None:
-    """It was public at PUT, and is this machine at the call."""
+async def test_a_name_that_becomes_private_is_not_called(receiver: Receiver) -> None:
+    """It was public at the PUT, and is this machine at the call."""
     names = Names("8.8.8.8", later=("127.0.0.1",))
     calls = WebhookCalls(SOURCE, real_now, resolve=names)
     url = f"https://hook.example:{receiver.url.rpartition(':')[2]}/hook"
@@ -409,16 +409,16 @@ async def test_a_name_that_turns_inwards_after_it_was_taken_is_not_called(receiv
     assert receiver.received == []
 
 
-async def test_no_proxy_of_the_environment_is_asked(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It could reach what we must not."""
+async def test_no_proxy_of_the_environment_is_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy could reach forbidden addresses."""
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
 
     assert (await send(receiver)).status == 204
 
 
-async def test_the_sandbox_calls_this_machine_by_http_and_still_wants_an_address() -> None:
-    """A developer's receiver runs beside it."""
+async def test_the_sandbox_calls_private_addresses_and_http() -> None:
+    """The receiver of a developer runs on the same machine. Wrong addresses are refused here too."""
     await sandbox().verify("http://localhost:8080/hook")
     await sandbox().verify("https://10.0.0.1/hook")
 
@@ -428,7 +428,7 @@ async def test_the_sandbox_calls_this_machine_by_http_and_still_wants_an_address
 
 
 async def test_no_cookie_is_kept_and_nothing_is_logged(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
-    """Secrets and addresses stay where they are."""
+    """Secrets and addresses are not written anywhere else."""
     receiver.answers["/hook"] = says(500, Set_Cookie="a=b")
     with caplog.at_level("DEBUG"):
         await send(receiver)
@@ -439,8 +439,8 @@ async def test_no_cookie_is_kept_and_nothing_is_logged(receiver: Receiver, caplo
     assert json.loads(receiver.received[0].body)
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) -> None:
-    """The receiver must be who its address says; one whose issuer is known is called by https."""
+async def test_an_untrusted_certificate_is_refused(tmp_path: Path) -> None:
+    """The receiver must be the owner of its address. A receiver with a known issuer is called by https."""
     trusted = ssl.create_default_context(cafile=None)
     async with running_receiver(tls=_own_certificate(tmp_path)) as receiver:
         unknown = await send(receiver)
@@ -453,7 +453,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path: Pa
 
 
 def _own_certificate(folder: Path) -> ssl.SSLContext:
-    """Return the side of a server that vouches for itself."""
+    """Return the server's side with a certificate that it signed itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     certificate = (

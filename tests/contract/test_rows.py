@@ -601,7 +601,7 @@ class TestAzureRows(RowsContract):
             assert plan.count() == 1
 
     @pytest.mark.parametrize("status", [403, 429, 500, 502, 503, 504])
-    async def test_what_may_pass_is_busy_wherever_it_happens(self, rows: AzureRows, plan: Plan, status: int) -> None:
+    async def test_a_temporary_fault_is_a_busy_store(self, rows: AzureRows, plan: Plan, status: int) -> None:
         """Roles that are still being assigned (403), throttling and servers that fall over are no conflict."""
         for ops in ([], [Put("k", {})], [Insert("k", {})], [Put("k", {}), Put("l", {})]):
             plan.clear()
