@@ -6,7 +6,7 @@ In each scene every act is tried alone first. The successful acts are then paire
 automatically, or `test_every_function_is_stopped_by_every_kind_of_act` fails.
 
 Some runs are left out: positions without a relevant next request (`positions`), all but one act of each kind in a
-scene, and three scenes of four for a read. The chosen acts and scenes differ. THOROUGH=1 leaves out no act and no scene.
+scene, and three scenes of four for a read. The chosen acts and scenes differ. THOROUGH=1 leaves out none.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +41,7 @@ from tests.support.thorough import THOROUGH
 PARTS = 2
 """A scene's pairs are shared out to so many tests, so that all cores have work."""
 EACH_READ_IN = 4
-"""A read writes nothing, so it is held up in every fourth scene only."""
+"""A read writes nothing, so it is stopped in every fourth scene only."""
 SEVERAL_ACTS = {
     "finalise_uncontested": "it does one piece of due work after the other",
     "put_customer": "it ends what is gone claim by claim",
