@@ -10,9 +10,9 @@ import os
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, ConfigDict, Field, ValidationError
 
-from cpor_core.model.base import InstantOrDay
+from cpor_core.model.base import InstantOrDay, LateModel
 
 PROGRAMME_TENANT_OF_THE_SANDBOX = "00000000-0000-4000-8000-00000000c0de"
 ENTRA_ISSUER = "https://login.microsoftonline.com/{tenantid}/v2.0"
@@ -40,7 +40,7 @@ def _setting(name: str) -> AliasChoices:
     return AliasChoices(name)
 
 
-class Settings(BaseModel):
+class Settings(LateModel):
     """The settings that an operator chooses. The description of each field is a line in `docs/settings.md`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)

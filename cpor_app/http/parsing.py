@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from cpor_app.http.route_table import DEFAULT_PAGE, LARGEST_PAGE
 from cpor_core.errors import Detail, Refused
-from cpor_core.model.base import Value
+from cpor_core.model.base import LateModel, Value
 from cpor_core.rules.input_faults import not_in_form
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -61,7 +61,7 @@ class Nothing(Value):
     """A body without fields."""
 
 
-class Paging(BaseModel):
+class Paging(LateModel):
     """The query of every list."""
 
     maxpagesize: Annotated[

@@ -1,7 +1,7 @@
 """The partner's calls about associations: list them, read one, and end one."""
 
 import azure.functions as func
-from pydantic import BaseModel
+from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
 from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
@@ -9,7 +9,7 @@ from cpor_app.http.parsing import QueryFlag
 from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, Answer
 from cpor_app.http.server import operation
-from cpor_core.model.base import Guid, PartnerId, Text1000, Value
+from cpor_core.model.base import Guid, LateModel, PartnerId, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, Claim, Reason, Status
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
@@ -20,7 +20,7 @@ from cpor_core.views import AssociationView, association_view, entity_tag
 blueprint = func.Blueprint()
 
 
-class AssociationFilters(BaseModel):
+class AssociationFilters(LateModel):
     """The filters of the list of associations."""
 
     include_ended: QueryFlag = False
@@ -28,7 +28,7 @@ class AssociationFilters(BaseModel):
     partner_id: PartnerId | None = None
     customer_tenant_id: Guid | None = None
 
-    model_config = {"alias_generator": to_camel}
+    model_config = ConfigDict(alias_generator=to_camel)
 
 
 class EndReason(ActBody):

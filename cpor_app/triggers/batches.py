@@ -3,12 +3,12 @@
 from typing import Any
 
 import azure.functions as func
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import PARTNER, Answer
 from cpor_app.http.server import operation
-from cpor_core.model.base import Value
+from cpor_core.model.base import LateModel, Value
 from cpor_core.model.batch import BatchStatus, Progress, RowOutcome, RowStatus
 from cpor_core.model.claim import LEFT_OUT, NewClaim
 from cpor_core.use_cases.claims import batches
@@ -18,7 +18,7 @@ JSON_LINES = "application/x-ndjson"
 BATCH_BYTES = 16 * 2**20
 
 
-class RowFilter(BaseModel):
+class RowFilter(LateModel):
     """The filter of a batch's rows."""
 
     outcome: RowStatus | None = None

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated
 
 import azure.functions as func
-from pydantic import BaseModel, Field
+from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
@@ -14,7 +14,7 @@ from cpor_app.http.request import Call, require_admin_unless_draft
 from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, PATCH_TYPES, Answer
 from cpor_app.http.server import operation
 from cpor_core.errors import Detail
-from cpor_core.model.base import Guid, Instant, PartnerId, Text4000, Value
+from cpor_core.model.base import Guid, Instant, LateModel, PartnerId, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, MAX_CLAIM_BYTES, Acknowledgements, Claim, NewClaim, Status
 from cpor_core.model.history import PROGRAMME, Entry
 from cpor_core.rules.terms import Terms
@@ -27,15 +27,15 @@ from cpor_core.views import ClaimView, claim_view
 blueprint = func.Blueprint()
 
 
-class DryRun(BaseModel):
+class DryRun(LateModel):
     """`validate=true` makes the call a dry run. A dry run does all checks and stores nothing."""
 
     validate_: QueryFlag = False
 
-    model_config = {"alias_generator": lambda name: name.rstrip("_")}
+    model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"))
 
 
-class ClaimFilters(BaseModel):
+class ClaimFilters(LateModel):
     """The filters of a list of claims. A claim must fit each filter."""
 
     status: Annotated[
@@ -45,7 +45,7 @@ class ClaimFilters(BaseModel):
     partner_id: PartnerId | None = None
     customer_tenant_id: Guid | None = None
 
-    model_config = {"alias_generator": to_camel}
+    model_config = ConfigDict(alias_generator=to_camel)
 
     @property
     def narrow(self) -> bool:

@@ -7,7 +7,7 @@ from functools import partial
 from urllib.parse import parse_qsl
 
 import azure.functions as func
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 
 from cpor_app.http.parsing import validated
 from cpor_app.http.request import Call, not_found
@@ -15,7 +15,7 @@ from cpor_app.http.route_table import JSON, Answer
 from cpor_app.http.server import operation, wants_json
 from cpor_app.triggers.customer_no import record_no
 from cpor_core.errors import Refused
-from cpor_core.model.base import Text1000, Value
+from cpor_core.model.base import LateModel, Text1000, Value
 from cpor_core.model.claim import ClaimedCustomer, Item, Status
 from cpor_core.model.history import spoken_by
 from cpor_core.model.usage import Receipt
@@ -35,7 +35,7 @@ MOST_FIELDS = 20
 REFUSALS = ("NotFound", "LinkExpired", "InvalidState", "StaleForm")
 
 
-class LinkQuery(BaseModel):
+class LinkQuery(LateModel):
     """The query of a mailed link. `lang` chooses the page's language. `done` names the act that the person just did."""
 
     t: str = ""

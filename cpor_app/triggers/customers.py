@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TypeVar
 
 import azure.functions as func
-from pydantic import BaseModel
+from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
 from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
@@ -16,7 +16,7 @@ from cpor_app.http.route_table import CUSTOMER_ADMIN, Answer
 from cpor_app.http.server import operation
 from cpor_app.triggers.associations import association_of, association_reply
 from cpor_app.triggers.customer_no import ARRIVAL, record_no
-from cpor_core.model.base import Instant, Text1000, Value
+from cpor_core.model.base import Instant, LateModel, Text1000, Value
 from cpor_core.model.claim import LEFT_OUT, THE_ADMINISTRATOR, ClaimedCustomer, Item, Status
 from cpor_core.model.history import ADMINISTRATOR
 from cpor_core.model.usage import Receipt
@@ -79,12 +79,12 @@ class OptionalReason(ActBody):
     reason: Text1000 | None = None
 
 
-class EndedToo(BaseModel):
+class EndedToo(LateModel):
     """`includeEnded=true` adds ended associations to the list."""
 
     include_ended: QueryFlag = False
 
-    model_config = {"alias_generator": to_camel}
+    model_config = ConfigDict(alias_generator=to_camel)
 
 
 def own_tenant(call: Call) -> str:

@@ -6,13 +6,12 @@ from functools import partial
 from urllib.parse import quote
 
 import azure.functions as func
-from pydantic import BaseModel
 
 from cpor_app.http.request import Call, not_found, require_admin_unless_draft
 from cpor_app.http.route_table import PARTNER, Answer
 from cpor_app.http.server import operation
 from cpor_core.errors import Refused
-from cpor_core.model.base import Day
+from cpor_core.model.base import Day, LateModel
 from cpor_core.model.claim import MAX_EVIDENCE_BYTES
 from cpor_core.rules import file_names
 from cpor_core.rules.file_names import ENDINGS
@@ -28,7 +27,7 @@ FILE = dict.fromkeys(sorted(ENDINGS), bytes)
 """The media types of the files that are served."""
 
 
-class Signing(BaseModel):
+class Signing(LateModel):
     """The day on which the customer signed the document in the file."""
 
     signedOn: Day | None = None  # noqa: N815 - the name in the query

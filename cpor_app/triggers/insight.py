@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 import azure.functions as func
-from pydantic import BaseModel, Field
+from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from cpor_app.http.request import Call
 from cpor_app.http.route_table import JSON, OPERATOR, Answer
 from cpor_app.http.server import operation
-from cpor_core.model.base import Instant, Value
+from cpor_core.model.base import Instant, LateModel, Value
 from cpor_core.model.insight import Figures, Grouping, Insight, Step
 from cpor_core.rules.spreadsheet import spreadsheet
 from cpor_core.use_cases.insight import recount
@@ -18,12 +18,12 @@ blueprint = func.Blueprint()
 CSV, HTML = "text/csv", "text/html"
 
 
-class GroupBy(BaseModel):
+class GroupBy(LateModel):
     """The grouping of the figures."""
 
     group_by: Grouping = Field(default=Grouping.ENGAGEMENT, description="What the claims are grouped by.")
 
-    model_config = {"alias_generator": to_camel}
+    model_config = ConfigDict(alias_generator=to_camel)
 
 
 class RecountAsked(Value):

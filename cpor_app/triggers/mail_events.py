@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import azure.functions as func
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from cpor_app.bootstrap import ready
@@ -18,7 +18,7 @@ from cpor_app.http.server import operation
 from cpor_app.queue_names import MAIL_EVENTS
 from cpor_app.settings import STORAGE
 from cpor_core.errors import Refused, Retryable
-from cpor_core.model.base import Email, Instant, Text1000, Value
+from cpor_core.model.base import Email, Instant, LateModel, Text1000, Value
 from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record
 
 blueprint = func.Blueprint()
@@ -42,7 +42,7 @@ class PlainEvent(Value):
     at: Instant | None = None
 
 
-class GridEvent(BaseModel):
+class GridEvent(LateModel):
     """An event of Azure Event Grid. The service reads delivery reports and the handshake, and ignores other events."""
 
     model_config = ConfigDict(extra="allow", alias_generator=to_camel)

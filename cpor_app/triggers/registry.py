@@ -6,14 +6,14 @@ from functools import partial
 from typing import Annotated, TypeVar
 
 import azure.functions as func
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from cpor_app.http.parsing import QueryFlag, validated
 from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import OPERATOR, Answer
 from cpor_app.http.server import operation
-from cpor_core.model.base import Day, Guid, PartnerId, Value
+from cpor_core.model.base import Day, Guid, LateModel, PartnerId, Value
 from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.registry import ClosedDay, Customer, Partner, RegisteredClosedDay
 from cpor_core.ports.stored import Registered
@@ -43,13 +43,13 @@ _put = partial(
 )
 
 
-class CustomerQuery(BaseModel):
+class CustomerQuery(LateModel):
     """`validate=true` only shows what would end. `confirmEnds` confirms the number of associations that end."""
 
     validate_: QueryFlag = False
     confirm_ends: int | None = None
 
-    model_config = {"alias_generator": lambda name: to_camel(name.rstrip("_"))}
+    model_config = ConfigDict(alias_generator=lambda name: to_camel(name.rstrip("_")))
 
 
 class EndedBy(Value):
@@ -79,11 +79,11 @@ class CustomerKept(CustomerView):
     ends: tuple[EndedBy, ...] = ()
 
 
-class _PartnerPath(BaseModel):
+class _PartnerPath(LateModel):
     partnerId: PartnerId  # noqa: N815 - the name in the route
 
 
-class _TenantPath(BaseModel):
+class _TenantPath(LateModel):
     tenantId: Guid  # noqa: N815 - the name in the route
 
 
@@ -177,7 +177,7 @@ class ListedClosedDays(Value):
     next_link: str | None = LEFT_OUT
 
 
-class _ClosedDayPath(BaseModel):
+class _ClosedDayPath(LateModel):
     calendar: Annotated[str, Field(max_length=9)]
     date: Day
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import azure.functions as func
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
 from cpor_app.http.parsing import QueryFlag
@@ -22,7 +22,7 @@ from cpor_app.triggers.claims import (
     take_comment,
 )
 from cpor_app.triggers.evidence import FILE, attachment
-from cpor_core.model.base import AtMost, Instant, Text200, Text4000, Value
+from cpor_core.model.base import AtMost, Instant, LateModel, Text200, Text4000, Value
 from cpor_core.model.claim import LEFT_OUT, REQUEST_REASONS, REVIEWERS_REJECTION_REASONS, Item, Items, Reason
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.next_step import next_step
@@ -102,7 +102,7 @@ class Revocation(ActBody):
     comment: Text4000 | None = None
 
 
-class ReviewFilters(BaseModel):
+class ReviewFilters(LateModel):
     """The filters of the review list."""
 
     overdue: QueryFlag | None = None

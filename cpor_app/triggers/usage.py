@@ -5,7 +5,7 @@ from datetime import date
 from io import BytesIO
 
 import azure.functions as func
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from cpor_app.http.parsing import read
@@ -13,7 +13,7 @@ from cpor_app.http.request import Call
 from cpor_app.http.route_table import JSON, OPERATOR, PARTNER, Answer
 from cpor_app.http.server import operation
 from cpor_core.errors import Detail, Refused
-from cpor_core.model.base import Day, Guid, Value
+from cpor_core.model.base import Day, Guid, LateModel, Value
 from cpor_core.model.usage import Month, UsageLine
 from cpor_core.rules.usage_advice import Advice
 from cpor_core.rules.usage_figures import UsageRow
@@ -25,25 +25,25 @@ USAGE_BYTES = 32 * 2**20
 JSON_LINES, CSV = "application/x-ndjson", "text/csv"
 
 
-class UsageFeed(BaseModel):
+class UsageFeed(LateModel):
     """The tenant, the day and the format of a feed."""
 
     tenant_id: Guid | None = Field(default=None, description="The tenant. The formats of Microsoft Graph need it.")
     as_of: Day | None = Field(default=None, description="The day of the figures. Without it the day is today.")
     format: FeedFormat = FeedFormat.JSONL
 
-    model_config = {"alias_generator": to_camel}
+    model_config = ConfigDict(alias_generator=to_camel)
 
 
-class GraphList(BaseModel):
+class GraphList(LateModel):
     """A list as Microsoft Graph answers it; other fields are ignored."""
 
     value: tuple[JsonValue, ...]
 
-    model_config = {"extra": "ignore", "frozen": True, "hide_input_in_errors": True}
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
-class Months(BaseModel):
+class Months(LateModel):
     """The first and the last month, both included."""
 
     first: Month | None = Field(default=None, alias="from")

@@ -1,13 +1,13 @@
 """The partner's calls about webhooks. The service calls a webhook on each change of the partner's claims."""
 
 import azure.functions as func
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from cpor_app.http.parsing import validated
 from cpor_app.http.request import Call
 from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, Answer
 from cpor_app.http.server import operation
-from cpor_core.model.base import Instant, Slug, Value
+from cpor_core.model.base import Instant, LateModel, Slug, Value
 from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.webhook import (
     Attempt,
@@ -73,7 +73,7 @@ class ListedDeliveries(Value):
     next_link: str | None = LEFT_OUT
 
 
-class _NamePath(BaseModel):
+class _NamePath(LateModel):
     name: Slug
 
 

@@ -45,7 +45,17 @@ _LINE: Final = rf"^[^{_CONTROLS}]*[^{_CONTROLS}\s][^{_CONTROLS}]*$"
 _LINES: Final = rf"^[^{_CONTROLS_BUT_TAB_AND_LINE}]*[^{_CONTROLS_BUT_TAB_AND_LINE}\s][^{_CONTROLS_BUT_TAB_AND_LINE}]*$"
 
 
-class Value(BaseModel):
+class LateModel(BaseModel):
+    """
+    A model whose validator is built at its first use.
+
+    A start of the process imports more than a hundred models, and the first call uses a few of them.
+    """
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class Value(LateModel):
     """
     A frozen value. It is camelCase in JSON, and unknown fields are refused.
 

@@ -323,7 +323,7 @@ class Speaker(Value):
         return self.is_same(said_by) or self.outranks(said_by)
 
 
-THE_ADMINISTRATOR = Speaker(voice=Voice.ADMINISTRATOR)
+THE_ADMINISTRATOR = Speaker.model_construct(voice=Voice.ADMINISTRATOR)
 
 
 class No(Value):

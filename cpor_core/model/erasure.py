@@ -48,7 +48,7 @@ class Erasure(Value):
     """The last key in `place` that was searched."""
     counted: str = ""
     """The last step with counted finds. A step that did not end is repeated, but its finds are counted once."""
-    found: Found = Found()
+    found: Found = Found.model_construct()
     found_in_round: int = 0
     missed_in_round: int = 0
     """How many of the finds in this round could not be erased yet."""

@@ -33,9 +33,9 @@ class Actor(Value):
     id: str
 
 
-CLOCK = Actor(kind=ActorKind.CLOCK, id="clock")
-PROGRAMME = Actor(kind=ActorKind.PROGRAMME, id="programme")
-ADMINISTRATOR = Actor(kind=ActorKind.CUSTOMER, id="administrator")
+CLOCK = Actor.model_construct(kind=ActorKind.CLOCK, id="clock")
+PROGRAMME = Actor.model_construct(kind=ActorKind.PROGRAMME, id="programme")
+ADMINISTRATOR = Actor.model_construct(kind=ActorKind.CUSTOMER, id="administrator")
 """The customer's administrator. The person's id is stored apart from the entry, because partners read the history."""
 
 

@@ -14,11 +14,11 @@ from datetime import date
 from types import MappingProxyType
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from cpor_core.errors import Refused
-from cpor_core.model.base import MAX_COUNT, Count, Day
+from cpor_core.model.base import MAX_COUNT, Count, Day, LateModel
 from cpor_core.model.licensing import Licensing
 from cpor_core.model.usage import BadRow, UsageLine
 from cpor_core.rules.input_faults import not_in_form
@@ -71,7 +71,7 @@ class Report:
     ambiguous: Sequence[Ambiguous] = ()
 
 
-class _Form(BaseModel):
+class _Form(LateModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
@@ -104,7 +104,7 @@ class _Subscription(_Form):
 
 
 Form = TypeVar("Form", bound=_Form)
-_DAY = TypeAdapter(Day)
+_DAY = TypeAdapter(Day, config=ConfigDict(defer_build=True))
 _DIGITS = re.compile(r"[0-9]{1,10}")
 
 

@@ -42,7 +42,7 @@ class NextStep(Value):
     due: Instant | None = None
 
 
-NOTHING = NextStep(owner=Owner.NOBODY, action=Action.NONE)
+NOTHING = NextStep.model_construct(owner=Owner.NOBODY, action=Action.NONE)
 
 
 def next_step(case: Case, terms: Terms) -> NextStep:

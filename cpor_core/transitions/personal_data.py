@@ -23,9 +23,9 @@ from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import recipient_failed
 
-NOBODY = Contact(name=ERASED, email=ERASED_ADDRESS)
+NOBODY = Contact.model_construct(name=ERASED, email=ERASED_ADDRESS)
 """Replaces an erased contact at the customer. A submission refuses it (`ContactMissing`)."""
-NOBODY_AT_PARTNER = PartnerContact(name=ERASED, email=ERASED_ADDRESS)
+NOBODY_AT_PARTNER = PartnerContact.model_construct(name=ERASED, email=ERASED_ADDRESS)
 """Replaces the partner's erased contact. A submission refuses it too."""
 
 

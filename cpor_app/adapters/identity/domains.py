@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from cpor_app.adapters.identity.issuer_client import Fetched, FetchFailed, fetch
 from cpor_core.errors import Retryable
+from cpor_core.model.base import LateModel
 
 _log = logging.getLogger(__name__)
 
@@ -115,13 +116,13 @@ class DomainsByDiscovery:
         return DomainsUnreachable("A domain's tenant is not known now.", retry_after_seconds=RETRY_AFTER_SECONDS)
 
 
-class _Document(BaseModel):
+class _Document(LateModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     issuer: str
 
 
-class _Error(BaseModel):
+class _Error(LateModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     error_codes: frozenset[int]

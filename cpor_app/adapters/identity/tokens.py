@@ -18,10 +18,11 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, ValidationError
 
 from cpor_app.adapters.identity.issuer_client import FetchFailed, fetch
 from cpor_core.errors import Retryable
+from cpor_core.model.base import LateModel
 from cpor_core.model.caller import Caller, CallerKind, Role, Unauthenticated, roles_that_count
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class TokenVerifier:
         return roles_that_count(claims.roles, claims.tid, self._settings.programme_tenant)
 
 
-class _Claims(BaseModel):
+class _Claims(LateModel):
     """The claims of a token that are read. Other types are refused, such as 1.5 for a time."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
@@ -188,13 +189,13 @@ class _Claims(BaseModel):
     exp: int
     nbf: int
     iat: int
-    roles: list[str] = []
+    roles: list[str] = Field(default_factory=list)
     scp: str | None = None
     idtyp: str | None = None
     azp: str | None = None
 
 
-class _Header(BaseModel):
+class _Header(LateModel):
     """The fields of a token's header that are read. Fields that give a key (`jku`, `x5u`, `jwk`) are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
@@ -322,11 +323,11 @@ class SigningKeys:
         self._fetched_at = self._monotonic()
 
 
-class _KeySet(BaseModel):
+class _KeySet(LateModel):
     keys: list[JsonValue]
 
 
-class _Key(BaseModel):
+class _Key(LateModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     kty: str

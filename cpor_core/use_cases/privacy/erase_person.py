@@ -49,7 +49,7 @@ MOST_LISTED = 1000
 """The most claims in the list of claims whose files an operator must look at. Further claims are only counted."""
 ATTEMPTS = 8
 """The most tries of a step that loses races."""
-NOTHING = Found()
+NOTHING = Found.model_construct()
 
 
 # --- all people of a claim that was closed long ago -------------------------------------------------------------------

@@ -7,7 +7,7 @@ Counts and outcomes are in separate rows. So one request reads the progress of a
 import zlib
 from collections.abc import AsyncIterator, Sequence
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Put, Rows, partitions
 from cpor_app.adapters.storage.tables import packed, unpacked
@@ -22,7 +22,7 @@ DONE, OUTCOMES = "done", "outcomes"
 CELL_BYTES = 60_000
 PAGES_AT_ONCE = 50
 """Pages that one transaction deletes. A page has two rows."""
-_OUTCOMES = TypeAdapter(tuple[RowOutcome, ...])
+_OUTCOMES = TypeAdapter(tuple[RowOutcome, ...], config=ConfigDict(defer_build=True))
 
 
 class BatchesTable:

@@ -6,6 +6,7 @@ Pages and figures are compressed and split, because a cell has at most 64 KiB.
 
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from pydantic import TypeAdapter
 
@@ -20,7 +21,6 @@ ALL = "all"
 PROGRESS, PAGE, SHOWN = "standing", "page", "shown"
 PART_BYTES = 60_000
 DELETED_AT_ONCE = 100
-_COUNTED = TypeAdapter(Counted)
 
 
 class InsightTable:
@@ -41,7 +41,7 @@ class InsightTable:
 
     async def store_page(self, value: Counting, page: Counted, etag: str | None) -> CountProgress:
         """Store as the port says, in one transaction."""
-        return await self._write(value, etag, *_parts(_page(value, value.pages), _COUNTED.dump_json(page)))
+        return await self._write(value, etag, *_parts(_page(value, value.pages), _counted().dump_json(page)))
 
     async def _write(self, value: Counting, etag: str | None, *parts: Put) -> CountProgress:
         values = {"document": packed(value)}
@@ -66,7 +66,7 @@ class InsightTable:
     async def page(self, value: Counting, number: int) -> Counted | None:
         try:
             found = await self._read(_page(value, number))
-            return _COUNTED.validate_json(found) if found is not None else None
+            return _counted().validate_json(found) if found is not None else None
         except (ValueError, zlib.error):
             return None
 
@@ -103,3 +103,9 @@ def _parts(prefix: str, content: bytes) -> Iterator[Put]:
     text = zlib.compress(content)
     for number, start in enumerate(range(0, len(text), PART_BYTES)):
         yield Put(f"{prefix}{number:04d}", {"part": text[start : start + PART_BYTES]})
+
+
+@cache
+def _counted() -> TypeAdapter[Counted]:
+    """Return the validator of a page. It is built at its first use."""
+    return TypeAdapter(Counted)
