@@ -11,7 +11,7 @@ each later claim on the item would compete with it.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -96,18 +96,19 @@ async def _tenant(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Re
     rows = [reply_expiry(ports, claim_id, key, now) for claim_id, key in tenant.answers]
     for case in tenant.cases:
         rows += await _of_claim(ports, case.claim, now)
-        if untold(settle(case, now).claim) is not None:
-            rebuilt.untold.append(case.claim.id)
-    rows += await _ends(ports, tenant, now)
+    claims = {case.claim.id: settle(case, now).claim for case in tenant.cases}
+    rebuilt.untold += [claim.id for claim in claims.values() if untold(claim) is not None]
+    rows += await _ends(ports, tenant.tenant_id, claims.values(), now)
     await _add(ports, rows, rebuilt)
-    await _free_slots(ports, tenant, now, rebuilt)
+    await _free_slots(ports, tenant.slots, claims, now, rebuilt)
     rebuilt.claims += len(tenant.cases)
 
 
-async def _free_slots(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Rebuilt) -> None:
+async def _free_slots(
+    ports: Ports, slots: Iterable[tuple[Slot, str]], claims: Mapping[str, Claim], now: datetime, rebuilt: Rebuilt
+) -> None:
     """Remove closed claims from slots. Makes one read for each such claim, and one request for each such slot."""
-    claims = {case.claim.id: settle(case, now).claim for case in tenant.cases}
-    for slot, etag in tenant.slots:
+    for slot, etag in slots:
         awaiting = slot.awaiting
         if awaiting is not None and awaiting.takes_over_at is not None and awaiting.takes_over_at <= now:
             continue  # time has made a takeover that is not stored yet; the act that stores it also corrects the slot
@@ -155,13 +156,13 @@ async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRo
     return rows
 
 
-async def _ends(ports: Ports, tenant: TenantClaims, now: datetime) -> Sequence[DueRow]:
+async def _ends(ports: Ports, tenant_id: str, claims: Iterable[Claim], now: datetime) -> Sequence[DueRow]:
     """Return the due rows that end the items that are no longer on the tenant. Empty if there are no such items."""
-    known = await ports.registry.customer(tenant.tenant_id)
+    known = await ports.registry.customer(tenant_id)
     if known is None:
         return ()
-    gone = (subscription_ends.gone_items(settle(case, now).claim, known.value) for case in tenant.cases)
-    return subscription_ends.due_rows(tenant.tenant_id, now) if any(gone) else ()
+    gone = (subscription_ends.gone_items(claim, known.value) for claim in claims)
+    return subscription_ends.due_rows(tenant_id, now) if any(gone) else ()
 
 
 async def _keys(ports: Ports, rebuilt: Rebuilt) -> None:
