@@ -83,8 +83,8 @@ def claim_act(
     """
     Enter an act into the table of operations and serve the act.
 
-    *refusals* are the codes beside `NotFound` and `InvalidState`. The claim is found, and its version is compared,
-    before the body is read (decision 3).
+    *refusals* are the codes of the act in addition to `NotFound` and `InvalidState`. The claim is found and its
+    version is compared before the body is read (decision 3).
     """
 
     def enter(act: Callable[[ClaimAct[Sent]], Awaitable[Case]]) -> object:

@@ -28,7 +28,7 @@ async def export_claims(call: Call) -> Answer:
     The file is UTF-8 with a byte order mark. It has at most 50,000 claims, the newest first. The filters are the same
     as for the list of claims.
 
-    An apostrophe stands before the text of a cell that a spreadsheet would run as a formula.
+    A text that a spreadsheet would run as a formula gets an apostrophe in front.
     """
     filters, now = call.query(ClaimFilters), await call.now()
     narrowed = any((filters.status, filters.engagement, filters.partner_id))

@@ -149,7 +149,7 @@ ON_ASSOCIATION = replace(ON_REQUEST, model=AssociationView, view=association_rep
     paged=True,
 )
 async def list_requests(call: Call) -> Answer:
-    """The list has each request of which your organisation was notified or will be notified."""
+    """A claim is in the list when your organisation was notified of it, or will be notified."""
     tenant_id = own_tenant(call)
     after, limit = call.page()
     now = await call.now()

@@ -151,7 +151,7 @@ class Item(Value):
 
     @property
     def key(self) -> str:
-        """The key of the item's slot: the id of the workload or subscription, whatever the product (decision 9)."""
+        """The key of the item's slot: the id of the workload or subscription, without the product (decision 9)."""
         return self.workload or self.subscription_id or ""
 
 

@@ -43,7 +43,7 @@ _BLANK: Final = re.compile(
 _ENCODED_SLASH: Final = re.compile("%2f", re.IGNORECASE)
 """An encoded slash. The Functions host decodes all other characters of a path."""
 _DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$|clock\$) *(?:\.|$)")
-"""The names of devices, in lower case. Windows opens the device instead of a file, whatever the ending is."""
+"""The names of devices, in lower case. Windows opens the device instead of a file, also if the name has an ending."""
 _RENAME: Final = "Rename the file, for example statement-of-work.pdf."
 
 

@@ -90,16 +90,16 @@ class LocalIssuer:
         The value None removes a claim.
         """
         at = now or Clock().real()
-        somebody = object_id(roles, tenant, app=app)
+        caller_id = object_id(roles, tenant, app=app)
         claims: dict[str, object] = {
             "aud": AUDIENCE,
             "iss": ISSUER.replace("{tenantid}", tenant),
             "iat": int(at.timestamp()),
             "nbf": int(at.timestamp()),
             "exp": int((at + lifetime).timestamp()),
-            "azp": somebody if app else AUDIENCE,
-            "oid": somebody,
-            "sub": somebody,
+            "azp": caller_id if app else AUDIENCE,
+            "oid": caller_id,
+            "sub": caller_id,
             "tid": tenant,
             "roles": list(roles),
             "uti": new_id(),

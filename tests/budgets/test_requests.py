@@ -1,4 +1,4 @@
-"""Requests to storage by endpoint and function: no more than decision 45 allow, and as many as the page says."""
+"""Requests to storage by endpoint and function: no more than decision 45 allows, and as many as the page says."""
 
 from collections.abc import Sequence
 

@@ -150,7 +150,7 @@ def moves() -> Sequence[Move]:
 
 
 def edges() -> Mapping[tuple[str, str], Sequence[str]]:
-    """Return each change of state with the history's words for it. `[*]` stands for no claim."""
+    """Return each change of state with the history's words for it. `[*]` means no claim."""
     found = {("[*]", "draft"): ["created"], ("[*]", "official"): ["imported"]}
     for before, after, words in dict.fromkeys(step for move in moves() for step in move.steps):
         found.setdefault((before.value, "[*]" if after is Status.DELETED else after.value), []).append(words)

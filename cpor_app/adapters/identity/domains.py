@@ -107,7 +107,7 @@ class DomainsByDiscovery:
         if answer.status != HTTPStatus.OK:
             raise FetchFailed(str(answer.status))
         match = self._issuer_form.fullmatch(_Document.model_validate_json(answer.body).issuer)
-        # An issuer of another form stands for all tenants or for another cloud. We accept no tokens of such an issuer.
+        # An issuer of another form is for all tenants or for another cloud. We accept no tokens of such an issuer.
         return match[1].lower() if match is not None else None
 
     def _unreachable(self, why: str) -> DomainsUnreachable:

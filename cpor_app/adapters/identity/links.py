@@ -34,7 +34,7 @@ _ARRIVAL_VALUE = re.compile(r"[0-9]{1,17}", re.ASCII)
 
 
 class BadLink(Refused):
-    """We never mailed this link, or somebody has changed it. Callers see only `NotFound`."""
+    """The link was never mailed, or it was changed after the mail. Callers see only `NotFound`."""
 
     def __init__(self) -> None:
         """Give the same message for each fault."""
