@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import pytest
 
 from devhost.stack.issuer import LocalIssuer
-from tests.budgets.counting import BUDGETS, NOT_COUNTED, Counted, counts, page, table
+from tests.budgets import whole_life
+from tests.budgets.counting import BEGIN, BEGIN_LIFE, BUDGETS, NOT_COUNTED, WHOLE_LIFE, Counted, counts, page, table
 from tests.support.azurite import ROOT, Azurite
 from tests.support.service import functions
 
 pytestmark = pytest.mark.xdist_group("budgets")  # one process counts for all tests of this file
 SPEED = ROOT / "docs" / "speed.md"
 _counted: list[Counted] = []
+_lived: list[whole_life.Step] = []
 
 
 @pytest.fixture
@@ -20,6 +22,14 @@ async def counted(azurite: Azurite, issuer: LocalIssuer) -> Sequence[Counted]:
     if not _counted:
         _counted.extend(await counts(azurite.fresh_account, issuer))
     return _counted
+
+
+@pytest.fixture
+async def lived(azurite: Azurite, issuer: LocalIssuer) -> Sequence[whole_life.Step]:
+    """Every step of a whole life, counted once."""
+    if not _lived:
+        _lived.extend(await whole_life.live(azurite.fresh_account, issuer))
+    return _lived
 
 
 async def test_no_function_makes_more_requests_than_it_may(counted: Sequence[Counted]) -> None:
@@ -65,8 +75,19 @@ async def test_an_idempotency_key_costs_one_request(counted: Sequence[Counted]) 
         assert lines[function, what] <= lines[function, without] + 1
 
 
-async def test_the_page_about_speed_has_these_numbers(counted: Sequence[Counted]) -> None:
+async def test_a_whole_life_makes_no_more_requests_than_it_may(lived: Sequence[whole_life.Step]) -> None:
+    """Housekeeping has a budget too. The message of a failed test has every request."""
+    found = whole_life.totals(lived)
+    steps = "\n".join("\n    ".join((step.what, *step.sent)) for step in lived)
+
+    assert all(found[name] <= most for name, most in WHOLE_LIFE.items()), f"{found}\n{steps}"
+
+
+async def test_the_page_about_speed_has_these_numbers(
+    counted: Sequence[Counted], lived: Sequence[whole_life.Step]
+) -> None:
     """`python -m tests.budgets` writes them."""
     text = SPEED.read_text("utf-8")
 
-    assert text == page(text, counted)
+    assert text == page(text, BEGIN, table(counted))
+    assert text == page(text, BEGIN_LIFE, whole_life.table(lived))
