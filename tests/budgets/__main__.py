@@ -15,7 +15,7 @@ SPEED = ROOT / "docs" / "speed.md"
 
 async def count(azurite: Azurite, issuer: LocalIssuer) -> tuple[Sequence[Counted], Sequence[whole_life.Step]]:
     """Count each function, and then a whole life."""
-    return await counts(azurite.fresh_account, issuer), await whole_life.live(azurite.fresh_account, issuer)
+    return await counts(azurite.fresh_account, issuer), await whole_life.counted(azurite.fresh_account, issuer)
 
 
 with tempfile.TemporaryDirectory() as folder, running_azurite() as azurite:

@@ -28,7 +28,7 @@ async def counted(azurite: Azurite, issuer: LocalIssuer) -> Sequence[Counted]:
 async def lived(azurite: Azurite, issuer: LocalIssuer) -> Sequence[whole_life.Step]:
     """Every step of a whole life, counted once."""
     if not _lived:
-        _lived.extend(await whole_life.live(azurite.fresh_account, issuer))
+        _lived.extend(await whole_life.counted(azurite.fresh_account, issuer))
     return _lived
 
 

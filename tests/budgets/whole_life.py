@@ -126,29 +126,34 @@ async def _prepare(c: Counter) -> None:
     await WholeLife(c).pass_until(BEGINS)
 
 
-async def live(fresh_account: Callable[[], str], issuer: LocalIssuer) -> Sequence[Step]:
-    """Return the steps of a life in a world of its own. Raises AssertionError if a mail of the life was not sent."""
+async def live(c: Counter) -> Sequence[Step]:
+    """Return the steps of a life in a new world. Raises AssertionError if a mail of the life was not sent."""
+    await _prepare(c)
+    life, clock = WholeLife(c), c.service.clock
+    made = (await life.ask("create_claim", "POST", "/claims", json=claim_as_sent())).json()
+    life.claim_id, path = made["id"], f"/claims/{made['id']}"
+    signed = (clock.real() - timedelta(days=30)).date()
+    await life.ask("put_evidence", "PUT", f"{path}/evidence/sow.pdf?signedOn={signed}", content=PDF)
+    await life.ask("submit_claim", "POST", f"{path}/submit", json=ACKNOWLEDGED)
+    window = (await c.service.request("GET", path)).json()["window"]
+    official_at = datetime.fromisoformat(window["endsAt"]) + GRACE
+    await life.pass_until(official_at)
+    figures = f'{{"month": "{official_at:%Y-%m}", "item": "{SUBSCRIPTION}", "activeUsers": 30}}\n'
+    reports = f"/usage/reports?tenantId={CUSTOMER}&format=jsonl"
+    loaded = await c.service.request("POST", reports, content=figures, headers=LINES, **OPERATOR)
+    assert loaded.status_code < 400, loaded.text
+    await life.ask("get_usage", "GET", f"/associations/{life.claim_id}/usage")
+    await life.pass_until(official_at + A_YEAR)
+    mailbox = c.service.mailbox
+    assert len(mailbox.sent) == NOTICE_REMINDER_CONFIRMATION, "a life has three mails to the customer"
+    assert len(mailbox.to_partners) == PROMISE_AND_CONFIRMATION, "a life has two mails to the partner"
+    return life.steps
+
+
+async def counted(fresh_account: Callable[[], str], issuer: LocalIssuer) -> Sequence[Step]:
+    """Return the steps of a life in a world of its own."""
     async with counter(fresh_account(), issuer) as c:
-        await _prepare(c)
-        life, clock = WholeLife(c), c.service.clock
-        made = (await life.ask("create_claim", "POST", "/claims", json=claim_as_sent())).json()
-        life.claim_id, path = made["id"], f"/claims/{made['id']}"
-        signed = (clock.real() - timedelta(days=30)).date()
-        await life.ask("put_evidence", "PUT", f"{path}/evidence/sow.pdf?signedOn={signed}", content=PDF)
-        await life.ask("submit_claim", "POST", f"{path}/submit", json=ACKNOWLEDGED)
-        window = (await c.service.request("GET", path)).json()["window"]
-        official_at = datetime.fromisoformat(window["endsAt"]) + GRACE
-        await life.pass_until(official_at)
-        figures = f'{{"month": "{official_at:%Y-%m}", "item": "{SUBSCRIPTION}", "activeUsers": 30}}\n'
-        reports = f"/usage/reports?tenantId={CUSTOMER}&format=jsonl"
-        loaded = await c.service.request("POST", reports, content=figures, headers=LINES, **OPERATOR)
-        assert loaded.status_code < 400, loaded.text
-        await life.ask("get_usage", "GET", f"/associations/{life.claim_id}/usage")
-        await life.pass_until(official_at + A_YEAR)
-        mailbox = c.service.mailbox
-        assert len(mailbox.sent) == NOTICE_REMINDER_CONFIRMATION, "a life has three mails to the customer"
-        assert len(mailbox.to_partners) == PROMISE_AND_CONFIRMATION, "a life has two mails to the partner"
-        return life.steps
+        return await live(c)
 
 
 def totals(steps: Iterable[Step]) -> Mapping[str, int]:
