@@ -252,8 +252,18 @@ async def test_a_host_that_does_not_exist_is_a_delay() -> None:
 
 
 @contextlib.asynccontextmanager
-async def _server(replies: dict[str, str | None], greeting: str | None = "220 hello") -> AsyncIterator[int]:
-    """Answer each command with the given reply. None gives no answer. `END` is the end of the content."""
+async def _server(
+    replies: dict[str, str | None],
+    greeting: str | None = "220 hello",
+    *,
+    later: dict[str, str | None] | None = None,
+    seen: list[str] | None = None,
+) -> AsyncIterator[int]:
+    """
+    Answer each command with the given reply. None gives no answer. `END` is the end of the content.
+
+    *later* has the replies after the first mail of a connection. *seen* gets the commands.
+    """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async def say(reply: str | None) -> None:
@@ -262,16 +272,21 @@ async def _server(replies: dict[str, str | None], greeting: str | None = "220 he
             writer.write(f"{reply}\r\n".encode())
             await writer.drain()
 
+        current = replies
         try:
             await say(greeting)
             while line := (await reader.readline()).decode():
                 verb = line.split()[0].upper()
+                if seen is not None:
+                    seen.append(verb)
                 if verb == "DATA":
                     await say("354 go on")
                     while (await reader.readline()) not in (b".\r\n", b""):
                         pass
                     verb = "END"
-                await say(replies.get(verb, "250 fine"))
+                await say(current.get(verb, "250 fine"))
+                if verb == "END":
+                    current = later or replies
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
@@ -316,13 +331,196 @@ async def test_a_server_that_greets_with_a_refusal_is_a_delay(greeting: str) -> 
             await _mailer(port, limit_seconds=1).send(MAIL)
 
 
-@pytest.mark.parametrize("reply", [None, "500 what?"])
-async def test_a_mail_without_a_goodbye_is_handed_over(reply: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the content was accepted, the end of the connection does not matter."""
-    monkeypatch.setattr("cpor_app.adapters.mail.smtp.QUIT_LIMIT_SECONDS", 0.1)
+# --- a connection for several mails -----------------------------------------------------------------------------------
 
-    async with _server({"QUIT": reply}) as port:
-        await asyncio.wait_for(_mailer(port).send(MAIL), 30)
+
+async def test_mails_one_after_the_other_share_a_connection(smtp_server: SmtpServer) -> None:
+    """A new connection costs more CPU than the mail, above all with STARTTLS."""
+    mailer = _mailer(smtp_server.port)
+
+    for _ in range(3):
+        await mailer.send(MAIL)
+
+    assert len(smtp_server.received) == 3
+    assert smtp_server.connections == 1
+
+
+async def test_mails_at_the_same_time_have_a_connection_each(smtp_server: SmtpServer) -> None:
+    """A connection carries one mail at a time. The next mails use the same connections."""
+    mailer = _mailer(smtp_server.port)
+    mails = [replace(MAIL, message_id=f"<{number}@cpor.example>") for number in range(12)]
+
+    for _ in range(2):
+        await asyncio.gather(*(mailer.send(mail) for mail in mails))
+
+    received = [one.message["Message-ID"] for one in smtp_server.received]
+    assert sorted(received) == sorted(mail.message_id for mail in mails * 2)
+    assert smtp_server.connections <= 12
+
+
+async def test_a_connection_that_the_server_has_closed_loses_no_mail(smtp_server: SmtpServer) -> None:
+    """The mail goes over a new connection, once."""
+    mailer = _mailer(smtp_server.port)
+    await mailer.send(MAIL)
+    smtp_server.break_off()
+
+    await mailer.send(replace(MAIL, message_id="<second@cpor.example>"))
+
+    assert [one.message["Message-ID"] for one in smtp_server.received] == [MAIL.message_id, "<second@cpor.example>"]
+    assert smtp_server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("verb", "reply"),
+    [
+        ("MAIL", "421 4.7.0 too many mails, closing"),
+        ("MAIL", "452 4.5.3 too many mails"),
+        ("MAIL", "550 5.7.0 too many mails"),
+        ("MAIL", None),
+        ("RCPT", "421 4.3.2 closing"),
+        ("RCPT", "550 5.7.1 too many mails"),
+        ("RCPT", "451 4.7.1 too many mails"),
+        ("END", "452 4.3.1 too many mails"),
+        ("END", "554 5.7.1 too many mails"),
+    ],
+)
+async def test_a_connection_that_takes_no_second_mail_fails_no_recipient(
+    verb: str, reply: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal can be about the connection. A new connection takes the mail."""
+    monkeypatch.setattr("cpor_app.adapters.mail.smtp.REUSE_LIMIT_SECONDS", 0.1)
+    seen: list[str] = []
+
+    async with _server({}, later={verb: reply}, seen=seen) as port:
+        mailer = _mailer(port)
+        await mailer.send(MAIL)
+        await mailer.send(MAIL)
+
+    assert seen.count("EHLO") == 2
+    assert seen.count("MAIL") == 3
+
+
+async def test_a_recipient_refused_on_two_connections_is_a_bounce(smtp_server: SmtpServer) -> None:
+    """The answer of the new connection counts. The mail after it needs a new connection too, and arrives."""
+    mailer = _mailer(smtp_server.port)
+    smtp_server.refuse("zoe@contoso.fr")
+    other = replace(MAIL, to_address="yan@contoso.fr")
+    await mailer.send(other)
+
+    with pytest.raises(RecipientRefused):
+        await mailer.send(MAIL)
+    await mailer.send(other)
+
+    assert [one.recipients for one in smtp_server.received] == [("yan@contoso.fr",)] * 2
+    assert smtp_server.connections == 3
+
+
+async def test_an_answer_lost_on_an_open_connection_is_a_delay(smtp_server: SmtpServer) -> None:
+    """The server may have accepted the mail. So the mail is not sent over a second connection at once."""
+    mailer = _mailer(smtp_server.port)
+    await mailer.send(MAIL)
+    smtp_server.answer_next(None)
+
+    with pytest.raises(MailDelayed) as delayed:
+        await mailer.send(replace(MAIL, message_id="<second@cpor.example>"))
+
+    assert delayed.value.recipient_refused_for_now is False
+    assert len(smtp_server.to("zoe@contoso.fr")) == 2
+    assert smtp_server.connections == 1
+
+
+async def test_a_silent_server_is_given_up_on_an_open_connection_too() -> None:
+    """A silence after the content is a delay, in the time limit of every mail."""
+    seen: list[str] = []
+
+    async with _server({}, later={"END": None}, seen=seen) as port:
+        mailer = _mailer(port, limit_seconds=0.2)
+        await mailer.send(MAIL)
+        with pytest.raises(MailDelayed) as delayed:
+            await asyncio.wait_for(mailer.send(MAIL), 30)
+
+    assert delayed.value.recipient_refused_for_now is False
+    assert seen.count("DATA") == 2
+
+
+async def test_a_connection_without_mails_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says goodbye. The next mail has a new connection."""
+    monkeypatch.setattr("cpor_app.adapters.mail.smtp_connections.IDLE_SECONDS", 0.05)
+    goodbye = asyncio.Event()
+
+    class Seen(list[str]):
+        def append(self, verb: str) -> None:
+            super().append(verb)
+            if verb == "QUIT":
+                goodbye.set()
+
+    seen = Seen()
+    async with _server({"QUIT": "221 bye"}, seen=seen) as port:
+        mailer = _mailer(port)
+        await mailer.send(MAIL)
+        await asyncio.wait_for(goodbye.wait(), 30)
+        await mailer.send(MAIL)
+
+    assert seen == ["EHLO", "MAIL", "RCPT", "DATA", "QUIT", "EHLO", "MAIL", "RCPT", "DATA"]
+
+
+async def test_a_connection_that_waited_too_long_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance can be frozen between two mails. Then nothing has closed the connection in time."""
+    monkeypatch.setattr("cpor_app.adapters.mail.smtp_connections.IDLE_SECONDS", 0.0)
+    seen: list[str] = []
+
+    async with _server({}, seen=seen) as port:
+        mailer = _mailer(port)
+        await mailer.send(MAIL)
+        await mailer.send(MAIL)
+
+    assert seen.count("EHLO") == 2
+
+
+@pytest.mark.parametrize("reply", ["221 bye", None, "500 what?"])
+async def test_a_closed_mailer_says_goodbye_and_waits_for_no_answer(
+    reply: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mails are handed over, so the end of the connection does not matter. The next mail opens a new connection."""
+    monkeypatch.setattr("cpor_app.adapters.mail.smtp_connections.QUIT_LIMIT_SECONDS", 0.1)
+    seen: list[str] = []
+
+    async with _server({"QUIT": reply}, seen=seen) as port:
+        mailer = _mailer(port)
+        await mailer.send(MAIL)
+        await asyncio.wait_for(mailer.close(), 30)
+        await mailer.send(MAIL)
+        await mailer.close()
+
+    assert seen == ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"] * 2
+
+
+def test_each_event_loop_has_its_own_connections(smtp_server: SmtpServer) -> None:
+    """A connection belongs to the loop that opened it, and is closed with this loop."""
+    mailer = _mailer(smtp_server.port)
+
+    async def two_mails() -> None:
+        await mailer.send(MAIL)
+        await mailer.send(MAIL)
+
+    asyncio.run(two_mails())
+    asyncio.run(two_mails())
+
+    assert len(smtp_server.received) == 4
+    assert smtp_server.connections == 2
+
+
+async def test_two_event_loops_can_send_at_the_same_time(smtp_server: SmtpServer) -> None:
+    """Neither uses a connection of the other."""
+    mailer = _mailer(smtp_server.port)
+
+    async def some_mails() -> None:
+        for _ in range(5):
+            await mailer.send(MAIL)
+
+    await asyncio.gather(some_mails(), asyncio.to_thread(asyncio.run, some_mails()))
+
+    assert len(smtp_server.received) == 10
 
 
 # --- encryption and login ---------------------------------------------------------------------------------------------
@@ -383,12 +581,14 @@ def _trust(certificate: Path) -> ssl.SSLContext:
 
 
 async def test_a_server_with_starttls_and_login_is_used(certificate: Path) -> None:
-    """The password is sent after the encryption began."""
+    """The password is sent after the encryption began. A second mail needs neither again."""
     with _strict_server(certificate) as (port, inbox):
         mailer = _mailer(port, starttls=True, username="cpor", password="right", tls_context=_trust(certificate))
         await mailer.send(MAIL)
+        await mailer.send(MAIL)
+        await mailer.close()
 
-    assert inbox.recipients == ["zoe@contoso.fr"]
+    assert inbox.recipients == ["zoe@contoso.fr"] * 2
 
 
 async def test_a_wrong_password_is_no_recipients_failure(certificate: Path) -> None:

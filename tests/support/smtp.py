@@ -49,6 +49,7 @@ class SmtpServer:
         self._refused: dict[str, str] = {}
         self._answers_to_mail: list[str | None] = []
         self._controller: Controller | None = None
+        self._sessions: list[SMTP] = []
         with socket.create_server((self.host, 0)) as free:
             self.port: int = free.getsockname()[1]
 
@@ -59,10 +60,28 @@ class SmtpServer:
             self._controller.start()
 
     def stop(self) -> None:
-        """Stop: connections are refused until `start`."""
+        """Stop: connections are broken off, and refused until `start`."""
         if self._controller is not None:
+            self.break_off()
             self._controller.stop()
             self._controller = None
+
+    def break_off(self) -> None:
+        """Close each open connection, as a server does with a connection that is idle for long."""
+        assert self._controller is not None
+
+        async def close() -> None:
+            for session in self._sessions:
+                if session.transport is not None:
+                    session.transport.close()
+            self._sessions.clear()
+
+        asyncio.run_coroutine_threadsafe(close(), self._controller.loop).result()
+
+    def open_connection(self, session: SMTP) -> None:
+        """Count a connection, and keep it for `break_off`."""
+        self.connections += 1
+        self._sessions.append(session)
 
     def refuse(self, recipient: str, reply: str = "550 5.1.1 No such user") -> None:
         """Answer *reply*, a 4xx or 5xx, for this recipient."""
@@ -103,7 +122,7 @@ class _Postman:
     async def handle_EHLO(  # noqa: N802 — aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
-        self._server.connections += 1
+        self._server.open_connection(server)
         session.host_name = hostname
         return responses
 

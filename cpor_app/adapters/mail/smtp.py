@@ -7,6 +7,7 @@ failure must never stop a window.
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from datetime import datetime
 from email import policy
@@ -23,15 +24,14 @@ from cpor_app.adapters.mail.outgoing import (
     recipient_of,
     sender_of,
 )
+from cpor_app.adapters.mail.smtp_connections import IdleConnections
 from cpor_core.errors import MailDelayed, RecipientRefused
 
 if TYPE_CHECKING:
-    import ssl
-
     from aiosmtplib import SMTP
 
-QUIT_LIMIT_SECONDS = 2.0
-"""The time limit for QUIT. The mail is handed over before it."""
+REUSE_LIMIT_SECONDS = 5.0
+"""The time limit for the first answer on a connection that carried another mail before."""
 SERVICE_CLOSING = 421
 PERMANENT = 500
 OUR_OWN_FAULT = frozenset({500, 502, 503, 504, 530, 534, 535, 538})
@@ -43,7 +43,11 @@ ABOUT_THE_SERVER = ("4.3.", "4.4.")
 
 
 class SmtpMailer:
-    """Sends mails by SMTP. Each mail has its own connection."""
+    """
+    Sends mails by SMTP.
+
+    Mails at the same time have a connection each. After a hand-over the connection waits a moment for the next mail.
+    """
 
     def __init__(  # noqa: PLR0913 - a mail server needs all of these
         self,
@@ -56,7 +60,7 @@ class SmtpMailer:
         sender: str,
         sender_domain: str,
         now: Callable[[], datetime],
-        tls_context: "ssl.SSLContext | None" = None,
+        tls_context: ssl.SSLContext | None = None,
         limit_seconds: float = SEND_LIMIT_SECONDS,
     ) -> None:
         """
@@ -74,6 +78,7 @@ class SmtpMailer:
         self._now = now
         self._tls_context = tls_context
         self._limit_seconds = limit_seconds
+        self._idle: IdleConnections | None = None
 
     async def send(self, mail: OutgoingMail) -> None:
         """
@@ -81,10 +86,43 @@ class SmtpMailer:
 
         Raises `RecipientRefused` when the recipient can never be reached, and `MailDelayed` for every other failure.
         """
-        from aiosmtplib import SMTP, SMTPException
+        from aiosmtplib import SMTPException
 
         recipient = recipient_of(mail)
-        message = self._message(mail, recipient)
+        content = self._message(mail, recipient).as_bytes()
+        try:
+            async with asyncio.timeout(self._limit_seconds):
+                await self._send(recipient, content, self._idle_connections())
+        except TimeoutError as error:
+            raise MailDelayed(f"the mail server took longer than {self._limit_seconds:g} s") from error
+        except (SMTPException, OSError) as error:
+            raise MailDelayed(f"the mail server could not be used: {error}") from error
+
+    async def close(self) -> None:
+        """Close the connections. The next mail opens a new connection."""
+        idle, self._idle = self._idle, None
+        if idle is not None and idle.loop is asyncio.get_running_loop():
+            await idle.close()
+
+    def _idle_connections(self) -> IdleConnections:
+        """Return the connections of the running event loop. The connections of another loop close by themselves."""
+        idle = self._idle
+        if idle is None or idle.loop is not asyncio.get_running_loop():
+            idle = self._idle = IdleConnections()
+        return idle
+
+    async def _send(self, recipient: Address, content: bytes, idle: IdleConnections) -> None:
+        from aiosmtplib import SMTP, SMTPDataError, SMTPException, SMTPRecipientRefused
+
+        used = idle.take()
+        if used is not None:
+            try:
+                await self._transfer(used, recipient, content, first_answer_seconds=REUSE_LIMIT_SECONDS)
+            except (SMTPException, OSError):
+                pass  # Even a refusal can be about the earlier mails of this connection. A new connection finds out.
+            else:
+                idle.add(used)
+                return
         server = SMTP(
             hostname=self._host,
             port=self._port,
@@ -92,34 +130,45 @@ class SmtpMailer:
             username=self._username,
             password=self._password,
             start_tls=self._starttls,
-            tls_context=self._tls_context,
+            tls_context=await self._context(),
             timeout=self._limit_seconds,
         )
+        await server.connect()
         try:
-            async with asyncio.timeout(self._limit_seconds):
-                await server.connect()
-                await self._transfer(server, message, recipient)
-            await _quit(server)
-        except TimeoutError as error:
-            raise MailDelayed(f"the mail server took longer than {self._limit_seconds:g} s") from error
-        except (SMTPException, OSError) as error:
-            raise MailDelayed(f"the mail server could not be used: {error}") from error
-        finally:
-            server.close()
-
-    async def close(self) -> None:
-        """Do nothing, because nothing is open between two mails."""
-
-    async def _transfer(self, server: "SMTP", message: EmailMessage, recipient: Address) -> None:
-        from aiosmtplib import SMTPDataError, SMTPRecipientRefused
-
-        await server.mail(self._sender.addr_spec)
-        try:
-            await server.rcpt(recipient.addr_spec)
-            await server.data(message.as_bytes())
+            await self._transfer(server, recipient, content, first_answer_seconds=self._limit_seconds)
         except (SMTPRecipientRefused, SMTPDataError) as error:
             # Each mail has one recipient. Once the server has accepted the sender, a refusal is about that recipient.
             _raise_fault(error.code, error.message, error)
+        idle.add(server)
+
+    async def _transfer(
+        self, server: "SMTP", recipient: Address, content: bytes, *, first_answer_seconds: float
+    ) -> None:
+        """
+        Send a mail over an open connection. After any error the connection is closed.
+
+        Raises `MailDelayed` if the server may have accepted the mail, and other errors if it has not accepted it.
+        """
+        from aiosmtplib import SMTPDataError, SMTPException
+
+        try:
+            await server.mail(self._sender.addr_spec, timeout=first_answer_seconds)
+            await server.rcpt(recipient.addr_spec)
+            try:
+                await server.data(content)
+            except SMTPDataError:
+                raise
+            except (SMTPException, OSError) as error:
+                raise MailDelayed(f"the mail server's answer to the content was lost: {error}") from error
+        except BaseException:
+            server.close()
+            raise
+
+    async def _context(self) -> ssl.SSLContext | None:
+        """Return the settings of STARTTLS. They are made once, because that reads all certificates that are trusted."""
+        if self._starttls and self._tls_context is None:
+            self._tls_context = await asyncio.to_thread(ssl.create_default_context)
+        return self._tls_context
 
     def _message(self, mail: OutgoingMail, recipient: Address) -> EmailMessage:
         message = EmailMessage(policy=policy.SMTP)
@@ -143,13 +192,3 @@ def _raise_fault(code: int, reason: str, error: Exception) -> NoReturn:
         raise RecipientRefused(code, f"{code} {reason}") from error
     is_recipient_refused = code != SERVICE_CLOSING and not reason.startswith(ABOUT_THE_SERVER)
     raise MailDelayed(f"{code} {reason}", recipient_refused_for_now=is_recipient_refused) from error
-
-
-async def _quit(server: "SMTP") -> None:
-    """Send QUIT. The answer does not matter, because the mail is handed over already."""
-    from aiosmtplib import SMTPException
-
-    try:
-        await server.quit(timeout=QUIT_LIMIT_SECONDS)
-    except (SMTPException, OSError):
-        return
