@@ -1,56 +1,40 @@
-"""Registers every function of the service, from the blueprints of `cpor_app.triggers`. The import does no I/O."""
-
-import gc
+"""Tells the host every function of `cpor_app.functions`. The import loads no handler and does no I/O."""
 
 import azure.functions as func
 
-gc.disable()  # what a module makes stays, so a search for garbage during the imports finds nothing
-from cpor_app.triggers import (  # noqa: E402
-    associations,
-    background,
-    batches,
-    claims,
-    csv_export,
-    customer_page,
-    customers,
-    docs,
-    evidence,
-    feed,
-    import_official,
-    insight,
-    mail_events,
-    not_found,
-    operators,
-    public,
-    registry,
-    reviews,
-    usage,
-    webhooks,
-)
+from cpor_app.functions import QUEUES, ROUTES, TIMERS, Route, handler
+from cpor_app.queue_names import STORAGE
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-for module in (
-    public,
-    docs,
-    claims,
-    batches,
-    csv_export,
-    evidence,
-    reviews,
-    associations,
-    usage,
-    feed,
-    webhooks,
-    import_official,
-    insight,
-    registry,
-    operators,
-    customer_page,
-    customers,
-    mail_events,
-    background,
-    not_found,
-):
-    app.register_functions(module.blueprint)
-gc.freeze()  # no later search looks at what the imports made
-gc.enable()
+
+
+def _add_http(name: str, route: Route) -> None:
+    @app.function_name(name)
+    @app.route(route=route.path, methods=route.methods or None)
+    async def answer(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        response: func.HttpResponse = await handler(name)(req, context)
+        return response
+
+
+def _add_queue(name: str, queue: str) -> None:
+    @app.function_name(name)
+    @app.queue_trigger(arg_name="message", queue_name=queue, connection=STORAGE)
+    async def process(message: func.QueueMessage) -> None:
+        await handler(name)(message)
+
+
+def _add_timer(name: str, schedule: str) -> None:
+    @app.function_name(name)
+    @app.timer_trigger(arg_name="timer", schedule=schedule, run_on_startup=False, use_monitor=True)
+    async def run(timer: func.TimerRequest) -> None:
+        await handler(name)(timer)
+
+
+for _name, _route in ROUTES.items():
+    _add_http(_name, _route)
+for _functions in QUEUES.values():
+    for _name, _queue in _functions.items():
+        _add_queue(_name, _queue)
+for _functions in TIMERS.values():
+    for _name, _schedule in _functions.items():
+        _add_timer(_name, _schedule)

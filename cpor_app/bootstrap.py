@@ -41,8 +41,8 @@ from cpor_app.adapters.texts.pages import Pages
 from cpor_app.adapters.texts.texts import Texts
 from cpor_app.adapters.throttle import Throttle
 from cpor_app.adapters.webhook_calls import WebhookCalls
-from cpor_app.queue_names import POISON, QUEUES
-from cpor_app.settings import STORAGE, Settings, SettingsError, environment
+from cpor_app.queue_names import POISON, QUEUES, STORAGE
+from cpor_app.settings import Settings, SettingsError, environment
 from cpor_core.ports import Ports
 from cpor_core.ports.registry import Domains
 from cpor_core.rules.business_days import Calendar

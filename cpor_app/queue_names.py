@@ -1,5 +1,7 @@
-"""The names of the storage queues. Adapters write to these queues, and triggers listen to them."""
+"""The names of the storage queues and of their connection. Adapters write to the queues, and triggers listen."""
 
+STORAGE = "CPOR_STORAGE"
+"""The name of the storage connection, in the clients and in the queue triggers."""
 CUSTOMER_NOTICES = "customer-notices"
 MAIL_EVENTS = "mail-events"
 PARTNER_NOTICES = "partner-notices"

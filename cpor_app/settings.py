@@ -23,8 +23,6 @@ FIRST_QUOTA_OF_AZURE_DOMAIN = (5, 10)
 """Mails per minute and per hour that a new Communication Services resource may send from a domain of Azure."""
 FIRST_QUOTA_OF_OWN_DOMAIN = (30, 100)
 """The same for a verified domain of the operator. Microsoft raises both quotas on request."""
-STORAGE = "CPOR_STORAGE"
-"""The name of the storage connection, in the clients and in the queue triggers."""
 
 
 def environment() -> Mapping[str, str]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from pydantic import AliasChoices
 
-from cpor_app.settings import STORAGE, Settings
+from cpor_app.queue_names import STORAGE
+from cpor_app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNTIME, DEVELOPMENT = "requirements.txt", "requirements-dev.txt"

@@ -17,7 +17,8 @@ from cpor_app.adapters.clock import Clock
 from cpor_app.adapters.ids import new_id
 from cpor_app.adapters.storage.connection import StorageConnection
 from cpor_app.adapters.storage.row_store import AzureRows, Row, Rows
-from cpor_app.settings import STORAGE, environment
+from cpor_app.queue_names import STORAGE
+from cpor_app.settings import environment
 from cpor_core.errors import Fault
 from tools.backup_format import FORMAT, MANIFEST, Manifest, NoBackup, TableCopy, TableWriter, digest, file_of, written
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 from cpor_app import bootstrap
 from cpor_app.adapters.storage.connection import StorageConnection
-from cpor_app.settings import STORAGE, Settings, SettingsError, environment
+from cpor_app.queue_names import STORAGE
+from cpor_app.settings import Settings, SettingsError, environment
 from cpor_core.errors import Fault
 from cpor_core.use_cases.due_work.rebuild import Rebuilt, rebuild
 

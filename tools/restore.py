@@ -16,7 +16,8 @@ from pathlib import Path
 from cpor_app.adapters.storage.connection import StorageConnection
 from cpor_app.adapters.storage.row_store import AzureRows, Delete, Put, Rows, in_transactions
 from cpor_app.adapters.storage.tables import TABLES
-from cpor_app.settings import STORAGE, SettingsError, environment
+from cpor_app.queue_names import STORAGE
+from cpor_app.settings import SettingsError, environment
 from cpor_core.errors import Fault
 from cpor_core.use_cases.due_work.rebuild import Rebuilt
 from tools.backup import LEFT_OUT

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Generic, TypeVar
 
-import azure.functions as func
 from pydantic import BaseModel
 
 from cpor_app.http.request import Call
 from cpor_app.http.route_table import ONE_MIB, Answer
-from cpor_app.http.server import operation
+from cpor_app.http.server import Served, operation
 from cpor_core.model.base import Value
 from cpor_core.model.caller import Role
 from cpor_core.model.history import Actor
@@ -71,15 +70,13 @@ class ClaimAct(Generic[Sent]):
 
 
 def claim_act(
-    blueprint: func.Blueprint,
     side: Side,
     *,
-    route: str,
     summary: str,
     body: type[Sent],
     body_needed: bool = True,
     refusals: tuple[str, ...] = (),
-) -> Callable[[Callable[[ClaimAct[Sent]], Awaitable[Case]]], object]:
+) -> Callable[[Callable[[ClaimAct[Sent]], Awaitable[Case]]], Served]:
     """
     Enter an act into the table of operations and serve the act.
 
@@ -87,7 +84,7 @@ def claim_act(
     version is compared before the body is read (decision 3).
     """
 
-    def enter(act: Callable[[ClaimAct[Sent]], Awaitable[Case]]) -> object:
+    def enter(act: Callable[[ClaimAct[Sent]], Awaitable[Case]]) -> Served:
         async def handler(call: Call) -> Answer:
             case = await side.find(call)
             sent = call.body(body)
@@ -97,9 +94,6 @@ def claim_act(
 
         handler.__name__, handler.__doc__ = act.__name__, act.__doc__
         return operation(
-            blueprint,
-            method="POST",
-            route=route,
             summary=summary,
             tag=side.tag,
             roles=side.roles,

@@ -1,11 +1,12 @@
 """The table of operations. A line has the route, the roles, the bodies, the answers and the refusals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
+from cpor_app.functions import ROUTES, handler
 from cpor_core.model.caller import Role
 
 API_VERSION = "2026-11-01"
@@ -130,5 +131,12 @@ class Operation:
         )
 
 
-OPERATIONS: list[Operation] = []
-"""Every operation, in the order in which `function_app` loads the triggers."""
+OPERATIONS: dict[str, Operation] = {}
+"""The operations of the modules that are loaded, by name."""
+
+
+def operations() -> Sequence[Operation]:
+    """Return every operation, in the order of `cpor_app.functions`. This loads every module of `cpor_app.triggers`."""
+    for name in ROUTES:
+        handler(name)
+    return [OPERATIONS[name] for name in ROUTES if name in OPERATIONS]

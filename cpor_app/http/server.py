@@ -19,6 +19,7 @@ import azure.functions as func
 from pydantic import BaseModel, JsonValue
 
 from cpor_app.bootstrap import ready, telemetry
+from cpor_app.functions import ROUTES
 from cpor_app.http import queries
 from cpor_app.http.request import Call, role_required
 from cpor_app.http.route_table import (
@@ -40,13 +41,11 @@ from cpor_core.use_cases.idempotency import Repeated, key_reused, once
 log = logging.getLogger("cpor.http")
 
 Handler = Callable[[Call], Awaitable[Answer]]
+Served = Callable[[func.HttpRequest, func.Context], Awaitable[func.HttpResponse]]
 
 
 def operation(  # noqa: PLR0913 - one parameter for each column of the table
-    blueprint: func.Blueprint,
     *,
-    method: str,
-    route: str,
     summary: str,
     tag: str,
     answers: Mapping[int, Any],
@@ -63,17 +62,19 @@ def operation(  # noqa: PLR0913 - one parameter for each column of the table
     paged: bool = False,
     refusals: tuple[str, ...] = (),
     in_words: bool = False,
-) -> Callable[[Handler], Handler]:
+) -> Callable[[Handler], Served]:
     """
-    Return a decorator that adds a handler to the table and serves it. The function in Azure has the handler's name.
+    Return a decorator that adds a handler to the table and serves it.
 
-    The parameters are the columns of `Operation`.
+    The function in Azure has the handler's name, and `cpor_app.functions` has its method and its route. The parameters
+    are the other columns of `Operation`.
     """
 
-    def add(handler: Handler) -> Handler:
+    def add(handler: Handler) -> Served:
+        methods, route = ROUTES[handler.__name__]
         line = Operation(
             name=handler.__name__,
-            method=method,
+            method=methods[0],
             route=route,
             summary=summary,
             description=inspect.cleandoc(handler.__doc__ or ""),
@@ -93,19 +94,12 @@ def operation(  # noqa: PLR0913 - one parameter for each column of the table
             refusals=refusals,
             in_words=in_words,
         )
-        OPERATIONS.append(line)
-        methods = (
-            [func.HttpMethod(method), func.HttpMethod.HEAD]
-            if in_words and method == "GET"
-            else [func.HttpMethod(method)]
-        )
+        OPERATIONS[line.name] = line
 
-        @blueprint.function_name(line.name)
-        @blueprint.route(route=route, methods=methods, auth_level=func.AuthLevel.ANONYMOUS)
-        async def serve(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
-            return await handle(line, handler, req, context)
+        async def serve(request: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+            return await handle(line, handler, request, context)
 
-        return handler
+        return serve
 
     return add
 

@@ -1,6 +1,5 @@
 """The partner's calls about associations: list them, read one, and end one."""
 
-import azure.functions as func
 from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
@@ -16,8 +15,6 @@ from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims import partner_acts
 from cpor_core.use_cases.claims.listing import own_claims
 from cpor_core.views import AssociationView, association_view, entity_tag
-
-blueprint = func.Blueprint()
 
 
 class AssociationFilters(LateModel):
@@ -75,9 +72,6 @@ OF_ASSOCIATION = Side(
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="associations",
     summary="Your organisation's associations, newest first",
     tag="Associations",
     roles=PARTNER,
@@ -111,9 +105,6 @@ async def list_associations(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="associations/{associationId}",
     summary="An association",
     tag="Associations",
     roles=PARTNER,
@@ -127,9 +118,7 @@ async def get_association(call: Call) -> Answer:
 
 
 @claim_act(
-    blueprint,
     OF_ASSOCIATION,
-    route="associations/{associationId}/end",
     summary="End an association, and your access to its figures",
     body=EndReason,
 )

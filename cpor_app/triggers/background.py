@@ -12,7 +12,6 @@ import azure.functions as func
 
 from cpor_app.bootstrap import ready, telemetry
 from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, MAIL_EVENTS, PARTNER_NOTICES, POISON, QUEUES
-from cpor_app.settings import STORAGE
 from cpor_app.triggers.mail_events import reports
 from cpor_core.due_work import Outcome
 from cpor_core.errors import Conflict, Retryable
@@ -27,12 +26,9 @@ from cpor_core.use_cases.due_work.sweep import sweep
 from cpor_core.use_cases.feed.deliveries import deliver_webhooks
 from cpor_core.use_cases.insight.recount import recount
 
-blueprint = func.Blueprint()
 log = logging.getLogger("cpor.background")
 
 
-@blueprint.function_name("notify_customer")
-@blueprint.queue_trigger(arg_name="message", queue_name=CUSTOMER_NOTICES, connection=STORAGE)
 async def notify_customer(message: func.QueueMessage) -> None:
     """
     Send the due mails of one claim to its customer, such as a notice, a reminder or a confirmation.
@@ -44,8 +40,6 @@ async def notify_customer(message: func.QueueMessage) -> None:
         await _process(process_for_customer, _claim_id(message.get_body()))
 
 
-@blueprint.function_name("notify_partner")
-@blueprint.queue_trigger(arg_name="message", queue_name=PARTNER_NOTICES, connection=STORAGE)
 async def notify_partner(message: func.QueueMessage) -> None:
     """
     Send the mails of one claim to its partner and to competing partners, or call the webhooks of an organisation.
@@ -79,8 +73,6 @@ async def _process(process: Callable[[Ports, str, datetime], Awaitable[Outcome]]
         log.info("claim %s: delayed, its due row tries again", claim_id)
 
 
-@blueprint.function_name("process_claim_batch")
-@blueprint.queue_trigger(arg_name="message", queue_name=CLAIM_BATCHES, connection=STORAGE)
 async def process_claim_batch(message: func.QueueMessage) -> None:
     """
     Make drafts of one page of a batch, and store the outcome of each row.
@@ -100,29 +92,21 @@ async def _processed(batch_id: str, page: int) -> None:
         log.warning("batch %s, page %d: %s, its due row tries again", batch_id, page, type(fault).__name__)
 
 
-@blueprint.function_name("record_failed_customer_notice")
-@blueprint.queue_trigger(arg_name="message", queue_name=f"{CUSTOMER_NOTICES}-poison", connection=STORAGE)
 async def record_failed_customer_notice(message: func.QueueMessage) -> None:
     """Store a message that could not be processed, so that an operator sees it and can put it back."""
     await _record_failed(message, CUSTOMER_NOTICES)
 
 
-@blueprint.function_name("record_failed_partner_notice")
-@blueprint.queue_trigger(arg_name="message", queue_name=f"{PARTNER_NOTICES}-poison", connection=STORAGE)
 async def record_failed_partner_notice(message: func.QueueMessage) -> None:
     """Store a message that could not be processed, so that an operator sees it and can put it back."""
     await _record_failed(message, PARTNER_NOTICES)
 
 
-@blueprint.function_name("record_failed_claim_batch")
-@blueprint.queue_trigger(arg_name="message", queue_name=f"{CLAIM_BATCHES}-poison", connection=STORAGE)
 async def record_failed_claim_batch(message: func.QueueMessage) -> None:
     """Store a message that could not be processed, so that an operator sees it and can put it back."""
     await _record_failed(message, CLAIM_BATCHES)
 
 
-@blueprint.function_name("record_failed_mail_event")
-@blueprint.queue_trigger(arg_name="message", queue_name=f"{MAIL_EVENTS}-poison", connection=STORAGE)
 async def record_failed_mail_event(message: func.QueueMessage) -> None:
     """
     Store the ids and the kind of event of a delivery report that could not be processed.
@@ -177,8 +161,6 @@ async def _record_unreadable() -> None:
             await queues.done(taken)
 
 
-@blueprint.function_name("finalise_uncontested")
-@blueprint.timer_trigger(arg_name="timer", schedule="%FINALISE_SCHEDULE%", run_on_startup=False, use_monitor=True)
 async def finalise_uncontested(timer: func.TimerRequest) -> None:
     """Do all due work: make claims official, remind, lapse, send again, and delete expired data."""
     with (await telemetry()).doing("finalise_uncontested"):
@@ -196,8 +178,6 @@ async def finalise_uncontested(timer: func.TimerRequest) -> None:
     )
 
 
-@blueprint.function_name("recount_insight")
-@blueprint.timer_trigger(arg_name="timer", schedule="0 */5 * * * *", run_on_startup=False, use_monitor=True)
 async def recount_insight(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host binds it by its name
     """
     Count all claims for the programme, each hour or on request. The next run continues an unfinished count.

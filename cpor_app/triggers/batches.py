@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import azure.functions as func
 from pydantic import Field
 
 from cpor_app.http.request import Call, not_found
@@ -13,7 +12,6 @@ from cpor_core.model.batch import BatchStatus, Progress, RowOutcome, RowStatus
 from cpor_core.model.claim import LEFT_OUT, NewClaim
 from cpor_core.use_cases.claims import batches
 
-blueprint = func.Blueprint()
 JSON_LINES = "application/x-ndjson"
 BATCH_BYTES = 16 * 2**20
 
@@ -39,9 +37,6 @@ class BatchView(Value):
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="claim-batches",
     summary="Make drafts of up to 10,000 claims, with one JSON line for each claim",
     tag="Bulk",
     roles=PARTNER,
@@ -65,9 +60,6 @@ async def create_claim_batch(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="claim-batches/{batchId}",
     summary="The progress of a batch, and the outcome of each row",
     tag="Bulk",
     roles=PARTNER,

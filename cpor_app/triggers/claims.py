@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
-import azure.functions as func
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -23,8 +22,6 @@ from cpor_core.use_cases.claims import comments, drafts, partner_acts
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.claims.listing import own_claims
 from cpor_core.views import ClaimView, claim_view
-
-blueprint = func.Blueprint()
 
 
 class DryRun(LateModel):
@@ -148,9 +145,6 @@ FORM = ("EngagementUnknown", "PartnerIdNotYours", "DuplicateItem", "NotForThisEn
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="claims",
     summary="Make a draft, or check one with `validate=true`",
     tag="Claims",
     roles=PARTNER,
@@ -175,9 +169,6 @@ async def create_claim(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="claims",
     summary="Your organisation's claims, newest first",
     tag="Claims",
     roles=PARTNER,
@@ -201,9 +192,6 @@ async def list_claims(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="claims/{claimId}",
     summary="A claim as it is now",
     tag="Claims",
     roles=PARTNER,
@@ -217,9 +205,6 @@ async def get_claim(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="PATCH",
-    route="claims/{claimId}",
     summary="Change a draft, or a claim that awaits the partner's answer, with a JSON merge patch",
     tag="Claims",
     roles=PARTNER,
@@ -247,9 +232,6 @@ async def patch_claim(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="DELETE",
-    route="claims/{claimId}",
     summary="Delete a draft",
     tag="Claims",
     roles=PARTNER,
@@ -265,9 +247,6 @@ async def delete_claim(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="claims/{claimId}/submit",
     summary="Submit a draft, or check it with `validate=true`",
     tag="Claims",
     roles=PARTNER_ADMIN,
@@ -292,9 +271,7 @@ async def submit_claim(call: Call) -> Answer:
 
 
 @claim_act(
-    blueprint,
     BY_PARTNER,
-    route="claims/{claimId}/resubmit",
     summary="Answer what the reviewer asked for",
     body=OptionalComment,
     body_needed=False,
@@ -306,9 +283,7 @@ async def resubmit_claim(act: ClaimAct[OptionalComment]) -> Case:
 
 
 @claim_act(
-    blueprint,
     BY_PARTNER,
-    route="claims/{claimId}/dispute",
     summary="Dispute a rejection once, within 30 days",
     body=Justification,
     body_needed=False,
@@ -320,9 +295,7 @@ async def dispute_claim(act: ClaimAct[Justification]) -> Case:
 
 
 @claim_act(
-    blueprint,
     BY_PARTNER,
-    route="claims/{claimId}/withdraw",
     summary="Withdraw an open claim",
     body=OptionalComment,
     body_needed=False,
@@ -333,9 +306,6 @@ async def withdraw_claim(act: ClaimAct[OptionalComment]) -> Case:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="claims/{claimId}/history",
     summary="Everything that happened to a claim",
     tag="Claims",
     roles=PARTNER,
@@ -349,9 +319,6 @@ async def list_history(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="claims/{claimId}/comments",
     summary="What both sides wrote",
     tag="Claims",
     roles=PARTNER,
@@ -365,9 +332,6 @@ async def list_comments(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="claims/{claimId}/comments",
     summary="Write to the reviewer",
     tag="Claims",
     roles=PARTNER,

@@ -1,21 +1,15 @@
 """The partner's claims as a file for a spreadsheet."""
 
-import azure.functions as func
-
 from cpor_app.http.request import Call
 from cpor_app.http.route_table import PARTNER, Answer
 from cpor_app.http.server import operation
 from cpor_app.triggers.claims import ClaimFilters
 from cpor_core.use_cases.claims.csv_export import export
 
-blueprint = func.Blueprint()
 CSV = "text/csv"
 
 
 @operation(  # the host tries functions by name: export_claims comes before get_claim, whose {claimId} fits "export"
-    blueprint,
-    method="GET",
-    route="claims/export",
     summary="Your organisation's claims as CSV",
     tag="Claims",
     roles=PARTNER,

@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import partial
 from urllib.parse import parse_qsl
 
-import azure.functions as func
 from pydantic import JsonValue
 
 from cpor_app.http.parsing import validated
@@ -27,8 +26,6 @@ from cpor_core.use_cases.claims import customer_acts
 from cpor_core.use_cases.usage.receipts import receipts_of
 from cpor_core.views import AssociatedItem, AssociationView, NoView, WindowView
 
-blueprint = func.Blueprint()
-ROUTE = "customer/requests/{requestId}"
 HTML = "text/html"
 FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 20
@@ -97,8 +94,6 @@ class Form(Value):
 
 _act_operation = partial(
     operation,
-    blueprint,
-    method="POST",
     tag="Customer",
     body=Form,
     body_types=(FORM, JSON),
@@ -109,9 +104,6 @@ _act_operation = partial(
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route=ROUTE,
     summary="The page of one request, for the person who got the link",
     tag="Customer",
     query=LinkQuery,
@@ -126,7 +118,6 @@ async def show_request(call: Call) -> Answer:
 
 
 @_act_operation(
-    route=f"{ROUTE}/decline",
     summary="Say no",
     refusals=(*REFUSALS, "ArrivalUnknown", "NotRecordedYet"),
 )
@@ -158,7 +149,6 @@ async def decline_request(call: Call) -> Answer:
 
 
 @_act_operation(
-    route=f"{ROUTE}/undo",
     summary="Undo the no, before the window ends",
     refusals=(*REFUSALS, "DeclineNotYours", "SlotAwaitsCustomer"),
 )
@@ -174,7 +164,6 @@ async def undo_decline(call: Call) -> Answer:
 
 
 @_act_operation(
-    route=f"{ROUTE}/end",
     summary="End the association",
     refusals=REFUSALS,
 )
@@ -184,7 +173,6 @@ async def end_by_customer(call: Call) -> Answer:
 
 
 @_act_operation(
-    route=f"{ROUTE}/not-me",
     summary="Say that you are not the person to ask",
     refusals=REFUSALS,
 )

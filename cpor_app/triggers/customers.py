@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-import azure.functions as func
 from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
@@ -28,10 +27,6 @@ from cpor_core.transitions.next_step import NextStep, next_step
 from cpor_core.use_cases.claims import customer_acts
 from cpor_core.use_cases.claims.customer_tenant import cases_of, request_of
 from cpor_core.views import AssociationView, NoView, WindowView, association_view, no_view, window_view
-
-blueprint = func.Blueprint()
-REQUESTS = "customers/{tenantId}/requests"
-ASSOCIATIONS = "customers/{tenantId}/associations"
 
 
 class RequestView(Value):
@@ -139,9 +134,6 @@ ON_ASSOCIATION = replace(ON_REQUEST, model=AssociationView, view=association_rep
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route=REQUESTS,
     summary="Every request about your tenant, newest first",
     tag="Customer",
     roles=CUSTOMER_ADMIN,
@@ -160,9 +152,6 @@ async def list_requests(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route=f"{REQUESTS}/{{claimId}}/decline",
     summary="Say no",
     tag="Customer",
     roles=CUSTOMER_ADMIN,
@@ -194,9 +183,7 @@ async def decline_as_customer(call: Call) -> Answer:
 
 
 @claim_act(
-    blueprint,
     ON_REQUEST,
-    route=f"{REQUESTS}/{{claimId}}/undo",
     summary="Undo the no, before the window ends",
     body=OptionalReason,
     body_needed=False,
@@ -208,9 +195,6 @@ async def undo_as_customer(act: ClaimAct[OptionalReason]) -> Case:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route=ASSOCIATIONS,
     summary="Every association with your tenant, newest first",
     tag="Customer",
     roles=CUSTOMER_ADMIN,
@@ -234,9 +218,7 @@ async def list_tenant_associations(call: Call) -> Answer:
 
 
 @claim_act(
-    blueprint,
     ON_ASSOCIATION,
-    route=f"{ASSOCIATIONS}/{{associationId}}/end",
     summary="End an association, and the partner's access to its figures",
     body=OptionalReason,
     body_needed=False,
@@ -247,9 +229,6 @@ async def end_as_customer(act: ClaimAct[OptionalReason]) -> Case:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="customers/{tenantId}/access-receipts",
     summary="Who read your figures, newest first",
     tag="Customer",
     roles=CUSTOMER_ADMIN,

@@ -10,13 +10,10 @@ import asyncio
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import azure.functions as func
-
 from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import Answer
 from cpor_app.http.server import operation
 
-blueprint = func.Blueprint()
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -54,9 +51,6 @@ FILES = {"swagger-ui.js": ("swagger-ui-bundle.js", SCRIPT), "swagger-ui.css": ("
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="docs",
     summary="This description as a page",
     tag="Anyone",
     answers={200: {HTML: str}},
@@ -68,9 +62,6 @@ async def get_docs(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="docs/{docsFile}",
     summary="A file of the page of this description",
     tag="Anyone",
     answers={200: {SCRIPT: str, STYLE: str}},

@@ -5,8 +5,6 @@ import re
 from functools import partial
 from urllib.parse import quote
 
-import azure.functions as func
-
 from cpor_app.http.request import Call, not_found, require_admin_unless_draft
 from cpor_app.http.route_table import PARTNER, Answer
 from cpor_app.http.server import operation
@@ -20,8 +18,6 @@ from cpor_core.use_cases.change_claim import evidence_tag
 from cpor_core.use_cases.claims import drafts
 from cpor_core.views import ClaimView
 
-blueprint = func.Blueprint()
-ROUTE = "claims/{claimId}/evidence/{fileName}"
 KINDS = "pdf, docx, xlsx, pptx, msg, eml, png or jpg"
 FILE = dict.fromkeys(sorted(ENDINGS), bytes)
 """The media types of the files that are served."""
@@ -34,9 +30,6 @@ class Signing(LateModel):
 
 
 @operation(
-    blueprint,
-    method="PUT",
-    route=ROUTE,
     summary="Add a file, or replace a file of a draft",
     tag="Evidence",
     roles=PARTNER,
@@ -81,9 +74,6 @@ async def put_evidence(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route=ROUTE,
     summary="A file, as an attachment",
     tag="Evidence",
     roles=PARTNER,
@@ -97,9 +87,6 @@ async def get_evidence(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="DELETE",
-    route=ROUTE,
     summary="Remove a file from a draft",
     tag="Evidence",
     roles=PARTNER,

@@ -1,6 +1,5 @@
 """The change feed: every change of an organisation's claims and associations since a cursor."""
 
-import azure.functions as func
 from pydantic import Field
 
 from cpor_app.http.request import Call
@@ -11,8 +10,6 @@ from cpor_core.model.base import Value
 from cpor_core.model.change import Change
 from cpor_core.use_cases.feed import changes
 
-blueprint = func.Blueprint()
-
 
 class ListedChanges(Value):
     """The next changes, oldest first."""
@@ -22,9 +19,6 @@ class ListedChanges(Value):
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="changes",
     summary="The changes since the cursor",
     tag="Changes",
     roles=PARTNER,

@@ -1,7 +1,5 @@
 """The operator's calls about past associations: the import, and the list of those that the customer does not know."""
 
-import azure.functions as func
-
 from cpor_app.http.request import Call
 from cpor_app.http.route_table import OPERATOR, Answer
 from cpor_app.http.server import operation
@@ -13,15 +11,11 @@ from cpor_core.use_cases.register.import_official import PastAssociation, import
 from cpor_core.use_cases.register.untold import untold_associations
 from cpor_core.use_cases.usage.figures import Loaded
 
-blueprint = func.Blueprint()
 IMPORT_BYTES = 32 * 2**20
 JSON_LINES = "application/x-ndjson"
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="associations/import",
     summary="Import associations of the past, with one JSON line for each",
     tag="Associations",
     roles=OPERATOR,
@@ -68,9 +62,6 @@ class ListedUntold(Value):
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="operations/untold-associations",
     summary="Imported associations that are unknown to their customer",
     tag="Operations",
     roles=OPERATOR,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import azure.functions as func
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -14,7 +13,6 @@ from cpor_core.model.insight import Figures, Grouping, Insight, Step
 from cpor_core.rules.spreadsheet import spreadsheet
 from cpor_core.use_cases.insight import recount
 
-blueprint = func.Blueprint()
 CSV, HTML = "text/csv", "text/html"
 
 
@@ -33,9 +31,6 @@ class RecountAsked(Value):
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="insight",
     summary="Figures about claims and associations",
     tag="Insight",
     roles=OPERATOR,
@@ -61,9 +56,6 @@ async def get_insight(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="insight/page",
     summary="The figures as a page with charts",
     tag="Insight",
     roles=OPERATOR,
@@ -76,9 +68,6 @@ async def get_insight_page(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="insight/recount",
     summary="Ask for a new count",
     tag="Insight",
     roles=OPERATOR,

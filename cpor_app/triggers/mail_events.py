@@ -15,13 +15,10 @@ from cpor_app.http.parsing import read_json, validated
 from cpor_app.http.request import Call
 from cpor_app.http.route_table import MAIL_REPORTERS, Answer
 from cpor_app.http.server import operation
-from cpor_app.queue_names import MAIL_EVENTS
-from cpor_app.settings import STORAGE
 from cpor_core.errors import Refused, Retryable
 from cpor_core.model.base import Email, Instant, LateModel, Text1000, Value
 from cpor_core.use_cases.notices.delivery_reports import MailEvent, MailOutcome, record
 
-blueprint = func.Blueprint()
 log = logging.getLogger("cpor.mail_events")
 
 DELIVERY_REPORT = "Microsoft.Communication.EmailDeliveryReportReceived"
@@ -65,9 +62,6 @@ class Handshake(Value):
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="mail-events",
     summary="Report the delivery of mails",
     tag="Operations",
     roles=MAIL_REPORTERS,
@@ -95,8 +89,6 @@ async def take_mail_events(call: Call) -> Answer:
     return Answer(200, CountedReports(accepted=sum(ours), unknown=len(ours) - sum(ours)))
 
 
-@blueprint.function_name("record_mail_event")
-@blueprint.queue_trigger(arg_name="message", queue_name=MAIL_EVENTS, connection=STORAGE)
 async def record_mail_event(message: func.QueueMessage) -> None:
     """Record a report that Event Grid put into the queue. A report that cannot be read goes to the poison queue."""
     body = json.loads(message.get_body())

@@ -10,15 +10,11 @@ from urllib.parse import urlsplit
 
 import azure.functions as func
 
-from cpor_app.http.route_table import OPERATIONS
+from cpor_app.functions import ROUTES
 from cpor_app.http.server import error_response, see_other
 from cpor_core.errors import Refused
 
-blueprint = func.Blueprint()
 
-
-@blueprint.function_name("zz_not_found")
-@blueprint.route(route="{*path}", auth_level=func.AuthLevel.ANONYMOUS)
 async def zz_not_found(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """Answer 405 with `Allow` on a known address, else 404. `/api` redirects to `/docs`."""
     path = str(req.route_params.get("path") or "").strip("/")
@@ -42,11 +38,9 @@ def allowed_methods(path: str) -> list[str]:
 
     If two routes fit, the route with fewer parameters counts. So `associations/import` is not an association.
     """
-    fit = [line for line in OPERATIONS if _matches(line.route, path)]
-    fewest = min((line.route.count("{") for line in fit), default=0)
-    meant = [line for line in fit if line.route.count("{") == fewest]
-    heads = {"HEAD" for line in meant if line.in_words and line.method == "GET"}
-    return sorted({line.method for line in meant} | heads)
+    fit = [route for route in ROUTES.values() if _matches(route.path, path)]
+    fewest = min((route.path.count("{") for route in fit), default=0)
+    return sorted({method for route in fit if route.path.count("{") == fewest for method in route.methods})
 
 
 def _matches(route: str, path: str) -> bool:

@@ -4,7 +4,6 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated
 
-import azure.functions as func
 from pydantic import BeforeValidator, Field, model_validator
 
 from cpor_app.http.request import Call, not_found
@@ -16,8 +15,6 @@ from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.erasure import Erasure, ErasureStatus, Found
 from cpor_core.rules.identifiers import is_erasure_id
 from cpor_core.use_cases.privacy.erase_person import begin_erasure
-
-blueprint = func.Blueprint()
 
 
 class FailedMessage(Value):
@@ -43,9 +40,6 @@ class Redriven(Value):
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="operations/failed-messages",
     summary="Messages that could not be processed",
     tag="Operations",
     roles=OPERATOR,
@@ -61,9 +55,6 @@ async def list_failed_messages(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="operations/failed-messages/redrive",
     summary="Put failed messages back into their queues",
     tag="Operations",
     roles=OPERATOR,
@@ -93,9 +84,6 @@ class ListedDryRuns(Value):
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="operations/dry-runs",
     summary="Dry runs of this hour, by organisation",
     tag="Operations",
     roles=OPERATOR,
@@ -127,9 +115,6 @@ class ErasureView(Value):
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="operations/erasures",
     summary="Erase a person, by their mail address, from everything that is stored",
     tag="Operations",
     roles=OPERATOR,
@@ -149,9 +134,6 @@ async def erase_person(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="operations/erasures/{erasureId}",
     summary="The progress of an erasure",
     tag="Operations",
     roles=OPERATOR,
@@ -212,9 +194,6 @@ class ClockChange(Value):
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="sandbox/clock",
     summary="The sandbox's time",
     tag="Sandbox",
     roles=OPERATOR,
@@ -228,9 +207,6 @@ async def get_clock(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="sandbox/clock",
     summary="Move the sandbox's time forward",
     tag="Sandbox",
     roles=OPERATOR,

@@ -3,8 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import azure.functions as func
-
 from cpor_app.http.request import Call, not_found
 from cpor_app.http.route_table import Answer
 from cpor_app.http.server import operation
@@ -12,7 +10,6 @@ from cpor_core.errors import Fault
 from cpor_core.model.base import Value
 from cpor_core.model.catalogue import ListedEngagement
 
-blueprint = func.Blueprint()
 PATIENCE_SECONDS = 2
 """The seconds for which `get_health` waits for each part. It must answer before the prober stops waiting."""
 DESCRIPTION = Path(__file__).resolve().parents[1] / "openapi.json"
@@ -32,9 +29,6 @@ class ListedEngagements(Value):
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="health",
     summary="Whether storage and queues can be reached",
     tag="Anyone",
     answers={200: Health, 503: Health},
@@ -59,9 +53,6 @@ async def get_health(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="openapi.json",
     summary="This description of the API, as OpenAPI 3.1",
     tag="Anyone",
     answers={200: dict},
@@ -73,9 +64,6 @@ async def get_openapi(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="engagements",
     summary="Every engagement with the items that can be claimed",
     tag="Anyone",
     answers={200: ListedEngagements},
@@ -86,9 +74,6 @@ async def list_engagements(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="engagements/{engagementId}",
     summary="One engagement",
     tag="Anyone",
     answers={200: ListedEngagement},

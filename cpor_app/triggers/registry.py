@@ -5,7 +5,6 @@ from datetime import date
 from functools import partial
 from typing import Annotated, TypeVar
 
-import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -20,12 +19,9 @@ from cpor_core.ports.stored import Registered
 from cpor_core.rules.registry_entry import faults_of_customer, faults_of_partner, unknown_items
 from cpor_core.use_cases.registry import closed_days, partners_and_customers
 
-blueprint = func.Blueprint()
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 _get = partial(
     operation,
-    blueprint,
-    method="GET",
     tag="Registry",
     roles=OPERATOR,
     etag=True,
@@ -33,8 +29,6 @@ _get = partial(
 )
 _put = partial(
     operation,
-    blueprint,
-    method="PUT",
     tag="Registry",
     roles=OPERATOR,
     if_match="honoured",
@@ -88,7 +82,6 @@ class _TenantPath(LateModel):
 
 
 @_get(
-    route="partners/{partnerId}",
     summary="A partner's location",
     answers={200: Partner},
 )
@@ -101,7 +94,6 @@ async def get_partner(call: Call) -> Answer:
 
 
 @_put(
-    route="partners/{partnerId}",
     summary="Register a partner's location, or change it",
     body=Partner,
     answers={201: Partner, 200: Partner},
@@ -117,7 +109,6 @@ async def put_partner(call: Call) -> Answer:
 
 
 @_get(
-    route="customers/{tenantId}",
     summary="A customer's tenant",
     answers={200: CustomerView},
 )
@@ -131,7 +122,6 @@ async def get_customer(call: Call) -> Answer:
 
 
 @_put(
-    route="customers/{tenantId}",
     summary="Register a customer's tenant, or change it",
     query=CustomerQuery,
     body=CustomerSent,
@@ -183,9 +173,6 @@ class _ClosedDayPath(LateModel):
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="closed-days",
     summary="The closed days of all countries, the latest date first",
     tag="Registry",
     roles=OPERATOR,
@@ -199,7 +186,6 @@ async def list_closed_days(call: Call) -> Answer:
 
 
 @_get(
-    route="closed-days/{calendar}/{date}",
     summary="One closed day",
     answers={200: RegisteredClosedDay},
 )
@@ -212,7 +198,6 @@ async def get_closed_day(call: Call) -> Answer:
 
 
 @_put(
-    route="closed-days/{calendar}/{date}",
     summary="Register a closed day, or rename it",
     body=ClosedDay,
     answers={201: RegisteredClosedDay, 200: RegisteredClosedDay},
@@ -234,9 +219,6 @@ async def put_closed_day(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="DELETE",
-    route="closed-days/{calendar}/{date}",
     summary="Make a closed day a business day again",
     tag="Registry",
     roles=OPERATOR,

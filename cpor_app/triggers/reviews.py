@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import azure.functions as func
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from cpor_app.http.claim_act import ActBody, ClaimAct, Side, claim_act
@@ -30,7 +29,6 @@ from cpor_core.use_cases.claims import partner_acts, reviews
 from cpor_core.use_cases.claims.listing import load_all
 from cpor_core.views import ClaimView, claim_view, is_competing
 
-blueprint = func.Blueprint()
 BY_REVIEWER = Side(
     tag="Reviews",
     roles=REVIEWER,
@@ -147,9 +145,6 @@ class ReviewView(Value):
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="reviews",
     summary="The claims that await a decision, most urgent first",
     tag="Reviews",
     roles=PROGRAMME,
@@ -189,9 +184,6 @@ async def list_reviews(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="reviews/{claimId}",
     summary="A claim with its checks and the rivals for each item",
     tag="Reviews",
     roles=PROGRAMME,
@@ -231,9 +223,7 @@ async def get_review(call: Call) -> Answer:
 
 
 @claim_act(
-    blueprint,
     BY_REVIEWER,
-    route="reviews/{claimId}/start",
     summary="Begin the review of a submitted claim",
     body=OptionalComment,
     body_needed=False,
@@ -244,9 +234,7 @@ async def start_review(act: ClaimAct[OptionalComment]) -> Case:
 
 
 @claim_act(
-    blueprint,
     BY_REVIEWER,
-    route="reviews/{claimId}/approve",
     summary="Approve a claim, and so decide the arbitration among competing claims",
     body=OptionalComment,
     body_needed=False,
@@ -258,9 +246,7 @@ async def approve_claim(act: ClaimAct[OptionalComment]) -> Case:
 
 
 @claim_act(
-    blueprint,
     BY_REVIEWER,
-    route="reviews/{claimId}/request-information",
     summary="Ask the partner for more",
     body=InformationRequest,
 )
@@ -270,9 +256,7 @@ async def request_information(act: ClaimAct[InformationRequest]) -> Case:
 
 
 @claim_act(
-    blueprint,
     BY_REVIEWER,
-    route="reviews/{claimId}/strike-items",
     summary="Strike the items that the evidence does not cover",
     body=ItemsToStrike,
     refusals=("ItemNotInClaim",),
@@ -283,9 +267,7 @@ async def strike_items(act: ClaimAct[ItemsToStrike]) -> Case:
 
 
 @claim_act(
-    blueprint,
     BY_REVIEWER,
-    route="reviews/{claimId}/reject",
     summary="Reject a claim or its dispute",
     body=Rejection,
 )
@@ -295,9 +277,7 @@ async def reject_claim(act: ClaimAct[Rejection]) -> Case:
 
 
 @claim_act(
-    blueprint,
     BY_REVIEWER,
-    route="reviews/{claimId}/revoke",
     summary="Stop a claim that awaits its customer, or end an association",
     body=Revocation,
 )
@@ -307,9 +287,6 @@ async def revoke_claim(act: ClaimAct[Revocation]) -> Case:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="reviews/{claimId}/history",
     summary="Everything that happened to a claim",
     tag="Reviews",
     roles=PROGRAMME,
@@ -323,9 +300,6 @@ async def review_history(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="reviews/{claimId}/comments",
     summary="What both sides wrote",
     tag="Reviews",
     roles=PROGRAMME,
@@ -339,9 +313,6 @@ async def review_comments(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="reviews/{claimId}/comments",
     summary="Write to the partner",
     tag="Reviews",
     roles=REVIEWER,
@@ -357,9 +328,6 @@ async def add_review_comment(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="reviews/{claimId}/evidence/{fileName}",
     summary="A file, as an attachment",
     tag="Reviews",
     roles=PROGRAMME,

@@ -4,7 +4,6 @@ from codecs import BOM_UTF8
 from datetime import date
 from io import BytesIO
 
-import azure.functions as func
 from pydantic import ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
@@ -20,7 +19,6 @@ from cpor_core.rules.usage_figures import UsageRow
 from cpor_core.use_cases.usage import figures
 from cpor_core.use_cases.usage.figures import FeedFormat, Loaded
 
-blueprint = func.Blueprint()
 USAGE_BYTES = 32 * 2**20
 JSON_LINES, CSV = "application/x-ndjson", "text/csv"
 
@@ -63,9 +61,6 @@ class Usage(Value):
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="usage/reports",
     summary="Feed usage figures, as an unchanged report of Microsoft Graph or as JSON lines",
     tag="Usage",
     roles=OPERATOR,
@@ -105,9 +100,6 @@ async def load_usage(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="associations/{associationId}/usage",
     summary="Active users and seats of the associated items, by month",
     tag="Associations",
     roles=PARTNER,
@@ -132,9 +124,6 @@ async def get_usage(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="associations/{associationId}/advice",
     summary="Advice for the customer, made from the usage figures",
     tag="Associations",
     roles=PARTNER,

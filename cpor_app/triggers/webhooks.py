@@ -1,6 +1,5 @@
 """The partner's calls about webhooks. The service calls a webhook on each change of the partner's claims."""
 
-import azure.functions as func
 from pydantic import Field
 
 from cpor_app.http.parsing import validated
@@ -20,8 +19,6 @@ from cpor_core.model.webhook import (
     WhyDisabled,
 )
 from cpor_core.use_cases.feed import webhooks
-
-blueprint = func.Blueprint()
 
 
 class WebhookView(Value):
@@ -78,9 +75,6 @@ class _NamePath(LateModel):
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="webhooks",
     summary="Your organisation's webhooks",
     tag="Webhooks",
     roles=PARTNER,
@@ -93,9 +87,6 @@ async def list_webhooks(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="webhooks/{name}",
     summary="One webhook",
     tag="Webhooks",
     roles=PARTNER,
@@ -110,9 +101,6 @@ async def get_webhook(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="PUT",
-    route="webhooks/{name}",
     summary="Make a webhook, change it, or switch it on again",
     tag="Webhooks",
     roles=PARTNER_ADMIN,
@@ -142,9 +130,6 @@ async def put_webhook(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="DELETE",
-    route="webhooks/{name}",
     summary="Delete a webhook",
     tag="Webhooks",
     roles=PARTNER_ADMIN,
@@ -159,9 +144,6 @@ async def delete_webhook(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="webhooks/{name}/test",
     summary="Send a test event",
     tag="Webhooks",
     roles=PARTNER_ADMIN,
@@ -177,9 +159,6 @@ async def test_webhook(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="webhooks/{name}/rotate-secret",
     summary="Get a new secret",
     tag="Webhooks",
     roles=PARTNER_ADMIN,
@@ -199,9 +178,6 @@ async def rotate_webhook_secret(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="POST",
-    route="webhooks/{name}/replay",
     summary="Send the changes of a time range again",
     tag="Webhooks",
     roles=PARTNER_ADMIN,
@@ -226,9 +202,6 @@ async def replay_changes(call: Call) -> Answer:
 
 
 @operation(
-    blueprint,
-    method="GET",
-    route="webhooks/{name}/deliveries",
     summary="The deliveries to a webhook, sent and pending",
     tag="Webhooks",
     roles=PARTNER,

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from cpor_app.settings import STORAGE
+from cpor_app.queue_names import STORAGE
 from devhost.host.cannot_start import CannotStart
 from devhost.stack.issuer import AUDIENCE, ISSUER, PROGRAMME_TENANT, LocalIssuer
 from devhost.stack.tcp_ports import StackPorts

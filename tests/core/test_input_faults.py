@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from cpor_app.http.route_table import OPERATIONS
+from cpor_app.http.route_table import operations
 from cpor_core.errors import Detail, Refused
 from cpor_core.model.claim import Contact, NewClaim
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.model.usage import UsageLine
 from cpor_core.model.webhook import WebhookWanted
 from cpor_core.rules.input_faults import not_in_form
-from tests.support.service import claim_as_sent, functions
+from tests.support.service import claim_as_sent
 
 WRONG: tuple[Any, ...] = (
     None,
@@ -125,9 +125,8 @@ def test_a_fault_is_a_sentence_about_its_field(model: Any, sent: object, target:
 
 def test_no_message_shows_a_pattern_or_the_librarys_words() -> None:
     """The test sends many wrong values to each field of each input model."""
-    functions()
     seen = 0
-    for line in OPERATIONS:
+    for line in operations():
         for kind in line.body_types:
             model = line.taken(kind)
             if model in (None, bytes, str):

@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import httpx
 import pytest
 
+from cpor_app.http.route_table import operations
 from cpor_core.model.claim import CLOSED, Status
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
@@ -18,7 +19,6 @@ from cpor_core.use_cases.claims.drafts import MAY_ADD_EVIDENCE
 from tests.core.builders import MONDAY, draft
 from tests.support.service import ACKNOWLEDGED, CUSTOMER, OTHER_PARTNER, PDF, Service
 from tools.pages import claim_life
-from tools.pages.functions import operations
 
 WORKLOADS = (
     "exchange",

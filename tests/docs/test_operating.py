@@ -3,8 +3,8 @@
 import json
 import re
 
+from cpor_app.http.route_table import operations
 from tests.docs.pages import DOCS, ROOT
-from tools.pages.functions import operations
 
 TEXT = (DOCS / "operating.md").read_text("utf-8")
 ALERTS = [

@@ -6,10 +6,10 @@ import subprocess
 from babel import Locale
 
 from cpor_app.adapters.texts.texts import Texts
+from cpor_app.http.route_table import operations
 from devhost.stack.sample_registry import PARTNERS
 from tests.docs.pages import README, ROOT, codes, section
 from tools.pages.claim_life import edges
-from tools.pages.functions import operations
 
 TEXT = README.read_text("utf-8")
 

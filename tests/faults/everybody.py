@@ -11,8 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import function_app  # noqa: F401 - enters every operation into the table
-from cpor_app.http.route_table import OPERATIONS, Operation
+from cpor_app.http.route_table import Operation, operations
 from cpor_core.model.caller import Role
 from devhost.host.functions import QueueTrigger, TimerTrigger
 from devhost.stack.issuer import PROGRAMME_TENANT
@@ -121,7 +120,7 @@ class Doing:
 def everything(made: MemoryService, scene: Built) -> Iterator[Doing]:
     """Yield all acts that can be tried in a scene, for each of its claims."""
     left_alone = {name for names in LEFT_ALONE.values() for name in names}
-    for line in OPERATIONS:
+    for line in operations():
         if line.name not in left_alone:
             yield from _operation(made, scene, line)
     for function in functions():

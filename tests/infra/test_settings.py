@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from cpor_app.adapters.storage.connection import StorageConnection
-from cpor_app.settings import STORAGE, Settings, SettingsError
-from tests.infra.bicep import INFRA, MAIN, ROOT, declared, decorators
+from cpor_app.functions import TIMERS
+from cpor_app.queue_names import STORAGE
+from cpor_app.settings import Settings, SettingsError
+from tests.infra.bicep import INFRA, MAIN, declared, decorators
 
 NOT_IN_THE_CLOUD = {
     "CPOR_SANDBOX": "moves the clock, and trusts an issuer that is not Entra",
@@ -72,9 +74,9 @@ def test_nothing_else_is_set_than_what_something_reads() -> None:
 
 def test_every_schedule_and_connection_of_the_functions_is_set() -> None:
     """A `%name%` that no setting resolves stops the function."""
-    names = set()
-    for file in (ROOT / "cpor_app" / "triggers").glob("*.py"):
-        names |= set(re.findall(r'"%(\w+)%"', file.read_text("utf-8")))
+    names = {
+        name for schedules in TIMERS.values() for text in schedules.values() for name in re.findall(r"%(\w+)%", text)
+    }
 
     assert names
     assert names <= _set_by_bicep()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from cpor_app.settings import STORAGE
+from cpor_app.queue_names import STORAGE
 from devhost.stack.functions_settings import functions_environment, public_url, without_proxies
 from devhost.stack.issuer import LocalIssuer
 from devhost.stack.processes import ROOT, Child, python

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cpor_app.settings import STORAGE, Settings
+from cpor_app.queue_names import STORAGE
+from cpor_app.settings import Settings
 from devhost.host.cannot_start import CannotStart
 from devhost.stack.functions_settings import functions_environment, link_secret, state_directory, without_proxies
 from devhost.stack.issuer import LocalIssuer

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterable, Mapping
 import httpx
 import pytest
 
-from cpor_app.http.route_table import OPERATIONS, Operation
+from cpor_app.http.route_table import Operation, operations
 from cpor_core.model.caller import Role
 from devhost.stack.issuer import PROGRAMME_TENANT
-from tests.support.service import CUSTOMER, PARTNER, PARTNER_ID, Service, functions
+from tests.support.service import CUSTOMER, PARTNER, PARTNER_ID, Service
 
 shares_its_service = pytest.mark.asyncio(loop_scope="module")
 """For a test that asks for `shared`: it runs in the loop in which that service was started."""
@@ -23,12 +23,6 @@ TENANTS = {
 """Where a role counts."""
 QUERIES = {"load_usage": f"?format=graph-subscribed-skus&tenantId={CUSTOMER}"}
 """What a query must hold."""
-
-
-def operations() -> tuple[Operation, ...]:
-    """Return the table of operations."""
-    functions()
-    return tuple(OPERATIONS)
 
 
 def line_of(name: str) -> Operation:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cpor_app.http.route_table import operations
 from tests.support.service import Service
-from tests.triggers.calls import TENANTS, address, operations, shares_its_service
+from tests.triggers.calls import TENANTS, address, shares_its_service
 
 HOSTILE = st.sampled_from(
     [

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from cpor_app.http.parsing import adapter, read
-from cpor_app.http.route_table import Operation
+from cpor_app.http.route_table import Operation, operations
 from cpor_app.triggers.usage import GraphList
 from cpor_core.errors import Refused
 from cpor_core.model.claim import NewClaim
 from tests.support.service import PARTNER, PARTNER_ID, PDF, Service, claim_as_sent
-from tests.triggers.calls import ask, line_of, make_named, operations, shares_its_service
+from tests.triggers.calls import ask, line_of, make_named, shares_its_service
 from tests.triggers.refusals import refused, targets
 from tools.openapi.examples import EXAMPLES
 

@@ -9,12 +9,13 @@ import pytest
 from openapi_spec_validator import validate
 
 from cpor_app.adapters import content_types
-from cpor_app.http.route_table import OPERATIONS, SECURITY_HEADERS
+from cpor_app.http import route_table
+from cpor_app.http.route_table import SECURITY_HEADERS
 from cpor_app.http.status_codes import DETAIL_CODES, STATUSES
 from cpor_app.triggers.public import DESCRIPTION
 from cpor_core.rules.file_names import ENDINGS
 from tests.support import description
-from tests.support.service import Service, functions
+from tests.support.service import Service
 from tests.triggers.test_indexing import HTTP
 from tools import openapi
 from tools.openapi.examples import EXAMPLES, example
@@ -54,7 +55,6 @@ def test_it_is_valid_openapi_3_1() -> None:
 
 def test_every_function_is_described_and_nothing_else() -> None:
     """Operations, methods and paths are those of the functions."""
-    functions()
     told = {
         name: (method.upper(), path.removeprefix("/"))
         for name, (method, path, _) in operations().items()
@@ -68,8 +68,7 @@ def test_every_function_is_described_and_nothing_else() -> None:
 
 def test_every_code_is_of_some_operation_but_one() -> None:
     """Only MethodNotAllowed is not: it answers what is no operation, and stands in the list of all codes."""
-    functions()
-    told = {code for line in OPERATIONS for code in line.codes}
+    told = {code for line in route_table.operations() for code in line.codes}
     listed = description.description()["components"]["schemas"]["ErrorCode"]["enum"]
 
     assert set(STATUSES) - told == {"MethodNotAllowed"}
@@ -78,8 +77,7 @@ def test_every_code_is_of_some_operation_but_one() -> None:
 
 def test_no_operation_tells_a_code_twice_or_one_that_has_no_status() -> None:
     """The table and the statuses fit together."""
-    functions()
-    for line in OPERATIONS:
+    for line in route_table.operations():
         assert len(line.codes) == len(set(line.codes)), line.name
         assert set(line.codes) <= set(STATUSES), line.name
 
@@ -95,8 +93,7 @@ def test_codes_of_details_are_listed() -> None:
 
 def test_every_operation_says_who_may_call_it() -> None:
     """One alternative for each role; an operation for anybody has none."""
-    functions()
-    for line in OPERATIONS:
+    for line in route_table.operations():
         security = operations()[line.name][2]["security"]
         assert security == [{"bearer": [role.value]} for role in sorted(line.roles or ())], line.name
 
@@ -112,8 +109,11 @@ def test_examples_are_what_their_schemas_ask_for(name: str) -> None:
 
 def test_every_json_body_has_an_example() -> None:
     """Apart from the forms, which are the page's own."""
-    functions()
-    wanted = {line.name for line in OPERATIONS if line.body is not None and line.body_types and not line.in_words}
+    wanted = {
+        line.name
+        for line in route_table.operations()
+        if line.body is not None and line.body_types and not line.in_words
+    }
 
     assert wanted - set(EXAMPLES) == set()
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cpor_app.http.route_table import OPERATIONS
+from cpor_app.http.route_table import operations
 from devhost.stack.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.doubles.transport import Plan, ProcessDied, die_before
 from tests.support.service import (
@@ -397,7 +397,7 @@ async def test_concurrent_acts_on_two_claims_under_one_key_are_not_both_done(ser
 
 async def test_every_post_with_a_token_takes_a_key() -> None:
     """What joins later has it without a word (decision 39)."""
-    posts = [line for line in OPERATIONS if line.method == "POST" and line.roles is not None]
+    posts = [line for line in operations() if line.method == "POST" and line.roles is not None]
 
     assert posts
     for line in posts:

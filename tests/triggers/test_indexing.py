@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from cpor_app.functions import MODULES, ROUTES, handler
+from cpor_app.http.route_table import operations
 from devhost.host.functions import Function, HttpTrigger
 from tests.support.service import functions
 
@@ -138,6 +140,14 @@ def test_timers_have_their_schedules_and_do_not_run_at_start() -> None:
 
     assert {name: given["schedule"] for name, given in served.items()} == TIMERS
     assert {(given["runOnStartup"], given["useMonitor"]) for given in served.values()} == {(False, True)}
+
+
+def test_every_function_has_its_handler() -> None:
+    """A function's module is loaded by its first call, so a wrong line of the table would be found by that call."""
+    for name in MODULES:
+        assert callable(handler(name))
+
+    assert {line.name for line in operations()} == set(ROUTES) - {"zz_not_found"}
 
 
 @pytest.mark.parametrize("name", [name for name in HTTP if name != "zz_not_found"])

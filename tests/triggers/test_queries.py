@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from cpor_app.http import queries
-from cpor_app.http.route_table import Operation
+from cpor_app.http.route_table import Operation, operations
 from cpor_core.model.caller import Role
 from tests.support import description
 from tests.support.service import PARTNER, Service
-from tests.triggers.calls import TENANTS, address, content_type, line_of, make_named, operations, shares_its_service
+from tests.triggers.calls import TENANTS, address, content_type, line_of, make_named, shares_its_service
 from tests.triggers.refusals import refused, targets
 
 

@@ -5,10 +5,11 @@ from functools import partial
 
 import pytest
 
+from cpor_app.http.route_table import operations
 from cpor_core.model.caller import Role
 from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.support.service import ACKNOWLEDGED, CUSTOMER, OTHER_PARTNER, PARTNER, PDF, Service, claim_as_sent
-from tests.triggers.calls import TENANTS, ask, line_of, operations
+from tests.triggers.calls import TENANTS, ask, line_of
 from tests.triggers.refusals import refused
 
 STRANGER = "dddddddd-0000-4000-8000-00000000000d"

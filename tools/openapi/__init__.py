@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from openapi_pydantic import Components, Header, Info, OpenAPI, Parameter, PathItem, Schema, SecurityScheme, Server, Tag
 
-import function_app  # noqa: F401 - this import loads every module that enters operations into the table
-from cpor_app.http.route_table import API_VERSION, OPERATIONS
+from cpor_app.http import route_table
 from tools.openapi.events import webhooks
 from tools.openapi.operations import alone, head, name_alone, operation, refusal
 from tools.openapi.schemas import Models
@@ -23,7 +22,7 @@ FILE: Final = Path(__file__).resolve().parents[2] / "cpor_app" / "openapi.json"
 
 def described() -> OpenAPI:
     """Return the description of every operation."""
-    lines = sorted(OPERATIONS, key=lambda line: (line.route, line.method))
+    lines = sorted(route_table.operations(), key=lambda line: (line.route, line.method))
     schemas = Models(lines)
     paths: dict[str, PathItem] = {}
     for line in lines:
@@ -37,7 +36,7 @@ def described() -> OpenAPI:
             title="Claiming partner of record",
             summary="Partners claim, customers can say no, partners see usage figures.",
             description=INTRODUCTION,
-            version=API_VERSION,
+            version=route_table.API_VERSION,
         ),
         servers=[Server(url="/api", description="This is relative to the address of this description.")],
         tags=[Tag(name=name, description=text) for name, text in TAGS.items()],

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cpor_app.http.route_table import operations
 from cpor_app.http.status_codes import DETAIL_CODES, STATUSES
-from tools.pages.functions import operations
 from tools.pages.markdown import code, listed, table
 
 ROOT = Path(__file__).resolve().parents[2]

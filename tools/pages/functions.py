@@ -5,11 +5,11 @@ import json
 import runpy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cpor_app.http.route_table import OPERATIONS, Operation
+from cpor_app.functions import handler
+from cpor_app.http.route_table import OPERATIONS, Operation, operations
 from cpor_core.model.caller import Role
 from tools.pages.markdown import code, listed, table
 
@@ -27,25 +27,19 @@ class Indexed:
 
 
 def indexed() -> Sequence[Indexed]:
-    """Return every function of the app, in the order in which the modules declare them."""
+    """Return every function of the app, in the order of the table of functions."""
     app = runpy.run_path(str(ROOT / "function_app.py"))["app"]  # a new app, because it lists its functions once
-    lines = {line.name: line for line in OPERATIONS}
-    return [_indexed(each, lines) for each in app.get_functions()]
+    return [_indexed(each) for each in app.get_functions()]
 
 
-@cache
-def operations() -> Sequence[Operation]:
-    """Return the table of operations in the order of `indexed`."""
-    return [function.operation for function in indexed() if function.operation is not None]
-
-
-def _indexed(declared: Any, lines: Mapping[str, Operation]) -> Indexed:
+def _indexed(declared: Any) -> Indexed:
     name = declared.get_function_name()
     bindings = [json.loads(raw) for raw in declared.get_raw_bindings()]
     trigger = next(binding for binding in bindings if binding["type"].endswith("Trigger"))
-    operation = lines.get(name)
+    documented = inspect.getdoc(handler(name))  # this loads its module, which enters its operation into the table
+    operation = OPERATIONS.get(name)
     if operation is None:
-        return Indexed(name, trigger, first_paragraph(inspect.getdoc(declared.get_user_function())), None)
+        return Indexed(name, trigger, first_paragraph(documented), None)
     return Indexed(name, trigger, f"{operation.summary}. {first_paragraph(operation.description)}", operation)
 
 
