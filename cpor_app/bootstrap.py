@@ -27,6 +27,7 @@ from cpor_app.adapters.storage.tables.changes import ChangesTable
 from cpor_app.adapters.storage.tables.dry_runs import DryRunsTable
 from cpor_app.adapters.storage.tables.due_work import DueWorkTable
 from cpor_app.adapters.storage.tables.erasures import ErasuresTable
+from cpor_app.adapters.storage.tables.exports import ExportsTable
 from cpor_app.adapters.storage.tables.failures import FailuresTable
 from cpor_app.adapters.storage.tables.idempotency import RequestsTable
 from cpor_app.adapters.storage.tables.indexes import IndexTable
@@ -152,6 +153,7 @@ def build(
         dry_runs=DryRunsTable(rows),
         blobs=stores.blobs,
         batches=BatchesTable(rows),
+        exports=ExportsTable(rows),
         batch_bodies=stores.batch_bodies,
         erasures=ErasuresTable(rows),
         composer=RecordedComposer(MailComposer(texts, links, catalogue, mailer, settings.mail_from), telemetry),

@@ -43,6 +43,8 @@ HTTP: Mapping[str, Mapping[str, str]] = {
     },
     "csv_export": {
         "export_claims": "GET claims/export",  # by its name it comes before get_claim, and {claimId} fits "export"
+        "get_claim_export": "GET claims/exports/{exportId}",
+        "get_claim_export_file": "GET claims/exports/{exportId}/file",
     },
     "evidence": {
         "put_evidence": "PUT claims/{claimId}/evidence/{fileName}",

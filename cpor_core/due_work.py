@@ -42,6 +42,7 @@ class Kind(StrEnum):
     DELIVER = "deliver"
     """Make the deliveries for an organisation's webhooks, and let the queue send them."""
     FINISH_BATCH = "finishBatch"
+    FINISH_EXPORT = "finishExport"
     ERASE_PERSON = "erasePerson"
     END_GONE_ITEMS = "endGoneItems"
     """End the associations of items that a customer's tenant no longer has."""
@@ -55,6 +56,7 @@ class Kind(StrEnum):
     """Delete a file that its claim no longer points to."""
     DELETE_DELIVERIES = "forget-deliveries"
     DELETE_BATCH = "forget-batch"
+    DELETE_EXPORT = "forget-export"
     DELETE_FAILURE = "forget-failure"
     DELETE_DRY_RUN_COUNT = "forget-dry-runs"
 
@@ -74,6 +76,7 @@ RETENTION: Mapping[Kind, timedelta] = {
     Kind.DELETE_BLOB: timedelta(hours=1),
     Kind.DELETE_DELIVERIES: timedelta(days=30),
     Kind.DELETE_BATCH: timedelta(days=30),
+    Kind.DELETE_EXPORT: timedelta(hours=24),
     Kind.DELETE_FAILURE: timedelta(days=90),
     Kind.DELETE_DRY_RUN_COUNT: timedelta(days=1),
 }

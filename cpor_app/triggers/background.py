@@ -17,14 +17,17 @@ from cpor_core.due_work import Outcome
 from cpor_core.errors import Conflict, Retryable
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import Failure
-from cpor_core.rules.identifiers import is_batch_id, is_claim_id
-from cpor_core.use_cases.claims.batches import process_page
+from cpor_core.rules.identifiers import is_batch_id, is_claim_id, is_export_id
+from cpor_core.use_cases.claims import batches, csv_export
 from cpor_core.use_cases.claims.reviews import overdue
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.due_work.process_claim import process_for_customer, process_for_partner
 from cpor_core.use_cases.due_work.sweep import sweep
 from cpor_core.use_cases.feed.deliveries import deliver_webhooks
 from cpor_core.use_cases.insight.recount import recount
+
+ProcessPage = Callable[[Ports, str, int, datetime], Awaitable[None]]
+"""Processes one page of a batch or of an export."""
 
 log = logging.getLogger("cpor.background")
 
@@ -75,21 +78,21 @@ async def _process(process: Callable[[Ports, str, datetime], Awaitable[Outcome]]
 
 async def process_claim_batch(message: func.QueueMessage) -> None:
     """
-    Make drafts of one page of a batch, and store the outcome of each row.
+    Make drafts of one page of a batch and store the outcome of each row, or store one page of a large export.
 
-    A page that is done does not change. If a page cannot be finished now, the batch's due row leads to a new message. A
-    message of another form goes to the poison queue.
+    A page that is done does not change. If a page cannot be finished now, a due row leads to a new message. A message
+    of another form goes to the poison queue.
     """
     with (await telemetry()).doing("process_claim_batch", parent=_trace(message)):
-        await _processed(*_batch_page(message.get_body()))
+        await _processed(*_page(message.get_body()))
 
 
-async def _processed(batch_id: str, page: int) -> None:
+async def _processed(process_page: ProcessPage, subject: str, page: int) -> None:
     try:
         services = await ready()
-        await process_page(services.ports, batch_id, page, await services.ports.now())
+        await process_page(services.ports, subject, page, await services.ports.now())
     except (Retryable, Conflict) as fault:
-        log.warning("batch %s, page %d: %s, its due row tries again", batch_id, page, type(fault).__name__)
+        log.warning("batch or export %s, page %d: %s, its due row tries again", subject, page, type(fault).__name__)
 
 
 async def record_failed_customer_notice(message: func.QueueMessage) -> None:
@@ -227,14 +230,16 @@ def _organisation(body: bytes) -> str | None:
     return str(uuid.UUID(sent)) if sent is not None else None
 
 
-def _batch_page(body: bytes) -> tuple[str, int]:
-    """Return the batch and the page in a message. Raises ValueError for a message of another form."""
+def _page(body: bytes) -> tuple[ProcessPage, str, int]:
+    """Return what processes the page in a message, its batch or export, and its number. Raises ValueError."""
     sent = _read(body)
-    batch_id, page = sent["batchId"], sent["page"]
-    if not isinstance(batch_id, str) or not is_batch_id(batch_id) or not isinstance(page, int):
-        msg = "not a message of ours: batchId or page is missing or malformed"
-        raise ValueError(msg)
-    return batch_id, page
+    export_id, batch_id, page = sent.get("exportId"), sent.get("batchId"), sent.get("page")
+    if isinstance(page, int) and isinstance(export_id, str) and is_export_id(export_id):
+        return csv_export.process_page, export_id, page
+    if isinstance(page, int) and isinstance(batch_id, str) and is_batch_id(batch_id):
+        return batches.process_page, batch_id, page
+    msg = "not a message of ours: batchId, exportId or page is missing or malformed"
+    raise ValueError(msg)
 
 
 def _ids_only(body: bytes, names: tuple[str, ...]) -> str:
@@ -252,7 +257,7 @@ def _ids_only(body: bytes, names: tuple[str, ...]) -> str:
 IDS = {
     CUSTOMER_NOTICES: ("claimId",),
     PARTNER_NOTICES: ("claimId", "organisation"),
-    CLAIM_BATCHES: ("batchId", "page"),
+    CLAIM_BATCHES: ("batchId", "exportId", "page"),
     MAIL_EVENTS: ("messageId", "event", "eventType"),
 }
 """The fields of a failed message that are stored, for each queue."""

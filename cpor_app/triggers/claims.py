@@ -14,7 +14,8 @@ from cpor_app.http.route_table import PARTNER, PARTNER_ADMIN, PATCH_TYPES, Answe
 from cpor_app.http.server import operation
 from cpor_core.errors import Detail
 from cpor_core.model.base import Guid, Instant, LateModel, PartnerId, Text4000, Value
-from cpor_core.model.claim import LEFT_OUT, MAX_CLAIM_BYTES, Acknowledgements, Claim, NewClaim, Status
+from cpor_core.model.claim import LEFT_OUT, MAX_CLAIM_BYTES, Acknowledgements, NewClaim, Status
+from cpor_core.model.export import ClaimFilter
 from cpor_core.model.history import PROGRAMME, Entry
 from cpor_core.rules.terms import Terms
 from cpor_core.transitions.claim_case import Case
@@ -44,18 +45,13 @@ class ClaimFilters(LateModel):
 
     model_config = ConfigDict(alias_generator=to_camel)
 
-    @property
-    def narrow(self) -> bool:
-        """Whether there is any filter."""
-        return self != ClaimFilters()
-
-    def fit(self, claim: Claim) -> bool:
-        """Whether a claim fits the filters now."""
-        return (
-            (not self.status or claim.status in self.status)
-            and self.engagement in (None, claim.engagement, claim.filed_as)
-            and self.partner_id in (None, claim.partner_id)
-            and self.customer_tenant_id in (None, claim.tenant_id)
+    def wanted(self) -> ClaimFilter:
+        """Return the filters as the use cases take them."""
+        return ClaimFilter(
+            statuses=tuple(sorted(set(self.status))),
+            engagement=self.engagement,
+            partner_id=self.partner_id,
+            tenant_id=self.customer_tenant_id,
         )
 
 
@@ -185,8 +181,9 @@ async def list_claims(call: Call) -> Answer:
     }
     after, limit = call.page(filter_values)
     now = await call.now()
-    wanted = filters.fit if filters.narrow else None
-    page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=wanted)
+    wanted = filters.wanted()
+    fits = wanted.fits if wanted != ClaimFilter() else None
+    page = await own_claims(call.ports, call.organisation, now, after=after, limit=limit, wanted=fits)
     terms = await call.ports.current_terms()
     return call.listed([claim_view(case, terms) for case in page.cases], page.position, filter_values)
 

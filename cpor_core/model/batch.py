@@ -17,7 +17,7 @@ PAGE_ROWS = 100
 
 
 class BatchStatus(StrEnum):
-    """The progress of a batch. `Failed` means that the batch cannot go on; refused rows do not make it fail."""
+    """The progress of a batch or a large export. `Failed` means that it cannot go on. Refused rows do not count."""
 
     NOT_STARTED = "NotStarted"
     RUNNING = "Running"

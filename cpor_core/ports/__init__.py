@@ -14,6 +14,7 @@ from cpor_core.model.licensing import Licensing
 from cpor_core.ports.batches import Batches, Bodies
 from cpor_core.ports.claims import Blobs, ClaimIndex, Claims, DryRuns
 from cpor_core.ports.due_work import DueRows, Failures, QueueMessages, Telemetry
+from cpor_core.ports.exports import Exports
 from cpor_core.ports.feed import Changes, Receivers, Webhooks
 from cpor_core.ports.idempotency import Requests
 from cpor_core.ports.insight import InsightStore
@@ -51,7 +52,9 @@ class Ports:
     dry_runs: DryRuns
     blobs: Blobs
     batches: Batches
+    exports: Exports
     batch_bodies: Bodies
+    """The bodies of batches, and the rows of large exports."""
     erasures: Erasures
     composer: Composer
     mail_budget: MailBudget

@@ -8,13 +8,16 @@ from cpor_core.model.batch import Batch, PageDone, Progress, RowOutcome
 
 
 class Bodies(Protocol):
-    """The bodies of batches, as they were sent."""
+    """The bodies of batches, as they were sent, and the rows of large exports."""
 
     def names(self) -> AsyncIterator[str]:
         """Yield the name of each body, in order."""
 
     async def put(self, name: str, data: bytes, content_type: str) -> None:
         """Write a new body. If the same bytes are stored already, this is no error."""
+
+    async def get(self, name: str) -> bytes | None:
+        """Return a whole body, in one request or more. None if there is no such body."""
 
     async def part(self, name: str, start: int, length: int) -> bytes | None:
         """Return *length* bytes from *start*, in one request. None if there is no such body."""

@@ -89,6 +89,9 @@ class QueueMessages(Protocol):
     async def claim_batch(self, batch_id: str, page: int) -> None:
         """Ask for a page of a batch to be processed soon."""
 
+    async def claim_export(self, export_id: str, page: int) -> None:
+        """Ask for a page of an export to be made soon."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

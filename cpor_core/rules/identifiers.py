@@ -9,6 +9,7 @@ RANDOM_HEX = 20
 CLAIM_ID_LENGTH = 32 + RANDOM_HEX
 BATCH_ID_LENGTH = 32
 ERASURE_ID_LENGTH = 32
+EXPORT_ID_LENGTH = BATCH_ID_LENGTH + 16
 _MAIL_NAMESPACE = uuid.UUID("5d0f3a52-9f0e-5a53-9c39-6a7f8f6d2f11")
 _LAST_MICROSECOND = 9_999_999_999_999_999
 
@@ -36,6 +37,21 @@ def batch_id(organisation: str, named_by: str) -> str:
 def is_batch_id(text: str) -> bool:
     """Whether *text* has the form of a batch's id."""
     return len(text) == BATCH_ID_LENGTH and all(character in "0123456789abcdef" for character in text)
+
+
+def export_group(organisation: str, filters: str) -> str:
+    """Return the part of an export's id that all exports of an organisation with the same filters share."""
+    return batch_id(organisation, f"export|{filters}")
+
+
+def export_id(organisation: str, filters: str, at: datetime) -> str:
+    """Return the id of an export. Of exports with the same filters, the newest has the lowest id."""
+    return export_group(organisation, filters) + newest_first(at)
+
+
+def is_export_id(text: str) -> bool:
+    """Whether *text* has the form of an export's id."""
+    return len(text) == EXPORT_ID_LENGTH and all(character in "0123456789abcdef" for character in text)
 
 
 def is_erasure_id(text: str) -> bool:

@@ -21,8 +21,11 @@ def defused(text: str) -> str:
 
 def spreadsheet(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> bytes:
     """Return the table as a file. Its first row has the column names."""
+    return UTF8_MARK.encode() + without_columns([columns]) + without_columns(rows)
+
+
+def without_columns(rows: Iterable[Iterable[str]]) -> bytes:
+    """Return the rows as the next part of a file."""
     table = StringIO(newline="")
-    written = csv.writer(table)
-    written.writerow(columns)
-    written.writerows([defused(cell) for cell in row] for row in rows)
-    return (UTF8_MARK + table.getvalue()).encode()
+    csv.writer(table).writerows([defused(cell) for cell in row] for row in rows)
+    return table.getvalue().encode()

@@ -93,7 +93,7 @@ resource defender 'Microsoft.Security/defenderForStorageSettings@2025-06-01' = i
         capGBPerMonth: 1000
         filters: {
           excludeBlobsWithPrefix: [
-            'batches/' // JSON lines, which nobody can download
+            'batches/' // JSON lines, which nobody can download, and CSV that the service writes
           ]
         }
       }

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
+from unittest.mock import patch
 
 import httpx
 from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
@@ -19,6 +20,7 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from cpor_app import bootstrap
 from cpor_core.rules.grace import GRACE
+from cpor_core.use_cases.claims import csv_export
 from devhost.stack.issuer import PROGRAMME_TENANT, LocalIssuer
 from tests.doubles.clock import FixedClock
 from tests.doubles.due_work import DueWorkOfThisClock
@@ -417,6 +419,13 @@ async def in_bulk(c: Counter) -> None:
     await c.message("record_failed_claim_batch", {"batchId": batch, "page": 1})
     await c.ask("get_claim_batch", "GET", f"/claim-batches/{batch}", "one page")
     await c.ask("export_claims", "GET", "/claims/export", "10 drafts")
+    with patch.object(csv_export, "MOST_AT_ONCE", 9):
+        asked = await c.ask("export_claims", "GET", "/claims/export", "10 drafts, as a large export of one page")
+    address = asked.headers["Operation-Location"].removeprefix(PUBLIC_URL)
+    message = {"exportId": address.rpartition("/")[2], "page": 1}
+    await c.message("process_claim_batch", message, "10 drafts of a large export")
+    await c.ask("get_claim_export", "GET", address)
+    await c.ask("get_claim_export_file", "GET", f"{address}/file", "one page")
 
 
 async def lists(c: Counter) -> None:

@@ -29,7 +29,7 @@ from cpor_core.rules.grace import GRACE
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, find
-from cpor_core.use_cases.claims import batches, customer_acts, drafts, partner_acts, reviews
+from cpor_core.use_cases.claims import batches, csv_export, customer_acts, drafts, partner_acts, reviews
 from cpor_core.use_cases.claims.history import history_as_of
 from cpor_core.use_cases.due_work import process_claim
 from cpor_core.use_cases.due_work.sweep import Swept, sweep
@@ -338,7 +338,10 @@ class Core:
         while taken := await self.queues.take(CLAIM_BATCHES, 32):
             for message in taken:
                 sent = json.loads(message.text)
-                await batches.process_page(self.ports, sent["batchId"], sent["page"], await self.now())
+                if "exportId" in sent:
+                    await csv_export.process_page(self.ports, sent["exportId"], sent["page"], await self.now())
+                else:
+                    await batches.process_page(self.ports, sent["batchId"], sent["page"], await self.now())
                 await self.queues.done(message)
                 count += 1
         return count

@@ -549,6 +549,17 @@ async def test_a_body_without_a_batch_is_deleted_in_the_second_round(core: Core)
     assert list(core.batch_bodies.blobs) == ["1" * 32 + "-1"]
 
 
+async def test_rows_without_an_export_are_deleted(core: Core) -> None:
+    """A function can die after it has stored the rows of an export that was deleted meanwhile."""
+    await core.batch_bodies.put("0" * 48 + "-0001", f'"Anne ""A."" Durand",{ANNES}'.encode(), "text/csv")
+    await core.batch_bodies.put("0" * 48 + "-0002", OTHERS.encode(), "text/csv")
+
+    done = await erased(core)
+
+    assert (done.round, done.found) == (2, Found())
+    assert list(core.batch_bodies.blobs) == ["0" * 48 + "-0002"]
+
+
 async def test_files_of_a_closed_claim_are_deleted_with_the_contact(core: Core) -> None:
     """They are deleted an hour later, when no request can be reading them."""
     case = await core.withdraw(await core.submitted())

@@ -195,6 +195,7 @@ async def test_every_due_row_of_every_kind_is_made_again(core: Core) -> None:
     core.blobs.blobs[f"{'0' * 52}-a-blob-of-nobody"] = (b"", "")
     core.blobs.blobs["somebody-elses"] = (b"", "")
     core.batch_bodies.blobs[f"{'0' * 32}-unborn"] = (b"", "")
+    core.batch_bodies.blobs[f"{'0' * 48}-0001"] = (b"", "")
     core.batch_bodies.blobs["somebody-elses"] = (b"", "")
     await failed_messages.record(core.ports, Failure("failed", "customer-notices", "{}", MONDAY), MONDAY)
     await erase_person.begin_erasure(core.ports, "somebody@contoso.fr", MONDAY)
@@ -210,6 +211,7 @@ async def test_every_due_row_of_every_kind_is_made_again(core: Core) -> None:
     assert before - after == pointed | told | lapse
     new = {(*row[1:3], row[4]) for row in after - before}
     unborn = {("0" * 52, Kind.DELETE_BLOB, "a-blob-of-nobody"), ("0" * 32, Kind.DELETE_BATCH, "unborn")}
+    unborn.add(("0" * 48, Kind.DELETE_BATCH, "0001"))
     assert new == {*unborn, (ADATUM, Kind.DELIVER, "")}  # the test event, which waits since its creation
     assert {(ADATUM, Kind.TRIM_CHANGES), (taken.batch.id, Kind.FINISH_BATCH)} <= {row[1:3] for row in after}
     assert {row[3] for row in after} >= {("requests", ADATUM, idempotency_key.hash), ("requests", FABRIKAM, other.hash)}

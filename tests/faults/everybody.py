@@ -69,6 +69,7 @@ LEFT_ALONE = {
     },
     "are the sandbox's clock, which does not move here": {"get_clock", "move_clock"},
     "follow one erasure, which has a story of its own": {"get_erasure"},
+    "follow one large export, which has a story of its own": {"get_claim_export", "get_claim_export_file"},
     "keep a failed message as it is": {
         "record_failed_customer_notice",
         "record_failed_partner_notice",

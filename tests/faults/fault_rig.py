@@ -313,13 +313,14 @@ class FaultRig(MemoryService):
         return {row.key: json.loads(unpacked(row.values["document"])) for row in rows}
 
     async def due_work(self) -> list[str]:
-        """Return the due work of the stored claims, and the unfinished pages of batches."""
+        """Return the due work of the stored claims, and the unfinished pages of batches and large exports."""
         now = await self.clock.now()
         claims = [Claim.model_validate(one) for one in (await self.documents("claims", "claim|")).values()]
         found = [f"{claim.id} {kind}" for claim in claims for kind in due_now(claim, now)]
-        pages = [page for batch in (await self.documents("batches", "batch")).values() for page in batch["pages"]]
-        done = await self.documents("batches", "done|")
-        return found if len(done) == len(pages) else [*found, f"{len(pages) - len(done)} pages of a batch"]
+        stored = [await self.documents("batches", kind) for kind in ("batch", "done|", "export|")]
+        bulk = [one for documents in stored for one in documents.values()]
+        pages, done = sum(len(one.get("pages", ())) for one in bulk), sum("pages" not in one for one in bulk)
+        return found if done == pages else [*found, f"{pages - done} pages of a batch or an export"]
 
     async def dues(self) -> list[datetime]:
         """Return the instants of all due rows, without the rows for months or years after the close of a claim."""

@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
+from cpor_core.use_cases.claims import csv_export
 from devhost.stack.issuer import PROGRAMME_TENANT
 from tests.faults.fault_rig import FaultRig
 from tests.support.service import (
@@ -20,6 +22,7 @@ from tests.support.service import (
     PARTNER,
     PARTNER_ID,
     PDF,
+    PUBLIC_URL,
     SUBSCRIPTION,
     claim_as_sent,
 )
@@ -215,6 +218,24 @@ async def is_sent_in_bulk(rig: FaultRig) -> object:
     return [done, sorted((change["type"], change["claimId"]) for change in changes)]
 
 
+async def is_exported(rig: FaultRig) -> object:
+    """Two claims are exported in two pages, and the file is fetched. After a day the export is deleted."""
+    with patch.multiple(csv_export, MOST_AT_ONCE=1, PAGE_KEYS=1):
+        asked = await rig.ask("GET", "/claims/export", expect=202)
+        address = asked.headers["Operation-Location"].removeprefix(PUBLIC_URL)
+        await rig.rest()
+        done = (await rig.ask("GET", address)).json()
+        file = (await rig.ask("GET", done["link"].removeprefix(PUBLIC_URL))).text
+        await rig.pass_minutes(24 * 60 + 1)
+    return [done["status"], done["done"], done["total"], [line.partition(",")[2] for line in file.splitlines()]]
+
+
+async def two_drafts(rig: FaultRig) -> None:
+    """Two drafts of a partner."""
+    for key in ("one", "two"):
+        await rig.ask("POST", "/claims", key=key, json=claim_as_sent(name=key), expect=201)
+
+
 async def is_erased(rig: FaultRig) -> object:
     """The contact of a claim whose customer was notified is erased: the claim goes back to its partner."""
     asked = await rig.ask(
@@ -243,6 +264,7 @@ JOBS = (
     Job("loses its item", loses_its_item, prepare=is_official),
     Job("finds another contact", finds_another_contact, prepare=draft),
     Job("is sent in bulk", is_sent_in_bulk),
+    Job("is exported", is_exported, prepare=two_drafts),
     Job("is erased", is_erased, prepare=notified),
     Job("is made without a key", is_made_without_a_key, without_key=True),
 )

@@ -8,8 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
 
 from cpor_app.queue_names import CLAIM_BATCHES
+from cpor_core.model import export
+from cpor_core.use_cases.claims import csv_export
 from tests.support.service import OTHER_PARTNER, PARTNER, PARTNER_ID, PUBLIC_URL, Service, claim_as_sent
 
 LINES = {"Content-Type": "application/x-ndjson"}
@@ -206,3 +209,84 @@ async def test_claims_are_exported_for_a_spreadsheet(service: Service) -> None:
         assert len(answer.text.splitlines()) == 1 + count
     answer = await service.request("GET", "/claims/export", tenant=OTHER_PARTNER)
     assert len(answer.text.splitlines()) == 1
+
+
+def small_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make exports of more than two claims large, with pages of two claims."""
+    monkeypatch.setattr(csv_export, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(csv_export, "PAGE_KEYS", 2)
+
+
+async def three_drafts(service: Service) -> None:
+    """Make three drafts."""
+    for name in ("One", "Two", "Three"):
+        await service.draft(name=name)
+
+
+async def ask_for_export(service: Service, query: str = "") -> str:
+    """Ask for a large export. Returns the path of its operation."""
+    asked = await service.request("GET", f"/claims/export{query}")
+    assert asked.status_code == 202
+    return asked.headers["Operation-Location"].removeprefix(PUBLIC_URL)
+
+
+async def test_a_large_export_is_made_in_the_background(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operation shows the progress and then a link to the file, for a day. No other organisation finds it."""
+    await three_drafts(service)
+    at_once = await service.request("GET", "/claims/export")
+    small_exports(monkeypatch)
+
+    asked = await service.request("GET", "/claims/export?status=draft")
+
+    assert (asked.status_code, asked.json()) == (202, {"status": "NotStarted", "done": 0, "total": 3})
+    operation = asked.headers["Operation-Location"].removeprefix(PUBLIC_URL)
+    assert (await service.request("GET", f"{operation}/file")).status_code == 404
+    assert await ask_for_export(service, "?status=draft&status=draft") == operation
+    await work(service)
+    done = (await service.request("GET", operation)).json()
+    assert done == {"status": "Succeeded", "done": 3, "total": 3, "link": f"{PUBLIC_URL}{operation}/file"}
+    file = await service.request("GET", f"{operation}/file", role="Incentives.User")
+    assert file.content == at_once.content
+    assert file.headers["Content-Disposition"] == at_once.headers["Content-Disposition"]
+    for path in (operation, f"{operation}/file"):
+        assert (await service.request("GET", path, tenant=OTHER_PARTNER)).status_code == 404
+        assert (await service.request("GET", path, role=None)).status_code == 401
+        assert (await service.programme("GET", path)).status_code == 403
+    service.clock.advance(timedelta(hours=24))
+    await service.sweep()
+    for path in (operation, f"{operation}/file"):
+        assert (await service.request("GET", path)).status_code == 404
+
+
+async def test_a_large_export_of_too_many_claims_fails(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a filter the service knows the number of claims only after it has read them."""
+    await three_drafts(service)
+    small_exports(monkeypatch)
+    monkeypatch.setattr(export, "MOST_ROWS", 2)
+
+    operation = await ask_for_export(service, "?status=draft")
+    await work(service)
+
+    failed = (await service.request("GET", operation)).json()
+    assert (failed["status"], failed["error"]["code"], "link" in failed) == ("Failed", "ExportTooLarge", False)
+    assert (await service.request("GET", f"{operation}/file")).status_code == 404
+
+
+async def test_an_erased_person_is_in_no_export(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large export that names the person is deleted. A new export does not name the person."""
+    await three_drafts(service)
+    small_exports(monkeypatch)
+    operation = await ask_for_export(service)
+    await work(service)
+    assert "anne.durand@contoso.fr" in (await service.request("GET", f"{operation}/file")).text
+
+    await service.programme("POST", "/operations/erasures", json={"email": "anne.durand@contoso.fr"})
+    for _ in range(4):
+        service.clock.advance(timedelta(minutes=12))
+        await service.sweep()
+
+    for path in (operation, f"{operation}/file"):
+        assert (await service.request("GET", path)).status_code == 404
+    operation = await ask_for_export(service)
+    await work(service)
+    assert "anne.durand" not in (await service.request("GET", f"{operation}/file")).text

@@ -42,6 +42,7 @@ def address(line: Operation, claim_id: str, **parts: str) -> str:
         "docsFile": "swagger-ui.css",
         "name": "main",
         "batchId": "0" * 32,
+        "exportId": "0" * 32,
         "erasureId": "0" * 32,
         "engagementId": "bizapps-revenue",
         "calendar": "FR",

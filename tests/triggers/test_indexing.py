@@ -30,6 +30,8 @@ HTTP = {
     "get_association": ("GET", "associations/{associationId}"),
     "get_claim": ("GET", "claims/{claimId}"),
     "get_claim_batch": ("GET", "claim-batches/{batchId}"),
+    "get_claim_export": ("GET", "claims/exports/{exportId}"),
+    "get_claim_export_file": ("GET", "claims/exports/{exportId}/file"),
     "get_clock": ("GET", "sandbox/clock"),
     "get_closed_day": ("GET", "closed-days/{calendar}/{date}"),
     "list_closed_days": ("GET", "closed-days"),

@@ -36,6 +36,10 @@ def periods() -> str:
                     f"{RETENTION[Kind.DELETE_REPLY].total_seconds() / 3600:.0f} hours",
                 ),
                 ("batches: body, rows, outcomes", f"{RETENTION[Kind.DELETE_BATCH].days} days"),
+                (
+                    "large exports",
+                    f"{RETENTION[Kind.DELETE_EXPORT].total_seconds() / 3600:.0f} hours, counted from the last page",
+                ),
                 ("deliveries of webhooks", f"{RETENTION[Kind.DELETE_DELIVERIES].days} days"),
                 ("changes in the feed", f"{RETENTION[Kind.TRIM_CHANGES].days} days"),
                 ("failed messages", f"{RETENTION[Kind.DELETE_FAILURE].days} days, or when they are put back"),

@@ -1,4 +1,4 @@
-"""Stores evidence and the bodies of batches as blobs. Each blob is written once and never changed."""
+"""Stores evidence, the bodies of batches and the rows of large exports as blobs. Each blob is written once."""
 
 from __future__ import annotations
 

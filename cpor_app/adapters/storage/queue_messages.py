@@ -32,6 +32,9 @@ class StorageQueueMessages:
     async def claim_batch(self, batch_id: str, page: int) -> None:
         await self._send_message(CLAIM_BATCHES, {"batchId": batch_id, "page": page})
 
+    async def claim_export(self, export_id: str, page: int) -> None:
+        await self._send_message(CLAIM_BATCHES, {"exportId": export_id, "page": page})
+
     async def _send_message(self, queue: str, ids: Mapping[str, str | int], delay: timedelta | None = None) -> None:
         try:
             trace = trace_parent()

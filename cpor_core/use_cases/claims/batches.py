@@ -11,13 +11,12 @@ import hashlib
 from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from io import BytesIO
 
 from pydantic import TypeAdapter, ValidationError
 
-from cpor_core import due_work
-from cpor_core.due_work import Kind
+from cpor_core.due_work import Kind, Outcome
 from cpor_core.errors import Conflict, Detail, Refused
 from cpor_core.model.batch import (
     MOST_ROWS,
@@ -40,19 +39,12 @@ from cpor_core.rules.identifiers import batch_id, derived_claim_id, is_batch_id
 from cpor_core.rules.input_faults import not_in_form
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.claims.drafts import created, draft, store_draft
+from cpor_core.use_cases.claims.pages import LOOK_AGAIN, look_again, send_messages
 from cpor_core.use_cases.feed.changes import catch_up, tell_created
 from cpor_core.use_cases.idempotency import key_reused
 
-LOOK_AGAIN = timedelta(minutes=1)
-"""The time after which the messages of an unfinished batch are sent again."""
-LOOK_SELDOM = timedelta(minutes=15)
-"""The same time for an old batch. An old batch has a fault that more messages do not remove."""
-SELDOM_AFTER = timedelta(hours=1)
-"""The age at which an unfinished batch is old."""
 IN_FLIGHT = 8
 """How many rows of a page are written at the same time."""
-MESSAGES_AT_ONCE = 16
-"""How many queue messages are sent at the same time."""
 MOST_LINES = 2 * MOST_ROWS
 """The most lines that a batch can have, including blank lines."""
 MOST_ERRORS, LONGEST_TARGET = 10, 100
@@ -137,7 +129,7 @@ async def _store_batch(ports: Ports, batch: Batch, body: bytes) -> Progress:
     if found.batch.keeping != batch.keeping:  # another request with the same key or body has stored its batch first
         await ports.batch_bodies.delete(batch.blob)
         return found
-    await _send_messages(ports, found)
+    await send_messages(ports.queue_messages.claim_batch, batch.id, found.missing)
     return found
 
 
@@ -151,13 +143,6 @@ def due_rows(ports: Ports, batch: Batch) -> Sequence[DueRow]:
 def batch_expiry(ports: Ports, name: str, keeping: str, at: datetime) -> DueRow:
     """Return the due row that deletes a batch and its body. *at* is the instant at which the batch was accepted."""
     return expiry(Kind.DELETE_BATCH, name, at, ports.batches.row_ref(name, keeping), keeping)
-
-
-async def _send_messages(ports: Ports, progress: Progress) -> None:
-    missing = progress.missing
-    for first in range(0, len(missing), MESSAGES_AT_ONCE):
-        group = missing[first : first + MESSAGES_AT_ONCE]
-        await asyncio.gather(*(ports.queue_messages.claim_batch(progress.batch.id, page) for page in group))
 
 
 # --- processing it ---------------------------------------------------------------------------------------------------
@@ -265,14 +250,13 @@ async def _announce(ports: Ports, batch: Batch, processed: Sequence[_Processed],
             await catch_up(ports, one.outcome.claim_id, now)
 
 
-async def finish(ports: Ports, name: str, now: datetime) -> due_work.Outcome:
+async def finish(ports: Ports, name: str, now: datetime) -> Outcome:
     """Send the messages of unfinished pages again. The outcome says when to repeat this. It is done if no page is."""
     progress = await ports.batches.find(name)
     if progress is None or not progress.missing:
-        return due_work.Outcome()
-    await _send_messages(ports, progress)
-    is_young = now - progress.batch.at < SELDOM_AFTER
-    return due_work.Outcome(delayed=True, not_before=now + (LOOK_AGAIN if is_young else LOOK_SELDOM))
+        return Outcome()
+    await send_messages(ports.queue_messages.claim_batch, name, progress.missing)
+    return look_again(progress.batch.at, now)
 
 
 # --- what callers see -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from datetime import datetime
 from cpor_core.due_work import RETENTION, Kind, Outcome
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
-from cpor_core.use_cases.claims import batches
+from cpor_core.use_cases.claims import batches, csv_export
 
 
 async def delete_row(ports: Ports, row: DueRow, _: datetime) -> Outcome:
@@ -26,6 +26,11 @@ async def delete_batch(ports: Ports, row: DueRow, _: datetime) -> Outcome:
     """Delete a batch and its body. The label of the due row is the `keeping` of the batch."""
     await batches.delete_batch(ports, row.subject, row.label)
     return Outcome()
+
+
+async def delete_export(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+    """Delete a large export 24 hours after its last page was made."""
+    return await csv_export.expire(ports, row.subject, now)
 
 
 async def delete_blob(ports: Ports, row: DueRow, _: datetime) -> Outcome:

@@ -6,7 +6,7 @@ from datetime import datetime
 from cpor_core.due_work import SOON, Kind, Outcome
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
-from cpor_core.use_cases.claims import batches, subscription_ends
+from cpor_core.use_cases.claims import batches, csv_export, subscription_ends
 from cpor_core.use_cases.due_work import delete_expired
 from cpor_core.use_cases.due_work.process_claim import process_claim
 from cpor_core.use_cases.feed import changes, deliveries
@@ -38,6 +38,10 @@ async def _deliver(ports: Ports, row: DueRow, now: datetime) -> Outcome:
 
 async def _finish_batch(ports: Ports, row: DueRow, now: datetime) -> Outcome:
     return await batches.finish(ports, row.subject, now)
+
+
+async def _finish_export(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+    return await csv_export.finish(ports, row.subject, now)
 
 
 async def _erase_person(ports: Ports, row: DueRow, now: datetime) -> Outcome:
@@ -73,6 +77,7 @@ HANDLERS: Mapping[Kind, Handler] = {
     Kind.TRIM_CHANGES: _trim_changes,
     Kind.DELIVER: _deliver,
     Kind.FINISH_BATCH: _finish_batch,
+    Kind.FINISH_EXPORT: _finish_export,
     Kind.ERASE_PERSON: _erase_person,
     Kind.END_GONE_ITEMS: _end_gone_items,
     Kind.NOTIFY_OTHERS: _notify_others,
@@ -82,6 +87,7 @@ HANDLERS: Mapping[Kind, Handler] = {
     Kind.DELETE_BLOB: delete_expired.delete_blob,
     Kind.DELETE_DELIVERIES: delete_expired.delete_deliveries,
     Kind.DELETE_BATCH: delete_expired.delete_batch,
+    Kind.DELETE_EXPORT: delete_expired.delete_export,
     Kind.DELETE_FAILURE: delete_expired.delete_row,
     Kind.DELETE_DRY_RUN_COUNT: delete_expired.delete_row,
     Kind.OF_ANOTHER_RELEASE: _of_another_release,

@@ -23,12 +23,12 @@ from cpor_core.ports import Ports
 from cpor_core.ports.claims import Commit, TenantClaims
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyKey
-from cpor_core.rules.identifiers import is_batch_id, is_claim_id, list_position
+from cpor_core.rules.identifiers import is_batch_id, is_claim_id, is_export_id, list_position
 from cpor_core.rules.untold import untold
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import due_rows, list_for_review
-from cpor_core.use_cases.claims import batches, subscription_ends
+from cpor_core.use_cases.claims import batches, csv_export, subscription_ends
 from cpor_core.use_cases.claims.drafts import blob_expiry
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.feed import deliveries
@@ -194,9 +194,13 @@ async def _batches(ports: Ports, now: datetime, rebuilt: Rebuilt) -> None:
     async for batch in ports.batches.all():
         await _add(ports, batches.due_rows(ports, batch), rebuilt)
         bodies.add(batch.blob)
+    async for export in ports.exports.all():
+        await _add(ports, csv_export.due_rows(ports, export), rebuilt)
+        bodies |= {export.blob(page) for page in range(1, len(export.pages) + 1)}
     async for name in ports.batch_bodies.names():
         batch_id, _, keeping = name.partition("-")
-        if name not in bodies and is_batch_id(batch_id):  # not deleted at once, because a batch can be arriving now
+        is_ours = is_batch_id(batch_id) or is_export_id(batch_id)
+        if name not in bodies and is_ours:  # not deleted at once, because a batch can be arriving now
             await _add(ports, [batches.batch_expiry(ports, batch_id, keeping, now)], rebuilt)
 
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from cpor_core.due_work import SOON, Kind, Outcome
 from cpor_core.errors import Conflict, Fault, Refused
@@ -26,12 +27,13 @@ from cpor_core.ports.claims import StoredText
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.idempotency import IdempotencyRecord
 from cpor_core.ports.stored import Registered, Stored
-from cpor_core.rules.identifiers import BATCH_ID_LENGTH
+from cpor_core.rules.identifiers import BATCH_ID_LENGTH, is_export_id
 from cpor_core.rules.person_matcher import Person
 from cpor_core.transitions import personal_data
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
+from cpor_core.use_cases.claims import csv_export
 from cpor_core.use_cases.claims.drafts import blob_expiry
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 
@@ -43,8 +45,6 @@ AGAIN_AFTER = timedelta(minutes=11)
 """The wait between two rounds. No function runs so long. So each function that has read the address has ended."""
 WAIT_FOR_BATCH = timedelta(hours=1)
 """If a batch that names the person is older, its body is deleted, even if some of its rows were not processed."""
-LARGEST_BODY = 16 * 2**20
-"""The most bytes of a batch's body."""
 MOST_LISTED = 1000
 """The most claims in the list of claims whose files an operator must look at. Further claims are only counted."""
 ATTEMPTS = 8
@@ -205,16 +205,20 @@ async def _try_step(erase: Callable[[], Awaitable[None]], erasure_id: str) -> bo
     return False
 
 
-# --- batches ----------------------------------------------------------------------------------------------------------
+# --- batches and large exports ----------------------------------------------------------------------------------------
 
 
 async def _batches(ports: Ports, person: Person, erasure: Erasure, now: datetime) -> AsyncGenerator[_Step, None]:
     async for name in ports.batch_bodies.names():
         if name <= erasure.after:
             continue
-        body = await ports.batch_bodies.part(name, 0, LARGEST_BODY)
+        body = await ports.batch_bodies.get(name)
         if body is None or not await asyncio.to_thread(_names, body, person):
             yield _Step(name)
+            continue
+        export_id = name.partition("-")[0]
+        if is_export_id(export_id):
+            yield _Step(name, erase=partial(csv_export.delete_with_blob, ports, export_id, name))
             continue
         progress = await ports.batches.find(name[:BATCH_ID_LENGTH])
         owner = progress if progress is not None and progress.batch.blob == name else None
@@ -229,7 +233,7 @@ async def _batches(ports: Ports, person: Person, erasure: Erasure, now: datetime
 
 
 def _names(body: bytes, person: Person) -> bool:
-    """Whether the body of a batch names the person, in plain characters or in JSON escapes."""
+    """Whether a batch's body or an export's rows name the person, in plain characters or in JSON escapes."""
     address = person.address.lower().encode()
     for line in body.splitlines():
         if address in line.lower() or b"\\u" in line:
