@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -27,6 +28,7 @@ from cpor_core.model.claim import (
     Status,
 )
 from cpor_core.model.erasure import Erasure, ErasureStatus, Found
+from cpor_core.model.export import ClaimFilter
 from cpor_core.model.history import PROGRAMME, Act, digest
 from cpor_core.ports.claims import Comment
 from cpor_core.ports.due_work import DueRow, Failure
@@ -36,7 +38,7 @@ from cpor_core.rules.grace import GRACE
 from cpor_core.rules.person_matcher import Person
 from cpor_core.transitions import personal_data
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
-from cpor_core.use_cases.claims import batches, comments, customer_acts, drafts, partner_acts
+from cpor_core.use_cases.claims import batches, comments, csv_export, customer_acts, drafts, partner_acts
 from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.privacy import erase_person
 from tests.core.builders import (
@@ -340,6 +342,10 @@ async def fill(core: Core) -> str:
     await core.ports.requests.begin(FABRIKAM, "none", IdempotencyRecord("b", "", "a", now))
     await send_batch(core)
     await core.deliver()
+    with patch.multiple(csv_export, MOST_AT_ONCE=0, PAGE_KEYS=1):
+        await csv_export.export(core.ports, ADATUM, ClaimFilter(), now)
+    await core.deliver()
+    assert len(core.batch_bodies.blobs) == 1 + 2
     return case.claim.id
 
 

@@ -218,8 +218,8 @@ def small_exports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def three_drafts(service: Service) -> None:
-    """Make three drafts."""
-    for name in ("One", "Two", "Three"):
+    """Make three drafts. A spreadsheet would run the name of the first one."""
+    for name in ("=HYPERLINK(1)", "Two", "Three"):
         await service.draft(name=name)
 
 
@@ -247,6 +247,7 @@ async def test_a_large_export_is_made_in_the_background(service: Service, monkey
     assert done == {"status": "Succeeded", "done": 3, "total": 3, "link": f"{PUBLIC_URL}{operation}/file"}
     file = await service.request("GET", f"{operation}/file", role="Incentives.User")
     assert file.content == at_once.content
+    assert b",'=HYPERLINK(1)," in file.content
     assert file.headers["Content-Disposition"] == at_once.headers["Content-Disposition"]
     for path in (operation, f"{operation}/file"):
         assert (await service.request("GET", path, tenant=OTHER_PARTNER)).status_code == 404
@@ -270,6 +271,30 @@ async def test_a_large_export_of_too_many_claims_fails(service: Service, monkeyp
     failed = (await service.request("GET", operation)).json()
     assert (failed["status"], failed["error"]["code"], "link" in failed) == ("Failed", "ExportTooLarge", False)
     assert (await service.request("GET", f"{operation}/file")).status_code == 404
+
+
+async def test_a_failed_page_of_an_export_can_be_sent_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The failed message keeps the ids of the page. A message with another id is refused."""
+    await three_drafts(service)
+    small_exports(monkeypatch)
+    operation = await ask_for_export(service)
+    first, second = await service.services.queues.take(CLAIM_BATCHES, 32)
+    await service.run("record_failed_claim_batch", first.text)
+    await service.run("process_claim_batch", second.text)
+    for message in (first, second):
+        await service.services.queues.done(message)
+
+    for malformed in ({"exportId": "0" * 32, "page": 1}, {"exportId": "0" * 48}, {"batchId": "0" * 48, "page": 1}):
+        with pytest.raises(AssertionError, match="failed"):
+            await service.run("process_claim_batch", json.dumps(malformed))
+        assert "not a message of ours" in caplog.text
+        caplog.clear()
+    assert (await service.request("GET", operation)).json()["status"] == "Running"
+    assert (await service.programme("POST", "/operations/failed-messages/redrive")).status_code == 200
+    await work(service)
+    assert (await service.request("GET", operation)).json()["status"] == "Succeeded"
 
 
 async def test_an_erased_person_is_in_no_export(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
