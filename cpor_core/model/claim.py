@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from cpor_core.model.base import AtMost, Email, Flag, Guid, Instant, PartnerId, Slug, Text200, Text4000, Value, in_form
+from cpor_core.model.base import AtMost, Email, Flag, Guid, InForm, Instant, PartnerId, Slug, Text200, Text4000, Value
 
 MAX_ITEMS = 30
 """The most items of one claim (decision 6)."""
@@ -155,9 +155,6 @@ class Item(Value):
         return self.workload or self.subscription_id or ""
 
 
-_ITEM_KEY = "^[0-9A-Za-z-]+$"
-
-
 def _key_of(sent: object) -> object:
     if isinstance(sent, dict):
         return Item.model_validate(sent).key
@@ -166,9 +163,9 @@ def _key_of(sent: object) -> object:
 
 ItemKey = Annotated[
     str,
+    Field(max_length=100),
+    InForm("^[0-9A-Za-z-]+$", "must be the id of a workload, such as teams, or of a subscription"),
     BeforeValidator(_key_of),
-    Field(max_length=100, json_schema_extra={"pattern": _ITEM_KEY}),
-    in_form(_ITEM_KEY, "must be the id of a workload, such as teams, or of a subscription"),
 ]
 """The id of a workload or a subscription. A whole item, as in a claim, is accepted too."""
 
@@ -204,17 +201,14 @@ class Revenue(Value):
     isv_solution: Text200 | None = LEFT_OUT
 
 
-_DOMAIN = r"^[A-Za-z0-9.-]+\.[A-Za-z0-9-]+$"
-
-
 class ClaimedCustomer(Value):
     """The customer's tenant, and one domain of this tenant."""
 
     tenant_id: Guid
     domain: Annotated[
         str,
-        Field(max_length=253, json_schema_extra={"pattern": _DOMAIN}),
-        in_form(_DOMAIN, "must be a domain, such as contoso.fr"),
+        Field(max_length=253),
+        InForm(r"^[A-Za-z0-9.-]+\.[A-Za-z0-9-]+$", "must be a domain, such as contoso.fr"),
     ]
 
 

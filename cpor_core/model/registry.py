@@ -5,30 +5,25 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cpor_core.model.base import AtMost, Count, Day, Email, Flag, Guid, Slug, Text100, Text200, Value, in_form
+from cpor_core.model.base import AtMost, Count, Day, Email, Flag, Guid, InForm, Slug, Text100, Text200, Value
 
 MAX_SUBSCRIPTIONS = 500
 MAX_NOTICE_ADDRESSES = 10
 MAX_WORKLOADS = 200
 MAX_ENGAGEMENTS = 50
-_DOMAIN = r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
-_COUNTRY = "^[A-Z]{2}$"
-_SUBDIVISION = "^[A-Za-z0-9]{1,6}$"
 Domain = Annotated[
     str,
-    Field(max_length=253, json_schema_extra={"pattern": _DOMAIN}),
-    in_form(_DOMAIN, "must be a domain, such as contoso.fr"),
+    Field(max_length=253),
+    InForm(r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$", "must be a domain, such as contoso.fr"),
 ]
 Language = Annotated[str, Field(min_length=1, max_length=35, description="A tag of BCP 47, such as fr or fr-CA.")]
 Country = Annotated[
     str,
-    Field(json_schema_extra={"pattern": _COUNTRY}),
-    in_form(_COUNTRY, "must be a country's two capital letters in ISO 3166, such as FR"),
+    InForm("^[A-Z]{2}$", "must be a country's two capital letters in ISO 3166, such as FR"),
 ]
 Subdivision = Annotated[
     str,
-    Field(json_schema_extra={"pattern": _SUBDIVISION}),
-    in_form(_SUBDIVISION, "must be a subdivision's code in ISO 3166 without its country, such as SCT"),
+    InForm("^[A-Za-z0-9]{1,6}$", "must be a subdivision's code in ISO 3166 without its country, such as SCT"),
 ]
 TimeZone = Annotated[str, Field(min_length=1, max_length=60)]
 

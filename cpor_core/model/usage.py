@@ -3,15 +3,10 @@
 from datetime import date
 from typing import Annotated
 
-from pydantic import Field
-
-from cpor_core.model.base import Count, Guid, Instant, Value, in_form
+from cpor_core.model.base import Count, Guid, InForm, Instant, Value
 from cpor_core.model.claim import ItemKey
 
-_MONTH = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
-Month = Annotated[
-    str, Field(json_schema_extra={"pattern": _MONTH}), in_form(_MONTH, "must be a month as YYYY-MM, such as 2026-11")
-]
+Month = Annotated[str, InForm("^[0-9]{4}-(0[1-9]|1[0-2])$", "must be a month as YYYY-MM, such as 2026-11")]
 
 
 class UsageLine(Value):

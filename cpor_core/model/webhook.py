@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from cpor_core.model.base import AtMost, Instant, Slug, Value, in_form
+from cpor_core.model.base import AtMost, InForm, Instant, Slug, Value
 from cpor_core.model.change import Change
 from cpor_core.model.claim import LEFT_OUT
 from cpor_core.model.history import Act
@@ -32,11 +32,10 @@ def is_of(kind: str, wanted: str) -> bool:
 
 EventFilter = Annotated[str, StringConstraints(max_length=100), AfterValidator(_event)]
 """A type of change, or its words before a dot. A prefix `cpor.` is accepted and removed."""
-_PRINTABLE = r"^[\x21-\x7e]+$"
 WebhookUrl = Annotated[
     str,
-    Field(max_length=MAX_URL_CHARACTERS, json_schema_extra={"pattern": _PRINTABLE, "minLength": 1}),
-    in_form(_PRINTABLE, "must be an address without blanks, such as https://adatum.example/hooks/cpor"),
+    Field(max_length=MAX_URL_CHARACTERS, json_schema_extra={"minLength": 1}),
+    InForm(r"^[\x21-\x7e]+$", "must be an address without blanks, such as https://adatum.example/hooks/cpor"),
 ]
 
 

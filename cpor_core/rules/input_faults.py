@@ -7,6 +7,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from cpor_core.errors import Detail, Refused
+from cpor_core.model.base import NOT_IN_FORM
 
 MOST_DETAILS = 100
 """The most details in one refusal. A body of one mebibyte can have a hundred thousand faults."""
@@ -122,6 +123,8 @@ def _words(kind: str, one: Mapping[str, Any]) -> str:
     context = one.get("ctx", {})
     if kind in ("value_error", "assertion_error"):
         return str(context["error"])
+    if kind == NOT_IN_FORM:
+        return str(one["msg"])
     if context.get("min_length") == 1:
         return "must not be empty"
     if kind in ("enum", "literal_error"):

@@ -110,6 +110,9 @@ def test_a_text_keeps_its_form(kind: Any, sent: str, kept: str) -> None:
     [
         (Guid, TENANT[:-1]),
         (Guid, TENANT + "\n"),
+        (Guid, "\n" + TENANT),
+        (Guid, "٣" + TENANT[1:]),
+        (Guid, "\ud800" + TENANT[1:]),
         (Guid, "{" + TENANT + "}"),
         (Guid, TENANT.replace("-", "")),
         (Guid, 5),
@@ -121,6 +124,8 @@ def test_a_text_keeps_its_form(kind: Any, sent: str, kept: str) -> None:
         (Slug, "Teams"),
         (Slug, "teams-"),
         (Slug, "teams--phone"),
+        (Slug, "teams\n"),
+        (Slug, "teams\nTeams"),
         (Slug, "a" * 101),
         (Email, "ana"),
         (Email, "ana@contoso"),

@@ -110,6 +110,8 @@ def message(model: Any, sent: object, target: str) -> str:
         (NewClaim, claim_as_sent(items=[{}] * 31), "items", "items may have at most 30 entries."),
         (NewClaim, claim_as_sent(name="x" * 201), "name", "name may have at most 200 characters."),
         (UsageLine, {"month": "2026-13"}, "month", "month must be a month as YYYY-MM, such as 2026-11."),
+        (UsageLine, {"item": "x" * 101}, "item", "item may have at most 100 characters."),
+        (UsageLine, {"item": "x y"}, "item", "item must be the id of a workload, such as teams, or of a subscription."),
         (
             WebhookWanted,
             {"url": "a b"},
