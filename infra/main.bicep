@@ -2,7 +2,7 @@
 
 targetScope = 'subscription'
 
-// The largest usage report takes 387 MiB in the worker, and the host needs memory too. So 512 MiB is not enough.
+// One usage report of the largest size fills 512 MB. docs/operating.md has the measurement.
 type memory = 2048 | 4096
 type redundancy = 'Standard_LRS' | 'Standard_ZRS' | 'Standard_GRS' | 'Standard_RAGRS' | 'Standard_GZRS' | 'Standard_RAGZRS'
 
@@ -52,7 +52,7 @@ param maximumInstanceCount int = 40
 @description('HTTP requests that one instance processes at the same time. The platform\'s default for Python is one.')
 @minValue(1)
 @maxValue(1000)
-param httpPerInstanceConcurrency int = 16
+param httpPerInstanceConcurrency int = 20
 
 @description('Instances that are always ready and always cost money: a list of objects with name (http, or function:<name>) and instanceCount.')
 param alwaysReady array = []

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cpor_app.adapters.catalogue import load_catalogue
+from tools import cost, scale
 from tools.pages import claim_life, days_off, errors, functions, insight, partner_mails, retention, settings, telemetry
 from tools.pages.engagements import engagements
 from tools.pages.markdown import filled
@@ -33,6 +34,8 @@ def made() -> Mapping[str, str]:
         "telemetry-attributes": telemetry.attributes_table(),
         "telemetry-counters": telemetry.counters_table(),
         "telemetry-lines": telemetry.lines_table(),
+        **cost.blocks(),
+        **scale.blocks(),
     }
 
 
