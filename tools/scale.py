@@ -69,7 +69,7 @@ def limits(one: Life, plan: Planning, shipped: Shipped) -> Sequence[Limit]:
             core,
             CPU,
             one.requests(TIMER) * cpu,
-            "work off full pages of due rows on several instances",
+            "several instances take full pages of due rows",
         ),
         Limit(
             "`maximumInstanceCount`",

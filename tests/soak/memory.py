@@ -178,8 +178,8 @@ async def lives(host: Host) -> None:
 
 
 async def live(host: Host, numbers: range) -> None:
-    """Make a claim for each customer, and wait until customer and partner are notified."""
-    before = host.executions("notify_partner")
+    """Make a claim for each customer, and wait until each customer is notified."""
+    before = host.executions("notify_customer")
 
     async def one(number: int) -> None:
         path = f"/claims/{(await host.ask('POST', '/claims', json=claim(number))).json()['id']}"
@@ -187,7 +187,7 @@ async def live(host: Host, numbers: range) -> None:
         await host.ask("POST", f"{path}/submit", json=ACKNOWLEDGED)
 
     await at_once(*map(one, numbers))
-    while host.executions("notify_partner") < before + len(numbers):  # noqa: ASYNC110 - it is another process
+    while host.executions("notify_customer") < before + len(numbers):  # noqa: ASYNC110 - it is another process
         await asyncio.sleep(0.5)
 
 
