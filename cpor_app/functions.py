@@ -5,6 +5,7 @@ The host must know every function before the first call, but a call needs one mo
 `function_app` gives the host this table. The first call of a function loads its module (docs/decisions.md#dp2).
 """
 
+import gc
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from importlib import import_module
@@ -186,5 +187,12 @@ MODULES: Mapping[str, str] = {
 @cache
 def handler(name: str) -> Callable[..., Awaitable[Any]]:
     """Return the handler of a function. The first call loads its module."""
-    found: Callable[..., Awaitable[Any]] = getattr(import_module(f"cpor_app.triggers.{MODULES[name]}"), name)
+    gc.disable()  # what an import makes stays, so a search for garbage would find nothing
+    try:
+        module = import_module(f"cpor_app.triggers.{MODULES[name]}")
+    finally:
+        if not gc.get_freeze_count():
+            gc.freeze()  # later searches skip what exists before the first call. No call has made garbage yet
+        gc.enable()
+    found: Callable[..., Awaitable[Any]] = getattr(module, name)
     return found

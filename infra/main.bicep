@@ -354,6 +354,8 @@ var settings = {
   FINALISE_SCHEDULE: finaliseSchedule
   // Time zones come from the Python package, so every instance and every developer's machine has the same data.
   PYTHONTZPATH: '/home/site/wwwroot/.python_packages/lib/site-packages/tzdata/zoneinfo'
+  // No package of ours is a plugin of pydantic. Otherwise pydantic reads the metadata of every package at the start.
+  PYDANTIC_DISABLE_PLUGINS: '__all__'
   // The Azure SDK's own spans are off, because they hold keys of rows and names of blobs.
   AZURE_TRACING_ENABLED: 'false'
   // Otherwise the exporter sends statistics to Microsoft, gets its configuration from there, and adds rows to our logs.

@@ -64,9 +64,10 @@ def functions_environment(
         "CPOR_SMTP_HOST": "127.0.0.1",
         "CPOR_SMTP_PORT": str(ports.smtp),
         "CPOR_SMTP_STARTTLS": "0",
-        # The same as in the cloud: UTC, the time zones of the package, and no spans of the storage SDK.
+        # The same as in the cloud: UTC, the time zones of the package, no plugins, and no spans of the storage SDK.
         "TZ": "UTC",
         "PYTHONTZPATH": "",
+        "PYDANTIC_DISABLE_PLUGINS": "__all__",
         "AZURE_TRACING_ENABLED": "false",
     }
 
