@@ -112,7 +112,8 @@ def test_the_cloud_has_every_package_that_the_app_imports(folder: str) -> None:
     missing = [
         (file, package)
         for file, package in imported(folder)
-        if package not in known and not pinned & {name.lower() for name in distributions.get(package, ())}
+        if package not in known
+        and not pinned & {name.lower().replace("_", "-") for name in distributions.get(package, ())}
     ]
     assert missing == []
 
