@@ -53,6 +53,13 @@ class Changes(Protocol):
     async def head(self, organisation: str) -> FeedHead:
         """Return the state of a feed, in one request."""
 
+    async def known_head(self, organisation: str) -> FeedHead:
+        """
+        Return the state of a feed as this process read or wrote it last, usually without a request.
+
+        Another process can have appended since. Then `append` raises `Conflict`.
+        """
+
     async def page(self, organisation: str, *, after: int, limit: int) -> Sequence[Change]:
         """Return the changes after the number *after*, in order, in one request."""
 

@@ -1,7 +1,7 @@
 """The change feed has every history entry once and in order, through crashes and races (decision 38)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -23,6 +23,7 @@ from cpor_core.use_cases.claims import comments, drafts, partner_acts, reviews
 from cpor_core.use_cases.feed import changes as feed
 from tests.core.builders import ADATUM, DAY, FABRIKAM, LITWARE, MONDAY, PERSON, TEAMS, USAGE
 from tests.core.memory_core import Core
+from tests.doubles.requests import Answer, Request
 
 MINUTE = timedelta(minutes=1)
 
@@ -53,6 +54,31 @@ def elsewhere(core: Core) -> Ports:
 async def dies() -> None:
     """Act as a storage that cannot be reached."""
     raise StorageBusy("gone", retry_after_seconds=1)
+
+
+async def test_the_head_of_a_feed_is_read_once_and_again_after_each_change_by_another_process(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without another process no change needs a read. A lost race costs one read, not two."""
+    case = await core.draft()
+    read: list[str] = []
+    carry = core.rows.carry
+
+    async def counted(request: Request, do: Callable[[], Answer]) -> Answer:
+        read.extend([request.table] if request.table == "changes" and not request.is_write else [])
+        return await carry(request, do)
+
+    monkeypatch.setattr(core.rows, "carry", counted)
+    case = await comment(core, case)
+    assert read == []
+
+    await comment(core, case, elsewhere(core))
+    assert read == ["changes"], "the other process reads it for the first time"
+    read.clear()
+    await comment(core, case)
+
+    assert read == ["changes"]
+    assert [change.sequence for change in await feed_of(core)] == [1, 2, 3, 4, 5]
 
 
 async def test_each_change_is_in_the_feed_at_once(core: Core) -> None:

@@ -46,7 +46,7 @@ def trim_row(organisation: str, oldest: datetime) -> DueRow:
 
 async def announce(ports: Ports, case: Case, entries: Sequence[tuple[str, Entry]], now: datetime) -> None:
     """
-    Announce the history entries of an act, in two requests. Never raises a fault, because a due row leads to a retry.
+    Announce the history entries of an act, in one request. Never raises a fault, because a due row leads to a retry.
 
     *case* is the stored case. *entries* are the new history entries of the claim and of its rivals.
     """
@@ -108,7 +108,7 @@ async def announce_created(ports: Ports, organisation: str, cases: Sequence[Case
 
 
 async def tell_created(ports: Ports, organisation: str, cases: Sequence[Case], now: datetime) -> None:
-    """Announce drafts that were created together, up to 40 in two requests. Raises `Conflict` and faults."""
+    """Announce drafts that were created together, up to 40 in one request. Raises `Conflict` and faults."""
     for first in range(0, len(cases), MOST_AT_ONCE):
         group = cases[first : first + MOST_AT_ONCE]
         try:
@@ -176,7 +176,7 @@ def _change(case: Case, kind: str, status: Status, at: datetime) -> Change:
 
 async def _append(ports: Ports, organisation: str, news: Sequence[Announcement], now: datetime) -> None:
     """
-    Append announcements to a feed. If another process has appended at the same time, try again.
+    Append announcements to a feed, in one request. If another process has appended since, take two more requests.
 
     Raises `Conflict` if an announcement is in the feed already, or if the entry before it is not yet in the feed.
     Raises `StorageBusy` after too many lost races.
@@ -185,7 +185,7 @@ async def _append(ports: Ports, organisation: str, news: Sequence[Announcement],
         return
     for _ in range(ATTEMPTS):
         async with ports.changes.turn(organisation):
-            head = await ports.changes.head(organisation)
+            head = await ports.changes.known_head(organisation)
             rows = [trim_row(organisation, now)] if not head.last else []
             if head.has_webhooks:
                 rows.append(deliveries.due_row(organisation, now))
@@ -195,8 +195,8 @@ async def _append(ports: Ports, organisation: str, news: Sequence[Announcement],
             try:
                 await ports.changes.append(organisation, head, numbered)
             except Conflict:
-                moved = await ports.changes.head(organisation)
-                if moved.last == head.last:
+                newest = await ports.changes.head(organisation)  # the next try knows this head
+                if newest.etag == head.etag:
                     raise
                 continue
         if head.has_webhooks:

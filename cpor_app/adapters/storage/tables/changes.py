@@ -14,11 +14,12 @@ announced twice or in the wrong order.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import takewhile
 from weakref import WeakValueDictionary
 
-from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Op, Replace, Require, Rows, partitions
+from cpor_app.adapters.storage.row_store import Cell, Delete, Insert, Op, Replace, Require, Row, Rows, partitions
 from cpor_app.adapters.storage.tables import packed, unpacked
 from cpor_core.model.change import Change
 from cpor_core.ports.feed import Announcement, FeedHead
@@ -27,6 +28,8 @@ TABLE = "changes"
 HEAD = "head"
 MOST_AT_ONCE = 90
 """Changes that one request deletes. A transaction has at most 100 rows."""
+MOST_KNOWN_HEADS = 1_000
+"""Feeds whose heads a process remembers. A head has about 200 bytes."""
 _HIGHEST = 999_999
 
 
@@ -37,6 +40,7 @@ class ChangesTable:
         """Use *rows*. This sends no request."""
         self._rows = rows
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._known_heads: dict[str, FeedHead] = {}
 
     def turn(self, organisation: str) -> asyncio.Lock:
         return self._turns.setdefault(organisation, asyncio.Lock())
@@ -46,15 +50,17 @@ class ChangesTable:
 
     async def head(self, organisation: str) -> FeedHead:
         row = await self._rows.get(TABLE, organisation, HEAD)
-        if row is None:
-            return FeedHead()
-        values = row.values
-        return FeedHead(
-            last=int(str(values["last"])),
-            oldest=int(str(values["oldest"])),
-            has_webhooks=bool(values["hasWebhooks"]),
-            etag=row.etag,
-        )
+        return self._remember(organisation, _feed_head(row) if row is not None else FeedHead())
+
+    async def known_head(self, organisation: str) -> FeedHead:
+        return self._known_heads.get(organisation) or await self.head(organisation)
+
+    def _remember(self, organisation: str, head: FeedHead) -> FeedHead:
+        self._known_heads.pop(organisation, None)
+        self._known_heads[organisation] = head
+        if len(self._known_heads) > MOST_KNOWN_HEADS:
+            del self._known_heads[next(iter(self._known_heads))]
+        return head
 
     async def page(self, organisation: str, *, after: int, limit: int) -> Sequence[Change]:
         rows = await self._rows.page(TABLE, organisation, start=_entry(after + 1), before="entry|~", limit=limit)
@@ -69,17 +75,17 @@ class ChangesTable:
         return await self._rows.get(TABLE, organisation, _rival(claim_id, rival, time)) is not None
 
     async def append(self, organisation: str, head: FeedHead, news: Sequence[Announcement]) -> FeedHead:
-        after = FeedHead(head.last + len(news), head.oldest, head.has_webhooks)
-        written = await self._rows.write(
-            TABLE, organisation, *_requirements(news), _head_op(head, after), *_inserts(news)
-        )
-        return FeedHead(after.last, after.oldest, after.has_webhooks, written[HEAD])
+        after = replace(head, last=head.last + len(news))
+        return await self._write(organisation, head, after, *_requirements(news), *_inserts(news))
+
+    async def _write(self, organisation: str, head: FeedHead, after: FeedHead, *ops: Op) -> FeedHead:
+        written = await self._rows.write(TABLE, organisation, _head_op(head, after), *ops)
+        return self._remember(organisation, replace(after, etag=written[HEAD]))
 
     async def note_webhooks(self, organisation: str, *, has_webhooks: bool) -> None:
         head = await self.head(organisation)
         if head.has_webhooks is not has_webhooks:
-            after = FeedHead(head.last, head.oldest, has_webhooks)
-            await self._rows.write(TABLE, organisation, _head_op(head, after))
+            await self._write(organisation, head, replace(head, has_webhooks=has_webhooks))
 
     async def trim(self, organisation: str, *, before: datetime) -> datetime | None:
         head = await self.head(organisation)
@@ -87,11 +93,20 @@ class ChangesTable:
         # Only the first changes of the feed: a change that was announced late can be older than the changes before it.
         old = list(takewhile(lambda entry: entry.at < before, entries[:MOST_AT_ONCE]))
         if old:
-            after = FeedHead(head.last, old[-1].sequence + 1, head.has_webhooks)
             gone = (Delete(_entry(entry.sequence)) for entry in old)
-            await self._rows.write(TABLE, organisation, _head_op(head, after), *gone)
+            await self._write(organisation, head, replace(head, oldest=old[-1].sequence + 1), *gone)
         remaining = entries[len(old) :]
         return remaining[0].at if remaining else None
+
+
+def _feed_head(row: Row) -> FeedHead:
+    values = row.values
+    return FeedHead(
+        last=int(str(values["last"])),
+        oldest=int(str(values["oldest"])),
+        has_webhooks=bool(values["hasWebhooks"]),
+        etag=row.etag,
+    )
 
 
 def _entry(sequence: int) -> str:
