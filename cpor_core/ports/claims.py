@@ -67,18 +67,22 @@ class TenantClaims:
 class Claims(Protocol):
     """Claims with their slots, history, comments and stored replies. Each tenant is one partition."""
 
-    async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> StoredCase | None:
+    async def load(self, claim_id: str) -> StoredCase | None:
         """
         Return a claim with its slots, in two requests.
 
-        A closed claim takes one request. A draft takes one request if *slots_of_drafts* is false.
+        A draft or a closed claim takes one request, because its slots are not read. They count as empty.
         """
 
     async def prospect(self, claim: Claim) -> StoredCase:
         """Return a new claim with the slots of its items, in one request."""
 
     async def with_refusals(self, case: StoredCase) -> StoredCase:
-        """Return the case with the earlier refusals of this partner by this customer, in one request."""
+        """
+        Return the case with the earlier refusals of this partner by this customer, in one request.
+
+        A draft gets the slots of its items too, by another request at the same time.
+        """
 
     async def of_tenant(self, tenant_id: str) -> Sequence[StoredCase]:
         """Return every claim of a tenant with its slots, in two range queries of one partition."""

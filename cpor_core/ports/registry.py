@@ -10,10 +10,17 @@ from cpor_core.rules.business_days import ClosedDays
 
 
 class Registry(Protocol):
-    """Partners by location, customers by tenant, and closed days by calendar. Each call makes one request."""
+    """Partners by location, customers by tenant, and closed days by calendar. A call makes at most one request."""
 
     async def partner(self, partner_id: str) -> Registered[Partner] | None:
         """Return a partner's location. None when it is not registered."""
+
+    async def recent_partner(self, partner_id: str) -> Registered[Partner] | None:
+        """
+        Return a partner's location as it was registered at most 30 seconds ago, often without a request.
+
+        A location that is not registered is looked up each time.
+        """
 
     async def put_partner(self, partner_id: str, partner: Partner, former: Registered[Partner] | None) -> int:
         """Write over *former* (None: a new entry). Returns the new version. Raises `Conflict`."""

@@ -42,9 +42,13 @@ def failed_checks(
     )
 
 
+def is_enrolled(partner: Partner, claim: Claim) -> bool:
+    """Whether a partner's location is enrolled in the engagement of a claim, by its present or its older name."""
+    return not {claim.engagement, claim.filed_as}.isdisjoint(partner.enrolled_engagements)
+
+
 def _partner(claim: Claim, partner: Partner | None) -> Iterator[Detail]:
-    enrolled = partner is not None and {claim.engagement, claim.filed_as} & set(partner.enrolled_engagements)
-    if not enrolled:
+    if partner is None or not is_enrolled(partner, claim):
         yield Detail(
             "PartnerNotEnrolled",
             f"Partner {claim.partner_id} is not enrolled in {claim.engagement}.",

@@ -5,7 +5,7 @@ Index rows are written first, then one entity-group transaction, then a queue me
 process dies between two of these writes, a due row leads the timer to do the rest.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -37,6 +37,7 @@ from cpor_core.transitions.personal_data import with_retention
 from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
 from cpor_core.use_cases.mail_message_ids import message_id_expiries
+from cpor_core.use_cases.together import together
 from cpor_core.views import claim_view, entity_tag
 
 ATTEMPTS = 12
@@ -65,6 +66,10 @@ class ActContext:
     """Whether the act reads or writes the customer's refusals of this partner. If so, the refusals are loaded."""
     answers: Callable[[Case, Terms], BaseModel] = claim_view
     """Makes the reply to the caller. With an idempotency key, the reply is stored in the act's transaction."""
+    expiries: Sequence[DueRow] = ()
+    """Due rows that delete a file which the act adds, replaces or removes."""
+    store_file: Callable[[], Awaitable[None]] | None = None
+    """Stores the file that the act adds, after the due row that deletes the file if no claim points to it."""
     due_row: DueRow | None = None
     """The due row that led to the act. The act moves this row to a later instant in place of writing a new row."""
 
@@ -115,16 +120,14 @@ async def change_claim(
     """
     case = as_of(case, now)
     act_id, stored = ports.new_id(), case.stored
-    key_taken = False
+    key_taken = file_stored = False
     terms = await ports.current_terms() if context.idempotency_key is not None else ports.terms
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            stored = await _with_everyone_concerned(ports, stored, now, decides=context.decides_claimants)
+            stored = await _with_everyone_concerned(ports, stored, now, context)
         except Conflict:
             stored = await _reloaded(ports, stored.claim.id, attempt)
             continue
-        if context.counts_refusals:
-            stored = await ports.claims.with_refusals(stored)
         if case.stored is not stored:
             case = settle(stored, now)
         verify_match(case, context.if_match, context.file_name)
@@ -137,6 +140,9 @@ async def change_claim(
             # If two requests with the same key run at the same time, the transaction decides between them.
             await begin_request(ports, context.idempotency_key, request, doubles_wait=False)
             key_taken = True
+        if context.store_file is not None and not file_stored:
+            await context.store_file()
+            file_stored = True
         try:
             committed = await ports.claims.commit(_commit(act_id, stored, after, terms, context))
         except Conflict:
@@ -192,15 +198,17 @@ async def _reloaded(ports: Ports, claim_id: str, lost: int = 0) -> StoredCase:
     return stored
 
 
-async def _with_everyone_concerned(ports: Ports, stored: StoredCase, now: datetime, *, decides: bool) -> StoredCase:
+async def _with_everyone_concerned(ports: Ports, stored: StoredCase, now: datetime, context: ActContext) -> StoredCase:
     """
-    Store the takeovers that time has made on this claim's slots, and load the other claims that this act changes.
+    Store the takeovers that time has made on this claim's slots, and load the other rows that this act reads.
 
     Takeovers from one incumbent are stored in the order in which they happened. So the stored history of the incumbent
     equals the history that callers have read before. Raises `Conflict` if claim and slots contradict each other,
     because another act was committed between their reads.
     """
     for _ in range(ATTEMPTS):
+        if context.counts_refusals and stored.refusals is None:
+            stored = await ports.claims.with_refusals(stored)
         verify_places(stored)
         holders = await _loaded(ports, holders_to_supersede(stored, now))
         earlier = {other for holder in holders for other in taken_over_before(holder, stored.claim)}
@@ -213,7 +221,7 @@ async def _with_everyone_concerned(ports: Ports, stored: StoredCase, now: dateti
     else:  # a slot can name a claim that does not exist, and the act must not wait for that claim for ever
         message = f"claim {stored.claim.id}: the takeovers of its items can't be stored"
         raise StorageBusy(message, retry_after_seconds=1)
-    claimants = await _loaded(ports, claimants_to_refuse(stored, now)) if decides else ()
+    claimants = await _loaded(ports, claimants_to_refuse(stored, now)) if context.decides_claimants else ()
     others = (*holders, *claimants)
     return stored.with_rivals(others) if others else stored
 
@@ -246,21 +254,29 @@ async def _write_index_rows(
     """
     Write the rows that must exist before the transaction. Each reader of such a row compares it with the claim.
 
-    Returns the due row that led to the act, as it is stored now.
+    Rows of different claims and tables are written at the same time. Returns the due row that led to the act, as it is
+    stored now.
     """
     with_news = {claim_id for claim_id, _ in after.entries}
-    rows = [*due_rows(before.claim, after.claim, now), *_expiry_rows(ports, after.claim, now, context)]
-    rows += message_id_expiries(ports, before.claim, after.claim, now)
-    if after.claim.id in with_news:
-        rows.append(announcement_row(after.claim.id, now))
-    due_row = await _write_due_rows(ports, rows, now, context.due_row)
-    for name, rival in sorted(after.rivals.items()):
-        former = before.rivals[name]
-        if rival != former:
-            of_rival = [*due_rows(former, rival, now), *message_id_expiries(ports, former, rival, now)]
-            await ports.duework.add([*of_rival, announcement_row(name, now)] if name in with_news else of_rival)
-    for former, claim in _changed_claims(before, after):
-        await list_for_review(ports, former, claim)
+
+    def rows_of(former: Claim, claim: Claim) -> list[DueRow]:
+        rows = [*due_rows(former, claim, now), *message_id_expiries(ports, former, claim, now)]
+        return [*rows, announcement_row(claim.id, now)] if claim.id in with_news else rows
+
+    own = [*rows_of(before.claim, after.claim), *_expiry_rows(ports, after.claim, now, context)]
+    of_rivals = [
+        row
+        for name, rival in sorted(after.rivals.items())
+        if rival != before.rivals[name]
+        for row in rows_of(before.rivals[name], rival)
+    ]
+    due_row, *_ = await together(
+        (
+            _write_due_rows(ports, own, now, context.due_row),
+            ports.duework.add(of_rivals),
+            *(list_for_review(ports, *claims) for claims in _changed_claims(before, after)),
+        )
+    )
     return due_row
 
 
@@ -304,6 +320,7 @@ async def _write_due_rows(ports: Ports, rows: Sequence[DueRow], now: datetime, d
 
 
 def _expiry_rows(ports: Ports, claim: Claim, now: datetime, context: ActContext) -> Iterable[DueRow]:
+    yield from context.expiries
     if context.idempotency_key is not None:
         yield reply_expiry(ports, claim.id, context.idempotency_key.hash, now)
         yield record_expiry(ports, context.idempotency_key, claim.id, now)

@@ -16,6 +16,8 @@ from typing import Any
 
 from cpor_app import bootstrap
 from cpor_app.adapters.storage.row_store import Op
+from cpor_app.adapters.storage.tables.changes import ChangesTable
+from cpor_app.adapters.storage.tables.registry import RegistryTable
 from cpor_app.queue_names import CLAIM_BATCHES, CUSTOMER_NOTICES, PARTNER_NOTICES
 from cpor_core.due_work import SHARDS, Outcome
 from cpor_core.errors import MailDelayed, RecipientRefused, Refused
@@ -222,6 +224,10 @@ class Core:
         made = Core(self.clock.real(), first_id=10**9)
         made.rows.take(self.rows)
         return made
+
+    def use_another_instance(self) -> None:
+        """Go on with an instance that remembers no entry of the registry and no head of a feed."""
+        self.ports = replace(self.ports, registry=RegistryTable(self.rows), changes=ChangesTable(self.rows))
 
     # --- the registry -------------------------------------------------------------------------------------------------
 

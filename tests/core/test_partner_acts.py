@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cpor_app.adapters.storage.row_store import Delete
+from cpor_app.adapters.storage.tables.registry import RECENT_SECONDS, RegistryTable
 from cpor_core.due_work import RETENTION, Kind
 from cpor_core.errors import Refused
 from cpor_core.model.claim import Acknowledgements, NewClaim, Reason, Status
@@ -101,11 +102,46 @@ async def test_a_partner_who_is_no_longer_registered_cannot_submit(core: Core) -
     """The partner has no enrolment."""
     case = await core.draft()
     await core.rows.write("registry", f"partner|{PARTNER_IDS[ADATUM]}", Delete("registered"))
+    core.use_another_instance()
 
     with pytest.raises(Refused) as refusal:
         await submit(core, case)
 
     assert [detail.code for detail in refusal.value.details] == ["PartnerNotEnrolled"]
+
+
+async def test_an_enrolment_that_another_instance_has_stored_counts_at_once(core: Core) -> None:
+    """A remembered location never refuses a claim: it is read anew first."""
+    other = RegistryTable(core.rows)
+    former = await other.partner(PARTNER_IDS[ADATUM])
+    assert former is not None
+    await core.ports.registry.put_partner(PARTNER_IDS[ADATUM], partner(enrolled_engagements=()), former)
+    case = await core.draft()
+    with pytest.raises(Refused):
+        await submit(core, case)
+    await other.put_partner(PARTNER_IDS[ADATUM], partner(), await other.partner(PARTNER_IDS[ADATUM]))
+
+    assert (await submit(core, case)).claim.status is Status.AWAITING_CUSTOMER
+
+
+async def test_an_instance_reads_a_location_again_after_30_seconds(core: Core) -> None:
+    """Until then it uses the location as it read it. A change by this instance itself counts at once."""
+    elapsed, location = 0.0, PARTNER_IDS[ADATUM]
+    here, elsewhere = RegistryTable(core.rows, lambda: elapsed), RegistryTable(core.rows)
+
+    async def name() -> str:
+        recent = await here.recent_partner(location)
+        assert recent is not None
+        return recent.value.name
+
+    first = await name()
+    await elsewhere.put_partner(location, partner(name="Adatum SA"), await elsewhere.partner(location))
+    elapsed = RECENT_SECONDS
+    assert await name() == first
+    elapsed += 0.001
+    assert await name() == "Adatum SA"
+    await here.put_partner(location, partner(name="Adatum SE"), await elsewhere.partner(location))
+    assert await name() == "Adatum SE"
 
 
 async def test_after_a_no_the_same_partners_claims_are_reviewed_by_a_person(core: Core) -> None:

@@ -280,6 +280,7 @@ async def test_the_mail_goes_to_the_contact_in_the_registered_language_and_zone(
     """English and UTC are used if the location is no longer registered."""
     case = await asked(core)
     await core.rows.write("registry", f"partner|{case.claim.partner_id}", Delete("registered"))
+    core.use_another_instance()
 
     await core.deliver()
 

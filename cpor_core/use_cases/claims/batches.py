@@ -42,6 +42,7 @@ from cpor_core.use_cases.claims.drafts import created, draft, store_draft
 from cpor_core.use_cases.claims.pages import LOOK_AGAIN, look_again, send_messages
 from cpor_core.use_cases.feed.changes import catch_up, tell_created
 from cpor_core.use_cases.idempotency import key_reused
+from cpor_core.use_cases.together import together
 
 IN_FLIGHT = 8
 """How many rows of a page are written at the same time."""
@@ -175,11 +176,7 @@ async def process_page(ports: Ports, name: str, page: int, now: datetime) -> Non
     processed: list[_Processed] = []
     for first in range(0, len(rows), IN_FLIGHT):
         group = rows[first : first + IN_FLIGHT]
-        ended = await asyncio.gather(*(_make(ports, batch, row, line) for row, line in group), return_exceptions=True)
-        for one in ended:  # a fault is raised only here, after all tasks of the group have ended
-            if isinstance(one, BaseException):
-                raise one
-            processed.append(one)
+        processed += await together(_make(ports, batch, row, line) for row, line in group)
     await _announce(ports, batch, processed, now)
     outcomes = [one.outcome for one in processed]
     failed = sum(1 for outcome in outcomes if outcome.errors)
@@ -198,7 +195,7 @@ async def _make(ports: Ports, batch: Batch, row: int, line: bytes) -> _Processed
     try:
         made = await draft(ports, batch.organisation, sent, batch.at, claim_id)
     except Refused as refused:
-        exists = await ports.claims.load(claim_id, slots_of_drafts=False) is not None
+        exists = await ports.claims.load(claim_id) is not None
         return of_earlier_run if exists else _Processed(_errors(row, refused))
     commit = created(made, batch.actor, batch.at, ports.new_id())
     try:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from cpor_core.due_work import Kind, RowRef
@@ -24,6 +25,7 @@ from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim, due_rows
 from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
+from cpor_core.use_cases.together import together
 from cpor_core.views import claim_view
 
 EVIDENCE = "evidence"
@@ -125,7 +127,7 @@ async def draft(ports: Ports, organisation: str, sent: NewClaim, now: datetime, 
 
 
 async def _own_partners_name(ports: Ports, organisation: str, partner_id: str) -> str:
-    found = await ports.registry.partner(partner_id)
+    found = await ports.registry.recent_partner(partner_id)  # its organisation never changes
     if found is None or found.value.entra_tenant_id != organisation:
         raise Refused(
             "PartnerIdNotYours",
@@ -181,13 +183,17 @@ def created(made: Claim, actor: Actor, now: datetime, act_id: str) -> Commit:
 
 async def store_draft(ports: Ports, commit: Commit, now: datetime, also: Sequence[DueRow] = ()) -> None:
     """
-    Store a new draft in three requests: the due rows, then the key in the list, then the draft.
+    Store a new draft in three requests: the due rows and the key in the list, then the draft.
 
     Raises `Conflict` if a claim with this id exists.
     """
     made = commit.before.claim
-    await ports.duework.add((*due_rows(None, made, now), *also))
-    await ports.partner_claims.add(made.organisation, list_position(now, made.id), made.id)
+    await together(
+        (
+            ports.duework.add((*due_rows(None, made, now), *also)),
+            ports.partner_claims.add(made.organisation, list_position(now, made.id), made.id),
+        )
+    )
     await ports.claims.commit(commit)
 
 
@@ -402,8 +408,6 @@ async def add_evidence(
     if _has_file(case.claim, upload):
         return case, False
     blob = f"{case.claim.id}-{ports.new_id()}"
-    await ports.duework.add([blob_expiry(case.claim.id, blob, now)])
-    await ports.blobs.put(blob, upload.data, upload.content_type)
     made = Evidence(
         file_name=upload.file_name,
         content_type=upload.content_type,
@@ -426,8 +430,12 @@ async def add_evidence(
         )
 
     replaced = file_names.find(case.claim.evidence, upload.file_name)
-    if replaced is not None:
-        await ports.duework.add([blob_expiry(case.claim.id, replaced.blob, now)])
+    unused = [blob, replaced.blob] if replaced is not None else [blob]
+    context = replace(
+        context,
+        expiries=[blob_expiry(case.claim.id, name, now) for name in unused],
+        store_file=partial(ports.blobs.put, blob, upload.data, upload.content_type),
+    )
     return await change_claim(ports, case, now, judge, context), new
 
 
@@ -437,7 +445,6 @@ async def remove_evidence(
     """Remove a file from a draft. Raises `InvalidState`, and `NotFound` for an unknown file."""
     found = find_evidence(case.claim, file_name)
     _verify_draft(case, "stripped of evidence")
-    await ports.duework.add([blob_expiry(case.claim.id, found.blob, now)])
 
     def judge(current: Case) -> Case:
         _verify_draft(current, "stripped of evidence")
@@ -445,6 +452,7 @@ async def remove_evidence(
         kept = tuple(evidence for evidence in current.claim.evidence if evidence is not removed)
         return current.record(Act.EVIDENCE_REMOVED, actor, now, evidence=kept)
 
+    context = replace(context, expiries=[blob_expiry(case.claim.id, found.blob, now)])
     return await change_claim(ports, case, now, judge, context)
 
 

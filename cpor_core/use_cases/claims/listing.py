@@ -39,7 +39,7 @@ async def load_all(ports: Ports, claim_ids: Sequence[str], now: datetime) -> Map
 
     async def load(claim_id: str) -> StoredCase | None:
         async with gate:
-            return await ports.claims.load(claim_id, slots_of_drafts=False)
+            return await ports.claims.load(claim_id)
 
     loaded = await asyncio.gather(*(load(claim_id) for claim_id in dict.fromkeys(claim_ids)))
     cases = (settle(stored, now) for stored in loaded if stored is not None)

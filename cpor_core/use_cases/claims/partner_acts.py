@@ -13,10 +13,10 @@ from cpor_core.model.history import Actor
 from cpor_core.model.registry import Customer, Partner
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import expiry
-from cpor_core.rules.checks import failed_checks, recent_refusals
+from cpor_core.rules.checks import failed_checks, is_enrolled, recent_refusals
 from cpor_core.rules.identifiers import new_claim_id
 from cpor_core.transitions import life
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import ActContext, change_claim
 from cpor_core.use_cases.claims.drafts import draft
 
@@ -29,9 +29,12 @@ async def submit(
     """
     Submit a draft, in seven requests with automatic review, or eight with manual review.
 
+    The slots, the customer's refusals and the registry are read at the same time.
+
     Raises `InvalidState`, `SlotCrowded`, and `ValidationFailed` with every failed check.
     """
-    known = await _known(ports, case.claim)
+    known, stored = await asyncio.gather(_known(ports, case.claim), ports.claims.with_refusals(case.stored))
+    case = life.settle(stored, now)
     terms = await ports.current_terms()
 
     def judge(current: Case) -> Case:
@@ -105,14 +108,19 @@ class _Known:
 
 
 async def _known(ports: Ports, claim: Claim) -> _Known:
-    partner, customer = await asyncio.gather(
-        ports.registry.partner(claim.partner_id), ports.registry.customer(claim.tenant_id)
-    )
+    partner, customer = await asyncio.gather(_partner(ports, claim), ports.registry.customer(claim.tenant_id))
     return _Known(
-        ports.catalogue.engagement(claim.engagement),
-        partner.value if partner is not None else None,
-        customer.value if customer is not None else None,
+        ports.catalogue.engagement(claim.engagement), partner, customer.value if customer is not None else None
     )
+
+
+async def _partner(ports: Ports, claim: Claim) -> Partner | None:
+    """Return the claim's location. If it seems not to be enrolled, it is read anew before the claim is refused."""
+    recent = await ports.registry.recent_partner(claim.partner_id)
+    if recent is not None and is_enrolled(recent.value, claim):
+        return recent.value
+    newest = await ports.registry.partner(claim.partner_id)
+    return newest.value if newest is not None else None
 
 
 def _verify(known: _Known, case: Case, acknowledgements: Acknowledgements | None, now: datetime) -> None:
@@ -138,7 +146,7 @@ async def dry_run_of_new(ports: Ports, organisation: str, sent: NewClaim, now: d
     """Return the checks that a new claim would fail at submission. Stores no claim. Raises the errors of `draft`."""
     claim_id = new_claim_id(sent.customer.tenant_id, ports.new_id())
     claim = await draft(ports, organisation, sent, now, claim_id)
-    return await dry_run(ports, life.settle(await ports.claims.prospect(claim), now), None, now)
+    return await dry_run(ports, life.settle(StoredCase(claim, {}), now), None, now)
 
 
 async def dry_run_of_draft(
@@ -176,9 +184,9 @@ async def dry_run(
 async def checks_now(
     ports: Ports, case: Case, acknowledgements: Acknowledgements | None, now: datetime
 ) -> Sequence[Detail]:
-    """Return the checks that the claim fails with the registry as it is now, in three requests."""
-    known, judged = await asyncio.gather(_known(ports, case.claim), ports.claims.with_refusals(case.stored))
-    return _failed(known, replace(case, refusals=judged.refusals), acknowledgements, now)
+    """Return the checks that the claim fails with the registry as it is now, in three requests, a draft in four."""
+    known, stored = await asyncio.gather(_known(ports, case.claim), ports.claims.with_refusals(case.stored))
+    return _failed(known, life.settle(stored, now), acknowledgements, now)
 
 
 async def withdraw(ports: Ports, case: Case, actor: Actor, now: datetime, context: ActContext) -> Case:

@@ -35,7 +35,7 @@ async def delete_export(ports: Ports, row: DueRow, now: datetime) -> Outcome:
 
 async def delete_blob(ports: Ports, row: DueRow, _: datetime) -> Outcome:
     """Delete an evidence file, unless its claim still points to the file."""
-    case = await ports.claims.load(row.subject, slots_of_drafts=False)
+    case = await ports.claims.load(row.subject)
     if row.deletes is not None and (case is None or all(file.blob != row.deletes.key for file in case.claim.evidence)):
         await ports.blobs.delete(row.deletes.key)
     return Outcome()

@@ -10,7 +10,6 @@ Closed claims are also removed from slots. No act leaves a closed claim in a slo
 each later claim on the item would compete with it.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +34,7 @@ from cpor_core.use_cases.feed import deliveries
 from cpor_core.use_cases.feed.changes import announcement_row, trim_row
 from cpor_core.use_cases.idempotency import record_expiry, reply_expiry
 from cpor_core.use_cases.mail_message_ids import message_id_expiry
+from cpor_core.use_cases.together import together
 
 ROWS_AT_ONCE = 90
 """The most due rows of one subject in one request. A transaction has at most 100 rows."""
@@ -79,17 +79,10 @@ async def _claims(ports: Ports, now: datetime, rebuilt: Rebuilt) -> set[str]:
         evidence |= {file.blob for case in tenant.cases for file in case.claim.evidence}
         group.append(tenant)
         if len(group) == TENANTS_AT_ONCE:
-            await _together(ports, group, now, rebuilt)
+            await together(_tenant(ports, one, now, rebuilt) for one in group)
             group = []
-    await _together(ports, group, now, rebuilt)
+    await together(_tenant(ports, one, now, rebuilt) for one in group)
     return evidence
-
-
-async def _together(ports: Ports, tenants: Sequence[TenantClaims], now: datetime, rebuilt: Rebuilt) -> None:
-    ended = await asyncio.gather(*(_tenant(ports, one, now, rebuilt) for one in tenants), return_exceptions=True)
-    for fault in ended:  # a fault is raised only here, after every tenant is done
-        if fault is not None:
-            raise fault
 
 
 async def _tenant(ports: Ports, tenant: TenantClaims, now: datetime, rebuilt: Rebuilt) -> None:

@@ -15,6 +15,7 @@ from cpor_core.errors import Conflict, Fault, Refused
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.use_cases.due_work.handlers import HANDLERS
+from cpor_core.use_cases.together import together
 
 log = logging.getLogger("cpor.sweep")
 
@@ -62,12 +63,7 @@ async def sweep(ports: Ports, now: datetime) -> Swept:
     swept = Swept()
     stop_at = ports.real_now() + TIME_LIMIT
     gate = asyncio.Semaphore(IN_FLIGHT)
-    ended = await asyncio.gather(
-        *(_sweep_shard(ports, shard, now, stop_at, gate, swept) for shard in range(SHARDS)), return_exceptions=True
-    )
-    for fault in ended:  # a fault is raised only here, because it must not stop the other shards
-        if fault is not None:
-            raise fault
+    await together(_sweep_shard(ports, shard, now, stop_at, gate, swept) for shard in range(SHARDS))
     return swept
 
 

@@ -9,7 +9,7 @@ sweep. Only one process at a time calls a webhook. This process sends a few even
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -33,6 +33,7 @@ from cpor_core.ports.feed import CallAnswer
 from cpor_core.ports.stored import Stored
 from cpor_core.rules.identifiers import newest_first
 from cpor_core.rules.webhook_calls import event_id, next_attempt, webhook_id
+from cpor_core.use_cases.together import together
 
 log = logging.getLogger("cpor.webhooks")
 Result = TypeVar("Result")
@@ -227,21 +228,10 @@ async def deliver_webhooks(ports: Ports, organisation: str) -> None:
     """
     made = await make_deliveries(ports, organisation, await ports.now())
     again = made.unfinished
-    for ended in await _all(_call(ports, organisation, webhook) for webhook in made.webhooks):
+    for ended in await together(_call(ports, organisation, webhook) for webhook in made.webhooks):
         again = again or ended
     if again:
         await ports.queue_messages.webhook_delivery(organisation)
-
-
-async def _all(running: Iterable[Awaitable[Result]]) -> Sequence[Result]:
-    """Return all results when all have ended. Raises the first fault, also only when all have ended."""
-    ended = await asyncio.gather(*running, return_exceptions=True)
-    results: list[Result] = []
-    for one in ended:
-        if isinstance(one, BaseException):
-            raise one
-        results.append(one)
-    return results
 
 
 async def _call(ports: Ports, organisation: str, webhook: Webhook) -> bool:
@@ -278,7 +268,9 @@ async def _try_waiting(ports: Ports, organisation: str, webhook: Webhook, stop_a
         waiting = await ports.webhooks.waiting(organisation, webhook, now, limit=TAKEN_AT_ONCE)
         if not waiting:
             break
-        ended = await _all(_try_one(ports, organisation, kept.value, delivery, gate, stop_at) for delivery in waiting)
+        ended = await together(
+            _try_one(ports, organisation, kept.value, delivery, gate, stop_at) for delivery in waiting
+        )
         await _nudge_later(ports, organisation, {again for again in ended if again is not None}, await ports.now())
     return True
 

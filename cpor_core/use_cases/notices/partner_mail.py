@@ -110,7 +110,7 @@ async def _message(
     contact = claim.partner_contact
     if contact is None:
         return None
-    found = await ports.registry.partner(claim.partner_id)
+    found = await ports.registry.recent_partner(claim.partner_id)
     recipient = Recipient(
         number=PARTNER_CONTACT,
         kind=RecipientKind.PARTNER_CONTACT,

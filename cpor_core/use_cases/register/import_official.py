@@ -32,6 +32,7 @@ from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import due_rows, list_for_review
 from cpor_core.use_cases.feed.changes import announce_created, announcement_row
 from cpor_core.use_cases.register.untold import CustomerContact, notify, people_to_notify, waiting_for_others
+from cpor_core.use_cases.together import together
 from cpor_core.use_cases.usage.figures import Loaded
 
 MOST_LINES = 10_000
@@ -146,10 +147,7 @@ async def import_lines(ports: Ports, lines: Sequence[bytes], person_id: str, now
     for start in range(0, len(groups), IN_FLIGHT):
         batch = groups[start : start + IN_FLIGHT]
         await asyncio.gather(*(begun.known(tenant_id) for tenant_id in {rows[0][1].tenant_id for rows in batch}))
-        done = await asyncio.gather(*(_enter_in_turn(begun, rows) for rows in batch), return_exceptions=True)
-        for outcome in done:  # a fault is raised only here, after all tasks of the group have ended
-            if isinstance(outcome, BaseException):
-                raise outcome
+        for outcome in await together(_enter_in_turn(begun, rows) for rows in batch):
             accepted += outcome[0]
             unchanged += outcome[1]
             bad += outcome[2]

@@ -31,6 +31,7 @@ from cpor_core.rules.untold import Untold, untold
 from cpor_core.rules.usage_advice import Advice, advice
 from cpor_core.rules.usage_figures import UsageRow, merged, months_between, shown_months, usage_rows
 from cpor_core.transitions.claim_case import Case
+from cpor_core.use_cases.together import together
 
 ATTEMPTS = 5
 MOST_ROWS = 100_000
@@ -100,10 +101,7 @@ async def load_lines(ports: Ports, lines: Iterable[bytes], tenant_id: str | None
             by_tenant.setdefault(tenant, []).append(Given(line, as_of, (row,)))
     accepted = unchanged = 0
     for group in _in_groups(list(by_tenant.items()), TENANTS_IN_FLIGHT):
-        done = await asyncio.gather(*(_load_tenant(ports, *one) for one in group), return_exceptions=True)
-        for outcome in done:  # a fault is raised only here, after all tasks of the group have ended
-            if isinstance(outcome, BaseException):
-                raise outcome
+        for outcome in await together(_load_tenant(ports, *one) for one in group):
             accepted += outcome.accepted
             unchanged += outcome.unchanged
             bad += outcome.rejected

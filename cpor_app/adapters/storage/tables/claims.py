@@ -11,6 +11,7 @@ Table `claims`, one partition for each customer's tenant. One transaction can wr
 | `act|{id}|{key}` | the stored reply to an act with an idempotency key |
 """
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -42,34 +43,33 @@ class ClaimsTable:
         """Use *rows*. This sends no request."""
         self._rows = rows
 
-    async def load(self, claim_id: str, *, slots_of_drafts: bool = True) -> StoredCase | None:
+    async def load(self, claim_id: str) -> StoredCase | None:
         """
         Return as the port says.
 
         If claim and slots contradict each other, another act was committed between the two reads. Then claim and slots
         are read once more, so a load takes up to four requests.
         """
-        case = await self._loaded(claim_id, slots_of_drafts=slots_of_drafts)
+        case = await self._loaded(claim_id)
         if case is None or is_whole(case):
             return case
-        return await self._loaded(claim_id, slots_of_drafts=slots_of_drafts)
+        return await self._loaded(claim_id)
 
-    async def _loaded(self, claim_id: str, *, slots_of_drafts: bool) -> StoredCase | None:
+    async def _loaded(self, claim_id: str) -> StoredCase | None:
         row = await self._row(claim_id)
         if row is None:
             return None
         claim = Claim.model_validate_json(unpacked(row.values["document"]))
         etags = {claim.id: row.etag}
-        if claim.status in CLOSED or (claim.status is Status.DRAFT and not slots_of_drafts):
-            slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
-            return StoredCase(claim, slots, etags=etags)
-        return await self._with_slots(claim, etags)
+        if claim.status in CLOSED or claim.status is Status.DRAFT:
+            return StoredCase(claim, _empty_slots(claim), etags=etags)
+        return await self._with_slots(StoredCase(claim, {}, etags=etags))
 
     async def prospect(self, claim: Claim) -> StoredCase:
-        return await self._with_slots(claim, {})
+        return await self._with_slots(StoredCase(claim, {}))
 
-    async def _with_slots(self, claim: Claim, etags: dict[str, str]) -> StoredCase:
-        slots = {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
+    async def _with_slots(self, case: StoredCase) -> StoredCase:
+        claim, slots, etags = case.claim, _empty_slots(case.claim), dict(case.etags)
         prefix = f"slot|{claim.engagement}|"
         async for key, slot, etag in self._slots(claim.tenant_id, prefix + min(slots), prefix + max(slots)):
             if key in slots:
@@ -78,7 +78,11 @@ class ClaimsTable:
 
     async def with_refusals(self, case: StoredCase) -> StoredCase:
         claim = case.claim
-        row = await self._rows.get(TABLE, claim.tenant_id, f"refusals|{claim.engagement}|{claim.organisation}")
+        refusals = self._rows.get(TABLE, claim.tenant_id, f"refusals|{claim.engagement}|{claim.organisation}")
+        if claim.status is Status.DRAFT:
+            row, case = await asyncio.gather(refusals, self._with_slots(case))
+        else:
+            row = await refusals
         if row is None:
             return case.with_refusals(Refusals(engagement=claim.engagement, organisation=claim.organisation), None)
         return case.with_refusals(Refusals.model_validate_json(unpacked(row.values["document"])), row.etag)
@@ -229,6 +233,10 @@ class ClaimsTable:
 
 def _reply_key(claim_id: str, key_hash: str) -> str:
     return f"act|{claim_id}|{key_hash}"
+
+
+def _empty_slots(claim: Claim) -> dict[str, Slot]:
+    return {key: Slot(engagement=claim.engagement, key=key) for key in claim.slot_keys}
 
 
 def _tenant(rows: Sequence[Row]) -> TenantClaims:

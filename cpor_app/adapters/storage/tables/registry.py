@@ -16,6 +16,10 @@ TABLE = "registry"
 ROW, CLOSED = "registered", "closed"
 REMEMBERED_SECONDS = 300.0
 """How long an instance uses the closed days that it read last. Then it also sees those that another instance stored."""
+RECENT_SECONDS = 30.0
+"""How long an instance uses a partner's location that it read last, where a location may be this old."""
+MOST_RECENT = 1_000
+"""Locations that an instance remembers. A location has about 1 KiB."""
 Entry = TypeVar("Entry", Partner, Customer, ClosedDay)
 
 
@@ -23,17 +27,34 @@ class RegistryTable:
     """Implements `ports.registry.Registry` over rows."""
 
     def __init__(self, rows: Rows, elapsed: Callable[[], float] = time.monotonic) -> None:
-        """Use *rows*. This sends no request. *elapsed* (seconds) is the clock for the age of remembered closed days."""
+        """Use *rows*. This sends no request. *elapsed* (seconds) is the clock for the age of remembered entries."""
         self._rows = rows
         self._elapsed = elapsed
         self._closed: ClosedDays = {}
         self._read_at: float | None = None
+        self._recent: dict[str, tuple[float, Registered[Partner]]] = {}
 
     async def partner(self, partner_id: str) -> Registered[Partner] | None:
-        return await self._get(f"partner|{partner_id}", Partner)
+        at = self._elapsed()
+        found = await self._get(f"partner|{partner_id}", Partner)
+        self._recent.pop(partner_id, None)
+        if found is not None:
+            self._recent[partner_id] = at, found
+        if len(self._recent) > MOST_RECENT:
+            del self._recent[next(iter(self._recent))]
+        return found
+
+    async def recent_partner(self, partner_id: str) -> Registered[Partner] | None:
+        read_at, recent = self._recent.get(partner_id, (0.0, None))
+        if recent is not None and self._elapsed() - read_at <= RECENT_SECONDS:
+            return recent
+        return await self.partner(partner_id)
 
     async def put_partner(self, partner_id: str, partner: Partner, former: Registered[Partner] | None) -> int:
-        return await self._put(f"partner|{partner_id}", partner, former)
+        try:
+            return await self._put(f"partner|{partner_id}", partner, former)
+        finally:
+            self._recent.pop(partner_id, None)
 
     async def customer(self, tenant_id: str) -> Registered[Customer] | None:
         return await self._get(f"customer|{tenant_id}", Customer)
