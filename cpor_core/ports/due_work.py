@@ -1,8 +1,8 @@
 """Ports for due rows, for queue messages that make due work happen sooner, for failed messages, and for telemetry."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -28,6 +28,10 @@ class DueRow:
     """The row that this row deletes, if its kind deletes something."""
     since: datetime | None = None
     """When the work fell due, if the row was put off since then."""
+    version: int | None = None
+    """The version of the claim that the row's act stores (decision 36b). None if no act on a claim wrote the row."""
+    at: datetime | None = None
+    """When the row's act arrived."""
     trace: str | None = None
     """The trace of the act that wrote the row, for `Telemetry`."""
     etag: str | None = None
@@ -40,13 +44,26 @@ class DueRow:
         return self.kind or self.label
 
 
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """A due row after its handler. `again` is the row as it is put off, or None if the row is deleted."""
+
+    row: DueRow
+    again: DueRow | None = None
+
+
+def of_act(rows: Iterable[DueRow], version: int, at: datetime) -> list[DueRow]:
+    """Return the due rows of an act that arrived at *at*, and that stores this version of its claim."""
+    return [replace(row, version=version, at=at) for row in rows]
+
+
 def expiry(kind: Kind, subject: str, since: datetime, deletes: RowRef, label: str = "") -> DueRow:
     """Return the due row that deletes something that is stored since *since*, at the end of its retention."""
     return DueRow(since + RETENTION[kind], subject, kind, label, deletes=deletes)
 
 
 class DueRows(Protocol):
-    """The table of due rows. Decision 36 says when a row can be deleted."""
+    """The table of due rows. Decisions 36 and 36b say when a row can be deleted."""
 
     async def add(self, rows: Sequence[DueRow]) -> None:
         """Write rows. All rows of one subject are written in one request."""
@@ -54,17 +71,19 @@ class DueRows(Protocol):
     async def due(self, shard: int, now: datetime, *, after: DueRow | None, limit: int) -> Sequence[DueRow]:
         """Return the next rows of a shard that are due at *now*, in one request."""
 
-    async def move(
-        self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None
-    ) -> DueRow:
+    async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
         """
         Put a row off until *due* and add the rows *also* of the same subject, in one request. Returns the moved row.
 
-        *since* is the instant at which the work fell due, if the work is still due. Raises `Conflict`.
+        Raises `Conflict`.
         """
 
-    async def delete(self, row: DueRow) -> None:
-        """Delete a row. Raises `Conflict` if the row has changed since it was read."""
+    async def settle(self, rows: Sequence[LookedAt]) -> None:
+        """
+        Put off and delete rows of one shard, in one request for up to a hundred deleted rows.
+
+        A row that has changed since it was read stays as it is now.
+        """
 
     async def delete_expired(self, row_ref: RowRef) -> None:
         """Delete a row of another table, in one request. A missing row is no error."""

@@ -16,7 +16,7 @@ from cpor_core.errors import Conflict, Refused, StorageBusy
 from cpor_core.model.claim import UNDECIDED, Claim, Evidence, Status
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Comment, Commit
-from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.due_work import DueRow, of_act
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredReply
 from cpor_core.rules import file_names
 from cpor_core.rules.claim_due_work import TO_PARTNERS, due_work_of
@@ -254,16 +254,20 @@ async def _write_index_rows(
     """
     Write the rows that must exist before the transaction. Each reader of such a row compares it with the claim.
 
-    Rows of different claims and tables are written at the same time. Returns the due row that led to the act, as it is
-    stored now.
+    Rows of different claims and tables are written at the same time. Each try of an act writes its rows again, because
+    a due row says which version of the claim the try would store (decision 36b). Returns the due row that led to the
+    act, as it is stored now.
     """
     with_news = {claim_id for claim_id, _ in after.entries}
 
-    def rows_of(former: Claim, claim: Claim) -> list[DueRow]:
-        rows = [*due_rows(former, claim, now), *message_id_expiries(ports, former, claim, now)]
-        return [*rows, announcement_row(claim.id, now)] if claim.id in with_news else rows
+    def rows_of(former: Claim, claim: Claim, *expiries: DueRow) -> list[DueRow]:
+        rows = [*due_rows(former, claim, now), *message_id_expiries(ports, former, claim, now), *expiries]
+        if claim.id in with_news:
+            rows.append(announcement_row(claim.id, now))
+        return of_act(rows, claim.version, now)
 
-    own = [*rows_of(before.claim, after.claim), *_expiry_rows(ports, after.claim, now, context)]
+    own = rows_of(before.claim, after.claim, *_expiry_rows(ports, after.claim, now, context))
+    [due_row] = of_act([context.due_row], after.claim.version, now) if context.due_row is not None else [None]
     of_rivals = [
         row
         for name, rival in sorted(after.rivals.items())
@@ -272,7 +276,7 @@ async def _write_index_rows(
     ]
     due_row, *_ = await together(
         (
-            _write_due_rows(ports, own, now, context.due_row),
+            _write_due_rows(ports, own, now, due_row),
             ports.duework.add(of_rivals),
             *(list_for_review(ports, *claims) for claims in _changed_claims(before, after)),
         )

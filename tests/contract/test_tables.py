@@ -2,7 +2,7 @@
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
@@ -29,7 +29,7 @@ from cpor_core.model.registry import Channel, ClosedDay, Subscription, Subscript
 from cpor_core.model.slot import Slot
 from cpor_core.model.usage import Figure, MonthFigures, Receipt
 from cpor_core.ports.claims import Comment, Commit
-from cpor_core.ports.due_work import DueRow, Failure
+from cpor_core.ports.due_work import DueRow, Failure, LookedAt, of_act
 from cpor_core.ports.idempotency import IdempotencyRecord, StoredReply, StoredResponse
 from cpor_core.ports.notices import SentMail
 from cpor_core.transitions import life
@@ -136,7 +136,7 @@ def row(due: datetime, subject: str = A, kind: Kind = Kind.WRITE_DOWN, label: st
     return DueRow(due, subject, kind, label, **more)
 
 
-def plain(rows: Sequence[DueRow]) -> list[DueRow]:
+def plain(rows: Iterable[DueRow]) -> list[DueRow]:
     """Return due rows without what only the store knows."""
     return [replace(one, etag=None, written_at=None) for one in rows]
 
@@ -527,8 +527,9 @@ class StoresContract(ABC):
         found = (await all_due(stores, MONDAY))[0]
         await stores.duework.add([row(MONDAY)])
 
-        with pytest.raises(Conflict):
-            await stores.duework.delete(found)
+        await stores.duework.settle([LookedAt(found)])
+        await stores.duework.settle([LookedAt(found, row(MONDAY, since=MONDAY))])
+        await stores.duework.settle([LookedAt(found, row(ENDS_AT))])
         with pytest.raises(Conflict):
             await stores.duework.move(found, [row(ENDS_AT)], due=MONDAY + DAY, attempt=1)
 
@@ -538,14 +539,49 @@ class StoresContract(ABC):
         """Somebody else has paid it."""
         await stores.duework.add([row(MONDAY)])
         found = (await all_due(stores, MONDAY))[0]
-        await stores.duework.delete(found)
+        await stores.duework.settle([LookedAt(found)])
 
-        with pytest.raises(Conflict):
-            await stores.duework.delete(found)
+        await stores.duework.settle([LookedAt(found, row(ENDS_AT))])
         with pytest.raises(Conflict):
             await stores.duework.move(found, [], due=MONDAY + DAY, attempt=1)
 
         assert await all_due(stores, ENDS_AT) == []
+
+    async def test_rows_are_put_off_and_deleted_together(self, stores: Stores) -> None:
+        """More than a hundred changes take more than one request. A row that has changed holds up no other row."""
+        rows = [row(MONDAY + timedelta(seconds=n)) for n in range(150)]
+        await stores.duework.add(rows[:100])
+        await stores.duework.add(rows[100:])
+        found = sorted(await all_due(stores, ENDS_AT), key=lambda one: one.due)
+        await stores.duework.add([replace(rows[7], attempt=3)])
+        put_off = [replace(one, due=one.due + DAY, attempt=1, since=MONDAY) for one in found[:60]]
+
+        await stores.duework.settle(
+            [*(map(LookedAt, found[:60], put_off)), *map(LookedAt, found[60:]), LookedAt(found[100])]
+        )
+
+        left = sorted(plain(await all_due(stores, ENDS_AT + DAY)), key=lambda one: one.due)
+        assert left == [replace(rows[7], attempt=3), *plain(one for n, one in enumerate(put_off) if n != 7)]
+
+    async def test_a_row_can_be_put_off_to_where_it_is(self, stores: Stores) -> None:
+        """Two rows can also come to lie at one place: they lead to the same work."""
+        await stores.duework.add([row(MONDAY), row(MONDAY + DAY)])
+        first, second = sorted(await all_due(stores, ENDS_AT), key=lambda one: one.due)
+
+        await stores.duework.settle([LookedAt(first, replace(first, attempt=1))])
+        [first] = [one for one in await all_due(stores, ENDS_AT) if one.due == MONDAY]
+        await stores.duework.settle([LookedAt(first, row(ENDS_AT)), LookedAt(second, row(ENDS_AT, attempt=2))])
+
+        assert first.attempt == 1
+        assert plain(await all_due(stores, ENDS_AT)) == [row(ENDS_AT, attempt=2)]
+
+    async def test_a_row_keeps_the_version_and_the_arrival_of_its_act(self, stores: Stores) -> None:
+        """A row of the first release has neither."""
+        await stores.duework.add([*of_act([row(MONDAY)], 3, MONDAY), row(ENDS_AT)])
+
+        found = sorted(await all_due(stores, ENDS_AT), key=lambda one: one.due)
+
+        assert [(one.version, one.at) for one in found] == [(3, MONDAY), (None, None)]
 
     async def test_a_row_of_another_table_is_forgotten(self, stores: Stores) -> None:
         """One that is not there is no error."""

@@ -354,7 +354,8 @@ class Core:
 
     async def process(self, case: Case) -> Outcome:
         """Do all due work of a claim, as the timer does."""
-        return await process_claim.process_claim(self.ports, case.claim.id, await self.now())
+        _, outcome = await process_claim.process_claim(self.ports, await self.stored(case), await self.now())
+        return outcome
 
     def lose_messages(self) -> None:
         """Lose every waiting message."""

@@ -134,7 +134,7 @@ async def test_the_partner_of_a_contested_claim_reads_it_once(core: Core) -> Non
     assert [(change.claim_id, change.status) for change in competing] == [(first.claim.id, Status.SUBMITTED)]
     assert second.claim.id not in competing[0].model_dump_json()
     assert feed.COMPETING not in [change.type for change in await feed_of(core, FABRIKAM)]
-    await feed.catch_up(core.ports, second.claim.id, await core.now())
+    await feed.catch_up(core.ports, await core.stored(second), await core.now())
     assert types(await feed_of(core)).count("competing") == 1
 
 
@@ -149,7 +149,7 @@ async def test_the_partner_of_a_claim_contested_again_reads_it_again(core: Core)
     await partner_acts.dispute(core.ports, case, PERSON, now, ActContext(comment=why))
 
     assert types(await feed_of(core)).count("competing") == 2
-    await feed.catch_up(core.ports, case.claim.id, now)
+    await feed.catch_up(core.ports, await core.stored(case), now)
     assert types(await feed_of(core)).count("competing") == 2
 
 
@@ -291,7 +291,7 @@ async def test_a_long_missing_history_is_written_in_parts(core: Core) -> None:
     for _ in range(feed.MOST_AT_ONCE):
         await comment(core, case)
     core.rows.before = None
-    await feed.catch_up(core.ports, case.claim.id, await core.now())
+    await feed.catch_up(core.ports, await core.stored(case), await core.now())
 
     assert types(await feed_of(core)) == ["created", *["commented"] * feed.MOST_AT_ONCE]
 
@@ -320,7 +320,7 @@ async def test_a_run_stops_when_a_feed_always_changes_and_a_later_run_goes_on(co
 
     core.rows.before = always
     with pytest.raises(Conflict):
-        await feed.catch_up(core.ports, case.claim.id, await core.now())
+        await feed.catch_up(core.ports, await core.stored(case), await core.now())
     core.rows.before = None
     core.clock.advance(2 * MINUTE)
     await core.sweep()
@@ -350,13 +350,12 @@ async def test_a_deleted_draft_is_in_the_feed_before_it_is_erased(core: Core) ->
 
     assert types(await feed_of(core)) == ["created", "deleted"]
     assert await core.ports.claims.load(case.claim.id) is None
-    await feed.catch_up(core.ports, case.claim.id, await core.now())
 
 
 async def test_drafts_created_together_get_their_entries_together(core: Core) -> None:
     """Drafts that already have their entry are left out."""
     cases = [await untold(core) for _ in range(feed.MOST_AT_ONCE + 3)]
-    await feed.catch_up(core.ports, cases[1].claim.id, await core.now())
+    await feed.catch_up(core.ports, await core.stored(cases[1]), await core.now())
 
     await feed.announce_created(core.ports, ADATUM, cases, await core.now())
 

@@ -458,8 +458,9 @@ class Machine(RuleBasedStateMachine):
         """Deliver old or invented messages, sometimes several at the same time."""
 
         async def process() -> None:
-            now = await self.core.now()
-            await asyncio.gather(*(process_claim.process_claim(self.core.ports, claim, now) for _ in range(times)))
+            now, stored = await self.core.now(), await self.core.ports.claims.load(claim)
+            if stored is not None:
+                await asyncio.gather(*(process_claim.process_claim(self.core.ports, stored, now) for _ in range(times)))
 
         self.run(process())
 

@@ -18,7 +18,7 @@ from cpor_core.rules.mail_budget import Limits
 from cpor_core.transitions.claim_case import Case
 from cpor_core.use_cases.change_claim import NO_CONTEXT, change_claim
 from cpor_core.use_cases.claims import drafts, partner_acts, reviews
-from cpor_core.use_cases.due_work.process_claim import MOST_STEPS, process_claim
+from cpor_core.use_cases.due_work.process_claim import MOST_STEPS, DueClaim
 from cpor_core.use_cases.notices.notice import SENDING
 from cpor_core.use_cases.notices.send import REFUSED_FOR_GOOD_AFTER
 from tests.core.builders import (
@@ -825,9 +825,10 @@ async def test_more_due_mails_than_one_call_sends_are_left_to_the_next_call(core
 async def test_a_claim_without_due_work_is_done(core: Core) -> None:
     """The same holds for a claim that does not exist."""
     case = await core.notified()
+    [row, *_] = await core.due_rows(case)
 
     assert not (await core.process(case)).delayed
-    assert not (await process_claim(core.ports, "nobody", MONDAY)).delayed
+    assert not (await DueClaim(core.ports, "nobody").process(row, MONDAY)).delayed
 
 
 # --- the partner's reminder -------------------------------------------------------------------------------------------

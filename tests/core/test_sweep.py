@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,11 +13,11 @@ from cpor_core.due_work import SOON, Kind
 from cpor_core.errors import StorageBusy
 from cpor_core.model.claim import Status
 from cpor_core.model.history import Act
-from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.due_work import DueRow, LookedAt
 from cpor_core.rules.grace import GRACE
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.use_cases.change_claim import NO_CONTEXT
-from cpor_core.use_cases.claims import drafts
+from cpor_core.use_cases.claims import comments, drafts
 from cpor_core.use_cases.due_work.sweep import LOOKED_AT_AGAIN, PAGE, SETTLED_AFTER, TIME_LIMIT
 from tests.core.builders import (
     DAY,
@@ -34,6 +34,7 @@ from tests.core.builders import (
     USAGE,
 )
 from tests.core.memory_core import Core
+from tests.doubles.requests import Answer, Request, straight
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -239,10 +240,7 @@ async def test_a_run_stops_before_its_time_limit(core: Core) -> None:
 
     After five minutes the host would restart the worker.
     """
-    subject = "0" * 52
-    rows = [DueRow(MONDAY, subject, Kind.WRITE_DOWN, f"{n:04d}") for n in range(2 * PAGE)]
-    for start in range(0, len(rows), PAGE):
-        await core.ports.duework.add(rows[start : start + PAGE])
+    await core.ports.duework.add([DueRow(MONDAY, f"{n:052x}", Kind.WRITE_DOWN) for n in range(20)])
     read = core.ports.claims.load
 
     async def slow(*args: object, **more: object) -> StoredCase | None:
@@ -275,12 +273,33 @@ async def test_the_oldest_due_work_is_reported_until_it_is_done(core: Core) -> N
 # --- when a row may be deleted ----------------------------------------------------------------------------------------
 
 
+async def of_the_first_release(core: Core, case: Case, kind: Kind) -> None:
+    """Write a row again as the first release did: without the version that its act stores."""
+    [row] = [row for row in await core.due_rows(case) if row.kind is kind]
+    await core.ports.duework.add([DueRow(row.due, row.subject, row.kind)])
+
+
+async def test_a_done_row_is_deleted_at_once_when_its_act_is_stored(core: Core) -> None:
+    """The rows of all acts of the claim are deleted by one request, after one load of the claim (decision 36b)."""
+    case = await core.notified()
+    core.clock.advance(SOON)
+    due = [row.kind for row in await core.due_rows(case) if row.due <= core.clock.real()]
+    core.rows.written.clear()
+
+    await core.sweep()
+
+    assert {Kind.NOTIFY_CUSTOMER, Kind.NOTIFY_PARTNER, Kind.ANNOUNCE} <= set(due)
+    assert [row for row in await core.due_rows(case) if row.due <= core.clock.real() + HOUR / 2] == []
+    assert core.rows.written == ["duework"]
+
+
 @pytest.mark.parametrize(("age", "left"), [(SETTLED_AFTER, 1), (SETTLED_AFTER + MICROSECOND, 0)])
-async def test_a_done_row_is_deleted_when_no_writer_can_need_it(core: Core, age: timedelta, left: int) -> None:
+async def test_a_done_row_without_a_version_is_deleted_when_no_writer_can_need_it(
+    core: Core, age: timedelta, left: int
+) -> None:
     """It must be older than ten minutes by the real clock (decision 36)."""
     case = await core.notified()
-    rows = await core.due_rows(case)
-    assert Kind.NOTIFY_CUSTOMER in [row.kind for row in rows]
+    await of_the_first_release(core, case, Kind.NOTIFY_CUSTOMER)
     core.clock.advance(age)
 
     await core.sweep()
@@ -291,11 +310,53 @@ async def test_a_done_row_is_deleted_when_no_writer_can_need_it(core: Core, age:
 async def test_the_sandbox_clock_does_not_make_a_row_old(core: Core) -> None:
     """The age is real time, because a writer can still be at work however far the service's time was moved."""
     case = await core.notified()
+    await of_the_first_release(core, case, Kind.NOTIFY_CUSTOMER)
     core.clock.shift(3 * DAY)
 
     await core.sweep()
 
     assert Kind.NOTIFY_CUSTOMER in [row.kind for row in await core.due_rows(case)]
+
+
+async def test_each_try_of_an_act_writes_its_rows_again(core: Core) -> None:
+    """
+    The first try lost a race, and the timer deleted its rows, because that try can never be stored.
+
+    If the second try wrote no rows, and its process died after the commit, the notice would never be sent.
+    """
+    draft = await core.draft()
+
+    async def lose_the_race() -> None:
+        await comments.add_comment(core.ports, draft, PERSON, await core.now(), NO_CONTEXT)
+        core.clock.advance(SOON)
+        await core.sweep()
+        assert Kind.NOTIFY_CUSTOMER not in [row.kind for row in await core.due_rows(draft)]
+
+    async with core.rows.once_before("claims", lose_the_race):
+        await core.submit(draft)
+    core.lose_messages()
+
+    await core.rest(SOON)
+
+    assert core.mailbox.kinds() == ["notice"]
+
+
+async def test_rows_of_a_claim_that_cannot_be_read_stay(core: Core) -> None:
+    """Nothing is known about them, however old they are."""
+    case = await core.notified()
+    core.clock.advance(SETTLED_AFTER + DAY)
+    before = {row.kind for row in await core.due_rows(case)}
+
+    async def unreadable(request: Request, do: Callable[[], Answer]) -> Answer:
+        if request.table == "claims":
+            raise StorageBusy("throttled")
+        return await straight(request, do)
+
+    core.rows.carry = unreadable
+    await core.sweep()
+    core.rows.carry = straight
+
+    assert {row.kind for row in await core.due_rows(case)} == before
 
 
 async def test_a_row_whose_writer_has_not_finished_yet_survives_the_sweep(core: Core) -> None:
@@ -445,7 +506,7 @@ async def test_a_due_row_of_an_earlier_release_is_postponed_by_a_minute(core: Co
     assert ends_at is not None
     (new,) = [row for row in await core.due_rows(case) if row.due == ends_at + GRACE]
     await core.ports.duework.add([replace(new, due=ends_at)])
-    await core.ports.duework.delete(new)
+    await core.ports.duework.settle([LookedAt(new)])
     core.clock.set(ends_at)
 
     await core.sweep()

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from cpor_core.due_work import Kind, RowRef
-from cpor_core.ports.due_work import DueRow, DueRows
+from cpor_core.ports.due_work import DueRow, DueRows, LookedAt
 from tests.doubles.clock import FixedClock
 
 Written: TypeAlias = dict[tuple[datetime, str, Kind, str], datetime]
@@ -36,14 +36,13 @@ class DueWorkOfThisClock:
         rows = await self._inner.due(shard, now, after=after, limit=limit)
         return [replace(row, written_at=self._written[row.due, row.subject, row.kind, row.label]) for row in rows]
 
-    async def move(
-        self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None
-    ) -> DueRow:
+    async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
         self._note(*also, replace(row, due=due))
-        return await self._inner.move(row, also, due=due, attempt=attempt, since=since)
+        return await self._inner.move(row, also, due=due, attempt=attempt)
 
-    async def delete(self, row: DueRow) -> None:
-        await self._inner.delete(row)
+    async def settle(self, rows: Sequence[LookedAt]) -> None:
+        self._note(*(one.again for one in rows if one.again is not None))
+        await self._inner.settle(rows)
 
     async def delete_expired(self, row_ref: RowRef) -> None:
         await self._inner.delete_expired(row_ref)

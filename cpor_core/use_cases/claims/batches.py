@@ -244,7 +244,9 @@ async def _announce(ports: Ports, batch: Batch, processed: Sequence[_Processed],
     await tell_created(ports, batch.organisation, [one.case for one in processed if one.case is not None], now)
     for one in processed:
         if one.case is None and one.outcome.claim_id is not None:
-            await catch_up(ports, one.outcome.claim_id, now)
+            stored = await ports.claims.load(one.outcome.claim_id)
+            if stored is not None:  # otherwise the draft was deleted and erased since
+                await catch_up(ports, stored, now)
 
 
 async def finish(ports: Ports, name: str, now: datetime) -> Outcome:

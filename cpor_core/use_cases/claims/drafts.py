@@ -15,7 +15,7 @@ from cpor_core.model.claim import MAX_EVIDENCE_FILES, Claim, ClaimedCustomer, Ev
 from cpor_core.model.history import Act, Actor
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Commit
-from cpor_core.ports.due_work import DueRow, expiry
+from cpor_core.ports.due_work import DueRow, expiry, of_act
 from cpor_core.ports.idempotency import IdempotencyKey, IdempotencyRecord, StoredReply
 from cpor_core.rules import file_names
 from cpor_core.rules.identifiers import derived_claim_id, list_position, new_claim_id
@@ -190,7 +190,7 @@ async def store_draft(ports: Ports, commit: Commit, now: datetime, also: Sequenc
     made = commit.before.claim
     await together(
         (
-            ports.duework.add((*due_rows(None, made, now), *also)),
+            ports.duework.add(of_act((*due_rows(None, made, now), *also), commit.after.claim.version, now)),
             ports.partner_claims.add(made.organisation, list_position(now, made.id), made.id),
         )
     )

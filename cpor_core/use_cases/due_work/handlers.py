@@ -8,60 +8,66 @@ from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.use_cases.claims import batches, csv_export, subscription_ends
 from cpor_core.use_cases.due_work import delete_expired
-from cpor_core.use_cases.due_work.process_claim import process_claim
+from cpor_core.use_cases.due_work.process_claim import DueClaim
 from cpor_core.use_cases.feed import changes, deliveries
 from cpor_core.use_cases.privacy import erase_person
 from cpor_core.use_cases.register import untold
 
-Handler = Callable[[Ports, DueRow, datetime], Awaitable[Outcome]]
-"""Does the work that is due. A repeated call does no harm. After a `Conflict`, `Refused` or fault it is tried again."""
+Handler = Callable[[Ports, DueRow, datetime, DueClaim], Awaitable[Outcome]]
+"""
+Does the work that is due. A repeated call does no harm. After a `Conflict`, `Refused` or fault it is tried again.
+
+The rows of one subject share a `DueClaim`. Handlers of rows about another subject do not use it.
+"""
 
 
-async def _process_claim(ports: Ports, row: DueRow, now: datetime) -> Outcome:
-    return await process_claim(ports, row.subject, now, due_row=row)
+async def _process_claim(_: Ports, row: DueRow, now: datetime, claim: DueClaim) -> Outcome:
+    return await claim.process(row, now)
 
 
-async def _announce(ports: Ports, row: DueRow, now: datetime) -> Outcome:
-    await changes.catch_up(ports, row.subject, now)
+async def _announce(ports: Ports, _row: DueRow, now: datetime, claim: DueClaim) -> Outcome:
+    stored = await claim.load()
+    if stored is not None:
+        await changes.catch_up(ports, stored, now)
     return Outcome()
 
 
-async def _trim_changes(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+async def _trim_changes(ports: Ports, row: DueRow, now: datetime, _: DueClaim) -> Outcome:
     await changes.trim(ports, row, now)
     return Outcome(row_stays=True)
 
 
-async def _deliver(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+async def _deliver(ports: Ports, row: DueRow, now: datetime, _: DueClaim) -> Outcome:
     is_due = await deliveries.nudge_deliveries(ports, row.subject, now)
     return Outcome(delayed=is_due, not_before=now + SOON if is_due else None)
 
 
-async def _finish_batch(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+async def _finish_batch(ports: Ports, row: DueRow, now: datetime, _: DueClaim) -> Outcome:
     return await batches.finish(ports, row.subject, now)
 
 
-async def _finish_export(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+async def _finish_export(ports: Ports, row: DueRow, now: datetime, _: DueClaim) -> Outcome:
     return await csv_export.finish(ports, row.subject, now)
 
 
-async def _erase_person(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+async def _erase_person(ports: Ports, row: DueRow, now: datetime, _: DueClaim) -> Outcome:
     return await erase_person.continue_erasure(ports, row.subject, now)
 
 
-async def _end_gone_items(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+async def _end_gone_items(ports: Ports, row: DueRow, now: datetime, _: DueClaim) -> Outcome:
     await subscription_ends.end_gone_items(ports, row.subject, now)
     return Outcome()
 
 
-async def _notify_others(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+async def _notify_others(ports: Ports, row: DueRow, now: datetime, _: DueClaim) -> Outcome:
     await untold.notify_others(ports, row.subject, now)
     return Outcome()
 
 
-async def _of_another_release(ports: Ports, row: DueRow, now: datetime) -> Outcome:
+async def _of_another_release(ports: Ports, row: DueRow, now: datetime, claim: DueClaim) -> Outcome:
     """Delete the row that the due row names. If it names none, do the due work of the claim."""
     handler = delete_expired.delete_row if row.deletes is not None else _process_claim
-    return await handler(ports, row, now)
+    return await handler(ports, row, now, claim)
 
 
 HANDLERS: Mapping[Kind, Handler] = {

@@ -7,6 +7,7 @@ customer do not wait for a partner's mailbox, and mails to partners do not wait 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from cpor_core.due_work import Kind, Outcome
@@ -15,7 +16,7 @@ from cpor_core.ports.due_work import DueRow
 from cpor_core.rules.claim_due_work import due_now, due_work_of
 from cpor_core.rules.grace import GRACE
 from cpor_core.rules.identifiers import list_position
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
 from cpor_core.use_cases.feed.changes import catch_up
@@ -30,21 +31,70 @@ Step = Callable[[Ports, Case, datetime, ActContext], Awaitable[Case | Outcome]]
 """One step. It returns the case that it has stored, or an outcome if no other step can follow now."""
 
 
-async def process_claim(ports: Ports, claim_id: str, now: datetime, due_row: DueRow | None = None) -> Outcome:
-    """Do all work of a claim that is due at *now*, the most important kind first. A repeated call does no harm."""
+@dataclass
+class DueClaim:
+    """The claim of some due rows. It is loaded once, and its due work is done once for all these rows."""
+
+    ports: Ports
+    id: str
+    version: int | None = None
+    """The newest version that was read or stored. None before the claim is loaded, or if it does not exist."""
+    _stored: StoredCase | None = None
+    _is_loaded: bool = False
+    _outcome: Outcome | None = None
+
+    async def load(self) -> StoredCase | None:
+        """Return the claim as it is stored. None if it does not exist."""
+        if not self._is_loaded:
+            self._set(await self.ports.claims.load(self.id))
+            self._is_loaded = True
+        return self._stored
+
+    async def process(self, row: DueRow, now: datetime) -> Outcome:
+        """
+        Do all work of the claim that is due at *now*. Returns the outcome for *row*.
+
+        The first row leads to all work. It stays while any work is delayed. Another row stays only if its own kind of
+        work is delayed.
+        """
+        stored = await self.load()
+        if stored is None:
+            return Outcome()
+        if self._outcome is None:
+            self._outcome = Outcome(delayed=True)  # unless the work ends
+            after, self._outcome = await process_claim(self.ports, stored, now, row)
+            self._set(after)
+            return self._outcome
+        is_owed = self._stored is not None and row.kind in due_now(self._stored.claim, now)
+        return self._outcome if self._outcome.delayed and is_owed else Outcome()
+
+    def _set(self, stored: StoredCase | None) -> None:
+        self._stored = stored
+        if stored is not None:
+            self.version = stored.claim.version
+
+
+async def process_claim(
+    ports: Ports, stored: StoredCase, now: datetime, due_row: DueRow | None = None
+) -> tuple[StoredCase, Outcome]:
+    """
+    Do all work of a claim that is due at *now*, the most important kind first. A repeated call does no harm.
+
+    Returns the claim as it is stored after the work.
+    """
+    case = settle(stored, now)
+    if due_row is not None and Kind.WRITE_DOWN in due_now(stored.claim, now):
+        # The write moves the due row to the next due work of the claim. The queue sends the mails.
+        written = await change_claim(ports, case, now, lambda settled: settled, ActContext(due_row=due_row))
+        return written.stored, Outcome(row_stays=True)
     context = ActContext(due_row=due_row) if due_row is not None else NO_CONTEXT
-    stored = await ports.claims.load(claim_id)
-    if stored is None:
-        return Outcome()
-    case, first = await _process(ports, settle(stored, now), now, STEPS, context)
-    if first.row_stays:
-        return first
+    case, first = await _process(ports, case, now, STEPS, context)
     case, last = await _process(ports, case, now, PARTNER_STEPS, context)
     waits = [outcome.not_before for outcome in (first, last) if outcome.delayed]
     if due_row is not None and due_row.kind is Kind.WRITE_DOWN and (grace_ends := _end_of_grace(case, now)) is not None:
         waits.append(grace_ends)
     known = [wait for wait in waits if wait is not None]
-    return Outcome(delayed=bool(waits), not_before=min(known) if known and known == waits else None)
+    return case.stored, Outcome(delayed=bool(waits), not_before=min(known) if known and known == waits else None)
 
 
 def _end_of_grace(case: Case, now: datetime) -> datetime | None:
@@ -99,15 +149,13 @@ async def _process(
     return case, Outcome(delayed=True)
 
 
-async def _write_down(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case | Outcome:
-    written = await change_claim(ports, case, now, lambda settled: settled, context)
-    # The write has moved the due row of this call to the next due work of the claim. The queue sends the mails.
-    return written if context.due_row is None else Outcome(row_stays=True)
+async def _write_down(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Outcome:
+    return await change_claim(ports, case, now, lambda settled: settled)
 
 
 async def _delete_draft(ports: Ports, case: Case, now: datetime, _: ActContext) -> Outcome:
     claim = case.stored.claim
-    await catch_up(ports, claim.id, now)  # a deleted claim can no longer be announced
+    await catch_up(ports, case.stored, now)  # a deleted claim can no longer be announced
     for evidence in claim.evidence:
         await ports.blobs.delete(evidence.blob)
     await ports.partner_claims.remove(claim.organisation, list_position(claim.created_at, claim.id))

@@ -20,7 +20,7 @@ from cpor_core.model.claim import OPEN, Claim, Status
 from cpor_core.model.slot import Slot
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Commit, TenantClaims
-from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.due_work import DueRow, of_act
 from cpor_core.ports.idempotency import IdempotencyKey
 from cpor_core.rules.identifiers import is_batch_id, is_claim_id, is_export_id, list_position
 from cpor_core.rules.untold import untold
@@ -146,7 +146,7 @@ async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRo
     rows = list(due_rows(None, claim, now))
     if await ports.changes.announced_up_to(claim.organisation, claim.id) < claim.history_length:
         rows.append(announcement_row(claim.id, now))
-    return rows
+    return of_act(rows, claim.version, now)
 
 
 async def _ends(ports: Ports, tenant_id: str, claims: Iterable[Claim], now: datetime) -> Sequence[DueRow]:

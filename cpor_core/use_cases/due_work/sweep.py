@@ -7,14 +7,16 @@ does no harm. If a handler fails, its row is counted and put off. The other rows
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cpor_core.due_work import NOBODY_WAITS, ONE_A_RUN, SHARDS, SOON, Kind, Outcome, retry_after
 from cpor_core.errors import Conflict, Fault, Refused
 from cpor_core.ports import Ports
-from cpor_core.ports.due_work import DueRow
+from cpor_core.ports.due_work import DueRow, LookedAt
 from cpor_core.use_cases.due_work.handlers import HANDLERS
+from cpor_core.use_cases.due_work.process_claim import DueClaim
 from cpor_core.use_cases.together import together
 
 log = logging.getLogger("cpor.sweep")
@@ -22,17 +24,19 @@ log = logging.getLogger("cpor.sweep")
 PAGE = 100
 """The number of rows in one read of a shard. After a full page the next page is read."""
 IN_FLIGHT = 16
-"""The most rows that are processed at the same time."""
+"""The most subjects of rows that are processed at the same time."""
+ORDER = list(HANDLERS)
+"""The kinds of the rows of one subject, in the order in which they are processed."""
 TIME_LIMIT = timedelta(minutes=4)
 """The sweep stops after this real time, before `functionTimeout` stops the whole worker. The next run continues."""
 SETTLED_AFTER = timedelta(minutes=10)
 """
-A row whose work is done is deleted only if it is older than this, by the real clock (decision 36).
+A row without work is deleted only if it is older than this, by the real clock, or if its act is stored (decision 36b).
 
 No process that wrote a row runs so long after the write.
 """
 LOOKED_AT_AGAIN = SETTLED_AFTER + timedelta(minutes=1)
-"""A younger row whose work is done is looked at again after this time."""
+"""A younger row without work, whose act is not stored, is looked at again after this time."""
 LATE = timedelta(minutes=2)
 """Work that is done later than this after it fell due counts as late. The time is two runs of the timer."""
 
@@ -54,50 +58,79 @@ class Swept:
         self.due_since = since if self.due_since is None else min(self.due_since, since)
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run: its counts, its limit of rows in flight, and the real instant at which it stops."""
+
+    ports: Ports
+    stop_at: datetime
+    swept: Swept = field(default_factory=Swept)
+    gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
+
+    def is_over(self) -> bool:
+        return self.ports.real_now() >= self.stop_at
+
+
 async def sweep(ports: Ports, now: datetime) -> Swept:
     """
     Do all work that is due at *now*. It does no harm to run this twice, late, or at the same time as another sweep.
 
     If a shard cannot be read, its fault is raised after the other shards are done.
     """
-    swept = Swept()
-    stop_at = ports.real_now() + TIME_LIMIT
-    gate = asyncio.Semaphore(IN_FLIGHT)
-    await together(_sweep_shard(ports, shard, now, stop_at, gate, swept) for shard in range(SHARDS))
-    return swept
+    run = _Run(ports, ports.real_now() + TIME_LIMIT)
+    await together(_sweep_shard(ports, shard, now, run) for shard in range(SHARDS))
+    return run.swept
 
 
-async def _sweep_shard(
-    ports: Ports, shard: int, now: datetime, stop_at: datetime, gate: asyncio.Semaphore, swept: Swept
-) -> None:
+async def _sweep_shard(ports: Ports, shard: int, now: datetime, run: _Run) -> None:
     last: DueRow | None = None
     while True:
         rows = await ports.duework.due(shard, now, after=last, limit=PAGE)
-        for row in rows:
-            if row is not rows[0] and ports.real_now() >= stop_at:
-                swept.still_due(row.due)  # this row and the rows after it wait for the next run
-                return
-            async with gate:
-                await _process_row(ports, row, now, swept)
+        await _process_page(ports, rows, now, run)
         if len(rows) < PAGE:
+            return
+        if run.is_over():
+            run.swept.still_due(rows[-1].due)  # the rows after it wait too
             return
         last = rows[-1]
 
 
-async def _process_row(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> None:
-    outcome = await _outcome(ports, row, now, swept)
+async def _process_page(ports: Ports, rows: Sequence[DueRow], now: datetime, run: _Run) -> None:
+    """Process the rows of one shard, and then put off and delete all of them together."""
+    by_subject: dict[str, list[DueRow]] = {}
+    for row in rows:
+        by_subject.setdefault(row.subject, []).append(row)
+    looked_at = await together(
+        _process_subject(ports, subject, of_subject, now, run) for subject, of_subject in by_subject.items()
+    )
     try:
-        if outcome.delayed:
-            await _put_off(ports, row, outcome, now, swept)
-        else:
-            await _settle(ports, row, outcome, now, swept)
-    except Conflict:
-        pass  # another process has processed or moved the row
+        await ports.duework.settle([one for of_subject in looked_at for one in of_subject])
     except Fault as fault:
-        log.warning("claim %s: the due row stays where it is: %s", row.subject, type(fault).__name__)
+        log.warning("%d due rows stay where they are: %s", len(rows), type(fault).__name__)
 
 
-async def _outcome(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Outcome:
+async def _process_subject(
+    ports: Ports, subject: str, rows: Sequence[DueRow], now: datetime, run: _Run
+) -> list[LookedAt]:
+    """Do the work of the due rows of one subject. Its claim is loaded once for all of them."""
+    async with run.gate:
+        if run.is_over():
+            for row in rows:
+                run.swept.still_due(row.due)  # these rows wait for the next run
+            return []
+        claim, looked_at = DueClaim(ports, subject), []
+        for row in sorted(rows, key=lambda row: ORDER.index(row.kind)):
+            outcome = await _outcome(ports, row, now, claim, run.swept)
+            if outcome.delayed:
+                looked_at.append(LookedAt(row, _put_off(row, outcome, now, run.swept)))
+            else:
+                _count(ports, row, now, run.swept)
+                if not outcome.row_stays:
+                    looked_at.append(LookedAt(row, _looked_at_again(ports, row, now, claim)))
+        return looked_at
+
+
+async def _outcome(ports: Ports, row: DueRow, now: datetime, claim: DueClaim, swept: Swept) -> Outcome:
     """Call the handler of the row. A fault is logged, and delays the work."""
     if row.kind in ONE_A_RUN:
         if row.kind in swept.begun:
@@ -105,7 +138,7 @@ async def _outcome(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Ou
         swept.begun.add(row.kind)
     try:
         with ports.telemetry.processing(row):
-            return await HANDLERS[row.kind](ports, row, now)
+            return await HANDLERS[row.kind](ports, row, now, claim)
     except (Fault, Refused, Conflict) as fault:
         log.warning("claim %s: %s could not be paid: %s", row.subject, row.logged_as, type(fault).__name__)
     except Exception:  # a fault in one claim must not stop the work for other claims
@@ -114,30 +147,34 @@ async def _outcome(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> Ou
     return Outcome(delayed=True)
 
 
-async def _put_off(ports: Ports, row: DueRow, outcome: Outcome, now: datetime, swept: Swept) -> None:
-    """Move the row to its next attempt. If the handler gave no instant, the wait grows with each failed attempt."""
+def _put_off(row: DueRow, outcome: Outcome, now: datetime, swept: Swept) -> DueRow:
+    """Return the row at its next attempt. If the handler gave no instant, the wait grows with each failed attempt."""
     swept.delayed += 1
     since = (row.since or row.due) if _is_waited_for(row) else None
     if since is not None:
         swept.still_due(since)
     if outcome.not_before is not None:
-        await ports.duework.move(row, (), due=outcome.not_before, attempt=row.attempt, since=since)
-    else:
-        due = now + retry_after(row.attempt)
-        await ports.duework.move(row, (), due=due, attempt=row.attempt + 1, since=since)
+        return replace(row, due=outcome.not_before, since=since)
+    return replace(row, due=now + retry_after(row.attempt), attempt=row.attempt + 1, since=since)
 
 
-async def _settle(ports: Ports, row: DueRow, outcome: Outcome, now: datetime, swept: Swept) -> None:
-    """Delete the row if it is older than `SETTLED_AFTER`. Otherwise move it, to look at it again later."""
+def _count(ports: Ports, row: DueRow, now: datetime, swept: Swept) -> None:
     swept.done += 1
     if _is_waited_for(row) and (late := now - (row.since or row.due)) > LATE:
         ports.telemetry.settled_late(row, late)
-    if outcome.row_stays:
-        return
-    if row.written_at is not None and ports.real_now() - row.written_at > SETTLED_AFTER:
-        await ports.duework.delete(row)
-    else:
-        await ports.duework.move(row, (), due=now + LOOKED_AT_AGAIN, attempt=row.attempt)
+
+
+def _looked_at_again(ports: Ports, row: DueRow, now: datetime, claim: DueClaim) -> DueRow | None:
+    """
+    Return the row whose work is done, for another look later. Return None if the row can be deleted.
+
+    The act that wrote the row stores a version of the claim. If that version or a later one was read, the act is
+    stored, or this try of it never will be. Otherwise the row must be older than `SETTLED_AFTER`.
+    """
+    is_stored = row.version is not None and claim.version is not None and claim.version >= row.version
+    if is_stored or (row.written_at is not None and ports.real_now() - row.written_at > SETTLED_AFTER):
+        return None
+    return replace(row, due=now + LOOKED_AT_AGAIN, since=None)
 
 
 def _is_waited_for(row: DueRow) -> bool:

@@ -19,7 +19,7 @@ from cpor_core.model.history import Act, Entry
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.ports.feed import Announcement
-from cpor_core.transitions.claim_case import Case
+from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
 from cpor_core.use_cases.feed import deliveries
 from cpor_core.views import entity_tag
@@ -67,16 +67,20 @@ async def announce(ports: Ports, case: Case, entries: Sequence[tuple[str, Entry]
 
 async def _try_to_catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
     try:
-        await catch_up(ports, claim_id, now)
+        stored = await ports.claims.load(claim_id)
+        if stored is not None:
+            await catch_up(ports, stored, now)
     except (Conflict, Fault) as fault:
         log.warning("claim %s: the feed was not told: %s", claim_id, type(fault).__name__)
 
 
-async def catch_up(ports: Ports, claim_id: str, now: datetime) -> None:
-    """Announce all entries of a claim that were not announced yet. Raises `Conflict` after too many lost races."""
-    known = await ports.claims.load(claim_id)
-    if known is None:
-        return
+async def catch_up(ports: Ports, known: StoredCase, now: datetime) -> None:
+    """
+    Announce the entries of a claim that were not announced yet, at least up to the entry that *known* has last.
+
+    Makes one request if there are none. Raises `Conflict` after too many lost races.
+    """
+    claim_id = known.claim.id
     for _ in range(ATTEMPTS):
         announced = await ports.changes.announced_up_to(known.claim.organisation, claim_id)
         if announced >= known.claim.history_length:
@@ -117,7 +121,7 @@ async def tell_created(ports: Ports, organisation: str, cases: Sequence[Case], n
             await _append(ports, organisation, news, now)
         except Conflict:  # some were announced before
             for case in group:
-                await catch_up(ports, case.claim.id, now)
+                await catch_up(ports, case.stored, now)
 
 
 async def trim(ports: Ports, row: DueRow, now: datetime) -> None:

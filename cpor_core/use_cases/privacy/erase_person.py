@@ -32,7 +32,7 @@ from cpor_core.rules.person_matcher import Person
 from cpor_core.transitions import personal_data
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
+from cpor_core.use_cases.change_claim import ActContext, change_claim
 from cpor_core.use_cases.claims import csv_export
 from cpor_core.use_cases.claims.drafts import blob_expiry
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
@@ -61,19 +61,18 @@ async def erase_people(ports: Ports, case: Case, now: datetime, context: ActCont
     for text in await ports.claims.texts(claim.id):
         if text.author is not None:  # a text without an author is a stored reply, which a due row deletes
             await ports.claims.rewrite(claim.id, text, None)
-    await _delete_files_later(ports, claim, now)
 
     def erase_unless_more_was_said(current: Case) -> Case:
         same = current.claim.history_length == claim.history_length  # false if a new comment must be deleted first
         return personal_data.erase_people(current, now) if same else current
 
+    context = replace(context, expiries=_file_expiries(claim, now))
     return await change_claim(ports, case, now, erase_unless_more_was_said, context)
 
 
-async def _delete_files_later(ports: Ports, claim: Claim, now: datetime) -> None:
-    """Write the due rows that delete the files of a claim. The claim will no longer point to these files."""
-    if claim.evidence:
-        await ports.duework.add([blob_expiry(claim.id, evidence.blob, now) for evidence in claim.evidence])
+def _file_expiries(claim: Claim, now: datetime) -> list[DueRow]:
+    """Return the due rows that delete the files of a claim. The act takes the files from the claim."""
+    return [blob_expiry(claim.id, evidence.blob, now) for evidence in claim.evidence]
 
 
 # --- one person, everywhere -------------------------------------------------------------------------------------------
@@ -359,14 +358,14 @@ async def erase_in_claim(ports: Ports, claim_id: str, address: str, now: datetim
     person = personal_data.person_of(case.claim, address)
     numbers = frozenset(str(one.number) for one in case.claim.recipients if person.is_at(one.email))
     await _erase_in_texts(ports, claim_id, person, numbers)
-    if personal_data.is_contact(case.claim, person) and personal_data.is_over(case.claim, now):
-        await _delete_files_later(ports, case.claim, now)
+    files_go = personal_data.is_contact(case.claim, person) and personal_data.is_over(case.claim, now)
     answer_by = await partner_answers_by(ports, case.claim, now)
 
     def judge(current: Case) -> Case:
         return personal_data.erase_person(current, person, now, answer_by=answer_by)
 
-    await change_claim(ports, settle(case, now), now, judge, NO_CONTEXT)
+    context = ActContext(expiries=_file_expiries(case.claim, now) if files_go else ())
+    await change_claim(ports, settle(case, now), now, judge, context)
     await _erase_in_texts(ports, claim_id, person, numbers)
 
 

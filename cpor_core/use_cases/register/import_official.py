@@ -22,6 +22,7 @@ from cpor_core.model.registry import Customer, Partner
 from cpor_core.model.usage import BadRow
 from cpor_core.ports import Ports
 from cpor_core.ports.claims import Commit
+from cpor_core.ports.due_work import of_act
 from cpor_core.ports.stored import Registered
 from cpor_core.rules.checks import why_not_claimable
 from cpor_core.rules.graph_reports import invalid_row
@@ -208,7 +209,8 @@ async def _enter(begun: _Import, line: PastAssociation) -> bool:
             life.settle(before, now), PROGRAMME, now, since=line.since, recipients=tuple(recipients)
         )
         after = entered.written()
-        await ports.duework.add([*due_rows(None, after.claim, now), announcement_row(claim_id, now)])
+        rows = [*due_rows(None, after.claim, now), announcement_row(claim_id, now)]
+        await ports.duework.add(of_act(rows, after.claim.version, now))
         await ports.partner_claims.add(claim.organisation, list_position(now, claim_id), claim_id)
         await list_for_review(ports, None, after.claim)
         stored = after.stored

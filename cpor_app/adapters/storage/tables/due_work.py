@@ -6,15 +6,16 @@ are due.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from cpor_app.adapters.storage.row_store import Cell, Delete, Put, Row, Rows
+from cpor_app.adapters.storage.row_store import MAX_OPS, Cell, Delete, Op, Put, Replace, Row, Rows
 from cpor_app.adapters.storage.tables import just_after
 from cpor_app.adapters.tracing import as_trace_parent, trace_parent
 from cpor_core.due_work import SHARDS, Kind, RowRef
-from cpor_core.ports.due_work import DueRow
+from cpor_core.errors import Conflict
+from cpor_core.ports.due_work import DueRow, LookedAt
 
 TABLE = "duework"
 BY_TABLE = {"claims": Kind.DELETE_REPLY, "webhooks": Kind.DELETE_DELIVERIES, "evidence": Kind.DELETE_BLOB}
@@ -40,10 +41,8 @@ class DueWorkTable:
         rows = await self._rows.page(TABLE, f"{shard:02d}", start=start, before=before, limit=limit)
         return [_due_row(row) for row in rows]
 
-    async def move(
-        self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int, since: datetime | None = None
-    ) -> DueRow:
-        moved = replace(row, due=due, attempt=attempt, since=since, etag=None, written_at=None)
+    async def move(self, row: DueRow, also: Sequence[DueRow], *, due: datetime, attempt: int) -> DueRow:
+        moved = replace(row, due=due, attempt=attempt, since=None, etag=None, written_at=None)
         puts = {put.key: put for put in (Put(_key(one), _values(one)) for one in (moved, *also))}
         if _key(moved) == _key(row):
             await self._rows.write(TABLE, _shard(row.subject), *puts.values())
@@ -52,11 +51,45 @@ class DueWorkTable:
             await self._rows.write(TABLE, _shard(row.subject), Delete(_key(row), row.etag), *puts.values())
         return moved
 
-    async def delete(self, row: DueRow) -> None:
-        await self._rows.write(TABLE, _shard(row.subject), Delete(_key(row), row.etag))
+    async def settle(self, rows: Sequence[LookedAt]) -> None:
+        for group in _in_groups(rows):
+            try:
+                await self._settle(group)
+            except Conflict:
+                if len(group) > 1:
+                    for one in group:
+                        await self.settle([one])
+
+    async def _settle(self, rows: Sequence[LookedAt]) -> None:
+        ops = [op for one in rows for op in _ops(one)]
+        await self._rows.write(TABLE, _shard(rows[0].row.subject), *ops)
 
     async def delete_expired(self, row_ref: RowRef) -> None:
         await self._rows.write(row_ref.table, row_ref.partition, Delete(row_ref.key))
+
+
+def _ops(one: LookedAt) -> Sequence[Op]:
+    row, again = one.row, one.again
+    if again is None:
+        return (Delete(_key(row), row.etag),)
+    if _key(again) == _key(row):
+        return (Replace(_key(row), _values(again), str(row.etag)),)
+    return Delete(_key(row), row.etag), Put(_key(again), _values(again))
+
+
+def _in_groups(rows: Sequence[LookedAt]) -> Iterator[Sequence[LookedAt]]:
+    """Split rows into as few transactions as storage accepts. A transaction names each row only once."""
+    group: list[LookedAt] = []
+    keys: set[str] = set()
+    for one in rows:
+        more = {op.key for op in _ops(one)}
+        if len(keys | more) > MAX_OPS or not keys.isdisjoint(more):
+            yield group
+            group, keys = [], set()
+        group.append(one)
+        keys |= more
+    if group:
+        yield group
 
 
 def _shard(subject: str) -> str:
@@ -89,8 +122,8 @@ def _kind_and_label(name: str, deletes: RowRef | None) -> tuple[Kind, str]:
 
 def _values(row: DueRow) -> Mapping[str, Cell]:
     values: dict[str, Cell] = {"due": row.due, "subject": row.subject, "debt": _name(row), "attempt": row.attempt}
-    if row.since is not None:
-        values["since"] = row.since
+    optional = {"since": row.since, "version": row.version, "at": row.at}
+    values |= {name: value for name, value in optional.items() if value is not None}
     trace = row.trace or trace_parent()
     if trace is not None:
         values["traceparent"] = trace
@@ -101,7 +134,7 @@ def _values(row: DueRow) -> Mapping[str, Cell]:
 
 def _due_row(row: Row) -> DueRow:
     values = row.values
-    due, since = values["due"], values.get("since")
+    due, version = values["due"], values.get("version")
     assert isinstance(due, datetime)  # noqa: S101 - as `_values` writes it
     deletes = None
     if "forgetTable" in values:
@@ -114,8 +147,14 @@ def _due_row(row: Row) -> DueRow:
         label,
         attempt=int(str(values["attempt"])),
         deletes=deletes,
-        since=since if isinstance(since, datetime) else None,
+        since=_instant(values.get("since")),
+        version=int(str(version)) if version is not None else None,
+        at=_instant(values.get("at")),
         trace=as_trace_parent(values.get("traceparent")),
         etag=row.etag,
         written_at=row.timestamp,
     )
+
+
+def _instant(cell: Cell | None) -> datetime | None:
+    return cell if isinstance(cell, datetime) else None
