@@ -52,6 +52,9 @@ class Kind(StrEnum):
     DELETE_IDEMPOTENCY_RECORD = "forget-request"
     DELETE_REPLY = "forget-reply"
     DELETE_MESSAGE_ID = "forget-mail"
+    """Delete the Message-ID of one mail that its claim does not list. Only release 1 and a rebuild write such rows."""
+    DELETE_MESSAGE_IDS = "forgetMails"
+    """Delete the Message-IDs of all mails that a closed claim lists."""
     DELETE_BLOB = "forget-blob"
     """Delete a file that its claim no longer points to."""
     DELETE_DELIVERIES = "forget-deliveries"
@@ -72,7 +75,8 @@ RETENTION: Mapping[Kind, timedelta] = {
     Kind.TRIM_CHANGES: timedelta(days=400),
     Kind.DELETE_IDEMPOTENCY_RECORD: timedelta(hours=48),
     Kind.DELETE_REPLY: timedelta(hours=48),
-    Kind.DELETE_MESSAGE_ID: timedelta(days=90),  # after the close of the claim, like the links in its mails
+    Kind.DELETE_MESSAGE_ID: timedelta(days=90),
+    Kind.DELETE_MESSAGE_IDS: timedelta(days=90),  # after the close of the claim, like the links in its mails
     Kind.DELETE_BLOB: timedelta(hours=1),
     Kind.DELETE_DELIVERIES: timedelta(days=30),
     Kind.DELETE_BATCH: timedelta(days=30),

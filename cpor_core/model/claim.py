@@ -430,6 +430,18 @@ class DuePartnerMail(Value):
     """The id of the rival whose partner gets the mail (decision 15). None when the claim's own partner gets it."""
 
 
+class ListedMail(Value):
+    """
+    A mail that an act of the claim made due. The three fields and the claim's id make its Message-ID.
+
+    The recipient is given by number, and the partner's contact has the number 0. So the list names no person.
+    """
+
+    kind: str
+    number: int
+    recipient: int
+
+
 class EndedItem(Value):
     """An item that the association no longer holds."""
 
@@ -527,10 +539,12 @@ class Claim(Value):
     no: No | None = None
     """The no in force, or the no that ended the association. Claims of release 1 do not have it."""
 
-    # --- due mails: mails that an act led to, until they are handed over
+    # --- mails: those that an act led to, until they are handed over, and the list of all
     mails: tuple[DueMail, ...] = ()
     mail_count: int = 0
     partner_mails: tuple[DuePartnerMail, ...] = ()
+    listed_mails: tuple[ListedMail, ...] = ()
+    """All mails that were ever due. Claims of release 1 list only the mails of later acts."""
 
     # --- association: its beginning, its end, and the items that it has lost
     imported: Imported | None = None

@@ -36,7 +36,7 @@ from cpor_core.transitions.life import (
 from cpor_core.transitions.personal_data import with_retention
 from cpor_core.use_cases.feed.changes import announce, announcement_row
 from cpor_core.use_cases.idempotency import Repeated, begin_request, record_expiry, reply_expiry
-from cpor_core.use_cases.mail_message_ids import message_id_expiries
+from cpor_core.use_cases.mail_message_ids import message_id_expiries, with_listed_mails
 from cpor_core.use_cases.together import together
 from cpor_core.views import claim_view, entity_tag
 
@@ -70,11 +70,15 @@ class ActContext:
     """Due rows that delete a file which the act adds, replaces or removes."""
     store_file: Callable[[], Awaitable[None]] | None = None
     """Stores the file that the act adds, after the due row that deletes the file if no claim points to it."""
+    caller_goes_on: bool = False
+    """The caller does the claim's due work after the act. So no queue message is sent for this claim."""
     due_row: DueRow | None = None
     """The due row that led to the act. The act moves this row to a later instant in place of writing a new row."""
 
 
 NO_CONTEXT = ActContext()
+IN_DUE_WORK = ActContext(caller_goes_on=True)
+"""The context of an act that is a step of the claim's due work."""
 
 
 async def find(ports: Ports, claim_id: str, now: datetime) -> Case | None:
@@ -131,7 +135,7 @@ async def change_claim(
         if case.stored is not stored:
             case = settle(stored, now)
         verify_match(case, context.if_match, context.file_name)
-        after = with_retention(judge(case), ports.terms).written()
+        after = with_listed_mails(with_retention(judge(case), ports.terms)).written()
         if after.claim == stored.claim and after.rivals == stored.rivals and after.slots == stored.slots:
             return case
         context = replace(context, due_row=await _write_index_rows(ports, stored, after, now, context))
@@ -153,7 +157,8 @@ async def change_claim(
             stored = await _reloaded(ports, stored.claim.id, attempt)
             continue
         for former, claim in _changed_claims(stored, after):
-            await _send_message(ports, former, claim)
+            if claim.id != stored.claim.id or not context.caller_goes_on:
+                await _send_message(ports, former, claim)
         case = after.committed(committed)
         await announce(ports, case, after.entries, now)
         return case
@@ -261,7 +266,7 @@ async def _write_index_rows(
     with_news = {claim_id for claim_id, _ in after.entries}
 
     def rows_of(former: Claim, claim: Claim, *expiries: DueRow) -> list[DueRow]:
-        rows = [*due_rows(former, claim, now), *message_id_expiries(ports, former, claim, now), *expiries]
+        rows = [*due_rows(former, claim, now), *message_id_expiries(former, claim), *expiries]
         if claim.id in with_news:
             rows.append(announcement_row(claim.id, now))
         return of_act(rows, claim.version, now)

@@ -38,6 +38,7 @@ STORED = {
     f"forget-request-{KEY}": (Kind.DELETE_IDEMPOTENCY_RECORD, KEY, "requests"),
     f"forget-{KEY}": (Kind.DELETE_REPLY, KEY, "claims"),
     "forget-mail-5b0c-1": (Kind.DELETE_MESSAGE_ID, "5b0c-1", "mails"),
+    "forgetMails": (Kind.DELETE_MESSAGE_IDS, "", None),
     "forget-mail-of-anne.pdf": (Kind.DELETE_BLOB, "mail-of-anne.pdf", "evidence"),
     "forget-0a1b2c3d": (Kind.DELETE_DELIVERIES, "0a1b2c3d", "webhooks"),
     "forget-batch-1a2b": (Kind.DELETE_BATCH, "1a2b", "batches"),
@@ -67,7 +68,7 @@ def test_every_kind_that_deletes_has_a_retention() -> None:
     """One table has all retentions."""
     deletes = {kind for kind in Kind if kind.startswith("forget-")}
 
-    assert RETENTION.keys() == deletes | {Kind.TRIM_CHANGES}
+    assert RETENTION.keys() == deletes | {Kind.TRIM_CHANGES, Kind.DELETE_MESSAGE_IDS}
 
 
 def test_every_kind_is_among_the_stored_names() -> None:

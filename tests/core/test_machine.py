@@ -460,9 +460,12 @@ class Machine(RuleBasedStateMachine):
         async def process() -> None:
             now, stored = await self.core.now(), await self.core.ports.claims.load(claim)
             if stored is not None:
-                await asyncio.gather(*(process_claim.process_claim(self.core.ports, stored, now) for _ in range(times)))
+                await process_claim.process_claim(self.core.ports, stored, now)
 
-        self.run(process())
+        async def at_once() -> None:
+            await asyncio.gather(*(process() for _ in range(times)))
+
+        self.run(at_once())
 
     @rule(name=st.sampled_from(["timer", "queue"]), at=st.integers(1, 6), done=st.booleans())
     def process_dies(self, name: str, at: int, done: bool) -> None:  # noqa: FBT001

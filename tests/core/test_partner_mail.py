@@ -253,18 +253,34 @@ async def asked(core: Core) -> Case:
     return await reviews.request_information(core.ports, case, now, [Reason.EVIDENCE_MISSING], NO_CONTEXT)
 
 
-async def test_the_customers_queue_sends_no_mail_to_a_partner(core: Core) -> None:
-    """It passes the partner's mail on to the partners' queue when one act leads to both."""
-    case = await core.notified()
-    await core.decline(case)
+async def declined(core: Core) -> Case:
+    """Return a claim with a due mail to the customer and a due mail to the partner, and take its only message."""
+    case = await core.decline(await core.notified())
     core.mailbox.to_partners.clear()
     [message] = await core.queues.take("customer-notices", 32)
     await core.queues.done(message)
     assert await core.queues.take("partner-notices", 32) == []
+    return case
+
+
+async def test_one_message_leads_to_the_mails_of_customer_and_partner(core: Core) -> None:
+    """The partner's mail comes last, in the same call. So no second message is needed."""
+    case = await declined(core)
 
     await process_for_customer(core.ports, case.claim.id, await core.now())
 
     assert core.mailbox.kinds()[-1] == "declineConfirmation"
+    assert core.mailbox.news() == ["declined"]
+    assert await core.queues.take("partner-notices", 32) == []
+
+
+async def test_the_partners_mail_does_not_wait_for_the_customers_mailbox(core: Core) -> None:
+    """If the customer's mail is delayed, the partner's mail is left to the partners' queue."""
+    case = await declined(core)
+    core.mailbox.put_off = {"anne.durand@contoso.fr"}
+
+    assert (await process_for_customer(core.ports, case.claim.id, await core.now())).delayed
+
     assert core.mailbox.news() == []
     await core.deliver()
     assert core.mailbox.news() == ["declined"]

@@ -40,6 +40,7 @@ from cpor_core.transitions import personal_data
 from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
 from cpor_core.use_cases.claims import batches, comments, csv_export, customer_acts, drafts, partner_acts
 from cpor_core.use_cases.due_work import failed_messages
+from cpor_core.use_cases.mail_message_ids import message_id_expiry, message_id_of
 from cpor_core.use_cases.privacy import erase_person
 from tests.core.builders import (
     ADATUM,
@@ -741,6 +742,66 @@ async def test_message_ids_are_deleted_90_days_after_the_close(core: Core) -> No
         await core.sweep()
 
     assert [key for key in core.rows._rows if key[0] == "mails"] == []
+
+
+async def test_one_due_row_deletes_all_message_ids_of_a_claim(core: Core) -> None:
+    """It is written at the close. While the claim is open, no row comes back every 90 days."""
+    case = await core.official()
+    await core.rest()
+    kinds = {Kind.DELETE_MESSAGE_ID, Kind.DELETE_MESSAGE_IDS}
+    assert kinds.isdisjoint(row.kind for row in await core.due_rows(case))
+
+    ended_at = await core.now()
+    await partner_acts.end(
+        core.ports, await core.case(case), PERSON, ended_at, Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
+    )
+
+    rows = [row for row in await core.due_rows(case) if row.kind in kinds]
+    assert [(row.kind, row.due) for row in rows] == [(Kind.DELETE_MESSAGE_IDS, ended_at + timedelta(days=90))]
+
+
+async def test_every_mail_that_was_ever_sent_is_in_the_claims_list(core: Core) -> None:
+    """A mail outside the list would leave its Message-ID for ever."""
+    case = await core.official()
+    await core.rest()
+    await partner_acts.end(
+        core.ports, await core.case(case), PERSON, await core.now(), Reason.PARTNER_DISASSOCIATED, NO_CONTEXT
+    )
+    await core.rest()
+
+    claim = (await core.stored(case)).claim
+    sent = {mail.message_id for mail in (*core.mailbox.sent, *core.mailbox.to_partners)}
+    assert {"notice", "officialConfirmation", "closing"} <= set(core.mailbox.kinds())
+    assert sent <= {message_id_of(claim, mail) for mail in claim.listed_mails}
+    assert len(set(claim.listed_mails)) == len(claim.listed_mails)
+
+
+async def test_a_claim_that_was_opened_again_keeps_its_message_ids(core: Core) -> None:
+    """The due row of the first close finds nothing to do. The next close writes another row."""
+    case = await core.decline(await core.notified())
+    [row] = [row for row in await core.due_rows(case) if row.kind is Kind.DELETE_MESSAGE_IDS]
+    await core.undo(case)
+    core.clock.set(row.due)
+    await core.sweep()
+    await core.rest()
+
+    assert await core.ports.mails.find(core.mailbox.sent[0].message_id) is not None
+    assert row.due not in [one.due for one in await core.due_rows(case)]
+
+
+async def test_a_row_for_a_mail_that_its_claim_lists_is_not_needed(core: Core) -> None:
+    """A rebuild writes such a row for each mail. The claim's own row deletes the Message-ID."""
+    await core.notified()
+    [notice] = core.mailbox.sent
+    now = await core.now()
+    row = message_id_expiry(core.ports, notice.claim.id, notice.message_id, now - timedelta(days=90))
+    await core.ports.duework.add([row])
+    core.clock.advance(timedelta(minutes=11))
+
+    await core.sweep()
+
+    assert await core.ports.mails.find(notice.message_id) is not None
+    assert Kind.DELETE_MESSAGE_ID not in [one.kind for one in await core.due_rows()]
 
 
 async def test_a_message_id_of_a_claim_that_is_gone_is_deleted(core: Core) -> None:

@@ -332,7 +332,7 @@ class FaultRig(MemoryService):
 def waits_for_retention(key: str) -> bool:
     """Return whether a due row erases people or deletes mails of a closed claim, months or years later."""
     kind = key.rpartition("|")[2]
-    return kind == Kind.ERASE_PEOPLE or kind.startswith(f"{Kind.DELETE_MESSAGE_ID}-")
+    return kind in (Kind.ERASE_PEOPLE, Kind.DELETE_MESSAGE_IDS)
 
 
 @asynccontextmanager

@@ -34,6 +34,7 @@ NOTICED = frozenset({"claims", "registry", "usage"})
 """Tables in which a difference is one that somebody notices; the feed is compared by claim, mails are counted."""
 NEWS_WITHOUT_ORDER = "claim.competing"
 """The claim that comes causes this change; the history of the claim that was there has no entry for it."""
+DUE_WORK = "still has due work"
 NEVER = 10**6
 HANGS = timedelta(minutes=3)
 """The time that the first hangs before a timer comes: the work that it began is due by then."""
@@ -174,7 +175,7 @@ async def faults_of_the_end(made: MemoryService) -> list[str]:
             claims[claim.id] = claim
         if table == "claims" and key.startswith("slot|"):
             slots.append(Slot.model_validate_json(unpacked(row.values["document"])))
-    wrong = [f"{claim.id} still has due work: {kind}" for claim in claims.values() for kind in due_now(claim, now)]
+    wrong = [f"{claim.id} {DUE_WORK}: {kind}" for claim in claims.values() for kind in due_now(claim, now)]
     for slot in slots:
         named = [party for party in slot.at(now).others("") if not party.declined]
         for party in named:

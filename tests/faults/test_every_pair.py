@@ -20,10 +20,12 @@ from cpor_app.adapters.storage.tables.claims import ClaimsTable
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import clock, programme, steps
 from cpor_core.use_cases import change_claim
+from cpor_core.use_cases.due_work import sweep
 from devhost.stack.issuer import LocalIssuer
 from tests.doubles.requests import Answer, Request, straight
 from tests.faults.everybody import KINDS, LEFT_ALONE, Doing, everything
 from tests.faults.interleaving import (
+    DUE_WORK,
     FIRST,
     NEVER,
     Run,
@@ -40,8 +42,8 @@ from tests.support.thorough import THOROUGH
 
 PARTS = 2
 """A scene's pairs are shared out to so many tests, so that all cores have work."""
-EACH_READ_IN = 4
-"""A read writes nothing, so it is stopped in every fourth scene only."""
+EACH_IN = 4
+"""A read is stopped in every fourth scene only, because it writes nothing. So is an act whose messages are lost."""
 SEVERAL_ACTS = {
     "finalise_uncontested": "it does one piece of due work after the other",
     "put_customer": "it ends what is gone claim by claim",
@@ -79,10 +81,10 @@ class Possible:
                     yield first, others[crc32(f"{first}{scene}".encode()) % len(others)]
 
 
-def _has_its_turn(read: Doing, scene: str) -> bool:
-    """Return whether a read is stopped in this scene. Each read is stopped in every fourth scene."""
+def _has_its_turn(doing: Doing, scene: str) -> bool:
+    """Return whether an act is stopped in this scene. It is stopped in every fourth scene."""
     number = [one.name for one in SCENES].index(scene)
-    return (number + crc32(read.name.encode())) % EACH_READ_IN == 0
+    return (number + crc32(doing.name.encode())) % EACH_IN == 0
 
 
 async def possible(made: MemoryService, scene: Built) -> Possible:
@@ -158,6 +160,45 @@ async def test_the_end_is_that_of_one_after_the_other(scene: Scene, part: int, i
 
     assert tried
     assert not failed, f"{len(failed)} of {tried} ends are wrong\n" + "\n".join(failed)
+
+
+async def left_undone(made: MemoryService, built: Built, firsts: Sequence[Doing]) -> list[str]:
+    """Return the work that is never done if the timer comes between two requests and all messages are lost."""
+    [timer] = [doing for doing in everything(made, built) if doing.name == "finalise_uncontested"]
+    found: list[str] = []
+    for first in firsts:
+        async for ran in positions(made, built, first, timer):
+            assert ran.kept is not None
+            made.go_back_to(ran.kept)
+            made.storage.queues.waiting.clear()
+            ran.kept = made.keep()
+            await rested(made, ran)
+            undone = [fault for fault in await faults_of_the_end(made) if DUE_WORK in fault]
+            found += [f"{first}, stopped before {ran.stopped_before}: {fault}" for fault in undone]
+    return found
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+async def test_due_rows_alone_lead_to_all_work(scene: Scene, issuer: LocalIssuer) -> None:
+    """The timer finds the rows of an act before the act is stored, and no message arrives. Still all work is done."""
+    async with memory_service(issuer) as made:
+        built = await build(made, scene)
+        writes = (await possible(made, built)).writes
+        firsts = [doing for doing in writes if THOROUGH or _has_its_turn(doing, scene.name)]
+
+        assert await left_undone(made, built, firsts) == []
+
+
+async def test_it_finds_a_row_that_is_deleted_before_its_act_is_stored(
+    issuer: LocalIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without decision 36b the timer deletes a row without work at once, and the act that wrote the row follows."""
+    monkeypatch.setattr(sweep, "_looked_at_again", lambda *_: None)
+    async with memory_service(issuer) as made:
+        built = await build(made, SCENES[0])
+        firsts = (await possible(made, built)).writes
+
+        assert await left_undone(made, built, firsts) != []
 
 
 async def test_every_function_is_stopped_by_every_kind_of_act(issuer: LocalIssuer) -> None:

@@ -30,7 +30,7 @@ def periods() -> str:
                     "links in mails",
                     f"{LINK_LIVES.days} days, counted from the close of the claim; then a link gives 410",
                 ),
-                ("Message-IDs", f"{RETENTION[Kind.DELETE_MESSAGE_ID].days} days, counted from the close of the claim"),
+                ("Message-IDs", f"{RETENTION[Kind.DELETE_MESSAGE_IDS].days} days, counted from the close of the claim"),
                 (
                     "stored replies to requests with an idempotency key",
                     f"{RETENTION[Kind.DELETE_REPLY].total_seconds() / 3600:.0f} hours",

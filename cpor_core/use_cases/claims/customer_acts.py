@@ -35,7 +35,7 @@ class CustomerAct(StrEnum):
     NOT_ME = "not-me"
 
 
-LINK_LIVES = RETENTION[Kind.DELETE_MESSAGE_ID]
+LINK_LIVES = RETENTION[Kind.DELETE_MESSAGE_IDS]
 """The time for which a link works after its claim is closed (decision 23)."""
 
 

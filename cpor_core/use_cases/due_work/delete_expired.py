@@ -3,10 +3,13 @@
 from datetime import datetime
 
 from cpor_core.due_work import RETENTION, Kind, Outcome
+from cpor_core.model.claim import Claim
 from cpor_core.ports import Ports
 from cpor_core.ports.due_work import DueRow
 from cpor_core.use_cases.claims import batches, csv_export
 from cpor_core.use_cases.due_work.process_claim import DueClaim
+from cpor_core.use_cases.mail_message_ids import message_id_of
+from cpor_core.use_cases.together import together
 
 
 async def delete_row(ports: Ports, row: DueRow, _: datetime, _claim: DueClaim) -> Outcome:
@@ -42,16 +45,34 @@ async def delete_blob(ports: Ports, row: DueRow, _: datetime, claim: DueClaim) -
     return Outcome()
 
 
+async def delete_message_ids(ports: Ports, row: DueRow, now: datetime, claim: DueClaim) -> Outcome:
+    """
+    Delete the Message-IDs of the mails that a claim lists, 90 days after the close of the claim.
+
+    The links in the mails expire at the same time. If the claim was opened again, its next close has another due row.
+    """
+    stored = await claim.load()
+    if stored is not None and _is_expired(stored.claim, row.kind, now):
+        names = [message_id_of(stored.claim, mail) for mail in stored.claim.listed_mails]
+        await together(ports.duework.delete_expired(ports.mails.row_ref(name)) for name in names)
+    return Outcome()
+
+
 async def delete_message_id(ports: Ports, row: DueRow, now: datetime, claim: DueClaim) -> Outcome:
     """
-    Delete a Message-ID 90 days after its claim was closed, as the links in the mail expire at the same time.
+    Delete the Message-ID of one mail 90 days after its claim was closed.
 
-    Until then the due row is moved. If the claim no longer exists, the Message-ID is deleted at once.
+    Until then the due row is moved. If the claim lists the mail, the row is not needed. If the claim no longer exists,
+    the Message-ID is deleted at once.
     """
-    case = await claim.load()
-    if case is not None:
-        closed_at = case.claim.closed_at
-        expires_at = (closed_at if closed_at is not None else now) + RETENTION[Kind.DELETE_MESSAGE_ID]
-        if expires_at > now:
-            return Outcome(delayed=True, not_before=expires_at)
+    stored = await claim.load()
+    if stored is not None:
+        if row.label in [message_id_of(stored.claim, mail) for mail in stored.claim.listed_mails]:
+            return Outcome()
+        if not _is_expired(stored.claim, row.kind, now):
+            return Outcome(delayed=True, not_before=(stored.claim.closed_at or now) + RETENTION[row.kind])
     return await delete_row(ports, row, now, claim)
+
+
+def _is_expired(claim: Claim, kind: Kind, now: datetime) -> bool:
+    return claim.closed_at is not None and claim.closed_at + RETENTION[kind] <= now

@@ -90,6 +90,7 @@ HANDLERS: Mapping[Kind, Handler] = {
     Kind.DELETE_IDEMPOTENCY_RECORD: delete_expired.delete_row,
     Kind.DELETE_REPLY: delete_expired.delete_row,
     Kind.DELETE_MESSAGE_ID: delete_expired.delete_message_id,
+    Kind.DELETE_MESSAGE_IDS: delete_expired.delete_message_ids,
     Kind.DELETE_BLOB: delete_expired.delete_blob,
     Kind.DELETE_DELIVERIES: delete_expired.delete_deliveries,
     Kind.DELETE_BATCH: delete_expired.delete_batch,

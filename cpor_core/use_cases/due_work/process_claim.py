@@ -7,7 +7,7 @@ customer do not wait for a partner's mailbox, and mails to partners do not wait 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cpor_core.due_work import Kind, Outcome
@@ -18,7 +18,7 @@ from cpor_core.rules.grace import GRACE
 from cpor_core.rules.identifiers import list_position
 from cpor_core.transitions.claim_case import Case, StoredCase
 from cpor_core.transitions.life import settle
-from cpor_core.use_cases.change_claim import NO_CONTEXT, ActContext, change_claim
+from cpor_core.use_cases.change_claim import IN_DUE_WORK, ActContext, change_claim
 from cpor_core.use_cases.feed.changes import catch_up
 from cpor_core.use_cases.notices.customer_mail import remind_customer, send_due_mail
 from cpor_core.use_cases.notices.notice import notify_customer
@@ -87,7 +87,7 @@ async def process_claim(
         # The write moves the due row to the next due work of the claim. The queue sends the mails.
         written = await change_claim(ports, case, now, lambda settled: settled, ActContext(due_row=due_row))
         return written.stored, Outcome(row_stays=True)
-    context = ActContext(due_row=due_row) if due_row is not None else NO_CONTEXT
+    context = replace(IN_DUE_WORK, due_row=due_row)
     case, first = await _process(ports, case, now, STEPS, context)
     case, last = await _process(ports, case, now, PARTNER_STEPS, context)
     waits = [outcome.not_before for outcome in (first, last) if outcome.delayed]
@@ -109,27 +109,33 @@ def _end_of_grace(case: Case, now: datetime) -> datetime | None:
 
 async def process_for_customer(ports: Ports, claim_id: str, now: datetime) -> Outcome:
     """
-    Do the work of a claim that is due at *now*, except its mails to partners. These mails have their own queue.
+    Do the work of a claim that is due at *now*, its mails to partners last.
 
-    If mails to partners were due before this call, a message is sent to that queue. If an act of this call makes such
-    mails due, `change_claim` sends a message.
+    If other work is delayed, the mails to partners are left to their own queue, so that they do not wait for it.
     """
     stored = await ports.claims.load(claim_id)
     if stored is None:
         return Outcome()
-    partner_was_due = Kind.NOTIFY_PARTNER in due_now(stored.claim, now)
-    _, outcome = await _process(ports, settle(stored, now), now, STEPS, NO_CONTEXT)
-    if partner_was_due:
+    case, outcome = await _process(ports, settle(stored, now), now, STEPS, IN_DUE_WORK)
+    if not outcome.delayed:
+        _, outcome = await _process(ports, case, now, PARTNER_STEPS, IN_DUE_WORK)
+    elif Kind.NOTIFY_PARTNER in due_now(case.stored.claim, now):
         await ports.queue_messages.partner_notice(claim_id)
     return outcome
 
 
 async def process_for_partner(ports: Ports, claim_id: str, now: datetime) -> Outcome:
-    """Send the mails that are due for a claim at *now* to its partner, and to the partners of its rivals."""
+    """
+    Send the mails that are due for a claim at *now* to its partner, and to the partners of its rivals.
+
+    If an act of this call makes other work due, a message is sent for that work.
+    """
     stored = await ports.claims.load(claim_id)
     if stored is None:
         return Outcome()
-    _, outcome = await _process(ports, settle(stored, now), now, PARTNER_STEPS, NO_CONTEXT)
+    case, outcome = await _process(ports, settle(stored, now), now, PARTNER_STEPS, IN_DUE_WORK)
+    if not STEPS.keys().isdisjoint(due_now(case.stored.claim, now) - due_now(stored.claim, now)):
+        await ports.queue_messages.customer_notice(claim_id)
     return outcome
 
 
@@ -149,8 +155,8 @@ async def _process(
     return case, Outcome(delayed=True)
 
 
-async def _write_down(ports: Ports, case: Case, now: datetime, _: ActContext) -> Case | Outcome:
-    return await change_claim(ports, case, now, lambda settled: settled)
+async def _write_down(ports: Ports, case: Case, now: datetime, context: ActContext) -> Case | Outcome:
+    return await change_claim(ports, case, now, lambda settled: settled, context)
 
 
 async def _delete_draft(ports: Ports, case: Case, now: datetime, _: ActContext) -> Outcome:

@@ -33,7 +33,7 @@ from cpor_core.use_cases.due_work import failed_messages
 from cpor_core.use_cases.feed import deliveries
 from cpor_core.use_cases.feed.changes import announcement_row, trim_row
 from cpor_core.use_cases.idempotency import record_expiry, reply_expiry
-from cpor_core.use_cases.mail_message_ids import message_id_expiry
+from cpor_core.use_cases.mail_message_ids import message_id_expiries, message_id_expiry
 from cpor_core.use_cases.together import together
 
 ROWS_AT_ONCE = 90
@@ -143,7 +143,7 @@ async def _of_claim(ports: Ports, claim: Claim, now: datetime) -> Sequence[DueRo
     """Write the index rows of a claim. Returns its due rows."""
     await ports.partner_claims.add(claim.organisation, list_position(claim.created_at, claim.id), claim.id)
     await list_for_review(ports, None, claim)
-    rows = list(due_rows(None, claim, now))
+    rows = [*due_rows(None, claim, now), *message_id_expiries(None, claim)]
     if await ports.changes.announced_up_to(claim.organisation, claim.id) < claim.history_length:
         rows.append(announcement_row(claim.id, now))
     return of_act(rows, claim.version, now)

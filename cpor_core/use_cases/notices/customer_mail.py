@@ -10,7 +10,7 @@ from cpor_core.ports import Ports
 from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import change_claim
+from cpor_core.use_cases.change_claim import IN_DUE_WORK, change_claim
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.notices.send import Sent, delayed_by, messages_to, permits, send
 
@@ -32,7 +32,7 @@ async def remind_customer(ports: Ports, case: Case, now: datetime) -> Case | Out
         same = current.claim.promise is not None and current.claim.promise.number == promised.number
         return current.changed(reminded=True) if same else current
 
-    return await change_claim(ports, case, now, reminded)
+    return await change_claim(ports, case, now, reminded, IN_DUE_WORK)
 
 
 async def send_due_mail(ports: Ports, case: Case, mail: DueMail, now: datetime) -> Case | Outcome:
@@ -65,7 +65,7 @@ async def send_due_mail(ports: Ports, case: Case, mail: DueMail, now: datetime) 
                 current = life.recipient_failed(current, PROGRAMME, now, number, answer_by=answer_by)
         return current
 
-    recorded = await change_claim(ports, case, now, record)
+    recorded = await change_claim(ports, case, now, record, IN_DUE_WORK)
     return delayed_by(now, sent.delayed) if sent.delayed is not None else recorded
 
 

@@ -22,7 +22,7 @@ from cpor_core.rules.mail_budget import Urgency
 from cpor_core.rules.terms import NOTICE_WINDOW_BUSINESS_DAYS
 from cpor_core.transitions import life
 from cpor_core.transitions.claim_case import Case
-from cpor_core.use_cases.change_claim import ActContext, change_claim
+from cpor_core.use_cases.change_claim import IN_DUE_WORK, ActContext, change_claim
 from cpor_core.use_cases.claims.subscription_ends import end_items_of, gone_items
 from cpor_core.use_cases.claims.time_to_answer import partner_answers_by
 from cpor_core.use_cases.notices.send import delayed_by, messages_to, permits, send
@@ -73,13 +73,13 @@ async def notify_customer(
         is_stored = untold and same_people and current.claim.promise == former
         return life.promise(current, promised, recipients) if is_stored else current
 
-    case = await change_claim(ports, case, now, store_promise)
+    case = await change_claim(ports, case, now, store_promise, IN_DUE_WORK)
     if not is_stored:
         return case  # another process has stored a promise first, or no notice is due any more
     messages = messages_to(case.claim, MailKind.NOTICE, promised.number, promised.recipients)
     sent = await send(ports, messages, allowed, now, case.claim.status_since)
     if not sent.delivered and sent.delayed is not None:
-        await change_claim(ports, case, now, lambda current: _let_others_send(current, promised))
+        await change_claim(ports, case, now, lambda current: _let_others_send(current, promised), IN_DUE_WORK)
         return delayed_by(now, sent.delayed)
     if not sent.delivered:
         return await _customer_unreachable(ports, case, promised, sent.refused, now, context)

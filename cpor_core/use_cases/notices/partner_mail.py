@@ -24,7 +24,7 @@ from cpor_core.rules.identifiers import message_id
 from cpor_core.rules.mail_budget import Urgency
 from cpor_core.transitions.claim_case import Case
 from cpor_core.transitions.life import competing_claims, settle
-from cpor_core.use_cases.change_claim import change_claim
+from cpor_core.use_cases.change_claim import IN_DUE_WORK, change_claim
 from cpor_core.use_cases.mail_message_ids import PARTNER_CONTACT, partner_mail_kind
 from cpor_core.use_cases.notices.send import delayed_by, permits, send
 
@@ -48,7 +48,7 @@ async def remind_partner(ports: Ports, case: Case, now: datetime) -> Case | Outc
         same = current.claim.times_asked == claim.times_asked
         return current.changed(answer_reminded=True) if same else current
 
-    return await change_claim(ports, case, now, reminded)
+    return await change_claim(ports, case, now, reminded, IN_DUE_WORK)
 
 
 async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Outcome:
@@ -69,10 +69,10 @@ async def notify_partner(ports: Ports, case: Case, now: datetime) -> Case | Outc
                 if sent.delayed.recipient_refused_for_now:
                     continue
                 break
-        return await change_claim(ports, case, now, partial(_remove_mail, mail=mail))
+        return await change_claim(ports, case, now, partial(_remove_mail, mail=mail), IN_DUE_WORK)
     if put_off:
         return next(reversed(put_off.values()))
-    return await change_claim(ports, case, now, lambda current: current)  # the case has no due mail
+    return await change_claim(ports, case, now, lambda current: current, IN_DUE_WORK)  # the case has no due mail
 
 
 def _remove_mail(case: Case, mail: DuePartnerMail) -> Case:
