@@ -24,6 +24,8 @@ class DueWorkOfThisClock:
     def __init__(self, inner: DueRows, clock: FixedClock, written: Written) -> None:
         """Share *written* with every other process."""
         self._inner, self._clock, self._written = inner, clock, written
+        self.settled = 0
+        """How often rows of a shard were put off or deleted."""
 
     def _note(self, *rows: DueRow) -> None:
         self._written |= {(row.due, row.subject, row.kind, row.label): self._clock.real() for row in rows}
@@ -41,6 +43,7 @@ class DueWorkOfThisClock:
         return await self._inner.move(row, also, due=due, attempt=attempt)
 
     async def settle(self, rows: Sequence[LookedAt]) -> None:
+        self.settled += bool(rows)
         self._note(*(one.again for one in rows if one.again is not None))
         await self._inner.settle(rows)
 

@@ -39,6 +39,8 @@ class DueClaim:
     id: str
     version: int | None = None
     """The newest version that was read or stored. None before the claim is loaded, or if it does not exist."""
+    announced: int = 0
+    """The number of the history entry up to which the claim's feed is known to be complete."""
     _stored: StoredCase | None = None
     _is_loaded: bool = False
     _outcome: Outcome | None = None
